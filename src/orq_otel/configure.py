@@ -1,0 +1,226 @@
+"""One call that sets up everything: a provider with OTLP export, labels, and the instrumentors."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from opentelemetry import trace
+from opentelemetry.instrumentation.dependencies import DependencyConflictError
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+
+from orq_otel import providers
+from orq_otel.openai import OpenAIInstrumentor
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import SpanProcessor
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+logger = logging.getLogger("orq_otel")
+
+_INSTRUMENTORS: tuple[type[BaseInstrumentor], ...] = (OpenAIInstrumentor,)
+_current: Handle | None = None
+
+
+class Handle:
+    """What `configure()` set up: flush it, and shut it down."""
+
+    def __init__(self, flushed: Any, owned: Any, instrumentors: list[BaseInstrumentor]) -> None:
+        self._flushed = flushed
+        self._owned = owned
+        self._instrumentors = instrumentors
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Export every span that has ended.
+
+        Args:
+            timeout_millis: How long to wait at the most, in milliseconds.
+
+        Returns:
+            Whether everything was exported in time.
+        """
+        return bool(self._flushed.force_flush(timeout_millis))
+
+    def shutdown(self) -> None:
+        """Export what is left, stop exporting, and take the instrumentation off the clients.
+
+        Of a provider that was there before only what `configure()` added is shut down.
+        """
+        global _current  # noqa: PLW0603 - a later configure() starts anew
+        if _current is not self:
+            return
+        _current = None
+        for instrumentor in self._instrumentors:
+            instrumentor.uninstrument()
+        self._owned.shutdown()
+
+
+def configure(
+    *,
+    service_name: str | None = None,
+    endpoint: str | None = None,
+    protocol: Literal["http/protobuf", "grpc"] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Handle:
+    """Export spans over OTLP, label them with their threads, and instrument the clients.
+
+    OpenTelemetry's environment variables apply as everywhere: `OTEL_SERVICE_NAME`,
+    `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_*`, `OTEL_TRACES_EXPORTER` ("otlp", "console" or
+    "none"), `OTEL_TRACES_SAMPLER`, `OTEL_BSP_*`, `OTEL_SDK_DISABLED`. Arguments win over them.
+
+    If a tracer provider is set already, it stays: the exporter is added to it, unless it exports to
+    the same place. Called again, it returns the same handle.
+
+    Args:
+        service_name: The service that the spans belong to, where no provider is set yet.
+        endpoint: The collector's OTLP endpoint: the full URL of traces for HTTP,
+            "http://localhost:4318/v1/traces", host and port for gRPC, "http://localhost:4317".
+        protocol: "http/protobuf", the default, or "grpc".
+        headers: Sent with each export, for authentication.
+
+    Raises:
+        ImportError: The extra `orq-otel[otlp]` is not installed.
+        ValueError: The protocol is not one of the two.
+    """
+    global _current  # noqa: PLW0603 - one set-up a process
+    if _current is not None:
+        return _current
+    try:
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    except ImportError as error:
+        raise ImportError(
+            "configure() needs the OpenTelemetry SDK and its OTLP exporters: "
+            'pip install "orq-otel[otlp]".'
+        ) from error
+    added = [_processor(exporter) for exporter in _exporters(endpoint, protocol, headers)]
+    provider: Any = trace.get_tracer_provider()
+    owned: Any
+    if isinstance(provider, trace.ProxyTracerProvider):
+        provider = owned = TracerProvider(resource=_resource(service_name))
+        trace.set_tracer_provider(provider)
+    else:
+        owned = _All(added := [one for one in added if not _exports_already(provider, one)])
+    if hasattr(provider, "add_span_processor"):
+        providers.label(provider)
+        for processor in added:
+            provider.add_span_processor(processor)
+    else:
+        logger.warning(
+            "configure(): the tracer provider %s takes no span processors, so nothing is exported. "
+            "Call configure() before it is set, or set one of the OpenTelemetry SDK.",
+            type(provider).__name__,
+        )
+    _current = Handle(provider if owned is provider else _All(added), owned, _instrument())
+    return _current
+
+
+class _All:
+    """Several span processors as one."""
+
+    def __init__(self, processors: list[SpanProcessor]) -> None:
+        self._processors = processors
+
+    def force_flush(self, timeout_millis: int) -> bool:
+        return all([one.force_flush(timeout_millis) for one in self._processors])
+
+    def shutdown(self) -> None:
+        for one in self._processors:
+            one.shutdown()
+
+
+def _instrument() -> list[BaseInstrumentor]:
+    """Switch on the instrumentors whose client is installed, unless they are on already."""
+    done = []
+    for kind in _INSTRUMENTORS:
+        instrumentor = kind()
+        if instrumentor.is_instrumented_by_opentelemetry:
+            continue
+        try:
+            instrumentor.instrument(raise_exception_on_conflict=True)
+        except DependencyConflictError as conflict:
+            logger.debug("%s stays off: %s", kind.__name__, conflict)
+        else:
+            done.append(instrumentor)
+    return done
+
+
+def _resource(service_name: str | None) -> Any:
+    from opentelemetry.sdk.resources import SERVICE_NAME, Resource  # noqa: PLC0415
+
+    return Resource.create({} if service_name is None else {SERVICE_NAME: service_name})
+
+
+def _exporters(
+    endpoint: str | None, protocol: str | None, headers: Mapping[str, str] | None
+) -> list[SpanExporter]:
+    exporters: list[SpanExporter] = []
+    for name in os.environ.get("OTEL_TRACES_EXPORTER", "otlp").split(","):
+        match name.strip():
+            case "otlp":
+                exporters.append(_otlp(endpoint, protocol, headers))
+            case "console":
+                from opentelemetry.sdk.trace.export import ConsoleSpanExporter  # noqa: PLC0415
+
+                exporters.append(ConsoleSpanExporter())
+            case "none" | "":
+                pass
+            case unknown:
+                logger.warning(
+                    'configure() knows the exporters "otlp", "console" and "none", not %r from '
+                    "OTEL_TRACES_EXPORTER. Start the program with opentelemetry-instrument for it.",
+                    unknown,
+                )
+    return exporters
+
+
+def _otlp(
+    endpoint: str | None, protocol: str | None, headers: Mapping[str, str] | None
+) -> SpanExporter:
+    protocol = (
+        protocol
+        or os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
+        or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+        or "http/protobuf"
+    )
+    sent = dict(headers) if headers is not None else None
+    if protocol == "http/protobuf":
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
+            OTLPSpanExporter as HttpExporter,
+        )
+
+        return HttpExporter(endpoint=endpoint, headers=sent)
+    if protocol == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415
+            OTLPSpanExporter as GrpcExporter,
+        )
+
+        return GrpcExporter(endpoint=endpoint, headers=sent)
+    raise ValueError(f'configure() takes the protocol "http/protobuf" or "grpc", got {protocol!r}.')
+
+
+def _processor(exporter: SpanExporter) -> SpanProcessor:
+    from opentelemetry.sdk.trace.export import (  # noqa: PLC0415
+        BatchSpanProcessor,
+        ConsoleSpanExporter,
+        SimpleSpanProcessor,
+    )
+
+    if isinstance(exporter, ConsoleSpanExporter):
+        return SimpleSpanProcessor(exporter)
+    return BatchSpanProcessor(exporter)
+
+
+def _exports_already(provider: Any, processor: Any) -> bool:
+    """Whether `provider` has an exporter of the same kind to the same endpoint.
+
+    So that configure() under `opentelemetry-instrument` does not send every span twice.
+    """
+    mine = processor.span_exporter
+    present = getattr(getattr(provider, "_active_span_processor", None), "_span_processors", ())
+    return any(
+        type(other) is type(mine)
+        and getattr(other, "_endpoint", None) == getattr(mine, "_endpoint", None)
+        for other in (getattr(one, "span_exporter", None) for one in present)
+    )

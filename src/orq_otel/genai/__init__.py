@@ -1,0 +1,1 @@
+"""One GenAI call as telemetry. Knows the conventions, and no client SDK."""

@@ -1,0 +1,34 @@
+"""Read fields of requests and responses that may be there or not, fast and without a copy."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+
+def get(thing: Any, name: str) -> Any:
+    """A field of a dict, a namespace or a Pydantic model, or None.
+
+    `getattr` for a field that a Pydantic model lacks costs more than all the fields that it has.
+    Fields that the installed client does not know of are among the model's extras.
+    """
+    if type(thing) is dict:
+        return thing.get(name)
+    try:
+        return thing.__dict__[name]
+    except KeyError:
+        extra = getattr(thing, "__pydantic_extra__", None)
+        return extra.get(name) if extra else None
+    except AttributeError:
+        return None
+
+
+def parse_json(text: str | bytes) -> Any:
+    """JSON as namespaces, which are read like the models that a client would have made of it."""
+    return json.loads(text, object_hook=lambda fields: SimpleNamespace(**fields))
+
+
+def number(value: Any) -> float | None:
+    """A JSON number as a float, as the conventions want it, or None for anything else."""
+    return float(value) if type(value) is float or type(value) is int else None

@@ -1,0 +1,54 @@
+"""Recognise that another instrumentation already has a span for the call at hand.
+
+Whoever instruments the same call sits around us and has a span open when the request is made, or
+will make one when it returns. One call gets one model span: theirs then, with our labels on it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+from orq_otel.genai.semconv import CHAT, EMBEDDINGS, OPERATION_NAME
+
+#: Attribute by which others mark a model call's span at its start, with its values by operation:
+#: the GenAI conventions, OpenInference.
+_MARKS: Final[tuple[tuple[str, Mapping[str, tuple[str, ...]]], ...]] = (
+    (
+        OPERATION_NAME,
+        {CHAT: ("chat", "text_completion", "generate_content"), EMBEDDINGS: ("embeddings",)},
+    ),
+    ("openinference.span.kind", {CHAT: ("LLM",), EMBEDDINGS: ("EMBEDDING",)}),
+)
+
+#: Traceloop (for Responses) and Langfuse make a span without making it current. Only their frames
+#: on the stack tell that they are around this very call.
+_WRAPPERS: Final = ("opentelemetry.instrumentation.openai", "langfuse.openai")
+
+#: Frames between such a wrapper and the client's request: the client's own methods, and ours.
+_DEPTH: Final = 16
+
+
+def stands_for(span: Any, operation: str) -> bool:
+    """Whether `span`, which is current, is somebody's span of the model call that starts now."""
+    attributes = getattr(span, "attributes", None)
+    if attributes:
+        for key, values in _MARKS:
+            if attributes.get(key) in values.get(operation, ()):
+                return True
+    return False
+
+
+def surrounds(operation: str) -> bool:
+    """Whether a wrapper that does not make its span current is running around this call."""
+    if operation not in (CHAT, EMBEDDINGS) or not any(name in sys.modules for name in _WRAPPERS):
+        return False
+    frame = sys._getframe(1)  # noqa: SLF001 - documented, and inspect.stack() reads source files
+    for _ in range(_DEPTH):
+        if frame.f_back is None:
+            return False
+        frame = frame.f_back
+        if frame.f_globals.get("__name__", "").startswith(_WRAPPERS):
+            return True
+    return False

@@ -1,0 +1,60 @@
+"""Start the span of a call, unless another instrumentation has one for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from opentelemetry.trace import SpanKind, Tracer, get_current_span, set_span_in_context
+
+from orq_otel.genai.call import Call, Describe, Operation
+from orq_otel.genai.foreign import stands_for, surrounds
+from orq_otel.genai.semconv import PROVIDER_NAME, REQUEST_MODEL
+from orq_otel.labels import labels, stamp
+from orq_otel.scopes import Thread
+
+
+def start_call(
+    tracer: Tracer,
+    operation: Operation,
+    attributes: Mapping[str, Any],
+    thread: Thread | None,
+    describe: Describe,
+    client: Any,
+) -> Call | None:
+    """Start the span of a call.
+
+    Args:
+        tracer: Makes the span.
+        operation: What the call does.
+        attributes: What samplers may want to see: operation, provider, model and server.
+        thread: The thread that the call belongs to.
+        describe: Makes the status description of an error that the client raised.
+        client: The client, for `describe`.
+
+    Returns:
+        The call, or None where somebody else's span stands for it, which is labelled instead.
+    """
+    around = get_current_span()
+    if around.is_recording() and stands_for(around, operation.name):
+        if thread is not None:
+            stamp(around, thread)
+        return None
+    if surrounds(operation.name):
+        return None
+    if thread is not None:
+        attributes = {**attributes, **labels(thread)}
+    model = attributes.get(REQUEST_MODEL)
+    span = tracer.start_span(
+        operation.name if model is None else f"{operation.name} {model}",
+        kind=SpanKind.CLIENT,
+        attributes=attributes,
+    )
+    return Call(
+        operation,
+        span,
+        set_span_in_context(span),
+        describe,
+        client,
+        is_openai=attributes[PROVIDER_NAME] == "openai",
+    )

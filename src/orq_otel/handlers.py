@@ -1,0 +1,144 @@
+"""Run a function of any kind inside a scope, and nothing but that function.
+
+A generator shares the context of whoever consumes it. So its scope is current only while its own
+code runs, one `send`, `throw` or `close` after the other, and never while it is suspended.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator
+from typing import Any, TypeAlias
+
+from orq_otel.scopes import Frame, Steps, current_frame, enter, leave
+
+#: Gets the arguments of one call and returns a fresh frame for it, or None to run it as it is.
+OpenFrame: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any]], "Frame | None"]
+
+
+def scoped(function: Callable[..., Any], open_frame: OpenFrame) -> Callable[..., Any]:
+    """`function`, of the same kind as before, with each call inside a frame of its own."""
+    kind = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
+    if isinstance(function, functools.partial):
+        kind = function
+    if inspect.isasyncgenfunction(kind):
+        return _scoped_async_generator(function, open_frame)
+    if inspect.isgeneratorfunction(kind):
+        return _scoped_generator(function, open_frame)
+    if inspect.iscoroutinefunction(kind):
+        return _scoped_coroutine(function, open_frame)
+    return _scoped_function(function, open_frame)
+
+
+def _scoped_function(function: Callable[..., Any], open_frame: OpenFrame) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        frame = open_frame(args, kwargs)
+        if frame is None:
+            return function(*args, **kwargs)
+        enter(frame)
+        try:
+            result = function(*args, **kwargs)
+        finally:
+            leave(frame)
+        return _keep_scope(result, frame)
+
+    return wrapper
+
+
+def _scoped_coroutine(function: Callable[..., Any], open_frame: OpenFrame) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        frame = open_frame(args, kwargs)
+        if frame is None:
+            return await function(*args, **kwargs)
+        enter(frame)
+        try:
+            result = await function(*args, **kwargs)
+        finally:
+            leave(frame)
+        return _keep_scope(result, frame)
+
+    return wrapper
+
+
+def _scoped_generator(function: Callable[..., Any], open_frame: OpenFrame) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        frame = open_frame(args, kwargs)
+        if frame is None:
+            return (yield from function(*args, **kwargs))
+        steps = Steps(frame)
+        body = function(*args, **kwargs)
+        step = functools.partial(body.send, None)
+        while True:
+            with steps:
+                try:
+                    item = step()
+                except StopIteration as stop:
+                    return stop.value
+            try:
+                step = functools.partial(body.send, (yield item))
+            except GeneratorExit:
+                with steps:
+                    body.close()
+                raise
+            except BaseException as error:  # noqa: BLE001 - whatever is thrown is for the body
+                step = functools.partial(body.throw, error)
+
+    return wrapper
+
+
+def _scoped_async_generator(
+    function: Callable[..., Any], open_frame: OpenFrame
+) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        frame = open_frame(args, kwargs)
+        steps = Steps(Frame(None, None) if frame is None else frame)
+        body = function(*args, **kwargs)
+        step = functools.partial(body.asend, None)
+        while True:
+            with steps:
+                try:
+                    item = await step()
+                except StopAsyncIteration:
+                    return
+            try:
+                step = functools.partial(body.asend, (yield item))
+            except GeneratorExit:
+                with steps:
+                    await body.aclose()
+                raise
+            except BaseException as error:  # noqa: BLE001 - whatever is thrown is for the body
+                step = functools.partial(body.athrow, error)
+
+    return wrapper
+
+
+def _keep_scope(result: Any, frame: Frame) -> Any:
+    """A body that a handler returned is produced after it: keep it in the handler's thread."""
+
+    def reopen(_args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Frame:
+        return Frame(frame.thread, current_frame())
+
+    if inspect.isgenerator(result):
+        return _scoped_generator(lambda: result, reopen)()
+    if inspect.isasyncgen(result):
+        return _scoped_async_generator(lambda: result, reopen)()
+    if inspect.iscoroutine(result):
+        return _scoped_coroutine(lambda: result, reopen)()
+    # Starlette's StreamingResponse. `__dict__`, since objects may invent whatever one asks them for.
+    body = getattr(result, "__dict__", {}).get("body_iterator")
+    if body is not None:
+        body = body if inspect.isasyncgen(body) else _each(body)
+        result.body_iterator = _scoped_async_generator(lambda: body, reopen)()
+    return result
+
+
+async def _each(items: AsyncIterable[Any]) -> AsyncGenerator[Any, Any]:
+    async for item in items:
+        yield item

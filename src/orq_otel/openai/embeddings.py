@@ -1,0 +1,38 @@
+"""Read embeddings: requests and responses. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from orq_otel.genai import semconv
+from orq_otel.genai.call import Attributes
+from orq_otel.genai.fields import get
+from orq_otel.openai.usage import read_completion_usage
+
+
+def read_request(body: Mapping[str, Any]) -> Attributes:
+    """Attributes of the body of `POST /embeddings`.
+
+    The client asks for base64 by itself where the caller asks for nothing: that is what is sent.
+    """
+    attributes: Attributes = {}
+    dimensions = body.get("dimensions")
+    if type(dimensions) is int:
+        attributes[semconv.EMBEDDINGS_DIMENSION_COUNT] = dimensions
+    encoding = body.get("encoding_format")
+    if type(encoding) is str:
+        attributes[semconv.REQUEST_ENCODING_FORMATS] = (encoding,)
+    return attributes
+
+
+def read_response(response: Any) -> Attributes:
+    """Attributes of a list of embeddings."""
+    attributes: Attributes = {}
+    model = get(response, "model")
+    if model:
+        attributes[semconv.RESPONSE_MODEL] = model
+    usage = get(response, "usage")
+    if usage is not None:
+        attributes.update(read_completion_usage(usage))
+    return attributes

@@ -1,0 +1,198 @@
+"""Raw and streaming responses: read along with the caller, never before.
+
+`with_raw_response` and `with_streaming_response` hand out the HTTP response. Its body is the
+caller's to read, in any of many ways, or not at all. The proxy here has every attribute of the
+response, looks at what passes through, and ends the call's span with it.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import wrapt
+
+from orq_otel.genai.call import Call
+from orq_otel.genai.fields import parse_json
+from orq_otel.genai.streams import AsyncStreamProxy, StreamProxy
+from orq_otel.guard import report
+
+_ITERATORS = frozenset({"iter_bytes", "iter_text", "aiter_bytes", "aiter_text"})
+_LINE_ITERATORS = frozenset({"iter_lines", "aiter_lines"})
+_BLIND_ITERATORS = frozenset({"iter_raw", "aiter_raw"})  # compressed, perhaps
+_READERS = frozenset({"read", "aread", "text", "json"})
+_CLOSERS = frozenset({"close", "aclose"})
+
+#: Of larger bodies only the end is noticed.
+_MAX_BODY = 4 * 1024 * 1024
+
+
+class Body:
+    """Reads a body along, JSON or server-sent events, and ends the call with it."""
+
+    def __init__(self, call: Call, response: Any) -> None:
+        self._call = call
+        self._is_events = "event-stream" in response.headers.get("content-type", "")
+        self._buffer = bytearray()
+
+    def feed(self, piece: str | bytes) -> None:
+        """Take in the next piece of the body."""
+        if len(self._buffer) > _MAX_BODY:
+            return
+        self._buffer += piece.encode() if isinstance(piece, str) else piece
+        while self._is_events and b"\n" in self._buffer:
+            line, _, self._buffer = self._buffer.partition(b"\n")
+            data = line.removeprefix(b"data:").strip()
+            if line.startswith(b"data:") and data != b"[DONE]":
+                self._call.feed(parse_json(data))
+
+    def finish(self) -> None:
+        """The body was read to its end."""
+        if self._is_events:
+            self._call.end()
+        else:
+            self._call.respond(parse_json(bytes(self._buffer)))
+
+
+def respond_with_body(call: Call, response: Any) -> None:
+    """End the call with an HTTP response whose body was read already."""
+    try:
+        body = Body(call, response)
+        body.feed(response.content)
+        body.finish()
+    except Exception as error:  # noqa: BLE001 - a body that is not what it says
+        report("reading a raw response", error)
+        call.end()
+
+
+class RawResponseProxy(wrapt.ObjectProxy):  # type: ignore[misc,unused-ignore]
+    """A client's raw or streaming response, or the HTTP response inside it."""
+
+    _self_call: Call
+
+    def __init__(self, response: Any, call: Call) -> None:
+        super().__init__(response)
+        self._self_call = call
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.__wrapped__, name)
+        if name == "http_response":
+            return RawResponseProxy(value, self._self_call)
+        if not callable(value):
+            return value
+        if name == "parse":
+            return functools.partial(self._self_run, value, self._self_parsed)
+        if name in _READERS:
+            return functools.partial(self._self_run, value, self._self_was_read)
+        if name in _CLOSERS:
+            return functools.partial(self._self_run, value, self._self_was_closed)
+        if name in _ITERATORS:
+            return functools.partial(self._self_iterate, value, "")
+        if name in _LINE_ITERATORS:
+            return functools.partial(self._self_iterate, value, "\n")
+        if name in _BLIND_ITERATORS:
+            return functools.partial(self._self_iterate, value, None)
+        return value
+
+    def _self_run(
+        self, method: Callable[..., Any], then: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Any:
+        try:
+            result = method(*args, **kwargs)
+        except BaseException as error:
+            self._self_call.fail(error)
+            raise
+        if inspect.iscoroutine(result):
+            return self._self_await(result, then, kwargs)
+        return then(result, **kwargs)
+
+    async def _self_await(
+        self, result: Any, then: Callable[..., Any], kwargs: dict[str, Any]
+    ) -> Any:
+        try:
+            result = await result
+        except BaseException as error:
+            self._self_call.fail(error)
+            raise
+        return then(result, **kwargs)
+
+    def _self_parsed(self, result: Any, to: Any = None) -> Any:
+        call = self._self_call
+        if hasattr(type(result), "__stream__"):
+            proxy = AsyncStreamProxy if hasattr(type(result), "__anext__") else StreamProxy
+            return proxy(result, call)
+        if to is None:
+            call.respond(result)
+        else:
+            respond_with_body(call, self._self_http())
+        return result
+
+    def _self_was_read(self, result: Any, **_: Any) -> Any:
+        respond_with_body(self._self_call, self._self_http())
+        return result
+
+    def _self_was_closed(self, result: Any, **_: Any) -> Any:
+        self._self_call.end()
+        return result
+
+    def _self_http(self) -> Any:
+        return getattr(self.__wrapped__, "http_response", self.__wrapped__)
+
+    def _self_iterate(
+        self, method: Callable[..., Any], ending: str | None, /, *args: Any, **kwargs: Any
+    ) -> Any:
+        pieces = method(*args, **kwargs)
+        body = None if ending is None else Body(self._self_call, self._self_http())
+        if hasattr(pieces, "__aiter__"):
+            return _read_along_async(self._self_call, pieces, body, ending)
+        return _read_along(self._self_call, pieces, body, ending)
+
+
+def _read_along(
+    call: Call, pieces: Iterator[Any], body: Body | None, ending: str | None
+) -> Iterator[Any]:
+    try:
+        for piece in pieces:
+            _look(body, piece, ending)
+            yield piece
+    except GeneratorExit:  # the caller looked away; closing the response ends the call
+        raise
+    except BaseException as error:
+        call.fail(error)
+        raise
+    _finish(call, body)
+
+
+async def _read_along_async(
+    call: Call, pieces: AsyncIterator[Any], body: Body | None, ending: str | None
+) -> AsyncIterator[Any]:
+    try:
+        async for piece in pieces:
+            _look(body, piece, ending)
+            yield piece
+    except GeneratorExit:  # the caller looked away; closing the response ends the call
+        raise
+    except BaseException as error:
+        call.fail(error)
+        raise
+    _finish(call, body)
+
+
+def _look(body: Body | None, piece: Any, ending: str | None) -> None:
+    if body is None:
+        return
+    try:
+        body.feed(piece + ending if ending else piece)
+    except Exception as error:  # noqa: BLE001 - a body that is not what it says
+        report("reading a raw response", error)
+
+
+def _finish(call: Call, body: Body | None) -> None:
+    try:
+        if body is not None:
+            body.finish()
+    except Exception as error:  # noqa: BLE001 - a body that is not what it says
+        report("reading a raw response", error)
+    call.end()

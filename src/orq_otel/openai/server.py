@@ -1,0 +1,47 @@
+"""Where an OpenAI client sends its calls: provider, address and port."""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from orq_otel.genai.call import Attributes, Operation
+from orq_otel.genai.semconv import (
+    OPERATION_NAME,
+    PROVIDER_NAME,
+    REQUEST_MODEL,
+    SERVER_ADDRESS,
+    SERVER_PORT,
+)
+
+_AZURE_HOSTS = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
+
+#: What is the same for every call of a client and an operation, with the URL that it was true for.
+_known: WeakKeyDictionary[Any, tuple[Any, dict[Operation, Attributes]]] = WeakKeyDictionary()
+
+
+def start_attributes(client: Any, operation: Operation, model: Any) -> Attributes:
+    """What is known of a call before it is made, for samplers to decide by."""
+    url = client._base_url  # noqa: SLF001 - the same as the public property, which older ones lack
+    known = _known.get(client)
+    if known is None or known[0] is not url:
+        known = _known[client] = (url, {})
+    attributes = known[1].get(operation)
+    if attributes is None:
+        attributes = known[1][operation] = _read(client, url, operation)
+    return {**attributes, REQUEST_MODEL: model} if isinstance(model, str) else attributes
+
+
+def _read(client: Any, url: Any, operation: Operation) -> Attributes:
+    host = url.host
+    is_azure = host.endswith(_AZURE_HOSTS) or any(
+        kind.__name__ == "BaseAzureClient" for kind in type(client).__mro__
+    )
+    return {
+        OPERATION_NAME: operation.name,
+        PROVIDER_NAME: "azure.ai.openai" if is_azure else "openai",
+        SERVER_ADDRESS: host,
+        SERVER_PORT: url.port or (80 if url.scheme == "http" else 443),
+        # The conventions keep names in `openai.*` for the provider "openai".
+        **({} if is_azure else operation.constants),
+    }

@@ -1,0 +1,105 @@
+"""Make sure that providers label what is made inside a thread, whenever they are set.
+
+The processors need the SDK. A provider that takes no processors is not of the SDK, or a proxy that
+waits for the real one; `instrument()` may come before `set_tracer_provider()`. Then the first scope
+that begins after it finishes the job: until a scope begins there is nothing to label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry import _logs, trace
+
+from orq_otel.guard import report
+from orq_otel.scopes import Frame, listeners
+
+
+#: The kinds of global providers that were not set yet when something asked for labels.
+_pending: set[str] = set()
+
+
+def label(tracer_provider: Any = None, logger_provider: Any = None) -> None:
+    """Label the spans and log records of these providers, by default of the global ones.
+
+    `opentelemetry-instrument` calls this without arguments, so that threads label every span also
+    where no client is installed that could be instrumented.
+    """
+    if tracer_provider is None:
+        _pending.add("spans")
+    else:
+        _guarded(_label_spans, tracer_provider)
+    if logger_provider is None:
+        _pending.add("logs")
+    else:
+        _guarded(_label_logs, logger_provider)
+    settle()
+    if _pending and _on_scope not in listeners:
+        listeners.insert(0, _on_scope)
+
+
+def settle() -> None:
+    """Label what the global providers make, if they have been set in the meantime."""
+    if "spans" in _pending:
+        provider = trace.get_tracer_provider()
+        if not isinstance(provider, trace.ProxyTracerProvider):
+            _pending.discard("spans")
+            _guarded(_label_spans, provider)
+    if "logs" in _pending:
+        logger_provider = _logs.get_logger_provider()
+        if type(logger_provider).__name__ != "ProxyLoggerProvider":
+            _pending.discard("logs")
+            _guarded(_label_logs, logger_provider)
+    if not _pending and _on_scope in listeners:
+        listeners.remove(_on_scope)
+
+
+def _on_scope(_: Frame) -> None:
+    settle()
+
+
+def _guarded(do: Callable[[Any], None], provider: Any) -> None:
+    try:
+        do(provider)
+    except Exception as error:  # noqa: BLE001 - never into the host's start-up or with statement
+        report("adding a processor to a provider", error)
+
+
+def _label_spans(provider: Any) -> None:
+    if not hasattr(provider, "add_span_processor"):
+        return  # it takes none; the instrumentors label their own spans all the same
+    from orq_otel.processors import ThreadSpanProcessor, adopt  # noqa: PLC0415
+
+    processors = getattr(provider, "_active_span_processor", None)
+    if _add_first(processors, "_span_processors", ThreadSpanProcessor) is None:
+        provider.add_span_processor(ThreadSpanProcessor())
+    adopt(trace.get_current_span())
+
+
+def _label_logs(provider: Any) -> None:
+    if not hasattr(provider, "add_log_record_processor"):
+        return
+    from orq_otel.processors import ThreadLogRecordProcessor  # noqa: PLC0415
+
+    processors = getattr(provider, "_multi_log_record_processor", None)
+    if _add_first(processors, "_log_record_processors", ThreadLogRecordProcessor) is None:
+        provider.add_log_record_processor(ThreadLogRecordProcessor())
+
+
+def _add_first(processors: Any, name: str, kind: type) -> bool | None:
+    """Put a processor before those that are there, unless it is among them.
+
+    Others then see the labels, also those that export at once. The SDK has no public way for it.
+
+    Returns:
+        Whether it was added, or None where the SDK keeps its processors in some other way.
+    """
+    present = getattr(processors, name, None)
+    if not isinstance(present, tuple):
+        return None
+    if any(isinstance(one, kind) for one in present):
+        return False
+    with processors._lock:  # noqa: SLF001
+        setattr(processors, name, (kind(), *getattr(processors, name)))
+    return True

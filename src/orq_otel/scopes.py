@@ -1,0 +1,205 @@
+"""Which thread the running code belongs to: the value, and the stack of scopes that sets it.
+
+The stack is a linked list of frames in a ContextVar of our own, so it follows the code through
+`await`, tasks and `asyncio.to_thread` by itself, and does not depend on OpenTelemetry's context.
+A scope may be left in another context than it was entered in (a generator closed by another task,
+a synchronous FastAPI dependency), or out of order. Leaving therefore never raises: a frame that
+cannot be popped is marked dead, and readers skip dead frames.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar, Token
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, final
+from uuid import UUID
+
+logger = logging.getLogger("orq_otel")
+
+#: Longer ids and tags are kept, but Langfuse drops them and MLflow refuses more than 250.
+LONG = 200
+
+
+@final
+@dataclass(frozen=True)
+class Thread:
+    """The thread of a conversation: labels for its spans, never its messages.
+
+    Attributes:
+        id: The conversation's identifier, a non-empty string.
+        tags: Labels to filter conversations by, in the order they were given, each once.
+    """
+
+    id: str
+    tags: tuple[str, ...] = ()
+
+
+class Frame:
+    """One entered scope. `thread` is None in a scope that has no thread on purpose."""
+
+    __slots__ = ("dead", "left", "parent", "thread", "token")
+
+    def __init__(self, thread: Thread | None, parent: Frame | None) -> None:
+        self.thread = thread
+        self.parent = parent
+        #: None unless the scope is open. Tasks started inside belong to its thread even afterwards.
+        self.token: Token[Frame | None] | None = None
+        #: The scope was left where it could not be popped, so every reader has to skip it.
+        self.dead = False
+
+
+#: The frame that was entered last in this context, dead or alive.
+top: ContextVar[Frame | None] = ContextVar("orq_otel.thread", default=None)
+
+#: Called with the frame of every scope that is entered, in the user's code: they must not raise.
+listeners: list[Callable[[Frame], object]] = []
+
+
+def current_frame() -> Frame | None:
+    """The innermost living frame of the running code."""
+    frame = top.get()
+    while frame is not None and frame.dead:
+        frame = frame.parent
+    return frame
+
+
+def current_thread() -> Thread | None:
+    """The thread that the running code belongs to, or None outside every scope."""
+    frame = top.get()
+    while frame is not None and frame.dead:
+        frame = frame.parent
+    return None if frame is None else frame.thread
+
+
+def enter(frame: Frame) -> None:
+    """Make `frame` the current one, and tell the listeners that a scope begins."""
+    frame.token = top.set(frame)
+    if listeners:
+        announce(frame)
+
+
+def leave(frame: Frame) -> None:
+    """Undo `enter`. Never raises, wherever and in whichever order scopes are left."""
+    token, frame.token = frame.token, None
+    if token is None or top.get() is not frame:
+        frame.dead = True
+        return
+    try:
+        top.reset(token)
+    except ValueError:  # entered in another context, of which this one is a copy
+        top.set(frame.parent)
+        frame.dead = True
+
+
+def announce(frame: Frame) -> None:
+    """Tell the listeners that the scope of `frame` begins."""
+    for listener in tuple(listeners):
+        listener(frame)
+
+
+class Steps:
+    """Makes a frame current only while one generator's own code runs, step by step.
+
+    Scopes that the generator itself has open at a `yield` are put aside with it and come back with
+    its next step. No step can overlap with another: a generator runs one at a time.
+    """
+
+    __slots__ = ("_frame", "_inside")
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+        self._inside: Frame | None = frame
+        announce(frame)
+
+    def __enter__(self) -> None:
+        self._frame.token = top.set(self._inside)
+
+    def __exit__(self, *_: object) -> None:
+        inside = top.get()
+        token, self._frame.token = self._frame.token, None
+        try:
+            if token is not None:
+                top.reset(token)
+        except ValueError:  # finalised in another context, where nothing of ours is set
+            return
+        self._inside = inside
+
+
+def make_thread(id: str, tags: object, outer: Thread | None) -> Thread:  # noqa: A002
+    """Validate an id and tags. Inside a thread of the same id, its tags come first.
+
+    Raises:
+        TypeError: The tags are not an iterable of strings.
+        ValueError: The id or a tag is empty.
+    """
+    given = tags if type(tags) is tuple else as_tags(tags)
+    if outer is not None and outer.id == id:
+        given = outer.tags + given
+    try:
+        return validated(id, given)
+    except TypeError:  # a tag that cannot be hashed gets its own message instead of the cache's
+        return validated.__wrapped__(id, given)
+
+
+@lru_cache(maxsize=1024)
+def validated(id: str, tags: tuple[Any, ...]) -> Thread:  # noqa: A002
+    """The thread of an id and tags that were checked one by one."""
+    if not id.strip():
+        raise ValueError(
+            "thread() needs a non-empty id: pass the id of your conversation, "
+            'or new_thread_id("support") to make one.'
+        )
+    for tag in tags:
+        if not isinstance(tag, str):
+            raise TypeError(f"thread() takes tags that are strings, got {type(tag).__name__}.")
+        if not tag.strip():
+            raise ValueError("thread() takes tags that are not empty.")
+    if len(id) > LONG or any(len(tag) > LONG for tag in tags):
+        warn_once(
+            f"A thread id or tag is longer than {LONG} characters. It is kept, "
+            "but some backends drop or cut it."
+        )
+    return Thread(id, tuple(dict.fromkeys(str.__str__(tag) for tag in tags)))
+
+
+def as_id(id: object) -> str:  # noqa: A002
+    """A thread id as a string, from a string, an int or a UUID."""
+    if isinstance(id, str):
+        return str.__str__(id)
+    if isinstance(id, UUID) or (isinstance(id, int) and not isinstance(id, bool)):
+        return str(id) if isinstance(id, UUID) else int.__repr__(id)
+    if callable(id):
+        raise TypeError(
+            "thread() takes a callable as id only as a decorator on a function, "
+            "@thread(lambda request: request.session_id). In a with block, give the id itself."
+        )
+    raise TypeError(
+        f"thread() takes an id that is a string, an int or a UUID, got {type(id).__name__}. "
+        'Pass the id of your conversation, or new_thread_id("support") to make one.'
+    )
+
+
+def as_tags(tags: object) -> tuple[Any, ...]:
+    """The tags as a tuple, whatever iterable they came in. Each one is checked later."""
+    if isinstance(tags, (str, bytes)):
+        raise TypeError(
+            f"thread() takes tags as a list of strings, got one {type(tags).__name__}. "
+            "Write tags=[tag]."
+        )
+    if not isinstance(tags, Iterable) or isinstance(tags, Mapping):
+        raise TypeError(
+            f"thread() takes tags as a list of strings, got {type(tags).__name__}. "
+            "Leave tags out if there are none."
+        )
+    return tuple(tags)
+
+
+@lru_cache(maxsize=64)
+def warn_once(message: str) -> None:
+    """Log a warning the first time it is given."""
+    logger.warning(message)

@@ -1,0 +1,93 @@
+"""Ids and tags that a decorator works out for each call from the handler's arguments.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from string import Formatter
+from typing import Any, TypeAlias
+
+from orq_otel.scopes import as_tags
+
+#: Gets the positional and the keyword arguments of one call, as the handler gets them.
+Resolver: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any]], Any]
+
+
+class WrongCallError(TypeError):
+    """The arguments do not fit the handler. Calling it raises the error that its caller expects."""
+
+
+def resolvers(handler: Callable[..., Any], id: Any, tags: Any) -> tuple[Resolver, Resolver]:  # noqa: A002
+    """How to get the id and the tags of each call to `handler`.
+
+    Raises:
+        TypeError: A template names an argument that the handler does not take.
+        ValueError: A template has unbalanced braces.
+    """
+    return _value(handler, id), _tags(handler, tags)
+
+
+def _value(handler: Callable[..., Any], value: Any) -> Resolver:
+    if isinstance(value, str) and "{" in value:
+        return _Template(handler, value)
+    if callable(value):
+        return lambda args, kwargs: value(*args, **kwargs)
+    return lambda _args, _kwargs: value
+
+
+def _tags(handler: Callable[..., Any], tags: Any) -> Resolver:
+    if callable(tags):
+        return lambda args, kwargs: tags(*args, **kwargs)
+    parts = as_tags(tags)
+    if not any(callable(part) or (isinstance(part, str) and "{" in part) for part in parts):
+        return lambda _args, _kwargs: parts
+    each = [_value(handler, part) for part in parts]
+    return lambda args, kwargs: tuple(resolve(args, kwargs) for resolve in each)
+
+
+class _Template(Formatter):
+    """`str.format` over the arguments of a call, by name: "{ticket_id}", "{request.session_id}"."""
+
+    def __init__(self, handler: Callable[..., Any], text: str) -> None:
+        self.text = text
+        self.signature = inspect.signature(handler)
+        parameters = self.signature.parameters
+        self.catch_all = next(
+            (p.name for p in parameters.values() if p.kind is p.VAR_KEYWORD), None
+        )
+        try:
+            fields = [field for _, field, _, _ in self.parse(text) if field is not None]
+        except ValueError as error:
+            raise ValueError(
+                f"@thread: {text!r} is not a template: {error}. Write {{{{ and }}}} for braces."
+            ) from None
+        for field in fields:
+            name = field.partition(".")[0].partition("[")[0]
+            if name not in parameters and (self.catch_all is None or not name.isidentifier()):
+                raise TypeError(
+                    f"@thread: the template {text!r} names {name!r}, which "
+                    f"{getattr(handler, '__qualname__', handler)}() does not take. It takes: "
+                    f"{', '.join(parameters) or 'nothing'}. Write {{{{ and }}}} for braces."
+                )
+
+    def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise WrongCallError from error
+        bound.apply_defaults()
+        names = dict(bound.arguments)
+        if self.catch_all is not None:
+            names.update(names[self.catch_all])
+        return self.vformat(self.text, (), names)
+
+    def format_field(self, value: Any, format_spec: str) -> Any:
+        if value is None:  # "ticket-None" would put every call without a ticket into one thread
+            raise TypeError(
+                f"@thread: an argument that the template {self.text!r} uses is None. Give the "
+                "handler a value for it, or work out the id with a callable."
+            )
+        return super().format_field(value, format_spec)

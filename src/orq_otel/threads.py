@@ -1,0 +1,225 @@
+"""Say which conversation the code belongs to: `thread`, `current_thread`, `bind`, `new_thread_id`.
+
+Standard library only: the scope has no idea that OpenTelemetry exists.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias, TypeVar, cast
+from uuid import UUID, uuid4
+
+from orq_otel.handlers import scoped
+from orq_otel.scopes import (
+    Frame,
+    Thread,
+    announce,
+    as_id,
+    as_tags,
+    current_frame,
+    current_thread,
+    enter,
+    leave,
+    listeners,
+    make_thread,
+    top,
+    validated,
+)
+from orq_otel.templates import WrongCallError, resolvers
+
+__all__ = ["Thread", "bind", "current_thread", "new_thread_id", "thread"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: What identifies a conversation.
+Id: TypeAlias = "str | int | UUID"
+
+#: Stands for the id of the current thread where none is given.
+_CURRENT: Any = object()
+
+
+class thread(Frame):  # noqa: N801 - used as a statement and a decorator, as contextlib's are
+    """Label every span that is started inside with a conversation's id and tags.
+
+    As a context manager, plain or asynchronous, it yields the `Thread` in force:
+
+        with thread("support-42", tags=["support"]) as t:
+            client.chat.completions.create(...)
+
+    As a decorator on a function, coroutine, generator or asynchronous generator, the id and the
+    tags may be templates over the arguments of the call, or callables that get these arguments:
+
+        @thread("ticket-{ticket_id}", tags=["support", "{priority}"])
+        async def handle(ticket_id: int, priority: str) -> str: ...
+
+        @thread(lambda request: request.session_id)
+        def endpoint(request: Request) -> Response: ...
+
+    A generator's scope holds while the generator itself runs, never in the code that consumes it. A
+    handler that returns a generator, or a Starlette streaming response, keeps its thread while that
+    body is produced.
+
+    Scopes nest. The inner id wins. With the same id again, or with tags only, the tags are added
+    to those around. One object can be entered any number of times, concurrently and recursively.
+    Leaving a scope never raises, in whatever order and context it happens.
+
+    Args:
+        id: The conversation's id: a non-empty string, an int or a UUID. It is never made up; use
+            `new_thread_id()` for a new conversation. Without it, `tags` are added to the current
+            thread.
+        tags: Labels to filter conversations by: an iterable of non-empty strings.
+
+    Raises:
+        TypeError: The id or a tag has a type that cannot be one, or a template names an argument
+            that the handler does not take.
+        ValueError: The id or a tag is empty, or a template has unbalanced braces.
+        RuntimeError: On entering, without an id where no thread is current.
+    """
+
+    # An object that is entered once, outside every other scope, is its own frame: the usual case,
+    # which saves an allocation. Each further entry makes a frame of its own.
+    __slots__ = ("_entries", "_fresh", "_id", "_tags")
+
+    def __init__(
+        self,
+        id: Id | Callable[..., Id] = _CURRENT,  # noqa: A002 - Orq's name for it
+        *,
+        tags: Iterable[str | Callable[..., str]] | Callable[..., Iterable[str]] = (),
+    ) -> None:
+        kind = type(tags)
+        if type(id) is str and (kind is list or kind is tuple):
+            try:
+                self.thread = validated(id, tuple(tags))  # type: ignore[arg-type]
+            except TypeError:
+                self._init_slowly(id, tags)
+        else:
+            self._init_slowly(id, tags)
+        self._fresh = True
+        self.dead = False
+
+    def _init_slowly(self, id: Any, tags: Any) -> None:  # noqa: A002
+        """Everything but plain strings. Without a fixed thread, each entry works out its own."""
+        self.thread = None
+        self._tags = tags if callable(tags) else as_tags(tags)
+        self._id = id if id is _CURRENT or callable(id) else as_id(id)
+        if id is _CURRENT and not self._tags:
+            raise TypeError(
+                'thread() needs the id of your conversation, thread("support-42"), '
+                'or for a new one thread(new_thread_id("support")).'
+            )
+        dynamic = callable(id) or callable(tags) or any(map(callable, self._tags))
+        if id is not _CURRENT and not dynamic:
+            self.thread = make_thread(self._id, self._tags, None)
+
+    def __enter__(self) -> Thread:
+        thread = self.thread
+        if thread is None or top.get() is not None:
+            return self._enter_another()
+        try:
+            del self._fresh  # atomic, so of many threads that enter this object only one gets on
+        except AttributeError:
+            return self._enter_another()
+        self.parent = None
+        self.token = top.set(self)
+        if listeners:
+            announce(self)
+        return thread
+
+    def _enter_another(self) -> Thread:
+        outer = current_frame()
+        around = None if outer is None else outer.thread
+        frame = Frame(self._resolve(*self._given(), around), outer)
+        try:
+            self._entries.add(frame)
+        except AttributeError:
+            self._entries: set[Frame] = {frame}
+        enter(frame)
+        return cast("Thread", frame.thread)
+
+    def _given(self) -> tuple[Any, Any]:
+        fixed = self.thread
+        return (self._id, self._tags) if fixed is None else (fixed.id, fixed.tags)
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        if top.get() is not self:
+            self._leave_another()
+            return
+        try:
+            top.reset(self.token)  # type: ignore[arg-type]
+        except ValueError:
+            leave(self)
+        else:
+            self.token = None
+
+    def _leave_another(self) -> None:
+        """Leave the entry that is seen from here, or in a foreign context any that is open."""
+        entries: set[Frame] = getattr(self, "_entries", set())
+        is_own_frame_open = not hasattr(self, "_fresh") and self.token is not None
+        frame = top.get()
+        while frame is not None and frame not in entries and frame is not self:
+            frame = frame.parent
+        if frame is None:
+            frame = self if is_own_frame_open else next(iter(entries), None)
+        if frame is not None:
+            entries.discard(frame)
+            leave(frame)
+
+    async def __aenter__(self) -> Thread:
+        return self.__enter__()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.__exit__(None, None, None)
+
+    def __call__(self, function: F) -> F:
+        if not callable(function) or inspect.isclass(function):
+            raise TypeError(
+                "@thread(...) decorates functions, not "
+                f"{getattr(function, '__name__', type(function).__name__)}. "
+                "It needs an id, @thread(\"support-42\"), and stands below @classmethod."
+            )
+        get_id, get_tags = resolvers(function, *self._given())
+
+        def open_frame(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Frame | None:
+            try:
+                id, tags = get_id(args, kwargs), get_tags(args, kwargs)  # noqa: A001
+            except WrongCallError:
+                return None
+            outer = current_frame()
+            around = None if outer is None else outer.thread
+            return Frame(self._resolve(id, tags, around), outer)
+
+        return cast("F", scoped(function, open_frame))
+
+    @staticmethod
+    def _resolve(id: object, tags: object, around: Thread | None) -> Thread:  # noqa: A002
+        if id is not _CURRENT:
+            return make_thread(as_id(id), tags, around)
+        if around is None:
+            raise RuntimeError(
+                "thread(tags=...) adds tags to the current thread, but there is none here. "
+                'Give an id as well: thread("support-42", tags=[...]).'
+            )
+        return make_thread(around.id, tags, around)
+
+
+def bind(function: F) -> F:
+    """Tie a function to the thread that is current now, wherever it will be called.
+
+    For worker threads, which start without one: `executor.submit(bind(work), ...)`,
+    `loop.run_in_executor(None, bind(work))`, `threading.Thread(target=bind(work))`. Bound outside
+    every scope, the function runs outside every scope.
+
+    Args:
+        function: A function of any kind that `thread` can decorate.
+
+    Returns:
+        A function of the same kind.
+    """
+    bound = current_thread()
+    return cast("F", scoped(function, lambda _args, _kwargs: Frame(bound, current_frame())))
+
+
+def new_thread_id(prefix: str) -> str:
+    """An id for a new conversation: `new_thread_id("support")` is "support-<a random UUID>"."""
+    return f"{prefix}-{uuid4()}"

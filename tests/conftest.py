@@ -1,0 +1,87 @@
+"""What every test may use: the stand-in for the model vendor, and spans that are kept in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import openai
+import pytest
+from model_server import ModelServer
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from orq_otel import OpenAIInstrumentor, current_thread, guard
+
+
+@dataclass
+class Telemetry:
+    """A tracer provider whose finished spans are kept."""
+
+    provider: TracerProvider
+    exporter: InMemorySpanExporter
+
+    @property
+    def spans(self) -> list[ReadableSpan]:
+        """The spans that have ended so far, in the order of their end."""
+        return list(self.exporter.get_finished_spans())
+
+    def one(self) -> ReadableSpan:
+        """The only span that has ended."""
+        (span,) = self.spans
+        return span
+
+    def take(self) -> list[ReadableSpan]:
+        """The spans that have ended since the last time."""
+        spans = self.spans
+        self.exporter.clear()
+        return spans
+
+
+@pytest.fixture
+def telemetry() -> Iterator[Telemetry]:
+    """A provider that nobody labels or instruments yet."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    yield Telemetry(provider, exporter)
+    provider.shutdown()
+
+
+@pytest.fixture
+def instrumented(telemetry: Telemetry) -> Iterator[Telemetry]:
+    """The same, with the OpenAI client instrumented."""
+    OpenAIInstrumentor().instrument(tracer_provider=telemetry.provider)
+    yield telemetry
+    OpenAIInstrumentor().uninstrument()
+
+
+@pytest.fixture
+def model_server() -> Iterator[ModelServer]:
+    """The model vendor's API on loopback."""
+    with ModelServer() as server:
+        yield server
+
+
+@pytest.fixture
+def client(model_server: ModelServer) -> Iterator[openai.OpenAI]:
+    """A real client of that API. It does not retry, so that each test sees one request."""
+    with openai.OpenAI(
+        api_key="sk-test-key", base_url=model_server.base_url, max_retries=0
+    ) as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def no_scope_is_left_open() -> Iterator[None]:
+    """Whatever a test does, its own context must be outside every scope afterwards."""
+    assert current_thread() is None
+    yield
+    assert current_thread() is None
+
+
+@pytest.fixture(autouse=True)
+def failures_are_logged_anew() -> None:
+    """Failures of ours are logged once a place: let each test see its own."""
+    guard._reported.clear()
