@@ -1,9 +1,9 @@
 """Put a conversation's thread (an id and tags) on every OpenTelemetry span of that conversation.
 
-    from orq_otel import thread
+from orq_otel import thread
 
-    with thread("support-42", tags=["support"]):
-        client.chat.completions.create(...)
+with thread("support-42", tags=["support"]):
+    client.chat.completions.create(...)
 """
 
 from __future__ import annotations

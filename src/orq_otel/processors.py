@@ -38,10 +38,6 @@ class ThreadSpanProcessor(SpanProcessor):
     unless it belongs to a thread already.
     """
 
-    def __init__(self) -> None:
-        if _entries.on_scope not in listeners:
-            listeners.append(_entries.on_scope)
-
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Label `span`, as OpenTelemetry's SDK calls for every span that it records."""
         try:
@@ -124,6 +120,8 @@ class _Entries:
     def opened(self, span: Any) -> None:
         with self._lock:
             self._open.setdefault(span.get_span_context().trace_id, []).append(weakref.ref(span))
+            if self.on_scope not in listeners:
+                listeners.append(self.on_scope)
 
     def closed(self, span: Any) -> None:
         trace_id = span.get_span_context().trace_id
@@ -136,10 +134,12 @@ class _Entries:
             ]
             if still:
                 self._open[trace_id] = still
+            elif not self._open and self.on_scope in listeners:
+                listeners.remove(self.on_scope)
 
     def on_scope(self, frame: Frame) -> None:
         """A scope begins: label the span of the request around it, if there is one."""
-        if not self._open or frame.thread is None:
+        if frame.thread is None:
             return
         try:
             span = self._around(trace.get_current_span())

@@ -15,9 +15,8 @@ from opentelemetry import _logs, trace
 from orq_otel.guard import report
 from orq_otel.scopes import Frame, listeners
 
-
 #: The kinds of global providers that were not set yet when something asked for labels.
-_pending: set[str] = set()
+pending: set[str] = set()
 
 
 def label(tracer_provider: Any = None, logger_provider: Any = None) -> None:
@@ -27,31 +26,31 @@ def label(tracer_provider: Any = None, logger_provider: Any = None) -> None:
     where no client is installed that could be instrumented.
     """
     if tracer_provider is None:
-        _pending.add("spans")
+        pending.add("spans")
     else:
         _guarded(_label_spans, tracer_provider)
     if logger_provider is None:
-        _pending.add("logs")
+        pending.add("logs")
     else:
         _guarded(_label_logs, logger_provider)
     settle()
-    if _pending and _on_scope not in listeners:
+    if pending and _on_scope not in listeners:
         listeners.insert(0, _on_scope)
 
 
 def settle() -> None:
     """Label what the global providers make, if they have been set in the meantime."""
-    if "spans" in _pending:
+    if "spans" in pending:
         provider = trace.get_tracer_provider()
         if not isinstance(provider, trace.ProxyTracerProvider):
-            _pending.discard("spans")
+            pending.discard("spans")
             _guarded(_label_spans, provider)
-    if "logs" in _pending:
+    if "logs" in pending:
         logger_provider = _logs.get_logger_provider()
         if type(logger_provider).__name__ != "ProxyLoggerProvider":
-            _pending.discard("logs")
+            pending.discard("logs")
             _guarded(_label_logs, logger_provider)
-    if not _pending and _on_scope in listeners:
+    if not pending and _on_scope in listeners:
         listeners.remove(_on_scope)
 
 

@@ -53,8 +53,10 @@ class Frame:
         self.dead = False
 
 
-#: The frame that was entered last in this context, dead or alive.
-top: ContextVar[Frame | None] = ContextVar("orq_otel.thread", default=None)
+#: The frame that was entered last in this context, dead or alive. Bound once: looking a method of a
+#: ContextVar up takes longer than the method.
+_top: ContextVar[Frame | None] = ContextVar("orq_otel.thread", default=None)
+get_top, set_top, reset_top = _top.get, _top.set, _top.reset
 
 #: Called with the frame of every scope that is entered, in the user's code: they must not raise.
 listeners: list[Callable[[Frame], object]] = []
@@ -62,7 +64,7 @@ listeners: list[Callable[[Frame], object]] = []
 
 def current_frame() -> Frame | None:
     """The innermost living frame of the running code."""
-    frame = top.get()
+    frame = get_top()
     while frame is not None and frame.dead:
         frame = frame.parent
     return frame
@@ -70,7 +72,7 @@ def current_frame() -> Frame | None:
 
 def current_thread() -> Thread | None:
     """The thread that the running code belongs to, or None outside every scope."""
-    frame = top.get()
+    frame = get_top()
     while frame is not None and frame.dead:
         frame = frame.parent
     return None if frame is None else frame.thread
@@ -78,7 +80,7 @@ def current_thread() -> Thread | None:
 
 def enter(frame: Frame) -> None:
     """Make `frame` the current one, and tell the listeners that a scope begins."""
-    frame.token = top.set(frame)
+    frame.token = set_top(frame)
     if listeners:
         announce(frame)
 
@@ -86,13 +88,13 @@ def enter(frame: Frame) -> None:
 def leave(frame: Frame) -> None:
     """Undo `enter`. Never raises, wherever and in whichever order scopes are left."""
     token, frame.token = frame.token, None
-    if token is None or top.get() is not frame:
+    if token is None or get_top() is not frame:
         frame.dead = True
         return
     try:
-        top.reset(token)
+        reset_top(token)
     except ValueError:  # entered in another context, of which this one is a copy
-        top.set(frame.parent)
+        set_top(frame.parent)
         frame.dead = True
 
 
@@ -117,14 +119,14 @@ class Steps:
         announce(frame)
 
     def __enter__(self) -> None:
-        self._frame.token = top.set(self._inside)
+        self._frame.token = set_top(self._inside)
 
     def __exit__(self, *_: object) -> None:
-        inside = top.get()
+        inside = get_top()
         token, self._frame.token = self._frame.token, None
         try:
             if token is not None:
-                top.reset(token)
+                reset_top(token)
         except ValueError:  # finalised in another context, where nothing of ours is set
             return
         self._inside = inside

@@ -20,10 +20,12 @@ from orq_otel.scopes import (
     current_frame,
     current_thread,
     enter,
+    get_top,
     leave,
     listeners,
     make_thread,
-    top,
+    reset_top,
+    set_top,
     validated,
 )
 from orq_otel.templates import WrongCallError, resolvers
@@ -114,14 +116,14 @@ class thread(Frame):  # noqa: N801 - used as a statement and a decorator, as con
 
     def __enter__(self) -> Thread:
         thread = self.thread
-        if thread is None or top.get() is not None:
+        if thread is None or get_top() is not None:
             return self._enter_another()
         try:
             del self._fresh  # atomic, so of many threads that enter this object only one gets on
         except AttributeError:
             return self._enter_another()
         self.parent = None
-        self.token = top.set(self)
+        self.token = set_top(self)
         if listeners:
             announce(self)
         return thread
@@ -142,11 +144,11 @@ class thread(Frame):  # noqa: N801 - used as a statement and a decorator, as con
         return (self._id, self._tags) if fixed is None else (fixed.id, fixed.tags)
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        if top.get() is not self:
+        if get_top() is not self:
             self._leave_another()
             return
         try:
-            top.reset(self.token)  # type: ignore[arg-type]
+            reset_top(self.token)  # type: ignore[arg-type]
         except ValueError:
             leave(self)
         else:
@@ -156,7 +158,7 @@ class thread(Frame):  # noqa: N801 - used as a statement and a decorator, as con
         """Leave the entry that is seen from here, or in a foreign context any that is open."""
         entries: set[Frame] = getattr(self, "_entries", set())
         is_own_frame_open = not hasattr(self, "_fresh") and self.token is not None
-        frame = top.get()
+        frame = get_top()
         while frame is not None and frame not in entries and frame is not self:
             frame = frame.parent
         if frame is None:
@@ -176,7 +178,7 @@ class thread(Frame):  # noqa: N801 - used as a statement and a decorator, as con
             raise TypeError(
                 "@thread(...) decorates functions, not "
                 f"{getattr(function, '__name__', type(function).__name__)}. "
-                "It needs an id, @thread(\"support-42\"), and stands below @classmethod."
+                'It needs an id, @thread("support-42"), and stands below @classmethod.'
             )
         get_id, get_tags = resolvers(function, *self._given())
 

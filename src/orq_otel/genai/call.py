@@ -14,6 +14,8 @@ from orq_otel.genai.semconv import ERROR_TYPE, REQUEST_STREAM, RESPONSE_TIME_TO_
 from orq_otel.guard import report
 
 Attributes: TypeAlias = dict[str, Any]
+
+#: Makes the status description of an error that a client raised, free of secrets and content.
 Describe: TypeAlias = Callable[[BaseException, Any], "str | None"]
 
 
@@ -25,6 +27,7 @@ class ChunkReader(Protocol):
 
     def attributes(self) -> Attributes:
         """What the chunks told so far, as span attributes."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +56,9 @@ class Call:
 
     Args:
         operation: What the call does.
-        span: Its span, started. Without a recording one, nothing is read.
+        span: Its span, started and recording.
         context: OpenTelemetry's context with the span in it, to be current while the request runs.
-        describe: Makes the status description of an error that a client raised, free of secrets
-            and content.
+        describe: Describes an error.
         client: The client, for `describe`.
         is_openai: Whether attributes named `openai.*` belong on the span: the conventions keep them
             for the provider "openai".
@@ -72,7 +74,6 @@ class Call:
         "_span",
         "_started",
         "context",
-        "is_recording",
     )
 
     def __init__(
@@ -82,20 +83,17 @@ class Call:
         context: Context,
         describe: Describe,
         client: Any,
-        *,
-        is_openai: bool,
+        is_openai: bool,  # noqa: FBT001 - a keyword would cost time on every call
     ) -> None:
+        self._started = perf_counter()
+        self._operation = operation
+        self._span = span
         self.context = context
-        self.is_recording = span.is_recording()
-        if self.is_recording:
-            self._started = perf_counter()
-            self._operation = operation
-            self._span = span
-            self._describe = describe
-            self._client = client
-            self._is_openai = is_openai
-            self._attributes: Attributes = {}
-            self._reader: ChunkReader | None = None
+        self._describe = describe
+        self._client = client
+        self._is_openai = is_openai
+        self._attributes: Attributes = {}
+        self._reader: ChunkReader | None = None
 
     def request(self, body: Mapping[str, Any]) -> None:
         """Note what the request tells."""
@@ -115,21 +113,26 @@ class Call:
     def feed(self, chunk: Any) -> None:
         """Note what the next chunk of a stream tells."""
         try:
-            reader = self._reader or self._first_chunk()
-            if reader is not None:
-                reader.feed(chunk)
+            self.feeder()(chunk)
         except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
-            report(f"reading a chunk of {self._operation.name}", error)
+            self.report_chunk(error)
 
-    def _first_chunk(self) -> ChunkReader | None:
-        new_reader = self._operation.new_chunk_reader
-        if new_reader is None:
-            return None
-        if REQUEST_STREAM in self._attributes:
-            elapsed = perf_counter() - self._started
-            self._attributes[RESPONSE_TIME_TO_FIRST_CHUNK] = elapsed
-        self._reader = new_reader()
-        return self._reader
+    def feeder(self) -> Callable[[Any], None]:
+        """What takes in each chunk, asked for when the first one is there. It may raise."""
+        reader = self._reader
+        if reader is None:
+            if REQUEST_STREAM in self._attributes:
+                elapsed = perf_counter() - self._started
+                self._attributes[RESPONSE_TIME_TO_FIRST_CHUNK] = elapsed
+            new_reader = self._operation.new_chunk_reader
+            if new_reader is None:
+                return _ignore
+            reader = self._reader = new_reader()
+        return reader.feed
+
+    def report_chunk(self, error: Exception) -> None:
+        """Log that a chunk could not be read."""
+        report(f"reading a chunk of {self._operation.name}", error)
 
     def end(self) -> None:
         """End the span with what the chunks told. Stopping early is normal, not an error."""
@@ -138,8 +141,6 @@ class Call:
 
     def fail(self, error: BaseException) -> None:
         """End the span with the error that the caller gets."""
-        if not self.is_recording:
-            return
         self._read_chunks()
         self._attributes[ERROR_TYPE] = qualified_name(error)
         try:
@@ -183,9 +184,25 @@ class Call:
             self.end()
 
 
+class Unrecorded:
+    """A call that is not sampled: its span has to be current all the same, for its children."""
+
+    __slots__ = ("context",)
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    def fail(self, error: BaseException) -> None:
+        """There is no span to end."""
+
+
 def qualified_name(error: BaseException) -> str:
     """The value of `error.type` for an exception: "openai.RateLimitError", "ValueError"."""
     kind = type(error)
     if kind.__module__ == "builtins":
         return kind.__qualname__
     return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _ignore(_: Any) -> None:
+    """For an operation that is not known to stream."""

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
 
-def get(thing: Any, name: str) -> Any:
-    """A field of a dict, a namespace or a Pydantic model, or None.
+def fields(thing: Any) -> Mapping[str, Any]:
+    """The fields of a dict, a namespace or a Pydantic model, by name. Not to be changed.
 
     `getattr` for a field that a Pydantic model lacks costs more than all the fields that it has.
     Fields that the installed client does not know of are among the model's extras.
     """
     if type(thing) is dict:
-        return thing.get(name)
+        return thing
     try:
-        return thing.__dict__[name]
-    except KeyError:
-        extra = getattr(thing, "__pydantic_extra__", None)
-        return extra.get(name) if extra else None
+        own: dict[str, Any] = thing.__dict__
     except AttributeError:
-        return None
+        return {}
+    extra = getattr(thing, "__pydantic_extra__", None)
+    return {**extra, **own} if extra else own
+
+
+def get(thing: Any, name: str) -> Any:
+    """One field of a dict, a namespace or a Pydantic model, or None."""
+    return fields(thing).get(name)
 
 
 def parse_json(text: str | bytes) -> Any:

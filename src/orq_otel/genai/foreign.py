@@ -10,24 +10,37 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from orq_otel.genai.semconv import CHAT, EMBEDDINGS, OPERATION_NAME
+from orq_otel.genai.semconv import CHAT, EMBEDDINGS, FETCH_RESPONSE, OPERATION_NAME
 
 #: Attribute by which others mark a model call's span at its start, with its values by operation:
 #: the GenAI conventions, OpenInference.
 _MARKS: Final[tuple[tuple[str, Mapping[str, tuple[str, ...]]], ...]] = (
     (
         OPERATION_NAME,
-        {CHAT: ("chat", "text_completion", "generate_content"), EMBEDDINGS: ("embeddings",)},
+        {
+            CHAT: ("chat", "text_completion", "generate_content"),
+            EMBEDDINGS: ("embeddings",),
+            FETCH_RESPONSE: ("fetch_response",),
+        },
     ),
-    ("openinference.span.kind", {CHAT: ("LLM",), EMBEDDINGS: ("EMBEDDING",)}),
+    (
+        "openinference.span.kind",
+        {CHAT: ("LLM",), EMBEDDINGS: ("EMBEDDING",), FETCH_RESPONSE: ("LLM",)},
+    ),
 )
 
 #: Traceloop (for Responses) and Langfuse make a span without making it current. Only their frames
 #: on the stack tell that they are around this very call.
-_WRAPPERS: Final = ("opentelemetry.instrumentation.openai", "langfuse.openai")
+_TRACELOOP: Final = "opentelemetry.instrumentation.openai"
+_LANGFUSE: Final = "langfuse.openai"
+_WRAPPERS: Final = (_TRACELOOP, _LANGFUSE)
+_OPERATIONS: Final = (CHAT, EMBEDDINGS, FETCH_RESPONSE)
 
 #: Frames between such a wrapper and the client's request: the client's own methods, and ours.
 _DEPTH: Final = 16
+
+#: By this header the client's methods tell its `request` to hand out the HTTP response.
+_RAW_RESPONSE: Final = "X-Stainless-Raw-Response"
 
 
 def stands_for(span: Any, operation: str) -> bool:
@@ -42,13 +55,27 @@ def stands_for(span: Any, operation: str) -> bool:
 
 def surrounds(operation: str) -> bool:
     """Whether a wrapper that does not make its span current is running around this call."""
-    if operation not in (CHAT, EMBEDDINGS) or not any(name in sys.modules for name in _WRAPPERS):
+    if operation not in _OPERATIONS or not any(name in sys.modules for name in _WRAPPERS):
         return False
     frame = sys._getframe(1)  # noqa: SLF001 - documented, and inspect.stack() reads source files
     for _ in range(_DEPTH):
         if frame.f_back is None:
             return False
         frame = frame.f_back
-        if frame.f_globals.get("__name__", "").startswith(_WRAPPERS):
-            return True
+        module = frame.f_globals.get("__name__", "")
+        if module.startswith(_WRAPPERS):
+            return not _passes_through(module, frame.f_locals.get("kwargs"))
     return False
+
+
+def _passes_through(module: str, kwargs: Any) -> bool:
+    """Whether a wrapper makes no span for these arguments of the client's method.
+
+    Neither does for a raw response that is a stream, Langfuse not for a streaming response either.
+    """
+    if not isinstance(kwargs, Mapping) or not isinstance(kwargs.get("extra_headers"), Mapping):
+        return False
+    raw = kwargs["extra_headers"].get(_RAW_RESPONSE)
+    if raw is None:
+        return False
+    return kwargs.get("stream") is True or (raw == "stream" and module == _LANGFUSE)

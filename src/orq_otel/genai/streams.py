@@ -39,10 +39,15 @@ class StreamProxy(_Proxy):
 
     def __iter__(self) -> Iterator[Any]:
         call = self._self_call
-        feed = call.feed
+        feed = None
         try:
             for chunk in self.__wrapped__:
-                feed(chunk)
+                try:
+                    if feed is None:
+                        feed = call.feeder()
+                    feed(chunk)
+                except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
+                    call.report_chunk(error)
                 yield chunk
         except GeneratorExit:  # the consumer looked away; it may go on with the stream later
             raise
@@ -86,10 +91,15 @@ class AsyncStreamProxy(_Proxy):
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         call = self._self_call
-        feed = call.feed
+        feed = None
         try:
             async for chunk in self.__wrapped__:
-                feed(chunk)
+                try:
+                    if feed is None:
+                        feed = call.feeder()
+                    feed(chunk)
+                except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
+                    call.report_chunk(error)
                 yield chunk
         except GeneratorExit:  # the consumer looked away; it may go on with the stream later
             raise

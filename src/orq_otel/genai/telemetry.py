@@ -7,7 +7,7 @@ from typing import Any
 
 from opentelemetry.trace import SpanKind, Tracer, get_current_span, set_span_in_context
 
-from orq_otel.genai.call import Call, Describe, Operation
+from orq_otel.genai.call import Call, Describe, Operation, Unrecorded
 from orq_otel.genai.foreign import stands_for, surrounds
 from orq_otel.genai.semconv import PROVIDER_NAME, REQUEST_MODEL
 from orq_otel.labels import labels, stamp
@@ -21,7 +21,7 @@ def start_call(
     thread: Thread | None,
     describe: Describe,
     client: Any,
-) -> Call | None:
+) -> Call | Unrecorded | None:
     """Start the span of a call.
 
     Args:
@@ -33,7 +33,8 @@ def start_call(
         client: The client, for `describe`.
 
     Returns:
-        The call, or None where somebody else's span stands for it, which is labelled instead.
+        The call; a call that is not sampled; or None where there is nothing to do: somebody else's
+        span stands for the call, and is labelled instead, or there is no SDK.
     """
     around = get_current_span()
     if around.is_recording() and stands_for(around, operation.name):
@@ -43,18 +44,14 @@ def start_call(
     if surrounds(operation.name):
         return None
     if thread is not None:
-        attributes = {**attributes, **labels(thread)}
+        attributes = {**labels(thread), **attributes}
     model = attributes.get(REQUEST_MODEL)
     span = tracer.start_span(
         operation.name if model is None else f"{operation.name} {model}",
         kind=SpanKind.CLIENT,
         attributes=attributes,
     )
-    return Call(
-        operation,
-        span,
-        set_span_in_context(span),
-        describe,
-        client,
-        is_openai=attributes[PROVIDER_NAME] == "openai",
-    )
+    if span.is_recording():
+        is_openai = attributes[PROVIDER_NAME] == "openai"
+        return Call(operation, span, set_span_in_context(span), describe, client, is_openai)
+    return Unrecorded(set_span_in_context(span)) if span.get_span_context().is_valid else None

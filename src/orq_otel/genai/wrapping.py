@@ -7,12 +7,12 @@ from typing import Any, TypeAlias
 
 from opentelemetry.context import attach, detach
 
-from orq_otel.genai.call import Call
+from orq_otel.genai.call import Call, Unrecorded
 from orq_otel.patching import Wrapper
 
 #: From the instance, the positional and the keyword arguments to a started call, or None to pass
 #: the call through. Must not raise.
-Begin: TypeAlias = Callable[[Any, tuple[Any, ...], dict[str, Any]], "Call | None"]
+Begin: TypeAlias = Callable[[Any, tuple[Any, ...], dict[str, Any]], "Call | Unrecorded | None"]
 
 #: From a call, the arguments of `Begin` and the function's result to what the caller gets. Ends
 #: the call, or hands out a proxy that will. Must not raise.
@@ -36,7 +36,7 @@ def sync_wrapper(begin: Begin, settle: Settle) -> Wrapper:
             raise
         finally:
             detach(token)
-        return settle(call, args, kwargs, result) if call.is_recording else result
+        return settle(call, args, kwargs, result) if isinstance(call, Call) else result
 
     return wrapper
 
@@ -45,7 +45,10 @@ def async_wrapper(begin: Begin, settle: Settle) -> Wrapper:
     """A wrapper for a coroutine function."""
 
     async def run(
-        call: Call, wrapped: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+        call: Call | Unrecorded,
+        wrapped: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> Any:
         token = attach(call.context)
         try:
@@ -55,7 +58,7 @@ def async_wrapper(begin: Begin, settle: Settle) -> Wrapper:
             raise
         finally:
             detach(token)
-        return settle(call, args, kwargs, result) if call.is_recording else result
+        return settle(call, args, kwargs, result) if isinstance(call, Call) else result
 
     async def wrapper(
         wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -5,11 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orq_otel.genai import semconv
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import get
+from orq_otel.genai.fields import fields, get
+from orq_otel.genai.semconv import (
+    OPENAI_RESPONSE_SERVICE_TIER,
+    OPENAI_RESPONSE_SYSTEM_FINGERPRINT,
+    OUTPUT_TYPE,
+    REQUEST_CHOICE_COUNT,
+    REQUEST_MAX_TOKENS,
+    REQUEST_REASONING_LEVEL,
+    REQUEST_STOP_SEQUENCES,
+    REQUEST_STREAM,
+    RESPONSE_FINISH_REASONS,
+    RESPONSE_ID,
+    RESPONSE_MODEL,
+)
 from orq_otel.openai.parameters import output_type, sampling, service_tier
 from orq_otel.openai.usage import read_completion_usage
+
+_HEAD = (
+    ("id", RESPONSE_ID),
+    ("model", RESPONSE_MODEL),
+    ("service_tier", OPENAI_RESPONSE_SERVICE_TIER),
+    ("system_fingerprint", OPENAI_RESPONSE_SYSTEM_FINGERPRINT),
+)
 
 
 def read_request(body: Mapping[str, Any]) -> Attributes:
@@ -19,39 +38,40 @@ def read_request(body: Mapping[str, Any]) -> Attributes:
     if limit is None:
         limit = body.get("max_tokens")
     if type(limit) is int:
-        attributes[semconv.REQUEST_MAX_TOKENS] = limit
+        attributes[REQUEST_MAX_TOKENS] = limit
     stop = body.get("stop")
     if stop is not None:
-        attributes[semconv.REQUEST_STOP_SEQUENCES] = (stop,) if type(stop) is str else tuple(stop)
+        attributes[REQUEST_STOP_SEQUENCES] = (stop,) if type(stop) is str else tuple(stop)
     choices = body.get("n")
     if type(choices) is int and choices != 1:
-        attributes[semconv.REQUEST_CHOICE_COUNT] = choices
+        attributes[REQUEST_CHOICE_COUNT] = choices
     effort = body.get("reasoning_effort")
     if type(effort) is str:
-        attributes[semconv.REQUEST_REASONING_LEVEL] = effort
+        attributes[REQUEST_REASONING_LEVEL] = effort
     response_format = body.get("response_format")
     if response_format is not None:
         attributes.update(output_type(response_format))
     elif "audio" in (body.get("modalities") or ()):
-        attributes[semconv.OUTPUT_TYPE] = "speech"
+        attributes[OUTPUT_TYPE] = "speech"
     if "service_tier" in body:
         attributes.update(service_tier(body["service_tier"]))
     if body.get("stream"):
-        attributes[semconv.REQUEST_STREAM] = True
+        attributes[REQUEST_STREAM] = True
     return attributes
 
 
 def read_response(response: Any) -> Attributes:
     """Attributes of a chat completion."""
-    attributes = _head(response)
-    choices = get(response, "choices")
+    completion = fields(response)
+    attributes = _head(completion)
+    choices = completion.get("choices")
     if choices:
-        attributes[semconv.RESPONSE_FINISH_REASONS] = tuple(
+        attributes[RESPONSE_FINISH_REASONS] = tuple(
             [get(choice, "finish_reason") or "error" for choice in choices]
         )
-    usage = get(response, "usage")
+    usage = completion.get("usage")
     if usage is not None:
-        attributes.update(read_completion_usage(usage))
+        read_completion_usage(usage, attributes)
     return attributes
 
 
@@ -62,47 +82,42 @@ class ChunkReader:
 
     def __init__(self) -> None:
         self._first: Any = None
-        self._reasons: dict[int, str | None] = {}
+        self._reasons: dict[int, str] = {}
         self._usage: Any = None
 
     def feed(self, chunk: Any) -> None:
         """Take in the next chunk."""
-        choices = chunk.choices
+        chunk_fields = chunk.__dict__
+        choices = chunk_fields["choices"]
         if choices:
-            # Azure begins with a chunk that has neither an id nor a model nor choices.
-            if self._first is None:
+            if self._first is None:  # Azure begins with a chunk that has no choices, id and model
                 self._first = chunk
             for choice in choices:
                 reason = choice.finish_reason
                 if reason is not None:
                     self._reasons[choice.index] = reason
-        usage = get(chunk, "usage")
+        usage = chunk_fields.get("usage")
         if usage is not None:
             self._usage = usage
 
     def attributes(self) -> Attributes:
         """What the chunks told so far."""
-        attributes: Attributes = {} if self._first is None else _head(self._first)
-        if self._reasons:
-            reasons = self._reasons
-            attributes[semconv.RESPONSE_FINISH_REASONS] = tuple(
-                reasons.get(index) or "error" for index in range(max(reasons) + 1)
+        attributes: Attributes = {} if self._first is None else _head(fields(self._first))
+        reasons = self._reasons
+        if reasons:
+            attributes[RESPONSE_FINISH_REASONS] = tuple(
+                [reasons.get(index, "error") for index in range(max(reasons) + 1)]
             )
         if self._usage is not None:
-            attributes.update(read_completion_usage(self._usage))
+            read_completion_usage(self._usage, attributes)
         return attributes
 
 
-def _head(response: Any) -> Attributes:
+def _head(completion: Mapping[str, Any]) -> Attributes:
     """What a completion and each of its chunks have in common."""
     attributes: Attributes = {}
-    for field, name in (
-        ("id", semconv.RESPONSE_ID),
-        ("model", semconv.RESPONSE_MODEL),
-        ("service_tier", semconv.OPENAI_RESPONSE_SERVICE_TIER),
-        ("system_fingerprint", semconv.OPENAI_RESPONSE_SYSTEM_FINGERPRINT),
-    ):
-        value = get(response, field)
+    for field, name in _HEAD:
+        value = completion.get(field)
         if value:
             attributes[name] = value
     return attributes

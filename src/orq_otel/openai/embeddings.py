@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orq_otel.genai import semconv
 from orq_otel.genai.call import Attributes
 from orq_otel.genai.fields import get
+from orq_otel.genai.semconv import (
+    EMBEDDINGS_DIMENSION_COUNT,
+    REQUEST_ENCODING_FORMATS,
+    RESPONSE_MODEL,
+)
 from orq_otel.openai.usage import read_completion_usage
 
 
@@ -19,10 +23,10 @@ def read_request(body: Mapping[str, Any]) -> Attributes:
     attributes: Attributes = {}
     dimensions = body.get("dimensions")
     if type(dimensions) is int:
-        attributes[semconv.EMBEDDINGS_DIMENSION_COUNT] = dimensions
+        attributes[EMBEDDINGS_DIMENSION_COUNT] = dimensions
     encoding = body.get("encoding_format")
     if type(encoding) is str:
-        attributes[semconv.REQUEST_ENCODING_FORMATS] = (encoding,)
+        attributes[REQUEST_ENCODING_FORMATS] = (encoding,)
     return attributes
 
 
@@ -31,8 +35,8 @@ def read_response(response: Any) -> Attributes:
     attributes: Attributes = {}
     model = get(response, "model")
     if model:
-        attributes[semconv.RESPONSE_MODEL] = model
+        attributes[RESPONSE_MODEL] = model
     usage = get(response, "usage")
     if usage is not None:
-        attributes.update(read_completion_usage(usage))
+        read_completion_usage(usage, attributes)
     return attributes

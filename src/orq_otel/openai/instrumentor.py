@@ -9,7 +9,7 @@ around us or instead of us, and never inside.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
@@ -17,7 +17,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Tracer, TracerProvider, get_tracer
 
 from orq_otel import providers
-from orq_otel.genai.call import Call
+from orq_otel.genai.call import Call, Unrecorded
 from orq_otel.genai.fields import get
 from orq_otel.genai.semconv import SCHEMA_URL
 from orq_otel.genai.streams import AsyncStreamProxy, StreamProxy
@@ -27,6 +27,7 @@ from orq_otel.guard import report
 from orq_otel.openai.errors import describe
 from orq_otel.openai.operations import find, request_fields
 from orq_otel.openai.raw import RawResponseProxy, respond_with_body
+from orq_otel.openai.responses import conversation
 from orq_otel.openai.server import start_attributes
 from orq_otel.patching import Patch
 from orq_otel.scopes import Thread, as_id, current_thread, make_thread
@@ -58,9 +59,7 @@ class OpenAIInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
     def _instrument(self, **kwargs: Any) -> None:
         tracer_provider: TracerProvider | None = kwargs.get("tracer_provider")
         providers.label(tracer_provider, kwargs.get("logger_provider"))
-        self._tracer = get_tracer(
-            "orq_otel.openai", __version__, tracer_provider, SCHEMA_URL
-        )
+        self._tracer = get_tracer("orq_otel.openai", __version__, tracer_provider, SCHEMA_URL)
         if self._patch is None:
             self._patch = Patch(
                 "openai._base_client",
@@ -76,7 +75,9 @@ class OpenAIInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
         if self._patch is not None:
             self._patch.remove()
 
-    def _begin(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+    def _begin(
+        self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Call | Unrecorded | None:
         tracer = self._tracer
         if tracer is None or not is_instrumentation_enabled():
             return None
@@ -85,17 +86,24 @@ class OpenAIInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
             operation = find(options.method, options.url)
             if operation is None:
                 return None
-            providers.settle()
             body = request_fields(options)
+            thread = current_thread() if "orq" not in body else _thread_in_call(body["orq"])
+            if thread is not None and "spans" in providers.pending:
+                providers.settle()
+            attributes = start_attributes(client, operation, body.get("model"))
+            if (
+                "conversation" in body
+            ):  # one that the call brings wins over the thread's from the start
+                attributes = {**attributes, **conversation(body["conversation"])}
             call = start_call(
                 tracer,
                 operation,
-                start_attributes(client, operation, body.get("model")),
-                _thread_in_call(body) or current_thread(),
+                attributes,
+                thread,
                 describe,
                 client,
             )
-            if call is not None and call.is_recording:
+            if isinstance(call, Call):
                 call.request(body)
         except Exception as error:  # noqa: BLE001 - the user's call must go on
             report("starting the span of an OpenAI call", error)
@@ -108,7 +116,8 @@ def _settle(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any], result: A
     try:
         options = args[1] if len(args) > 1 else kwargs["options"]
         is_stream = kwargs.get("stream", False)
-        raw = options.headers.get(_RAW_RESPONSE) if options.headers else None
+        headers = options.headers
+        raw = headers.get(_RAW_RESPONSE) if type(headers) is dict or headers else None
         if raw is not None:
             if raw == "true" and not is_stream:
                 respond_with_body(call, result.http_response)
@@ -124,12 +133,12 @@ def _settle(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any], result: A
         return result
 
 
-def _thread_in_call(body: Mapping[str, Any]) -> Thread | None:
+def _thread_in_call(orq: Any) -> Thread | None:
     """The thread that the caller wrote into the request for Orq: `{"orq": {"thread": {...}}}`."""
-    given = get(get(body.get("orq"), "thread"), "id")
-    if given is None:
-        return None
-    try:
-        return make_thread(as_id(given), get(body["orq"]["thread"], "tags") or (), None)
-    except (TypeError, ValueError):  # the caller's request, and the server's to refuse
-        return None
+    given = get(orq, "thread")
+    if given is not None:
+        try:
+            return make_thread(as_id(get(given, "id")), get(given, "tags") or (), None)
+        except (TypeError, ValueError):  # the caller's request, and the server's to refuse
+            pass
+    return current_thread()

@@ -13,7 +13,6 @@ from orq_otel.genai.call import Operation
 from orq_otel.genai.semconv import CHAT, EMBEDDINGS, FETCH_RESPONSE, OPENAI_API_TYPE
 from orq_otel.openai import chat, embeddings, responses
 
-
 _FETCH = Operation(
     FETCH_RESPONSE,
     responses.read_fetch_request,
@@ -58,7 +57,7 @@ def request_fields(options: Any) -> Mapping[str, Any]:
     if options.method == "get":
         return {**options.params, "response_id": options.url[len(_RESPONSES) :]}
     body = options.json_data
-    if not isinstance(body, Mapping):
-        body = {}
+    if type(body) is not dict:
+        body = dict(body) if isinstance(body, Mapping) else {}
     extra = options.extra_json
     return {**body, **extra} if extra else body

@@ -8,29 +8,42 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orq_otel.genai import semconv
 from orq_otel.genai.call import Attributes
 from orq_otel.genai.fields import get, number
-
-_NUMBERS = (
-    ("temperature", semconv.REQUEST_TEMPERATURE),
-    ("top_p", semconv.REQUEST_TOP_P),
-    ("frequency_penalty", semconv.REQUEST_FREQUENCY_PENALTY),
-    ("presence_penalty", semconv.REQUEST_PRESENCE_PENALTY),
+from orq_otel.genai.semconv import (
+    OPENAI_REQUEST_SERVICE_TIER,
+    OUTPUT_TYPE,
+    REQUEST_FREQUENCY_PENALTY,
+    REQUEST_PRESENCE_PENALTY,
+    REQUEST_SEED,
+    REQUEST_TEMPERATURE,
+    REQUEST_TOP_K,
+    REQUEST_TOP_P,
 )
 
 
 def sampling(body: Mapping[str, Any]) -> Attributes:
     """How tokens are chosen. `top_logprobs` is not `top_k`, which compatible servers take."""
     attributes: Attributes = {}
-    for field, name in _NUMBERS:
-        if field in body:
-            value = number(body[field])
-            if value is not None:
-                attributes[name] = value
-    for field, name in (("seed", semconv.REQUEST_SEED), ("top_k", semconv.REQUEST_TOP_K)):
-        if field in body and type(body[field]) is int:
-            attributes[name] = body[field]
+    temperature = number(body.get("temperature"))
+    if temperature is not None:
+        attributes[REQUEST_TEMPERATURE] = temperature
+    top_p = number(body.get("top_p"))
+    if top_p is not None:
+        attributes[REQUEST_TOP_P] = top_p
+    if "frequency_penalty" in body:
+        penalty = number(body["frequency_penalty"])
+        if penalty is not None:
+            attributes[REQUEST_FREQUENCY_PENALTY] = penalty
+    if "presence_penalty" in body:
+        penalty = number(body["presence_penalty"])
+        if penalty is not None:
+            attributes[REQUEST_PRESENCE_PENALTY] = penalty
+    seed = body.get("seed")
+    if type(seed) is int:
+        attributes[REQUEST_SEED] = seed
+    if "top_k" in body and type(body["top_k"]) is int:
+        attributes[REQUEST_TOP_K] = body["top_k"]
     return attributes
 
 
@@ -38,9 +51,9 @@ def output_type(response_format: Any) -> Attributes:
     """What kind of output was asked for: `{"type": "json_schema", ...}` is "json"."""
     kind = get(response_format, "type")
     if kind in ("json_object", "json_schema"):
-        return {semconv.OUTPUT_TYPE: "json"}
+        return {OUTPUT_TYPE: "json"}
     if kind == "text":
-        return {semconv.OUTPUT_TYPE: "text"}
+        return {OUTPUT_TYPE: "text"}
     return {}
 
 
@@ -48,4 +61,4 @@ def service_tier(tier: Any) -> Attributes:
     """The service tier that was asked for, unless it is the default."""
     if type(tier) is not str or tier == "auto":
         return {}
-    return {semconv.OPENAI_REQUEST_SERVICE_TIER: tier}
+    return {OPENAI_REQUEST_SERVICE_TIER: tier}

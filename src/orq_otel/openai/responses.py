@@ -5,9 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orq_otel.genai import semconv
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import get
+from orq_otel.genai.fields import fields, get
+from orq_otel.genai.semconv import (
+    CONVERSATION_ID,
+    ERROR_TYPE,
+    OPENAI_RESPONSE_SERVICE_TIER,
+    OPENAI_RESPONSE_SYSTEM_FINGERPRINT,
+    PROMPT_NAME,
+    PROMPT_VERSION,
+    REQUEST_MAX_TOKENS,
+    REQUEST_PREVIOUS_RESPONSE_ID,
+    REQUEST_REASONING_LEVEL,
+    REQUEST_STREAM,
+    REQUEST_STREAM_CURSOR,
+    RESPONSE_FINISH_REASONS,
+    RESPONSE_ID,
+    RESPONSE_MODEL,
+    RESPONSE_STATUS,
+)
 from orq_otel.openai.parameters import output_type, sampling, service_tier
 from orq_otel.openai.usage import read_response_usage
 
@@ -22,22 +38,24 @@ _SNAPSHOTS = frozenset(
     }
 )
 
+_TIERS = (
+    ("service_tier", OPENAI_RESPONSE_SERVICE_TIER),
+    ("system_fingerprint", OPENAI_RESPONSE_SYSTEM_FINGERPRINT),
+)
+
 
 def read_request(body: Mapping[str, Any]) -> Attributes:
     """Attributes of the body of `POST /responses`."""
     attributes = sampling(body)
     limit = body.get("max_output_tokens")
     if type(limit) is int:
-        attributes[semconv.REQUEST_MAX_TOKENS] = limit
+        attributes[REQUEST_MAX_TOKENS] = limit
     previous = body.get("previous_response_id")
     if type(previous) is str:
-        attributes[semconv.REQUEST_PREVIOUS_RESPONSE_ID] = previous
-    conversation = body.get("conversation")
-    if conversation is not None:
-        attributes.update(_conversation(conversation))
+        attributes[REQUEST_PREVIOUS_RESPONSE_ID] = previous
     effort = get(body.get("reasoning"), "effort")
     if type(effort) is str:
-        attributes[semconv.REQUEST_REASONING_LEVEL] = effort
+        attributes[REQUEST_REASONING_LEVEL] = effort
     response_format = get(body.get("text"), "format")
     if response_format is not None:
         attributes.update(output_type(response_format))
@@ -47,45 +65,42 @@ def read_request(body: Mapping[str, Any]) -> Attributes:
     if "service_tier" in body:
         attributes.update(service_tier(body["service_tier"]))
     if body.get("stream"):
-        attributes[semconv.REQUEST_STREAM] = True
+        attributes[REQUEST_STREAM] = True
     return attributes
 
 
 def read_response(response: Any) -> Attributes:
     """Attributes of a response that was just made."""
-    attributes = _head(response)
-    attributes.update(_conversation(get(response, "conversation")))
-    for field, name in (
-        ("service_tier", semconv.OPENAI_RESPONSE_SERVICE_TIER),
-        ("system_fingerprint", semconv.OPENAI_RESPONSE_SYSTEM_FINGERPRINT),
-    ):
-        value = get(response, field)
+    given = fields(response)
+    attributes = _head(given)
+    for field, name in _TIERS:
+        value = given.get(field)
         if value:
             attributes[name] = value
-    usage = get(response, "usage")
+    usage = given.get("usage")
     if usage is not None:
-        attributes.update(read_response_usage(usage))
+        read_response_usage(usage, attributes)
     return attributes
 
 
 def read_fetch_request(parameters: Mapping[str, Any]) -> Attributes:
     """Attributes of `GET /responses/{response_id}`, from its query and its path."""
-    attributes: Attributes = {semconv.RESPONSE_ID: parameters["response_id"]}
+    attributes: Attributes = {RESPONSE_ID: parameters["response_id"]}
     cursor = parameters.get("starting_after")
     if cursor is not None:
-        attributes[semconv.REQUEST_STREAM_CURSOR] = str(cursor)
+        attributes[REQUEST_STREAM_CURSOR] = str(cursor)
     return attributes
 
 
 def read_fetched_response(response: Any) -> Attributes:
     """Attributes of a response that was made before. Its tokens were counted then."""
-    attributes = _head(response)
-    attributes.update(_conversation(get(response, "conversation")))
-    status = get(response, "status")
+    given = fields(response)
+    attributes = _head(given)
+    status = given.get("status")
     if status:
-        attributes[semconv.RESPONSE_STATUS] = status
+        attributes[RESPONSE_STATUS] = status
     # Fetching it worked, even if making it had failed.
-    attributes.pop(semconv.ERROR_TYPE, None)
+    attributes.pop(ERROR_TYPE, None)
     return attributes
 
 
@@ -110,7 +125,7 @@ class ChunkReader:
         """What the events told so far."""
         attributes = {} if self._response is None else self._read(self._response)
         if self._error is not None:
-            attributes[semconv.ERROR_TYPE] = self._error
+            attributes[ERROR_TYPE] = self._error
         return attributes
 
     def _read(self, response: Any) -> Attributes:
@@ -126,44 +141,49 @@ class FetchedChunkReader(ChunkReader):
         return read_fetched_response(response)
 
 
-def _head(response: Any) -> Attributes:
+def _head(response: Mapping[str, Any]) -> Attributes:
+    """What is told of a response whenever it is seen."""
     attributes: Attributes = {}
-    for field, name in (("id", semconv.RESPONSE_ID), ("model", semconv.RESPONSE_MODEL)):
-        value = get(response, field)
+    for field, name in (("id", RESPONSE_ID), ("model", RESPONSE_MODEL)):
+        value = response.get(field)
         if value:
             attributes[name] = value
+    given = response.get("conversation")
+    if given is not None:
+        attributes.update(conversation(given))
     reason = _finish_reason(response)
     if reason is not None:
-        attributes[semconv.RESPONSE_FINISH_REASONS] = (reason,)
-    error = get(response, "error")
+        attributes[RESPONSE_FINISH_REASONS] = (reason,)
+    error = response.get("error")
     if error is not None:
-        attributes[semconv.ERROR_TYPE] = get(error, "code") or "error"
+        attributes[ERROR_TYPE] = get(error, "code") or "error"
     return attributes
 
 
-def _finish_reason(response: Any) -> str | None:
+def _finish_reason(response: Mapping[str, Any]) -> str | None:
     """Why the model stopped. The API has a status instead, and a reason where it is incomplete."""
-    status = get(response, "status")
+    status = response.get("status")
     if status == "completed":
-        output = get(response, "output") or ()
-        return "tool_calls" if any(get(i, "type") == "function_call" for i in output) else "stop"
+        output = response.get("output") or ()
+        called = any([get(item, "type") == "function_call" for item in output])
+        return "tool_calls" if called else "stop"
     if status == "incomplete":
-        return get(get(response, "incomplete_details"), "reason") or "incomplete"
+        return get(response.get("incomplete_details"), "reason") or "incomplete"
     if status == "failed":
         return "error"
     return "cancelled" if status == "cancelled" else None
 
 
-def _conversation(conversation: Any) -> Attributes:
+def conversation(given: Any) -> Attributes:
     """The id of OpenAI's own conversation, which is given as such or in an object."""
-    id = conversation if type(conversation) is str else get(conversation, "id")  # noqa: A001
-    return {semconv.CONVERSATION_ID: id} if id else {}
+    id = given if type(given) is str else get(given, "id")  # noqa: A001
+    return {CONVERSATION_ID: id} if id else {}
 
 
 def _prompt(prompt: Any) -> Attributes:
     """A stored prompt, which OpenAI names by its id."""
     attributes: Attributes = {}
-    for field, name in (("id", semconv.PROMPT_NAME), ("version", semconv.PROMPT_VERSION)):
+    for field, name in (("id", PROMPT_NAME), ("version", PROMPT_VERSION)):
         value = get(prompt, field)
         if value:
             attributes[name] = value

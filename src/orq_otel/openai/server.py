@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from orq_otel.genai.call import Attributes, Operation
 from orq_otel.genai.semconv import (
@@ -16,16 +15,21 @@ from orq_otel.genai.semconv import (
 
 _AZURE_HOSTS = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
 
-#: What is the same for every call of a client and an operation, with the URL that it was true for.
-_known: WeakKeyDictionary[Any, tuple[Any, dict[Operation, Attributes]]] = WeakKeyDictionary()
+#: What is the same for every call of a client and an operation. By the identity of the client's URL
+#: object, which is kept with it and so cannot be another object's: a weak dictionary costs more than
+#: all the rest of a call that is not recorded.
+_known: dict[int, tuple[Any, dict[Operation, Attributes]]] = {}
+_MANY = 256  # clients; a program that makes one for each request must not pile them up
 
 
 def start_attributes(client: Any, operation: Operation, model: Any) -> Attributes:
     """What is known of a call before it is made, for samplers to decide by."""
-    url = client._base_url  # noqa: SLF001 - the same as the public property, which older ones lack
-    known = _known.get(client)
-    if known is None or known[0] is not url:
-        known = _known[client] = (url, {})
+    url = client._base_url  # noqa: SLF001 - the public property copies it
+    known = _known.get(id(url))
+    if known is None:
+        if len(_known) >= _MANY:
+            _known.clear()
+        known = _known[id(url)] = (url, {})
     attributes = known[1].get(operation)
     if attributes is None:
         attributes = known[1][operation] = _read(client, url, operation)

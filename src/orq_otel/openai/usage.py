@@ -1,58 +1,82 @@
 """Token counts of every API as the conventions name them. Pure functions.
 
 Counts of input tokens include cached ones, counts of output tokens include reasoning: OpenAI's
-numbers are already what the conventions want. Audio and image counts are kept where there are any.
+numbers are already what the conventions want. Text, audio and image counts are kept where there are
+any. Written out rather than looped over tables: this runs on every call.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
-from orq_otel.genai import semconv
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import get
-
-#: A field, its attribute, and whether a zero says anything.
-_Counts: TypeAlias = tuple[tuple[str, str, bool], ...]
-
-_INPUT: _Counts = (
-    ("cached_tokens", semconv.USAGE_CACHE_READ_INPUT_TOKENS, True),
-    ("cache_write_tokens", semconv.USAGE_CACHE_WRITE_INPUT_TOKENS, True),
-    ("audio_tokens", semconv.USAGE_AUDIO_INPUT_TOKENS, False),
-    ("image_tokens", semconv.USAGE_IMAGE_INPUT_TOKENS, False),
-    ("text_tokens", semconv.USAGE_TEXT_INPUT_TOKENS, False),
-)
-_OUTPUT: _Counts = (
-    ("reasoning_tokens", semconv.USAGE_REASONING_OUTPUT_TOKENS, True),
-    ("audio_tokens", semconv.USAGE_AUDIO_OUTPUT_TOKENS, False),
-    ("text_tokens", semconv.USAGE_TEXT_OUTPUT_TOKENS, False),
+from orq_otel.genai.fields import fields
+from orq_otel.genai.semconv import (
+    USAGE_AUDIO_INPUT_TOKENS,
+    USAGE_AUDIO_OUTPUT_TOKENS,
+    USAGE_CACHE_READ_INPUT_TOKENS,
+    USAGE_CACHE_WRITE_INPUT_TOKENS,
+    USAGE_IMAGE_INPUT_TOKENS,
+    USAGE_INPUT_TOKENS,
+    USAGE_OUTPUT_TOKENS,
+    USAGE_REASONING_OUTPUT_TOKENS,
+    USAGE_TEXT_INPUT_TOKENS,
+    USAGE_TEXT_OUTPUT_TOKENS,
 )
 
 
-def read_completion_usage(usage: Any) -> Attributes:
-    """Counts of a chat completion or of embeddings."""
-    return _read(usage, "prompt_tokens", "completion_tokens")
+def read_completion_usage(usage: Any, attributes: Attributes) -> None:
+    """Add the counts of a chat completion or of embeddings to `attributes`."""
+    counts = fields(usage)
+    total = counts.get("prompt_tokens")
+    if total is not None:
+        attributes[USAGE_INPUT_TOKENS] = total
+        _read_input_details(counts.get("prompt_tokens_details"), attributes)
+    total = counts.get("completion_tokens")
+    if total is not None:
+        attributes[USAGE_OUTPUT_TOKENS] = total
+        _read_output_details(counts.get("completion_tokens_details"), attributes)
 
 
-def read_response_usage(usage: Any) -> Attributes:
-    """Counts of a response of the Responses API."""
-    return _read(usage, "input_tokens", "output_tokens")
+def read_response_usage(usage: Any, attributes: Attributes) -> None:
+    """Add the counts of a response of the Responses API to `attributes`."""
+    counts = fields(usage)
+    total = counts.get("input_tokens")
+    if total is not None:
+        attributes[USAGE_INPUT_TOKENS] = total
+        _read_input_details(counts.get("input_tokens_details"), attributes)
+    total = counts.get("output_tokens")
+    if total is not None:
+        attributes[USAGE_OUTPUT_TOKENS] = total
+        _read_output_details(counts.get("output_tokens_details"), attributes)
 
 
-def _read(usage: Any, inputs: str, outputs: str) -> Attributes:
-    attributes: Attributes = {}
-    for total, name, counts in (
-        (inputs, semconv.USAGE_INPUT_TOKENS, _INPUT),
-        (outputs, semconv.USAGE_OUTPUT_TOKENS, _OUTPUT),
-    ):
-        value = get(usage, total)
-        if type(value) is not int:
-            continue
-        attributes[name] = value
-        details = get(usage, total + "_details")
-        if details is not None:
-            for field, detail, zero_counts in counts:
-                value = get(details, field)
-                if type(value) is int and (value or zero_counts):
-                    attributes[detail] = value
-    return attributes
+def _read_input_details(details: Any, attributes: Attributes) -> None:
+    if details is None:
+        return
+    counts = fields(details)
+    count = counts.get("cached_tokens")
+    if count is not None:
+        attributes[USAGE_CACHE_READ_INPUT_TOKENS] = count
+    count = counts.get("cache_write_tokens")
+    if count is not None:
+        attributes[USAGE_CACHE_WRITE_INPUT_TOKENS] = count
+    if counts.get("audio_tokens"):
+        attributes[USAGE_AUDIO_INPUT_TOKENS] = counts["audio_tokens"]
+    if counts.get("image_tokens"):
+        attributes[USAGE_IMAGE_INPUT_TOKENS] = counts["image_tokens"]
+    if counts.get("text_tokens"):
+        attributes[USAGE_TEXT_INPUT_TOKENS] = counts["text_tokens"]
+
+
+def _read_output_details(details: Any, attributes: Attributes) -> None:
+    if details is None:
+        return
+    counts = fields(details)
+    count = counts.get("reasoning_tokens")
+    if count is not None:
+        attributes[USAGE_REASONING_OUTPUT_TOKENS] = count
+    if counts.get("audio_tokens"):
+        attributes[USAGE_AUDIO_OUTPUT_TOKENS] = counts["audio_tokens"]
+    if counts.get("text_tokens"):
+        attributes[USAGE_TEXT_OUTPUT_TOKENS] = counts["text_tokens"]
