@@ -3,40 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import openai
 import pytest
 from model_server import ModelServer
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from recorded import Telemetry
 
 from orq_otel import OpenAIInstrumentor, current_thread, guard
-
-
-@dataclass
-class Telemetry:
-    """A tracer provider whose finished spans are kept."""
-
-    provider: TracerProvider
-    exporter: InMemorySpanExporter
-
-    @property
-    def spans(self) -> list[ReadableSpan]:
-        """The spans that have ended so far, in the order of their end."""
-        return list(self.exporter.get_finished_spans())
-
-    def one(self) -> ReadableSpan:
-        """The only span that has ended."""
-        (span,) = self.spans
-        return span
-
-    def take(self) -> list[ReadableSpan]:
-        """The spans that have ended since the last time."""
-        spans = self.spans
-        self.exporter.clear()
-        return spans
 
 
 @pytest.fixture

@@ -1,0 +1,183 @@
+"""What fails for the caller fails on the span: the error, its type, and no secret."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import openai
+import pytest
+from model_server import DropAfter, Fail, Malformed, ModelServer, Reply
+from opentelemetry.trace import StatusCode
+from pydantic import BaseModel, ValidationError
+from recorded import Telemetry
+
+from orq_otel.openai.errors import describe
+
+MESSAGES: Any = [{"role": "user", "content": "Where is my parcel?"}]
+
+
+def ask(client: openai.OpenAI, **more: Any) -> Any:
+    """One chat completion."""
+    return client.chat.completions.create(model="gpt-5-mini", messages=MESSAGES, **more)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, "openai.BadRequestError"),
+        (401, "openai.AuthenticationError"),
+        (404, "openai.NotFoundError"),
+        (429, "openai.RateLimitError"),
+        (500, "openai.InternalServerError"),
+    ],
+)
+def test_an_error_of_the_api(
+    instrumented: Telemetry,
+    client: openai.OpenAI,
+    model_server: ModelServer,
+    status: int,
+    kind: str,
+) -> None:
+    model_server.script(Fail(status, message="It did not work."))
+    with pytest.raises(openai.APIStatusError) as raised:
+        ask(client)
+
+    assert raised.value.status_code == status
+    span = instrumented.one()
+    assert span.status.status_code is StatusCode.ERROR
+    assert span.status.description == f"Error code: {status} - It did not work."
+    told = span.attributes or {}
+    assert told["error.type"] == kind
+    assert told["gen_ai.request.model"] == "gpt-5-mini"
+    assert not any(name.startswith(("gen_ai.response.", "gen_ai.usage.")) for name in told)
+    assert not span.events
+
+
+def test_a_server_that_hangs_up(
+    instrumented: Telemetry, client: openai.OpenAI, model_server: ModelServer
+) -> None:
+    model_server.script(DropAfter(0))
+    with pytest.raises(openai.APIConnectionError) as raised:
+        ask(client)
+
+    span = instrumented.one()
+    assert (span.attributes or {})["error.type"] == "openai.APIConnectionError"
+    assert span.status.description == str(raised.value)
+
+
+def test_a_timeout(
+    instrumented: Telemetry, client: openai.OpenAI, model_server: ModelServer
+) -> None:
+    from model_server import Hold  # noqa: PLC0415
+
+    hold = Hold()
+    model_server.script(hold)
+    with pytest.raises(openai.APITimeoutError):
+        ask(client, timeout=0.05)
+    hold.release()
+
+    assert (instrumented.one().attributes or {})["error.type"] == "openai.APITimeoutError"
+
+
+def test_a_refused_connection(instrumented: Telemetry, model_server: ModelServer) -> None:
+    model_server.stop()
+    with openai.OpenAI(
+        api_key="k", base_url=model_server.base_url, max_retries=0
+    ) as client, pytest.raises(openai.APIConnectionError):
+        ask(client)
+
+    assert (instrumented.one().attributes or {})["error.type"] == "openai.APIConnectionError"
+
+
+def test_retries_are_one_span(
+    instrumented: Telemetry, client: openai.OpenAI, model_server: ModelServer
+) -> None:
+    model_server.script(Fail(500, headers={"retry-after-ms": "1"}), Fail(429), Reply(text="Here."))
+    completion = client.with_options(max_retries=2).chat.completions.create(
+        model="gpt-5-mini", messages=MESSAGES
+    )
+
+    assert completion.choices[0].message.content == "Here."
+    assert len(model_server.requests) == 3
+    assert instrumented.one().status.status_code is StatusCode.UNSET
+
+
+def test_no_key_reaches_a_span(
+    instrumented: Telemetry,
+    client: openai.OpenAI,
+    model_server: ModelServer,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="orq_otel")
+    model_server.script(
+        Fail(401, message="Incorrect API key: sk-test-key, sk-proj-****wxyz, Bearer abc.def!")
+    )
+    with pytest.raises(openai.AuthenticationError):
+        ask(client)
+
+    span = instrumented.one()
+    assert span.status.description == "Error code: 401 - Incorrect API key: ***, ***, ***"
+    everything = span.to_json() + caplog.text
+    for secret in ("sk-test", "wxyz", "abc.def"):
+        assert secret not in everything
+
+
+def test_content_that_a_server_repeats_stays_off_the_span(
+    instrumented: Telemetry, client: openai.OpenAI, model_server: ModelServer
+) -> None:
+    class Answer(BaseModel):
+        number: int
+
+    model_server.script(Reply(text='{"number": "my secret"}'))
+    with pytest.raises(ValidationError, match="my secret"):
+        client.chat.completions.parse(
+            model="gpt-5-mini", messages=MESSAGES, response_format=Answer
+        )
+
+    span = instrumented.one()
+    assert (span.attributes or {})["error.type"].endswith("ValidationError")
+    assert span.status.description is None
+    assert "my secret" not in span.to_json()
+
+
+def test_only_the_message_of_an_answer_is_used() -> None:
+    class Error(Exception):
+        status_code = 422
+        body: Any = {"detail": [{"input": "the whole prompt"}]}
+
+    Error.__module__ = "openai"
+    assert describe(Error("Error code: 422 - {'detail': ...}"), None) == "Error code: 422"
+
+
+def test_an_answer_that_is_not_json(
+    instrumented: Telemetry, client: openai.OpenAI, model_server: ModelServer
+) -> None:
+    model_server.script(Malformed())
+    with pytest.raises(ValueError, match="Expecting|Unterminated|delimiter|property") as raised:
+        ask(client)
+
+    kind = type(raised.value)
+    span = instrumented.one()
+    assert span.status.status_code is StatusCode.ERROR
+    assert (span.attributes or {})["error.type"] == f"{kind.__module__}.{kind.__qualname__}"
+
+
+def test_the_callers_exception_is_untouched(
+    instrumented: Telemetry, model_server: ModelServer
+) -> None:
+    mistake = RuntimeError("of a hook")
+
+    def hook(_: Any) -> None:
+        raise mistake
+
+    http = openai.DefaultHttpxClient(event_hooks={"request": [hook]})
+    with openai.OpenAI(
+        api_key="k", base_url=model_server.base_url, max_retries=0, http_client=http
+    ) as client, pytest.raises(RuntimeError) as raised:
+        ask(client)
+
+    assert raised.value is mistake
+    assert raised.value.__context__ is None
+    assert raised.value.__cause__ is None
+    assert (instrumented.one().attributes or {})["error.type"] == "RuntimeError"
