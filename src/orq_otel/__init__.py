@@ -16,10 +16,12 @@ from orq_otel.version import __version__
 if TYPE_CHECKING:
     from orq_otel.configure import configure
     from orq_otel.openai import OpenAIInstrumentor
+    from orq_otel.orq import OrqInstrumentor
     from orq_otel.processors import ThreadLogRecordProcessor, ThreadSpanProcessor
 
 __all__ = [
     "OpenAIInstrumentor",
+    "OrqInstrumentor",
     "Thread",
     "ThreadLogRecordProcessor",
     "ThreadSpanProcessor",
@@ -34,6 +36,7 @@ __all__ = [
 #: Names whose modules need the SDK, or cost more to import than a scope does.
 _LATER = {
     "OpenAIInstrumentor": "orq_otel.openai",
+    "OrqInstrumentor": "orq_otel.orq",
     "ThreadLogRecordProcessor": "orq_otel.processors",
     "ThreadSpanProcessor": "orq_otel.processors",
     "configure": "orq_otel.configure",

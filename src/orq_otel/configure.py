@@ -13,6 +13,7 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 
 from orq_otel import providers
 from orq_otel.openai import OpenAIInstrumentor
+from orq_otel.orq import OrqInstrumentor
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("orq_otel")
 
-_INSTRUMENTORS: tuple[type[BaseInstrumentor], ...] = (OpenAIInstrumentor,)
+_INSTRUMENTORS: tuple[type[BaseInstrumentor], ...] = (OpenAIInstrumentor, OrqInstrumentor)
 _current: Handle | None = None
 
 

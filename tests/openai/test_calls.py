@@ -323,6 +323,7 @@ def test_a_stored_response(instrumented: Telemetry, client: openai.OpenAI) -> No
     assert attributes(span) == {
         "gen_ai.operation.name": "fetch_response",
         "gen_ai.provider.name": "openai",
+        "openai.api.type": "responses",
         "gen_ai.response.model": "gpt-5-mini-2026-08-01",
         "gen_ai.response.status": "completed",
         "gen_ai.response.finish_reasons": ("stop",),

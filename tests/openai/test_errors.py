@@ -163,21 +163,20 @@ def test_an_answer_that_is_not_json(
     assert (span.attributes or {})["error.type"] == f"{kind.__module__}.{kind.__qualname__}"
 
 
-def test_the_callers_exception_is_untouched(
+def test_an_exception_of_the_callers_own(
     instrumented: Telemetry, model_server: ModelServer
 ) -> None:
-    mistake = RuntimeError("of a hook")
+    mistake = RuntimeError("of an argument")
 
-    def hook(_: Any) -> None:
-        raise mistake
+    class Failing(dict[str, Any]):
+        def items(self) -> Any:
+            raise mistake
 
-    http = openai.DefaultHttpxClient(event_hooks={"request": [hook]})
     with openai.OpenAI(
-        api_key="k", base_url=model_server.base_url, max_retries=0, http_client=http
+        api_key="k", base_url=model_server.base_url, max_retries=0
     ) as client, pytest.raises(RuntimeError) as raised:
-        ask(client)
+        ask(client, extra_headers=Failing(x="y"))
 
     assert raised.value is mistake
     assert raised.value.__context__ is None
     assert raised.value.__cause__ is None
-    assert (instrumented.one().attributes or {})["error.type"] == "RuntimeError"

@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, get_current
 from opentelemetry.trace import SpanKind, Tracer, get_current_span, set_span_in_context
 
 from orq_otel.genai.call import Call, Describe, Operation, Unrecorded
+from orq_otel.genai.fields import get
 from orq_otel.genai.foreign import stands_for, surrounds
 from orq_otel.genai.semconv import PROVIDER_NAME, REQUEST_MODEL
 from orq_otel.labels import labels, stamp
-from orq_otel.scopes import Thread
+from orq_otel.scopes import Thread, as_id, make_thread
+
+
+def suppressed() -> bool:
+    """Whether instrumentation is switched off here, by OpenTelemetry's key or its older name.
+
+    The same as `opentelemetry.instrumentation.utils.is_instrumentation_enabled`, whose module
+    imports half a megabyte of conventions for HTTP and databases.
+    """
+    context = get_current()
+    return bool(context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get("suppress_instrumentation"))
 
 
 def start_call(
@@ -55,3 +67,16 @@ def start_call(
         is_openai = attributes[PROVIDER_NAME] == "openai"
         return Call(operation, span, set_span_in_context(span), describe, client, is_openai)
     return Unrecorded(set_span_in_context(span)) if span.get_span_context().is_valid else None
+
+
+def given_thread(given: Any) -> Thread | None:
+    """The thread that a caller wrote into a request, `{"id": ..., "tags": [...]}`, if it is one.
+
+    What is not valid is the caller's, and the server's to refuse.
+    """
+    if given is None:
+        return None
+    try:
+        return make_thread(as_id(get(given, "id")), get(given, "tags") or (), None)
+    except (TypeError, ValueError):
+        return None

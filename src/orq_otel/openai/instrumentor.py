@@ -9,34 +9,29 @@ around us or instead of us, and never inside.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import Any
-
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
-from opentelemetry.trace import Tracer, TracerProvider, get_tracer
 
 from orq_otel import providers
 from orq_otel.genai.call import Call, Unrecorded
 from orq_otel.genai.fields import get
-from orq_otel.genai.semconv import SCHEMA_URL
 from orq_otel.genai.streams import AsyncStreamProxy, StreamProxy
-from orq_otel.genai.telemetry import start_call
+from orq_otel.genai.telemetry import given_thread, start_call, suppressed
 from orq_otel.genai.wrapping import async_wrapper, sync_wrapper
 from orq_otel.guard import report
+from orq_otel.instrumentor import ClientInstrumentor
 from orq_otel.openai.errors import describe
 from orq_otel.openai.operations import find, request_fields
 from orq_otel.openai.raw import RawResponseProxy, respond_with_body
 from orq_otel.openai.responses import conversation
 from orq_otel.openai.server import start_attributes
 from orq_otel.patching import Patch
-from orq_otel.scopes import Thread, as_id, current_thread, make_thread
-from orq_otel.version import __version__
+from orq_otel.scopes import current_thread
 
 _RAW_RESPONSE = "X-Stainless-Raw-Response"
 
 
-class OpenAIInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
+class OpenAIInstrumentor(ClientInstrumentor):
     """Gives every call of a model through the `openai` client a GenAI span in its thread.
 
         OpenAIInstrumentor().instrument()
@@ -49,37 +44,26 @@ class OpenAIInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
     same), and makes sure that both label what is made inside a thread.
     """
 
-    _tracer: Tracer | None = None
-    _patch: Patch | None = None
+    requirement = "openai >= 1.26, < 4"
+    scope = "orq_otel.openai"
 
-    def instrumentation_dependencies(self) -> Collection[str]:
-        """The versions of the client that are supported."""
-        return ("openai >= 1.26, < 4",)
-
-    def _instrument(self, **kwargs: Any) -> None:
-        tracer_provider: TracerProvider | None = kwargs.get("tracer_provider")
-        providers.label(tracer_provider, kwargs.get("logger_provider"))
-        self._tracer = get_tracer("orq_otel.openai", __version__, tracer_provider, SCHEMA_URL)
-        if self._patch is None:
-            self._patch = Patch(
+    def patches(self) -> Sequence[Patch]:
+        """The two functions through which every request passes."""
+        return (
+            Patch(
                 "openai._base_client",
                 (
                     ("SyncAPIClient", "request", sync_wrapper(self._begin, _settle)),
                     ("AsyncAPIClient", "request", async_wrapper(self._begin, _settle)),
                 ),
-            )
-        self._patch.apply()
-
-    def _uninstrument(self, **_: Any) -> None:
-        self._tracer = None
-        if self._patch is not None:
-            self._patch.remove()
+            ),
+        )
 
     def _begin(
         self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Call | Unrecorded | None:
-        tracer = self._tracer
-        if tracer is None or not is_instrumentation_enabled():
+        tracer = self.tracer
+        if tracer is None or suppressed():
             return None
         try:
             options = args[1] if len(args) > 1 else kwargs["options"]
@@ -87,22 +71,15 @@ class OpenAIInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
             if operation is None:
                 return None
             body = request_fields(options)
-            thread = current_thread() if "orq" not in body else _thread_in_call(body["orq"])
+            thread = current_thread()
+            if "orq" in body:  # one that the caller wrote for Orq wins over the block's
+                thread = given_thread(get(body["orq"], "thread")) or thread
             if thread is not None and "spans" in providers.pending:
                 providers.settle()
             attributes = start_attributes(client, operation, body.get("model"))
-            if (
-                "conversation" in body
-            ):  # one that the call brings wins over the thread's from the start
+            if "conversation" in body:  # one that the call brings wins over the thread's, at once
                 attributes = {**attributes, **conversation(body["conversation"])}
-            call = start_call(
-                tracer,
-                operation,
-                attributes,
-                thread,
-                describe,
-                client,
-            )
+            call = start_call(tracer, operation, attributes, thread, describe, client)
             if isinstance(call, Call):
                 call.request(body)
         except Exception as error:  # noqa: BLE001 - the user's call must go on
@@ -131,14 +108,3 @@ def _settle(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any], result: A
         report("handing out the result of an OpenAI call", error)
         call.end()
         return result
-
-
-def _thread_in_call(orq: Any) -> Thread | None:
-    """The thread that the caller wrote into the request for Orq: `{"orq": {"thread": {...}}}`."""
-    given = get(orq, "thread")
-    if given is not None:
-        try:
-            return make_thread(as_id(get(given, "id")), get(given, "tags") or (), None)
-        except (TypeError, ValueError):  # the caller's request, and the server's to refuse
-            pass
-    return current_thread()

@@ -18,6 +18,7 @@ _FETCH = Operation(
     responses.read_fetch_request,
     responses.read_fetched_response,
     responses.FetchedChunkReader,
+    {OPENAI_API_TYPE: "responses"},
 )
 
 _OPERATIONS: Mapping[tuple[str, str], Operation] = {
