@@ -19,7 +19,7 @@ PYTHON = VENV / ("Scripts" if os.name == "nt" else "bin") / "python"
 JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
     "quickstart": (["-e", ".[otlp,openai]"], [["examples/quickstart.py"]]),
     "test": (
-        ["-e", ".[otlp,openai]", "--group", "test"],
+        ["-e", ".[otlp,openai,orq]", "--group", "test"],
         [["-m", "coverage", "erase"], ["-m", "coverage", "run", "-m", "pytest"]],
     ),
     "lint": (
@@ -27,7 +27,7 @@ JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
         [["-m", "ruff", "check"], ["-m", "ruff", "format", "--check"]],
     ),
     "types": (
-        ["-e", ".[otlp,openai]", "--group", "test", "--group", "types"],
+        ["-e", ".[otlp,openai,orq]", "--group", "test", "--group", "types"],
         [["-m", "mypy"], ["-m", "pyright"]],
     ),
     "coverage": (
@@ -37,17 +37,22 @@ JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
 }
 
 
+def install(*packages: str) -> None:
+    """Install into the environment what is not there yet."""
+    subprocess.run([PYTHON, "-m", "pip", "install", "--quiet", *packages], cwd=ROOT, check=True)
+
+
 def main() -> int:
     """Run the job that the command line names, with the arguments that follow it."""
     if len(sys.argv) < 2 or sys.argv[1] not in JOBS:  # noqa: PLR2004
-        print(f"usage: python3 run.py {{{','.join(JOBS)}}} [arguments]", file=sys.stderr)  # noqa: T201
+        print(f"usage: python3 run.py {{{','.join(JOBS)}}} [arguments]", file=sys.stderr)
         return 2
     packages, commands = JOBS[sys.argv[1]]
     if not PYTHON.exists():
         venv.create(VENV, with_pip=True)
         # Dependency groups need pip 25.1, which Python brings along only since 3.14.
-        subprocess.run([PYTHON, "-m", "pip", "install", "--quiet", "pip>=25.1"], cwd=ROOT, check=True)
-    subprocess.run([PYTHON, "-m", "pip", "install", "--quiet", *packages], cwd=ROOT, check=True)
+        install("pip>=25.1")
+    install(*packages)
     commands = [*commands[:-1], [*commands[-1], *sys.argv[2:]]]
     for command in commands:
         status = subprocess.run([PYTHON, *command], cwd=ROOT, check=False).returncode

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from opentelemetry import trace
 from opentelemetry.instrumentation.dependencies import DependencyConflictError
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined,unused-ignore]
 
 from orq_otel import providers
 from orq_otel.openai import OpenAIInstrumentor
@@ -79,7 +79,8 @@ def configure(
         endpoint: The collector's OTLP endpoint: the full URL of traces for HTTP,
             "http://localhost:4318/v1/traces", host and port for gRPC, "http://localhost:4317".
         protocol: "http/protobuf", the default, or "grpc".
-        headers: Sent with each export, for authentication.
+        headers: Sent with each export, for authentication, besides those that
+            `OTEL_EXPORTER_OTLP_HEADERS` names.
 
     Raises:
         ImportError: The extra `orq-otel[otlp]` is not installed.
@@ -124,7 +125,7 @@ class _All:
         self._processors = processors
 
     def force_flush(self, timeout_millis: int) -> bool:
-        return all([one.force_flush(timeout_millis) for one in self._processors])
+        return all([one.force_flush(timeout_millis) for one in self._processors])  # noqa: C419 - each
 
     def shutdown(self) -> None:
         for one in self._processors:
@@ -158,7 +159,7 @@ def _exporters(
 ) -> list[SpanExporter]:
     exporters: list[SpanExporter] = []
     for name in os.environ.get("OTEL_TRACES_EXPORTER", "otlp").split(","):
-        match name.strip():
+        match name.strip().lower():
             case "otlp":
                 exporters.append(_otlp(endpoint, protocol, headers))
             case "console":
@@ -169,8 +170,8 @@ def _exporters(
                 pass
             case unknown:
                 logger.warning(
-                    'configure() knows the exporters "otlp", "console" and "none", not %r from '
-                    "OTEL_TRACES_EXPORTER. Start the program with opentelemetry-instrument for it.",
+                    'configure() sets up the exporters "otlp", "console" and "none", not %r from '
+                    "OTEL_TRACES_EXPORTER. opentelemetry-instrument sets up any that is installed.",
                     unknown,
                 )
     return exporters
@@ -185,7 +186,8 @@ def _otlp(
         or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
         or "http/protobuf"
     )
-    sent = dict(headers) if headers is not None else None
+    # Names in lower case, which gRPC demands and HTTP does not mind.
+    sent = None if headers is None else {name.lower(): headers[name] for name in headers}
     if protocol == "http/protobuf":
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
             OTLPSpanExporter as HttpExporter,

@@ -1,12 +1,12 @@
 """A thread becomes attributes, and attributes become a thread.
 
-| attribute                | form           | who groups by it                                       |
-|--------------------------|----------------|--------------------------------------------------------|
-| `thread.id`              | string         | this project's own name                                |
-| `thread.tags`            | string array   | the same                                               |
-| `orq.thread_id`          | string         | Orq's ingest of OTLP spans                             |
-| `orq.tags`               | JSON string    | the same                                               |
-| `gen_ai.conversation.id` | string         | OpenTelemetry's GenAI conventions, and most backends   |
+| attribute                | form         | who groups by it                                       |
+|--------------------------|--------------|--------------------------------------------------------|
+| `thread.id`              | string       | this project's own name                                |
+| `thread.tags`            | string array | the same                                               |
+| `orq.thread_id`          | string       | Orq's ingest of OTLP spans                             |
+| `orq.tags`               | JSON string  | the same                                               |
+| `gen_ai.conversation.id` | string       | OpenTelemetry's GenAI conventions, most backends       |
 
 All ids have the same value, since backends differ in which one they prefer. Without tags, the tag
 attributes are left out.
@@ -47,7 +47,7 @@ def _labels(id: str, tags: tuple[str, ...]) -> Mapping[str, str | tuple[str, ...
 
 
 def missing_labels(thread: Thread, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The labels of `thread` that `attributes` lack; a conversation id that is there already stays."""
+    """The labels of `thread`, without a conversation id if `attributes` have one already."""
     wanted = labels(thread)
     if CONVERSATION_ID not in attributes:
         return wanted

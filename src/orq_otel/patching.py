@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -34,21 +35,18 @@ class Patch:
         if not self._hooked:
             self._hooked = True  # wrapt keeps its hooks, so one is enough for every later round
             wrapt.register_post_import_hook(self._on_import, self._module)
-        else:
-            import sys  # noqa: PLC0415
-
-            if self._module in sys.modules:
-                self._on_import(sys.modules[self._module])
+        elif self._module in sys.modules:
+            self._on_import(sys.modules[self._module])
 
     def _on_import(self, module: Any) -> None:
         if not self._active or self._applied:
             return
         for class_name, method, wrapper in self._wrappers:
             try:
-                owner = getattr(module, class_name, None)
-                original = getattr(owner, "__dict__", {}).get(method)
-                if original is None:
+                owner: type | None = getattr(module, class_name, None)
+                if owner is None or method not in owner.__dict__:
                     continue
+                original = owner.__dict__[method]
                 wrapped = wrapt.FunctionWrapper(original, wrapper)
                 setattr(owner, method, wrapped)
                 self._applied.append((owner, method, original, wrapped))

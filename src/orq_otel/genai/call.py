@@ -22,7 +22,7 @@ Describe: TypeAlias = Callable[[BaseException, Any], "str | None"]
 class ChunkReader(Protocol):
     """Collects what the chunks of one stream tell. Pure: it holds no span."""
 
-    def feed(self, chunk: Any) -> None:
+    def feed(self, chunk: Any, /) -> None:
         """Take in the next chunk."""
 
     def attributes(self) -> Attributes:
@@ -76,14 +76,14 @@ class Call:
         "context",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - keywords would cost time on every call
         self,
         operation: Operation,
         span: Span,
         context: Context,
         describe: Describe,
         client: Any,
-        is_openai: bool,  # noqa: FBT001 - a keyword would cost time on every call
+        is_openai: bool,  # noqa: FBT001
     ) -> None:
         self._started = perf_counter()
         self._operation = operation

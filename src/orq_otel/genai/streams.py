@@ -15,7 +15,7 @@ import wrapt
 from orq_otel.genai.call import Call
 
 
-class _Proxy(wrapt.ObjectProxy):  # type: ignore[misc,unused-ignore]
+class _Proxy(wrapt.ObjectProxy):  # type: ignore[misc,type-arg,unused-ignore]
     """What both kinds of streams share. wrapt keeps attributes named `_self_` on the proxy."""
 
     _self_call: Call
@@ -72,7 +72,7 @@ class StreamProxy(_Proxy):
         self.__wrapped__.__enter__()
         return self
 
-    def __exit__(self, *exc_info: Any) -> Any:
+    def __exit__(self, *exc_info: object) -> Any:
         try:
             return self.__wrapped__.__exit__(*exc_info)
         finally:
@@ -124,7 +124,7 @@ class AsyncStreamProxy(_Proxy):
         await self.__wrapped__.__aenter__()
         return self
 
-    async def __aexit__(self, *exc_info: Any) -> Any:
+    async def __aexit__(self, *exc_info: object) -> Any:
         try:
             return await self.__wrapped__.__aexit__(*exc_info)
         finally:
@@ -145,7 +145,7 @@ class AsyncStreamProxy(_Proxy):
         return getattr(self.__wrapped__, name)
 
 
-class ClosingProxy(wrapt.ObjectProxy):  # type: ignore[misc,unused-ignore]
+class ClosingProxy(wrapt.ObjectProxy):  # type: ignore[misc,type-arg,unused-ignore]
     """An HTTP response of which only the end matters."""
 
     _self_call: Call

@@ -15,6 +15,8 @@ from orq_otel.genai.semconv import PROVIDER_NAME, REQUEST_MODEL
 from orq_otel.labels import labels, stamp
 from orq_otel.scopes import Thread, as_id, make_thread
 
+_OLDER_KEY = "suppress_instrumentation"
+
 
 def suppressed() -> bool:
     """Whether instrumentation is switched off here, by OpenTelemetry's key or its older name.
@@ -23,10 +25,10 @@ def suppressed() -> bool:
     imports half a megabyte of conventions for HTTP and databases.
     """
     context = get_current()
-    return bool(context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get("suppress_instrumentation"))
+    return bool(context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_OLDER_KEY))
 
 
-def start_call(
+def start_call(  # noqa: PLR0913, PLR0917 - keywords would cost time on every call
     tracer: Tracer,
     operation: Operation,
     attributes: Mapping[str, Any],

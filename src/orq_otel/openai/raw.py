@@ -46,7 +46,7 @@ class Body:
             line, _, self._buffer = self._buffer.partition(b"\n")
             data = line.removeprefix(b"data:").strip()
             if line.startswith(b"data:") and data != b"[DONE]":
-                self._call.feed(parse_json(data))
+                self._call.feed(parse_json(bytes(data)))
 
     def finish(self) -> None:
         """The body was read to its end."""
@@ -67,7 +67,7 @@ def respond_with_body(call: Call, response: Any) -> None:
         call.end()
 
 
-class RawResponseProxy(wrapt.ObjectProxy):  # type: ignore[misc,unused-ignore]
+class RawResponseProxy(wrapt.ObjectProxy):  # type: ignore[misc,type-arg,unused-ignore]
     """A client's raw or streaming response, or the HTTP response inside it."""
 
     _self_call: Call
@@ -76,7 +76,7 @@ class RawResponseProxy(wrapt.ObjectProxy):  # type: ignore[misc,unused-ignore]
         super().__init__(response)
         self._self_call = call
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:  # noqa: PLR0911 - one for each kind of name
         value = getattr(self.__wrapped__, name)
         if name == "http_response":
             return RawResponseProxy(value, self._self_call)

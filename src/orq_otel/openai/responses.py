@@ -165,7 +165,7 @@ def _finish_reason(response: Mapping[str, Any]) -> str | None:
     status = response.get("status")
     if status == "completed":
         output = response.get("output") or ()
-        called = any([get(item, "type") == "function_call" for item in output])
+        called = "function_call" in [get(item, "type") for item in output]
         return "tool_calls" if called else "stop"
     if status == "incomplete":
         return get(response.get("incomplete_details"), "reason") or "incomplete"

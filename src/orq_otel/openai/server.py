@@ -15,9 +15,9 @@ from orq_otel.genai.semconv import (
 
 _AZURE_HOSTS = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
 
-#: What is the same for every call of a client and an operation. By the identity of the client's URL
-#: object, which is kept with it and so cannot be another object's: a weak dictionary costs more than
-#: all the rest of a call that is not recorded.
+#: What is the same for every call of a client and an operation, by the identity of the client's URL
+#: object. The object is kept with it, so that no other can have its identity. A weak dictionary
+#: would cost more than all the rest of a call that is not recorded.
 _known: dict[int, tuple[Any, dict[Operation, Attributes]]] = {}
 _MANY = 256  # clients; a program that makes one for each request must not pile them up
 

@@ -1,0 +1,1 @@
+"""Separate processes, configured by environment variables alone, and collectors of others."""

@@ -1,0 +1,232 @@
+"""The quickstart, run as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from model_server import Fail, ModelServer
+from otlp_receiver import PROTOBUF, OtlpReceiver
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+KEY = "sk-a-key-that-nobody-may-see"
+
+#: Each thread's tags, and how many traces and spans it has.
+THREADS = {
+    "report-2026-08": ("nightly", 2, 2),
+    "support-42": ("support, priority-high", 2, 2),
+    "ticket-1077": ("support, priority-low", 2, 12),
+    "trip-7": ("travel", 2, 2),
+    "(no thread)": ("", 1, 1),
+}
+
+
+@pytest.fixture
+def collector() -> Iterator[OtlpReceiver]:
+    """A collector of the user's own."""
+    with OtlpReceiver() as receiver:
+        yield receiver
+
+
+def run(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with an environment that has no settings for telemetry or models but these."""
+    ours = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "OPENAI_", "ORQ_"))}
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=EXAMPLES,
+        env={**ours, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def threads_in(output: str) -> dict[str, tuple[str, int, int]]:
+    """Read the lines of the threads in the table."""
+    row = re.compile(r"^(\S.*?)  +(?:(\S.*?)  +)?(\d+) +(\d+) +\d+ +[\d.,]+ m?s$", re.MULTILINE)
+    return {
+        name: (tags, int(traces), int(spans)) for name, tags, traces, spans in row.findall(output)
+    }
+
+
+def spans_in(output: str, thread_id: str) -> list[tuple[int, str, int]]:
+    """Read the spans below a thread: how deep they are, their names and their tokens."""
+    block = next(block for block in output.split("\n\n") if block.startswith(thread_id))
+    row = re.compile(r"^( +)(\S.*?)(?:  +(\d+))? +[\d.,]+ m?s$", re.MULTILINE)
+    return [
+        (len(indent) // 2, name, int(tokens or 0)) for indent, name, tokens in row.findall(block)
+    ]
+
+
+def test_it_shows_each_conversation_as_a_thread() -> None:
+    done = run("quickstart.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert threads_in(done.stdout) == THREADS
+    assert list(threads_in(done.stdout)) == list(THREADS)
+
+
+def test_it_fits_the_screen() -> None:
+    done = run("quickstart.py")
+    assert max(map(len, done.stdout.splitlines())) <= 100
+
+
+def test_it_shows_the_spans_of_a_thread_as_a_tree() -> None:
+    output = run("quickstart.py").stdout
+    turn = [
+        (1, "answer ticket"),
+        (2, "retrieval faq"),
+        (3, "embeddings text-embedding-3-small"),
+        (2, "chat gpt-5-mini"),
+        (2, "execute_tool refund_status"),
+        (2, "chat gpt-5-mini"),
+    ]
+    spans = spans_in(output, "ticket-1077")
+    assert [(depth, name) for depth, name, _ in spans] == turn * 2
+    for _, name, tokens in spans:
+        assert (tokens > 0) == name.startswith(("chat", "embeddings"))
+    assert [name for _, name, _ in spans_in(output, "support-42")] == [
+        "chat gpt-5-mini",
+        "chat gpt-5-mini (streamed)",
+    ]
+
+
+def test_it_calls_nobody_but_its_own_server_unless_asked(model_server: ModelServer) -> None:
+    done = run(
+        "quickstart.py",
+        OPENAI_API_KEY=KEY,
+        OPENAI_BASE_URL=model_server.base_url,
+        ORQ_API_KEY=KEY,
+        ORQ_BASE_URL=model_server.base_url,
+        HTTP_PROXY=model_server.url,
+    )
+    assert threads_in(done.stdout) == THREADS
+    assert model_server.requests == []
+
+
+def test_it_exports_to_a_collector_that_the_environment_names(collector: OtlpReceiver) -> None:
+    done = run(
+        "quickstart.py",
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+        OTEL_EXPORTER_OTLP_COMPRESSION="gzip",
+        OTEL_EXPORTER_OTLP_HEADERS="x-tenant=acme",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert threads_in(done.stdout) == THREADS
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in done.stdout
+    assert all(export.headers["x-tenant"] == "acme" for export in collector.exports)
+    found = {
+        name: [span for span in collector.spans if span.attributes.get("thread.id") == name]
+        for name in THREADS
+        if name != "(no thread)"
+    }
+    for name, spans in found.items():
+        tags, traces, count = THREADS[name]
+        assert len(spans) == count
+        assert len({span.trace_id for span in spans}) == traces
+        assert {", ".join(span.attributes["thread.tags"]) for span in spans} == {tags}
+
+
+def test_it_keeps_a_collectors_credentials_to_that_collector(collector: OtlpReceiver) -> None:
+    program = """if True:
+        import sys
+        from destinations import exporting_to
+        from opentelemetry import trace
+        with exporting_to(sys.argv[1]):
+            trace.get_tracer("test").start_span("work").end()
+    """
+    with OtlpReceiver() as own:
+        done = run(
+            "-c",
+            program,
+            own.endpoint,
+            OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=collector.endpoint,
+            OTEL_EXPORTER_OTLP_HEADERS="authorization=secret",
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert [span.name for span in own.spans] == [span.name for span in collector.spans]
+        assert [export.headers["authorization"] for export in collector.exports] == ["secret"]
+        assert [export.headers.get("authorization") for export in own.exports] == [None]
+
+
+def test_it_needs_a_key_for_the_real_service() -> None:
+    done = run("quickstart.py", "--real", OPENAI_API_KEY="")
+    assert done.returncode == 2
+    assert "--real needs a key in OPENAI_API_KEY or ORQ_API_KEY." in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("option", [(), ("--model", "gpt-5")])
+def test_it_talks_to_openai(model_server: ModelServer, option: tuple[str, ...]) -> None:
+    done = run(
+        "quickstart.py",
+        "--real",
+        *option,
+        OPENAI_API_KEY=KEY,
+        OPENAI_BASE_URL=model_server.base_url,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert threads_in(done.stdout) == THREADS
+    assert KEY not in done.stdout
+    assert {one.headers["authorization"] for one in model_server.requests} == {f"Bearer {KEY}"}
+    chat = option[1] if option else "gpt-5-mini"
+    assert {one.body["model"] for one in model_server.requests} == {chat, "text-embedding-3-small"}
+
+
+def test_it_talks_to_the_ai_router(model_server: ModelServer) -> None:
+    done = run("quickstart.py", "--real", ORQ_API_KEY=KEY, ORQ_BASE_URL=model_server.base_url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert threads_in(done.stdout) == THREADS
+    models = {one.body["model"] for one in model_server.requests}
+    assert models == {"openai/gpt-5-mini", "openai/text-embedding-3-small"}
+
+
+@pytest.mark.parametrize(
+    ("failure", "message"),
+    [
+        (
+            Fail(401, "invalid_api_key", f"Incorrect API key provided: {KEY}."),
+            "127.0.0.1 refused the API key (HTTP 401).\n",
+        ),
+        (
+            Fail(404, "model_not_found", f"{KEY} may not use this model."),
+            "127.0.0.1 answered with HTTP 404: *** may not use this model.\n",
+        ),
+    ],
+)
+def test_it_says_why_a_real_call_failed(
+    model_server: ModelServer, failure: Fail, message: str
+) -> None:
+    model_server.script(*[failure] * len(THREADS))
+    done = run("quickstart.py", "--real", OPENAI_API_KEY=KEY, OPENAI_BASE_URL=model_server.base_url)
+    assert (done.returncode, done.stderr) == (1, message)
+    assert threads_in(done.stdout).keys() == THREADS.keys()
+    assert KEY not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/v1/metrics", {"content-type": PROTOBUF}, 404),
+        ("/v1/traces", {"content-type": "application/json"}, 415),
+        ("/v1/traces", {"content-type": PROTOBUF}, 400),
+        ("/v1/traces", {"content-type": PROTOBUF, "content-encoding": "gzip"}, 400),
+        ("/v1/traces", {"content-type": PROTOBUF, "content-encoding": "br"}, 400),
+    ],
+)
+def test_its_receiver_refuses_what_it_cannot_read(
+    collector: OtlpReceiver, path: str, headers: dict[str, str], status: int
+) -> None:
+    request = urllib.request.Request(collector.url + path, b"\x0ano", headers)
+    with pytest.raises(urllib.error.HTTPError) as refused, urllib.request.urlopen(request):
+        pass
+    refused.value.close()
+    assert refused.value.code == status
+    assert collector.exports == []
