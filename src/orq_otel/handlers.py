@@ -80,12 +80,10 @@ def _scoped_generator(function: Callable[..., Any], open_frame: OpenFrame) -> Ca
                     item = step()
                 except StopIteration as stop:
                     return stop.value
+                finally:
+                    del step  # it holds what was thrown, whose traceback holds this frame
             try:
                 step = functools.partial(body.send, (yield item))
-            except GeneratorExit:
-                with steps:
-                    body.close()
-                raise
             except BaseException as error:  # noqa: BLE001 - whatever is thrown is for the body
                 step = functools.partial(body.throw, error)
 
@@ -107,12 +105,10 @@ def _scoped_async_generator(
                     item = await step()
                 except StopAsyncIteration:
                     return
+                finally:
+                    del step  # the same
             try:
                 step = functools.partial(body.asend, (yield item))
-            except GeneratorExit:
-                with steps:
-                    await body.aclose()
-                raise
             except BaseException as error:  # noqa: BLE001 - whatever is thrown is for the body
                 step = functools.partial(body.athrow, error)
 

@@ -49,6 +49,7 @@ class Patch:
                 original = owner.__dict__[method]
                 wrapped = wrapt.FunctionWrapper(original, wrapper)
                 setattr(owner, method, wrapped)
+                _unshadow(owner, method, original)
                 self._applied.append((owner, method, original, wrapped))
             except Exception as error:  # noqa: BLE001 - the host's import must not fail
                 report(f"instrumenting {self._module}", error)
@@ -60,3 +61,15 @@ class Patch:
             if owner.__dict__.get(method) is wrapped:
                 setattr(owner, method, original)
         self._applied.clear()
+
+
+def _unshadow(owner: type, method: str, original: Any) -> None:
+    """Let subclasses inherit the wrapper again.
+
+    OpenInference and Logfire, once switched off, leave the original method on a subclass that had
+    inherited it.
+    """
+    for subclass in owner.__subclasses__():
+        if subclass.__dict__.get(method) is original:
+            delattr(subclass, method)
+        _unshadow(subclass, method, original)

@@ -74,8 +74,8 @@ class ThreadLogRecordProcessor(LogRecordProcessor):
         """Label `log_record`."""
         try:
             thread = current_thread() or _inherited(log_record.log_record.context)
-            if thread is not None:
-                attributes: Any = log_record.log_record.attributes
+            attributes: Any = log_record.log_record.attributes
+            if thread is not None and not isinstance(attributes.get(THREAD_ID), str):
                 attributes.update(missing_labels(thread, attributes))
         except Exception as error:  # noqa: BLE001 - never into the host's logging
             report("labelling a log record", error)
@@ -119,7 +119,9 @@ class _Entries:
 
     def opened(self, span: Any) -> None:
         with self._lock:
-            self._open.setdefault(span.get_span_context().trace_id, []).append(weakref.ref(span))
+            refs = self._open.setdefault(span.get_span_context().trace_id, [])
+            if all(ref() is not span for ref in refs):  # a provider may have two processors
+                refs.append(weakref.ref(span))
             if self.on_scope not in listeners:
                 listeners.append(self.on_scope)
 

@@ -54,8 +54,15 @@ def settle() -> None:
         listeners.remove(_on_scope)
 
 
-def _on_scope(_: Frame) -> None:
+def _on_scope(frame: Frame) -> None:
+    if "spans" not in pending:
+        settle()
+        return
+    known = tuple(listeners)
     settle()
+    for listener in tuple(listeners):
+        if listener not in known:  # it came too late to hear of this scope
+            listener(frame)
 
 
 def _guarded(do: Callable[[Any], None], provider: Any) -> None:

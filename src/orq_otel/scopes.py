@@ -19,6 +19,8 @@ from functools import lru_cache
 from typing import Any, final
 from uuid import UUID
 
+from orq_otel.guard import report
+
 logger = logging.getLogger("orq_otel")
 
 #: Longer ids and tags are kept, but Langfuse drops them and MLflow refuses more than 250.
@@ -93,7 +95,7 @@ def leave(frame: Frame) -> None:
         return
     try:
         reset_top(token)
-    except ValueError:  # entered in another context, of which this one is a copy
+    except (RuntimeError, ValueError):  # entered in another context, of which this is a copy
         set_top(frame.parent)
         frame.dead = True
 
@@ -101,7 +103,10 @@ def leave(frame: Frame) -> None:
 def announce(frame: Frame) -> None:
     """Tell the listeners that the scope of `frame` begins."""
     for listener in tuple(listeners):
-        listener(frame)
+        try:
+            listener(frame)
+        except Exception as error:  # noqa: BLE001 - the user's with statement has to go on
+            report("telling that a scope begins", error)
 
 
 class Steps:

@@ -6,7 +6,7 @@ Standard library only.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from string import Formatter
 from typing import Any, TypeAlias
 
@@ -34,18 +34,40 @@ def _value(handler: Callable[..., Any], value: Any) -> Resolver:
     if isinstance(value, str) and "{" in value:
         return _Template(handler, value)
     if callable(value):
-        return lambda args, kwargs: value(*args, **kwargs)
+        return _called(handler, value)
     return lambda _args, _kwargs: value
 
 
 def _tags(handler: Callable[..., Any], tags: Any) -> Resolver:
     if callable(tags):
-        return lambda args, kwargs: tags(*args, **kwargs)
+        return _called(handler, tags)
     parts = as_tags(tags)
     if not any(callable(part) or (isinstance(part, str) and "{" in part) for part in parts):
         return lambda _args, _kwargs: parts
     each = [_value(handler, part) for part in parts]
     return lambda args, kwargs: tuple(resolve(args, kwargs) for resolve in each)
+
+
+def _called(handler: Callable[..., Any], value: Callable[..., Any]) -> Resolver:
+    def resolve(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            return value(*args, **kwargs)
+        except TypeError as error:
+            if _fits(handler, args, kwargs):
+                raise
+            raise WrongCallError from error
+
+    return resolve
+
+
+def _fits(handler: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    try:
+        inspect.signature(handler).bind(*args, **kwargs)
+    except TypeError:
+        return False
+    except ValueError:  # some callables of C have no signature
+        return True
+    return True
 
 
 class _Template(Formatter):
@@ -75,7 +97,8 @@ class _Template(Formatter):
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         try:
-            bound = self.signature.bind(*args, **kwargs)
+            # Partial: a decorator in between may add arguments that this call does not have yet.
+            bound = self.signature.bind_partial(*args, **kwargs)
         except TypeError as error:
             raise WrongCallError from error
         bound.apply_defaults()
@@ -83,6 +106,20 @@ class _Template(Formatter):
         if self.catch_all is not None:
             names.update(names[self.catch_all])
         return self.vformat(self.text, (), names)
+
+    def get_value(
+        self,
+        key: int | str,
+        args: Sequence[Any],  # noqa: ARG002 - Formatter's name, and never any here
+        kwargs: Mapping[str, Any],
+    ) -> Any:
+        if key in kwargs:
+            return kwargs[str(key)]
+        if key in self.signature.parameters:
+            raise WrongCallError
+        raise TypeError(
+            f"@thread: the template {self.text!r} names {key!r}, which this call does not give."
+        )
 
     def format_field(self, value: Any, format_spec: str) -> Any:
         if value is None:  # "ticket-None" would put every call without a ticket into one thread

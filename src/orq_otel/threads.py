@@ -6,6 +6,7 @@ Standard library only: the scope has no idea that OpenTelemetry exists.
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias, TypeVar, cast
 from uuid import UUID, uuid4
@@ -39,6 +40,9 @@ Id: TypeAlias = "str | int | UUID"
 
 #: Stands for the id of the current thread where none is given.
 _CURRENT: Any = object()
+
+#: Held while a `thread` object gets the set of its entries, which other threads may enter too.
+_first_entry = threading.Lock()
 
 
 class thread(Frame):  # noqa: N801 - used as a statement and a decorator, as contextlib's are
@@ -135,7 +139,10 @@ class thread(Frame):  # noqa: N801 - used as a statement and a decorator, as con
         try:
             self._entries.add(frame)
         except AttributeError:
-            self._entries: set[Frame] = {frame}
+            with _first_entry:
+                if not hasattr(self, "_entries"):
+                    self._entries: set[Frame] = set()
+            self._entries.add(frame)
         enter(frame)
         return cast("Thread", frame.thread)
 
@@ -149,20 +156,20 @@ class thread(Frame):  # noqa: N801 - used as a statement and a decorator, as con
             return
         try:
             reset_top(self.token)  # type: ignore[arg-type]
-        except ValueError:
-            leave(self)
+        except (RuntimeError, TypeError, ValueError):  # it is another context's, or left already
+            self._leave_another()
         else:
             self.token = None
 
     def _leave_another(self) -> None:
         """Leave the entry that is seen from here, or in a foreign context any that is open."""
         entries: set[Frame] = getattr(self, "_entries", set())
-        is_own_frame_open = not hasattr(self, "_fresh") and self.token is not None
+        own = None if getattr(self, "token", None) is None else self
         frame = get_top()
-        while frame is not None and frame not in entries and frame is not self:
+        while frame is not None and frame not in entries and frame is not own:
             frame = frame.parent
         if frame is None:
-            frame = self if is_own_frame_open else next(iter(entries), None)
+            frame = own or next(iter(entries.copy()), None)
         if frame is not None:
             entries.discard(frame)
             leave(frame)
@@ -174,11 +181,13 @@ class thread(Frame):  # noqa: N801 - used as a statement and a decorator, as con
         self.__exit__(None, None, None)
 
     def __call__(self, function: F) -> F:
-        if not callable(function) or inspect.isclass(function):
+        is_function = callable(function) and not inspect.isclass(function)
+        if not is_function or isinstance(function, staticmethod):
             raise TypeError(
                 "@thread(...) decorates functions, not "
                 f"{getattr(function, '__name__', type(function).__name__)}. "
-                'It needs an id, @thread("support-42"), and stands below @classmethod.'
+                'It needs an id, @thread("support-42"), and stands below @classmethod and '
+                "@staticmethod."
             )
         get_id, get_tags = resolvers(function, *self._given())
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import openai
 import pytest
-from recorded import Telemetry
 from model_server import ModelServer, Reply
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 from pydantic import BaseModel
+from recorded import Telemetry
 
 from orq_otel import thread
 
@@ -399,9 +399,7 @@ def test_azure_has_its_own_provider_and_no_openai_attributes(
     with openai.AzureOpenAI(
         api_key="k", azure_endpoint=model_server.url, api_version="2026-01-01", max_retries=0
     ) as azure:
-        azure.chat.completions.create(
-            model="my-deployment", messages=MESSAGES, service_tier="flex"
-        )
+        azure.chat.completions.create(model="my-deployment", messages=MESSAGES, service_tier="flex")
         for _ in azure.chat.completions.create(
             model="my-deployment", messages=MESSAGES, stream=True
         ):
@@ -432,9 +430,10 @@ def test_provider_and_port_of_a_server(
 ) -> None:
     # The proxy refuses every connection, so that nothing leaves the machine.
     refused = openai.DefaultHttpxClient(proxy="http://127.0.0.1:9", trust_env=False)
-    with openai.OpenAI(
-        api_key="k", base_url=base_url, http_client=refused, max_retries=0
-    ) as client, pytest.raises(openai.APIConnectionError):
+    with (
+        openai.OpenAI(api_key="k", base_url=base_url, http_client=refused, max_retries=0) as client,
+        pytest.raises(openai.APIConnectionError),
+    ):
         client.chat.completions.create(model="m", messages=MESSAGES)
 
     told = instrumented.one().attributes or {}
@@ -452,9 +451,7 @@ def test_a_base_url_that_changes(instrumented: Telemetry, model_server: ModelSer
     assert hosts == ["127.0.0.1", "localhost"]
 
 
-async def test_the_asynchronous_client(
-    instrumented: Telemetry, model_server: ModelServer
-) -> None:
+async def test_the_asynchronous_client(instrumented: Telemetry, model_server: ModelServer) -> None:
     async with openai.AsyncOpenAI(
         api_key="k", base_url=model_server.base_url, max_retries=0
     ) as client:
@@ -468,9 +465,7 @@ async def test_the_asynchronous_client(
         assert [chunk async for chunk in stream]
         assert attributes(instrumented.take()[0])["gen_ai.response.finish_reasons"] == ("stop",)
 
-        async with client.chat.completions.stream(
-            model="gpt-5-mini", messages=MESSAGES
-        ) as helper:
+        async with client.chat.completions.stream(model="gpt-5-mini", messages=MESSAGES) as helper:
             await helper.get_final_completion()
         assert attributes(instrumented.take()[0])["gen_ai.request.stream"] is True
 

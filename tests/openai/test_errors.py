@@ -82,9 +82,10 @@ def test_a_timeout(
 
 def test_a_refused_connection(instrumented: Telemetry, model_server: ModelServer) -> None:
     model_server.stop()
-    with openai.OpenAI(
-        api_key="k", base_url=model_server.base_url, max_retries=0
-    ) as client, pytest.raises(openai.APIConnectionError):
+    with (
+        openai.OpenAI(api_key="k", base_url=model_server.base_url, max_retries=0) as client,
+        pytest.raises(openai.APIConnectionError),
+    ):
         ask(client)
 
     assert (instrumented.one().attributes or {})["error.type"] == "openai.APIConnectionError"
@@ -131,9 +132,7 @@ def test_content_that_a_server_repeats_stays_off_the_span(
 
     model_server.script(Reply(text='{"number": "my secret"}'))
     with pytest.raises(ValidationError, match="my secret"):
-        client.chat.completions.parse(
-            model="gpt-5-mini", messages=MESSAGES, response_format=Answer
-        )
+        client.chat.completions.parse(model="gpt-5-mini", messages=MESSAGES, response_format=Answer)
 
     span = instrumented.one()
     assert (span.attributes or {})["error.type"].endswith("ValidationError")
@@ -172,9 +171,10 @@ def test_an_exception_of_the_callers_own(
         def items(self) -> Any:
             raise mistake
 
-    with openai.OpenAI(
-        api_key="k", base_url=model_server.base_url, max_retries=0
-    ) as client, pytest.raises(RuntimeError) as raised:
+    with (
+        openai.OpenAI(api_key="k", base_url=model_server.base_url, max_retries=0) as client,
+        pytest.raises(RuntimeError) as raised,
+    ):
         ask(client, extra_headers=Failing(x="y"))
 
     assert raised.value is mistake

@@ -124,7 +124,7 @@ def test_a_reader_fails(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     reader: str,
-    fails_late: bool,  # noqa: FBT001 - pytest's way
+    fails_late: bool,
 ) -> None:
     from orq_otel.openai import instrumentor  # noqa: PLC0415
 
@@ -212,9 +212,7 @@ def test_any_request_gets_what_it_would_have_got(
     instrumented: Telemetry, shared_server: ModelServer, extra: dict[str, Any]
 ) -> None:
     def outcome() -> Any:
-        with openai.OpenAI(
-            api_key="k", base_url=shared_server.base_url, max_retries=0
-        ) as client:
+        with openai.OpenAI(api_key="k", base_url=shared_server.base_url, max_retries=0) as client:
             try:
                 completion = client.chat.completions.create(
                     model="m", messages=MESSAGES, extra_body=extra

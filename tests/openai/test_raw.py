@@ -172,9 +172,7 @@ def test_a_body_that_is_not_json(
     assert instrumented.one().status.status_code is StatusCode.ERROR
 
 
-async def test_the_asynchronous_client(
-    instrumented: Telemetry, model_server: ModelServer
-) -> None:
+async def test_the_asynchronous_client(instrumented: Telemetry, model_server: ModelServer) -> None:
     async with openai.AsyncOpenAI(
         api_key="k", base_url=model_server.base_url, max_retries=0
     ) as client:

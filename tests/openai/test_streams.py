@@ -367,9 +367,7 @@ async def test_async_cancelled_before_the_answer(
 ) -> None:
     hold = Hold()
     model_server.script(hold)
-    task = asyncio.create_task(
-        async_client.chat.completions.create(model="m", messages=MESSAGES)
-    )
+    task = asyncio.create_task(async_client.chat.completions.create(model="m", messages=MESSAGES))
     assert await asyncio.to_thread(hold.reached.wait, 10)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -132,9 +132,7 @@ def test_uninstrumented(telemetry: Telemetry, orq: Any) -> None:
 def test_configure_switches_on_both_instrumentors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
     handle = configure()
-    on = [
-        kind().is_instrumented_by_opentelemetry for kind in (OpenAIInstrumentor, OrqInstrumentor)
-    ]
+    on = [kind().is_instrumented_by_opentelemetry for kind in (OpenAIInstrumentor, OrqInstrumentor)]
     handle.shutdown()
 
     assert on == [True, True]
