@@ -274,6 +274,44 @@ async def test_an_async_generator_left_to_the_collector_leaves_nothing_behind(
     assert current_thread() is None
 
 
+class Never:
+    """Something to wait for that needs no loop."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
+
+@pytest.mark.parametrize("kind", ["coroutine", "async generator"])
+@in_its_own_context
+def test_what_is_closed_elsewhere_in_the_middle_of_a_step_leaves_nothing_behind(kind: str) -> None:
+    closed_in: list[Thread | None] = []
+
+    async def wait() -> None:
+        try:
+            with thread("inner"):
+                await Never()
+        finally:
+            closed_in.append(current_thread())
+
+    @thread("one")
+    async def steps() -> AsyncGenerator[None, None]:
+        await wait()
+        yield
+
+    async def consume() -> None:
+        async for _ in steps():
+            pass
+
+    waiting = thread("one")(wait)() if kind == "coroutine" else consume()
+    waiting.send(None)
+    assert current_thread() == Thread("inner")
+    elsewhere = contextvars.Context()
+    elsewhere.run(waiting.close)
+    assert closed_in == [None]
+    assert elsewhere.run(current_thread) is None
+    assert current_thread() is None
+
+
 @in_its_own_context
 def test_a_generator_finalised_by_the_collector_elsewhere_leaves_nothing_behind() -> None:
     def steps(_itself: list[Any]) -> Generator[None, None, None]:

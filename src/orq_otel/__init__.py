@@ -15,9 +15,10 @@ from orq_otel.version import __version__
 
 if TYPE_CHECKING:
     from orq_otel.configure import configure
+    from orq_otel.log_processor import ThreadLogRecordProcessor
     from orq_otel.openai import OpenAIInstrumentor
     from orq_otel.orq import OrqInstrumentor
-    from orq_otel.processors import ThreadLogRecordProcessor, ThreadSpanProcessor
+    from orq_otel.processors import ThreadSpanProcessor
 
 __all__ = [
     "OpenAIInstrumentor",
@@ -37,7 +38,7 @@ __all__ = [
 _LATER = {
     "OpenAIInstrumentor": "orq_otel.openai",
     "OrqInstrumentor": "orq_otel.orq",
-    "ThreadLogRecordProcessor": "orq_otel.processors",
+    "ThreadLogRecordProcessor": "orq_otel.log_processor",
     "ThreadSpanProcessor": "orq_otel.processors",
     "configure": "orq_otel.configure",
 }

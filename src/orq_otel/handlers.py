@@ -127,7 +127,7 @@ def _keep_scope(result: Any, frame: Frame) -> Any:
         return _scoped_async_generator(lambda: result, reopen)()
     if inspect.iscoroutine(result):
         return _scoped_coroutine(lambda: result, reopen)()
-    # Starlette's StreamingResponse. `__dict__`, since objects may invent whatever one asks them for.
+    # Starlette's StreamingResponse. `__dict__`, since objects may invent what one asks them for.
     body = getattr(result, "__dict__", {}).get("body_iterator")
     if body is not None:
         body = body if inspect.isasyncgen(body) else _each(body)

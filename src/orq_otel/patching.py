@@ -69,6 +69,7 @@ def _unshadow(owner: type, method: str, original: Any) -> None:
     OpenInference and Logfire, once switched off, leave the original method on a subclass that had
     inherited it.
     """
+    subclass: type
     for subclass in owner.__subclasses__():
         if subclass.__dict__.get(method) is original:
             delattr(subclass, method)

@@ -7,13 +7,17 @@ that begins after it finishes the job: until a scope begins there is nothing to 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
-from opentelemetry import _logs, trace
+from opentelemetry import trace
 
+from orq_otel.entry_spans import entry_spans
 from orq_otel.guard import report
 from orq_otel.scopes import Frame, listeners
+
+_LOGS = "opentelemetry._logs"
 
 #: The kinds of global providers that were not set yet when something asked for labels.
 pending: set[str] = set()
@@ -45,8 +49,8 @@ def settle() -> None:
         if not isinstance(provider, trace.ProxyTracerProvider):
             pending.discard("spans")
             _guarded(_label_spans, provider)
-    if "logs" in pending:
-        logger_provider = _logs.get_logger_provider()
+    if "logs" in pending and _LOGS in sys.modules:  # without that module nobody has set a provider
+        logger_provider = sys.modules[_LOGS].get_logger_provider()
         if type(logger_provider).__name__ != "ProxyLoggerProvider":
             pending.discard("logs")
             _guarded(_label_logs, logger_provider)
@@ -75,18 +79,18 @@ def _guarded(do: Callable[[Any], None], provider: Any) -> None:
 def _label_spans(provider: Any) -> None:
     if not hasattr(provider, "add_span_processor"):
         return  # it takes none; the instrumentors label their own spans all the same
-    from orq_otel.processors import ThreadSpanProcessor, adopt  # noqa: PLC0415
+    from orq_otel.processors import ThreadSpanProcessor  # noqa: PLC0415
 
     processors = getattr(provider, "_active_span_processor", None)
     if _add_first(processors, "_span_processors", ThreadSpanProcessor) is None:
         provider.add_span_processor(ThreadSpanProcessor())
-    adopt(trace.get_current_span())
+    entry_spans.adopt(trace.get_current_span())
 
 
 def _label_logs(provider: Any) -> None:
     if not hasattr(provider, "add_log_record_processor"):
         return
-    from orq_otel.processors import ThreadLogRecordProcessor  # noqa: PLC0415
+    from orq_otel.log_processor import ThreadLogRecordProcessor  # noqa: PLC0415
 
     processors = getattr(provider, "_multi_log_record_processor", None)
     if _add_first(processors, "_log_record_processors", ThreadLogRecordProcessor) is None:

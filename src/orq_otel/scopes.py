@@ -105,7 +105,7 @@ def announce(frame: Frame) -> None:
     for listener in tuple(listeners):
         try:
             listener(frame)
-        except Exception as error:  # noqa: BLE001 - the user's with statement has to go on
+        except Exception as error:  # noqa: BLE001, PERF203 - the user's with statement goes on
             report("telling that a scope begins", error)
 
 
@@ -133,6 +133,7 @@ class Steps:
             if token is not None:
                 reset_top(token)
         except ValueError:  # finalised in another context, where nothing of ours is set
+            self._frame.dead = True
             return
         self._inside = inside
 

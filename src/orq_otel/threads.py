@@ -106,17 +106,17 @@ class thread(Frame):  # noqa: N801 - used as a statement and a decorator, as con
 
     def _init_slowly(self, id: Any, tags: Any) -> None:  # noqa: A002
         """Everything but plain strings. Without a fixed thread, each entry works out its own."""
+        given = () if callable(tags) else as_tags(tags)
         self.thread = None
-        self._tags = tags if callable(tags) else as_tags(tags)
+        self._tags = tags if callable(tags) else given
         self._id = id if id is _CURRENT or callable(id) else as_id(id)
         if id is _CURRENT and not self._tags:
             raise TypeError(
                 'thread() needs the id of your conversation, thread("support-42"), '
                 'or for a new one thread(new_thread_id("support")).'
             )
-        dynamic = callable(id) or callable(tags) or any(map(callable, self._tags))
-        if id is not _CURRENT and not dynamic:
-            self.thread = make_thread(self._id, self._tags, None)
+        if id is not _CURRENT and not any(map(callable, (id, tags, *given))):
+            self.thread = make_thread(as_id(id), given, None)
 
     def __enter__(self) -> Thread:
         thread = self.thread
@@ -181,6 +181,7 @@ class thread(Frame):  # noqa: N801 - used as a statement and a decorator, as con
         self.__exit__(None, None, None)
 
     def __call__(self, function: F) -> F:
+        """Decorate a function, so that each of its calls has a scope of its own."""
         is_function = callable(function) and not inspect.isclass(function)
         if not is_function or isinstance(function, staticmethod):
             raise TypeError(
