@@ -107,7 +107,8 @@ def _program() -> tuple[str, dict[str, str]]:
     )
     if check.returncode != 0:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        pytest.fail(
+        leave = pytest.fail if "CI" in os.environ else pytest.skip
+        leave(
             f"rotel does not run, since it needs libpython{version} as a shared library. On Debian "
             f"and Ubuntu: apt-get install libpython{version}\n{check.stderr}"
         )
