@@ -112,6 +112,81 @@ def test_a_function_of_ours_fails(
     assert all(record.levelno == logging.WARNING for record in lines)
 
 
+async def use_everything_async(client: openai.AsyncOpenAI) -> list[Any]:
+    """The same with the asynchronous client, where it differs."""
+    completions = client.chat.completions
+    got: list[Any] = []
+    got.append((await completions.create(model="m", messages=MESSAGES)).choices[0].message.content)
+    stream = await completions.create(model="m", messages=MESSAGES, stream=True)
+    got.append([chunk.choices[0].delta.content async for chunk in stream])
+    stream = await completions.create(model="m", messages=MESSAGES, stream=True)
+    got.append((await stream.__anext__()).object)
+    await stream.close()
+    create = completions.with_streaming_response.create
+    async with create(model="m", messages=MESSAGES, stream=True) as response:
+        got.append(len([line async for line in response.iter_lines()]))
+    return got
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("orq_otel.openai.instrumentor", "start_call"),
+        ("orq_otel.openai.instrumentor", "AsyncStreamProxy"),
+        ("orq_otel.openai.raw", "parse_json"),
+        ("orq_otel.openai.chat", "ChunkReader.feed"),
+    ],
+)
+async def test_a_function_of_ours_fails_in_asynchronous_code(
+    instrumented: Telemetry,
+    model_server: ModelServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    module: str,
+    name: str,
+) -> None:
+    async with openai.AsyncOpenAI(
+        api_key="k", base_url=model_server.base_url, max_retries=0
+    ) as client:
+        bare = await use_everything_async(client)
+        monkeypatch.setattr(f"{module}.{name}", broken)
+        assert await use_everything_async(client) == bare
+
+    assert "Broken at test_faults.py" in caplog.text
+
+
+@pytest.mark.parametrize("place", ["describe", "qualified_name"])
+def test_telling_of_an_error_fails(
+    instrumented: Telemetry,
+    client: openai.OpenAI,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    place: str,
+) -> None:
+    module = "openai.instrumentor" if place == "describe" else "genai.call"
+    monkeypatch.setattr(f"orq_otel.{module}.{place}", broken)
+    with pytest.raises(openai.BadRequestError):
+        client.chat.completions.create(model="", messages=MESSAGES)
+
+    assert instrumented.one().end_time
+    assert "Broken at test_faults.py" in caplog.text
+
+
+def test_attributes_that_the_sdk_refuses(
+    instrumented: Telemetry,
+    client: openai.OpenAI,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from opentelemetry.sdk.trace import Span  # noqa: PLC0415
+
+    monkeypatch.setattr(Span, "set_attributes", broken)
+    assert client.chat.completions.create(model="m", messages=MESSAGES).choices
+
+    assert instrumented.one().end_time
+    assert "Broken at test_faults.py" in caplog.text
+
+
 READERS = ["read_request", "read_response", "new_chunk_reader"]
 
 

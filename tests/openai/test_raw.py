@@ -8,7 +8,7 @@ from typing import Any
 
 import openai
 import pytest
-from model_server import Malformed, ModelServer
+from model_server import DropAfter, Malformed, ModelServer
 from openai.types.chat import ChatCompletion
 from opentelemetry.trace import StatusCode
 from recorded import Telemetry
@@ -157,6 +157,35 @@ def test_a_response_that_is_dropped(instrumented: Telemetry, client: openai.Open
     assert instrumented.one().status.status_code is StatusCode.UNSET
 
 
+def test_a_body_that_breaks_off(
+    instrumented: Telemetry, client: openai.OpenAI, model_server: ModelServer
+) -> None:
+    model_server.script(DropAfter(3))
+    with client.chat.completions.with_streaming_response.create(**CALL, stream=True) as response:
+        with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the client makes of it
+            list(response.iter_lines())
+
+    span = instrumented.one()
+    assert span.status.status_code is StatusCode.ERROR
+    assert "error.type" in (span.attributes or {})
+
+
+def test_a_body_that_is_too_large_to_look_at(
+    instrumented: Telemetry,
+    client: openai.OpenAI,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("orq_otel.openai.raw._MAX_BODY", 20)
+    with client.chat.completions.with_streaming_response.create(**CALL) as response:
+        assert len(b"".join(response.iter_bytes(10))) > 100
+
+    span = instrumented.one()
+    assert span.status.status_code is StatusCode.UNSET
+    assert "gen_ai.response.model" not in (span.attributes or {})
+    assert "orq-otel failed" in caplog.text
+
+
 def test_a_body_that_is_not_json(
     instrumented: Telemetry, client: openai.OpenAI, model_server: ModelServer
 ) -> None:
@@ -216,3 +245,25 @@ async def test_the_asynchronous_client(instrumented: Telemetry, model_server: Mo
             async for _ in response.iter_lines():
                 break
         assert instrumented.one().status.status_code is StatusCode.UNSET
+
+
+async def test_the_asynchronous_client_whose_server_hangs_up(
+    instrumented: Telemetry, model_server: ModelServer
+) -> None:
+    model_server.script(DropAfter(3), DropAfter(3), Malformed())
+    async with openai.AsyncOpenAI(
+        api_key="k", base_url=model_server.base_url, max_retries=0
+    ) as client:
+        create = client.chat.completions.with_streaming_response.create
+        async with create(**CALL, stream=True) as response:
+            with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the client makes of it
+                async for _ in response.iter_lines():
+                    pass
+        async with create(**CALL, stream=True) as response:
+            with pytest.raises(Exception):  # noqa: B017, PT011
+                await response.read()
+        async with create(**CALL) as response:
+            with pytest.raises(ValueError, match="Expecting|Unterminated|delimiter|property"):
+                await response.parse()
+
+    assert [span.status.status_code for span in instrumented.spans] == [StatusCode.ERROR] * 3

@@ -186,6 +186,25 @@ def test_the_connection_breaks(
     assert told["gen_ai.response.model"] == "gpt-5-mini-2026-08-01"
 
 
+@both
+def test_the_connection_breaks_under_next(
+    instrumented: Telemetry,
+    client: openai.OpenAI,
+    model_server: ModelServer,
+    start: Callable[[Any], Any],
+) -> None:
+    model_server.script(DropAfter(2))
+    stream = start(client)
+    with pytest.raises(Exception) as raised:  # noqa: PT011 - whatever the client makes of it
+        while True:
+            next(stream)
+
+    kind = type(raised.value)
+    span = instrumented.one()
+    assert span.status.status_code is StatusCode.ERROR
+    assert (span.attributes or {})["error.type"] == f"{kind.__module__}.{kind.__qualname__}"
+
+
 def test_the_server_reports_an_error_in_a_chat_stream(
     instrumented: Telemetry, client: openai.OpenAI, model_server: ModelServer
 ) -> None:
@@ -397,6 +416,22 @@ async def test_async_the_connection_breaks(
     span = instrumented.one()
     assert span.status.status_code is StatusCode.ERROR
     assert (span.attributes or {})["error.type"] == f"{kind.__module__}.{kind.__qualname__}"
+
+
+@both
+async def test_async_the_connection_breaks_under_anext(
+    instrumented: Telemetry,
+    async_client: openai.AsyncOpenAI,
+    model_server: ModelServer,
+    start: Callable[[Any], Any],
+) -> None:
+    model_server.script(DropAfter(2))
+    stream = await start(async_client)
+    with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the client makes of it
+        while True:
+            await stream.__anext__()
+
+    assert instrumented.one().status.status_code is StatusCode.ERROR
 
 
 async def test_async_a_helper_that_is_broken_off(

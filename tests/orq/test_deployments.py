@@ -8,6 +8,7 @@ from typing import Any
 
 import orq_server
 import pytest
+from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import SpanKind, StatusCode
 from recorded import Telemetry
 
@@ -127,6 +128,31 @@ def test_uninstrumented(telemetry: Telemetry, orq: Any) -> None:
     assert telemetry.spans == []
     deployments = sys.modules["orq_ai_sdk.deployments"].Deployments
     assert not hasattr(deployments.invoke, "__wrapped__")
+
+
+def test_suppressed(instrumented: Telemetry, orq: Any) -> None:
+    with suppress_instrumentation():
+        assert orq.deployments.invoke(key="support")
+
+    assert instrumented.spans == []
+
+
+@pytest.mark.parametrize("place", ["start_call", "StreamProxy"])
+def test_a_function_of_ours_fails(
+    instrumented: Telemetry,
+    orq: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    place: str,
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError
+
+    monkeypatch.setattr(f"orq_otel.orq.instrumentor.{place}", broken)
+    assert orq.deployments.invoke(key="support").model == "gpt-5-mini"
+    assert len(list(orq.deployments.stream(key="support"))) == len(orq_server.EVENTS)
+
+    assert "orq-otel failed" in caplog.text
 
 
 def test_configure_switches_on_both_instrumentors(monkeypatch: pytest.MonkeyPatch) -> None:

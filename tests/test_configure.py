@@ -1,0 +1,107 @@
+"""What `configure()` says where it cannot do what is asked. What it does is shown end to end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+BLOCKED_SDK = """
+import sys
+sys.modules["opentelemetry.sdk.trace"] = None
+import orq_otel
+try:
+    orq_otel.configure()
+except ImportError as error:
+    print(error)
+"""
+UNKNOWN_PROTOCOL = """
+import orq_otel
+try:
+    orq_otel.configure(protocol="http/json")
+except ValueError as error:
+    print(error)
+"""
+UNKNOWN_EXPORTER = """
+import logging, os
+logging.basicConfig(format="%(message)s")
+os.environ["OTEL_TRACES_EXPORTER"] = "zipkin"
+import orq_otel
+orq_otel.configure().shutdown()
+"""
+OTHER_PROVIDER = """
+import logging, os
+logging.basicConfig(format="%(message)s")
+from opentelemetry import trace
+trace.set_tracer_provider(trace.NoOpTracerProvider())
+import orq_otel
+handle = orq_otel.configure()
+handle.shutdown()
+"""
+TWICE = """
+import os
+os.environ["OTEL_TRACES_EXPORTER"] = "none"
+import orq_otel
+first = orq_otel.configure()
+assert orq_otel.configure(service_name="other") is first
+assert first.force_flush() is True
+first.shutdown()
+first.shutdown()
+again = orq_otel.configure()
+assert again is not first
+first.shutdown()
+assert orq_otel.OpenAIInstrumentor().is_instrumented_by_opentelemetry
+again.shutdown()
+print("done")
+"""
+INSTRUMENTED_BEFORE = """
+import os
+os.environ["OTEL_TRACES_EXPORTER"] = "none"
+import orq_otel
+orq_otel.OpenAIInstrumentor().instrument()
+orq_otel.configure().shutdown()
+print(orq_otel.OpenAIInstrumentor().is_instrumented_by_opentelemetry)
+"""
+WRONG_CLIENT = """
+import os
+os.environ["OTEL_TRACES_EXPORTER"] = "none"
+from importlib import metadata
+real = metadata.version
+from opentelemetry.instrumentation import dependencies
+dependencies.version = lambda name: "99.0" if name == "openai" else real(name)
+import orq_otel
+orq_otel.configure()
+print(orq_otel.OpenAIInstrumentor().is_instrumented_by_opentelemetry)
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        (BLOCKED_SDK, 'pip install "orq-otel[otlp]"'),
+        (UNKNOWN_PROTOCOL, 'takes the protocol "http/protobuf" or "grpc", got \'http/json\''),
+        (UNKNOWN_EXPORTER, '"otlp", "console" and "none", not \'zipkin\''),
+        (OTHER_PROVIDER, "the tracer provider NoOpTracerProvider takes no span processors"),
+        (TWICE, "done"),
+        (INSTRUMENTED_BEFORE, "True"),
+        (WRONG_CLIENT, "False"),
+    ],
+    ids=[
+        "no SDK",
+        "unknown protocol",
+        "unknown exporter",
+        "foreign provider",
+        "twice",
+        "instrumented before",
+        "client too new",
+    ],
+)
+def test_what_it_says(program: str, said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert said in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
