@@ -44,7 +44,7 @@ class Thread:
 class Frame:
     """One entered scope. `thread` is None in a scope that has no thread on purpose."""
 
-    __slots__ = ("dead", "left", "parent", "thread", "token")
+    __slots__ = ("dead", "parent", "thread", "token")
 
     def __init__(self, thread: Thread | None, parent: Frame | None) -> None:
         self.thread = thread

@@ -86,6 +86,7 @@ class thread(Frame):  # noqa: N801 - used as a statement and a decorator, as con
     # An object that is entered once, outside every other scope, is its own frame: the usual case,
     # which saves an allocation. Each further entry makes a frame of its own.
     __slots__ = ("_entries", "_fresh", "_id", "_tags")
+    parent = None
 
     def __init__(
         self,
@@ -126,7 +127,6 @@ class thread(Frame):  # noqa: N801 - used as a statement and a decorator, as con
             del self._fresh  # atomic, so of many threads that enter this object only one gets on
         except AttributeError:
             return self._enter_another()
-        self.parent = None
         self.token = set_top(self)
         if listeners:
             announce(self)

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from model_server import ModelServer
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.trace import StatusCode
 from recorded import Telemetry
 
 from orq_otel import OpenAIInstrumentor, thread
@@ -155,20 +156,25 @@ async def test_a_function_of_ours_fails_in_asynchronous_code(
     assert "Broken at test_faults.py" in caplog.text
 
 
-@pytest.mark.parametrize("place", ["describe", "qualified_name"])
+@pytest.mark.parametrize(
+    ("place", "error_type"),
+    [("describe", "openai.BadRequestError"), ("qualified_name", "_OTHER")],
+)
 def test_telling_of_an_error_fails(
     instrumented: Telemetry,
     client: openai.OpenAI,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     place: str,
+    error_type: str,
 ) -> None:
     module = "openai.instrumentor" if place == "describe" else "genai.call"
     monkeypatch.setattr(f"orq_otel.{module}.{place}", broken)
     with pytest.raises(openai.BadRequestError):
         client.chat.completions.create(model="", messages=MESSAGES)
 
-    assert instrumented.one().end_time
+    assert instrumented.one().status.status_code is StatusCode.ERROR
+    assert (instrumented.one().attributes or {})["error.type"] == error_type
     assert "Broken at test_faults.py" in caplog.text
 
 

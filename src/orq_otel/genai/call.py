@@ -142,12 +142,13 @@ class Call:
     def fail(self, error: BaseException) -> None:
         """End the span with the error that the caller gets."""
         self._read_chunks()
-        self._attributes[ERROR_TYPE] = qualified_name(error)
+        description = None
         try:
+            self._attributes[ERROR_TYPE] = qualified_name(error)
             description = self._describe(error, self._client)
         except Exception as mistake:  # noqa: BLE001 - a foreign error may fail to be read
+            self._attributes.setdefault(ERROR_TYPE, "_OTHER")  # the conventions' fallback
             report("describing an error", mistake)
-            description = None
         self._end(description)
 
     def _read_chunks(self) -> None:

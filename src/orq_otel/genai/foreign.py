@@ -55,7 +55,7 @@ def stands_for(span: Any, operation: str) -> bool:
 
 def surrounds(operation: str) -> bool:
     """Whether a wrapper that does not make its span current is running around this call."""
-    if operation not in _OPERATIONS or not any(name in sys.modules for name in _WRAPPERS):
+    if sys.modules.keys().isdisjoint(_WRAPPERS) or operation not in _OPERATIONS:
         return False
     frame = sys._getframe(1)  # noqa: SLF001 - documented, and inspect.stack() reads source files
     for _ in range(_DEPTH):

@@ -50,7 +50,8 @@ def start_call(  # noqa: PLR0913, PLR0917 - keywords would cost time on every ca
         The call; a call that is not sampled; or None where there is nothing to do: somebody else's
         span stands for the call, and is labelled instead, or there is no SDK.
     """
-    around = get_current_span()
+    context = get_current()
+    around = get_current_span(context)
     if around.is_recording() and stands_for(around, operation.name):
         if thread is not None:
             stamp(around, thread)
@@ -67,8 +68,11 @@ def start_call(  # noqa: PLR0913, PLR0917 - keywords would cost time on every ca
     )
     if span.is_recording():
         is_openai = attributes[PROVIDER_NAME] == "openai"
-        return Call(operation, span, set_span_in_context(span), describe, client, is_openai)
-    return Unrecorded(set_span_in_context(span)) if span.get_span_context().is_valid else None
+        context = set_span_in_context(span, context)
+        return Call(operation, span, context, describe, client, is_openai)
+    if span.get_span_context().is_valid:
+        return Unrecorded(set_span_in_context(span, context))
+    return None
 
 
 def given_thread(given: Any) -> Thread | None:
