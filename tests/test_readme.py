@@ -1,0 +1,69 @@
+"""The README's examples run as they stand there."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from model_server import ModelServer
+from recorded import Telemetry
+from starlette.requests import Request
+from starlette.responses import Response
+
+from orq_otel import OpenAIInstrumentor, bind, current_thread, new_thread_id, thread
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_examples(
+    telemetry: Telemetry, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    monkeypatch.setenv("OPENAI_BASE_URL", model_server.base_url)
+    OpenAIInstrumentor().instrument(tracer_provider=telemetry.provider)
+    seen: list[Any] = []
+    tracer = telemetry.provider.get_tracer("own")
+    with ThreadPoolExecutor() as executor:
+        names: dict[str, Any] = {
+            "Request": Request,
+            "Response": Response,
+            "bind": bind,
+            "document": "report",
+            "executor": executor,
+            "retrieve_documents": lambda: tracer.start_span("retrieve").end(),
+            "summarise": lambda _: seen.append(current_thread()),
+        }
+        assert len(EXAMPLES) == 4
+        for example in EXAMPLES[:3]:
+            exec(compile(example, "README.md", "exec"), names)  # noqa: S102 - it is ours
+        with thread("pool"):
+            exec(compile(EXAMPLES[3], "README.md", "exec"), names)  # noqa: S102
+    OpenAIInstrumentor().uninstrument()
+    names["client"].close()
+
+    told = [dict(span.attributes or {}) for span in telemetry.spans]
+    assert [one["thread.id"] for one in told] == ["support-42", "support-42"]
+    assert [one["thread.tags"] for one in told] == [("support", "priority-high")] * 2
+    assert [one.id for one in seen] == ["pool"]
+    assert new_thread_id("support").startswith("support-")
+
+
+def test_every_public_name_is_there() -> None:
+    import orq_otel  # noqa: PLC0415
+
+    assert sorted(set(dir(orq_otel))) == sorted(orq_otel.__all__)
+    for name in orq_otel.__all__:
+        assert getattr(orq_otel, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'tread'"):
+        _ = orq_otel.tread
+
+
+def test_the_files_that_it_names() -> None:
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
+    assert links
+    for link in links:
+        assert (Path(__file__).parents[1] / link).exists(), link
