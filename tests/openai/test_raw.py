@@ -65,10 +65,16 @@ def test_a_raw_response_of_the_other_operations(
     assert embeddings["gen_ai.usage.input_tokens"] == 1
 
 
+class Custom(openai.BaseModel):
+    """What a caller makes of a body."""
+
+    id: str
+
+
 #: Ways to read a body, each giving something that is not empty.
 READERS: dict[str, Callable[[Any], Any]] = {
     "parse": lambda response: response.parse(),
-    "parse to": lambda response: response.parse(to=dict[str, object]),
+    "parse to": lambda response: response.parse(to=Custom),
     "read": lambda response: response.read(),
     "text": lambda response: response.text(),
     "json": lambda response: response.json(),
