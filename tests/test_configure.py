@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from otlp_receiver import OtlpReceiver
 
 BLOCKED_SDK = """
 import sys
@@ -102,3 +103,24 @@ def test_what_it_says(program: str, said: str) -> None:
     assert done.returncode == 0, done.stderr
     assert said in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+EXPORT = """
+import sys
+from opentelemetry import trace
+import orq_otel
+handle = orq_otel.configure(endpoint=sys.argv[1])
+with orq_otel.thread("t-1"):
+    trace.get_tracer("own").start_span("own").end()
+assert handle.force_flush()
+handle.shutdown()
+"""
+
+
+@pytest.mark.parametrize("path", ["", "/", "/v1/traces"])
+def test_an_endpoint_with_or_without_its_path(path: str) -> None:
+    with OtlpReceiver() as receiver:
+        subprocess.run([sys.executable, "-c", EXPORT, receiver.url + path], timeout=60, check=True)
+        (span,) = receiver.spans
+
+    assert span.attributes["thread.id"] == "t-1"

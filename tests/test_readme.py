@@ -39,9 +39,9 @@ def test_the_examples(
         }
         assert len(EXAMPLES) == 4
         for example in EXAMPLES[:3]:
-            exec(compile(example, "README.md", "exec"), names)  # noqa: S102 - it is ours
+            exec(compile(example, "README.md", "exec"), names)
         with thread("pool"):
-            exec(compile(EXAMPLES[3], "README.md", "exec"), names)  # noqa: S102
+            exec(compile(EXAMPLES[3], "README.md", "exec"), names)
     OpenAIInstrumentor().uninstrument()
     names["client"].close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from opentelemetry import trace
@@ -28,8 +28,10 @@ _current: Handle | None = None
 class Handle:
     """What `configure()` set up: flush it, and shut it down."""
 
-    def __init__(self, flushed: Any, owned: Any, instrumentors: list[BaseInstrumentor]) -> None:
-        self._flushed = flushed
+    def __init__(
+        self, provider: Any, owned: Sequence[Any], instrumentors: list[BaseInstrumentor]
+    ) -> None:
+        self._provider = provider
         self._owned = owned
         self._instrumentors = instrumentors
 
@@ -42,7 +44,8 @@ class Handle:
         Returns:
             Whether everything was exported in time.
         """
-        return bool(self._flushed.force_flush(timeout_millis))
+        flush = getattr(self._provider, "force_flush", None)
+        return flush is None or bool(flush(timeout_millis))
 
     def shutdown(self) -> None:
         """Export what is left, stop exporting, and take the instrumentation off the clients.
@@ -55,7 +58,8 @@ class Handle:
         _current = None
         for instrumentor in self._instrumentors:
             instrumentor.uninstrument()
-        self._owned.shutdown()
+        for owned in self._owned:
+            owned.shutdown()
 
 
 def configure(
@@ -76,8 +80,8 @@ def configure(
 
     Args:
         service_name: The service that the spans belong to, where no provider is set yet.
-        endpoint: The collector's OTLP endpoint: the full URL of traces for HTTP,
-            "http://localhost:4318/v1/traces", host and port for gRPC, "http://localhost:4317".
+        endpoint: The collector's OTLP endpoint, "http://localhost:4318" for HTTP, with or without
+            "/v1/traces", or "http://localhost:4317" for gRPC.
         protocol: "http/protobuf", the default, or "grpc".
         headers: Sent with each export, for authentication, besides those that
             `OTEL_EXPORTER_OTLP_HEADERS` names.
@@ -91,45 +95,41 @@ def configure(
         return _current
     try:
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+
+        exporters = _exporters(endpoint, protocol, headers)
     except ImportError as error:
         raise ImportError(
             "configure() needs the OpenTelemetry SDK and its OTLP exporters: "
             'pip install "orq-otel[otlp]".'
         ) from error
-    added = [_processor(exporter) for exporter in _exporters(endpoint, protocol, headers)]
     provider: Any = trace.get_tracer_provider()
-    owned: Any
-    if isinstance(provider, trace.ProxyTracerProvider):
-        provider = owned = TracerProvider(resource=_resource(service_name))
+    is_new = isinstance(provider, trace.ProxyTracerProvider)
+    if is_new:
+        provider = TracerProvider(resource=_resource(service_name))
         trace.set_tracer_provider(provider)
-    else:
-        owned = _All(added := [one for one in added if not _exports_already(provider, one)])
-    if hasattr(provider, "add_span_processor"):
-        providers.label(provider)
-        for processor in added:
-            provider.add_span_processor(processor)
-    else:
+    added = _add(provider, exporters)
+    providers.label(provider)
+    _current = Handle(provider, [provider] if is_new else added, _instrument())
+    return _current
+
+
+def _add(provider: Any, exporters: list[SpanExporter]) -> list[SpanProcessor]:
+    """Let `provider` export, unless it does so already. Returns the processors that do it."""
+    if not hasattr(provider, "add_span_processor"):
         logger.warning(
             "configure(): the tracer provider %s takes no span processors, so nothing is exported. "
             "Call configure() before it is set, or set one of the OpenTelemetry SDK.",
             type(provider).__name__,
         )
-    _current = Handle(provider if owned is provider else _All(added), owned, _instrument())
-    return _current
-
-
-class _All:
-    """Several span processors as one."""
-
-    def __init__(self, processors: list[SpanProcessor]) -> None:
-        self._processors = processors
-
-    def force_flush(self, timeout_millis: int) -> bool:
-        return all([one.force_flush(timeout_millis) for one in self._processors])  # noqa: C419 - each
-
-    def shutdown(self) -> None:
-        for one in self._processors:
-            one.shutdown()
+        return []
+    added = []
+    for exporter in exporters:
+        if _exports_already(provider, exporter):
+            exporter.shutdown()
+        else:
+            added.append(_processor(exporter))
+            provider.add_span_processor(added[-1])
+    return added
 
 
 def _instrument() -> list[BaseInstrumentor]:
@@ -193,6 +193,8 @@ def _otlp(
             OTLPSpanExporter as HttpExporter,
         )
 
+        if endpoint is not None and not endpoint.endswith("/traces"):
+            endpoint = endpoint.rstrip("/") + "/v1/traces"
         return HttpExporter(endpoint=endpoint, headers=sent)
     if protocol == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415
@@ -215,15 +217,14 @@ def _processor(exporter: SpanExporter) -> SpanProcessor:
     return BatchSpanProcessor(exporter)
 
 
-def _exports_already(provider: Any, processor: Any) -> bool:
+def _exports_already(provider: Any, exporter: Any) -> bool:
     """Whether `provider` has an exporter of the same kind to the same endpoint.
 
     So that configure() under `opentelemetry-instrument` does not send every span twice.
     """
-    mine = processor.span_exporter
     present = getattr(getattr(provider, "_active_span_processor", None), "_span_processors", ())
     return any(
-        type(other) is type(mine)
-        and getattr(other, "_endpoint", None) == getattr(mine, "_endpoint", None)
+        type(other) is type(exporter)
+        and getattr(other, "_endpoint", None) == getattr(exporter, "_endpoint", None)
         for other in (getattr(one, "span_exporter", None) for one in present)
     )

@@ -42,11 +42,12 @@ class Body:
         if len(self._buffer) > _MAX_BODY:
             return
         self._buffer += piece.encode() if isinstance(piece, str) else piece
-        while self._is_events and b"\n" in self._buffer:
-            line, _, self._buffer = self._buffer.partition(b"\n")
-            data = line.removeprefix(b"data:").strip()
-            if line.startswith(b"data:") and data != b"[DONE]":
-                self._call.feed(parse_json(bytes(data)))
+        if self._is_events:
+            *lines, self._buffer = self._buffer.split(b"\n")
+            for line in lines:
+                data = line.removeprefix(b"data:").strip()
+                if line.startswith(b"data:") and data != b"[DONE]":
+                    self._call.feed(parse_json(bytes(data)))
 
     def finish(self) -> None:
         """The body was read to its end."""
