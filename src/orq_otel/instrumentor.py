@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
@@ -13,6 +14,8 @@ from orq_otel import providers
 from orq_otel.genai.semconv import SCHEMA_URL
 from orq_otel.patching import Patch
 from orq_otel.version import __version__
+
+logger = logging.getLogger("orq_otel")
 
 
 class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
@@ -36,6 +39,10 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
         return (self.requirement,)
 
     def _instrument(self, **kwargs: Any) -> None:
+        if kwargs.get("capture_content"):
+            logger.warning(
+                "This version of orq-otel captures no content; capture_content is ignored."
+            )
         tracer_provider: TracerProvider | None = kwargs.get("tracer_provider")
         providers.label(tracer_provider, kwargs.get("logger_provider"))
         self.tracer = get_tracer(self.scope, __version__, tracer_provider, SCHEMA_URL)

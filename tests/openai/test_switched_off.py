@@ -58,6 +58,17 @@ def test_instrumented_again(telemetry: Telemetry, client: openai.OpenAI) -> None
     assert len(telemetry.spans) == 3
 
 
+def test_content_cannot_be_switched_on_yet(
+    telemetry: Telemetry, client: openai.OpenAI, caplog: pytest.LogCaptureFixture
+) -> None:
+    OpenAIInstrumentor().instrument(tracer_provider=telemetry.provider, capture_content=True)
+    ask(client)
+    OpenAIInstrumentor().uninstrument()
+
+    assert "captures no content" in caplog.text
+    assert "Where is my parcel" not in telemetry.one().to_json()
+
+
 def test_a_wrapper_that_somebody_put_over_ours_stays(
     telemetry: Telemetry, client: openai.OpenAI
 ) -> None:
