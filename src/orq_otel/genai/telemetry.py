@@ -8,6 +8,7 @@ from typing import Any
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, get_current
 from opentelemetry.trace import SpanKind, Tracer, get_current_span, set_span_in_context
 
+from orq_otel import providers
 from orq_otel.genai.call import Call, Describe, Operation, Unrecorded
 from orq_otel.genai.fields import get
 from orq_otel.genai.foreign import stands_for, surrounds
@@ -50,6 +51,8 @@ def start_call(  # noqa: PLR0913, PLR0917 - keywords would cost time on every ca
         The call; a call that is not sampled; or None where there is nothing to do: somebody else's
         span stands for the call, and is labelled instead, or there is no SDK.
     """
+    if thread is not None and "spans" in providers.pending:
+        providers.settle()
     context = get_current()
     around = get_current_span(context)
     if around.is_recording() and stands_for(around, operation.name):

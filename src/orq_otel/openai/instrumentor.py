@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from orq_otel import providers
 from orq_otel.genai.call import Call, Unrecorded
 from orq_otel.genai.fields import get
 from orq_otel.genai.streams import AsyncStreamProxy, StreamProxy
@@ -74,8 +73,6 @@ class OpenAIInstrumentor(ClientInstrumentor):
             thread = current_thread()
             if "orq" in body:  # one that the caller wrote for Orq wins over the block's
                 thread = given_thread(get(body["orq"], "thread")) or thread
-            if thread is not None and "spans" in providers.pending:
-                providers.settle()
             attributes = start_attributes(client, operation, body.get("model"))
             if "conversation" in body:  # one that the call brings wins over the thread's, at once
                 attributes = {**attributes, **conversation(body["conversation"])}

@@ -7,6 +7,7 @@ any. Written out rather than looped over tables: this runs on every call.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from orq_otel.genai.call import Attributes
@@ -28,33 +29,28 @@ from orq_otel.genai.semconv import (
 def read_completion_usage(usage: Any, attributes: Attributes) -> None:
     """Add the counts of a chat completion or of embeddings to `attributes`."""
     counts = fields(usage)
-    total = counts.get("prompt_tokens")
-    if total is not None:
-        attributes[USAGE_INPUT_TOKENS] = total
-        _read_input_details(counts.get("prompt_tokens_details"), attributes)
-    total = counts.get("completion_tokens")
-    if total is not None:
-        attributes[USAGE_OUTPUT_TOKENS] = total
-        _read_output_details(counts.get("completion_tokens_details"), attributes)
+    _read_input(counts, "prompt_tokens", "prompt_tokens_details", attributes)
+    _read_output(counts, "completion_tokens", "completion_tokens_details", attributes)
 
 
 def read_response_usage(usage: Any, attributes: Attributes) -> None:
     """Add the counts of a response of the Responses API to `attributes`."""
     counts = fields(usage)
-    total = counts.get("input_tokens")
-    if total is not None:
-        attributes[USAGE_INPUT_TOKENS] = total
-        _read_input_details(counts.get("input_tokens_details"), attributes)
-    total = counts.get("output_tokens")
-    if total is not None:
-        attributes[USAGE_OUTPUT_TOKENS] = total
-        _read_output_details(counts.get("output_tokens_details"), attributes)
+    _read_input(counts, "input_tokens", "input_tokens_details", attributes)
+    _read_output(counts, "output_tokens", "output_tokens_details", attributes)
 
 
-def _read_input_details(details: Any, attributes: Attributes) -> None:
-    if details is None:
+def _read_input(
+    counts: Mapping[str, Any], total: str, details: str, attributes: Attributes
+) -> None:
+    count = counts.get(total)
+    if count is None:
         return
-    counts = fields(details)
+    attributes[USAGE_INPUT_TOKENS] = count
+    given = counts.get(details)
+    if given is None:
+        return
+    counts = fields(given)
     count = counts.get("cached_tokens")
     if count is not None:
         attributes[USAGE_CACHE_READ_INPUT_TOKENS] = count
@@ -69,10 +65,17 @@ def _read_input_details(details: Any, attributes: Attributes) -> None:
         attributes[USAGE_TEXT_INPUT_TOKENS] = counts["text_tokens"]
 
 
-def _read_output_details(details: Any, attributes: Attributes) -> None:
-    if details is None:
+def _read_output(
+    counts: Mapping[str, Any], total: str, details: str, attributes: Attributes
+) -> None:
+    count = counts.get(total)
+    if count is None:
         return
-    counts = fields(details)
+    attributes[USAGE_OUTPUT_TOKENS] = count
+    given = counts.get(details)
+    if given is None:
+        return
+    counts = fields(given)
     count = counts.get("reasoning_tokens")
     if count is not None:
         attributes[USAGE_REASONING_OUTPUT_TOKENS] = count

@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from orq_otel import providers
 from orq_otel.genai.call import Attributes, Call, Operation, Unrecorded
 from orq_otel.genai.semconv import (
     CHAT,
@@ -83,8 +82,6 @@ class OrqInstrumentor(ClientInstrumentor):
                 return None
             try:
                 thread = given_thread(kwargs.get("thread")) or current_thread()
-                if thread is not None and "spans" in providers.pending:
-                    providers.settle()
                 url = kwargs.get("server_url") or _server_url(resource)
                 attributes = {OPERATION_NAME: operation.name, **_server(url)}
                 call = start_call(tracer, operation, attributes, thread, _describe, resource)
