@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import openai
 import pytest
 from model_server import ModelServer, Reply
+from openai.types.chat import ChatCompletionChunk
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 from pydantic import BaseModel
 from recorded import Telemetry
 
 from orq_otel import thread
+from orq_otel.openai import chat
 
 MESSAGES: Any = [
     {"role": "system", "content": "Be brief."},
@@ -367,6 +370,37 @@ def test_a_response_that_failed(
     assert span.status.status_code is StatusCode.ERROR
     assert (span.attributes or {})["error.type"] == "server_error"
     assert (span.attributes or {})["gen_ai.response.finish_reasons"] == ("error",)
+
+
+def test_fetching_a_response_that_failed_is_no_error(
+    instrumented: Telemetry, client: openai.OpenAI, model_server: ModelServer
+) -> None:
+    client.embeddings.create(model="e", input="uses up the scripted answer")
+    model_server.script(Reply(failure="The model is overloaded."))
+    made = client.responses.create(model="gpt-5-mini", input="Where is my parcel?")
+    instrumented.take()
+    client.responses.retrieve(made.id)
+
+    span = instrumented.one()
+    assert span.status.status_code is StatusCode.UNSET
+    assert (span.attributes or {})["gen_ai.response.status"] == "failed"
+    assert "error.type" not in (span.attributes or {})
+
+
+def test_a_choice_that_gives_no_reason_to_stop() -> None:
+    chunks = chat.ChunkReader()
+    for index, reason in ((0, None), (1, "stop")):
+        chunks.feed(ChatCompletionChunk.construct(choices=[choice(index, reason)], id="x"))
+    whole = {"choices": [{"finish_reason": None}, {"finish_reason": "stop"}]}
+
+    expected = {"gen_ai.response.finish_reasons": ("error", "stop")}
+    assert chat.read_response(whole) == expected
+    assert chunks.attributes() == {**expected, "gen_ai.response.id": "x"}
+
+
+def choice(index: int, reason: str | None) -> Any:
+    """A choice of a chunk."""
+    return SimpleNamespace(index=index, finish_reason=reason)
 
 
 def test_embeddings(instrumented: Telemetry, client: openai.OpenAI) -> None:
