@@ -91,6 +91,21 @@ def test_a_wrapper_that_somebody_put_over_ours_stays(
         SyncAPIClient.request = bare  # type: ignore[method-assign]
 
 
+def test_what_another_instrumentation_left_on_the_client_does_not_hide_ours(
+    telemetry: Telemetry, client: openai.OpenAI
+) -> None:
+    from openai._base_client import SyncAPIClient  # noqa: PLC0415
+
+    # OpenInference and Logfire put the bare method back where it had been inherited.
+    openai.OpenAI.request = SyncAPIClient.__dict__["request"]  # type: ignore[method-assign]
+    OpenAIInstrumentor().instrument(tracer_provider=telemetry.provider)
+    ask(client)
+    OpenAIInstrumentor().uninstrument()
+
+    assert len(telemetry.spans) == 1
+    assert "request" not in openai.OpenAI.__dict__
+
+
 def test_suppressed(instrumented: Telemetry, client: openai.OpenAI) -> None:
     with suppress_instrumentation(), thread("t-1"):
         ask(client)
