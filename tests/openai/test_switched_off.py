@@ -169,6 +169,18 @@ def test_samplers_see_the_call_and_its_thread(
     assert len(model_server.requests) == 1
 
 
+def test_samplers_see_a_conversation_of_openai(client: openai.OpenAI) -> None:
+    sampler = Asked()
+    OpenAIInstrumentor().instrument(tracer_provider=TracerProvider(sampler=sampler))
+    with thread("t-1"):
+        client.responses.create(model="m", input="x", conversation="conv_1")
+    OpenAIInstrumentor().uninstrument()
+
+    ((_, told),) = sampler.asked
+    assert told["gen_ai.conversation.id"] == "conv_1"
+    assert told["thread.id"] == "t-1"
+
+
 def test_not_sampled(client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
     exporter = InMemorySpanExporter()
     provider = TracerProvider(sampler=ALWAYS_OFF)
