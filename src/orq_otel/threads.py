@@ -83,8 +83,8 @@ class thread(Frame):  # noqa: N801 - used as a statement and a decorator, as con
         RuntimeError: On entering, without an id where no thread is current.
     """
 
-    # An object that is entered once, outside every other scope, is its own frame: the usual case,
-    # which saves an allocation. Each further entry makes a frame of its own.
+    # An object with a fixed thread that is entered once, outside every other scope, is its own
+    # frame: the usual case, which saves an allocation. Each further entry makes a frame of its own.
     __slots__ = ("_entries", "_fresh", "_id", "_tags")
     parent = None
 
@@ -98,11 +98,11 @@ class thread(Frame):  # noqa: N801 - used as a statement and a decorator, as con
         if type(id) is str and (kind is list or kind is tuple):
             try:
                 self.thread = validated(id, tuple(tags))  # type: ignore[arg-type]
+                self._fresh = True
             except TypeError:
                 self._init_slowly(id, tags)
         else:
             self._init_slowly(id, tags)
-        self._fresh = True
         self.dead = False
 
     def _init_slowly(self, id: Any, tags: Any) -> None:  # noqa: A002
@@ -118,10 +118,10 @@ class thread(Frame):  # noqa: N801 - used as a statement and a decorator, as con
             )
         if id is not _CURRENT and not any(map(callable, (id, tags, *given))):
             self.thread = make_thread(as_id(id), given, None)
+            self._fresh = True
 
     def __enter__(self) -> Thread:
-        thread = self.thread
-        if thread is None or get_top() is not None:
+        if get_top() is not None:
             return self._enter_another()
         try:
             del self._fresh  # atomic, so of many threads that enter this object only one gets on
@@ -130,7 +130,7 @@ class thread(Frame):  # noqa: N801 - used as a statement and a decorator, as con
         self.token = set_top(self)
         if listeners:
             announce(self)
-        return thread
+        return self.thread  # type: ignore[return-value]
 
     def _enter_another(self) -> Thread:
         outer = current_frame()
