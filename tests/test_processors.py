@@ -35,6 +35,7 @@ from orq_otel import (
     providers,
     thread,
 )
+from orq_otel.entry_spans import entry_spans
 
 ENTRY_KINDS = [SpanKind.SERVER, SpanKind.CONSUMER]
 OTHER_KINDS = [SpanKind.INTERNAL, SpanKind.CLIENT, SpanKind.PRODUCER]
@@ -728,3 +729,20 @@ def test_labelled_providers_export_labelled_records_whoever_came_first(
         provider.get_logger("anybody").emit(LogRecord(body="in it"))
     assert exporter.exported == [labels_of("one", "a")]
     provider.shutdown()
+
+
+def test_a_failure_when_a_request_ends_stays_ours(
+    telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: object) -> None:
+        raise LookupError
+
+    telemetry.provider.add_span_processor(ThreadSpanProcessor())
+    monkeypatch.setattr("orq_otel.entry_spans.EntrySpans.closed", lambda _, span: broken(span))
+    span = telemetry.provider.get_tracer("own").start_span("request", kind=SpanKind.SERVER)
+    span.end()
+    monkeypatch.undo()
+    entry_spans.closed(span)
+
+    assert telemetry.one().name == "request"
+    assert "failed while forgetting a request's span: LookupError" in caplog.text

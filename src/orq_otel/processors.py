@@ -44,8 +44,11 @@ class ThreadSpanProcessor(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """Forget a request's span that was waiting for a scope to begin."""
-        if span.kind in ENTRY_KINDS:
-            entry_spans.closed(span)
+        try:
+            if span.kind in ENTRY_KINDS:
+                entry_spans.closed(span)
+        except Exception as error:  # noqa: BLE001 - never into the host's span.end()
+            report("forgetting a request's span", error)
 
     def shutdown(self) -> None:
         """Nothing to shut down: no thread, no queue."""

@@ -72,7 +72,7 @@ PLACES = [
     ("orq_otel.openai.instrumentor", "start_attributes"),
     ("orq_otel.openai.instrumentor", "current_thread"),
     ("orq_otel.openai.instrumentor", "start_call"),
-    ("orq_otel.openai.instrumentor", "StreamProxy"),
+    ("orq_otel.genai.streams", "StreamProxy"),
     ("orq_otel.openai.instrumentor", "RawResponseProxy"),
     ("orq_otel.openai.instrumentor", "respond_with_body"),
     ("orq_otel.openai.raw", "parse_json"),
@@ -133,7 +133,7 @@ async def use_everything_async(client: openai.AsyncOpenAI) -> list[Any]:
     ("module", "name"),
     [
         ("orq_otel.openai.instrumentor", "start_call"),
-        ("orq_otel.openai.instrumentor", "AsyncStreamProxy"),
+        ("orq_otel.genai.streams", "AsyncStreamProxy"),
         ("orq_otel.openai.raw", "parse_json"),
         ("orq_otel.openai.chat", "ChunkReader.feed"),
     ],

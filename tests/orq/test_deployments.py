@@ -137,7 +137,7 @@ def test_suppressed(instrumented: Telemetry, orq: Any) -> None:
     assert instrumented.spans == []
 
 
-@pytest.mark.parametrize("place", ["start_call", "StreamProxy"])
+@pytest.mark.parametrize("place", ["start_call", "stream_proxy"])
 def test_a_function_of_ours_fails(
     instrumented: Telemetry,
     orq: Any,

@@ -15,6 +15,11 @@ import wrapt
 from orq_otel.genai.call import Call
 
 
+def stream_proxy(stream: Any, call: Call) -> Any:
+    """A proxy of `stream`, synchronous or asynchronous as it is, that ends `call`."""
+    return (AsyncStreamProxy if hasattr(stream, "__anext__") else StreamProxy)(stream, call)
+
+
 class _Proxy(wrapt.ObjectProxy):  # type: ignore[misc,type-arg,unused-ignore]
     """What both kinds of streams share. wrapt keeps attributes named `_self_` on the proxy."""
 

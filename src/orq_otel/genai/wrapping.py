@@ -44,12 +44,12 @@ def sync_wrapper(begin: Begin, settle: Settle) -> Wrapper:
 def async_wrapper(begin: Begin, settle: Settle) -> Wrapper:
     """A wrapper for a coroutine function."""
 
-    async def run(
-        call: Call | Unrecorded,
-        wrapped: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+    async def wrapper(
+        wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        call = begin(instance, args, kwargs)
+        if call is None:
+            return await wrapped(*args, **kwargs)
         token = attach(call.context)
         try:
             result = await wrapped(*args, **kwargs)
@@ -59,13 +59,5 @@ def async_wrapper(begin: Begin, settle: Settle) -> Wrapper:
         finally:
             detach(token)
         return settle(call, args, kwargs, result) if isinstance(call, Call) else result
-
-    async def wrapper(
-        wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        call = begin(instance, args, kwargs)
-        if call is None:
-            return await wrapped(*args, **kwargs)
-        return await run(call, wrapped, args, kwargs)
 
     return wrapper

@@ -14,7 +14,7 @@ from typing import Any
 
 from orq_otel.genai.call import Call, Unrecorded
 from orq_otel.genai.fields import get
-from orq_otel.genai.streams import AsyncStreamProxy, StreamProxy
+from orq_otel.genai.streams import stream_proxy
 from orq_otel.genai.telemetry import given_thread, start_call, suppressed
 from orq_otel.genai.wrapping import async_wrapper, sync_wrapper
 from orq_otel.guard import report
@@ -100,7 +100,7 @@ def _settle(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any], result: A
         if not is_stream:
             call.respond(result)
             return result
-        return (AsyncStreamProxy if hasattr(result, "__anext__") else StreamProxy)(result, call)
+        return stream_proxy(result, call)
     except Exception as error:  # noqa: BLE001 - the caller gets the result all the same
         report("handing out the result of an OpenAI call", error)
         call.end()

@@ -16,7 +16,7 @@ import wrapt
 
 from orq_otel.genai.call import Call
 from orq_otel.genai.fields import parse_json
-from orq_otel.genai.streams import AsyncStreamProxy, StreamProxy
+from orq_otel.genai.streams import stream_proxy
 from orq_otel.guard import report
 
 _ITERATORS = frozenset({"iter_bytes", "iter_text", "aiter_bytes", "aiter_text"})
@@ -122,8 +122,7 @@ class RawResponseProxy(wrapt.ObjectProxy):  # type: ignore[misc,type-arg,unused-
     def _self_parsed(self, result: Any, to: Any = None) -> Any:
         call = self._self_call
         if hasattr(type(result), "__stream__"):
-            proxy = AsyncStreamProxy if hasattr(type(result), "__anext__") else StreamProxy
-            return proxy(result, call)
+            return stream_proxy(result, call)
         if to is None:
             call.respond(result)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ from orq_otel.genai.semconv import (
     SERVER_ADDRESS,
     SERVER_PORT,
 )
-from orq_otel.genai.streams import AsyncStreamProxy, StreamProxy
+from orq_otel.genai.streams import stream_proxy
 from orq_otel.genai.telemetry import given_thread, start_call, suppressed
 from orq_otel.genai.wrapping import Begin, async_wrapper, sync_wrapper
 from orq_otel.guard import report
@@ -97,14 +97,9 @@ class OrqInstrumentor(ClientInstrumentor):
 
 def _settle(call: Call, _args: tuple[Any, ...], _kwargs: dict[str, Any], result: Any) -> Any:
     """End the call with its result, or hand out a proxy of the stream that will."""
-    proxy: Callable[[Any, Call], Any] | None = None
-    if hasattr(result, "__anext__"):
-        proxy = AsyncStreamProxy
-    elif hasattr(result, "__next__"):
-        proxy = StreamProxy
-    if proxy is not None:
+    if hasattr(result, "__anext__") or hasattr(result, "__next__"):
         try:
-            return proxy(result, call)
+            return stream_proxy(result, call)
         except Exception as error:  # noqa: BLE001 - the caller gets the result all the same
             report("handing out the result of an Orq call", error)
     call.respond(result)
