@@ -162,7 +162,7 @@ Behaviour = Reply | Fail | Malformed | DropAfter | ErrorEventAfter | Hold
 
 @dataclass(frozen=True)
 class Received:
-    """A request as it came in: header names in lower case, ``body`` None if it is not JSON."""
+    """A request as it came in: header names in lower case, ``body`` None if it cannot be read."""
 
     method: str
     path: str
@@ -170,6 +170,22 @@ class Received:
     headers: dict[str, str]
     raw: bytes
     body: Any
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What goes back: an object or, with its content type, anything else; ``events`` if streamed.
+
+    An event is an object, text, or a pair of a name and either.
+    """
+
+    whole: Json | bytes
+    events: Sequence[Any] | None = None
+    content_type: str = "application/json"
+
+
+#: Answers one kind of request as wanted; what it puts into the last argument is kept.
+Endpoint = Callable[[Received, Reply, dict[str, Json]], Answer]
 
 
 # ---- What the model says --------------------------------------------------------------------
@@ -332,7 +348,7 @@ def _sample(schema: Any, root: Json, about: str, name: str = "", depth: int = 0)
 # ---- Reading a request and writing an answer, API by API ------------------------------------
 
 
-class _RequestError(Exception):
+class RequestError(Exception):
     """The request cannot be served; the argument is the ``Fail`` to answer with."""
 
 
@@ -348,7 +364,7 @@ def _required(body: Json, name: str, kind: type | tuple[type, ...]) -> Any:
     if not value or not isinstance(value, kind):
         code = "invalid_type" if value else "missing_required_parameter"
         message = f"{'Invalid type for' if value else 'Missing required parameter:'} '{name}'."
-        raise _RequestError(Fail(400, code, message, param=name))
+        raise RequestError(Fail(400, code, message, param=name))
     return value
 
 
@@ -357,7 +373,7 @@ def _items(values: Any, name: str) -> list[Json]:
         if not isinstance(value, dict):
             where = f"{name}[{position}]"
             message = f"Invalid type for '{where}'."
-            raise _RequestError(Fail(400, "invalid_type", message, param=where))
+            raise RequestError(Fail(400, "invalid_type", message, param=where))
     return list(values)
 
 
@@ -632,7 +648,7 @@ def _embeddings(body: Json) -> Json:
 # ---- Serving --------------------------------------------------------------------------------
 
 ROUTE = re.compile(
-    r"(?P<root>/v1|/openai/deployments/(?P<deployment>[^/]+)|/openai/v1|/openai)/"
+    r"(?P<root>/v1|/v\d/router|/openai/deployments/(?P<deployment>[^/]+)|/openai/v1|/openai)/"
     r"(?P<endpoint>chat/completions|responses|embeddings)(?:/(?P<id>[^/]+))?"
 )
 
@@ -649,76 +665,47 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         self._began = time.monotonic()
-        listener = cast("_Listener", self.server)
+        model_server = cast("_Listener", self.server).model_server
         raw = self.rfile.read(int(self.headers.get("content-length") or 0))
-        body: Any = None
-        with suppress(ValueError):
-            body = json.loads(raw)
         url = urlsplit(self.path)
         headers: dict[str, str] = {}
         for name, value in self.headers.items():
             known = headers.get(name.lower())
             headers[name.lower()] = f"{known}, {value}" if known else value
         query = parse_qs(url.query, keep_blank_values=True)
+        body = model_server.read_body(headers.get("content-type", ""), raw)
         request = Received(self.command, url.path, query, headers, raw, body)
         try:
-            self._answer(listener.stored, request, listener.arrived(request))
-        except _RequestError as error:
+            self._answer(model_server, request, model_server.arrived(request))
+        except RequestError as error:
             self._fail(error.args[0])
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
 
-    def _answer(self, stored: dict[str, Json], request: Received, behaviour: Behaviour) -> None:
-        route = _route(request)
-        if route is None:
+    def _answer(self, server: ModelServer, request: Received, behaviour: Behaviour) -> None:
+        endpoint = server.find_endpoint(request)
+        if endpoint is None:
             azure = request.path.startswith("/openai")
             message = f"Invalid URL ({request.method} {request.path})"
             missing = Fail(404, "404", "Resource not found") if azure else Fail(404, None, message)
-            raise _RequestError(missing)
+            raise RequestError(missing)
         if "authorization" not in request.headers and "api-key" not in request.headers:
             message = "No API key was sent: an Authorization or api-key header is needed."
-            raise _RequestError(Fail(401, None, message))
-        if route["id"]:
-            self._retrieve(stored.get(route["id"]), request)
-            return
-        if not isinstance(request.body, dict):
-            raise _RequestError(Fail(400, None, "The body of the request is not a JSON object."))
-        if isinstance(behaviour, Fail):
-            raise _RequestError(behaviour)
-
-        body: Json = {"model": route["deployment"], **request.body}
-        _required(body, "model", str)
+            raise RequestError(Fail(401, None, message))
+        if request.method == "POST":
+            if not isinstance(request.body, dict):
+                message = "The body of the request is not a JSON object."
+                raise RequestError(Fail(400, None, message))
+            if isinstance(behaviour, Fail):
+                raise RequestError(behaviour)
         wanted = behaviour if isinstance(behaviour, Reply) else Reply()
         if isinstance(behaviour, DropAfter | ErrorEventAfter | Hold):
             wanted = behaviour.reply
-        events: list[Any] | None = None
-        if route["endpoint"] == "embeddings":
-            whole = _embeddings(body)
-        elif route["endpoint"] == "responses":
-            whole = _response(body, wanted)
-            events = _response_events(whole)
-            if whole["store"]:
-                stored[whole["id"]] = whole
-            if whole["background"]:
-                whole = _unfinished(whole, "queued")
-        else:
-            whole = _chat(body, wanted, azure=route["root"] != "/v1")
-            events = _chat_events(whole, body)
-        self._send(whole, events if body.get("stream") else None, behaviour)
+        self._send(endpoint(request, wanted, server.stored), behaviour)
 
-    def _retrieve(self, whole: Json | None, request: Received) -> None:
-        if whole is None:
-            name = request.path.rpartition("/")[2]
-            raise _RequestError(Fail(404, None, f"Response with id '{name}' not found."))
-        events: list[Any] | None = None
-        if request.query.get("stream") == ["true"]:
-            given = request.query.get("starting_after", [""])[0]
-            after = int(given) if given.isdecimal() else -1
-            events = [e for e in _response_events(whole) if e["sequence_number"] > after]
-        self._send(whole, events, Reply())
-
-    def _send(self, whole: Json, events: list[Any] | None, behaviour: Behaviour) -> None:
+    def _send(self, answer: Answer, behaviour: Behaviour) -> None:
         """Send the answer, as events if it is to be streamed, and misbehave as told."""
+        whole, events = answer.whole, answer.events
         if isinstance(behaviour, Hold) and not (events and behaviour.after_chunks):
             behaviour.wait(self.connection)
             behaviour = Reply()
@@ -727,9 +714,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
                 return
             if isinstance(behaviour, ErrorEventAfter):
-                raise _RequestError(Fail(500, behaviour.code, behaviour.message))
-            content = json.dumps(whole).encode()
-            self._json(200, content[:25] if isinstance(behaviour, Malformed) else content)
+                raise RequestError(Fail(500, behaviour.code, behaviour.message))
+            content = whole if isinstance(whole, bytes) else json.dumps(whole).encode()
+            content = content[:25] if isinstance(behaviour, Malformed) else content
+            self._whole(200, answer.content_type, content)
             return
         self._head(200, "text/event-stream; charset=utf-8", {"transfer-encoding": "chunked"})
         last = len(events) - 1
@@ -746,20 +734,27 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"0\r\n\r\n")
 
     def _event(self, event: Any, *, broken: bool = False) -> None:
-        data, name = event, ""
-        if isinstance(event, dict):
-            data = json.dumps(event)[: 25 if broken else None]
+        name, data = event if isinstance(event, tuple) else (None, event)
+        if isinstance(data, dict):
             # The events of the Responses API have a type and are named after it; chunks are not.
-            name = f"event: {event['type']}\n" if "type" in event else ""
-        content = f"{name}data: {data}\n\n".encode()
+            name = name or data.get("type")
+            data = json.dumps(data)[: 25 if broken else None]
+        content = (f"event: {name}\n" if name else "").encode() + f"data: {data}\n\n".encode()
         self.wfile.write(b"%x\r\n%b\r\n" % (len(content), content))
 
     def _fail(self, fail: Fail) -> None:
-        self._json(fail.status, json.dumps({"error": fail.error()}).encode(), fail.headers)
+        content = json.dumps({"error": fail.error()}).encode()
+        self._whole(fail.status, "application/json", content, fail.headers)
 
-    def _json(self, status: int, content: bytes, headers: Mapping[str, str] | None = None) -> None:
+    def _whole(
+        self,
+        status: int,
+        content_type: str,
+        content: bytes,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         size = {"content-length": str(len(content))}
-        self._head(status, "application/json", size | dict(headers or {}))
+        self._head(status, content_type, size | dict(headers or {}))
         self.wfile.write(content)
 
     def _head(self, status: int, content_type: str, headers: Mapping[str, str]) -> None:
@@ -779,12 +774,61 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-def _route(request: Received) -> dict[str, str] | None:
-    """Find what a request is for; only a response can be read, everything else is posted."""
+def _endpoint(request: Received) -> Endpoint | None:
+    """Find what answers a request; only a response can be read, everything else is posted."""
     match = ROUTE.fullmatch(request.path)
     if match is None or request.method != ("GET" if match["id"] else "POST"):
         return None
-    return match.groupdict() if not match["id"] or match["endpoint"] == "responses" else None
+    if match["id"]:
+        return _read_response if match["endpoint"] == "responses" else None
+    return _MAKERS[match["endpoint"]]
+
+
+def _asked(request: Received) -> Json:
+    """The body; Azure has the model in the path."""
+    match = ROUTE.fullmatch(request.path)
+    body = {"model": match and match["deployment"], **request.body}
+    _required(body, "model", str)
+    return body
+
+
+def _make_chat(request: Received, wanted: Reply, _: dict[str, Json]) -> Answer:
+    body = _asked(request)
+    whole = _chat(body, wanted, azure=request.path.startswith("/openai"))
+    return Answer(whole, _chat_events(whole, body) if body.get("stream") else None)
+
+
+def _make_embeddings(request: Received, _: Reply, __: dict[str, Json]) -> Answer:
+    return Answer(_embeddings(_asked(request)))
+
+
+def _make_response(request: Received, wanted: Reply, stored: dict[str, Json]) -> Answer:
+    body = _asked(request)
+    whole = _response(body, wanted)
+    if whole["store"]:
+        stored[whole["id"]] = whole
+    if body.get("stream"):
+        return Answer(whole, _response_events(whole))
+    return Answer(_unfinished(whole, "queued") if whole["background"] else whole)
+
+
+def _read_response(request: Received, _: Reply, stored: dict[str, Json]) -> Answer:
+    name = request.path.rpartition("/")[2]
+    whole = stored.get(name)
+    if whole is None:
+        raise RequestError(Fail(404, None, f"Response with id '{name}' not found."))
+    if request.query.get("stream") != ["true"]:
+        return Answer(whole)
+    given = request.query.get("starting_after", [""])[0]
+    after = int(given) if given.isdecimal() else -1
+    return Answer(whole, [e for e in _response_events(whole) if e["sequence_number"] > after])
+
+
+_MAKERS: dict[str, Endpoint] = {
+    "chat/completions": _make_chat,
+    "embeddings": _make_embeddings,
+    "responses": _make_response,
+}
 
 
 def _error_event(behaviour: ErrorEventAfter, number: int | None) -> Json:
@@ -804,9 +848,8 @@ class _Listener(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int, arrived: Callable[[Received], Behaviour]) -> None:
-        self.arrived = arrived
-        self.stored: dict[str, Json] = {}
+    def __init__(self, port: int, model_server: ModelServer) -> None:
+        self.model_server = model_server
         self.open: dict[Any, threading.Thread] = {}
         super().__init__(("127.0.0.1", port), _Handler)
 
@@ -841,11 +884,15 @@ class ModelServer:
     """The server, on a free port of 127.0.0.1 unless one is given; start() and stop() or ``with``.
 
     ``requests`` lists what came in, in order of arrival. ``script()`` says how the next requests
-    for the model are answered; without a script, every answer is a good one.
+    for the model are answered; without a script, every answer is a good one. ``stored`` has the
+    responses that can be read again, by their ids.
+
+    A subclass may serve more of the API: see ``find_endpoint`` and ``read_body``.
     """
 
     def __init__(self, port: int = 0) -> None:
         self.requests: list[Received] = []
+        self.stored: dict[str, Json] = {}
         self._port = port
         self._script: deque[Behaviour] = deque()
         self._lock = threading.Lock()
@@ -869,7 +916,7 @@ class ModelServer:
     def start(self) -> ModelServer:
         """Start listening; requests are accepted as soon as this returns."""
         if self._listener is None:
-            self._listener = _Listener(self._port, self._record)
+            self._listener = _Listener(self._port, self)
             self._port = self._listener.server_address[1]
             serve = self._listener.serve_forever
             threading.Thread(target=serve, args=(0.02,), daemon=True).start()
@@ -889,12 +936,22 @@ class ModelServer:
     def __exit__(self, *exc_info: object) -> None:
         self.stop()
 
-    def _record(self, request: Received) -> Behaviour:
+    def find_endpoint(self, request: Received) -> Endpoint | None:
+        """Find what answers a request, or None if nobody does."""
+        return _endpoint(request)
+
+    def read_body(self, content_type: str, raw: bytes) -> Any:  # noqa: ARG002
+        """Make of a body what ``Received.body`` is to be."""
+        with suppress(ValueError):
+            return json.loads(raw)
+        return None
+
+    def arrived(self, request: Received) -> Behaviour:
         """Note a request and return what the script has for it, both in order of arrival."""
         with self._lock:
             self.requests.append(request)
             served = request.method == "POST" and isinstance(request.body, dict)
-            served = served and _route(request) is not None
+            served = served and self.find_endpoint(request) is not None
             return self._script.popleft() if self._script and served else Reply()
 
 

@@ -1,21 +1,23 @@
-"""What the instrumentors share: their tracer, their patches, and labels on their providers."""
+"""What the instrumentors share: their telemetry, their patches, and labels on their providers."""
 
 from __future__ import annotations
 
-import logging
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined,unused-ignore]
-from opentelemetry.trace import Tracer, TracerProvider, get_tracer
+from opentelemetry.metrics import MeterProvider, get_meter
+from opentelemetry.trace import TracerProvider, get_tracer
 
-from orq_otel import providers
+from orq_otel import providers, settings
+from orq_otel.genai.content import Capture
+from orq_otel.genai.events import Events
+from orq_otel.genai.metrics import Metrics
 from orq_otel.genai.semconv import SCHEMA_URL
+from orq_otel.genai.telemetry import Telemetry
 from orq_otel.patching import Patch
 from orq_otel.version import __version__
-
-logger = logging.getLogger("orq_otel")
 
 
 class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
@@ -26,9 +28,14 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
     #: The name of the instrumentation scope of its spans.
     scope: ClassVar[str]
 
-    #: Makes the spans; None while the client is not instrumented.
-    tracer: Tracer | None = None
+    #: What to make of each call; None while the client is not instrumented.
+    telemetry: Telemetry | None = None
     _patches: Sequence[Patch] | None = None
+
+    @staticmethod
+    @abstractmethod
+    def describe(error: BaseException, client: Any) -> str | None:
+        """The status description of an error, free of secrets and content, or None."""
 
     @abstractmethod
     def patches(self) -> Sequence[Patch]:
@@ -39,19 +46,38 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
         return (self.requirement,)
 
     def _instrument(self, **kwargs: Any) -> None:
-        if kwargs.get("capture_content"):
-            logger.warning(
-                "This version of orq-otel captures no content; capture_content is ignored."
-            )
+        content = settings.content(
+            capture_content=kwargs.get("capture_content"), redact=kwargs.get("redact")
+        )
         tracer_provider: TracerProvider | None = kwargs.get("tracer_provider")
-        providers.label(tracer_provider, kwargs.get("logger_provider"))
-        self.tracer = get_tracer(self.scope, __version__, tracer_provider, SCHEMA_URL)
+        logger_provider: Any = kwargs.get("logger_provider")
+        providers.label(tracer_provider, logger_provider)
+        self.telemetry = Telemetry(
+            tracer=get_tracer(self.scope, __version__, tracer_provider, SCHEMA_URL),
+            describe=self.describe,
+            events=Events(self.scope, logger_provider, details=content.emit_event),
+            metrics=self._metrics(kwargs.get("meter_provider")),
+            capture=_capture(content),
+        )
         if self._patches is None:
             self._patches = self.patches()
         for patch in self._patches:
             patch.apply()
 
+    def _metrics(self, meter_provider: MeterProvider | None) -> Metrics | None:
+        names = settings.metrics()
+        if names == "none":
+            return None
+        meter = get_meter(self.scope, __version__, meter_provider, SCHEMA_URL)
+        return Metrics(meter, older=names == "older")
+
     def _uninstrument(self, **_: Any) -> None:
-        self.tracer = None
+        self.telemetry = None
         for patch in self._patches or ():
             patch.remove()
+
+
+def _capture(content: settings.ContentSettings) -> Capture | None:
+    if not (content.on_span or content.on_event):
+        return None
+    return Capture(content.on_span, content.on_event, content.max_length, content.redact)

@@ -10,8 +10,16 @@ import wrapt
 
 from orq_otel.guard import report
 
-#: wrapt's: the wrapped function, the instance it is bound to, and the call's arguments.
-Wrapper: TypeAlias = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
+#: From a method to what takes its place.
+Wrapper: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+#: wrapt's form: the wrapped method, the instance it is bound to, and the call's arguments.
+Around: TypeAlias = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
+
+
+def around(function: Around) -> Wrapper:
+    """A wrapper in wrapt's form, for methods that are not called often."""
+    return lambda original: wrapt.FunctionWrapper(original, function)
 
 
 class Patch:
@@ -47,7 +55,7 @@ class Patch:
                 if owner is None or method not in owner.__dict__:
                     continue
                 original = owner.__dict__[method]
-                wrapped = wrapt.FunctionWrapper(original, wrapper)
+                wrapped = wrapper(original)
                 setattr(owner, method, wrapped)
                 _unshadow(owner, method, original)
                 self._applied.append((owner, method, original, wrapped))

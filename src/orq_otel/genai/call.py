@@ -1,4 +1,4 @@
-"""A Call: one request to a model, from its start to its end, as one span."""
+"""A Call: one request to a model, from its start to its end, as span, metrics and events."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ from typing import Any, Protocol, TypeAlias
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, StatusCode
 
-from orq_otel.genai.semconv import ERROR_TYPE, REQUEST_STREAM, RESPONSE_TIME_TO_FIRST_CHUNK
+from orq_otel.genai.events import Events
+from orq_otel.genai.messages import Content
+from orq_otel.genai.metrics import INFERENCE, Metrics
+from orq_otel.genai.semconv import (
+    ERROR_TYPE,
+    PROVIDER_NAME,
+    REQUEST_STREAM,
+    RESPONSE_TIME_TO_FIRST_CHUNK,
+)
+from orq_otel.genai.telemetry import Telemetry
 from orq_otel.guard import report
 
 Attributes: TypeAlias = dict[str, Any]
-
-#: Makes the status description of an error that a client raised, free of secrets and content.
-Describe: TypeAlias = Callable[[BaseException, Any], "str | None"]
 
 
 class ChunkReader(Protocol):
@@ -30,6 +36,29 @@ class ChunkReader(Protocol):
         ...
 
 
+class ContentChunkReader(ChunkReader, Protocol):
+    """Collects the content of a stream as well."""
+
+    def content(self) -> Content:
+        """What the chunks said so far."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ContentReaders:
+    """Reads what was asked and answered in the calls of one operation.
+
+    Attributes:
+        read_request: From a request, as plain JSON.
+        read_response: From a response, parsed or a namespace of its JSON.
+        new_chunk_reader: Makes the reader of one stream, used instead of the operation's.
+    """
+
+    read_request: Callable[[Mapping[str, Any]], Content]
+    read_response: Callable[[Any], Content]
+    new_chunk_reader: Callable[[], ContentChunkReader] | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Operation:
     """One row of an instrumentor's table.
@@ -40,6 +69,9 @@ class Operation:
         read_response: From a response, parsed or a namespace of its JSON, to span attributes.
         new_chunk_reader: Makes the reader of one stream, for an operation that can stream.
         constants: Attributes that every span of the operation has.
+        is_standard: Whether the conventions name this operation. Of one that they do not, the
+            attributes are ours: `orq_otel.*` instead of `gen_ai.*`.
+        content: Reads content, where its capture is switched on.
     """
 
     name: str
@@ -47,53 +79,64 @@ class Operation:
     read_response: Callable[[Any], Attributes]
     new_chunk_reader: Callable[[], ChunkReader] | None = None
     constants: Mapping[str, Any] = field(default_factory=dict)
+    is_standard: bool = True
+    content: ContentReaders | None = None
 
 
 class Call:
-    """The span of one call. It ends once, whatever happens to the call and in which order.
+    """One call as telemetry. It ends once, whatever happens to the call and in which order.
 
     A call that is dropped before its end, an abandoned stream, ends when it is collected.
 
     Args:
         operation: What the call does.
-        span: Its span, started and recording.
+        span: Its span, started.
         context: OpenTelemetry's context with the span in it, to be current while the request runs.
-        describe: Describes an error.
-        client: The client, for `describe`.
-        is_openai: Whether attributes named `openai.*` belong on the span: the conventions keep them
-            for the provider "openai".
+        started: The attributes that the span started with, under the conventions' names.
+        client: The client, which describes its errors.
+        telemetry: What to make of it.
     """
 
     __slots__ = (
         "_attributes",
         "_client",
-        "_describe",
-        "_is_openai",
+        "_content",
+        "_content_json",
+        "_feed",
+        "_gaps",
         "_operation",
         "_reader",
         "_span",
         "_started",
+        "_started_at",
+        "_telemetry",
         "context",
     )
+
+    _feed: Callable[[Any], None]
+    _gaps: list[float]
 
     def __init__(  # noqa: PLR0913, PLR0917 - keywords would cost time on every call
         self,
         operation: Operation,
         span: Span,
         context: Context,
-        describe: Describe,
+        started: Mapping[str, Any],
         client: Any,
-        is_openai: bool,  # noqa: FBT001
+        telemetry: Telemetry,
     ) -> None:
-        self._started = perf_counter()
+        self._started_at = perf_counter()
         self._operation = operation
         self._span = span
         self.context = context
-        self._describe = describe
+        self._started = started
         self._client = client
-        self._is_openai = is_openai
+        self._telemetry = telemetry
         self._attributes: Attributes = {}
         self._reader: ChunkReader | None = None
+        if telemetry.capture is not None:
+            self._content: Content = {}
+            self._content_json: dict[str, str] = {}
 
     def request(self, body: Mapping[str, Any]) -> None:
         """Note what the request tells."""
@@ -101,13 +144,17 @@ class Call:
             self._attributes = self._operation.read_request(body)
         except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
             report(f"reading the request of {self._operation.name}", error)
+        if self._telemetry.capture is not None and self._operation.content is not None:
+            self._keep(self._operation.content.read_request, body)
 
     def respond(self, response: Any) -> None:
-        """End the span with what the response tells."""
+        """End the call with what the response tells."""
         try:
             self._attributes.update(self._operation.read_response(response))
         except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
             report(f"reading the response of {self._operation.name}", error)
+        if self._telemetry.capture is not None and self._operation.content is not None:
+            self._keep(self._operation.content.read_response, response)
         self._end()
 
     def feed(self, chunk: Any) -> None:
@@ -119,37 +166,45 @@ class Call:
 
     def feeder(self) -> Callable[[Any], None]:
         """What takes in each chunk, asked for when the first one is there. It may raise."""
-        reader = self._reader
-        if reader is None:
-            if REQUEST_STREAM in self._attributes:
-                elapsed = perf_counter() - self._started
-                self._attributes[RESPONSE_TIME_TO_FIRST_CHUNK] = elapsed
-            new_reader = self._operation.new_chunk_reader
-            if new_reader is None:
-                return _ignore
-            reader = self._reader = new_reader()
-        return reader.feed
+        if self._reader is not None:
+            return self._feed
+        now = perf_counter()
+        if REQUEST_STREAM in self._attributes:
+            self._attributes[RESPONSE_TIME_TO_FIRST_CHUNK] = now - self._started_at
+        operation = self._operation
+        new_reader: Callable[[], ChunkReader] | None = operation.new_chunk_reader
+        if self._telemetry.capture is not None and operation.content is not None:
+            new_reader = operation.content.new_chunk_reader or new_reader
+        if new_reader is None:
+            return _ignore
+        self._reader = reader = new_reader()
+        self._feed = reader.feed
+        metrics = self._telemetry.metrics
+        if metrics is not None and metrics.times_chunks(operation.name):
+            self._gaps = []
+            self._feed = _timed(reader.feed, self._gaps, now)
+        return self._feed
 
     def report_chunk(self, error: Exception) -> None:
         """Log that a chunk could not be read."""
         report(f"reading a chunk of {self._operation.name}", error)
 
     def end(self) -> None:
-        """End the span with what the chunks told. Stopping early is normal, not an error."""
+        """End the call with what the chunks told. Stopping early is normal, not an error."""
         self._read_chunks()
         self._end()
 
     def fail(self, error: BaseException) -> None:
-        """End the span with the error that the caller gets."""
+        """End the call with the error that the caller gets."""
         self._read_chunks()
         description = None
         try:
             self._attributes[ERROR_TYPE] = qualified_name(error)
-            description = self._describe(error, self._client)
+            description = self._telemetry.describe(error, self._client)
         except Exception as mistake:  # noqa: BLE001 - a foreign error may fail to be read
             self._attributes.setdefault(ERROR_TYPE, "_OTHER")  # the conventions' fallback
             report("describing an error", mistake)
-        self._end(description)
+        self._end(description, error)
 
     def _read_chunks(self) -> None:
         reader, self._reader = self._reader, None
@@ -159,26 +214,73 @@ class Call:
             self._attributes.update(reader.attributes())
         except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
             report(f"reading the chunks of {self._operation.name}", error)
+        if self._telemetry.capture is not None and hasattr(reader, "content"):
+            self._keep(_content_of, reader)
 
-    def _end(self, description: str | None = None) -> None:
+    def _keep(self, read: Callable[[Any], Content], thing: Any) -> None:
+        """Keep content: as JSON at once, since what it was read from may change."""
+        capture = self._telemetry.capture
+        if capture is None:
+            return
+        content = capture.collect(read, thing)
+        try:
+            if capture.on_span:
+                self._content_json.update(capture.for_span(content))
+            if capture.on_event:
+                self._content.update(capture.for_event(content))
+        except Exception as error:  # noqa: BLE001 - content is dropped, never the span
+            report("encoding the content of a call", error)
+
+    def _end(self, description: str | None = None, error: BaseException | None = None) -> None:
         try:
             span = self._span
             del self._span  # atomic: of several ends, from several threads even, the first counts
         except AttributeError:
             return
+        telemetry = self._telemetry
+        operation = self._operation
+        attributes = self._attributes
         try:
-            attributes = self._attributes
-            if not self._is_openai:
+            if self._started[PROVIDER_NAME] != "openai":  # the conventions keep these for "openai"
                 attributes = {k: v for k, v in attributes.items() if not k.startswith("openai.")}
-            span.set_attributes(attributes)
+            told = attributes if operation.is_standard else own_names(attributes)
+            if telemetry.capture is not None and self._content_json:
+                told = {**told, **self._content_json}
+            span.set_attributes(told)
             if ERROR_TYPE in attributes:
                 span.set_status(StatusCode.ERROR, description)
-        except Exception as error:  # noqa: BLE001 - the span still has to end
-            report(f"ending the span of {self._operation.name}", error)
+            if telemetry.events is not None:
+                self._emit(telemetry.events, attributes, description, error)
+        except Exception as mistake:  # noqa: BLE001 - the span still has to end
+            report(f"ending the span of {operation.name}", mistake)
         try:
             span.end()
-        except Exception as error:  # noqa: BLE001 - a processor of the host's may fail
-            report(f"ending the span of {self._operation.name}", error)
+        except Exception as mistake:  # noqa: BLE001 - a processor of the host's may fail
+            report(f"ending the span of {operation.name}", mistake)
+        metrics = telemetry.metrics
+        if metrics is not None and metrics.active and operation.is_standard:
+            self._measure(metrics, attributes)
+
+    def _emit(
+        self,
+        events: Events,
+        attributes: Attributes,
+        description: str | None,
+        error: BaseException | None,
+    ) -> None:
+        if error is not None:
+            events.exception(error, description, self._started, self.context)
+        if events.details_wanted and self._operation.name in INFERENCE:
+            content = {} if self._telemetry.capture is None else self._content
+            events.details({**self._started, **attributes, **content}, self.context)
+
+    def _measure(self, metrics: Metrics, attributes: Attributes) -> None:
+        try:
+            seconds = perf_counter() - self._started_at
+            gaps = getattr(self, "_gaps", ())[1:]  # the first chunk has none before it
+            metrics.record(self._started, attributes, seconds, gaps, self.context)
+        except Exception as mistake:  # noqa: BLE001 - a metric less
+            report(f"measuring {self._operation.name}", mistake)
 
     def __del__(self) -> None:
         if hasattr(self, "_span"):
@@ -197,12 +299,43 @@ class Unrecorded:
         """There is no span to end."""
 
 
+def own_names(attributes: Mapping[str, Any]) -> Attributes:
+    """The attributes of an operation that the conventions do not name, under names of ours.
+
+    `gen_ai.request.model` becomes `orq_otel.request.model`. Under `gen_ai.*` the span would claim
+    to be one of the conventions' operations, and lack what they demand of it.
+    """
+    return {
+        name.replace("gen_ai.", "orq_otel.", 1) if name.startswith("gen_ai.") else name: value
+        for name, value in attributes.items()
+        if not name.startswith("openai.")
+    }
+
+
 def qualified_name(error: BaseException) -> str:
     """The value of `error.type` for an exception: "openai.RateLimitError", "ValueError"."""
     kind = type(error)
     if kind.__module__ == "builtins":
         return kind.__qualname__
     return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _timed(feed: Callable[[Any], None], gaps: list[float], last: float) -> Callable[[Any], None]:
+    """`feed`, which also notes the seconds since the chunk before."""
+
+    def timed(chunk: Any) -> None:
+        nonlocal last
+        now = perf_counter()
+        gaps.append(now - last)
+        last = now
+        feed(chunk)
+
+    return timed
+
+
+def _content_of(reader: Any) -> Content:
+    content: Content = reader.content()
+    return content
 
 
 def _ignore(_: Any) -> None:

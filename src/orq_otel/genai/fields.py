@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,6 +27,16 @@ def fields(thing: Any) -> Mapping[str, Any]:
 def get(thing: Any, name: str) -> Any:
     """One field of a dict, a namespace or a Pydantic model, or None."""
     return fields(thing).get(name)
+
+
+def pick(given: Mapping[str, Any], names: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """What `given` has of these fields, text that is not empty, under the name beside each."""
+    picked: dict[str, Any] = {}
+    for field, name in names:
+        value = given.get(field)
+        if value and isinstance(value, str):
+            picked[name] = value
+    return picked
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -1,91 +1,41 @@
-"""Start the span of a call, unless another instrumentation has one for it."""
+"""What an instrumentor makes of its calls: the signals that are switched on, and who takes them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, TypeAlias
 
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, get_current
-from opentelemetry.trace import SpanKind, Tracer, get_current_span, set_span_in_context
+from opentelemetry.trace import Tracer
 
-from orq_otel import providers
-from orq_otel.genai.call import Call, Describe, Operation, Unrecorded
-from orq_otel.genai.fields import get
-from orq_otel.genai.foreign import stands_for, surrounds
-from orq_otel.genai.semconv import PROVIDER_NAME, REQUEST_MODEL
-from orq_otel.labels import labels, stamp
-from orq_otel.scopes import Thread, as_id, make_thread
+from orq_otel.genai.content import Capture
+from orq_otel.genai.events import Events
+from orq_otel.genai.metrics import Metrics
 
-_OLDER_KEY = "suppress_instrumentation"
+#: Makes the status description of an error that a client raised, free of secrets and content.
+Describe: TypeAlias = Callable[[BaseException, Any], "str | None"]
 
 
-def suppressed() -> bool:
-    """Whether instrumentation is switched off here, by OpenTelemetry's key or its older name.
+@dataclass(frozen=True)
+class Telemetry:
+    """What an instrumentor makes of its calls.
 
-    The same as `opentelemetry.instrumentation.utils.is_instrumentation_enabled`, with one look at
-    the context instead of two, and without importing the propagators along with it.
+    Attributes:
+        tracer: Makes their spans.
+        describe: Describes the errors of its client.
+        events: Emits their log records, or None for none.
+        metrics: Measures them, or None.
+        capture: What to do with their content, or None to leave it alone.
     """
-    context = get_current()
-    return bool(context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_OLDER_KEY))
 
+    tracer: Tracer
+    describe: Describe
+    events: Events | None = None
+    metrics: Metrics | None = None
+    capture: Capture | None = None
 
-def start_call(  # noqa: PLR0913, PLR0917 - keywords would cost time on every call
-    tracer: Tracer,
-    operation: Operation,
-    attributes: Mapping[str, Any],
-    thread: Thread | None,
-    describe: Describe,
-    client: Any,
-) -> Call | Unrecorded | None:
-    """Start the span of a call.
-
-    Args:
-        tracer: Makes the span.
-        operation: What the call does.
-        attributes: What samplers may want to see: operation, provider, model and server.
-        thread: The thread that the call belongs to.
-        describe: Makes the status description of an error that the client raised.
-        client: The client, for `describe`.
-
-    Returns:
-        The call; a call that is not sampled; or None where there is nothing to do: somebody else's
-        span stands for the call, and is labelled instead, or there is no SDK.
-    """
-    if thread is not None and "spans" in providers.pending:
-        providers.settle()
-    context = get_current()
-    around = get_current_span(context)
-    if around.is_recording() and stands_for(around, operation.name):
-        if thread is not None:
-            stamp(around, thread)
-        return None
-    if surrounds(operation.name):
-        return None
-    if thread is not None:
-        attributes = {**labels(thread), **attributes}
-    model = attributes.get(REQUEST_MODEL)
-    span = tracer.start_span(
-        operation.name if model is None else f"{operation.name} {model}",
-        kind=SpanKind.CLIENT,
-        attributes=attributes,
-    )
-    if span.is_recording():
-        is_openai = attributes[PROVIDER_NAME] == "openai"
-        context = set_span_in_context(span, context)
-        return Call(operation, span, context, describe, client, is_openai)
-    if span.get_span_context().is_valid:
-        return Unrecorded(set_span_in_context(span, context))
-    return None
-
-
-def given_thread(given: Any) -> Thread | None:
-    """The thread that a caller wrote into a request, `{"id": ..., "tags": [...]}`, if it is one.
-
-    What is not valid is the caller's, and the server's to refuse.
-    """
-    if given is None:
-        return None
-    try:
-        return make_thread(as_id(get(given, "id")), get(given, "tags") or (), None)
-    except (TypeError, ValueError):
-        return None
+    @cached_property
+    def unrecorded(self) -> Telemetry:
+        """The same for a call whose span is not sampled: it is measured, and nothing else."""
+        return replace(self, events=None, capture=None)

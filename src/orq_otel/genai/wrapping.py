@@ -1,7 +1,11 @@
-"""The one wrapper around a client's function that calls a model, sync and async."""
+"""The one wrapper around a client's method that calls a model, sync and async.
+
+Plain functions: one of wrapt's function wrappers would cost a microsecond on every call.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -10,9 +14,11 @@ from opentelemetry.context import attach, detach
 from orq_otel.genai.call import Call, Unrecorded
 from orq_otel.patching import Wrapper
 
-#: From the instance, the positional and the keyword arguments to a started call, or None to pass
-#: the call through. Must not raise.
-Begin: TypeAlias = Callable[[Any, tuple[Any, ...], dict[str, Any]], "Call | Unrecorded | None"]
+#: A started call, or None for one to pass through, and the arguments to go on with.
+Begun: TypeAlias = tuple["Call | Unrecorded | None", tuple[Any, ...], dict[str, Any]]
+
+#: From the instance, the positional and the keyword arguments. Must not raise.
+Begin: TypeAlias = Callable[[Any, tuple[Any, ...], dict[str, Any]], Begun]
 
 #: From a call, the arguments of `Begin` and the function's result to what the caller gets. Ends
 #: the call, or hands out a proxy that will. Must not raise.
@@ -20,44 +26,48 @@ Settle: TypeAlias = Callable[[Call, tuple[Any, ...], dict[str, Any], Any], Any]
 
 
 def sync_wrapper(begin: Begin, settle: Settle) -> Wrapper:
-    """A wrapper for a function."""
+    """A wrapper for a method."""
 
-    def wrapper(
-        wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        call = begin(instance, args, kwargs)
-        if call is None:
-            return wrapped(*args, **kwargs)
-        token = attach(call.context)
-        try:
-            result = wrapped(*args, **kwargs)
-        except BaseException as error:
-            call.fail(error)
-            raise
-        finally:
-            detach(token)
-        return settle(call, args, kwargs, result) if isinstance(call, Call) else result
+    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def wrapper(instance: Any, /, *args: Any, **kwargs: Any) -> Any:
+            call, args, kwargs = begin(instance, args, kwargs)
+            if call is None:
+                return original(instance, *args, **kwargs)
+            token = attach(call.context)
+            try:
+                result = original(instance, *args, **kwargs)
+            except BaseException as error:
+                call.fail(error)
+                raise
+            finally:
+                detach(token)
+            return settle(call, args, kwargs, result) if isinstance(call, Call) else result
 
-    return wrapper
+        return wrapper
+
+    return wrap
 
 
 def async_wrapper(begin: Begin, settle: Settle) -> Wrapper:
-    """A wrapper for a coroutine function."""
+    """A wrapper for a method that is a coroutine function."""
 
-    async def wrapper(
-        wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        call = begin(instance, args, kwargs)
-        if call is None:
-            return await wrapped(*args, **kwargs)
-        token = attach(call.context)
-        try:
-            result = await wrapped(*args, **kwargs)
-        except BaseException as error:
-            call.fail(error)
-            raise
-        finally:
-            detach(token)
-        return settle(call, args, kwargs, result) if isinstance(call, Call) else result
+    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        async def wrapper(instance: Any, /, *args: Any, **kwargs: Any) -> Any:
+            call, args, kwargs = begin(instance, args, kwargs)
+            if call is None:
+                return await original(instance, *args, **kwargs)
+            token = attach(call.context)
+            try:
+                result = await original(instance, *args, **kwargs)
+            except BaseException as error:
+                call.fail(error)
+                raise
+            finally:
+                detach(token)
+            return settle(call, args, kwargs, result) if isinstance(call, Call) else result
 
-    return wrapper
+        return wrapper
+
+    return wrap

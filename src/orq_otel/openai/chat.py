@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, get
+from orq_otel.genai.fields import fields, get, pick
 from orq_otel.genai.semconv import (
     OPENAI_RESPONSE_SERVICE_TIER,
     OPENAI_RESPONSE_SYSTEM_FINGERPRINT,
@@ -14,15 +14,15 @@ from orq_otel.genai.semconv import (
     REQUEST_CHOICE_COUNT,
     REQUEST_MAX_TOKENS,
     REQUEST_REASONING_LEVEL,
-    REQUEST_STOP_SEQUENCES,
     REQUEST_STREAM,
     RESPONSE_FINISH_REASONS,
     RESPONSE_ID,
     RESPONSE_MODEL,
 )
-from orq_otel.openai.parameters import output_type, sampling, service_tier
+from orq_otel.openai.parameters import output_type, sampling, service_tier, stop_sequences
 from orq_otel.openai.usage import read_completion_usage
 
+#: What a completion and each of its chunks have in common.
 _HEAD = (
     ("id", RESPONSE_ID),
     ("model", RESPONSE_MODEL),
@@ -41,7 +41,7 @@ def read_request(body: Mapping[str, Any]) -> Attributes:
         attributes[REQUEST_MAX_TOKENS] = limit
     stop = body.get("stop")
     if stop is not None:
-        attributes[REQUEST_STOP_SEQUENCES] = (stop,) if type(stop) is str else tuple(stop)
+        attributes.update(stop_sequences(stop))
     choices = body.get("n")
     if type(choices) is int and choices != 1:
         attributes[REQUEST_CHOICE_COUNT] = choices
@@ -51,8 +51,8 @@ def read_request(body: Mapping[str, Any]) -> Attributes:
     response_format = body.get("response_format")
     if response_format is not None:
         attributes.update(output_type(response_format))
-    elif "audio" in (body.get("modalities") or ()):
-        attributes[OUTPUT_TYPE] = "speech"
+    elif body.get("modalities"):
+        attributes.update(_modality(body["modalities"]))
     if "service_tier" in body:
         attributes.update(service_tier(body["service_tier"]))
     if body.get("stream"):
@@ -63,7 +63,7 @@ def read_request(body: Mapping[str, Any]) -> Attributes:
 def read_response(response: Any) -> Attributes:
     """Attributes of a chat completion."""
     completion = fields(response)
-    attributes = _head(completion)
+    attributes = pick(completion, _HEAD)
     choices = completion.get("choices")
     if choices:
         attributes[RESPONSE_FINISH_REASONS] = tuple(
@@ -102,7 +102,7 @@ class ChunkReader:
 
     def attributes(self) -> Attributes:
         """What the chunks told so far."""
-        attributes: Attributes = {} if self._first is None else _head(fields(self._first))
+        attributes: Attributes = {} if self._first is None else pick(fields(self._first), _HEAD)
         reasons = self._reasons
         if reasons:
             attributes[RESPONSE_FINISH_REASONS] = tuple(
@@ -113,11 +113,9 @@ class ChunkReader:
         return attributes
 
 
-def _head(completion: Mapping[str, Any]) -> Attributes:
-    """What a completion and each of its chunks have in common."""
-    attributes: Attributes = {}
-    for field, name in _HEAD:
-        value = completion.get(field)
-        if value:
-            attributes[name] = value
-    return attributes
+def _modality(modalities: Any) -> Attributes:
+    """The output that is not text. Images are asked for of compatible servers only."""
+    for modality, kind in (("audio", "speech"), ("image", "image")):
+        if modality in modalities:
+            return {OUTPUT_TYPE: kind}
+    return {}

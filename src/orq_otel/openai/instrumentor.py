@@ -12,17 +12,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from orq_otel.genai.call import Call, Unrecorded
-from orq_otel.genai.fields import get
+from opentelemetry.context import get_current
+
+from orq_otel import settings
+from orq_otel.genai.call import Call
+from orq_otel.genai.starting import start_call, suppressed
 from orq_otel.genai.streams import stream_proxy
-from orq_otel.genai.telemetry import given_thread, start_call, suppressed
-from orq_otel.genai.wrapping import async_wrapper, sync_wrapper
+from orq_otel.genai.wrapping import Begun, async_wrapper, sync_wrapper
 from orq_otel.guard import report
 from orq_otel.instrumentor import ClientInstrumentor
+from orq_otel.openai import websockets
 from orq_otel.openai.errors import describe
 from orq_otel.openai.operations import find, request_fields
 from orq_otel.openai.raw import RawResponseProxy, respond_with_body
 from orq_otel.openai.responses import conversation
+from orq_otel.openai.router import Router, caller_thread
 from orq_otel.openai.server import start_attributes
 from orq_otel.patching import Patch
 from orq_otel.scopes import current_thread
@@ -45,9 +49,10 @@ class OpenAIInstrumentor(ClientInstrumentor):
 
     requirement = "openai >= 1.26, < 4"
     scope = "orq_otel.openai"
+    describe = staticmethod(describe)
 
     def patches(self) -> Sequence[Patch]:
-        """The two functions through which every request passes."""
+        """The two functions through which every request passes, and what makes websockets."""
         return (
             Patch(
                 "openai._base_client",
@@ -56,33 +61,48 @@ class OpenAIInstrumentor(ClientInstrumentor):
                     ("AsyncAPIClient", "request", async_wrapper(self._begin, _settle)),
                 ),
             ),
+            *websockets.patches(self),
         )
 
-    def _begin(
-        self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Call | Unrecorded | None:
-        tracer = self.tracer
-        if tracer is None or suppressed():
-            return None
+    def _instrument(self, **kwargs: Any) -> None:
+        self._router = Router(
+            settings.router_urls(),
+            settings.router_thread(),
+            trace_context=settings.router_trace_context(),
+        )
+        super()._instrument(**kwargs)
+
+    def _begin(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Begun:
+        telemetry = self.telemetry
+        if telemetry is None or suppressed():
+            return None, args, kwargs
+        call = None
         try:
             options = args[1] if len(args) > 1 else kwargs["options"]
             operation = find(options.method, options.url)
             if operation is None:
-                return None
-            body = request_fields(options)
+                return None, args, kwargs
+            body = request_fields(options, operation)
             thread = current_thread()
-            if "orq" in body:  # one that the caller wrote for Orq wins over the block's
-                thread = given_thread(get(body["orq"], "thread")) or thread
+            is_router = self._router.serves(client)
+            if is_router or "orq" in body:  # one that the caller wrote wins over the block's
+                thread = caller_thread(body, at_top_level=is_router) or thread
             attributes = start_attributes(client, operation, body.get("model"))
             if "conversation" in body:  # one that the call brings wins over the thread's, at once
                 attributes = {**attributes, **conversation(body["conversation"])}
-            call = start_call(tracer, operation, attributes, thread, describe, client)
+            call = start_call(telemetry, operation, attributes, thread, client)
             if isinstance(call, Call):
                 call.request(body)
+            if is_router:
+                context = get_current() if call is None else call.context
+                options = self._router.prepare(client, options, body, thread, context)
+                if len(args) > 1:
+                    args = (args[0], options, *args[2:])
+                else:
+                    kwargs = {**kwargs, "options": options}
         except Exception as error:  # noqa: BLE001 - the user's call must go on
             report("starting the span of an OpenAI call", error)
-            return None
-        return call
+        return call, args, kwargs
 
 
 def _settle(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:

@@ -1,25 +1,104 @@
 """The operations of OpenAI's API that get a span: one row each, by HTTP method and path.
 
 To add one, write its readers and a row. Sync, async, streamed, raw and parsed results come from
-the shared wrapper.
+the shared wrapper. Azure's client puts a deployment into the path later, inside the request.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from orq_otel.genai.call import Operation
-from orq_otel.genai.semconv import CHAT, EMBEDDINGS, FETCH_RESPONSE, OPENAI_API_TYPE
-from orq_otel.openai import chat, embeddings, responses
+from orq_otel.genai.call import ContentReaders, Operation
+from orq_otel.genai.semconv import (
+    CHAT,
+    COMPACT,
+    CREATE_BATCH,
+    DECIDE,
+    EDIT_IMAGE,
+    EDIT_VIDEO,
+    EMBEDDINGS,
+    EXTEND_VIDEO,
+    FETCH_RESPONSE,
+    GENERATE_IMAGE,
+    GENERATE_SPEECH,
+    GENERATE_VIDEO,
+    MODERATE,
+    OPENAI_API_TYPE,
+    REMIX_VIDEO,
+    RUN_ASSISTANT,
+    SUBMIT_TOOL_OUTPUTS,
+    TEXT_COMPLETION,
+    TRANSCRIBE,
+    TRANSLATE,
+    VARY_IMAGE,
+)
+from orq_otel.openai import (
+    audio,
+    chat,
+    chat_content,
+    completions,
+    completions_content,
+    embeddings,
+    images,
+    jobs,
+    moderations,
+    responses,
+    responses_content,
+    runs,
+)
+from orq_otel.openai.events import EventReader
 
+_RESPONSES_API = {OPENAI_API_TYPE: "responses"}
+_RESPOND = Operation(
+    CHAT,
+    responses.read_request,
+    responses.read_response,
+    responses.ChunkReader,
+    _RESPONSES_API,
+    content=ContentReaders(
+        responses_content.read_request,
+        responses_content.read_response,
+        responses_content.ContentChunkReader,
+    ),
+)
 _FETCH = Operation(
     FETCH_RESPONSE,
     responses.read_fetch_request,
     responses.read_fetched_response,
     responses.FetchedChunkReader,
-    {OPENAI_API_TYPE: "responses"},
+    _RESPONSES_API,
+    content=ContentReaders(
+        responses_content.read_fetch_request,
+        responses_content.read_fetched,
+        responses_content.FetchedContentChunkReader,
+    ),
 )
+_COMPACT = Operation(COMPACT, responses.read_request, responses.read_response, is_standard=False)
+
+
+def _images(name: str) -> Operation:
+    read = images.read_response
+    reader = partial(EventReader, read)
+    return Operation(name, images.read_request, read, reader, is_standard=False)
+
+
+def _transcript(name: str) -> Operation:
+    read = audio.read_usage
+    reader = partial(EventReader, read)
+    return Operation(name, audio.read_transcription_request, read, reader, is_standard=False)
+
+
+def _video(name: str) -> Operation:
+    return Operation(name, jobs.read_video_request, jobs.read_job, is_standard=False)
+
+
+def _run(name: str) -> Operation:
+    reader = partial(EventReader, runs.read_run)
+    return Operation(name, runs.read_request, runs.read_run, reader, is_standard=False)
+
 
 _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("post", "/chat/completions"): Operation(
@@ -28,37 +107,99 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
         chat.read_response,
         chat.ChunkReader,
         {OPENAI_API_TYPE: "chat_completions"},
+        content=ContentReaders(
+            chat_content.read_request,
+            chat_content.read_response,
+            chat_content.ContentChunkReader,
+        ),
     ),
-    ("post", "/responses"): Operation(
-        CHAT,
-        responses.read_request,
-        responses.read_response,
-        responses.ChunkReader,
-        {OPENAI_API_TYPE: "responses"},
+    ("post", "/completions"): Operation(
+        TEXT_COMPLETION,
+        completions.read_request,
+        completions.read_response,
+        completions.ChunkReader,
+        content=ContentReaders(
+            completions_content.read_request,
+            completions_content.read_response,
+            completions_content.ContentChunkReader,
+        ),
     ),
+    ("post", "/responses"): _RESPOND,
+    ("post", "/responses?beta=true"): _RESPOND,
+    ("post", "/responses/compact"): _COMPACT,
+    ("post", "/responses/compact?beta=true"): _COMPACT,
     ("post", "/embeddings"): Operation(
         EMBEDDINGS, embeddings.read_request, embeddings.read_response
     ),
+    ("post", "/images/generations"): _images(GENERATE_IMAGE),
+    ("post", "/images/edits"): _images(EDIT_IMAGE),
+    ("post", "/images/variations"): _images(VARY_IMAGE),
+    ("post", "/audio/speech"): Operation(
+        GENERATE_SPEECH,
+        audio.read_speech_request,
+        audio.read_speech,
+        partial(EventReader, audio.read_usage),
+        is_standard=False,
+    ),
+    ("post", "/audio/transcriptions"): _transcript(TRANSCRIBE),
+    ("post", "/audio/translations"): _transcript(TRANSLATE),
+    ("post", "/moderations"): Operation(
+        MODERATE, moderations.read_request, moderations.read_response, is_standard=False
+    ),
+    ("post", "/decisions"): Operation(
+        DECIDE, moderations.read_request, moderations.read_response, is_standard=False
+    ),
+    ("post", "/videos"): _video(GENERATE_VIDEO),
+    ("post", "/videos/edits"): _video(EDIT_VIDEO),
+    ("post", "/videos/extensions"): _video(EXTEND_VIDEO),
+    ("post", "/threads/runs"): _run(RUN_ASSISTANT),
+    ("post", "/batches"): Operation(
+        CREATE_BATCH, jobs.read_batch_request, jobs.read_job, is_standard=False
+    ),
 }
-_RESPONSES = "/responses/"
+
+#: Those whose path has ids in it, by method and by what the path begins with: the rest of the path,
+#: and the operation.
+_WITH_IDS: Mapping[tuple[str, str], tuple[tuple[re.Pattern[str], Operation], ...]] = {
+    ("get", "responses"): ((re.compile(r"(?P<response_id>[^/?]+)(?:\?beta=true)?"), _FETCH),),
+    ("post", "threads"): (
+        (re.compile(r"(?P<thread_id>[^/]+)/runs"), _run(RUN_ASSISTANT)),
+        (
+            re.compile(r"(?P<thread_id>[^/]+)/runs/(?P<run_id>[^/]+)/submit_tool_outputs"),
+            _run(SUBMIT_TOOL_OUTPUTS),
+        ),
+    ),
+    ("post", "videos"): ((re.compile(r"(?P<video_id>[^/]+)/remix"), _video(REMIX_VIDEO)),),
+}
+_OF_PATHS_WITH_IDS = {one for patterns in _WITH_IDS.values() for _, one in patterns}
 
 
 def find(method: str, path: str) -> Operation | None:
     """The operation of a request, or None for one that is no call of a model."""
     operation = _OPERATIONS.get((method, path))
-    if operation is not None:
-        return operation
-    if path.startswith(_RESPONSES) and method == "get" and "/" not in path[len(_RESPONSES) :]:
-        return _FETCH
-    return None
+    return _match(method, path)[0] if operation is None else operation
 
 
-def request_fields(options: Any) -> Mapping[str, Any]:
+def _match(method: str, path: str) -> tuple[Operation | None, Mapping[str, str]]:
+    """The operation of a path with ids in it, and the ids."""
+    _, _, path = path.partition("/")
+    beginning, _, rest = path.partition("/")
+    for pattern, operation in _WITH_IDS.get((method, beginning), ()):
+        match = pattern.fullmatch(rest)
+        if match is not None:
+            return operation, match.groupdict()
+    return None, {}
+
+
+def request_fields(options: Any, operation: Operation) -> Mapping[str, Any]:
     """The fields of a request: its body, with what `extra_body` adds, or its path and query."""
-    if options.method == "get":
-        return {**options.params, "response_id": options.url[len(_RESPONSES) :]}
     body = options.json_data
     if type(body) is not dict:
         body = dict(body) if isinstance(body, Mapping) else {}
     extra = options.extra_json
-    return {**body, **extra} if extra else body
+    if extra:
+        body = {**body, **extra}
+    if operation not in _OF_PATHS_WITH_IDS:
+        return body
+    query = options.params if options.method == "get" else {}
+    return {**query, **body, **_match(options.method, options.url)[1]}

@@ -1,4 +1,4 @@
-"""Request parameters that chat completions and responses share. Pure functions.
+"""Request parameters that several operations share. Pure functions.
 
 A value of a wrong type is left out: the API will refuse the request, and says so better.
 """
@@ -16,6 +16,7 @@ from orq_otel.genai.semconv import (
     REQUEST_FREQUENCY_PENALTY,
     REQUEST_PRESENCE_PENALTY,
     REQUEST_SEED,
+    REQUEST_STOP_SEQUENCES,
     REQUEST_TEMPERATURE,
     REQUEST_TOP_K,
     REQUEST_TOP_P,
@@ -45,6 +46,15 @@ def sampling(body: Mapping[str, Any]) -> Attributes:
     if "top_k" in body and type(body["top_k"]) is int:
         attributes[REQUEST_TOP_K] = body["top_k"]
     return attributes
+
+
+def stop_sequences(stop: Any) -> Attributes:
+    """What the model is to stop at: a string or several."""
+    if type(stop) is str:
+        return {REQUEST_STOP_SEQUENCES: (stop,)}
+    if isinstance(stop, (list, tuple)) and stop:
+        return {REQUEST_STOP_SEQUENCES: tuple(stop)}
+    return {}
 
 
 def output_type(response_format: Any) -> Attributes:

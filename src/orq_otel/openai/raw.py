@@ -24,22 +24,31 @@ _LINE_ITERATORS = frozenset({"iter_lines", "aiter_lines"})
 _BLIND_ITERATORS = frozenset({"iter_raw", "aiter_raw"})  # compressed, perhaps
 _READERS = frozenset({"read", "aread", "text", "json"})
 _CLOSERS = frozenset({"close", "aclose"})
+_WRITERS = frozenset({"stream_to_file"})  # they read in themselves, past the proxy
+
+#: Bodies that say nothing of the call: speech.
+_OPAQUE = ("audio/", "application/octet-stream")
 
 #: Of larger bodies only the end is noticed.
 _MAX_BODY = 4 * 1024 * 1024
 
 
 class Body:
-    """Reads a body along, JSON or server-sent events, and ends the call with it."""
+    """Reads a body along, JSON or server-sent events, and ends the call with it.
+
+    A body may also be plain text or sound. Only its end is noticed then.
+    """
 
     def __init__(self, call: Call, response: Any) -> None:
         self._call = call
-        self._is_events = "event-stream" in response.headers.get("content-type", "")
+        kind = response.headers.get("content-type", "")
+        self._is_events = "event-stream" in kind
+        self._is_opaque = kind.startswith(_OPAQUE)
         self._buffer = bytearray()
 
     def feed(self, piece: str | bytes) -> None:
         """Take in the next piece of the body."""
-        if len(self._buffer) > _MAX_BODY:
+        if self._is_opaque or len(self._buffer) > _MAX_BODY:
             return
         self._buffer += piece.encode() if isinstance(piece, str) else piece
         if self._is_events:
@@ -51,10 +60,11 @@ class Body:
 
     def finish(self) -> None:
         """The body was read to its end."""
-        if self._is_events:
-            self._call.end()
+        content = self._buffer.lstrip()
+        if not self._is_events and content.startswith(b"{"):
+            self._call.respond(parse_json(bytes(content)))
         else:
-            self._call.respond(parse_json(bytes(self._buffer)))
+            self._call.end()
 
 
 def respond_with_body(call: Call, response: Any) -> None:
@@ -87,7 +97,7 @@ class RawResponseProxy(wrapt.ObjectProxy):  # type: ignore[misc,type-arg,unused-
             return functools.partial(self._self_run, value, self._self_parsed)
         if name in _READERS:
             return functools.partial(self._self_run, value, self._self_was_read)
-        if name in _CLOSERS:
+        if name in _CLOSERS or name in _WRITERS:
             return functools.partial(self._self_run, value, self._self_was_closed)
         if name in _ITERATORS:
             return functools.partial(self._self_iterate, value, "")
@@ -123,7 +133,7 @@ class RawResponseProxy(wrapt.ObjectProxy):  # type: ignore[misc,type-arg,unused-
         call = self._self_call
         if hasattr(type(result), "__stream__"):
             return stream_proxy(result, call)
-        if to is None:
+        if to is None and not isinstance(result, (str, bytes)):
             call.respond(result)
         else:
             respond_with_body(call, self._self_http())

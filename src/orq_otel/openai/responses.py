@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, get
+from orq_otel.genai.fields import fields, get, pick
 from orq_otel.genai.semconv import (
+    CONVERSATION_COMPACTED,
     CONVERSATION_ID,
     ERROR_TYPE,
     OPENAI_RESPONSE_SERVICE_TIER,
@@ -38,6 +39,18 @@ _SNAPSHOTS = frozenset(
     }
 )
 
+#: Items of the output that the caller has to act on before the model goes on.
+_CALLS = frozenset(
+    {
+        "function_call",
+        "custom_tool_call",
+        "computer_call",
+        "local_shell_call",
+        "apply_patch_call",
+    }
+)
+
+_HEAD = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL))
 _TIERS = (
     ("service_tier", OPENAI_RESPONSE_SERVICE_TIER),
     ("system_fingerprint", OPENAI_RESPONSE_SYSTEM_FINGERPRINT),
@@ -45,7 +58,7 @@ _TIERS = (
 
 
 def read_request(body: Mapping[str, Any]) -> Attributes:
-    """Attributes of the body of `POST /responses`."""
+    """Attributes of the body of `POST /responses` and of `POST /responses/compact`."""
     attributes = sampling(body)
     limit = body.get("max_output_tokens")
     if type(limit) is int:
@@ -70,13 +83,13 @@ def read_request(body: Mapping[str, Any]) -> Attributes:
 
 
 def read_response(response: Any) -> Attributes:
-    """Attributes of a response that was just made."""
+    """Attributes of a response that was just made, or of a history that was compacted."""
     given = fields(response)
-    attributes = _head(given)
-    for field, name in _TIERS:
-        value = given.get(field)
-        if value:
-            attributes[name] = value
+    kinds = _output_kinds(given)
+    attributes = _head(given, kinds)
+    attributes.update(pick(given, _TIERS))
+    if "compaction" in kinds:
+        attributes[CONVERSATION_COMPACTED] = True
     usage = given.get("usage")
     if usage is not None:
         read_response_usage(usage, attributes)
@@ -95,7 +108,7 @@ def read_fetch_request(parameters: Mapping[str, Any]) -> Attributes:
 def read_fetched_response(response: Any) -> Attributes:
     """Attributes of a response that was made before. Its tokens were counted then."""
     given = fields(response)
-    attributes = _head(given)
+    attributes = _head(given, _output_kinds(given))
     status = given.get("status")
     if status:
         attributes[RESPONSE_STATUS] = status
@@ -141,17 +154,18 @@ class FetchedChunkReader(ChunkReader):
         return read_fetched_response(response)
 
 
-def _head(response: Mapping[str, Any]) -> Attributes:
+def _output_kinds(response: Mapping[str, Any]) -> Sequence[str | None]:
+    """The types of the items that a response consists of."""
+    return [get(item, "type") for item in response.get("output") or ()]
+
+
+def _head(response: Mapping[str, Any], kinds: Sequence[str | None]) -> Attributes:
     """What is told of a response whenever it is seen."""
-    attributes: Attributes = {}
-    for field, name in (("id", RESPONSE_ID), ("model", RESPONSE_MODEL)):
-        value = response.get(field)
-        if value:
-            attributes[name] = value
+    attributes: Attributes = pick(response, _HEAD)
     given = response.get("conversation")
     if given is not None:
         attributes.update(conversation(given))
-    reason = _finish_reason(response)
+    reason = finish_reason(response, kinds)
     if reason is not None:
         attributes[RESPONSE_FINISH_REASONS] = (reason,)
     error = response.get("error")
@@ -160,13 +174,11 @@ def _head(response: Mapping[str, Any]) -> Attributes:
     return attributes
 
 
-def _finish_reason(response: Mapping[str, Any]) -> str | None:
+def finish_reason(response: Mapping[str, Any], kinds: Sequence[str | None]) -> str | None:
     """Why the model stopped. The API has a status instead, and a reason where it is incomplete."""
     status = response.get("status")
     if status == "completed":
-        output = response.get("output") or ()
-        called = "function_call" in [get(item, "type") for item in output]
-        return "tool_calls" if called else "stop"
+        return "stop" if _CALLS.isdisjoint(kinds) else "tool_calls"
     if status == "incomplete":
         return get(response.get("incomplete_details"), "reason") or "incomplete"
     if status == "failed":
@@ -182,9 +194,4 @@ def conversation(given: Any) -> Attributes:
 
 def _prompt(prompt: Any) -> Attributes:
     """A stored prompt, which OpenAI names by its id."""
-    attributes: Attributes = {}
-    for field, name in (("id", PROMPT_NAME), ("version", PROMPT_VERSION)):
-        value = get(prompt, field)
-        if value:
-            attributes[name] = value
-    return attributes
+    return pick(fields(prompt), (("id", PROMPT_NAME), ("version", PROMPT_VERSION)))

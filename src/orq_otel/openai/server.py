@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from orq_otel.genai.call import Attributes, Operation
 from orq_otel.genai.semconv import (
@@ -13,7 +14,54 @@ from orq_otel.genai.semconv import (
     SERVER_PORT,
 )
 
-_AZURE_HOSTS = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
+_OPENAI: Final = "openai"
+_AZURE: Final = "azure.ai.openai"
+_BEDROCK: Final = "aws.bedrock"
+_VERTEX: Final = "gcp.vertex_ai"
+
+#: Providers that the conventions have a value for, by the end of their host's name. Everybody else
+#: who serves OpenAI's API, a gateway too, is of OpenAI's flavour.
+_HOSTS: Final = {
+    "openai.azure.com": _AZURE,
+    "openai.azure.us": _AZURE,
+    "openai.azure.cn": _AZURE,
+    "services.ai.azure.com": _AZURE,
+    "cognitiveservices.azure.com": _AZURE,
+    "cognitiveservices.azure.us": _AZURE,
+    "models.ai.azure.com": "azure.ai.inference",
+    "inference.ai.azure.com": "azure.ai.inference",
+    "aiplatform.googleapis.com": _VERTEX,
+    "generativelanguage.googleapis.com": "gcp.gemini",
+    "api.anthropic.com": "anthropic",
+    "api.cohere.ai": "cohere",
+    "api.cohere.com": "cohere",
+    "api.deepseek.com": "deepseek",
+    "api.groq.com": "groq",
+    "api.mistral.ai": "mistral_ai",
+    "api.moonshot.ai": "moonshot_ai",
+    "api.moonshot.cn": "moonshot_ai",
+    "api.perplexity.ai": "perplexity",
+    "api.x.ai": "x_ai",
+    "ml.cloud.ibm.com": "ibm.watsonx.ai",
+}
+#: The same for hosts that are named after a region, whole names.
+_REGIONAL_HOSTS: Final = (
+    (re.compile(r"[a-z0-9-]+-aiplatform\.googleapis\.com"), _VERTEX),
+    (re.compile(r"aiplatform\.[a-z0-9-]+\.rep\.googleapis\.com"), _VERTEX),
+    # With a network interface of its own, "vpce-...", in front; in China and in other partitions.
+    (
+        re.compile(r"([a-z0-9-]+\.)*bedrock-(runtime|mantle)(-fips)?\.[a-z0-9-]+\.[a-z0-9.-]+"),
+        _BEDROCK,
+    ),
+)
+#: By the client's class, wherever it sends its calls.
+_CLASSES: Final = {
+    "BaseAzureClient": _AZURE,
+    "BedrockOpenAI": _BEDROCK,
+    "AsyncBedrockOpenAI": _BEDROCK,
+}
+#: By the name of what a client was given as `provider`, since openai 2.
+_RUNTIMES: Final = {"bedrock": _BEDROCK, "vertex": _VERTEX}
 
 #: What is the same for every call of a client and an operation, by the identity of the client's URL
 #: object. The object is kept with it, so that no other can have its identity. A weak dictionary
@@ -37,15 +85,31 @@ def start_attributes(client: Any, operation: Operation, model: Any) -> Attribute
 
 
 def _read(client: Any, url: Any, operation: Operation) -> Attributes:
-    host = url.host
-    is_azure = host.endswith(_AZURE_HOSTS) or any(
-        kind.__name__ == "BaseAzureClient" for kind in type(client).__mro__
-    )
+    provider = _provider(client, url.host)
     return {
         OPERATION_NAME: operation.name,
-        PROVIDER_NAME: "azure.ai.openai" if is_azure else "openai",
-        SERVER_ADDRESS: host,
+        PROVIDER_NAME: provider,
+        SERVER_ADDRESS: url.host,
         SERVER_PORT: url.port or (80 if url.scheme == "http" else 443),
         # The conventions keep names in `openai.*` for the provider "openai".
-        **({} if is_azure else operation.constants),
+        **(operation.constants if provider == _OPENAI else {}),
     }
+
+
+def _provider(client: Any, host: str) -> str:
+    """Whose telemetry it is, as far as the client and the host tell."""
+    for kind in type(client).__mro__:
+        if kind.__name__ in _CLASSES:
+            return _CLASSES[kind.__name__]
+    runtime = getattr(getattr(client, "_provider_runtime", None), "name", None)
+    if runtime in _RUNTIMES:
+        return _RUNTIMES[runtime]
+    host = host.rstrip(".")
+    for pattern, provider in _REGIONAL_HOSTS:
+        if pattern.fullmatch(host):
+            return provider
+    while host:
+        if host in _HOSTS:
+            return _HOSTS[host]
+        _, _, host = host.partition(".")
+    return _OPENAI

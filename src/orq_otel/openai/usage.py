@@ -2,7 +2,8 @@
 
 Counts of input tokens include cached ones, counts of output tokens include reasoning: OpenAI's
 numbers are already what the conventions want. Text, audio and image counts are kept where there are
-any. Written out rather than looped over tables: this runs on every call.
+any. What is no whole number is left out. Written out rather than looped over tables: this runs on
+every call.
 """
 
 from __future__ import annotations
@@ -13,38 +14,52 @@ from typing import Any
 from orq_otel.genai.call import Attributes
 from orq_otel.genai.fields import fields
 from orq_otel.genai.semconv import (
+    USAGE_AUDIO_CACHE_READ_INPUT_TOKENS,
     USAGE_AUDIO_INPUT_TOKENS,
     USAGE_AUDIO_OUTPUT_TOKENS,
     USAGE_CACHE_READ_INPUT_TOKENS,
     USAGE_CACHE_WRITE_INPUT_TOKENS,
+    USAGE_IMAGE_CACHE_READ_INPUT_TOKENS,
     USAGE_IMAGE_INPUT_TOKENS,
+    USAGE_IMAGE_OUTPUT_TOKENS,
     USAGE_INPUT_TOKENS,
     USAGE_OUTPUT_TOKENS,
     USAGE_REASONING_OUTPUT_TOKENS,
+    USAGE_TEXT_CACHE_READ_INPUT_TOKENS,
     USAGE_TEXT_INPUT_TOKENS,
     USAGE_TEXT_OUTPUT_TOKENS,
 )
 
 
 def read_completion_usage(usage: Any, attributes: Attributes) -> None:
-    """Add the counts of a chat completion or of embeddings to `attributes`."""
+    """Add the counts of a completion, of embeddings or of a run to `attributes`."""
     counts = fields(usage)
     _read_input(counts, "prompt_tokens", "prompt_tokens_details", attributes)
     _read_output(counts, "completion_tokens", "completion_tokens_details", attributes)
 
 
 def read_response_usage(usage: Any, attributes: Attributes) -> None:
-    """Add the counts of a response of the Responses API to `attributes`."""
+    """Add the counts of the Responses API, and of those younger than it, to `attributes`."""
     counts = fields(usage)
     _read_input(counts, "input_tokens", "input_tokens_details", attributes)
     _read_output(counts, "output_tokens", "output_tokens_details", attributes)
+
+
+def read_audio_usage(usage: Any, attributes: Attributes) -> None:
+    """Add the counts of speech or of a transcript to `attributes`, if it has any.
+
+    Details are called `input_token_details` there. What is billed by time has no counts.
+    """
+    counts = fields(usage)
+    _read_input(counts, "input_tokens", "input_token_details", attributes)
+    _read_output(counts, "output_tokens", "output_token_details", attributes)
 
 
 def _read_input(
     counts: Mapping[str, Any], total: str, details: str, attributes: Attributes
 ) -> None:
     count = counts.get(total)
-    if count is None:
+    if type(count) is not int:
         return
     attributes[USAGE_INPUT_TOKENS] = count
     given = counts.get(details)
@@ -52,24 +67,42 @@ def _read_input(
         return
     counts = fields(given)
     count = counts.get("cached_tokens")
-    if count is not None:
+    if type(count) is int:
         attributes[USAGE_CACHE_READ_INPUT_TOKENS] = count
     count = counts.get("cache_write_tokens")
-    if count is not None:
+    if type(count) is int:
         attributes[USAGE_CACHE_WRITE_INPUT_TOKENS] = count
-    if counts.get("audio_tokens"):
-        attributes[USAGE_AUDIO_INPUT_TOKENS] = counts["audio_tokens"]
-    if counts.get("image_tokens"):
-        attributes[USAGE_IMAGE_INPUT_TOKENS] = counts["image_tokens"]
-    if counts.get("text_tokens"):
-        attributes[USAGE_TEXT_INPUT_TOKENS] = counts["text_tokens"]
+    count = counts.get("audio_tokens")
+    if count and type(count) is int:
+        attributes[USAGE_AUDIO_INPUT_TOKENS] = count
+    count = counts.get("image_tokens")
+    if count and type(count) is int:
+        attributes[USAGE_IMAGE_INPUT_TOKENS] = count
+    count = counts.get("text_tokens")
+    if count and type(count) is int:
+        attributes[USAGE_TEXT_INPUT_TOKENS] = count
+    given = counts.get("cached_tokens_details")
+    if given is not None:
+        _read_cached(fields(given), attributes)
+
+
+def _read_cached(counts: Mapping[str, Any], attributes: Attributes) -> None:
+    count = counts.get("audio_tokens")
+    if count and type(count) is int:
+        attributes[USAGE_AUDIO_CACHE_READ_INPUT_TOKENS] = count
+    count = counts.get("image_tokens")
+    if count and type(count) is int:
+        attributes[USAGE_IMAGE_CACHE_READ_INPUT_TOKENS] = count
+    count = counts.get("text_tokens")
+    if count and type(count) is int:
+        attributes[USAGE_TEXT_CACHE_READ_INPUT_TOKENS] = count
 
 
 def _read_output(
     counts: Mapping[str, Any], total: str, details: str, attributes: Attributes
 ) -> None:
     count = counts.get(total)
-    if count is None:
+    if type(count) is not int:
         return
     attributes[USAGE_OUTPUT_TOKENS] = count
     given = counts.get(details)
@@ -77,9 +110,14 @@ def _read_output(
         return
     counts = fields(given)
     count = counts.get("reasoning_tokens")
-    if count is not None:
+    if type(count) is int:
         attributes[USAGE_REASONING_OUTPUT_TOKENS] = count
-    if counts.get("audio_tokens"):
-        attributes[USAGE_AUDIO_OUTPUT_TOKENS] = counts["audio_tokens"]
-    if counts.get("text_tokens"):
-        attributes[USAGE_TEXT_OUTPUT_TOKENS] = counts["text_tokens"]
+    count = counts.get("audio_tokens")
+    if count and type(count) is int:
+        attributes[USAGE_AUDIO_OUTPUT_TOKENS] = count
+    count = counts.get("image_tokens")
+    if count and type(count) is int:
+        attributes[USAGE_IMAGE_OUTPUT_TOKENS] = count
+    count = counts.get("text_tokens")
+    if count and type(count) is int:
+        attributes[USAGE_TEXT_OUTPUT_TOKENS] = count

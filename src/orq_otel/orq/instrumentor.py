@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from orq_otel.genai.call import Attributes, Call, Operation, Unrecorded
+from orq_otel.genai.call import Attributes, Call, Operation
 from orq_otel.genai.semconv import (
     CHAT,
     OPERATION_NAME,
@@ -15,9 +15,9 @@ from orq_otel.genai.semconv import (
     SERVER_ADDRESS,
     SERVER_PORT,
 )
+from orq_otel.genai.starting import given_thread, start_call, suppressed
 from orq_otel.genai.streams import stream_proxy
-from orq_otel.genai.telemetry import given_thread, start_call, suppressed
-from orq_otel.genai.wrapping import Begin, async_wrapper, sync_wrapper
+from orq_otel.genai.wrapping import Begin, Begun, async_wrapper, sync_wrapper
 from orq_otel.guard import report
 from orq_otel.instrumentor import ClientInstrumentor
 from orq_otel.orq import deployments
@@ -60,6 +60,12 @@ class OrqInstrumentor(ClientInstrumentor):
     requirement = "orq-ai-sdk >= 4.2, < 5"
     scope = "orq_otel.orq"
 
+    @staticmethod
+    def describe(error: BaseException, client: Any) -> str | None:  # noqa: ARG004
+        """The status of an answer. Its body may repeat what was asked."""
+        status = getattr(error, "status_code", None)
+        return None if status is None else f"Error code: {status}"
+
     def patches(self) -> Sequence[Patch]:
         """Every operation of the table, sync and async."""
         wrappers: dict[str, list[tuple[str, str, Wrapper]]] = {}
@@ -74,23 +80,21 @@ class OrqInstrumentor(ClientInstrumentor):
         return [Patch(module, of_module) for module, of_module in wrappers.items()]
 
     def _begin(self, operation: Operation) -> Begin:
-        def begin(
-            resource: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]
-        ) -> Call | Unrecorded | None:
-            tracer = self.tracer
-            if tracer is None or suppressed():
-                return None
+        def begin(resource: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Begun:
+            telemetry = self.telemetry
+            if telemetry is None or suppressed():
+                return None, args, kwargs
             try:
                 thread = given_thread(kwargs.get("thread")) or current_thread()
                 url = kwargs.get("server_url") or _server_url(resource)
                 attributes = {OPERATION_NAME: operation.name, **_server(url)}
-                call = start_call(tracer, operation, attributes, thread, _describe, resource)
+                call = start_call(telemetry, operation, attributes, thread, resource)
                 if isinstance(call, Call):
                     call.request(kwargs)
             except Exception as error:  # noqa: BLE001 - the user's call must go on
                 report("starting the span of an Orq call", error)
-                return None
-            return call
+                return None, args, kwargs
+            return call, args, kwargs
 
         return begin
 
@@ -104,12 +108,6 @@ def _settle(call: Call, _args: tuple[Any, ...], _kwargs: dict[str, Any], result:
             report("handing out the result of an Orq call", error)
     call.respond(result)
     return result
-
-
-def _describe(error: BaseException, _resource: Any) -> str | None:
-    """The status of an answer. Its body may repeat what was asked."""
-    status = getattr(error, "status_code", None)
-    return None if status is None else f"Error code: {status}"
 
 
 def _server_url(resource: Any) -> str:

@@ -1,0 +1,215 @@
+"""What of a call's content leaves the program: where to, how much of it, and after which redaction.
+
+Nothing does unless it is switched on. Whatever fails here drops content, never the span.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from orq_otel.genai.messages import Content, Part, without_binary
+from orq_otel.guard import report
+
+#: Sees each part before it leaves: a part of a message or of the system instructions, or a tool's
+#: definition. Returns it, changed or not, or None to leave it out.
+Redact: TypeAlias = Callable[[Part], "Part | None"]
+
+#: Strings are not cut shorter than this before whole items are left out.
+_SHORTEST = 128
+#: What a cut string has more than its beginning, about, and escaped quotes.
+_MARKER = 40
+
+
+@dataclass(frozen=True)
+class Capture:
+    """Which content is captured.
+
+    Attributes:
+        on_span: As JSON strings in span attributes.
+        on_event: As structured values in the event of the call's details.
+        max_length: Of one attribute, in characters of JSON.
+        redact: Sees every part first.
+    """
+
+    on_span: bool
+    on_event: bool
+    max_length: int
+    redact: Redact | None = None
+
+    def collect(self, read: Callable[[Any], Content], thing: Any) -> Content:
+        """The content that `read` finds in a request or response, redacted."""
+        try:
+            content = read(thing)
+            if self.redact is not None:
+                content = {name: _redacted(self.redact, content[name]) for name in content}
+        except Exception as error:  # noqa: BLE001 - a reader's mistake, or the user's hook's
+            report("reading or redacting the content of a call", error)
+            return {}
+        return {name: items for name, items in content.items() if items}
+
+    def for_span(self, content: Content) -> dict[str, str]:
+        """The attributes of a span: each is JSON."""
+        return {name: fitted(items, self.max_length)[1] for name, items in content.items()}
+
+    def for_event(self, content: Content) -> Content:
+        """The attributes of an event: each is structured."""
+        return {name: fitted(items, self.max_length)[0] for name, items in content.items()}
+
+
+def encode(items: Any) -> str:
+    """JSON."""
+    return _encoded(items)[1]
+
+
+def fitted(items: list[Any], max_length: int) -> tuple[list[Any], str]:
+    """`items` and their JSON, cut to `max_length` characters, visibly.
+
+    Long strings are cut first, all to one length. If that is not enough, the oldest items go, and
+    of the newest, if it is still too long, its oldest parts.
+    """
+    items, encoded = _encoded(items)
+    if len(encoded) <= max_length:
+        return items, encoded
+    length = _fair_length(items, max_length - len(encoded))
+    while True:
+        cut = _cut(items, length)
+        encoded = encode(cut)
+        if len(encoded) <= max_length:
+            return cut, encoded
+        if length == _SHORTEST:
+            told = _newest(cut, max_length)
+            return told, encode(told)
+        length = max(length * 3 // 4, _SHORTEST)  # what is escaped in JSON is longer there
+
+
+def _encoded(items: Any) -> tuple[Any, str]:
+    """`items` and their JSON, which every reader of UTF-8 takes."""
+    dumps = _encoder()
+    try:
+        return items, dumps(items)
+    except (ValueError, TypeError, RecursionError):  # half of a surrogate pair has no UTF-8
+        items = _repaired(without_binary(items))
+        return items, dumps(items)
+
+
+@functools.cache
+def _encoder() -> Callable[[Any], str]:
+    """The encoder that the client brings along, in Pydantic, or a slower one.
+
+    Looked for when it is needed first: importing this package imports neither.
+    """
+    try:
+        from pydantic_core import to_json  # noqa: PLC0415
+    except ImportError:  # Pydantic 1
+        return _dumps
+    return lambda items: to_json(items).decode()
+
+
+def _dumps(items: Any) -> str:
+    encoded = json.dumps(items, separators=(",", ":"), ensure_ascii=False)
+    encoded.encode()  # a surrogate fails here, as in the faster encoder
+    return encoded
+
+
+def _repaired(value: Any) -> Any:
+    """Plain JSON whose strings are valid: surrogates are joined where they make pairs."""
+    if type(value) is str:
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if type(value) is dict:
+        return {_repaired(key): _repaired(one) for key, one in value.items()}
+    return [_repaired(one) for one in value] if type(value) is list else value
+
+
+def _fair_length(items: list[Any], spare: int) -> int:
+    """The length to which strings have to be cut so that all of them lose `-spare` characters."""
+    lengths: list[int] = []
+    _collect_lengths(items, lengths)
+    lengths.sort(reverse=True)
+    cut = 0
+    for count, length in enumerate(lengths, 1):
+        cut += length
+        # Cut to this length, the `count` longest strings would go into the room that is left.
+        fair = (cut + spare) // count - _MARKER
+        if count == len(lengths) or fair >= lengths[count]:
+            return max(fair, _SHORTEST)
+    return _SHORTEST
+
+
+def _collect_lengths(value: Any, lengths: list[int]) -> None:
+    if type(value) is str:
+        if len(value) > _SHORTEST:
+            lengths.append(len(value))
+    elif type(value) is dict:
+        for one in value.values():
+            _collect_lengths(one, lengths)
+    elif type(value) is list:
+        for one in value:
+            _collect_lengths(one, lengths)
+
+
+def _cut(value: Any, length: int) -> Any:
+    """A JSON value whose strings have no more than `length` characters and a marker."""
+    if type(value) is str:
+        if len(value) <= length:
+            return value
+        return f"{value[:length]}… [{len(value) - length} characters cut]"
+    if type(value) is dict:
+        return {key: _cut(one, length) for key, one in value.items()}
+    return [_cut(one, length) for one in value] if type(value) is list else value
+
+
+def _newest(items: list[Any], max_length: int) -> list[Any]:
+    """The newest of `items` whose JSON goes into `max_length` characters, after a note."""
+    room = max_length - len(encode([_note(items, len(items))]))
+    kept: list[Any] = []
+    for item in reversed(items):
+        room -= len(encode(item)) + 1  # a comma
+        if room < 0:
+            break
+        kept.append(item)
+    kept.reverse()
+    left_out = len(items) - len(kept)
+    if not kept and items[-1].get("parts"):
+        kept = [_newest_parts(items[-1], room)]
+        left_out -= 1
+    told = [_note(items, left_out), *kept] if left_out else kept
+    return told if len(encode(told)) <= max_length else [_note(items, len(items))]
+
+
+def _newest_parts(message: Any, room: int) -> Any:
+    """A message, which alone exceeds the room by `-room`, with the newest of its parts."""
+    parts = message["parts"]
+    return {**message, "parts": _newest(parts, room + len(encode(parts)))}
+
+
+def _note(items: list[Any], count: int) -> Any:
+    """What stands for the first `count` of `items`, in their form."""
+    note = {"type": "text", "content": f"[{count} items cut]"}
+    first = items[0]
+    if "parts" in first:
+        return {"role": first["role"], "parts": [note]}
+    return note if "name" not in first else {"type": "generic", "name": note["content"]}
+
+
+def _redacted(redact: Redact, items: list[Any]) -> list[Any]:
+    kept = []
+    for item in items:
+        if "parts" in item:
+            kept.append({**item, "parts": _redacted(redact, item["parts"])})
+        else:
+            seen = redact(item)
+            if seen is not None:
+                kept.append(_checked(seen))
+    return kept
+
+
+def _checked(seen: Any) -> Part:
+    """What a hook returned, as plain JSON."""
+    if not isinstance(seen, Mapping) or not isinstance(seen.get("type"), str):
+        raise TypeError("redact must return a part, a mapping with a type, or None.")
+    part: Part = without_binary(dict(seen))
+    return part

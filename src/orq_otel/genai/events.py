@@ -1,0 +1,111 @@
+"""The events of a call, as log records: its details, if asked for, and what it failed with."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry.context import Context
+
+from orq_otel.genai.semconv import SCHEMA_URL
+from orq_otel.labels import LABELS
+from orq_otel.version import __version__
+
+if TYPE_CHECKING:
+    from opentelemetry._logs import Logger
+
+_DETAILS: Final = "gen_ai.client.inference.operation.details"
+_EXCEPTION: Final = "gen_ai.client.operation.exception"
+
+_LOGS: Final = "opentelemetry._logs"
+
+
+class Events:
+    """Emits the events of one instrumentor's calls.
+
+    Args:
+        scope: The name of the instrumentation scope.
+        logger_provider: Takes them; None for the global one.
+        details: Whether the details of each inference are emitted.
+    """
+
+    def __init__(self, scope: str, logger_provider: Any, *, details: bool) -> None:
+        self._scope = scope
+        self._provider = logger_provider
+        self._logger: Logger | None = None
+        self.details_wanted = details
+
+    def details(self, attributes: Mapping[str, Any], context: Context) -> None:
+        """Emit the details of an inference: what its span tells, and its content if captured."""
+        self._emit(_DETAILS, attributes, context, is_warning=False)
+
+    def exception(
+        self,
+        error: BaseException,
+        message: str | None,
+        started: Mapping[str, Any],
+        context: Context,
+    ) -> None:
+        """Emit what a call failed with, and where.
+
+        Args:
+            error: What was raised.
+            message: Its text, free of secrets and content, if there is such.
+            started: The attributes of the call, among them the labels of its thread.
+            context: With the call's span.
+        """
+        if self._find_logger() is None:
+            return
+        kind = type(error)
+        attributes = {
+            **{name: started[name] for name in LABELS if name in started},
+            "exception.type": f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins."),
+            "exception.stacktrace": _places(error),
+        }
+        if message:
+            attributes["exception.message"] = message
+        self._emit(_EXCEPTION, attributes, context, is_warning=True)
+
+    def _emit(
+        self, name: str, attributes: Mapping[str, Any], context: Context, *, is_warning: bool
+    ) -> None:
+        logger = self._find_logger()
+        if logger is None:
+            return
+        from opentelemetry._logs import LogRecord, SeverityNumber  # noqa: PLC0415
+
+        logger.emit(
+            LogRecord(
+                context=context,
+                severity_number=SeverityNumber.WARN if is_warning else SeverityNumber.INFO,
+                severity_text="WARN" if is_warning else "INFO",
+                attributes=attributes,
+                event_name=name,
+            )
+        )
+
+    def _find_logger(self) -> Logger | None:
+        """The logger, or None as long as nobody takes log records."""
+        if self._logger is None:
+            if _LOGS not in sys.modules:  # without that module nobody has set a provider
+                return None
+            logs = sys.modules[_LOGS]
+            provider = self._provider or logs.get_logger_provider()
+            if type(provider).__name__ in ("ProxyLoggerProvider", "NoOpLoggerProvider"):
+                return None
+            self._logger = provider.get_logger(self._scope, __version__, SCHEMA_URL)
+        return self._logger
+
+
+def _places(error: BaseException) -> str:
+    """Where an error was raised: files, lines and functions.
+
+    Neither the source lines nor the error's text, which may hold a key or content of the call.
+    """
+    frames = traceback.walk_tb(error.__traceback__)
+    return "Traceback (most recent call last):\n" + "\n".join(
+        f'  File "{frame.f_code.co_filename}", line {line}, in {frame.f_code.co_name}'
+        for frame, line in frames
+    )

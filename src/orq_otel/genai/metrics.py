@@ -1,0 +1,252 @@
+"""The metrics of a call, with the conventions' names, units, buckets and attributes.
+
+No thread id is among the attributes: each would make a time series of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from opentelemetry.context import Context
+from opentelemetry.metrics import Counter, Histogram, Meter, NoOpMeter
+
+from orq_otel.genai.semconv import (
+    CHAT,
+    ERROR_TYPE,
+    GENERATE_CONTENT,
+    OPENAI_RESPONSE_SERVICE_TIER,
+    OPENAI_RESPONSE_SYSTEM_FINGERPRINT,
+    OPERATION_NAME,
+    PROVIDER_NAME,
+    REQUEST_MODEL,
+    RESPONSE_MODEL,
+    RESPONSE_TIME_TO_FIRST_CHUNK,
+    SERVER_ADDRESS,
+    SERVER_PORT,
+    TEXT_COMPLETION,
+    TOKEN_MODALITY,
+    TOKEN_TYPE,
+    USAGE_AUDIO_CACHE_READ_INPUT_TOKENS,
+    USAGE_AUDIO_INPUT_TOKENS,
+    USAGE_AUDIO_OUTPUT_TOKENS,
+    USAGE_CACHE_READ_INPUT_TOKENS,
+    USAGE_CACHE_WRITE_INPUT_TOKENS,
+    USAGE_IMAGE_CACHE_READ_INPUT_TOKENS,
+    USAGE_IMAGE_INPUT_TOKENS,
+    USAGE_IMAGE_OUTPUT_TOKENS,
+    USAGE_INPUT_TOKENS,
+    USAGE_OUTPUT_TOKENS,
+    USAGE_REASONING_OUTPUT_TOKENS,
+    USAGE_TEXT_CACHE_READ_INPUT_TOKENS,
+    USAGE_TEXT_INPUT_TOKENS,
+    USAGE_TEXT_OUTPUT_TOKENS,
+)
+
+#: Operations that ask a model for content.
+INFERENCE: Final = frozenset({CHAT, TEXT_COMPLETION, GENERATE_CONTENT})
+
+_SECONDS: Final = tuple(0.01 * 2**power for power in range(14))
+_TOKENS: Final = tuple(float(4**power) for power in range(14))
+
+_START: Final = (OPERATION_NAME, PROVIDER_NAME, REQUEST_MODEL, SERVER_ADDRESS, SERVER_PORT)
+_END: Final = (RESPONSE_MODEL, OPENAI_RESPONSE_SERVICE_TIER, OPENAI_RESPONSE_SYSTEM_FINGERPRINT)
+
+#: Counters: the attribute with the total, and those with parts of it by modality.
+_COUNTED: Final[tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...]] = (
+    (
+        "gen_ai.client.inference.usage.input_tokens",
+        USAGE_INPUT_TOKENS,
+        (
+            ("text", USAGE_TEXT_INPUT_TOKENS),
+            ("image", USAGE_IMAGE_INPUT_TOKENS),
+            ("audio", USAGE_AUDIO_INPUT_TOKENS),
+        ),
+    ),
+    (
+        "gen_ai.client.inference.usage.output_tokens",
+        USAGE_OUTPUT_TOKENS,
+        (
+            ("text", USAGE_TEXT_OUTPUT_TOKENS),
+            ("image", USAGE_IMAGE_OUTPUT_TOKENS),
+            ("audio", USAGE_AUDIO_OUTPUT_TOKENS),
+        ),
+    ),
+    (
+        "gen_ai.client.inference.usage.cache_read.input_tokens",
+        USAGE_CACHE_READ_INPUT_TOKENS,
+        (
+            ("text", USAGE_TEXT_CACHE_READ_INPUT_TOKENS),
+            ("image", USAGE_IMAGE_CACHE_READ_INPUT_TOKENS),
+            ("audio", USAGE_AUDIO_CACHE_READ_INPUT_TOKENS),
+        ),
+    ),
+    (
+        "gen_ai.client.inference.usage.cache_write.input_tokens",
+        USAGE_CACHE_WRITE_INPUT_TOKENS,
+        (),
+    ),
+    (
+        "gen_ai.client.inference.usage.reasoning.output_tokens",
+        USAGE_REASONING_OUTPUT_TOKENS,
+        (),
+    ),
+)
+
+
+class Metrics:
+    """The instruments of one instrumentor.
+
+    Args:
+        meter: Makes them. One of the API waits for a meter provider to be set.
+        older: Use the two names of before, `gen_ai.client.token.usage` and
+            `gen_ai.client.operation.duration` for every operation, instead of the newest.
+    """
+
+    def __init__(self, meter: Meter, *, older: bool) -> None:
+        self._older = older
+        self._is_off = isinstance(meter, NoOpMeter)
+        self._operation_duration = meter.create_histogram(
+            "gen_ai.client.operation.duration",
+            unit="s",
+            description="Duration of a GenAI operation.",
+            explicit_bucket_boundaries_advisory=_SECONDS,
+        )
+        if older:
+            self._token_usage = _tokens(
+                meter, "gen_ai.client.token.usage", "Input and output tokens of one operation."
+            )
+            return
+        self._duration = _seconds(
+            meter, "gen_ai.client.inference.duration", "Duration of an inference."
+        )
+        self._first_chunk = _seconds(
+            meter,
+            "gen_ai.client.inference.time_to_first_chunk",
+            "Time from the request to the first chunk of a stream.",
+        )
+        self._chunk = _seconds(
+            meter,
+            "gen_ai.client.inference.time_per_output_chunk",
+            "Time from one chunk of a stream to the next.",
+        )
+        self._input_tokens = _tokens(
+            meter,
+            "gen_ai.client.inference.operation.input_tokens",
+            "Input tokens of one inference.",
+        )
+        self._output_tokens = _tokens(
+            meter,
+            "gen_ai.client.inference.operation.output_tokens",
+            "Output tokens of one inference.",
+        )
+        self._counted: list[tuple[Counter, str, tuple[tuple[str, str], ...]]] = [
+            (meter.create_counter(name, "{token}", "Tokens used by inferences."), total, parts)
+            for name, total, parts in _COUNTED
+        ]
+
+    @property
+    def active(self) -> bool:
+        """Whether anybody collects metrics.
+
+        The API's instruments stand in for the SDK's until a provider is set; before that there is
+        nothing to compute. That they keep the SDK's in this attribute is no promise of theirs: if
+        it is missing, everything is computed.
+        """
+        if self._is_off:
+            return False
+        instrument = self._operation_duration
+        return getattr(instrument, "_real_instrument", instrument) is not None
+
+    def times_chunks(self, operation: str) -> bool:
+        """Whether the time between the chunks of a stream is measured."""
+        return not self._older and operation in INFERENCE
+
+    def record(
+        self,
+        started: Mapping[str, Any],
+        ended: Mapping[str, Any],
+        seconds: float,
+        gaps: Iterable[float],
+        context: Context,
+    ) -> None:
+        """Record one call.
+
+        Args:
+            started: The attributes that its span started with.
+            ended: Those that it ended with.
+            seconds: How long it took.
+            gaps: Seconds from one chunk to the next.
+            context: With the call's span, for exemplars.
+        """
+        common = {key: started[key] for key in _START if key in started}
+        for key in _END:
+            if key in ended:
+                common[key] = ended[key]
+        failed = {**common, ERROR_TYPE: ended[ERROR_TYPE]} if ERROR_TYPE in ended else common
+        if self._older:
+            self._operation_duration.record(seconds, failed, context)
+            self._record_token_usage(ended, common, context)
+            return
+        if started[OPERATION_NAME] not in INFERENCE:
+            self._operation_duration.record(seconds, failed, context)
+            return
+        self._duration.record(seconds, failed, context)
+        self._record_chunks(ended, gaps, common, context)
+        if USAGE_INPUT_TOKENS in ended:
+            self._input_tokens.record(ended[USAGE_INPUT_TOKENS], failed, context)
+        if USAGE_OUTPUT_TOKENS in ended:
+            self._output_tokens.record(ended[USAGE_OUTPUT_TOKENS], failed, context)
+        for counter, total, parts in self._counted:
+            if ended.get(total):
+                _count(counter, ended, total, parts, common, context)
+
+    def _record_chunks(
+        self,
+        ended: Mapping[str, Any],
+        gaps: Iterable[float],
+        common: Mapping[str, Any],
+        context: Context,
+    ) -> None:
+        if RESPONSE_TIME_TO_FIRST_CHUNK in ended:
+            self._first_chunk.record(ended[RESPONSE_TIME_TO_FIRST_CHUNK], common, context)
+            for gap in gaps:
+                self._chunk.record(gap, common, context)
+
+    def _record_token_usage(
+        self, ended: Mapping[str, Any], common: Mapping[str, Any], context: Context
+    ) -> None:
+        for kind, name in (("input", USAGE_INPUT_TOKENS), ("output", USAGE_OUTPUT_TOKENS)):
+            if name in ended:
+                self._token_usage.record(ended[name], {**common, TOKEN_TYPE: kind}, context)
+
+
+def _count(  # noqa: PLR0913, PLR0917 - keywords would cost time on every call
+    counter: Counter,
+    ended: Mapping[str, Any],
+    total: str,
+    parts: tuple[tuple[str, str], ...],
+    common: Mapping[str, Any],
+    context: Context,
+) -> None:
+    """Count tokens by modality. What the response does not divide is of an unknown one."""
+    rest = ended[total]
+    for modality, name in parts:
+        count = ended.get(name)
+        if count:
+            rest -= count
+            counter.add(count, {**common, TOKEN_MODALITY: modality}, context)
+    if rest > 0:
+        counter.add(rest, {**common, TOKEN_MODALITY: "unknown"}, context)
+
+
+def _seconds(meter: Meter, name: str, description: str) -> Histogram:
+    return meter.create_histogram(
+        name, "s", description, explicit_bucket_boundaries_advisory=_SECONDS
+    )
+
+
+def _tokens(meter: Meter, name: str, description: str) -> Histogram:
+    return meter.create_histogram(
+        name, "{token}", description, explicit_bucket_boundaries_advisory=_TOKENS
+    )

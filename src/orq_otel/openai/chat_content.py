@@ -1,0 +1,193 @@
+"""Read what is said in chat completions: requests, responses and streams. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from orq_otel.genai.fields import fields, get
+from orq_otel.genai.messages import (
+    LONG,
+    Content,
+    Message,
+    Part,
+    blob,
+    file,
+    finish_reason,
+    message,
+    reasoning,
+    text,
+    tool_call,
+    tool_result,
+)
+from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES, TOOL_DEFINITIONS
+from orq_otel.openai import chat
+from orq_otel.openai.deltas import Deltas
+from orq_otel.openai.parts import (
+    SPEAKERS,
+    content_parts,
+    in_order,
+    items,
+    leftover,
+    merged,
+    tool_definitions,
+    tool_response,
+)
+
+
+def read_request(body: Mapping[str, Any]) -> Content:
+    """What `POST /chat/completions` says: messages, and tools, of today's or the older form."""
+    content: Content = {}
+    given = items(body.get("messages"))
+    if given:
+        content[INPUT_MESSAGES] = input_messages(given)
+    tools = [*tool_definitions(body.get("tools")), *tool_definitions(body.get("functions"))]
+    if tools:
+        content[TOOL_DEFINITIONS] = tools
+    return content
+
+
+def read_response(response: Any) -> Content:
+    """What a chat completion says: a message for each choice."""
+    told = [
+        _choice(choice.get("finish_reason"), fields(choice.get("message")))
+        for choice in map(fields, items(get(response, "choices")))
+    ]
+    return {OUTPUT_MESSAGES: told} if told else {}
+
+
+def input_messages(given: list[Any]) -> list[Message]:
+    """The messages of a request. Most are short text: those cost no call of a function."""
+    try:
+        return [
+            {"role": role, "parts": [{"type": "text", "content": said}]}
+            if len(one) == 2  # noqa: PLR2004 - a role and a content
+            and type(said := one.get("content")) is str
+            and 0 < len(said) <= LONG
+            and (role := one.get("role")) in SPEAKERS
+            else _input_message(one)
+            for one in given
+        ]
+    except (AttributeError, TypeError):  # something among them is no dict
+        return [_input_message(one) for one in given]
+
+
+class ContentChunkReader(chat.ChunkReader):
+    """Reads the chunks of one chat completion, and what they say."""
+
+    __slots__ = ("_said",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[Any, Deltas] = {}
+
+    def feed(self, chunk: Any) -> None:
+        """Take in the next chunk, as the reader without content does, and in the same loop.
+
+        It runs hot. All but the first and the last of most chunks hold but a piece of text.
+        """
+        chunk_fields = chunk.__dict__
+        choices = chunk_fields["choices"]
+        if choices:
+            if self._first is None:
+                self._first = chunk
+            for choice in choices:
+                given = choice.__dict__
+                index = given["index"]
+                reason = given.get("finish_reason")
+                if reason is not None:
+                    self._reasons[index] = reason
+                try:
+                    said = self._said[index]
+                except KeyError:
+                    said = self._said[index] = Deltas()
+                delta = given["delta"]
+                try:
+                    is_alone = len(delta.__pydantic_fields_set__) == 1
+                except AttributeError:  # of a raw stream, or of Pydantic 1
+                    is_alone = False
+                if is_alone and (piece := delta.__dict__["content"]):
+                    said.content.append(piece)
+                else:
+                    said.add(fields(delta))
+        usage = chunk_fields.get("usage")
+        if usage is not None:
+            self._usage = usage
+
+    def content(self) -> Content:
+        """What the chunks said so far: a message for each choice."""
+        told = []
+        for index in in_order(self._said):
+            said = self._said[index]
+            one = _choice(self._reasons.get(index), said.whole())
+            if not said.is_text():  # Mistral sends pieces of texts and of thoughts as parts
+                one["parts"] = merged(one["parts"])
+            told.append(one)
+        return {OUTPUT_MESSAGES: told} if told else {}
+
+
+def _choice(reason: Any, said: Mapping[str, Any]) -> Message:
+    role = said.get("role") or "assistant"
+    return message(role, _spoken(said), finish_reason=finish_reason(reason))
+
+
+def _input_message(given: Any) -> Message:
+    said = fields(given)
+    role = said.get("role")
+    if role == "tool":
+        parts = [tool_result(said.get("tool_call_id"), tool_response(said.get("content")))]
+    elif role == "function":
+        parts = [tool_result(None, tool_response(said.get("content")))]
+    elif said:
+        parts = _spoken(said)
+    else:
+        parts = [leftover(given)]
+    return message(role, parts, name=said.get("name"))
+
+
+def _spoken(said: Mapping[str, Any]) -> list[Part]:
+    """The parts of a message: its content, and what a model says beside it."""
+    parts = []
+    thought = said.get("reasoning_content") or said.get("reasoning")  # some servers send both
+    if thought and isinstance(thought, str):
+        parts.append(reasoning(thought))
+    parts += content_parts(said.get("content"))
+    refusal = said.get("refusal")
+    if refusal and isinstance(refusal, str):
+        parts.append(text(refusal))
+    images = said.get("images")
+    if images:
+        parts += content_parts(items(images))
+    audio = said.get("audio")
+    if audio:
+        parts += _sound(fields(audio))
+    function_call = said.get("function_call")
+    if function_call:
+        parts.append(_called({"function": function_call}))
+    calls = said.get("tool_calls")
+    if calls:
+        parts += [_called(call) for call in items(calls)]
+    return parts
+
+
+def _called(call: Any) -> Part:
+    given = fields(call)
+    function, custom = fields(given.get("function")), fields(given.get("custom"))
+    if function:
+        return tool_call(given.get("id"), function.get("name"), function.get("arguments"))
+    if custom:
+        return tool_call(given.get("id"), custom.get("name"), {"input": custom.get("input")})
+    return leftover(call)
+
+
+def _sound(audio: Mapping[str, Any]) -> list[Part]:
+    """What is spoken: as text, and the sound of it, or which sound of before is meant."""
+    parts = []
+    transcript, data, id = audio.get("transcript"), audio.get("data"), audio.get("id")  # noqa: A001
+    if transcript and isinstance(transcript, str):
+        parts.append(text(transcript))
+    if data:
+        parts.append(blob("audio", None, data))
+    elif not parts and isinstance(id, str):
+        parts.append(file(id, "audio"))
+    return parts

@@ -1,0 +1,160 @@
+"""Calls that go to Orq's AI Router carry their thread and their trace, so that Orq groups them too.
+
+The thread is written into the body in two places: `orq.thread`, as Orq documents it, and `thread`
+at the top level, where Orq's own workshop found it to be honoured. The trace goes into the headers
+`traceparent` and `tracestate`; by `orq=1` in the latter the router knows a caller's span, whose
+trace it continues, from that of some proxy in between.
+
+No other host receives any of it: the client's base URL has to be Orq's, or one that is configured.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from opentelemetry.context import Context
+from opentelemetry.trace import get_current_span
+
+from orq_otel.genai.fields import get
+from orq_otel.genai.starting import given_thread
+from orq_otel.scopes import Thread
+
+#: Paths of requests that take a thread, as Orq's own client has it.
+_WITH_THREAD: Final = frozenset(
+    {"/chat/completions", "/completions", "/responses", "/audio/speech"}
+)
+_ROUTER_PATH: Final = re.compile(r"/v\d+/router(/|$)")
+_MANY: Final = 256  # clients; a program that makes one for each request must not pile them up
+
+
+class Router:
+    """Which clients point at an AI Router, and what their requests carry.
+
+    Args:
+        urls: Base URLs of routers, or of Orq, besides Orq's own.
+        placement: Where the thread goes: "both", "orq", "top_level" or "none".
+        trace_context: Whether the trace goes along.
+    """
+
+    def __init__(self, urls: Iterable[str], placement: str, *, trace_context: bool) -> None:
+        self._urls = [urlsplit(url) for url in urls]
+        self._in_orq = placement in ("both", "orq")
+        self._at_top_level = placement in ("both", "top_level")
+        self._trace_context = trace_context
+        self._known: dict[int, tuple[Any, bool]] = {}
+
+    def serves(self, client: Any) -> bool:
+        """Whether `client` points at a router."""
+        url = client._base_url  # noqa: SLF001 - the public property copies it
+        known = self._known.get(id(url))
+        if known is None:
+            if len(self._known) >= _MANY:
+                self._known.clear()
+            # The object is kept with it, so that no other can have its identity.
+            known = self._known[id(url)] = (url, self._is_router(str(url)))
+        return known[1]
+
+    def prepare(
+        self,
+        client: Any,
+        options: Any,
+        body: Mapping[str, Any],
+        thread: Thread | None,
+        context: Context,
+    ) -> Any:
+        """The options of a request, with thread and trace in them. The caller's are not changed.
+
+        Args:
+            client: The client.
+            options: The client's `FinalRequestOptions`.
+            body: The fields of its body. A thread in there is the caller's and stays as it is.
+            thread: The thread that is current.
+            context: With the span of the call.
+        """
+        prepared = copy.copy(options)
+        if thread is not None and options.url in _WITH_THREAD and not _has_thread(body):
+            prepared.extra_json = self._with_thread(options.extra_json, body, thread)
+        if self._trace_context:
+            headers = options.headers if isinstance(options.headers, Mapping) else {}
+            if not (_has_trace(headers) or _has_trace(getattr(client, "_custom_headers", {}))):
+                prepared.headers = {**headers, **_trace_headers(context)}
+        return prepared
+
+    def _with_thread(
+        self, extra: Mapping[str, Any] | None, body: Mapping[str, Any], thread: Thread
+    ) -> dict[str, Any]:
+        told: dict[str, Any] = {"id": thread.id}
+        if thread.tags:
+            told["tags"] = list(thread.tags)
+        changed = dict(extra or {})
+        if self._at_top_level:
+            changed["thread"] = told
+        for_orq = body.get("orq", {})
+        if self._in_orq and isinstance(for_orq, Mapping):
+            changed["orq"] = {**for_orq, "thread": told}
+        return changed
+
+    def _is_router(self, url: str) -> bool:
+        given = urlsplit(url)
+        host = given.hostname or ""
+        if given.scheme == "https" and host.endswith(".orq.ai") and given.port in (None, 443):
+            return _ROUTER_PATH.match(given.path) is not None
+        return any(_is_below(given, known) for known in self._urls)
+
+
+def caller_thread(body: Mapping[str, Any], *, at_top_level: bool) -> Thread | None:
+    """The thread that the caller wrote into a request for Orq.
+
+    `orq.thread` is one wherever it goes to, through a proxy of the caller's perhaps. `thread` alone
+    means that only to a router.
+    """
+    thread = given_thread(get(body.get("orq"), "thread"))
+    if thread is None and at_top_level:
+        thread = given_thread(body.get("thread"))
+    return thread
+
+
+def _is_below(given: Any, known: Any) -> bool:
+    """Whether `given` is the router's URL `known`, or a router's below it."""
+    try:
+        is_same_server = (given.scheme, given.hostname, _port(given)) == (
+            known.scheme,
+            known.hostname,
+            _port(known),
+        )
+    except ValueError:  # a port that is none
+        return False
+    base = known.path.rstrip("/")
+    path = given.path.rstrip("/")
+    if not is_same_server or not (path == base or path.startswith(base + "/")):
+        return False
+    return path == base or base.endswith("/router") or bool(_ROUTER_PATH.match(path[len(base) :]))
+
+
+def _port(url: Any) -> int | None:
+    return url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
+def _has_thread(body: Mapping[str, Any]) -> bool:
+    return "thread" in body or get(body.get("orq"), "thread") is not None
+
+
+def _has_trace(headers: Mapping[str, Any]) -> bool:
+    return any(name.lower() == "traceparent" for name in headers)
+
+
+def _trace_headers(context: Context) -> dict[str, str]:
+    """W3C Trace Context: https://www.w3.org/TR/trace-context/."""
+    span = get_current_span(context).get_span_context()
+    if not span.is_valid:
+        return {}
+    state = span.trace_state
+    state = state.update("orq", "1") if "orq" in state else state.add("orq", "1")
+    return {
+        "traceparent": f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}",
+        "tracestate": state.to_header(),
+    }

@@ -1,0 +1,239 @@
+"""Realtime and responses over a websocket: where every message of every client passes once.
+
+Clients have many ways to receive (`recv`, `recv_bytes`, iteration, handlers, sessions with lanes)
+and to send, and newer ones have more. All of them end in `send`, `recv` and `close` of the
+websocket, a connection of the `websockets` package. A proxy of that sees everything, while the
+caller keeps the client's own connection. The websocket is made when the connection's manager is
+entered, and by newer clients once more where it broke.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeAlias
+
+import wrapt
+from opentelemetry.context import attach, detach
+
+from orq_otel.genai.starting import suppressed
+from orq_otel.guard import report
+from orq_otel.instrumentor import ClientInstrumentor
+from orq_otel.openai.sessions import LiveSession, RealtimeSession, ResponsesSession, Session
+from orq_otel.patching import Around, Patch, Wrapper, around
+
+#: From a manager to the session of the connection that it makes, or None to pass it through.
+_Begin: TypeAlias = Callable[[Any], "Session | None"]
+
+#: Modules of the client, the managers in them, and what their connections carry.
+_MANAGERS: tuple[tuple[str, str, type[Session]], ...] = (
+    ("realtime.realtime", "RealtimeConnectionManager", RealtimeSession),
+    ("realtime.translations.translations", "TranslationsConnectionManager", Session),
+    ("beta.realtime.realtime", "RealtimeConnectionManager", RealtimeSession),
+    ("responses.responses", "ResponsesConnectionManager", ResponsesSession),
+    ("beta.responses.responses", "ResponsesConnectionManager", ResponsesSession),
+    ("live.live", "LiveConnectionManager", LiveSession),
+    ("live.sideband", "SidebandConnectionManager", LiveSession),
+    ("live.forks", "ForksConnectionManager", LiveSession),
+)
+
+#: Where a manager keeps the session, for the websockets that it is yet to make.
+_SESSION = "_orq_otel_session"
+
+
+def patches(instrumentor: ClientInstrumentor) -> Sequence[Patch]:
+    """What to wrap in each of the client's modules that have websockets."""
+    return [
+        Patch(
+            f"openai.resources.{module}",
+            (
+                *_sync(name, partial(_begin, instrumentor, kind, f"_{name}__")),
+                *_async(f"Async{name}", partial(_begin, instrumentor, kind, f"_Async{name}__")),
+            ),
+        )
+        for module, name, kind in _MANAGERS
+    ]
+
+
+def _sync(name: str, begin: _Begin) -> Sequence[tuple[str, str, Wrapper]]:
+    enter = around(partial(_enter, begin))
+    connect = around(_connect)
+    return (name, "__enter__", enter), (name, "enter", enter), (name, "_connect_ws", connect)
+
+
+def _async(name: str, begin: _Begin) -> Sequence[tuple[str, str, Wrapper]]:
+    enter = around(partial(_async_enter, begin))
+    connect = around(_async_connect)
+    return (name, "__aenter__", enter), (name, "enter", enter), (name, "_connect_ws", connect)
+
+
+def _begin(
+    instrumentor: ClientInstrumentor, kind: type[Session], prefix: str, manager: Any
+) -> Session | None:
+    """Start the session of a manager, from what it was made with and keeps to itself."""
+    vars(manager).pop(_SESSION, None)
+    telemetry = instrumentor.telemetry
+    if telemetry is None or suppressed():
+        return None
+    try:
+        parameters = {
+            name: getattr(manager, prefix + name, None)
+            for name in ("client", "extra_query", "model", "session_id")
+        }
+        session = kind(instrumentor, parameters)
+        if not session.start(telemetry):
+            return None
+        vars(manager)[_SESSION] = session
+    except Exception as error:  # noqa: BLE001 - the connection has to be made
+        report("starting the span of a websocket", error)
+        return None
+    return session
+
+
+def _enter(
+    begin: _Begin,
+    wrapped: Callable[..., Any],
+    manager: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    session = begin(manager)
+    if session is None:
+        return wrapped(*args, **kwargs)
+    token = attach(session.context)
+    try:
+        connection = wrapped(*args, **kwargs)
+    except BaseException as error:
+        session.end(error)
+        raise
+    finally:
+        detach(token)
+    _opened(session, connection, Websocket)
+    return connection
+
+
+async def _async_enter(
+    begin: _Begin,
+    wrapped: Callable[..., Any],
+    manager: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    session = begin(manager)
+    if session is None:
+        return await wrapped(*args, **kwargs)
+    token = attach(session.context)
+    try:
+        connection = await wrapped(*args, **kwargs)
+    except BaseException as error:
+        session.end(error)
+        raise
+    finally:
+        detach(token)
+    _opened(session, connection, AsyncWebsocket)
+    return connection
+
+
+def _opened(session: Session, connection: Any, proxy: type[_Websocket]) -> None:
+    """Older clients make the websocket within `enter`, where nobody can get at it."""
+    try:
+        if not isinstance(connection._connection, _Websocket):  # noqa: SLF001 - see above
+            connection._connection = proxy(connection._connection, session)  # noqa: SLF001
+        session.opened(connection)
+    except Exception as error:  # noqa: BLE001 - the caller gets the connection all the same
+        report("handing out a connection over a websocket", error)
+        session.end()
+
+
+def _connect(
+    wrapped: Callable[..., Any], manager: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    return _watched(manager, wrapped(*args, **kwargs), Websocket)
+
+
+async def _async_connect(
+    wrapped: Callable[..., Any], manager: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    return _watched(manager, await wrapped(*args, **kwargs), AsyncWebsocket)
+
+
+def _watched(manager: Any, websocket: Any, proxy: type[_Websocket]) -> Any:
+    session: Session | None = vars(manager).get(_SESSION)
+    if session is None:
+        return websocket
+    session.reopened()
+    return proxy(websocket, session)
+
+
+class _Websocket(wrapt.ObjectProxy):  # type: ignore[misc,type-arg,unused-ignore]
+    """What both kinds share. wrapt keeps attributes named `_self_` on the proxy."""
+
+    _self_session: Session
+
+    def __init__(self, websocket: Any, session: Session) -> None:
+        super().__init__(websocket)
+        self._self_session = session
+
+
+class Websocket(_Websocket):
+    """A synchronous websocket."""
+
+    def send(self, message: Any, *args: Any, **kwargs: Any) -> Any:
+        """Send a message, and look at it before."""
+        session = self._self_session
+        answer = session.sent(message)
+        try:
+            return self.__wrapped__.send(message, *args, **kwargs)
+        except BaseException as error:
+            session.unsent(answer, error)
+            raise
+
+    def recv(self, *args: Any, **kwargs: Any) -> Any:
+        """Receive a message, and look at it. One may stop waiting, and go on later."""
+        try:
+            message = self.__wrapped__.recv(*args, **kwargs)
+        except BaseException as error:
+            self._self_session.lost(error)
+            raise
+        self._self_session.received(message)
+        return message
+
+    def close(self, *args: Any, **kwargs: Any) -> Any:
+        """Close the websocket, and with it the session."""
+        self._self_session.closing()
+        try:
+            return self.__wrapped__.close(*args, **kwargs)
+        finally:
+            self._self_session.closed()
+
+
+class AsyncWebsocket(_Websocket):
+    """An asynchronous websocket."""
+
+    async def send(self, message: Any, *args: Any, **kwargs: Any) -> Any:
+        """Send a message, and look at it before."""
+        session = self._self_session
+        answer = session.sent(message)
+        try:
+            return await self.__wrapped__.send(message, *args, **kwargs)
+        except BaseException as error:
+            session.unsent(answer, error)
+            raise
+
+    async def recv(self, *args: Any, **kwargs: Any) -> Any:
+        """Receive a message, and look at it. One may stop waiting, and go on later."""
+        try:
+            message = await self.__wrapped__.recv(*args, **kwargs)
+        except BaseException as error:
+            self._self_session.lost(error)
+            raise
+        self._self_session.received(message)
+        return message
+
+    async def close(self, *args: Any, **kwargs: Any) -> Any:
+        """Close the websocket, and with it the session."""
+        self._self_session.closing()
+        try:
+            return await self.__wrapped__.close(*args, **kwargs)
+        finally:
+            self._self_session.closed()

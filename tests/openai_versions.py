@@ -1,0 +1,43 @@
+"""Which client is installed, for tests of what an older one lacks or has elsewhere."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import openai
+import pytest
+
+
+def since(version: str, what: str) -> pytest.MarkDecorator:
+    """Skip a test, or one of its parameters, with a client that is too old to have `what`."""
+    installed = openai.__version__
+    return pytest.mark.skipif(
+        _numbers(installed) < _numbers(version),
+        reason=f"openai {installed} lacks what came with {version}: {what}",
+    )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in version.split(".") if number.isdecimal())
+
+
+responses_api = since("1.66", "client.responses")
+chat_helpers_api = since("1.40", "parse() and stream() of chat completions")
+
+
+def chat_helpers(client: Any) -> Any:
+    """What has `parse` and `stream` of chat completions: a part of `beta` before 1.92."""
+    completions = client.chat.completions
+    return completions if hasattr(completions, "parse") else client.beta.chat.completions
+
+
+def call(method: Callable[..., Any], /, **given: Any) -> Any:
+    """Call a client's method, with arguments that it is too old to name in `extra_body`."""
+    known = inspect.signature(method).parameters
+    named = {name: value for name, value in given.items() if name in known}
+    extra = {name: value for name, value in given.items() if name not in known}
+    if extra:
+        named["extra_body"] = {**named.get("extra_body", {}), **extra}
+    return method(**named)

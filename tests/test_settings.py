@@ -1,0 +1,174 @@
+"""Each switch: what its values do, and what a value that is none of them does."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from recorded import Telemetry
+
+from orq_otel import OpenAIInstrumentor, settings
+
+CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+EMIT = "OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT"
+
+def redact_nothing(part: dict[str, Any]) -> dict[str, Any]:
+    return part
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in (settings.CAPTURE_CONTENT, settings.EMIT_EVENT, settings.REDACT):
+        monkeypatch.delenv(name, raising=False)
+    return
+
+
+def content(capture_content: bool | str | None = None, redact: Any = None) -> tuple[bool, ...]:
+    """Whether content goes to spans and to events, and whether there are events."""
+    told = settings.content(capture_content=capture_content, redact=redact)
+    return told.on_span, told.on_event, told.emit_event
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("", (False, False, False)),
+        ("NO_CONTENT", (False, False, False)),
+        ("SPAN_ONLY", (True, False, False)),
+        ("span_only", (True, False, False)),
+        (" EVENT_ONLY ", (False, True, True)),
+        ("SPAN_AND_EVENT", (True, True, True)),
+    ],
+)
+def test_the_standard_variable_says_where_content_goes(
+    monkeypatch: pytest.MonkeyPatch, value: str, expected: tuple[bool, ...]
+) -> None:
+    monkeypatch.setenv(CAPTURE, value)
+    assert content() == expected
+
+
+@pytest.mark.parametrize("value", ["true", "1", "ALL"])
+def test_another_value_captures_nothing_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, value: str
+) -> None:
+    monkeypatch.setenv(CAPTURE, value)
+    assert content() == (False, False, False)
+    assert f"{CAPTURE} is one of NO_CONTENT, SPAN_ONLY" in caplog.text
+
+
+def test_the_argument_wins_over_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CAPTURE, "SPAN_AND_EVENT")
+    assert content(capture_content=False) == (False, False, False)
+    assert content(capture_content=True) == (True, False, False)
+    assert content(capture_content="event_only") == (False, True, True)
+
+
+def test_a_wrong_argument_is_an_error_that_names_the_right_ones(telemetry: Telemetry) -> None:
+    with pytest.raises(ValueError, match="NO_CONTENT, SPAN_ONLY, EVENT_ONLY, SPAN_AND_EVENT"):
+        OpenAIInstrumentor().instrument(
+            tracer_provider=telemetry.provider, capture_content="everything"
+        )
+    assert not OpenAIInstrumentor().is_instrumented_by_opentelemetry
+    with pytest.raises(TypeError, match="redact takes a function"):
+        content(redact="mine")
+
+
+@pytest.mark.parametrize(
+    ("mode", "value", "expected"),
+    [
+        ("NO_CONTENT", "true", True),
+        ("SPAN_AND_EVENT", "false", False),
+        ("EVENT_ONLY", "", True),
+        ("SPAN_ONLY", "", False),
+        ("SPAN_ONLY", "yes", False),
+        ("EVENT_ONLY", "yes", True),
+    ],
+)
+def test_events_can_be_switched_by_themselves(
+    monkeypatch: pytest.MonkeyPatch, mode: str, value: str, expected: bool
+) -> None:
+    monkeypatch.setenv(CAPTURE, mode)
+    monkeypatch.setenv(EMIT, value)
+    assert content()[2] is expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "is_logged"),
+    [
+        ("", 131072, False),
+        ("4096", 4096, False),
+        ("1024", 1024, False),
+        ("1023", 131072, True),
+        ("-5", 131072, True),
+        ("4k", 131072, True),
+        ("٤٠٩٦", 131072, True),
+    ],
+)
+def test_the_length_of_content_is_a_number_of_characters(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    value: str,
+    expected: int,
+    is_logged: bool,
+) -> None:
+    monkeypatch.setenv("ORQ_OTEL_CONTENT_MAX_LENGTH", value)
+    assert settings.content(capture_content=True, redact=None).max_length == expected
+    assert bool(caplog.records) is is_logged
+
+
+def test_a_redacting_function_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORQ_OTEL_REDACT", "json:dumps")
+    import json  # noqa: PLC0415
+
+    assert settings.content(capture_content=True, redact=None).redact is json.dumps
+    given = settings.content(capture_content=True, redact=redact_nothing)
+    assert given.redact is redact_nothing
+
+
+@pytest.mark.parametrize("value", ["json", "json:missing", "no.such.module:f", ":f", "json:"])
+def test_content_stays_here_if_the_redacting_function_is_missing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, value: str
+) -> None:
+    monkeypatch.setenv("ORQ_OTEL_REDACT", value)
+    assert content(capture_content="SPAN_AND_EVENT")[:2] == (False, False)
+    (record,) = caplog.records
+    assert "no content is captured" in record.message.lower()
+
+
+def test_what_is_no_function_redacts_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("ORQ_OTEL_REDACT", "json:__name__")
+    assert content(capture_content=True)[:2] == (False, False)
+    assert "names no function" in caplog.text
+
+
+def test_without_content_the_redacting_function_is_not_even_imported(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("ORQ_OTEL_REDACT", "no.such.module:f")
+    assert content() == (False, False, False)
+    assert not caplog.records
+
+
+def test_metrics_and_router_have_words_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert (settings.metrics(), settings.router_thread()) == ("latest", "both")
+    monkeypatch.setenv("ORQ_OTEL_METRICS", "Older")
+    monkeypatch.setenv("ORQ_OTEL_ROUTER_THREAD", "everywhere")
+    with caplog.at_level(logging.WARNING):
+        assert (settings.metrics(), settings.router_thread()) == ("older", "both")
+    assert "ORQ_OTEL_ROUTER_THREAD is one of both, orq, top_level, none" in caplog.text
+
+
+def test_urls_of_routers_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORQ_OTEL_ROUTER_URL", "https://a.example , https://b.example/v3/router")
+    monkeypatch.setenv("ORQ_BASE_URL", "https://orq.example")
+    assert settings.router_urls() == (
+        "https://a.example",
+        "https://b.example/v3/router",
+        "https://orq.example",
+    )
