@@ -22,7 +22,7 @@ from .unzipping import unzipping
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .telemetry import Log, Span
+    from .telemetry import Log, Metric, Span
 
 ANSWER = "It has shipped today."
 
@@ -63,6 +63,7 @@ class Run:
     model_calls: int
     spans: list[Span]
     logs: list[Log]
+    metrics: list[Metric]
     rotel_output: str = field(repr=False)
 
 
@@ -123,9 +124,18 @@ async def _run(
                 timeout=_TIMEOUT,
                 check=False,
             )
-        spans, logs = await tap.everything()
+        spans, logs, metrics = await tap.everything()
     output = "" if rotel is None else rotel.output
-    return Run(done.returncode, done.stdout, done.stderr, len(server.requests), spans, logs, output)
+    return Run(
+        done.returncode,
+        done.stdout,
+        done.stderr,
+        len(server.requests),
+        spans,
+        logs,
+        metrics,
+        output,
+    )
 
 
 def _with_endpoints(word: str, endpoints: dict[str, str]) -> str:

@@ -7,6 +7,9 @@ import http.client
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from oteltap import (
     OtelTapHttpProtobufReceiver,
@@ -15,7 +18,7 @@ from oteltap import (
 )
 
 from .ports import LOOPBACK, free_port
-from .telemetry import Log, Span, as_log, as_span
+from .telemetry import Log, Metric, Span, as_log, as_metric, as_span
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,12 +35,13 @@ class Tap:
 
     async with Tap() as tap:
         ...  # export to tap.url
-        spans, logs = await tap.everything()
+        spans, logs, metrics = await tap.everything()
     """
 
     def __init__(self) -> None:
         self._spans: list[Span] = []
         self._logs: list[Log] = []
+        self._metrics: list[Metric] = []
         self._ends: list[asyncio.Task[Any]] = []
 
     async def __aenter__(self) -> Self:
@@ -47,11 +51,13 @@ class Tap:
         self.url = f"http://{LOOPBACK}:{port}"
         spans = _collect(lambda span: span.name, as_span, self._spans)
         logs = _collect(lambda record: record.body.string_value, as_log, self._logs)
+        metrics = _collect(lambda metric: metric.name, as_metric, self._metrics)
         self._ends = [
             asyncio.create_task(self._receiver.await_trace(spans)),
             asyncio.create_task(self._receiver.await_log(logs)),
+            asyncio.create_task(self._receiver.await_metric(metrics)),
         ]
-        await asyncio.sleep(0)  # lets both begin to listen
+        await asyncio.sleep(0)  # lets them begin to listen
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -61,11 +67,11 @@ class Tap:
         await asyncio.gather(*self._ends, return_exceptions=True)
         await self._receiver.stop()
 
-    async def everything(self) -> tuple[list[Span], list[Log]]:
-        """All spans and log records so far, once nobody sends any more.
+    async def everything(self) -> tuple[list[Span], list[Log], list[Metric]]:
+        """All spans, log records and metrics so far, once nobody sends any more.
 
         The receiver hands out what it gets in the order of arrival. So what is still on its way
-        comes before a span and a record that are sent now.
+        comes before those that are sent now.
         """
         trace = ExportTraceServiceRequest()
         trace.resource_spans.add().scope_spans.add().spans.add(
@@ -73,10 +79,13 @@ class Tap:
         )
         logs = ExportLogsServiceRequest()
         logs.resource_logs.add().scope_logs.add().log_records.add().body.string_value = _LAST
+        metrics = ExportMetricsServiceRequest()
+        metrics.resource_metrics.add().scope_metrics.add().metrics.add(name=_LAST).sum.SetInParent()
+        await asyncio.to_thread(_post, self._port, "/v1/metrics", metrics.SerializeToString())
         await asyncio.to_thread(_post, self._port, "/v1/traces", trace.SerializeToString())
         await asyncio.to_thread(_post, self._port, "/v1/logs", logs.SerializeToString())
         await asyncio.wait_for(asyncio.gather(*self._ends), _TIMEOUT)
-        return self._spans, self._logs
+        return self._spans, self._logs, self._metrics
 
 
 async def _start() -> tuple[OtelTapHttpProtobufReceiver, int]:

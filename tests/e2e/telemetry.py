@@ -10,6 +10,7 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 if TYPE_CHECKING:
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
     from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+    from opentelemetry.proto.metrics.v1 import metrics_pb2
 
 #: The attributes that say which thread a span or a log record belongs to.
 LABELS = ("thread.id", "thread.tags", "orq.thread_id", "orq.tags", "gen_ai.conversation.id")
@@ -48,6 +49,17 @@ class Log(Labelled):
     """A log record that was received."""
 
     body: str
+    event: str
+    span_id: bytes
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric that was received."""
+
+    name: str
+    unit: str
+    points: list[dict[str, Any]]
 
 
 def as_span(span: trace_pb2.Span) -> Span:
@@ -64,7 +76,19 @@ def as_span(span: trace_pb2.Span) -> Span:
 
 def as_log(record: LogRecord) -> Log:
     """Read a log record as it was sent."""
-    return Log(attributes=_attributes(record.attributes), body=record.body.string_value)
+    return Log(
+        attributes=_attributes(record.attributes),
+        body=record.body.string_value,
+        event=record.event_name,
+        span_id=record.span_id,
+    )
+
+
+def as_metric(metric: metrics_pb2.Metric) -> Metric:
+    """Read a metric as it was sent: the attributes of its points."""
+    data = getattr(metric, metric.WhichOneof("data") or "sum")
+    points = [_attributes(point.attributes) for point in data.data_points]
+    return Metric(name=metric.name, unit=metric.unit, points=points)
 
 
 def _attributes(pairs: Any) -> dict[str, Any]:
@@ -80,4 +104,6 @@ def _value(value: AnyValue) -> Any:
     kind = value.WhichOneof("value")
     if kind == "array_value":
         return [_value(one) for one in value.array_value.values]
+    if kind == "kvlist_value":
+        return _attributes(value.kvlist_value.values)
     return None if kind is None else getattr(value, kind)
