@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from model_server import ModelServer
+from openai import OpenAI
 from recorded import Telemetry
 from starlette.requests import Request
 from starlette.responses import Response
@@ -37,7 +38,7 @@ def test_the_examples(
             "retrieve_documents": lambda: tracer.start_span("retrieve").end(),
             "summarise": lambda _: seen.append(current_thread()),
         }
-        assert len(EXAMPLES) == 4
+        assert len(EXAMPLES) == 5
         for example in EXAMPLES[:3]:
             exec(compile(example, "README.md", "exec"), names)
         with thread("pool"):
@@ -50,6 +51,21 @@ def test_the_examples(
     assert [one["thread.tags"] for one in told] == [("support", "priority-high")] * 2
     assert [one.id for one in seen] == ["pool"]
     assert new_thread_id("support").startswith("support-")
+
+
+def test_the_example_of_redaction(
+    telemetry: Telemetry, client: OpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("opentelemetry.trace._TRACER_PROVIDER", telemetry.provider)
+    exec(
+        compile(EXAMPLES[4], "README.md", "exec"),
+        {"re": re, "OpenAIInstrumentor": OpenAIInstrumentor},
+    )
+    asked = {"role": "user", "content": "My card is 4111111111111111."}
+    client.chat.completions.create(model="gpt-5-mini", messages=[asked])
+    OpenAIInstrumentor().uninstrument()
+    told = (telemetry.one().attributes or {})["gen_ai.input.messages"]
+    assert told == '[{"role":"user","parts":[{"type":"text","content":"My card is [card]."}]}]'
 
 
 def test_every_public_name_is_there() -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from opentelemetry import trace
 from opentelemetry.instrumentation.dependencies import DependencyConflictError
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined,unused-ignore]
 
-from orq_otel import providers
+from orq_otel import providers, settings
 from orq_otel.openai import OpenAIInstrumentor
 from orq_otel.orq import OrqInstrumentor
 
@@ -62,12 +62,14 @@ class Handle:
             owned.shutdown()
 
 
-def configure(
+def configure(  # noqa: PLR0913 - each a keyword, and optional
     *,
     service_name: str | None = None,
     endpoint: str | None = None,
     protocol: Literal["http/protobuf", "grpc"] | None = None,
     headers: Mapping[str, str] | None = None,
+    capture_content: bool | str | None = None,
+    redact: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None,
 ) -> Handle:
     """Export spans over OTLP, label them with their threads, and instrument the clients.
 
@@ -85,14 +87,19 @@ def configure(
         protocol: "http/protobuf", the default, or "grpc".
         headers: Sent with each export, for authentication, besides those that
             `OTEL_EXPORTER_OTLP_HEADERS` names.
+        capture_content: As `OpenAIInstrumentor.instrument()` takes it.
+        redact: The same.
 
     Raises:
         ImportError: The extra `orq-otel[otlp]` is not installed.
-        ValueError: The protocol is not one of the two.
+        TypeError: `redact` is no function.
+        ValueError: The protocol is not one of the two, or `capture_content` none of its values.
     """
     global _current  # noqa: PLW0603 - one set-up a process
     if _current is not None:
         return _current
+    if capture_content is not None or redact is not None:  # wrong ones fail before anything is set
+        settings.content(capture_content=capture_content, redact=redact)
     try:
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
 
@@ -109,7 +116,8 @@ def configure(
         trace.set_tracer_provider(provider)
     added = _add(provider, exporters)
     providers.label(provider)
-    _current = Handle(provider, [provider] if is_new else added, _instrument())
+    instrumentors = _instrument(capture_content=capture_content, redact=redact)
+    _current = Handle(provider, [provider] if is_new else added, instrumentors)
     return _current
 
 
@@ -132,7 +140,7 @@ def _add(provider: Any, exporters: list[SpanExporter]) -> list[SpanProcessor]:
     return added
 
 
-def _instrument() -> list[BaseInstrumentor]:
+def _instrument(**options: Any) -> list[BaseInstrumentor]:
     """Switch on the instrumentors whose client is installed, unless they are on already."""
     done = []
     for kind in _INSTRUMENTORS:
@@ -140,7 +148,7 @@ def _instrument() -> list[BaseInstrumentor]:
         if instrumentor.is_instrumented_by_opentelemetry:
             continue
         try:
-            instrumentor.instrument(raise_exception_on_conflict=True)
+            instrumentor.instrument(raise_exception_on_conflict=True, **options)
         except DependencyConflictError as conflict:
             logger.debug("%s stays off: %s", kind.__name__, conflict)
         else:

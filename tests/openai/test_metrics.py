@@ -15,6 +15,7 @@ from model_server import DropAfter, Fail, ModelServer
 from openai_versions import responses_api
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.trace import INVALID_SPAN_CONTEXT
 from signals import Signals
 
 from orq_otel import thread
@@ -247,8 +248,51 @@ def test_a_metric_that_fails_leaves_span_and_call_alone(
     assert ask(client).choices
     assert ask(client).choices
     assert len(signals.spans) == 2
+    assert signals.metrics() == {}
     (record,) = caplog.records
-    assert "measuring chat" in record.message
+    assert "recording the metrics of a call" in record.message
+
+
+def test_noting_a_metric_fails(
+    switch_on: Switch,
+    client: openai.OpenAI,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError
+
+    signals = switch_on()
+    monkeypatch.setattr("orq_otel.genai.metrics.Metrics.note", broken)
+    assert ask(client).choices
+    assert len(signals.spans) == 1
+    assert "measuring chat" in caplog.text
+
+
+def test_nothing_is_lost_between_collections() -> None:
+    one, other = Signals(), Signals()
+    started = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai"}
+    for signals, calls in ((one, 1500), (other, 700)):
+        metrics = Metrics(signals.meter_provider.get_meter("tests"), older=False)
+        for _ in range(calls):
+            metrics.note(started, {}, 1.0, (), INVALID_SPAN_CONTEXT)
+    counts = [s.metrics()[INFERENCE + "duration"][0].count for s in (one, other)]
+    assert counts == [1500, 700]
+    for signals in (one, other):
+        signals.close()
+
+
+def test_a_measurement_knows_its_span(switch_on: Switch, client: openai.OpenAI) -> None:
+    signals = switch_on()
+    ask(client)
+    data = signals.metrics_data()
+    assert data is not None
+    metrics = data.resource_metrics[0].scope_metrics[0].metrics
+    (duration,) = [one for one in metrics if one.name == INFERENCE + "duration"]
+    point: Any = duration.data.data_points[0]
+    (span,) = signals.spans
+    assert span.context is not None
+    assert [one.span_id for one in point.exemplars] == [span.context.span_id]
 
 
 def test_tokens_are_counted_by_modality_where_the_response_divides_them(

@@ -259,7 +259,7 @@ class Call:
             report(f"ending the span of {operation.name}", mistake)
         metrics = telemetry.metrics
         if metrics is not None and metrics.active and operation.is_standard:
-            self._measure(metrics, attributes)
+            self._measure(metrics, attributes, span)
 
     def _emit(
         self,
@@ -274,11 +274,11 @@ class Call:
             content = {} if self._telemetry.capture is None else self._content
             events.details({**self._started, **attributes, **content}, self.context)
 
-    def _measure(self, metrics: Metrics, attributes: Attributes) -> None:
+    def _measure(self, metrics: Metrics, attributes: Attributes, span: Span) -> None:
         try:
             seconds = perf_counter() - self._started_at
             gaps = getattr(self, "_gaps", ())[1:]  # the first chunk has none before it
-            metrics.record(self._started, attributes, seconds, gaps, self.context)
+            metrics.note(self._started, attributes, seconds, gaps, span.get_span_context())
         except Exception as mistake:  # noqa: BLE001 - a metric less
             report(f"measuring {self._operation.name}", mistake)
 

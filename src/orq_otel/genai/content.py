@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -75,15 +75,14 @@ def fitted(items: list[Any], max_length: int) -> tuple[list[Any], str]:
     if len(encoded) <= max_length:
         return items, encoded
     length = _fair_length(items, max_length - len(encoded))
-    while True:
+    while length > _SHORTEST:
         cut = _cut(items, length)
         encoded = encode(cut)
         if len(encoded) <= max_length:
             return cut, encoded
-        if length == _SHORTEST:
-            told = _newest(cut, max_length)
-            return told, encode(told)
-        length = max(length * 3 // 4, _SHORTEST)  # what is escaped in JSON is longer there
+        length = length * 3 // 4
+    told = _newest(items, max_length)
+    return told, encode(told)
 
 
 def _encoded(items: Any) -> tuple[Any, str]:
@@ -125,36 +124,36 @@ def _repaired(value: Any) -> Any:
 
 
 def _fair_length(items: list[Any], spare: int) -> int:
-    """The length to which strings have to be cut so that all of them lose `-spare` characters."""
-    lengths: list[int] = []
-    _collect_lengths(items, lengths)
-    lengths.sort(reverse=True)
-    cut = 0
-    for count, length in enumerate(lengths, 1):
-        cut += length
+    """The length to which strings have to be cut so that their JSON loses `-spare` characters."""
+    strings = sorted(_long_strings(items), key=len, reverse=True)
+    sample = "".join([one[:_SHORTEST] for one in strings[:100]])
+    weight = (len(encode(sample)) - 2) / len(sample) if sample else 1.0  # what is escaped is longer
+    cut = 0.0
+    for count, one in enumerate(strings, 1):
+        cut += len(one) * weight
         # Cut to this length, the `count` longest strings would go into the room that is left.
-        fair = (cut + spare) // count - _MARKER
-        if count == len(lengths) or fair >= lengths[count]:
+        fair = int(((cut + spare) / count - _MARKER) / weight)
+        if count == len(strings) or fair >= len(strings[count]):
             return max(fair, _SHORTEST)
     return _SHORTEST
 
 
-def _collect_lengths(value: Any, lengths: list[int]) -> None:
+def _long_strings(value: Any) -> Iterator[str]:
     if type(value) is str:
         if len(value) > _SHORTEST:
-            lengths.append(len(value))
+            yield value
     elif type(value) is dict:
         for one in value.values():
-            _collect_lengths(one, lengths)
+            yield from _long_strings(one)
     elif type(value) is list:
         for one in value:
-            _collect_lengths(one, lengths)
+            yield from _long_strings(one)
 
 
 def _cut(value: Any, length: int) -> Any:
     """A JSON value whose strings have no more than `length` characters and a marker."""
     if type(value) is str:
-        if len(value) <= length:
+        if len(value) <= length + _MARKER:
             return value
         return f"{value[:length]}… [{len(value) - length} characters cut]"
     if type(value) is dict:
@@ -163,24 +162,24 @@ def _cut(value: Any, length: int) -> Any:
 
 
 def _newest(items: list[Any], max_length: int) -> list[Any]:
-    """The newest of `items` whose JSON goes into `max_length` characters, after a note."""
+    """The newest of `items`, with short strings, that go into `max_length`, after a note."""
     room = max_length - len(encode([_note(items, len(items))]))
     kept: list[Any] = []
     for item in reversed(items):
-        room -= len(encode(item)) + 1  # a comma
+        cut = _cut(item, _SHORTEST)
+        room -= len(encode(cut)) + 1  # a comma
         if room < 0:
+            if not kept and cut.get("parts"):
+                kept = [_with_newest_parts(cut, room)]
             break
-        kept.append(item)
+        kept.append(cut)
     kept.reverse()
     left_out = len(items) - len(kept)
-    if not kept and items[-1].get("parts"):
-        kept = [_newest_parts(items[-1], room)]
-        left_out -= 1
     told = [_note(items, left_out), *kept] if left_out else kept
     return told if len(encode(told)) <= max_length else [_note(items, len(items))]
 
 
-def _newest_parts(message: Any, room: int) -> Any:
+def _with_newest_parts(message: Any, room: int) -> Any:
     """A message, which alone exceeds the room by `-room`, with the newest of its parts."""
     parts = message["parts"]
     return {**message, "parts": _newest(parts, room + len(encode(parts)))}
@@ -191,7 +190,7 @@ def _note(items: list[Any], count: int) -> Any:
     note = {"type": "text", "content": f"[{count} items cut]"}
     first = items[0]
     if "parts" in first:
-        return {"role": first["role"], "parts": [note]}
+        return {"role": _cut(first["role"], _SHORTEST), "parts": [note]}
     return note if "name" not in first else {"type": "generic", "name": note["content"]}
 
 

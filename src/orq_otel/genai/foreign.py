@@ -10,7 +10,16 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from orq_otel.genai.semconv import CHAT, EMBEDDINGS, FETCH_RESPONSE, OPERATION_NAME
+from orq_otel.genai.semconv import (
+    CHAT,
+    EMBEDDINGS,
+    FETCH_RESPONSE,
+    OPERATION_NAME,
+    TEXT_COMPLETION,
+)
+
+#: Others may call one what we call another.
+_INFERENCE: Final = ("chat", "text_completion", "generate_content")
 
 #: Attribute by which others mark a model call's span at its start, with its values by operation:
 #: the GenAI conventions, OpenInference.
@@ -18,14 +27,20 @@ _MARKS: Final[tuple[tuple[str, Mapping[str, tuple[str, ...]]], ...]] = (
     (
         OPERATION_NAME,
         {
-            CHAT: ("chat", "text_completion", "generate_content"),
+            CHAT: _INFERENCE,
+            TEXT_COMPLETION: _INFERENCE,
             EMBEDDINGS: ("embeddings",),
             FETCH_RESPONSE: ("fetch_response",),
         },
     ),
     (
         "openinference.span.kind",
-        {CHAT: ("LLM",), EMBEDDINGS: ("EMBEDDING",), FETCH_RESPONSE: ("LLM",)},
+        {
+            CHAT: ("LLM",),
+            TEXT_COMPLETION: ("LLM",),
+            EMBEDDINGS: ("EMBEDDING",),
+            FETCH_RESPONSE: ("LLM",),
+        },
     ),
 )
 
@@ -34,7 +49,7 @@ _MARKS: Final[tuple[tuple[str, Mapping[str, tuple[str, ...]]], ...]] = (
 _TRACELOOP: Final = "opentelemetry.instrumentation.openai"
 _LANGFUSE: Final = "langfuse.openai"
 _WRAPPERS: Final = (_TRACELOOP, _LANGFUSE)
-_OPERATIONS: Final = (CHAT, EMBEDDINGS, FETCH_RESPONSE)
+_OPERATIONS: Final = (CHAT, TEXT_COMPLETION, EMBEDDINGS, FETCH_RESPONSE)
 
 #: Frames between such a wrapper and the client's request: the client's own methods, and ours.
 _DEPTH: Final = 16

@@ -32,6 +32,8 @@ Content: TypeAlias = dict[str, list[Any]]
 
 #: Shorter strings are taken as they are: they hold no binary data worth replacing.
 LONG = 512
+#: A data URL that is shorter holds next to nothing.
+_SHORT = 64
 
 #: The conventions' words for why a message ended. Others stay as the API says them.
 _FINISH_REASONS = {
@@ -224,9 +226,9 @@ def without_binary(value: Any, _depth: int = 0) -> Any:  # noqa: PLR0911 - one f
     """
     kind = type(value)
     if kind is str:
-        if len(value) > LONG:
-            return _without_binary_url(value) or clean(value)
-        return (value[:5] == "data:" and _without_binary_url(value)) or value
+        if len(value) < _SHORT:
+            return value
+        return _without_binary_url(value) or clean(value)
     if kind is dict or kind is list:
         if _depth > _DEEP:
             return "[nested too deep]"
@@ -234,7 +236,9 @@ def without_binary(value: Any, _depth: int = 0) -> Any:  # noqa: PLR0911 - one f
         if kind is list:
             return [without_binary(one, _depth) for one in value]
         return {
-            key if type(key) is str and len(key) <= LONG else _key(key): without_binary(one, _depth)
+            key if type(key) is str and len(key) <= LONG else _key(key): one
+            if type(one) is str and len(one) < _SHORT
+            else without_binary(one, _depth)
             for key, one in value.items()
         }
     if value is None or kind is bool:
@@ -264,7 +268,7 @@ def _identify(part: Part, id: Any) -> None:  # noqa: A002
         part["id"] = clean(id)
 
 
-def _plain(value: Any, depth: int) -> Any:
+def _plain(value: Any, depth: int) -> Any:  # noqa: PLR0911 - one for each type
     """JSON from what is not of one of its types, which is rare."""
     if isinstance(value, str):  # an enum's member, say
         return without_binary(str.__str__(value))
@@ -274,9 +278,11 @@ def _plain(value: Any, depth: int) -> Any:
         return _told("binary data", decoded(value))
     if isinstance(value, (tuple, set, frozenset)):
         return without_binary(list(value), depth)
-    if isinstance(value, Mapping) or hasattr(value, "__dict__"):
-        given = value if isinstance(value, Mapping) else fields(value)
-        return without_binary(dict(given), depth)
+    if isinstance(value, Mapping):
+        return without_binary(dict(value), depth)
+    if hasattr(value, "__dict__"):  # a model has all fields that there may be
+        given = {key: one for key, one in fields(value).items() if one is not None}
+        return without_binary(given, depth)
     return type(value).__name__
 
 

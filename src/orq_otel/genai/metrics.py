@@ -1,15 +1,29 @@
 """The metrics of a call, with the conventions' names, units, buckets and attributes.
 
 No thread id is among the attributes: each would make a time series of its own.
+
+A record costs the SDK some microseconds, and a call has several. So a call only notes what it
+measured, and the notes become records when metrics are collected, by whoever collects them: that
+asks the observable instruments first, and one of them is here for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from opentelemetry.context import Context
-from opentelemetry.metrics import Counter, Histogram, Meter, NoOpMeter
+from opentelemetry.metrics import (
+    CallbackOptions,
+    Counter,
+    Histogram,
+    Meter,
+    NoOpMeter,
+    Observation,
+)
+from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
 
 from orq_otel.genai.semconv import (
     CHAT,
@@ -42,6 +56,7 @@ from orq_otel.genai.semconv import (
     USAGE_TEXT_INPUT_TOKENS,
     USAGE_TEXT_OUTPUT_TOKENS,
 )
+from orq_otel.guard import report
 
 #: Operations that ask a model for content.
 INFERENCE: Final = frozenset({CHAT, TEXT_COMPLETION, GENERATE_CONTENT})
@@ -93,6 +108,48 @@ _COUNTED: Final[tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...]] = (
     ),
 )
 
+#: How many calls may be noted before the oldest is recorded at once: it is nobody's collecting, or
+#: seldom, and they take memory.
+_MANY: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """What was measured of a call."""
+
+    metrics: Metrics
+    started: Mapping[str, Any]
+    ended: Mapping[str, Any]
+    seconds: float
+    gaps: Sequence[float]
+    span: SpanContext
+
+    def record(self) -> None:
+        try:
+            context = set_span_in_context(NonRecordingSpan(self.span), Context())
+            self.metrics.record(self.started, self.ended, self.seconds, self.gaps, context)
+        except Exception as error:  # noqa: BLE001 - a call's metrics less
+            report("recording the metrics of a call", error)
+
+
+#: Of all instrumentors: the SDK makes an instrument of one name once, and asks its first callback.
+_notes: deque[_Note] = deque()
+
+
+def _record_notes(_options: CallbackOptions) -> Iterable[Observation]:
+    """Called when metrics are about to be collected. Has nothing to say itself."""
+    for _ in range(len(_notes)):  # not those that come in the meantime
+        _record_oldest()
+    return ()
+
+
+def _record_oldest() -> None:
+    try:
+        note = _notes.popleft()
+    except IndexError:  # somebody else was faster
+        return
+    note.record()
+
 
 class Metrics:
     """The instruments of one instrumentor.
@@ -106,6 +163,9 @@ class Metrics:
     def __init__(self, meter: Meter, *, older: bool) -> None:
         self._older = older
         self._is_off = isinstance(meter, NoOpMeter)
+        meter.create_observable_gauge(
+            "orq_otel.notes", [_record_notes], description="Nothing: it records what was noted."
+        )
         self._operation_duration = meter.create_histogram(
             "gen_ai.client.operation.duration",
             unit="s",
@@ -161,6 +221,19 @@ class Metrics:
     def times_chunks(self, operation: str) -> bool:
         """Whether the time between the chunks of a stream is measured."""
         return not self._older and operation in INFERENCE
+
+    def note(
+        self,
+        started: Mapping[str, Any],
+        ended: Mapping[str, Any],
+        seconds: float,
+        gaps: Sequence[float],
+        span: SpanContext,
+    ) -> None:
+        """Note one call, to be recorded when metrics are collected. Takes what `record` takes."""
+        _notes.append(_Note(self, started, ended, seconds, gaps, span))
+        if len(_notes) > _MANY:
+            _record_oldest()
 
     def record(
         self,

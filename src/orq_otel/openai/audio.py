@@ -28,7 +28,7 @@ def read_speech_request(body: Mapping[str, Any]) -> Attributes:
 def read_speech(response: Any) -> Attributes:
     """Attributes of speech: none, unless it came as events, which the client does not parse."""
     http = get(response, "response")
-    if http is None or "event-stream" not in http.headers.get("content-type", ""):
+    if "event-stream" not in getattr(http, "headers", {}).get("content-type", ""):
         return {}
     attributes: Attributes = {}
     for line in http.content.splitlines():

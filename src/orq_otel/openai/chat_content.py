@@ -12,6 +12,7 @@ from orq_otel.genai.messages import (
     Message,
     Part,
     blob,
+    clean,
     file,
     finish_reason,
     message,
@@ -60,10 +61,13 @@ def input_messages(given: list[Any]) -> list[Message]:
     """The messages of a request. Most are short text: those cost no call of a function."""
     try:
         return [
-            {"role": role, "parts": [{"type": "text", "content": said}]}
+            {
+                "role": role,
+                "parts": [{"type": "text", "content": said if len(said) <= LONG else clean(said)}],
+            }
             if len(one) == 2  # noqa: PLR2004 - a role and a content
             and type(said := one.get("content")) is str
-            and 0 < len(said) <= LONG
+            and said
             and (role := one.get("role")) in SPEAKERS
             else _input_message(one)
             for one in given

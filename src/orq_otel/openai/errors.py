@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from orq_otel.genai.fields import get
+
 #: A key, whole or masked as the API masks it in its own messages: "sk-proj-****wxyz".
 _KEY = re.compile(r"\b(sk|sess|pk|ek|org)-[\w*.-]{4,}|\bBearer\s+\S+", re.IGNORECASE)
 
@@ -30,3 +32,9 @@ def describe(error: BaseException, client: Any) -> str | None:
     if isinstance(api_key, str) and api_key:
         text = text.replace(api_key, "***")
     return _KEY.sub("***", text)
+
+
+def error_type(error: Any) -> str:
+    """The value of `error.type` for an error that an answer or an event tells of: its code."""
+    code = get(error, "code")
+    return code if isinstance(code, str) and code else "error"

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields
+from orq_otel.genai.fields import get
 from orq_otel.genai.semconv import ERROR_TYPE
+from orq_otel.openai.errors import error_type
 
 
 class EventReader:
@@ -25,9 +26,8 @@ class EventReader:
 
     def feed(self, event: Any) -> None:
         """Take in the next event."""
-        given = fields(event)
-        if given.get("type") == "error":  # one that the client does not raise
-            self._attributes[ERROR_TYPE] = given.get("code") or "error"
+        if get(event, "type") == "error":  # one that the client does not raise
+            self._attributes[ERROR_TYPE] = error_type(event)
         else:
             self._attributes.update(self._read(event))
 

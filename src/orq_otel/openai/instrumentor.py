@@ -39,12 +39,21 @@ class OpenAIInstrumentor(ClientInstrumentor):
 
         OpenAIInstrumentor().instrument()
 
-    Chat completions, responses and embeddings, sync and async, streamed or not, raw or parsed, with
-    `OpenAI`, `AsyncOpenAI` and the Azure clients, made before or after. `opentelemetry-instrument`
-    calls it by itself. Nothing of the client is imported.
+    Every operation of the client that asks a model, sync and async, streamed or not, raw or parsed,
+    over HTTP or a websocket, with clients made before or after. `opentelemetry-instrument` calls it
+    by itself. Nothing of the client is imported.
 
-    `instrument()` takes `tracer_provider` (default: the global one) and `logger_provider` (the
-    same), and makes sure that both label what is made inside a thread.
+    `instrument()` takes, all optional:
+        tracer_provider, meter_provider, logger_provider: By default the global ones. Spans and log
+            records are labelled with their threads from then on.
+        capture_content: None, for what `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` says;
+            True for content on spans; False for none; or one of the variable's values.
+        redact: Sees every part of a message, of the system instructions and every tool definition,
+            as a dict, before it leaves, and returns it, changed or not, or None to leave it out. If
+            it fails, that content is dropped.
+
+    It raises ValueError or TypeError if `capture_content` or `redact` is none of these. Further
+    settings are environment variables: see `orq_otel.settings`.
     """
 
     requirement = "openai >= 1.26, < 4"

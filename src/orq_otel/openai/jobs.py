@@ -18,6 +18,7 @@ from orq_otel.genai.semconv import (
     RESPONSE_MODEL,
     RESPONSE_STATUS,
 )
+from orq_otel.openai.errors import error_type
 from orq_otel.openai.usage import read_response_usage
 
 _HEAD = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL), ("status", RESPONSE_STATUS))
@@ -40,9 +41,10 @@ def read_job(job: Any) -> Attributes:
     attributes = pick(given, _HEAD)
     error = given.get("error")
     if error is None:  # that of a video; a batch has several, in a list
-        error = next(iter(get(given.get("errors"), "data") or ()), None)
+        errors = get(given.get("errors"), "data")
+        error = errors[0] if isinstance(errors, list) and errors else None
     if error is not None and given.get("status") == "failed":
-        attributes[ERROR_TYPE] = get(error, "code") or "error"
+        attributes[ERROR_TYPE] = error_type(error)
     usage = given.get("usage")
     if usage is not None:
         read_response_usage(usage, attributes)

@@ -52,9 +52,8 @@ def stop_sequences(stop: Any) -> Attributes:
     """What the model is to stop at: a string or several."""
     if type(stop) is str:
         return {REQUEST_STOP_SEQUENCES: (stop,)}
-    if isinstance(stop, (list, tuple)) and stop:
-        return {REQUEST_STOP_SEQUENCES: tuple(stop)}
-    return {}
+    several = isinstance(stop, (list, tuple)) and [one for one in stop if isinstance(one, str)]
+    return {REQUEST_STOP_SEQUENCES: tuple(several)} if several else {}
 
 
 def output_type(response_format: Any) -> Attributes:

@@ -68,12 +68,11 @@ def content_part(given: Any) -> Part:
 
 
 def tool_response(output: Any) -> Any:
-    """What a tool answered: text, or parts, as those of a message."""
+    """What a tool answered. Parts are told as those of a message, the rest as it is."""
     if isinstance(output, (list, tuple)):
-        return [content_part(one) for one in output]
-    part = fields(output)
-    kind = part.get("type")
-    return content_part(part) if type(kind) is str and kind in _PARTS else output
+        return [tool_response(one) if fields(one) else one for one in output]
+    kind = get(output, "type")
+    return content_part(output) if type(kind) is str and kind in _PARTS else output
 
 
 def merged(parts: Iterable[Part]) -> list[Part]:
@@ -101,8 +100,11 @@ def tool_definitions(tools: Any) -> list[dict[str, Any]]:
 def leftover(given: Any) -> Part:
     """A part that the conventions have no type for, or that is not what its type says."""
     told = _without_secrets(without_binary(given))
-    kind = told.pop("type", None) if type(told) is dict else None
-    return generic(kind if type(kind) is str else "unknown", told)
+    kind = get(told, "type")
+    if type(kind) is not str:
+        return generic("unknown", told)
+    del told["type"]
+    return generic(kind, told)
 
 
 def _tool(given: Any) -> dict[str, Any]:
@@ -128,9 +130,13 @@ def _tool(given: Any) -> dict[str, Any]:
 def _without_secrets(value: Any) -> Any:
     if type(value) is list:
         return [_without_secrets(one) for one in value]
-    if type(value) is dict:
-        return {key: _without_secrets(one) for key, one in value.items() if key not in _SECRET}
-    return value
+    if type(value) is not dict:
+        return value
+    return {
+        key: _without_secrets(one)
+        for key, one in value.items()
+        if one is not None and key not in _SECRET
+    }
 
 
 def _text(part: Mapping[str, Any]) -> Part | None:

@@ -6,20 +6,16 @@ What is said of a response of the Responses API is read as it is over HTTP.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, Final
 
-from orq_otel.genai.call import Attributes, Operation
+from orq_otel.genai.call import Attributes
 from orq_otel.genai.fields import fields, get, pick
 from orq_otel.genai.semconv import (
     CONVERSATION_ID,
     ERROR_TYPE,
-    LIVE_SESSION,
     OUTPUT_TYPE,
     PROMPT_NAME,
     PROMPT_VERSION,
-    REALTIME_RESPONSE,
-    REALTIME_SESSION,
     REQUEST_MAX_TOKENS,
     REQUEST_REASONING_LEVEL,
     RESPONSE_FINISH_REASONS,
@@ -27,11 +23,8 @@ from orq_otel.genai.semconv import (
     RESPONSE_MODEL,
     RESPONSE_STATUS,
     RESPONSE_TIME_TO_FIRST_CHUNK,
-    RESPONSES_SESSION,
     SESSION_ID,
-    TRANSLATION_SESSION,
 )
-from orq_otel.openai.events import EventReader
 from orq_otel.openai.parameters import sampling
 from orq_otel.openai.usage import read_audio_usage
 
@@ -87,10 +80,8 @@ def read_response(response: Any) -> Attributes:
 
 
 def read_event(event: Any) -> Attributes:
-    """Attributes of an event that tells of a response, of an error, or of a first output."""
+    """Attributes of an event that tells of a response, or of its first output."""
     told = fields(event)
-    if told.get("type") == "error":
-        return {ERROR_TYPE: _error_type(told.get("error"))}
     attributes = read_response(told.get("response"))
     if "seconds" in told:
         attributes[RESPONSE_TIME_TO_FIRST_CHUNK] = told["seconds"]
@@ -125,27 +116,3 @@ def _finish_reason(status: Any, details: Mapping[str, Any], output: Any) -> str 
 def _error_type(error: Any) -> str:
     told = fields(error)
     return told.get("code") or told.get("type") or "error"
-
-
-def _nothing(_: Any) -> Attributes:
-    """Nobody responds with a session as a whole."""
-    return {}
-
-
-def _session(name: str) -> Operation:
-    reader = partial(EventReader, read_session)
-    return Operation(name, read_connection, _nothing, reader, is_standard=False)
-
-
-REALTIME: Final = _session(REALTIME_SESSION)
-TRANSLATION: Final = _session(TRANSLATION_SESSION)
-RESPONSES: Final = _session(RESPONSES_SESSION)
-LIVE: Final = _session(LIVE_SESSION)
-#: The conventions demand of an inference what a realtime response does not tell: its model.
-RESPOND: Final = Operation(
-    REALTIME_RESPONSE,
-    read_request,
-    read_response,
-    partial(EventReader, read_event),
-    is_standard=False,
-)

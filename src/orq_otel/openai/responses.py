@@ -25,6 +25,7 @@ from orq_otel.genai.semconv import (
     RESPONSE_MODEL,
     RESPONSE_STATUS,
 )
+from orq_otel.openai.errors import error_type
 from orq_otel.openai.parameters import output_type, sampling, service_tier
 from orq_otel.openai.usage import read_response_usage
 
@@ -40,14 +41,12 @@ _SNAPSHOTS = frozenset(
 )
 
 #: Items of the output that the caller has to act on before the model goes on.
-_CALLS = frozenset(
-    {
-        "function_call",
-        "custom_tool_call",
-        "computer_call",
-        "local_shell_call",
-        "apply_patch_call",
-    }
+_CALLS = (
+    "function_call",
+    "custom_tool_call",
+    "computer_call",
+    "local_shell_call",
+    "apply_patch_call",
 )
 
 _HEAD = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL))
@@ -132,7 +131,7 @@ class ChunkReader:
         if kind in _SNAPSHOTS:
             self._response = event.response
         elif kind == "error":
-            self._error = get(event, "code") or "error"
+            self._error = error_type(event)
 
     def attributes(self) -> Attributes:
         """What the events told so far."""
@@ -154,12 +153,13 @@ class FetchedChunkReader(ChunkReader):
         return read_fetched_response(response)
 
 
-def _output_kinds(response: Mapping[str, Any]) -> Sequence[str | None]:
+def _output_kinds(response: Mapping[str, Any]) -> Sequence[Any]:
     """The types of the items that a response consists of."""
-    return [get(item, "type") for item in response.get("output") or ()]
+    output = response.get("output")
+    return [get(item, "type") for item in output] if isinstance(output, list) else ()
 
 
-def _head(response: Mapping[str, Any], kinds: Sequence[str | None]) -> Attributes:
+def _head(response: Mapping[str, Any], kinds: Sequence[Any]) -> Attributes:
     """What is told of a response whenever it is seen."""
     attributes: Attributes = pick(response, _HEAD)
     given = response.get("conversation")
@@ -170,17 +170,18 @@ def _head(response: Mapping[str, Any], kinds: Sequence[str | None]) -> Attribute
         attributes[RESPONSE_FINISH_REASONS] = (reason,)
     error = response.get("error")
     if error is not None:
-        attributes[ERROR_TYPE] = get(error, "code") or "error"
+        attributes[ERROR_TYPE] = error_type(error)
     return attributes
 
 
-def finish_reason(response: Mapping[str, Any], kinds: Sequence[str | None]) -> str | None:
+def finish_reason(response: Mapping[str, Any], kinds: Sequence[Any]) -> str | None:
     """Why the model stopped. The API has a status instead, and a reason where it is incomplete."""
     status = response.get("status")
     if status == "completed":
-        return "stop" if _CALLS.isdisjoint(kinds) else "tool_calls"
+        return "tool_calls" if [kind for kind in _CALLS if kind in kinds] else "stop"
     if status == "incomplete":
-        return get(response.get("incomplete_details"), "reason") or "incomplete"
+        reason = get(response.get("incomplete_details"), "reason")
+        return reason if isinstance(reason, str) and reason else "incomplete"
     if status == "failed":
         return "error"
     return "cancelled" if status == "cancelled" else None
@@ -189,7 +190,7 @@ def finish_reason(response: Mapping[str, Any], kinds: Sequence[str | None]) -> s
 def conversation(given: Any) -> Attributes:
     """The id of OpenAI's own conversation, which is given as such or in an object."""
     id = given if type(given) is str else get(given, "id")  # noqa: A001
-    return {CONVERSATION_ID: id} if id else {}
+    return {CONVERSATION_ID: id} if isinstance(id, str) and id else {}
 
 
 def _prompt(prompt: Any) -> Attributes:

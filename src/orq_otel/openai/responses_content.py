@@ -18,6 +18,7 @@ from orq_otel.genai.messages import (
     Message,
     Part,
     blob,
+    clean,
     compaction,
     finish_reason,
     generic,
@@ -228,17 +229,18 @@ def _input_messages(given: list[Any]) -> list[Message]:
             type(item) is dict
             and len(item) == 2  # noqa: PLR2004 - a role and a content
             and type(said := item.get("content")) is str
-            and 0 < len(said) <= LONG
+            and said
             and type(role := item.get("role")) is str
             and role in SPEAKERS
         ):
-            told.append({"role": role, "parts": [{"type": "text", "content": said}]})
+            part = {"type": "text", "content": said if len(said) <= LONG else clean(said)}
+            told.append({"role": role, "parts": [part]})
             turn = None
             continue
         one = fields(item)
         kind = one.get("type")
-        role = _role(kind, one)
         parts = _parts(one) if one else [leftover(item)]
+        role = _role(one, parts)
         if role == "assistant" and kind is not None:
             if turn is None:
                 turn = []
@@ -250,14 +252,15 @@ def _input_messages(given: list[Any]) -> list[Message]:
     return [one for one in told if one["parts"]]
 
 
-def _role(kind: Any, item: _Item) -> Any:
+def _role(item: _Item, parts: list[Part]) -> str:
     """Whose an item is. Calls are the model's, what came of them is the tool's."""
-    if "role" in item:
-        return item["role"]
+    role, kind = item.get("role"), item.get("type")
+    if type(role) is str:
+        return role
+    if [part["type"] for part in parts] == ["tool_call_response"]:
+        return "tool"
     if type(kind) is not str:
         return "user"
-    if kind in _TOOL_OUTPUTS:
-        return "tool"
     return "assistant" if kind in _READERS or kind.endswith(("_call", "_request")) else "user"
 
 
@@ -381,18 +384,7 @@ def _present(item: _Item, names: Iterable[str]) -> dict[str, Any]:
 
 _Reader: TypeAlias = Callable[[_Item], list[Part]]
 
-_TOOL_OUTPUTS: Final = frozenset(
-    {
-        "function_call_output",
-        "custom_tool_call_output",
-        "computer_call_output",
-        "local_shell_call_output",
-        "shell_call_output",
-        "apply_patch_call_output",
-    }
-)
 _READERS: Final[Mapping[str, _Reader]] = {
-    **dict.fromkeys(_TOOL_OUTPUTS, _tool_output),
     "reasoning": _reasoning,
     "compaction": _compaction,
     "function_call": _function_call,
@@ -411,6 +403,12 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "mcp_list_tools": _server_call("mcp_list_tools", ("server_label",), ("tools", "error")),
     "tool_search_call": _tool_search,
     "tool_search_output": _tool_search_output,
+    "function_call_output": _tool_output,
+    "custom_tool_call_output": _tool_output,
+    "computer_call_output": _tool_output,
+    "local_shell_call_output": _tool_output,
+    "shell_call_output": _tool_output,
+    "apply_patch_call_output": _tool_output,
     "program": _server_call("program", ("code",)),
     "program_output": _server_output("program", "result", "status"),
     "additional_tools": _additional_tools,

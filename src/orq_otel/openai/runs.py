@@ -19,6 +19,7 @@ from orq_otel.genai.semconv import (
     RESPONSE_MODEL,
     RESPONSE_STATUS,
 )
+from orq_otel.openai.errors import error_type
 from orq_otel.openai.parameters import output_type, sampling
 from orq_otel.openai.usage import read_completion_usage
 
@@ -68,16 +69,21 @@ def read_run(run: Any) -> Attributes:
     if given.get("object") != "thread.run":
         return {}
     attributes = pick(given, _RUN)
-    status = given.get("status")
-    reason = _REASONS.get(status) if type(status) is str else None
-    if status == "incomplete":
-        reason = get(given.get("incomplete_details"), "reason") or "incomplete"
+    reason = _finish_reason(attributes.get(RESPONSE_STATUS), given.get("incomplete_details"))
     if reason is not None:
         attributes[RESPONSE_FINISH_REASONS] = (reason,)
     error = given.get("last_error")
     if error is not None:
-        attributes[ERROR_TYPE] = get(error, "code") or "error"
+        attributes[ERROR_TYPE] = error_type(error)
     usage = given.get("usage")
     if usage is not None:
         read_completion_usage(usage, attributes)
     return attributes
+
+
+def _finish_reason(status: str | None, details: Any) -> str | None:
+    """Why the model stopped, if it did."""
+    if status != "incomplete":
+        return _REASONS.get(status or "")
+    reason = get(details, "reason")
+    return reason if isinstance(reason, str) and reason else status

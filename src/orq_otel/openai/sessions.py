@@ -8,7 +8,8 @@ talking, say. It ends where the server says so, or with the connection.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from time import perf_counter
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -16,19 +17,57 @@ from urllib.parse import urlsplit
 
 from opentelemetry.context import Context, attach, detach, get_current
 
-from orq_otel.genai.call import Attributes, Call, Operation, Unrecorded
+from orq_otel.genai.call import Attributes, Call, ContentReaders, Operation, Unrecorded
 from orq_otel.genai.fields import fields, get, parse_json
-from orq_otel.genai.semconv import SERVER_ADDRESS, SERVER_PORT
+from orq_otel.genai.semconv import (
+    LIVE_SESSION,
+    REALTIME_RESPONSE,
+    REALTIME_SESSION,
+    RESPONSES_SESSION,
+    SERVER_ADDRESS,
+    SERVER_PORT,
+    TRANSLATION_SESSION,
+)
 from orq_otel.genai.starting import start_call, suppressed
 from orq_otel.genai.telemetry import Telemetry
 from orq_otel.guard import report
 from orq_otel.instrumentor import ClientInstrumentor
-from orq_otel.openai import realtime
+from orq_otel.openai import realtime, realtime_content
+from orq_otel.openai.events import EventReader
 from orq_otel.openai.operations import find
 from orq_otel.openai.responses import conversation
 from orq_otel.openai.router import caller_thread
 from orq_otel.openai.server import start_attributes
 from orq_otel.scopes import Thread, current_thread
+
+
+def _no_answer(_: Any) -> Attributes:
+    """Nothing answers a session as a whole."""
+    return {}
+
+
+def _session(name: str) -> Operation:
+    reader = partial(EventReader, realtime.read_session)
+    return Operation(name, realtime.read_connection, _no_answer, reader, is_standard=False)
+
+
+_REALTIME = _session(REALTIME_SESSION)
+_TRANSLATION = _session(TRANSLATION_SESSION)
+_RESPONSES = _session(RESPONSES_SESSION)
+_LIVE = _session(LIVE_SESSION)
+#: An operation of its own: a realtime response does not tell its model, as an inference has to.
+_RESPOND = Operation(
+    REALTIME_RESPONSE,
+    realtime.read_request,
+    realtime.read_response,
+    partial(EventReader, realtime.read_event),
+    is_standard=False,
+    content=ContentReaders(
+        realtime_content.read_request,
+        realtime_content.read_response,
+        realtime_content.ContentChunkReader,
+    ),
+)
 
 _CREATE = "response.create"
 _MARKS = ('"response.create"', b'"response.create"')
@@ -110,7 +149,7 @@ class Session:
         context: OpenTelemetry's context with the session's span in it.
     """
 
-    operation: ClassVar[Operation] = realtime.TRANSLATION
+    operation: ClassVar[Operation] = _TRANSLATION
 
     def __init__(self, instrumentor: ClientInstrumentor, parameters: Mapping[str, Any]) -> None:
         self._instrumentor = instrumentor
@@ -316,7 +355,7 @@ class Session:
 class RealtimeSession(Session):
     """A session of the Realtime API: one conversation, and responses beside it."""
 
-    operation = realtime.REALTIME
+    operation = _REALTIME
 
     def _asked(self, event: Mapping[str, Any]) -> Answer:
         body = fields(event.get("response"))
@@ -327,8 +366,8 @@ class RealtimeSession(Session):
         )
 
     def _start_response(self, thread: Thread | None, body: Mapping[str, Any]) -> Call | None:
-        attributes = start_attributes(self._client, realtime.RESPOND, self._model)
-        return self._start_answer(realtime.RESPOND, attributes, thread, body)
+        attributes = start_attributes(self._client, _RESPOND, self._model)
+        return self._start_answer(_RESPOND, attributes, thread, body)
 
     def _read(self, event: Any) -> None:
         told = fields(event)
@@ -343,7 +382,8 @@ class RealtimeSession(Session):
             response = fields(told.get("response"))
             self._finish(self._by_id(response.get("id")) or self._match(response), event)
         elif kind == "error":
-            self._finish(self._refused(fields(told.get("error"))), event)
+            error = told.get("error")
+            self._finish(self._refused(fields(error)), _error_event(error))
         elif "response_id" in told:
             answer = self._by_id(told["response_id"])
             if answer is not None and str(kind).endswith(".delta"):
@@ -373,7 +413,7 @@ class RealtimeSession(Session):
 class ResponsesSession(Session):
     """A session of the Responses API: one queue of responses, or several, each in its lane."""
 
-    operation = realtime.RESPONSES
+    operation = _RESPONSES
 
     def __init__(self, instrumentor: ClientInstrumentor, parameters: Mapping[str, Any]) -> None:
         super().__init__(instrumentor, parameters)
@@ -424,8 +464,7 @@ class ResponsesSession(Session):
             waiting, running = self._next(lane), self._in(lane)
             is_refusal = told.get("status") is not None or running is None
             answer = waiting if is_refusal and waiting is not None else running
-            code = get(error, "code") or get(error, "type")
-            self._finish(answer, SimpleNamespace(type="error", code=code))
+            self._finish(answer, _error_event(error))
         else:
             answer = self._in(lane)
             if answer is not None:
@@ -441,7 +480,7 @@ class ResponsesSession(Session):
 class LiveSession(ResponsesSession):
     """A session of the Live API, which hands tasks over to the Responses API and tells of it."""
 
-    operation = realtime.LIVE
+    operation = _LIVE
 
     def _asked(self, event: Mapping[str, Any]) -> None:
         """Which task a request is about shows only when the server begins with it."""
@@ -464,7 +503,12 @@ def _server(client: Any) -> Attributes:
     return {SERVER_ADDRESS: url.hostname or "", SERVER_PORT: port}
 
 
-def _first(answers: list[Answer], fits: Any) -> Answer | None:
+def _error_event(error: Any) -> Any:
+    """An error as the events of a stream over HTTP tell of it."""
+    return SimpleNamespace(type="error", code=get(error, "code") or get(error, "type"))
+
+
+def _first(answers: list[Answer], fits: Callable[[Answer], bool]) -> Answer | None:
     return next((answer for answer in answers if fits(answer)), None)
 
 

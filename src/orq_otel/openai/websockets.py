@@ -20,7 +20,7 @@ from orq_otel.genai.starting import suppressed
 from orq_otel.guard import report
 from orq_otel.instrumentor import ClientInstrumentor
 from orq_otel.openai.sessions import LiveSession, RealtimeSession, ResponsesSession, Session
-from orq_otel.patching import Around, Patch, Wrapper, around
+from orq_otel.patching import Patch, Wrapper, around
 
 #: From a manager to the session of the connection that it makes, or None to pass it through.
 _Begin: TypeAlias = Callable[[Any], "Session | None"]
@@ -71,11 +71,11 @@ def _begin(
     instrumentor: ClientInstrumentor, kind: type[Session], prefix: str, manager: Any
 ) -> Session | None:
     """Start the session of a manager, from what it was made with and keeps to itself."""
-    vars(manager).pop(_SESSION, None)
-    telemetry = instrumentor.telemetry
-    if telemetry is None or suppressed():
-        return None
     try:
+        vars(manager).pop(_SESSION, None)
+        telemetry = instrumentor.telemetry
+        if telemetry is None or suppressed():
+            return None
         parameters = {
             name: getattr(manager, prefix + name, None)
             for name in ("client", "extra_query", "model", "session_id")
@@ -158,11 +158,15 @@ async def _async_connect(
 
 
 def _watched(manager: Any, websocket: Any, proxy: type[_Websocket]) -> Any:
-    session: Session | None = vars(manager).get(_SESSION)
-    if session is None:
+    try:
+        session: Session | None = vars(manager).get(_SESSION)
+        if session is None:
+            return websocket
+        session.reopened()
+        return proxy(websocket, session)
+    except Exception as error:  # noqa: BLE001 - the client needs its websocket
+        report("watching a websocket", error)
         return websocket
-    session.reopened()
-    return proxy(websocket, session)
 
 
 class _Websocket(wrapt.ObjectProxy):  # type: ignore[misc,type-arg,unused-ignore]

@@ -1,0 +1,1 @@
+"""Whether telemetry says what the conventions want it to say."""

@@ -1,0 +1,311 @@
+"""Everything that every operation makes, however it ends, follows the conventions to the letter.
+
+The checker finds no violation and no warning in spans, metrics and log records. One finding is
+allowed: `thread.id` is a string here, and an integer in OpenTelemetry's core registry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import openai
+import pytest
+from model_server import ErrorEventAfter, Fail, Hold, ModelServer
+from signals import Signals
+from surface import (
+    ASYNC_WAYS,
+    WAYS,
+    AsyncWay,
+    Method,
+    Way,
+    async_returned,
+    returned,
+)
+from vendor import VendorServer
+
+from conformance.checker import (
+    Finding,
+    check_logs,
+    check_metrics,
+    check_sampling,
+    check_spans,
+    make_probe,
+)
+from orq_otel import thread
+
+# The vendor has announced the end of some of these APIs.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+ALLOWED = ("core_type_conflict:thread.id",)
+
+PICTURE = ("parcel.png", b"\x89PNG\r\n\x1a\n")
+SOUND = ("parcel.wav", b"RIFF")
+MESSAGES = [
+    {"role": "system", "content": "Be brief."},
+    {
+        "role": "user",
+        "content": [
+            {"type": "text", "text": "Where is my parcel?"},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}},
+        ],
+    },
+]
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "find_parcel",
+            "parameters": {"type": "object", "properties": {"id": {"type": "string"}}},
+        },
+    }
+]
+RESPONSE_TOOLS = [{"type": "function", **TOOLS[0]["function"], "strict": True}]  # type: ignore[dict-item]
+CHAT = {
+    "model": "gpt-5-mini",
+    "messages": MESSAGES,
+    "temperature": 1,
+    "seed": 3,
+    "n": 2,
+    "service_tier": "flex",
+    "response_format": {"type": "json_object"},
+    "stop": ["END"],
+}
+RESPONSE = {
+    "model": "gpt-5-mini",
+    "input": "Where is my parcel?",
+    "instructions": "Be brief.",
+    "reasoning": {"effort": "low"},
+    "top_p": 1,
+}
+STREAM = {"stream": True, "stream_options": {"include_usage": True}}
+COMPLETION = {"model": "gpt-3.5-turbo-instruct", "prompt": "Where is my parcel?", "n": 2}
+RUN = {"thread_id": "thread_1", "assistant_id": "asst_1"}
+
+#: Every operation, streamed where it can be.
+CALLS = [
+    Method("chat.completions.create", CHAT),
+    Method("chat.completions.create", {**CHAT, **STREAM}),
+    Method("chat.completions.create", {**CHAT, "tools": TOOLS, "tool_choice": "required"}),
+    Method(
+        "chat.completions.create", {**CHAT, **STREAM, "tools": TOOLS, "tool_choice": "required"}
+    ),
+    Method("responses.create", RESPONSE),
+    Method("responses.create", {**RESPONSE, "stream": True}),
+    Method("responses.create", {**RESPONSE, "tools": RESPONSE_TOOLS, "tool_choice": "required"}),
+    Method("beta.responses.create", RESPONSE),
+    Method("completions.create", COMPLETION),
+    Method("completions.create", {**COMPLETION, **STREAM}),
+    Method("embeddings.create", {"model": "e", "input": "x", "dimensions": 4}),
+    Method("responses.compact", {"model": "gpt-5-mini", "input": "x"}),
+    Method("images.generate", {"model": "gpt-image-2", "prompt": "x", "n": 2}),
+    Method("images.generate", {"model": "gpt-image-2", "prompt": "x", "stream": True}),
+    Method("images.edit", {"model": "gpt-image-2", "prompt": "x", "image": PICTURE}),
+    Method("images.create_variation", {"image": PICTURE}),
+    Method("audio.speech.create", {"model": "tts-1", "input": "x", "voice": "alloy"}),
+    Method("audio.transcriptions.create", {"model": "whisper-1", "file": SOUND}),
+    Method(
+        "audio.transcriptions.create",
+        {"model": "gpt-4o-transcribe", "file": SOUND, "stream": True},
+    ),
+    Method("audio.translations.create", {"model": "whisper-1", "file": SOUND}),
+    Method("moderations.create", {"input": "x"}),
+    Method(
+        "decisions.create",
+        {
+            "model": "gpt-6-luna",
+            "input": "x",
+            "questions": [{"type": "predicate", "instructions": "Is it angry?"}],
+        },
+    ),
+    Method("videos.create", {"model": "sora-2", "prompt": "x"}),
+    Method("beta.threads.runs.create", RUN),
+    Method("beta.threads.runs.create", {**RUN, "stream": True}),
+    Method(
+        "batches.create",
+        {
+            "endpoint": "/v1/responses",
+            "input_file_id": "file_1",
+            "completion_window": "24h",
+        },
+    ),
+]
+
+
+def _id(method: Method) -> str:
+    return f"{method}-tools" if "tools" in method.given else str(method)
+
+
+class Checked:
+    """An instrumentation, all of whose signals are checked."""
+
+    def __init__(self, mode: str) -> None:
+        self._mode = mode
+        self._probe = make_probe()
+        self.signals = Signals(self._probe).instrument(capture_content=mode)
+
+    def check(self, *, is_streamed: bool = False, is_good: bool = True) -> None:
+        """Nothing breaks the conventions, and nothing that they recommend is missing."""
+        spans = self.signals.spans
+        content = {"NO_CONTENT": False, "SPAN_ONLY": True, "SPAN_AND_EVENT": True}.get(self._mode)
+        own = [one for one in spans if "orq_otel.operation.name" in (one.attributes or {})]
+        findings = [
+            *check_spans(spans, content=content, require_genai=not own),
+            *check_sampling(self._probe, spans),
+            *check_logs(self.signals.logs),
+            *check_metrics(
+                self.signals.metrics_data(),
+                operations=None if is_good else (),  # a failed call has no tokens to count
+                streamed=is_streamed,
+            ),
+        ]
+        wrong = [str(one) for one in findings if one.level != "info" and not _is_allowed(one)]
+        assert len(spans) == 1
+        assert wrong == []
+
+
+def _is_allowed(finding: Finding) -> bool:
+    return f"{finding.code}:{finding.key}" in ALLOWED
+
+
+@pytest.fixture(scope="module")
+def model_server() -> Iterator[ModelServer]:
+    """One server for all calls: there are hundreds."""
+    with VendorServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def client(model_server: ModelServer) -> Iterator[openai.OpenAI]:
+    """One client for all calls."""
+    with openai.OpenAI(
+        api_key="sk-test-key", base_url=model_server.base_url, max_retries=0
+    ) as client:
+        yield client
+
+
+@pytest.fixture(params=["NO_CONTENT", "SPAN_AND_EVENT"])
+def checked(request: pytest.FixtureRequest) -> Iterator[Checked]:
+    """The instrumentation, without content and with it everywhere."""
+    made = Checked(request.param)
+    yield made
+    made.signals.close()
+
+
+@pytest.mark.parametrize("method", CALLS, ids=_id)
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_a_good_call(checked: Checked, client: openai.OpenAI, method: Method, way: Way) -> None:
+    with thread("support-42", tags=["support"]):
+        way(method, client)
+    checked.check(is_streamed="stream" in method.given)
+
+
+@pytest.mark.parametrize("checked", ["SPAN_ONLY", "EVENT_ONLY"], indirect=True)
+@pytest.mark.parametrize("method", CALLS, ids=_id)
+def test_content_in_one_place_only(checked: Checked, client: openai.OpenAI, method: Method) -> None:
+    with thread("support-42"):
+        returned(method, client)
+    checked.check(is_streamed="stream" in method.given)
+
+
+@pytest.mark.parametrize("method", CALLS, ids=_id)
+@pytest.mark.parametrize("way", ASYNC_WAYS, ids=lambda way: way.__name__)
+async def test_a_good_asynchronous_call(
+    checked: Checked, model_server: ModelServer, method: Method, way: AsyncWay
+) -> None:
+    async with openai.AsyncOpenAI(
+        api_key="sk-test-key", base_url=model_server.base_url, max_retries=0
+    ) as client:
+        await way(method, client)
+    checked.check(is_streamed="stream" in method.given)
+
+
+@pytest.mark.parametrize("method", CALLS, ids=_id)
+@pytest.mark.parametrize("status", [401, 429, 500])
+def test_an_error_of_the_api(
+    checked: Checked,
+    client: openai.OpenAI,
+    model_server: ModelServer,
+    method: Method,
+    status: int,
+) -> None:
+    model_server.script(Fail(status))
+    with thread("support-42"), suppress(openai.APIStatusError):
+        returned(method, client)
+    checked.check(is_good=False)
+
+
+@pytest.mark.parametrize("method", CALLS, ids=_id)
+def test_a_timeout(
+    checked: Checked, client: openai.OpenAI, model_server: ModelServer, method: Method
+) -> None:
+    hold = Hold()
+    model_server.script(hold)
+    with suppress(openai.APITimeoutError):
+        returned(method, client.with_options(timeout=0.03))
+    hold.release()
+    checked.check(is_good=False)
+
+
+@pytest.mark.parametrize("method", CALLS, ids=_id)
+def test_a_refused_connection(checked: Checked, method: Method) -> None:
+    with ModelServer() as server:
+        closed = server.base_url
+    with openai.OpenAI(api_key="sk-test-key", base_url=closed, max_retries=0) as client:
+        with pytest.raises(openai.APIConnectionError):
+            returned(method, client)
+    checked.check(is_good=False)
+
+
+@pytest.mark.parametrize("method", CALLS, ids=_id)
+async def test_a_cancelled_call(
+    checked: Checked, model_server: ModelServer, method: Method
+) -> None:
+    hold = Hold()
+    model_server.script(hold)
+    async with openai.AsyncOpenAI(
+        api_key="sk-test-key", base_url=model_server.base_url, max_retries=0
+    ) as client:
+        task = asyncio.ensure_future(async_returned(method, client))
+        await asyncio.to_thread(hold.reached.wait, 10)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    hold.release()
+    checked.check(is_good=False)
+
+
+@pytest.mark.parametrize("method", [m for m in CALLS if "stream" in m.given], ids=_id)
+def test_a_stream_that_reports_an_error(
+    checked: Checked, client: openai.OpenAI, model_server: ModelServer, method: Method
+) -> None:
+    model_server.script(ErrorEventAfter(2))
+    with suppress(openai.APIError):
+        returned(method, client)
+    checked.check(is_good=False)
+
+
+def test_a_fetched_response(checked: Checked, client: openai.OpenAI) -> None:
+    responses: Any = Method("responses.create", RESPONSE).of(client).__self__
+    made = responses.create(**RESPONSE)
+    first = checked.signals
+    first.close()
+    fetching = Checked(checked._mode)
+    with thread("support-42"):
+        responses.retrieve(made.id)
+    fetching.check()
+    fetching.signals.close()
+
+
+@pytest.mark.parametrize("method", CALLS[:2], ids=_id)
+def test_azure(checked: Checked, model_server: ModelServer, method: Method) -> None:
+    with (
+        openai.AzureOpenAI(
+            api_key="k", azure_endpoint=model_server.url, api_version="1", max_retries=0
+        ) as client,
+        thread("support-42"),
+    ):
+        returned(method, client)
+    checked.check(is_streamed="stream" in method.given)
