@@ -1,6 +1,7 @@
 """Set up what a job needs and run it: `python3 run.py quickstart`, `python3 run.py test`.
 
-Everything goes into a virtual environment in `.venv`; nothing else on the machine is changed.
+Everything goes into `.venv`, or for the matrix and the frameworks into environments in `.venvs`;
+nothing else on the machine is changed.
 """
 
 from __future__ import annotations
@@ -12,8 +13,13 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
-VENV = ROOT / ".venv"
-PYTHON = VENV / ("Scripts" if os.name == "nt" else "bin") / "python"
+BIN = "Scripts" if os.name == "nt" else "bin"
+
+#: Frameworks that have come to the same client, each with its tests in `tests/frameworks`.
+FRAMEWORKS = {
+    "frameworks-openai-3": ["langchain", "openai_agents", "pydantic_ai"],
+    "frameworks-openai-2": ["instructor", "litellm", "llama_index"],
+}
 
 #: Each job: what to install, and the commands to run, each with the environment's Python.
 JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
@@ -34,12 +40,22 @@ JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
         ["--group", "test"],
         [["-m", "coverage", "combine", "--quiet"], ["-m", "coverage", "report"]],
     ),
+    # It makes environments of its own.
+    "matrix": ([], [["tests/matrix.py"]]),
+    **{
+        job: (
+            ["-e", ".[otlp,openai]", "--group", job],
+            [["-m", "pytest", *(f"tests/frameworks/test_{name}.py" for name in names)]],
+        )
+        for job, names in FRAMEWORKS.items()
+    },
+    "frameworks": ([], [["run.py", job] for job in FRAMEWORKS]),
 }
 
 
-def install(*packages: str) -> None:
-    """Install into the environment what is not there yet."""
-    subprocess.run([PYTHON, "-m", "pip", "install", "--quiet", *packages], cwd=ROOT, check=True)
+def install(python: Path, *packages: str) -> None:
+    """Install into an environment what is not there yet."""
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], cwd=ROOT, check=True)
 
 
 def main() -> int:
@@ -47,15 +63,19 @@ def main() -> int:
     if len(sys.argv) < 2 or sys.argv[1] not in JOBS:  # noqa: PLR2004
         print(f"usage: python3 run.py {{{','.join(JOBS)}}} [arguments]", file=sys.stderr)
         return 2
-    packages, commands = JOBS[sys.argv[1]]
-    if not PYTHON.exists():
-        venv.create(VENV, with_pip=True)
+    job = sys.argv[1]
+    packages, commands = JOBS[job]
+    environment = ROOT / (f".venvs/{job}" if job in FRAMEWORKS else ".venv")
+    python = environment / BIN / "python"
+    if not python.exists():
+        venv.create(environment, with_pip=True)
         # Dependency groups need pip 25.1, which Python brings along only since 3.14.
-        install("pip>=25.1")
-    install(*packages)
+        install(python, "pip>=25.1")
+    if packages:
+        install(python, *packages)
     commands = [*commands[:-1], [*commands[-1], *sys.argv[2:]]]
     for command in commands:
-        status = subprocess.run([PYTHON, *command], cwd=ROOT, check=False).returncode
+        status = subprocess.run([python, *command], cwd=ROOT, check=False).returncode
         if status != 0:
             return status
     return 0

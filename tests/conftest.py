@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from recorded import Telemetry
+from vendor import VendorServer
 
 from orq_otel import OpenAIInstrumentor, current_thread, guard
 
@@ -36,7 +37,7 @@ def instrumented(telemetry: Telemetry) -> Iterator[Telemetry]:
 @pytest.fixture
 def model_server() -> Iterator[ModelServer]:
     """The model vendor's API on loopback."""
-    with ModelServer() as server:
+    with VendorServer() as server:
         yield server
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from model_server import Fail, ModelServer
+from openai_versions import since
 from otlp_receiver import PROTOBUF, OtlpReceiver
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -26,6 +27,9 @@ THREADS = {
     "trip-7": ("travel", 2, 2),
     "(no thread)": ("", 1, 1),
 }
+
+
+as_a_whole = since("1.66", "client.responses, which the quickstart uses")
 
 
 @pytest.fixture
@@ -66,6 +70,7 @@ def spans_in(output: str, thread_id: str) -> list[tuple[int, str, int]]:
     ]
 
 
+@as_a_whole
 def test_it_shows_each_conversation_as_a_thread() -> None:
     done = run("quickstart.py")
     assert (done.returncode, done.stderr) == (0, "")
@@ -73,11 +78,13 @@ def test_it_shows_each_conversation_as_a_thread() -> None:
     assert list(threads_in(done.stdout)) == list(THREADS)
 
 
+@as_a_whole
 def test_it_fits_the_screen() -> None:
     done = run("quickstart.py")
     assert max(map(len, done.stdout.splitlines())) <= 100
 
 
+@as_a_whole
 def test_it_shows_the_spans_of_a_thread_as_a_tree() -> None:
     output = run("quickstart.py").stdout
     turn = [
@@ -98,6 +105,7 @@ def test_it_shows_the_spans_of_a_thread_as_a_tree() -> None:
     ]
 
 
+@as_a_whole
 def test_it_calls_nobody_but_its_own_server_unless_asked(model_server: ModelServer) -> None:
     done = run(
         "quickstart.py",
@@ -111,6 +119,7 @@ def test_it_calls_nobody_but_its_own_server_unless_asked(model_server: ModelServ
     assert model_server.requests == []
 
 
+@as_a_whole
 def test_it_exports_to_a_collector_that_the_environment_names(collector: OtlpReceiver) -> None:
     done = run(
         "quickstart.py",
@@ -156,6 +165,7 @@ def test_it_keeps_a_collectors_credentials_to_that_collector(collector: OtlpRece
         assert [export.headers.get("authorization") for export in own.exports] == [None]
 
 
+@as_a_whole
 def test_it_needs_a_key_for_the_real_service() -> None:
     done = run("quickstart.py", "--real", OPENAI_API_KEY="")
     assert done.returncode == 2
@@ -163,6 +173,7 @@ def test_it_needs_a_key_for_the_real_service() -> None:
     assert done.stdout == ""
 
 
+@as_a_whole
 @pytest.mark.parametrize("option", [(), ("--model", "gpt-5")])
 def test_it_talks_to_openai(model_server: ModelServer, option: tuple[str, ...]) -> None:
     done = run(
@@ -180,6 +191,7 @@ def test_it_talks_to_openai(model_server: ModelServer, option: tuple[str, ...]) 
     assert {one.body["model"] for one in model_server.requests} == {chat, "text-embedding-3-small"}
 
 
+@as_a_whole
 def test_it_talks_to_the_ai_router(model_server: ModelServer) -> None:
     done = run("quickstart.py", "--real", ORQ_API_KEY=KEY, ORQ_BASE_URL=model_server.base_url)
     assert (done.returncode, done.stderr) == (0, "")
@@ -188,6 +200,7 @@ def test_it_talks_to_the_ai_router(model_server: ModelServer) -> None:
     assert models == {"openai/gpt-5-mini", "openai/text-embedding-3-small"}
 
 
+@as_a_whole
 @pytest.mark.parametrize(
     ("failure", "message"),
     [

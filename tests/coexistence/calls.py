@@ -135,6 +135,15 @@ def embeddings(client: OpenAI) -> str:
     return repr(client.embeddings.create(model=MODEL, input=QUESTION).data[0].embedding)
 
 
+def completion(client: OpenAI) -> str:
+    return client.completions.create(model=MODEL, prompt=QUESTION).choices[0].text
+
+
+def completion_stream(client: OpenAI) -> str:
+    stream = client.completions.create(model=MODEL, prompt=QUESTION, stream=True)
+    return "".join(choice.text for chunk in stream for choice in chunk.choices)
+
+
 async def async_chat(client: AsyncOpenAI) -> str:
     completion = await client.chat.completions.create(model=MODEL, messages=MESSAGES)
     return completion.choices[0].message.content or ""
@@ -182,6 +191,8 @@ SYNC: dict[str, Callable[[OpenAI], str]] = {
         responses_streaming,
         responses_retrieve,
         embeddings,
+        completion,
+        completion_stream,
     )
 }
 ASYNC: dict[str, Callable[[AsyncOpenAI], Awaitable[str]]] = {

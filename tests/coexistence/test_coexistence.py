@@ -18,7 +18,7 @@ from typing import Any
 
 import openai
 import pytest
-from model_server import ModelServer
+from vendor import VendorServer
 
 from .peers import OURS_FIRST, PEERS, THEIRS_FIRST
 
@@ -117,7 +117,7 @@ def is_installed(name: str) -> bool:
 @pytest.fixture(scope="module", params=[*filter(is_installed, PEERS)])
 def runs(request: pytest.FixtureRequest) -> Iterator[Runs]:
     """A peer that is installed, and what was seen of it."""
-    with ModelServer() as server:
+    with VendorServer() as server:
         runs = Runs(request.param, server.base_url)
         try:
             runs.wait()

@@ -34,6 +34,11 @@ from conformance.checker import check_spans
             ["violation unknown_attribute gen_ai.prompt.variable"],
             {"gen_ai.prompt.variable": "v"},
         ),
+        Case(
+            "no template with what follows it",
+            ["violation unknown_attribute gen_ai.response.id.city"],
+            {"gen_ai.response.id.city": "Berlin"},
+        ),
         Case("a template with what follows it", [], {"gen_ai.prompt.variable.city": "Berlin"}),
         Case(
             "a template's value",
@@ -83,6 +88,7 @@ from conformance.checker import check_spans
             {"gen_ai.request.stream": "true"},
         ),
         Case("a list of strings", [], {"gen_ai.request.stop_sequences": ["a", "b"]}),
+        Case("a tuple of strings", [], {"gen_ai.request.stop_sequences": ("a", "b")}),
         Case("an empty list", [], {"gen_ai.request.stop_sequences": []}),
         Case(
             "no list",

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from conformance.cases import (
     CHAT,
     GONE,
@@ -18,9 +22,12 @@ from conformance.cases import (
     messages,
 )
 from conformance.checker import Span, check_spans
+from conformance.checker.content import CONTENT
 
 OUTPUT = "gen_ai.output.messages"
 INSTRUCTIONS = "gen_ai.system_instructions"
+DOCUMENTS = "gen_ai.retrieval.documents"
+MEMORIES = "gen_ai.memory.records"
 RESULT = "gen_ai.tool.call.result"
 TOOL_CALL = {"type": "tool_call", "id": "c-1", "name": "find", "arguments": {"id": 5}}
 
@@ -43,6 +50,11 @@ TOOL_CALL = {"type": "tool_call", "id": "c-1", "name": "find", "arguments": {"id
             "messages as JSON that is none",
             [f"info content_json_string {INPUT}", f"violation content_not_json {INPUT}"],
             {INPUT: "Where is my parcel?"},
+        ),
+        Case(
+            "an empty string",
+            [f"info content_json_string {INPUT}", f"violation content_not_json {INPUT}"],
+            {INPUT: ""},
         ),
         Case(
             "a message without a role",
@@ -71,6 +83,7 @@ TOOL_CALL = {"type": "tool_call", "id": "c-1", "name": "find", "arguments": {"id
             [f"warning tool_arguments_string {INPUT}"],
             {INPUT: messages({**TOOL_CALL, "arguments": "{}"})},
         ),
+        Case("arguments of no tool call", [], {INPUT: messages({**TEXT, "arguments": "{}"})}),
         Case("a generic part", [], {INPUT: messages({"type": "generic"})}),
         Case(
             "a part of an unknown type",
@@ -112,10 +125,55 @@ def test_content(case: Case, profile: str) -> None:
 
 
 @each_profile
+@pytest.mark.parametrize(
+    "part",
+    [
+        TEXT,
+        TOOL_CALL,
+        {"type": "tool_call_response", "id": "c-1", "response": "Berlin"},
+        {"type": "server_tool_call", "name": "search", "server_tool_call": {"type": "web"}},
+        {"type": "server_tool_call_response", "server_tool_call_response": {"type": "web"}},
+        {"type": "blob", "modality": "image", "content": "aGk="},
+        {"type": "file", "modality": "image", "file_id": "f-1"},
+        {"type": "uri", "modality": "image", "uri": "https://127.0.0.1/"},
+        {"type": "reasoning", "content": "Hm."},
+        {"type": "compaction", "content": "Short."},
+    ],
+    ids=lambda part: part["type"],
+)
+def test_each_type_of_part(part: dict[str, Any], profile: str) -> None:
+    assert check_spans([chat({INPUT: messages(part)})], profile) == []
+    broken = messages({**dict.fromkeys(part, 5), "type": part["type"]})
+    (found, *_) = check_spans([chat({INPUT: broken})], profile)
+    assert (found.level, found.code, found.key) == ("violation", "content_part", INPUT)
+    assert found.detail.startswith(f"{part['type']}: 5 is not ")
+
+
+@each_profile
+@each(
+    [
+        Case("a document", [], {DOCUMENTS: [{"id": "d-1", "score": 0.5}]}),
+        Case("a broken document", [f"violation content_schema {DOCUMENTS}"], {DOCUMENTS: [5]}),
+        Case("a memory", [], {MEMORIES: [{"content": "Berlin"}]}),
+        Case(
+            "a memory of nothing",
+            [f"violation content_schema {MEMORIES}"],
+            {MEMORIES: [{"id": "m-1"}]},
+        ),
+    ]
+)
+def test_documents_and_memories(case: Case, profile: str) -> None:
+    elsewhere = [f"info not_on_span_type {name}" for name in case.attributes]
+    assert check_chat(case, profile) == elsewhere + case.found
+
+
+@each_profile
 @each(
     [
         Case("an object", [], {RESULT: {"place": "Berlin"}}),
         Case("a list", [], {RESULT: ["Berlin"]}),
+        Case("a number", [], {RESULT: 5}),
+        Case("a part of one", [], {RESULT: 0.5}),
         Case("plain text", [f"info content_json_string {RESULT}"], {RESULT: "Berlin"}),
         Case("JSON", [f"info content_json_string {RESULT}"], {RESULT: '"Berlin"'}),
         Case(
@@ -174,6 +232,20 @@ def test_content_of_a_tool(case: Case, profile: str) -> None:
 )
 def test_opting_in_to_content(case: Case) -> None:
     assert check_chat(case) == case.found
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *CONTENT,
+        "gen_ai.evaluation.explanation",
+        "gen_ai.memory.query.text",
+        "gen_ai.retrieval.query.text",
+    ],
+)
+def test_what_has_to_be_wanted(name: str) -> None:
+    found = lines(check_spans([chat({name: "text"})], content=False))
+    assert f"violation content_without_opt_in {name}" in found
 
 
 def test_what_a_finding_says_of_content() -> None:

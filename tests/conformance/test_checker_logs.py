@@ -71,6 +71,7 @@ def check_log(
             ["info not_on_event gen_ai.evaluation.name"],
             {"gen_ai.evaluation.name": "mood"},
         ),
+        Case("an attribute of one provider", [], {"openai.api.type": "responses"}),
         Case(
             "an attribute that nobody knows",
             ["violation unknown_attribute gen_ai.mood"],

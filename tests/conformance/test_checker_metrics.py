@@ -43,11 +43,15 @@ def metrics_document(metric: dict[str, Any], *points: dict[str, Any]) -> dict[st
         Case("nothing", []),
         Case("another unit", ["violation metric_unit"], fields={"unit": "ms"}),
         Case(
-            "another instrument", ["violation metric_instrument"], fields={"instrument": "counter"}
+            "another instrument",
+            ["violation metric_instrument"],
+            fields={"instrument": "counter", "explicitBounds": None},
         ),
         Case("other buckets", ["violation metric_buckets"], fields={"explicitBounds": SECONDS[1:]}),
         Case("no buckets", ["violation metric_buckets"], fields={"explicitBounds": None}),
         Case("less than nothing", ["violation metric_negative"], fields={"sum": -0.5}),
+        Case("less than nothing, whole", ["violation metric_negative"], fields={"sum": -1}),
+        Case("no time at all", [], fields={"sum": 0.0}),
         Case("no value", [], fields={"sum": None}),
         Case(
             "a required attribute",
@@ -114,6 +118,14 @@ def test_a_metric(case: Case) -> None:
     options = {"operations": (), **case.options}
     given = document(case.attributes, **case.fields)
     assert lines(check_metrics(given, **options)) == case.found
+
+
+@pytest.mark.parametrize("bounds", [None, [1.0]])
+def test_a_histogram_of_any_buckets(bounds: list[float] | None) -> None:
+    point = {"explicitBounds": bounds}
+    metric = {"name": "mcp.client.operation.duration", "unit": "s", "instrument": "histogram"}
+    found = lines(check_metrics(metrics_document(metric, point)))
+    assert found == ["violation missing_required mcp.method.name", *missing("server.address")]
 
 
 def test_a_counter() -> None:

@@ -85,6 +85,22 @@ from conformance.checker import Span, check_spans
             {"gen_ai.response.finish_reasons": GONE, "gen_ai.response.id": GONE},
         ),
         Case(
+            "what is recommended of a failed request",
+            missing("server.address"),
+            {"error.type": "ValueError", "server.address": GONE, "server.port": GONE},
+            {"status": "error"},
+        ),
+        Case(
+            "what is recommended of a text completion",
+            missing("gen_ai.response.id"),
+            {
+                "gen_ai.operation.name": "text_completion",
+                "gen_ai.response.id": GONE,
+                "openai.api.type": GONE,
+            },
+            {"name": "text_completion gpt-5-mini"},
+        ),
+        Case(
             "what is recommended of a response that there was not",
             [],
             {
@@ -102,6 +118,11 @@ from conformance.checker import Span, check_spans
             "nothing, with an attribute of another type of span",
             ["info not_on_span_type gen_ai.tool.name"],
             {"gen_ai.tool.name": "find"},
+        ),
+        Case(
+            "nothing, with another provider's attribute of another type of span",
+            [],
+            {"aws.bedrock.guardrail.id": "g-1"},
         ),
     ]
 )
@@ -144,4 +165,9 @@ def test_what_a_finding_says_of_what_is_missing() -> None:
         "error.type": "status is ERROR",
         "server.port": "server.address is set",
         "gen_ai.tool.name": "gen_ai.client.inference",
+    }
+    changes = {"gen_ai.request.stream": True, "server.address": GONE, "server.port": GONE}
+    assert {one.key: one.detail for one in check_spans([chat(changes)])} == {
+        "gen_ai.response.time_to_first_chunk": "streaming request",
+        "server.address": "",
     }

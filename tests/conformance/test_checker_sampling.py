@@ -53,6 +53,13 @@ def test_what_samplers_see(case: Case) -> None:
     assert lines(check_sampling(probe, [chat()])) == case.found
 
 
+def test_what_a_span_does_not_have_either() -> None:
+    span = chat({"server.address": GONE, "server.port": GONE})
+    probe = make_probe()
+    probe.should_sample(None, 1, span.name, SpanKind.CLIENT, span.attributes)
+    assert check_sampling(probe, [span]) == []
+
+
 def test_each_start_is_of_one_span() -> None:
     probe = make_probe()
     probe.should_sample(None, 1, "chat gpt-5-mini", SpanKind.CLIENT, CHAT)

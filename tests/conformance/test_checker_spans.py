@@ -15,7 +15,7 @@ from conformance.cases import (
     each_profile,
     lines,
 )
-from conformance.checker import Span, check_spans
+from conformance.checker import Span, check_spans, violations
 from conformance.checker.telemetry import SpanEvent
 
 OPENAI = {"gen_ai.provider.name": "openai", **SERVER}
@@ -68,7 +68,18 @@ SPANS = [
         },
     ),
     Span("fetch_response", "client", FETCHED),
-    Span("search_memory", "client", {**OPENAI, "gen_ai.operation.name": "search_memory"}),
+    *(
+        Span(operation, "client", {**OPENAI, "gen_ai.operation.name": operation})
+        for operation in (
+            "create_memory",
+            "create_memory_store",
+            "delete_memory",
+            "delete_memory_store",
+            "search_memory",
+            "update_memory",
+            "upsert_memory",
+        )
+    ),
     Span(
         "create_agent helper",
         "client",
@@ -131,9 +142,9 @@ def test_each_type_of_span(span: Span, profile: str) -> None:
             fields={"status": "error"},
         ),
         Case(
-            "an event that the conventions once had",
-            ["violation deprecated_event gen_ai.user.message"],
-            fields={"events": [SpanEvent("gen_ai.user.message", {"gen_ai.request.top_p": 1.0})]},
+            "an event",
+            [],
+            fields={"events": [SpanEvent("x", {"gen_ai.request.top_p": 1.0})]},
         ),
         Case(
             "an event's attributes",
@@ -159,9 +170,20 @@ def test_each_type_of_span(span: Span, profile: str) -> None:
             {"trace_id": "ab" * 16},
         ),
         Case(
+            "no conversation in no trace",
+            ["warning empty_value gen_ai.conversation.id"],
+            {"gen_ai.conversation.id": ""},
+        ),
+        Case(
+            "a model that is no string",
+            ["violation wrong_type gen_ai.request.model"],
+            {"gen_ai.request.model": 5},
+            {"name": "chat"},
+        ),
+        Case(
             "an operation that nobody knows",
             ["violation unknown_operation gen_ai.operation.name"],
-            {"gen_ai.operation.name": "guess"},
+            {"gen_ai.operation.name": "guess", "gen_ai.provider.name": GONE},
         ),
         Case(
             "an operation that is no string",
@@ -180,6 +202,24 @@ def test_a_span(case: Case, profile: str) -> None:
 
 
 @each_profile
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gen_ai.assistant.message",
+        "gen_ai.choice",
+        "gen_ai.content.completion",
+        "gen_ai.content.prompt",
+        "gen_ai.system.message",
+        "gen_ai.tool.message",
+        "gen_ai.user.message",
+    ],
+)
+def test_events_that_the_conventions_once_had(name: str, profile: str) -> None:
+    found = lines(check_spans([chat(events=[SpanEvent(name, {})])], profile))
+    assert found == [f"violation deprecated_event {name}"]
+
+
+@each_profile
 @each(
     [
         Case("a client", []),
@@ -187,13 +227,40 @@ def test_a_span(case: Case, profile: str) -> None:
         Case("a producer", ["violation span_kind"], fields={"kind": "producer"}),
     ]
 )
-def test_a_model_or_a_memory_may_be_in_the_process(case: Case, profile: str) -> None:
+def test_what_may_be_in_the_process(case: Case, profile: str) -> None:
     cohere = {"gen_ai.provider.name": "cohere", "openai.api.type": GONE}
     assert lines(check_spans([chat(cohere, **case.fields)], profile)) == case.found
     memory = {**SERVER, **cohere, "gen_ai.operation.name": "search_memory"}
     fields = {"name": "search_memory", "kind": "client", **case.fields}
     span = Span(attributes=changed(memory, {}), **fields)
     assert lines(check_spans([span], profile)) == case.found
+
+
+@each_profile
+@pytest.mark.parametrize(
+    ("operation", "provider"),
+    [
+        ("chat", "openai"),
+        ("chat", "azure.ai.openai"),
+        ("search_memory", "openai"),
+        ("retrieval", "cohere"),
+    ],
+)
+def test_what_may_not_be_in_the_process(operation: str, provider: str, profile: str) -> None:
+    attributes = {"gen_ai.operation.name": operation, "gen_ai.provider.name": provider}
+    for kind, found in (("internal", ["span_kind"]), ("client", [])):
+        spans = [Span(operation, kind, attributes)]
+        codes = [one.code for one in violations(check_spans(spans, profile))]
+        assert [code for code in codes if code == "span_kind"] == found
+
+
+def test_what_a_finding_says_of_a_kind() -> None:
+    for span, kinds in (
+        (chat(kind="server"), "['client']"),
+        (Span("invoke_agent helper", "server", AGENT), "['client', 'internal']"),
+    ):
+        (found,) = check_spans([span])
+        assert found.detail == f"server, expected {kinds}"
 
 
 @each_profile
@@ -306,15 +373,17 @@ def test_usage_of_a_response_that_was_only_fetched() -> None:
             ],
             fields={"name": "chat gpt-5-mini"},
         ),
-        Case(
-            "a span of OpenInference",
-            [
-                "info vendor_attribute openinference.span.kind",
-                "violation missing_required gen_ai.operation.name",
-                "violation missing_required gen_ai.provider.name",
-            ],
-            {"openinference.span.kind": "LLM"},
-            {"name": "ChatCompletion"},
+        *(
+            Case(
+                f"a span of an instrumentation that names {name}",
+                [
+                    f"info vendor_attribute {name}",
+                    "violation missing_required gen_ai.operation.name",
+                    "violation missing_required gen_ai.provider.name",
+                ],
+                {name: "LLM"},
+            )
+            for name in ("llm.model_name", "openinference.span.kind", "traceloop.span.kind")
         ),
     ]
 )

@@ -135,6 +135,7 @@ def test_values_that_are_none() -> None:
         {"key": "unknown", "value": {"complexValue": 1}},
         {"key": "list", "value": {"arrayValue": None}},
         {"key": "mapping", "value": {"kvlist_value": {}}},
+        {"key": "another", "value": {"kvlistValue": None}},
         {"key": "bytes", "value": {"bytesValue": b"raw"}},
     ]
     (span,) = load_spans({"name": "x", "attributes": pairs})
@@ -143,6 +144,7 @@ def test_values_that_are_none() -> None:
         "unknown": None,
         "list": [],
         "mapping": {},
+        "another": {},
         "bytes": b"raw",
     }
 
@@ -151,12 +153,45 @@ def test_spans_that_say_little() -> None:
     document = {"resourceSpans": [{"scopeSpans": [{"scope": None, "spans": [{}]}, {}]}, {}]}
     assert load_spans(document) == [Span("", "internal", {})]
     assert load_spans({"resourceSpans": []}) == load_spans([]) == load_spans({}) == []
-    kinds = {"SPAN_KIND_CONSUMER": "consumer", "SpanKind.SERVER": "server", 4: "producer", 9: "9"}
-    for given, kind in kinds.items():
-        (span,) = load_spans({"name": "x", "kind": given, "status": {"code": 1}})
-        assert (span.kind, span.status) == (kind, "ok")
-    (span,) = load_spans({"name": "x", "status": "STATUS_CODE_ERROR"})
-    assert (span.status, span.description) == ("error", None)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        (0, "unspecified"),
+        (1, "internal"),
+        (2, "server"),
+        (3, "client"),
+        (4, "producer"),
+        (5, "consumer"),
+        (9, "9"),
+        (SpanKind.PRODUCER, "producer"),
+        ("SpanKind.SERVER", "server"),
+        ("SPAN_KIND_CONSUMER", "consumer"),
+        ("client", "client"),
+    ],
+)
+def test_kinds(given: Any, kind: str) -> None:
+    (span,) = load_spans({"name": "x", "kind": given})
+    assert span.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "description"),
+    [
+        (None, "unset", None),
+        ({}, "unset", None),
+        ({"code": 0}, "unset", None),
+        ({"code": 1}, "ok", None),
+        ({"code": 2, "message": "boom"}, "error", "boom"),
+        ({"code": "STATUS_CODE_ERROR"}, "error", None),
+        ({"status_code": "ERROR", "description": "boom"}, "error", "boom"),
+        ("StatusCode.ERROR", "error", None),
+    ],
+)
+def test_statuses(given: Any, status: str, description: str | None) -> None:
+    (span,) = load_spans({"name": "x", "status": given})
+    assert (span.status, span.description) == (status, description)
 
 
 @pytest.fixture

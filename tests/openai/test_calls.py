@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ import openai
 import pytest
 from model_server import ModelServer, Reply
 from openai.types.chat import ChatCompletionChunk
+from openai_versions import call, chat_helpers, chat_helpers_api, responses_api, since
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 from pydantic import BaseModel
@@ -109,7 +111,8 @@ def test_a_chat_completion(instrumented: Telemetry, client: openai.OpenAI) -> No
 
 
 def test_every_request_parameter(instrumented: Telemetry, client: openai.OpenAI) -> None:
-    client.chat.completions.create(
+    call(
+        client.chat.completions.create,
         model="gpt-5-mini",
         messages=MESSAGES,
         temperature=1,
@@ -151,8 +154,14 @@ def test_every_request_parameter(instrumented: Telemetry, client: openai.OpenAI)
 
 
 def test_older_and_default_parameters(instrumented: Telemetry, client: openai.OpenAI) -> None:
-    client.chat.completions.create(
-        model="gpt-5-mini", messages=MESSAGES, max_tokens=9, stop=".", n=1, service_tier="auto"
+    call(
+        client.chat.completions.create,
+        model="gpt-5-mini",
+        messages=MESSAGES,
+        max_tokens=9,
+        stop=".",
+        n=1,
+        service_tier="auto",
     )
 
     told = attributes(instrumented.one())
@@ -199,10 +208,11 @@ def test_a_stream_of_several_choices_without_usage(
     assert not any(name.startswith("gen_ai.usage.") for name in told)
 
 
+@chat_helpers_api
 def test_a_parsed_completion(instrumented: Telemetry, client: openai.OpenAI) -> None:
     client.embeddings.create(model="e", input="uses up the scripted answer")
     instrumented.take()
-    completion = client.chat.completions.parse(
+    completion = chat_helpers(client).parse(
         model="gpt-5-mini", messages=MESSAGES, response_format=Parcel
     )
 
@@ -212,8 +222,9 @@ def test_a_parsed_completion(instrumented: Telemetry, client: openai.OpenAI) -> 
     assert told["gen_ai.response.finish_reasons"] == ("stop",)
 
 
+@chat_helpers_api
 def test_the_stream_helper(instrumented: Telemetry, client: openai.OpenAI) -> None:
-    with client.chat.completions.stream(model="gpt-5-mini", messages=MESSAGES) as stream:
+    with chat_helpers(client).stream(model="gpt-5-mini", messages=MESSAGES) as stream:
         final = stream.get_final_completion()
 
     assert final.choices[0].message.content == "It is on its"
@@ -221,6 +232,7 @@ def test_the_stream_helper(instrumented: Telemetry, client: openai.OpenAI) -> No
     assert attributes(instrumented.one())["gen_ai.response.finish_reasons"] == ("stop",)
 
 
+@responses_api
 def test_a_response(instrumented: Telemetry, client: openai.OpenAI) -> None:
     with thread("t-1", tags=["a", "b"]):
         response = client.responses.create(
@@ -231,8 +243,10 @@ def test_a_response(instrumented: Telemetry, client: openai.OpenAI) -> None:
     assert attributes(instrumented.one()) == {**RESPONSES, **LABELS, **server(client)}
 
 
+@responses_api
 def test_every_parameter_of_a_response(instrumented: Telemetry, client: openai.OpenAI) -> None:
-    client.responses.create(
+    call(
+        client.responses.create,
         model="gpt-5-mini",
         input="Where is my parcel?",
         temperature=0,
@@ -267,13 +281,17 @@ def test_every_parameter_of_a_response(instrumented: Telemetry, client: openai.O
     assert told["gen_ai.usage.reasoning.output_tokens"] == 64
 
 
+@responses_api
 @pytest.mark.parametrize("conversation", ["conv_1", {"id": "conv_1"}])
 def test_a_conversation_of_openai_wins_over_the_threads(
     instrumented: Telemetry, client: openai.OpenAI, conversation: Any
 ) -> None:
     with thread("t-1"):
-        client.responses.create(
-            model="gpt-5-mini", input="Where is my parcel?", conversation=conversation
+        call(
+            client.responses.create,
+            model="gpt-5-mini",
+            input="Where is my parcel?",
+            conversation=conversation,
         )
 
     told = attributes(instrumented.one())
@@ -281,6 +299,7 @@ def test_a_conversation_of_openai_wins_over_the_threads(
     assert told["thread.id"] == told["orq.thread_id"] == "t-1"
 
 
+@responses_api
 def test_a_streamed_response(instrumented: Telemetry, client: openai.OpenAI) -> None:
     events = list(
         client.responses.create(
@@ -296,6 +315,7 @@ def test_a_streamed_response(instrumented: Telemetry, client: openai.OpenAI) -> 
     }
 
 
+@responses_api
 def test_the_stream_helper_of_responses(instrumented: Telemetry, client: openai.OpenAI) -> None:
     with client.responses.stream(model="gpt-5-mini", input="Where is my parcel?") as stream:
         final = stream.get_final_response()
@@ -304,6 +324,7 @@ def test_the_stream_helper_of_responses(instrumented: Telemetry, client: openai.
     assert attributes(instrumented.one())["gen_ai.response.finish_reasons"] == ("stop",)
 
 
+@responses_api
 def test_a_parsed_response(instrumented: Telemetry, client: openai.OpenAI) -> None:
     client.embeddings.create(model="e", input="uses up the scripted answer")
     instrumented.take()
@@ -315,6 +336,7 @@ def test_a_parsed_response(instrumented: Telemetry, client: openai.OpenAI) -> No
     assert attributes(instrumented.one())["gen_ai.output.type"] == "json"
 
 
+@responses_api
 def test_a_stored_response(instrumented: Telemetry, client: openai.OpenAI) -> None:
     made = client.responses.create(model="gpt-5-mini", input="Where is my parcel?")
     instrumented.take()
@@ -334,6 +356,8 @@ def test_a_stored_response(instrumented: Telemetry, client: openai.OpenAI) -> No
     }
 
 
+@responses_api
+@since("1.82", "responses.retrieve(stream=True)")
 def test_a_stored_response_streamed_from_a_cursor(
     instrumented: Telemetry, client: openai.OpenAI
 ) -> None:
@@ -348,6 +372,7 @@ def test_a_stored_response_streamed_from_a_cursor(
     assert not any(name.startswith("gen_ai.usage.") for name in told)
 
 
+@responses_api
 def test_other_requests_about_responses_have_no_span(
     instrumented: Telemetry, client: openai.OpenAI
 ) -> None:
@@ -357,6 +382,7 @@ def test_other_requests_about_responses_have_no_span(
     assert instrumented.spans == []
 
 
+@responses_api
 def test_a_response_that_failed(
     instrumented: Telemetry, client: openai.OpenAI, model_server: ModelServer
 ) -> None:
@@ -372,6 +398,7 @@ def test_a_response_that_failed(
     assert (span.attributes or {})["gen_ai.response.finish_reasons"] == ("error",)
 
 
+@responses_api
 def test_fetching_a_response_that_failed_is_no_error(
     instrumented: Telemetry, client: openai.OpenAI, model_server: ModelServer
 ) -> None:
@@ -433,10 +460,9 @@ def test_azure_has_its_own_provider_and_no_openai_attributes(
     with openai.AzureOpenAI(
         api_key="k", azure_endpoint=model_server.url, api_version="2026-01-01", max_retries=0
     ) as azure:
-        azure.chat.completions.create(model="my-deployment", messages=MESSAGES, service_tier="flex")
-        for _ in azure.chat.completions.create(
-            model="my-deployment", messages=MESSAGES, stream=True
-        ):
+        create = azure.chat.completions.create
+        call(create, model="my-deployment", messages=MESSAGES, service_tier="flex")
+        for _ in create(model="my-deployment", messages=MESSAGES, stream=True):
             pass
 
     assert [request.path for request in model_server.requests] == [
@@ -485,44 +511,64 @@ def test_a_base_url_that_changes(instrumented: Telemetry, model_server: ModelSer
     assert hosts == ["127.0.0.1", "localhost"]
 
 
-async def test_the_asynchronous_client(instrumented: Telemetry, model_server: ModelServer) -> None:
+@pytest.fixture
+async def async_client(model_server: ModelServer) -> AsyncIterator[openai.AsyncOpenAI]:
+    """The asynchronous client."""
     async with openai.AsyncOpenAI(
         api_key="k", base_url=model_server.base_url, max_retries=0
     ) as client:
-        async with thread("t-1", tags=["a", "b"]):
-            await client.chat.completions.create(model="gpt-5-mini", messages=MESSAGES)
-        assert attributes(instrumented.take()[0]) == {**CHAT, **LABELS, **server(client)}
+        yield client
 
-        stream = await client.chat.completions.create(
-            model="gpt-5-mini", messages=MESSAGES, stream=True
-        )
-        assert [chunk async for chunk in stream]
-        assert attributes(instrumented.take()[0])["gen_ai.response.finish_reasons"] == ("stop",)
 
-        async with client.chat.completions.stream(model="gpt-5-mini", messages=MESSAGES) as helper:
-            await helper.get_final_completion()
-        assert attributes(instrumented.take()[0])["gen_ai.request.stream"] is True
+async def test_the_asynchronous_client(
+    instrumented: Telemetry, async_client: openai.AsyncOpenAI
+) -> None:
+    create = async_client.chat.completions.create
+    async with thread("t-1", tags=["a", "b"]):
+        await create(model="gpt-5-mini", messages=MESSAGES)
+    assert attributes(instrumented.take()[0]) == {**CHAT, **LABELS, **server(async_client)}
 
-        response = await client.responses.create(model="gpt-5-mini", input="x")
-        await client.responses.retrieve(response.id)
-        async for _ in await client.responses.create(model="gpt-5-mini", input="x", stream=True):
-            pass
-        async with client.responses.stream(model="gpt-5-mini", input="x") as responses:
-            await responses.get_final_response()
-        await client.responses.parse(model="gpt-5-mini", input="x", text_format=Parcel)
-        await client.chat.completions.parse(
-            model="gpt-5-mini", messages=MESSAGES, response_format=Parcel
-        )
-        await client.embeddings.create(model="e", input="x")
-        assert [span.name for span in instrumented.take()] == [
-            "chat gpt-5-mini",
-            "fetch_response",
-            "chat gpt-5-mini",
-            "chat gpt-5-mini",
-            "chat gpt-5-mini",
-            "chat gpt-5-mini",
-            "embeddings e",
-        ]
+    stream = await create(model="gpt-5-mini", messages=MESSAGES, stream=True)
+    assert [chunk async for chunk in stream]
+    assert attributes(instrumented.take()[0])["gen_ai.response.finish_reasons"] == ("stop",)
+
+    await async_client.embeddings.create(model="e", input="x")
+    assert instrumented.one().name == "embeddings e"
+
+
+@chat_helpers_api
+async def test_the_asynchronous_helpers(
+    instrumented: Telemetry, async_client: openai.AsyncOpenAI
+) -> None:
+    helpers = chat_helpers(async_client)
+    async with helpers.stream(model="gpt-5-mini", messages=MESSAGES) as stream:
+        await stream.get_final_completion()
+    assert attributes(instrumented.take()[0])["gen_ai.request.stream"] is True
+
+    await helpers.parse(model="gpt-5-mini", messages=MESSAGES, response_format=Parcel)
+    assert attributes(instrumented.one())["gen_ai.output.type"] == "json"
+
+
+@responses_api
+async def test_the_asynchronous_client_with_responses(
+    instrumented: Telemetry, async_client: openai.AsyncOpenAI
+) -> None:
+    responses = async_client.responses
+    made = await responses.create(model="gpt-5-mini", input="x")
+    await responses.retrieve(made.id)
+    async for _ in await responses.create(model="gpt-5-mini", input="x", stream=True):
+        pass
+    async with responses.stream(model="gpt-5-mini", input="x") as helper:
+        await helper.get_final_response()
+    await responses.parse(model="gpt-5-mini", input="x", text_format=Parcel)
+
+    assert [span.name for span in instrumented.spans] == [
+        "chat gpt-5-mini",
+        "fetch_response",
+        "chat gpt-5-mini",
+        "chat gpt-5-mini",
+        "chat gpt-5-mini",
+    ]
 
 
 def test_the_module_level_client(

@@ -8,6 +8,7 @@ from typing import Any
 import openai
 import pytest
 from model_server import DropAfter, Fail, Malformed, ModelServer, Reply
+from openai_versions import chat_helpers, chat_helpers_api
 from opentelemetry.trace import StatusCode
 from pydantic import BaseModel, ValidationError
 from recorded import Telemetry
@@ -124,6 +125,7 @@ def test_no_key_reaches_a_span(
         assert secret not in everything
 
 
+@chat_helpers_api
 def test_content_that_a_server_repeats_stays_off_the_span(
     instrumented: Telemetry, client: openai.OpenAI, model_server: ModelServer
 ) -> None:
@@ -132,7 +134,7 @@ def test_content_that_a_server_repeats_stays_off_the_span(
 
     model_server.script(Reply(text='{"number": "my secret"}'))
     with pytest.raises(ValidationError, match="my secret"):
-        client.chat.completions.parse(model="gpt-5-mini", messages=MESSAGES, response_format=Answer)
+        chat_helpers(client).parse(model="gpt-5-mini", messages=MESSAGES, response_format=Answer)
 
     span = instrumented.one()
     assert (span.attributes or {})["error.type"].endswith("ValidationError")

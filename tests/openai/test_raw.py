@@ -10,6 +10,7 @@ import openai
 import pytest
 from model_server import DropAfter, Malformed, ModelServer
 from openai.types.chat import ChatCompletion
+from openai_versions import responses_api
 from opentelemetry.trace import StatusCode
 from recorded import Telemetry
 
@@ -52,17 +53,20 @@ def test_a_raw_response_that_is_streamed(instrumented: Telemetry, client: openai
     assert is_complete(instrumented)
 
 
-def test_a_raw_response_of_the_other_operations(
-    instrumented: Telemetry, client: openai.OpenAI
-) -> None:
-    raw = client.responses.with_raw_response.create(model="gpt-5-mini", input="x")
-    client.responses.with_raw_response.retrieve(raw.parse().id)
+def test_a_raw_response_of_embeddings(instrumented: Telemetry, client: openai.OpenAI) -> None:
     client.embeddings.with_raw_response.create(model="e", input="x")
 
-    responses, fetched, embeddings = (span.attributes or {} for span in instrumented.spans)
+    assert (instrumented.one().attributes or {})["gen_ai.usage.input_tokens"] == 1
+
+
+@responses_api
+def test_a_raw_response_of_responses(instrumented: Telemetry, client: openai.OpenAI) -> None:
+    raw = client.responses.with_raw_response.create(model="gpt-5-mini", input="x")
+    client.responses.with_raw_response.retrieve(raw.parse().id)
+
+    responses, fetched = (span.attributes or {} for span in instrumented.spans)
     assert responses["gen_ai.response.finish_reasons"] == ("stop",)
     assert fetched["gen_ai.response.status"] == "completed"
-    assert embeddings["gen_ai.usage.input_tokens"] == 1
 
 
 class Custom(openai.BaseModel):
@@ -117,6 +121,18 @@ def test_a_streaming_response_of_events(
 
 
 def test_a_streaming_response_parsed_into_a_stream(
+    instrumented: Telemetry, client: openai.OpenAI
+) -> None:
+    with client.chat.completions.with_streaming_response.create(**CALL, stream=True) as response:
+        stream = response.parse()
+        assert isinstance(stream, openai.Stream)
+        assert list(stream)
+
+    assert is_complete(instrumented)
+
+
+@responses_api
+def test_a_streaming_response_parsed_into_a_stream_of_responses(
     instrumented: Telemetry, client: openai.OpenAI
 ) -> None:
     with client.responses.with_streaming_response.create(

@@ -11,6 +11,7 @@ from typing import Any
 import openai
 import pytest
 from model_server import DropAfter, ErrorEventAfter, Hold, ModelServer
+from openai_versions import chat_helpers, chat_helpers_api, responses_api, since
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode, get_current_span
 from recorded import Telemetry
@@ -30,7 +31,7 @@ def responses(client: Any) -> Any:
     return client.responses.create(model="gpt-5-mini", input="Where is my parcel?", stream=True)
 
 
-both = pytest.mark.parametrize("start", [chat, responses])
+both = pytest.mark.parametrize("start", [chat, pytest.param(responses, marks=responses_api)])
 
 
 @pytest.fixture
@@ -155,15 +156,22 @@ def test_the_response_is_closed_instead(
     assert is_well(instrumented.one())
 
 
+@chat_helpers_api
 def test_a_helper_that_is_broken_off(instrumented: Telemetry, client: openai.OpenAI) -> None:
-    with client.chat.completions.stream(model="m", messages=MESSAGES) as chat_helper:
-        next(chat_helper)
-    with client.responses.stream(model="m", input="x") as responses_helper:
-        next(responses_helper)
+    with chat_helpers(client).stream(model="m", messages=MESSAGES) as helper:
+        next(helper)
 
-    first, second = instrumented.spans
-    assert is_well(first)
-    assert is_well(second)
+    assert is_well(instrumented.one())
+
+
+@responses_api
+def test_a_helper_of_responses_that_is_broken_off(
+    instrumented: Telemetry, client: openai.OpenAI
+) -> None:
+    with client.responses.stream(model="m", input="x") as helper:
+        next(helper)
+
+    assert is_well(instrumented.one())
 
 
 @both
@@ -218,6 +226,8 @@ def test_the_server_reports_an_error_in_a_chat_stream(
     assert (span.attributes or {})["error.type"] == "openai.APIError"
 
 
+@responses_api
+@since("1.98", "a type on the error event of a stream")
 def test_the_server_reports_an_error_in_a_response_stream(
     instrumented: Telemetry, client: openai.OpenAI, model_server: ModelServer
 ) -> None:
@@ -434,10 +444,11 @@ async def test_async_the_connection_breaks_under_anext(
     assert instrumented.one().status.status_code is StatusCode.ERROR
 
 
+@chat_helpers_api
 async def test_async_a_helper_that_is_broken_off(
     instrumented: Telemetry, async_client: openai.AsyncOpenAI
 ) -> None:
-    async with async_client.chat.completions.stream(model="m", messages=MESSAGES) as helper:
+    async with chat_helpers(async_client).stream(model="m", messages=MESSAGES) as helper:
         await helper.__anext__()
 
     assert is_well(instrumented.one())

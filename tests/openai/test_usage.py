@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types import CompletionUsage
 
-from orq_otel.openai.usage import read_completion_usage, read_response_usage
+from orq_otel.openai.usage import read_audio_usage, read_completion_usage, read_response_usage
 
 COMPLETION = {
     "prompt_tokens": 100,
@@ -21,8 +21,14 @@ COMPLETION = {
         "audio_tokens": 20,
         "image_tokens": 30,
         "text_tokens": 50,
+        "cached_tokens_details": {"audio_tokens": 7, "image_tokens": 8, "text_tokens": 25},
     },
-    "completion_tokens_details": {"reasoning_tokens": 15, "audio_tokens": 5, "text_tokens": 30},
+    "completion_tokens_details": {
+        "reasoning_tokens": 15,
+        "audio_tokens": 5,
+        "image_tokens": 15,
+        "text_tokens": 30,
+    },
 }
 EVERYTHING = {
     "gen_ai.usage.input_tokens": 100,
@@ -31,9 +37,13 @@ EVERYTHING = {
     "gen_ai.usage.audio.input_tokens": 20,
     "gen_ai.usage.image.input_tokens": 30,
     "gen_ai.usage.text.input_tokens": 50,
+    "gen_ai.usage.audio.cache_read.input_tokens": 7,
+    "gen_ai.usage.image.cache_read.input_tokens": 8,
+    "gen_ai.usage.text.cache_read.input_tokens": 25,
     "gen_ai.usage.output_tokens": 50,
     "gen_ai.usage.reasoning.output_tokens": 15,
     "gen_ai.usage.audio.output_tokens": 5,
+    "gen_ai.usage.image.output_tokens": 15,
     "gen_ai.usage.text.output_tokens": 30,
 }
 
@@ -66,21 +76,28 @@ def test_every_count_of_a_completion(usage: Any) -> None:
     assert read(read_completion_usage, usage) == EVERYTHING
 
 
-def test_every_count_of_a_response() -> None:
+@pytest.mark.parametrize(
+    ("reader", "details"),
+    [(read_response_usage, "tokens_details"), (read_audio_usage, "token_details")],
+)
+def test_every_count_of_a_response(reader: Any, details: str) -> None:
     usage = {
         "input_tokens": 100,
         "output_tokens": 50,
-        "input_tokens_details": COMPLETION["prompt_tokens_details"],
-        "output_tokens_details": COMPLETION["completion_tokens_details"],
+        f"input_{details}": COMPLETION["prompt_tokens_details"],
+        f"output_{details}": COMPLETION["completion_tokens_details"],
     }
-    assert read(read_response_usage, usage) == EVERYTHING
+    assert read(reader, usage) == EVERYTHING
 
 
 def test_zeros_are_told_where_they_say_something() -> None:
     zeros = {
         "prompt_tokens": 0,
         "completion_tokens": 0,
-        "prompt_tokens_details": dict.fromkeys(COMPLETION["prompt_tokens_details"], 0),
+        "prompt_tokens_details": {
+            **dict.fromkeys(COMPLETION["prompt_tokens_details"], 0),
+            "cached_tokens_details": {"text_tokens": 0},
+        },
         "completion_tokens_details": dict.fromkeys(COMPLETION["completion_tokens_details"], 0),
     }
     assert read(read_completion_usage, zeros) == {
@@ -90,6 +107,17 @@ def test_zeros_are_told_where_they_say_something() -> None:
         "gen_ai.usage.output_tokens": 0,
         "gen_ai.usage.reasoning.output_tokens": 0,
     }
+
+
+@pytest.mark.parametrize("count", ["12", 12.5, True, [12], {}, None])
+def test_what_is_no_whole_number_is_no_count(count: Any) -> None:
+    spoilt = {
+        "prompt_tokens": 1,
+        "completion_tokens": count,
+        "prompt_tokens_details": dict.fromkeys(COMPLETION["prompt_tokens_details"], count),
+        "completion_tokens_details": {"reasoning_tokens": 1},
+    }
+    assert read(read_completion_usage, spoilt) == {"gen_ai.usage.input_tokens": 1}
 
 
 @given(

@@ -126,7 +126,7 @@ def _repaired(value: Any) -> Any:
 def _fair_length(items: list[Any], spare: int) -> int:
     """The length to which strings have to be cut so that their JSON loses `-spare` characters."""
     strings = sorted(_long_strings(items), key=len, reverse=True)
-    sample = "".join([one[:_SHORTEST] for one in strings[:100]])
+    sample = "".join([one[:: len(one) // _SHORTEST] for one in strings[:100]])
     weight = (len(encode(sample)) - 2) / len(sample) if sample else 1.0  # what is escaped is longer
     cut = 0.0
     for count, one in enumerate(strings, 1):

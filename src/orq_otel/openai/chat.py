@@ -30,6 +30,9 @@ _HEAD = (
     ("system_fingerprint", OPENAI_RESPONSE_SYSTEM_FINGERPRINT),
 )
 
+#: More than the API makes for any request, and not so many that a wrong number does harm.
+_MOST_CHOICES = 4096
+
 
 def read_request(body: Mapping[str, Any]) -> Attributes:
     """Attributes of the body of `POST /chat/completions`."""
@@ -95,10 +98,15 @@ class ChunkReader:
             for choice in choices:
                 reason = choice.finish_reason
                 if reason is not None:
-                    self._reasons[choice.index] = reason
+                    self._stopped(choice.index, reason)
         usage = chunk_fields.get("usage")
         if usage is not None:
             self._usage = usage
+
+    def _stopped(self, index: Any, reason: Any) -> None:
+        """Note why a choice stopped, unless it is no choice that there can be."""
+        if type(index) is int and 0 <= index < _MOST_CHOICES and isinstance(reason, str):
+            self._reasons[index] = reason
 
     def attributes(self) -> Attributes:
         """What the chunks told so far."""

@@ -97,15 +97,15 @@ class ContentChunkReader(chat.ChunkReader):
                 self._first = chunk
             for choice in choices:
                 given = choice.__dict__
-                index = given["index"]
+                index = given.get("index")
                 reason = given.get("finish_reason")
                 if reason is not None:
-                    self._reasons[index] = reason
+                    self._stopped(index, reason)
                 try:
                     said = self._said[index]
                 except KeyError:
                     said = self._said[index] = Deltas()
-                delta = given["delta"]
+                delta = given.get("delta")
                 try:
                     is_alone = len(delta.__pydantic_fields_set__) == 1
                 except AttributeError:  # of a raw stream, or of Pydantic 1
@@ -113,7 +113,7 @@ class ContentChunkReader(chat.ChunkReader):
                 if is_alone and (piece := delta.__dict__["content"]):
                     said.content.append(piece)
                 else:
-                    said.add(fields(delta))
+                    said.add(delta)
         usage = chunk_fields.get("usage")
         if usage is not None:
             self._usage = usage

@@ -23,33 +23,39 @@ class Deltas:
         content: Pieces of its content: texts, or lists of parts. To be added to as well.
     """
 
-    __slots__ = ("_audio", "_by_index", "_calls", "_function_call", "_images", "_texts", "content")
+    __slots__ = ("_by_index", "_calls", "_images", "_objects", "_texts", "content")
 
     def __init__(self) -> None:
         self.content: list[Any] = []
         self._texts: _Pieces = {}
+        self._objects: dict[str, _Pieces] = {"audio": {}, "function_call": {}}
         self._images: list[Any] = []
-        self._audio: _Pieces = {}
-        self._function_call: _Pieces = {}
         self._calls: list[_Call] = []
         self._by_index: dict[int | None, _Call] = {}
 
-    def add(self, delta: Mapping[str, Any]) -> None:
-        """Take in the next piece."""
+    def add(self, delta: Any) -> None:
+        """Take in the next piece, a model or a namespace."""
+        if delta is None:  # Azure reports of its filter without one
+            return
+        self._add(delta.__dict__)
+        extra = getattr(delta, "__pydantic_extra__", None)
+        if extra:  # thoughts, of compatible servers
+            self._add(extra)
+
+    def _add(self, delta: Mapping[str, Any]) -> None:
         for name, value in delta.items():
             if not value:  # most are not there
                 continue
             if name == "content":
                 self.content.append(value)
             elif name in _TEXTS:
-                _add(self._texts, {name: value})
+                if isinstance(value, str):
+                    self._texts.setdefault(name, []).append(value)
             elif name == "tool_calls":
                 for call in items(value):
                     self._add_call(fields(call))
-            elif name == "function_call":
-                _add(self._function_call, fields(value))
-            elif name == "audio":
-                _add(self._audio, fields(value))
+            elif name in self._objects:
+                _add(self._objects[name], fields(value))
             elif name == "images":
                 self._images += items(value)
 
@@ -65,11 +71,11 @@ class Deltas:
             whole["content"] = "".join(self.content)
         else:
             whole["content"] = [part for piece in self.content for part in items(piece) or [piece]]
+        for name, pieces in self._objects.items():
+            whole[name] = _joined(pieces)
+        if "data" in whole["audio"]:
+            whole["audio"]["data"] = _sound(self._objects["audio"]["data"])
         whole["images"] = self._images
-        whole["audio"] = _joined(self._audio)
-        if "data" in self._audio:
-            whole["audio"]["data"] = _sound(self._audio["data"])
-        whole["function_call"] = _joined(self._function_call)
         whole["tool_calls"] = [call.whole() for call in self._calls]
         return whole
 

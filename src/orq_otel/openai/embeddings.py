@@ -34,7 +34,7 @@ def read_response(response: Any) -> Attributes:
     """Attributes of a list of embeddings."""
     attributes: Attributes = {}
     model = get(response, "model")
-    if model:
+    if model and type(model) is str:
         attributes[RESPONSE_MODEL] = model
     usage = get(response, "usage")
     if usage is not None:

@@ -1,7 +1,8 @@
 """Read what is said in realtime's responses. Pure functions.
 
 Its items are those of the Responses API, apart from what is spoken: of that there is a transcript,
-sooner or later, and the sound comes in pieces that are left alone.
+sooner or later, and the sound comes in pieces that are left alone. The attributes have names of
+ours, as all of an operation that the conventions do not name.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from orq_otel.genai.call import own_names
 from orq_otel.genai.fields import fields
 from orq_otel.genai.messages import Content
 from orq_otel.openai import responses_content
@@ -22,7 +24,7 @@ _SPOKEN = ("input_audio", "output_audio", "audio")
 def read_request(body: Mapping[str, Any]) -> Content:
     """What the parameters of `response.create` say: messages, instructions and tools."""
     given = [_written(item) for item in items(body.get("input"))]
-    return responses_content.read_request({**body, "input": given})
+    return own_names(responses_content.read_request({**body, "input": given}))
 
 
 def read_response(response: Any) -> Content:
@@ -30,8 +32,8 @@ def read_response(response: Any) -> Content:
     given = fields(response)
     output = [_written(item) for item in items(given.get("output"))]
     details = given.get("status_details")
-    return responses_content.read_response(
-        {**given, "output": output, "incomplete_details": details}
+    return own_names(
+        responses_content.read_response({**given, "output": output, "incomplete_details": details})
     )
 
 

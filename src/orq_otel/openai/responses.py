@@ -178,7 +178,7 @@ def finish_reason(response: Mapping[str, Any], kinds: Sequence[Any]) -> str | No
     """Why the model stopped. The API has a status instead, and a reason where it is incomplete."""
     status = response.get("status")
     if status == "completed":
-        return "tool_calls" if [kind for kind in _CALLS if kind in kinds] else "stop"
+        return "tool_calls" if [kind for kind in kinds if kind in _CALLS] else "stop"
     if status == "incomplete":
         reason = get(response.get("incomplete_details"), "reason")
         return reason if isinstance(reason, str) and reason else "incomplete"

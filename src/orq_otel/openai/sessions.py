@@ -379,8 +379,7 @@ class RealtimeSession(Session):
                 answer = Answer(call, self._thread, self._model)
             self._begin(answer, event)
         elif kind == "response.done":
-            response = fields(told.get("response"))
-            self._finish(self._by_id(response.get("id")) or self._match(response), event)
+            self._finish(self._by_id(get(told.get("response"), "id")), event)
         elif kind == "error":
             error = told.get("error")
             self._finish(self._refused(fields(error)), _error_event(error))

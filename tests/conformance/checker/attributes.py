@@ -14,8 +14,8 @@ def check_attribute(registry: Registry, where: str, name: str, value: Any) -> It
     """What is wrong with an attribute."""
     if name in registry.deprecated:
         row = registry.deprecated[name]
-        note = " ".join((row.get("note") or "").split())
-        yield violation("deprecated_attribute", where, name, f"{row.get('reason')}: {note}"[:140])
+        note = " ".join(row["note"].split())
+        yield violation("deprecated_attribute", where, name, f"{row['reason']}: {note}"[:140])
     elif name.startswith(OWN):
         yield from _check_own(registry.attribute(name), where, name, value)
     else:

@@ -8,7 +8,6 @@ from typing import Final
 from conformance.checker.findings import Finding, info, violation, warning
 from conformance.checker.names import (
     ERROR_TYPE,
-    OPERATION,
     OWN,
     REQUEST_MODEL,
     SERVER_ADDRESS,
@@ -32,33 +31,20 @@ _IF_GIVEN: Final = frozenset(
         "gen_ai.request.temperature",
         "gen_ai.request.top_p",
         "gen_ai.retrieval.top_k",
-        "gen_ai.tool.description",
         "gen_ai.usage.cache_creation.input_tokens",
         "gen_ai.usage.cache_read.input_tokens",
-        "gen_ai.usage.cache_write.input_tokens",
         "openai.response.system_fingerprint",
     }
 )
 
-#: Of what is recommended for agents and tools, what they can be expected to know.
-_KNOWN_TO_AGENTS: Final = frozenset(
-    {
-        "gen_ai.response.finish_reasons",
-        "gen_ai.tool.call.id",
-        "gen_ai.usage.input_tokens",
-        "gen_ai.usage.output_tokens",
-        SERVER_ADDRESS,
-    }
-)
-
 #: What a failed request has no response for.
-_OF_RESPONSE: Final = ("gen_ai.response.", "gen_ai.usage.", "openai.response.")
+_OF_RESPONSE: Final = ("gen_ai.response.", "gen_ai.usage.")
 
 
 def check_missing(subject: GenAISpan) -> Iterator[Finding]:
     """What is not there, by the requirement levels of the registry."""
     for name, row in sorted(subject.row["attributes"].items()):
-        if name in subject.attributes or name == OPERATION:
+        if name in subject.attributes:
             continue
         if row["level"] == "required":
             yield violation("missing_required", subject.where, name)
@@ -103,8 +89,4 @@ def _is_expected(subject: GenAISpan, name: str, row: Row) -> bool:
         return False
     if name == "openai.api.type" and subject.operation == "text_completion":
         return False  # the API of text completions has no value there
-    if subject.is_error and name.startswith(_OF_RESPONSE):
-        return False
-    if subject.operation in ("invoke_agent", "execute_tool"):
-        return name in _KNOWN_TO_AGENTS
-    return True
+    return not (subject.is_error and name.startswith(_OF_RESPONSE))

@@ -1,0 +1,244 @@
+"""Run the tests of the client with each client and each Python that is supported.
+
+    python3 run.py matrix
+    python3 run.py matrix --openai 1.26 2 --python 3.12
+    python3 run.py matrix --quick
+
+Each pair has an environment of its own in `.venvs`, and beside it a log of what was printed there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+ENVIRONMENTS = ROOT / ".venvs"
+BIN = "Scripts" if os.name == "nt" else "bin"
+
+#: For each client, what is installed: extras of this package, and packages.
+CLIENTS = {
+    # It gives httpx an argument that 0.28 does not take any more, and Orq's client needs 0.28.
+    "1.26": ("otlp", ["openai==1.26.0", "httpx<0.28"]),
+    "1.66": ("otlp,orq", ["openai[realtime]==1.66.0"]),
+    "1": ("otlp,orq", ["openai[realtime]>=1,<2"]),
+    "2": ("otlp,orq", ["openai[realtime]>=2,<3"]),
+    "3.0": ("otlp,orq", ["openai[realtime]==3.0.0"]),
+    "3": ("otlp,orq", ["openai[realtime]>=3,<4"]),
+}
+PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
+
+#: Tests that choose their clients themselves, or are not about them.
+ELSEWHERE = ["coexistence", "e2e", "frameworks"]
+#: How long the tests of one pair may take, in seconds.
+PATIENCE = 900
+#: What pytest counts, and what it means for the pair.
+COUNTS = ("passed", "skipped", "failed", "error")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A client and a Python."""
+
+    client: str
+    version: str
+
+    @property
+    def name(self) -> str:
+        """What it is called in `.venvs`."""
+        return f"openai-{self.client}-python-{self.version}"
+
+    @property
+    def python(self) -> Path:
+        """The Python of its environment."""
+        return ENVIRONMENTS / self.name / BIN / "python"
+
+    @property
+    def log(self) -> Path:
+        """What its commands print."""
+        return ENVIRONMENTS / f"{self.name}.log"
+
+    def run(self, *command: str | Path, timeout: float | None = None) -> None:
+        """Run a command, with what it prints in the log."""
+        with self.log.open("a") as log:
+            subprocess.run(
+                command,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                timeout=timeout,
+                check=True,
+            )
+
+
+@dataclass(frozen=True)
+class Result:
+    """How the tests of a pair went."""
+
+    pair: Pair
+    problem: str
+    client: str
+    counts: dict[str, str]
+    seconds: float
+
+    def __str__(self) -> str:
+        counts = "".join(f"{self.counts.get(kind, '0'):>9}" for kind in COUNTS)
+        return (
+            f"{self.client:<9}{self.pair.version:<7}{counts}{self.seconds:>8.0f} s  {self.problem}"
+        )
+
+
+HEADING = f"{'openai':<9}{'Python':<7}" + "".join(f"{kind:>9}" for kind in COUNTS)
+
+
+# ---- Pythons ----------------------------------------------------------------------------------
+
+
+def candidates(version: str) -> Iterator[str | Path]:
+    """What may be a Python of this version: the one of this program, those on PATH, pyenv's."""
+    yield getattr(sys, "_base_executable", sys.executable)
+    for directory in os.get_exec_path():
+        found = shutil.which(f"python{version}", path=directory)
+        if found:
+            yield found
+    # On PATH, pyenv has stand-ins that refuse to run before a version is chosen.
+    pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
+    yield from sorted(pyenv.glob(f"{version}.*/bin/python"))
+
+
+def is_python(path: str | Path, version: str) -> bool:
+    """Whether it runs, is of this version and can make environments."""
+    program = "import sys, ensurepip, venv; print('%d.%d' % sys.version_info[:2])"
+    try:
+        done = subprocess.run([path, "-c", program], capture_output=True, text=True, check=False)
+    except OSError:
+        return False
+    return (done.returncode, done.stdout.strip()) == (0, version)
+
+
+def find_pythons(versions: list[str]) -> dict[str, str | Path]:
+    """Those of these versions that the machine has."""
+    found = {
+        version: next((path for path in candidates(version) if is_python(path, version)), None)
+        for version in versions
+    }
+    return {version: path for version, path in found.items() if path is not None}
+
+
+# ---- One pair ---------------------------------------------------------------------------------
+
+
+def install(pair: Pair, python: str | Path) -> None:
+    """Make the environment of a pair, or bring it up to date."""
+    if not is_python(pair.python, pair.version):
+        pair.run(python, "-m", "venv", "--clear", ENVIRONMENTS / pair.name)
+    pip = [pair.python, "-m", "pip", "install", "--quiet", "--upgrade"]
+    pair.run(*pip, "pip>=25.1")  # the first that knows dependency groups
+    extras, packages = CLIENTS[pair.client]
+    pair.run(*pip, "-e", f".[{extras}]", *packages, "--group", "matrix")
+
+
+def test(pair: Pair, python: str | Path) -> Result:
+    """Run the tests with a pair."""
+    start = time.monotonic()
+    pair.log.unlink(missing_ok=True)
+    problem = "cannot be installed"
+    try:
+        install(pair, python)
+        problem = "failed"
+        ignored = [f"--ignore=tests/{directory}" for directory in ELSEWHERE]
+        options = ["-p", "no:cacheprovider", "--color=no", "--tb=short"]
+        options += ["--continue-on-collection-errors", *ignored]
+        pair.run(pair.python, "-m", "pytest", *options, timeout=PATIENCE)
+        problem = ""
+    except subprocess.TimeoutExpired:
+        problem = f"longer than {PATIENCE} s"
+    except subprocess.CalledProcessError:
+        pass
+    return Result(pair, problem, installed(pair), counts(pair), time.monotonic() - start)
+
+
+def installed(pair: Pair) -> str:
+    """The version of the client that was installed, to the last digit."""
+    program = "from importlib.metadata import version; print(version('openai'))"
+    try:
+        done = subprocess.run(
+            [pair.python, "-c", program], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return pair.client
+    return done.stdout.strip()
+
+
+def counts(pair: Pair) -> dict[str, str]:
+    """How many tests passed and so on, by the last line of pytest's output."""
+    *_, last = ["", *pair.log.read_text().splitlines()] if pair.log.exists() else [""]
+    return {kind: number for number, kind in re.findall(rf"(\d+) ({'|'.join(COUNTS)})", last)}
+
+
+# ---- All of them ------------------------------------------------------------------------------
+
+
+def main() -> int:
+    """Run the pairs that the command line names, and print a table of them."""
+    parser = argparse.ArgumentParser(
+        prog="run.py matrix",
+        description="Run the tests with each supported client and Python.",
+    )
+    clients = parser.add_mutually_exclusive_group()
+    clients.add_argument("--openai", nargs="+", choices=CLIENTS, default=list(CLIENTS))
+    clients.add_argument(
+        "--quick",
+        action="store_true",
+        help="only the oldest client with the oldest Python, and openai 2 with the newest",
+    )
+    parser.add_argument("--python", nargs="+", choices=PYTHONS, help="which, all to be there")
+    parser.add_argument("--strict", action="store_true", help="fail if any Python is missing")
+    parser.add_argument("--jobs", type=int, default=2, help="how many pairs to run at a time")
+    options = parser.parse_args()
+
+    wanted = [version for version in PYTHONS if version in (options.python or PYTHONS)]
+    pythons = find_pythons(wanted)
+    missing = [version for version in wanted if version not in pythons]
+    if missing:
+        print(f"This machine has no Python {', '.join(missing)}.", flush=True)
+    if not pythons or (missing and (options.strict or options.python)):
+        return 1
+    versions = list(pythons)
+    pairs = [
+        Pair(name, version) for name in CLIENTS if name in options.openai for version in versions
+    ]
+    if options.quick:
+        pairs = [Pair("1.26", versions[0]), Pair("2", versions[-1])]
+
+    ENVIRONMENTS.mkdir(exist_ok=True)
+    results: dict[Pair, Result] = {}
+    executor = ThreadPoolExecutor(options.jobs)
+    running = [executor.submit(test, pair, pythons[pair.version]) for pair in pairs]
+    try:
+        for done in as_completed(running):
+            result = done.result()
+            results[result.pair] = result
+            if result.problem:
+                print(f"==== {result.pair.name} ====\n{result.pair.log.read_text()}")
+            print(f"{len(results)} of {len(pairs)}: {result}", flush=True)
+    finally:  # of an interruption, too
+        executor.shutdown(cancel_futures=True)
+    print(f"\n{HEADING}", *(results[pair] for pair in pairs), sep="\n")
+    if missing:
+        print(f"Not tested with Python {', '.join(missing)}, which this machine does not have.")
+    return int(any(result.problem for result in results.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""Readers of what anybody may send: nothing raises, and every attribute can be exported."""
+
+from __future__ import annotations
+
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orq_otel.genai.call import Operation
+from orq_otel.openai.operations import find
+
+OPERATIONS = [
+    operation
+    for path in (
+        "/completions",
+        "/responses",
+        "/responses/compact",
+        "/embeddings",
+        "/images/generations",
+        "/audio/speech",
+        "/audio/transcriptions",
+        "/moderations",
+        "/decisions",
+        "/videos",
+        "/videos/video_1/remix",
+        "/threads/thread_1/runs",
+        "/batches",
+    )
+    if (operation := find("post", path)) is not None
+]
+
+#: Fields of requests and responses, those within others too.
+FIELDS = [
+    "assistant_id",
+    "audio",
+    "code",
+    "conversation",
+    "data",
+    "error",
+    "errors",
+    "event",
+    "format",
+    "id",
+    "image",
+    "incomplete_details",
+    "input_token_details",
+    "input_tokens",
+    "input_tokens_details",
+    "last_error",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "model",
+    "n",
+    "object",
+    "output",
+    "output_tokens",
+    "output_tokens_details",
+    "prompt",
+    "prompt_tokens",
+    "reason",
+    "reasoning",
+    "reasoning_effort",
+    "response",
+    "response_format",
+    "run_id",
+    "seed",
+    "service_tier",
+    "status",
+    "stop",
+    "stream",
+    "stream_format",
+    "temperature",
+    "text",
+    "thread_id",
+    "tokens",
+    "top_p",
+    "type",
+    "usage",
+    "video_id",
+]
+WORDS = ["", "x", "error", "thread.run", "failed", "incomplete", "completed", "sse", "json"]
+
+scalars = st.none() | st.booleans() | st.integers(-9, 9) | st.floats() | st.sampled_from(WORDS)
+anything = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=6)
+    ),
+    max_leaves=12,
+)
+objects = st.dictionaries(st.sampled_from(FIELDS), anything, max_size=10)
+runs = objects.map(lambda fields: {**fields, "object": "thread.run"})
+
+
+def namespaces(thing: Any) -> Any:
+    """JSON as raw responses are read."""
+    if isinstance(thing, dict):
+        return SimpleNamespace(**{name: namespaces(value) for name, value in thing.items()})
+    return [namespaces(one) for one in thing] if isinstance(thing, list) else thing
+
+
+def can_be_exported(value: Any) -> bool:
+    """Whether it is what an attribute may be."""
+    if isinstance(value, tuple):
+        return all(isinstance(one, str) for one in value)
+    return isinstance(value, (str, bool, int, float))
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+@settings(max_examples=40)
+@given(body=objects, response=anything | objects | runs)
+def test_whatever_is_asked_and_answered(operation: Operation, body: Any, response: Any) -> None:
+    told = [
+        operation.read_request(body),
+        operation.read_response(response),
+        operation.read_response(namespaces(response)),
+    ]
+    if isinstance(operation.new_chunk_reader, partial):  # events, which may be of any kind
+        reader = operation.new_chunk_reader()
+        reader.feed(namespaces(response))
+        told.append(reader.attributes())
+
+    assert not [
+        (name, value)
+        for attributes in told
+        for name, value in attributes.items()
+        if not can_be_exported(value)
+    ]

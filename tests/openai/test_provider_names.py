@@ -1,0 +1,211 @@
+"""Whose telemetry a call is: the provider by the client and by the host, and what follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import openai
+import pytest
+from model_server import ModelServer
+from openai_versions import call
+from recorded import Telemetry
+
+MESSAGES: Any = [{"role": "user", "content": "Where is my parcel?"}]
+
+HOSTS = {
+    "api.openai.com": "openai",
+    "eu.api.openai.com": "openai",
+    "my.orq.ai": "openai",
+    "api.orq.ai": "openai",
+    "openrouter.ai": "openai",
+    "example.com": "openai",
+    "openai.azure.com.example.com": "openai",
+    "me.openai.azure.com": "azure.ai.openai",
+    "me.openai.azure.us": "azure.ai.openai",
+    "me.services.ai.azure.com": "azure.ai.openai",
+    "me.cognitiveservices.azure.com": "azure.ai.openai",
+    "models.inference.ai.azure.com": "azure.ai.inference",
+    "me.eastus2.models.ai.azure.com": "azure.ai.inference",
+    "bedrock-runtime.us-east-1.amazonaws.com": "aws.bedrock",
+    "bedrock-runtime-fips.us-gov-west-1.amazonaws.com": "aws.bedrock",
+    "bedrock-runtime.cn-north-1.amazonaws.com.cn": "aws.bedrock",
+    "bedrock-mantle.eu-west-1.api.aws": "aws.bedrock",
+    "vpce-0a1b-c2d3.bedrock-runtime.eu-west-1.vpce.amazonaws.com": "aws.bedrock",
+    "aiplatform.googleapis.com": "gcp.vertex_ai",
+    "europe-west4-aiplatform.googleapis.com": "gcp.vertex_ai",
+    "aiplatform.eu.rep.googleapis.com": "gcp.vertex_ai",
+    "generativelanguage.googleapis.com": "gcp.gemini",
+    "api.anthropic.com": "anthropic",
+    "api.cohere.ai": "cohere",
+    "api.cohere.com": "cohere",
+    "api.deepseek.com": "deepseek",
+    "api.groq.com": "groq",
+    "api.mistral.ai": "mistral_ai",
+    "api.moonshot.ai": "moonshot_ai",
+    "api.perplexity.ai": "perplexity",
+    "api.x.ai": "x_ai",
+    "us-east-1.api.x.ai": "x_ai",
+    "us-south.ml.cloud.ibm.com": "ibm.watsonx.ai",
+}
+
+
+def provider(telemetry: Telemetry) -> str:
+    """The provider on the only span, and that it alone decides about the attributes of OpenAI's."""
+    told = telemetry.one().attributes or {}
+    name = told["gen_ai.provider.name"]
+    assert isinstance(name, str)
+    owned = sorted(key for key in told if key.startswith("openai."))
+    assert owned == (
+        [
+            "openai.api.type",
+            "openai.request.service_tier",
+            "openai.response.service_tier",
+            "openai.response.system_fingerprint",
+        ]
+        if name == "openai"
+        else []
+    )
+    return name
+
+
+def ask(client: openai.OpenAI) -> None:
+    """A chat completion that has everything of OpenAI's own."""
+    call(client.chat.completions.create, model="m", messages=MESSAGES, service_tier="flex")
+
+
+@contextmanager
+def client_of(host: str, model_server: ModelServer) -> Iterator[openai.OpenAI]:
+    """A client of that host, whose calls a proxy takes to the stand-in."""
+    http = openai.DefaultHttpxClient(proxy=model_server.url, trust_env=False)
+    with openai.OpenAI(
+        api_key="k", base_url=f"http://{host}/v1", http_client=http, max_retries=0
+    ) as client:
+        yield client
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_host_tells_the_provider(
+    instrumented: Telemetry, model_server: ModelServer, host: str
+) -> None:
+    with client_of(host, model_server) as client:
+        ask(client)
+
+    assert model_server.requests[0].headers["host"] == host
+    assert provider(instrumented) == HOSTS[host]
+    assert (instrumented.one().attributes or {})["server.address"] == host
+
+
+def test_the_provider_of_an_operation_that_is_ours(
+    instrumented: Telemetry, model_server: ModelServer
+) -> None:
+    with client_of("api.groq.com", model_server) as client:
+        client.audio.transcriptions.create(model="whisper-1", file=("a.wav", b"RIFF"))
+
+    told = instrumented.one().attributes or {}
+    assert told["orq_otel.provider.name"] == "groq"
+    assert not [name for name in told if name.startswith(("gen_ai.", "openai."))]
+
+
+def test_azures_client(instrumented: Telemetry, model_server: ModelServer) -> None:
+    with openai.AzureOpenAI(
+        api_key="k", azure_endpoint=model_server.url, api_version="2026-01-01", max_retries=0
+    ) as client:
+        ask(client)
+
+    assert provider(instrumented) == "azure.ai.openai"
+
+
+def test_azures_client_for_other_operations(
+    instrumented: Telemetry, model_server: ModelServer
+) -> None:
+    with openai.AzureOpenAI(
+        api_key="k", azure_endpoint=model_server.url, api_version="2026-01-01", max_retries=0
+    ) as client:
+        client.images.generate(model="draw", prompt="A parcel")
+        client.audio.transcriptions.create(model="hear", file=("a.wav", b"RIFF"))
+        client.audio.speech.create(model="say", input="Hello", voice="alloy")
+        client.completions.create(model="write", prompt="Once")
+
+    assert [request.path for request in model_server.requests] == [
+        "/openai/deployments/draw/images/generations",
+        "/openai/deployments/hear/audio/transcriptions",
+        "/openai/deployments/say/audio/speech",
+        "/openai/deployments/write/completions",
+    ]
+    assert [span.name for span in instrumented.spans] == [
+        "generate_image draw",
+        "transcribe hear",
+        "generate_speech say",
+        "text_completion write",
+    ]
+    *ours, completion = [span.attributes or {} for span in instrumented.spans]
+    assert {told["orq_otel.provider.name"] for told in ours} == {"azure.ai.openai"}
+    assert completion["gen_ai.provider.name"] == "azure.ai.openai"
+
+
+def test_azures_client_with_a_deployment_of_its_own(
+    instrumented: Telemetry, model_server: ModelServer
+) -> None:
+    with openai.AzureOpenAI(
+        api_key="k",
+        azure_endpoint=model_server.url,
+        azure_deployment="mine",
+        api_version="2026-01-01",
+        max_retries=0,
+    ) as client:
+        ask(client)
+
+    assert model_server.requests[0].path == "/openai/deployments/mine/chat/completions"
+    assert provider(instrumented) == "azure.ai.openai"
+
+
+def test_bedrocks_client(instrumented: Telemetry, model_server: ModelServer) -> None:
+    bedrock = pytest.importorskip("openai.lib.bedrock")
+    with bedrock.BedrockOpenAI(
+        api_key="k", aws_region="eu-west-1", base_url=model_server.base_url, max_retries=0
+    ) as client:
+        ask(client)
+
+    assert provider(instrumented) == "aws.bedrock"
+
+
+def test_bedrock_as_the_provider(instrumented: Telemetry, model_server: ModelServer) -> None:
+    bedrock = pytest.importorskip("openai.providers.bedrock").bedrock
+    given = bedrock(base_url=model_server.base_url, region="eu-west-1", api_key="k")
+    with openai.OpenAI(provider=given, max_retries=0) as client:
+        ask(client)
+
+    assert provider(instrumented) == "aws.bedrock"
+
+
+async def test_bedrock_as_the_provider_of_the_asynchronous_client(
+    instrumented: Telemetry, model_server: ModelServer
+) -> None:
+    bedrock = pytest.importorskip("openai.providers.bedrock").bedrock
+    given = bedrock(base_url=model_server.base_url, region="eu-west-1", api_key="k")
+    async with openai.AsyncOpenAI(provider=given, max_retries=0) as client:
+        await client.chat.completions.create(model="m", messages=MESSAGES, service_tier="flex")
+
+    assert provider(instrumented) == "aws.bedrock"
+
+
+def test_vertex_as_the_provider(instrumented: Telemetry, model_server: ModelServer) -> None:
+    vertex = pytest.importorskip("openai.providers.vertex").vertex
+    given = vertex(base_url=model_server.base_url, token_provider=lambda: "token")
+    with openai.OpenAI(provider=given, max_retries=0) as client:
+        client.responses.create(model="m", input="Where is my parcel?")
+
+    assert provider(instrumented) == "gcp.vertex_ai"
+
+
+def test_a_client_that_moves_elsewhere(instrumented: Telemetry, model_server: ModelServer) -> None:
+    with client_of("api.groq.com", model_server) as client:
+        ask(client)
+        ask(client.with_options(base_url="http://api.mistral.ai/v1"))
+        client.base_url = "http://api.openai.com/v1"
+        ask(client)
+
+    told = [(span.attributes or {})["gen_ai.provider.name"] for span in instrumented.spans]
+    assert told == ["groq", "mistral_ai", "openai"]

@@ -1,0 +1,344 @@
+"""What of a call's content is captured: how much of it, and after which redaction."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from content_rules import PNG_URL, problems
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orq_otel.genai import content as content_module
+from orq_otel.genai.content import Capture, encode, fitted
+from orq_otel.genai.messages import Content
+from orq_otel.genai.semconv import (
+    INPUT_MESSAGES,
+    OUTPUT_MESSAGES,
+    SYSTEM_INSTRUCTIONS,
+    TOOL_DEFINITIONS,
+)
+
+Redact = Callable[[Any], Any]
+
+
+def said(text: str, role: str = "user") -> dict[str, Any]:
+    """A message."""
+    return {"role": role, "parts": [{"type": "text", "content": text}]}
+
+
+def everything() -> Content:
+    """Content of every kind."""
+    return {
+        SYSTEM_INSTRUCTIONS: [{"type": "text", "content": "Be brief."}],
+        INPUT_MESSAGES: [
+            {
+                "role": "user",
+                "name": "Ann",
+                "parts": [
+                    {"type": "text", "content": "Hi."},
+                    {"type": "uri", "modality": "image", "uri": "https://example.com/"},
+                ],
+            },
+            said("Yes?", "assistant"),
+        ],
+        TOOL_DEFINITIONS: [{"type": "web_search", "name": "web_search"}],
+        OUTPUT_MESSAGES: [{**said("Bye.", "assistant"), "finish_reason": "stop"}],
+    }
+
+
+def collected(redact: Redact | None, content: Content | None = None) -> Content:
+    """What is left of content after redaction."""
+    capture = Capture(on_span=True, on_event=True, max_length=10_000, redact=redact)
+    return capture.collect(lambda _: content or everything(), None)
+
+
+@pytest.fixture(params=["pydantic_core", "json"])
+def encoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Either encoder: that of Pydantic 2, and the one for Pydantic 1."""
+    content_module._encoder.cache_clear()
+    if request.param == "json":
+        monkeypatch.setitem(sys.modules, "pydantic_core", None)
+    else:
+        pytest.importorskip("pydantic_core")
+    yield
+    content_module._encoder.cache_clear()
+
+
+# --- capture -------------------------------------------------------------------------------------
+
+
+def test_content_goes_to_spans_as_json_and_to_events_as_it_is(encoder: Any) -> None:
+    capture = Capture(on_span=True, on_event=True, max_length=10_000)
+    content = capture.collect(lambda thing: {INPUT_MESSAGES: [said(thing)]}, "Grüße")
+    assert capture.for_event(content) == {INPUT_MESSAGES: [said("Grüße")]}
+    assert capture.for_span(content) == {
+        INPUT_MESSAGES: '[{"role":"user","parts":[{"type":"text","content":"Grüße"}]}]'
+    }
+
+
+def test_what_there_is_nothing_of_is_left_out() -> None:
+    assert collected(None, {INPUT_MESSAGES: [], OUTPUT_MESSAGES: [said("x")]}) == {
+        OUTPUT_MESSAGES: [said("x")]
+    }
+
+
+def test_a_reader_that_fails_costs_the_content_and_a_log_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def read(thing: Any) -> Content:
+        raise LookupError(thing)
+
+    capture = Capture(on_span=True, on_event=False, max_length=10_000)
+    assert capture.collect(read, "swordfish") == {}
+    assert capture.collect(read, "swordfish") == {}
+    (line,) = caplog.messages
+    assert "LookupError" in line
+    assert "swordfish" not in line
+
+
+# --- redaction -----------------------------------------------------------------------------------
+
+
+def test_the_hook_sees_every_part() -> None:
+    seen: list[Any] = []
+    assert collected(lambda part: seen.append(part) or part) == everything()
+    assert seen == [
+        {"type": "text", "content": "Be brief."},
+        {"type": "text", "content": "Hi."},
+        {"type": "uri", "modality": "image", "uri": "https://example.com/"},
+        {"type": "text", "content": "Yes?"},
+        {"type": "web_search", "name": "web_search"},
+        {"type": "text", "content": "Bye."},
+    ]
+
+
+def test_the_hook_changes_parts() -> None:
+    def redact(part: Any) -> Any:
+        return {**part, "content": "***"} if part["type"] == "text" else part
+
+    told = collected(redact)
+    assert told[SYSTEM_INSTRUCTIONS] == [{"type": "text", "content": "***"}]
+    assert told[INPUT_MESSAGES][0] == {
+        "role": "user",
+        "name": "Ann",
+        "parts": [
+            {"type": "text", "content": "***"},
+            {"type": "uri", "modality": "image", "uri": "https://example.com/"},
+        ],
+    }
+    assert told[OUTPUT_MESSAGES] == [{**said("***", "assistant"), "finish_reason": "stop"}]
+    assert problems(told) == []
+
+
+def test_the_hook_may_change_parts_in_place() -> None:
+    def redact(part: Any) -> Any:
+        part["name"] = "changed"
+        return part
+
+    assert collected(redact)[TOOL_DEFINITIONS] == [{"type": "web_search", "name": "changed"}]
+
+
+def test_the_hook_leaves_parts_out() -> None:
+    told = collected(lambda part: part if part["type"] == "uri" else None)
+    assert told == {
+        INPUT_MESSAGES: [
+            {
+                "role": "user",
+                "name": "Ann",
+                "parts": [{"type": "uri", "modality": "image", "uri": "https://example.com/"}],
+            },
+            {"role": "assistant", "parts": []},
+        ],
+        OUTPUT_MESSAGES: [{"role": "assistant", "parts": [], "finish_reason": "stop"}],
+    }
+
+
+def test_what_the_hook_returns_becomes_plain_json() -> None:
+    told = collected(lambda part: {**part, "more": {1: (object(), float("nan"), PNG_URL)}})
+    assert problems(told) == []
+    assert told[TOOL_DEFINITIONS][0]["more"]["1"][:2] == ["object", None]
+
+
+def raising(part: Any) -> Any:
+    raise KeyError(part)
+
+
+@pytest.mark.parametrize(
+    "redact",
+    [
+        raising,
+        lambda part: "***",
+        lambda part: [part],
+        lambda part: 7,
+        lambda part: {},
+        lambda part: {"type": None},
+        lambda: None,
+    ],
+    ids=["raises", "text", "list", "number", "nothing", "no type", "takes no part"],
+)
+def test_a_hook_that_does_not_work_costs_the_content_and_a_log_line(
+    redact: Redact, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert collected(redact) == {}
+    assert collected(redact) == {}
+    (line,) = caplog.messages
+    assert caplog.records[0].levelno == logging.WARNING
+    assert "redacting" in line
+    assert "Be brief" not in line
+
+
+# --- JSON ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("half a pair \ud83d", "half a pair �"),
+        ("a pair \ud83d\ude00 in halves", "a pair 😀 in halves"),
+    ],
+)
+def test_what_has_no_utf_8_is_repaired(encoder: Any, given: str, told: str) -> None:
+    items, encoded = fitted([said(given)], 1000)
+    assert items == [said(told)]
+    assert json.loads(encoded) == [said(told)]
+    assert json.loads(encode({given: 1})) == {told: 1}
+
+
+def test_what_is_not_json_is_encoded_as_what_it_becomes(encoder: Any) -> None:
+    assert encode([object(), 1]) == '["object",1]'
+
+
+def test_no_encoder_is_loaded_before_it_is_needed() -> None:
+    assert not hasattr(content_module, "to_json")
+    assert not hasattr(content_module, "pydantic_core")
+
+
+# --- the cap -------------------------------------------------------------------------------------
+
+
+def test_what_fits_is_not_touched() -> None:
+    items = [said("x" * 100)]
+    encoded = encode(items)
+    kept, json_kept = fitted(items, len(encoded))
+    assert kept is items
+    assert json_kept == encoded
+
+
+def test_long_strings_are_cut_all_to_one_length(encoder: Any) -> None:
+    items = [said("short"), said("X" * 50_000), said("Y" * 90_000), said("Z" * 1000)]
+    cut, encoded = fitted(items, 20_000)
+    assert 19_000 < len(encoded) <= 20_000
+    assert json.loads(encoded) == cut
+    short, long, longer, middle = [one["parts"][0]["content"] for one in cut]
+    assert short == "short"
+    assert middle == "Z" * 1000
+    length = long.count("X")
+    assert longer.count("Y") == length
+    assert long == "X" * length + f"… [{50_000 - length} characters cut]"
+    assert longer == "Y" * length + f"… [{90_000 - length} characters cut]"
+
+
+def test_strings_are_cut_wherever_they_are() -> None:
+    call = {"type": "tool_call", "name": "f", "arguments": {"text": ["x" * 5000], "n": 1}}
+    cut, _ = fitted([{"role": "assistant", "parts": [call]}], 1024)
+    (text,) = cut[0]["parts"][0]["arguments"]["text"]
+    assert text.startswith("xxx")
+    assert text.endswith(" characters cut]")
+
+
+def test_text_that_is_longer_as_json_is_cut_to_fit() -> None:
+    cut, encoded = fitted([said('"\n\\' * 10_000)], 5000)
+    assert 3000 < len(encoded) <= 5000
+    assert cut[0]["parts"][0]["content"].endswith(" characters cut]")
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["plain " * 30 + '"' * 20_000, '"x' * 10_000, 'x"' * 10_000, "x" * 9000 + "\n" * 9000],
+)
+def test_text_some_of_which_is_longer_as_json_is_cut_to_fit(content: str) -> None:
+    cut, encoded = fitted([said(content)], 14_000)
+    assert 5000 < len(encoded) <= 14_000
+    assert cut[0]["parts"][0]["content"].startswith(content[:1000])
+
+
+def test_all_messages_stay_if_short_strings_are_enough() -> None:
+    short = [said("x" * 128 + "… [172 characters cut]")] * 20
+    assert fitted([said("x" * 300)] * 20, len(encode(short)) + 100)[0] == short
+
+
+def test_if_short_strings_are_not_enough_the_newest_messages_stay(encoder: Any) -> None:
+    items = [said(f"number {number} " + "x" * 100) for number in range(100)]
+    cut, encoded = fitted(items, 2000)
+    assert 1700 < len(encoded) <= 2000
+    assert json.loads(encoded) == cut
+    left_out = 101 - len(cut)
+    assert cut == [said(f"[{left_out} items cut]"), *items[left_out:]]
+
+
+def test_of_a_message_of_many_parts_the_newest_stay() -> None:
+    parts = [{"type": "text", "content": f"number {number}"} for number in range(1000)]
+    whole = {"role": "assistant", "parts": parts, "finish_reason": "stop"}
+    cut, encoded = fitted([said("before"), said("before"), whole], 1024)
+    assert 900 < len(encoded) <= 1024
+    note, last = cut
+    assert note == said("[2 items cut]")
+    left_out = 1001 - len(last["parts"])
+    assert last == {
+        "role": "assistant",
+        "parts": [
+            {"type": "text", "content": f"[{left_out} items cut]"},
+            *parts[left_out:],
+        ],
+        "finish_reason": "stop",
+    }
+
+
+def test_a_part_that_cannot_be_cut_is_left_out() -> None:
+    tokens = {"type": "generic", "kind": "tokens", "value": list(range(10_000))}
+    cut, encoded = fitted([said("before"), {"role": "user", "parts": [tokens]}], 1024)
+    assert len(encoded) <= 1024
+    assert cut == [said("[1 items cut]"), said("[1 items cut]")]
+
+
+@pytest.mark.parametrize("name", [SYSTEM_INSTRUCTIONS, TOOL_DEFINITIONS])
+def test_instructions_and_tools_are_cut_in_their_own_form(name: str) -> None:
+    item = {"type": "text", "content": "Be brief."}
+    if name == TOOL_DEFINITIONS:
+        item = {"type": "web_search", "name": "web_search"}
+    cut, encoded = fitted([item] * 100, 1024)
+    assert len(encoded) <= 1024
+    assert len(cut) > 10
+    assert "items cut]" in str(cut[0])
+    assert cut[1:] == [item] * (len(cut) - 1)
+    assert problems({name: cut}) == []
+
+
+_parts = st.one_of(
+    st.builds(lambda text: {"type": "text", "content": text}, st.text(max_size=700)),
+    st.builds(
+        lambda name, arguments: {"type": "tool_call", "name": name, "arguments": arguments},
+        st.text(max_size=200),
+        st.dictionaries(st.text(max_size=200), st.lists(st.integers(0, 9), max_size=300)),
+    ),
+)
+_messages = st.builds(
+    lambda role, parts: {"role": role, "parts": parts}, st.text(max_size=20), st.lists(_parts)
+)
+
+
+@given(st.lists(_messages, max_size=30), st.integers(400, 20_000))
+def test_the_cap_holds_whatever_the_content(items: list[Any], max_length: int) -> None:
+    cut, encoded = fitted(items, max_length)
+    assert len(encoded) <= max_length
+    assert json.loads(encoded) == cut
+    assert problems({INPUT_MESSAGES: cut}) == []
+    if len(encode(items)) <= max_length:
+        assert cut == items
+    elif len(cut) > 1:  # the newest is there, at least in part
+        assert cut[-1]["role"] == items[-1]["role"]
