@@ -63,6 +63,8 @@ class WebsocketServer:
         self._lock = threading.Lock()
         self._open: list[ServerConnection] = []
         self._is_stopping = False
+        #: Whether a realtime response has the metadata that came with the request.
+        self.repeats_metadata = True
         #: Host and port.
         self.address: tuple[str, int] = self._server.socket.getsockname()[:2]
         #: Paths with their query, and every event, in the order in which they came.
@@ -113,9 +115,13 @@ class WebsocketServer:
             "/v1/responses": Responses,
         }
         speaker = kinds.get(url.path.rstrip("/"), Live)(connection, model)
+        speaker.repeats_metadata = self.repeats_metadata
         speaker.begin()
         for message in connection:
-            event = json.loads(message)
+            try:
+                event = dict(json.loads(message))
+            except ValueError:  # no event
+                continue
             with self._lock:
                 self.received.append(event)
             if event["type"] == "say":  # what the test wants to hear
@@ -137,6 +143,7 @@ class Speaker:
     def __init__(self, connection: ServerConnection, model: str) -> None:
         self.connection = connection
         self.model = model
+        self.repeats_metadata = True
         self.held: list[tuple[Iterator[Json], Json]] = []
         self._ids = itertools.count(1)
 
@@ -231,8 +238,9 @@ class Realtime(Speaker):
             "output_modalities": modalities,
             "max_output_tokens": asked.get("max_output_tokens", "inf"),
             "usage": None,
-            "metadata": asked.get("metadata"),
         }
+        if self.repeats_metadata:
+            response["metadata"] = asked.get("metadata")
         self.run(self.respond(response, asked), wish, response)
 
     def respond(self, response: Json, asked: Json) -> Iterator[Json]:

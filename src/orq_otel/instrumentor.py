@@ -80,4 +80,6 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
 def _capture(content: settings.ContentSettings) -> Capture | None:
     if not (content.on_span or content.on_event):
         return None
-    return Capture(content.on_span, content.on_event, content.max_length, content.redact)
+    return Capture(
+        content.on_span, content.on_event, content.max_length, content.redact, content.tool_schemas
+    )

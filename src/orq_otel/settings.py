@@ -7,6 +7,7 @@
 | `OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT` | `true` or `false`; whether content goes to events   |
 | `ORQ_OTEL_CONTENT_MAX_LENGTH`   | characters of one attribute, 131072                         |
 | `ORQ_OTEL_REDACT`               | `package.module:function`                                   |
+| `ORQ_OTEL_TOOL_SCHEMAS`         | `false`, `true`: tools' descriptions and parameters as well |
 | `ORQ_OTEL_METRICS`              | `latest`, `older`, `none`                                   |
 | `ORQ_OTEL_ROUTER_THREAD`        | `both`, `orq`, `top_level`, `none`                          |
 | `ORQ_OTEL_ROUTER_TRACE_CONTEXT` | `true`, `false`                                             |
@@ -34,6 +35,7 @@ CAPTURE_CONTENT: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 EMIT_EVENT: Final = "OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT"
 CONTENT_MAX_LENGTH: Final = "ORQ_OTEL_CONTENT_MAX_LENGTH"
 REDACT: Final = "ORQ_OTEL_REDACT"
+TOOL_SCHEMAS: Final = "ORQ_OTEL_TOOL_SCHEMAS"
 METRICS: Final = "ORQ_OTEL_METRICS"
 ROUTER_THREAD: Final = "ORQ_OTEL_ROUTER_THREAD"
 ROUTER_TRACE_CONTEXT: Final = "ORQ_OTEL_ROUTER_TRACE_CONTEXT"
@@ -61,6 +63,7 @@ class ContentSettings:
         emit_event: Whether that event is emitted at all.
         max_length: Of one attribute, in characters.
         redact: Sees every part before it leaves.
+        tool_schemas: Whether tools have their descriptions and parameters.
     """
 
     on_span: bool
@@ -68,6 +71,7 @@ class ContentSettings:
     emit_event: bool
     max_length: int
     redact: Callable[[Any], Any] | None
+    tool_schemas: bool
 
 
 def content(*, capture_content: bool | str | None, redact: Any) -> ContentSettings:
@@ -108,6 +112,7 @@ def content(*, capture_content: bool | str | None, redact: Any) -> ContentSettin
         emit_event=_flag(EMIT_EVENT, default=_CAPTURE_MODES[mode][1]),
         max_length=_length(CONTENT_MAX_LENGTH),
         redact=redact,
+        tool_schemas=_flag(TOOL_SCHEMAS, default=False),
     )
 
 

@@ -52,11 +52,14 @@ class ContentReaders:
         read_request: From a request, as plain JSON.
         read_response: From a response, parsed or a namespace of its JSON.
         new_chunk_reader: Makes the reader of one stream, used instead of the operation's.
+        read_tools: Reads the definitions of tools whole, from either, where they are wanted; the
+            others tell their types and names.
     """
 
     read_request: Callable[[Mapping[str, Any]], Content]
     read_response: Callable[[Any], Content]
     new_chunk_reader: Callable[[], ContentChunkReader] | None = None
+    read_tools: Callable[[Any], list[Any]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,7 +225,9 @@ class Call:
         capture = self._telemetry.capture
         if capture is None:
             return
-        content = capture.collect(read, thing)
+        readers = self._operation.content
+        read_tools = None if readers is None else readers.read_tools
+        content = capture.collect(read, thing, read_tools)
         try:
             if capture.on_span:
                 self._content_json.update(capture.for_span(content))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from orq_otel.genai.messages import Content, Part, without_binary
+from orq_otel.genai.semconv import TOOL_DEFINITIONS
 from orq_otel.guard import report
 
 #: Sees each part before it leaves: a part of a message or of the system instructions, or a tool's
@@ -33,17 +34,27 @@ class Capture:
         on_event: As structured values in the event of the call's details.
         max_length: Of one attribute, in characters of JSON.
         redact: Sees every part first.
+        tool_schemas: Whether tools have their descriptions and parameters. The conventions advise
+            against it by default, since they are long.
     """
 
     on_span: bool
     on_event: bool
     max_length: int
     redact: Redact | None = None
+    tool_schemas: bool = False
 
-    def collect(self, read: Callable[[Any], Content], thing: Any) -> Content:
+    def collect(
+        self,
+        read: Callable[[Any], Content],
+        thing: Any,
+        read_tools: Callable[[Any], list[Any]] | None = None,
+    ) -> Content:
         """The content that `read` finds in a request or response, redacted."""
         try:
             content = read(thing)
+            if self.tool_schemas and read_tools is not None and TOOL_DEFINITIONS in content:
+                content[TOOL_DEFINITIONS] = read_tools(thing)
             if self.redact is not None:
                 content = {name: _redacted(self.redact, content[name]) for name in content}
         except Exception as error:  # noqa: BLE001 - a reader's mistake, or the user's hook's

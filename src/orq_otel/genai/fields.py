@@ -14,7 +14,7 @@ def fields(thing: Any) -> Mapping[str, Any]:
     `getattr` for a field that a Pydantic model lacks costs more than all the fields that it has.
     Fields that the installed client does not know of are among the model's extras.
     """
-    if type(thing) is dict:
+    if isinstance(thing, dict):
         return thing
     try:
         own: dict[str, Any] = thing.__dict__

@@ -206,7 +206,7 @@ def parsed(arguments: Any) -> Any:
     if not arguments:
         return {}
     try:
-        return without_binary(json.loads(arguments))
+        return without_binary(_loads(arguments))
     except (ValueError, RecursionError):  # a model's JSON may be broken, or not yet complete
         return clean(arguments)
 

@@ -31,6 +31,7 @@ from orq_otel.openai.parts import (
     items,
     leftover,
     merged,
+    named_tools,
     tool_definitions,
     tool_response,
 )
@@ -42,10 +43,17 @@ def read_request(body: Mapping[str, Any]) -> Content:
     given = items(body.get("messages"))
     if given:
         content[INPUT_MESSAGES] = input_messages(given)
-    tools = [*tool_definitions(body.get("tools")), *tool_definitions(body.get("functions"))]
+    tools = named_tools(body.get("tools"))
+    if "functions" in body:
+        tools += named_tools(body["functions"])
     if tools:
         content[TOOL_DEFINITIONS] = tools
     return content
+
+
+def read_tools(body: Mapping[str, Any]) -> list[Any]:
+    """The tools of `POST /chat/completions`, with descriptions and parameters."""
+    return [*tool_definitions(body.get("tools")), *tool_definitions(body.get("functions"))]
 
 
 def read_response(response: Any) -> Content:

@@ -62,6 +62,7 @@ _RESPOND = Operation(
         responses_content.read_request,
         responses_content.read_response,
         responses_content.ContentChunkReader,
+        responses_content.read_tools,
     ),
 )
 _FETCH = Operation(
@@ -74,6 +75,7 @@ _FETCH = Operation(
         responses_content.read_fetch_request,
         responses_content.read_fetched,
         responses_content.FetchedContentChunkReader,
+        responses_content.read_tools,
     ),
 )
 _COMPACT = Operation(COMPACT, responses.read_request, responses.read_response, is_standard=False)
@@ -111,6 +113,7 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
             chat_content.read_request,
             chat_content.read_response,
             chat_content.ContentChunkReader,
+            chat_content.read_tools,
         ),
     ),
     ("post", "/completions"): Operation(

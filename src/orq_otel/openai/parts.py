@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from orq_otel.genai.fields import fields, get
 from orq_otel.genai.messages import (
+    LONG,
     Part,
     blob,
     file,
@@ -93,8 +94,13 @@ def texts(parts: Iterable[Part]) -> list[Part]:
 
 
 def tool_definitions(tools: Any) -> list[dict[str, Any]]:
-    """The tools of a request, or of a response, flat."""
+    """The tools of a request, or of a response, flat: descriptions and parameters too."""
     return [_tool(tool) for tool in items(tools)]
+
+
+def named_tools(tools: Any) -> list[dict[str, Any]]:
+    """The same, types and names alone."""
+    return [_named_tool(tool) for tool in items(tools)]
 
 
 def leftover(given: Any) -> Part:
@@ -105,6 +111,15 @@ def leftover(given: Any) -> Part:
         return generic("unknown", told)
     del told["type"]
     return generic(kind, told)
+
+
+def _named_tool(given: Any) -> dict[str, Any]:
+    if type(given) is dict and given.get("type") == "function":
+        name = fields(given.get("function") or given).get("name")
+        if type(name) is str and len(name) <= LONG:
+            return {"type": "function", "name": name}
+    tool = _tool(given)
+    return {"type": tool["type"], "name": tool["name"]}
 
 
 def _tool(given: Any) -> dict[str, Any]:

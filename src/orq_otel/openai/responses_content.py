@@ -36,6 +36,7 @@ from orq_otel.openai.parts import (
     items,
     leftover,
     texts,
+    named_tools,
     tool_definitions,
 )
 from orq_otel.openai.response_items import item_parts, item_role
@@ -172,6 +173,11 @@ _ITEMS: Final = frozenset({"response.output_item.added", _DONE})
 _ENDED: Final = ("completed", "incomplete")
 
 
+def read_tools(given: Any) -> list[Any]:
+    """The tools of a request, or those that a stored response repeats, with their parameters."""
+    return tool_definitions(get(given, "tools"))
+
+
 def _add_settings(given: Mapping[str, Any], content: Content) -> None:
     """Add the instructions and tools of a request, or those that a stored response repeats."""
     instructions = given.get("instructions")
@@ -179,7 +185,7 @@ def _add_settings(given: Mapping[str, Any], content: Content) -> None:
         said = _instructions(instructions)
         if said:
             content[SYSTEM_INSTRUCTIONS] = said
-    tools = tool_definitions(given.get("tools"))
+    tools = named_tools(given.get("tools"))
     if tools:
         content[TOOL_DEFINITIONS] = tools
 

@@ -72,6 +72,9 @@ _RESPOND = Operation(
 _CREATE = "response.create"
 _MARKS = ('"response.create"', b'"response.create"')
 _CREATED = "response.created"
+_ENDS = frozenset({"response.done", "response.completed", "response.incomplete", "response.failed"})
+#: Events with the response as it then is.
+_SNAPSHOTS = _ENDS | {_CREATED, "response.queued"}
 
 
 class Answer:
@@ -255,11 +258,13 @@ class Session:
             elif type(message) is not bytes or _MARKS[1] not in message:
                 return None
             event = json.loads(message)
-            if event["type"] != _CREATE:
+            if get(event, "type") != _CREATE:
                 return None
             answer = self._asked(event)
             if answer is not None:
                 self._waiting.append(answer)
+        except ValueError:  # no JSON: the server will say so
+            return None
         except Exception as error:  # noqa: BLE001 - it has to be sent
             report("reading a message to a websocket", error)
             return None
@@ -282,7 +287,9 @@ class Session:
         except ValueError:  # no JSON, or of another encoding: the client will say so
             return
         try:
-            self._read(event)
+            told = fields(event)
+            if _is_event(told):
+                self._read(event, told)
         except Exception as error:  # noqa: BLE001 - the caller gets the message all the same
             report("reading a message from a websocket", error)
 
@@ -292,14 +299,13 @@ class Session:
     def _asked(self, event: Mapping[str, Any]) -> Answer | None:
         """The response that `event` of the client asks for."""
 
-    def _read(self, event: Any) -> None:
-        """Note what `event` of the server tells, of the session or of a response."""
-        self._read_session(event)
+    def _read(self, event: Any, told: Mapping[str, Any]) -> None:
+        """Note what `event` of the server tells in its fields, of the session or of a response."""
+        self._read_session(event, told)
 
-    def _read_session(self, event: Any) -> None:
-        session = get(event, "session")
-        if session is not None:
-            self._model = get(session, "model") or self._model
+    def _read_session(self, event: Any, told: Mapping[str, Any]) -> None:
+        if "session" in told:
+            self._model = get(told["session"], "model") or self._model
             if isinstance(self._call, Call):
                 self._call.feed(event)
 
@@ -349,7 +355,7 @@ class Session:
         answer.end()
 
     def _by_id(self, id: Any) -> Answer | None:  # noqa: A002
-        return _first(self._running, lambda answer: answer.id == id)
+        return _first(self._running, lambda answer: answer.id is not None and answer.id == id)
 
 
 class RealtimeSession(Session):
@@ -369,26 +375,25 @@ class RealtimeSession(Session):
         attributes = start_attributes(self._client, _RESPOND, self._model)
         return self._start_answer(_RESPOND, attributes, thread, body)
 
-    def _read(self, event: Any) -> None:
-        told = fields(event)
-        kind = told.get("type")
+    def _read(self, event: Any, told: Mapping[str, Any]) -> None:
+        kind = told["type"]
         if kind == _CREATED:
-            answer = self._match(fields(told.get("response")))
+            answer = self._match(fields(told["response"]))
             if answer is None:  # nobody asked: somebody stopped talking, say
                 call = self._start_response(self._thread, {})
                 answer = Answer(call, self._thread, self._model)
             self._begin(answer, event)
         elif kind == "response.done":
-            self._finish(self._by_id(get(told.get("response"), "id")), event)
+            self._finish(self._by_id(get(told["response"], "id")), event)
         elif kind == "error":
             error = told.get("error")
             self._finish(self._refused(fields(error)), _error_event(error))
         elif "response_id" in told:
             answer = self._by_id(told["response_id"])
-            if answer is not None and str(kind).endswith(".delta"):
+            if answer is not None and kind.endswith(".delta"):
                 answer.feed_first_output()
         else:
-            self._read_session(event)
+            self._read_session(event, told)
 
     def _match(self, response: Mapping[str, Any]) -> Answer | None:
         """Which request the server answers: it repeats the metadata, and keeps to the order."""
@@ -416,7 +421,7 @@ class ResponsesSession(Session):
 
     def __init__(self, instrumentor: ClientInstrumentor, parameters: Mapping[str, Any]) -> None:
         super().__init__(instrumentor, parameters)
-        self._last: dict[Any, tuple[Thread | None, Any]] = {}  # thread and model, by lane
+        self._last: dict[str, tuple[Thread | None, Any]] = {}  # thread and model, by lane
 
     def _parse(self, message: Any) -> Any:
         return parse_json(message)  # as it is read over HTTP
@@ -427,7 +432,7 @@ class ResponsesSession(Session):
             thread = caller_thread(event, at_top_level=False) or thread
         call = self._start_response(thread, event.get("model"), event)
         answer = Answer(call, thread, event.get("model"), event.get("stream_id"))
-        self._last[answer.lane] = thread, answer.model
+        self._last[str(answer.lane)] = thread, answer.model
         return answer
 
     def _start_response(
@@ -442,20 +447,19 @@ class ResponsesSession(Session):
         # Every response comes in events here: the request does not have to say so.
         return self._start_answer(operation, attributes, thread, {**body, "stream": True})
 
-    def _read(self, event: Any) -> None:
-        self._read_response(event, get(event, "stream_id"))
+    def _read(self, event: Any, told: Mapping[str, Any]) -> None:
+        self._read_response(event, told, told.get("stream_id"))
 
-    def _read_response(self, event: Any, lane: Any) -> None:
-        told = fields(event)
-        kind = told.get("type")
+    def _read_response(self, event: Any, told: Mapping[str, Any], lane: Any) -> None:
+        kind = told["type"]
         if kind == _CREATED:
             answer = self._next(lane)
             if answer is None:  # it goes on unasked, after the client has steered it
-                thread, model = self._last.get(lane, (self._thread, None))
+                thread, model = self._last.get(str(lane), (self._thread, None))
                 answer = Answer(self._start_response(thread, model, {}), thread, model, lane)
             self._begin(answer, event)
-        elif kind in ("response.completed", "response.incomplete", "response.failed"):
-            id = get(told.get("response"), "id")  # noqa: A001
+        elif kind in _ENDS:
+            id = get(told["response"], "id")  # noqa: A001
             self._finish(self._by_id(id) or self._in(lane) or self._next(lane), event)
         elif kind == "error":
             error = told.get("error") or event
@@ -484,12 +488,13 @@ class LiveSession(ResponsesSession):
     def _asked(self, event: Mapping[str, Any]) -> None:
         """Which task a request is about shows only when the server begins with it."""
 
-    def _read(self, event: Any) -> None:
-        inner = get(event, "event")
-        if get(event, "type") == "response.event" and inner is not None:
-            self._read_response(inner, get(event, "delegation_id"))
-        else:
-            self._read_session(event)
+    def _read(self, event: Any, told: Mapping[str, Any]) -> None:
+        if told["type"] != "response.event":
+            self._read_session(event, told)
+            return
+        inner = fields(told.get("event"))
+        if _is_event(inner):
+            self._read_response(told["event"], inner, told.get("delegation_id"))
 
 
 def _server(client: Any) -> Attributes:
@@ -500,6 +505,12 @@ def _server(client: Any) -> Attributes:
     url = urlsplit(str(given))
     port = url.port or (80 if url.scheme in ("ws", "http") else 443)
     return {SERVER_ADDRESS: url.hostname or "", SERVER_PORT: port}
+
+
+def _is_event(told: Mapping[str, Any]) -> bool:
+    """Whether what was received has the form of an event."""
+    kind = told.get("type")
+    return type(kind) is str and (kind not in _SNAPSHOTS or bool(fields(told.get("response"))))
 
 
 def _error_event(error: Any) -> Any:
