@@ -342,3 +342,14 @@ def test_the_cap_holds_whatever_the_content(items: list[Any], max_length: int) -
         assert cut == items
     elif len(cut) > 1:  # the newest is there, at least in part
         assert cut[-1]["role"] == items[-1]["role"]
+
+
+def test_tools_are_whole_where_that_is_asked_for() -> None:
+    named, whole = [{"type": "function", "name": "f"}], [{"type": "function", "name": "f", "x": 1}]
+
+    def collected(**options: bool) -> Any:
+        capture = Capture(True, False, 10_000, **options)
+        return capture.collect(lambda _: {TOOL_DEFINITIONS: named}, None, lambda _: whole)
+
+    assert collected() == {TOOL_DEFINITIONS: named}
+    assert collected(tool_schemas=True) == {TOOL_DEFINITIONS: whole}

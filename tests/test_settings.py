@@ -14,6 +14,7 @@ from orq_otel import OpenAIInstrumentor, settings
 CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 EMIT = "OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT"
 
+
 def redact_nothing(part: dict[str, Any]) -> dict[str, Any]:
     return part
 

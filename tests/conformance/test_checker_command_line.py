@@ -36,6 +36,7 @@ def name_violation(name: str) -> str:
     [
         ([RIGHT], [], 0, "1 signals, profile main: 0 violations, 0 warnings, 0 info"),
         ([WRONG], [], 1, "1 signals, profile main: 1 violations, 0 warnings, 0 info"),
+        ([WRONG], ["--strict"], 1, "1 signals, profile main: 1 violations, 0 warnings, 0 info"),
         (
             [WRONG],
             ["--allow", "span_name"],

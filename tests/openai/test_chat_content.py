@@ -20,7 +20,12 @@ from spoilt import places, replaced, without
 from orq_otel.genai.fields import parse_json
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES, TOOL_DEFINITIONS
 from orq_otel.openai import chat
-from orq_otel.openai.chat_content import ContentChunkReader, read_request, read_response
+from orq_otel.openai.chat_content import (
+    ContentChunkReader,
+    read_request,
+    read_response,
+    read_tools,
+)
 
 LONG_TEXT = "The parcel is on its way. " * 40
 BLOB = {"type": "blob", "content": "", **PNG_MEASURES}
@@ -348,39 +353,39 @@ def test_tools_are_told_flat() -> None:
     schema = {"type": "object", "properties": {"parcel": {"type": "integer"}}}
     find = {"name": "find", "description": "Finds parcels.", "parameters": schema}
     told = {"type": "function", **find}
-    content = read_request(
-        {
-            "tools": [
-                {"type": "function", "function": {**find, "strict": True}},
-                {"type": "function", "function": {"name": "now"}},
-                {"function": find},
-                {"type": "function", **find},
-                {
-                    "type": "custom",
-                    "custom": {"name": "sql", "description": "Asks.", "format": {"type": "text"}},
-                },
-                {"type": "web_search", "filters": {}},
-                {"type": "mcp", "server_label": "crm", "authorization": "swordfish"},
-                {"type": "function", "function": None},
-                "find",
-            ],
-            "functions": [find],
-        }
-    )
-    assert content == {
-        TOOL_DEFINITIONS: [
-            told,
-            {"type": "function", "name": "now"},
-            told,
-            told,
-            {"type": "custom", "name": "sql", "description": "Asks."},
-            {"type": "web_search", "name": "web_search"},
-            {"type": "mcp", "name": "crm"},
-            {"type": "function", "name": ""},
-            {"type": "unknown", "name": "unknown"},
-            told,
-        ]
+    given: dict[str, Any] = {
+        "tools": [
+            {"type": "function", "function": {**find, "strict": True}},
+            {"type": "function", "function": {"name": "now"}},
+            {"function": find},
+            {"type": "function", **find},
+            {
+                "type": "custom",
+                "custom": {"name": "sql", "description": "Asks.", "format": {"type": "text"}},
+            },
+            {"type": "web_search", "filters": {}},
+            {"type": "mcp", "server_label": "crm", "authorization": "swordfish"},
+            {"type": "function", "function": None},
+            "find",
+        ],
+        "functions": [find],
     }
+    whole = read_tools(given)
+    assert whole == [
+        told,
+        {"type": "function", "name": "now"},
+        told,
+        told,
+        {"type": "custom", "name": "sql", "description": "Asks."},
+        {"type": "web_search", "name": "web_search"},
+        {"type": "mcp", "name": "crm"},
+        {"type": "function", "name": ""},
+        {"type": "unknown", "name": "unknown"},
+        told,
+    ]
+    assert problems({TOOL_DEFINITIONS: whole}) == []
+    content = read_request(given)
+    assert content == {TOOL_DEFINITIONS: [{k: one[k] for k in ("type", "name")} for one in whole]}
     assert problems(content) == []
 
 

@@ -28,6 +28,7 @@ from orq_otel.openai.responses_content import (
     read_fetched,
     read_request,
     read_response,
+    read_tools,
 )
 
 BLOB = {"type": "blob", "content": "", **PNG_MEASURES}
@@ -283,8 +284,8 @@ def test_tools_are_told_without_their_settings() -> None:
         {"type": "namespace", "name": "crm", "description": "All.", "tools": [find, mcp]},
     ]
     told_mcp = {"type": "mcp", "name": "crm", "description": "Customers."}
-    content = read_request({"tools": given})
-    assert content == {
+    whole = read_tools({"tools": given})
+    assert {TOOL_DEFINITIONS: whole} == {
         TOOL_DEFINITIONS: [
             find,
             {"type": "web_search", "name": "web_search"},
@@ -299,7 +300,9 @@ def test_tools_are_told_without_their_settings() -> None:
             {"type": "namespace", "name": "crm", "description": "All.", "tools": [find, told_mcp]},
         ]
     }
-    assert problems(content) == []
+    assert problems({TOOL_DEFINITIONS: whole}) == []
+    content = read_request({"tools": given})
+    assert content == {TOOL_DEFINITIONS: [{k: one[k] for k in ("type", "name")} for one in whole]}
     items = [
         {"type": "additional_tools", "role": "developer", "tools": [mcp]},
         {"type": "tool_search_output", "call_id": "call_1", "tools": [mcp]},

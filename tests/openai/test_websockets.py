@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import hashlib
 import importlib.util
@@ -378,7 +379,7 @@ def test_a_response_that_fails(instrumented: Telemetry, client: openai.OpenAI, a
 
 @realtime
 def test_content_where_it_is_wanted(client: openai.OpenAI, api: str) -> None:
-    tools = [{"type": "function", "name": "find_parcel", "parameters": {"type": "object"}}]
+    tools = [{"type": "function", "name": "find_parcel"}]
     asked = {"type": "message", "role": "user"}
     spoken = {"type": "input_audio", "audio": "UklGRg=="}
     manager = connect(client, api)
@@ -428,9 +429,7 @@ def test_content_where_it_is_wanted(client: openai.OpenAI, api: str) -> None:
     }
     assert told_in(second) == {
         "system_instructions": [{"type": "text", "content": "x"}],
-        "tool.definitions": [
-            {"type": "function", "name": "find_parcel", "parameters": {"type": "object"}}
-        ],
+        "tool.definitions": tools,
         "output.messages": [
             {
                 "role": "assistant",
@@ -1621,7 +1620,10 @@ def use_everything(client: openai.OpenAI, api: str) -> list[str]:
                     got.append(connection.recv().type)
             except websockets.exceptions.ConnectionClosedError as error:
                 got.append(type(error).__name__)
-            got.append(wish)
+            got.append(f"after {wish}")
+        with contextlib.suppress(websockets.exceptions.ConnectionClosedError):
+            ask(connection, api)
+            got.append("sent")
     return got
 
 

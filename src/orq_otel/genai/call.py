@@ -254,8 +254,9 @@ class Call:
             span.set_attributes(told)
             if ERROR_TYPE in attributes:
                 span.set_status(StatusCode.ERROR, description)
-            if telemetry.events is not None:
-                self._emit(telemetry.events, attributes, description, error)
+            events = telemetry.events
+            if events is not None and (error is not None or events.details_wanted):
+                self._emit(events, attributes, description, error)
         except Exception as mistake:  # noqa: BLE001 - the span still has to end
             report(f"ending the span of {operation.name}", mistake)
         try:

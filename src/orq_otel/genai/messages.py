@@ -11,11 +11,12 @@ binary data: of that, type, size and digest are told.
 from __future__ import annotations
 
 import binascii
+import functools
 import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 from urllib.parse import unquote_to_bytes
 
@@ -206,9 +207,22 @@ def parsed(arguments: Any) -> Any:
     if not arguments:
         return {}
     try:
-        return without_binary(_loads(arguments))
+        return without_binary(_decoder()(arguments))
     except (ValueError, RecursionError):  # a model's JSON may be broken, or not yet complete
         return clean(arguments)
+
+
+@functools.cache
+def _decoder() -> Callable[[str], Any]:
+    """The decoder that the client brings along, in Pydantic, or a slower one.
+
+    Looked for when it is needed first: importing this package imports neither.
+    """
+    try:
+        from pydantic_core import from_json  # noqa: PLC0415
+    except ImportError:  # Pydantic 1
+        return json.loads
+    return from_json
 
 
 def clean(content: str) -> str:

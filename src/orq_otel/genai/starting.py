@@ -27,6 +27,8 @@ def suppressed() -> bool:
     the context instead of two, and without importing the propagators along with it.
     """
     context = get_current()
+    if not context:
+        return False
     return bool(context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_OLDER_KEY))
 
 
@@ -53,11 +55,12 @@ def start_call(
     if thread is not None and "spans" in providers.pending:
         providers.settle()
     context = get_current()
-    around = get_current_span(context)
-    if around.is_recording() and stands_for(around, operation.name):
-        if thread is not None:
-            stamp(around, thread)
-        return None
+    if context:
+        around = get_current_span(context)
+        if around.is_recording() and stands_for(around, operation.name):
+            if thread is not None:
+                stamp(around, thread)
+            return None
     if surrounds(operation.name):
         return None
     model = attributes.get(REQUEST_MODEL)

@@ -184,11 +184,12 @@ def _spoken(said: Mapping[str, Any]) -> list[Part]:
 
 def _called(call: Any) -> Part:
     given = fields(call)
-    function, custom = fields(given.get("function")), fields(given.get("custom"))
-    if function:
-        return tool_call(given.get("id"), function.get("name"), function.get("arguments"))
-    if custom:
-        return tool_call(given.get("id"), custom.get("name"), {"input": custom.get("input")})
+    called = fields(given["function"]) if given.get("function") else None
+    if called:
+        return tool_call(given.get("id"), called.get("name"), called.get("arguments"))
+    called = fields(given["custom"]) if given.get("custom") else None
+    if called:
+        return tool_call(given.get("id"), called.get("name"), {"input": called.get("input")})
     return leftover(call)
 
 

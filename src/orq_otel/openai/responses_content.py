@@ -35,8 +35,8 @@ from orq_otel.openai.parts import (
     in_order,
     items,
     leftover,
-    texts,
     named_tools,
+    texts,
     tool_definitions,
 )
 from orq_otel.openai.response_items import item_parts, item_role
