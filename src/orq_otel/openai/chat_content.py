@@ -132,7 +132,7 @@ class ContentChunkReader(chat.ChunkReader):
         for index in in_order(self._said):
             said = self._said[index]
             one = _choice(self._reasons.get(index), said.whole())
-            if not said.is_text():  # Mistral sends pieces of texts and of thoughts as parts
+            if not said.is_text:  # Mistral sends pieces of texts and of thoughts as parts
                 one["parts"] = merged(one["parts"])
             told.append(one)
         return {OUTPUT_MESSAGES: told} if told else {}

@@ -21,12 +21,14 @@ class Deltas:
 
     Attributes:
         content: Pieces of its content: texts, or lists of parts. To be added to as well.
+        is_text: Whether its content is one text, not parts, which `whole` finds out.
     """
 
-    __slots__ = ("_by_index", "_calls", "_images", "_objects", "_texts", "content")
+    __slots__ = ("_by_index", "_calls", "_images", "_objects", "_texts", "content", "is_text")
 
     def __init__(self) -> None:
         self.content: list[Any] = []
+        self.is_text = True
         self._texts: _Pieces = {}
         self._objects: dict[str, _Pieces] = {"audio": {}, "function_call": {}}
         self._images: list[Any] = []
@@ -59,17 +61,14 @@ class Deltas:
             elif name == "images":
                 self._images += items(value)
 
-    def is_text(self) -> bool:
-        """Whether the content is one text, not parts."""
-        return all(type(piece) is str for piece in self.content)
-
     def whole(self) -> dict[str, Any]:
         """The message, as if it had come at once."""
         whole: dict[str, Any] = _joined(self._texts)
         whole["role"] = self._texts.get("role", ["assistant"])[0]  # some servers repeat it
-        if self.is_text():
+        try:
             whole["content"] = "".join(self.content)
-        else:
+        except TypeError:
+            self.is_text = False
             whole["content"] = [part for piece in self.content for part in items(piece) or [piece]]
         for name, pieces in self._objects.items():
             whole[name] = _joined(pieces)

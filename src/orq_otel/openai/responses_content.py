@@ -8,6 +8,7 @@ the answer and when a later request repeats them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from orq_otel.genai.call import Attributes
@@ -78,28 +79,22 @@ class ContentChunkReader(responses.ChunkReader):
     """Reads the events of one response, and what they say.
 
     The last event repeats the whole response. What came before counts where that is missing or
-    tells nothing: the stream was left, or failed.
+    tells nothing: the stream was left, or failed. So it is kept, and seldom looked at.
     """
 
-    __slots__ = ("_items", "_pieces")
+    __slots__ = ("_events", "_items", "_pieces")
 
     def __init__(self) -> None:
         super().__init__()
+        self._events: list[Mapping[str, Any]] = []
         self._items: dict[Any, tuple[bool, Any]] = {}
         self._pieces: dict[tuple[Any, str, Any], list[Any]] = {}
 
     def feed(self, event: Any) -> None:
         """Take in the next event."""
         given = event.__dict__
-        kind = given["type"]
-        if kind in _DELTAS:
-            key = given.get("output_index"), kind, given.get(_DELTAS[kind][3])
-            try:
-                self._pieces[key].append(given["delta"])
-            except KeyError:
-                self._pieces[key] = [given.get("delta")]
-        elif kind in _ITEMS:
-            self._items[given.get("output_index")] = kind == _DONE, given.get("item")
+        if given["type"] in _KEPT:
+            self._events.append(given)
         else:
             super().feed(event)
 
@@ -113,8 +108,19 @@ class ContentChunkReader(responses.ChunkReader):
 
     def _output(self) -> list[Any]:
         """The items so far, whole or in pieces."""
+        for event in self._events:
+            with suppress(TypeError):  # an index that is none
+                self._take(event)
         indexes = {*self._items, *[key[0] for key in self._pieces]}
         return [self._item(index) for index in in_order(indexes)]
+
+    def _take(self, event: Mapping[str, Any]) -> None:
+        kind, index = event["type"], event.get("output_index")
+        if kind in _ITEMS:
+            self._items[index] = kind == _DONE, event.get("item")
+        else:
+            key = index, kind, event.get(_DELTAS[kind][3])
+            self._pieces.setdefault(key, []).append(event.get("delta"))
 
     def _item(self, index: Any) -> Any:
         is_done, item = self._items.get(index, (False, None))
@@ -169,6 +175,7 @@ _DELTAS: Final[Mapping[str, tuple[str, str, str | None, str]]] = {
 }
 _DONE: Final = "response.output_item.done"
 _ITEMS: Final = frozenset({"response.output_item.added", _DONE})
+_KEPT: Final = _ITEMS | _DELTAS.keys()
 #: States of a response that has said all that it will.
 _ENDED: Final = ("completed", "incomplete")
 
