@@ -21,7 +21,7 @@ from typing import Any
 from orq_otel.genai import semconv
 from orq_otel.genai.call import Operation, own_names
 from orq_otel.labels import labels
-from orq_otel.openai import operations, server
+from orq_otel.openai import operations, server, sessions
 from orq_otel.scopes import Thread
 
 PAGE = Path(__file__).with_name("operations.md")
@@ -36,6 +36,15 @@ _CONTENT = {
     semconv.TOOL_DEFINITIONS,
 }
 
+#: Sessions over websockets, and a realtime response in one.
+_WEBSOCKETS = {
+    "/realtime": sessions._REALTIME,  # noqa: SLF001
+    "/realtime (each response)": sessions._RESPOND,  # noqa: SLF001
+    "/realtime/translations": sessions._TRANSLATION,  # noqa: SLF001
+    "/responses": sessions._RESPONSES,  # noqa: SLF001
+    "/live": sessions._LIVE,  # noqa: SLF001
+}
+
 _HEAD = """\
 # What the span of each operation carries
 
@@ -48,7 +57,9 @@ keep for their own.
 ## Operations of the OpenAI client
 
 An operation is found by the method and path of its request, whichever of the client's methods made
-it: `create`, `parse`, a stream helper, a raw or a streaming response, sync or async.
+it: `create`, `parse`, a stream helper, a raw or a streaming response, sync or async. A connection
+over a websocket has a span from its opening to its end, and one for each response in it; those of
+the Responses API are the `chat` of `POST /responses`.
 
 | request | `gen_ai.operation.name` | streams |
 |---|---|---|
@@ -79,6 +90,8 @@ def rows() -> Iterator[tuple[str, Operation]]:
             path = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"{\1}", pattern.pattern)
             path = re.sub(r"\(\?:.*\)\??$", "", path)
             yield f"{method.upper()} /{beginning}/{path}", operation
+    for path, operation in _WEBSOCKETS.items():
+        yield f"websocket {path}", operation
 
 
 def attributes_of(operation: Operation) -> set[str]:
@@ -117,9 +130,14 @@ def _names(thing: Any, seen: set[int]) -> Iterator[str]:
     elif isinstance(thing, type) and thing.__module__.startswith("orq_otel"):
         yield from _all_names((getattr(thing, name) for name in dir(thing)), seen)
     elif isinstance(thing, FunctionType) and thing.__module__.startswith("orq_otel"):
-        used = _used(thing.__code__)
-        yield from _all_names((thing.__globals__.get(name) for name in used), seen)
-        yield from _all_names(inspect.getclosurevars(thing).nonlocals.values(), seen)
+        used = set(_used(thing.__code__))
+        known = [thing.__globals__[name] for name in used if name in thing.__globals__]
+        for module in filter(inspect.ismodule, known):
+            if module.__name__.startswith("orq_otel"):
+                known = [*known, *[vars(module).get(name) for name in used]]
+        outer = dict(inspect.getclosurevars(thing).nonlocals)
+        outer.pop("__class__", None)  # of `super()`: what it overrides counts, not the class
+        yield from _all_names((*known, *outer.values()), seen)
 
 
 def _all_names(things: Iterable[Any], seen: set[int]) -> Iterator[str]:
