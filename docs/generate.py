@@ -130,19 +130,25 @@ def _names(thing: Any, seen: set[int]) -> Iterator[str]:
     elif isinstance(thing, type) and thing.__module__.startswith("orq_otel"):
         yield from _all_names((getattr(thing, name) for name in dir(thing)), seen)
     elif isinstance(thing, FunctionType) and thing.__module__.startswith("orq_otel"):
-        used = set(_used(thing.__code__))
-        known = [thing.__globals__[name] for name in used if name in thing.__globals__]
-        for module in filter(inspect.ismodule, known):
-            if module.__name__.startswith("orq_otel"):
-                known = [*known, *[vars(module).get(name) for name in used]]
-        outer = dict(inspect.getclosurevars(thing).nonlocals)
-        outer.pop("__class__", None)  # of `super()`: what it overrides counts, not the class
-        yield from _all_names((*known, *outer.values()), seen)
+        yield from _all_names(_globals_of(thing), seen)
 
 
 def _all_names(things: Iterable[Any], seen: set[int]) -> Iterator[str]:
     for thing in things:
         yield from _names(thing, seen)
+
+
+def _globals_of(function: FunctionType) -> Iterator[Any]:
+    """What a function uses from outside: constants, functions and classes."""
+    used = set(_used(function.__code__))
+    known = [function.__globals__[name] for name in used if name in function.__globals__]
+    yield from known
+    for module in filter(inspect.ismodule, known):
+        if module.__name__.startswith("orq_otel"):
+            yield from (vars(module).get(name) for name in used)
+    outer = dict(inspect.getclosurevars(function).nonlocals)
+    outer.pop("__class__", None)  # of `super()`: what it overrides counts, not the class
+    yield from outer.values()
 
 
 def _used(code: CodeType) -> Iterator[str]:

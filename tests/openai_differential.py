@@ -798,10 +798,11 @@ class Differential:
         """Do as exporters do. What cannot be written takes its whole batch along."""
         records = self._logs.get_finished_logs()
         self._logs.clear()
-        metrics = self._metrics.get_metrics_data()
+        metrics = None
         lines = _Lines(outcome)
         logging.getLogger().addHandler(lines)
         try:
+            metrics = self._metrics.get_metrics_data()
             for encode, things in (
                 (encode_spans, outcome.ended),
                 (encode_logs, records),

@@ -22,9 +22,9 @@ from spoilt import places, replaced, value_at, without
 
 MORE = os.environ.get("ORQ_OTEL_FUZZ", "")
 
-#: Log lines of ours that an answer may lead to which is not what the API says: one for each place
-#: where a body or its events cannot be read.
-LINES = 4
+#: Log lines of ours that an answer may lead to which is not what the API says: one for each way in
+#: which something in it cannot be read.
+LINES = 8
 
 
 def examples(count: int) -> Any:
