@@ -32,6 +32,7 @@ _OF_STREAMS = {semconv.REQUEST_STREAM, semconv.RESPONSE_TIME_TO_FIRST_CHUNK}
 _CONTENT = {
     semconv.INPUT_MESSAGES,
     semconv.OUTPUT_MESSAGES,
+    semconv.PROMPT_VARIABLE,
     semconv.SYSTEM_INSTRUCTIONS,
     semconv.TOOL_DEFINITIONS,
 }
@@ -191,12 +192,13 @@ def _attributes(table: list[tuple[str, Operation]], named: Callable[[set[str]], 
         alike.append(head if operation.is_standard else operation.name)
     heads = ["<br>".join(dict.fromkeys(alike)) for alike in columns.values()]
     every = sorted({name for names in columns for name in names})
-    content = set(named(_CONTENT))
+    content, variables = set(named(_CONTENT)), set(named({semconv.PROMPT_VARIABLE}))
     lines = [f"| attribute | {' | '.join(heads)} |", "|---|" + ":-:|" * len(heads)]
     for name in every:
         marks = [" ● " if name in names else "   " for names in columns]
         star = " *" if name in content else ""
-        lines.append(f"| `{name}`{star} |{'|'.join(marks)}|")
+        shown = f"{name}.<name>" if name in variables else name
+        lines.append(f"| `{shown}`{star} |{'|'.join(marks)}|")
     return "\n".join(lines) + "\n"
 
 

@@ -13,6 +13,7 @@ from conformance.checker.registry import PROFILES, registry
 from hypothesis import strategies as st
 
 from orq_otel.genai.content import encode
+from orq_otel.genai.semconv import PROMPT_VARIABLE
 
 #: A picture of sorts, whose base64 is long enough to be noticed.
 PNG = bytes(range(256)) * 4
@@ -47,6 +48,9 @@ _keys = st.one_of(
             *("choices", "message", "delta", "index", "finish_reason", "refusal", "reasoning"),
             *("input", "instructions", "output", "status", "summary", "call_id", "item", "action"),
             *("result", "results", "outputs", "prompt", "image", "images", "custom", "transcript"),
+            *("b64_json", "revised_prompt", "output_format", "variables", "id", "video", "delta"),
+            *("categories", "questions", "answers", "thread", "tool_outputs", "tool_call_id"),
+            *("required_action", "submit_tool_outputs", "value", "attachments", "image_file"),
         ]
     ),
 )
@@ -65,9 +69,12 @@ def problems(content: Any, allow: tuple[str, ...] = ()) -> list[str]:
         content: What a reader told.
         allow: Codes of findings that are right as they are.
     """
-    found = [f"{name} is unknown" for name in content if name not in CONTENT]
+    variables = [name for name in content if name.startswith(f"{PROMPT_VARIABLE}.")]
+    found = [f"{name} is no text" for name in variables if not isinstance(content[name], str)]
+    structured = {name: value for name, value in content.items() if name not in variables}
+    found += [f"{name} is unknown" for name in structured if name not in CONTENT]
     for profile in PROFILES:
-        for name, value in content.items():
+        for name, value in structured.items():
             for one in check_content(registry(profile), "", name, value, on_event=True):
                 if one.code not in allow:
                     found.append(f"{profile}: {one}")

@@ -445,10 +445,10 @@ MISTAKES: dict[str, Callable[[], dict[str, Any]]] = {
     "deep content": lambda: {"messages": [{"role": "user", "content": deep(100)}]},
     "NaN": lambda: {"temperature": float("nan"), "top_p": float("inf")},
     "a huge number": lambda: {"seed": 10**30, "max_tokens": 10**30, "n": 10**30},
-    "parameters of wrong types": lambda: {
+    "parameters of wrong types": lambda: {"extra_body": {
         "temperature": "hot", "top_p": [], "seed": "x", "n": {}, "stop": 3, "max_tokens": "many",
         "response_format": 3, "reasoning_effort": 3, "frequency_penalty": "x", "tools": 3,
-    },
+    }},
     "words to stop at that are none": lambda: {"stop": [1, None, "x"]},
     "tools of wrong types": lambda: {"tools": [None, 3, {"type": "x"}, {"function": None}]},
     "a thread of wrong types": lambda: {"extra_body": {"orq": {"thread": {"id": 3, "tags": 3}}}},

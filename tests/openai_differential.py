@@ -749,7 +749,8 @@ class Differential:
             found.append("another context is current after the call")
         found += _wrong_spans(ours, request, way, in_thread=in_thread)
         if has_secret and not captures:
-            found += [f"content in {name}" for name, text in exported.items() if SECRET in text]
+            secret = SECRET.encode()
+            found += [f"content in {name}" for name, sent in exported.items() if secret in sent]
         if is_typed:
             found += [f"complained about: {line}" for line in ours.complaints]
             found += _ill_typed(ours.ended)
@@ -794,31 +795,26 @@ class Differential:
         outcome.received = [_without_boundary(one) for one in self._server.received]
         return outcome
 
-    def _export(self, outcome: Outcome) -> dict[str, str]:
+    def _export(self, outcome: Outcome) -> dict[str, bytes]:
         """Do as exporters do. What cannot be written takes its whole batch along."""
         records = self._logs.get_finished_logs()
         self._logs.clear()
-        metrics = None
+        exported: dict[str, bytes] = {}
         lines = _Lines(outcome)
         logging.getLogger().addHandler(lines)
         try:
-            metrics = self._metrics.get_metrics_data()
-            for encode, things in (
-                (encode_spans, outcome.ended),
-                (encode_logs, records),
-                (encode_metrics, metrics),
+            for name, encode, things in (
+                ("spans", encode_spans, outcome.ended),
+                ("log records", encode_logs, records),
+                ("metrics", encode_metrics, self._metrics.get_metrics_data()),
             ):
                 if things:
-                    encode(things).SerializeToString()
+                    exported[name] = encode(things).SerializeToString()
         except Exception as error:  # noqa: BLE001 - an exporter would say no more
             outcome.complaints.append(f"not exported: {type(error).__name__}: {error}")
         finally:
             logging.getLogger().removeHandler(lines)
-        return {
-            "spans": "".join(span.to_json() for span in outcome.ended),
-            "log records": "".join(record.to_json() for record in records),
-            "metrics": metrics.to_json() if metrics else "",
-        }
+        return exported
 
 
 def _wrong_spans(ours: Outcome, request: Request, way: Way, *, in_thread: bool) -> list[str]:

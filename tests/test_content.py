@@ -19,11 +19,14 @@ from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import (
     INPUT_MESSAGES,
     OUTPUT_MESSAGES,
+    PROMPT_VARIABLE,
     SYSTEM_INSTRUCTIONS,
     TOOL_DEFINITIONS,
 )
 
 Redact = Callable[[Any], Any]
+
+VARIABLE = f"{PROMPT_VARIABLE}.city"
 
 
 def said(text: str, role: str = "user") -> dict[str, Any]:
@@ -51,10 +54,20 @@ def everything() -> Content:
     }
 
 
+def kept(capture: Capture, content: Content) -> tuple[dict[str, str], Content]:
+    """What of content goes to spans, and to events."""
+    on_span: dict[str, str] = {}
+    on_event: Content = {}
+    capture.keep(lambda _: content, None, None, on_span, on_event)
+    return on_span, on_event
+
+
 def collected(redact: Redact | None, content: Content | None = None) -> Content:
     """What is left of content after redaction."""
-    capture = Capture(on_span=True, on_event=True, max_length=10_000, redact=redact)
-    return capture.collect(lambda _: content or everything(), None)
+    capture = Capture(on_span=False, on_event=True, max_length=10_000, redact=redact)
+    on_span, on_event = kept(capture, content or everything())
+    assert on_span == {}
+    return on_event
 
 
 @pytest.fixture(params=["pydantic_core", "json"])
@@ -74,15 +87,28 @@ def encoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_content_goes_to_spans_as_json_and_to_events_as_it_is(encoder: Any) -> None:
     capture = Capture(on_span=True, on_event=True, max_length=10_000)
-    content = capture.collect(lambda thing: {INPUT_MESSAGES: [said(thing)]}, "Grüße")
-    assert capture.for_event(content) == {INPUT_MESSAGES: [said("Grüße")]}
-    assert capture.for_span(content) == {
+    on_span, on_event = kept(capture, {INPUT_MESSAGES: [said("Grüße")]})
+    assert on_event == {INPUT_MESSAGES: [said("Grüße")]}
+    assert on_span == {
         INPUT_MESSAGES: '[{"role":"user","parts":[{"type":"text","content":"Grüße"}]}]'
     }
 
 
+def test_text_by_itself_is_no_json(encoder: Any) -> None:
+    capture = Capture(on_span=True, on_event=True, max_length=10_000)
+    expected = {VARIABLE: 'Zürich "Nord"'}
+    assert kept(capture, dict(expected)) == (expected, expected)
+
+
+def test_text_by_itself_has_utf_8() -> None:
+    capture = Capture(on_span=True, on_event=True, max_length=10_000)
+    content: Content = {VARIABLE: "a pair \ud83d\ude00, and half of one \ud83d"}
+    expected = {VARIABLE: "a pair 😀, and half of one �"}
+    assert kept(capture, content) == (expected, expected)
+
+
 def test_what_there_is_nothing_of_is_left_out() -> None:
-    assert collected(None, {INPUT_MESSAGES: [], OUTPUT_MESSAGES: [said("x")]}) == {
+    assert collected(None, {INPUT_MESSAGES: [], OUTPUT_MESSAGES: [said("x")], VARIABLE: ""}) == {
         OUTPUT_MESSAGES: [said("x")]
     }
 
@@ -94,8 +120,10 @@ def test_a_reader_that_fails_costs_the_content_and_a_log_line(
         raise LookupError(thing)
 
     capture = Capture(on_span=True, on_event=False, max_length=10_000)
-    assert capture.collect(read, "swordfish") == {}
-    assert capture.collect(read, "swordfish") == {}
+    on_span: dict[str, str] = {}
+    capture.keep(read, "swordfish", None, on_span, {})
+    capture.keep(read, "swordfish", None, on_span, {})
+    assert on_span == {}
     (line,) = caplog.messages
     assert "LookupError" in line
     assert "swordfish" not in line
@@ -162,6 +190,26 @@ def test_what_the_hook_returns_becomes_plain_json() -> None:
     told = collected(lambda part: {**part, "more": {1: (object(), float("nan"), PNG_URL)}})
     assert problems(told) == []
     assert told[TOOL_DEFINITIONS][0]["more"]["1"][:2] == ["object", None]
+
+
+def test_the_hook_sees_text_by_itself_as_a_part() -> None:
+    seen: list[Any] = []
+
+    def redact(part: Any) -> Any:
+        seen.append(part)
+        return {**part, "content": "***"}
+
+    assert collected(redact, {VARIABLE: "Oslo"}) == {VARIABLE: "***"}
+    assert seen == [{"type": "text", "content": "Oslo"}]
+
+
+@pytest.mark.parametrize(
+    "redact",
+    [lambda part: None, lambda part: {"type": "text"}, lambda part: {**part, "content": [1]}],
+    ids=["nothing", "without text", "no text"],
+)
+def test_the_hook_leaves_text_by_itself_out(redact: Redact) -> None:
+    assert collected(redact, {VARIABLE: "Oslo"}) == {}
 
 
 def raising(part: Any) -> Any:
@@ -267,6 +315,14 @@ def test_text_some_of_which_is_longer_as_json_is_cut_to_fit(content: str) -> Non
     assert cut[0]["parts"][0]["content"].startswith(content[:1000])
 
 
+def test_text_by_itself_is_cut() -> None:
+    capture = Capture(on_span=True, on_event=True, max_length=1024)
+    content: Content = {VARIABLE: "x" * 1024}
+    assert kept(capture, content) == (content, content)
+    cut = {VARIABLE: "x" * 984 + "… [41 characters cut]"}
+    assert kept(capture, {VARIABLE: "x" * 1025}) == (cut, cut)
+
+
 def test_all_messages_stay_if_short_strings_are_enough() -> None:
     short = [said("x" * 128 + "… [172 characters cut]")] * 20
     assert fitted([said("x" * 300)] * 20, len(encode(short)) + 100)[0] == short
@@ -348,8 +404,10 @@ def test_tools_are_whole_where_that_is_asked_for() -> None:
     named, whole = [{"type": "function", "name": "f"}], [{"type": "function", "name": "f", "x": 1}]
 
     def collected(**options: bool) -> Any:
-        capture = Capture(True, False, 10_000, **options)
-        return capture.collect(lambda _: {TOOL_DEFINITIONS: named}, None, lambda _: whole)
+        capture = Capture(False, True, 10_000, **options)
+        on_event: Content = {}
+        capture.keep(lambda _: {TOOL_DEFINITIONS: named}, None, lambda _: whole, {}, on_event)
+        return on_event
 
     assert collected() == {TOOL_DEFINITIONS: named}
     assert collected(tool_schemas=True) == {TOOL_DEFINITIONS: whole}

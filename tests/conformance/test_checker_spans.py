@@ -21,7 +21,7 @@ from conformance.checker.telemetry import SpanEvent
 OPENAI = {"gen_ai.provider.name": "openai", **SERVER}
 AGENT = {
     "gen_ai.operation.name": "invoke_agent",
-    "gen_ai.agent.name": "helper",
+    "gen_ai.agent.name": "planner",
     "gen_ai.response.finish_reasons": ["stop"],
     "gen_ai.usage.input_tokens": 12,
     "gen_ai.usage.output_tokens": 4,
@@ -81,25 +81,25 @@ SPANS = [
         )
     ),
     Span(
-        "create_agent helper",
+        "create_agent planner",
         "client",
         {
             **OPENAI,
             "gen_ai.operation.name": "create_agent",
-            "gen_ai.agent.name": "helper",
+            "gen_ai.agent.name": "planner",
             "gen_ai.request.model": "m",
         },
     ),
-    Span("invoke_agent helper", "internal", AGENT),
+    Span("invoke_agent planner", "internal", AGENT),
     Span(
         "invoke_workflow w",
         "internal",
         {"gen_ai.operation.name": "invoke_workflow", "gen_ai.workflow.name": "w"},
     ),
     Span(
-        "plan helper",
+        "plan planner",
         "internal",
-        {"gen_ai.operation.name": "plan", "gen_ai.agent.name": "helper"},
+        {"gen_ai.operation.name": "plan", "gen_ai.agent.name": "planner"},
     ),
     Span(
         "execute_tool find",
@@ -257,7 +257,7 @@ def test_what_may_not_be_in_the_process(operation: str, provider: str, profile: 
 def test_what_a_finding_says_of_a_kind() -> None:
     for span, kinds in (
         (chat(kind="server"), "['client']"),
-        (Span("invoke_agent helper", "server", AGENT), "['client', 'internal']"),
+        (Span("invoke_agent planner", "server", AGENT), "['client', 'internal']"),
     ):
         (found,) = check_spans([span])
         assert found.detail == f"server, expected {kinds}"
@@ -266,8 +266,8 @@ def test_what_a_finding_says_of_a_kind() -> None:
 @each_profile
 def test_an_agent_elsewhere(profile: str) -> None:
     elsewhere = {**AGENT, **OPENAI, "gen_ai.request.model": "m"}
-    assert check_spans([Span("invoke_agent helper", "client", elsewhere)], profile) == []
-    found = lines(check_spans([Span("invoke_agent helper", "client", AGENT)], profile))
+    assert check_spans([Span("invoke_agent planner", "client", elsewhere)], profile) == []
+    found = lines(check_spans([Span("invoke_agent planner", "client", AGENT)], profile))
     assert found == [
         "violation missing_required gen_ai.provider.name",
         "warning missing_recommended server.address",

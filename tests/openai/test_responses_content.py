@@ -17,6 +17,7 @@ from orq_otel.genai.fields import parse_json
 from orq_otel.genai.semconv import (
     INPUT_MESSAGES,
     OUTPUT_MESSAGES,
+    PROMPT_VARIABLE,
     SYSTEM_INSTRUCTIONS,
     TOOL_DEFINITIONS,
 )
@@ -24,6 +25,7 @@ from orq_otel.openai import responses
 from orq_otel.openai.responses_content import (
     ContentChunkReader,
     FetchedContentChunkReader,
+    read_compacted,
     read_fetch_request,
     read_fetched,
     read_request,
@@ -258,6 +260,55 @@ def test_instructions_are_text(given: Any, told: list[Any]) -> None:
     content = read_request({"instructions": given})
     assert content == ({SYSTEM_INSTRUCTIONS: told} if told else {})
     assert problems(content) == []
+
+
+def test_variables_of_a_stored_prompt() -> None:
+    variables = {
+        "city": "Oslo",
+        "order id": {"type": "input_text", "text": "A-7"},
+        "photo": {"type": "input_image", "image_url": PNG_URL},
+        "note": f"Look: {PNG_BASE64}",
+        "count": 7,
+    }
+    content = read_request({"prompt": {"id": "pmpt_1", "version": "2", "variables": variables}})
+    told = {name.removeprefix(f"{PROMPT_VARIABLE}."): value for name, value in content.items()}
+    assert told == {
+        "city": "Oslo",
+        "order id": "A-7",
+        "photo": json.dumps(
+            {
+                "type": "blob",
+                "modality": "image",
+                "content": "",
+                "mime_type": "image/png",
+                **PNG_MEASURES,
+            },
+            separators=(",", ":"),
+        ),
+        "note": f"Look: [binary data, 1024 bytes, {PNG_MEASURES['digest']}]",
+        "count": '{"type":"generic","kind":"unknown","value":7}',
+    }
+    assert problems(content) == []
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        None,
+        7,
+        {"id": "pmpt_1"},
+        {"variables": None},
+        {"variables": ["Oslo"]},
+        {"variables": {"": "x", 7: "x", "\ud83d": "x", "a\nb": "x", "n" * 512: "x"}},
+    ],
+)
+def test_a_prompt_without_variables_that_can_be_told(prompt: Any) -> None:
+    assert read_request({"prompt": prompt}) == {}
+
+
+def test_of_a_great_many_variables_the_first_are_told() -> None:
+    content = read_request({"prompt": {"variables": {f"v{n}": "x" for n in range(1000)}}})
+    assert list(content) == [f"{PROMPT_VARIABLE}.v{n}" for n in range(64)]
 
 
 def test_tools_are_told_without_their_settings() -> None:
@@ -711,6 +762,30 @@ def test_a_response_without_output_says_nothing(output: Any) -> None:
 @pytest.mark.parametrize("response", [None, 7, "Hi.", []])
 def test_what_is_no_response_says_nothing(response: Any) -> None:
     assert read_response(response) == read_fetched(response) == {}
+
+
+def test_a_compacted_history() -> None:
+    asked = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi."}]}
+    compaction = {"type": "compaction", "id": "cmp_1", "encrypted_content": PNG_BASE64}
+    response = {"object": "response.compaction", "output": [asked, MESSAGE, compaction]}
+    content = read_compacted(response)
+    assert content == read_compacted(parse_json(json.dumps(response)))
+    assert content == {
+        OUTPUT_MESSAGES: [
+            {"role": "user", "parts": [text("Hi.")], "finish_reason": "stop"},
+            {
+                "role": "assistant",
+                "parts": [text("Hi."), {"type": "compaction", "id": "cmp_1"}],
+                "finish_reason": "stop",
+            },
+        ]
+    }
+    assert problems(content) == []
+
+
+@pytest.mark.parametrize("response", [None, 7, {}, {"output": None}, {"output": []}])
+def test_a_compaction_without_output_says_nothing(response: Any) -> None:
+    assert read_compacted(response) == {}
 
 
 def test_a_stored_response_repeats_instructions_and_tools() -> None:

@@ -147,8 +147,11 @@ class Call:
             self._attributes = self._operation.read_request(body)
         except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
             report(f"reading the request of {self._operation.name}", error)
-        if self._telemetry.capture is not None and self._operation.content is not None:
-            self._keep(self._operation.content.read_request, body)
+        capture, content = self._telemetry.capture, self._operation.content
+        if capture is not None and content is not None:
+            capture.keep(
+                content.read_request, body, content.read_tools, self._content_json, self._content
+            )
 
     def respond(self, response: Any) -> None:
         """End the call with what the response tells."""
@@ -156,8 +159,15 @@ class Call:
             self._attributes.update(self._operation.read_response(response))
         except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
             report(f"reading the response of {self._operation.name}", error)
-        if self._telemetry.capture is not None and self._operation.content is not None:
-            self._keep(self._operation.content.read_response, response)
+        capture, content = self._telemetry.capture, self._operation.content
+        if capture is not None and content is not None:
+            capture.keep(
+                content.read_response,
+                response,
+                content.read_tools,
+                self._content_json,
+                self._content,
+            )
         self._end()
 
     def feed(self, chunk: Any) -> None:
@@ -217,24 +227,9 @@ class Call:
             self._attributes.update(reader.attributes())
         except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
             report(f"reading the chunks of {self._operation.name}", error)
-        if self._telemetry.capture is not None and hasattr(reader, "content"):
-            self._keep(_content_of, reader)
-
-    def _keep(self, read: Callable[[Any], Content], thing: Any) -> None:
-        """Keep content: as JSON at once, since what it was read from may change."""
         capture = self._telemetry.capture
-        if capture is None:
-            return
-        readers = self._operation.content
-        read_tools = None if readers is None else readers.read_tools
-        content = capture.collect(read, thing, read_tools)
-        try:
-            if capture.on_span:
-                self._content_json.update(capture.for_span(content))
-            if capture.on_event:
-                self._content.update(capture.for_event(content))
-        except Exception as error:  # noqa: BLE001 - content is dropped, never the span
-            report("encoding the content of a call", error)
+        if capture is not None and hasattr(reader, "content"):
+            capture.keep(_content_of, reader, None, self._content_json, self._content)
 
     def _end(self, description: str | None = None, error: BaseException | None = None) -> None:
         try:
@@ -248,10 +243,10 @@ class Call:
         try:
             if self._started[PROVIDER_NAME] != "openai":  # the conventions keep these for "openai"
                 attributes = {k: v for k, v in attributes.items() if not k.startswith("openai.")}
-            told = attributes if operation.is_standard else own_names(attributes)
+            told = attributes
             if telemetry.capture is not None and self._content_json:
                 told = {**told, **self._content_json}
-            span.set_attributes(told)
+            span.set_attributes(told if operation.is_standard else own_names(told))
             if ERROR_TYPE in attributes:
                 span.set_status(StatusCode.ERROR, description)
             events = telemetry.events

@@ -11,18 +11,21 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from orq_otel.genai.messages import Content, Part, without_binary
+from orq_otel.genai.messages import Content, Part, text, without_binary
 from orq_otel.genai.semconv import TOOL_DEFINITIONS
 from orq_otel.guard import report
 
-#: Sees each part before it leaves: a part of a message or of the system instructions, or a tool's
-#: definition. Returns it, changed or not, or None to leave it out.
+#: Sees each part before it leaves: a part of a message or of the system instructions, a tool's
+#: definition, or, as a part of text, what is text by itself. Returns it, changed or not, or None to
+#: leave it out.
 Redact: TypeAlias = Callable[[Part], "Part | None"]
 
 #: Strings are not cut shorter than this before whole items are left out.
 _SHORTEST = 128
 #: What a cut string has more than its beginning, about, and escaped quotes.
 _MARKER = 40
+#: Raised for what has no JSON: half of a surrogate pair has no UTF-8, say.
+_UNENCODABLE = (ValueError, TypeError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,9 @@ class Capture:
     """Which content is captured.
 
     Attributes:
-        on_span: As JSON strings in span attributes.
+        on_span: As JSON strings in span attributes. What is text by itself stays that.
         on_event: As structured values in the event of the call's details.
-        max_length: Of one attribute, in characters of JSON.
+        max_length: Of one attribute, in characters of JSON, or of text.
         redact: Sees every part first.
         tool_schemas: Whether tools have their descriptions and parameters. The conventions advise
             against it by default, since they are long.
@@ -44,31 +47,49 @@ class Capture:
     redact: Redact | None = None
     tool_schemas: bool = False
 
-    def collect(
+    def keep(  # noqa: C901 - one loop, since it runs on every call
         self,
         read: Callable[[Any], Content],
         thing: Any,
-        read_tools: Callable[[Any], list[Any]] | None = None,
-    ) -> Content:
-        """The content that `read` finds in a request or response, redacted."""
+        read_tools: Callable[[Any], list[Any]] | None,
+        on_span: dict[str, str],
+        on_event: Content,
+    ) -> None:
+        """Keep what `read` finds in a request or response: redacted, cut, and at once.
+
+        Args:
+            read: Reads content.
+            thing: The request or response, which may change later.
+            read_tools: Reads the definitions of tools whole.
+            on_span: Gets the attributes of a span: each is JSON, or text.
+            on_event: Gets the attributes of an event: each is structured, or text.
+        """
         try:
             content = read(thing)
             if self.tool_schemas and read_tools is not None and TOOL_DEFINITIONS in content:
                 content[TOOL_DEFINITIONS] = read_tools(thing)
             if self.redact is not None:
-                content = {name: _redacted(self.redact, content[name]) for name in content}
+                content = {name: _seen(self.redact, told) for name, told in content.items()}
+            to_json = _encoder()
+            for name, told in content.items():
+                if not told:
+                    continue
+                value: Any = told
+                if type(told) is list:
+                    try:
+                        encoded = to_json(told).decode()
+                    except _UNENCODABLE:
+                        value, encoded = _encoded(told)
+                    if len(encoded) > self.max_length:
+                        value, encoded = fitted(told, self.max_length)
+                else:
+                    value = encoded = fitted_text(str(told), self.max_length)
+                if self.on_span:
+                    on_span[name] = encoded
+                if self.on_event:
+                    on_event[name] = value
         except Exception as error:  # noqa: BLE001 - a reader's mistake, or the user's hook's
             report("reading or redacting the content of a call", error)
-            return {}
-        return {name: items for name, items in content.items() if items}
-
-    def for_span(self, content: Content) -> dict[str, str]:
-        """The attributes of a span: each is JSON."""
-        return {name: fitted(items, self.max_length)[1] for name, items in content.items()}
-
-    def for_event(self, content: Content) -> Content:
-        """The attributes of an event: each is structured."""
-        return {name: fitted(items, self.max_length)[0] for name, items in content.items()}
 
 
 def encode(items: Any) -> str:
@@ -96,18 +117,23 @@ def fitted(items: list[Any], max_length: int) -> tuple[list[Any], str]:
     return told, encode(told)
 
 
+def fitted_text(told: str, max_length: int) -> str:
+    """Text that has UTF-8, cut to `max_length` characters, visibly."""
+    cut: str = _cut(_repaired(told), max_length - _MARKER)
+    return cut
+
+
 def _encoded(items: Any) -> tuple[Any, str]:
     """`items` and their JSON, which every reader of UTF-8 takes."""
-    dumps = _encoder()
     try:
-        return items, dumps(items)
-    except (ValueError, TypeError, RecursionError):  # half of a surrogate pair has no UTF-8
+        return items, _encoder()(items).decode()
+    except _UNENCODABLE:
         items = _repaired(without_binary(items))
-        return items, dumps(items)
+        return items, _encoder()(items).decode()
 
 
 @functools.cache
-def _encoder() -> Callable[[Any], str]:
+def _encoder() -> Callable[[Any], bytes]:
     """The encoder that the client brings along, in Pydantic, or a slower one.
 
     Looked for when it is needed first: importing this package imports neither.
@@ -116,13 +142,11 @@ def _encoder() -> Callable[[Any], str]:
         from pydantic_core import to_json  # noqa: PLC0415
     except ImportError:  # Pydantic 1
         return _dumps
-    return lambda items: to_json(items).decode()
+    return to_json
 
 
-def _dumps(items: Any) -> str:
-    encoded = json.dumps(items, separators=(",", ":"), ensure_ascii=False)
-    encoded.encode()  # a surrogate fails here, as in the faster encoder
-    return encoded
+def _dumps(items: Any) -> bytes:
+    return json.dumps(items, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _repaired(value: Any) -> Any:
@@ -203,6 +227,14 @@ def _note(items: list[Any], count: int) -> Any:
     if "parts" in first:
         return {"role": _cut(first["role"], _SHORTEST), "parts": [note]}
     return note if "name" not in first else {"type": "generic", "name": note["content"]}
+
+
+def _seen(redact: Redact, told: list[Any] | str) -> list[Any] | str:
+    """The value of an attribute after redaction."""
+    if not isinstance(told, str):
+        return _redacted(redact, told)
+    parts = [part.get("content") for part in _redacted(redact, [text(told)])]
+    return "".join([part for part in parts if isinstance(part, str)])
 
 
 def _redacted(redact: Redact, items: list[Any]) -> list[Any]:

@@ -26,7 +26,7 @@ def fields(thing: Any) -> Mapping[str, Any]:
 
 def get(thing: Any, name: str) -> Any:
     """One field of a dict, a namespace or a Pydantic model, or None."""
-    return fields(thing).get(name)
+    return None if thing is None else fields(thing).get(name)
 
 
 def pick(given: Mapping[str, Any], names: Iterable[tuple[str, str]]) -> dict[str, Any]:

@@ -28,8 +28,8 @@ Part: TypeAlias = dict[str, Any]
 Message: TypeAlias = dict[str, Any]
 
 #: The value of each attribute that holds content, by the attribute's name: messages, parts of the
-#: system instructions, or tool definitions.
-Content: TypeAlias = dict[str, list[Any]]
+#: system instructions, or tool definitions; or text, of a variable of a prompt.
+Content: TypeAlias = dict[str, list[Any] | str]
 
 #: Shorter strings are taken as they are: they hold no binary data worth replacing.
 LONG = 512
@@ -70,7 +70,7 @@ def message(role: Any, parts: list[Part], **more: Any) -> Message:
     told: Message = {"role": clean(role) if type(role) is str else "user", "parts": parts}
     for key, value in more.items():
         if type(value) is str:
-            told[key] = clean(value)
+            told[key] = value if len(value) <= LONG else clean(value)
     return told
 
 
@@ -81,7 +81,7 @@ def finish_reason(reason: Any) -> str:
 
 def text(content: str) -> Part:
     """Text."""
-    return {"type": "text", "content": clean(content)}
+    return {"type": "text", "content": content if len(content) <= LONG else clean(content)}
 
 
 def reasoning(content: str) -> Part:
@@ -91,8 +91,11 @@ def reasoning(content: str) -> Part:
 
 def tool_call(id: Any, name: Any, arguments: Any) -> Part:  # noqa: A002
     """A model asks for a tool. Arguments are an object where they are valid JSON."""
-    part: Part = {"type": "tool_call", "name": clean(name) if type(name) is str else ""}
-    _identify(part, id)
+    part: Part = {"type": "tool_call", "name": ""}
+    if type(name) is str:
+        part["name"] = name if len(name) <= LONG else clean(name)
+    if type(id) is str:
+        part["id"] = id if len(id) <= LONG else clean(id)
     if arguments is not None:
         part["arguments"] = parsed(arguments)
     return part

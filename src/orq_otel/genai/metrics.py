@@ -220,7 +220,7 @@ class Metrics:
 
     def times_chunks(self, operation: str) -> bool:
         """Whether the time between the chunks of a stream is measured."""
-        return not self._older and operation in INFERENCE
+        return not self._older and operation in INFERENCE and self.active
 
     def note(
         self,

@@ -27,6 +27,7 @@ OPERATION_NAME: Final = "gen_ai.operation.name"
 OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
 OUTPUT_TYPE: Final = "gen_ai.output.type"
 PROMPT_NAME: Final = "gen_ai.prompt.name"
+PROMPT_VARIABLE: Final = "gen_ai.prompt.variable"  # and a dot, and the variable's name
 PROMPT_VERSION: Final = "gen_ai.prompt.version"
 PROVIDER_NAME: Final = "gen_ai.provider.name"
 REQUEST_CHOICE_COUNT: Final = "gen_ai.request.choice.count"

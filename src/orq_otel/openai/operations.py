@@ -37,6 +37,7 @@ from orq_otel.genai.semconv import (
 )
 from orq_otel.openai import (
     audio,
+    audio_content,
     chat,
     chat_content,
     completions,
@@ -44,10 +45,13 @@ from orq_otel.openai import (
     embeddings,
     images,
     jobs,
+    media_content,
     moderations,
+    moderations_content,
     responses,
     responses_content,
     runs,
+    runs_content,
 )
 from orq_otel.openai.events import EventReader
 
@@ -78,28 +82,71 @@ _FETCH = Operation(
         responses_content.read_tools,
     ),
 )
-_COMPACT = Operation(COMPACT, responses.read_request, responses.read_response, is_standard=False)
+_COMPACT = Operation(
+    COMPACT,
+    responses.read_request,
+    responses.read_response,
+    is_standard=False,
+    content=ContentReaders(
+        responses_content.read_request,
+        responses_content.read_compacted,
+        read_tools=responses_content.read_tools,
+    ),
+)
 
 
 def _images(name: str) -> Operation:
-    read = images.read_response
-    reader = partial(EventReader, read)
-    return Operation(name, images.read_request, read, reader, is_standard=False)
+    return Operation(
+        name,
+        images.read_request,
+        images.read_response,
+        partial(EventReader, images.read_response),
+        is_standard=False,
+        content=ContentReaders(
+            media_content.read_request, media_content.read_images, media_content.ImageEventReader
+        ),
+    )
 
 
 def _transcript(name: str) -> Operation:
-    read = audio.read_usage
-    reader = partial(EventReader, read)
-    return Operation(name, audio.read_transcription_request, read, reader, is_standard=False)
+    return Operation(
+        name,
+        audio.read_transcription_request,
+        audio.read_usage,
+        partial(EventReader, audio.read_usage),
+        is_standard=False,
+        content=ContentReaders(
+            audio_content.read_transcription_request,
+            audio_content.read_transcript,
+            audio_content.TranscriptEventReader,
+        ),
+    )
 
 
 def _video(name: str) -> Operation:
-    return Operation(name, jobs.read_video_request, jobs.read_job, is_standard=False)
+    return Operation(
+        name,
+        jobs.read_video_request,
+        jobs.read_job,
+        is_standard=False,
+        content=ContentReaders(media_content.read_request, media_content.read_video),
+    )
 
 
 def _run(name: str) -> Operation:
-    reader = partial(EventReader, runs.read_run)
-    return Operation(name, runs.read_request, runs.read_run, reader, is_standard=False)
+    return Operation(
+        name,
+        runs.read_request,
+        runs.read_run,
+        partial(EventReader, runs.read_run),
+        is_standard=False,
+        content=ContentReaders(
+            runs_content.read_request,
+            runs_content.read_run,
+            runs_content.RunEventReader,
+            runs_content.read_tools,
+        ),
+    )
 
 
 _OPERATIONS: Mapping[tuple[str, str], Operation] = {
@@ -143,14 +190,27 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
         audio.read_speech,
         partial(EventReader, audio.read_usage),
         is_standard=False,
+        content=ContentReaders(audio_content.read_speech_request, audio_content.read_speech),
     ),
     ("post", "/audio/transcriptions"): _transcript(TRANSCRIBE),
     ("post", "/audio/translations"): _transcript(TRANSLATE),
     ("post", "/moderations"): Operation(
-        MODERATE, moderations.read_request, moderations.read_response, is_standard=False
+        MODERATE,
+        moderations.read_request,
+        moderations.read_response,
+        is_standard=False,
+        content=ContentReaders(
+            moderations_content.read_moderation_request, moderations_content.read_moderation
+        ),
     ),
     ("post", "/decisions"): Operation(
-        DECIDE, moderations.read_request, moderations.read_response, is_standard=False
+        DECIDE,
+        moderations.read_request,
+        moderations.read_response,
+        is_standard=False,
+        content=ContentReaders(
+            moderations_content.read_decision_request, moderations_content.read_decision
+        ),
     ),
     ("post", "/videos"): _video(GENERATE_VIDEO),
     ("post", "/videos/edits"): _video(EDIT_VIDEO),

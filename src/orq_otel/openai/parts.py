@@ -70,6 +70,8 @@ def content_part(given: Any) -> Part:
 
 def tool_response(output: Any) -> Any:
     """What a tool answered. Parts are told as those of a message, the rest as it is."""
+    if type(output) is str:
+        return output
     if isinstance(output, (list, tuple)):
         return [tool_response(one) if fields(one) else one for one in output]
     kind = get(output, "type")
@@ -86,6 +88,13 @@ def merged(parts: Iterable[Part]) -> list[Part]:
         else:
             told.append(part)
     return told
+
+
+def image_type(output_format: Any) -> str | None:
+    """The MIME type of an image in the format that the API names."""
+    if not isinstance(output_format, str):
+        return None
+    return "image/svg+xml" if output_format == "svg" else f"image/{output_format}"
 
 
 def texts(parts: Iterable[Part]) -> list[Part]:
@@ -156,6 +165,8 @@ def _without_secrets(value: Any) -> Any:
 
 def _text(part: Mapping[str, Any]) -> Part | None:
     content = part.get("text")
+    if not isinstance(content, str):  # of a message of an assistant
+        content = get(content, "value")
     return text(content) if isinstance(content, str) else None
 
 
@@ -192,6 +203,11 @@ def _media(modality: str, field: str) -> Callable[[Mapping[str, Any]], Part | No
     return read
 
 
+def _image_file(part: Mapping[str, Any]) -> Part | None:
+    file_id = get(part.get("image_file"), "file_id")
+    return file(file_id, "image") if isinstance(file_id, str) else None
+
+
 def _audio(part: Mapping[str, Any]) -> Part | None:
     audio = fields(part.get("input_audio"))
     data, kind = audio.get("data"), audio.get("format")
@@ -224,6 +240,7 @@ _PARTS: Final[Mapping[str, Callable[[Mapping[str, Any]], Part | None]]] = {
     "thinking": _thinking,
     "image_url": _media("image", "image_url"),
     "input_image": _media("image", "image_url"),
+    "image_file": _image_file,
     "computer_screenshot": _media("image", "image_url"),
     "video_url": _media("video", "video_url"),
     "audio_url": _media("audio", "audio_url"),

@@ -24,6 +24,7 @@ from orq_otel.genai.messages import (
 from orq_otel.openai.parts import (
     content_part,
     content_parts,
+    image_type,
     items,
     leftover,
     tool_definitions,
@@ -135,10 +136,9 @@ def _mcp_call(item: _Item) -> list[Part]:
 def _image_generation(item: _Item) -> list[Part]:
     given = "action", "background", "output_format", "quality", "revised_prompt", "size", "status"
     parts = _server_call("image_generation", given, ("error",))(item)
-    result, kind = item.get("result"), item.get("output_format")
+    result = item.get("result")
     if isinstance(result, str) and result:
-        kind = "svg+xml" if kind == "svg" else kind
-        parts.append(blob("image", f"image/{kind}" if isinstance(kind, str) else None, result))
+        parts.append(blob("image", image_type(item.get("output_format")), result))
     return parts
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import Any, Final
 
 from orq_otel.genai.call import Attributes
+from orq_otel.genai.content import encode
 from orq_otel.genai.fields import fields, get
 from orq_otel.genai.messages import (
     LONG,
@@ -26,12 +28,14 @@ from orq_otel.genai.messages import (
 from orq_otel.genai.semconv import (
     INPUT_MESSAGES,
     OUTPUT_MESSAGES,
+    PROMPT_VARIABLE,
     SYSTEM_INSTRUCTIONS,
     TOOL_DEFINITIONS,
 )
 from orq_otel.openai import responses
 from orq_otel.openai.parts import (
     SPEAKERS,
+    content_part,
     content_parts,
     in_order,
     items,
@@ -46,21 +50,32 @@ from orq_otel.openai.response_items import item_parts, item_role
 def read_request(body: Mapping[str, Any]) -> Content:
     """What `POST /responses` says: messages, instructions and tools."""
     content: Content = {}
-    given = body.get("input")
-    if isinstance(given, str):
-        content[INPUT_MESSAGES] = [message("user", content_parts(given))]
-    else:
-        told = _input_messages(items(given))
-        if told:
-            content[INPUT_MESSAGES] = told
+    told = input_messages(body.get("input"))
+    if told:
+        content[INPUT_MESSAGES] = told
     _add_settings(body, content)
+    if "prompt" in body:
+        content.update(_variables(body["prompt"]))
     return content
+
+
+def input_messages(given: Any) -> list[Message]:
+    """The messages of an input: text, or items."""
+    if isinstance(given, str):
+        return [message("user", content_parts(given))]
+    return _messages(items(given))
 
 
 def read_response(response: Any) -> Content:
     """What a response says: one message."""
     given = fields(response)
     return _output(given, items(given.get("output")))
+
+
+def read_compacted(response: Any) -> Content:
+    """What a compacted history says: what is left of its messages, and that the rest is in one."""
+    told = _messages(items(get(response, "output")))
+    return {OUTPUT_MESSAGES: [{**one, "finish_reason": "stop"} for one in told]} if told else {}
 
 
 def read_fetch_request(_: Mapping[str, Any]) -> Content:
@@ -176,6 +191,8 @@ _DELTAS: Final[Mapping[str, tuple[str, str, str | None, str]]] = {
 _DONE: Final = "response.output_item.done"
 _ITEMS: Final = frozenset({"response.output_item.added", _DONE})
 _KEPT: Final = _ITEMS | _DELTAS.keys()
+#: More variables of a prompt would displace what else the span tells.
+_MANY: Final = 64
 #: States of a response that has said all that it will.
 _ENDED: Final = ("completed", "incomplete")
 
@@ -204,6 +221,18 @@ def _instructions(given: Any) -> list[Part]:
     return texts([part for item in items(given) for part in content_parts(get(item, "content"))])
 
 
+def _variables(prompt: Any) -> Content:
+    """What is put into a stored prompt, by the attributes' names. What is no text is JSON."""
+    given = fields(get(prompt, "variables"))
+    told: Content = {}
+    for name, value in islice(given.items(), _MANY):
+        if type(name) is str and 0 < len(name) < LONG and name.isprintable():
+            part = content_part(value)
+            is_text = part["type"] == "text"
+            told[f"{PROMPT_VARIABLE}.{name}"] = part["content"] if is_text else encode(part)
+    return told
+
+
 def _output(response: Mapping[str, Any], output: list[Any]) -> Content:
     if not output:
         return {}
@@ -214,8 +243,8 @@ def _output(response: Mapping[str, Any], output: list[Any]) -> Content:
     return {OUTPUT_MESSAGES: [message("assistant", parts, finish_reason=reason)]}
 
 
-def _input_messages(given: list[Any]) -> list[Message]:
-    """The messages of a request. Most are short text: those cost no call of a function."""
+def _messages(given: list[Any]) -> list[Message]:
+    """The messages that items are. Most are short text: those cost no call of a function."""
     told: list[Message] = []
     turn: list[Part] | None = None  # the parts of the model's message that items go on with
     for item in given:

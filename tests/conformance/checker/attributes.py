@@ -74,7 +74,7 @@ def _has_type(wanted: str, value: Any) -> bool:
         element = wanted.removesuffix("[]")
         return isinstance(value, (list, tuple)) and all(_has_type(element, one) for one in value)
     if wanted == "any":
-        return isinstance(value, (str, dict, list, int, float, bool))
+        return isinstance(value, (str, dict, list, int, float))
     if wanted == "string":
         return isinstance(value, str)
     if wanted == "int":

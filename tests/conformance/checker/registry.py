@@ -60,7 +60,7 @@ class Registry:
             return row
         for stem, template in self.attributes.items():
             if template["type"].startswith(_TEMPLATE) and name.startswith(f"{stem}."):
-                return {**template, "type": template["type"][len(_TEMPLATE) : -len("]")]}
+                return {"type": template["type"][len(_TEMPLATE) : -len("]")]}
         return None
 
 

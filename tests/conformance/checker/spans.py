@@ -138,8 +138,8 @@ def _check_events(registry: Registry, span: Span) -> Iterator[Finding]:
 def _check_kind(subject: GenAISpan) -> Iterator[Finding]:
     allowed = {subject.row["kind"]}
     if subject.operation == "invoke_agent":
-        allowed |= {"client", "internal"}
-    # A model or a memory may run in the process, those of these providers do not.
+        allowed.add("client")
+    # A model or a memory may be in the process, but not those of these providers.
     remote = subject.attributes.get(PROVIDER) in ("openai", "azure.ai.openai")
     if subject.operation in INFERENCE | MEMORY and not remote:
         allowed.add("internal")

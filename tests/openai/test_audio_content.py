@@ -1,0 +1,128 @@
+"""What is spoken, and what is written down of it, in the conventions' form."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from content_rules import PNG_BASE64, PNG_MEASURES, anything, problems
+from hypothesis import given
+from hypothesis import strategies as st
+from openai._models import construct_type
+from openai.types.audio import Transcription
+
+from orq_otel.genai.fields import parse_json
+from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES, SYSTEM_INSTRUCTIONS
+from orq_otel.openai import audio
+from orq_otel.openai.audio_content import (
+    TranscriptEventReader,
+    read_speech,
+    read_speech_request,
+    read_transcript,
+    read_transcription_request,
+)
+from orq_otel.openai.events import EventReader
+
+
+def text(content: str) -> dict[str, Any]:
+    """A part of text."""
+    return {"type": "text", "content": content}
+
+
+def asked(content: str) -> Any:
+    """Content that is one message of the user."""
+    return {INPUT_MESSAGES: [{"role": "user", "parts": [text(content)]}]}
+
+
+def written(content: str, reason: str = "stop") -> Any:
+    """Content that is what was written down."""
+    one = {"role": "assistant", "parts": [text(content)], "finish_reason": reason}
+    return {OUTPUT_MESSAGES: [one]}
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({"input": "It is late.", "voice": "alloy"}, asked("It is late.")),
+        (
+            {"input": "It is late.", "instructions": "Be kind."},
+            {**asked("It is late."), SYSTEM_INSTRUCTIONS: [text("Be kind.")]},
+        ),
+        ({"input": "", "instructions": ""}, {}),
+        ({"instructions": ["Be kind."]}, {}),
+        ({}, {}),
+    ],
+)
+def test_what_is_to_be_spoken_and_how(body: Any, told: Any) -> None:
+    assert read_speech_request(body) == told
+    assert problems(told) == []
+
+
+def test_speech_says_nothing() -> None:
+    assert read_speech(b"ID3") == {}
+
+
+def test_what_a_transcript_is_to_be_like() -> None:
+    assert read_transcription_request({"prompt": "A parcel", "file": "x"}) == asked("A parcel")
+    assert read_transcription_request({"model": "whisper-1"}) == {}
+
+
+def test_what_was_written_down() -> None:
+    response = {"text": "Where is it?", "usage": {"type": "duration", "seconds": 2}}
+    for form in (
+        "Where is it?",
+        response,
+        parse_json(json.dumps(response)),
+        construct_type(type_=Transcription, value=response),
+    ):
+        assert read_transcript(form) == written("Where is it?")
+    assert problems(written("Where is it?")) == []
+
+
+def test_what_was_written_down_holds_no_binary_data() -> None:
+    told = written(f"[binary data, 1024 bytes, {PNG_MEASURES['digest']}]")
+    assert read_transcript(PNG_BASE64) == read_transcript({"text": PNG_BASE64}) == told
+
+
+@pytest.mark.parametrize("response", [None, 7, "", {}, {"text": None}, {"text": ["x"]}])
+def test_an_answer_without_text_says_nothing(response: Any) -> None:
+    assert read_transcript(response) == {}
+
+
+def test_a_stream_says_what_came_until_it_is_whole() -> None:
+    usage = {"type": "tokens", "input_tokens": 1, "output_tokens": 2}
+    events = [
+        {"type": "transcript.text.segment", "speaker": "A", "text": "Where is it?"},
+        {"type": "transcript.text.delta", "delta": "Where"},
+        {"type": "transcript.text.delta", "delta": " is it?"},
+        {"type": "transcript.text.done", "text": "Where is it?!", "usage": usage},
+    ]
+    told = [{}, written("Where", "error"), written("Where is it?", "error")]
+    told.append(written("Where is it?!"))
+    reader, plain = TranscriptEventReader(), EventReader(audio.read_usage)
+    for event, expected in zip(events, told, strict=True):
+        reader.feed(parse_json(json.dumps(event)))
+        plain.feed(parse_json(json.dumps(event)))
+        assert reader.content() == expected
+        assert problems(expected) == []
+    assert reader.attributes() == plain.attributes() != {}
+
+
+@given(anything, anything)
+def test_anything_gives_content_that_is_right(given: Any, more: Any) -> None:
+    assert problems(read_speech_request({"input": given, "instructions": more})) == []
+    assert problems(read_transcription_request({"prompt": given})) == []
+    for response in (given, {"text": given}):
+        assert problems(read_transcript(response)) == []
+
+
+@given(st.lists(anything, max_size=4))
+def test_any_stream_gives_content_that_is_right(events: list[Any]) -> None:
+    reader = TranscriptEventReader()
+    for event in events:
+        reader.feed(event)
+        reader.feed({"type": "transcript.text.delta", "delta": event})
+        assert problems(reader.content()) == []
+        reader.feed({"type": "transcript.text.done", "text": event})
+    assert problems(reader.content()) == []
