@@ -39,12 +39,18 @@ def labels(thread: Thread) -> Mapping[str, str | tuple[str, ...]]:
 
 @lru_cache(maxsize=1024)
 def _labels(id: str, tags: tuple[str, ...]) -> Mapping[str, str | tuple[str, ...]]:  # noqa: A002
+    id, tags = _writable(id), tuple([_writable(tag) for tag in tags])  # noqa: A001
     attributes: dict[str, str | tuple[str, ...]] = {THREAD_ID: id, ORQ_THREAD_ID: id}
     if tags:
         attributes[THREAD_TAGS] = tags
         attributes[ORQ_TAGS] = json.dumps(tags, ensure_ascii=False)
     attributes[CONVERSATION_ID] = id
     return MappingProxyType(attributes)
+
+
+def _writable(text: str) -> str:
+    """Text that exporters can write: half of a surrogate pair has no UTF-8, and fails a batch."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def missing_labels(thread: Thread, attributes: Mapping[str, Any]) -> Mapping[str, Any]:

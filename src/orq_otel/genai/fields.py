@@ -7,6 +7,13 @@ from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+#: No name, id or reason is longer.
+_LONGEST = 1024
+_INT64 = 2**63
+
+#: Raised on reading a chunk or event that is none. A client makes objects of whatever was sent.
+NO_CHUNK = (AttributeError, KeyError, TypeError)
+
 
 def fields(thing: Any) -> Mapping[str, Any]:
     """The fields of a dict, a namespace or a Pydantic model, by name. Not to be changed.
@@ -21,7 +28,7 @@ def fields(thing: Any) -> Mapping[str, Any]:
     except AttributeError:
         return {}
     extra = getattr(thing, "__pydantic_extra__", None)
-    return {**extra, **own} if extra else own
+    return {**extra, **own} if extra and type(extra) is dict else own
 
 
 def get(thing: Any, name: str) -> Any:
@@ -35,8 +42,22 @@ def pick(given: Mapping[str, Any], names: Iterable[tuple[str, str]]) -> dict[str
     for field, name in names:
         value = given.get(field)
         if value and isinstance(value, str):
-            picked[name] = value
+            picked[name] = value if value.isascii() and len(value) <= _LONGEST else tidy(value)
     return picked
+
+
+def tidy(text: str) -> str:
+    """A name, an id or a message that any exporter can write, cut where it is none any more.
+
+    Half of a surrogate pair has no UTF-8, for which an exporter drops all that it had to write.
+    """
+    cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return cut.encode("utf-8", "replace").decode()
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is an integer that any exporter can write."""
+    return type(value) is int and -_INT64 <= value < _INT64
 
 
 def parse_json(text: str | bytes) -> Any:

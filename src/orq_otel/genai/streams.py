@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import wrapt
-
 from orq_otel.genai.call import Call
+from orq_otel.genai.proxies import Proxy
 
 
 def stream_proxy(stream: Any, call: Call) -> Any:
@@ -20,8 +19,8 @@ def stream_proxy(stream: Any, call: Call) -> Any:
     return (AsyncStreamProxy if hasattr(stream, "__anext__") else StreamProxy)(stream, call)
 
 
-class _Proxy(wrapt.ObjectProxy):  # type: ignore[misc,type-arg,unused-ignore]
-    """What both kinds of streams share. wrapt keeps attributes named `_self_` on the proxy."""
+class _Proxy(Proxy):
+    """What both kinds of streams share."""
 
     _self_call: Call
     _self_response: Any
@@ -150,7 +149,7 @@ class AsyncStreamProxy(_Proxy):
         return getattr(self.__wrapped__, name)
 
 
-class ClosingProxy(wrapt.ObjectProxy):  # type: ignore[misc,type-arg,unused-ignore]
+class ClosingProxy(Proxy):
     """An HTTP response of which only the end matters."""
 
     _self_call: Call

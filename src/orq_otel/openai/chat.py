@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, get, pick
+from orq_otel.genai.fields import NO_CHUNK, fields, get, is_whole, pick, tidy
 from orq_otel.genai.semconv import (
     OPENAI_RESPONSE_SERVICE_TIER,
     OPENAI_RESPONSE_SYSTEM_FINGERPRINT,
@@ -32,6 +33,8 @@ _HEAD = (
 
 #: More than the API makes for any request, and not so many that a wrong number does harm.
 _MOST_CHOICES = 4096
+#: No reason of an API's is longer.
+_LONG = 128
 
 
 def read_request(body: Mapping[str, Any]) -> Attributes:
@@ -40,13 +43,13 @@ def read_request(body: Mapping[str, Any]) -> Attributes:
     limit = body.get("max_completion_tokens")
     if limit is None:
         limit = body.get("max_tokens")
-    if type(limit) is int:
+    if is_whole(limit):
         attributes[REQUEST_MAX_TOKENS] = limit
     stop = body.get("stop")
     if stop is not None:
         attributes.update(stop_sequences(stop))
     choices = body.get("n")
-    if type(choices) is int and choices != 1:
+    if is_whole(choices) and choices != 1:
         attributes[REQUEST_CHOICE_COUNT] = choices
     effort = body.get("reasoning_effort")
     if type(effort) is str:
@@ -70,7 +73,7 @@ def read_response(response: Any) -> Attributes:
     choices = completion.get("choices")
     if choices:
         attributes[RESPONSE_FINISH_REASONS] = tuple(
-            [get(choice, "finish_reason") or "error" for choice in choices]
+            [_reason(get(choice, "finish_reason")) for choice in islice(choices, _MOST_CHOICES)]
         )
     usage = completion.get("usage")
     if usage is not None:
@@ -90,23 +93,26 @@ class ChunkReader:
 
     def feed(self, chunk: Any) -> None:
         """Take in the next chunk."""
-        chunk_fields = chunk.__dict__
-        choices = chunk_fields["choices"]
-        if choices:
-            if self._first is None:  # Azure begins with a chunk that has no choices, id and model
-                self._first = chunk
-            for choice in choices:
-                reason = choice.finish_reason
-                if reason is not None:
-                    self._stopped(choice.index, reason)
-        usage = chunk_fields.get("usage")
-        if usage is not None:
-            self._usage = usage
+        try:
+            chunk_fields = chunk.__dict__
+            choices = chunk_fields["choices"]
+            if choices:
+                if self._first is None:  # Azure begins with one without choices, id and model
+                    self._first = chunk
+                for choice in choices:
+                    reason = choice.finish_reason
+                    if reason is not None:
+                        self._stopped(choice.index, reason)
+            usage = chunk_fields.get("usage")
+            if usage is not None:
+                self._usage = usage
+        except NO_CHUNK:
+            return
 
     def _stopped(self, index: Any, reason: Any) -> None:
         """Note why a choice stopped, unless it is no choice that there can be."""
         if type(index) is int and 0 <= index < _MOST_CHOICES and isinstance(reason, str):
-            self._reasons[index] = reason
+            self._reasons[index] = _reason(reason)
 
     def attributes(self) -> Attributes:
         """What the chunks told so far."""
@@ -119,6 +125,13 @@ class ChunkReader:
         if self._usage is not None:
             read_completion_usage(self._usage, attributes)
         return attributes
+
+
+def _reason(reason: Any) -> str:
+    """Why a choice stopped. One without a reason is broken."""
+    if type(reason) is str and reason:
+        return reason if reason.isascii() and len(reason) < _LONG else tidy(reason)
+    return "error"
 
 
 def _modality(modalities: Any) -> Attributes:

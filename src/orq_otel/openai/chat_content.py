@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orq_otel.genai.fields import fields, get
+from orq_otel.genai.fields import NO_CHUNK, fields, get
 from orq_otel.genai.messages import (
     LONG,
     Content,
@@ -98,33 +98,36 @@ class ContentChunkReader(chat.ChunkReader):
 
         It runs hot. All but the first and the last of most chunks hold but a piece of text.
         """
-        chunk_fields = chunk.__dict__
-        choices = chunk_fields["choices"]
-        if choices:
-            if self._first is None:
-                self._first = chunk
-            for choice in choices:
-                given = choice.__dict__
-                index = given.get("index")
-                reason = given.get("finish_reason")
-                if reason is not None:
-                    self._stopped(index, reason)
-                try:
-                    said = self._said[index]
-                except KeyError:
-                    said = self._said[index] = Deltas()
-                delta = given.get("delta")
-                try:
-                    is_alone = len(delta.__pydantic_fields_set__) == 1
-                except AttributeError:  # of a raw stream, or of Pydantic 1
-                    is_alone = False
-                if is_alone and (piece := delta.__dict__["content"]):
-                    said.content.append(piece)
-                else:
-                    said.add(delta)
-        usage = chunk_fields.get("usage")
-        if usage is not None:
-            self._usage = usage
+        try:
+            chunk_fields = chunk.__dict__
+            choices = chunk_fields["choices"]
+            if choices:
+                if self._first is None:
+                    self._first = chunk
+                for choice in choices:
+                    given = choice.__dict__
+                    index = given.get("index")
+                    reason = given.get("finish_reason")
+                    if reason is not None:
+                        self._stopped(index, reason)
+                    try:
+                        said = self._said[index]
+                    except KeyError:
+                        said = self._said[index] = Deltas()
+                    delta = given.get("delta")
+                    try:
+                        is_alone = len(delta.__pydantic_fields_set__) == 1
+                    except AttributeError:  # of a raw stream, or of Pydantic 1
+                        is_alone = False
+                    if is_alone and (piece := delta.__dict__["content"]):
+                        said.content.append(piece)
+                    else:
+                        said.add(delta)
+            usage = chunk_fields.get("usage")
+            if usage is not None:
+                self._usage = usage
+        except NO_CHUNK:
+            return
 
     def content(self) -> Content:
         """What the chunks said so far: a message for each choice."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orq_otel.genai.call import Attributes
+from orq_otel.genai.fields import is_whole
 from orq_otel.genai.semconv import REQUEST_CHOICE_COUNT, REQUEST_MAX_TOKENS, REQUEST_STREAM
 from orq_otel.openai.chat import ChunkReader, read_response
 from orq_otel.openai.parameters import sampling, stop_sequences
@@ -20,11 +21,11 @@ def read_request(body: Mapping[str, Any]) -> Attributes:
     """Attributes of the body of `POST /completions`."""
     attributes = sampling(body)
     limit = body.get("max_tokens")
-    if type(limit) is int:
+    if is_whole(limit):
         attributes[REQUEST_MAX_TOKENS] = limit
     attributes.update(stop_sequences(body.get("stop")))
     choices = body.get("n")
-    if type(choices) is int and choices != 1:
+    if is_whole(choices) and choices != 1:
         attributes[REQUEST_CHOICE_COUNT] = choices
     if body.get("stream"):
         attributes[REQUEST_STREAM] = True

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
-from orq_otel.genai.fields import fields, get
+from orq_otel.genai.fields import NO_CHUNK, fields, get
 from orq_otel.genai.messages import Content, Message, Part, finish_reason, generic, message
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES
 from orq_otel.openai import completions
@@ -41,8 +42,9 @@ class ContentChunkReader(completions.ChunkReader):
     def feed(self, chunk: Any) -> None:
         """Take in the next chunk."""
         super().feed(chunk)
-        for choice in chunk.choices:
-            self._said.setdefault(choice.index, []).append(get(choice, "text"))
+        with suppress(*NO_CHUNK):
+            for choice in chunk.choices:
+                self._said.setdefault(choice.index, []).append(get(choice, "text"))
 
     def content(self) -> Content:
         """What the chunks said so far: a message for each choice."""

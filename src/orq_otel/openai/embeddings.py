@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import get
+from orq_otel.genai.fields import fields, is_whole, pick
 from orq_otel.genai.semconv import (
     EMBEDDINGS_DIMENSION_COUNT,
     REQUEST_ENCODING_FORMATS,
@@ -22,7 +22,7 @@ def read_request(body: Mapping[str, Any]) -> Attributes:
     """
     attributes: Attributes = {}
     dimensions = body.get("dimensions")
-    if type(dimensions) is int:
+    if is_whole(dimensions):
         attributes[EMBEDDINGS_DIMENSION_COUNT] = dimensions
     encoding = body.get("encoding_format")
     if type(encoding) is str:
@@ -32,11 +32,9 @@ def read_request(body: Mapping[str, Any]) -> Attributes:
 
 def read_response(response: Any) -> Attributes:
     """Attributes of a list of embeddings."""
-    attributes: Attributes = {}
-    model = get(response, "model")
-    if model and type(model) is str:
-        attributes[RESPONSE_MODEL] = model
-    usage = get(response, "usage")
+    answer = fields(response)
+    attributes: Attributes = pick(answer, (("model", RESPONSE_MODEL),))
+    usage = answer.get("usage")
     if usage is not None:
         read_completion_usage(usage, attributes)
     return attributes

@@ -6,10 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from orq_otel.genai.fields import get
+from orq_otel.genai.fields import get, tidy
 
 #: A key, whole or masked as the API masks it in its own messages: "sk-proj-****wxyz".
 _KEY = re.compile(r"\b(sk|sess|pk|ek|org)-[\w*.-]{4,}|\bBearer\s+\S+", re.IGNORECASE)
+
+#: Of a longer text the rest is left out before anything is looked for in it.
+_MOST = 16_384
 
 
 def describe(error: BaseException, client: Any) -> str | None:
@@ -31,10 +34,10 @@ def describe(error: BaseException, client: Any) -> str | None:
     api_key = getattr(client, "api_key", None)
     if isinstance(api_key, str) and api_key:
         text = text.replace(api_key, "***")
-    return _KEY.sub("***", text)
+    return tidy(_KEY.sub("***", text[:_MOST]))
 
 
 def error_type(error: Any) -> str:
     """The value of `error.type` for an error that an answer or an event tells of: its code."""
     code = get(error, "code")
-    return code if isinstance(code, str) and code else "error"
+    return tidy(code) if isinstance(code, str) and code else "error"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import get
+from orq_otel.genai.fields import get, is_whole
 from orq_otel.genai.semconv import OUTPUT_TYPE, REQUEST_CHOICE_COUNT, REQUEST_STREAM
 from orq_otel.openai.usage import read_response_usage
 
@@ -18,7 +18,7 @@ def read_request(body: Mapping[str, Any]) -> Attributes:
     """Attributes of the body of `POST /images/generations`, `edits` and `variations`."""
     attributes: Attributes = {OUTPUT_TYPE: "image"}
     choices = body.get("n")
-    if type(choices) is int and choices != 1:
+    if is_whole(choices) and choices != 1:
         attributes[REQUEST_CHOICE_COUNT] = choices
     if body.get("stream"):
         attributes[REQUEST_STREAM] = True

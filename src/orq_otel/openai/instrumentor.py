@@ -121,7 +121,7 @@ def _settle(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any], result: A
         is_stream = kwargs.get("stream", False)
         headers = options.headers
         raw = headers.get(_RAW_RESPONSE) if type(headers) is dict or headers else None
-        if raw is not None:
+        if raw:  # an empty one counts for none with the client, too
             if raw == "true" and not is_stream:
                 respond_with_body(call, result.http_response)
                 return result

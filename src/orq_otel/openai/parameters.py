@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import get, number
+from orq_otel.genai.fields import get, is_whole, number, tidy
 from orq_otel.genai.semconv import (
     OPENAI_REQUEST_SERVICE_TIER,
     OUTPUT_TYPE,
@@ -41,9 +41,9 @@ def sampling(body: Mapping[str, Any]) -> Attributes:
         if penalty is not None:
             attributes[REQUEST_PRESENCE_PENALTY] = penalty
     seed = body.get("seed")
-    if type(seed) is int:
+    if is_whole(seed):
         attributes[REQUEST_SEED] = seed
-    if "top_k" in body and type(body["top_k"]) is int:
+    if "top_k" in body and is_whole(body["top_k"]):
         attributes[REQUEST_TOP_K] = body["top_k"]
     return attributes
 
@@ -51,8 +51,8 @@ def sampling(body: Mapping[str, Any]) -> Attributes:
 def stop_sequences(stop: Any) -> Attributes:
     """What the model is to stop at: a string or several."""
     if type(stop) is str:
-        return {REQUEST_STOP_SEQUENCES: (stop,)}
-    several = isinstance(stop, (list, tuple)) and [one for one in stop if isinstance(one, str)]
+        return {REQUEST_STOP_SEQUENCES: (tidy(stop),)}
+    several = isinstance(stop, (list, tuple)) and [tidy(s) for s in stop if isinstance(s, str)]
     return {REQUEST_STOP_SEQUENCES: tuple(several)} if several else {}
 
 
@@ -70,4 +70,4 @@ def service_tier(tier: Any) -> Attributes:
     """The service tier that was asked for, unless it is the default."""
     if type(tier) is not str or tier == "auto":
         return {}
-    return {OPENAI_REQUEST_SERVICE_TIER: tier}
+    return {OPENAI_REQUEST_SERVICE_TIER: tidy(tier)}

@@ -10,12 +10,12 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from typing import Any
-
-import wrapt
 
 from orq_otel.genai.call import Call
 from orq_otel.genai.fields import parse_json
+from orq_otel.genai.proxies import Proxy
 from orq_otel.genai.streams import stream_proxy
 from orq_otel.guard import report
 
@@ -44,27 +44,47 @@ class Body:
         kind = response.headers.get("content-type", "")
         self._is_events = "event-stream" in kind
         self._is_opaque = kind.startswith(_OPAQUE)
-        self._buffer = bytearray()
+        self._pieces: list[bytes] = []
+        self._length = 0
+        self._data: list[bytes] = []
 
     def feed(self, piece: str | bytes) -> None:
         """Take in the next piece of the body."""
-        if self._is_opaque or len(self._buffer) > _MAX_BODY:
+        if self._is_opaque or self._length > _MAX_BODY:
             return
-        self._buffer += piece.encode() if isinstance(piece, str) else piece
-        if self._is_events:
-            *lines, self._buffer = self._buffer.split(b"\n")
+        if isinstance(piece, str):
+            piece = piece.encode(errors="replace")
+        self._pieces.append(piece)
+        self._length += len(piece)
+        if self._is_events and (b"\n" in piece or b"\r" in piece):
+            lines = b"".join(self._pieces).splitlines(keepends=True)
+            rest = b"" if lines[-1].endswith((b"\n", b"\r")) else lines.pop()
+            self._pieces, self._length = [rest], len(rest)
             for line in lines:
-                data = line.removeprefix(b"data:").strip()
-                if line.startswith(b"data:") and data != b"[DONE]":
-                    self._call.feed(parse_json(bytes(data)))
+                self._take(line.rstrip(b"\r\n"))
 
     def finish(self) -> None:
         """The body was read to its end."""
-        content = self._buffer.lstrip()
-        if not self._is_events and content.startswith(b"{"):
-            self._call.respond(parse_json(bytes(content)))
+        content = b"" if self._is_events else b"".join(self._pieces).lstrip()
+        if content.startswith(b"{"):
+            self._call.respond(parse_json(content))
         else:
             self._call.end()
+
+    def _take(self, line: bytes) -> None:
+        """Take in a line of server-sent events, as the client does: an empty one ends an event.
+
+        Source: https://html.spec.whatwg.org/multipage/server-sent-events.html.
+        """
+        if line.startswith(b"data:"):
+            self._data.append(line[5:].removeprefix(b" "))
+        elif not line and self._data:
+            data, self._data = b"\n".join(self._data).strip(), []
+            if data.startswith(b"[DONE]"):
+                self._is_opaque = True  # the client looks no further either
+            else:
+                with suppress(ValueError):  # an event that is none
+                    self._call.feed(parse_json(data))
 
 
 def respond_with_body(call: Call, response: Any) -> None:
@@ -78,19 +98,21 @@ def respond_with_body(call: Call, response: Any) -> None:
         call.end()
 
 
-class RawResponseProxy(wrapt.ObjectProxy):  # type: ignore[misc,type-arg,unused-ignore]
+class RawResponseProxy(Proxy):
     """A client's raw or streaming response, or the HTTP response inside it."""
 
     _self_call: Call
+    _self_inner: Any
 
     def __init__(self, response: Any, call: Call) -> None:
         super().__init__(response)
         self._self_call = call
+        self._self_inner = None
 
     def __getattr__(self, name: str) -> Any:  # noqa: PLR0911 - one for each kind of name
         value = getattr(self.__wrapped__, name)
         if name == "http_response":
-            return RawResponseProxy(value, self._self_call)
+            return self._self_proxy(value, RawResponseProxy)
         if not callable(value):
             return value
         if name == "parse":
@@ -132,12 +154,19 @@ class RawResponseProxy(wrapt.ObjectProxy):  # type: ignore[misc,type-arg,unused-
     def _self_parsed(self, result: Any, to: Any = None) -> Any:
         call = self._self_call
         if hasattr(type(result), "__stream__"):
-            return stream_proxy(result, call)
+            return self._self_proxy(result, stream_proxy)
         if to is None and not isinstance(result, (str, bytes)):
             call.respond(result)
         else:
             respond_with_body(call, self._self_http())
         return result
+
+    def _self_proxy(self, inner: Any, make: Callable[[Any, Call], Any]) -> Any:
+        """The proxy of what is inside, the same each time."""
+        known = self._self_inner
+        if known is None or known.__wrapped__ is not inner:
+            known = self._self_inner = make(inner, self._self_call)
+        return known
 
     def _self_was_read(self, result: Any, **_: Any) -> Any:
         respond_with_body(self._self_call, self._self_http())

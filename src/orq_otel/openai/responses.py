@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, get, pick
+from orq_otel.genai.fields import NO_CHUNK, fields, get, is_whole, pick, tidy
 from orq_otel.genai.semconv import (
     CONVERSATION_COMPACTED,
     CONVERSATION_ID,
@@ -60,7 +60,7 @@ def read_request(body: Mapping[str, Any]) -> Attributes:
     """Attributes of the body of `POST /responses` and of `POST /responses/compact`."""
     attributes = sampling(body)
     limit = body.get("max_output_tokens")
-    if type(limit) is int:
+    if is_whole(limit):
         attributes[REQUEST_MAX_TOKENS] = limit
     previous = body.get("previous_response_id")
     if type(previous) is str:
@@ -108,9 +108,7 @@ def read_fetched_response(response: Any) -> Attributes:
     """Attributes of a response that was made before. Its tokens were counted then."""
     given = fields(response)
     attributes = _head(given, _output_kinds(given))
-    status = given.get("status")
-    if status:
-        attributes[RESPONSE_STATUS] = status
+    attributes.update(pick(given, (("status", RESPONSE_STATUS),)))
     # Fetching it worked, even if making it had failed.
     attributes.pop(ERROR_TYPE, None)
     return attributes
@@ -127,11 +125,14 @@ class ChunkReader:
 
     def feed(self, event: Any) -> None:
         """Take in the next event."""
-        kind = event.type
-        if kind in _SNAPSHOTS:
-            self._response = event.response
-        elif kind == "error":
-            self._error = error_type(event)
+        try:
+            kind = event.type
+            if kind in _SNAPSHOTS:
+                self._response = event.response
+            elif kind == "error":
+                self._error = error_type(event)
+        except NO_CHUNK:
+            return
 
     def attributes(self) -> Attributes:
         """What the events told so far."""
@@ -181,7 +182,7 @@ def finish_reason(response: Mapping[str, Any], kinds: Sequence[Any]) -> str | No
         return "tool_calls" if [kind for kind in kinds if kind in _CALLS] else "stop"
     if status == "incomplete":
         reason = get(response.get("incomplete_details"), "reason")
-        return reason if isinstance(reason, str) and reason else "incomplete"
+        return tidy(reason) if isinstance(reason, str) and reason else "incomplete"
     if status == "failed":
         return "error"
     return "cancelled" if status == "cancelled" else None
@@ -190,7 +191,7 @@ def finish_reason(response: Mapping[str, Any], kinds: Sequence[Any]) -> str | No
 def conversation(given: Any) -> Attributes:
     """The id of OpenAI's own conversation, which is given as such or in an object."""
     id = given if type(given) is str else get(given, "id")  # noqa: A001
-    return {CONVERSATION_ID: id} if isinstance(id, str) and id else {}
+    return {CONVERSATION_ID: tidy(id)} if isinstance(id, str) and id else {}
 
 
 def _prompt(prompt: Any) -> Attributes:

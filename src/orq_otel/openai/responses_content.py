@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from orq_otel.genai.call import Attributes
 from orq_otel.genai.content import encode
-from orq_otel.genai.fields import fields, get
+from orq_otel.genai.fields import NO_CHUNK, fields, get
 from orq_otel.genai.messages import (
     LONG,
     Content,
@@ -107,11 +107,14 @@ class ContentChunkReader(responses.ChunkReader):
 
     def feed(self, event: Any) -> None:
         """Take in the next event."""
-        given = event.__dict__
-        if given["type"] in _KEPT:
-            self._events.append(given)
-        else:
-            super().feed(event)
+        try:
+            given = event.__dict__
+            if given["type"] in _KEPT:
+                self._events.append(given)
+                return
+        except NO_CHUNK:
+            return
+        super().feed(event)
 
     def content(self) -> Content:
         """What the events said so far."""

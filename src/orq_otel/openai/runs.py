@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, get, pick
+from orq_otel.genai.fields import fields, get, is_whole, pick
 from orq_otel.genai.semconv import (
     AGENT_ID,
     CONVERSATION_ID,
@@ -49,7 +49,7 @@ def read_request(body: Mapping[str, Any]) -> Attributes:
     attributes = sampling(body)
     attributes.update(pick(body, _REQUEST))
     limit = body.get("max_completion_tokens")
-    if type(limit) is int:
+    if is_whole(limit):
         attributes[REQUEST_MAX_TOKENS] = limit
     effort = body.get("reasoning_effort")
     if type(effort) is str:

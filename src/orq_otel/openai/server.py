@@ -6,6 +6,7 @@ import re
 from typing import Any, Final
 
 from orq_otel.genai.call import Attributes, Operation
+from orq_otel.genai.fields import tidy
 from orq_otel.genai.semconv import (
     OPERATION_NAME,
     PROVIDER_NAME,
@@ -81,7 +82,9 @@ def start_attributes(client: Any, operation: Operation, model: Any) -> Attribute
     attributes = known[1].get(operation)
     if attributes is None:
         attributes = known[1][operation] = _read(client, url, operation)
-    return {**attributes, REQUEST_MODEL: model} if isinstance(model, str) else attributes
+    if not isinstance(model, str):
+        return attributes
+    return {**attributes, REQUEST_MODEL: model if model.isascii() else tidy(model)}
 
 
 def _read(client: Any, url: Any, operation: Operation) -> Attributes:

@@ -30,6 +30,9 @@ from orq_otel.genai.semconv import (
     USAGE_TEXT_OUTPUT_TOKENS,
 )
 
+#: OTLP has integers of 64 bits.
+_INT64 = 2**63
+
 
 def read_completion_usage(usage: Any, attributes: Attributes) -> None:
     """Add the counts of a completion, of embeddings or of a run to `attributes`."""
@@ -59,7 +62,7 @@ def _read_input(
     counts: Mapping[str, Any], total: str, details: str, attributes: Attributes
 ) -> None:
     count = counts.get(total)
-    if type(count) is not int:
+    if not (type(count) is int and 0 <= count < _INT64):
         return
     attributes[USAGE_INPUT_TOKENS] = count
     given = counts.get(details)
@@ -67,19 +70,19 @@ def _read_input(
         return
     counts = fields(given)
     count = counts.get("cached_tokens")
-    if type(count) is int:
+    if type(count) is int and 0 <= count < _INT64:
         attributes[USAGE_CACHE_READ_INPUT_TOKENS] = count
     count = counts.get("cache_write_tokens")
-    if type(count) is int:
+    if type(count) is int and 0 <= count < _INT64:
         attributes[USAGE_CACHE_WRITE_INPUT_TOKENS] = count
     count = counts.get("audio_tokens")
-    if count and type(count) is int:
+    if type(count) is int and 0 < count < _INT64:
         attributes[USAGE_AUDIO_INPUT_TOKENS] = count
     count = counts.get("image_tokens")
-    if count and type(count) is int:
+    if type(count) is int and 0 < count < _INT64:
         attributes[USAGE_IMAGE_INPUT_TOKENS] = count
     count = counts.get("text_tokens")
-    if count and type(count) is int:
+    if type(count) is int and 0 < count < _INT64:
         attributes[USAGE_TEXT_INPUT_TOKENS] = count
     given = counts.get("cached_tokens_details")
     if given is not None:
@@ -88,13 +91,13 @@ def _read_input(
 
 def _read_cached(counts: Mapping[str, Any], attributes: Attributes) -> None:
     count = counts.get("audio_tokens")
-    if count and type(count) is int:
+    if type(count) is int and 0 < count < _INT64:
         attributes[USAGE_AUDIO_CACHE_READ_INPUT_TOKENS] = count
     count = counts.get("image_tokens")
-    if count and type(count) is int:
+    if type(count) is int and 0 < count < _INT64:
         attributes[USAGE_IMAGE_CACHE_READ_INPUT_TOKENS] = count
     count = counts.get("text_tokens")
-    if count and type(count) is int:
+    if type(count) is int and 0 < count < _INT64:
         attributes[USAGE_TEXT_CACHE_READ_INPUT_TOKENS] = count
 
 
@@ -102,7 +105,7 @@ def _read_output(
     counts: Mapping[str, Any], total: str, details: str, attributes: Attributes
 ) -> None:
     count = counts.get(total)
-    if type(count) is not int:
+    if not (type(count) is int and 0 <= count < _INT64):
         return
     attributes[USAGE_OUTPUT_TOKENS] = count
     given = counts.get(details)
@@ -110,14 +113,14 @@ def _read_output(
         return
     counts = fields(given)
     count = counts.get("reasoning_tokens")
-    if type(count) is int:
+    if type(count) is int and 0 <= count < _INT64:
         attributes[USAGE_REASONING_OUTPUT_TOKENS] = count
     count = counts.get("audio_tokens")
-    if count and type(count) is int:
+    if type(count) is int and 0 < count < _INT64:
         attributes[USAGE_AUDIO_OUTPUT_TOKENS] = count
     count = counts.get("image_tokens")
-    if count and type(count) is int:
+    if type(count) is int and 0 < count < _INT64:
         attributes[USAGE_IMAGE_OUTPUT_TOKENS] = count
     count = counts.get("text_tokens")
-    if count and type(count) is int:
+    if type(count) is int and 0 < count < _INT64:
         attributes[USAGE_TEXT_OUTPUT_TOKENS] = count
