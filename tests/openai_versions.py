@@ -26,6 +26,12 @@ def _numbers(version: str) -> tuple[int, ...]:
 responses_api = since("1.66", "client.responses")
 chat_helpers_api = since("1.40", "parse() and stream() of chat completions")
 
+#: Until then the client hands that event out with its name in `event` and the rest in `data`.
+overlooks_error_events = pytest.mark.xfail(
+    _numbers(openai.__version__) < _numbers("1.98"),
+    reason=f"the error event of a stream has no type in openai {openai.__version__}",
+)
+
 
 def chat_helpers(client: Any) -> Any:
     """What has `parse` and `stream` of chat completions: a part of `beta` before 1.92."""
