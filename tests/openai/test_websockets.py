@@ -17,6 +17,7 @@ from typing import Any
 
 import openai
 import pytest
+from conformance.checker import check_logs, check_metrics, check_spans
 from opentelemetry import context
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import ReadableSpan
@@ -1687,3 +1688,25 @@ async def test_async_a_function_of_ours_fails(
                 assert (await wait_async(connection)).type in ENDS
 
     assert "Broken at test_websockets.py" in caplog.text
+
+
+@every
+@pytest.mark.parametrize("mode", ["NO_CONTENT", "SPAN_AND_EVENT"])
+def test_all_of_it_follows_the_conventions(client: openai.OpenAI, api: str, mode: str) -> None:
+    """The checker of `tests/conformance` finds nothing, but for the string in `thread.id`."""
+    signals = Signals().instrument(capture_content=mode)
+    with thread("t-1", tags=["a"]), connect(client, api) as connection:
+        ask(connection, api)
+        wait(connection)
+        ask(connection, api, "fail")
+        wait(connection)
+    findings = [
+        *check_spans(signals.spans, require_genai=api.endswith("responses")),
+        *check_logs(signals.logs),
+        *check_metrics(signals.metrics_data(), operations=()),
+    ]
+    allowed = ("thread.id", "core_type_conflict")
+    wrong = [f for f in findings if f.level != "info" and (f.key, f.code) != allowed]
+    signals.close()
+    assert len(signals.spans) == 3
+    assert wrong == []
