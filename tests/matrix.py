@@ -25,15 +25,39 @@ ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENTS = ROOT / ".venvs"
 BIN = "Scripts" if os.name == "nt" else "bin"
 
-#: For each client, what is installed: extras of this package, and packages.
+
+@dataclass(frozen=True)
+class Client:
+    """What is installed for a client, and which tests it is tested with."""
+
+    package: str
+    extras: str
+    packages: tuple[str, ...]
+    tests: str = "tests"
+
+
+def _openai(*packages: str, extras: str = "otlp,orq") -> Client:
+    return Client("openai", extras, packages)
+
+
+def _orq(package: str) -> Client:
+    return Client("orq-ai-sdk", "otlp,openai", (package,), "tests/orq")
+
+
 CLIENTS = {
     # It gives httpx an argument that 0.28 does not take any more, and Orq's client needs 0.28.
-    "1.26": ("otlp", ["openai==1.26.0", "httpx<0.28"]),
-    "1.66": ("otlp,orq", ["openai[realtime]==1.66.0"]),
-    "1": ("otlp,orq", ["openai[realtime]>=1,<2"]),
-    "2": ("otlp,orq", ["openai[realtime]>=2,<3"]),
-    "3.0": ("otlp,orq", ["openai[realtime]==3.0.0"]),
-    "3": ("otlp,orq", ["openai[realtime]>=3,<4"]),
+    "openai-1.26": _openai("openai==1.26.0", "httpx<0.28", extras="otlp"),
+    "openai-1.66": _openai("openai[realtime]==1.66.0"),
+    "openai-1": _openai("openai[realtime]>=1,<2"),
+    "openai-2": _openai("openai[realtime]>=2,<3"),
+    "openai-3.0": _openai("openai[realtime]==3.0.0"),
+    "openai-3": _openai("openai[realtime]>=3,<4"),
+    "orq-3.14": _orq("orq-ai-sdk==3.14.*"),
+    "orq-4.2": _orq("orq-ai-sdk==4.2.*"),
+    "orq-4.5": _orq("orq-ai-sdk==4.5.*"),
+    "orq-4.9": _orq("orq-ai-sdk==4.9.*"),
+    "orq-4.13": _orq("orq-ai-sdk==4.13.*"),
+    "orq-4": _orq("orq-ai-sdk>=4.17,<5"),
 }
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 
@@ -57,7 +81,7 @@ class Pair:
     @property
     def name(self) -> str:
         """What it is called in `.venvs`."""
-        return f"openai-{self.client}-python-{self.version}"
+        return f"{self.client}-python-{self.version}"
 
     @property
     def python(self) -> Path:
@@ -96,11 +120,11 @@ class Result:
     def __str__(self) -> str:
         counts = "".join(f"{self.counts.get(kind, '0'):>9}" for kind in COUNTS)
         return (
-            f"{self.client:<9}{self.pair.version:<7}{counts}{self.seconds:>8.0f} s  {self.problem}"
+            f"{self.client:<20}{self.pair.version:<7}{counts}{self.seconds:>8.0f} s  {self.problem}"
         )
 
 
-HEADING = f"{'openai':<9}{'Python':<7}" + "".join(f"{kind:>9}" for kind in COUNTS)
+HEADING = f"{'client':<20}{'Python':<7}" + "".join(f"{kind:>9}" for kind in COUNTS)
 
 
 # ---- Pythons ----------------------------------------------------------------------------------
@@ -146,8 +170,8 @@ def install(pair: Pair, python: str | Path) -> None:
         pair.run(python, "-m", "venv", "--clear", ENVIRONMENTS / pair.name)
     pip = [pair.python, "-m", "pip", "install", "--quiet", "--upgrade"]
     pair.run(*pip, "pip>=25.1")  # the first that knows dependency groups
-    extras, packages = CLIENTS[pair.client]
-    pair.run(*pip, "-e", f".[{extras}]", *packages, "--group", "matrix")
+    client = CLIENTS[pair.client]
+    pair.run(*pip, "-e", f".[{client.extras}]", *client.packages, "--group", "matrix")
 
 
 def test(pair: Pair, python: str | Path, left_out: list[str]) -> Result:
@@ -161,7 +185,8 @@ def test(pair: Pair, python: str | Path, left_out: list[str]) -> Result:
         ignored = [f"--ignore=tests/{path}" for path in left_out]
         options = ["-p", "no:cacheprovider", "--color=no", "--tb=short"]
         options += ["--continue-on-collection-errors", *ignored]
-        pair.run(pair.python, "-m", "pytest", *options, timeout=PATIENCE)
+        tests = CLIENTS[pair.client].tests
+        pair.run(pair.python, "-m", "pytest", tests, *options, timeout=PATIENCE)
         problem = ""
     except subprocess.TimeoutExpired:
         problem = f"longer than {PATIENCE} s"
@@ -171,8 +196,9 @@ def test(pair: Pair, python: str | Path, left_out: list[str]) -> Result:
 
 
 def installed(pair: Pair) -> str:
-    """The version of the client that was installed, to the last digit."""
-    program = "from importlib.metadata import version; print(version('openai'))"
+    """The client that was installed, with its version to the last digit."""
+    package = CLIENTS[pair.client].package
+    program = f"from importlib.metadata import version; print('{package}', version('{package}'))"
     try:
         done = subprocess.run(
             [pair.python, "-c", program], capture_output=True, text=True, check=True
@@ -198,11 +224,12 @@ def main() -> int:
         description="Run the tests with each supported client and Python.",
     )
     clients = parser.add_mutually_exclusive_group()
-    clients.add_argument("--openai", nargs="+", choices=CLIENTS, default=list(CLIENTS))
+    clients.add_argument("--client", nargs="+", choices=CLIENTS, default=list(CLIENTS))
     clients.add_argument(
         "--quick",
         action="store_true",
-        help="the oldest client with the oldest Python and 2 with the newest, no slow tests",
+        help="openai 1.26 and orq-ai-sdk 4.2 with the oldest Python, openai 2 with the newest, "
+        "no slow tests",
     )
     parser.add_argument("--python", nargs="+", choices=PYTHONS, help="which, all to be there")
     parser.add_argument("--strict", action="store_true", help="fail if any Python is missing")
@@ -218,10 +245,14 @@ def main() -> int:
         return 1
     versions = list(pythons)
     pairs = [
-        Pair(name, version) for name in CLIENTS if name in options.openai for version in versions
+        Pair(name, version) for name in CLIENTS if name in options.client for version in versions
     ]
     if options.quick:
-        pairs = [Pair("1.26", versions[0]), Pair("2", versions[-1])]
+        pairs = [
+            Pair("openai-1.26", versions[0]),
+            Pair("openai-2", versions[-1]),
+            Pair("orq-4.2", versions[0]),
+        ]
 
     ENVIRONMENTS.mkdir(exist_ok=True)
     results: dict[Pair, Result] = {}

@@ -8,6 +8,8 @@ import sys
 import pytest
 from otlp_receiver import OtlpReceiver
 
+from orq_otel import Thread, configure, labels, use_labels
+
 BLOCKED_SDK = """
 import sys
 sys.modules["opentelemetry.sdk.trace"] = None
@@ -124,3 +126,16 @@ def test_an_endpoint_with_or_without_its_path(path: str) -> None:
         (span,) = receiver.spans
 
     assert span.attributes["thread.id"] == "t-1"
+
+
+def test_labels_for_a_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
+    monkeypatch.setattr(labels, "_is_set_in_code", False)
+    handle = configure(labels=["langfuse"])
+    try:
+        assert labels.labels(Thread("t-1"))["langfuse.session.id"] == "t-1"
+    finally:
+        handle.shutdown()
+        use_labels()
+    with pytest.raises(ValueError, match="langfuse"):
+        configure(labels="langfus")

@@ -173,3 +173,67 @@ def test_urls_of_routers_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch
         "https://b.example/v3/router",
         "https://orq.example",
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, "https://api.orq.ai"),
+        (" ", "https://api.orq.ai"),
+        ("https://my.orq.ai/", "https://my.orq.ai"),
+        (" https://orq.example.com/orq/ ", "https://orq.example.com/orq"),
+        ("https://my.orq.ai/v3/router/", "https://my.orq.ai"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+    ],
+)
+def test_the_base_url_of_orq(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    value: str | None,
+    expected: str,
+) -> None:
+    monkeypatch.delenv("ORQ_BASE_URL", raising=False)
+    if value is not None:
+        monkeypatch.setenv("ORQ_BASE_URL", value)
+    assert settings.orq_base_url() == expected
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "value", ["orq.example.com", "http://my.orq.ai", "https://user:password@orq.example.com"]
+)
+def test_a_base_url_that_is_none_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, value: str
+) -> None:
+    monkeypatch.setenv("ORQ_BASE_URL", value)
+    assert settings.orq_base_url() is None
+    (record,) = caplog.records
+    assert record.message.startswith("ORQ_BASE_URL is a URL like https://orq.example.com")
+    assert "password" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(None, None), ("", None), (" \n", None), ("k-1", "k-1"), (" k\r\n -1\t", "k-1")],
+)
+def test_the_key_for_orq_has_no_spaces(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    value: str | None,
+    expected: str | None,
+) -> None:
+    monkeypatch.delenv("ORQ_API_KEY", raising=False)
+    if value is not None:
+        monkeypatch.setenv("ORQ_API_KEY", value)
+    assert settings.orq_api_key() == expected
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("character", ["\x01", "\x7f", "\u00e9", "\u200b"])
+def test_a_key_that_no_header_can_carry_is_neither_used_nor_shown(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, character: str
+) -> None:
+    monkeypatch.setenv("ORQ_API_KEY", f"secret{character}part")
+    assert settings.orq_api_key() is None
+    (record,) = caplog.records
+    assert record.message == "ORQ_API_KEY has characters that no key has. It is not used."

@@ -15,6 +15,7 @@ from orq_otel.version import __version__
 
 if TYPE_CHECKING:
     from orq_otel.configure import configure
+    from orq_otel.labels import use_labels
     from orq_otel.log_processor import ThreadLogRecordProcessor
     from orq_otel.openai import OpenAIInstrumentor
     from orq_otel.orq import OrqInstrumentor
@@ -32,6 +33,7 @@ __all__ = [
     "current_thread",
     "new_thread_id",
     "thread",
+    "use_labels",
 ]
 
 #: Names whose modules need the SDK, or cost more to import than a scope does.
@@ -41,6 +43,7 @@ _LATER = {
     "ThreadLogRecordProcessor": "orq_otel.log_processor",
     "ThreadSpanProcessor": "orq_otel.processors",
     "configure": "orq_otel.configure",
+    "use_labels": "orq_otel.labels",
 }
 
 

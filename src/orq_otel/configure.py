@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from opentelemetry import trace
@@ -12,8 +12,11 @@ from opentelemetry.instrumentation.dependencies import DependencyConflictError
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined,unused-ignore]
 
 from orq_otel import providers, settings
+from orq_otel.destination import HTTP, destination
+from orq_otel.labels import use_labels
 from orq_otel.openai import OpenAIInstrumentor
 from orq_otel.orq import OrqInstrumentor
+from orq_otel.presets import Choice
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
@@ -70,12 +73,19 @@ def configure(  # noqa: PLR0913 - each a keyword, and optional
     headers: Mapping[str, str] | None = None,
     capture_content: bool | str | None = None,
     redact: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None,
+    labels: str | Iterable[Choice] | None = None,
 ) -> Handle:
     """Export spans over OTLP, label them with their threads, and instrument the clients.
 
     OpenTelemetry's environment variables apply as everywhere: `OTEL_SERVICE_NAME`,
     `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_*`, `OTEL_TRACES_EXPORTER` ("otlp", "console" or
     "none"), `OTEL_TRACES_SAMPLER`, `OTEL_BSP_*`, `OTEL_SDK_DISABLED`. Arguments win over them.
+
+    With a key in `ORQ_API_KEY`, and no endpoint by argument or variable, spans go to Orq: to
+    https://api.orq.ai/v2/otel, or below the `ORQ_BASE_URL` of an Orq of one's own, over HTTP. The
+    key goes along wherever the endpoint is Orq's, that is https to a host below orq.ai, or the
+    server that `ORQ_BASE_URL` names, unless a header "authorization" is given. No other server
+    gets it.
 
     If a tracer provider is set already, it stays: the exporter is added to it, unless it exports to
     the same place. Called again, it returns the same handle.
@@ -89,17 +99,21 @@ def configure(  # noqa: PLR0913 - each a keyword, and optional
             `OTEL_EXPORTER_OTLP_HEADERS` names.
         capture_content: As `OpenAIInstrumentor.instrument()` takes it.
         redact: The same.
+        labels: What spans of a thread have besides, as `use_labels()` takes it.
 
     Raises:
         ImportError: The extra `orq-otel[otlp]` is not installed.
         TypeError: `redact` is no function.
-        ValueError: The protocol is not one of the two, or `capture_content` none of its values.
+        ValueError: The protocol is not one of the two, `capture_content` none of its values, or a
+            name in `labels` none that is known.
     """
     global _current  # noqa: PLW0603 - one set-up a process
     if _current is not None:
         return _current
     if capture_content is not None or redact is not None:  # wrong ones fail before anything is set
         settings.content(capture_content=capture_content, redact=redact)
+    if labels is not None:
+        use_labels(labels)
     try:
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
 
@@ -188,29 +202,18 @@ def _exporters(
 def _otlp(
     endpoint: str | None, protocol: str | None, headers: Mapping[str, str] | None
 ) -> SpanExporter:
-    protocol = (
-        protocol
-        or os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
-        or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
-        or "http/protobuf"
-    )
-    # Names in lower case, which gRPC demands and HTTP does not mind.
-    sent = None if headers is None else {name.lower(): headers[name] for name in headers}
-    if protocol == "http/protobuf":
+    told = destination(endpoint, protocol, headers)
+    if told.protocol == HTTP:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
             OTLPSpanExporter as HttpExporter,
         )
 
-        if endpoint is not None and not endpoint.endswith("/traces"):
-            endpoint = endpoint.rstrip("/") + "/v1/traces"
-        return HttpExporter(endpoint=endpoint, headers=sent)
-    if protocol == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415
-            OTLPSpanExporter as GrpcExporter,
-        )
+        return HttpExporter(endpoint=told.endpoint, headers=told.headers)
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415
+        OTLPSpanExporter as GrpcExporter,
+    )
 
-        return GrpcExporter(endpoint=endpoint, headers=sent)
-    raise ValueError(f'configure() takes the protocol "http/protobuf" or "grpc", got {protocol!r}.')
+    return GrpcExporter(endpoint=told.endpoint, headers=told.headers)
 
 
 def _processor(exporter: SpanExporter) -> SpanProcessor:

@@ -10,7 +10,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 from orq_otel.guard import report
-from orq_otel.labels import THREAD_ID, read_thread, stamp
+from orq_otel.labels import has_thread, read_thread, stamp
 from orq_otel.scopes import Frame, Thread, listeners
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class EntrySpans:
             return
         try:
             span = self._around(trace.get_current_span())
-            if span is not None and not isinstance((span.attributes or {}).get(THREAD_ID), str):
+            if span is not None and not has_thread(span.attributes or {}):
                 stamp(span, frame.thread)
                 self._labelled[span] = (frame, threading.get_ident())
         except Exception as error:  # noqa: BLE001 - never into the user's with statement
@@ -97,6 +97,6 @@ def inherited_thread(context: Context | None) -> Thread | None:
     """The thread of the parent span, for code to which only OpenTelemetry's context was carried."""
     parent = trace.get_current_span(context)
     attributes = getattr(parent, "attributes", None)
-    if not attributes or THREAD_ID not in attributes or not entry_spans.passes_on(parent):
+    if not attributes or not has_thread(attributes) or not entry_spans.passes_on(parent):
         return None
     return read_thread(attributes)

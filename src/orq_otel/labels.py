@@ -9,17 +9,20 @@
 | `gen_ai.conversation.id` | string       | OpenTelemetry's GenAI conventions, most backends       |
 
 All ids have the same value, since backends differ in which one they prefer. Without tags, the tag
-attributes are left out.
+attributes are left out. `use_labels()` adds those of further backends.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
+from orq_otel import settings
+from orq_otel.guard import report
+from orq_otel.presets import Choice, Chosen, Encoder, choose
 from orq_otel.scopes import Thread
 
 #: A string here, although OpenTelemetry's registry has an integer of this name (the operating
@@ -29,7 +32,44 @@ THREAD_TAGS: Final = "thread.tags"
 ORQ_THREAD_ID: Final = "orq.thread_id"
 ORQ_TAGS: Final = "orq.tags"
 CONVERSATION_ID: Final = "gen_ai.conversation.id"
-LABELS: Final = (THREAD_ID, THREAD_TAGS, ORQ_THREAD_ID, ORQ_TAGS, CONVERSATION_ID)
+
+_chosen: Chosen = choose(())
+_with_thread_id = True
+_is_set_in_code = False
+
+
+def use_labels(choices: str | Iterable[Choice] = (), *, thread_id: bool = True) -> None:
+    """Set what labels consist of, for the whole process, from the next span on.
+
+        use_labels(["langfuse", {"app.conversation": "id", "app.tags": "tags_joined"}])
+
+    It replaces what was set before, and what `ORQ_OTEL_LABELS` and `ORQ_OTEL_THREAD_ID` say.
+
+    Args:
+        choices: What is added: names of backends and mappings, as `presets.choose` takes them.
+        thread_id: Whether `thread.id` is among them. Without it a backend that has mapped that
+            attribute as a number, for the operating system's threads, takes the spans.
+
+    Raises:
+        ValueError, TypeError: As `presets.choose`.
+    """
+    global _is_set_in_code  # noqa: PLW0603 - one set of labels a process
+    _set(choose(choices), with_thread_id=thread_id)
+    _is_set_in_code = True
+
+
+def read_environment() -> None:
+    """Set what labels consist of as the environment says, unless the program has set it."""
+    if not _is_set_in_code:
+        chosen, with_thread_id = settings.labels()
+        _set(chosen, with_thread_id=with_thread_id)
+
+
+def _set(chosen: Chosen, *, with_thread_id: bool) -> None:
+    global _chosen, _with_thread_id
+    if (chosen, with_thread_id) != (_chosen, _with_thread_id):
+        _chosen, _with_thread_id = chosen, with_thread_id
+        _labels.cache_clear()
 
 
 def labels(thread: Thread) -> Mapping[str, str | tuple[str, ...]]:
@@ -37,15 +77,35 @@ def labels(thread: Thread) -> Mapping[str, str | tuple[str, ...]]:
     return _labels(thread.id, thread.tags)
 
 
+def label_names() -> tuple[str, ...]:
+    """The names of all labels that there may be."""
+    own = (THREAD_ID, THREAD_TAGS, ORQ_THREAD_ID, ORQ_TAGS, CONVERSATION_ID)
+    return (*own, *_chosen.attributes)
+
+
 @lru_cache(maxsize=1024)
 def _labels(id: str, tags: tuple[str, ...]) -> Mapping[str, str | tuple[str, ...]]:  # noqa: A002
     id, tags = _writable(id), tuple([_writable(tag) for tag in tags])  # noqa: A001
-    attributes: dict[str, str | tuple[str, ...]] = {THREAD_ID: id, ORQ_THREAD_ID: id}
+    attributes: dict[str, str | tuple[str, ...]] = {THREAD_ID: id} if _with_thread_id else {}
+    attributes[ORQ_THREAD_ID] = id
     if tags:
         attributes[THREAD_TAGS] = tags
         attributes[ORQ_TAGS] = json.dumps(tags, ensure_ascii=False)
     attributes[CONVERSATION_ID] = id
+    thread = Thread(id, tags)
+    for name, encoder in _chosen.attributes.items():
+        value = _encoded(name, encoder, thread)
+        if value is not None:
+            attributes[name] = value
     return MappingProxyType(attributes)
+
+
+def _encoded(name: str, encoder: Encoder, thread: Thread) -> str | tuple[str, ...] | None:
+    try:
+        return encoder(thread)
+    except Exception as error:  # noqa: BLE001 - an encoder may be the user's
+        report(f"encoding the attribute {name} of a thread", error)
+        return None
 
 
 def _writable(text: str) -> str:
@@ -54,11 +114,12 @@ def _writable(text: str) -> str:
 
 
 def missing_labels(thread: Thread, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The labels of `thread`, without a conversation id if `attributes` have one already."""
+    """The labels of `thread`, without those that others set for reasons of their own."""
     wanted = labels(thread)
-    if CONVERSATION_ID not in attributes:
+    present = {name for name in (CONVERSATION_ID, *_chosen.attributes) if name in attributes}
+    if not present:
         return wanted
-    return {key: value for key, value in wanted.items() if key != CONVERSATION_ID}
+    return {name: value for name, value in wanted.items() if name not in present}
 
 
 def stamp(span: Any, thread: Thread) -> None:
@@ -66,13 +127,20 @@ def stamp(span: Any, thread: Thread) -> None:
     attributes = span.attributes
     if not attributes:
         span.set_attributes(labels(thread))
-    elif not isinstance(attributes.get(THREAD_ID), str):
+    elif not has_thread(attributes):
         span.set_attributes(missing_labels(thread, attributes))
+    if _chosen.on_roots and (span.parent is None or span.parent.is_remote):
+        span.set_attributes(_chosen.on_roots)
+
+
+def has_thread(attributes: Mapping[str, Any]) -> bool:
+    """Whether attributes name a thread already. An integer `thread.id` is not ours."""
+    return ORQ_THREAD_ID in attributes or isinstance(attributes.get(THREAD_ID), str)
 
 
 def read_thread(attributes: Mapping[str, Any]) -> Thread | None:
-    """The thread that a span's attributes name, or None. An integer `thread.id` is not ours."""
-    id = attributes.get(THREAD_ID)  # noqa: A001
+    """The thread that a span's attributes name, or None."""
+    id = attributes.get(ORQ_THREAD_ID) or attributes.get(THREAD_ID)  # noqa: A001
     if not isinstance(id, str):
         return None
     return Thread(id, tuple(attributes.get(THREAD_TAGS) or ()))

@@ -12,7 +12,7 @@ from opentelemetry.sdk._logs import LogRecordProcessor
 
 from orq_otel.entry_spans import inherited_thread
 from orq_otel.guard import report
-from orq_otel.labels import THREAD_ID, missing_labels
+from orq_otel.labels import has_thread, missing_labels
 from orq_otel.scopes import current_thread
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class ThreadLogRecordProcessor(LogRecordProcessor):
         try:
             thread = current_thread() or inherited_thread(log_record.log_record.context)
             attributes: Any = log_record.log_record.attributes
-            if thread is not None and not isinstance(attributes.get(THREAD_ID), str):
+            if thread is not None and not has_thread(attributes):
                 attributes.update(missing_labels(thread, attributes))
         except Exception as error:  # noqa: BLE001 - never into the host's logging
             report("labelling a log record", error)

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 
 from orq_otel.entry_spans import ENTRY_KINDS, entry_spans, inherited_thread
 from orq_otel.guard import report
-from orq_otel.labels import stamp
+from orq_otel.labels import read_environment, stamp
 from orq_otel.scopes import current_thread
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ class ThreadSpanProcessor(SpanProcessor):
     When a scope begins inside a request, the request's own span (kind SERVER or CONSUMER) is
     labelled too, unless it belongs to a thread already.
     """
+
+    def __init__(self) -> None:
+        read_environment()
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Label `span`, as OpenTelemetry's SDK calls for every span that it records."""

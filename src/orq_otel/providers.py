@@ -15,6 +15,7 @@ from opentelemetry import trace
 
 from orq_otel.entry_spans import entry_spans
 from orq_otel.guard import report
+from orq_otel.labels import read_environment
 from orq_otel.scopes import Frame, listeners
 
 _LOGS = "opentelemetry._logs"
@@ -29,6 +30,7 @@ def label(tracer_provider: Any = None, logger_provider: Any = None) -> None:
     `opentelemetry-instrument` calls this without arguments, so that threads label every span also
     where no client is installed that could be instrumented.
     """
+    read_environment()
     if tracer_provider is None:
         pending.add("spans")
     else:

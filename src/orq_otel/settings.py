@@ -13,9 +13,12 @@
 | `ORQ_OTEL_ROUTER_TRACE_CONTEXT` | `true`, `false`                                             |
 | `ORQ_OTEL_ROUTER_URL`           | base URLs of AI Routers, separated by commas                |
 | `ORQ_BASE_URL`                  | the base URL of one's own Orq                               |
+| `ORQ_OTEL_LABELS`               | backends, and `attribute=encoder`, separated by commas      |
+| `ORQ_OTEL_THREAD_ID`            | `true`, `false`: whether `thread.id` is among the labels    |
+| `ORQ_API_KEY`                   | the key that `configure()` sends with spans to Orq          |
 
-They are read when `instrument()` is called. A value that is none of these is logged, and the
-default holds.
+They are read when `instrument()` or `configure()` is called. A value that is none of these is
+logged, and the default holds.
 """
 
 from __future__ import annotations
@@ -23,11 +26,14 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
 from orq_otel.guard import report
+from orq_otel.orq_hosts import is_orqs
+from orq_otel.presets import Choice, Chosen, choose
 
 logger = logging.getLogger("orq_otel")
 
@@ -41,6 +47,9 @@ ROUTER_THREAD: Final = "ORQ_OTEL_ROUTER_THREAD"
 ROUTER_TRACE_CONTEXT: Final = "ORQ_OTEL_ROUTER_TRACE_CONTEXT"
 ROUTER_URL: Final = "ORQ_OTEL_ROUTER_URL"
 ORQ_BASE_URL: Final = "ORQ_BASE_URL"
+LABELS: Final = "ORQ_OTEL_LABELS"
+THREAD_ID: Final = "ORQ_OTEL_THREAD_ID"
+ORQ_API_KEY: Final = "ORQ_API_KEY"
 
 #: Where content goes: to spans, to events.
 _CAPTURE_MODES: Final = {
@@ -49,6 +58,9 @@ _CAPTURE_MODES: Final = {
     "EVENT_ONLY": (False, True),
     "SPAN_AND_EVENT": (True, True),
 }
+_ORQ: Final = "https://api.orq.ai"
+_PATH_OF_ROUTER: Final = re.compile(r"/v\d+/router$")
+_KEY: Final = re.compile(r"[!-~]+")
 _DEFAULT_MAX_LENGTH: Final = 128 * 1024
 _LEAST_MAX_LENGTH: Final = 1024
 
@@ -116,6 +128,26 @@ def content(*, capture_content: bool | str | None, redact: Any) -> ContentSettin
     )
 
 
+def labels() -> tuple[Chosen, bool]:
+    """What a thread's labels consist of, and whether `thread.id` is among them.
+
+    What is no backend and no attribute with its encoder is left out, and logged.
+    """
+    chosen: list[Choice] = []
+    for item in os.environ.get(LABELS, "").split(","):
+        name, is_own, encoder = item.strip().partition("=")
+        if not name and not is_own:
+            continue
+        choice: Choice = {name: encoder} if is_own else name
+        try:
+            choose(choice)
+        except ValueError as error:
+            logger.warning("%s: %s", LABELS, error)
+        else:
+            chosen.append(choice)
+    return choose(chosen), _flag(THREAD_ID, default=True)
+
+
 def metrics() -> str:
     """Which names metrics have: "latest", "older", or "none" for no metrics."""
     return _choice(METRICS, ("latest", "older", "none"), "latest")
@@ -135,6 +167,33 @@ def router_urls() -> tuple[str, ...]:
     """Base URLs of AI Routers besides Orq's own."""
     named = f"{os.environ.get(ROUTER_URL, '')},{os.environ.get(ORQ_BASE_URL, '')}"
     return tuple(url.strip() for url in named.split(",") if url.strip())
+
+
+def orq_base_url() -> str | None:
+    """The base URL of Orq, without a slash at its end, or None if what is named cannot be used.
+
+    None does not mean Orq's own: who names an Orq of his own wants no other one to have his spans.
+    """
+    given = os.environ.get(ORQ_BASE_URL, "").strip().rstrip("/")
+    if not given:
+        return _ORQ
+    if is_orqs(given, given):
+        return _PATH_OF_ROUTER.sub("", given)  # it may name the router's URL, as for Router
+    logger.warning(  # without the URL, which may hold a password
+        "%s is a URL like https://orq.example.com, with https for hosts of orq.ai, and without a "
+        "user's name. What it says is not used for spans.",
+        ORQ_BASE_URL,
+    )
+    return None
+
+
+def orq_api_key() -> str | None:
+    """The key for Orq, without the spaces and line breaks that come with copying, or None."""
+    key = "".join(os.environ.get(ORQ_API_KEY, "").split())
+    if not key or _KEY.fullmatch(key):
+        return key or None
+    logger.warning("%s has characters that no key has. It is not used.", ORQ_API_KEY)
+    return None
 
 
 def _choice(variable: str, values: Collection[str], default: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry.context import Context
 
 from orq_otel.genai.semconv import SCHEMA_URL
-from orq_otel.labels import LABELS
+from orq_otel.labels import label_names
 from orq_otel.version import __version__
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Events:
             return
         kind = type(error)
         attributes = {
-            **{name: started[name] for name in LABELS if name in started},
+            **{name: started[name] for name in label_names() if name in started},
             "exception.type": f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins."),
             "exception.stacktrace": _places(error),
         }
