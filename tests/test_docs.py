@@ -1,14 +1,152 @@
-"""The page of operations and attributes says what the code does."""
+"""The pages say what the code does, and what they have to copy is sound."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.util.re import parse_env_headers
+
+from orq_otel import settings
+from orq_otel.orq.operations import TABLE
+from orq_otel.presets import PRESETS, choose
+
+yaml = pytest.importorskip("yaml")
 
 DOCS = Path(__file__).parent.parent / "docs"
+PAGES = sorted((DOCS / "backends").glob("*.md"))
+TEXTS = {path: path.read_text(encoding="utf-8") for path in PAGES}
+TABLE_OF_PRESETS = (DOCS / "backends.md").read_text(encoding="utf-8")
+
+#: Of a collector's configuration, the parts that its pipelines are made of.
+COMPONENTS = ("receivers", "processors", "exporters", "connectors", "extensions")
+#: Names that only others share a page with.
+WITHOUT_PAGE = {"session", "openinference"}
 
 
-def test_the_page_of_operations_is_up_to_date() -> None:
+def blocks(language: str) -> Iterator[tuple[Path, str]]:
+    for path, text in TEXTS.items():
+        for block in re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL):
+            yield path, block
+
+
+def variables() -> Iterator[tuple[str, str, str]]:
+    """The page, name and value of each variable that is set."""
+    for path, block in blocks("console"):
+        for name, value in re.findall(r"^\$ export (\w+)=(.*)$", block, re.MULTILINE):
+            yield path.stem, name, value.strip('"')
+
+
+def collectors() -> list[Any]:
+    """The configurations of collectors. Other YAML is no collector's, and has no service."""
+    loaded = [(path.stem, yaml.safe_load(block)) for path, block in blocks("yaml")]
+    return [pytest.param(content, id=page) for page, content in loaded if "service" in content]
+
+
+def test_the_generated_pages_are_up_to_date() -> None:
     done = subprocess.run([sys.executable, DOCS / "generate.py", "--check"], check=False)
     assert done.returncode == 0, "run: python docs/generate.py"
+
+
+def test_every_operation_of_orqs_client_is_told() -> None:
+    told = (DOCS / "operations.md").read_text(encoding="utf-8")
+    for place, methods in TABLE.items():
+        for method in methods:
+            assert f"| `{place.partition('.')[2]}.{method}` |" in told
+
+
+def test_every_backend_has_its_page() -> None:
+    names = {path.stem for path in PAGES}
+    assert PRESETS.keys() - WITHOUT_PAGE <= names
+    assert {"orq", "tempo", "jaeger", "elastic", "clickhouse", "datadog"} <= names
+    assert set(re.findall(r"\]\(backends/(\w+)\.md\)", TABLE_OF_PRESETS)) == names
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_a_page_says_what_to_see(path: Path) -> None:
+    assert TEXTS[path].startswith("# ")
+    assert "\n**You will see** " in TEXTS[path]
+    assert len(TEXTS[path].splitlines()) < 80
+
+
+def test_a_page_chooses_the_labels_of_its_backend() -> None:
+    chosen = {page: value for page, name, value in variables() if name == settings.LABELS}
+    added = {
+        name
+        for name, preset in PRESETS.items()
+        if preset.attributes.keys() - {"gen_ai.conversation.id"}
+    }
+    in_code = {"azure"}  # which has no OTLP, and so no variables
+    assert chosen == {name: name for name in added - WITHOUT_PAGE - in_code}
+    for page, value in chosen.items():
+        assert choose(value.split(",")).attributes, page
+    assert 'use_labels("azure")' in TEXTS[DOCS / "backends" / "azure.md"]
+
+
+def test_variables_are_known_and_their_values_sound() -> None:
+    found = list(variables())
+    assert found
+    for page, name, value in found:
+        kind = re.sub(r"_TRACES_(?=ENDPOINT|HEADERS|PROTOCOL)", "_", name)
+        if kind == "OTEL_EXPORTER_OTLP_ENDPOINT":
+            assert re.match(r"https?://[\w.$-]+(:\d+)?(/[\w.$/-]*)?$", value), (page, value)
+            assert kind != name or not value.endswith("/v1/traces"), (page, value)
+            assert kind == name or value.endswith(("/v1/traces", "/ai/otel")), (page, value)
+        elif kind == "OTEL_EXPORTER_OTLP_HEADERS":
+            assert " " not in value, (page, value)
+            headers = parse_env_headers(value, liberal=True)
+            assert len(headers) == value.count("=") - value.count("sentry_key="), (page, value)
+        elif kind == "OTEL_EXPORTER_OTLP_PROTOCOL":
+            assert value in ("grpc", "http/protobuf"), (page, value)
+        elif name == "OTEL_RESOURCE_ATTRIBUTES":
+            assert all(re.match(r"[\w.]+=[\w-]+$", pair) for pair in value.split(",")), page
+        else:
+            assert name in (settings.LABELS, settings.THREAD_ID), (page, name)
+
+
+def test_code_compiles() -> None:
+    for path, block in blocks("python"):
+        compile(block, str(path), "exec")
+
+
+def test_there_are_collectors_for_those_that_need_one() -> None:
+    pages = {param.id for param in collectors()}
+    assert pages == {"azure", "clickhouse", "datadog", "elastic", "jaeger", "tempo"}
+
+
+@pytest.mark.parametrize("collector", collectors())
+def test_every_part_of_a_collector_is_defined_and_used(collector: dict[str, Any]) -> None:
+    service = collector["service"]
+    used: dict[str, set[str]] = {part: set() for part in COMPONENTS}
+    used["extensions"] |= set(service.get("extensions", []))
+    connectors = set(collector.get("connectors", {}))
+    for name, pipeline in service["pipelines"].items():
+        assert name.partition("/")[0] in ("traces", "metrics", "logs")
+        assert pipeline["receivers"]
+        assert pipeline["exporters"]
+        assert pipeline.keys() <= set(COMPONENTS)
+        for part, names in pipeline.items():
+            assert len(names) == len(set(names))
+            for component in names:
+                used["connectors" if component in connectors else part].add(component)
+    assert collector.keys() <= {*COMPONENTS, "service"}
+    assert used == {part: set(collector.get(part, {})) for part in COMPONENTS}
+
+
+@pytest.mark.parametrize("collector", collectors())
+def test_a_collector_listens_on_loopback(collector: dict[str, Any]) -> None:
+    protocols = collector["receivers"]["otlp"]["protocols"]
+    ports = {"grpc": 4317, "http": 4318}
+    assert protocols
+    assert protocols == {name: {"endpoint": f"localhost:{ports[name]}"} for name in protocols}
+
+
+def test_links_lead_somewhere() -> None:
+    for path in [DOCS / "backends.md", DOCS / "operations.md", *PAGES]:
+        for link in re.findall(r"\]\((?!http)([^)#]+)\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / link).exists(), (path, link)

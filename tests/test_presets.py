@@ -31,15 +31,21 @@ ADDED: dict[str, dict[str, Any]] = {
     "amplitude": {},
     "arize": {"session.id": "t-1", "tag.tags": ("a", "b")},
     "azure": {"session.id": "t-1"},
-    "honeyhive": {"honeyhive.session_id": "t-1"},
+    "braintrust": {"braintrust.tags": ("a", "b")},
+    "confident": {"confident.trace.thread_id": "t-1", "confident.trace.tags": ("a", "b")},
+    "honeyhive": {"honeyhive.session_id": "t-1", "honeyhive.session_auto_create": True},
+    "laminar": {
+        "lmnr.association.properties.session_id": "t-1",
+        "lmnr.association.properties.tags": ("a", "b"),
+    },
     "langfuse": {"langfuse.session.id": "t-1", "langfuse.trace.tags": ("a", "b")},
     "langsmith": {"langsmith.metadata.thread_id": "t-1", "langsmith.span.tags": "a,b"},
     "langwatch": {"langwatch.labels": '["a", "b"]'},
     "mlflow": {"session.id": "t-1"},
     "openinference": {"session.id": "t-1", "tag.tags": ("a", "b")},
-    "opik": {"thread_id": "t-1"},
+    "opik": {"thread_id": "t-1", "opik.tags": ("a", "b")},
     "phoenix": {"session.id": "t-1", "tag.tags": ("a", "b")},
-    "posthog": {"session.id": "t-1"},
+    "posthog": {"$ai_session_id": "t-1"},
     "sentry": {},
     "traceloop": {},
     "weave": {"wandb.thread_id": "t-1", "wandb.is_turn": True},
@@ -74,6 +80,23 @@ def test_a_preset(labelled: Telemetry, name: str) -> None:
     assert one_span(labelled) == {**OURS, **ADDED[name]}
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_says_where_it_is_documented(name: str) -> None:
+    assert PRESETS[name].source.startswith("https://")
+
+
+def test_a_mark_is_on_every_span_of_a_thread(labelled: Telemetry) -> None:
+    use_labels("honeyhive")
+    tracer = labelled.provider.get_tracer("test")
+    with tracer.start_as_current_span("outside"), thread("t-1"), tracer.start_as_current_span("a"):
+        tracer.start_span("b").end()
+    marked = {
+        span.name: (span.attributes or {}).get("honeyhive.session_auto_create")
+        for span in labelled.spans
+    }
+    assert marked == {"b": True, "a": True, "outside": None}
+
+
 def test_several_presets_and_attributes_of_ones_own(labelled: Telemetry) -> None:
     use_labels(
         [
@@ -103,7 +126,7 @@ def test_without_tags_their_attributes_are_left_out(labelled: Telemetry) -> None
 def test_an_unknown_preset_is_an_error_that_lists_the_known() -> None:
     with pytest.raises(ValueError, match=r"session, amplitude, .*, weave.*'langfus'"):
         use_labels("langfus")
-    with pytest.raises(ValueError, match="id, tags, tags_joined, tags_json"):
+    with pytest.raises(ValueError, match="id, tags, tags_joined, tags_json, true"):
         use_labels({"app.tags": "csv"})
     with pytest.raises(ValueError, match="non-empty string"):
         use_labels({"": "id"})
@@ -219,6 +242,7 @@ def test_all_ids_have_the_same_value(names: list[str], given_id: str) -> None:
     try:
         value = Thread(given_id)
         told = labels.labels(value)
-        assert set(told.values()) == {given_id.encode("utf-8", "replace").decode()}
+        marks = {True} if "honeyhive" in names else set()
+        assert set(told.values()) == {given_id.encode("utf-8", "replace").decode(), *marks}
     finally:
         use_labels()

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import context, trace
 from opentelemetry._logs import LogRecord
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.instrumentation.threading import ThreadingInstrumentor
 from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord
 from opentelemetry.sdk._logs.export import (
@@ -21,7 +22,15 @@ from opentelemetry.sdk._logs.export import (
     LogRecordExportResult,
     SimpleLogRecordProcessor,
 )
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import (
+    ReadableSpan,
+    Span,
+    SpanLimits,
+    SpanProcessor,
+    TracerProvider,
+)
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, Tracer, use_span
 from recorded import Telemetry
@@ -36,6 +45,7 @@ from orq_otel import (
     thread,
 )
 from orq_otel.entry_spans import entry_spans
+from orq_otel.labels import labels
 
 ENTRY_KINDS = [SpanKind.SERVER, SpanKind.CONSUMER]
 OTHER_KINDS = [SpanKind.INTERNAL, SpanKind.CLIENT, SpanKind.PRODUCER]
@@ -746,3 +756,43 @@ def test_a_failure_when_a_request_ends_stays_ours(
 
     assert telemetry.one().name == "request"
     assert "failed while forgetting a request's span: LookupError" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        SpanLimits(),
+        SpanLimits(max_span_attributes=4),
+        SpanLimits(max_attribute_length=2),
+    ],
+)
+def test_labels_are_set_as_the_sdk_would(limits: SpanLimits) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(span_limits=limits)
+    provider.add_span_processor(ThreadSpanProcessor())
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = provider.get_tracer("test")
+    given = {"a": 1, "b": "long"}
+    labelled = labels(Thread("t-1", ("a", "b")))
+
+    with thread("t-1", tags=["a", "b"]):
+        tracer.start_span("work", attributes=given).end()
+    expected = tracer.start_span("work", attributes=given)
+    expected.set_attributes(labelled)
+    expected.end()
+
+    ours, theirs = exporter.get_finished_spans()
+    assert list((ours.attributes or {}).items()) == list((theirs.attributes or {}).items())
+    assert ours.dropped_attributes == theirs.dropped_attributes
+
+
+def test_labels_are_set_without_the_sdks_checks(
+    telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They take most of the time. If this fails, the SDK keeps attributes in a new way."""
+    telemetry.provider.add_span_processor(ThreadSpanProcessor())
+    monkeypatch.setattr(BoundedAttributes, "__setitem__", None)
+    monkeypatch.setattr(BoundedAttributes, "_set_items", None, raising=False)
+    with thread("t-1"):
+        telemetry.provider.get_tracer("test").start_span("work").end()
+    assert (telemetry.one().attributes or {})["thread.id"] == "t-1"

@@ -22,8 +22,9 @@ from typing import Any, Final
 
 from orq_otel import settings
 from orq_otel.guard import report
-from orq_otel.presets import Choice, Chosen, Encoder, choose
+from orq_otel.presets import Choice, Chosen, Encoder, Value, choose
 from orq_otel.scopes import Thread
+from orq_otel.span_attributes import put
 
 #: A string here, although OpenTelemetry's registry has an integer of this name (the operating
 #: system's thread): inside a scope ours replaces it.
@@ -72,9 +73,21 @@ def _set(chosen: Chosen, *, with_thread_id: bool) -> None:
         _labels.cache_clear()
 
 
-def labels(thread: Thread) -> Mapping[str, str | tuple[str, ...]]:
+def labels(thread: Thread) -> Mapping[str, Value]:
     """The attributes of a span or log record of `thread`. Not to be changed: they are shared."""
     return _labels(thread.id, thread.tags)
+
+
+def as_argument(thread: Thread) -> dict[str, Any]:
+    """A thread as requests to Orq have it: `{"id": "...", "tags": ["..."]}`, tags if there are any.
+
+    In the same text as the labels, so that Orq's spans and ours meet, and requests can be written.
+    """
+    told: Mapping[str, Any] = labels(thread)
+    argument: dict[str, Any] = {"id": told[ORQ_THREAD_ID]}
+    if thread.tags:
+        argument["tags"] = list(told[THREAD_TAGS])
+    return argument
 
 
 def label_names() -> tuple[str, ...]:
@@ -84,9 +97,9 @@ def label_names() -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1024)
-def _labels(id: str, tags: tuple[str, ...]) -> Mapping[str, str | tuple[str, ...]]:  # noqa: A002
+def _labels(id: str, tags: tuple[str, ...]) -> Mapping[str, Value]:  # noqa: A002
     id, tags = _writable(id), tuple([_writable(tag) for tag in tags])  # noqa: A001
-    attributes: dict[str, str | tuple[str, ...]] = {THREAD_ID: id} if _with_thread_id else {}
+    attributes: dict[str, Value] = {THREAD_ID: id} if _with_thread_id else {}
     attributes[ORQ_THREAD_ID] = id
     if tags:
         attributes[THREAD_TAGS] = tags
@@ -100,12 +113,21 @@ def _labels(id: str, tags: tuple[str, ...]) -> Mapping[str, str | tuple[str, ...
     return MappingProxyType(attributes)
 
 
-def _encoded(name: str, encoder: Encoder, thread: Thread) -> str | tuple[str, ...] | None:
+def _encoded(name: str, encoder: Encoder, thread: Thread) -> Value | None:
     try:
-        return encoder(thread)
+        return _checked(encoder(thread))
     except Exception as error:  # noqa: BLE001 - an encoder may be the user's
         report(f"encoding the attribute {name} of a thread", error)
         return None
+
+
+def _checked(value: Any) -> Value | None:
+    """A value that needs no check any more."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _writable(value)
+    return tuple([_writable(one) for one in value])
 
 
 def _writable(text: str) -> str:
@@ -125,12 +147,15 @@ def missing_labels(thread: Thread, attributes: Mapping[str, Any]) -> Mapping[str
 def stamp(span: Any, thread: Thread) -> None:
     """Set the labels of `thread` on a recording span, unless it has a thread of its own."""
     attributes = span.attributes
+    told: Mapping[str, Any] = {}
     if not attributes:
-        span.set_attributes(labels(thread))
+        told = labels(thread)
     elif not has_thread(attributes):
-        span.set_attributes(missing_labels(thread, attributes))
+        told = missing_labels(thread, attributes)
     if _chosen.on_roots and (span.parent is None or span.parent.is_remote):
-        span.set_attributes(_chosen.on_roots)
+        told = {**told, **_chosen.on_roots}
+    if told:
+        put(span, told)
 
 
 def has_thread(attributes: Mapping[str, Any]) -> bool:

@@ -1,0 +1,274 @@
+"""`operations.md`: which attributes the span of each operation may carry, read off the code.
+
+An attribute belongs to an operation if the constant with its name is used by one of the operation's
+readers, or by what they call.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from types import CodeType, FunctionType
+from typing import Any, TypeAlias
+
+from orq_otel.genai import semconv
+from orq_otel.genai.call import Operation, own_names
+from orq_otel.labels import labels
+from orq_otel.openai import operations, server, sessions
+from orq_otel.orq.operations import TABLE, Row
+from orq_otel.scopes import Thread
+
+_KNOWN = {value for value in vars(semconv).values() if isinstance(value, str) and "." in value}
+_OF_EVERY_CALL = {semconv.ERROR_TYPE, semconv.REQUEST_MODEL}
+_OF_STREAMS = {semconv.REQUEST_STREAM, semconv.RESPONSE_TIME_TO_FIRST_CHUNK}
+_OF_EVERY_ORQ_CALL = {
+    semconv.ERROR_TYPE,
+    semconv.OPERATION_NAME,
+    semconv.ORQ_SPAN_ID,
+    semconv.ORQ_TRACE_ID,
+    semconv.PROVIDER_NAME,
+    semconv.SERVER_ADDRESS,
+    semconv.SERVER_PORT,
+}
+_CONTENT = {
+    semconv.EVALUATION_EXPLANATION,
+    semconv.INPUT_MESSAGES,
+    semconv.MEMORY_QUERY_TEXT,
+    semconv.MEMORY_RECORDS,
+    semconv.OUTPUT_MESSAGES,
+    semconv.PROMPT_VARIABLE,
+    semconv.RETRIEVAL_DOCUMENTS,
+    semconv.RETRIEVAL_QUERY_TEXT,
+    semconv.SYSTEM_INSTRUCTIONS,
+    semconv.TOOL_DEFINITIONS,
+}
+
+#: Sessions over websockets, and a realtime response in one.
+_WEBSOCKETS = {
+    "/realtime": sessions._REALTIME,  # noqa: SLF001
+    "/realtime (each response)": sessions._RESPOND,  # noqa: SLF001
+    "/realtime/translations": sessions._TRANSLATION,  # noqa: SLF001
+    "/responses": sessions._RESPONSES,  # noqa: SLF001
+    "/live": sessions._LIVE,  # noqa: SLF001
+}
+
+_PAGE = """\
+# What the span of each operation carries
+
+This page is made by `docs/generate.py` from the code: change the readers, then run it.
+
+Inside a thread every span has its labels as well: {labels}, and those of
+[your backend](backends.md). Spans of operations that the GenAI conventions do not name have them
+without `gen_ai.conversation.id`, which the conventions keep for their own.
+
+What is not in a request or a response is not on the span. Attributes named `openai.*` are only set
+where the provider is `openai`. Content, marked *, is only captured where it is switched on.
+
+## Operations of the OpenAI client
+
+An operation is found by the method and path of its request, whichever of the client's methods made
+it: `create`, `parse`, a stream helper, a raw or a streaming response, sync or async. A connection
+over a websocket has a span from its opening to its end, and one for each response in it; those of
+the Responses API are the `chat` of `POST /responses`.
+
+| request | `gen_ai.operation.name` | streams |
+|---|---|---|
+{standard}
+
+The conventions have no name for the following. Under `gen_ai.*` their spans would claim to be one
+of the conventions' operations, and lack what these demand. So they carry the same facts under names
+of ours, `orq_otel.*`, and the operation's name is ours too.
+
+| request | `orq_otel.operation.name` | streams |
+|---|---|---|
+{own}
+
+### Attributes of the conventions' operations
+
+{standard_attributes}
+### Attributes of ours
+
+{own_attributes}
+## Operations of Orq's client
+
+An operation is a method of one of the client's classes, and its twin, `<method>_async`:
+`Deployments.invoke` is `client.deployments.invoke(...)`. One that is told apart by an argument has
+it in brackets. What a version of the client lacks is skipped. The provider is `orq`.
+
+| method | `gen_ai.operation.name` | streams |
+|---|---|---|
+{orq_standard}
+
+The conventions have no name for these:
+
+| method | `orq_otel.operation.name` | streams |
+|---|---|---|
+{orq_own}
+
+### Attributes of the conventions' operations, of Orq
+
+{orq_standard_attributes}
+### Attributes of ours, of Orq
+
+{orq_own_attributes}"""
+
+#: A row of a page's table: what is called, the operation, and the names of its attributes.
+Listed: TypeAlias = "tuple[str, Operation, set[str]]"
+
+
+def openai_rows() -> Iterator[Listed]:
+    """Every row of the OpenAI client's table, by request."""
+    for (method, path), operation in operations._OPERATIONS.items():  # noqa: SLF001
+        if not path.endswith("?beta=true"):  # the same under the beta classes
+            yield _of_openai(f"{method.upper()} {path}", operation)
+    for (method, beginning), patterns in operations._WITH_IDS.items():  # noqa: SLF001
+        for pattern, operation in patterns:
+            path = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"{\1}", pattern.pattern)
+            path = re.sub(r"\(\?:.*\)\??$", "", path)
+            yield _of_openai(f"{method.upper()} /{beginning}/{path}", operation)
+    for path, operation in _WEBSOCKETS.items():
+        yield _of_openai(f"websocket {path}", operation)
+
+
+def orq_rows() -> Iterator[Listed]:
+    """Every row of the table of Orq's client, by class and method."""
+    for place, methods in TABLE.items():
+        owner = place.partition(".")[2]
+        for method, row in methods.items():
+            yield _of_orq(f"{owner}.{method}", row)
+            if row.with_query is not None:
+                yield _of_orq(f"{owner}.{method}(q)", row.with_query)
+            if row.of_agent is not None:
+                yield _of_orq(f"{owner}.{method}(agent_key)", row.of_agent)
+
+
+def _of_openai(request: str, operation: Operation) -> Listed:
+    found = attributes_of(operation, server._read)  # noqa: SLF001
+    return request, operation, found | _OF_EVERY_CALL
+
+
+def _of_orq(method: str, row: Row) -> Listed:
+    found = attributes_of(row.operation, row.start) | _OF_EVERY_ORQ_CALL
+    return method, row.operation, {name for name in found if not name.startswith("openai.")}
+
+
+def attributes_of(operation: Operation, *further: Any) -> set[str]:
+    """The names of the attributes that the operation's readers, and further functions, use."""
+    readers: list[Any] = [*further, operation.read_request, operation.read_response]
+    readers.append(operation.new_chunk_reader)
+    if operation.content is not None:
+        content = operation.content
+        readers += [content.read_request, content.read_response, content.new_chunk_reader]
+    found = set(operation.constants)
+    seen: set[int] = set()
+    for reader in readers:
+        found |= set(_names(reader, seen))
+    if operation.new_chunk_reader is None:
+        found -= _OF_STREAMS
+    elif semconv.REQUEST_STREAM in found:
+        found |= _OF_STREAMS
+    return found
+
+
+def _names(thing: Any, seen: set[int]) -> Iterator[str]:
+    """The names of attributes in `thing`: a function or class of ours, or a constant."""
+    if isinstance(thing, str):
+        if thing in _KNOWN:
+            yield thing
+        return
+    if id(thing) in seen:
+        return
+    seen.add(id(thing))
+    if isinstance(thing, partial):
+        yield from _all_names((thing.func, *thing.args), seen)
+    elif isinstance(thing, Mapping):
+        yield from _all_names((*thing.keys(), *thing.values()), seen)
+    elif isinstance(thing, (tuple, list, set, frozenset)):
+        yield from _all_names(thing, seen)
+    elif isinstance(thing, type) and thing.__module__.startswith("orq_otel"):
+        yield from _all_names((getattr(thing, name) for name in dir(thing)), seen)
+    elif isinstance(thing, FunctionType) and thing.__module__.startswith("orq_otel"):
+        yield from _all_names(_globals_of(thing), seen)
+
+
+def _all_names(things: Iterable[Any], seen: set[int]) -> Iterator[str]:
+    for thing in things:
+        yield from _names(thing, seen)
+
+
+def _globals_of(function: FunctionType) -> Iterator[Any]:
+    """What a function uses from outside: constants, functions and classes."""
+    used = set(_used(function.__code__))
+    known = [function.__globals__[name] for name in used if name in function.__globals__]
+    yield from known
+    for module in filter(inspect.ismodule, known):
+        if module.__name__.startswith("orq_otel"):
+            yield from (vars(module).get(name) for name in used)
+    outer = dict(inspect.getclosurevars(function).nonlocals)
+    outer.pop("__class__", None)  # of `super()`: what it overrides counts, not the class
+    yield from outer.values()
+
+
+def _used(code: CodeType) -> Iterator[str]:
+    """The names of the globals that a function uses, comprehensions and inner functions too."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _used(constant)
+
+
+def page() -> str:
+    """The whole page."""
+    standard, own = _by_standard(openai_rows())
+    orq_standard, orq_own = _by_standard(orq_rows())
+    return _PAGE.format(
+        labels=", ".join(f"`{name}`" for name in labels(Thread("id", ("tag",)))),
+        standard=_operations(standard),
+        own=_operations(own),
+        standard_attributes=_attributes(standard, set),
+        own_attributes=_attributes(own, _own_names),
+        orq_standard=_operations(orq_standard),
+        orq_own=_operations(orq_own),
+        orq_standard_attributes=_attributes(orq_standard, set),
+        orq_own_attributes=_attributes(orq_own, _own_names),
+    )
+
+
+def _own_names(names: set[str]) -> set[str]:
+    return {*own_names(dict.fromkeys(names))}
+
+
+def _by_standard(rows: Iterable[Listed]) -> tuple[list[Listed], list[Listed]]:
+    """The rows of operations that the conventions name, and the others."""
+    table = list(rows)
+    standard = [row for row in table if row[1].is_standard]
+    return standard, [row for row in table if not row[1].is_standard]
+
+
+def _operations(table: list[Listed]) -> str:
+    return "\n".join(
+        f"| `{called}` | `{one.name}` | {'yes' if one.new_chunk_reader else ''} |"
+        for called, one, _ in table
+    )
+
+
+def _attributes(table: list[Listed], named: Callable[[set[str]], set[str]]) -> str:
+    """A table of attributes by operation. What is read alike shares a column."""
+    columns: dict[frozenset[str], list[str]] = {}
+    for called, operation, attributes in table:
+        alike = columns.setdefault(frozenset(named(attributes)), [])
+        alike.append(operation.name)
+        if operation.is_standard:
+            alike.append(f"`{called.rpartition(' ')[2]}`")
+    heads = ["<br>".join(dict.fromkeys(alike)) for alike in columns.values()]
+    every = sorted({name for names in columns for name in names})
+    content, variables = set(named(_CONTENT)), set(named({semconv.PROMPT_VARIABLE}))
+    lines = [f"| attribute | {' | '.join(heads)} |", "|---|" + ":-:|" * len(heads)]
+    for name in every:
+        marks = [" ● " if name in names else "   " for names in columns]
+        star = " *" if name in content else ""
+        shown = f"{name}.<name>" if name in variables else name
+        lines.append(f"| `{shown}`{star} |{'|'.join(marks)}|")
+    return "\n".join(lines) + "\n"

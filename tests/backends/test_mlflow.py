@@ -1,0 +1,74 @@
+"""MLflow, which groups traces into sessions by `session.id`, over HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from e2e.expected import TAGS
+from e2e.ports import LOOPBACK
+
+from .held import OUTSIDE, SPANS, TRACES, hold_conversations
+from .servers import ask, backend, only_with, program, until
+
+only_with("mlflow")
+
+EXPERIMENT = "0"
+WHERE = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": EXPERIMENT}}
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with backend(
+        lambda port: [
+            *[program("mlflow"), "server", "--host", LOOPBACK, "--port", str(port)],
+            *["--workers", "1", "--backend-store-uri", "sqlite:///mlflow.db"],
+        ],
+        tmp_path_factory.mktemp("mlflow"),
+        {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
+    ) as running:
+        hold_conversations(
+            {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": running,
+                "OTEL_EXPORTER_OTLP_HEADERS": f"x-mlflow-experiment-id={EXPERIMENT}",
+                "ORQ_OTEL_LABELS": "mlflow",
+            }
+        )
+        yield running
+
+
+def search(url: str, condition: str | None = None) -> list[dict[str, Any]]:
+    """The traces that MLflow finds."""
+    body = {"locations": [WHERE], "max_results": 100, "filter": condition or ""}
+    answer = ask(f"{url}/api/3.0/mlflow/traces/search", body)
+    return answer.get("traces", []) if answer else []
+
+
+@pytest.fixture(scope="module")
+def traces(url: str) -> list[dict[str, Any]]:
+    """All traces."""
+    expected = sum(TRACES.values()) + OUTSIDE
+    return until(lambda: search(url), lambda seen: len(seen) >= expected)
+
+
+def test_each_session_has_its_traces(traces: list[dict[str, Any]]) -> None:
+    sessions = [trace.get("trace_metadata", {}).get("mlflow.trace.session") for trace in traces]
+    assert {session: sessions.count(session) for session in TRACES} == TRACES
+    assert sessions.count(None) == OUTSIDE
+    assert len(sessions) == sum(TRACES.values()) + OUTSIDE
+
+
+@pytest.mark.parametrize("session", TRACES)
+def test_a_session_is_found_with_all_its_spans_and_tags(
+    url: str, traces: list[dict[str, Any]], session: str
+) -> None:
+    found = search(url, f"metadata.`mlflow.trace.session` = '{session}'")
+    assert len(found) == TRACES[session]
+    spans = []
+    for trace in found:
+        content = f"{url}/ajax-api/3.0/mlflow/get-trace-artifact?request_id={trace['trace_id']}"
+        spans += ask(content)["spans"]
+    told = [json.loads(span["attributes"].get("thread.tags", "[]")) for span in spans]
+    assert told == [TAGS[session]] * SPANS[session]
