@@ -20,6 +20,7 @@ VENVS = HERE / ".venvs"
 
 OPENAI = "3.54.0"
 OPENTELEMETRY = "1.45.2"
+ORQ = "4.17.13"
 
 # traceloop-sdk needs opentelemetry-instrumentation-sqlalchemy, which has no release for 1.45.2.
 OTHER_OPENTELEMETRY = {"traceloop-sdk": "1.45.1"}
@@ -28,6 +29,7 @@ OTHER_OPENTELEMETRY = {"traceloop-sdk": "1.45.1"}
 ENVIRONMENTS: dict[str, tuple[str, ...]] = {
     "base": ("opentelemetry-processor-baggage==0.66b1",),
     "orq": ("--editable", str(CHECKOUT)),
+    "orq-client": (f"orq-ai-sdk=={ORQ}", "--editable", str(CHECKOUT)),
     "genai": ("opentelemetry-instrumentation-genai-openai==1.3b0",),
     # 2.4b0 cannot be imported beside a newer opentelemetry-util-genai, or without httpx.
     "v2": (

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import budgets
+from orq_calls import SCENARIOS as ORQ_SCENARIOS
 from peers import BARE, FLOOR, OURS, PEERS
 from scenarios import SCENARIOS, Mode
 from scopes import FLOOR as SCOPE_FLOOR
@@ -64,6 +65,8 @@ def render(results: Figures) -> str:
         parts.append(_calls(client, cells))
     if calls := results.get("calls"):
         parts.append(_telemetry(next(iter(calls.values()))))
+    if orq := results.get("orq"):
+        parts.append(_orq_calls(orq))
     if scopes := results.get("scopes"):
         parts.append(_scopes(scopes))
     if imports := results.get("imports"):
@@ -187,7 +190,8 @@ def _telemetry(results: dict[str, dict[str, Figures]]) -> str:
 
 # ------------------------------------------------------------------ the rest
 def _scopes(results: dict[str, Figures]) -> str:
-    floor, ours = results.get(SCOPE_FLOOR, {}), results.get("orq", {})
+    # Judged with two presets on, which is the most that a budget is promised for.
+    floor, ours = results.get(SCOPE_FLOOR, {}), results.get("orq_presets", {})
     rows = []
     for title, figure in (
         ("enter and leave", "block_ns"),
@@ -200,6 +204,30 @@ def _scopes(results: dict[str, Figures]) -> str:
         "Thread scope",
         "Nanoseconds for a block that carries a session id and two tags.",
         ["ns", *(MECHANISMS[name].title for name in results), *SCALED_BUDGET],
+        rows,
+    )
+
+
+def _orq_calls(results: dict[str, Figures]) -> str:
+    rows = []
+    for name, result in results.items():
+        scenario = ORQ_SCENARIOS[name]
+        floor = result.get("floor_us")
+        budget = budgets.call_budget(scenario.budget, floor)
+        rows.append(
+            [
+                scenario.title,
+                _figure(result, "floor_us"),
+                _figure(result, "ours_us"),
+                _number(budget),
+                _judge(result, "ours_us", budget),
+            ]
+        )
+    return _section(
+        "Calls of Orq's client",
+        "Microseconds added to a method that is cut off below what is patched, inside a thread,"
+        " which also goes into the request.",
+        ["µs", "floor: a span", "orq-otel", *SCALED_BUDGET],
         rows,
     )
 

@@ -25,6 +25,7 @@ from typing import Any
 import calls
 import imports
 import memory
+import orq_calls
 import primitives
 import scopes
 from budgets import FLOOR_SCENARIO
@@ -34,7 +35,7 @@ from peers import BARE, FLOOR, PEERS
 from report import CLIENTS, marked_file, render, write_between_markers
 from scenarios import MOCK_SCENARIOS, SCENARIOS
 
-PARTS = ("calls", "scopes", "imports", "memory", "primitives")
+PARTS = ("calls", "orq", "scopes", "imports", "memory", "primitives")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run what was asked for and report it."""
     options = _options(arguments)
     effort = QUICK if options.quick else THOROUGH
-    environments = _environments(options.peers)
+    environments = _environments(options.peers, options.only)
     results: dict[str, Any] = {
         "machine": {**_machine(quick=options.quick), "versions": versions(environments)}
     }
@@ -76,6 +77,8 @@ def main(arguments: list[str] | None = None) -> None:
             )
             for client in options.client
         }
+    if "orq" in options.only and orq_calls.ENVIRONMENT in environments:
+        results["orq"] = orq_calls.measure(python_of(orq_calls.ENVIRONMENT), effort.processes)
     if "scopes" in options.only:
         mechanisms = {
             name: python_of(mechanism.environment)
@@ -131,10 +134,12 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def _environments(peers: list[str]) -> list[str]:
-    """Make the environments that these peers need; return those that could be made."""
+def _environments(peers: list[str], parts: list[str]) -> list[str]:
+    """Make the environments that these peers and parts need; return those that could be made."""
     needed = dict.fromkeys(PEERS[name].environment for name in peers)
     needed |= dict.fromkeys(m.environment for m in _mechanisms(peers).values())
+    if "orq" in parts:
+        needed[orq_calls.ENVIRONMENT] = None
     made: list[str] = []
     for environment in needed:
         try:

@@ -53,6 +53,7 @@ MECHANISMS: dict[str, Mechanism] = {
     "attach": Mechanism("OpenTelemetry attach", "base"),
     "baggage": Mechanism("OpenTelemetry baggage", "base"),
     "orq": Mechanism("orq-otel `thread`", "orq", "orq"),
+    "orq_presets": Mechanism("the same, two presets more", "orq", "orq"),
     "traceloop": Mechanism("Traceloop", "traceloop-sdk", "traceloop"),
     "openinference": Mechanism("OpenInference", "openinference", "openinference"),
     "langfuse": Mechanism("Langfuse", "langfuse", "langfuse"),
@@ -203,6 +204,14 @@ def orq() -> tuple[Block, StartAndEnd]:
     return lambda: thread(SESSION, tags=TAGS), _spans_of(_tracer(ThreadSpanProcessor()))
 
 
+def orq_presets() -> tuple[Block, StartAndEnd]:
+    """Set up the same with the attributes of two more backends."""
+    from orq_otel import use_labels
+
+    use_labels(["langfuse", "langsmith"])
+    return orq()
+
+
 def traceloop() -> tuple[Block, StartAndEnd]:
     """Set up association properties, which have no exit: leaving attaches the earlier context."""
     from opentelemetry import context, trace
@@ -280,6 +289,7 @@ SETUPS = (
     attach,
     baggage,
     orq,
+    orq_presets,
     traceloop,
     openinference,
     langfuse,

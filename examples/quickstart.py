@@ -2,8 +2,8 @@
 
     python examples/quickstart.py
 
-Nothing leaves this machine: a small server answers like the real API, and a small collector takes
-the spans in over OTLP. The table that is printed shows what arrived there. In a program of your
+Nothing leaves this machine: small servers answer like the real APIs, and a small collector takes the
+spans in over OTLP. The table that is printed shows what arrived there. In a program of your
 own, two things do the work: `configure()`, once, and `with thread(...)` around each conversation.
 
 `--real` talks to the real API, with the key in OPENAI_API_KEY or ORQ_API_KEY. If the variable
@@ -29,6 +29,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from openai.types.responses import FunctionToolParam, ResponseFunctionToolCall
 from openai.types.responses.response_input_param import FunctionCallOutput
 from opentelemetry import trace
+from orq_conversation import OrqService, orq_stand_in, orqs_side, take_an_order
 from otlp_receiver import OtlpReceiver, Span
 from thread_table import thread_table
 
@@ -161,9 +162,11 @@ def check_connection(service: Service) -> None:
     service.client.embeddings.create(model=service.embedding_model, input="Hello?")
 
 
-async def talk(service: Service) -> list[OpenAIError]:
+async def talk(service: Service, orq: OrqService | None) -> list[OpenAIError]:
     """Hold all conversations at the same time, so that their spans are mixed up when they leave."""
+    with_orq = [] if orq is None else [asyncio.to_thread(take_an_order, orq)]
     results = await asyncio.gather(
+        *with_orq,
         asyncio.to_thread(check_connection, service),
         asyncio.to_thread(chat_with_support, service),
         asyncio.to_thread(write_about_a_refund, service),
@@ -190,6 +193,7 @@ def main() -> int:
     options = parser.parse_args()
 
     spare_loopback_from_proxies()
+    orq: OrqService | None = None  # a real one would need a Deployment and an Agent of yours
     with ExitStack() as stack:
         if options.real:
             service = real_service(os.environ, options.model)
@@ -197,12 +201,15 @@ def main() -> int:
                 parser.error("--real needs a key in OPENAI_API_KEY or ORQ_API_KEY.")
         else:
             service = stack.enter_context(stand_in(options.model))
+            orq = stack.enter_context(orq_stand_in())
         receiver = stack.enter_context(OtlpReceiver())
         with exporting_to(receiver.endpoint):
-            errors = asyncio.run(talk(service))
+            errors = asyncio.run(talk(service, orq))
 
     print(f"Talked to {service.model} at {service.host}. This arrived over OTLP:\n")
     print(thread_table(receiver.spans))
+    if orq is not None:
+        print(f"\n{orqs_side(orq.server)}")
     print(f"\n{next_step(receiver.spans)}")
     for reason in dict.fromkeys(explain(error, service) for error in errors):
         print(reason, file=sys.stderr)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import openai
 import pytest
+from hypothesis import settings
 from model_server import ModelServer
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -14,6 +15,10 @@ from recorded import Telemetry
 from vendor import VendorServer
 
 from orq_otel import OpenAIInstrumentor, current_thread, guard
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("steady", deadline=None)
+settings.load_profile("steady")
 
 
 @pytest.fixture

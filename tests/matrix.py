@@ -62,7 +62,7 @@ CLIENTS = {
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 
 #: Tests that choose their clients themselves, or are not about them.
-ELSEWHERE = ["coexistence", "e2e", "frameworks"]
+ELSEWHERE = ["backends", "coexistence", "e2e", "frameworks"]
 #: Tests that take half of the time, with all that may be wrong in an answer.
 SLOW = ["openai/test_fuzz.py", "openai/test_malformed.py"]
 #: How long the tests of one pair may take, in seconds.

@@ -32,9 +32,12 @@ class Point:
 
 
 class Signals:
-    """Providers of all three signals, and the OpenAI client instrumented with them."""
+    """Providers of all three signals, and a client instrumented with them: OpenAI's by default."""
 
-    def __init__(self, sampler: Sampler | None = None) -> None:
+    def __init__(
+        self, sampler: Sampler | None = None, instrumentor: Any = OpenAIInstrumentor
+    ) -> None:
+        self._instrumentor = instrumentor
         self._spans = InMemorySpanExporter()
         self.tracer_provider = TracerProvider(sampler=sampler)
         self.tracer_provider.add_span_processor(SimpleSpanProcessor(self._spans))
@@ -46,7 +49,7 @@ class Signals:
 
     def instrument(self, **more: Any) -> Signals:
         """Switch on the instrumentation."""
-        OpenAIInstrumentor().instrument(
+        self._instrumentor().instrument(
             tracer_provider=self.tracer_provider,
             meter_provider=self.meter_provider,
             logger_provider=self.logger_provider,
@@ -56,7 +59,7 @@ class Signals:
 
     def close(self) -> None:
         """Switch everything off."""
-        OpenAIInstrumentor().uninstrument()
+        self._instrumentor().uninstrument()
         self.tracer_provider.shutdown()
         self.meter_provider.shutdown()
         self.logger_provider.shutdown()

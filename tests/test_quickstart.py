@@ -8,7 +8,8 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ KEY = "sk-a-key-that-nobody-may-see"
 
 #: Each thread's tags, and how many traces and spans it has.
 THREADS = {
+    "order-88": ("shop, orq", 4, 4),
     "report-2026-08": ("nightly", 2, 2),
     "support-42": ("support, priority-high", 2, 2),
     "ticket-1077": ("support, priority-low", 2, 12),
@@ -29,7 +31,15 @@ THREADS = {
 }
 
 
-as_a_whole = since("1.66", "client.responses, which the quickstart uses")
+#: With a real service, there is no Deployment and no Agent that it could call.
+REAL_THREADS = {name: one for name, one in THREADS.items() if name != "order-88"}
+
+
+def as_a_whole(test: Callable[..., None]) -> Callable[..., None]:
+    """For a test that needs all that the quickstart uses."""
+    has_orq = find_spec("orq_ai_sdk") is not None
+    without = pytest.mark.skipif(not has_orq, reason="the quickstart uses orq-ai-sdk")
+    return without(since("1.66", "client.responses, which the quickstart uses")(test))
 
 
 @pytest.fixture
@@ -76,6 +86,21 @@ def test_it_shows_each_conversation_as_a_thread() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert threads_in(done.stdout) == THREADS
     assert list(threads_in(done.stdout)) == list(THREADS)
+
+
+@as_a_whole
+def test_it_shows_a_thread_on_orqs_side_too() -> None:
+    output = run("quickstart.py").stdout
+    assert [(depth, name) for depth, name, _ in spans_in(output, "order-88")] == [
+        (1, "chat"),
+        (1, "invoke_agent stock-keeper"),
+        (1, "reserve the lamp"),
+        (1, "chat openai/gpt-5-mini (streamed)"),
+    ]
+    assert (
+        "order-88 (shop, orq): deployments.invoke, agents.responses.create, "
+        "router.chat.completions.create\n"
+    ) in output
 
 
 @as_a_whole
@@ -184,7 +209,7 @@ def test_it_talks_to_openai(model_server: ModelServer, option: tuple[str, ...]) 
         OPENAI_BASE_URL=model_server.base_url,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert threads_in(done.stdout) == THREADS
+    assert threads_in(done.stdout) == REAL_THREADS
     assert KEY not in done.stdout
     assert {one.headers["authorization"] for one in model_server.requests} == {f"Bearer {KEY}"}
     chat = option[1] if option else "gpt-5-mini"
@@ -195,7 +220,7 @@ def test_it_talks_to_openai(model_server: ModelServer, option: tuple[str, ...]) 
 def test_it_talks_to_the_ai_router(model_server: ModelServer) -> None:
     done = run("quickstart.py", "--real", ORQ_API_KEY=KEY, ORQ_BASE_URL=model_server.base_url)
     assert (done.returncode, done.stderr) == (0, "")
-    assert threads_in(done.stdout) == THREADS
+    assert threads_in(done.stdout) == REAL_THREADS
     models = {one.body["model"] for one in model_server.requests}
     assert models == {"openai/gpt-5-mini", "openai/text-embedding-3-small"}
 
@@ -217,10 +242,10 @@ def test_it_talks_to_the_ai_router(model_server: ModelServer) -> None:
 def test_it_says_why_a_real_call_failed(
     model_server: ModelServer, failure: Fail, message: str
 ) -> None:
-    model_server.script(*[failure] * len(THREADS))
+    model_server.script(*[failure] * len(REAL_THREADS))
     done = run("quickstart.py", "--real", OPENAI_API_KEY=KEY, OPENAI_BASE_URL=model_server.base_url)
     assert (done.returncode, done.stderr) == (1, message)
-    assert threads_in(done.stdout).keys() == THREADS.keys()
+    assert threads_in(done.stdout).keys() == REAL_THREADS.keys()
     assert KEY not in done.stdout
 
 

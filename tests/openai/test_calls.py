@@ -430,6 +430,15 @@ def choice(index: int, reason: str | None) -> Any:
     return SimpleNamespace(index=index, finish_reason=reason)
 
 
+@pytest.mark.parametrize("choices", [True, 7, "choices", {"index": 0}])
+def test_choices_that_are_no_list(choices: Any) -> None:
+    assert chat.read_response({"id": "1", "choices": choices}) == {"gen_ai.response.id": "1"}
+
+
+def test_a_number_that_no_float_can_hold_is_left_out() -> None:
+    assert chat.read_request({"temperature": 10**400, "top_p": 1}) == {"gen_ai.request.top_p": 1.0}
+
+
 def test_embeddings(instrumented: Telemetry, client: openai.OpenAI) -> None:
     with thread("t-1", tags=["a", "b"]):
         client.embeddings.create(

@@ -489,6 +489,13 @@ def test_pieces_of_thoughts_and_refusals() -> None:
     ]
 
 
+def test_a_piece_of_text_and_one_of_a_thought_in_one_chunk() -> None:
+    assert streamed({"content": "Hi", "reasoning_content": "Hm."}, {"content": "."})["parts"] == [
+        {"type": "reasoning", "content": "Hm."},
+        {"type": "text", "content": "Hi."},
+    ]
+
+
 def test_pieces_of_tool_calls() -> None:
     def call(index: int | None, **more: Any) -> dict[str, Any]:
         return {"tool_calls": [{"index": index, **more}]}

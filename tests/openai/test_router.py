@@ -104,6 +104,18 @@ def test_a_setting_says_where_the_thread_goes(
     assert told(model_server.requests[0]) == expected
 
 
+def test_an_id_that_has_no_utf8_is_sent_as_the_span_has_it(
+    router: Switch, model_server: ModelServer, telemetry: Telemetry
+) -> None:
+    client = router()
+    with thread("half-\ud800", tags=["\udfff", "whole"]):
+        ask(client)
+    sent = {"id": "half-?", "tags": ["?", "whole"]}
+    assert told(model_server.requests[0]) == {"thread": sent, "orq": {"thread": sent}}
+    labels = telemetry.one().attributes or {}
+    assert (labels["thread.id"], labels["thread.tags"]) == ("half-?", ("?", "whole"))
+
+
 def test_outside_a_thread_the_body_stays_as_it_is(
     router: Switch, model_server: ModelServer
 ) -> None:

@@ -1,166 +1,372 @@
-"""Calls of Orq's Deployments through the real client, against a stand-in server."""
+"""What is read of a Deployment's answers and of its streams, in shapes that are rare."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
-import orq_server
 import pytest
-from opentelemetry.instrumentation.utils import suppress_instrumentation
-from opentelemetry.trace import SpanKind, StatusCode
-from recorded import Telemetry
+from content_rules import anything, problems
+from hypothesis import given
+from hypothesis import strategies as st
 
-from orq_otel import OpenAIInstrumentor, OrqInstrumentor, configure, thread
+from orq.any_json import can_be_exported, events, namespaces
+from orq.cases import CLIENT
+from orq_otel.orq import deployments, deployments_content
 
+models = pytest.importorskip("orq_ai_sdk.models")
 pytestmark = pytest.mark.filterwarnings("default")  # the client's own
-orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
 
-
-@pytest.fixture
-def server() -> Iterator[Any]:
-    """Orq's API on loopback."""
-    with orq_server.OrqServer() as running:
-        yield running
-
-
-@pytest.fixture
-def orq(server: Any) -> Iterator[Any]:
-    """A real client of that API."""
-    with orq_ai_sdk.Orq(api_key="orq-key", server_url=server.url) as client:
-        yield client
-
-
-@pytest.fixture
-def instrumented(telemetry: Telemetry) -> Iterator[Telemetry]:
-    """Spans of the Orq client, in memory."""
-    OrqInstrumentor().instrument(tracer_provider=telemetry.provider)
-    yield telemetry
-    OrqInstrumentor().uninstrument()
-
-
-def expected(server: Any) -> dict[str, Any]:
-    """The attributes of every answered call."""
-    return {
-        "gen_ai.operation.name": "chat",
-        "gen_ai.provider.name": "orq",
-        "gen_ai.prompt.name": "support",
-        "server.address": "127.0.0.1",
-        "server.port": server.port,
-        "gen_ai.response.id": orq_server.ANSWER["id"],
-        "gen_ai.response.model": "gpt-5-mini",
-        "gen_ai.response.finish_reasons": ("stop",),
-        "gen_ai.usage.input_tokens": 12,
-        "gen_ai.usage.cache_read.input_tokens": 3,
-        "gen_ai.usage.output_tokens": 5,
-        "gen_ai.usage.reasoning.output_tokens": 1,
+HEAD = {
+    "id": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+    "created": "2026-11-01T10:00:00.000Z",
+    "object": "chat",
+    "model": "gpt-5-mini",
+    "provider": "openai",
+    "is_final": False,
+    "telemetry": {"trace_id": "0af7651916cd43dd8448eb211c80319c", "span_id": "b7ad6b7169203331"},
+}
+TOLD = {
+    "gen_ai.response.id": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+    "gen_ai.response.model": "gpt-5-mini",
+    "orq.provider": "openai",
+}
+if CLIENT >= (4, 5):  # those before drop it
+    TOLD |= {
+        "orq.trace_id": "0af7651916cd43dd8448eb211c80319c",
+        "orq.span_id": "b7ad6b7169203331",
     }
 
 
-LABELS = {"thread.id": "t-1", "orq.thread_id": "t-1", "gen_ai.conversation.id": "t-1"}
+def said(content: str | None = "", **more: Any) -> dict[str, Any]:
+    return {"type": "content", "role": "assistant", "content": content, **more}
 
 
-def test_invoke(instrumented: Telemetry, orq: Any, server: Any) -> None:
-    with thread("t-1"):
-        answer = orq.deployments.invoke(key="support")
-
-    assert answer.choices[0].message.content == "It is on its way."
-    span = instrumented.one()
-    assert (span.name, span.kind) == ("chat", SpanKind.CLIENT)
-    assert span.status.status_code is StatusCode.UNSET
-    assert dict(span.attributes or {}) == {**expected(server), **LABELS}
-
-
-def test_stream(instrumented: Telemetry, orq: Any, server: Any) -> None:
-    stream = orq.deployments.stream(key="support")
-    assert instrumented.spans == []
-    assert len(list(stream)) == len(orq_server.EVENTS)
-
-    told = dict(instrumented.one().attributes or {})
-    assert told.pop("gen_ai.response.time_to_first_chunk") > 0
-    assert told == {**expected(server), "gen_ai.request.stream": True}
+def called(*calls: tuple[int, str | None, str, str]) -> dict[str, Any]:
+    """A message, or a piece of one, that calls tools: index, id, name and arguments of each."""
+    told = [
+        {"index": index, "type": "function", "function": {"name": name, "arguments": arguments}}
+        | ({"id": id} if id else {})
+        for index, id, name, arguments in calls  # noqa: A001
+    ]
+    return {"type": "tool_calls", "role": "assistant", "tool_calls": told}
 
 
-def test_a_stream_that_is_broken_off(instrumented: Telemetry, orq: Any) -> None:
-    with orq.deployments.stream(key="support") as stream:
-        next(stream)
-
-    assert instrumented.one().status.status_code is StatusCode.UNSET
-
-
-async def test_the_asynchronous_methods(instrumented: Telemetry, orq: Any, server: Any) -> None:
-    await orq.deployments.invoke_async(key="support")
-    assert dict(instrumented.take()[0].attributes or {}) == expected(server)
-
-    async with await orq.deployments.stream_async(key="support") as stream:
-        assert [event async for event in stream]
-    assert instrumented.one().name == "chat"
+def event(*messages: dict[str, Any], is_final: bool = False, **more: Any) -> Any:
+    """An event of the client, with a choice for each message."""
+    choices = [
+        {"index": index, "message": message, **({"finish_reason": "stop"} if is_final else {})}
+        for index, message in enumerate(messages)
+    ]
+    data = {**HEAD, "is_final": is_final, "choices": choices, **more}
+    return models.DeploymentStreamResponseBody.model_validate({"data": data})
 
 
-def test_a_thread_in_the_call_wins(instrumented: Telemetry, orq: Any, server: Any) -> None:
-    with thread("t-1"):
-        orq.deployments.invoke(key="support", thread={"id": "t-2", "tags": ["x"]})
-
-    told = instrumented.one().attributes or {}
-    assert told["thread.id"] == "t-2"
-    assert told["thread.tags"] == ("x",)
-    assert server.requests[0][1]["thread"] == {"id": "t-2", "tags": ["x"]}
+def answer(*messages: dict[str, Any], **more: Any) -> Any:
+    choices = [{"index": n, "message": message} for n, message in enumerate(messages)]
+    data = {**HEAD, "is_final": True, "choices": choices, **more}
+    return models.DeploymentInvokeResponseBody.model_validate(data)
 
 
-def test_an_error_of_the_api(instrumented: Telemetry, orq: Any) -> None:
-    with pytest.raises(orq_ai_sdk.models.OrqError) as raised:
-        orq.deployments.invoke(key="missing")
-
-    span = instrumented.one()
-    kind = type(raised.value)
-    assert span.status.status_code is StatusCode.ERROR
-    assert span.status.description == "Error code: 404"
-    assert (span.attributes or {})["error.type"] == f"{kind.__module__}.{kind.__qualname__}"
-    assert "my secret" not in span.to_json()
-
-
-def test_uninstrumented(telemetry: Telemetry, orq: Any) -> None:
-    OrqInstrumentor().instrument(tracer_provider=telemetry.provider)
-    OrqInstrumentor().uninstrument()
-    orq.deployments.invoke(key="support")
-
-    assert telemetry.spans == []
-    deployments = sys.modules["orq_ai_sdk.deployments"].Deployments
-    assert not hasattr(deployments.invoke, "__wrapped__")
+def read(*given: Any) -> list[Any]:
+    """The messages that are read from a stream's events."""
+    reader = deployments_content.ContentChunkReader()
+    for one in given:
+        reader.feed(one)
+    reader.attributes()
+    content = reader.content()
+    assert problems(content) == []
+    return content.get("gen_ai.output.messages", [])  # type: ignore[return-value]
 
 
-def test_suppressed(instrumented: Telemetry, orq: Any) -> None:
-    with suppress_instrumentation():
-        assert orq.deployments.invoke(key="support")
-
-    assert instrumented.spans == []
-
-
-@pytest.mark.parametrize("place", ["start_call", "stream_proxy"])
-def test_a_function_of_ours_fails(
-    instrumented: Telemetry,
-    orq: Any,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    place: str,
-) -> None:
-    def broken(*_: Any, **__: Any) -> Any:
-        raise RuntimeError
-
-    monkeypatch.setattr(f"orq_otel.orq.instrumentor.{place}", broken)
-    assert orq.deployments.invoke(key="support").model == "gpt-5-mini"
-    assert len(list(orq.deployments.stream(key="support"))) == len(orq_server.EVENTS)
-
-    assert "orq-otel failed" in caplog.text
+def parts(*given: Any) -> list[Any]:
+    """The parts of the only message of a stream."""
+    (message,) = read(*given)
+    told: list[Any] = message["parts"]
+    return told
 
 
-def test_configure_switches_on_both_instrumentors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
-    handle = configure()
-    on = [kind().is_instrumented_by_opentelemetry for kind in (OpenAIInstrumentor, OrqInstrumentor)]
-    handle.shutdown()
+def text(content: str) -> dict[str, Any]:
+    return {"type": "text", "content": content}
 
-    assert on == [True, True]
-    assert not OpenAIInstrumentor().is_instrumented_by_opentelemetry
-    assert not OrqInstrumentor().is_instrumented_by_opentelemetry
+
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        (["It is", " on its way", "."], "It is on its way."),
+        (["It is", "It is on", "It is on its way."], "It is on its way."),
+        (["It is", " on its way.", "It is on its way."], "It is on its way."),
+        (["It is on its way.", "It is on its way."], "It is on its way."),
+        (["It is on its way.", ""], "It is on its way."),
+        (["It is", "It is on its way.", ""], "It is on its way."),
+        (["It is", "It is on its way.", "It is on its way."], "It is on its way."),
+        (["1", "10", "100"], "110100"),
+        (["ha", "ha", "ha", "!"], "hahaha!"),
+        (["ha", "ha", ""], "haha"),
+        (["It is on its way.", "It is on its way.", ""], "It is on its way."),
+        (["", "It is", None, " on its way."], "It is on its way."),
+    ],
+    ids=str,
+)
+def test_events_have_the_next_piece_or_all_so_far(pieces: list[Any], expected: str) -> None:
+    last = len(pieces) - 1
+    told = [event(said(piece), is_final=n == last) for n, piece in enumerate(pieces)]
+    assert parts(*told) == [text(expected)]
+
+
+def test_reasoning_comes_in_pieces_as_well() -> None:
+    thoughts = [event(said("", reasoning=piece)) for piece in ("They ", "ask.")]
+    assert parts(*thoughts, event(said("It is")), event(said(" on"), is_final=True)) == [
+        {"type": "reasoning", "content": "They ask."},
+        text("It is on"),
+    ]
+
+
+def test_all_so_far_of_reasoning_and_text() -> None:
+    assert parts(
+        event(said("", reasoning="They ")),
+        event(said("", reasoning="They ask.")),
+        event(said("It is on", reasoning="They ask.")),
+        event(said("It is on its way.", reasoning="They ask."), is_final=True),
+    ) == [{"type": "reasoning", "content": "They ask."}, text("It is on its way.")]
+
+
+CALLS = [
+    {"type": "tool_call", "id": "call_1", "name": "find", "arguments": {"number": 1}},
+    {"type": "tool_call", "id": "call_2", "name": "weigh", "arguments": {}},
+]
+
+
+def test_tool_calls_in_pieces() -> None:
+    assert (
+        parts(
+            event(called((0, "call_1", "find", ""), (1, "call_2", "weigh", ""))),
+            event(called((0, None, "", '{"num'))),
+            event(called((1, None, "", "{}"), (0, None, "", 'ber": 1}'))),
+            event(said(None), is_final=True),
+        )
+        == CALLS
+    )
+
+
+def test_tool_calls_so_far() -> None:
+    assert (
+        parts(
+            event(called((0, "call_1", "find", '{"num'))),
+            event(called((0, "call_1", "find", '{"number": 1}'))),
+            event(
+                called((0, "call_1", "find", '{"number": 1}'), (1, "call_2", "weigh", "{}")),
+                is_final=True,
+            ),
+        )
+        == CALLS
+    )
+
+
+def test_an_image_of_a_stream_is_told_once() -> None:
+    image = {"type": "image", "role": "assistant", "url": "https://example.com/image.png"}
+    told = [{"type": "uri", "modality": "image", "uri": "https://example.com/image.png"}]
+    assert parts(event(image), event(image, is_final=True)) == told
+    assert parts(event(image), event(said(""), is_final=True)) == told
+
+
+def test_choices_are_told_in_their_order() -> None:
+    assert [
+        one["parts"] for one in read(event(said("a"), said("b")), event(said("c"), said()))
+    ] == [
+        [text("ac")],
+        [text("b")],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("is_final", "reason"), [(True, "stop"), (False, "error")], ids=["whole", "left early"]
+)
+def test_a_message_without_a_reason_is_whole_or_broken(is_final: bool, reason: str) -> None:
+    data = event(said("It is")).data
+    data.is_final = is_final
+    (message,) = read(SimpleNamespace(data=data))
+    assert message["finish_reason"] == reason
+
+
+@pytest.mark.skipif(CLIENT < (4, 0), reason="this client drops the counts")
+def test_what_a_stream_told_last_counts() -> None:
+    reader = deployments.ChunkReader()
+    usage = {"prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17}
+    for one in (
+        event(said("It is"), said("It was")),
+        event(said(" on"), said(), is_final=True, usage=usage),
+        event(),
+    ):
+        reader.feed(one)
+    told = reader.attributes()
+    assert told == {
+        **TOLD,
+        "gen_ai.response.finish_reasons": ("stop", "stop"),
+        "gen_ai.usage.input_tokens": 12,
+        "gen_ai.usage.output_tokens": 5,
+    }
+
+
+def test_an_answer_without_a_reason_and_without_counts() -> None:
+    assert deployments.read_response(answer(said("It is on its way."))) == TOLD
+    content = deployments_content.read_response(answer(said("It is on its way.")))
+    assert content == {
+        "gen_ai.output.messages": [
+            {
+                "role": "assistant",
+                "parts": [text("It is on its way.")],
+                "finish_reason": "stop",
+            }
+        ]
+    }
+
+
+@pytest.mark.parametrize("count", [float("inf"), float("nan"), 1e300, -1.0, 0.5, True])
+def test_counts_that_are_none(count: Any) -> None:
+    usage = {"prompt_tokens": count, "completion_tokens": 5.0}
+    assert deployments.read_response({"usage": SimpleNamespace(**usage)}) == {
+        "gen_ai.usage.output_tokens": 5
+    }
+
+
+def test_nothing_is_read_of_no_answer() -> None:
+    for nothing in (None, "", [], 5, object()):
+        assert deployments.read_response(nothing) == {}
+        assert deployments.read_config(nothing) == {}
+        assert deployments_content.read_response(nothing) == {}
+        assert deployments_content.read_config(nothing) == {}
+
+
+def test_long_and_broken_texts_can_be_exported() -> None:
+    told = deployments.read_response(
+        {
+            "id": "x" * 2000,
+            "provider": "\ud800",
+            "choices": [{"finish_reason": "\ud800"}, {"finish_reason": 5}],
+        }
+    )
+    assert told == {
+        "gen_ai.response.id": "x" * 1024 + "…",
+        "orq.provider": "?",
+        "gen_ai.response.finish_reasons": ("?",),
+    }
+
+
+def test_messages_of_a_request_may_be_models_and_iterators_are_left_alone() -> None:
+    told = iter([{"role": "user", "content": "secret"}])
+    user = models.InvokeDeploymentRequest.model_validate(
+        {
+            "key": "support",
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": "Where is it?"}]},
+                {"role": "assistant", "content": None, "tool_calls": []},
+            ],
+        }
+    )
+    content = deployments_content.read_request(
+        {"prefix_messages": told, "messages": tuple(user.messages), "inputs": [1, 2]}
+    )
+    assert content == {
+        "gen_ai.input.messages": [
+            {"role": "user", "parts": [text("Where is it?")]},
+            {"role": "assistant", "parts": []},
+        ]
+    }
+    assert next(told) == {"role": "user", "content": "secret"}
+
+
+def test_tools_are_told_whole_where_they_are_wanted() -> None:
+    function = {"name": "find", "description": "Finds.", "parameters": {"type": "object"}}
+    tools = [{"type": "function", "function": function}]
+    expected = [{"type": "function", **function}]
+    assert deployments_content.read_tools({"extra_params": {"tools": tools}}) == expected
+    config = SimpleNamespace(
+        tools=[SimpleNamespace(type="function", function=SimpleNamespace(**function))]
+    )
+    assert deployments_content.read_tools(config) == expected
+    assert deployments_content.read_config(config) == {
+        "gen_ai.tool.definitions": [{"type": "function", "name": "find"}]
+    }
+
+
+def test_parameters_of_a_configuration() -> None:
+    config = models.DeploymentGetConfigResponseBody.model_validate(
+        {
+            "id": "1",
+            "provider": "openai",
+            "model": "gpt-5-mini",
+            "version": "v2",
+            "messages": [],
+            "parameters": {
+                "temperature": 1,
+                "maxTokens": 100,
+                "topK": 3,
+                "topP": 0.5,
+                "frequencyPenalty": 0.25,
+                "presencePenalty": 0,
+                "seed": 7,
+                "reasoningEffort": "low",
+                "responseFormat": {"type": "json_object"},
+            },
+        }
+    )
+    assert deployments.read_config(config) == {
+        "gen_ai.response.id": "1",
+        "gen_ai.request.model": "gpt-5-mini",
+        "orq.provider": "openai",
+        "gen_ai.prompt.version": "v2",
+        "gen_ai.request.temperature": 1.0,
+        "gen_ai.request.max_tokens": 100,
+        "gen_ai.request.top_k": 3,
+        "gen_ai.request.top_p": 0.5,
+        "gen_ai.request.frequency_penalty": 0.25,
+        "gen_ai.request.presence_penalty": 0.0,
+        "gen_ai.request.seed": 7,
+        "gen_ai.request.reasoning.level": "low",
+        "gen_ai.output.type": "json",
+    }
+
+
+def test_the_clients_own_switch_is_not_read_from_extra_parameters() -> None:
+    assert deployments.read_request({"extra_params": {"stream": True, "temperature": 0}}) == {
+        "gen_ai.request.temperature": 0.0
+    }
+    assert deployments.read_request({"extra_params": ["temperature"]}) == {}
+
+
+@given(anything, anything)
+def test_anything_gives_attributes_that_can_be_exported(one: Any, other: Any) -> None:
+    told = [
+        deployments.start({"key": one}),
+        deployments.read_request({"extra_params": one}),
+        deployments.read_response(one),
+        deployments.read_response({"choices": one, "usage": other, "telemetry": one}),
+        deployments.read_response(namespaces({"choices": [one], "usage": other})),
+        deployments.read_config(one),
+        deployments.read_config(namespaces({"parameters": one, "version": other})),
+    ]
+    reader = deployments.ChunkReader()
+    for given_event in events(one, other):
+        reader.feed(given_event)
+    told.append(reader.attributes())
+    assert [each for each in told if not can_be_exported(each)] == []
+
+
+@given(anything, st.lists(anything, max_size=4))
+def test_anything_gives_content_that_is_right(one: Any, more: list[Any]) -> None:
+    reader = deployments_content.ContentChunkReader()
+    for given_event in events(one, *more):
+        reader.feed(given_event)
+    for content in (
+        deployments_content.read_request({"messages": one, "inputs": {"x": more, "y": one}}),
+        deployments_content.read_request({"prefix_messages": more, "inputs": one}),
+        deployments_content.read_request({"extra_params": {"tools": one}}),
+        deployments_content.read_response(one),
+        deployments_content.read_response({"choices": [{"message": each} for each in more]}),
+        deployments_content.read_response(namespaces({"choices": [{"message": one}]})),
+        deployments_content.read_config({"messages": more, "tools": one}),
+        {"gen_ai.tool.definitions": deployments_content.read_tools({"tools": one})},
+        reader.content(),
+    ):
+        assert problems(content, ("tool_arguments_string",)) == []

@@ -16,11 +16,13 @@ from orq_otel.genai.metrics import INFERENCE, Metrics
 from orq_otel.genai.semconv import (
     ERROR_TYPE,
     PROVIDER_NAME,
+    REQUEST_MODEL,
     REQUEST_STREAM,
     RESPONSE_TIME_TO_FIRST_CHUNK,
 )
 from orq_otel.genai.telemetry import Telemetry
 from orq_otel.guard import report
+from orq_otel.span_attributes import put
 
 Attributes: TypeAlias = dict[str, Any]
 
@@ -75,6 +77,7 @@ class Operation:
         is_standard: Whether the conventions name this operation. Of one that they do not, the
             attributes are ours: `orq_otel.*` instead of `gen_ai.*`.
         content: Reads content, where its capture is switched on.
+        target: The attribute whose value follows the name in the name of a span.
     """
 
     name: str
@@ -84,6 +87,7 @@ class Operation:
     constants: Mapping[str, Any] = field(default_factory=dict)
     is_standard: bool = True
     content: ContentReaders | None = None
+    target: str = REQUEST_MODEL
 
 
 class Call:
@@ -246,7 +250,7 @@ class Call:
             told = attributes
             if telemetry.capture is not None and self._content_json:
                 told = {**told, **self._content_json}
-            span.set_attributes(told if operation.is_standard else own_names(told))
+            put(span, told if operation.is_standard else own_names(told))
             if ERROR_TYPE in attributes:
                 span.set_status(StatusCode.ERROR, description)
             events = telemetry.events

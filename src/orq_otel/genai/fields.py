@@ -41,8 +41,12 @@ def pick(given: Mapping[str, Any], names: Iterable[tuple[str, str]]) -> dict[str
     picked: dict[str, Any] = {}
     for field, name in names:
         value = given.get(field)
-        if value and isinstance(value, str):
-            picked[name] = value if value.isascii() and len(value) <= _LONGEST else tidy(value)
+        if not value:
+            continue
+        if type(value) is str and value.isascii() and len(value) <= _LONGEST:
+            picked[name] = value
+        elif isinstance(value, str):
+            picked[name] = tidy(value)
     return picked
 
 
@@ -67,4 +71,12 @@ def parse_json(text: str | bytes) -> Any:
 
 def number(value: Any) -> float | None:
     """A JSON number as a float, as the conventions want it, or None for anything else."""
-    return float(value) if type(value) is float or type(value) is int else None
+    kind = type(value)
+    if kind is float:
+        return value  # type: ignore[no-any-return]
+    if kind is not int:
+        return None
+    try:
+        return float(value)
+    except OverflowError:  # JSON has integers of any size
+        return None

@@ -46,6 +46,8 @@ _FINISH_REASONS = {
 
 #: JSON in a message is not nested deeper than this. Decoders of OTLP refuse to go much deeper.
 _DEEP = 24
+#: Types of JSON values that stay as they are, whatever they are, where texts are short.
+_HARMLESS = frozenset({str, bool, type(None)})
 _INT64 = 2**63
 
 _DATA_URL = re.compile(
@@ -65,18 +67,23 @@ _BASE64 = re.compile(
 _FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 
-def message(role: Any, parts: list[Part], **more: Any) -> Message:
-    """A message, with what is given besides: `name`, `finish_reason`."""
-    told: Message = {"role": clean(role) if type(role) is str else "user", "parts": parts}
-    for key, value in more.items():
-        if type(value) is str:
-            told[key] = value if len(value) <= LONG else clean(value)
+def message(
+    role: Any, parts: list[Part], finish_reason: str | None = None, name: Any = None
+) -> Message:
+    """A message, with what is given besides."""
+    if type(role) is not str:
+        role = "user"
+    told: Message = {"role": role if len(role) <= LONG else clean(role), "parts": parts}
+    if finish_reason is not None:
+        told["finish_reason"] = clean(finish_reason)
+    if name is not None and type(name) is str:
+        told["name"] = clean(name)
     return told
 
 
 def finish_reason(reason: Any) -> str:
     """Why a message ended, in the conventions' words. One that ended without a reason is broken."""
-    return _FINISH_REASONS.get(reason, reason) if reason and type(reason) is str else "error"
+    return _FINISH_REASONS.get(reason, reason) if type(reason) is str and reason else "error"
 
 
 def text(content: str) -> Part:
@@ -91,9 +98,9 @@ def reasoning(content: str) -> Part:
 
 def tool_call(id: Any, name: Any, arguments: Any) -> Part:  # noqa: A002
     """A model asks for a tool. Arguments are an object where they are valid JSON."""
-    part: Part = {"type": "tool_call", "name": ""}
-    if type(name) is str:
-        part["name"] = name if len(name) <= LONG else clean(name)
+    if type(name) is not str:
+        name = ""
+    part: Part = {"type": "tool_call", "name": name if len(name) <= LONG else clean(name)}
     if type(id) is str:
         part["id"] = id if len(id) <= LONG else clean(id)
     if arguments is not None:
@@ -103,8 +110,11 @@ def tool_call(id: Any, name: Any, arguments: Any) -> Part:  # noqa: A002
 
 def tool_result(id: Any, response: Any) -> Part:  # noqa: A002
     """What a tool answered."""
-    part: Part = {"type": "tool_call_response", "response": without_binary(response)}
-    _identify(part, id)
+    if not (type(response) is str and len(response) < _SHORT):
+        response = without_binary(response)
+    part: Part = {"type": "tool_call_response", "response": response}
+    if type(id) is str:
+        part["id"] = id if len(id) <= LONG else clean(id)
     return part
 
 
@@ -210,7 +220,14 @@ def parsed(arguments: Any) -> Any:
     if not arguments:
         return {}
     try:
-        return without_binary(_decoder()(arguments))
+        value = _decoder()(arguments)
+        if (
+            len(arguments) < _SHORT
+            and type(value) is dict
+            and _HARMLESS.issuperset(map(type, value.values()))
+        ):
+            return value  # most are short and flat: there is nothing to replace
+        return without_binary(value)
     except (ValueError, RecursionError):  # a model's JSON may be broken, or not yet complete
         return clean(arguments)
 

@@ -12,7 +12,7 @@ from orq_otel import providers
 from orq_otel.genai.call import Call, Operation, Unrecorded, own_names
 from orq_otel.genai.fields import get
 from orq_otel.genai.foreign import stands_for, surrounds
-from orq_otel.genai.semconv import CONVERSATION_ID, REQUEST_MODEL
+from orq_otel.genai.semconv import CONVERSATION_ID
 from orq_otel.genai.telemetry import Telemetry
 from orq_otel.labels import labels, stamp
 from orq_otel.scopes import Thread, as_id, make_thread
@@ -63,13 +63,14 @@ def start_call(
             return None
     if surrounds(operation.name):
         return None
-    model = attributes.get(REQUEST_MODEL)
+    target = attributes.get(operation.target)
     if thread is not None:
         attributes = {**labels(thread), **attributes}
     span = telemetry.tracer.start_span(
-        operation.name if model is None else f"{operation.name} {model}",
-        kind=SpanKind.CLIENT,
-        attributes=attributes if operation.is_standard else _own(attributes, thread),
+        operation.name if target is None else f"{operation.name} {target}",
+        context,
+        SpanKind.CLIENT,
+        attributes if operation.is_standard else _own(attributes, thread),
     )
     if span.is_recording():
         return Call(

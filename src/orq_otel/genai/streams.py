@@ -23,12 +23,11 @@ class _Proxy(Proxy):
     """What both kinds of streams share."""
 
     _self_call: Call
-    _self_response: Any
+    _self_response: Any = None
 
     def __init__(self, stream: Any, call: Call) -> None:
         super().__init__(stream)
         self._self_call = call
-        self._self_response = None
 
     @property
     def response(self) -> Any:
@@ -82,12 +81,16 @@ class StreamProxy(_Proxy):
         finally:
             self._self_call.end()
 
-    def close(self) -> None:
+    def _self_close(self) -> None:
         """Close the stream, and with it the call's span."""
         try:
             self.__wrapped__.close()
         finally:
             self._self_call.end()
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.__wrapped__, name)  # older streams of Orq's have no `close`
+        return self._self_close if name == "close" else value
 
 
 class AsyncStreamProxy(_Proxy):
@@ -134,7 +137,7 @@ class AsyncStreamProxy(_Proxy):
         finally:
             self._self_call.end()
 
-    async def close(self) -> None:
+    async def _self_close(self) -> None:
         """Close the stream, and with it the call's span."""
         try:
             await self.__wrapped__.close()
@@ -142,11 +145,8 @@ class AsyncStreamProxy(_Proxy):
             self._self_call.end()
 
     def __getattr__(self, name: str) -> Any:
-        # Newer clients have `aclose` as well, older ones must not seem to.
-        if name == "aclose":
-            getattr(self.__wrapped__, name)
-            return self.close
-        return getattr(self.__wrapped__, name)
+        value = getattr(self.__wrapped__, name)  # newer clients have `aclose` as well
+        return self._self_close if name in {"close", "aclose"} else value
 
 
 class ClosingProxy(Proxy):

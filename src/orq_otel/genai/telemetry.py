@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, TypeAlias
 
 from opentelemetry.trace import Tracer
@@ -35,7 +34,12 @@ class Telemetry:
     metrics: Metrics | None = None
     capture: Capture | None = None
 
-    @cached_property
+    @property
     def unrecorded(self) -> Telemetry:
         """The same for a call whose span is not sampled: it is measured, and nothing else."""
-        return replace(self, events=None, capture=None)
+        # Kept without functools.cached_property, which up to Python 3.11 holds a lock. A process
+        # that is forked meanwhile would wait for it forever.
+        known: Telemetry | None = self.__dict__.get("_unrecorded")
+        if known is None:
+            known = self.__dict__["_unrecorded"] = replace(self, events=None, capture=None)
+        return known

@@ -48,9 +48,8 @@ def read_request(body: Mapping[str, Any]) -> Attributes:
     stop = body.get("stop")
     if stop is not None:
         attributes.update(stop_sequences(stop))
-    choices = body.get("n")
-    if is_whole(choices) and choices != 1:
-        attributes[REQUEST_CHOICE_COUNT] = choices
+    if "n" in body and is_whole(body["n"]) and body["n"] != 1:
+        attributes[REQUEST_CHOICE_COUNT] = body["n"]
     effort = body.get("reasoning_effort")
     if type(effort) is str:
         attributes[REQUEST_REASONING_LEVEL] = effort
@@ -71,10 +70,14 @@ def read_response(response: Any) -> Attributes:
     completion = fields(response)
     attributes = pick(completion, _HEAD)
     choices = completion.get("choices")
-    if choices:
-        attributes[RESPONSE_FINISH_REASONS] = tuple(
-            [_reason(get(choice, "finish_reason")) for choice in islice(choices, _MOST_CHOICES)]
-        )
+    if choices and type(choices) is list:
+        first = islice(choices, _MOST_CHOICES)
+        try:
+            reasons = [_reason(choice.finish_reason) for choice in first]
+        except AttributeError:  # something among them is no choice
+            first = islice(choices, _MOST_CHOICES)
+            reasons = [_reason(get(choice, "finish_reason")) for choice in first]
+        attributes[RESPONSE_FINISH_REASONS] = tuple(reasons)
     usage = completion.get("usage")
     if usage is not None:
         read_completion_usage(usage, attributes)

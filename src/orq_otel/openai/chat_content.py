@@ -58,10 +58,14 @@ def read_tools(body: Mapping[str, Any]) -> list[Any]:
 
 def read_response(response: Any) -> Content:
     """What a chat completion says: a message for each choice."""
-    told = [
-        _choice(choice.get("finish_reason"), fields(choice.get("message")))
-        for choice in map(fields, items(get(response, "choices")))
-    ]
+    choices = items(get(response, "choices"))
+    try:
+        told = [_choice(choice.finish_reason, fields(choice.message)) for choice in choices]
+    except AttributeError:  # something among them is no choice
+        told = [
+            _choice(choice.get("finish_reason"), fields(choice.get("message")))
+            for choice in map(fields, choices)
+        ]
     return {OUTPUT_MESSAGES: told} if told else {}
 
 
@@ -84,6 +88,10 @@ def input_messages(given: list[Any]) -> list[Message]:
         return [_input_message(one) for one in given]
 
 
+#: Raised on reading a chunk that is not of the usual form, or the first one of a choice.
+_UNUSUAL = (*NO_CHUNK, ValueError)
+
+
 class ContentChunkReader(chat.ChunkReader):
     """Reads the chunks of one chat completion, and what they say."""
 
@@ -94,10 +102,27 @@ class ContentChunkReader(chat.ChunkReader):
         self._said: dict[Any, Deltas] = {}
 
     def feed(self, chunk: Any) -> None:
-        """Take in the next chunk, as the reader without content does, and in the same loop.
+        """Take in the next chunk. It runs hot: most hold a piece of text, of the only choice."""
+        try:
+            chunk_fields = chunk.__dict__
+            (choice,) = chunk_fields["choices"]
+            given = choice.__dict__
+            delta = given["delta"]
+            if (
+                given["finish_reason"] is None
+                and chunk_fields["usage"] is None
+                and len(delta.__pydantic_fields_set__) == 1
+                and not delta.__pydantic_extra__  # thoughts, of compatible servers
+                and (piece := delta.content)
+            ):
+                self._said[given["index"]].content.append(piece)
+                return
+        except _UNUSUAL:
+            pass
+        self._feed_any(chunk)
 
-        It runs hot. All but the first and the last of most chunks hold but a piece of text.
-        """
+    def _feed_any(self, chunk: Any) -> None:
+        """Take in a chunk of any form, as the reader without content does, and in the same loop."""
         try:
             chunk_fields = chunk.__dict__
             choices = chunk_fields["choices"]
@@ -114,15 +139,7 @@ class ContentChunkReader(chat.ChunkReader):
                         said = self._said[index]
                     except KeyError:
                         said = self._said[index] = Deltas()
-                    delta = given.get("delta")
-                    try:
-                        is_alone = len(delta.__pydantic_fields_set__) == 1
-                    except AttributeError:  # of a raw stream, or of Pydantic 1
-                        is_alone = False
-                    if is_alone and (piece := delta.__dict__["content"]):
-                        said.content.append(piece)
-                    else:
-                        said.add(delta)
+                    said.add(given.get("delta"))
             usage = chunk_fields.get("usage")
             if usage is not None:
                 self._usage = usage
@@ -143,7 +160,7 @@ class ContentChunkReader(chat.ChunkReader):
 
 def _choice(reason: Any, said: Mapping[str, Any]) -> Message:
     role = said.get("role") or "assistant"
-    return message(role, _spoken(said), finish_reason=finish_reason(reason))
+    return message(role, _spoken(said), finish_reason(reason))
 
 
 def _input_message(given: Any) -> Message:
@@ -157,7 +174,7 @@ def _input_message(given: Any) -> Message:
         parts = _spoken(said)
     else:
         parts = [leftover(given)]
-    return message(role, parts, name=said.get("name"))
+    return message(role, parts, None, said.get("name"))
 
 
 def _spoken(said: Mapping[str, Any]) -> list[Part]:
@@ -166,7 +183,9 @@ def _spoken(said: Mapping[str, Any]) -> list[Part]:
     thought = said.get("reasoning_content") or said.get("reasoning")  # some servers send both
     if thought and isinstance(thought, str):
         parts.append(reasoning(thought))
-    parts += content_parts(said.get("content"))
+    content = said.get("content")
+    if content is not None:
+        parts += content_parts(content)
     refusal = said.get("refusal")
     if refusal and isinstance(refusal, str):
         parts.append(text(refusal))
@@ -181,16 +200,23 @@ def _spoken(said: Mapping[str, Any]) -> list[Part]:
         parts.append(_called({"function": function_call}))
     calls = said.get("tool_calls")
     if calls:
-        parts += [_called(call) for call in items(calls)]
+        for call in items(calls):
+            parts.append(_called(call))
     return parts
 
 
 def _called(call: Any) -> Part:
+    if type(call) is not dict:
+        try:  # most that are answered are whole
+            called = call.function
+            return tool_call(call.id, called.name, called.arguments)
+        except AttributeError:
+            pass
     given = fields(call)
-    called = fields(given["function"]) if given.get("function") else None
+    called = fields(given.get("function"))
     if called:
         return tool_call(given.get("id"), called.get("name"), called.get("arguments"))
-    called = fields(given["custom"]) if given.get("custom") else None
+    called = fields(given.get("custom"))
     if called:
         return tool_call(given.get("id"), called.get("name"), {"input": called.get("input")})
     return leftover(call)

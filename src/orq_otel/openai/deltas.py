@@ -33,7 +33,7 @@ class Deltas:
         self._objects: dict[str, _Pieces] = {"audio": {}, "function_call": {}}
         self._images: list[Any] = []
         self._calls: list[_Call] = []
-        self._by_index: dict[int | None, _Call] = {}
+        self._by_index: dict[float | None, _Call] = {}
 
     def add(self, delta: Any) -> None:
         """Take in the next piece, a model or a namespace."""
@@ -84,7 +84,7 @@ class Deltas:
         Some servers number all calls alike, and send each in one piece, with an id of its own.
         """
         index, id = delta.get("index"), delta.get("id")  # noqa: A001
-        index = index if isinstance(index, int) else None
+        index = index if isinstance(index, (int, float)) else None  # Orq's client has floats
         kind = "custom" if delta.get("custom") else "function"
         piece = fields(delta.get(kind))
         call = self._by_index.get(index)

@@ -23,26 +23,24 @@ from orq_otel.genai.semconv import (
 )
 
 
+_NUMBERS = (
+    ("temperature", REQUEST_TEMPERATURE),
+    ("top_p", REQUEST_TOP_P),
+    ("frequency_penalty", REQUEST_FREQUENCY_PENALTY),
+    ("presence_penalty", REQUEST_PRESENCE_PENALTY),
+)
+
+
 def sampling(body: Mapping[str, Any]) -> Attributes:
     """How tokens are chosen. `top_logprobs` is not `top_k`, which compatible servers take."""
     attributes: Attributes = {}
-    temperature = number(body.get("temperature"))
-    if temperature is not None:
-        attributes[REQUEST_TEMPERATURE] = temperature
-    top_p = number(body.get("top_p"))
-    if top_p is not None:
-        attributes[REQUEST_TOP_P] = top_p
-    if "frequency_penalty" in body:
-        penalty = number(body["frequency_penalty"])
-        if penalty is not None:
-            attributes[REQUEST_FREQUENCY_PENALTY] = penalty
-    if "presence_penalty" in body:
-        penalty = number(body["presence_penalty"])
-        if penalty is not None:
-            attributes[REQUEST_PRESENCE_PENALTY] = penalty
-    seed = body.get("seed")
-    if is_whole(seed):
-        attributes[REQUEST_SEED] = seed
+    for field, name in _NUMBERS:
+        if field in body:
+            value = number(body[field])
+            if value is not None:
+                attributes[name] = value
+    if "seed" in body and is_whole(body["seed"]):
+        attributes[REQUEST_SEED] = body["seed"]
     if "top_k" in body and is_whole(body["top_k"]):
         attributes[REQUEST_TOP_K] = body["top_k"]
     return attributes

@@ -108,8 +108,21 @@ def tool_definitions(tools: Any) -> list[dict[str, Any]]:
 
 
 def named_tools(tools: Any) -> list[dict[str, Any]]:
-    """The same, types and names alone."""
-    return [_named_tool(tool) for tool in items(tools)]
+    """The same, types and names alone. Most are functions: those cost no call of a function."""
+    if not tools:
+        return []
+    given = items(tools)
+    try:
+        return [
+            {"type": "function", "name": name}
+            if tool.get("type") == "function"
+            and type(name := (tool.get("function") or tool).get("name")) is str
+            and len(name) <= LONG
+            else _named_tool(tool)
+            for tool in given
+        ]
+    except (AttributeError, TypeError):  # something among them is no dict
+        return [_named_tool(tool) for tool in given]
 
 
 def leftover(given: Any) -> Part:
@@ -123,10 +136,6 @@ def leftover(given: Any) -> Part:
 
 
 def _named_tool(given: Any) -> dict[str, Any]:
-    if type(given) is dict and given.get("type") == "function":
-        name = fields(given.get("function") or given).get("name")
-        if type(name) is str and len(name) <= LONG:
-            return {"type": "function", "name": name}
     tool = _tool(given)
     return {"type": tool["type"], "name": tool["name"]}
 

@@ -50,7 +50,9 @@ _CALLS = (
 )
 
 _HEAD = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL))
-_TIERS = (
+_HEAD_AND_STATUS = (*_HEAD, ("status", RESPONSE_STATUS))
+_HEAD_AND_TIERS = (
+    *_HEAD,
     ("service_tier", OPENAI_RESPONSE_SERVICE_TIER),
     ("system_fingerprint", OPENAI_RESPONSE_SYSTEM_FINGERPRINT),
 )
@@ -65,12 +67,14 @@ def read_request(body: Mapping[str, Any]) -> Attributes:
     previous = body.get("previous_response_id")
     if type(previous) is str:
         attributes[REQUEST_PREVIOUS_RESPONSE_ID] = previous
-    effort = get(body.get("reasoning"), "effort")
-    if type(effort) is str:
-        attributes[REQUEST_REASONING_LEVEL] = effort
-    response_format = get(body.get("text"), "format")
-    if response_format is not None:
-        attributes.update(output_type(response_format))
+    if "reasoning" in body:
+        effort = get(body["reasoning"], "effort")
+        if type(effort) is str:
+            attributes[REQUEST_REASONING_LEVEL] = effort
+    if "text" in body:
+        response_format = get(body["text"], "format")
+        if response_format is not None:
+            attributes.update(output_type(response_format))
     prompt = body.get("prompt")
     if prompt is not None:
         attributes.update(_prompt(prompt))
@@ -85,8 +89,7 @@ def read_response(response: Any) -> Attributes:
     """Attributes of a response that was just made, or of a history that was compacted."""
     given = fields(response)
     kinds = _output_kinds(given)
-    attributes = _head(given, kinds)
-    attributes.update(pick(given, _TIERS))
+    attributes = _head(given, kinds, _HEAD_AND_TIERS)
     if "compaction" in kinds:
         attributes[CONVERSATION_COMPACTED] = True
     usage = given.get("usage")
@@ -107,8 +110,7 @@ def read_fetch_request(parameters: Mapping[str, Any]) -> Attributes:
 def read_fetched_response(response: Any) -> Attributes:
     """Attributes of a response that was made before. Its tokens were counted then."""
     given = fields(response)
-    attributes = _head(given, _output_kinds(given))
-    attributes.update(pick(given, (("status", RESPONSE_STATUS),)))
+    attributes = _head(given, _output_kinds(given), _HEAD_AND_STATUS)
     # Fetching it worked, even if making it had failed.
     attributes.pop(ERROR_TYPE, None)
     return attributes
@@ -157,12 +159,14 @@ class FetchedChunkReader(ChunkReader):
 def _output_kinds(response: Mapping[str, Any]) -> Sequence[Any]:
     """The types of the items that a response consists of."""
     output = response.get("output")
-    return [get(item, "type") for item in output] if isinstance(output, list) else ()
+    return [fields(item).get("type") for item in output] if isinstance(output, list) else ()
 
 
-def _head(response: Mapping[str, Any], kinds: Sequence[Any]) -> Attributes:
-    """What is told of a response whenever it is seen."""
-    attributes: Attributes = pick(response, _HEAD)
+def _head(
+    response: Mapping[str, Any], kinds: Sequence[Any], names: Sequence[tuple[str, str]]
+) -> Attributes:
+    """What is told of a response whenever it is seen, and the fields with these names."""
+    attributes: Attributes = pick(response, names)
     given = response.get("conversation")
     if given is not None:
         attributes.update(conversation(given))

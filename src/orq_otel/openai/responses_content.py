@@ -243,7 +243,7 @@ def _output(response: Mapping[str, Any], output: list[Any]) -> Content:
     kinds = [kind for item in given if type(kind := item.get("type")) is str]
     reason = finish_reason(responses.finish_reason(response, kinds))
     parts = [part for item in given for part in item_parts(item)]
-    return {OUTPUT_MESSAGES: [message("assistant", parts, finish_reason=reason)]}
+    return {OUTPUT_MESSAGES: [message("assistant", parts, reason)]}
 
 
 def _messages(given: list[Any]) -> list[Message]:

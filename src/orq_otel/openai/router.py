@@ -21,6 +21,8 @@ from opentelemetry.trace import get_current_span
 
 from orq_otel.genai.fields import get
 from orq_otel.genai.starting import given_thread
+from orq_otel.labels import as_argument
+from orq_otel.orq_hosts import is_orqs, server
 from orq_otel.scopes import Thread
 
 #: Paths of requests that take a thread, as Orq's own client has it.
@@ -41,7 +43,7 @@ class Router:
     """
 
     def __init__(self, urls: Iterable[str], placement: str, *, trace_context: bool) -> None:
-        self._urls = [urlsplit(url) for url in urls]
+        self._urls = list(urls)
         self._in_orq = placement in ("both", "orq")
         self._at_top_level = placement in ("both", "top_level")
         self._trace_context = trace_context
@@ -87,9 +89,7 @@ class Router:
     def _with_thread(
         self, extra: Mapping[str, Any] | None, body: Mapping[str, Any], thread: Thread
     ) -> dict[str, Any]:
-        told: dict[str, Any] = {"id": thread.id}
-        if thread.tags:
-            told["tags"] = list(thread.tags)
+        told = as_argument(thread)
         changed = dict(extra or {})
         if self._at_top_level:
             changed["thread"] = told
@@ -99,11 +99,9 @@ class Router:
         return changed
 
     def _is_router(self, url: str) -> bool:
-        given = urlsplit(url)
-        host = given.hostname or ""
-        if given.scheme == "https" and host.endswith(".orq.ai") and given.port in (None, 443):
-            return _ROUTER_PATH.match(given.path) is not None
-        return any(_is_below(given, known) for known in self._urls)
+        if is_orqs(url):
+            return _ROUTER_PATH.match(urlsplit(url).path) is not None
+        return any(_is_below(url, known) for known in self._urls)
 
 
 def caller_thread(body: Mapping[str, Any], *, at_top_level: bool) -> Thread | None:
@@ -118,25 +116,16 @@ def caller_thread(body: Mapping[str, Any], *, at_top_level: bool) -> Thread | No
     return thread
 
 
-def _is_below(given: Any, known: Any) -> bool:
-    """Whether `given` is the router's URL `known`, or a router's below it."""
-    try:
-        is_same_server = (given.scheme, given.hostname, _port(given)) == (
-            known.scheme,
-            known.hostname,
-            _port(known),
-        )
-    except ValueError:  # a port that is none
+def _is_below(url: str, known: str) -> bool:
+    """Whether `url` is the router's URL `known`, or a router's below it."""
+    at = server(url)
+    if at is None or at != server(known):
         return False
-    base = known.path.rstrip("/")
-    path = given.path.rstrip("/")
-    if not is_same_server or not (path == base or path.startswith(base + "/")):
+    base = urlsplit(known).path.rstrip("/")
+    path = urlsplit(url).path.rstrip("/")
+    if not (path == base or path.startswith(base + "/")):
         return False
     return path == base or base.endswith("/router") or bool(_ROUTER_PATH.match(path[len(base) :]))
-
-
-def _port(url: Any) -> int | None:
-    return url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
 def _has_thread(body: Mapping[str, Any]) -> bool:

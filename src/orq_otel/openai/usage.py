@@ -70,19 +70,19 @@ def _read_input(
         return
     counts = fields(given)
     count = counts.get("cached_tokens")
-    if type(count) is int and 0 <= count < _INT64:
+    if count is not None and type(count) is int and 0 <= count < _INT64:
         attributes[USAGE_CACHE_READ_INPUT_TOKENS] = count
     count = counts.get("cache_write_tokens")
-    if type(count) is int and 0 <= count < _INT64:
+    if count is not None and type(count) is int and 0 <= count < _INT64:
         attributes[USAGE_CACHE_WRITE_INPUT_TOKENS] = count
     count = counts.get("audio_tokens")
-    if type(count) is int and 0 < count < _INT64:
+    if count and type(count) is int and 0 < count < _INT64:
         attributes[USAGE_AUDIO_INPUT_TOKENS] = count
     count = counts.get("image_tokens")
-    if type(count) is int and 0 < count < _INT64:
+    if count and type(count) is int and 0 < count < _INT64:
         attributes[USAGE_IMAGE_INPUT_TOKENS] = count
     count = counts.get("text_tokens")
-    if type(count) is int and 0 < count < _INT64:
+    if count and type(count) is int and 0 < count < _INT64:
         attributes[USAGE_TEXT_INPUT_TOKENS] = count
     given = counts.get("cached_tokens_details")
     if given is not None:
@@ -91,13 +91,13 @@ def _read_input(
 
 def _read_cached(counts: Mapping[str, Any], attributes: Attributes) -> None:
     count = counts.get("audio_tokens")
-    if type(count) is int and 0 < count < _INT64:
+    if count and type(count) is int and 0 < count < _INT64:
         attributes[USAGE_AUDIO_CACHE_READ_INPUT_TOKENS] = count
     count = counts.get("image_tokens")
-    if type(count) is int and 0 < count < _INT64:
+    if count and type(count) is int and 0 < count < _INT64:
         attributes[USAGE_IMAGE_CACHE_READ_INPUT_TOKENS] = count
     count = counts.get("text_tokens")
-    if type(count) is int and 0 < count < _INT64:
+    if count and type(count) is int and 0 < count < _INT64:
         attributes[USAGE_TEXT_CACHE_READ_INPUT_TOKENS] = count
 
 
@@ -116,11 +116,11 @@ def _read_output(
     if type(count) is int and 0 <= count < _INT64:
         attributes[USAGE_REASONING_OUTPUT_TOKENS] = count
     count = counts.get("audio_tokens")
-    if type(count) is int and 0 < count < _INT64:
+    if count and type(count) is int and 0 < count < _INT64:
         attributes[USAGE_AUDIO_OUTPUT_TOKENS] = count
     count = counts.get("image_tokens")
-    if type(count) is int and 0 < count < _INT64:
+    if count and type(count) is int and 0 < count < _INT64:
         attributes[USAGE_IMAGE_OUTPUT_TOKENS] = count
     count = counts.get("text_tokens")
-    if type(count) is int and 0 < count < _INT64:
+    if count and type(count) is int and 0 < count < _INT64:
         attributes[USAGE_TEXT_OUTPUT_TOKENS] = count

@@ -9,82 +9,109 @@ from collections.abc import Mapping
 from typing import Any
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, get
+from orq_otel.genai.fields import NO_CHUNK, fields, pick, tidy
 from orq_otel.genai.semconv import (
+    ORQ_PROVIDER,
+    ORQ_SPAN_ID,
+    ORQ_TRACE_ID,
     PROMPT_NAME,
+    PROMPT_VERSION,
+    REQUEST_MODEL,
     REQUEST_STREAM,
     RESPONSE_FINISH_REASONS,
     RESPONSE_ID,
     RESPONSE_MODEL,
-    USAGE_CACHE_READ_INPUT_TOKENS,
-    USAGE_INPUT_TOKENS,
-    USAGE_OUTPUT_TOKENS,
-    USAGE_REASONING_OUTPUT_TOKENS,
 )
+from orq_otel.openai import chat
+from orq_otel.openai.parts import items
+from orq_otel.openai.usage import read_completion_usage
+from orq_otel.orq.models import as_body, plain, sent, whole
+
+#: What an answer and each event of a stream have in common.
+_HEAD = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL), ("provider", ORQ_PROVIDER))
+_CONFIG = (
+    ("id", RESPONSE_ID),
+    ("model", REQUEST_MODEL),
+    ("provider", ORQ_PROVIDER),
+    ("version", PROMPT_VERSION),
+)
+_TELEMETRY = (("trace_id", ORQ_TRACE_ID), ("span_id", ORQ_SPAN_ID))
 
 
-def read_invoke_request(arguments: Mapping[str, Any]) -> Attributes:
-    """Attributes of the arguments of `deployments.invoke`."""
-    key = arguments.get("key")
-    return {PROMPT_NAME: key} if isinstance(key, str) else {}
+def start(arguments: Mapping[str, Any]) -> Attributes:
+    """The Deployment's key, for samplers. Its model is not known yet."""
+    return pick(arguments, (("key", PROMPT_NAME),))
+
+
+def read_request(arguments: Mapping[str, Any]) -> Attributes:
+    """Attributes of the arguments of `deployments.invoke` and `get_config`.
+
+    `extra_params` go to the model's vendor, and win over what the Deployment has. The client makes
+    `invoke` answer in one piece, whatever is said there.
+    """
+    extra = arguments.get("extra_params")
+    if not extra or not isinstance(extra, Mapping):
+        return {}
+    attributes = chat.read_request(as_body(extra))
+    attributes.pop(REQUEST_STREAM, None)
+    return attributes
 
 
 def read_stream_request(arguments: Mapping[str, Any]) -> Attributes:
     """Attributes of the arguments of `deployments.stream`."""
-    return {**read_invoke_request(arguments), REQUEST_STREAM: True}
+    return {**read_request(arguments), REQUEST_STREAM: True}
 
 
 def read_response(response: Any) -> Attributes:
-    """Attributes of what a Deployment answered, or of one chunk of it."""
+    """Attributes of what a Deployment answered: nothing, if it has no answer."""
     answer = fields(response)
-    attributes: Attributes = {}
-    for field, name in (("id", RESPONSE_ID), ("model", RESPONSE_MODEL)):
-        value = answer.get(field)
-        if isinstance(value, str) and value:
-            attributes[name] = value
-    reasons = tuple(_finish_reasons(answer.get("choices") or ()))
-    if reasons:
-        attributes[RESPONSE_FINISH_REASONS] = reasons
-    usage = answer.get("usage")
-    if usage is not None:
-        _read_usage(usage, attributes)
+    attributes = _head(answer)
+    reasons = [fields(choice).get("finish_reason") for choice in items(answer.get("choices"))]
+    told = tuple([tidy(reason) for reason in reasons if reason and isinstance(reason, str)])
+    if told:
+        attributes[RESPONSE_FINISH_REASONS] = told
+    read_completion_usage(whole(answer.get("usage")), attributes)
     return attributes
 
 
-class ChunkReader:
-    """Reads the events of one streamed answer. Later ones repeat and complete earlier ones."""
+def read_config(response: Any) -> Attributes:
+    """Attributes of a Deployment's configuration: what a model would be asked with."""
+    config = fields(response)
+    attributes = pick(config, _CONFIG)
+    attributes.update(chat.read_request(sent(fields(config.get("parameters")))))
+    return attributes
 
-    __slots__ = ("_attributes",)
 
-    def __init__(self) -> None:
-        self._attributes: Attributes = {}
+class ChunkReader(chat.ChunkReader):
+    """Reads the events of one streamed answer. Each repeats its id, model and provider."""
 
-    def feed(self, event: Any) -> None:
+    __slots__ = ()
+
+    def feed(self, chunk: Any) -> None:
         """Take in the next event."""
-        self._attributes.update(read_response(get(event, "data")))
+        try:
+            answer = chunk.data
+            given = answer.__dict__
+            if self._first is None:
+                self._first = answer
+            for choice in given["choices"]:
+                reason = choice.finish_reason
+                if reason:
+                    self._stopped(plain(choice.index), reason)
+            if given.get("usage"):
+                self._usage = given["usage"]
+        except NO_CHUNK:
+            return
 
     def attributes(self) -> Attributes:
         """What the events told so far."""
-        return self._attributes
+        self._usage = whole(self._usage)
+        return {**super().attributes(), **_head(fields(self._first))}
 
 
-def _finish_reasons(choices: Any) -> list[str]:
-    reasons = [get(choice, "finish_reason") for choice in choices]
-    return [reason for reason in reasons if isinstance(reason, str)]
-
-
-def _read_usage(usage: Any, attributes: Attributes) -> None:
-    """Token counts, which Orq gives as floats."""
-    for holder, field, name in (
-        (usage, "prompt_tokens", USAGE_INPUT_TOKENS),
-        (get(usage, "prompt_tokens_details"), "cached_tokens", USAGE_CACHE_READ_INPUT_TOKENS),
-        (usage, "completion_tokens", USAGE_OUTPUT_TOKENS),
-        (
-            get(usage, "completion_tokens_details"),
-            "reasoning_tokens",
-            USAGE_REASONING_OUTPUT_TOKENS,
-        ),
-    ):
-        count = get(holder, field)
-        if isinstance(count, (int, float)):
-            attributes[name] = int(count)
+def _head(answer: Mapping[str, Any]) -> Attributes:
+    attributes = pick(answer, _HEAD)
+    telemetry = answer.get("telemetry")
+    if telemetry:
+        attributes.update(pick(fields(telemetry), _TELEMETRY))
+    return attributes

@@ -1,49 +1,37 @@
-"""OrqInstrumentor: wrap the methods of Orq's client that call a model."""
+"""OrqInstrumentor: wrap the methods of Orq's client that call a model, an agent or a store.
+
+The seam is the public methods: the client's own seam for requests, `do_request`, sees bytes, and no
+parsed result. It is looked at as well, for Orq's ids of its own trace in the response's headers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
-from orq_otel.genai.call import Attributes, Call, Operation
+from opentelemetry.trace import get_current_span
+
+from orq_otel import settings
+from orq_otel.genai.call import Attributes, Call
 from orq_otel.genai.semconv import (
-    CHAT,
     OPERATION_NAME,
+    ORQ_SPAN_ID,
+    ORQ_TRACE_ID,
     PROVIDER_NAME,
-    SERVER_ADDRESS,
-    SERVER_PORT,
 )
-from orq_otel.genai.starting import given_thread, start_call, suppressed
+from orq_otel.genai.starting import start_call, suppressed
 from orq_otel.genai.streams import stream_proxy
 from orq_otel.genai.wrapping import Begin, Begun, async_wrapper, sync_wrapper
 from orq_otel.guard import report
 from orq_otel.instrumentor import ClientInstrumentor
-from orq_otel.orq import deployments
+from orq_otel.orq.operations import TABLE, Row
+from orq_otel.orq.requests import IN_ORQ, IN_THREAD, NOWHERE, caller_thread, with_thread
+from orq_otel.orq.server import server
 from orq_otel.patching import Patch, Wrapper
 from orq_otel.scopes import current_thread
-
-#: One row for each operation: where it is, and what reads it. Each has a twin, `<method>_async`.
-_OPERATIONS: Sequence[tuple[str, str, str, Operation]] = (
-    (
-        "orq_ai_sdk.deployments",
-        "Deployments",
-        "invoke",
-        Operation(CHAT, deployments.read_invoke_request, deployments.read_response),
-    ),
-    (
-        "orq_ai_sdk.deployments",
-        "Deployments",
-        "stream",
-        Operation(
-            CHAT,
-            deployments.read_stream_request,
-            deployments.read_response,
-            deployments.ChunkReader,
-        ),
-    ),
-)
 
 
 class OrqInstrumentor(ClientInstrumentor):
@@ -51,13 +39,16 @@ class OrqInstrumentor(ClientInstrumentor):
 
         OrqInstrumentor().instrument()
 
-    Deployments so far: `invoke` and `stream`, sync and async. A thread that the caller gives,
-    `thread={"id": ...}`, wins over the block's for that call's span.
+    Deployments, Agents, the AI Router's operations, evaluators, retrieval and memory stores; sync
+    and async, streamed or not, with clients made before or after. The thread goes into the request
+    too, so that Orq groups its own spans by it. One that the caller gives, `thread={"id": ...}`,
+    wins over the block's for that call.
 
-    `instrument()` takes the same arguments as `OpenAIInstrumentor().instrument()`.
+    `instrument()` takes the same arguments as `OpenAIInstrumentor().instrument()`. Nothing of the
+    client is imported.
     """
 
-    requirement = "orq-ai-sdk >= 4.2, < 5"
+    requirement = "orq-ai-sdk >= 3.14, < 5"
     scope = "orq_otel.orq"
 
     @staticmethod
@@ -67,36 +58,115 @@ class OrqInstrumentor(ClientInstrumentor):
         return None if status is None else f"Error code: {status}"
 
     def patches(self) -> Sequence[Patch]:
-        """Every operation of the table, sync and async."""
-        wrappers: dict[str, list[tuple[str, str, Wrapper]]] = {}
-        for module, owner, method, operation in _OPERATIONS:
-            begin = self._begin(operation)
-            wrappers.setdefault(module, []).extend(
+        """Every operation of the table, sync and async, and the seam for requests."""
+        patches = [
+            Patch(
+                "orq_ai_sdk.basesdk",
                 (
-                    (owner, method, sync_wrapper(begin, _settle)),
-                    (owner, f"{method}_async", async_wrapper(begin, _settle)),
-                )
+                    ("BaseSDK", "do_request", self._sync_request),
+                    ("BaseSDK", "do_request_async", self._async_request),
+                ),
             )
-        return [Patch(module, of_module) for module, of_module in wrappers.items()]
+        ]
+        for place, rows in TABLE.items():
+            module, _, owner = place.partition(".")
+            wrappers: list[tuple[str, str, Wrapper]] = []
+            for method, row in rows.items():
+                wrappers.append((owner, method, self._wrapper(row, sync_wrapper)))
+                wrappers.append((owner, f"{method}_async", self._wrapper(row, async_wrapper)))
+            patches.append(Patch(f"orq_ai_sdk.{module}", wrappers))
+        return patches
 
-    def _begin(self, operation: Operation) -> Begin:
+    def _instrument(self, **kwargs: Any) -> None:
+        self._tells_threads = settings.router_thread() != "none"
+        super()._instrument(**kwargs)
+
+    def _wrapper(self, row: Row, make: Callable[..., Wrapper]) -> Wrapper:
+        def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+            parameters = inspect.signature(original).parameters
+            found = row.of_agent if row.of_agent and "agent_key" in parameters else row
+            place = IN_THREAD if "thread" in parameters else NOWHERE
+            if found.thread_in_orq and not place and "orq" in parameters:
+                place = IN_ORQ
+            begin = self._begin(found, place)
+            if found.with_query is not None:
+                begin = _searching(begin, self._begin(found.with_query, place))
+            return _deprecated_as(original, make(begin, _settle))
+
+        return wrap
+
+    def _begin(self, row: Row, place: str) -> Begin:
+        operation, start = row.operation, row.start
+        fixed = {OPERATION_NAME: operation.name, PROVIDER_NAME: "orq"}
+
         def begin(resource: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Begun:
             telemetry = self.telemetry
             if telemetry is None or suppressed():
                 return None, args, kwargs
+            call = None
             try:
-                thread = given_thread(kwargs.get("thread")) or current_thread()
-                url = kwargs.get("server_url") or _server_url(resource)
-                attributes = {OPERATION_NAME: operation.name, **_server(url)}
+                thread, is_given = caller_thread(kwargs, place) if place else (None, False)
+                thread = thread or current_thread()
+                attributes = {**fixed, **server(resource, kwargs), **start(kwargs)}
                 call = start_call(telemetry, operation, attributes, thread, resource)
                 if isinstance(call, Call):
                     call.request(kwargs)
+                if place and thread is not None and not is_given and self._tells_threads:
+                    kwargs = with_thread(kwargs, place, thread)
             except Exception as error:  # noqa: BLE001 - the user's call must go on
                 report("starting the span of an Orq call", error)
-                return None, args, kwargs
             return call, args, kwargs
 
         return begin
+
+    def _sync_request(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def do_request(*args: Any, **kwargs: Any) -> Any:
+            response = original(*args, **kwargs)
+            self._note_trace(response)
+            return response
+
+        return do_request
+
+    def _async_request(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        async def do_request_async(*args: Any, **kwargs: Any) -> Any:
+            response = await original(*args, **kwargs)
+            self._note_trace(response)
+            return response
+
+        return do_request_async
+
+    def _note_trace(self, response: Any) -> None:
+        """Put the ids of Orq's own trace on the span of the call, if the response tells them."""
+        if self.telemetry is None:
+            return
+        try:
+            span = get_current_span()
+            of = getattr(span, "instrumentation_scope", None)
+            if of is None or of.name != self.scope or not span.is_recording():
+                return
+            headers = response.headers
+            trace = headers.get("x-orq-trace-id")
+            if trace:
+                ids: Attributes = {ORQ_TRACE_ID: trace}
+                inside = headers.get("x-orq-trace-span-id")
+                if inside:
+                    ids[ORQ_SPAN_ID] = inside
+                span.set_attributes(ids)
+        except Exception as error:  # noqa: BLE001 - the user's call must go on
+            report("reading the headers of an Orq response", error)
+
+
+def _searching(begin: Begin, search: Begin) -> Begin:
+    """`search` for a call with a query, `begin` for one without."""
+
+    def begin_either(resource: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Begun:
+        query = kwargs.get("q")
+        chosen = search if type(query) is str and query else begin
+        return chosen(resource, args, kwargs)
+
+    return begin_either
 
 
 def _settle(call: Call, _args: tuple[Any, ...], _kwargs: dict[str, Any], result: Any) -> Any:
@@ -110,16 +180,21 @@ def _settle(call: Call, _args: tuple[Any, ...], _kwargs: dict[str, Any], result:
     return result
 
 
-def _server_url(resource: Any) -> str:
-    url, _ = resource.sdk_configuration.get_server_details()
-    return str(url)
+def _deprecated_as(original: Callable[..., Any], wrapper: Wrapper) -> Callable[..., Any]:
+    """What `wrapper` makes of a method, with the warning of a deprecated one where it was.
 
+    The warning names the line that called the method. From inside of the wrapper it would name a
+    line of ours, and filters that go by the module would miss it.
+    """
+    message = getattr(original, "__deprecated__", None)
+    inner = getattr(original, "__wrapped__", None)
+    if not isinstance(message, str) or inner is None:
+        return wrapper(original)
+    wrapped = wrapper(inner)
 
-@lru_cache(maxsize=16)
-def _server(url: str) -> Attributes:
-    parts = urlsplit(url)
-    return {
-        PROVIDER_NAME: "orq",
-        SERVER_ADDRESS: parts.hostname or "",
-        SERVER_PORT: parts.port or (80 if parts.scheme == "http" else 443),
-    }
+    @functools.wraps(original)
+    def warn_first(*args: Any, **kwargs: Any) -> Any:
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return wrapped(*args, **kwargs)
+
+    return warn_first

@@ -1,0 +1,85 @@
+"""Read calls of the AI Router's chat, completions and embeddings. Pure functions.
+
+The router speaks OpenAI's language, and OpenAI's readers read it. What is different are the models
+of Orq's client: whole numbers are floats, and events hold the chunks of a stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from orq_otel.genai.call import Attributes
+from orq_otel.genai.fields import NO_CHUNK, fields, get, pick
+from orq_otel.genai.semconv import PROMPT_NAME, PROMPT_VERSION
+from orq_otel.openai import chat, completions, embeddings
+from orq_otel.openai.parts import items
+from orq_otel.orq.models import as_body, plain, whole
+
+_PROMPT = (("id", PROMPT_NAME), ("version", PROMPT_VERSION))
+
+
+def read_chat_request(arguments: Mapping[str, Any]) -> Attributes:
+    """Attributes of the arguments of `router.chat.completions.create`."""
+    attributes = chat.read_request(as_body(arguments))
+    if "orq" in arguments:
+        attributes.update(pick(fields(get(arguments["orq"], "prompt")), _PROMPT))
+    return attributes
+
+
+def read_completion_request(arguments: Mapping[str, Any]) -> Attributes:
+    """Attributes of the arguments of `router.completions.create`."""
+    return completions.read_request(as_body(arguments))
+
+
+def read_embeddings_request(arguments: Mapping[str, Any]) -> Attributes:
+    """Attributes of the arguments of `router.embeddings.create`."""
+    return embeddings.read_request(as_body(arguments))
+
+
+def read_response(response: Any) -> Attributes:
+    """Attributes of a chat completion, or of an older completion."""
+    given = _with_integers(response)
+    return chat.read_response({**given, "choices": items(given.get("choices"))})
+
+
+def read_embeddings_response(response: Any) -> Attributes:
+    """Attributes of a list of embeddings."""
+    return embeddings.read_response(_with_integers(response))
+
+
+class ChunkReader(chat.ChunkReader):
+    """Reads the events of one stream: each holds a chunk."""
+
+    __slots__ = ()
+
+    def feed(self, chunk: Any) -> None:
+        """Take in the next event."""
+        try:
+            completion = chunk.data
+            given = completion.__dict__
+            choices = given["choices"]
+            if choices:
+                if self._first is None:
+                    self._first = completion
+                for choice in choices:
+                    reason = choice.finish_reason
+                    if reason:
+                        self._stopped(choice.index, reason)
+            if given.get("usage"):
+                self._usage = given["usage"]
+        except NO_CHUNK:
+            return
+
+    def _stopped(self, index: Any, reason: Any) -> None:
+        super()._stopped(plain(index), reason)
+
+    def attributes(self) -> Attributes:
+        """What the events told so far."""
+        self._usage = whole(self._usage)
+        return super().attributes()
+
+
+def _with_integers(response: Any) -> Mapping[str, Any]:
+    given = fields(response)
+    return {**given, "usage": whole(given.get("usage"))}

@@ -1,0 +1,92 @@
+"""Read what is said in the AI Router's chat and completions: requests, responses and streams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from orq_otel.genai.fields import NO_CHUNK, fields, get
+from orq_otel.genai.messages import Content
+from orq_otel.openai import chat_content, completions_content
+from orq_otel.openai.deltas import Deltas
+from orq_otel.openai.parts import items, tool_definitions
+from orq_otel.orq import router
+from orq_otel.orq.models import dicts, known, plain
+from orq_otel.orq.prompts import variables
+
+
+def read_chat_request(arguments: Mapping[str, Any]) -> Content:
+    """What `router.chat.completions.create` says: messages, tools, variables of a prompt."""
+    content = chat_content.read_request(
+        {"messages": dicts(arguments.get("messages")), "tools": arguments.get("tools")}
+    )
+    if "variables" in arguments:
+        content.update(variables(arguments["variables"]))
+    if "orq" in arguments:
+        content.update(variables(get(arguments["orq"], "inputs")))
+    return content
+
+
+def read_chat_tools(arguments: Mapping[str, Any]) -> list[Any]:
+    """The tools of a chat, with descriptions and parameters."""
+    return tool_definitions(dicts(arguments.get("tools")))
+
+
+def read_chat_response(response: Any) -> Content:
+    """What a chat completion says: a message for each choice."""
+    choices = [fields(choice) for choice in items(get(response, "choices"))]
+    return chat_content.read_response(
+        {"choices": [{**one, "message": known(one.get("message"))} for one in choices]}
+    )
+
+
+class ChatChunkReader(router.ChunkReader, chat_content.ContentChunkReader):
+    """Reads the events of one chat completion, and what they say."""
+
+    __slots__ = ()
+
+    def feed(self, chunk: Any) -> None:
+        """Take in the next event, as the reader without content does, and in the same loop."""
+        try:
+            completion = chunk.data
+            given = completion.__dict__
+            choices = given["choices"]
+            if choices:
+                if self._first is None:
+                    self._first = completion
+                for choice in choices:
+                    told = choice.__dict__
+                    index = told["index"]
+                    reason = told["finish_reason"]
+                    if reason:
+                        self._stopped(index, reason)
+                    try:
+                        said = self._said[index]
+                    except KeyError:
+                        said = self._said[plain(index)] = Deltas()
+                    delta = told["delta"]
+                    if len(delta.__pydantic_fields_set__) == 1 and (
+                        piece := delta.__dict__["content"]
+                    ):
+                        said.content.append(piece)
+                    else:
+                        said.add(delta)
+            if given.get("usage"):
+                self._usage = given["usage"]
+        except NO_CHUNK:
+            return
+
+
+class CompletionChunkReader(router.ChunkReader, completions_content.ContentChunkReader):
+    """Reads the events of one completion, and what they say."""
+
+    __slots__ = ()
+
+    def feed(self, chunk: Any) -> None:
+        """Take in the next event."""
+        super().feed(chunk)
+        try:
+            for choice in chunk.data.choices:
+                self._said.setdefault(plain(choice.index), []).append(choice.text)
+        except NO_CHUNK:
+            return

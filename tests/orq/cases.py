@@ -1,0 +1,147 @@
+"""What is called of Orq's client in the tests, and what its spans tell: one case each.
+
+`cases_*.py` hold the cases, by family. Every test of `test_operations.py` goes over all of them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from operator import attrgetter
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+
+#: The version of the client, as far as it matters: (4, 17).
+CLIENT = tuple(int(part) for part in version("orq-ai-sdk").split(".")[:2])
+
+#: What differs from request to request, and is looked at by itself.
+_MEASURED = frozenset(
+    {
+        "gen_ai.response.time_to_first_chunk",
+        "orq.span_id",
+        "orq.trace_id",
+        "orq_otel.response.time_to_first_chunk",
+        "server.address",
+        "server.port",
+    }
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Like:
+    """Equals each text that matches: ids follow from the request, and so differ with the thread."""
+
+    pattern: str
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and re.fullmatch(self.pattern, other) is not None
+
+    def __hash__(self) -> int:
+        return hash(self.pattern)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A method of the client, its arguments, and what the span of the call tells.
+
+    Attributes:
+        path: Where the method is: "agents.responses.create".
+        given: Its arguments.
+        name: The span's name.
+        told: The span's attributes, but for the labels, server, Orq's ids and what is measured.
+        content: The attributes that capture of content adds, with JSON parsed.
+        thread: Where a thread goes in the request's body: "thread", "orq" or nowhere, "".
+        paths: Other names of the method, for the versions before: {(4, 9): "knowledge.search"}
+            means that clients before 4.9 have it there.
+        since: Attributes that older clients do not tell, with the first version that does.
+        is_standard: Whether the conventions name the operation.
+        is_metered: Whether the answer tells all that the conventions' metrics need: tokens.
+        untold: What the conventions recommend to tell, and the answer does not.
+        about: What is special about it, for the names of the tests.
+    """
+
+    path: str
+    given: Mapping[str, Any]
+    name: str
+    told: Mapping[str, Any]
+    content: Mapping[str, Any] = field(default_factory=dict)
+    thread: str = ""
+    paths: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    since: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    is_standard: bool = True
+    is_metered: bool = True
+    untold: AbstractSet[str] = frozenset()
+    about: str = ""
+
+    def __str__(self) -> str:
+        kind = "-stream" if self.given.get("stream") else ""
+        about = f"-{self.about}" if self.about else ""
+        return f"{self.path}{kind}-{self.name.replace(' ', '_')}{about}"
+
+    def method(self, client: Any, *, is_async: bool = False) -> Any:
+        """The method, or its twin. The test is skipped if the client lacks it."""
+        path = self.path
+        for before in sorted(self.paths, reverse=True):
+            if before > CLIENT:
+                path = self.paths[before]
+        try:
+            return attrgetter(f"{path}_async" if is_async else path)(client)
+        except AttributeError:
+            pytest.skip(f"orq-ai-sdk {version('orq-ai-sdk')} has no {path}")
+
+    def arguments(self, method: Any, **more: Any) -> dict[str, Any]:
+        """The arguments, under the names that the client has for them: `input` was `input_`."""
+        known = inspect.signature(method).parameters
+        named = {
+            name if name in known or f"{name}_" not in known else f"{name}_": value
+            for name, value in {**self.given, **more}.items()
+        }
+        unknown = named.keys() - known.keys()
+        if unknown:
+            pytest.skip(f"{self.path} of orq-ai-sdk {version('orq-ai-sdk')} has no {unknown}")
+        return named
+
+    def call(self, client: Any, **more: Any) -> Any:
+        """Call it, and read its stream if it returns one."""
+        method = self.method(client)
+        result = method(**self.arguments(method, **more))
+        return list(result) if hasattr(result, "__next__") else result
+
+    async def call_async(self, client: Any, **more: Any) -> Any:
+        """Call its twin, and read its stream if it returns one."""
+        method = self.method(client, is_async=True)
+        result = await method(**self.arguments(method, **more))
+        return [event async for event in result] if hasattr(result, "__anext__") else result
+
+    def reaches(self, name: str) -> bool:
+        """Whether the installed client tells this attribute."""
+        return self.since.get(name, ()) <= CLIENT
+
+    def expected(self, labels: Mapping[str, Any]) -> dict[str, Any]:
+        """The attributes of the span, in a thread with these labels."""
+        told = {name: value for name, value in self.told.items() if self.reaches(name)}
+        if not self.is_standard:
+            labels = {k: v for k, v in labels.items() if k != "gen_ai.conversation.id"}
+        return {**told, **labels}
+
+
+def told(span: ReadableSpan) -> dict[str, Any]:
+    """The attributes of a span that a case foresees."""
+    attributes = span.attributes or {}
+    return {name: value for name, value in attributes.items() if name not in _MEASURED}
+
+
+def parsed(span: ReadableSpan, names: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes of these names, with JSON parsed."""
+    return {
+        name: json.loads(value) if isinstance(value, str) and value[:1] in "[{" else value
+        for name, value in (span.attributes or {}).items()
+        if name in names
+    }

@@ -1,0 +1,123 @@
+"""Every operation of Orq's client, however it ends, follows the conventions to the letter.
+
+As `tests/conformance/test_conformance.py` has it for OpenAI's client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from conformance.checker import check_logs, check_metrics, check_sampling, check_spans, make_probe
+from orq_api import OrqServer, Status
+from signals import Signals
+
+from orq.cases import Case
+from orq.test_operations import CASES
+from orq_otel import OrqInstrumentor, thread
+
+orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
+pytestmark = pytest.mark.filterwarnings("default")  # the client's own
+
+ALLOWED = "core_type_conflict:thread.id"
+#: Allowed of what a case says that the answer does not tell.
+UNTOLD = frozenset({"content_missing", "missing_if_available", "missing_recommended"})
+
+every_case = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+class Checked:
+    """An instrumentation, all of whose signals are checked."""
+
+    def __init__(self, mode: str) -> None:
+        self._mode = mode
+        self._probe = make_probe()
+        self.signals = Signals(self._probe, OrqInstrumentor).instrument(capture_content=mode)
+
+    def check(self, case: Case, *, is_good: bool = True) -> None:
+        """Nothing breaks the conventions, and nothing that they recommend is missing."""
+        spans = self.signals.spans
+        content = {"NO_CONTENT": False, "SPAN_AND_EVENT": bool(case.content)}[self._mode]
+        findings = [
+            *check_spans(spans, content=content, require_genai=case.is_standard),
+            *check_sampling(self._probe, spans),
+            *check_logs(self.signals.logs),
+            *check_metrics(
+                self.signals.metrics_data(), operations=None if is_good and case.is_metered else ()
+            ),
+        ]
+        wrong = [
+            str(one)
+            for one in findings
+            if one.level != "info"
+            and f"{one.code}:{one.key}" != ALLOWED
+            and not (one.code in UNTOLD and one.key in case.untold)
+        ]
+        assert len(spans) == 1
+        assert wrong == []
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[OrqServer]:
+    """One server for all calls: there are hundreds."""
+    with OrqServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def orq(api: OrqServer) -> Iterator[Any]:
+    """One client for all calls."""
+    with orq_ai_sdk.Orq(api_key="orq-test-key", server_url=api.url) as client:
+        yield client
+
+
+@pytest.fixture(params=["NO_CONTENT", "SPAN_AND_EVENT"])
+def checked(request: pytest.FixtureRequest) -> Iterator[Checked]:
+    """The instrumentation, without content and with it everywhere."""
+    made = Checked(request.param)
+    yield made
+    made.signals.close()
+
+
+@every_case
+def test_a_good_call(checked: Checked, orq: Any, case: Case) -> None:
+    with thread("support-42", tags=["support"]):
+        case.call(orq)
+    checked.check(case)
+
+
+@every_case
+async def test_a_good_asynchronous_call(checked: Checked, api: OrqServer, case: Case) -> None:
+    # A client of its own: connections belong to the event loop that they were opened in.
+    with (
+        orq_ai_sdk.Orq(api_key="orq-test-key", server_url=api.url) as client,
+        thread("support-42", tags=["support"]),
+    ):
+        await case.call_async(client)
+    checked.check(case)
+
+
+@every_case
+@pytest.mark.parametrize("status", [401, 429, 500])
+def test_an_error_of_the_api(
+    checked: Checked, orq: Any, api: OrqServer, case: Case, status: int
+) -> None:
+    case.method(orq)  # the test is skipped before it leaves anything on the server for others
+    api.faults.append(Status(status))
+    with thread("support-42"), suppress(Exception):
+        case.call(orq)
+    checked.check(case, is_good=False)
+
+
+@every_case
+def test_a_refused_connection(checked: Checked, case: Case) -> None:
+    with OrqServer() as server:
+        closed = server.url
+    with (
+        orq_ai_sdk.Orq(api_key="orq-test-key", server_url=closed) as client,
+        pytest.raises(Exception, match="refused"),
+    ):
+        case.call(client)
+    checked.check(case, is_good=False)
