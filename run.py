@@ -1,7 +1,7 @@
 """Set up what a job needs and run it: `python3 run.py quickstart`, `python3 run.py test`.
 
-Everything goes into `.venv`, or for the matrix and the frameworks into environments in `.venvs`;
-nothing else on the machine is changed.
+Everything goes into `.venv`, or for the matrix, the frameworks and the backends into environments
+in `.venvs`; nothing else on the machine is changed.
 """
 
 from __future__ import annotations
@@ -21,9 +21,16 @@ FRAMEWORKS = {
     "frameworks-openai-2": ["instructor", "litellm", "llama_index"],
 }
 
+#: Backends to send to, each with its tests in `tests/backends`. Some listen on all interfaces.
+BACKENDS = {
+    "backends": ["agentmesh", "presets_arrive", "trace_view"],
+    "backends-mlflow": ["mlflow"],
+    "backends-phoenix": ["phoenix"],
+}
+
 #: Each job: what to install, and the commands to run, each with the environment's Python.
 JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
-    "quickstart": (["-e", ".[otlp,openai]"], [["examples/quickstart.py"]]),
+    "quickstart": (["-e", ".[otlp,openai,orq]"], [["examples/quickstart.py"]]),
     "test": (
         ["-e", ".[otlp,openai,orq]", "--group", "test"],
         [["-m", "coverage", "erase"], ["-m", "coverage", "run", "-m", "pytest"]],
@@ -40,6 +47,14 @@ JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
         ["--group", "test"],
         [["-m", "coverage", "combine", "--quiet"], ["-m", "coverage", "report"]],
     ),
+    "viewer": (
+        ["-e", ".[otlp,openai,viewer,clickhouse]", "--group", "viewer"],
+        [["-m", "pytest", "tests/viewer"]],
+    ),
+    "servers": (
+        ["-e", ".[otlp,openai]", "--group", "servers"],
+        [["-m", "pytest", "tests/servers"]],
+    ),
     # It makes environments of its own.
     "matrix": ([], [["tests/matrix.py"]]),
     **{
@@ -50,6 +65,19 @@ JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
         for job, names in FRAMEWORKS.items()
     },
     "frameworks": ([], [["run.py", job] for job in FRAMEWORKS]),
+    **{
+        job: (
+            ["-e", ".[otlp,openai]", "--group", job],
+            [
+                [
+                    # The client of Phoenix is a plugin of pytest, whose import warns.
+                    *("tests/backends/alone.py", "-m", "pytest", "-p", "no:phoenix"),
+                    *(f"tests/backends/test_{name}.py" for name in names),
+                ]
+            ],
+        )
+        for job, names in BACKENDS.items()
+    },
 }
 
 
@@ -65,7 +93,8 @@ def main() -> int:
         return 2
     job = sys.argv[1]
     packages, commands = JOBS[job]
-    environment = ROOT / (f".venvs/{job}" if job in FRAMEWORKS else ".venv")
+    apart = {*FRAMEWORKS, *BACKENDS, "servers", "viewer"}
+    environment = ROOT / (f".venvs/{job}" if job in apart else ".venv")
     python = environment / BIN / "python"
     if not python.exists():
         venv.create(environment, with_pip=True)

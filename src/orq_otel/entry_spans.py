@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import trace
@@ -11,12 +13,15 @@ from opentelemetry.trace import SpanKind
 
 from orq_otel.guard import report
 from orq_otel.labels import has_thread, read_thread, stamp
-from orq_otel.scopes import Frame, Thread, listeners
+from orq_otel.scopes import Frame, Thread, current_frame, listeners
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
 ENTRY_KINDS: Final = (SpanKind.SERVER, SpanKind.CONSUMER)
+
+#: Where threads from outside are accepted, one function: the thread that a context brought along.
+readers: list[Callable[[Context | None], Thread | None]] = []
 
 
 class EntrySpans:
@@ -28,10 +33,15 @@ class EntrySpans:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.renew_lock()
         self._open: dict[int, list[weakref.ref[Any]]] = {}
         self._labelled: weakref.WeakKeyDictionary[Any, tuple[Frame, int]]
         self._labelled = weakref.WeakKeyDictionary()
+
+    def renew_lock(self) -> None:
+        """Take a lock that is free, in a forked child: who held the other one is not there."""
+        # It may be taken twice: collecting garbage while it is held may end another span.
+        self._lock = threading.RLock()
 
     def opened(self, span: Any) -> None:
         """Listen for scopes as long as `span` is open."""
@@ -91,12 +101,20 @@ class EntrySpans:
 
 
 entry_spans = EntrySpans()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=entry_spans.renew_lock)
 
 
-def inherited_thread(context: Context | None) -> Thread | None:
-    """The thread of the parent span, for code to which only OpenTelemetry's context was carried."""
+def inherited_thread(context: Context | None = None) -> Thread | None:
+    """The thread of code to which only OpenTelemetry's context was carried.
+
+    That of the parent span, or one that came in with a request, where that is accepted. A scope
+    that has no thread on purpose is not given the latter.
+    """
     parent = trace.get_current_span(context)
     attributes = getattr(parent, "attributes", None)
-    if not attributes or not has_thread(attributes) or not entry_spans.passes_on(parent):
-        return None
-    return read_thread(attributes)
+    if attributes and has_thread(attributes) and entry_spans.passes_on(parent):
+        return read_thread(attributes)
+    if readers and current_frame() is None:
+        return readers[0](context)
+    return None

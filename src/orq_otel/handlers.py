@@ -25,9 +25,9 @@ def scoped(function: Callable[..., Any], open_frame: OpenFrame) -> Callable[...,
     if isinstance(function, functools.partial):
         kind = function
     if inspect.isasyncgenfunction(kind):
-        return _scoped_async_generator(function, open_frame)
+        return scoped_async_generator(function, open_frame)
     if inspect.isgeneratorfunction(kind):
-        return _scoped_generator(function, open_frame)
+        return scoped_generator(function, open_frame)
     if inspect.iscoroutinefunction(kind):
         return _scoped_coroutine(function, open_frame)
     return _scoped_function(function, open_frame)
@@ -65,7 +65,9 @@ def _scoped_coroutine(function: Callable[..., Any], open_frame: OpenFrame) -> Ca
     return wrapper
 
 
-def _scoped_generator(function: Callable[..., Any], open_frame: OpenFrame) -> Callable[..., Any]:
+def scoped_generator(function: Callable[..., Any], open_frame: OpenFrame) -> Callable[..., Any]:
+    """A generator function, the same with each step of a generator inside its frame."""
+
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         frame = open_frame(args, kwargs)
@@ -90,9 +92,11 @@ def _scoped_generator(function: Callable[..., Any], open_frame: OpenFrame) -> Ca
     return wrapper
 
 
-def _scoped_async_generator(
+def scoped_async_generator(
     function: Callable[..., Any], open_frame: OpenFrame
 ) -> Callable[..., Any]:
+    """An asynchronous generator function, likewise."""
+
     @functools.wraps(function)
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         frame = open_frame(args, kwargs)
@@ -122,16 +126,16 @@ def _keep_scope(result: Any, frame: Frame) -> Any:
         return Frame(frame.thread, current_frame())
 
     if inspect.isgenerator(result):
-        return _scoped_generator(lambda: result, reopen)()
+        return scoped_generator(lambda: result, reopen)()
     if inspect.isasyncgen(result):
-        return _scoped_async_generator(lambda: result, reopen)()
+        return scoped_async_generator(lambda: result, reopen)()
     if inspect.iscoroutine(result):
         return _scoped_coroutine(lambda: result, reopen)()
     # Starlette's StreamingResponse. `__dict__`, since objects may invent what one asks them for.
     body = getattr(result, "__dict__", {}).get("body_iterator")
     if body is not None:
         body = body if inspect.isasyncgen(body) else _each(body)
-        result.body_iterator = _scoped_async_generator(lambda: body, reopen)()
+        result.body_iterator = scoped_async_generator(lambda: body, reopen)()
     return result
 
 

@@ -13,7 +13,7 @@ from opentelemetry.sdk._logs import LogRecordProcessor
 from orq_otel.entry_spans import inherited_thread
 from orq_otel.guard import report
 from orq_otel.labels import has_thread, missing_labels
-from orq_otel.scopes import current_thread
+from orq_otel.scopes import scoped_thread
 
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs import ReadWriteLogRecord
@@ -28,7 +28,7 @@ class ThreadLogRecordProcessor(LogRecordProcessor):
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         """Label `log_record`."""
         try:
-            thread = current_thread() or inherited_thread(log_record.log_record.context)
+            thread = scoped_thread() or inherited_thread(log_record.log_record.context)
             attributes: Any = log_record.log_record.attributes
             if thread is not None and not has_thread(attributes):
                 attributes.update(missing_labels(thread, attributes))

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 from orq_otel.entry_spans import ENTRY_KINDS, entry_spans, inherited_thread
 from orq_otel.guard import report
 from orq_otel.labels import read_environment, stamp
-from orq_otel.scopes import current_thread
+from orq_otel.scopes import scoped_thread
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -35,7 +35,7 @@ class ThreadSpanProcessor(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Label `span`, as OpenTelemetry's SDK calls for every span that it records."""
         try:
-            thread = current_thread()
+            thread = scoped_thread()
             if thread is None:
                 thread = inherited_thread(parent_context)
             if thread is not None:

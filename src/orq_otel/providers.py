@@ -13,6 +13,7 @@ from typing import Any
 
 from opentelemetry import trace
 
+from orq_otel import settings
 from orq_otel.entry_spans import entry_spans
 from orq_otel.guard import report
 from orq_otel.labels import read_environment
@@ -31,6 +32,10 @@ def label(tracer_provider: Any = None, logger_provider: Any = None) -> None:
     where no client is installed that could be instrumented.
     """
     read_environment()
+    if settings.propagate_to() or settings.accept_threads():
+        _guarded(_propagate, None)
+    if settings.workers():
+        _guarded(_reach_workers, None)
     if tracer_provider is None:
         pending.add("spans")
     else:
@@ -76,6 +81,18 @@ def _guarded(do: Callable[[Any], None], provider: Any) -> None:
         do(provider)
     except Exception as error:  # noqa: BLE001 - never into the host's start-up or with statement
         report("adding a processor to a provider", error)
+
+
+def _propagate(_: Any) -> None:
+    from orq_otel import propagation  # noqa: PLC0415 - most programs need no baggage
+
+    propagation.read_environment()
+
+
+def _reach_workers(_: Any) -> None:
+    from orq_otel import workers  # noqa: PLC0415 - nothing is patched without being asked
+
+    workers.read_environment()
 
 
 def _label_spans(provider: Any) -> None:

@@ -40,6 +40,13 @@ class Thread:
     id: str
     tags: tuple[str, ...] = ()
 
+    def to_dict(self) -> dict[str, Any]:
+        """The thread in plain types, for JSON and task queues: {"id": ..., "tags": [...]}.
+
+        `thread()` takes it as it takes an id. A `Thread` can be pickled, too.
+        """
+        return {"id": self.id, "tags": list(self.tags)}
+
 
 class Frame:
     """One entered scope. `thread` is None in a scope that has no thread on purpose."""
@@ -63,6 +70,10 @@ get_top, set_top, reset_top = _top.get, _top.set, _top.reset
 #: Called with the frame of every scope that is entered, in the user's code: they must not raise.
 listeners: list[Callable[[Frame], object]] = []
 
+#: Where threads from outside are accepted, one function, which must not raise: the thread of code
+#: that is outside every scope.
+outside: list[Callable[[], Thread | None]] = []
+
 
 def current_frame() -> Frame | None:
     """The innermost living frame of the running code."""
@@ -73,7 +84,20 @@ def current_frame() -> Frame | None:
 
 
 def current_thread() -> Thread | None:
-    """The thread that the running code belongs to, or None outside every scope."""
+    """The thread that the running code belongs to, or None outside every scope.
+
+    With `propagate_threads(accept=True)`, it is outside of them the thread that came in.
+    """
+    frame = get_top()
+    while frame is not None and frame.dead:
+        frame = frame.parent
+    if frame is not None:
+        return frame.thread
+    return outside[0]() if outside else None
+
+
+def scoped_thread() -> Thread | None:
+    """The thread of the innermost scope. None as well in a scope that has none on purpose."""
     frame = get_top()
     while frame is not None and frame.dead:
         frame = frame.parent

@@ -15,6 +15,9 @@
 | `ORQ_BASE_URL`                  | the base URL of one's own Orq                               |
 | `ORQ_OTEL_LABELS`               | backends, and `attribute=encoder`, separated by commas      |
 | `ORQ_OTEL_THREAD_ID`            | `true`, `false`: whether `thread.id` is among the labels    |
+| `ORQ_OTEL_PROPAGATE_TO`         | hosts that threads travel to, separated by commas           |
+| `ORQ_OTEL_ACCEPT_THREADS`       | `false`, `true`: whether threads that come in are used      |
+| `ORQ_OTEL_WORKERS`              | `false`, `true`: whether pools and threads carry a thread   |
 | `ORQ_API_KEY`                   | the key that `configure()` sends with spans to Orq          |
 
 They are read when `instrument()` or `configure()` is called. A value that is none of these is
@@ -31,6 +34,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
+from orq_otel.allowed_hosts import host_pattern
 from orq_otel.guard import report
 from orq_otel.orq_hosts import is_orqs
 from orq_otel.presets import Choice, Chosen, choose
@@ -49,6 +53,9 @@ ROUTER_URL: Final = "ORQ_OTEL_ROUTER_URL"
 ORQ_BASE_URL: Final = "ORQ_BASE_URL"
 LABELS: Final = "ORQ_OTEL_LABELS"
 THREAD_ID: Final = "ORQ_OTEL_THREAD_ID"
+PROPAGATE_TO: Final = "ORQ_OTEL_PROPAGATE_TO"
+ACCEPT_THREADS: Final = "ORQ_OTEL_ACCEPT_THREADS"
+WORKERS: Final = "ORQ_OTEL_WORKERS"
 ORQ_API_KEY: Final = "ORQ_API_KEY"
 
 #: Where content goes: to spans, to events.
@@ -146,6 +153,29 @@ def labels() -> tuple[Chosen, bool]:
         else:
             chosen.append(choice)
     return choose(chosen), _flag(THREAD_ID, default=True)
+
+
+def propagate_to() -> tuple[str, ...]:
+    """The hosts that threads travel to, as `allowed_hosts.host_pattern` has them."""
+    patterns = []
+    for item in os.environ.get(PROPAGATE_TO, "").split(","):
+        if not item.strip():
+            continue
+        try:
+            patterns.append(host_pattern(item))
+        except ValueError as error:
+            logger.warning("%s: %s", PROPAGATE_TO, error)
+    return tuple(patterns)
+
+
+def accept_threads() -> bool:
+    """Whether threads that come in with requests are used."""
+    return _flag(ACCEPT_THREADS, default=False)
+
+
+def workers() -> bool:
+    """Whether work that is given to pools and threads keeps its thread."""
+    return _flag(WORKERS, default=False)
 
 
 def metrics() -> str:

@@ -1,4 +1,4 @@
-"""Say which conversation the code belongs to: `thread`, `current_thread`, `bind`, `new_thread_id`.
+"""Say which conversation the code belongs to: `thread`, `current_thread`, `new_thread_id`.
 
 Standard library only: the scope has no idea that OpenTelemetry exists.
 """
@@ -6,8 +6,9 @@ Standard library only: the scope has no idea that OpenTelemetry exists.
 from __future__ import annotations
 
 import inspect
+import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias, TypeVar, cast
 from uuid import UUID, uuid4
 
@@ -25,24 +26,35 @@ from orq_otel.scopes import (
     leave,
     listeners,
     make_thread,
+    outside,
     reset_top,
     set_top,
     validated,
 )
 from orq_otel.templates import WrongCallError, resolvers
 
-__all__ = ["Thread", "bind", "current_thread", "new_thread_id", "thread"]
+__all__ = ["Thread", "current_thread", "new_thread_id", "thread"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: What identifies a conversation.
-Id: TypeAlias = "str | int | UUID"
+#: What identifies a conversation: its id, or a thread that has come from elsewhere.
+Id: TypeAlias = "str | int | UUID | Thread | Mapping[str, Any]"
 
 #: Stands for the id of the current thread where none is given.
 _CURRENT: Any = object()
 
 #: Held while a `thread` object gets the set of its entries, which other threads may enter too.
 _first_entry = threading.Lock()
+
+
+def _renew_lock() -> None:
+    """Take a lock that is free, in a forked child: who held the other one is not there."""
+    global _first_entry  # noqa: PLW0603 - one lock a process
+    _first_entry = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 class thread(Frame):  # noqa: N801 - used as a statement and a decorator, as contextlib's are
@@ -72,8 +84,8 @@ class thread(Frame):  # noqa: N801 - used as a statement and a decorator, as con
 
     Args:
         id: The conversation's id: a non-empty string, an int or a UUID. It is never made up; use
-            `new_thread_id()` for a new conversation. Without it, `tags` are added to the current
-            thread.
+            `new_thread_id()` for a new conversation. A `Thread`, or what its `to_dict()` gave,
+            brings its tags along. Without it, `tags` are added to the current thread.
         tags: Labels to filter conversations by: an iterable of non-empty strings.
 
     Raises:
@@ -110,18 +122,19 @@ class thread(Frame):  # noqa: N801 - used as a statement and a decorator, as con
         given = () if callable(tags) else as_tags(tags)
         self.thread = None
         self._tags = tags if callable(tags) else given
-        self._id = id if id is _CURRENT or callable(id) else as_id(id)
+        is_open = id is _CURRENT or callable(id) or _is_plain_thread(id)
+        self._id = id if is_open else as_id(id)
         if id is _CURRENT and not self._tags:
             raise TypeError(
                 'thread() needs the id of your conversation, thread("support-42"), '
                 'or for a new one thread(new_thread_id("support")).'
             )
         if id is not _CURRENT and not any(map(callable, (id, tags, *given))):
-            self.thread = make_thread(as_id(id), given, None)
+            self.thread = self._resolve(id, given, None)
             self._fresh = True
 
     def __enter__(self) -> Thread:
-        if get_top() is not None:
+        if get_top() is not None or outside:
             return self._enter_another()
         try:
             del self._fresh  # atomic, so of many threads that enter this object only one gets on
@@ -134,7 +147,7 @@ class thread(Frame):  # noqa: N801 - used as a statement and a decorator, as con
 
     def _enter_another(self) -> Thread:
         outer = current_frame()
-        around = None if outer is None else outer.thread
+        around = current_thread() if outer is None else outer.thread
         frame = Frame(self._resolve(*self._given(), around), outer)
         try:
             self._entries.add(frame)
@@ -198,13 +211,16 @@ class thread(Frame):  # noqa: N801 - used as a statement and a decorator, as con
             except WrongCallError:
                 return None
             outer = current_frame()
-            around = None if outer is None else outer.thread
+            around = current_thread() if outer is None else outer.thread
             return Frame(self._resolve(id, tags, around), outer)
 
         return cast("F", scoped(function, open_frame))
 
     @staticmethod
-    def _resolve(id: object, tags: object, around: Thread | None) -> Thread:  # noqa: A002
+    def _resolve(id: Any, tags: object, around: Thread | None) -> Thread:  # noqa: A002
+        if _is_plain_thread(id):
+            own = id.to_dict() if isinstance(id, Thread) else id
+            id, tags = own.get("id"), (*as_tags(own.get("tags") or ()), *as_tags(tags))  # noqa: A001
         if id is not _CURRENT:
             return make_thread(as_id(id), tags, around)
         if around is None:
@@ -215,21 +231,9 @@ class thread(Frame):  # noqa: N801 - used as a statement and a decorator, as con
         return make_thread(around.id, tags, around)
 
 
-def bind(function: F) -> F:
-    """Tie a function to the thread that is current now, wherever it will be called.
-
-    For worker threads, which start without one: `executor.submit(bind(work), ...)`,
-    `loop.run_in_executor(None, bind(work))`, `threading.Thread(target=bind(work))`. Bound outside
-    every scope, the function runs outside every scope.
-
-    Args:
-        function: A function of any kind that `thread` can decorate.
-
-    Returns:
-        A function of the same kind.
-    """
-    bound = current_thread()
-    return cast("F", scoped(function, lambda _args, _kwargs: Frame(bound, current_frame())))
+def _is_plain_thread(id: object) -> bool:  # noqa: A002
+    """Whether an id is a thread that has come from elsewhere. Most are strings."""
+    return not isinstance(id, str) and isinstance(id, (Thread, Mapping))
 
 
 def new_thread_id(prefix: str) -> str:

@@ -1,0 +1,52 @@
+"""Which hosts a thread may travel to: "orders.internal", "*.internal", or "*" for every host.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import urlsplit
+
+#: For every host, also where nobody can tell which one it is.
+ANY: Final = "*"
+
+_PATTERN: Final = re.compile(r"\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-9a-f:.]*:[0-9a-f:.]*")
+
+
+def host_pattern(text: str) -> str:
+    """A host's name or address, "*." and the end of names, or "*", in the form to compare with.
+
+    Raises:
+        ValueError: It is none of these, but a URL or a host with its port for example.
+    """
+    pattern = text.strip().lower().rstrip(".")
+    if pattern.startswith("[") and pattern.endswith("]"):
+        pattern = pattern[1:-1]
+    if not _PATTERN.fullmatch(pattern):
+        raise ValueError(
+            "A host is a name or an address without scheme, port and path, like orders.internal, "
+            f"*.internal for all names that end so, or * for every host, not {text.strip()!r}."
+        )
+    return pattern
+
+
+def allows(patterns: Iterable[str], host: str) -> bool:
+    """Whether one of `patterns` is for `host`."""
+    host = host.lower().rstrip(".")
+    return any(
+        pattern in (host, ANY) or (pattern.startswith("*.") and host.endswith(pattern[1:]))
+        for pattern in patterns
+    )
+
+
+def host_of(url: str) -> str | None:
+    """The host of a URL, or of the `host:port` of a Host header; None if it is not plain."""
+    if "\\" in url:  # some programs take it for a slash, and would go to another host
+        return None
+    try:
+        return urlsplit(url if "://" in url else f"//{url}").hostname
+    except ValueError:
+        return None
