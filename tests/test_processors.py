@@ -522,6 +522,60 @@ def test_a_worker_in_a_thread_of_its_own_does_not_inherit(
 
 
 @pytest.mark.usefixtures("carried_context")
+def test_a_worker_inherits_from_a_parent_that_has_ended(
+    telemetry: Telemetry, tracer: Tracer
+) -> None:
+    go = threading.Event()
+
+    def work(name: str) -> None:
+        assert go.wait(PATIENCE)
+        with tracer.start_as_current_span(name):
+            tracer.start_span(f"below {name}").end()
+
+    with ThreadPoolExecutor(1) as pool:
+        with thread("one", tags=["a"]), tracer.start_as_current_span("parent"):
+            in_pool = pool.submit(work, "in pool")
+            worker = threading.Thread(target=work, args=["in thread"])
+            worker.start()
+            timer = threading.Timer(0, work, ["in timer"])
+            timer.start()
+        assert list(named(telemetry)) == ["parent"]
+        with thread("two"):
+            go.set()
+            in_pool.result(PATIENCE)
+        worker.join(PATIENCE)
+        timer.join(PATIENCE)
+    told = named(telemetry)
+    assert sorted(told) == [
+        "below in pool",
+        "below in thread",
+        "below in timer",
+        "in pool",
+        "in thread",
+        "in timer",
+    ]
+    assert list(told.values()) == [labels_of("one", "a")] * 6
+
+
+@pytest.mark.usefixtures("carried_context")
+def test_many_workers_inherit_each_from_its_own_parent(
+    telemetry: Telemetry, tracer: Tracer
+) -> None:
+    def converse(number: int) -> None:
+        with thread(f"t-{number}"), tracer.start_as_current_span(f"parent {number}"):
+            for turn in range(20):
+                pool.submit(lambda n=turn: tracer.start_span(f"{number} {n}").end())
+
+    with ThreadPoolExecutor(4) as pool, ThreadPoolExecutor(4) as callers:
+        list(callers.map(converse, range(8), timeout=PATIENCE))
+    told = named(telemetry)
+    assert {name: one["thread.id"] for name, one in told.items()} == {
+        **{f"parent {number}": f"t-{number}" for number in range(8)},
+        **{f"{number} {turn}": f"t-{number}" for number in range(8) for turn in range(20)},
+    }
+
+
+@pytest.mark.usefixtures("carried_context")
 def test_a_worker_inherits_from_the_request_only_while_the_scope_is_open(
     telemetry: Telemetry, tracer: Tracer
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,14 @@ from recorded import Telemetry
 from starlette.requests import Request
 from starlette.responses import Response
 
-from orq_otel import OpenAIInstrumentor, bind, current_thread, new_thread_id, thread
+from orq_otel import (
+    OpenAIInstrumentor,
+    ThreadFilter,
+    bind,
+    current_thread,
+    new_thread_id,
+    thread,
+)
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -38,7 +46,7 @@ def test_the_examples(
             "retrieve_documents": lambda: tracer.start_span("retrieve").end(),
             "summarise": lambda _: seen.append(current_thread()),
         }
-        assert len(EXAMPLES) == 5
+        assert len(EXAMPLES) == 6
         for example in EXAMPLES[:3]:
             exec(compile(example, "README.md", "exec"), names)
         with thread("pool"):
@@ -66,6 +74,14 @@ def test_the_example_of_redaction(
     OpenAIInstrumentor().uninstrument()
     told = (telemetry.one().attributes or {})["gen_ai.input.messages"]
     assert told == '[{"role":"user","parts":[{"type":"text","content":"My card is [card]."}]}]'
+
+
+def test_the_example_of_logs(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, Any] = {"logging": logging, "ThreadFilter": ThreadFilter}
+    exec(compile(EXAMPLES[5], "README.md", "exec"), names)
+    with thread("support-42"):
+        names["handler"].handle(logging.makeLogRecord({"levelname": "INFO", "msg": "hello"}))
+    assert capsys.readouterr().err == "INFO [support-42] hello\n"
 
 
 def test_every_public_name_is_there() -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Gene
 from typing import Any, TypeVar, overload
 
 from orq_otel.handlers import scoped, scoped_async_generator, scoped_generator
-from orq_otel.scopes import Frame, Steps, current_frame, current_thread
+from orq_otel.scopes import Frame, Steps, Thread, current_frame, current_thread
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -67,18 +67,35 @@ def bind(work: Any) -> Any:
     if inspect.isasyncgen(work):
         return scoped_async_generator(lambda: work, open_frame)()
     if isinstance(work, Coroutine):
-        return _BoundCoroutine(work, Steps(Frame(thread, None)))
+        return _BoundCoroutine(work, _StepsWhereItRuns(thread))
     if isinstance(work, Awaitable):
-        return _BoundAwaitable(work, Steps(Frame(thread, None)))
+        return _BoundAwaitable(work, thread)
     raise TypeError(
         f"bind() takes a function, a generator or an awaitable, not {type(work).__name__}."
     )
 
 
+class _StepsWhereItRuns:
+    """`Steps` whose scope begins with the first step, so that the request there hears of it."""
+
+    def __init__(self, thread: Thread | None) -> None:
+        self._thread = thread
+        self._steps: Steps | None = None
+
+    def __enter__(self) -> None:
+        if self._steps is None:
+            self._steps = Steps(Frame(self._thread, current_frame()))
+        self._steps.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        if self._steps is not None:
+            self._steps.__exit__(*error)
+
+
 class _InSteps:
     """Work that is driven step by step, each step in the thread."""
 
-    def __init__(self, body: Any, steps: Steps) -> None:
+    def __init__(self, body: Any, steps: _StepsWhereItRuns) -> None:
         self._body = body
         self._steps = steps
 
@@ -106,7 +123,7 @@ class _BoundCoroutine(_InSteps, Coroutine[Any, Any, Any]):
     task were cancelled before it began, and Python warns of those.
     """
 
-    def __init__(self, body: Coroutine[Any, Any, Any], steps: Steps) -> None:
+    def __init__(self, body: Coroutine[Any, Any, Any], steps: _StepsWhereItRuns) -> None:
         super().__init__(body, steps)
         self.__name__ = getattr(body, "__name__", type(body).__name__)  # tasks show it
         self.__qualname__ = getattr(body, "__qualname__", self.__name__)
@@ -118,12 +135,12 @@ class _BoundCoroutine(_InSteps, Coroutine[Any, Any, Any]):
 class _BoundAwaitable(Awaitable[Any]):
     """An awaitable that runs in the thread."""
 
-    def __init__(self, body: Awaitable[Any], steps: Steps) -> None:
+    def __init__(self, body: Awaitable[Any], thread: Thread | None) -> None:
         self._body = body
-        self._steps = steps
+        self._thread = thread
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        return _BoundSteps(_delegate(self._body), self._steps)
+        return _BoundSteps(_delegate(self._body), _StepsWhereItRuns(self._thread))
 
 
 def _delegate(body: Awaitable[Any]) -> Generator[Any, Any, Any]:

@@ -31,6 +31,9 @@ _SERVANTS: Final = frozenset(
     {"anyio", "asyncio", "concurrent", "grpc", "logging", "multiprocessing", "opentelemetry"}
 )
 
+#: `threading.Thread`, also where gevent has put a class in its place that inherits from it.
+ThreadWithStart: Final = next(one for one in threading.Thread.__mro__ if "start" in vars(one))
+
 _is_on = False
 _is_set_in_code = False
 
@@ -140,7 +143,7 @@ def _starting(original: Callable[..., Any]) -> Callable[..., Any]:
     return start
 
 
-def _prepare(worker: Any) -> bool:
+def _prepare(worker: threading.Thread) -> bool:
     """Put a `run` before a thread's own, which takes itself away when it is called.
 
     Returns:
@@ -148,9 +151,7 @@ def _prepare(worker: Any) -> bool:
     """
     try:
         thread = current_thread()
-        if thread is None or not isinstance(worker, threading.Thread) or worker.ident is not None:
-            return False
-        if "run" in worker.__dict__ or _is_servant(worker):
+        if thread is None or "run" in worker.__dict__ or _is_servant(worker):
             return False
 
         def run() -> None:
@@ -173,5 +174,7 @@ def _is_servant(worker: threading.Thread) -> bool:
 _PATCHES: Final = (
     Patch("concurrent.futures.thread", [("ThreadPoolExecutor", "submit", _submitting)]),
     Patch("concurrent.futures.process", [("ProcessPoolExecutor", "submit", _submitting)]),
-    Patch("threading", [("Thread", "start", _starting)]),
+    Patch(__name__, [("ThreadWithStart", "start", _starting)]),
+    # It has a `start` of its own where OpenTelemetry's instrumentation of threads put one.
+    Patch("threading", [("Timer", "start", _starting)]),
 )
