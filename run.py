@@ -30,17 +30,20 @@ BACKENDS = {
 
 #: Each job: what to install, and the commands to run, each with the environment's Python.
 JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
-    "quickstart": (["-e", ".[otlp,openai,orq]"], [["examples/quickstart.py"]]),
+    "quickstart": (["-e", ".[otlp,openai,orq,viewer]"], [["examples/quickstart.py"]]),
     "test": (
-        ["-e", ".[otlp,openai,orq]", "--group", "test"],
-        [["-m", "coverage", "erase"], ["-m", "coverage", "run", "-m", "pytest"]],
+        ["-e", ".[otlp,openai,orq,viewer]", "--group", "test"],
+        [
+            ["-m", "coverage", "erase"],
+            ["-m", "coverage", "run", "-m", "pytest", "-n", "auto", "--dist", "worksteal"],
+        ],
     ),
     "lint": (
         ["--group", "lint"],
         [["-m", "ruff", "check"], ["-m", "ruff", "format", "--check"]],
     ),
     "types": (
-        ["-e", ".[otlp,openai,orq]", "--group", "test", "--group", "types"],
+        ["-e", ".[otlp,openai,orq,viewer,clickhouse]", "--group", "test", "--group", "types"],
         [["-m", "mypy"], ["-m", "pyright"]],
     ),
     "coverage": (
@@ -111,4 +114,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (
+        KeyboardInterrupt
+    ):  # the command has been told as well, and has said what there is to say
+        sys.exit(130)

@@ -56,8 +56,11 @@ def output_of(program: str, tmp_path: Path, *args: str) -> str:
     """What a program prints, which must end well."""
     path = tmp_path / "program.py"
     path.write_text(program)
+    # Coverage has locks of its own, which a forked child would wait for.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")}
     done = subprocess.run(
         [sys.executable, "-W", "ignore", path, *args],
+        env=environment,
         capture_output=True,
         text=True,
         timeout=120,

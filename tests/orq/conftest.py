@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import ssl
 import warnings
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import httpx
 import pytest
+import pytest_asyncio
 from orq_api import OrqServer
 from recorded import Telemetry
 
@@ -31,12 +34,28 @@ def api() -> Iterator[OrqServer]:
         yield server
 
 
-@pytest.fixture
-def orq(api: OrqServer) -> Iterator[Any]:
-    """A real client of that API."""
+@pytest.fixture(scope="session")
+def certificates() -> ssl.SSLContext:
+    """Read once: that takes longer than a test."""
+    return ssl.create_default_context()
+
+
+@pytest_asyncio.fixture
+async def orq(api: OrqServer, certificates: ssl.SSLContext) -> AsyncIterator[Any]:
+    """A real client of that API, whose asynchronous sockets are closed in the loop of the test."""
     orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
-    with orq_ai_sdk.Orq(api_key="orq-test-key", server_url=api.url) as client:
-        yield client
+    options: Any = {"verify": certificates, "follow_redirects": True}  # as the client's own
+    async with httpx.AsyncClient(**options) as async_client:
+        with (
+            httpx.Client(**options) as client,
+            orq_ai_sdk.Orq(
+                api_key="orq-test-key",
+                server_url=api.url,
+                client=client,
+                async_client=async_client,
+            ) as orq,
+        ):
+            yield orq
 
 
 @pytest.fixture

@@ -246,9 +246,7 @@ def test_a_stream_whose_block_fails(instrumented: Telemetry, orq: Any) -> None:
     assert len(instrumented.spans) == 1
 
 
-def test_a_stream_can_be_closed_only_where_the_clients_can(
-    telemetry: Telemetry, orq: Any
-) -> None:
+def test_a_stream_can_be_closed_only_where_the_clients_can(telemetry: Telemetry, orq: Any) -> None:
     bare = orq.deployments.stream(key="support")
     OrqInstrumentor().instrument(tracer_provider=telemetry.provider)
     try:

@@ -19,10 +19,12 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from orq_api import OrqServer
 from otlp_receiver import OtlpReceiver, Span
 
+from orq.cases import CLIENT
 from orq_otel import OpenAIInstrumentor, OrqInstrumentor, thread
 
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
 pytestmark = pytest.mark.filterwarnings("default")  # the client's own
+with_agents = pytest.mark.skipif(CLIENT < (4, 2), reason="this client has no agents.responses")
 
 MESSAGE = {"role": "user", "parts": [{"kind": "text", "text": "Hello!"}]}
 QUESTION: Any = [{"role": "user", "content": "Where is it?"}]
@@ -69,6 +71,7 @@ def of_thread(spans: list[Span], thread_id: str) -> list[tuple[str, list[str]]]:
     ]
 
 
+@with_agents
 def test_one_thread_on_both_sides(
     provider: TracerProvider, receiver: OtlpReceiver, api: OrqServer, orq: Any, router: Any
 ) -> None:
@@ -97,6 +100,7 @@ def test_one_thread_on_both_sides(
     )
 
 
+@with_agents
 async def test_conversations_at_once_do_not_mix(
     provider: TracerProvider, receiver: OtlpReceiver, api: OrqServer, orq: Any
 ) -> None:
@@ -144,6 +148,7 @@ def test_the_deployment_of_orqs_documentation(
     assert api.threads["<unique-thread-id>"].tags == ["tag1", "tag2"]
 
 
+@with_agents
 def test_the_agent_of_orqs_documentation(
     provider: TracerProvider, receiver: OtlpReceiver, api: OrqServer, orq: Any
 ) -> None:
