@@ -177,8 +177,8 @@ def _answer(scenario: OrqScenario) -> Callable[[], Any]:
         if not hasattr(answer, "__next__"):
             return lambda: answer
         events = list(answer)
-    first, *middle, last = events
-    chunks = [first, *(middle * EVENTS)[: EVENTS - 2], last]
+    first, *middle, stop, last = events
+    chunks = [first, *(middle * EVENTS)[: EVENTS - 3], stop, last]
     kind = type(answer)
 
     def stream() -> Any:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Any, Final
 
 from orq_otel import settings
@@ -110,7 +109,7 @@ def _labels(id: str, tags: tuple[str, ...]) -> Mapping[str, Value]:  # noqa: A00
         value = _encoded(name, encoder, thread)
         if value is not None:
             attributes[name] = value
-    return MappingProxyType(attributes)
+    return attributes
 
 
 def _encoded(name: str, encoder: Encoder, thread: Thread) -> Value | None:

@@ -15,6 +15,7 @@ from orq_otel.genai.messages import Content
 from orq_otel.genai.metrics import INFERENCE, Metrics
 from orq_otel.genai.semconv import (
     ERROR_TYPE,
+    OPENAI_NAMES,
     PROVIDER_NAME,
     REQUEST_MODEL,
     REQUEST_STREAM,
@@ -246,7 +247,8 @@ class Call:
         attributes = self._attributes
         try:
             if self._started[PROVIDER_NAME] != "openai":  # the conventions keep these for "openai"
-                attributes = {k: v for k, v in attributes.items() if not k.startswith("openai.")}
+                for name in OPENAI_NAMES:
+                    attributes.pop(name, None)
             told = attributes
             if telemetry.capture is not None and self._content_json:
                 told = {**told, **self._content_json}

@@ -82,6 +82,8 @@ class Capture:
                         value, encoded = _encoded(told)
                     if len(encoded) > self.max_length:
                         value, encoded = fitted(told, self.max_length)
+                elif type(told) is str and told.isascii() and len(told) <= self.max_length:
+                    value = encoded = told
                 else:
                     value = encoded = fitted_text(str(told), self.max_length)
                 if self.on_span:

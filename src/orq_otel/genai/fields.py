@@ -13,6 +13,8 @@ _INT64 = 2**63
 
 #: Raised on reading a chunk or event that is none. A client makes objects of whatever was sent.
 NO_CHUNK = (AttributeError, KeyError, TypeError)
+#: Raised as well on reading one that is not of the usual form, or the first one of a choice.
+UNUSUAL = (*NO_CHUNK, ValueError)
 
 
 def fields(thing: Any) -> Mapping[str, Any]:
@@ -55,6 +57,8 @@ def tidy(text: str) -> str:
 
     Half of a surrogate pair has no UTF-8, for which an exporter drops all that it had to write.
     """
+    if type(text) is str and text.isascii() and len(text) <= _LONGEST:
+        return text
     cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
     return cut.encode("utf-8", "replace").decode()
 

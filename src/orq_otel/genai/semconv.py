@@ -99,6 +99,12 @@ OPENAI_API_TYPE: Final = "openai.api.type"
 OPENAI_REQUEST_SERVICE_TIER: Final = "openai.request.service_tier"
 OPENAI_RESPONSE_SERVICE_TIER: Final = "openai.response.service_tier"
 OPENAI_RESPONSE_SYSTEM_FINGERPRINT: Final = "openai.response.system_fingerprint"
+#: Those that come from a request or a response.
+OPENAI_NAMES: Final = (
+    OPENAI_REQUEST_SERVICE_TIER,
+    OPENAI_RESPONSE_SERVICE_TIER,
+    OPENAI_RESPONSE_SYSTEM_FINGERPRINT,
+)
 
 # What Orq says of its side of a call: its trace and span, the vendor behind it, the agent's task.
 ORQ_AGENT_EXECUTION_ID: Final = "orq.agent_execution_id"

@@ -69,7 +69,15 @@ def read_response(response: Any) -> Attributes:
     """Attributes of a chat completion."""
     completion = fields(response)
     attributes = pick(completion, _HEAD)
-    choices = completion.get("choices")
+    read_choices(completion.get("choices"), attributes)
+    usage = completion.get("usage")
+    if usage is not None:
+        read_completion_usage(usage, attributes)
+    return attributes
+
+
+def read_choices(choices: Any, attributes: Attributes) -> None:
+    """Add why each choice stopped to `attributes`."""
     if choices and type(choices) is list:
         first = islice(choices, _MOST_CHOICES)
         try:
@@ -78,10 +86,6 @@ def read_response(response: Any) -> Attributes:
             first = islice(choices, _MOST_CHOICES)
             reasons = [_reason(get(choice, "finish_reason")) for choice in first]
         attributes[RESPONSE_FINISH_REASONS] = tuple(reasons)
-    usage = completion.get("usage")
-    if usage is not None:
-        read_completion_usage(usage, attributes)
-    return attributes
 
 
 class ChunkReader:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orq_otel.genai.fields import NO_CHUNK, fields, get
+from orq_otel.genai.fields import NO_CHUNK, UNUSUAL, fields, get
 from orq_otel.genai.messages import (
     LONG,
     Content,
@@ -60,11 +60,11 @@ def read_response(response: Any) -> Content:
     """What a chat completion says: a message for each choice."""
     choices = items(get(response, "choices"))
     try:
-        told = [_choice(choice.finish_reason, fields(choice.message)) for choice in choices]
+        told = [answer(one.finish_reason, fields(one.message)) for one in choices]
     except AttributeError:  # something among them is no choice
         told = [
-            _choice(choice.get("finish_reason"), fields(choice.get("message")))
-            for choice in map(fields, choices)
+            answer(one.get("finish_reason"), fields(one.get("message")))
+            for one in map(fields, choices)
         ]
     return {OUTPUT_MESSAGES: told} if told else {}
 
@@ -86,10 +86,6 @@ def input_messages(given: list[Any]) -> list[Message]:
         ]
     except (AttributeError, TypeError):  # something among them is no dict
         return [_input_message(one) for one in given]
-
-
-#: Raised on reading a chunk that is not of the usual form, or the first one of a choice.
-_UNUSUAL = (*NO_CHUNK, ValueError)
 
 
 class ContentChunkReader(chat.ChunkReader):
@@ -117,7 +113,7 @@ class ContentChunkReader(chat.ChunkReader):
             ):
                 self._said[given["index"]].content.append(piece)
                 return
-        except _UNUSUAL:
+        except UNUSUAL:
             pass
         self._feed_any(chunk)
 
@@ -151,14 +147,15 @@ class ContentChunkReader(chat.ChunkReader):
         told = []
         for index in in_order(self._said):
             said = self._said[index]
-            one = _choice(self._reasons.get(index), said.whole())
+            one = answer(self._reasons.get(index), said.whole())
             if not said.is_text:  # Mistral sends pieces of texts and of thoughts as parts
                 one["parts"] = merged(one["parts"])
             told.append(one)
         return {OUTPUT_MESSAGES: told} if told else {}
 
 
-def _choice(reason: Any, said: Mapping[str, Any]) -> Message:
+def answer(reason: Any, said: Mapping[str, Any]) -> Message:
+    """The message of a choice, from why it ended and the fields of what it says."""
     role = said.get("role") or "assistant"
     return message(role, _spoken(said), finish_reason(reason))
 

@@ -22,7 +22,6 @@ from orq_otel.genai.semconv import (
     REQUEST_TOP_P,
 )
 
-
 _NUMBERS = (
     ("temperature", REQUEST_TEMPERATURE),
     ("top_p", REQUEST_TOP_P),

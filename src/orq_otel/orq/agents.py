@@ -135,6 +135,12 @@ def read_task(task: Any) -> Attributes:
     return attributes
 
 
+def finish_reason(response: Mapping[str, Any]) -> str | None:
+    """Why an agent stopped, if a response says so."""
+    reason = response.get("finish_reason")
+    return tidy(reason) if reason and isinstance(reason, str) else None
+
+
 class ChunkReader:
     """Reads the events of one answer, in either form.
 
@@ -171,9 +177,9 @@ class ChunkReader:
 def _head(response: Mapping[str, Any]) -> Attributes:
     """What is told of a response, or of its beginning or end, whenever it is seen."""
     attributes: Attributes = pick(response, _RESPONSE)
-    reason = response.get("finish_reason")
-    if reason and isinstance(reason, str):
-        attributes[RESPONSE_FINISH_REASONS] = (tidy(reason),)
+    reason = finish_reason(response)
+    if reason is not None:
+        attributes[RESPONSE_FINISH_REASONS] = (reason,)
     telemetry = response.get("telemetry")
     if telemetry:
         attributes.update(pick(fields(telemetry), _TELEMETRY))

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from orq_otel.genai.call import Attributes
 from orq_otel.genai.fields import fields, get
 from orq_otel.genai.messages import (
     Content,
@@ -77,7 +76,7 @@ def read_response(response: Any) -> Content:
     """What a response says: one message, with the calls that wait for the caller."""
     given = fields(response)
     parts = [*_said(given.get("output")), *_pending(given.get("pending_tool_calls"))]
-    return _answer(parts, agents.read_response(response))
+    return _answer(parts, agents.finish_reason(given))
 
 
 def read_task(task: Any) -> Content:
@@ -87,7 +86,7 @@ def read_task(task: Any) -> Content:
     last = get(given.get("status"), "message")
     if last and get(last, "message_id") not in [get(one, "message_id") for one in told]:
         told = [*told, last]
-    return _answer(_said(told), agents.read_task(task))
+    return _answer(_said(told), agents.read_task(task).get(RESPONSE_FINISH_REASONS, (None,))[0])
 
 
 class ContentChunkReader(agents.ChunkReader):
@@ -116,7 +115,8 @@ class ContentChunkReader(agents.ChunkReader):
             elif kind in SAID:
                 whole[object()] = SAID[kind](given)
         parts = [part for pieces in whole.values() for part in pieces]
-        return {**content, **_answer(parts, self.attributes())}
+        reason = self.attributes().get(RESPONSE_FINISH_REASONS, (None,))[0]
+        return {**content, **_answer(parts, reason)}
 
 
 _STARTED: Final = "event.agents.started"
@@ -126,11 +126,10 @@ _DELTA: Final = "part.delta"
 _DONE: Final = "part.done"
 
 
-def _answer(given: list[_Given], attributes: Attributes) -> Content:
-    """The message of an agent, which ended as the attributes of its answer tell."""
+def _answer(given: list[_Given], reason: str | None) -> Content:
+    """The message of an agent, with why it ended if it has."""
     if not given:
         return {}
-    reason = attributes.get(RESPONSE_FINISH_REASONS, (None,))[0]
     ended = finish_reason(_REASONS.get(reason, reason)) if reason else None  # it may go on
     told: Message = message("assistant", merged(_turn(given)), finish_reason=ended)
     return {OUTPUT_MESSAGES: [told]}

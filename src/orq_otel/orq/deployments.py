@@ -66,10 +66,13 @@ def read_response(response: Any) -> Attributes:
     """Attributes of what a Deployment answered: nothing, if it has no answer."""
     answer = fields(response)
     attributes = _head(answer)
-    reasons = [fields(choice).get("finish_reason") for choice in items(answer.get("choices"))]
-    told = tuple([tidy(reason) for reason in reasons if reason and isinstance(reason, str)])
-    if told:
-        attributes[RESPONSE_FINISH_REASONS] = told
+    reasons = [
+        tidy(reason)
+        for choice in items(answer.get("choices"))
+        if (reason := fields(choice).get("finish_reason")) and isinstance(reason, str)
+    ]
+    if reasons:
+        attributes[RESPONSE_FINISH_REASONS] = tuple(reasons)
     read_completion_usage(whole(answer.get("usage")), attributes)
     return attributes
 

@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from orq_otel.genai.fields import NO_CHUNK, fields, get
+from orq_otel.genai.fields import NO_CHUNK, UNUSUAL, fields, get
 from orq_otel.genai.messages import Content
-from orq_otel.genai.semconv import INPUT_MESSAGES, TOOL_DEFINITIONS
+from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES, TOOL_DEFINITIONS
 from orq_otel.openai import chat_content
 from orq_otel.openai.deltas import Deltas
 from orq_otel.openai.parts import in_order, items, named_tools, tool_definitions
 from orq_otel.orq import deployments
-from orq_otel.orq.models import dicts, known, plain
+from orq_otel.orq.models import dicts, known, plain, unset_type
 from orq_otel.orq.prompts import variables
 
 #: Why a message ended of which Orq says nothing else: it need not, and the conventions must.
@@ -71,15 +71,34 @@ def read_config(response: Any) -> Content:
 class ContentChunkReader(deployments.ChunkReader):
     """Reads the events of one streamed answer, and what they say."""
 
-    __slots__ = ("_is_final", "_said")
+    __slots__ = ("_is_final", "_said", "_unset")
 
     def __init__(self) -> None:
         super().__init__()
         self._said: dict[Any, list[Mapping[str, Any]]] = {}
         self._is_final = False
+        self._unset = unset_type()
 
     def feed(self, chunk: Any) -> None:
-        """Take in the next event. What it says is read at the end."""
+        """Take in the next event. It runs hot: most hold a piece of the only choice."""
+        try:
+            given = chunk.data.__dict__
+            (choice,) = given["choices"]
+            said = choice.__dict__
+            reason, usage, unset = said["finish_reason"], given["usage"], self._unset
+            if (
+                (reason is None or type(reason) is unset)
+                and (usage is None or type(usage) is unset)
+                and given["is_final"] is self._is_final
+            ):
+                self._said[said["index"]].append(said["message"].__dict__)
+                return
+        except UNUSUAL:
+            pass
+        self._feed_any(chunk)
+
+    def _feed_any(self, chunk: Any) -> None:
+        """Take in an event of any form. What it says is read at the end."""
         super().feed(chunk)
         try:
             given = chunk.data.__dict__
@@ -108,19 +127,16 @@ class ContentChunkReader(deployments.ChunkReader):
 
 def _told(choices: list[tuple[Any, Mapping[str, Any]]]) -> Content:
     """A message for each choice, from why it ended and what is said."""
-    return chat_content.read_response(
-        {
-            "choices": [
-                {"finish_reason": reason, "message": {**said, "images": _images(said)}}
-                for reason, said in choices
-            ]
-        }
-    )
+    told = [chat_content.answer(reason, _with_image(said)) for reason, said in choices]
+    return {OUTPUT_MESSAGES: told} if told else {}
 
 
-def _images(said: Mapping[str, Any]) -> list[Any]:
+def _with_image(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A message, with an image as the readers of chat completions know it."""
     url = said.get("url")
-    return [{"type": "image_url", "image_url": url}] if isinstance(url, str) else []
+    if not isinstance(url, str):
+        return said
+    return {**said, "images": [{"type": "image_url", "image_url": url}]}
 
 
 def _whole(pieces: list[Mapping[str, Any]], *, is_final: bool) -> Mapping[str, Any]:
@@ -134,17 +150,34 @@ def _whole(pieces: list[Mapping[str, Any]], *, is_final: bool) -> Mapping[str, A
         return known(pieces[-1])
     if _grows(filter(None, map(_text, pieces))):
         return known(next(piece for piece in reversed(pieces) if _text(piece)))
+    role = pieces[0].get("role")
+    content = _content(pieces)
+    if content is not None:
+        return {"role": role, "content": content}
     calls = Deltas()
     for piece in pieces:
         if "tool_calls" in piece:
             calls.add(SimpleNamespace(tool_calls=plain(piece["tool_calls"])))
     return {
-        "role": pieces[0].get("role"),
+        "role": role,
         "reasoning": _joined(pieces, "reasoning"),
         "content": _joined(pieces, "content"),
         "tool_calls": calls.whole()["tool_calls"],
         "url": next((piece["url"] for piece in pieces if "url" in piece), None),
     }
+
+
+def _content(pieces: list[Mapping[str, Any]]) -> str | None:
+    """The text of a message whose pieces say nothing else, as most do."""
+    texts = [
+        one.get("content")
+        for one in pieces
+        if not ("url" in one or "tool_calls" in one or one.get("reasoning"))
+    ]
+    try:
+        return "".join(texts) if len(texts) == len(pieces) else None  # type: ignore[arg-type]
+    except TypeError:  # a piece without text
+        return None
 
 
 def _joined(pieces: list[Mapping[str, Any]], field: str) -> str:

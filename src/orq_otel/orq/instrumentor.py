@@ -171,13 +171,18 @@ def _searching(begin: Begin, search: Begin) -> Begin:
 
 def _settle(call: Call, _args: tuple[Any, ...], _kwargs: dict[str, Any], result: Any) -> Any:
     """End the call with its result, or hand out a proxy of the stream that will."""
-    if hasattr(result, "__anext__") or hasattr(result, "__next__"):
+    if not _is_model(result) and (hasattr(result, "__anext__") or hasattr(result, "__next__")):
         try:
             return stream_proxy(result, call)
         except Exception as error:  # noqa: BLE001 - the caller gets the result all the same
             report("handing out the result of an Orq call", error)
     call.respond(result)
     return result
+
+
+def _is_model(result: Any) -> bool:
+    """Whether a result is one of Pydantic's models. To ask those for what they lack takes long."""
+    return hasattr(result, "__pydantic_fields_set__")
 
 
 def _deprecated_as(original: Callable[..., Any], wrapper: Wrapper) -> Callable[..., Any]:

@@ -7,6 +7,7 @@ Python has taken ends in an underscore.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any
@@ -15,7 +16,16 @@ from orq_otel.genai.fields import fields
 from orq_otel.openai.parts import items
 
 _SCALARS = (str, int, bool, type(None))
-_INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
+#: Objects inside of token counts, whatever the API calls them.
+_DETAILS = frozenset(
+    {
+        "cached_tokens_details",
+        "completion_tokens_details",
+        "input_tokens_details",
+        "output_tokens_details",
+        "prompt_tokens_details",
+    }
+)
 
 
 def plain(value: Any) -> Any:  # noqa: PLR0911 - one for each type
@@ -53,9 +63,10 @@ def dicts(value: Any) -> list[Any]:
     return [one if type(one) is dict else plain(one) for one in items(value)]
 
 
-def known(value: Any) -> dict[str, Any]:
-    """The fields of a model, or of a dict, that say anything."""
-    return {name: one for name, one in fields(value).items() if one}
+def known(message: Any) -> Mapping[str, Any]:
+    """The fields of a message, without content that is none. Readers skip other such fields."""
+    given = fields(message)
+    return given if given.get("content") else {k: v for k, v in given.items() if k != "content"}
 
 
 def as_body(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,17 +86,28 @@ def is_unset(value: Any) -> bool:
     return type(value).__name__ == "Unset"
 
 
+def unset_type() -> type:
+    """The type of that mark, once the client is imported: to ask each one takes longer."""
+    return getattr(sys.modules.get("orq_ai_sdk.types.basemodel"), "Unset", type(None))
+
+
 def whole(counts: Any) -> dict[str, Any]:
     """Token counts, which Orq gives as floats, as integers; with those in their details.
 
-    What was written to a cache has two names, of which OpenAI's is the one that readers know.
+    What was written to a cache has two names, of which OpenAI's is the one that readers know. What
+    is no number is left out.
     """
-    given = plain(counts) if counts else {}
-    if type(given) is not dict:
-        return {}
-    for field in _INPUT_DETAILS:
-        details = given.get(field)
-        if type(details) is dict and details.get("cache_creation_tokens") is not None:
-            written = details.get("cache_write_tokens") or details["cache_creation_tokens"]
-            given = {**given, field: {**details, "cache_write_tokens": written}}
-    return given
+    told: dict[str, Any] = {}
+    for name, value in fields(counts).items():
+        kind = type(value)
+        if kind is float:
+            if value.is_integer():
+                told[name] = int(value)
+        elif kind is int:
+            told[name] = value
+        elif value and name in _DETAILS:
+            told[name] = whole(value)
+    written = told.get("cache_creation_tokens")
+    if written is not None:
+        told["cache_write_tokens"] = told.get("cache_write_tokens") or written
+    return told

@@ -25,6 +25,8 @@ def variables(given: Any) -> Content:
             marked as somebody's personal data is left out.
     """
     told: Content = {}
+    if given is None:
+        return told
     for name, value in islice(_pairs(given), _MANY):
         if type(name) is str and 0 < len(name) < LONG and name.isprintable():
             is_text = isinstance(value, str)
@@ -35,7 +37,7 @@ def variables(given: Any) -> Content:
 
 
 def _pairs(given: Any) -> Iterable[tuple[Any, Any]]:
-    if isinstance(given, Mapping):
+    if type(given) is dict or isinstance(given, Mapping):
         return given.items()
     pairs = [fields(one) for one in items(given)]
     return [(pair.get("key"), pair.get("value")) for pair in pairs if not pair.get("is_pii")]

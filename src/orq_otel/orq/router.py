@@ -11,11 +11,13 @@ from typing import Any
 
 from orq_otel.genai.call import Attributes
 from orq_otel.genai.fields import NO_CHUNK, fields, get, pick
-from orq_otel.genai.semconv import PROMPT_NAME, PROMPT_VERSION
+from orq_otel.genai.semconv import PROMPT_NAME, PROMPT_VERSION, RESPONSE_ID, RESPONSE_MODEL
 from orq_otel.openai import chat, completions, embeddings
 from orq_otel.openai.parts import items
+from orq_otel.openai.usage import read_completion_usage
 from orq_otel.orq.models import as_body, plain, whole
 
+_HEAD = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL))
 _PROMPT = (("id", PROMPT_NAME), ("version", PROMPT_VERSION))
 
 
@@ -39,13 +41,17 @@ def read_embeddings_request(arguments: Mapping[str, Any]) -> Attributes:
 
 def read_response(response: Any) -> Attributes:
     """Attributes of a chat completion, or of an older completion."""
-    given = _with_integers(response)
-    return chat.read_response({**given, "choices": items(given.get("choices"))})
+    given = fields(response)
+    attributes = pick(given, _HEAD)
+    chat.read_choices(items(given.get("choices")), attributes)
+    read_completion_usage(whole(given.get("usage")), attributes)
+    return attributes
 
 
 def read_embeddings_response(response: Any) -> Attributes:
     """Attributes of a list of embeddings."""
-    return embeddings.read_response(_with_integers(response))
+    given = fields(response)
+    return embeddings.read_response({**given, "usage": whole(given.get("usage"))})
 
 
 class ChunkReader(chat.ChunkReader):
@@ -78,8 +84,3 @@ class ChunkReader(chat.ChunkReader):
         """What the events told so far."""
         self._usage = whole(self._usage)
         return super().attributes()
-
-
-def _with_integers(response: Any) -> Mapping[str, Any]:
-    given = fields(response)
-    return {**given, "usage": whole(given.get("usage"))}

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orq_otel.genai.fields import NO_CHUNK, fields, get
+from orq_otel.genai.fields import NO_CHUNK, UNUSUAL, fields, get
 from orq_otel.genai.messages import Content
+from orq_otel.genai.semconv import OUTPUT_MESSAGES
 from orq_otel.openai import chat_content, completions_content
 from orq_otel.openai.deltas import Deltas
 from orq_otel.openai.parts import items, tool_definitions
 from orq_otel.orq import router
-from orq_otel.orq.models import dicts, known, plain
+from orq_otel.orq.models import dicts, known, plain, unset_type
 from orq_otel.orq.prompts import variables
 
 
@@ -34,19 +35,43 @@ def read_chat_tools(arguments: Mapping[str, Any]) -> list[Any]:
 
 def read_chat_response(response: Any) -> Content:
     """What a chat completion says: a message for each choice."""
-    choices = [fields(choice) for choice in items(get(response, "choices"))]
-    return chat_content.read_response(
-        {"choices": [{**one, "message": known(one.get("message"))} for one in choices]}
-    )
+    told = [
+        chat_content.answer(given.get("finish_reason"), known(given.get("message")))
+        for given in map(fields, items(get(response, "choices")))
+    ]
+    return {OUTPUT_MESSAGES: told} if told else {}
 
 
 class ChatChunkReader(router.ChunkReader, chat_content.ContentChunkReader):
     """Reads the events of one chat completion, and what they say."""
 
-    __slots__ = ()
+    __slots__ = ("_unset",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._unset = unset_type()
 
     def feed(self, chunk: Any) -> None:
-        """Take in the next event, as the reader without content does, and in the same loop."""
+        """Take in the next event. It runs hot: most hold a piece of text, of the only choice."""
+        try:
+            given = chunk.data.__dict__
+            (choice,) = given["choices"]
+            told = choice.__dict__
+            delta, usage = told["delta"], given["usage"]
+            if (
+                told["finish_reason"] is None
+                and (usage is None or type(usage) is self._unset)
+                and len(delta.__pydantic_fields_set__) == 1
+                and (piece := delta.__dict__["content"])
+            ):
+                self._said[told["index"]].content.append(piece)
+                return
+        except UNUSUAL:
+            pass
+        self._feed_any(chunk)
+
+    def _feed_any(self, chunk: Any) -> None:
+        """Take in an event of any form, as the reader without content does, and in one loop."""
         try:
             completion = chunk.data
             given = completion.__dict__
@@ -64,13 +89,7 @@ class ChatChunkReader(router.ChunkReader, chat_content.ContentChunkReader):
                         said = self._said[index]
                     except KeyError:
                         said = self._said[plain(index)] = Deltas()
-                    delta = told["delta"]
-                    if len(delta.__pydantic_fields_set__) == 1 and (
-                        piece := delta.__dict__["content"]
-                    ):
-                        said.content.append(piece)
-                    else:
-                        said.add(delta)
+                    said.add(told["delta"])
             if given.get("usage"):
                 self._usage = given["usage"]
         except NO_CHUNK:
