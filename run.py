@@ -58,7 +58,12 @@ JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
     ),
     "viewer": (
         ["-e", ".[otlp,openai,viewer,clickhouse]", "--group", "viewer"],
-        [["-m", "pytest", "tests/viewer"]],
+        [
+            [
+                *("-m", "coverage", "run", "-m", "pytest", "-n", "auto", "--dist", "loadfile"),
+                "tests/viewer",
+            ]
+        ],
     ),
     "servers": (
         ["-e", ".[otlp,openai]", "--group", "servers"],

@@ -1,4 +1,4 @@
-"""Where the quickstart's spans go: to its own receiver, and to a collector of the user's if named.
+"""Where the quickstart's spans go: to places of its own, and to a collector of the user's if named.
 
 A program of yours needs none of this: `configure()` alone follows OpenTelemetry's variables.
 """
@@ -26,20 +26,24 @@ def collector_variable() -> str | None:
 
 
 @contextmanager
-def exporting_to(endpoint: str) -> Iterator[None]:
+def exporting_to(*endpoints: str, capture_content: bool | None = None) -> Iterator[None]:
     """Label and export the spans inside; all of them have been sent when this is left."""
-    extra: SpanProcessor | None = None
     if collector_variable() is None:
+        first, *others = endpoints
         with _variables_set_aside():
-            telemetry = configure(service_name=SERVICE_NAME, endpoint=endpoint)
+            telemetry = configure(
+                service_name=SERVICE_NAME, endpoint=first, capture_content=capture_content
+            )
     else:
-        telemetry = configure(service_name=SERVICE_NAME)  # exports as the variables say
-        extra = _also_export_to(endpoint)
+        # It exports as the variables say, and what is said there is nobody else's business.
+        telemetry = configure(service_name=SERVICE_NAME)
+        others = list(endpoints)
+    extras = [_also_export_to(one) for one in others]
     try:
         yield
     finally:
         telemetry.shutdown()
-        if extra is not None:
+        for extra in extras:
             extra.shutdown()
 
 

@@ -2,9 +2,10 @@
 
     python examples/quickstart.py
 
-Nothing leaves this machine: small servers answer like the real APIs, and a small collector takes the
-spans in over OTLP. The table that is printed shows what arrived there. In a program of your
-own, two things do the work: `configure()`, once, and `with thread(...)` around each conversation.
+Nothing leaves this machine: small servers answer like the real APIs, and the viewer takes the
+spans in over OTLP. The table that is printed shows what arrived. The address at the end is that of
+the viewer's Threads page, which stays until you press Enter. In a program of your own, two things
+do the work: `configure()`, once, and `with thread(...)` around each conversation.
 
 `--real` talks to the real API, with the key in OPENAI_API_KEY or ORQ_API_KEY. If the variable
 OTEL_EXPORTER_OTLP_ENDPOINT names a collector, the spans are sent to that one as well.
@@ -32,6 +33,7 @@ from opentelemetry import trace
 from orq_conversation import OrqService, orq_stand_in, orqs_side, take_an_order
 from otlp_receiver import OtlpReceiver, Span
 from thread_table import thread_table
+from threads_page import ThreadsPage, threads_page
 
 from orq_otel import bind, thread
 
@@ -190,6 +192,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Hold several conversations at once, as threads.")
     parser.add_argument("--real", action="store_true", help="talk to the real API")
     parser.add_argument("--model", help="the model to talk to")
+    parser.add_argument(
+        "--wait",
+        action=argparse.BooleanOptionalAction,
+        default=sys.stdin.isatty() and sys.stdout.isatty(),
+        help="keep the Threads page until Enter is pressed (by default in a terminal)",
+    )
     options = parser.parse_args()
 
     spare_loopback_from_proxies()
@@ -203,17 +211,28 @@ def main() -> int:
             service = stack.enter_context(stand_in(options.model))
             orq = stack.enter_context(orq_stand_in())
         receiver = stack.enter_context(OtlpReceiver())
-        with exporting_to(receiver.endpoint):
+        page = stack.enter_context(threads_page())
+        endpoints = [receiver.endpoint, *([page.endpoint] if page else [])]
+        with exporting_to(*endpoints, capture_content=capture_content(real=options.real)):
             errors = asyncio.run(talk(service, orq))
 
-    print(f"Talked to {service.model} at {service.host}. This arrived over OTLP:\n")
-    print(thread_table(receiver.spans))
-    if orq is not None:
-        print(f"\n{orqs_side(orq.server)}")
-    print(f"\n{next_step(receiver.spans)}")
-    for reason in dict.fromkeys(explain(error, service) for error in errors):
-        print(reason, file=sys.stderr)
+        print(f"Talked to {service.model} at {service.host}. This arrived over OTLP:\n")
+        print(thread_table(receiver.spans))
+        if orq is not None:
+            print(f"\n{orqs_side(orq.server)}")
+        print(f"\n{next_step(receiver.spans)}")
+        for reason in dict.fromkeys(explain(error, service) for error in errors):
+            print(reason, file=sys.stderr)
+        if receiver.spans:
+            show(page, wait=options.wait)
     return 1 if errors else 0
+
+
+def capture_content(*, real: bool) -> bool | None:
+    """Whether messages go along with the spans: these here are made up, and stay here."""
+    if real or "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT" in os.environ:
+        return None  # as the variable says, and without it they stay in the program
+    return True
 
 
 def next_step(spans: list[Span]) -> str:
@@ -224,6 +243,20 @@ def next_step(spans: list[Span]) -> str:
     if variable is None:
         return "Next: set OTEL_EXPORTER_OTLP_ENDPOINT to see these threads in your own collector."
     return f"Sent to the collector in {variable} as well: group its spans by thread.id."
+
+
+def show(page: ThreadsPage | None, *, wait: bool) -> None:
+    """Say where the Threads page is, and keep it there for as long as is wanted."""
+    if page is None:
+        print('To see them in a browser, too: pip install "orq-otel[viewer]"')
+    elif not wait:
+        print(f"Threads page: {page.url} (it ends with this program; --wait keeps it)")
+    else:
+        print(f"Threads page: {page.url} (press Enter to end it)", flush=True)
+        try:
+            sys.stdin.readline()
+        except KeyboardInterrupt:
+            print()
 
 
 if __name__ == "__main__":

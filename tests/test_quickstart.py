@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pty
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import urllib.error
@@ -42,6 +46,13 @@ def as_a_whole(test: Callable[..., None]) -> Callable[..., None]:
     return without(since("1.66", "client.responses, which the quickstart uses")(test))
 
 
+def with_the_viewer(test: Callable[..., None]) -> Callable[..., None]:
+    """For a test of the Threads page."""
+    viewer = shutil.which("orq-otel", path=str(Path(sys.executable).parent))
+    is_there = viewer is not None and find_spec("genai_prices") is not None
+    return pytest.mark.skipif(not is_there, reason='needs the extra "viewer"')(test)
+
+
 @pytest.fixture
 def collector() -> Iterator[OtlpReceiver]:
     """A collector of the user's own."""
@@ -51,16 +62,29 @@ def collector() -> Iterator[OtlpReceiver]:
 
 def run(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run Python with an environment that has no settings for telemetry or models but these."""
-    ours = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "OPENAI_", "ORQ_"))}
     return subprocess.run(
         [sys.executable, *command],
         cwd=EXAMPLES,
-        env={**ours, **variables},
+        env={**environment(), **variables},
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+
+
+def environment() -> dict[str, str]:
+    """This one, without settings for telemetry or models."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "OPENAI_", "ORQ_"))}
+
+
+def get(url: str) -> bytes:
+    """Ask for a page on this machine."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=10) as response:
+        answer: bytes = response.read()
+    return answer
 
 
 def threads_in(output: str) -> dict[str, tuple[str, int, int]]:
@@ -166,6 +190,69 @@ def test_it_exports_to_a_collector_that_the_environment_names(collector: OtlpRec
         assert len(spans) == count
         assert len({span.trace_id for span in spans}) == traces
         assert {", ".join(span.attributes["thread.tags"]) for span in spans} == {tags}
+
+
+@as_a_whole
+@with_the_viewer
+@pytest.mark.parametrize("end", ["Enter", "Ctrl-C"])
+def test_it_keeps_its_threads_page_until_it_is_told(end: str) -> None:
+    terminal, its_terminal = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "quickstart.py"],
+        cwd=EXAMPLES,
+        env=environment(),
+        stdin=its_terminal,
+        stdout=its_terminal,
+        stderr=subprocess.PIPE,
+    ) as quickstart:
+        os.close(its_terminal)
+        output = b""
+        while b"(press Enter to end it)" not in output:
+            output += os.read(terminal, 10_000)
+        found = re.search(rb"Threads page: (http://127\.0\.0\.1:\d+)", output)
+        assert found
+        url = found[1].decode()
+        page = get(url).decode()
+        for name in THREADS:
+            assert (f">{name}<" in page) == (name != "(no thread)")
+        listed = json.loads(get(f"{url}/api/threads"))["threads"]
+        assert {
+            one["id"]: (", ".join(one["tags"]), one["traces"], one["spans"]) for one in listed
+        } == {name: told for name, told in THREADS.items() if name != "(no thread)"}
+        assert "My parcel is late. Where is it?" in get(f"{url}/threads/support-42").decode()
+        if end == "Enter":
+            os.write(terminal, b"\n")
+        else:
+            quickstart.send_signal(signal.SIGINT)
+        _, errors = quickstart.communicate(timeout=30)
+        os.close(terminal)
+    assert (quickstart.returncode, errors) == (0, b"")
+    with pytest.raises(urllib.error.URLError):
+        get(url)
+
+
+@as_a_whole
+@with_the_viewer
+def test_it_says_where_its_threads_page_was() -> None:
+    done = run("quickstart.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    last = done.stdout.splitlines()[-1]
+    assert re.fullmatch(
+        r"Threads page: http://127\.0\.0\.1:\d+ \(it ends with this program; --wait keeps it\)",
+        last,
+    )
+
+
+@as_a_whole
+def test_what_is_said_goes_to_no_collector_unasked(collector: OtlpReceiver) -> None:
+    for asked, captured in (("", False), ("SPAN_ONLY", True)):
+        variables = {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": asked} if asked else {}
+        before = len(collector.spans)
+        run("quickstart.py", OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, **variables)
+        spans = collector.spans[before:]
+        told = {name for span in spans for name in span.attributes}
+        assert spans
+        assert ("gen_ai.input.messages" in told) == captured
 
 
 def test_it_keeps_a_collectors_credentials_to_that_collector(collector: OtlpReceiver) -> None:

@@ -1,0 +1,254 @@
+"""`/api`: threads and their spans for programs. `openapi.py` describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+from urllib.parse import unquote
+
+from anyio import CapacityLimiter, to_thread
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Match, Route
+from starlette.types import Receive, Scope, Send
+
+from orq_otel.viewer import shapes
+from orq_otel.viewer.facts import read
+from orq_otel.viewer.importing import UnreadableError, received
+from orq_otel.viewer.model import InvalidCursorError, KeptSpan, Store, StoreError, Thread
+from orq_otel.viewer.openapi import JSON_LINES, MOST_SPANS, document
+from orq_otel.viewer.questions import InvalidParameterError, choice, number, only, question
+
+MAX_IMPORT = 16 * 2**20
+"""Of a body, in bytes. The command sends a file in pieces."""
+
+MAX_EXPORT = 20_000
+"""Spans in one file: they are in memory at once."""
+
+#: So many answers with spans, and imports, are made at the same time. Each takes memory.
+AT_A_TIME = 2
+
+_IMPORTABLE = ("application/json", JSON_LINES)
+_RETRY_AFTER = {"retry-after": "5"}
+
+
+def create_api(store: Store) -> list[Route]:
+    """The route of the API on a store: it answers every path below `/api`."""
+    return [_Everything("/api/{rest:path}", _Api(store))]
+
+
+class _Everything(Route):
+    """All paths below `/api`. A pattern would not match ids with a line's end."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether a request is for the API."""
+        ours = scope["type"] == "http" and (scope["path"] + "/").startswith("/api/")
+        return (Match.FULL, {"endpoint": self.endpoint}) if ours else (Match.NONE, {})
+
+
+class _ApiError(Exception):
+    """An answer other than the one that was asked for. The text says what to do."""
+
+    def __init__(
+        self, status: int, code: str, message: str, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.response = _json({"error": {"code": code, "message": message}}, status, headers)
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class _Resource:
+    """What a path stands for: the one method that it knows, and what answers it."""
+
+    method: str
+    handler: Handler
+
+    async def answer(self, request: Request) -> Response:
+        """Answer a request. HEAD is as GET: the server leaves out the body."""
+        allowed = ["GET", "HEAD"] if self.method == "GET" else [self.method]
+        if request.method not in allowed:
+            raise _ApiError(
+                405,
+                "method_not_allowed",
+                f"Use {' or '.join(allowed)} for this path.",
+                {"allow": ", ".join(allowed)},
+            )
+        return await self.handler(request)
+
+
+class _Api:
+    """The API as an ASGI application."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._heavy = CapacityLimiter(AT_A_TIME)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request. Whatever is wrong with it is told in the API's own form."""
+        request = Request(scope, receive)
+        try:
+            response = await self._answered(request)
+        except _ApiError as error:
+            response = error.response
+        except ClientDisconnect:
+            return
+        await response(scope, receive, send)
+
+    async def _answered(self, request: Request) -> Response:
+        resource = self._resource(_segments(request.scope))
+        try:
+            return await resource.answer(request)
+        except InvalidParameterError as error:
+            raise _ApiError(400, "invalid_parameter", str(error)) from error
+        except InvalidCursorError as error:
+            raise _ApiError(
+                400,
+                "invalid_cursor",
+                "cursor must be the next_cursor of a page, with the same other parameters. "
+                "Leave it out to begin again.",
+            ) from error
+        except StoreError as error:
+            headers = _RETRY_AFTER if error.is_temporary else None
+            raise _ApiError(503, "store_unavailable", str(error), headers) from error
+
+    def _resource(self, segments: Sequence[str]) -> _Resource:
+        """What a path stands for. A slash of an id may be there unescaped."""
+        match segments:
+            case ["threads"]:
+                return _Resource("GET", self._threads)
+            case ["threads", first, *more, "spans"] if first:
+                return _Resource("GET", self._of("/".join([first, *more]), self._spans))
+            case ["threads", first, *more, "export"] if first:
+                return _Resource("GET", self._of("/".join([first, *more]), self._export))
+            case ["threads", first, *more] if first:
+                return _Resource("GET", self._of("/".join([first, *more]), self._thread))
+            case ["import"]:
+                return _Resource("POST", self._import)
+            case ["openapi.json"]:
+                return _Resource("GET", self._description)
+            case _:
+                raise _ApiError(
+                    404,
+                    "no_such_path",
+                    "There is nothing here. /api/openapi.json lists what there is.",
+                )
+
+    async def _description(self, request: Request) -> Response:
+        only(request.query_params.multi_items(), ())
+        return _json(document())
+
+    async def _threads(self, request: Request) -> Response:
+        asked = question(request.query_params.multi_items())
+        return _json(shapes.thread_page(await to_thread.run_sync(self._store.threads, asked)))
+
+    def _of(
+        self, thread_id: str, handler: Callable[[Request, Thread], Awaitable[Response]]
+    ) -> Handler:
+        async def of_thread(request: Request) -> Response:
+            thread = await to_thread.run_sync(self._store.thread, thread_id)
+            if thread is None:
+                raise _ApiError(
+                    404,
+                    "no_such_thread",
+                    f"There is no thread {thread_id!r}. /api/threads lists those that there are.",
+                )
+            return await handler(request, thread)
+
+        return of_thread
+
+    async def _thread(self, request: Request, thread: Thread) -> Response:
+        only(request.query_params.multi_items(), ())
+        return _json(shapes.thread(thread))
+
+    async def _spans(self, request: Request, thread: Thread) -> Response:
+        asked = only(request.query_params.multi_items(), ("limit",))
+        limit = number("limit", asked.get("limit", [str(MOST_SPANS)])[0], MOST_SPANS)
+
+        def answer() -> Response:
+            spans = self._store.spans(thread.id, limit + 1)
+            shown = [shapes.span(one) for one in spans[:limit]]
+            return _json({"spans": shown, "truncated": len(spans) > limit})
+
+        return await to_thread.run_sync(answer, limiter=self._heavy)
+
+    async def _export(self, request: Request, thread: Thread) -> Response:
+        asked = only(request.query_params.multi_items(), ("format",))
+        form = choice("format", asked.get("format", ["json"])[0], shapes.FORMATS)
+
+        def answer() -> Response:
+            spans = self._store.spans(thread.id, MAX_EXPORT + 1)
+            if len(spans) > MAX_EXPORT:
+                raise _ApiError(
+                    400,
+                    "too_many_spans",
+                    f"The thread has more than {MAX_EXPORT:,} spans. "
+                    "Read the database itself: `orq-otel export ID` has no limit.",
+                )
+            return _json(
+                shapes.export(thread, spans, form),
+                headers={"content-disposition": f'attachment; filename="thread.{form}.json"'},
+            )
+
+        return await to_thread.run_sync(answer, limiter=self._heavy)
+
+    async def _import(self, request: Request) -> Response:
+        only(request.query_params.multi_items(), ())
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        # A page of another site may send plain text here, but none of these: a browser asks first.
+        if kind not in _IMPORTABLE:
+            raise _ApiError(
+                415, "unknown_type", f"Send the content type {' or '.join(_IMPORTABLE)}."
+            )
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise _ApiError(415, "unknown_encoding", "Send the body as it is, not compressed.")
+        async with self._heavy:
+            body = await _body(request)
+            return _json(await to_thread.run_sync(self._kept, body))
+
+    def _kept(self, body: bytes) -> dict[str, Any]:
+        """Keep the spans of a body: all of them, or none where a part cannot be read."""
+        try:
+            requests = list(received(BytesIO(body)))
+        except UnreadableError as error:
+            raise _ApiError(400, "invalid_body", str(error)) from error
+        spans = [span for one in requests for span in one.spans]
+        self._store.write([KeptSpan(span, read(span)) for span in spans])
+        return {
+            "spans": len(spans),
+            "rejected": sum(one.rejected for one in requests),
+            "reason": next((one.reason for one in requests if one.reason), ""),
+        }
+
+
+def _segments(scope: Scope) -> list[str]:
+    """The parts of a path below `/api`. They are told apart before %2F becomes a slash."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return [unquote(part) for part in raw.decode("latin-1").split("/")[2:]]
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_IMPORT:
+            raise _ApiError(
+                413,
+                "too_large",
+                f"The body has more than {MAX_IMPORT:,} bytes. "
+                "Send it in pieces, as `orq-otel import FILE --url ...` does.",
+            )
+    return bytes(body)
+
+
+def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(
+        shapes.as_json(value),
+        status,
+        {"cache-control": "no-store", **(headers or {})},
+        "application/json",
+    )

@@ -1,0 +1,1 @@
+"""The commands of `orq-otel`, one module each: `add_parser(subparsers)`, and `run(options)`."""

@@ -1,0 +1,146 @@
+"""`orq-otel thread ID`: one thread, what was said in it, and the spans of its traces as trees."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from orq_otel.viewer import shapes
+from orq_otel.viewer.commands.asking import DONE, add_source, asking, no_such_thread, remark, write
+from orq_otel.viewer.commands.talk import lines
+from orq_otel.viewer.commands.wording import amount, lasting, local_time, tokens
+from orq_otel.viewer.conversation import conversation
+from orq_otel.viewer.facts import read
+from orq_otel.viewer.formats import count, one_line, plural
+from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.sources import Source
+from orq_otel.viewer.terminal import Column, cut, plain, room, table
+from orq_otel.viewer.times import moment
+
+COLUMNS = (
+    Column("AFTER", is_number=True, unimportance=2),
+    Column("DURATION", is_number=True),
+    Column("TOKENS", is_number=True, unimportance=3),
+    Column("COST", is_number=True, unimportance=1),
+    Column("SPAN", least=20),
+)
+
+Span = dict[str, Any]
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to those of `orq-otel`."""
+    parser = subparsers.add_parser(
+        "thread",
+        help="show one thread",
+        description="Show a thread: what was said in it, and the spans of its traces.",
+    )
+    parser.add_argument("id", metavar="ID", help="the thread's id")
+    parser.add_argument("--json", action="store_true", help="as the API answers")
+    add_source(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace) -> int:
+    """Show a thread. Returns the exit code."""
+
+    def ask(source: Source) -> int:
+        thread = source.thread(options.id)
+        if thread is None:
+            return no_such_thread(options.id)
+        if options.json:
+            write([shapes.as_json(thread).decode()])
+            return DONE
+        answer = source.spans(options.id)
+        wide = room()
+        summary = _summary(thread)
+        write(summary if wide is None else [cut(line, wide) for line in summary])
+        spans = [shapes.span_of(one) for one in answer["spans"]]
+        talk = conversation(options.id, [KeptSpan(one, read(one)) for one in spans])
+        said = list(lines(talk, wide))
+        write(["", *said] if said else [])
+        write(["", *table(COLUMNS, list(_rows(thread, answer["spans"])), wide)])
+        if answer["truncated"]:
+            remark("There are more spans. Without --url, all of them are shown.")
+        return DONE
+
+    return asking(options, ask)
+
+
+def _summary(thread: dict[str, Any]) -> list[str]:
+    told = {
+        "title": one_line(thread["title"] or ""),
+        "tags": one_line(", ".join(thread["tags"])),
+        "active": (
+            f"{local_time(thread['started_at'])} to {local_time(thread['last_active_at'])}"
+            f" ({lasting(thread['duration_ms'])})"
+        ),
+        "spans": f"{count(thread['spans'])} in {plural(thread['traces'], 'trace')}",
+        "errors": count(thread["errors"]),
+        "models": one_line(", ".join(thread["models"])),
+        "tokens": f"{count(thread['input_tokens'])} in, {count(thread['output_tokens'])} out",
+        "cost": _cost(thread),
+    }
+    return [plain(thread["id"]), *(f"  {name:8}{text}" for name, text in told.items() if text)]
+
+
+def _cost(thread: dict[str, Any]) -> str:
+    if thread["cost_usd"] is None:
+        return "unknown" if thread["unpriced_calls"] else ""
+    if thread["unpriced_calls"]:
+        without = plural(thread["unpriced_calls"], "call")
+        return f"{amount(thread['cost_usd'])}, without {without} of unknown price"
+    return amount(thread["cost_usd"])
+
+
+def _rows(thread: dict[str, Any], spans: Sequence[Span]) -> Iterator[list[str]]:
+    """A row for each span, below one for each trace."""
+    began = moment(thread["started_at"])
+    by_trace: dict[str, list[Span]] = defaultdict(list)
+    for span in spans:
+        by_trace[span["trace_id"]].append(span)
+    for trace_id, members in by_trace.items():
+        yield ["", "", "", "", f"trace {trace_id}"]
+        for span, depth in _tree(members):
+            yield [
+                _after(began, moment(span["started_at"])),
+                lasting(span["duration_ms"]),
+                tokens(span["input_tokens"], span["output_tokens"]),
+                "" if span["cost_usd"] is None else amount(span["cost_usd"]),
+                "  " * (depth + 1) + _named(span, thread["id"]),
+            ]
+
+
+def _tree(spans: Iterable[Span]) -> Iterator[tuple[Span, int]]:
+    """Each span with its depth, parents before their children. No depth is too much."""
+    spans = list(spans)
+    known = {span["span_id"] for span in spans}
+    children: dict[str | None, list[Span]] = defaultdict(list)
+    for span in spans:
+        parent = span["parent_id"]
+        children[parent if parent in known and parent != span["span_id"] else None].append(span)
+    waiting = [(span, 0) for span in reversed(children.pop(None, []))]
+    while waiting or children:
+        if not waiting:  # spans that are each other's parents have no beginning
+            waiting = [(span, 0) for span in reversed(children.pop(next(iter(children))))]
+        span, depth = waiting.pop()
+        yield span, depth
+        below = children.pop(span["span_id"], [])
+        waiting += [(child, depth + 1) for child in reversed(below)]
+
+
+def _named(span: Span, thread_id: str) -> str:
+    text = one_line(span["name"])
+    if span["thread_id"] != thread_id:
+        other = span["thread_id"]
+        text += " (no thread)" if other is None else f" (thread {one_line(other)})"
+    if span["error"]:
+        text += f" ERROR {one_line(span['status_message'])}".rstrip()
+    return text
+
+
+def _after(began: int, start: int) -> str:
+    """How long after the thread's first span; other spans may have begun before."""
+    return f"-{lasting((began - start) / 1e6)}" if start < began else lasting((start - began) / 1e6)

@@ -1,0 +1,99 @@
+"""`orq-otel threads`: the threads of the overview, as a table or as JSON."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+from orq_otel.viewer import shapes
+from orq_otel.viewer.commands.asking import DONE, add_source, asking, remark, write
+from orq_otel.viewer.commands.wording import ago, amount, lasting, tokens
+from orq_otel.viewer.formats import count, one_line
+from orq_otel.viewer.model import SORTS
+from orq_otel.viewer.questions import MATCHES
+from orq_otel.viewer.sources import Source
+from orq_otel.viewer.terminal import Column, plain, room, table
+
+COLUMNS = (
+    Column("THREAD", least=20),
+    Column("TITLE", least=12, unimportance=6),
+    Column("TAGS", least=10, unimportance=4),
+    Column("ACTIVE", is_number=True, unimportance=1),
+    Column("DURATION", is_number=True, unimportance=2),
+    Column("TRACES", is_number=True, unimportance=7),
+    Column("SPANS", is_number=True, unimportance=5),
+    Column("ERRORS", is_number=True, unimportance=1),
+    Column("TOKENS", is_number=True, unimportance=3),
+    Column("COST", is_number=True, unimportance=2),
+    Column("MODELS", least=10, unimportance=8),
+)
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to those of `orq-otel`."""
+    parser = subparsers.add_parser(
+        "threads",
+        help="list threads",
+        description="List threads, those that were active last first.",
+    )
+    parser.add_argument("--tag", action="append", default=[], help="only with this tag; repeatable")
+    parser.add_argument("--match", choices=MATCHES, default="all", help="all tags, or any of them")
+    parser.add_argument("--text", metavar="TEXT", help="only with this in the id or title")
+    parser.add_argument("--since", metavar="TIME", help="active since: 30m, 1h, 7d or RFC 3339")
+    parser.add_argument("--until", metavar="TIME", help="started before")
+    parser.add_argument("--errors", action="store_true", help="only with errors")
+    parser.add_argument("--sort", choices=SORTS, default="last_active", help="by what")
+    parser.add_argument("--ascending", action="store_true", help="the other way round")
+    parser.add_argument("--limit", metavar="N", default="50", help="at most so many (default: 50)")
+    parser.add_argument("--cursor", help="go on where a page ended")
+    parser.add_argument("--json", action="store_true", help="as the API answers")
+    add_source(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace) -> int:
+    """List threads. Returns the exit code."""
+    parameters = [("tag", tag) for tag in options.tag]
+    given = {
+        "match": options.match,
+        "q": options.text,
+        "since": options.since,
+        "until": options.until,
+        "errors": "true" if options.errors else None,
+        "sort": options.sort,
+        "order": "asc" if options.ascending else None,
+        "limit": options.limit,
+        "cursor": options.cursor,
+    }
+    parameters += [(name, value) for name, value in given.items() if value is not None]
+
+    def ask(source: Source) -> int:
+        page = source.threads(parameters)
+        if options.json:
+            write([shapes.as_json(page).decode()])
+            return DONE
+        if page["threads"]:
+            write(table(COLUMNS, [_row(one) for one in page["threads"]], room()))
+        else:
+            remark("No threads.")
+        if page["next_cursor"] is not None:
+            remark(f"There are more: add --cursor {page['next_cursor']}")
+        return DONE
+
+    return asking(options, ask)
+
+
+def _row(thread: dict[str, Any]) -> list[str]:
+    return [
+        plain(thread["id"]),
+        one_line(thread["title"] or ""),
+        one_line(", ".join(thread["tags"])),
+        ago(thread["last_active_at"]),
+        lasting(thread["duration_ms"]),
+        count(thread["traces"]),
+        count(thread["spans"]),
+        count(thread["errors"]),
+        tokens(thread["input_tokens"], thread["output_tokens"]),
+        amount(thread["cost_usd"], thread["unpriced_calls"]),
+        one_line(", ".join(thread["models"])),
+    ]

@@ -1,0 +1,39 @@
+"""The extra `viewer`: what it brings, and what to say where it is not installed."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+MODULES = (
+    "genai_prices",
+    "google.protobuf",
+    "google.rpc",
+    "grpc",
+    "jinja2",
+    "opentelemetry.proto",
+    "starlette",
+    "uvicorn",
+)
+
+NOT_INSTALLED = (
+    "orq-otel: this needs the extra `viewer`, which is not installed ({missing} is missing):\n"
+    '    pip install "orq-otel[viewer]"\n'
+)
+
+
+def check() -> None:
+    """Check that all of it is there, also what is imported only when a span arrives.
+
+    Raises:
+        ModuleNotFoundError: Something is not.
+    """
+    for name in MODULES:
+        if find_spec(name) is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def has(module: str) -> bool:
+    """Whether a module is part of it, or holds such a part."""
+    return any(
+        f"{name}.".startswith(f"{module}.") or module.startswith(f"{name}.") for name in MODULES
+    )

@@ -1,0 +1,161 @@
+"""Values as the pages show them: times, amounts, and text that nobody vouches for."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+from orq_otel.viewer.times import SECOND, rfc_3339
+
+UNKNOWN: Final = "\u2013"
+"""What stands for a number that nobody knows."""
+
+_MILLISECOND = SECOND // 1000
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_SHORT_JSON = 72  # stays on one line
+
+#: What changes how other text is read or shown, without being seen: control characters, those that
+#: turn the direction of text, those without width, tags, halves of characters.
+#: The joiners of emoji and of Indic and Arabic letters stay.
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    "\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e0fff]"
+)
+#: Marks that are put on one letter. More of them than any language uses cover the lines around.
+_STACKED = re.compile(
+    "([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{4})"
+    "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+"
+)
+
+
+def visible(value: Any) -> str:
+    """Text in which nothing hides: characters that are not seen become their names, as `[U+202E]`.
+
+    Escaping it for HTML is left to the templates.
+    """
+    text = str(value).replace("\r\n", "\n")
+    named = _INVISIBLE.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
+    return _STACKED.sub(r"\1", named)
+
+
+def shortened(value: Any, most: int) -> str:
+    """Text of so many characters at most, with an ellipsis where it goes on."""
+    text = str(value)
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+def one_line(value: Any, most: int = 200) -> str:
+    """The beginning of a text as one line."""
+    return visible(shortened(" ".join(str(value)[: 4 * most].split()), most))
+
+
+def as_text(value: Any) -> str:
+    """A JSON value as text to read: a string as it is, what is long over several lines."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (dict, list, tuple)):
+        try:
+            line = json.dumps(value, ensure_ascii=False, default=str)
+            if len(line) <= _SHORT_JSON:
+                return line
+            return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+        except (ValueError, RecursionError):
+            return "[nested too deep]"
+    return json.dumps(value, default=str)
+
+
+def unfolded(value: Any) -> str:
+    """The value of an attribute: JSON in a string is indented, too."""
+    if isinstance(value, str) and value[:1] in {"{", "["}:
+        try:
+            return as_text(json.loads(value))
+        except (ValueError, RecursionError):
+            return value
+    return as_text(value)
+
+
+def excerpt(value: Any, most: int) -> str:
+    """The beginning of an attribute's value. What is long is not decoded for that."""
+    is_long = isinstance(value, str) and len(value) > 4 * most
+    return shortened(value if is_long else unfolded(value), most)
+
+
+def timestamp(nanoseconds: int) -> str:
+    """A time for machines, in UTC: the `datetime` of a `<time>`."""
+    return rfc_3339(max(nanoseconds, 0))
+
+
+def moment(nanoseconds: int) -> str:
+    """A time for people, in UTC, which the script of the pages turns into their own."""
+    text = timestamp(nanoseconds)
+    return f"{text[:10]} {text[11:19]}"
+
+
+def duration(nanoseconds: int) -> str:
+    """How long something took: `840 µs`, `12.4 ms`, `1.24 s`, `3 m 20 s`, `5 h 12 m`, `3 d 4 h`."""
+    nanoseconds = max(nanoseconds, 0)
+    if nanoseconds < _MILLISECOND:
+        return f"{nanoseconds / 1000:.0f} µs"
+    if nanoseconds < SECOND:
+        return f"{_digits(nanoseconds / _MILLISECOND)} ms"
+    if nanoseconds < _MINUTE * SECOND:
+        return f"{_digits(nanoseconds / SECOND)} s"
+    seconds = nanoseconds // SECOND
+    for unit, smaller, name, smaller_name in (
+        (_DAY, _HOUR, "d", "h"),
+        (_HOUR, _MINUTE, "h", "m"),
+        (_MINUTE, 1, "m", "s"),
+    ):
+        if seconds >= unit:
+            rest = seconds % unit // smaller
+            return f"{seconds // unit} {name}" + (f" {rest} {smaller_name}" if rest else "")
+    raise AssertionError  # less than a minute was told above
+
+
+def _digits(number: float) -> str:
+    """Three digits, as far as there are any."""
+    for size, digits in ((99.95, 0), (9.995, 1)):
+        if number >= size:
+            return f"{number:.{digits}f}"
+    return f"{number:.2f}"
+
+
+def count(number: int) -> str:
+    """A number with its thousands apart: `12,400`."""
+    return f"{number:,}"
+
+
+def short(number: float) -> str:
+    """A number in few characters: `840`, `12.4k`, `3.1M`."""
+    for size, name in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if number >= size * 0.9995:
+            return f"{number / size:.{0 if number >= 99.95 * size else 1}f}{name}"
+    return f"{number:.0f}"
+
+
+def cost(dollars: float | None) -> str:
+    """An amount in US dollars: small ones keep two digits that say something."""
+    if dollars is None:
+        return UNKNOWN
+    if dollars == 0:
+        return "$0"
+    if dollars < 0.0001:  # noqa: PLR2004
+        return "<$0.0001"
+    if dollars < 1:
+        return f"${dollars:.4f}"
+    return f"${dollars:,.2f}"
+
+
+def size(number: int) -> str:
+    """A number of bytes: `840 B`, `12.4 kB`, `3.1 MB`."""
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if number >= unit:
+            return f"{number / unit:.1f} {name}"
+    return f"{number} B"
+
+
+def plural(number: int, one: str, many: str | None = None) -> str:
+    """A number with its noun: `1 span`, `2 spans`."""
+    return f"{count(number)} {one if number == 1 else many or one + 's'}"

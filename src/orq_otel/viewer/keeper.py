@@ -1,0 +1,45 @@
+"""Deletes in the background what is not to be kept any more."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from orq_otel.viewer.model import StoreError
+
+_log = logging.getLogger(__name__)
+
+#: Between the end of one look and the next, in seconds.
+_PAUSE = 30.0
+#: For a deletion that goes on when the viewer ends.
+_PATIENCE = 2.0
+
+
+class Keeper:
+    """Has a store's limits kept, now and every half minute.
+
+    Args:
+        apply: Deletes what is beyond them.
+    """
+
+    def __init__(self, apply: Callable[[], object]) -> None:
+        self._apply = apply
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="orq-otel-keeper", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End it. What it has not deleted yet, it will the next time."""
+        self._is_over.set()
+        self._thread.join(_PATIENCE)
+
+    def _run(self) -> None:
+        pause = 0.0
+        while not self._is_over.wait(pause):
+            pause = _PAUSE
+            try:
+                self._apply()
+            except StoreError as error:
+                if not self._is_over.is_set():
+                    _log.warning("What is beyond --retention stays for now: %s", error)

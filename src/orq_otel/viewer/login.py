@@ -1,0 +1,121 @@
+"""The way in for browsers where there is a token: a form, or `?token=` once; then a cookie."""
+
+from __future__ import annotations
+
+from html import escape
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qsl, quote, urlencode
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.types import Receive, Scope
+
+from orq_otel.viewer.guards import READING, Guard
+from orq_otel.viewer.refusals import RefusedError, Why
+
+PATH = "/login"
+COOKIE = "orq_otel_viewer"
+#: Everybody may have these files: they are in the package, and the form needs them.
+STATIC = "/static/"
+
+_MAX_FORM = 16 * 2**10
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Sign in · Threads · orq-otel</title>
+<link rel="icon" href="/static/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="/static/viewer.css">
+<link rel="stylesheet" href="/static/login.css">
+<script src="/static/theme.js"></script>
+</head>
+<body>
+<main class="login">
+<h1>Sign in</h1>
+<p>This viewer has a token. Whoever started it knows it: it is in
+<code>ORQ_OTEL_VIEWER_TOKEN</code>.</p>
+<form method="post" action="/login">
+<label for="token">Token</label>
+<input id="token" name="token" type="password" required autofocus
+ autocomplete="current-password" aria-describedby="problem">
+<input type="hidden" name="next" value="{target}">
+<button>Sign in</button>
+</form>
+<p role="alert" id="problem">{problem}</p>
+</main>
+</body>
+</html>
+"""
+
+
+async def way_in(guard: Guard, scope: Scope, receive: Receive) -> Response | None:
+    """An answer for whoever is showing the token; None for whoever has shown it before.
+
+    Raises:
+        RefusedError: Neither.
+    """
+    if guard.token is None or scope["path"].startswith(STATIC):
+        return None
+    if scope["path"] == PATH:
+        return await _sign_in(guard, Request(scope, receive))
+    query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    given = dict(query).get("token")
+    if given is not None and scope["method"] in READING:
+        if not guard.is_token(given):
+            raise RefusedError(Why.NO_TOKEN, "that is not the viewer's token")
+        rest = urlencode([(key, value) for key, value in query if key != "token"])
+        return _let_in(guard, quote(scope["path"]) + (f"?{rest}" if rest else ""))
+    headers = Headers(scope=scope)
+    if not guard.is_cookie(_cookie(headers)):
+        guard.check_token(headers)
+    return None
+
+
+def address(scope: Scope) -> str:
+    """Where to sign in, to come back to the page that was asked for."""
+    query = scope["query_string"].decode("latin-1")
+    return f"{PATH}?{urlencode({'next': scope['path'] + (f'?{query}' if query else '')})}"
+
+
+async def _sign_in(guard: Guard, request: Request) -> Response:
+    if request.method in READING:
+        return _form(request.query_params.get("next", "/"))
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_FORM:
+            raise RefusedError(Why.TOO_LARGE, "that is not the form")
+    form = dict(parse_qsl(body.decode("utf-8", "replace")))
+    target = form.get("next", "/")
+    if guard.is_token(form.get("token", "")):
+        return _let_in(guard, target)
+    return _form(target, "That is not the viewer's token.", status=401)
+
+
+def _form(target: str, problem: str = "", status: int = 200) -> Response:
+    # Without a referrer, browsers do not say in `Origin` either from where the form comes.
+    headers = {"referrer-policy": "same-origin"}
+    return HTMLResponse(_PAGE.format(target=escape(target), problem=problem), status, headers)
+
+
+def _let_in(guard: Guard, target: str) -> Response:
+    """Give the cookie, and take the token out of the address."""
+    answer = RedirectResponse(_local(target), status_code=303)
+    answer.set_cookie(COOKIE, guard.cookie, httponly=True, samesite="strict")
+    return answer
+
+
+def _local(target: str) -> str:
+    """A page of ours. One or more slashes before a name would be another host."""
+    return "/" + target.lstrip("/\\") if target.isprintable() else "/"
+
+
+def _cookie(headers: Headers) -> str:
+    try:
+        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return ""
+    return "" if found is None else found.value

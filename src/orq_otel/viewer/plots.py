@@ -1,0 +1,211 @@
+"""Plots as SVG, made on the server: no script draws them, and no style is set but by classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from markupsafe import Markup
+
+from orq_otel.viewer import formats
+from orq_otel.viewer.model import Bucket, Overview, Thread
+
+#: The coordinates inside a plot. It is stretched to the width that it gets.
+_WIDTH, _HEIGHT = 600, 96
+_GAP = 0.2  # between bars, of the width of one
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A plot, with the words around it.
+
+    Attributes:
+        name: What it is called in the page: "activity"...
+        title: Its heading.
+        figure: The most important number.
+        summary: What it shows, for who cannot see it. None of it is only in the picture.
+        top: What the upper end of the vertical axis stands for.
+        left: The left end of the horizontal axis: a time in nanoseconds, or a text.
+        right: The right end.
+        svg: The drawing, None where there is nothing to draw.
+    """
+
+    name: str
+    title: str
+    figure: str
+    summary: str
+    top: str = ""
+    left: int | str = ""
+    right: int | str = ""
+    svg: Markup | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Bar:
+    """A bar of stacked pieces, from the lowest on, each with its class; and what it says."""
+
+    pieces: tuple[tuple[str, float], ...]
+    label: str
+
+
+def plots(overview: Overview) -> list[Plot]:
+    """Activity, tokens and cost over time, and how long calls took."""
+    return [_activity(overview), _tokens(overview), _cost(overview), _latency(overview)]
+
+
+def position(thread: Thread, since: int, until: int) -> Markup:
+    """When a thread was active, as a piece of the time from `since` to `until`."""
+    whole = max(until - since, 1)
+    left = min(max((thread.started - since) / whole, 0), 1) * 100
+    right = min(max((thread.last_active - since) / whole, 0), 1) * 100
+    width = max(right - left, 2.5)
+    left = min(left, 100 - width)
+    kind = "bar has-errors" if thread.errors else "bar"
+    return Markup(
+        '<svg class="position" aria-hidden="true" preserveAspectRatio="none" viewBox="0 0 100 10">'
+        '<rect class="track" x="0" y="4.5" width="100" height="1"/>'
+        '<rect class="{}" x="{:.2f}" y="1.5" width="{:.2f}" height="7" rx="1"/></svg>'
+    ).format(kind, left, width)
+
+
+def _activity(overview: Overview) -> Plot:
+    figure = formats.plural(overview.spans, "span")
+    most = max(overview.buckets, key=lambda one: one.spans, default=None)
+    summary = figure
+    if most is not None and most.spans:
+        summary += f", at most {formats.count(most.spans)} in one bar, at {_when(most.start)}"
+    summary += f". {_errors(overview.errors)}."
+    bars = [
+        _Bar(
+            (("ok", max(one.spans - one.errors, 0)), ("error", one.errors)),
+            f"{formats.plural(one.spans, 'span')}, {_errors(one.errors).lower()}",
+        )
+        for one in overview.buckets
+    ]
+    plot = Plot("activity", "Activity", figure, summary)
+    return _over_time(plot, overview.buckets, bars, formats.short)
+
+
+def _tokens(overview: Overview) -> Plot:
+    tokens_in, tokens_out = overview.input_tokens, overview.output_tokens
+    summary = f"{formats.count(tokens_in)} tokens in, {formats.count(tokens_out)} out."
+    bars = [
+        _Bar(
+            (("in", one.input_tokens), ("out", one.output_tokens)),
+            f"{formats.count(one.input_tokens)} tokens in, {formats.count(one.output_tokens)} out",
+        )
+        for one in overview.buckets
+    ]
+    plot = Plot("tokens", "Tokens", formats.short(tokens_in + tokens_out), summary)
+    return _over_time(plot, overview.buckets, bars, formats.short)
+
+
+def _cost(overview: Overview) -> Plot:
+    figure = formats.cost(overview.cost)
+    summary = "No price is known." if overview.cost is None else f"{figure} in all."
+    if overview.unpriced:
+        summary += f" {unpriced(overview.unpriced)}"
+    plot = Plot("cost", "Cost", figure, summary)
+    if overview.cost is None:
+        return plot
+    bars = [_Bar((("ok", one.cost),), formats.cost(one.cost)) for one in overview.buckets]
+    return _over_time(plot, overview.buckets, bars, formats.cost)
+
+
+def unpriced(calls: int) -> str:
+    """That the price of some calls is unknown."""
+    verb = "has" if calls == 1 else "have"
+    return f"{formats.plural(calls, 'call')} of a model {verb} no known price."
+
+
+def _latency(overview: Overview) -> Plot:
+    calls = sum(number for _, number in overview.latencies)
+    bars = []
+    begin = 0
+    for end, number in overview.latencies:
+        span = f"{formats.duration(begin)} to {formats.duration(end)}"
+        bars.append(_Bar((("ok", number),), f"{span}: {formats.plural(number, 'call')}"))
+        begin = end
+    half, most = _within(overview.latencies, 0.5), _within(overview.latencies, 0.95)
+    if half is None or most is None:
+        return Plot("latency", "Latency", formats.UNKNOWN, "No calls of models.")
+    return Plot(
+        "latency",
+        "Latency",
+        f"p50 ≤ {formats.duration(half)}",
+        f"Of {formats.plural(calls, 'call')} of models, half took {formats.duration(half)} or less,"
+        f" and 95 % {formats.duration(most)} or less.",
+        formats.short(max(number for _, number in overview.latencies)),
+        "0",
+        formats.duration(overview.latencies[-1][0]),
+        _drawn("latency", bars),
+    )
+
+
+def _within(latencies: Sequence[tuple[int, int]], share: float) -> int | None:
+    """In what time this share of all calls was done. Not finer than the buckets are."""
+    left = share * sum(number for _, number in latencies)
+    for end, number in latencies:
+        left -= number
+        if number and left <= 0:
+            return end
+    return None
+
+
+def _over_time(
+    plot: Plot, buckets: Sequence[Bucket], bars: Sequence[_Bar], scale: Callable[[float], str]
+) -> Plot:
+    """The plot with its drawing: a bar for each bucket."""
+    top = max((sum(value for _, value in bar.pieces) for bar in bars), default=0)
+    if not top:
+        return plot
+    labelled = [
+        _Bar(bar.pieces, f"{_when(bucket.start)} UTC: {bar.label}")
+        for bar, bucket in zip(bars, buckets, strict=True)
+    ]
+    return replace(
+        plot,
+        top=scale(top),
+        left=buckets[0].start,
+        right=buckets[-1].end,
+        svg=_drawn(plot.name, labelled),
+    )
+
+
+def _drawn(name: str, bars: Sequence[_Bar]) -> Markup:
+    """Bars. Their text alternative is in the page, so the drawing itself is hidden from readers."""
+    top = max((sum(value for _, value in bar.pieces) for bar in bars), default=0) or 1
+    step = _WIDTH / max(len(bars), 1)
+    drawn = Markup("").join(_bar(bar, index * step, step, top) for index, bar in enumerate(bars))
+    return Markup(
+        '<svg class="plot plot-{}" aria-hidden="true" preserveAspectRatio="none" '
+        'viewBox="0 0 {} {}">{}</svg>'
+    ).format(name, _WIDTH, _HEIGHT, drawn)
+
+
+def _bar(bar: _Bar, left: float, step: float, top: float) -> Markup:
+    pieces = Markup("").join(_pieces(bar, left + step * _GAP / 2, step * (1 - _GAP), top))
+    # The whole height tells what it is under the pointer, where a bar is low.
+    return Markup(
+        '<g class="column"><rect class="hit" x="{:.2f}" y="0" width="{:.2f}" height="{}"/>{}'
+        "<title>{}</title></g>"
+    ).format(left, step, _HEIGHT, pieces, bar.label)
+
+
+def _pieces(bar: _Bar, left: float, width: float, top: float) -> Iterable[Markup]:
+    y = float(_HEIGHT)
+    for kind, value in bar.pieces:
+        if value > 0:
+            height = max(value / top * _HEIGHT, 1.5)
+            y -= height
+            yield Markup(
+                '<rect class="{}" x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}"/>'
+            ).format(kind, left, max(y, 0), width, height)
+
+
+def _when(nanoseconds: int) -> str:
+    return formats.moment(nanoseconds)
+
+
+def _errors(number: int) -> str:
+    return formats.plural(number, "error") if number else "No errors"

@@ -1,0 +1,101 @@
+"""Take a request apart into spans, without decoding them: protobuf's wire format, two levels deep.
+
+Decoded as a whole, 20 MiB of empty spans take 1.9 GB and half a minute. One span at a time they
+take next to nothing, and whoever sends too many is refused after the first ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+#: In a request: resources, scopes, spans, and whatever else is on their levels.
+MAX_PARTS = 200_000
+
+_RESOURCE_SPANS = 1
+_RESOURCE, _SCOPE_SPANS = 1, 2
+_SCOPE, _SPANS = 1, 2
+
+_VARINT, _FIXED_64, _LENGTH, _FIXED_32 = 0, 1, 2, 5
+_MOST_BITS = 64
+
+
+class MalformedError(ValueError):
+    """Bytes that are no protobuf message."""
+
+
+class TooManyPartsError(ValueError):
+    """A message that would take too much memory."""
+
+
+class Part(NamedTuple):
+    """Spans of one scope of one resource, each still encoded."""
+
+    resource: bytes
+    scope: bytes
+    spans: list[bytes]
+
+
+def parts(body: bytes) -> Iterator[Part]:
+    """The parts of an `ExportTraceServiceRequest`.
+
+    Raises:
+        MalformedError: It is none.
+        TooManyPartsError: It has too many.
+    """
+    walk = _Walk(body)
+    for of_resource in walk.messages(0, len(body)).get(_RESOURCE_SPANS, ()):
+        found = walk.messages(*of_resource)
+        resource = walk.merged(found.get(_RESOURCE, []))
+        for of_scope in found.get(_SCOPE_SPANS, ()):
+            within = walk.messages(*of_scope)
+            scope = walk.merged(within.get(_SCOPE, []))
+            yield Part(resource, scope, [body[slice(*one)] for one in within.get(_SPANS, ())])
+
+
+class _Walk:
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._left = MAX_PARTS
+
+    def merged(self, places: list[tuple[int, int]]) -> bytes:
+        """A message that came in several pieces is the sum of them."""
+        return b"".join(self._body[slice(*place)] for place in places)
+
+    def messages(self, start: int, end: int) -> dict[int, list[tuple[int, int]]]:
+        """Where the messages in a message are, by the number of their field."""
+        found: dict[int, list[tuple[int, int]]] = {}
+        at = start
+        while at < end:
+            self._left -= 1
+            if self._left < 0:
+                raise TooManyPartsError
+            tag, at = self._varint(at, end)
+            wire = tag & 7
+            if wire == _LENGTH:
+                length, at = self._varint(at, end)
+                found.setdefault(tag >> 3, []).append((at, at + length))
+                at += length
+            elif wire == _VARINT:
+                _, at = self._varint(at, end)
+            elif wire == _FIXED_64:
+                at += 8
+            elif wire == _FIXED_32:
+                at += 4
+            else:
+                raise MalformedError
+            if at > end or tag < 8:  # noqa: PLR2004 - no field has the number 0
+                raise MalformedError
+        return found
+
+    def _varint(self, at: int, end: int) -> tuple[int, int]:
+        value = 0
+        for shift in range(0, _MOST_BITS, 7):
+            if at >= end:
+                raise MalformedError
+            byte = self._body[at]
+            at += 1
+            value |= (byte & 127) << shift
+            if byte < 128:  # noqa: PLR2004 - the last byte has no eighth bit
+                return value, at
+        raise MalformedError

@@ -1,0 +1,182 @@
+"""OTLP over HTTP: protobuf and JSON, plain or with gzip, as an ASGI app."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from orq_otel.viewer.guards import Guard
+from orq_otel.viewer.ingest import Ingest
+from orq_otel.viewer.otlp import Received
+from orq_otel.viewer.refusals import RefusedError, Why
+from orq_otel.viewer.replies import export_response, status, status_json
+
+PROTOBUF = "application/x-protobuf"
+JSON = "application/json"
+TRACES = "/v1/traces"
+#: These are taken and dropped. An SDK that sends all signals would log an error for each otherwise.
+DROPPED = frozenset({"/v1/logs", "/v1/metrics"})
+
+
+class HttpReceiver:
+    """The app that senders talk to.
+
+    Args:
+        ingest: Where spans go.
+        guard: Who may send.
+        patience: Within how many seconds a request has to have arrived.
+    """
+
+    def __init__(self, ingest: Ingest, guard: Guard, patience: float = 30.0) -> None:
+        self._ingest = ingest
+        self._guard = guard
+        self._patience = patience
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            return
+        request = Request(scope)
+        body = _Body(receive, self._ingest)
+        try:
+            answer = await self._taken(request, body)
+        except RefusedError as refused:
+            # What the sender is still sending, uvicorn reads and forgets: it hears why.
+            answer = _refusal(request, refused)
+        except ClientDisconnect:
+            return
+        finally:
+            body.release()
+        await answer(scope, receive, send)
+
+    async def _taken(self, request: Request, body: _Body) -> Response:
+        """Take a request.
+
+        Raises:
+            RefusedError: It is not taken.
+        """
+        path = request.scope["path"]
+        if path != TRACES and path not in DROPPED:
+            raise RefusedError(Why.NOT_FOUND, f"OTLP is taken at {TRACES}")
+        if request.method != "POST":
+            raise RefusedError(Why.NO_POST, "OTLP is sent with POST")
+        self._guard.check(request.headers)
+        media = _media(request)
+        if media not in {PROTOBUF, JSON}:
+            raise RefusedError(
+                Why.UNKNOWN_ENCODING, f"the content-type must be {PROTOBUF} or {JSON}"
+            )
+        encoding = request.headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in {"identity", "gzip", ""}:
+            raise RefusedError(Why.UNKNOWN_ENCODING, "the content-encoding must be gzip or none")
+        is_json = media == JSON
+        if path in DROPPED:
+            await self._in_time(body.drop())
+            return Response(_reply(Received(), is_json=is_json), media_type=media)
+        await self._in_time(body.read(request))
+        answer = self._ingest.submit(
+            body.taken(), is_json=is_json, is_compressed=encoding == "gzip"
+        )
+        received = await asyncio.wrap_future(answer)
+        return Response(_reply(received, is_json=is_json), media_type=media)
+
+    async def _in_time(self, reading: Awaitable[None]) -> None:
+        try:
+            await asyncio.wait_for(reading, self._patience)
+        except asyncio.TimeoutError:
+            raise RefusedError(Why.TOO_SLOW, "the body did not arrive in time") from None
+
+
+class _Body:
+    """A body while it is read, and until it is committed: its bytes take up room."""
+
+    def __init__(self, receive: Receive, ingest: Ingest) -> None:
+        self._receive = receive
+        self._limit = ingest.limits.body
+        self._room = ingest.room
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._is_over = False
+
+    async def read(self, request: Request) -> None:
+        """Read all of it.
+
+        Raises:
+            RefusedError: It is too large, now or at all.
+        """
+        self._check(int(request.headers.get("content-length", "0")))
+        while not self._is_over:
+            chunk = await self._next()
+            self._check(self._size + len(chunk))
+            if not self._room.take(len(chunk)):
+                raise RefusedError(Why.BUSY, "too much is waiting to be kept; send it again")
+            self._size += len(chunk)
+            self._chunks.append(chunk)
+
+    async def drop(self) -> None:
+        """Read all of it, and forget it.
+
+        Raises:
+            RefusedError: It is too large.
+        """
+        size = 0
+        while not self._is_over:
+            size += len(await self._next())
+            self._check(size)
+
+    def taken(self) -> bytes:
+        """All of it, which is held once from now on."""
+        chunks, self._chunks = self._chunks, []
+        return b"".join(chunks)
+
+    def release(self) -> None:
+        """Give its room back."""
+        self._chunks = []
+        self._room.give_back(self._size)
+        self._size = 0
+
+    async def _next(self) -> bytes:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        self._is_over = not message.get("more_body", False)
+        chunk: bytes = message.get("body", b"")
+        return chunk
+
+    def _check(self, size: int) -> None:
+        if size > self._limit:
+            raise RefusedError(Why.TOO_LARGE, f"a request may have {self._limit:,} bytes at most")
+
+
+def _media(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _reply(received: Received, *, is_json: bool) -> bytes:
+    """An `ExportTraceServiceResponse`: empty, if everything was kept."""
+    if not is_json:
+        return export_response(received)
+    if not received.rejected:
+        return b"{}"
+    partial = {"rejectedSpans": str(received.rejected), "errorMessage": received.reason}
+    return json.dumps({"partialSuccess": partial}).encode()
+
+
+def _refusal(request: Request, refused: RefusedError) -> Response:
+    """A `google.rpc.Status`, encoded as the request was; for strangers as JSON."""
+    headers = {}
+    if refused.retry_after is not None:
+        headers["retry-after"] = str(refused.retry_after)
+    if refused.why is Why.NO_TOKEN:
+        headers["www-authenticate"] = "Bearer"
+    if refused.why is Why.NO_POST:
+        headers["allow"] = "POST"
+    if _media(request) == PROTOBUF:
+        body = status(refused).SerializeToString()
+        return Response(body, refused.why.http, headers, PROTOBUF)
+    return Response(status_json(refused), refused.why.http, headers, JSON)

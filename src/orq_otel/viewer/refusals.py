@@ -1,0 +1,47 @@
+"""Why a request of a sender is refused, and what OTLP has it told: over HTTP and over gRPC."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Why(Enum):
+    """A reason, with its HTTP status and its gRPC code.
+
+    Senders retry 429, 503 and UNAVAILABLE, and RESOURCE_EXHAUSTED only where the reply says when.
+    After all others they drop what they sent.
+    """
+
+    INVALID = (400, "INVALID_ARGUMENT")
+    NO_TOKEN = (401, "UNAUTHENTICATED")
+    FORBIDDEN = (403, "PERMISSION_DENIED")
+    NOT_FOUND = (404, "UNIMPLEMENTED")
+    NO_POST = (405, "UNIMPLEMENTED")
+    TOO_SLOW = (408, "CANCELLED")
+    TOO_LARGE = (413, "RESOURCE_EXHAUSTED")
+    UNKNOWN_ENCODING = (415, "UNIMPLEMENTED")
+    BUSY = (429, "RESOURCE_EXHAUSTED")
+    BROKEN = (500, "INTERNAL")
+    UNAVAILABLE = (503, "UNAVAILABLE")
+
+    def __init__(self, http: int, grpc: str) -> None:
+        self.http = http
+        self.grpc = grpc
+
+
+#: How long senders are asked to wait, in seconds.
+_PAUSES = {Why.BUSY: 1, Why.UNAVAILABLE: 5}
+
+
+class RefusedError(Exception):
+    """A request that is not kept. The text is for whoever reads the sender's log.
+
+    Attributes:
+        why: The reason.
+        retry_after: After how many seconds to send it again; None: not at all.
+    """
+
+    def __init__(self, why: Why, message: str) -> None:
+        super().__init__(message)
+        self.why = why
+        self.retry_after = _PAUSES.get(why)

@@ -1,0 +1,199 @@
+"""Where the commands get threads from: a store of their own, or a viewer that runs somewhere."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from typing import Any, Protocol
+from urllib.parse import quote, urlencode, urlsplit
+
+from orq_otel.viewer import shapes
+from orq_otel.viewer.facts import read
+from orq_otel.viewer.guards import is_loopback
+from orq_otel.viewer.model import InvalidCursorError, KeptSpan, Span, Store
+from orq_otel.viewer.otlp import to_json
+from orq_otel.viewer.questions import InvalidParameterError, question
+
+Parameters = Sequence[tuple[str, str]]
+
+#: The variable that holds the token of a viewer.
+TOKEN_VARIABLE = "ORQ_OTEL_VIEWER_TOKEN"  # noqa: S105 - its name
+
+_EVERY_SPAN = 2**31 - 1
+_TIMEOUT = 60
+
+
+class SourceError(Exception):
+    """Nothing can be read there, or written. The text says what to do."""
+
+
+class Source(Protocol):
+    """Threads and spans as the API shows them."""
+
+    def threads(self, parameters: Parameters) -> dict[str, Any]:
+        """A page of threads.
+
+        Raises:
+            InvalidParameterError: A parameter is wrong.
+            SourceError: Nothing can be read.
+        """
+        ...
+
+    def thread(self, thread_id: str) -> dict[str, Any] | None:
+        """One thread."""
+        ...
+
+    def spans(self, thread_id: str) -> dict[str, Any]:
+        """The spans of a thread that is there, and whether there are more."""
+        ...
+
+    def export(self, thread_id: str, form: str) -> dict[str, Any]:
+        """A thread that is there, in one of `shapes.FORMATS`."""
+        ...
+
+    def keep(self, spans: Sequence[Span]) -> None:
+        """Keep spans."""
+        ...
+
+    def close(self) -> None:
+        """Release what is held."""
+        ...
+
+
+class StoreSource:
+    """A store that this process has opened."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def threads(self, parameters: Parameters) -> dict[str, Any]:
+        """A page of threads."""
+        try:
+            return shapes.thread_page(self._store.threads(question(parameters)))
+        except InvalidCursorError as error:
+            raise InvalidParameterError("cursor must be one that a page ended with.") from error
+
+    def thread(self, thread_id: str) -> dict[str, Any] | None:
+        """One thread."""
+        found = self._store.thread(thread_id)
+        return None if found is None else shapes.thread(found)
+
+    def spans(self, thread_id: str) -> dict[str, Any]:
+        """All spans of a thread."""
+        spans = self._store.spans(thread_id, _EVERY_SPAN)
+        return {"spans": [shapes.span(one) for one in spans], "truncated": False}
+
+    def export(self, thread_id: str, form: str) -> dict[str, Any]:
+        """A thread with all of its spans."""
+        found = self._store.thread(thread_id)
+        if found is None:
+            raise SourceError(f"The thread {thread_id!r} has just been removed.")
+        return shapes.export(found, self._store.spans(thread_id, _EVERY_SPAN), form)
+
+    def keep(self, spans: Sequence[Span]) -> None:
+        """Keep spans."""
+        self._store.write([KeptSpan(span, read(span)) for span in spans])
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
+
+
+class ViewerSource:
+    """A viewer that runs, by its API.
+
+    Args:
+        url: Where its pages are.
+        token: Its token, if it has one. It goes to no other host.
+    """
+
+    def __init__(self, url: str, token: str | None) -> None:
+        self._url = url.rstrip("/")
+        self._token = token
+        handlers: list[urllib.request.BaseHandler] = [_NoRedirects()]
+        if is_loopback(urlsplit(url).hostname or ""):
+            handlers.append(urllib.request.ProxyHandler({}))
+        self._opener = urllib.request.build_opener(*handlers)
+
+    def threads(self, parameters: Parameters) -> dict[str, Any]:
+        """A page of threads."""
+        return self._call(f"/api/threads?{urlencode(parameters)}")
+
+    def thread(self, thread_id: str) -> dict[str, Any] | None:
+        """One thread."""
+        try:
+            return self._call(_path(thread_id))
+        except _NotFoundError:
+            return None
+
+    def spans(self, thread_id: str) -> dict[str, Any]:
+        """As many spans of a thread as the viewer tells."""
+        return self._call(_path(thread_id) + "/spans")
+
+    def export(self, thread_id: str, form: str) -> dict[str, Any]:
+        """A thread with its spans."""
+        return self._call(_path(thread_id) + f"/export?format={form}")
+
+    def keep(self, spans: Sequence[Span]) -> None:
+        """Have the viewer keep spans."""
+        self._call("/api/import", shapes.as_json(to_json(spans)))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _call(self, path: str, body: bytes | None = None) -> dict[str, Any]:
+        headers = {"accept": "application/json"}
+        if body is not None:
+            headers["content-type"] = "application/json"
+        if self._token:
+            headers["authorization"] = f"Bearer {self._token}"
+        request = urllib.request.Request(self._url + path, body, headers)  # noqa: S310 - of http or https, see asking.py
+        try:
+            with self._opener.open(request, timeout=_TIMEOUT) as response:
+                answer = json.load(response)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise self._refusal(error) from error
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise SourceError(
+                f"No viewer answers at {self._url} ({reason}). Start one with `orq-otel viewer`."
+            ) from error
+        if not isinstance(answer, dict):
+            raise SourceError(f"What answers at {self._url} is no viewer.")
+        return answer
+
+    def _refusal(self, error: urllib.error.HTTPError) -> Exception:
+        try:
+            told = json.load(error)["error"]
+            message = str(told["message"])
+        except (OSError, ValueError, TypeError, KeyError):
+            return SourceError(f"{self._url} answers with HTTP {error.code}: is a viewer there?")
+        match error.code, told.get("code"):
+            case 400, "invalid_parameter" | "invalid_cursor":
+                return InvalidParameterError(message)
+            case 404, "no_such_thread":
+                return _NotFoundError(message)
+            case 401, _:
+                return SourceError(f"The viewer wants its token: set {TOKEN_VARIABLE}.")
+            case _:
+                return SourceError(message)
+
+
+class _NotFoundError(SourceError):
+    """There is no such thread."""
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A viewer's API redirects nowhere, and the token is for nobody else."""
+
+    def redirect_request(  # noqa: PLR0913, PLR0917 - as its base has it
+        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> None:
+        """Follow none: the redirect becomes an error."""
+
+
+def _path(thread_id: str) -> str:
+    return "/api/threads/" + quote(thread_id, safe="")

@@ -1,0 +1,220 @@
+"""The tables of a SQLite file, and how older files become newer ones.
+
+`PRAGMA user_version` says how many of `STEPS` a file has seen. A step that a release has brought
+is never changed: whatever is to be different goes into a new one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Final
+
+Step = str | Callable[[sqlite3.Connection], None]
+
+_FIRST: Final = """
+-- Where spans come from. Many spans share one.
+CREATE TABLE resources (
+    key INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL UNIQUE,
+    service TEXT NOT NULL,
+    attributes TEXT NOT NULL,
+    spans INTEGER NOT NULL
+);
+
+-- The facts of each span in columns, all else in one, as JSON, which may be compressed.
+CREATE TABLE spans (
+    seq INTEGER PRIMARY KEY,
+    trace_id BLOB NOT NULL,
+    span_id BLOB NOT NULL,
+    parent_id BLOB,
+    thread INTEGER,
+    start INTEGER NOT NULL,
+    end INTEGER NOT NULL,
+    is_error INTEGER NOT NULL,
+    is_model_call INTEGER NOT NULL,
+    input_tokens INTEGER,
+    output_tokens INTEGER,
+    cost INTEGER,
+    resource INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    status TEXT NOT NULL,
+    status_message TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    operation TEXT,
+    model TEXT,
+    provider TEXT,
+    title TEXT,
+    tags TEXT,
+    body BLOB NOT NULL
+);
+CREATE UNIQUE INDEX spans_by_id ON spans (trace_id, span_id);
+CREATE INDEX spans_by_start ON spans (start);
+-- It covers what plots of some threads are made of.
+CREATE INDEX spans_by_thread ON spans (
+    thread, start, end, is_error, is_model_call, input_tokens, output_tokens, cost
+) WHERE thread IS NOT NULL;
+
+-- The rollups. Each transaction that writes or deletes spans keeps them right.
+CREATE TABLE threads (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    folded TEXT NOT NULL,
+    title TEXT,
+    title_folded TEXT,
+    title_start INTEGER,
+    title_span BLOB,
+    started INTEGER NOT NULL DEFAULT 0,
+    last_active INTEGER NOT NULL DEFAULT 0,
+    traces INTEGER NOT NULL DEFAULT 0,
+    spans INTEGER NOT NULL DEFAULT 0,
+    errors INTEGER NOT NULL DEFAULT 0,
+    input_tokens INTEGER NOT NULL DEFAULT 0,
+    output_tokens INTEGER NOT NULL DEFAULT 0,
+    cost INTEGER NOT NULL DEFAULT 0,
+    priced INTEGER NOT NULL DEFAULT 0,
+    unpriced INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX threads_by_last_active ON threads (last_active, id);
+CREATE INDEX threads_by_started ON threads (started, id);
+CREATE INDEX threads_by_duration ON threads (last_active - started, id);
+CREATE INDEX threads_by_spans ON threads (spans, id);
+CREATE INDEX threads_by_tokens ON threads (input_tokens + output_tokens, id);
+CREATE INDEX threads_by_cost ON threads (CASE WHEN priced THEN cost ELSE -1 END, id);
+CREATE INDEX threads_by_errors ON threads (errors, id);
+
+CREATE TABLE thread_traces (
+    thread INTEGER NOT NULL,
+    trace_id BLOB NOT NULL,
+    PRIMARY KEY (thread, trace_id)
+) WITHOUT ROWID;
+CREATE TRIGGER trace_added AFTER INSERT ON thread_traces BEGIN
+    UPDATE threads SET traces = traces + 1 WHERE key = new.thread;
+END;
+
+CREATE TABLE thread_tags (
+    thread INTEGER NOT NULL,
+    tag TEXT NOT NULL,
+    start INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    PRIMARY KEY (thread, tag)
+) WITHOUT ROWID;
+CREATE INDEX thread_tags_by_tag ON thread_tags (tag, thread);
+CREATE TABLE tags (
+    tag TEXT PRIMARY KEY,
+    threads INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX tags_by_threads ON tags (threads, tag);
+CREATE TRIGGER tag_added AFTER INSERT ON thread_tags BEGIN
+    INSERT INTO tags VALUES (new.tag, 1) ON CONFLICT DO UPDATE SET threads = threads + 1;
+END;
+CREATE TRIGGER tag_removed AFTER DELETE ON thread_tags BEGIN
+    UPDATE tags SET threads = threads - 1 WHERE tag = old.tag;
+    DELETE FROM tags WHERE tag = old.tag AND threads = 0;
+END;
+
+CREATE TABLE thread_models (
+    thread INTEGER NOT NULL,
+    model TEXT NOT NULL,
+    start INTEGER NOT NULL,
+    PRIMARY KEY (thread, model)
+) WITHOUT ROWID;
+
+CREATE TABLE thread_activity (
+    thread INTEGER NOT NULL,
+    width INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    spans INTEGER NOT NULL,
+    errors INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cost INTEGER NOT NULL,
+    priced INTEGER NOT NULL,
+    unpriced INTEGER NOT NULL,
+    PRIMARY KEY (thread, width, start)
+) WITHOUT ROWID;
+CREATE TABLE thread_latencies (
+    thread INTEGER NOT NULL,
+    bucket INTEGER NOT NULL,
+    calls INTEGER NOT NULL,
+    PRIMARY KEY (thread, bucket)
+) WITHOUT ROWID;
+
+-- The same of all threads, in pieces of time of each width.
+CREATE TABLE activity (
+    width INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    spans INTEGER NOT NULL,
+    errors INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cost INTEGER NOT NULL,
+    priced INTEGER NOT NULL,
+    unpriced INTEGER NOT NULL,
+    PRIMARY KEY (width, start)
+) WITHOUT ROWID;
+CREATE TABLE latencies (
+    width INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    bucket INTEGER NOT NULL,
+    calls INTEGER NOT NULL,
+    PRIMARY KEY (width, start, bucket)
+) WITHOUT ROWID;
+
+-- One row: how often anything was written.
+CREATE TABLE changes (count INTEGER NOT NULL);
+INSERT INTO changes VALUES (0);
+"""
+
+#: The first makes an empty file into one of version 1, and so on.
+STEPS: Final[tuple[Step, ...]] = (_FIRST,)
+
+
+class NewerFileError(Exception):
+    """A file that a newer release has written."""
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring a file to the newest version, in one transaction: all steps are taken, or none.
+
+    Args:
+        connection: In autocommit mode.
+
+    Raises:
+        NewerFileError: It has seen more steps than there are.
+        sqlite3.Error: Nothing is changed.
+    """
+    if _version(connection) == len(STEPS):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Read again: another process may have been faster.
+        version = _version(connection)
+        if version > len(STEPS):
+            raise NewerFileError(version)  # noqa: TRY301 - rolled back like the rest
+        for step in STEPS[version:]:
+            if callable(step):
+                step(connection)
+            else:
+                _run(connection, step)
+        connection.execute(f"PRAGMA user_version = {len(STEPS)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _run(connection: sqlite3.Connection, script: str) -> None:
+    """Run some statements. `executescript` would commit before them."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            connection.execute(statement)
+            statement = ""

@@ -1,0 +1,330 @@
+"""Spans in a SQLite file: the store of one machine. The standard library is all it needs.
+
+One connection writes. Readers have connections of their own, and see what was committed when they
+began (`PRAGMA journal_mode = WAL`): neither waits for the other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sqlite3
+import threading
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, TypeVar
+
+from orq_otel.viewer.model import KeptSpan, Overview, Question, StoreError, Thread, ThreadPage
+from orq_otel.viewer.store import schema, sqlite_reading, sqlite_writing
+from orq_otel.viewer.store.gate import Gate
+from orq_otel.viewer.store.sqlite_checks import differences
+
+#: How long another process may keep the file locked.
+_PATIENCE: Final = 5.0
+#: Kibibytes that each connection may remember.
+_CACHE: Final = {"writer": 16_384, "reader": 4_096}
+#: Pages of 4 KiB that are moved from the log to the file at a time.
+_CHECKPOINT: Final = 4_000
+#: Readers may keep the log from being used anew. From so many bytes on they are waited for,
+_LONGEST_LOG: Final = 48 * 2**20
+#: and new ones kept waiting, for so many seconds.
+_READERS_PATIENCE: Final = 0.2
+#: Readers that are kept for the next question.
+_READERS: Final = 8
+#: How many spans are deleted at a time, and pages given back: others may write in between.
+_STEP: Final = 1_000
+_PAGES: Final = 500
+
+Result = TypeVar("Result")
+
+
+class SQLiteStore:
+    """A store in a file.
+
+    Args:
+        path: Of the file. It is made, readable for its owner alone, if there is none.
+
+    Raises:
+        StoreError: It cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._gate = Gate()
+        self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
+        self._is_closed = False
+        self._writer: sqlite3.Connection | None = None
+        with self._errors():
+            _make(path)
+            self._writer = self._open_writer()
+
+    def write(self, spans: Sequence[KeptSpan]) -> None:
+        """Keep spans, in one transaction. They are on disk when this returns.
+
+        Raises:
+            StoreError: None of them is kept.
+        """
+        if not spans:
+            return
+        batch = sqlite_writing.Batch(spans)
+        self._change(lambda connection: sqlite_writing.insert(connection, batch))
+
+    def threads(self, question: Question) -> ThreadPage:
+        """The threads that a question asks for.
+
+        Raises:
+            InvalidCursorError: The cursor is none.
+            StoreError: The store cannot be read.
+        """
+        return self._read(lambda connection: sqlite_reading.threads(connection, question))
+
+    def thread(self, thread_id: str) -> Thread | None:
+        """One thread, or None.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        return self._read(lambda connection: sqlite_reading.thread(connection, thread_id))
+
+    def spans(self, thread_id: str, limit: int = 5000) -> list[KeptSpan]:
+        """The spans of a thread and all others of its traces, by their start.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        return self._read(lambda connection: sqlite_reading.spans(connection, thread_id, limit))
+
+    def overview(self, question: Question, buckets: int = 60) -> Overview:
+        """All threads that a question asks for, at a glance.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        return self._read(lambda connection: sqlite_reading.overview(connection, question, buckets))
+
+    def change(self) -> int:
+        """A number that differs from the one before whenever spans have been written since.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        return self._read(_changes)
+
+    def delete_oldest(self, before: int | None = None, most: int = _STEP) -> int:
+        """Delete the oldest spans, by their start, and give their room back. Rollups stay right.
+
+        Args:
+            before: Only spans that began before, in nanoseconds since the epoch.
+            most: At most so many, so that nobody waits for long.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            StoreError: None of them is deleted.
+        """
+        deleted = self._change(
+            lambda connection: sqlite_writing.delete_oldest(connection, before, most)
+        )
+        if deleted:
+            self._give_back()
+        return deleted
+
+    def size(self) -> int:
+        """How many bytes spans and rollups take up.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        return self._read(_size)
+
+    def recount(self) -> list[str]:
+        """Where rollups differ from what the spans themselves add up to: nowhere, ever.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        return self._read(differences)
+
+    def close(self) -> None:
+        """Close the file. Nothing can be asked or written any more."""
+        with self._lock:
+            self._is_closed = True
+            while not self._readers.empty():
+                self._readers.get_nowait().close()
+            # The last to close moves the log to the file, which a reader may not do.
+            self._drop_writer()
+
+    def _change(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Do something in a transaction, all or nothing."""
+        with self._errors(), self._lock:
+            self._check_open()
+            if self._writer is None:
+                self._writer = self._open_writer()
+            try:
+                self._writer.execute("BEGIN IMMEDIATE")
+                result = work(self._writer)
+                self._writer.execute("COMMIT")
+            except BaseException:
+                self._roll_back()
+                raise
+            self._shorten_log(self._writer)
+            return result
+
+    def _shorten_log(self, writer: sqlite3.Connection) -> None:
+        """Have the log begin anew when it is long: readers one after the other keep it growing."""
+        try:
+            if Path(f"{self._path}-wal").stat().st_size < _LONGEST_LOG:
+                return
+            with self._gate.alone(_READERS_PATIENCE) as is_alone:
+                if is_alone:
+                    # Readers in other processes are not waited for.
+                    writer.execute("PRAGMA busy_timeout = 0")
+                    writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                    writer.execute(f"PRAGMA busy_timeout = {_PATIENCE * 1000:.0f}")
+        except (OSError, sqlite3.Error):
+            # What was written is written. The next one tries again, with a new connection.
+            self._drop_writer()
+
+    def _roll_back(self) -> None:
+        writer = self._writer
+        if writer is not None and writer.in_transaction:
+            try:
+                writer.execute("ROLLBACK")
+            except sqlite3.Error:
+                # A new one begins with what was committed.
+                self._drop_writer()
+
+    def _drop_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _give_back(self) -> None:
+        """Give room back to the file system."""
+        with self._errors(), self._lock:
+            if self._writer is not None:
+                self._writer.execute(f"PRAGMA incremental_vacuum({_PAGES})").fetchall()
+
+    def _read(self, ask: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Ask something of one state of the file."""
+        with self._errors(), self._gate.passed():
+            connection = self._reader()
+            try:
+                connection.execute("BEGIN")
+                result = ask(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.close()
+                raise
+            if self._is_closed or self._readers.qsize() >= _READERS:
+                connection.close()
+            else:
+                self._readers.put(connection)
+            return result
+
+    def _reader(self) -> sqlite3.Connection:
+        self._check_open()
+        try:
+            return self._readers.get_nowait()
+        except queue.Empty:
+            return self._connect("ro", _CACHE["reader"])
+
+    def _open_writer(self) -> sqlite3.Connection:
+        connection = self._connect("rw", _CACHE["writer"])
+        try:
+            # Of no effect but on an empty file.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute("PRAGMA journal_mode = WAL")
+            # Each commit waits for the disk.
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT}")
+            schema.migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _connect(self, mode: str, cache: int) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            timeout=_PATIENCE,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        connection.execute(f"PRAGMA cache_size = -{cache}")
+        return connection
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise StoreError(f"{self._path} is closed.", is_temporary=False)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Raise what goes wrong as a `StoreError` that says what a user can do."""
+        try:
+            yield
+        except schema.NewerFileError as error:
+            raise StoreError(
+                f"{self._path} was written by a newer release of orq-otel. Update it"
+                " (pip install -U orq-otel), or name another file with --db.",
+                is_temporary=False,
+            ) from error
+        except sqlite3.Error as error:
+            raise _told(self._path, error) from error
+        except (zlib.error, json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise _told(self._path, sqlite3.DatabaseError(f"malformed span: {error}")) from error
+        except OSError as error:
+            raise StoreError(
+                f"{self._path} cannot be opened: {error.strerror}. Name a file with --db that"
+                " you may write to.",
+                is_temporary=False,
+            ) from error
+
+
+#: What SQLite says, what a user can do, and whether trying again may help.
+_ADVICE: Final = (
+    ("locked", "another process keeps it locked. It is tried again.", True),
+    ("disk is full", "the disk is full. Free some room, or set --retention.", True),
+    ("disk i/o error", "the disk has an error, or is full.", True),
+    ("readonly", "it may not be written to. Change its permissions, or name another.", False),
+    ("unable to open", "it cannot be opened. Name a file that you may write to.", False),
+    ("not a database", "it is no database. Move it away, or name another file with --db.", False),
+    ("malformed", "it is damaged. Move it away, or name another file with --db.", False),
+)
+
+
+def _told(path: Path, error: sqlite3.Error) -> StoreError:
+    said = str(error)
+    for words, advice, is_temporary in _ADVICE:
+        if words in said.lower():
+            return StoreError(f"{path}: {advice} ({said})", is_temporary=is_temporary)
+    return StoreError(f"{path} cannot be used: {said}", is_temporary=False)
+
+
+def _make(path: Path) -> None:
+    """Make an empty file that only its owner may read: what people say in prompts is private."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        return
+
+
+def _changes(connection: sqlite3.Connection) -> int:
+    (count,) = connection.execute("SELECT count FROM changes").fetchone()
+    return int(count)
+
+
+def _size(connection: sqlite3.Connection) -> int:
+    sizes = [
+        connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("page_count", "freelist_count", "page_size")
+    ]
+    pages, free, each = sizes
+    return int((pages - free) * each)

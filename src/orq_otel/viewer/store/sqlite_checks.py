@@ -1,0 +1,73 @@
+"""Hold the rollups of a SQLite file against its spans."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Final
+
+from orq_otel.viewer.store.sqlite_rows import ROW_COLUMNS, row_of
+from orq_otel.viewer.store.tally import Tally
+
+_SUMS: Final = "spans, errors, input_tokens, output_tokens, cost, priced, unpriced"
+
+
+def differences(connection: sqlite3.Connection) -> list[str]:
+    """One line for each row of a rollup that is wrong, missing or too much."""
+    spans = connection.execute(f"SELECT {ROW_COLUMNS} FROM spans WHERE thread IS NOT NULL")
+    tally = Tally(map(row_of, spans))
+    threads = tally.threads.items()
+    expected: dict[str, Iterable[tuple[Any, ...]]] = {
+        f"SELECT key, started, last_active, traces, title, {_SUMS} FROM threads": [
+            (
+                key,
+                one.started,
+                one.last_active,
+                len(one.traces),
+                one.title[2] if one.title else None,
+                *one.values(),
+            )
+            for key, one in threads
+        ],
+        "SELECT thread, trace_id FROM thread_traces": [
+            (key, trace_id) for key, one in threads for trace_id in one.traces
+        ],
+        "SELECT thread, tag, start, place FROM thread_tags": [
+            (key, tag, *told) for key, one in threads for tag, told in one.tags.items()
+        ],
+        "SELECT tag, threads FROM tags": Counter(
+            tag for _, one in threads for tag in one.tags
+        ).items(),
+        "SELECT thread, model, start FROM thread_models": [
+            (key, *told) for key, one in threads for told in one.models.items()
+        ],
+        f"SELECT thread, width, start, {_SUMS} FROM thread_activity": [
+            (key, *piece, *sums.values())
+            for key, one in threads
+            for piece, sums in one.activity.items()
+        ],
+        "SELECT thread, bucket, calls FROM thread_latencies": [
+            (key, *told) for key, one in threads for told in one.latencies.items()
+        ],
+        f"SELECT width, start, {_SUMS} FROM activity": [
+            (*key, *sums.values()) for key, sums in tally.activity.items()
+        ],
+        "SELECT width, start, bucket, calls FROM latencies": [
+            (*key, calls) for key, calls in tally.latencies.items()
+        ],
+        "SELECT key, spans FROM resources": connection.execute(
+            "SELECT resource, COUNT(*) FROM spans GROUP BY resource"
+        ).fetchall(),
+    }
+    return [
+        line
+        for query, rows in expected.items()
+        for line in _differing(query, set(connection.execute(query)), set(rows))
+    ]
+
+
+def _differing(query: str, found: set[Any], expected: set[Any]) -> Iterable[str]:
+    table = query.rpartition(" ")[2]
+    yield from (f"{table} has {row}, which is wrong" for row in found - expected)
+    yield from (f"{table} lacks {row}" for row in expected - found)

@@ -1,0 +1,380 @@
+"""Questions about threads to a SQLite file."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+from orq_otel.viewer.model import (
+    Bucket,
+    KeptSpan,
+    Overview,
+    Question,
+    Sort,
+    Thread,
+    ThreadPage,
+)
+from orq_otel.viewer.store import buckets as pieces
+from orq_otel.viewer.store import cursors
+from orq_otel.viewer.store.buckets import DAY, HOUR, LATENCIES, MINUTE
+from orq_otel.viewer.store.sqlite_rows import SPAN_COLUMNS, span_of, text
+from orq_otel.viewer.store.tally import COST_UNITS, THREAD_WIDTHS
+
+#: What threads are sorted by. Each has an index.
+_ORDERS: Final[dict[Sort, str]] = {
+    "last_active": "last_active",
+    "started": "started",
+    "duration": "last_active - started",
+    "spans": "spans",
+    "tokens": "input_tokens + output_tokens",
+    "cost": "CASE WHEN priced THEN cost ELSE -1 END",
+    "errors": "errors",
+}
+#: Up to so many threads with a tag are looked up by it, and sorted. More of them are found sooner
+#: by going through threads in the order that is asked for.
+_FEW: Final = 2000
+#: Up to so many spans of some threads are counted one by one, for plots as fine as they can be.
+_COUNTABLE: Final = 20_000
+#: In a longer time some threads are shown day by day: each has few of them.
+_LONG: Final = 7 * DAY
+#: So many tags are told, the most frequent.
+_TAGS: Final = 200
+
+_THREAD: Final = (
+    "key, id, title, started, last_active, traces, spans, errors, input_tokens, output_tokens,"
+    " cost, priced, unpriced"
+)
+_SUMS: Final = (
+    "TOTAL(spans), TOTAL(errors), TOTAL(input_tokens), TOTAL(output_tokens), TOTAL(cost),"
+    " TOTAL(priced), TOTAL(unpriced)"
+)
+#: The same of spans.
+_SPAN_SUMS: Final = (
+    "COUNT(*), TOTAL(is_error), TOTAL(input_tokens), TOTAL(output_tokens), TOTAL(cost),"
+    " COUNT(cost), TOTAL(is_model_call AND cost IS NULL)"
+)
+
+
+class _Condition(NamedTuple):
+    """A condition on threads, and its parameters."""
+
+    sql: str
+    values: tuple[Any, ...]
+
+
+def threads(connection: sqlite3.Connection, question: Question) -> ThreadPage:
+    """A page of threads."""
+    after = cursors.decode(question)
+    conditions = _conditions(question)
+    order = f"({_ORDERS[question.sort]})"
+    tags = _frequencies(connection, question)
+    if tags:
+        few = _at_most(question, tags) <= _FEW
+        conditions.append(_with_tags(question, tags, few=few))
+        if few:
+            order = f"+{order}"  # not by way of its index
+    direction, beyond = ("ASC", ">") if question.ascending else ("DESC", "<")
+    if after is not None:
+        value, thread_id = after
+        conditions.append(
+            _Condition(
+                f"{order} {beyond}= ? AND ({order} {beyond} ? OR id {beyond} ?)",
+                (value, value, thread_id),
+            )
+        )
+    where, values = _where(conditions)
+    found = connection.execute(
+        f"SELECT {order}, {_THREAD} FROM threads {where}"
+        f" ORDER BY {order} {direction}, id {direction} LIMIT ?",
+        (*values, question.limit + 1),
+    ).fetchall()
+    page = found[: question.limit]
+    cursor = None
+    if len(found) > len(page) and page:
+        last = page[-1]
+        cursor = cursors.encode(question, last[0], last[2])
+    return ThreadPage(_threads(connection, [row[1:] for row in page]), cursor)
+
+
+def thread(connection: sqlite3.Connection, thread_id: str) -> Thread | None:
+    """One thread."""
+    found = connection.execute(f"SELECT {_THREAD} FROM threads WHERE id = ?", (text(thread_id),))
+    some = _threads(connection, found.fetchall())
+    return some[0] if some else None
+
+
+def spans(connection: sqlite3.Connection, thread_id: str, limit: int) -> list[KeptSpan]:
+    """The spans of a thread and of its traces."""
+    found = connection.execute(
+        f"SELECT {SPAN_COLUMNS} FROM spans LEFT JOIN threads ON threads.key = spans.thread"
+        " WHERE seq IN (SELECT seq FROM thread_traces JOIN spans USING (trace_id)"
+        " WHERE thread_traces.thread = (SELECT key FROM threads WHERE id = ?)"
+        " ORDER BY start, span_id, seq LIMIT ?) ORDER BY spans.start, span_id, seq",
+        (text(thread_id), limit),
+    ).fetchall()
+    resources: dict[int, tuple[str, Any]] = {}
+    for key in {row[21] for row in found}:
+        (service, attributes) = connection.execute(
+            "SELECT service, attributes FROM resources WHERE key = ?", (key,)
+        ).fetchone()
+        resources[key] = (service, json.loads(attributes))
+    return [span_of(row, resources) for row in found]
+
+
+def overview(connection: sqlite3.Connection, question: Question, most: int) -> Overview:
+    """All threads that are asked for, at a glance."""
+    conditions = _conditions(question)
+    if question.tags:
+        tags = _frequencies(connection, question)
+        conditions.append(_with_tags(question, tags, few=True))
+    where, values = _where(conditions)
+    count, first, last, *sums = connection.execute(
+        f"SELECT COUNT(*), MIN(started), MAX(last_active), {_SUMS} FROM threads {where}",
+        values,
+    ).fetchone()
+    some: _Condition | None = None
+    (all_threads,) = connection.execute("SELECT COUNT(*) FROM threads").fetchone()
+    if (question.tags or question.text or question.errors) and count < all_threads:
+        some = _Condition(f"SELECT key FROM threads {where}", values)
+    total_spans, errors, input_tokens, output_tokens, cost, priced, unpriced = map(int, sums)
+    buckets: tuple[Bucket, ...] = ()
+    latencies: tuple[tuple[int, int], ...] = ()
+    if count:
+        start = first if question.since is None else max(first, pieces.bounded(question.since))
+        end = last + 1 if question.until is None else min(last + 1, pieces.bounded(question.until))
+        is_countable = total_spans <= _COUNTABLE
+        time = _time(start, max(end, start + 1), most, is_countable=is_countable, some=some)
+        is_whole = question.since is None and question.until is None
+        if is_countable:
+            plots = _of_spans(connection, some, time)
+        elif some is None:
+            plots = _of_all(connection, time)
+        elif is_whole and count * 2 > all_threads:
+            others = _Condition(
+                f"SELECT key FROM threads WHERE key NOT IN ({some.sql})",
+                some.values,
+            )
+            plots = _without(_of_all(connection, time), _of_threads(connection, others, time))
+        else:
+            plots = _of_threads(connection, some, time)
+        buckets, latencies = _buckets(plots, time), _latencies(plots)
+    frequent = connection.execute(
+        "SELECT tag, threads FROM tags ORDER BY threads DESC, tag DESC LIMIT ?", (_TAGS,)
+    ).fetchall()
+    return Overview(
+        threads=count,
+        spans=total_spans,
+        errors=errors,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cost=cost / COST_UNITS if priced else None,
+        unpriced=unpriced,
+        buckets=buckets,
+        latencies=latencies,
+        tags=tuple(sorted(frequent, key=lambda told: (-told[1], told[0]))),
+    )
+
+
+class _Time(NamedTuple):
+    """The time that plots show: whole buckets of a width, from rollups of another."""
+
+    start: int
+    end: int
+    width: int
+    rolled: int
+
+
+class _Plots(NamedTuple):
+    """Sums for each start of a bucket that has any, and calls for each bucket of latency."""
+
+    activity: dict[int, list[int]]
+    latencies: dict[int, int]
+
+
+def _time(start: int, end: int, most: int, *, is_countable: bool, some: _Condition | None) -> _Time:
+    if is_countable:
+        rolled = pieces.SECOND
+    elif some is None:
+        rolled = MINUTE
+    else:
+        rolled = THREAD_WIDTHS[end - start > _LONG]
+    width = pieces.width(start, end, most, rolled)
+    return _Time(start - start % width, end + -end % width, width, rolled)
+
+
+def _without(plots: _Plots, others: _Plots) -> _Plots:
+    for start, sums in others.activity.items():
+        left = [a - b for a, b in zip(plots.activity[start], sums, strict=True)]
+        plots.activity[start] = left
+    for bucket, calls in others.latencies.items():
+        plots.latencies[bucket] -= calls
+    return plots
+
+
+def _of_spans(connection: sqlite3.Connection, some: _Condition | None, time: _Time) -> _Plots:
+    """Plots of what few spans there are: as fine as they can be."""
+    among = f"IN ({some.sql})" if some else "IS NOT NULL"
+    values = (*(some.values if some else ()), time.start, time.end)
+    where = f"WHERE thread {among} AND start >= ? AND start < ?"
+    activity = connection.execute(
+        f"SELECT start / {time.width} * {time.width}, {_SPAN_SUMS} FROM spans {where} GROUP BY 1",
+        values,
+    )
+    plots = _Plots(_sums(activity), defaultdict(int))
+    for (latency,) in connection.execute(
+        f"SELECT max(end - start, 0) FROM spans {where} AND is_model_call",
+        values,
+    ):
+        plots.latencies[pieces.latency_bucket(latency)] += 1
+    return plots
+
+
+def _of_threads(connection: sqlite3.Connection, some: _Condition, time: _Time) -> _Plots:
+    """Plots of some threads, from the rollups of each. Latencies are those of all of their time."""
+    activity = connection.execute(
+        f"SELECT start / {time.width} * {time.width}, {_SUMS} FROM thread_activity"
+        f" WHERE thread IN ({some.sql}) AND width = ? AND start >= ? AND start < ? GROUP BY 1",
+        (*some.values, time.rolled, time.start, time.end),
+    )
+    latencies = connection.execute(
+        f"SELECT bucket, SUM(calls) FROM thread_latencies WHERE thread IN ({some.sql}) GROUP BY 1",
+        some.values,
+    )
+    return _Plots(_sums(activity), dict(latencies))
+
+
+def _of_all(connection: sqlite3.Connection, time: _Time) -> _Plots:
+    """Plots of all threads, from what sums them up together."""
+    values = (HOUR if time.width % HOUR == 0 else MINUTE, time.start, time.end)
+    where = "WHERE width = ? AND start >= ? AND start < ?"
+    activity = connection.execute(
+        f"SELECT start / {time.width} * {time.width}, {_SUMS} FROM activity {where} GROUP BY 1",
+        values,
+    )
+    latencies = connection.execute(
+        f"SELECT bucket, SUM(calls) FROM latencies {where} GROUP BY 1",
+        values,
+    )
+    return _Plots(_sums(activity), dict(latencies))
+
+
+def _sums(rows: Iterable[tuple[Any, ...]]) -> dict[int, list[int]]:
+    return {start: list(map(int, sums)) for start, *sums in rows}
+
+
+def _buckets(plots: _Plots, time: _Time) -> tuple[Bucket, ...]:
+    """All buckets from the first to the last, those in which nothing happened as well."""
+    made = []
+    for start in range(time.start, time.end, time.width):
+        sums = plots.activity.get(start, [0] * 7)
+        spans, errors, input_tokens, output_tokens, cost, *_ = sums
+        made.append(
+            Bucket(
+                start=start,
+                end=start + time.width,
+                spans=spans,
+                errors=errors,
+                input_tokens=input_tokens,
+                output_tokens=output_tokens,
+                cost=cost / COST_UNITS,
+            )
+        )
+    return tuple(made)
+
+
+def _latencies(plots: _Plots) -> tuple[tuple[int, int], ...]:
+    """All buckets from the first that has calls to the last."""
+    found = {bucket: calls for bucket, calls in plots.latencies.items() if calls}
+    if not found:
+        return ()
+    return tuple(
+        (LATENCIES[bucket], found.get(bucket, 0)) for bucket in range(min(found), max(found) + 1)
+    )
+
+
+def _conditions(question: Question) -> list[_Condition]:
+    """All but those on tags."""
+    conditions = []
+    if question.since is not None:
+        conditions.append(_Condition("last_active >= ?", (pieces.bounded(question.since),)))
+    if question.until is not None:
+        conditions.append(_Condition("started < ?", (pieces.bounded(question.until),)))
+    if question.errors:
+        conditions.append(_Condition("errors > 0", ()))
+    if question.text:
+        wanted = text(question.text.lower())
+        conditions.append(
+            _Condition("(instr(folded, ?) OR instr(title_folded, ?))", (wanted, wanted))
+        )
+    return conditions
+
+
+def _frequencies(connection: sqlite3.Connection, question: Question) -> dict[str, int]:
+    """How many threads each tag has that is asked for, the rarest first."""
+    counts = {}
+    for tag in map(text, question.tags):
+        found = connection.execute("SELECT threads FROM tags WHERE tag = ?", (tag,)).fetchone()
+        counts[tag] = int(found[0]) if found else 0
+    return dict(sorted(counts.items(), key=lambda told: told[1]))
+
+
+def _at_most(question: Question, tags: dict[str, int]) -> int:
+    """How many threads can have the tags."""
+    return min(tags.values()) if question.match == "all" else sum(tags.values())
+
+
+def _with_tags(question: Question, tags: dict[str, int], *, few: bool) -> _Condition:
+    """The condition on tags: looked up from the rarest tag's side, or from each thread's."""
+    has = "EXISTS (SELECT 1 FROM thread_tags WHERE thread = key AND tag {})"
+    among = "key IN (SELECT thread FROM thread_tags WHERE tag {})" if few else has
+    if question.match == "any":
+        return _Condition(among.format(f"IN ({', '.join('?' * len(tags))})"), tuple(tags))
+    conditions = [among.format("= ?")] + [has.format("= ?")] * (len(tags) - 1)
+    return _Condition(" AND ".join(conditions), tuple(tags))
+
+
+def _where(conditions: Sequence[_Condition]) -> tuple[str, tuple[Any, ...]]:
+    if not conditions:
+        return "", ()
+    sql = " AND ".join(condition.sql for condition in conditions)
+    return f"WHERE {sql}", tuple(value for condition in conditions for value in condition.values)
+
+
+def _threads(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> tuple[Thread, ...]:
+    keys = [row[0] for row in rows]
+    tags = _told(
+        connection, "SELECT tag FROM thread_tags WHERE thread = ? ORDER BY start, place, tag", keys
+    )
+    models = _told(
+        connection, "SELECT model FROM thread_models WHERE thread = ? ORDER BY start, model", keys
+    )
+    return tuple(_thread(row, tags[row[0]], models[row[0]]) for row in rows)
+
+
+def _told(
+    connection: sqlite3.Connection, query: str, keys: Iterable[int]
+) -> dict[int, tuple[str, ...]]:
+    return {key: tuple([one for (one,) in connection.execute(query, (key,))]) for key in keys}
+
+
+def _thread(row: tuple[Any, ...], tags: tuple[str, ...], models: tuple[str, ...]) -> Thread:
+    _, thread_id, title, started, last_active, traces, spans, errors, *rest = row
+    input_tokens, output_tokens, cost, priced, unpriced = rest
+    return Thread(
+        id=thread_id,
+        title=title,
+        tags=tags,
+        started=started,
+        last_active=last_active,
+        traces=traces,
+        spans=spans,
+        errors=errors,
+        models=models,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cost=cost / COST_UNITS if priced else None,
+        unpriced=unpriced,
+    )

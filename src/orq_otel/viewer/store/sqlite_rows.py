@@ -1,0 +1,169 @@
+"""Spans as rows of a SQLite file, and rows as spans."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+from orq_otel.viewer.model import Facts, KeptSpan, Span
+from orq_otel.viewer.store.buckets import bounded
+from orq_otel.viewer.store.tally import COST_UNITS, Row
+
+#: Shorter JSON is not worth the time that it takes to compress it.
+_LONG: Final = 4096
+
+COLUMNS: Final = (
+    "trace_id, span_id, parent_id, thread, start, end, is_error, is_model_call, input_tokens,"
+    " output_tokens, cost, resource, name, kind, status, status_message, scope, operation, model,"
+    " provider, title, tags, body"
+)
+INSERT: Final = f"INSERT OR IGNORE INTO spans ({COLUMNS}) VALUES ({', '.join('?' * 23)})"
+#: The columns of `row_of`, in its order.
+ROW_COLUMNS: Final = (
+    "thread, trace_id, span_id, start, end, is_error, is_model_call, input_tokens, output_tokens,"
+    " cost, title, tags, model"
+)
+
+_encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
+
+
+class Resources:
+    """The resources of a batch, each encoded once."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[int, str], bytes] = {}
+        self.rows: dict[bytes, tuple[str, str]] = {}
+
+    def digest(self, span: Span) -> bytes:
+        """By what a span's resource is found: its service and attributes are in `rows` then."""
+        # The spans live as long as this does, so that no other mapping has the same id.
+        known = (id(span.resource), span.service)
+        digest = self._seen.get(known)
+        if digest is None:
+            service, attributes = text(span.service), _encode(dict(span.resource))
+            whole = f"{len(service)} {service}{attributes}".encode()
+            digest = self._seen[known] = hashlib.blake2b(whole, digest_size=16).digest()
+            self.rows[digest] = (service, attributes)
+        return digest
+
+
+def text(told: str) -> str:
+    """Text that has UTF-8: half of a surrogate pair, which JSON may bring, has none."""
+    return told if told.isascii() else told.encode("utf-8", "replace").decode()
+
+
+def _optional(told: str | None) -> str | None:
+    return None if told is None else text(told)
+
+
+def encoded(kept: KeptSpan) -> tuple[Any, ...]:
+    """The values of a span's row; those of its thread and resource are still to be set.
+
+    A list in the order of `COLUMNS`.
+    """
+    span, facts = kept.span, kept.facts
+    cost = None if facts.cost is None else round(facts.cost * COST_UNITS)
+    start = bounded(span.start)
+    return (
+        bytes.fromhex(span.trace_id),
+        bytes.fromhex(span.span_id),
+        bytes.fromhex(span.parent_id) if span.parent_id else None,
+        None,
+        start,
+        bounded(span.end),
+        facts.is_error,
+        facts.is_model_call,
+        facts.input_tokens,
+        facts.output_tokens,
+        cost,
+        None,
+        text(span.name),
+        span.kind,
+        span.status,
+        text(span.status_message),
+        text(span.scope),
+        _optional(facts.operation),
+        _optional(facts.model),
+        _optional(facts.provider),
+        _optional(facts.title),
+        _encode(facts.tags) if facts.tags else None,
+        _body(span),
+    )
+
+
+def _body(span: Span) -> str | bytes:
+    told = _encode([dict(span.attributes), list(span.events), list(span.links)])
+    return told if len(told) < _LONG else zlib.compress(told.encode(), 1)
+
+
+def row_of(values: tuple[Any, ...]) -> Row:
+    """What of a row goes into sums, from `ROW_COLUMNS`."""
+    (thread, trace_id, span_id, start, end, is_error, is_model_call, *rest) = values
+    input_tokens, output_tokens, cost, title, tags, model = rest
+    return Row(
+        thread,
+        trace_id,
+        span_id,
+        start,
+        max(start, end),
+        bool(is_error),
+        bool(is_model_call),
+        input_tokens or 0,
+        output_tokens or 0,
+        cost,
+        title,
+        tuple(text(tag) for tag in json.loads(tags)) if tags else (),
+        model,
+    )
+
+
+#: The columns of `span_of`, in its order.
+SPAN_COLUMNS: Final = (
+    "spans.trace_id, span_id, parent_id, spans.start, end, is_error, is_model_call,"
+    " spans.input_tokens, spans.output_tokens, spans.cost, name, kind, status, status_message,"
+    " scope, operation, model, provider, spans.title, tags, body, resource, threads.id"
+)
+
+
+def span_of(values: tuple[Any, ...], resources: Mapping[int, tuple[str, Any]]) -> KeptSpan:
+    """A span, from `SPAN_COLUMNS`, and the service and attributes of each resource."""
+    (trace_id, span_id, parent_id, start, end, is_error, is_model_call, *rest) = values
+    (input_tokens, output_tokens, cost, name, kind, status, status_message, scope, *rest) = rest
+    operation, model, provider, title, tags, body, resource, thread_id = rest
+    attributes, events, links = json.loads(body if isinstance(body, str) else zlib.decompress(body))
+    service, resource_attributes = resources[resource]
+    return KeptSpan(
+        Span(
+            trace_id=trace_id.hex(),
+            span_id=span_id.hex(),
+            parent_id=parent_id.hex() if parent_id else None,
+            name=name,
+            kind=kind,
+            start=start,
+            end=end,
+            status=status,
+            status_message=status_message,
+            service=service,
+            scope=scope,
+            attributes=attributes,
+            resource=resource_attributes,
+            events=tuple(events),
+            links=tuple(links),
+        ),
+        Facts(
+            thread_id=thread_id,
+            tags=tuple(json.loads(tags)) if tags else (),
+            operation=operation,
+            model=model,
+            provider=provider,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            cost=None if cost is None else cost / COST_UNITS,
+            is_model_call=bool(is_model_call),
+            is_error=bool(is_error),
+            title=title,
+        ),
+    )

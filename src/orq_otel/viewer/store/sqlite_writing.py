@@ -1,0 +1,290 @@
+"""Write spans to a SQLite file, and delete the oldest, with the rollups in the same transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.store.sqlite_rows import (
+    INSERT,
+    ROW_COLUMNS,
+    Resources,
+    encoded,
+    row_of,
+    text,
+)
+from orq_otel.viewer.store.tally import Row, Tally, ThreadTally
+
+#: SQLite takes no more parameters than 999 before version 3.32.
+_PARAMETERS: Final = 900
+#: Where these stand in a row of `spans`.
+_THREAD, _RESOURCE = 3, 11
+
+_SUMS: Final = ("spans", "errors", "input_tokens", "output_tokens", "cost", "priced", "unpriced")
+
+
+def _add_sums(table: str, *keys: str) -> str:
+    """A statement that adds sums to a row, or begins one."""
+    columns = ", ".join((*keys, *_SUMS))
+    marks = ", ".join("?" * (len(keys) + len(_SUMS)))
+    added = ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMS)
+    return (
+        f"INSERT INTO {table} ({columns}) VALUES ({marks})"
+        f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {added}"
+    )
+
+
+_ADD_ACTIVITY: Final = _add_sums("activity", "width", "start")
+_ADD_THREAD_ACTIVITY: Final = _add_sums("thread_activity", "thread", "width", "start")
+_ADD_LATENCIES: Final = (
+    "INSERT INTO latencies VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (width, start, bucket) DO UPDATE SET calls = calls + excluded.calls"
+)
+_ADD_THREAD_LATENCIES: Final = (
+    "INSERT INTO thread_latencies VALUES (?, ?, ?)"
+    " ON CONFLICT (thread, bucket) DO UPDATE SET calls = calls + excluded.calls"
+)
+_ADD_THREAD: Final = (
+    "UPDATE threads SET started = CASE WHEN spans THEN min(started, ?) ELSE ? END,"
+    f" last_active = max(last_active, ?), {', '.join(f'{name} = {name} + ?' for name in _SUMS)}"
+    " WHERE key = ?"
+)
+_SET_TITLE: Final = (
+    "UPDATE threads SET title_start = ?1, title_span = ?2, title = ?3, title_folded = ?4"
+    " WHERE key = ?5"
+    " AND (title IS NULL OR (?1, ?2, ?3) < (title_start, title_span, title))"
+)
+_ADD_TAG: Final = (
+    "INSERT INTO thread_tags VALUES (?, ?, ?, ?) ON CONFLICT (thread, tag) DO UPDATE"
+    " SET start = excluded.start, place = excluded.place"
+    " WHERE (excluded.start, excluded.place) < (start, place)"
+)
+_ADD_MODEL: Final = (
+    "INSERT INTO thread_models VALUES (?, ?, ?) ON CONFLICT (thread, model) DO UPDATE"
+    " SET start = excluded.start WHERE excluded.start < start"
+)
+_RESET_THREAD: Final = (
+    "UPDATE threads SET started = 0, last_active = 0, traces = 0, title = NULL,"
+    " title_folded = NULL, title_start = NULL, title_span = NULL,"
+    f" {', '.join(f'{name} = 0' for name in _SUMS)} WHERE key = ?"
+)
+_OF_THREADS: Final = (
+    "thread_traces",
+    "thread_tags",
+    "thread_models",
+    "thread_activity",
+    "thread_latencies",
+)
+
+
+class Batch:
+    """Spans in the form in which they are written. It is made before a transaction begins."""
+
+    def __init__(self, spans: Sequence[KeptSpan]) -> None:
+        self.resources = Resources()
+        self.rows = [list(encoded(kept)) for kept in spans]
+        self.digests = [self.resources.digest(kept.span) for kept in spans]
+        self.threads = [
+            None if kept.facts.thread_id is None else text(kept.facts.thread_id) for kept in spans
+        ]
+        self.tags = [tuple([text(tag) for tag in kept.facts.tags]) for kept in spans]
+
+
+def insert(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Insert those spans that are not there yet. To be called in a transaction."""
+    keys, added = _thread_keys(connection, batch)
+    resources = _resource_keys(connection, batch)
+    counts: Counter[int] = Counter()
+    tally = Tally()
+    for row, digest, thread, tags in zip(
+        batch.rows, batch.digests, batch.threads, batch.tags, strict=True
+    ):
+        row[_RESOURCE] = resources[digest]
+        if thread is not None:
+            row[_THREAD] = keys[thread]
+        if connection.execute(INSERT, row).rowcount != 1:
+            continue
+        counts[row[_RESOURCE]] += 1
+        if thread is not None:
+            tally.add(_row(row, tags))
+    _count_resources(connection, counts)
+    _add(connection, tally, 1)
+    _add_threads(connection, tally.threads)
+    # All spans of such a thread were there already, in another one.
+    without = [(key,) for key in added if key not in tally.threads]
+    connection.executemany("DELETE FROM threads WHERE key = ?", without)
+    connection.execute("UPDATE changes SET count = count + 1")
+
+
+def _row(row: list[Any], tags: tuple[str, ...]) -> Row:
+    start = row[4]
+    return Row(
+        thread=row[_THREAD],
+        trace_id=row[0],
+        span_id=row[1],
+        start=start,
+        end=max(start, row[5]),
+        is_error=row[6],
+        is_model_call=row[7],
+        input_tokens=row[8] or 0,
+        output_tokens=row[9] or 0,
+        cost=row[10],
+        title=row[20],
+        tags=tags,
+        model=row[18],
+    )
+
+
+def _thread_keys(connection: sqlite3.Connection, batch: Batch) -> tuple[dict[str, int], list[int]]:
+    """The key of each thread of a batch, and which of them are new."""
+    wanted = list(dict.fromkeys(one for one in batch.threads if one is not None))
+    keys: dict[str, int] = {}
+    for some in _pieces(wanted):
+        marks = ",".join("?" * len(some))
+        found = connection.execute(f"SELECT id, key FROM threads WHERE id IN ({marks})", some)
+        keys.update(found.fetchall())
+    added: list[int] = []
+    for thread in wanted:
+        if thread not in keys:
+            inserted = connection.execute(
+                "INSERT INTO threads (id, folded) VALUES (?, ?)", (thread, thread.lower())
+            )
+            keys[thread] = int(inserted.lastrowid or 0)
+            added.append(keys[thread])
+    return keys, added
+
+
+def _resource_keys(connection: sqlite3.Connection, batch: Batch) -> dict[bytes, int]:
+    keys: dict[bytes, int] = {}
+    for digest, (service, attributes) in batch.resources.rows.items():
+        connection.execute(
+            "INSERT INTO resources (digest, service, attributes, spans) VALUES (?, ?, ?, 0)"
+            " ON CONFLICT (digest) DO NOTHING",
+            (digest, service, attributes),
+        )
+        found = connection.execute("SELECT key FROM resources WHERE digest = ?", (digest,))
+        (keys[digest],) = found.fetchone()
+    return keys
+
+
+def _count_resources(connection: sqlite3.Connection, counts: Counter[int]) -> None:
+    connection.executemany(
+        "UPDATE resources SET spans = spans + ? WHERE key = ?",
+        [(count, key) for key, count in counts.items()],
+    )
+
+
+def _add(connection: sqlite3.Connection, tally: Tally, sign: int) -> None:
+    """Add to what is summed up over all threads, or take away."""
+    connection.executemany(
+        _ADD_ACTIVITY,
+        [
+            (*key, *(sign * value for value in sums.values()))
+            for key, sums in tally.activity.items()
+        ],
+    )
+    connection.executemany(
+        _ADD_LATENCIES, [(*key, sign * calls) for key, calls in tally.latencies.items()]
+    )
+
+
+def _add_threads(connection: sqlite3.Connection, threads: dict[int, ThreadTally]) -> None:
+    """Add to what is summed up over each thread."""
+    items = threads.items()
+    many = connection.executemany
+    many(
+        _ADD_THREAD,
+        [(one.started, one.started, one.last_active, *one.values(), key) for key, one in items],
+    )
+    many(
+        _SET_TITLE,
+        [(*one.title, one.title[2].lower(), key) for key, one in items if one.title is not None],
+    )
+    many(
+        "INSERT OR IGNORE INTO thread_traces VALUES (?, ?)",
+        [(key, trace_id) for key, one in items for trace_id in one.traces],
+    )
+    many(_ADD_TAG, [(key, tag, *told) for key, one in items for tag, told in one.tags.items()])
+    many(_ADD_MODEL, [(key, *told) for key, one in items for told in one.models.items()])
+    many(
+        _ADD_THREAD_ACTIVITY,
+        [
+            (key, *piece, *sums.values())
+            for key, one in items
+            for piece, sums in one.activity.items()
+        ],
+    )
+    many(
+        _ADD_THREAD_LATENCIES,
+        [(key, *told) for key, one in items for told in one.latencies.items()],
+    )
+
+
+def delete_oldest(connection: sqlite3.Connection, before: int | None, most: int) -> int:
+    """Delete the oldest spans, by their start, and what summed them up. In a transaction.
+
+    Args:
+        connection: Where.
+        before: Only spans that began before, or None.
+        most: At most so many.
+
+    Returns:
+        How many there were.
+    """
+    limit = 2**63 - 1 if before is None else before
+    oldest = connection.execute(
+        f"SELECT seq, resource, {ROW_COLUMNS} FROM spans WHERE start < ? ORDER BY start LIMIT ?",
+        (limit, most),
+    ).fetchall()
+    if not oldest:
+        return 0
+    connection.executemany("DELETE FROM spans WHERE seq = ?", [(seq,) for seq, *_ in oldest])
+    _count_resources(connection, _negative(resource for _, resource, *_ in oldest))
+    connection.execute("DELETE FROM resources WHERE spans = 0")
+    tally = Tally(row_of(tuple(values)) for _, _, *values in oldest if values[0] is not None)
+    _add(connection, tally, -1)
+    connection.executemany(
+        "DELETE FROM activity WHERE width = ? AND start = ? AND spans = 0", tally.activity.keys()
+    )
+    connection.executemany(
+        "DELETE FROM latencies WHERE width = ? AND start = ? AND bucket = ? AND calls = 0",
+        tally.latencies.keys(),
+    )
+    for key in tally.threads:
+        _sum_up_anew(connection, key)
+    connection.execute("UPDATE changes SET count = count + 1")
+    return len(oldest)
+
+
+def _negative(keys: Iterable[int]) -> Counter[int]:
+    counts = Counter(keys)
+    return Counter({key: -count for key, count in counts.items()})
+
+
+def _sum_up_anew(connection: sqlite3.Connection, key: int) -> None:
+    """Make the rollup of a thread from the spans that are left of it."""
+    for table in _OF_THREADS:
+        connection.execute(f"DELETE FROM {table} WHERE thread = ?", (key,))
+    tally = Tally(rows_of_thread(connection, key))
+    if tally.threads:
+        connection.execute(_RESET_THREAD, (key,))
+        _add_threads(connection, tally.threads)
+    else:
+        connection.execute("DELETE FROM threads WHERE key = ?", (key,))
+
+
+def rows_of_thread(connection: sqlite3.Connection, key: int) -> Iterator[Row]:
+    """What of the spans of a thread goes into sums."""
+    found = connection.execute(
+        f"SELECT {ROW_COLUMNS} FROM spans WHERE thread = ?",
+        (key,),
+    )
+    return map(row_of, found)
+
+
+def _pieces(values: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(values), _PARAMETERS):
+        yield values[start : start + _PARAMETERS]

@@ -1,0 +1,146 @@
+"""The spans of a thread over time: each trace with its spans as a tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from orq_otel.viewer.model import KeptSpan
+
+#: Bars that would be narrower are this wide, in percent, to be seen.
+_NARROWEST = 0.8
+_DEEPEST = 12
+#: The whole, at the top of the timeline: pauses between traces take this much of it, in percent.
+_PAUSE = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A span in its trace.
+
+    Attributes:
+        kept: The span.
+        depth: Under how many others it is, up to a limit.
+        is_own: Whether it belongs to the thread, and not only to a trace of it.
+        bar: When it ran, as a drawing.
+    """
+
+    kept: KeptSpan
+    depth: int
+    is_own: bool
+    bar: Markup
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A trace of a thread: parents first, then by time."""
+
+    id: str
+    start: int
+    end: int
+    errors: int
+    rows: tuple[Row, ...]
+
+
+def traces(thread_id: str, spans: Iterable[KeptSpan]) -> list[Trace]:
+    """The traces of a thread, by their start."""
+    groups: dict[str, list[KeptSpan]] = {}
+    for one in spans:
+        groups.setdefault(one.span.trace_id, []).append(one)
+    return sorted(
+        (_trace(thread_id, trace_id, group) for trace_id, group in groups.items()),
+        key=lambda trace: (trace.start, trace.id),
+    )
+
+
+def _trace(thread_id: str, trace_id: str, spans: list[KeptSpan]) -> Trace:
+    start = min(one.span.start for one in spans)
+    end = max(max(one.span.end, one.span.start) for one in spans)
+    rows = [
+        Row(one, min(depth, _DEEPEST), one.facts.thread_id == thread_id, _bar(one, start, end))
+        for one, depth in _tree(spans)
+    ]
+    return Trace(trace_id, start, end, sum(one.facts.is_error for one in spans), tuple(rows))
+
+
+def _tree(spans: list[KeptSpan]) -> list[tuple[KeptSpan, int]]:
+    """Spans with their depth, children after their parent. None is lost, whatever parents say."""
+    spans = sorted(spans, key=lambda one: (one.span.start, -one.span.end))
+    ids = {one.span.span_id for one in spans}
+    children: dict[str | None, list[KeptSpan]] = {}
+    for one in spans:
+        parent = one.span.parent_id
+        children.setdefault(parent if parent in ids else None, []).append(one)
+    told: list[tuple[KeptSpan, int]] = []
+    seen: set[str] = set()
+
+    def walk(first: Sequence[KeptSpan]) -> None:
+        waiting = [(one, 0) for one in reversed(first)]
+        while waiting:
+            one, depth = waiting.pop()
+            if one.span.span_id not in seen:
+                seen.add(one.span.span_id)
+                told.append((one, depth))
+                waiting += [
+                    (child, depth + 1) for child in reversed(children.get(one.span.span_id, ()))
+                ]
+
+    walk(children.get(None, ()))
+    for one in spans:  # those whose parents form a circle
+        if one.span.span_id not in seen:
+            walk([one])
+    return told
+
+
+def _bar(kept: KeptSpan, start: int, end: int) -> Markup:
+    whole = max(end - start, 1)
+    width = min(max((kept.span.end - kept.span.start) / whole * 100, _NARROWEST), 100)
+    left = min((kept.span.start - start) / whole * 100, 100 - width)
+    kind = "error" if kept.facts.is_error else "model" if kept.facts.is_model_call else "plain"
+    return Markup(
+        '<svg class="bar" aria-hidden="true" preserveAspectRatio="none" viewBox="0 0 100 8">'
+        '<rect class="{}" x="{:.2f}" y="0" width="{:.2f}" height="8"/></svg>'
+    ).format(kind, left, width)
+
+
+def whole(all_traces: Sequence[Trace]) -> Markup | None:
+    """All traces on one line. Pauses are short, however long they were: else little is seen."""
+    if not all_traces:
+        return None
+    moments = sorted((trace.start, trace.end) for trace in all_traces)
+    busy: list[list[int]] = []
+    for start, end in moments:
+        if busy and start <= busy[-1][1]:
+            busy[-1][1] = max(busy[-1][1], end)
+        else:
+            busy.append([start, end])
+    pause = min(_PAUSE, 40 / len(busy))
+    room = 100 - pause * (len(busy) - 1)
+    active = sum(max(end - start, 1) for start, end in busy)
+    left, begins = 0.0, []
+    for start, end in busy:
+        begins.append((start, end, left))
+        left += max(end - start, 1) / active * room + pause
+    drawn = Markup("")
+    at = 0
+    for trace in all_traces:
+        while at + 1 < len(begins) and trace.start > begins[at][1]:
+            at += 1
+        start, _, offset = begins[at]
+        pieces = [("trace-bar", trace.start, trace.end)] + [
+            ("error", row.kept.span.start, row.kept.span.end)
+            for row in trace.rows
+            if row.kept.facts.is_error
+        ]
+        for kind, begin, end in pieces:
+            x = offset + (begin - start) / active * room
+            width = max((end - begin) / active * room, 0.4)
+            drawn += Markup('<rect class="{}" x="{:.2f}" y="0" width="{:.2f}" height="8"/>').format(
+                kind, x, width
+            )
+    return Markup(
+        '<svg class="whole" aria-hidden="true" preserveAspectRatio="none" viewBox="0 0 100 8">'
+        "{}</svg>"
+    ).format(drawn)

@@ -1,0 +1,132 @@
+"""A real browser on a real server with a real store. Skipped where there is no Chromium."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+pytest.importorskip("playwright", reason="the pages are tested with playwright")
+
+import uvicorn
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from starlette.applications import Starlette
+
+from orq_otel.viewer.api import create_api
+from orq_otel.viewer.guards import Guard
+from orq_otel.viewer.model import Store
+from orq_otel.viewer.pages import create_pages
+from orq_otel.viewer.store import open_store
+from orq_otel.viewer.web_guard import WebGuard
+
+__all__ = ["Browse", "Browser", "Page", "Site", "browse", "browser", "expect", "site"]
+
+Browse = Callable[..., Page]
+
+DESKTOP = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
+
+
+@dataclass
+class Site:
+    """The pages on loopback, and the store behind them."""
+
+    url: str
+    store: Store
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One for each module: while it is there, Playwright's event loop runs in this thread."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip("there is no Chromium: apt-get install chromium")
+    with sync_playwright() as started:
+        # Chromium's sandbox does not start for root, as which containers run.
+        one = started.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield one
+        one.close()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    store = open_store(tmp_path / "threads.db")
+    with contextlib.closing(store), serving(store) as url:
+        yield Site(url, store)
+
+
+@contextlib.contextmanager
+def serving(store: Store) -> Iterator[str]:
+    """The pages of a store, with the headers that the viewer puts on them."""
+    app = Starlette(routes=[*create_api(store), *create_pages(store)])
+    guarded = WebGuard(app, Guard("127.0.0.1"))
+    config = uvicorn.Config(guarded, log_level="warning", lifespan="off", ws="none")
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            deadline = time.monotonic() + 20
+            while not server.started:
+                assert thread.is_alive()
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            server.force_exit = True
+            thread.join()
+
+
+@pytest.fixture
+def browse(browser: Browser, site: Site) -> Iterator[Browse]:
+    """Open a page. Whatever it complains about, or asks of another host, fails the test."""
+    complaints: list[str] = []
+    contexts: list[BrowserContext] = []
+    host = urlsplit(site.url).netloc
+
+    def watch(page: Page) -> None:
+        page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(dialog.message))
+        page.on(
+            "request",
+            lambda request: (
+                None
+                if urlsplit(request.url).netloc == host
+                else complaints.append(f"asked {request.url}")
+            ),
+        )
+        page.add_init_script(
+            "addEventListener('securitypolicyviolation',"
+            " (event) => console.error('CSP: ' + event.violatedDirective))"
+        )
+
+    def opened(path: str = "/", *, phone: bool = False, script: bool = True, **more: str) -> Page:
+        context = browser.new_context(
+            viewport=PHONE if phone else DESKTOP,
+            timezone_id="UTC",
+            locale="en-GB",
+            java_script_enabled=script,
+            **more,
+        )
+        contexts.append(context)
+        context.set_default_timeout(15_000)
+        page = context.new_page()
+        watch(page)
+        page.goto(site.url + path)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert complaints == []

@@ -1,0 +1,124 @@
+"""What only ClickHouse has: a Collector that fills it, a rollup, a server that may be gone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from e2e.ports import free_port
+
+from orq_otel.viewer.facts import read
+from orq_otel.viewer.model import KeptSpan, Question, Span, StoreError
+from orq_otel.viewer.store import open_store
+from orq_otel.viewer.store.clickhouse import ClickHouseStore
+
+from .clickhouse_engine import Engine, insert
+from .sample_spans import MINUTE, NOON, call, span
+
+
+def kept(*spans: Span) -> list[KeptSpan]:
+    return [KeptSpan(one, read(one)) for one in spans]
+
+
+def test_the_collector_writes_and_nobody_else(database: Engine) -> None:
+    with pytest.raises(StoreError, match="filled by the OpenTelemetry Collector") as caught:
+        ClickHouseStore(database).write(kept(span("a")))
+    assert not caught.value.is_temporary
+
+
+def test_a_rollup_holds_what_came_before_and_after(database: Engine) -> None:
+    store = ClickHouseStore(database)
+    insert(database, kept(call("a", tags=("x",), says="Hello"), call("b", start=NOON + MINUTE)))
+    before = store.threads(Question()), store.overview(Question())
+    store.create_rollup()
+    assert (store.threads(Question()), store.overview(Question())) == before
+    insert(database, kept(call("a", start=NOON + 2 * MINUTE, tags=("y",))))
+    with_rollup = store.threads(Question()), store.overview(Question())
+    # Another one finds it. Made anew, or not there, it is the same.
+    assert ClickHouseStore(database)._has_rollup
+    store.create_rollup()
+    assert (store.threads(Question()), store.overview(Question())) == with_rollup
+    store.drop_rollup()
+    assert not ClickHouseStore(database)._has_rollup
+    assert (store.threads(Question()), store.overview(Question())) == with_rollup
+    thread = store.thread("a")
+    assert thread is not None
+    assert (thread.spans, thread.tags) == (2, ("x", "y"))
+
+
+def test_a_rollup_is_asked_and_not_all_spans(database: Engine) -> None:
+    store = ClickHouseStore(database)
+    store.create_rollup()
+    insert(database, kept(call("a", tags=("x",), says="Hello")))
+    before = store.threads(Question(sort="cost", tags=("x",), text="hello"))
+    database.command("TRUNCATE TABLE otel_traces")
+    assert store.threads(Question(sort="cost", tags=("x",), text="hello")) == before
+    assert store.thread("a") == before.threads[0]
+
+
+def test_plots_of_a_rollup_are_those_of_the_spans(
+    database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ClickHouseStore(database)
+    insert(database, kept(*(call(f"t{n % 5}", start=NOON + n * 37 * MINUTE) for n in range(100))))
+    few = store.overview(Question(), 50)
+    store.create_rollup()
+    monkeypatch.setattr("orq_otel.viewer.store.clickhouse._COUNTABLE", 0)
+    assert store.overview(Question(), 50) == few
+    assert sum(bucket.spans for bucket in few.buckets) == 100
+
+
+def test_an_older_collector(database: Engine) -> None:
+    """It wrote kinds and states as OTLP names them."""
+    insert(database, kept(call("a", status="ERROR", operation="invoke_agent")))
+    store = ClickHouseStore(database)
+    database.command(
+        "ALTER TABLE otel_traces UPDATE SpanKind = 'SPAN_KIND_CLIENT',"
+        " StatusCode = 'STATUS_CODE_ERROR' WHERE 1 SETTINGS mutations_sync = 1"
+    )
+    (found,) = store.spans("a")
+    assert (found.span.kind, found.span.status) == ("CLIENT", "ERROR")
+    thread = store.thread("a")
+    assert thread is not None
+    assert (thread.errors, thread.input_tokens) == (1, 1000)
+
+
+@pytest.mark.parametrize(
+    ("table", "error"),
+    [
+        ("nothing", "no such table"),
+        ("x; DROP TABLE otel_traces", "not the name of a table"),
+        ("`", "not the name of a table"),
+        ("", "not the name of a table"),
+    ],
+)
+def test_a_table_that_is_not_there(database: Engine, table: str, error: str) -> None:
+    with pytest.raises(StoreError, match=error) as caught:
+        ClickHouseStore(database, table)
+    assert not caught.value.is_temporary
+
+
+def test_a_server_that_is_not_there() -> None:
+    url = f"clickhouse://user:secret@127.0.0.1:{free_port()}/otel"
+    with pytest.raises(StoreError, match="does not answer") as caught:
+        open_store(url)
+    assert caught.value.is_temporary
+    assert "secret" not in str(caught.value)
+
+
+def test_what_is_no_address() -> None:
+    with pytest.raises(StoreError, match="no address") as caught:
+        open_store("clickhouse://secret@host:port/")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_failure_in_between(database: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ClickHouseStore(database)
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("Code: 241. DB::Exception: (MEMORY_LIMIT_EXCEEDED)")
+
+    monkeypatch.setattr(database, "query", fail)
+    with pytest.raises(StoreError, match="rollup would help") as caught:
+        store.threads(Question())
+    assert caught.value.is_temporary

@@ -1,0 +1,378 @@
+"""The spans of a thread, read as a conversation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orq_otel.viewer.conversation import (
+    Conversation,
+    Media,
+    Message,
+    Other,
+    Step,
+    Text,
+    ToolCall,
+    Turn,
+    conversation,
+    failure,
+)
+from orq_otel.viewer.model import KeptSpan
+
+from . import conversations
+from .conversations import Recorder, call, result, said
+
+ANSWER = [said("assistant", "Yes.", finish_reason="stop")]
+
+
+def read(recorder: Recorder) -> Conversation:
+    return conversation("t", recorder.spans)
+
+
+def turns(told: Conversation) -> list[Turn]:
+    return [entry for entry in told.entries if isinstance(entry, Turn)]
+
+
+def words(messages: Sequence[Message]) -> list[tuple[str, str]]:
+    """Who said what, of messages of text."""
+    return [
+        (message.role, part.content)
+        for message in messages
+        for part in message.parts
+        if isinstance(part, Text)
+    ]
+
+
+def ask(recorder: Recorder, *messages: dict[str, Any], answer: str = "Yes.", **more: Any) -> None:
+    recorder.chat(
+        "gpt-5-mini", list(messages), [said("assistant", answer)], 1, (1, 1), more=more or None
+    )
+    recorder.wait(1)
+
+
+def test_each_turn_tells_what_is_new() -> None:
+    recorder = Recorder("t")
+    messages = [said("system", "Be brief."), said("user", "One?")]
+    recorder.chat("m", messages, ANSWER, 1, (1, 1))
+    messages.append(said("user", "Two?"))
+    recorder.chat("m", messages, ANSWER, 1, (1, 1))
+    first, second = turns(read(recorder))
+    assert words(first.asked) == [("system", "Be brief."), ("user", "One?")]
+    assert words(first.answered) == [("assistant", "Yes.")]
+    assert words(second.asked) == [("user", "Two?")]
+    assert (first.repeated, second.repeated) == (0, 3)
+    assert not second.left_out
+    assert not second.is_rewritten
+
+
+def test_instructions_beside_the_messages_are_told_once_and_again_when_they_change() -> None:
+    recorder = Recorder("t")
+    messages = [said("user", "One?")]
+    recorder.chat("m", messages, ANSWER, 1, (1, 1), instructions="Be brief.")
+    messages.append(said("user", "Two?"))
+    recorder.chat("m", messages, ANSWER, 1, (1, 1), instructions="Be brief.")
+    messages.append(said("user", "Three?"))
+    recorder.chat("m", messages, ANSWER, 1, (1, 1), instructions="Be long.")
+    told = [words(turn.asked) for turn in turns(read(recorder))]
+    assert told == [
+        [("system", "Be brief."), ("user", "One?")],
+        [("user", "Two?")],
+        [("system", "Be long."), ("user", "Three?")],
+    ]
+
+
+def test_a_history_that_was_cut_is_told_of() -> None:
+    recorder = Recorder("t")
+    ask(recorder, said("user", "One?"), answer="1")
+    ask(recorder, said("user", "One?"), said("assistant", "1"), said("user", "Two?"), answer="2")
+    ask(recorder, said("assistant", "1"), said("user", "Two?"), said("assistant", "2"),
+        said("user", "Three?"), answer="3")  # fmt: skip
+    third = turns(read(recorder))[2]
+    assert words(third.asked) == [("user", "Three?")]
+    assert third.left_out == 1
+    assert not third.is_rewritten
+
+
+def test_a_history_that_was_rewritten_is_told_of() -> None:
+    recorder = Recorder("t")
+    ask(recorder, said("user", "One?"), answer="1")
+    ask(recorder, said("user", "Uno?"), said("assistant", "1"), said("user", "Two?"))
+    second = turns(read(recorder))[1]
+    assert words(second.asked) == [("user", "Uno?"), ("user", "Two?")]
+    assert second.is_rewritten
+    assert second.left_out == 1
+
+
+def test_a_failed_call_is_tried_again() -> None:
+    recorder = Recorder("t")
+    messages = [said("user", "One?")]
+    recorder.chat("m", messages, None, 1, None, error=("Timeout", "too slow"))
+    recorder.chat("m", messages, ANSWER, 1, (1, 1))
+    first, second = turns(read(recorder))
+    assert words(first.asked) == [("user", "One?")]
+    assert not first.is_repeat
+    assert second.asked == ()
+    assert second.is_repeat
+    told = failure(first.kept)
+    assert told is not None
+    assert (told.kind, told.message) == ("Timeout", "too slow")
+    assert failure(second.kept) is None
+
+
+def test_the_same_question_without_a_history_is_a_new_one() -> None:
+    recorder = Recorder("t")
+    for _ in range(2):
+        ask(recorder, said("system", "Classify."), said("user", "Spam?"))
+    first, second = turns(read(recorder))
+    assert words(first.asked) == [("system", "Classify."), ("user", "Spam?")]
+    assert words(second.asked) == [("user", "Spam?")]
+    assert not second.is_repeat
+    assert not second.left_out
+
+
+def test_the_same_words_again_are_new_words() -> None:
+    recorder = Recorder("t")
+    messages = [said("user", "Yes")]
+    for _ in range(3):
+        recorder.chat("m", messages, [said("assistant", "Sure?")], 1, (1, 1))
+        messages.append(said("user", "Yes"))
+    assert [words(turn.asked) for turn in turns(read(recorder))] == [[("user", "Yes")]] * 3
+
+
+def test_a_server_that_keeps_the_history_is_sent_only_what_is_new() -> None:
+    recorder = Recorder("t")
+    ask(recorder, said("user", "Go on"))
+    ask(recorder, said("user", "Go on"), **{"gen_ai.request.previous_response.id": "resp_1"})
+    assert [words(turn.asked) for turn in turns(read(recorder))] == [[("user", "Go on")]] * 2
+
+
+def test_agents_that_take_turns_have_a_history_each() -> None:
+    recorder = Recorder("t")
+    one, two = [said("system", "You plan."), said("user", "A")], [said("system", "You check.")]
+    for number in range(3):
+        recorder.chat("m", one, [said("assistant", f"plan {number}")], 1, (1, 1))
+        two.append(said("user", f"check {number}"))
+        recorder.chat("m", two, [said("assistant", f"fine {number}")], 1, (1, 1))
+        one.append(said("user", f"next {number}"))
+    told = turns(read(recorder))
+    assert [words(turn.asked) for turn in told] == [
+        [("system", "You plan."), ("user", "A")],
+        [("system", "You check."), ("user", "check 0")],
+        [("user", "next 0")],
+        [("user", "check 1")],
+        [("user", "next 1")],
+        [("user", "check 2")],
+    ]
+    assert not any(turn.left_out or turn.is_rewritten for turn in told)
+
+
+def test_calls_at_the_same_time_go_on_from_the_same_history() -> None:
+    recorder = Recorder("t")
+    start = [said("user", "A")]
+    ask(recorder, *start, answer="a")
+    history = [*start, said("assistant", "a")]
+    ask(recorder, *history, said("user", "left"), answer="l")
+    ask(recorder, *history, said("user", "right"), answer="r")
+    ask(recorder, *history, said("user", "left"), said("assistant", "l"), said("user", "more"))
+    told = turns(read(recorder))
+    assert [words(turn.asked) for turn in told[1:]] == [
+        [("user", "left")],
+        [("user", "right")],
+        [("user", "more")],
+    ]
+    assert not any(turn.left_out or turn.is_rewritten for turn in told)
+
+
+def test_results_go_to_the_calls_that_they_answer() -> None:
+    recorder = Recorder("t")
+    messages = [said("user", "Weather?")]
+    recorder.chat(
+        "m", messages,
+        [said("assistant", call("1", "weather", town="Köln"), call("2", "weather", town="Bonn"))],
+        1, (1, 1),
+    )  # fmt: skip
+    recorder.tool("1", "weather", 0.2)
+    recorder.tool("2", "weather", 0.3, error=("KeyError", "no such town"))
+    messages += [result("2", "unknown town"), result("1", {"celsius": 9})]
+    recorder.chat("m", messages, ANSWER, 1, (1, 1))
+    told = read(recorder)
+    assert [type(entry) for entry in told.entries] == [Turn, Turn]
+    first, second = turns(told)
+    one, two = first.answered[0].parts
+    assert isinstance(one, ToolCall)
+    assert isinstance(two, ToolCall)
+    assert one.arguments == '{"town": "Köln"}'
+    assert one.result == (Text('{"celsius": 9}'),)
+    assert two.result == (Text("unknown town"),)
+    assert one.execution is not None
+    assert two.execution is not None
+    assert (one.execution.facts.is_error, two.execution.facts.is_error) == (False, True)
+    assert second.asked == ()
+    assert not second.is_repeat
+
+
+def test_a_result_without_its_call_is_a_message() -> None:
+    recorder = Recorder("t")
+    ask(recorder, result("9", "lost"), said("user", "Well?"))
+    asked = turns(read(recorder))[0].asked
+    assert asked[0] == Message("tool", (Other("tool result", "lost"),))
+
+
+def test_tools_are_steps_where_no_text_was_captured() -> None:
+    told = conversation("t", conversations.support("t", content=False))
+    assert not told.has_content
+    assert told.turns == 7
+    steps = [entry for entry in told.entries if isinstance(entry, Step)]
+    assert [step.tool.name for step in steps if step.tool] == [
+        "get_order", "track_parcel", "track_parcel",
+    ]  # fmt: skip
+    assert [turn.number for turn in turns(told)] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_an_agent_around_its_calls_says_nothing_twice() -> None:
+    told = conversation("t", conversations.travel("t"))
+    assert [entry.kept.span.name for entry in told.entries] == [
+        "chat claude-sonnet-4-5", "chat claude-sonnet-4-5", "chat gpt-5-mini",
+    ]  # fmt: skip
+    asked = turns(told)[0].asked[1].parts
+    assert asked[1] == Media("image", "image/jpeg", 284_117, None)
+    assert turns(told)[0].answered[0].parts[0] == Text(
+        "They ask for two stops. Coimbra lies on the main line, Aveiro too; both have Alfa "
+        "Pendular service. Look for the times first, then check which of them need a reservation.",
+        is_reasoning=True,
+    )
+    assert turns(told)[2].left_out == 0
+
+
+def test_other_threads_of_the_same_trace_are_not_told() -> None:
+    recorder, other = Recorder("t"), Recorder("other")
+    other.trace_id = recorder.trace_id
+    ask(recorder, said("user", "Mine"))
+    ask(other, said("user", "Theirs"))
+    told = conversation("t", [*recorder.spans, *other.spans])
+    assert [words(turn.asked) for turn in turns(told)] == [[("user", "Mine")]]
+
+
+def test_content_on_an_event_is_read_too() -> None:
+    recorder = Recorder("t", content=False)
+    ask(recorder)
+    kept = recorder.spans[0]
+    event = {
+        "name": "gen_ai.client.inference.operation.details",
+        "time": kept.span.end,
+        "attributes": {
+            "gen_ai.input.messages": [said("user", "Hello")],
+            "gen_ai.output.messages": json.dumps(ANSWER),
+        },
+    }
+    span = type(kept.span)(
+        **{name: getattr(kept.span, name) for name in kept.span.__slots__} | {"events": [event]}
+    )
+    (turn,) = turns(conversation("t", [KeptSpan(span, kept.facts)]))
+    assert words(turn.asked) == [("user", "Hello")]
+    assert words(turn.answered) == [("assistant", "Yes.")]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "blob", "modality": "image", "mime_type": "image/png", "content": "aGVsbG8="},
+        {"type": "blob", "modality": "image", "mime_type": "image/png", "content": "", "size": 5},
+    ],
+)
+def test_the_size_of_a_blob_is_told_or_counted(part: dict[str, Any]) -> None:
+    recorder = Recorder("t")
+    ask(recorder, said("user", part))
+    assert turns(read(recorder))[0].asked[0].parts == (Media("image", "image/png", 5, None),)
+
+
+PLAIN = st.none() | st.booleans() | st.integers(-5, 5) | st.floats() | st.text(max_size=6)
+NAMES = st.sampled_from(
+    [
+        "role",
+        "parts",
+        "content",
+        "type",
+        "text",
+        "reasoning",
+        "tool_call",
+        "tool_call_response",
+        "id",
+        "name",
+        "arguments",
+        "response",
+        "blob",
+        "uri",
+        "file",
+        "size",
+        "user",
+        "system",
+        "value",
+        "kind",
+        "server_tool_call",
+        "generic",
+    ]
+)
+ANYTHING = st.recursive(
+    PLAIN | NAMES,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@given(st.lists(st.tuples(ANYTHING, ANYTHING, ANYTHING), max_size=4), st.booleans())
+def test_whatever_messages_are_they_are_read(
+    calls: list[tuple[Any, Any, Any]], as_json: bool
+) -> None:
+    recorder = Recorder("t", content=False)
+    for one in calls:
+        names = ("gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.system_instructions")
+        content = {
+            name: json.dumps(value) if as_json else value
+            for name, value in zip(names, one, strict=True)
+        }
+        recorder.span("chat", 1, {"gen_ai.operation.name": "chat", **content})
+    assert read(recorder).turns == len(calls)
+
+
+def test_parents_in_a_circle_end() -> None:
+    recorder = Recorder("t")
+    ask(recorder, said("user", "A"))
+    ask(recorder, said("user", "B"))
+    a, b = recorder.spans
+    parents = {a.span.span_id: b.span.span_id, b.span.span_id: a.span.span_id}
+    circle = [conversations.under(one, parents[one.span.span_id]) for one in (a, b)]
+    told = conversation("t", circle)
+    assert told.turns <= 2
+
+
+def test_json_that_is_nested_too_deep_is_text() -> None:
+    recorder = Recorder("t", content=False)
+    deep = "[" * 100_000
+    recorder.span("chat", 1, {"gen_ai.operation.name": "chat", "gen_ai.input.messages": deep})
+    (turn,) = turns(read(recorder))
+    assert turn.asked == (Message("user", (Text(deep),)),)
+
+
+@pytest.mark.parametrize(
+    "spans",
+    [conversations.support("t"), conversations.travel("t"), conversations.long("t", 30)],
+)
+def test_it_does_not_matter_whether_messages_come_as_text(spans: list[KeptSpan]) -> None:
+    """Of text that goes on from the text before, only the rest is decoded."""
+    decoded = [conversations.decoded(one) for one in spans]
+    as_text, as_values = conversation("t", spans), conversation("t", decoded)
+    assert as_text.turns == as_values.turns > 2
+    for one, other in zip(turns(as_text), turns(as_values), strict=True):
+        assert words(one.asked) == words(other.asked)
+        assert words(one.answered) == words(other.answered)
+        assert (one.repeated, one.left_out, one.is_repeat) == (
+            other.repeated,
+            other.left_out,
+            other.is_repeat,
+        )

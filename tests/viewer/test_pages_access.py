@@ -1,0 +1,174 @@
+"""The pages for everybody: by keyboard, on a phone, in both themes, and to a screen reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from . import conversations
+from .browsing import Browse, Page, Site, browse, browser, expect, site
+
+__all__ = ["browse", "browser", "site"]
+
+
+PATHS = [
+    "/",
+    "/threads/support-4217",
+    "/threads/trip%2Flisbon%20%E2%86%92%20porto",
+    "/threads/billing-902",
+    "/threads/long",
+]
+
+
+@pytest.fixture
+def full(site: Site) -> Iterator[Site]:
+    for spans in (
+        conversations.many(60),
+        conversations.support(),
+        conversations.travel(),
+        conversations.unknown_model(),
+        conversations.without_content(),
+        conversations.long(),
+        conversations.hostile(),
+    ):
+        site.store.write(spans)
+    return site
+
+
+@pytest.mark.parametrize("path", [*PATHS, "hostile", "span"])
+def test_nothing_is_wider_than_a_phone(full: Site, browse: Browse, path: str) -> None:
+    page = browse(path if path.startswith("/") else "/", phone=True)
+    if path == "hostile":
+        page.goto(page.url + "?q=%3Cscript")
+        page.locator(".title").click()
+        expect(page.locator("#said")).to_be_visible()
+    elif path == "span":
+        page.goto(page.url + "threads/support-4217")
+        page.locator(".row summary").nth(2).click()
+        page.get_by_role("link", name="Everything about this span").click()
+        expect(page.get_by_role("heading", name="Resource")).to_be_visible()
+    for summary in page.locator("main summary").all()[:30]:
+        if summary.is_visible():
+            summary.click()
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.evaluate("(scrollTo(50, 0), scrollX)") == 0
+
+
+def test_on_a_phone_rows_are_cards_and_the_conversation_comes_first(
+    full: Site, browse: Browse
+) -> None:
+    page = browse(phone=True)
+    expect(page.locator("table.threads thead")).to_be_hidden()
+    card = page.locator("table.threads tbody tr", has_text="support-4217").bounding_box()
+    assert card is not None
+    assert card["width"] > 350
+    assert card["height"] > 120
+    page.get_by_label("Sort by").select_option("cost")
+    expect(page.get_by_label("Sort by")).to_have_value("cost")
+    page.wait_for_url("**/?sort=cost")
+    page.goto(full.url + "/" + "threads/support-4217")
+    said = page.locator("section.said").bounding_box()
+    time = page.locator("section.time").bounding_box()
+    assert said is not None
+    assert time is not None
+    assert time["y"] >= said["y"] + said["height"]
+
+
+def test_all_can_be_done_by_keyboard(full: Site, browse: Browse) -> None:
+    page = browse()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    assert outline(page) != "none"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+    page.keyboard.type("support-4217")
+    page.keyboard.press("Enter")
+    expect(page.locator("#found")).to_have_text("1 thread")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+    reach(page, ".title")
+    assert outline(page) != "none"
+    page.keyboard.press("Enter")
+    expect(page.locator("#said")).to_be_visible()
+    reach(page, ".tool summary")
+    page.keyboard.press("Enter")
+    expect(page.locator(".tool").first.get_by_label("Result")).to_be_visible()
+    reach(page, ".to-span")
+    page.keyboard.press("Enter")
+    expect(page.locator(".row[open]")).to_have_count(1)
+    assert page.evaluate("document.activeElement.matches('.row summary')")
+    assert outline(page) != "none"
+    page.keyboard.press("Space")
+    expect(page.locator(".row[open]")).to_have_count(0)
+
+
+def test_escape_closes_what_lies_above_the_page(full: Site, browse: Browse) -> None:
+    page = browse()
+    summary = page.locator("#exact summary")
+    summary.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("From", exact=True)).to_be_visible()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Escape")
+    expect(page.get_by_label("From", exact=True)).to_be_hidden()
+    expect(summary).to_be_focused()
+
+
+def test_the_theme_is_the_systems_until_another_is_chosen(full: Site, browse: Browse) -> None:
+    page = browse(color_scheme="dark")
+    assert brightness(page) < 60
+    button = page.get_by_role("button", name="Dark theme")
+    expect(button).to_have_attribute("aria-pressed", "true")
+    button.click()
+    assert brightness(page) > 200
+    page.goto(page.url + "threads/support-4217")
+    assert brightness(page) > 200
+    expect(button).to_have_attribute("aria-pressed", "false")
+    assert brightness(browse(color_scheme="light")) > 200
+
+
+@pytest.mark.parametrize(("phone", "theme"), [(False, "light"), (False, "dark"), (True, "light")])
+@pytest.mark.parametrize("path", [*PATHS, "/?tag=support&errors=true", "empty"])
+def test_axe_finds_nothing(
+    site: Site, browse: Browse, path: str, phone: bool, theme: str, request: Any
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    if path != "empty":
+        request.getfixturevalue("full")
+    page = browse("/" if path == "empty" else path, phone=phone, color_scheme=theme)
+    for row in page.locator(".row summary, .reasoning summary, .tool summary").all()[:6]:
+        row.click()
+    found = axe.Axe().run(page).response["violations"]
+    assert [
+        (one["id"], node["html"][:200], node["failureSummary"][:200])
+        for one in found
+        for node in one["nodes"][:3]
+    ] == []
+
+
+def reach(page: Page, selector: str) -> None:
+    """Press Tab until it is on such an element."""
+    for _ in range(150):
+        page.keyboard.press("Tab")
+        if page.evaluate("(one) => document.activeElement.matches(one)", selector):
+            return
+    raise AssertionError(selector)
+
+
+def outline(page: Page) -> str:
+    return str(page.evaluate("getComputedStyle(document.activeElement).outlineStyle"))
+
+
+def brightness(page: Page) -> int:
+    """Of the page, from 0 to 255."""
+    colour = page.evaluate(
+        """() => {
+            const canvas = document.createElement("canvas").getContext("2d");
+            canvas.fillStyle = getComputedStyle(document.body).backgroundColor;
+            canvas.fillRect(0, 0, 1, 1);
+            return [...canvas.getImageData(0, 0, 1, 1).data];
+        }"""
+    )
+    return int(sum(colour[:3]) / 3)

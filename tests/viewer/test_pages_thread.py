@@ -1,0 +1,241 @@
+"""The page of a thread, in a browser."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from orq_otel.viewer.pages import thread_url
+
+from . import conversations
+from .browsing import Browse, Page, Site, browse, browser, expect, site
+from .conversations import INJECTION, Recorder
+
+__all__ = ["browse", "browser", "site"]
+
+
+def roles(page: Page) -> list[str]:
+    """Who says something, from the first message on."""
+    return page.locator(".message h3").all_inner_texts()
+
+
+def test_a_conversation_is_told_once_and_in_order(site: Site, browse: Browse) -> None:
+    site.store.write(conversations.support())
+    page = browse("/threads/support-4217")
+    assert page.title() == (
+        "Hi! My order MO-88213 should have been here on Tuesday. Where is it? · orq-otel"
+    )
+    assert roles(page) == [
+        "System", "User", "Assistant", "Assistant", "Assistant",
+        "User", "Assistant", "Assistant", "Assistant", "User", "Assistant",
+    ]  # fmt: skip
+    assert page.locator(".message.user .prose").all_inner_texts() == [
+        "Hi! My order MO-88213 should have been here on Tuesday. Where is it?",
+        "Please try once more. I leave for the mountains on Saturday 🏔️",
+        "Perfect, thank you!",
+    ]
+    answer = page.locator(".message.assistant").nth(2)
+    assert answer.locator("header").inner_text().split() == ["Assistant", "gpt-5-mini", "14:00:04"]
+    assert answer.locator("footer").inner_text().split("\n") == [
+        "940 ms", "first after 310 ms", "497 → 71 tokens", "$0.0003", "Span", "chat gpt-5-mini",
+    ]  # fmt: skip
+    stats = page.locator(".stats").inner_text().split("\n")
+    told = dict(zip(stats[::2], stats[1::2], strict=True))
+    assert told["Traces"] == "3"
+    assert told["Spans"] == "13"
+    assert told["Tokens in"] == "3,283"
+    assert told["Tokens out"] == "218"
+    assert told["Duration"] == "1 m 17 s"
+
+
+def test_tools_stand_with_their_results_and_errors_with_their_message(
+    site: Site, browse: Browse
+) -> None:
+    site.store.write(conversations.support())
+    page = browse("/threads/support-4217")
+    tools = page.locator(".message .tool")
+    assert tools.locator(".tool-name").all_inner_texts() == [
+        "get_order", "track_parcel", "track_parcel",
+    ]  # fmt: skip
+    order = tools.nth(0)
+    assert order.get_attribute("open") is None
+    order.locator("summary").click()
+    assert '"MO-88213"' in order.get_by_label("Arguments").inner_text()
+    assert '"carrier": "NordPost"' in order.get_by_label("Result").inner_text()
+    failed = tools.nth(1)
+    assert failed.get_attribute("open") is not None
+    expect(failed.locator(".failure")).to_have_text(
+        "CarrierTimeoutError NordPost did not answer within 1.5 s (tracking API v2)"
+    )
+    expect(page.locator(".turn.bad .failure")).to_contain_text("RateLimitError 429: Rate limit")
+    expect(page.locator(".history")).to_have_text("Asked again with the same messages.")
+    errors = page.locator(".errors")
+    assert errors.locator("summary").inner_text() == "2 errors"
+    errors.get_by_role("link", name="chat gpt-5-mini").click()
+    opened = page.locator(".row[open]")
+    expect(opened).to_have_count(1)
+    expect(opened.locator(".row-body .failure")).to_contain_text("RateLimitError")
+    expect(opened.locator(".event")).to_contain_text("exception +210 ms 429: Rate limit reached")
+    assert page.evaluate("document.activeElement.parentElement.open")
+
+
+def test_the_timeline_shows_all_traces_and_mutes_what_is_not_the_threads(
+    site: Site, browse: Browse
+) -> None:
+    site.store.write(conversations.support())
+    page = browse("/threads/support-4217")
+    assert page.locator(".trace").count() == 3
+    assert page.locator(".row").count() == 17
+    muted = page.locator(".muted-row .name").all_inner_texts()
+    assert [one.split("\n") for one in muted] == [
+        [name, "(of another part of the trace)"]
+        for name in ("SELECT customers", "GET /orders/{id}", "SELECT customers", "SELECT customers")
+    ]
+    row = page.locator(".row", has_text="execute_tool get_order").first
+    row.locator("summary").click()
+    told = dict(one.split("\t") for one in row.locator("tbody tr").all_inner_texts())
+    assert told["gen_ai.tool.name"] == "get_order"
+    assert told["thread.id"] == "support-4217"
+    row.get_by_role("link", name="Everything about this span").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("execute_tool get_order")
+    expect(page.get_by_label("Resource", exact=True)).to_contain_text("telemetry.sdk.language")
+    page.locator(".crumb.id").click()
+    expect(page.locator("#said")).to_have_text("Conversation")
+
+
+def test_reasoning_images_and_files(site: Site, browse: Browse) -> None:
+    site.store.write(conversations.travel())
+    page = browse(thread_url("trip/lisbon → porto"))
+    expect(page.locator(".crumb.id")).to_have_text("trip/lisbon → porto")
+    assert roles(page) == ["System", "User", "Assistant", "Assistant", "User", "Assistant"]
+    media = page.locator(".media")
+    assert [" ".join(one.split()) for one in media.all_inner_texts()] == [
+        "Image image/jpeg · 284.1 kB",
+        "Document file-7Qm2xL",
+    ]
+    thought = page.locator(".reasoning")
+    expect(thought.locator(".prose")).to_be_hidden()
+    thought.locator("summary").click()
+    expect(thought.locator(".prose")).to_contain_text("Coimbra lies on the main line")
+    assert page.locator("main img, main a[href^='http']").count() == 0
+
+
+def test_without_content_the_turns_are_there_and_the_switch_is_named(
+    site: Site, browse: Browse
+) -> None:
+    site.store.write(conversations.without_content())
+    page = browse("/threads/billing-902")
+    expect(page.locator("#not-captured")).to_contain_text(
+        "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY"
+    )
+    assert roles(page) == [f"Call {number}" for number in range(1, 8)]
+    assert page.locator(".step .tool-name").all_inner_texts() == [
+        "get_order", "track_parcel", "track_parcel",
+    ]  # fmt: skip
+    expect(page.locator(".message footer").first).to_contain_text("312 → 28 tokens")
+    assert "MO-88213" not in page.content()
+
+
+def test_an_unknown_price_is_unknown(site: Site, browse: Browse) -> None:
+    site.store.write(conversations.unknown_model())
+    page = browse("/threads/eval-llama-017")
+    cost = page.locator(".stats div", has=page.get_by_text("Cost", exact=True)).locator("dd")
+    assert cost.inner_text().split() == ["\u2013", "unknown"]
+    assert cost.locator("abbr").get_attribute("title") == "The price is unknown"
+    expect(page.locator(".message footer")).to_contain_text("\u2013unknown")
+    assert "$" not in page.locator("main").inner_text()
+
+
+def test_what_spans_say_is_text_and_nothing_else(site: Site, browse: Browse) -> None:
+    """The fixture sees to it that nothing is run, asked for or refused by the browser."""
+    thread_id = "<b>x</b>/../\"'&?#%2F\u202e"
+    site.store.write(conversations.hostile(thread_id))
+    page = browse()
+    row = page.locator("table.threads tbody tr")
+    expect(row.locator(".title")).to_contain_text("<script>document.title='owned'</script>")
+    row.locator(".title").click()
+    expect(page.locator("#said")).to_be_visible()
+    shown = INJECTION.replace("\u202e", "[U+202E]").replace("\u202c", "[U+202C]")
+    expect(page.locator(".message.user .prose")).to_have_text(shown)
+    expect(page.locator(".message.assistant .prose").first).to_have_text(shown)
+    assert "<b>x</b>/../\"'&?#%2F[U+202E]" in page.locator(".crumb.id").inner_text()
+    for summary in page.locator("main summary").all():
+        if summary.is_visible():
+            summary.click()
+    for link in page.locator("main a").all():
+        href = str(link.get_attribute("href"))
+        assert href.startswith(("#s-", "/?", "/threads/", "/api/threads/")), href
+    assert page.locator("main script, main img, main iframe, main [onload]").count() == 0
+    page.get_by_role("link", name="Everything about this span").first.click()
+    expect(page.get_by_role("heading", name="Resource")).to_be_visible()
+    assert page.title() != "owned"
+    assert page.evaluate("document.querySelectorAll('main script, main img').length") == 0
+
+
+@pytest.mark.parametrize(
+    "thread_id",
+    ["a/b", ".", "..", "../..", "a b+c", "%2F", "né ☃", "line\nbreak", "a//b/", "?q=1#x", "x\\y"],
+)
+def test_any_id_has_a_page(site: Site, browse: Browse, thread_id: str) -> None:
+    recorder = Recorder(thread_id)
+    recorder.chat("gpt-5-mini", [conversations.said("user", "Hello")], None, 1, (3, 1))
+    site.store.write(recorder.spans)
+    page = browse()
+    page.locator("table.threads .title").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Hello")
+    page.locator(".row summary").click()
+    page.get_by_role("link", name="Everything about this span").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("chat gpt-5-mini")
+
+
+def test_a_long_thread_comes_in_parts(site: Site, browse: Browse) -> None:
+    site.store.write(conversations.long(turns=120))
+    page = browse("/threads/long")
+    assert page.locator(".turn").count() == 50
+    expect(page.locator("#said + span")).to_have_text("120 calls of a model")
+    page.get_by_role("link", name="Later").first.click()
+    expect(page.locator(".message.user .prose").first).to_have_text("Question 51")
+    # What was said in the first part is not said again.
+    assert page.locator(".message.user").count() == 50
+    expect(page.locator(".trace h3").first).to_have_text("14:08:45")
+    page.get_by_role("link", name="Later").first.click()
+    expect(page.locator(".message.user .prose").last).to_have_text("Question 120")
+    assert page.get_by_role("link", name="Later").count() == 0
+
+
+def test_many_spans_in_one_trace_are_limited_with_a_note(site: Site, browse: Browse) -> None:
+    recorder = Recorder("busy")
+    for number in range(260):
+        recorder.span(f"step {number}", 0.01)
+    site.store.write(recorder.spans)
+    page = browse("/threads/busy")
+    assert page.locator(".row").count() == 200
+    expect(page.locator(".time .note")).to_have_text("60 more spans here are not shown.")
+    expect(page.locator(".nothing-said")).to_be_visible()
+
+
+def test_a_conversation_goes_on_while_it_is_read(site: Site, browse: Browse) -> None:
+    spans = conversations.support()
+    later = [one for one in spans if one.span.trace_id == spans[-1].span.trace_id]
+    site.store.write([one for one in spans if one not in later])
+    page = browse("/threads/support-4217")
+    page.locator(".tool summary").first.click()
+    page.locator(".row summary").nth(2).click()
+    expect(page.locator(".message.user")).to_have_count(2)
+    site.store.write(later)
+    expect(page.locator(".message.user")).to_have_count(3)
+    expect(page.locator(".trace")).to_have_count(3)
+    assert page.locator(".tool").first.get_attribute("open") is not None
+    assert page.locator(".row").nth(2).get_attribute("open") is not None
+    assert page.evaluate("document.activeElement.closest('.row')?.open")
+
+
+def test_a_thread_is_exported(site: Site, browse: Browse) -> None:
+    site.store.write(conversations.travel())
+    page = browse(thread_url("trip/lisbon → porto"))
+    for form in ("JSON", "OTLP"):
+        with page.expect_download() as download:
+            page.get_by_role("link", name=form).click()
+        told = json.loads(download.value.path().read_text())
+        assert ("resourceSpans" in told) == (form == "OTLP")

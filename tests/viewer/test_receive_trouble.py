@@ -1,0 +1,160 @@
+"""A full disk, a locked file, a damaged file: senders are told, and nothing is lost in silence."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from google.rpc import status_pb2
+from otlp_requests import body, message
+from viewer_process import PORTS, Viewer, run
+
+from orq_otel.viewer.model import Question
+from orq_otel.viewer.store.sqlite import SQLiteStore
+
+MEDIA = {"content-type": "application/x-protobuf"}
+MIB = 2**20
+
+
+def post(viewer: Viewer, *, size: int = 10) -> httpx.Response:
+    """Send a span of a thread with so many bytes of text."""
+    content = body(message(attributes={"thread.id": "one", "text": "x" * size}))
+    return httpx.post(viewer.traces, content=content, headers=MEDIA, timeout=60)
+
+
+def count(database: Path) -> int:
+    """How many spans there are. The rollups must agree."""
+    store = SQLiteStore(database)
+    assert store.recount() == []
+    threads = store.threads(Question()).threads
+    store.close()
+    return sum(thread.spans for thread in threads)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 3 MiB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(place)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if made.returncode != 0:
+        pytest.skip(f"a small file system cannot be mounted here: {made.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def test_a_full_disk(small_disk: Path) -> None:
+    database = small_disk / "threads.db"
+    with Viewer(database) as viewer:
+        acknowledged = 0
+        while (answer := post(viewer, size=100_000)).status_code == 200:
+            acknowledged += 1
+            assert acknowledged < 100
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"] == "5"
+        assert "disk" in status_pb2.Status.FromString(answer.content).message
+        # What is there can be read, and the next one is kept when there is room.
+        threads = httpx.get(f"{viewer.pages}/api/threads").json()["threads"]
+        assert [thread["spans"] for thread in threads] == [acknowledged]
+        subprocess.run(
+            ["mount", "-o", "remount,size=30m", str(small_disk)], check=True, capture_output=True
+        )
+        assert post(viewer, size=100_000).status_code == 200
+        said = viewer.stop()
+    assert "Spans are not kept" in said
+    assert count(database) == acknowledged + 1
+
+
+def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
+    """The same on machines that mount nothing: the limit of a process on the size of files."""
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({2 * MIB}, {2 * MIB}));"
+        "from orq_otel.viewer.cli import main; sys.exit(main())"
+    )
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+    with Viewer(tmp_path / "threads.db", code=code) as viewer:
+        acknowledged = 0
+        while (answer := post(viewer, size=100_000)).status_code == 200:
+            acknowledged += 1
+            assert acknowledged < 100
+        assert answer.status_code == 503
+        assert post(viewer, size=3_000_000).status_code == 503
+        viewer.stop()
+    assert count(tmp_path / "threads.db") == acknowledged
+
+
+def test_a_locked_file(tmp_path: Path) -> None:
+    database = tmp_path / "threads.db"
+    with Viewer(database) as viewer:
+        assert post(viewer).status_code == 200
+        other = sqlite3.connect(database, isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        answer = post(viewer)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert "locked" in status_pb2.Status.FromString(answer.content).message
+        other.execute("ROLLBACK")
+        other.close()
+        assert post(viewer).status_code == 200
+        assert "Spans are not kept" in viewer.stop()
+    assert count(database) == 2
+
+
+@pytest.mark.parametrize(
+    "content", [b"no database" * 1_000, b"SQLite format 3\0" + b"\xff" * 5_000]
+)
+def test_a_file_that_is_no_database(tmp_path: Path, content: bytes) -> None:
+    database = tmp_path / "threads.db"
+    database.write_bytes(content)
+    ended = run("viewer", *PORTS, "--db", str(database))
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert ended.stderr.startswith("orq-otel viewer: ")
+    assert str(database) in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert database.read_bytes() == content
+
+
+def test_a_file_that_was_damaged(tmp_path: Path) -> None:
+    database = tmp_path / "threads.db"
+    with Viewer(database) as viewer:
+        for _ in range(30):
+            assert post(viewer, size=20_000).status_code == 200
+        viewer.stop()
+    with database.open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(database.stat().st_size - 4096))
+    content = database.read_bytes()
+    ended = run("viewer", *PORTS, "--db", str(database))
+    assert ended.returncode == 1
+    assert "damaged. Move it away, or name another file with --db." in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert database.read_bytes() == content
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_place_where_nothing_may_be_written(tmp_path: Path) -> None:
+    place = tmp_path / "closed"
+    place.mkdir(mode=0o500)
+    ended = run("viewer", *PORTS, "--db", str(place / "threads.db"))
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_directory_in_place_of_a_file(tmp_path: Path) -> None:
+    ended = run("viewer", *PORTS, "--db", str(tmp_path))
+    assert ended.returncode == 1
+    assert str(tmp_path) in ended.stderr
+    assert "Traceback" not in ended.stderr

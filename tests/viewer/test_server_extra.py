@@ -1,0 +1,82 @@
+"""Without the extra `viewer`: nothing of it is imported, and the command says how to install it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import requires
+
+import pytest
+from viewer_process import CODE
+
+EXTRA = (
+    "starlette",
+    "uvicorn",
+    "grpc",
+    "jinja2",
+    "opentelemetry.proto",
+    "google.rpc",
+    "google.protobuf",
+    "genai_prices",
+)
+
+#: As if some modules were not installed.
+BLOCKER = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name in {blocked} or name.startswith(tuple(one + "." for one in {blocked})):
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+def python(code: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code, *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_importing_orq_otel_imports_nothing_of_the_viewer() -> None:
+    ended = python(
+        "import sys, orq_otel; from orq_otel import *;"
+        f"print([name for name in sys.modules if name.startswith(('orq_otel.viewer', *{EXTRA}))])"
+    )
+    assert (ended.stdout, ended.stderr) == ("[]\n", "")
+
+
+def test_what_is_installed_without_an_extra() -> None:
+    needed = [line for line in requires("orq-otel") or [] if "extra ==" not in line]
+    names = [line.split(">")[0].split("<")[0].strip() for line in needed]
+    assert sorted(names) == ["opentelemetry-api", "opentelemetry-instrumentation", "wrapt"]
+
+
+@pytest.mark.parametrize("missing", [EXTRA, *((one,) for one in EXTRA)])
+def test_the_command_says_how_to_install_it(missing: tuple[str, ...]) -> None:
+    ended = python(BLOCKER.format(blocked=set(missing)) + CODE, "viewer", "--port=0")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(
+        "orq-otel: this needs the extra `viewer`, which is not installed"
+    )
+    assert 'pip install "orq-otel[viewer]"' in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ended.stdout == ""
+
+
+def test_other_modules_that_are_missing_are_no_matter_of_the_extra() -> None:
+    ended = python(BLOCKER.format(blocked={"orq_otel.viewer.api"}) + CODE, "viewer")
+    assert ended.returncode == 1
+    assert "No module named 'orq_otel.viewer.api'" in ended.stderr
+    assert "extra" not in ended.stderr.splitlines()[-1]
+
+
+def test_the_help_needs_no_extra() -> None:
+    ended = python(BLOCKER.format(blocked=set(EXTRA)) + CODE, "viewer", "--help")
+    assert ended.returncode == 0
+    assert "--otlp-http-port" in ended.stdout

@@ -1,0 +1,157 @@
+"""Whatever arrives, in whatever order: both stores tell what a plain recount does."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orq_otel.viewer.facts import read
+from orq_otel.viewer.model import KeptSpan, Question, Span, Thread
+from orq_otel.viewer.store.clickhouse import ClickHouseStore
+from orq_otel.viewer.store.sqlite import SQLiteStore
+
+from .clickhouse_engine import Engine, insert
+from .conftest import FreshDatabase
+from .sample_spans import MINUTE, NOON, call, span
+
+_THREADS = st.sampled_from([None, "a", "b", "Ünïcode"])
+
+
+@st.composite
+def _spans(draw: st.DrawFn) -> Span:
+    options: dict[str, Any] = {
+        "start": NOON + draw(st.integers(0, 5)) * MINUTE,
+        "seconds": draw(st.sampled_from([0, 0.5, 90])),
+        "trace": f"{draw(st.integers(1, 4)):032x}",
+        "span_id": f"{draw(st.integers(1, 12)):016x}",
+        "tags": tuple(draw(st.lists(st.sampled_from("xyz"), max_size=2))),
+        "status": draw(st.sampled_from(["UNSET", "OK", "ERROR"])),
+    }
+    if draw(st.booleans()):
+        return span(draw(_THREADS), **options)
+    return call(
+        draw(_THREADS),
+        model=draw(st.sampled_from(["gpt-4o", "gpt-4o-mini", "unheard-of"])),
+        tokens=draw(st.sampled_from([None, (10, 1), (0, 7)])),
+        cost=draw(st.sampled_from([None, 0, 0.25])),
+        says=draw(st.sampled_from([None, "Hello", "What now?"])),
+        **options,
+    )
+
+
+_BATCHES = st.lists(st.lists(_spans(), min_size=1, max_size=8), min_size=1, max_size=5)
+
+
+def recount(batches: list[list[Span]]) -> dict[str, Thread]:
+    """Threads, counted as simply as can be."""
+    kept: dict[tuple[str, str], KeptSpan] = {}
+    for one in itertools.chain(*batches):
+        kept.setdefault((one.trace_id, one.span_id), KeptSpan(one, read(one)))
+    threads: dict[str, list[KeptSpan]] = {}
+    for found in sorted(kept.values(), key=lambda kept: (kept.span.start, kept.span.span_id)):
+        if found.facts.thread_id is not None:
+            threads.setdefault(found.facts.thread_id, []).append(found)
+    return {name: thread(name, spans) for name, spans in threads.items()}
+
+
+def thread(name: str, spans: list[KeptSpan]) -> Thread:
+    facts = [kept.facts for kept in spans]
+    costs = [one.cost for one in facts if one.cost is not None]
+    titled = [
+        (kept.span.start, kept.span.span_id, kept.facts.title)
+        for kept in spans
+        if kept.facts.title is not None
+    ]
+    tags = sorted(
+        (kept.span.start, place, tag) for kept in spans for place, tag in enumerate(kept.facts.tags)
+    )
+    models = sorted((kept.span.start, kept.facts.model) for kept in spans if kept.facts.model)
+    return Thread(
+        id=name,
+        title=min(titled)[2] if titled else None,
+        tags=tuple(dict.fromkeys(tag for _, _, tag in tags)),
+        started=min(kept.span.start for kept in spans),
+        last_active=max(kept.span.end for kept in spans),
+        traces=len({kept.span.trace_id for kept in spans}),
+        spans=len(spans),
+        errors=sum(one.is_error for one in facts),
+        models=tuple(dict.fromkeys(model for _, model in models)),
+        input_tokens=sum(one.input_tokens or 0 for one in facts),
+        output_tokens=sum(one.output_tokens or 0 for one in facts),
+        cost=pytest.approx(sum(costs)) if costs else None,
+        unpriced=sum(one.is_model_call and one.cost is None for one in facts),
+    )
+
+
+@given(_BATCHES)
+@settings(max_examples=100, deadline=None)
+def test_sqlite_tells_what_a_recount_does(batches: list[list[Span]]) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        store = SQLiteStore(Path(directory) / "spans.db")
+        for batch in batches:
+            store.write([KeptSpan(one, read(one)) for one in batch])
+        assert store.recount() == []
+        check(store, recount(batches))
+        # What is left after some are deleted adds up as well.
+        store.delete_oldest(NOON + 2 * MINUTE)
+        assert store.recount() == []
+        store.close()
+
+
+@given(batches=_BATCHES, is_rolled_up=st.booleans(), earlier=st.integers(0, 5))
+@settings(
+    max_examples=10,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_clickhouse_tells_what_a_recount_does(
+    engine: Engine, batches: list[list[Span]], is_rolled_up: bool, earlier: int
+) -> None:
+    if is_rolled_up:  # a rollup takes each span to arrive once
+        seen: set[tuple[str, str]] = set()
+        batches = [
+            [
+                one
+                for one in batch
+                if (one.trace_id, one.span_id) not in seen
+                and not seen.add((one.trace_id, one.span_id))  # type: ignore[func-returns-value]
+            ]
+            for batch in batches
+        ]
+    else:  # which of two spans with one id is told, is not settled
+        first: dict[tuple[str, str], Span] = {}
+        batches = [
+            [first.setdefault((one.trace_id, one.span_id), one) for one in batch]
+            for batch in batches
+        ]
+    with FreshDatabase(engine):
+        store = ClickHouseStore(engine)
+        for number, batch in enumerate(batches):
+            if is_rolled_up and number == earlier:
+                store.create_rollup()
+            insert(engine, [KeptSpan(one, read(one)) for one in batch])
+        check(store, recount(batches))
+
+
+def check(store: SQLiteStore | ClickHouseStore, expected: dict[str, Thread]) -> None:
+    found = {thread.id: thread for thread in store.threads(Question()).threads}
+    assert found == expected
+    for name, one in expected.items():
+        assert store.thread(name) == one
+    overview = store.overview(Question())
+    assert overview.threads == len(expected)
+    assert overview.spans == sum(one.spans for one in expected.values())
+    assert overview.spans == sum(bucket.spans for bucket in overview.buckets)
+    assert overview.unpriced == sum(one.unpriced for one in expected.values())
+    for tag, count in overview.tags:
+        assert count == sum(tag in one.tags for one in expected.values())
+        tagged = store.threads(Question(tags=(tag,))).threads
+        assert {one.id for one in tagged} == {
+            one.id for one in expected.values() if tag in one.tags
+        }

@@ -1,0 +1,399 @@
+"""What only a file can have: locks, damage, a full disk, versions, readers of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from orq_otel.viewer.facts import read
+from orq_otel.viewer.model import KeptSpan, Question, Span, StoreError
+from orq_otel.viewer.store import open_store, schema
+from orq_otel.viewer.store import sqlite as module
+from orq_otel.viewer.store.sqlite import SQLiteStore
+
+from .sample_spans import NOON, SECOND, call, span
+
+
+def kept(*spans: Span) -> list[KeptSpan]:
+    return [KeptSpan(one, read(one)) for one in spans]
+
+
+def ids(store: SQLiteStore) -> list[str]:
+    return [thread.id for thread in store.threads(Question()).threads]
+
+
+def test_spans_are_there_after_opening_again(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "directory" / "spans.db"
+    store = open_store(path)
+    store.write(kept(call("a", says="Hello")))
+    before = store.thread("a"), store.spans("a"), store.change()
+    store.close()
+    assert not list(path.parent.glob("*-wal"))  # the log is in the file
+    again = open_store(str(path))
+    assert (again.thread("a"), again.spans("a"), again.change()) == before
+    again.close()
+
+
+def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
+    SQLiteStore(tmp_path / "spans.db").close()
+    assert stat.S_IMODE((tmp_path / "spans.db").stat().st_mode) == 0o600
+
+
+def test_rollups_agree_and_a_wrong_one_is_seen(sqlite: SQLiteStore, tmp_path: Path) -> None:
+    sqlite.write(kept(call("a", tags=("x",), says="Hello"), span("a"), span("b"), span()))
+    assert sqlite.recount() == []
+    other = sqlite3.connect(tmp_path / "spans.db")
+    for table in ("threads", "thread_activity", "activity", "resources"):
+        with other:
+            other.execute(f"UPDATE {table} SET spans = spans + 1")
+        assert any(line.startswith(table) for line in sqlite.recount())
+        with other:
+            other.execute(f"UPDATE {table} SET spans = spans - 1")
+        assert sqlite.recount() == []
+    for table in ("thread_tags", "thread_models", "thread_traces", "thread_latencies", "latencies"):
+        with other:
+            rows = other.execute(f"SELECT * FROM {table}").fetchall()
+            other.execute(f"DELETE FROM {table}")
+        assert any(table in line for line in sqlite.recount())
+        with other:
+            marks = ", ".join("?" * len(rows[0]))
+            other.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+            other.execute(
+                "UPDATE threads SET traces = (SELECT COUNT(*) FROM thread_traces"
+                " WHERE thread = key)"
+            )
+        assert sqlite.recount() == []
+    other.close()
+
+
+def test_odd_values_are_kept(sqlite: SQLiteStore) -> None:
+    half = "half a pair: \ud83d"
+    odd = span(half, tags=(half,), name=half, text=half, number=float("inf"), deep=[{"a": [None]}])
+    sqlite.write(kept(odd))
+    assert ids(sqlite) == ["half a pair: ?"]
+    (found,) = sqlite.spans(half)
+    assert found.span.name == "half a pair: ?"
+    assert found.span.attributes["text"] == half
+    assert found.span.attributes["deep"] == [{"a": [None]}]
+    late = span("late", start=2**64 - 1)
+    sqlite.write(kept(late))
+    thread = sqlite.thread("late")
+    assert thread is not None
+    assert thread.started == 2**62
+    assert sqlite.overview(Question()).threads == 2
+    assert sqlite.recount() == []
+
+
+def test_long_content_is_compressed(sqlite: SQLiteStore) -> None:
+    says = "All work and no play. " * 50_000
+    sqlite.write(kept(call("a", says=says)))
+    assert says in sqlite.spans("a")[0].span.attributes["gen_ai.input.messages"]
+    assert sqlite.size() < len(says) // 2
+
+
+def test_plots_of_many_spans_are_those_of_few(
+    sqlite: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rollups give the same plots as the spans, for each way of asking."""
+    day = 24 * 3600 * SECOND
+    start = NOON - NOON % day
+    sqlite.write(
+        kept(
+            *(
+                call(
+                    f"t{n % 40}",
+                    start=start + n * day // 10 + n * SECOND,
+                    seconds=n % 7,
+                    cost=n / 8,
+                    tags=("all", *(["most"] if n % 40 else []), f"t{n % 4}"),
+                    status="ERROR" if n % 40 == 7 else "UNSET",
+                )
+                for n in range(400)
+            )
+        )
+    )
+    questions = [
+        Question(),
+        Question(tags=("all",)),
+        Question(tags=("most",)),
+        Question(tags=("t1",)),
+        Question(errors=True),
+        Question(since=start + 3 * day, until=start + 5 * day),
+        Question(since=start + 3 * day, tags=("t1",)),
+    ]
+    few = [sqlite.overview(question, 50) for question in questions]
+    monkeypatch.setattr("orq_otel.viewer.store.sqlite_reading._COUNTABLE", 0)
+    for question, expected in zip(questions, few, strict=True):
+        found = sqlite.overview(question, 50)
+        assert found.threads == expected.threads > 0
+        if question.since is None:
+            assert found.latencies == expected.latencies
+        assert [b for b in found.buckets if b.spans] == [b for b in expected.buckets if b.spans]
+
+
+def test_readers_and_a_writer_in_threads(sqlite: SQLiteStore) -> None:
+    """Each sees whole batches: ten spans at a time."""
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            while not stop.is_set():
+                page = sqlite.threads(Question())
+                assert all(thread.spans % 10 == 0 for thread in page.threads)
+                assert sqlite.overview(Question()).spans % 10 == 0
+                assert len(sqlite.spans("t0")) % 10 == 0
+        except BaseException as error:  # noqa: BLE001 - told to the test
+            failures.append(error)
+
+    readers = [threading.Thread(target=ask) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    for n in range(60):
+        sqlite.write(kept(*(call(f"t{n % 3}", start=NOON + n) for _ in range(10))))
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert failures == []
+    assert sqlite.recount() == []
+
+
+def test_a_long_log_is_shortened_though_somebody_reads(
+    sqlite: SQLiteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LONGEST_LOG", 100_000)
+    log = tmp_path / "spans.db-wal"
+    lengths = []
+    for n in range(20):
+        sqlite.write(kept(*(call(f"t{n}", says="x" * 500) for _ in range(50))))
+        sqlite.threads(Question())
+        lengths.append(log.stat().st_size)
+    assert 0 in lengths
+    assert max(lengths) < 1_000_000
+    assert sqlite.recount() == []
+
+
+def test_a_locked_file_is_a_matter_of_time(
+    sqlite: SQLiteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sqlite.write(kept(span("a")))
+    sqlite.close()
+    monkeypatch.setattr(module, "_PATIENCE", 0.1)
+    store = SQLiteStore(tmp_path / "spans.db")
+    other = sqlite3.connect(tmp_path / "spans.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError, match="another process keeps it locked") as caught:
+        store.write(kept(span("b")))
+    assert caught.value.is_temporary
+    assert ids(store) == ["a"]  # readers do not wait
+    other.execute("ROLLBACK")
+    store.write(kept(span("b")))
+    assert sorted(ids(store)) == ["a", "b"]
+    assert store.recount() == []
+    other.close()
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "content", [b"This is no database. " * 500, b"SQLite format 3\0" + b"\xff" * 9000]
+)
+def test_what_is_no_database(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "spans.db"
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"Move it away, or name another") as caught:
+        SQLiteStore(path)
+    assert not caught.value.is_temporary
+    assert path.read_bytes() == content
+
+
+def test_a_damaged_file(sqlite: SQLiteStore, tmp_path: Path) -> None:
+    path = tmp_path / "spans.db"
+    sqlite.write(kept(*(call(f"t{n}", says="x" * 3000) for n in range(200))))
+    sqlite.close()
+    pages = bytearray(path.read_bytes())
+    pages[4096 * 4 :] = b"\xaa" * (len(pages) - 4096 * 4)
+    path.write_bytes(pages)
+    with pytest.raises(StoreError, match="damaged") as caught:
+        store = SQLiteStore(path)
+        try:
+            store.spans("t1")
+            store.write(kept(span("a")))
+        finally:
+            store.close()
+    assert not caught.value.is_temporary
+
+
+@pytest.mark.parametrize("name", ["", "a/b/c"])
+def test_where_no_file_can_be(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a").write_text("a file")
+    with pytest.raises(StoreError, match=r"(?i)name a file") as caught:
+        SQLiteStore(tmp_path / name)
+    assert not caught.value.is_temporary
+
+
+def test_a_closed_store_says_so(sqlite: SQLiteStore) -> None:
+    sqlite.close()
+    for ask in (lambda: sqlite.write(kept(span("a"))), lambda: sqlite.threads(Question())):
+        with pytest.raises(StoreError, match="is closed"):
+            ask()
+    sqlite.close()
+
+
+def test_a_version_1_file_is_brought_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "spans.db"
+    old = SQLiteStore(path)
+    old.write(kept(call("a", says="Hello")))
+    before = old.thread("a")
+    old.close()
+    assert version(path) == 1
+
+    def broken(connection: sqlite3.Connection) -> None:
+        connection.execute("CREATE TABLE half (made)")
+        raise sqlite3.OperationalError("no such thing")
+
+    monkeypatch.setattr(schema, "STEPS", (*schema.STEPS, broken))
+    with pytest.raises(StoreError, match="no such thing"):
+        SQLiteStore(path)
+    assert version(path) == 1
+    assert tables(path).isdisjoint({"half"})
+
+    script = """
+    -- A comment; with a semicolon.
+    ALTER TABLE threads ADD COLUMN note TEXT NOT NULL DEFAULT 'old';
+    CREATE TABLE notes (text);
+    CREATE TRIGGER noted AFTER INSERT ON notes BEGIN
+        UPDATE threads SET note = new.text;
+    END;
+    """
+
+    def fill(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO notes VALUES ('new')")
+
+    monkeypatch.setattr(schema, "STEPS", (schema.STEPS[0], script, fill))
+    new = SQLiteStore(path)
+    assert new.thread("a") == before
+    assert new.recount() == []
+    new.write(kept(span("b")))
+    new.close()
+    assert version(path) == 3
+    with sqlite3.connect(path) as connection:
+        told = connection.execute("SELECT id, note FROM threads ORDER BY id").fetchall()
+    connection.close()
+    assert told == [("a", "new"), ("b", "old")]
+
+
+def test_a_file_of_a_newer_release_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "spans.db"
+    SQLiteStore(path).close()
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(StoreError, match="newer release") as caught:
+        SQLiteStore(path)
+    assert not caught.value.is_temporary
+    assert version(path) == 99
+
+
+def version(path: Path) -> int:
+    connection = sqlite3.connect(path)
+    (told,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.close()
+    return int(told)
+
+
+def tables(path: Path) -> set[str]:
+    connection = sqlite3.connect(path)
+    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    connection.close()
+    return names
+
+
+def writer(path: Path, name: str, before: str = "") -> subprocess.Popen[str]:
+    """A process that writes, after mounts of its own."""
+    program = Path(__file__).with_name("store_writer.py")
+    command = [sys.executable, str(program), str(path), name]
+    if before:
+        command = ["unshare", "-m", "sh", "-c", before, "sh", *command]
+    paths = (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH"))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
+    path = tmp_path / "spans.db"
+    expected: list[str] = []
+    for turn in "abcd":
+        process = writer(path, turn)
+        assert process.stdout is not None
+        told = [process.stdout.readline() for _ in range(20)]
+        process.send_signal(signal.SIGKILL)
+        rest, _ = process.communicate()
+        told += rest.splitlines(keepends=True)
+        expected += [line.split()[1] for line in told if line.endswith("\n")]
+        store = SQLiteStore(path)
+        assert store.recount() == []
+        for thread in expected:
+            assert len(store.spans(thread)) == 10
+        store.close()
+    assert len(expected) >= 80
+
+
+def can_mount() -> bool:
+    command = ["unshare", "-m", "sh", "-c", "mount -t tmpfs -o size=1m none /mnt"]
+    try:
+        return subprocess.run(command, check=False, capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+needs_mounts = pytest.mark.skipif(not can_mount(), reason="mounting a small disk needs root")
+
+
+@needs_mounts
+def test_a_full_disk(tmp_path: Path) -> None:
+    """The error tells of it, what was acknowledged is there, and nothing is there by half."""
+    disk, saved = tmp_path / "disk", tmp_path / "saved"
+    disk.mkdir()
+    saved.mkdir()
+    before = f'mount -t tmpfs -o size=2m none {disk} && "$@"; cp {disk}/* {saved}/'
+    told, _ = writer(disk / "spans.db", "a", before).communicate()
+    *acknowledged, last = told.splitlines()
+    assert last.startswith("error True")
+    assert "full" in last
+    assert len(acknowledged) > 10
+    store = SQLiteStore(saved / "spans.db")
+    assert store.recount() == []
+    assert store.overview(Question()).spans == 10 * len(acknowledged)
+    store.write(kept(span("more")))
+    store.close()
+
+
+@needs_mounts
+def test_a_disk_that_may_only_be_read(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "spans.db")
+    store.write(kept(span("a")))
+    store.close()
+    before = f'mount --bind {tmp_path} {tmp_path} && mount -o remount,bind,ro {tmp_path} && "$@"'
+    told, _ = writer(tmp_path / "spans.db", "a", before).communicate()
+    assert told.startswith("error False")
+    assert "may not be written to" in told or "you may write to" in told
+
+
+def test_a_damaged_span(sqlite: SQLiteStore, tmp_path: Path) -> None:
+    sqlite.write(kept(span("a")))
+    other = sqlite3.connect(tmp_path / "spans.db")
+    for body in ("{", b"no zlib"):
+        with other:
+            other.execute("UPDATE spans SET body = ?", (body,))
+        with pytest.raises(StoreError, match="damaged") as caught:
+            sqlite.spans("a")
+        assert not caught.value.is_temporary
+    other.close()
