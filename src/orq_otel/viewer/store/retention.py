@@ -39,6 +39,8 @@ class Retention:
             told = _LIMIT.fullmatch(limit.strip())
             if limit.strip() == "none":
                 continue
+            if told is not None and float(told[1]) == 0:
+                raise ValueError(f"{text!r} would keep no span at all. 30d,2GB does.")
             if told is not None and told[2] in _AGES:
                 seconds = float(told[1]) * _AGES[told[2]]
             elif told is not None and told[2] in _SIZES:
