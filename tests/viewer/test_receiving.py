@@ -127,8 +127,7 @@ def status(answer: httpx.Response) -> str:
         text: str = answer.json()["message"]
         return text
     assert answer.headers["content-type"] == "application/x-protobuf"
-    text = status_pb2.Status.FromString(answer.content).message
-    return text
+    return status_pb2.Status.FromString(answer.content).message
 
 
 # Kept.
@@ -250,7 +249,10 @@ def test_gzip_that_is_none(receiver: Receiver) -> None:
 @pytest.mark.parametrize("encoding", ["deflate", "zstd", "br", "gzip, gzip"])
 def test_other_compressions_are_told_to_be_unknown(receiver: Receiver, encoding: str) -> None:
     answer = receiver.post(zlib.compress(b""), **{"content-encoding": encoding})
-    assert (answer.status_code, status(answer)) == (415, "the content-encoding must be gzip or none")
+    assert (answer.status_code, status(answer)) == (
+        415,
+        "the content-encoding must be gzip or none",
+    )
 
 
 @pytest.mark.parametrize("media", ["text/plain", "application/grpc", ""])
@@ -476,7 +478,9 @@ def test_any_bytes_over_http(
     receiver: Receiver, data: bytes, media: dict[str, str], is_gzip: bool
 ) -> None:
     content = gzip.compress(data) if is_gzip else data
-    answer = receiver.http.post(TRACES, content=content, headers={**media, **GZIP} if is_gzip else media)
+    answer = receiver.http.post(
+        TRACES, content=content, headers={**media, **GZIP} if is_gzip else media
+    )
     assert answer.status_code in {200, 400}
 
 

@@ -37,7 +37,9 @@ def test_limits_from_text(text: str, expected: Retention) -> None:
     assert Retention.parse(text) == expected
 
 
-@pytest.mark.parametrize("text", ["0d", "0GB", "", "d", "30", "30 days", "-1d", "1e3d", "1d,", "1y", "nan d"])
+@pytest.mark.parametrize(
+    "text", ["0d", "0GB", "", "d", "30", "30 days", "-1d", "1e3d", "1d,", "1y", "nan d"]
+)
 def test_what_says_no_limit(text: str) -> None:
     with pytest.raises(ValueError, match="30d,2GB"):
         Retention.parse(text)
