@@ -46,6 +46,14 @@ ENVIRONMENTS: dict[str, tuple[str, ...]] = {
     "elastic": ("elastic-opentelemetry-instrumentation-openai==1.2.0",),
 }
 
+# What receives spans rather than making them. These hold nothing besides.
+VIEWERS: dict[str, tuple[str, ...]] = {
+    "viewer-orq": ("--editable", f"{CHECKOUT}[viewer]"),
+    "viewer-trace-view": ("trace-view==0.1.0",),
+    "viewer-agentmesh": ("agentmesh-ai[otlp]==0.5.0",),
+    "viewer-phoenix": ("arize-phoenix==20.26.1",),
+}
+
 
 class EnvironmentFailedError(Exception):
     """An environment could not be made; the message is what the installer said."""
@@ -85,6 +93,8 @@ def ensure(environment: str) -> None:
 
 def _requirements(environment: str) -> list[str]:
     """Return everything that an environment holds, as an installer's arguments."""
+    if environment in VIEWERS:
+        return list(VIEWERS[environment])
     opentelemetry = OTHER_OPENTELEMETRY.get(environment, OPENTELEMETRY)
     return [
         f"openai=={OPENAI}",

@@ -19,8 +19,7 @@ from scenarios import SCENARIOS, Mode
 from scopes import FLOOR as SCOPE_FLOOR
 from scopes import MECHANISMS
 
-BEGIN = "<!-- benchmarks:begin -->"
-END = "<!-- benchmarks:end -->"
+SECTION = "benchmarks"
 NOTHING = "-"
 SCALED_BUDGET = ("budget (scaled)", "orq-otel within it")
 FIXED_BUDGET = ("budget", "orq-otel within it")
@@ -78,28 +77,34 @@ def render(results: Figures) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def write_between_markers(file: Path, text: str) -> None:
-    """Replace what stands between the two marker comments of a file."""
-    before, after = _around_markers(file)
-    file.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
+def write_between_markers(file: Path, text: str, section: str = SECTION) -> None:
+    """Replace what stands between the two marker comments of a section of a file."""
+    before, after = _around_markers(file, section)
+    begin, end = _markers(section)
+    file.write_text(f"{before}{begin}\n\n{text}\n{end}{after}")
 
 
-def marked_file(name: str) -> Path:
+def marked_file(name: str, section: str = SECTION) -> Path:
     """Return the path of a file that has both markers: the type of a command line option."""
     file = Path(name)
     try:
-        _around_markers(file)
+        _around_markers(file, section)
     except (OSError, ValueError) as error:
         raise ArgumentTypeError(str(error)) from error
     return file
 
 
-def _around_markers(file: Path) -> tuple[str, str]:
-    before, begin, rest = file.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{file} needs a line {BEGIN} and, below it, a line {END}")
+def _around_markers(file: Path, section: str) -> tuple[str, str]:
+    begin, end = _markers(section)
+    before, has_begin, rest = file.read_text().partition(begin)
+    _, has_end, after = rest.partition(end)
+    if not has_begin or not has_end:
+        raise ValueError(f"{file} needs a line {begin} and, below it, a line {end}")
     return before, after
+
+
+def _markers(section: str) -> tuple[str, str]:
+    return f"<!-- {section}:begin -->", f"<!-- {section}:end -->"
 
 
 # ------------------------------------------------------------------ calls

@@ -81,7 +81,7 @@ def bodies(spans: int, *, is_gzip: bool) -> list[bytes]:
     for first in range(0, spans, BATCH):
         request = ExportTraceServiceRequest()
         of_resource = request.resource_spans.add()
-        _put(of_resource.resource.attributes, {"service.name": "support", "service.version": "1"})
+        put(of_resource.resource.attributes, {"service.name": "support", "service.version": "1"})
         of_scope = of_resource.scope_spans.add()
         of_scope.scope.name = "benchmark"
         for number in range(first, min(first + BATCH, spans)):
@@ -94,7 +94,7 @@ def bodies(spans: int, *, is_gzip: bool) -> list[bytes]:
                 start_time_unix_nano=start,
                 end_time_unix_nano=start + SECOND,
             )
-            _put(span.attributes, _attributes(number))
+            put(span.attributes, _attributes(number))
         body = request.SerializeToString()
         made.append(gzip.compress(body) if is_gzip else body)
     return made
@@ -115,7 +115,8 @@ def _attributes(number: int) -> dict[str, Any]:
     }
 
 
-def _put(attributes: Any, values: dict[str, Any]) -> None:
+def put(attributes: Any, values: dict[str, Any]) -> None:
+    """Add values to the attributes of an OTLP message."""
     for key, value in values.items():
         one = attributes.add(key=key).value
         if isinstance(value, str):

@@ -19,6 +19,7 @@ from orq_otel.guard import report
 from orq_otel.inbound import accept
 from orq_otel.labels import CONVERSATION_ID, ORQ_TAGS, ORQ_THREAD_ID, THREAD_ID, THREAD_TAGS, labels
 from orq_otel.scopes import Thread, current_thread, warn_once
+from orq_otel.threads import Scope
 from orq_otel.threads import thread as scope
 
 NAME: Final = "baggage"
@@ -56,7 +57,7 @@ def thread_headers(thread: Thread | None = None) -> dict[str, str]:
     return {NAME: BY_HAND.join((*ids, *tags))} if ids else {}
 
 
-def thread_from_headers(headers: Any) -> scope | nullcontext[None]:
+def thread_from_headers(headers: Any) -> Scope | nullcontext[None]:
     """A scope of the thread that headers have brought, to be entered with `with` or `async with`.
 
         with thread_from_headers(message.headers) as t:

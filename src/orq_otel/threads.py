@@ -57,68 +57,16 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
 
-class thread(Frame):  # noqa: N801 - used as a statement and a decorator, as contextlib's are
-    """Label every span that is started inside with a conversation's id and tags.
-
-    As a context manager, plain or asynchronous, it yields the `Thread` in force:
-
-        with thread("support-42", tags=["support"]) as t:
-            client.chat.completions.create(...)
-
-    As a decorator on a function, coroutine, generator or asynchronous generator, the id and the
-    tags may be templates over the arguments of the call, or callables that get these arguments:
-
-        @thread("ticket-{ticket_id}", tags=["support", "{priority}"])
-        async def handle(ticket_id: int, priority: str) -> str: ...
-
-        @thread(lambda request: request.session_id)
-        def endpoint(request: Request) -> Response: ...
-
-    A generator's scope holds while the generator itself runs, never in the code that consumes it. A
-    handler that returns a generator, or a Starlette streaming response, keeps its thread while that
-    body is produced.
-
-    Scopes nest. The inner id wins. With the same id again, or with tags only, the tags are added
-    to those around. One object can be entered any number of times, concurrently and recursively.
-    Leaving a scope never raises, in whatever order and context it happens.
-
-    Args:
-        id: The conversation's id: a non-empty string, an int or a UUID. It is never made up; use
-            `new_thread_id()` for a new conversation. A `Thread`, or what its `to_dict()` gave,
-            brings its tags along. Without it, `tags` are added to the current thread.
-        tags: Labels to filter conversations by: an iterable of non-empty strings.
-
-    Raises:
-        TypeError: The id or a tag has a type that cannot be one, or a template names an argument
-            that the handler does not take.
-        ValueError: The id or a tag is empty, or a template has unbalanced braces.
-        RuntimeError: On entering, without an id where no thread is current.
-    """
+class Scope(Frame):
+    """What `thread()` makes: a context manager, and a decorator."""
 
     # An object with a fixed thread that is entered once, outside every other scope, is its own
     # frame: the usual case, which saves an allocation. Each further entry makes a frame of its own.
-    __slots__ = ("_entries", "_fresh", "_id", "_tags")
+    __slots__ = ("_entries", "_id", "_tags", "fresh")
     parent = None
 
-    def __init__(
-        self,
-        id: Id | Callable[..., Id] = _CURRENT,  # noqa: A002 - Orq's name for it
-        *,
-        tags: Iterable[str | Callable[..., str]] | Callable[..., Iterable[str]] = (),
-    ) -> None:
-        kind = type(tags)
-        if type(id) is str and (kind is list or kind is tuple):
-            try:
-                self.thread = validated(id, tuple(tags))  # type: ignore[arg-type]
-                self._fresh = True
-            except TypeError:
-                self._init_slowly(id, tags)
-        else:
-            self._init_slowly(id, tags)
-        self.dead = False
-
-    def _init_slowly(self, id: Any, tags: Any) -> None:  # noqa: A002
-        """Everything but plain strings. Without a fixed thread, each entry works out its own."""
+    def set_up(self, id: Any, tags: Any) -> None:  # noqa: A002
+        """Take in what `thread()` was given. Without a fixed thread, each entry makes its own."""
         given = () if callable(tags) else as_tags(tags)
         self.thread = None
         self._tags = tags if callable(tags) else given
@@ -131,13 +79,13 @@ class thread(Frame):  # noqa: N801 - used as a statement and a decorator, as con
             )
         if id is not _CURRENT and not any(map(callable, (id, tags, *given))):
             self.thread = self._resolve(id, given, None)
-            self._fresh = True
+            self.fresh = True
 
     def __enter__(self) -> Thread:
         if get_top() is not None or outside:
             return self._enter_another()
         try:
-            del self._fresh  # atomic, so of many threads that enter this object only one gets on
+            del self.fresh  # atomic, so of many threads that enter this object only one gets on
         except AttributeError:
             return self._enter_another()
         self.token = set_top(self)
@@ -229,6 +177,66 @@ class thread(Frame):  # noqa: N801 - used as a statement and a decorator, as con
                 'Give an id as well: thread("support-42", tags=[...]).'
             )
         return make_thread(around.id, tags, around)
+
+
+_new_scope = Scope.__new__
+
+
+def thread(
+    id: Id | Callable[..., Id] = _CURRENT,  # noqa: A002 - Orq's name for it
+    *,
+    tags: Iterable[str | Callable[..., str]] | Callable[..., Iterable[str]] = (),
+) -> Scope:
+    """Label every span that is started inside with a conversation's id and tags.
+
+    As a context manager, plain or asynchronous, it yields the `Thread` in force:
+
+        with thread("support-42", tags=["support"]) as t:
+            client.chat.completions.create(...)
+
+    As a decorator on a function, coroutine, generator or asynchronous generator, the id and the
+    tags may be templates over the arguments of the call, or callables that get these arguments:
+
+        @thread("ticket-{ticket_id}", tags=["support", "{priority}"])
+        async def handle(ticket_id: int, priority: str) -> str: ...
+
+        @thread(lambda request: request.session_id)
+        def endpoint(request: Request) -> Response: ...
+
+    A generator's scope holds while the generator itself runs, never in the code that consumes it. A
+    handler that returns a generator, or a Starlette streaming response, keeps its thread while that
+    body is produced.
+
+    Scopes nest. The inner id wins. With the same id again, or with tags only, the tags are added
+    to those around. One object can be entered any number of times, concurrently and recursively.
+    Leaving a scope never raises, in whatever order and context it happens.
+
+    Args:
+        id: The conversation's id: a non-empty string, an int or a UUID. It is never made up; use
+            `new_thread_id()` for a new conversation. A `Thread`, or what its `to_dict()` gave,
+            brings its tags along. Without it, `tags` are added to the current thread.
+        tags: Labels to filter conversations by: an iterable of non-empty strings.
+
+    Raises:
+        TypeError: The id or a tag has a type that cannot be one, or a template names an argument
+            that the handler does not take.
+        ValueError: The id or a tag is empty, or a template has unbalanced braces.
+        RuntimeError: On entering, without an id where no thread is current.
+    """
+    # A function, since calling a class takes Python half as long again.
+    scope = _new_scope(Scope)
+    scope.dead = False
+    kind = type(tags)
+    if type(id) is str and (kind is list or kind is tuple):
+        try:
+            scope.thread = validated(id, tuple(tags))  # type: ignore[arg-type]
+        except TypeError:
+            scope.set_up(id, tags)
+        else:
+            scope.fresh = True
+    else:
+        scope.set_up(id, tags)
+    return scope
 
 
 def _is_plain_thread(id: object) -> bool:  # noqa: A002

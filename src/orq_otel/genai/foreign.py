@@ -70,7 +70,8 @@ def stands_for(span: Any, operation: str) -> bool:
 
 def surrounds(operation: str) -> bool:
     """Whether a wrapper that does not make its span current is running around this call."""
-    if sys.modules.keys().isdisjoint(_WRAPPERS) or operation not in _OPERATIONS:
+    modules = sys.modules
+    if (_TRACELOOP not in modules and _LANGFUSE not in modules) or operation not in _OPERATIONS:
         return False
     frame = sys._getframe(1)  # noqa: SLF001 - documented, and inspect.stack() reads source files
     for _ in range(_DEPTH):

@@ -163,6 +163,8 @@ def answer(reason: Any, said: Mapping[str, Any]) -> Message:
 def _input_message(given: Any) -> Message:
     said = fields(given)
     role = said.get("role")
+    if len(said) == 2 and "tool_calls" in said:  # noqa: PLR2004 - a role, and calls of tools
+        return message(role, [_called(call) for call in items(said["tool_calls"])])
     if role == "tool":
         parts = [tool_result(said.get("tool_call_id"), tool_response(said.get("content")))]
     elif role == "function":
@@ -203,12 +205,14 @@ def _spoken(said: Mapping[str, Any]) -> list[Part]:
 
 
 def _called(call: Any) -> Part:
-    if type(call) is not dict:
-        try:  # most that are answered are whole
-            called = call.function
-            return tool_call(call.id, called.name, called.arguments)
-        except AttributeError:
-            pass
+    try:  # most are whole
+        if type(call) is dict:
+            called = call["function"]
+            return tool_call(call["id"], called["name"], called["arguments"])
+        called = call.function
+        return tool_call(call.id, called.name, called.arguments)
+    except (AttributeError, KeyError, TypeError):
+        pass
     given = fields(call)
     called = fields(given.get("function"))
     if called:
