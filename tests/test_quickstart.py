@@ -192,6 +192,21 @@ def test_it_exports_to_a_collector_that_the_environment_names(collector: OtlpRec
         assert {", ".join(span.attributes["thread.tags"]) for span in spans} == {tags}
 
 
+def heed_interrupts() -> None:
+    """What is started in the background, as a CI's jobs may be, ignores Ctrl-C by default."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def page_in(terminal: int) -> str:
+    """The address that the quickstart shows while it waits for Enter."""
+    output = b""
+    while b"(press Enter to end it)" not in output:
+        output += os.read(terminal, 10_000)
+    found = re.search(rb"Threads page: (http://127\.0\.0\.1:\d+)", output)
+    assert found
+    return found[1].decode()
+
+
 @as_a_whole
 @with_the_viewer
 @pytest.mark.parametrize("end", ["Enter", "Ctrl-C"])
@@ -204,28 +219,27 @@ def test_it_keeps_its_threads_page_until_it_is_told(end: str) -> None:
         stdin=its_terminal,
         stdout=its_terminal,
         stderr=subprocess.PIPE,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 - this process has one thread
     ) as quickstart:
         os.close(its_terminal)
-        output = b""
-        while b"(press Enter to end it)" not in output:
-            output += os.read(terminal, 10_000)
-        found = re.search(rb"Threads page: (http://127\.0\.0\.1:\d+)", output)
-        assert found
-        url = found[1].decode()
-        page = get(url).decode()
-        for name in THREADS:
-            assert (f">{name}<" in page) == (name != "(no thread)")
-        listed = json.loads(get(f"{url}/api/threads"))["threads"]
-        assert {
-            one["id"]: (", ".join(one["tags"]), one["traces"], one["spans"]) for one in listed
-        } == {name: told for name, told in THREADS.items() if name != "(no thread)"}
-        assert "My parcel is late. Where is it?" in get(f"{url}/threads/support-42").decode()
-        if end == "Enter":
-            os.write(terminal, b"\n")
-        else:
-            quickstart.send_signal(signal.SIGINT)
-        _, errors = quickstart.communicate(timeout=30)
-        os.close(terminal)
+        try:
+            url = page_in(terminal)
+            page = get(url).decode()
+            for name in THREADS:
+                assert (f">{name}<" in page) == (name != "(no thread)")
+            listed = json.loads(get(f"{url}/api/threads"))["threads"]
+            assert {
+                one["id"]: (", ".join(one["tags"]), one["traces"], one["spans"]) for one in listed
+            } == {name: told for name, told in THREADS.items() if name != "(no thread)"}
+            assert "My parcel is late. Where is it?" in get(f"{url}/threads/support-42").decode()
+            if end == "Enter":
+                os.write(terminal, b"\n")
+            else:
+                quickstart.send_signal(signal.SIGINT)
+            _, errors = quickstart.communicate(timeout=30)
+        finally:
+            quickstart.kill()  # or this test would wait for it, and it for Enter
+            os.close(terminal)
     assert (quickstart.returncode, errors) == (0, b"")
     with pytest.raises(urllib.error.URLError):
         get(url)
