@@ -12,7 +12,7 @@ import json
 import multiprocessing
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -168,12 +168,15 @@ def load(port: int, requests: Sequence[bytes], seconds: float) -> Sent:
     lock = threading.Lock()
     began = time.perf_counter()
 
+    def is_over() -> bool:
+        return time.perf_counter() - began > seconds
+
     def sender() -> None:
         connection = _connection(port)
-        while time.perf_counter() - began < seconds:
+        while not is_over():
             with lock:
                 body = next(waiting, None)
-            if body is None or not _deliver(connection, body, sent, began + seconds):
+            if body is None or not _deliver(connection, body, sent, is_over):
                 return
 
     threads = [threading.Thread(target=sender) for _ in range(SENDERS)]
@@ -213,7 +216,7 @@ def _arrive(port: int, requests: Sequence[bytes], rate: int, stop: Any, answers:
         due = began + number * BATCH / rate
         if stop.wait(max(due - time.perf_counter(), 0)):
             break
-        if not _deliver(connection, body, sent, due + _TIMEOUT):
+        if not _deliver(connection, body, sent, stop.is_set):
             break
     else:
         sent.problems.append("nothing left to send")
@@ -222,7 +225,7 @@ def _arrive(port: int, requests: Sequence[bytes], rate: int, stop: Any, answers:
 
 
 def _deliver(
-    connection: http.client.HTTPConnection, body: bytes, sent: Sent, deadline: float
+    connection: http.client.HTTPConnection, body: bytes, sent: Sent, is_over: Callable[[], bool]
 ) -> bool:
     """Send a request until it is acknowledged, as exporters do. Whether it was."""
     headers = {"content-type": "application/x-protobuf"}
@@ -241,7 +244,7 @@ def _deliver(
             sent.problems.append(str(answer.status))
             return False
         sent.postponed += 1
-        if time.perf_counter() > deadline:
+        if is_over():
             return False
         time.sleep(_AGAIN_AFTER)
 

@@ -349,17 +349,16 @@ async def test_a_cancelled_call(
 # Threads.
 
 
-def test_two_threads_in_tasks_do_not_mix(instrumented: Telemetry, orq: Any, api: OrqServer) -> None:
+async def test_two_threads_in_tasks_do_not_mix(
+    instrumented: Telemetry, orq: Any, api: OrqServer
+) -> None:
     async def ask(name: str) -> None:
         with thread(name, tags=[f"{name}-tag"]):
             await orq.deployments.invoke_async(key=name)
             async for _ in await orq.deployments.stream_async(key=name):
                 await asyncio.sleep(0)
 
-    async def ask_all() -> None:
-        await asyncio.gather(*(ask(f"t-{number}") for number in range(8)))
-
-    asyncio.run(ask_all())
+    await asyncio.gather(*(ask(f"t-{number}") for number in range(8)))
     assert_not_mixed(instrumented, api, 16)
 
 
