@@ -115,12 +115,15 @@ def wait_for_http(url: str, process: subprocess.Popen[str]) -> None:
         time.sleep(0.05)
 
 
-def reports_of(url: str, pids: set[str]) -> list[dict[str, Any]]:
-    """What each of these processes reports, however the requests are shared among them."""
+def reports_of(url: str, pids: set[str], processes: int | None = None) -> list[dict[str, Any]]:
+    """What each of these processes reports, however the requests are shared among them.
+
+    Where it is known how many there are, those that served none of the others' requests too.
+    """
     found: dict[str, dict[str, Any]] = {}
     deadline = time.monotonic() + PATIENCE
-    while pids - found.keys():
-        assert time.monotonic() < deadline, f"no report of {pids - found.keys()}"
+    while pids - found.keys() or len(found) < (processes or 0):
+        assert time.monotonic() < deadline, f"no more than {found.keys()} report"
         report = httpx.get(url, timeout=PATIENCE, trust_env=False).json()
         found[str(report["pid"])] = report
     return list(found.values())
