@@ -1695,18 +1695,20 @@ async def test_async_a_function_of_ours_fails(
 def test_all_of_it_follows_the_conventions(client: openai.OpenAI, api: str, mode: str) -> None:
     """The checker of `tests/conformance` finds nothing, but for the string in `thread.id`."""
     signals = Signals().instrument(capture_content=mode)
-    with thread("t-1", tags=["a"]), connect(client, api) as connection:
-        ask(connection, api)
-        wait(connection)
-        ask(connection, api, "fail")
-        wait(connection)
-    findings = [
-        *check_spans(signals.spans, require_genai=api.endswith("responses")),
-        *check_logs(signals.logs),
-        *check_metrics(signals.metrics_data(), operations=()),
-    ]
+    try:  # what a client lacks is skipped, and must not leave it instrumented
+        with thread("t-1", tags=["a"]), connect(client, api) as connection:
+            ask(connection, api)
+            wait(connection)
+            ask(connection, api, "fail")
+            wait(connection)
+        findings = [
+            *check_spans(signals.spans, require_genai=api.endswith("responses")),
+            *check_logs(signals.logs),
+            *check_metrics(signals.metrics_data(), operations=()),
+        ]
+    finally:
+        signals.close()
     allowed = ("thread.id", "core_type_conflict")
     wrong = [f for f in findings if f.level != "info" and (f.key, f.code) != allowed]
-    signals.close()
     assert len(signals.spans) == 3
     assert wrong == []
