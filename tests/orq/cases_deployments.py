@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from orq.cases import Case, Like
+from orq.cases import Case, Like, message, text, tokens
 
 _ANSWERED = {
     "gen_ai.operation.name": "chat",
@@ -28,23 +26,6 @@ _SINCE = {
 }
 
 
-def _tokens(read: int, written: int, thought: int = 0) -> dict[str, Any]:
-    return {
-        "gen_ai.usage.input_tokens": read,
-        "gen_ai.usage.cache_read.input_tokens": read // 4,
-        "gen_ai.usage.output_tokens": written,
-        "gen_ai.usage.reasoning.output_tokens": thought,
-    }
-
-
-def _message(role: str, *parts: Any, **more: Any) -> dict[str, Any]:
-    return {"role": role, "parts": list(parts), **more}
-
-
-def _text(content: str) -> dict[str, Any]:
-    return {"type": "text", "content": content}
-
-
 _ASKED = "Where is my secret parcel?"
 _USER = {"role": "user", "content": _ASKED}
 _FULL = {
@@ -60,21 +41,21 @@ _FULL_TOLD = {
     "gen_ai.request.max_tokens": 50,
     "gen_ai.request.top_k": 5,
     "gen_ai.request.seed": 7,
-    **_tokens(15, 7),
+    **tokens(15, 7),
 }
 _FULL_ASKED = {
     "gen_ai.prompt.variable.name": "secret Ada",
     "gen_ai.prompt.variable.count": "3",
     "gen_ai.prompt.variable.address": {"city": "Delft"},
     "gen_ai.input.messages": [
-        _message("developer", _text("Be brief.")),
-        _message("user", _text(_ASKED)),
+        message("developer", text("Be brief.")),
+        message("user", text(_ASKED)),
     ],
 }
 _FULL_CONTENT = {
     **_FULL_ASKED,
     "gen_ai.output.messages": [
-        _message("assistant", _text(f"You said: {_ASKED}"), finish_reason="stop")
+        message("assistant", text(f"You said: {_ASKED}"), finish_reason="stop")
     ],
 }
 
@@ -92,13 +73,13 @@ _CALLING = {"key": "support", "messages": [_USER], "extra_params": {"tools": _TO
 _CALLING_TOLD = {
     **_ANSWERED,
     "gen_ai.response.finish_reasons": ("tool_calls",),
-    **_tokens(8, 6),
+    **tokens(8, 6),
 }
 _CALLING_CONTENT = {
-    "gen_ai.input.messages": [_message("user", _text(_ASKED))],
+    "gen_ai.input.messages": [message("user", text(_ASKED))],
     "gen_ai.tool.definitions": [{"type": "function", "name": "find_parcel"}],
     "gen_ai.output.messages": [
-        _message(
+        message(
             "assistant",
             {
                 "type": "tool_call",
@@ -113,14 +94,14 @@ _CALLING_CONTENT = {
 
 _HARD = "Where is my secret parcel? [reasoning]"
 _THINKING = {"key": "support", "messages": [{"role": "user", "content": _HARD}]}
-_THINKING_TOLD = {**_ANSWERED, **_tokens(9, 13, 5)}
+_THINKING_TOLD = {**_ANSWERED, **tokens(9, 13, 5)}
 _THINKING_CONTENT = {
-    "gen_ai.input.messages": [_message("user", _text(_HARD))],
+    "gen_ai.input.messages": [message("user", text(_HARD))],
     "gen_ai.output.messages": [
-        _message(
+        message(
             "assistant",
             {"type": "reasoning", "content": "The user wants an answer."},
-            _text(f"You said: {_HARD}"),
+            text(f"You said: {_HARD}"),
             finish_reason="stop",
         )
     ],
@@ -128,11 +109,11 @@ _THINKING_CONTENT = {
 
 _DRAW = "Draw my secret parcel. [image]"
 _DRAWING = {"key": "support", "messages": [{"role": "user", "content": _DRAW}]}
-_DRAWING_TOLD = {**_ANSWERED, **_tokens(8, 7)}
+_DRAWING_TOLD = {**_ANSWERED, **tokens(8, 7)}
 _DRAWING_CONTENT = {
-    "gen_ai.input.messages": [_message("user", _text(_DRAW))],
+    "gen_ai.input.messages": [message("user", text(_DRAW))],
     "gen_ai.output.messages": [
-        _message(
+        message(
             "assistant",
             {"type": "uri", "modality": "image", "uri": "https://example.com/image.png"},
             finish_reason="stop",
@@ -143,7 +124,7 @@ _DRAWING_CONTENT = {
 _NOTHING = {"key": "empty", "inputs": {"name": "secret Ada"}, "messages": [_USER]}
 _NOTHING_ASKED = {
     "gen_ai.prompt.variable.name": "secret Ada",
-    "gen_ai.input.messages": [_message("user", _text(_ASKED))],
+    "gen_ai.input.messages": [message("user", text(_ASKED))],
 }
 #: Nobody knows which model will answer, until it does.
 _UNKNOWN = frozenset({"gen_ai.request.model"})
@@ -193,7 +174,7 @@ CASES: list[Case] = [
         },
         {
             **{name.replace("gen_ai.", "orq_otel."): value for name, value in _FULL_ASKED.items()},
-            "orq_otel.input.messages": [_message("system", _text("You are support."))],
+            "orq_otel.input.messages": [message("system", text("You are support."))],
         },
         thread="thread",
         is_standard=False,

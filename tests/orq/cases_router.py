@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orq.cases import CLIENT, Case, Like
+from orq.cases import CLIENT, Case, Like, message, text, tokens
 
 _MODEL = "openai/gpt-5-mini"
 _CHAT = {
@@ -14,23 +14,6 @@ _CHAT = {
     "gen_ai.response.id": Like("chatcmpl-[0-9a-f]{24}"),
     "gen_ai.response.model": _MODEL,
 }
-
-
-def _tokens(read: int, written: int, thought: int = 0) -> dict[str, Any]:
-    return {
-        "gen_ai.usage.input_tokens": read,
-        "gen_ai.usage.cache_read.input_tokens": read // 4,
-        "gen_ai.usage.output_tokens": written,
-        "gen_ai.usage.reasoning.output_tokens": thought,
-    }
-
-
-def _message(role: str, *parts: Any, **more: Any) -> dict[str, Any]:
-    return {"role": role, "parts": list(parts), **more}
-
-
-def _text(content: str) -> dict[str, Any]:
-    return {"type": "text", "content": content}
 
 
 def _streamed(case: Case, **more: Any) -> Case:
@@ -48,12 +31,12 @@ def _streamed(case: Case, **more: Any) -> Case:
 
 _ASKED = "Where is my secret parcel?"
 _MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": _ASKED}]
-_INPUT = [_message("system", _text("Be brief.")), _message("user", _text(_ASKED))]
+_INPUT = [message("system", text("Be brief.")), message("user", text(_ASKED))]
 _SAID = [
-    _message(
+    message(
         "assistant",
         {"type": "reasoning", "content": "The user wants an answer."},
-        _text(f"You said: {_ASKED}"),
+        text(f"You said: {_ASKED}"),
         finish_reason="stop",
     )
 ]
@@ -91,7 +74,7 @@ _WITH_PARAMETERS = Case(
         "gen_ai.request.top_k": 5,
         "gen_ai.request.top_p": 0.9,
         "gen_ai.response.finish_reasons": ("stop", "stop"),
-        **_tokens(7, 12, 5),
+        **tokens(7, 12, 5),
     },
     {
         "gen_ai.input.messages": _INPUT,
@@ -137,20 +120,20 @@ _WITH_TOOLS = Case(
     {
         **_CHAT,
         "gen_ai.response.finish_reasons": ("tool_calls",),
-        **_tokens(11, 6),
+        **tokens(11, 6),
     },
     {
         "gen_ai.input.messages": [
             *_INPUT,
-            _message(
+            message(
                 "assistant",
                 {"type": "tool_call", "id": "call_1", "name": "log_in", "arguments": {}},
             ),
-            _message("tool", {"type": "tool_call_response", "id": "call_1", "response": "done"}),
-            _message("user", _text("[tool:weigh] Go on.")),
+            message("tool", {"type": "tool_call_response", "id": "call_1", "response": "done"}),
+            message("user", text("[tool:weigh] Go on.")),
         ],
         "gen_ai.output.messages": [
-            _message(
+            message(
                 "assistant",
                 {
                     "type": "tool_call",
@@ -194,12 +177,12 @@ _OF_A_PROMPT = Case(
         "gen_ai.prompt.version": "latest",
         "gen_ai.request.max_tokens": 3,
         "gen_ai.response.finish_reasons": ("length",),
-        **_tokens(5, 3),
+        **tokens(5, 3),
     },
     {
-        "gen_ai.input.messages": [_message("user", _text(_ASKED))],
+        "gen_ai.input.messages": [message("user", text(_ASKED))],
         "gen_ai.output.messages": [
-            _message("assistant", _text("You said: Where"), finish_reason="length")
+            message("assistant", text("You said: Where"), finish_reason="length")
         ],
         "gen_ai.prompt.variable.city": "Delft",
     },
@@ -232,12 +215,12 @@ _COMPLETION = Case(
         "gen_ai.response.finish_reasons": ("stop",),
         "gen_ai.response.id": Like("cmpl-[0-9a-f]{24}"),
         "gen_ai.response.model": _MODEL,
-        **_tokens(5, 7),
+        **tokens(5, 7),
     },
     {
-        "gen_ai.input.messages": [_message("user", _text(_ASKED))],
+        "gen_ai.input.messages": [message("user", text(_ASKED))],
         "gen_ai.output.messages": [
-            _message("assistant", _text(f"You said: {_ASKED}"), finish_reason="stop")
+            message("assistant", text(f"You said: {_ASKED}"), finish_reason="stop")
         ],
     },
     thread="orq",
