@@ -31,7 +31,6 @@ import re
 import select
 import socket
 import struct
-import sys
 import threading
 import time
 import uuid
@@ -39,10 +38,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import TCPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
+
+from loopback_listener import LoopbackListener
 
 Json = dict[str, Any]
 
@@ -842,42 +842,12 @@ def _error_event(behaviour: ErrorEventAfter, number: int | None) -> Json:
     return {"type": "error", "sequence_number": number, **content}
 
 
-class _Listener(ThreadingHTTPServer):
-    """Accepts connections and knows the open ones, so that they can be ended."""
-
-    daemon_threads = True
-    request_queue_size = 128
+class _Listener(LoopbackListener):
+    """Hands requests to a model server."""
 
     def __init__(self, port: int, model_server: ModelServer) -> None:
         self.model_server = model_server
-        self.open: dict[Any, threading.Thread] = {}
-        super().__init__(("127.0.0.1", port), _Handler)
-
-    def server_bind(self) -> None:
-        TCPServer.server_bind(self)  # that of HTTPServer would ask the DNS for this host's name
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        work = (request, client_address)
-        thread = threading.Thread(target=self.process_request_thread, args=work, daemon=True)
-        self.open[request] = thread
-        thread.start()
-
-    def shutdown_request(self, request: Any) -> None:
-        super().shutdown_request(request)
-        self.open.pop(request, None)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        # That a client hangs up, or stop() does, is no error worth a traceback.
-        if not isinstance(sys.exc_info()[1], OSError):
-            super().handle_error(request, client_address)
-
-    def close_connections(self) -> None:
-        still_open = list(self.open.items())
-        for connection, _ in still_open:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)  # wakes a thread that reads or writes
-        for _, thread in still_open:
-            thread.join(timeout=5)
+        super().__init__(port, _Handler)
 
 
 class ModelServer:

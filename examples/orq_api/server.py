@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import threading
 from collections import Counter
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import TCPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
+
+from loopback_listener import LoopbackListener
 
 from .answers import Answer, Asked, Ids, Refused, State
 from .events import Event, chunk
@@ -234,37 +233,12 @@ def _refusal(fault: Status) -> Refused:
     return Refused(fault.status, fault.message, code=fault.code, headers=headers)
 
 
-class _Listener(ThreadingHTTPServer):
-    """Accepts connections and knows the open ones, so that they can be ended."""
-
-    daemon_threads = True
-    request_queue_size = 128
+class _Listener(LoopbackListener):
+    """Hands requests to the stand-in."""
 
     def __init__(self, port: int, orq_server: OrqServer) -> None:
         self.orq_server = orq_server
-        self.open: dict[Any, threading.Thread] = {}
-        super().__init__(("127.0.0.1", port), _Handler)
-
-    def server_bind(self) -> None:
-        TCPServer.server_bind(self)  # that of HTTPServer would ask the DNS for this host's name
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        work = (request, client_address)
-        thread = threading.Thread(target=self.process_request_thread, args=work, daemon=True)
-        self.open[request] = thread
-        thread.start()
-
-    def shutdown_request(self, request: Any) -> None:
-        super().shutdown_request(request)
-        self.open.pop(request, None)
+        super().__init__(port, _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: clients hang up, and stop() does; tests see what they did not get."""
-
-    def close_connections(self) -> None:
-        still_open = list(self.open.items())
-        for connection, _ in still_open:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)  # wakes a thread that reads or writes
-        for _, thread in still_open:
-            thread.join(timeout=5)
