@@ -98,11 +98,6 @@ def reasoning(content: str) -> Part:
 
 def tool_call(id: Any, name: Any, arguments: Any) -> Part:  # noqa: A002
     """A model asks for a tool. Arguments are an object where they are valid JSON."""
-    if type(name) is str and type(id) is str and len(name) <= LONG and len(id) <= LONG:
-        told = {"type": "tool_call", "name": name, "id": id}  # as most do
-        if arguments is not None:
-            told["arguments"] = parsed(arguments)
-        return told
     if type(name) is not str:
         name = ""
     part: Part = {"type": "tool_call", "name": name if len(name) <= LONG else clean(name)}
