@@ -66,4 +66,4 @@ def no_scope_is_left_open() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def failures_are_logged_anew() -> None:
     """Failures of ours are logged once a place: let each test see its own."""
-    guard._reported.clear()
+    guard.reset()

@@ -769,7 +769,7 @@ class Differential:
     ) -> Outcome:
         outcome = self._spans.outcome = Outcome()
         self._server.script(*answers)
-        guard._reported.clear()
+        guard.reset()
         lines = _Lines(outcome)
         settings: dict[str, Any] = {
             "api_key": "sk-test-key",

@@ -17,9 +17,9 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.trace import SpanKind, StatusCode
 from recorded import Telemetry
 
-from orq_otel import Thread, ThreadSpanProcessor, current_thread, thread
+from orq_otel import Thread, ThreadSpanProcessor, current_thread, guard, thread
 from orq_otel.asgi import ThreadMiddleware
-from orq_otel.scopes import current_frame, warn_once
+from orq_otel.scopes import current_frame
 
 #: The longest that anything here may wait for something else, in seconds.
 PATIENCE = 30
@@ -32,7 +32,7 @@ Send = Callable[[Message], Awaitable[None]]
 @pytest.fixture(autouse=True)
 def warnings_are_logged_anew() -> None:
     """Some are logged once a process: let each test see its own."""
-    warn_once.cache_clear()
+    guard.reset()
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orq_otel import Thread, current_thread, scopes, thread, thread_from_headers, thread_headers
+from orq_otel import Thread, current_thread, guard, thread, thread_from_headers, thread_headers
 from orq_otel.inbound import MAX_ID, MAX_TAG, MAX_TAGS, accept
 
 A_UUID = UUID("0189d1f7-5b1c-7c3e-9d0a-3f0a5c9b1e22")
@@ -35,7 +35,7 @@ ANYTHING = st.recursive(
 
 @pytest.fixture(autouse=True)
 def warnings_are_logged_anew() -> None:
-    scopes.warn_once.cache_clear()
+    guard.reset()
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[str]:

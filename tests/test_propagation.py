@@ -36,6 +36,7 @@ from orq_otel import (
     ThreadSpanProcessor,
     bind,
     current_thread,
+    guard,
     propagate_threads,
     propagation,
     scopes,
@@ -55,7 +56,7 @@ OUT = {"http.url": "http://orders.internal/api"}
 def nothing_is_propagated_afterwards(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in (settings.PROPAGATE_TO, settings.ACCEPT_THREADS):
         monkeypatch.delenv(name, raising=False)
-    scopes.warn_once.cache_clear()
+    guard.reset()
     before = propagate.get_global_textmap()
     yield
     propagate_threads()

@@ -12,8 +12,7 @@ from wsgiref.validate import validator
 import pytest
 from recorded import Telemetry
 
-from orq_otel import Thread, ThreadSpanProcessor, current_thread, thread
-from orq_otel.scopes import warn_once
+from orq_otel import Thread, ThreadSpanProcessor, current_thread, guard, thread
 from orq_otel.wsgi import ThreadMiddleware
 
 Environ = dict[str, Any]
@@ -22,7 +21,7 @@ Environ = dict[str, Any]
 @pytest.fixture(autouse=True)
 def warnings_are_logged_anew() -> None:
     """Some are logged once a process: let each test see its own."""
-    warn_once.cache_clear()
+    guard.reset()
 
 
 def ask(app: Any, path: str = "/", **environ: Any) -> Thread | None:

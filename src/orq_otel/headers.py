@@ -15,10 +15,10 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote, unquote_plus
 
-from orq_otel.guard import report
+from orq_otel.guard import report, warn_once
 from orq_otel.inbound import accept
 from orq_otel.labels import CONVERSATION_ID, ORQ_TAGS, ORQ_THREAD_ID, THREAD_ID, THREAD_TAGS, labels
-from orq_otel.scopes import Thread, current_thread, warn_once
+from orq_otel.scopes import Thread, current_thread
 from orq_otel.threads import Scope
 from orq_otel.threads import thread as scope
 

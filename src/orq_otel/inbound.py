@@ -15,8 +15,8 @@ from itertools import islice
 from typing import Any, Final
 from uuid import UUID
 
-from orq_otel.guard import report
-from orq_otel.scopes import Thread, as_id, make_thread, warn_once
+from orq_otel.guard import report, warn_once
+from orq_otel.scopes import Thread, as_id, make_thread
 
 #: Of an id and of a tag in characters, and of the tags in number.
 MAX_ID: Final = 1_000

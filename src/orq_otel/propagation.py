@@ -27,9 +27,9 @@ from opentelemetry.trace import SpanKind
 from orq_otel import settings
 from orq_otel.allowed_hosts import ANY, allows, host_of, host_pattern
 from orq_otel.entry_spans import inherited_thread, readers
-from orq_otel.guard import report
+from orq_otel.guard import report, warn_once
 from orq_otel.headers import BY_HAND, KEYS, MAX_HEADER, MAX_MEMBERS, NAME, members, named_thread
-from orq_otel.scopes import Thread, current_frame, outside, warn_once
+from orq_otel.scopes import Thread, current_frame, outside
 
 #: Attributes by which instrumentations of clients tell, before they inject, where a request goes.
 _HOSTS: Final = ("server.address", "net.peer.name")

@@ -11,7 +11,6 @@ Standard library only.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
@@ -19,9 +18,7 @@ from functools import lru_cache
 from typing import Any, final
 from uuid import UUID
 
-from orq_otel.guard import report
-
-logger = logging.getLogger("orq_otel")
+from orq_otel.guard import report, warn_once
 
 #: Longer ids and tags are kept, but Langfuse drops them and MLflow refuses more than 250.
 LONG = 200
@@ -229,9 +226,3 @@ def as_tags(tags: object) -> tuple[Any, ...]:
             "Leave tags out if there are none."
         )
     return tuple(tags)
-
-
-@lru_cache(maxsize=64)
-def warn_once(message: str) -> None:
-    """Log a warning the first time it is given."""
-    logger.warning(message)
