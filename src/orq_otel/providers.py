@@ -7,6 +7,7 @@ that begins after it finishes the job: until a scope begins there is nothing to 
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -18,8 +19,12 @@ from orq_otel.entry_spans import entry_spans
 from orq_otel.guard import report
 from orq_otel.labels import read_environment
 from orq_otel.scopes import Frame, listeners
+from orq_otel.unfinished import end_all, take_notes
 
 _LOGS = "opentelemetry._logs"
+
+#: Marks a method that does something of ours first.
+_OURS = "_orq_otel"
 
 #: The kinds of global providers that were not set yet when something asked for labels.
 pending: set[str] = set()
@@ -103,6 +108,9 @@ def _label_spans(provider: Any) -> None:
     processors = getattr(provider, "_active_span_processor", None)
     if _add_first(processors, "_span_processors", ThreadSpanProcessor) is None:
         provider.add_span_processor(ThreadSpanProcessor())
+    if processors is not None:
+        _do_before(processors, "force_flush", take_notes)
+        _do_before(processors, "shutdown", functools.partial(end_all, processors))
     entry_spans.adopt(trace.get_current_span())
 
 
@@ -132,3 +140,25 @@ def _add_first(processors: Any, name: str, kind: type) -> bool | None:
     with processors._lock:  # noqa: SLF001
         setattr(processors, name, (kind(), *getattr(processors, name)))
     return True
+
+
+def _do_before(processors: Any, name: str, do: Callable[[], None]) -> None:
+    """Do something before a method of a provider's processors, whichever of them was added first.
+
+    A processor of ours could not: what it does comes too late for those that stand before it, and
+    those of a provider that asks all of them at once are not to wait for each other.
+    """
+    method = getattr(processors, name, None)
+    if method is None or hasattr(method, _OURS):
+        return
+
+    @functools.wraps(method)
+    def after_ours(*args: Any, **kwargs: Any) -> Any:
+        try:
+            do()
+        except Exception as error:  # noqa: BLE001 - never into the host's shutdown
+            report(f"ending calls before {name}", error)
+        return method(*args, **kwargs)
+
+    setattr(after_ours, _OURS, True)
+    setattr(processors, name, after_ours)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from time import perf_counter
+from functools import partial
+from time import perf_counter, time_ns
 from typing import Any, Protocol, TypeAlias
 
 from opentelemetry.context import Context
@@ -12,7 +14,7 @@ from opentelemetry.trace import Span, StatusCode
 
 from orq_otel.genai.events import Events
 from orq_otel.genai.messages import Content
-from orq_otel.genai.metrics import INFERENCE, Metrics
+from orq_otel.genai.metrics import INFERENCE, Gaps, Metrics
 from orq_otel.genai.semconv import (
     ERROR_TYPE,
     OPENAI_NAMES,
@@ -24,8 +26,13 @@ from orq_otel.genai.semconv import (
 from orq_otel.genai.telemetry import Telemetry
 from orq_otel.guard import report
 from orq_otel.span_attributes import put
+from orq_otel.unfinished import closed, is_collecting, leave_note, opened
 
 Attributes: TypeAlias = dict[str, Any]
+
+
+#: When a call ended: nanoseconds since the epoch, and seconds of `perf_counter`.
+_Moment: TypeAlias = tuple[int, float]
 
 
 class ChunkReader(Protocol):
@@ -94,7 +101,9 @@ class Operation:
 class Call:
     """One call as telemetry. It ends once, whatever happens to the call and in which order.
 
-    A call that is dropped before its end, an abandoned stream, ends when it is collected.
+    A call that is dropped before its end, with an abandoned stream, ends on the spot, or right
+    after the garbage collection that found it. Its methods raise nothing but what a signal handler
+    of the host raised.
 
     Args:
         operation: What the call does.
@@ -106,6 +115,7 @@ class Call:
     """
 
     __slots__ = (
+        "__weakref__",
         "_attributes",
         "_client",
         "_content",
@@ -122,7 +132,7 @@ class Call:
     )
 
     _feed: Callable[[Any], None]
-    _gaps: list[float]
+    _gaps: Gaps
 
     def __init__(  # noqa: PLR0913, PLR0917 - keywords would cost time on every call
         self,
@@ -146,13 +156,18 @@ class Call:
             self._content: Content = {}
             self._content_json: dict[str, str] = {}
 
+    def watch(self) -> None:
+        """End the call with the program, or with its provider, unless it has ended before."""
+        opened(self)
+
     def request(self, body: Mapping[str, Any]) -> None:
         """Note what the request tells."""
+        operation = self._operation
         try:
-            self._attributes = self._operation.read_request(body)
+            self._attributes = operation.read_request(body)
         except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
-            report(f"reading the request of {self._operation.name}", error)
-        capture, content = self._telemetry.capture, self._operation.content
+            report(f"reading the request of {operation.name}", error)
+        capture, content = self._telemetry.capture, operation.content
         if capture is not None and content is not None:
             capture.keep(
                 content.read_request, body, content.read_tools, self._content_json, self._content
@@ -160,27 +175,30 @@ class Call:
 
     def respond(self, response: Any) -> None:
         """End the call with what the response tells."""
+        operation = self._operation
         try:
-            self._attributes.update(self._operation.read_response(response))
-        except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
-            report(f"reading the response of {self._operation.name}", error)
-        capture, content = self._telemetry.capture, self._operation.content
-        if capture is not None and content is not None:
-            capture.keep(
-                content.read_response,
-                response,
-                content.read_tools,
-                self._content_json,
-                self._content,
-            )
-        self._end()
+            try:
+                self._attributes.update(operation.read_response(response))
+            except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
+                report(f"reading the response of {operation.name}", error)
+            capture, content = self._telemetry.capture, operation.content
+            if capture is not None and content is not None:
+                capture.keep(
+                    content.read_response,
+                    response,
+                    content.read_tools,
+                    self._content_json,
+                    self._content,
+                )
+        finally:
+            self._end()
 
     def feed(self, chunk: Any) -> None:
         """Note what the next chunk of a stream tells."""
         try:
             self.feeder()(chunk)
         except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
-            self.report_chunk(error)
+            report("reading a chunk of a stream", error)
 
     def feeder(self) -> Callable[[Any], None]:
         """What takes in each chunk, asked for when the first one is there. It may raise."""
@@ -199,30 +217,56 @@ class Call:
         self._feed = reader.feed
         metrics = self._telemetry.metrics
         if metrics is not None and metrics.times_chunks(operation.name):
-            self._gaps = []
-            self._feed = _timed(reader.feed, self._gaps, now)
+            self._gaps = Gaps(
+                metrics, self._started, reader.attributes, self._span.get_span_context()
+            )
+            self._feed = self._gaps.timed(reader.feed)
         return self._feed
-
-    def report_chunk(self, error: Exception) -> None:
-        """Log that a chunk could not be read."""
-        report(f"reading a chunk of {self._operation.name}", error)
 
     def end(self) -> None:
         """End the call with what the chunks told. Stopping early is normal, not an error."""
-        self._read_chunks()
-        self._end()
+        if is_collecting():
+            leave_note(partial(self._end_stream, (time_ns(), perf_counter())))
+        else:
+            self._end_stream(None)
+
+    finish = end
 
     def fail(self, error: BaseException) -> None:
         """End the call with the error that the caller gets."""
-        self._read_chunks()
+        # Of a coroutine or a greenlet that is dropped, with a `BaseException`.
+        if not isinstance(error, Exception) and is_collecting():
+            leave_note(partial(self._fail, error, (time_ns(), perf_counter())))
+        else:
+            self._fail(error, None)
+
+    def disown(self) -> None:
+        """Never end the call: it belongs to the process that this one was forked from."""
+        with suppress(AttributeError):  # it has ended
+            del self._span
+
+    def made_by(self, processors: Any) -> bool:
+        """Whether the span goes to `processors`, those of a provider of the SDK."""
+        span = getattr(self, "_span", None)
+        return getattr(span, "_span_processor", processors) is processors
+
+    def _end_stream(self, at: _Moment | None) -> None:
+        try:
+            self._read_chunks()
+        finally:
+            self._end(at=at)
+
+    def _fail(self, error: BaseException, at: _Moment | None) -> None:
         description = None
         try:
+            self._read_chunks()
             self._attributes[ERROR_TYPE] = qualified_name(error)
             description = self._telemetry.describe(error, self._client)
         except Exception as mistake:  # noqa: BLE001 - a foreign error may fail to be read
             self._attributes.setdefault(ERROR_TYPE, "_OTHER")  # the conventions' fallback
             report("describing an error", mistake)
-        self._end(description, error)
+        finally:
+            self._end(description, error, at)
 
     def _read_chunks(self) -> None:
         reader, self._reader = self._reader, None
@@ -230,18 +274,24 @@ class Call:
             return
         try:
             self._attributes.update(reader.attributes())
+            capture = self._telemetry.capture
+            if capture is not None and hasattr(reader, "content"):
+                capture.keep(_content_of, reader, None, self._content_json, self._content)
         except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
             report(f"reading the chunks of {self._operation.name}", error)
-        capture = self._telemetry.capture
-        if capture is not None and hasattr(reader, "content"):
-            capture.keep(_content_of, reader, None, self._content_json, self._content)
 
-    def _end(self, description: str | None = None, error: BaseException | None = None) -> None:
+    def _end(
+        self,
+        description: str | None = None,
+        error: BaseException | None = None,
+        at: _Moment | None = None,
+    ) -> None:
         try:
             span = self._span
             del self._span  # atomic: of several ends, from several threads even, the first counts
         except AttributeError:
             return
+        closed(id(self), None)
         telemetry = self._telemetry
         operation = self._operation
         attributes = self._attributes
@@ -260,13 +310,17 @@ class Call:
                 self._emit(events, attributes, description, error)
         except Exception as mistake:  # noqa: BLE001 - the span still has to end
             report(f"ending the span of {operation.name}", mistake)
-        try:
-            span.end()
-        except Exception as mistake:  # noqa: BLE001 - a processor of the host's may fail
-            report(f"ending the span of {operation.name}", mistake)
+        finally:
+            self._end_span(span, at)
         metrics = telemetry.metrics
         if metrics is not None and metrics.active and operation.is_standard:
-            self._measure(metrics, attributes, span)
+            self._measure(metrics, attributes, span, at)
+
+    def _end_span(self, span: Span, at: _Moment | None) -> None:
+        try:
+            span.end(None if at is None else at[0])
+        except Exception as mistake:  # noqa: BLE001 - a processor of the host's may fail
+            report(f"ending the span of {self._operation.name}", mistake)
 
     def _emit(
         self,
@@ -281,10 +335,12 @@ class Call:
             content = {} if self._telemetry.capture is None else self._content
             events.details({**self._started, **attributes, **content}, self.context)
 
-    def _measure(self, metrics: Metrics, attributes: Attributes, span: Span) -> None:
+    def _measure(
+        self, metrics: Metrics, attributes: Attributes, span: Span, at: _Moment | None
+    ) -> None:
         try:
-            seconds = perf_counter() - self._started_at
-            gaps = getattr(self, "_gaps", ())[1:]  # the first chunk has none before it
+            seconds = (perf_counter() if at is None else at[1]) - self._started_at
+            gaps = self._gaps.rest() if hasattr(self, "_gaps") else ()
             metrics.note(self._started, attributes, seconds, gaps, span.get_span_context())
         except Exception as mistake:  # noqa: BLE001 - a metric less
             report(f"measuring {self._operation.name}", mistake)
@@ -325,19 +381,6 @@ def qualified_name(error: BaseException) -> str:
     if kind.__module__ == "builtins":
         return kind.__qualname__
     return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _timed(feed: Callable[[Any], None], gaps: list[float], last: float) -> Callable[[Any], None]:
-    """`feed`, which also notes the seconds since the chunk before."""
-
-    def timed(chunk: Any) -> None:
-        nonlocal last
-        now = perf_counter()
-        gaps.append(now - last)
-        last = now
-        feed(chunk)
-
-    return timed
 
 
 def _content_of(reader: Any) -> Content:

@@ -9,9 +9,11 @@ asks the observable instruments first, and one of them is here for it.
 
 from __future__ import annotations
 
+import os
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, Final
 
 from opentelemetry.context import Context
@@ -57,6 +59,7 @@ from orq_otel.genai.semconv import (
     USAGE_TEXT_OUTPUT_TOKENS,
 )
 from orq_otel.guard import report
+from orq_otel.unfinished import take_notes
 
 #: Operations that ask a model for content.
 INFERENCE: Final = frozenset({CHAT, TEXT_COMPLETION, GENERATE_CONTENT})
@@ -108,19 +111,20 @@ _COUNTED: Final[tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...]] = (
     ),
 )
 
-#: How many calls may be noted before the oldest is recorded at once: it is nobody's collecting, or
-#: seldom, and they take memory.
+#: How many calls may be noted before the oldest is recorded at once: nobody collects, or seldom,
+#: and they take memory. The same for the chunks of one stream before they are noted.
 _MANY: Final = 1000
+_MANY_CHUNKS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
 class _Note:
-    """What was measured of a call."""
+    """What was measured of a call, or without seconds, of some chunks of a stream."""
 
     metrics: Metrics
     started: Mapping[str, Any]
     ended: Mapping[str, Any]
-    seconds: float
+    seconds: float | None
     gaps: Sequence[float]
     span: SpanContext
 
@@ -134,10 +138,13 @@ class _Note:
 
 #: Of all instrumentors: the SDK makes an instrument of one name once, and asks its first callback.
 _notes: deque[_Note] = deque()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_notes.clear)  # the parent records them
 
 
 def _record_notes(_options: CallbackOptions) -> Iterable[Observation]:
     """Called when metrics are about to be collected. Has nothing to say itself."""
+    take_notes()  # of calls that were left
     for _ in range(len(_notes)):  # not those that come in the meantime
         _record_oldest()
     return ()
@@ -226,7 +233,7 @@ class Metrics:
         self,
         started: Mapping[str, Any],
         ended: Mapping[str, Any],
-        seconds: float,
+        seconds: float | None,
         gaps: Sequence[float],
         span: SpanContext,
     ) -> None:
@@ -239,7 +246,7 @@ class Metrics:
         self,
         started: Mapping[str, Any],
         ended: Mapping[str, Any],
-        seconds: float,
+        seconds: float | None,
         gaps: Iterable[float],
         context: Context,
     ) -> None:
@@ -248,7 +255,7 @@ class Metrics:
         Args:
             started: The attributes that its span started with.
             ended: Those that it ended with.
-            seconds: How long it took.
+            seconds: How long it took, or None if it goes on, and only `gaps` are to be recorded.
             gaps: Seconds from one chunk to the next.
             context: With the call's span, for exemplars.
         """
@@ -256,6 +263,9 @@ class Metrics:
         for key in _END:
             if key in ended:
                 common[key] = ended[key]
+        if seconds is None:
+            self._record_gaps(gaps, common, context)
+            return
         failed = {**common, ERROR_TYPE: ended[ERROR_TYPE]} if ERROR_TYPE in ended else common
         if self._older:
             self._operation_duration.record(seconds, failed, context)
@@ -283,8 +293,13 @@ class Metrics:
     ) -> None:
         if RESPONSE_TIME_TO_FIRST_CHUNK in ended:
             self._first_chunk.record(ended[RESPONSE_TIME_TO_FIRST_CHUNK], common, context)
-            for gap in gaps:
-                self._chunk.record(gap, common, context)
+            self._record_gaps(gaps, common, context)
+
+    def _record_gaps(
+        self, gaps: Iterable[float], common: Mapping[str, Any], context: Context
+    ) -> None:
+        for gap in gaps:
+            self._chunk.record(gap, common, context)
 
     def _record_token_usage(
         self, ended: Mapping[str, Any], common: Mapping[str, Any], context: Context
@@ -292,6 +307,53 @@ class Metrics:
         for kind, name in (("input", USAGE_INPUT_TOKENS), ("output", USAGE_OUTPUT_TOKENS)):
             if name in ended:
                 self._token_usage.record(ended[name], {**common, TOKEN_TYPE: kind}, context)
+
+
+class Gaps:
+    """The seconds from one chunk of a stream to the next, noted now and then.
+
+    Args:
+        metrics: What they are noted for.
+        started: The attributes that the span started with.
+        attributes: What the chunks told so far.
+        span: The span's context, for exemplars.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        started: Mapping[str, Any],
+        attributes: Callable[[], Mapping[str, Any]],
+        span: SpanContext,
+    ) -> None:
+        self._metrics = metrics
+        self._started = started
+        self._attributes = attributes
+        self._span = span
+        self._last: float | None = None
+        self._gaps: list[float] = []
+
+    def timed(self, feed: Callable[[Any], None]) -> Callable[[Any], None]:
+        """`feed`, which also notes when it is called."""
+
+        def timed(chunk: Any) -> None:
+            now = perf_counter()
+            if self._last is not None:
+                self._gaps.append(now - self._last)
+                if len(self._gaps) >= _MANY_CHUNKS:
+                    self._note()
+            self._last = now
+            feed(chunk)
+
+        return timed
+
+    def rest(self) -> Sequence[float]:
+        """Those that were not noted yet."""
+        gaps, self._gaps = self._gaps, []
+        return gaps
+
+    def _note(self) -> None:
+        self._metrics.note(self._started, self._attributes(), None, self.rest(), self._span)
 
 
 def _count(  # noqa: PLR0913, PLR0917 - keywords would cost time on every call

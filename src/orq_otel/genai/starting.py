@@ -16,6 +16,7 @@ from orq_otel.genai.semconv import CONVERSATION_ID
 from orq_otel.genai.telemetry import Telemetry
 from orq_otel.labels import labels, stamp
 from orq_otel.scopes import Thread, as_id, make_thread
+from orq_otel.unfinished import notes, take_notes
 
 _OLDER_KEY = "suppress_instrumentation"
 
@@ -32,7 +33,7 @@ def suppressed() -> bool:
     return bool(context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_OLDER_KEY))
 
 
-def start_call(
+def start_call(  # noqa: C901 - one function, since it runs on every call
     telemetry: Telemetry,
     operation: Operation,
     attributes: Mapping[str, Any],
@@ -52,6 +53,8 @@ def start_call(
         The call; a call that is not sampled; or None where there is nothing to do: somebody else's
         span stands for the call, and is labelled instead, or there is no SDK.
     """
+    if notes:
+        take_notes()
     if thread is not None and "spans" in providers.pending:
         providers.settle()
     context = get_current()

@@ -1,28 +1,56 @@
 """Transparent proxies of a client's streams, which end the call's span when the stream is over.
 
 A proxy has the type and every attribute of the stream. It is over when it is exhausted, fails, is
-closed or its `with` block is left. If it is just dropped, the call ends when it is collected. No
+closed or its `with` block is left, and as soon as neither it nor an iterator of it is referenced
+any more: then the call goes, which ends itself. One that is kept can be read on after a `break`. No
 token of OpenTelemetry's context is held while the consumer runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+import functools
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from typing import Any, Protocol
 
 from orq_otel.genai.call import Call
 from orq_otel.genai.proxies import Proxy
+from orq_otel.guard import report
+
+
+class Reading(Protocol):
+    """What reads a stream along: a call, or the body of a raw response."""
+
+    def feeder(self) -> Callable[[Any], object]:
+        """What takes in each chunk, asked for when the first one is there. It may raise."""
+        ...
+
+    def finish(self) -> None:
+        """The stream was read to its end."""
+
+    def end(self) -> None:
+        """The consumer has left the stream."""
+
+    def fail(self, error: BaseException, /) -> None:
+        """The stream broke."""
 
 
 def stream_proxy(stream: Any, call: Call) -> Any:
     """A proxy of `stream`, synchronous or asynchronous as it is, that ends `call`."""
+    call.watch()
     return (AsyncStreamProxy if hasattr(stream, "__anext__") else StreamProxy)(stream, call)
+
+
+def iterate(inner: Any, reading: Reading) -> Any:
+    """An iterator in the place of `inner`, synchronous or asynchronous as it is."""
+    return (AsyncIteration if hasattr(inner, "__anext__") else Iteration)(inner, reading)
 
 
 class _Proxy(Proxy):
     """What both kinds of streams share."""
 
     _self_call: Call
+    _self_items: Any = None
     _self_response: Any = None
 
     def __init__(self, stream: Any, call: Call) -> None:
@@ -40,36 +68,18 @@ class _Proxy(Proxy):
 class StreamProxy(_Proxy):
     """A synchronous stream."""
 
-    def __iter__(self) -> Iterator[Any]:
-        call = self._self_call
-        feed = None
+    def __iter__(self) -> Any:
+        inner = iter(self.__wrapped__)
         try:
-            for chunk in self.__wrapped__:
-                try:
-                    if feed is None:
-                        feed = call.feeder()
-                    feed(chunk)
-                except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
-                    call.report_chunk(error)
-                yield chunk
-        except GeneratorExit:  # the consumer looked away; it may go on with the stream later
-            raise
-        except BaseException as error:
-            call.fail(error)
-            raise
-        call.end()
+            return iterate(inner, self._self_call)
+        except Exception as mistake:  # noqa: BLE001 - the consumer gets the client's iterator
+            report("reading a stream along", mistake)
+            return inner
 
     def __next__(self) -> Any:
-        try:
-            chunk = next(self.__wrapped__)
-        except StopIteration:
-            self._self_call.end()
-            raise
-        except BaseException as error:
-            self._self_call.fail(error)
-            raise
-        self._self_call.feed(chunk)
-        return chunk
+        if self._self_items is None:
+            self._self_items = iter(self)
+        return next(self._self_items)
 
     def __enter__(self) -> Any:
         self.__wrapped__.__enter__()
@@ -79,53 +89,28 @@ class StreamProxy(_Proxy):
         try:
             return self.__wrapped__.__exit__(*exc_info)
         finally:
-            self._self_call.end()
-
-    def _self_close(self) -> None:
-        """Close the stream, and with it the call's span."""
-        try:
-            self.__wrapped__.close()
-        finally:
-            self._self_call.end()
+            over(self._self_call)
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.__wrapped__, name)  # older streams of Orq's have no `close`
-        return self._self_close if name == "close" else value
+        return _closing(value, self._self_call) if name == "close" else value
 
 
 class AsyncStreamProxy(_Proxy):
     """An asynchronous stream."""
 
-    async def __aiter__(self) -> AsyncIterator[Any]:
-        call = self._self_call
-        feed = None
+    def __aiter__(self) -> Any:
+        inner = aiter(self.__wrapped__)
         try:
-            async for chunk in self.__wrapped__:
-                try:
-                    if feed is None:
-                        feed = call.feeder()
-                    feed(chunk)
-                except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
-                    call.report_chunk(error)
-                yield chunk
-        except GeneratorExit:  # the consumer looked away; it may go on with the stream later
-            raise
-        except BaseException as error:
-            call.fail(error)
-            raise
-        call.end()
+            return iterate(inner, self._self_call)
+        except Exception as mistake:  # noqa: BLE001 - the consumer gets the client's iterator
+            report("reading a stream along", mistake)
+            return inner
 
     async def __anext__(self) -> Any:
-        try:
-            chunk = await self.__wrapped__.__anext__()
-        except StopAsyncIteration:
-            self._self_call.end()
-            raise
-        except BaseException as error:
-            self._self_call.fail(error)
-            raise
-        self._self_call.feed(chunk)
-        return chunk
+        if self._self_items is None:
+            self._self_items = aiter(self)
+        return await self._self_items.__anext__()
 
     async def __aenter__(self) -> Any:
         await self.__wrapped__.__aenter__()
@@ -135,39 +120,200 @@ class AsyncStreamProxy(_Proxy):
         try:
             return await self.__wrapped__.__aexit__(*exc_info)
         finally:
-            self._self_call.end()
-
-    async def _self_close(self) -> None:
-        """Close the stream, and with it the call's span."""
-        try:
-            await self.__wrapped__.close()
-        finally:
-            self._self_call.end()
+            over(self._self_call)
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.__wrapped__, name)  # newer clients have `aclose` as well
-        return self._self_close if name in {"close", "aclose"} else value
+        return _closing_soon(value, self._self_call) if name in {"close", "aclose"} else value
 
 
 class ClosingProxy(Proxy):
-    """An HTTP response of which only the end matters."""
+    """An HTTP response of which only the end matters. It does not keep the call."""
 
-    _self_call: Call
+    _self_call: weakref.ref[Call]
 
     def __init__(self, response: Any, call: Call) -> None:
         super().__init__(response)
-        self._self_call = call
+        self._self_call = weakref.ref(call)
 
     def close(self) -> None:
         """Close the response, and with it the call's span."""
         try:
             self.__wrapped__.close()
         finally:
-            self._self_call.end()
+            over(self._self_call())
 
     async def aclose(self) -> None:
         """Close the response, and with it the call's span."""
         try:
             await self.__wrapped__.aclose()
         finally:
-            self._self_call.end()
+            over(self._self_call())
+
+
+class _Iteration:
+    """An iterator of a stream, which reads it along.
+
+    It has the type, the attributes and the methods of the client's own iterator, most often a
+    generator. Its items come from a generator of ours, whose method stands in a slot of this
+    object, so that no frame is in between. That generator alone would not do: an asynchronous one
+    that is dropped stays until its event loop closes it. This object goes at once, and the call
+    with it.
+    """
+
+    __slots__ = ("__weakref__", "_inner", "_items", "_reading")
+
+    def __init__(self, inner: Any, reading: Reading) -> None:
+        self._inner = inner
+        self._reading = reading
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return self._inner.__class__
+
+    def __repr__(self) -> str:
+        return repr(self._inner)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self._inner.__reduce_ex__(protocol)
+
+
+class Iteration(_Iteration):
+    """A synchronous iterator."""
+
+    __slots__ = ("__next__",)
+
+    def __init__(self, inner: Any, reading: Reading) -> None:
+        super().__init__(inner, reading)
+        self._items = _chunks(inner, weakref.ref(reading))
+        self.__next__ = self._items.__next__
+
+    def __iter__(self) -> Any:
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._inner, name)
+        if name == "send":
+            return self._items.send
+        return _closing(value, self._reading) if name in {"close", "throw"} else value
+
+
+class AsyncIteration(_Iteration):
+    """An asynchronous iterator."""
+
+    __slots__ = ("__anext__",)
+
+    def __init__(self, inner: Any, reading: Reading) -> None:
+        super().__init__(inner, reading)
+        self._items = _async_chunks(inner, weakref.ref(reading))
+        self.__anext__ = self._items.__anext__
+
+    def __aiter__(self) -> Any:
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._inner, name)
+        if name == "asend":
+            return self._items.asend
+        return _closing_soon(value, self._reading) if name in {"aclose", "athrow"} else value
+
+
+def over(reading: Reading | None) -> None:
+    """End what reads a stream that its consumer leaves."""
+    try:
+        if reading is not None:
+            reading.end()
+    except Exception as mistake:  # noqa: BLE001 - the consumer goes on
+        report("ending the span of a stream", mistake)
+
+
+def _closing(method: Callable[..., Any], reading: Reading) -> Callable[..., Any]:
+    """A stream's or an iterator's `close`, which leaves it."""
+
+    @functools.wraps(method)
+    def close(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs)
+        finally:
+            over(reading)
+
+    return close
+
+
+def _closing_soon(method: Callable[..., Any], reading: Reading) -> Callable[..., Any]:
+    """The same of an asynchronous one."""
+
+    @functools.wraps(method)
+    async def close(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await method(*args, **kwargs)
+        finally:
+            over(reading)
+
+    return close
+
+
+def _chunks(inner: Iterator[Any], known: weakref.ref[Reading]) -> Generator[Any, Any, None]:
+    feed = None
+    is_consumers = False  # turn: what is raised then was thrown in, and is not the model's
+    try:
+        for chunk in inner:
+            try:
+                if feed is None:
+                    feed = known().feeder()  # type: ignore[union-attr]  # the iteration keeps it
+                feed(chunk)
+            except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
+                report("reading a chunk of a stream", error)
+            is_consumers = True
+            yield chunk
+            is_consumers = False
+    except GeneratorExit:  # the consumer looked away; it may go on with the stream later
+        raise
+    except BaseException as error:
+        try:
+            reading = known()
+            if reading is not None:
+                reading.end() if is_consumers else reading.fail(error)
+        except Exception as mistake:  # noqa: BLE001 - the consumer gets the stream's error
+            report("ending the span of a stream", mistake)
+        raise
+    try:
+        reading = known()
+        if reading is not None:
+            reading.finish()
+    except Exception as mistake:  # noqa: BLE001 - the consumer is done all the same
+        report("ending the span of a stream", mistake)
+
+
+async def _async_chunks(
+    inner: AsyncIterator[Any], known: weakref.ref[Reading]
+) -> AsyncGenerator[Any, Any]:
+    feed = None
+    is_consumers = False  # turn: what is raised then was thrown in, and is not the model's
+    try:
+        async for chunk in inner:
+            try:
+                if feed is None:
+                    feed = known().feeder()  # type: ignore[union-attr]  # the iteration keeps it
+                feed(chunk)
+            except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
+                report("reading a chunk of a stream", error)
+            is_consumers = True
+            yield chunk
+            is_consumers = False
+    except GeneratorExit:  # the consumer looked away; it may go on with the stream later
+        raise
+    except BaseException as error:
+        try:
+            reading = known()
+            if reading is not None:
+                reading.end() if is_consumers else reading.fail(error)
+        except Exception as mistake:  # noqa: BLE001 - the consumer gets the stream's error
+            report("ending the span of a stream", mistake)
+        raise
+    try:
+        reading = known()
+        if reading is not None:
+            reading.finish()
+    except Exception as mistake:  # noqa: BLE001 - the consumer is done all the same
+        report("ending the span of a stream", mistake)

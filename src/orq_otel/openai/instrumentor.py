@@ -82,11 +82,11 @@ class OpenAIInstrumentor(ClientInstrumentor):
         super()._instrument(**kwargs)
 
     def _begin(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Begun:
-        telemetry = self.telemetry
-        if telemetry is None or suppressed():
-            return None, args, kwargs
         call = None
         try:
+            telemetry = self.telemetry
+            if telemetry is None or suppressed():
+                return None, args, kwargs
             options = args[1] if len(args) > 1 else kwargs["options"]
             operation = find(options.method, options.url)
             if operation is None:
@@ -116,21 +116,16 @@ class OpenAIInstrumentor(ClientInstrumentor):
 
 def _settle(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
     """End the call with its result, or hand out a proxy of the result that will."""
-    try:
-        options = args[1] if len(args) > 1 else kwargs["options"]
-        is_stream = kwargs.get("stream", False)
-        headers = options.headers
-        raw = headers.get(_RAW_RESPONSE) if type(headers) is dict or headers else None
-        if raw:  # an empty one counts for none with the client, too
-            if raw == "true" and not is_stream:
-                respond_with_body(call, result.http_response)
-                return result
-            return RawResponseProxy(result, call)
-        if not is_stream:
-            call.respond(result)
+    options = args[1] if len(args) > 1 else kwargs["options"]
+    is_stream = kwargs.get("stream", False)
+    headers = options.headers
+    raw = headers.get(_RAW_RESPONSE) if type(headers) is dict or headers else None
+    if raw:  # an empty one counts for none with the client, too
+        if raw == "true" and not is_stream:
+            respond_with_body(call, result.http_response)
             return result
-        return stream_proxy(result, call)
-    except Exception as error:  # noqa: BLE001 - the caller gets the result all the same
-        report("handing out the result of an OpenAI call", error)
-        call.end()
+        return RawResponseProxy(result, call)
+    if not is_stream:
+        call.respond(result)
         return result
+    return stream_proxy(result, call)

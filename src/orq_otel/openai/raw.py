@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator
+import weakref
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from orq_otel.genai.call import Call
 from orq_otel.genai.fields import parse_json
 from orq_otel.genai.proxies import Proxy
-from orq_otel.genai.streams import stream_proxy
+from orq_otel.genai.streams import iterate, stream_proxy
 from orq_otel.guard import report
 
 _ITERATORS = frozenset({"iter_bytes", "iter_text", "aiter_bytes", "aiter_text"})
@@ -108,6 +109,7 @@ class RawResponseProxy(Proxy):
         super().__init__(response)
         self._self_call = call
         self._self_inner = None
+        call.watch()
 
     def __getattr__(self, name: str) -> Any:  # noqa: PLR0911 - one for each kind of name
         value = getattr(self.__wrapped__, name)
@@ -135,11 +137,15 @@ class RawResponseProxy(Proxy):
         try:
             result = method(*args, **kwargs)
         except BaseException as error:
-            self._self_call.fail(error)
+            self._self_fail(error)
             raise
         if inspect.iscoroutine(result):
             return self._self_await(result, then, kwargs)
-        return then(result, **kwargs)
+        try:
+            return then(result, **kwargs)
+        except Exception as mistake:  # noqa: BLE001 - the caller gets the result all the same
+            report("reading a raw response", mistake)
+            return result
 
     async def _self_await(
         self, result: Any, then: Callable[..., Any], kwargs: dict[str, Any]
@@ -147,11 +153,21 @@ class RawResponseProxy(Proxy):
         try:
             result = await result
         except BaseException as error:
-            self._self_call.fail(error)
+            self._self_fail(error)
             raise
-        return then(result, **kwargs)
+        try:
+            return then(result, **kwargs)
+        except Exception as mistake:  # noqa: BLE001 - the same
+            report("reading a raw response", mistake)
+            return result
 
-    def _self_parsed(self, result: Any, to: Any = None) -> Any:
+    def _self_fail(self, error: BaseException) -> None:
+        try:
+            self._self_call.fail(error)
+        except Exception as mistake:  # noqa: BLE001 - the caller gets the client's error
+            report("ending the span of a raw response", mistake)
+
+    def _self_parsed(self, result: Any, /, to: Any = None, **_: Any) -> Any:
         call = self._self_call
         if hasattr(type(result), "__stream__"):
             return self._self_proxy(result, stream_proxy)
@@ -168,11 +184,11 @@ class RawResponseProxy(Proxy):
             known = self._self_inner = make(inner, self._self_call)
         return known
 
-    def _self_was_read(self, result: Any, **_: Any) -> Any:
+    def _self_was_read(self, result: Any, /, **_: Any) -> Any:
         respond_with_body(self._self_call, self._self_http())
         return result
 
-    def _self_was_closed(self, result: Any, **_: Any) -> Any:
+    def _self_was_closed(self, result: Any, /, **_: Any) -> Any:
         self._self_call.end()
         return result
 
@@ -183,55 +199,59 @@ class RawResponseProxy(Proxy):
         self, method: Callable[..., Any], ending: str | None, /, *args: Any, **kwargs: Any
     ) -> Any:
         pieces = method(*args, **kwargs)
-        body = None if ending is None else Body(self._self_call, self._self_http())
-        if hasattr(pieces, "__aiter__"):
-            return _read_along_async(self._self_call, pieces, body, ending)
-        return _read_along(self._self_call, pieces, body, ending)
+        try:
+            call = self._self_call
+            # The iterator's generator must not keep the call.
+            body = None if ending is None else Body(weakref.proxy(call), self._self_http())
+            return iterate(pieces, _Along(call, body, ending))
+        except Exception as mistake:  # noqa: BLE001 - the caller gets the pieces all the same
+            report("reading a raw response", mistake)
+            return pieces
 
 
-def _read_along(
-    call: Call, pieces: Iterator[Any], body: Body | None, ending: str | None
-) -> Iterator[Any]:
-    try:
-        for piece in pieces:
-            _look(body, piece, ending)
-            yield piece
-    except GeneratorExit:  # the caller looked away; closing the response ends the call
-        raise
-    except BaseException as error:
-        call.fail(error)
-        raise
-    _finish(call, body)
+class _Along:
+    """Reads the pieces of a body along, those of one iterator.
+
+    Args:
+        call: The call.
+        body: What is read, or None if only its end is to be noticed.
+        ending: What an iterator of lines takes off each of them.
+    """
+
+    __slots__ = ("__weakref__", "_body", "_call", "_ending")
+
+    def __init__(self, call: Call, body: Body | None, ending: str | None) -> None:
+        self._call = call
+        self._body = body
+        self._ending = ending
+
+    def feeder(self) -> Callable[[Any], object]:
+        """What takes in each piece."""
+        body, ending = self._body, self._ending
+        if body is None:
+            return _ignore
+        if not ending:
+            return body.feed
+        return lambda piece: body.feed(piece + ending)
+
+    def finish(self) -> None:
+        """The body was read to its end."""
+        try:
+            if self._body is not None:
+                self._body.finish()
+        except Exception as error:  # noqa: BLE001 - a body that is not what it says
+            report("reading a raw response", error)
+        finally:
+            self._call.end()
+
+    def end(self) -> None:
+        """The caller has left the body."""
+        self._call.end()
+
+    def fail(self, error: BaseException) -> None:
+        """The body broke."""
+        self._call.fail(error)
 
 
-async def _read_along_async(
-    call: Call, pieces: AsyncIterator[Any], body: Body | None, ending: str | None
-) -> AsyncIterator[Any]:
-    try:
-        async for piece in pieces:
-            _look(body, piece, ending)
-            yield piece
-    except GeneratorExit:  # the caller looked away; closing the response ends the call
-        raise
-    except BaseException as error:
-        call.fail(error)
-        raise
-    _finish(call, body)
-
-
-def _look(body: Body | None, piece: Any, ending: str | None) -> None:
-    if body is None:
-        return
-    try:
-        body.feed(piece + ending if ending else piece)
-    except Exception as error:  # noqa: BLE001 - a body that is not what it says
-        report("reading a raw response", error)
-
-
-def _finish(call: Call, body: Body | None) -> None:
-    try:
-        if body is not None:
-            body.finish()
-    except Exception as error:  # noqa: BLE001 - a body that is not what it says
-        report("reading a raw response", error)
-    call.end()
+def _ignore(_: Any) -> None:
+    """For a body that only ends."""

@@ -183,6 +183,7 @@ class Session:
             self._client,
         )
         if isinstance(call, Call):
+            call.watch()
             call.request(self._parameters)
         if call is not None:
             self.context = call.context
@@ -335,6 +336,7 @@ class Session:
             detach(token)
         if not isinstance(call, Call):
             return None
+        call.watch()
         call.request(body)
         return call
 

@@ -100,11 +100,11 @@ class OrqInstrumentor(ClientInstrumentor):
         fixed = {OPERATION_NAME: operation.name, PROVIDER_NAME: "orq"}
 
         def begin(resource: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Begun:
-            telemetry = self.telemetry
-            if telemetry is None or suppressed():
-                return None, args, kwargs
             call = None
             try:
+                telemetry = self.telemetry
+                if telemetry is None or suppressed():
+                    return None, args, kwargs
                 thread, is_given = caller_thread(kwargs, place) if place else (None, False)
                 thread = thread or current_thread()
                 attributes = {**fixed, **server(resource, kwargs), **start(kwargs)}
@@ -123,7 +123,10 @@ class OrqInstrumentor(ClientInstrumentor):
         @functools.wraps(original)
         def do_request(*args: Any, **kwargs: Any) -> Any:
             response = original(*args, **kwargs)
-            self._note_trace(response)
+            try:
+                self._note_trace(response)
+            except Exception as error:  # noqa: BLE001 - the user's call must go on
+                report("reading the headers of an Orq response", error)
             return response
 
         return do_request
@@ -132,7 +135,10 @@ class OrqInstrumentor(ClientInstrumentor):
         @functools.wraps(original)
         async def do_request_async(*args: Any, **kwargs: Any) -> Any:
             response = await original(*args, **kwargs)
-            self._note_trace(response)
+            try:
+                self._note_trace(response)
+            except Exception as error:  # noqa: BLE001 - the user's call must go on
+                report("reading the headers of an Orq response", error)
             return response
 
         return do_request_async
@@ -141,21 +147,18 @@ class OrqInstrumentor(ClientInstrumentor):
         """Put the ids of Orq's own trace on the span of the call, if the response tells them."""
         if self.telemetry is None:
             return
-        try:
-            span = get_current_span()
-            of = getattr(span, "instrumentation_scope", None)
-            if of is None or of.name != self.scope or not span.is_recording():
-                return
-            headers = response.headers
-            trace = headers.get("x-orq-trace-id")
-            if trace:
-                ids: Attributes = {ORQ_TRACE_ID: trace}
-                inside = headers.get("x-orq-trace-span-id")
-                if inside:
-                    ids[ORQ_SPAN_ID] = inside
-                span.set_attributes(ids)
-        except Exception as error:  # noqa: BLE001 - the user's call must go on
-            report("reading the headers of an Orq response", error)
+        span = get_current_span()
+        of = getattr(span, "instrumentation_scope", None)
+        if of is None or of.name != self.scope or not span.is_recording():
+            return
+        headers = response.headers
+        trace = headers.get("x-orq-trace-id")
+        if trace:
+            ids: Attributes = {ORQ_TRACE_ID: trace}
+            inside = headers.get("x-orq-trace-span-id")
+            if inside:
+                ids[ORQ_SPAN_ID] = inside
+            span.set_attributes(ids)
 
 
 def _searching(begin: Begin, search: Begin) -> Begin:
@@ -172,10 +175,7 @@ def _searching(begin: Begin, search: Begin) -> Begin:
 def _settle(call: Call, _args: tuple[Any, ...], _kwargs: dict[str, Any], result: Any) -> Any:
     """End the call with its result, or hand out a proxy of the stream that will."""
     if not _is_model(result) and (hasattr(result, "__anext__") or hasattr(result, "__next__")):
-        try:
-            return stream_proxy(result, call)
-        except Exception as error:  # noqa: BLE001 - the caller gets the result all the same
-            report("handing out the result of an Orq call", error)
+        return stream_proxy(result, call)
     call.respond(result)
     return result
 

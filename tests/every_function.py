@@ -1,0 +1,79 @@
+"""Every function of ours, and a way to break it wherever it is referred to.
+
+A function that is replaced by name stays whole in tables, closures and partials. So its code is
+replaced instead.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import CodeType, FunctionType
+from typing import Any
+
+import orq_otel
+
+#: They are no part of a program that is instrumented.
+_APART = ("orq_otel.viewer", "orq_otel.cli")
+
+
+class Broken(Exception):
+    """What a function of ours raises in these tests."""
+
+
+def functions() -> dict[str, FunctionType]:
+    """Every function and method of the package, by module and qualified name."""
+    found: dict[str, FunctionType] = {}
+    for name in _modules():
+        module = importlib.import_module(name)
+        for thing in vars(module).values():
+            for function in _functions_of(thing, name):
+                found[f"{name}:{function.__qualname__}"] = function
+    return found
+
+
+def _modules() -> list[str]:
+    walked = pkgutil.walk_packages(orq_otel.__path__, "orq_otel.", onerror=lambda _: None)
+    names = [one.name for one in walked if not one.name.startswith(_APART)]
+    return ["orq_otel", *names]
+
+
+def _functions_of(thing: Any, module: str) -> Iterator[FunctionType]:
+    for one in (thing, *(vars(thing).values() if inspect.isclass(thing) else ())):
+        for form in ("__func__", "fget", "func", "__wrapped__"):
+            if not isinstance(one, FunctionType):
+                one = getattr(one, form, one)  # noqa: PLW2901 - what is inside
+        if isinstance(one, FunctionType) and one.__module__ == module:
+            yield one
+
+
+@contextmanager
+def broken(function: FunctionType) -> Iterator[None]:
+    """Let a function raise whenever it is called."""
+    whole = function.__code__
+    function.__code__ = _raising(whole.co_freevars)
+    try:
+        yield
+    finally:
+        function.__code__ = whole
+
+
+@functools.cache
+def _raising(cells: Sequence[str]) -> CodeType:
+    """The code of a function that raises, with the same cells, as Python demands."""
+    names = ", ".join(cells)
+    lines = [
+        f"def around({names}):",
+        "    def raising(*_, **__):",
+        *([f"        ({names},)"] if cells else []),
+        "        raise Broken('with content in its text')",
+        "    return raising",
+    ]
+    scope: dict[str, Any] = {}
+    exec("\n".join(lines), scope)
+    code: CodeType = scope["around"](*cells).__code__  # type: ignore[operator]
+    return code.replace(co_filename=__file__, co_consts=tuple(code.co_consts))
