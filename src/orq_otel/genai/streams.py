@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from itertools import chain
 from typing import Any, Protocol
 
 from orq_otel.genai.call import Call
@@ -155,17 +156,17 @@ class _Iteration:
     """An iterator of a stream, which reads it along.
 
     It has the type, the attributes and the methods of the client's own iterator, most often a
-    generator. Its items come from a generator of ours, whose method stands in a slot of this
-    object, so that no frame is in between. That generator alone would not do: an asynchronous one
-    that is dropped stays until its event loop closes it. This object goes at once, and the call
-    with it.
+    generator. Its items come from a generator of ours, without another frame in between. That
+    generator alone would not do: an asynchronous one that is dropped stays until its event loop
+    closes it, and closing one on purpose is not told from dropping it. This object goes at once,
+    and the call with it.
     """
 
-    __slots__ = ("__weakref__", "_inner", "_items", "_reading")
+    __slots__ = ()
 
-    def __init__(self, inner: Any, reading: Reading) -> None:
-        self._inner = inner
-        self._reading = reading
+    _inner: Any
+    _items: Any
+    _reading: Reading
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -178,17 +179,16 @@ class _Iteration:
         return self._inner.__reduce_ex__(protocol)
 
 
-class Iteration(_Iteration):
-    """A synchronous iterator."""
+class Iteration(_Iteration, chain):  # type: ignore[type-arg]
+    """A synchronous iterator: a chain of one generator costs next to nothing."""
 
-    __slots__ = ("__next__",)
+    __slots__ = ("__weakref__", "_inner", "_items", "_reading")
 
-    def __init__(self, inner: Any, reading: Reading) -> None:
-        super().__init__(inner, reading)
-        self._items = _chunks(inner, weakref.ref(reading))
-        self.__next__ = self._items.__next__
-
-    def __iter__(self) -> Any:
+    def __new__(cls, inner: Any, reading: Reading) -> Iteration:
+        """Chain the items of `inner`, which `reading` reads along."""
+        items = _chunks(inner, weakref.ref(reading))
+        self = super().__new__(cls, items)
+        self._inner, self._items, self._reading = inner, items, reading
         return self
 
     def __getattr__(self, name: str) -> Any:
@@ -199,12 +199,12 @@ class Iteration(_Iteration):
 
 
 class AsyncIteration(_Iteration):
-    """An asynchronous iterator."""
+    """An asynchronous iterator, with the generator's own method in a slot."""
 
-    __slots__ = ("__anext__",)
+    __slots__ = ("__anext__", "__weakref__", "_inner", "_items", "_reading")
 
     def __init__(self, inner: Any, reading: Reading) -> None:
-        super().__init__(inner, reading)
+        self._inner, self._reading = inner, reading
         self._items = _async_chunks(inner, weakref.ref(reading))
         self.__anext__ = self._items.__anext__
 
@@ -254,8 +254,8 @@ def _closing_soon(method: Callable[..., Any], reading: Reading) -> Callable[...,
 
 
 def _chunks(inner: Iterator[Any], known: weakref.ref[Reading]) -> Generator[Any, Any, None]:
+    """The items of `inner`. Nothing can be thrown in: what is raised here comes from there."""
     feed = None
-    is_consumers = False  # turn: what is raised then was thrown in, and is not the model's
     try:
         for chunk in inner:
             try:
@@ -264,16 +264,14 @@ def _chunks(inner: Iterator[Any], known: weakref.ref[Reading]) -> Generator[Any,
                 feed(chunk)
             except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
                 report("reading a chunk of a stream", error)
-            is_consumers = True
             yield chunk
-            is_consumers = False
     except GeneratorExit:  # the consumer looked away; it may go on with the stream later
         raise
     except BaseException as error:
         try:
             reading = known()
             if reading is not None:
-                reading.end() if is_consumers else reading.fail(error)
+                reading.fail(error)
         except Exception as mistake:  # noqa: BLE001 - the consumer gets the stream's error
             report("ending the span of a stream", mistake)
         raise
@@ -288,8 +286,8 @@ def _chunks(inner: Iterator[Any], known: weakref.ref[Reading]) -> Generator[Any,
 async def _async_chunks(
     inner: AsyncIterator[Any], known: weakref.ref[Reading]
 ) -> AsyncGenerator[Any, Any]:
-    feed = None
-    is_consumers = False  # turn: what is raised then was thrown in, and is not the model's
+    """The same. An event loop that ends may throw in that closing a dropped one is cancelled."""
+    feed = chunk = None
     try:
         async for chunk in inner:
             try:
@@ -298,16 +296,15 @@ async def _async_chunks(
                 feed(chunk)
             except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
                 report("reading a chunk of a stream", error)
-            is_consumers = True
             yield chunk
-            is_consumers = False
-    except GeneratorExit:  # the consumer looked away; it may go on with the stream later
+            chunk = None  # noqa: PLW2901 - the consumer has it no more
+    except GeneratorExit:  # the same
         raise
     except BaseException as error:
         try:
             reading = known()
-            if reading is not None:
-                reading.end() if is_consumers else reading.fail(error)
+            if reading is not None and chunk is None:
+                reading.fail(error)
         except Exception as mistake:  # noqa: BLE001 - the consumer gets the stream's error
             report("ending the span of a stream", mistake)
         raise
