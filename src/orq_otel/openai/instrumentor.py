@@ -22,7 +22,7 @@ from orq_otel.genai.wrapping import Begun, async_wrapper, sync_wrapper
 from orq_otel.guard import report
 from orq_otel.instrumentor import ClientInstrumentor
 from orq_otel.openai import websockets
-from orq_otel.openai.errors import describe
+from orq_otel.openai.errors import ERRORS
 from orq_otel.openai.operations import find, request_fields
 from orq_otel.openai.raw import RawResponseProxy, respond_with_body
 from orq_otel.openai.responses import conversation
@@ -58,7 +58,7 @@ class OpenAIInstrumentor(ClientInstrumentor):
 
     requirement = "openai >= 1.26, < 4"
     scope = "orq_otel.openai"
-    describe = staticmethod(describe)
+    errors = ERRORS
 
     def patches(self) -> Sequence[Patch]:
         """The two functions through which every request passes, and what makes websockets."""
@@ -122,13 +122,17 @@ def _settle(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any], result: A
         headers = options.headers
         raw = headers.get(_RAW_RESPONSE) if type(headers) is dict or headers else None
         if raw:  # an empty one counts for none with the client, too
+            call.sent = getattr(result, "http_response", None)
             if raw == "true" and not is_stream:
                 respond_with_body(call, result.http_response)
                 return result
             return RawResponseProxy(result, call)
         if not is_stream:
+            call.sent = options
             call.respond(result)
             return result
+        # Not the options, which would be kept as long as the stream.
+        call.sent = getattr(result, "response", None)
         return stream_proxy(result, call)
     except Exception as error:  # noqa: BLE001 - the caller gets the result all the same
         report("handing out the result of an OpenAI call", error)
