@@ -294,9 +294,10 @@ def _forms(text: str) -> Iterator[str]:
     yield quote_plus(text)
     yield json.dumps(text)[1:-1]
     yield repr(text)[1:-1]
-    encoded = text.encode("utf-8", "replace")
-    yield base64.b64encode(encoded).decode().rstrip("=")
-    yield base64.urlsafe_b64encode(encoded).decode().rstrip("=")
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        encoded = encode(text.encode("utf-8", "replace")).decode()
+        yield encoded
+        yield encoded.rstrip("=")  # as some leave it out
 
 
 def _guarded(read: Callable[[Any], Iterable[Any]], thing: Any) -> list[Any]:
