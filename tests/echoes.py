@@ -33,18 +33,26 @@ CREDENTIALS = {
     "tool header": "TOOLHEADERSECRET-1",
 }
 
-#: What a server may know of a call, each by itself and encoded.
-EVERYTHING = [
-    PROMPT,
-    SIGNED,
-    *(one for name, one in CREDENTIALS.items() if name != "token"),  # of another kind of client
-    quote(CREDENTIALS["password"], safe=""),
-    quote_plus(CREDENTIALS["password"]),
-    base64.b64encode(CREDENTIALS["password"].encode()).decode(),
-    f"Bearer {CREDENTIALS['key']}",
-    f"session={CREDENTIALS['cookie']}",
-]
-ECHO = " | ".join(EVERYTHING)
+
+def echo(*without: str) -> str:
+    """All that a server may know of a call, plain and encoded, but for some credentials."""
+    password = CREDENTIALS["password"]
+    return " | ".join(
+        [
+            PROMPT,
+            SIGNED,
+            *(one for name, one in CREDENTIALS.items() if name not in without),
+            quote(password, safe=""),
+            quote_plus(password),
+            base64.b64encode(password.encode()).decode(),
+            f"Bearer {CREDENTIALS['key']}",
+            f"session={CREDENTIALS['cookie']}",
+        ]
+    )
+
+
+#: All of a call of OpenAI's client, whose kind for Azure alone has a token.
+ECHO = echo("token")
 
 
 def headers() -> dict[str, str]:

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
+from urllib.parse import quote
 
 import openai
 import pytest
@@ -74,14 +75,8 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 def url_of(server: ByteServer) -> str:
     """With a user's name and password."""
-    user = f"{CREDENTIALS['user']}:{openai_quote(CREDENTIALS['password'])}@"
+    user = f"{CREDENTIALS['user']}:{quote(CREDENTIALS['password'], safe='')}@"
     return server.base_url.replace("http://", f"http://{user}")
-
-
-def openai_quote(text: str) -> str:
-    from urllib.parse import quote  # noqa: PLC0415
-
-    return quote(text, safe="")
 
 
 def options(server: ByteServer, **more: Any) -> dict[str, Any]:
