@@ -50,7 +50,7 @@ class OpenAIInstrumentor(ClientInstrumentor):
             True for content on spans; False for none; or one of the variable's values.
         redact: Sees every part of a message, of the system instructions and every tool definition,
             as a dict, before it leaves, and returns it, changed or not, or None to leave it out. If
-            it fails, that content is dropped.
+            it fails, that content is dropped. A server's message of an error is a part of text.
 
     It raises ValueError or TypeError if `capture_content` or `redact` is none of these. Further
     settings are environment variables: see `orq_otel.settings`.
