@@ -31,15 +31,18 @@ _LONGEST: Final = 16_384
 #: Of a longer text the rest is left out before anything is looked for in it.
 _MOST_TEXT: Final = 4096
 
-#: Headers whose values everybody knows, and those in which the client says what it is.
+#: Headers whose values everybody knows, of traces, and those in which the client says what it is.
 _PLAIN_HEADERS: Final = frozenset(
     {
         "accept",
         "accept-encoding",
+        "baggage",
         "connection",
         "content-length",
         "content-type",
         "host",
+        "traceparent",
+        "tracestate",
         "transfer-encoding",
         "user-agent",
     }
