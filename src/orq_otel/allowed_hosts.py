@@ -26,9 +26,10 @@ def host_pattern(text: str) -> str:
     if pattern.startswith("[") and pattern.endswith("]"):
         pattern = pattern[1:-1]
     if not _PATTERN.fullmatch(pattern):
+        shown, _, _ = text.rpartition("@")[2].partition("?")  # a URL may hold a password, or a key
         raise ValueError(
             "A host is a name or an address without scheme, port and path, like orders.internal, "
-            f"*.internal for all names that end so, or * for every host, not {text.strip()!r}."
+            f"*.internal for all names that end so, or * for every host, not {shown.strip()!r}."
         )
     return pattern
 

@@ -12,6 +12,7 @@ from opentelemetry.trace import TracerProvider, get_tracer
 
 from orq_otel import providers, settings
 from orq_otel.genai.content import Capture
+from orq_otel.genai.errors import Errors
 from orq_otel.genai.events import Events
 from orq_otel.genai.metrics import Metrics
 from orq_otel.genai.semconv import SCHEMA_URL
@@ -27,15 +28,12 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
     requirement: ClassVar[str]
     #: The name of the instrumentation scope of its spans.
     scope: ClassVar[str]
+    #: How the client's errors are read.
+    errors: ClassVar[Errors]
 
     #: What to make of each call; None while the client is not instrumented.
     telemetry: Telemetry | None = None
     _patches: Sequence[Patch] | None = None
-
-    @staticmethod
-    @abstractmethod
-    def describe(error: BaseException, client: Any) -> str | None:
-        """The status description of an error, free of secrets and content, or None."""
 
     @abstractmethod
     def patches(self) -> Sequence[Patch]:
@@ -54,7 +52,7 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
         providers.label(tracer_provider, logger_provider)
         self.telemetry = Telemetry(
             tracer=get_tracer(self.scope, __version__, tracer_provider, SCHEMA_URL),
-            describe=self.describe,
+            errors=self.errors,
             events=Events(self.scope, logger_provider, details=content.emit_event),
             metrics=self._metrics(kwargs.get("meter_provider")),
             capture=_capture(content),

@@ -89,7 +89,7 @@ def test_neither_keys_nor_content_reach_it(
             model="gpt-5-mini", messages=[{"role": "user", "content": "a secret of mine"}]
         )
     ((_, attributes),) = signals.events()
-    assert attributes["exception.message"] == ("Error code: 401 - Incorrect API key provided: ***.")
+    assert attributes["exception.message"] == "Error code: 401 - invalid_request_error"
     assert "sk-test-key" not in str(attributes)
     assert "a secret of mine" not in str(attributes)
 

@@ -163,7 +163,7 @@ async def test_a_function_of_ours_fails_in_asynchronous_code(
 
 @pytest.mark.parametrize(
     ("place", "error_type"),
-    [("openai.errors._KEY", "openai.BadRequestError"), ("genai.call.qualified_name", "_OTHER")],
+    [("genai.errors.identifier", "openai.BadRequestError"), ("genai.call.class_name", "_OTHER")],
 )
 def test_telling_of_an_error_fails(
     instrumented: Telemetry,

@@ -49,6 +49,7 @@ from openai_versions import responses_api
 from spoilt import Place, places, replaced, value_at, without
 
 from orq_otel import OpenAIInstrumentor
+from orq_otel.genai.errors import Errors
 from orq_otel.genai.streams import StreamProxy
 from orq_otel.openai.raw import RawResponseProxy
 
@@ -631,14 +632,15 @@ def test_a_difference_is_seen(differential: Differential, monkeypatch: pytest.Mo
         assert "seen [1]" in found("streamed")
         assert "0 ended" not in found("streamed")  # it ends when it is collected
     with monkeypatch.context() as patch:
-        patch.setattr(OpenAIInstrumentor, "describe", staticmethod(lambda *_: 1 / 0))
+        patch.setattr(OpenAIInstrumentor, "errors", Errors(lambda _: 1 / 0, lambda *_: ()))
         assert "logged by us" in found("returned", Answer(http(b"", status="400 B")))
     with monkeypatch.context() as patch:
         patch.setattr(RawResponseProxy, "_self_was_read", lambda *_, **__: None)
         assert "seen [1]" in found("read", plain)
     with monkeypatch.context() as patch:
-        patch.setattr("orq_otel.openai.chat.pick", lambda given, _: {"error.type": 3})
-        assert "error.type is 3" in found("returned", plain)
+        patch.setattr("orq_otel.genai.call.class_name", lambda _: 3)
+        assert "error.type is 3" in found("returned", Answer(http(b"", status="400 B")))
+    with monkeypatch.context() as patch:
         patch.setattr("orq_otel.openai.chat.pick", lambda given, _: {"x": "\ud800"})
         assert "complained" in found("returned", plain)
         patch.setattr("orq_otel.openai.chat.pick", lambda given, _: {"x": SECRET})

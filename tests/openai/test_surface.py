@@ -401,7 +401,7 @@ def test_an_operation_that_is_refused(
     span = instrumented.one()
     assert span.name == case.name
     assert span.status.status_code is StatusCode.ERROR
-    assert span.status.description == "Error code: 429 - Slow down."
+    assert span.status.description == "Error code: 429 - requests"
     attributes = told(span)
     assert attributes.pop("error.type") == "openai.RateLimitError"
     assert attributes.items() <= {**case.attributes, **server(client)}.items()

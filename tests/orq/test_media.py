@@ -82,5 +82,5 @@ def test_an_image_that_is_refused(instrumented: Telemetry, orq: Any, api: OrqSer
     span = instrumented.one()
     assert span.name == "generate_image openai/gpt-image-2"
     assert span.status.status_code is StatusCode.ERROR
-    assert span.status.description == "Error code: 400"
+    assert span.status.description == "Error code: 400 - invalid_request_error"
     assert "secret" not in span.to_json()

@@ -7,11 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter, time_ns
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, StatusCode
 
+from orq_otel.genai.errors import Description, class_name
 from orq_otel.genai.events import Events
 from orq_otel.genai.messages import Content
 from orq_otel.genai.metrics import INFERENCE, Gaps, Metrics
@@ -29,6 +30,8 @@ from orq_otel.span_attributes import put
 from orq_otel.unfinished import closed, is_collecting, leave_note, opened
 
 Attributes: TypeAlias = dict[str, Any]
+
+_UNDESCRIBED: Final = Description()
 
 
 #: When a call ended: nanoseconds since the epoch, and seconds of `perf_counter`.
@@ -112,6 +115,10 @@ class Call:
         started: The attributes that the span started with, under the conventions' names.
         client: The client, which describes its errors.
         telemetry: What to make of it.
+
+    Attributes:
+        sent: What was sent, in which errors are looked for credentials of the call: a request's
+            options, a response, or nothing yet.
     """
 
     __slots__ = (
@@ -129,8 +136,10 @@ class Call:
         "_started_at",
         "_telemetry",
         "context",
+        "sent",
     )
 
+    sent: Any
     _feed: Callable[[Any], None]
     _gaps: Gaps
 
@@ -257,11 +266,13 @@ class Call:
             self._end(at=at)
 
     def _fail(self, error: BaseException, at: _Moment | None) -> None:
-        description = None
+        description = _UNDESCRIBED
+        telemetry = self._telemetry
         try:
             self._read_chunks()
-            self._attributes[ERROR_TYPE] = qualified_name(error)
-            description = self._telemetry.describe(error, self._client)
+            self._attributes[ERROR_TYPE] = class_name(error)
+            sent = getattr(self, "sent", None)
+            description = telemetry.errors.describe(error, self._client, sent, telemetry.capture)
         except Exception as mistake:  # noqa: BLE001 - a foreign error may fail to be read
             self._attributes.setdefault(ERROR_TYPE, "_OTHER")  # the conventions' fallback
             report("describing an error", mistake)
@@ -282,7 +293,7 @@ class Call:
 
     def _end(
         self,
-        description: str | None = None,
+        description: Description = _UNDESCRIBED,
         error: BaseException | None = None,
         at: _Moment | None = None,
     ) -> None:
@@ -299,15 +310,15 @@ class Call:
             if self._started[PROVIDER_NAME] != "openai":  # the conventions keep these for "openai"
                 for name in OPENAI_NAMES:
                     attributes.pop(name, None)
+            if ERROR_TYPE in attributes:
+                self._set_failed(span, description, error)
             told = attributes
             if telemetry.capture is not None and self._content_json:
                 told = {**told, **self._content_json}
             put(span, told if operation.is_standard else own_names(told))
-            if ERROR_TYPE in attributes:
-                span.set_status(StatusCode.ERROR, description)
             events = telemetry.events
             if events is not None and (error is not None or events.details_wanted):
-                self._emit(events, attributes, description, error)
+                self._emit(events, attributes, description.on_event, error)
         except Exception as mistake:  # noqa: BLE001 - the span still has to end
             report(f"ending the span of {operation.name}", mistake)
         finally:
@@ -321,6 +332,15 @@ class Call:
             span.end(None if at is None else at[0])
         except Exception as mistake:  # noqa: BLE001 - a processor of the host's may fail
             report(f"ending the span of {self._operation.name}", mistake)
+
+    def _set_failed(
+        self, span: Span, description: Description, error: BaseException | None
+    ) -> None:
+        if error is None:  # the server named what went wrong
+            self._attributes[ERROR_TYPE] = self._telemetry.errors.type_of(
+                self._attributes[ERROR_TYPE], self._client, getattr(self, "sent", None)
+            )
+        span.set_status(StatusCode.ERROR, description.on_span)
 
     def _emit(
         self,
@@ -373,14 +393,6 @@ def own_names(attributes: Mapping[str, Any]) -> Attributes:
         for name, value in attributes.items()
         if not name.startswith("openai.")
     }
-
-
-def qualified_name(error: BaseException) -> str:
-    """The value of `error.type` for an exception: "openai.RateLimitError", "ValueError"."""
-    kind = type(error)
-    if kind.__module__ == "builtins":
-        return kind.__qualname__
-    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _content_of(reader: Any) -> Content:

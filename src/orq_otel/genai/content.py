@@ -24,6 +24,8 @@ Redact: TypeAlias = Callable[[Part], "Part | None"]
 _SHORTEST = 128
 #: What a cut string has more than its beginning, about, and escaped quotes.
 _MARKER = 40
+#: Of what a server says of a failure the rest is left out.
+_MOST_SAID = 64 * 1024
 #: Raised for what has no JSON: half of a surrogate pair has no UTF-8, say.
 _UNENCODABLE = (ValueError, TypeError, RecursionError)
 
@@ -92,6 +94,18 @@ class Capture:
                     on_event[name] = value
         except Exception as error:  # noqa: BLE001 - a reader's mistake, or the user's hook's
             report("reading or redacting the content of a call", error)
+
+    def redacted(self, said: str) -> str | None:
+        """What a server said of a failure, which may repeat content, as the redaction leaves it.
+
+        None if it leaves nothing, or fails.
+        """
+        try:
+            said = said[:_MOST_SAID]
+            return text(said)["content"] if self.redact is None else str(_seen(self.redact, said))
+        except Exception as error:  # noqa: BLE001 - the user's hook
+            report("redacting what a server said", error)
+            return None
 
 
 def encode(items: Any) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import Context
 
+from orq_otel.genai.errors import class_name
 from orq_otel.genai.semconv import SCHEMA_URL
 from orq_otel.labels import label_names
 from orq_otel.version import __version__
@@ -58,10 +59,9 @@ class Events:
         """
         if self._find_logger() is None:
             return
-        kind = type(error)
         attributes = {
             **{name: started[name] for name in label_names() if name in started},
-            "exception.type": f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins."),
+            "exception.type": class_name(error),
             "exception.stacktrace": _places(error),
         }
         if message:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,11 @@ from typing import Any
 #: No name, id or reason is longer.
 _LONGEST = 1024
 _INT64 = 2**63
+
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_.\-\[\]]{1,64}")
+#: What some gateways write for a name that they have not.
+_NO_NAMES = frozenset({"None", "null"})
+_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 
 #: Raised on reading a chunk or event that is none. A client makes objects of whatever was sent.
 NO_CHUNK = (AttributeError, KeyError, TypeError)
@@ -61,6 +67,23 @@ def tidy(text: str) -> str:
         return text
     cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
     return cut.encode("utf-8", "replace").decode()
+
+
+def identifier(*named: Any) -> str | None:
+    """The first of these that is an identifier, which no sentence, URL or list of them is."""
+    for name in named:
+        text = str(name) if type(name) is int else name
+        if isinstance(text, str) and _IDENTIFIER.fullmatch(text) and text not in _NO_NAMES:
+            return str.__str__(text)
+    return None
+
+
+def stop_reason(told: str) -> str:
+    """Why a model stopped, as a server says: a name, and at most details behind a colon."""
+    if told in _REASONS:
+        return told
+    name, _, _ = told.partition(":")
+    return (name if name in _REASONS else identifier(told)) or "error"
 
 
 def is_whole(value: Any) -> bool:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
 
 from opentelemetry.trace import Tracer
 
 from orq_otel.genai.content import Capture
+from orq_otel.genai.errors import Errors
 from orq_otel.genai.events import Events
 from orq_otel.genai.metrics import Metrics
-
-#: Makes the status description of an error that a client raised, free of secrets and content.
-Describe: TypeAlias = Callable[[BaseException, Any], "str | None"]
 
 
 @dataclass(frozen=True)
@@ -22,14 +18,14 @@ class Telemetry:
 
     Attributes:
         tracer: Makes their spans.
-        describe: Describes the errors of its client.
+        errors: Reads the errors of its client.
         events: Emits their log records, or None for none.
         metrics: Measures them, or None.
         capture: What to do with their content, or None to leave it alone.
     """
 
     tracer: Tracer
-    describe: Describe
+    errors: Errors
     events: Events | None = None
     metrics: Metrics | None = None
     capture: Capture | None = None

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import NO_CHUNK, fields, get, is_whole, pick, tidy
+from orq_otel.genai.fields import NO_CHUNK, fields, get, is_whole, pick, stop_reason
 from orq_otel.genai.semconv import (
     OPENAI_RESPONSE_SERVICE_TIER,
     OPENAI_RESPONSE_SYSTEM_FINGERPRINT,
@@ -33,8 +33,6 @@ _HEAD = (
 
 #: More than the API makes for any request, and not so many that a wrong number does harm.
 _MOST_CHOICES = 4096
-#: No reason of an API's is longer.
-_LONG = 128
 
 
 def read_request(body: Mapping[str, Any]) -> Attributes:
@@ -137,7 +135,7 @@ class ChunkReader:
 def _reason(reason: Any) -> str:
     """Why a choice stopped. One without a reason is broken."""
     if type(reason) is str and reason:
-        return reason if reason.isascii() and len(reason) < _LONG else tidy(reason)
+        return stop_reason(reason)
     return "error"
 
 

@@ -1,43 +1,62 @@
-"""What a span says of an error of the OpenAI client: what went wrong, no secret, no content."""
+"""What an error of the OpenAI client tells, and where the client keeps its credentials."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
-from orq_otel.genai.fields import get, tidy
+from orq_otel.genai import credentials
+from orq_otel.genai.errors import NO_STATUS, UNNAMED, Errors, Told
+from orq_otel.genai.fields import get, identifier
 
-#: A key, whole or masked as the API masks it in its own messages: "sk-proj-****wxyz".
-_KEY = re.compile(r"\b(sk|sess|pk|ek|org)-[\w*.-]{4,}|\bBearer\s+\S+", re.IGNORECASE)
-
-#: Of a longer text the rest is left out before anything is looked for in it.
-_MOST = 16_384
+#: What the client says of its own accord.
+_OWN_WORDS: Final = frozenset({"Connection error.", "Request timed out."})
 
 
-def describe(error: BaseException, client: Any) -> str | None:
-    """The status description of `error`, or None if its text may hold content of the call.
+def read_error(error: BaseException) -> Told | None:
+    """What `error` tells, or None for one that does not come from the client.
 
-    Of an API's answer only the error's message is used: servers that are compatible with OpenAI's
-    repeat the request in other fields. Errors that do not come from the client, such as Pydantic's
-    on parsing an answer, quote what they failed on.
+    Such as Pydantic's on parsing an answer, which quote what they failed on.
     """
-    if not type(error).__module__.startswith("openai"):
+    if type(error).__module__.partition(".")[0] != "openai":
         return None
+    text = str(error)
+    if text in _OWN_WORDS:
+        return Told(text)
     status = getattr(error, "status_code", None)
-    if status is None:
-        text = str(error)
+    body = getattr(error, "body", None)
+    given = body if isinstance(body, Mapping) else {}
+    if type(status) is int:
+        head, message = f"Error code: {status}", given.get("message")
+        if isinstance(body, str):  # no JSON, or an error that is nothing but its message
+            message = body
     else:
-        body = getattr(error, "body", None)
-        message = body.get("message") if isinstance(body, Mapping) else None
-        text = f"Error code: {status}" + (f" - {message}" if isinstance(message, str) else "")
-    api_key = getattr(client, "api_key", None)
-    if isinstance(api_key, str) and api_key:
-        text = text.replace(api_key, "***")
-    return tidy(_KEY.sub("***", text[:_MOST]))
+        head, message = NO_STATUS, text
+    return Told(head, given.get("type"), given.get("code"), given.get("param"), message)
+
+
+def find_credentials(client: Any, sent: Any, error: BaseException | None) -> Iterator[Any]:
+    """What may be a credential: of the client, of one call, and of the proxies in between.
+
+    Args:
+        client: The client.
+        sent: The options of the request, the HTTP response, or what a websocket was opened with.
+        error: What the call failed with, which knows the request.
+    """
+    yield from credentials.of_fields(client)
+    yield from credentials.of_http_client(getattr(client, "_client", None))
+    yield from credentials.of_environment()
+    yield from credentials.of_fields(sent)
+    yield from credentials.of_exchange(sent)
+    yield from credentials.of_exchange(error)
+
+
+ERRORS: Final = Errors(read_error, find_credentials)
 
 
 def error_type(error: Any) -> str:
-    """The value of `error.type` for an error that an answer or an event tells of: its code."""
-    code = get(error, "code")
-    return tidy(code) if isinstance(code, str) and code else "error"
+    """The value of `error.type` for an error that an answer or an event tells of: its code.
+
+    Where that is not one, its type.
+    """
+    return identifier(get(error, "code"), get(error, "type")) or UNNAMED

@@ -22,7 +22,7 @@ from orq_otel.genai.wrapping import Begun, async_wrapper, sync_wrapper
 from orq_otel.guard import report
 from orq_otel.instrumentor import ClientInstrumentor
 from orq_otel.openai import websockets
-from orq_otel.openai.errors import describe
+from orq_otel.openai.errors import ERRORS
 from orq_otel.openai.operations import find, request_fields
 from orq_otel.openai.raw import RawResponseProxy, respond_with_body
 from orq_otel.openai.responses import conversation
@@ -50,7 +50,7 @@ class OpenAIInstrumentor(ClientInstrumentor):
             True for content on spans; False for none; or one of the variable's values.
         redact: Sees every part of a message, of the system instructions and every tool definition,
             as a dict, before it leaves, and returns it, changed or not, or None to leave it out. If
-            it fails, that content is dropped.
+            it fails, that content is dropped. A server's message of an error is a part of text.
 
     It raises ValueError or TypeError if `capture_content` or `redact` is none of these. Further
     settings are environment variables: see `orq_otel.settings`.
@@ -58,7 +58,7 @@ class OpenAIInstrumentor(ClientInstrumentor):
 
     requirement = "openai >= 1.26, < 4"
     scope = "orq_otel.openai"
-    describe = staticmethod(describe)
+    errors = ERRORS
 
     def patches(self) -> Sequence[Patch]:
         """The two functions through which every request passes, and what makes websockets."""
@@ -121,11 +121,15 @@ def _settle(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any], result: A
     headers = options.headers
     raw = headers.get(_RAW_RESPONSE) if type(headers) is dict or headers else None
     if raw:  # an empty one counts for none with the client, too
+        call.sent = getattr(result, "http_response", None)
         if raw == "true" and not is_stream:
             respond_with_body(call, result.http_response)
             return result
         return RawResponseProxy(result, call)
     if not is_stream:
+        call.sent = options
         call.respond(result)
         return result
+    # Not the options, which would be kept as long as the stream.
+    call.sent = getattr(result, "response", None)
     return stream_proxy(result, call)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, get, pick
+from orq_otel.genai.fields import fields, get, identifier, pick
 from orq_otel.genai.semconv import (
     CONVERSATION_ID,
     ERROR_TYPE,
@@ -25,6 +25,7 @@ from orq_otel.genai.semconv import (
     RESPONSE_TIME_TO_FIRST_CHUNK,
     SESSION_ID,
 )
+from orq_otel.openai.errors import error_type
 from orq_otel.openai.parameters import sampling
 from orq_otel.openai.usage import read_audio_usage
 
@@ -69,7 +70,7 @@ def read_response(response: Any) -> Attributes:
     status = given.get("status")
     details = fields(given.get("status_details"))
     if status == "failed":
-        attributes[ERROR_TYPE] = _error_type(details.get("error"))
+        attributes[ERROR_TYPE] = error_type(details.get("error"))
     reason = _finish_reason(status, details, given.get("output") or ())
     if reason is not None:
         attributes[RESPONSE_FINISH_REASONS] = (reason,)
@@ -109,10 +110,5 @@ def _finish_reason(status: Any, details: Mapping[str, Any], output: Any) -> str 
     if status == "failed":
         return "error"
     if status in ("incomplete", "cancelled"):  # by whom, or for what, is the reason
-        return details.get("reason") or str(status)
+        return identifier(details.get("reason")) or str(status)
     return None
-
-
-def _error_type(error: Any) -> str:
-    told = fields(error)
-    return told.get("code") or told.get("type") or "error"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import NO_CHUNK, fields, get, is_whole, pick, tidy
+from orq_otel.genai.fields import NO_CHUNK, fields, get, is_whole, pick, stop_reason, tidy
 from orq_otel.genai.semconv import (
     CONVERSATION_COMPACTED,
     CONVERSATION_ID,
@@ -186,7 +186,7 @@ def finish_reason(response: Mapping[str, Any], kinds: Sequence[Any]) -> str | No
         return "tool_calls" if [kind for kind in kinds if kind in _CALLS] else "stop"
     if status == "incomplete":
         reason = get(response.get("incomplete_details"), "reason")
-        return tidy(reason) if isinstance(reason, str) and reason else "incomplete"
+        return stop_reason(reason) if isinstance(reason, str) and reason else "incomplete"
     if status == "failed":
         return "error"
     return "cancelled" if status == "cancelled" else None

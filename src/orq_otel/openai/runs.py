@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, get, is_whole, pick
+from orq_otel.genai.fields import fields, get, identifier, is_whole, pick
 from orq_otel.genai.semconv import (
     AGENT_ID,
     CONVERSATION_ID,
@@ -86,4 +86,4 @@ def _finish_reason(status: str | None, details: Any) -> str | None:
     if status != "incomplete":
         return _REASONS.get(status or "")
     reason = get(details, "reason")
-    return reason if isinstance(reason, str) and reason else status
+    return identifier(reason) or status

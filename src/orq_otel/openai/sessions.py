@@ -33,6 +33,7 @@ from orq_otel.genai.telemetry import Telemetry
 from orq_otel.guard import report
 from orq_otel.instrumentor import ClientInstrumentor
 from orq_otel.openai import realtime, realtime_content
+from orq_otel.openai.errors import error_type
 from orq_otel.openai.events import EventReader
 from orq_otel.openai.operations import find
 from orq_otel.openai.responses import conversation
@@ -184,6 +185,7 @@ class Session:
         )
         if isinstance(call, Call):
             call.watch()
+            call.sent = self._parameters
             call.request(self._parameters)
         if call is not None:
             self.context = call.context
@@ -337,6 +339,7 @@ class Session:
         if not isinstance(call, Call):
             return None
         call.watch()
+        call.sent = self._parameters
         call.request(body)
         return call
 
@@ -517,7 +520,7 @@ def _is_event(told: Mapping[str, Any]) -> bool:
 
 def _error_event(error: Any) -> Any:
     """An error as the events of a stream over HTTP tell of it."""
-    return SimpleNamespace(type="error", code=get(error, "code") or get(error, "type"))
+    return SimpleNamespace(type="error", code=error_type(error))
 
 
 def _first(answers: list[Answer], fits: Callable[[Answer], bool]) -> Answer | None:

@@ -78,7 +78,7 @@ def _begin(
             return None
         parameters = {
             name: getattr(manager, prefix + name, None)
-            for name in ("client", "extra_query", "model", "session_id")
+            for name in ("client", "extra_headers", "extra_query", "model", "session_id")
         }
         session = kind(instrumentor, parameters)
         if not session.start(telemetry):

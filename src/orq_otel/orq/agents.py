@@ -10,7 +10,8 @@ from collections.abc import Callable, Container, Mapping
 from typing import Any, Final
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import NO_CHUNK, fields, get, pick, tidy
+from orq_otel.genai.errors import UNNAMED
+from orq_otel.genai.fields import NO_CHUNK, fields, get, identifier, pick, stop_reason
 from orq_otel.genai.semconv import (
     AGENT_DESCRIPTION,
     AGENT_ID,
@@ -138,7 +139,7 @@ def read_task(task: Any) -> Attributes:
 def finish_reason(response: Mapping[str, Any]) -> str | None:
     """Why an agent stopped, if a response says so."""
     reason = response.get("finish_reason")
-    return tidy(reason) if reason and isinstance(reason, str) else None
+    return stop_reason(reason) if reason and isinstance(reason, str) else None
 
 
 class ChunkReader:
@@ -220,11 +221,8 @@ def _agent_started(event: Mapping[str, Any]) -> Attributes:
 
 
 def _failed(event: Mapping[str, Any]) -> Attributes:
-    code = plain(event.get("code"))
-    if type(code) is int:
-        code = str(code)
-    is_told = isinstance(code, str) and code
-    return {ERROR_TYPE: tidy(code) if is_told else "error", RESPONSE_FINISH_REASONS: ("error",)}
+    code = identifier(plain(event.get("code")))
+    return {ERROR_TYPE: code or UNNAMED, RESPONSE_FINISH_REASONS: ("error",)}
 
 
 def _timed_out(_: Mapping[str, Any]) -> Attributes:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import NO_CHUNK, fields, pick, tidy
+from orq_otel.genai.fields import NO_CHUNK, fields, pick, stop_reason
 from orq_otel.genai.semconv import (
     ORQ_PROVIDER,
     ORQ_SPAN_ID,
@@ -67,7 +67,7 @@ def read_response(response: Any) -> Attributes:
     answer = fields(response)
     attributes = _head(answer)
     reasons = [
-        tidy(reason)
+        stop_reason(reason)
         for choice in items(answer.get("choices"))
         if (reason := fields(choice).get("finish_reason")) and isinstance(reason, str)
     ]

@@ -27,6 +27,7 @@ from orq_otel.genai.streams import stream_proxy
 from orq_otel.genai.wrapping import Begin, Begun, async_wrapper, sync_wrapper
 from orq_otel.guard import report
 from orq_otel.instrumentor import ClientInstrumentor
+from orq_otel.orq.errors import ERRORS
 from orq_otel.orq.operations import TABLE, Row
 from orq_otel.orq.requests import IN_ORQ, IN_THREAD, NOWHERE, caller_thread, with_thread
 from orq_otel.orq.server import server
@@ -50,12 +51,7 @@ class OrqInstrumentor(ClientInstrumentor):
 
     requirement = "orq-ai-sdk >= 3.14, < 5"
     scope = "orq_otel.orq"
-
-    @staticmethod
-    def describe(error: BaseException, client: Any) -> str | None:  # noqa: ARG004
-        """The status of an answer. Its body may repeat what was asked."""
-        status = getattr(error, "status_code", None)
-        return None if status is None else f"Error code: {status}"
+    errors = ERRORS
 
     def patches(self) -> Sequence[Patch]:
         """Every operation of the table, sync and async, and the seam for requests."""
@@ -172,10 +168,12 @@ def _searching(begin: Begin, search: Begin) -> Begin:
     return begin_either
 
 
-def _settle(call: Call, _args: tuple[Any, ...], _kwargs: dict[str, Any], result: Any) -> Any:
+def _settle(call: Call, _args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
     """End the call with its result, or hand out a proxy of the stream that will."""
     if not _is_model(result) and (hasattr(result, "__anext__") or hasattr(result, "__next__")):
+        call.sent = getattr(result, "response", None)
         return stream_proxy(result, call)
+    call.sent = kwargs
     call.respond(result)
     return result
 
