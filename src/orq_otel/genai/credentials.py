@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, quote_plus, unquote_plus, urlsplit
 from urllib.request import getproxies_environment
@@ -53,21 +53,11 @@ _PLAIN_PARAMETERS: Final = frozenset({"api-version", "model"})
 _PLAIN_VALUES: Final = frozenset({"true", "false", "null", "none"})
 
 #: Fields of a request in which credentials for somebody else are sent along: for MCP servers, say.
-_FIELDS: Final = tuple(
-    f'"{name}"'.encode()
-    for name in (
-        "access_token",
-        "api_key",
-        "apikey",
-        "authorization",
-        "client_secret",
-        "headers",
-        "password",
-        "secret",
-        "token",
-    )
+_FIELD: Final = re.compile(
+    rb'"(?:access_token|api_?key|authorization|client_secret|(headers)|password|secret|token)"\s*:\s*'
 )
-_HEADERS: Final = b'"headers"'
+#: More such fields than any body has.
+_MOST_FIELDS: Final = 1000
 _decoder: Final = json.JSONDecoder()
 
 #: What looks like a credential, whoever's it is: a key by its prefix, whole or masked as the API
@@ -180,10 +170,11 @@ def of_exchange(thing: Any) -> Iterator[Any]:
     """What was sent, from an error, a response or a request: redirects included."""
     response = _attribute(thing, "response") or _attribute(thing, "raw_response") or thing
     earlier = _attribute(response, "history")
+    requests: dict[int, Any] = {}
     for one in (thing, response, *(earlier[:10] if isinstance(earlier, list) else ())):
         request = _attribute(one, "request")
-        if request is None:
-            continue
+        requests[id(request)] = request
+    for request in requests.values():
         yield from _guarded(of_headers, _attribute(request, "headers"))
         yield from _guarded(of_url, _attribute(request, "url"))
         yield from _guarded(of_body, _attribute(request, "content"))
@@ -248,23 +239,18 @@ def of_body(content: Any) -> Iterator[str]:
     """What is named a credential in a JSON body, without parsing all of it."""
     if not isinstance(content, bytes):
         return
-    for field in _FIELDS:
-        at = content.find(field)
-        while at >= 0:
-            at += len(field)
-            value = _value(content[at : at + _LONGEST].decode("utf-8", "replace"))
-            if isinstance(value, str):
-                yield from _of_header(value)
-            elif isinstance(value, dict) and field == _HEADERS:
-                yield from of_headers(value)
-            at = content.find(field, at)
+    for field in islice(_FIELD.finditer(content), _MOST_FIELDS):
+        value = _value(content, field.end())
+        if isinstance(value, str):
+            yield from _of_header(value)
+        elif isinstance(value, dict) and field[1]:
+            yield from of_headers(value)
 
 
-def _value(rest: str) -> Any:
-    """The JSON value after a field's name, or None."""
-    colon, value = rest.lstrip()[:1], rest.lstrip()[1:].lstrip()
+def _value(content: bytes, start: int) -> Any:
+    """The JSON value there, or None for a long one."""
     try:
-        return _decoder.raw_decode(value)[0] if colon == ":" else None
+        return _decoder.raw_decode(content[start : start + _LONGEST].decode("utf-8", "replace"))[0]
     except (ValueError, RecursionError):
         return None
 
