@@ -13,6 +13,7 @@ Standard library only.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ logger = logging.getLogger("orq_otel")
 
 #: Seconds after which a failure that still happens is logged again.
 _AGAIN: Final = 3600.0
+
+_NAME: Final = re.compile(r"\w{1,64}", re.ASCII)
 
 
 @dataclass
@@ -42,7 +45,8 @@ def report(doing: str, error: BaseException) -> None:
     """Log a failure of ours, once for each place and then at most once an hour, and count it.
 
     The line names the error's type and where it was raised. It leaves out the error's text, which
-    may hold content of the call. A host whose logging fails does not hear of it.
+    may hold content of the call, as a name could that somebody made up at run time. A host whose
+    logging fails does not hear of it.
 
     Args:
         doing: What failed, in words that hold no content: "reading a response".
@@ -54,7 +58,7 @@ def report(doing: str, error: BaseException) -> None:
     if is_signals(error):
         raise error
     try:
-        where = _place(error)
+        where, name = _place(error), type(error).__name__
         if len(_failures) >= _MOST:
             _failures.clear()
         failure = _failures.setdefault((doing, where), _Failure())
@@ -67,7 +71,7 @@ def report(doing: str, error: BaseException) -> None:
             "orq-otel failed while %s: %s%s. The call goes on without it.%s "
             "Logged at most once an hour.",
             doing,
-            type(error).__name__,
+            name if _NAME.fullmatch(name) else "an error",
             where,
             "" if failure.count == 1 else f" It has happened {failure.count} times.",
         )
