@@ -1,0 +1,218 @@
+"""The guard: it logs a failure once an hour, never raises, and holds back nothing of the host's."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import openai
+import pytest
+from opentelemetry.sdk.trace import SpanProcessor
+from recorded import Telemetry
+
+from orq_otel import OpenAIInstrumentor, guard, thread
+
+MESSAGES: Any = [{"role": "user", "content": "Where is my parcel?"}]
+logger = logging.getLogger("orq_otel")
+
+
+class TimeLimit(Exception):
+    """What the host's signal handler raises."""
+
+
+class Raising(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        raise KeyError(record.name)
+
+
+class RaisingHandler(logging.Handler):
+    def handle(self, record: logging.LogRecord) -> bool:
+        raise KeyError(record.name)
+
+
+def a_filter(stack: Callable[..., Any]) -> None:
+    one = Raising()
+    logger.addFilter(one)
+    stack(logger.removeFilter, one)
+
+
+def a_handler(stack: Callable[..., Any]) -> None:
+    one = RaisingHandler()
+    logger.addHandler(one)
+    stack(logger.removeHandler, one)
+
+
+def a_record_factory(stack: Callable[..., Any]) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise KeyError
+
+    before = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(fail)
+    stack(logging.setLogRecordFactory, before)
+
+
+@pytest.fixture(params=[a_filter, a_handler, a_record_factory])
+def logging_that_fails(request: pytest.FixtureRequest) -> Iterator[None]:
+    undo: list[Callable[[], Any]] = []
+    request.param(lambda do, *args: undo.append(functools.partial(do, *args)))
+    yield
+    undo[0]()
+
+
+@pytest.mark.usefixtures("logging_that_fails")
+def test_the_hosts_logging_fails(telemetry: Telemetry, client: openai.OpenAI) -> None:
+    def redact(_: Any) -> Any:
+        raise ValueError
+
+    OpenAIInstrumentor().instrument(
+        tracer_provider=telemetry.provider, capture_content=True, redact=redact
+    )
+    create = client.chat.completions.create
+    try:
+        with thread("t" * 300):  # of which we warn
+            answer = create(model="m", messages=MESSAGES)
+            chunks = list(create(model="m", messages=MESSAGES, stream=True))
+    finally:
+        OpenAIInstrumentor().uninstrument()
+
+    assert answer.choices[0].message.content
+    assert chunks
+    assert len(telemetry.spans) == 2
+
+
+def fail(error: Exception | None = None) -> None:
+    with pytest.raises(Exception) as raised:  # noqa: PT011 - to give it a traceback
+        raise error or ValueError
+    guard.report("doing a thing", raised.value)
+
+
+def test_a_failure_is_logged_once_and_again_after_an_hour(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(guard.time, "monotonic", lambda: now[0])
+    for _ in range(5):
+        fail()
+    now[0] += 3599
+    fail()
+    now[0] += 2
+    fail()
+
+    first, second = (record.getMessage() for record in caplog.records)
+    assert first.startswith("orq-otel failed while doing a thing: ValueError at test_guard.py:")
+    assert first.endswith(". The call goes on without it. Logged at most once an hour.")
+    assert second.endswith(
+        ". The call goes on without it. It has happened 7 times. Logged at most once an hour."
+    )
+
+
+def test_neither_the_text_nor_a_made_up_name_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    fail(ValueError("with content"))
+    guard.reset()
+    fail(type("with content", (Exception,), {})())
+
+    assert len(caplog.records) == 2
+    assert "content" not in caplog.text
+
+
+# ---- Handlers of signals --------------------------------------------------------------------
+
+
+def plain(_signum: int, _frame: Any) -> None:
+    raise TimeLimit
+
+
+def of_any_arguments(*_: Any) -> None:
+    raise TimeLimit
+
+
+def through_another(signum: int, frame: Any) -> None:
+    of_no_frame()
+
+
+def of_no_frame() -> None:
+    raise TimeLimit
+
+
+def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def around(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return around
+
+
+class Limits:
+    def __call__(self, signum: int, frame: Any) -> None:
+        raise TimeLimit
+
+    def handle(self, signum: int, frame: Any) -> None:
+        signal.signal(signum, signal.SIG_DFL)  # as those that hold once
+        raise TimeLimit
+
+
+HANDLERS = {
+    "plain": plain,
+    "any arguments": of_any_arguments,
+    "through another": through_another,
+    "decorated": decorated(plain),
+    "partial": functools.partial(lambda _, *given: plain(*given), 1),
+    "object": Limits(),
+    "method": Limits().handle,
+}
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="no such signal on this system")
+@pytest.mark.parametrize("handler", HANDLERS)
+def test_what_a_signal_handler_raises_goes_through(
+    telemetry: Telemetry, client: openai.OpenAI, handler: str
+) -> None:
+    """Here it comes while a processor of the host's runs, which is called by us."""
+
+    class Interrupted(SpanProcessor):
+        def on_end(self, span: Any) -> None:
+            signal.raise_signal(signal.SIGUSR1)
+
+    telemetry.provider.add_span_processor(Interrupted())
+    OpenAIInstrumentor().instrument(tracer_provider=telemetry.provider)
+    before = signal.signal(signal.SIGUSR1, HANDLERS[handler])
+    try:
+        with pytest.raises(TimeLimit):
+            client.chat.completions.create(model="m", messages=MESSAGES)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        OpenAIInstrumentor().uninstrument()
+
+    assert len(telemetry.spans) == 1
+
+
+def test_what_a_processor_raises_by_itself_is_held_back(
+    telemetry: Telemetry, client: openai.OpenAI, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Failing(SpanProcessor):
+        def on_end(self, span: Any) -> None:
+            raise TimeLimit
+
+    telemetry.provider.add_span_processor(Failing())
+    OpenAIInstrumentor().instrument(tracer_provider=telemetry.provider)
+    try:
+        assert client.chat.completions.create(model="m", messages=MESSAGES).choices
+    finally:
+        OpenAIInstrumentor().uninstrument()
+
+    assert "orq-otel failed while ending the span of chat: TimeLimit" in caplog.text
+
+
+def test_a_function_with_its_callers_frame_is_no_handler() -> None:
+    """Trace functions get a frame, too, but no number."""
+
+    def trace(_frame: Any, _event: str, _: Any) -> None:
+        raise TimeLimit
+
+    with pytest.raises(TimeLimit) as raised:
+        trace(sys._getframe(), "call", None)
+    assert not guard.is_signals(raised.value)
