@@ -110,16 +110,16 @@ class Deltas:
 
     def whole(self) -> dict[str, Any]:
         """The message, as if it had come at once."""
-        whole: dict[str, Any] = _joined(self._texts)
-        whole["role"] = self._role or "assistant"
-        whole["content"] = self._content()
+        whole: dict[str, Any] = {"role": self._role or "assistant", "content": self._content()}
+        if self._texts:
+            whole.update(_joined(self._texts))
         for name, texts in self._objects.items():
             whole[name] = _joined(texts)
         sound = whole.get("audio")
         if sound and "data" in sound:
             sound["data"] = _sound(sound["data"])
         whole["images"] = self._images
-        whole["tool_calls"] = [call.whole() for call in self._calls]
+        whole["tool_calls"] = [call.whole() for call in self._calls] if self._calls else None
         return whole
 
     def _add_parts(self, parts: list[Any]) -> None:
