@@ -58,7 +58,7 @@ class WebsocketServer:
     """The server, on a free port of 127.0.0.1."""
 
     def __init__(self) -> None:
-        self._server = serve(self._handle, "127.0.0.1", 0)
+        self._server = serve(self._handle, "127.0.0.1", 0, max_size=None)
         self._thread = threading.Thread(target=self._server.serve_forever)
         self._lock = threading.Lock()
         self._open: list[ServerConnection] = []

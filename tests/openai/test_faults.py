@@ -78,7 +78,7 @@ PLACES = [
     ("orq_otel.genai.streams", "StreamProxy"),
     ("orq_otel.openai.instrumentor", "RawResponseProxy"),
     ("orq_otel.openai.instrumentor", "respond_with_body"),
-    ("orq_otel.openai.raw", "parse_json"),
+    ("orq_otel.openai.raw", "parse_long_json"),
     ("orq_otel.genai.starting", "stands_for"),
     ("orq_otel.genai.starting", "surrounds"),
     ("orq_otel.genai.starting", "set_span_in_context"),
@@ -139,7 +139,7 @@ async def use_everything_async(client: openai.AsyncOpenAI) -> list[Any]:
     [
         ("orq_otel.openai.instrumentor", "start_call"),
         ("orq_otel.genai.streams", "AsyncStreamProxy"),
-        ("orq_otel.openai.raw", "parse_json"),
+        ("orq_otel.genai.long_json", "parse_json"),
         ("orq_otel.openai.chat", "ChunkReader.feed"),
     ],
 )

@@ -192,22 +192,6 @@ def test_a_body_that_breaks_off(
     assert "error.type" in (span.attributes or {})
 
 
-def test_a_body_that_is_too_large_to_look_at(
-    instrumented: Telemetry,
-    client: openai.OpenAI,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    monkeypatch.setattr("orq_otel.openai.raw._MAX_BODY", 20)
-    with client.chat.completions.with_streaming_response.create(**CALL) as response:
-        assert len(b"".join(response.iter_bytes(10))) > 100
-
-    span = instrumented.one()
-    assert span.status.status_code is StatusCode.UNSET
-    assert "gen_ai.response.model" not in (span.attributes or {})
-    assert "orq-otel failed" in caplog.text
-
-
 def test_a_body_that_is_not_json(
     instrumented: Telemetry, client: openai.OpenAI, model_server: ModelServer
 ) -> None:

@@ -957,7 +957,10 @@ def test_a_stream_that_fails_says_what_came() -> None:
         {"type": "error", "code": "server_error", "message": "No."},
     ]
     assert read_stream(events, reader)[OUTPUT_MESSAGES][0]["parts"] == [text("Hi.")]
-    assert reader.attributes() == {"error.type": "server_error"}
+    assert reader.attributes() == {
+        "error.type": "server_error",
+        "gen_ai.response.finish_reasons": ("error",),
+    }
 
 
 def test_a_stream_without_an_event_says_nothing() -> None:

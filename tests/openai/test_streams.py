@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -16,7 +17,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode, get_current_span
 from recorded import Telemetry
 
-from orq_otel import thread
+from orq_otel import OpenAIInstrumentor, thread
 
 MESSAGES: Any = [{"role": "user", "content": "Where is my parcel?"}]
 
@@ -106,6 +107,24 @@ def test_left_with_its_block(
 
     assert is_well(instrumented.one())
     assert stream.response.is_closed
+
+
+@both
+def test_a_stream_that_is_left_tells_that_it_never_ended(
+    telemetry: Telemetry, client: openai.OpenAI, start: Callable[[Any], Any]
+) -> None:
+    for content in (True, False):
+        OpenAIInstrumentor().instrument(tracer_provider=telemetry.provider, capture_content=content)
+        with start(client) as stream:
+            for _ in zip(range(4), stream, strict=False):
+                pass
+        OpenAIInstrumentor().uninstrument()
+
+    said, silent = (span.attributes or {} for span in telemetry.spans)
+    assert said["gen_ai.response.finish_reasons"] == ("error",)
+    assert silent["gen_ai.response.finish_reasons"] == ("error",)
+    (message,) = json.loads(str(said["gen_ai.output.messages"]))
+    assert message["finish_reason"] == "error"
 
 
 @both

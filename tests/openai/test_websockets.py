@@ -1713,3 +1713,58 @@ def test_all_of_it_follows_the_conventions(client: openai.OpenAI, api: str, mode
     wrong = [f for f in findings if f.level != "info" and (f.key, f.code) != allowed]
     assert len(signals.spans) == 3
     assert wrong == []
+
+
+@both
+def test_a_message_of_any_length_or_depth(
+    instrumented: Telemetry,
+    client: openai.OpenAI,
+    caplog: pytest.LogCaptureFixture,
+    api: str,
+) -> None:
+    is_realtime = "realtime" in api
+    counts = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
+    with connect(client, api, websocket_connection_options={"max_size": None}) as connection:
+        if is_realtime:
+            wait(connection, "session.created")
+        ask(connection, api, "hold")
+        created = wait(connection, "response.created")
+        wait(connection, "response.output_audio.delta", "response.output_text.delta")
+        drawn = {"type": "image_generation_call", "result": "x" * (17 << 20)}
+        response = {
+            "id": created.response.id,
+            "status": "completed",
+            "output": [drawn],
+            "usage": counts,
+            "metadata": None,
+        }
+        done = {
+            "type": "response.done" if is_realtime else "response.completed",
+            "response": response,
+        }
+        texts = ["[" * 100_000, json.dumps({**done, "event_id": "event_1"})]
+        connection.send({"type": "say", "texts": texts})
+        assert [len(connection.recv_bytes()) for _ in texts] == [len(text) for text in texts]
+        assert len(instrumented.spans) == 1
+
+    assert not [record for record in caplog.records if record.name == "orq_otel"]
+    told = instrumented.spans[0].attributes or {}
+    prefix = "orq_otel" if is_realtime else "gen_ai"
+    assert told[f"{prefix}.usage.output_tokens"] == 5
+    assert f"{prefix}.response.finish_reasons" not in told  # it may have called a tool
+
+
+@both
+def test_responses_that_never_end_do_not_pile_up(
+    instrumented: Telemetry, client: openai.OpenAI, api: str
+) -> None:
+    with connect(client, api) as connection:
+        if "realtime" in api:
+            wait(connection, "session.created")
+        begun = {"type": "response.created", "response": {"id": "r", "metadata": {"n": 1}}}
+        texts = [json.dumps(begun)] * 1010
+        connection.send({"type": "say", "texts": texts})
+        for _ in texts:
+            connection.recv_bytes()
+        assert len(instrumented.spans) == 10
+    assert len(instrumented.spans) == 1011

@@ -148,7 +148,10 @@ def test_counts_of_a_response() -> None:
 def test_where_an_event_has_the_code_of_an_error(error: dict[str, Any]) -> None:
     for reader in (responses.ChunkReader(), responses_content.ContentChunkReader()):
         reader.feed(namespaces({"data": {"type": "error", **error}}))
-        assert reader.attributes() == {"error.type": "overloaded"}
+        assert reader.attributes() == {
+            "error.type": "overloaded",
+            "gen_ai.response.finish_reasons": ("error",),
+        }
 
 
 def test_a_secret_variable_is_not_told() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orq_otel.genai.fields import fields, get
+from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import Content, message, text
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES, SYSTEM_INSTRUCTIONS
 from orq_otel.openai import audio
@@ -46,29 +47,31 @@ class TranscriptEventReader(EventReader):
     The last event repeats all of it. The pieces before count where the stream was left, or failed.
     """
 
-    __slots__ = ("_pieces", "_whole")
+    __slots__ = ("_said", "_whole")
 
     def __init__(self) -> None:
         super().__init__(audio.read_usage)
-        self._pieces: list[Any] = []
+        self._said = growing_text()
         self._whole: Any = None
 
     def feed(self, event: Any) -> None:
         """Take in the next event."""
-        super().feed(event)
         given = fields(event)
         kind = given.get("type")
         if kind == "transcript.text.delta":
-            self._pieces.append(given.get("delta"))
-        elif kind == "transcript.text.done":
+            piece = given.get("delta")
+            if isinstance(piece, str):
+                self._said.write(piece)
+            return
+        super().feed(event)
+        if kind == "transcript.text.done":
             self._whole = given.get("text")
 
     def content(self) -> Content:
         """What the events said so far."""
         if isinstance(self._whole, str):
             return _written(self._whole, "stop")
-        said = "".join([piece for piece in self._pieces if isinstance(piece, str)])
-        return _written(said, "error")
+        return _written(self._said.getvalue(), "error")
 
 
 def _asked(given: Any) -> Content:

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import NO_CHUNK, fields, get, is_whole, pick, stop_reason
+from orq_otel.genai.fields import NO_CHUNK, UNUSUAL, fields, get, is_whole, pick, stop_reason
 from orq_otel.genai.semconv import (
     OPENAI_RESPONSE_SERVICE_TIER,
     OPENAI_RESPONSE_SYSTEM_FINGERPRINT,
@@ -32,7 +32,7 @@ _HEAD = (
 )
 
 #: More than the API makes for any request, and not so many that a wrong number does harm.
-_MOST_CHOICES = 4096
+MOST_CHOICES = 4096
 
 
 def read_request(body: Mapping[str, Any]) -> Attributes:
@@ -77,59 +77,90 @@ def read_response(response: Any) -> Attributes:
 def read_choices(choices: Any, attributes: Attributes) -> None:
     """Add why each choice stopped to `attributes`."""
     if choices and type(choices) is list:
-        first = islice(choices, _MOST_CHOICES)
+        first = islice(choices, MOST_CHOICES)
         try:
             reasons = [_reason(choice.finish_reason) for choice in first]
         except AttributeError:  # something among them is no choice
-            first = islice(choices, _MOST_CHOICES)
+            first = islice(choices, MOST_CHOICES)
             reasons = [_reason(get(choice, "finish_reason")) for choice in first]
         attributes[RESPONSE_FINISH_REASONS] = tuple(reasons)
 
 
 class ChunkReader:
-    """Reads the chunks of one chat completion."""
+    """Reads the chunks of one chat completion.
 
-    __slots__ = ("_first", "_reasons", "_usage")
+    A choice that was seen and never ended was broken off: its reason is "error".
+    """
+
+    __slots__ = ("_head", "_index", "_reasons", "_usage")
 
     def __init__(self) -> None:
-        self._first: Any = None
-        self._reasons: dict[int, str] = {}
+        self._head: Attributes | None = None
+        self._reasons: dict[int, str | None] = {}  # of each choice, None as long as it goes on
         self._usage: Any = None
+        self._index: Any = None  # of the choice that came last
 
     def feed(self, chunk: Any) -> None:
-        """Take in the next chunk."""
+        """Take in the next chunk. It runs hot: most hold a piece of the only choice."""
+        try:
+            chunk_fields = chunk.__dict__
+            (choice,) = chunk_fields["choices"]
+            given = choice.__dict__
+            if (
+                given["finish_reason"] is None
+                and chunk_fields["usage"] is None
+                and given["index"] == self._index
+            ):
+                return
+        except UNUSUAL:
+            pass
+        self._feed_any(chunk)
+
+    def _feed_any(self, chunk: Any) -> None:
+        """Take in a chunk of any form."""
         try:
             chunk_fields = chunk.__dict__
             choices = chunk_fields["choices"]
             if choices:
-                if self._first is None:  # Azure begins with one without choices, id and model
-                    self._first = chunk
+                if self._head is None:  # Azure begins with one without choices, id and model
+                    self._begin(chunk)
                 for choice in choices:
-                    reason = choice.finish_reason
-                    if reason is not None:
-                        self._stopped(choice.index, reason)
+                    given = choice.__dict__
+                    self._see(given.get("index"), given.get("finish_reason"))
             usage = chunk_fields.get("usage")
             if usage is not None:
                 self._usage = usage
         except NO_CHUNK:
             return
 
-    def _stopped(self, index: Any, reason: Any) -> None:
-        """Note why a choice stopped, unless it is no choice that there can be."""
-        if type(index) is int and 0 <= index < _MOST_CHOICES and isinstance(reason, str):
-            self._reasons[index] = _reason(reason)
+    def _begin(self, chunk: Any) -> None:
+        """Note what each chunk repeats."""
+        self._head = pick(fields(chunk), _HEAD)
+
+    def _see(self, index: Any, reason: Any) -> None:
+        """Note a choice, and why it stopped if it did, unless it is none that there can be."""
+        self._index = index
+        if type(index) is int and 0 <= index < MOST_CHOICES:
+            if isinstance(reason, str):
+                self._reasons[index] = _reason(reason)
+            else:
+                self._reasons.setdefault(index, None)
 
     def attributes(self) -> Attributes:
         """What the chunks told so far."""
-        attributes: Attributes = {} if self._first is None else pick(fields(self._first), _HEAD)
-        reasons = self._reasons
+        attributes: Attributes = {} if self._head is None else self._head.copy()
+        reasons = self._finish_reasons()
         if reasons:
-            attributes[RESPONSE_FINISH_REASONS] = tuple(
-                [reasons.get(index, "error") for index in range(max(reasons) + 1)]
-            )
+            attributes[RESPONSE_FINISH_REASONS] = reasons
         if self._usage is not None:
             read_completion_usage(self._usage, attributes)
         return attributes
+
+    def _finish_reasons(self) -> tuple[str, ...]:
+        reasons = self._reasons
+        return tuple(
+            [reasons.get(index) or "error" for index in range(max(reasons, default=0) + 1)]
+        )
 
 
 def _reason(reason: Any) -> str:

@@ -23,7 +23,7 @@ from orq_otel.genai.messages import (
 )
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES, TOOL_DEFINITIONS
 from orq_otel.openai import chat
-from orq_otel.openai.deltas import Deltas
+from orq_otel.openai.deltas import MANY, Deltas
 from orq_otel.openai.parts import (
     SPEAKERS,
     content_parts,
@@ -91,7 +91,9 @@ def input_messages(given: list[Any]) -> list[Message]:
 class ContentChunkReader(chat.ChunkReader):
     """Reads the chunks of one chat completion, and what they say."""
 
-    __slots__ = ("_said",)
+    __slots__ = ("_content", "_said")
+
+    _content: list[Any]  # of the choice with `_index`
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,7 +113,13 @@ class ContentChunkReader(chat.ChunkReader):
                 and not delta.__pydantic_extra__  # thoughts, of compatible servers
                 and (piece := delta.content)
             ):
-                self._said[given["index"]].content.append(piece)
+                if given["index"] != self._index:
+                    self._content = self._said[given["index"]].content
+                    self._index = given["index"]
+                content = self._content
+                content.append(piece)
+                if len(content) > MANY:
+                    self._said[self._index].join()
                 return
         except UNUSUAL:
             pass
@@ -123,24 +131,33 @@ class ContentChunkReader(chat.ChunkReader):
             chunk_fields = chunk.__dict__
             choices = chunk_fields["choices"]
             if choices:
-                if self._first is None:
-                    self._first = chunk
+                if self._head is None:
+                    self._begin(chunk)
                 for choice in choices:
                     given = choice.__dict__
                     index = given.get("index")
                     reason = given.get("finish_reason")
-                    if reason is not None:
-                        self._stopped(index, reason)
                     try:
                         said = self._said[index]
                     except KeyError:
-                        said = self._said[index] = Deltas()
+                        said = self._start(index)
+                    if reason is not None:
+                        self._see(index, reason)
                     said.add(given.get("delta"))
+                self._index = None
             usage = chunk_fields.get("usage")
             if usage is not None:
                 self._usage = usage
         except NO_CHUNK:
             return
+
+    def _start(self, index: Any) -> Deltas:
+        """Note a choice that is new."""
+        self._see(index, None)
+        said = Deltas()
+        if len(self._said) < chat.MOST_CHOICES:
+            self._said[index] = said
+        return said
 
     def content(self) -> Content:
         """What the chunks said so far: a message for each choice."""

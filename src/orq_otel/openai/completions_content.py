@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from io import StringIO
 from typing import Any
 
 from orq_otel.genai.fields import NO_CHUNK, fields, get
+from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import Content, Message, Part, finish_reason, generic, message
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES
-from orq_otel.openai import completions
+from orq_otel.openai import chat, completions
 from orq_otel.openai.parts import content_parts, in_order, items
 
 
@@ -37,22 +39,29 @@ class ContentChunkReader(completions.ChunkReader):
 
     def __init__(self) -> None:
         super().__init__()
-        self._said: dict[Any, list[Any]] = {}
+        self._said: dict[Any, StringIO] = {}
 
     def feed(self, chunk: Any) -> None:
         """Take in the next chunk."""
         super().feed(chunk)
         with suppress(*NO_CHUNK):
             for choice in chunk.choices:
-                self._said.setdefault(choice.index, []).append(get(choice, "text"))
+                self._add(choice.index, choice.__dict__.get("text"))
+
+    def _add(self, index: Any, piece: Any) -> None:
+        """Note a piece of what a choice says."""
+        said = self._said.get(index)
+        if said is None:
+            said = growing_text()
+            if len(self._said) < chat.MOST_CHOICES:
+                self._said[index] = said
+        if isinstance(piece, str):
+            said.write(piece)
 
     def content(self) -> Content:
         """What the chunks said so far: a message for each choice."""
         told = [
-            _choice(
-                "".join([piece for piece in self._said[index] if isinstance(piece, str)]),
-                self._reasons.get(index),
-            )
+            _choice(self._said[index].getvalue(), self._reasons.get(index))
             for index in in_order(self._said)
         ]
         return {OUTPUT_MESSAGES: told} if told else {}

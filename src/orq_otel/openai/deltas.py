@@ -1,39 +1,83 @@
-"""A message of a chat completion that comes in pieces: the deltas of one choice of a stream."""
+"""A message of a chat completion that comes in pieces: the deltas of one choice of a stream.
+
+Pieces are joined, the hottest of them some hundred at a time.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from io import StringIO
 from typing import Any, Final, TypeAlias
 
 from orq_otel.genai.fields import fields
+from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import decoded
-from orq_otel.openai.parts import items
+from orq_otel.openai.parts import content_part, items
 
-#: The pieces of fields that are text, by the field's name.
-_Pieces: TypeAlias = dict[str, list[str]]
+#: Fields that are text and come in pieces, by their names.
+_Texts: TypeAlias = dict[str, StringIO]
 
-#: Fields of a delta that are text, besides its content.
-_TEXTS: Final = frozenset({"reasoning", "reasoning_content", "refusal", "role"})
+#: Pieces of a content that are kept until they are joined, since to join each takes longer.
+MANY: Final = 256
+#: Fields of a delta that are text, besides its content and its role.
+_TEXTS: Final = frozenset({"reasoning", "reasoning_content", "refusal"})
+#: Fields that are objects of such texts.
+_OBJECTS: Final = frozenset({"audio", "function_call"})
+#: Parts of a content that come in pieces: how the API names them, by the conventions' name.
+_IN_PIECES: Final = {"text": "text", "reasoning": "thinking"}
 
 
 class Deltas:
     """The pieces of one message.
 
     Attributes:
-        content: Pieces of its content: texts, or lists of parts. To be added to as well.
-        is_text: Whether its content is one text, not parts, which `whole` finds out.
+        content: Pieces of its content that are not joined yet: texts, or lists of parts. To be
+            added to as well, with `join` where there are more than `MANY`.
     """
 
-    __slots__ = ("_by_index", "_calls", "_images", "_objects", "_texts", "content", "is_text")
+    __slots__ = (
+        "_by_index",
+        "_calls",
+        "_images",
+        "_objects",
+        "_parts",
+        "_role",
+        "_text",
+        "_texts",
+        "content",
+    )
 
     def __init__(self) -> None:
         self.content: list[Any] = []
-        self.is_text = True
-        self._texts: _Pieces = {}
-        self._objects: dict[str, _Pieces] = {"audio": {}, "function_call": {}}
+        self._text: StringIO | None = None
+        self._parts: list[tuple[str, StringIO] | Any] = []
+        self._role: str | None = None
+        self._texts: _Texts = {}
+        self._objects: dict[str, _Texts] = {}
         self._images: list[Any] = []
         self._calls: list[_Call] = []
         self._by_index: dict[float | None, _Call] = {}
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its content is one text, not parts, as far as `whole` has found out."""
+        return not self._parts
+
+    def join(self) -> None:
+        """Join the pieces of its content."""
+        pieces = self.content[:]
+        self.content.clear()
+        try:
+            said = "".join(pieces)
+        except TypeError:  # Mistral sends pieces of texts and of thoughts as parts
+            for piece in pieces:
+                if isinstance(piece, str):
+                    self._add_text(piece)
+                else:
+                    self._add_parts(items(piece) or [piece])
+        else:
+            self._add_text(said)
 
     def add(self, delta: Any) -> None:
         """Take in the next piece, a model or a namespace."""
@@ -44,39 +88,80 @@ class Deltas:
         if extra:  # thoughts, of compatible servers
             self._add(extra)
 
-    def _add(self, delta: Mapping[str, Any]) -> None:
+    def _add(self, delta: Mapping[str, Any]) -> None:  # noqa: C901 - a branch for each field
         for name, value in delta.items():
             if not value:  # most are not there
                 continue
             if name == "content":
                 self.content.append(value)
-            elif name in _TEXTS:
-                if isinstance(value, str):
-                    self._texts.setdefault(name, []).append(value)
+                if len(self.content) > MANY:
+                    self.join()
+            elif name in _TEXTS and isinstance(value, str):
+                _add(self._texts, {name: value})
+            elif name == "role" and isinstance(value, str):
+                self._role = self._role or value  # some servers repeat it
             elif name == "tool_calls":
                 for call in items(value):
                     self._add_call(fields(call))
-            elif name in self._objects:
-                _add(self._objects[name], fields(value))
+            elif name in _OBJECTS:
+                _add(self._objects.setdefault(name, {}), fields(value))
             elif name == "images":
                 self._images += items(value)
 
     def whole(self) -> dict[str, Any]:
         """The message, as if it had come at once."""
-        whole: dict[str, Any] = _joined(self._texts)
-        whole["role"] = self._texts.get("role", ["assistant"])[0]  # some servers repeat it
-        try:
-            whole["content"] = "".join(self.content)
-        except TypeError:
-            self.is_text = False
-            whole["content"] = [part for piece in self.content for part in items(piece) or [piece]]
-        for name, pieces in self._objects.items():
-            whole[name] = _joined(pieces)
-        if "data" in whole["audio"]:
-            whole["audio"]["data"] = _sound(self._objects["audio"]["data"])
+        whole: dict[str, Any] = {"role": self._role or "assistant", "content": self._content()}
+        if self._texts:
+            whole.update(_joined(self._texts))
+        for name, texts in self._objects.items():
+            whole[name] = _joined(texts)
+        sound = whole.get("audio")
+        if sound and "data" in sound:
+            sound["data"] = _sound(sound["data"])
         whole["images"] = self._images
-        whole["tool_calls"] = [call.whole() for call in self._calls]
+        whole["tool_calls"] = [call.whole() for call in self._calls] if self._calls else None
         return whole
+
+    def _add_parts(self, parts: list[Any]) -> None:
+        """Take in parts of the content. A part may be a piece of the one before."""
+        self._end_text()
+        for one in parts:
+            part = content_part(one)
+            kind = _IN_PIECES.get(part["type"])
+            if kind is None:
+                self._parts.append(one)
+                continue
+            last = self._parts[-1] if self._parts else None
+            if type(last) is not tuple or last[0] != kind:
+                last = kind, growing_text()
+                self._parts.append(last)
+            last[1].write(part["content"])
+
+    def _add_text(self, piece: str) -> None:
+        if self._text is None:
+            self._text = growing_text()
+        self._text.write(piece)
+
+    def _end_text(self) -> None:
+        """Let what comes now follow the text so far."""
+        if self._text is not None and self._text.tell():
+            self._parts.append(("text", self._text))
+            self._text = None
+
+    def _content(self) -> str | list[Any]:
+        if self._text is None and not self._parts:  # all of it is there, and may be text
+            try:
+                return "".join(self.content)
+            except TypeError:
+                pass
+        self.join()
+        if not self._parts:
+            return "" if self._text is None else self._text.getvalue()
+        self._end_text()
+        return [
+            {"type": one[0], one[0]: one[1].getvalue()} if type(one) is tuple else one
+            for one in self._parts
+        ]
 
     def _add_call(self, delta: Mapping[str, Any]) -> None:
         """Take in a piece of a tool call.
@@ -93,37 +178,37 @@ class Deltas:
             self._calls.append(call)
         if id:
             call.id = id
-        _add(call.pieces, piece)
+        _add(call.texts, piece)
 
 
 class _Call:
-    __slots__ = ("id", "kind", "pieces")
+    __slots__ = ("id", "kind", "texts")
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.id: Any = None
-        self.pieces: _Pieces = {}
+        self.texts: _Texts = {}
 
     def whole(self) -> dict[str, Any]:
-        return {"id": self.id, self.kind: _joined(self.pieces)}
+        return {"id": self.id, self.kind: _joined(self.texts)}
 
 
-def _add(pieces: _Pieces, given: Mapping[str, Any]) -> None:
+def _add(texts: _Texts, given: Mapping[str, Any]) -> None:
+    """Add pieces to texts. A name comes whole: some servers repeat it with each piece."""
     for name, value in given.items():
         if value and isinstance(value, str):
-            pieces.setdefault(name, []).append(value)
+            text = texts.get(name)
+            if text is None:
+                text = texts[name] = growing_text()
+            elif name == "name" and text.getvalue() == value:
+                continue
+            text.write(value)
 
 
-def _joined(pieces: _Pieces) -> dict[str, Any]:
-    """The texts. A name comes whole: some servers repeat it with each piece."""
-    return {
-        name: parts[0] if name == "name" and len(set(parts)) == 1 else "".join(parts)
-        for name, parts in pieces.items()
-    }
+def _joined(texts: _Texts) -> dict[str, Any]:
+    return {name: text.getvalue() for name, text in texts.items()}
 
 
-def _sound(pieces: list[str]) -> bytes:
-    """Sound whose pieces are base64 each, or together."""
-    if any("=" in piece for piece in pieces[:-1]):
-        return b"".join([decoded(piece) for piece in pieces])
-    return decoded("".join(pieces))
+def _sound(data: str) -> bytes:
+    """Sound whose pieces are base64 each, or together. Padding ends a piece."""
+    return b"".join([decoded(piece) for piece in re.findall("[^=]+=*", data)])

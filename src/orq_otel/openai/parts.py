@@ -43,7 +43,10 @@ def items(value: Any) -> list[Any]:
 
 def in_order(indexes: Iterable[Any]) -> list[Any]:
     """The indexes of choices, or of items, in their order."""
-    return sorted(indexes, key=lambda index: index if type(index) is int else -1)
+    told = list(indexes)
+    if len(told) > 1:
+        told.sort(key=lambda index: index if type(index) is int else -1)
+    return told
 
 
 def content_parts(content: Any) -> list[Part]:

@@ -7,15 +7,14 @@ response, looks at what passes through, and ends the call's span with it.
 
 from __future__ import annotations
 
-import functools
 import inspect
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from orq_otel.genai.call import Call
-from orq_otel.genai.fields import parse_json
+from orq_otel.genai.long_json import LongJson, parse_long_json
 from orq_otel.genai.proxies import Proxy
 from orq_otel.genai.streams import iterate, stream_proxy
 from orq_otel.guard import report
@@ -30,9 +29,6 @@ _WRITERS = frozenset({"stream_to_file"})  # they read in themselves, past the pr
 #: Bodies that say nothing of the call: speech.
 _OPAQUE = ("audio/", "application/octet-stream")
 
-#: Of larger bodies only the end is noticed.
-_MAX_BODY = 4 * 1024 * 1024
-
 
 class Body:
     """Reads a body along, JSON or server-sent events, and ends the call with it.
@@ -42,61 +38,113 @@ class Body:
 
     def __init__(self, call: Call, response: Any) -> None:
         self._call = call
-        kind = response.headers.get("content-type", "")
+        kind = _kind(response)
         self._is_events = "event-stream" in kind
         self._is_opaque = kind.startswith(_OPAQUE)
-        self._pieces: list[bytes] = []
-        self._length = 0
-        self._data: list[bytes] = []
+        self._json = LongJson()  # the body, or the data of an event
+        self._has_begun = False
+        self._start = b""  # of a line, too little to tell what is in it
+        self._in_line = False
+        self._is_data = False
+        self._after_cr = False
 
     def feed(self, piece: str | bytes) -> None:
         """Take in the next piece of the body."""
-        if self._is_opaque or self._length > _MAX_BODY:
+        if self._is_opaque:
             return
         if isinstance(piece, str):
             piece = piece.encode(errors="replace")
-        self._pieces.append(piece)
-        self._length += len(piece)
-        if self._is_events and (b"\n" in piece or b"\r" in piece):
-            lines = b"".join(self._pieces).splitlines(keepends=True)
-            rest = b"" if lines[-1].endswith((b"\n", b"\r")) else lines.pop()
-            self._pieces, self._length = [rest], len(rest)
-            for line in lines:
-                self._take(line.rstrip(b"\r\n"))
+        if self._is_events:
+            self._feed_lines(piece)
+        elif self._has_begun:
+            self._json.add(piece)
+        elif piece := piece.lstrip():
+            if piece.startswith(b"{"):
+                self._has_begun = True
+                self._json.add(piece)
+            else:
+                self._is_opaque = True
 
     def finish(self) -> None:
         """The body was read to its end."""
-        content = b"" if self._is_events else b"".join(self._pieces).lstrip()
-        if content.startswith(b"{"):
-            self._call.respond(parse_json(content))
-        else:
-            self._call.end()
+        is_json = self._has_begun and not self._is_events
+        _end(self._call, self._json.parse() if is_json else None)
 
-    def _take(self, line: bytes) -> None:
-        """Take in a line of server-sent events, as the client does: an empty one ends an event.
+    def _feed_lines(self, piece: bytes) -> None:
+        """Take in lines of server-sent events. CR, LF or both end one, and both may be apart.
 
         Source: https://html.spec.whatwg.org/multipage/server-sent-events.html.
         """
-        if line.startswith(b"data:"):
-            self._data.append(line[5:].removeprefix(b" "))
-        elif not line and self._data:
-            data, self._data = b"\n".join(self._data).strip(), []
-            if data.startswith(b"[DONE]"):
-                self._is_opaque = True  # the client looks no further either
-            else:
-                with suppress(ValueError):  # an event that is none
-                    self._call.feed(parse_json(data))
+        if self._after_cr and piece:
+            piece = piece.removeprefix(b"\n")
+            self._after_cr = False
+        for line in piece.splitlines(keepends=True):
+            text = line.rstrip(b"\r\n")
+            is_whole = len(text) < len(line)
+            self._take(text, is_whole=is_whole)
+            self._after_cr = is_whole and line.endswith(b"\r")
+
+    def _take(self, text: bytes, *, is_whole: bool) -> None:
+        """Take in a line, or the next part of one, as the client does: an empty one ends an event.
+
+        What is in a line that is no data is not kept.
+        """
+        if not self._in_line:
+            text = self._start + text
+            self._start = b""
+            if not is_whole and len(text) <= len(b"data:"):
+                self._start = text
+                return
+            if not text:
+                self._end_event()
+                return
+            self._is_data = text.startswith(b"data:")
+            if self._is_data:
+                text = text[5:].removeprefix(b" ")
+                if self._has_begun:
+                    text = b"\n" + text
+                self._has_begun = True
+        if self._is_data:
+            self._json.add(text)
+        self._in_line = not is_whole
+
+    def _end_event(self) -> None:
+        if not self._has_begun:
+            return
+        data, self._json, self._has_begun = self._json, LongJson(), False
+        if data.starts_with(b"[DONE]"):
+            self._is_opaque = True  # the client looks no further either
+            return
+        event = data.parse()
+        if event is not None:  # or else the client says so
+            self._call.feed(event)
 
 
 def respond_with_body(call: Call, response: Any) -> None:
     """End the call with an HTTP response whose body was read already."""
+    told = None
     try:
-        body = Body(call, response)
-        body.feed(response.content)
-        body.finish()
+        content, kind = response.content, _kind(response)
+        if "event-stream" in kind:
+            Body(call, response).feed(content)
+        elif not kind.startswith(_OPAQUE) and content.lstrip().startswith(b"{"):
+            told = parse_long_json(content)
     except Exception as error:  # noqa: BLE001 - a body that is not what it says
         report("reading a raw response", error)
+    finally:
+        _end(call, told)
+
+
+def _kind(response: Any) -> str:
+    kind: str = response.headers.get("content-type", "")
+    return kind
+
+
+def _end(call: Call, told: Any) -> None:
+    if told is None:
         call.end()
+    else:
+        call.respond(told)
 
 
 class RawResponseProxy(Proxy):
@@ -118,17 +166,17 @@ class RawResponseProxy(Proxy):
         if not callable(value):
             return value
         if name == "parse":
-            return functools.partial(self._self_run, value, self._self_parsed)
+            return partial(self._self_run, value, self._self_parsed)
         if name in _READERS:
-            return functools.partial(self._self_run, value, self._self_was_read)
+            return partial(self._self_run, value, self._self_was_read)
         if name in _CLOSERS or name in _WRITERS:
-            return functools.partial(self._self_run, value, self._self_was_closed)
+            return partial(self._self_run, value, self._self_was_closed)
         if name in _ITERATORS:
-            return functools.partial(self._self_iterate, value, "")
+            return partial(self._self_iterate, value, "")
         if name in _LINE_ITERATORS:
-            return functools.partial(self._self_iterate, value, "\n")
+            return partial(self._self_iterate, value, "\n")
         if name in _BLIND_ITERATORS:
-            return functools.partial(self._self_iterate, value, None)
+            return partial(self._self_iterate, value, None)
         return value
 
     def _self_run(

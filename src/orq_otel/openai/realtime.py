@@ -71,7 +71,7 @@ def read_response(response: Any) -> Attributes:
     details = fields(given.get("status_details"))
     if status == "failed":
         attributes[ERROR_TYPE] = error_type(details.get("error"))
-    reason = _finish_reason(status, details, given.get("output") or ())
+    reason = _finish_reason(status, details, given.get("output"))
     if reason is not None:
         attributes[RESPONSE_FINISH_REASONS] = (reason,)
     usage = given.get("usage")
@@ -105,6 +105,8 @@ def _output_type(given: Mapping[str, Any]) -> Attributes:
 def _finish_reason(status: Any, details: Mapping[str, Any], output: Any) -> str | None:
     """Why the model stopped. The API has a status instead, and a reason where it stopped early."""
     if status == "completed":
+        if output is None:  # too long to be read, what it called is not known
+            return None
         called = "function_call" in [get(item, "type") for item in output]
         return "tool_calls" if called else "stop"
     if status == "failed":

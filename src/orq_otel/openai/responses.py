@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from orq_otel.genai.call import Attributes
 from orq_otel.genai.fields import NO_CHUNK, fields, get, is_whole, pick, stop_reason, tidy
@@ -29,16 +29,10 @@ from orq_otel.openai.errors import error_type
 from orq_otel.openai.parameters import output_type, sampling, service_tier
 from orq_otel.openai.usage import read_response_usage
 
-#: Events that carry the response as it then is. The others carry parts of its content.
-_SNAPSHOTS = frozenset(
-    {
-        "response.created",
-        "response.queued",
-        "response.completed",
-        "response.incomplete",
-        "response.failed",
-    }
-)
+#: Events that end a response. They carry it as it then is.
+_ENDS = frozenset({"response.completed", "response.incomplete", "response.failed"})
+#: Others that carry it. The rest carry parts of its content.
+_SNAPSHOTS = _ENDS | {"response.created", "response.queued"}
 
 #: Items of the output that the caller has to act on before the model goes on.
 _CALLS = (
@@ -117,30 +111,54 @@ def read_fetched_response(response: Any) -> Attributes:
 
 
 class ChunkReader:
-    """Reads the events of one response."""
+    """Reads the events of one response. One that never ended was broken off.
 
-    __slots__ = ("_error", "_response")
+    Attributes:
+        begun: What is kept of a response that has begun. It repeats the request, which may be long.
+    """
+
+    __slots__ = ("_error", "_has_ended", "_response")
+
+    begun: ClassVar[Sequence[str]] = (
+        "conversation",
+        "id",
+        "model",
+        "service_tier",
+        "status",
+        "telemetry",
+    )
 
     def __init__(self) -> None:
         self._response: Any = None
         self._error: str | None = None
+        self._has_ended = False
 
     def feed(self, event: Any) -> None:
         """Take in the next event."""
         try:
             kind = event.type
             if kind in _SNAPSHOTS:
-                self._response = event.response
+                self._take_response(kind, event.response)
             elif kind == "error":
                 self._error = error_type(event)
         except NO_CHUNK:
             return
+
+    def _take_response(self, kind: str, response: Any) -> None:
+        if kind in _ENDS:
+            self._response = response
+            self._has_ended = True
+        else:
+            given = fields(response)
+            self._response = {name: given[name] for name in self.begun if name in given}
 
     def attributes(self) -> Attributes:
         """What the events told so far."""
         attributes = {} if self._response is None else self._read(self._response)
         if self._error is not None:
             attributes[ERROR_TYPE] = self._error
+        if not self._has_ended:
+            attributes.setdefault(RESPONSE_FINISH_REASONS, ("error",))
         return attributes
 
     def _read(self, response: Any) -> Attributes:
@@ -182,7 +200,7 @@ def _head(
 def finish_reason(response: Mapping[str, Any], kinds: Sequence[Any]) -> str | None:
     """Why the model stopped. The API has a status instead, and a reason where it is incomplete."""
     status = response.get("status")
-    if status == "completed":
+    if status == "completed" and "output" in response:
         return "tool_calls" if [kind for kind in kinds if kind in _CALLS] else "stop"
     if status == "incomplete":
         reason = get(response.get("incomplete_details"), "reason")

@@ -8,13 +8,14 @@ the answer and when a later request repeats them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
+from io import StringIO
 from itertools import islice
 from typing import Any, Final
 
 from orq_otel.genai.call import Attributes
 from orq_otel.genai.content import encode
 from orq_otel.genai.fields import NO_CHUNK, fields, get
+from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import (
     LONG,
     Content,
@@ -94,7 +95,7 @@ class ContentChunkReader(responses.ChunkReader):
     """Reads the events of one response, and what they say.
 
     The last event repeats the whole response. What came before counts where that is missing or
-    tells nothing: the stream was left, or failed. So it is kept, and seldom looked at.
+    tells nothing: the stream was left, or failed.
     """
 
     __slots__ = ("_events", "_items", "_pieces")
@@ -103,14 +104,17 @@ class ContentChunkReader(responses.ChunkReader):
         super().__init__()
         self._events: list[Mapping[str, Any]] = []
         self._items: dict[Any, tuple[bool, Any]] = {}
-        self._pieces: dict[tuple[Any, str, Any], list[Any]] = {}
+        self._pieces: dict[tuple[Any, str, Any], StringIO] = {}
 
     def feed(self, event: Any) -> None:
-        """Take in the next event."""
+        """Take in the next event. It runs hot: so events are taken apart many at a time."""
         try:
             given = event.__dict__
-            if given["type"] in _KEPT:
-                self._events.append(given)
+            if "delta" in given or given["type"] in _ITEMS:
+                events = self._events
+                events.append(given)
+                if len(events) > _MANY_EVENTS:
+                    self._take_events()
                 return
         except NO_CHUNK:
             return
@@ -126,19 +130,42 @@ class ContentChunkReader(responses.ChunkReader):
 
     def _output(self) -> list[Any]:
         """The items so far, whole or in pieces."""
-        for event in self._events:
-            with suppress(TypeError):  # an index that is none
-                self._take(event)
+        self._take_events()
         indexes = {*self._items, *[key[0] for key in self._pieces]}
         return [self._item(index) for index in in_order(indexes)]
 
-    def _take(self, event: Mapping[str, Any]) -> None:
-        kind, index = event["type"], event.get("output_index")
-        if kind in _ITEMS:
-            self._items[index] = kind == _DONE, event.get("item")
-        else:
-            key = index, kind, event.get(_DELTAS[kind][3])
-            self._pieces.setdefault(key, []).append(event.get("delta"))
+    def _take_events(self) -> None:
+        """Note what the events said. Nothing stays of them but that."""
+        events, self._events = self._events, []
+        key: Any = None
+        text: StringIO | None = None  # with this key
+        for event in events:
+            try:
+                kind: Any = event.get("type")
+                if kind in _ITEMS:
+                    self._take_item(event)
+                    key = text = None
+                    continue
+                if kind not in _DELTAS:
+                    continue
+                before = key
+                key = event.get("output_index"), kind, event.get(_DELTAS[kind][3])
+                if key != before:
+                    text = self._pieces.get(key)
+                if text is None:
+                    text = self._pieces[key] = growing_text()
+                piece = event.get("delta")
+                if isinstance(piece, str):
+                    text.write(piece)
+            except TypeError:  # an index that is none
+                key = text = None
+
+    def _take_item(self, event: Mapping[str, Any]) -> None:
+        index, is_done = event.get("output_index"), event["type"] == _DONE
+        self._items[index] = is_done, event.get("item")
+        if is_done:  # it repeats its pieces
+            for key in [key for key in self._pieces if key[0] == index]:
+                del self._pieces[key]
 
     def _item(self, index: Any) -> Any:
         is_done, item = self._items.get(index, (False, None))
@@ -149,7 +176,7 @@ class ContentChunkReader(responses.ChunkReader):
         for (of, kind, _), pieces in self._pieces.items():
             if of == index:
                 item_kind, field, part, _ = _DELTAS[kind]
-                said = "".join([piece for piece in pieces if isinstance(piece, str)])
+                said = pieces.getvalue()
                 whole.setdefault("type", item_kind)
                 if part is None:
                     whole[field] = said
@@ -163,6 +190,8 @@ class FetchedContentChunkReader(ContentChunkReader):
     """Reads the events of a response that was made before, and what they say."""
 
     __slots__ = ()
+
+    begun = (*responses.ChunkReader.begun, "instructions", "tools")
 
     def content(self) -> Content:
         """What the events said so far."""
@@ -193,7 +222,8 @@ _DELTAS: Final[Mapping[str, tuple[str, str, str | None, str]]] = {
 }
 _DONE: Final = "response.output_item.done"
 _ITEMS: Final = frozenset({"response.output_item.added", _DONE})
-_KEPT: Final = _ITEMS | _DELTAS.keys()
+#: Events that are kept until they are taken apart.
+_MANY_EVENTS: Final = 256
 #: More variables of a prompt would displace what else the span tells.
 _MANY: Final = 64
 #: States of a response that has said all that it will.

@@ -7,9 +7,11 @@ only a stream tells messages.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import StringIO
 from typing import Any, Final
 
 from orq_otel.genai.fields import fields, get
+from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import (
     Content,
     Message,
@@ -93,7 +95,7 @@ class RunEventReader(EventReader):
     def __init__(self) -> None:
         super().__init__(runs.read_run)
         self._messages: dict[Any, Mapping[str, Any]] = {}
-        self._pieces: dict[Any, list[Any]] = {}
+        self._pieces: dict[Any, _Pieces] = {}
         self._run: Any = None
 
     def feed(self, event: Any) -> None:
@@ -107,9 +109,11 @@ class RunEventReader(EventReader):
             return
         elif kind == "thread.message":
             self._messages[id] = given
+            if given.get("content"):  # it repeats its pieces
+                self._pieces.pop(id, None)
         elif kind == "thread.message.delta":
             self._messages.setdefault(id, {})
-            self._pieces.setdefault(id, []).append(given.get("delta"))
+            self._pieces.setdefault(id, _Pieces()).add(given.get("delta"))
 
     def content(self) -> Content:
         """What the events said so far."""
@@ -118,7 +122,7 @@ class RunEventReader(EventReader):
         return {OUTPUT_MESSAGES: told} if told else {}
 
     def _whole(self, id: str, given: Mapping[str, Any]) -> Message:  # noqa: A002
-        content = given.get("content") or _joined(self._pieces.get(id, []))
+        content = given.get("content") or self._pieces.get(id, _Pieces()).parts()
         role = given.get("role") or "assistant"
         return message(role, content_parts(content), finish_reason=_reason(given))
 
@@ -151,20 +155,31 @@ def _reason(given: Mapping[str, Any]) -> str:
     return finish_reason(_REASONS.get(reason, reason) if isinstance(reason, str) else None)
 
 
-def _joined(deltas: list[Any]) -> list[Any]:
-    """The parts of a message from pieces of them."""
-    parts: dict[int, dict[str, Any]] = {}
-    said: dict[int, list[str]] = {}
-    for piece in [piece for delta in deltas for piece in items(get(delta, "content"))]:
-        given = fields(piece)
-        index = given.get("index")
-        if not isinstance(index, int):
-            continue
-        parts.setdefault(index, dict(given))
-        value = get(given.get("text"), "value") or given.get("refusal")
-        if isinstance(value, str):
-            said.setdefault(index, []).append(value)
-    for index, pieces in said.items():
-        kind = "refusal" if parts[index].get("type") == "refusal" else "text"
-        parts[index] = {"type": kind, kind: "".join(pieces)}
-    return [parts[index] for index in in_order(parts)]
+class _Pieces:
+    """The pieces of one message, joined."""
+
+    __slots__ = ("_parts", "_said")
+
+    def __init__(self) -> None:
+        self._parts: dict[int, dict[str, Any]] = {}
+        self._said: dict[int, StringIO] = {}
+
+    def add(self, delta: Any) -> None:
+        """Take in the next piece: of one part, or of several."""
+        for piece in items(get(delta, "content")):
+            given = fields(piece)
+            index = given.get("index")
+            if not isinstance(index, int):
+                continue
+            self._parts.setdefault(index, dict(given))
+            value = get(given.get("text"), "value") or given.get("refusal")
+            if isinstance(value, str):
+                self._said.setdefault(index, growing_text()).write(value)
+
+    def parts(self) -> list[Any]:
+        """The parts so far."""
+        parts: dict[int, Any] = {**self._parts}
+        for index, said in self._said.items():
+            kind = "refusal" if parts[index].get("type") == "refusal" else "text"
+            parts[index] = {"type": kind, kind: said.getvalue()}
+        return [parts[index] for index in in_order(parts)]

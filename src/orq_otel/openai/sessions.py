@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from time import perf_counter
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 from opentelemetry.context import Context, attach, detach, get_current
 
 from orq_otel.genai.call import Attributes, Call, ContentReaders, Operation, Unrecorded
-from orq_otel.genai.fields import fields, get, parse_json
+from orq_otel.genai.fields import fields, get
+from orq_otel.genai.long_json import parse_long_json
 from orq_otel.genai.semconv import (
     LIVE_SESSION,
     REALTIME_RESPONSE,
@@ -70,6 +71,8 @@ _RESPOND = Operation(
     ),
 )
 
+#: Responses of one session that may be open at a time, and lanes that are known.
+_MOST: Final = 1000
 _CREATE = "response.create"
 _MARKS = ('"response.create"', b'"response.create"')
 _CREATED = "response.created"
@@ -260,14 +263,12 @@ class Session:
                     return None
             elif type(message) is not bytes or _MARKS[1] not in message:
                 return None
-            event = json.loads(message)
+            event = parse_long_json(message, json.loads)
             if get(event, "type") != _CREATE:
                 return None
-            answer = self._asked(event)
+            answer = self._asked(fields(event))
             if answer is not None:
-                self._waiting.append(answer)
-        except ValueError:  # no JSON: the server will say so
-            return None
+                _add(self._waiting, answer)
         except Exception as error:  # noqa: BLE001 - it has to be sent
             report("reading a message to a websocket", error)
             return None
@@ -287,9 +288,6 @@ class Session:
         """Look at a message that was received."""
         try:
             event = self._parse(message)
-        except ValueError:  # no JSON, or of another encoding: the client will say so
-            return
-        try:
             told = fields(event)
             if _is_event(told):
                 self._read(event, told)
@@ -297,7 +295,7 @@ class Session:
             report("reading a message from a websocket", error)
 
     def _parse(self, message: Any) -> Any:
-        return json.loads(message)
+        return parse_long_json(message, json.loads)
 
     def _asked(self, event: Mapping[str, Any]) -> Answer | None:
         """The response that `event` of the client asks for."""
@@ -347,7 +345,7 @@ class Session:
         """The server has begun with `answer`."""
         _remove(self._waiting, answer)
         answer.id = get(get(event, "response"), "id")
-        self._running.append(answer)
+        _add(self._running, answer)
         answer.feed(event)
 
     def _finish(self, answer: Answer | None, event: Any) -> None:
@@ -429,7 +427,7 @@ class ResponsesSession(Session):
         self._last: dict[str, tuple[Thread | None, Any]] = {}  # thread and model, by lane
 
     def _parse(self, message: Any) -> Any:
-        return parse_json(message)  # as it is read over HTTP
+        return parse_long_json(message)  # as it is read over HTTP
 
     def _asked(self, event: Mapping[str, Any]) -> Answer | None:
         thread = current_thread() or self._thread
@@ -438,6 +436,8 @@ class ResponsesSession(Session):
         call = self._start_response(thread, event.get("model"), event)
         answer = Answer(call, thread, event.get("model"), event.get("stream_id"))
         self._last[str(answer.lane)] = thread, answer.model
+        if len(self._last) > _MOST:
+            del self._last[next(iter(self._last))]
         return answer
 
     def _start_response(
@@ -525,6 +525,13 @@ def _error_event(error: Any) -> Any:
 
 def _first(answers: list[Answer], fits: Callable[[Answer], bool]) -> Answer | None:
     return next((answer for answer in answers if fits(answer)), None)
+
+
+def _add(answers: list[Answer], answer: Answer) -> None:
+    """Add `answer`, and end the oldest where there are too many: nobody answers that any more."""
+    answers.append(answer)
+    if len(answers) > _MOST:
+        answers.pop(0).end()
 
 
 def _remove(answers: list[Answer], answer: Answer) -> None:

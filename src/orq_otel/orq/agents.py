@@ -6,7 +6,7 @@ agent stopped. `invoke` and `run` have tasks of the A2A protocol, which tell the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from orq_otel.genai.call import Attributes
@@ -143,36 +143,33 @@ def finish_reason(response: Mapping[str, Any]) -> str | None:
 
 
 class ChunkReader:
-    """Reads the events of one answer, in either form.
+    """Reads the events of one answer, in either form. One that never ended was broken off."""
 
-    Args:
-        kept: The types of events to keep. The few that tell something, if nothing else is wanted.
-    """
+    __slots__ = ("_attributes", "_has_ended")
 
-    __slots__ = ("_events", "_kept")
-
-    def __init__(self, kept: Container[str] | None = None) -> None:
-        self._kept = EVENTS if kept is None else kept
-        self._events: list[tuple[str, Any]] = []
+    def __init__(self) -> None:
+        self._attributes: Attributes = {}
+        self._has_ended = False
 
     def feed(self, event: Any) -> None:
         """Take in the next event."""
         try:
             given = event.data
             kind = given.type
-            if kind in self._kept:
-                self._events.append((kind, given.data))
+            read = EVENTS.get(kind)
+            if read is None:
+                return
+            data = given.data
         except NO_CHUNK:
             return
+        self._has_ended = self._has_ended or kind in _ENDS
+        self._attributes.update(read(fields(data)))
 
     def attributes(self) -> Attributes:
         """What the events told so far."""
-        attributes: Attributes = {}
-        for kind, data in self._events:
-            read = EVENTS.get(kind)
-            if read is not None:
-                attributes.update(read(fields(data)))
-        return attributes
+        if self._has_ended:
+            return self._attributes
+        return {RESPONSE_FINISH_REASONS: ("error",), **self._attributes}
 
 
 def _head(response: Mapping[str, Any]) -> Attributes:
@@ -243,3 +240,5 @@ EVENTS: Final[Mapping[str, Callable[[Mapping[str, Any]], Attributes]]] = {
     "agents.error": _failed,
     "agents.timeout": _timed_out,
 }
+#: Those with which an agent is done.
+_ENDS: Final = frozenset({"response.done", "event.agents.inactive"})

@@ -8,9 +8,11 @@ others wait for the caller. The conventions tell the two apart.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from io import StringIO
 from typing import Any, Final
 
-from orq_otel.genai.fields import fields, get
+from orq_otel.genai.fields import NO_CHUNK, fields, get
+from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import (
     Content,
     Message,
@@ -47,6 +49,8 @@ _Given = Mapping[str, Any]
 
 #: The conventions' words for why an agent ended. Others are those of chat completions.
 _REASONS: Final = {"max_iterations": "length", "max_time": "length"}
+#: Kinds of parts that are text.
+_TEXTS: Final = frozenset({"text", "reasoning"})
 _MODALITIES: Final = frozenset({"audio", "image", "video"})
 
 
@@ -92,31 +96,67 @@ def read_task(task: Any) -> Content:
 class ContentChunkReader(agents.ChunkReader):
     """Reads the events of one answer, and what they say."""
 
-    __slots__ = ()
+    __slots__ = ("_description", "_is_over", "_parts", "_thoughts")
 
     def __init__(self) -> None:
-        super().__init__(_KEPT)
+        super().__init__()
+        self._description: Content = {}
+        # By their ids, in the order in which they began. Of text in pieces, what joins them.
+        self._parts: dict[object, list[_Given | tuple[str, StringIO]]] = {}
+        self._thoughts: list[object] = []
+        self._is_over = False
+
+    def feed(self, event: Any) -> None:
+        """Take in the next event."""
+        super().feed(event)
+        try:
+            kind, data = event.data.type, event.data.data
+            if kind not in _KEPT:
+                return
+        except NO_CHUNK:
+            return
+        given = fields(data)
+        if kind == _DELTA:
+            self._add(self._parts.setdefault(_id(given), []), fields(given.get("delta")))
+        elif kind == _DONE:
+            self._parts[_id(given)] = [fields(given.get("part"))]
+        elif kind == _STARTED:
+            self._description = _description(given)
+        elif kind == _THOUGHT:
+            id = object()  # noqa: A001
+            self._thoughts.append(id)
+            self._parts[id] = [*_thought(given)]
+        else:
+            self._is_over = self._is_over or kind == _INACTIVE
+            self._parts[object()] = [*SAID[kind](given)]
+
+    @staticmethod
+    def _add(parts: list[_Given | tuple[str, StringIO]], delta: _Given) -> None:
+        """Add to a part what may be the next piece of its text."""
+        kind = _kind(delta)
+        said = delta.get(kind) if kind in _TEXTS else None
+        if not isinstance(said, str):
+            parts.append(delta)
+            return
+        last = parts[-1] if parts else None
+        if not isinstance(last, tuple) or last[0] != kind:
+            last = kind, growing_text()
+            parts.append(last)
+        last[1].write(said)
 
     def content(self) -> Content:
         """What the events said so far."""
-        content: Content = {}
-        whole: dict[object, list[_Given]] = {}  # in the order in which parts began
-        is_over = any(kind == _INACTIVE for kind, _ in self._events)
-        for kind, data in self._events:
-            given = fields(data)
-            if kind == _STARTED:
-                content = _description(given)
-            elif kind == _DELTA:
-                whole.setdefault(_id(given), []).append(fields(given.get("delta")))
-            elif kind == _DONE:
-                whole[_id(given)] = [fields(given.get("part"))]
-            elif kind == _THOUGHT:
-                whole[object()] = _thought(given, is_last=not is_over)
-            elif kind in SAID:
-                whole[object()] = SAID[kind](given)
-        parts = [part for pieces in whole.values() for part in pieces]
+        parts = [
+            {"kind": part[0], part[0]: part[1].getvalue()} if isinstance(part, tuple) else part
+            for id, pieces in self._parts.items()  # noqa: A001
+            for part in (self._unsaid(pieces) if id in self._thoughts else pieces)
+        ]
         reason = self.attributes().get(RESPONSE_FINISH_REASONS, (None,))[0]
-        return {**content, **_answer(parts, reason)}
+        return {**self._description, **_answer(parts, reason)}
+
+    def _unsaid(self, thought: list[Any]) -> list[Any]:
+        """What a model thought. Its text is the agent's, unless that comes later."""
+        return [part for part in thought if part["kind"] != "text"] if self._is_over else thought
 
 
 _STARTED: Final = "event.agents.started"
@@ -172,7 +212,7 @@ def _said(messages: Any) -> list[_Given]:
 def _part(given: _Given) -> Part:
     """A part of a message. One that is not what its kind says is told as it is."""
     kind = _kind(given)
-    said = given.get(kind) if kind in {"text", "reasoning"} else None
+    said = given.get(kind) if kind in _TEXTS else None
     if isinstance(said, str):
         return text(str.__str__(said)) if kind == "text" else reasoning(str.__str__(said))
     if kind == "file":
@@ -245,12 +285,11 @@ def _result(id: Any, result: Any) -> _Given:  # noqa: A002
     return {"kind": "tool_result", "tool_call_id": id, "result": result}
 
 
-def _thought(event: _Given, *, is_last: bool) -> list[_Given]:
-    """What a model that drives the agent said. Its text is the agent's, unless that comes later."""
+def _thought(event: _Given) -> list[_Given]:
+    """What a model that drives the agent said."""
     said = fields(get(event.get("choice"), "message"))
-    names = ("reasoning", "content") if is_last else ("reasoning",)
     parts: list[_Given] = []
-    for name in names:
+    for name in ("reasoning", "content"):
         if said.get(name):
             kind = "text" if name == "content" else name
             parts.append({"kind": kind, kind: said[name]})
@@ -310,7 +349,7 @@ SAID: Final[Mapping[str, Callable[[_Given], list[_Given]]]] = {
     "event.workflow_events.tool_execution_failed": _execution_failed,
     _INACTIVE: _inactive,
 }
-_KEPT: Final = frozenset({*agents.EVENTS, *SAID, _DELTA, _DONE, _THOUGHT})
+_KEPT: Final = frozenset({*SAID, _STARTED, _DELTA, _DONE, _THOUGHT})
 
 
 def _description(given: Mapping[str, Any]) -> Content:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import NO_CHUNK, fields, pick, stop_reason
+from orq_otel.genai.fields import NO_CHUNK, UNUSUAL, fields, pick, stop_reason
 from orq_otel.genai.semconv import (
     ORQ_PROVIDER,
     ORQ_SPAN_ID,
@@ -25,7 +25,7 @@ from orq_otel.genai.semconv import (
 from orq_otel.openai import chat
 from orq_otel.openai.parts import items
 from orq_otel.openai.usage import read_completion_usage
-from orq_otel.orq.models import as_body, plain, sent, whole
+from orq_otel.orq.models import as_body, plain, sent, unset_type, whole
 
 #: What an answer and each event of a stream have in common.
 _HEAD = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL), ("provider", ORQ_PROVIDER))
@@ -88,28 +88,63 @@ def read_config(response: Any) -> Attributes:
 class ChunkReader(chat.ChunkReader):
     """Reads the events of one streamed answer. Each repeats its id, model and provider."""
 
-    __slots__ = ()
+    __slots__ = ("_is_final", "_unset")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_final = False
+        self._unset = unset_type()
 
     def feed(self, chunk: Any) -> None:
-        """Take in the next event."""
+        """Take in the next event. It runs hot: most hold a piece of the only choice."""
+        try:
+            given = chunk.data.__dict__
+            (choice,) = given["choices"]
+            said = choice.__dict__
+            if (
+                not said["finish_reason"]
+                and not given["usage"]
+                and given["is_final"] is self._is_final
+                and said["index"] == self._index
+            ):
+                return
+        except UNUSUAL:
+            pass
+        self._feed_any(chunk)
+
+    def _feed_any(self, chunk: Any) -> None:
+        """Take in an event of any form."""
         try:
             answer = chunk.data
             given = answer.__dict__
-            if self._first is None:
-                self._first = answer
+            if self._head is None:
+                self._begin(answer)
             for choice in given["choices"]:
-                reason = choice.finish_reason
-                if reason:
-                    self._stopped(plain(choice.index), reason)
+                said = choice.__dict__
+                self._see(plain(said.get("index")), said.get("finish_reason"))
+                self._index = said.get("index")
             if given.get("usage"):
                 self._usage = given["usage"]
+            self._is_final = given.get("is_final") is True
         except NO_CHUNK:
             return
+
+    def _begin(self, chunk: Any) -> None:
+        super()._begin(chunk)
+        self._head = {**(self._head or {}), **_head(fields(chunk))}
 
     def attributes(self) -> Attributes:
         """What the events told so far."""
         self._usage = whole(self._usage)
-        return {**super().attributes(), **_head(fields(self._first))}
+        return super().attributes()
+
+    def _finish_reasons(self) -> tuple[str, ...]:
+        """Why the choices stopped. Of what is complete, Orq need not say it."""
+        if self._is_final:
+            self._reasons = {index: reason for index, reason in self._reasons.items() if reason}
+            if not self._reasons:
+                return ()
+        return super()._finish_reasons()
 
 
 def _head(answer: Mapping[str, Any]) -> Attributes:

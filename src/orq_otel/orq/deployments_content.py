@@ -6,23 +6,28 @@ Pure functions. The messages are those of chat completions, but for images.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from io import StringIO
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
 from orq_otel.genai.fields import NO_CHUNK, UNUSUAL, fields, get
+from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES, TOOL_DEFINITIONS
-from orq_otel.openai import chat_content
+from orq_otel.openai import chat, chat_content
 from orq_otel.openai.deltas import Deltas
 from orq_otel.openai.parts import in_order, items, named_tools, tool_definitions
 from orq_otel.orq import deployments
-from orq_otel.orq.models import dicts, known, plain, unset_type
+from orq_otel.orq.models import dicts, known, plain
 from orq_otel.orq.prompts import variables
 
 #: Why a message ended of which Orq says nothing else: it need not, and the conventions must.
 _NO_REASON = "stop"
 #: So many characters that are sent again are no accident.
 _REPEATED = 4
+#: Pieces that are kept until they are joined.
+_MANY = 256
 
 
 def read_request(arguments: Mapping[str, Any]) -> Content:
@@ -71,13 +76,16 @@ def read_config(response: Any) -> Content:
 class ContentChunkReader(deployments.ChunkReader):
     """Reads the events of one streamed answer, and what they say."""
 
-    __slots__ = ("_is_final", "_said", "_unset")
+    __slots__ = ("_growing", "_joined", "_most", "_pieces", "_said")
+
+    _pieces: list[Mapping[str, Any]]  # of the choice with `_index`
 
     def __init__(self) -> None:
         super().__init__()
         self._said: dict[Any, list[Mapping[str, Any]]] = {}
-        self._is_final = False
-        self._unset = unset_type()
+        self._joined: dict[Any, _Joined] = {}  # what was said before that
+        self._growing: set[Any] = set()  # choices of which each event says all
+        self._most = _MANY
 
     def feed(self, chunk: Any) -> None:
         """Take in the next event. It runs hot: most hold a piece of the only choice."""
@@ -91,38 +99,96 @@ class ContentChunkReader(deployments.ChunkReader):
                 and (usage is None or type(usage) is unset)
                 and given["is_final"] is self._is_final
             ):
-                self._said[said["index"]].append(said["message"].__dict__)
+                if said["index"] != self._index:
+                    self._pieces = self._said[said["index"]]
+                    self._index = said["index"]
+                pieces = self._pieces
+                pieces.append(said["message"].__dict__)
+                if len(pieces) > self._most:
+                    self._join(plain(said["index"]))
                 return
         except UNUSUAL:
             pass
         self._feed_any(chunk)
 
     def _feed_any(self, chunk: Any) -> None:
-        """Take in an event of any form. What it says is read at the end."""
-        super().feed(chunk)
+        """Take in an event of any form."""
+        super()._feed_any(chunk)
+        self._index = None
         try:
-            given = chunk.data.__dict__
-            for choice in given["choices"]:
+            for choice in chunk.data.choices:
                 said = choice.__dict__
-                try:
-                    pieces = self._said[said["index"]]
-                except KeyError:
-                    pieces = self._said[plain(said["index"])] = []
-                pieces.append(said["message"].__dict__)
-            self._is_final = given["is_final"] is True
+                index = plain(said["index"])
+                if index not in self._said and len(self._said) >= chat.MOST_CHOICES:
+                    continue
+                piece = said["message"].__dict__
+                self._said.setdefault(index, []).append(piece)
+                if len(self._said[index]) > self._most:
+                    self._join(index)
         except NO_CHUNK:
             return
+
+    def _join(self, index: Any) -> None:
+        """Let nothing stay of a choice's pieces but their text, and the last of them.
+
+        Of pieces that each say all, nothing but the last stays.
+        """
+        pieces = self._said[index]
+        if index not in self._joined:
+            texts = list(filter(None, map(_text, pieces)))
+            if index in self._growing:
+                goes_on = all(more.startswith(text) for text, more in pairwise(texts))
+            else:
+                goes_on = _grows(iter(texts))
+            if goes_on:
+                self._growing.add(index)
+                self._most = 1
+                pieces[:] = [_last_said(pieces)]
+                return
+            self._joined[index] = _Joined()
+        self._joined[index].add(pieces[:-1])
+        del pieces[:-1]
 
     def content(self) -> Content:
         """What the events said so far: a message for each choice."""
         unsaid = _NO_REASON if self._is_final else None
         return _told(
             [
-                (self._reasons.get(index, unsaid), _whole(pieces, is_final=self._is_final))
+                (self._reasons.get(index) or unsaid, self._whole(index))
                 for index in in_order(self._said)
-                if (pieces := self._said[index])
             ]
         )
+
+    def _whole(self, index: Any) -> Mapping[str, Any]:
+        """One message from what the events said of it, each its next piece.
+
+        So Orq documents it. An event that says everything again, as the last one may, or each, is
+        the message itself. Its pieces would say it twice.
+        """
+        if index in self._growing or index in self._joined:
+            self._join(index)
+        pieces, joined = self._said[index], self._joined.get(index)
+        if joined is None:
+            return known(pieces[0]) if index in self._growing else self._all(pieces)
+        last = _text(pieces[-1]) if self._is_final and pieces else ""
+        if last and last == joined.text():
+            return known(pieces[-1])
+        joined.add(pieces)
+        pieces.clear()
+        return joined.message()
+
+    def _all(self, pieces: list[Mapping[str, Any]]) -> Mapping[str, Any]:
+        last = _text(pieces[-1]) if self._is_final else ""
+        if last and last == "".join(map(_text, pieces[:-1])):
+            return known(pieces[-1])
+        if _grows(filter(None, map(_text, pieces))):
+            return known(_last_said(pieces))
+        content = _content(pieces)
+        if content is not None:
+            return {"role": pieces[0].get("role"), "content": content}
+        joined = _Joined()
+        joined.add(pieces)
+        return joined.message()
 
 
 def _told(choices: list[tuple[Any, Mapping[str, Any]]]) -> Content:
@@ -139,36 +205,52 @@ def _with_image(said: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**said, "images": [{"type": "image_url", "image_url": url}]}
 
 
-def _whole(pieces: list[Mapping[str, Any]], *, is_final: bool) -> Mapping[str, Any]:
-    """One message from what the events said of it, each its next piece.
+class _Joined:
+    """One message of pieces that are joined."""
 
-    So Orq documents it. An event that says everything again, as the last one may, or each, is the
-    message itself. Its pieces would say it twice.
-    """
-    last = _text(pieces[-1]) if is_final else ""
-    if last and last == "".join(map(_text, pieces[:-1])):
-        return known(pieces[-1])
-    if _grows(filter(None, map(_text, pieces))):
-        return known(next(piece for piece in reversed(pieces) if _text(piece)))
-    role = pieces[0].get("role")
-    content = _content(pieces)
-    if content is not None:
-        return {"role": role, "content": content}
-    calls = Deltas()
-    for piece in pieces:
-        if "tool_calls" in piece:
-            calls.add(SimpleNamespace(tool_calls=plain(piece["tool_calls"])))
-    return {
-        "role": role,
-        "reasoning": _joined(pieces, "reasoning"),
-        "content": _joined(pieces, "content"),
-        "tool_calls": calls.whole()["tool_calls"],
-        "url": next((piece["url"] for piece in pieces if "url" in piece), None),
-    }
+    __slots__ = ("_calls", "_content", "_reasoning", "_role", "_url")
+
+    def __init__(self) -> None:
+        self._role: Any = None
+        self._reasoning = growing_text()
+        self._content = growing_text()
+        self._url: Any = None
+        self._calls = Deltas()
+
+    def add(self, pieces: list[Mapping[str, Any]]) -> None:
+        """Take in the next pieces."""
+        if pieces:
+            self._role = self._role or pieces[0].get("role")
+        content = _content(pieces)
+        if content is not None:
+            self._content.write(content)
+            return
+        for piece in pieces:
+            if piece.get("reasoning"):
+                _write(self._reasoning, piece["reasoning"])
+            _write(self._content, piece.get("content"))
+            if "url" in piece:
+                self._url = self._url or piece["url"]
+            if "tool_calls" in piece:
+                self._calls.add(SimpleNamespace(tool_calls=plain(piece["tool_calls"])))
+
+    def message(self) -> Mapping[str, Any]:
+        """The fields of the message."""
+        return {
+            "role": self._role,
+            "reasoning": self._reasoning.getvalue(),
+            "content": self._content.getvalue(),
+            "tool_calls": self._calls.whole()["tool_calls"],
+            "url": self._url,
+        }
+
+    def text(self) -> str:
+        """All text of the message."""
+        return _text(self.message())
 
 
 def _content(pieces: list[Mapping[str, Any]]) -> str | None:
-    """The text of a message whose pieces say nothing else, as most do."""
+    """The text of pieces that say nothing else, as most do."""
     texts = [
         one.get("content")
         for one in pieces
@@ -180,8 +262,14 @@ def _content(pieces: list[Mapping[str, Any]]) -> str | None:
         return None
 
 
-def _joined(pieces: list[Mapping[str, Any]], field: str) -> str:
-    return "".join([said for one in pieces if isinstance(said := one.get(field), str)])
+def _write(text: StringIO, piece: Any) -> None:
+    if isinstance(piece, str):
+        text.write(piece)
+
+
+def _last_said(pieces: list[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The last of the pieces that say something."""
+    return next(piece for piece in reversed(pieces) if _text(piece))
 
 
 def _text(piece: Mapping[str, Any]) -> str:

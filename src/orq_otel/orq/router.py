@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import NO_CHUNK, fields, get, pick
+from orq_otel.genai.fields import NO_CHUNK, UNUSUAL, fields, get, pick
 from orq_otel.genai.semconv import PROMPT_NAME, PROMPT_VERSION, RESPONSE_ID, RESPONSE_MODEL
 from orq_otel.openai import chat, completions, embeddings
 from orq_otel.openai.parts import items
@@ -60,25 +60,41 @@ class ChunkReader(chat.ChunkReader):
     __slots__ = ()
 
     def feed(self, chunk: Any) -> None:
-        """Take in the next event."""
+        """Take in the next event. It runs hot: most hold a piece of the only choice."""
+        try:
+            given = chunk.data.__dict__
+            (choice,) = given["choices"]
+            told = choice.__dict__
+            if (
+                told["finish_reason"] is None
+                and not given["usage"]
+                and told["index"] == self._index
+            ):
+                return
+        except UNUSUAL:
+            pass
+        self._feed_any(chunk)
+
+    def _feed_any(self, chunk: Any) -> None:
+        """Take in an event of any form."""
         try:
             completion = chunk.data
             given = completion.__dict__
             choices = given["choices"]
             if choices:
-                if self._first is None:
-                    self._first = completion
+                if self._head is None:
+                    self._begin(completion)
                 for choice in choices:
-                    reason = choice.finish_reason
-                    if reason:
-                        self._stopped(choice.index, reason)
+                    told = choice.__dict__
+                    self._see(told.get("index"), told.get("finish_reason"))
             if given.get("usage"):
                 self._usage = given["usage"]
         except NO_CHUNK:
             return
 
-    def _stopped(self, index: Any, reason: Any) -> None:
-        super()._stopped(plain(index), reason)
+    def _see(self, index: Any, reason: Any) -> None:
+        super()._see(plain(index), reason)
+        self._index = index
 
     def attributes(self) -> Attributes:
         """What the events told so far."""

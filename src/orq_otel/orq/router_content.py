@@ -9,7 +9,7 @@ from orq_otel.genai.fields import NO_CHUNK, UNUSUAL, fields, get
 from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import OUTPUT_MESSAGES
 from orq_otel.openai import chat_content, completions_content
-from orq_otel.openai.deltas import Deltas
+from orq_otel.openai.deltas import MANY
 from orq_otel.openai.parts import items, tool_definitions
 from orq_otel.orq import router
 from orq_otel.orq.models import dicts, known, plain, unset_type
@@ -64,7 +64,13 @@ class ChatChunkReader(router.ChunkReader, chat_content.ContentChunkReader):
                 and len(delta.__pydantic_fields_set__) == 1
                 and (piece := delta.__dict__["content"])
             ):
-                self._said[told["index"]].content.append(piece)
+                if told["index"] != self._index:
+                    self._content = self._said[told["index"]].content
+                    self._index = told["index"]
+                content = self._content
+                content.append(piece)
+                if len(content) > MANY:
+                    self._said[self._index].join()
                 return
         except UNUSUAL:
             pass
@@ -77,19 +83,20 @@ class ChatChunkReader(router.ChunkReader, chat_content.ContentChunkReader):
             given = completion.__dict__
             choices = given["choices"]
             if choices:
-                if self._first is None:
-                    self._first = completion
+                if self._head is None:
+                    self._begin(completion)
                 for choice in choices:
                     told = choice.__dict__
                     index = told["index"]
                     reason = told["finish_reason"]
-                    if reason:
-                        self._stopped(index, reason)
                     try:
                         said = self._said[index]
                     except KeyError:
-                        said = self._said[plain(index)] = Deltas()
+                        said = self._start(plain(index))
+                    if reason:
+                        self._see(index, reason)
                     said.add(told["delta"])
+                self._index = None
             if given.get("usage"):
                 self._usage = given["usage"]
         except NO_CHUNK:
@@ -106,6 +113,6 @@ class CompletionChunkReader(router.ChunkReader, completions_content.ContentChunk
         super().feed(chunk)
         try:
             for choice in chunk.data.choices:
-                self._said.setdefault(plain(choice.index), []).append(choice.text)
+                self._add(plain(choice.index), choice.text)
         except NO_CHUNK:
             return
