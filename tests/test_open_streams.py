@@ -5,13 +5,20 @@ from __future__ import annotations
 import tracemalloc
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from openai._models import construct_type
 from openai.types.chat import ChatCompletionChunk
+from opentelemetry.context import Context
+from opentelemetry.trace import INVALID_SPAN, NoOpTracer
 
+from orq_otel.genai.call import Call, Operation
+from orq_otel.genai.errors import Errors
+from orq_otel.genai.streams import iterate
+from orq_otel.genai.telemetry import Telemetry
 from orq_otel.openai import (
     audio_content,
     chat,
@@ -157,12 +164,19 @@ def pieces() -> Iterator[str]:
 
 
 def kept(reader: Any, chunks: Iterable[Any]) -> int:
-    """The bytes that a reader keeps of chunks."""
+    """The bytes that a stream keeps of chunks while it is open."""
+    operation = Operation(
+        "chat", lambda _: {}, lambda _: {}, new_chunk_reader=lambda: reader, is_standard=False
+    )
+    telemetry = Telemetry(NoOpTracer(), Errors(lambda _: None, lambda *_: ()))
+    started = {"gen_ai.provider.name": "openai"}
+    call = Call(operation, INVALID_SPAN, Context(), started, None, telemetry)
+    items = iterate(chain(chunks, ["the end, which nobody reads"]), call)
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
-    for chunk in chunks:
-        reader.feed(chunk)
-    del chunk
+    for _ in islice(items, COUNT):
+        pass
+    del _
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return after - before

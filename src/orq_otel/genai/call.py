@@ -34,6 +34,9 @@ Attributes: TypeAlias = dict[str, Any]
 _UNDESCRIBED: Final = Description()
 
 
+#: Chunks after which a reader makes small what it has taken in.
+_MANY: Final = 256
+
 #: When a call ended: nanoseconds since the epoch, and seconds of `perf_counter`.
 _Moment: TypeAlias = tuple[int, float]
 
@@ -127,6 +130,7 @@ class Call:
         "_client",
         "_content",
         "_content_json",
+        "_fed",
         "_feed",
         "_gaps",
         "_operation",
@@ -161,6 +165,7 @@ class Call:
         self._telemetry = telemetry
         self._attributes: Attributes = {}
         self._reader: ChunkReader | None = None
+        self._fed = 0
         if telemetry.capture is not None:
             self._content: Content = {}
             self._content_json: dict[str, str] = {}
@@ -205,13 +210,22 @@ class Call:
     def feed(self, chunk: Any) -> None:
         """Note what the next chunk of a stream tells."""
         try:
-            self.feeder()(chunk)
+            self._fed += 1
+            if self._fed % _MANY == 1:
+                self.feeder()
+            self._feed(chunk)
         except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
             report("reading a chunk of a stream", error)
 
     def feeder(self) -> Callable[[Any], None]:
-        """What takes in each chunk, asked for when the first one is there. It may raise."""
+        """What takes in each chunk, asked for when the first one is there. It may raise.
+
+        Asked for again, it makes small what was taken in: a stream may go on for long.
+        """
         if self._reader is not None:
+            tidy = getattr(self._reader, "tidy", None)
+            if tidy is not None:
+                tidy()
             return self._feed
         now = perf_counter()
         if REQUEST_STREAM in self._attributes:
@@ -221,6 +235,7 @@ class Call:
         if self._telemetry.capture is not None and operation.content is not None:
             new_reader = operation.content.new_chunk_reader or new_reader
         if new_reader is None:
+            self._feed = _ignore
             return _ignore
         self._reader = reader = new_reader()
         self._feed = reader.feed

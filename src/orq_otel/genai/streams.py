@@ -11,19 +11,26 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
-from itertools import chain
-from typing import Any, Protocol
+from itertools import chain, islice
+from typing import Any, Final, Protocol
 
 from orq_otel.genai.call import Call
 from orq_otel.genai.proxies import Proxy
 from orq_otel.guard import report
+
+#: Chunks after which what takes them in is asked for again.
+_MANY: Final = 256
+_NONE: Final = object()
 
 
 class Reading(Protocol):
     """What reads a stream along: a call, or the body of a raw response."""
 
     def feeder(self) -> Callable[[Any], object]:
-        """What takes in each chunk, asked for when the first one is there. It may raise."""
+        """What takes in each chunk. It may raise.
+
+        Asked for with the first one, and now and then: what was taken in can be made small then.
+        """
         ...
 
     def finish(self) -> None:
@@ -255,62 +262,61 @@ def _closing_soon(method: Callable[..., Any], reading: Reading) -> Callable[...,
 
 def _chunks(inner: Iterator[Any], known: weakref.ref[Reading]) -> Generator[Any, Any, None]:
     """The items of `inner`. Nothing can be thrown in: what is raised here comes from there."""
-    feed = None
+    chunk: Any = inner  # none of its items
     try:
-        for chunk in inner:
-            try:
-                if feed is None:
-                    feed = known().feeder()  # type: ignore[union-attr]  # the iteration keeps it
-                feed(chunk)
-            except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
-                report("reading a chunk of a stream", error)
-            yield chunk
+        while chunk is not _NONE:
+            chunk, feed = _NONE, None
+            for chunk in islice(inner, _MANY):  # not counted, which each chunk would pay for
+                try:
+                    if feed is None:
+                        feed = known().feeder()  # type: ignore[union-attr]  # the iteration has it
+                    feed(chunk)
+                except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
+                    report("reading a chunk of a stream", error)
+                yield chunk
     except GeneratorExit:  # the consumer looked away; it may go on with the stream later
         raise
     except BaseException as error:
-        try:
-            reading = known()
-            if reading is not None:
-                reading.fail(error)
-        except Exception as mistake:  # noqa: BLE001 - the consumer gets the stream's error
-            report("ending the span of a stream", mistake)
+        _end(known(), error)
         raise
-    try:
-        reading = known()
-        if reading is not None:
-            reading.finish()
-    except Exception as mistake:  # noqa: BLE001 - the consumer is done all the same
-        report("ending the span of a stream", mistake)
+    _end(known())
 
 
 async def _async_chunks(
     inner: AsyncIterator[Any], known: weakref.ref[Reading]
 ) -> AsyncGenerator[Any, Any]:
     """The same. An event loop that ends may throw in that closing a dropped one is cancelled."""
-    feed = chunk = None
+    chunk, feed, count = _NONE, None, 0
     try:
         async for chunk in inner:
             try:
                 if feed is None:
-                    feed = known().feeder()  # type: ignore[union-attr]  # the iteration keeps it
+                    feed = known().feeder()  # type: ignore[union-attr]  # the iteration has it
                 feed(chunk)
             except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
                 report("reading a chunk of a stream", error)
+            count += 1
+            if count % _MANY == 0:
+                feed = None
             yield chunk
-            chunk = None  # noqa: PLW2901 - the consumer has it no more
+            chunk = _NONE  # noqa: PLW2901 - the consumer has it no more
     except GeneratorExit:  # the same
         raise
     except BaseException as error:
-        try:
-            reading = known()
-            if reading is not None and chunk is None:
-                reading.fail(error)
-        except Exception as mistake:  # noqa: BLE001 - the consumer gets the stream's error
-            report("ending the span of a stream", mistake)
+        if chunk is _NONE:
+            _end(known(), error)
         raise
+    _end(known())
+
+
+def _end(reading: Reading | None, error: BaseException | None = None) -> None:
+    """End what reads a stream that was read to its end, or that broke."""
     try:
-        reading = known()
-        if reading is not None:
+        if reading is None:
+            return
+        if error is None:
             reading.finish()
-    except Exception as mistake:  # noqa: BLE001 - the consumer is done all the same
+        else:
+            reading.fail(error)
+    except Exception as mistake:  # noqa: BLE001 - the consumer gets the end, or the stream's error
         report("ending the span of a stream", mistake)

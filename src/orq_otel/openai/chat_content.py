@@ -23,7 +23,7 @@ from orq_otel.genai.messages import (
 )
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES, TOOL_DEFINITIONS
 from orq_otel.openai import chat
-from orq_otel.openai.deltas import MANY, Deltas
+from orq_otel.openai.deltas import Deltas
 from orq_otel.openai.parts import (
     SPEAKERS,
     content_parts,
@@ -91,9 +91,7 @@ def input_messages(given: list[Any]) -> list[Message]:
 class ContentChunkReader(chat.ChunkReader):
     """Reads the chunks of one chat completion, and what they say."""
 
-    __slots__ = ("_content", "_said")
-
-    _content: list[Any]  # of the choice with `_index`
+    __slots__ = ("_said",)
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,13 +111,7 @@ class ContentChunkReader(chat.ChunkReader):
                 and not delta.__pydantic_extra__  # thoughts, of compatible servers
                 and (piece := delta.content)
             ):
-                if given["index"] != self._index:
-                    self._content = self._said[given["index"]].content
-                    self._index = given["index"]
-                content = self._content
-                content.append(piece)
-                if len(content) > MANY:
-                    self._said[self._index].join()
+                self._said[given["index"]].content.append(piece)
                 return
         except UNUSUAL:
             pass
@@ -144,7 +136,6 @@ class ContentChunkReader(chat.ChunkReader):
                     if reason is not None:
                         self._see(index, reason)
                     said.add(given.get("delta"))
-                self._index = None
             usage = chunk_fields.get("usage")
             if usage is not None:
                 self._usage = usage
@@ -158,6 +149,11 @@ class ContentChunkReader(chat.ChunkReader):
         if len(self._said) < chat.MOST_CHOICES:
             self._said[index] = said
         return said
+
+    def tidy(self) -> None:
+        """Join what was said so far."""
+        for said in self._said.values():
+            said.join()
 
     def content(self) -> Content:
         """What the chunks said so far: a message for each choice."""

@@ -18,8 +18,6 @@ from orq_otel.openai.parts import content_part, items
 #: Fields that are text and come in pieces, by their names.
 _Texts: TypeAlias = dict[str, StringIO]
 
-#: Pieces of a content that are kept until they are joined, since to join each takes longer.
-MANY: Final = 256
 #: Fields of a delta that are text, besides its content and its role.
 _TEXTS: Final = frozenset({"reasoning", "reasoning_content", "refusal"})
 #: Fields that are objects of such texts.
@@ -33,7 +31,7 @@ class Deltas:
 
     Attributes:
         content: Pieces of its content that are not joined yet: texts, or lists of parts. To be
-            added to as well, with `join` where there are more than `MANY`.
+            added to as well, with `join` now and then.
     """
 
     __slots__ = (
@@ -88,14 +86,12 @@ class Deltas:
         if extra:  # thoughts, of compatible servers
             self._add(extra)
 
-    def _add(self, delta: Mapping[str, Any]) -> None:  # noqa: C901 - a branch for each field
+    def _add(self, delta: Mapping[str, Any]) -> None:
         for name, value in delta.items():
             if not value:  # most are not there
                 continue
             if name == "content":
                 self.content.append(value)
-                if len(self.content) > MANY:
-                    self.join()
             elif name in _TEXTS and isinstance(value, str):
                 _add(self._texts, {name: value})
             elif name == "role" and isinstance(value, str):

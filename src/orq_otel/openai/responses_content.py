@@ -107,14 +107,11 @@ class ContentChunkReader(responses.ChunkReader):
         self._pieces: dict[tuple[Any, str, Any], StringIO] = {}
 
     def feed(self, event: Any) -> None:
-        """Take in the next event. It runs hot: so events are taken apart many at a time."""
+        """Take in the next event. It runs hot: so events are taken apart later."""
         try:
             given = event.__dict__
             if "delta" in given or given["type"] in _ITEMS:
-                events = self._events
-                events.append(given)
-                if len(events) > _MANY_EVENTS:
-                    self._take_events()
+                self._events.append(given)
                 return
         except NO_CHUNK:
             return
@@ -130,11 +127,11 @@ class ContentChunkReader(responses.ChunkReader):
 
     def _output(self) -> list[Any]:
         """The items so far, whole or in pieces."""
-        self._take_events()
+        self.tidy()
         indexes = {*self._items, *[key[0] for key in self._pieces]}
         return [self._item(index) for index in in_order(indexes)]
 
-    def _take_events(self) -> None:
+    def tidy(self) -> None:
         """Note what the events said. Nothing stays of them but that."""
         events, self._events = self._events, []
         key: Any = None
@@ -222,8 +219,6 @@ _DELTAS: Final[Mapping[str, tuple[str, str, str | None, str]]] = {
 }
 _DONE: Final = "response.output_item.done"
 _ITEMS: Final = frozenset({"response.output_item.added", _DONE})
-#: Events that are kept until they are taken apart.
-_MANY_EVENTS: Final = 256
 #: More variables of a prompt would displace what else the span tells.
 _MANY: Final = 64
 #: States of a response that has said all that it will.

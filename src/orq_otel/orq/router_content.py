@@ -9,7 +9,6 @@ from orq_otel.genai.fields import NO_CHUNK, UNUSUAL, fields, get
 from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import OUTPUT_MESSAGES
 from orq_otel.openai import chat_content, completions_content
-from orq_otel.openai.deltas import MANY
 from orq_otel.openai.parts import items, tool_definitions
 from orq_otel.orq import router
 from orq_otel.orq.models import dicts, known, plain, unset_type
@@ -64,13 +63,7 @@ class ChatChunkReader(router.ChunkReader, chat_content.ContentChunkReader):
                 and len(delta.__pydantic_fields_set__) == 1
                 and (piece := delta.__dict__["content"])
             ):
-                if told["index"] != self._index:
-                    self._content = self._said[told["index"]].content
-                    self._index = told["index"]
-                content = self._content
-                content.append(piece)
-                if len(content) > MANY:
-                    self._said[self._index].join()
+                self._said[told["index"]].content.append(piece)
                 return
         except UNUSUAL:
             pass
@@ -96,7 +89,6 @@ class ChatChunkReader(router.ChunkReader, chat_content.ContentChunkReader):
                     if reason:
                         self._see(index, reason)
                     said.add(told["delta"])
-                self._index = None
             if given.get("usage"):
                 self._usage = given["usage"]
         except NO_CHUNK:
