@@ -151,7 +151,7 @@ class RawResponseProxy(Proxy):
             raise
         return then(result, **kwargs)
 
-    def _self_parsed(self, result: Any, to: Any = None) -> Any:
+    def _self_parsed(self, result: Any, /, to: Any = None, **_: Any) -> Any:
         call = self._self_call
         if hasattr(type(result), "__stream__"):
             return self._self_proxy(result, stream_proxy)
@@ -168,11 +168,11 @@ class RawResponseProxy(Proxy):
             known = self._self_inner = make(inner, self._self_call)
         return known
 
-    def _self_was_read(self, result: Any, **_: Any) -> Any:
+    def _self_was_read(self, result: Any, /, **_: Any) -> Any:
         respond_with_body(self._self_call, self._self_http())
         return result
 
-    def _self_was_closed(self, result: Any, **_: Any) -> Any:
+    def _self_was_closed(self, result: Any, /, **_: Any) -> Any:
         self._self_call.end()
         return result
 
