@@ -54,7 +54,7 @@ def report(doing: str, error: BaseException) -> None:
     if is_signals(error):
         raise error
     try:
-        where = _place(error)
+        where = place_of(error)
         if len(_failures) >= _MOST:
             _failures.clear()
         failure = _failures.setdefault((doing, where), _Failure())
@@ -133,7 +133,7 @@ def _is_handlers(frame: FrameType) -> bool:
     return any(one is interrupted for one in given) and any(isinstance(one, int) for one in given)
 
 
-def _place(error: BaseException) -> str:
+def place_of(error: BaseException) -> str:
     """Where `error` was raised: " at file.py:12", or nothing if it does not tell."""
     step = error.__traceback__
     while step is not None and step.tb_next is not None:
