@@ -46,7 +46,9 @@ class Thread:
 
     def __post_init__(self) -> None:
         """Check what was given."""
-        vars(self).update(vars(checked(as_id(self.id), as_tags(self.tags))))
+        thread = checked(as_id(self.id), as_tags(self.tags))
+        object.__setattr__(self, "id", thread.id)
+        object.__setattr__(self, "tags", thread.tags)
 
     def to_dict(self) -> dict[str, Any]:
         """The thread in plain types, for JSON and task queues: {"id": ..., "tags": [...]}.
@@ -277,7 +279,9 @@ def check_tag(tag: object) -> None:
 def plain_thread(id: str, tags: tuple[str, ...]) -> Thread:  # noqa: A002
     """A `Thread` of what needs no check any more."""
     thread = object.__new__(Thread)
-    vars(thread).update(id=id, tags=tags)
+    # Not through its dict: Python reads attributes more slowly once there is one.
+    object.__setattr__(thread, "id", id)
+    object.__setattr__(thread, "tags", tags)
     return thread
 
 
