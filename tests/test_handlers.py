@@ -130,11 +130,19 @@ async def test_decorators_can_be_stacked(function: Callable[..., Any]) -> None:
 
 
 @every_kind
-async def test_tags_without_an_id_are_refused_at_a_call_outside_every_thread(
+async def test_tags_without_an_id_change_nothing_at_a_call_outside_every_thread(
     function: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    decorated = thread(tags=["a"])(function)
+    assert await outcome(decorated, 7) == (7, "low", None)
+    assert [line.partition(",")[0] for line in caplog.messages] == [
+        "thread(tags=...) adds tags to the current thread"
+    ]
+    monkeypatch.setenv("ORQ_OTEL_STRICT", "true")
     with pytest.raises(RuntimeError, match=r"^thread\(tags=\.\.\.\) adds tags to the current"):
-        await outcome(thread(tags=["a"])(function), 7)
+        await outcome(decorated, 7)
     assert current_thread() is None
 
 

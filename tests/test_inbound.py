@@ -6,6 +6,7 @@ import json
 import logging
 import multiprocessing
 import pickle
+import re
 import unicodedata
 from collections.abc import Iterator
 from typing import Any
@@ -231,12 +232,25 @@ def test_a_decorated_handler_may_find_a_thread_in_its_arguments() -> None:
         ({"tags": ["a"]}, TypeError),
         ({"id": "one", "tags": "vip"}, TypeError),
         ({"id": "one", "tags": [""]}, ValueError),
-        (Thread(""), ValueError),
+        ({"id": ""}, ValueError),
     ],
 )
-def test_a_plain_form_that_is_none_is_an_error(plain: Any, kind: type[Exception]) -> None:
-    with pytest.raises(kind, match=r"^thread\(\) (takes|needs)"):
-        thread(plain)
+def test_a_plain_form_that_is_none_is_wrong_use(
+    plain: Any,
+    kind: type[Exception],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = r"^thread\(\) (takes|needs)"
+    with pytest.raises(kind, match=words):
+        thread(plain)(current_thread)
+    with thread(plain) as t:
+        assert current_thread() == t == (Thread("one") if plain.get("id") else None)
+    (line,) = caplog.messages
+    assert re.match(words, line)
+    monkeypatch.setenv("ORQ_OTEL_STRICT", "true")
+    with pytest.raises(kind, match=words):
+        thread(plain).__enter__()
 
 
 def label(t: Thread, plain: dict[str, Any], answers: Any) -> None:
@@ -290,7 +304,10 @@ def test_any_thread_comes_back_from_its_headers(id: str, tags: list[str]) -> Non
         assert again == t == current_thread()
 
 
-@given(id=st.text(min_size=1), tags=st.lists(st.text(min_size=1), max_size=100))
+TEXTS = st.text(min_size=1).filter(str.strip)
+
+
+@given(id=TEXTS, tags=st.lists(TEXTS, max_size=100))
 def test_what_is_written_is_a_header_whatever_the_thread(id: str, tags: list[str]) -> None:  # noqa: A002
     headers = thread_headers(Thread(id, tuple(tags)))
     for value in headers.values():

@@ -285,7 +285,10 @@ def test_without_thread_id_among_the_labels_it_does_not_travel(
         labels._labels.cache_clear()
 
 
-@given(id=st.text(min_size=1), tags=st.lists(st.text(min_size=1), max_size=100))
+TEXTS = st.text(min_size=1).filter(str.strip)
+
+
+@given(id=TEXTS, tags=st.lists(TEXTS, max_size=100))
 def test_what_goes_out_is_a_header_that_comes_in_again(id: str, tags: list[str]) -> None:  # noqa: A002
     propagate_threads(to="*", accept=True)
     t = Thread(id, tuple(tags))

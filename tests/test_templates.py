@@ -44,6 +44,46 @@ def seen_by(decorate: thread, *args: Any, **kwargs: Any) -> Thread | None:
     return handle(*args, **kwargs)
 
 
+class WrongCalls:
+    """Calls whose id or tags cannot be worked out."""
+
+    def __init__(self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._caplog = caplog
+        self._monkeypatch = monkeypatch
+
+    def survive(
+        self,
+        decorate: Any,
+        *args: Any,
+        words: str,
+        kind: type[Exception] = RuntimeError,
+        runs_in: Thread | None = None,
+    ) -> BaseException | None:
+        """Assert in which thread such a call runs, what one log line says, and what is strict.
+
+        Returns:
+            The cause of what is raised where that is asked for.
+        """
+        for _ in range(2):
+            assert seen_by(decorate, *args) == runs_in
+        (line,) = self._caplog.messages
+        assert line.startswith(words)
+        assert line.endswith(f" ({__name__}.seen_by.<locals>.handle)")
+        with self._monkeypatch.context() as environment:
+            environment.setenv("ORQ_OTEL_STRICT", "true")
+            with pytest.raises(kind) as raised:
+                seen_by(decorate, *args)
+        assert raised.type is kind
+        assert line.startswith(str(raised.value))
+        assert current_thread() is None
+        return raised.value.__cause__
+
+
+@pytest.fixture
+def wrong_calls(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> WrongCalls:
+    return WrongCalls(caplog, monkeypatch)
+
+
 # ---- Templates ------------------------------------------------------------------------------
 
 
@@ -180,42 +220,74 @@ def test_positional_fields_are_refused_with_a_catch_all_too() -> None:
 # ---- Errors at a call -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("decorate", [thread("t-{ticket}"), thread("one", tags=["t-{ticket}"])])
-def test_none_in_a_template_is_refused(decorate: thread) -> None:
-    with pytest.raises(TypeError) as raised:
-        seen_by(decorate, None)
-    assert str(raised.value) == (
-        "@thread: an argument that the template 't-{ticket}' uses is None. Give the "
-        "handler a value for it, or work out the id with a callable."
-    )
-    assert current_thread() is None
-
-
-def test_none_deep_in_a_template_is_refused_too() -> None:
-    with pytest.raises(TypeError, match=r"'\{request\.session_id\}' uses is None\."):
-        seen_by(thread("{request.session_id}"), 7, Request(None, {}))
-
-
-def test_a_template_that_turns_out_empty_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^thread\(\) needs a non-empty id"):
-        seen_by(thread("{ticket}"), "")
-    with pytest.raises(ValueError, match=r"^thread\(\) takes tags that are not empty\.$"):
-        seen_by(thread("one", tags=["{ticket}"]), " ")
-
-
-def test_a_name_that_the_catch_all_does_not_get_is_refused() -> None:
-    with pytest.raises(TypeError) as raised:
-        seen_by(thread("{tenant}-{ticket}"), 7)
-    assert str(raised.value) == (
-        "@thread: the template '{tenant}-{ticket}' names 'tenant', which this call does not give."
+@pytest.mark.parametrize(
+    ("decorate", "runs_in"),
+    [(thread("t-{ticket}"), None), (thread("one", tags=["t-{ticket}"]), Thread("one"))],
+)
+def test_none_in_a_template_is_left_out(
+    decorate: Any, runs_in: Thread | None, wrong_calls: WrongCalls
+) -> None:
+    wrong_calls.survive(
+        decorate,
+        None,
+        kind=TypeError,
+        words="@thread: an argument that the template 't-{ticket}' uses is None. Give the "
+        "handler a value for it, or work out the id with a callable.",
+        runs_in=runs_in,
     )
 
 
-def test_what_an_argument_raises_reaches_the_caller() -> None:
-    with pytest.raises(AttributeError, match="'Request' object has no attribute 'nothing'"):
-        seen_by(thread("{request.nothing}"), 7)
-    with pytest.raises(KeyError, match="nothing"):
-        seen_by(thread("{request.headers[nothing]}"), 7)
+def test_none_deep_in_a_template_is_left_out_too(wrong_calls: WrongCalls) -> None:
+    wrong_calls.survive(
+        thread("{request.session_id}"),
+        7,
+        Request(None, {}),
+        kind=TypeError,
+        words="@thread: an argument that the template '{request.session_id}' uses is None.",
+    )
+
+
+def test_an_id_that_turns_out_empty_is_left_out(wrong_calls: WrongCalls) -> None:
+    wrong_calls.survive(
+        thread("{ticket}"), "", kind=ValueError, words="thread() needs a non-empty id"
+    )
+
+
+def test_a_tag_that_turns_out_empty_is_left_out(wrong_calls: WrongCalls) -> None:
+    wrong_calls.survive(
+        thread("one", tags=["{ticket}", "a"]),
+        " ",
+        kind=ValueError,
+        words="thread() takes tags that are not empty.",
+        runs_in=Thread("one", ("a",)),
+    )
+
+
+def test_a_name_that_the_catch_all_does_not_get_is_left_out(wrong_calls: WrongCalls) -> None:
+    wrong_calls.survive(
+        thread("{tenant}-{ticket}"),
+        7,
+        kind=TypeError,
+        words="@thread: the template '{tenant}-{ticket}' names 'tenant', which this call does not "
+        "give.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("template", "cause"),
+    [
+        ("{request.nothing}", AttributeError),
+        ("{request.headers[nothing]}", KeyError),
+        ("{ticket:secret}", ValueError),
+    ],
+)
+def test_what_an_argument_raises_stays_out_of_the_call(
+    template: str, cause: type[Exception], wrong_calls: WrongCalls
+) -> None:
+    raised = wrong_calls.survive(
+        thread(template), 7, words=f"@thread: filling in {template!r} failed with {cause.__name__} "
+    )
+    assert type(raised) is cause
 
 
 # ---- Decorators in between ------------------------------------------------------------------
@@ -288,45 +360,82 @@ def giving(value: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("decorate", "error", "message"),
+    ("decorate", "kind", "words", "runs_in"),
     [
-        (thread(giving(None)), TypeError, "an id that is a string, an int or a UUID, got NoneT"),
-        (thread(giving("")), ValueError, "a non-empty id"),
-        (thread("one", tags=giving("a")), TypeError, "a list of strings, got one str"),
-        (thread("one", tags=giving(None)), TypeError, "a list of strings, got NoneType"),
-        (thread("one", tags=[giving(None)]), TypeError, "tags that are strings, got NoneType"),
-        (thread("one", tags=[giving(["a"])]), TypeError, "tags that are strings, got list"),
+        (thread(giving(None)), TypeError, "thread() takes an id that is a string, an int", None),
+        (thread(giving("")), ValueError, "thread() needs a non-empty id", None),
+        (
+            thread("one", tags=giving("a")),
+            TypeError,
+            "thread() takes tags as a list of strings, got one str",
+            Thread("one"),
+        ),
+        (
+            thread("one", tags=giving(None)),
+            TypeError,
+            "thread() takes tags as a list of strings, got NoneType",
+            Thread("one"),
+        ),
+        (
+            thread("one", tags=["a", giving(None)]),
+            TypeError,
+            "thread() takes tags that are strings, got NoneType",
+            Thread("one", ("a",)),
+        ),
+        (
+            thread("one", tags=["a", giving(["b"])]),
+            TypeError,
+            "thread() takes tags that are strings, got list",
+            Thread("one", ("a",)),
+        ),
     ],
 )
-def test_a_callable_that_gives_nothing_useful_is_refused_at_the_call(
-    decorate: thread, error: type[Exception], message: str
+def test_a_callable_that_gives_nothing_useful_costs_what_it_should_give(
+    decorate: Any,
+    kind: type[Exception],
+    words: str,
+    runs_in: Thread | None,
+    wrong_calls: WrongCalls,
 ) -> None:
-    with pytest.raises(error, match=message):
-        seen_by(decorate, 7)
-    assert current_thread() is None
+    wrong_calls.survive(decorate, 7, kind=kind, words=words, runs_in=runs_in)
 
 
-@pytest.mark.parametrize("error", [TypeError("its own"), ValueError("its own"), KeyError("own")])
-def test_what_a_callable_raises_reaches_the_caller(error: Exception) -> None:
+@pytest.mark.parametrize("error", [TypeError("secret"), ValueError("secret"), KeyError("secret")])
+@pytest.mark.parametrize("place", ["id", "tag", "tags", "an iterator of tags"])
+def test_what_a_callable_raises_stays_out_of_the_call_and_of_the_log(
+    error: Exception, place: str, wrong_calls: WrongCalls, caplog: pytest.LogCaptureFixture
+) -> None:
     def fail(*_: Any) -> str:
         raise error
 
-    for decorate in (thread(fail), thread("one", tags=[fail]), thread("one", tags=fail)):
-        with pytest.raises(type(error)) as raised:
+    decorate = {
+        "id": lambda: thread(fail),
+        "tag": lambda: thread("one", tags=["a", fail]),
+        "tags": lambda: thread("one", tags=fail),
+        "an iterator of tags": lambda: thread("one", tags=lambda *_: map(fail, "ab")),
+    }[place]()
+    runs_in = {"id": None, "tag": Thread("one", ("a",))}.get(place, Thread("one"))
+    cause = wrong_calls.survive(decorate, 7, words="@thread: ", runs_in=runs_in)
+    assert cause is error
+    assert "secret" not in caplog.text
+
+
+def test_what_a_callable_raises_is_survived_by_a_function_without_a_signature() -> None:
+    def fail(*_: Any) -> str:
+        raise TypeError("its own")
+
+    assert thread(fail)(max)(1, 2) == 2
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_what_is_no_exception_passes(error: type[BaseException]) -> None:
+    def stop(*_: Any) -> str:
+        raise error
+
+    for decorate in (thread(stop), thread("one", tags=[stop]), thread("one", tags=stop)):
+        with pytest.raises(error):
             seen_by(decorate, 7)
-        assert raised.value is error
         assert current_thread() is None
-
-
-def test_what_a_callable_raises_reaches_the_caller_of_a_function_without_a_signature() -> None:
-    error = TypeError("its own")
-
-    def fail(*_: Any) -> str:
-        raise error
-
-    with pytest.raises(TypeError) as raised:
-        thread(fail)(max)(1, 2)
-    assert raised.value is error
 
 
 def test_a_callable_is_called_in_the_thread_around() -> None:

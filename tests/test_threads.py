@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 import threading
@@ -43,6 +44,53 @@ def spoken(call: Callable[[], object], kind: type[Exception]) -> str:
         call()
     assert raised.type is kind
     return str(raised.value)
+
+
+class WrongUse:
+    """What becomes of a scope with something wrong, as a decorator, a block, and a strict one."""
+
+    def __init__(self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._caplog = caplog
+        self._monkeypatch = monkeypatch
+
+    def is_refused(
+        self, make: Callable[[], Any], kind: type[Exception], words: str, runs_in: Thread | None
+    ) -> None:
+        """Assert what a decorator raises and a block logs, and in which thread the block runs."""
+        assert spoken(lambda: make()(current_thread), kind) == words
+        self.is_survived(make, kind, words, runs_in)
+
+    def is_survived(
+        self, make: Callable[[], Any], kind: type[Exception], words: str, runs_in: Thread | None
+    ) -> None:
+        """Assert the same of a block alone, in which a decorator would be right."""
+        around = current_thread()
+        for _ in range(2):
+            with make() as t:
+                assert current_thread() == t == runs_in
+            assert current_thread() is around
+        assert self.logged() == [f"{words} {LEFT_OUT[runs_in == around]} ({__file__}:LINE)"]
+        self._monkeypatch.setenv("ORQ_OTEL_STRICT", "true")
+        assert spoken(make().__enter__, kind) == words
+        assert current_thread() is around
+
+    def logged(self) -> list[str]:
+        """The log lines so far, without the number of the line that they are about."""
+        lines = [re.sub(r":\d+\)$", ":LINE)", one) for one in self._caplog.messages]
+        self._caplog.clear()
+        return lines
+
+
+#: What is left out: the tags, or the whole thread.
+LEFT_OUT = (
+    "The thread goes without such tags.",
+    "The code runs without it, in the thread around it if there is one.",
+)
+
+
+@pytest.fixture
+def wrong_use(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> WrongUse:
+    return WrongUse(caplog, monkeypatch)
 
 
 # ---- The block ------------------------------------------------------------------------------
@@ -256,10 +304,13 @@ def test_an_id_becomes_a_plain_string(given_id: Any, expected: str) -> None:
 
 
 @pytest.mark.parametrize("empty", ["", " ", "\t\n"])
-def test_an_empty_id_is_refused(empty: str) -> None:
-    assert spoken(lambda: thread(empty), ValueError) == (
+def test_an_empty_id_is_refused(empty: str, wrong_use: WrongUse) -> None:
+    wrong_use.is_refused(
+        lambda: thread(empty),
+        ValueError,
         "thread() needs a non-empty id: pass the id of your conversation, "
-        'or new_thread_id("support") to make one.'
+        'or new_thread_id("support") to make one.',
+        None,
     )
 
 
@@ -275,38 +326,48 @@ def test_an_empty_id_is_refused(empty: str) -> None:
     ],
 )
 @pytest.mark.parametrize("tags", [(), ["a"]])
-def test_an_id_of_another_type_is_refused(wrong: Any, name: str, tags: list[str]) -> None:
-    assert spoken(lambda: thread(wrong, tags=tags), TypeError) == (
-        f"thread() takes an id that is a string, an int or a UUID, got {name}. "
-        'Pass the id of your conversation, or new_thread_id("support") to make one.'
-    )
+def test_an_id_of_another_type_is_refused(
+    wrong: Any, name: str, tags: list[str], wrong_use: WrongUse
+) -> None:
+    with thread("around") as around:
+        wrong_use.is_refused(
+            lambda: thread(wrong, tags=tags),
+            TypeError,
+            f"thread() takes an id that is a string, an int or a UUID, got {name}. "
+            'Pass the id of your conversation, or new_thread_id("support") to make one.',
+            around,
+        )
 
 
-def test_neither_an_id_nor_tags_is_refused() -> None:
-    expected = (
+@pytest.mark.parametrize("make", [thread, lambda: thread(tags=[])])
+def test_neither_an_id_nor_tags_is_refused(make: Callable[[], Any], wrong_use: WrongUse) -> None:
+    wrong_use.is_refused(
+        make,
+        TypeError,
         'thread() needs the id of your conversation, thread("support-42"), '
-        'or for a new one thread(new_thread_id("support")).'
+        'or for a new one thread(new_thread_id("support")).',
+        None,
     )
-    assert spoken(thread, TypeError) == expected
-    assert spoken(lambda: thread(tags=[]), TypeError) == expected
 
 
-def test_tags_without_an_id_are_refused_outside_every_thread() -> None:
-    scope = thread(tags=["a"])
-    assert spoken(scope.__enter__, RuntimeError) == (
+def test_tags_without_an_id_change_nothing_outside_every_thread(wrong_use: WrongUse) -> None:
+    wrong_use.is_survived(
+        lambda: thread(tags=["a"]),
+        RuntimeError,
         "thread(tags=...) adds tags to the current thread, but there is none here. "
-        'Give an id as well: thread("support-42", tags=[...]).'
+        'Give an id as well: thread("support-42", tags=[...]).',
+        None,
     )
-    assert current_thread() is None
 
 
-def test_a_callable_id_is_refused_in_a_block() -> None:
-    scope = thread(lambda: "one")
-    assert spoken(scope.__enter__, TypeError) == (
+def test_a_callable_id_is_no_id_of_a_block(wrong_use: WrongUse) -> None:
+    wrong_use.is_survived(
+        lambda: thread(lambda: "one"),
+        TypeError,
         "thread() takes a callable as id only as a decorator on a function, "
-        "@thread(lambda request: request.session_id). In a with block, give the id itself."
+        "@thread(lambda request: request.session_id). In a with block, give the id itself.",
+        None,
     )
-    assert current_thread() is None
 
 
 # ---- What tags can be -----------------------------------------------------------------------
@@ -347,9 +408,12 @@ def test_tags_that_are_strings_of_another_class_become_plain_strings() -> None:
 
 
 @pytest.mark.parametrize(("tags", "name"), [("support", "str"), (b"support", "bytes"), ("", "str")])
-def test_one_string_is_refused_as_tags(tags: Any, name: str) -> None:
-    assert spoken(lambda: thread("one", tags=tags), TypeError) == (
-        f"thread() takes tags as a list of strings, got one {name}. Write tags=[tag]."
+def test_one_string_is_refused_as_tags(tags: Any, name: str, wrong_use: WrongUse) -> None:
+    wrong_use.is_refused(
+        lambda: thread("one", tags=tags),
+        TypeError,
+        f"thread() takes tags as a list of strings, got one {name}. Write tags=[tag].",
+        Thread("one"),
     )
 
 
@@ -357,9 +421,12 @@ def test_one_string_is_refused_as_tags(tags: Any, name: str) -> None:
     ("tags", "name"),
     [(None, "NoneType"), (5, "int"), ({"a": "b"}, "dict"), (Ticket.FIRST, "Ticket")],
 )
-def test_tags_that_are_no_list_are_refused(tags: Any, name: str) -> None:
-    assert spoken(lambda: thread("one", tags=tags), TypeError) == (
-        f"thread() takes tags as a list of strings, got {name}. Leave tags out if there are none."
+def test_tags_that_are_no_list_are_refused(tags: Any, name: str, wrong_use: WrongUse) -> None:
+    wrong_use.is_refused(
+        lambda: thread("one", tags=tags),
+        TypeError,
+        f"thread() takes tags as a list of strings, got {name}. Leave tags out if there are none.",
+        Thread("one"),
     )
 
 
@@ -376,35 +443,43 @@ def test_tags_that_are_no_list_are_refused(tags: Any, name: str) -> None:
 )
 @pytest.mark.parametrize("container", [list, tuple, iter])
 def test_a_tag_that_is_no_string_is_refused(
-    tag: Any, name: str, container: Callable[[list[Any]], Any]
+    tag: Any, name: str, container: Callable[[list[Any]], Any], wrong_use: WrongUse
 ) -> None:
-    assert spoken(lambda: thread("one", tags=container(["a", tag])), TypeError) == (
-        f"thread() takes tags that are strings, got {name}."
+    wrong_use.is_refused(
+        lambda: thread("one", tags=container(["a", tag])),
+        TypeError,
+        f"thread() takes tags that are strings, got {name}.",
+        Thread("one", ("a",)),
     )
 
 
 @pytest.mark.parametrize("empty", ["", "  "])
-def test_an_empty_tag_is_refused(empty: str) -> None:
-    assert spoken(lambda: thread("one", tags=["a", empty]), ValueError) == (
-        "thread() takes tags that are not empty."
+def test_an_empty_tag_is_refused(empty: str, wrong_use: WrongUse) -> None:
+    wrong_use.is_refused(
+        lambda: thread("one", tags=["a", empty]),
+        ValueError,
+        "thread() takes tags that are not empty.",
+        Thread("one", ("a",)),
     )
 
 
-def test_wrong_tags_without_an_id_are_refused_on_entering() -> None:
-    scope = thread(tags=["a", 5])  # type: ignore[list-item]
-    with thread("one") as around:
-        assert spoken(scope.__enter__, TypeError) == (
-            "thread() takes tags that are strings, got int."
+def test_wrong_tags_without_an_id_are_refused(wrong_use: WrongUse) -> None:
+    with thread("one"):
+        wrong_use.is_refused(
+            lambda: thread(tags=["a", 5]),  # type: ignore[list-item]
+            TypeError,
+            "thread() takes tags that are strings, got int.",
+            Thread("one", ("a",)),
         )
-        assert current_thread() is around
 
 
-def test_a_callable_tag_is_refused_in_a_block() -> None:
-    scope = thread("one", tags=[lambda: "a"])
-    assert spoken(scope.__enter__, TypeError) == (
-        "thread() takes tags that are strings, got function."
+def test_a_callable_tag_is_left_out_in_a_block(wrong_use: WrongUse) -> None:
+    wrong_use.is_survived(
+        lambda: thread("one", tags=[lambda: "a"]),
+        TypeError,
+        "thread() takes tags that are strings, got function.",
+        Thread("one"),
     )
-    assert current_thread() is None
 
 
 def test_long_ids_and_tags_are_kept_and_warned_about_once() -> None:
@@ -453,12 +528,12 @@ def test_a_function_bound_outside_every_scope_runs_outside_every_scope() -> None
 
 def test_inside_a_function_bound_outside_there_is_no_thread_to_add_tags_to() -> None:
     @bind
-    def add() -> None:
-        with thread(tags=["a"]):
-            pass
+    def add() -> Thread | None:
+        with thread(tags=["a"]) as t:
+            return t
 
-    with thread("one"), pytest.raises(RuntimeError):
-        add()
+    with thread("one"):
+        assert add() is None
 
 
 def test_a_bound_function_takes_arguments_and_returns_its_result() -> None:

@@ -18,12 +18,14 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from orq_otel.guard import report
+from orq_otel.misuse import raise_if_strict
 from orq_otel.request_sources import Request, Sources, Tags
 from orq_otel.scopes import (
     Frame,
     Thread,
     current_frame,
     enter,
+    get_top,
     leave,
     make_thread,
     reset_top,
@@ -62,7 +64,7 @@ class ThreadMiddleware:
         path: A template for the beginning of the path, "/tickets/{ticket_id}". Each name stands for
             one segment, and the last one is the id. The path is what lies below `root_path`.
         thread: Gets the ASGI scope and returns the id, a `Thread`, or None. It may be asynchronous.
-            If it raises, the request goes on without a thread.
+            If it raises, the request goes on without a thread, unless `ORQ_OTEL_STRICT` is set.
         tags: An iterable of tags, which may be templates over the names in the path,
             ["support", "{team}"], or a function that gets the scope and returns such tags.
         tracer_provider: Makes the spans of messages. By default the global one, if there is one of
@@ -104,8 +106,8 @@ class ThreadMiddleware:
         outer = current_frame()
         around = None if outer is None else outer.thread
         frame = _RequestFrame(make_thread(found.id, found.tags, around), outer, scope)
-        enter(frame)
         try:
+            enter(frame)
             if scope["type"] == "websocket" and self._is_traced():
                 await self._serve_messages(scope, receive, send)
             else:
@@ -123,6 +125,7 @@ class ThreadMiddleware:
                     given = await given
                 found = self._sources.tagged(given, request)
         except Exception as error:  # noqa: BLE001 - the function is the user's
+            raise_if_strict(error)
             report("finding the thread of a request", error)
             return None
         return found
@@ -167,12 +170,16 @@ def _outside_of_others(scope: Scope) -> Iterator[None]:
     if frame is None or frame.request is scope.get(_KEY):
         yield
         return
-    token = set_top(None)
+    outer, token = get_top(), None
     try:
+        token = set_top(None)
         yield
     finally:
-        with suppress(ValueError):  # it is left in another context
-            reset_top(token)
+        if token is None:  # a signal handler came in between
+            set_top(outer)
+        else:
+            with suppress(ValueError):  # it is left in another context
+                reset_top(token)
 
 
 def _path(scope: Scope) -> str:

@@ -25,6 +25,9 @@ logger = logging.getLogger("orq_otel")
 #: Seconds after which a failure that still happens is logged again.
 _AGAIN: Final = 3600.0
 
+#: Where our own code is.
+_OURS: Final = str(Path(__file__).parent)
+
 _NAME: Final = re.compile(r"\w{1,64}", re.ASCII)
 
 
@@ -58,7 +61,7 @@ def report(doing: str, error: BaseException) -> None:
     if is_signals(error):
         raise error
     try:
-        where, name = _place(error), type(error).__name__
+        where, name = place_of(error), type(error).__name__
         if len(_failures) >= _MOST:
             _failures.clear()
         failure = _failures.setdefault((doing, where), _Failure())
@@ -110,7 +113,8 @@ def is_signals(error: BaseException) -> bool:
     """Whether a signal handler raised `error`, so that its frame is in the traceback.
 
     Python calls a handler with the frame that it interrupts, which is then the handler's caller.
-    No other function is given its caller's frame together with a number.
+    No other function is given its caller's frame together with a number. Frames of ours are not
+    looked into: up to Python 3.12 that ties what is in them to the error, in a cycle.
     """
     step = error.__traceback__
     while step is not None:
@@ -127,7 +131,7 @@ def _is_handlers(frame: FrameType) -> bool:
     code = frame.f_code
     named = code.co_argcount + code.co_kwonlyargcount
     taken = bool(code.co_flags & 0x04)  # inspect.CO_VARARGS
-    if named + taken == 0:
+    if named + taken == 0 or code.co_filename.startswith(_OURS):
         return False
     values = frame.f_locals
     given: list[Any] = []
@@ -137,7 +141,7 @@ def _is_handlers(frame: FrameType) -> bool:
     return any(one is interrupted for one in given) and any(isinstance(one, int) for one in given)
 
 
-def _place(error: BaseException) -> str:
+def place_of(error: BaseException) -> str:
     """Where `error` was raised: " at file.py:12", or nothing if it does not tell."""
     step = error.__traceback__
     while step is not None and step.tb_next is not None:

@@ -39,8 +39,8 @@ def _scoped_function(function: Callable[..., Any], open_frame: OpenFrame) -> Cal
         frame = open_frame(args, kwargs)
         if frame is None:
             return function(*args, **kwargs)
-        enter(frame)
         try:
+            enter(frame)
             result = function(*args, **kwargs)
         finally:
             leave(frame)
@@ -55,8 +55,8 @@ def _scoped_coroutine(function: Callable[..., Any], open_frame: OpenFrame) -> Ca
         frame = open_frame(args, kwargs)
         if frame is None:
             return await function(*args, **kwargs)
-        enter(frame)
         try:
+            enter(frame)
             result = await function(*args, **kwargs)
         finally:
             leave(frame)
@@ -77,11 +77,17 @@ def scoped_generator(function: Callable[..., Any], open_frame: OpenFrame) -> Cal
         body = function(*args, **kwargs)
         step = functools.partial(body.send, None)
         while True:
-            with steps:
+            try:
+                steps.enter()
+                item = step()
+            except StopIteration as stop:
+                return stop.value
+            finally:
                 try:
-                    item = step()
-                except StopIteration as stop:
-                    return stop.value
+                    steps.leave()
+                except BaseException:
+                    steps.leave()
+                    raise
                 finally:
                     del step  # it holds what was thrown, whose traceback holds this frame
             try:
@@ -92,6 +98,16 @@ def scoped_generator(function: Callable[..., Any], open_frame: OpenFrame) -> Cal
     return wrapper
 
 
+class _OuterSteps:
+    """In the place of `Steps`, for a generator that has no scope of its own."""
+
+    def enter(self) -> None:
+        """Nothing begins."""
+
+    def leave(self) -> None:
+        """Nothing ends."""
+
+
 def scoped_async_generator(
     function: Callable[..., Any], open_frame: OpenFrame
 ) -> Callable[..., Any]:
@@ -100,15 +116,21 @@ def scoped_async_generator(
     @functools.wraps(function)
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         frame = open_frame(args, kwargs)
-        steps = Steps(Frame(None, None) if frame is None else frame)
+        steps = _OuterSteps() if frame is None else Steps(frame)
         body = function(*args, **kwargs)
         step = functools.partial(body.asend, None)
         while True:
-            with steps:
+            try:
+                steps.enter()
+                item = await step()
+            except StopAsyncIteration:
+                return
+            finally:
                 try:
-                    item = await step()
-                except StopAsyncIteration:
-                    return
+                    steps.leave()
+                except BaseException:
+                    steps.leave()
+                    raise
                 finally:
                     del step  # the same
             try:

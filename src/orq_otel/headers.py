@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote, unquote_plus
 
+from orq_otel.caching import Uncached, keep
 from orq_otel.guard import report, warn_once
 from orq_otel.inbound import accept
 from orq_otel.labels import CONVERSATION_ID, ORQ_TAGS, ORQ_THREAD_ID, THREAD_ID, THREAD_TAGS, labels
@@ -83,22 +84,27 @@ def members(thread: Thread) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
     There are none where the id cannot travel, and only those tags that fit in.
     """
-    return _members(thread, THREAD_ID in labels(thread))
+    try:
+        return _members(thread, THREAD_ID in labels(thread))
+    except Uncached as past:
+        return past.value  # type: ignore[no-any-return]
 
 
 @lru_cache(maxsize=512)
 def _members(given: Thread, with_thread_id: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:  # noqa: FBT001 - for the cache
+    nothing: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     thread = accept(given)
     if thread is None:
-        return (), ()
+        return keep(nothing, given.id, *given.tags)
     id = quote(thread.id, safe="")  # noqa: A001
     keys = [key for key in _IDS if with_thread_id or key != THREAD_ID]
     ids = tuple(f"{key}={id}" for key in keys)
     left = MAX_HEADER - len(BY_HAND.join(ids))
     if left < 0 or len(max(ids, key=len)) > MAX_MEMBER:
         warn_once("A thread id is too long for baggage. It does not travel. Logged once.")
-        return (), ()
-    return ids, _tags(thread.tags, min(MAX_MEMBER, left - len(BY_HAND)))
+        return keep(nothing, given.id, *given.tags)
+    tags = _tags(thread.tags, min(MAX_MEMBER, left - len(BY_HAND)))
+    return keep((ids, tags), given.id, *given.tags)
 
 
 def _tags(tags: tuple[str, ...], longest: int) -> tuple[str, ...]:
@@ -119,7 +125,10 @@ def named_thread(entries: Mapping[str, object]) -> Thread | None:
         return None
     tags = entries.get(ORQ_TAGS)
     if isinstance(id, str) and (tags is None or isinstance(tags, str)):
-        return _accepted(id, tags)
+        try:
+            return _accepted(id, tags)
+        except Uncached as past:
+            return past.value  # type: ignore[no-any-return]
     return accept(id, tags or ())
 
 
@@ -129,7 +138,7 @@ def _accepted(id: str, tags: str | None) -> Thread | None:  # noqa: A002
         given = json.loads(tags) if tags else ()
     except (ValueError, RecursionError):
         given = tags  # which is no list
-    return accept(id, given)
+    return keep(accept(id, given), id, tags or "")
 
 
 def header(headers: Any) -> str:

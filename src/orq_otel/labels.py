@@ -20,9 +20,10 @@ from functools import lru_cache
 from typing import Any, Final
 
 from orq_otel import settings
+from orq_otel.caching import Uncached, keep
 from orq_otel.guard import report
 from orq_otel.presets import Choice, Chosen, Encoder, Value, choose
-from orq_otel.scopes import Thread
+from orq_otel.scopes import Thread, plain_thread
 from orq_otel.span_attributes import put
 
 #: A string here, although OpenTelemetry's registry has an integer of this name (the operating
@@ -74,7 +75,10 @@ def _set(chosen: Chosen, *, with_thread_id: bool) -> None:
 
 def labels(thread: Thread) -> Mapping[str, Value]:
     """The attributes of a span or log record of `thread`. Not to be changed: they are shared."""
-    return _labels(thread.id, thread.tags)
+    try:
+        return _labels(thread.id, thread.tags)
+    except Uncached as past:
+        return past.value  # type: ignore[no-any-return]
 
 
 def as_argument(thread: Thread) -> dict[str, Any]:
@@ -104,12 +108,12 @@ def _labels(id: str, tags: tuple[str, ...]) -> Mapping[str, Value]:  # noqa: A00
         attributes[THREAD_TAGS] = tags
         attributes[ORQ_TAGS] = json.dumps(tags, ensure_ascii=False)
     attributes[CONVERSATION_ID] = id
-    thread = Thread(id, tags)
+    thread = plain_thread(id, tags)
     for name, encoder in _chosen.attributes.items():
         value = _encoded(name, encoder, thread)
         if value is not None:
             attributes[name] = value
-    return attributes
+    return keep(attributes, id, *tags)
 
 
 def _encoded(name: str, encoder: Encoder, thread: Thread) -> Value | None:
@@ -167,4 +171,4 @@ def read_thread(attributes: Mapping[str, Any]) -> Thread | None:
     id = attributes.get(ORQ_THREAD_ID) or attributes.get(THREAD_ID)  # noqa: A001
     if not isinstance(id, str):
         return None
-    return Thread(id, tuple(attributes.get(THREAD_TAGS) or ()))
+    return plain_thread(id, tuple(attributes.get(THREAD_TAGS) or ()))

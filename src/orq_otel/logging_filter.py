@@ -10,6 +10,7 @@ import sys
 from functools import lru_cache
 from typing import Final
 
+from orq_otel.caching import Uncached, keep
 from orq_otel.guard import report
 from orq_otel.scopes import Thread, current_thread
 
@@ -44,7 +45,7 @@ class ThreadFilter(logging.Filter):
         try:
             if not hasattr(record, "thread_id"):
                 thread = _thread()
-                record.thread_id, record.thread_tags = ("", "") if thread is None else _text(thread)
+                record.thread_id, record.thread_tags = _texts(thread)
         except Exception as error:  # noqa: BLE001 - never into the host's logging
             report("putting a thread on a log record", error)
         return bool(super().filter(record))
@@ -57,9 +58,19 @@ def _thread() -> Thread | None:
     return thread
 
 
+def _texts(thread: Thread | None) -> tuple[str, str]:
+    if thread is None:
+        return "", ""
+    try:
+        return _text(thread)
+    except Uncached as past:
+        return past.value  # type: ignore[no-any-return]
+
+
 @lru_cache(maxsize=256)
 def _text(thread: Thread) -> tuple[str, str]:
-    return _harmless(thread.id), ",".join(_harmless(tag) for tag in thread.tags)
+    texts = (_harmless(thread.id), ",".join(_harmless(tag) for tag in thread.tags))
+    return keep(texts, thread.id, *thread.tags)
 
 
 def _harmless(text: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from orq_otel.guard import report
 from orq_otel.inbound import accept
+from orq_otel.misuse import raise_if_strict
 from orq_otel.scopes import Thread, as_tags
 
 #: What a middleware takes as `tags`.
@@ -89,6 +90,7 @@ class Sources:
         try:
             tags = self._tags_of(request)
         except Exception as error:  # noqa: BLE001 - the function is the user's
+            raise_if_strict(error)
             report("finding the tags of a request", error)
             tags = ()
         return accept(given, tags)

@@ -18,9 +18,11 @@
 | `ORQ_OTEL_PROPAGATE_TO`         | hosts that threads travel to, separated by commas           |
 | `ORQ_OTEL_ACCEPT_THREADS`       | `false`, `true`: whether threads that come in are used      |
 | `ORQ_OTEL_WORKERS`              | `false`, `true`: whether pools and threads carry a thread   |
+| `ORQ_OTEL_STRICT`               | `false`, `true`: whether wrong use of threads is raised     |
 | `ORQ_API_KEY`                   | the key that `configure()` sends with spans to Orq          |
 
-They are read when `instrument()` or `configure()` is called. A value that is none of these is
+They are read when `instrument()` or `configure()` is called, but for `ORQ_OTEL_STRICT`, which is
+read when something is wrong. A value that is none of these is
 logged, and the default holds.
 """
 
@@ -35,7 +37,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from orq_otel.allowed_hosts import host_pattern
-from orq_otel.guard import report
+from orq_otel.guard import report, warn_once
 from orq_otel.orq_hosts import is_orqs
 from orq_otel.presets import Choice, Chosen, choose
 
@@ -56,6 +58,7 @@ THREAD_ID: Final = "ORQ_OTEL_THREAD_ID"
 PROPAGATE_TO: Final = "ORQ_OTEL_PROPAGATE_TO"
 ACCEPT_THREADS: Final = "ORQ_OTEL_ACCEPT_THREADS"
 WORKERS: Final = "ORQ_OTEL_WORKERS"
+STRICT: Final = "ORQ_OTEL_STRICT"
 ORQ_API_KEY: Final = "ORQ_API_KEY"
 
 #: Where content goes: to spans, to events.
@@ -176,6 +179,14 @@ def accept_threads() -> bool:
 def workers() -> bool:
     """Whether work that is given to pools and threads keeps its thread."""
     return _flag(WORKERS, default=False)
+
+
+def strict() -> bool:
+    """Whether wrong use of threads is raised where it happens. A wrong value is logged once."""
+    given = os.environ.get(STRICT, "").strip().lower()
+    if given not in ("", "true", "false"):
+        warn_once(f"{STRICT} is true or false, not {given!r}. It counts as false.")
+    return given == "true"
 
 
 def metrics() -> str:

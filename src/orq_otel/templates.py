@@ -10,17 +10,21 @@ from collections.abc import Callable, Mapping, Sequence
 from string import Formatter
 from typing import Any, TypeAlias
 
+from orq_otel.misuse import Words, ours
 from orq_otel.scopes import as_tags
 
 #: Gets the positional and the keyword arguments of one call, as the handler gets them.
 Resolver: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any]], Any]
+
+#: The same for tags. What is wrong with some is added to a list, and the others are given.
+TagsResolver: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any], list[Exception]], Any]
 
 
 class WrongCallError(TypeError):
     """The arguments do not fit the handler. Calling it raises the error that its caller expects."""
 
 
-def resolvers(handler: Callable[..., Any], id: Any, tags: Any) -> tuple[Resolver, Resolver]:  # noqa: A002
+def resolvers(handler: Callable[..., Any], id: Any, tags: Any) -> tuple[Resolver, TagsResolver]:  # noqa: A002
     """How to get the id and the tags of each call to `handler`.
 
     Raises:
@@ -38,14 +42,24 @@ def _value(handler: Callable[..., Any], value: Any) -> Resolver:
     return lambda _args, _kwargs: value
 
 
-def _tags(handler: Callable[..., Any], tags: Any) -> Resolver:
-    if callable(tags):
-        return _called(handler, tags)
-    parts = as_tags(tags)
+def _tags(handler: Callable[..., Any], tags: Any) -> TagsResolver:
+    parts = (tags,) if callable(tags) else as_tags(tags)
     if not any(callable(part) or (isinstance(part, str) and "{" in part) for part in parts):
-        return lambda _args, _kwargs: parts
+        return lambda _args, _kwargs, _wrong: parts
     each = [_value(handler, part) for part in parts]
-    return lambda args, kwargs: tuple(resolve(args, kwargs) for resolve in each)
+
+    def resolve(args: tuple[Any, ...], kwargs: dict[str, Any], wrong: list[Exception]) -> Any:
+        found = []
+        for one in each:
+            try:
+                found.append(one(args, kwargs))
+            except WrongCallError:  # noqa: PERF203 - one tag may fail without the others
+                raise
+            except Exception as error:  # noqa: BLE001 - the user's may raise anything
+                wrong.append(ours(error, "working out a tag"))
+        return found[0] if found and callable(tags) else tuple(found)
+
+    return resolve
 
 
 def _called(handler: Callable[..., Any], value: Callable[..., Any]) -> Resolver:
@@ -84,15 +98,19 @@ class _Template(Formatter):
             fields = [field for _, field, _, _ in self.parse(text) if field is not None]
         except ValueError as error:
             raise ValueError(
-                f"@thread: {text!r} is not a template: {error}. Write {{{{ and }}}} for braces."
+                Words(
+                    f"@thread: {text!r} is not a template: {error}. Write {{{{ and }}}} for braces."
+                )
             ) from None
         for field in fields:
             name = field.partition(".")[0].partition("[")[0]
             if name not in parameters and (self.catch_all is None or not name.isidentifier()):
                 raise TypeError(
-                    f"@thread: the template {text!r} names {name!r}, which "
-                    f"{getattr(handler, '__qualname__', handler)}() does not take. It takes: "
-                    f"{', '.join(parameters) or 'nothing'}. Write {{{{ and }}}} for braces."
+                    Words(
+                        f"@thread: the template {text!r} names {name!r}, which "
+                        f"{getattr(handler, '__qualname__', handler)}() does not take. It takes: "
+                        f"{', '.join(parameters) or 'nothing'}. Write {{{{ and }}}} for braces."
+                    )
                 )
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
@@ -105,7 +123,12 @@ class _Template(Formatter):
         names = dict(bound.arguments)
         if self.catch_all is not None:
             names.update(names[self.catch_all])
-        return self.vformat(self.text, (), names)
+        try:
+            return self.vformat(self.text, (), names)
+        except WrongCallError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the arguments are the user's
+            raise ours(error, f"filling in {self.text!r}")  # noqa: B904 - it has its cause
 
     def get_value(
         self,
@@ -118,13 +141,17 @@ class _Template(Formatter):
         if key in self.signature.parameters:
             raise WrongCallError
         raise TypeError(
-            f"@thread: the template {self.text!r} names {key!r}, which this call does not give."
+            Words(
+                f"@thread: the template {self.text!r} names {key!r}, which this call does not give."
+            )
         )
 
     def format_field(self, value: Any, format_spec: str) -> Any:
         if value is None:  # "ticket-None" would put every call without a ticket into one thread
             raise TypeError(
-                f"@thread: an argument that the template {self.text!r} uses is None. Give the "
-                "handler a value for it, or work out the id with a callable."
+                Words(
+                    f"@thread: an argument that the template {self.text!r} uses is None. Give the "
+                    "handler a value for it, or work out the id with a callable."
+                )
             )
         return super().format_field(value, format_spec)

@@ -135,28 +135,28 @@ class _StandIn(Span):
     def is_recording(self) -> bool:
         return self._span().is_recording()
 
-    def set_attribute(self, *args: Any, **kwargs: Any) -> None:
+    def set_attribute(self, /, *args: Any, **kwargs: Any) -> None:
         self._span().set_attribute(*args, **kwargs)
 
-    def set_attributes(self, *args: Any, **kwargs: Any) -> None:
+    def set_attributes(self, /, *args: Any, **kwargs: Any) -> None:
         self._span().set_attributes(*args, **kwargs)
 
-    def add_event(self, *args: Any, **kwargs: Any) -> None:
+    def add_event(self, /, *args: Any, **kwargs: Any) -> None:
         self._span().add_event(*args, **kwargs)
 
-    def add_link(self, *args: Any, **kwargs: Any) -> None:
+    def add_link(self, /, *args: Any, **kwargs: Any) -> None:
         self._span().add_link(*args, **kwargs)
 
-    def update_name(self, *args: Any, **kwargs: Any) -> None:
+    def update_name(self, /, *args: Any, **kwargs: Any) -> None:
         self._span().update_name(*args, **kwargs)
 
-    def set_status(self, *args: Any, **kwargs: Any) -> None:
+    def set_status(self, /, *args: Any, **kwargs: Any) -> None:
         self._span().set_status(*args, **kwargs)
 
-    def record_exception(self, *args: Any, **kwargs: Any) -> None:
+    def record_exception(self, /, *args: Any, **kwargs: Any) -> None:
         self._span().record_exception(*args, **kwargs)
 
-    def end(self, *args: Any, **kwargs: Any) -> None:
+    def end(self, /, *args: Any, **kwargs: Any) -> None:
         self._span().end(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:

@@ -21,8 +21,6 @@ from orq_otel.scopes import (
     current_thread,
     enter,
     leave,
-    reset_top,
-    set_top,
 )
 
 #: Their threads serve the whole process, and are only by chance started in a scope: the workers of
@@ -86,11 +84,11 @@ class Work:
         self.function = function
         self.thread = thread
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call it, with whatever it returns or raises."""
         frame = Frame(self.thread, current_frame())
-        enter(frame)
         try:
+            enter(frame)
             return self.function(*args, **kwargs)
         finally:
             leave(frame)
@@ -114,11 +112,12 @@ def _submitting(original: Callable[..., Any]) -> Callable[..., Any]:
         function, *rest = given
         # The pool may start a worker now: a thread, or a fork that has all that is current here.
         # It will do the work of others, so it begins outside of this thread.
-        token = set_top(Frame(None, None))
+        outside = Frame(None, current_frame())
         try:
+            enter(outside)
             return method(Work(function, thread), *rest, **kwargs)
         finally:
-            reset_top(token)
+            leave(outside)
 
     return submit
 

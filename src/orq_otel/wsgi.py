@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from orq_otel.guard import report
+from orq_otel.misuse import raise_if_strict
 from orq_otel.request_sources import Request, Sources, Tags
 from orq_otel.scopes import Frame, Steps, Thread, current_frame, make_thread
 
@@ -36,7 +37,7 @@ class ThreadMiddleware:
         path: A template for the beginning of the path, "/tickets/{ticket_id}". Each name stands for
             one segment, and the last one is the id. The path is what lies below `SCRIPT_NAME`.
         thread: Gets the environ and returns the id, a `Thread`, or None. If it raises, the request
-            goes on without a thread.
+            goes on without a thread, unless `ORQ_OTEL_STRICT` is set.
         tags: An iterable of tags, which may be templates over the names in the path,
             ["support", "{team}"], or a function that gets the environ and returns such tags.
 
@@ -86,6 +87,7 @@ class ThreadMiddleware:
             if found is None and self._sources.thread is not None:
                 found = self._sources.tagged(self._sources.thread(environ), request)
         except Exception as error:  # noqa: BLE001 - the function is the user's
+            raise_if_strict(error)
             report("finding the thread of a request", error)
             return None
         return found

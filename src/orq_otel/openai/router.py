@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from opentelemetry.context import Context
 from opentelemetry.trace import get_current_span
 
+from orq_otel.caching import LARGEST
 from orq_otel.genai.fields import get
 from orq_otel.genai.starting import given_thread
 from orq_otel.labels import as_argument
@@ -54,10 +55,12 @@ class Router:
         url = client._base_url  # noqa: SLF001 - the public property copies it
         known = self._known.get(id(url))
         if known is None:
-            if len(self._known) >= _MANY:
-                self._known.clear()
             # The object is kept with it, so that no other can have its identity.
-            known = self._known[id(url)] = (url, self._is_router(str(url)))
+            known = (url, self._is_router(str(url)))
+            if len(str(url)) <= LARGEST:
+                if len(self._known) >= _MANY:
+                    self._known.clear()
+                self._known[id(url)] = known
         return known[1]
 
     def prepare(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from orq_otel.caching import LARGEST
 from orq_otel.genai.call import Attributes, Operation
 from orq_otel.genai.fields import tidy
 from orq_otel.genai.semconv import (
@@ -76,9 +77,11 @@ def start_attributes(client: Any, operation: Operation, model: Any) -> Attribute
     url = client._base_url  # noqa: SLF001 - the public property copies it
     known = _known.get(id(url))
     if known is None:
-        if len(_known) >= _MANY:
-            _known.clear()
-        known = _known[id(url)] = (url, {})
+        known = (url, {})
+        if len(str(url)) <= LARGEST:
+            if len(_known) >= _MANY:
+                _known.clear()
+            _known[id(url)] = known
     attributes = known[1].get(operation)
     if attributes is None:
         attributes = known[1][operation] = _read(client, url, operation)

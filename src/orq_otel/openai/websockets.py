@@ -182,7 +182,7 @@ class _Websocket(wrapt.ObjectProxy):  # type: ignore[misc,type-arg,unused-ignore
 class Websocket(_Websocket):
     """A synchronous websocket."""
 
-    def send(self, message: Any, *args: Any, **kwargs: Any) -> Any:
+    def send(self, /, message: Any, *args: Any, **kwargs: Any) -> Any:
         """Send a message, and look at it before."""
         session = self._self_session
         answer = session.sent(message)
@@ -192,7 +192,7 @@ class Websocket(_Websocket):
             session.unsent(answer, error)
             raise
 
-    def recv(self, *args: Any, **kwargs: Any) -> Any:
+    def recv(self, /, *args: Any, **kwargs: Any) -> Any:
         """Receive a message, and look at it. One may stop waiting, and go on later."""
         try:
             message = self.__wrapped__.recv(*args, **kwargs)
@@ -202,7 +202,7 @@ class Websocket(_Websocket):
         self._self_session.received(message)
         return message
 
-    def close(self, *args: Any, **kwargs: Any) -> Any:
+    def close(self, /, *args: Any, **kwargs: Any) -> Any:
         """Close the websocket, and with it the session."""
         self._self_session.closing()
         try:
@@ -214,7 +214,7 @@ class Websocket(_Websocket):
 class AsyncWebsocket(_Websocket):
     """An asynchronous websocket."""
 
-    async def send(self, message: Any, *args: Any, **kwargs: Any) -> Any:
+    async def send(self, /, message: Any, *args: Any, **kwargs: Any) -> Any:
         """Send a message, and look at it before."""
         session = self._self_session
         answer = session.sent(message)
@@ -224,7 +224,7 @@ class AsyncWebsocket(_Websocket):
             session.unsent(answer, error)
             raise
 
-    async def recv(self, *args: Any, **kwargs: Any) -> Any:
+    async def recv(self, /, *args: Any, **kwargs: Any) -> Any:
         """Receive a message, and look at it. One may stop waiting, and go on later."""
         try:
             message = await self.__wrapped__.recv(*args, **kwargs)
@@ -234,7 +234,7 @@ class AsyncWebsocket(_Websocket):
         self._self_session.received(message)
         return message
 
-    async def close(self, *args: Any, **kwargs: Any) -> Any:
+    async def close(self, /, *args: Any, **kwargs: Any) -> Any:
         """Close the websocket, and with it the session."""
         self._self_session.closing()
         try:

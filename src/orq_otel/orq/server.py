@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
+from orq_otel.caching import Uncached, keep
 from orq_otel.genai.call import Attributes
 from orq_otel.genai.semconv import SERVER_ADDRESS, SERVER_PORT
 
@@ -16,7 +17,10 @@ def server(resource: Any, arguments: Mapping[str, Any]) -> Attributes:
     url = arguments.get("server_url")
     if url is None:
         url, _ = resource.sdk_configuration.get_server_details()
-    return _address(str(url))
+    try:
+        return _address(str(url))
+    except Uncached as past:
+        return past.value  # type: ignore[no-any-return]
 
 
 @lru_cache(maxsize=16)
@@ -26,7 +30,8 @@ def _address(url: str) -> Attributes:
         port = parts.port
     except ValueError:  # one that is none, which the client will refuse
         port = None
-    return {
+    address = {
         SERVER_ADDRESS: parts.hostname or "",
         SERVER_PORT: port or (80 if parts.scheme == "http" else 443),
     }
+    return keep(address, url)
