@@ -9,16 +9,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import trace
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import INVALID_SPAN, SpanKind
 
 from orq_otel.guard import report
-from orq_otel.labels import has_thread, read_thread, stamp
+from orq_otel.labels import stamp, thread_of
 from orq_otel.scopes import Frame, Thread, current_frame, listeners
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
-ENTRY_KINDS: Final = (SpanKind.SERVER, SpanKind.CONSUMER)
+#: The kinds of a request's span. A look into an enumeration takes as long as a function call.
+SERVER: Final = SpanKind.SERVER
+CONSUMER: Final = SpanKind.CONSUMER
+ENTRY_KINDS: Final = (SERVER, CONSUMER)
 
 #: Where threads from outside are accepted, one function: the thread that a context brought along.
 readers: list[Callable[[Context | None], Thread | None]] = []
@@ -78,7 +81,7 @@ class EntrySpans:
             return
         try:
             span = self._around(trace.get_current_span())
-            if span is not None and not has_thread(span.attributes or {}):
+            if span is not None and thread_of(span) is None:
                 stamp(span, frame.thread)
                 self._labelled[span] = (frame, threading.get_ident())
         except Exception as error:  # noqa: BLE001 - never into the user's with statement
@@ -112,9 +115,10 @@ def inherited_thread(context: Context | None = None) -> Thread | None:
     that has no thread on purpose is not given the latter.
     """
     parent = trace.get_current_span(context)
-    attributes = getattr(parent, "attributes", None)
-    if attributes and has_thread(attributes) and entry_spans.passes_on(parent):
-        return read_thread(attributes)
+    if parent is not INVALID_SPAN:
+        thread = thread_of(parent)
+        if thread is not None and entry_spans.passes_on(parent):
+            return thread
     if readers and current_frame() is None:
         return readers[0](context)
     return None
