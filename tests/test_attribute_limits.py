@@ -1,4 +1,4 @@
-"""Where the SDK's limits leave too little room, labels stay on spans.
+"""Where the SDK's limits leave too little room, labels stay on spans, and a record keeps its own.
 
 Each test notes what an exporter gets to see when the SDK tells it of the end, not later.
 """
@@ -14,8 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import trace
+from opentelemetry._logs import LogRecord
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
+from opentelemetry.sdk import _logs as sdk_logs
+from opentelemetry.sdk._logs import (
+    LoggerProvider,
+    LogRecordLimits,
+    LogRecordProcessor,
+    ReadWriteLogRecord,
+)
 from opentelemetry.sdk.trace import (
     ConcurrentMultiSpanProcessor,
     ReadableSpan,
@@ -30,6 +38,7 @@ from opentelemetry.trace import SpanKind, Tracer
 
 from orq_otel import (
     OpenAIInstrumentor,
+    ThreadLogRecordProcessor,
     ThreadSpanProcessor,
     labels,
     thread,
@@ -454,3 +463,151 @@ def test_the_span_of_somebody_else_around_a_call_has_its_labels(
     finally:
         OpenAIInstrumentor().uninstrument()
     assert seen.spans == {"llm": {**ONE, **last(output, 123)}}
+
+
+# ---- Log records ----------------------------------------------------------------------------
+
+
+class SeenRecords(LogRecordProcessor):
+    """Notes what an exporter is given, and whether anything is wanted."""
+
+    def __init__(self, *, wants: bool = True) -> None:
+        self.records: list[dict[str, Any]] = []
+        self.dropped: list[int] = []
+        self.asked = 0
+        self._wants = wants
+
+    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+        attributes: Any = log_record.log_record.attributes
+        self.records.append(dict(attributes))
+        self.dropped.append(attributes.dropped)
+
+    def enabled(self, **_: Any) -> bool:
+        self.asked += 1
+        return self._wants
+
+    def shutdown(self) -> None:
+        """Nothing to shut down."""
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        return True
+
+
+def emit(most: int | None, attributes: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """What is exported of a record in the thread one, and how many attributes were dropped."""
+    seen = SeenRecords()
+    provider = LoggerProvider(shutdown_on_exit=False)
+    provider.add_log_record_processor(ThreadLogRecordProcessor())
+    provider.add_log_record_processor(seen)
+    limits = LogRecordLimits()
+    counts = [name for name in vars(limits) if name.endswith("attributes")]
+    vars(limits).update(dict.fromkeys(counts, most))
+    record = ReadWriteLogRecord(LogRecord(body="body", attributes=attributes), limits=limits)
+    with thread("one", tags=["a"]):
+        provider.get_logger("test").emit(record)
+    return seen.records[0], seen.dropped[0]
+
+
+@pytest.mark.parametrize("room", [0, 1, 2, 4, 5, 6])
+@pytest.mark.parametrize("most", [6, 10, 128])
+def test_a_record_keeps_what_the_user_gave_it(most: int, room: int) -> None:
+    theirs = {f"user.{number}": number for number in range(most - room)}
+    exported, dropped = emit(most, theirs)
+    ours = dict(list(ONE.items())[: max(room, 1)])
+    stay = last(theirs, most - max(room, 1)) if room == 0 else theirs
+    assert exported == {**stay, **ours}
+    assert dropped == len(theirs) + len(ONE) - len(exported)
+
+
+def test_a_record_without_a_limit_and_one_that_can_have_nothing() -> None:
+    theirs = {f"user.{number}": number for number in range(200)}
+    assert emit(None, theirs) == ({**theirs, **ONE}, 0)
+    assert emit(0, {}) == ({}, len(ONE))
+    assert emit(1, {}) == ({"thread.id": "one"}, 4)
+
+
+def test_a_number_in_a_full_record_makes_way_for_the_id() -> None:
+    theirs = {"thread.id": 5, **{f"user.{number}": number for number in range(9)}}
+    exported, dropped = emit(10, theirs)
+    assert exported == {**theirs, "thread.id": "one"}
+    assert dropped == 4
+
+
+def test_a_number_in_a_full_record_stays_where_the_id_is_no_label() -> None:
+    use_labels(thread_id=False)
+    theirs = {**{f"user.{number}": number for number in range(9)}, "thread.id": 5}
+    exported, dropped = emit(10, theirs)
+    assert exported == {**last(theirs, 9), "orq.thread_id": "one"}
+    assert dropped == 1 + 3
+
+
+def test_a_full_record_gets_the_first_of_the_labels_that_are_chosen() -> None:
+    use_labels("langfuse", thread_id=False)
+    theirs = {f"user.{number}": number for number in range(10)}
+    exported, dropped = emit(10, theirs)
+    assert exported == {**last(theirs, 9), "orq.thread_id": "one"}
+    assert dropped == 1 + 5
+
+
+def test_labels_are_as_long_as_the_values_of_a_record_may_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "2")
+    exported, _ = emit(2, {"user": "long"})
+    assert exported == {"user": "lo", "thread.id": "on"}
+
+
+together_of_records = pytest.mark.parametrize(
+    "together",
+    [
+        sdk_logs._internal.SynchronousMultiLogRecordProcessor,
+        sdk_logs._internal.ConcurrentMultiLogRecordProcessor,
+    ],
+)
+
+
+@pytest.mark.skipif(
+    not hasattr(sdk_logs.Logger, "enabled"), reason="loggers of this SDK can't be asked"
+)
+@together_of_records
+@pytest.mark.parametrize("is_first", [True, False])
+def test_other_processors_say_whether_records_are_wanted(together: Any, is_first: bool) -> None:
+    def logger_with(*others: LogRecordProcessor) -> Any:
+        all_of_them = together()
+        processors = [ThreadLogRecordProcessor(), *others]
+        for processor in processors if is_first else reversed(processors):
+            all_of_them.add_log_record_processor(processor)
+        provider = LoggerProvider(multi_log_record_processor=all_of_them, shutdown_on_exit=False)
+        return provider.get_logger("test")
+
+    refusing, wanting = SeenRecords(wants=False), SeenRecords()
+    assert not logger_with().enabled()
+    assert not logger_with(refusing).enabled()
+    assert logger_with(wanting).enabled()
+    assert logger_with(refusing, wanting).enabled()
+    assert (refusing.asked, wanting.asked) in [(2, 2), (1, 2)]
+
+
+@together_of_records
+def test_records_are_labelled_however_they_are_processed(together: Any) -> None:
+    all_of_them, seen = together(), SeenRecords()
+    all_of_them.add_log_record_processor(Both(ThreadLogRecordProcessor(), seen))
+    provider = LoggerProvider(multi_log_record_processor=all_of_them, shutdown_on_exit=False)
+    tracer = provider_of(ThreadSpanProcessor()).get_tracer("test")
+    with thread("one", tags=["a"]), tracer.start_as_current_span("span") as span:
+        write(span, 200)
+        context = trace.set_span_in_context(span)
+        provider.get_logger("test").emit(LogRecord(body="body", context=context))
+    assert seen.records == [ONE]
+
+
+class Both(SeenRecords):
+    """One processor after another, as in a program's own."""
+
+    def __init__(self, *processors: LogRecordProcessor) -> None:
+        super().__init__()
+        self._processors = processors
+
+    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+        for processor in self._processors:
+            processor.on_emit(log_record)
