@@ -9,16 +9,22 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import trace
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import INVALID_SPAN, SpanKind
 
 from orq_otel.guard import report
-from orq_otel.labels import has_thread, read_thread, stamp
+from orq_otel.labels import stamp, thread_of
 from orq_otel.scopes import Frame, Thread, current_frame, listeners
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
-ENTRY_KINDS: Final = (SpanKind.SERVER, SpanKind.CONSUMER)
+#: The kinds of a request's span. A look into an enumeration takes as long as a function call.
+SERVER: Final = SpanKind.SERVER
+CONSUMER: Final = SpanKind.CONSUMER
+ENTRY_KINDS: Final = (SERVER, CONSUMER)
+
+#: Spans that are opened before those that were dropped without an end are looked for.
+_FEW: Final = 64
 
 #: Where threads from outside are accepted, one function: the thread that a context brought along.
 readers: list[Callable[[Context | None], Thread | None]] = []
@@ -34,7 +40,9 @@ class EntrySpans:
 
     def __init__(self) -> None:
         self.renew_lock()
-        self._open: dict[int, list[weakref.ref[Any]]] = {}
+        #: By their ids, the spans of each trace.
+        self._open: dict[int, dict[int, weakref.ref[Any]]] = {}
+        self._until_sweep = _FEW
         self._labelled: weakref.WeakKeyDictionary[Any, tuple[Frame, int]]
         self._labelled = weakref.WeakKeyDictionary()
 
@@ -45,27 +53,46 @@ class EntrySpans:
 
     def opened(self, span: Any) -> None:
         """Listen for scopes as long as `span` is open."""
+        context = span.get_span_context()
         with self._lock:
-            refs = self._open.setdefault(span.get_span_context().trace_id, [])
-            if all(ref() is not span for ref in refs):  # a provider may have two processors
-                refs.append(weakref.ref(span))
+            self._until_sweep -= 1
+            if self._until_sweep <= 0:
+                self._sweep()
+            spans = self._open.get(context.trace_id)
+            if spans is None:
+                self._open[context.trace_id] = {context.span_id: weakref.ref(span)}
+            else:
+                spans[context.span_id] = weakref.ref(span)
             if self.on_scope not in listeners:
                 listeners.append(self.on_scope)
 
     def closed(self, span: Any) -> None:
         """Forget `span`."""
-        trace_id = span.get_span_context().trace_id
-        span_id = span.get_span_context().span_id
+        context = span.get_span_context()
         with self._lock:
-            still = [
-                ref
-                for ref in self._open.pop(trace_id, ())
-                if (one := ref()) is not None and one.get_span_context().span_id != span_id
-            ]
-            if still:
-                self._open[trace_id] = still
-            elif not self._open and self.on_scope in listeners:
+            spans = self._open.get(context.trace_id, {})
+            spans.pop(context.span_id, None)
+            if not spans:
+                self._open.pop(context.trace_id, None)
+            if not self._open and self.on_scope in listeners:
                 listeners.remove(self.on_scope)
+
+    def _sweep(self) -> None:
+        """Forget spans that were dropped without an end, once in a while.
+
+        As many spans come in between as there were at the last time, so it costs each one little.
+        """
+        count = 0
+        for trace_id in list(self._open):  # lists, since a span may end in here: see renew_lock
+            spans = self._open.get(trace_id, {})
+            for span_id in list(spans):
+                if _if_open(spans.get(span_id)) is None:
+                    spans.pop(span_id, None)
+            if spans:
+                count += len(spans)
+            else:
+                self._open.pop(trace_id, None)
+        self._until_sweep = max(count, _FEW)
 
     def adopt(self, span: Any) -> None:
         """Take notice of a request's span that was open before there was a processor."""
@@ -78,7 +105,7 @@ class EntrySpans:
             return
         try:
             span = self._around(trace.get_current_span())
-            if span is not None and not has_thread(span.attributes or {}):
+            if span is not None and thread_of(span) is None:
                 stamp(span, frame.thread)
                 self._labelled[span] = (frame, threading.get_ident())
         except Exception as error:  # noqa: BLE001 - never into the user's with statement
@@ -87,9 +114,12 @@ class EntrySpans:
     def _around(self, span: Any) -> Any:
         if getattr(span, "kind", None) in ENTRY_KINDS:
             return span if span.is_recording() else None
-        refs = self._open.get(span.get_span_context().trace_id, ())
+        spans = self._open.get(span.get_span_context().trace_id)
+        if not spans:
+            return None
+        opened = [one for ref in list(spans.values()) if (one := _if_open(ref)) is not None]
         # One trace may pass through a process twice. Then only the current span is sure to be ours.
-        return refs[0]() if len(refs) == 1 else None
+        return opened[0] if len(opened) == 1 else None
 
     def passes_on(self, span: Any) -> bool:
         """Whether a child of `span` that starts here belongs to its thread as well."""
@@ -98,6 +128,11 @@ class EntrySpans:
             return True
         frame, opener = labelled
         return frame.token is not None and opener != threading.get_ident()
+
+
+def _if_open(ref: weakref.ref[Any] | None) -> Any:
+    span = None if ref is None else ref()
+    return span if span is not None and span.is_recording() else None
 
 
 entry_spans = EntrySpans()
@@ -112,9 +147,10 @@ def inherited_thread(context: Context | None = None) -> Thread | None:
     that has no thread on purpose is not given the latter.
     """
     parent = trace.get_current_span(context)
-    attributes = getattr(parent, "attributes", None)
-    if attributes and has_thread(attributes) and entry_spans.passes_on(parent):
-        return read_thread(attributes)
+    if parent is not INVALID_SPAN:
+        thread = thread_of(parent)
+        if thread is not None and entry_spans.passes_on(parent):
+            return thread
     if readers and current_frame() is None:
         return readers[0](context)
     return None

@@ -10,6 +10,9 @@
 
 All ids have the same value, since backends differ in which one they prefer. Without tags, the tag
 attributes are left out. `use_labels()` adds those of further backends.
+
+The order of labels is that in which they may go where a limit leaves too little room: tags first,
+`thread.id` last. It is the SDK's order, too, which drops the oldest attributes.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from orq_otel.caching import Uncached, keep
 from orq_otel.guard import report
 from orq_otel.presets import Choice, Chosen, Encoder, Value, choose
 from orq_otel.scopes import Thread, plain_thread
-from orq_otel.span_attributes import put
+from orq_otel.span_attributes import pinned, put, read, restore
 
 #: A string here, although OpenTelemetry's registry has an integer of this name (the operating
 #: system's thread): inside a scope ours replaces it.
@@ -74,7 +77,10 @@ def _set(chosen: Chosen, *, with_thread_id: bool) -> None:
 
 
 def labels(thread: Thread) -> Mapping[str, Value]:
-    """The attributes of a span or log record of `thread`. Not to be changed: they are shared."""
+    """The attributes of a span or log record of `thread`, the most important one last.
+
+    Not to be changed: they are shared.
+    """
     try:
         return _labels(thread.id, thread.tags)
     except Uncached as past:
@@ -102,18 +108,20 @@ def label_names() -> tuple[str, ...]:
 @lru_cache(maxsize=1024)
 def _labels(id: str, tags: tuple[str, ...]) -> Mapping[str, Value]:  # noqa: A002
     id, tags = _writable(id), tuple([_writable(tag) for tag in tags])  # noqa: A001
-    attributes: dict[str, Value] = {THREAD_ID: id} if _with_thread_id else {}
-    attributes[ORQ_THREAD_ID] = id
-    if tags:
-        attributes[THREAD_TAGS] = tags
-        attributes[ORQ_TAGS] = json.dumps(tags, ensure_ascii=False)
-    attributes[CONVERSATION_ID] = id
     thread = plain_thread(id, tags)
-    for name, encoder in _chosen.attributes.items():
-        value = _encoded(name, encoder, thread)
-        if value is not None:
-            attributes[name] = value
-    return keep(attributes, id, *tags)
+    encoded = {
+        name: _encoded(name, encoder, thread) for name, encoder in _chosen.attributes.items()
+    }
+    chosen = {name: value for name, value in encoded.items() if value is not None}
+    attributes: dict[str, Value] = {}
+    if tags:
+        attributes[ORQ_TAGS] = json.dumps(tags, ensure_ascii=False)
+        attributes[THREAD_TAGS] = tags
+    attributes.update(sorted(chosen.items(), key=lambda item: item[1] == id))
+    attributes.update({CONVERSATION_ID: id, ORQ_THREAD_ID: id})
+    if _with_thread_id:
+        attributes[THREAD_ID] = id
+    return keep({**attributes, **chosen}, id, *tags)
 
 
 def _encoded(name: str, encoder: Encoder, thread: Thread) -> Value | None:
@@ -148,22 +156,52 @@ def missing_labels(thread: Thread, attributes: Mapping[str, Any]) -> Mapping[str
 
 
 def stamp(span: Any, thread: Thread) -> None:
-    """Set the labels of `thread` on a recording span, unless it has a thread of its own."""
-    attributes = span.attributes
+    """Set the labels of `thread` on a recording span, unless it has a thread of its own.
+
+    They are pinned: whatever is written afterwards, they are there when the span has ended.
+    """
+    attributes = read(span)
     told: Mapping[str, Any] = {}
     if not attributes:
         told = labels(thread)
+    elif pinned(span) is not None:
+        return
     elif not has_thread(attributes):
         told = missing_labels(thread, attributes)
     if _chosen.on_roots and (span.parent is None or span.parent.is_remote):
-        told = {**told, **_chosen.on_roots}
+        told = {**_chosen.on_roots, **told}
     if told:
-        put(span, told)
+        put(span, told, pinned=True)
+
+
+def complete(span: Any) -> None:
+    """Have the labels that were pinned on a span that has ended, whatever was written since.
+
+    Another value that one of them was given stays, but for an integer `thread.id`.
+    """
+    told = pinned(span)
+    if not told:
+        return
+    now = read(span)
+    names = {*label_names(), *_chosen.on_roots}
+    wanted = {name: now.get(name, value) for name, value in told.items() if name in names}
+    if not isinstance(wanted.get(THREAD_ID), str) and THREAD_ID in told:
+        wanted[THREAD_ID] = told[THREAD_ID]
+    restore(span, wanted)
 
 
 def has_thread(attributes: Mapping[str, Any]) -> bool:
     """Whether attributes name a thread already. An integer `thread.id` is not ours."""
     return ORQ_THREAD_ID in attributes or isinstance(attributes.get(THREAD_ID), str)
+
+
+def thread_of(span: Any) -> Thread | None:
+    """The thread that a span was labelled with, or None."""
+    attributes = read(span)
+    told = pinned(span)
+    if told is not None and not told.keys() <= attributes.keys():  # a limit has dropped some
+        attributes = {name: attributes.get(name, value) for name, value in told.items()}
+    return read_thread(attributes)
 
 
 def read_thread(attributes: Mapping[str, Any]) -> Thread | None:

@@ -26,7 +26,7 @@ from orq_otel.genai.semconv import (
 )
 from orq_otel.genai.telemetry import Telemetry
 from orq_otel.guard import report
-from orq_otel.span_attributes import put
+from orq_otel.span_attributes import is_processed_by, put
 from orq_otel.unfinished import closed, is_collecting, leave_note, opened
 
 Attributes: TypeAlias = dict[str, Any]
@@ -272,7 +272,7 @@ class Call:
     def made_by(self, processors: Any) -> bool:
         """Whether the span goes to `processors`, those of a provider of the SDK."""
         span = getattr(self, "_span", None)
-        return getattr(span, "_span_processor", processors) is processors
+        return span is not None and is_processed_by(span, processors)
 
     def _end_stream(self, at: _Moment | None) -> None:
         try:

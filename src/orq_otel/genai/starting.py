@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, get_current
-from opentelemetry.trace import SpanKind, get_current_span, set_span_in_context
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, get_current
+from opentelemetry.trace import Span, SpanKind, get_current_span, set_span_in_context
 
 from orq_otel import providers
 from orq_otel.genai.call import Call, Operation, Unrecorded, own_names
@@ -16,6 +16,7 @@ from orq_otel.genai.semconv import CONVERSATION_ID
 from orq_otel.genai.telemetry import Telemetry
 from orq_otel.labels import labels, stamp
 from orq_otel.scopes import Thread, as_id, make_thread
+from orq_otel.span_attributes import pin
 from orq_otel.unfinished import notes, take_notes
 
 _OLDER_KEY = "suppress_instrumentation"
@@ -33,7 +34,7 @@ def suppressed() -> bool:
     return bool(context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_OLDER_KEY))
 
 
-def start_call(  # noqa: C901 - one function, since it runs on every call
+def start_call(
     telemetry: Telemetry,
     operation: Operation,
     attributes: Mapping[str, Any],
@@ -68,17 +69,33 @@ def start_call(  # noqa: C901 - one function, since it runs on every call
         return None
     target = attributes.get(operation.target)
     if thread is not None:
-        attributes = {**labels(thread), **attributes}
+        # What the call tells wins, and what is last survives a limit of attributes.
+        attributes = {**attributes, **labels(thread), **attributes}
+    told = attributes if operation.is_standard else _own(attributes, thread)
     span = telemetry.tracer.start_span(
         operation.name if target is None else f"{operation.name} {target}",
         context,
         SpanKind.CLIENT,
-        attributes if operation.is_standard else _own(attributes, thread),
+        told,
     )
+    if thread is not None:
+        pin(span, told)
     if span.is_recording():
         return Call(
             operation, span, set_span_in_context(span, context), attributes, client, telemetry
         )
+    return _start_unrecorded(telemetry, operation, attributes, client, span, context)
+
+
+def _start_unrecorded(  # noqa: PLR0913, PLR0917 - keywords would cost time on every call
+    telemetry: Telemetry,
+    operation: Operation,
+    attributes: Mapping[str, Any],
+    client: Any,
+    span: Span,
+    context: Context,
+) -> Call | Unrecorded | None:
+    """A call whose span is not sampled, or that has no SDK."""
     is_valid = span.get_span_context().is_valid
     if is_valid:
         context = set_span_in_context(span, context)
