@@ -10,6 +10,7 @@ import functools
 import importlib
 import inspect
 import pkgutil
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import CodeType, FunctionType
@@ -52,10 +53,10 @@ def _functions_of(thing: Any, module: str) -> Iterator[FunctionType]:
 
 
 @contextmanager
-def broken(function: FunctionType) -> Iterator[None]:
-    """Let a function raise whenever it is called."""
+def broken(function: FunctionType, *, by_signal: int | None = None) -> Iterator[None]:
+    """Let a function raise whenever it is called, or a handler of signals raise inside of it."""
     whole = function.__code__
-    function.__code__ = _raising(whole.co_freevars)
+    function.__code__ = _raising(whole.co_freevars, by_signal)
     try:
         yield
     finally:
@@ -63,17 +64,37 @@ def broken(function: FunctionType) -> Iterator[None]:
 
 
 @functools.cache
-def _raising(cells: Sequence[str]) -> CodeType:
+def _raising(cells: Sequence[str], by_signal: int | None) -> CodeType:
     """The code of a function that raises, with the same cells, as Python demands."""
-    names = ", ".join(cells)
+    raises = (
+        f"raise __import__({__name__!r}).Broken('with content in its text')"
+        if by_signal is None
+        else f"__import__('signal').raise_signal({by_signal})"
+    )
     lines = [
-        f"def around({names}):",
+        f"def around({', '.join(cells)}):",
         "    def raising(*_, **__):",
-        *([f"        ({names},)"] if cells else []),
-        "        raise Broken('with content in its text')",
+        *([f"        ({', '.join(cells)},)"] if cells else []),
+        f"        {raises}",
         "    return raising",
     ]
     scope: dict[str, Any] = {}
     exec("\n".join(lines), scope)
-    code: CodeType = scope["around"](*cells).__code__  # type: ignore[operator]
-    return code.replace(co_filename=__file__, co_consts=tuple(code.co_consts))
+    code: CodeType = scope["around"](*cells).__code__
+    return code.replace(co_filename=__file__)
+
+
+@contextmanager
+def recording(run: set[CodeType]) -> Iterator[None]:
+    """Note the code of everything that runs in this thread."""
+
+    def note(frame: Any, event: str, _: Any) -> None:
+        if event == "call":
+            run.add(frame.f_code)
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)

@@ -13,6 +13,8 @@ import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator
 from typing import Any, TypeAlias
 
+from orq_otel.guard import report
+from orq_otel.misuse import is_refusal
 from orq_otel.scopes import Frame, Steps, current_frame, enter, leave
 
 #: Gets the arguments of one call and returns a fresh frame for it, or None to run it as it is.
@@ -33,18 +35,43 @@ def scoped(function: Callable[..., Any], open_frame: OpenFrame) -> Callable[...,
     return _scoped_function(function, open_frame)
 
 
+def _opened(open_frame: OpenFrame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Frame | None:
+    """The frame of one call. Without one the function runs as it is."""
+    try:
+        return open_frame(args, kwargs)
+    except Exception as error:
+        if is_refusal(error):
+            raise
+        report("opening a scope", error)
+        return None
+
+
+def _kept(result: Any, frame: Frame) -> Any:
+    try:
+        return _keep_scope(result, frame)
+    except Exception as error:  # noqa: BLE001 - the same
+        report("keeping a scope for what a handler returned", error)
+        return result
+
+
 def _scoped_function(function: Callable[..., Any], open_frame: OpenFrame) -> Callable[..., Any]:
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        frame = open_frame(args, kwargs)
+        frame = _opened(open_frame, args, kwargs)
         if frame is None:
             return function(*args, **kwargs)
         try:
-            enter(frame)
+            try:
+                enter(frame)
+            except Exception as error:  # noqa: BLE001 - the function has to run
+                report("entering a scope", error)
             result = function(*args, **kwargs)
         finally:
-            leave(frame)
-        return _keep_scope(result, frame)
+            try:
+                leave(frame)
+            except Exception as error:  # noqa: BLE001 - the caller gets what the function returns
+                report("leaving a scope", error)
+        return _kept(result, frame)
 
     return wrapper
 
@@ -52,15 +79,21 @@ def _scoped_function(function: Callable[..., Any], open_frame: OpenFrame) -> Cal
 def _scoped_coroutine(function: Callable[..., Any], open_frame: OpenFrame) -> Callable[..., Any]:
     @functools.wraps(function)
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        frame = open_frame(args, kwargs)
+        frame = _opened(open_frame, args, kwargs)
         if frame is None:
             return await function(*args, **kwargs)
         try:
-            enter(frame)
+            try:
+                enter(frame)
+            except Exception as error:  # noqa: BLE001 - the function has to run
+                report("entering a scope", error)
             result = await function(*args, **kwargs)
         finally:
-            leave(frame)
-        return _keep_scope(result, frame)
+            try:
+                leave(frame)
+            except Exception as error:  # noqa: BLE001 - the caller gets what the function returns
+                report("leaving a scope", error)
+        return _kept(result, frame)
 
     return wrapper
 
@@ -70,10 +103,10 @@ def scoped_generator(function: Callable[..., Any], open_frame: OpenFrame) -> Cal
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        frame = open_frame(args, kwargs)
+        frame = _opened(open_frame, args, kwargs)
         if frame is None:
             return (yield from function(*args, **kwargs))
-        steps = Steps(frame)
+        steps = _steps_in(frame)
         body = function(*args, **kwargs)
         step = functools.partial(body.send, None)
         while True:
@@ -98,6 +131,14 @@ def scoped_generator(function: Callable[..., Any], open_frame: OpenFrame) -> Cal
     return wrapper
 
 
+def _steps_in(frame: Frame) -> Steps | _OuterSteps:
+    try:
+        return Steps(frame)
+    except Exception as error:  # noqa: BLE001 - the generator has to run
+        report("entering a scope", error)
+        return _OuterSteps()
+
+
 class _OuterSteps:
     """In the place of `Steps`, for a generator that has no scope of its own."""
 
@@ -115,8 +156,8 @@ def scoped_async_generator(
 
     @functools.wraps(function)
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        frame = open_frame(args, kwargs)
-        steps = _OuterSteps() if frame is None else Steps(frame)
+        frame = _opened(open_frame, args, kwargs)
+        steps = _OuterSteps() if frame is None else _steps_in(frame)
         body = function(*args, **kwargs)
         step = functools.partial(body.asend, None)
         while True:

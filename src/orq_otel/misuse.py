@@ -25,6 +25,11 @@ class Words(str):
     __slots__ = ()
 
 
+def is_refusal(error: Exception) -> bool:
+    """Whether an error refuses wrong use, on purpose."""
+    return bool(error.args) and isinstance(error.args[0], Words)
+
+
 def ours(error: Exception, doing: str) -> Exception:
     """What to say of an error: `error` itself if it is ours, else one that names its type only.
 
@@ -37,7 +42,7 @@ def ours(error: Exception, doing: str) -> Exception:
     """
     if is_signals(error):
         raise error
-    if error.args and isinstance(error.args[0], Words):
+    if is_refusal(error):
         return error
     said = RuntimeError(
         Words(

@@ -10,13 +10,14 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from types import FrameType
 from typing import Any, Final, TypeAlias, TypeVar, cast
 from uuid import UUID, uuid4
 
 from orq_otel.caching import Uncached
-from orq_otel.guard import is_signals, warn_once
+from orq_otel.guard import is_signals, report, warn_once
 from orq_otel.handlers import OpenFrame, scoped
-from orq_otel.misuse import Words, here, is_decorating, misused, ours
+from orq_otel.misuse import Words, here, is_decorating, is_refusal, misused, ours
 from orq_otel.scopes import (
     Frame,
     Thread,
@@ -92,7 +93,7 @@ class Scope(Frame):
         self._wrong: Exception | None = None
         self._id = id
         self._tags: Any = ()
-        if _is_definition(id) and is_decorating(sys._getframe(2)):  # noqa: SLF001 - documented
+        if _is_definition(id) and _lacks_parentheses(sys._getframe(2)):  # noqa: SLF001 - documented
             raise TypeError(
                 Words(
                     f"@thread needs parentheses and an id, and got {_short_name(id)} instead. "
@@ -118,22 +119,28 @@ class Scope(Frame):
         return self._id is not _CURRENT and not any(map(callable, (self._id, self._tags, *parts)))
 
     def __enter__(self) -> Thread | None:
-        if get_top() is not None or outside:
-            return self._enter_another()
         try:
-            del self.fresh  # atomic, so of many threads that enter this object only one gets on
-        except AttributeError:
-            return self._enter_another()
-        thread = self.thread
-        try:
-            if listeners:
-                announce(self)
-            self.token = set_top(self)
-        except BaseException:
-            if get_top() is self:
-                set_top(None)
-            self.token = None
-            raise
+            if get_top() is not None or outside:
+                return self._enter_another()
+            try:
+                del self.fresh  # atomic, so of many threads that enter this object only one gets on
+            except AttributeError:
+                return self._enter_another()
+            thread = self.thread
+            try:
+                if listeners:
+                    announce(self)
+                self.token = set_top(self)
+            except BaseException:
+                if get_top() is self:
+                    set_top(None)
+                self.token = None
+                raise
+        except Exception as error:
+            if is_refusal(error):
+                raise
+            report("entering a scope", error)
+            return None
         return thread
 
     def _enter_another(self) -> Thread | None:
@@ -185,13 +192,21 @@ class Scope(Frame):
                 leave(left)
                 self._forget(left)
         except BaseException as failure:
-            is_interrupted = has_interrupted(failure)
-            frame = left if is_interrupted and isinstance(left, Frame) else self._entry()
-            if frame is not None:
-                leave(frame)
-                self._forget(frame)
-            if is_interrupted:
-                raise
+            try:
+                is_interrupted = has_interrupted(failure)
+                frame = left if is_interrupted and isinstance(left, Frame) else self._entry()
+                if frame is not None:
+                    leave(frame)
+                    self._forget(frame)
+            except Exception as mistake:  # noqa: BLE001 - the block is over all the same
+                report("leaving a scope", mistake)
+                return
+            if not is_interrupted:
+                return
+            if isinstance(failure, Exception):
+                report("leaving a scope", failure)  # raises what a signal handler raised
+                return
+            raise
 
     def _forget(self, frame: Frame) -> None:
         if frame is not self:
@@ -227,7 +242,13 @@ class Scope(Frame):
                     "@staticmethod."
                 )
             )
-        return cast("F", scoped(function, self._opener(function)))
+        try:
+            return cast("F", scoped(function, self._opener(function)))
+        except Exception as error:
+            if is_refusal(error):
+                raise
+            report("decorating a function", error)
+            return function
 
     def _opener(self, function: Callable[..., Any]) -> OpenFrame:
         fixed = self.thread
@@ -328,6 +349,14 @@ def _outcome(found: Thread | None) -> str:
 def _is_definition(id: Any) -> bool:  # noqa: A002
     """Whether an id is what a decorator without parentheses gets. Most are strings."""
     return callable(id) or isinstance(id, (classmethod, property))
+
+
+def _lacks_parentheses(frame: FrameType) -> bool:
+    try:
+        return is_decorating(frame)
+    except Exception as error:  # noqa: BLE001 - the code of a Python that is to come
+        report("looking for @thread without parentheses", error)
+        return False
 
 
 def _short_name(function: Any) -> str:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import inspect
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import groupby, islice
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote, quote_plus, unquote_plus, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, quote_plus, unquote_plus, urlsplit
 from urllib.request import getproxies_environment
 
 from orq_otel.guard import is_signals
@@ -193,12 +194,17 @@ def of_fields(thing: Any) -> Iterator[Any]:
 
 def of_url(url: Any) -> Iterator[str]:
     """The user's name and password of a URL, and the values of its query."""
-    parts = urlsplit(str(url))
+    parts = _split(str(url))
     if "@" in parts.netloc:
         user, _, password = parts.netloc.rpartition("@")[0].partition(":")
         yield from _of_user(user, password)
         yield from _of_user(unquote_plus(user), unquote_plus(password))
     yield from of_query(parts.query)
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of a URL. `urlsplit` remembers those of the last hundred, however long they are."""
+    return (urlsplit if len(url) < _MOST_TEXT else inspect.unwrap(urlsplit))(url)
 
 
 def of_query(query: Any) -> Iterator[str]:
