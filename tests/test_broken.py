@@ -417,11 +417,14 @@ def test_the_program_gets_the_same(
     assert wrong == {}
 
 
-#: Where nothing can be raised: in finalizers, which Python does not let raise.
+#: Where nothing can be raised: in finalizers, which Python does not let raise, and in our thread, of
+#: which the handler runs wherever the main thread is.
 SILENT: Final = {
     "orq_otel.genai.call:Call.__del__",
     "orq_otel.genai.call:Call.end",
+    "orq_otel.unfinished:_watch",
     "orq_otel.unfinished:is_collecting",
+    "orq_otel.unfinished:take_notes",
 }
 
 
