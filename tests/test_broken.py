@@ -417,8 +417,8 @@ def test_the_program_gets_the_same(
     assert wrong == {}
 
 
-#: Where nothing can be raised: in finalizers, which Python does not let raise, and in our thread, of
-#: which the handler runs wherever the main thread is.
+#: Where nothing can be raised: in finalizers, which Python does not let raise, and in our thread,
+#: beside which the handler runs wherever the main thread is.
 SILENT: Final = {
     "orq_otel.genai.call:Call.__del__",
     "orq_otel.genai.call:Call.end",

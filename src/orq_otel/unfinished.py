@@ -52,7 +52,7 @@ _phase: Final = Exception("stop")
 _callback: Final = _phase.__init__  # type: ignore[misc]
 
 #: By identity. Weak, so that what is dropped is finalised.
-_open: Final[dict[int, weakref.ref[Any]]] = {}
+open_calls: Final[dict[int, weakref.ref[Any]]] = {}
 
 #: How to end what was dropped in a collection. Appending to it takes no lock.
 notes: Final[deque[Callable[[], object]]] = deque()
@@ -61,7 +61,7 @@ notes: Final[deque[Callable[[], object]]] = deque()
 _takers: Final[set[int]] = set()
 
 
-class _Watch:
+class _State:
     """Whether a thread looks for notes, and whether the end of the program is waited for."""
 
     is_running = False
@@ -78,15 +78,15 @@ def leave_note(end: Callable[[], object]) -> None:
     notes.append(end)
 
 
-def opened(one: Unfinished) -> None:
-    """Look after something that is open, until `closed` is told of it or it is dropped."""
-    _open[id(one)] = weakref.ref(one)
-    if not _Watch.is_running:
+def watch(one: Unfinished) -> None:
+    """Look after something that is open, until it is forgotten, with `forget`, or dropped."""
+    open_calls[id(one)] = weakref.ref(one)
+    if not _State.is_running:
         _start()
 
 
 #: Look no more after what has the identity `id`.
-closed: Final = _open.pop
+forget: Final = open_calls.pop
 
 
 def take_notes() -> None:
@@ -111,7 +111,7 @@ def end_all(processors: Any = None) -> None:
         processors: Those of the provider that is shut down, or None for every provider.
     """
     take_notes()
-    for known in reversed(tuple(_open.values())):
+    for known in reversed(tuple(open_calls.values())):
         one: Unfinished | None = known()
         if one is not None and (processors is None or one.made_by(processors)):
             _end(one.end)
@@ -126,20 +126,20 @@ def _end(end: Callable[[], object]) -> None:
 
 def _start() -> None:
     """Have a thread look for notes."""
-    _Watch.is_running = True
+    _State.is_running = True
     try:
         if _callback not in gc.callbacks:
             gc.callbacks.append(_callback)
-        if not _Watch.waits_for_exit:
-            _Watch.waits_for_exit = True
+        if not _State.waits_for_exit:
+            _State.waits_for_exit = True
             atexit.register(end_all)  # what is registered last comes first
         # In a context of its own: it belongs to no scope and to no span.
         run = contextvars.Context().run
         threading.Thread(target=run, args=(_watch,), name="orq-otel", daemon=True).start()
     except RuntimeError:  # no thread can be started, at the end of the program least of all
-        _Watch.is_running = False
+        _State.is_running = False
     except BaseException:
-        _Watch.is_running = False
+        _State.is_running = False
         raise
 
 
@@ -148,24 +148,24 @@ def _watch() -> None:
         # By its full name: gevent puts one in its place that lets others run.
         time.sleep(_PAUSE)
         take_notes()
-        if _open or notes:
+        if open_calls or notes:
             continue
-        _Watch.is_running = False
-        if not _open:
+        _State.is_running = False
+        if not open_calls:
             return
-        _Watch.is_running = True  # something was opened just now, and saw that we were running
+        _State.is_running = True  # something was opened just now, and saw that we were running
 
 
 def _forked() -> None:
     """Leave to the parent what it has open, and begin anew."""
-    for known in tuple(_open.values()):
+    for known in tuple(open_calls.values()):
         one: Unfinished | None = known()
         if one is not None:
             one.disown()
-    _open.clear()
+    open_calls.clear()
     notes.clear()
     _takers.clear()
-    _Watch.is_running = False
+    _State.is_running = False
 
 
 gc.callbacks.append(_callback)

@@ -27,7 +27,7 @@ from orq_otel.genai.semconv import (
 from orq_otel.genai.telemetry import Telemetry
 from orq_otel.guard import report
 from orq_otel.span_attributes import is_processed_by, put
-from orq_otel.unfinished import closed, is_collecting, leave_note, opened
+from orq_otel.unfinished import forget, is_collecting, leave_note, open_calls
 
 Attributes: TypeAlias = dict[str, Any]
 
@@ -170,10 +170,6 @@ class Call:
             self._content: Content = {}
             self._content_json: dict[str, str] = {}
 
-    def watch(self) -> None:
-        """End the call with the program, or with its provider, unless it has ended before."""
-        opened(self)
-
     def request(self, body: Mapping[str, Any]) -> None:
         """Note what the request tells."""
         operation = self._operation
@@ -306,7 +302,7 @@ class Call:
         except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
             report(f"reading the chunks of {self._operation.name}", error)
 
-    def _end(
+    def _end(  # noqa: C901 - one function, since it runs on every call
         self,
         description: Description = _UNDESCRIBED,
         error: BaseException | None = None,
@@ -317,7 +313,8 @@ class Call:
             del self._span  # atomic: of several ends, from several threads even, the first counts
         except AttributeError:
             return
-        closed(id(self), None)
+        if open_calls:
+            forget(id(self), None)
         telemetry = self._telemetry
         operation = self._operation
         attributes = self._attributes
@@ -337,16 +334,13 @@ class Call:
         except Exception as mistake:  # noqa: BLE001 - the span still has to end
             report(f"ending the span of {operation.name}", mistake)
         finally:
-            self._end_span(span, at)
+            try:
+                span.end(None if at is None else at[0])
+            except Exception as mistake:  # noqa: BLE001 - a processor of the host's may fail
+                report(f"ending the span of {operation.name}", mistake)
         metrics = telemetry.metrics
         if metrics is not None and metrics.active and operation.is_standard:
             self._measure(metrics, attributes, span, at)
-
-    def _end_span(self, span: Span, at: _Moment | None) -> None:
-        try:
-            span.end(None if at is None else at[0])
-        except Exception as mistake:  # noqa: BLE001 - a processor of the host's may fail
-            report(f"ending the span of {self._operation.name}", mistake)
 
     def _set_failed(
         self, span: Span, description: Description, error: BaseException | None

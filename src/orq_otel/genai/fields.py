@@ -15,7 +15,8 @@ _INT64 = 2**63
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_.\-\[\]]{1,64}")
 #: What some gateways write for a name that they have not.
 _NO_NAMES = frozenset({"None", "null"})
-_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
+#: Why models stop, nearly always.
+REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 
 #: Raised on reading a chunk or event that is none. A client makes objects of whatever was sent.
 NO_CHUNK = (AttributeError, KeyError, TypeError)
@@ -80,10 +81,10 @@ def identifier(*named: Any) -> str | None:
 
 def stop_reason(told: str) -> str:
     """Why a model stopped, as a server says: a name, and at most details behind a colon."""
-    if told in _REASONS:
+    if told in REASONS:
         return told
     name, _, _ = told.partition(":")
-    return (name if name in _REASONS else identifier(told)) or "error"
+    return (name if name in REASONS else identifier(told)) or "error"
 
 
 def is_whole(value: Any) -> bool:

@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 from orq_otel.genai.call import Call
 from orq_otel.genai.proxies import Proxy
 from orq_otel.guard import report
+from orq_otel.unfinished import watch
 
 #: Chunks after which what takes them in is asked for again.
 _MANY: Final = 256
@@ -45,7 +46,7 @@ class Reading(Protocol):
 
 def stream_proxy(stream: Any, call: Call) -> Any:
     """A proxy of `stream`, synchronous or asynchronous as it is, that ends `call`."""
-    call.watch()
+    watch(call)
     return (AsyncStreamProxy if hasattr(stream, "__anext__") else StreamProxy)(stream, call)
 
 

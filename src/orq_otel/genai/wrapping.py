@@ -16,6 +16,7 @@ from opentelemetry.context import Context, attach, detach
 from orq_otel.genai.call import Call, Unrecorded
 from orq_otel.guard import is_signals, report
 from orq_otel.patching import Wrapper
+from orq_otel.unfinished import watch
 
 #: A started call, or None for one to pass through, and the arguments to go on with.
 Begun: TypeAlias = tuple["Call | Unrecorded | None", tuple[Any, ...], dict[str, Any]]
@@ -79,7 +80,7 @@ def async_wrapper(begin: Begin, settle: Settle) -> Wrapper:  # noqa: C901 - guar
             try:
                 call, args, kwargs = begin(instance, args, kwargs)
                 if type(call) is Call:
-                    call.watch()  # the coroutine may be dropped while it waits
+                    watch(call)  # the coroutine may be dropped while it waits
                 token = None if call is None else attach(call.context)
             except Exception as error:  # noqa: BLE001 - the user's call goes on
                 report("starting the span of a call", error)

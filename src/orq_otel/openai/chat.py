@@ -7,7 +7,16 @@ from itertools import islice
 from typing import Any
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import NO_CHUNK, UNUSUAL, fields, get, is_whole, pick, stop_reason
+from orq_otel.genai.fields import (
+    NO_CHUNK,
+    REASONS,
+    UNUSUAL,
+    fields,
+    get,
+    is_whole,
+    pick,
+    stop_reason,
+)
 from orq_otel.genai.semconv import (
     OPENAI_RESPONSE_SERVICE_TIER,
     OPENAI_RESPONSE_SYSTEM_FINGERPRINT,
@@ -166,7 +175,7 @@ class ChunkReader:
 def _reason(reason: Any) -> str:
     """Why a choice stopped. One without a reason is broken."""
     if type(reason) is str and reason:
-        return stop_reason(reason)
+        return reason if reason in REASONS else stop_reason(reason)
     return "error"
 
 

@@ -18,6 +18,7 @@ from orq_otel.genai.long_json import LongJson, parse_long_json
 from orq_otel.genai.proxies import Proxy
 from orq_otel.genai.streams import iterate, stream_proxy
 from orq_otel.guard import report
+from orq_otel.unfinished import watch
 
 _ITERATORS = frozenset({"iter_bytes", "iter_text", "aiter_bytes", "aiter_text"})
 _LINE_ITERATORS = frozenset({"iter_lines", "aiter_lines"})
@@ -157,7 +158,7 @@ class RawResponseProxy(Proxy):
         super().__init__(response)
         self._self_call = call
         self._self_inner = None
-        call.watch()
+        watch(call)
 
     def __getattr__(self, name: str) -> Any:  # noqa: PLR0911 - one for each kind of name
         value = getattr(self.__wrapped__, name)

@@ -41,6 +41,7 @@ from orq_otel.openai.responses import conversation
 from orq_otel.openai.router import caller_thread
 from orq_otel.openai.server import start_attributes
 from orq_otel.scopes import Thread, current_thread
+from orq_otel.unfinished import watch
 
 
 def _no_answer(_: Any) -> Attributes:
@@ -187,7 +188,7 @@ class Session:
             self._client,
         )
         if isinstance(call, Call):
-            call.watch()
+            watch(call)
             call.sent = self._parameters
             call.request(self._parameters)
         if call is not None:
@@ -336,7 +337,7 @@ class Session:
             detach(token)
         if not isinstance(call, Call):
             return None
-        call.watch()
+        watch(call)
         call.sent = self._parameters
         call.request(body)
         return call
