@@ -70,7 +70,7 @@ These need none: whatever they show or search, they do it by the attributes that
 
 def page() -> str:
     """The whole page."""
-    own = list(labels(Thread("id", ("tag",))))
+    own = list(reversed(labels(Thread("id", ("tag",)))))
     return _PAGE.format(
         labels=", ".join(f"`{name}`" for name in own[:-1]) + f" and `{own[-1]}`",
         encoders=", ".join(f"`{name}`" for name in ENCODERS),

@@ -224,7 +224,7 @@ def page() -> str:
     standard, own = _by_standard(openai_rows())
     orq_standard, orq_own = _by_standard(orq_rows())
     return _PAGE.format(
-        labels=", ".join(f"`{name}`" for name in labels(Thread("id", ("tag",)))),
+        labels=", ".join(f"`{name}`" for name in reversed(labels(Thread("id", ("tag",))))),
         standard=_operations(standard),
         own=_operations(own),
         standard_attributes=_attributes(standard, set),
