@@ -31,6 +31,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import openai
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics import MeterProvider
@@ -118,12 +119,20 @@ class Traffic:
 
     def __init__(self, openai_url: str, orq_url: str, tracer: Any) -> None:
         self.openai_url, self.orq_url, self.tracer = openai_url, orq_url, tracer
-        self.client = openai.OpenAI(api_key="k", base_url=openai_url, max_retries=0)
-        self.orq = Orq(api_key="k", server_url=orq_url)
         self.stopped = threading.Event()
         self.calls: Counter[str] = Counter()
+        self.dice: dict[int, random.Random] = {}
 
-    def one(self, dice: random.Random, worker: int) -> None:
+    @contextmanager
+    def clients(self) -> Iterator[tuple[openai.OpenAI, Orq]]:
+        """Clients for some calls: they keep the connection of each stream that is left open."""
+        with (
+            openai.OpenAI(api_key="k", base_url=self.openai_url, max_retries=0) as client,
+            httpx.Client() as http,
+        ):
+            yield client, Orq(api_key="k", server_url=self.orq_url, client=http)
+
+    def one(self, client: openai.OpenAI, orq: Orq, dice: random.Random, worker: int) -> None:
         """Make one call in a conversation of its own."""
         conversation = f"c-{worker}-{dice.randrange(10**9)}"
         with thread(conversation, tags=["soak"]):
@@ -131,10 +140,10 @@ class Traffic:
             if kind < 0.05:
                 self.calls["refused"] += 1
                 with suppress(openai.OpenAIError):
-                    self.client.chat.completions.create(model=conversation, messages=[])
+                    client.chat.completions.create(model=conversation, messages=[])
             elif kind < 0.45:
                 self.calls["streamed"] += 1
-                create = self.client.chat.completions.create
+                create = client.chat.completions.create
                 stream = create(model=conversation, messages=MESSAGES, stream=True)
                 if dice.random() < 0.2:
                     self.calls["left"] += 1
@@ -145,10 +154,10 @@ class Traffic:
                 self.calls["orq"] += 1
                 with self.tracer.start_as_current_span("turn") as turn:
                     turn.set_attribute("soak.conversation", conversation)
-                    self.orq.deployments.invoke(key="k")
+                    orq.deployments.invoke(key="k")
             elif kind < 0.75:
                 self.calls["orq streamed"] += 1
-                stream = self.orq.deployments.stream(key="k")
+                stream = orq.deployments.stream(key="k")
                 if dice.random() < 0.2:
                     self.calls["left"] += 1
                     dice.choice(LEAVE)(stream)
@@ -156,13 +165,17 @@ class Traffic:
                     list(stream)
             else:
                 self.calls["asked"] += 1
-                self.client.responses.create(model=conversation, input="Where is it?")
+                client.responses.create(model=conversation, input="Where is it?")
 
     def in_thread(self, worker: int) -> None:
         """What one thread does."""
         dice = random.Random(worker)  # noqa: S311 - traffic
-        while not self.stopped.wait(PAUSE):
-            self.one(dice, worker)
+        while not self.stopped.is_set():
+            with self.clients() as (client, orq):
+                for _ in range(100):
+                    if self.stopped.wait(PAUSE):
+                        break
+                    self.one(client, orq, dice, worker)
 
     def in_loop(self) -> None:
         """What the thread with an event loop does."""
@@ -170,15 +183,18 @@ class Traffic:
 
     async def tasks(self) -> None:
         """Several tasks, until the end."""
-        async with openai.AsyncOpenAI(
-            api_key="k", base_url=self.openai_url, max_retries=0
-        ) as client:
-            await asyncio.gather(*(self.task(client, THREADS + n) for n in range(TASKS)))
+        while not self.stopped.is_set():
+            async with openai.AsyncOpenAI(
+                api_key="k", base_url=self.openai_url, max_retries=0
+            ) as client:
+                await asyncio.gather(*(self.task(client, THREADS + n) for n in range(TASKS)))
 
     async def task(self, client: openai.AsyncOpenAI, worker: int) -> None:
         """What one task does."""
-        dice = random.Random(worker)  # noqa: S311 - traffic
-        while not self.stopped.is_set():
+        dice = self.dice.setdefault(worker, random.Random(worker))  # noqa: S311 - traffic
+        for _ in range(100):
+            if self.stopped.is_set():
+                return
             await asyncio.sleep(PAUSE)
             conversation = f"a-{worker}-{dice.randrange(10**9)}"
             with thread(conversation, tags=["soak"]):
@@ -271,10 +287,11 @@ def fork(traffic: Traffic, counts: Counts, provider: TracerProvider) -> None:
             counts.lock = threading.Lock()
             counts.of.clear()
             own = Traffic(traffic.openai_url, traffic.orq_url, traffic.tracer)
-            for number in range(10):
-                own.one(random.Random(number), 99)  # noqa: S311 - traffic
+            with own.clients() as (client, orq):
+                for number in range(10):
+                    own.one(client, orq, random.Random(number), 99)  # noqa: S311 - traffic
             gc.collect()
-            provider.force_flush()
+            provider.shutdown()
             os.write(writing, json.dumps(counts.of).encode())
         finally:
             os._exit(0)
@@ -324,7 +341,8 @@ def main() -> int:
         provider.add_span_processor(
             BatchSpanProcessor(Counting(exporter, counts), max_queue_size=2**17)
         )
-        meters = MeterProvider([InMemoryMetricReader()])
+        reader = InMemoryMetricReader()
+        meters = MeterProvider([reader])
         for one in (OpenAIInstrumentor(), OrqInstrumentor()):
             one.instrument(tracer_provider=provider, meter_provider=meters, capture_content=True)
         traffic = Traffic(openai_url, orq_url, provider.get_tracer("soak"))
@@ -336,7 +354,11 @@ def main() -> int:
         while (left := end - time.monotonic()) > 0:
             time.sleep(min(FORK_EVERY, left))
             fork(traffic, counts, provider)
-            print(f"{minutes - left / 60 + 1:5.1f} min  {state()}  {dict(counts.of)}", flush=True)
+            reader.get_metrics_data()
+            print(
+                f"{minutes - (end - time.monotonic()) / 60:5.1f} min  {state()}  {dict(counts.of)}",
+                flush=True,
+            )
         traffic.stopped.set()
         for worker in workers:
             worker.join()

@@ -456,3 +456,44 @@ def test_a_forked_child_ends_nothing_of_its_parents(tmp_path: Path) -> None:
         "exported False ['chat m childs']",
         "exported True ['chat m parents', 'chat m parents']",
     ]
+
+
+COLLECTING = """
+provider = TracerProvider()
+exporter = Exporter()
+provider.add_span_processor(BatchSpanProcessor(exporter))
+OpenAIInstrumentor().instrument(tracer_provider=provider)
+collecting, go_on = threading.Event(), threading.Event()
+
+class Slow:
+    def __init__(self):
+        self.me = self
+    def __del__(self):
+        collecting.set()
+        go_on.wait(20)
+
+Slow()
+import gc
+collector = threading.Thread(target=gc.collect)
+collector.start()
+assert collecting.wait(20)
+child = os.fork()
+if child == 0:
+    with thread("childs"):
+        stream = chat()
+    next(stream)
+    stream.close()
+    provider.shutdown()
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+go_on.set()
+collector.join()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_child_that_is_forked_while_another_thread_collects(tmp_path: Path) -> None:
+    assert output_of(COLLECTING, tmp_path).splitlines() == [
+        "exported False ['chat m childs']",
+        "exported True []",
+    ]

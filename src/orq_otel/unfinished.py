@@ -166,6 +166,7 @@ def _forked() -> None:
     notes.clear()
     _takers.clear()
     _State.is_running = False
+    _callback("stop")  # a thread that was collecting is not here
 
 
 gc.callbacks.append(_callback)
