@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 import signal
 import sys
@@ -14,7 +15,7 @@ import pytest
 from opentelemetry.sdk.trace import SpanProcessor
 from recorded import Telemetry
 
-from orq_otel import OpenAIInstrumentor, guard, thread
+from orq_otel import OpenAIInstrumentor, guard, thread, unfinished
 
 MESSAGES: Any = [{"role": "user", "content": "Where is my parcel?"}]
 logger = logging.getLogger("orq_otel")
@@ -108,6 +109,26 @@ def test_a_failure_is_logged_once_and_again_after_an_hour(
     assert second.endswith(
         ". The call goes on without it. It has happened 7 times. Logged at most once an hour."
     )
+
+
+def test_nothing_is_logged_inside_a_collection(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever is interrupted may hold a handler's lock."""
+
+    class Failing:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            fail()
+
+    assert unfinished.is_collecting() is False  # which knows
+    Failing()
+    gc.collect()
+    assert caplog.records == []
+    fail()
+
+    (record,) = caplog.records
+    assert "It has happened 2 times." in record.getMessage()
 
 
 def test_neither_the_text_nor_a_made_up_name_is_logged(caplog: pytest.LogCaptureFixture) -> None:

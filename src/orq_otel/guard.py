@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -34,8 +35,12 @@ _NAME: Final = re.compile(r"\w{1,64}", re.ASCII)
 @dataclass
 class _Failure:
     count: int = 0
-    logged_at: float = 0.0
+    logged_at: float | None = None
 
+
+#: Set by what knows: whether a garbage collection runs. Nothing is logged then, since whoever is
+#: interrupted may hold a lock of a handler's.
+is_collecting: Callable[[], bool] = bool
 
 _failures: dict[tuple[str, str], _Failure] = {}
 _said: set[str] = set()
@@ -67,7 +72,8 @@ def report(doing: str, error: BaseException) -> None:
         failure = _failures.setdefault((doing, where), _Failure())
         failure.count += 1
         now = time.monotonic()
-        if failure.count > 1 and now - failure.logged_at < _AGAIN:
+        is_known = failure.logged_at is not None and now - failure.logged_at < _AGAIN
+        if is_known or is_collecting():
             return
         failure.logged_at = now
         logger.warning(

@@ -25,6 +25,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from orq_otel import guard
 from orq_otel.guard import report
 
 
@@ -169,6 +170,7 @@ def _forked() -> None:
     _callback("stop")  # a thread that was collecting is not here
 
 
+guard.is_collecting = lambda: _phase.args[0] == "start"
 gc.callbacks.append(_callback)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)

@@ -1,0 +1,87 @@
+"""A stream of Orq's client that its consumer leaves ends at once, as one of OpenAI's."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from opentelemetry.trace import StatusCode
+from recorded import Telemetry
+
+from orq_otel import thread
+
+
+class Mistake(Exception):
+    """What a consumer raises."""
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_collected() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def is_left(telemetry: Telemetry) -> bool:
+    span = telemetry.one()
+    told = span.attributes or {}
+    return (
+        span.status.status_code is StatusCode.UNSET
+        and "error.type" not in told
+        and told["gen_ai.response.finish_reasons"] == ("error",)
+        and told["thread.id"] == "support-42"
+    )
+
+
+def break_off(stream: Any) -> None:
+    for _ in stream:
+        break
+
+
+def raise_within(stream: Any) -> None:
+    with pytest.raises(Mistake):
+        for _ in stream:
+            raise Mistake
+
+
+def leave_its_block(stream: Any) -> None:
+    with stream:
+        next(stream)
+
+
+@pytest.mark.parametrize("leave", [break_off, raise_within, leave_its_block])
+def test_a_stream_that_is_left(
+    instrumented: Telemetry, orq: Any, leave: Callable[[Any], None]
+) -> None:
+    with thread("support-42"):
+        stream = orq.deployments.stream(key="support")
+    leave(stream)
+    del stream
+
+    assert is_left(instrumented)
+
+
+async def test_an_asynchronous_stream_that_is_left(instrumented: Telemetry, orq: Any) -> None:
+    with thread("support-42"):
+        stream = await orq.deployments.stream_async(key="support")
+    async for _ in stream:
+        break
+    del stream
+
+    assert is_left(instrumented)
+
+
+async def test_a_stream_that_is_read_on(instrumented: Telemetry, orq: Any) -> None:
+    whole = [event async for event in await orq.deployments.stream_async(key="support")]
+    instrumented.take()
+    stream = await orq.deployments.stream_async(key="support")
+    async for _ in stream:
+        break
+    assert instrumented.spans == []
+    rest = [event async for event in stream]
+
+    assert len(rest) == len(whole) - 1
+    assert instrumented.one().status.status_code is StatusCode.UNSET
