@@ -21,6 +21,7 @@ import json
 import logging
 import os
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -45,7 +46,7 @@ ROOT = Path(__file__).resolve().parents[1]
 THREADS, TASKS = 6, 6
 PAUSE = 0.02  # seconds between two calls of a thread or task: some 300 calls a second
 FORK_EVERY, COLLECTOR_UP, COLLECTOR_DOWN = 60.0, 50.0, 10.0
-MESSAGES: Any = [{"role": "user", "content": "Where is my parcel?"}]
+CONVERSATION = re.compile(r"[ac]-\d+-\d+")
 
 SERVE = """
 import sys, threading
@@ -71,10 +72,15 @@ server.serve_forever()
 """
 
 
+def asking(conversation: str) -> Any:
+    """Messages that name a conversation."""
+    return [{"role": "user", "content": f"Where is {conversation}?"}]
+
+
 class Counts(SpanProcessor):
     """Counts spans, and those that are in another conversation than they say.
 
-    Every call names its conversation as its model, or as its deployment.
+    Every call names its conversation in what it asks.
     """
 
     def __init__(self) -> None:
@@ -90,9 +96,9 @@ class Counts(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         told = span.attributes or {}
-        asked = told.get("gen_ai.request.model") or told.get("soak.conversation")
+        asked = CONVERSATION.search(str(told.get("gen_ai.input.messages", told.get("soak"))))
         self.count("ended")
-        if asked and told.get("thread.id") != asked:
+        if asked is None or told.get("thread.id") != asked[0]:
             self.count("mixed")
         if "error.type" in told:
             self.count("errors")
@@ -140,11 +146,11 @@ class Traffic:
             if kind < 0.05:
                 self.calls["refused"] += 1
                 with suppress(openai.OpenAIError):
-                    client.chat.completions.create(model=conversation, messages=[])
+                    client.chat.completions.create(model="", messages=asking(conversation))
             elif kind < 0.45:
                 self.calls["streamed"] += 1
                 create = client.chat.completions.create
-                stream = create(model=conversation, messages=MESSAGES, stream=True)
+                stream = create(model="m", messages=asking(conversation), stream=True)
                 if dice.random() < 0.2:
                     self.calls["left"] += 1
                     dice.choice(LEAVE)(stream)
@@ -153,11 +159,11 @@ class Traffic:
             elif kind < 0.65:
                 self.calls["orq"] += 1
                 with self.tracer.start_as_current_span("turn") as turn:
-                    turn.set_attribute("soak.conversation", conversation)
-                    orq.deployments.invoke(key="k")
+                    turn.set_attribute("soak", conversation)
+                    orq.deployments.invoke(key="k", messages=asking(conversation))
             elif kind < 0.75:
                 self.calls["orq streamed"] += 1
-                stream = orq.deployments.stream(key="k")
+                stream = orq.deployments.stream(key="k", messages=asking(conversation))
                 if dice.random() < 0.2:
                     self.calls["left"] += 1
                     dice.choice(LEAVE)(stream)
@@ -165,7 +171,7 @@ class Traffic:
                     list(stream)
             else:
                 self.calls["asked"] += 1
-                client.responses.create(model=conversation, input="Where is it?")
+                client.responses.create(model="m", input=f"Where is {conversation}?")
 
     def in_thread(self, worker: int) -> None:
         """What one thread does."""
@@ -202,12 +208,12 @@ class Traffic:
                 create = client.chat.completions.create
                 if kind < 0.1:
                     self.calls["cancelled"] += 1
-                    asking = create(model=conversation, messages=MESSAGES)
+                    waiting = create(model="m", messages=asking(conversation))
                     with suppress(asyncio.TimeoutError):
-                        await asyncio.wait_for(asking, dice.random() * 0.004)
+                        await asyncio.wait_for(waiting, dice.random() * 0.004)
                 elif kind < 0.7:
                     self.calls["streamed"] += 1
-                    stream = await create(model=conversation, messages=MESSAGES, stream=True)
+                    stream = await create(model="m", messages=asking(conversation), stream=True)
                     leaves = dice.random() < 0.2
                     self.calls["left"] += leaves
                     async for _ in stream:
@@ -218,7 +224,7 @@ class Traffic:
                     del stream
                 else:
                     self.calls["asked"] += 1
-                    await create(model=conversation, messages=MESSAGES)
+                    await create(model="m", messages=asking(conversation))
 
 
 class Cycle:
@@ -304,12 +310,15 @@ def fork(traffic: Traffic, counts: Counts, provider: TracerProvider) -> None:
 
 
 def state() -> str:
-    """Memory, descriptors, objects and threads of this process."""
+    """Memory, descriptors, allocated blocks and threads of this process.
+
+    Not its objects: to list them fails what other threads do to a new tuple meanwhile.
+    """
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return (
         f"{pages * os.sysconf('SC_PAGE_SIZE') / 2**20:.1f} MB, "
-        f"{len([*Path('/proc/self/fd').iterdir()])} descriptors, {len(gc.get_objects())} objects, "
+        f"{len([*Path('/proc/self/fd').iterdir()])} descriptors, {sys.getallocatedblocks()} blocks, "
         f"{threading.active_count()} threads"
     )
 
