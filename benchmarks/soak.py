@@ -316,9 +316,10 @@ def state() -> str:
     """
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
+    descriptors = [*Path("/proc/self/fd").iterdir()]
     return (
-        f"{pages * os.sysconf('SC_PAGE_SIZE') / 2**20:.1f} MB, "
-        f"{len([*Path('/proc/self/fd').iterdir()])} descriptors, {sys.getallocatedblocks()} blocks, "
+        f"{pages * os.sysconf('SC_PAGE_SIZE') / 2**20:.1f} MB, {len(descriptors)} descriptors, "
+        f"{sys.getallocatedblocks()} blocks, "
         f"{threading.active_count()} threads"
     )
 
