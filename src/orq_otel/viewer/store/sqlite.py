@@ -34,8 +34,10 @@ _LONGEST_LOG: Final = 48 * 2**20
 _READERS_PATIENCE: Final = 0.2
 #: Readers that are kept for the next question.
 _READERS: Final = 8
-#: How many spans are deleted at a time, and pages given back: others may write in between.
+#: How many spans are deleted at a time, bytes of them, and pages given back: others may write in
+#: between.
 _STEP: Final = 1_000
+_STEP_SIZE: Final = 4 * 2**20
 _PAGES: Final = 500
 
 Result = TypeVar("Result")
@@ -114,12 +116,17 @@ class SQLiteStore:
         """
         return self._read(_changes)
 
-    def delete_oldest(self, before: int | None = None, most: int = _STEP) -> int:
-        """Delete the oldest spans, by their start, and give their room back. Rollups stay right.
+    def delete_oldest(
+        self, before: int | None = None, most: int = _STEP, *, size: int = _STEP_SIZE
+    ) -> int:
+        """Delete the oldest spans, by their start. Rollups stay right.
+
+        Their room is used again, and belongs to the file until `give_back`.
 
         Args:
             before: Only spans that began before, in nanoseconds since the epoch.
             most: At most so many, so that nobody waits for long.
+            size: No more once they take up so many bytes together.
 
         Returns:
             How many there were.
@@ -127,12 +134,61 @@ class SQLiteStore:
         Raises:
             StoreError: None of them is deleted.
         """
-        deleted = self._change(
-            lambda connection: sqlite_writing.delete_oldest(connection, before, most)
+        size = min(size, _STEP_SIZE)
+        return self._change(
+            lambda connection: sqlite_writing.delete_oldest(connection, before, most, size)
         )
-        if deleted:
-            self._give_back()
-        return deleted
+
+    def give_back(self, size: int = 0) -> bool:
+        """Give some of the room that nothing takes up back to the file system.
+
+        Args:
+            size: Not below so many bytes of the file.
+
+        Returns:
+            Whether there was any. There may be more.
+
+        Raises:
+            StoreError: It cannot be given back.
+        """
+        with self._errors(), self._lock:
+            writer = self._opened_writer()
+            pages, free, each = _pages(writer)
+            beyond = min(free, _PAGES, pages - size // each)
+            if beyond <= 0:
+                return False
+            if writer.execute("PRAGMA auto_vacuum").fetchone() == (0,):
+                raise StoreError(
+                    f"{self._path} keeps the room of deleted spans for new ones, and gives none"
+                    " back to the disk: it was made without auto_vacuum. To change that, stop the"
+                    f" viewer and run: sqlite3 {self._path}"
+                    " 'PRAGMA auto_vacuum = INCREMENTAL; VACUUM'",
+                    is_temporary=False,
+                )
+            # The statement frees a page for each row it steps to, and has no columns: some releases
+            # of Python stop at the first with `execute`, whether or not rows are fetched.
+            writer.executescript(f"PRAGMA incremental_vacuum({beyond})")
+            self._shorten_log(writer)
+            return True
+
+    def shorten_log(self) -> None:
+        """Move the log to the file, and cut it off, unless readers stay for too long.
+
+        Raises:
+            StoreError: The file cannot be opened.
+        """
+        with self._errors(), self._lock:
+            self._shorten_log(self._opened_writer(), longest=1)
+
+    def size_on_disk(self) -> int:
+        """How many bytes the file and its log have.
+
+        Raises:
+            StoreError: There is no file.
+        """
+        with self._errors():
+            log = Path(f"{self._path}-wal")
+            return self._path.stat().st_size + (log.stat().st_size if log.exists() else 0)
 
     def size(self) -> int:
         """How many bytes spans and rollups take up.
@@ -162,23 +218,28 @@ class SQLiteStore:
     def _change(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Do something in a transaction, all or nothing."""
         with self._errors(), self._lock:
-            self._check_open()
-            if self._writer is None:
-                self._writer = self._open_writer()
+            writer = self._opened_writer()
             try:
-                self._writer.execute("BEGIN IMMEDIATE")
-                result = work(self._writer)
-                self._writer.execute("COMMIT")
+                writer.execute("BEGIN IMMEDIATE")
+                result = work(writer)
+                writer.execute("COMMIT")
             except BaseException:
                 self._roll_back()
                 raise
-            self._shorten_log(self._writer)
+            self._shorten_log(writer)
             return result
 
-    def _shorten_log(self, writer: sqlite3.Connection) -> None:
+    def _opened_writer(self) -> sqlite3.Connection:
+        """The writer, for who holds the lock."""
+        self._check_open()
+        if self._writer is None:
+            self._writer = self._open_writer()
+        return self._writer
+
+    def _shorten_log(self, writer: sqlite3.Connection, longest: int = _LONGEST_LOG) -> None:
         """Have the log begin anew when it is long: readers one after the other keep it growing."""
         try:
-            if Path(f"{self._path}-wal").stat().st_size < _LONGEST_LOG:
+            if Path(f"{self._path}-wal").stat().st_size < longest:
                 return
             with self._gate.alone(_READERS_PATIENCE) as is_alone:
                 if is_alone:
@@ -203,12 +264,6 @@ class SQLiteStore:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-
-    def _give_back(self) -> None:
-        """Give room back to the file system."""
-        with self._errors(), self._lock:
-            if self._writer is not None:
-                self._writer.execute(f"PRAGMA incremental_vacuum({_PAGES})").fetchall()
 
     def _read(self, ask: Callable[[sqlite3.Connection], Result]) -> Result:
         """Ask something of one state of the file."""
@@ -321,10 +376,15 @@ def _changes(connection: sqlite3.Connection) -> int:
     return int(count)
 
 
-def _size(connection: sqlite3.Connection) -> int:
-    sizes = [
-        connection.execute(f"PRAGMA {name}").fetchone()[0]
+def _pages(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """How many pages there are, how many of them are free, and how many bytes each has."""
+    pages, free, each = (
+        int(connection.execute(f"PRAGMA {name}").fetchone()[0])
         for name in ("page_count", "freelist_count", "page_size")
-    ]
-    pages, free, each = sizes
-    return int((pages - free) * each)
+    )
+    return pages, free, each
+
+
+def _size(connection: sqlite3.Connection) -> int:
+    pages, free, each = _pages(connection)
+    return (pages - free) * each
