@@ -182,7 +182,8 @@ def test_a_token_is_needed(start: Start) -> None:
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"] == "Bearer"
         assert answer.json()["error"]["code"] == "no_token"
-    answer = client.get("/api/threads", headers={"authorization": f"bearer {TOKEN}"})
+    for scheme in ("bearer", "BEARER", "bEaReR"):
+        answer = client.get("/api/threads", headers={"authorization": f"{scheme} {TOKEN}"})
     assert answer.status_code == 200
 
 
