@@ -172,6 +172,16 @@ def test_a_limit_below_an_empty_file_says_so(sqlite: SQLiteStore) -> None:
     assert sqlite.overview(Question()).spans == 0
 
 
+def test_a_file_that_is_filled_meanwhile_is_no_complaint(sqlite: SQLiteStore) -> None:
+    for n in range(100):
+        keep(sqlite, call(f"t{n}", start=NOON + n, text=os.urandom(10_000).hex()))
+    steps = Retention(size=900_000).steps(sqlite)
+    assert 0 in steps
+    keep(sqlite, call("new", start=NOON + MINUTE, text=os.urandom(400_000).hex()))
+    assert not any(steps)
+    assert sqlite.thread("new") is not None
+
+
 def test_a_lower_limit_later_goes_on(sqlite: SQLiteStore, tmp_path: Path) -> None:
     for n in range(300):
         keep(sqlite, call(f"t{n}", start=NOON + n, text=os.urandom(10_000).hex()))

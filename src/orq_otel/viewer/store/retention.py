@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -82,12 +82,13 @@ class Retention:
             while some := store.delete_oldest(before):
                 yield some
         target = None if self.seconds is None else 0
+        is_empty = False
         if self.size is not None and store.size_on_disk() > self.size:
             # Perhaps it is the log alone.
             store.shorten_log()
             if store.size_on_disk() > self.size:
                 target = int(self.size * _TARGET) if target is None else target
-                yield from _delete_beyond(store, self.size)
+                is_empty = yield from _delete_beyond(store, self.size)
         if target is not None:
             given = False
             while store.give_back(target):
@@ -95,17 +96,19 @@ class Retention:
                 yield 0
             if given:
                 store.shorten_log()
-        if self.size is not None and store.size() > self.size:
+        if is_empty:
             raise StoreError(
                 f"a file without spans is larger than {self.size:,} bytes. Set a larger limit.",
                 is_temporary=False,
             )
 
 
-def _delete_beyond(store: SQLiteStore, limit: int) -> Iterator[int]:
+def _delete_beyond(store: SQLiteStore, limit: int) -> Generator[int, None, bool]:
+    """Delete step by step. Returns whether nothing is left, and even that is too large."""
     while (beyond := store.size() - int(limit * _TARGET)) > 0:
         # Half of it at a time: what spans take up is told by the pages that get free.
         some = store.delete_oldest(size=max(beyond // 2, int(limit * _LEAST)))
         if not some:
-            return
+            return store.size() > limit
         yield some
+    return False
