@@ -7,13 +7,14 @@ began (`PRAGMA journal_mode = WAL`): neither waits for the other.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import queue
 import sqlite3
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -41,6 +42,10 @@ _STEP_SIZE: Final = 4 * 2**20
 _PAGES: Final = 500
 
 Result = TypeVar("Result")
+#: A device and a number on it.
+_Identity = tuple[int, int]
+
+_log = logging.getLogger(__name__)
 
 
 class SQLiteStore:
@@ -60,6 +65,8 @@ class SQLiteStore:
         self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
         self._is_closed = False
         self._writer: sqlite3.Connection | None = None
+        #: What the writer has open: the file, its log, and what its connections share.
+        self._files: dict[Path, _Identity] = {}
         with self._errors():
             _make(path)
             self._writer = self._open_writer()
@@ -187,6 +194,9 @@ class SQLiteStore:
             StoreError: There is no file.
         """
         with self._errors():
+            if not self._is_there():
+                with self._lock:
+                    self._check_there()
             log = Path(f"{self._path}-wal")
             return self._path.stat().st_size + (log.stat().st_size if log.exists() else 0)
 
@@ -210,8 +220,7 @@ class SQLiteStore:
         """Close the file. Nothing can be asked or written any more."""
         with self._lock:
             self._is_closed = True
-            while not self._readers.empty():
-                self._readers.get_nowait().close()
+            self._drop_readers()
             # The last to close moves the log to the file, which a reader may not do.
             self._drop_writer()
 
@@ -226,15 +235,44 @@ class SQLiteStore:
             except BaseException:
                 self._roll_back()
                 raise
+            # Whether it is in a file that others can find.
+            self._check_there()
             self._shorten_log(writer)
             return result
 
     def _opened_writer(self) -> sqlite3.Connection:
         """The writer, for who holds the lock."""
         self._check_open()
+        self._check_there()
         if self._writer is None:
+            _make(self._path)
             self._writer = self._open_writer()
         return self._writer
+
+    def _is_there(self) -> bool:
+        """Whether the file that was opened is still the one at its path."""
+        opened = self._files.get(self._path)
+        return opened is None or _identity(self._path) == opened
+
+    def _check_there(self) -> None:
+        """Leave a file that was deleted or replaced. For who holds the lock."""
+        if self._is_there():
+            return
+        self._drop_writer()
+        self._drop_readers()
+        for path, opened in self._files.items():
+            # What belongs to the old file would be read as part of the new one.
+            if path != self._path and _identity(path) == opened:
+                path.unlink(missing_ok=True)
+        self._files = {}
+        message = f"{self._path} was deleted or replaced. The file that is there now is used."
+        _log.error("%s Spans in the old one are gone.", message)
+        raise StoreError(message, is_temporary=True)
+
+    def _drop_readers(self) -> None:
+        with suppress(queue.Empty):
+            while True:
+                self._readers.get_nowait().close()
 
     def _shorten_log(self, writer: sqlite3.Connection, longest: int = _LONGEST_LOG) -> None:
         """Have the log begin anew when it is long: readers one after the other keep it growing."""
@@ -276,7 +314,7 @@ class SQLiteStore:
             except BaseException:
                 connection.close()
                 raise
-            if self._is_closed or self._readers.qsize() >= _READERS:
+            if self._is_closed or self._readers.qsize() >= _READERS or not self._is_there():
                 connection.close()
             else:
                 self._readers.put(connection)
@@ -284,6 +322,9 @@ class SQLiteStore:
 
     def _reader(self) -> sqlite3.Connection:
         self._check_open()
+        if not self._is_there():
+            with self._lock:
+                self._check_there()
         try:
             return self._readers.get_nowait()
         except queue.Empty:
@@ -299,6 +340,8 @@ class SQLiteStore:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT}")
             schema.migrate(connection)
+            paths = (self._path, Path(f"{self._path}-wal"), Path(f"{self._path}-shm"))
+            self._files = {path: one for path in paths if (one := _identity(path)) is not None}
         except BaseException:
             connection.close()
             raise
@@ -360,6 +403,15 @@ def _told(path: Path, error: sqlite3.Error) -> StoreError:
         if words in said.lower():
             return StoreError(f"{path}: {advice} ({said})", is_temporary=is_temporary)
     return StoreError(f"{path} cannot be used: {said}", is_temporary=False)
+
+
+def _identity(path: Path) -> _Identity | None:
+    """What tells a file from another at the same path, or None if there is none."""
+    try:
+        told = path.stat()
+    except FileNotFoundError:
+        return None
+    return told.st_dev, told.st_ino
 
 
 def _make(path: Path) -> None:
