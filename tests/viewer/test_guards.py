@@ -184,7 +184,7 @@ def test_a_token_is_needed(start: Start) -> None:
         assert answer.json()["error"]["code"] == "no_token"
     for scheme in ("bearer", "BEARER", "bEaReR"):
         answer = client.get("/api/threads", headers={"authorization": f"{scheme} {TOKEN}"})
-    assert answer.status_code == 200
+        assert answer.status_code == 200
 
 
 def test_a_browser_is_asked_for_it(start: Start) -> None:
