@@ -274,10 +274,10 @@ class SQLiteStore:
             while True:
                 self._readers.get_nowait().close()
 
-    def _shorten_log(self, writer: sqlite3.Connection, longest: int = _LONGEST_LOG) -> None:
+    def _shorten_log(self, writer: sqlite3.Connection, longest: int | None = None) -> None:
         """Have the log begin anew when it is long: readers one after the other keep it growing."""
         try:
-            if Path(f"{self._path}-wal").stat().st_size < longest:
+            if Path(f"{self._path}-wal").stat().st_size < (longest or _LONGEST_LOG):
                 return
             with self._gate.alone(_READERS_PATIENCE) as is_alone:
                 if is_alone:
