@@ -81,6 +81,40 @@ def test_a_full_disk(small_disk: Path) -> None:
     assert count(database) == acknowledged + 1
 
 
+def test_a_read_only_disk_can_be_asked(small_disk: Path) -> None:
+    database = small_disk / "threads.db"
+    store = SQLiteStore(database)
+    store.write([KeptSpan(one, read(one)) for one in (call("one"), call("one"))])
+    store.close()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True, capture_output=True)
+    for command in (("threads",), ("thread", "one"), ("export", "one")):
+        ended = run(*command, "--db", str(database))
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert "one" in ended.stdout
+    ended = run("viewer", *PORTS, "--db", str(database))
+    assert ended.returncode == 1
+    assert "may not be written to" in ended.stderr or "cannot be opened" in ended.stderr
+
+
+def test_a_database_opens_on_a_full_disk(small_disk: Path) -> None:
+    database = small_disk / "threads.db"
+    store = SQLiteStore(database)
+    store.write([KeptSpan(one, read(one)) for one in (call("one"), call("one"))])
+    store.close()
+    filling = small_disk / "filling"
+    with pytest.raises(OSError, match="No space"), filling.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+    with Viewer(database) as viewer:
+        threads = httpx.get(f"{viewer.pages}/api/threads").json()["threads"]
+        assert [thread["spans"] for thread in threads] == [2]
+        assert post(viewer).status_code == 503
+        filling.unlink()
+        assert post(viewer).status_code == 200
+        viewer.stop()
+    assert count(database) == 3
+
+
 def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
     """The same on machines that mount nothing: the limit of a process on the size of files."""
     code = (

@@ -53,12 +53,13 @@ class SQLiteStore:
 
     Args:
         path: Of the file. It is made, readable for its owner alone, if there is none.
+        for_reading: It need not be writable if it is there.
 
     Raises:
         StoreError: It cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, for_reading: bool = False) -> None:
         self._path = path
         self._lock = threading.Lock()
         self._gate = Gate()
@@ -69,7 +70,13 @@ class SQLiteStore:
         self._files: dict[Path, _Identity] = {}
         with self._errors():
             _make(path)
-            self._writer = self._open_writer()
+            try:
+                self._writer = self._open_writer()
+            except sqlite3.OperationalError as error:
+                # A full disk may have room again when something is written.
+                is_temporary = _told(path, error).is_temporary
+                if not (for_reading or is_temporary) or not self._is_readable():
+                    raise
 
     def write(self, spans: Sequence[KeptSpan]) -> None:
         """Keep spans, in one transaction. They are on disk when this returns.
@@ -306,7 +313,7 @@ class SQLiteStore:
     def _read(self, ask: Callable[[sqlite3.Connection], Result]) -> Result:
         """Ask something of one state of the file."""
         with self._errors(), self._gate.passed():
-            connection = self._reader()
+            connection, is_frozen = self._reader()
             try:
                 connection.execute("BEGIN")
                 result = ask(connection)
@@ -314,21 +321,47 @@ class SQLiteStore:
             except BaseException:
                 connection.close()
                 raise
-            if self._is_closed or self._readers.qsize() >= _READERS or not self._is_there():
+            if (
+                is_frozen
+                or self._is_closed
+                or self._readers.qsize() >= _READERS
+                or not self._is_there()
+            ):
                 connection.close()
             else:
                 self._readers.put(connection)
             return result
 
-    def _reader(self) -> sqlite3.Connection:
+    def _is_readable(self) -> bool:
+        """Whether the tables are there, as this release has them."""
+        try:
+            connection, _ = self._reader()
+        except sqlite3.Error:
+            return False
+        try:
+            return schema.is_newest(connection)
+        finally:
+            connection.close()
+
+    def _reader(self) -> tuple[sqlite3.Connection, bool]:
+        """A connection, and whether it sees nothing but the file as it is now."""
         self._check_open()
         if not self._is_there():
             with self._lock:
                 self._check_there()
         try:
-            return self._readers.get_nowait()
+            return self._readers.get_nowait(), False
         except queue.Empty:
-            return self._connect("ro", _CACHE["reader"])
+            pass
+        try:
+            # It reads the tables' names.
+            return self._connect("ro", _CACHE["reader"]), False
+        except sqlite3.OperationalError:
+            # A log cannot be made beside it. Where there is none, the file is all there is.
+            log = Path(f"{self._path}-wal")
+            if self._writer or not self._path.exists() or (log.exists() and log.stat().st_size):
+                raise
+            return self._connect("ro&immutable=1", _CACHE["reader"]), True
 
     def _open_writer(self) -> sqlite3.Connection:
         connection = self._connect("rw", _CACHE["writer"])
@@ -355,7 +388,11 @@ class SQLiteStore:
             isolation_level=None,
             check_same_thread=False,
         )
-        connection.execute(f"PRAGMA cache_size = -{cache}")
+        try:
+            connection.execute(f"PRAGMA cache_size = -{cache}")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _check_open(self) -> None:
