@@ -182,8 +182,9 @@ def test_a_token_is_needed(start: Start) -> None:
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"] == "Bearer"
         assert answer.json()["error"]["code"] == "no_token"
-    answer = client.get("/api/threads", headers={"authorization": f"bearer {TOKEN}"})
-    assert answer.status_code == 200
+    for scheme in ("bearer", "BEARER", "bEaReR"):
+        answer = client.get("/api/threads", headers={"authorization": f"{scheme} {TOKEN}"})
+        assert answer.status_code == 200
 
 
 def test_a_browser_is_asked_for_it(start: Start) -> None:

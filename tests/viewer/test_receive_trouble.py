@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -16,8 +17,11 @@ from google.rpc import status_pb2
 from otlp_requests import body, message
 from viewer_process import PORTS, Viewer, run
 
-from orq_otel.viewer.model import Question
+from orq_otel.viewer.facts import read
+from orq_otel.viewer.model import KeptSpan, Question
 from orq_otel.viewer.store.sqlite import SQLiteStore
+
+from .sample_spans import call
 
 MEDIA = {"content-type": "application/x-protobuf"}
 MIB = 2**20
@@ -77,6 +81,40 @@ def test_a_full_disk(small_disk: Path) -> None:
     assert count(database) == acknowledged + 1
 
 
+def test_a_read_only_disk_can_be_asked(small_disk: Path) -> None:
+    database = small_disk / "threads.db"
+    store = SQLiteStore(database)
+    store.write([KeptSpan(one, read(one)) for one in (call("one"), call("one"))])
+    store.close()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True, capture_output=True)
+    for command in (("threads",), ("thread", "one"), ("export", "one")):
+        ended = run(*command, "--db", str(database))
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert "one" in ended.stdout
+    ended = run("viewer", *PORTS, "--db", str(database))
+    assert ended.returncode == 1
+    assert "may not be written to" in ended.stderr or "cannot be opened" in ended.stderr
+
+
+def test_a_database_opens_on_a_full_disk(small_disk: Path) -> None:
+    database = small_disk / "threads.db"
+    store = SQLiteStore(database)
+    store.write([KeptSpan(one, read(one)) for one in (call("one"), call("one"))])
+    store.close()
+    filling = small_disk / "filling"
+    with pytest.raises(OSError, match="No space"), filling.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+    with Viewer(database) as viewer:
+        threads = httpx.get(f"{viewer.pages}/api/threads").json()["threads"]
+        assert [thread["spans"] for thread in threads] == [2]
+        assert post(viewer).status_code == 503
+        filling.unlink()
+        assert post(viewer).status_code == 200
+        viewer.stop()
+    assert count(database) == 3
+
+
 def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
     """The same on machines that mount nothing: the limit of a process on the size of files."""
     code = (
@@ -110,6 +148,48 @@ def test_a_locked_file(tmp_path: Path) -> None:
         assert post(viewer).status_code == 200
         assert "Spans are not kept" in viewer.stop()
     assert count(database) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be deleted there")
+@pytest.mark.parametrize("how", ["deleted", "deleted with its log", "replaced", "folder deleted"])
+def test_a_file_that_goes_away(tmp_path: Path, how: str) -> None:
+    database = tmp_path / "place" / "threads.db"
+    with Viewer(database) as viewer:
+        assert [post(viewer).status_code for _ in range(3)] == [200] * 3
+        expected = 1
+        if how == "folder deleted":
+            shutil.rmtree(database.parent)
+        elif how == "replaced":
+            other = SQLiteStore(tmp_path / "other.db")
+            other.write([KeptSpan(one, read(one)) for one in (call("two"), call("two"))])
+            other.close()
+            (tmp_path / "other.db").rename(database)
+            expected = 3
+        else:
+            for one in database.parent.glob("*" if how == "deleted with its log" else "*.db"):
+                one.unlink()
+        answer = post(viewer)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert "deleted or replaced" in status_pb2.Status.FromString(answer.content).message
+        # The sender tries again.
+        assert post(viewer).status_code == 200
+        threads = httpx.get(f"{viewer.pages}/api/threads").json()["threads"]
+        assert sum(thread["spans"] for thread in threads) == expected
+        assert viewer.stop().count("Spans in the old one are gone") == 1
+    assert count(database) == expected
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be deleted there")
+def test_pages_notice_that_a_file_goes_away(tmp_path: Path) -> None:
+    database = tmp_path / "threads.db"
+    with Viewer(database) as viewer:
+        assert post(viewer).status_code == 200
+        assert len(httpx.get(f"{viewer.pages}/api/threads").json()["threads"]) == 1
+        database.unlink()
+        assert httpx.get(f"{viewer.pages}/api/threads").status_code == 503
+        assert post(viewer).status_code == 200
+        assert len(httpx.get(f"{viewer.pages}/api/threads").json()["threads"]) == 1
+        assert viewer.stop().count("deleted or replaced") == 1
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 import threading
+from pathlib import Path
 
 import pytest
 
 from orq_otel.viewer.facts import read
-from orq_otel.viewer.model import KeptSpan, Question, Span
+from orq_otel.viewer.model import KeptSpan, Question, Span, StoreError
 from orq_otel.viewer.store import sqlite as module
 from orq_otel.viewer.store.retention import Retention
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
-from .sample_spans import MINUTE, NOON, call, new_trace, span
+from .sample_spans import MINUTE, NOON, SECOND, call, new_trace, span
 
 HOUR = 60 * MINUTE
 
@@ -92,10 +95,134 @@ def test_a_limit_to_size_drops_the_oldest(sqlite: SQLiteStore, tmp_path: object)
     assert sqlite.recount() == []
     left = sqlite.overview(Question())
     assert left.spans == 4000 - deleted
-    # The newest are left, and the file itself gets shorter with the next steps.
+    # The newest are left.
     assert sqlite.thread("t39") is not None
     assert sqlite.thread("t0") is None
     assert Retention(size=limit).apply(sqlite) == 0
+
+
+def on_disk(path: Path) -> int:
+    """The bytes of a file and its log."""
+    return path.stat().st_size + Path(f"{path}-wal").stat().st_size
+
+
+def bytes_of(path: Path) -> int:
+    """The bytes of a file once what is in the log has been moved there."""
+    other = sqlite3.connect(path)
+    pages, each = (
+        other.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
+    )
+    other.close()
+    return int(pages * each)
+
+
+@pytest.mark.parametrize("part", [0.9, 0.5, 0.1])
+@pytest.mark.parametrize(
+    "sizes", [(0,), (0, 3_000, 90_000), (40_000,)], ids=["small", "mixed", "large"]
+)
+def test_what_fits_is_kept_and_the_disk_gets_the_rest(
+    sqlite: SQLiteStore, tmp_path: Path, sizes: tuple[int, ...], part: float
+) -> None:
+    path = tmp_path / "spans.db"
+    spans = [
+        call(
+            f"t{n // 20}",
+            start=NOON + n * SECOND,
+            text=os.urandom(sizes[n % len(sizes)] // 2).hex(),
+        )
+        for n in range(12_000 if sizes == (0,) else 300)
+    ]
+    for n in range(0, len(spans), 500):
+        keep(sqlite, *spans[n : n + 500])
+    limit = int(bytes_of(path) * part)
+    empty = SQLiteStore(tmp_path / "empty.db")
+    room = (limit - empty.size()) / (bytes_of(path) - empty.size())
+    empty.close()
+    deleted = Retention(size=limit).apply(sqlite)
+    assert on_disk(path) <= limit
+    left = sqlite.overview(Question())
+    assert left.spans == len(spans) - deleted >= len(spans) * room * 0.9 - 1
+    # The oldest have gone, and no other.
+    first = sqlite.threads(Question(sort="started", ascending=True)).threads[0]
+    assert first.started == NOON + deleted * SECOND
+    assert sqlite.recount() == []
+    assert Retention(size=limit).apply(sqlite) == 0
+
+
+def test_a_file_just_above_its_limit_loses_little(sqlite: SQLiteStore, tmp_path: Path) -> None:
+    for n in range(300):
+        keep(sqlite, call(f"t{n}", start=NOON + n, text=os.urandom(10_000).hex()))
+    limit = bytes_of(tmp_path / "spans.db") - 10_000
+    assert 0 < Retention(size=limit).apply(sqlite) <= 20
+    assert on_disk(tmp_path / "spans.db") <= limit
+
+
+def test_a_span_larger_than_the_limit_goes(sqlite: SQLiteStore, tmp_path: Path) -> None:
+    keep(sqlite, call("t", text=os.urandom(400_000).hex()))
+    keep(sqlite, call("new", start=NOON + MINUTE))
+    assert Retention(size=500_000).apply(sqlite) == 1
+    assert sqlite.thread("new") is not None
+    assert on_disk(tmp_path / "spans.db") <= 500_000
+
+
+def test_a_limit_below_an_empty_file_says_so(sqlite: SQLiteStore) -> None:
+    keep(sqlite, call("t"))
+    with pytest.raises(StoreError, match="Set a larger limit"):
+        Retention(size=1_000).apply(sqlite)
+    assert sqlite.overview(Question()).spans == 0
+
+
+def test_a_file_that_is_filled_meanwhile_is_no_complaint(sqlite: SQLiteStore) -> None:
+    for n in range(100):
+        keep(sqlite, call(f"t{n}", start=NOON + n, text=os.urandom(10_000).hex()))
+    steps = Retention(size=900_000).steps(sqlite)
+    assert 0 in steps
+    keep(sqlite, call("new", start=NOON + MINUTE, text=os.urandom(400_000).hex()))
+    assert not any(steps)
+    assert sqlite.thread("new") is not None
+
+
+def test_a_lower_limit_later_goes_on(sqlite: SQLiteStore, tmp_path: Path) -> None:
+    for n in range(300):
+        keep(sqlite, call(f"t{n}", start=NOON + n, text=os.urandom(10_000).hex()))
+    for limit in (2_500_000, 900_000, 600_000):
+        Retention(size=limit).apply(sqlite)
+        assert on_disk(tmp_path / "spans.db") <= limit
+
+
+def test_what_a_killed_viewer_left_is_given_back(sqlite: SQLiteStore, tmp_path: Path) -> None:
+    """It had deleted, and given nothing back yet."""
+    for n in range(300):
+        keep(sqlite, call(f"t{n}", start=NOON + n, text=os.urandom(10_000).hex()))
+    while sqlite.size() > 1_000_000:
+        sqlite.delete_oldest(most=10)
+    spans = sqlite.overview(Question()).spans
+    assert Retention(size=1_100_000).apply(sqlite) == 0
+    assert on_disk(tmp_path / "spans.db") <= 1_100_000
+    assert sqlite.overview(Question()).spans == spans
+
+
+def test_an_age_frees_the_disk_too(sqlite: SQLiteStore, tmp_path: Path) -> None:
+    for n in range(300):
+        keep(sqlite, call(f"t{n}", start=NOON + n * MINUTE, text=os.urandom(20_000).hex()))
+    assert Retention(seconds=30 * 60).apply(sqlite, NOON + 300 * MINUTE) == 270
+    assert on_disk(tmp_path / "spans.db") < 1_200_000
+
+
+def test_a_file_that_cannot_shrink_keeps_what_fits(tmp_path: Path) -> None:
+    path = tmp_path / "spans.db"
+    other = sqlite3.connect(path)
+    other.execute("PRAGMA auto_vacuum = NONE")
+    other.execute("VACUUM")
+    other.close()
+    store = SQLiteStore(path)
+    for n in range(300):
+        keep(store, call(f"t{n}", start=NOON + n, text=os.urandom(10_000).hex()))
+    for _ in range(2):
+        with pytest.raises(StoreError, match="PRAGMA auto_vacuum = INCREMENTAL; VACUUM"):
+            Retention(seconds=3600, size=2_000_000).apply(store, NOON)
+        assert 120 <= store.overview(Question()).spans <= 195
+    store.close()
 
 
 def test_others_write_between_the_steps(

@@ -22,7 +22,7 @@ READING = frozenset({"GET", "HEAD"})
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _HOST = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<name>[^\[\]:/@\s]+))(?::[0-9]{1,5})?")
-_BEARER = re.compile(r"[Bb]earer +(?P<token>\S+) *")
+_BEARER = re.compile(r"(?i:bearer) +(?P<token>\S+) *")
 WILDCARDS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - to know them, not to bind them
 
 

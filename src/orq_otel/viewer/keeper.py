@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 
 from orq_otel.viewer.model import StoreError
 
 _log = logging.getLogger(__name__)
 
 #: Between the end of one look and the next, in seconds.
-_PAUSE = 30.0
+_PAUSE = 5.0
 #: For a deletion that goes on when the viewer ends.
 _PATIENCE = 2.0
 
 
 class Keeper:
-    """Has a store's limits kept, now and every half minute.
+    """Has a store's limits kept, now and every few seconds.
 
     Args:
-        apply: Deletes what is beyond them.
+        steps: Deletes what is beyond them, step by step.
     """
 
-    def __init__(self, apply: Callable[[], object]) -> None:
-        self._apply = apply
+    def __init__(self, steps: Callable[[], Iterator[object]]) -> None:
+        self._steps = steps
+        self._said = ""
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="orq-otel-keeper", daemon=True)
         self._thread.start()
@@ -39,7 +41,14 @@ class Keeper:
         while not self._is_over.wait(pause):
             pause = _PAUSE
             try:
-                self._apply()
+                began = time.monotonic()
+                for _ in self._steps():
+                    # Who writes has as long as the step took.
+                    if self._is_over.wait(time.monotonic() - began):
+                        return
+                    began = time.monotonic()
+                self._said = ""
             except StoreError as error:
-                if not self._is_over.is_set():
+                if not self._is_over.is_set() and self._said != str(error):
+                    self._said = str(error)
                     _log.warning("What is beyond --retention stays for now: %s", error)

@@ -77,7 +77,7 @@ def run(settings: Settings) -> None:
             otlp_grpc = receivers_grpc.create_receiver(ingest, guard)
             _bind_again(otlp_grpc, sockets[_OTLP_GRPC])
         if retention is not None and isinstance(store, SQLiteStore):
-            keeper = Keeper(functools.partial(retention.apply, store))
+            keeper = Keeper(functools.partial(retention.steps, store))
             stack.enter_context(contextlib.closing(keeper))
         named = {**urls, "store": _without_password(settings.store)}
         line = " | ".join(f"{name}: {value}" for name, value in named.items())

@@ -109,7 +109,7 @@ def _opened(options: Namespace, *, creates: bool) -> Source:
 
     if options.store is not None:
         return StoreSource(open_store(options.store))
-    return StoreSource(open_store(_database(options.db, creates=creates)))
+    return StoreSource(open_store(_database(options.db, creates=creates), for_reading=not creates))
 
 
 def _database(given: str | None, *, creates: bool) -> str | Path:

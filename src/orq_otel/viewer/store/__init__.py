@@ -9,12 +9,13 @@ from orq_otel.viewer.model import Store
 __all__ = ["open_store"]
 
 
-def open_store(url_or_path: str | Path) -> Store:
+def open_store(url_or_path: str | Path, *, for_reading: bool = False) -> Store:
     """Open a store, and make it if there is none yet.
 
     Args:
         url_or_path: A file's path for SQLite, or "clickhouse://user:password@host:8123/database",
             or "clickhouses://..." for one that is spoken to over TLS.
+        for_reading: A file that is there need not be writable.
 
     Raises:
         StoreError: It cannot be opened.
@@ -27,4 +28,4 @@ def open_store(url_or_path: str | Path) -> Store:
         return ClickHouseStore.connect(place)
     from orq_otel.viewer.store.sqlite import SQLiteStore  # noqa: PLC0415
 
-    return SQLiteStore(Path(place).expanduser())
+    return SQLiteStore(Path(place).expanduser(), for_reading=for_reading)

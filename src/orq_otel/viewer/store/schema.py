@@ -205,6 +205,11 @@ def migrate(connection: sqlite3.Connection) -> None:
         raise
 
 
+def is_newest(connection: sqlite3.Connection) -> bool:
+    """Whether a file has seen all steps, and no others."""
+    return _version(connection) == len(STEPS)
+
+
 def _version(connection: sqlite3.Connection) -> int:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     return int(version)

@@ -7,13 +7,14 @@ began (`PRAGMA journal_mode = WAL`): neither waits for the other.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import queue
 import sqlite3
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -34,11 +35,17 @@ _LONGEST_LOG: Final = 48 * 2**20
 _READERS_PATIENCE: Final = 0.2
 #: Readers that are kept for the next question.
 _READERS: Final = 8
-#: How many spans are deleted at a time, and pages given back: others may write in between.
+#: How many spans are deleted at a time, bytes of them, and pages given back: others may write in
+#: between.
 _STEP: Final = 1_000
+_STEP_SIZE: Final = 4 * 2**20
 _PAGES: Final = 500
 
 Result = TypeVar("Result")
+#: A device and a number on it.
+_Identity = tuple[int, int]
+
+_log = logging.getLogger(__name__)
 
 
 class SQLiteStore:
@@ -46,21 +53,30 @@ class SQLiteStore:
 
     Args:
         path: Of the file. It is made, readable for its owner alone, if there is none.
+        for_reading: It need not be writable if it is there.
 
     Raises:
         StoreError: It cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, for_reading: bool = False) -> None:
         self._path = path
         self._lock = threading.Lock()
         self._gate = Gate()
         self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
         self._is_closed = False
         self._writer: sqlite3.Connection | None = None
+        #: What the writer has open: the file, its log, and what its connections share.
+        self._files: dict[Path, _Identity] = {}
         with self._errors():
             _make(path)
-            self._writer = self._open_writer()
+            try:
+                self._writer = self._open_writer()
+            except sqlite3.OperationalError as error:
+                # A full disk may have room again when something is written.
+                is_temporary = _told(path, error).is_temporary
+                if not (for_reading or is_temporary) or not self._is_readable():
+                    raise
 
     def write(self, spans: Sequence[KeptSpan]) -> None:
         """Keep spans, in one transaction. They are on disk when this returns.
@@ -114,12 +130,17 @@ class SQLiteStore:
         """
         return self._read(_changes)
 
-    def delete_oldest(self, before: int | None = None, most: int = _STEP) -> int:
-        """Delete the oldest spans, by their start, and give their room back. Rollups stay right.
+    def delete_oldest(
+        self, before: int | None = None, most: int = _STEP, *, size: int = _STEP_SIZE
+    ) -> int:
+        """Delete the oldest spans, by their start. Rollups stay right.
+
+        Their room is used again, and belongs to the file until `give_back`.
 
         Args:
             before: Only spans that began before, in nanoseconds since the epoch.
             most: At most so many, so that nobody waits for long.
+            size: No more once they take up so many bytes together.
 
         Returns:
             How many there were.
@@ -127,12 +148,64 @@ class SQLiteStore:
         Raises:
             StoreError: None of them is deleted.
         """
-        deleted = self._change(
-            lambda connection: sqlite_writing.delete_oldest(connection, before, most)
+        size = min(size, _STEP_SIZE)
+        return self._change(
+            lambda connection: sqlite_writing.delete_oldest(connection, before, most, size)
         )
-        if deleted:
-            self._give_back()
-        return deleted
+
+    def give_back(self, size: int = 0) -> bool:
+        """Give some of the room that nothing takes up back to the file system.
+
+        Args:
+            size: Not below so many bytes of the file.
+
+        Returns:
+            Whether there was any. There may be more.
+
+        Raises:
+            StoreError: It cannot be given back.
+        """
+        with self._errors(), self._lock:
+            writer = self._opened_writer()
+            pages, free, each = _pages(writer)
+            beyond = min(free, _PAGES, pages - size // each)
+            if beyond <= 0:
+                return False
+            if writer.execute("PRAGMA auto_vacuum").fetchone() == (0,):
+                raise StoreError(
+                    f"{self._path} keeps the room of deleted spans for new ones, and gives none"
+                    " back to the disk: it was made without auto_vacuum. To change that, stop the"
+                    f" viewer and run: sqlite3 {self._path}"
+                    " 'PRAGMA auto_vacuum = INCREMENTAL; VACUUM'",
+                    is_temporary=False,
+                )
+            # The statement frees a page for each row it steps to, and has no columns: some releases
+            # of Python stop at the first with `execute`, whether or not rows are fetched.
+            writer.executescript(f"PRAGMA incremental_vacuum({beyond})")
+            self._shorten_log(writer)
+            return True
+
+    def shorten_log(self) -> None:
+        """Move the log to the file, and cut it off, unless readers stay for too long.
+
+        Raises:
+            StoreError: The file cannot be opened.
+        """
+        with self._errors(), self._lock:
+            self._shorten_log(self._opened_writer(), longest=1)
+
+    def size_on_disk(self) -> int:
+        """How many bytes the file and its log have.
+
+        Raises:
+            StoreError: There is no file.
+        """
+        with self._errors():
+            if not self._is_there():
+                with self._lock:
+                    self._check_there()
+            log = Path(f"{self._path}-wal")
+            return self._path.stat().st_size + (log.stat().st_size if log.exists() else 0)
 
     def size(self) -> int:
         """How many bytes spans and rollups take up.
@@ -154,31 +227,64 @@ class SQLiteStore:
         """Close the file. Nothing can be asked or written any more."""
         with self._lock:
             self._is_closed = True
-            while not self._readers.empty():
-                self._readers.get_nowait().close()
+            self._drop_readers()
             # The last to close moves the log to the file, which a reader may not do.
             self._drop_writer()
 
     def _change(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Do something in a transaction, all or nothing."""
         with self._errors(), self._lock:
-            self._check_open()
-            if self._writer is None:
-                self._writer = self._open_writer()
+            writer = self._opened_writer()
             try:
-                self._writer.execute("BEGIN IMMEDIATE")
-                result = work(self._writer)
-                self._writer.execute("COMMIT")
+                writer.execute("BEGIN IMMEDIATE")
+                result = work(writer)
+                writer.execute("COMMIT")
             except BaseException:
                 self._roll_back()
                 raise
-            self._shorten_log(self._writer)
+            # Whether it is in a file that others can find.
+            self._check_there()
+            self._shorten_log(writer)
             return result
 
-    def _shorten_log(self, writer: sqlite3.Connection) -> None:
+    def _opened_writer(self) -> sqlite3.Connection:
+        """The writer, for who holds the lock."""
+        self._check_open()
+        self._check_there()
+        if self._writer is None:
+            _make(self._path)
+            self._writer = self._open_writer()
+        return self._writer
+
+    def _is_there(self) -> bool:
+        """Whether the file that was opened is still the one at its path."""
+        opened = self._files.get(self._path)
+        return opened is None or _identity(self._path) == opened
+
+    def _check_there(self) -> None:
+        """Leave a file that was deleted or replaced. For who holds the lock."""
+        if self._is_there():
+            return
+        self._drop_writer()
+        self._drop_readers()
+        for path, opened in self._files.items():
+            # What belongs to the old file would be read as part of the new one.
+            if path != self._path and _identity(path) == opened:
+                path.unlink(missing_ok=True)
+        self._files = {}
+        message = f"{self._path} was deleted or replaced. The file that is there now is used."
+        _log.error("%s Spans in the old one are gone.", message)
+        raise StoreError(message, is_temporary=True)
+
+    def _drop_readers(self) -> None:
+        with suppress(queue.Empty):
+            while True:
+                self._readers.get_nowait().close()
+
+    def _shorten_log(self, writer: sqlite3.Connection, longest: int | None = None) -> None:
         """Have the log begin anew when it is long: readers one after the other keep it growing."""
         try:
-            if Path(f"{self._path}-wal").stat().st_size < _LONGEST_LOG:
+            if Path(f"{self._path}-wal").stat().st_size < (longest or _LONGEST_LOG):
                 return
             with self._gate.alone(_READERS_PATIENCE) as is_alone:
                 if is_alone:
@@ -204,16 +310,10 @@ class SQLiteStore:
             self._writer.close()
             self._writer = None
 
-    def _give_back(self) -> None:
-        """Give room back to the file system."""
-        with self._errors(), self._lock:
-            if self._writer is not None:
-                self._writer.execute(f"PRAGMA incremental_vacuum({_PAGES})").fetchall()
-
     def _read(self, ask: Callable[[sqlite3.Connection], Result]) -> Result:
         """Ask something of one state of the file."""
         with self._errors(), self._gate.passed():
-            connection = self._reader()
+            connection, is_frozen = self._reader()
             try:
                 connection.execute("BEGIN")
                 result = ask(connection)
@@ -221,18 +321,47 @@ class SQLiteStore:
             except BaseException:
                 connection.close()
                 raise
-            if self._is_closed or self._readers.qsize() >= _READERS:
+            if (
+                is_frozen
+                or self._is_closed
+                or self._readers.qsize() >= _READERS
+                or not self._is_there()
+            ):
                 connection.close()
             else:
                 self._readers.put(connection)
             return result
 
-    def _reader(self) -> sqlite3.Connection:
-        self._check_open()
+    def _is_readable(self) -> bool:
+        """Whether the tables are there, as this release has them."""
         try:
-            return self._readers.get_nowait()
+            connection, _ = self._reader()
+        except sqlite3.Error:
+            return False
+        try:
+            return schema.is_newest(connection)
+        finally:
+            connection.close()
+
+    def _reader(self) -> tuple[sqlite3.Connection, bool]:
+        """A connection, and whether it sees nothing but the file as it is now."""
+        self._check_open()
+        if not self._is_there():
+            with self._lock:
+                self._check_there()
+        try:
+            return self._readers.get_nowait(), False
         except queue.Empty:
-            return self._connect("ro", _CACHE["reader"])
+            pass
+        try:
+            # It reads the tables' names.
+            return self._connect("ro", _CACHE["reader"]), False
+        except sqlite3.OperationalError:
+            # A log cannot be made beside it. Where there is none, the file is all there is.
+            log = Path(f"{self._path}-wal")
+            if self._writer or not self._path.exists() or (log.exists() and log.stat().st_size):
+                raise
+            return self._connect("ro&immutable=1", _CACHE["reader"]), True
 
     def _open_writer(self) -> sqlite3.Connection:
         connection = self._connect("rw", _CACHE["writer"])
@@ -244,6 +373,8 @@ class SQLiteStore:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT}")
             schema.migrate(connection)
+            paths = (self._path, Path(f"{self._path}-wal"), Path(f"{self._path}-shm"))
+            self._files = {path: one for path in paths if (one := _identity(path)) is not None}
         except BaseException:
             connection.close()
             raise
@@ -257,7 +388,11 @@ class SQLiteStore:
             isolation_level=None,
             check_same_thread=False,
         )
-        connection.execute(f"PRAGMA cache_size = -{cache}")
+        try:
+            connection.execute(f"PRAGMA cache_size = -{cache}")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _check_open(self) -> None:
@@ -307,6 +442,15 @@ def _told(path: Path, error: sqlite3.Error) -> StoreError:
     return StoreError(f"{path} cannot be used: {said}", is_temporary=False)
 
 
+def _identity(path: Path) -> _Identity | None:
+    """What tells a file from another at the same path, or None if there is none."""
+    try:
+        told = path.stat()
+    except FileNotFoundError:
+        return None
+    return told.st_dev, told.st_ino
+
+
 def _make(path: Path) -> None:
     """Make an empty file that only its owner may read: what people say in prompts is private."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -321,10 +465,15 @@ def _changes(connection: sqlite3.Connection) -> int:
     return int(count)
 
 
-def _size(connection: sqlite3.Connection) -> int:
-    sizes = [
-        connection.execute(f"PRAGMA {name}").fetchone()[0]
+def _pages(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """How many pages there are, how many of them are free, and how many bytes each has."""
+    pages, free, each = (
+        int(connection.execute(f"PRAGMA {name}").fetchone()[0])
         for name in ("page_count", "freelist_count", "page_size")
-    ]
-    pages, free, each = sizes
-    return int((pages - free) * each)
+    )
+    return pages, free, each
+
+
+def _size(connection: sqlite3.Connection) -> int:
+    pages, free, each = _pages(connection)
+    return (pages - free) * each

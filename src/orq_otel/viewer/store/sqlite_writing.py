@@ -71,6 +71,13 @@ _RESET_THREAD: Final = (
     " title_folded = NULL, title_start = NULL, title_span = NULL,"
     f" {', '.join(f'{name} = 0' for name in _SUMS)} WHERE key = ?"
 )
+#: How many bytes a span takes up: its texts, and about what its numbers and indexes do. The length
+#: of a blob is known without reading it.
+_BYTES: Final = (
+    "300 + length(CAST(name || status_message || scope || coalesce(title, '') || coalesce(tags, '')"
+    " AS BLOB)) + CASE typeof(body) WHEN 'blob' THEN length(body)"
+    " ELSE length(CAST(body AS BLOB)) END"
+)
 _OF_THREADS: Final = (
     "thread_traces",
     "thread_tags",
@@ -223,22 +230,31 @@ def _add_threads(connection: sqlite3.Connection, threads: dict[int, ThreadTally]
     )
 
 
-def delete_oldest(connection: sqlite3.Connection, before: int | None, most: int) -> int:
+def delete_oldest(connection: sqlite3.Connection, before: int | None, most: int, size: int) -> int:
     """Delete the oldest spans, by their start, and what summed them up. In a transaction.
 
     Args:
         connection: Where.
         before: Only spans that began before, or None.
         most: At most so many.
+        size: No more once they take up so many bytes together.
 
     Returns:
         How many there were.
     """
     limit = 2**63 - 1 if before is None else before
-    oldest = connection.execute(
-        f"SELECT seq, resource, {ROW_COLUMNS} FROM spans WHERE start < ? ORDER BY start LIMIT ?",
+    found = connection.execute(
+        f"SELECT {_BYTES}, seq, resource, {ROW_COLUMNS} FROM spans WHERE start < ?"
+        " ORDER BY start LIMIT ?",
         (limit, most),
-    ).fetchall()
+    )
+    oldest = []
+    for taken, *row in found:
+        oldest.append(row)
+        size -= taken
+        if size <= 0:
+            break
+    found.close()
     if not oldest:
         return 0
     connection.executemany("DELETE FROM spans WHERE seq = ?", [(seq,) for seq, *_ in oldest])
