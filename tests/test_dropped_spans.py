@@ -64,12 +64,14 @@ def test_requests_of_one_trace_that_are_dropped_are_forgotten(tracer: Tracer) ->
 
 
 def test_labelled_requests_that_are_dropped_are_forgotten(tracer: Tracer) -> None:
+    gc.collect()
+    others = len(entry_spans._labelled)
     for _ in range(2000):
         with trace.use_span(tracer.start_span("request", kind=SpanKind.SERVER)), thread("one"):
             pass
     gc.collect()
     assert remembered() < 1000
-    assert len(entry_spans._labelled) == 0
+    assert len(entry_spans._labelled) <= others
 
 
 def test_requests_that_are_open_are_found_among_many_that_were_dropped(tracer: Tracer) -> None:

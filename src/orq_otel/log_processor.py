@@ -36,7 +36,7 @@ class ThreadLogRecordProcessor(LogRecordProcessor):
         except Exception as error:  # noqa: BLE001 - never into the host's logging
             report("labelling a log record", error)
 
-    def enabled(self, **_: Any) -> bool:
+    def enabled(self, /, **_: Any) -> bool:
         """Whether this processor emits records. It never does, so that the others decide."""
         return False
 
