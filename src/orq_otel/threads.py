@@ -248,7 +248,7 @@ class Scope(Frame):
             if is_refusal(error):
                 raise
             report("decorating a function", error)
-            return function
+            return function  # pyright: ignore[reportReturnType]
 
     def _opener(self, function: Callable[..., Any]) -> OpenFrame:
         fixed = self.thread
