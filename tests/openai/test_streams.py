@@ -292,6 +292,19 @@ def test_the_span_is_not_current_while_a_stream_is_read(
     assert model.parent == own_span.context
 
 
+def test_a_stream_that_somebody_else_changes_is_read_as_changed(
+    instrumented: Telemetry, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def counted(stream: Any) -> Iterator[Any]:
+        yield from enumerate(stream._iterator)
+
+    monkeypatch.setattr(openai.Stream, "__iter__", counted)
+    items = list(chat(client))
+
+    assert [count for count, _ in items] == list(range(len(items)))
+    assert is_well(instrumented.one())
+
+
 def test_labels_are_those_of_the_call_not_of_the_reader(
     instrumented: Telemetry, client: openai.OpenAI
 ) -> None:

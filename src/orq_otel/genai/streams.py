@@ -23,6 +23,9 @@ from orq_otel.unfinished import watch
 _MANY: Final = 256
 _NONE: Final = object()
 
+#: Methods of an iterator that end it.
+_LEAVING: Final = frozenset({"close", "throw", "aclose", "athrow"})
+
 
 class Reading(Protocol):
     """What reads a stream along: a call, or the body of a raw response."""
@@ -50,9 +53,16 @@ def stream_proxy(stream: Any, call: Call) -> Any:
     return (AsyncStreamProxy if hasattr(stream, "__anext__") else StreamProxy)(stream, call)
 
 
-def iterate(inner: Any, reading: Reading) -> Any:
-    """An iterator in the place of `inner`, synchronous or asynchronous as it is."""
-    return (AsyncIteration if hasattr(inner, "__anext__") else Iteration)(inner, reading)
+def iterate(inner: Any, reading: Reading, items: Any = None) -> Any:
+    """An iterator in the place of `inner`, synchronous or asynchronous as it is.
+
+    Args:
+        inner: The client's iterator.
+        reading: What reads it along.
+        items: An iterator whose items `inner` passes on as they are, if it does only that.
+    """
+    kind = AsyncIteration if hasattr(inner, "__anext__") else Iteration
+    return kind(inner, inner if items is None else items, reading)
 
 
 class _Proxy(Proxy):
@@ -80,7 +90,8 @@ class StreamProxy(_Proxy):
     def __iter__(self) -> Any:
         inner = iter(self.__wrapped__)
         try:
-            return iterate(inner, self._self_call)
+            items = _passed_on(self.__wrapped__, "__iter__")
+            return iterate(inner, self._self_call, items)
         except Exception as mistake:  # noqa: BLE001 - the consumer gets the client's iterator
             report("reading a stream along", mistake)
             return inner
@@ -111,7 +122,8 @@ class AsyncStreamProxy(_Proxy):
     def __aiter__(self) -> Any:
         inner = aiter(self.__wrapped__)
         try:
-            return iterate(inner, self._self_call)
+            items = _passed_on(self.__wrapped__, "__aiter__")
+            return iterate(inner, self._self_call, items)
         except Exception as mistake:  # noqa: BLE001 - the consumer gets the client's iterator
             report("reading a stream along", mistake)
             return inner
@@ -192,9 +204,9 @@ class Iteration(_Iteration, chain):  # type: ignore[type-arg]
 
     __slots__ = ("__weakref__", "_inner", "_items", "_reading")
 
-    def __new__(cls, inner: Any, reading: Reading) -> Iteration:
+    def __new__(cls, inner: Any, items: Any, reading: Reading) -> Iteration:
         """Chain the items of `inner`, which `reading` reads along."""
-        items = _chunks(inner, weakref.ref(reading))
+        items = _chunks(items, weakref.ref(reading))
         self = super().__new__(cls, items)
         self._inner, self._items, self._reading = inner, items, reading
         return self
@@ -203,7 +215,7 @@ class Iteration(_Iteration, chain):  # type: ignore[type-arg]
         value = getattr(self._inner, name)
         if name == "send":
             return self._items.send
-        return _closing(value, self._reading) if name in {"close", "throw"} else value
+        return _closing(value, self._reading, self._items) if name in _LEAVING else value
 
 
 class AsyncIteration(_Iteration):
@@ -211,9 +223,9 @@ class AsyncIteration(_Iteration):
 
     __slots__ = ("__anext__", "__weakref__", "_inner", "_items", "_reading")
 
-    def __init__(self, inner: Any, reading: Reading) -> None:
+    def __init__(self, inner: Any, items: Any, reading: Reading) -> None:
         self._inner, self._reading = inner, reading
-        self._items = _async_chunks(inner, weakref.ref(reading))
+        self._items = _async_chunks(items, weakref.ref(reading))
         self.__anext__ = self._items.__anext__
 
     def __aiter__(self) -> Any:
@@ -223,7 +235,7 @@ class AsyncIteration(_Iteration):
         value = getattr(self._inner, name)
         if name == "asend":
             return self._items.asend
-        return _closing_soon(value, self._reading) if name in {"aclose", "athrow"} else value
+        return _closing_soon(value, self._reading, self._items) if name in _LEAVING else value
 
 
 def over(reading: Reading | None) -> None:
@@ -235,8 +247,22 @@ def over(reading: Reading | None) -> None:
         report("ending the span of a stream", mistake)
 
 
-def _closing(method: Callable[..., Any], reading: Reading) -> Callable[..., Any]:
-    """A stream's or an iterator's `close`, which leaves it."""
+def _passed_on(stream: Any, method: str) -> Any:
+    """What a stream's `__iter__` or `__aiter__` passes on, or None if it may do more than that.
+
+    OpenAI's streams have a generator there that takes each chunk from `_iterator`, and uses no
+    other name. To skip it saves a quarter of what a chunk costs us.
+    """
+    try:
+        if getattr(type(stream), method).__code__.co_names == ("_iterator",):
+            return stream._iterator  # noqa: SLF001 - see above
+    except AttributeError:  # it is no function of Python's
+        pass
+    return None
+
+
+def _closing(method: Callable[..., Any], reading: Reading, items: Any = None) -> Callable[..., Any]:
+    """A stream's or an iterator's `close`, which leaves it, and has no more items."""
 
     @functools.wraps(method)
     def close(*args: Any, **kwargs: Any) -> Any:
@@ -244,11 +270,15 @@ def _closing(method: Callable[..., Any], reading: Reading) -> Callable[..., Any]
             return method(*args, **kwargs)
         finally:
             over(reading)
+            if items is not None:
+                items.close()
 
     return close
 
 
-def _closing_soon(method: Callable[..., Any], reading: Reading) -> Callable[..., Any]:
+def _closing_soon(
+    method: Callable[..., Any], reading: Reading, items: Any = None
+) -> Callable[..., Any]:
     """The same of an asynchronous one."""
 
     @functools.wraps(method)
@@ -257,6 +287,8 @@ def _closing_soon(method: Callable[..., Any], reading: Reading) -> Callable[...,
             return await method(*args, **kwargs)
         finally:
             over(reading)
+            if items is not None:
+                await items.aclose()
 
     return close
 
