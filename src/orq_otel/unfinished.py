@@ -22,7 +22,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
 
 from orq_otel import guard
@@ -55,6 +55,10 @@ _callback: Final = _phase.__init__  # type: ignore[misc]
 #: By identity. Weak, so that what is dropped is finalised.
 open_calls: Final[dict[int, weakref.ref[Any]]] = {}
 
+#: What a coroutine that waits has open. Strong, which takes less time: the coroutine ends it when
+#: it is dropped.
+_held: Final[set[Unfinished]] = set()
+
 #: How to end what was dropped in a collection. Appending to it takes no lock.
 notes: Final[deque[Callable[[], object]]] = deque()
 
@@ -86,6 +90,16 @@ def watch(one: Unfinished) -> None:
         _start()
 
 
+def hold(one: Unfinished) -> None:
+    """Look after something that is open, until it is let go, with `let_go`."""
+    _held.add(one)
+    if not _State.is_running:
+        _start()
+
+
+#: Look no more after what a coroutine had open, if it had anything.
+let_go: Final[Callable[[object], None]] = _held.discard
+
 #: Look no more after what has the identity `id`.
 forget: Final = open_calls.pop
 
@@ -112,10 +126,17 @@ def end_all(processors: Any = None) -> None:
         processors: Those of the provider that is shut down, or None for every provider.
     """
     take_notes()
+    for one in (*_held, *_watched()):
+        if processors is None or one.made_by(processors):
+            _end(one.end)
+
+
+def _watched() -> Iterator[Unfinished]:
+    """What is watched, the newest first."""
     for known in reversed(tuple(open_calls.values())):
         one: Unfinished | None = known()
-        if one is not None and (processors is None or one.made_by(processors)):
-            _end(one.end)
+        if one is not None:
+            yield one
 
 
 def _end(end: Callable[[], object]) -> None:
@@ -149,20 +170,19 @@ def _watch() -> None:
         # By its full name: gevent puts one in its place that lets others run.
         time.sleep(_PAUSE)
         take_notes()
-        if open_calls or notes:
+        if open_calls or _held or notes:
             continue
         _State.is_running = False
-        if not open_calls:
+        if not (open_calls or _held):
             return
         _State.is_running = True  # something was opened just now, and saw that we were running
 
 
 def _forked() -> None:
     """Leave to the parent what it has open, and begin anew."""
-    for known in tuple(open_calls.values()):
-        one: Unfinished | None = known()
-        if one is not None:
-            one.disown()
+    for one in (*_held, *_watched()):
+        one.disown()
+    _held.clear()
     open_calls.clear()
     notes.clear()
     _takers.clear()

@@ -168,7 +168,7 @@ class Call:
         self._fed = 0
         if telemetry.capture is not None:
             self._content: Content = {}
-            self._content_json: dict[str, str] = {}
+            self._content_json: dict[str, Any] = {}
 
     def request(self, body: Mapping[str, Any]) -> None:
         """Note what the request tells."""
@@ -179,6 +179,9 @@ class Call:
             report(f"reading the request of {operation.name}", error)
         capture, content = self._telemetry.capture, operation.content
         if capture is not None and content is not None:
+            events = self._telemetry.events
+            if events is None or not events.details_wanted:  # they have content of their own
+                self._content_json = self._attributes
             capture.keep(
                 content.read_request, body, content.read_tools, self._content_json, self._content
             )
@@ -325,7 +328,7 @@ class Call:
             if ERROR_TYPE in attributes:
                 self._set_failed(span, description, error)
             told = attributes
-            if telemetry.capture is not None and self._content_json:
+            if telemetry.capture is not None and self._content_json is not attributes:
                 told = {**told, **self._content_json}
             put(span, told if operation.is_standard else own_names(told))
             events = telemetry.events

@@ -34,7 +34,7 @@ def suppressed() -> bool:
     return bool(context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_OLDER_KEY))
 
 
-def start_call(
+def start_call(  # noqa: C901 - one function, since it runs on every call
     telemetry: Telemetry,
     operation: Operation,
     attributes: Mapping[str, Any],
@@ -70,7 +70,11 @@ def start_call(
     target = attributes.get(operation.target)
     if thread is not None:
         # What the call tells wins, and what is last survives a limit of attributes.
-        attributes = {**attributes, **labels(thread), **attributes}
+        told = labels(thread)
+        if told.keys().isdisjoint(attributes):  # nearly always, and one copy less
+            attributes = {**attributes, **told}
+        else:
+            attributes = {**attributes, **told, **attributes}
     told = attributes if operation.is_standard else _own(attributes, thread)
     span = telemetry.tracer.start_span(
         operation.name if target is None else f"{operation.name} {target}",

@@ -16,7 +16,7 @@ from opentelemetry.context import Context, attach, detach
 from orq_otel.genai.call import Call, Unrecorded
 from orq_otel.guard import is_signals, report
 from orq_otel.patching import Wrapper
-from orq_otel.unfinished import watch
+from orq_otel.unfinished import hold, let_go
 
 #: A started call, or None for one to pass through, and the arguments to go on with.
 Begun: TypeAlias = tuple["Call | Unrecorded | None", tuple[Any, ...], dict[str, Any]]
@@ -80,12 +80,13 @@ def async_wrapper(begin: Begin, settle: Settle) -> Wrapper:  # noqa: C901 - guar
             try:
                 call, args, kwargs = begin(instance, args, kwargs)
                 if type(call) is Call:
-                    watch(call)  # the coroutine may be dropped while it waits
+                    hold(call)  # the program may end, or fork, while the coroutine waits
                 token = None if call is None else attach(call.context)
             except Exception as error:  # noqa: BLE001 - the user's call goes on
                 report("starting the span of a call", error)
                 token = None
             if token is None:
+                let_go(call)
                 return await original(instance, *args, **kwargs)
             try:
                 result = await original(instance, *args, **kwargs)
@@ -96,6 +97,7 @@ def async_wrapper(begin: Begin, settle: Settle) -> Wrapper:  # noqa: C901 - guar
                     report("ending the span of a call", mistake)
                 raise
             finally:
+                let_go(call)
                 try:
                     token.var.reset(token)  # half of what OpenTelemetry's `detach` takes
                 except Exception as error:  # noqa: BLE001 - whatever the context is
