@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orq_otel.labels import labels
-from orq_otel.presets import ENCODERS, PRESETS, Preset
-from orq_otel.scopes import Thread
+from orq_otel.labels.attributes import labels
+from orq_otel.labels.presets import ENCODERS, PRESETS, Preset
+from orq_otel.threads.frames import Thread
 
 _PAGES = Path(__file__).with_name("backends")
 
 _PAGE = """\
 # Your backend
 
-This page is made by `docs/generate.py` from `src/orq_otel/presets.py`.
+This page is made by `docs/generate.py` from `src/orq_otel/labels/presets.py`.
 
 Spans go to any backend that takes OTLP, and there is nothing to set but where. Every span of a
 thread has {labels}.

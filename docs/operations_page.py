@@ -15,10 +15,10 @@ from typing import Any, TypeAlias
 
 from orq_otel.genai import semconv
 from orq_otel.genai.call import Operation, own_names
-from orq_otel.labels import labels
+from orq_otel.labels.attributes import labels
 from orq_otel.openai import operations, server, sessions
 from orq_otel.orq.operations import TABLE, Row
-from orq_otel.scopes import Thread
+from orq_otel.threads.frames import Thread
 
 _KNOWN = {value for value in vars(semconv).values() if isinstance(value, str) and "." in value}
 _OF_EVERY_CALL = {semconv.ERROR_TYPE, semconv.REQUEST_MODEL}

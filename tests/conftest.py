@@ -14,7 +14,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from recorded import Telemetry
 from vendor import VendorServer
 
-from orq_otel import OpenAIInstrumentor, current_thread, guard
+from orq_otel import OpenAIInstrumentor, current_thread
+from orq_otel.foundations import guard
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("steady", deadline=None)

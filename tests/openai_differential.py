@@ -52,7 +52,8 @@ from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMet
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.trace import StatusCode
 
-from orq_otel import OpenAIInstrumentor, guard, thread
+from orq_otel import OpenAIInstrumentor, thread
+from orq_otel.foundations import guard
 
 #: What `instrument()` is called with, by name. Calls take turns with them.
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -15,11 +15,12 @@ import pytest
 from opentelemetry import context, trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.trace import SpanKind, StatusCode
+from orq_otel.asgi import ThreadMiddleware
 from recorded import Telemetry
 
-from orq_otel import Thread, ThreadSpanProcessor, current_thread, guard, thread
-from orq_otel.asgi import ThreadMiddleware
-from orq_otel.scopes import current_frame
+from orq_otel import Thread, ThreadSpanProcessor, current_thread, thread
+from orq_otel.foundations import guard
+from orq_otel.threads.frames import current_frame
 
 #: The longest that anything here may wait for something else, in seconds.
 PATIENCE = 30

@@ -40,10 +40,10 @@ from orq_otel import (
     OpenAIInstrumentor,
     ThreadLogRecordProcessor,
     ThreadSpanProcessor,
-    labels,
     thread,
     use_labels,
 )
+from orq_otel.labels import attributes as labels
 
 PATIENCE = 30
 NO_LIMIT = SpanLimits.UNSET

@@ -258,44 +258,44 @@ OUTERMOST: Final = {
     "orq_otel.genai.streams:_closing_soon",
     "orq_otel.genai.streams:over",
     "orq_otel.genai.streams:_end",
-    "orq_otel.handlers:_opened",
-    "orq_otel.handlers:_kept",
-    "orq_otel.handlers:_steps_in",
-    "orq_otel.scopes:Steps.enter",
-    "orq_otel.scopes:Steps.leave",
-    "orq_otel.threads:thread",
-    "orq_otel.threads:Scope.set_up",
-    "orq_otel.threads:Scope.__enter__",
-    "orq_otel.threads:Scope.__exit__",
-    "orq_otel.threads:Scope.__call__",
-    "orq_otel.threads:_lacks_parentheses",
-    "orq_otel.binding:bind",
-    "orq_otel.scopes:current_thread",  # which bind asks before it has anything to run
-    "orq_otel.handlers:scoped",  # which makes the frame around the user's function, as
-    "orq_otel.handlers:_scoped_function",  # this one does for bind
+    "orq_otel.threads.handlers:_opened",
+    "orq_otel.threads.handlers:_kept",
+    "orq_otel.threads.handlers:_steps_in",
+    "orq_otel.threads.frames:Steps.enter",
+    "orq_otel.threads.frames:Steps.leave",
+    "orq_otel.threads.scope:thread",
+    "orq_otel.threads.scope:Scope.set_up",
+    "orq_otel.threads.scope:Scope.__enter__",
+    "orq_otel.threads.scope:Scope.__exit__",
+    "orq_otel.threads.scope:Scope.__call__",
+    "orq_otel.threads.scope:_lacks_parentheses",
+    "orq_otel.threads.bind:bind",
+    "orq_otel.threads.frames:current_thread",  # which bind asks before it has anything to run
+    "orq_otel.threads.handlers:scoped",  # which makes the frame around the user's function, as
+    "orq_otel.threads.handlers:_scoped_function",  # this one does for bind
     "orq_otel.openai.raw:RawResponseProxy.__getattr__",
     "orq_otel.openai.raw:RawResponseProxy._self_run",
     "orq_otel.openai.raw:RawResponseProxy._self_await",
     "orq_otel.openai.raw:RawResponseProxy._self_iterate",
-    "orq_otel.processors:ThreadSpanProcessor.on_start",
-    "orq_otel.processors:ThreadSpanProcessor._on_ending",
-    "orq_otel.processors:ThreadSpanProcessor.on_end",
+    "orq_otel.labels.span_processor:ThreadSpanProcessor.on_start",
+    "orq_otel.labels.span_processor:ThreadSpanProcessor._on_ending",
+    "orq_otel.labels.span_processor:ThreadSpanProcessor.on_end",
 }
 
 #: Where a decorator takes in what it was given. What raises here is refused where it is written.
 REFUSING: Final = {
-    "orq_otel.caching:Uncached.__init__",
-    "orq_otel.scopes:as_id",
-    "orq_otel.scopes:as_tags",
-    "orq_otel.scopes:check_tag",
-    "orq_otel.scopes:checked",
-    "orq_otel.scopes:make_thread",
-    "orq_otel.scopes:plain_thread",
-    "orq_otel.scopes:validated",
-    "orq_otel.threads:Scope._is_fixed",
-    "orq_otel.threads:_is_definition",
-    "orq_otel.threads:_is_plain_thread",
-    "orq_otel.threads:_thread_of",
+    "orq_otel.foundations.caching:Uncached.__init__",
+    "orq_otel.threads.frames:as_id",
+    "orq_otel.threads.frames:as_tags",
+    "orq_otel.threads.frames:check_tag",
+    "orq_otel.threads.frames:checked",
+    "orq_otel.threads.frames:make_thread",
+    "orq_otel.threads.frames:plain_thread",
+    "orq_otel.threads.frames:validated",
+    "orq_otel.threads.scope:Scope._is_fixed",
+    "orq_otel.threads.scope:_is_definition",
+    "orq_otel.threads.scope:_is_plain_thread",
+    "orq_otel.threads.scope:_thread_of",
 }
 
 EVERY: Final = every_function.functions()
@@ -422,9 +422,9 @@ def test_the_program_gets_the_same(
 SILENT: Final = {
     "orq_otel.genai.call:Call.__del__",
     "orq_otel.genai.call:Call.end",
-    "orq_otel.unfinished:_watch",
-    "orq_otel.unfinished:is_collecting",
-    "orq_otel.unfinished:take_notes",
+    "orq_otel.foundations.unfinished:_watch",
+    "orq_otel.foundations.unfinished:is_collecting",
+    "orq_otel.foundations.unfinished:take_notes",
 }
 
 

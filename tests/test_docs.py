@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from opentelemetry.util.re import parse_env_headers
 
-from orq_otel import settings
+from orq_otel.foundations import settings
+from orq_otel.labels.presets import PRESETS, choose
 from orq_otel.orq.operations import TABLE
-from orq_otel.presets import PRESETS, choose
 
 yaml = pytest.importorskip("yaml")
 

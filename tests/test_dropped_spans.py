@@ -17,8 +17,8 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, Tracer
 
 from orq_otel import ThreadSpanProcessor, thread
-from orq_otel.entry_spans import entry_spans
-from orq_otel.scopes import listeners
+from orq_otel.labels.entry_spans import entry_spans
+from orq_otel.threads.frames import listeners
 
 MANY = 100_000
 PATIENCE = 30

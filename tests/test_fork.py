@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanKind
 from orq_otel import ThreadSpanProcessor, bind, current_thread, propagate_to_workers, thread
 from orq_otel import threads
-from orq_otel.entry_spans import entry_spans
+from orq_otel.labels.entry_spans import entry_spans
 
 provider = TracerProvider()
 provider.add_span_processor(ThreadSpanProcessor())

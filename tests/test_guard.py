@@ -15,7 +15,8 @@ import pytest
 from opentelemetry.sdk.trace import SpanProcessor
 from recorded import Telemetry
 
-from orq_otel import OpenAIInstrumentor, guard, thread, unfinished
+from orq_otel import OpenAIInstrumentor, thread
+from orq_otel.foundations import guard, unfinished
 
 MESSAGES: Any = [{"role": "user", "content": "Where is my parcel?"}]
 logger = logging.getLogger("orq_otel")

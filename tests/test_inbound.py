@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orq_otel import Thread, current_thread, guard, thread, thread_from_headers, thread_headers
-from orq_otel.inbound import MAX_ID, MAX_TAG, MAX_TAGS, accept
+from orq_otel import Thread, current_thread, thread, thread_from_headers, thread_headers
+from orq_otel.foundations import guard
+from orq_otel.threads.inbound import MAX_ID, MAX_TAG, MAX_TAGS, accept
 
 A_UUID = UUID("0189d1f7-5b1c-7c3e-9d0a-3f0a5c9b1e22")
 PRINTABLE = {chr(code) for code in range(0x20, 0x7F)}

@@ -204,7 +204,7 @@ def test_a_failure_of_ours_is_logged_once_and_the_record_is_written(
         raise LookupError
 
     stream = written_to(logger, "%(message)s")
-    monkeypatch.setattr("orq_otel.logging_filter.current_thread", broken)
+    monkeypatch.setattr("orq_otel.threads.logging_filter.current_thread", broken)
     logger.info("one")
     logger.info("two")
     assert stream.getvalue() == "one\ntwo\n"

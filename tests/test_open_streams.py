@@ -19,16 +19,6 @@ from orq_otel.genai.call import Call, Operation
 from orq_otel.genai.errors import Errors
 from orq_otel.genai.streams import iterate
 from orq_otel.genai.telemetry import Telemetry
-from orq_otel.openai import (
-    audio_content,
-    chat,
-    chat_content,
-    completions,
-    completions_content,
-    responses,
-    responses_content,
-    runs_content,
-)
 from orq_otel.orq import (
     agents,
     agents_content,
@@ -39,6 +29,16 @@ from orq_otel.orq import (
 )
 from orq_otel.orq import responses as orq_responses
 from orq_otel.orq import responses_content as orq_responses_content
+from orq_otel.payloads import (
+    audio_content,
+    chat,
+    chat_content,
+    completions,
+    completions_content,
+    responses,
+    responses_content,
+    runs_content,
+)
 
 COUNT = 25_000
 KILOBYTE = 1024

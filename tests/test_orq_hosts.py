@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
-from orq_otel.orq_hosts import is_orqs, server
+from orq_otel.foundations.orq_hosts import is_orqs, server
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from opentelemetry.trace import SpanKind
 from recorded import Telemetry
 from signals import Signals
 
-from orq_otel import OpenAIInstrumentor, Thread, ThreadSpanProcessor, labels, thread, use_labels
-from orq_otel.presets import PRESETS
+from orq_otel import OpenAIInstrumentor, Thread, ThreadSpanProcessor, thread, use_labels
+from orq_otel.labels import attributes as labels
+from orq_otel.labels.presets import PRESETS
 
 OURS = {
     "thread.id": "t-1",

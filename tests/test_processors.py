@@ -41,11 +41,11 @@ from orq_otel import (
     ThreadSpanProcessor,
     bind,
     current_thread,
-    providers,
     thread,
 )
-from orq_otel.entry_spans import entry_spans
-from orq_otel.labels import labels
+from orq_otel.labels import providers
+from orq_otel.labels.attributes import labels
+from orq_otel.labels.entry_spans import entry_spans
 
 ENTRY_KINDS = [SpanKind.SERVER, SpanKind.CONSUMER]
 OTHER_KINDS = [SpanKind.INTERNAL, SpanKind.CLIENT, SpanKind.PRODUCER]
@@ -802,7 +802,9 @@ def test_a_failure_when_a_request_ends_stays_ours(
         raise LookupError
 
     telemetry.provider.add_span_processor(ThreadSpanProcessor())
-    monkeypatch.setattr("orq_otel.entry_spans.EntrySpans.closed", lambda _, span: broken(span))
+    monkeypatch.setattr(
+        "orq_otel.labels.entry_spans.EntrySpans.closed", lambda _, span: broken(span)
+    )
     span = telemetry.provider.get_tracer("own").start_span("request", kind=SpanKind.SERVER)
     span.end()
     monkeypatch.undo()

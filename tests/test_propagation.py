@@ -36,15 +36,14 @@ from orq_otel import (
     ThreadSpanProcessor,
     bind,
     current_thread,
-    guard,
     propagate_threads,
-    propagation,
-    scopes,
-    settings,
     thread,
     thread_headers,
 )
-from orq_otel.propagation import ThreadPropagator
+from orq_otel.foundations import guard, settings
+from orq_otel.propagation import propagator as propagation
+from orq_otel.propagation.propagator import ThreadPropagator
+from orq_otel.threads import frames as scopes
 
 ONE = Thread("one", ("vip",))
 #: What goes out for it, and what of it the scope's own words are.
@@ -274,8 +273,8 @@ def test_without_thread_id_among_the_labels_it_does_not_travel(
     ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     propagate_threads(to="*")
-    monkeypatch.setattr("orq_otel.labels._with_thread_id", False)
-    from orq_otel import labels  # noqa: PLC0415
+    monkeypatch.setattr("orq_otel.labels.attributes._with_thread_id", False)
+    from orq_otel.labels import attributes as labels  # noqa: PLC0415
 
     labels._labels.cache_clear()
     try:
@@ -774,8 +773,8 @@ def test_without_variables_baggage_is_not_even_imported() -> None:
         """
         providers.label()
         assert kinds() == ["TraceContextTextMapPropagator", "W3CBaggagePropagator"]
-        assert "orq_otel.propagation" not in sys.modules
-        assert "orq_otel.headers" not in sys.modules
+        assert "orq_otel.propagation.propagator" not in sys.modules
+        assert "orq_otel.propagation.headers" not in sys.modules
         """
     )
 

@@ -19,7 +19,8 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerPro
 from opentelemetry.trace import SpanKind
 from recorded import Telemetry
 
-from orq_otel import OpenAIInstrumentor, ThreadSpanProcessor, providers, thread
+from orq_otel import OpenAIInstrumentor, ThreadSpanProcessor, thread
+from orq_otel.labels import providers
 
 LABELS = {"thread.id": "one", "orq.thread_id": "one", "gen_ai.conversation.id": "one"}
 

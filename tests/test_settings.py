@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from recorded import Telemetry
 
-from orq_otel import OpenAIInstrumentor, settings
+from orq_otel import OpenAIInstrumentor
+from orq_otel.foundations import settings
 
 CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 EMIT = "OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT"

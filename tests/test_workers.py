@@ -34,10 +34,10 @@ from orq_otel import (
     current_thread,
     propagate_threads,
     propagate_to_workers,
-    providers,
     thread,
-    workers,
 )
+from orq_otel.labels import providers
+from orq_otel.propagation import workers
 
 PATIENCE = 60
 ONE, TWO = Thread("one", ("a",)), Thread("two")

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from orq_otel import bind, current_thread, propagate_to_workers, thread, workers
+from orq_otel import bind, current_thread, propagate_to_workers, thread
+from orq_otel.propagation import workers
 
 PAGE = (Path(__file__).parents[1] / "docs" / "workers.md").read_text()
 SWITCH, BY_HAND, STEPS, PROCESSES, GEVENT = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

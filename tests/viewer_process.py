@@ -13,7 +13,7 @@ from typing_extensions import Self
 
 PORTS = ("--port", "0", "--otlp-http-port", "0", "--otlp-grpc-port", "0")
 
-CODE = "import sys; from orq_otel.viewer.cli import main; sys.exit(main())"
+CODE = "import sys; from orq_otel.cli.main import main; sys.exit(main())"
 _LINE = re.compile(r"Threads: (\S+) \| OTLP over HTTP: (\S+) \| OTLP over gRPC: (\S+) \| store: ")
 _TIMEOUT = 60.0
 

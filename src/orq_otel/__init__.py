@@ -10,21 +10,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orq_otel.binding import bind
-from orq_otel.threads import Thread, current_thread, new_thread_id, thread
-from orq_otel.version import __version__
+from orq_otel.foundations.version import __version__
+from orq_otel.threads.bind import bind
+from orq_otel.threads.scope import Thread, current_thread, new_thread_id, thread
 
 if TYPE_CHECKING:
-    from orq_otel.configure import configure
-    from orq_otel.headers import thread_from_headers, thread_headers
-    from orq_otel.labels import use_labels
-    from orq_otel.log_processor import ThreadLogRecordProcessor
-    from orq_otel.logging_filter import ThreadFilter
+    from orq_otel.labels.attributes import use_labels
+    from orq_otel.labels.log_processor import ThreadLogRecordProcessor
+    from orq_otel.labels.span_processor import ThreadSpanProcessor
     from orq_otel.openai import OpenAIInstrumentor
     from orq_otel.orq import OrqInstrumentor
-    from orq_otel.processors import ThreadSpanProcessor
-    from orq_otel.propagation import propagate_threads
-    from orq_otel.workers import propagate_to_workers
+    from orq_otel.propagation.headers import thread_from_headers, thread_headers
+    from orq_otel.propagation.propagator import propagate_threads
+    from orq_otel.propagation.workers import propagate_to_workers
+    from orq_otel.setup.configuration import configure
+    from orq_otel.threads.logging_filter import ThreadFilter
 
 __all__ = [
     "OpenAIInstrumentor",
@@ -50,15 +50,15 @@ __all__ = [
 _LATER = {
     "OpenAIInstrumentor": "orq_otel.openai",
     "OrqInstrumentor": "orq_otel.orq",
-    "ThreadFilter": "orq_otel.logging_filter",
-    "ThreadLogRecordProcessor": "orq_otel.log_processor",
-    "ThreadSpanProcessor": "orq_otel.processors",
-    "configure": "orq_otel.configure",
-    "propagate_threads": "orq_otel.propagation",
-    "propagate_to_workers": "orq_otel.workers",
-    "thread_from_headers": "orq_otel.headers",
-    "thread_headers": "orq_otel.headers",
-    "use_labels": "orq_otel.labels",
+    "ThreadFilter": "orq_otel.threads.logging_filter",
+    "ThreadLogRecordProcessor": "orq_otel.labels.log_processor",
+    "ThreadSpanProcessor": "orq_otel.labels.span_processor",
+    "configure": "orq_otel.setup.configuration",
+    "propagate_threads": "orq_otel.propagation.propagator",
+    "propagate_to_workers": "orq_otel.propagation.workers",
+    "thread_from_headers": "orq_otel.propagation.headers",
+    "thread_headers": "orq_otel.propagation.headers",
+    "use_labels": "orq_otel.labels.attributes",
 }
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from e2e.expected import SHAPES, TAGS, labels_of
 
-from orq_otel.presets import PRESETS
+from orq_otel.labels.presets import PRESETS
 
 if TYPE_CHECKING:
     from e2e.runs import Run

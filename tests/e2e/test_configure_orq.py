@@ -44,7 +44,7 @@ import json, logging, sys
 logging.basicConfig(level=logging.DEBUG, format="%(name)s %(levelname)s %(message)s")
 from opentelemetry import trace
 import orq_otel
-handle = orq_otel.configure(**json.loads(sys.argv[1]))
+handle = orq_otel.setup.configuration(**json.loads(sys.argv[1]))
 with orq_otel.thread("support-42"):
     trace.get_tracer("own").start_span("own").end()
 handle.force_flush()
@@ -66,7 +66,7 @@ with orq_otel.thread("support-42"):
 """
 WRONG_PROTOCOL = """
 import orq_otel
-orq_otel.configure(protocol="http/json")
+orq_otel.setup.configuration(protocol="http/json")
 """
 
 

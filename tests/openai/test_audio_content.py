@@ -14,15 +14,15 @@ from openai.types.audio import Transcription
 
 from orq_otel.genai.fields import parse_json
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES, SYSTEM_INSTRUCTIONS
-from orq_otel.openai import audio
-from orq_otel.openai.audio_content import (
+from orq_otel.payloads import audio
+from orq_otel.payloads.audio_content import (
     TranscriptEventReader,
     read_speech,
     read_speech_request,
     read_transcript,
     read_transcription_request,
 )
-from orq_otel.openai.events import EventReader
+from orq_otel.payloads.events import EventReader
 
 
 def text(content: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from recorded import Telemetry
 
 from orq_otel import thread
-from orq_otel.openai import chat
+from orq_otel.payloads import chat
 
 MESSAGES: Any = [
     {"role": "system", "content": "Be brief."},

@@ -19,8 +19,8 @@ from spoilt import places, replaced, without
 
 from orq_otel.genai.fields import parse_json
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES, TOOL_DEFINITIONS
-from orq_otel.openai import chat
-from orq_otel.openai.chat_content import (
+from orq_otel.payloads import chat
+from orq_otel.payloads.chat_content import (
     ContentChunkReader,
     read_request,
     read_response,

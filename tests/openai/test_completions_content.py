@@ -15,8 +15,8 @@ from openai.types import Completion
 
 from orq_otel.genai.fields import parse_json
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES
-from orq_otel.openai import completions
-from orq_otel.openai.completions_content import ContentChunkReader, read_request, read_response
+from orq_otel.payloads import completions
+from orq_otel.payloads.completions_content import ContentChunkReader, read_request, read_response
 
 
 def said(content: str) -> list[Any]:

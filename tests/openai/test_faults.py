@@ -19,7 +19,7 @@ from opentelemetry.trace import StatusCode
 from recorded import Telemetry
 
 from orq_otel import OpenAIInstrumentor, thread
-from orq_otel.openai import chat, embeddings, responses
+from orq_otel.payloads import chat, embeddings, responses
 
 MESSAGES: Any = [{"role": "user", "content": "Where is my parcel?"}]
 
@@ -84,14 +84,14 @@ PLACES = [
     ("orq_otel.genai.starting", "set_span_in_context"),
     ("orq_otel.genai.starting", "labels"),
     ("orq_otel.genai.call", "put"),
-    ("orq_otel.labels", "put"),
-    ("orq_otel.processors", "scoped_thread"),
-    ("orq_otel.processors", "stamp"),
-    ("orq_otel.openai.usage", "fields"),
-    ("orq_otel.openai.chat", "sampling"),
-    pytest.param("orq_otel.openai.responses", "sampling", marks=responses_api),
-    ("orq_otel.openai.chat", "read_completion_usage"),
-    pytest.param("orq_otel.openai.responses", "read_response_usage", marks=responses_api),
+    ("orq_otel.labels.attributes", "put"),
+    ("orq_otel.labels.span_processor", "scoped_thread"),
+    ("orq_otel.labels.span_processor", "stamp"),
+    ("orq_otel.payloads.usage", "fields"),
+    ("orq_otel.payloads.chat", "sampling"),
+    pytest.param("orq_otel.payloads.responses", "sampling", marks=responses_api),
+    ("orq_otel.payloads.chat", "read_completion_usage"),
+    pytest.param("orq_otel.payloads.responses", "read_response_usage", marks=responses_api),
 ]
 
 
@@ -140,7 +140,7 @@ async def use_everything_async(client: openai.AsyncOpenAI) -> list[Any]:
         ("orq_otel.openai.instrumentor", "start_call"),
         ("orq_otel.genai.streams", "AsyncStreamProxy"),
         ("orq_otel.genai.long_json", "parse_json"),
-        ("orq_otel.openai.chat", "ChunkReader.feed"),
+        ("orq_otel.payloads.chat", "ChunkReader.feed"),
     ],
 )
 async def test_a_function_of_ours_fails_in_asynchronous_code(

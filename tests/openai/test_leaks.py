@@ -555,7 +555,7 @@ def test_a_redaction_hook_that_fails(
 def test_a_name_of_a_host_that_is_a_url(
     monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
 ) -> None:
-    from orq_otel import settings  # noqa: PLC0415
+    from orq_otel.foundations import settings  # noqa: PLC0415
 
     monkeypatch.setenv("ORQ_OTEL_PROPAGATE_TO", "https://me:PASSWORDSECRET@a.example?k=KEYSECRET")
     assert settings.propagate_to() == ()

@@ -14,9 +14,9 @@ from openai.types import ImagesResponse
 
 from orq_otel.genai.fields import parse_json
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES
-from orq_otel.openai import images
-from orq_otel.openai.events import EventReader
-from orq_otel.openai.media_content import ImageEventReader, read_images, read_request, read_video
+from orq_otel.payloads import images
+from orq_otel.payloads.events import EventReader
+from orq_otel.payloads.media_content import ImageEventReader, read_images, read_request, read_video
 
 BLOB = {"type": "blob", "modality": "image", "content": "", **PNG_MEASURES}
 URL = "https://a.b/c.png"

@@ -14,7 +14,7 @@ from openai.types import ModerationCreateResponse
 
 from orq_otel.genai.fields import parse_json
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES
-from orq_otel.openai.moderations_content import (
+from orq_otel.payloads.moderations_content import (
     read_decision,
     read_decision_request,
     read_moderation,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orq_otel.openai import chat, responses
+from orq_otel.payloads import chat, responses
 
 
 def read(*kinds: str) -> dict[str, Any]:

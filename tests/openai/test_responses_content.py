@@ -21,8 +21,8 @@ from orq_otel.genai.semconv import (
     SYSTEM_INSTRUCTIONS,
     TOOL_DEFINITIONS,
 )
-from orq_otel.openai import responses
-from orq_otel.openai.responses_content import (
+from orq_otel.payloads import responses
+from orq_otel.payloads.responses_content import (
     ContentChunkReader,
     FetchedContentChunkReader,
     read_compacted,

@@ -20,9 +20,9 @@ from orq_otel.genai.semconv import (
     SYSTEM_INSTRUCTIONS,
     TOOL_DEFINITIONS,
 )
-from orq_otel.openai import runs
-from orq_otel.openai.events import EventReader
-from orq_otel.openai.runs_content import RunEventReader, read_request, read_run, read_tools
+from orq_otel.payloads import runs
+from orq_otel.payloads.events import EventReader
+from orq_otel.payloads.runs_content import RunEventReader, read_request, read_run, read_tools
 
 SHOT = {
     "type": "blob",

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types import CompletionUsage
 
-from orq_otel.openai.usage import read_audio_usage, read_completion_usage, read_response_usage
+from orq_otel.payloads.usage import read_audio_usage, read_completion_usage, read_response_usage
 
 COMPLETION = {
     "prompt_tokens": 100,

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orq.any_json import can_be_exported, events, namespaces
-from orq_otel.openai import completions_content
 from orq_otel.orq import router, router_content
+from orq_otel.payloads import completions_content
 
 models = pytest.importorskip("orq_ai_sdk.models")
 pytestmark = pytest.mark.filterwarnings("default")  # the client's own

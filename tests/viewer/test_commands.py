@@ -22,8 +22,8 @@ from starlette.responses import RedirectResponse
 from starlette.types import Receive, Scope, Send
 from viewer_spans import NOON, SECOND, Api, chat, keep, served, span
 
+from orq_otel.cli.main import COMMANDS, main
 from orq_otel.viewer import questions
-from orq_otel.viewer.cli import COMMANDS, main
 from orq_otel.viewer.formats import UNKNOWN
 from orq_otel.viewer.model import Store
 from orq_otel.viewer.store import open_store
@@ -32,7 +32,7 @@ from orq_otel.viewer.terminal import wrapped
 COMMAND = [
     sys.executable,
     "-c",
-    "import sys; from orq_otel.viewer.cli import main; sys.exit(main())",
+    "import sys; from orq_otel.cli.main import main; sys.exit(main())",
 ]
 
 

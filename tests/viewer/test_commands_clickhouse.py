@@ -10,7 +10,7 @@ import clickhouse_connect
 import pytest
 from viewer_spans import chat, span
 
-from orq_otel.viewer.cli import main
+from orq_otel.cli.main import main
 from orq_otel.viewer.facts import read
 from orq_otel.viewer.model import KeptSpan
 

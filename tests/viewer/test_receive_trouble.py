@@ -120,7 +120,7 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({2 * MIB}, {2 * MIB}));"
-        "from orq_otel.viewer.cli import main; sys.exit(main())"
+        "from orq_otel.cli.main import main; sys.exit(main())"
     )
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
     with Viewer(tmp_path / "threads.db", code=code) as viewer:

@@ -40,7 +40,7 @@ def thread_body(name: str = "work", **attributes: str) -> bytes:
 
 def test_the_command_is_installed() -> None:
     (found,) = entry_points(group="console_scripts", name="orq-otel")
-    assert found.value == "orq_otel.viewer.cli:main"
+    assert found.value == "orq_otel.cli.main:main"
 
 
 def test_the_line(tmp_path: Path) -> None:

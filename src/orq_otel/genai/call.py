@@ -12,6 +12,8 @@ from typing import Any, Final, Protocol, TypeAlias
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, StatusCode
 
+from orq_otel.foundations.guard import report
+from orq_otel.foundations.unfinished import forget, is_collecting, leave_note, open_calls
 from orq_otel.genai.errors import Description, class_name
 from orq_otel.genai.events import Events
 from orq_otel.genai.messages import Content
@@ -25,9 +27,7 @@ from orq_otel.genai.semconv import (
     RESPONSE_TIME_TO_FIRST_CHUNK,
 )
 from orq_otel.genai.telemetry import Telemetry
-from orq_otel.guard import report
-from orq_otel.span_attributes import is_processed_by, put
-from orq_otel.unfinished import forget, is_collecting, leave_note, open_calls
+from orq_otel.labels.span_attributes import is_processed_by, put
 
 Attributes: TypeAlias = dict[str, Any]
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from orq_otel.foundations.guard import report
 from orq_otel.genai.messages import Content, Part, text, without_binary
 from orq_otel.genai.semconv import TOOL_DEFINITIONS
-from orq_otel.guard import report
 
 #: Sees each part before it leaves: a part of a message or of the system instructions, a tool's
 #: definition, or, as a part of text, what is text by itself. Returns it, changed or not, or None to

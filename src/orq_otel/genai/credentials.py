@@ -18,7 +18,7 @@ from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, quote, quote_plus, unquote_plus, urlsplit
 from urllib.request import getproxies_environment
 
-from orq_otel.guard import is_signals
+from orq_otel.foundations.guard import is_signals
 
 #: What a credential is replaced by.
 MASK: Final = "***"

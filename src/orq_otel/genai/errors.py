@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from orq_otel.foundations.guard import report
 from orq_otel.genai.content import Capture
 from orq_otel.genai.credentials import Credentials
 from orq_otel.genai.fields import identifier, tidy
-from orq_otel.guard import report
 
 #: The value of `error.type` where nothing that a server said can be one.
 UNNAMED: Final = "error"

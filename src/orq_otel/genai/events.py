@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import Context
 
+from orq_otel.foundations.version import __version__
 from orq_otel.genai.errors import class_name
 from orq_otel.genai.semconv import SCHEMA_URL
-from orq_otel.labels import label_names
-from orq_otel.version import __version__
+from orq_otel.labels.attributes import label_names
 
 if TYPE_CHECKING:
     from opentelemetry._logs import Logger

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, Final
 
+from orq_otel.foundations.guard import is_signals
 from orq_otel.genai.fields import parse_json
-from orq_otel.guard import is_signals
 
 #: Bytes that are read whole. An image with its prompt is smaller, and to parse so much takes a
 #: fraction of a second, in the caller's thread.

@@ -27,6 +27,8 @@ from opentelemetry.metrics import (
 )
 from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
 
+from orq_otel.foundations.guard import report
+from orq_otel.foundations.unfinished import take_notes
 from orq_otel.genai.semconv import (
     CHAT,
     ERROR_TYPE,
@@ -58,8 +60,6 @@ from orq_otel.genai.semconv import (
     USAGE_TEXT_INPUT_TOKENS,
     USAGE_TEXT_OUTPUT_TOKENS,
 )
-from orq_otel.guard import report
-from orq_otel.unfinished import take_notes
 
 #: Operations that ask a model for content.
 INFERENCE: Final = frozenset({CHAT, TEXT_COMPLETION, GENERATE_CONTENT})

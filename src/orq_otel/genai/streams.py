@@ -14,10 +14,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from itertools import chain, islice
 from typing import Any, Final, Protocol
 
+from orq_otel.foundations.guard import report
+from orq_otel.foundations.unfinished import watch
 from orq_otel.genai.call import Call
 from orq_otel.genai.proxies import Proxy
-from orq_otel.guard import report
-from orq_otel.unfinished import watch
 
 #: Chunks after which what takes them in is asked for again.
 _MANY: Final = 256

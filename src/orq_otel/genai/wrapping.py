@@ -13,10 +13,10 @@ from typing import Any, TypeAlias
 
 from opentelemetry.context import Context, attach, detach
 
+from orq_otel.foundations.guard import is_signals, report
+from orq_otel.foundations.patching import Wrapper
+from orq_otel.foundations.unfinished import hold, let_go
 from orq_otel.genai.call import Call, Unrecorded
-from orq_otel.guard import is_signals, report
-from orq_otel.patching import Wrapper
-from orq_otel.unfinished import hold, let_go
 
 #: A started call, or None for one to pass through, and the arguments to go on with.
 Begun: TypeAlias = tuple["Call | Unrecorded | None", tuple[Any, ...], dict[str, Any]]

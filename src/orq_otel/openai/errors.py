@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from orq_otel.genai import credentials
-from orq_otel.genai.errors import NO_STATUS, UNNAMED, Errors, Told
-from orq_otel.genai.fields import get, identifier
+from orq_otel.genai.errors import NO_STATUS, Errors, Told
 
 #: What the client says of its own accord.
 _OWN_WORDS: Final = frozenset({"Connection error.", "Request timed out."})
@@ -52,11 +51,3 @@ def find_credentials(client: Any, sent: Any, error: BaseException | None) -> Ite
 
 
 ERRORS: Final = Errors(read_error, find_credentials)
-
-
-def error_type(error: Any) -> str:
-    """The value of `error.type` for an error that an answer or an event tells of: its code.
-
-    Where that is not one, its type.
-    """
-    return identifier(get(error, "code"), get(error, "type")) or UNNAMED

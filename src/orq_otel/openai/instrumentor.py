@@ -14,22 +14,22 @@ from typing import Any
 
 from opentelemetry.context import get_current
 
-from orq_otel import settings
+from orq_otel.foundations import settings
+from orq_otel.foundations.guard import report
+from orq_otel.foundations.patching import Patch
 from orq_otel.genai.call import Call
+from orq_otel.genai.instrumentor import ClientInstrumentor
 from orq_otel.genai.starting import start_call, suppressed
 from orq_otel.genai.streams import stream_proxy
 from orq_otel.genai.wrapping import Begun, async_wrapper, sync_wrapper
-from orq_otel.guard import report
-from orq_otel.instrumentor import ClientInstrumentor
 from orq_otel.openai import websockets
 from orq_otel.openai.errors import ERRORS
 from orq_otel.openai.operations import find, request_fields
 from orq_otel.openai.raw import RawResponseProxy, respond_with_body
-from orq_otel.openai.responses import conversation
 from orq_otel.openai.router import Router, caller_thread
 from orq_otel.openai.server import start_attributes
-from orq_otel.patching import Patch
-from orq_otel.scopes import current_thread
+from orq_otel.payloads.responses import conversation
+from orq_otel.threads.frames import current_thread
 
 _RAW_RESPONSE = "X-Stainless-Raw-Response"
 
@@ -53,7 +53,7 @@ class OpenAIInstrumentor(ClientInstrumentor):
             it fails, that content is dropped. A server's message of an error is a part of text.
 
     It raises ValueError or TypeError if `capture_content` or `redact` is none of these. Further
-    settings are environment variables: see `orq_otel.settings`.
+    settings are environment variables: see `orq_otel.foundations.settings`.
     """
 
     requirement = "openai >= 1.26, < 4"

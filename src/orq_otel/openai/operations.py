@@ -35,7 +35,7 @@ from orq_otel.genai.semconv import (
     TRANSLATE,
     VARY_IMAGE,
 )
-from orq_otel.openai import (
+from orq_otel.payloads import (
     audio,
     audio_content,
     chat,
@@ -53,7 +53,7 @@ from orq_otel.openai import (
     runs,
     runs_content,
 )
-from orq_otel.openai.events import EventReader
+from orq_otel.payloads.events import EventReader
 
 _RESPONSES_API = {OPENAI_API_TYPE: "responses"}
 _RESPOND = Operation(

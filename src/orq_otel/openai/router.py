@@ -19,12 +19,12 @@ from urllib.parse import urlsplit
 from opentelemetry.context import Context
 from opentelemetry.trace import get_current_span
 
-from orq_otel.caching import LARGEST
+from orq_otel.foundations.caching import LARGEST
+from orq_otel.foundations.orq_hosts import is_orqs, server
 from orq_otel.genai.fields import get
 from orq_otel.genai.starting import given_thread
-from orq_otel.labels import as_argument
-from orq_otel.orq_hosts import is_orqs, server
-from orq_otel.scopes import Thread
+from orq_otel.labels.attributes import as_argument
+from orq_otel.threads.frames import Thread
 
 #: Paths of requests that take a thread, as Orq's own client has it.
 _WITH_THREAD: Final = frozenset(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from orq_otel.caching import LARGEST
+from orq_otel.foundations.caching import LARGEST
 from orq_otel.genai.call import Attributes, Operation
 from orq_otel.genai.fields import tidy
 from orq_otel.genai.semconv import (

@@ -17,8 +17,11 @@ from urllib.parse import urlsplit
 
 from opentelemetry.context import Context, attach, detach, get_current
 
+from orq_otel.foundations.guard import report
+from orq_otel.foundations.unfinished import watch
 from orq_otel.genai.call import Attributes, Call, ContentReaders, Operation, Unrecorded
 from orq_otel.genai.fields import fields, get
+from orq_otel.genai.instrumentor import ClientInstrumentor
 from orq_otel.genai.long_json import parse_long_json
 from orq_otel.genai.semconv import (
     LIVE_SESSION,
@@ -31,17 +34,14 @@ from orq_otel.genai.semconv import (
 )
 from orq_otel.genai.starting import start_call, suppressed
 from orq_otel.genai.telemetry import Telemetry
-from orq_otel.guard import report
-from orq_otel.instrumentor import ClientInstrumentor
-from orq_otel.openai import realtime, realtime_content
-from orq_otel.openai.errors import error_type
-from orq_otel.openai.events import EventReader
 from orq_otel.openai.operations import find
-from orq_otel.openai.responses import conversation
 from orq_otel.openai.router import caller_thread
 from orq_otel.openai.server import start_attributes
-from orq_otel.scopes import Thread, current_thread
-from orq_otel.unfinished import watch
+from orq_otel.payloads import realtime, realtime_content
+from orq_otel.payloads.errors import error_type
+from orq_otel.payloads.events import EventReader
+from orq_otel.payloads.responses import conversation
+from orq_otel.threads.frames import Thread, current_thread
 
 
 def _no_answer(_: Any) -> Attributes:

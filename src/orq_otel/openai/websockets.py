@@ -16,11 +16,11 @@ from typing import Any, TypeAlias
 import wrapt
 from opentelemetry.context import attach, detach
 
+from orq_otel.foundations.guard import report
+from orq_otel.foundations.patching import Patch, Wrapper, around
+from orq_otel.genai.instrumentor import ClientInstrumentor
 from orq_otel.genai.starting import suppressed
-from orq_otel.guard import report
-from orq_otel.instrumentor import ClientInstrumentor
 from orq_otel.openai.sessions import LiveSession, RealtimeSession, ResponsesSession, Session
-from orq_otel.patching import Patch, Wrapper, around
 
 #: From a manager to the session of the connection that it makes, or None to pass it through.
 _Begin: TypeAlias = Callable[[Any], "Session | None"]

@@ -27,12 +27,12 @@ from orq_otel.genai.semconv import (
     RESPONSE_MODEL,
     RESPONSE_STATUS,
 )
-from orq_otel.openai import chat
-from orq_otel.openai.parts import items
-from orq_otel.openai.responses import conversation
-from orq_otel.openai.usage import read_completion_usage
 from orq_otel.orq.models import plain, sent, whole
 from orq_otel.orq.requests import Arguments, model
+from orq_otel.payloads import chat
+from orq_otel.payloads.parts import items
+from orq_otel.payloads.responses import conversation
+from orq_otel.payloads.usage import read_completion_usage
 
 _KEY: Final = (("agent_key", AGENT_NAME), ("key", AGENT_NAME))
 _TASK_ID: Final = (("task_id", ORQ_AGENT_EXECUTION_ID),)

@@ -39,10 +39,10 @@ from orq_otel.genai.semconv import (
     SYSTEM_INSTRUCTIONS,
     TOOL_DEFINITIONS,
 )
-from orq_otel.openai.parts import items, merged
 from orq_otel.orq import agents
 from orq_otel.orq.models import plain, sent
 from orq_otel.orq.requests import Arguments
+from orq_otel.payloads.parts import items, merged
 
 #: A part of a message in A2A.
 _Given = Mapping[str, Any]

@@ -22,10 +22,10 @@ from orq_otel.genai.semconv import (
     RESPONSE_ID,
     RESPONSE_MODEL,
 )
-from orq_otel.openai import chat
-from orq_otel.openai.parts import items
-from orq_otel.openai.usage import read_completion_usage
 from orq_otel.orq.models import as_body, plain, sent, unset_type, whole
+from orq_otel.payloads import chat
+from orq_otel.payloads.parts import items
+from orq_otel.payloads.usage import read_completion_usage
 
 #: What an answer and each event of a stream have in common.
 _HEAD = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL), ("provider", ORQ_PROVIDER))

@@ -15,12 +15,12 @@ from orq_otel.genai.fields import NO_CHUNK, UNUSUAL, fields, get
 from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES, TOOL_DEFINITIONS
-from orq_otel.openai import chat, chat_content
-from orq_otel.openai.deltas import Deltas
-from orq_otel.openai.parts import in_order, items, named_tools, tool_definitions
 from orq_otel.orq import deployments
 from orq_otel.orq.models import dicts, known, plain
 from orq_otel.orq.prompts import variables
+from orq_otel.payloads import chat, chat_content
+from orq_otel.payloads.deltas import Deltas
+from orq_otel.payloads.parts import in_order, items, named_tools, tool_definitions
 
 #: Why a message ended of which Orq says nothing else: it need not, and the conventions must.
 _NO_REASON = "stop"

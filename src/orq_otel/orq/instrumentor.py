@@ -14,8 +14,11 @@ from typing import Any
 
 from opentelemetry.trace import get_current_span
 
-from orq_otel import settings
+from orq_otel.foundations import settings
+from orq_otel.foundations.guard import report
+from orq_otel.foundations.patching import Patch, Wrapper
 from orq_otel.genai.call import Attributes, Call
+from orq_otel.genai.instrumentor import ClientInstrumentor
 from orq_otel.genai.semconv import (
     OPERATION_NAME,
     ORQ_SPAN_ID,
@@ -25,14 +28,11 @@ from orq_otel.genai.semconv import (
 from orq_otel.genai.starting import start_call, suppressed
 from orq_otel.genai.streams import stream_proxy
 from orq_otel.genai.wrapping import Begin, Begun, async_wrapper, sync_wrapper
-from orq_otel.guard import report
-from orq_otel.instrumentor import ClientInstrumentor
 from orq_otel.orq.errors import ERRORS
 from orq_otel.orq.operations import TABLE, Row
 from orq_otel.orq.requests import IN_ORQ, IN_THREAD, NOWHERE, caller_thread, with_thread
 from orq_otel.orq.server import server
-from orq_otel.patching import Patch, Wrapper
-from orq_otel.scopes import current_thread
+from orq_otel.threads.frames import current_thread
 
 
 class OrqInstrumentor(ClientInstrumentor):

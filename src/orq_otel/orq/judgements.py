@@ -23,9 +23,9 @@ from orq_otel.genai.semconv import (
     USAGE_INPUT_TOKENS,
     USAGE_PAGES,
 )
-from orq_otel.openai.usage import read_response_usage
 from orq_otel.orq.models import plain, whole
 from orq_otel.orq.requests import Arguments, model
+from orq_otel.payloads.usage import read_response_usage
 
 _HEAD = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL))
 _IDS = (("trace_id", ORQ_TRACE_ID), ("span_id", ORQ_SPAN_ID))

@@ -27,12 +27,12 @@ from orq_otel.genai.semconv import (
     RETRIEVAL_QUERY_TEXT,
     SYSTEM_INSTRUCTIONS,
 )
-from orq_otel.openai import chat_content, moderations_content, responses_content
-from orq_otel.openai.parts import content_part, image_type, items
 from orq_otel.orq.judgements import verdict
 from orq_otel.orq.models import plain
 from orq_otel.orq.requests import asked
 from orq_otel.orq.retrieval_content import document, found
+from orq_otel.payloads import chat_content, moderations_content, responses_content
+from orq_otel.payloads.parts import content_part, image_type, items
 
 
 def read_rerank_request(arguments: Mapping[str, Any]) -> Content:

@@ -10,8 +10,8 @@ from typing import Any
 
 from orq_otel.genai.call import Attributes
 from orq_otel.genai.fields import get
-from orq_otel.openai import images
 from orq_otel.orq.models import plain, whole
+from orq_otel.payloads import images
 
 
 def read_image_request(arguments: Mapping[str, Any]) -> Attributes:

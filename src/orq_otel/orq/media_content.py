@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from orq_otel.genai.messages import Content
-from orq_otel.openai import audio_content
 from orq_otel.orq.requests import asked
+from orq_otel.payloads import audio_content
 
 
 def read_speech_request(arguments: Mapping[str, Any]) -> Content:

@@ -17,7 +17,7 @@ from orq_otel.genai.semconv import (
     MEMORY_RECORD_ID,
     MEMORY_STORE_ID,
 )
-from orq_otel.openai.parts import items
+from orq_otel.payloads.parts import items
 
 _STORE = (("memory_store_key", MEMORY_STORE_ID),)
 _NEW_STORE = (("key", MEMORY_STORE_ID),)

@@ -12,8 +12,8 @@ from typing import Any
 from orq_otel.genai.fields import fields, get
 from orq_otel.genai.messages import Content, clean
 from orq_otel.genai.semconv import MEMORY_QUERY_TEXT, MEMORY_RECORDS
-from orq_otel.openai.parts import items
 from orq_otel.orq.retrieval_content import document
+from orq_otel.payloads.parts import items
 
 #: Fields with the id of a record, the first that is there: a memory has its entity's and its own.
 _IDS = ("document_id", "entity_id", "id")

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any
 
 from orq_otel.genai.fields import fields
-from orq_otel.openai.parts import items
+from orq_otel.payloads.parts import items
 
 _SCALARS = (str, int, bool, type(None))
 #: Objects inside of token counts, whatever the API calls them.

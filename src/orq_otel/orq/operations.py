@@ -45,8 +45,6 @@ from orq_otel.genai.semconv import (
     UPDATE_MEMORY,
     VARY_IMAGE,
 )
-from orq_otel.openai import audio, audio_content, completions_content, moderations
-from orq_otel.openai import media_content as openai_media_content
 from orq_otel.orq import (
     agents,
     agents_content,
@@ -66,6 +64,8 @@ from orq_otel.orq import (
     router_content,
 )
 from orq_otel.orq.requests import Arguments, model
+from orq_otel.payloads import audio, audio_content, completions_content, moderations
+from orq_otel.payloads import media_content as openai_media_content
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ from orq_otel.genai.content import encode
 from orq_otel.genai.fields import fields
 from orq_otel.genai.messages import LONG, Content, clean, without_binary
 from orq_otel.genai.semconv import PROMPT_VARIABLE
-from orq_otel.openai.parts import items
 from orq_otel.orq.models import plain
+from orq_otel.payloads.parts import items
 
 #: More variables than any prompt has, and not so many that a wrong argument does harm.
 _MANY = 128

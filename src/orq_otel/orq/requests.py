@@ -13,9 +13,9 @@ from orq_otel.genai.call import Attributes
 from orq_otel.genai.fields import fields, get, tidy
 from orq_otel.genai.semconv import REQUEST_MODEL
 from orq_otel.genai.starting import given_thread
-from orq_otel.labels import as_argument
+from orq_otel.labels.attributes import as_argument
 from orq_otel.orq.models import is_unset, sent
-from orq_otel.scopes import Thread
+from orq_otel.threads.frames import Thread
 
 #: The keyword arguments of a method. It has no others.
 Arguments: TypeAlias = Mapping[str, Any]

@@ -19,10 +19,10 @@ from orq_otel.genai.semconv import (
     REQUEST_REASONING_LEVEL,
     RESPONSE_ID,
 )
-from orq_otel.openai import responses
-from orq_otel.openai.parameters import stop_sequences
 from orq_otel.orq.models import as_body, plain, whole
 from orq_otel.orq.requests import Arguments, model
+from orq_otel.payloads import responses
+from orq_otel.payloads.parameters import stop_sequences
 
 _ASKED_FOR = (("previous_response_id", REQUEST_PREVIOUS_RESPONSE_ID),)
 _LEVEL = (("thinking_level", REQUEST_REASONING_LEVEL), ("effort", REQUEST_REASONING_LEVEL))

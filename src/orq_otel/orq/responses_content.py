@@ -9,11 +9,11 @@ from orq_otel.genai.call import Attributes
 from orq_otel.genai.fields import fields, get
 from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import OUTPUT_MESSAGES
-from orq_otel.openai import responses_content
-from orq_otel.openai.parts import items
 from orq_otel.orq import prompts, responses
 from orq_otel.orq.models import plain, sent
 from orq_otel.orq.requests import Arguments
+from orq_otel.payloads import responses_content
+from orq_otel.payloads.parts import items
 
 _SAID = ("input", "input_", "instructions", "tools")
 

@@ -13,9 +13,9 @@ from typing import Any
 from orq_otel.genai.fields import fields, get, is_whole
 from orq_otel.genai.messages import Content, Part, clean, text, without_binary
 from orq_otel.genai.semconv import RETRIEVAL_DOCUMENTS, RETRIEVAL_QUERY_TEXT
-from orq_otel.openai.parts import items
 from orq_otel.orq.models import plain
 from orq_otel.orq.retrieval import web_result
+from orq_otel.payloads.parts import items
 
 
 def read_request(arguments: Mapping[str, Any]) -> Content:

@@ -12,10 +12,10 @@ from typing import Any
 from orq_otel.genai.call import Attributes
 from orq_otel.genai.fields import NO_CHUNK, UNUSUAL, fields, get, pick
 from orq_otel.genai.semconv import PROMPT_NAME, PROMPT_VERSION, RESPONSE_ID, RESPONSE_MODEL
-from orq_otel.openai import chat, completions, embeddings
-from orq_otel.openai.parts import items
-from orq_otel.openai.usage import read_completion_usage
 from orq_otel.orq.models import as_body, plain, whole
+from orq_otel.payloads import chat, completions, embeddings
+from orq_otel.payloads.parts import items
+from orq_otel.payloads.usage import read_completion_usage
 
 _HEAD = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL))
 _PROMPT = (("id", PROMPT_NAME), ("version", PROMPT_VERSION))

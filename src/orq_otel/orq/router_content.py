@@ -8,11 +8,11 @@ from typing import Any
 from orq_otel.genai.fields import NO_CHUNK, UNUSUAL, fields, get
 from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import OUTPUT_MESSAGES
-from orq_otel.openai import chat_content, completions_content
-from orq_otel.openai.parts import items, tool_definitions
 from orq_otel.orq import router
 from orq_otel.orq.models import dicts, known, plain, unset_type
 from orq_otel.orq.prompts import variables
+from orq_otel.payloads import chat_content, completions_content
+from orq_otel.payloads.parts import items, tool_definitions
 
 
 def read_chat_request(arguments: Mapping[str, Any]) -> Content:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from orq_otel.caching import Uncached, keep
+from orq_otel.foundations.caching import Uncached, keep
 from orq_otel.genai.call import Attributes
 from orq_otel.genai.semconv import SERVER_ADDRESS, SERVER_PORT
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orq_otel.version import __version__
+from orq_otel.foundations.version import __version__
 from orq_otel.viewer.model import SORTS
 from orq_otel.viewer.questions import MATCHES, MOST_THREADS, ORDERS
 

@@ -28,7 +28,8 @@ from opentelemetry.instrumentation.urllib import URLLibInstrumentor
 from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
 from opentelemetry.sdk.trace import TracerProvider
 
-from orq_otel import providers, thread, thread_headers
+from orq_otel import thread, thread_headers
+from orq_otel.labels import providers
 
 INSTRUMENTORS = (
     AioHttpClientInstrumentor,

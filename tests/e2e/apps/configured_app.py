@@ -6,6 +6,6 @@ from conversations import hold_all
 
 import orq_otel
 
-handle = orq_otel.configure()
+handle = orq_otel.setup.configuration()
 sys.stdout.write(f"{hold_all()} messages\n")
 handle.shutdown()

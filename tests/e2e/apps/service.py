@@ -40,7 +40,8 @@ if IS_STOCK:
 
     provider.add_span_processor(BaggageSpanProcessor(ALLOW_ALL_BAGGAGE_KEYS))
 else:
-    from orq_otel import current_thread, providers, thread
+    from orq_otel import current_thread, thread
+    from orq_otel.labels import providers
 
     providers.label()
 provider.add_span_processor(SimpleSpanProcessor(exporter))

@@ -15,9 +15,9 @@ import openai
 from opentelemetry import trace
 
 import orq_otel
-from orq_otel.scopes import Frame
+from orq_otel.threads.frames import Frame
 
-orq_otel.configure()
+orq_otel.setup.configuration()
 tracer = trace.get_tracer("app")
 client = openai.OpenAI(max_retries=0, timeout=60)
 async_client = openai.AsyncOpenAI(max_retries=0, timeout=60)

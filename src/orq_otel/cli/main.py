@@ -1,0 +1,53 @@
+"""The command line, `orq-otel`. Each command is a module, imported when it is asked for."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from importlib import import_module
+
+#: Each command and its module, which has `add_parser(subparsers)`.
+COMMANDS = {
+    "viewer": "orq_otel.viewer.commands.viewer",
+    "threads": "orq_otel.viewer.commands.threads",
+    "thread": "orq_otel.viewer.commands.thread",
+    "export": "orq_otel.viewer.commands.export",
+    "import": "orq_otel.viewer.commands.importing",
+    "clickhouse-rollup": "orq_otel.viewer.commands.clickhouse_rollup",
+}
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        words: What follows `orq-otel` on the command line.
+
+    Returns:
+        The exit code: 0 done, 1 failed, 2 wrong usage.
+    """
+    words = sys.argv[1:] if words is None else words
+    try:
+        options = _parser(words).parse_args(words)
+        return int(options.run(options))
+    except ModuleNotFoundError as error:
+        from orq_otel.viewer import extra  # noqa: PLC0415 - a command of the viewer was asked for
+
+        if not extra.has(error.name or ""):
+            raise
+        sys.stderr.write(extra.NOT_INSTALLED.format(missing=error.name))
+        return 1
+
+
+def _parser(words: Sequence[str]) -> ArgumentParser:
+    """A parser of the command that the words begin with, else of all."""
+    parser = ArgumentParser(
+        prog="orq-otel",
+        description="See your threads: a collector for this machine, and questions about them.",
+    )
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    asked_for = [name for name in words[:1] if name in COMMANDS] or COMMANDS
+    for name in asked_for:
+        import_module(COMMANDS[name]).add_parser(subparsers)
+    return parser

@@ -1,0 +1,84 @@
+"""What the instrumentors share: their telemetry, their patches, and labels on their providers."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Sequence
+from typing import Any, ClassVar
+
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined,unused-ignore]
+from opentelemetry.metrics import MeterProvider, get_meter
+from opentelemetry.trace import TracerProvider, get_tracer
+
+from orq_otel.foundations import settings
+from orq_otel.foundations.patching import Patch
+from orq_otel.foundations.version import __version__
+from orq_otel.genai.content import Capture
+from orq_otel.genai.errors import Errors
+from orq_otel.genai.events import Events
+from orq_otel.genai.metrics import Metrics
+from orq_otel.genai.semconv import SCHEMA_URL
+from orq_otel.genai.telemetry import Telemetry
+from orq_otel.labels import providers
+
+
+class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
+    """Wraps a client's functions as soon as the client is imported, which it does not do itself."""
+
+    #: The versions of the client that are supported, as in a requirements file.
+    requirement: ClassVar[str]
+    #: The name of the instrumentation scope of its spans.
+    scope: ClassVar[str]
+    #: How the client's errors are read.
+    errors: ClassVar[Errors]
+
+    #: What to make of each call; None while the client is not instrumented.
+    telemetry: Telemetry | None = None
+    _patches: Sequence[Patch] | None = None
+
+    @abstractmethod
+    def patches(self) -> Sequence[Patch]:
+        """What to wrap. Asked for once."""
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """The versions of the client that are supported."""
+        return (self.requirement,)
+
+    def _instrument(self, **kwargs: Any) -> None:
+        content = settings.content(
+            capture_content=kwargs.get("capture_content"), redact=kwargs.get("redact")
+        )
+        tracer_provider: TracerProvider | None = kwargs.get("tracer_provider")
+        logger_provider: Any = kwargs.get("logger_provider")
+        providers.label(tracer_provider, logger_provider)
+        self.telemetry = Telemetry(
+            tracer=get_tracer(self.scope, __version__, tracer_provider, SCHEMA_URL),
+            errors=self.errors,
+            events=Events(self.scope, logger_provider, details=content.emit_event),
+            metrics=self._metrics(kwargs.get("meter_provider")),
+            capture=_capture(content),
+        )
+        if self._patches is None:
+            self._patches = self.patches()
+        for patch in self._patches:
+            patch.apply()
+
+    def _metrics(self, meter_provider: MeterProvider | None) -> Metrics | None:
+        names = settings.metrics()
+        if names == "none":
+            return None
+        meter = get_meter(self.scope, __version__, meter_provider, SCHEMA_URL)
+        return Metrics(meter, older=names == "older")
+
+    def _uninstrument(self, **_: Any) -> None:
+        self.telemetry = None
+        for patch in self._patches or ():
+            patch.remove()
+
+
+def _capture(content: settings.ContentSettings) -> Capture | None:
+    if not (content.on_span or content.on_event):
+        return None
+    return Capture(
+        content.on_span, content.on_event, content.max_length, content.redact, content.tool_schemas
+    )

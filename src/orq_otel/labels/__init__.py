@@ -1,0 +1,1 @@
+"""A thread becomes attributes of spans and log records."""

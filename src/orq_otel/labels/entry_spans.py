@@ -1,0 +1,156 @@
+"""The span of the request around a scope, and what spans inherit from their parents."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import trace
+from opentelemetry.trace import INVALID_SPAN, SpanKind
+
+from orq_otel.foundations.guard import report
+from orq_otel.labels.attributes import stamp, thread_of
+from orq_otel.threads.frames import Frame, Thread, current_frame, listeners
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+
+#: The kinds of a request's span. A look into an enumeration takes as long as a function call.
+SERVER: Final = SpanKind.SERVER
+CONSUMER: Final = SpanKind.CONSUMER
+ENTRY_KINDS: Final = (SERVER, CONSUMER)
+
+#: Spans that are opened before those that were dropped without an end are looked for.
+_FEW: Final = 64
+
+#: Where threads from outside are accepted, one function: the thread that a context brought along.
+readers: list[Callable[[Context | None], Thread | None]] = []
+
+
+class EntrySpans:
+    """The spans of the requests that are being served, and which scope labelled each.
+
+    The scope of a handler is inside the request, so other code of the same request is outside of
+    it. A request's span therefore passes a label on only to other operating system threads, and
+    only while the scope is open: to the workers that the handler waits for.
+    """
+
+    def __init__(self) -> None:
+        self.renew_lock()
+        #: By their ids, the spans of each trace.
+        self._open: dict[int, dict[int, weakref.ref[Any]]] = {}
+        self._until_sweep = _FEW
+        self._labelled: weakref.WeakKeyDictionary[Any, tuple[Frame, int]]
+        self._labelled = weakref.WeakKeyDictionary()
+
+    def renew_lock(self) -> None:
+        """Take a lock that is free, in a forked child: who held the other one is not there."""
+        # It may be taken twice: collecting garbage while it is held may end another span.
+        self._lock = threading.RLock()
+
+    def opened(self, span: Any) -> None:
+        """Listen for scopes as long as `span` is open."""
+        context = span.get_span_context()
+        with self._lock:
+            self._until_sweep -= 1
+            if self._until_sweep <= 0:
+                self._sweep()
+            spans = self._open.get(context.trace_id)
+            if spans is None:
+                self._open[context.trace_id] = {context.span_id: weakref.ref(span)}
+            else:
+                spans[context.span_id] = weakref.ref(span)
+            if self.on_scope not in listeners:
+                listeners.append(self.on_scope)
+
+    def closed(self, span: Any) -> None:
+        """Forget `span`."""
+        context = span.get_span_context()
+        with self._lock:
+            spans = self._open.get(context.trace_id, {})
+            spans.pop(context.span_id, None)
+            if not spans:
+                self._open.pop(context.trace_id, None)
+            if not self._open and self.on_scope in listeners:
+                listeners.remove(self.on_scope)
+
+    def _sweep(self) -> None:
+        """Forget spans that were dropped without an end, once in a while.
+
+        As many spans come in between as there were at the last time, so it costs each one little.
+        """
+        count = 0
+        for trace_id in list(self._open):  # lists, since a span may end in here: see renew_lock
+            spans = self._open.get(trace_id, {})
+            for span_id in list(spans):
+                if _if_open(spans.get(span_id)) is None:
+                    spans.pop(span_id, None)
+            if spans:
+                count += len(spans)
+            else:
+                self._open.pop(trace_id, None)
+        self._until_sweep = max(count, _FEW)
+
+    def adopt(self, span: Any) -> None:
+        """Take notice of a request's span that was open before there was a processor."""
+        if getattr(span, "kind", None) in ENTRY_KINDS and span.is_recording():
+            self.opened(span)
+
+    def on_scope(self, frame: Frame) -> None:
+        """A scope begins: label the span of the request around it, if there is one."""
+        if frame.thread is None:
+            return
+        try:
+            span = self._around(trace.get_current_span())
+            if span is not None and thread_of(span) is None:
+                stamp(span, frame.thread)
+                self._labelled[span] = (frame, threading.get_ident())
+        except Exception as error:  # noqa: BLE001 - never into the user's with statement
+            report("labelling a request's span", error)
+
+    def _around(self, span: Any) -> Any:
+        if getattr(span, "kind", None) in ENTRY_KINDS:
+            return span if span.is_recording() else None
+        spans = self._open.get(span.get_span_context().trace_id)
+        if not spans:
+            return None
+        opened = [one for ref in list(spans.values()) if (one := _if_open(ref)) is not None]
+        # One trace may pass through a process twice. Then only the current span is sure to be ours.
+        return opened[0] if len(opened) == 1 else None
+
+    def passes_on(self, span: Any) -> bool:
+        """Whether a child of `span` that starts here belongs to its thread as well."""
+        labelled = self._labelled.get(span)
+        if labelled is None:
+            return True
+        frame, opener = labelled
+        return frame.token is not None and opener != threading.get_ident()
+
+
+def _if_open(ref: weakref.ref[Any] | None) -> Any:
+    span = None if ref is None else ref()
+    return span if span is not None and span.is_recording() else None
+
+
+entry_spans = EntrySpans()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=entry_spans.renew_lock)
+
+
+def inherited_thread(context: Context | None = None) -> Thread | None:
+    """The thread of code to which only OpenTelemetry's context was carried.
+
+    That of the parent span, or one that came in with a request, where that is accepted. A scope
+    that has no thread on purpose is not given the latter.
+    """
+    parent = trace.get_current_span(context)
+    if parent is not INVALID_SPAN:
+        thread = thread_of(parent)
+        if thread is not None and entry_spans.passes_on(parent):
+            return thread
+    if readers and current_frame() is None:
+        return readers[0](context)
+    return None

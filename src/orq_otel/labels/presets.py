@@ -1,0 +1,271 @@
+"""The attributes by which backends group, besides those that every span of a thread has.
+
+One row each. `docs/generate.py` makes a page of this table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
+
+from orq_otel.threads.frames import Thread
+
+#: The value of an attribute.
+Value: TypeAlias = "str | bool | tuple[str, ...]"
+
+#: From a thread to the value of an attribute, or None to leave it out.
+Encoder: TypeAlias = "Callable[[Thread], Value | None]"
+
+#: What a user chooses: a backend's name, or attributes of his own with the encoder of each.
+Choice: TypeAlias = "str | Mapping[str, str | Encoder]"
+
+
+def _id(thread: Thread) -> str:
+    return thread.id
+
+
+def _tags(thread: Thread) -> tuple[str, ...] | None:
+    return thread.tags or None
+
+
+def _tags_joined(thread: Thread) -> str | None:
+    return ",".join(thread.tags) or None
+
+
+def _tags_json(thread: Thread) -> str | None:
+    return json.dumps(thread.tags, ensure_ascii=False) if thread.tags else None
+
+
+def _true(_: Thread) -> bool:
+    return True
+
+
+#: By name, for the environment variable and for mappings of a user's own.
+ENCODERS: Final[Mapping[str, Encoder]] = MappingProxyType(
+    {
+        "id": _id,
+        "tags": _tags,
+        "tags_joined": _tags_joined,
+        "tags_json": _tags_json,
+        "true": _true,  # a mark that a backend wants on every span of a thread
+    }
+)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What a backend groups by.
+
+    Attributes:
+        backend: Its name, for people.
+        attributes: Each attribute's name, with the name of its encoder.
+        shows: What the backend makes of them.
+        source: Where that is documented, or the backend's code that reads them.
+        on_roots: Attributes of the first span of a trace, with their values.
+    """
+
+    backend: str
+    attributes: Mapping[str, str]
+    shows: str
+    source: str
+    on_roots: Mapping[str, bool] = field(default_factory=dict)
+
+
+_CONVERSATION: Final = {"gen_ai.conversation.id": "id"}  # a default label: nothing is added
+_SESSION: Final = {"session.id": "id"}
+_OPENINFERENCE: Final = {"session.id": "id", "tag.tags": "tags"}
+_OPENINFERENCE_SPEC: Final = (
+    "https://arize-ai.github.io/openinference/spec/semantic_conventions.html"
+)
+
+PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
+    {
+        "session": Preset(
+            "any that groups by `session.id`",
+            _SESSION,
+            "sessions",
+            "https://opentelemetry.io/docs/specs/semconv/registry/attributes/session/",
+        ),
+        "amplitude": Preset(
+            "Amplitude",
+            _CONVERSATION,
+            "sessions",
+            "https://amplitude.com/docs/amplitude-ai/agent-analytics/otlp-reference",
+        ),
+        "arize": Preset(
+            "Arize AX", _OPENINFERENCE, "sessions; tags as an attribute", _OPENINFERENCE_SPEC
+        ),
+        "azure": Preset(
+            "Azure Monitor",
+            _SESSION,
+            "the session id of Application Insights, for queries",
+            "https://github.com/Azure/azure-sdk-for-python/tree/main/sdk/monitor/"
+            "azure-monitor-opentelemetry-exporter",
+        ),
+        "braintrust": Preset(
+            "Braintrust",
+            {"braintrust.tags": "tags"},
+            "tags to filter traces by; ids as metadata",
+            "https://www.braintrust.dev/docs/kb/strip-otel-attributes-from-metadata",
+        ),
+        "confident": Preset(
+            "Confident AI",
+            {"confident.trace.thread_id": "id", "confident.trace.tags": "tags"},
+            "threads; tags to filter traces by",
+            "https://www.confident-ai.com/docs/integrations/opentelemetry",
+        ),
+        "honeyhive": Preset(
+            "HoneyHive",
+            {"honeyhive.session_id": "id", "honeyhive.session_auto_create": "true"},
+            "sessions",
+            "https://github.com/honeyhiveai/cookbook/tree/main/salesforce-agentforce-cookbook",
+        ),
+        "laminar": Preset(
+            "Laminar",
+            {
+                "lmnr.association.properties.session_id": "id",
+                "lmnr.association.properties.tags": "tags",
+            },
+            "sessions; tags to filter spans by",
+            "https://github.com/lmnr-ai/lmnr-python",
+        ),
+        "langfuse": Preset(
+            "Langfuse",
+            {"langfuse.session.id": "id", "langfuse.trace.tags": "tags"},
+            "sessions; tags to filter traces by",
+            "https://langfuse.com/integrations/native/opentelemetry",
+        ),
+        "langsmith": Preset(
+            "LangSmith",
+            {"langsmith.metadata.thread_id": "id", "langsmith.span.tags": "tags_joined"},
+            "threads; tags to filter runs by",
+            "https://docs.langchain.com/langsmith/trace-with-opentelemetry",
+        ),
+        "langwatch": Preset(
+            "LangWatch",
+            {"gen_ai.conversation.id": "id", "langwatch.labels": "tags_json"},
+            "conversations; labels to filter traces by",
+            "https://langwatch.ai/docs/integration/metadata-and-labels",
+        ),
+        "mlflow": Preset(
+            "MLflow",
+            _SESSION,
+            "sessions",
+            "https://github.com/mlflow/mlflow/pull/23584",
+        ),
+        "openinference": Preset(
+            "Phoenix, Arize and others that read OpenInference",
+            _OPENINFERENCE,
+            "sessions; tags as an attribute",
+            _OPENINFERENCE_SPEC,
+        ),
+        "opik": Preset(
+            "Opik",
+            {"thread_id": "id", "opik.tags": "tags"},
+            "threads; tags to filter traces by",
+            "https://github.com/comet-ml/opik/tree/main/apps/opik-backend/src/main/java/com/comet/"
+            "opik/domain/mapping/otel",
+        ),
+        "phoenix": Preset(
+            "Phoenix",
+            _OPENINFERENCE,
+            "sessions; tags as an attribute",
+            "https://github.com/Arize-ai/phoenix/blob/main/src/phoenix/db/insertion/span.py",
+        ),
+        "posthog": Preset(
+            "PostHog",
+            {"$ai_session_id": "id"},
+            "AI sessions; tags as a property",
+            "https://github.com/PostHog/posthog/pull/75112",
+        ),
+        "sentry": Preset(
+            "Sentry",
+            _CONVERSATION,
+            "conversations",
+            "https://docs.sentry.io/product/agents/conversations",
+        ),
+        "traceloop": Preset(
+            "Traceloop",
+            _CONVERSATION,
+            "conversations",
+            "https://www.traceloop.com/docs/openllmetry/tracing/sessions",
+        ),
+        "weave": Preset(
+            "Weights & Biases Weave",
+            {"wandb.thread_id": "id"},
+            "threads, with a turn for each trace",
+            "https://docs.wandb.ai/weave/guides/tracking/otel",
+            on_roots={"wandb.is_turn": True},
+        ),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The presets and attributes that are in force.
+
+    Attributes:
+        attributes: Each attribute's name, with its encoder.
+        on_roots: Attributes of the first span of a trace, with their values.
+    """
+
+    attributes: Mapping[str, Encoder]
+    on_roots: Mapping[str, bool]
+
+
+def choose(choices: str | Iterable[Choice]) -> Chosen:
+    """What a user's choice comes to.
+
+    Args:
+        choices: A backend's name or several, and mappings of attributes of one's own:
+            `["langfuse", {"app.conversation": "id", "app.tags": "tags_joined"}]`.
+
+    Raises:
+        ValueError: A name is none of `PRESETS`, or an encoder none of `ENCODERS`.
+        TypeError: A choice is neither a name nor a mapping.
+    """
+    attributes: dict[str, Encoder] = {}
+    on_roots: dict[str, bool] = {}
+    for choice in [choices] if isinstance(choices, (str, Mapping)) else choices:
+        if isinstance(choice, Mapping):
+            for name, encoder in choice.items():
+                attributes[_attribute(name)] = _encoder(encoder)
+        elif isinstance(choice, str):
+            preset = _preset(choice)
+            on_roots.update(preset.on_roots)
+            for name, known in preset.attributes.items():
+                attributes[name] = ENCODERS[known]
+        else:
+            raise TypeError(
+                "labels are names of backends, or a mapping of attributes to encoders, not "
+                f"{type(choice).__name__}."
+            )
+    return Chosen(MappingProxyType(attributes), MappingProxyType(on_roots))
+
+
+def _preset(name: str) -> Preset:
+    preset = PRESETS.get(name.strip().lower())
+    if preset is None:
+        raise ValueError(f"There are labels for {', '.join(PRESETS)}, but none for {name!r}.")
+    return preset
+
+
+def _attribute(name: Any) -> str:
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"The name of an attribute is a non-empty string, not {name!r}.")
+    return name.strip()
+
+
+def _encoder(encoder: Any) -> Encoder:
+    if callable(encoder):
+        return encoder  # type: ignore[no-any-return]
+    if not isinstance(encoder, str) or encoder.strip() not in ENCODERS:
+        raise ValueError(
+            f"The value of an attribute is one of {', '.join(ENCODERS)}, or a function of a "
+            f"Thread, not {encoder!r}."
+        )
+    return ENCODERS[encoder.strip()]

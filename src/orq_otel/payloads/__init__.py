@@ -1,0 +1,1 @@
+"""JSON of model APIs, read into attributes and content. Pure functions."""

@@ -1,0 +1,210 @@
+"""A message of a chat completion that comes in pieces: the deltas of one choice of a stream.
+
+Pieces are joined, the hottest of them some hundred at a time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from io import StringIO
+from typing import Any, Final, TypeAlias
+
+from orq_otel.genai.fields import fields
+from orq_otel.genai.growing_text import growing_text
+from orq_otel.genai.messages import decoded
+from orq_otel.payloads.parts import content_part, items
+
+#: Fields that are text and come in pieces, by their names.
+_Texts: TypeAlias = dict[str, StringIO]
+
+#: Fields of a delta that are text, besides its content and its role.
+_TEXTS: Final = frozenset({"reasoning", "reasoning_content", "refusal"})
+#: Fields that are objects of such texts.
+_OBJECTS: Final = frozenset({"audio", "function_call"})
+#: Parts of a content that come in pieces: how the API names them, by the conventions' name.
+_IN_PIECES: Final = {"text": "text", "reasoning": "thinking"}
+
+
+class Deltas:
+    """The pieces of one message.
+
+    Attributes:
+        content: Pieces of its content that are not joined yet: texts, or lists of parts. To be
+            added to as well, with `join` now and then.
+    """
+
+    __slots__ = (
+        "_by_index",
+        "_calls",
+        "_images",
+        "_objects",
+        "_parts",
+        "_role",
+        "_text",
+        "_texts",
+        "content",
+    )
+
+    def __init__(self) -> None:
+        self.content: list[Any] = []
+        self._text: StringIO | None = None
+        self._parts: list[tuple[str, StringIO] | Any] = []
+        self._role: str | None = None
+        self._texts: _Texts = {}
+        self._objects: dict[str, _Texts] = {}
+        self._images: list[Any] = []
+        self._calls: list[_Call] = []
+        self._by_index: dict[float | None, _Call] = {}
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its content is one text, not parts, as far as `whole` has found out."""
+        return not self._parts
+
+    def join(self) -> None:
+        """Join the pieces of its content."""
+        pieces = self.content[:]
+        self.content.clear()
+        try:
+            said = "".join(pieces)
+        except TypeError:  # Mistral sends pieces of texts and of thoughts as parts
+            for piece in pieces:
+                if isinstance(piece, str):
+                    self._add_text(piece)
+                else:
+                    self._add_parts(items(piece) or [piece])
+        else:
+            self._add_text(said)
+
+    def add(self, delta: Any) -> None:
+        """Take in the next piece, a model or a namespace."""
+        if delta is None:  # Azure reports of its filter without one
+            return
+        self._add(delta.__dict__)
+        extra = getattr(delta, "__pydantic_extra__", None)
+        if extra:  # thoughts, of compatible servers
+            self._add(extra)
+
+    def _add(self, delta: Mapping[str, Any]) -> None:
+        for name, value in delta.items():
+            if not value:  # most are not there
+                continue
+            if name == "content":
+                self.content.append(value)
+            elif name in _TEXTS and isinstance(value, str):
+                _add(self._texts, {name: value})
+            elif name == "role" and isinstance(value, str):
+                self._role = self._role or value  # some servers repeat it
+            elif name == "tool_calls":
+                for call in items(value):
+                    self._add_call(fields(call))
+            elif name in _OBJECTS:
+                _add(self._objects.setdefault(name, {}), fields(value))
+            elif name == "images":
+                self._images += items(value)
+
+    def whole(self) -> dict[str, Any]:
+        """The message, as if it had come at once."""
+        whole: dict[str, Any] = {"role": self._role or "assistant", "content": self._content()}
+        if self._texts:
+            whole.update(_joined(self._texts))
+        for name, texts in self._objects.items():
+            whole[name] = _joined(texts)
+        sound = whole.get("audio")
+        if sound and "data" in sound:
+            sound["data"] = _sound(sound["data"])
+        whole["images"] = self._images
+        whole["tool_calls"] = [call.whole() for call in self._calls] if self._calls else None
+        return whole
+
+    def _add_parts(self, parts: list[Any]) -> None:
+        """Take in parts of the content. A part may be a piece of the one before."""
+        self._end_text()
+        for one in parts:
+            part = content_part(one)
+            kind = _IN_PIECES.get(part["type"])
+            if kind is None:
+                self._parts.append(one)
+                continue
+            last = self._parts[-1] if self._parts else None
+            if type(last) is not tuple or last[0] != kind:
+                last = kind, growing_text()
+                self._parts.append(last)
+            last[1].write(part["content"])
+
+    def _add_text(self, piece: str) -> None:
+        if self._text is None:
+            self._text = growing_text()
+        self._text.write(piece)
+
+    def _end_text(self) -> None:
+        """Let what comes now follow the text so far."""
+        if self._text is not None and self._text.tell():
+            self._parts.append(("text", self._text))
+            self._text = None
+
+    def _content(self) -> str | list[Any]:
+        if self._text is None and not self._parts:  # all of it is there, and may be text
+            try:
+                return "".join(self.content)
+            except TypeError:
+                pass
+        self.join()
+        if not self._parts:
+            return "" if self._text is None else self._text.getvalue()
+        self._end_text()
+        return [
+            {"type": one[0], one[0]: one[1].getvalue()} if type(one) is tuple else one
+            for one in self._parts
+        ]
+
+    def _add_call(self, delta: Mapping[str, Any]) -> None:
+        """Take in a piece of a tool call.
+
+        Some servers number all calls alike, and send each in one piece, with an id of its own.
+        """
+        index, id = delta.get("index"), delta.get("id")  # noqa: A001
+        index = index if isinstance(index, (int, float)) else None  # Orq's client has floats
+        kind = "custom" if delta.get("custom") else "function"
+        piece = fields(delta.get(kind))
+        call = self._by_index.get(index)
+        if call is None or (id and call.id and id != call.id and piece.get("name")):
+            call = self._by_index[index] = _Call(kind)
+            self._calls.append(call)
+        if id:
+            call.id = id
+        _add(call.texts, piece)
+
+
+class _Call:
+    __slots__ = ("id", "kind", "texts")
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.id: Any = None
+        self.texts: _Texts = {}
+
+    def whole(self) -> dict[str, Any]:
+        return {"id": self.id, self.kind: _joined(self.texts)}
+
+
+def _add(texts: _Texts, given: Mapping[str, Any]) -> None:
+    """Add pieces to texts. A name comes whole: some servers repeat it with each piece."""
+    for name, value in given.items():
+        if value and isinstance(value, str):
+            text = texts.get(name)
+            if text is None:
+                text = texts[name] = growing_text()
+            elif name == "name" and text.getvalue() == value:
+                continue
+            text.write(value)
+
+
+def _joined(texts: _Texts) -> dict[str, Any]:
+    return {name: text.getvalue() for name, text in texts.items()}
+
+
+def _sound(data: str) -> bytes:
+    """Sound whose pieces are base64 each, or together. Padding ends a piece."""
+    return b"".join([decoded(piece) for piece in re.findall("[^=]+=*", data)])

@@ -1,0 +1,1 @@
+"""What a program calls once: `configure`, and where spans go."""

@@ -1,0 +1,242 @@
+"""One call that sets up everything: a provider with OTLP export, labels, and the instrumentors."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from opentelemetry import trace
+from opentelemetry.instrumentation.dependencies import DependencyConflictError
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined,unused-ignore]
+
+from orq_otel.foundations import settings
+from orq_otel.labels import providers
+from orq_otel.labels.attributes import use_labels
+from orq_otel.labels.presets import Choice
+from orq_otel.openai import OpenAIInstrumentor
+from orq_otel.orq import OrqInstrumentor
+from orq_otel.setup.destination import HTTP, destination
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import SpanProcessor
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+logger = logging.getLogger("orq_otel")
+
+_INSTRUMENTORS: tuple[type[BaseInstrumentor], ...] = (OpenAIInstrumentor, OrqInstrumentor)
+_current: Handle | None = None
+
+
+class Handle:
+    """What `configure()` set up: flush it, and shut it down."""
+
+    def __init__(
+        self, provider: Any, owned: Sequence[Any], instrumentors: list[BaseInstrumentor]
+    ) -> None:
+        self._provider = provider
+        self._owned = owned
+        self._instrumentors = instrumentors
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Export every span that has ended.
+
+        Args:
+            timeout_millis: How long to wait at the most, in milliseconds.
+
+        Returns:
+            Whether everything was exported in time.
+        """
+        flush = getattr(self._provider, "force_flush", None)
+        return flush is None or bool(flush(timeout_millis))
+
+    def shutdown(self) -> None:
+        """Export what is left, stop exporting, and take the instrumentation off the clients.
+
+        Of a provider that was there before only what `configure()` added is shut down.
+        """
+        global _current  # noqa: PLW0603 - a later configure() starts anew
+        if _current is not self:
+            return
+        _current = None
+        for instrumentor in self._instrumentors:
+            instrumentor.uninstrument()
+        for owned in self._owned:
+            owned.shutdown()
+
+
+def configure(  # noqa: PLR0913 - each a keyword, and optional
+    *,
+    service_name: str | None = None,
+    endpoint: str | None = None,
+    protocol: Literal["http/protobuf", "grpc"] | None = None,
+    headers: Mapping[str, str] | None = None,
+    capture_content: bool | str | None = None,
+    redact: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None,
+    labels: str | Iterable[Choice] | None = None,
+) -> Handle:
+    """Export spans over OTLP, label them with their threads, and instrument the clients.
+
+    OpenTelemetry's environment variables apply as everywhere: `OTEL_SERVICE_NAME`,
+    `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_*`, `OTEL_TRACES_EXPORTER` ("otlp", "console" or
+    "none"), `OTEL_TRACES_SAMPLER`, `OTEL_BSP_*`, `OTEL_SDK_DISABLED`. Arguments win over them.
+
+    With a key in `ORQ_API_KEY`, and no endpoint by argument or variable, spans go to Orq: to
+    https://api.orq.ai/v2/otel, or below the `ORQ_BASE_URL` of an Orq of one's own, over HTTP. The
+    key goes along wherever the endpoint is Orq's, that is https to a host below orq.ai, or the
+    server that `ORQ_BASE_URL` names, unless a header "authorization" is given. No other server
+    gets it.
+
+    If a tracer provider is set already, it stays: the exporter is added to it, unless it exports to
+    the same place. Called again, it returns the same handle.
+
+    Args:
+        service_name: The service that the spans belong to, where no provider is set yet.
+        endpoint: The collector's OTLP endpoint, "http://localhost:4318" for HTTP, with or without
+            "/v1/traces", or "http://localhost:4317" for gRPC.
+        protocol: "http/protobuf", the default, or "grpc".
+        headers: Sent with each export, for authentication, besides those that
+            `OTEL_EXPORTER_OTLP_HEADERS` names.
+        capture_content: As `OpenAIInstrumentor.instrument()` takes it.
+        redact: The same.
+        labels: What spans of a thread have besides, as `use_labels()` takes it.
+
+    Raises:
+        ImportError: The extra `orq-otel[otlp]` is not installed.
+        TypeError: `redact` is no function.
+        ValueError: The protocol is not one of the two, `capture_content` none of its values, or a
+            name in `labels` none that is known.
+    """
+    global _current  # noqa: PLW0603 - one set-up a process
+    if _current is not None:
+        return _current
+    if capture_content is not None or redact is not None:  # wrong ones fail before anything is set
+        settings.content(capture_content=capture_content, redact=redact)
+    if labels is not None:
+        use_labels(labels)
+    try:
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+
+        exporters = _exporters(endpoint, protocol, headers)
+    except ImportError as error:
+        raise ImportError(
+            "configure() needs the OpenTelemetry SDK and its OTLP exporters: "
+            'pip install "orq-otel[otlp]".'
+        ) from error
+    provider: Any = trace.get_tracer_provider()
+    is_new = isinstance(provider, trace.ProxyTracerProvider)
+    if is_new:
+        provider = TracerProvider(resource=_resource(service_name))
+        trace.set_tracer_provider(provider)
+    added = _add(provider, exporters)
+    providers.label(provider)
+    instrumentors = _instrument(capture_content=capture_content, redact=redact)
+    _current = Handle(provider, [provider] if is_new else added, instrumentors)
+    return _current
+
+
+def _add(provider: Any, exporters: list[SpanExporter]) -> list[SpanProcessor]:
+    """Let `provider` export, unless it does so already. Returns the processors that do it."""
+    if not hasattr(provider, "add_span_processor"):
+        logger.warning(
+            "configure(): the tracer provider %s takes no span processors, so nothing is exported. "
+            "Call configure() before it is set, or set one of the OpenTelemetry SDK.",
+            type(provider).__name__,
+        )
+        return []
+    added = []
+    for exporter in exporters:
+        if _exports_already(provider, exporter):
+            exporter.shutdown()
+        else:
+            added.append(_processor(exporter))
+            provider.add_span_processor(added[-1])
+    return added
+
+
+def _instrument(**options: Any) -> list[BaseInstrumentor]:
+    """Switch on the instrumentors whose client is installed, unless they are on already."""
+    done = []
+    for kind in _INSTRUMENTORS:
+        instrumentor = kind()
+        if instrumentor.is_instrumented_by_opentelemetry:
+            continue
+        try:
+            instrumentor.instrument(raise_exception_on_conflict=True, **options)
+        except DependencyConflictError as conflict:
+            logger.debug("%s stays off: %s", kind.__name__, conflict)
+        else:
+            done.append(instrumentor)
+    return done
+
+
+def _resource(service_name: str | None) -> Any:
+    from opentelemetry.sdk.resources import SERVICE_NAME, Resource  # noqa: PLC0415
+
+    return Resource.create({} if service_name is None else {SERVICE_NAME: service_name})
+
+
+def _exporters(
+    endpoint: str | None, protocol: str | None, headers: Mapping[str, str] | None
+) -> list[SpanExporter]:
+    exporters: list[SpanExporter] = []
+    for name in os.environ.get("OTEL_TRACES_EXPORTER", "otlp").split(","):
+        match name.strip().lower():
+            case "otlp":
+                exporters.append(_otlp(endpoint, protocol, headers))
+            case "console":
+                from opentelemetry.sdk.trace.export import ConsoleSpanExporter  # noqa: PLC0415
+
+                exporters.append(ConsoleSpanExporter())
+            case "none" | "":
+                pass
+            case unknown:
+                logger.warning(
+                    'configure() sets up the exporters "otlp", "console" and "none", not %r from '
+                    "OTEL_TRACES_EXPORTER. opentelemetry-instrument sets up any that is installed.",
+                    unknown,
+                )
+    return exporters
+
+
+def _otlp(
+    endpoint: str | None, protocol: str | None, headers: Mapping[str, str] | None
+) -> SpanExporter:
+    told = destination(endpoint, protocol, headers)
+    if told.protocol == HTTP:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
+            OTLPSpanExporter as HttpExporter,
+        )
+
+        return HttpExporter(endpoint=told.endpoint, headers=told.headers)
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415
+        OTLPSpanExporter as GrpcExporter,
+    )
+
+    return GrpcExporter(endpoint=told.endpoint, headers=told.headers)
+
+
+def _processor(exporter: SpanExporter) -> SpanProcessor:
+    from opentelemetry.sdk.trace.export import (  # noqa: PLC0415
+        BatchSpanProcessor,
+        ConsoleSpanExporter,
+        SimpleSpanProcessor,
+    )
+
+    if isinstance(exporter, ConsoleSpanExporter):
+        return SimpleSpanProcessor(exporter)
+    return BatchSpanProcessor(exporter)
+
+
+def _exports_already(provider: Any, exporter: Any) -> bool:
+    """Whether `provider` has an exporter of the same kind to the same endpoint.
+
+    So that configure() under `opentelemetry-instrument` does not send every span twice.
+    """
+    present = getattr(getattr(provider, "_active_span_processor", None), "_span_processors", ())
+    return any(
+        type(other) is type(exporter)
+        and getattr(other, "_endpoint", None) == getattr(exporter, "_endpoint", None)
+        for other in (getattr(one, "span_exporter", None) for one in present)
+    )

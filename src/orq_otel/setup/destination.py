@@ -1,0 +1,102 @@
+"""Where `configure()` sends spans: the protocol, the endpoint, and headers, perhaps with Orq's key.
+
+With a key in `ORQ_API_KEY` and no endpoint, that is Orq. The key goes to Orq's servers only, as
+`orq_hosts` tells them. OpenTelemetry's own variables mean here what they mean to its exporters.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from opentelemetry.util.re import parse_env_headers
+
+from orq_otel.foundations import settings
+from orq_otel.foundations.orq_hosts import is_orqs
+
+logger = logging.getLogger("orq_otel")
+
+HTTP: Final = "http/protobuf"
+GRPC: Final = "grpc"
+
+#: Each names a session that does the authorization, for traces or for all signals.
+_CREDENTIAL_PROVIDERS: Final = (
+    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER",
+    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER",
+)
+
+
+@dataclass(frozen=True)
+class Destination:
+    """What an OTLP exporter is made with.
+
+    Attributes:
+        protocol: `HTTP` or `GRPC`.
+        endpoint: With the path of traces for HTTP. None is for the exporter to find out.
+        headers: With names in lower case, which gRPC demands and HTTP does not mind.
+    """
+
+    protocol: str
+    endpoint: str | None
+    headers: dict[str, str] | None = field(repr=False)
+
+
+def destination(
+    endpoint: str | None, protocol: str | None, headers: Mapping[str, str] | None
+) -> Destination:
+    """Where spans go, as the arguments of `configure()` and the environment say.
+
+    Raises:
+        ValueError: The protocol is neither of the two.
+    """
+    protocol = protocol or _variable("PROTOCOL") or HTTP
+    if protocol not in (HTTP, GRPC):
+        raise ValueError(
+            f'configure() takes the protocol "http/protobuf" or "grpc", got {protocol!r}.'
+        )
+    given = None if headers is None else {name.lower(): headers[name] for name in headers}
+    key = settings.orq_api_key()
+    if key is not None:
+        orq = settings.orq_base_url()
+        url = _url(endpoint) or (orq and f"{orq}/v2/otel/v1/traces")
+        if url and is_orqs(url, orq):
+            if protocol == GRPC:
+                logger.warning("configure(): Orq takes OTLP over HTTP only, so spans go over HTTP.")
+            return Destination(HTTP, url, _with_key(key, given))
+    if endpoint and protocol == HTTP:
+        endpoint = _with_path(endpoint)
+    return Destination(protocol, endpoint or None, given)
+
+
+def _url(endpoint: str | None) -> str | None:
+    """The URL that an exporter over HTTP would send to, if somebody gave one."""
+    if endpoint:
+        return _with_path(endpoint)
+    if for_traces := os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
+        return for_traces
+    if for_all := os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        return f"{for_all.removesuffix('/')}/v1/traces"
+    return None
+
+
+def _with_path(endpoint: str) -> str:
+    return endpoint if endpoint.endswith("/traces") else endpoint.rstrip("/") + "/v1/traces"
+
+
+def _with_key(key: str, given: dict[str, str] | None) -> dict[str, str] | None:
+    """The headers with the key, unless the user does the authorization himself."""
+    if any(os.environ.get(variable) for variable in _CREDENTIAL_PROVIDERS):
+        return given
+    # Older exporters leave the variable's headers out where they are given any.
+    of_variable = parse_env_headers(_variable("HEADERS"), liberal=True)
+    return {"authorization": f"Bearer {key}", **of_variable, **(given or {})}
+
+
+def _variable(name: str) -> str:
+    """What OpenTelemetry's variable says for traces, or else for all signals, or ""."""
+    return os.environ.get(f"OTEL_EXPORTER_OTLP_TRACES_{name}") or os.environ.get(
+        f"OTEL_EXPORTER_OTLP_{name}", ""
+    )

@@ -1,0 +1,1 @@
+"""What a thread is, and where it holds."""

@@ -1,0 +1,148 @@
+"""Tie work to a thread, wherever it will run: functions, generators and awaitables.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from typing import Any, TypeVar, overload
+
+from orq_otel.threads.frames import Frame, Steps, Thread, current_frame, current_thread
+from orq_otel.threads.handlers import scoped, scoped_async_generator, scoped_generator
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+YieldT = TypeVar("YieldT")
+SendT = TypeVar("SendT")
+ReturnT = TypeVar("ReturnT")
+
+
+@overload
+def bind(work: F) -> F: ...
+@overload
+def bind(work: Generator[YieldT, SendT, ReturnT]) -> Generator[YieldT, SendT, ReturnT]: ...
+@overload
+def bind(work: AsyncGenerator[YieldT, SendT]) -> AsyncGenerator[YieldT, SendT]: ...
+@overload
+def bind(work: Coroutine[YieldT, SendT, T]) -> Coroutine[YieldT, SendT, T]: ...
+@overload
+def bind(work: Awaitable[T]) -> Awaitable[T]: ...
+def bind(work: Any) -> Any:
+    """Tie work to the thread that is current now, wherever it will run.
+
+    A function, for worker threads, which start without a thread:
+
+        executor.submit(bind(summarise), document)
+        threading.Thread(target=bind(work)).start()
+
+    A generator or an awaitable that is made in a scope, and runs outside of it:
+
+        return StreamingResponse(bind(body()))
+        queue.put_nowait(bind(answer()))
+
+    Bound outside every scope, it runs outside every scope. The thread holds while the work itself
+    runs, never in the code that waits for it or consumes it.
+
+    Args:
+        work: A function of any kind that `thread` can decorate, a generator, an asynchronous
+            generator, a coroutine or another awaitable. Of these only functions can be used again.
+
+    Returns:
+        Work of the same kind, to be used in its place. A task runs already: it keeps its thread.
+
+    Raises:
+        TypeError: It is none of these.
+    """
+    thread = current_thread()
+
+    def open_frame(_args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Frame:
+        return Frame(thread, current_frame())
+
+    if callable(work):
+        return scoped(work, open_frame)
+    if inspect.isgenerator(work):
+        return scoped_generator(lambda: work, open_frame)()
+    if inspect.isasyncgen(work):
+        return scoped_async_generator(lambda: work, open_frame)()
+    if isinstance(work, Coroutine):
+        return _BoundCoroutine(work, _StepsWhereItRuns(thread))
+    if isinstance(work, Awaitable):
+        return _BoundAwaitable(work, thread)
+    raise TypeError(
+        f"bind() takes a function, a generator or an awaitable, not {type(work).__name__}."
+    )
+
+
+class _StepsWhereItRuns:
+    """`Steps` whose scope begins with the first step, so that the request there hears of it."""
+
+    def __init__(self, thread: Thread | None) -> None:
+        self._thread = thread
+        self._steps: Steps | None = None
+
+    def __enter__(self) -> None:
+        if self._steps is None:
+            self._steps = Steps(Frame(self._thread, current_frame()))
+        self._steps.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        if self._steps is not None:
+            self._steps.__exit__(*error)
+
+
+class _InSteps:
+    """Work that is driven step by step, each step in the thread."""
+
+    def __init__(self, body: Any, steps: _StepsWhereItRuns) -> None:
+        self._body = body
+        self._steps = steps
+
+    def send(self, value: Any) -> Any:
+        with self._steps:
+            return self._body.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        with self._steps:
+            return self._body.throw(*error)
+
+    def close(self) -> None:
+        with self._steps:
+            self._body.close()
+
+
+class _BoundSteps(_InSteps, Generator[Any, Any, Any]):
+    """What `await` drives."""
+
+
+class _BoundCoroutine(_InSteps, Coroutine[Any, Any, Any]):
+    """A coroutine that runs in the thread.
+
+    A class, and no coroutine around the other one. That would leave the other one unawaited if its
+    task were cancelled before it began, and Python warns of those.
+    """
+
+    def __init__(self, body: Coroutine[Any, Any, Any], steps: _StepsWhereItRuns) -> None:
+        super().__init__(body, steps)
+        self.__name__ = getattr(body, "__name__", type(body).__name__)  # tasks show it
+        self.__qualname__ = getattr(body, "__qualname__", self.__name__)
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return _BoundSteps(self._body, self._steps)
+
+
+class _BoundAwaitable(Awaitable[Any]):
+    """An awaitable that runs in the thread."""
+
+    def __init__(self, body: Awaitable[Any], thread: Thread | None) -> None:
+        self._body = body
+        self._thread = thread
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return _BoundSteps(_delegate(self._body), _StepsWhereItRuns(self._thread))
+
+
+def _delegate(body: Awaitable[Any]) -> Generator[Any, Any, Any]:
+    """The steps of any awaitable as a generator, whatever iterator it makes."""
+    return (yield from body.__await__())

@@ -1,0 +1,157 @@
+"""Ids and tags that a decorator works out for each call from the handler's arguments.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from string import Formatter
+from typing import Any, TypeAlias
+
+from orq_otel.threads.frames import as_tags
+from orq_otel.threads.misuse import Words, ours
+
+#: Gets the positional and the keyword arguments of one call, as the handler gets them.
+Resolver: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any]], Any]
+
+#: The same for tags. What is wrong with some is added to a list, and the others are given.
+TagsResolver: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any], list[Exception]], Any]
+
+
+class WrongCallError(TypeError):
+    """The arguments do not fit the handler. Calling it raises the error that its caller expects."""
+
+
+def resolvers(handler: Callable[..., Any], id: Any, tags: Any) -> tuple[Resolver, TagsResolver]:  # noqa: A002
+    """How to get the id and the tags of each call to `handler`.
+
+    Raises:
+        TypeError: A template names an argument that the handler does not take.
+        ValueError: A template has unbalanced braces.
+    """
+    return _value(handler, id), _tags(handler, tags)
+
+
+def _value(handler: Callable[..., Any], value: Any) -> Resolver:
+    if isinstance(value, str) and "{" in value:
+        return _Template(handler, value)
+    if callable(value):
+        return _called(handler, value)
+    return lambda _args, _kwargs: value
+
+
+def _tags(handler: Callable[..., Any], tags: Any) -> TagsResolver:
+    parts = (tags,) if callable(tags) else as_tags(tags)
+    if not any(callable(part) or (isinstance(part, str) and "{" in part) for part in parts):
+        return lambda _args, _kwargs, _wrong: parts
+    each = [_value(handler, part) for part in parts]
+
+    def resolve(args: tuple[Any, ...], kwargs: dict[str, Any], wrong: list[Exception]) -> Any:
+        found = []
+        for one in each:
+            try:
+                found.append(one(args, kwargs))
+            except WrongCallError:  # noqa: PERF203 - one tag may fail without the others
+                raise
+            except Exception as error:  # noqa: BLE001 - the user's may raise anything
+                wrong.append(ours(error, "working out a tag"))
+        return found[0] if found and callable(tags) else tuple(found)
+
+    return resolve
+
+
+def _called(handler: Callable[..., Any], value: Callable[..., Any]) -> Resolver:
+    def resolve(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            return value(*args, **kwargs)
+        except TypeError as error:
+            if _fits(handler, args, kwargs):
+                raise
+            raise WrongCallError from error
+
+    return resolve
+
+
+def _fits(handler: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    try:
+        inspect.signature(handler).bind(*args, **kwargs)
+    except TypeError:
+        return False
+    except ValueError:  # some callables of C have no signature
+        return True
+    return True
+
+
+class _Template(Formatter):
+    """`str.format` over the arguments of a call, by name: "{ticket_id}", "{request.session_id}"."""
+
+    def __init__(self, handler: Callable[..., Any], text: str) -> None:
+        self.text = text
+        self.signature = inspect.signature(handler)
+        parameters = self.signature.parameters
+        self.catch_all = next(
+            (p.name for p in parameters.values() if p.kind is p.VAR_KEYWORD), None
+        )
+        try:
+            fields = [field for _, field, _, _ in self.parse(text) if field is not None]
+        except ValueError as error:
+            raise ValueError(
+                Words(
+                    f"@thread: {text!r} is not a template: {error}. Write {{{{ and }}}} for braces."
+                )
+            ) from None
+        for field in fields:
+            name = field.partition(".")[0].partition("[")[0]
+            if name not in parameters and (self.catch_all is None or not name.isidentifier()):
+                raise TypeError(
+                    Words(
+                        f"@thread: the template {text!r} names {name!r}, which "
+                        f"{getattr(handler, '__qualname__', handler)}() does not take. It takes: "
+                        f"{', '.join(parameters) or 'nothing'}. Write {{{{ and }}}} for braces."
+                    )
+                )
+
+    def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        try:
+            # Partial: a decorator in between may add arguments that this call does not have yet.
+            bound = self.signature.bind_partial(*args, **kwargs)
+        except TypeError as error:
+            raise WrongCallError from error
+        bound.apply_defaults()
+        names = dict(bound.arguments)
+        if self.catch_all is not None:
+            names.update(names[self.catch_all])
+        try:
+            return self.vformat(self.text, (), names)
+        except WrongCallError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the arguments are the user's
+            raise ours(error, f"filling in {self.text!r}")  # noqa: B904 - it has its cause
+
+    def get_value(
+        self,
+        key: int | str,
+        args: Sequence[Any],  # noqa: ARG002 - Formatter's name, and never any here
+        kwargs: Mapping[str, Any],
+    ) -> Any:
+        if key in kwargs:
+            return kwargs[str(key)]
+        if key in self.signature.parameters:
+            raise WrongCallError
+        raise TypeError(
+            Words(
+                f"@thread: the template {self.text!r} names {key!r}, which this call does not give."
+            )
+        )
+
+    def format_field(self, value: Any, format_spec: str) -> Any:
+        if value is None:  # "ticket-None" would put every call without a ticket into one thread
+            raise TypeError(
+                Words(
+                    f"@thread: an argument that the template {self.text!r} uses is None. Give the "
+                    "handler a value for it, or work out the id with a callable."
+                )
+            )
+        return super().format_field(value, format_spec)

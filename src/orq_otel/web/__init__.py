@@ -1,0 +1,1 @@
+"""A thread from a request: middlewares for ASGI and WSGI."""

@@ -1,0 +1,171 @@
+"""One trace for each message of a websocket that an ASGI application serves.
+
+Most applications receive and work in one task. Some start a task for each message, to work in.
+Others start one to receive in, as `asyncio.wait_for` and Django Channels do, and work where they
+waited for it. So what receives gets a span that stands for its message, and all other tasks of the
+connection have one that stands for whatever message is being handled.
+
+OpenTelemetry's context is only ever set, never reset with a token: that would be logged as an
+error wherever a task is left in another context than it was entered in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+from opentelemetry import context, trace
+from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanContext, SpanKind, Status, StatusCode
+
+from orq_otel.foundations.guard import report
+from orq_otel.foundations.version import __version__
+
+
+class TracedMessages:
+    """The messages of one connection: give the application `receive` of this for its own.
+
+    Args:
+        scope: Of the connection.
+        receive: Its own one.
+        tracer_provider: As `trace.get_tracer` takes it.
+    """
+
+    def __init__(
+        self,
+        scope: Mapping[str, Any],
+        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+        tracer_provider: trace.TracerProvider | None,
+    ) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._tracer = trace.get_tracer("orq_otel.asgi", __version__, tracer_provider)
+        self._outside = context.get_current()
+        self._connection = trace.get_current_span()
+        #: The span of the message that is being handled, or else of the connection.
+        self.handled = self._connection
+        #: What stands for that in the context of the application, and where it was put there.
+        self._current = _StandIn(self, None)
+        self._before = self._outside
+
+    def __enter__(self) -> TracedMessages:
+        context.attach(trace.set_span_in_context(self._current))
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        self._end(error)
+        if isinstance(trace.get_current_span(), _StandIn):
+            context.attach(self._outside)
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        """Receive the next message. The one before is done with now."""
+        self._end(None)
+        message = await self._receive()
+        if message.get("type") == "websocket.receive":
+            try:
+                self._begin()
+            except Exception as error:  # noqa: BLE001 - the message goes on
+                report("beginning the trace of a message", error)
+        return message
+
+    def _begin(self) -> None:
+        around = context.get_current()
+        route = getattr(self._scope.get("route"), "path", None)
+        attributes = {
+            "asgi.event.type": "websocket.receive",
+            "network.protocol.name": "websocket",
+            "url.path": self._scope.get("path"),
+            "url.scheme": self._scope.get("scheme"),
+            "http.route": route,
+        }
+        span = self._tracer.start_span(
+            f"websocket receive {route}" if route else "websocket receive",
+            trace.set_span_in_context(INVALID_SPAN, around),
+            SpanKind.CONSUMER,
+            {name: value for name, value in attributes.items() if isinstance(value, str)},
+            self._links(),
+        )
+        if not span.get_span_context().is_valid:  # there is no SDK behind this provider
+            return
+        self.handled, self._current, self._before = span, _StandIn(self, span), around
+        context.attach(trace.set_span_in_context(self._current, around))
+
+    def _links(self) -> list[Link]:
+        """To the span of the connection, or where it is not around us to what is current."""
+        for span in (self._connection, trace.get_current_span()):
+            if span.get_span_context().is_valid:
+                return [Link(span.get_span_context())]
+        return []
+
+    def _end(self, error: BaseException | None) -> None:
+        span, self.handled = self.handled, self._connection
+        if span is self._connection:
+            return
+        try:
+            if trace.get_current_span() is self._current:
+                context.attach(self._before)
+            if isinstance(error, Exception):
+                span.set_attribute("error.type", type(error).__qualname__)
+                span.set_status(Status(StatusCode.ERROR))
+            span.end()
+        except Exception as failure:  # noqa: BLE001 - into nobody's receive
+            report("ending the trace of a message", failure)
+
+
+class _StandIn(Span):
+    """The span of a message, and of the one being handled for whoever received this one before."""
+
+    def __init__(self, messages: TracedMessages, own: Span | None) -> None:
+        self._messages = messages
+        self._own = own
+        self._receiver = _current_task()
+
+    def _span(self) -> Span:
+        own, handled = self._own, self._messages.handled
+        if own is None or own is handled:
+            return handled
+        # The message is over. Tasks that were started for it go on with it, and its receiver does
+        # not: the messages after it are received in tasks that cannot change this one's context.
+        is_receiver = self._receiver is not None and _current_task() is self._receiver
+        return handled if is_receiver else own
+
+    def get_span_context(self) -> SpanContext:
+        return self._span().get_span_context()
+
+    def is_recording(self) -> bool:
+        return self._span().is_recording()
+
+    def set_attribute(self, /, *args: Any, **kwargs: Any) -> None:
+        self._span().set_attribute(*args, **kwargs)
+
+    def set_attributes(self, /, *args: Any, **kwargs: Any) -> None:
+        self._span().set_attributes(*args, **kwargs)
+
+    def add_event(self, /, *args: Any, **kwargs: Any) -> None:
+        self._span().add_event(*args, **kwargs)
+
+    def add_link(self, /, *args: Any, **kwargs: Any) -> None:
+        self._span().add_link(*args, **kwargs)
+
+    def update_name(self, /, *args: Any, **kwargs: Any) -> None:
+        self._span().update_name(*args, **kwargs)
+
+    def set_status(self, /, *args: Any, **kwargs: Any) -> None:
+        self._span().set_status(*args, **kwargs)
+
+    def record_exception(self, /, *args: Any, **kwargs: Any) -> None:
+        self._span().record_exception(*args, **kwargs)
+
+    def end(self, /, *args: Any, **kwargs: Any) -> None:
+        self._span().end(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        """What only spans of the SDK have: their attributes, their kind."""
+        return getattr(self._span(), name)
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # a worker thread, or another loop than asyncio's
+        return None

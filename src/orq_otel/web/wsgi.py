@@ -1,0 +1,133 @@
+"""A WSGI middleware that opens a thread for each request.
+
+It fits Flask, Django and whatever else is a WSGI application:
+
+    from orq_otel.wsgi import ThreadMiddleware
+
+    app.wsgi_app = ThreadMiddleware(app.wsgi_app, header="x-conversation-id", tags=["support"])
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from orq_otel.foundations.guard import report
+from orq_otel.threads.frames import Frame, Steps, Thread, current_frame, make_thread
+from orq_otel.threads.misuse import raise_if_strict
+from orq_otel.web.sources import Request, Sources, Tags
+
+
+class ThreadMiddleware:
+    """Runs a WSGI application with each request in the thread that the request tells.
+
+    The thread holds while the application runs and while its body is produced, and never in the
+    server in between. The sources are asked in this order, and the first that tells a usable id
+    wins. A request that tells none runs as it would without the middleware.
+
+    Whoever sends a request chooses these values. They are labels: never decide by them what
+    somebody may see, and take no cookie that is a key, such as that of a login.
+
+    Args:
+        app: The application.
+        header: The name of a header with the id.
+        cookie: The name of a cookie with the id.
+        path: A template for the beginning of the path, "/tickets/{ticket_id}". Each name stands for
+            one segment, and the last one is the id. The path is what lies below `SCRIPT_NAME`.
+        thread: Gets the environ and returns the id, a `Thread`, or None. If it raises, the request
+            goes on without a thread, unless `ORQ_OTEL_STRICT` is set.
+        tags: An iterable of tags, which may be templates over the names in the path,
+            ["support", "{team}"], or a function that gets the environ and returns such tags.
+
+    Raises:
+        TypeError: There is no source, or one has a type that it cannot have.
+        ValueError: The path is no template, or a tag names what is not in the path.
+    """
+
+    def __init__(  # noqa: PLR0913 - each a keyword, and optional
+        self,
+        app: Callable[..., Iterable[bytes]],
+        *,
+        header: str | None = None,
+        cookie: str | None = None,
+        path: str | None = None,
+        thread: Callable[[dict[str, Any]], Any] | None = None,
+        tags: Tags = (),
+    ) -> None:
+        self.app = app
+        self._sources = Sources(header, cookie, path, thread, tags)
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        """Answer a request."""
+        found = self._find(environ)
+        if found is None:
+            return self.app(environ, start_response)
+        outer = current_frame()
+        around = None if outer is None else outer.thread
+        steps = Steps(Frame(make_thread(found.id, found.tags, around), outer))
+        with steps:
+            body = self.app(environ, start_response)
+        # Servers have faster ways for these, and none of them runs code of the application.
+        if type(body) in (list, tuple, bytes) or _is_file(body, environ):
+            return body
+        return _Body(body, steps)
+
+    def _find(self, environ: dict[str, Any]) -> Thread | None:
+        try:
+            request = Request(
+                environ,
+                _bytes(environ.get("PATH_INFO", "")).decode("utf-8", "replace"),
+                lambda name: _header(environ, name),
+            )
+            found = self._sources.find(request)
+            if found is None and self._sources.thread is not None:
+                found = self._sources.tagged(self._sources.thread(environ), request)
+        except Exception as error:  # noqa: BLE001 - the function is the user's
+            raise_if_strict(error)
+            report("finding the thread of a request", error)
+            return None
+        return found
+
+
+class _Body:
+    """The body of a response, produced step by step in the thread of its request."""
+
+    def __init__(self, body: Iterable[bytes], steps: Steps) -> None:
+        self._body = body
+        self._chunks: Iterator[bytes] | None = None
+        self._steps = steps
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        with self._steps:
+            if self._chunks is None:
+                self._chunks = iter(self._body)
+            return next(self._chunks)
+
+    def close(self) -> None:
+        """Close the body of the application, if it can be closed."""
+        close = getattr(self._body, "close", None)
+        if close is not None:
+            with self._steps:
+                close()
+
+
+def _header(environ: dict[str, Any], name: str) -> list[bytes]:
+    value = environ.get("HTTP_" + name.upper().replace("-", "_"))
+    return [] if value is None else [_bytes(value)]
+
+
+def _bytes(text: str) -> bytes:
+    """What the client sent: WSGI has each byte as one character."""
+    return text.encode("latin-1", "backslashreplace")
+
+
+def _is_file(body: object, environ: dict[str, Any]) -> bool:
+    wrapper = environ.get("wsgi.file_wrapper")
+    return isinstance(wrapper, type) and isinstance(body, wrapper)
