@@ -45,8 +45,12 @@ JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
         ],
     ),
     "lint": (
-        ["--group", "lint"],
-        [["-m", "ruff", "check"], ["-m", "ruff", "format", "--check"]],
+        ["-e", ".", "--group", "lint"],
+        [
+            ["-m", "ruff", "check"],
+            ["-m", "ruff", "format", "--check"],
+            ["-c", "from importlinter.cli import lint_imports_command as main; main()"],
+        ],
     ),
     "types": (
         ["-e", ".[otlp,openai,orq,viewer,clickhouse]", "--group", "test", "--group", "types"],

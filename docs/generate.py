@@ -1,4 +1,4 @@
-"""Write the pages that are read off the code: `operations.md` and `backends.md`.
+"""Write what is made of the code: `operations.md`, `backends.md`, the README's table of settings.
 
     python docs/generate.py            # write them
     python docs/generate.py --check    # only say whether they are up to date
@@ -13,20 +13,26 @@ from pathlib import Path
 
 import backends_page
 import operations_page
+import settings_table
 
-_PAGES = {"backends.md": backends_page.page, "operations.md": operations_page.page}
+_DOCS = Path(__file__).parent
+_README = _DOCS.parent / "README.md"
 
 
 def main() -> int:
-    """Write the pages, or check them."""
-    outdated = []
-    for name, page in _PAGES.items():
-        path, told = Path(__file__).with_name(name), page()
+    """Write the pages, or check them. Returns how many are out of date."""
+    pages = {
+        _DOCS / "backends.md": backends_page.page(),
+        _DOCS / "operations.md": operations_page.page(),
+        _README: settings_table.with_table(_README.read_text(encoding="utf-8")),
+    }
+    outdated = 0
+    for path, text in pages.items():
         if "--check" not in sys.argv:
-            path.write_text(told, encoding="utf-8")
-        elif not path.exists() or path.read_text(encoding="utf-8") != told:
-            outdated.append(name)
-    return len(outdated)
+            path.write_text(text, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            outdated += 1
+    return outdated
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from recorded import Telemetry
 from vendor import VendorServer
 
 from orq_otel import OpenAIInstrumentor, current_thread
-from orq_otel.foundations import guard
+from orq_otel.foundations.process import process
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("steady", deadline=None)
@@ -67,4 +67,4 @@ def no_scope_is_left_open() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def failures_are_logged_anew() -> None:
     """Failures of ours are logged once a place: let each test see its own."""
-    guard.reset()
+    process.reset()

@@ -53,7 +53,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerPro
 from opentelemetry.trace import StatusCode
 
 from orq_otel import OpenAIInstrumentor, thread
-from orq_otel.foundations import guard
+from orq_otel.foundations.process import process
 
 #: What `instrument()` is called with, by name. Calls take turns with them.
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -770,7 +770,7 @@ class Differential:
     ) -> Outcome:
         outcome = self._spans.outcome = Outcome()
         self._server.script(*answers)
-        guard.reset()
+        process.reset()
         lines = _Lines(outcome)
         settings: dict[str, Any] = {
             "api_key": "sk-test-key",

@@ -15,11 +15,11 @@ import pytest
 from opentelemetry import context, trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.trace import SpanKind, StatusCode
-from orq_otel.asgi import ThreadMiddleware
 from recorded import Telemetry
 
 from orq_otel import Thread, ThreadSpanProcessor, current_thread, thread
-from orq_otel.foundations import guard
+from orq_otel.asgi import ThreadMiddleware
+from orq_otel.foundations.process import process
 from orq_otel.threads.frames import current_frame
 
 #: The longest that anything here may wait for something else, in seconds.
@@ -33,7 +33,7 @@ Send = Callable[[Message], Awaitable[None]]
 @pytest.fixture(autouse=True)
 def warnings_are_logged_anew() -> None:
     """Some are logged once a process: let each test see its own."""
-    guard.reset()
+    process.reset()
 
 
 @pytest.fixture(autouse=True)

@@ -131,7 +131,6 @@ def test_an_endpoint_with_or_without_its_path(path: str) -> None:
 
 def test_labels_for_a_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
-    monkeypatch.setattr(labels, "_is_set_in_code", False)
     handle = configure(labels=["langfuse"])
     try:
         assert labels.labels(Thread("t-1"))["langfuse.session.id"] == "t-1"

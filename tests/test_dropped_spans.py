@@ -18,7 +18,7 @@ from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, Tracer
 
 from orq_otel import ThreadSpanProcessor, thread
 from orq_otel.labels.entry_spans import entry_spans
-from orq_otel.threads.frames import listeners
+from orq_otel.threads.frames import hooks
 
 MANY = 100_000
 PATIENCE = 30
@@ -53,7 +53,7 @@ def test_requests_that_are_dropped_without_an_end_are_forgotten(
     for _ in range(MANY):
         tracer.start_span("request", kind=kind)
     assert remembered() < 1000
-    assert len(listeners) < 10
+    assert len(hooks.listeners) < 10
 
 
 def test_requests_of_one_trace_that_are_dropped_are_forgotten(tracer: Tracer) -> None:
@@ -101,14 +101,14 @@ def test_a_request_is_found_beside_those_of_its_trace_that_were_dropped(tracer: 
 
 
 def test_nothing_is_left_once_all_requests_have_ended(tracer: Tracer) -> None:
-    before = list(listeners)
+    before = list(hooks.listeners)
     context = one_trace()
     requests = [tracer.start_span("request", kind=SpanKind.SERVER) for _ in range(200)]
     requests += [tracer.start_span("request", context, SpanKind.SERVER) for _ in range(200)]
     for request in requests:
         request.end()
     assert entry_spans._open == {}
-    assert listeners == before
+    assert hooks.listeners == before
 
 
 def test_requests_of_several_threads_are_forgotten(tracer: Tracer) -> None:

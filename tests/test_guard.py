@@ -17,6 +17,7 @@ from recorded import Telemetry
 
 from orq_otel import OpenAIInstrumentor, thread
 from orq_otel.foundations import guard, unfinished
+from orq_otel.foundations.process import process
 
 MESSAGES: Any = [{"role": "user", "content": "Where is my parcel?"}]
 logger = logging.getLogger("orq_otel")
@@ -134,7 +135,7 @@ def test_nothing_is_logged_inside_a_collection(caplog: pytest.LogCaptureFixture)
 
 def test_neither_the_text_nor_a_made_up_name_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     fail(ValueError("with content"))
-    guard.reset()
+    process.reset()
     fail(type("with content", (Exception,), {})())
 
     assert len(caplog.records) == 2

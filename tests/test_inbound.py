@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orq_otel import Thread, current_thread, thread, thread_from_headers, thread_headers
-from orq_otel.foundations import guard
+from orq_otel.foundations.process import process
 from orq_otel.threads.inbound import MAX_ID, MAX_TAG, MAX_TAGS, accept
 
 A_UUID = UUID("0189d1f7-5b1c-7c3e-9d0a-3f0a5c9b1e22")
@@ -37,7 +37,7 @@ ANYTHING = st.recursive(
 
 @pytest.fixture(autouse=True)
 def warnings_are_logged_anew() -> None:
-    guard.reset()
+    process.reset()
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -43,9 +43,9 @@ from orq_otel import (
     current_thread,
     thread,
 )
-from orq_otel.labels import providers
 from orq_otel.labels.attributes import labels
 from orq_otel.labels.entry_spans import entry_spans
+from orq_otel.propagation.start import start
 
 ENTRY_KINDS = [SpanKind.SERVER, SpanKind.CONSUMER]
 OTHER_KINDS = [SpanKind.INTERNAL, SpanKind.CLIENT, SpanKind.PRODUCER]
@@ -302,7 +302,7 @@ def test_the_request_is_labelled_where_its_provider_is_labelled_again(
     telemetry: Telemetry, tracer: Tracer
 ) -> None:
     with tracer.start_as_current_span("request", kind=SpanKind.SERVER):
-        providers.label(telemetry.provider, LoggerProvider())
+        start(telemetry.provider, LoggerProvider())
         with tracer.start_as_current_span("inner"), thread("one"):
             pass
     assert named(telemetry) == {"request": labels_of("one"), "inner": {}}
@@ -313,7 +313,7 @@ def test_a_request_that_was_open_before_its_provider_was_labelled_is_labelled(
 ) -> None:
     tracer = telemetry.provider.get_tracer("anybody")
     with tracer.start_as_current_span("request", kind=SpanKind.SERVER):
-        providers.label(telemetry.provider, LoggerProvider())
+        start(telemetry.provider, LoggerProvider())
         with tracer.start_as_current_span("inner"), thread("one"):
             pass
     assert named(telemetry) == {"request": labels_of("one"), "inner": {}}
@@ -786,7 +786,7 @@ def test_labelled_providers_export_labelled_records_whoever_came_first(
     provider = LoggerProvider()
     if is_exporter_first:
         provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
-    providers.label(telemetry.provider, provider)
+    start(telemetry.provider, provider)
     if not is_exporter_first:
         provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
     with thread("one", tags=["a"]):

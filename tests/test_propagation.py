@@ -40,7 +40,9 @@ from orq_otel import (
     thread,
     thread_headers,
 )
-from orq_otel.foundations import guard, settings
+from orq_otel.foundations import settings
+from orq_otel.foundations.process import process
+from orq_otel.foundations.settings import Settings
 from orq_otel.propagation import propagator as propagation
 from orq_otel.propagation.propagator import ThreadPropagator
 from orq_otel.threads import frames as scopes
@@ -55,11 +57,11 @@ OUT = {"http.url": "http://orders.internal/api"}
 def nothing_is_propagated_afterwards(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in (settings.PROPAGATE_TO, settings.ACCEPT_THREADS):
         monkeypatch.delenv(name, raising=False)
-    guard.reset()
+    process.reset()
     before = propagate.get_global_textmap()
     yield
     propagate_threads()
-    propagation._is_set_in_code = False
+    process.reset()
     assert propagate.get_global_textmap() is before
 
 
@@ -694,18 +696,19 @@ def test_the_environments_list_leaves_out_what_is_no_host(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("ORQ_OTEL_PROPAGATE_TO", " orders.internal , http://a.example,, *.B.example")
-    assert settings.propagate_to() == ("orders.internal", "*.b.example")
+    assert propagation._hosts(Settings.read()) == ("orders.internal", "*.b.example")
     (line,) = warnings(caplog)
     assert line.startswith("ORQ_OTEL_PROPAGATE_TO: A host is a name")
-    assert settings.accept_threads() is False
+    assert Settings.read().accept_threads is False
     monkeypatch.setenv("ORQ_OTEL_ACCEPT_THREADS", "True")
-    assert settings.accept_threads() is True
+    assert Settings.read().accept_threads is True
 
 
 PROGRAM = """
     import sys
     from opentelemetry import propagate
-    from orq_otel import current_thread, providers, thread
+    from orq_otel import current_thread, thread
+    from orq_otel.propagation.start import start
     from opentelemetry.context import attach
 
     def kinds():
@@ -735,9 +738,9 @@ def run(program: str, **variables: str) -> None:
 def test_variables_switch_it_on_for_every_way_of_switching_on() -> None:
     run(
         """
-        providers.label()
+        start()
         assert kinds() == ["TraceContextTextMapPropagator", "ThreadPropagator"]
-        providers.label()
+        start()
         assert kinds() == ["TraceContextTextMapPropagator", "ThreadPropagator"]
         with thread("one"):
             assert "orq.thread_id=one" in sent("orders.internal:80")
@@ -756,7 +759,7 @@ def test_code_wins_over_variables() -> None:
         """
         from orq_otel import propagate_threads
         propagate_threads(to="example.com")
-        providers.label()
+        start()
         with thread("one"):
             assert sent("orders.internal") == ""
             assert "one" in sent("example.com")
@@ -771,7 +774,7 @@ def test_code_wins_over_variables() -> None:
 def test_without_variables_baggage_is_not_even_imported() -> None:
     run(
         """
-        providers.label()
+        start()
         assert kinds() == ["TraceContextTextMapPropagator", "W3CBaggagePropagator"]
         assert "orq_otel.propagation.propagator" not in sys.modules
         assert "orq_otel.propagation.headers" not in sys.modules
@@ -783,7 +786,7 @@ def test_it_can_be_named_among_opentelemetrys_propagators() -> None:
     run(
         """
         assert kinds() == ["TraceContextTextMapPropagator", "ThreadPropagator"]
-        providers.label()
+        start()
         assert kinds() == ["TraceContextTextMapPropagator", "ThreadPropagator"]
         with thread("one"):
             assert "orq.thread_id=one" in sent("orders.internal")

@@ -20,7 +20,7 @@ from opentelemetry.trace import SpanKind
 from recorded import Telemetry
 
 from orq_otel import OpenAIInstrumentor, ThreadSpanProcessor, thread
-from orq_otel.labels import providers
+from orq_otel.propagation.start import start
 
 LABELS = {"thread.id": "one", "orq.thread_id": "one", "gen_ai.conversation.id": "one"}
 
@@ -28,7 +28,8 @@ PRELUDE = """
 from opentelemetry import _logs, trace
 from opentelemetry._logs import LogRecord
 from opentelemetry.trace import SpanKind
-from orq_otel import OpenAIInstrumentor, providers, thread
+from orq_otel import OpenAIInstrumentor, thread
+from orq_otel.propagation.start import start
 
 LABELS = {"thread.id": "one", "orq.thread_id": "one", "gen_ai.conversation.id": "one"}
 
@@ -66,7 +67,7 @@ def run(program: str, **environment: str) -> str:
 # ---- The global tracer provider -------------------------------------------------------------
 
 
-@pytest.mark.parametrize("switch_on", ["OpenAIInstrumentor().instrument()", "providers.label()"])
+@pytest.mark.parametrize("switch_on", ["OpenAIInstrumentor().instrument()", "start()"])
 def test_instrumenting_may_come_before_the_provider_is_set(switch_on: str) -> None:
     run(
         f"""
@@ -82,7 +83,7 @@ def test_instrumenting_may_come_before_the_provider_is_set(switch_on: str) -> No
     )
 
 
-@pytest.mark.parametrize("switch_on", ["OpenAIInstrumentor().instrument()", "providers.label()"])
+@pytest.mark.parametrize("switch_on", ["OpenAIInstrumentor().instrument()", "start()"])
 def test_instrumenting_may_come_after_the_provider_is_set(switch_on: str) -> None:
     run(
         f"""
@@ -97,7 +98,7 @@ def test_instrumenting_may_come_after_the_provider_is_set(switch_on: str) -> Non
 
 @pytest.mark.parametrize("is_set_first", [True, False])
 def test_instrumenting_may_happen_inside_a_scope(is_set_first: bool) -> None:
-    steps = ["set_provider()", "providers.label()"]
+    steps = ["set_provider()", "start()"]
     first, second = steps if is_set_first else reversed(steps)
     run(
         f"""
@@ -114,7 +115,7 @@ def test_a_tracer_that_was_made_before_the_provider_makes_labelled_spans() -> No
     run(
         """
         tracer = trace.get_tracer("early")
-        providers.label()
+        start()
         set_provider()
         with thread("one"):
             assert attributes(tracer.start_span("span")) == LABELS
@@ -124,7 +125,7 @@ def test_a_tracer_that_was_made_before_the_provider_makes_labelled_spans() -> No
 
 @pytest.mark.parametrize("order", [("label", "set"), ("set", "label")])
 def test_the_first_request_is_labelled_whichever_came_first(order: tuple[str, str]) -> None:
-    first, second = ({"label": "providers.label()", "set": "set_provider()"}[one] for one in order)
+    first, second = ({"label": "start()", "set": "set_provider()"}[one] for one in order)
     run(
         f"""
         {first}
@@ -143,13 +144,13 @@ def test_labelling_twice_adds_one_processor_however_late_the_provider_comes() ->
     run(
         """
         from orq_otel import ThreadSpanProcessor
-        providers.label()
+        start()
         OpenAIInstrumentor().instrument()
         set_provider()
         for _ in range(2):
             with thread("one"):
                 pass
-            providers.label()
+            start()
         processors = trace.get_tracer_provider()._active_span_processor._span_processors
         assert [type(one) for one in processors] == [ThreadSpanProcessor]
         """
@@ -160,7 +161,7 @@ def test_nothing_is_labelled_and_nothing_breaks_without_a_provider() -> None:
     run(
         """
         import sys
-        providers.label()
+        start()
         for _ in range(3):
             with thread("one"):
                 assert not span().is_recording()
@@ -178,7 +179,7 @@ def test_a_provider_of_somebody_else_is_left_alone() -> None:
             def get_tracer(self, *args, **kwargs):
                 return trace.NoOpTracer()
 
-        providers.label()
+        start()
         trace.set_tracer_provider(Foreign())
         with thread("one"):
             assert not span().is_recording()
@@ -191,7 +192,7 @@ def test_a_disabled_sdk_is_left_alone() -> None:
     run(
         """
         set_provider()
-        providers.label()
+        start()
         with thread("one"):
             assert not span().is_recording()
         """,
@@ -224,8 +225,7 @@ def test_records_of_the_global_provider_are_labelled_whichever_came_first(
     order: tuple[str, str],
 ) -> None:
     first, second = (
-        {"label": "providers.label()", "set": "_logs.set_logger_provider(provider)"}[one]
-        for one in order
+        {"label": "start()", "set": "_logs.set_logger_provider(provider)"}[one] for one in order
     )
     run(
         f"""
@@ -269,7 +269,7 @@ class Witness(SpanProcessor):
 def test_our_processor_comes_before_those_that_are_there() -> None:
     provider, witness = TracerProvider(), Witness()
     provider.add_span_processor(witness)
-    providers.label(provider, LoggerProvider())
+    start(provider, LoggerProvider())
     with thread("one"):
         provider.get_tracer("anybody").start_span("span").end()
     assert witness.at_start == [LABELS]
@@ -278,7 +278,7 @@ def test_our_processor_comes_before_those_that_are_there() -> None:
 def test_a_tracer_that_was_made_before_makes_labelled_spans() -> None:
     provider = TracerProvider()
     tracer = provider.get_tracer("early")
-    providers.label(provider, LoggerProvider())
+    start(provider, LoggerProvider())
     with thread("one"):
         span = tracer.start_span("span")
     assert isinstance(span, ReadableSpan)
@@ -290,7 +290,7 @@ def test_labelling_again_or_a_provider_with_a_processor_adds_none() -> None:
     provider = TracerProvider()
     provider.add_span_processor(ThreadSpanProcessor())
     for _ in range(2):
-        providers.label(provider, LoggerProvider())
+        start(provider, LoggerProvider())
     processors = provider._active_span_processor._span_processors
     assert [type(one) for one in processors] == [ThreadSpanProcessor]
 
@@ -306,7 +306,7 @@ def test_a_provider_that_keeps_its_processors_elsewhere_is_labelled() -> None:
             self.added.append(span_processor)
 
     provider = Elsewhere()
-    providers.label(provider, LoggerProvider())
+    start(provider, LoggerProvider())
     assert [type(one) for one in provider.added] == [ThreadSpanProcessor]
 
 
@@ -319,7 +319,7 @@ def test_a_provider_that_refuses_a_processor_breaks_nothing(
 
         add_log_record_processor = add_span_processor
 
-    providers.label(Refusing(), Refusing())
+    start(Refusing(), Refusing())
     assert [record.getMessage().partition(" at ")[0] for record in caplog.records] == [
         "orq-otel failed while adding a processor to a provider: RuntimeError",
     ]

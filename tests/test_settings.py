@@ -11,6 +11,8 @@ from recorded import Telemetry
 
 from orq_otel import OpenAIInstrumentor
 from orq_otel.foundations import settings
+from orq_otel.foundations.settings import Settings
+from orq_otel.genai.content import Capture, choose_capture
 
 CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 EMIT = "OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT"
@@ -29,8 +31,17 @@ def nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def content(capture_content: bool | str | None = None, redact: Any = None) -> tuple[bool, ...]:
     """Whether content goes to spans and to events, and whether there are events."""
-    told = settings.content(capture_content=capture_content, redact=redact)
-    return told.on_span, told.on_event, told.emit_event
+    capture, emit_event = choose_capture(Settings.read(), capture_content, redact)
+    if capture is None:
+        return False, False, emit_event
+    return capture.on_span, capture.on_event, emit_event
+
+
+def capture(redact: Any = None) -> Capture:
+    """What is captured where content goes to spans."""
+    found, _ = choose_capture(Settings.read(), True, redact)
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize(
@@ -116,7 +127,7 @@ def test_the_length_of_content_is_a_number_of_characters(
     is_logged: bool,
 ) -> None:
     monkeypatch.setenv("ORQ_OTEL_CONTENT_MAX_LENGTH", value)
-    assert settings.content(capture_content=True, redact=None).max_length == expected
+    assert capture().max_length == expected
     assert bool(caplog.records) is is_logged
 
 
@@ -124,9 +135,8 @@ def test_a_redacting_function_is_found_by_its_name(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("ORQ_OTEL_REDACT", "json:dumps")
     import json  # noqa: PLC0415
 
-    assert settings.content(capture_content=True, redact=None).redact is json.dumps
-    given = settings.content(capture_content=True, redact=redact_nothing)
-    assert given.redact is redact_nothing
+    assert capture().redact is json.dumps
+    assert capture(redact_nothing).redact is redact_nothing
 
 
 @pytest.mark.parametrize("value", ["json", "json:missing", "no.such.module:f", ":f", "json:"])
@@ -158,18 +168,18 @@ def test_without_content_the_redacting_function_is_not_even_imported(
 def test_metrics_and_router_have_words_of_their_own(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert (settings.metrics(), settings.router_thread()) == ("latest", "both")
+    assert (Settings.read().metrics, Settings.read().router_thread) == ("latest", "both")
     monkeypatch.setenv("ORQ_OTEL_METRICS", "Older")
     monkeypatch.setenv("ORQ_OTEL_ROUTER_THREAD", "everywhere")
     with caplog.at_level(logging.WARNING):
-        assert (settings.metrics(), settings.router_thread()) == ("older", "both")
+        assert (Settings.read().metrics, Settings.read().router_thread) == ("older", "both")
     assert "ORQ_OTEL_ROUTER_THREAD is one of both, orq, top_level, none" in caplog.text
 
 
 def test_urls_of_routers_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORQ_OTEL_ROUTER_URL", "https://a.example , https://b.example/v3/router")
     monkeypatch.setenv("ORQ_BASE_URL", "https://orq.example")
-    assert settings.router_urls() == (
+    assert Settings.read().routers == (
         "https://a.example",
         "https://b.example/v3/router",
         "https://orq.example",
@@ -196,7 +206,7 @@ def test_the_base_url_of_orq(
     monkeypatch.delenv("ORQ_BASE_URL", raising=False)
     if value is not None:
         monkeypatch.setenv("ORQ_BASE_URL", value)
-    assert settings.orq_base_url() == expected
+    assert Settings.read().orq_base_url == expected
     assert not caplog.records
 
 
@@ -207,7 +217,7 @@ def test_a_base_url_that_is_none_is_not_shown(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, value: str
 ) -> None:
     monkeypatch.setenv("ORQ_BASE_URL", value)
-    assert settings.orq_base_url() is None
+    assert Settings.read().orq_base_url is None
     (record,) = caplog.records
     assert record.message.startswith("ORQ_BASE_URL is a URL like https://orq.example.com")
     assert "password" not in caplog.text
@@ -226,7 +236,7 @@ def test_the_key_for_orq_has_no_spaces(
     monkeypatch.delenv("ORQ_API_KEY", raising=False)
     if value is not None:
         monkeypatch.setenv("ORQ_API_KEY", value)
-    assert settings.orq_api_key() == expected
+    assert Settings.read().orq_api_key == expected
     assert not caplog.records
 
 
@@ -235,6 +245,6 @@ def test_a_key_that_no_header_can_carry_is_neither_used_nor_shown(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, character: str
 ) -> None:
     monkeypatch.setenv("ORQ_API_KEY", f"secret{character}part")
-    assert settings.orq_api_key() is None
+    assert Settings.read().orq_api_key is None
     (record,) = caplog.records
     assert record.message == "ORQ_API_KEY has characters that no key has. It is not used."

@@ -36,8 +36,8 @@ from orq_otel import (
     propagate_to_workers,
     thread,
 )
-from orq_otel.labels import providers
 from orq_otel.propagation import workers
+from orq_otel.propagation.start import start
 
 PATIENCE = 60
 ONE, TWO = Thread("one", ("a",)), Thread("two")
@@ -88,7 +88,7 @@ def joined(worker: threading.Thread) -> None:
 
 
 def test_nothing_is_replaced_unless_it_is_asked_for(telemetry: Telemetry) -> None:
-    providers.label(telemetry.provider, LoggerProvider())
+    start(telemetry.provider, LoggerProvider())
     assert in_place() == ORIGINALS
     with ThreadPoolExecutor(1) as pool, in_one:
         assert pool.submit(where).result(PATIENCE) is None
@@ -111,7 +111,7 @@ def test_the_variable_switches_it_on(
     telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch, value: str, is_on: bool
 ) -> None:
     monkeypatch.setenv("ORQ_OTEL_WORKERS", value)
-    providers.label(telemetry.provider, LoggerProvider())
+    start(telemetry.provider, LoggerProvider())
     with ThreadPoolExecutor(1) as pool, in_one:
         assert pool.submit(where).result(PATIENCE) == (ONE if is_on else None)
 
@@ -120,7 +120,7 @@ def test_another_value_of_the_variable_switches_nothing_on_and_says_so(
     telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("ORQ_OTEL_WORKERS", "yes")
-    providers.label(telemetry.provider, LoggerProvider())
+    start(telemetry.provider, LoggerProvider())
     assert in_place() == ORIGINALS
     assert "ORQ_OTEL_WORKERS is true or false, not 'yes'. It counts as false." in caplog.text
 
@@ -130,7 +130,7 @@ def test_what_the_program_says_wins_over_the_variable(
 ) -> None:
     monkeypatch.setenv("ORQ_OTEL_WORKERS", "true")
     propagate_to_workers(enabled=False)
-    providers.label(telemetry.provider, LoggerProvider())
+    start(telemetry.provider, LoggerProvider())
     assert in_place() == ORIGINALS
 
 

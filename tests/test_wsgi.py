@@ -10,11 +10,11 @@ from wsgiref.util import FileWrapper, setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
-from orq_otel.wsgi import ThreadMiddleware
 from recorded import Telemetry
 
 from orq_otel import Thread, ThreadSpanProcessor, current_thread, thread
-from orq_otel.foundations import guard
+from orq_otel.foundations.process import process
+from orq_otel.wsgi import ThreadMiddleware
 
 Environ = dict[str, Any]
 
@@ -22,7 +22,7 @@ Environ = dict[str, Any]
 @pytest.fixture(autouse=True)
 def warnings_are_logged_anew() -> None:
     """Some are logged once a process: let each test see its own."""
-    guard.reset()
+    process.reset()
 
 
 def ask(app: Any, path: str = "/", **environ: Any) -> Thread | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from orq_otel.foundations.version import __version__
 from orq_otel.threads.bind import bind
-from orq_otel.threads.scope import Thread, current_thread, new_thread_id, thread
+from orq_otel.threads.scope import Scope, Thread, current_thread, new_thread_id, thread
 
 if TYPE_CHECKING:
     from orq_otel.labels.attributes import use_labels
@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from orq_otel.propagation.headers import thread_from_headers, thread_headers
     from orq_otel.propagation.propagator import propagate_threads
     from orq_otel.propagation.workers import propagate_to_workers
-    from orq_otel.setup.configuration import configure
+    from orq_otel.setup.configuration import Handle, configure
     from orq_otel.threads.logging_filter import ThreadFilter
 
 __all__ = [
+    "Handle",
     "OpenAIInstrumentor",
     "OrqInstrumentor",
+    "Scope",
     "Thread",
     "ThreadFilter",
     "ThreadLogRecordProcessor",
@@ -48,6 +50,7 @@ __all__ = [
 
 #: Names whose modules need the SDK, or cost more to import than a scope does.
 _LATER = {
+    "Handle": "orq_otel.setup.configuration",
     "OpenAIInstrumentor": "orq_otel.openai",
     "OrqInstrumentor": "orq_otel.orq",
     "ThreadFilter": "orq_otel.threads.logging_filter",

@@ -555,10 +555,11 @@ def test_a_redaction_hook_that_fails(
 def test_a_name_of_a_host_that_is_a_url(
     monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
 ) -> None:
-    from orq_otel.foundations import settings  # noqa: PLC0415
+    from orq_otel.foundations.settings import Settings  # noqa: PLC0415
+    from orq_otel.propagation import propagator  # noqa: PLC0415
 
     monkeypatch.setenv("ORQ_OTEL_PROPAGATE_TO", "https://me:PASSWORDSECRET@a.example?k=KEYSECRET")
-    assert settings.propagate_to() == ()
+    assert propagator._hosts(Settings.read()) == ()
     assert "a.example" in log.text
     assert "SECRET" not in log.text
 

@@ -21,6 +21,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
+from orq_otel.foundations.process import process
+
 logger = logging.getLogger("orq_otel")
 
 #: Seconds after which a failure that still happens is logged again.
@@ -42,8 +44,21 @@ class _Failure:
 #: interrupted may hold a lock of a handler's.
 is_collecting: Callable[[], bool] = bool
 
-_failures: dict[tuple[str, str], _Failure] = {}
-_said: set[str] = set()
+
+class _Log:
+    """What was logged: failures of ours by what failed and where, and warnings."""
+
+    def __init__(self) -> None:
+        self.failures: dict[tuple[str, str], _Failure] = {}
+        self.warnings: set[str] = set()
+
+    def reset(self) -> None:
+        """Forget what was logged, so that it is logged again."""
+        self.failures.clear()
+        self.warnings.clear()
+
+
+_log: Final = process.keep(_Log())
 
 #: More than there are places in here to fail, or to be used wrongly, in any program.
 _MOST: Final = 4096
@@ -67,9 +82,9 @@ def report(doing: str, error: BaseException) -> None:
         raise error
     try:
         where, name = place_of(error), type(error).__name__
-        if len(_failures) >= _MOST:
-            _failures.clear()
-        failure = _failures.setdefault((doing, where), _Failure())
+        if len(_log.failures) >= _MOST:
+            _log.failures.clear()
+        failure = _log.failures.setdefault((doing, where), _Failure())
         failure.count += 1
         now = time.monotonic()
         is_known = failure.logged_at is not None and now - failure.logged_at < _AGAIN
@@ -98,21 +113,15 @@ def warn_once(message: str, place: str = "") -> None:
     """
     try:
         key = place or message
-        if key in _said:
+        if key in _log.warnings:
             return
-        if len(_said) >= _MOST:
-            _said.clear()
-        _said.add(key)
+        if len(_log.warnings) >= _MOST:
+            _log.warnings.clear()
+        _log.warnings.add(key)
         logger.warning("%s%s", message, f" ({place})" if place else "")
     except Exception as mistake:
         if is_signals(mistake):
             raise
-
-
-def reset() -> None:
-    """Forget what was logged, so that it is logged again."""
-    _failures.clear()
-    _said.clear()
 
 
 def is_signals(error: BaseException) -> bool:

@@ -1,290 +1,250 @@
-"""Every switch that an environment variable sets: its name, values, default and validation.
+"""Every setting that an environment variable makes, in one frozen object.
 
-| variable                        | values, the default first                                   |
-|---------------------------------|-------------------------------------------------------------|
-| `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` | `NO_CONTENT`, `SPAN_ONLY`,             |
-|                                 | `EVENT_ONLY`, `SPAN_AND_EVENT`                              |
-| `OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT` | `true` or `false`; whether content goes to events   |
-| `ORQ_OTEL_CONTENT_MAX_LENGTH`   | characters of one attribute, 131072                         |
-| `ORQ_OTEL_REDACT`               | `package.module:function`                                   |
-| `ORQ_OTEL_TOOL_SCHEMAS`         | `false`, `true`: tools' descriptions and parameters as well |
-| `ORQ_OTEL_METRICS`              | `latest`, `older`, `none`                                   |
-| `ORQ_OTEL_ROUTER_THREAD`        | `both`, `orq`, `top_level`, `none`                          |
-| `ORQ_OTEL_ROUTER_TRACE_CONTEXT` | `true`, `false`                                             |
-| `ORQ_OTEL_ROUTER_URL`           | base URLs of AI Routers, separated by commas                |
-| `ORQ_BASE_URL`                  | the base URL of one's own Orq                               |
-| `ORQ_OTEL_LABELS`               | backends, and `attribute=encoder`, separated by commas      |
-| `ORQ_OTEL_THREAD_ID`            | `true`, `false`: whether `thread.id` is among the labels    |
-| `ORQ_OTEL_PROPAGATE_TO`         | hosts that threads travel to, separated by commas           |
-| `ORQ_OTEL_ACCEPT_THREADS`       | `false`, `true`: whether threads that come in are used      |
-| `ORQ_OTEL_WORKERS`              | `false`, `true`: whether pools and threads carry a thread   |
-| `ORQ_OTEL_STRICT`               | `false`, `true`: whether wrong use of threads is raised     |
-| `ORQ_API_KEY`                   | the key that `configure()` sends with spans to Orq          |
+`Settings.read()` reads them all, for whoever sets something up: `instrument()`, `configure()`, a
+processor, a propagator. They pass the object on to whatever they make. A value that is not valid
+is logged once, and the default is used. The README's table of variables is made of the fields
+below, by `docs/generate.py`.
 
-They are read when `instrument()` or `configure()` is called, but for `ORQ_OTEL_STRICT`, which is
-read when something is wrong. A value that is none of these is
-logged, and the default holds.
+Standard library only.
 """
 
 from __future__ import annotations
 
-import importlib
-import logging
 import os
 import re
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import Field, dataclass, field, fields
 from typing import Any, Final
 
-from orq_otel.foundations.guard import report, warn_once
+from orq_otel.foundations.guard import warn_once
 from orq_otel.foundations.orq_hosts import is_orqs
-from orq_otel.labels.presets import Choice, Chosen, choose
-from orq_otel.propagation.hosts import host_pattern
-
-logger = logging.getLogger("orq_otel")
 
 CAPTURE_CONTENT: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 EMIT_EVENT: Final = "OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT"
-CONTENT_MAX_LENGTH: Final = "ORQ_OTEL_CONTENT_MAX_LENGTH"
 REDACT: Final = "ORQ_OTEL_REDACT"
-TOOL_SCHEMAS: Final = "ORQ_OTEL_TOOL_SCHEMAS"
-METRICS: Final = "ORQ_OTEL_METRICS"
-ROUTER_THREAD: Final = "ORQ_OTEL_ROUTER_THREAD"
-ROUTER_TRACE_CONTEXT: Final = "ORQ_OTEL_ROUTER_TRACE_CONTEXT"
-ROUTER_URL: Final = "ORQ_OTEL_ROUTER_URL"
-ORQ_BASE_URL: Final = "ORQ_BASE_URL"
 LABELS: Final = "ORQ_OTEL_LABELS"
 THREAD_ID: Final = "ORQ_OTEL_THREAD_ID"
 PROPAGATE_TO: Final = "ORQ_OTEL_PROPAGATE_TO"
 ACCEPT_THREADS: Final = "ORQ_OTEL_ACCEPT_THREADS"
-WORKERS: Final = "ORQ_OTEL_WORKERS"
 STRICT: Final = "ORQ_OTEL_STRICT"
-ORQ_API_KEY: Final = "ORQ_API_KEY"
+ORQ_BASE_URL: Final = "ORQ_BASE_URL"
 
-#: Where content goes: to spans, to events.
-_CAPTURE_MODES: Final = {
+#: Where content goes: to span attributes, to events.
+CAPTURE_MODES: Final = {
     "NO_CONTENT": (False, False),
     "SPAN_ONLY": (True, False),
     "EVENT_ONLY": (False, True),
     "SPAN_AND_EVENT": (True, True),
 }
-_ORQ: Final = "https://api.orq.ai"
-_PATH_OF_ROUTER: Final = re.compile(r"/v\d+/router$")
+_SHORTEST_CONTENT: Final = 1024
+_ROUTER_PATH: Final = re.compile(r"/v\d+/router$")
 _KEY: Final = re.compile(r"[!-~]+")
-_DEFAULT_MAX_LENGTH: Final = 128 * 1024
-_LEAST_MAX_LENGTH: Final = 1024
 
 
 @dataclass(frozen=True)
-class ContentSettings:
-    """What of a call's content is captured.
+class Variable:
+    """An environment variable.
 
     Attributes:
-        on_span: In span attributes.
-        on_event: In the event of a call's details.
-        emit_event: Whether that event is emitted at all.
-        max_length: Of one attribute, in characters.
-        redact: Sees every part before it leaves.
-        tool_schemas: Whether tools have their descriptions and parameters.
+        name: Its name.
+        values: Which values it takes, in Markdown, the default first.
+        parse: From its text, without spaces around it and not empty, to the setting. It raises
+            ValueError with what is wrong, as the rest of a sentence that begins with the name.
+        fallback: The setting where the value is not valid.
     """
 
-    on_span: bool
-    on_event: bool
-    emit_event: bool
-    max_length: int
-    redact: Callable[[Any], Any] | None
-    tool_schemas: bool
+    name: str
+    values: str
+    parse: Callable[[str], Any]
+    fallback: Any
+
+    @staticmethod
+    def of(setting: Field[Any]) -> Variable:
+        """The variable of a field of `Settings`."""
+        return setting.metadata["variable"]  # type: ignore[no-any-return]
+
+    def read(self, environ: Mapping[str, str], default: Any) -> Any:
+        """The setting. Whatever is wrong with the value is logged once."""
+        text = environ.get(self.name, "").strip()
+        if not text:
+            return default
+        try:
+            return self.parse(text)
+        except ValueError as error:
+            warn_once(f"{self.name} {error}")
+            return self.fallback
 
 
-def content(*, capture_content: bool | str | None, redact: Any) -> ContentSettings:
-    """What `instrument(capture_content=..., redact=...)` asks for, or the environment.
+def _one_of(values: Collection[str], default: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        for value in values:
+            if text.upper() == value.upper():
+                return value
+        raise ValueError(f"is one of {', '.join(values)}, not {text!r}. It counts as {default}.")
 
-    Args:
-        capture_content: None for what the environment says, True for spans, False for nothing, or
-            one of the variable's values.
-        redact: None for what the environment says, or a function.
+    return parse
 
-    Raises:
-        ValueError: `capture_content` is a string, and none of the variable's values.
-        TypeError: `redact` is no function.
-    """
-    if capture_content is None:
-        mode = _choice(CAPTURE_CONTENT, _CAPTURE_MODES, "NO_CONTENT")
-    elif isinstance(capture_content, str):
-        mode = capture_content.upper()
-        if mode not in _CAPTURE_MODES:
-            raise ValueError(
-                f"capture_content is True, False or one of {', '.join(_CAPTURE_MODES)}, "
-                f"not {capture_content!r}."
-            )
-    else:
-        mode = "SPAN_ONLY" if capture_content else "NO_CONTENT"
-    on_span, on_event = _CAPTURE_MODES[mode]
-    if redact is None:
-        named = os.environ.get(REDACT, "").strip()
-        if named and (on_span or on_event):
-            redact = _load(named)
-            if redact is None:  # content that was to be redacted must not leave as it is
-                on_span = on_event = False
-    elif not callable(redact):
-        raise TypeError(f"redact takes a function of one part, not {type(redact).__name__}.")
-    return ContentSettings(
-        on_span=on_span,
-        on_event=on_event,
-        emit_event=_flag(EMIT_EVENT, default=_CAPTURE_MODES[mode][1]),
-        max_length=_length(CONTENT_MAX_LENGTH),
-        redact=redact,
-        tool_schemas=_flag(TOOL_SCHEMAS, default=False),
+
+def _flag(fallback: str) -> Callable[[str], bool]:
+    def parse(text: str) -> bool:
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"is true or false, not {text!r}. It counts as {fallback}.")
+        return text.lower() == "true"
+
+    return parse
+
+
+def _number_of_characters(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) >= _SHORTEST_CONTENT:
+        return int(text)
+    raise ValueError(
+        f"is a number of characters, {_SHORTEST_CONTENT} or more, not {text!r}. "
+        "It counts as 131072."
     )
 
 
-def labels() -> tuple[Chosen, bool]:
-    """What a thread's labels consist of, and whether `thread.id` is among them.
-
-    What is no backend and no attribute with its encoder is left out, and logged.
-    """
-    chosen: list[Choice] = []
-    for item in os.environ.get(LABELS, "").split(","):
-        name, is_own, encoder = item.strip().partition("=")
-        if not name and not is_own:
-            continue
-        choice: Choice = {name: encoder} if is_own else name
-        try:
-            choose(choice)
-        except ValueError as error:
-            logger.warning("%s: %s", LABELS, error)
-        else:
-            chosen.append(choice)
-    return choose(chosen), _flag(THREAD_ID, default=True)
+def _list(text: str) -> tuple[str, ...]:
+    return tuple([item.strip() for item in text.split(",") if item.strip()])
 
 
-def propagate_to() -> tuple[str, ...]:
-    """The hosts that threads travel to, as `allowed_hosts.host_pattern` has them."""
-    patterns = []
-    for item in os.environ.get(PROPAGATE_TO, "").split(","):
-        if not item.strip():
-            continue
-        try:
-            patterns.append(host_pattern(item))
-        except ValueError as error:
-            logger.warning("%s: %s", PROPAGATE_TO, error)
-    return tuple(patterns)
+def _base_url(text: str) -> str:
+    url = text.rstrip("/")
+    if is_orqs(url, url):
+        return _ROUTER_PATH.sub("", url)  # it may be the router's
+    raise ValueError(  # without the URL, which may hold a password
+        "is a URL like https://orq.example.com, with https for hosts of orq.ai, and without a "
+        "user's name. It is not used for spans."
+    )
 
 
-def accept_threads() -> bool:
-    """Whether threads that come in with requests are used."""
-    return _flag(ACCEPT_THREADS, default=False)
+def _api_key(text: str) -> str:
+    key = "".join(text.split())  # spaces and line breaks come with copying
+    if _KEY.fullmatch(key):
+        return key
+    raise ValueError("has characters that no key has. It is not used.")
 
 
-def workers() -> bool:
-    """Whether work that is given to pools and threads keeps its thread."""
-    return _flag(WORKERS, default=False)
+def _setting(
+    name: str, values: str, parse: Callable[[str], Any], default: Any, fallback: Any = ...
+) -> Any:
+    fallback = default if fallback is ... else fallback
+    return field(default=default, metadata={"variable": Variable(name, values, parse, fallback)})
 
 
-def strict() -> bool:
-    """Whether wrong use of threads is raised where it happens. A wrong value is logged once."""
-    given = os.environ.get(STRICT, "").strip().lower()
-    if given not in ("", "true", "false"):
-        warn_once(f"{STRICT} is true or false, not {given!r}. It counts as false.")
-    return given == "true"
+def _switch(name: str, meaning: str, *, default: bool) -> Any:
+    word, other = ("true", "false") if default else ("false", "true")
+    return _setting(name, f"`{word}`, `{other}`: {meaning}", _flag(word), default)
 
 
-def metrics() -> str:
-    """Which names metrics have: "latest", "older", or "none" for no metrics."""
-    return _choice(METRICS, ("latest", "older", "none"), "latest")
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says."""
 
-
-def router_thread() -> str:
-    """Where a thread goes in a request to the AI Router: "both", "orq", "top_level" or "none"."""
-    return _choice(ROUTER_THREAD, ("both", "orq", "top_level", "none"), "both")
-
-
-def router_trace_context() -> bool:
-    """Whether requests to the AI Router carry the trace that they belong to."""
-    return _flag(ROUTER_TRACE_CONTEXT, default=True)
-
-
-def router_urls() -> tuple[str, ...]:
-    """Base URLs of AI Routers besides Orq's own."""
-    named = f"{os.environ.get(ROUTER_URL, '')},{os.environ.get(ORQ_BASE_URL, '')}"
-    return tuple(url.strip() for url in named.split(",") if url.strip())
-
-
-def orq_base_url() -> str | None:
-    """The base URL of Orq, without a slash at its end, or None if what is named cannot be used.
-
-    None does not mean Orq's own: who names an Orq of his own wants no other one to have his spans.
-    """
-    given = os.environ.get(ORQ_BASE_URL, "").strip().rstrip("/")
-    if not given:
-        return _ORQ
-    if is_orqs(given, given):
-        return _PATH_OF_ROUTER.sub("", given)  # it may name the router's URL, as for Router
-    logger.warning(  # without the URL, which may hold a password
-        "%s is a URL like https://orq.example.com, with https for hosts of orq.ai, and without a "
-        "user's name. What it says is not used for spans.",
+    capture_content: str = _setting(
+        CAPTURE_CONTENT,
+        "`NO_CONTENT`, `SPAN_ONLY`, `EVENT_ONLY`, `SPAN_AND_EVENT`: where prompts and answers go",
+        _one_of(CAPTURE_MODES, "NO_CONTENT"),
+        "NO_CONTENT",
+    )
+    emit_event: bool | None = _setting(
+        EMIT_EVENT,
+        "`true`, `false`: whether each call has an event with its details; by default where "
+        "content goes to events",
+        _flag("not set"),
+        None,
+    )
+    content_max_length: int = _setting(
+        "ORQ_OTEL_CONTENT_MAX_LENGTH",
+        "`131072`: characters of one attribute of content, 1024 or more",
+        _number_of_characters,
+        128 * 1024,
+    )
+    redact: str | None = _setting(
+        REDACT, "`package.module:function`, which sees each part of content first", str, None
+    )
+    tool_schemas: bool = _switch(
+        "ORQ_OTEL_TOOL_SCHEMAS",
+        "whether tools have descriptions and parameters besides their names",
+        default=False,
+    )
+    metrics: str = _setting(
+        "ORQ_OTEL_METRICS",
+        "`latest`, `older`, `none`: which names metrics have",
+        _one_of(("latest", "older", "none"), "latest"),
+        "latest",
+    )
+    labels: tuple[str, ...] = _setting(
+        LABELS,
+        "names of [backends](docs/backends.md), and `attribute=encoder`, separated by commas",
+        _list,
+        (),
+    )
+    thread_id: bool = _switch(THREAD_ID, "whether `thread.id` is among the labels", default=True)
+    router_thread: str = _setting(
+        "ORQ_OTEL_ROUTER_THREAD",
+        "`both`, `orq`, `top_level`: where a router's request carries its thread; or `none`, which "
+        "also keeps it out of the requests of Orq's client",
+        _one_of(("both", "orq", "top_level", "none"), "both"),
+        "both",
+    )
+    router_trace_context: bool = _switch(
+        "ORQ_OTEL_ROUTER_TRACE_CONTEXT",
+        "whether a router's request carries the trace that it belongs to",
+        default=True,
+    )
+    router_urls: tuple[str, ...] = _setting(
+        "ORQ_OTEL_ROUTER_URL",
+        "base URLs of AI Routers besides Orq's own, separated by commas",
+        _list,
+        (),
+    )
+    orq_base_url: str | None = _setting(
         ORQ_BASE_URL,
+        "`https://api.orq.ai`: the base URL of a self-hosted Orq",
+        _base_url,
+        "https://api.orq.ai",
+        None,  # not Orq's own: whoever names another wants no other to have the spans
     )
-    return None
-
-
-def orq_api_key() -> str | None:
-    """The key for Orq, without the spaces and line breaks that come with copying, or None."""
-    key = "".join(os.environ.get(ORQ_API_KEY, "").split())
-    if not key or _KEY.fullmatch(key):
-        return key or None
-    logger.warning("%s has characters that no key has. It is not used.", ORQ_API_KEY)
-    return None
-
-
-def _choice(variable: str, values: Collection[str], default: str) -> str:
-    given = os.environ.get(variable, "").strip()
-    for value in values:
-        if given.upper() == value.upper():
-            return value
-    if given:
-        logger.warning(
-            "%s is one of %s, not %r. It counts as %s.", variable, ", ".join(values), given, default
-        )
-    return default
-
-
-def _flag(variable: str, *, default: bool) -> bool:
-    given = os.environ.get(variable, "").strip().lower()
-    if given in ("true", "false"):
-        return given == "true"
-    if given:
-        logger.warning(
-            "%s is true or false, not %r. It counts as %s.", variable, given, str(default).lower()
-        )
-    return default
-
-
-def _length(variable: str) -> int:
-    given = os.environ.get(variable, "").strip()
-    if not given:
-        return _DEFAULT_MAX_LENGTH
-    if given.isascii() and given.isdigit() and int(given) >= _LEAST_MAX_LENGTH:
-        return int(given)
-    logger.warning(
-        "%s is a number of characters, %d or more, not %r. It counts as %d.",
-        variable,
-        _LEAST_MAX_LENGTH,
-        given,
-        _DEFAULT_MAX_LENGTH,
+    orq_api_key: str | None = _setting(
+        "ORQ_API_KEY", "the key that `configure()` sends to Orq with spans", _api_key, None
     )
-    return _DEFAULT_MAX_LENGTH
+    propagate_to: tuple[str, ...] = _setting(
+        PROPAGATE_TO,
+        "hosts that threads travel to, separated by commas: names, `*.example.com`, or `*`",
+        _list,
+        (),
+    )
+    accept_threads: bool = _switch(
+        ACCEPT_THREADS, "whether threads that come in with requests are used", default=False
+    )
+    workers: bool = _switch(
+        "ORQ_OTEL_WORKERS", "whether pools and OS threads carry threads along", default=False
+    )
+    strict: bool = _switch(
+        STRICT,
+        "whether wrong use of `thread` is raised where it happens, for tests",
+        default=False,
+    )
+
+    @property
+    def routers(self) -> tuple[str, ...]:
+        """Base URLs of AI Routers, Orq's own or a self-hosted Orq's among them."""
+        return (*self.router_urls, *filter(None, [self.orq_base_url]))
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read the environment.
+
+        Args:
+            environ: The variables, by default those of the process.
+        """
+        variables = os.environ if environ is None else environ
+        return cls(
+            **{one.name: Variable.of(one).read(variables, one.default) for one in fields(cls)}
+        )
 
 
-def _load(named: str) -> Callable[[Any], Any] | None:
-    """The function that "package.module:function" names, or None, and a log line."""
-    module, _, name = named.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except Exception as error:  # noqa: BLE001 - whatever the user's module does when imported
-        report(f"loading {REDACT}; no content is captured", error)
-        return None
-    if callable(found):
-        return found  # type: ignore[no-any-return]
-    logger.warning("%s names no function: %r. No content is captured.", REDACT, named)
-    return None
+def is_strict() -> bool:
+    """Whether wrong use of threads is raised. Only asked when something is wrong."""
+    strict = next(one for one in fields(Settings) if one.name == "strict")
+    return bool(Variable.of(strict).read(os.environ, strict.default))

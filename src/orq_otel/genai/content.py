@@ -6,12 +6,14 @@ Nothing does unless it is switched on. Whatever fails here drops content, never 
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from orq_otel.foundations.guard import report
+from orq_otel.foundations.guard import report, warn_once
+from orq_otel.foundations.settings import CAPTURE_MODES, REDACT, Settings
 from orq_otel.genai.messages import Content, Part, text, without_binary
 from orq_otel.genai.semconv import TOOL_DEFINITIONS
 
@@ -106,6 +108,65 @@ class Capture:
         except Exception as error:  # noqa: BLE001 - the user's hook
             report("redacting what a server said", error)
             return None
+
+
+def choose_capture(
+    settings: Settings,
+    capture_content: bool | str | None,  # noqa: FBT001 - the name of what users give
+    redact: Any,
+) -> tuple[Capture | None, bool]:
+    """What `instrument(capture_content=..., redact=...)` asks for, or else the settings.
+
+    Args:
+        settings: What the environment says.
+        capture_content: None for the settings, True for spans, False for nothing, or one of
+            `settings.CAPTURE_MODES`.
+        redact: None for the settings, or a function.
+
+    Returns:
+        Which content is captured, and whether calls have an event with their details.
+
+    Raises:
+        ValueError: `capture_content` is a string, and none of the modes.
+        TypeError: `redact` is no function.
+    """
+    if capture_content is None:
+        mode = settings.capture_content
+    elif isinstance(capture_content, str):
+        mode = capture_content.upper()
+        if mode not in CAPTURE_MODES:
+            raise ValueError(
+                f"capture_content is True, False or one of {', '.join(CAPTURE_MODES)}, "
+                f"not {capture_content!r}."
+            )
+    else:
+        mode = "SPAN_ONLY" if capture_content else "NO_CONTENT"
+    on_span, on_event = CAPTURE_MODES[mode]
+    emit_event = on_event if settings.emit_event is None else settings.emit_event
+    if redact is not None and not callable(redact):
+        raise TypeError(f"redact takes a function of one part, not {type(redact).__name__}.")
+    if not (on_span or on_event):
+        return None, emit_event
+    if redact is None and settings.redact is not None:
+        redact = _load(settings.redact)
+        if redact is None:  # content that was to be redacted must not leave as it is
+            return None, emit_event
+    capture = Capture(on_span, on_event, settings.content_max_length, redact, settings.tool_schemas)
+    return capture, emit_event
+
+
+def _load(name: str) -> Redact | None:
+    """The function that "package.module:function" names, or None, and a log line."""
+    module, _, function = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except Exception as error:  # noqa: BLE001 - whatever the user's module does when imported
+        report(f"loading {REDACT}; no content is captured", error)
+        return None
+    if callable(found):
+        return found  # type: ignore[no-any-return]
+    warn_once(f"{REDACT} names no function: {name!r}. No content is captured.")
+    return None
 
 
 def encode(items: Any) -> str:

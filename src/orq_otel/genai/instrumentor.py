@@ -10,16 +10,16 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 from opentelemetry.metrics import MeterProvider, get_meter
 from opentelemetry.trace import TracerProvider, get_tracer
 
-from orq_otel.foundations import settings
 from orq_otel.foundations.patching import Patch
+from orq_otel.foundations.settings import Settings
 from orq_otel.foundations.version import __version__
-from orq_otel.genai.content import Capture
+from orq_otel.genai.content import choose_capture
 from orq_otel.genai.errors import Errors
 from orq_otel.genai.events import Events
 from orq_otel.genai.metrics import Metrics
 from orq_otel.genai.semconv import SCHEMA_URL
 from orq_otel.genai.telemetry import Telemetry
-from orq_otel.labels import providers
+from orq_otel.propagation.start import start
 
 
 class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
@@ -45,26 +45,30 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
         return (self.requirement,)
 
     def _instrument(self, **kwargs: Any) -> None:
-        content = settings.content(
-            capture_content=kwargs.get("capture_content"), redact=kwargs.get("redact")
+        settings = Settings.read()
+        capture, emit_event = choose_capture(
+            settings, kwargs.get("capture_content"), kwargs.get("redact")
         )
         tracer_provider: TracerProvider | None = kwargs.get("tracer_provider")
         logger_provider: Any = kwargs.get("logger_provider")
-        providers.label(tracer_provider, logger_provider)
+        start(tracer_provider, logger_provider, settings)
+        self.follow(settings)
         self.telemetry = Telemetry(
             tracer=get_tracer(self.scope, __version__, tracer_provider, SCHEMA_URL),
             errors=self.errors,
-            events=Events(self.scope, logger_provider, details=content.emit_event),
-            metrics=self._metrics(kwargs.get("meter_provider")),
-            capture=_capture(content),
+            events=Events(self.scope, logger_provider, details=emit_event),
+            metrics=self._metrics(settings.metrics, kwargs.get("meter_provider")),
+            capture=capture,
         )
         if self._patches is None:
             self._patches = self.patches()
         for patch in self._patches:
             patch.apply()
 
-    def _metrics(self, meter_provider: MeterProvider | None) -> Metrics | None:
-        names = settings.metrics()
+    def follow(self, settings: Settings) -> None:
+        """Take from the settings what only this client needs."""
+
+    def _metrics(self, names: str, meter_provider: MeterProvider | None) -> Metrics | None:
         if names == "none":
             return None
         meter = get_meter(self.scope, __version__, meter_provider, SCHEMA_URL)
@@ -74,11 +78,3 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
         self.telemetry = None
         for patch in self._patches or ():
             patch.remove()
-
-
-def _capture(content: settings.ContentSettings) -> Capture | None:
-    if not (content.on_span or content.on_event):
-        return None
-    return Capture(
-        content.on_span, content.on_event, content.max_length, content.redact, content.tool_schemas
-    )

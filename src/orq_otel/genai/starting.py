@@ -14,8 +14,8 @@ from orq_otel.genai.fields import get
 from orq_otel.genai.foreign import stands_for, surrounds
 from orq_otel.genai.semconv import CONVERSATION_ID
 from orq_otel.genai.telemetry import Telemetry
-from orq_otel.labels import providers
 from orq_otel.labels.attributes import labels, stamp
+from orq_otel.labels.providers import unset
 from orq_otel.labels.span_attributes import pin
 from orq_otel.threads.frames import Thread, as_id, make_thread
 
@@ -56,8 +56,8 @@ def start_call(  # noqa: C901 - one function, since it runs on every call
     """
     if notes:
         take_notes()
-    if thread is not None and "spans" in providers.pending:
-        providers.settle()
+    if thread is not None and unset.spans:
+        unset.settle()
     context = get_current()
     if context:
         around = get_current_span(context)

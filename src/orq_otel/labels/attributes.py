@@ -22,9 +22,10 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from orq_otel.foundations import settings
 from orq_otel.foundations.caching import Uncached, keep
-from orq_otel.foundations.guard import report
+from orq_otel.foundations.guard import report, warn_once
+from orq_otel.foundations.process import process
+from orq_otel.foundations.settings import LABELS, Settings
 from orq_otel.labels.presets import Choice, Chosen, Encoder, Value, choose
 from orq_otel.labels.span_attributes import pinned, put, read, restore
 from orq_otel.threads.frames import Thread, plain_thread
@@ -37,9 +38,34 @@ ORQ_THREAD_ID: Final = "orq.thread_id"
 ORQ_TAGS: Final = "orq.tags"
 CONVERSATION_ID: Final = "gen_ai.conversation.id"
 
-_chosen: Chosen = choose(())
-_with_thread_id = True
-_is_set_in_code = False
+
+class LabelsInForce:
+    """What labels consist of, for the whole process.
+
+    Attributes:
+        chosen: What is added to the labels above.
+        with_thread_id: Whether `thread.id` is among them.
+        is_set_in_code: Whether the program has set them, which the environment cannot change.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Set the labels above, and no others."""
+        self.chosen: Chosen = choose(())
+        self.with_thread_id = True
+        self.is_set_in_code = False
+        _labels.cache_clear()
+
+    def set(self, chosen: Chosen, *, with_thread_id: bool, in_code: bool) -> None:
+        """Set them, unless the program has set others and this is not the program."""
+        if self.is_set_in_code and not in_code:
+            return
+        self.is_set_in_code = in_code
+        if (chosen, with_thread_id) != (self.chosen, self.with_thread_id):
+            self.chosen, self.with_thread_id = chosen, with_thread_id
+            _labels.cache_clear()
 
 
 def use_labels(choices: str | Iterable[Choice] = (), *, thread_id: bool = True) -> None:
@@ -57,23 +83,25 @@ def use_labels(choices: str | Iterable[Choice] = (), *, thread_id: bool = True) 
     Raises:
         ValueError, TypeError: As `presets.choose`.
     """
-    global _is_set_in_code  # noqa: PLW0603 - one set of labels a process
-    _set(choose(choices), with_thread_id=thread_id)
-    _is_set_in_code = True
+    _in_force.set(choose(choices), with_thread_id=thread_id, in_code=True)
 
 
-def read_environment() -> None:
-    """Set what labels consist of as the environment says, unless the program has set it."""
-    if not _is_set_in_code:
-        chosen, with_thread_id = settings.labels()
-        _set(chosen, with_thread_id=with_thread_id)
+def follow(settings: Settings) -> None:
+    """Set what labels consist of as the environment says, unless the program has set it.
 
-
-def _set(chosen: Chosen, *, with_thread_id: bool) -> None:
-    global _chosen, _with_thread_id
-    if (chosen, with_thread_id) != (_chosen, _with_thread_id):
-        _chosen, _with_thread_id = chosen, with_thread_id
-        _labels.cache_clear()
+    What is no backend and no attribute with its encoder is left out, and logged once.
+    """
+    choices: list[Choice] = []
+    for item in settings.labels:
+        name, is_own, encoder = item.partition("=")
+        choice: Choice = {name: encoder} if is_own else name
+        try:
+            choose(choice)
+        except ValueError as error:
+            warn_once(f"{LABELS}: {error}")
+        else:
+            choices.append(choice)
+    _in_force.set(choose(choices), with_thread_id=settings.thread_id, in_code=False)
 
 
 def labels(thread: Thread) -> Mapping[str, Value]:
@@ -102,7 +130,7 @@ def as_argument(thread: Thread) -> dict[str, Any]:
 def label_names() -> tuple[str, ...]:
     """The names of all labels that there may be."""
     own = (THREAD_ID, THREAD_TAGS, ORQ_THREAD_ID, ORQ_TAGS, CONVERSATION_ID)
-    return (*own, *_chosen.attributes)
+    return (*own, *_in_force.chosen.attributes)
 
 
 @lru_cache(maxsize=1024)
@@ -110,7 +138,8 @@ def _labels(id: str, tags: tuple[str, ...]) -> Mapping[str, Value]:  # noqa: A00
     id, tags = _writable(id), tuple([_writable(tag) for tag in tags])  # noqa: A001
     thread = plain_thread(id, tags)
     encoded = {
-        name: _encoded(name, encoder, thread) for name, encoder in _chosen.attributes.items()
+        name: _encoded(name, encoder, thread)
+        for name, encoder in _in_force.chosen.attributes.items()
     }
     chosen = {name: value for name, value in encoded.items() if value is not None}
     attributes: dict[str, Value] = {}
@@ -119,9 +148,12 @@ def _labels(id: str, tags: tuple[str, ...]) -> Mapping[str, Value]:  # noqa: A00
         attributes[THREAD_TAGS] = tags
     attributes.update(sorted(chosen.items(), key=lambda item: item[1] == id))
     attributes.update({CONVERSATION_ID: id, ORQ_THREAD_ID: id})
-    if _with_thread_id:
+    if _in_force.with_thread_id:
         attributes[THREAD_ID] = id
     return keep({**attributes, **chosen}, id, *tags)
+
+
+_in_force: Final = process.keep(LabelsInForce())
 
 
 def _encoded(name: str, encoder: Encoder, thread: Thread) -> Value | None:
@@ -149,7 +181,9 @@ def _writable(text: str) -> str:
 def missing_labels(thread: Thread, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     """The labels of `thread`, without those that others set for reasons of their own."""
     wanted = labels(thread)
-    present = {name for name in (CONVERSATION_ID, *_chosen.attributes) if name in attributes}
+    present = {
+        name for name in (CONVERSATION_ID, *_in_force.chosen.attributes) if name in attributes
+    }
     if not present:
         return wanted
     return {name: value for name, value in wanted.items() if name not in present}
@@ -168,8 +202,9 @@ def stamp(span: Any, thread: Thread) -> None:
         return
     elif not has_thread(attributes):
         told = missing_labels(thread, attributes)
-    if _chosen.on_roots and (span.parent is None or span.parent.is_remote):
-        told = {**_chosen.on_roots, **told}
+    on_roots = _in_force.chosen.on_roots
+    if on_roots and (span.parent is None or span.parent.is_remote):
+        told = {**on_roots, **told}
     if told:
         put(span, told, pinned=True)
 
@@ -183,7 +218,7 @@ def complete(span: Any) -> None:
     if not told:
         return
     now = read(span)
-    names = {*label_names(), *_chosen.on_roots}
+    names = {*label_names(), *_in_force.chosen.on_roots}
     wanted = {name: now.get(name, value) for name, value in told.items() if name in names}
     if not isinstance(wanted.get(THREAD_ID), str) and THREAD_ID in told:
         wanted[THREAD_ID] = told[THREAD_ID]

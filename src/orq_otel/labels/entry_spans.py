@@ -12,8 +12,9 @@ from opentelemetry import trace
 from opentelemetry.trace import INVALID_SPAN, SpanKind
 
 from orq_otel.foundations.guard import report
+from orq_otel.foundations.process import process
 from orq_otel.labels.attributes import stamp, thread_of
-from orq_otel.threads.frames import Frame, Thread, current_frame, listeners
+from orq_otel.threads.frames import Frame, Thread, current_frame, hooks
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -25,9 +26,6 @@ ENTRY_KINDS: Final = (SERVER, CONSUMER)
 
 #: Spans that are opened before those that were dropped without an end are looked for.
 _FEW: Final = 64
-
-#: Where threads from outside are accepted, one function: the thread that a context brought along.
-readers: list[Callable[[Context | None], Thread | None]] = []
 
 
 class EntrySpans:
@@ -43,8 +41,14 @@ class EntrySpans:
         #: By their ids, the spans of each trace.
         self._open: dict[int, dict[int, weakref.ref[Any]]] = {}
         self._until_sweep = _FEW
+        #: Where threads from other processes are accepted: the thread that a context brought along.
+        self.read_inbound: Callable[[Context | None], Thread | None] | None = None
         self._labelled: weakref.WeakKeyDictionary[Any, tuple[Frame, int]]
         self._labelled = weakref.WeakKeyDictionary()
+
+    def reset(self) -> None:
+        """Forget all spans."""
+        self.__init__()  # type: ignore[misc]
 
     def renew_lock(self) -> None:
         """Take a lock that is free, in a forked child: who held the other one is not there."""
@@ -63,8 +67,8 @@ class EntrySpans:
                 self._open[context.trace_id] = {context.span_id: weakref.ref(span)}
             else:
                 spans[context.span_id] = weakref.ref(span)
-            if self.on_scope not in listeners:
-                listeners.append(self.on_scope)
+            if self.on_scope not in hooks.listeners:
+                hooks.listeners.append(self.on_scope)
 
     def closed(self, span: Any) -> None:
         """Forget `span`."""
@@ -74,8 +78,8 @@ class EntrySpans:
             spans.pop(context.span_id, None)
             if not spans:
                 self._open.pop(context.trace_id, None)
-            if not self._open and self.on_scope in listeners:
-                listeners.remove(self.on_scope)
+            if not self._open and self.on_scope in hooks.listeners:
+                hooks.listeners.remove(self.on_scope)
 
     def _sweep(self) -> None:
         """Forget spans that were dropped without an end, once in a while.
@@ -135,7 +139,7 @@ def _if_open(ref: weakref.ref[Any] | None) -> Any:
     return span if span is not None and span.is_recording() else None
 
 
-entry_spans = EntrySpans()
+entry_spans: Final = process.keep(EntrySpans())
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=entry_spans.renew_lock)
 
@@ -151,6 +155,7 @@ def inherited_thread(context: Context | None = None) -> Thread | None:
         thread = thread_of(parent)
         if thread is not None and entry_spans.passes_on(parent):
             return thread
-    if readers and current_frame() is None:
-        return readers[0](context)
+    read_inbound = entry_spans.read_inbound
+    if read_inbound is not None and current_frame() is None:
+        return read_inbound(context)
     return None

@@ -10,75 +10,91 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry import trace
 
-from orq_otel.foundations import settings
 from orq_otel.foundations.guard import report
+from orq_otel.foundations.process import process
 from orq_otel.foundations.unfinished import end_all, take_notes
-from orq_otel.labels.attributes import read_environment
 from orq_otel.labels.entry_spans import entry_spans
-from orq_otel.threads.frames import Frame, listeners
+from orq_otel.threads.frames import Frame, hooks
 
 _LOGS = "opentelemetry._logs"
 
 #: Marks a method that does something of ours first.
 _OURS = "_orq_otel"
 
-#: The kinds of global providers that were not set yet when something asked for labels.
-pending: set[str] = set()
+#: Scopes that begin before a global logger provider is no longer looked for. Most programs never
+#: set one, and set-up comes before conversations.
+_LOOKS: Final = 100
+
+
+class Unset:
+    """The global providers that were not set yet when something asked for labels.
+
+    Attributes:
+        spans: Whether that of spans was not.
+        logs: Whether that of log records was not.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Wait for none."""
+        self.spans = self.logs = False
+        self._looks = _LOOKS
+        if self._on_scope in hooks.listeners:
+            hooks.listeners.remove(self._on_scope)
+
+    def wait(self, *, spans: bool, logs: bool) -> None:
+        """Label what these global providers make, as soon as they are set."""
+        self.spans |= spans
+        self.logs |= logs
+        self._looks = _LOOKS
+        self.settle()
+        if (self.spans or self.logs) and self._on_scope not in hooks.listeners:
+            hooks.listeners.insert(0, self._on_scope)
+
+    def settle(self) -> None:
+        """Label what they make, if they have been set in the meantime."""
+        if self.spans:
+            provider = trace.get_tracer_provider()
+            if not isinstance(provider, trace.ProxyTracerProvider):
+                self.spans = False
+                _guarded(_label_spans, provider)
+        if self.logs and _LOGS in sys.modules:  # without that module nobody has set a provider
+            logger_provider = sys.modules[_LOGS].get_logger_provider()
+            if type(logger_provider).__name__ != "ProxyLoggerProvider":
+                self.logs = False
+                _guarded(_label_logs, logger_provider)
+        if not (self.spans or self.logs) and self._on_scope in hooks.listeners:
+            hooks.listeners.remove(self._on_scope)
+
+    def _on_scope(self, frame: Frame) -> None:
+        if self.spans:
+            before = tuple(hooks.listeners)
+            self.settle()
+            for listener in tuple(hooks.listeners):
+                if listener not in before:  # it came too late to hear of this scope
+                    listener(frame)
+            return
+        self._looks -= 1
+        self.logs = self._looks > 0
+        self.settle()
+
+
+unset: Final = process.keep(Unset())
 
 
 def label(tracer_provider: Any = None, logger_provider: Any = None) -> None:
-    """Label the spans and log records of these providers, by default of the global ones.
-
-    `opentelemetry-instrument` calls this without arguments, so that threads label every span also
-    where no client is installed that could be instrumented.
-    """
-    read_environment()
-    if settings.propagate_to() or settings.accept_threads():
-        _guarded(_propagate, None)
-    if settings.workers():
-        _guarded(_reach_workers, None)
-    if tracer_provider is None:
-        pending.add("spans")
-    else:
+    """Label the spans and log records of these providers, by default of the global ones."""
+    if tracer_provider is not None:
         _guarded(_label_spans, tracer_provider)
-    if logger_provider is None:
-        pending.add("logs")
-    else:
+    if logger_provider is not None:
         _guarded(_label_logs, logger_provider)
-    settle()
-    if pending and _on_scope not in listeners:
-        listeners.insert(0, _on_scope)
-
-
-def settle() -> None:
-    """Label what the global providers make, if they have been set in the meantime."""
-    if "spans" in pending:
-        provider = trace.get_tracer_provider()
-        if not isinstance(provider, trace.ProxyTracerProvider):
-            pending.discard("spans")
-            _guarded(_label_spans, provider)
-    if "logs" in pending and _LOGS in sys.modules:  # without that module nobody has set a provider
-        logger_provider = sys.modules[_LOGS].get_logger_provider()
-        if type(logger_provider).__name__ != "ProxyLoggerProvider":
-            pending.discard("logs")
-            _guarded(_label_logs, logger_provider)
-    if not pending and _on_scope in listeners:
-        listeners.remove(_on_scope)
-
-
-def _on_scope(frame: Frame) -> None:
-    if "spans" not in pending:
-        settle()
-        return
-    known = tuple(listeners)
-    settle()
-    for listener in tuple(listeners):
-        if listener not in known:  # it came too late to hear of this scope
-            listener(frame)
+    unset.wait(spans=tracer_provider is None, logs=logger_provider is None)
 
 
 def _guarded(do: Callable[[Any], None], provider: Any) -> None:
@@ -86,18 +102,6 @@ def _guarded(do: Callable[[Any], None], provider: Any) -> None:
         do(provider)
     except Exception as error:  # noqa: BLE001 - never into the host's start-up or with statement
         report("adding a processor to a provider", error)
-
-
-def _propagate(_: Any) -> None:
-    from orq_otel.propagation import propagator as propagation  # noqa: PLC0415 - most programs need no baggage
-
-    propagation.read_environment()
-
-
-def _reach_workers(_: Any) -> None:
-    from orq_otel.propagation import workers  # noqa: PLC0415 - nothing is patched without being asked
-
-    workers.read_environment()
 
 
 def _label_spans(provider: Any) -> None:

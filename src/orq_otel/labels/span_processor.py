@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor
 
 from orq_otel.foundations.guard import report
+from orq_otel.foundations.settings import Settings
 from orq_otel.foundations.unfinished import notes, take_notes
-from orq_otel.labels.attributes import THREAD_ID, complete, read_environment, stamp
+from orq_otel.labels.attributes import THREAD_ID, complete, follow, stamp
 from orq_otel.labels.entry_spans import CONSUMER, SERVER, entry_spans, inherited_thread
 from orq_otel.labels.span_attributes import before_end, has_changed, processors_of
 from orq_otel.threads.frames import scoped_thread
@@ -43,7 +44,7 @@ class ThreadSpanProcessor(SpanProcessor):
         #: Whether processors are called one after the other, in the thread that starts or ends a
         #: span. Where several threads call them, each other's end must not be waited for in here.
         self._in_turn = False
-        read_environment()
+        follow(Settings.read())
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Label `span`, as OpenTelemetry's SDK calls for every span that it records."""

@@ -14,9 +14,9 @@ from typing import Any
 
 from opentelemetry.context import get_current
 
-from orq_otel.foundations import settings
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.patching import Patch
+from orq_otel.foundations.settings import Settings
 from orq_otel.genai.call import Call
 from orq_otel.genai.instrumentor import ClientInstrumentor
 from orq_otel.genai.starting import start_call, suppressed
@@ -73,13 +73,11 @@ class OpenAIInstrumentor(ClientInstrumentor):
             *websockets.patches(self),
         )
 
-    def _instrument(self, **kwargs: Any) -> None:
+    def follow(self, settings: Settings) -> None:
+        """Take from the settings what only this client needs: which servers are routers."""
         self._router = Router(
-            settings.router_urls(),
-            settings.router_thread(),
-            trace_context=settings.router_trace_context(),
+            settings.routers, settings.router_thread, trace_context=settings.router_trace_context
         )
-        super()._instrument(**kwargs)
 
     def _begin(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Begun:
         call = None

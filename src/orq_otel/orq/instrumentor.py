@@ -14,9 +14,9 @@ from typing import Any
 
 from opentelemetry.trace import get_current_span
 
-from orq_otel.foundations import settings
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.patching import Patch, Wrapper
+from orq_otel.foundations.settings import Settings
 from orq_otel.genai.call import Attributes, Call
 from orq_otel.genai.instrumentor import ClientInstrumentor
 from orq_otel.genai.semconv import (
@@ -73,9 +73,9 @@ class OrqInstrumentor(ClientInstrumentor):
             patches.append(Patch(f"orq_ai_sdk.{module}", wrappers))
         return patches
 
-    def _instrument(self, **kwargs: Any) -> None:
-        self._tells_threads = settings.router_thread() != "none"
-        super()._instrument(**kwargs)
+    def follow(self, settings: Settings) -> None:
+        """Take from the settings what only this client needs: whether requests carry threads."""
+        self._sends_threads = settings.router_thread != "none"
 
     def _wrapper(self, row: Row, make: Callable[..., Wrapper]) -> Wrapper:
         def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -107,7 +107,7 @@ class OrqInstrumentor(ClientInstrumentor):
                 call = start_call(telemetry, operation, attributes, thread, resource)
                 if isinstance(call, Call):
                     call.request(kwargs)
-                if place and thread is not None and not is_given and self._tells_threads:
+                if place and thread is not None and not is_given and self._sends_threads:
                     kwargs = with_thread(kwargs, place, thread)
             except Exception as error:  # noqa: BLE001 - the user's call must go on
                 report("starting the span of an Orq call", error)

@@ -24,9 +24,10 @@ from opentelemetry.propagators.textmap import (
 )
 from opentelemetry.trace import SpanKind
 
-from orq_otel.foundations import settings
 from orq_otel.foundations.guard import report, warn_once
-from orq_otel.labels.entry_spans import inherited_thread, readers
+from orq_otel.foundations.process import process
+from orq_otel.foundations.settings import PROPAGATE_TO, Settings
+from orq_otel.labels.entry_spans import entry_spans, inherited_thread
 from orq_otel.propagation.headers import (
     BY_HAND,
     KEYS,
@@ -37,17 +38,42 @@ from orq_otel.propagation.headers import (
     named_thread,
 )
 from orq_otel.propagation.hosts import ANY, allows, host_of, host_pattern
-from orq_otel.threads.frames import Thread, current_frame, outside
+from orq_otel.threads.frames import Thread, current_frame, hooks
 
 #: Attributes by which instrumentations of clients tell, before they inject, where a request goes.
 _HOSTS: Final = ("server.address", "net.peer.name")
 _URLS: Final = ("url.full", "http.url")
 _OUTGOING: Final = (SpanKind.CLIENT, SpanKind.PRODUCER)
 
-_to: tuple[str, ...] = ()
-_is_set_in_code = False
-#: The global propagators: the one that was there, and the one with ours in it.
-_installed: tuple[TextMapPropagator, TextMapPropagator] | None = None
+
+class Travel:
+    """Where threads travel to and whether those that come in are accepted, for the whole process.
+
+    Attributes:
+        to: Hosts, as `hosts.host_pattern` writes them.
+        is_set_in_code: Whether the program has set it, which the environment cannot change.
+        installed: The global propagators: the one that was there, and the one with ours in it.
+    """
+
+    def __init__(self) -> None:
+        self.to: tuple[str, ...] = ()
+        self.is_set_in_code = False
+        self.installed: tuple[TextMapPropagator, TextMapPropagator] | None = None
+
+    def reset(self) -> None:
+        """Let no thread travel, and put back the propagator that was there."""
+        self.set((), accept=False)
+        _install(wanted=False)
+        self.__init__()  # type: ignore[misc]
+
+    def set(self, to: tuple[str, ...], *, accept: bool) -> None:
+        """Let threads travel to these hosts, and accept those that come in or not."""
+        self.to = to
+        entry_spans.read_inbound = _inbound_thread if accept else None
+        hooks.thread_outside = _outside_thread if accept else None
+
+
+_travel: Final = process.keep(Travel())
 
 
 def propagate_threads(to: str | Iterable[str] = (), *, accept: bool = False) -> None:
@@ -69,18 +95,28 @@ def propagate_threads(to: str | Iterable[str] = (), *, accept: bool = False) -> 
     Raises:
         ValueError: A host is no name and no address, but a URL for example.
     """
-    global _is_set_in_code  # noqa: PLW0603 - one setting a process
     patterns = tuple(host_pattern(host) for host in ([to] if isinstance(to, str) else to))
-    _is_set_in_code = True
-    _set(patterns, accepts=accept)
+    _travel.is_set_in_code = True
+    _travel.set(patterns, accept=accept)
     _install(wanted=bool(patterns) or accept)
 
 
-def read_environment() -> None:
-    """Propagate as the environment says, unless the program has said it."""
-    if not _is_set_in_code:
-        _set(settings.propagate_to(), accepts=settings.accept_threads())
+def follow(settings: Settings) -> None:
+    """Let threads travel as the environment says, unless the program has set it."""
+    if not _travel.is_set_in_code:
+        _travel.set(_hosts(settings), accept=settings.accept_threads)
         _install(wanted=True)
+
+
+def _hosts(settings: Settings) -> tuple[str, ...]:
+    """The hosts that the environment names. What is none is left out, and logged once."""
+    patterns = []
+    for item in settings.propagate_to:
+        try:
+            patterns.append(host_pattern(item))
+        except ValueError as error:  # noqa: PERF203 - a handful of hosts
+            warn_once(f"{PROPAGATE_TO}: {error}")
+    return tuple(patterns)
 
 
 class ThreadPropagator(TextMapPropagator):
@@ -93,8 +129,9 @@ class ThreadPropagator(TextMapPropagator):
 
     def __init__(self) -> None:
         self._w3c = W3CBaggagePropagator()
-        if not _is_set_in_code:
-            _set(settings.propagate_to(), accepts=settings.accept_threads())
+        if not _travel.is_set_in_code:
+            settings = Settings.read()
+            _travel.set(_hosts(settings), accept=settings.accept_threads)
 
     @property
     def fields(self) -> set[str]:
@@ -188,8 +225,9 @@ def _joined(others: str, ids: tuple[str, ...], tags: tuple[str, ...]) -> str:
 
 def _is_allowed(carrier: Any, context: Context | None) -> bool:
     """Whether the request, as far as one can tell where it goes, goes to a host on the list."""
-    if not _to or ANY in _to:
-        return bool(_to)
+    to = _travel.to
+    if not to or ANY in to:
+        return bool(to)
     span: Any = trace.get_current_span(context)
     attributes = getattr(span, "attributes", None)
     hosts: list[str | None] = []
@@ -198,7 +236,7 @@ def _is_allowed(carrier: Any, context: Context | None) -> bool:
         hosts += [host_of(attributes[name]) for name in _URLS if name in attributes]
     if not hosts:  # the span is not recorded
         hosts = [host_of(_present(carrier, "host"))]
-    return all(host is not None and allows(_to, host) for host in hosts)
+    return all(host is not None and allows(to, host) for host in hosts)
 
 
 def _present(carrier: Any, name: str) -> str:
@@ -223,13 +261,6 @@ def _remove(carrier: Any, setter: Setter[Any]) -> None:
     setter.set(carrier, NAME, "")
 
 
-def _set(to: tuple[str, ...], *, accepts: bool) -> None:
-    global _to  # noqa: PLW0603 - one setting a process
-    _to = to
-    readers[:] = [_inbound_thread] if accepts else []
-    outside[:] = [_outside_thread] if accepts else []
-
-
 def _inbound_thread(context: Context | None) -> Thread | None:
     entries = baggage.get_all(context)
     return named_thread(entries) if entries else None
@@ -245,14 +276,13 @@ def _outside_thread() -> Thread | None:
 
 def _install(*, wanted: bool) -> None:
     """Put a `ThreadPropagator` in the place of OpenTelemetry's for baggage, or undo it."""
-    global _installed  # noqa: PLW0603 - OpenTelemetry has one global propagator
     # Not above: that module makes the propagators that OTEL_PROPAGATORS names, ours perhaps.
     from opentelemetry import propagate  # noqa: PLC0415
 
     present = propagate.get_global_textmap()
     if not wanted:
-        if _installed is not None and present is _installed[1]:
-            propagate.set_global_textmap(_installed[0])
+        if _travel.installed is not None and present is _travel.installed[1]:
+            propagate.set_global_textmap(_travel.installed[0])
         return
     is_composite = type(present) is CompositePropagator
     parts = list(present._propagators) if is_composite else [present]  # type: ignore[attr-defined]  # noqa: SLF001
@@ -260,5 +290,5 @@ def _install(*, wanted: bool) -> None:
         return
     others = [part for part in parts if type(part) is not W3CBaggagePropagator]
     ours = CompositePropagator([*others, ThreadPropagator()])
-    _installed = (present, ours)
+    _travel.installed = (present, ours)
     propagate.set_global_textmap(ours)

@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.patching import Patch
+from orq_otel.foundations.process import process
+from orq_otel.foundations.settings import Settings
 from orq_otel.threads.frames import (
     Frame,
     Thread,
@@ -32,8 +34,34 @@ _SERVANTS: Final = frozenset(
 #: `threading.Thread`, also where gevent has put a class in its place that inherits from it.
 ThreadWithStart: Final = next(one for one in threading.Thread.__mro__ if "start" in vars(one))
 
-_is_on = False
-_is_set_in_code = False
+
+class Switch:
+    """Whether workers carry threads along, for the whole process.
+
+    Attributes:
+        is_on: Whether they do.
+        is_set_in_code: Whether the program has set it, which the environment cannot change.
+    """
+
+    is_on = False
+    is_set_in_code = False
+
+    def reset(self) -> None:
+        """Switch off."""
+        self.turn(on=False)
+        self.is_set_in_code = False
+
+    def turn(self, *, on: bool) -> None:
+        """Switch on or off."""
+        self.is_on = on
+        for patch in _PATCHES:
+            if on:
+                patch.apply()
+            else:
+                patch.remove()
+
+
+_switch: Final = process.keep(Switch())
 
 
 def propagate_to_workers(*, enabled: bool = True) -> None:
@@ -54,25 +82,14 @@ def propagate_to_workers(*, enabled: bool = True) -> None:
     Args:
         enabled: False takes the wrappers off again. Work that waits in a pool keeps its thread.
     """
-    global _is_set_in_code  # noqa: PLW0603 - one setting a process
-    _is_set_in_code = True
-    _switch(enabled=enabled)
+    _switch.is_set_in_code = True
+    _switch.turn(on=enabled)
 
 
-def read_environment() -> None:
-    """Switch on, as `ORQ_OTEL_WORKERS` says, unless the program has said otherwise."""
-    if not _is_set_in_code:
-        _switch(enabled=True)
-
-
-def _switch(*, enabled: bool) -> None:
-    global _is_on  # noqa: PLW0603 - as above
-    _is_on = enabled
-    for patch in _PATCHES:
-        if enabled:
-            patch.apply()
-        else:
-            patch.remove()
+def follow(settings: Settings) -> None:
+    """Switch on if `ORQ_OTEL_WORKERS` says so, unless the program has set it."""
+    if settings.workers and not _switch.is_set_in_code:
+        _switch.turn(on=True)
 
 
 class Work:
@@ -106,7 +123,7 @@ def _submitting(original: Callable[..., Any]) -> Callable[..., Any]:
             return original(**kwargs)  # which says what is missing
         pool, *given = args
         method = original.__get__(pool)  # others' wrappers ask for the instance
-        thread = current_thread() if _is_on and given else None
+        thread = current_thread() if _switch.is_on and given else None
         if thread is None:
             return method(*given, **kwargs)
         function, *rest = given
@@ -131,7 +148,7 @@ def _starting(original: Callable[..., Any]) -> Callable[..., Any]:
             return original(**kwargs)
         worker, *given = args
         method = original.__get__(worker)
-        if not (_is_on and _prepare(worker)):
+        if not (_switch.is_on and _prepare(worker)):
             return method(*given, **kwargs)
         try:
             return method(*given, **kwargs)

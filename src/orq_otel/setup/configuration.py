@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from opentelemetry import trace
 from opentelemetry.instrumentation.dependencies import DependencyConflictError
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined,unused-ignore]
 
-from orq_otel.foundations import settings
-from orq_otel.labels import providers
+from orq_otel.foundations.process import process
+from orq_otel.foundations.settings import Settings
+from orq_otel.genai.content import choose_capture
 from orq_otel.labels.attributes import use_labels
 from orq_otel.labels.presets import Choice
 from orq_otel.openai import OpenAIInstrumentor
 from orq_otel.orq import OrqInstrumentor
+from orq_otel.propagation.start import start
 from orq_otel.setup.destination import HTTP, destination
 
 if TYPE_CHECKING:
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("orq_otel")
 
 _INSTRUMENTORS: tuple[type[BaseInstrumentor], ...] = (OpenAIInstrumentor, OrqInstrumentor)
-_current: Handle | None = None
 
 
 class Handle:
@@ -56,14 +57,31 @@ class Handle:
 
         Of a provider that was there before only what `configure()` added is shut down.
         """
-        global _current  # noqa: PLW0603 - a later configure() starts anew
-        if _current is not self:
+        if _configured.handle is not self:
             return
-        _current = None
+        _configured.handle = None
         for instrumentor in self._instrumentors:
             instrumentor.uninstrument()
         for owned in self._owned:
             owned.shutdown()
+
+
+class Configured:
+    """What `configure()` set up, for the whole process.
+
+    Attributes:
+        handle: None before it was called, and after it was shut down.
+    """
+
+    handle: Handle | None = None
+
+    def reset(self) -> None:
+        """Shut it down."""
+        if self.handle is not None:
+            self.handle.shutdown()
+
+
+_configured: Final = process.keep(Configured())
 
 
 def configure(  # noqa: PLR0913 - each a keyword, and optional
@@ -108,17 +126,17 @@ def configure(  # noqa: PLR0913 - each a keyword, and optional
         ValueError: The protocol is not one of the two, `capture_content` none of its values, or a
             name in `labels` none that is known.
     """
-    global _current  # noqa: PLW0603 - one set-up a process
-    if _current is not None:
-        return _current
+    if _configured.handle is not None:
+        return _configured.handle
+    settings = Settings.read()
     if capture_content is not None or redact is not None:  # wrong ones fail before anything is set
-        settings.content(capture_content=capture_content, redact=redact)
+        choose_capture(settings, capture_content, redact)
     if labels is not None:
         use_labels(labels)
     try:
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
 
-        exporters = _exporters(endpoint, protocol, headers)
+        exporters = _exporters(settings, endpoint, protocol, headers)
     except ImportError as error:
         raise ImportError(
             "configure() needs the OpenTelemetry SDK and its OTLP exporters: "
@@ -130,10 +148,10 @@ def configure(  # noqa: PLR0913 - each a keyword, and optional
         provider = TracerProvider(resource=_resource(service_name))
         trace.set_tracer_provider(provider)
     added = _add(provider, exporters)
-    providers.label(provider)
+    start(provider, settings=settings)
     instrumentors = _instrument(capture_content=capture_content, redact=redact)
-    _current = Handle(provider, [provider] if is_new else added, instrumentors)
-    return _current
+    _configured.handle = Handle(provider, [provider] if is_new else added, instrumentors)
+    return _configured.handle
 
 
 def _add(provider: Any, exporters: list[SpanExporter]) -> list[SpanProcessor]:
@@ -178,13 +196,16 @@ def _resource(service_name: str | None) -> Any:
 
 
 def _exporters(
-    endpoint: str | None, protocol: str | None, headers: Mapping[str, str] | None
+    settings: Settings,
+    endpoint: str | None,
+    protocol: str | None,
+    headers: Mapping[str, str] | None,
 ) -> list[SpanExporter]:
     exporters: list[SpanExporter] = []
     for name in os.environ.get("OTEL_TRACES_EXPORTER", "otlp").split(","):
         match name.strip().lower():
             case "otlp":
-                exporters.append(_otlp(endpoint, protocol, headers))
+                exporters.append(_otlp(settings, endpoint, protocol, headers))
             case "console":
                 from opentelemetry.sdk.trace.export import ConsoleSpanExporter  # noqa: PLC0415
 
@@ -201,9 +222,12 @@ def _exporters(
 
 
 def _otlp(
-    endpoint: str | None, protocol: str | None, headers: Mapping[str, str] | None
+    settings: Settings,
+    endpoint: str | None,
+    protocol: str | None,
+    headers: Mapping[str, str] | None,
 ) -> SpanExporter:
-    told = destination(endpoint, protocol, headers)
+    told = destination(settings, endpoint, protocol, headers)
     if told.protocol == HTTP:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
             OTLPSpanExporter as HttpExporter,

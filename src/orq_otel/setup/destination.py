@@ -14,8 +14,8 @@ from typing import Final
 
 from opentelemetry.util.re import parse_env_headers
 
-from orq_otel.foundations import settings
 from orq_otel.foundations.orq_hosts import is_orqs
+from orq_otel.foundations.settings import Settings
 
 logger = logging.getLogger("orq_otel")
 
@@ -45,7 +45,10 @@ class Destination:
 
 
 def destination(
-    endpoint: str | None, protocol: str | None, headers: Mapping[str, str] | None
+    settings: Settings,
+    endpoint: str | None,
+    protocol: str | None,
+    headers: Mapping[str, str] | None,
 ) -> Destination:
     """Where spans go, as the arguments of `configure()` and the environment say.
 
@@ -58,9 +61,9 @@ def destination(
             f'configure() takes the protocol "http/protobuf" or "grpc", got {protocol!r}.'
         )
     given = None if headers is None else {name.lower(): headers[name] for name in headers}
-    key = settings.orq_api_key()
+    key = settings.orq_api_key
     if key is not None:
-        orq = settings.orq_base_url()
+        orq = settings.orq_base_url
         url = _url(endpoint) or (orq and f"{orq}/v2/otel/v1/traces")
         if url and is_orqs(url, orq):
             if protocol == GRPC:

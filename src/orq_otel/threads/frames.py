@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, final
+from typing import Any, Final, final
 from uuid import UUID
 
 from orq_otel.foundations.caching import Uncached, keep
 from orq_otel.foundations.guard import is_signals, report, warn_once
+from orq_otel.foundations.process import process
 from orq_otel.threads.misuse import Words
 
 #: Longer ids and tags are kept, but Langfuse drops them and MLflow refuses more than 250.
@@ -77,12 +78,29 @@ class Frame:
 _top: ContextVar[Frame | None] = ContextVar("orq_otel.thread", default=None)
 get_top, set_top, reset_top = _top.get, _top.set, _top.reset
 
-#: Called with the frame of every scope that is entered, in the user's code: they must not raise.
-listeners: list[Callable[[Frame], object]] = []
 
-#: Where threads from outside are accepted, one function, which must not raise: the thread of code
-#: that is outside every scope.
-outside: list[Callable[[], Thread | None]] = []
+class Hooks:
+    """What other rooms add to scopes. It must not raise: it is called in the user's code.
+
+    Attributes:
+        listeners: Called with the frame of every scope that is entered.
+        thread_outside: Where threads from other processes are accepted, the thread of code that is
+            outside every scope.
+    """
+
+    __slots__ = ("listeners", "thread_outside")
+
+    def __init__(self) -> None:
+        self.listeners: list[Callable[[Frame], object]] = []
+        self.thread_outside: Callable[[], Thread | None] | None = None
+
+    def reset(self) -> None:
+        """Let nobody listen."""
+        self.listeners.clear()
+        self.thread_outside = None
+
+
+hooks: Final = process.keep(Hooks())
 
 
 def current_frame() -> Frame | None:
@@ -103,7 +121,7 @@ def current_thread() -> Thread | None:
         frame = frame.parent
     if frame is not None:
         return frame.thread
-    return outside[0]() if outside else None
+    return None if hooks.thread_outside is None else hooks.thread_outside()
 
 
 def scoped_thread() -> Thread | None:
@@ -125,7 +143,7 @@ def enter(frame: Frame) -> None:
     """
     try:
         frame.token = set_top(frame)
-        if listeners:
+        if hooks.listeners:
             announce(frame)
     except BaseException:
         leave(frame)
@@ -162,7 +180,7 @@ def has_interrupted(error: BaseException) -> bool:
 
 def announce(frame: Frame) -> None:
     """Tell the listeners that the scope of `frame` begins."""
-    for listener in tuple(listeners):
+    for listener in tuple(hooks.listeners):
         try:
             listener(frame)
         except Exception as error:  # noqa: BLE001, PERF203 - the user's with statement goes on

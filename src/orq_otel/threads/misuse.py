@@ -3,7 +3,7 @@
 What goes wrong at run time is said once for each place, and the program goes on. With
 `ORQ_OTEL_STRICT=true` it is raised instead.
 
-Standard library, and settings when something is wrong.
+Standard library only.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from types import CodeType, FrameType
 from typing import Final
 
 from orq_otel.foundations.guard import is_signals, place_of, warn_once
+from orq_otel.foundations.settings import is_strict
 
 _LOAD_CONST: Final = dis.opmap["LOAD_CONST"]
 
@@ -71,9 +72,7 @@ def misused(error: Exception, place: str, outcome: str) -> None:
 
 def raise_if_strict(error: Exception) -> None:
     """Raise `error`, if `ORQ_OTEL_STRICT` asks for that."""
-    from orq_otel.foundations import settings  # noqa: PLC0415 - it stands above, and is seldom needed
-
-    if settings.strict():
+    if is_strict():
         raise error
 
 

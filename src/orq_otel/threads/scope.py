@@ -28,10 +28,9 @@ from orq_otel.threads.frames import (
     enter,
     get_top,
     has_interrupted,
+    hooks,
     leave,
-    listeners,
     make_thread,
-    outside,
     reset_top,
     set_top,
     validated,
@@ -120,7 +119,7 @@ class Scope(Frame):
 
     def __enter__(self) -> Thread | None:
         try:
-            if get_top() is not None or outside:
+            if get_top() is not None or hooks.thread_outside is not None:
                 return self._enter_another()
             try:
                 del self.fresh  # atomic, so of many threads that enter this object only one gets on
@@ -128,7 +127,7 @@ class Scope(Frame):
                 return self._enter_another()
             thread = self.thread
             try:
-                if listeners:
+                if hooks.listeners:
                     announce(self)
                 self.token = set_top(self)
             except BaseException:

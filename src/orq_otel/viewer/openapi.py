@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
-from orq_otel.foundations.version import __version__
 from orq_otel.viewer.model import SORTS
 from orq_otel.viewer.questions import MATCHES, MOST_THREADS, ORDERS
 
@@ -30,7 +30,7 @@ def document() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "orq-otel viewer",
-            "version": __version__,
+            "version": version("orq-otel"),
             "description": "Threads of conversations, from the spans that the viewer keeps.",
         },
         "paths": {

@@ -29,7 +29,7 @@ from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
 from opentelemetry.sdk.trace import TracerProvider
 
 from orq_otel import thread, thread_headers
-from orq_otel.labels import providers
+from orq_otel.propagation.start import start
 
 INSTRUMENTORS = (
     AioHttpClientInstrumentor,
@@ -87,7 +87,7 @@ async def ask_grpc(target: str) -> dict[str, str]:
 def main() -> None:
     """Ask everybody."""
     trace.set_tracer_provider(TracerProvider())
-    providers.label()
+    start()
     for kind in INSTRUMENTORS:
         kind().instrument()
     server = grpc.server(ThreadPoolExecutor(1), handlers=[Echo()])

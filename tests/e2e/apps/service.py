@@ -41,9 +41,9 @@ if IS_STOCK:
     provider.add_span_processor(BaggageSpanProcessor(ALLOW_ALL_BAGGAGE_KEYS))
 else:
     from orq_otel import current_thread, thread
-    from orq_otel.labels import providers
+    from orq_otel.propagation.start import start
 
-    providers.label()
+    start()
 provider.add_span_processor(SimpleSpanProcessor(exporter))
 HTTPXClientInstrumentor().instrument()
 client = httpx.AsyncClient(trust_env=False)

@@ -1,0 +1,49 @@
+"""Each public module alone, in a fresh process: what comes with it, and what does not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+#: What an import must not bring along, by public module.
+SDK = "opentelemetry.sdk"
+CLIENTS = ("openai", "orq_ai_sdk")
+WITHOUT = {
+    "orq_otel": ("opentelemetry", "wrapt", *CLIENTS, "orq_otel.genai", "orq_otel.viewer"),
+    "orq_otel.threads.scope": ("opentelemetry", "wrapt", *CLIENTS, "orq_otel.labels"),
+    "orq_otel.asgi": (SDK, *CLIENTS, "orq_otel.genai", "orq_otel.labels", "orq_otel.viewer"),
+    "orq_otel.wsgi": (SDK, *CLIENTS, "orq_otel.genai", "orq_otel.labels", "orq_otel.viewer"),
+    "orq_otel.openai": (SDK, *CLIENTS, "orq_otel.orq", "orq_otel.setup", "orq_otel.viewer"),
+    "orq_otel.orq": (SDK, *CLIENTS, "orq_otel.openai", "orq_otel.setup", "orq_otel.viewer"),
+    "orq_otel.propagation.propagator": (SDK, *CLIENTS, "orq_otel.genai", "orq_otel.web"),
+    "orq_otel.propagation.start": (SDK, *CLIENTS, "orq_otel.genai", "orq_otel.web"),
+    "orq_otel.setup.configuration": (SDK, *CLIENTS, "orq_otel.cli", "orq_otel.viewer"),
+    "orq_otel.cli.main": ("opentelemetry", *CLIENTS, "orq_otel.genai", "orq_otel.viewer"),
+    "orq_otel.viewer": (*CLIENTS, "orq_otel.genai", "orq_otel.labels"),
+}
+
+
+@pytest.mark.parametrize("module", WITHOUT)
+def test_a_public_module_alone(module: str) -> None:
+    program = f"import sys, {module}; print(*sys.modules, sep='\\n')"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True
+    )
+    came = done.stdout.split()
+    for name in WITHOUT[module]:
+        assert not [one for one in came if one == name or one.startswith(f"{name}.")]
+
+
+def test_a_function_and_its_module_do_not_share_a_name() -> None:
+    program = """
+import types, orq_otel
+import orq_otel.labels.attributes, orq_otel.propagation.propagator
+import orq_otel.setup.configuration, orq_otel.threads.bind
+print([one for one in orq_otel.__all__ if isinstance(getattr(orq_otel, one), types.ModuleType)])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
