@@ -16,14 +16,14 @@ import sys
 sys.modules["opentelemetry.sdk.trace"] = None
 import orq_otel
 try:
-    orq_otel.setup.configuration()
+    orq_otel.configure()
 except ImportError as error:
     print(error)
 """
 UNKNOWN_PROTOCOL = """
 import orq_otel
 try:
-    orq_otel.setup.configuration(protocol="http/json")
+    orq_otel.configure(protocol="http/json")
 except ValueError as error:
     print(error)
 """
@@ -32,7 +32,7 @@ import logging, os
 logging.basicConfig(format="%(message)s")
 os.environ["OTEL_TRACES_EXPORTER"] = "zipkin"
 import orq_otel
-orq_otel.setup.configuration().shutdown()
+orq_otel.configure().shutdown()
 """
 OTHER_PROVIDER = """
 import logging, os
@@ -40,19 +40,19 @@ logging.basicConfig(format="%(message)s")
 from opentelemetry import trace
 trace.set_tracer_provider(trace.NoOpTracerProvider())
 import orq_otel
-handle = orq_otel.setup.configuration()
+handle = orq_otel.configure()
 handle.shutdown()
 """
 TWICE = """
 import os
 os.environ["OTEL_TRACES_EXPORTER"] = "none"
 import orq_otel
-first = orq_otel.setup.configuration()
-assert orq_otel.setup.configuration(service_name="other") is first
+first = orq_otel.configure()
+assert orq_otel.configure(service_name="other") is first
 assert first.force_flush() is True
 first.shutdown()
 first.shutdown()
-again = orq_otel.setup.configuration()
+again = orq_otel.configure()
 assert again is not first
 first.shutdown()
 assert orq_otel.OpenAIInstrumentor().is_instrumented_by_opentelemetry
@@ -64,7 +64,7 @@ import os
 os.environ["OTEL_TRACES_EXPORTER"] = "none"
 import orq_otel
 orq_otel.OpenAIInstrumentor().instrument()
-orq_otel.setup.configuration().shutdown()
+orq_otel.configure().shutdown()
 print(orq_otel.OpenAIInstrumentor().is_instrumented_by_opentelemetry)
 """
 WRONG_CLIENT = """
@@ -72,7 +72,7 @@ import os
 os.environ["OTEL_TRACES_EXPORTER"] = "none"
 import orq_otel
 orq_otel.OpenAIInstrumentor.requirement = "openai < 1"
-orq_otel.setup.configuration()
+orq_otel.configure()
 print(orq_otel.OpenAIInstrumentor().is_instrumented_by_opentelemetry)
 """
 
@@ -112,7 +112,7 @@ EXPORT = """
 import sys
 from opentelemetry import trace
 import orq_otel
-handle = orq_otel.setup.configuration(endpoint=sys.argv[1])
+handle = orq_otel.configure(endpoint=sys.argv[1])
 with orq_otel.thread("t-1"):
     trace.get_tracer("own").start_span("own").end()
 assert handle.force_flush()

@@ -107,9 +107,10 @@ def test_a_failure_is_logged_once_and_again_after_an_hour(
 
     first, second = (record.getMessage() for record in caplog.records)
     assert first.startswith("orq-otel failed while doing a thing: ValueError at test_guard.py:")
-    assert first.endswith(". The call goes on without it. Logged at most once an hour.")
+    assert first.endswith(". The call goes on without it. Logged at most once an hour. [ORQ-F01]")
     assert second.endswith(
-        ". The call goes on without it. It has happened 7 times. Logged at most once an hour."
+        ". The call goes on without it. It has happened 7 times. "
+        "Logged at most once an hour. [ORQ-F01]"
     )
 
 

@@ -103,7 +103,7 @@ def test_an_id_that_cannot_be_used_is_refused_with_one_line(
     (line,) = logged(caplog)
     assert line == (
         "A thread id from or for outside is no text in UTF-8, empty, longer than 1000 characters, "
-        "or has control characters. Such ids are not used. Logged once."
+        "or has control characters. Such ids are not used. Logged once. [ORQ-T04]"
     )
 
 
@@ -146,7 +146,7 @@ def test_tags_without_an_end_are_not_waited_for() -> None:
 def test_what_is_no_list_of_tags_is_left_out(caplog: pytest.LogCaptureFixture, tags: Any) -> None:
     assert accept("one", tags) == Thread("one")
     assert logged(caplog) == [
-        "Tags from outside are no list of texts. Such tags are not used. Logged once."
+        "Tags from outside are no list of texts. Such tags are not used. Logged once. [ORQ-T05]"
     ]
 
 
@@ -323,7 +323,7 @@ def test_what_is_written_is_a_header_whatever_the_thread(id: str, tags: list[str
 @pytest.mark.parametrize("id", ["a\r\nSet-Cookie: b", "\udce9", "x" * 1001, "é" * 1000, "%" * 1000])
 def test_an_id_that_cannot_travel_stays(caplog: pytest.LogCaptureFixture, id: str) -> None:  # noqa: A002
     assert thread_headers(Thread(id, ("a",))) == {}
-    assert logged(caplog)[-1].endswith(". Logged once.")
+    assert logged(caplog)[-1].endswith((". Logged once. [ORQ-T04]", ". Logged once. [ORQ-P01]"))
 
 
 def test_of_tags_that_are_too_long_together_the_first_ones_travel(
@@ -337,7 +337,7 @@ def test_of_tags_that_are_too_long_together_the_first_ones_travel(
         assert t.tags == tags[: len(t.tags)]
         assert 15 <= len(t.tags) < 20  # each takes 200 characters, quotes and a comma of 4096
     assert logged(caplog) == [
-        "The tags of a thread are too long for baggage. Some do not travel. Logged once."
+        "The tags of a thread are too long for baggage. Some do not travel. Logged once. [ORQ-P02]"
     ]
 
 

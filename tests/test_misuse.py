@@ -252,7 +252,7 @@ def test_each_place_has_one_line(caplog: pytest.LogCaptureFixture) -> None:
     for id in (None, "", 1.5, None):  # noqa: A001
         here(id)
         there(id)
-    assert [line.rpartition("(")[2] for line in caplog.messages] == [
+    assert [line.removesuffix(" [ORQ-T01]").rpartition("(")[2] for line in caplog.messages] == [
         f"{__file__}:{here.__code__.co_firstlineno + 1})",
         f"{__file__}:{there.__code__.co_firstlineno + 2})",
     ]
@@ -318,7 +318,10 @@ def test_other_values_of_the_variable_count_as_false(
     for _ in range(2):
         with thread(""):
             pass
-    assert caplog.messages[0] == "ORQ_OTEL_STRICT is true or false, not 'yes'. It counts as false."
+    assert (
+        caplog.messages[0]
+        == "ORQ_OTEL_STRICT is true or false, not 'yes'. It counts as false. [ORQ-S01]"
+    )
     assert len(caplog.messages) == 2
 
 

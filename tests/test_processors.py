@@ -662,7 +662,7 @@ def test_a_span_that_cannot_be_labelled_is_logged_once_and_breaks_nothing(
     assert [span.name for span in telemetry.take()] == ["child"] * (2 * is_parent)
     (message,) = [record.getMessage() for record in caplog.records]
     assert message.startswith("orq-otel failed while labelling a span: RuntimeError at test_proc")
-    assert message.endswith(". The call goes on without it. Logged at most once an hour.")
+    assert message.endswith(". The call goes on without it. Logged at most once an hour. [ORQ-F01]")
 
 
 def test_a_request_that_cannot_be_labelled_is_logged_once_and_breaks_nothing(

@@ -43,6 +43,7 @@ from orq_otel import (
 from orq_otel.foundations import settings
 from orq_otel.foundations.process import process
 from orq_otel.foundations.settings import Settings
+from orq_otel.labels import attributes
 from orq_otel.propagation import propagator as propagation
 from orq_otel.propagation.propagator import ThreadPropagator
 from orq_otel.threads import frames as scopes
@@ -255,9 +256,11 @@ def test_there_is_no_room_left(ask: Ask, caplog: pytest.LogCaptureFixture) -> No
     assert told is not None
     assert told.count(",") == 177
     assert "one" not in told
-    assert warnings(caplog) == [
-        "There is so much other baggage that a thread or its tags do not fit in. Logged once."
-    ]
+    (line,) = warnings(caplog)
+    assert line == (
+        "There is so much other baggage that a thread or its tags do not fit in. "
+        "Logged once. [ORQ-P04]"
+    )
 
 
 def test_there_is_room_for_the_id(ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
@@ -275,7 +278,7 @@ def test_without_thread_id_among_the_labels_it_does_not_travel(
     ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     propagate_threads(to="*")
-    monkeypatch.setattr("orq_otel.labels.attributes._with_thread_id", False)
+    monkeypatch.setattr(attributes._in_force, "with_thread_id", False)
     from orq_otel.labels import attributes as labels  # noqa: PLC0415
 
     labels._labels.cache_clear()
@@ -611,7 +614,7 @@ def test_a_long_header_is_one_line_of_ours_however_often(
         (
             "orq_otel",
             logging.WARNING,
-            "A baggage header is longer than 8192 bytes. It is not read. Logged once.",
+            "A baggage header is longer than 8192 bytes. It is not read. Logged once. [ORQ-P03]",
         )
     ]
 

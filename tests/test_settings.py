@@ -247,4 +247,4 @@ def test_a_key_that_no_header_can_carry_is_neither_used_nor_shown(
     monkeypatch.setenv("ORQ_API_KEY", f"secret{character}part")
     assert Settings.read().orq_api_key is None
     (record,) = caplog.records
-    assert record.message == "ORQ_API_KEY has characters that no key has. It is not used."
+    assert record.message == "ORQ_API_KEY has characters that no key has. It is not used. [ORQ-S01]"

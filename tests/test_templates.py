@@ -68,7 +68,7 @@ class WrongCalls:
             assert seen_by(decorate, *args) == runs_in
         (line,) = self._caplog.messages
         assert line.startswith(words)
-        assert line.endswith(f" ({__name__}.seen_by.<locals>.handle)")
+        assert line.endswith(f" ({__name__}.seen_by.<locals>.handle) [ORQ-T01]")
         with self._monkeypatch.context() as environment:
             environment.setenv("ORQ_OTEL_STRICT", "true")
             with pytest.raises(kind) as raised:

@@ -44,7 +44,7 @@ import json, logging, sys
 logging.basicConfig(level=logging.DEBUG, format="%(name)s %(levelname)s %(message)s")
 from opentelemetry import trace
 import orq_otel
-handle = orq_otel.setup.configuration(**json.loads(sys.argv[1]))
+handle = orq_otel.configure(**json.loads(sys.argv[1]))
 with orq_otel.thread("support-42"):
     trace.get_tracer("own").start_span("own").end()
 handle.force_flush()
@@ -66,7 +66,7 @@ with orq_otel.thread("support-42"):
 """
 WRONG_PROTOCOL = """
 import orq_otel
-orq_otel.setup.configuration(protocol="http/json")
+orq_otel.configure(protocol="http/json")
 """
 
 
@@ -450,7 +450,9 @@ def test_a_key_that_no_header_can_carry_is_not_sent(
     )
 
     assert other.keys == [None]
-    assert done.warnings == ["ORQ_API_KEY has characters that no key has. It is not used."]
+    assert done.warnings == [
+        "ORQ_API_KEY has characters that no key has. It is not used. [ORQ-S01]"
+    ]
     assert "secret" not in done.output
 
 

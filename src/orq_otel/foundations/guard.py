@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
+from orq_otel.foundations.codes import OWN_FAILURE
 from orq_otel.foundations.process import process
 
 logger = logging.getLogger("orq_otel")
@@ -35,9 +36,36 @@ _NAME: Final = re.compile(r"\w{1,64}", re.ASCII)
 
 
 @dataclass
-class _Failure:
+class Occurrences:
+    """How often something was wrong in one place.
+
+    Attributes:
+        code: One of `codes.MEANINGS`.
+        message: What is wrong, without content.
+        place: Where: a file and line, or the name of a handler. May be empty.
+        count: How often it happened.
+        last: When it happened last, in seconds since the epoch.
+    """
+
+    code: str
+    message: str
+    place: str
     count: int = 0
-    logged_at: float | None = None
+    last: float = 0.0
+    _logged_at: float | None = None
+
+    def add(self) -> None:
+        """Count one more."""
+        self.count += 1
+        self.last = time.time()
+
+    def is_due(self) -> bool:
+        """Whether it is to be logged: the first time, and then once an hour at most."""
+        now = time.monotonic()
+        if self._logged_at is not None and now - self._logged_at < _AGAIN:
+            return False
+        self._logged_at = now
+        return True
 
 
 #: Set by what knows: whether a garbage collection runs. Nothing is logged then, since whoever is
@@ -46,14 +74,14 @@ is_collecting: Callable[[], bool] = bool
 
 
 class _Log:
-    """What was logged: failures of ours by what failed and where, and warnings."""
+    """What was wrong so far, by what and where."""
 
     def __init__(self) -> None:
-        self.failures: dict[tuple[str, str], _Failure] = {}
-        self.warnings: set[str] = set()
+        self.failures: dict[tuple[str, str], Occurrences] = {}
+        self.warnings: dict[str, Occurrences] = {}
 
     def reset(self) -> None:
-        """Forget what was logged, so that it is logged again."""
+        """Forget all of it, so that it is logged again."""
         self.failures.clear()
         self.warnings.clear()
 
@@ -82,46 +110,54 @@ def report(doing: str, error: BaseException) -> None:
         raise error
     try:
         where, name = place_of(error), type(error).__name__
-        if len(_log.failures) >= _MOST:
-            _log.failures.clear()
-        failure = _log.failures.setdefault((doing, where), _Failure())
-        failure.count += 1
-        now = time.monotonic()
-        is_known = failure.logged_at is not None and now - failure.logged_at < _AGAIN
-        if is_known or is_collecting():
+        failure = _log.failures.get((doing, where))
+        if failure is None:
+            if len(_log.failures) >= _MOST:
+                _log.failures.clear()
+            message = f"{doing}: {name if _NAME.fullmatch(name) else 'an error'}"
+            failure = _log.failures[doing, where] = Occurrences(OWN_FAILURE, message, where.strip())
+        failure.add()
+        if is_collecting() or not failure.is_due():
             return
-        failure.logged_at = now
         logger.warning(
-            "orq-otel failed while %s: %s%s. The call goes on without it.%s "
-            "Logged at most once an hour.",
-            doing,
-            name if _NAME.fullmatch(name) else "an error",
+            "orq-otel failed while %s%s. The call goes on without it.%s "
+            "Logged at most once an hour. [%s]",
+            failure.message,
             where,
             "" if failure.count == 1 else f" It has happened {failure.count} times.",
+            OWN_FAILURE,
         )
     except Exception as mistake:
         if is_signals(mistake):
             raise
 
 
-def warn_once(message: str, place: str = "") -> None:
-    """Log what the user should know, once for each place. Raises only as `report` does.
+def warn_once(code: str, message: str, place: str = "") -> None:
+    """Log what the user should know, once for each place, and count it. Raises only as `report`.
 
     Args:
+        code: One of `codes.MEANINGS`.
         message: What is wrong, and what to do about it, without content.
         place: Where it is wrong, a file and line say, if it may be so in several places.
     """
     try:
         key = place or message
-        if key in _log.warnings:
-            return
-        if len(_log.warnings) >= _MOST:
-            _log.warnings.clear()
-        _log.warnings.add(key)
-        logger.warning("%s%s", message, f" ({place})" if place else "")
+        warning = _log.warnings.get(key)
+        if warning is None:
+            if len(_log.warnings) >= _MOST:
+                _log.warnings.clear()
+            warning = _log.warnings[key] = Occurrences(code, message, place)
+        warning.add()
+        if warning.count == 1:
+            logger.warning("%s%s [%s]", message, f" ({place})" if place else "", code)
     except Exception as mistake:
         if is_signals(mistake):
             raise
+
+
+def occurrences() -> list[Occurrences]:
+    """What was wrong so far in this process: failures of ours, and warnings."""
+    return [*_log.failures.values(), *_log.warnings.values()]
 
 
 def is_signals(error: BaseException) -> bool:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Final
 
+from orq_otel.foundations.codes import BAD_VARIABLE
 from orq_otel.foundations.guard import warn_once
 from orq_otel.foundations.orq_hosts import is_orqs
 
@@ -71,7 +72,7 @@ class Variable:
         try:
             return self.parse(text)
         except ValueError as error:
-            warn_once(f"{self.name} {error}")
+            warn_once(BAD_VARIABLE, f"{self.name} {error}")
             return self.fallback
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from orq_otel.foundations.codes import BAD_REDACT
 from orq_otel.foundations.guard import report, warn_once
 from orq_otel.foundations.settings import CAPTURE_MODES, REDACT, Settings
 from orq_otel.genai.messages import Content, Part, text, without_binary
@@ -165,7 +166,7 @@ def _load(name: str) -> Redact | None:
         return None
     if callable(found):
         return found  # type: ignore[no-any-return]
-    warn_once(f"{REDACT} names no function: {name!r}. No content is captured.")
+    warn_once(BAD_REDACT, f"{REDACT} names no function: {name!r}. No content is captured.")
     return None
 
 

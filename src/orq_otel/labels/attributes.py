@@ -23,6 +23,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from orq_otel.foundations.caching import Uncached, keep
+from orq_otel.foundations.codes import BAD_LABELS
 from orq_otel.foundations.guard import report, warn_once
 from orq_otel.foundations.process import process
 from orq_otel.foundations.settings import LABELS, Settings
@@ -98,7 +99,7 @@ def follow(settings: Settings) -> None:
         try:
             choose(choice)
         except ValueError as error:
-            warn_once(f"{LABELS}: {error}")
+            warn_once(BAD_LABELS, f"{LABELS}: {error}")
         else:
             choices.append(choice)
     _in_force.set(choose(choices), with_thread_id=settings.thread_id, in_code=False)

@@ -16,6 +16,7 @@ from typing import Any, Final
 from urllib.parse import quote, unquote_plus
 
 from orq_otel.foundations.caching import Uncached, keep
+from orq_otel.foundations.codes import LONG_BAGGAGE_HEADER, LONG_BAGGAGE_ID, LONG_BAGGAGE_TAGS
 from orq_otel.foundations.guard import report, warn_once
 from orq_otel.labels.attributes import (
     CONVERSATION_ID,
@@ -108,7 +109,9 @@ def _members(given: Thread, with_thread_id: bool) -> tuple[tuple[str, ...], tupl
     ids = tuple(f"{key}={id}" for key in keys)
     left = MAX_HEADER - len(BY_HAND.join(ids))
     if left < 0 or len(max(ids, key=len)) > MAX_MEMBER:
-        warn_once("A thread id is too long for baggage. It does not travel. Logged once.")
+        warn_once(
+            LONG_BAGGAGE_ID, "A thread id is too long for baggage. It does not travel. Logged once."
+        )
         return keep(nothing, given.id, *given.tags)
     tags = _tags(thread.tags, min(MAX_MEMBER, left - len(BY_HAND)))
     return keep((ids, tags), given.id, *given.tags)
@@ -121,7 +124,10 @@ def _tags(tags: tuple[str, ...], longest: int) -> tuple[str, ...]:
         member = f"{ORQ_TAGS}={quote(text, safe='')}"
         if len(member) <= longest:
             return (member,)
-        warn_once("The tags of a thread are too long for baggage. Some do not travel. Logged once.")
+        warn_once(
+            LONG_BAGGAGE_TAGS,
+            "The tags of a thread are too long for baggage. Some do not travel. Logged once.",
+        )
     return ()
 
 
@@ -174,7 +180,8 @@ def _text(value: Any) -> str:
 def _read(text: str) -> dict[str, str]:
     if len(text) > MAX_HEADER:
         warn_once(
-            f"A baggage header is longer than {MAX_HEADER} bytes. It is not read. Logged once."
+            LONG_BAGGAGE_HEADER,
+            f"A baggage header is longer than {MAX_HEADER} bytes. It is not read. Logged once.",
         )
         return {}
     entries = {}

@@ -24,6 +24,7 @@ from opentelemetry.propagators.textmap import (
 )
 from opentelemetry.trace import SpanKind
 
+from orq_otel.foundations.codes import BAD_HOST, FULL_BAGGAGE, LONG_BAGGAGE_HEADER
 from orq_otel.foundations.guard import report, warn_once
 from orq_otel.foundations.process import process
 from orq_otel.foundations.settings import PROPAGATE_TO, Settings
@@ -115,7 +116,7 @@ def _hosts(settings: Settings) -> tuple[str, ...]:
         try:
             patterns.append(host_pattern(item))
         except ValueError as error:  # noqa: PERF203 - a handful of hosts
-            warn_once(f"{PROPAGATE_TO}: {error}")
+            warn_once(BAD_HOST, f"{PROPAGATE_TO}: {error}")
     return tuple(patterns)
 
 
@@ -150,7 +151,8 @@ class ThreadPropagator(TextMapPropagator):
             if len(text) <= MAX_HEADER:
                 return self._w3c.extract({NAME: text}, context)
             warn_once(
-                f"A baggage header is longer than {MAX_HEADER} bytes. It is not read. Logged once."
+                LONG_BAGGAGE_HEADER,
+                f"A baggage header is longer than {MAX_HEADER} bytes. It is not read. Logged once.",
             )
         except Exception as error:  # noqa: BLE001 - never into the host's handler
             report("reading baggage", error)
@@ -218,7 +220,8 @@ def _joined(others: str, ids: tuple[str, ...], tags: tuple[str, ...]) -> str:
         if len(text) <= MAX_HEADER and count + len(more) <= MAX_MEMBERS:
             return text
         warn_once(
-            "There is so much other baggage that a thread or its tags do not fit in. Logged once."
+            FULL_BAGGAGE,
+            "There is so much other baggage that a thread or its tags do not fit in. Logged once.",
         )
     return others
 

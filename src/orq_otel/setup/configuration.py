@@ -11,6 +11,8 @@ from opentelemetry import trace
 from opentelemetry.instrumentation.dependencies import DependencyConflictError
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined,unused-ignore]
 
+from orq_otel.foundations.codes import NO_PROCESSORS, UNKNOWN_EXPORTER
+from orq_otel.foundations.guard import warn_once
 from orq_otel.foundations.process import process
 from orq_otel.foundations.settings import Settings
 from orq_otel.genai.content import choose_capture
@@ -157,10 +159,11 @@ def configure(  # noqa: PLR0913 - each a keyword, and optional
 def _add(provider: Any, exporters: list[SpanExporter]) -> list[SpanProcessor]:
     """Let `provider` export, unless it does so already. Returns the processors that do it."""
     if not hasattr(provider, "add_span_processor"):
-        logger.warning(
-            "configure(): the tracer provider %s takes no span processors, so nothing is exported. "
-            "Call configure() before it is set, or set one of the OpenTelemetry SDK.",
-            type(provider).__name__,
+        warn_once(
+            NO_PROCESSORS,
+            f"configure(): the tracer provider {type(provider).__name__} takes no span processors, "
+            "so nothing is exported. Call configure() before it is set, or set one of the "
+            "OpenTelemetry SDK.",
         )
         return []
     added = []
@@ -213,10 +216,11 @@ def _exporters(
             case "none" | "":
                 pass
             case unknown:
-                logger.warning(
-                    'configure() sets up the exporters "otlp", "console" and "none", not %r from '
-                    "OTEL_TRACES_EXPORTER. opentelemetry-instrument sets up any that is installed.",
-                    unknown,
+                warn_once(
+                    UNKNOWN_EXPORTER,
+                    'configure() sets up the exporters "otlp", "console" and "none", not '
+                    f"{unknown!r} from OTEL_TRACES_EXPORTER. opentelemetry-instrument sets up any "
+                    "that is installed.",
                 )
     return exporters
 

@@ -6,7 +6,6 @@ With a key in `ORQ_API_KEY` and no endpoint, that is Orq. The key goes to Orq's 
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,10 +13,10 @@ from typing import Final
 
 from opentelemetry.util.re import parse_env_headers
 
+from orq_otel.foundations.codes import HTTP_FOR_ORQ
+from orq_otel.foundations.guard import warn_once
 from orq_otel.foundations.orq_hosts import is_orqs
 from orq_otel.foundations.settings import Settings
-
-logger = logging.getLogger("orq_otel")
 
 HTTP: Final = "http/protobuf"
 GRPC: Final = "grpc"
@@ -67,7 +66,9 @@ def destination(
         url = _url(endpoint) or (orq and f"{orq}/v2/otel/v1/traces")
         if url and is_orqs(url, orq):
             if protocol == GRPC:
-                logger.warning("configure(): Orq takes OTLP over HTTP only, so spans go over HTTP.")
+                warn_once(
+                    HTTP_FOR_ORQ, "configure(): Orq takes OTLP over HTTP only: spans go over HTTP."
+                )
             return Destination(HTTP, url, _with_key(key, given))
     if endpoint and protocol == HTTP:
         endpoint = _with_path(endpoint)

@@ -19,6 +19,7 @@ from typing import Any, Final, final
 from uuid import UUID
 
 from orq_otel.foundations.caching import Uncached, keep
+from orq_otel.foundations.codes import LONG_ID_OR_TAG
 from orq_otel.foundations.guard import is_signals, report, warn_once
 from orq_otel.foundations.process import process
 from orq_otel.threads.misuse import Words
@@ -280,8 +281,9 @@ def checked(id: str, tags: tuple[Any, ...]) -> Thread:  # noqa: A002
         check_tag(tag)
     if len(id) > LONG or any(len(tag) > LONG for tag in tags):
         warn_once(
+            LONG_ID_OR_TAG,
             f"A thread id or tag is longer than {LONG} characters. It is kept, "
-            "but some backends drop or cut it."
+            "but some backends drop or cut it.",
         )
     return plain_thread(id, tuple(dict.fromkeys(str.__str__(tag) for tag in tags)))
 

@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Any, Final
 from uuid import UUID
 
+from orq_otel.foundations.codes import BAD_INBOUND_ID, BAD_INBOUND_TAGS
 from orq_otel.foundations.guard import report, warn_once
 from orq_otel.threads.frames import Thread, as_id, make_thread
 
@@ -56,8 +57,9 @@ def _accepted(id: object, *given: Any) -> Thread | None:  # noqa: A002
     text = _text(as_id(id) if isinstance(id, (int, UUID)) else id, MAX_ID)
     if text is None:
         warn_once(
+            BAD_INBOUND_ID,
             f"A thread id from or for outside is no text in UTF-8, empty, longer than {MAX_ID} "
-            "characters, or has control characters. Such ids are not used. Logged once."
+            "characters, or has control characters. Such ids are not used. Logged once.",
         )
         return None
     tags = dict.fromkeys(tag for some in given for tag in _usable(some))
@@ -66,15 +68,19 @@ def _accepted(id: object, *given: Any) -> Thread | None:  # noqa: A002
 
 def _usable(tags: Any) -> list[str]:
     if isinstance(tags, (str, bytes, Mapping)) or not isinstance(tags, Iterable):
-        warn_once("Tags from outside are no list of texts. Such tags are not used. Logged once.")
+        warn_once(
+            BAD_INBOUND_TAGS,
+            "Tags from outside are no list of texts. Such tags are not used. Logged once.",
+        )
         return []
     texts = [_text(tag, MAX_TAG) for tag in islice(tags, MAX_TAGS + 1)]
     usable = [text for text in texts[:MAX_TAGS] if text is not None]
     if len(usable) < len(texts):
         warn_once(
+            BAD_INBOUND_TAGS,
             f"A thread from or for outside has more than {MAX_TAGS} tags, or tags that are no text "
             f"in UTF-8, empty, longer than {MAX_TAG} characters, or have control characters. They "
-            "are left out. Logged once."
+            "are left out. Logged once.",
         )
     return usable
 

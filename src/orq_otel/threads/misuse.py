@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from types import CodeType, FrameType
 from typing import Final
 
+from orq_otel.foundations.codes import BAD_ID_OR_TAGS
 from orq_otel.foundations.guard import is_signals, place_of, warn_once
 from orq_otel.foundations.settings import is_strict
 
@@ -67,7 +68,7 @@ def misused(error: Exception, place: str, outcome: str) -> None:
         Exception: `error`, if `ORQ_OTEL_STRICT` asks for that.
     """
     raise_if_strict(error)
-    warn_once(f"{error} {outcome}", place or here())
+    warn_once(BAD_ID_OR_TAGS, f"{error} {outcome}", place or here())
 
 
 def raise_if_strict(error: Exception) -> None:

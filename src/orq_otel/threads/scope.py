@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 from uuid import UUID, uuid4
 
 from orq_otel.foundations.caching import Uncached
+from orq_otel.foundations.codes import BRACES_IN_BLOCK
 from orq_otel.foundations.guard import is_signals, report, warn_once
 from orq_otel.threads.frames import (
     Frame,
@@ -171,6 +172,7 @@ class Scope(Frame):
             misused(wrong, "", _outcome(found))
         elif isinstance(self._id, str) and "{" in self._id:
             warn_once(
+                BRACES_IN_BLOCK,
                 "thread() takes the id in a with block as it is, braces too: only decorators fill "
                 'in templates, @thread("ticket-{ticket_id}"). Write f"ticket-{ticket_id}".',
                 here(),

@@ -8,7 +8,7 @@ from conversations import plain
 import orq_otel
 
 _, endpoint, protocol, service_name, header = sys.argv
-handle = orq_otel.setup.configuration(
+handle = orq_otel.configure(
     endpoint=endpoint,
     protocol=cast('Literal["http/protobuf", "grpc"]', protocol),
     service_name=service_name,

@@ -6,6 +6,6 @@ from conversations import hold_all
 
 import orq_otel
 
-handle = orq_otel.setup.configuration()
+handle = orq_otel.configure()
 sys.stdout.write(f"{hold_all()} messages\n")
 handle.shutdown()

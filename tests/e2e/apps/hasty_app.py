@@ -4,5 +4,5 @@ from conversations import hold_all
 
 import orq_otel
 
-orq_otel.setup.configuration()
+orq_otel.configure()
 hold_all()

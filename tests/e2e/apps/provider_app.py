@@ -19,7 +19,7 @@ provider = TracerProvider()
 provider.add_span_processor(SimpleSpanProcessor(own))
 trace.set_tracer_provider(provider)
 
-handle = orq_otel.setup.configuration()
+handle = orq_otel.configure()
 hold_all()
 handle.shutdown()
 with tracer.start_as_current_span("after shutdown"):

@@ -17,7 +17,7 @@ from opentelemetry import trace
 import orq_otel
 from orq_otel.threads.frames import Frame
 
-orq_otel.setup.configuration()
+orq_otel.configure()
 tracer = trace.get_tracer("app")
 client = openai.OpenAI(max_retries=0, timeout=60)
 async_client = openai.AsyncOpenAI(max_retries=0, timeout=60)
