@@ -13,6 +13,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, StatusCode
 
 from orq_otel.foundations.guard import report
+from orq_otel.foundations.reaches import is_processed_by, put
 from orq_otel.foundations.unfinished import forget, is_collecting, leave_note, open_calls
 from orq_otel.genai.errors import Description, class_name
 from orq_otel.genai.events import Events
@@ -27,7 +28,6 @@ from orq_otel.genai.semconv import (
     RESPONSE_TIME_TO_FIRST_CHUNK,
 )
 from orq_otel.genai.telemetry import Telemetry
-from orq_otel.labels.span_attributes import is_processed_by, put
 
 Attributes: TypeAlias = dict[str, Any]
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, quote, quote_plus, unquote_plus, urlsplit
 from urllib.request import getproxies_environment
 
+from orq_otel.foundations import reaches
 from orq_otel.foundations.guard import is_signals
 
 #: What a credential is replaced by.
@@ -152,13 +153,11 @@ def of_http_client(http: Any) -> Iterator[Any]:
     """What an HTTP client sends by itself, and what it tells its proxies."""
     for name, read in (("headers", of_headers), ("params", of_query), ("cookies", of_query)):
         yield from _guarded(read, getattr(http, name, None))
-    yield getattr(getattr(http, "_auth", None), "_auth_header", None)
-    mounts = getattr(http, "_mounts", None)
-    transports = list(mounts.values()) if isinstance(mounts, dict) else []
-    for transport in (getattr(http, "_transport", None), *transports):
-        pool = getattr(transport, "_pool", None)
-        yield from _guarded(of_headers, getattr(pool, "_proxy_headers", None))
-        yield from getattr(pool, "_proxy_auth", None) or ()
+    yield reaches.basic_auth(http)
+    for pool in reaches.transports_of(http):
+        headers, name_and_password = reaches.proxy_credentials(pool)
+        yield from _guarded(of_headers, headers)
+        yield from name_and_password
 
 
 def of_environment() -> Iterator[str]:

@@ -28,6 +28,7 @@ from opentelemetry.metrics import (
 from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
 
 from orq_otel.foundations.guard import report
+from orq_otel.foundations.reaches import is_collected
 from orq_otel.foundations.unfinished import take_notes
 from orq_otel.genai.semconv import (
     CHAT,
@@ -217,13 +218,9 @@ class Metrics:
         """Whether anybody collects metrics.
 
         The API's instruments stand in for the SDK's until a provider is set; before that there is
-        nothing to compute. That they keep the SDK's in this attribute is no promise of theirs: if
-        it is missing, everything is computed.
+        nothing to compute.
         """
-        if self._is_off:
-            return False
-        instrument = self._operation_duration
-        return getattr(instrument, "_real_instrument", instrument) is not None
+        return not self._is_off and is_collected(self._operation_duration)
 
     def times_chunks(self, operation: str) -> bool:
         """Whether the time between the chunks of a stream is measured."""

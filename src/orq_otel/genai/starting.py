@@ -8,6 +8,7 @@ from typing import Any
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, get_current
 from opentelemetry.trace import Span, SpanKind, get_current_span, set_span_in_context
 
+from orq_otel.foundations.reaches import pin
 from orq_otel.foundations.unfinished import notes, take_notes
 from orq_otel.genai.call import Call, Operation, Unrecorded, own_names
 from orq_otel.genai.fields import get
@@ -16,7 +17,6 @@ from orq_otel.genai.semconv import CONVERSATION_ID
 from orq_otel.genai.telemetry import Telemetry
 from orq_otel.labels.attributes import labels, stamp
 from orq_otel.labels.providers import unset
-from orq_otel.labels.span_attributes import pin
 from orq_otel.threads.frames import Thread, as_id, make_thread
 
 _OLDER_KEY = "suppress_instrumentation"

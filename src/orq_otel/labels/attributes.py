@@ -26,9 +26,9 @@ from orq_otel.foundations.caching import Uncached, keep
 from orq_otel.foundations.codes import BAD_LABELS
 from orq_otel.foundations.guard import report, warn_once
 from orq_otel.foundations.process import process
+from orq_otel.foundations.reaches import pinned, put, read, restore
 from orq_otel.foundations.settings import LABELS, Settings
 from orq_otel.labels.presets import Choice, Chosen, Encoder, Value, choose
-from orq_otel.labels.span_attributes import pinned, put, read, restore
 from orq_otel.threads.frames import Thread, plain_thread
 
 #: A string here, although OpenTelemetry's registry has an integer of this name (the operating

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from opentelemetry import trace
 
+from orq_otel.foundations import reaches
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.process import process
 from orq_otel.foundations.unfinished import end_all, take_notes
@@ -109,9 +110,8 @@ def _label_spans(provider: Any) -> None:
         return  # it takes none; the instrumentors label their own spans all the same
     from orq_otel.labels.span_processor import ThreadSpanProcessor  # noqa: PLC0415
 
-    processors = getattr(provider, "_active_span_processor", None)
-    if _add_first(processors, "_span_processors", ThreadSpanProcessor) is None:
-        provider.add_span_processor(ThreadSpanProcessor())
+    reaches.add_span_processor_first(provider, ThreadSpanProcessor)
+    processors = reaches.span_processors(provider)
     if processors is not None:
         _do_before(processors, "force_flush", take_notes)
         _do_before(processors, "shutdown", functools.partial(end_all, processors))
@@ -123,27 +123,7 @@ def _label_logs(provider: Any) -> None:
         return
     from orq_otel.labels.log_processor import ThreadLogRecordProcessor  # noqa: PLC0415
 
-    processors = getattr(provider, "_multi_log_record_processor", None)
-    if _add_first(processors, "_log_record_processors", ThreadLogRecordProcessor) is None:
-        provider.add_log_record_processor(ThreadLogRecordProcessor())
-
-
-def _add_first(processors: Any, name: str, kind: type) -> bool | None:
-    """Put a processor before those that are there, unless it is among them.
-
-    Others then see the labels, also those that export at once. The SDK has no public way for it.
-
-    Returns:
-        Whether it was added, or None where the SDK keeps its processors in some other way.
-    """
-    present = getattr(processors, name, None)
-    if not isinstance(present, tuple):
-        return None
-    if any(isinstance(one, kind) for one in present):
-        return False
-    with processors._lock:  # noqa: SLF001
-        setattr(processors, name, (kind(), *getattr(processors, name)))
-    return True
+    reaches.add_log_record_processor_first(provider, ThreadLogRecordProcessor)
 
 
 def _do_before(processors: Any, name: str, do: Callable[[], None]) -> None:

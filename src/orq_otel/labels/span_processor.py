@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor
 
 from orq_otel.foundations.guard import report
+from orq_otel.foundations.reaches import before_end, has_changed, processors_of
 from orq_otel.foundations.settings import Settings
 from orq_otel.foundations.unfinished import notes, take_notes
 from orq_otel.labels.attributes import THREAD_ID, complete, follow, stamp
 from orq_otel.labels.entry_spans import CONSUMER, SERVER, entry_spans, inherited_thread
-from orq_otel.labels.span_attributes import before_end, has_changed, processors_of
 from orq_otel.threads.frames import scoped_thread
 
 if TYPE_CHECKING:

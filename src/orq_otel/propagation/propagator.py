@@ -24,6 +24,7 @@ from opentelemetry.propagators.textmap import (
 )
 from opentelemetry.trace import SpanKind
 
+from orq_otel.foundations import reaches
 from orq_otel.foundations.codes import BAD_HOST, FULL_BAGGAGE, LONG_BAGGAGE_HEADER
 from orq_otel.foundations.guard import report, warn_once
 from orq_otel.foundations.process import process
@@ -288,7 +289,7 @@ def _install(*, wanted: bool) -> None:
             propagate.set_global_textmap(_travel.installed[0])
         return
     is_composite = type(present) is CompositePropagator
-    parts = list(present._propagators) if is_composite else [present]  # type: ignore[attr-defined]  # noqa: SLF001
+    parts = reaches.parts_of(present) if is_composite else [present]
     if any(isinstance(part, ThreadPropagator) for part in parts):
         return
     others = [part for part in parts if type(part) is not W3CBaggagePropagator]

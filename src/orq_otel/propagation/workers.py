@@ -15,6 +15,7 @@ from typing import Any, Final
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.patching import Patch
 from orq_otel.foundations.process import process
+from orq_otel.foundations.reaches import target_of
 from orq_otel.foundations.settings import Settings
 from orq_otel.threads.frames import (
     Frame,
@@ -183,8 +184,7 @@ def _prepare(worker: threading.Thread) -> bool:
 
 def _is_servant(worker: threading.Thread) -> bool:
     """Whether a thread belongs to a pool or to other machinery, and not to who starts it."""
-    target = getattr(worker, "_target", None) or type(worker).run
-    return str(getattr(target, "__module__", "")).partition(".")[0] in _SERVANTS
+    return str(getattr(target_of(worker), "__module__", "")).partition(".")[0] in _SERVANTS
 
 
 _PATCHES: Final = (

@@ -11,6 +11,7 @@ from opentelemetry import trace
 from opentelemetry.instrumentation.dependencies import DependencyConflictError
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined,unused-ignore]
 
+from orq_otel.foundations import reaches
 from orq_otel.foundations.codes import NO_PROCESSORS, UNKNOWN_EXPORTER
 from orq_otel.foundations.guard import warn_once
 from orq_otel.foundations.process import process
@@ -262,9 +263,5 @@ def _exports_already(provider: Any, exporter: Any) -> bool:
 
     So that configure() under `opentelemetry-instrument` does not send every span twice.
     """
-    present = getattr(getattr(provider, "_active_span_processor", None), "_span_processors", ())
-    return any(
-        type(other) is type(exporter)
-        and getattr(other, "_endpoint", None) == getattr(exporter, "_endpoint", None)
-        for other in (getattr(one, "span_exporter", None) for one in present)
-    )
+    present = (type(exporter), reaches.endpoint(exporter))
+    return any(other == present for other in reaches.exports_to(provider))

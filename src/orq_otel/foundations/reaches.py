@@ -1,0 +1,278 @@
+"""Every private part of others that this package reaches for. Nothing else in it does.
+
+Each has a reason, and an answer to its going away, since no release note will announce it:
+
+- *Attributes of the SDK's spans* (`_attributes` and what it keeps) are set without the SDK's
+  checks, which take longer than all else that an attribute costs. They would find nothing: readers
+  and labels make text that has UTF-8, numbers that fit, and tuples of text. Beyond a limit (128,
+  unless it is set) the SDK drops the oldest attributes. Those that are pinned come back when the
+  span has ended, before anybody exports it. They are pinned to the object that keeps the
+  attributes, since a span shares it with what processors are given at its end. Where the SDK does
+  not keep attributes as it does today, it sets them itself, and what it drops stays dropped.
+- *The processors of the SDK's providers*: ours has to come first, so that others see the labels,
+  also those that export at once; the public method appends. Where they are kept in another way,
+  that method is used.
+- *The parts of a composite propagator*, to put ours in the place of the one for baggage. Where they
+  are gone, ours is added to the whole.
+- *The function that an OS thread runs*, to tell the threads of pools from the user's. Where it is
+  gone, the class's `run` is looked at.
+- *The instrument behind the API's stand-in*, to measure nothing as long as nobody collects. Where
+  it is gone, everything is measured.
+- *The proxies of an HTTP client*, whose credentials must not get into telemetry. Where they are
+  gone, they are not known as such; other rules hold back what looks like a credential.
+- *Behind what OpenAI's streams pass on*, to save a generator for each chunk. Where it is gone,
+  chunks come through the stream's own iterator.
+- *The base URL of OpenAI's client*, which the public property copies on each call. Where it is
+  gone, the property is asked.
+
+`tests/test_reaches.py` runs with each of them removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from operator import attrgetter
+from typing import Any, Final
+
+from opentelemetry.attributes import BoundedAttributes
+
+#: Where the SDK's own method is. Whoever overrides or replaces it wants to see every attribute.
+_SDK: Final = "opentelemetry.sdk.trace"
+
+
+def put(span: Any, attributes: Mapping[str, Any], *, pinned: bool = False) -> None:
+    """Set attributes on a span that is open.
+
+    Args:
+        span: A recording span.
+        attributes: Text, numbers, truth values, and tuples of them, valid as they are. Of more
+            than the limit allows, the last ones stay.
+        pinned: Whether to pin them as well. They must not be changed then.
+    """
+    kept = getattr(span, "_attributes", None)
+    if type(kept) is not BoundedAttributes:
+        span.set_attributes(attributes)
+        return
+    if pinned:
+        kept._orq_otel_pinned = attributes  # type: ignore[attr-defined]  # noqa: SLF001
+    if kept.max_value_len is not None or type(span).set_attributes.__module__ != _SDK:
+        span.set_attributes(attributes)
+        return
+    try:
+        values, most = kept._dict, kept.maxlen  # noqa: SLF001 - see above
+        fits = type(values) is dict and (most is None or len(values) + len(attributes) <= most)
+        if fits:
+            with kept._lock:  # noqa: SLF001
+                values.update(attributes)
+            return
+    except AttributeError:  # it keeps them in another way
+        pass
+    span.set_attributes(attributes)
+
+
+def read(span: Any) -> Mapping[str, Any]:
+    """The attributes of a span, open or ended, without a copy. None of one that has none."""
+    values = getattr(getattr(span, "_attributes", None), "_dict", None)
+    if values is None:
+        values = getattr(span, "attributes", None)
+    return values or {}
+
+
+def pin(span: Any, attributes: Mapping[str, Any]) -> None:
+    """Remember attributes with which a span was started, so that they can be restored at its end.
+
+    They must not be changed afterwards.
+    """
+    kept = getattr(span, "_attributes", None)
+    if type(kept) is not BoundedAttributes:
+        return
+    before = getattr(kept, "_orq_otel_pinned", None)
+    if before is not None:
+        attributes = {**before, **attributes}
+    kept._orq_otel_pinned = attributes  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def pinned(span: Any) -> Mapping[str, Any] | None:
+    """What was pinned on a span, or None."""
+    return getattr(getattr(span, "_attributes", None), "_orq_otel_pinned", None)
+
+
+def has_changed(span: Any, name: str) -> bool:
+    """Whether the SDK dropped attributes of `span`, or the attribute `name` is there, and no text.
+
+    The end of every span asks this.
+    """
+    kept = span._attributes  # noqa: SLF001
+    if type(kept) is not BoundedAttributes:
+        return False
+    value = kept._dict.get(name)  # noqa: SLF001
+    return (type(value) is not str and value is not None) or kept.dropped > 0
+
+
+def restore(span: Any, attributes: Mapping[str, Any]) -> None:
+    """Set attributes on a span that has ended, in the place of others where it is full.
+
+    How many were dropped stays right: for each that comes back, the oldest of the others goes.
+    Readers in other threads see the attributes of before or those of after: there is no lock.
+
+    Args:
+        span: A span that has ended. One that could have room for an attribute never lost it.
+        attributes: As for `put`. Of more than the limit allows, the last ones come back.
+    """
+    kept = span._attributes  # noqa: SLF001
+    values, most = kept._dict, kept.maxlen  # noqa: SLF001
+    if kept.max_value_len is not None:
+        attributes = BoundedAttributes(None, attributes, True, kept.max_value_len)  # noqa: FBT003
+    if most is None or len(values) < most:
+        there = {name: value for name, value in attributes.items() if name in values}
+        kept._dict = {**values, **there}  # noqa: SLF001
+        return
+    first = dict([*attributes.items()][max(0, len(attributes) - most) :])
+    others = [(name, value) for name, value in values.items() if name not in first]
+    room = most - len(first)
+    kept._dict = {**first, **dict(others[len(others) - room :])}  # noqa: SLF001
+
+
+#: All processors of a span of the SDK, in one. A function of C, since every span's start asks.
+processors_of: Final = attrgetter("_span_processor")
+
+
+def is_processed_by(span: Any, processors: Any) -> bool:
+    """Whether a span goes to `processors`, all those of a provider. It does if it does not tell."""
+    together = getattr(span, "_span_processor", processors)
+    if type(together) is _Ending:
+        together = together.all
+    return together is processors
+
+
+def before_end(span: Any, processor: Any, telling: type | None) -> Any:
+    """See that a processor's `_on_ending` is called before any processor is told of the end.
+
+    Args:
+        span: A span of the SDK, open.
+        processor: One of the span's processors, or part of one that does not pass this call on.
+        telling: The SDK's own kind of processor that calls it, if the SDK has one.
+
+    Returns:
+        `processors_of(span)`, if it does that for all spans that it has.
+    """
+    together: Any = processors_of(span)
+    kind: Any = type(together)
+    if kind is telling and processor in together._span_processors:  # noqa: SLF001
+        return together
+    if kind is not _Ending:
+        span._span_processor = _Ending(together, processor)  # noqa: SLF001
+    return None
+
+
+class _Ending:
+    """All processors of a span, and one that acts before they are told of its end."""
+
+    __slots__ = ("_first", "all")
+
+    def __init__(self, together: Any, first: Any) -> None:
+        self.all = together
+        self._first = first
+
+    def on_end(self, span: Any) -> None:
+        self._first._on_ending(span)  # noqa: SLF001
+        self.all.on_end(span)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.all, name)
+
+
+# ---- The SDK's providers ---------------------------------------------------------------------
+
+
+def span_processors(provider: Any) -> Any:
+    """What keeps the span processors of a provider, or None."""
+    return getattr(provider, "_active_span_processor", None)
+
+
+def add_span_processor_first(provider: Any, kind: type) -> None:
+    """Put a processor before those that a provider has, unless one of its kind is among them."""
+    if _add_first(span_processors(provider), "_span_processors", kind) is None:
+        provider.add_span_processor(kind())
+
+
+def add_log_record_processor_first(provider: Any, kind: type) -> None:
+    """The same for log records."""
+    processors = getattr(provider, "_multi_log_record_processor", None)
+    if _add_first(processors, "_log_record_processors", kind) is None:
+        provider.add_log_record_processor(kind())
+
+
+def _add_first(processors: Any, name: str, kind: type) -> bool | None:
+    """Whether a processor was added, or None where the SDK keeps them in some other way."""
+    present = getattr(processors, name, None)
+    if not isinstance(present, tuple) or not hasattr(processors, "_lock"):
+        return None
+    if any(isinstance(one, kind) for one in present):
+        return False
+    with processors._lock:  # noqa: SLF001
+        setattr(processors, name, (kind(), *getattr(processors, name)))
+    return True
+
+
+def exports_to(provider: Any) -> Iterator[tuple[type, Any]]:
+    """The exporters of a provider: their kinds, and their endpoints if they have any."""
+    for processor in getattr(span_processors(provider), "_span_processors", ()):
+        exporter = getattr(processor, "span_exporter", None)
+        yield type(exporter), endpoint(exporter)
+
+
+def endpoint(exporter: Any) -> Any:
+    """Where an exporter sends, or None."""
+    return getattr(exporter, "_endpoint", None)
+
+
+# ---- Others ----------------------------------------------------------------------------------
+
+
+def parts_of(propagator: Any) -> list[Any]:
+    """The propagators of which a composite one consists, or the one itself."""
+    parts = getattr(propagator, "_propagators", None)
+    return list(parts) if isinstance(parts, (list, tuple)) else [propagator]
+
+
+def target_of(worker: Any) -> Any:
+    """What an OS thread runs: a function, or the `run` of its class."""
+    return getattr(worker, "_target", None) or type(worker).run
+
+
+def is_collected(instrument: Any) -> bool:
+    """Whether measurements of an instrument go anywhere, as far as the API tells."""
+    return getattr(instrument, "_real_instrument", instrument) is not None
+
+
+def transports_of(http: Any) -> Iterator[Any]:
+    """The connection pools of an HTTP client, those of its proxies among them."""
+    mounts = getattr(http, "_mounts", None)
+    transports = list(mounts.values()) if isinstance(mounts, dict) else []
+    for transport in (getattr(http, "_transport", None), *transports):
+        yield getattr(transport, "_pool", None)
+
+
+def proxy_credentials(pool: Any) -> tuple[Any, Any]:
+    """The headers and the user's name and password that a pool sends to its proxy."""
+    return getattr(pool, "_proxy_headers", None), getattr(pool, "_proxy_auth", None) or ()
+
+
+def basic_auth(http: Any) -> Any:
+    """The header that an HTTP client sends for a user's name and password, or None."""
+    return getattr(getattr(http, "_auth", None), "_auth_header", None)
+
+
+def passed_on(stream: Any, method: str) -> Any:
+    """What a stream's `__iter__` or `__aiter__` passes on, or None if it may do more than that.
+
+    OpenAI's streams have a generator there that takes each chunk from `_iterator`, and uses no
+    other name. To skip it saves a quarter of what a chunk costs us.
+    """
+    try:
+        if getattr(type(stream), method).__code__.co_names == ("_iterator",):
+            return stream._iterator  # noqa: SLF001
+    except AttributeError:  # it is no function of Python's
+        pass
+    return None

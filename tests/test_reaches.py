@@ -1,0 +1,170 @@
+"""Private parts of others: they are there today, and nothing breaks where they are gone."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from model_server import ModelServer
+from opentelemetry import propagate
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.metrics import get_meter_provider
+from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from recorded import Telemetry
+
+from orq_otel import (
+    OpenAIInstrumentor,
+    ThreadLogRecordProcessor,
+    ThreadSpanProcessor,
+    current_thread,
+    propagate_threads,
+    propagate_to_workers,
+    thread,
+)
+from orq_otel.foundations import reaches
+from orq_otel.foundations.process import process
+from orq_otel.propagation.start import start
+
+MESSAGES: Any = [{"role": "user", "content": "Hello?"}]
+
+
+class Bare:
+    """An object of another release: nothing of what was private is there."""
+
+
+class Appending:
+    """A provider that keeps its processors where nobody finds them."""
+
+    def __init__(self) -> None:
+        self.added: list[Any] = []
+
+    def add_span_processor(self, processor: Any) -> None:
+        self.added.append(processor)
+
+    def add_log_record_processor(self, processor: Any) -> None:
+        self.added.append(processor)
+
+
+def test_processors_come_first() -> None:
+    spans, logs = TracerProvider(), LoggerProvider()
+    spans.add_span_processor(BatchSpanProcessor(OTLPSpanExporter("http://localhost:9/v1/traces")))
+    start(spans, logs)
+    start(spans, logs)
+    first, second = spans._active_span_processor._span_processors
+    assert (type(first), type(second)) == (ThreadSpanProcessor, BatchSpanProcessor)
+    (only,) = logs._multi_log_record_processor._log_record_processors
+    assert type(only) is ThreadLogRecordProcessor
+    assert list(reaches.exports_to(spans)) == [
+        (type(None), None),
+        (OTLPSpanExporter, "http://localhost:9/v1/traces"),
+    ]
+    spans.shutdown()
+
+
+def test_processors_are_added_where_they_cannot_come_first() -> None:
+    provider = Appending()
+    start(provider, provider)
+    assert [type(one) for one in provider.added] == [ThreadSpanProcessor, ThreadLogRecordProcessor]
+    assert list(reaches.exports_to(provider)) == []
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_propagator_joins_those_that_are_there(
+    monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    before = propagate.get_global_textmap()
+    assert type(before) is CompositePropagator
+    if not is_there:
+        monkeypatch.delattr(before, "_propagators")
+    propagate_threads(to="orders.internal")
+    together: Any = propagate.get_global_textmap()
+    kinds = [type(one).__name__ for one in together._propagators]
+    process.reset()
+
+    there = "TraceContextTextMapPropagator" if is_there else "CompositePropagator"
+    assert kinds == [there, "ThreadPropagator"]
+    assert propagate.get_global_textmap() is before
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_an_os_thread_carries_its_thread(is_there: bool) -> None:
+    seen = []
+
+    class Worker(threading.Thread):
+        def run(self) -> None:
+            seen.append(current_thread())
+
+    worker = Worker()
+    if not is_there:
+        del worker._target  # type: ignore[attr-defined]
+    propagate_to_workers()
+    with thread("one") as here:
+        worker.start()
+    worker.join()
+    process.reset()
+
+    assert seen == [here]
+
+
+def test_whether_somebody_collects() -> None:
+    stand_in = get_meter_provider().get_meter("m").create_histogram("h")
+    provider = MeterProvider()
+    assert not reaches.is_collected(stand_in)
+    assert reaches.is_collected(provider.get_meter("m").create_histogram("h"))
+    assert reaches.is_collected(Bare())
+    provider.shutdown()
+
+
+def test_the_proxies_of_an_http_client() -> None:
+    with httpx.Client(proxy="http://me:secret@localhost:9", auth=("me", "secret")) as http:
+        found = [reaches.proxy_credentials(pool) for pool in reaches.transports_of(http)]
+        assert str(found).count("secret") + str(found).count("bWU6c2VjcmV0") > 0
+        assert reaches.basic_auth(http) == "Basic bWU6c2VjcmV0"
+    assert [reaches.proxy_credentials(pool) for pool in reaches.transports_of(Bare())] == [
+        (None, ())
+    ]
+    assert reaches.basic_auth(Bare()) is None
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_chunks_of_a_stream(
+    telemetry: Telemetry, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    OpenAIInstrumentor().instrument(tracer_provider=telemetry.provider)
+    try:
+        with openai.OpenAI(api_key="k", base_url=model_server.base_url) as client:
+            stream = client.chat.completions.create(model="m", messages=MESSAGES, stream=True)
+            bare: Any = stream.__wrapped__  # type: ignore[attr-defined]
+            assert reaches.passed_on(bare, "__iter__") is bare._iterator
+            if not is_there:
+                monkeypatch.setattr(type(bare), "__iter__", lambda self: iter(self._iterator))
+                items = bare._iterator
+                bare.__dict__["_iterator"] = iter(list(items))
+            assert len(list(stream)) > 1
+    finally:
+        OpenAIInstrumentor().uninstrument()
+
+    assert telemetry.one().end_time is not None
+    assert reaches.passed_on(Bare(), "__iter__") is None
+    assert reaches.passed_on([], "__iter__") is None
+
+
+def test_a_span_that_keeps_its_attributes_elsewhere() -> None:
+    written: dict[str, Any] = {}
+
+    class Span(Bare):
+        def set_attributes(self, attributes: Any) -> None:
+            written.update(attributes)
+
+    reaches.put(Span(), {"thread.id": "one"}, pinned=True)
+    reaches.pin(Span(), {"thread.id": "one"})
+    assert written == {"thread.id": "one"}
+    assert reaches.read(Bare()) == {}
+    assert reaches.pinned(Bare()) is None
