@@ -10,8 +10,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import math
 import re
 import socket
+import threading
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -36,6 +39,29 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+class Guesses:
+    """Wrong tokens, counted by the address that they came from. It may be used in any thread."""
+
+    #: So many are answered in so many seconds; of so many addresses at most is anything known.
+    MOST, PERIOD, _ADDRESSES = 10, 60.0, 1_000
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counted: dict[str, tuple[float, int]] = {}
+
+    def add(self, client: str) -> int:
+        """Count one. Returns for how many seconds there may be no more; 0: there may."""
+        now = time.monotonic()
+        with self._lock:
+            since, count = self._counted.pop(_network(client), (now, 0))
+            if now >= since + self.PERIOD:
+                since, count = now, 0
+            self._counted[_network(client)] = since, count + 1
+            if len(self._counted) > self._ADDRESSES:
+                del self._counted[next(iter(self._counted))]
+        return 0 if count < self.MOST else math.ceil(since + self.PERIOD - now)
+
+
 @dataclass(frozen=True)
 class Guard:
     """Decides about requests, for all servers of the viewer.
@@ -49,16 +75,21 @@ class Guard:
     host: str
     token: str | None = field(default=None, repr=False)
     allowed_hosts: Collection[str] = ()
+    _guesses: Guesses = field(default_factory=Guesses, init=False, repr=False, compare=False)
 
-    def check(self, headers: Mapping[str, str]) -> None:
+    def check(self, headers: Mapping[str, str], client: str = "") -> None:
         """Check a sender's request, whose headers have lower-case names.
+
+        Args:
+            headers: Of the request.
+            client: The address that it came from.
 
         Raises:
             RefusedError: It is not let in.
         """
         self.check_host(headers.get("host", ""))
         self.check_origin(headers)
-        self.check_token(headers)
+        self.check_token(headers, client)
 
     def check_host(self, host: str) -> None:
         """Check by which name the viewer was called."""
@@ -74,17 +105,37 @@ class Guard:
         if origin is not None and origin.partition("://")[2] != headers.get("host"):
             raise RefusedError(Why.FORBIDDEN, "the viewer takes nothing from pages of other sites")
 
-    def check_token(self, headers: Mapping[str, str]) -> None:
+    def check_token(self, headers: Mapping[str, str], client: str = "") -> None:
         """Check `Authorization: Bearer ...`."""
         if self.token is None:
             return
+        needed = "the viewer needs its token: Authorization: Bearer TOKEN"
         given = _BEARER.fullmatch(headers.get("authorization", ""))
-        if given is None or not self.is_token(given["token"]):
-            raise RefusedError(
-                Why.NO_TOKEN, "the viewer needs its token: Authorization: Bearer TOKEN"
-            )
+        if given is None:
+            raise RefusedError(Why.NO_TOKEN, needed)
+        self.check_guess(given["token"], client, needed)
 
-    def is_token(self, given: str) -> bool:
+    def check_guess(self, given: str, client: str, problem: str) -> None:
+        """Check a token that somebody gives.
+
+        The right one is let in however many wrong ones came from the same address: whoever guesses
+        cannot keep its owner out.
+
+        Raises:
+            RefusedError: It is wrong: `problem`, or that there were too many.
+        """
+        if self._is_token(given):
+            return
+        pause = self._guesses.add(client)
+        if not pause:
+            raise RefusedError(Why.NO_TOKEN, problem)
+        raise RefusedError(
+            Why.BUSY,
+            f"too many wrong tokens came from this address: try again in {pause} s",
+            retry_after=pause,
+        )
+
+    def _is_token(self, given: str) -> bool:
         """Whether it is the token, in constant time."""
         return self.token is not None and hmac.compare_digest(given.encode(), self.token.encode())
 
@@ -121,3 +172,12 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _network(client: str) -> str:
+    """An address, or of IPv6 the network, which is what one machine is given."""
+    try:
+        address = ipaddress.IPv6Address(client)
+    except ValueError:
+        return client
+    return str(ipaddress.IPv6Network((int(address), 64), strict=False))

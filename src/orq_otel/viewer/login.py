@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, quote, urlencode
@@ -16,6 +17,7 @@ from orq_otel.viewer.refusals import RefusedError, Why
 
 PATH = "/login"
 COOKIE = "orq_otel_viewer"
+_WRONG = "that is not the viewer's token"
 #: Everybody may have these files: they are in the package, and the form needs them.
 STATIC = "/static/"
 
@@ -64,13 +66,12 @@ async def way_in(guard: Guard, scope: Scope, receive: Receive) -> Response | Non
     query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     given = dict(query).get("token")
     if given is not None and scope["method"] in READING:
-        if not guard.is_token(given):
-            raise RefusedError(Why.NO_TOKEN, "that is not the viewer's token")
+        guard.check_guess(given, _client(scope), _WRONG)
         rest = urlencode([(key, value) for key, value in query if key != "token"])
         return _let_in(guard, quote(scope["path"]) + (f"?{rest}" if rest else ""))
     headers = Headers(scope=scope)
     if not guard.is_cookie(_cookie(headers)):
-        guard.check_token(headers)
+        guard.check_token(headers, _client(scope))
     return None
 
 
@@ -90,14 +91,19 @@ async def _sign_in(guard: Guard, request: Request) -> Response:
             raise RefusedError(Why.TOO_LARGE, "that is not the form")
     form = dict(parse_qsl(body.decode("utf-8", "replace")))
     target = form.get("next", "/")
-    if guard.is_token(form.get("token", "")):
-        return _let_in(guard, target)
-    return _form(target, "That is not the viewer's token.", status=401)
+    try:
+        guard.check_guess(form.get("token", ""), _client(request.scope), _WRONG)
+    except RefusedError as refused:
+        problem = f"{str(refused).capitalize()}."
+        return _form(target, problem, refused.why.http, refused.headers)
+    return _let_in(guard, target)
 
 
-def _form(target: str, problem: str = "", status: int = 200) -> Response:
+def _form(
+    target: str, problem: str = "", status: int = 200, more: Mapping[str, str] | None = None
+) -> Response:
     # Without a referrer, browsers do not say in `Origin` either from where the form comes.
-    headers = {"referrer-policy": "same-origin"}
+    headers = {"referrer-policy": "same-origin", **(more or {})}
     return HTMLResponse(_PAGE.format(target=escape(target), problem=problem), status, headers)
 
 
@@ -119,3 +125,8 @@ def _cookie(headers: Headers) -> str:
     except CookieError:
         return ""
     return "" if found is None else found.value
+
+
+def _client(scope: Scope) -> str:
+    """The address that a request came from."""
+    return str((scope.get("client") or ("",))[0])

@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import grpc
 
+from orq_otel.viewer.connections import PATIENCE, Connection
 from orq_otel.viewer.guards import Guard
 from orq_otel.viewer.ingest import Ingest
 from orq_otel.viewer.refusals import RefusedError, Why
 from orq_otel.viewer.replies import export_response, status
 
 _SERVICE = "opentelemetry.proto.collector.{0}.v1.{1}Service"
-#: How many requests are received at once. Those of further senders wait in their connections.
-_WORKERS = 8
+#: How many calls are answered at once. Where there are more, those that send nothing go.
+_WORKERS = 64
+#: Of one connection. Further ones wait in it.
+_CALLS = 32
+#: After so many milliseconds a connection without a call is closed. Senders open another one.
+_IDLE = 10_000
 #: Within so many seconds a message has to have arrived, and be committed.
 _PATIENCE = 30.0
 #: gzip and zlib begin like this, and no message of OTLP does.
 _COMPRESSED = (b"\x1f\x8b", b"\x78")
 
 
-def create_receiver(ingest: Ingest, guard: Guard, patience: float = _PATIENCE) -> grpc.Server:
+def create_receiver(
+    ingest: Ingest,
+    guard: Guard,
+    patience: float = _PATIENCE,
+    find: Callable[[str], Connection | None] | None = None,
+) -> grpc.Server:
     """A server that senders talk to. It has no port yet, and is not started.
 
     Args:
         ingest: Where spans go.
         guard: Who may send.
         patience: Within how many seconds a request has to have arrived.
+        find: The connection of a call, by what gRPC has for its other side; None: nobody knows.
     """
-    receiver = _Receiver(ingest, guard, patience)
+    workers = _Workers(_WORKERS)
+    receiver = _Receiver(ingest, guard, patience, workers, find or (lambda _peer: None))
     # The calls are declared as streams, since gRPC reads their messages only when asked for: after
     # the guard. A call that sends one message is the same on the wire.
     handlers = [
@@ -47,23 +60,75 @@ def create_receiver(ingest: Ingest, guard: Guard, patience: float = _PATIENCE) -
         )
     ]
     return grpc.server(
-        ThreadPoolExecutor(_WORKERS, thread_name_prefix="orq-otel-grpc"),
+        workers,
         handlers=handlers,
         options=[
             ("grpc.so_reuseport", 0),  # two viewers would share a port, and each its spans
             ("grpc.max_receive_message_length", ingest.limits.body),
-            ("grpc.max_concurrent_streams", 4 * _WORKERS),
+            ("grpc.max_concurrent_streams", _CALLS),
+            ("grpc.max_connection_idle_ms", _IDLE),
+            ("grpc.server_handshake_timeout_ms", int(PATIENCE * 1_000)),
             # Not every version of gRPC limits a message while it inflates it. Ingest does.
             ("grpc.per_message_decompression", 0),
         ],
     )
 
 
+class _Workers(ThreadPoolExecutor):
+    """Threads for calls. Where there are too few, the call that sends nothing for longest goes."""
+
+    def __init__(self, workers: int) -> None:
+        super().__init__(workers, thread_name_prefix="orq-otel-grpc")
+        self._lock = threading.Lock()
+        self._free = workers
+        self._silent: dict[int, grpc.ServicerContext] = {}
+
+    def submit(self, call: Callable[..., Any], /, *given: Any, **named: Any) -> Future[Any]:
+        """Have a call answered."""
+        with self._lock:
+            self._free -= 1
+        self._make_room()
+        answer = super().submit(call, *given, **named)
+        answer.add_done_callback(self._end)
+        return answer
+
+    def begin_waiting(self, context: grpc.ServicerContext) -> None:
+        """A call waits for its message, in one of these threads."""
+        with self._lock:
+            self._silent[id(context)] = context
+        self._make_room()
+
+    def end_waiting(self, context: grpc.ServicerContext) -> None:
+        """It has it, or has been given up."""
+        with self._lock:
+            self._silent.pop(id(context), None)
+
+    def _make_room(self) -> None:
+        with self._lock:
+            if self._free >= 0 or not self._silent:
+                return
+            oldest = self._silent.pop(next(iter(self._silent)))
+        oldest.cancel()
+
+    def _end(self, _: Future[Any]) -> None:
+        with self._lock:
+            self._free += 1
+
+
 class _Receiver:
-    def __init__(self, ingest: Ingest, guard: Guard, patience: float) -> None:
+    def __init__(
+        self,
+        ingest: Ingest,
+        guard: Guard,
+        patience: float,
+        workers: _Workers,
+        find: Callable[[str], Connection | None],
+    ) -> None:
         self._ingest = ingest
         self._guard = guard
         self._patience = patience
+        self._workers = workers
+        self._find = find
 
     def traces(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         return self._answered(messages, context, self._kept)
@@ -77,9 +142,13 @@ class _Receiver:
         context: grpc.ServicerContext,
         take: Callable[[bytes], bytes],
     ) -> bytes:
+        connection = self._find(context.peer())
+        client = connection.client[0] if connection else _address(context.peer())
         try:
-            self._guard.check(_headers(context))
-            return take(self._message(messages, context))
+            self._guard.check(_headers(context), client)
+            message = self._message(messages, context)
+            with connection.answering() if connection else contextlib.nullcontext():
+                return take(message)
         except RefusedError as refused:
             code = grpc.StatusCode[refused.why.grpc]
             context.set_trailing_metadata(
@@ -93,9 +162,11 @@ class _Receiver:
         clock = threading.Timer(self._patience, context.cancel)
         clock.daemon = True
         clock.start()
+        self._workers.begin_waiting(context)
         try:
             message = next(messages, None)
         finally:
+            self._workers.end_waiting(context)
             clock.cancel()
         if message is None:
             raise RefusedError(Why.INVALID, "the call has no message")
@@ -120,6 +191,11 @@ def _headers(context: grpc.ServicerContext) -> dict[str, str]:
     }
     headers["host"] = _authority(context)
     return headers
+
+
+def _address(peer: str) -> str:
+    """The address in `ipv4:127.0.0.1:1`, or `ipv6:%5B::1%5D:1`."""
+    return peer.partition(":")[2].rpartition(":")[0]
 
 
 def _authority(context: Any) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -13,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from orq_otel.viewer.guards import Guard
 from orq_otel.viewer.ingest import Ingest
 from orq_otel.viewer.otlp import Received
+from orq_otel.viewer.patience import PATIENCE, Patience
 from orq_otel.viewer.refusals import RefusedError, Why
 from orq_otel.viewer.replies import export_response, status, status_json
 
@@ -29,10 +29,10 @@ class HttpReceiver:
     Args:
         ingest: Where spans go.
         guard: Who may send.
-        patience: Within how many seconds a request has to have arrived.
+        patience: Within how many seconds a request has to have arrived, unless it is a large one.
     """
 
-    def __init__(self, ingest: Ingest, guard: Guard, patience: float = 30.0) -> None:
+    def __init__(self, ingest: Ingest, guard: Guard, patience: float = PATIENCE) -> None:
         self._ingest = ingest
         self._guard = guard
         self._patience = patience
@@ -42,7 +42,7 @@ class HttpReceiver:
         if scope["type"] != "http":
             return
         request = Request(scope)
-        body = _Body(receive, self._ingest)
+        body = _Body(Patience(receive, self._patience), self._ingest)
         try:
             answer = await self._taken(request, body)
         except RefusedError as refused:
@@ -65,7 +65,7 @@ class HttpReceiver:
             raise RefusedError(Why.NOT_FOUND, f"OTLP is taken at {TRACES}")
         if request.method != "POST":
             raise RefusedError(Why.NO_POST, "OTLP is sent with POST")
-        self._guard.check(request.headers)
+        self._guard.check(request.headers, request.client.host if request.client else "")
         media = _media(request)
         if media not in {PROTOBUF, JSON}:
             raise RefusedError(
@@ -76,20 +76,14 @@ class HttpReceiver:
             raise RefusedError(Why.UNKNOWN_ENCODING, "the content-encoding must be gzip or none")
         is_json = media == JSON
         if path in DROPPED:
-            await self._in_time(body.drop())
+            await body.drop()
             return Response(_reply(Received(), is_json=is_json), media_type=media)
-        await self._in_time(body.read(request))
+        await body.read(request)
         answer = self._ingest.submit(
             body.taken(), is_json=is_json, is_compressed=encoding == "gzip"
         )
         received = await asyncio.wrap_future(answer)
         return Response(_reply(received, is_json=is_json), media_type=media)
-
-    async def _in_time(self, reading: Awaitable[None]) -> None:
-        try:
-            await asyncio.wait_for(reading, self._patience)
-        except asyncio.TimeoutError:
-            raise RefusedError(Why.TOO_SLOW, "the body did not arrive in time") from None
 
 
 class _Body:
@@ -107,7 +101,7 @@ class _Body:
         """Read all of it.
 
         Raises:
-            RefusedError: It is too large, now or at all.
+            RefusedError: It is too large, now or at all, or too slow.
         """
         self._check(int(request.headers.get("content-length", "0")))
         while not self._is_over:
@@ -122,7 +116,7 @@ class _Body:
         """Read all of it, and forget it.
 
         Raises:
-            RefusedError: It is too large.
+            RefusedError: It is too large, or too slow.
         """
         size = 0
         while not self._is_over:
@@ -169,14 +163,7 @@ def _reply(received: Received, *, is_json: bool) -> bytes:
 
 def _refusal(request: Request, refused: RefusedError) -> Response:
     """A `google.rpc.Status`, encoded as the request was; for strangers as JSON."""
-    headers = {}
-    if refused.retry_after is not None:
-        headers["retry-after"] = str(refused.retry_after)
-    if refused.why is Why.NO_TOKEN:
-        headers["www-authenticate"] = "Bearer"
-    if refused.why is Why.NO_POST:
-        headers["allow"] = "POST"
     if _media(request) == PROTOBUF:
         body = status(refused).SerializeToString()
-        return Response(body, refused.why.http, headers, PROTOBUF)
-    return Response(status_json(refused), refused.why.http, headers, JSON)
+        return Response(body, refused.why.http, refused.headers, PROTOBUF)
+    return Response(status_json(refused), refused.why.http, refused.headers, JSON)

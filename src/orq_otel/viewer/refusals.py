@@ -41,7 +41,19 @@ class RefusedError(Exception):
         retry_after: After how many seconds to send it again; None: not at all.
     """
 
-    def __init__(self, why: Why, message: str) -> None:
+    def __init__(self, why: Why, message: str, retry_after: int | None = None) -> None:
         super().__init__(message)
         self.why = why
-        self.retry_after = _PAUSES.get(why)
+        self.retry_after = _PAUSES.get(why) if retry_after is None else retry_after
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What HTTP has told besides the status."""
+        headers = {}
+        if self.retry_after is not None:
+            headers["retry-after"] = str(self.retry_after)
+        if self.why is Why.NO_TOKEN:
+            headers["www-authenticate"] = "Bearer"
+        if self.why is Why.NO_POST:
+            headers["allow"] = "POST"
+        return headers

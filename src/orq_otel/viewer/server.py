@@ -6,24 +6,29 @@ import asyncio
 import contextlib
 import functools
 import logging
+import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
 
 import grpc
 import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from orq_otel.viewer import facts, guards, listening, receivers_grpc
+from orq_otel.viewer import connections, facts, guards, listening, receivers_grpc
 from orq_otel.viewer.api import create_api
 from orq_otel.viewer.ingest import Ingest
 from orq_otel.viewer.keeper import Keeper
 from orq_otel.viewer.pages import DEFAULT_ENDPOINT, create_pages
 from orq_otel.viewer.receivers_http import HttpReceiver
+from orq_otel.viewer.relay import Relay
 from orq_otel.viewer.settings import Settings, SettingsError
 from orq_otel.viewer.store import open_store
 from orq_otel.viewer.store.retention import Retention
@@ -37,6 +42,10 @@ _WEB, _OTLP_HTTP, _OTLP_GRPC = "Threads", "OTLP over HTTP", "OTLP over gRPC"
 #: After a signal, pages may go on for so many seconds; senders until their spans are committed.
 _GRACE_OF_PAGES = 1
 _GRACE_OF_SENDERS = 8
+#: Descriptors of a connection: over gRPC it is handed on, which takes two more.
+_OF_HTTP, _OF_GRPC = 1, 3
+#: In bytes. Addresses of sockets are short.
+_LONGEST_FOLDER = 90
 #: The thread that decodes lets others in after so many seconds, above all those that make pages.
 _SWITCH_INTERVAL = 0.001
 
@@ -67,21 +76,27 @@ def run(settings: Settings) -> None:
         store = stack.enter_context(contextlib.closing(open_store(settings.store)))
         pages = create_pages(store, otlp_endpoint=urls.get(_OTLP_HTTP, DEFAULT_ENDPOINT))
         web = WebGuard(Starlette(routes=[*create_api(store), *pages]), guard)
-        servers = [_Server(web, sockets[_WEB], _GRACE_OF_PAGES)]
-        otlp_grpc = None
+        share = connections.share(2 * _OF_HTTP + _OF_GRPC)
+        servers: list[_Serving] = [_Server(web, sockets[_WEB], share, _GRACE_OF_PAGES)]
         if settings.is_filled_here:
             ingest = Ingest(store.write, facts.read)
             stack.callback(_commit_the_rest, ingest)
             otlp_http = HttpReceiver(ingest, guard)
-            servers.append(_Server(otlp_http, sockets[_OTLP_HTTP], _GRACE_OF_SENDERS))
-            otlp_grpc = receivers_grpc.create_receiver(ingest, guard)
-            _bind_again(otlp_grpc, sockets[_OTLP_GRPC])
+            servers.append(_Server(otlp_http, sockets[_OTLP_HTTP], share, _GRACE_OF_SENDERS))
+            relay = _relay(stack, share)
+            find = relay.find if relay else None
+            otlp_grpc = receivers_grpc.create_receiver(ingest, guard, find=find)
+            if relay is None:
+                _bind_again(otlp_grpc, sockets[_OTLP_GRPC])
+            else:
+                otlp_grpc.add_insecure_port(f"unix:{relay.target}")
+            servers.append(_GrpcServer(otlp_grpc, relay, sockets[_OTLP_GRPC]))
         if retention is not None and isinstance(store, SQLiteStore):
             keeper = Keeper(functools.partial(retention.steps, store))
             stack.enter_context(contextlib.closing(keeper))
         named = {**urls, "store": _without_password(settings.store)}
         line = " | ".join(f"{name}: {value}" for name, value in named.items())
-        asyncio.run(_serve(servers, otlp_grpc, functools.partial(print, line, flush=True)))
+        asyncio.run(_serve(servers, functools.partial(print, line, flush=True)))
 
 
 def _retention(settings: Settings) -> Retention | None:
@@ -98,6 +113,18 @@ def _retention(settings: Settings) -> Retention | None:
 def _commit_the_rest(ingest: Ingest) -> None:
     if not ingest.close():
         _log.error("The store takes too long: what nobody was told is kept may be lost")
+
+
+def _relay(stack: contextlib.ExitStack, most: int) -> Relay | None:
+    """What holds the connections of gRPC; None where a folder cannot have sockets."""
+    if sys.platform == "win32":
+        return None
+    try:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="orq-otel-"))
+    except OSError:
+        return None
+    is_short = len(os.fsencode(folder)) <= _LONGEST_FOLDER
+    return Relay(connections.Port(most), Path(folder)) if is_short else None
 
 
 def _bind_again(server: grpc.Server, sockets: list[socket.socket]) -> None:
@@ -128,39 +155,72 @@ def _authority(host: str, port: int) -> str:
     return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
 
 
+class _Serving(Protocol):
+    """A server among others in this process."""
+
+    is_ready: asyncio.Event
+
+    async def run_until_told(self) -> None:
+        """Serve until it is told to end."""
+
+    def end(self) -> None:
+        """Tell it."""
+
+
 class _Server(uvicorn.Server):
     """One of two servers in this process, which leaves signals to whoever runs both.
 
     Args:
         app: What answers.
         sockets: Where it listens.
+        most: How many connections it may have.
         grace: For so many seconds requests may go on when it ends.
     """
 
-    def __init__(self, app: ASGIApp, sockets: list[socket.socket], grace: int) -> None:
+    def __init__(self, app: ASGIApp, sockets: list[socket.socket], most: int, grace: int) -> None:
+        self._port = connections.Port(most)
         super().__init__(
             uvicorn.Config(
-                app,
+                self._port.watched(app),
                 access_log=False,  # an address may have the token in it
+                backlog=connections.BATCH,
+                http=cast("type[asyncio.Protocol]", self._protocol),
                 lifespan="off",
                 log_config=None,
                 proxy_headers=False,
                 server_header=False,
                 timeout_graceful_shutdown=grace,
+                timeout_keep_alive=int(connections.PATIENCE),
                 ws="none",
             )
         )
         self._sockets = sockets
         self.is_ready = asyncio.Event()
 
+    def _protocol(self, **given: Any) -> asyncio.Protocol:
+        return self._port.connection(lambda _: AutoHTTPProtocol(**given))
+
     async def run_until_told(self) -> None:
-        """Serve until `should_exit` is set."""
+        """Serve until it is told to end."""
+        watching = asyncio.create_task(self._port.watch())
         await self.serve(self._sockets)
+        watching.cancel()
+
+    def end(self) -> None:
+        """Tell it."""
+        self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer, and tell."""
         await super().startup(sockets)
+        for one in self._sockets:
+            one.listen(connections.BACKLOG)
         self.is_ready.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End, when what was asked is answered."""
+        self._port.end()
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -168,9 +228,54 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(
-    servers: list[_Server], otlp_grpc: grpc.Server | None, tell: Callable[[], None]
-) -> None:
+class _GrpcServer:
+    """OTLP over gRPC: the server, and the relay that its connections come by, if there is one."""
+
+    def __init__(
+        self,
+        server: grpc.Server,
+        relay: Relay | None = None,
+        sockets: Sequence[socket.socket] = (),
+    ) -> None:
+        self._server = server
+        self._relay = relay
+        self._sockets = sockets
+        self._told = asyncio.Event()
+        self.is_ready = asyncio.Event()
+
+    def end(self) -> None:
+        """Tell it."""
+        self._told.set()
+
+    async def run_until_told(self) -> None:
+        """Serve until it is told to end."""
+        self._server.start()
+        loop = asyncio.get_running_loop()
+        listening: list[asyncio.Server] = []
+        watching: list[asyncio.Task[None]] = []
+        if self._relay is not None:
+            watching = [asyncio.create_task(self._relay.port.watch())]
+            for one in self._sockets:
+                listening.append(
+                    await loop.create_server(
+                        self._relay.protocol, sock=one, backlog=connections.BATCH
+                    )
+                )
+                one.listen(connections.BACKLOG)
+        self.is_ready.set()
+        await self._told.wait()
+        for server in listening:
+            server.close()
+        if self._relay is not None:
+            self._relay.port.end()
+        await asyncio.to_thread(self._server.stop(_GRACE_OF_SENDERS).wait)
+        if self._relay is not None:
+            await self._relay.port.drain(_GRACE_OF_PAGES)
+        for task in watching:
+            task.cancel()
+
+
+async def _serve(servers: list[_Serving], tell: Callable[[], None]) -> None:
     """Serve until a signal comes, and answer what has arrived by then."""
     stop = asyncio.Event()
     _on_signals(stop)
@@ -178,16 +283,12 @@ async def _serve(
     # A server that ends by itself has failed, and takes the others along.
     ended: set[asyncio.Future[Any]] = {*serving, asyncio.create_task(stop.wait())}
     ready: asyncio.Future[Any] = asyncio.gather(*(server.is_ready.wait() for server in servers))
-    if otlp_grpc is not None:
-        otlp_grpc.start()
     await asyncio.wait([ready, *ended], return_when=asyncio.FIRST_COMPLETED)
     if ready.done():
         tell()
     await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
     for server in servers:
-        server.should_exit = True
-    if otlp_grpc is not None:
-        await asyncio.to_thread(otlp_grpc.stop(_GRACE_OF_SENDERS).wait)
+        server.end()
     await asyncio.gather(*serving)
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orq_otel.viewer import login
 from orq_otel.viewer.guards import READING, Guard
+from orq_otel.viewer.patience import Patience
 from orq_otel.viewer.refusals import RefusedError, Why
 
+_WHY = {why.http: why for why in (Why.TOO_LARGE, Why.TOO_SLOW)}
 #: More than any request of the API takes.
 MAX_BODY = 20 * 2**20
 
@@ -48,14 +51,21 @@ class WebGuard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        receive = self._limited(receive)
+        receive = self._limited(Patience(receive))
         answer: Response | None
         try:
             self._check(scope)
             answer = await login.way_in(self._guard, scope, receive)
         except RefusedError as refused:
             answer = _refusal(scope, refused)
-        await (answer or self._app)(scope, receive, _with_headers(scope, send))
+        except HTTPException as error:
+            answer = _error(RefusedError(_WHY[error.status_code], error.detail))
+        except ClientDisconnect:
+            return
+        try:
+            await (answer or self._app)(scope, receive, _with_headers(scope, send))
+        except ClientDisconnect:
+            return  # There is nobody to tell, and nothing to log.
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
@@ -67,12 +77,15 @@ class WebGuard:
             raise RefusedError(Why.TOO_LARGE, self._too_large)
 
     def _limited(self, receive: Receive) -> Receive:
-        """Refuse a body that says no length and does not end."""
+        """Refuse a body that says no length and does not end, or that hardly comes."""
         left = self._max_body
 
         async def limited() -> Message:
             nonlocal left
-            message = await receive()
+            try:
+                message = await receive()
+            except RefusedError as refused:
+                raise HTTPException(refused.why.http, str(refused)) from None
             left -= len(message.get("body", b""))
             if left < 0:
                 raise HTTPException(Why.TOO_LARGE.http, self._too_large)
@@ -87,13 +100,13 @@ def _refusal(scope: Scope, refused: RefusedError) -> Response:
     is_page = "text/html" in Headers(scope=scope).get("accept", "")
     if is_page and scope["method"] in READING:
         return RedirectResponse(login.address(scope), status_code=303)
-    return _error(refused, {"www-authenticate": "Bearer"})
+    return _error(refused)
 
 
-def _error(refused: RefusedError, headers: dict[str, str] | None = None) -> Response:
+def _error(refused: RefusedError) -> Response:
     """As the API tells errors."""
     error = {"code": refused.why.name.lower(), "message": str(refused)}
-    return JSONResponse({"error": error}, refused.why.http, headers)
+    return JSONResponse({"error": error}, refused.why.http, refused.headers)
 
 
 def _with_headers(scope: Scope, send: Send) -> Send:

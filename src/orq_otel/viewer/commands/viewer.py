@@ -10,6 +10,7 @@ from typing import Any
 
 from orq_otel.viewer import extra
 from orq_otel.viewer.model import StoreError
+from orq_otel.viewer.repeats import Repeats
 from orq_otel.viewer.settings import Settings, SettingsError, default_store
 
 FAILED, WRONG_USAGE = 1, 2
@@ -78,6 +79,8 @@ def run(options: Namespace) -> int:
     from orq_otel.viewer.listening import PortError  # noqa: PLC0415 - the same
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Repeats())
     try:
         server.run(_settings(options))
     except SettingsError as error:
