@@ -8,12 +8,16 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import httpx
 import pytest
 from google.rpc import status_pb2
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 from otlp_requests import body, message
 from viewer_process import PORTS, Viewer, run
 
@@ -177,6 +181,49 @@ def test_a_file_that_goes_away(tmp_path: Path, how: str) -> None:
         assert sum(thread["spans"] for thread in threads) == expected
         assert viewer.stop().count("Spans in the old one are gone") == 1
     assert count(database) == expected
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be deleted there")
+@pytest.mark.parametrize("how", ["deleted", "replaced"])
+def test_a_sender_over_grpc_is_told_that_a_file_went_away(tmp_path: Path, how: str) -> None:
+    database = tmp_path / "threads.db"
+    content = ExportTraceServiceRequest.FromString(body(message(attributes={"thread.id": "one"})))
+    with Viewer(database) as viewer:
+        with grpc.insecure_channel(viewer.otlp_grpc.removeprefix("http://")) as channel:
+            sender = TraceServiceStub(channel)
+            sender.Export(content, timeout=30)
+            if how == "replaced":
+                SQLiteStore(tmp_path / "other.db").close()
+                (tmp_path / "other.db").rename(database)
+            else:
+                database.unlink()
+            with pytest.raises(grpc.RpcError) as caught:
+                sender.Export(content, timeout=30)
+            assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+            assert "deleted or replaced" in caught.value.details()
+            # The sender tries again.
+            sender.Export(content, timeout=30)
+        viewer.stop()
+    assert count(database) == 1
+
+
+def test_what_a_killed_viewer_left_can_be_asked_on_a_read_only_disk(small_disk: Path) -> None:
+    database = small_disk / "threads.db"
+    with Viewer(database) as viewer:
+        assert post(viewer).status_code == 200
+        viewer.kill()
+    log = small_disk / "threads.db-wal"
+    (small_disk / "threads.db-shm").unlink()
+    assert log.stat().st_size > 0
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True, capture_output=True)
+    for command in (("threads",), ("thread", "one"), ("export", "one")):
+        ended = run(*command, "--db", str(database))
+        assert ended.returncode == 0, ended.stderr
+        assert "one" in ended.stdout
+        (line,) = ended.stderr.splitlines()
+        assert str(database) in line
+        assert "a copy" in line
+    assert not list(Path(tempfile.gettempdir()).glob("orq-otel-*/threads.db"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be deleted there")

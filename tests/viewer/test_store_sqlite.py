@@ -9,12 +9,13 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from orq_otel.viewer.facts import read
-from orq_otel.viewer.model import KeptSpan, Question, Span, StoreError
+from orq_otel.viewer.model import KeptSpan, Question, Span, StoreError, short_id
 from orq_otel.viewer.store import open_store, schema
 from orq_otel.viewer.store import sqlite as module
 from orq_otel.viewer.store.sqlite import SQLiteStore
@@ -253,6 +254,7 @@ def test_a_version_1_file_is_brought_up(tmp_path: Path, monkeypatch: pytest.Monk
     old.write(kept(call("a", says="Hello")))
     before = old.thread("a")
     old.close()
+    make_older(path)
     assert version(path) == 1
 
     def broken(connection: sqlite3.Connection) -> None:
@@ -277,13 +279,13 @@ def test_a_version_1_file_is_brought_up(tmp_path: Path, monkeypatch: pytest.Monk
     def fill(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO notes VALUES ('new')")
 
-    monkeypatch.setattr(schema, "STEPS", (schema.STEPS[0], script, fill))
+    monkeypatch.setattr(schema, "STEPS", (*schema.STEPS[:2], script, fill))
     new = SQLiteStore(path)
     assert new.thread("a") == before
     assert new.recount() == []
     new.write(kept(span("b")))
     new.close()
-    assert version(path) == 3
+    assert version(path) == 4
     with sqlite3.connect(path) as connection:
         told = connection.execute("SELECT id, note FROM threads ORDER BY id").fetchall()
     connection.close()
@@ -300,6 +302,45 @@ def test_a_file_of_a_newer_release_is_left_alone(tmp_path: Path) -> None:
         SQLiteStore(path)
     assert not caught.value.is_temporary
     assert version(path) == 99
+
+
+def test_long_ids_and_clocks_of_an_older_file(tmp_path: Path) -> None:
+    path = tmp_path / "spans.db"
+    long = "long " * 100
+    store = SQLiteStore(path)
+    store.write(
+        kept(span(long, start=NOON), span("future", start=2**61), span("b", start=NOON + 9))
+    )
+    store.close()
+    make_older(path)
+    store = SQLiteStore(path)
+    found = store.thread(short_id(long))
+    assert found is not None
+    assert found.id == long
+    assert [one.id for one in store.threads(Question()).threads] == ["future", "b", long]
+    # The migration is when the clock in the future was heard of.
+    store.write(kept(span("new", start=time.time_ns(), seconds=0)))
+    assert store.threads(Question(limit=1)).threads[0].id == "new"
+    assert store.recount() == []
+    store.close()
+
+
+def make_older(path: Path) -> None:
+    """Make a file into one of version 1."""
+    connection = sqlite3.connect(path)
+    connection.executescript(
+        """
+        DROP INDEX threads_by_digest;
+        DROP INDEX threads_by_active;
+        DROP INDEX threads_by_started;
+        ALTER TABLE threads DROP COLUMN digest;
+        ALTER TABLE threads DROP COLUMN active;
+        CREATE INDEX threads_by_last_active ON threads (last_active, id);
+        CREATE INDEX threads_by_started ON threads (started, id);
+        PRAGMA user_version = 1;
+        """
+    )
+    connection.close()
 
 
 def version(path: Path) -> int:

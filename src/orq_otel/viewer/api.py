@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -10,25 +10,33 @@ from urllib.parse import unquote
 
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
 from orq_otel.viewer import shapes
 from orq_otel.viewer.facts import read
 from orq_otel.viewer.importing import UnreadableError, received
-from orq_otel.viewer.model import InvalidCursorError, KeptSpan, Store, StoreError, Thread
+from orq_otel.viewer.model import (
+    InvalidCursorError,
+    KeptSpan,
+    Store,
+    StoreError,
+    Thread,
+    pieces,
+    position,
+)
 from orq_otel.viewer.openapi import JSON_LINES, MOST_SPANS, document
 from orq_otel.viewer.questions import InvalidParameterError, choice, number, only, question
+from orq_otel.viewer.store import cursors
 
 MAX_IMPORT = 16 * 2**20
 """Of a body, in bytes. The command sends a file in pieces."""
 
-MAX_EXPORT = 20_000
-"""Spans in one file: they are in memory at once."""
-
 #: So many answers with spans, and imports, are made at the same time. Each takes memory.
 AT_A_TIME = 2
+#: The same of answers with threads.
+_LISTS_AT_A_TIME = 2
 
 _IMPORTABLE = ("application/json", JSON_LINES)
 _RETRY_AFTER = {"retry-after": "5"}
@@ -87,6 +95,7 @@ class _Api:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._heavy = CapacityLimiter(AT_A_TIME)
+        self._lists = CapacityLimiter(_LISTS_AT_A_TIME)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request. Whatever is wrong with it is told in the API's own form."""
@@ -144,7 +153,11 @@ class _Api:
 
     async def _threads(self, request: Request) -> Response:
         asked = question(request.query_params.multi_items())
-        return _json(shapes.thread_page(await to_thread.run_sync(self._store.threads, asked)))
+
+        def answer() -> Response:
+            return _json(shapes.thread_page(self._store.threads(asked)))
+
+        return await to_thread.run_sync(answer, limiter=self._lists)
 
     def _of(
         self, thread_id: str, handler: Callable[[Request, Thread], Awaitable[Response]]
@@ -166,13 +179,16 @@ class _Api:
         return _json(shapes.thread(thread))
 
     async def _spans(self, request: Request, thread: Thread) -> Response:
-        asked = only(request.query_params.multi_items(), ("limit",))
+        asked = only(request.query_params.multi_items(), ("limit", "cursor"))
         limit = number("limit", asked.get("limit", [str(MOST_SPANS)])[0], MOST_SPANS)
+        cursor = asked.get("cursor", [None])[0]
+        after = None if cursor is None else cursors.decode_position(cursor)
 
         def answer() -> Response:
-            spans = self._store.spans(thread.id, limit + 1)
-            shown = [shapes.span(one) for one in spans[:limit]]
-            return _json({"spans": shown, "truncated": len(spans) > limit})
+            spans = self._store.spans(thread.id, limit, after)
+            following = cursors.encode_position(position(spans[-1])) if spans.has_more else None
+            shown = [shapes.span(one) for one in spans]
+            return _json({"spans": shown, "truncated": spans.has_more, "next_cursor": following})
 
         return await to_thread.run_sync(answer, limiter=self._heavy)
 
@@ -180,21 +196,26 @@ class _Api:
         asked = only(request.query_params.multi_items(), ("format",))
         form = choice("format", asked.get("format", ["json"])[0], shapes.FORMATS)
 
-        def answer() -> Response:
-            spans = self._store.spans(thread.id, MAX_EXPORT + 1)
-            if len(spans) > MAX_EXPORT:
-                raise _ApiError(
-                    400,
-                    "too_many_spans",
-                    f"The thread has more than {MAX_EXPORT:,} spans. "
-                    "Read the database itself: `orq-otel export ID` has no limit.",
-                )
-            return _json(
-                shapes.export(thread, spans, form),
-                headers={"content-disposition": f'attachment; filename="thread.{form}.json"'},
-            )
+        bits = shapes.export(thread, pieces(self._store, thread.id), form)
+        headers = {
+            "cache-control": "no-store",
+            "content-disposition": f'attachment; filename="thread.{form}.json"',
+        }
+        if request.method == "HEAD":
+            return Response(None, 200, headers, "application/json")
+        # What goes wrong at once has an answer of its own.
+        first = await self._bit(bits)
+        return StreamingResponse(self._rest(first, bits), 200, headers, "application/json")
 
-        return await to_thread.run_sync(answer, limiter=self._heavy)
+    async def _rest(self, first: bytes, bits: Iterator[bytes]) -> AsyncIterator[bytes]:
+        """An export bit by bit. Whoever reads slowly keeps nobody else from getting theirs."""
+        bit = first
+        while bit:
+            yield bit
+            bit = await self._bit(bits)
+
+    async def _bit(self, bits: Iterator[bytes]) -> bytes:
+        return await to_thread.run_sync(next, bits, b"", limiter=self._heavy)
 
     async def _import(self, request: Request) -> Response:
         only(request.query_params.multi_items(), ())

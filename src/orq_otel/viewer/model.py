@@ -5,9 +5,11 @@ Times are nanoseconds since the epoch, as OTLP has them; the API and the pages t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 Sort = Literal["last_active", "started", "duration", "spans", "tokens", "cost", "errors"]
 SORTS: tuple[Sort, ...] = (
@@ -19,6 +21,40 @@ SORTS: tuple[Sort, ...] = (
     "cost",
     "errors",
 )
+
+
+LONG_ID: Final = 200
+"""Ids of more characters have a short one as well. Labels are cut to as many at a glance."""
+
+PAGE: Final = 2 * 2**20
+"""Bytes of threads that are told at a time, about, and of spans."""
+
+LABELS: Final = 2**20
+"""Bytes of tags that are told of one thread, and of models."""
+
+#: Where a span stands among those of its thread: its start, its id, and its trace's.
+Position = tuple[int, str, str]
+
+_DIGEST = re.compile("sha256:([0-9a-f]{64})")
+
+
+def digest(thread_id: str) -> str | None:
+    """What a long id is found by: 64 hexadecimal digits. None for a short one."""
+    if len(thread_id) <= LONG_ID:
+        return None
+    return hashlib.sha256(thread_id.encode("utf-8", "replace")).hexdigest()
+
+
+def digest_of(short_id: str) -> str | None:
+    """The digest in a short id, or None where it is an id like others."""
+    found = _DIGEST.fullmatch(short_id)
+    return found[1] if found else None
+
+
+def short_id(thread_id: str) -> str:
+    """What stands for an id in addresses and commands, which take no megabyte."""
+    told = digest(thread_id)
+    return thread_id if told is None else f"sha256:{told}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +153,9 @@ class Thread:
         output_tokens: The same.
         cost: In US dollars, summed up over calls whose price is known; None where none is known.
         unpriced: How many calls of a model have no known price.
+        digest: By which it is found if its id is long. At a glance, `id` is only its beginning.
+        more_tags: How many tags are left out, since they are long or at a glance.
+        more_models: The same.
     """
 
     id: str
@@ -132,6 +171,14 @@ class Thread:
     output_tokens: int
     cost: float | None
     unpriced: int
+    digest: str | None = None
+    more_tags: int = 0
+    more_models: int = 0
+
+    @property
+    def short_id(self) -> str:
+        """The id, or for a long one what finds the thread as well."""
+        return self.id if self.digest is None else f"sha256:{self.digest}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +196,7 @@ class Question:
         ascending: The other way round.
         limit: At most so many.
         cursor: Where the page before ended, as it said.
+        is_brief: Whether threads are told at a glance: the beginnings of ids, and of some labels.
     """
 
     tags: tuple[str, ...] = ()
@@ -161,6 +209,13 @@ class Question:
     ascending: bool = False
     limit: int = 50
     cursor: str | None = None
+    is_brief: bool = False
+
+
+class Spans(list[KeptSpan]):
+    """Some spans of a thread, and whether there are more after them."""
+
+    has_more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +295,7 @@ class Store(Protocol):
         """
 
     def threads(self, question: Question) -> ThreadPage:
-        """The threads that a question asks for.
+        """The threads that a question asks for: fewer than its limit once they make up a `PAGE`.
 
         Raises:
             InvalidCursorError: The cursor is none.
@@ -249,11 +304,20 @@ class Store(Protocol):
         ...
 
     def thread(self, thread_id: str) -> Thread | None:
-        """One thread."""
+        """One thread, by its id or its short one."""
         ...
 
-    def spans(self, thread_id: str, limit: int = 5000) -> list[KeptSpan]:
-        """The spans of a thread and all others of its traces, by their start."""
+    def spans(
+        self, thread_id: str, limit: int = 5000, after: Position | None = None, size: int = PAGE
+    ) -> Spans:
+        """The spans of a thread and all others of its traces, by their start.
+
+        Args:
+            thread_id: The thread's id, whole.
+            limit: At most so many.
+            after: Only those after this one.
+            size: No more once they take up so many bytes, but one at least.
+        """
         ...
 
     def overview(self, question: Question, buckets: int = 60) -> Overview:
@@ -266,3 +330,17 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Release what is held."""
+
+
+def position(kept: KeptSpan) -> Position:
+    """Where a span stands in its thread."""
+    span = kept.span
+    return span.start, span.span_id, span.trace_id
+
+
+def pieces(store: Store, thread_id: str, after: Position | None = None) -> Iterator[Spans]:
+    """All spans of a thread, of which no more than a `PAGE` is held at a time."""
+    has_more = True
+    while has_more and (some := store.spans(thread_id, after=after)):
+        has_more, after = some.has_more, position(some[-1])
+        yield some

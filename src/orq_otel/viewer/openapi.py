@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from orq_otel.viewer.model import SORTS
+from orq_otel.viewer.model import LONG_ID, SORTS
 from orq_otel.viewer.questions import MATCHES, MOST_THREADS, ORDERS
 
 MOST_SPANS = 5000
@@ -108,6 +108,9 @@ def _word_of(words: tuple[str, ...], default: str) -> dict[str, Any]:
 
 _SCHEMAS = {
     "Thread": _object(
+        "short_id",
+        "more_tags",
+        "more_models",
         id={"type": "string", "minLength": 1},
         title=_MAYBE_TEXT
         | {"description": "the user's first message; null where no content was captured"},
@@ -123,6 +126,13 @@ _SCHEMAS = {
         output_tokens=_COUNT,
         cost_usd=_DOLLARS | {"description": "of the calls whose price is known; null without any"},
         unpriced_calls=_COUNT | {"description": "calls of a model that cost_usd does not count"},
+        short_id=_TEXT
+        | {
+            "pattern": "^sha256:[0-9a-f]{64}$",
+            "description": f"of an id of more than {LONG_ID} characters: it finds the thread, too",
+        },
+        more_tags=_COUNT | {"description": "tags that are left out, beyond a megabyte of them"},
+        more_models=_COUNT | {"description": "models, the same"},
     ),
     "ThreadPage": _object(
         threads=_list_of("Thread"),
@@ -165,7 +175,8 @@ _SCHEMAS = {
     ),
     "SpanList": _object(
         spans=_list_of("Span"),
-        truncated={"type": "boolean", "description": "whether there are more than `limit`"},
+        truncated={"type": "boolean", "description": "whether there are more"},
+        next_cursor=_MAYBE_TEXT | {"description": "for `cursor`; null at the end"},
     ),
     "Export": _object(thread=_schema("Thread"), spans=_list_of("Span")),
     "TracesData": _object(
@@ -212,7 +223,7 @@ _ID = {
     "name": "id",
     "in": "path",
     "required": True,
-    "description": "The thread's id, escaped: a slash in it is %2F.",
+    "description": "The thread's id, escaped: a slash in it is %2F. Or its `short_id`.",
     "schema": {"type": "string", "minLength": 1},
 }
 
@@ -236,7 +247,11 @@ _THREADS = {
         _parameter("errors", "Only threads with errors.", {"type": "boolean", "default": False}),
         _parameter("sort", "By what.", _word_of(SORTS, "last_active")),
         _parameter("order", "The largest or latest first, or last.", _word_of(ORDERS, "desc")),
-        _parameter("limit", "At most so many.", _count_up_to(MOST_THREADS, 50)),
+        _parameter(
+            "limit",
+            "At most so many, and fewer once they are large.",
+            _count_up_to(MOST_THREADS, 50),
+        ),
         _parameter("cursor", "The `next_cursor` of the page before.", _TEXT),
     ],
     "responses": _responses(_answer("Threads.", _schema("ThreadPage"))),
@@ -254,7 +269,12 @@ _SPANS = {
     "summary": "The spans of a thread and all others of its traces, by their start",
     "parameters": [
         *_OF_A_THREAD,
-        _parameter("limit", "At most so many.", _count_up_to(MOST_SPANS, MOST_SPANS)),
+        _parameter(
+            "limit",
+            "At most so many, and fewer once they are large.",
+            _count_up_to(MOST_SPANS, MOST_SPANS),
+        ),
+        _parameter("cursor", "The `next_cursor` of the page before.", _TEXT),
     ],
     "responses": _responses(_answer("Spans.", _schema("SpanList")), "404"),
 }

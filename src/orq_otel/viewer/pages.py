@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
+from anyio import CapacityLimiter, to_thread
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
@@ -22,27 +25,41 @@ from starlette.staticfiles import StaticFiles
 
 from orq_otel.viewer import formats, plots, timeline
 from orq_otel.viewer.conversation import Conversation, conversation, failure
+from orq_otel.viewer.light import Ink, light
 from orq_otel.viewer.model import (
+    LONG_ID,
     SORTS,
     InvalidCursorError,
     KeptSpan,
     Overview,
+    Position,
     Question,
     Store,
     StoreError,
+    Thread,
+    pieces,
+    position,
+    short_id,
 )
 from orq_otel.viewer.questions import InvalidParameterError, question
+from orq_otel.viewer.store import cursors
 
 HERE: Final = Path(__file__).parent
 #: Where the example in the empty overview sends its spans, unless the server says otherwise.
 DEFAULT_ENDPOINT: Final = "http://localhost:4318"
 
 MOST_SPANS: Final = 5000
-"""Of a thread, that are looked at."""
+"""Of a thread, that are looked at at a time,"""
+MOST_BYTES: Final = 16 * 2**20
+"""and so many bytes of them."""
+AT_A_TIME: Final = 2
+"""Pages that are made at the same time, of each kind. They take memory."""
 ENTRIES: Final = 50
 """Calls of models and steps in between, on one page of a thread."""
 ROWS: Final = 200
 """Spans in the timeline of one page of a thread."""
+TAGS_SHOWN: Final = 8
+"""Of one thread."""
 TAGS: Final = 12
 """Tags to filter by that are seen at once."""
 
@@ -91,6 +108,7 @@ def not_found(_: Request) -> Response:
 def thread_url(thread_id: str, **parameters: str | int | None) -> str:
     """Where the page of a thread is, whatever its id is."""
     query = [(name, str(value)) for name, value in parameters.items() if value is not None]
+    thread_id = short_id(thread_id)
     if thread_id in {".", ".."}:
         query.insert(0, ("id", thread_id))
         return "/threads/?" + urlencode(query)
@@ -100,9 +118,15 @@ def thread_url(thread_id: str, **parameters: str | int | None) -> str:
 
 def export_url(thread_id: str, form: str) -> str | None:
     """Where the API has a thread as a file: as "json" or "otlp". No path ends in "." or ".."."""
+    path = api_url(thread_id)
+    return None if path is None else f"{path}/export?format={form}"
+
+
+def api_url(thread_id: str) -> str | None:
+    """Where the API has a thread: whole, while pages cut what is long. As above."""
     if thread_id in {".", ".."}:
         return None
-    return f"/api/threads/{quote(thread_id, safe='', errors='replace')}/export?format={form}"
+    return f"/api/threads/{quote(short_id(thread_id), safe='', errors='replace')}"
 
 
 def span_key(kept: KeptSpan) -> str:
@@ -145,16 +169,24 @@ def _guarded(handler: _Handler) -> _Handler:
 
 
 class _Pages:
-    """Handlers of requests. They are no coroutines, so each runs in a thread of Starlette's."""
+    """Handlers of requests. What takes long or is large is made in threads, a few at a time."""
 
     def __init__(self, store: Store, otlp_endpoint: str) -> None:
         self._store = store
         self._otlp_endpoint = otlp_endpoint
+        self._overviews = CapacityLimiter(AT_A_TIME)
+        self._threads = CapacityLimiter(AT_A_TIME)
+
+    async def overview(self, request: Request) -> Response:
+        return await to_thread.run_sync(self._overview, request, limiter=self._overviews)
+
+    async def thread(self, request: Request) -> Response:
+        return await to_thread.run_sync(self._thread, request, limiter=self._threads)
 
     @_guarded
-    def overview(self, request: Request) -> Response:
+    def _overview(self, request: Request) -> Response:
         parameters = _parameters(request)
-        asked = question(_for_question(parameters))
+        asked = replace(question(_for_question(parameters)), is_brief=True)
         overview = self._store.overview(asked)
         page = self._store.threads(asked)
         filtered = any(name in _FILTERS for name, _ in parameters)
@@ -179,7 +211,7 @@ class _Pages:
         )
 
     @_guarded
-    def thread(self, request: Request) -> Response:
+    def _thread(self, request: Request) -> Response:
         thread_id = request.path_params.get("id") or request.query_params.get("id", "")
         thread = self._store.thread(thread_id)
         if thread is None:
@@ -189,11 +221,13 @@ class _Pages:
                 "No span that arrived here belongs to it, or its spans are gone already.",
                 detail=thread_id,
             )
-        change = self._store.change()  # before the spans: what comes in between is seen next time
-        spans = self._store.spans(thread_id, limit=MOST_SPANS + 1)
-        is_cut, spans = len(spans) > MOST_SPANS, spans[:MOST_SPANS]
+        thread_id = thread.id
+        after = request.query_params.get("after")
+        began = cursors.decode_position(after) if after else None
         if key := request.query_params.get("span"):
-            return self._span(thread_id, key, spans)
+            return self._span(thread_id, key, began)
+        change = self._store.change()  # before the spans: what comes in between is seen next time
+        spans, is_cut = self._spans(thread_id, began)
         said = conversation(thread_id, spans)
         pages = max(-(-len(said.entries) // ENTRIES), 1)
         number = _number(request.query_params.get("page"), pages)
@@ -202,12 +236,15 @@ class _Pages:
         return _page(
             "thread.html",
             thread=thread,
+            is_long=_is_long(thread),
             said=said,
             entries=said.entries[(number - 1) * ENTRIES : number * ENTRIES],
             page=number,
             pages=pages,
             spans=len(spans),
-            is_cut=is_cut,
+            after=after,
+            later=cursors.encode_position(position(spans[-1])) if is_cut else None,
+            ink=Ink(),
             traces=shown,
             all_traces=all_traces,
             rows_left=not_shown,
@@ -216,17 +253,41 @@ class _Pages:
             change=change,
         )
 
-    def _span(self, thread_id: str, key: str, spans: Sequence[KeptSpan]) -> Response:
-        kept = next((one for one in spans if span_key(one) == key), None)
+    def _spans(self, thread_id: str, after: Position | None) -> tuple[list[KeptSpan], bool]:
+        """Spans of a thread, without what no page of it shows, and whether there are more."""
+        spans: list[KeptSpan] = []
+        left = MOST_BYTES
+        for some in pieces(self._store, thread_id, after):
+            for one in some:
+                kept, size = light(one, thread_id)
+                left -= size
+                if spans and (left < 0 or len(spans) == MOST_SPANS):
+                    return spans, True
+                spans.append(kept)
+        return spans, False
+
+    def _span(self, thread_id: str, key: str, after: Position | None) -> Response:
+        spans = (one for some in pieces(self._store, thread_id, after) for one in some)
+        some = itertools.islice(spans, MOST_SPANS)
+        kept = next((one for one in some if span_key(one) == key), None)
         if kept is None:
             return _problem(
                 404, "There is no such span", "It is none of this thread's.", detail=key
             )
-        return _page("span.html", thread_id=thread_id, kept=kept)
+        return _page("span.html", thread_id=thread_id, kept=kept, ink=Ink())
 
     @_guarded
     def changes(self, _: Request) -> Response:
         return JSONResponse({"change": self._store.change()}, headers={"Cache-Control": "no-store"})
+
+
+def _is_long(thread: Thread) -> bool:
+    """Whether a page leaves out some of a thread's id or tags."""
+    return (
+        thread.digest is not None
+        or len(thread.tags) + thread.more_tags > TAGS_SHOWN
+        or any(len(tag) > LONG_ID for tag in thread.tags)
+    )
 
 
 def _of_page(
@@ -346,6 +407,8 @@ def _templates() -> Environment:
     environment.globals |= {
         "thread_url": thread_url,
         "export_url": export_url,
+        "api_url": api_url,
+        "long_id": LONG_ID,
         "span_key": span_key,
         "position": plots.position,
         "unpriced": plots.unpriced,
@@ -355,7 +418,7 @@ def _templates() -> Environment:
         "periods": PERIODS,
         "sorts": [(sort, SORT_NAMES[sort]) for sort in SORTS],
         "most_tags": TAGS,
-        "most_spans": MOST_SPANS,
+        "tags_shown": TAGS_SHOWN,
         "unknown": formats.UNKNOWN,
         "first_chunk": _first_chunk,
     }

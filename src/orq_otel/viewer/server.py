@@ -22,7 +22,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from orq_otel.viewer import connections, facts, guards, listening, receivers_grpc
+from orq_otel.viewer import connections, facts, guards, listening, memory, receivers_grpc
 from orq_otel.viewer.api import create_api
 from orq_otel.viewer.ingest import Ingest
 from orq_otel.viewer.keeper import Keeper
@@ -61,6 +61,7 @@ def run(settings: Settings) -> None:
     settings.check()
     retention = _retention(settings)
     sys.setswitchinterval(_SWITCH_INTERVAL)
+    memory.give_back_large_blocks()
     guard = guards.Guard(settings.host, settings.token, settings.allowed_hosts)
     ports = {_WEB: (settings.port, "--port")}
     if settings.is_filled_here:

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from orq_otel.viewer.model import KeptSpan, Span, Thread, ThreadPage
+from orq_otel.viewer.model import KeptSpan, Span, Spans, Thread, ThreadPage
 from orq_otel.viewer.otlp import to_json
 from orq_otel.viewer.times import moment, rfc_3339
 
 FORMATS = ("json", "otlp")
 """Of an export: as the API shows it, or as OTLP/JSON, which any collector takes."""
 
+#: Bytes that are handed on at a time, about.
+_CHUNK = 2**18
+
 EVERY_DIGIT = 9
 """Of a time in nanoseconds, after the second."""
 
 
 def thread(one: Thread) -> dict[str, Any]:
-    """A thread. `cost_usd` is null where no price is known; `unpriced_calls` are not in it."""
+    """A thread. `cost_usd` is null where no price is known; `unpriced_calls` are not in it.
+
+    What a thread has only if something of it is long is told only then.
+    """
+    long = {
+        "short_id": one.short_id if one.digest else None,
+        "more_tags": one.more_tags,
+        "more_models": one.more_models,
+    }
     return {
         "id": one.id,
         "title": one.title,
@@ -34,6 +45,7 @@ def thread(one: Thread) -> dict[str, Any]:
         "output_tokens": one.output_tokens,
         "cost_usd": one.cost,
         "unpriced_calls": one.unpriced,
+        **{name: value for name, value in long.items() if value},
     }
 
 
@@ -96,11 +108,42 @@ def span_of(told: dict[str, Any]) -> Span:
     )
 
 
-def export(one: Thread, spans: Sequence[KeptSpan], form: str) -> dict[str, Any]:
-    """A thread with its spans for a file, in one of FORMATS."""
+def export(one: Thread, pieces: Iterable[Spans], form: str) -> Iterator[bytes]:
+    """A thread with its spans for a file, in one of FORMATS, bit by bit.
+
+    In OTLP, a resource is there once in each piece that has spans of it.
+    """
     if form == "otlp":
-        return to_json(kept.span for kept in spans)
-    return {"thread": thread(one), "spans": [span(kept) for kept in spans]}
+        begin, items = b'{"resourceSpans": [', _resource_spans(pieces)
+    else:
+        begin = b'{"thread": %b, "spans": [' % as_json(thread(one))
+        items = (span(kept) for some in pieces for kept in some)
+    yield from chunks(begin, items, b"]}")
+
+
+def chunks(begin: bytes, items: Iterable[Any], end: bytes) -> Iterator[bytes]:
+    """A list in JSON, bit by bit, and what stands around it. Each item is held alone."""
+    waiting, size = [begin], len(begin)
+    for number, item in enumerate(items):
+        told = as_json(item)
+        waiting += (b", ", told) if number else (told,)
+        size += len(told)
+        if size < _CHUNK:
+            continue
+        if size < 2 * _CHUNK:
+            yield b"".join(waiting)
+        else:
+            # What is large is copied in parts.
+            yield b"".join(waiting[:-1])
+            yield from (told[start : start + _CHUNK] for start in range(0, len(told), _CHUNK))
+        waiting, size = [], 0
+        del told
+    yield b"".join((*waiting, end))
+
+
+def _resource_spans(pieces: Iterable[Spans]) -> Iterator[dict[str, Any]]:
+    for some in pieces:
+        yield from to_json(kept.span for kept in some)["resourceSpans"]
 
 
 def as_json(value: Any) -> bytes:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.client import HTTPException
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 from orq_otel.viewer import shapes
 from orq_otel.viewer.facts import read
 from orq_otel.viewer.guards import is_loopback
-from orq_otel.viewer.model import InvalidCursorError, KeptSpan, Span, Store
+from orq_otel.viewer.model import InvalidCursorError, KeptSpan, Span, Store, pieces, short_id
 from orq_otel.viewer.otlp import to_json
 from orq_otel.viewer.questions import InvalidParameterError, question
 
@@ -21,8 +23,10 @@ Parameters = Sequence[tuple[str, str]]
 #: The variable that holds the token of a viewer.
 TOKEN_VARIABLE = "ORQ_OTEL_VIEWER_TOKEN"  # noqa: S105 - its name
 
-_EVERY_SPAN = 2**31 - 1
 _TIMEOUT = 60
+#: So many pages of spans are shown.
+_PAGES = 32
+_CHUNK = 2**16
 
 
 class SourceError(Exception):
@@ -46,11 +50,11 @@ class Source(Protocol):
         ...
 
     def spans(self, thread_id: str) -> dict[str, Any]:
-        """The spans of a thread that is there, and whether there are more."""
+        """The first spans of a thread that is there, by its whole id, and if there are more."""
         ...
 
-    def export(self, thread_id: str, form: str) -> dict[str, Any]:
-        """A thread that is there, in one of `shapes.FORMATS`."""
+    def export(self, thread_id: str, form: str) -> Iterator[bytes]:
+        """A thread that is there, in one of `shapes.FORMATS`, bit by bit."""
         ...
 
     def keep(self, spans: Sequence[Span]) -> None:
@@ -81,16 +85,20 @@ class StoreSource:
         return None if found is None else shapes.thread(found)
 
     def spans(self, thread_id: str) -> dict[str, Any]:
-        """All spans of a thread."""
-        spans = self._store.spans(thread_id, _EVERY_SPAN)
-        return {"spans": [shapes.span(one) for one in spans], "truncated": False}
+        """The first spans of a thread."""
+        spans: list[dict[str, Any]] = []
+        for number, some in enumerate(pieces(self._store, thread_id), 1):
+            spans += map(shapes.span, some)
+            if number == _PAGES:
+                return {"spans": spans, "truncated": some.has_more}
+        return {"spans": spans, "truncated": False}
 
-    def export(self, thread_id: str, form: str) -> dict[str, Any]:
+    def export(self, thread_id: str, form: str) -> Iterator[bytes]:
         """A thread with all of its spans."""
         found = self._store.thread(thread_id)
         if found is None:
             raise SourceError(f"The thread {thread_id!r} has just been removed.")
-        return shapes.export(found, self._store.spans(thread_id, _EVERY_SPAN), form)
+        return shapes.export(found, pieces(self._store, found.id), form)
 
     def keep(self, spans: Sequence[Span]) -> None:
         """Keep spans."""
@@ -129,12 +137,22 @@ class ViewerSource:
             return None
 
     def spans(self, thread_id: str) -> dict[str, Any]:
-        """As many spans of a thread as the viewer tells."""
-        return self._call(_path(thread_id) + "/spans")
+        """The first spans of a thread."""
+        spans: list[dict[str, Any]] = []
+        cursor = ""
+        for _ in range(_PAGES):
+            page = self._call(_path(thread_id) + f"/spans{cursor}")
+            spans += page["spans"]
+            if page["next_cursor"] is None:
+                return {"spans": spans, "truncated": False}
+            cursor = "?" + urlencode({"cursor": page["next_cursor"]})
+        return {"spans": spans, "truncated": True}
 
-    def export(self, thread_id: str, form: str) -> dict[str, Any]:
+    def export(self, thread_id: str, form: str) -> Iterator[bytes]:
         """A thread with its spans."""
-        return self._call(_path(thread_id) + f"/export?format={form}")
+        with self._asked(_path(thread_id) + f"/export?format={form}") as answer:
+            while some := answer.read(_CHUNK):
+                yield some
 
     def keep(self, spans: Sequence[Span]) -> None:
         """Have the viewer keep spans."""
@@ -144,6 +162,15 @@ class ViewerSource:
         """Nothing is held."""
 
     def _call(self, path: str, body: bytes | None = None) -> dict[str, Any]:
+        with self._asked(path, body) as response:
+            answer = json.load(response)
+        if not isinstance(answer, dict):
+            raise SourceError(f"What answers at {self._url} is no viewer.")
+        return answer
+
+    @contextmanager
+    def _asked(self, path: str, body: bytes | None = None) -> Iterator[Any]:
+        """An answer, to be read in the block."""
         headers = {"accept": "application/json"}
         if body is not None:
             headers["content-type"] = "application/json"
@@ -152,18 +179,15 @@ class ViewerSource:
         request = urllib.request.Request(self._url + path, body, headers)  # noqa: S310 - of http or https, see asking.py
         try:
             with self._opener.open(request, timeout=_TIMEOUT) as response:
-                answer = json.load(response)
+                yield response
         except urllib.error.HTTPError as error:
             with error:
                 raise self._refusal(error) from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise SourceError(
                 f"No viewer answers at {self._url} ({reason}). Start one with `orq-otel viewer`."
             ) from error
-        if not isinstance(answer, dict):
-            raise SourceError(f"What answers at {self._url} is no viewer.")
-        return answer
 
     def _refusal(self, error: urllib.error.HTTPError) -> Exception:
         try:
@@ -196,4 +220,4 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def _path(thread_id: str) -> str:
-    return "/api/threads/" + quote(thread_id, safe="")
+    return "/api/threads/" + quote(short_id(thread_id), safe="")

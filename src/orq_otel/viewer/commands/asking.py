@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from orq_otel.viewer.formats import shortened
 from orq_otel.viewer.model import StoreError
 from orq_otel.viewer.questions import InvalidParameterError
 from orq_otel.viewer.settings import default_store
@@ -94,7 +95,8 @@ def write(lines: Iterable[str]) -> None:
 def no_such_thread(thread_id: str) -> int:
     """Say that a thread is not there."""
     return complain(
-        f"There is no thread {thread_id!r}. `orq-otel threads` lists those that there are.",
+        f"There is no thread {shortened(repr(thread_id), 300)}."
+        " `orq-otel threads` lists those that there are.",
         NO_SUCH_THREAD,
     )
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from typing import Any
 
-from orq_otel.viewer import shapes
-from orq_otel.viewer.commands.asking import DONE, add_source, asking, no_such_thread, write
+from orq_otel.viewer.commands.asking import DONE, add_source, asking, no_such_thread
 from orq_otel.viewer.sources import Source
 
 
@@ -17,7 +17,7 @@ def add_parser(subparsers: Any) -> None:
         help="write a thread as OTLP/JSON, or as the API's JSON",
         description="Write a thread and the spans of its traces to standard output.",
     )
-    parser.add_argument("id", metavar="ID", help="the thread's id")
+    parser.add_argument("id", metavar="ID", help="the thread's id, or its short one")
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
         "--json", dest="form", action="store_const", const="json", help="as the API answers"
@@ -39,7 +39,10 @@ def run(options: Namespace) -> int:
     def ask(source: Source) -> int:
         if source.thread(options.id) is None:
             return no_such_thread(options.id)
-        write([shapes.as_json(source.export(options.id, options.form)).decode()])
+        for bit in source.export(options.id, options.form):
+            # ASCII, which may be cut anywhere.
+            sys.stdout.write(bit.decode())
+        sys.stdout.write("\n")
         return DONE
 
     return asking(options, ask)

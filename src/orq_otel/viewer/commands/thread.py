@@ -10,13 +10,13 @@ from typing import Any
 from orq_otel.viewer import shapes
 from orq_otel.viewer.commands.asking import DONE, add_source, asking, no_such_thread, remark, write
 from orq_otel.viewer.commands.talk import lines
-from orq_otel.viewer.commands.wording import amount, lasting, local_time, tokens
+from orq_otel.viewer.commands.wording import amount, lasting, listed, local_time, named, tokens
 from orq_otel.viewer.conversation import conversation
 from orq_otel.viewer.facts import read
 from orq_otel.viewer.formats import count, one_line, plural
 from orq_otel.viewer.model import KeptSpan
 from orq_otel.viewer.sources import Source
-from orq_otel.viewer.terminal import Column, cut, plain, room, table
+from orq_otel.viewer.terminal import Column, cut, room, table
 from orq_otel.viewer.times import moment
 
 COLUMNS = (
@@ -37,7 +37,7 @@ def add_parser(subparsers: Any) -> None:
         help="show one thread",
         description="Show a thread: what was said in it, and the spans of its traces.",
     )
-    parser.add_argument("id", metavar="ID", help="the thread's id")
+    parser.add_argument("id", metavar="ID", help="the thread's id, or its short one")
     parser.add_argument("--json", action="store_true", help="as the API answers")
     add_source(parser)
     parser.set_defaults(run=run)
@@ -53,17 +53,17 @@ def run(options: Namespace) -> int:
         if options.json:
             write([shapes.as_json(thread).decode()])
             return DONE
-        answer = source.spans(options.id)
+        answer = source.spans(thread["id"])
         wide = room()
         summary = _summary(thread)
         write(summary if wide is None else [cut(line, wide) for line in summary])
         spans = [shapes.span_of(one) for one in answer["spans"]]
-        talk = conversation(options.id, [KeptSpan(one, read(one)) for one in spans])
+        talk = conversation(thread["id"], [KeptSpan(one, read(one)) for one in spans])
         said = list(lines(talk, wide))
         write(["", *said] if said else [])
         write(["", *table(COLUMNS, list(_rows(thread, answer["spans"])), wide)])
         if answer["truncated"]:
-            remark("There are more spans. Without --url, all of them are shown.")
+            remark("There are more spans. `orq-otel export` writes all of them.")
         return DONE
 
     return asking(options, ask)
@@ -72,18 +72,18 @@ def run(options: Namespace) -> int:
 def _summary(thread: dict[str, Any]) -> list[str]:
     told = {
         "title": one_line(thread["title"] or ""),
-        "tags": one_line(", ".join(thread["tags"])),
+        "tags": listed(thread["tags"], thread.get("more_tags", 0)),
         "active": (
             f"{local_time(thread['started_at'])} to {local_time(thread['last_active_at'])}"
             f" ({lasting(thread['duration_ms'])})"
         ),
         "spans": f"{count(thread['spans'])} in {plural(thread['traces'], 'trace')}",
         "errors": count(thread["errors"]),
-        "models": one_line(", ".join(thread["models"])),
+        "models": listed(thread["models"], thread.get("more_models", 0)),
         "tokens": f"{count(thread['input_tokens'])} in, {count(thread['output_tokens'])} out",
         "cost": _cost(thread),
     }
-    return [plain(thread["id"]), *(f"  {name:8}{text}" for name, text in told.items() if text)]
+    return [named(thread), *(f"  {name:8}{text}" for name, text in told.items() if text)]
 
 
 def _cost(thread: dict[str, Any]) -> str:

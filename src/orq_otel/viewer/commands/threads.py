@@ -7,12 +7,12 @@ from typing import Any
 
 from orq_otel.viewer import shapes
 from orq_otel.viewer.commands.asking import DONE, add_source, asking, remark, write
-from orq_otel.viewer.commands.wording import ago, amount, lasting, tokens
+from orq_otel.viewer.commands.wording import ago, amount, lasting, listed, named, tokens
 from orq_otel.viewer.formats import count, one_line
 from orq_otel.viewer.model import SORTS
 from orq_otel.viewer.questions import MATCHES
 from orq_otel.viewer.sources import Source
-from orq_otel.viewer.terminal import Column, plain, room, table
+from orq_otel.viewer.terminal import Column, room, table
 
 COLUMNS = (
     Column("THREAD", least=20),
@@ -74,6 +74,8 @@ def run(options: Namespace) -> int:
             return DONE
         if page["threads"]:
             write(table(COLUMNS, [_row(one) for one in page["threads"]], room()))
+            if any("short_id" in one for one in page["threads"]):
+                remark("Long ids are cut. --json has them, and the short ones that commands take.")
         else:
             remark("No threads.")
         if page["next_cursor"] is not None:
@@ -85,9 +87,9 @@ def run(options: Namespace) -> int:
 
 def _row(thread: dict[str, Any]) -> list[str]:
     return [
-        plain(thread["id"]),
+        named(thread),
         one_line(thread["title"] or ""),
-        one_line(", ".join(thread["tags"])),
+        listed(thread["tags"], thread.get("more_tags", 0)),
         ago(thread["last_active_at"]),
         lasting(thread["duration_ms"]),
         count(thread["traces"]),
@@ -95,5 +97,5 @@ def _row(thread: dict[str, Any]) -> list[str]:
         count(thread["errors"]),
         tokens(thread["input_tokens"], thread["output_tokens"]),
         amount(thread["cost_usd"], thread["unpriced_calls"]),
-        one_line(", ".join(thread["models"])),
+        listed(thread["models"], thread.get("more_models", 0)),
     ]

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import datetime, timezone
+from typing import Any
 
-from orq_otel.viewer.formats import cost, duration, short
+from orq_otel.viewer.formats import cost, duration, one_line, short, shortened
+from orq_otel.viewer.terminal import plain
 from orq_otel.viewer.times import SECOND, moment
 
+#: Characters of a long id that are shown.
+_BEGINNING = 40
+#: Names that are looked at for one line.
+_NAMES = 100
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+
+
+def named(thread: dict[str, Any]) -> str:
+    """A thread's id; of a long one the beginning, and the short id that commands take."""
+    if "short_id" not in thread:
+        return plain(thread["id"])
+    return f"{plain(shortened(thread['id'], _BEGINNING))} {thread['short_id']}"
+
+
+def listed(names: Sequence[str], more: int = 0) -> str:
+    """Tags or models on one line, without those that are left out."""
+    return one_line(", ".join(names[:_NAMES])) + (f" + {more}" if more else "")
 
 
 def local_time(text: str) -> str:

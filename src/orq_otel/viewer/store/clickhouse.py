@@ -12,20 +12,27 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from orq_otel.viewer import facts, pricing
 from orq_otel.viewer.model import (
+    LABELS,
+    LONG_ID,
+    PAGE,
     Bucket,
     KeptSpan,
     Overview,
+    Position,
     Question,
     Sort,
     Span,
+    Spans,
     StoreError,
     Thread,
     ThreadPage,
+    digest_of,
+    short_id,
 )
 from orq_otel.viewer.store import buckets as pieces
 from orq_otel.viewer.store import clickhouse_sql as sql
@@ -49,20 +56,24 @@ _COST: Final = """
     ) * 1e12) AS cost,
     sum(reported_calls) + sumIf(other_calls, has({priced:Array(String)}, price)) AS with_price,
     sumIf(other_calls, NOT has({priced:Array(String)}, price)) AS unpriced"""
+#: Nobody noted when spans arrived. A clock that is ahead by less than a day is taken to say now; to
+#: one that is ahead by more nothing is believed.
+_AHEAD: Final = (
+    "multiIf({0} <= {{now:Int64}}, {0}, {0} <= {{now:Int64}} + "
+    f"{pieces.DAY}"
+    ", {{now:Int64}}, toInt64(0))"
+)
+_ACTIVE: Final = _AHEAD.format("last_active")
+_STARTED: Final = _AHEAD.format("started")
 _ORDERS: Final[dict[Sort, str]] = {
-    "last_active": "last_active",
-    "started": "started",
+    "last_active": _ACTIVE,
+    "started": _STARTED,
     "duration": "last_active - started",
     "spans": "spans",
     "tokens": "input_tokens + output_tokens",
     "cost": "if(with_price > 0, toInt64(cost), -1)",
     "errors": "errors",
 }
-
-
-#: Spans of one thread, and of some: the Collector's table has an index of all values.
-_HAS_ID: Final = "has(mapValues(SpanAttributes), {id:String})"
-_HAS_IDS: Final = "hasAny(mapValues(SpanAttributes), {ids:Array(String)})"
 
 
 class Answer(Protocol):
@@ -176,58 +187,94 @@ class ClickHouseStore:
             StoreError: The server cannot be asked.
         """
         after = cursors.decode(question)
-        where, values = _conditions(question)
+        # All pages of a walk see threads in the order that they had at its beginning.
+        now = time.time_ns() if after is None or after.now is None else after.now
+        where, values = _conditions(question, now)
         order = _ORDERS[question.sort]
         direction, beyond = ("ASC", ">") if question.ascending else ("DESC", "<")
         if after is not None:
+            last = after.thread_id
+            if after.digest is not None:
+                last = self._id_of(after.digest)
+            # A thread that is gone leaves its value: others with the same are told again.
+            equal = "1" if last is None else f"thread_id {beyond} {{last:String}}"
             where += (
-                f" AND (order {beyond} {{value:Int64}}"
-                f" OR (order = {{value:Int64}} AND thread_id {beyond} {{last:String}}))"
+                f" AND (order {beyond} {{value:Int64}} OR (order = {{value:Int64}} AND {equal}))"
             )
-            values |= {"value": after[0], "last": after[1]}
+            values |= {"value": after.value, "last": last or ""}
         costs = ""
         if question.sort == "cost":
             costs = f"LEFT JOIN ({self._costs()}) AS costs USING thread_id"
             values |= self._prices()
+        by = f"ORDER BY order {direction}, thread_id {direction}"
+        told = _told("thread_id", is_brief=question.is_brief)
         found = self._ask(
-            f"SELECT {order} AS order, {_THREAD} FROM ({self._sums()}) AS sums {costs}"
-            f" WHERE {self._with_labels(where)}"
-            f" ORDER BY order {direction}, thread_id {direction} LIMIT {{most:UInt32}}",
-            {**values, "most": question.limit + 1},
+            f"SELECT order, found, {_SHORT_ID}, told, {_THREAD} FROM ("
+            f"SELECT *, {told} AS told, {_within('told', by)} FROM ("
+            f"SELECT {order} AS order, * FROM ({self._sums()}) AS sums {costs}"
+            f" WHERE {self._with_labels(where)} {by} LIMIT {{most:UInt32}}))"
+            f" WHERE number <= {{limit:UInt32}} AND {_FITS} {by}",
+            {**values, "most": question.limit + 1, "limit": question.limit, "size": PAGE},
         )
-        page = found[: question.limit]
+        page = self._threads([row[2:] for row in found], is_brief=question.is_brief)
         cursor = None
-        if len(found) > len(page) and page:
-            cursor = cursors.encode(question, page[-1][0], page[-1][1])
-        return ThreadPage(self._threads([row[1:] for row in page]), cursor)
+        if page and found[-1][1] > len(page):
+            cursor = cursors.encode(question, found[-1][0], page[-1], now)
+        return ThreadPage(page, cursor)
 
     def thread(self, thread_id: str) -> Thread | None:
-        """One thread, or None.
+        """One thread, by its id or its short one, or None.
 
         Raises:
             StoreError: The server cannot be asked.
         """
+        ids = _Ids.of(short_id(thread_id))
         found = self._ask(
-            f"SELECT {_THREAD} FROM ({self._sums('thread_id = {id:String}', _HAS_ID)})",
-            {"id": thread_id},
+            f"SELECT {_SHORT_ID}, thread_id AS told, {_THREAD}"
+            f" FROM ({self._sums(ids.where, ids.hint)}) ORDER BY length(thread_id) DESC LIMIT 1",
+            ids.values,
         )
         threads = self._threads(found)
         return threads[0] if threads else None
 
-    def spans(self, thread_id: str, limit: int = 5000) -> list[KeptSpan]:
+    def _id_of(self, digest: str) -> str | None:
+        """The long id that has a digest."""
+        ids = _Ids((), (digest,))
+        found = self._ask(
+            f"SELECT thread_id FROM {self._source('threads')} WHERE {ids.where} LIMIT 1", ids.values
+        )
+        return str(found[0][0]) if found else None
+
+    def spans(
+        self, thread_id: str, limit: int = 5000, after: Position | None = None, size: int = PAGE
+    ) -> Spans:
         """The spans of a thread and all others of its traces, by their start.
 
         Raises:
             StoreError: The server cannot be asked.
         """
-        traces = self._source("threads", hint=_HAS_ID)
+        ids = _Ids.of(short_id(thread_id))
+        traces = self._source("threads", hint=ids.hint)
+        by = "ORDER BY Timestamp, SpanId, TraceId"
+        where = ""
+        values: dict[str, Any] = {}
+        if after is not None:
+            where = (
+                " AND (toUnixTimestamp64Nano(Timestamp), SpanId, TraceId)"
+                " > ({start:Int64}, {span:String}, {trace:String})"
+            )
+            values = dict(zip(("start", "span", "trace"), after, strict=True))
         found = self._ask(
-            f"SELECT {_SPAN} FROM {self._name()} WHERE TraceId IN ("
-            f"SELECT arrayJoin(traces) FROM {traces} WHERE thread_id = {{id:String}})"
-            " ORDER BY Timestamp, SpanId LIMIT 1 BY TraceId, SpanId LIMIT {most:UInt32}",
-            {"id": thread_id, "most": limit},
+            f"SELECT found, {_SPAN} FROM (SELECT *, {_within(_SPAN_SIZE, by)} FROM ("
+            f"SELECT * FROM {self._name()} WHERE TraceId IN ("
+            f"SELECT arrayJoin(traces) FROM {traces} WHERE {ids.where}){where}"
+            f" {by} LIMIT 1 BY TraceId, SpanId LIMIT {{most:UInt32}}))"
+            f" WHERE number <= {{limit:UInt32}} AND {_FITS} {by}",
+            {**ids.values, **values, "most": limit + 1, "limit": limit, "size": size},
         )
-        return [_kept(row) for row in found]
+        some = Spans(_kept(row[1:]) for row in found)
+        some.has_more = bool(found) and found[0][0] > len(found)
+        return some
 
     def overview(self, question: Question, buckets: int = 60) -> Overview:
         """All threads that a question asks for, at a glance.
@@ -235,7 +282,7 @@ class ClickHouseStore:
         Raises:
             StoreError: The server cannot be asked.
         """
-        where, values = _conditions(question)
+        where, values = _conditions(question, time.time_ns())
         condition = self._with_labels(where)
         ((count, first, last, *sums),) = self._ask(
             "SELECT count(), min(started), max(last_active), sum(spans), sum(errors),"
@@ -262,7 +309,8 @@ class ClickHouseStore:
             )
         tags = self._ask(
             f"SELECT label, uniqExact(thread_id) AS threads FROM {self._source('labels')}"
-            f" WHERE kind = 'tag' GROUP BY label ORDER BY threads DESC, label LIMIT {_TAGS}"
+            f" WHERE kind = 'tag' AND lengthUTF8(label) <= {LONG_ID}"
+            f" GROUP BY label ORDER BY threads DESC, label LIMIT {_TAGS}"
         )
         return Overview(
             threads=count,
@@ -370,7 +418,7 @@ class ClickHouseStore:
 
     def _costs(self, where: str = "1", hint: str = "1") -> str:
         return (
-            f"SELECT thread_id, {_COST} FROM {self._source('calls', hint=hint)}"
+            f"SELECT thread_id, {_SHORT_ID}, {_COST} FROM {self._source('calls', hint=hint)}"
             f" WHERE {where} GROUP BY thread_id"
         )
 
@@ -398,32 +446,48 @@ class ClickHouseStore:
     def _with_labels(self, where: str) -> str:
         return where.replace("LABELS", self._source("labels"))
 
-    def _threads(self, rows: Sequence[Sequence[Any]]) -> tuple[Thread, ...]:
+    def _threads(
+        self, rows: Sequence[Sequence[Any]], *, is_brief: bool = False
+    ) -> tuple[Thread, ...]:
         if not rows:
             return ()
-        ids = {"ids": [row[0] for row in rows]}
-        among = "thread_id IN {ids:Array(String)}"
+        ids = _Ids.of(*(row[0] for row in rows))
         costs = {
-            thread_id: told
-            for thread_id, *told in self._ask(
-                self._costs(among, _HAS_IDS), {**ids, **self._prices(_HAS_IDS, ids)}
+            found: told
+            for _, found, *told in self._ask(
+                self._costs(ids.where, ids.hint),
+                {**ids.values, **self._prices(ids.hint, ids.values)},
             )
         }
+        of_one = "PARTITION BY short_id, kind"
+        by = f"{of_one} ORDER BY first, label"
+        some = f" AND number <= {_AT_A_GLANCE}" if is_brief else ""
         labels: dict[tuple[str, str], list[str]] = {}
-        for thread_id, kind, label in self._ask(
-            f"SELECT thread_id, kind, label FROM {self._source('labels', hint=_HAS_IDS)}"
-            f" WHERE {among} GROUP BY thread_id, kind, label ORDER BY min(told), label",
-            ids,
+        counts: dict[tuple[str, str], int] = {}
+        for found, kind, count, label in self._ask(
+            "SELECT short_id, kind, found, told FROM ("
+            f"SELECT *, {_told('label', is_brief=is_brief)} AS told, {_within('told', by, of_one)}"
+            f" FROM (SELECT {_SHORT_ID} AS short_id, kind, label, min(told) AS first"
+            f" FROM {self._source('labels', hint=ids.hint)} WHERE {ids.where}"
+            f" GROUP BY short_id, kind, label)) WHERE {_FITS}{some}"
+            " ORDER BY short_id, kind, number",
+            {**ids.values, "size": max(LABELS // len(rows), _LEAST_LABELS)},
         ):
-            labels.setdefault((thread_id, kind), []).append(label)
+            labels.setdefault((found, kind), []).append(label)
+            counts[found, kind] = count
+
+        def labelled(found: str, kind: str) -> tuple[tuple[str, ...], int]:
+            return tuple(labels.get((found, kind), ())), counts.get((found, kind), 0)
+
         return tuple(
             _thread(
                 row,
-                costs.get(row[0], (0, 0, 0)),
-                tuple(labels.get((row[0], "tag"), ())),
-                tuple(labels.get((row[0], "model"), ())),
+                costs.get(found, (0, 0, 0)),
+                labelled(found, "tag"),
+                labelled(found, "model"),
+                digest_of(found) if found != row[0] else None,
             )
-            for row in rows
+            for found, *row in rows
         )
 
     def _buckets(  # noqa: PLR0913, PLR0917 - what plots depend on
@@ -492,43 +556,108 @@ class ClickHouseStore:
             self._client.command(command)
 
 
+#: What stands for a thread's id where a long one has no place.
+_DIGEST: Final = "lower(hex(SHA256(thread_id)))"
+_IS_LONG: Final = f"lengthUTF8(thread_id) > {LONG_ID}"
+_SHORT_ID: Final = f"if({_IS_LONG}, concat('sha256:', {_DIGEST}), thread_id)"
+#: So many labels of a kind are told at a glance,
+_AT_A_GLANCE: Final = 8
+#: and so many bytes of each thread's, however many threads there are.
+_LEAST_LABELS: Final = 8192
+
+
+class _Ids(NamedTuple):
+    """Some threads: their ids, and the digests of those that are long."""
+
+    ids: tuple[str, ...]
+    digests: tuple[str, ...]
+
+    @classmethod
+    def of(cls, *short_ids: str) -> _Ids:
+        """From short ids."""
+        digests = [found for one in short_ids if (found := digest_of(one)) is not None]
+        return cls(short_ids, tuple(digests))
+
+    @property
+    def where(self) -> str:
+        among = "thread_id IN {ids:Array(String)}"
+        if not self.digests:
+            return among
+        return f"({among} OR ({_IS_LONG} AND {_DIGEST} IN {{digests:Array(String)}}))"
+
+    @property
+    def hint(self) -> str:
+        """Which spans they can be in: the Collector's table has an index of all values."""
+        return "1" if self.digests else "hasAny(mapValues(SpanAttributes), {ids:Array(String)})"
+
+    @property
+    def values(self) -> dict[str, Any]:
+        given = {"ids": list(self.ids)}
+        return given | {"digests": list(self.digests)} if self.digests else given
+
+
+def _told(text: str, *, is_brief: bool) -> str:
+    # One more than a short one has: so it is seen that it is none.
+    return f"substringUTF8({text}, 1, {LONG_ID + 1})" if is_brief else text
+
+
+def _within(told: str, by: str, of_one: str = "") -> str:
+    """Columns that number rows, count them, and add up the bytes of a text or a number of them.
+
+    The server tells no more rows than an answer has room for.
+    """
+    size = told if "(" in told else f"length({told})"
+    return (
+        f"row_number() OVER ({by}) AS number, count() OVER ({of_one}) AS found,"
+        f" sum({size}) OVER ({by} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS taken"
+    )
+
+
+_FITS: Final = "(number = 1 OR taken <= {size:UInt64})"
+
 #: The columns of `_thread`.
-_THREAD: Final = (
-    "thread_id, started, last_active, traces, title, spans, errors, input_tokens, output_tokens"
-)
+_THREAD: Final = "started, last_active, traces, title, spans, errors, input_tokens, output_tokens"
 
 
 def _thread(
-    row: Sequence[Any], costs: Sequence[Any], tags: tuple[str, ...], models: tuple[str, ...]
+    row: Sequence[Any],
+    costs: Sequence[Any],
+    tags: tuple[tuple[str, ...], int],
+    models: tuple[tuple[str, ...], int],
+    digest: str | None,
 ) -> Thread:
+    """A thread. Of its tags and models there are some, and how many it has."""
     thread_id, started, last_active, traces, title, spans, errors, *tokens = row
     cost, with_price, unpriced = costs
     return Thread(
         id=thread_id,
         title=title or None,
-        tags=tags,
+        tags=tags[0],
         started=started,
         last_active=last_active,
         traces=traces,
         spans=spans,
         errors=errors,
-        models=models,
+        models=models[0],
         input_tokens=tokens[0],
         output_tokens=tokens[1],
         cost=cost / COST_UNITS if with_price else None,
         unpriced=unpriced,
+        digest=digest,
+        more_tags=tags[1] - len(tags[0]),
+        more_models=models[1] - len(models[0]),
     )
 
 
-def _conditions(question: Question) -> tuple[str, dict[str, Any]]:
+def _conditions(question: Question, now: int) -> tuple[str, dict[str, Any]]:
     """What threads have to be, and the parameters of that. LABELS stands for their source."""
     conditions = []
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"now": now}
     if question.since is not None:
-        conditions.append("last_active >= {since:Int64}")
+        conditions.append(f"{_ACTIVE} >= {{since:Int64}}")
         values["since"] = pieces.bounded(question.since)
     if question.until is not None:
-        conditions.append("started < {until:Int64}")
+        conditions.append(f"{_STARTED} < {{until:Int64}}")
         values["until"] = pieces.bounded(question.until)
     if question.errors:
         conditions.append("errors > 0")
@@ -555,6 +684,13 @@ _SPAN: Final = (
     " StatusCode, StatusMessage, ServiceName, ScopeName, SpanAttributes, ResourceAttributes,"
     " Events.Name, arrayMap(x -> toUnixTimestamp64Nano(x), Events.Timestamp), Events.Attributes,"
     " Links.TraceId, Links.SpanId, Links.Attributes"
+)
+
+
+#: How many bytes a span has, about.
+_SPAN_SIZE: Final = (
+    "500 + length(StatusMessage) + arraySum(m -> arraySum(x -> length(x), mapValues(m)),"
+    " arrayConcat([SpanAttributes, ResourceAttributes], Events.Attributes, Links.Attributes))"
 )
 
 

@@ -5,51 +5,112 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
+from typing import Any, Final, NamedTuple
 
-from orq_otel.viewer.model import InvalidCursorError, Question
+from orq_otel.viewer.model import InvalidCursorError, Position, Question, Thread
 
 #: Whole numbers beyond this fit into no store.
 _LARGEST = 2**63
+_TRACE_ID: Final = re.compile("[0-9a-f]{32}")
+_SPAN_ID: Final = re.compile("[0-9a-f]{16}")
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
 
 
-def encode(question: Question, value: int, thread_id: str) -> str:
+class End(NamedTuple):
+    """Where a page of threads ended.
+
+    Attributes:
+        value: What its last thread was sorted by.
+        thread_id: That thread's id, if it is short.
+        digest: Else the digest of it.
+        now: When the first page was asked for, where the order depends on that.
+    """
+
+    value: int
+    thread_id: str | None
+    digest: str | None
+    now: int | None
+
+
+def encode(question: Question, value: int, last: Thread, now: int | None = None) -> str:
     """The cursor of a page.
 
     Args:
         question: What was asked: a cursor goes on with the same order only.
         value: What the last thread was sorted by.
-        thread_id: Its id.
+        last: That thread.
+        now: As in `End`.
     """
-    told = json.dumps([question.sort, question.ascending, value, thread_id])
-    return base64.urlsafe_b64encode(told.encode()).decode().rstrip("=")
+    thread_id = None if last.digest else last.id
+    return _text([question.sort, question.ascending, value, thread_id, last.digest, now])
 
 
-def decode(question: Question) -> tuple[int, str] | None:
-    """What the last thread of the page before was sorted by, and its id. None on the first page.
+def decode(question: Question) -> End | None:
+    """Where the page before ended. None on the first page.
 
     Raises:
         InvalidCursorError: No page of this order ended so.
     """
     if question.cursor is None:
         return None
-    padding = "=" * (-len(question.cursor) % 4)
-    try:
-        told = json.loads(base64.b64decode(question.cursor + padding, "-_", validate=True))
-    except (ValueError, binascii.Error, RecursionError):
-        told = None
-    match told:
-        case [question.sort, question.ascending, int(value), str(thread_id)] if (
-            not isinstance(value, bool)
-            and -_LARGEST <= value < _LARGEST
-            and told[1] is question.ascending
-            and _is_text(thread_id)
+    match _told(question.cursor):
+        case [question.sort, bool(ascending), value, thread_id, digest, now] if (
+            ascending is question.ascending
+            and _is_number(value)
+            and (now is None or _is_number(now))
+            and (
+                (digest is None and _is_text(thread_id))
+                or (thread_id is None and _is(_DIGEST, digest))
+            )
         ):
-            return value, thread_id
+            return End(value, thread_id, digest, now)
     raise InvalidCursorError(
         "This cursor is not one that a page ended with, or it is of a page in another order."
     )
 
 
-def _is_text(text: str) -> bool:
+def encode_position(position: Position) -> str:
+    """The cursor of a page of spans, which ended with the one there."""
+    return _text(list(position))
+
+
+def decode_position(cursor: str) -> Position:
+    """Where a page of spans ended.
+
+    Raises:
+        InvalidCursorError: No page ended so.
+    """
+    match _told(cursor):
+        case [start, span_id, trace_id] if (
+            _is_number(start) and _is(_SPAN_ID, span_id) and _is(_TRACE_ID, trace_id)
+        ):
+            return start, span_id, trace_id
+    raise InvalidCursorError("This cursor is not one that a page of spans ended with.")
+
+
+def _text(told: list[Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(told).encode()).decode().rstrip("=")
+
+
+def _told(cursor: str) -> Any:
+    padding = "=" * (-len(cursor) % 4)
+    try:
+        return json.loads(base64.b64decode(cursor + padding, "-_", validate=True))
+    except (ValueError, binascii.Error, RecursionError):
+        return None
+
+
+def _is_number(told: Any) -> bool:
+    return type(told) is int and -_LARGEST <= told < _LARGEST
+
+
+def _is(pattern: re.Pattern[str], told: Any) -> bool:
+    return isinstance(told, str) and pattern.fullmatch(told) is not None
+
+
+def _is_text(told: Any) -> bool:
     """Half of a surrogate pair is no text that a store takes."""
-    return text.isascii() or text == text.encode("utf-8", "replace").decode()
+    return isinstance(told, str) and (
+        told.isascii() or told == told.encode("utf-8", "replace").decode()
+    )

@@ -7,8 +7,11 @@ is never changed: whatever is to be different goes into a new one.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable
 from typing import Final
+
+from orq_otel.viewer.model import LONG_ID, digest
 
 Step = str | Callable[[sqlite3.Connection], None]
 
@@ -167,8 +170,38 @@ CREATE TABLE changes (count INTEGER NOT NULL);
 INSERT INTO changes VALUES (0);
 """
 
+#: Long ids are found by their digest. `active` is when a thread was active last, but not later than
+#: when that arrived: by it threads are sorted, whatever the clocks of their senders say.
+_COLUMNS: Final = """
+ALTER TABLE threads ADD COLUMN digest TEXT;
+ALTER TABLE threads ADD COLUMN active INTEGER NOT NULL DEFAULT 0;
+"""
+_INDEXES: Final = """
+CREATE UNIQUE INDEX threads_by_digest ON threads (digest) WHERE digest IS NOT NULL;
+DROP INDEX threads_by_last_active;
+CREATE INDEX threads_by_active ON threads (active, id);
+DROP INDEX threads_by_started;
+CREATE INDEX threads_by_started ON threads (min(started, active), id);
+"""
+
+
+def _fill(connection: sqlite3.Connection) -> None:
+    """What is there has arrived by now."""
+    connection.execute("UPDATE threads SET active = min(last_active, ?)", (time.time_ns(),))
+    long = connection.execute("SELECT key FROM threads WHERE length(id) > ?", (LONG_ID,)).fetchall()
+    for (key,) in long:
+        (thread_id,) = connection.execute("SELECT id FROM threads WHERE key = ?", (key,)).fetchone()
+        connection.execute("UPDATE threads SET digest = ? WHERE key = ?", (digest(thread_id), key))
+
+
+def _second(connection: sqlite3.Connection) -> None:
+    _run(connection, _COLUMNS)
+    _fill(connection)
+    _run(connection, _INDEXES)
+
+
 #: The first makes an empty file into one of version 1, and so on.
-STEPS: Final[tuple[Step, ...]] = (_FIRST,)
+STEPS: Final[tuple[Step, ...]] = (_FIRST, _second)
 
 
 class NewerFileError(Exception):

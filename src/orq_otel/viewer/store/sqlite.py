@@ -10,7 +10,9 @@ import json
 import logging
 import os
 import queue
+import shutil
 import sqlite3
+import tempfile
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +20,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
-from orq_otel.viewer.model import KeptSpan, Overview, Question, StoreError, Thread, ThreadPage
+from orq_otel.viewer.model import (
+    PAGE,
+    KeptSpan,
+    Overview,
+    Position,
+    Question,
+    Spans,
+    StoreError,
+    Thread,
+    ThreadPage,
+)
 from orq_otel.viewer.store import schema, sqlite_reading, sqlite_writing
 from orq_otel.viewer.store.gate import Gate
 from orq_otel.viewer.store.sqlite_checks import differences
@@ -66,6 +78,7 @@ class SQLiteStore:
         self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
         self._is_closed = False
         self._writer: sqlite3.Connection | None = None
+        self._copy: tempfile.TemporaryDirectory[str] | None = None
         #: What the writer has open: the file, its log, and what its connections share.
         self._files: dict[Path, _Identity] = {}
         with self._errors():
@@ -75,8 +88,13 @@ class SQLiteStore:
             except sqlite3.OperationalError as error:
                 # A full disk may have room again when something is written.
                 is_temporary = _told(path, error).is_temporary
-                if not (for_reading or is_temporary) or not self._is_readable():
+                if not (for_reading or is_temporary):
                     raise
+                if not self._is_readable():
+                    if is_temporary:
+                        raise
+                    self._path = self._copied()
+                    self._writer = self._open_writer()
 
     def write(self, spans: Sequence[KeptSpan]) -> None:
         """Keep spans, in one transaction. They are on disk when this returns.
@@ -90,7 +108,7 @@ class SQLiteStore:
         self._change(lambda connection: sqlite_writing.insert(connection, batch))
 
     def threads(self, question: Question) -> ThreadPage:
-        """The threads that a question asks for.
+        """The threads that a question asks for: fewer than its limit once they make up a `PAGE`.
 
         Raises:
             InvalidCursorError: The cursor is none.
@@ -99,20 +117,24 @@ class SQLiteStore:
         return self._read(lambda connection: sqlite_reading.threads(connection, question))
 
     def thread(self, thread_id: str) -> Thread | None:
-        """One thread, or None.
+        """One thread, by its id or its short one, or None.
 
         Raises:
             StoreError: The store cannot be read.
         """
         return self._read(lambda connection: sqlite_reading.thread(connection, thread_id))
 
-    def spans(self, thread_id: str, limit: int = 5000) -> list[KeptSpan]:
+    def spans(
+        self, thread_id: str, limit: int = 5000, after: Position | None = None, size: int = PAGE
+    ) -> Spans:
         """The spans of a thread and all others of its traces, by their start.
 
         Raises:
             StoreError: The store cannot be read.
         """
-        return self._read(lambda connection: sqlite_reading.spans(connection, thread_id, limit))
+        return self._read(
+            lambda connection: sqlite_reading.spans(connection, thread_id, limit, after, size)
+        )
 
     def overview(self, question: Question, buckets: int = 60) -> Overview:
         """All threads that a question asks for, at a glance.
@@ -230,6 +252,8 @@ class SQLiteStore:
             self._drop_readers()
             # The last to close moves the log to the file, which a reader may not do.
             self._drop_writer()
+            if self._copy is not None:
+                self._copy.cleanup()
 
     def _change(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Do something in a transaction, all or nothing."""
@@ -331,6 +355,34 @@ class SQLiteStore:
             else:
                 self._readers.put(connection)
             return result
+
+    def _copied(self) -> Path:
+        """A copy of the file and its log, for its owner alone, until this is closed.
+
+        SQLite reads a log only where it may write beside it, and the file alone lacks what the log
+        has. An older file is brought up to this release there.
+        """
+        log = Path(f"{self._path}-wal")
+        _log.warning(
+            "%s may not be written to, and its log is not part of it yet, or it is of an earlier"
+            " release: a copy of %s bytes is made, and read.",
+            self._path,
+            f"{self.size_on_disk():,}",
+        )
+        self._copy = tempfile.TemporaryDirectory(prefix="orq-otel-")
+        copy = Path(self._copy.name) / self._path.name
+        before = _version(self._path), _version(log)
+        shutil.copyfile(self._path, copy)
+        with suppress(FileNotFoundError):
+            shutil.copyfile(log, f"{copy}-wal")
+        if (_version(self._path), _version(log)) != before:
+            self._copy.cleanup()
+            raise StoreError(
+                f"{self._path} is being written to, and cannot be copied meanwhile. Try again, or"
+                " ask the viewer that writes to it with --url.",
+                is_temporary=True,
+            )
+        return copy
 
     def _is_readable(self) -> bool:
         """Whether the tables are there, as this release has them."""
@@ -449,6 +501,15 @@ def _identity(path: Path) -> _Identity | None:
     except FileNotFoundError:
         return None
     return told.st_dev, told.st_ino
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """What changes when a file is written to."""
+    try:
+        told = path.stat()
+    except FileNotFoundError:
+        return None
+    return told.st_mtime_ns, told.st_size
 
 
 def _make(path: Path) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final
 
+from orq_otel.viewer.model import digest
 from orq_otel.viewer.store.sqlite_rows import ROW_COLUMNS, row_of
 from orq_otel.viewer.store.tally import Tally
 
@@ -29,6 +30,10 @@ def differences(connection: sqlite3.Connection) -> list[str]:
                 *one.values(),
             )
             for key, one in threads
+        ],
+        "SELECT key, digest, active > last_active FROM threads": [
+            (key, digest(thread_id), 0)
+            for key, thread_id in connection.execute("SELECT key, id FROM threads")
         ],
         "SELECT thread, trace_id FROM thread_traces": [
             (key, trace_id) for key, one in threads for trace_id in one.traces

@@ -9,24 +9,29 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from orq_otel.viewer.model import (
+    LABELS,
+    LONG_ID,
+    PAGE,
     Bucket,
-    KeptSpan,
     Overview,
+    Position,
     Question,
     Sort,
+    Spans,
     Thread,
     ThreadPage,
+    digest_of,
 )
 from orq_otel.viewer.store import buckets as pieces
 from orq_otel.viewer.store import cursors
 from orq_otel.viewer.store.buckets import DAY, HOUR, LATENCIES, MINUTE
-from orq_otel.viewer.store.sqlite_rows import SPAN_COLUMNS, span_of, text
+from orq_otel.viewer.store.sqlite_rows import SPAN_COLUMNS, body_of, span_of, text
 from orq_otel.viewer.store.tally import COST_UNITS, THREAD_WIDTHS
 
 #: What threads are sorted by. Each has an index.
 _ORDERS: Final[dict[Sort, str]] = {
-    "last_active": "last_active",
-    "started": "started",
+    "last_active": "active",
+    "started": "min(started, active)",
     "duration": "last_active - started",
     "spans": "spans",
     "tokens": "input_tokens + output_tokens",
@@ -43,9 +48,14 @@ _LONG: Final = 7 * DAY
 #: So many tags are told, the most frequent.
 _TAGS: Final = 200
 
+#: So many tags of a thread, or models, are told at a glance.
+_AT_A_GLANCE: Final = 8
+#: What a thread or a span has besides texts that may be long, in bytes of JSON, about.
+_REST: Final = 500
+
 _THREAD: Final = (
-    "key, id, title, started, last_active, traces, spans, errors, input_tokens, output_tokens,"
-    " cost, priced, unpriced"
+    "title, started, last_active, traces, spans, errors, input_tokens, output_tokens,"
+    " cost, priced, unpriced, digest"
 )
 _SUMS: Final = (
     "TOTAL(spans), TOTAL(errors), TOTAL(input_tokens), TOTAL(output_tokens), TOTAL(cost),"
@@ -78,50 +88,99 @@ def threads(connection: sqlite3.Connection, question: Question) -> ThreadPage:
             order = f"+{order}"  # not by way of its index
     direction, beyond = ("ASC", ">") if question.ascending else ("DESC", "<")
     if after is not None:
-        value, thread_id = after
+        last = after.thread_id
+        if after.digest is not None:
+            last = _id_of(connection, after.digest)
         conditions.append(
-            _Condition(
+            # A thread that is gone leaves its value: others with the same are told again.
+            _Condition(f"{order} {beyond}= ?", (after.value,))
+            if last is None
+            else _Condition(
                 f"{order} {beyond}= ? AND ({order} {beyond} ? OR id {beyond} ?)",
-                (value, value, thread_id),
+                (after.value, after.value, last),
             )
         )
     where, values = _where(conditions)
     found = connection.execute(
-        f"SELECT {order}, {_THREAD} FROM threads {where}"
+        f"SELECT {order}, key FROM threads {where}"
         f" ORDER BY {order} {direction}, id {direction} LIMIT ?",
         (*values, question.limit + 1),
     ).fetchall()
-    page = found[: question.limit]
+    page: list[Thread] = []
+    left = PAGE
+    for _, key in found[: question.limit]:
+        one, size = _thread(connection, key, is_brief=question.is_brief)
+        left -= size
+        if left < 0 and page:
+            break
+        page.append(one)
     cursor = None
     if len(found) > len(page) and page:
-        last = page[-1]
-        cursor = cursors.encode(question, last[0], last[2])
-    return ThreadPage(_threads(connection, [row[1:] for row in page]), cursor)
+        cursor = cursors.encode(question, found[len(page) - 1][0], page[-1])
+    return ThreadPage(tuple(page), cursor)
 
 
 def thread(connection: sqlite3.Connection, thread_id: str) -> Thread | None:
     """One thread."""
-    found = connection.execute(f"SELECT {_THREAD} FROM threads WHERE id = ?", (text(thread_id),))
-    some = _threads(connection, found.fetchall())
-    return some[0] if some else None
+    key = None
+    if (digest := digest_of(thread_id)) is not None:
+        key = _first(connection, "SELECT key FROM threads WHERE digest = ?", digest)
+    if key is None:
+        key = _first(connection, "SELECT key FROM threads WHERE id = ?", text(thread_id))
+    return None if key is None else _thread(connection, key)[0]
 
 
-def spans(connection: sqlite3.Connection, thread_id: str, limit: int) -> list[KeptSpan]:
-    """The spans of a thread and of its traces."""
+def _id_of(connection: sqlite3.Connection, digest: str) -> str | None:
+    found = _first(connection, "SELECT id FROM threads WHERE digest = ?", digest)
+    return None if found is None else str(found)
+
+
+def _first(connection: sqlite3.Connection, query: str, *values: Any) -> Any:
+    """The first value of the first row, or None."""
+    found = connection.execute(query, values).fetchone()
+    return None if found is None else found[0]
+
+
+def spans(
+    connection: sqlite3.Connection, thread_id: str, limit: int, after: Position | None, size: int
+) -> Spans:
+    """Spans of a thread and of its traces."""
+    values: list[Any] = [text(thread_id)]
+    where = ""
+    if after is not None:
+        start, span_id, trace_id = after
+        where = " AND (start, span_id, spans.trace_id) > (?, ?, ?)"
+        values += [start, bytes.fromhex(span_id), bytes.fromhex(trace_id)]
     found = connection.execute(
-        f"SELECT {SPAN_COLUMNS} FROM spans LEFT JOIN threads ON threads.key = spans.thread"
-        " WHERE seq IN (SELECT seq FROM thread_traces JOIN spans USING (trace_id)"
-        " WHERE thread_traces.thread = (SELECT key FROM threads WHERE id = ?)"
-        " ORDER BY start, span_id, seq LIMIT ?) ORDER BY spans.start, span_id, seq",
-        (text(thread_id), limit),
+        "SELECT seq FROM thread_traces JOIN spans USING (trace_id)"
+        f" WHERE thread_traces.thread = (SELECT key FROM threads WHERE id = ?){where}"
+        " ORDER BY start, span_id, spans.trace_id LIMIT ?",
+        (*values, limit + 1),
     ).fetchall()
-    resources: dict[int, tuple[str, Any]] = {}
-    for key in {row[21] for row in found}:
-        (service, attributes) = connection.execute(
-            "SELECT service, attributes FROM resources WHERE key = ?", (key,)
+    some = Spans()
+    ids: dict[int | None, str | None] = {None: None}
+    resources: dict[int, tuple[str, str, Any]] = {}
+    for (seq,) in found[:limit]:
+        *row, body, thread, resource = connection.execute(
+            f"SELECT {SPAN_COLUMNS}, body, thread, resource FROM spans WHERE seq = ?", (seq,)
         ).fetchone()
-        resources[key] = (service, json.loads(attributes))
-    return [span_of(row, resources) for row in found]
+        told = body_of(body)
+        if thread not in ids:
+            ids[thread] = _first(connection, "SELECT id FROM threads WHERE key = ?", thread)
+        if resource not in resources:
+            service, attributes = connection.execute(
+                "SELECT service, attributes FROM resources WHERE key = ?", (resource,)
+            ).fetchone()
+            resources[resource] = service, attributes, json.loads(attributes)
+        service, attributes, decoded = resources[resource]
+        # Every answer repeats what is kept once.
+        parts = (told, attributes, ids[thread] or "", *(one for one in row if type(one) is str))
+        size -= _REST + sum(map(len, parts))
+        if size < 0 and some:
+            break
+        some.append(span_of(tuple(row), told, ids[thread], service, decoded))
+    some.has_more = len(found) > len(some)
+    return some
 
 
 def overview(connection: sqlite3.Connection, question: Question, most: int) -> Overview:
@@ -162,7 +221,9 @@ def overview(connection: sqlite3.Connection, question: Question, most: int) -> O
             plots = _of_threads(connection, some, time)
         buckets, latencies = _buckets(plots, time), _latencies(plots)
     frequent = connection.execute(
-        "SELECT tag, threads FROM tags ORDER BY threads DESC, tag DESC LIMIT ?", (_TAGS,)
+        "SELECT tag, threads FROM tags WHERE length(tag) <= ?"
+        " ORDER BY threads DESC, tag DESC LIMIT ?",
+        (LONG_ID, _TAGS),
     ).fetchall()
     return Overview(
         threads=count,
@@ -299,9 +360,9 @@ def _conditions(question: Question) -> list[_Condition]:
     """All but those on tags."""
     conditions = []
     if question.since is not None:
-        conditions.append(_Condition("last_active >= ?", (pieces.bounded(question.since),)))
+        conditions.append(_Condition("active >= ?", (pieces.bounded(question.since),)))
     if question.until is not None:
-        conditions.append(_Condition("started < ?", (pieces.bounded(question.until),)))
+        conditions.append(_Condition("min(started, active) < ?", (pieces.bounded(question.until),)))
     if question.errors:
         conditions.append(_Condition("errors > 0", ()))
     if question.text:
@@ -343,27 +404,24 @@ def _where(conditions: Sequence[_Condition]) -> tuple[str, tuple[Any, ...]]:
     return f"WHERE {sql}", tuple(value for condition in conditions for value in condition.values)
 
 
-def _threads(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> tuple[Thread, ...]:
-    keys = [row[0] for row in rows]
-    tags = _told(
-        connection, "SELECT tag FROM thread_tags WHERE thread = ? ORDER BY start, place, tag", keys
+def _thread(
+    connection: sqlite3.Connection, key: int, *, is_brief: bool = False
+) -> tuple[Thread, int]:
+    """A thread, and how many bytes it has as JSON, about."""
+    # One more than a short one has: so it is seen that it is none.
+    cut = f"substr({{}}, 1, {LONG_ID + 1})" if is_brief else "{}"
+    row = connection.execute(
+        f"SELECT {cut.format('id')}, {_THREAD} FROM threads WHERE key = ?", (key,)
+    ).fetchone()
+    thread_id, title, started, last_active, traces, spans, errors, *rest = row
+    input_tokens, output_tokens, cost, priced, unpriced, digest = rest
+    tags, more_tags, tags_size = _labels(
+        connection, cut.format("tag"), "thread_tags", "start, place, tag", key, is_brief=is_brief
     )
-    models = _told(
-        connection, "SELECT model FROM thread_models WHERE thread = ? ORDER BY start, model", keys
+    models, more_models, models_size = _labels(
+        connection, cut.format("model"), "thread_models", "start, model", key, is_brief=is_brief
     )
-    return tuple(_thread(row, tags[row[0]], models[row[0]]) for row in rows)
-
-
-def _told(
-    connection: sqlite3.Connection, query: str, keys: Iterable[int]
-) -> dict[int, tuple[str, ...]]:
-    return {key: tuple([one for (one,) in connection.execute(query, (key,))]) for key in keys}
-
-
-def _thread(row: tuple[Any, ...], tags: tuple[str, ...], models: tuple[str, ...]) -> Thread:
-    _, thread_id, title, started, last_active, traces, spans, errors, *rest = row
-    input_tokens, output_tokens, cost, priced, unpriced = rest
-    return Thread(
+    told = Thread(
         id=thread_id,
         title=title,
         tags=tags,
@@ -377,4 +435,28 @@ def _thread(row: tuple[Any, ...], tags: tuple[str, ...], models: tuple[str, ...]
         output_tokens=output_tokens,
         cost=cost / COST_UNITS if priced else None,
         unpriced=unpriced,
+        digest=digest,
+        more_tags=more_tags,
+        more_models=more_models,
     )
+    return told, _REST + len(json.dumps(thread_id)) + tags_size + models_size
+
+
+def _labels(  # noqa: PLR0913 - what a query is made of
+    connection: sqlite3.Connection, told: str, table: str, order: str, key: int, *, is_brief: bool
+) -> tuple[tuple[str, ...], int, int]:
+    """Labels of a thread, how many are left out, and how many bytes those that are not have."""
+    labels: list[str] = []
+    size = 0
+    rows = connection.execute(
+        f"SELECT {told} FROM {table} WHERE thread = ? ORDER BY {order}", (key,)
+    )
+    for (label,) in rows:
+        taken = len(json.dumps(label)) + 2
+        if labels and (size + taken > LABELS or (is_brief and len(labels) == _AT_A_GLANCE)):
+            rows.close()
+            count = _first(connection, f"SELECT COUNT(*) FROM {table} WHERE thread = ?", key)
+            return tuple(labels), count - len(labels), size
+        labels.append(label)
+        size += taken
+    return tuple(labels), 0, size

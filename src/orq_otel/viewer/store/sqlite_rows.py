@@ -120,21 +120,31 @@ def row_of(values: tuple[Any, ...]) -> Row:
     )
 
 
+def body_of(body: str | bytes) -> str:
+    """The text of a body, which may be compressed."""
+    return body if isinstance(body, str) else zlib.decompress(body).decode()
+
+
 #: The columns of `span_of`, in its order.
 SPAN_COLUMNS: Final = (
-    "spans.trace_id, span_id, parent_id, spans.start, end, is_error, is_model_call,"
-    " spans.input_tokens, spans.output_tokens, spans.cost, name, kind, status, status_message,"
-    " scope, operation, model, provider, spans.title, tags, body, resource, threads.id"
+    "trace_id, span_id, parent_id, start, end, is_error, is_model_call, input_tokens,"
+    " output_tokens, cost, name, kind, status, status_message, scope, operation, model, provider,"
+    " title, tags"
 )
 
 
-def span_of(values: tuple[Any, ...], resources: Mapping[int, tuple[str, Any]]) -> KeptSpan:
-    """A span, from `SPAN_COLUMNS`, and the service and attributes of each resource."""
+def span_of(
+    values: tuple[Any, ...],
+    body: str,
+    thread_id: str | None,
+    service: str,
+    resource: Mapping[str, Any],
+) -> KeptSpan:
+    """A span, from `SPAN_COLUMNS` and what stands elsewhere or is compressed."""
     (trace_id, span_id, parent_id, start, end, is_error, is_model_call, *rest) = values
     (input_tokens, output_tokens, cost, name, kind, status, status_message, scope, *rest) = rest
-    operation, model, provider, title, tags, body, resource, thread_id = rest
-    attributes, events, links = json.loads(body if isinstance(body, str) else zlib.decompress(body))
-    service, resource_attributes = resources[resource]
+    operation, model, provider, title, tags = rest
+    attributes, events, links = json.loads(body)
     return KeptSpan(
         Span(
             trace_id=trace_id.hex(),
@@ -149,7 +159,7 @@ def span_of(values: tuple[Any, ...], resources: Mapping[int, tuple[str, Any]]) -
             service=service,
             scope=scope,
             attributes=attributes,
-            resource=resource_attributes,
+            resource=resource,
             events=tuple(events),
             links=tuple(links),
         ),

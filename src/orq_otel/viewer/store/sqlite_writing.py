@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from orq_otel.viewer import model
 from orq_otel.viewer.model import KeptSpan
 from orq_otel.viewer.store.sqlite_rows import (
     INSERT,
@@ -49,7 +51,8 @@ _ADD_THREAD_LATENCIES: Final = (
 )
 _ADD_THREAD: Final = (
     "UPDATE threads SET started = CASE WHEN spans THEN min(started, ?) ELSE ? END,"
-    f" last_active = max(last_active, ?), {', '.join(f'{name} = {name} + ?' for name in _SUMS)}"
+    " last_active = max(last_active, ?), active = max(active, ?),"
+    f" {', '.join(f'{name} = {name} + ?' for name in _SUMS)}"
     " WHERE key = ?"
 )
 _SET_TITLE: Final = (
@@ -119,7 +122,7 @@ def insert(connection: sqlite3.Connection, batch: Batch) -> None:
             tally.add(_row(row, tags))
     _count_resources(connection, counts)
     _add(connection, tally, 1)
-    _add_threads(connection, tally.threads)
+    _add_threads(connection, tally.threads, time.time_ns())
     # All spans of such a thread were there already, in another one.
     without = [(key,) for key in added if key not in tally.threads]
     connection.executemany("DELETE FROM threads WHERE key = ?", without)
@@ -157,7 +160,8 @@ def _thread_keys(connection: sqlite3.Connection, batch: Batch) -> tuple[dict[str
     for thread in wanted:
         if thread not in keys:
             inserted = connection.execute(
-                "INSERT INTO threads (id, folded) VALUES (?, ?)", (thread, thread.lower())
+                "INSERT INTO threads (id, folded, digest) VALUES (?, ?, ?)",
+                (thread, thread.lower(), model.digest(thread)),
             )
             keys[thread] = int(inserted.lastrowid or 0)
             added.append(keys[thread])
@@ -198,13 +202,25 @@ def _add(connection: sqlite3.Connection, tally: Tally, sign: int) -> None:
     )
 
 
-def _add_threads(connection: sqlite3.Connection, threads: dict[int, ThreadTally]) -> None:
-    """Add to what is summed up over each thread."""
+def _add_threads(
+    connection: sqlite3.Connection, threads: dict[int, ThreadTally], arrived: int
+) -> None:
+    """Add to what is summed up over each thread. The spans arrived at this time."""
     items = threads.items()
     many = connection.executemany
     many(
         _ADD_THREAD,
-        [(one.started, one.started, one.last_active, *one.values(), key) for key, one in items],
+        [
+            (
+                one.started,
+                one.started,
+                one.last_active,
+                min(one.last_active, arrived),
+                *one.values(),
+                key,
+            )
+            for key, one in items
+        ],
     )
     many(
         _SET_TITLE,
@@ -287,7 +303,11 @@ def _sum_up_anew(connection: sqlite3.Connection, key: int) -> None:
     tally = Tally(rows_of_thread(connection, key))
     if tally.threads:
         connection.execute(_RESET_THREAD, (key,))
-        _add_threads(connection, tally.threads)
+        _add_threads(connection, tally.threads, 0)
+        # When those arrived that are left, nothing tells: not after the latest.
+        connection.execute(
+            "UPDATE threads SET active = min(active, last_active) WHERE key = ?", (key,)
+        )
     else:
         connection.execute("DELETE FROM threads WHERE key = ?", (key,))
 
