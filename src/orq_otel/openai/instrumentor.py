@@ -28,7 +28,7 @@ from orq_otel.openai.raw import RawResponseProxy, respond_with_body
 from orq_otel.openai.responses import conversation
 from orq_otel.openai.router import Router, caller_thread
 from orq_otel.openai.server import start_attributes
-from orq_otel.patching import Patch
+from orq_otel.patching import Patch, Seam
 from orq_otel.scopes import current_thread
 
 _RAW_RESPONSE = "X-Stainless-Raw-Response"
@@ -62,16 +62,19 @@ class OpenAIInstrumentor(ClientInstrumentor):
 
     def patches(self) -> Sequence[Patch]:
         """The two functions through which every request passes, and what makes websockets."""
-        return (
+        sync = sync_wrapper(self._begin, _settle)
+        asynchronous = async_wrapper(self._begin, _settle)
+        patches = [
             Patch(
                 "openai._base_client",
                 (
-                    ("SyncAPIClient", "request", sync_wrapper(self._begin, _settle)),
-                    ("AsyncAPIClient", "request", async_wrapper(self._begin, _settle)),
+                    Seam("SyncAPIClient", "request", sync, self.requirement),
+                    Seam("AsyncAPIClient", "request", asynchronous, self.requirement),
                 ),
             ),
             *websockets.patches(self),
-        )
+        ]
+        return [*patches, Patch("openai", within=patches)]
 
     def _instrument(self, **kwargs: Any) -> None:
         self._router = Router(
