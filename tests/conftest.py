@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import TypeVar
 
 import openai
 import pytest
+from client_versions import is_true
 from hypothesis import settings
 from model_server import ModelServer
 from opentelemetry.sdk.trace import TracerProvider
@@ -16,6 +18,30 @@ from vendor import VendorServer
 
 from orq_otel import OpenAIInstrumentor, current_thread
 from orq_otel.foundations.process import process
+
+_Report = TypeVar("_Report", pytest.TestReport, pytest.CollectReport)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that is skipped for a reason that does not hold."""
+    return _checked((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Fail a file that is skipped for a reason that does not hold."""
+    return _checked((yield))
+
+
+def _checked(report: _Report) -> _Report:
+    if report.outcome == "skipped":
+        reason = getattr(report, "wasxfail", None) or str(report.longrepr)
+        if not is_true(reason):
+            report.outcome = "failed"
+            report.longrepr = f"skipped for no reason that holds here: {reason}"
+    return report
+
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("steady", deadline=None)

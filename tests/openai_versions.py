@@ -6,21 +6,13 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-import openai
 import pytest
+from client_versions import is_below, needs
 
 
 def since(version: str, what: str) -> pytest.MarkDecorator:
     """Skip a test, or one of its parameters, with a client that is too old to have `what`."""
-    installed = openai.__version__
-    return pytest.mark.skipif(
-        _numbers(installed) < _numbers(version),
-        reason=f"openai {installed} lacks what came with {version}: {what}",
-    )
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in version.split(".") if number.isdecimal())
+    return needs("openai", version, what)
 
 
 responses_api = since("1.66", "client.responses")
@@ -28,8 +20,8 @@ chat_helpers_api = since("1.40", "parse() and stream() of chat completions")
 
 #: Until then the client hands that event out with its name in `event` and the rest in `data`.
 overlooks_error_events = pytest.mark.xfail(
-    _numbers(openai.__version__) < _numbers("1.98"),
-    reason=f"the error event of a stream has no type in openai {openai.__version__}",
+    is_below("openai", "1.98"),
+    reason="openai below 1.98 lacks the type of a stream's error event",
 )
 
 

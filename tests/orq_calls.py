@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import pytest
+from client_versions import lacking
 
 Json = dict[str, Any]
 
@@ -57,7 +57,7 @@ class Call:
                         found = getattr(found, part)
                     found = getattr(found, name + "_async")
                 return _fitting(found, self)
-        pytest.skip(f"this version of the client has no {self.operation}")
+        return lacking("orq-ai-sdk", self.operation)
 
     def spelled(self, method: Callable[..., Any]) -> Json:
         """Return the arguments as the method names them."""
@@ -125,7 +125,7 @@ def _fitting(method: Callable[..., Any], call: Call) -> Callable[..., Any]:
     try:
         inspect.signature(method).bind(**call.spelled(method))
     except TypeError as reason:
-        pytest.skip(f"{call.operation} takes other arguments in this version: {reason}")
+        lacking("orq-ai-sdk", f"arguments of {call.operation}: {reason}")
     return method
 
 

@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Any, TypeAlias
 
 import openai
-import pytest
+from client_versions import lacking
 from opentelemetry.sdk.trace import ReadableSpan
 
 #: The labels of `thread("t-1", tags=["a", "b"])` on an operation that the conventions do not name.
@@ -52,10 +52,10 @@ class Method:
         try:
             method = getattr(attrgetter(path)(client), name)
         except AttributeError:
-            pytest.skip(f"openai {openai.__version__} has no {self.path}")
+            lacking("openai", self.path)
         unknown = self.given.keys() - inspect.signature(method).parameters.keys()
         if unknown:
-            pytest.skip(f"{self.path} of openai {openai.__version__} has no {sorted(unknown)}")
+            lacking("openai", f"{self.path}({', '.join(sorted(unknown))})")
         return method if not kind else getattr(getattr(attrgetter(path)(client), kind), name)
 
     def __str__(self) -> str:

@@ -429,7 +429,7 @@ SILENT: Final = {
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="no such signal on this system")
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this machine has no such signal")
 @pytest.mark.parametrize("module", MODULES)
 def test_a_signals_exception_reaches_the_program(
     world: World, bare: dict[str, Any], instrumented: dict[str, set[Any]], module: str

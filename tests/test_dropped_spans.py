@@ -154,7 +154,7 @@ class Interrupted(Exception):
     """What a handler of the program's raises."""
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="it has no timer that sends a signal")
+@pytest.mark.skipif(sys.platform == "win32", reason="this machine has no timer that sends a signal")
 def test_a_signal_leaves_nothing_that_hangs_or_is_not_forgotten(tracer: Tracer) -> None:
     def handler(number: int, frame: FrameType | None) -> None:
         raise Interrupted

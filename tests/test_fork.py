@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this machine has no fork")
 
 #: What a forked child does: everything of ours that takes a lock. A child that waits forever is
 #: ended by the alarm, and its parent sees that.

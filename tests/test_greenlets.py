@@ -99,7 +99,7 @@ print(json.dumps(told))
 
 def told_by(library: str) -> dict[str, Any]:
     if importlib.util.find_spec(library) is None:
-        pytest.skip(f"needs {library}")
+        pytest.skip(f"{library} is not installed")
     program = LIBRARIES[library] + PROGRAM
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program],

@@ -190,7 +190,7 @@ HANDLERS = {
 }
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="no such signal on this system")
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this machine has no such signal")
 @pytest.mark.parametrize("handler", HANDLERS)
 def test_what_a_signal_handler_raises_goes_through(
     telemetry: Telemetry, client: openai.OpenAI, handler: str

@@ -21,7 +21,7 @@ from orq_otel.wsgi import ThreadMiddleware
 
 pytestmark = [
     pytest.mark.skipif(
-        not hasattr(signal, "setitimer"), reason="there are no timers that send signals"
+        not hasattr(signal, "setitimer"), reason="this machine has no timers that send signals"
     ),
     # Python prints what is raised while it frees a generator, and goes on.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),

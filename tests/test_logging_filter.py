@@ -220,7 +220,9 @@ def bridged(
     request: pytest.FixtureRequest, logger: logging.Logger
 ) -> Iterator[InMemoryLogRecordExporter]:
     """A logger with OpenTelemetry's handler, the SDK's or that of its instrumentation."""
-    module = pytest.importorskip(request.param)
+    module = pytest.importorskip(
+        request.param, reason="opentelemetry-instrumentation-logging is not installed"
+    )
     exporter = InMemoryLogRecordExporter()
     provider = LoggerProvider()
     provider.add_log_record_processor(ThreadLogRecordProcessor())

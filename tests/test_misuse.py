@@ -7,12 +7,12 @@ import contextlib
 import functools
 import operator
 import pickle
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 from uuid import UUID
 
 import pytest
+from client_versions import needs
 
 from orq_otel import Thread, current_thread, new_thread_id, thread
 from orq_otel.asgi import ThreadMiddleware as AsgiMiddleware
@@ -121,7 +121,7 @@ def test_what_another_decorator_made_is_refused_without_parentheses(decorator: A
         def handle(request: Request) -> None: ...
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="the syntax is of Python 3.12")
+@needs("Python", "3.12", "the syntax")
 def test_a_generic_function_without_parentheses_is_refused() -> None:
     with pytest.raises(TypeError, match=NEEDS.format("handle")):
         exec("@thread\ndef handle[T](request: T) -> T:\n    return request\n", {"thread": thread})

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+from client_versions import lacking
 from hypothesis import given
 from hypothesis import strategies as st
 from model_server import ModelServer
@@ -427,7 +428,7 @@ def instrumented_httpx(labelled: Telemetry) -> Iterator[None]:
     wanted = {"httpx": "HTTPXClientInstrumentor", "httpx2": "HTTPX2ClientInstrumentor"}
     names = [name for package, name in wanted.items() if find_spec(package) is not None]
     if not all(hasattr(instrumentation, name) for name in names):
-        pytest.skip("this instrumentation of httpx does not know httpx2")
+        lacking("opentelemetry-instrumentation-httpx", "httpx2", "0.66b0")
     on = [getattr(instrumentation, name)() for name in names]
     for one in on:
         one.instrument(tracer_provider=labelled.provider)

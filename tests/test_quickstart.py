@@ -42,7 +42,7 @@ REAL_THREADS = {name: one for name, one in THREADS.items() if name != "order-88"
 def as_a_whole(test: Callable[..., None]) -> Callable[..., None]:
     """For a test that needs all that the quickstart uses."""
     has_orq = find_spec("orq_ai_sdk") is not None
-    without = pytest.mark.skipif(not has_orq, reason="the quickstart uses orq-ai-sdk")
+    without = pytest.mark.skipif(not has_orq, reason="orq-ai-sdk is not installed")
     return without(since("1.66", "client.responses, which the quickstart uses")(test))
 
 
@@ -50,7 +50,7 @@ def with_the_viewer(test: Callable[..., None]) -> Callable[..., None]:
     """For a test of the Threads page."""
     viewer = shutil.which("orq-otel", path=str(Path(sys.executable).parent))
     is_there = viewer is not None and find_spec("genai_prices") is not None
-    return pytest.mark.skipif(not is_there, reason='needs the extra "viewer"')(test)
+    return pytest.mark.skipif(not is_there, reason="genai-prices is not installed")(test)
 
 
 @pytest.fixture

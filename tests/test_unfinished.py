@@ -461,7 +461,7 @@ provider.shutdown()
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this machine has no fork")
 def test_a_forked_child_ends_nothing_of_its_parents(tmp_path: Path) -> None:
     assert output_of(FORKED, tmp_path).splitlines() == [
         "child after the parent's []",
@@ -503,7 +503,7 @@ collector.join()
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this machine has no fork")
 def test_a_child_that_is_forked_while_another_thread_collects(tmp_path: Path) -> None:
     assert output_of(COLLECTING, tmp_path).splitlines() == [
         "exported False ['chat m childs']",

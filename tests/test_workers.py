@@ -10,6 +10,7 @@ import logging.handlers
 import multiprocessing
 import multiprocessing.pool
 import pickle
+import platform
 import queue
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from clients_less import without
 from opentelemetry import baggage, context
 from opentelemetry.instrumentation.threading import ThreadingInstrumentor
 from opentelemetry.sdk._logs import LoggerProvider
@@ -85,6 +87,18 @@ def joined(worker: threading.Thread) -> None:
 
 
 # ---- The switch -----------------------------------------------------------------------------
+
+
+def test_a_pool_that_cannot_be_wrapped_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    with without("concurrent.futures.process", "ProcessPoolExecutor", "submit"):
+        propagate_to_workers()
+        propagate_to_workers(enabled=False)
+    (message,) = caplog.messages
+    assert message == (
+        "orq-otel cannot wrap concurrent.futures.process.ProcessPoolExecutor.submit of "
+        f"python {platform.python_version()}, so it does not see what is called there. Upgrade "
+        "orq-otel, or use another version of python until it has caught up. [ORQ-C01]"
+    )
 
 
 def test_nothing_is_replaced_unless_it_is_asked_for(telemetry: Telemetry) -> None:

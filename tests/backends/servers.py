@@ -39,8 +39,8 @@ def only_alone(backend: str) -> None:
     """Skip the tests of a backend that listens on all interfaces where others could reach it."""
     if not is_alone():
         pytest.skip(
-            f"{backend} listens on all interfaces. `python3 run.py backends` runs its tests in a "
-            "network namespace of their own, where the machine allows that"
+            f"this machine lets others reach {backend}, on all interfaces. `python3 run.py "
+            "backends` runs its tests in a network namespace of their own, where that is allowed"
         )
 
 

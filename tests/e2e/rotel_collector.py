@@ -96,7 +96,7 @@ def _program() -> tuple[str, dict[str, str]]:
     package = importlib.util.find_spec("rotel")
     if package is None or package.origin is None:
         if sys.version_info >= (3, 14):
-            pytest.skip("rotel has no wheel for this version of Python")
+            pytest.skip("rotel is not installed")
         pytest.fail("rotel is not installed, though the dependency group `test` has it")
     binary = str(Path(package.origin).with_name("rotel-agent"))
     kept = {key: value for key, value in os.environ.items() if not key.startswith("ROTEL_")}
@@ -109,7 +109,7 @@ def _program() -> tuple[str, dict[str, str]]:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         leave = pytest.fail if "CI" in os.environ else pytest.skip
         leave(
-            f"rotel does not run, since it needs libpython{version} as a shared library. On Debian "
+            f"this machine has no shared libpython{version}, which rotel needs. On Debian "
             f"and Ubuntu: apt-get install libpython{version}\n{check.stderr}"
         )
     return binary, environment

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -10,6 +9,7 @@ from typing import Any
 
 import openai
 import pytest
+from client_versions import needs
 from model_server import Fail, ModelServer, Reply, ToolCall
 from pydantic import BaseModel
 from recorded import Telemetry
@@ -302,9 +302,7 @@ def test_agents_in_threads(instrumented: Telemetry, model_server: ModelServer, a
     }
 
 
-@pytest.mark.skipif(
-    sys.version_info < (3, 11), reason="LangGraph has its models stream since Python 3.11"
-)
+@needs("Python", "3.11", "what LangGraph streams with")
 @APIS
 async def test_streaming_agents_in_tasks(
     instrumented: Telemetry, model_server: ModelServer, api: str

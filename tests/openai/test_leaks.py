@@ -13,6 +13,7 @@ from urllib.parse import quote
 import openai
 import pytest
 from byte_server import Answer, ByteServer, as_json, http, sse
+from client_versions import needs
 from echoes import (
     CREDENTIALS,
     ECHO,
@@ -731,7 +732,7 @@ REALTIME_ENDS: dict[str, list[Any]] = {
 }
 
 
-@pytest.mark.skipif("not hasattr(openai, 'realtime')", reason="the client has no websockets")
+@needs("openai", "1.103", "client.realtime")
 @pytest.mark.parametrize("said", REALTIME_ENDS.values(), ids=REALTIME_ENDS)
 def test_what_is_repeated_over_a_websocket(
     signals: Signals, speaking: Any, log: pytest.LogCaptureFixture, said: list[Any]
@@ -755,7 +756,7 @@ def test_what_is_repeated_over_a_websocket(
     assert_nothing_leaked(signals, log.text)
 
 
-@pytest.mark.skipif("not hasattr(openai, 'realtime')", reason="the client has no websockets")
+@needs("openai", "1.103", "client.realtime")
 @pytest.mark.parametrize("capture", [False, True])
 def test_a_websocket_that_is_refused(
     switch_on: Callable[..., Signals],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import openai
 import pytest
 from model_server import ModelServer
-from openai_versions import call
+from openai_versions import call, since
 from recorded import Telemetry
 
 MESSAGES: Any = [{"role": "user", "content": "Where is my parcel?"}]
@@ -161,8 +162,9 @@ def test_azures_client_with_a_deployment_of_its_own(
     assert provider(instrumented) == "azure.ai.openai"
 
 
+@since("2.40", "BedrockOpenAI")
 def test_bedrocks_client(instrumented: Telemetry, model_server: ModelServer) -> None:
-    bedrock = pytest.importorskip("openai.lib.bedrock")
+    bedrock = importlib.import_module("openai.lib.bedrock")
     with bedrock.BedrockOpenAI(
         api_key="k", aws_region="eu-west-1", base_url=model_server.base_url, max_retries=0
     ) as client:
@@ -171,8 +173,9 @@ def test_bedrocks_client(instrumented: Telemetry, model_server: ModelServer) -> 
     assert provider(instrumented) == "aws.bedrock"
 
 
+@since("2.44", "providers")
 def test_bedrock_as_the_provider(instrumented: Telemetry, model_server: ModelServer) -> None:
-    bedrock = pytest.importorskip("openai.providers.bedrock").bedrock
+    bedrock = importlib.import_module("openai.providers.bedrock").bedrock
     given = bedrock(base_url=model_server.base_url, region="eu-west-1", api_key="k")
     with openai.OpenAI(provider=given, max_retries=0) as client:
         ask(client)
@@ -180,10 +183,11 @@ def test_bedrock_as_the_provider(instrumented: Telemetry, model_server: ModelSer
     assert provider(instrumented) == "aws.bedrock"
 
 
+@since("2.44", "providers")
 async def test_bedrock_as_the_provider_of_the_asynchronous_client(
     instrumented: Telemetry, model_server: ModelServer
 ) -> None:
-    bedrock = pytest.importorskip("openai.providers.bedrock").bedrock
+    bedrock = importlib.import_module("openai.providers.bedrock").bedrock
     given = bedrock(base_url=model_server.base_url, region="eu-west-1", api_key="k")
     async with openai.AsyncOpenAI(provider=given, max_retries=0) as client:
         await client.chat.completions.create(model="m", messages=MESSAGES, service_tier="flex")
@@ -191,8 +195,9 @@ async def test_bedrock_as_the_provider_of_the_asynchronous_client(
     assert provider(instrumented) == "aws.bedrock"
 
 
+@since("3.36.1", "Vertex AI as a provider")
 def test_vertex_as_the_provider(instrumented: Telemetry, model_server: ModelServer) -> None:
-    vertex = pytest.importorskip("openai.providers.vertex").vertex
+    vertex = importlib.import_module("openai.providers.vertex").vertex
     given = vertex(base_url=model_server.base_url, token_provider=lambda: "token")
     with openai.OpenAI(provider=given, max_retries=0) as client:
         client.responses.create(model="m", input="Where is my parcel?")

@@ -11,6 +11,7 @@ from content_rules import PNG_BASE64, PNG_MEASURES, PNG_URL, anything, problems
 from hypothesis import given
 from hypothesis import strategies as st
 from openai_answers import RESPONSE, RESPONSE_EVENTS
+from openai_versions import responses_api
 from spoilt import places, replaced, without
 
 from orq_otel.genai.fields import parse_json
@@ -845,8 +846,8 @@ def test_the_last_event_says_it_all() -> None:
     assert read_stream(RESPONSE_EVENTS[-1:]) == read_response(last)
 
 
+@responses_api
 def test_a_stream_of_models_says_the_same() -> None:
-    pytest.importorskip("openai.types.responses")
     from openai._models import construct_type  # noqa: PLC0415
     from openai.types.responses import ResponseStreamEvent  # noqa: PLC0415
 

@@ -7,7 +7,7 @@ import contextlib
 import gc
 import hashlib
 import importlib.util
-import inspect
+import itertools
 import json
 import operator
 import threading
@@ -17,6 +17,7 @@ from typing import Any
 
 import openai
 import pytest
+from client_versions import lacking, needs
 from conformance.checker import check_logs, check_metrics, check_spans
 from opentelemetry import context
 from opentelemetry.instrumentation.utils import suppress_instrumentation
@@ -32,10 +33,7 @@ websockets = pytest.importorskip("websockets", minversion="13")
 
 from vendor_websockets import SECRET, SILENCE, WebsocketServer  # noqa: E402 - needs it, too
 
-pytestmark = pytest.mark.skipif(
-    "websocket_base_url" not in inspect.signature(openai.OpenAI).parameters,
-    reason=f"openai {openai.__version__} has no websockets",
-)
+pytestmark = needs("openai", "1.58", "websockets")
 
 REALTIME = ["realtime", "beta.realtime"]
 RESPONSES = ["responses", "beta.responses"]
@@ -93,14 +91,14 @@ def api_of(client: Any, name: str) -> Any:
     except AttributeError:
         found = None
     if not hasattr(found, "connect"):
-        pytest.skip(f"openai {openai.__version__} has no client.{name}.connect")
+        lacking("openai", f"client.{name}.connect")
     return found
 
 
 def newer(thing: Any, name: str) -> None:
     """Skip what needs a method that an older client lacks."""
     if not hasattr(thing, name):
-        pytest.skip(f"openai {openai.__version__} has no {type(thing).__name__}.{name}")
+        lacking("openai", f"{type(thing).__name__}.{name}")
 
 
 def module_of(api: str) -> str:
@@ -712,7 +710,10 @@ def by_handlers(connection: Any) -> None:
 def by_lanes(connection: Any) -> None:
     """Let the client read in a thread of its own."""
     name = "openai.lib.responses_websocket"
-    module = pytest.importorskip(name, reason=f"openai {openai.__version__} has no {name}")
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError:
+        lacking("openai", name)
     limits = module.ResponsesWebSocketLimits(
         max_lanes=2,
         max_events_per_lane=64,
@@ -720,19 +721,19 @@ def by_lanes(connection: Any) -> None:
         max_bytes_per_lane=1_000_000,
         max_bytes=1_000_000,
     )
-    if type(connection).__module__ != "openai.resources.responses.responses":
-        pytest.skip("realtime has no lanes")
     with module.ResponsesWebSocketSession(connection, limits=limits) as session:
         lane = session.lane("conversation")
         lane.send(question("responses"))
         assert lane.get_final_response(timeout=10).status == "completed"
 
 
-RECEIVERS = [by_bytes, by_parsing, by_iterating, by_handlers, by_lanes]
+RECEIVERS = [by_bytes, by_parsing, by_iterating, by_handlers]
 
 
-@both
-@pytest.mark.parametrize("receive", RECEIVERS)
+@pytest.mark.parametrize(
+    ("api", "receive"),
+    [*itertools.product([GENERAL, "responses"], RECEIVERS), ("responses", by_lanes)],
+)
 def test_however_one_receives(
     instrumented: Telemetry, client: openai.OpenAI, api: str, receive: Callable[[Any], None]
 ) -> None:
@@ -1057,7 +1058,7 @@ def reconnecting(client: Any, api: str, on_reconnecting: Callable[[Any], Any]) -
             client, api, on_reconnecting=on_reconnecting, initial_delay=0.001, max_retries=2
         )
     except TypeError:
-        pytest.skip(f"openai {openai.__version__} does not reconnect")
+        lacking("openai", "reconnecting", "2.32")
 
 
 @both
@@ -1224,7 +1225,7 @@ def test_the_model_in_the_query(instrumented: Telemetry, client: openai.OpenAI) 
     try:
         manager = session.connect(extra_query={"model": "gpt-realtime-mini"})
     except TypeError:
-        pytest.skip(f"openai {openai.__version__} demands the model")
+        lacking("openai", "realtime without a model")
     with manager as connection:
         ask(connection, GENERAL)
         wait(connection)

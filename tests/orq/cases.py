@@ -15,7 +15,7 @@ from importlib.metadata import version
 from operator import attrgetter
 from typing import Any
 
-import pytest
+from client_versions import lacking
 from opentelemetry.sdk.trace import ReadableSpan
 
 #: The version of the client, as far as it matters: (4, 17).
@@ -94,7 +94,7 @@ class Case:
         try:
             return attrgetter(f"{path}_async" if is_async else path)(client)
         except AttributeError:
-            pytest.skip(f"orq-ai-sdk {version('orq-ai-sdk')} has no {path}")
+            lacking("orq-ai-sdk", path)
 
     def arguments(self, method: Any, **more: Any) -> dict[str, Any]:
         """The arguments, under the names that the client has for them: `input` was `input_`."""
@@ -105,7 +105,7 @@ class Case:
         }
         unknown = named.keys() - known.keys()
         if unknown:
-            pytest.skip(f"{self.path} of orq-ai-sdk {version('orq-ai-sdk')} has no {unknown}")
+            lacking("orq-ai-sdk", f"{self.path}({', '.join(unknown)})")
         return named
 
     def call(self, client: Any, **more: Any) -> Any:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from client_versions import needs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.trace import StatusCode
@@ -15,7 +16,7 @@ from orq_api import ErrorEvent, OrqServer, Status
 from recorded import Telemetry
 
 from orq.any_json import can_be_exported, namespaces
-from orq.cases import CLIENT, parsed
+from orq.cases import parsed
 from orq_otel import OrqInstrumentor, thread
 from orq_otel.genai.content import encode
 from orq_otel.orq import agents, agents_content
@@ -23,7 +24,7 @@ from orq_otel.orq import agents, agents_content
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
 pytestmark = [
     pytest.mark.filterwarnings("default"),  # the client's own
-    pytest.mark.skipif(CLIENT < (4, 2), reason="agents had no responses"),
+    needs("orq-ai-sdk", "4.2", "client.agents.responses"),
 ]
 
 MESSAGE = {"role": "user", "parts": [{"kind": "text", "text": "Where is my parcel?"}]}
@@ -152,7 +153,7 @@ def test_an_error_of_the_api(instrumented: Telemetry, orq: Any, api: OrqServer) 
     assert instrumented.one().status.description == "Error code: 429"
 
 
-@pytest.mark.skipif(CLIENT < (4, 5), reason="there is no agents.responses.get")
+@needs("orq-ai-sdk", "4.5", "agents.responses.get")
 @pytest.mark.parametrize(("message", "ends"), [(MESSAGE, "completed"), (FAILING, "failed")])
 def test_a_response_in_the_background_is_polled(
     telemetry: Telemetry, message: Any, ends: str
@@ -186,7 +187,7 @@ def test_a_response_in_the_background_is_polled(
     assert b"t-1" not in server.requests[-1].body
 
 
-@pytest.mark.skipif(CLIENT < (4, 5), reason="there is no agents.responses.get")
+@needs("orq-ai-sdk", "4.5", "agents.responses.get")
 def test_a_task_that_is_not_there(instrumented: Telemetry, orq: Any) -> None:
     with pytest.raises(Exception, match="not found"):
         orq.agents.responses.get(agent_key="support", task_id="task_1")

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from client_versions import needs
 from content_rules import anything, problems
 from hypothesis import given
 from hypothesis import strategies as st
@@ -189,7 +190,7 @@ def test_a_message_without_a_reason_is_whole_or_broken(is_final: bool, reason: s
     assert message["finish_reason"] == reason
 
 
-@pytest.mark.skipif(CLIENT < (4, 0), reason="this client drops the counts")
+@needs("orq-ai-sdk", "4.0", "the counts of an answer")
 def test_what_a_stream_told_last_counts() -> None:
     reader = deployments.ChunkReader()
     usage = {"prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17}

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from client_versions import needs
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -201,7 +202,7 @@ def test_a_stream_that_fails_on_its_way(
     assert "my secret" not in span.to_json()
 
 
-@pytest.mark.skipif(CLIENT < (4, 2), reason="this client has no router, nor retries Deployments")
+@needs("orq-ai-sdk", "4.2", "client.router and retries of Deployments")
 @pytest.mark.parametrize("is_streamed", [False, True], ids=["whole", "streamed"])
 def test_retries_are_one_call(
     instrumented: Telemetry, orq: Any, api: OrqServer, *, is_streamed: bool
@@ -257,7 +258,7 @@ def test_a_stream_can_be_closed_only_where_the_clients_can(telemetry: Telemetry,
         list(bare)
 
 
-@pytest.mark.skipif(CLIENT < (4, 13), reason="streams of this client cannot be closed")
+@needs("orq-ai-sdk", "4.13", "streams that can be closed")
 async def test_a_stream_that_is_closed(instrumented: Telemetry, orq: Any) -> None:
     events = stream(orq)
     next(events)

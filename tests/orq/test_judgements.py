@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from client_versions import needs
 from opentelemetry.trace import StatusCode
 from orq_api import Body, OrqServer
 from recorded import Telemetry
@@ -16,7 +17,7 @@ from orq_otel.orq import judgements, judgements_content
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
 pytestmark = [
     pytest.mark.filterwarnings("default"),  # the client's own
-    pytest.mark.skipif(CLIENT < (4, 2), reason="has no router"),
+    needs("orq-ai-sdk", "4.2", "client.router"),
 ]
 
 SCORE, LABEL = "gen_ai.evaluation.score.value", "gen_ai.evaluation.score.label"

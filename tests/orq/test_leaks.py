@@ -12,6 +12,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 from byte_server import Answer, ByteServer, as_json, http, sse
+from client_versions import lacking
 from echoes import (
     CREDENTIALS,
     ECHO,
@@ -103,7 +104,7 @@ def operation(orq: Any, path: str) -> Any:
     try:
         return operator.attrgetter(path)(orq)
     except AttributeError:
-        pytest.skip(f"orq-ai-sdk {orq_ai_sdk.__version__} has no {path}")
+        lacking("orq-ai-sdk", path)
 
 
 def ask_agent(orq: Any, **given: Any) -> Any:

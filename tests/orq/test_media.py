@@ -6,18 +6,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from client_versions import needs
 from opentelemetry.trace import StatusCode
 from orq_api import OrqServer, Status
 from recorded import Telemetry
 
-from orq.cases import CLIENT
 from orq_otel import OrqInstrumentor
 from orq_otel.orq import media, media_content
 
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
 pytestmark = [
     pytest.mark.filterwarnings("default"),  # the client's own
-    pytest.mark.skipif(CLIENT < (4, 2), reason="has no router"),
+    needs("orq-ai-sdk", "4.2", "client.router"),
 ]
 
 COUNT = "gen_ai.request.choice.count"

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from client_versions import needs
 from opentelemetry.trace import StatusCode
 from recorded import Telemetry
 
@@ -18,7 +19,7 @@ orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
 # The client leaves sockets to be collected.
 pytestmark = [
     pytest.mark.filterwarnings("default"),
-    pytest.mark.skipif(CLIENT < (4, 2), reason="names memories by another id"),
+    needs("orq-ai-sdk", "4.2", "today's id of a memory"),
 ]
 
 STORE = {"memory_store_key": "customers"}

@@ -13,18 +13,18 @@ from typing import Any
 
 import openai
 import pytest
+from client_versions import needs
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from orq_api import OrqServer
 from otlp_receiver import OtlpReceiver, Span
 
-from orq.cases import CLIENT
 from orq_otel import OpenAIInstrumentor, OrqInstrumentor, thread
 
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
 pytestmark = pytest.mark.filterwarnings("default")  # the client's own
-with_agents = pytest.mark.skipif(CLIENT < (4, 2), reason="this client has no agents.responses")
+with_agents = needs("orq-ai-sdk", "4.2", "client.agents.responses")
 
 MESSAGE = {"role": "user", "parts": [{"kind": "text", "text": "Hello!"}]}
 QUESTION: Any = [{"role": "user", "content": "Where is it?"}]

@@ -90,12 +90,10 @@ def test_the_thread_on_the_span_and_in_the_request(
         assert b"t-1" not in api.requests[0].body
 
 
-@every_case
+@pytest.mark.parametrize("case", [case for case in CASES if case.thread], ids=str)
 def test_a_thread_that_the_caller_gave_wins(
     instrumented: Telemetry, orq: Any, api: OrqServer, case: Case
 ) -> None:
-    if not case.thread:
-        pytest.skip("takes no thread")
     given = {"id": "mine", "tags": ["x"]}
     beside = case.given.get("orq", {})
     place = {"thread": given} if case.thread == "thread" else {"orq": {**beside, "thread": given}}

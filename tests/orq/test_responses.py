@@ -6,18 +6,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from client_versions import needs
 from opentelemetry.trace import StatusCode
 from orq_api import ErrorEvent, OrqServer
 from recorded import Telemetry
 
 from orq.any_json import namespaces
-from orq.cases import CLIENT
 from orq_otel import OrqInstrumentor, thread
 from orq_otel.orq import responses, responses_content
 
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
 pytestmark = pytest.mark.filterwarnings("default")  # the client's own
-since_4_13 = pytest.mark.skipif(CLIENT < (4, 13), reason="refuses or drops what the API sends")
+since_4_13 = needs("orq-ai-sdk", "4.13", "all that the API sends")
 
 MODEL = "openai/gpt-5-mini"
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from client_versions import lacking
 from orq_api import OrqServer, answer_text, count
 from orq_calls import CALLS, FOLLOWING, SAID, VERSION, Call
 
@@ -58,8 +59,9 @@ async def test_every_asynchronous_answer_is_accepted(
 
 def readable(call: Call) -> None:
     """Skip what this version cannot read."""
-    if UNREADABLE.get(call.operation, (0, 0)) > VERSION:
-        pytest.skip("this version takes events of text only")
+    since = UNREADABLE.get(call.operation, (0, 0))
+    if since > VERSION:
+        lacking("orq-ai-sdk", "events without text", ".".join(map(str, since)))
 
 
 @pytest.mark.parametrize("call", STREAMED)
@@ -300,7 +302,7 @@ def test_the_events_of_a_response(orq: Any) -> None:
 
 def test_a_response_is_read_again(orq: Any) -> None:
     if VERSION < (4, 13):
-        pytest.skip("before 4.13 the client reads no response that has no error")
+        lacking("orq-ai-sdk", "responses without an error", "4.13")
     follow = FOLLOWING["responses.get"]
     follow.find(orq)
     started = CALLS["responses.create"].with_(background=True).make(orq)

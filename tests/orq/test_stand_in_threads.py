@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from client_versions import lacking
 from orq_api import OrqServer, answer_text
 from orq_calls import CALLS, SAID, THREAD, Call
 
@@ -92,7 +93,7 @@ def test_the_openai_client_chats(api: OrqServer, client: openai.OpenAI) -> None:
 
 def test_the_openai_client_asks_for_responses(api: OrqServer, client: openai.OpenAI) -> None:
     if not hasattr(client, "responses"):
-        pytest.skip("this version of the client has no responses")
+        lacking("openai", "client.responses", "1.66")
     asked: dict[str, Any] = {
         "model": "openai/gpt-5-mini",
         "input": SAID,
@@ -130,7 +131,7 @@ def test_the_openai_client_fails(client: openai.OpenAI) -> None:
 
 def test_orqs_client_shows_the_threads(orq: Any) -> None:
     if getattr(orq, "sessions", None) is None:
-        pytest.skip("this version of the client has no sessions")
+        lacking("orq-ai-sdk", "client.sessions")
     invoke = CALLS["deployments.invoke"]
     invoke.in_thread().make(orq)
     CALLS["router.chat.completions.create"].in_thread().make(orq)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-pytest.importorskip("playwright", reason="the pages are tested with playwright")
+pytest.importorskip("playwright")
 
 import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -49,7 +49,7 @@ def browser() -> Iterator[Browser]:
     names = ("chromium", "chromium-browser", "google-chrome")
     found = next((path for name in names if (path := shutil.which(name))), None)
     if found is None:
-        pytest.skip("there is no Chromium: apt-get install chromium")
+        pytest.skip("this machine has no Chromium: apt-get install chromium")
     with sync_playwright() as started:
         # Chromium's sandbox does not start for root, as which containers run.
         one = started.chromium.launch(executable_path=found, args=["--no-sandbox"])

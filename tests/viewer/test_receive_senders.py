@@ -121,7 +121,7 @@ def javascript() -> Path:
     """The packages of OpenTelemetry for JavaScript, installed once."""
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
-        pytest.skip("node and npm are not installed")
+        pytest.skip("this machine has no node and npm")
     INSTALLED.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "conversation.mjs"):
         shutil.copy(JAVASCRIPT / name, INSTALLED / name)
@@ -134,7 +134,7 @@ def javascript() -> Path:
         check=False,
     )
     if installed.returncode != 0:
-        pytest.skip(f"the packages from npm cannot be installed: {installed.stderr[-300:]}")
+        pytest.skip(f"this machine cannot install packages from npm: {installed.stderr[-300:]}")
     return INSTALLED
 
 

@@ -58,7 +58,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         check=False,
     )
     if made.returncode != 0:
-        pytest.skip(f"a small file system cannot be mounted here: {made.stderr.strip()}")
+        pytest.skip(f"this machine has no small file system to mount: {made.stderr.strip()}")
     yield place
     subprocess.run(["umount", "--lazy", str(place)], check=True)
 
@@ -154,7 +154,9 @@ def test_a_locked_file(tmp_path: Path) -> None:
     assert count(database) == 2
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be deleted there")
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="this machine has no open files that can be deleted"
+)
 @pytest.mark.parametrize("how", ["deleted", "deleted with its log", "replaced", "folder deleted"])
 def test_a_file_that_goes_away(tmp_path: Path, how: str) -> None:
     database = tmp_path / "place" / "threads.db"
@@ -183,7 +185,9 @@ def test_a_file_that_goes_away(tmp_path: Path, how: str) -> None:
     assert count(database) == expected
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be deleted there")
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="this machine has no open files that can be deleted"
+)
 @pytest.mark.parametrize("how", ["deleted", "replaced"])
 def test_a_sender_over_grpc_is_told_that_a_file_went_away(tmp_path: Path, how: str) -> None:
     database = tmp_path / "threads.db"
@@ -226,7 +230,9 @@ def test_what_a_killed_viewer_left_can_be_asked_on_a_read_only_disk(small_disk: 
     assert not list(Path(tempfile.gettempdir()).glob("orq-otel-*/threads.db"))
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be deleted there")
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="this machine has no open files that can be deleted"
+)
 def test_pages_notice_that_a_file_goes_away(tmp_path: Path) -> None:
     database = tmp_path / "threads.db"
     with Viewer(database) as viewer:
@@ -271,7 +277,9 @@ def test_a_file_that_was_damaged(tmp_path: Path) -> None:
     assert database.read_bytes() == content
 
 
-@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.skipif(
+    sys.platform == "win32" or os.geteuid() == 0, reason="this machine lets root write anywhere"
+)
 def test_a_place_where_nothing_may_be_written(tmp_path: Path) -> None:
     place = tmp_path / "closed"
     place.mkdir(mode=0o500)

@@ -335,7 +335,7 @@ def test_bytes_that_are_no_http(tmp_path: Path) -> None:
     assert spans(tmp_path / "threads.db") == 1
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="this machine has no /proc")
 def test_memory_is_bounded(tmp_path: Path) -> None:
     with Viewer(tmp_path / "threads.db") as viewer:
         for bomb in BOMBS.values():

@@ -395,7 +395,9 @@ def can_mount() -> bool:
         return False
 
 
-needs_mounts = pytest.mark.skipif(not can_mount(), reason="mounting a small disk needs root")
+needs_mounts = pytest.mark.skipif(
+    not can_mount(), reason="this machine has no small disk to mount: that needs root"
+)
 
 
 @needs_mounts

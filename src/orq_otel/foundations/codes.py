@@ -25,6 +25,8 @@ NO_PROCESSORS: Final = "ORQ-X01"
 UNKNOWN_EXPORTER: Final = "ORQ-X02"
 HTTP_FOR_ORQ: Final = "ORQ-X03"
 
+MISSING_SEAM: Final = "ORQ-C01"
+
 OWN_FAILURE: Final = "ORQ-F01"
 
 #: What each means, for those who look it up.
@@ -47,6 +49,7 @@ MEANINGS: Final = MappingProxyType(
         NO_PROCESSORS: "The global tracer provider takes no span processors.",
         UNKNOWN_EXPORTER: "OTEL_TRACES_EXPORTER names an exporter that configure() does not know.",
         HTTP_FOR_ORQ: "gRPC was asked for, and Orq takes OTLP over HTTP only.",
+        MISSING_SEAM: "A client lacks what is wrapped to see its calls, so some have no span.",
         OWN_FAILURE: "Something in orq-otel failed. The program went on as if it were not there.",
     }
 )

@@ -15,7 +15,7 @@ from typing import Any
 from opentelemetry.context import get_current
 
 from orq_otel.foundations.guard import report
-from orq_otel.foundations.patching import Patch
+from orq_otel.foundations.patching import Patch, Seam
 from orq_otel.foundations.settings import Settings
 from orq_otel.genai.call import Call
 from orq_otel.genai.instrumentor import ClientInstrumentor
@@ -62,16 +62,19 @@ class OpenAIInstrumentor(ClientInstrumentor):
 
     def patches(self) -> Sequence[Patch]:
         """The two functions through which every request passes, and what makes websockets."""
-        return (
+        sync = sync_wrapper(self._begin, _settle)
+        asynchronous = async_wrapper(self._begin, _settle)
+        patches = [
             Patch(
                 "openai._base_client",
                 (
-                    ("SyncAPIClient", "request", sync_wrapper(self._begin, _settle)),
-                    ("AsyncAPIClient", "request", async_wrapper(self._begin, _settle)),
+                    Seam("SyncAPIClient", "request", sync, self.requirement),
+                    Seam("AsyncAPIClient", "request", asynchronous, self.requirement),
                 ),
             ),
             *websockets.patches(self),
-        )
+        ]
+        return [*patches, Patch("openai", within=patches)]
 
     def follow(self, settings: Settings) -> None:
         """Take from the settings what only this client needs: which servers are routers."""

@@ -17,7 +17,7 @@ import wrapt
 from opentelemetry.context import attach, detach
 
 from orq_otel.foundations.guard import report
-from orq_otel.foundations.patching import Patch, Wrapper, around
+from orq_otel.foundations.patching import Patch, Seam, around
 from orq_otel.genai.instrumentor import ClientInstrumentor
 from orq_otel.genai.starting import suppressed
 from orq_otel.openai.sessions import LiveSession, RealtimeSession, ResponsesSession, Session
@@ -25,16 +25,23 @@ from orq_otel.openai.sessions import LiveSession, RealtimeSession, ResponsesSess
 #: From a manager to the session of the connection that it makes, or None to pass it through.
 _Begin: TypeAlias = Callable[[Any], "Session | None"]
 
-#: Modules of the client, the managers in them, and what their connections carry.
-_MANAGERS: tuple[tuple[str, str, type[Session]], ...] = (
-    ("realtime.realtime", "RealtimeConnectionManager", RealtimeSession),
-    ("realtime.translations.translations", "TranslationsConnectionManager", Session),
-    ("beta.realtime.realtime", "RealtimeConnectionManager", RealtimeSession),
-    ("responses.responses", "ResponsesConnectionManager", ResponsesSession),
-    ("beta.responses.responses", "ResponsesConnectionManager", ResponsesSession),
-    ("live.live", "LiveConnectionManager", LiveSession),
-    ("live.sideband", "SidebandConnectionManager", LiveSession),
-    ("live.forks", "ForksConnectionManager", LiveSession),
+#: Modules of the client, the managers in them, what their connections carry, and the versions that
+#: brought the manager and its `_connect_ws`, by which newer clients connect once more.
+_MANAGERS: tuple[tuple[str, str, type[Session], str, str], ...] = (
+    ("realtime.realtime", "RealtimeConnectionManager", RealtimeSession, "1.103", "2.32"),
+    (
+        "realtime.translations.translations",
+        "TranslationsConnectionManager",
+        Session,
+        "3.34",
+        "3.34",
+    ),
+    ("beta.realtime.realtime", "RealtimeConnectionManager", RealtimeSession, "1.58", ""),
+    ("responses.responses", "ResponsesConnectionManager", ResponsesSession, "2.22", "2.32"),
+    ("beta.responses.responses", "ResponsesConnectionManager", ResponsesSession, "2.45", "2.45"),
+    ("live.live", "LiveConnectionManager", LiveSession, "3.12", "3.12"),
+    ("live.sideband", "SidebandConnectionManager", LiveSession, "3.12", "3.12"),
+    ("live.forks", "ForksConnectionManager", LiveSession, "3.12", "3.12"),
 )
 
 #: Where a manager keeps the session, for the websockets that it is yet to make.
@@ -43,28 +50,27 @@ _SESSION = "_orq_otel_session"
 
 def patches(instrumentor: ClientInstrumentor) -> Sequence[Patch]:
     """What to wrap in each of the client's modules that have websockets."""
-    return [
-        Patch(
-            f"openai.resources.{module}",
-            (
-                *_sync(name, partial(_begin, instrumentor, kind, f"_{name}__")),
-                *_async(f"Async{name}", partial(_begin, instrumentor, kind, f"_Async{name}__")),
-            ),
+    found = []
+    for module, name, kind, since, reconnecting_since in _MANAGERS:
+        has, reconnects = _since(since), _since(reconnecting_since)
+        sync = around(partial(_enter, partial(_begin, instrumentor, kind, f"_{name}__")))
+        asynchronous = around(
+            partial(_async_enter, partial(_begin, instrumentor, kind, f"_Async{name}__"))
         )
-        for module, name, kind in _MANAGERS
-    ]
+        seams = (
+            Seam(name, "__enter__", sync, has),
+            Seam(name, "enter", sync, has),
+            Seam(name, "_connect_ws", around(_connect), reconnects),
+            Seam(f"Async{name}", "__aenter__", asynchronous, has),
+            Seam(f"Async{name}", "enter", asynchronous, has),
+            Seam(f"Async{name}", "_connect_ws", around(_async_connect), reconnects),
+        )
+        found.append(Patch(f"openai.resources.{module}", seams))
+    return found
 
 
-def _sync(name: str, begin: _Begin) -> Sequence[tuple[str, str, Wrapper]]:
-    enter = around(partial(_enter, begin))
-    connect = around(_connect)
-    return (name, "__enter__", enter), (name, "enter", enter), (name, "_connect_ws", connect)
-
-
-def _async(name: str, begin: _Begin) -> Sequence[tuple[str, str, Wrapper]]:
-    enter = around(partial(_async_enter, begin))
-    connect = around(_async_connect)
-    return (name, "__aenter__", enter), (name, "enter", enter), (name, "_connect_ws", connect)
+def _since(version: str) -> str:
+    return f"openai >= {version}, < 4" if version else ""
 
 
 def _begin(

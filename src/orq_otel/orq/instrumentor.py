@@ -15,7 +15,7 @@ from typing import Any
 from opentelemetry.trace import get_current_span
 
 from orq_otel.foundations.guard import report
-from orq_otel.foundations.patching import Patch, Wrapper
+from orq_otel.foundations.patching import Patch, Seam, Wrapper
 from orq_otel.foundations.settings import Settings
 from orq_otel.genai.call import Attributes, Call
 from orq_otel.genai.instrumentor import ClientInstrumentor
@@ -29,7 +29,7 @@ from orq_otel.genai.starting import start_call, suppressed
 from orq_otel.genai.streams import stream_proxy
 from orq_otel.genai.wrapping import Begin, Begun, async_wrapper, sync_wrapper
 from orq_otel.orq.errors import ERRORS
-from orq_otel.orq.operations import TABLE, Row
+from orq_otel.orq.operations import TABLE, VERSIONS, Row
 from orq_otel.orq.requests import IN_ORQ, IN_THREAD, NOWHERE, caller_thread, with_thread
 from orq_otel.orq.server import server
 from orq_otel.threads.frames import current_thread
@@ -59,19 +59,23 @@ class OrqInstrumentor(ClientInstrumentor):
             Patch(
                 "orq_ai_sdk.basesdk",
                 (
-                    ("BaseSDK", "do_request", self._sync_request),
-                    ("BaseSDK", "do_request_async", self._async_request),
+                    Seam("BaseSDK", "do_request", self._sync_request, self.requirement),
+                    Seam("BaseSDK", "do_request_async", self._async_request, self.requirement),
                 ),
             )
         ]
         for place, rows in TABLE.items():
             module, _, owner = place.partition(".")
-            wrappers: list[tuple[str, str, Wrapper]] = []
+            seams: list[Seam] = []
             for method, row in rows.items():
-                wrappers.append((owner, method, self._wrapper(row, sync_wrapper)))
-                wrappers.append((owner, f"{method}_async", self._wrapper(row, async_wrapper)))
-            patches.append(Patch(f"orq_ai_sdk.{module}", wrappers))
-        return patches
+                versions = VERSIONS.get(f"{place}.{method}") or VERSIONS.get(place)
+                required = f"orq-ai-sdk {versions}, < 5" if versions else self.requirement
+                sync = self._wrapper(row, sync_wrapper)
+                asynchronous = self._wrapper(row, async_wrapper)
+                seams.append(Seam(owner, method, sync, required))
+                seams.append(Seam(owner, f"{method}_async", asynchronous, required))
+            patches.append(Patch(f"orq_ai_sdk.{module}", seams))
+        return [*patches, Patch("orq_ai_sdk", within=patches)]
 
     def follow(self, settings: Settings) -> None:
         """Take from the settings what only this client needs: whether requests carry threads."""

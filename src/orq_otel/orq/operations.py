@@ -1,7 +1,8 @@
 """The operations of Orq's client that get a span: one row each, by module, class and method.
 
 To add one, write its readers and a row. Each method has a twin, `<method>_async`, and may return a
-stream: the shared wrapper takes care of both. What a version of the client lacks is skipped.
+stream: the shared wrapper takes care of both. What only some of the supported versions have is in
+`VERSIONS`, too: what is missing from any other version is logged.
 """
 
 from __future__ import annotations
@@ -261,20 +262,20 @@ _RESPONSES = {
         ),
         of_agent=_FETCH_OF_AGENT,
     ),
-    "compact": Row(
-        Operation(
-            COMPACT,
-            responses.read_request,
-            responses.read_response,
-            is_standard=False,
-            content=ContentReaders(
-                responses_content.read_request,
-                responses_content.read_compacted,
-                read_tools=responses_content.read_tools,
-            ),
-        )
-    ),
 }
+_COMPACT = Row(
+    Operation(
+        COMPACT,
+        responses.read_request,
+        responses.read_response,
+        is_standard=False,
+        content=ContentReaders(
+            responses_content.read_request,
+            responses_content.read_compacted,
+            read_tools=responses_content.read_tools,
+        ),
+    )
+)
 
 
 #: By module and class, and method.
@@ -289,7 +290,7 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
         ),
     },
     "orq_responses.OrqResponses": _RESPONSES,
-    "responses.Responses": _RESPONSES,
+    "responses.Responses": {**_RESPONSES, "compact": _COMPACT},
     # Deployments: prompts that Orq keeps. To fetch one asks no model.
     "deployments.Deployments": {
         "invoke": _deployment(deployments.read_request),
@@ -426,7 +427,7 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
             judgements.evaluator,
         )
     },
-    # Searches. Before 4.17 a knowledge base was searched by another class.
+    # Searches. Before 4.14 a knowledge base was searched by another class.
     "knowledge.Knowledge": {"search": _search(retrieval_content.read_matches)},
     "knowledge_sdk.KnowledgeSDK": {"search": _search(retrieval_content.read_matches)},
     "websearch.Websearch": {
@@ -461,4 +462,32 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
             FETCH_MEMORY, memory.read_document_fetch, memory.read_list, _LISTED
         ),
     },
+}
+
+#: The versions of the client that have a class, or a method, where not all do that are supported.
+VERSIONS: Mapping[str, str] = {
+    "orq_responses.OrqResponses": ">= 4.2",
+    "orq_responses.OrqResponses.get": ">= 4.10",
+    "responses.Responses": ">= 4.0",
+    "responses.Responses.get": ">= 4.5",
+    "responses.Responses.compact": ">= 4.16",
+    "orq_completions.OrqCompletions": ">= 4.2",
+    "completions.Completions": ">= 4.2",
+    "embeddings.Embeddings": ">= 4.2",
+    "generations.Generations": ">= 4.2",
+    "edits.Edits": ">= 4.2",
+    "variations.Variations": ">= 4.2",
+    "speech.Speech": ">= 4.2",
+    "transcriptions.Transcriptions": ">= 4.2",
+    "translations.Translations": ">= 4.2",
+    "rerank.Rerank": ">= 4.2",
+    "router.Router": ">= 4.2",
+    "moderations.Moderations": ">= 4.2",
+    "classify.Classify": ">= 4.16",
+    "decisions.Decisions": ">= 4.16",
+    "evals.Evals": ">= 4.1",
+    "knowledge.Knowledge": "< 4.14",
+    "knowledge_sdk.KnowledgeSDK": ">= 4.14",
+    "websearch.Websearch": ">= 4.16",
+    "wikis.Wikis": ">= 4.16",
 }

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from orq_otel.foundations.guard import report
-from orq_otel.foundations.patching import Patch
+from orq_otel.foundations.patching import Patch, Seam
 from orq_otel.foundations.process import process
 from orq_otel.foundations.reaches import target_of
 from orq_otel.foundations.settings import Settings
@@ -187,10 +187,15 @@ def _is_servant(worker: threading.Thread) -> bool:
     return str(getattr(target_of(worker), "__module__", "")).partition(".")[0] in _SERVANTS
 
 
+_PYTHON: Final = "python >= 3.10"
 _PATCHES: Final = (
-    Patch("concurrent.futures.thread", [("ThreadPoolExecutor", "submit", _submitting)]),
-    Patch("concurrent.futures.process", [("ProcessPoolExecutor", "submit", _submitting)]),
-    Patch(__name__, [("ThreadWithStart", "start", _starting)]),
+    Patch(
+        "concurrent.futures.thread", [Seam("ThreadPoolExecutor", "submit", _submitting, _PYTHON)]
+    ),
+    Patch(
+        "concurrent.futures.process", [Seam("ProcessPoolExecutor", "submit", _submitting, _PYTHON)]
+    ),
+    Patch(__name__, [Seam("ThreadWithStart", "start", _starting, _PYTHON)]),
     # It has a `start` of its own where OpenTelemetry's instrumentation of threads put one.
-    Patch("threading", [("Timer", "start", _starting)]),
+    Patch("threading", [Seam("Timer", "start", _starting)]),
 )

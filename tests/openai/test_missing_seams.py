@@ -1,0 +1,123 @@
+"""A client that has lost what is wrapped: one warning says so, and what to do."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import openai
+import pytest
+from client_versions import NEWEST, needs
+from clients_less import claim_version, each_method, run_without_module, without
+
+from orq_otel import OpenAIInstrumentor
+from orq_otel.foundations.process import process
+
+_REALTIME = "openai.resources.realtime.realtime"
+
+
+@pytest.fixture(autouse=True)
+def not_instrumented() -> Iterator[None]:
+    yield
+    OpenAIInstrumentor().uninstrument()
+
+
+def warning(names: str, version: str = openai.__version__) -> str:
+    return (
+        f"orq-otel cannot wrap {names} of openai {version}, so it does not see what is called "
+        "there. Upgrade orq-otel, or use another version of openai until it has caught up. [ORQ-C01]"
+    )
+
+
+def warnings_of_instrumenting(caplog: pytest.LogCaptureFixture) -> list[str]:
+    caplog.clear()
+    process.reset()
+    OpenAIInstrumentor().instrument()
+    OpenAIInstrumentor().uninstrument()
+    return [record.getMessage() for record in caplog.records if record.name == "orq_otel"]
+
+
+def test_the_installed_client_lacks_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    for patch in OpenAIInstrumentor().patches():
+        with suppress(ModuleNotFoundError):
+            importlib.import_module(patch.module)
+    assert warnings_of_instrumenting(caplog) == []
+
+
+def test_both_clients_are_gone(caplog: pytest.LogCaptureFixture) -> None:
+    module = "openai._base_client"
+    with without(module, "SyncAPIClient"), without(module, "AsyncAPIClient"):
+        assert warnings_of_instrumenting(caplog) == [
+            warning(f"{module}.SyncAPIClient.request, {module}.AsyncAPIClient.request")
+        ]
+
+
+@needs("openai", NEWEST["openai"], "all that is wrapped")
+def test_each_method_is_missed(caplog: pytest.LogCaptureFixture) -> None:
+    methods = list(each_method(OpenAIInstrumentor().patches()))
+    assert len(methods) > 40
+    for patch, owner, method in methods:
+        caplog.clear()
+        with without(patch.module, owner, method):
+            patch.apply()
+            patch.remove()
+        said = [record.getMessage() for record in caplog.records]
+        assert said == [warning(f"{patch.module}.{owner}.{method}")]
+
+
+@needs("openai", "1.103", "client.realtime")
+@pytest.mark.parametrize(
+    ("version", "is_said"),
+    [("1.102.9", False), ("1.103.0", True), ("3.999.0", True), ("4.0.0", False)],
+)
+def test_a_version_below_the_one_that_brought_it_may_lack_a_name(
+    version: str,
+    is_said: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    importlib.import_module(_REALTIME)
+    claim_version(tmp_path, "openai", version)
+    monkeypatch.syspath_prepend(tmp_path)
+    with without(_REALTIME, "RealtimeConnectionManager", "enter"):
+        OpenAIInstrumentor().instrument(skip_dep_check=True)
+        said = [record.getMessage() for record in caplog.records if record.name == "orq_otel"]
+    name = f"{_REALTIME}.RealtimeConnectionManager.enter"
+    assert said == ([warning(name, version)] if is_said else [])
+
+
+def test_what_cannot_be_wrapped_is_said_too(caplog: pytest.LogCaptureFixture) -> None:
+    module = importlib.import_module("openai._base_client")
+
+    class Frozen(type):
+        def __setattr__(cls, name: str, value: object) -> None:
+            raise TypeError
+
+    class SyncAPIClient(metaclass=Frozen):
+        def request(self) -> None: ...
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "SyncAPIClient", SyncAPIClient)
+        failure, said = warnings_of_instrumenting(caplog)
+    assert "instrumenting openai._base_client: TypeError" in failure
+    assert said == warning("openai._base_client.SyncAPIClient.request")
+
+
+@needs("openai", NEWEST["openai"], "client.live")
+def test_a_module_is_gone(tmp_path: Path) -> None:
+    logged = run_without_module(
+        tmp_path,
+        "openai.resources.live.sideband",
+        "import sys; sys.path.insert(0, {folder!r})\n"
+        "import orq_otel; orq_otel.OpenAIInstrumentor().instrument()\n"
+        "import openai",
+    )
+    (line,) = logged.splitlines()
+    assert line.startswith(
+        "orq-otel cannot wrap openai.resources.live.sideband.SidebandConnectionManager.__enter__, "
+    )
+    assert line.count("openai.resources.live.sideband") == 6
+    assert f"of openai {openai.__version__}, so" in line
