@@ -1630,22 +1630,22 @@ def use_everything(client: openai.OpenAI, api: str) -> list[str]:
 
 
 PLACES = [
-    ("websockets", "suppressed"),
-    ("websockets", "Websocket"),
-    ("sessions", "start_attributes"),
-    ("sessions", "start_call"),
-    ("sessions", "current_thread"),
-    ("sessions", "get"),
-    ("sessions", "fields"),
-    ("sessions", "_server"),
-    ("sessions", "_first"),
-    ("sessions", "_remove"),
-    ("sessions", "Answer.feed"),
-    ("sessions", "Answer.end"),
-    ("sessions", "Session.start"),
-    ("sessions", "Session.opened"),
-    ("sessions", "Session._end_answers"),
-    ("realtime", "fields"),
+    ("openai.websockets", "suppressed"),
+    ("openai.websockets", "Websocket"),
+    ("openai.sessions", "start_attributes"),
+    ("openai.sessions", "start_call"),
+    ("openai.sessions", "current_thread"),
+    ("openai.sessions", "get"),
+    ("openai.sessions", "fields"),
+    ("openai.sessions", "_server"),
+    ("openai.sessions", "_first"),
+    ("openai.sessions", "_remove"),
+    ("openai.sessions", "Answer.feed"),
+    ("openai.sessions", "Answer.end"),
+    ("openai.sessions", "Session.start"),
+    ("openai.sessions", "Session.opened"),
+    ("openai.sessions", "Session._end_answers"),
+    ("payloads.realtime", "fields"),
 ]
 
 
@@ -1662,13 +1662,13 @@ def test_a_function_of_ours_fails(
 ) -> None:
     bare = use_everything(client, api)
     OpenAIInstrumentor().instrument(tracer_provider=telemetry.provider)
-    monkeypatch.setattr(f"orq_otel.openai.{module}.{name}", broken)
+    monkeypatch.setattr(f"orq_otel.{module}.{name}", broken)
     with thread("t-1"):
         assert use_everything(client, api) == bare
     OpenAIInstrumentor().uninstrument()
 
     lines = [record.getMessage() for record in caplog.records if record.name == "orq_otel"]
-    assert lines or (module == "realtime") == (api == "responses")
+    assert lines or (module == "payloads.realtime") == (api == "responses")
     assert all("Broken at test_websockets.py" in line for line in lines)
     assert "with content" not in caplog.text
 

@@ -28,7 +28,7 @@ from orq_otel.openai.operations import find, request_fields
 from orq_otel.openai.raw import RawResponseProxy, respond_with_body
 from orq_otel.openai.router import Router, caller_thread
 from orq_otel.openai.server import start_attributes
-from orq_otel.payloads.responses import conversation
+from orq_otel.payloads.responses import conversation_attributes
 from orq_otel.threads.frames import current_thread
 
 _RAW_RESPONSE = "X-Stainless-Raw-Response"
@@ -98,7 +98,7 @@ class OpenAIInstrumentor(ClientInstrumentor):
                 thread = caller_thread(body, at_top_level=is_router) or thread
             attributes = start_attributes(client, operation, body.get("model"))
             if "conversation" in body:  # one that the call brings wins over the thread's, at once
-                attributes = {**attributes, **conversation(body["conversation"])}
+                attributes = {**attributes, **conversation_attributes(body["conversation"])}
             call = start_call(telemetry, operation, attributes, thread, client)
             if isinstance(call, Call):
                 call.request(body)

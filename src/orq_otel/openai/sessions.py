@@ -20,6 +20,7 @@ from opentelemetry.context import Context, attach, detach, get_current
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.unfinished import watch
 from orq_otel.genai.call import Attributes, Call, ContentReaders, Operation, Unrecorded
+from orq_otel.genai.errors import error_type
 from orq_otel.genai.fields import fields, get
 from orq_otel.genai.instrumentor import ClientInstrumentor
 from orq_otel.genai.long_json import parse_long_json
@@ -37,21 +38,25 @@ from orq_otel.genai.telemetry import Telemetry
 from orq_otel.openai.operations import find
 from orq_otel.openai.router import caller_thread
 from orq_otel.openai.server import start_attributes
-from orq_otel.payloads import realtime, realtime_content
-from orq_otel.payloads.errors import error_type
+from orq_otel.payloads import realtime
 from orq_otel.payloads.events import EventReader
-from orq_otel.payloads.responses import conversation
+from orq_otel.payloads.responses import conversation_attributes
 from orq_otel.threads.frames import Thread, current_thread
 
 
-def _no_answer(_: Any) -> Attributes:
-    """Nothing answers a session as a whole."""
+def _no_response(_: Any) -> Attributes:
+    """A session as a whole has no response."""
     return {}
 
 
 def _session(name: str) -> Operation:
-    reader = partial(EventReader, realtime.read_session)
-    return Operation(name, realtime.read_connection, _no_answer, reader, is_standard=False)
+    return Operation(
+        name=name,
+        read_request=realtime.connection_attributes,
+        read_response=_no_response,
+        new_chunk_reader=partial(EventReader, realtime.session_attributes),
+        is_standard=False,
+    )
 
 
 _REALTIME = _session(REALTIME_SESSION)
@@ -60,15 +65,15 @@ _RESPONSES = _session(RESPONSES_SESSION)
 _LIVE = _session(LIVE_SESSION)
 #: An operation of its own: a realtime response does not tell its model, as an inference has to.
 _RESPOND = Operation(
-    REALTIME_RESPONSE,
-    realtime.read_request,
-    realtime.read_response,
-    partial(EventReader, realtime.read_event),
+    name=REALTIME_RESPONSE,
+    read_request=realtime.request_attributes,
+    read_response=realtime.response_attributes,
+    new_chunk_reader=partial(EventReader, realtime.event_attributes),
     is_standard=False,
     content=ContentReaders(
-        realtime_content.read_request,
-        realtime_content.read_response,
-        realtime_content.ContentChunkReader,
+        read_request=realtime.request_content,
+        read_response=realtime.response_content,
+        new_chunk_reader=realtime.ContentStreamReader,
     ),
 )
 
@@ -134,7 +139,7 @@ class Answer:
         """Note that it has output now, if that is the first."""
         if not self.has_output:
             self.has_output = True
-            self.feed(realtime.first_output(perf_counter() - self._started_at))
+            self.feed(realtime.first_output_event(perf_counter() - self._started_at))
 
     def end(self, error: BaseException | None = None) -> None:
         """End its span, with an error if it broke off."""
@@ -449,7 +454,7 @@ class ResponsesSession(Session):
             return None
         attributes = start_attributes(self._client, operation, model)
         if "conversation" in body:  # one that the call brings wins over the thread's
-            attributes = {**attributes, **conversation(body["conversation"])}
+            attributes = {**attributes, **conversation_attributes(body["conversation"])}
         # Every response comes in events here: the request does not have to say so.
         return self._start_answer(operation, attributes, thread, {**body, "stream": True})
 
