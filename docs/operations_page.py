@@ -47,11 +47,11 @@ _CONTENT = {
 
 #: Sessions over websockets, and a realtime response in one.
 _WEBSOCKETS = {
-    "/realtime": sessions._REALTIME,  # noqa: SLF001
-    "/realtime (each response)": sessions._RESPOND,  # noqa: SLF001
-    "/realtime/translations": sessions._TRANSLATION,  # noqa: SLF001
-    "/responses": sessions._RESPONSES,  # noqa: SLF001
-    "/live": sessions._LIVE,  # noqa: SLF001
+    "/realtime": sessions.RealtimeSession.operation,
+    "/realtime (each response)": sessions.RealtimeSession.response_operation,
+    "/realtime/translations": sessions.Session.operation,
+    "/responses": sessions.ResponsesSession.operation,
+    "/live": sessions.LiveSession.operation,
 }
 
 _PAGE = """\

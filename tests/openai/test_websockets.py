@@ -1032,7 +1032,8 @@ def test_a_connection_that_is_dropped(
 def test_many_connections_leave_nothing_behind(
     instrumented: Telemetry, client: openai.OpenAI, api: str
 ) -> None:
-    from orq_otel.openai.sessions import Answer, Session  # noqa: PLC0415
+    from orq_otel.openai.session_responses import SessionResponse  # noqa: PLC0415
+    from orq_otel.openai.sessions import Session  # noqa: PLC0415
 
     for _ in range(5):
         with connect(client, api) as connection:
@@ -1042,7 +1043,8 @@ def test_many_connections_leave_nothing_behind(
     gc.collect()
 
     assert len(instrumented.spans) == 10
-    kept = [thing for thing in gc.get_objects() if issubclass(type(thing), (Session, Answer))]
+    kinds = Session, SessionResponse
+    kept = [thing for thing in gc.get_objects() if issubclass(type(thing), kinds)]
     assert kept == []
 
 
@@ -1638,13 +1640,13 @@ PLACES = [
     ("openai.sessions", "get"),
     ("openai.sessions", "fields"),
     ("openai.sessions", "_server"),
-    ("openai.sessions", "_first"),
-    ("openai.sessions", "_remove"),
-    ("openai.sessions", "Answer.feed"),
-    ("openai.sessions", "Answer.end"),
+    ("openai.session_responses", "_first"),
+    ("openai.session_responses", "_remove"),
+    ("openai.session_responses", "SessionResponse.feed"),
+    ("openai.session_responses", "SessionResponse.end"),
     ("openai.sessions", "Session.start"),
     ("openai.sessions", "Session.opened"),
-    ("openai.sessions", "Session._end_answers"),
+    ("openai.session_responses", "OpenResponses.end"),
     ("payloads.realtime", "fields"),
 ]
 
@@ -1681,7 +1683,11 @@ async def test_async_a_function_of_ours_fails(
     caplog: pytest.LogCaptureFixture,
     api: str,
 ) -> None:
-    for name in ("websockets.AsyncWebsocket", "sessions.start_call", "sessions.Answer.feed"):
+    for name in (
+        "websockets.AsyncWebsocket",
+        "sessions.start_call",
+        "session_responses.SessionResponse.feed",
+    ):
         with monkeypatch.context() as patch:
             patch.setattr(f"orq_otel.openai.{name}", broken)
             async with connect(async_client, api) as connection:
