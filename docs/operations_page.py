@@ -145,7 +145,7 @@ def orq_rows() -> Iterator[Listed]:
 
 
 def _of_openai(request: str, operation: Operation) -> Listed:
-    found = attributes_of(operation, server._read)  # noqa: SLF001
+    found = attributes_of(operation, server._server_attributes)  # noqa: SLF001
     return request, operation, found | _OF_EVERY_CALL
 
 
