@@ -15,10 +15,10 @@ import pytest
 from opentelemetry import context, trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.trace import SpanKind, StatusCode
+from orq_otel.asgi import ThreadMiddleware
 from recorded import Telemetry
 
 from orq_otel import Thread, ThreadSpanProcessor, current_thread, thread
-from orq_otel.asgi import ThreadMiddleware
 from orq_otel.foundations import guard
 from orq_otel.threads.frames import current_frame
 

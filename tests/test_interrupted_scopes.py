@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 from opentelemetry.trace import SpanKind
+from orq_otel.wsgi import ThreadMiddleware
 from recorded import Telemetry
 
 from orq_otel import ThreadSpanProcessor, bind, current_thread, thread
-from orq_otel.wsgi import ThreadMiddleware
 
 pytestmark = [
     pytest.mark.skipif(

@@ -13,10 +13,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-
-from orq_otel import Thread, current_thread, new_thread_id, thread
 from orq_otel.asgi import ThreadMiddleware as AsgiMiddleware
 from orq_otel.wsgi import ThreadMiddleware as WsgiMiddleware
+
+from orq_otel import Thread, current_thread, new_thread_id, thread
 
 bare: Any = thread  # what forgets its parentheses is no use that types allow
 NEEDS = r"^@thread needs parentheses and an id, and got {} instead\. Write @thread\("

@@ -10,11 +10,11 @@ from wsgiref.util import FileWrapper, setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
+from orq_otel.wsgi import ThreadMiddleware
 from recorded import Telemetry
 
 from orq_otel import Thread, ThreadSpanProcessor, current_thread, thread
 from orq_otel.foundations import guard
-from orq_otel.wsgi import ThreadMiddleware
 
 Environ = dict[str, Any]
 

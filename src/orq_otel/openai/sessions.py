@@ -1,8 +1,8 @@
 """Sessions: a connection over a websocket as a span, with a span inside for each of its responses.
 
 A session sees every message and finds out which response it belongs to. A response begins where
-the client requests it, or where the server begins one on its own, such as when it hears that
-somebody has stopped talking. It ends where the server says so, or with the connection.
+the client requests it, or where the server begins one on its own, such as at the end of a
+speaker's turn. It ends where the server says so, or with the connection.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class Session:
         self._error = None
 
     def failed(self, error: BaseException) -> None:
-        """The websocket raised `error`. The session goes on unless that says it is closed."""
+        """The websocket raised `error`. The session goes on unless the websocket is closed."""
         kinds = {kind.__name__ for kind in type(error).__mro__}
         if "ConnectionClosed" not in kinds:
             return
@@ -153,7 +153,7 @@ class Session:
     def closing(self) -> None:
         """The websocket is about to be closed, by the program or by the client on its own."""
         connection = self._connection
-        # The client closes one that it could not use, and tries the next one.
+        # The client closes a websocket that it could not use, and tries another.
         if connection is not None and getattr(connection, "_intentionally_closed", True):
             self._is_closing = True
 

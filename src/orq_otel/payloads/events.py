@@ -1,4 +1,4 @@
-"""Streams whose events can each be read like a response. Pure: no span is held."""
+"""The reader of streams whose events can each be read like a response. Pure: it holds no span."""
 
 from __future__ import annotations
 

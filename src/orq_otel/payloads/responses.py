@@ -286,14 +286,14 @@ def _output_content(response: Mapping[str, Any], output: list[Any]) -> Content:
     return {OUTPUT_MESSAGES: [message("assistant", parts, reason)]}
 
 
-def _messages(given: list[Any]) -> list[Message]:
+def _messages(all_items: list[Any]) -> list[Message]:
     """The messages that items amount to.
 
     Most items are a role and a short text: those are read inline, without a function call.
     """
     messages: list[Message] = []
     turn: list[Part] | None = None  # the parts of the model's message, while its items go on
-    for item in given:
+    for item in all_items:
         if (
             type(item) is dict
             and len(item) == 2  # noqa: PLR2004 - a role and a content

@@ -136,8 +136,8 @@ def request_content(body: Mapping[str, Any]) -> Content:
     ]
     if instructions:
         content[SYSTEM_INSTRUCTIONS] = instructions
-    given = [*items(get(body.get("thread"), "messages")), *items(body.get("additional_messages"))]
-    messages = [_message(one) for one in given]
+    messages = [_message(one) for one in items(get(body.get("thread"), "messages"))]
+    messages += [_message(one) for one in items(body.get("additional_messages"))]
     messages += [
         message("tool", [tool_result(output.get("tool_call_id"), output.get("output"))])
         for output in map(fields, items(body.get("tool_outputs")))

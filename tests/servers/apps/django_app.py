@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import orq_otel.asgi
+import orq_otel.wsgi
 import turns
 from django.conf import settings
 from django.core.asgi import get_asgi_application
@@ -14,9 +16,6 @@ from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.urls import path
 from opentelemetry.instrumentation import asgi, wsgi
-
-import orq_otel.asgi
-import orq_otel.wsgi
 
 if not settings.configured:
     settings.configure(

@@ -8,10 +8,10 @@ from typing import Any
 import turns
 from fastapi import BackgroundTasks, Depends, FastAPI, WebSocket
 from fastapi.responses import PlainTextResponse, StreamingResponse
+from orq_otel.asgi import ThreadMiddleware
 from starlette.requests import Request
 
 from orq_otel import current_thread
-from orq_otel.asgi import ThreadMiddleware
 
 app = FastAPI()
 app.add_middleware(ThreadMiddleware, header="x-conversation", tags=["load"])

@@ -7,7 +7,6 @@ from typing import Any
 import turns
 from flask import Flask, Response, stream_with_context
 from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
-
 from orq_otel.wsgi import ThreadMiddleware
 
 app = Flask(__name__)

@@ -7,6 +7,7 @@ from typing import Any
 
 import turns
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+from orq_otel.asgi import ThreadMiddleware
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
@@ -15,7 +16,6 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from orq_otel import Thread
-from orq_otel.asgi import ThreadMiddleware
 
 
 async def look_up(scope: Any) -> Thread | None:
