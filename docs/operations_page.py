@@ -47,11 +47,11 @@ _CONTENT = {
 
 #: Sessions over websockets, and a realtime response in one.
 _WEBSOCKETS = {
-    "/realtime": sessions._REALTIME,  # noqa: SLF001
-    "/realtime (each response)": sessions._RESPOND,  # noqa: SLF001
-    "/realtime/translations": sessions._TRANSLATION,  # noqa: SLF001
-    "/responses": sessions._RESPONSES,  # noqa: SLF001
-    "/live": sessions._LIVE,  # noqa: SLF001
+    "/realtime": sessions.RealtimeSession.operation,
+    "/realtime (each response)": sessions.RealtimeSession.response_operation,
+    "/realtime/translations": sessions.Session.operation,
+    "/responses": sessions.ResponsesSession.operation,
+    "/live": sessions.LiveSession.operation,
 }
 
 _PAGE = """\
@@ -145,7 +145,7 @@ def orq_rows() -> Iterator[Listed]:
 
 
 def _of_openai(request: str, operation: Operation) -> Listed:
-    found = attributes_of(operation, server._read)  # noqa: SLF001
+    found = attributes_of(operation, server._server_attributes)  # noqa: SLF001
     return request, operation, found | _OF_EVERY_CALL
 
 

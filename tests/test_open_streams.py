@@ -36,8 +36,7 @@ from orq_otel.payloads import (
     completions,
     completions_content,
     responses,
-    responses_content,
-    runs_content,
+    runs,
 )
 
 COUNT = 25_000
@@ -134,12 +133,12 @@ SPEAKING: dict[str, tuple[Callable[[], Any], Callable[[str], Any]]] = {
         made(lambda piece: chat_chunk({"content": [{"type": "text", "text": piece}]})),
     ),
     "completions": (completions_content.ContentChunkReader, made(text_chunk)),
-    "responses": (responses_content.ContentChunkReader, made(response_event)),
+    "responses": (responses.ContentStreamReader, made(response_event)),
     "transcripts": (
         audio_content.TranscriptEventReader,
         made(lambda piece: {"type": "transcript.text.delta", "delta": piece}),
     ),
-    "runs": (runs_content.RunEventReader, made(run_delta)),
+    "runs": (runs.ContentStreamReader, made(run_delta)),
     "router": (router_content.ChatChunkReader, within(said)),
     "router, completions": (router_content.CompletionChunkReader, within(text_chunk)),
     "router, responses": (orq_responses_content.ContentChunkReader, within(response_event)),
@@ -150,7 +149,7 @@ SPEAKING: dict[str, tuple[Callable[[], Any], Callable[[str], Any]]] = {
 SILENT: dict[str, tuple[Callable[[], Any], Callable[[str], Any]]] = {
     "chat": (chat.ChunkReader, made(said)),
     "completions": (completions.ChunkReader, made(text_chunk)),
-    "responses": (responses.ChunkReader, made(response_event)),
+    "responses": (responses.StreamReader, made(response_event)),
     "router": (router.ChunkReader, within(said)),
     "router, responses": (orq_responses.ChunkReader, within(response_event)),
     "deployments": (deployments.ChunkReader, within(message_piece)),
@@ -227,7 +226,7 @@ def test_pieces_after_which_everything_is_said_again_are_said_once() -> None:
 
 @pytest.mark.parametrize(
     "new_reader",
-    [chat.ChunkReader, chat_content.ContentChunkReader, responses.ChunkReader],
+    [chat.ChunkReader, chat_content.ContentChunkReader, responses.StreamReader],
     ids=lambda kind: f"{kind.__module__}.{kind.__name__}",
 )
 def test_no_chunk_stays_alive(new_reader: Callable[[], Any]) -> None:
@@ -251,7 +250,7 @@ LEFT: dict[str, tuple[Iterable[Callable[[], Any]], list[Any]]] = {
         [text_chunk("It")],
     ),
     "responses": (
-        (responses.ChunkReader, responses_content.ContentChunkReader),
+        (responses.StreamReader, responses.ContentStreamReader),
         [response_event("It")],
     ),
     "router": ((router.ChunkReader, router_content.ChatChunkReader), [{"data": said("It")}]),

@@ -255,9 +255,9 @@ def test_a_processor_of_the_hosts_fails(bare: list[Any], client: openai.OpenAI) 
 ALL_READERS = [
     chat.read_request,
     chat.read_response,
-    responses.read_request,
-    responses.read_response,
-    responses.read_fetched_response,
+    responses.request_attributes,
+    responses.response_attributes,
+    responses.fetched_response_attributes,
     embeddings.read_request,
     embeddings.read_response,
 ]

@@ -14,12 +14,7 @@ from openai.types import ModerationCreateResponse
 
 from orq_otel.genai.fields import parse_json
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES
-from orq_otel.payloads.moderations_content import (
-    read_decision,
-    read_decision_request,
-    read_moderation,
-    read_moderation_request,
-)
+from orq_otel.payloads import decisions, moderations
 
 SHOT = {
     "type": "blob",
@@ -63,7 +58,7 @@ def generic(kind: str, **value: Any) -> dict[str, Any]:
     ],
 )
 def test_texts_are_messages_and_parts_are_one(given: Any, told: list[Any]) -> None:
-    content = read_moderation_request({"input": given})
+    content = moderations.request_content({"input": given})
     messages = [{"role": "user", "parts": parts} for parts in told]
     assert content == ({INPUT_MESSAGES: messages} if messages else {})
     assert problems(content) == []
@@ -83,10 +78,10 @@ def test_what_was_found() -> None:
             7,
         ],
     }
-    content = read_moderation(response)
-    assert content == read_moderation(parse_json(json.dumps(response)))
+    content = moderations.response_content(response)
+    assert content == moderations.response_content(parse_json(json.dumps(response)))
     model = construct_type(type_=ModerationCreateResponse, value=response)
-    assert content == read_moderation(model)
+    assert content == moderations.response_content(model)
     judged = [
         generic("moderation", flagged=True, categories=["self_harm_intent", "violence"]),
         generic("moderation", flagged=False, categories=[]),
@@ -127,7 +122,7 @@ def test_what_is_asked_of_an_input() -> None:
             "Is it late?",
         ],
     }
-    content = read_decision_request(body)
+    content = decisions.request_content(body)
     assert content == {
         INPUT_MESSAGES: [
             {"role": "system", "parts": [text("Be fair.")]},
@@ -153,7 +148,7 @@ def test_what_is_asked_of_an_input() -> None:
 
 
 def test_an_input_of_text() -> None:
-    assert read_decision_request({"input": "Where is it?", "questions": []}) == {
+    assert decisions.request_content({"input": "Where is it?", "questions": []}) == {
         INPUT_MESSAGES: [{"role": "user", "parts": [text("Where is it?")]}]
     }
 
@@ -173,11 +168,11 @@ def test_what_is_decided() -> None:
             {"type": "refusal", "name": "age"},
         ],
     }
-    content = read_decision(response)
-    assert content == read_decision(parse_json(json.dumps(response)))
+    content = decisions.response_content(response)
+    assert content == decisions.response_content(parse_json(json.dumps(response)))
     model = getattr(openai.types, "Decision", None)
     if model is not None:
-        assert content == read_decision(construct_type(type_=model, value=response))
+        assert content == decisions.response_content(construct_type(type_=model, value=response))
     parts = [
         generic("predicate", probability=0.75),
         generic(
@@ -197,21 +192,21 @@ def test_what_is_decided() -> None:
 
 @pytest.mark.parametrize("response", [None, 7, "x", {}, {"results": None, "answers": []}])
 def test_an_answer_without_a_judgement_says_nothing(response: Any) -> None:
-    assert read_moderation(response) == {}
-    assert read_decision(response) == {}
+    assert moderations.response_content(response) == {}
+    assert decisions.response_content(response) == {}
 
 
 @given(anything, anything)
 def test_anything_gives_content_that_is_right(given: Any, more: Any) -> None:
-    assert problems(read_moderation_request({"input": given})) == []
-    assert problems(read_moderation_request({"input": [given, more]})) == []
+    assert problems(moderations.request_content({"input": given})) == []
+    assert problems(moderations.request_content({"input": [given, more]})) == []
     body = {"input": given, "questions": [more, {"instructions": given, "type": more}]}
-    assert problems(read_decision_request(body), ("tool_arguments_string",)) == []
+    assert problems(decisions.request_content(body), ("tool_arguments_string",)) == []
     for response in (
         given,
         {"results": given, "answers": given},
         {"results": [given, {"categories": more, "flagged": given}], "answers": [given, more]},
         {"results": [{"categories": {str(given): True}}]},
     ):
-        assert problems(read_moderation(response)) == []
-        assert problems(read_decision(response)) == []
+        assert problems(moderations.response_content(response)) == []
+        assert problems(decisions.response_content(response)) == []

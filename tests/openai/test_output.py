@@ -13,7 +13,7 @@ from orq_otel.payloads import chat, responses
 def read(*kinds: str) -> dict[str, Any]:
     """What is told of a response with items of these types."""
     output = [{"type": kind} for kind in kinds]
-    return responses.read_response({"status": "completed", "output": output})
+    return responses.response_attributes({"status": "completed", "output": output})
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_history_that_was_compacted_on_the_way() -> None:
 
 def test_a_response_that_is_fetched_compacts_nothing() -> None:
     output = [{"type": "compaction"}]
-    fetched = responses.read_fetched_response({"status": "completed", "output": output})
+    fetched = responses.fetched_response_attributes({"status": "completed", "output": output})
 
     assert "gen_ai.conversation.compacted" not in fetched
 

@@ -23,15 +23,15 @@ from orq_otel.genai.semconv import (
     TOOL_DEFINITIONS,
 )
 from orq_otel.payloads import responses
-from orq_otel.payloads.responses_content import (
-    ContentChunkReader,
-    FetchedContentChunkReader,
-    read_compacted,
-    read_fetch_request,
-    read_fetched,
-    read_request,
-    read_response,
-    read_tools,
+from orq_otel.payloads.responses import (
+    ContentStreamReader,
+    FetchedContentStreamReader,
+    compacted_content,
+    fetch_request_content,
+    fetched_response_content,
+    request_content,
+    response_content,
+    tool_definitions,
 )
 
 BLOB = {"type": "blob", "content": "", **PNG_MEASURES}
@@ -52,7 +52,7 @@ def text(content: str) -> dict[str, Any]:
 
 def asked(*items: Any) -> list[Any]:
     """The messages that are read from the items of a request."""
-    content = read_request({"model": "m", "input": list(items)})
+    content = request_content({"model": "m", "input": list(items)})
     assert problems(content, ("tool_arguments_string",)) == []
     return content.get(INPUT_MESSAGES, [])
 
@@ -60,13 +60,13 @@ def asked(*items: Any) -> list[Any]:
 def answered(*items: Any, status: str | None = "completed", **more: Any) -> dict[str, Any]:
     """The message that is read from a response: from a model, a namespace and a dict alike."""
     response = {"id": "resp_1", "status": status, "output": list(items), **more}
-    content = read_response(response)
-    assert content == read_response(parse_json(json.dumps(response)))
+    content = response_content(response)
+    assert content == response_content(parse_json(json.dumps(response)))
     with contextlib.suppress(ImportError):  # a client that has no Responses API yet
         from openai._models import construct_type  # noqa: PLC0415
         from openai.types.responses import Response  # noqa: PLC0415
 
-        assert content == read_response(construct_type(type_=Response, value=response))
+        assert content == response_content(construct_type(type_=Response, value=response))
     assert problems(content, ("tool_arguments_string",)) == []
     (told,) = content[OUTPUT_MESSAGES]
     return told  # type: ignore[no-any-return]
@@ -76,7 +76,7 @@ def answered(*items: Any, status: str | None = "completed", **more: Any) -> dict
 
 
 def test_a_request_of_text() -> None:
-    content = read_request({"input": "Where is my parcel?", "instructions": "Be brief."})
+    content = request_content({"input": "Where is my parcel?", "instructions": "Be brief."})
     assert content == {
         INPUT_MESSAGES: [{"role": "user", "parts": [text("Where is my parcel?")]}],
         SYSTEM_INSTRUCTIONS: [text("Be brief.")],
@@ -86,7 +86,7 @@ def test_a_request_of_text() -> None:
 
 def test_base64_in_a_plain_text_is_told() -> None:
     told = f"[binary data, 1024 bytes, {PNG_MEASURES['digest']}]"
-    content = read_request({"input": PNG_BASE64, "instructions": PNG_BASE64})
+    content = request_content({"input": PNG_BASE64, "instructions": PNG_BASE64})
     assert content[INPUT_MESSAGES][0]["parts"] == content[SYSTEM_INSTRUCTIONS] == [text(told)]
     assert asked({"role": "user", "content": PNG_BASE64})[0]["parts"] == [text(told)]
 
@@ -231,7 +231,7 @@ def test_other_items_of_a_caller(item: Any, told: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("given", [None, 7, {"role": "user"}, [], iter(["Hi."])])
 def test_input_that_is_none(given: Any) -> None:
-    assert read_request({"input": given}) == {}
+    assert request_content({"input": given}) == {}
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_input_that_is_none(given: Any) -> None:
     ],
 )
 def test_instructions_are_text(given: Any, told: list[Any]) -> None:
-    content = read_request({"instructions": given})
+    content = request_content({"instructions": given})
     assert content == ({SYSTEM_INSTRUCTIONS: told} if told else {})
     assert problems(content) == []
 
@@ -271,7 +271,7 @@ def test_variables_of_a_stored_prompt() -> None:
         "note": f"Look: {PNG_BASE64}",
         "count": 7,
     }
-    content = read_request({"prompt": {"id": "pmpt_1", "version": "2", "variables": variables}})
+    content = request_content({"prompt": {"id": "pmpt_1", "version": "2", "variables": variables}})
     told = {name.removeprefix(f"{PROMPT_VARIABLE}."): value for name, value in content.items()}
     assert told == {
         "city": "Oslo",
@@ -304,11 +304,11 @@ def test_variables_of_a_stored_prompt() -> None:
     ],
 )
 def test_a_prompt_without_variables_that_can_be_told(prompt: Any) -> None:
-    assert read_request({"prompt": prompt}) == {}
+    assert request_content({"prompt": prompt}) == {}
 
 
 def test_of_a_great_many_variables_the_first_are_told() -> None:
-    content = read_request({"prompt": {"variables": {f"v{n}": "x" for n in range(1000)}}})
+    content = request_content({"prompt": {"variables": {f"v{n}": "x" for n in range(1000)}}})
     assert list(content) == [f"{PROMPT_VARIABLE}.v{n}" for n in range(64)]
 
 
@@ -336,7 +336,7 @@ def test_tools_are_told_without_their_settings() -> None:
         {"type": "namespace", "name": "crm", "description": "All.", "tools": [find, mcp]},
     ]
     told_mcp = {"type": "mcp", "name": "crm", "description": "Customers."}
-    whole = read_tools({"tools": given})
+    whole = tool_definitions({"tools": given})
     assert {TOOL_DEFINITIONS: whole} == {
         TOOL_DEFINITIONS: [
             find,
@@ -353,7 +353,7 @@ def test_tools_are_told_without_their_settings() -> None:
         ]
     }
     assert problems({TOOL_DEFINITIONS: whole}) == []
-    content = read_request({"tools": given})
+    content = request_content({"tools": given})
     assert content == {TOOL_DEFINITIONS: [{k: one[k] for k in ("type", "name")} for one in whole]}
     items = [
         {"type": "additional_tools", "role": "developer", "tools": [mcp]},
@@ -757,20 +757,20 @@ def test_why_an_answer_ended(status: str | None, more: dict[str, Any], reason: s
 
 @pytest.mark.parametrize("output", [None, [], 7, "Hi.", {}])
 def test_a_response_without_output_says_nothing(output: Any) -> None:
-    assert read_response({"status": "queued", "output": output}) == {}
+    assert response_content({"status": "queued", "output": output}) == {}
 
 
 @pytest.mark.parametrize("response", [None, 7, "Hi.", []])
 def test_what_is_no_response_says_nothing(response: Any) -> None:
-    assert read_response(response) == read_fetched(response) == {}
+    assert response_content(response) == fetched_response_content(response) == {}
 
 
 def test_a_compacted_history() -> None:
     asked = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi."}]}
     compaction = {"type": "compaction", "id": "cmp_1", "encrypted_content": PNG_BASE64}
     response = {"object": "response.compaction", "output": [asked, MESSAGE, compaction]}
-    content = read_compacted(response)
-    assert content == read_compacted(parse_json(json.dumps(response)))
+    content = compacted_content(response)
+    assert content == compacted_content(parse_json(json.dumps(response)))
     assert content == {
         OUTPUT_MESSAGES: [
             {"role": "user", "parts": [text("Hi.")], "finish_reason": "stop"},
@@ -786,7 +786,7 @@ def test_a_compacted_history() -> None:
 
 @pytest.mark.parametrize("response", [None, 7, {}, {"output": None}, {"output": []}])
 def test_a_compaction_without_output_says_nothing(response: Any) -> None:
-    assert read_compacted(response) == {}
+    assert compacted_content(response) == {}
 
 
 def test_a_stored_response_repeats_instructions_and_tools() -> None:
@@ -796,22 +796,22 @@ def test_a_stored_response_repeats_instructions_and_tools() -> None:
         "instructions": "Be brief.",
         "tools": [{"type": "web_search"}],
     }
-    content = read_fetched(parse_json(json.dumps(response)))
+    content = fetched_response_content(parse_json(json.dumps(response)))
     assert content == {
         OUTPUT_MESSAGES: [{"role": "assistant", "parts": [text("Hi.")], "finish_reason": "stop"}],
         SYSTEM_INSTRUCTIONS: [text("Be brief.")],
         TOOL_DEFINITIONS: [{"type": "web_search", "name": "web_search"}],
     }
     assert problems(content) == []
-    assert read_fetch_request({"response_id": "resp_1"}) == {}
+    assert fetch_request_content({"response_id": "resp_1"}) == {}
 
 
 # --- streams -------------------------------------------------------------------------------------
 
 
-def read_stream(events: list[Any], reader: ContentChunkReader | None = None) -> dict[str, Any]:
+def read_stream(events: list[Any], reader: ContentStreamReader | None = None) -> dict[str, Any]:
     """What is read from a stream."""
-    reader = reader or ContentChunkReader()
+    reader = reader or ContentStreamReader()
     for event in events:
         reader.feed(parse_json(json.dumps(event)))
     content = reader.content()
@@ -842,8 +842,8 @@ def done(index: int, **item: Any) -> dict[str, Any]:
 
 def test_the_last_event_says_it_all() -> None:
     last = RESPONSE_EVENTS[-1]["response"]
-    assert read_stream(RESPONSE_EVENTS) == read_response(last)
-    assert read_stream(RESPONSE_EVENTS[-1:]) == read_response(last)
+    assert read_stream(RESPONSE_EVENTS) == response_content(last)
+    assert read_stream(RESPONSE_EVENTS[-1:]) == response_content(last)
 
 
 @responses_api
@@ -852,8 +852,8 @@ def test_a_stream_of_models_says_the_same() -> None:
     from openai.types.responses import ResponseStreamEvent  # noqa: PLC0415
 
     for count in range(len(RESPONSE_EVENTS) + 1):
-        reader = ContentChunkReader()
-        plain = responses.ChunkReader()
+        reader = ContentStreamReader()
+        plain = responses.StreamReader()
         for event in RESPONSE_EVENTS[:count]:
             model = construct_type(type_=ResponseStreamEvent, value=event)
             reader.feed(model)
@@ -867,7 +867,9 @@ def test_a_stream_that_is_left_says_what_came() -> None:
     assert told == {
         "role": "assistant",
         "parts": [
-            *read_response({"output": [RESPONSE_EVENTS[7]["item"]]})[OUTPUT_MESSAGES][0]["parts"],
+            *response_content({"output": [RESPONSE_EVENTS[7]["item"]]})[OUTPUT_MESSAGES][0][
+                "parts"
+            ],
             {
                 "type": "tool_call",
                 "id": "call_1",
@@ -952,7 +954,7 @@ def test_a_last_event_that_says_nothing(output: Any, status: str, reason: str) -
 
 
 def test_a_stream_that_fails_says_what_came() -> None:
-    reader = ContentChunkReader()
+    reader = ContentStreamReader()
     events = [
         delta("output_text", "Hi.", content_index=0),
         {"type": "error", "code": "server_error", "message": "No."},
@@ -977,10 +979,10 @@ def test_the_stream_of_a_stored_response_repeats_instructions_and_tools() -> Non
         {"type": "response.created", "response": begun},
         {"type": "response.completed", "response": ended},
     ]
-    reader = FetchedContentChunkReader()
-    assert read_stream(events, reader) == read_fetched(ended)
-    assert reader.attributes() == responses.read_fetched_response(ended)
-    assert read_stream(events[:1], FetchedContentChunkReader()) == {
+    reader = FetchedContentStreamReader()
+    assert read_stream(events, reader) == fetched_response_content(ended)
+    assert reader.attributes() == responses.fetched_response_attributes(ended)
+    assert read_stream(events[:1], FetchedContentStreamReader()) == {
         SYSTEM_INSTRUCTIONS: [text("Be brief.")],
         TOOL_DEFINITIONS: [{"type": "web_search", "name": "web_search"}],
     }
@@ -1007,9 +1009,9 @@ _items = st.one_of(
 
 @given(st.one_of(anything, st.lists(_items, max_size=4)), anything)
 def test_any_request_gives_content_that_is_right(given: Any, more: Any) -> None:
-    content = read_request({"input": given, "instructions": more, "tools": more})
+    content = request_content({"input": given, "instructions": more, "tools": more})
     assert problems(content, ("tool_arguments_string",)) == []
-    content = read_request({"input": [given], "instructions": [more], "tools": [more]})
+    content = request_content({"input": [given], "instructions": [more], "tools": [more]})
     assert problems(content, ("tool_arguments_string",)) == []
 
 
@@ -1022,13 +1024,13 @@ def test_any_response_gives_content_that_is_right(output: Any, more: Any) -> Non
         {"output": [{"type": "message", "content": more}], "status": "completed"},
     ):
         allowed = ("tool_arguments_string",)
-        assert problems(read_fetched(response), allowed) == []
+        assert problems(fetched_response_content(response), allowed) == []
         with contextlib.suppress(ImportError):
             from openai._models import construct_type  # noqa: PLC0415
             from openai.types.responses import Response  # noqa: PLC0415
 
             model = construct_type(type_=Response, value=response)
-            assert problems(read_fetched(model), allowed) == []
+            assert problems(fetched_response_content(model), allowed) == []
 
 
 _events = st.builds(
@@ -1042,7 +1044,7 @@ _events = st.builds(
 
 @given(st.lists(_events, max_size=6))
 def test_any_stream_gives_content_that_is_right(events: list[Any]) -> None:
-    reader = FetchedContentChunkReader()
+    reader = FetchedContentStreamReader()
     for event in events:
         with contextlib.suppress(AttributeError, KeyError, TypeError):  # those are reported
             reader.feed(parse_json(json.dumps(event)))
@@ -1056,12 +1058,15 @@ def test_an_item_with_anything_spoilt_gives_content_that_is_right(item: dict[str
             without(item, place),
             *(replaced(item, place, wrong) for wrong in (None, 7, "x", [], {}, [7], PNG_BASE64)),
         ):
-            content = {**read_request({"input": [spoilt]}), **read_response({"output": [spoilt]})}
+            content = {
+                **request_content({"input": [spoilt]}),
+                **response_content({"output": [spoilt]}),
+            }
             assert problems(content, ("tool_arguments_string",)) == []
 
 
 def test_an_answer_with_anything_spoilt_gives_content_that_is_right() -> None:
     for place in places(RESPONSE):
         for wrong in (None, 7, "x", [], {}, [7], PNG_BASE64):
-            content = read_fetched(replaced(RESPONSE, place, wrong))
+            content = fetched_response_content(replaced(RESPONSE, place, wrong))
             assert problems(content, ("tool_arguments_string",)) == []

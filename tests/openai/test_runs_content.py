@@ -22,7 +22,12 @@ from orq_otel.genai.semconv import (
 )
 from orq_otel.payloads import runs
 from orq_otel.payloads.events import EventReader
-from orq_otel.payloads.runs_content import RunEventReader, read_request, read_run, read_tools
+from orq_otel.payloads.runs import (
+    ContentStreamReader,
+    request_content,
+    response_content,
+    tool_definitions,
+)
 
 SHOT = {
     "type": "blob",
@@ -64,7 +69,7 @@ def text(content: str) -> dict[str, Any]:
 
 
 def test_instructions_and_messages_of_a_run() -> None:
-    content = read_request(
+    content = request_content(
         {
             "assistant_id": "asst_1",
             "instructions": "Be brief.",
@@ -113,7 +118,7 @@ def test_instructions_and_messages_of_a_run() -> None:
 
 def test_the_messages_of_a_thread_that_is_made_with_the_run() -> None:
     body = {"thread": {"messages": [{"role": "user", "content": "Where is it?"}]}}
-    assert read_request(body) == {
+    assert request_content(body) == {
         INPUT_MESSAGES: [{"role": "user", "parts": [text("Where is it?")]}]
     }
 
@@ -121,8 +126,10 @@ def test_the_messages_of_a_thread_that_is_made_with_the_run() -> None:
 def test_tools_of_a_run() -> None:
     body = {"tools": [{"type": "function", "function": FIND}, {"type": "file_search"}]}
     search = {"type": "file_search", "name": "file_search"}
-    assert read_request(body) == {TOOL_DEFINITIONS: [{"type": "function", "name": "find"}, search]}
-    assert read_tools(body) == [{"type": "function", **FIND}, search]
+    assert request_content(body) == {
+        TOOL_DEFINITIONS: [{"type": "function", "name": "find"}, search]
+    }
+    assert tool_definitions(body) == [{"type": "function", **FIND}, search]
 
 
 def test_what_tools_answered() -> None:
@@ -130,7 +137,7 @@ def test_what_tools_answered() -> None:
         {"tool_call_id": "call_1", "output": "Paris"},
         {"tool_call_id": "call_2", "output": "noon"},
     ]
-    content = read_request({"run_id": "run_1", "tool_outputs": outputs})
+    content = request_content({"run_id": "run_1", "tool_outputs": outputs})
     told = [("call_1", "Paris"), ("call_2", "noon")]
     assert content == {
         INPUT_MESSAGES: [
@@ -151,20 +158,20 @@ def test_what_tools_answered() -> None:
     ],
 )
 def test_a_request_may_say_nothing(body: Any) -> None:
-    assert read_request(body) == {}
+    assert request_content(body) == {}
 
 
 def test_a_run_that_waits_for_its_tools() -> None:
     content = {OUTPUT_MESSAGES: [CALLED]}
-    assert read_run(WAITING) == content
-    assert read_run(parse_json(json.dumps(WAITING))) == content
-    assert read_run(construct_type(type_=Run, value=WAITING)) == content
+    assert response_content(WAITING) == content
+    assert response_content(parse_json(json.dumps(WAITING))) == content
+    assert response_content(construct_type(type_=Run, value=WAITING)) == content
     assert problems(content) == []
 
 
 @pytest.mark.parametrize("run", [None, 7, {}, {**WAITING, "required_action": None}])
 def test_any_other_run_says_nothing(run: Any) -> None:
-    assert read_run(run) == {}
+    assert response_content(run) == {}
 
 
 # --- streams -------------------------------------------------------------------------------------
@@ -200,7 +207,8 @@ def answered(reason: str, *parts: Any) -> dict[str, Any]:
 
 def streamed(*events: Any) -> list[Any]:
     """The messages that are read from a stream, whether the client names its events or not."""
-    reader, plain, raw = RunEventReader(), EventReader(runs.read_run), RunEventReader()
+    reader, raw = ContentStreamReader(), ContentStreamReader()
+    plain = EventReader(runs.response_attributes)
     for event in events:
         reader.feed(parse_json(json.dumps(event)))
         plain.feed(parse_json(json.dumps(event)))
@@ -237,7 +245,7 @@ def test_messages_of_a_stream() -> None:
 
 
 def test_a_stream_of_models_says_the_same() -> None:
-    reader = RunEventReader()
+    reader = ContentStreamReader()
     for event in STREAM:
         kind = event["event"] if event["event"] != "thread.message" else "thread.message.completed"
         value = {**event, "event": kind}
@@ -286,28 +294,28 @@ def test_a_stream_that_ends_with_calls_of_tools() -> None:
 
 
 def test_a_stream_without_an_event_says_nothing() -> None:
-    assert RunEventReader().content() == {}
+    assert ContentStreamReader().content() == {}
 
 
 @given(anything, anything)
 def test_anything_gives_content_that_is_right(given: Any, more: Any) -> None:
     allow = ("tool_arguments_string",)
     for field in ("instructions", "additional_instructions", "thread", "tools", "tool_outputs"):
-        assert problems(read_request({field: given, "additional_messages": more}), allow) == []
+        assert problems(request_content({field: given, "additional_messages": more}), allow) == []
     body = {
         "thread": {"messages": [given, {"content": more, "role": given, "attachments": more}]},
         "tool_outputs": [more, {"output": given, "tool_call_id": more}],
         "tools": [given, more],
     }
-    assert problems(read_request(body), allow) == []
+    assert problems(request_content(body), allow) == []
     needed = {"tool_calls": [given, {"function": more}]}
     for run in (given, {"required_action": {"submit_tool_outputs": needed}}):
-        assert problems(read_run(run), allow) == []
+        assert problems(response_content(run), allow) == []
 
 
 @given(st.lists(anything, max_size=4))
 def test_any_stream_gives_content_that_is_right(events: list[Any]) -> None:
-    reader = RunEventReader()
+    reader = ContentStreamReader()
     for event in events:
         reader.feed(event)
         reader.feed({"object": "thread.message.delta", "id": "a", "delta": event})

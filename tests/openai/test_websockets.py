@@ -1033,7 +1033,8 @@ def test_a_connection_that_is_dropped(
 def test_many_connections_leave_nothing_behind(
     instrumented: Telemetry, client: openai.OpenAI, api: str
 ) -> None:
-    from orq_otel.openai.sessions import Answer, Session  # noqa: PLC0415
+    from orq_otel.openai.session_responses import SessionResponse  # noqa: PLC0415
+    from orq_otel.openai.sessions import Session  # noqa: PLC0415
 
     for _ in range(5):
         with connect(client, api) as connection:
@@ -1043,7 +1044,8 @@ def test_many_connections_leave_nothing_behind(
     gc.collect()
 
     assert len(instrumented.spans) == 10
-    kept = [thing for thing in gc.get_objects() if issubclass(type(thing), (Session, Answer))]
+    kinds = Session, SessionResponse
+    kept = [thing for thing in gc.get_objects() if issubclass(type(thing), kinds)]
     assert kept == []
 
 
@@ -1631,22 +1633,22 @@ def use_everything(client: openai.OpenAI, api: str) -> list[str]:
 
 
 PLACES = [
-    ("websockets", "suppressed"),
-    ("websockets", "Websocket"),
-    ("sessions", "start_attributes"),
-    ("sessions", "start_call"),
-    ("sessions", "current_thread"),
-    ("sessions", "get"),
-    ("sessions", "fields"),
-    ("sessions", "_server"),
-    ("sessions", "_first"),
-    ("sessions", "_remove"),
-    ("sessions", "Answer.feed"),
-    ("sessions", "Answer.end"),
-    ("sessions", "Session.start"),
-    ("sessions", "Session.opened"),
-    ("sessions", "Session._end_answers"),
-    ("realtime", "fields"),
+    ("openai.websockets", "suppressed"),
+    ("openai.websockets", "Websocket"),
+    ("openai.sessions", "start_attributes"),
+    ("openai.sessions", "start_call"),
+    ("openai.sessions", "current_thread"),
+    ("openai.sessions", "get"),
+    ("openai.sessions", "fields"),
+    ("openai.sessions", "_server"),
+    ("openai.session_responses", "_first"),
+    ("openai.session_responses", "_remove"),
+    ("openai.session_responses", "SessionResponse.feed"),
+    ("openai.session_responses", "SessionResponse.end"),
+    ("openai.sessions", "Session.start"),
+    ("openai.sessions", "Session.opened"),
+    ("openai.session_responses", "OpenResponses.end"),
+    ("payloads.realtime", "fields"),
 ]
 
 
@@ -1663,13 +1665,13 @@ def test_a_function_of_ours_fails(
 ) -> None:
     bare = use_everything(client, api)
     OpenAIInstrumentor().instrument(tracer_provider=telemetry.provider)
-    monkeypatch.setattr(f"orq_otel.openai.{module}.{name}", broken)
+    monkeypatch.setattr(f"orq_otel.{module}.{name}", broken)
     with thread("t-1"):
         assert use_everything(client, api) == bare
     OpenAIInstrumentor().uninstrument()
 
     lines = [record.getMessage() for record in caplog.records if record.name == "orq_otel"]
-    assert lines or (module == "realtime") == (api == "responses")
+    assert lines or (module == "payloads.realtime") == (api == "responses")
     assert all("Broken at test_websockets.py" in line for line in lines)
     assert "with content" not in caplog.text
 
@@ -1682,7 +1684,11 @@ async def test_async_a_function_of_ours_fails(
     caplog: pytest.LogCaptureFixture,
     api: str,
 ) -> None:
-    for name in ("websockets.AsyncWebsocket", "sessions.start_call", "sessions.Answer.feed"):
+    for name in (
+        "websockets.AsyncWebsocket",
+        "sessions.start_call",
+        "session_responses.SessionResponse.feed",
+    ):
         with monkeypatch.context() as patch:
             patch.setattr(f"orq_otel.openai.{name}", broken)
             async with connect(async_client, api) as connection:

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from orq_otel.foundations.guard import report
 from orq_otel.genai.content import Capture
 from orq_otel.genai.credentials import Credentials
-from orq_otel.genai.fields import identifier, tidy
+from orq_otel.genai.fields import get, identifier, tidy
 
 #: The value of `error.type` where nothing that a server said can be one.
 UNNAMED: Final = "error"
@@ -112,6 +112,11 @@ def class_name(error: BaseException) -> str:
         if _CLASS.fullmatch(name):
             return name
     return UNNAMED
+
+
+def error_type(error: Any) -> str:
+    """The value of `error.type` for an error in a response or an event: its code, else its type."""
+    return identifier(get(error, "code"), get(error, "type")) or UNNAMED
 
 
 def _described(told: Told, known: Credentials) -> str | None:

@@ -1,10 +1,10 @@
-"""OpenAIInstrumentor: put the seam in place, and turn each request that it sees into a call.
+"""OpenAIInstrumentor: wraps the client's seam, and turns each request that passes into a call.
 
-The seam is the client's `request`, through which every HTTP call of every resource passes with one
-signature since openai 1.26. The body is plain JSON there, retries are inside, and anybody else's
-instrumentation of the same call is around it. `OpenAI` and `AsyncOpenAI` inherit the method; it is
-wrapped where it is defined, so that whoever replaces it on `OpenAI`, before us or after, ends up
-around us or instead of us, and never inside.
+The seam is the client's method `request`, through which every HTTP request passes, with the same
+signature since openai 1.26. There the body is plain JSON, retries happen inside, and other
+instrumentations of the same call are outside. `OpenAI` and `AsyncOpenAI` inherit the method. It is
+wrapped in the class that defines it, so that whoever replaces it on `OpenAI`, before us or after,
+ends up outside of us or instead of us, and never inside.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from orq_otel.openai.operations import find, request_fields
 from orq_otel.openai.raw import RawResponseProxy, respond_with_body
 from orq_otel.openai.router import Router, caller_thread
 from orq_otel.openai.server import start_attributes
-from orq_otel.payloads.responses import conversation
+from orq_otel.payloads.responses import conversation_attributes
 from orq_otel.threads.frames import current_thread
 
 _RAW_RESPONSE = "X-Stainless-Raw-Response"
 
 
 class OpenAIInstrumentor(ClientInstrumentor):
-    """Gives every call of a model through the `openai` client a GenAI span in its thread.
+    """Gives every model call of the `openai` client a GenAI span in its thread.
 
         OpenAIInstrumentor().instrument()
 
-    Every operation of the client that asks a model, sync and async, streamed or not, raw or parsed,
-    over HTTP or a websocket, with clients made before or after. `opentelemetry-instrument` calls it
-    by itself. Nothing of the client is imported.
+    It covers every operation of the client that calls a model, sync and async, streamed or not, raw
+    or parsed, over HTTP or a websocket, with clients made before or after. The client is not
+    imported. `opentelemetry-instrument` calls `instrument()` by itself.
 
     `instrument()` takes, all optional:
         tracer_provider, meter_provider, logger_provider: By default the global ones. Spans and log
@@ -95,11 +95,11 @@ class OpenAIInstrumentor(ClientInstrumentor):
             body = request_fields(options, operation)
             thread = current_thread()
             is_router = self._router.serves(client)
-            if is_router or "orq" in body:  # one that the caller wrote wins over the block's
+            if is_router or "orq" in body:  # the caller's wins over the scope's
                 thread = caller_thread(body, at_top_level=is_router) or thread
             attributes = start_attributes(client, operation, body.get("model"))
-            if "conversation" in body:  # one that the call brings wins over the thread's, at once
-                attributes = {**attributes, **conversation(body["conversation"])}
+            if "conversation" in body:  # it wins over the thread's, from the start
+                attributes = {**attributes, **conversation_attributes(body["conversation"])}
             call = start_call(telemetry, operation, attributes, thread, client)
             if isinstance(call, Call):
                 call.request(body)
@@ -116,12 +116,12 @@ class OpenAIInstrumentor(ClientInstrumentor):
 
 
 def _settle(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
-    """End the call with its result, or hand out a proxy of the result that will."""
+    """End the call with its result, or return a proxy of the result that will."""
     options = args[1] if len(args) > 1 else kwargs["options"]
     is_stream = kwargs.get("stream", False)
     headers = options.headers
     raw = headers.get(_RAW_RESPONSE) if type(headers) is dict or headers else None
-    if raw:  # an empty one counts for none with the client, too
+    if raw:  # an empty header counts as none, as with the client
         call.sent = getattr(result, "http_response", None)
         if raw == "true" and not is_stream:
             respond_with_body(call, result.http_response)
@@ -131,6 +131,6 @@ def _settle(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any], result: A
         call.sent = options
         call.respond(result)
         return result
-    # Not the options, which would be kept as long as the stream.
+    # Not the options, which would be kept in memory as long as the stream.
     call.sent = getattr(result, "response", None)
     return stream_proxy(result, call)

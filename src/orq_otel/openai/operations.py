@@ -42,55 +42,53 @@ from orq_otel.payloads import (
     chat_content,
     completions,
     completions_content,
+    decisions,
     embeddings,
     images,
     jobs,
     media_content,
     moderations,
-    moderations_content,
     responses,
-    responses_content,
     runs,
-    runs_content,
 )
 from orq_otel.payloads.events import EventReader
 
 _RESPONSES_API = {OPENAI_API_TYPE: "responses"}
 _RESPOND = Operation(
-    CHAT,
-    responses.read_request,
-    responses.read_response,
-    responses.ChunkReader,
-    _RESPONSES_API,
+    name=CHAT,
+    read_request=responses.request_attributes,
+    read_response=responses.response_attributes,
+    new_chunk_reader=responses.StreamReader,
+    constants=_RESPONSES_API,
     content=ContentReaders(
-        responses_content.read_request,
-        responses_content.read_response,
-        responses_content.ContentChunkReader,
-        responses_content.read_tools,
+        read_request=responses.request_content,
+        read_response=responses.response_content,
+        new_chunk_reader=responses.ContentStreamReader,
+        read_tools=responses.tool_definitions,
     ),
 )
 _FETCH = Operation(
-    FETCH_RESPONSE,
-    responses.read_fetch_request,
-    responses.read_fetched_response,
-    responses.FetchedChunkReader,
-    _RESPONSES_API,
+    name=FETCH_RESPONSE,
+    read_request=responses.fetch_request_attributes,
+    read_response=responses.fetched_response_attributes,
+    new_chunk_reader=responses.FetchedStreamReader,
+    constants=_RESPONSES_API,
     content=ContentReaders(
-        responses_content.read_fetch_request,
-        responses_content.read_fetched,
-        responses_content.FetchedContentChunkReader,
-        responses_content.read_tools,
+        read_request=responses.fetch_request_content,
+        read_response=responses.fetched_response_content,
+        new_chunk_reader=responses.FetchedContentStreamReader,
+        read_tools=responses.tool_definitions,
     ),
 )
 _COMPACT = Operation(
-    COMPACT,
-    responses.read_request,
-    responses.read_response,
+    name=COMPACT,
+    read_request=responses.request_attributes,
+    read_response=responses.response_attributes,
     is_standard=False,
     content=ContentReaders(
-        responses_content.read_request,
-        responses_content.read_compacted,
-        read_tools=responses_content.read_tools,
+        read_request=responses.request_content,
+        read_response=responses.compacted_content,
+        read_tools=responses.tool_definitions,
     ),
 )
 
@@ -135,16 +133,16 @@ def _video(name: str) -> Operation:
 
 def _run(name: str) -> Operation:
     return Operation(
-        name,
-        runs.read_request,
-        runs.read_run,
-        partial(EventReader, runs.read_run),
+        name=name,
+        read_request=runs.request_attributes,
+        read_response=runs.response_attributes,
+        new_chunk_reader=partial(EventReader, runs.response_attributes),
         is_standard=False,
         content=ContentReaders(
-            runs_content.read_request,
-            runs_content.read_run,
-            runs_content.RunEventReader,
-            runs_content.read_tools,
+            read_request=runs.request_content,
+            read_response=runs.response_content,
+            new_chunk_reader=runs.ContentStreamReader,
+            read_tools=runs.tool_definitions,
         ),
     )
 
@@ -195,21 +193,21 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("post", "/audio/transcriptions"): _transcript(TRANSCRIBE),
     ("post", "/audio/translations"): _transcript(TRANSLATE),
     ("post", "/moderations"): Operation(
-        MODERATE,
-        moderations.read_request,
-        moderations.read_response,
+        name=MODERATE,
+        read_request=moderations.request_attributes,
+        read_response=moderations.response_attributes,
         is_standard=False,
         content=ContentReaders(
-            moderations_content.read_moderation_request, moderations_content.read_moderation
+            read_request=moderations.request_content, read_response=moderations.response_content
         ),
     ),
     ("post", "/decisions"): Operation(
-        DECIDE,
-        moderations.read_request,
-        moderations.read_response,
+        name=DECIDE,
+        read_request=decisions.request_attributes,
+        read_response=decisions.response_attributes,
         is_standard=False,
         content=ContentReaders(
-            moderations_content.read_decision_request, moderations_content.read_decision
+            read_request=decisions.request_content, read_response=decisions.response_content
         ),
     ),
     ("post", "/videos"): _video(GENERATE_VIDEO),

@@ -1,8 +1,8 @@
-"""Raw and streaming responses: read along with the caller, never before.
+"""Raw and streaming responses: their bodies are read along with the caller, never before.
 
-`with_raw_response` and `with_streaming_response` hand out the HTTP response. Its body is the
-caller's to read, in any of many ways, or not at all. The proxy here has every attribute of the
-response, looks at what passes through, and ends the call's span with it.
+`with_raw_response` and `with_streaming_response` return the HTTP response. The caller reads its
+body, in one of many ways, or not at all. The proxy here has every attribute of the response, reads
+what passes through, and ends the call's span when the body ends or is closed.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from orq_otel.genai.streams import iterate, stream_proxy
 
 _ITERATORS = frozenset({"iter_bytes", "iter_text", "aiter_bytes", "aiter_text"})
 _LINE_ITERATORS = frozenset({"iter_lines", "aiter_lines"})
-_BLIND_ITERATORS = frozenset({"iter_raw", "aiter_raw"})  # compressed, perhaps
+_RAW_ITERATORS = frozenset({"iter_raw", "aiter_raw"})  # may be compressed, so not read along
 _READERS = frozenset({"read", "aread", "text", "json"})
 _CLOSERS = frozenset({"close", "aclose"})
-_WRITERS = frozenset({"stream_to_file"})  # they read in themselves, past the proxy
+_WRITERS = frozenset({"stream_to_file"})  # they read the body past the proxy
 
-#: Bodies that say nothing of the call: speech.
+#: Content types of bodies without attributes: speech.
 _OPAQUE = ("audio/", "application/octet-stream")
 
 
 class Body:
-    """Reads a body along, JSON or server-sent events, and ends the call with it.
+    """Reads a body as it comes, JSON or server-sent events, and ends the call with it.
 
-    A body may also be plain text or sound. Only its end is noticed then.
+    Of any other body, such as plain text or sound, only the end is noticed.
     """
 
     def __init__(self, call: Call, response: Any) -> None:
@@ -44,7 +44,7 @@ class Body:
         self._is_opaque = kind.startswith(_OPAQUE)
         self._json = LongJson()  # the body, or the data of an event
         self._has_begun = False
-        self._start = b""  # of a line, too little to tell what is in it
+        self._start = b""  # of a line, too short to tell whether the line is data
         self._in_line = False
         self._is_data = False
         self._after_cr = False
@@ -67,12 +67,12 @@ class Body:
                 self._is_opaque = True
 
     def finish(self) -> None:
-        """The body was read to its end."""
+        """End the call: the body was read to its end."""
         is_json = self._has_begun and not self._is_events
         _end(self._call, self._json.parse() if is_json else None)
 
     def _feed_lines(self, piece: bytes) -> None:
-        """Take in lines of server-sent events. CR, LF or both end one, and both may be apart.
+        """Take in lines of server-sent events. CR, LF or CRLF ends a line, even if split by pieces.
 
         Source: https://html.spec.whatwg.org/multipage/server-sent-events.html.
         """
@@ -86,9 +86,9 @@ class Body:
             self._after_cr = is_whole and line.endswith(b"\r")
 
     def _take(self, text: bytes, *, is_whole: bool) -> None:
-        """Take in a line, or the next part of one, as the client does: an empty one ends an event.
+        """Take in a line, or the next part of one, as the client does: an empty line ends an event.
 
-        What is in a line that is no data is not kept.
+        Lines without data are dropped.
         """
         if not self._in_line:
             text = self._start + text
@@ -114,26 +114,26 @@ class Body:
             return
         data, self._json, self._has_begun = self._json, LongJson(), False
         if data.starts_with(b"[DONE]"):
-            self._is_opaque = True  # the client looks no further either
+            self._is_opaque = True  # the client stops reading here, too
             return
         event = data.parse()
-        if event is not None:  # or else the client says so
+        if event is not None:  # the client raises for what is not JSON
             self._call.feed(event)
 
 
 def respond_with_body(call: Call, response: Any) -> None:
-    """End the call with an HTTP response whose body was read already."""
-    told = None
+    """End the call with an HTTP response whose body has been read."""
+    body = None
     try:
         content, kind = response.content, _kind(response)
         if "event-stream" in kind:
             Body(call, response).feed(content)
         elif not kind.startswith(_OPAQUE) and content.lstrip().startswith(b"{"):
-            told = parse_long_json(content)
-    except Exception as error:  # noqa: BLE001 - a body that is not what it says
+            body = parse_long_json(content)
+    except Exception as error:  # noqa: BLE001 - the body is not of its content type
         report("reading a raw response", error)
     finally:
-        _end(call, told)
+        _end(call, body)
 
 
 def _kind(response: Any) -> str:
@@ -141,11 +141,11 @@ def _kind(response: Any) -> str:
     return kind
 
 
-def _end(call: Call, told: Any) -> None:
-    if told is None:
+def _end(call: Call, body: Any) -> None:
+    if body is None:
         call.end()
     else:
-        call.respond(told)
+        call.respond(body)
 
 
 class RawResponseProxy(Proxy):
@@ -176,7 +176,7 @@ class RawResponseProxy(Proxy):
             return partial(self._self_iterate, value, "")
         if name in _LINE_ITERATORS:
             return partial(self._self_iterate, value, "\n")
-        if name in _BLIND_ITERATORS:
+        if name in _RAW_ITERATORS:
             return partial(self._self_iterate, value, None)
         return value
 
@@ -227,11 +227,11 @@ class RawResponseProxy(Proxy):
         return result
 
     def _self_proxy(self, inner: Any, make: Callable[[Any, Call], Any]) -> Any:
-        """The proxy of what is inside, the same each time."""
-        known = self._self_inner
-        if known is None or known.__wrapped__ is not inner:
-            known = self._self_inner = make(inner, self._self_call)
-        return known
+        """The proxy of the stream or response inside, the same one each time."""
+        proxy = self._self_inner
+        if proxy is None or proxy.__wrapped__ is not inner:
+            proxy = self._self_inner = make(inner, self._self_call)
+        return proxy
 
     def _self_was_read(self, result: Any, /, **_: Any) -> Any:
         respond_with_body(self._self_call, self._self_http())
@@ -250,21 +250,21 @@ class RawResponseProxy(Proxy):
         pieces = method(*args, **kwargs)
         try:
             call = self._self_call
-            # The iterator's generator must not keep the call.
+            # A proxy, since the iterator's generator must not keep the call alive.
             body = None if ending is None else Body(weakref.proxy(call), self._self_http())
-            return iterate(pieces, _Along(call, body, ending))
+            return iterate(pieces, _BodyIteration(call, body, ending))
         except Exception as mistake:  # noqa: BLE001 - the caller gets the pieces all the same
             report("reading a raw response", mistake)
             return pieces
 
 
-class _Along:
-    """Reads the pieces of a body along, those of one iterator.
+class _BodyIteration:
+    """One iteration over the pieces of a body.
 
     Args:
         call: The call.
-        body: What is read, or None if only its end is to be noticed.
-        ending: What an iterator of lines takes off each of them.
+        body: Reads the pieces, or None if only their end is of interest.
+        ending: What an iterator of lines has removed from each line.
     """
 
     __slots__ = ("__weakref__", "_body", "_call", "_ending")
@@ -275,7 +275,7 @@ class _Along:
         self._ending = ending
 
     def feeder(self) -> Callable[[Any], object]:
-        """What takes in each piece."""
+        """The function that takes in each piece."""
         body, ending = self._body, self._ending
         if body is None:
             return _ignore
@@ -284,23 +284,23 @@ class _Along:
         return lambda piece: body.feed(piece + ending)
 
     def finish(self) -> None:
-        """The body was read to its end."""
+        """End the call: the body was read to its end."""
         try:
             if self._body is not None:
                 self._body.finish()
-        except Exception as error:  # noqa: BLE001 - a body that is not what it says
+        except Exception as error:  # noqa: BLE001 - the body is not of its content type
             report("reading a raw response", error)
         finally:
             self._call.end()
 
     def end(self) -> None:
-        """The caller has left the body."""
+        """End the call: the caller stopped reading."""
         self._call.end()
 
     def fail(self, error: BaseException) -> None:
-        """The body broke."""
+        """End the call: reading the body raised `error`."""
         self._call.fail(error)
 
 
 def _ignore(_: Any) -> None:
-    """For a body that only ends."""
+    """Drop a piece of a body that is not read."""

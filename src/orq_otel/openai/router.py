@@ -1,11 +1,11 @@
-"""Calls that go to Orq's AI Router carry their thread and their trace, so that Orq groups them too.
+"""Requests to Orq's AI Router carry their thread and their trace, so that Orq groups them, too.
 
-The thread is written into the body in two places: `orq.thread`, as Orq documents it, and `thread`
-at the top level, where Orq's own workshop found it to be honoured. The trace goes into the headers
-`traceparent` and `tracestate`; by `orq=1` in the latter the router knows a caller's span, whose
-trace it continues, from that of some proxy in between.
+The thread is written into the request body in two places: `orq.thread`, as Orq documents it, and
+`thread` at the top level, which Orq's own workshop found to work. The trace goes into the headers
+`traceparent` and `tracestate`. `orq=1` in the latter tells the router that the span is a caller's,
+whose trace it continues, and not that of some proxy in between.
 
-No other host receives any of it: the client's base URL has to be Orq's, or one that is configured.
+Nothing is sent to other hosts: the client's base URL has to be Orq's, or one that is configured.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from orq_otel.genai.starting import given_thread
 from orq_otel.labels.attributes import as_argument
 from orq_otel.threads.frames import Thread
 
-#: Paths of requests that take a thread, as Orq's own client has it.
+#: Paths of requests that take a thread, as in Orq's own client.
 _WITH_THREAD: Final = frozenset(
     {"/chat/completions", "/completions", "/responses", "/audio/speech"}
 )
 _ROUTER_PATH: Final = re.compile(r"/v\d+/router(/|$)")
-_MANY: Final = 256  # clients; a program that makes one for each request must not pile them up
+_MAX_CLIENTS: Final = 256  # a program may make a client for each request
 
 
 class Router:
-    """Which clients point at an AI Router, and what their requests carry.
+    """Knows which clients point at an AI Router, and adds threads and traces to their requests.
 
     Args:
         urls: Base URLs of routers, or of Orq, besides Orq's own.
         placement: Where the thread goes: "both", "orq", "top_level" or "none".
-        trace_context: Whether the trace goes along.
+        trace_context: Whether the trace is sent.
     """
 
     def __init__(self, urls: Iterable[str], placement: str, *, trace_context: bool) -> None:
@@ -48,20 +48,20 @@ class Router:
         self._in_orq = placement in ("both", "orq")
         self._at_top_level = placement in ("both", "top_level")
         self._trace_context = trace_context
-        self._known: dict[int, tuple[Any, bool]] = {}
+        self._cache: dict[int, tuple[Any, bool]] = {}
 
     def serves(self, client: Any) -> bool:
         """Whether `client` points at a router."""
         url = client._base_url  # noqa: SLF001 - the public property copies it
-        known = self._known.get(id(url))
-        if known is None:
-            # The object is kept with it, so that no other can have its identity.
-            known = (url, self._is_router(str(url)))
+        cached = self._cache.get(id(url))
+        if cached is None:
+            # The URL object is kept in the entry, so that no other object can get its id.
+            cached = (url, self._is_router(str(url)))
             if len(str(url)) <= LARGEST:
-                if len(self._known) >= _MANY:
-                    self._known.clear()
-                self._known[id(url)] = known
-        return known[1]
+                if len(self._cache) >= _MAX_CLIENTS:
+                    self._cache.clear()
+                self._cache[id(url)] = cached
+        return cached[1]
 
     def prepare(
         self,
@@ -71,14 +71,14 @@ class Router:
         thread: Thread | None,
         context: Context,
     ) -> Any:
-        """The options of a request, with thread and trace in them. The caller's are not changed.
+        """A copy of a request's options, with thread and trace in it.
 
         Args:
             client: The client.
             options: The client's `FinalRequestOptions`.
-            body: The fields of its body. A thread in there is the caller's and stays as it is.
+            body: The fields of the request body. A thread in it is the caller's, and stays.
             thread: The thread that is current.
-            context: With the span of the call.
+            context: The context with the span of the call.
         """
         prepared = copy.copy(options)
         if thread is not None and options.url in _WITH_THREAD and not _has_thread(body):
@@ -92,26 +92,30 @@ class Router:
     def _with_thread(
         self, extra: Mapping[str, Any] | None, body: Mapping[str, Any], thread: Thread
     ) -> dict[str, Any]:
-        told = as_argument(thread)
+        argument = as_argument(thread)
         changed = dict(extra or {})
         if self._at_top_level:
-            changed["thread"] = told
+            changed["thread"] = argument
         for_orq = body.get("orq", {})
         if self._in_orq and isinstance(for_orq, Mapping):
-            changed["orq"] = {**for_orq, "thread": told}
+            changed["orq"] = {**for_orq, "thread": argument}
         return changed
 
     def _is_router(self, url: str) -> bool:
         if is_orqs(url):
             return _ROUTER_PATH.match(urlsplit(url).path) is not None
-        return any(_is_below(url, known) for known in self._urls)
+        return any(_is_below(url, router) for router in self._urls)
 
 
 def caller_thread(body: Mapping[str, Any], *, at_top_level: bool) -> Thread | None:
-    """The thread that the caller wrote into a request for Orq.
+    """The thread that the caller wrote into a request body for Orq.
 
-    `orq.thread` is one wherever it goes to, through a proxy of the caller's perhaps. `thread` alone
-    means that only to a router.
+    `orq.thread` counts for any host, which may be a proxy of the caller's. `thread` means a thread
+    only to a router.
+
+    Args:
+        body: The fields of the request body.
+        at_top_level: Whether `thread` counts.
     """
     thread = given_thread(get(body.get("orq"), "thread"))
     if thread is None and at_top_level:
@@ -119,12 +123,12 @@ def caller_thread(body: Mapping[str, Any], *, at_top_level: bool) -> Thread | No
     return thread
 
 
-def _is_below(url: str, known: str) -> bool:
-    """Whether `url` is the router's URL `known`, or a router's below it."""
+def _is_below(url: str, router: str) -> bool:
+    """Whether `url` is that of `router`, a base URL from the settings, or of a router below it."""
     at = server(url)
-    if at is None or at != server(known):
+    if at is None or at != server(router):
         return False
-    base = urlsplit(known).path.rstrip("/")
+    base = urlsplit(router).path.rstrip("/")
     path = urlsplit(url).path.rstrip("/")
     if not (path == base or path.startswith(base + "/")):
         return False
@@ -140,7 +144,7 @@ def _has_trace(headers: Mapping[str, Any]) -> bool:
 
 
 def _trace_headers(context: Context) -> dict[str, str]:
-    """W3C Trace Context: https://www.w3.org/TR/trace-context/."""
+    """The headers of W3C Trace Context. Source: https://www.w3.org/TR/trace-context/."""
     span = get_current_span(context).get_span_context()
     if not span.is_valid:
         return {}

@@ -21,8 +21,8 @@ _AZURE: Final = "azure.ai.openai"
 _BEDROCK: Final = "aws.bedrock"
 _VERTEX: Final = "gcp.vertex_ai"
 
-#: Providers that the conventions have a value for, by the end of their host's name. Everybody else
-#: who serves OpenAI's API, a gateway too, is of OpenAI's flavour.
+#: Providers that the conventions have a value for, by the end of their host name. Any other server
+#: of OpenAI's API, such as a gateway, counts as "openai".
 _HOSTS: Final = {
     "openai.azure.com": _AZURE,
     "openai.azure.us": _AZURE,
@@ -46,51 +46,51 @@ _HOSTS: Final = {
     "api.x.ai": "x_ai",
     "ml.cloud.ibm.com": "ibm.watsonx.ai",
 }
-#: The same for hosts that are named after a region, whole names.
+#: The same for host names with a region in them, as patterns of the whole name.
 _REGIONAL_HOSTS: Final = (
     (re.compile(r"[a-z0-9-]+-aiplatform\.googleapis\.com"), _VERTEX),
     (re.compile(r"aiplatform\.[a-z0-9-]+\.rep\.googleapis\.com"), _VERTEX),
-    # With a network interface of its own, "vpce-...", in front; in China and in other partitions.
+    # May begin with a VPC endpoint, "vpce-..."; domains differ by partition, such as China's.
     (
         re.compile(r"([a-z0-9-]+\.)*bedrock-(runtime|mantle)(-fips)?\.[a-z0-9-]+\.[a-z0-9.-]+"),
         _BEDROCK,
     ),
 )
-#: By the client's class, wherever it sends its calls.
+#: Providers by the client's class, whatever the host.
 _CLASSES: Final = {
     "BaseAzureClient": _AZURE,
     "BedrockOpenAI": _BEDROCK,
     "AsyncBedrockOpenAI": _BEDROCK,
 }
-#: By the name of what a client was given as `provider`, since openai 2.
+#: Providers by the name of the client's argument `provider`, since openai 2.
 _RUNTIMES: Final = {"bedrock": _BEDROCK, "vertex": _VERTEX}
 
-#: What is the same for every call of a client and an operation, by the identity of the client's URL
-#: object. The object is kept with it, so that no other can have its identity. A weak dictionary
-#: would cost more than all the rest of a call that is not recorded.
-_known: dict[int, tuple[Any, dict[Operation, Attributes]]] = {}
-_MANY = 256  # clients; a program that makes one for each request must not pile them up
+#: The attributes of every call of a client, by operation, under the id of the client's URL object.
+#: The object is kept in the entry, so that no other object can get its id. A weak dictionary would
+#: cost more than all the rest of a call that is not recorded.
+_cache: dict[int, tuple[Any, dict[Operation, Attributes]]] = {}
+_MAX_CLIENTS = 256  # a program may make a client for each request
 
 
 def start_attributes(client: Any, operation: Operation, model: Any) -> Attributes:
-    """What is known of a call before it is made, for samplers to decide by."""
+    """Attributes of a call before it is made, by which samplers decide."""
     url = client._base_url  # noqa: SLF001 - the public property copies it
-    known = _known.get(id(url))
-    if known is None:
-        known = (url, {})
+    cached = _cache.get(id(url))
+    if cached is None:
+        cached = (url, {})
         if len(str(url)) <= LARGEST:
-            if len(_known) >= _MANY:
-                _known.clear()
-            _known[id(url)] = known
-    attributes = known[1].get(operation)
+            if len(_cache) >= _MAX_CLIENTS:
+                _cache.clear()
+            _cache[id(url)] = cached
+    attributes = cached[1].get(operation)
     if attributes is None:
-        attributes = known[1][operation] = _read(client, url, operation)
+        attributes = cached[1][operation] = _server_attributes(client, url, operation)
     if not isinstance(model, str):
         return attributes
     return {**attributes, REQUEST_MODEL: model if model.isascii() else tidy(model)}
 
 
-def _read(client: Any, url: Any, operation: Operation) -> Attributes:
+def _server_attributes(client: Any, url: Any, operation: Operation) -> Attributes:
     provider = _provider(client, url.host)
     return {
         OPERATION_NAME: operation.name,
@@ -103,7 +103,7 @@ def _read(client: Any, url: Any, operation: Operation) -> Attributes:
 
 
 def _provider(client: Any, host: str) -> str:
-    """Whose telemetry it is, as far as the client and the host tell."""
+    """The value of `gen_ai.provider.name`, by the client and the host."""
     for kind in type(client).__mro__:
         if kind.__name__ in _CLASSES:
             return _CLASSES[kind.__name__]

@@ -1,16 +1,15 @@
-"""A session: one connection over a websocket as a span, and each response in it as a span inside.
+"""Sessions: a connection over a websocket as a span, with a span inside for each of its responses.
 
-A session sees every message, and finds out which response it tells of. A response begins where the
-client asks for it, or where the server says that it began one unasked: since somebody stopped
-talking, say. It ends where the server says so, or with the connection.
+A session sees every message and finds out which response it belongs to. A response begins where
+the client requests it, or where the server begins one on its own, such as at the end of a
+speaker's turn. It ends where the server says so, or with the connection.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from time import perf_counter
 from types import SimpleNamespace
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ from opentelemetry.context import Context, attach, detach, get_current
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.unfinished import watch
 from orq_otel.genai.call import Attributes, Call, ContentReaders, Operation, Unrecorded
+from orq_otel.genai.errors import error_type
 from orq_otel.genai.fields import fields, get
 from orq_otel.genai.instrumentor import ClientInstrumentor
 from orq_otel.genai.long_json import parse_long_json
@@ -37,127 +37,54 @@ from orq_otel.genai.telemetry import Telemetry
 from orq_otel.openai.operations import find
 from orq_otel.openai.router import caller_thread
 from orq_otel.openai.server import start_attributes
-from orq_otel.payloads import realtime, realtime_content
-from orq_otel.payloads.errors import error_type
+from orq_otel.openai.session_responses import OpenResponses, SessionResponse
+from orq_otel.payloads import realtime
 from orq_otel.payloads.events import EventReader
-from orq_otel.payloads.responses import conversation
+from orq_otel.payloads.responses import conversation_attributes
 from orq_otel.threads.frames import Thread, current_thread
 
+#: The type of the client's event that requests a response. Only messages with one of the markers
+#: in them are parsed.
+_CREATE: Final = "response.create"
+_CREATE_IN_TEXT: Final = '"response.create"'
+_CREATE_IN_BYTES: Final = b'"response.create"'
 
-def _no_answer(_: Any) -> Attributes:
-    """Nothing answers a session as a whole."""
+_CREATED: Final = "response.created"
+_ENDS = frozenset({"response.done", "response.completed", "response.incomplete", "response.failed"})
+#: Events that carry the response as it is now.
+_SNAPSHOTS = _ENDS | {_CREATED, "response.queued"}
+
+#: How many lanes of a session are remembered.
+_MAX_LANES: Final = 1000
+
+
+def _no_response(_: Any) -> Attributes:
+    """A session as a whole has no response."""
     return {}
 
 
-def _session(name: str) -> Operation:
-    reader = partial(EventReader, realtime.read_session)
-    return Operation(name, realtime.read_connection, _no_answer, reader, is_standard=False)
-
-
-_REALTIME = _session(REALTIME_SESSION)
-_TRANSLATION = _session(TRANSLATION_SESSION)
-_RESPONSES = _session(RESPONSES_SESSION)
-_LIVE = _session(LIVE_SESSION)
-#: An operation of its own: a realtime response does not tell its model, as an inference has to.
-_RESPOND = Operation(
-    REALTIME_RESPONSE,
-    realtime.read_request,
-    realtime.read_response,
-    partial(EventReader, realtime.read_event),
-    is_standard=False,
-    content=ContentReaders(
-        realtime_content.read_request,
-        realtime_content.read_response,
-        realtime_content.ContentChunkReader,
-    ),
-)
-
-#: Responses of one session that may be open at a time, and lanes that are known.
-_MOST: Final = 1000
-_CREATE = "response.create"
-_MARKS = ('"response.create"', b'"response.create"')
-_CREATED = "response.created"
-_ENDS = frozenset({"response.done", "response.completed", "response.incomplete", "response.failed"})
-#: Events with the response as it then is.
-_SNAPSHOTS = _ENDS | {_CREATED, "response.queued"}
-
-
-class Answer:
-    """One response of a session.
-
-    Args:
-        call: Its span, or None where there is none to make: it keeps its place all the same.
-        thread: The thread that it belongs to.
-        model: The model that was asked.
-        lane: Which of several queues on the connection it is in.
-        mark: What the server repeats of the request.
-        event_id: The client's name for the request.
-    """
-
-    __slots__ = (
-        "_started_at",
-        "call",
-        "event_id",
-        "has_output",
-        "id",
-        "lane",
-        "mark",
-        "model",
-        "thread",
+def _session_operation(name: str) -> Operation:
+    return Operation(
+        name=name,
+        read_request=realtime.connection_attributes,
+        read_response=_no_response,
+        new_chunk_reader=partial(EventReader, realtime.session_attributes),
+        is_standard=False,
     )
-
-    def __init__(  # noqa: PLR0913, PLR0917 - what is known of it when it begins
-        self,
-        call: Call | None,
-        thread: Thread | None,
-        model: Any,
-        lane: Any = None,
-        mark: Any = None,
-        event_id: Any = None,
-    ) -> None:
-        self._started_at = perf_counter()
-        self.call = call
-        self.thread = thread
-        self.model = model
-        self.lane = lane
-        self.mark = mark
-        self.event_id = event_id
-        self.id: Any = None  # of the response, once the server has told it
-        self.has_output = False
-
-    def feed(self, event: Any) -> None:
-        """Note what an event tells of it."""
-        if self.call is not None:
-            self.call.feed(event)
-
-    def feed_first_output(self) -> None:
-        """Note that it has output now, if that is the first."""
-        if not self.has_output:
-            self.has_output = True
-            self.feed(realtime.first_output(perf_counter() - self._started_at))
-
-    def end(self, error: BaseException | None = None) -> None:
-        """End its span, with an error if it broke off."""
-        if self.call is None:
-            return
-        if error is None:
-            self.call.end()
-        else:
-            self.call.fail(error)
 
 
 class Session:
-    """One connection, and the responses in it. Without any, unless a subclass knows of them.
+    """One connection. A subclass knows of the responses in it; this class has none.
 
     Args:
-        instrumentor: Tells what to make of a call, as long as the client is instrumented.
+        instrumentor: Holds the telemetry as long as the client is instrumented.
         parameters: What the client connects with, and the client itself.
 
     Attributes:
         context: OpenTelemetry's context with the session's span in it.
     """
 
-    operation: ClassVar[Operation] = _TRANSLATION
+    operation: ClassVar[Operation] = _session_operation(TRANSLATION_SESSION)
 
     def __init__(self, instrumentor: ClientInstrumentor, parameters: Mapping[str, Any]) -> None:
         self._instrumentor = instrumentor
@@ -165,20 +92,19 @@ class Session:
         self._client = parameters["client"]
         self._server = _server(self._client)
         self._model = parameters["model"]
-        if not isinstance(self._model, str):  # in beta it had no parameter of its own at first
+        if not isinstance(self._model, str):  # early betas have no parameter for it
             self._model = get(parameters["extra_query"], "model")
         self._thread = current_thread()
         self._call: Call | Unrecorded | None = None
         self.context: Context = get_current()
-        self._waiting: list[Answer] = []  # asked for, in this order, and not begun
-        self._running: list[Answer] = []
+        self._open = OpenResponses()
         self._connection: Any = None
         self._can_reconnect = False
         self._is_closing = False
         self._error: BaseException | None = None
 
     def start(self, telemetry: Telemetry) -> bool:
-        """Start the session's span. Returns whether there is anything to watch the session for."""
+        """Start the session's span. Returns whether the connection has to be watched."""
         attributes = start_attributes(self._client, self.operation, self._model)
         call = self._call = start_call(
             telemetry,
@@ -194,7 +120,7 @@ class Session:
         if call is not None:
             self.context = call.context
             return True
-        metrics = telemetry.metrics  # which its responses have all the same
+        metrics = telemetry.metrics  # there are metrics of its responses all the same
         return metrics is not None and metrics.active
 
     # ---- The connection -----------------------------------------------------------------------
@@ -202,20 +128,20 @@ class Session:
     def opened(self, connection: Any) -> None:
         """The client has made its connection."""
         self._connection = connection
-        # Newer clients may connect anew by themselves, while the program iterates.
+        # Newer clients may reconnect by themselves while the program iterates.
         self._can_reconnect = getattr(connection, "_make_ws", None) is not None
 
     def reopened(self) -> None:
         """The client has a new websocket."""
         self._error = None
 
-    def lost(self, error: BaseException) -> None:
-        """The websocket raised `error`. Only if it is closed is anything over."""
+    def failed(self, error: BaseException) -> None:
+        """The websocket raised `error`. The session goes on unless the websocket is closed."""
         kinds = {kind.__name__ for kind in type(error).__mro__}
         if "ConnectionClosed" not in kinds:
             return
         try:
-            self._end_answers(None if self._is_closing else error)
+            self._open.end(None if self._is_closing else error)
             if self._is_closing:
                 return
             self._error = None if "ConnectionClosedOK" in kinds else error
@@ -225,9 +151,9 @@ class Session:
             report("ending the responses of a websocket", mistake)
 
     def closing(self) -> None:
-        """The websocket is about to be closed, by the program or by the client alone."""
+        """The websocket is about to be closed, by the program or by the client on its own."""
         connection = self._connection
-        # The client closes one that it could not use, and tries the next one.
+        # The client closes a websocket that it could not use, and tries another.
         if connection is not None and getattr(connection, "_intentionally_closed", True):
             self._is_closing = True
 
@@ -239,7 +165,7 @@ class Session:
     def end(self, error: BaseException | None = None) -> None:
         """End every span, with the error that broke the connection or kept it from being made."""
         try:
-            self._end_answers(error)
+            self._open.end(error)
             if isinstance(self._call, Call):
                 if error is None:
                     self._call.end()
@@ -248,72 +174,63 @@ class Session:
         except Exception as mistake:  # noqa: BLE001 - the caller goes on
             report("ending the span of a websocket", mistake)
 
-    def _end_answers(self, error: BaseException | None) -> None:
-        answers = [*self._running, *self._waiting]
-        self._running, self._waiting = [], []
-        for answer in answers:
-            answer.end(error)
+    # ---- Messages -----------------------------------------------------------------------------
 
-    # ---- What passes over it ------------------------------------------------------------------
-
-    def sent(self, message: Any) -> Answer | None:
-        """Look at a message before it is sent. Returns the response that it asks for."""
+    def sending(self, message: Any) -> SessionResponse | None:
+        """Read a message before it is sent. Returns the response that it requests, if any."""
         try:
             if type(message) is str:
-                if _MARKS[0] not in message:
+                if _CREATE_IN_TEXT not in message:
                     return None
-            elif type(message) is not bytes or _MARKS[1] not in message:
+            elif type(message) is not bytes or _CREATE_IN_BYTES not in message:
                 return None
             event = parse_long_json(message, json.loads)
             if get(event, "type") != _CREATE:
                 return None
-            answer = self._asked(fields(event))
-            if answer is not None:
-                _add(self._waiting, answer)
+            response = self._requested(fields(event))
+            if response is not None:
+                self._open.add(response)
         except Exception as error:  # noqa: BLE001 - it has to be sent
             report("reading a message to a websocket", error)
             return None
-        return answer
+        return response
 
-    def unsent(self, answer: Answer | None, error: BaseException) -> None:
-        """The message that asked for `answer` could not be sent."""
+    def not_sent(self, response: SessionResponse | None, error: BaseException) -> None:
+        """The message that requests `response` could not be sent."""
         try:
-            if answer is not None:
-                _remove(self._waiting, answer)
-                answer.end(error)
+            if response is not None:
+                self._open.cancel(response, error)
         except Exception as mistake:  # noqa: BLE001 - the caller gets the error all the same
             report("ending the span of a response", mistake)
-        self.lost(error)
+        self.failed(error)
 
     def received(self, message: Any) -> None:
-        """Look at a message that was received."""
+        """Read a message that was received."""
         try:
             event = self._parse(message)
-            told = fields(event)
-            if _is_event(told):
-                self._read(event, told)
+            values = fields(event)
+            if _is_event(values):
+                self._read(event, values)
         except Exception as error:  # noqa: BLE001 - the caller gets the message all the same
             report("reading a message from a websocket", error)
 
     def _parse(self, message: Any) -> Any:
         return parse_long_json(message, json.loads)
 
-    def _asked(self, event: Mapping[str, Any]) -> Answer | None:
-        """The response that `event` of the client asks for."""
+    def _requested(self, event: Mapping[str, Any]) -> SessionResponse | None:
+        """The response that an event of the client requests."""
 
-    def _read(self, event: Any, told: Mapping[str, Any]) -> None:
-        """Note what `event` of the server tells in its fields, of the session or of a response."""
-        self._read_session(event, told)
+    def _read(self, event: Any, values: Mapping[str, Any]) -> None:
+        """Read an event of the server with these values in its fields."""
+        self._read_session(event, values)
 
-    def _read_session(self, event: Any, told: Mapping[str, Any]) -> None:
-        if "session" in told:
-            self._model = get(told["session"], "model") or self._model
+    def _read_session(self, event: Any, values: Mapping[str, Any]) -> None:
+        if "session" in values:
+            self._model = get(values["session"], "model") or self._model
             if isinstance(self._call, Call):
                 self._call.feed(event)
 
-    # ---- Its responses ------------------------------------------------------------------------
-
-    def _start_answer(
+    def _start_call(
         self,
         operation: Operation,
         attributes: Attributes,
@@ -342,199 +259,188 @@ class Session:
         call.request(body)
         return call
 
-    def _begin(self, answer: Answer, event: Any) -> None:
-        """The server has begun with `answer`."""
-        _remove(self._waiting, answer)
-        answer.id = get(get(event, "response"), "id")
-        _add(self._running, answer)
-        answer.feed(event)
-
-    def _finish(self, answer: Answer | None, event: Any) -> None:
-        """The server is done with `answer`, or refuses it."""
-        if answer is None:
-            return
-        _remove(self._waiting, answer)
-        _remove(self._running, answer)
-        answer.feed(event)
-        answer.end()
-
-    def _by_id(self, id: Any) -> Answer | None:  # noqa: A002
-        return _first(self._running, lambda answer: answer.id is not None and answer.id == id)
-
 
 class RealtimeSession(Session):
-    """A session of the Realtime API: one conversation, and responses beside it."""
+    """A session of the Realtime API: one conversation, and responses outside of it."""
 
-    operation = _REALTIME
+    operation = _session_operation(REALTIME_SESSION)
+    #: Not an inference by the conventions, which demand the model: a realtime response lacks it.
+    response_operation: ClassVar[Operation] = Operation(
+        name=REALTIME_RESPONSE,
+        read_request=realtime.request_attributes,
+        read_response=realtime.response_attributes,
+        new_chunk_reader=partial(EventReader, realtime.event_attributes),
+        is_standard=False,
+        content=ContentReaders(
+            read_request=realtime.request_content,
+            read_response=realtime.response_content,
+            new_chunk_reader=realtime.ContentStreamReader,
+        ),
+    )
 
-    def _asked(self, event: Mapping[str, Any]) -> Answer:
+    def _requested(self, event: Mapping[str, Any]) -> SessionResponse:
         body = fields(event.get("response"))
-        thread = current_thread() or self._thread
-        call = self._start_response(thread, body)
-        return Answer(
-            call, thread, self._model, mark=body.get("metadata"), event_id=event.get("event_id")
+        return self._start_response(
+            current_thread() or self._thread,
+            body,
+            metadata=body.get("metadata"),
+            event_id=event.get("event_id"),
         )
 
-    def _start_response(self, thread: Thread | None, body: Mapping[str, Any]) -> Call | None:
-        attributes = start_attributes(self._client, _RESPOND, self._model)
-        return self._start_answer(_RESPOND, attributes, thread, body)
+    def _start_response(
+        self,
+        thread: Thread | None,
+        body: Mapping[str, Any],
+        metadata: Any = None,
+        event_id: Any = None,
+    ) -> SessionResponse:
+        operation = self.response_operation
+        attributes = start_attributes(self._client, operation, self._model)
+        call = self._start_call(operation, attributes, thread, body)
+        return SessionResponse(call, thread, self._model, metadata=metadata, event_id=event_id)
 
-    def _read(self, event: Any, told: Mapping[str, Any]) -> None:
-        kind = told["type"]
+    def _read(self, event: Any, values: Mapping[str, Any]) -> None:
+        kind = values["type"]
         if kind == _CREATED:
-            answer = self._match(fields(told["response"]))
-            if answer is None:  # nobody asked: somebody stopped talking, say
-                call = self._start_response(self._thread, {})
-                answer = Answer(call, self._thread, self._model)
-            self._begin(answer, event)
+            response = self._find_request(fields(values["response"]))
+            if response is None:  # the server began it on its own
+                response = self._start_response(self._thread, {})
+            self._open.begin(response, event)
         elif kind == "response.done":
-            self._finish(self._by_id(get(told["response"], "id")), event)
+            self._open.finish(self._open.running_with(get(values["response"], "id")), event)
         elif kind == "error":
-            error = told.get("error")
-            self._finish(self._refused(fields(error)), _error_event(error))
-        elif "response_id" in told:
-            answer = self._by_id(told["response_id"])
-            if answer is not None and kind.endswith(".delta"):
-                answer.feed_first_output()
+            error = values.get("error")
+            self._open.finish(self._find_refused(fields(error)), _error_event(error))
+        elif "response_id" in values:
+            response = self._open.running_with(values["response_id"])
+            if response is not None and kind.endswith(".delta"):
+                response.feed_output()
         else:
-            self._read_session(event, told)
+            self._read_session(event, values)
 
-    def _match(self, response: Mapping[str, Any]) -> Answer | None:
-        """Which request the server answers: it repeats the metadata, and keeps to the order."""
-        mark = response.get("metadata")
-        answer = _first(self._waiting, lambda answer: (answer.mark or None) == (mark or None))
-        if answer is None and "metadata" not in response:
-            return _first(self._waiting, lambda _: True)
-        return answer
+    def _find_request(self, values: Mapping[str, Any]) -> SessionResponse | None:
+        """The response whose request the server has begun with.
 
-    def _refused(self, error: Mapping[str, Any]) -> Answer | None:
-        """Which request an error is about. Most are about something else."""
+        The server repeats the metadata, and of requests with the same it takes the first.
+        """
+        metadata = values.get("metadata")
+        response = self._open.waiting(lambda one: (one.metadata or None) == (metadata or None))
+        if response is None and "metadata" not in values:
+            return self._open.waiting(lambda _: True)
+        return response
+
+    def _find_refused(self, error: Mapping[str, Any]) -> SessionResponse | None:
+        """The response whose request an error refuses. Most errors are about something else."""
         event_id = error.get("event_id")
         if event_id is not None:
-            return _first(self._waiting, lambda answer: answer.event_id == event_id)
-        about_responses = error.get("code") == "conversation_already_has_active_response" or str(
+            return self._open.waiting(lambda one: one.event_id == event_id)
+        is_about_responses = error.get("code") == "conversation_already_has_active_response" or str(
             error.get("param")
         ).startswith("response")
-        return _first(self._waiting, lambda _: about_responses)
+        return self._open.waiting(lambda _: is_about_responses)
 
 
 class ResponsesSession(Session):
     """A session of the Responses API: one queue of responses, or several, each in its lane."""
 
-    operation = _RESPONSES
+    operation = _session_operation(RESPONSES_SESSION)
 
     def __init__(self, instrumentor: ClientInstrumentor, parameters: Mapping[str, Any]) -> None:
         super().__init__(instrumentor, parameters)
         self._last: dict[str, tuple[Thread | None, Any]] = {}  # thread and model, by lane
 
     def _parse(self, message: Any) -> Any:
-        return parse_long_json(message)  # as it is read over HTTP
+        return parse_long_json(message)  # namespaces, which the readers of streams expect
 
-    def _asked(self, event: Mapping[str, Any]) -> Answer | None:
+    def _requested(self, event: Mapping[str, Any]) -> SessionResponse | None:
         thread = current_thread() or self._thread
-        if "orq" in event:  # one that the caller wrote wins over the block's
+        if "orq" in event:  # a thread that the caller wrote wins over the scope's
             thread = caller_thread(event, at_top_level=False) or thread
-        call = self._start_response(thread, event.get("model"), event)
-        answer = Answer(call, thread, event.get("model"), event.get("stream_id"))
-        self._last[str(answer.lane)] = thread, answer.model
-        if len(self._last) > _MOST:
+        model, lane = event.get("model"), event.get("stream_id")
+        response = self._start_response(thread, model, lane, event)
+        self._last[str(lane)] = thread, model
+        if len(self._last) > _MAX_LANES:
             del self._last[next(iter(self._last))]
-        return answer
+        return response
 
     def _start_response(
-        self, thread: Thread | None, model: Any, body: Mapping[str, Any]
-    ) -> Call | None:
+        self, thread: Thread | None, model: Any, lane: Any, body: Mapping[str, Any]
+    ) -> SessionResponse:
         operation = find("post", "/responses")
-        if operation is None:
-            return None
-        attributes = start_attributes(self._client, operation, model)
-        if "conversation" in body:  # one that the call brings wins over the thread's
-            attributes = {**attributes, **conversation(body["conversation"])}
-        # Every response comes in events here: the request does not have to say so.
-        return self._start_answer(operation, attributes, thread, {**body, "stream": True})
+        call = None
+        if operation is not None:
+            attributes = start_attributes(self._client, operation, model)
+            if "conversation" in body:  # a conversation in the request wins over the thread
+                attributes = {**attributes, **conversation_attributes(body["conversation"])}
+            # Here every response is streamed, whatever the request says.
+            call = self._start_call(operation, attributes, thread, {**body, "stream": True})
+        return SessionResponse(call, thread, model, lane)
 
-    def _read(self, event: Any, told: Mapping[str, Any]) -> None:
-        self._read_response(event, told, told.get("stream_id"))
+    def _read(self, event: Any, values: Mapping[str, Any]) -> None:
+        self._read_response(event, values, values.get("stream_id"))
 
-    def _read_response(self, event: Any, told: Mapping[str, Any], lane: Any) -> None:
-        kind = told["type"]
+    def _read_response(self, event: Any, values: Mapping[str, Any], lane: Any) -> None:
+        kind = values["type"]
+        responses = self._open
         if kind == _CREATED:
-            answer = self._next(lane)
-            if answer is None:  # it goes on unasked, after the client has steered it
+            response = responses.waiting_in(lane)
+            if response is None:  # the server goes on by itself, after the client has steered it
                 thread, model = self._last.get(str(lane), (self._thread, None))
-                answer = Answer(self._start_response(thread, model, {}), thread, model, lane)
-            self._begin(answer, event)
+                response = self._start_response(thread, model, lane, {})
+            responses.begin(response, event)
         elif kind in _ENDS:
-            id = get(told["response"], "id")  # noqa: A001
-            self._finish(self._by_id(id) or self._in(lane) or self._next(lane), event)
+            response = responses.running_with(get(values["response"], "id"))
+            response = response or responses.running_in(lane) or responses.waiting_in(lane)
+            responses.finish(response, event)
         elif kind == "error":
-            error = told.get("error") or event
-            # One that has a status is the answer to a request, the others come in between.
-            waiting, running = self._next(lane), self._in(lane)
-            is_refusal = told.get("status") is not None or running is None
-            answer = waiting if is_refusal and waiting is not None else running
-            self._finish(answer, _error_event(error))
+            error = values.get("error") or event
+            # An error with a status refuses a request, others happen while a response runs.
+            waiting, running = responses.waiting_in(lane), responses.running_in(lane)
+            is_refusal = values.get("status") is not None or running is None
+            response = waiting if is_refusal and waiting is not None else running
+            responses.finish(response, _error_event(error))
         else:
-            answer = self._in(lane)
-            if answer is not None:
-                answer.feed(event)
-
-    def _next(self, lane: Any) -> Answer | None:
-        return _first(self._waiting, lambda answer: answer.lane == lane)
-
-    def _in(self, lane: Any) -> Answer | None:
-        return _first(self._running, lambda answer: answer.lane == lane)
+            response = responses.running_in(lane)
+            if response is not None:
+                response.feed(event)
 
 
 class LiveSession(ResponsesSession):
-    """A session of the Live API, which hands tasks over to the Responses API and tells of it."""
+    """A session of the Live API, which delegates tasks to the Responses API and relays its events.
 
-    operation = _LIVE
+    Each task is a lane of its own.
+    """
 
-    def _asked(self, event: Mapping[str, Any]) -> None:
-        """Which task a request is about shows only when the server begins with it."""
+    operation = _session_operation(LIVE_SESSION)
 
-    def _read(self, event: Any, told: Mapping[str, Any]) -> None:
-        if told["type"] != "response.event":
-            self._read_session(event, told)
+    def _requested(self, event: Mapping[str, Any]) -> None:
+        """Which task a request belongs to shows only when the server begins with it."""
+
+    def _read(self, event: Any, values: Mapping[str, Any]) -> None:
+        if values["type"] != "response.event":
+            self._read_session(event, values)
             return
-        inner = fields(told.get("event"))
-        if _is_event(inner):
-            self._read_response(told["event"], inner, told.get("delegation_id"))
+        relayed = fields(values.get("event"))
+        if _is_event(relayed):
+            self._read_response(values["event"], relayed, values.get("delegation_id"))
 
 
 def _server(client: Any) -> Attributes:
-    """Address and port, where websockets have others than requests."""
-    given = getattr(client, "websocket_base_url", None)
-    if given is None:
+    """Address and port, if the client has others for websockets than for requests."""
+    base_url = getattr(client, "websocket_base_url", None)
+    if base_url is None:
         return {}
-    url = urlsplit(str(given))
+    url = urlsplit(str(base_url))
     port = url.port or (80 if url.scheme in ("ws", "http") else 443)
     return {SERVER_ADDRESS: url.hostname or "", SERVER_PORT: port}
 
 
-def _is_event(told: Mapping[str, Any]) -> bool:
-    """Whether what was received has the form of an event."""
-    kind = told.get("type")
-    return type(kind) is str and (kind not in _SNAPSHOTS or bool(fields(told.get("response"))))
+def _is_event(values: Mapping[str, Any]) -> bool:
+    """Whether a received object has the form of an event."""
+    kind = values.get("type")
+    return type(kind) is str and (kind not in _SNAPSHOTS or bool(fields(values.get("response"))))
 
 
 def _error_event(error: Any) -> Any:
-    """An error as the events of a stream over HTTP tell of it."""
+    """An error in the form of an error event of a stream over HTTP."""
     return SimpleNamespace(type="error", code=error_type(error))
-
-
-def _first(answers: list[Answer], fits: Callable[[Answer], bool]) -> Answer | None:
-    return next((answer for answer in answers if fits(answer)), None)
-
-
-def _add(answers: list[Answer], answer: Answer) -> None:
-    """Add `answer`, and end the oldest where there are too many: nobody answers that any more."""
-    answers.append(answer)
-    if len(answers) > _MOST:
-        answers.pop(0).end()
-
-
-def _remove(answers: list[Answer], answer: Answer) -> None:
-    if answer in answers:
-        answers.remove(answer)

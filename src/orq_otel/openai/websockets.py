@@ -1,10 +1,10 @@
-"""Realtime and responses over a websocket: where every message of every client passes once.
+"""Websockets of the client: a proxy through which every message passes once.
 
 Clients have many ways to receive (`recv`, `recv_bytes`, iteration, handlers, sessions with lanes)
 and to send, and newer ones have more. All of them end in `send`, `recv` and `close` of the
 websocket, a connection of the `websockets` package. A proxy of that sees everything, while the
-caller keeps the client's own connection. The websocket is made when the connection's manager is
-entered, and by newer clients once more where it broke.
+caller keeps the client's own connection. The websocket is opened when the connection's manager is
+entered, and newer clients open another one when it breaks.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _MANAGERS: tuple[tuple[str, str, type[Session], str, str], ...] = (
     ("live.forks", "ForksConnectionManager", LiveSession, "3.12", "3.12"),
 )
 
-#: Where a manager keeps the session, for the websockets that it is yet to make.
+#: Attribute of a manager that holds the session, for websockets that it opens later.
 _SESSION = "_orq_otel_session"
 
 
@@ -76,7 +76,14 @@ def _since(version: str) -> str:
 def _begin(
     instrumentor: ClientInstrumentor, kind: type[Session], prefix: str, manager: Any
 ) -> Session | None:
-    """Start the session of a manager, from what it was made with and keeps to itself."""
+    """Start the session of a manager, whose private attributes are the arguments it was made with.
+
+    Args:
+        instrumentor: The instrumentor.
+        kind: The class of the session.
+        prefix: What Python puts before the manager's private names: "_Manager__".
+        manager: The manager.
+    """
     try:
         vars(manager).pop(_SESSION, None)
         telemetry = instrumentor.telemetry
@@ -141,9 +148,9 @@ async def _async_enter(
 
 
 def _opened(session: Session, connection: Any, proxy: type[_Websocket]) -> None:
-    """Older clients make the websocket within `enter`, where nobody can get at it."""
+    """Put a proxy into the connection, unless its manager has: older ones have no `_connect_ws`."""
     try:
-        if not isinstance(connection._connection, _Websocket):  # noqa: SLF001 - see above
+        if not isinstance(connection._connection, _Websocket):  # noqa: SLF001 - no public name
             connection._connection = proxy(connection._connection, session)  # noqa: SLF001
         session.opened(connection)
     except Exception as error:  # noqa: BLE001 - the caller gets the connection all the same
@@ -176,7 +183,7 @@ def _watched(manager: Any, websocket: Any, proxy: type[_Websocket]) -> Any:
 
 
 class _Websocket(wrapt.ObjectProxy):  # type: ignore[misc,type-arg,unused-ignore]
-    """What both kinds share. wrapt keeps attributes named `_self_` on the proxy."""
+    """What both kinds share. wrapt keeps attributes named `_self_...` on the proxy."""
 
     _self_session: Session
 
@@ -189,27 +196,27 @@ class Websocket(_Websocket):
     """A synchronous websocket."""
 
     def send(self, /, message: Any, *args: Any, **kwargs: Any) -> Any:
-        """Send a message, and look at it before."""
+        """Send a message, after the session has read it."""
         session = self._self_session
-        answer = session.sent(message)
+        response = session.sending(message)
         try:
             return self.__wrapped__.send(message, *args, **kwargs)
         except BaseException as error:
-            session.unsent(answer, error)
+            session.not_sent(response, error)
             raise
 
     def recv(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Receive a message, and look at it. One may stop waiting, and go on later."""
+        """Receive a message, and let the session read it. A timeout does not end the session."""
         try:
             message = self.__wrapped__.recv(*args, **kwargs)
         except BaseException as error:
-            self._self_session.lost(error)
+            self._self_session.failed(error)
             raise
         self._self_session.received(message)
         return message
 
     def close(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Close the websocket, and with it the session."""
+        """Close the websocket, and end the session if it is over."""
         self._self_session.closing()
         try:
             return self.__wrapped__.close(*args, **kwargs)
@@ -221,27 +228,27 @@ class AsyncWebsocket(_Websocket):
     """An asynchronous websocket."""
 
     async def send(self, /, message: Any, *args: Any, **kwargs: Any) -> Any:
-        """Send a message, and look at it before."""
+        """Send a message, after the session has read it."""
         session = self._self_session
-        answer = session.sent(message)
+        response = session.sending(message)
         try:
             return await self.__wrapped__.send(message, *args, **kwargs)
         except BaseException as error:
-            session.unsent(answer, error)
+            session.not_sent(response, error)
             raise
 
     async def recv(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Receive a message, and look at it. One may stop waiting, and go on later."""
+        """Receive a message, and let the session read it. A timeout does not end the session."""
         try:
             message = await self.__wrapped__.recv(*args, **kwargs)
         except BaseException as error:
-            self._self_session.lost(error)
+            self._self_session.failed(error)
             raise
         self._self_session.received(message)
         return message
 
     async def close(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Close the websocket, and with it the session."""
+        """Close the websocket, and end the session if it is over."""
         self._self_session.closing()
         try:
             return await self.__wrapped__.close(*args, **kwargs)

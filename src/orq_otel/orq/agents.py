@@ -31,7 +31,7 @@ from orq_otel.orq.models import plain, sent, whole
 from orq_otel.orq.requests import Arguments, model
 from orq_otel.payloads import chat
 from orq_otel.payloads.parts import items
-from orq_otel.payloads.responses import conversation
+from orq_otel.payloads.responses import conversation_attributes
 from orq_otel.payloads.usage import read_completion_usage
 
 _KEY: Final = (("agent_key", AGENT_NAME), ("key", AGENT_NAME))
@@ -59,7 +59,7 @@ def start(arguments: Arguments) -> Attributes:
     """The agent that is asked, by its key, and the conversation if the caller names one."""
     attributes: Attributes = pick(arguments, _KEY)
     if arguments.get("conversation"):
-        attributes.update(conversation(arguments["conversation"]))
+        attributes.update(conversation_attributes(arguments["conversation"]))
     return attributes
 
 

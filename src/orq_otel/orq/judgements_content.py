@@ -31,7 +31,7 @@ from orq_otel.orq.judgements import verdict
 from orq_otel.orq.models import plain
 from orq_otel.orq.requests import asked
 from orq_otel.orq.retrieval_content import document, found
-from orq_otel.payloads import chat_content, moderations_content, responses_content
+from orq_otel.payloads import chat_content, decisions, moderations, responses
 from orq_otel.payloads.parts import content_part, image_type, items
 
 
@@ -76,13 +76,13 @@ def read_scan(response: Any) -> Content:
 
 def read_moderation_request(arguments: Mapping[str, Any]) -> Content:
     """What is to be moderated."""
-    return moderations_content.read_moderation_request({"input": asked(arguments)})
+    return moderations.request_content({"input": asked(arguments)})
 
 
 def read_moderation(response: Any) -> Content:
     """What was found in each text. Some models do not sum it up: any finding is one."""
     results = [_summed_up(plain(one)) for one in items(get(response, "results"))]
-    return moderations_content.read_moderation({"results": results})
+    return moderations.response_content({"results": results})
 
 
 def read_questions(arguments: Mapping[str, Any]) -> Content:
@@ -92,13 +92,13 @@ def read_questions(arguments: Mapping[str, Any]) -> Content:
     if images:
         told.append(message("user", images))
     questions = {"questions": _named(arguments.get("questions"))}
-    told += items(moderations_content.read_decision_request(questions).get(INPUT_MESSAGES))
+    told += items(decisions.request_content(questions).get(INPUT_MESSAGES))
     return {INPUT_MESSAGES: told} if told else {}
 
 
 def read_answers(response: Any) -> Content:
     """What the answers are: one message, with a part for each."""
-    return moderations_content.read_decision({"answers": _named(get(response, "answers"))})
+    return decisions.response_content({"answers": _named(get(response, "answers"))})
 
 
 def read_evaluation_request(arguments: Mapping[str, Any]) -> Content:
@@ -148,7 +148,7 @@ def _state(state: Any) -> list[Message]:
     if state is None:
         return []
     if isinstance(state, str) or all(get(one, "role") for one in items(state) or [None]):
-        return responses_content.input_messages(state)
+        return responses.input_messages(state)
     return [message("user", [generic("state", state)])]
 
 

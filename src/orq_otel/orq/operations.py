@@ -401,8 +401,8 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
         "create": Row(
             Operation(
                 MODERATE,
-                moderations.read_request,
-                moderations.read_response,
+                moderations.request_attributes,
+                moderations.response_attributes,
                 is_standard=False,
                 content=ContentReaders(
                     judgements_content.read_moderation_request, judgements_content.read_moderation

@@ -36,7 +36,7 @@ def start(arguments: Arguments) -> Attributes:
     """The model, and the conversation if the caller names one: that wins over the thread's."""
     attributes = model(arguments)
     if arguments.get("conversation"):
-        attributes.update(responses.conversation(arguments["conversation"]))
+        attributes.update(responses.conversation_attributes(arguments["conversation"]))
     return attributes
 
 
@@ -45,7 +45,7 @@ def read_request(arguments: Arguments) -> Attributes:
     body = as_body(arguments)
     if "text" in body:
         body["text"] = plain(body["text"])
-    attributes = responses.read_request(body)
+    attributes = responses.request_attributes(body)
     attributes.update(pick(body, _ASKED_FOR))
     for how in ("thinking", "reasoning"):
         if body.get(how):
@@ -60,7 +60,7 @@ def read_response(response: Any) -> Attributes:
     given = fields(response)
     is_made = plain(given.get("status")) not in _UNFINISHED
     usage = whole(given.get("usage")) if is_made else {}
-    return {**responses.read_response({**given, "usage": usage}), **_telemetry(given)}
+    return {**responses.response_attributes({**given, "usage": usage}), **_telemetry(given)}
 
 
 def read_fetch_request(arguments: Arguments) -> Attributes:
@@ -70,10 +70,10 @@ def read_fetch_request(arguments: Arguments) -> Attributes:
 
 def read_fetched_response(response: Any) -> Attributes:
     """Attributes of a response that was made before. Its tokens were counted then."""
-    return {**responses.read_fetched_response(response), **_telemetry(fields(response))}
+    return {**responses.fetched_response_attributes(response), **_telemetry(fields(response))}
 
 
-class ChunkReader(responses.ChunkReader):
+class ChunkReader(responses.StreamReader):
     """Reads the events of one response: each holds one of OpenAI's."""
 
     __slots__ = ()

@@ -12,7 +12,7 @@ from orq_otel.genai.semconv import OUTPUT_MESSAGES
 from orq_otel.orq import prompts, responses
 from orq_otel.orq.models import plain, sent
 from orq_otel.orq.requests import Arguments
-from orq_otel.payloads import responses_content
+from orq_otel.payloads import responses as openai_responses
 from orq_otel.payloads.parts import items
 
 _SAID = ("input", "input_", "instructions", "tools")
@@ -20,7 +20,7 @@ _SAID = ("input", "input_", "instructions", "tools")
 
 def read_request(arguments: Arguments) -> Content:
     """What a request says: messages, instructions, their variables, and tools."""
-    content = responses_content.read_request(_said(arguments))
+    content = openai_responses.request_content(_said(arguments))
     given = arguments.get("variables")
     if given and isinstance(given, Mapping):
         content.update(prompts.variables({k: v for k, v in given.items() if not _is_secret(v)}))
@@ -29,25 +29,25 @@ def read_request(arguments: Arguments) -> Content:
 
 def read_tools(given: Any) -> list[Any]:
     """The tools of a request, or those that a stored response repeats, with their parameters."""
-    return responses_content.read_tools(_said(fields(given)))
+    return openai_responses.tool_definitions(_said(fields(given)))
 
 
 def read_response(response: Any) -> Content:
     """What a response says: one message."""
-    return responses_content.read_response(_with_items(response))
+    return openai_responses.response_content(_with_items(response))
 
 
 def read_compacted(response: Any) -> Content:
     """What a compacted history says: what is left of its messages, and that the rest is in one."""
-    return responses_content.read_compacted(_with_items(response))
+    return openai_responses.compacted_content(_with_items(response))
 
 
 def read_fetched(response: Any) -> Content:
     """What a stored response says. It repeats the request's instructions and tools as well."""
-    return responses_content.read_fetched(_with_items(response))
+    return openai_responses.fetched_response_content(_with_items(response))
 
 
-class ContentChunkReader(responses_content.ContentChunkReader):
+class ContentChunkReader(openai_responses.ContentStreamReader):
     """Reads the events of one response, and what they say."""
 
     __slots__ = ()

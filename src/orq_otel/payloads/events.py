@@ -1,4 +1,4 @@
-"""Read a stream whose events can each be read like a response. Pure: it holds no span."""
+"""The reader of streams whose events can each be read like a response. Pure: it holds no span."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 from orq_otel.genai.call import Attributes
+from orq_otel.genai.errors import error_type
 from orq_otel.genai.fields import get
 from orq_otel.genai.semconv import ERROR_TYPE
-from orq_otel.payloads.errors import error_type
 
 
 class EventReader:
-    """Reads the events of one stream. What later events tell counts, and an error in any case.
+    """Reads attributes from the events of one stream. A later event overrides an earlier one.
 
     Args:
-        read: From an event to attributes, none for most.
+        read: Returns the attributes of an event. Most events have none.
     """
 
     __slots__ = ("_attributes", "_read")
@@ -26,11 +26,11 @@ class EventReader:
 
     def feed(self, event: Any) -> None:
         """Take in the next event."""
-        if get(event, "type") == "error":  # one that the client does not raise
+        if get(event, "type") == "error":  # an error that the client does not raise
             self._attributes[ERROR_TYPE] = error_type(event)
         else:
             self._attributes.update(self._read(event))
 
     def attributes(self) -> Attributes:
-        """What the events told so far."""
+        """The attributes so far."""
         return self._attributes

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orq_otel.genai.call import Attributes
+from orq_otel.genai.errors import error_type
 from orq_otel.genai.fields import fields, get, pick
 from orq_otel.genai.semconv import (
     ERROR_TYPE,
@@ -18,7 +19,6 @@ from orq_otel.genai.semconv import (
     RESPONSE_MODEL,
     RESPONSE_STATUS,
 )
-from orq_otel.payloads.errors import error_type
 from orq_otel.payloads.usage import read_response_usage
 
 _HEAD = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL), ("status", RESPONSE_STATUS))

@@ -1,6 +1,8 @@
-"""Read what is said over websockets: sessions, and realtime's responses. Pure functions.
+"""The Realtime API: attributes and content of its sessions and their responses. Pure functions.
 
-What is said of a response of the Responses API is read as it is over HTTP.
+Items are those of the Responses API and are read there, except for speech: its transcript is read
+here, and the sound, which comes in events of its own, is left alone. The conventions do not name
+these operations, so the attributes of their content have names of ours, too.
 """
 
 from __future__ import annotations
@@ -8,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from orq_otel.genai.call import Attributes
+from orq_otel.genai.call import Attributes, own_names
+from orq_otel.genai.errors import error_type
 from orq_otel.genai.fields import fields, get, identifier, pick
+from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import (
     CONVERSATION_ID,
     ERROR_TYPE,
     OUTPUT_TYPE,
-    PROMPT_NAME,
-    PROMPT_VERSION,
     REQUEST_MAX_TOKENS,
     REQUEST_REASONING_LEVEL,
     RESPONSE_FINISH_REASONS,
@@ -25,8 +27,10 @@ from orq_otel.genai.semconv import (
     RESPONSE_TIME_TO_FIRST_CHUNK,
     SESSION_ID,
 )
-from orq_otel.payloads.errors import error_type
+from orq_otel.payloads import responses
+from orq_otel.payloads.events import EventReader
 from orq_otel.payloads.parameters import sampling
+from orq_otel.payloads.parts import items
 from orq_otel.payloads.usage import read_audio_usage
 
 _SESSION: Final = (("id", SESSION_ID), ("model", RESPONSE_MODEL))
@@ -35,21 +39,25 @@ _RESPONSE: Final = (
     ("conversation_id", CONVERSATION_ID),
     ("status", RESPONSE_STATUS),
 )
-_PROMPT: Final = (("id", PROMPT_NAME), ("version", PROMPT_VERSION))
+#: Types of parts that are speech.
+_SPEECH: Final = ("input_audio", "output_audio", "audio")
 
 
-def read_connection(parameters: Mapping[str, Any]) -> Attributes:
-    """Attributes of what a session is opened with: one that runs already has an id."""
+# ---- Attributes ---------------------------------------------------------------------------------
+
+
+def connection_attributes(parameters: Mapping[str, Any]) -> Attributes:
+    """Attributes of what a connection is opened with: the id of a session that already runs."""
     return pick(parameters, (("session_id", SESSION_ID),))
 
 
-def read_session(event: Any) -> Attributes:
-    """Attributes of an event with the session as it then is, none of any other."""
+def session_attributes(event: Any) -> Attributes:
+    """Attributes of an event that carries the session. Other events have none."""
     return pick(fields(get(event, "session")), _SESSION)
 
 
-def read_request(body: Mapping[str, Any]) -> Attributes:
-    """Attributes of the parameters of `response.create`. The session has the others."""
+def request_attributes(body: Mapping[str, Any]) -> Attributes:
+    """Attributes of the parameters of `response.create`. The session has defaults for the rest."""
     attributes = sampling(body)
     for name in ("max_output_tokens", "max_response_output_tokens"):  # the latter in beta
         if type(body.get(name)) is int:  # or "inf"
@@ -58,59 +66,114 @@ def read_request(body: Mapping[str, Any]) -> Attributes:
     if type(effort) is str:
         attributes[REQUEST_REASONING_LEVEL] = effort
     attributes.update(_output_type(body))
-    attributes.update(pick(fields(body.get("prompt")), _PROMPT))
+    attributes.update(responses.prompt_attributes(body.get("prompt")))
     return attributes
 
 
-def read_response(response: Any) -> Attributes:
-    """Attributes of a response as it then is."""
-    given = fields(response)
-    attributes = pick(given, _RESPONSE)
-    attributes.update(_output_type(given))
-    status = given.get("status")
-    details = fields(given.get("status_details"))
+def response_attributes(response: Any) -> Attributes:
+    """Attributes of a response as it is now."""
+    values = fields(response)
+    attributes = pick(values, _RESPONSE)
+    attributes.update(_output_type(values))
+    status = values.get("status")
+    details = fields(values.get("status_details"))
     if status == "failed":
         attributes[ERROR_TYPE] = error_type(details.get("error"))
-    reason = _finish_reason(status, details, given.get("output"))
+    reason = _stop_reason(status, details, values.get("output"))
     if reason is not None:
         attributes[RESPONSE_FINISH_REASONS] = (reason,)
-    usage = given.get("usage")
+    usage = values.get("usage")
     if usage is not None:
         read_audio_usage(usage, attributes)
     return attributes
 
 
-def read_event(event: Any) -> Attributes:
-    """Attributes of an event that tells of a response, or of its first output."""
-    told = fields(event)
-    attributes = read_response(told.get("response"))
-    if "seconds" in told:
-        attributes[RESPONSE_TIME_TO_FIRST_CHUNK] = told["seconds"]
+def event_attributes(event: Any) -> Attributes:
+    """Attributes of an event that carries a response, or of a `first_output_event`."""
+    values = fields(event)
+    attributes = response_attributes(values.get("response"))
+    if "seconds" in values:
+        attributes[RESPONSE_TIME_TO_FIRST_CHUNK] = values["seconds"]
     return attributes
 
 
-def first_output(seconds: float) -> Mapping[str, Any]:
-    """An event of our own: that long after it was asked for, a response had its first output."""
+def first_output_event(seconds: float) -> Mapping[str, Any]:
+    """An event of our own: a response had its first output `seconds` after it was requested."""
     return {"type": "orq_otel.first_output", "seconds": seconds}
 
 
-def _output_type(given: Mapping[str, Any]) -> Attributes:
-    """What a response is to consist of: where there is audio, text is what is heard."""
-    modalities = given.get("output_modalities") or given.get("modalities")  # the latter in beta
+def _output_type(values: Mapping[str, Any]) -> Attributes:
+    """What a response consists of. Speech comes with text, its transcript, but counts as speech."""
+    modalities = values.get("output_modalities") or values.get("modalities")  # the latter in beta
     if not isinstance(modalities, (list, tuple)):
         return {}
     return {OUTPUT_TYPE: "speech" if "audio" in modalities else "text"}
 
 
-def _finish_reason(status: Any, details: Mapping[str, Any], output: Any) -> str | None:
-    """Why the model stopped. The API has a status instead, and a reason where it stopped early."""
+def _stop_reason(status: Any, details: Mapping[str, Any], output: Any) -> str | None:
+    """Why the model stopped, from the status, and from the reason where it stopped early."""
     if status == "completed":
-        if output is None:  # too long to be read, what it called is not known
+        if output is None:  # the message was too long to be parsed as a whole
             return None
-        called = "function_call" in [get(item, "type") for item in output]
-        return "tool_calls" if called else "stop"
+        has_call = "function_call" in [get(item, "type") for item in output]
+        return "tool_calls" if has_call else "stop"
     if status == "failed":
         return "error"
-    if status in ("incomplete", "cancelled"):  # by whom, or for what, is the reason
+    if status in ("incomplete", "cancelled"):
         return identifier(details.get("reason")) or str(status)
     return None
+
+
+# ---- Content ------------------------------------------------------------------------------------
+
+
+def request_content(body: Mapping[str, Any]) -> Content:
+    """Messages, instructions and tools of the parameters of `response.create`."""
+    input_items = [_transcribed(item) for item in items(body.get("input"))]
+    return own_names(responses.request_content({**body, "input": input_items}))
+
+
+def response_content(response: Any) -> Content:
+    """The message of a response."""
+    values = fields(response)
+    output = [_transcribed(item) for item in items(values.get("output"))]
+    details = values.get("status_details")
+    return own_names(
+        responses.response_content({**values, "output": output, "incomplete_details": details})
+    )
+
+
+def _transcribed(item: Any) -> Any:
+    """An item whose speech is replaced by its transcript, where there is one."""
+    values = fields(item)
+    if not isinstance(values.get("content"), list):
+        return item
+    return {**values, "content": [_transcribed_part(part) for part in values["content"]]}
+
+
+def _transcribed_part(part: Any) -> Any:
+    values = fields(part)
+    if values.get("type") not in _SPEECH:
+        return part
+    if isinstance(values.get("transcript"), str):
+        return {"type": "text", "text": values["transcript"]}
+    return {"type": "input_audio", "input_audio": {"data": values.get("audio") or ""}}
+
+
+class ContentStreamReader(EventReader):
+    """Reads attributes from the events of one response, and content from its last state."""
+
+    __slots__ = ("_response",)
+
+    def __init__(self) -> None:
+        super().__init__(event_attributes)
+        self._response: Any = None
+
+    def feed(self, event: Any) -> None:
+        """Take in the next event."""
+        super().feed(event)
+        self._response = fields(event).get("response") or self._response
+
+    def content(self) -> Content:
+        """The content of the response so far."""
+        return response_content(self._response)

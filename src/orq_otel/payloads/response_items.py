@@ -1,7 +1,7 @@
-"""Items of the Responses API, of requests and of responses, as parts of messages. Pure functions.
+"""Items of the Responses API, in requests and responses, as parts of messages. Pure functions.
 
-A tool that the caller runs is called and answers; one that the provider runs is told of. The
-conventions tell the two apart.
+Some tools are run by the caller, others by the provider. The conventions have different parts for
+them: `tool_call` and `tool_call_response`, `server_tool_call` and `server_tool_call_response`.
 """
 
 from __future__ import annotations
@@ -34,9 +34,18 @@ from orq_otel.payloads.parts import (
 _Item: TypeAlias = Mapping[str, Any]
 _Reader: TypeAlias = Callable[[_Item], list[Part]]
 
+#: Types of items that the caller has to act on before the model goes on.
+CALLER_CALLS: Final = (
+    "function_call",
+    "custom_tool_call",
+    "computer_call",
+    "local_shell_call",
+    "apply_patch_call",
+)
+
 
 def item_role(item: _Item, parts: list[Part]) -> str:
-    """Whose an item is. Calls are the model's, what came of them is the tool's."""
+    """The role of an item's message: "assistant" for a call, "tool" for its result."""
     role, kind = item.get("role"), item.get("type")
     if type(role) is str:
         return role
@@ -48,7 +57,7 @@ def item_role(item: _Item, parts: list[Part]) -> str:
 
 
 def item_parts(item: _Item) -> list[Part]:
-    """The parts of a message that an item is, or of which it is one."""
+    """The parts of a message that an item consists of, or is itself."""
     kind = item.get("type")
     if kind is None or kind == "message":
         return content_parts(item.get("content"))
@@ -61,7 +70,7 @@ def _id(item: _Item) -> Any:
 
 
 def _reasoning(item: _Item) -> list[Part]:
-    """What a model thought, in summary or in full. Most tell neither."""
+    """What a model thought, in summary or in full. Most items have neither."""
     return [
         content_part(part)
         for field in ("summary", "content")
@@ -83,7 +92,7 @@ def _custom_tool_call(item: _Item) -> list[Part]:
 
 
 def _call(name: str, *arguments: str) -> _Reader:
-    """Reads a call of a tool that the API knows, and the caller runs."""
+    """Makes the reader of calls of one of the API's own tools that the caller runs."""
 
     def read(item: _Item) -> list[Part]:
         return [tool_call(_id(item), name, _present(item, arguments))]
@@ -98,25 +107,25 @@ def _tool_output(item: _Item) -> list[Part]:
     return [tool_result(_id(item), tool_response(output))]
 
 
-def _server_call(name: str, given: tuple[str, ...], answered: tuple[str, ...] = ()) -> _Reader:
-    """Reads a call of a tool that the provider runs, and, if it is there, what came of it."""
+def _server_call(name: str, arguments: tuple[str, ...], results: tuple[str, ...] = ()) -> _Reader:
+    """Makes the reader of calls of a tool that the provider runs, with their results if present."""
 
     def read(item: _Item) -> list[Part]:
         id = _id(item)  # noqa: A001
-        parts = [server_tool_call(id, name, _present(item, given))]
-        answer = _present(item, answered)
-        if answer:
-            parts.append(server_tool_result(id, name, answer))
+        parts = [server_tool_call(id, name, _present(item, arguments))]
+        result = _present(item, results)
+        if result:
+            parts.append(server_tool_result(id, name, result))
         return parts
 
     return read
 
 
-def _server_output(name: str, *answered: str) -> _Reader:
-    """Reads what came of a tool that the provider runs."""
+def _server_output(name: str, *results: str) -> _Reader:
+    """Makes the reader of results of a tool that the provider runs, where they are items apart."""
 
     def read(item: _Item) -> list[Part]:
-        return [server_tool_result(_id(item), name, _present(item, answered))]
+        return [server_tool_result(_id(item), name, _present(item, results))]
 
     return read
 
@@ -127,23 +136,22 @@ def _mcp_call(item: _Item) -> list[Part]:
     if item.get("arguments") is not None:
         details["arguments"] = parsed(item["arguments"])
     parts = [server_tool_call(id, "mcp", details, name)]
-    answer = _present(item, ("output", "error"))
-    if answer:
-        parts.append(server_tool_result(id, "mcp", answer))
+    result = _present(item, ("output", "error"))
+    if result:
+        parts.append(server_tool_result(id, "mcp", result))
     return parts
 
 
 def _image_generation(item: _Item) -> list[Part]:
-    given = "action", "background", "output_format", "quality", "revised_prompt", "size", "status"
-    parts = _server_call("image_generation", given, ("error",))(item)
-    result = item.get("result")
-    if isinstance(result, str) and result:
-        parts.append(blob("image", image_type(item.get("output_format")), result))
+    parts = _IMAGE_CALL(item)
+    data = item.get("result")
+    if isinstance(data, str) and data:
+        parts.append(blob("image", image_type(item.get("output_format")), data))
     return parts
 
 
 def _tool_search(item: _Item) -> list[Part]:
-    """A search for tools, which the provider runs unless it says that the caller does."""
+    """A search for tools. The provider runs it, unless its execution is "client"."""
     if item.get("execution") == "client":
         return [tool_call(_id(item), "tool_search", item.get("arguments"))]
     return _server_call("tool_search", ("arguments", "status"))(item)
@@ -161,8 +169,15 @@ def _additional_tools(item: _Item) -> list[Part]:
 
 
 def _present(item: _Item, names: Iterable[str]) -> dict[str, Any]:
+    """The fields of an item that are in `names`, without those that are None."""
     return {name: item[name] for name in names if item.get(name) is not None}
 
+
+_IMAGE_CALL: Final = _server_call(
+    "image_generation",
+    ("action", "background", "output_format", "quality", "revised_prompt", "size", "status"),
+    ("error",),
+)
 
 _READERS: Final[Mapping[str, _Reader]] = {
     "reasoning": _reasoning,

@@ -1,19 +1,42 @@
-"""Read the Responses API: requests, responses, streams, and stored responses. Pure functions."""
+"""The Responses API: attributes and content of requests, responses and streams. Pure functions.
+
+The API deals in items: a message, or what belongs to one, such as a tool call, a tool's result or
+a thought (see `response_items`). The conventions deal in messages. So consecutive items of the
+model become one message, in a response and in a later request that repeats them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from io import StringIO
+from itertools import islice
+from typing import Any, ClassVar, Final
 
 from orq_otel.genai.call import Attributes
+from orq_otel.genai.content import encode
+from orq_otel.genai.errors import error_type
 from orq_otel.genai.fields import NO_CHUNK, fields, get, is_whole, pick, stop_reason, tidy
+from orq_otel.genai.growing_text import growing_text
+from orq_otel.genai.messages import (
+    LONG,
+    Content,
+    Message,
+    Part,
+    clean,
+    finish_reason,
+    message,
+    text,
+)
 from orq_otel.genai.semconv import (
     CONVERSATION_COMPACTED,
     CONVERSATION_ID,
     ERROR_TYPE,
+    INPUT_MESSAGES,
     OPENAI_RESPONSE_SERVICE_TIER,
     OPENAI_RESPONSE_SYSTEM_FINGERPRINT,
+    OUTPUT_MESSAGES,
     PROMPT_NAME,
+    PROMPT_VARIABLE,
     PROMPT_VERSION,
     REQUEST_MAX_TOKENS,
     REQUEST_PREVIOUS_RESPONSE_ID,
@@ -24,35 +47,46 @@ from orq_otel.genai.semconv import (
     RESPONSE_ID,
     RESPONSE_MODEL,
     RESPONSE_STATUS,
+    SYSTEM_INSTRUCTIONS,
+    TOOL_DEFINITIONS,
 )
-from orq_otel.payloads.errors import error_type
+from orq_otel.payloads import parts as message_parts
 from orq_otel.payloads.parameters import output_type, sampling, service_tier
+from orq_otel.payloads.parts import (
+    SPEAKERS,
+    content_part,
+    content_parts,
+    in_order,
+    items,
+    leftover,
+    named_tools,
+    texts,
+)
+from orq_otel.payloads.response_items import CALLER_CALLS, item_parts, item_role
 from orq_otel.payloads.usage import read_response_usage
 
-#: Events that end a response. They carry it as it then is.
+#: Events that end a response. They carry the final response.
 _ENDS = frozenset({"response.completed", "response.incomplete", "response.failed"})
-#: Others that carry it. The rest carry parts of its content.
+#: All events that carry the response. The others carry pieces of its content.
 _SNAPSHOTS = _ENDS | {"response.created", "response.queued"}
 
-#: Items of the output that the caller has to act on before the model goes on.
-_CALLS = (
-    "function_call",
-    "custom_tool_call",
-    "computer_call",
-    "local_shell_call",
-    "apply_patch_call",
-)
-
-_HEAD = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL))
-_HEAD_AND_STATUS = (*_HEAD, ("status", RESPONSE_STATUS))
-_HEAD_AND_TIERS = (
-    *_HEAD,
+_ID_AND_MODEL = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL))
+_NEW_RESPONSE = (
+    *_ID_AND_MODEL,
     ("service_tier", OPENAI_RESPONSE_SERVICE_TIER),
     ("system_fingerprint", OPENAI_RESPONSE_SYSTEM_FINGERPRINT),
 )
+_STORED_RESPONSE = (*_ID_AND_MODEL, ("status", RESPONSE_STATUS))
+
+#: How many variables of a stored prompt are captured. More would displace other attributes, as the
+#: SDK limits how many a span has.
+_MAX_VARIABLES: Final = 64
 
 
-def read_request(body: Mapping[str, Any]) -> Attributes:
+# ---- Attributes ---------------------------------------------------------------------------------
+
+
+def request_attributes(body: Mapping[str, Any]) -> Attributes:
     """Attributes of the body of `POST /responses` and of `POST /responses/compact`."""
     attributes = sampling(body)
     limit = body.get("max_output_tokens")
@@ -71,7 +105,7 @@ def read_request(body: Mapping[str, Any]) -> Attributes:
             attributes.update(output_type(response_format))
     prompt = body.get("prompt")
     if prompt is not None:
-        attributes.update(_prompt(prompt))
+        attributes.update(prompt_attributes(prompt))
     if "service_tier" in body:
         attributes.update(service_tier(body["service_tier"]))
     if body.get("stream"):
@@ -79,20 +113,20 @@ def read_request(body: Mapping[str, Any]) -> Attributes:
     return attributes
 
 
-def read_response(response: Any) -> Attributes:
-    """Attributes of a response that was just made, or of a history that was compacted."""
-    given = fields(response)
-    kinds = _output_kinds(given)
-    attributes = _head(given, kinds, _HEAD_AND_TIERS)
+def response_attributes(response: Any) -> Attributes:
+    """Attributes of a new response, or of a compacted history."""
+    values = fields(response)
+    kinds = _item_types(values)
+    attributes = _common_attributes(values, kinds, _NEW_RESPONSE)
     if "compaction" in kinds:
         attributes[CONVERSATION_COMPACTED] = True
-    usage = given.get("usage")
+    usage = values.get("usage")
     if usage is not None:
         read_response_usage(usage, attributes)
     return attributes
 
 
-def read_fetch_request(parameters: Mapping[str, Any]) -> Attributes:
+def fetch_request_attributes(parameters: Mapping[str, Any]) -> Attributes:
     """Attributes of `GET /responses/{response_id}`, from its query and its path."""
     attributes: Attributes = {RESPONSE_ID: parameters["response_id"]}
     cursor = parameters.get("starting_after")
@@ -101,25 +135,208 @@ def read_fetch_request(parameters: Mapping[str, Any]) -> Attributes:
     return attributes
 
 
-def read_fetched_response(response: Any) -> Attributes:
-    """Attributes of a response that was made before. Its tokens were counted then."""
-    given = fields(response)
-    attributes = _head(given, _output_kinds(given), _HEAD_AND_STATUS)
-    # Fetching it worked, even if making it had failed.
+def fetched_response_attributes(response: Any) -> Attributes:
+    """Attributes of a stored response. Its tokens were counted when it was created."""
+    values = fields(response)
+    attributes = _common_attributes(values, _item_types(values), _STORED_RESPONSE)
+    # The fetch succeeded, even if the response itself had failed.
     attributes.pop(ERROR_TYPE, None)
     return attributes
 
 
-class ChunkReader:
-    """Reads the events of one response. One that never ended was broken off.
+def conversation_attributes(conversation: Any) -> Attributes:
+    """The id of a conversation that OpenAI stores, from a string or from an object with an id."""
+    id = conversation if type(conversation) is str else get(conversation, "id")  # noqa: A001
+    return {CONVERSATION_ID: tidy(id)} if isinstance(id, str) and id else {}
+
+
+def prompt_attributes(prompt: Any) -> Attributes:
+    """The id and version of a stored prompt. OpenAI's prompts have no name besides their id."""
+    return pick(fields(prompt), (("id", PROMPT_NAME), ("version", PROMPT_VERSION)))
+
+
+def _item_types(response: Mapping[str, Any]) -> Sequence[Any]:
+    """The types of the items of a response."""
+    output = response.get("output")
+    return [fields(item).get("type") for item in output] if isinstance(output, list) else ()
+
+
+def _common_attributes(
+    response: Mapping[str, Any], kinds: Sequence[Any], names: Sequence[tuple[str, str]]
+) -> Attributes:
+    """Attributes of any response, new or stored, with the fields that are listed in `names`."""
+    attributes: Attributes = pick(response, names)
+    conversation = response.get("conversation")
+    if conversation is not None:
+        attributes.update(conversation_attributes(conversation))
+    reason = _stop_reason(response, kinds)
+    if reason is not None:
+        attributes[RESPONSE_FINISH_REASONS] = (reason,)
+    error = response.get("error")
+    if error is not None:
+        attributes[ERROR_TYPE] = error_type(error)
+    return attributes
+
+
+def _stop_reason(response: Mapping[str, Any], kinds: Sequence[Any]) -> str | None:
+    """Why the model stopped, from the status, and from the reason of an incomplete response."""
+    status = response.get("status")
+    if status == "completed" and "output" in response:
+        return "tool_calls" if [kind for kind in kinds if kind in CALLER_CALLS] else "stop"
+    if status == "incomplete":
+        reason = get(response.get("incomplete_details"), "reason")
+        return stop_reason(reason) if isinstance(reason, str) and reason else "incomplete"
+    if status == "failed":
+        return "error"
+    return "cancelled" if status == "cancelled" else None
+
+
+# ---- Content ------------------------------------------------------------------------------------
+
+
+def request_content(body: Mapping[str, Any]) -> Content:
+    """Messages, instructions, tools and prompt variables of the body of `POST /responses`."""
+    content: Content = {}
+    messages = input_messages(body.get("input"))
+    if messages:
+        content[INPUT_MESSAGES] = messages
+    _add_instructions_and_tools(body, content)
+    if "prompt" in body:
+        content.update(_prompt_variables(body["prompt"]))
+    return content
+
+
+def input_messages(value: Any) -> list[Message]:
+    """The messages of a request's input, which is text or items."""
+    if isinstance(value, str):
+        return [message("user", content_parts(value))]
+    return _messages(items(value))
+
+
+def tool_definitions(thing: Any) -> list[Any]:
+    """The tools of a request or of a stored response, with descriptions and parameters."""
+    return message_parts.tool_definitions(get(thing, "tools"))
+
+
+def response_content(response: Any) -> Content:
+    """The message of a response."""
+    values = fields(response)
+    return _output_content(values, items(values.get("output")))
+
+
+def compacted_content(response: Any) -> Content:
+    """The messages of a compacted history: those that were kept, and one for the compacted rest."""
+    messages = _messages(items(get(response, "output")))
+    if not messages:
+        return {}
+    return {OUTPUT_MESSAGES: [{**one, "finish_reason": "stop"} for one in messages]}
+
+
+def fetch_request_content(_: Mapping[str, Any]) -> Content:
+    """`GET /responses/{response_id}` has no content."""
+    return {}
+
+
+def fetched_response_content(response: Any) -> Content:
+    """The message of a stored response, and the request's instructions and tools in it."""
+    content = response_content(response)
+    _add_instructions_and_tools(fields(response), content)
+    return content
+
+
+def _add_instructions_and_tools(values: Mapping[str, Any], content: Content) -> None:
+    """Add instructions and tools from the fields of a request, or of a stored response."""
+    instructions = values.get("instructions")
+    if instructions:
+        parts = _instructions(instructions)
+        if parts:
+            content[SYSTEM_INSTRUCTIONS] = parts
+    tools = named_tools(values.get("tools"))
+    if tools:
+        content[TOOL_DEFINITIONS] = tools
+
+
+def _instructions(value: Any) -> list[Part]:
+    """The text of instructions: a string, or the messages of a stored prompt."""
+    if isinstance(value, str):
+        return [text(value)]
+    return texts([part for item in items(value) for part in content_parts(get(item, "content"))])
+
+
+def _prompt_variables(prompt: Any) -> Content:
+    """The variables of a stored prompt, by attribute. Text stays text, anything else is JSON."""
+    variables = fields(get(prompt, "variables"))
+    content: Content = {}
+    for name, value in islice(variables.items(), _MAX_VARIABLES):
+        if type(name) is str and 0 < len(name) < LONG and name.isprintable():
+            part = content_part(value)
+            is_text = part["type"] == "text"
+            content[f"{PROMPT_VARIABLE}.{name}"] = part["content"] if is_text else encode(part)
+    return content
+
+
+def _output_content(response: Mapping[str, Any], output: list[Any]) -> Content:
+    """The one message that consists of the items `output` of a response with these fields."""
+    if not output:
+        return {}
+    each = [fields(item) for item in output]
+    kinds = [kind for item in each if type(kind := item.get("type")) is str]
+    reason = finish_reason(_stop_reason(response, kinds))
+    parts = [part for item in each for part in item_parts(item)]
+    return {OUTPUT_MESSAGES: [message("assistant", parts, reason)]}
+
+
+def _messages(all_items: list[Any]) -> list[Message]:
+    """The messages that items amount to.
+
+    Most items are a role and a short text: those are read inline, without a function call.
+    """
+    messages: list[Message] = []
+    turn: list[Part] | None = None  # the parts of the model's message, while its items go on
+    for item in all_items:
+        if (
+            type(item) is dict
+            and len(item) == 2  # noqa: PLR2004 - a role and a content
+            and type(content := item.get("content")) is str
+            and content
+            and type(role := item.get("role")) is str
+            and role in SPEAKERS
+        ):
+            part = {"type": "text", "content": content if len(content) <= LONG else clean(content)}
+            messages.append({"role": role, "parts": [part]})
+            turn = None
+            continue
+        values = fields(item)
+        kind = values.get("type")
+        parts = item_parts(values) if values else [leftover(item)]
+        role = item_role(values, parts)
+        if not parts and "role" not in values:  # reasoning without any text
+            continue
+        if role == "assistant" and kind is not None:
+            if turn is None:
+                turn = []
+                messages.append(message(role, turn))
+            turn += parts
+        else:
+            turn = None
+            messages.append(message(role, parts))
+    return messages
+
+
+# ---- Streams ------------------------------------------------------------------------------------
+
+
+class StreamReader:
+    """Reads attributes from the events of one response. A stream without an end was broken off.
 
     Attributes:
-        begun: What is kept of a response that has begun. It repeats the request, which may be long.
+        kept_fields: What is kept of a response that has just begun. The other fields repeat the
+            request, which may be long.
     """
 
     __slots__ = ("_error", "_has_ended", "_response")
 
-    begun: ClassVar[Sequence[str]] = (
+    kept_fields: ClassVar[Sequence[str]] = (
         "conversation",
         "id",
         "model",
@@ -149,11 +366,11 @@ class ChunkReader:
             self._response = response
             self._has_ended = True
         else:
-            given = fields(response)
-            self._response = {name: given[name] for name in self.begun if name in given}
+            values = fields(response)
+            self._response = {name: values[name] for name in self.kept_fields if name in values}
 
     def attributes(self) -> Attributes:
-        """What the events told so far."""
+        """The attributes of the response so far."""
         attributes = {} if self._response is None else self._read(self._response)
         if self._error is not None:
             attributes[ERROR_TYPE] = self._error
@@ -162,60 +379,147 @@ class ChunkReader:
         return attributes
 
     def _read(self, response: Any) -> Attributes:
-        return read_response(response)
+        return response_attributes(response)
 
 
-class FetchedChunkReader(ChunkReader):
-    """Reads the events of a response that was made before."""
+class FetchedStreamReader(StreamReader):
+    """Reads attributes from the events of a stored response."""
 
     __slots__ = ()
 
     def _read(self, response: Any) -> Attributes:
-        return read_fetched_response(response)
+        return fetched_response_attributes(response)
 
 
-def _output_kinds(response: Mapping[str, Any]) -> Sequence[Any]:
-    """The types of the items that a response consists of."""
-    output = response.get("output")
-    return [fields(item).get("type") for item in output] if isinstance(output, list) else ()
+#: The pieces of content in a stream, by the event's type: the type of the item that they belong to,
+#: its field, the type of the part in that field (None if the field is text), and the event's field
+#: that tells the parts apart.
+_DELTAS: Final[Mapping[str, tuple[str, str, str | None, str]]] = {
+    "response.output_text.delta": ("message", "content", "output_text", "content_index"),
+    "response.refusal.delta": ("message", "content", "refusal", "content_index"),
+    "response.reasoning_text.delta": ("reasoning", "content", "reasoning_text", "content_index"),
+    "response.reasoning_summary_text.delta": (
+        "reasoning",
+        "summary",
+        "summary_text",
+        "summary_index",
+    ),
+    "response.function_call_arguments.delta": ("function_call", "arguments", None, "item_id"),
+    "response.custom_tool_call_input.delta": ("custom_tool_call", "input", None, "item_id"),
+    "response.mcp_call_arguments.delta": ("mcp_call", "arguments", None, "item_id"),
+    "response.code_interpreter_call_code.delta": ("code_interpreter_call", "code", None, "item_id"),
+}
+_DONE: Final = "response.output_item.done"
+_ITEMS: Final = frozenset({"response.output_item.added", _DONE})
+#: States of a response whose output is complete.
+_FINAL_STATES: Final = ("completed", "incomplete")
 
 
-def _head(
-    response: Mapping[str, Any], kinds: Sequence[Any], names: Sequence[tuple[str, str]]
-) -> Attributes:
-    """What is told of a response whenever it is seen, and the fields with these names."""
-    attributes: Attributes = pick(response, names)
-    given = response.get("conversation")
-    if given is not None:
-        attributes.update(conversation(given))
-    reason = finish_reason(response, kinds)
-    if reason is not None:
-        attributes[RESPONSE_FINISH_REASONS] = (reason,)
-    error = response.get("error")
-    if error is not None:
-        attributes[ERROR_TYPE] = error_type(error)
-    return attributes
+class ContentStreamReader(StreamReader):
+    """Reads attributes and content from the events of one response.
+
+    The last event repeats the whole response. The pieces before it are used if it is missing or
+    empty, because the caller left the stream or the response failed.
+    """
+
+    __slots__ = ("_events", "_items", "_pieces")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._events: list[Mapping[str, Any]] = []  # not yet taken apart
+        self._items: dict[Any, tuple[bool, Any]] = {}  # by output index: whether done, the item
+        self._pieces: dict[tuple[Any, str, Any], StringIO] = {}  # by output index, event type, part
+
+    def feed(self, event: Any) -> None:
+        """Take in the next event. This is a hot path, so events are taken apart later."""
+        try:
+            values = event.__dict__
+            if "delta" in values or values["type"] in _ITEMS:
+                self._events.append(values)
+                return
+        except NO_CHUNK:
+            return
+        super().feed(event)
+
+    def content(self) -> Content:
+        """The content of the response so far."""
+        response = fields(self._response)
+        output = items(response.get("output"))
+        if response.get("status") not in _FINAL_STATES or not output:
+            output = self._output_so_far() or output
+        return _output_content(response, output)
+
+    def _output_so_far(self) -> list[Any]:
+        """The items that have come so far, whole or put together from their pieces."""
+        self.tidy()
+        indexes = {*self._items, *[key[0] for key in self._pieces]}
+        return [self._item(index) for index in in_order(indexes)]
+
+    def tidy(self) -> None:
+        """Reduce the events so far to the items and texts in them."""
+        events, self._events = self._events, []
+        key: Any = None
+        written: StringIO | None = None  # the text under `key`
+        for event in events:
+            try:
+                kind: Any = event.get("type")
+                if kind in _ITEMS:
+                    self._take_item(event)
+                    key = written = None
+                    continue
+                if kind not in _DELTAS:
+                    continue
+                before = key
+                key = event.get("output_index"), kind, event.get(_DELTAS[kind][3])
+                if key != before:
+                    written = self._pieces.get(key)
+                if written is None:
+                    written = self._pieces[key] = growing_text()
+                piece = event.get("delta")
+                if isinstance(piece, str):
+                    written.write(piece)
+            except TypeError:  # an index that can't be a key, such as a list
+                key = written = None
+
+    def _take_item(self, event: Mapping[str, Any]) -> None:
+        index, is_done = event.get("output_index"), event["type"] == _DONE
+        self._items[index] = is_done, event.get("item")
+        if is_done:  # the item repeats its pieces
+            for key in [key for key in self._pieces if key[0] == index]:
+                del self._pieces[key]
+
+    def _item(self, index: Any) -> Any:
+        """The item at `index`, put together from its pieces unless it is done."""
+        is_done, item = self._items.get(index, (False, None))
+        if is_done:
+            return item
+        whole = dict(fields(item))
+        parts: dict[str, list[Any]] = {}
+        for (output_index, kind, _), written in self._pieces.items():
+            if output_index == index:
+                item_kind, field, part, _ = _DELTAS[kind]
+                value = written.getvalue()
+                whole.setdefault("type", item_kind)
+                if part is None:
+                    whole[field] = value
+                else:
+                    name = "refusal" if part == "refusal" else "text"
+                    parts.setdefault(field, []).append({"type": part, name: value})
+        return {**whole, **parts}
 
 
-def finish_reason(response: Mapping[str, Any], kinds: Sequence[Any]) -> str | None:
-    """Why the model stopped. The API has a status instead, and a reason where it is incomplete."""
-    status = response.get("status")
-    if status == "completed" and "output" in response:
-        return "tool_calls" if [kind for kind in kinds if kind in _CALLS] else "stop"
-    if status == "incomplete":
-        reason = get(response.get("incomplete_details"), "reason")
-        return stop_reason(reason) if isinstance(reason, str) and reason else "incomplete"
-    if status == "failed":
-        return "error"
-    return "cancelled" if status == "cancelled" else None
+class FetchedContentStreamReader(ContentStreamReader):
+    """Reads attributes and content from the events of a stored response."""
 
+    __slots__ = ()
 
-def conversation(given: Any) -> Attributes:
-    """The id of OpenAI's own conversation, which is given as such or in an object."""
-    id = given if type(given) is str else get(given, "id")  # noqa: A001
-    return {CONVERSATION_ID: tidy(id)} if isinstance(id, str) and id else {}
+    kept_fields = (*StreamReader.kept_fields, "instructions", "tools")
 
+    def content(self) -> Content:
+        """The content of the response so far, and the request's instructions and tools."""
+        content = super().content()
+        _add_instructions_and_tools(fields(self._response), content)
+        return content
 
-def _prompt(prompt: Any) -> Attributes:
-    """A stored prompt, which OpenAI names by its id."""
-    return pick(fields(prompt), (("id", PROMPT_NAME), ("version", PROMPT_VERSION)))
+    def _read(self, response: Any) -> Attributes:
+        return fetched_response_attributes(response)

@@ -1,0 +1,60 @@
+"""Decisions: attributes and content of requests and responses. Pure functions.
+
+A request asks questions about an input, each with a few possible answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from orq_otel.genai.call import Attributes
+from orq_otel.genai.fields import fields, get, pick
+from orq_otel.genai.messages import Content, Part, message
+from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES, RESPONSE_ID, RESPONSE_MODEL
+from orq_otel.payloads.parts import content_parts, items, leftover
+from orq_otel.payloads.responses import input_messages
+from orq_otel.payloads.usage import read_response_usage
+
+
+def request_attributes(_: Mapping[str, Any]) -> Attributes:
+    """`POST /decisions` has no attributes but the model: the rest of its body is content."""
+    return {}
+
+
+def response_attributes(response: Any) -> Attributes:
+    """Attributes of a decision."""
+    values = fields(response)
+    attributes = pick(values, (("id", RESPONSE_ID), ("model", RESPONSE_MODEL)))
+    usage = values.get("usage")
+    if usage is not None:
+        read_response_usage(usage, attributes)
+    return attributes
+
+
+def request_content(body: Mapping[str, Any]) -> Content:
+    """The input of `POST /decisions`, and the questions about it as another message."""
+    messages = input_messages(body.get("input"))
+    questions = [part for question in items(body.get("questions")) for part in _question(question)]
+    if questions:
+        messages.append(message("user", questions))
+    return {INPUT_MESSAGES: messages} if messages else {}
+
+
+def response_content(response: Any) -> Content:
+    """The answers: one message, with a part for each."""
+    answers = [leftover(answer) for answer in items(get(response, "answers"))]
+    if not answers:
+        return {}
+    return {OUTPUT_MESSAGES: [message("assistant", answers, finish_reason="stop")]}
+
+
+def _question(value: Any) -> list[Part]:
+    """The instructions of a question as text, and a part for the rest of it: its name, choices."""
+    question = dict(fields(value))
+    if not question:
+        return [leftover(value)]
+    parts = content_parts(question.pop("instructions", None))
+    if not question.keys() <= {"type"} or not parts:
+        parts.append(leftover(question))
+    return parts
