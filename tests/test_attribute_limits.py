@@ -43,7 +43,6 @@ from orq_otel import (
     thread,
     use_labels,
 )
-from orq_otel.labels import attributes as labels
 
 PATIENCE = 30
 NO_LIMIT = SpanLimits.UNSET
@@ -80,7 +79,6 @@ def as_the_environment_says() -> Iterator[None]:
     """What one test sets is gone in the next."""
     yield
     use_labels()
-    labels._is_set_in_code = False
 
 
 def provider_of(

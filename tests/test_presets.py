@@ -58,7 +58,6 @@ def as_the_environment_says() -> Iterator[None]:
     """What one test sets is gone in the next."""
     yield
     use_labels()
-    labels._is_set_in_code = False
 
 
 @pytest.fixture

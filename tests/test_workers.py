@@ -56,7 +56,6 @@ def in_place() -> tuple[Any, ...]:
 @pytest.fixture(autouse=True)
 def all_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("ORQ_OTEL_WORKERS", raising=False)
-    monkeypatch.setattr(workers, "_is_set_in_code", False)
     as_python_has_timers()
     assert in_place() == ORIGINALS
     yield

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from orq_otel import bind, current_thread, propagate_to_workers, thread
-from orq_otel.propagation import workers
 
 PAGE = (Path(__file__).parents[1] / "docs" / "workers.md").read_text()
 SWITCH, BY_HAND, STEPS, PROCESSES, GEVENT = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -67,7 +66,6 @@ def run(example: str, names: dict[str, Any]) -> None:
 def test_the_switch(
     names: dict[str, Any], seen: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "_is_set_in_code", False)
     before = set(threading.enumerate())
     try:
         run(SWITCH, names)

@@ -27,7 +27,8 @@ def not_instrumented() -> Iterator[None]:
 def warning(names: str, version: str = openai.__version__) -> str:
     return (
         f"orq-otel cannot wrap {names} of openai {version}, so it does not see what is called "
-        "there. Upgrade orq-otel, or use another version of openai until it has caught up. [ORQ-C01]"
+        "there. Upgrade orq-otel, or use another version of openai until it has caught up. "
+        "[ORQ-C01]"
     )
 
 

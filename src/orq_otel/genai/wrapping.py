@@ -78,30 +78,31 @@ def async_wrapper(begin: Begin, settle: Settle) -> Wrapper:  # noqa: C901 - guar
         async def wrapper(instance: Any, /, *args: Any, **kwargs: Any) -> Any:
             call = None
             try:
-                call, args, kwargs = begin(instance, args, kwargs)
-                if type(call) is Call:
-                    hold(call)  # the program may end, or fork, while the coroutine waits
-                token = None if call is None else attach(call.context)
-            except Exception as error:  # noqa: BLE001 - the user's call goes on
-                report("starting the span of a call", error)
-                token = None
-            if token is None:
-                let_go(call)
-                return await original(instance, *args, **kwargs)
-            try:
-                result = await original(instance, *args, **kwargs)
-            except BaseException as error:
                 try:
-                    call.fail(error)  # type: ignore[union-attr]
-                except Exception as mistake:  # noqa: BLE001 - the caller gets the client's error
-                    report("ending the span of a call", mistake)
-                raise
+                    call, args, kwargs = begin(instance, args, kwargs)
+                    if type(call) is Call:
+                        hold(call)  # the program may end, or fork, while the coroutine waits
+                    token = None if call is None else attach(call.context)
+                except Exception as error:  # noqa: BLE001 - the user's call goes on
+                    report("starting the span of a call", error)
+                    token = None
+                if token is None:
+                    return await original(instance, *args, **kwargs)
+                try:
+                    result = await original(instance, *args, **kwargs)
+                except BaseException as error:
+                    try:
+                        call.fail(error)  # type: ignore[union-attr]
+                    except Exception as mistake:  # noqa: BLE001 - the caller gets the client's error
+                        report("ending the span of a call", mistake)
+                    raise
+                finally:
+                    try:
+                        token.var.reset(token)  # half of what OpenTelemetry's `detach` takes
+                    except Exception as error:  # noqa: BLE001 - whatever the context is
+                        _leave(token, error)
             finally:
                 let_go(call)
-                try:
-                    token.var.reset(token)  # half of what OpenTelemetry's `detach` takes
-                except Exception as error:  # noqa: BLE001 - whatever the context is
-                    _leave(token, error)
             if type(call) is not Call:
                 return result
             try:
