@@ -160,19 +160,6 @@ _RESPONSES = {
         of_agent=_FETCHED_AGENT_RESPONSE,
     ),
 }
-_COMPACT = Row(
-    operation=Operation(
-        name=COMPACT,
-        read_request=responses.request_attributes,
-        read_response=responses.response_attributes,
-        is_standard=False,
-        content=ContentReaders(
-            read_request=responses.request_content,
-            read_response=responses.compacted_response_content,
-            read_tools=responses.tool_definitions,
-        ),
-    )
-)
 
 
 def _deployment(read_request: Callable[[Arguments], Attributes]) -> Row:
@@ -315,8 +302,23 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
             content=_AGENT_RUN,
         ),
     },
-    "orq_responses.OrqResponses": {**_RESPONSES, "compact": _COMPACT},
-    "responses.Responses": {**_RESPONSES, "compact": _COMPACT},
+    "orq_responses.OrqResponses": _RESPONSES,
+    "responses.Responses": {
+        **_RESPONSES,
+        "compact": Row(
+            operation=Operation(
+                name=COMPACT,
+                read_request=responses.request_attributes,
+                read_response=responses.response_attributes,
+                is_standard=False,
+                content=ContentReaders(
+                    read_request=responses.request_content,
+                    read_response=responses.compacted_response_content,
+                    read_tools=responses.tool_definitions,
+                ),
+            )
+        ),
+    },
     # Deployments: prompts that Orq keeps. Fetching one asks no model.
     "deployments.Deployments": {
         "invoke": _deployment(deployments.request_attributes),
