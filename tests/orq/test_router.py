@@ -226,6 +226,13 @@ def test_embeddings_with_counts_of_either_kind() -> None:
         }
 
 
+def test_of_a_great_many_variables_the_first_are_content() -> None:
+    variables = {f"v{number}": "x" for number in range(1000)}
+    assert router.chat_request_content({"orq": {"inputs": variables}}) == {
+        f"gen_ai.prompt.variable.v{number}": "x" for number in range(64)
+    }
+
+
 @given(anything, st.dictionaries(st.sampled_from(["n", "seed", "stop", "orq", "top_k"]), anything))
 def test_anything_gives_attributes_that_can_be_exported(one: Any, arguments: Any) -> None:
     told = [

@@ -174,9 +174,9 @@ def task_attributes(task: Any) -> Attributes:
 
 def request_content(arguments: Arguments) -> Content:
     """The message to an agent: the user's, or the results of the caller's tools."""
-    given = fields(arguments.get("message"))
-    parts = [_part(fields(one)) for one in items(given.get("parts"))]
-    return {INPUT_MESSAGES: [message(as_json(given.get("role")), parts)]} if parts else {}
+    sent = fields(arguments.get("message"))
+    parts = [_part(fields(one)) for one in items(sent.get("parts"))]
+    return {INPUT_MESSAGES: [message(as_json(sent.get("role")), parts)]} if parts else {}
 
 
 def run_request_content(arguments: Arguments) -> Content:
@@ -222,12 +222,12 @@ class StreamReader:
     def feed(self, event: Any) -> None:
         """Take in the next event."""
         try:
-            given = event.data
-            kind = given.type
+            inner = event.data
+            kind = inner.type
             read = ATTRIBUTE_READERS.get(kind)
             if read is None:
                 return
-            data = given.data
+            data = inner.data
         except NO_CHUNK:
             return
         self._has_ended = self._has_ended or kind in _ENDS
@@ -262,20 +262,20 @@ class ContentStreamReader(StreamReader):
                 return
         except NO_CHUNK:
             return
-        given = fields(data)
+        details = fields(data)
         if kind == _DELTA:
-            self._add(self._parts.setdefault(_part_id(given), []), fields(given.get("delta")))
+            self._add(self._parts.setdefault(_part_id(details), []), fields(details.get("delta")))
         elif kind == _DONE:
-            self._parts[_part_id(given)] = [fields(given.get("part"))]
+            self._parts[_part_id(details)] = [fields(details.get("part"))]
         elif kind == _STARTED:
-            self._description = _description(given)
+            self._description = _description(details)
         elif kind == _THOUGHT:
             id = object()  # noqa: A001
             self._thoughts.append(id)
-            self._parts[id] = [*_thought(given)]
+            self._parts[id] = [*_thought(details)]
         else:
             self._is_inactive = self._is_inactive or kind == _INACTIVE
-            self._parts[object()] = [*CONTENT_READERS[kind](given)]
+            self._parts[object()] = [*CONTENT_READERS[kind](details)]
 
     @staticmethod
     def _add(pieces: list[_Fields | tuple[str, StringIO]], delta: _Fields) -> None:

@@ -124,8 +124,8 @@ def request_content(arguments: Arguments) -> Content:
 
 def tool_definitions(request_or_config: Any) -> list[Any]:
     """The tools of a request or a configuration, with descriptions and parameters."""
-    given = fields(request_or_config)
-    tools = given.get("tools") or get(given.get("extra_params"), "tools")
+    source = fields(request_or_config)
+    tools = source.get("tools") or get(source.get("extra_params"), "tools")
     return parts.tool_definitions(json_items(tools))
 
 

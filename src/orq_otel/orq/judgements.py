@@ -184,21 +184,21 @@ def evaluation_request_content(arguments: Arguments) -> Content:
     The reference answer to compare with is a message named "reference".
     """
     context = fields(arguments.get("context"))
-    asked, answer = fields(context.get("input")), fields(context.get("output"))
+    question, answer = fields(context.get("input")), fields(context.get("output"))
     conversation = items(arguments.get("messages")) or items(context.get("messages"))
     messages = chat_content.input_messages([as_json(one) for one in conversation])
-    messages += _text_message("user", arguments.get("query") or asked.get("user_query"))
+    messages += _text_message("user", arguments.get("query") or question.get("user_query"))
     calls = [part for one in items(answer.get("tools_called")) for part in _tool_call(fields(one))]
     if calls:
         messages.append(message("assistant", calls))
     messages += _text_message("assistant", arguments.get("output") or answer.get("response"))
-    reference = arguments.get("reference") or asked.get("expected_output")
+    reference = arguments.get("reference") or question.get("expected_output")
     messages += _text_message("user", reference, name="reference")
     content: Content = {INPUT_MESSAGES: messages} if messages else {}
-    instructions = asked.get("system_instructions")
+    instructions = question.get("system_instructions")
     if instructions and isinstance(instructions, str):
         content[SYSTEM_INSTRUCTIONS] = [text(instructions)]
-    retrievals = items(arguments.get("retrievals")) or items(asked.get("retrievals"))
+    retrievals = items(arguments.get("retrievals")) or items(question.get("retrievals"))
     return {**content, **documents_content([document_part(one) for one in retrievals])}
 
 

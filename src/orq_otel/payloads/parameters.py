@@ -32,8 +32,8 @@ _NUMBERS = (
     ("presence_penalty", REQUEST_PRESENCE_PENALTY),
 )
 
-#: Variables of a prompt on one span. A span keeps 128 attributes unless it is told otherwise, and
-#: more variables would displace the rest of them.
+#: Variables of a prompt on one span. A span keeps 128 attributes by default, and more variables
+#: would displace the rest of them.
 _MOST_VARIABLES: Final = 64
 
 
