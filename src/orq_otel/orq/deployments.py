@@ -180,15 +180,18 @@ class StreamReader(chat.ChunkReader):
             answer = model.__dict__
             if self._head is None:
                 self._begin(model)
-            for one in answer["choices"]:
-                choice = one.__dict__
-                self._see(as_json(choice.get("index")), choice.get("finish_reason"))
-                self._index = choice.get("index")
+            for choice in answer["choices"]:
+                self._feed_choice(choice.__dict__)
             if answer.get("usage"):
                 self._usage = answer["usage"]
             self._is_final = answer.get("is_final") is True
         except NO_CHUNK:
             return
+
+    def _feed_choice(self, choice: Mapping[str, Any]) -> None:
+        """Take in the fields of one choice."""
+        self._index = choice.get("index")
+        self._see(as_json(self._index), choice.get("finish_reason"))
 
     def _begin(self, chunk: Any) -> None:
         super()._begin(chunk)
@@ -250,21 +253,17 @@ class ContentStreamReader(StreamReader):
             pass
         self._feed_any(chunk)
 
-    def _feed_any(self, chunk: Any) -> None:
-        """Take in an event of any form."""
-        super()._feed_any(chunk)
-        self._index = None
+    def _feed_choice(self, choice: Mapping[str, Any]) -> None:
+        super()._feed_choice(choice)
+        self._index = None  # the next event looks for its pieces
         try:
-            for one in chunk.data.choices:
-                choice = one.__dict__
-                index = as_json(choice["index"])
-                if index not in self._by_index and len(self._by_index) >= chat.MOST_CHOICES:
-                    continue
-                piece = choice["message"].__dict__
-                self._by_index.setdefault(index, []).append(piece)
-                if len(self._by_index[index]) > self._most:
-                    self._join(index)
-        except NO_CHUNK:
+            index, piece = as_json(choice["index"]), choice["message"].__dict__
+            if index not in self._by_index and len(self._by_index) >= chat.MOST_CHOICES:
+                return
+            self._by_index.setdefault(index, []).append(piece)
+            if len(self._by_index[index]) > self._most:
+                self._join(index)
+        except NO_CHUNK:  # the rest of the event counts all the same
             return
 
     def _join(self, index: Any) -> None:

@@ -313,7 +313,7 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
                 is_standard=False,
                 content=ContentReaders(
                     read_request=responses.request_content,
-                    read_response=responses.compacted_response_content,
+                    read_response=responses.compacted_content,
                     read_tools=responses.tool_definitions,
                 ),
             )

@@ -95,7 +95,7 @@ def response_content(response: Any) -> Content:
     return responses_content.read_response(_with_json_output(response))
 
 
-def compacted_response_content(response: Any) -> Content:
+def compacted_content(response: Any) -> Content:
     """The output of a compaction: the messages that are left, and an item that holds the rest."""
     return responses_content.read_compacted(_with_json_output(response))
 
