@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanKind
 from orq_otel import ThreadSpanProcessor, bind, current_thread, propagate_to_workers, thread
-from orq_otel.threads import scope
+from orq_otel.threads import scope as scopes
 from orq_otel.labels.entry_spans import entry_spans
 
 provider = TracerProvider()
@@ -72,7 +72,7 @@ def output_of(program: str, tmp_path: Path, *args: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("lock", ["entry_spans._lock", "scope._first_entry"])
+@pytest.mark.parametrize("lock", ["entry_spans._lock", "scopes._first_entry"])
 def test_a_lock_that_another_thread_holds_is_free_in_the_child(lock: str, tmp_path: Path) -> None:
     program = f"""{CHILD}
 held, done = threading.Event(), threading.Event()

@@ -19,16 +19,8 @@ from orq_otel.genai.call import Call, Operation
 from orq_otel.genai.errors import Errors
 from orq_otel.genai.streams import iterate
 from orq_otel.genai.telemetry import Telemetry
-from orq_otel.orq import (
-    agents,
-    agents_content,
-    deployments,
-    deployments_content,
-    router,
-    router_content,
-)
+from orq_otel.orq import agents, deployments, router
 from orq_otel.orq import responses as orq_responses
-from orq_otel.orq import responses_content as orq_responses_content
 from orq_otel.payloads import (
     audio_content,
     chat,
@@ -139,21 +131,21 @@ SPEAKING: dict[str, tuple[Callable[[], Any], Callable[[str], Any]]] = {
         made(lambda piece: {"type": "transcript.text.delta", "delta": piece}),
     ),
     "runs": (runs.ContentStreamReader, made(run_delta)),
-    "router": (router_content.ChatChunkReader, within(said)),
-    "router, completions": (router_content.CompletionChunkReader, within(text_chunk)),
-    "router, responses": (orq_responses_content.ContentChunkReader, within(response_event)),
-    "deployments": (deployments_content.ContentChunkReader, within(message_piece)),
-    "agents": (agents_content.ContentChunkReader, within(part_delta)),
+    "router": (router.ChatContentStreamReader, within(said)),
+    "router, completions": (router.CompletionContentStreamReader, within(text_chunk)),
+    "router, responses": (orq_responses.ContentStreamReader, within(response_event)),
+    "deployments": (deployments.ContentStreamReader, within(message_piece)),
+    "agents": (agents.ContentStreamReader, within(part_delta)),
 }
 #: Readers of anything else.
 SILENT: dict[str, tuple[Callable[[], Any], Callable[[str], Any]]] = {
     "chat": (chat.ChunkReader, made(said)),
     "completions": (completions.ChunkReader, made(text_chunk)),
     "responses": (responses.StreamReader, made(response_event)),
-    "router": (router.ChunkReader, within(said)),
-    "router, responses": (orq_responses.ChunkReader, within(response_event)),
-    "deployments": (deployments.ChunkReader, within(message_piece)),
-    "agents": (agents.ChunkReader, within(part_delta)),
+    "router": (router.StreamReader, within(said)),
+    "router, responses": (orq_responses.StreamReader, within(response_event)),
+    "deployments": (deployments.StreamReader, within(message_piece)),
+    "agents": (agents.StreamReader, within(part_delta)),
 }
 
 
@@ -201,7 +193,7 @@ def test_without_content_an_open_stream_keeps_nothing(
 
 
 def test_an_open_stream_that_repeats_its_text_keeps_it_once() -> None:
-    reader = deployments_content.ContentChunkReader()
+    reader = deployments.ContentStreamReader()
     so_far = ["word " * number for number in range(1, 2001)]
     make = within(message_piece)
     size = kept(reader, (make(text) for text in so_far))
@@ -212,7 +204,7 @@ def test_an_open_stream_that_repeats_its_text_keeps_it_once() -> None:
 
 
 def test_pieces_after_which_everything_is_said_again_are_said_once() -> None:
-    reader = deployments_content.ContentChunkReader()
+    reader = deployments.ContentStreamReader()
     words = [f"w{number} " for number in range(1000)]
     for word in words:
         reader.feed(within(message_piece)(word))
@@ -253,21 +245,21 @@ LEFT: dict[str, tuple[Iterable[Callable[[], Any]], list[Any]]] = {
         (responses.StreamReader, responses.ContentStreamReader),
         [response_event("It")],
     ),
-    "router": ((router.ChunkReader, router_content.ChatChunkReader), [{"data": said("It")}]),
+    "router": ((router.StreamReader, router.ChatContentStreamReader), [{"data": said("It")}]),
     "router, completions": (
-        (router.ChunkReader, router_content.CompletionChunkReader),
+        (router.StreamReader, router.CompletionContentStreamReader),
         [{"data": text_chunk("It")}],
     ),
     "router, responses": (
-        (orq_responses.ChunkReader, orq_responses_content.ContentChunkReader),
+        (orq_responses.StreamReader, orq_responses.ContentStreamReader),
         [{"data": response_event("It")}],
     ),
     "deployments": (
-        (deployments.ChunkReader, deployments_content.ContentChunkReader),
+        (deployments.StreamReader, deployments.ContentStreamReader),
         [{"data": message_piece("It")}],
     ),
     "agents": (
-        (agents.ChunkReader, agents_content.ContentChunkReader),
+        (agents.StreamReader, agents.ContentStreamReader),
         [{"data": part_delta("It")}],
     ),
 }
@@ -294,8 +286,8 @@ def test_each_choice_that_was_seen_has_its_reason(*, is_orqs: bool, has_content:
     readers: dict[tuple[bool, bool], Callable[[], Any]] = {
         (False, False): chat.ChunkReader,
         (False, True): chat_content.ContentChunkReader,
-        (True, False): router.ChunkReader,
-        (True, True): router_content.ChatChunkReader,
+        (True, False): router.StreamReader,
+        (True, True): router.ChatContentStreamReader,
     }
     reader = readers[is_orqs, has_content]()
     reader.feed(objects(chat_chunk({}) | {"choices": []}))  # Azure's first tells none

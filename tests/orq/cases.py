@@ -1,4 +1,4 @@
-"""What is called of Orq's client in the tests, and what its spans tell: one case each.
+"""The calls of Orq's client in the tests, and the spans that they give: one case each.
 
 `cases_*.py` hold the cases, by family. Every test of `test_operations.py` goes over all of them.
 """
@@ -49,39 +49,39 @@ class Like:
 
 @dataclass(frozen=True)
 class Case:
-    """A method of the client, its arguments, and what the span of the call tells.
+    """A method of the client, its arguments, and the span of the call.
 
     Attributes:
         path: Where the method is: "agents.responses.create".
-        given: Its arguments.
+        arguments: Its arguments.
         name: The span's name.
-        told: The span's attributes, but for the labels, server, Orq's ids and what is measured.
+        attributes: The span's, except labels, the server, Orq's ids and what is measured.
         content: The attributes that capture of content adds, with JSON parsed.
         thread: Where a thread goes in the request's body: "thread", "orq" or nowhere, "".
         paths: Other names of the method, for the versions before: {(4, 9): "knowledge.search"}
             means that clients before 4.9 have it there.
-        since: Attributes that older clients do not tell, with the first version that does.
+        since: Attributes that spans of older clients lack, with the first version that has them.
         is_standard: Whether the conventions name the operation.
-        is_metered: Whether the answer tells all that the conventions' metrics need: tokens.
-        untold: What the conventions recommend to tell, and the answer does not.
+        is_metered: Whether the answer has all that the conventions' metrics need: tokens.
+        missing: Attributes that the conventions recommend and the answer lacks.
         about: What is special about it, for the names of the tests.
     """
 
     path: str
-    given: Mapping[str, Any]
+    arguments: Mapping[str, Any]
     name: str
-    told: Mapping[str, Any]
+    attributes: Mapping[str, Any]
     content: Mapping[str, Any] = field(default_factory=dict)
     thread: str = ""
     paths: Mapping[tuple[int, int], str] = field(default_factory=dict)
     since: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     is_standard: bool = True
     is_metered: bool = True
-    untold: AbstractSet[str] = frozenset()
+    missing: AbstractSet[str] = frozenset()
     about: str = ""
 
     def __str__(self) -> str:
-        kind = "-stream" if self.given.get("stream") else ""
+        kind = "-stream" if self.arguments.get("stream") else ""
         about = f"-{self.about}" if self.about else ""
         return f"{self.path}{kind}-{self.name.replace(' ', '_')}{about}"
 
@@ -96,44 +96,44 @@ class Case:
         except AttributeError:
             lacking("orq-ai-sdk", path)
 
-    def arguments(self, method: Any, **more: Any) -> dict[str, Any]:
+    def keywords(self, method: Any, **more: Any) -> dict[str, Any]:
         """The arguments, under the names that the client has for them: `input` was `input_`."""
         known = inspect.signature(method).parameters
-        named = {
+        keywords = {
             name if name in known or f"{name}_" not in known else f"{name}_": value
-            for name, value in {**self.given, **more}.items()
+            for name, value in {**self.arguments, **more}.items()
         }
-        unknown = named.keys() - known.keys()
+        unknown = keywords.keys() - known.keys()
         if unknown:
             lacking("orq-ai-sdk", f"{self.path}({', '.join(unknown)})")
-        return named
+        return keywords
 
     def call(self, client: Any, **more: Any) -> Any:
         """Call it, and read its stream if it returns one."""
         method = self.method(client)
-        result = method(**self.arguments(method, **more))
+        result = method(**self.keywords(method, **more))
         return list(result) if hasattr(result, "__next__") else result
 
     async def call_async(self, client: Any, **more: Any) -> Any:
         """Call its twin, and read its stream if it returns one."""
         method = self.method(client, is_async=True)
-        result = await method(**self.arguments(method, **more))
+        result = await method(**self.keywords(method, **more))
         return [event async for event in result] if hasattr(result, "__anext__") else result
 
     def reaches(self, name: str) -> bool:
-        """Whether the installed client tells this attribute."""
+        """Whether spans of the installed client have this attribute."""
         return self.since.get(name, ()) <= CLIENT
 
     def expected(self, labels: Mapping[str, Any]) -> dict[str, Any]:
         """The attributes of the span, in a thread with these labels."""
-        told = {name: value for name, value in self.told.items() if self.reaches(name)}
+        attributes = {k: v for k, v in self.attributes.items() if self.reaches(k)}
         if not self.is_standard:
             labels = {k: v for k, v in labels.items() if k != "gen_ai.conversation.id"}
-        return {**told, **labels}
+        return {**attributes, **labels}
 
 
-def told(span: ReadableSpan) -> dict[str, Any]:
-    """The attributes of a span that a case foresees."""
+def attributes_of(span: ReadableSpan) -> dict[str, Any]:
+    """The attributes of a span that its case lists."""
     attributes = span.attributes or {}
     return {name: value for name, value in attributes.items() if name not in _MEASURED}
 

@@ -33,7 +33,7 @@ _RESPONSE = {
 }
 _STOPPED = {**_RESPONSE, **_TOKENS, "gen_ai.response.finish_reasons": ("stop",)}
 #: What is not known of what has just begun, and never told of tasks.
-_UNTOLD = frozenset(
+_MISSING = frozenset(
     {
         "gen_ai.output.messages",
         "gen_ai.request.model",
@@ -81,7 +81,7 @@ def _responses(
         told,
         content,
         thread="thread",
-        untold=_UNTOLD - told.keys() - content.keys(),
+        missing=_MISSING - told.keys() - content.keys(),
         about=about,
     )
 
@@ -281,7 +281,7 @@ def _tasks(
         told,
         content,
         thread="thread",
-        untold=_UNTOLD - told.keys() - content.keys(),
+        missing=_MISSING - told.keys() - content.keys(),
         about=about,
     )
 

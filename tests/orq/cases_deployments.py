@@ -142,7 +142,7 @@ CASES: list[Case] = [
         thread="thread",
         since=_SINCE,
         is_metered=given is not _NOTHING,
-        untold=_UNKNOWN if given is not _NOTHING else _UNANSWERED,
+        missing=_UNKNOWN if given is not _NOTHING else _UNANSWERED,
         about=about,
     )
     for path, streamed in (("deployments.invoke", {}), ("deployments.stream", _STREAMED))

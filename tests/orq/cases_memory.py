@@ -60,7 +60,7 @@ def _case(
         told,
         content or {},
         is_standard="gen_ai.operation.name" in told,
-        untold={"gen_ai.response.model"},
+        missing={"gen_ai.response.model"},
     )
 
 

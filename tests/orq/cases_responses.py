@@ -79,7 +79,7 @@ _OF_EVENTS = frozenset(
 
 
 #: What is not known of a response that has just begun.
-_UNTOLD = frozenset(
+_MISSING = frozenset(
     {
         "gen_ai.output.messages",
         "gen_ai.response.finish_reasons",
@@ -107,7 +107,7 @@ def _case(
         paths=_BEFORE,
         since=since,
         is_metered="gen_ai.usage.input_tokens" in told and not is_blind,
-        untold=_OF_EVENTS if is_blind else _UNTOLD - told.keys() - content.keys(),
+        missing=_OF_EVENTS if is_blind else _MISSING - told.keys() - content.keys(),
         about=about,
     )
 

@@ -32,8 +32,8 @@ def _case(
     path: str, given: dict[str, Any], name: str, told: dict[str, Any], content: dict[str, Any]
 ) -> Case:
     """Which model searches is neither said nor answered."""
-    untold = {"gen_ai.request.model", "gen_ai.response.model"}
-    return Case(path, given, name, told, content, untold=untold)
+    missing = {"gen_ai.request.model", "gen_ai.response.model"}
+    return Case(path, given, name, told, content, missing=missing)
 
 
 CASES: list[Case] = [

@@ -20,9 +20,9 @@ def _streamed(case: Case, **more: Any) -> Case:
     """The same as a stream, which tells its tokens."""
     return Case(
         case.path,
-        {**case.given, "stream": True, **more},
+        {**case.arguments, "stream": True, **more},
         case.name,
-        {**case.told, "gen_ai.request.stream": True},
+        {**case.attributes, "gen_ai.request.stream": True},
         case.content,
         thread=case.thread,
         about=case.about,

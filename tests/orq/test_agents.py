@@ -19,7 +19,7 @@ from orq.any_json import can_be_exported, namespaces
 from orq.cases import parsed
 from orq_otel import OrqInstrumentor, thread
 from orq_otel.genai.content import encode
-from orq_otel.orq import agents, agents_content
+from orq_otel.orq import agents
 
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
 pytestmark = [
@@ -272,7 +272,7 @@ SEARCHED = [
 
 def test_tools_that_orq_ran_for_a_response() -> None:
     reader = say(
-        agents_content.ContentChunkReader(),
+        agents.ContentStreamReader(),
         ("response.started", {"response_id": "resp_1", "task_id": "task_1", "model": "m"}),
         ("part.delta", {"part_id": "1", "delta": {"kind": "reasoning", "reasoning": "Hm"}}),
         ("part.delta", {"part_id": "1", "delta": {"kind": "reasoning", "reasoning": "m."}}),
@@ -346,7 +346,7 @@ RAN: list[tuple[str, dict[str, Any]]] = [
 
 def test_tools_that_orq_ran_for_a_task() -> None:
     end = {"last_message": "It is here.", "finish_reason": "stop", "usage": {"prompt_tokens": 9.0}}
-    reader = say(agents_content.ContentChunkReader(), *RAN, ("event.agents.inactive", end))
+    reader = say(agents.ContentStreamReader(), *RAN, ("event.agents.inactive", end))
 
     assert reader.content() == {
         "gen_ai.system_instructions": [{"type": "text", "content": "Be brief."}],
@@ -377,7 +377,7 @@ def test_a_stream_of_a_task_that_breaks_off_tells_what_was_thought() -> None:
         "event.workflow_events.tool_execution_failed",
         {**EXECUTED, "error": {"message": "no"}},
     )
-    reader = say(agents_content.ContentChunkReader(), *RAN[:3], failure, ("agents.timeout", {}))
+    reader = say(agents.ContentStreamReader(), *RAN[:3], failure, ("agents.timeout", {}))
 
     (said,) = reader.content()["gen_ai.output.messages"]
     assert said["parts"][:2] == [
@@ -403,12 +403,12 @@ def test_a_task_says_what_came_after_the_user() -> None:
         "status": {"state": "input-required", "message": message("agent", "new", "3")},
     }
 
-    assert agents_content.read_task(task) == {
+    assert agents.task_content(task) == {
         "gen_ai.output.messages": [
             {"role": "assistant", "parts": [{"type": "text", "content": "new"}]}
         ]
     }
-    assert agents.read_task(task) == {"orq.agent_execution_id": "task_1"}
+    assert agents.task_attributes(task) == {"orq.agent_execution_id": "task_1"}
 
 
 @pytest.mark.parametrize(
@@ -434,14 +434,14 @@ def test_a_task_says_what_came_after_the_user() -> None:
     ],
 )
 def test_states_of_a_task(state: str, told: dict[str, Any]) -> None:
-    assert agents.read_task({"status": {"state": state}}) == told
+    assert agents.task_attributes({"status": {"state": state}}) == told
 
 
 def test_a_response_that_is_an_error() -> None:
     output = [{"role": "agent", "parts": [{"kind": "error", "error": "it broke", "code": 500.0}]}]
 
-    assert agents.read_response({"output": output}) == {"error.type": "error"}
-    assert agents.read_response({"output": output, "finish_reason": "stop"}) == {
+    assert agents.response_attributes({"output": output}) == {"error.type": "error"}
+    assert agents.response_attributes({"output": output, "finish_reason": "stop"}) == {
         "gen_ai.response.finish_reasons": ("stop",)
     }
 
@@ -449,7 +449,7 @@ def test_a_response_that_is_an_error() -> None:
 def test_what_was_written_to_a_cache() -> None:
     usage = {"prompt_tokens": 9, "prompt_tokens_details": {"cache_creation_tokens": 4}}
 
-    assert agents.read_response({"usage": usage}) == {
+    assert agents.response_attributes({"usage": usage}) == {
         "gen_ai.usage.input_tokens": 9,
         "gen_ai.usage.cache_write.input_tokens": 4,
     }
@@ -459,7 +459,7 @@ def test_what_was_written_to_a_cache() -> None:
     ("code", "told"), [(429.0, "429"), ("overloaded", "overloaded"), ("", "error"), (None, "error")]
 )
 def test_codes_of_errors(code: Any, told: str) -> None:
-    assert say(agents.ChunkReader(), ("agents.error", {"code": code})).attributes() == {
+    assert say(agents.StreamReader(), ("agents.error", {"code": code})).attributes() == {
         "error.type": told,
         "gen_ai.response.finish_reasons": ("error",),
     }
@@ -468,11 +468,17 @@ def test_codes_of_errors(code: Any, told: str) -> None:
 def test_an_iterator_is_left_alone() -> None:
     parts = iter([{"kind": "text", "text": "Look"}])
 
-    assert agents_content.read_request({"message": {"role": "user", "parts": parts}}) == {}
+    assert agents.request_content({"message": {"role": "user", "parts": parts}}) == {}
     assert list(parts)
 
 
-KINDS = [*agents.EVENTS, *agents_content.SAID, "part.delta", "part.done", "event.agents.thought"]
+KINDS = [
+    *agents.ATTRIBUTE_READERS,
+    *agents.CONTENT_READERS,
+    "part.delta",
+    "part.done",
+    "event.agents.thought",
+]
 FIELDS = [
     "agent_key",
     "agent_tool_call_id",
@@ -537,8 +543,8 @@ anything = st.recursive(
 @settings(max_examples=100, deadline=None)
 @given(events=st.lists(st.tuples(st.sampled_from(KINDS), anything), max_size=4))
 def test_whatever_a_stream_has(events: Any) -> None:
-    reader = say(agents_content.ContentChunkReader(), *events)
+    reader = say(agents.ContentStreamReader(), *events)
 
     assert can_be_exported(reader.attributes())
     assert all(encode(told) for told in reader.content().values())
-    assert say(agents.ChunkReader(), *events).attributes() == reader.attributes()
+    assert say(agents.StreamReader(), *events).attributes() == reader.attributes()

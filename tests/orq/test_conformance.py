@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("default")  # the client's own
 
 ALLOWED = "core_type_conflict:thread.id"
 #: Allowed of what a case says that the answer does not tell.
-UNTOLD = frozenset({"content_missing", "missing_if_available", "missing_recommended"})
+MISSING = frozenset({"content_missing", "missing_if_available", "missing_recommended"})
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 #: The first client whose Deployments tell how many tokens they took.
@@ -52,13 +52,13 @@ class Checked:
                 operations=None if is_good and case.is_metered and CLIENT >= WITH_TOKENS else (),
             ),
         ]
-        untold = case.untold if CLIENT >= WITH_TOKENS else {*case.untold, *TOKENS}
+        missing = case.missing if CLIENT >= WITH_TOKENS else {*case.missing, *TOKENS}
         wrong = [
             str(one)
             for one in findings
             if one.level != "info"
             and f"{one.code}:{one.key}" != ALLOWED
-            and not (one.code in UNTOLD and one.key in untold)
+            and not (one.code in MISSING and one.key in missing)
         ]
         assert len(spans) == 1
         assert wrong == []

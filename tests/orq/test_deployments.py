@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from orq.any_json import can_be_exported, events, namespaces
 from orq.cases import CLIENT
-from orq_otel.orq import deployments, deployments_content
+from orq_otel.orq import deployments
 
 models = pytest.importorskip("orq_ai_sdk.models")
 pytestmark = pytest.mark.filterwarnings("default")  # the client's own
@@ -71,7 +71,7 @@ def answer(*messages: dict[str, Any], **more: Any) -> Any:
 
 def read(*given: Any) -> list[Any]:
     """The messages that are read from a stream's events."""
-    reader = deployments_content.ContentChunkReader()
+    reader = deployments.ContentStreamReader()
     for one in given:
         reader.feed(one)
     reader.attributes()
@@ -192,7 +192,7 @@ def test_a_message_without_a_reason_is_whole_or_broken(is_final: bool, reason: s
 
 @needs("orq-ai-sdk", "4.0", "the counts of an answer")
 def test_what_a_stream_told_last_counts() -> None:
-    reader = deployments.ChunkReader()
+    reader = deployments.StreamReader()
     usage = {"prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17}
     for one in (
         event(said("It is"), said("It was")),
@@ -210,8 +210,8 @@ def test_what_a_stream_told_last_counts() -> None:
 
 
 def test_an_answer_without_a_reason_and_without_counts() -> None:
-    assert deployments.read_response(answer(said("It is on its way."))) == TOLD
-    content = deployments_content.read_response(answer(said("It is on its way.")))
+    assert deployments.response_attributes(answer(said("It is on its way."))) == TOLD
+    content = deployments.response_content(answer(said("It is on its way.")))
     assert content == {
         "gen_ai.output.messages": [
             {
@@ -226,21 +226,21 @@ def test_an_answer_without_a_reason_and_without_counts() -> None:
 @pytest.mark.parametrize("count", [float("inf"), float("nan"), 1e300, -1.0, 0.5, True])
 def test_counts_that_are_none(count: Any) -> None:
     usage = {"prompt_tokens": count, "completion_tokens": 5.0}
-    assert deployments.read_response({"usage": SimpleNamespace(**usage)}) == {
+    assert deployments.response_attributes({"usage": SimpleNamespace(**usage)}) == {
         "gen_ai.usage.output_tokens": 5
     }
 
 
 def test_nothing_is_read_of_no_answer() -> None:
     for nothing in (None, "", [], 5, object()):
-        assert deployments.read_response(nothing) == {}
-        assert deployments.read_config(nothing) == {}
-        assert deployments_content.read_response(nothing) == {}
-        assert deployments_content.read_config(nothing) == {}
+        assert deployments.response_attributes(nothing) == {}
+        assert deployments.config_attributes(nothing) == {}
+        assert deployments.response_content(nothing) == {}
+        assert deployments.config_content(nothing) == {}
 
 
 def test_long_and_broken_texts_can_be_exported() -> None:
-    told = deployments.read_response(
+    told = deployments.response_attributes(
         {
             "id": "x" * 2000,
             "provider": "\ud800",
@@ -265,7 +265,7 @@ def test_messages_of_a_request_may_be_models_and_iterators_are_left_alone() -> N
             ],
         }
     )
-    content = deployments_content.read_request(
+    content = deployments.request_content(
         {"prefix_messages": told, "messages": tuple(user.messages), "inputs": [1, 2]}
     )
     assert content == {
@@ -281,12 +281,12 @@ def test_tools_are_told_whole_where_they_are_wanted() -> None:
     function = {"name": "find", "description": "Finds.", "parameters": {"type": "object"}}
     tools = [{"type": "function", "function": function}]
     expected = [{"type": "function", **function}]
-    assert deployments_content.read_tools({"extra_params": {"tools": tools}}) == expected
+    assert deployments.tool_definitions({"extra_params": {"tools": tools}}) == expected
     config = SimpleNamespace(
         tools=[SimpleNamespace(type="function", function=SimpleNamespace(**function))]
     )
-    assert deployments_content.read_tools(config) == expected
-    assert deployments_content.read_config(config) == {
+    assert deployments.tool_definitions(config) == expected
+    assert deployments.config_content(config) == {
         "gen_ai.tool.definitions": [{"type": "function", "name": "find"}]
     }
 
@@ -312,7 +312,7 @@ def test_parameters_of_a_configuration() -> None:
             },
         }
     )
-    assert deployments.read_config(config) == {
+    assert deployments.config_attributes(config) == {
         "gen_ai.response.id": "1",
         "gen_ai.request.model": "gpt-5-mini",
         "orq.provider": "openai",
@@ -330,24 +330,24 @@ def test_parameters_of_a_configuration() -> None:
 
 
 def test_the_clients_own_switch_is_not_read_from_extra_parameters() -> None:
-    assert deployments.read_request({"extra_params": {"stream": True, "temperature": 0}}) == {
+    assert deployments.request_attributes({"extra_params": {"stream": True, "temperature": 0}}) == {
         "gen_ai.request.temperature": 0.0
     }
-    assert deployments.read_request({"extra_params": ["temperature"]}) == {}
+    assert deployments.request_attributes({"extra_params": ["temperature"]}) == {}
 
 
 @given(anything, anything)
 def test_anything_gives_attributes_that_can_be_exported(one: Any, other: Any) -> None:
     told = [
-        deployments.start({"key": one}),
-        deployments.read_request({"extra_params": one}),
-        deployments.read_response(one),
-        deployments.read_response({"choices": one, "usage": other, "telemetry": one}),
-        deployments.read_response(namespaces({"choices": [one], "usage": other})),
-        deployments.read_config(one),
-        deployments.read_config(namespaces({"parameters": one, "version": other})),
+        deployments.start_attributes({"key": one}),
+        deployments.request_attributes({"extra_params": one}),
+        deployments.response_attributes(one),
+        deployments.response_attributes({"choices": one, "usage": other, "telemetry": one}),
+        deployments.response_attributes(namespaces({"choices": [one], "usage": other})),
+        deployments.config_attributes(one),
+        deployments.config_attributes(namespaces({"parameters": one, "version": other})),
     ]
-    reader = deployments.ChunkReader()
+    reader = deployments.StreamReader()
     for given_event in events(one, other):
         reader.feed(given_event)
     told.append(reader.attributes())
@@ -356,18 +356,18 @@ def test_anything_gives_attributes_that_can_be_exported(one: Any, other: Any) ->
 
 @given(anything, st.lists(anything, max_size=4))
 def test_anything_gives_content_that_is_right(one: Any, more: list[Any]) -> None:
-    reader = deployments_content.ContentChunkReader()
+    reader = deployments.ContentStreamReader()
     for given_event in events(one, *more):
         reader.feed(given_event)
     for content in (
-        deployments_content.read_request({"messages": one, "inputs": {"x": more, "y": one}}),
-        deployments_content.read_request({"prefix_messages": more, "inputs": one}),
-        deployments_content.read_request({"extra_params": {"tools": one}}),
-        deployments_content.read_response(one),
-        deployments_content.read_response({"choices": [{"message": each} for each in more]}),
-        deployments_content.read_response(namespaces({"choices": [{"message": one}]})),
-        deployments_content.read_config({"messages": more, "tools": one}),
-        {"gen_ai.tool.definitions": deployments_content.read_tools({"tools": one})},
+        deployments.request_content({"messages": one, "inputs": {"x": more, "y": one}}),
+        deployments.request_content({"prefix_messages": more, "inputs": one}),
+        deployments.request_content({"extra_params": {"tools": one}}),
+        deployments.response_content(one),
+        deployments.response_content({"choices": [{"message": each} for each in more]}),
+        deployments.response_content(namespaces({"choices": [{"message": one}]})),
+        deployments.config_content({"messages": more, "tools": one}),
+        {"gen_ai.tool.definitions": deployments.tool_definitions({"tools": one})},
         reader.content(),
     ):
         assert problems(content, ("tool_arguments_string",)) == []

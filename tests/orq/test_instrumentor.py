@@ -455,7 +455,9 @@ def test_suppressed(instrumented: Telemetry, orq: Any) -> None:
     assert instrumented.spans == []
 
 
-@pytest.mark.parametrize("place", ["start_call", "stream_proxy", "with_thread", "server"])
+@pytest.mark.parametrize(
+    "place", ["start_call", "stream_proxy", "with_thread", "server_attributes"]
+)
 def test_a_function_of_ours_fails(
     instrumented: Telemetry,
     orq: Any,

@@ -12,7 +12,7 @@ from orq_api import Body, OrqServer
 from recorded import Telemetry
 
 from orq.cases import CLIENT
-from orq_otel.orq import judgements, judgements_content
+from orq_otel.orq import judgements
 
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
 pytestmark = [
@@ -76,8 +76,8 @@ EVALUATIONS = [
 
 @pytest.mark.parametrize(("answer", "told", "content"), EVALUATIONS)
 def test_evaluations(answer: Any, told: Any, content: Any) -> None:
-    assert judgements.read_evaluation(answer) == told
-    assert judgements_content.read_evaluation(answer) == content
+    assert judgements.evaluation_response_attributes(answer) == told
+    assert judgements.evaluation_response_content(answer) == content
 
 
 def test_an_evaluation_of_before_4_17(instrumented: Telemetry, orq: Any, api: OrqServer) -> None:
@@ -106,7 +106,7 @@ def test_an_evaluator_that_is_not_there(instrumented: Telemetry, orq: Any) -> No
 def test_moderations_that_are_not_summed_up() -> None:
     bad = SimpleNamespace(categories=SimpleNamespace(sexual=False, pii=True))
     good = SimpleNamespace(categories=SimpleNamespace(sexual=False, pii=False))
-    told = judgements_content.read_moderation(SimpleNamespace(results=[bad, good]))
+    told = judgements.moderation_response_content(SimpleNamespace(results=[bad, good]))
     found = [one["parts"][0]["value"] for one in told[OUTPUT]]  # type: ignore[index]
     assert found == [
         {"flagged": True, "categories": ["pii"]},
@@ -126,7 +126,7 @@ def test_moderations_that_are_not_summed_up() -> None:
 def test_what_reading_costs(usage: Any, told: Any) -> None:
     given = SimpleNamespace(**usage) if usage else usage
     answer = SimpleNamespace(model="ocr-1", pages=[], usage=given)
-    assert judgements.read_scan(answer) == {"gen_ai.response.model": "ocr-1", **told}
+    assert judgements.ocr_response_attributes(answer) == {"gen_ai.response.model": "ocr-1", **told}
 
 
 def test_pages_with_images() -> None:
@@ -134,7 +134,7 @@ def test_pages_with_images() -> None:
     bare = SimpleNamespace(id="2", image_base64="QUJD")
     empty = SimpleNamespace(index=1.0, markdown="", images=[SimpleNamespace(image_base64=None)])
     page = SimpleNamespace(index=0.0, markdown="# Bill", images=[image, bare])
-    told = judgements_content.read_scan(SimpleNamespace(pages=[page, empty]))
+    told = judgements.ocr_response_content(SimpleNamespace(pages=[page, empty]))
     digest = "sha256:b5d4045c3f466fa91fe2cc6abe79232a1a57cdf104f7a26e716e0a1e2789df78"
     blob = {"type": "blob", "modality": "image", "content": "", "size": 3, "digest": digest}
     assert told == {
@@ -175,16 +175,16 @@ def test_pages_with_images() -> None:
     ],
 )
 def test_states(state: Any, told: Any) -> None:
-    content = judgements_content.read_questions({"state": state})
+    content = judgements.decision_request_content({"state": state})
     assert content.get("gen_ai.input.messages") == told
 
 
 @pytest.mark.parametrize("most", ["2", 2.5, None, 2**70, float("inf")])
 def test_a_ranking_with_a_number_that_is_none(most: Any) -> None:
-    assert judgements.read_rerank_request({"top_n": most}) == {}
+    assert judgements.rerank_request_attributes({"top_n": most}) == {}
 
 
 def test_documents_that_are_read_once_are_left_alone() -> None:
     documents = iter(["my secret"])
-    assert judgements_content.read_rerank_request({"documents": documents}) == {}
+    assert judgements.rerank_request_content({"documents": documents}) == {}
     assert list(documents) == ["my secret"]

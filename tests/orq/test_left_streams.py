@@ -41,7 +41,7 @@ def break_off(stream: Any) -> None:
         break
 
 
-def raise_within(stream: Any) -> None:
+def raise_in_its_block(stream: Any) -> None:
     with pytest.raises(Mistake):
         for _ in stream:
             raise Mistake
@@ -52,7 +52,7 @@ def leave_its_block(stream: Any) -> None:
         next(stream)
 
 
-@pytest.mark.parametrize("leave", [break_off, raise_within, leave_its_block])
+@pytest.mark.parametrize("leave", [break_off, raise_in_its_block, leave_its_block])
 def test_a_stream_that_is_left(
     instrumented: Telemetry, orq: Any, leave: Callable[[Any], None]
 ) -> None:

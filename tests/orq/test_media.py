@@ -12,7 +12,7 @@ from orq_api import OrqServer, Status
 from recorded import Telemetry
 
 from orq_otel import OrqInstrumentor
-from orq_otel.orq import media, media_content
+from orq_otel.orq import router
 
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
 pytestmark = [
@@ -37,23 +37,23 @@ COUNT = "gen_ai.request.choice.count"
     ],
 )
 def test_how_many_images(number: Any, told: Any) -> None:
-    asked = media.read_image_request({"n": number})
+    asked = router.image_request_attributes({"n": number})
     assert asked == {"gen_ai.output.type": "image", **told}
 
 
 def test_tokens_are_integers() -> None:
     details = SimpleNamespace(text_tokens=3.0, image_tokens=10.0)
     usage = SimpleNamespace(input_tokens=13.0, output_tokens=None, input_tokens_details=details)
-    assert media.read_images(SimpleNamespace(usage=usage)) == {
+    assert router.image_response_attributes(SimpleNamespace(usage=usage)) == {
         "gen_ai.usage.input_tokens": 13,
         "gen_ai.usage.text.input_tokens": 3,
         "gen_ai.usage.image.input_tokens": 10,
     }
-    assert media.read_images(SimpleNamespace(usage=None)) == {}
+    assert router.image_response_attributes(SimpleNamespace(usage=None)) == {}
 
 
 def test_both_names_of_the_text_to_speak() -> None:
-    newer, older = (media_content.read_speech_request({name: "x"}) for name in ("input", "input_"))
+    newer, older = (router.speech_request_content({name: "x"}) for name in ("input", "input_"))
     assert (
         newer
         == older

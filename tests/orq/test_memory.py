@@ -13,7 +13,7 @@ from recorded import Telemetry
 
 from orq.cases import CLIENT
 from orq_otel import OrqInstrumentor, thread
-from orq_otel.orq import memory, memory_content
+from orq_otel.orq import memory
 
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
 # The client leaves sockets to be collected.
@@ -126,13 +126,13 @@ def test_redaction_sees_records_as_text(telemetry: Telemetry, orq: Any) -> None:
 
 def test_ids_of_version_3() -> None:
     arguments = {"memory_store_key": "s", "memory_id": "m", "entity_id": "e", "metadata": {}}
-    assert memory.read_change(arguments)["gen_ai.memory.record.id"] == "m"
-    assert memory.read_document_fetch({**arguments, "document_id": "d"}) == {
+    assert memory.change_request_attributes(arguments)["gen_ai.memory.record.id"] == "m"
+    assert memory.document_fetch_request_attributes({**arguments, "document_id": "d"}) == {
         "orq_otel.memory.entity_id": "m",
         "gen_ai.memory.record.id": "d",
     }
 
 
 def test_a_list_that_is_none() -> None:
-    assert memory.read_list(SimpleNamespace(data=None)) == {}
-    assert memory_content.read_list(SimpleNamespace(data=iter([{"text": "x"}]))) == {}
+    assert memory.list_attributes(SimpleNamespace(data=None)) == {}
+    assert memory.list_content(SimpleNamespace(data=iter([{"text": "x"}]))) == {}

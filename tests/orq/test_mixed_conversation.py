@@ -108,7 +108,7 @@ async def test_conversations_at_once_do_not_mix(
         api_key="orq-test-key", base_url=f"{api.url}/v3/router", max_retries=0
     ) as router:
 
-        async def talk(name: str) -> None:
+        async def converse(name: str) -> None:
             async with thread(name, tags=[f"tag-{name}"]):
                 await orq.deployments.invoke_async(key=name)
                 await orq.agents.responses.create_async(
@@ -116,7 +116,7 @@ async def test_conversations_at_once_do_not_mix(
                 )
                 await router.chat.completions.create(model=name, messages=QUESTION)
 
-        await asyncio.gather(*(talk(f"c-{number}") for number in range(20)))
+        await asyncio.gather(*(converse(f"c-{number}") for number in range(20)))
 
     assert len(receiver.spans) == 60
     for number in range(20):

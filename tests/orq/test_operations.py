@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from orq_api import OrqServer
 from recorded import Telemetry
 
-from orq.cases import Case, parsed, told
+from orq.cases import Case, attributes_of, parsed
 from orq_otel import OrqInstrumentor, thread
 
 pytest.importorskip("orq_ai_sdk")
@@ -60,7 +60,7 @@ def test_one_span(instrumented: Telemetry, orq: Any, api: OrqServer, case: Case)
     span = instrumented.one()
     assert (span.name, span.kind) == (case.name, SpanKind.CLIENT)
     assert span.status.status_code is StatusCode.UNSET
-    assert told(span) == case.expected({})
+    assert attributes_of(span) == case.expected({})
     attributes = span.attributes or {}
     assert (attributes["server.address"], attributes["server.port"]) == ("127.0.0.1", api.port)
     assert re.fullmatch("[0-9a-f]{32}", str(attributes["orq.trace_id"]))
@@ -73,7 +73,7 @@ async def test_the_asynchronous_twin(instrumented: Telemetry, orq: Any, case: Ca
         await case.call_async(orq)
 
     span = instrumented.one()
-    assert (span.name, told(span)) == (case.name, case.expected(LABELS))
+    assert (span.name, attributes_of(span)) == (case.name, case.expected(LABELS))
 
 
 @every_case
@@ -83,7 +83,7 @@ def test_the_thread_on_the_span_and_in_the_request(
     with thread("t-1", tags=["a", "b"]):
         case.call(orq)
 
-    assert told(instrumented.one()) == case.expected(LABELS)
+    assert attributes_of(instrumented.one()) == case.expected(LABELS)
     if case.thread:
         assert in_body(api.requests[0].json, case) == IN_BODY
     else:
@@ -95,7 +95,7 @@ def test_a_thread_that_the_caller_gave_wins(
     instrumented: Telemetry, orq: Any, api: OrqServer, case: Case
 ) -> None:
     given = {"id": "mine", "tags": ["x"]}
-    beside = case.given.get("orq", {})
+    beside = case.arguments.get("orq", {})
     place = {"thread": given} if case.thread == "thread" else {"orq": {**beside, "thread": given}}
     with thread("t-1", tags=["a", "b"]):
         case.call(orq, **place)
@@ -107,7 +107,7 @@ def test_a_thread_that_the_caller_gave_wins(
         "orq.tags": '["x"]',
         "gen_ai.conversation.id": "mine",
     }
-    assert told(instrumented.one()) == case.expected(labels)
+    assert attributes_of(instrumented.one()) == case.expected(labels)
     assert in_body(api.requests[0].json, case) == given
 
 
@@ -142,7 +142,7 @@ def test_content(captured: Telemetry, orq: Any, case: Case) -> None:
     case.call(orq)
 
     span = captured.one()
-    everything = told(span)
+    everything = attributes_of(span)
     names = everything.keys() - case.expected({}).keys()
     assert parsed(span, dict.fromkeys(names)) == {
         name: value for name, value in case.content.items() if case.reaches(name)
@@ -153,5 +153,5 @@ def test_content(captured: Telemetry, orq: Any, case: Case) -> None:
 def test_no_content_unless_it_is_asked_for(instrumented: Telemetry, orq: Any, case: Case) -> None:
     case.call(orq)
 
-    assert "secret" in json.dumps(case.given, default=str) or not case.content
+    assert "secret" in json.dumps(case.arguments, default=str) or not case.content
     assert "secret" not in instrumented.one().to_json()

@@ -13,7 +13,7 @@ from recorded import Telemetry
 
 from orq.any_json import namespaces
 from orq_otel import OrqInstrumentor, thread
-from orq_otel.orq import responses, responses_content
+from orq_otel.orq import responses
 
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
 pytestmark = pytest.mark.filterwarnings("default")  # the client's own
@@ -101,11 +101,11 @@ def test_models_of_the_client_as_arguments() -> None:
         "input": [model(role="user", content=[model(type="input_text", text="Hi")], type=None)],
     }
 
-    assert responses.read_request(arguments) == {
+    assert responses.request_attributes(arguments) == {
         "gen_ai.output.type": "json",
         "gen_ai.request.reasoning.level": "high",
     }
-    assert responses_content.read_request(arguments) == {
+    assert responses.request_content(arguments) == {
         "gen_ai.input.messages": [
             {"role": "user", "parts": [{"type": "text", "content": "Hi"}]},
         ]
@@ -115,13 +115,13 @@ def test_models_of_the_client_as_arguments() -> None:
 def test_an_effort_comes_before_a_level_of_thinking() -> None:
     arguments = {"reasoning": {"effort": "low"}, "thinking": {"thinking_level": "high"}}
 
-    assert responses.read_request(arguments) == {"gen_ai.request.reasoning.level": "low"}
+    assert responses.request_attributes(arguments) == {"gen_ai.request.reasoning.level": "low"}
 
 
 def test_texts_that_no_exporter_can_write() -> None:
     arguments = {"previous_response_id": "\ud800", "reasoning": {"effort": "\ud800"}}
 
-    assert responses.read_request(arguments) == {
+    assert responses.request_attributes(arguments) == {
         "gen_ai.request.previous_response.id": "?",
         "gen_ai.request.reasoning.level": "?",
     }
@@ -140,13 +140,13 @@ def test_counts_of_a_response() -> None:
         "gen_ai.usage.output_tokens": 5,
     }
 
-    assert responses.read_response(namespaces({"usage": usage})) == told
-    assert responses.read_response(namespaces({"usage": usage, "status": "queued"})) == {}
+    assert responses.response_attributes(namespaces({"usage": usage})) == told
+    assert responses.response_attributes(namespaces({"usage": usage, "status": "queued"})) == {}
 
 
 @pytest.mark.parametrize("error", [{"error": {"code": "overloaded"}}, {"code": "overloaded"}])
 def test_where_an_event_has_the_code_of_an_error(error: dict[str, Any]) -> None:
-    for reader in (responses.ChunkReader(), responses_content.ContentChunkReader()):
+    for reader in (responses.StreamReader(), responses.ContentStreamReader()):
         reader.feed(namespaces({"data": {"type": "error", **error}}))
         assert reader.attributes() == {
             "error.type": "overloaded",
@@ -157,7 +157,7 @@ def test_where_an_event_has_the_code_of_an_error(error: dict[str, Any]) -> None:
 def test_a_secret_variable_is_not_told() -> None:
     variables = {"pin": {"secret": True, "value": "1234"}, "city": {"name": "Ede"}}
 
-    assert responses_content.read_request({"variables": variables}) == {
+    assert responses.request_content({"variables": variables}) == {
         "gen_ai.prompt.variable.city": '{"name":"Ede"}'
     }
 
@@ -167,8 +167,8 @@ def test_an_iterator_is_left_alone() -> None:
     stops = iter(["END"])
     arguments = {"input": given, "stop_sequences": stops, "tools": (tool for tool in [{}])}
 
-    assert responses.read_request(arguments) == {}
-    assert responses_content.read_request(arguments) == {}
+    assert responses.request_attributes(arguments) == {}
+    assert responses.request_content(arguments) == {}
     assert (list(given), list(stops), list(arguments["tools"])) == (
         [{"role": "user", "content": "Hi"}],
         ["END"],

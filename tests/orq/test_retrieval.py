@@ -9,7 +9,7 @@ import pytest
 from opentelemetry.trace import StatusCode
 from recorded import Telemetry
 
-from orq_otel.orq import retrieval, retrieval_content
+from orq_otel.orq import retrieval
 
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
 pytestmark = pytest.mark.filterwarnings("default")  # the client's own
@@ -28,7 +28,7 @@ def test_a_knowledge_base_that_is_not_there(instrumented: Telemetry, orq: Any) -
 
 @pytest.mark.parametrize("most", ["5", 5.5, True, None, 2**64])
 def test_a_limit_that_is_none(most: Any) -> None:
-    assert retrieval.read_request({"top_k": most, "limit": most}) == {}
+    assert retrieval.request_attributes({"top_k": most, "limit": most}) == {}
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_limit_that_is_none(most: Any) -> None:
 )
 def test_scores(scores: Any, score: Any) -> None:
     match = SimpleNamespace(id="1", text="x", vector=[0.5], scores=scores, metadata=None)
-    told = retrieval_content.read_matches(SimpleNamespace(matches=[match]))
+    told = retrieval.knowledge_response_content(SimpleNamespace(matches=[match]))
     document: dict[str, Any] = {"type": "text", "content": "x", "id": "1"}
     if score is not None:
         document["score"] = score
@@ -52,7 +52,7 @@ def test_scores(scores: Any, score: Any) -> None:
 
 def test_binary_data_and_what_is_missing() -> None:
     match = {"text": "data:image/png;base64," + "QUJD" * 400, "metadata": {"at": 1.0, "by": None}}
-    told: Any = retrieval_content.read_matches({"matches": [match, {}, None]})
+    told: Any = retrieval.knowledge_response_content({"matches": [match, {}, None]})
     image, *empty = told[DOCUMENTS]
     assert image["content"].startswith("[image/png, 1200 bytes, sha256:")
     assert image["metadata"] == {"at": 1.0, "by": None}
@@ -60,11 +60,13 @@ def test_binary_data_and_what_is_missing() -> None:
 
 
 def test_a_hit_without_a_place() -> None:
-    told = retrieval_content.read_hits({"hits": [{"path": "a.md", "anchor": "", "snippet": "x"}]})
+    told = retrieval.wiki_response_content(
+        {"hits": [{"path": "a.md", "anchor": "", "snippet": "x"}]}
+    )
     assert told == {DOCUMENTS: [{"type": "text", "content": "x", "id": "a.md"}]}
 
 
 def test_an_iterator_is_left_alone() -> None:
     matches = iter([{"text": "x"}])
-    assert retrieval_content.read_matches(SimpleNamespace(matches=matches)) == {}
+    assert retrieval.knowledge_response_content(SimpleNamespace(matches=matches)) == {}
     assert len(list(matches)) == 1

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orq.any_json import can_be_exported, events, namespaces
-from orq_otel.orq import router, router_content
+from orq_otel.orq import router
 from orq_otel.payloads import completions_content
 
 models = pytest.importorskip("orq_ai_sdk.models")
@@ -56,7 +56,7 @@ def text(content: str) -> dict[str, Any]:
 
 
 def test_the_last_counts_of_a_stream_stay() -> None:
-    for reader in (router.ChunkReader(), router_content.ChatChunkReader()):
+    for reader in (router.StreamReader(), router.ChatContentStreamReader()):
         for event in (
             chunk((0, {"role": "assistant", "content": "It"})),
             chunk((0, {}), reason="stop", usage=USAGE),
@@ -71,7 +71,7 @@ def test_the_last_counts_of_a_stream_stay() -> None:
 
 
 def test_choices_and_calls_of_a_stream_in_any_order() -> None:
-    reader = router_content.ChatChunkReader()
+    reader = router.ChatContentStreamReader()
     opened = {"id": "call_1", "type": "function", "function": {"name": "find", "arguments": ""}}
     other = {"id": "call_2", "type": "function", "function": {"name": "weigh", "arguments": "{}"}}
     more = {"function": {"arguments": "{}"}}
@@ -120,12 +120,12 @@ def test_all_that_a_message_may_hold() -> None:
         },
         usage=USAGE,
     )
-    assert router.read_response(response) == {
+    assert router.completion_response_attributes(response) == {
         **TOLD,
         "gen_ai.response.finish_reasons": ("stop",),
         **COUNTS,
     }
-    content = router_content.read_chat_response(response)
+    content = router.chat_response_content(response)
     assert problems(content) == []
     (message,) = content["gen_ai.output.messages"]
     sound = message["parts"].pop(4)
@@ -145,11 +145,11 @@ def test_all_that_a_message_may_hold() -> None:
 
 def test_a_message_that_lacks_all_that_it_may_hold() -> None:
     response = completion({})
-    assert router.read_response(response) == {
+    assert router.completion_response_attributes(response) == {
         **TOLD,
         "gen_ai.response.finish_reasons": ("stop",),
     }
-    assert router_content.read_chat_response(response) == {
+    assert router.chat_response_content(response) == {
         "gen_ai.output.messages": [{"role": "assistant", "parts": [], "finish_reason": "stop"}]
     }
 
@@ -158,8 +158,8 @@ def test_arguments_that_were_not_given() -> None:
     unset = models.CreateChatCompletionRequestBody.model_validate(
         {"model": "m", "messages": [{"role": "user", "content": "Where is it?"}]}
     ).__dict__
-    assert router.read_chat_request(unset) == {}
-    assert router_content.read_chat_request(unset) == {
+    assert router.chat_request_attributes(unset) == {}
+    assert router.chat_request_content(unset) == {
         "gen_ai.input.messages": [{"role": "user", "parts": [text("Where is it?")]}]
     }
 
@@ -181,28 +181,28 @@ def test_arguments_may_be_models_and_iterators_are_left_alone() -> None:
             "orq": {"prompt": {"id": "prompt_1", "version": "latest"}},
         }
     ).__dict__
-    assert router.read_chat_request(given) == {
+    assert router.chat_request_attributes(given) == {
         "gen_ai.output.type": "json",
         "gen_ai.prompt.name": "prompt_1",
         "gen_ai.prompt.version": "latest",
         "gen_ai.request.max_tokens": 3,
     }
-    assert router_content.read_chat_request(given) == {
+    assert router.chat_request_content(given) == {
         "gen_ai.input.messages": [
             {"role": "user", "parts": [text("Where is it?")]},
             {"role": "assistant", "parts": [text("There.")]},
         ],
         "gen_ai.tool.definitions": [{"type": "function", "name": "find"}],
     }
-    assert router_content.read_chat_tools(given) == [{"type": "function", **function}]
+    assert router.chat_tool_definitions(given) == [{"type": "function", **function}]
 
     messages = iter([{"role": "user", "content": "secret"}])
-    assert router_content.read_chat_request({"messages": messages, "tools": messages}) == {}
+    assert router.chat_request_content({"messages": messages, "tools": messages}) == {}
     assert next(messages) == {"role": "user", "content": "secret"}
 
 
 def test_older_completions_of_several_choices() -> None:
-    reader = router_content.CompletionChunkReader()
+    reader = router.CompletionContentStreamReader()
     for index, said in ((1, "b"), (0, "a"), (1, "d"), (0, "c")):
         choice = {"index": index, "text": said, "finish_reason": "stop"}
         data = {**HEAD, "object": "text_completion", "choices": [choice]}
@@ -220,28 +220,35 @@ def test_embeddings_with_counts_of_either_kind() -> None:
     for count in (4, 4.0):
         usage = SimpleNamespace(prompt_tokens=count, total_tokens=count)
         response = SimpleNamespace(model="embed", data=[], usage=usage)
-        assert router.read_embeddings_response(response) == {
+        assert router.embeddings_response_attributes(response) == {
             "gen_ai.response.model": "embed",
             "gen_ai.usage.input_tokens": 4,
         }
 
 
+def test_of_a_great_many_variables_the_first_are_content() -> None:
+    variables = {f"v{number}": "x" for number in range(1000)}
+    assert router.chat_request_content({"orq": {"inputs": variables}}) == {
+        f"gen_ai.prompt.variable.v{number}": "x" for number in range(64)
+    }
+
+
 @given(anything, st.dictionaries(st.sampled_from(["n", "seed", "stop", "orq", "top_k"]), anything))
 def test_anything_gives_attributes_that_can_be_exported(one: Any, arguments: Any) -> None:
     told = [
-        router.read_chat_request(arguments),
-        router.read_chat_request({"orq": one, "temperature": one, "response_format": one}),
-        router.read_completion_request(arguments),
-        router.read_embeddings_request({"dimensions": one, "encoding_format": one}),
-        router.read_response(one),
-        router.read_response(namespaces(one)),
-        router.read_response(namespaces({"choices": [one], "usage": one})),
-        router.read_embeddings_response(namespaces({"model": one, "usage": one})),
+        router.chat_request_attributes(arguments),
+        router.chat_request_attributes({"orq": one, "temperature": one, "response_format": one}),
+        router.completion_request_attributes(arguments),
+        router.embeddings_request_attributes({"dimensions": one, "encoding_format": one}),
+        router.completion_response_attributes(one),
+        router.completion_response_attributes(namespaces(one)),
+        router.completion_response_attributes(namespaces({"choices": [one], "usage": one})),
+        router.embeddings_response_attributes(namespaces({"model": one, "usage": one})),
     ]
     for reader in (
-        router.ChunkReader(),
-        router_content.ChatChunkReader(),
-        router_content.CompletionChunkReader(),
+        router.StreamReader(),
+        router.ChatContentStreamReader(),
+        router.CompletionContentStreamReader(),
     ):
         for event in events(one):
             reader.feed(event)
@@ -251,19 +258,19 @@ def test_anything_gives_attributes_that_can_be_exported(one: Any, arguments: Any
 
 @given(anything, st.lists(anything, max_size=4))
 def test_anything_gives_content_that_is_right(one: Any, more: list[Any]) -> None:
-    readers = (router_content.ChatChunkReader(), router_content.CompletionChunkReader())
+    readers = (router.ChatContentStreamReader(), router.CompletionContentStreamReader())
     for reader in readers:
         for event in events(one, *more):
             reader.feed(event)
     for content in (
-        router_content.read_chat_request({"messages": one, "tools": more}),
-        router_content.read_chat_request({"messages": more, "tools": one, "variables": one}),
-        router_content.read_chat_request({"orq": {"inputs": more}}),
-        router_content.read_chat_request({"orq": one}),
-        {"gen_ai.tool.definitions": router_content.read_chat_tools({"tools": one})},
-        router_content.read_chat_response(one),
-        router_content.read_chat_response(namespaces({"choices": more})),
-        router_content.read_chat_response({"choices": [{"message": each} for each in more]}),
+        router.chat_request_content({"messages": one, "tools": more}),
+        router.chat_request_content({"messages": more, "tools": one, "variables": one}),
+        router.chat_request_content({"orq": {"inputs": more}}),
+        router.chat_request_content({"orq": one}),
+        {"gen_ai.tool.definitions": router.chat_tool_definitions({"tools": one})},
+        router.chat_response_content(one),
+        router.chat_response_content(namespaces({"choices": more})),
+        router.chat_response_content({"choices": [{"message": each} for each in more]}),
         completions_content.read_request({"prompt": one}),
         completions_content.read_response({"choices": more}),
         *(reader.content() for reader in readers),

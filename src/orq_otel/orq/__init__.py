@@ -1,4 +1,4 @@
-"""Instrument Orq's client: a call of a Deployment becomes a GenAI span in its thread."""
+"""Instrument Orq's client: each call becomes a GenAI span in its thread."""
 
 from orq_otel.orq.instrumentor import OrqInstrumentor
 

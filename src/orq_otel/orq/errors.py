@@ -1,4 +1,4 @@
-"""What an error of Orq's client tells, and where the client keeps its credentials."""
+"""Read errors of Orq's client, and find the credentials of its calls."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import Any, Final
 from orq_otel.genai import credentials
 from orq_otel.genai.errors import Errors, Told
 
-#: A longer body is more than an error.
+#: The longest body, in characters, that is parsed as an error.
 _LONGEST: Final = 256 * 1024
 _BAD: Final = 400
 
 
 def read_error(error: BaseException) -> Told | None:
-    """What `error` tells, or None for one without the status of an answer.
+    """The fields of an error, or None for an error without an HTTP status.
 
-    An answer that the client could not read has the text of that answer in its error.
+    From a successful response that the client could not parse, only the status is read: the text of
+    the response is in the error.
     """
     status = getattr(error, "status_code", None)
     if type(status) is not int:
@@ -27,26 +28,23 @@ def read_error(error: BaseException) -> Told | None:
     if status < _BAD or type(error).__module__.partition(".")[0] != "orq_ai_sdk":
         return Told(head)
     body = getattr(error, "body", None)
-    given: Any = body
     if isinstance(body, str) and len(body) <= _LONGEST:
         with suppress(ValueError, RecursionError):
-            given = json.loads(body)
-    if isinstance(given, Mapping):
-        given = given.get("error") or given
-    if not isinstance(given, Mapping):
-        return Told(head, message=given)
-    return Told(
-        head, given.get("type"), given.get("code"), given.get("param"), given.get("message")
-    )
+            body = json.loads(body)
+    if isinstance(body, Mapping):
+        body = body.get("error") or body
+    if not isinstance(body, Mapping):
+        return Told(head, message=body)
+    return Told(head, body.get("type"), body.get("code"), body.get("param"), body.get("message"))
 
 
 def find_credentials(resource: Any, sent: Any, error: BaseException | None) -> Iterator[Any]:
-    """What may be a credential: of the client, of one call, and of the proxies in between.
+    """What may be a credential of the client, of one call, or of a proxy on its way.
 
     Args:
-        resource: The part of the client whose method was called.
+        resource: The resource of the client whose method was called.
         sent: The arguments of that method, or the HTTP response.
-        error: What the call failed with, which knows the request.
+        error: The error with which the call failed, which holds the request.
     """
     configuration = getattr(resource, "sdk_configuration", None)
     yield from credentials.of_fields(configuration)
@@ -54,7 +52,7 @@ def find_credentials(resource: Any, sent: Any, error: BaseException | None) -> I
     yield from credentials.of_http_client(getattr(configuration, "client", None))
     yield from credentials.of_http_client(getattr(configuration, "async_client", None))
     yield from credentials.of_environment()
-    if isinstance(sent, Mapping):  # others of the arguments are content, `query` or `key`
+    if isinstance(sent, Mapping):  # other arguments are content, even `query` and `key`
         sent = {name: sent.get(name) for name in ("http_headers", "server_url")}
         yield from credentials.of_fields(sent)
     else:

@@ -1,7 +1,7 @@
 """OrqInstrumentor: wrap the methods of Orq's client that call a model, an agent or a store.
 
-The seam is the public methods: the client's own seam for requests, `do_request`, sees bytes, and no
-parsed result. It is looked at as well, for Orq's ids of its own trace in the response's headers.
+The public methods are patched, since the client's one method for requests, `do_request`, sees bytes
+and no parsed result. That one is patched too, for Orq's trace ids in the headers of a response.
 """
 
 from __future__ import annotations
@@ -17,21 +17,24 @@ from opentelemetry.trace import get_current_span
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.patching import Patch, Seam, Wrapper
 from orq_otel.foundations.settings import Settings
-from orq_otel.genai.call import Attributes, Call
+from orq_otel.genai.call import Call
+from orq_otel.genai.fields import pick
 from orq_otel.genai.instrumentor import ClientInstrumentor
-from orq_otel.genai.semconv import (
-    OPERATION_NAME,
-    ORQ_SPAN_ID,
-    ORQ_TRACE_ID,
-    PROVIDER_NAME,
-)
+from orq_otel.genai.semconv import OPERATION_NAME, ORQ_TRACE_ID, PROVIDER_NAME
 from orq_otel.genai.starting import start_call, suppressed
 from orq_otel.genai.streams import stream_proxy
 from orq_otel.genai.wrapping import Begin, Begun, async_wrapper, sync_wrapper
 from orq_otel.orq.errors import ERRORS
+from orq_otel.orq.models import TRACE_ID_HEADERS
 from orq_otel.orq.operations import TABLE, VERSIONS, Row
-from orq_otel.orq.requests import IN_ORQ, IN_THREAD, NOWHERE, caller_thread, with_thread
-from orq_otel.orq.server import server
+from orq_otel.orq.requests import (
+    IN_ORQ,
+    IN_THREAD,
+    NOWHERE,
+    caller_thread,
+    server_attributes,
+    with_thread,
+)
 from orq_otel.threads.frames import current_thread
 
 
@@ -40,13 +43,13 @@ class OrqInstrumentor(ClientInstrumentor):
 
         OrqInstrumentor().instrument()
 
-    Deployments, Agents, the AI Router's operations, evaluators, retrieval and memory stores; sync
-    and async, streamed or not, with clients made before or after. The thread goes into the request
-    too, so that Orq groups its own spans by it. One that the caller gives, `thread={"id": ...}`,
-    wins over the block's for that call.
+    It covers Deployments, Agents, the AI Router's operations, evaluators, retrieval and memory
+    stores; sync and async, streamed or not, with clients made before or after. The thread goes into
+    the request too, so that Orq groups its own spans by it. A thread in the call's own arguments,
+    `thread={"id": ...}`, wins over the block's for that call.
 
-    `instrument()` takes the same arguments as `OpenAIInstrumentor().instrument()`. Nothing of the
-    client is imported.
+    `instrument()` takes the same arguments as `OpenAIInstrumentor().instrument()`. It does not
+    import the client.
     """
 
     requirement = "orq-ai-sdk >= 3.14, < 5"
@@ -54,7 +57,7 @@ class OrqInstrumentor(ClientInstrumentor):
     errors = ERRORS
 
     def patches(self) -> Sequence[Patch]:
-        """Every operation of the table, sync and async, and the seam for requests."""
+        """Every method of the table, sync and async, and the client's method for requests."""
         patches = [
             Patch(
                 "orq_ai_sdk.basesdk",
@@ -107,7 +110,7 @@ class OrqInstrumentor(ClientInstrumentor):
                     return None, args, kwargs
                 thread, is_given = caller_thread(kwargs, place) if place else (None, False)
                 thread = thread or current_thread()
-                attributes = {**fixed, **server(resource, kwargs), **start(kwargs)}
+                attributes = {**fixed, **server_attributes(resource, kwargs), **start(kwargs)}
                 call = start_call(telemetry, operation, attributes, thread, resource)
                 if isinstance(call, Call):
                     call.request(kwargs)
@@ -144,25 +147,20 @@ class OrqInstrumentor(ClientInstrumentor):
         return do_request_async
 
     def _note_trace(self, response: Any) -> None:
-        """Put the ids of Orq's own trace on the span of the call, if the response tells them."""
+        """Put the ids of Orq's own trace, if the response has them, on the span of the call."""
         if self.telemetry is None:
             return
         span = get_current_span()
-        of = getattr(span, "instrumentation_scope", None)
-        if of is None or of.name != self.scope or not span.is_recording():
+        scope = getattr(span, "instrumentation_scope", None)
+        if scope is None or scope.name != self.scope or not span.is_recording():
             return
-        headers = response.headers
-        trace = headers.get("x-orq-trace-id")
-        if trace:
-            ids: Attributes = {ORQ_TRACE_ID: trace}
-            inside = headers.get("x-orq-trace-span-id")
-            if inside:
-                ids[ORQ_SPAN_ID] = inside
+        ids = pick(response.headers, TRACE_ID_HEADERS)
+        if ORQ_TRACE_ID in ids:
             span.set_attributes(ids)
 
 
 def _searching(begin: Begin, search: Begin) -> Begin:
-    """`search` for a call with a query, `begin` for one without."""
+    """Begins a call that has a query with `search`, and any other with `begin`."""
 
     def begin_either(resource: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Begun:
         query = kwargs.get("q")
@@ -173,7 +171,7 @@ def _searching(begin: Begin, search: Begin) -> Begin:
 
 
 def _settle(call: Call, _args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
-    """End the call with its result, or hand out a proxy of the stream that will."""
+    """End the call with its result, or return a proxy of the stream that will end it."""
     if not _is_model(result) and (hasattr(result, "__anext__") or hasattr(result, "__next__")):
         call.sent = getattr(result, "response", None)
         return stream_proxy(result, call)
@@ -183,15 +181,15 @@ def _settle(call: Call, _args: tuple[Any, ...], kwargs: dict[str, Any], result: 
 
 
 def _is_model(result: Any) -> bool:
-    """Whether a result is one of Pydantic's models. To ask those for what they lack takes long."""
+    """Whether a result is a Pydantic model. Looking for attributes that those lack is slow."""
     return hasattr(result, "__pydantic_fields_set__")
 
 
 def _deprecated_as(original: Callable[..., Any], wrapper: Wrapper) -> Callable[..., Any]:
-    """What `wrapper` makes of a method, with the warning of a deprecated one where it was.
+    """Wrap a method so that the warning of a deprecated one still names the caller's line.
 
-    The warning names the line that called the method. From inside of the wrapper it would name a
-    line of ours, and filters that go by the module would miss it.
+    Issued inside of the wrapper, it would name a line of ours, and warning filters for the caller's
+    module would miss it.
     """
     message = getattr(original, "__deprecated__", None)
     inner = getattr(original, "__wrapped__", None)

@@ -1,89 +1,173 @@
-"""Read what models of Orq's router make of texts, and evaluators of answers. Pure functions.
+"""Read what models of Orq's AI Router say about texts, and evaluators about answers.
 
-Rankings, moderations, classifications and decisions, documents that are read, evaluations.
+Rankings, OCR, moderations, classifications and decisions, evaluations: requests and responses. Pure
+functions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, is_whole, number, pick
+from orq_otel.genai.fields import fields, get, is_whole, number, pick
+from orq_otel.genai.messages import (
+    Content,
+    Message,
+    Part,
+    blob,
+    clean,
+    generic,
+    media,
+    message,
+    text,
+    tool_call,
+    tool_result,
+)
 from orq_otel.genai.semconv import (
+    EVALUATION_EXPLANATION,
     EVALUATION_NAME,
     EVALUATION_SCORE_LABEL,
     EVALUATION_SCORE_VALUE,
-    ORQ_SPAN_ID,
-    ORQ_TRACE_ID,
+    INPUT_MESSAGES,
+    OUTPUT_MESSAGES,
     RESPONSE_ID,
     RESPONSE_MODEL,
     RESPONSE_STATUS,
+    RETRIEVAL_QUERY_TEXT,
     RETRIEVAL_TOP_K,
+    SYSTEM_INSTRUCTIONS,
     USAGE_INPUT_TOKENS,
     USAGE_PAGES,
 )
-from orq_otel.orq.models import plain, whole
-from orq_otel.orq.requests import Arguments, model
+from orq_otel.orq.models import TRACE_IDS, as_json, telemetry_ids, token_counts
+from orq_otel.orq.requests import Arguments, input_argument, model_attributes
+from orq_otel.orq.retrieval import document_part, documents_content
+from orq_otel.payloads import chat_content, decisions, moderations, responses
+from orq_otel.payloads.parts import content_part, image_type, items
 from orq_otel.payloads.usage import read_response_usage
 
-_HEAD = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL))
-_IDS = (("trace_id", ORQ_TRACE_ID), ("span_id", ORQ_SPAN_ID))
-_EVALUATOR = (("id", EVALUATION_NAME),)
-_STATE = (("status", RESPONSE_STATUS), *_IDS)
+_HEAD: Final = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL))
+_EVALUATOR: Final = (("id", EVALUATION_NAME),)
+_EVALUATION: Final = (("status", RESPONSE_STATUS), *TRACE_IDS)
+#: Kinds of evaluators whose result was one level deeper before 4.17.
+_NESTED: Final = frozenset({"llm_evaluator", "http_eval"})
+#: Fields of an evaluation that may hold lists and objects.
+_RESULTS: Final = ("value", "values", "categories")
 
 
-def nothing(_: Mapping[str, Any]) -> Attributes:
-    """Attributes of a request that has none but its model."""
-    return {}
-
-
-def read_rerank_request(arguments: Mapping[str, Any]) -> Attributes:
-    """Attributes of the arguments of `router.rerank`: how many documents are to be left."""
-    most = plain(arguments.get("top_n"))
+def rerank_request_attributes(arguments: Arguments) -> Attributes:
+    """How many documents `router.rerank` is to return."""
+    most = as_json(arguments.get("top_n"))
     return {RETRIEVAL_TOP_K: most} if is_whole(most) else {}
 
 
-def read_ranking(response: Any) -> Attributes:
-    """Attributes of a ranking. All its tokens are those of the query and the documents."""
-    given = fields(response)
-    attributes = pick(given, _HEAD)
-    _count(whole(given.get("usage")), "total_tokens", USAGE_INPUT_TOKENS, attributes)
+def rerank_response_attributes(response: Any) -> Attributes:
+    """Attributes of a ranking. All its tokens are input: the query and the documents."""
+    response = fields(response)
+    attributes = pick(response, _HEAD)
+    usage = token_counts(response.get("usage"))
+    _add_count(usage, "total_tokens", USAGE_INPUT_TOKENS, attributes)
     return attributes
 
 
-def read_scan(response: Any) -> Attributes:
-    """Attributes of a document that was read: it is counted in pages or in tokens."""
-    given = fields(response)
-    attributes = pick(given, _HEAD)
-    usage = whole(given.get("usage"))
-    _count(usage, "tokens_processed", USAGE_INPUT_TOKENS, attributes)
-    _count(usage, "pages_processed", USAGE_PAGES, attributes)
+def rerank_request_content(arguments: Arguments) -> Content:
+    """The query, and the documents as the parts of one message."""
+    content: Content = {}
+    query = arguments.get("query")
+    if isinstance(query, str):
+        content[RETRIEVAL_QUERY_TEXT] = clean(query)
+    documents = [content_part(one) for one in items(arguments.get("documents"))]
+    if documents:
+        content[INPUT_MESSAGES] = [message("user", documents)]
+    return content
+
+
+def rerank_response_content(response: Any) -> Content:
+    """The documents, best first. The id of each is its index in the request."""
+    return documents_content([_ranked(fields(one)) for one in items(get(response, "results"))])
+
+
+def ocr_response_attributes(response: Any) -> Attributes:
+    """Attributes of a document that was read. Usage is in pages or in tokens."""
+    response = fields(response)
+    attributes = pick(response, _HEAD)
+    usage = token_counts(response.get("usage"))
+    _add_count(usage, "tokens_processed", USAGE_INPUT_TOKENS, attributes)
+    _add_count(usage, "pages_processed", USAGE_PAGES, attributes)
     return attributes
 
 
-def read_answers(response: Any) -> Attributes:
+def ocr_request_content(arguments: Arguments) -> Content:
+    """The document that is to be read, as one message."""
+    document = as_json(arguments.get("document"))
+    return {INPUT_MESSAGES: [message("user", [content_part(document)])]} if document else {}
+
+
+def ocr_response_content(response: Any) -> Content:
+    """The text of a document, as one message with a part for each page and each image on it."""
+    parts: list[Part] = []
+    for one in items(get(response, "pages")):
+        page = fields(one)
+        markdown = page.get("markdown")
+        if markdown and isinstance(markdown, str):
+            parts.append(text(markdown))
+        for image in items(page.get("images")):
+            data = get(image, "image_base64")
+            if data and isinstance(data, str):
+                is_url = data.startswith("data:")
+                parts.append(media("image", data) if is_url else blob("image", None, data))
+    return _answer(parts)
+
+
+def moderation_request_content(arguments: Arguments) -> Content:
+    """The text that is to be moderated."""
+    return moderations.request_content({"input": input_argument(arguments)})
+
+
+def moderation_response_content(response: Any) -> Content:
+    """The findings in each text. A text is flagged if any category is, should the model not say."""
+    results = [_with_flag(as_json(one)) for one in items(get(response, "results"))]
+    return moderations.response_content({"results": results})
+
+
+def decision_response_attributes(response: Any) -> Attributes:
     """Attributes of a classification or a decision."""
-    given = fields(response)
-    attributes = pick(given, _HEAD)
-    attributes.update(pick(fields(given.get("telemetry")), _IDS))
-    usage = given.get("usage")
+    response = fields(response)
+    attributes = {**pick(response, _HEAD), **telemetry_ids(response)}
+    usage = response.get("usage")
     if usage:
-        read_response_usage(whole(usage), attributes)
+        read_response_usage(token_counts(usage), attributes)
     return attributes
 
 
-def evaluator(arguments: Arguments) -> Attributes:
-    """The evaluator that is asked, by its id, and the model that it is to use."""
-    return {**pick(arguments, _EVALUATOR), **model(arguments)}
+def decision_request_content(arguments: Arguments) -> Content:
+    """The state to classify or decide on, its images, and the questions about it."""
+    messages = _state(as_json(arguments.get("state")))
+    images = [_image(fields(one)) for one in fields(arguments.get("assets")).values()]
+    if images:
+        messages.append(message("user", images))
+    body = {"questions": _with_names(arguments.get("questions"))}
+    messages += items(decisions.request_content(body).get(INPUT_MESSAGES))
+    return {INPUT_MESSAGES: messages} if messages else {}
 
 
-def read_evaluation(response: Any) -> Attributes:
-    """Attributes of an evaluation: a score that is a number, or true or false. Text is content."""
-    given = fields(response)
-    result = verdict(given)
-    attributes = {**pick(given, _STATE), **pick(result, _IDS)}
-    value, passed = result.get("value"), given.get("passed")
+def decision_response_content(response: Any) -> Content:
+    """The answers, as one message with a part for each."""
+    return decisions.response_content({"answers": _with_names(get(response, "answers"))})
+
+
+def evaluation_start_attributes(arguments: Arguments) -> Attributes:
+    """The evaluator, by its id, and the model that it is to use."""
+    return {**pick(arguments, _EVALUATOR), **model_attributes(arguments)}
+
+
+def evaluation_response_attributes(response: Any) -> Attributes:
+    """Attributes of an evaluation: a score that is a number or a boolean. Text is content."""
+    evaluation = fields(response)
+    result = _result(evaluation)
+    attributes = {**pick(evaluation, _EVALUATION), **pick(result, TRACE_IDS)}
+    value, passed = result.get("value"), evaluation.get("passed")
     score = number(value)
     if score is not None:
         attributes[EVALUATION_SCORE_VALUE] = score
@@ -94,10 +178,48 @@ def read_evaluation(response: Any) -> Attributes:
     return attributes
 
 
-def verdict(evaluation: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What has the value of an evaluation: it, or before 4.17 what an evaluator of some kinds said.
+def evaluation_request_content(arguments: Arguments) -> Content:
+    """The conversation, or the question and its answer, to evaluate, with the documents for it.
 
-    Of a model, `{"type": "llm_evaluator", "value": {"value": ..., "explanation": ...}}`.
+    The reference answer to compare with is a message named "reference".
+    """
+    context = fields(arguments.get("context"))
+    question, answer = fields(context.get("input")), fields(context.get("output"))
+    conversation = items(arguments.get("messages")) or items(context.get("messages"))
+    messages = chat_content.input_messages([as_json(one) for one in conversation])
+    messages += _text_message("user", arguments.get("query") or question.get("user_query"))
+    calls = [part for one in items(answer.get("tools_called")) for part in _tool_call(fields(one))]
+    if calls:
+        messages.append(message("assistant", calls))
+    messages += _text_message("assistant", arguments.get("output") or answer.get("response"))
+    reference = arguments.get("reference") or question.get("expected_output")
+    messages += _text_message("user", reference, name="reference")
+    content: Content = {INPUT_MESSAGES: messages} if messages else {}
+    instructions = question.get("system_instructions")
+    if instructions and isinstance(instructions, str):
+        content[SYSTEM_INSTRUCTIONS] = [text(instructions)]
+    retrievals = items(arguments.get("retrievals")) or items(question.get("retrievals"))
+    return {**content, **documents_content([document_part(one) for one in retrievals])}
+
+
+def evaluation_response_content(response: Any) -> Content:
+    """The result of an evaluation: text is its label, a list or an object a message; and why."""
+    result = _result(fields(response))
+    content: Content = {}
+    value, explanation = result.get("value"), result.get("explanation")
+    if value and isinstance(value, str):
+        content[EVALUATION_SCORE_LABEL] = clean(value)
+    if explanation and isinstance(explanation, str):
+        content[EVALUATION_EXPLANATION] = clean(explanation)
+    details = {name: as_json(one) for name in _RESULTS if (one := result.get(name))}
+    details = {name: one for name, one in details.items() if isinstance(one, (list, dict))}
+    return {**content, **_answer([generic("evaluation", details)] if details else [])}
+
+
+def _result(evaluation: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The object with the value of an evaluation: itself, or an inner one before 4.17.
+
+    Such as `{"type": "llm_evaluator", "value": {"value": ..., "explanation": ...}}`.
     """
     kind = evaluation.get("type")
     inner = fields(evaluation.get("value"))
@@ -105,10 +227,59 @@ def verdict(evaluation: Mapping[str, Any]) -> Mapping[str, Any]:
     return inner if is_nested else evaluation
 
 
-_NESTED = frozenset({"llm_evaluator", "http_eval"})
-
-
-def _count(usage: Mapping[str, Any], field: str, name: str, attributes: Attributes) -> None:
-    count = plain(usage.get(field))
+def _add_count(usage: Mapping[str, Any], field: str, name: str, attributes: Attributes) -> None:
+    count = as_json(usage.get(field))
     if is_whole(count) and count >= 0:
         attributes[name] = count
+
+
+def _state(state: Any) -> list[Message]:
+    """The state to decide on as messages: text, messages or any other JSON."""
+    if state is None:
+        return []
+    if isinstance(state, str) or all(get(one, "role") for one in items(state) or [None]):
+        return responses.input_messages(state)
+    return [message("user", [generic("state", state)])]
+
+
+def _image(asset: Mapping[str, Any]) -> Part:
+    kind = asset.get("format", asset.get("format_"))
+    return blob("image", image_type(kind), asset.get("data_base64"))
+
+
+def _with_names(by_name: Any) -> list[Any]:
+    """Questions or answers, each with its name among its fields."""
+    return [{"name": name, **fields(as_json(one))} for name, one in fields(by_name).items()]
+
+
+def _text_message(role: str, content: Any, name: str | None = None) -> list[Message]:
+    if not content or not isinstance(content, str):
+        return []
+    return [message(role, [text(content)], name=name)]
+
+
+def _tool_call(call: Mapping[str, Any]) -> list[Part]:
+    """The call of a tool, and its result."""
+    parts = [tool_call(None, call.get("name"), call.get("arguments"))]
+    output = call.get("output")
+    return [*parts, tool_result(None, output)] if isinstance(output, str) else parts
+
+
+def _ranked(result: Mapping[str, Any]) -> Part:
+    index = as_json(result.get("index"))
+    return document_part(
+        get(result.get("document"), "text"),
+        str(index) if is_whole(index) else None,
+        result.get("relevance_score"),
+    )
+
+
+def _with_flag(result: Any) -> Any:
+    categories = fields(get(result, "categories"))
+    if not categories or "flagged" in fields(result):
+        return result
+    return {**fields(result), "flagged": any(one is True for one in categories.values())}
+
+
+def _answer(parts: list[Part]) -> Content:
+    return {OUTPUT_MESSAGES: [message("assistant", parts, finish_reason="stop")]} if parts else {}

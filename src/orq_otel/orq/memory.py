@@ -1,77 +1,115 @@
 """Read calls of memory stores: requests and responses. Pure functions.
 
-A store has a memory for each entity, a user say, and a memory has documents. The conventions know
-of stores and records: a record is a memory, by its entity's id, or a document in one.
+A store has a memory for each entity, such as a user, and a memory has documents. The conventions
+have stores and records: a record is a memory, by its entity's id, or a document in a memory.
+
+As content, a record is a part of type "text" with an id, so that whatever looks at parts of text
+before they leave the program sees records too. A memory itself has no text, but may have metadata.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from orq_otel.genai.call import Attributes
 from orq_otel.genai.fields import fields, get, pick
+from orq_otel.genai.messages import Content, clean
 from orq_otel.genai.semconv import (
     MEMORY_ENTITY_ID,
+    MEMORY_QUERY_TEXT,
     MEMORY_RECORD_COUNT,
     MEMORY_RECORD_ID,
+    MEMORY_RECORDS,
     MEMORY_STORE_ID,
 )
+from orq_otel.orq.requests import Arguments
+from orq_otel.orq.retrieval import document_part
 from orq_otel.payloads.parts import items
 
-_STORE = (("memory_store_key", MEMORY_STORE_ID),)
-_NEW_STORE = (("key", MEMORY_STORE_ID),)
-#: A memory in the arguments: of a new one, of others, and of others in version 3.
-_MEMORY = ("entity_id", "memory_entity_id", "memory_id")
-_AS_RECORD = tuple((name, MEMORY_RECORD_ID) for name in _MEMORY)
-_AS_OWNER = (
+_STORE: Final = (("memory_store_key", MEMORY_STORE_ID),)
+_NEW_STORE: Final = (("key", MEMORY_STORE_ID),)
+#: Arguments with a memory's id: of a new memory, of another one, and of one in version 3.
+_MEMORY: Final = ("entity_id", "memory_entity_id", "memory_id")
+_MEMORY_AS_RECORD: Final = tuple((name, MEMORY_RECORD_ID) for name in _MEMORY)
+_DOCUMENT_AS_RECORD: Final = (
     *((name, MEMORY_ENTITY_ID) for name in _MEMORY),
     ("document_id", MEMORY_RECORD_ID),
 )
-_MADE = (("id", MEMORY_RECORD_ID),)
+_NEW_RECORD: Final = (("id", MEMORY_RECORD_ID),)
+#: Fields with a record's id, the first of them that is set: a memory has its entity's and its own.
+_RECORD_IDS: Final = ("document_id", "entity_id", "id")
 
 
-def store(arguments: Mapping[str, Any]) -> Attributes:
-    """The store that is used, by its key."""
+def start_attributes(arguments: Arguments) -> Attributes:
+    """The key of the store that is used."""
     return pick(arguments, _STORE)
 
 
-def new_store(arguments: Mapping[str, Any]) -> Attributes:
-    """The store that is made, by its key. Before 4.17 all arguments were in one, `request`."""
+def new_store_start_attributes(arguments: Arguments) -> Attributes:
+    """The key of the store that is made. Before 4.17 it was inside the argument `request`."""
     return pick(arguments, _NEW_STORE) or pick(fields(arguments.get("request")), _NEW_STORE)
 
 
-def read_change(arguments: Mapping[str, Any]) -> Attributes:
+def change_request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of a method that changes one memory."""
-    return {**pick(arguments, _AS_RECORD), MEMORY_RECORD_COUNT: 1}
+    return {**pick(arguments, _MEMORY_AS_RECORD), MEMORY_RECORD_COUNT: 1}
 
 
-def read_document_change(arguments: Mapping[str, Any]) -> Attributes:
+def document_change_request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of a method that changes one document."""
-    return {**pick(arguments, _AS_OWNER), MEMORY_RECORD_COUNT: 1}
+    return {**pick(arguments, _DOCUMENT_AS_RECORD), MEMORY_RECORD_COUNT: 1}
 
 
-def read_fetch(arguments: Mapping[str, Any]) -> Attributes:
-    """Attributes of the arguments of a method that reads memories: one of them, or all."""
-    return pick(arguments, _AS_RECORD)
+def fetch_request_attributes(arguments: Arguments) -> Attributes:
+    """Attributes of the arguments of a method that reads one memory or all of them."""
+    return pick(arguments, _MEMORY_AS_RECORD)
 
 
-def read_document_fetch(arguments: Mapping[str, Any]) -> Attributes:
-    """Attributes of the arguments of a method that reads documents: one of them, or all."""
-    return pick(arguments, _AS_OWNER)
+def document_fetch_request_attributes(arguments: Arguments) -> Attributes:
+    """Attributes of the arguments of a method that reads one document or all of them."""
+    return pick(arguments, _DOCUMENT_AS_RECORD)
 
 
-def read_new_document(response: Any) -> Attributes:
-    """Attributes of a document that was made: its id."""
-    return pick(fields(response), _MADE)
+def new_document_attributes(response: Any) -> Attributes:
+    """The id of a document that was made."""
+    return pick(fields(response), _NEW_RECORD)
 
 
-def read_list(response: Any) -> Attributes:
-    """Attributes of a list: how many there are in it."""
+def list_attributes(response: Any) -> Attributes:
+    """The length of a list of memories or documents."""
     data = get(response, "data")
     return {MEMORY_RECORD_COUNT: len(items(data))} if data is not None else {}
 
 
-def nothing(_: Any) -> Attributes:
-    """Attributes of what tells none."""
-    return {}
+def search_request_content(arguments: Arguments) -> Content:
+    """The text that is searched for."""
+    query = arguments.get("q")
+    return {MEMORY_QUERY_TEXT: clean(query)} if isinstance(query, str) else {}
+
+
+def change_request_content(arguments: Arguments) -> Content:
+    """The record to be stored: a document, or the metadata of a memory."""
+    if arguments.get("text"):
+        return _records([arguments])
+    return _records([{"entity_id": arguments.get("memory_entity_id"), **arguments}])
+
+
+def record_content(response: Any) -> Content:
+    """A stored record: a memory or a document."""
+    return _records([response])
+
+
+def list_content(response: Any) -> Content:
+    """Stored records: memories or documents."""
+    return _records(items(get(response, "data")))
+
+
+def _records(records: list[Any]) -> Content:
+    """Those of the memories and documents, or of the arguments to make them, with any content."""
+    parts = []
+    for record in map(fields, records):
+        text, metadata = record.get("text"), record.get("metadata")
+        if text or metadata:
+            ids = [record.get(name) for name in _RECORD_IDS]
+            parts.append(document_part(text, next(filter(None, ids), None), metadata=metadata))
+    return {MEMORY_RECORDS: parts} if parts else {}

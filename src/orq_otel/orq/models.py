@@ -1,8 +1,8 @@
-"""Orq's models as the JSON that they stand for. Pure functions.
+"""The models of Orq's client, converted to the JSON that they represent. Pure functions.
 
-The client's models differ from OpenAI's in three ways: a field that was not sent is an object of
-its own, which is false, where others have None; whole numbers are floats; and a field whose name
-Python has taken ends in an underscore.
+They differ from those of OpenAI's client in three ways: a field that is not set holds a falsy
+object of the class `Unset`, not None; whole numbers are floats; and a field whose name is a keyword
+or a builtin of Python ends in an underscore.
 """
 
 from __future__ import annotations
@@ -10,14 +10,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
-from orq_otel.genai.fields import fields
+from orq_otel.genai.call import Attributes
+from orq_otel.genai.fields import fields, pick
+from orq_otel.genai.semconv import ORQ_SPAN_ID, ORQ_TRACE_ID
 from orq_otel.payloads.parts import items
 
-_SCALARS = (str, int, bool, type(None))
-#: Objects inside of token counts, whatever the API calls them.
-_DETAILS = frozenset(
+#: The ids of Orq's own trace of a call: in the field `telemetry` of most responses, and in their
+#: headers.
+TRACE_IDS: Final = (("trace_id", ORQ_TRACE_ID), ("span_id", ORQ_SPAN_ID))
+TRACE_ID_HEADERS: Final = (
+    ("x-orq-trace-id", ORQ_TRACE_ID),
+    ("x-orq-trace-span-id", ORQ_SPAN_ID),
+)
+
+_SCALARS: Final = (str, int, bool, type(None))
+#: Objects inside of token counts, by all the names that APIs have for them.
+_DETAILS: Final = frozenset(
     {
         "cached_tokens_details",
         "completion_tokens_details",
@@ -28,10 +38,16 @@ _DETAILS = frozenset(
 )
 
 
-def plain(value: Any) -> Any:  # noqa: PLR0911 - one for each type
-    """A value with models replaced by dicts of the fields that they have, whole floats by integers.
+def telemetry_ids(response: Mapping[str, Any]) -> Attributes:
+    """Orq's ids of its own trace, from the field `telemetry` of a response."""
+    telemetry = response.get("telemetry")
+    return pick(fields(telemetry), TRACE_IDS) if telemetry else {}
 
-    What a caller gave as dict stays as it is, with whatever is in there: readers take both.
+
+def as_json(value: Any) -> Any:  # noqa: PLR0911 - one for each type
+    """A value with models as dicts of the fields that are set, and whole floats as integers.
+
+    A dict of the caller's stays as it is, models in it included: readers take both.
     """
     kind = type(value)
     if kind in _SCALARS or kind is dict:
@@ -39,40 +55,42 @@ def plain(value: Any) -> Any:  # noqa: PLR0911 - one for each type
     if kind is float:
         return int(value) if value.is_integer() else value
     if kind is list or kind is tuple:
-        return [plain(one) for one in value]
+        return [as_json(one) for one in value]
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, str):  # one that the client's version does not know
+    if isinstance(value, str):  # a value that the client's version has no enum member for
         return str.__str__(value)
     if hasattr(value, "__dict__") and not isinstance(value, type):
-        return sent(fields(value))
+        return set_fields(fields(value))
     return value
 
 
-def sent(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that were sent, under their names in JSON, with their values as plain JSON."""
+def set_fields(model: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a model that are set, by their names in JSON, with their values as JSON."""
     return {
-        name.rstrip("_"): plain(value)
-        for name, value in given.items()
+        name.rstrip("_"): as_json(value)
+        for name, value in model.items()
         if value is not None and not is_unset(value)
     }
 
 
-def dicts(value: Any) -> list[Any]:
-    """The items of a list, with models replaced by dicts. An iterator is left alone."""
-    return [one if type(one) is dict else plain(one) for one in items(value)]
+def json_items(value: Any) -> list[Any]:
+    """The items of a list as JSON. An iterator is left alone."""
+    return [one if type(one) is dict else as_json(one) for one in items(value)]
 
 
-def known(message: Any) -> Mapping[str, Any]:
-    """The fields of a message, without content that is none. Readers skip other such fields."""
-    given = fields(message)
-    return given if given.get("content") else {k: v for k, v in given.items() if k != "content"}
+def message_fields(message: Any) -> Mapping[str, Any]:
+    """The fields of a message, without empty or unset content. Readers skip other unset fields."""
+    message = fields(message)
+    if message.get("content"):
+        return message  # type: ignore[no-any-return]
+    return {name: value for name, value in message.items() if name != "content"}
 
 
 def as_body(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a method as the fields of a request: what is sent, whole floats as integers.
+    """The arguments of a method as a request body: those that are set, whole floats as integers.
 
-    Models in there stay.
+    Models among the arguments stay models.
     """
     return {
         name: int(value) if type(value) is float and value.is_integer() else value
@@ -82,32 +100,32 @@ def as_body(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_unset(value: Any) -> bool:
-    """Whether a value is the client's mark for a field that was not sent."""
+    """Whether a value is the client's mark for a field that is not set."""
     return type(value).__name__ == "Unset"
 
 
 def unset_type() -> type:
-    """The type of that mark, once the client is imported: to ask each one takes longer."""
+    """The type of that mark, once the client is imported. Comparing types is faster than names."""
     return getattr(sys.modules.get("orq_ai_sdk.types.basemodel"), "Unset", type(None))
 
 
-def whole(counts: Any) -> dict[str, Any]:
-    """Token counts, which Orq gives as floats, as integers; with those in their details.
+def token_counts(usage: Any) -> dict[str, Any]:
+    """Token counts, which Orq's models have as floats, as integers, with those in their details.
 
-    What was written to a cache has two names, of which OpenAI's is the one that readers know. What
-    is no number is left out.
+    Tokens written to a cache have two names, of which readers know OpenAI's. What is no number is
+    left out.
     """
-    told: dict[str, Any] = {}
-    for name, value in fields(counts).items():
+    counts: dict[str, Any] = {}
+    for name, value in fields(usage).items():
         kind = type(value)
         if kind is float:
             if value.is_integer():
-                told[name] = int(value)
+                counts[name] = int(value)
         elif kind is int:
-            told[name] = value
+            counts[name] = value
         elif value and name in _DETAILS:
-            told[name] = whole(value)
-    written = told.get("cache_creation_tokens")
+            counts[name] = token_counts(value)
+    written = counts.get("cache_creation_tokens")
     if written is not None:
-        told["cache_write_tokens"] = told.get("cache_write_tokens") or written
-    return told
+        counts["cache_write_tokens"] = counts.get("cache_write_tokens") or written
+    return counts

@@ -1,7 +1,7 @@
 """The operations of Orq's client that get a span: one row each, by module, class and method.
 
-To add one, write its readers and a row. Each method has a twin, `<method>_async`, and may return a
-stream: the shared wrapper takes care of both. What only some of the supported versions have is in
+To add one, write its readers and a row. The shared wrapper takes care of streams and of the
+method's asynchronous twin, `<method>_async`. What only some of the supported versions have is in
 `VERSIONS`, too: what is missing from any other version is logged.
 """
 
@@ -46,77 +46,156 @@ from orq_otel.genai.semconv import (
     UPDATE_MEMORY,
     VARY_IMAGE,
 )
-from orq_otel.orq import (
-    agents,
-    agents_content,
-    deployments,
-    deployments_content,
-    judgements,
-    judgements_content,
-    media,
+from orq_otel.orq import agents, deployments, judgements, memory, responses, retrieval, router
+from orq_otel.orq.requests import Arguments, model_attributes
+from orq_otel.payloads import (
+    audio,
+    audio_content,
+    completions_content,
     media_content,
-    memory,
-    memory_content,
-    responses,
-    responses_content,
-    retrieval,
-    retrieval_content,
-    router,
-    router_content,
+    moderations,
 )
-from orq_otel.orq.requests import Arguments, model
-from orq_otel.payloads import audio, audio_content, completions_content, moderations
-from orq_otel.payloads import media_content as openai_media_content
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Row:
-    """An operation, and what is different about its method.
+    """An operation, and what is special about its method.
 
     Attributes:
-        operation: How a call of it is read.
-        start: From the arguments to the attributes that samplers may want to see.
+        operation: The operation, with its readers.
+        start: Reads those attributes from the arguments that samplers may want to see.
         thread_in_orq: Whether the thread goes into the argument `orq`, where the method has no
             argument `thread`.
-        with_query: The row of a call with an argument `q` instead: that one is a search.
-        of_agent: The row of a method with an argument `agent_key` instead. Two classes of the
-            client exchanged their names between 4.5 and 4.9: this tells which one it is.
+        with_query: The row to use for a call with an argument `q`, which makes it a search.
+        of_agent: The row to use for a method with an argument `agent_key`. The classes `Responses`
+            and `OrqResponses` exchanged their roles in 4.8 and 4.9; the argument tells which is
+            the agents'.
     """
 
     operation: Operation
-    start: Callable[[Arguments], Attributes] = model
+    start: Callable[[Arguments], Attributes] = model_attributes
     thread_in_orq: bool = False
     with_query: Row | None = None
     of_agent: Row | None = None
 
 
-def _deployment(read_request: Callable[[Arguments], Attributes]) -> Row:
+def _nothing(_: Any) -> dict[str, Any]:
+    """Reads no attributes or content, from a request or response that has none."""
+    return {}
+
+
+def _agent(
+    *,
+    start: Callable[[Arguments], Attributes],
+    read_request: Callable[[Arguments], Attributes],
+    read_response: Callable[[Any], Attributes],
+    content: ContentReaders,
+) -> Row:
     return Row(
-        Operation(
-            CHAT,
-            read_request,
-            deployments.read_response,
-            deployments.ChunkReader,
+        operation=Operation(
+            name=INVOKE_AGENT,
+            read_request=read_request,
+            read_response=read_response,
+            new_chunk_reader=agents.StreamReader,
+            content=content,
+            target=AGENT_NAME,
+        ),
+        start=start,
+    )
+
+
+_AGENT_TASK = ContentReaders(
+    read_request=agents.request_content,
+    read_response=agents.task_content,
+    new_chunk_reader=agents.ContentStreamReader,
+)
+_AGENT_RUN = ContentReaders(
+    read_request=agents.run_request_content,
+    read_response=agents.task_content,
+    new_chunk_reader=agents.ContentStreamReader,
+    read_tools=agents.tool_definitions,
+)
+_AGENT_RESPONSE = _agent(
+    start=agents.start_attributes,
+    read_request=agents.request_attributes,
+    read_response=agents.response_attributes,
+    content=ContentReaders(
+        read_request=agents.request_content,
+        read_response=agents.response_content,
+        new_chunk_reader=agents.ContentStreamReader,
+    ),
+)
+_FETCHED_AGENT_RESPONSE = Row(
+    operation=Operation(
+        name=FETCH_RESPONSE,
+        read_request=agents.fetch_request_attributes,
+        read_response=agents.fetched_response_attributes,
+        content=ContentReaders(read_request=_nothing, read_response=agents.response_content),
+    ),
+    start=agents.start_attributes,
+)
+
+#: Of two classes, each of which is the AI Router's in some versions and the agents' in others.
+_RESPONSES = {
+    "create": Row(
+        operation=Operation(
+            name=CHAT,
+            read_request=responses.request_attributes,
+            read_response=responses.response_attributes,
+            new_chunk_reader=responses.StreamReader,
             content=ContentReaders(
-                deployments_content.read_request,
-                deployments_content.read_response,
-                deployments_content.ContentChunkReader,
-                deployments_content.read_tools,
+                read_request=responses.request_content,
+                read_response=responses.response_content,
+                new_chunk_reader=responses.ContentStreamReader,
+                read_tools=responses.tool_definitions,
             ),
         ),
-        deployments.start,
+        start=responses.start_attributes,
+        of_agent=_AGENT_RESPONSE,
+    ),
+    "get": Row(
+        operation=Operation(
+            name=FETCH_RESPONSE,
+            read_request=responses.fetch_request_attributes,
+            read_response=responses.fetched_response_attributes,
+            content=ContentReaders(
+                read_request=_nothing,
+                read_response=responses.fetched_response_content,
+                read_tools=responses.tool_definitions,
+            ),
+        ),
+        of_agent=_FETCHED_AGENT_RESPONSE,
+    ),
+}
+
+
+def _deployment(read_request: Callable[[Arguments], Attributes]) -> Row:
+    return Row(
+        operation=Operation(
+            name=CHAT,
+            read_request=read_request,
+            read_response=deployments.response_attributes,
+            new_chunk_reader=deployments.StreamReader,
+            content=ContentReaders(
+                read_request=deployments.request_content,
+                read_response=deployments.response_content,
+                new_chunk_reader=deployments.ContentStreamReader,
+                read_tools=deployments.tool_definitions,
+            ),
+        ),
+        start=deployments.start_attributes,
     )
 
 
 def _images(name: str) -> Row:
     return Row(
-        Operation(
-            name,
-            media.read_image_request,
-            media.read_images,
+        operation=Operation(
+            name=name,
+            read_request=router.image_request_attributes,
+            read_response=router.image_response_attributes,
             is_standard=False,
             content=ContentReaders(
-                openai_media_content.read_request, openai_media_content.read_images
+                read_request=media_content.read_request, read_response=media_content.read_images
             ),
         )
     )
@@ -124,206 +203,162 @@ def _images(name: str) -> Row:
 
 def _transcript(name: str) -> Row:
     return Row(
-        Operation(
-            name,
-            audio.read_transcription_request,
-            audio.read_usage,
+        operation=Operation(
+            name=name,
+            read_request=audio.read_transcription_request,
+            read_response=audio.read_usage,
             is_standard=False,
             content=ContentReaders(
-                audio_content.read_transcription_request, audio_content.read_transcript
+                read_request=audio_content.read_transcription_request,
+                read_response=audio_content.read_transcript,
             ),
         )
     )
 
 
-def _answers(name: str) -> Row:
+def _decision(name: str) -> Row:
     return Row(
-        Operation(
-            name,
-            judgements.nothing,
-            judgements.read_answers,
+        operation=Operation(
+            name=name,
+            read_request=_nothing,
+            read_response=judgements.decision_response_attributes,
             is_standard=False,
             content=ContentReaders(
-                judgements_content.read_questions, judgements_content.read_answers
+                read_request=judgements.decision_request_content,
+                read_response=judgements.decision_response_content,
             ),
         )
     )
 
 
 def _search(
-    read_found: Callable[[Any], Content],
-    read_response: Callable[[Any], Attributes] = retrieval.read_response,
+    response_content: Callable[[Any], Content],
+    response_attributes: Callable[[Any], Attributes] = _nothing,
 ) -> Row:
     return Row(
-        Operation(
-            RETRIEVAL,
-            retrieval.read_request,
-            read_response,
-            content=ContentReaders(retrieval_content.read_request, read_found),
+        operation=Operation(
+            name=RETRIEVAL,
+            read_request=retrieval.request_attributes,
+            read_response=response_attributes,
+            content=ContentReaders(
+                read_request=retrieval.request_content, read_response=response_content
+            ),
             target=DATA_SOURCE_ID,
         ),
-        retrieval.data_source,
+        start=retrieval.start_attributes,
     )
 
 
 def _memory(
     name: str,
-    read_request: Callable[[Arguments], Attributes],
-    read_response: Callable[[Any], Attributes] = memory.nothing,
+    read_request: Callable[[Arguments], Attributes] = _nothing,
+    read_response: Callable[[Any], Attributes] = _nothing,
+    *,
     content: ContentReaders | None = None,
     with_query: Row | None = None,
 ) -> Row:
-    operation = Operation(
-        name, read_request, read_response, is_standard=name != FETCH_MEMORY, content=content
-    )
-    return Row(operation, memory.store, with_query=with_query)
-
-
-_TO_STORE = ContentReaders(memory_content.read_request, memory_content.read_record)
-_STORED = ContentReaders(memory_content.nothing, memory_content.read_record)
-_LISTED = ContentReaders(memory_content.nothing, memory_content.read_list)
-_FOUND = ContentReaders(memory_content.read_query, memory_content.read_list)
-
-
-def _agent(
-    start: Callable[[Arguments], Attributes],
-    read_request: Callable[[Arguments], Attributes],
-    read_response: Callable[[Any], Attributes],
-    content: ContentReaders,
-) -> Row:
-    operation = Operation(
-        INVOKE_AGENT,
-        read_request,
-        read_response,
-        agents.ChunkReader,
-        content=content,
-        target=AGENT_NAME,
-    )
-    return Row(operation, start)
-
-
-_ASK_AGENT = _agent(
-    agents.start,
-    agents.read_request,
-    agents.read_response,
-    ContentReaders(
-        agents_content.read_request,
-        agents_content.read_response,
-        agents_content.ContentChunkReader,
-    ),
-)
-_FETCH_OF_AGENT = Row(
-    Operation(
-        FETCH_RESPONSE,
-        agents.read_fetch_request,
-        agents.read_fetched_response,
-        content=ContentReaders(agents_content.nothing, agents_content.read_response),
-    ),
-    agents.start,
-)
-_GIVE_TASK = ContentReaders(
-    agents_content.read_request, agents_content.read_task, agents_content.ContentChunkReader
-)
-_RUN = ContentReaders(
-    agents_content.read_run_request,
-    agents_content.read_task,
-    agents_content.ContentChunkReader,
-    agents_content.read_tools,
-)
-
-#: Of the AI Router, or of agents: two classes have exchanged their names.
-_RESPONSES = {
-    "create": Row(
-        Operation(
-            CHAT,
-            responses.read_request,
-            responses.read_response,
-            responses.ChunkReader,
-            content=ContentReaders(
-                responses_content.read_request,
-                responses_content.read_response,
-                responses_content.ContentChunkReader,
-                responses_content.read_tools,
-            ),
+    return Row(
+        operation=Operation(
+            name=name,
+            read_request=read_request,
+            read_response=read_response,
+            is_standard=name != FETCH_MEMORY,
+            content=content,
         ),
-        responses.start,
-        of_agent=_ASK_AGENT,
-    ),
-    "get": Row(
-        Operation(
-            FETCH_RESPONSE,
-            responses.read_fetch_request,
-            responses.read_fetched_response,
-            content=ContentReaders(
-                agents_content.nothing,
-                responses_content.read_fetched,
-                read_tools=responses_content.read_tools,
-            ),
-        ),
-        of_agent=_FETCH_OF_AGENT,
-    ),
-}
-_COMPACT = Row(
-    Operation(
-        COMPACT,
-        responses.read_request,
-        responses.read_response,
-        is_standard=False,
-        content=ContentReaders(
-            responses_content.read_request,
-            responses_content.read_compacted,
-            read_tools=responses_content.read_tools,
-        ),
+        start=memory.start_attributes,
+        with_query=with_query,
     )
+
+
+_CHANGED = ContentReaders(
+    read_request=memory.change_request_content, read_response=memory.record_content
+)
+_FETCHED = ContentReaders(read_request=_nothing, read_response=memory.record_content)
+_LISTED = ContentReaders(read_request=_nothing, read_response=memory.list_content)
+_FOUND = ContentReaders(
+    read_request=memory.search_request_content, read_response=memory.list_content
 )
 
 
 #: By module and class, and method.
 TABLE: Mapping[str, Mapping[str, Row]] = {
-    # Agents, and responses of theirs or of models.
+    # Agents, and the responses of agents or models.
     "agents.Agents": {
-        "invoke": _agent(agents.start, agents.read_request, agents.read_task, _GIVE_TASK),
-        "stream": _agent(agents.start, agents.read_stream_request, agents.read_task, _GIVE_TASK),
-        "run": _agent(agents.start_run, agents.read_run_request, agents.read_task, _RUN),
+        "invoke": _agent(
+            start=agents.start_attributes,
+            read_request=agents.request_attributes,
+            read_response=agents.task_attributes,
+            content=_AGENT_TASK,
+        ),
+        "stream": _agent(
+            start=agents.start_attributes,
+            read_request=agents.stream_request_attributes,
+            read_response=agents.task_attributes,
+            content=_AGENT_TASK,
+        ),
+        "run": _agent(
+            start=agents.run_start_attributes,
+            read_request=agents.run_request_attributes,
+            read_response=agents.task_attributes,
+            content=_AGENT_RUN,
+        ),
         "stream_run": _agent(
-            agents.start_run, agents.read_stream_run_request, agents.read_task, _RUN
+            start=agents.run_start_attributes,
+            read_request=agents.stream_run_request_attributes,
+            read_response=agents.task_attributes,
+            content=_AGENT_RUN,
         ),
     },
     "orq_responses.OrqResponses": _RESPONSES,
-    "responses.Responses": {**_RESPONSES, "compact": _COMPACT},
-    # Deployments: prompts that Orq keeps. To fetch one asks no model.
-    "deployments.Deployments": {
-        "invoke": _deployment(deployments.read_request),
-        "stream": _deployment(deployments.read_stream_request),
-        "get_config": Row(
-            Operation(
-                FETCH_PROMPT,
-                deployments.read_request,
-                deployments.read_config,
+    "responses.Responses": {
+        **_RESPONSES,
+        "compact": Row(
+            operation=Operation(
+                name=COMPACT,
+                read_request=responses.request_attributes,
+                read_response=responses.response_attributes,
                 is_standard=False,
                 content=ContentReaders(
-                    deployments_content.read_request,
-                    deployments_content.read_config,
-                    read_tools=deployments_content.read_tools,
+                    read_request=responses.request_content,
+                    read_response=responses.compacted_content,
+                    read_tools=responses.tool_definitions,
+                ),
+            )
+        ),
+    },
+    # Deployments: prompts that Orq keeps. Fetching one asks no model.
+    "deployments.Deployments": {
+        "invoke": _deployment(deployments.request_attributes),
+        "stream": _deployment(deployments.stream_request_attributes),
+        "get_config": Row(
+            operation=Operation(
+                name=FETCH_PROMPT,
+                read_request=deployments.request_attributes,
+                read_response=deployments.config_attributes,
+                is_standard=False,
+                content=ContentReaders(
+                    read_request=deployments.request_content,
+                    read_response=deployments.config_content,
+                    read_tools=deployments.tool_definitions,
                 ),
                 target=PROMPT_NAME,
             ),
-            deployments.start,
+            start=deployments.start_attributes,
         ),
     },
     # The AI Router's chat, completions and embeddings.
     "orq_completions.OrqCompletions": {
         "create": Row(
-            Operation(
-                CHAT,
-                router.read_chat_request,
-                router.read_response,
-                router.ChunkReader,
+            operation=Operation(
+                name=CHAT,
+                read_request=router.chat_request_attributes,
+                read_response=router.completion_response_attributes,
+                new_chunk_reader=router.StreamReader,
                 content=ContentReaders(
-                    router_content.read_chat_request,
-                    router_content.read_chat_response,
-                    router_content.ChatChunkReader,
-                    router_content.read_chat_tools,
+                    read_request=router.chat_request_content,
+                    read_response=router.chat_response_content,
+                    new_chunk_reader=router.ChatContentStreamReader,
+                    read_tools=router.chat_tool_definitions,
                 ),
             ),
             thread_in_orq=True,
@@ -331,15 +366,15 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
     },
     "completions.Completions": {
         "create": Row(
-            Operation(
-                TEXT_COMPLETION,
-                router.read_completion_request,
-                router.read_response,
-                router.ChunkReader,
+            operation=Operation(
+                name=TEXT_COMPLETION,
+                read_request=router.completion_request_attributes,
+                read_response=router.completion_response_attributes,
+                new_chunk_reader=router.StreamReader,
                 content=ContentReaders(
-                    completions_content.read_request,
-                    completions_content.read_response,
-                    router_content.CompletionChunkReader,
+                    read_request=completions_content.read_request,
+                    read_response=completions_content.read_response,
+                    new_chunk_reader=router.CompletionContentStreamReader,
                 ),
             ),
             thread_in_orq=True,
@@ -347,22 +382,27 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
     },
     "embeddings.Embeddings": {
         "create": Row(
-            Operation(EMBEDDINGS, router.read_embeddings_request, router.read_embeddings_response)
+            operation=Operation(
+                name=EMBEDDINGS,
+                read_request=router.embeddings_request_attributes,
+                read_response=router.embeddings_response_attributes,
+            )
         )
     },
-    # Images, speech, and what is written down of it.
+    # The AI Router's images, speech and transcripts.
     "generations.Generations": {"create": _images(GENERATE_IMAGE)},
     "edits.Edits": {"create": _images(EDIT_IMAGE)},
     "variations.Variations": {"create": _images(VARY_IMAGE)},
     "speech.Speech": {
         "create": Row(
-            Operation(
-                GENERATE_SPEECH,
-                audio.read_speech_request,
-                audio.read_speech,
+            operation=Operation(
+                name=GENERATE_SPEECH,
+                read_request=audio.read_speech_request,
+                read_response=audio.read_speech,
                 is_standard=False,
                 content=ContentReaders(
-                    media_content.read_speech_request, audio_content.read_speech
+                    read_request=router.speech_request_content,
+                    read_response=audio_content.read_speech,
                 ),
             ),
             thread_in_orq=True,
@@ -370,96 +410,118 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
     },
     "transcriptions.Transcriptions": {"create": _transcript(TRANSCRIBE)},
     "translations.Translations": {"create": _transcript(TRANSLATE)},
-    # What models and evaluators make of texts.
+    # Models and evaluators that judge texts.
     "rerank.Rerank": {
         "create": Row(
-            Operation(
-                RERANK,
-                judgements.read_rerank_request,
-                judgements.read_ranking,
+            operation=Operation(
+                name=RERANK,
+                read_request=judgements.rerank_request_attributes,
+                read_response=judgements.rerank_response_attributes,
                 is_standard=False,
                 content=ContentReaders(
-                    judgements_content.read_rerank_request, judgements_content.read_ranking
+                    read_request=judgements.rerank_request_content,
+                    read_response=judgements.rerank_response_content,
                 ),
             )
         )
     },
     "router.Router": {
         "ocr": Row(
-            Operation(
-                READ_DOCUMENT,
-                judgements.nothing,
-                judgements.read_scan,
+            operation=Operation(
+                name=READ_DOCUMENT,
+                read_request=_nothing,
+                read_response=judgements.ocr_response_attributes,
                 is_standard=False,
                 content=ContentReaders(
-                    judgements_content.read_scan_request, judgements_content.read_scan
+                    read_request=judgements.ocr_request_content,
+                    read_response=judgements.ocr_response_content,
                 ),
             )
         )
     },
     "moderations.Moderations": {
         "create": Row(
-            Operation(
-                MODERATE,
-                moderations.request_attributes,
-                moderations.response_attributes,
+            operation=Operation(
+                name=MODERATE,
+                read_request=moderations.request_attributes,
+                read_response=moderations.response_attributes,
                 is_standard=False,
                 content=ContentReaders(
-                    judgements_content.read_moderation_request, judgements_content.read_moderation
+                    read_request=judgements.moderation_request_content,
+                    read_response=judgements.moderation_response_content,
                 ),
             )
         )
     },
-    "classify.Classify": {"create": _answers(CLASSIFY)},
-    "decisions.Decisions": {"create": _answers(DECIDE)},
+    "classify.Classify": {"create": _decision(CLASSIFY)},
+    "decisions.Decisions": {"create": _decision(DECIDE)},
     "evals.Evals": {
         "invoke": Row(
-            Operation(
-                EVALUATE,
-                judgements.nothing,
-                judgements.read_evaluation,
+            operation=Operation(
+                name=EVALUATE,
+                read_request=_nothing,
+                read_response=judgements.evaluation_response_attributes,
                 is_standard=False,
                 content=ContentReaders(
-                    judgements_content.read_evaluation_request, judgements_content.read_evaluation
+                    read_request=judgements.evaluation_request_content,
+                    read_response=judgements.evaluation_response_content,
                 ),
                 target=EVALUATION_NAME,
             ),
-            judgements.evaluator,
+            start=judgements.evaluation_start_attributes,
         )
     },
-    # Searches. Before 4.14 a knowledge base was searched by another class.
-    "knowledge.Knowledge": {"search": _search(retrieval_content.read_matches)},
-    "knowledge_sdk.KnowledgeSDK": {"search": _search(retrieval_content.read_matches)},
+    # Searches. Before 4.14 the class that searches a knowledge base was `Knowledge`.
+    "knowledge.Knowledge": {"search": _search(retrieval.knowledge_response_content)},
+    "knowledge_sdk.KnowledgeSDK": {"search": _search(retrieval.knowledge_response_content)},
     "websearch.Websearch": {
-        "search": _search(retrieval_content.read_pages, retrieval.read_web_response)
+        "search": _search(retrieval.web_response_content, retrieval.web_response_attributes)
     },
-    "wikis.Wikis": {"search": _search(retrieval_content.read_hits)},
-    # Memories and their documents. Stores are made once, not in a conversation: to look at them or
-    # to change their settings is no operation on what is remembered.
+    "wikis.Wikis": {"search": _search(retrieval.wiki_response_content)},
+    # Memories and their documents, and the stores that hold them. Reading or changing the settings
+    # of a store is no operation on what is remembered.
     "memorystores.MemoryStores": {
         "create": Row(
-            Operation(CREATE_MEMORY_STORE, memory.nothing, memory.nothing), memory.new_store
+            operation=Operation(
+                name=CREATE_MEMORY_STORE, read_request=_nothing, read_response=_nothing
+            ),
+            start=memory.new_store_start_attributes,
         ),
-        "delete": _memory(DELETE_MEMORY_STORE, memory.nothing),
-        "create_memory": _memory(CREATE_MEMORY, memory.read_change, content=_TO_STORE),
-        "update_memory": _memory(UPDATE_MEMORY, memory.read_change, content=_TO_STORE),
-        "delete_memory": _memory(DELETE_MEMORY, memory.read_change),
-        "retrieve_memory": _memory(FETCH_MEMORY, memory.read_fetch, content=_STORED),
+        "delete": _memory(DELETE_MEMORY_STORE),
+        "create_memory": _memory(CREATE_MEMORY, memory.change_request_attributes, content=_CHANGED),
+        "update_memory": _memory(UPDATE_MEMORY, memory.change_request_attributes, content=_CHANGED),
+        "delete_memory": _memory(DELETE_MEMORY, memory.change_request_attributes),
+        "retrieve_memory": _memory(FETCH_MEMORY, memory.fetch_request_attributes, content=_FETCHED),
         "list_memories": _memory(
             FETCH_MEMORY,
-            memory.read_fetch,
-            memory.read_list,
-            _LISTED,
-            with_query=_memory(SEARCH_MEMORY, memory.read_fetch, memory.read_list, _FOUND),
+            memory.fetch_request_attributes,
+            memory.list_attributes,
+            content=_LISTED,
+            with_query=_memory(
+                SEARCH_MEMORY,
+                memory.fetch_request_attributes,
+                memory.list_attributes,
+                content=_FOUND,
+            ),
         ),
         "create_document": _memory(
-            CREATE_MEMORY, memory.read_document_change, memory.read_new_document, _TO_STORE
+            CREATE_MEMORY,
+            memory.document_change_request_attributes,
+            memory.new_document_attributes,
+            content=_CHANGED,
         ),
-        "update_document": _memory(UPDATE_MEMORY, memory.read_document_change, content=_TO_STORE),
-        "delete_document": _memory(DELETE_MEMORY, memory.read_document_change),
-        "retrieve_document": _memory(FETCH_MEMORY, memory.read_document_fetch, content=_STORED),
+        "update_document": _memory(
+            UPDATE_MEMORY, memory.document_change_request_attributes, content=_CHANGED
+        ),
+        "delete_document": _memory(DELETE_MEMORY, memory.document_change_request_attributes),
+        "retrieve_document": _memory(
+            FETCH_MEMORY, memory.document_fetch_request_attributes, content=_FETCHED
+        ),
         "list_documents": _memory(
-            FETCH_MEMORY, memory.read_document_fetch, memory.read_list, _LISTED
+            FETCH_MEMORY,
+            memory.document_fetch_request_attributes,
+            memory.list_attributes,
+            content=_LISTED,
         ),
     },
 }

@@ -1,66 +1,123 @@
-"""Requests of Orq's client: what all of them have in common, and the thread that goes along.
+"""Requests of Orq's client: what they have in common, where they go, and the thread in them.
 
 Orq's server groups its own spans by the thread that it finds in a request: in the argument
-`thread`, or inside the argument `orq`, as the operation has it.
+`thread`, or inside the argument `orq`, depending on the operation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
+from orq_otel.foundations.caching import Uncached, keep
 from orq_otel.genai.call import Attributes
+from orq_otel.genai.content import encode
 from orq_otel.genai.fields import fields, get, tidy
-from orq_otel.genai.semconv import REQUEST_MODEL
+from orq_otel.genai.messages import Content, clean, without_binary
+from orq_otel.genai.semconv import REQUEST_MODEL, SERVER_ADDRESS, SERVER_PORT
 from orq_otel.genai.starting import given_thread
 from orq_otel.labels.attributes import as_argument
-from orq_otel.orq.models import is_unset, sent
+from orq_otel.orq.models import as_json, is_unset, set_fields
+from orq_otel.payloads.parameters import prompt_variables
+from orq_otel.payloads.parts import items
 from orq_otel.threads.frames import Thread
 
-#: The keyword arguments of a method. It has no others.
+#: The keyword arguments of a method, which takes no others.
 Arguments: TypeAlias = Mapping[str, Any]
 
-#: Where a method takes a thread: the argument `thread`, the argument `orq`, or nowhere.
-IN_THREAD, IN_ORQ, NOWHERE = "thread", "orq", ""
+#: Where a method takes a thread: in the argument `thread`, in the argument `orq`, or nowhere.
+IN_THREAD: Final = "thread"
+IN_ORQ: Final = "orq"
+NOWHERE: Final = ""
 
 
-def model(arguments: Arguments) -> Attributes:
-    """The model that is asked for, if it is named."""
-    named = arguments.get("model")
-    if type(named) is not str or not named:
+def server_attributes(resource: Any, arguments: Arguments) -> Attributes:
+    """Address and port that a call of a resource's method goes to. Shared: do not change it."""
+    url = arguments.get("server_url")
+    if url is None:
+        url, _ = resource.sdk_configuration.get_server_details()
+    try:
+        return _address(str(url))
+    except Uncached as past:
+        return past.value  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=16)
+def _address(url: str) -> Attributes:
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:  # an invalid port, which the client will refuse
+        port = None
+    address = {
+        SERVER_ADDRESS: parts.hostname or "",
+        SERVER_PORT: port or (80 if parts.scheme == "http" else 443),
+    }
+    return keep(address, url)
+
+
+def model_attributes(arguments: Arguments) -> Attributes:
+    """The requested model, if there is one in the arguments."""
+    model = arguments.get("model")
+    if type(model) is not str or not model:
         return {}
-    return {REQUEST_MODEL: named if named.isascii() else tidy(named)}
+    return {REQUEST_MODEL: model if model.isascii() else tidy(model)}
 
 
-def asked(arguments: Arguments) -> Any:
+def input_argument(arguments: Arguments) -> Any:
     """The argument `input`, which was `input_` before 4.9."""
     return arguments.get("input", arguments.get("input_"))
 
 
+def prompt_variable_content(variables: Any) -> Content:
+    """The variables of a prompt, by the names of their attributes. A value that is no text is JSON.
+
+    Args:
+        variables: Values by name, or a list of `{"key": ..., "value": ..., "is_pii": ...}`. Values
+            that are marked as personal data (`is_pii`) are left out.
+    """
+    return {} if variables is None else prompt_variables(_variable_items(variables), _variable_text)
+
+
+def _variable_items(variables: Any) -> Iterable[tuple[Any, Any]]:
+    if type(variables) is dict or isinstance(variables, Mapping):
+        return variables.items()
+    pairs = map(fields, items(variables))
+    return [(pair.get("key"), pair.get("value")) for pair in pairs if not pair.get("is_pii")]
+
+
+def _variable_text(value: Any) -> str:
+    if isinstance(value, str):
+        return clean(str.__str__(value))
+    return encode(without_binary(as_json(value)))
+
+
 def caller_thread(arguments: Arguments, place: str) -> tuple[Thread | None, bool]:
-    """The thread that the caller gave, and whether there is something in its place.
+    """The thread in the caller's arguments, and whether there is anything in its place.
 
-    What is there but is no valid thread is the caller's, and the server's to refuse.
+    What is no valid thread is sent as it is: the server will refuse it.
     """
-    given = arguments.get("thread") if place == IN_THREAD else None
+    value = arguments.get("thread") if place == IN_THREAD else None
     if place == IN_ORQ:
-        given = get(arguments.get("orq"), "thread")
-    if given is None or is_unset(given):
+        value = get(arguments.get("orq"), "thread")
+    if value is None or is_unset(value):
         return None, False
-    return given_thread(given), True
+    return given_thread(value), True
 
 
-def with_thread(arguments: Mapping[str, Any], place: str, thread: Thread) -> dict[str, Any]:
-    """The arguments with `thread` in its place. The caller's own are not changed.
+def with_thread(arguments: Arguments, place: str, thread: Thread) -> dict[str, Any]:
+    """A copy of the arguments with `thread` in its place.
 
-    A plain dict each: the client has a model class of its own for each operation and version.
+    It is a plain dict, since the client's model class for it differs by operation and version.
     """
-    told = as_argument(thread)
+    value = as_argument(thread)
     if place == IN_THREAD:
-        return {**arguments, "thread": told}
-    for_orq = arguments.get("orq")
-    if for_orq is None or is_unset(for_orq):
-        for_orq = {}
-    elif not isinstance(for_orq, Mapping):
-        for_orq = sent(fields(for_orq))
-    return {**arguments, "orq": {**for_orq, "thread": told}}
+        return {**arguments, "thread": value}
+    orq = arguments.get("orq")
+    if orq is None or is_unset(orq):
+        orq = {}
+    elif not isinstance(orq, Mapping):
+        orq = set_fields(fields(orq))
+    return {**arguments, "orq": {**orq, "thread": value}}

@@ -1,99 +1,156 @@
 """Read the AI Router's Responses API: requests, responses and streams. Pure functions.
 
-The router speaks OpenAI's language, and OpenAI's readers read it. What is different are the models
-of Orq's client: some numbers are floats, and events hold those of OpenAI.
+The API is OpenAI's, and so are the readers. What differs are the models of Orq's client: some
+whole numbers are floats, and each event of a stream holds one of OpenAI's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final
 
 from orq_otel.genai.call import Attributes
 from orq_otel.genai.fields import fields, get, pick
+from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import (
-    ORQ_SPAN_ID,
-    ORQ_TRACE_ID,
+    OUTPUT_MESSAGES,
     REQUEST_PREVIOUS_RESPONSE_ID,
     REQUEST_REASONING_LEVEL,
     RESPONSE_ID,
 )
-from orq_otel.orq.models import as_body, plain, whole
-from orq_otel.orq.requests import Arguments, model
+from orq_otel.orq.models import as_body, as_json, set_fields, telemetry_ids, token_counts
+from orq_otel.orq.requests import Arguments, model_attributes, prompt_variable_content
 from orq_otel.payloads import responses
 from orq_otel.payloads.parameters import stop_sequences
+from orq_otel.payloads.parts import items
 
-_ASKED_FOR = (("previous_response_id", REQUEST_PREVIOUS_RESPONSE_ID),)
-_LEVEL = (("thinking_level", REQUEST_REASONING_LEVEL), ("effort", REQUEST_REASONING_LEVEL))
-_TELEMETRY = (("trace_id", ORQ_TRACE_ID), ("span_id", ORQ_SPAN_ID))
+_PREVIOUS: Final = (("previous_response_id", REQUEST_PREVIOUS_RESPONSE_ID),)
+_LEVEL: Final = (("thinking_level", REQUEST_REASONING_LEVEL), ("effort", REQUEST_REASONING_LEVEL))
 
-#: States of a response that is still being made. Its counts are placeholders.
-_UNFINISHED = ("queued", "in_progress")
+#: States of a response that is still being made. Its token counts are placeholders.
+_UNFINISHED: Final = ("queued", "in_progress")
+#: Arguments with content, besides the variables of a prompt.
+_WITH_CONTENT: Final = ("input", "input_", "instructions", "tools")
 
 
-def start(arguments: Arguments) -> Attributes:
-    """The model, and the conversation if the caller names one: that wins over the thread's."""
-    attributes = model(arguments)
+def start_attributes(arguments: Arguments) -> Attributes:
+    """The model, and the caller's conversation, which wins over the thread's."""
+    attributes = model_attributes(arguments)
     if arguments.get("conversation"):
         attributes.update(responses.conversation_attributes(arguments["conversation"]))
     return attributes
 
 
-def read_request(arguments: Arguments) -> Attributes:
+def request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of `responses.create` and `responses.compact`."""
     body = as_body(arguments)
     if "text" in body:
-        body["text"] = plain(body["text"])
+        body["text"] = as_json(body["text"])
     attributes = responses.request_attributes(body)
-    attributes.update(pick(body, _ASKED_FOR))
-    for how in ("thinking", "reasoning"):
-        if body.get(how):
-            attributes.update(pick(fields(body[how]), _LEVEL))
+    attributes.update(pick(body, _PREVIOUS))
+    for name in ("thinking", "reasoning"):
+        if body.get(name):
+            attributes.update(pick(fields(body[name]), _LEVEL))
     if body.get("stop_sequences"):
         attributes.update(stop_sequences(body["stop_sequences"]))
     return attributes
 
 
-def read_response(response: Any) -> Attributes:
-    """Attributes of a response that was just made, or has just begun; or of a compacted history."""
-    given = fields(response)
-    is_made = plain(given.get("status")) not in _UNFINISHED
-    usage = whole(given.get("usage")) if is_made else {}
-    return {**responses.response_attributes({**given, "usage": usage}), **_telemetry(given)}
+def response_attributes(response: Any) -> Attributes:
+    """Attributes of a new response, finished or not, or of a compacted history."""
+    response = fields(response)
+    is_unfinished = as_json(response.get("status")) in _UNFINISHED
+    usage = {} if is_unfinished else token_counts(response.get("usage"))
+    return {
+        **responses.response_attributes({**response, "usage": usage}),
+        **telemetry_ids(response),
+    }
 
 
-def read_fetch_request(arguments: Arguments) -> Attributes:
+def fetch_request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of `responses.get`."""
     return pick(arguments, (("response_id", RESPONSE_ID),))
 
 
-def read_fetched_response(response: Any) -> Attributes:
-    """Attributes of a response that was made before. Its tokens were counted then."""
-    return {**responses.fetched_response_attributes(response), **_telemetry(fields(response))}
+def fetched_response_attributes(response: Any) -> Attributes:
+    """Attributes of a stored response. Its tokens were counted when it was made."""
+    return {**responses.fetched_response_attributes(response), **telemetry_ids(fields(response))}
 
 
-class ChunkReader(responses.StreamReader):
-    """Reads the events of one response: each holds one of OpenAI's."""
+def request_content(arguments: Arguments) -> Content:
+    """Messages, instructions and their variables, and tools of a request."""
+    content = responses.request_content(_with_content(arguments))
+    variables = arguments.get("variables")
+    if variables and isinstance(variables, Mapping):
+        public = {name: value for name, value in variables.items() if not _is_secret(value)}
+        content.update(prompt_variable_content(public))
+    return content
+
+
+def tool_definitions(request_or_response: Any) -> list[Any]:
+    """The tools of a request, or those repeated in a stored response, with their parameters."""
+    return responses.tool_definitions(_with_content(fields(request_or_response)))
+
+
+def response_content(response: Any) -> Content:
+    """The output of a response, as one message."""
+    return responses.response_content(_with_json_output(response))
+
+
+def compacted_content(response: Any) -> Content:
+    """The output of a compaction: the messages that are left, and an item that holds the rest."""
+    return responses.compacted_content(_with_json_output(response))
+
+
+def fetched_response_content(response: Any) -> Content:
+    """The output of a stored response, and the instructions and tools that are repeated in it."""
+    return responses.fetched_response_content(_with_json_output(response))
+
+
+class StreamReader(responses.StreamReader):
+    """Reads attributes from the events of one response: each holds one of OpenAI's."""
 
     __slots__ = ()
 
     def feed(self, event: Any) -> None:
         """Take in the next event."""
-        super().feed(within(event))
+        super().feed(_openai_event(event))
 
     def _read(self, response: Any) -> Attributes:
-        return read_response(response)
+        return response_attributes(response)
 
 
-def within(event: Any) -> Any:
-    """OpenAI's event in one of Orq's. That of an error may have its code a level deeper."""
-    given = getattr(event, "data", None)
-    if getattr(given, "type", None) == "error":
-        code = get(get(given, "error"), "code") or get(given, "code")
+class ContentStreamReader(StreamReader, responses.ContentStreamReader):
+    """Reads attributes and content from the events of one response."""
+
+    __slots__ = ()
+
+    def content(self) -> Content:
+        """The output so far. The events of the client of 4.9 have nothing but a type."""
+        content = super().content()
+        return content if any(one["parts"] for one in items(content.get(OUTPUT_MESSAGES))) else {}
+
+
+def _openai_event(event: Any) -> Any:
+    """OpenAI's event inside one of Orq's. An error's code may be a level deeper than OpenAI's."""
+    data = getattr(event, "data", None)
+    if getattr(data, "type", None) == "error":
+        code = get(get(data, "error"), "code") or get(data, "code")
         return SimpleNamespace(type="error", code=code)
-    return given
+    return data
 
 
-def _telemetry(response: Mapping[str, Any]) -> Attributes:
-    return pick(fields(response.get("telemetry")), _TELEMETRY)
+def _with_content(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return set_fields({name: arguments[name] for name in _WITH_CONTENT if name in arguments})
+
+
+def _with_json_output(response: Any) -> dict[str, Any]:
+    """The fields of a response, with its output as JSON, which older clients have as models."""
+    response = fields(response)
+    return {**response, "output": as_json(response.get("output"))}
+
+
+def _is_secret(variable: Any) -> bool:
+    """Whether a variable is marked as secret: `{"secret": True, "value": ...}`."""
+    return bool(get(variable, "secret"))

@@ -1,32 +1,46 @@
 """Read searches of knowledge bases, wikis and the web: requests and responses. Pure functions.
 
-What is searched is the data source: a knowledge base or a wiki by its id, the web by the name of
-the search engine.
+What is searched is the conventions' data source: a knowledge base or a wiki by its id, the web by
+the name of the search engine.
+
+As content, a document is a part of type "text" with an id and a score, so that whatever looks at
+parts of text before they leave the program sees documents too.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from orq_otel.genai.call import Attributes
 from orq_otel.genai.fields import fields, get, is_whole, pick
-from orq_otel.genai.semconv import DATA_SOURCE_ID, ORQ_PROVIDER, RETRIEVAL_TOP_K
+from orq_otel.genai.messages import Content, Part, clean, text, without_binary
+from orq_otel.genai.semconv import (
+    DATA_SOURCE_ID,
+    ORQ_PROVIDER,
+    RETRIEVAL_DOCUMENTS,
+    RETRIEVAL_QUERY_TEXT,
+    RETRIEVAL_TOP_K,
+)
+from orq_otel.orq.models import as_json
+from orq_otel.orq.requests import Arguments
+from orq_otel.payloads.parts import items
 
-_SOURCES = (
+_SOURCES: Final = (
     ("knowledge_id", DATA_SOURCE_ID),
     ("wiki_id", DATA_SOURCE_ID),
     ("provider", DATA_SOURCE_ID),
 )
-_VENDOR = (("provider", ORQ_PROVIDER),)
+_VENDOR: Final = (("provider", ORQ_PROVIDER),)
 
 
-def data_source(arguments: Mapping[str, Any]) -> Attributes:
-    """What is searched."""
+def start_attributes(arguments: Arguments) -> Attributes:
+    """The data source that is searched."""
     return pick(arguments, _SOURCES)
 
 
-def read_request(arguments: Mapping[str, Any]) -> Attributes:
+def request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of `knowledge.search`, `wikis.search` and `websearch.search`."""
     for most in (arguments.get("top_k"), arguments.get("limit")):
         if is_whole(most):
@@ -34,16 +48,79 @@ def read_request(arguments: Mapping[str, Any]) -> Attributes:
     return {}
 
 
-def read_response(_: Any) -> Attributes:
-    """Attributes of what was found: none, all of it is content."""
-    return {}
+def web_response_attributes(response: Any) -> Attributes:
+    """The vendor that searched the web. Anything else in the response is content."""
+    return pick(fields(get(_web_result(response), "metadata")), _VENDOR)
 
 
-def read_web_response(response: Any) -> Attributes:
-    """Attributes of what was found in the web: who searched."""
-    return pick(fields(get(web_result(response), "metadata")), _VENDOR)
+def request_content(arguments: Arguments) -> Content:
+    """The text that is searched for."""
+    query = arguments.get("query")
+    return {RETRIEVAL_QUERY_TEXT: clean(query)} if isinstance(query, str) else {}
 
 
-def web_result(response: Any) -> Any:
-    """What was found in the web: the client hands it out beside the response's headers."""
+def knowledge_response_content(response: Any) -> Content:
+    """The chunks that `knowledge.search` found, without their vectors, which are long."""
+    return documents_content([_match(fields(one)) for one in items(get(response, "matches"))])
+
+
+def wiki_response_content(response: Any) -> Content:
+    """The pages that `wikis.search` found, by path and anchor."""
+    return documents_content([_hit(fields(one)) for one in items(get(response, "hits"))])
+
+
+def web_response_content(response: Any) -> Content:
+    """The pages that `websearch.search` found, by URL."""
+    pages = items(get(_web_result(response), "items"))
+    return documents_content([_page(fields(one)) for one in pages])
+
+
+def document_part(
+    content: Any,
+    id: Any = None,  # noqa: A002 - what the conventions call it
+    score: Any = None,
+    **more: Any,
+) -> Part:
+    """A document as a part of text. Values that are missing or of a wrong type are left out."""
+    part: Part = text(content if isinstance(content, str) else "")
+    if isinstance(id, str):
+        part["id"] = clean(id)
+    if (type(score) is float and math.isfinite(score)) or is_whole(score):
+        part["score"] = score
+    for name, value in more.items():
+        cleaned = without_binary(as_json(value))
+        if cleaned:
+            part[name] = cleaned
+    return part
+
+
+def documents_content(documents: list[Part]) -> Content:
+    """Documents, if there are any."""
+    return {RETRIEVAL_DOCUMENTS: documents} if documents else {}
+
+
+def _web_result(response: Any) -> Any:
+    """The result of a web search, which the client returns beside the headers of the response."""
     return get(response, "result") or response
+
+
+def _match(match: Mapping[str, Any]) -> Part:
+    """A chunk of a knowledge base. Reranked chunks are in the order of that score."""
+    scores = fields(match.get("scores"))
+    score = scores.get("rerank_score")
+    if score is None:
+        score = scores.get("search_score")
+    return document_part(match.get("text"), match.get("id"), score, metadata=match.get("metadata"))
+
+
+def _hit(hit: Mapping[str, Any]) -> Part:
+    path, anchor = hit.get("path"), hit.get("anchor")
+    if isinstance(path, str) and isinstance(anchor, str) and anchor:
+        path = f"{path}#{anchor}"
+    return document_part(
+        hit.get("snippet"), path, title=hit.get("page_title"), heading=hit.get("heading_path")
+    )
+
+
+def _page(page: Mapping[str, Any]) -> Part:
+    return document_part(page.get("description"), page.get("url"), title=page.get("title"))

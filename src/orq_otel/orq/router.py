@@ -1,27 +1,49 @@
-"""Read calls of the AI Router's chat, completions and embeddings. Pure functions.
+"""Read calls of the AI Router: chat, completions, embeddings, images, speech. Pure functions.
 
-The router speaks OpenAI's language, and OpenAI's readers read it. What is different are the models
-of Orq's client: whole numbers are floats, and events hold the chunks of a stream.
+The APIs are OpenAI's, and so are the readers. What differs are the models of Orq's client: whole
+numbers are floats, and each event of a stream holds one of OpenAI's chunks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from orq_otel.genai.call import Attributes
 from orq_otel.genai.fields import NO_CHUNK, UNUSUAL, fields, get, pick
-from orq_otel.genai.semconv import PROMPT_NAME, PROMPT_VERSION, RESPONSE_ID, RESPONSE_MODEL
-from orq_otel.orq.models import as_body, plain, whole
-from orq_otel.payloads import chat, completions, embeddings
-from orq_otel.payloads.parts import items
+from orq_otel.genai.messages import Content
+from orq_otel.genai.semconv import (
+    OUTPUT_MESSAGES,
+    PROMPT_NAME,
+    PROMPT_VERSION,
+    RESPONSE_ID,
+    RESPONSE_MODEL,
+)
+from orq_otel.orq.models import (
+    as_body,
+    as_json,
+    json_items,
+    message_fields,
+    token_counts,
+    unset_type,
+)
+from orq_otel.orq.requests import Arguments, input_argument, prompt_variable_content
+from orq_otel.payloads import (
+    audio_content,
+    chat,
+    chat_content,
+    completions,
+    completions_content,
+    embeddings,
+    images,
+)
+from orq_otel.payloads.parts import items, tool_definitions
 from orq_otel.payloads.usage import read_completion_usage
 
-_HEAD = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL))
-_PROMPT = (("id", PROMPT_NAME), ("version", PROMPT_VERSION))
+_HEAD: Final = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL))
+_PROMPT: Final = (("id", PROMPT_NAME), ("version", PROMPT_VERSION))
 
 
-def read_chat_request(arguments: Mapping[str, Any]) -> Attributes:
+def chat_request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of `router.chat.completions.create`."""
     attributes = chat.read_request(as_body(arguments))
     if "orq" in arguments:
@@ -29,46 +51,87 @@ def read_chat_request(arguments: Mapping[str, Any]) -> Attributes:
     return attributes
 
 
-def read_completion_request(arguments: Mapping[str, Any]) -> Attributes:
+def completion_request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of `router.completions.create`."""
     return completions.read_request(as_body(arguments))
 
 
-def read_embeddings_request(arguments: Mapping[str, Any]) -> Attributes:
+def completion_response_attributes(response: Any) -> Attributes:
+    """Attributes of a completion, of the chat API or the older one."""
+    response = fields(response)
+    attributes = pick(response, _HEAD)
+    chat.read_choices(items(response.get("choices")), attributes)
+    read_completion_usage(token_counts(response.get("usage")), attributes)
+    return attributes
+
+
+def embeddings_request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of `router.embeddings.create`."""
     return embeddings.read_request(as_body(arguments))
 
 
-def read_response(response: Any) -> Attributes:
-    """Attributes of a chat completion, or of an older completion."""
-    given = fields(response)
-    attributes = pick(given, _HEAD)
-    chat.read_choices(items(given.get("choices")), attributes)
-    read_completion_usage(whole(given.get("usage")), attributes)
-    return attributes
-
-
-def read_embeddings_response(response: Any) -> Attributes:
+def embeddings_response_attributes(response: Any) -> Attributes:
     """Attributes of a list of embeddings."""
-    given = fields(response)
-    return embeddings.read_response({**given, "usage": whole(given.get("usage"))})
+    response = fields(response)
+    return embeddings.read_response({**response, "usage": token_counts(response.get("usage"))})
 
 
-class ChunkReader(chat.ChunkReader):
-    """Reads the events of one stream: each holds a chunk."""
+def image_request_attributes(arguments: Arguments) -> Attributes:
+    """Attributes of the arguments of `router.images.generations`, `edits` and `variations`."""
+    return images.read_request({"n": as_json(arguments.get("n"))})
+
+
+def image_response_attributes(response: Any) -> Attributes:
+    """The token counts of a response with images."""
+    return images.read_response({"usage": token_counts(get(response, "usage"))})
+
+
+def chat_request_content(arguments: Arguments) -> Content:
+    """Messages, tools and prompt variables of `router.chat.completions.create`."""
+    content = chat_content.read_request(
+        {"messages": json_items(arguments.get("messages")), "tools": arguments.get("tools")}
+    )
+    if "variables" in arguments:
+        content.update(prompt_variable_content(arguments["variables"]))
+    if "orq" in arguments:
+        content.update(prompt_variable_content(get(arguments["orq"], "inputs")))
+    return content
+
+
+def chat_tool_definitions(arguments: Arguments) -> list[Any]:
+    """The tools of a chat, with descriptions and parameters."""
+    return tool_definitions(json_items(arguments.get("tools")))
+
+
+def chat_response_content(response: Any) -> Content:
+    """A message for each choice of a chat completion."""
+    messages = [
+        chat_content.answer(choice.get("finish_reason"), message_fields(choice.get("message")))
+        for choice in map(fields, items(get(response, "choices")))
+    ]
+    return {OUTPUT_MESSAGES: messages} if messages else {}
+
+
+def speech_request_content(arguments: Arguments) -> Content:
+    """The text that `router.audio.speech` is to speak."""
+    return audio_content.read_speech_request({"input": input_argument(arguments)})
+
+
+class StreamReader(chat.ChunkReader):
+    """Reads attributes from the events of one stream, each of which holds a chunk."""
 
     __slots__ = ()
 
     def feed(self, chunk: Any) -> None:
         """Take in the next event. It runs hot: most hold a piece of the only choice."""
         try:
-            given = chunk.data.__dict__
-            (choice,) = given["choices"]
-            told = choice.__dict__
+            data = chunk.data.__dict__
+            (choice,) = data["choices"]
+            choice = choice.__dict__
             if (
-                told["finish_reason"] is None
-                and not given["usage"]
-                and told["index"] == self._index
+                choice["finish_reason"] is None
+                and not data["usage"]
+                and choice["index"] == self._index
             ):
                 return
         except UNUSUAL:
@@ -79,24 +142,93 @@ class ChunkReader(chat.ChunkReader):
         """Take in an event of any form."""
         try:
             completion = chunk.data
-            given = completion.__dict__
-            choices = given["choices"]
+            data = completion.__dict__
+            choices = data["choices"]
             if choices:
                 if self._head is None:
                     self._begin(completion)
-                for choice in choices:
-                    told = choice.__dict__
-                    self._see(told.get("index"), told.get("finish_reason"))
-            if given.get("usage"):
-                self._usage = given["usage"]
+                for one in choices:
+                    choice = one.__dict__
+                    self._see(choice.get("index"), choice.get("finish_reason"))
+            if data.get("usage"):
+                self._usage = data["usage"]
         except NO_CHUNK:
             return
 
     def _see(self, index: Any, reason: Any) -> None:
-        super()._see(plain(index), reason)
+        super()._see(as_json(index), reason)
         self._index = index
 
     def attributes(self) -> Attributes:
-        """What the events told so far."""
-        self._usage = whole(self._usage)
+        """The attributes of the events so far."""
+        self._usage = token_counts(self._usage)
         return super().attributes()
+
+
+class ChatContentStreamReader(StreamReader, chat_content.ContentChunkReader):
+    """Reads attributes and content from the events of one chat completion."""
+
+    __slots__ = ("_unset",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._unset = unset_type()
+
+    def feed(self, chunk: Any) -> None:
+        """Take in the next event. It runs hot: most hold a piece of text, of the only choice."""
+        try:
+            data = chunk.data.__dict__
+            (choice,) = data["choices"]
+            choice = choice.__dict__
+            delta, usage = choice["delta"], data["usage"]
+            if (
+                choice["finish_reason"] is None
+                and (usage is None or type(usage) is self._unset)
+                and len(delta.__pydantic_fields_set__) == 1
+                and (piece := delta.__dict__["content"])
+            ):
+                self._said[choice["index"]].content.append(piece)
+                return
+        except UNUSUAL:
+            pass
+        self._feed_any(chunk)
+
+    def _feed_any(self, chunk: Any) -> None:
+        """Take in an event of any form. One loop does what both base classes' would do in two."""
+        try:
+            completion = chunk.data
+            data = completion.__dict__
+            choices = data["choices"]
+            if choices:
+                if self._head is None:
+                    self._begin(completion)
+                for one in choices:
+                    choice = one.__dict__
+                    index = choice["index"]
+                    reason = choice["finish_reason"]
+                    try:
+                        deltas = self._said[index]
+                    except KeyError:
+                        deltas = self._start(as_json(index))
+                    if reason:
+                        self._see(index, reason)
+                    deltas.add(choice["delta"])
+            if data.get("usage"):
+                self._usage = data["usage"]
+        except NO_CHUNK:
+            return
+
+
+class CompletionContentStreamReader(StreamReader, completions_content.ContentChunkReader):
+    """Reads attributes and content from the events of one completion of the older API."""
+
+    __slots__ = ()
+
+    def feed(self, chunk: Any) -> None:
+        """Take in the next event."""
+        super().feed(chunk)
+        try:
+            for choice in chunk.data.choices:
+                self._add(as_json(choice.index), choice.text)
+        except NO_CHUNK:
+            return

@@ -5,14 +5,17 @@ A value of a wrong type is left out: the API will refuse the request, and says s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
+from typing import Any, Final
 
 from orq_otel.genai.call import Attributes
 from orq_otel.genai.fields import get, is_whole, number, tidy
+from orq_otel.genai.messages import LONG, Content
 from orq_otel.genai.semconv import (
     OPENAI_REQUEST_SERVICE_TIER,
     OUTPUT_TYPE,
+    PROMPT_VARIABLE,
     REQUEST_FREQUENCY_PENALTY,
     REQUEST_PRESENCE_PENALTY,
     REQUEST_SEED,
@@ -28,6 +31,10 @@ _NUMBERS = (
     ("frequency_penalty", REQUEST_FREQUENCY_PENALTY),
     ("presence_penalty", REQUEST_PRESENCE_PENALTY),
 )
+
+#: Variables of a prompt on one span. A span keeps 128 attributes by default, and more variables
+#: would displace the rest of them.
+_MOST_VARIABLES: Final = 64
 
 
 def sampling(body: Mapping[str, Any]) -> Attributes:
@@ -68,3 +75,19 @@ def service_tier(tier: Any) -> Attributes:
     if type(tier) is not str or tier == "auto":
         return {}
     return {OPENAI_REQUEST_SERVICE_TIER: tidy(tier)}
+
+
+def prompt_variables(
+    variables: Iterable[tuple[Any, Any]], as_text: Callable[[Any], str]
+) -> Content:
+    """The first variables of a prompt, by the names of their attributes.
+
+    Args:
+        variables: Names and values. Those whose name is no short, printable text are left out.
+        as_text: Makes the text of an attribute from a value.
+    """
+    return {
+        f"{PROMPT_VARIABLE}.{name}": as_text(value)
+        for name, value in islice(variables, _MOST_VARIABLES)
+        if type(name) is str and 0 < len(name) < LONG and name.isprintable()
+    }
