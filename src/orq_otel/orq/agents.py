@@ -87,7 +87,7 @@ def read_run_request(arguments: Arguments) -> Attributes:
         attributes.update(pick(fields(sources[0]), (("knowledge_id", DATA_SOURCE_ID),)))
     parameters = get(arguments.get("model"), "parameters")
     if parameters:
-        attributes.update(chat.read_request(sent(fields(parameters))))
+        attributes.update(chat.request_attributes(sent(fields(parameters))))
     return attributes
 
 

@@ -52,7 +52,7 @@ def read_request(arguments: Mapping[str, Any]) -> Attributes:
     extra = arguments.get("extra_params")
     if not extra or not isinstance(extra, Mapping):
         return {}
-    attributes = chat.read_request(as_body(extra))
+    attributes = chat.request_attributes(as_body(extra))
     attributes.pop(REQUEST_STREAM, None)
     return attributes
 
@@ -81,11 +81,11 @@ def read_config(response: Any) -> Attributes:
     """Attributes of a Deployment's configuration: what a model would be asked with."""
     config = fields(response)
     attributes = pick(config, _CONFIG)
-    attributes.update(chat.read_request(sent(fields(config.get("parameters")))))
+    attributes.update(chat.request_attributes(sent(fields(config.get("parameters")))))
     return attributes
 
 
-class ChunkReader(chat.ChunkReader):
+class ChunkReader(chat.StreamReader):
     """Reads the events of one streamed answer. Each repeats its id, model and provider."""
 
     __slots__ = ("_is_final", "_unset")

@@ -18,8 +18,8 @@ from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES, TOOL_DEFINIT
 from orq_otel.orq import deployments
 from orq_otel.orq.models import dicts, known, plain
 from orq_otel.orq.prompts import variables
-from orq_otel.payloads import chat, chat_content
-from orq_otel.payloads.deltas import Deltas
+from orq_otel.payloads import chat
+from orq_otel.payloads.chat_deltas import Deltas
 from orq_otel.payloads.parts import in_order, items, named_tools, tool_definitions
 
 #: Why a message ended of which Orq says nothing else: it need not, and the conventions must.
@@ -35,7 +35,7 @@ def read_request(arguments: Mapping[str, Any]) -> Content:
     content = variables(arguments.get("inputs"))
     given = [*dicts(arguments.get("prefix_messages")), *dicts(arguments.get("messages"))]
     if given:
-        content[INPUT_MESSAGES] = chat_content.input_messages(given)
+        content[INPUT_MESSAGES] = chat.input_messages(given)
     tools = named_tools(get(arguments.get("extra_params"), "tools"))
     if tools:
         content[TOOL_DEFINITIONS] = tools
@@ -66,7 +66,7 @@ def read_config(response: Any) -> Content:
     content: Content = {}
     given = dicts(config.get("messages"))
     if given:
-        content[INPUT_MESSAGES] = chat_content.input_messages(given)
+        content[INPUT_MESSAGES] = chat.input_messages(given)
     tools = named_tools(config.get("tools"))
     if tools:
         content[TOOL_DEFINITIONS] = tools
@@ -193,7 +193,7 @@ class ContentChunkReader(deployments.ChunkReader):
 
 def _told(choices: list[tuple[Any, Mapping[str, Any]]]) -> Content:
     """A message for each choice, from why it ended and what is said."""
-    told = [chat_content.answer(reason, _with_image(said)) for reason, said in choices]
+    told = [chat.choice_message(reason, _with_image(said)) for reason, said in choices]
     return {OUTPUT_MESSAGES: told} if told else {}
 
 

@@ -31,7 +31,7 @@ from orq_otel.orq.judgements import verdict
 from orq_otel.orq.models import plain
 from orq_otel.orq.requests import asked
 from orq_otel.orq.retrieval_content import document, found
-from orq_otel.payloads import chat_content, moderations_content, responses_content
+from orq_otel.payloads import chat, moderations_content, responses_content
 from orq_otel.payloads.parts import content_part, image_type, items
 
 
@@ -109,7 +109,7 @@ def read_evaluation_request(arguments: Mapping[str, Any]) -> Content:
     context = fields(arguments.get("context"))
     given, answer = fields(context.get("input")), fields(context.get("output"))
     messages = items(arguments.get("messages")) or items(context.get("messages"))
-    told = chat_content.input_messages([plain(one) for one in messages])
+    told = chat.input_messages([plain(one) for one in messages])
     told += _said("user", arguments.get("query") or given.get("user_query"))
     calls = [part for call in items(answer.get("tools_called")) for part in _tool(fields(call))]
     if calls:

@@ -16,9 +16,9 @@ from orq_otel.payloads import images
 
 def read_image_request(arguments: Mapping[str, Any]) -> Attributes:
     """Attributes of the arguments of `router.images.generations`, `edits` and `variations`."""
-    return images.read_request({"n": plain(arguments.get("n"))})
+    return images.request_attributes({"n": plain(arguments.get("n"))})
 
 
 def read_images(response: Any) -> Attributes:
     """Attributes of images: what they cost."""
-    return images.read_response({"usage": whole(get(response, "usage"))})
+    return images.response_attributes({"usage": whole(get(response, "usage"))})

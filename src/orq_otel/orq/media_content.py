@@ -7,9 +7,9 @@ from typing import Any
 
 from orq_otel.genai.messages import Content
 from orq_otel.orq.requests import asked
-from orq_otel.payloads import audio_content
+from orq_otel.payloads import audio
 
 
 def read_speech_request(arguments: Mapping[str, Any]) -> Content:
     """What `router.audio.speech` is to say."""
-    return audio_content.read_speech_request({"input": asked(arguments)})
+    return audio.speech_request_content({"input": asked(arguments)})

@@ -64,8 +64,7 @@ from orq_otel.orq import (
     router_content,
 )
 from orq_otel.orq.requests import Arguments, model
-from orq_otel.payloads import audio, audio_content, completions_content, moderations
-from orq_otel.payloads import media_content as openai_media_content
+from orq_otel.payloads import audio, completions, images, moderations
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,9 +113,7 @@ def _images(name: str) -> Row:
             media.read_image_request,
             media.read_images,
             is_standard=False,
-            content=ContentReaders(
-                openai_media_content.read_request, openai_media_content.read_images
-            ),
+            content=ContentReaders(images.request_content, images.response_content),
         )
     )
 
@@ -125,11 +122,11 @@ def _transcript(name: str) -> Row:
     return Row(
         Operation(
             name,
-            audio.read_transcription_request,
-            audio.read_usage,
+            audio.transcription_request_attributes,
+            audio.usage_attributes,
             is_standard=False,
             content=ContentReaders(
-                audio_content.read_transcription_request, audio_content.read_transcript
+                audio.transcription_request_content, audio.transcription_response_content
             ),
         )
     )
@@ -336,8 +333,8 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
                 router.read_response,
                 router.ChunkReader,
                 content=ContentReaders(
-                    completions_content.read_request,
-                    completions_content.read_response,
+                    completions.request_content,
+                    completions.response_content,
                     router_content.CompletionChunkReader,
                 ),
             ),
@@ -357,11 +354,11 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
         "create": Row(
             Operation(
                 GENERATE_SPEECH,
-                audio.read_speech_request,
-                audio.read_speech,
+                audio.speech_request_attributes,
+                audio.speech_response_attributes,
                 is_standard=False,
                 content=ContentReaders(
-                    media_content.read_speech_request, audio_content.read_speech
+                    media_content.read_speech_request, audio.speech_response_content
                 ),
             ),
             thread_in_orq=True,

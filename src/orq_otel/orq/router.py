@@ -23,7 +23,7 @@ _PROMPT = (("id", PROMPT_NAME), ("version", PROMPT_VERSION))
 
 def read_chat_request(arguments: Mapping[str, Any]) -> Attributes:
     """Attributes of the arguments of `router.chat.completions.create`."""
-    attributes = chat.read_request(as_body(arguments))
+    attributes = chat.request_attributes(as_body(arguments))
     if "orq" in arguments:
         attributes.update(pick(fields(get(arguments["orq"], "prompt")), _PROMPT))
     return attributes
@@ -31,19 +31,19 @@ def read_chat_request(arguments: Mapping[str, Any]) -> Attributes:
 
 def read_completion_request(arguments: Mapping[str, Any]) -> Attributes:
     """Attributes of the arguments of `router.completions.create`."""
-    return completions.read_request(as_body(arguments))
+    return completions.request_attributes(as_body(arguments))
 
 
 def read_embeddings_request(arguments: Mapping[str, Any]) -> Attributes:
     """Attributes of the arguments of `router.embeddings.create`."""
-    return embeddings.read_request(as_body(arguments))
+    return embeddings.request_attributes(as_body(arguments))
 
 
 def read_response(response: Any) -> Attributes:
     """Attributes of a chat completion, or of an older completion."""
     given = fields(response)
     attributes = pick(given, _HEAD)
-    chat.read_choices(items(given.get("choices")), attributes)
+    chat.add_finish_reasons(items(given.get("choices")), attributes)
     read_completion_usage(whole(given.get("usage")), attributes)
     return attributes
 
@@ -51,10 +51,10 @@ def read_response(response: Any) -> Attributes:
 def read_embeddings_response(response: Any) -> Attributes:
     """Attributes of a list of embeddings."""
     given = fields(response)
-    return embeddings.read_response({**given, "usage": whole(given.get("usage"))})
+    return embeddings.response_attributes({**given, "usage": whole(given.get("usage"))})
 
 
-class ChunkReader(chat.ChunkReader):
+class ChunkReader(chat.StreamReader):
     """Reads the events of one stream: each holds a chunk."""
 
     __slots__ = ()

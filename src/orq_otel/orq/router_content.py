@@ -11,13 +11,13 @@ from orq_otel.genai.semconv import OUTPUT_MESSAGES
 from orq_otel.orq import router
 from orq_otel.orq.models import dicts, known, plain, unset_type
 from orq_otel.orq.prompts import variables
-from orq_otel.payloads import chat_content, completions_content
+from orq_otel.payloads import chat, completions
 from orq_otel.payloads.parts import items, tool_definitions
 
 
 def read_chat_request(arguments: Mapping[str, Any]) -> Content:
     """What `router.chat.completions.create` says: messages, tools, variables of a prompt."""
-    content = chat_content.read_request(
+    content = chat.request_content(
         {"messages": dicts(arguments.get("messages")), "tools": arguments.get("tools")}
     )
     if "variables" in arguments:
@@ -35,13 +35,13 @@ def read_chat_tools(arguments: Mapping[str, Any]) -> list[Any]:
 def read_chat_response(response: Any) -> Content:
     """What a chat completion says: a message for each choice."""
     told = [
-        chat_content.answer(given.get("finish_reason"), known(given.get("message")))
+        chat.choice_message(given.get("finish_reason"), known(given.get("message")))
         for given in map(fields, items(get(response, "choices")))
     ]
     return {OUTPUT_MESSAGES: told} if told else {}
 
 
-class ChatChunkReader(router.ChunkReader, chat_content.ContentChunkReader):
+class ChatChunkReader(router.ChunkReader, chat.ContentStreamReader):
     """Reads the events of one chat completion, and what they say."""
 
     __slots__ = ("_unset",)
@@ -95,7 +95,7 @@ class ChatChunkReader(router.ChunkReader, chat_content.ContentChunkReader):
             return
 
 
-class CompletionChunkReader(router.ChunkReader, completions_content.ContentChunkReader):
+class CompletionChunkReader(router.ChunkReader, completions.ContentStreamReader):
     """Reads the events of one completion, and what they say."""
 
     __slots__ = ()

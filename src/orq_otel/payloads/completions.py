@@ -1,23 +1,41 @@
-"""Read completions of the API before chat: requests, responses and streams. Pure functions.
+"""Read completions of the API before chat: attributes and content. Pure functions.
 
-Responses and chunks have the shape of chat completions, as far as they are read here.
+Responses and chunks have the shape of chat completions, as far as attributes are read from them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from io import StringIO
 from typing import Any
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import is_whole
-from orq_otel.genai.semconv import REQUEST_CHOICE_COUNT, REQUEST_MAX_TOKENS, REQUEST_STREAM
-from orq_otel.payloads.chat import ChunkReader, read_response
+from orq_otel.genai.fields import NO_CHUNK, fields, get, is_whole
+from orq_otel.genai.growing_text import growing_text
+from orq_otel.genai.messages import Content, Message, Part, finish_reason, generic, message
+from orq_otel.genai.semconv import (
+    INPUT_MESSAGES,
+    OUTPUT_MESSAGES,
+    REQUEST_CHOICE_COUNT,
+    REQUEST_MAX_TOKENS,
+    REQUEST_STREAM,
+)
+from orq_otel.payloads.chat import MOST_CHOICES, StreamReader, response_attributes
 from orq_otel.payloads.parameters import sampling, stop_sequences
+from orq_otel.payloads.parts import content_parts, in_order, items
 
-__all__ = ["ChunkReader", "read_request", "read_response"]
+__all__ = [
+    "ContentStreamReader",
+    "StreamReader",
+    "request_attributes",
+    "request_content",
+    "response_attributes",
+    "response_content",
+]
 
 
-def read_request(body: Mapping[str, Any]) -> Attributes:
+def request_attributes(body: Mapping[str, Any]) -> Attributes:
     """Attributes of the body of `POST /completions`."""
     attributes = sampling(body)
     limit = body.get("max_tokens")
@@ -30,3 +48,67 @@ def read_request(body: Mapping[str, Any]) -> Attributes:
     if body.get("stream"):
         attributes[REQUEST_STREAM] = True
     return attributes
+
+
+def request_content(body: Mapping[str, Any]) -> Content:
+    """What `POST /completions` says: a message for each prompt, of text or of tokens."""
+    prompt = body.get("prompt")
+    prompts = prompt if isinstance(prompt, list) and not _is_tokens(prompt) else [prompt]
+    told = [message("user", parts) for one in prompts if (parts := _prompt(one))]
+    return {INPUT_MESSAGES: told} if told else {}
+
+
+def response_content(response: Any) -> Content:
+    """What a completion says: a message for each choice."""
+    told = [
+        _choice(choice.get("text"), choice.get("finish_reason"))
+        for choice in map(fields, items(get(response, "choices")))
+    ]
+    return {OUTPUT_MESSAGES: told} if told else {}
+
+
+class ContentStreamReader(StreamReader):
+    """Reads the chunks of one completion, and what they say."""
+
+    __slots__ = ("_said",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[Any, StringIO] = {}
+
+    def feed(self, chunk: Any) -> None:
+        """Take in the next chunk."""
+        super().feed(chunk)
+        with suppress(*NO_CHUNK):
+            for choice in chunk.choices:
+                self._add(choice.index, choice.__dict__.get("text"))
+
+    def _add(self, index: Any, piece: Any) -> None:
+        """Note a piece of what a choice says."""
+        said = self._said.get(index)
+        if said is None:
+            said = growing_text()
+            if len(self._said) < MOST_CHOICES:
+                self._said[index] = said
+        if isinstance(piece, str):
+            said.write(piece)
+
+    def content(self) -> Content:
+        """What the chunks said so far: a message for each choice."""
+        told = [
+            _choice(self._said[index].getvalue(), self._reasons.get(index))
+            for index in in_order(self._said)
+        ]
+        return {OUTPUT_MESSAGES: told} if told else {}
+
+
+def _choice(said: Any, reason: Any) -> Message:
+    return message("assistant", content_parts(said), finish_reason=finish_reason(reason))
+
+
+def _prompt(prompt: Any) -> list[Part]:
+    return [generic("tokens", prompt)] if _is_tokens(prompt) else content_parts(prompt)
+
+
+def _is_tokens(prompt: Any) -> bool:
+    return isinstance(prompt, list) and bool(prompt) and type(prompt[0]) is int

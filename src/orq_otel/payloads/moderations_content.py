@@ -8,7 +8,7 @@ from typing import Any
 from orq_otel.genai.fields import fields, get
 from orq_otel.genai.messages import Content, Part, generic, message
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES
-from orq_otel.payloads.parts import content_parts, items, leftover
+from orq_otel.payloads.parts import content_parts, items, unknown_part
 from orq_otel.payloads.responses_content import input_messages
 
 
@@ -41,7 +41,7 @@ def read_decision_request(body: Mapping[str, Any]) -> Content:
 
 def read_decision(response: Any) -> Content:
     """What a decision says: one message, with a part for each answer."""
-    answers = [leftover(answer) for answer in items(get(response, "answers"))]
+    answers = [unknown_part(answer) for answer in items(get(response, "answers"))]
     if not answers:
         return {}
     return {OUTPUT_MESSAGES: [message("assistant", answers, finish_reason="stop")]}
@@ -65,8 +65,8 @@ def _question(given: Any) -> list[Part]:
     """The instructions of a question, and what else it says: its name, its choices."""
     question = dict(fields(given))
     if not question:
-        return [leftover(given)]
+        return [unknown_part(given)]
     parts = content_parts(question.pop("instructions", None))
     if not question.keys() <= {"type"} or not parts:
-        parts.append(leftover(question))
+        parts.append(unknown_part(question))
     return parts

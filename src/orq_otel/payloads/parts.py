@@ -68,7 +68,7 @@ def content_part(given: Any) -> Part:
     kind = part.get("type")
     read = _PARTS.get(kind) if type(kind) is str else None
     told = None if read is None else read(part)
-    return leftover(given) if told is None else told
+    return unknown_part(given) if told is None else told
 
 
 def tool_response(output: Any) -> Any:
@@ -128,7 +128,7 @@ def named_tools(tools: Any) -> list[dict[str, Any]]:
         return [_named_tool(tool) for tool in given]
 
 
-def leftover(given: Any) -> Part:
+def unknown_part(given: Any) -> Part:
     """A part that the conventions have no type for, or that is not what its type says."""
     told = _without_secrets(without_binary(given))
     kind = get(told, "type")

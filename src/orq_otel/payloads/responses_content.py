@@ -40,10 +40,10 @@ from orq_otel.payloads.parts import (
     content_parts,
     in_order,
     items,
-    leftover,
     named_tools,
     texts,
     tool_definitions,
+    unknown_part,
 )
 from orq_otel.payloads.response_items import item_parts, item_role
 
@@ -290,7 +290,7 @@ def _messages(given: list[Any]) -> list[Message]:
             continue
         one = fields(item)
         kind = one.get("type")
-        parts = item_parts(one) if one else [leftover(item)]
+        parts = item_parts(one) if one else [unknown_part(item)]
         role = item_role(one, parts)
         if not parts and "role" not in one:  # a thought that is not told
             continue

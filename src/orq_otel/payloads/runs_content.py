@@ -35,9 +35,9 @@ from orq_otel.payloads.parts import (
     content_parts,
     in_order,
     items,
-    leftover,
     named_tools,
     tool_definitions,
+    unknown_part,
 )
 
 #: The conventions' words for why a message is incomplete.
@@ -130,7 +130,7 @@ class RunEventReader(EventReader):
 def _message(given: Any) -> Message:
     said = fields(given)
     if not said:
-        return message("user", [leftover(given)])
+        return message("user", [unknown_part(given)])
     attached = [get(one, "file_id") for one in items(said.get("attachments"))]
     parts = content_parts(said.get("content"))
     parts += [file(id) for id in attached if isinstance(id, str)]  # noqa: A001
