@@ -167,8 +167,7 @@ class StreamReader:
                 if self._head is None:  # Azure begins with one without choices, id and model
                     self._begin(chunk)
                 for choice in choices:
-                    given = choice.__dict__
-                    self._see(given.get("index"), given.get("finish_reason"))
+                    self._feed_choice(choice.__dict__)
             usage = chunk_fields.get("usage")
             if usage is not None:
                 self._usage = usage
@@ -179,9 +178,15 @@ class StreamReader:
         """Note what each chunk repeats."""
         self._head = pick(fields(chunk), _HEAD)
 
+    def _feed_choice(self, choice: Mapping[str, Any]) -> None:
+        """Take in the fields of one choice. Nothing is to be noted of one that goes on."""
+        self._index = index = choice.get("index")
+        reason = choice.get("finish_reason")
+        if reason is not None or index not in self._reasons:
+            self._see(index, reason)
+
     def _see(self, index: Any, reason: Any) -> None:
         """Note a choice, and why it stopped if it did, unless it is none that there can be."""
-        self._index = index
         if type(index) is int and 0 <= index < MOST_CHOICES:
             if isinstance(reason, str):
                 self._reasons[index] = _reason(reason)
@@ -300,30 +305,15 @@ class ContentStreamReader(StreamReader):
             pass
         self._feed_any(chunk)
 
-    def _feed_any(self, chunk: Any) -> None:
-        """Take in a chunk of any form, as the reader without content does, and in the same loop."""
+    def _feed_choice(self, choice: Mapping[str, Any]) -> None:
+        index, reason = choice.get("index"), choice.get("finish_reason")
         try:
-            chunk_fields = chunk.__dict__
-            choices = chunk_fields["choices"]
-            if choices:
-                if self._head is None:
-                    self._begin(chunk)
-                for choice in choices:
-                    given = choice.__dict__
-                    index = given.get("index")
-                    reason = given.get("finish_reason")
-                    try:
-                        said = self._said[index]
-                    except KeyError:
-                        said = self._start(index)
-                    if reason is not None:
-                        self._see(index, reason)
-                    said.add(given.get("delta"))
-            usage = chunk_fields.get("usage")
-            if usage is not None:
-                self._usage = usage
-        except NO_CHUNK:
-            return
+            said = self._said[index]
+        except KeyError:
+            said = self._start(index)
+        if reason is not None:
+            self._see(index, reason)
+        said.add(choice.get("delta"))
 
     def _start(self, index: Any) -> Deltas:
         """Note a choice that is new."""

@@ -81,28 +81,33 @@ class Deltas:
         """Take in the next piece, a model or a namespace."""
         if delta is None:  # Azure reports of its filter without one
             return
-        self._add(delta.__dict__)
+        delta_fields = delta.__dict__
         extra = getattr(delta, "__pydantic_extra__", None)
         if extra:  # thoughts, of compatible servers
-            self._add(extra)
-
-    def _add(self, delta: Mapping[str, Any]) -> None:
-        for name, value in delta.items():
+            delta_fields = {**delta_fields, **extra}
+        for name, value in delta_fields.items():
             if not value:  # most are not there
                 continue
             if name == "content":
                 self.content.append(value)
-            elif name in _TEXTS and isinstance(value, str):
-                _add(self._texts, {name: value})
-            elif name == "role" and isinstance(value, str):
-                self._role = self._role or value  # some servers repeat it
             elif name == "tool_calls":
-                for call in items(value):
-                    self._add_call(fields(call))
-            elif name in _OBJECTS:
-                _add(self._objects.setdefault(name, {}), fields(value))
-            elif name == "images":
-                self._images += items(value)
+                self._add_calls(value if type(value) is list else items(value))
+            elif name in _TEXTS and isinstance(value, str):
+                text = self._texts.get(name)
+                if text is None:
+                    text = self._texts[name] = growing_text()
+                text.write(value)
+            else:
+                self._add_other(name, value)
+
+    def _add_other(self, name: str, value: Any) -> None:
+        """Take in a field that seldom comes."""
+        if name == "role" and isinstance(value, str):
+            self._role = self._role or value  # some servers repeat it
+        elif name in _OBJECTS:
+            _add(self._objects.setdefault(name, {}), fields(value))
+        elif name == "images":
+            self._images += items(value)
 
     def whole(self) -> dict[str, Any]:
         """The message, as if it had come at once."""
@@ -159,22 +164,24 @@ class Deltas:
             for one in self._parts
         ]
 
-    def _add_call(self, delta: Mapping[str, Any]) -> None:
-        """Take in a piece of a tool call.
+    def _add_calls(self, deltas: list[Any]) -> None:
+        """Take in pieces of tool calls.
 
         Some servers number all calls alike, and send each in one piece, with an id of its own.
         """
-        index, id = delta.get("index"), delta.get("id")  # noqa: A001
-        index = index if isinstance(index, (int, float)) else None  # Orq's client has floats
-        kind = "custom" if delta.get("custom") else "function"
-        piece = fields(delta.get(kind))
-        call = self._by_index.get(index)
-        if call is None or (id and call.id and id != call.id and piece.get("name")):
-            call = self._by_index[index] = _Call(kind)
-            self._calls.append(call)
-        if id:
-            call.id = id
-        _add(call.texts, piece)
+        for delta in map(fields, deltas):
+            index, id = delta.get("index"), delta.get("id")  # noqa: A001
+            if type(index) is not int and type(index) is not float:  # Orq's client has floats
+                index = None
+            kind = "custom" if delta.get("custom") else "function"
+            piece = fields(delta.get(kind))
+            call = self._by_index.get(index)
+            if call is None or (id and call.id and id != call.id and piece.get("name")):
+                call = self._by_index[index] = _Call(kind)
+                self._calls.append(call)
+            if id:
+                call.id = id
+            _add(call.texts, piece)
 
 
 class _Call:

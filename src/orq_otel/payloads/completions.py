@@ -6,12 +6,11 @@ Responses and chunks have the shape of chat completions, as far as attributes ar
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from io import StringIO
 from typing import Any
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import NO_CHUNK, fields, get, is_whole
+from orq_otel.genai.fields import fields, get, is_whole
 from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import Content, Message, Part, finish_reason, generic, message
 from orq_otel.genai.semconv import (
@@ -78,10 +77,11 @@ class ContentStreamReader(StreamReader):
 
     def feed(self, chunk: Any) -> None:
         """Take in the next chunk."""
-        super().feed(chunk)
-        with suppress(*NO_CHUNK):
-            for choice in chunk.choices:
-                self._add(choice.index, choice.__dict__.get("text"))
+        self._feed_any(chunk)
+
+    def _feed_choice(self, choice: Mapping[str, Any]) -> None:
+        super()._feed_choice(choice)
+        self._add(choice.get("index"), choice.get("text"))
 
     def _add(self, index: Any, piece: Any) -> None:
         """Note a piece of what a choice says."""
