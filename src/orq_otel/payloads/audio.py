@@ -37,6 +37,15 @@ def speech_request_attributes(body: Mapping[str, Any]) -> Attributes:
     return attributes
 
 
+def speech_request_content(body: Mapping[str, Any]) -> Content:
+    """What is to be spoken, and how."""
+    content = _asked(body.get("input"))
+    instructions = body.get("instructions")
+    if instructions and isinstance(instructions, str):
+        content[SYSTEM_INSTRUCTIONS] = [text(instructions)]
+    return content
+
+
 def speech_response_attributes(response: Any) -> Attributes:
     """Attributes of speech: none, unless it came as events, which the client does not parse."""
     http = get(response, "response")
@@ -47,6 +56,11 @@ def speech_response_attributes(response: Any) -> Attributes:
         if line.startswith(b"data:") and b'"usage"' in line:
             attributes.update(usage_attributes(parse_json(line.removeprefix(b"data:"))))
     return attributes
+
+
+def speech_response_content(_: Any) -> Content:
+    """What speech says, which is nothing besides the sound."""
+    return {}
 
 
 def transcription_request_attributes(body: Mapping[str, Any]) -> Attributes:
@@ -65,29 +79,6 @@ def transcription_request_attributes(body: Mapping[str, Any]) -> Attributes:
     return attributes
 
 
-def usage_attributes(response: Any) -> Attributes:
-    """Attributes of a transcript or a translation, or of the last event of either or of speech."""
-    attributes: Attributes = {}
-    usage = get(response, "usage")
-    if usage is not None:
-        read_audio_usage(usage, attributes)
-    return attributes
-
-
-def speech_request_content(body: Mapping[str, Any]) -> Content:
-    """What is to be spoken, and how."""
-    content = _asked(body.get("input"))
-    instructions = body.get("instructions")
-    if instructions and isinstance(instructions, str):
-        content[SYSTEM_INSTRUCTIONS] = [text(instructions)]
-    return content
-
-
-def speech_response_content(_: Any) -> Content:
-    """What speech says, which is nothing besides the sound."""
-    return {}
-
-
 def transcription_request_content(body: Mapping[str, Any]) -> Content:
     """What a transcript is to go on with, or be like."""
     return _asked(body.get("prompt"))
@@ -96,6 +87,15 @@ def transcription_request_content(body: Mapping[str, Any]) -> Content:
 def transcription_response_content(response: Any) -> Content:
     """What was written down: an object, or text where the request says so."""
     return _written(response if isinstance(response, str) else get(response, "text"), "stop")
+
+
+def usage_attributes(response: Any) -> Attributes:
+    """Attributes of a transcript or a translation, or of the last event of either or of speech."""
+    attributes: Attributes = {}
+    usage = get(response, "usage")
+    if usage is not None:
+        read_audio_usage(usage, attributes)
+    return attributes
 
 
 class TranscriptionStreamReader(EventReader):

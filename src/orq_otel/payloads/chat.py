@@ -105,6 +105,44 @@ def request_attributes(body: Mapping[str, Any]) -> Attributes:
     return attributes
 
 
+def request_content(body: Mapping[str, Any]) -> Content:
+    """What `POST /chat/completions` says: messages, and tools, of today's or the older form."""
+    content: Content = {}
+    given = items(body.get("messages"))
+    if given:
+        content[INPUT_MESSAGES] = input_messages(given)
+    tools = named_tools(body.get("tools"))
+    if "functions" in body:
+        tools += named_tools(body["functions"])
+    if tools:
+        content[TOOL_DEFINITIONS] = tools
+    return content
+
+
+def tool_definitions(body: Mapping[str, Any]) -> list[Any]:
+    """The tools of `POST /chat/completions`, with descriptions and parameters."""
+    return [*definitions_of(body.get("tools")), *definitions_of(body.get("functions"))]
+
+
+def input_messages(given: list[Any]) -> list[Message]:
+    """The messages of a request. Most are short text: those cost no call of a function."""
+    try:
+        return [
+            {
+                "role": role,
+                "parts": [{"type": "text", "content": said if len(said) <= LONG else clean(said)}],
+            }
+            if len(one) == 2  # noqa: PLR2004 - a role and a content
+            and type(said := one.get("content")) is str
+            and said
+            and (role := one.get("role")) in SPEAKERS
+            else _input_message(one)
+            for one in given
+        ]
+    except (AttributeError, TypeError):  # something among them is no dict
+        return [_input_message(one) for one in given]
+
+
 def response_attributes(response: Any) -> Attributes:
     """Attributes of a chat completion."""
     completion = fields(response)
@@ -126,6 +164,25 @@ def add_finish_reasons(choices: Any, attributes: Attributes) -> None:
             first = islice(choices, MOST_CHOICES)
             reasons = [_reason(get(choice, "finish_reason")) for choice in first]
         attributes[RESPONSE_FINISH_REASONS] = tuple(reasons)
+
+
+def response_content(response: Any) -> Content:
+    """What a chat completion says: a message for each choice."""
+    choices = items(get(response, "choices"))
+    try:
+        told = [choice_message(one.finish_reason, fields(one.message)) for one in choices]
+    except AttributeError:  # something among them is no choice
+        told = [
+            choice_message(one.get("finish_reason"), fields(one.get("message")))
+            for one in map(fields, choices)
+        ]
+    return {OUTPUT_MESSAGES: told} if told else {}
+
+
+def choice_message(reason: Any, said: Mapping[str, Any]) -> Message:
+    """The message of a choice, from why it ended and the fields of what it says."""
+    role = said.get("role") or "assistant"
+    return message(role, _spoken(said), finish_reason(reason))
 
 
 class StreamReader:
@@ -210,72 +267,6 @@ class StreamReader:
         )
 
 
-def _reason(reason: Any) -> str:
-    """Why a choice stopped. One without a reason is broken."""
-    if type(reason) is str and reason:
-        return reason if reason in REASONS else stop_reason(reason)
-    return "error"
-
-
-def _modality(modalities: Any) -> Attributes:
-    """The output that is not text. Images are asked for of compatible servers only."""
-    for modality, kind in (("audio", "speech"), ("image", "image")):
-        if modality in modalities:
-            return {OUTPUT_TYPE: kind}
-    return {}
-
-
-def request_content(body: Mapping[str, Any]) -> Content:
-    """What `POST /chat/completions` says: messages, and tools, of today's or the older form."""
-    content: Content = {}
-    given = items(body.get("messages"))
-    if given:
-        content[INPUT_MESSAGES] = input_messages(given)
-    tools = named_tools(body.get("tools"))
-    if "functions" in body:
-        tools += named_tools(body["functions"])
-    if tools:
-        content[TOOL_DEFINITIONS] = tools
-    return content
-
-
-def tool_definitions(body: Mapping[str, Any]) -> list[Any]:
-    """The tools of `POST /chat/completions`, with descriptions and parameters."""
-    return [*definitions_of(body.get("tools")), *definitions_of(body.get("functions"))]
-
-
-def response_content(response: Any) -> Content:
-    """What a chat completion says: a message for each choice."""
-    choices = items(get(response, "choices"))
-    try:
-        told = [choice_message(one.finish_reason, fields(one.message)) for one in choices]
-    except AttributeError:  # something among them is no choice
-        told = [
-            choice_message(one.get("finish_reason"), fields(one.get("message")))
-            for one in map(fields, choices)
-        ]
-    return {OUTPUT_MESSAGES: told} if told else {}
-
-
-def input_messages(given: list[Any]) -> list[Message]:
-    """The messages of a request. Most are short text: those cost no call of a function."""
-    try:
-        return [
-            {
-                "role": role,
-                "parts": [{"type": "text", "content": said if len(said) <= LONG else clean(said)}],
-            }
-            if len(one) == 2  # noqa: PLR2004 - a role and a content
-            and type(said := one.get("content")) is str
-            and said
-            and (role := one.get("role")) in SPEAKERS
-            else _input_message(one)
-            for one in given
-        ]
-    except (AttributeError, TypeError):  # something among them is no dict
-        return [_input_message(one) for one in given]
-
-
 class ContentStreamReader(StreamReader):
     """Reads the chunks of one chat completion, and what they say."""
 
@@ -340,10 +331,19 @@ class ContentStreamReader(StreamReader):
         return {OUTPUT_MESSAGES: told} if told else {}
 
 
-def choice_message(reason: Any, said: Mapping[str, Any]) -> Message:
-    """The message of a choice, from why it ended and the fields of what it says."""
-    role = said.get("role") or "assistant"
-    return message(role, _spoken(said), finish_reason(reason))
+def _modality(modalities: Any) -> Attributes:
+    """The output that is not text. Images are asked for of compatible servers only."""
+    for modality, kind in (("audio", "speech"), ("image", "image")):
+        if modality in modalities:
+            return {OUTPUT_TYPE: kind}
+    return {}
+
+
+def _reason(reason: Any) -> str:
+    """Why a choice stopped. One without a reason is broken."""
+    if type(reason) is str and reason:
+        return reason if reason in REASONS else stop_reason(reason)
+    return "error"
 
 
 def _input_message(given: Any) -> Message:

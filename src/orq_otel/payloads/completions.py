@@ -102,13 +102,13 @@ class ContentStreamReader(StreamReader):
         return {OUTPUT_MESSAGES: told} if told else {}
 
 
-def _choice(said: Any, reason: Any) -> Message:
-    return message("assistant", content_parts(said), finish_reason=finish_reason(reason))
-
-
 def _prompt(prompt: Any) -> list[Part]:
     return [generic("tokens", prompt)] if _is_tokens(prompt) else content_parts(prompt)
 
 
 def _is_tokens(prompt: Any) -> bool:
     return isinstance(prompt, list) and bool(prompt) and type(prompt[0]) is int
+
+
+def _choice(said: Any, reason: Any) -> Message:
+    return message("assistant", content_parts(said), finish_reason=finish_reason(reason))

@@ -43,15 +43,6 @@ def request_attributes(body: Mapping[str, Any]) -> Attributes:
     return attributes
 
 
-def response_attributes(response: Any) -> Attributes:
-    """Attributes of images, or of an event: of a stream, only the last one has counts."""
-    attributes: Attributes = {}
-    usage = get(response, "usage")
-    if usage is not None:
-        read_response_usage(usage, attributes)
-    return attributes
-
-
 def request_content(body: Mapping[str, Any]) -> Content:
     """What is asked for: one message of the user, with what it names besides."""
     parts = content_parts(body.get("prompt"))
@@ -61,6 +52,15 @@ def request_content(body: Mapping[str, Any]) -> Content:
             named = [_named(one, modality) for one in items(given) or [given]]
             parts += [part for part in named if part is not None]
     return {INPUT_MESSAGES: [message("user", parts)]} if parts else {}
+
+
+def response_attributes(response: Any) -> Attributes:
+    """Attributes of images, or of an event: of a stream, only the last one has counts."""
+    attributes: Attributes = {}
+    usage = get(response, "usage")
+    if usage is not None:
+        read_response_usage(usage, attributes)
+    return attributes
 
 
 def response_content(response: Any) -> Content:
@@ -91,6 +91,20 @@ class ContentStreamReader(EventReader):
         return {OUTPUT_MESSAGES: list(self._told)} if self._told else {}
 
 
+def _named(given: Any, modality: str) -> Part | None:
+    """An image or a video that is named by its address or its id; the name of a file is neither."""
+    url = given
+    if not isinstance(given, str):
+        reference = fields(given)
+        url = reference.get("image_url")
+        if not isinstance(url, str):
+            url = get(url, "url")
+        if not isinstance(url, str):
+            id = reference.get("file_id") or reference.get("id")  # noqa: A001
+            return file(id, modality) if isinstance(id, str) else None
+    return media(modality, url) if url.startswith(("https://", "http://", "data:")) else None
+
+
 def _image(given: Any, output_format: Any) -> list[Message]:
     """The message that an image is, if it is there: the image, and the prompt that it was made of.
 
@@ -107,17 +121,3 @@ def _image(given: Any, output_format: Any) -> list[Message]:
     if prompt and isinstance(prompt, str):
         parts.append(text(prompt))
     return [message("assistant", parts, finish_reason="stop")] if parts else []
-
-
-def _named(given: Any, modality: str) -> Part | None:
-    """An image or a video that is named by its address or its id; the name of a file is neither."""
-    url = given
-    if not isinstance(given, str):
-        reference = fields(given)
-        url = reference.get("image_url")
-        if not isinstance(url, str):
-            url = get(url, "url")
-        if not isinstance(url, str):
-            id = reference.get("file_id") or reference.get("id")  # noqa: A001
-            return file(id, modality) if isinstance(id, str) else None
-    return media(modality, url) if url.startswith(("https://", "http://", "data:")) else None

@@ -46,6 +46,11 @@ def response_attributes(response: Any) -> Attributes:
     return job_attributes(response, get(response, "error"))
 
 
+def response_content(_: Any) -> Content:
+    """No content: a response tells the state of a job."""
+    return {}
+
+
 def job_attributes(job: Any, error: Any) -> Attributes:
     """Attributes of what the API works on later, a video or a batch, and of why it failed."""
     job_fields = fields(job)
@@ -56,8 +61,3 @@ def job_attributes(job: Any, error: Any) -> Attributes:
     if usage is not None:
         read_response_usage(usage, attributes)
     return attributes
-
-
-def response_content(_: Any) -> Content:
-    """No content: a response tells the state of a job."""
-    return {}
