@@ -121,7 +121,7 @@ class ChunkReader(chat.StreamReader):
                 self._begin(answer)
             for choice in given["choices"]:
                 said = choice.__dict__
-                self._see(plain(said.get("index")), said.get("finish_reason"))
+                self._note_choice(plain(said.get("index")), said.get("finish_reason"))
                 self._index = said.get("index")
             if given.get("usage"):
                 self._usage = given["usage"]

@@ -240,7 +240,7 @@ class _Joined:
             "role": self._role,
             "reasoning": self._reasoning.getvalue(),
             "content": self._content.getvalue(),
-            "tool_calls": self._calls.whole()["tool_calls"],
+            "tool_calls": self._calls.message()["tool_calls"],
             "url": self._url,
         }
 

@@ -86,14 +86,14 @@ class ChunkReader(chat.StreamReader):
                     self._begin(completion)
                 for choice in choices:
                     told = choice.__dict__
-                    self._see(told.get("index"), told.get("finish_reason"))
+                    self._note_choice(told.get("index"), told.get("finish_reason"))
             if given.get("usage"):
                 self._usage = given["usage"]
         except NO_CHUNK:
             return
 
-    def _see(self, index: Any, reason: Any) -> None:
-        super()._see(plain(index), reason)
+    def _note_choice(self, index: Any, reason: Any) -> None:
+        super()._note_choice(plain(index), reason)
         self._index = index
 
     def attributes(self) -> Attributes:

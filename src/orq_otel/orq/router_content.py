@@ -63,7 +63,7 @@ class ChatChunkReader(router.ChunkReader, chat.ContentStreamReader):
                 and len(delta.__pydantic_fields_set__) == 1
                 and (piece := delta.__dict__["content"])
             ):
-                self._said[told["index"]].content.append(piece)
+                self._deltas[told["index"]].content.append(piece)
                 return
         except UNUSUAL:
             pass
@@ -83,11 +83,11 @@ class ChatChunkReader(router.ChunkReader, chat.ContentStreamReader):
                     index = told["index"]
                     reason = told["finish_reason"]
                     try:
-                        said = self._said[index]
+                        said = self._deltas[index]
                     except KeyError:
-                        said = self._start(plain(index))
+                        said = self._begin_choice(plain(index))
                     if reason:
-                        self._see(index, reason)
+                        self._note_choice(index, reason)
                     said.add(told["delta"])
             if given.get("usage"):
                 self._usage = given["usage"]
@@ -105,6 +105,6 @@ class CompletionChunkReader(router.ChunkReader, completions.ContentStreamReader)
         super().feed(chunk)
         try:
             for choice in chunk.data.choices:
-                self._add(plain(choice.index), choice.text)
+                self._add_text(plain(choice.index), choice.text)
         except NO_CHUNK:
             return

@@ -1,7 +1,7 @@
 """Read speech, transcripts and translations: attributes and content. Pure functions.
 
-A response may be bytes, text or an object, as the request says. None tells an id or a model. Sound
-is not content here: it is in files that a request uploads, and in a body that the caller reads.
+A response is bytes, text or an object, as the request asks for, without an id or a model. Content
+has no sound: that is in the files that a request uploads, and in a body that the caller reads.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def speech_request_attributes(body: Mapping[str, Any]) -> Attributes:
 
 
 def speech_request_content(body: Mapping[str, Any]) -> Content:
-    """What is to be spoken, and how."""
-    content = _asked(body.get("input"))
+    """Content of the body of `POST /audio/speech`: the text to speak, and how to speak it."""
+    content = _user_content(body.get("input"))
     instructions = body.get("instructions")
     if instructions and isinstance(instructions, str):
         content[SYSTEM_INSTRUCTIONS] = [text(instructions)]
@@ -47,7 +47,7 @@ def speech_request_content(body: Mapping[str, Any]) -> Content:
 
 
 def speech_response_attributes(response: Any) -> Attributes:
-    """Attributes of speech: none, unless it came as events, which the client does not parse."""
+    """Attributes of speech: token counts if it came as events, which the client does not parse."""
     http = get(response, "response")
     if "event-stream" not in getattr(http, "headers", {}).get("content-type", ""):
         return {}
@@ -59,7 +59,7 @@ def speech_response_attributes(response: Any) -> Attributes:
 
 
 def speech_response_content(_: Any) -> Content:
-    """What speech says, which is nothing besides the sound."""
+    """No content: the response is nothing but sound."""
     return {}
 
 
@@ -80,17 +80,19 @@ def transcription_request_attributes(body: Mapping[str, Any]) -> Attributes:
 
 
 def transcription_request_content(body: Mapping[str, Any]) -> Content:
-    """What a transcript is to go on with, or be like."""
-    return _asked(body.get("prompt"))
+    """Content of the form: the prompt, a text that the transcript continues or resembles."""
+    return _user_content(body.get("prompt"))
 
 
 def transcription_response_content(response: Any) -> Content:
-    """What was written down: an object, or text where the request says so."""
-    return _written(response if isinstance(response, str) else get(response, "text"), "stop")
+    """Content of a transcript: an object, or text if the request asks for that."""
+    return _transcript_content(
+        response if isinstance(response, str) else get(response, "text"), "stop"
+    )
 
 
 def usage_attributes(response: Any) -> Attributes:
-    """Attributes of a transcript or a translation, or of the last event of either or of speech."""
+    """Token counts of a transcript or a translation, or of the last event of these or of speech."""
     attributes: Attributes = {}
     usage = get(response, "usage")
     if usage is not None:
@@ -99,44 +101,45 @@ def usage_attributes(response: Any) -> Attributes:
 
 
 class TranscriptionStreamReader(EventReader):
-    """Reads the events of a transcript, and what is written down in them.
+    """Reads attributes and content from the events of one transcript.
 
-    The last event repeats all of it. The pieces before count where the stream was left, or failed.
+    The last event repeats the whole text. The pieces count if it never came: the stream was left,
+    or failed.
     """
 
-    __slots__ = ("_said", "_whole")
+    __slots__ = ("_pieces", "_text")
 
     def __init__(self) -> None:
         super().__init__(usage_attributes)
-        self._said = growing_text()
-        self._whole: Any = None
+        self._pieces = growing_text()
+        self._text: Any = None
 
     def feed(self, event: Any) -> None:
         """Take in the next event."""
-        given = fields(event)
-        kind = given.get("type")
+        event_fields = fields(event)
+        kind = event_fields.get("type")
         if kind == "transcript.text.delta":
-            piece = given.get("delta")
+            piece = event_fields.get("delta")
             if isinstance(piece, str):
-                self._said.write(piece)
+                self._pieces.write(piece)
             return
         super().feed(event)
         if kind == "transcript.text.done":
-            self._whole = given.get("text")
+            self._text = event_fields.get("text")
 
     def content(self) -> Content:
-        """What the events said so far."""
-        if isinstance(self._whole, str):
-            return _written(self._whole, "stop")
-        return _written(self._said.getvalue(), "error")
+        """Content of the events so far."""
+        if isinstance(self._text, str):
+            return _transcript_content(self._text, "stop")
+        return _transcript_content(self._pieces.getvalue(), "error")
 
 
-def _asked(given: Any) -> Content:
-    parts = content_parts(given)
+def _user_content(prompt: Any) -> Content:
+    parts = content_parts(prompt)
     return {INPUT_MESSAGES: [message("user", parts)]} if parts else {}
 
 
-def _written(said: Any, reason: str) -> Content:
-    if not said or not isinstance(said, str):
+def _transcript_content(transcript: Any, reason: str) -> Content:
+    if not transcript or not isinstance(transcript, str):
         return {}
-    return {OUTPUT_MESSAGES: [message("assistant", [text(said)], finish_reason=reason)]}
+    return {OUTPUT_MESSAGES: [message("assistant", [text(transcript)], finish_reason=reason)]}

@@ -1,6 +1,6 @@
 """Read batches: attributes of requests and responses. Pure functions.
 
-A batch names a file of requests, which the API works on later. Neither has content.
+A batch is a file of requests, which the API works on later. It has no content.
 """
 
 from __future__ import annotations

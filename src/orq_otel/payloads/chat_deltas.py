@@ -1,7 +1,4 @@
-"""A message of a chat completion that comes in pieces: the deltas of one choice of a stream.
-
-Pieces are joined, the hottest of them some hundred at a time.
-"""
+"""A message of a chat completion from its pieces: the deltas of one choice of a stream."""
 
 from __future__ import annotations
 
@@ -15,14 +12,14 @@ from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import decoded
 from orq_otel.payloads.parts import content_part, items
 
-#: Fields that are text and come in pieces, by their names.
+#: Text so far, by the name of the field.
 _Texts: TypeAlias = dict[str, StringIO]
 
-#: Fields of a delta that are text, besides its content and its role.
+#: Fields of a delta that are text, without its content and its role.
 _TEXTS: Final = frozenset({"reasoning", "reasoning_content", "refusal"})
 #: Fields that are objects of such texts.
 _OBJECTS: Final = frozenset({"audio", "function_call"})
-#: Parts of a content that come in pieces: how the API names them, by the conventions' name.
+#: Parts of a content that come in pieces: the API's type, by the conventions' type.
 _IN_PIECES: Final = {"text": "text", "reasoning": "thinking"}
 
 
@@ -30,8 +27,8 @@ class Deltas:
     """The pieces of one message.
 
     Attributes:
-        content: Pieces of its content that are not joined yet: texts, or lists of parts. To be
-            added to as well, with `join` now and then.
+        content: Pieces of its content that are not joined yet: texts, or lists of parts. A reader
+            may append pieces of text itself, which is faster than `add`. `join` keeps it short.
     """
 
     __slots__ = (
@@ -59,7 +56,7 @@ class Deltas:
 
     @property
     def is_text(self) -> bool:
-        """Whether its content is one text, not parts, as far as `whole` has found out."""
+        """Whether its content is one text and not parts, once `message` was called."""
         return not self._parts
 
     def join(self) -> None:
@@ -67,26 +64,26 @@ class Deltas:
         pieces = self.content[:]
         self.content.clear()
         try:
-            said = "".join(pieces)
-        except TypeError:  # Mistral sends pieces of texts and of thoughts as parts
+            text = "".join(pieces)
+        except TypeError:  # Mistral sends pieces of text and of reasoning as parts
             for piece in pieces:
                 if isinstance(piece, str):
                     self._add_text(piece)
                 else:
                     self._add_parts(items(piece) or [piece])
         else:
-            self._add_text(said)
+            self._add_text(text)
 
     def add(self, delta: Any) -> None:
         """Take in the next piece, a model or a namespace."""
-        if delta is None:  # Azure reports of its filter without one
+        if delta is None:  # Azure sends results of its filter without one
             return
         delta_fields = delta.__dict__
         extra = getattr(delta, "__pydantic_extra__", None)
-        if extra:  # thoughts, of compatible servers
+        if extra:  # reasoning, from compatible servers
             delta_fields = {**delta_fields, **extra}
         for name, value in delta_fields.items():
-            if not value:  # most are not there
+            if not value:  # a model has all fields, and most are None
                 continue
             if name == "content":
                 self.content.append(value)
@@ -101,7 +98,7 @@ class Deltas:
                 self._add_other(name, value)
 
     def _add_other(self, name: str, value: Any) -> None:
-        """Take in a field that seldom comes."""
+        """Take in a field that few deltas have."""
         if name == "role" and isinstance(value, str):
             self._role = self._role or value  # some servers repeat it
         elif name in _OBJECTS:
@@ -109,28 +106,28 @@ class Deltas:
         elif name == "images":
             self._images += items(value)
 
-    def whole(self) -> dict[str, Any]:
-        """The message, as if it had come at once."""
-        whole: dict[str, Any] = {"role": self._role or "assistant", "content": self._content()}
+    def message(self) -> dict[str, Any]:
+        """The fields of the message, as the API sends one in a single piece."""
+        message: dict[str, Any] = {"role": self._role or "assistant", "content": self._content()}
         if self._texts:
-            whole.update(_joined(self._texts))
+            message.update(_joined(self._texts))
         for name, texts in self._objects.items():
-            whole[name] = _joined(texts)
-        sound = whole.get("audio")
-        if sound and "data" in sound:
-            sound["data"] = _sound(sound["data"])
-        whole["images"] = self._images
-        whole["tool_calls"] = [call.whole() for call in self._calls] if self._calls else None
-        return whole
+            message[name] = _joined(texts)
+        audio = message.get("audio")
+        if audio and "data" in audio:
+            audio["data"] = _audio_bytes(audio["data"])
+        message["images"] = self._images
+        message["tool_calls"] = [call.tool_call() for call in self._calls] if self._calls else None
+        return message
 
     def _add_parts(self, parts: list[Any]) -> None:
-        """Take in parts of the content. A part may be a piece of the one before."""
+        """Take in parts of the content. A part may continue the one before."""
         self._end_text()
-        for one in parts:
-            part = content_part(one)
+        for each in parts:
+            part = content_part(each)
             kind = _IN_PIECES.get(part["type"])
             if kind is None:
-                self._parts.append(one)
+                self._parts.append(each)
                 continue
             last = self._parts[-1] if self._parts else None
             if type(last) is not tuple or last[0] != kind:
@@ -144,13 +141,13 @@ class Deltas:
         self._text.write(piece)
 
     def _end_text(self) -> None:
-        """Let what comes now follow the text so far."""
+        """Make the text so far a part, so that the next part follows it."""
         if self._text is not None and self._text.tell():
             self._parts.append(("text", self._text))
             self._text = None
 
     def _content(self) -> str | list[Any]:
-        if self._text is None and not self._parts:  # all of it is there, and may be text
+        if self._text is None and not self._parts:  # nothing was joined yet
             try:
                 return "".join(self.content)
             except TypeError:
@@ -160,14 +157,14 @@ class Deltas:
             return "" if self._text is None else self._text.getvalue()
         self._end_text()
         return [
-            {"type": one[0], one[0]: one[1].getvalue()} if type(one) is tuple else one
-            for one in self._parts
+            {"type": part[0], part[0]: part[1].getvalue()} if type(part) is tuple else part
+            for part in self._parts
         ]
 
     def _add_calls(self, deltas: list[Any]) -> None:
         """Take in pieces of tool calls.
 
-        Some servers number all calls alike, and send each in one piece, with an id of its own.
+        Some servers give all calls the same index, and send each in one piece with its own id.
         """
         for delta in map(fields, deltas):
             index, id = delta.get("index"), delta.get("id")  # noqa: A001
@@ -185,6 +182,8 @@ class Deltas:
 
 
 class _Call:
+    """The pieces of one tool call. `kind` is "function" or "custom"."""
+
     __slots__ = ("id", "kind", "texts")
 
     def __init__(self, kind: str) -> None:
@@ -192,13 +191,14 @@ class _Call:
         self.id: Any = None
         self.texts: _Texts = {}
 
-    def whole(self) -> dict[str, Any]:
+    def tool_call(self) -> dict[str, Any]:
+        """The tool call, as the API sends one in a single piece."""
         return {"id": self.id, self.kind: _joined(self.texts)}
 
 
-def _add(texts: _Texts, given: Mapping[str, Any]) -> None:
-    """Add pieces to texts. A name comes whole: some servers repeat it with each piece."""
-    for name, value in given.items():
+def _add(texts: _Texts, pieces: Mapping[str, Any]) -> None:
+    """Add pieces to texts. A tool's name is never cut: some servers repeat it with each piece."""
+    for name, value in pieces.items():
         if value and isinstance(value, str):
             text = texts.get(name)
             if text is None:
@@ -212,6 +212,6 @@ def _joined(texts: _Texts) -> dict[str, Any]:
     return {name: text.getvalue() for name, text in texts.items()}
 
 
-def _sound(data: str) -> bytes:
-    """Sound whose pieces are base64 each, or together. Padding ends a piece."""
+def _audio_bytes(data: str) -> bytes:
+    """Audio from base64 of the whole, or of each piece, which padding ends."""
     return b"".join([decoded(piece) for piece in re.findall("[^=]+=*", data)])

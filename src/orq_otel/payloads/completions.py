@@ -1,6 +1,6 @@
 """Read completions of the API before chat: attributes and content. Pure functions.
 
-Responses and chunks have the shape of chat completions, as far as attributes are read from them.
+Responses and chunks have the attributes of chat completions, under the same names.
 """
 
 from __future__ import annotations
@@ -50,30 +50,30 @@ def request_attributes(body: Mapping[str, Any]) -> Attributes:
 
 
 def request_content(body: Mapping[str, Any]) -> Content:
-    """What `POST /completions` says: a message for each prompt, of text or of tokens."""
+    """Content of the body of `POST /completions`: a message for each prompt, text or tokens."""
     prompt = body.get("prompt")
     prompts = prompt if isinstance(prompt, list) and not _is_tokens(prompt) else [prompt]
-    told = [message("user", parts) for one in prompts if (parts := _prompt(one))]
-    return {INPUT_MESSAGES: told} if told else {}
+    messages = [message("user", parts) for each in prompts if (parts := _prompt_parts(each))]
+    return {INPUT_MESSAGES: messages} if messages else {}
 
 
 def response_content(response: Any) -> Content:
-    """What a completion says: a message for each choice."""
-    told = [
-        _choice(choice.get("text"), choice.get("finish_reason"))
+    """Content of a completion: a message for each choice."""
+    messages = [
+        _choice_message(choice.get("text"), choice.get("finish_reason"))
         for choice in map(fields, items(get(response, "choices")))
     ]
-    return {OUTPUT_MESSAGES: told} if told else {}
+    return {OUTPUT_MESSAGES: messages} if messages else {}
 
 
 class ContentStreamReader(StreamReader):
-    """Reads the chunks of one completion, and what they say."""
+    """Reads attributes and content from the chunks of one completion."""
 
-    __slots__ = ("_said",)
+    __slots__ = ("_texts",)
 
     def __init__(self) -> None:
         super().__init__()
-        self._said: dict[Any, StringIO] = {}
+        self._texts: dict[Any, StringIO] = {}  # by index of the choice
 
     def feed(self, chunk: Any) -> None:
         """Take in the next chunk."""
@@ -81,28 +81,28 @@ class ContentStreamReader(StreamReader):
 
     def _feed_choice(self, choice: Mapping[str, Any]) -> None:
         super()._feed_choice(choice)
-        self._add(choice.get("index"), choice.get("text"))
+        self._add_text(choice.get("index"), choice.get("text"))
 
-    def _add(self, index: Any, piece: Any) -> None:
-        """Note a piece of what a choice says."""
-        said = self._said.get(index)
-        if said is None:
-            said = growing_text()
-            if len(self._said) < MOST_CHOICES:
-                self._said[index] = said
+    def _add_text(self, index: Any, piece: Any) -> None:
+        """Take in a piece of the text of a choice."""
+        text = self._texts.get(index)
+        if text is None:
+            text = growing_text()
+            if len(self._texts) < MOST_CHOICES:
+                self._texts[index] = text
         if isinstance(piece, str):
-            said.write(piece)
+            text.write(piece)
 
     def content(self) -> Content:
-        """What the chunks said so far: a message for each choice."""
-        told = [
-            _choice(self._said[index].getvalue(), self._reasons.get(index))
-            for index in in_order(self._said)
+        """Content of the chunks so far: a message for each choice."""
+        messages = [
+            _choice_message(self._texts[index].getvalue(), self._reasons.get(index))
+            for index in in_order(self._texts)
         ]
-        return {OUTPUT_MESSAGES: told} if told else {}
+        return {OUTPUT_MESSAGES: messages} if messages else {}
 
 
-def _prompt(prompt: Any) -> list[Part]:
+def _prompt_parts(prompt: Any) -> list[Part]:
     return [generic("tokens", prompt)] if _is_tokens(prompt) else content_parts(prompt)
 
 
@@ -110,5 +110,5 @@ def _is_tokens(prompt: Any) -> bool:
     return isinstance(prompt, list) and bool(prompt) and type(prompt[0]) is int
 
 
-def _choice(said: Any, reason: Any) -> Message:
-    return message("assistant", content_parts(said), finish_reason=finish_reason(reason))
+def _choice_message(content: Any, reason: Any) -> Message:
+    return message("assistant", content_parts(content), finish_reason=finish_reason(reason))

@@ -1,7 +1,7 @@
 """Read images that are made, edited or varied: attributes and content. Pure functions.
 
-Neither a response nor its events tell an id or a model. A file that is uploaded with a request is
-not in its body, and is not content.
+Neither a response nor its events have an id or a model. A file that a request uploads is not in its
+body, and is not content.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from orq_otel.payloads.events import EventReader
 from orq_otel.payloads.parts import content_parts, image_type, items
 from orq_otel.payloads.usage import read_response_usage
 
-#: Fields of a request that may name an image or a video, by address or id.
-_NAMED: Final = (
+#: Fields of a request, for an image or for a video, that may refer to media, and what media.
+_REFERENCES: Final = (
     ("image", "image"),
     ("images", "image"),
     ("input_reference", "image"),
@@ -44,18 +44,18 @@ def request_attributes(body: Mapping[str, Any]) -> Attributes:
 
 
 def request_content(body: Mapping[str, Any]) -> Content:
-    """What is asked for: one message of the user, with what it names besides."""
+    """Content of a request for images or videos: one message of its prompt and its media."""
     parts = content_parts(body.get("prompt"))
-    for field, modality in _NAMED:
+    for field, modality in _REFERENCES:
         if field in body:
-            given = body[field]
-            named = [_named(one, modality) for one in items(given) or [given]]
-            parts += [part for part in named if part is not None]
+            value = body[field]
+            references = [_reference_part(each, modality) for each in items(value) or [value]]
+            parts += [part for part in references if part is not None]
     return {INPUT_MESSAGES: [message("user", parts)]} if parts else {}
 
 
 def response_attributes(response: Any) -> Attributes:
-    """Attributes of images, or of an event: of a stream, only the last one has counts."""
+    """Attributes of images, or of an event: only the last one of a stream has token counts."""
     attributes: Attributes = {}
     usage = get(response, "usage")
     if usage is not None:
@@ -64,38 +64,42 @@ def response_attributes(response: Any) -> Attributes:
 
 
 def response_content(response: Any) -> Content:
-    """What images are: a message for each."""
-    kind = get(response, "output_format")
-    told = [one for given in items(get(response, "data")) for one in _image(given, kind)]
-    return {OUTPUT_MESSAGES: told} if told else {}
+    """Content of a response with images: a message for each."""
+    output_format = get(response, "output_format")
+    messages = [
+        each
+        for image in items(get(response, "data"))
+        for each in _image_messages(image, output_format)
+    ]
+    return {OUTPUT_MESSAGES: messages} if messages else {}
 
 
 class ContentStreamReader(EventReader):
-    """Reads the events of images, and what those are that are done."""
+    """Reads attributes and content from the events of one stream: the images that are complete."""
 
-    __slots__ = ("_told",)
+    __slots__ = ("_messages",)
 
     def __init__(self) -> None:
         super().__init__(response_attributes)
-        self._told: list[Message] = []
+        self._messages: list[Message] = []
 
     def feed(self, event: Any) -> None:
         """Take in the next event."""
         super().feed(event)
         kind = get(event, "type")
         if isinstance(kind, str) and kind.endswith(".completed"):
-            self._told += _image(event, get(event, "output_format"))
+            self._messages += _image_messages(event, get(event, "output_format"))
 
     def content(self) -> Content:
-        """What the events said so far."""
-        return {OUTPUT_MESSAGES: list(self._told)} if self._told else {}
+        """Content of the events so far."""
+        return {OUTPUT_MESSAGES: list(self._messages)} if self._messages else {}
 
 
-def _named(given: Any, modality: str) -> Part | None:
-    """An image or a video that is named by its address or its id; the name of a file is neither."""
-    url = given
-    if not isinstance(given, str):
-        reference = fields(given)
+def _reference_part(value: Any, modality: str) -> Part | None:
+    """An image or a video by its URL or its id. The name of a file is neither."""
+    url = value
+    if not isinstance(value, str):
+        reference = fields(value)
         url = reference.get("image_url")
         if not isinstance(url, str):
             url = get(url, "url")
@@ -105,12 +109,9 @@ def _named(given: Any, modality: str) -> Part | None:
     return media(modality, url) if url.startswith(("https://", "http://", "data:")) else None
 
 
-def _image(given: Any, output_format: Any) -> list[Message]:
-    """The message that an image is, if it is there: the image, and the prompt that it was made of.
-
-    Some models make their own of the prompt that they get.
-    """
-    image = fields(given)
+def _image_messages(value: Any, output_format: Any) -> list[Message]:
+    """One message with an image, and the prompt if the model revised it. None without an image."""
+    image = fields(value)
     data, url, prompt = image.get("b64_json"), image.get("url"), image.get("revised_prompt")
     mime_type = image_type(output_format)
     parts: list[Part] = []

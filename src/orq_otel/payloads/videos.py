@@ -1,7 +1,6 @@
 """Read videos that are made, edited, extended or remixed: attributes and content. Pure functions.
 
-A response tells the state of a job and has no content. Asking for that state again later is no call
-of a model.
+A response is the state of a job and has no content. To ask for it again later calls no model.
 """
 
 from __future__ import annotations
@@ -36,23 +35,27 @@ _HEAD = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL), ("status", RESPONSE_STA
 
 
 def request_attributes(body: Mapping[str, Any]) -> Attributes:
-    """Attributes of a request for a video: its form, and the id of another one in its path."""
-    # The conventions' types of output lack this one.
+    """Attributes of a request for a video. Its path may have the id of an earlier video."""
+    # The conventions have no type of output for videos.
     return {OUTPUT_TYPE: "video", **pick(body, (("video_id", REQUEST_PREVIOUS_RESPONSE_ID),))}
 
 
 def response_attributes(response: Any) -> Attributes:
-    """Attributes of the job that makes a video. As a rule it has not begun."""
+    """Attributes of a video, which mostly has yet to be made."""
     return job_attributes(response, get(response, "error"))
 
 
 def response_content(_: Any) -> Content:
-    """No content: a response tells the state of a job."""
+    """No content: the response is the state of a job."""
     return {}
 
 
 def job_attributes(job: Any, error: Any) -> Attributes:
-    """Attributes of what the API works on later, a video or a batch, and of why it failed."""
+    """Attributes of a video or a batch, both of which the API makes later.
+
+    Args:
+        error: Why the job failed, if it did.
+    """
     job_fields = fields(job)
     attributes = pick(job_fields, _HEAD)
     if error is not None and job_fields.get("status") == "failed":
