@@ -51,11 +51,7 @@ def response_content(_: Any) -> Content:
 
 
 def job_attributes(job: Any, error: Any) -> Attributes:
-    """Attributes of a video or a batch, both of which the API makes later.
-
-    Args:
-        error: Why the job failed, if it did.
-    """
+    """Attributes of a video or a batch, with the `error` for which it failed, if it did."""
     job_fields = fields(job)
     attributes = pick(job_fields, _HEAD)
     if error is not None and job_fields.get("status") == "failed":
