@@ -21,15 +21,7 @@ from orq_otel.genai.streams import iterate
 from orq_otel.genai.telemetry import Telemetry
 from orq_otel.orq import agents, deployments, router
 from orq_otel.orq import responses as orq_responses
-from orq_otel.payloads import (
-    audio_content,
-    chat,
-    chat_content,
-    completions,
-    completions_content,
-    responses,
-    runs,
-)
+from orq_otel.payloads import audio, chat, completions, responses, runs
 
 COUNT = 25_000
 KILOBYTE = 1024
@@ -103,17 +95,17 @@ def said(piece: str) -> Any:
 
 #: Readers of content, and what gives them a piece of text.
 SPEAKING: dict[str, tuple[Callable[[], Any], Callable[[str], Any]]] = {
-    "chat": (chat_content.ContentChunkReader, made(said)),
+    "chat": (chat.ContentStreamReader, made(said)),
     "chat, models": (
-        chat_content.ContentChunkReader,
+        chat.ContentStreamReader,
         lambda piece: construct_type(type_=ChatCompletionChunk, value=said(piece)),
     ),
     "chat, thoughts": (
-        chat_content.ContentChunkReader,
+        chat.ContentStreamReader,
         made(lambda piece: chat_chunk({"content": None, "reasoning": piece})),
     ),
     "chat, arguments": (
-        chat_content.ContentChunkReader,
+        chat.ContentStreamReader,
         made(
             lambda piece: chat_chunk(
                 {"tool_calls": [{"index": 0, "function": {"name": "find", "arguments": piece}}]}
@@ -121,13 +113,13 @@ SPEAKING: dict[str, tuple[Callable[[], Any], Callable[[str], Any]]] = {
         ),
     ),
     "chat, parts": (
-        chat_content.ContentChunkReader,
+        chat.ContentStreamReader,
         made(lambda piece: chat_chunk({"content": [{"type": "text", "text": piece}]})),
     ),
-    "completions": (completions_content.ContentChunkReader, made(text_chunk)),
+    "completions": (completions.ContentStreamReader, made(text_chunk)),
     "responses": (responses.ContentStreamReader, made(response_event)),
     "transcripts": (
-        audio_content.TranscriptEventReader,
+        audio.TranscriptionStreamReader,
         made(lambda piece: {"type": "transcript.text.delta", "delta": piece}),
     ),
     "runs": (runs.ContentStreamReader, made(run_delta)),
@@ -139,8 +131,8 @@ SPEAKING: dict[str, tuple[Callable[[], Any], Callable[[str], Any]]] = {
 }
 #: Readers of anything else.
 SILENT: dict[str, tuple[Callable[[], Any], Callable[[str], Any]]] = {
-    "chat": (chat.ChunkReader, made(said)),
-    "completions": (completions.ChunkReader, made(text_chunk)),
+    "chat": (chat.StreamReader, made(said)),
+    "completions": (completions.StreamReader, made(text_chunk)),
     "responses": (responses.StreamReader, made(response_event)),
     "router": (router.StreamReader, within(said)),
     "router, responses": (orq_responses.StreamReader, within(response_event)),
@@ -218,7 +210,7 @@ def test_pieces_after_which_everything_is_said_again_are_said_once() -> None:
 
 @pytest.mark.parametrize(
     "new_reader",
-    [chat.ChunkReader, chat_content.ContentChunkReader, responses.StreamReader],
+    [chat.StreamReader, chat.ContentStreamReader, responses.StreamReader],
     ids=lambda kind: f"{kind.__module__}.{kind.__name__}",
 )
 def test_no_chunk_stays_alive(new_reader: Callable[[], Any]) -> None:
@@ -236,9 +228,9 @@ def test_no_chunk_stays_alive(new_reader: Callable[[], Any]) -> None:
 
 #: Streams that are left, by their readers: the chunks that came.
 LEFT: dict[str, tuple[Iterable[Callable[[], Any]], list[Any]]] = {
-    "chat": ((chat.ChunkReader, chat_content.ContentChunkReader), [said("It")]),
+    "chat": ((chat.StreamReader, chat.ContentStreamReader), [said("It")]),
     "completions": (
-        (completions.ChunkReader, completions_content.ContentChunkReader),
+        (completions.StreamReader, completions.ContentStreamReader),
         [text_chunk("It")],
     ),
     "responses": (
@@ -284,8 +276,8 @@ def test_a_stream_that_is_left_ends_in_error(
 @pytest.mark.parametrize("has_content", [False, True])
 def test_each_choice_that_was_seen_has_its_reason(*, is_orqs: bool, has_content: bool) -> None:
     readers: dict[tuple[bool, bool], Callable[[], Any]] = {
-        (False, False): chat.ChunkReader,
-        (False, True): chat_content.ContentChunkReader,
+        (False, False): chat.StreamReader,
+        (False, True): chat.ContentStreamReader,
         (True, False): router.StreamReader,
         (True, True): router.ChatContentStreamReader,
     }
@@ -302,6 +294,6 @@ def test_each_choice_that_was_seen_has_its_reason(*, is_orqs: bool, has_content:
 
 
 def test_a_stream_that_is_left_before_any_choice_ends_in_error() -> None:
-    reader = chat.ChunkReader()
+    reader = chat.StreamReader()
     reader.feed(objects({"id": "", "model": "", "choices": [], "usage": None}))
     assert reader.attributes() == {REASONS: ("error",)}

@@ -15,13 +15,6 @@ from openai.types.audio import Transcription
 from orq_otel.genai.fields import parse_json
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES, SYSTEM_INSTRUCTIONS
 from orq_otel.payloads import audio
-from orq_otel.payloads.audio_content import (
-    TranscriptEventReader,
-    read_speech,
-    read_speech_request,
-    read_transcript,
-    read_transcription_request,
-)
 from orq_otel.payloads.events import EventReader
 
 
@@ -55,17 +48,19 @@ def written(content: str, reason: str = "stop") -> Any:
     ],
 )
 def test_what_is_to_be_spoken_and_how(body: Any, told: Any) -> None:
-    assert read_speech_request(body) == told
+    assert audio.speech_request_content(body) == told
     assert problems(told) == []
 
 
 def test_speech_says_nothing() -> None:
-    assert read_speech(b"ID3") == {}
+    assert audio.speech_response_content(b"ID3") == {}
 
 
 def test_what_a_transcript_is_to_be_like() -> None:
-    assert read_transcription_request({"prompt": "A parcel", "file": "x"}) == asked("A parcel")
-    assert read_transcription_request({"model": "whisper-1"}) == {}
+    assert audio.transcription_request_content({"prompt": "A parcel", "file": "x"}) == asked(
+        "A parcel"
+    )
+    assert audio.transcription_request_content({"model": "whisper-1"}) == {}
 
 
 def test_what_was_written_down() -> None:
@@ -76,18 +71,22 @@ def test_what_was_written_down() -> None:
         parse_json(json.dumps(response)),
         construct_type(type_=Transcription, value=response),
     ):
-        assert read_transcript(form) == written("Where is it?")
+        assert audio.transcription_response_content(form) == written("Where is it?")
     assert problems(written("Where is it?")) == []
 
 
 def test_what_was_written_down_holds_no_binary_data() -> None:
     told = written(f"[binary data, 1024 bytes, {PNG_MEASURES['digest']}]")
-    assert read_transcript(PNG_BASE64) == read_transcript({"text": PNG_BASE64}) == told
+    assert (
+        audio.transcription_response_content(PNG_BASE64)
+        == audio.transcription_response_content({"text": PNG_BASE64})
+        == told
+    )
 
 
 @pytest.mark.parametrize("response", [None, 7, "", {}, {"text": None}, {"text": ["x"]}])
 def test_an_answer_without_text_says_nothing(response: Any) -> None:
-    assert read_transcript(response) == {}
+    assert audio.transcription_response_content(response) == {}
 
 
 def test_a_stream_says_what_came_until_it_is_whole() -> None:
@@ -100,7 +99,7 @@ def test_a_stream_says_what_came_until_it_is_whole() -> None:
     ]
     told = [{}, written("Where", "error"), written("Where is it?", "error")]
     told.append(written("Where is it?!"))
-    reader, plain = TranscriptEventReader(), EventReader(audio.read_usage)
+    reader, plain = audio.TranscriptionStreamReader(), EventReader(audio.usage_attributes)
     for event, expected in zip(events, told, strict=True):
         reader.feed(parse_json(json.dumps(event)))
         plain.feed(parse_json(json.dumps(event)))
@@ -111,15 +110,15 @@ def test_a_stream_says_what_came_until_it_is_whole() -> None:
 
 @given(anything, anything)
 def test_anything_gives_content_that_is_right(given: Any, more: Any) -> None:
-    assert problems(read_speech_request({"input": given, "instructions": more})) == []
-    assert problems(read_transcription_request({"prompt": given})) == []
+    assert problems(audio.speech_request_content({"input": given, "instructions": more})) == []
+    assert problems(audio.transcription_request_content({"prompt": given})) == []
     for response in (given, {"text": given}):
-        assert problems(read_transcript(response)) == []
+        assert problems(audio.transcription_response_content(response)) == []
 
 
 @given(st.lists(anything, max_size=4))
 def test_any_stream_gives_content_that_is_right(events: list[Any]) -> None:
-    reader = TranscriptEventReader()
+    reader = audio.TranscriptionStreamReader()
     for event in events:
         reader.feed(event)
         reader.feed({"type": "transcript.text.delta", "delta": event})

@@ -415,13 +415,13 @@ def test_fetching_a_response_that_failed_is_no_error(
 
 
 def test_a_choice_that_gives_no_reason_to_stop() -> None:
-    chunks = chat.ChunkReader()
+    chunks = chat.StreamReader()
     for index, reason in ((0, None), (1, "stop")):
         chunks.feed(ChatCompletionChunk.construct(choices=[choice(index, reason)], id="x"))
     whole = {"choices": [{"finish_reason": None}, {"finish_reason": "stop"}]}
 
     expected = {"gen_ai.response.finish_reasons": ("error", "stop")}
-    assert chat.read_response(whole) == expected
+    assert chat.response_attributes(whole) == expected
     assert chunks.attributes() == {**expected, "gen_ai.response.id": "x"}
 
 
@@ -432,11 +432,13 @@ def choice(index: int, reason: str | None) -> Any:
 
 @pytest.mark.parametrize("choices", [True, 7, "choices", {"index": 0}])
 def test_choices_that_are_no_list(choices: Any) -> None:
-    assert chat.read_response({"id": "1", "choices": choices}) == {"gen_ai.response.id": "1"}
+    assert chat.response_attributes({"id": "1", "choices": choices}) == {"gen_ai.response.id": "1"}
 
 
 def test_a_number_that_no_float_can_hold_is_left_out() -> None:
-    assert chat.read_request({"temperature": 10**400, "top_p": 1}) == {"gen_ai.request.top_p": 1.0}
+    assert chat.request_attributes({"temperature": 10**400, "top_p": 1}) == {
+        "gen_ai.request.top_p": 1.0
+    }
 
 
 def test_embeddings(instrumented: Telemetry, client: openai.OpenAI) -> None:

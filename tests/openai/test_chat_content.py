@@ -20,12 +20,6 @@ from spoilt import places, replaced, without
 from orq_otel.genai.fields import parse_json
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES, TOOL_DEFINITIONS
 from orq_otel.payloads import chat
-from orq_otel.payloads.chat_content import (
-    ContentChunkReader,
-    read_request,
-    read_response,
-    read_tools,
-)
 
 LONG_TEXT = "The parcel is on its way. " * 40
 BLOB = {"type": "blob", "content": "", **PNG_MEASURES}
@@ -33,7 +27,7 @@ BLOB = {"type": "blob", "content": "", **PNG_MEASURES}
 
 def asked(*messages: Any) -> list[Any]:
     """What is read from the messages of a request."""
-    content = read_request({"model": "m", "messages": list(messages)})
+    content = chat.request_content({"model": "m", "messages": list(messages)})
     assert problems(content, ("tool_arguments_string",)) == []
     return content[INPUT_MESSAGES]
 
@@ -49,9 +43,9 @@ def answered(message: Any, reason: Any = "stop") -> dict[str, Any]:
     """The message that is read from a choice, which a model, a namespace and a dict give alike."""
     choice = {"index": 0, "message": message, "finish_reason": reason}
     completion = {"id": "chatcmpl-1", "choices": [choice]}
-    content = read_response(construct_type(type_=ChatCompletion, value=completion))
-    assert content == read_response(parse_json(json.dumps(completion)))
-    assert content == read_response(completion)
+    content = chat.response_content(construct_type(type_=ChatCompletion, value=completion))
+    assert content == chat.response_content(parse_json(json.dumps(completion)))
+    assert content == chat.response_content(completion)
     assert problems(content, ("tool_arguments_string",)) == []
     (told,) = content[OUTPUT_MESSAGES]
     return told  # type: ignore[no-any-return]
@@ -73,7 +67,7 @@ def read_stream(chunks: list[Any]) -> dict[str, list[Any]]:
         lambda chunk: construct_type(type_=ChatCompletionChunk, value=chunk),
         lambda chunk: parse_json(json.dumps(chunk)),
     ):
-        reader = ContentChunkReader()
+        reader = chat.ContentStreamReader()
         for chunk in chunks:
             reader.feed(chunk_of(chunk))
         told.append(reader.content())
@@ -321,22 +315,22 @@ def test_what_an_assistant_says_beside_its_content() -> None:
 
 def test_a_message_may_be_a_model_of_the_client() -> None:
     completion: Any = construct_type(type_=ChatCompletion, value=CHAT)
-    (told,) = read_request({"messages": (completion.choices[0].message,)})[INPUT_MESSAGES]
+    (told,) = chat.request_content({"messages": (completion.choices[0].message,)})[INPUT_MESSAGES]
     assert told == {
         key: value
-        for key, value in read_response(CHAT)[OUTPUT_MESSAGES][0].items()
+        for key, value in chat.response_content(CHAT)[OUTPUT_MESSAGES][0].items()
         if key != "finish_reason"
     }
 
 
 @pytest.mark.parametrize("messages", [None, "Hi.", 7, {"role": "user"}, [], iter(["Hi."])])
 def test_messages_that_are_no_list_are_none(messages: Any) -> None:
-    assert read_request({"messages": messages}) == {}
+    assert chat.request_content({"messages": messages}) == {}
 
 
 def test_an_iterator_is_not_used_up() -> None:
     messages = iter([{"role": "user", "content": "Hi."}])
-    read_request({"messages": messages})
+    chat.request_content({"messages": messages})
     assert list(messages) == [{"role": "user", "content": "Hi."}]
 
 
@@ -370,7 +364,7 @@ def test_tools_are_told_flat() -> None:
         ],
         "functions": [find],
     }
-    whole = read_tools(given)
+    whole = chat.tool_definitions(given)
     assert whole == [
         told,
         {"type": "function", "name": "now"},
@@ -384,7 +378,7 @@ def test_tools_are_told_flat() -> None:
         told,
     ]
     assert problems({TOOL_DEFINITIONS: whole}) == []
-    content = read_request(given)
+    content = chat.request_content(given)
     assert content == {TOOL_DEFINITIONS: [{k: one[k] for k in ("type", "name")} for one in whole]}
     assert problems(content) == []
 
@@ -446,7 +440,7 @@ def test_messages_of_an_answer(message: Any, parts: list[Any]) -> None:
 
 
 def test_each_choice_is_a_message() -> None:
-    content = read_response(CHAT)
+    content = chat.response_content(CHAT)
     assert problems(content) == []
     assert [one["finish_reason"] for one in content[OUTPUT_MESSAGES]] == [
         choice["finish_reason"].replace("tool_calls", "tool_call") for choice in CHAT["choices"]
@@ -460,8 +454,8 @@ def test_a_choice_without_a_reason_is_broken(reason: Any) -> None:
 
 @pytest.mark.parametrize("response", [None, 7, "Hi.", {}, {"choices": None}, {"choices": "Hi."}])
 def test_an_answer_without_choices_says_nothing(response: Any) -> None:
-    assert read_response(response) == {}
-    assert read_response(SimpleNamespace(choices=response)) == {}
+    assert chat.response_content(response) == {}
+    assert chat.response_content(SimpleNamespace(choices=response)) == {}
 
 
 # --- streams -------------------------------------------------------------------------------------
@@ -610,7 +604,7 @@ def test_choices_are_told_in_their_order() -> None:
 
 
 def test_a_stream_without_a_chunk_says_nothing() -> None:
-    assert ContentChunkReader().content() == {}
+    assert chat.ContentStreamReader().content() == {}
     assert read_stream([{"choices": []}]) == {}
 
 
@@ -626,14 +620,14 @@ def test_a_choice_without_an_index_or_a_delta() -> None:
 
 
 def test_a_choice_that_cannot_be_costs_no_time() -> None:
-    reader = ContentChunkReader()
+    reader = chat.ContentStreamReader()
     choice = {"index": 10**12, "delta": {"content": "Hi."}, "finish_reason": "stop"}
     reader.feed(parse_json(json.dumps({"choices": [choice]})))
     assert reader.attributes()["gen_ai.response.finish_reasons"] == ("error",)
 
 
 def test_a_stream_tells_the_same_as_without_content() -> None:
-    plain, reader = chat.ChunkReader(), ContentChunkReader()
+    plain, reader = chat.StreamReader(), chat.ContentStreamReader()
     for chunk in CHAT_CHUNKS:
         plain.feed(construct_type(type_=ChatCompletionChunk, value=chunk))
         reader.feed(construct_type(type_=ChatCompletionChunk, value=chunk))
@@ -652,7 +646,7 @@ def test_any_request_gives_content_that_is_right(messages: Any, tools: Any) -> N
         {"messages": [{"role": "assistant", "content": messages, "tool_calls": tools}]},
         {"messages": [{"role": "user", "content": [messages, tools]}]},
     ):
-        assert problems(read_request(body), ("tool_arguments_string",)) == []
+        assert problems(chat.request_content(body), ("tool_arguments_string",)) == []
 
 
 @given(anything, anything)
@@ -665,12 +659,12 @@ def test_any_answer_gives_content_that_is_right(choice: Any, message: Any) -> No
         {"choices": [{"message": {"content": message, "audio": choice, "tool_calls": [choice]}}]},
     ):
         for response in (completion, construct_type(type_=ChatCompletion, value=completion)):
-            assert problems(read_response(response), ("tool_arguments_string",)) == []
+            assert problems(chat.response_content(response), ("tool_arguments_string",)) == []
 
 
 @given(st.lists(st.one_of(anything, st.fixed_dictionaries({"content": anything})), max_size=4))
 def test_any_stream_gives_content_that_is_right(deltas: list[Any]) -> None:
-    reader = ContentChunkReader()
+    reader = chat.ContentStreamReader()
     for delta in deltas:
         chunk = {"choices": [{"index": 0, "delta": delta}]}
         with contextlib.suppress(AttributeError, KeyError, TypeError):  # those are reported
@@ -685,4 +679,4 @@ def test_an_answer_with_anything_spoilt_gives_content_that_is_right() -> None:
             *(replaced(CHAT, place, wrong) for wrong in (None, 7, "x", [], {}, [7], PNG_BASE64)),
         ):
             response = construct_type(type_=ChatCompletion, value=spoilt)
-            assert problems(read_response(response), ("tool_arguments_string",)) == []
+            assert problems(chat.response_content(response), ("tool_arguments_string",)) == []

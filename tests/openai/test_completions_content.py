@@ -16,7 +16,6 @@ from openai.types import Completion
 from orq_otel.genai.fields import parse_json
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES
 from orq_otel.payloads import completions
-from orq_otel.payloads.completions_content import ContentChunkReader, read_request, read_response
 
 
 def said(content: str) -> list[Any]:
@@ -50,7 +49,7 @@ def said(content: str) -> list[Any]:
     ],
 )
 def test_prompts_are_messages_of_the_user(prompt: Any, told: list[Any]) -> None:
-    content = read_request({"model": "m", "prompt": prompt})
+    content = completions.request_content({"model": "m", "prompt": prompt})
     messages = [{"role": "user", "parts": parts} for parts in told]
     assert content == ({INPUT_MESSAGES: messages} if messages else {})
     assert problems(content) == []
@@ -65,9 +64,11 @@ def test_choices_are_messages() -> None:
             None,
         ]
     }
-    content = read_response(completion)
-    assert content == read_response(parse_json(json.dumps(completion)))
-    assert content == read_response(construct_type(type_=Completion, value=completion))
+    content = completions.response_content(completion)
+    assert content == completions.response_content(parse_json(json.dumps(completion)))
+    assert content == completions.response_content(
+        construct_type(type_=Completion, value=completion)
+    )
     assert content == {
         OUTPUT_MESSAGES: [
             {"role": "assistant", "parts": said(" a time"), "finish_reason": "stop"},
@@ -85,7 +86,7 @@ def test_choices_are_messages() -> None:
 
 @pytest.mark.parametrize("response", [None, 7, {}, {"choices": None}, {"choices": []}])
 def test_an_answer_without_choices_says_nothing(response: Any) -> None:
-    assert read_response(response) == {}
+    assert completions.response_content(response) == {}
 
 
 def test_a_stream() -> None:
@@ -100,7 +101,7 @@ def test_a_stream() -> None:
         lambda chunk: construct_type(type_=Completion, value=chunk),
         lambda chunk: parse_json(json.dumps(chunk)),
     ):
-        reader, plain = ContentChunkReader(), completions.ChunkReader()
+        reader, plain = completions.ContentStreamReader(), completions.StreamReader()
         for chunk in chunks:
             reader.feed(chunk_of(chunk))
             plain.feed(chunk_of(chunk))
@@ -115,21 +116,24 @@ def test_a_stream() -> None:
 
 
 def test_a_stream_without_a_chunk_says_nothing() -> None:
-    assert ContentChunkReader().content() == {}
+    assert completions.ContentStreamReader().content() == {}
 
 
 @given(anything, anything)
 def test_anything_gives_content_that_is_right(given: Any, more: Any) -> None:
-    assert problems(read_request({"prompt": given})) == []
-    assert problems(read_request({"prompt": [given, more]})) == []
+    assert problems(completions.request_content({"prompt": given})) == []
+    assert problems(completions.request_content({"prompt": [given, more]})) == []
     for response in (given, {"choices": given}, {"choices": [{"text": given, "index": more}]}):
-        assert problems(read_response(response)) == []
-        assert problems(read_response(construct_type(type_=Completion, value=response))) == []
+        assert problems(completions.response_content(response)) == []
+        assert (
+            problems(completions.response_content(construct_type(type_=Completion, value=response)))
+            == []
+        )
 
 
 @given(st.lists(anything, max_size=4))
 def test_any_stream_gives_content_that_is_right(choices: list[Any]) -> None:
-    reader = ContentChunkReader()
+    reader = completions.ContentStreamReader()
     for choice in choices:
         for chunk in ({"choices": [choice]}, {"choices": [{"index": 0, "text": choice}]}):
             with contextlib.suppress(AttributeError, KeyError, TypeError):  # those are reported

@@ -140,7 +140,7 @@ async def use_everything_async(client: openai.AsyncOpenAI) -> list[Any]:
         ("orq_otel.openai.instrumentor", "start_call"),
         ("orq_otel.genai.streams", "AsyncStreamProxy"),
         ("orq_otel.genai.long_json", "parse_json"),
-        ("orq_otel.payloads.chat", "ChunkReader.feed"),
+        ("orq_otel.payloads.chat", "StreamReader.feed"),
     ],
 )
 async def test_a_function_of_ours_fails_in_asynchronous_code(
@@ -253,13 +253,13 @@ def test_a_processor_of_the_hosts_fails(bare: list[Any], client: openai.OpenAI) 
 
 
 ALL_READERS = [
-    chat.read_request,
-    chat.read_response,
+    chat.request_attributes,
+    chat.response_attributes,
     responses.request_attributes,
     responses.response_attributes,
     responses.fetched_response_attributes,
-    embeddings.read_request,
-    embeddings.read_response,
+    embeddings.request_attributes,
+    embeddings.response_attributes,
 ]
 
 

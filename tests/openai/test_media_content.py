@@ -14,9 +14,8 @@ from openai.types import ImagesResponse
 
 from orq_otel.genai.fields import parse_json
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES
-from orq_otel.payloads import images
+from orq_otel.payloads import images, videos
 from orq_otel.payloads.events import EventReader
-from orq_otel.payloads.media_content import ImageEventReader, read_images, read_request, read_video
 
 BLOB = {"type": "blob", "modality": "image", "content": "", **PNG_MEASURES}
 URL = "https://a.b/c.png"
@@ -71,7 +70,7 @@ def answered(*parts: Any) -> dict[str, Any]:
     ],
 )
 def test_a_prompt_is_a_message_with_what_it_names(body: Any, parts: list[Any]) -> None:
-    content = read_request(body)
+    content = images.request_content(body)
     assert content == ({INPUT_MESSAGES: [{"role": "user", "parts": parts}]} if parts else {})
     assert problems(content) == []
 
@@ -88,9 +87,9 @@ def test_images_are_messages() -> None:
             7,
         ],
     }
-    content = read_images(response)
-    assert content == read_images(parse_json(json.dumps(response)))
-    assert content == read_images(construct_type(type_=ImagesResponse, value=response))
+    content = images.response_content(response)
+    assert content == images.response_content(parse_json(json.dumps(response)))
+    assert content == images.response_content(construct_type(type_=ImagesResponse, value=response))
     assert content == {
         OUTPUT_MESSAGES: [
             answered(
@@ -117,16 +116,16 @@ def test_the_type_of_an_image_is_that_of_its_format(
     output_format: Any, told: dict[str, str]
 ) -> None:
     response = {"data": [{"b64_json": PNG_BASE64}], "output_format": output_format}
-    assert read_images(response) == {OUTPUT_MESSAGES: [answered({**BLOB, **told})]}
+    assert images.response_content(response) == {OUTPUT_MESSAGES: [answered({**BLOB, **told})]}
 
 
 @pytest.mark.parametrize("response", [None, 7, "x", {}, {"data": None}, {"data": []}])
 def test_an_answer_without_images_says_nothing(response: Any) -> None:
-    assert read_images(response) == {}
+    assert images.response_content(response) == {}
 
 
 def test_a_job_that_makes_a_video_says_nothing() -> None:
-    assert read_video({"id": "video_1", "prompt": "A parcel"}) == {}
+    assert videos.response_content({"id": "video_1", "prompt": "A parcel"}) == {}
 
 
 @pytest.mark.parametrize("kind", ["image_generation", "image_edit"])
@@ -137,7 +136,7 @@ def test_of_a_stream_those_images_are_told_that_are_done(kind: str) -> None:
         {**part, "type": f"{kind}.completed", "usage": USAGE},
         {**part, "type": f"{kind}.completed", "output_format": "jpeg"},
     ]
-    reader, plain = ImageEventReader(), EventReader(images.read_response)
+    reader, plain = images.ContentStreamReader(), EventReader(images.response_attributes)
     for count, event in enumerate(events):
         reader.feed(parse_json(json.dumps(event)))
         plain.feed(parse_json(json.dumps(event)))
@@ -150,15 +149,18 @@ def test_of_a_stream_those_images_are_told_that_are_done(kind: str) -> None:
 @given(anything, anything)
 def test_anything_gives_content_that_is_right(given: Any, more: Any) -> None:
     for field in ("prompt", "image", "images", "input_reference", "video"):
-        assert problems(read_request({"prompt": more, field: given})) == []
+        assert problems(images.request_content({"prompt": more, field: given})) == []
     for response in (given, {"data": given}, {"data": [given, more], "output_format": more}):
-        assert problems(read_images(response)) == []
-        assert problems(read_images(construct_type(type_=ImagesResponse, value=response))) == []
+        assert problems(images.response_content(response)) == []
+        assert (
+            problems(images.response_content(construct_type(type_=ImagesResponse, value=response)))
+            == []
+        )
 
 
 @given(st.lists(anything, max_size=4))
 def test_any_stream_gives_content_that_is_right(events: list[Any]) -> None:
-    reader = ImageEventReader()
+    reader = images.ContentStreamReader()
     for event in events:
         reader.feed(event)
         reader.feed({"type": "image_edit.completed", "b64_json": event, "output_format": event})

@@ -60,17 +60,17 @@ def test_a_response_that_is_fetched_compacts_nothing() -> None:
     ],
 )
 def test_the_modalities_of_a_chat(modalities: Any, kind: str | None) -> None:
-    assert chat.read_request({"modalities": modalities}).get("gen_ai.output.type") == kind
+    assert chat.request_attributes({"modalities": modalities}).get("gen_ai.output.type") == kind
 
 
 @pytest.mark.parametrize("stop", [None, [], 7, {"END": True}])
 def test_what_is_nothing_to_stop_at(stop: Any) -> None:
-    assert chat.read_request({"stop": stop}) == {}
+    assert chat.request_attributes({"stop": stop}) == {}
 
 
 @pytest.mark.parametrize("index", [None, "0", -1, 10**12, True])
 def test_a_choice_that_there_cannot_be(index: Any) -> None:
-    chunks = chat.ChunkReader()
+    chunks = chat.StreamReader()
     for place in (0, index):
         choice = SimpleNamespace(index=place, finish_reason="stop")
         chunks.feed(SimpleNamespace(choices=[choice]))

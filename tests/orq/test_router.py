@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from orq.any_json import can_be_exported, events, namespaces
 from orq_otel.orq import router
-from orq_otel.payloads import completions_content
+from orq_otel.payloads import completions
 
 models = pytest.importorskip("orq_ai_sdk.models")
 pytestmark = pytest.mark.filterwarnings("default")  # the client's own
@@ -271,8 +271,8 @@ def test_anything_gives_content_that_is_right(one: Any, more: list[Any]) -> None
         router.chat_response_content(one),
         router.chat_response_content(namespaces({"choices": more})),
         router.chat_response_content({"choices": [{"message": each} for each in more]}),
-        completions_content.read_request({"prompt": one}),
-        completions_content.read_response({"choices": more}),
+        completions.request_content({"prompt": one}),
+        completions.response_content({"choices": more}),
         *(reader.content() for reader in readers),
     ):
         assert problems(content, ("tool_arguments_string",)) == []

@@ -37,19 +37,16 @@ from orq_otel.genai.semconv import (
 )
 from orq_otel.payloads import (
     audio,
-    audio_content,
+    batches,
     chat,
-    chat_content,
     completions,
-    completions_content,
     decisions,
     embeddings,
     images,
-    jobs,
-    media_content,
     moderations,
     responses,
     runs,
+    videos,
 )
 from orq_otel.payloads.events import EventReader
 
@@ -95,39 +92,43 @@ _COMPACT = Operation(
 
 def _images(name: str) -> Operation:
     return Operation(
-        name,
-        images.read_request,
-        images.read_response,
-        partial(EventReader, images.read_response),
+        name=name,
+        read_request=images.request_attributes,
+        read_response=images.response_attributes,
+        new_chunk_reader=partial(EventReader, images.response_attributes),
         is_standard=False,
         content=ContentReaders(
-            media_content.read_request, media_content.read_images, media_content.ImageEventReader
+            read_request=images.request_content,
+            read_response=images.response_content,
+            new_chunk_reader=images.ContentStreamReader,
         ),
     )
 
 
-def _transcript(name: str) -> Operation:
+def _transcription(name: str) -> Operation:
     return Operation(
-        name,
-        audio.read_transcription_request,
-        audio.read_usage,
-        partial(EventReader, audio.read_usage),
+        name=name,
+        read_request=audio.transcription_request_attributes,
+        read_response=audio.usage_attributes,
+        new_chunk_reader=partial(EventReader, audio.usage_attributes),
         is_standard=False,
         content=ContentReaders(
-            audio_content.read_transcription_request,
-            audio_content.read_transcript,
-            audio_content.TranscriptEventReader,
+            read_request=audio.transcription_request_content,
+            read_response=audio.transcription_response_content,
+            new_chunk_reader=audio.TranscriptionStreamReader,
         ),
     )
 
 
 def _video(name: str) -> Operation:
     return Operation(
-        name,
-        jobs.read_video_request,
-        jobs.read_job,
+        name=name,
+        read_request=videos.request_attributes,
+        read_response=videos.response_attributes,
         is_standard=False,
-        content=ContentReaders(media_content.read_request, media_content.read_video),
+        content=ContentReaders(
+            read_request=videos.request_content, read_response=videos.response_content
+        ),
     )
 
 
@@ -149,27 +150,27 @@ def _run(name: str) -> Operation:
 
 _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("post", "/chat/completions"): Operation(
-        CHAT,
-        chat.read_request,
-        chat.read_response,
-        chat.ChunkReader,
-        {OPENAI_API_TYPE: "chat_completions"},
+        name=CHAT,
+        read_request=chat.request_attributes,
+        read_response=chat.response_attributes,
+        new_chunk_reader=chat.StreamReader,
+        constants={OPENAI_API_TYPE: "chat_completions"},
         content=ContentReaders(
-            chat_content.read_request,
-            chat_content.read_response,
-            chat_content.ContentChunkReader,
-            chat_content.read_tools,
+            read_request=chat.request_content,
+            read_response=chat.response_content,
+            new_chunk_reader=chat.ContentStreamReader,
+            read_tools=chat.tool_definitions,
         ),
     ),
     ("post", "/completions"): Operation(
-        TEXT_COMPLETION,
-        completions.read_request,
-        completions.read_response,
-        completions.ChunkReader,
+        name=TEXT_COMPLETION,
+        read_request=completions.request_attributes,
+        read_response=completions.response_attributes,
+        new_chunk_reader=completions.StreamReader,
         content=ContentReaders(
-            completions_content.read_request,
-            completions_content.read_response,
-            completions_content.ContentChunkReader,
+            read_request=completions.request_content,
+            read_response=completions.response_content,
+            new_chunk_reader=completions.ContentStreamReader,
         ),
     ),
     ("post", "/responses"): _RESPOND,
@@ -177,21 +178,26 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("post", "/responses/compact"): _COMPACT,
     ("post", "/responses/compact?beta=true"): _COMPACT,
     ("post", "/embeddings"): Operation(
-        EMBEDDINGS, embeddings.read_request, embeddings.read_response
+        name=EMBEDDINGS,
+        read_request=embeddings.request_attributes,
+        read_response=embeddings.response_attributes,
     ),
     ("post", "/images/generations"): _images(GENERATE_IMAGE),
     ("post", "/images/edits"): _images(EDIT_IMAGE),
     ("post", "/images/variations"): _images(VARY_IMAGE),
     ("post", "/audio/speech"): Operation(
-        GENERATE_SPEECH,
-        audio.read_speech_request,
-        audio.read_speech,
-        partial(EventReader, audio.read_usage),
+        name=GENERATE_SPEECH,
+        read_request=audio.speech_request_attributes,
+        read_response=audio.speech_response_attributes,
+        new_chunk_reader=partial(EventReader, audio.usage_attributes),
         is_standard=False,
-        content=ContentReaders(audio_content.read_speech_request, audio_content.read_speech),
+        content=ContentReaders(
+            read_request=audio.speech_request_content,
+            read_response=audio.speech_response_content,
+        ),
     ),
-    ("post", "/audio/transcriptions"): _transcript(TRANSCRIBE),
-    ("post", "/audio/translations"): _transcript(TRANSLATE),
+    ("post", "/audio/transcriptions"): _transcription(TRANSCRIBE),
+    ("post", "/audio/translations"): _transcription(TRANSLATE),
     ("post", "/moderations"): Operation(
         name=MODERATE,
         read_request=moderations.request_attributes,
@@ -215,7 +221,10 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("post", "/videos/extensions"): _video(EXTEND_VIDEO),
     ("post", "/threads/runs"): _run(RUN_ASSISTANT),
     ("post", "/batches"): Operation(
-        CREATE_BATCH, jobs.read_batch_request, jobs.read_job, is_standard=False
+        name=CREATE_BATCH,
+        read_request=batches.request_attributes,
+        read_response=batches.response_attributes,
+        is_standard=False,
     ),
 }
 

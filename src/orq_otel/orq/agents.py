@@ -123,7 +123,7 @@ def run_request_attributes(arguments: Arguments) -> Attributes:
         attributes.update(pick(fields(sources[0]), (("knowledge_id", DATA_SOURCE_ID),)))
     parameters = get(arguments.get("model"), "parameters")
     if parameters:
-        attributes.update(chat.read_request(set_fields(fields(parameters))))
+        attributes.update(chat.request_attributes(set_fields(fields(parameters))))
     return attributes
 
 

@@ -40,8 +40,8 @@ from orq_otel.orq.models import (
     unset_type,
 )
 from orq_otel.orq.requests import Arguments, prompt_variable_content
-from orq_otel.payloads import chat, chat_content, parts
-from orq_otel.payloads.deltas import Deltas
+from orq_otel.payloads import chat, parts
+from orq_otel.payloads.chat_deltas import Deltas
 from orq_otel.payloads.parts import in_order, items, named_tools
 from orq_otel.payloads.usage import read_completion_usage
 
@@ -79,7 +79,7 @@ def request_attributes(arguments: Arguments) -> Attributes:
     extra = arguments.get("extra_params")
     if not extra or not isinstance(extra, Mapping):
         return {}
-    attributes = chat.read_request(as_body(extra))
+    attributes = chat.request_attributes(as_body(extra))
     attributes.pop(REQUEST_STREAM, None)
     return attributes
 
@@ -108,7 +108,7 @@ def config_attributes(response: Any) -> Attributes:
     """Attributes of a Deployment's configuration: what a model would be called with."""
     config = fields(response)
     attributes = pick(config, _CONFIG)
-    attributes.update(chat.read_request(set_fields(fields(config.get("parameters")))))
+    attributes.update(chat.request_attributes(set_fields(fields(config.get("parameters")))))
     return attributes
 
 
@@ -146,7 +146,7 @@ def config_content(response: Any) -> Content:
     return _input(json_items(config.get("messages")), config.get("tools"))
 
 
-class StreamReader(chat.ChunkReader):
+class StreamReader(chat.StreamReader):
     """Reads attributes from the events of one stream. Each repeats id, model and provider."""
 
     __slots__ = ("_is_final", "_unset")
@@ -191,7 +191,7 @@ class StreamReader(chat.ChunkReader):
     def _feed_choice(self, choice: Mapping[str, Any]) -> None:
         """Take in the fields of one choice."""
         self._index = choice.get("index")
-        self._see(as_json(self._index), choice.get("finish_reason"))
+        self._note_choice(as_json(self._index), choice.get("finish_reason"))
 
     def _begin(self, chunk: Any) -> None:
         super()._begin(chunk)
@@ -361,7 +361,7 @@ class _Joined:
             "role": self._role,
             "reasoning": self._reasoning.getvalue(),
             "content": self._content.getvalue(),
-            "tool_calls": self._calls.whole()["tool_calls"],
+            "tool_calls": self._calls.message()["tool_calls"],
             "url": self._url,
         }
 
@@ -378,7 +378,7 @@ def _input(messages: list[Any], tools: Any) -> Content:
     """Messages for the model, and the names of its tools."""
     content: Content = {}
     if messages:
-        content[INPUT_MESSAGES] = chat_content.input_messages(messages)
+        content[INPUT_MESSAGES] = chat.input_messages(messages)
     named = named_tools(tools)
     if named:
         content[TOOL_DEFINITIONS] = named
@@ -387,7 +387,7 @@ def _input(messages: list[Any], tools: Any) -> Content:
 
 def _output(choices: list[tuple[Any, _Piece]]) -> Content:
     """A message for each choice, from the reason why it ended and its fields."""
-    messages = [chat_content.answer(reason, _with_image(message)) for reason, message in choices]
+    messages = [chat.choice_message(reason, _with_image(message)) for reason, message in choices]
     return {OUTPUT_MESSAGES: messages} if messages else {}
 
 

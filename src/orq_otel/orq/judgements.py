@@ -43,7 +43,7 @@ from orq_otel.genai.semconv import (
 from orq_otel.orq.models import TRACE_IDS, as_json, telemetry_ids, token_counts
 from orq_otel.orq.requests import Arguments, input_argument, model_attributes
 from orq_otel.orq.retrieval import document_part, documents_content
-from orq_otel.payloads import chat_content, decisions, moderations, responses
+from orq_otel.payloads import chat, decisions, moderations, responses
 from orq_otel.payloads.parts import content_part, image_type, items
 from orq_otel.payloads.usage import read_response_usage
 
@@ -186,7 +186,7 @@ def evaluation_request_content(arguments: Arguments) -> Content:
     context = fields(arguments.get("context"))
     question, answer = fields(context.get("input")), fields(context.get("output"))
     conversation = items(arguments.get("messages")) or items(context.get("messages"))
-    messages = chat_content.input_messages([as_json(one) for one in conversation])
+    messages = chat.input_messages([as_json(one) for one in conversation])
     messages += _text_message("user", arguments.get("query") or question.get("user_query"))
     calls = [part for one in items(answer.get("tools_called")) for part in _tool_call(fields(one))]
     if calls:

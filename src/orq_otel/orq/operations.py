@@ -48,13 +48,7 @@ from orq_otel.genai.semconv import (
 )
 from orq_otel.orq import agents, deployments, judgements, memory, responses, retrieval, router
 from orq_otel.orq.requests import Arguments, model_attributes
-from orq_otel.payloads import (
-    audio,
-    audio_content,
-    completions_content,
-    media_content,
-    moderations,
-)
+from orq_otel.payloads import audio, completions, images, moderations
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -195,7 +189,7 @@ def _images(name: str) -> Row:
             read_response=router.image_response_attributes,
             is_standard=False,
             content=ContentReaders(
-                read_request=media_content.read_request, read_response=media_content.read_images
+                read_request=images.request_content, read_response=images.response_content
             ),
         )
     )
@@ -205,12 +199,12 @@ def _transcript(name: str) -> Row:
     return Row(
         operation=Operation(
             name=name,
-            read_request=audio.read_transcription_request,
-            read_response=audio.read_usage,
+            read_request=audio.transcription_request_attributes,
+            read_response=audio.usage_attributes,
             is_standard=False,
             content=ContentReaders(
-                read_request=audio_content.read_transcription_request,
-                read_response=audio_content.read_transcript,
+                read_request=audio.transcription_request_content,
+                read_response=audio.transcription_response_content,
             ),
         )
     )
@@ -372,8 +366,8 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
                 read_response=router.completion_response_attributes,
                 new_chunk_reader=router.StreamReader,
                 content=ContentReaders(
-                    read_request=completions_content.read_request,
-                    read_response=completions_content.read_response,
+                    read_request=completions.request_content,
+                    read_response=completions.response_content,
                     new_chunk_reader=router.CompletionContentStreamReader,
                 ),
             ),
@@ -397,12 +391,12 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
         "create": Row(
             operation=Operation(
                 name=GENERATE_SPEECH,
-                read_request=audio.read_speech_request,
-                read_response=audio.read_speech,
+                read_request=audio.speech_request_attributes,
+                read_response=audio.speech_response_attributes,
                 is_standard=False,
                 content=ContentReaders(
                     read_request=router.speech_request_content,
-                    read_response=audio_content.read_speech,
+                    read_response=audio.speech_response_content,
                 ),
             ),
             thread_in_orq=True,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import NO_CHUNK, UNUSUAL, fields, get, pick
+from orq_otel.genai.fields import UNUSUAL, fields, get, pick
 from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import (
     OUTPUT_MESSAGES,
@@ -27,15 +27,8 @@ from orq_otel.orq.models import (
     unset_type,
 )
 from orq_otel.orq.requests import Arguments, input_argument, prompt_variable_content
-from orq_otel.payloads import (
-    audio_content,
-    chat,
-    chat_content,
-    completions,
-    completions_content,
-    embeddings,
-    images,
-)
+from orq_otel.payloads import audio, chat, completions, embeddings, images
+from orq_otel.payloads.chat_deltas import Deltas
 from orq_otel.payloads.parts import items, tool_definitions
 from orq_otel.payloads.usage import read_completion_usage
 
@@ -45,7 +38,7 @@ _PROMPT: Final = (("id", PROMPT_NAME), ("version", PROMPT_VERSION))
 
 def chat_request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of `router.chat.completions.create`."""
-    attributes = chat.read_request(as_body(arguments))
+    attributes = chat.request_attributes(as_body(arguments))
     if "orq" in arguments:
         attributes.update(pick(fields(get(arguments["orq"], "prompt")), _PROMPT))
     return attributes
@@ -53,42 +46,43 @@ def chat_request_attributes(arguments: Arguments) -> Attributes:
 
 def completion_request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of `router.completions.create`."""
-    return completions.read_request(as_body(arguments))
+    return completions.request_attributes(as_body(arguments))
 
 
 def completion_response_attributes(response: Any) -> Attributes:
     """Attributes of a completion, of the chat API or the older one."""
     response = fields(response)
     attributes = pick(response, _HEAD)
-    chat.read_choices(items(response.get("choices")), attributes)
+    chat.add_finish_reasons(items(response.get("choices")), attributes)
     read_completion_usage(token_counts(response.get("usage")), attributes)
     return attributes
 
 
 def embeddings_request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of `router.embeddings.create`."""
-    return embeddings.read_request(as_body(arguments))
+    return embeddings.request_attributes(as_body(arguments))
 
 
 def embeddings_response_attributes(response: Any) -> Attributes:
     """Attributes of a list of embeddings."""
     response = fields(response)
-    return embeddings.read_response({**response, "usage": token_counts(response.get("usage"))})
+    usage = token_counts(response.get("usage"))
+    return embeddings.response_attributes({**response, "usage": usage})
 
 
 def image_request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of `router.images.generations`, `edits` and `variations`."""
-    return images.read_request({"n": as_json(arguments.get("n"))})
+    return images.request_attributes({"n": as_json(arguments.get("n"))})
 
 
 def image_response_attributes(response: Any) -> Attributes:
     """The token counts of a response with images."""
-    return images.read_response({"usage": token_counts(get(response, "usage"))})
+    return images.response_attributes({"usage": token_counts(get(response, "usage"))})
 
 
 def chat_request_content(arguments: Arguments) -> Content:
     """Messages, tools and prompt variables of `router.chat.completions.create`."""
-    content = chat_content.read_request(
+    content = chat.request_content(
         {"messages": json_items(arguments.get("messages")), "tools": arguments.get("tools")}
     )
     if "variables" in arguments:
@@ -106,7 +100,7 @@ def chat_tool_definitions(arguments: Arguments) -> list[Any]:
 def chat_response_content(response: Any) -> Content:
     """A message for each choice of a chat completion."""
     messages = [
-        chat_content.answer(choice.get("finish_reason"), message_fields(choice.get("message")))
+        chat.choice_message(choice.get("finish_reason"), message_fields(choice.get("message")))
         for choice in map(fields, items(get(response, "choices")))
     ]
     return {OUTPUT_MESSAGES: messages} if messages else {}
@@ -114,10 +108,10 @@ def chat_response_content(response: Any) -> Content:
 
 def speech_request_content(arguments: Arguments) -> Content:
     """The text that `router.audio.speech` is to speak."""
-    return audio_content.read_speech_request({"input": input_argument(arguments)})
+    return audio.speech_request_content({"input": input_argument(arguments)})
 
 
-class StreamReader(chat.ChunkReader):
+class StreamReader(chat.StreamReader):
     """Reads attributes from the events of one stream, each of which holds a chunk."""
 
     __slots__ = ()
@@ -139,24 +133,13 @@ class StreamReader(chat.ChunkReader):
         self._feed_any(chunk)
 
     def _feed_any(self, chunk: Any) -> None:
-        """Take in an event of any form."""
-        try:
-            completion = chunk.data
-            data = completion.__dict__
-            choices = data["choices"]
-            if choices:
-                if self._head is None:
-                    self._begin(completion)
-                for one in choices:
-                    choice = one.__dict__
-                    self._see(choice.get("index"), choice.get("finish_reason"))
-            if data.get("usage"):
-                self._usage = data["usage"]
-        except NO_CHUNK:
-            return
+        """Take in an event of any form. Usage that is not set is falsy, but not None."""
+        usage = self._usage
+        super()._feed_any(getattr(chunk, "data", None))
+        self._usage = self._usage or usage
 
-    def _see(self, index: Any, reason: Any) -> None:
-        super()._see(as_json(index), reason)
+    def _note_choice(self, index: Any, reason: Any) -> None:
+        super()._note_choice(as_json(index), reason)
         self._index = index
 
     def attributes(self) -> Attributes:
@@ -165,7 +148,7 @@ class StreamReader(chat.ChunkReader):
         return super().attributes()
 
 
-class ChatContentStreamReader(StreamReader, chat_content.ContentChunkReader):
+class ChatContentStreamReader(StreamReader, chat.ContentStreamReader):
     """Reads attributes and content from the events of one chat completion."""
 
     __slots__ = ("_unset",)
@@ -187,48 +170,24 @@ class ChatContentStreamReader(StreamReader, chat_content.ContentChunkReader):
                 and len(delta.__pydantic_fields_set__) == 1
                 and (piece := delta.__dict__["content"])
             ):
-                self._said[choice["index"]].content.append(piece)
+                self._deltas[choice["index"]].content.append(piece)
                 return
         except UNUSUAL:
             pass
         self._feed_any(chunk)
 
-    def _feed_any(self, chunk: Any) -> None:
-        """Take in an event of any form. One loop does what both base classes' would do in two."""
-        try:
-            completion = chunk.data
-            data = completion.__dict__
-            choices = data["choices"]
-            if choices:
-                if self._head is None:
-                    self._begin(completion)
-                for one in choices:
-                    choice = one.__dict__
-                    index = choice["index"]
-                    reason = choice["finish_reason"]
-                    try:
-                        deltas = self._said[index]
-                    except KeyError:
-                        deltas = self._start(as_json(index))
-                    if reason:
-                        self._see(index, reason)
-                    deltas.add(choice["delta"])
-            if data.get("usage"):
-                self._usage = data["usage"]
-        except NO_CHUNK:
-            return
+    def _begin_choice(self, index: Any) -> Deltas:
+        return super()._begin_choice(as_json(index))
 
 
-class CompletionContentStreamReader(StreamReader, completions_content.ContentChunkReader):
+class CompletionContentStreamReader(StreamReader, completions.ContentStreamReader):
     """Reads attributes and content from the events of one completion of the older API."""
 
     __slots__ = ()
 
     def feed(self, chunk: Any) -> None:
         """Take in the next event."""
-        super().feed(chunk)
-        try:
-            for choice in chunk.data.choices:
-                self._add(as_json(choice.index), choice.text)
-        except NO_CHUNK:
-            return
+        self._feed_any(chunk)
+
+    def _add_text(self, index: Any, piece: Any) -> None:
+        super()._add_text(as_json(index), piece)

@@ -1,6 +1,7 @@
-"""Read speech, transcripts and translations: requests, responses and streams. Pure functions.
+"""Read speech, transcripts and translations: attributes and content. Pure functions.
 
-A response may be bytes, text or an object, as the request says. None tells an id or a model.
+A response is bytes, text or an object, as the request asks for, without an id or a model. Content
+has no sound: that is in the files that a request uploads, and in a body that the caller reads.
 """
 
 from __future__ import annotations
@@ -9,15 +10,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import get, number, parse_json
-from orq_otel.genai.semconv import OUTPUT_TYPE, REQUEST_STREAM, REQUEST_TEMPERATURE
+from orq_otel.genai.fields import fields, get, number, parse_json
+from orq_otel.genai.growing_text import growing_text
+from orq_otel.genai.messages import Content, message, text
+from orq_otel.genai.semconv import (
+    INPUT_MESSAGES,
+    OUTPUT_MESSAGES,
+    OUTPUT_TYPE,
+    REQUEST_STREAM,
+    REQUEST_TEMPERATURE,
+    SYSTEM_INSTRUCTIONS,
+)
+from orq_otel.payloads.events import EventReader
+from orq_otel.payloads.parts import content_parts
 from orq_otel.payloads.usage import read_audio_usage
 
 _JSON_FORMATS = ("json", "verbose_json", "diarized_json")
 _TEXT_FORMATS = ("text", "srt", "vtt")
 
 
-def read_speech_request(body: Mapping[str, Any]) -> Attributes:
+def speech_request_attributes(body: Mapping[str, Any]) -> Attributes:
     """Attributes of the body of `POST /audio/speech`."""
     attributes: Attributes = {OUTPUT_TYPE: "speech"}
     if body.get("stream_format") == "sse":
@@ -25,19 +37,33 @@ def read_speech_request(body: Mapping[str, Any]) -> Attributes:
     return attributes
 
 
-def read_speech(response: Any) -> Attributes:
-    """Attributes of speech: none, unless it came as events, which the client does not parse."""
+def speech_request_content(body: Mapping[str, Any]) -> Content:
+    """Content of the body of `POST /audio/speech`: the text to speak, and how to speak it."""
+    content = _user_content(body.get("input"))
+    instructions = body.get("instructions")
+    if instructions and isinstance(instructions, str):
+        content[SYSTEM_INSTRUCTIONS] = [text(instructions)]
+    return content
+
+
+def speech_response_attributes(response: Any) -> Attributes:
+    """Attributes of speech: token counts if it came as events, which the client does not parse."""
     http = get(response, "response")
     if "event-stream" not in getattr(http, "headers", {}).get("content-type", ""):
         return {}
     attributes: Attributes = {}
     for line in http.content.splitlines():
         if line.startswith(b"data:") and b'"usage"' in line:
-            attributes.update(read_usage(parse_json(line.removeprefix(b"data:"))))
+            attributes.update(usage_attributes(parse_json(line.removeprefix(b"data:"))))
     return attributes
 
 
-def read_transcription_request(body: Mapping[str, Any]) -> Attributes:
+def speech_response_content(_: Any) -> Content:
+    """No content: the response is nothing but sound."""
+    return {}
+
+
+def transcription_request_attributes(body: Mapping[str, Any]) -> Attributes:
     """Attributes of the form of `POST /audio/transcriptions` and `/audio/translations`."""
     attributes: Attributes = {}
     temperature = number(body.get("temperature"))
@@ -53,10 +79,67 @@ def read_transcription_request(body: Mapping[str, Any]) -> Attributes:
     return attributes
 
 
-def read_usage(response: Any) -> Attributes:
-    """Attributes of a transcript or a translation, or of the last event of either or of speech."""
+def transcription_request_content(body: Mapping[str, Any]) -> Content:
+    """Content of the form: the prompt, a text that the transcript continues or resembles."""
+    return _user_content(body.get("prompt"))
+
+
+def transcription_response_content(response: Any) -> Content:
+    """Content of a transcript: an object, or text if the request asks for that."""
+    return _transcript_content(
+        response if isinstance(response, str) else get(response, "text"), "stop"
+    )
+
+
+def usage_attributes(response: Any) -> Attributes:
+    """Token counts of a transcript or a translation, or of the last event of these or of speech."""
     attributes: Attributes = {}
     usage = get(response, "usage")
     if usage is not None:
         read_audio_usage(usage, attributes)
     return attributes
+
+
+class TranscriptionStreamReader(EventReader):
+    """Reads attributes and content from the events of one transcript.
+
+    The last event repeats the whole text. The pieces count if it never came: the stream was left,
+    or failed.
+    """
+
+    __slots__ = ("_pieces", "_text")
+
+    def __init__(self) -> None:
+        super().__init__(usage_attributes)
+        self._pieces = growing_text()
+        self._text: Any = None
+
+    def feed(self, event: Any) -> None:
+        """Take in the next event."""
+        event_fields = fields(event)
+        kind = event_fields.get("type")
+        if kind == "transcript.text.delta":
+            piece = event_fields.get("delta")
+            if isinstance(piece, str):
+                self._pieces.write(piece)
+            return
+        super().feed(event)
+        if kind == "transcript.text.done":
+            self._text = event_fields.get("text")
+
+    def content(self) -> Content:
+        """Content of the events so far."""
+        if isinstance(self._text, str):
+            return _transcript_content(self._text, "stop")
+        return _transcript_content(self._pieces.getvalue(), "error")
+
+
+def _user_content(prompt: Any) -> Content:
+    parts = content_parts(prompt)
+    return {INPUT_MESSAGES: [message("user", parts)]} if parts else {}
+
+
+def _transcript_content(transcript: Any, reason: str) -> Content:
+    if not transcript or not isinstance(transcript, str):
+        return {}
+    return {OUTPUT_MESSAGES: [message("assistant", [text(transcript)], finish_reason=reason)]}

@@ -1,4 +1,7 @@
-"""Read chat completions: requests, responses and streams. Pure functions."""
+"""Read chat completions: attributes and content of requests, responses and streams.
+
+Pure functions. The AI Router and Orq's Deployments use the same messages.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,26 @@ from orq_otel.genai.fields import (
     pick,
     stop_reason,
 )
+from orq_otel.genai.messages import (
+    LONG,
+    Content,
+    Message,
+    Part,
+    blob,
+    clean,
+    file,
+    finish_reason,
+    message,
+    reasoning,
+    text,
+    tool_call,
+    tool_result,
+)
 from orq_otel.genai.semconv import (
+    INPUT_MESSAGES,
     OPENAI_RESPONSE_SERVICE_TIER,
     OPENAI_RESPONSE_SYSTEM_FINGERPRINT,
+    OUTPUT_MESSAGES,
     OUTPUT_TYPE,
     REQUEST_CHOICE_COUNT,
     REQUEST_MAX_TOKENS,
@@ -28,11 +48,24 @@ from orq_otel.genai.semconv import (
     RESPONSE_FINISH_REASONS,
     RESPONSE_ID,
     RESPONSE_MODEL,
+    TOOL_DEFINITIONS,
 )
+from orq_otel.payloads.chat_deltas import Deltas
 from orq_otel.payloads.parameters import output_type, sampling, service_tier, stop_sequences
+from orq_otel.payloads.parts import (
+    SPEAKERS,
+    content_parts,
+    in_order,
+    items,
+    merged,
+    named_tools,
+    tool_response,
+    unknown_part,
+)
+from orq_otel.payloads.parts import tool_definitions as definitions_of
 from orq_otel.payloads.usage import read_completion_usage
 
-#: What a completion and each of its chunks have in common.
+#: Fields of a completion that each of its chunks repeats.
 _HEAD = (
     ("id", RESPONSE_ID),
     ("model", RESPONSE_MODEL),
@@ -40,11 +73,11 @@ _HEAD = (
     ("system_fingerprint", OPENAI_RESPONSE_SYSTEM_FINGERPRINT),
 )
 
-#: More than the API makes for any request, and not so many that a wrong number does harm.
+#: More choices than the API makes for any request, and few enough for a wrong index to do no harm.
 MOST_CHOICES = 4096
 
 
-def read_request(body: Mapping[str, Any]) -> Attributes:
+def request_attributes(body: Mapping[str, Any]) -> Attributes:
     """Attributes of the body of `POST /chat/completions`."""
     attributes = sampling(body)
     limit = body.get("max_completion_tokens")
@@ -72,53 +105,117 @@ def read_request(body: Mapping[str, Any]) -> Attributes:
     return attributes
 
 
-def read_response(response: Any) -> Attributes:
+def request_content(body: Mapping[str, Any]) -> Content:
+    """Content of the body of `POST /chat/completions`: messages, and the names of tools.
+
+    Before `tools` there were `functions`, which the API still takes.
+    """
+    content: Content = {}
+    messages = items(body.get("messages"))
+    if messages:
+        content[INPUT_MESSAGES] = input_messages(messages)
+    tools = named_tools(body.get("tools"))
+    if "functions" in body:
+        tools += named_tools(body["functions"])
+    if tools:
+        content[TOOL_DEFINITIONS] = tools
+    return content
+
+
+def tool_definitions(body: Mapping[str, Any]) -> list[Any]:
+    """The tools of `POST /chat/completions`, with descriptions and parameters."""
+    return [*definitions_of(body.get("tools")), *definitions_of(body.get("functions"))]
+
+
+def input_messages(messages: list[Any]) -> list[Message]:
+    """The messages of a request. Most are short text, which is read without calling a function."""
+    try:
+        return [
+            {
+                "role": role,
+                "parts": [
+                    {"type": "text", "content": words if len(words) <= LONG else clean(words)}
+                ],
+            }
+            if len(each) == 2  # noqa: PLR2004 - a role and a content
+            and type(words := each.get("content")) is str
+            and words
+            and (role := each.get("role")) in SPEAKERS
+            else _input_message(each)
+            for each in messages
+        ]
+    except (AttributeError, TypeError):  # one of them is not a dict
+        return [_input_message(each) for each in messages]
+
+
+def response_attributes(response: Any) -> Attributes:
     """Attributes of a chat completion."""
     completion = fields(response)
     attributes = pick(completion, _HEAD)
-    read_choices(completion.get("choices"), attributes)
+    add_finish_reasons(completion.get("choices"), attributes)
     usage = completion.get("usage")
     if usage is not None:
         read_completion_usage(usage, attributes)
     return attributes
 
 
-def read_choices(choices: Any, attributes: Attributes) -> None:
-    """Add why each choice stopped to `attributes`."""
+def add_finish_reasons(choices: Any, attributes: Attributes) -> None:
+    """Add the finish reason of each choice to `attributes`."""
     if choices and type(choices) is list:
         first = islice(choices, MOST_CHOICES)
         try:
             reasons = [_reason(choice.finish_reason) for choice in first]
-        except AttributeError:  # something among them is no choice
+        except AttributeError:  # one of them is not a choice
             first = islice(choices, MOST_CHOICES)
             reasons = [_reason(get(choice, "finish_reason")) for choice in first]
         attributes[RESPONSE_FINISH_REASONS] = tuple(reasons)
 
 
-class ChunkReader:
-    """Reads the chunks of one chat completion.
+def response_content(response: Any) -> Content:
+    """Content of a chat completion: a message for each choice."""
+    choices = items(get(response, "choices"))
+    try:
+        messages = [
+            choice_message(choice.finish_reason, fields(choice.message)) for choice in choices
+        ]
+    except AttributeError:  # one of them is not a choice
+        messages = [
+            choice_message(choice.get("finish_reason"), fields(choice.get("message")))
+            for choice in map(fields, choices)
+        ]
+    return {OUTPUT_MESSAGES: messages} if messages else {}
 
-    A choice that was seen and never ended was broken off: its reason is "error".
+
+def choice_message(reason: Any, message_fields: Mapping[str, Any]) -> Message:
+    """The message of a choice, from its finish reason and the fields of the API's message."""
+    role = message_fields.get("role") or "assistant"
+    return message(role, _message_parts(message_fields), finish_reason(reason))
+
+
+class StreamReader:
+    """Reads attributes from the chunks of one chat completion.
+
+    A choice that has begun and not ended was cut off: its finish reason is "error".
     """
 
     __slots__ = ("_head", "_index", "_reasons", "_usage")
 
     def __init__(self) -> None:
         self._head: Attributes | None = None
-        self._reasons: dict[int, str | None] = {}  # of each choice, None as long as it goes on
+        self._reasons: dict[int, str | None] = {}  # by index of the choice, None until it ends
         self._usage: Any = None
-        self._index: Any = None  # of the choice that came last
+        self._index: Any = None  # of the choice in the last chunk
 
     def feed(self, chunk: Any) -> None:
-        """Take in the next chunk. It runs hot: most hold a piece of the only choice."""
+        """Take in the next chunk. Hot: most hold one more piece of the only choice."""
         try:
             chunk_fields = chunk.__dict__
             (choice,) = chunk_fields["choices"]
-            given = choice.__dict__
+            choice_fields = choice.__dict__
             if (
-                given["finish_reason"] is None
+                choice_fields["finish_reason"] is None
                 and chunk_fields["usage"] is None
-                and given["index"] == self._index
+                and choice_fields["index"] == self._index
             ):
                 return
         except UNUSUAL:
@@ -131,11 +228,10 @@ class ChunkReader:
             chunk_fields = chunk.__dict__
             choices = chunk_fields["choices"]
             if choices:
-                if self._head is None:  # Azure begins with one without choices, id and model
+                if self._head is None:  # Azure's first chunk has no choices, id or model
                     self._begin(chunk)
                 for choice in choices:
-                    given = choice.__dict__
-                    self._see(given.get("index"), given.get("finish_reason"))
+                    self._feed_choice(choice.__dict__)
             usage = chunk_fields.get("usage")
             if usage is not None:
                 self._usage = usage
@@ -143,12 +239,18 @@ class ChunkReader:
             return
 
     def _begin(self, chunk: Any) -> None:
-        """Note what each chunk repeats."""
+        """Keep the fields that each chunk repeats."""
         self._head = pick(fields(chunk), _HEAD)
 
-    def _see(self, index: Any, reason: Any) -> None:
-        """Note a choice, and why it stopped if it did, unless it is none that there can be."""
-        self._index = index
+    def _feed_choice(self, choice: Mapping[str, Any]) -> None:
+        """Take in one choice of a chunk, by its fields."""
+        self._index = index = choice.get("index")
+        reason = choice.get("finish_reason")
+        if reason is not None or index not in self._reasons:
+            self._note_choice(index, reason)
+
+    def _note_choice(self, index: Any, reason: Any) -> None:
+        """Keep the finish reason of a choice, None until it has one. A wrong index is ignored."""
         if type(index) is int and 0 <= index < MOST_CHOICES:
             if isinstance(reason, str):
                 self._reasons[index] = _reason(reason)
@@ -156,7 +258,7 @@ class ChunkReader:
                 self._reasons.setdefault(index, None)
 
     def attributes(self) -> Attributes:
-        """What the chunks told so far."""
+        """Attributes from the chunks so far."""
         attributes: Attributes = {} if self._head is None else self._head.copy()
         reasons = self._finish_reasons()
         if reasons:
@@ -172,16 +274,156 @@ class ChunkReader:
         )
 
 
+class ContentStreamReader(StreamReader):
+    """Reads attributes and content from the chunks of one chat completion."""
+
+    __slots__ = ("_deltas",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._deltas: dict[Any, Deltas] = {}  # by index of the choice
+
+    def feed(self, chunk: Any) -> None:
+        """Take in the next chunk. Hot: most hold one more piece of text of the only choice."""
+        try:
+            chunk_fields = chunk.__dict__
+            (choice,) = chunk_fields["choices"]
+            choice_fields = choice.__dict__
+            delta = choice_fields["delta"]
+            if (
+                choice_fields["finish_reason"] is None
+                and chunk_fields["usage"] is None
+                and len(delta.__pydantic_fields_set__) == 1
+                and not delta.__pydantic_extra__  # reasoning, from compatible servers
+                and (piece := delta.content)
+            ):
+                self._deltas[choice_fields["index"]].content.append(piece)
+                return
+        except UNUSUAL:
+            pass
+        self._feed_any(chunk)
+
+    def _feed_choice(self, choice: Mapping[str, Any]) -> None:
+        index, reason = choice.get("index"), choice.get("finish_reason")
+        try:
+            deltas = self._deltas[index]
+        except KeyError:
+            deltas = self._begin_choice(index)
+        if reason is not None:
+            self._note_choice(index, reason)
+        deltas.add(choice.get("delta"))
+
+    def _begin_choice(self, index: Any) -> Deltas:
+        """Deltas for a choice that no chunk had before."""
+        self._note_choice(index, None)
+        deltas = Deltas()
+        if len(self._deltas) < MOST_CHOICES:
+            self._deltas[index] = deltas
+        return deltas
+
+    def tidy(self) -> None:
+        """Join the pieces so far, which take more memory than the text of them."""
+        for deltas in self._deltas.values():
+            deltas.join()
+
+    def content(self) -> Content:
+        """Content of the chunks so far: a message for each choice."""
+        messages = []
+        for index in in_order(self._deltas):
+            deltas = self._deltas[index]
+            one = choice_message(self._reasons.get(index), deltas.message())
+            if not deltas.is_text:  # Mistral sends pieces of text and of reasoning as parts
+                one["parts"] = merged(one["parts"])
+            messages.append(one)
+        return {OUTPUT_MESSAGES: messages} if messages else {}
+
+
+def _modality(modalities: Any) -> Attributes:
+    """The type of output that is not text. Only compatible servers take "image"."""
+    for modality, kind in (("audio", "speech"), ("image", "image")):
+        if modality in modalities:
+            return {OUTPUT_TYPE: kind}
+    return {}
+
+
 def _reason(reason: Any) -> str:
-    """Why a choice stopped. One without a reason is broken."""
+    """The finish reason of a choice, "error" for one without."""
     if type(reason) is str and reason:
         return reason if reason in REASONS else stop_reason(reason)
     return "error"
 
 
-def _modality(modalities: Any) -> Attributes:
-    """The output that is not text. Images are asked for of compatible servers only."""
-    for modality, kind in (("audio", "speech"), ("image", "image")):
-        if modality in modalities:
-            return {OUTPUT_TYPE: kind}
-    return {}
+def _input_message(value: Any) -> Message:
+    own = fields(value)
+    role = own.get("role")
+    if len(own) == 2 and "tool_calls" in own:  # noqa: PLR2004 - a role and tool calls
+        return message(role, [_tool_call(call) for call in items(own["tool_calls"])])
+    if role == "tool":
+        parts = [tool_result(own.get("tool_call_id"), tool_response(own.get("content")))]
+    elif role == "function":
+        parts = [tool_result(None, tool_response(own.get("content")))]
+    elif own:
+        parts = _message_parts(own)
+    else:
+        parts = [unknown_part(value)]
+    return message(role, parts, None, own.get("name"))
+
+
+def _message_parts(own: Mapping[str, Any]) -> list[Part]:
+    """The parts of a message with these fields: reasoning, content, refusal, media, tool calls."""
+    parts = []
+    thought = own.get("reasoning_content") or own.get("reasoning")  # some servers send both
+    if thought and isinstance(thought, str):
+        parts.append(reasoning(thought))
+    content = own.get("content")
+    if content is not None:
+        parts += content_parts(content)
+    refusal = own.get("refusal")
+    if refusal and isinstance(refusal, str):
+        parts.append(text(refusal))
+    images = own.get("images")
+    if images:
+        parts += content_parts(items(images))
+    audio = own.get("audio")
+    if audio:
+        parts += _audio_parts(fields(audio))
+    function_call = own.get("function_call")
+    if function_call:
+        parts.append(_tool_call({"function": function_call}))
+    calls = own.get("tool_calls")
+    if calls:
+        for call in items(calls):
+            parts.append(_tool_call(call))
+    return parts
+
+
+def _tool_call(call: Any) -> Part:
+    try:  # most have all fields
+        if type(call) is dict:
+            function = call["function"]
+            return tool_call(call["id"], function["name"], function["arguments"])
+        function = call.function
+        return tool_call(call.id, function.name, function.arguments)
+    except (AttributeError, KeyError, TypeError):
+        pass
+    own = fields(call)
+    function = fields(own.get("function"))
+    if function:
+        return tool_call(own.get("id"), function.get("name"), function.get("arguments"))
+    custom = fields(own.get("custom"))
+    if custom:
+        return tool_call(own.get("id"), custom.get("name"), {"input": custom.get("input")})
+    return unknown_part(call)
+
+
+def _audio_parts(audio: Mapping[str, Any]) -> list[Part]:
+    """The transcript and the data of audio. A request repeats earlier audio by its id alone."""
+    parts = []
+    transcript, data, id = audio.get("transcript"), audio.get("data"), audio.get("id")  # noqa: A001
+    if transcript and isinstance(transcript, str):
+        parts.append(text(transcript))
+    if data:
+        parts.append(blob("audio", None, data))
+    elif not parts and isinstance(id, str):
+        parts.append(file(id, "audio"))
+    return parts

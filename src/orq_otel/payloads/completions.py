@@ -1,23 +1,40 @@
-"""Read completions of the API before chat: requests, responses and streams. Pure functions.
+"""Read completions of the API before chat: attributes and content. Pure functions.
 
-Responses and chunks have the shape of chat completions, as far as they are read here.
+Responses and chunks have the attributes of chat completions, under the same names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import StringIO
 from typing import Any
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import is_whole
-from orq_otel.genai.semconv import REQUEST_CHOICE_COUNT, REQUEST_MAX_TOKENS, REQUEST_STREAM
-from orq_otel.payloads.chat import ChunkReader, read_response
+from orq_otel.genai.fields import fields, get, is_whole
+from orq_otel.genai.growing_text import growing_text
+from orq_otel.genai.messages import Content, Message, Part, finish_reason, generic, message
+from orq_otel.genai.semconv import (
+    INPUT_MESSAGES,
+    OUTPUT_MESSAGES,
+    REQUEST_CHOICE_COUNT,
+    REQUEST_MAX_TOKENS,
+    REQUEST_STREAM,
+)
+from orq_otel.payloads.chat import MOST_CHOICES, StreamReader, response_attributes
 from orq_otel.payloads.parameters import sampling, stop_sequences
+from orq_otel.payloads.parts import content_parts, in_order, items
 
-__all__ = ["ChunkReader", "read_request", "read_response"]
+__all__ = [
+    "ContentStreamReader",
+    "StreamReader",
+    "request_attributes",
+    "request_content",
+    "response_attributes",
+    "response_content",
+]
 
 
-def read_request(body: Mapping[str, Any]) -> Attributes:
+def request_attributes(body: Mapping[str, Any]) -> Attributes:
     """Attributes of the body of `POST /completions`."""
     attributes = sampling(body)
     limit = body.get("max_tokens")
@@ -30,3 +47,68 @@ def read_request(body: Mapping[str, Any]) -> Attributes:
     if body.get("stream"):
         attributes[REQUEST_STREAM] = True
     return attributes
+
+
+def request_content(body: Mapping[str, Any]) -> Content:
+    """Content of the body of `POST /completions`: a message for each prompt, text or tokens."""
+    prompt = body.get("prompt")
+    prompts = prompt if isinstance(prompt, list) and not _is_tokens(prompt) else [prompt]
+    messages = [message("user", parts) for each in prompts if (parts := _prompt_parts(each))]
+    return {INPUT_MESSAGES: messages} if messages else {}
+
+
+def response_content(response: Any) -> Content:
+    """Content of a completion: a message for each choice."""
+    messages = [
+        _choice_message(choice.get("text"), choice.get("finish_reason"))
+        for choice in map(fields, items(get(response, "choices")))
+    ]
+    return {OUTPUT_MESSAGES: messages} if messages else {}
+
+
+class ContentStreamReader(StreamReader):
+    """Reads attributes and content from the chunks of one completion."""
+
+    __slots__ = ("_texts",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._texts: dict[Any, StringIO] = {}  # by index of the choice
+
+    def feed(self, chunk: Any) -> None:
+        """Take in the next chunk."""
+        self._feed_any(chunk)
+
+    def _feed_choice(self, choice: Mapping[str, Any]) -> None:
+        super()._feed_choice(choice)
+        self._add_text(choice.get("index"), choice.get("text"))
+
+    def _add_text(self, index: Any, piece: Any) -> None:
+        """Take in a piece of the text of a choice."""
+        text = self._texts.get(index)
+        if text is None:
+            text = growing_text()
+            if len(self._texts) < MOST_CHOICES:
+                self._texts[index] = text
+        if isinstance(piece, str):
+            text.write(piece)
+
+    def content(self) -> Content:
+        """Content of the chunks so far: a message for each choice."""
+        messages = [
+            _choice_message(self._texts[index].getvalue(), self._reasons.get(index))
+            for index in in_order(self._texts)
+        ]
+        return {OUTPUT_MESSAGES: messages} if messages else {}
+
+
+def _prompt_parts(prompt: Any) -> list[Part]:
+    return [generic("tokens", prompt)] if _is_tokens(prompt) else content_parts(prompt)
+
+
+def _is_tokens(prompt: Any) -> bool:
+    return isinstance(prompt, list) and bool(prompt) and type(prompt[0]) is int
+
+
+def _choice_message(content: Any, reason: Any) -> Message:
+    return message("assistant", content_parts(content), finish_reason=finish_reason(reason))

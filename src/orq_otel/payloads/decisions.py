@@ -12,7 +12,7 @@ from orq_otel.genai.call import Attributes
 from orq_otel.genai.fields import fields, get, pick
 from orq_otel.genai.messages import Content, Part, message
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES, RESPONSE_ID, RESPONSE_MODEL
-from orq_otel.payloads.parts import content_parts, items, leftover
+from orq_otel.payloads.parts import content_parts, items, unknown_part
 from orq_otel.payloads.responses import input_messages
 from orq_otel.payloads.usage import read_response_usage
 
@@ -43,7 +43,7 @@ def request_content(body: Mapping[str, Any]) -> Content:
 
 def response_content(response: Any) -> Content:
     """The answers: one message, with a part for each."""
-    answers = [leftover(answer) for answer in items(get(response, "answers"))]
+    answers = [unknown_part(answer) for answer in items(get(response, "answers"))]
     if not answers:
         return {}
     return {OUTPUT_MESSAGES: [message("assistant", answers, finish_reason="stop")]}
@@ -53,8 +53,8 @@ def _question(value: Any) -> list[Part]:
     """The instructions of a question as text, and a part for the rest of it: its name, choices."""
     question = dict(fields(value))
     if not question:
-        return [leftover(value)]
+        return [unknown_part(value)]
     parts = content_parts(question.pop("instructions", None))
     if not question.keys() <= {"type"} or not parts:
-        parts.append(leftover(question))
+        parts.append(unknown_part(question))
     return parts

@@ -15,10 +15,10 @@ from orq_otel.genai.semconv import (
 from orq_otel.payloads.usage import read_completion_usage
 
 
-def read_request(body: Mapping[str, Any]) -> Attributes:
+def request_attributes(body: Mapping[str, Any]) -> Attributes:
     """Attributes of the body of `POST /embeddings`.
 
-    The client asks for base64 by itself where the caller asks for nothing: that is what is sent.
+    Where the caller names no encoding, the client sends "base64" by itself: that is the attribute.
     """
     attributes: Attributes = {}
     dimensions = body.get("dimensions")
@@ -30,11 +30,11 @@ def read_request(body: Mapping[str, Any]) -> Attributes:
     return attributes
 
 
-def read_response(response: Any) -> Attributes:
+def response_attributes(response: Any) -> Attributes:
     """Attributes of a list of embeddings."""
-    answer = fields(response)
-    attributes: Attributes = pick(answer, (("model", RESPONSE_MODEL),))
-    usage = answer.get("usage")
+    embeddings = fields(response)
+    attributes: Attributes = pick(embeddings, (("model", RESPONSE_MODEL),))
+    usage = embeddings.get("usage")
     if usage is not None:
         read_completion_usage(usage, attributes)
     return attributes

@@ -1,6 +1,6 @@
 """Request parameters that several operations share. Pure functions.
 
-A value of a wrong type is left out: the API will refuse the request, and says so better.
+A value of a wrong type is left out. The API refuses such a request with a message of its own.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _MOST_VARIABLES: Final = 64
 
 
 def sampling(body: Mapping[str, Any]) -> Attributes:
-    """How tokens are chosen. `top_logprobs` is not `top_k`, which compatible servers take."""
+    """How tokens are chosen. Compatible servers take `top_k`; `top_logprobs` is something else."""
     attributes: Attributes = {}
     for field, name in _NUMBERS:
         if field in body:
@@ -53,7 +53,7 @@ def sampling(body: Mapping[str, Any]) -> Attributes:
 
 
 def stop_sequences(stop: Any) -> Attributes:
-    """What the model is to stop at: a string or several."""
+    """The strings at which the model stops: `stop` is one, or a list of them."""
     if type(stop) is str:
         return {REQUEST_STOP_SEQUENCES: (tidy(stop),)}
     several = isinstance(stop, (list, tuple)) and [tidy(s) for s in stop if isinstance(s, str)]
@@ -61,7 +61,7 @@ def stop_sequences(stop: Any) -> Attributes:
 
 
 def output_type(response_format: Any) -> Attributes:
-    """What kind of output was asked for: `{"type": "json_schema", ...}` is "json"."""
+    """The type of output: for a format `{"type": "json_schema", ...}` it is "json"."""
     kind = get(response_format, "type")
     if kind in ("json_object", "json_schema"):
         return {OUTPUT_TYPE: "json"}
@@ -71,7 +71,7 @@ def output_type(response_format: Any) -> Attributes:
 
 
 def service_tier(tier: Any) -> Attributes:
-    """The service tier that was asked for, unless it is the default."""
+    """The requested service tier, unless it is the default."""
     if type(tier) is not str or tier == "auto":
         return {}
     return {OPENAI_REQUEST_SERVICE_TIER: tidy(tier)}

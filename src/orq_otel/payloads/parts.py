@@ -1,7 +1,7 @@
-"""Parts of messages, and tools, as OpenAI's APIs send them, in the conventions' form.
+"""Parts of messages and tools of OpenAI's APIs, converted to the form of the conventions.
 
-Chat completions and responses name the same things differently; compatible servers mix them. Pure
-functions.
+Chat completions and responses have different names for the same things, and compatible servers mix
+them. So one table serves all. Pure functions.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from orq_otel.genai.messages import (
     without_binary,
 )
 
-#: Roles whose messages are nothing but their content, unless there is more in them.
+#: Roles whose messages often have no fields but a role and a content.
 SPEAKERS: Final = frozenset({"user", "assistant", "system", "developer"})
 
-#: Never told of a part or tool that is not known: credentials, and what is encrypted.
+#: Fields that are left out of a part of an unknown type: credentials, and encrypted text.
 _SECRET: Final = frozenset(
     {"api_key", "authorization", "encrypted_content", "headers", "server_url", "signature"}
 )
@@ -35,66 +35,66 @@ _AUDIO_TYPES: Final = {"mp3": "audio/mpeg"}
 
 
 def items(value: Any) -> list[Any]:
-    """A JSON array, or nothing for anything else. An iterator is left alone."""
+    """A JSON array as a list, empty for anything else. Iterators are not consumed."""
     if type(value) is list:
         return value
     return list(value) if isinstance(value, tuple) else []
 
 
 def in_order(indexes: Iterable[Any]) -> list[Any]:
-    """The indexes of choices, or of items, in their order."""
-    told = list(indexes)
-    if len(told) > 1:
-        told.sort(key=lambda index: index if type(index) is int else -1)
-    return told
+    """The indexes of choices, or of items, in order. Those that are no integers come first."""
+    ordered = list(indexes)
+    if len(ordered) > 1:
+        ordered.sort(key=lambda index: index if type(index) is int else -1)
+    return ordered
 
 
 def content_parts(content: Any) -> list[Part]:
-    """The parts of a message from its content: text, or parts."""
+    """The parts of a message whose content is text, or a list of parts."""
     if isinstance(content, str):
         return [text(content)] if content else []
     if content is None:
         return []
     if isinstance(content, (list, tuple)):
-        return [content_part(one) for one in content]
+        return [content_part(each) for each in content]
     return [generic("content", content)]
 
 
-def content_part(given: Any) -> Part:
-    """One part of a message's content."""
-    if isinstance(given, str):
-        return text(given)
-    part = fields(given)
-    kind = part.get("type")
+def content_part(value: Any) -> Part:
+    """The part of a message for one part of the API's content."""
+    if isinstance(value, str):
+        return text(value)
+    part_fields = fields(value)
+    kind = part_fields.get("type")
     read = _PARTS.get(kind) if type(kind) is str else None
-    told = None if read is None else read(part)
-    return leftover(given) if told is None else told
+    part = None if read is None else read(part_fields)
+    return unknown_part(value) if part is None else part
 
 
 def tool_response(output: Any) -> Any:
-    """What a tool answered. Parts are told as those of a message, the rest as it is."""
+    """The output of a tool. Parts of a message in it are converted, anything else stays."""
     if type(output) is str:
         return output
     if isinstance(output, (list, tuple)):
-        return [tool_response(one) if fields(one) else one for one in output]
+        return [tool_response(each) if fields(each) else each for each in output]
     kind = get(output, "type")
     return content_part(output) if type(kind) is str and kind in _PARTS else output
 
 
 def merged(parts: Iterable[Part]) -> list[Part]:
-    """`parts` in which pieces of one text, or of one thought, are joined."""
-    told: list[Part] = []
+    """`parts` with neighbours joined that are both text, or both reasoning."""
+    joined: list[Part] = []
     for part in parts:
         kind = part["type"]
-        if told and kind in {"text", "reasoning"} and told[-1]["type"] == kind:
-            told[-1] = {"type": kind, "content": told[-1]["content"] + part["content"]}
+        if joined and kind in {"text", "reasoning"} and joined[-1]["type"] == kind:
+            joined[-1] = {"type": kind, "content": joined[-1]["content"] + part["content"]}
         else:
-            told.append(part)
-    return told
+            joined.append(part)
+    return joined
 
 
 def image_type(output_format: Any) -> str | None:
-    """The MIME type of an image in the format that the API names."""
+    """The MIME type of an image from the API's name of its format: "png", "svg" ..."""
     if not isinstance(output_format, str):
         return None
     return "image/svg+xml" if output_format == "svg" else f"image/{output_format}"
@@ -106,15 +106,15 @@ def texts(parts: Iterable[Part]) -> list[Part]:
 
 
 def tool_definitions(tools: Any) -> list[dict[str, Any]]:
-    """The tools of a request, or of a response, flat: descriptions and parameters too."""
+    """Tools of a request or a response, with descriptions and parameters."""
     return [_tool(tool) for tool in items(tools)]
 
 
 def named_tools(tools: Any) -> list[dict[str, Any]]:
-    """The same, types and names alone. Most are functions: those cost no call of a function."""
+    """The types and names of tools. Most are functions, which are read without calling one."""
     if not tools:
         return []
-    given = items(tools)
+    tools = items(tools)
     try:
         return [
             {"type": "function", "name": name}
@@ -122,30 +122,30 @@ def named_tools(tools: Any) -> list[dict[str, Any]]:
             and type(name := (tool.get("function") or tool).get("name")) is str
             and len(name) <= LONG
             else _named_tool(tool)
-            for tool in given
+            for tool in tools
         ]
-    except (AttributeError, TypeError):  # something among them is no dict
-        return [_named_tool(tool) for tool in given]
+    except (AttributeError, TypeError):  # one of them is not a dict
+        return [_named_tool(tool) for tool in tools]
 
 
-def leftover(given: Any) -> Part:
-    """A part that the conventions have no type for, or that is not what its type says."""
-    told = _without_secrets(without_binary(given))
-    kind = get(told, "type")
+def unknown_part(value: Any) -> Part:
+    """A part of a type that the conventions do not have, or without the fields of its type."""
+    cleaned = _without_secrets(without_binary(value))
+    kind = get(cleaned, "type")
     if type(kind) is not str:
-        return generic("unknown", told)
-    del told["type"]
-    return generic(kind, told)
+        return generic("unknown", cleaned)
+    del cleaned["type"]
+    return generic(kind, cleaned)
 
 
-def _named_tool(given: Any) -> dict[str, Any]:
-    tool = _tool(given)
+def _named_tool(value: Any) -> dict[str, Any]:
+    tool = _tool(value)
     return {"type": tool["type"], "name": tool["name"]}
 
 
-def _tool(given: Any) -> dict[str, Any]:
-    """A tool's definition. Of one that a provider runs, no settings: credentials are among them."""
-    tool = fields(given)
+def _tool(value: Any) -> dict[str, Any]:
+    """A tool's definition, without the settings of a provider's tool: they may hold credentials."""
+    tool = fields(value)
     kind = tool.get("type")
     if type(kind) is not str:
         kind = "function" if "function" in tool or "name" in tool else "unknown"
@@ -157,27 +157,27 @@ def _tool(given: Any) -> dict[str, Any]:
         return function_definition(name, description, tool.get("parameters"))
     if kind == "mcp":
         return tool_definition(kind, tool.get("server_label"), tool.get("server_description"))
-    told = tool_definition(kind, name, description)
+    definition = tool_definition(kind, name, description)
     if kind == "namespace":
-        told["tools"] = tool_definitions(tool.get("tools"))
-    return told
+        definition["tools"] = tool_definitions(tool.get("tools"))
+    return definition
 
 
 def _without_secrets(value: Any) -> Any:
     if type(value) is list:
-        return [_without_secrets(one) for one in value]
+        return [_without_secrets(each) for each in value]
     if type(value) is not dict:
         return value
     return {
-        key: _without_secrets(one)
-        for key, one in value.items()
-        if one is not None and key not in _SECRET
+        key: _without_secrets(each)
+        for key, each in value.items()
+        if each is not None and key not in _SECRET
     }
 
 
 def _text(part: Mapping[str, Any]) -> Part | None:
     content = part.get("text")
-    if not isinstance(content, str):  # of a message of an assistant
+    if not isinstance(content, str):  # in messages of assistants it is an object
         content = get(content, "value")
     return text(content) if isinstance(content, str) else None
 
@@ -187,21 +187,23 @@ def _refusal(part: Mapping[str, Any]) -> Part | None:
     return text(content) if isinstance(content, str) else None
 
 
-def _thought(part: Mapping[str, Any]) -> Part | None:
+def _reasoning(part: Mapping[str, Any]) -> Part | None:
     content = part.get("text")
     return reasoning(content) if isinstance(content, str) else None
 
 
 def _thinking(part: Mapping[str, Any]) -> Part | None:
-    """What Mistral's models thought: text, or a list of it."""
+    """Reasoning of Mistral's models: text, or a list of parts of text."""
     content = part.get("thinking")
     if isinstance(content, (list, tuple)):
-        content = "".join([said for one in content if isinstance(said := get(one, "text"), str)])
+        content = "".join(
+            [piece for each in content if isinstance(piece := get(each, "text"), str)]
+        )
     return reasoning(content) if isinstance(content, str) else None
 
 
 def _media(modality: str, field: str) -> Callable[[Mapping[str, Any]], Part | None]:
-    """Reads a part with a URL, which may be in an object, or the id of a file instead."""
+    """Makes the reader of a part with a URL, bare or in an object, or with the id of a file."""
 
     def read(part: Mapping[str, Any]) -> Part | None:
         url = part.get(field)
@@ -230,15 +232,15 @@ def _audio(part: Mapping[str, Any]) -> Part | None:
 
 
 def _file(part: Mapping[str, Any]) -> Part | None:
-    given = fields(part.get("file")) or part
-    data = given.get("file_data")
+    source = fields(part.get("file")) or part
+    data = source.get("file_data")
     if isinstance(data, str):
         if data[:5] != "data:":
             return blob("document", None, data)
         return media("document", data)
-    if isinstance(given.get("file_url"), str):
-        return media("document", given["file_url"])
-    file_id = given.get("file_id")
+    if isinstance(source.get("file_url"), str):
+        return media("document", source["file_url"])
+    file_id = source.get("file_id")
     return file(file_id) if isinstance(file_id, str) else None
 
 
@@ -247,8 +249,8 @@ _PARTS: Final[Mapping[str, Callable[[Mapping[str, Any]], Part | None]]] = {
     "input_text": _text,
     "output_text": _text,
     "refusal": _refusal,
-    "summary_text": _thought,
-    "reasoning_text": _thought,
+    "summary_text": _reasoning,
+    "reasoning_text": _reasoning,
     "thinking": _thinking,
     "image_url": _media("image", "image_url"),
     "input_image": _media("image", "image_url"),

@@ -26,9 +26,9 @@ from orq_otel.payloads.parts import (
     content_parts,
     image_type,
     items,
-    leftover,
     tool_definitions,
     tool_response,
+    unknown_part,
 )
 
 _Item: TypeAlias = Mapping[str, Any]
@@ -62,7 +62,7 @@ def item_parts(item: _Item) -> list[Part]:
     if kind is None or kind == "message":
         return content_parts(item.get("content"))
     read = _READERS.get(kind) if type(kind) is str else None
-    return [leftover(item)] if read is None else read(item)
+    return [unknown_part(item)] if read is None else read(item)
 
 
 def _id(item: _Item) -> Any:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from io import StringIO
-from itertools import islice
 from typing import Any, ClassVar, Final
 
 from orq_otel.genai.call import Attributes
@@ -36,7 +35,6 @@ from orq_otel.genai.semconv import (
     OPENAI_RESPONSE_SYSTEM_FINGERPRINT,
     OUTPUT_MESSAGES,
     PROMPT_NAME,
-    PROMPT_VARIABLE,
     PROMPT_VERSION,
     REQUEST_MAX_TOKENS,
     REQUEST_PREVIOUS_RESPONSE_ID,
@@ -51,16 +49,16 @@ from orq_otel.genai.semconv import (
     TOOL_DEFINITIONS,
 )
 from orq_otel.payloads import parts as message_parts
-from orq_otel.payloads.parameters import output_type, sampling, service_tier
+from orq_otel.payloads.parameters import output_type, prompt_variables, sampling, service_tier
 from orq_otel.payloads.parts import (
     SPEAKERS,
     content_part,
     content_parts,
     in_order,
     items,
-    leftover,
     named_tools,
     texts,
+    unknown_part,
 )
 from orq_otel.payloads.response_items import CALLER_CALLS, item_parts, item_role
 from orq_otel.payloads.usage import read_response_usage
@@ -77,10 +75,6 @@ _NEW_RESPONSE = (
     ("system_fingerprint", OPENAI_RESPONSE_SYSTEM_FINGERPRINT),
 )
 _STORED_RESPONSE = (*_ID_AND_MODEL, ("status", RESPONSE_STATUS))
-
-#: How many variables of a stored prompt are captured. More would displace other attributes, as the
-#: SDK limits how many a span has.
-_MAX_VARIABLES: Final = 64
 
 
 # ---- Attributes ---------------------------------------------------------------------------------
@@ -202,7 +196,8 @@ def request_content(body: Mapping[str, Any]) -> Content:
         content[INPUT_MESSAGES] = messages
     _add_instructions_and_tools(body, content)
     if "prompt" in body:
-        content.update(_prompt_variables(body["prompt"]))
+        variables = fields(get(body["prompt"], "variables"))
+        content.update(prompt_variables(variables.items(), _variable_text))
     return content
 
 
@@ -263,16 +258,10 @@ def _instructions(value: Any) -> list[Part]:
     return texts([part for item in items(value) for part in content_parts(get(item, "content"))])
 
 
-def _prompt_variables(prompt: Any) -> Content:
-    """The variables of a stored prompt, by attribute. Text stays text, anything else is JSON."""
-    variables = fields(get(prompt, "variables"))
-    content: Content = {}
-    for name, value in islice(variables.items(), _MAX_VARIABLES):
-        if type(name) is str and 0 < len(name) < LONG and name.isprintable():
-            part = content_part(value)
-            is_text = part["type"] == "text"
-            content[f"{PROMPT_VARIABLE}.{name}"] = part["content"] if is_text else encode(part)
-    return content
+def _variable_text(value: Any) -> str:
+    """A variable of a stored prompt: text as it is, anything else as JSON."""
+    part = content_part(value)
+    return part["content"] if part["type"] == "text" else encode(part)
 
 
 def _output_content(response: Mapping[str, Any], output: list[Any]) -> Content:
@@ -308,7 +297,7 @@ def _messages(all_items: list[Any]) -> list[Message]:
             continue
         values = fields(item)
         kind = values.get("type")
-        parts = item_parts(values) if values else [leftover(item)]
+        parts = item_parts(values) if values else [unknown_part(item)]
         role = item_role(values, parts)
         if not parts and "role" not in values:  # reasoning without any text
             continue

@@ -43,7 +43,7 @@ from orq_otel.genai.semconv import (
 from orq_otel.payloads import parts as message_parts
 from orq_otel.payloads.events import EventReader
 from orq_otel.payloads.parameters import output_type, sampling
-from orq_otel.payloads.parts import content_parts, in_order, items, leftover, named_tools
+from orq_otel.payloads.parts import content_parts, in_order, items, named_tools, unknown_part
 from orq_otel.payloads.usage import read_completion_usage
 
 _REQUEST: Final = (
@@ -165,7 +165,7 @@ def _message(value: Any) -> Message:
     """A message of a request, with the files that are attached to it."""
     values = fields(value)
     if not values:
-        return message("user", [leftover(value)])
+        return message("user", [unknown_part(value)])
     attached = [get(one, "file_id") for one in items(values.get("attachments"))]
     parts = content_parts(values.get("content"))
     parts += [file(id) for id in attached if isinstance(id, str)]  # noqa: A001

@@ -1,9 +1,10 @@
 """Token counts of every API as the conventions name them. Pure functions.
 
-Counts of input tokens include cached ones, counts of output tokens include reasoning: OpenAI's
-numbers are already what the conventions want. Text, audio and image counts are kept where there are
-any. What is no whole number is left out. Written out rather than looped over tables: this runs on
-every call.
+Counts of input tokens include cached ones, and counts of output tokens include reasoning, in
+OpenAI's usage as in the conventions. Counts of text, audio and image tokens are left out if they
+are zero, and so is any count that is not a whole number.
+
+Written out rather than looped over tables, because it runs on every call.
 """
 
 from __future__ import annotations
@@ -35,23 +36,23 @@ _INT64 = 2**63
 
 
 def read_completion_usage(usage: Any, attributes: Attributes) -> None:
-    """Add the counts of a completion, of embeddings or of a run to `attributes`."""
+    """Add the token counts of a completion, of embeddings or of a run to `attributes`."""
     counts = fields(usage)
     _read_input(counts, "prompt_tokens", "prompt_tokens_details", attributes)
     _read_output(counts, "completion_tokens", "completion_tokens_details", attributes)
 
 
 def read_response_usage(usage: Any, attributes: Attributes) -> None:
-    """Add the counts of the Responses API, and of those younger than it, to `attributes`."""
+    """Add the token counts of the Responses API, or of an API newer than it, to `attributes`."""
     counts = fields(usage)
     _read_input(counts, "input_tokens", "input_tokens_details", attributes)
     _read_output(counts, "output_tokens", "output_tokens_details", attributes)
 
 
 def read_audio_usage(usage: Any, attributes: Attributes) -> None:
-    """Add the counts of speech or of a transcript to `attributes`, if it has any.
+    """Add the token counts of speech, of a transcript or of realtime to `attributes`.
 
-    Details are called `input_token_details` there. What is billed by time has no counts.
+    Their details are called `input_token_details`. Models that are billed by time count no tokens.
     """
     counts = fields(usage)
     _read_input(counts, "input_tokens", "input_token_details", attributes)
@@ -65,10 +66,10 @@ def _read_input(
     if not (type(count) is int and 0 <= count < _INT64):
         return
     attributes[USAGE_INPUT_TOKENS] = count
-    given = counts.get(details)
-    if given is None:
+    more = counts.get(details)
+    if more is None:
         return
-    counts = fields(given)
+    counts = fields(more)
     count = counts.get("cached_tokens")
     if count is not None and type(count) is int and 0 <= count < _INT64:
         attributes[USAGE_CACHE_READ_INPUT_TOKENS] = count
@@ -84,9 +85,9 @@ def _read_input(
     count = counts.get("text_tokens")
     if count and type(count) is int and 0 < count < _INT64:
         attributes[USAGE_TEXT_INPUT_TOKENS] = count
-    given = counts.get("cached_tokens_details")
-    if given is not None:
-        _read_cached(fields(given), attributes)
+    more = counts.get("cached_tokens_details")
+    if more is not None:
+        _read_cached(fields(more), attributes)
 
 
 def _read_cached(counts: Mapping[str, Any], attributes: Attributes) -> None:
@@ -108,10 +109,10 @@ def _read_output(
     if not (type(count) is int and 0 <= count < _INT64):
         return
     attributes[USAGE_OUTPUT_TOKENS] = count
-    given = counts.get(details)
-    if given is None:
+    more = counts.get(details)
+    if more is None:
         return
-    counts = fields(given)
+    counts = fields(more)
     count = counts.get("reasoning_tokens")
     if type(count) is int and 0 <= count < _INT64:
         attributes[USAGE_REASONING_OUTPUT_TOKENS] = count

@@ -1,0 +1,62 @@
+"""Read videos that are made, edited, extended or remixed: attributes and content. Pure functions.
+
+A response is the state of a job and has no content. To ask for it again later calls no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from orq_otel.genai.call import Attributes
+from orq_otel.genai.errors import error_type
+from orq_otel.genai.fields import fields, get, pick
+from orq_otel.genai.messages import Content
+from orq_otel.genai.semconv import (
+    ERROR_TYPE,
+    OUTPUT_TYPE,
+    REQUEST_PREVIOUS_RESPONSE_ID,
+    RESPONSE_ID,
+    RESPONSE_MODEL,
+    RESPONSE_STATUS,
+)
+from orq_otel.payloads.images import request_content
+from orq_otel.payloads.usage import read_response_usage
+
+__all__ = [
+    "job_attributes",
+    "request_attributes",
+    "request_content",
+    "response_attributes",
+    "response_content",
+]
+
+_HEAD = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL), ("status", RESPONSE_STATUS))
+
+
+def request_attributes(body: Mapping[str, Any]) -> Attributes:
+    """Attributes of a request for a video. Its path may have the id of an earlier video."""
+    # The conventions have no type of output for videos.
+    return {OUTPUT_TYPE: "video", **pick(body, (("video_id", REQUEST_PREVIOUS_RESPONSE_ID),))}
+
+
+def response_attributes(response: Any) -> Attributes:
+    """Attributes of a video, which mostly has yet to be made."""
+    return job_attributes(response, get(response, "error"))
+
+
+def response_content(_: Any) -> Content:
+    """No content: the response is the state of a job."""
+    return {}
+
+
+def job_attributes(job: Any, error: Any) -> Attributes:
+    """Attributes of a video or a batch, with the `error` for which it failed, if it did."""
+    job_fields = fields(job)
+    attributes = pick(job_fields, _HEAD)
+    if error is not None and job_fields.get("status") == "failed":
+        attributes[ERROR_TYPE] = error_type(error)
+    usage = job_fields.get("usage")
+    if usage is not None:
+        read_response_usage(usage, attributes)
+    return attributes
