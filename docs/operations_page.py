@@ -157,15 +157,15 @@ def _of_orq(method: str, row: Row) -> Listed:
 def attributes_of(operation: Operation, *further: Any) -> set[str]:
     """The names of the attributes that the operation's readers, and further functions, use."""
     readers: list[Any] = [*further, operation.read_request, operation.read_response]
-    readers.append(operation.new_chunk_reader)
+    readers.append(operation.new_stream_reader)
     if operation.content is not None:
         content = operation.content
-        readers += [content.read_request, content.read_response, content.new_chunk_reader]
+        readers += [content.read_request, content.read_response, content.new_stream_reader]
     found = set(operation.constants)
     seen: set[int] = set()
     for reader in readers:
         found |= set(_names(reader, seen))
-    if operation.new_chunk_reader is None:
+    if operation.new_stream_reader is None:
         found -= _OF_STREAMS
     elif semconv.REQUEST_STREAM in found:
         found |= _OF_STREAMS
@@ -249,7 +249,7 @@ def _by_standard(rows: Iterable[Listed]) -> tuple[list[Listed], list[Listed]]:
 
 def _operations(table: list[Listed]) -> str:
     return "\n".join(
-        f"| `{called}` | `{one.name}` | {'yes' if one.new_chunk_reader else ''} |"
+        f"| `{called}` | `{one.name}` | {'yes' if one.new_stream_reader else ''} |"
         for called, one, _ in table
     )
 

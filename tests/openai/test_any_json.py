@@ -119,8 +119,8 @@ def test_whatever_is_asked_and_answered(operation: Operation, body: Any, respons
         operation.read_response(response),
         operation.read_response(namespaces(response)),
     ]
-    if isinstance(operation.new_chunk_reader, partial):  # events, which may be of any kind
-        reader = operation.new_chunk_reader()
+    if isinstance(operation.new_stream_reader, partial):  # events, which may be of any kind
+        reader = operation.new_stream_reader()
         reader.feed(namespaces(response))
         told.append(reader.attributes())
 

@@ -79,8 +79,8 @@ PLACES = [
     ("orq_otel.openai.instrumentor", "RawResponseProxy"),
     ("orq_otel.openai.instrumentor", "respond_with_body"),
     ("orq_otel.openai.raw", "parse_long_json"),
-    ("orq_otel.genai.starting", "stands_for"),
-    ("orq_otel.genai.starting", "surrounds"),
+    ("orq_otel.genai.starting", "covers_call"),
+    ("orq_otel.genai.starting", "is_wrapped"),
     ("orq_otel.genai.starting", "set_span_in_context"),
     ("orq_otel.genai.starting", "labels"),
     ("orq_otel.genai.call", "put"),
@@ -197,7 +197,7 @@ def test_attributes_that_the_sdk_refuses(
     assert "Broken at test_faults.py" in caplog.text
 
 
-READERS = ["read_request", "read_response", "new_chunk_reader"]
+READERS = ["read_request", "read_response", "new_stream_reader"]
 
 
 @pytest.mark.parametrize("reader", READERS)

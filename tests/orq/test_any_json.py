@@ -168,8 +168,8 @@ def test_attributes(row: Row, arguments: Any, response: Any) -> None:
         operation.read_response(response),
         operation.read_response(models(response)),
     ]
-    if operation.new_chunk_reader is not None:
-        reader = operation.new_chunk_reader()
+    if operation.new_stream_reader is not None:
+        reader = operation.new_stream_reader()
         reader.feed(models({"data": response}))
         told.append(reader.attributes())
 
@@ -193,8 +193,8 @@ def test_content(row: Row, arguments: Any, response: Any) -> None:
         readers.read_response(response),
         readers.read_response(models(response)),
     ]
-    if readers.new_chunk_reader is not None:
-        reader = readers.new_chunk_reader()
+    if readers.new_stream_reader is not None:
+        reader = readers.new_stream_reader()
         reader.feed(models({"data": response}))
         told.append(reader.content())
 

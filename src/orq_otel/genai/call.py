@@ -41,7 +41,7 @@ _MANY: Final = 256
 _Moment: TypeAlias = tuple[int, float]
 
 
-class ChunkReader(Protocol):
+class StreamReader(Protocol):
     """Collects what the chunks of one stream tell. Pure: it holds no span."""
 
     def feed(self, chunk: Any, /) -> None:
@@ -52,7 +52,7 @@ class ChunkReader(Protocol):
         ...
 
 
-class ContentChunkReader(ChunkReader, Protocol):
+class ContentStreamReader(StreamReader, Protocol):
     """Collects the content of a stream as well."""
 
     def content(self) -> Content:
@@ -60,25 +60,25 @@ class ContentChunkReader(ChunkReader, Protocol):
         ...
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ContentReaders:
     """Reads what was asked and answered in the calls of one operation.
 
     Attributes:
         read_request: From a request, as plain JSON.
         read_response: From a response, parsed or a namespace of its JSON.
-        new_chunk_reader: Makes the reader of one stream, used instead of the operation's.
+        new_stream_reader: Makes the reader of one stream, used instead of the operation's.
         read_tools: Reads the definitions of tools whole, from either, where they are wanted; the
             others tell their types and names.
     """
 
     read_request: Callable[[Mapping[str, Any]], Content]
     read_response: Callable[[Any], Content]
-    new_chunk_reader: Callable[[], ContentChunkReader] | None = None
+    new_stream_reader: Callable[[], ContentStreamReader] | None = None
     read_tools: Callable[[Any], list[Any]] | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Operation:
     """One row of an instrumentor's table.
 
@@ -86,7 +86,7 @@ class Operation:
         name: The value of `gen_ai.operation.name`.
         read_request: From a request, as plain JSON, to span attributes.
         read_response: From a response, parsed or a namespace of its JSON, to span attributes.
-        new_chunk_reader: Makes the reader of one stream, for an operation that can stream.
+        new_stream_reader: Makes the reader of one stream, for an operation that can stream.
         constants: Attributes that every span of the operation has.
         is_standard: Whether the conventions name this operation. Of one that they do not, the
             attributes are ours: `orq_otel.*` instead of `gen_ai.*`.
@@ -97,7 +97,7 @@ class Operation:
     name: str
     read_request: Callable[[Mapping[str, Any]], Attributes]
     read_response: Callable[[Any], Attributes]
-    new_chunk_reader: Callable[[], ChunkReader] | None = None
+    new_stream_reader: Callable[[], StreamReader] | None = None
     constants: Mapping[str, Any] = field(default_factory=dict)
     is_standard: bool = True
     content: ContentReaders | None = None
@@ -164,7 +164,7 @@ class Call:
         self._client = client
         self._telemetry = telemetry
         self._attributes: Attributes = {}
-        self._reader: ChunkReader | None = None
+        self._reader: StreamReader | None = None
         self._fed = 0
         if telemetry.capture is not None:
             self._content: Content = {}
@@ -222,17 +222,17 @@ class Call:
         Asked for again, it makes small what was taken in: a stream may go on for long.
         """
         if self._reader is not None:
-            tidy = getattr(self._reader, "tidy", None)
-            if tidy is not None:
-                tidy()
+            compact = getattr(self._reader, "compact", None)
+            if compact is not None:
+                compact()
             return self._feed
         now = perf_counter()
         if REQUEST_STREAM in self._attributes:
             self._attributes[RESPONSE_TIME_TO_FIRST_CHUNK] = now - self._started_at
         operation = self._operation
-        new_reader: Callable[[], ChunkReader] | None = operation.new_chunk_reader
+        new_reader: Callable[[], StreamReader] | None = operation.new_stream_reader
         if self._telemetry.capture is not None and operation.content is not None:
-            new_reader = operation.content.new_chunk_reader or new_reader
+            new_reader = operation.content.new_stream_reader or new_reader
         if new_reader is None:
             self._feed = _ignore
             return _ignore

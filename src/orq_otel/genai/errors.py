@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from orq_otel.foundations.guard import report
 from orq_otel.genai.content import Capture
 from orq_otel.genai.credentials import Credentials
-from orq_otel.genai.fields import get, identifier, tidy
+from orq_otel.genai.fields import get, identifier, safe_text
 
 #: The value of `error.type` where nothing that a server said can be one.
 UNNAMED: Final = "error"
@@ -26,7 +26,7 @@ _CLASS: Final = re.compile(r"[\w.<>\[\]]{1,200}")
 
 
 @dataclass(frozen=True)
-class Told:
+class ErrorDetails:
     """What an error of a client tells.
 
     Attributes:
@@ -52,7 +52,7 @@ class Description(NamedTuple):
 
 
 #: Reads an error, or returns None for one that is not the client's and may say anything.
-ReadError: TypeAlias = Callable[[BaseException], "Told | None"]
+ReadError: TypeAlias = Callable[[BaseException], "ErrorDetails | None"]
 
 #: Finds what is a credential, or may be one, in a client, in what it sent and in an error.
 FindCredentials: TypeAlias = Callable[[Any, Any, "BaseException | None"], Iterable[Any]]
@@ -85,7 +85,7 @@ class Errors:
             message = known.mask(seen) if seen else None
         if capture is None or not message:
             return Description(described, described)
-        whole = tidy(_with_message(told, described, message))
+        whole = safe_text(_with_message(told, described, message))
         return Description(
             whole if capture.on_span else described, whole if capture.on_event else described
         )
@@ -119,7 +119,7 @@ def error_type(error: Any) -> str:
     return identifier(get(error, "code"), get(error, "type")) or UNNAMED
 
 
-def _described(told: Told, known: Credentials) -> str | None:
+def _described(told: ErrorDetails, known: Credentials) -> str | None:
     named = [
         f"{label}{name}"
         for label, value in (("", told.kind), ("code ", told.code), ("param ", told.param))
@@ -131,7 +131,7 @@ def _described(told: Told, known: Credentials) -> str | None:
     return None if told.head == NO_STATUS else told.head
 
 
-def _with_message(told: Told, described: str | None, message: str) -> str:
+def _with_message(told: ErrorDetails, described: str | None, message: str) -> str:
     if described is None or described == told.head:
         return f"{told.head} - {message}"
     return f"{described}: {message}"

@@ -45,21 +45,21 @@ def get(thing: Any, name: str) -> Any:
     return None if thing is None else fields(thing).get(name)
 
 
-def pick(given: Mapping[str, Any], names: Iterable[tuple[str, str]]) -> dict[str, Any]:
+def read_strings(given: Mapping[str, Any], names: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """What `given` has of these fields, text that is not empty, under the name beside each."""
-    picked: dict[str, Any] = {}
+    strings: dict[str, Any] = {}
     for field, name in names:
         value = given.get(field)
         if not value:
             continue
         if type(value) is str and value.isascii() and len(value) <= _LONGEST:
-            picked[name] = value
+            strings[name] = value
         elif isinstance(value, str):
-            picked[name] = tidy(value)
-    return picked
+            strings[name] = safe_text(value)
+    return strings
 
 
-def tidy(text: str) -> str:
+def safe_text(text: str) -> str:
     """A name, an id or a message that any exporter can write, cut where it is none any more.
 
     Half of a surrogate pair has no UTF-8, for which an exporter drops all that it had to write.

@@ -58,7 +58,7 @@ _DEPTH: Final = 16
 _RAW_RESPONSE: Final = "X-Stainless-Raw-Response"
 
 
-def stands_for(span: Any, operation: str) -> bool:
+def covers_call(span: Any, operation: str) -> bool:
     """Whether `span`, which is current, is somebody's span of the model call that starts now."""
     attributes = getattr(span, "attributes", None)
     if attributes:
@@ -68,7 +68,7 @@ def stands_for(span: Any, operation: str) -> bool:
     return False
 
 
-def surrounds(operation: str) -> bool:
+def is_wrapped(operation: str) -> bool:
     """Whether a wrapper that does not make its span current is running around this call."""
     modules = sys.modules
     if (_TRACELOOP not in modules and _LANGFUSE not in modules) or operation not in _OPERATIONS:

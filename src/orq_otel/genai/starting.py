@@ -12,7 +12,7 @@ from orq_otel.foundations.reaches import pin
 from orq_otel.foundations.unfinished import notes, take_notes
 from orq_otel.genai.call import Call, Operation, Unrecorded, own_names
 from orq_otel.genai.fields import get
-from orq_otel.genai.foreign import stands_for, surrounds
+from orq_otel.genai.foreign import covers_call, is_wrapped
 from orq_otel.genai.semconv import CONVERSATION_ID
 from orq_otel.genai.telemetry import Telemetry
 from orq_otel.labels.attributes import labels, stamp
@@ -61,11 +61,11 @@ def start_call(  # noqa: C901 - one function, since it runs on every call
     context = get_current()
     if context:
         around = get_current_span(context)
-        if around.is_recording() and stands_for(around, operation.name):
+        if around.is_recording() and covers_call(around, operation.name):
             if thread is not None:
                 stamp(around, thread)
             return None
-    if surrounds(operation.name):
+    if is_wrapped(operation.name):
         return None
     target = attributes.get(operation.target)
     if thread is not None:

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from orq_otel.genai import credentials
-from orq_otel.genai.errors import NO_STATUS, Errors, Told
+from orq_otel.genai.errors import NO_STATUS, ErrorDetails, Errors
 
 #: Messages that are the client's own, without any content.
 _CLIENT_MESSAGES: Final = frozenset({"Connection error.", "Request timed out."})
 
 
-def read_error(error: BaseException) -> Told | None:
+def read_error(error: BaseException) -> ErrorDetails | None:
     """The parts of an error of the client, or None for an error of somebody else.
 
     Those may quote content, as Pydantic's errors on parsing a response do.
@@ -21,7 +21,7 @@ def read_error(error: BaseException) -> Told | None:
         return None
     text = str(error)
     if text in _CLIENT_MESSAGES:
-        return Told(text)
+        return ErrorDetails(text)
     status = getattr(error, "status_code", None)
     body = getattr(error, "body", None)
     values = body if isinstance(body, Mapping) else {}
@@ -31,7 +31,7 @@ def read_error(error: BaseException) -> Told | None:
             message = body
     else:
         head, message = NO_STATUS, text
-    return Told(head, values.get("type"), values.get("code"), values.get("param"), message)
+    return ErrorDetails(head, values.get("type"), values.get("code"), values.get("param"), message)
 
 
 def find_credentials(client: Any, sent: Any, error: BaseException | None) -> Iterator[Any]:

@@ -55,12 +55,12 @@ _RESPOND = Operation(
     name=CHAT,
     read_request=responses.request_attributes,
     read_response=responses.response_attributes,
-    new_chunk_reader=responses.StreamReader,
+    new_stream_reader=responses.StreamReader,
     constants=_RESPONSES_API,
     content=ContentReaders(
         read_request=responses.request_content,
         read_response=responses.response_content,
-        new_chunk_reader=responses.ContentStreamReader,
+        new_stream_reader=responses.ContentStreamReader,
         read_tools=responses.tool_definitions,
     ),
 )
@@ -68,12 +68,12 @@ _FETCH = Operation(
     name=FETCH_RESPONSE,
     read_request=responses.fetch_request_attributes,
     read_response=responses.fetched_response_attributes,
-    new_chunk_reader=responses.FetchedStreamReader,
+    new_stream_reader=responses.FetchedStreamReader,
     constants=_RESPONSES_API,
     content=ContentReaders(
         read_request=responses.fetch_request_content,
         read_response=responses.fetched_response_content,
-        new_chunk_reader=responses.FetchedContentStreamReader,
+        new_stream_reader=responses.FetchedContentStreamReader,
         read_tools=responses.tool_definitions,
     ),
 )
@@ -95,12 +95,12 @@ def _images(name: str) -> Operation:
         name=name,
         read_request=images.request_attributes,
         read_response=images.response_attributes,
-        new_chunk_reader=partial(EventReader, images.response_attributes),
+        new_stream_reader=partial(EventReader, images.response_attributes),
         is_standard=False,
         content=ContentReaders(
             read_request=images.request_content,
             read_response=images.response_content,
-            new_chunk_reader=images.ContentStreamReader,
+            new_stream_reader=images.ContentStreamReader,
         ),
     )
 
@@ -110,12 +110,12 @@ def _transcription(name: str) -> Operation:
         name=name,
         read_request=audio.transcription_request_attributes,
         read_response=audio.usage_attributes,
-        new_chunk_reader=partial(EventReader, audio.usage_attributes),
+        new_stream_reader=partial(EventReader, audio.usage_attributes),
         is_standard=False,
         content=ContentReaders(
             read_request=audio.transcription_request_content,
             read_response=audio.transcription_response_content,
-            new_chunk_reader=audio.TranscriptionStreamReader,
+            new_stream_reader=audio.TranscriptionStreamReader,
         ),
     )
 
@@ -137,12 +137,12 @@ def _run(name: str) -> Operation:
         name=name,
         read_request=runs.request_attributes,
         read_response=runs.response_attributes,
-        new_chunk_reader=partial(EventReader, runs.response_attributes),
+        new_stream_reader=partial(EventReader, runs.response_attributes),
         is_standard=False,
         content=ContentReaders(
             read_request=runs.request_content,
             read_response=runs.response_content,
-            new_chunk_reader=runs.ContentStreamReader,
+            new_stream_reader=runs.ContentStreamReader,
             read_tools=runs.tool_definitions,
         ),
     )
@@ -153,12 +153,12 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
         name=CHAT,
         read_request=chat.request_attributes,
         read_response=chat.response_attributes,
-        new_chunk_reader=chat.StreamReader,
+        new_stream_reader=chat.StreamReader,
         constants={OPENAI_API_TYPE: "chat_completions"},
         content=ContentReaders(
             read_request=chat.request_content,
             read_response=chat.response_content,
-            new_chunk_reader=chat.ContentStreamReader,
+            new_stream_reader=chat.ContentStreamReader,
             read_tools=chat.tool_definitions,
         ),
     ),
@@ -166,11 +166,11 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
         name=TEXT_COMPLETION,
         read_request=completions.request_attributes,
         read_response=completions.response_attributes,
-        new_chunk_reader=completions.StreamReader,
+        new_stream_reader=completions.StreamReader,
         content=ContentReaders(
             read_request=completions.request_content,
             read_response=completions.response_content,
-            new_chunk_reader=completions.ContentStreamReader,
+            new_stream_reader=completions.ContentStreamReader,
         ),
     ),
     ("post", "/responses"): _RESPOND,
@@ -189,7 +189,7 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
         name=GENERATE_SPEECH,
         read_request=audio.speech_request_attributes,
         read_response=audio.speech_response_attributes,
-        new_chunk_reader=partial(EventReader, audio.usage_attributes),
+        new_stream_reader=partial(EventReader, audio.usage_attributes),
         is_standard=False,
         content=ContentReaders(
             read_request=audio.speech_request_content,

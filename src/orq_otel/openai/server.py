@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from orq_otel.foundations.caching import LARGEST
 from orq_otel.genai.call import Attributes, Operation
-from orq_otel.genai.fields import tidy
+from orq_otel.genai.fields import safe_text
 from orq_otel.genai.semconv import (
     OPERATION_NAME,
     PROVIDER_NAME,
@@ -87,7 +87,7 @@ def start_attributes(client: Any, operation: Operation, model: Any) -> Attribute
         attributes = cached[1][operation] = _server_attributes(client, url, operation)
     if not isinstance(model, str):
         return attributes
-    return {**attributes, REQUEST_MODEL: model if model.isascii() else tidy(model)}
+    return {**attributes, REQUEST_MODEL: model if model.isascii() else safe_text(model)}
 
 
 def _server_attributes(client: Any, url: Any, operation: Operation) -> Attributes:

@@ -68,7 +68,7 @@ def _session_operation(name: str) -> Operation:
         name=name,
         read_request=realtime.connection_attributes,
         read_response=_no_response,
-        new_chunk_reader=partial(EventReader, realtime.session_attributes),
+        new_stream_reader=partial(EventReader, realtime.session_attributes),
         is_standard=False,
     )
 
@@ -269,12 +269,12 @@ class RealtimeSession(Session):
         name=REALTIME_RESPONSE,
         read_request=realtime.request_attributes,
         read_response=realtime.response_attributes,
-        new_chunk_reader=partial(EventReader, realtime.event_attributes),
+        new_stream_reader=partial(EventReader, realtime.event_attributes),
         is_standard=False,
         content=ContentReaders(
             read_request=realtime.request_content,
             read_response=realtime.response_content,
-            new_chunk_reader=realtime.ContentStreamReader,
+            new_stream_reader=realtime.ContentStreamReader,
         ),
     )
 

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 
 from orq_otel.genai.call import Attributes
 from orq_otel.genai.errors import UNNAMED
-from orq_otel.genai.fields import NO_CHUNK, fields, get, identifier, pick, stop_reason
+from orq_otel.genai.fields import NO_CHUNK, fields, get, identifier, read_strings, stop_reason
 from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import (
     Content,
@@ -93,7 +93,7 @@ _MODALITIES: Final = frozenset({"audio", "image", "video"})
 
 def start_attributes(arguments: Arguments) -> Attributes:
     """The agent's key, and the caller's conversation."""
-    attributes: Attributes = pick(arguments, _KEY)
+    attributes: Attributes = read_strings(arguments, _KEY)
     if arguments.get("conversation"):
         attributes.update(conversation_attributes(arguments["conversation"]))
     return attributes
@@ -108,7 +108,7 @@ def run_start_attributes(arguments: Arguments) -> Attributes:
 
 def request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of `agents.responses.create` and of `agents.invoke`."""
-    attributes: Attributes = pick(arguments, _TASK_ID)
+    attributes: Attributes = read_strings(arguments, _TASK_ID)
     if arguments.get("stream"):
         attributes[REQUEST_STREAM] = True
     return attributes
@@ -117,10 +117,10 @@ def request_attributes(arguments: Arguments) -> Attributes:
 def run_request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of `agents.run`, which describe an agent."""
     attributes = request_attributes(arguments)
-    attributes.update(pick(arguments, (("description", AGENT_DESCRIPTION),)))
+    attributes.update(read_strings(arguments, (("description", AGENT_DESCRIPTION),)))
     sources = items(arguments.get("knowledge_bases"))
     if len(sources) == 1:  # the conventions have room for one
-        attributes.update(pick(fields(sources[0]), (("knowledge_id", DATA_SOURCE_ID),)))
+        attributes.update(read_strings(fields(sources[0]), (("knowledge_id", DATA_SOURCE_ID),)))
     parameters = get(arguments.get("model"), "parameters")
     if parameters:
         attributes.update(chat.request_attributes(set_fields(fields(parameters))))
@@ -148,19 +148,19 @@ def response_attributes(response: Any) -> Attributes:
 
 def fetch_request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of `agents.responses.get`, which takes the id of a task."""
-    return pick(arguments, (("task_id", RESPONSE_ID), *_TASK_ID))
+    return read_strings(arguments, (("task_id", RESPONSE_ID), *_TASK_ID))
 
 
 def fetched_response_attributes(response: Any) -> Attributes:
     """Attributes of a stored response. Its tokens were counted when it was made."""
     response = fields(response)
-    return {**_head(response), **pick(response, (("status", RESPONSE_STATUS),))}
+    return {**_head(response), **read_strings(response, (("status", RESPONSE_STATUS),))}
 
 
 def task_attributes(task: Any) -> Attributes:
     """Attributes of a task, which may have failed. Most still run in the background."""
     task = fields(task)
-    attributes: Attributes = pick(task, (("id", ORQ_AGENT_EXECUTION_ID),))
+    attributes: Attributes = read_strings(task, (("id", ORQ_AGENT_EXECUTION_ID),))
     state = as_json(get(task.get("status"), "state"))
     status, reason = _STATES.get(state, (None, None)) if type(state) is str else (None, None)
     if status is not None:
@@ -316,7 +316,7 @@ def _stop_reason(response: _Fields) -> str | None:
 
 def _head(response: _Fields) -> Attributes:
     """Attributes of a response, stored or new, or of the event with which one begins or ends."""
-    attributes: Attributes = pick(response, _RESPONSE)
+    attributes: Attributes = read_strings(response, _RESPONSE)
     reason = _stop_reason(response)
     if reason is not None:
         attributes[RESPONSE_FINISH_REASONS] = (reason,)
@@ -340,11 +340,13 @@ def _has_error(output: Any) -> bool:
 
 
 def _execution_attributes(event: _Fields) -> Attributes:
-    return pick(event, (("agent_task_id", ORQ_AGENT_EXECUTION_ID), ("trace_id", ORQ_TRACE_ID)))
+    return read_strings(
+        event, (("agent_task_id", ORQ_AGENT_EXECUTION_ID), ("trace_id", ORQ_TRACE_ID))
+    )
 
 
 def _agent_attributes(event: _Fields) -> Attributes:
-    return pick(
+    return read_strings(
         event,
         (
             ("agent_manifest_id", AGENT_ID),

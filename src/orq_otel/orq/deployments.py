@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import NO_CHUNK, UNUSUAL, fields, get, pick, stop_reason
+from orq_otel.genai.fields import NO_CHUNK, UNUSUAL, fields, get, read_strings, stop_reason
 from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import (
@@ -67,7 +67,7 @@ _Piece = Mapping[str, Any]
 
 def start_attributes(arguments: Arguments) -> Attributes:
     """The Deployment's key. Its model is not known yet."""
-    return pick(arguments, (("key", PROMPT_NAME),))
+    return read_strings(arguments, (("key", PROMPT_NAME),))
 
 
 def request_attributes(arguments: Arguments) -> Attributes:
@@ -107,7 +107,7 @@ def response_attributes(response: Any) -> Attributes:
 def config_attributes(response: Any) -> Attributes:
     """Attributes of a Deployment's configuration: what a model would be called with."""
     config = fields(response)
-    attributes = pick(config, _CONFIG)
+    attributes = read_strings(config, _CONFIG)
     attributes.update(chat.request_attributes(set_fields(fields(config.get("parameters")))))
     return attributes
 
@@ -371,7 +371,7 @@ class _Joined:
 
 
 def _head(answer: Mapping[str, Any]) -> Attributes:
-    return {**pick(answer, _HEAD), **telemetry_ids(answer)}
+    return {**read_strings(answer, _HEAD), **telemetry_ids(answer)}
 
 
 def _input(messages: list[Any], tools: Any) -> Content:

@@ -8,14 +8,14 @@ from contextlib import suppress
 from typing import Any, Final
 
 from orq_otel.genai import credentials
-from orq_otel.genai.errors import Errors, Told
+from orq_otel.genai.errors import ErrorDetails, Errors
 
 #: The longest body, in characters, that is parsed as an error.
 _LONGEST: Final = 256 * 1024
 _BAD: Final = 400
 
 
-def read_error(error: BaseException) -> Told | None:
+def read_error(error: BaseException) -> ErrorDetails | None:
     """The fields of an error, or None for an error without an HTTP status.
 
     From a successful response that the client could not parse, only the status is read: the text of
@@ -26,7 +26,7 @@ def read_error(error: BaseException) -> Told | None:
         return None
     head = f"Error code: {status}"
     if status < _BAD or type(error).__module__.partition(".")[0] != "orq_ai_sdk":
-        return Told(head)
+        return ErrorDetails(head)
     body = getattr(error, "body", None)
     if isinstance(body, str) and len(body) <= _LONGEST:
         with suppress(ValueError, RecursionError):
@@ -34,8 +34,10 @@ def read_error(error: BaseException) -> Told | None:
     if isinstance(body, Mapping):
         body = body.get("error") or body
     if not isinstance(body, Mapping):
-        return Told(head, message=body)
-    return Told(head, body.get("type"), body.get("code"), body.get("param"), body.get("message"))
+        return ErrorDetails(head, message=body)
+    return ErrorDetails(
+        head, body.get("type"), body.get("code"), body.get("param"), body.get("message")
+    )
 
 
 def find_credentials(resource: Any, sent: Any, error: BaseException | None) -> Iterator[Any]:

@@ -18,7 +18,7 @@ from orq_otel.foundations.guard import report
 from orq_otel.foundations.patching import Patch, Seam, Wrapper
 from orq_otel.foundations.settings import Settings
 from orq_otel.genai.call import Call
-from orq_otel.genai.fields import pick
+from orq_otel.genai.fields import read_strings
 from orq_otel.genai.instrumentor import ClientInstrumentor
 from orq_otel.genai.semconv import OPERATION_NAME, ORQ_TRACE_ID, PROVIDER_NAME
 from orq_otel.genai.starting import start_call, suppressed
@@ -154,7 +154,7 @@ class OrqInstrumentor(ClientInstrumentor):
         scope = getattr(span, "instrumentation_scope", None)
         if scope is None or scope.name != self.scope or not span.is_recording():
             return
-        ids = pick(response.headers, TRACE_ID_HEADERS)
+        ids = read_strings(response.headers, TRACE_ID_HEADERS)
         if ORQ_TRACE_ID in ids:
             span.set_attributes(ids)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, get, is_whole, number, pick
+from orq_otel.genai.fields import fields, get, is_whole, number, read_strings
 from orq_otel.genai.messages import (
     Content,
     Message,
@@ -65,7 +65,7 @@ def rerank_request_attributes(arguments: Arguments) -> Attributes:
 def rerank_response_attributes(response: Any) -> Attributes:
     """Attributes of a ranking. All its tokens are input: the query and the documents."""
     response = fields(response)
-    attributes = pick(response, _HEAD)
+    attributes = read_strings(response, _HEAD)
     usage = token_counts(response.get("usage"))
     _add_count(usage, "total_tokens", USAGE_INPUT_TOKENS, attributes)
     return attributes
@@ -91,7 +91,7 @@ def rerank_response_content(response: Any) -> Content:
 def ocr_response_attributes(response: Any) -> Attributes:
     """Attributes of a document that was read. Usage is in pages or in tokens."""
     response = fields(response)
-    attributes = pick(response, _HEAD)
+    attributes = read_strings(response, _HEAD)
     usage = token_counts(response.get("usage"))
     _add_count(usage, "tokens_processed", USAGE_INPUT_TOKENS, attributes)
     _add_count(usage, "pages_processed", USAGE_PAGES, attributes)
@@ -134,7 +134,7 @@ def moderation_response_content(response: Any) -> Content:
 def decision_response_attributes(response: Any) -> Attributes:
     """Attributes of a classification or a decision."""
     response = fields(response)
-    attributes = {**pick(response, _HEAD), **telemetry_ids(response)}
+    attributes = {**read_strings(response, _HEAD), **telemetry_ids(response)}
     usage = response.get("usage")
     if usage:
         read_response_usage(token_counts(usage), attributes)
@@ -159,14 +159,14 @@ def decision_response_content(response: Any) -> Content:
 
 def evaluation_start_attributes(arguments: Arguments) -> Attributes:
     """The evaluator, by its id, and the model that it is to use."""
-    return {**pick(arguments, _EVALUATOR), **model_attributes(arguments)}
+    return {**read_strings(arguments, _EVALUATOR), **model_attributes(arguments)}
 
 
 def evaluation_response_attributes(response: Any) -> Attributes:
     """Attributes of an evaluation: a score that is a number or a boolean. Text is content."""
     evaluation = fields(response)
     result = _result(evaluation)
-    attributes = {**pick(evaluation, _EVALUATION), **pick(result, TRACE_IDS)}
+    attributes = {**read_strings(evaluation, _EVALUATION), **read_strings(result, TRACE_IDS)}
     value, passed = result.get("value"), evaluation.get("passed")
     score = number(value)
     if score is not None:

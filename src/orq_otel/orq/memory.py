@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, get, pick
+from orq_otel.genai.fields import fields, get, read_strings
 from orq_otel.genai.messages import Content, clean
 from orq_otel.genai.semconv import (
     MEMORY_ENTITY_ID,
@@ -42,37 +42,39 @@ _RECORD_IDS: Final = ("document_id", "entity_id", "id")
 
 def start_attributes(arguments: Arguments) -> Attributes:
     """The key of the store that is used."""
-    return pick(arguments, _STORE)
+    return read_strings(arguments, _STORE)
 
 
 def new_store_start_attributes(arguments: Arguments) -> Attributes:
     """The key of the store that is made. Before 4.17 it was inside the argument `request`."""
-    return pick(arguments, _NEW_STORE) or pick(fields(arguments.get("request")), _NEW_STORE)
+    return read_strings(arguments, _NEW_STORE) or read_strings(
+        fields(arguments.get("request")), _NEW_STORE
+    )
 
 
 def change_request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of a method that changes one memory."""
-    return {**pick(arguments, _MEMORY_AS_RECORD), MEMORY_RECORD_COUNT: 1}
+    return {**read_strings(arguments, _MEMORY_AS_RECORD), MEMORY_RECORD_COUNT: 1}
 
 
 def document_change_request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of a method that changes one document."""
-    return {**pick(arguments, _DOCUMENT_AS_RECORD), MEMORY_RECORD_COUNT: 1}
+    return {**read_strings(arguments, _DOCUMENT_AS_RECORD), MEMORY_RECORD_COUNT: 1}
 
 
 def fetch_request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of a method that reads one memory or all of them."""
-    return pick(arguments, _MEMORY_AS_RECORD)
+    return read_strings(arguments, _MEMORY_AS_RECORD)
 
 
 def document_fetch_request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of a method that reads one document or all of them."""
-    return pick(arguments, _DOCUMENT_AS_RECORD)
+    return read_strings(arguments, _DOCUMENT_AS_RECORD)
 
 
 def new_document_attributes(response: Any) -> Attributes:
     """The id of a document that was made."""
-    return pick(fields(response), _NEW_RECORD)
+    return read_strings(fields(response), _NEW_RECORD)
 
 
 def list_attributes(response: Any) -> Attributes:

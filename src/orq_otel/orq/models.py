@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any, Final
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, pick
+from orq_otel.genai.fields import fields, read_strings
 from orq_otel.genai.semconv import ORQ_SPAN_ID, ORQ_TRACE_ID
 from orq_otel.payloads.parts import items
 
@@ -41,7 +41,7 @@ _DETAILS: Final = frozenset(
 def telemetry_ids(response: Mapping[str, Any]) -> Attributes:
     """Orq's ids of its own trace, from the field `telemetry` of a response."""
     telemetry = response.get("telemetry")
-    return pick(fields(telemetry), TRACE_IDS) if telemetry else {}
+    return read_strings(fields(telemetry), TRACE_IDS) if telemetry else {}
 
 
 def as_json(value: Any) -> Any:  # noqa: PLR0911 - one for each type

@@ -90,7 +90,7 @@ def _agent(
             name=INVOKE_AGENT,
             read_request=read_request,
             read_response=read_response,
-            new_chunk_reader=agents.StreamReader,
+            new_stream_reader=agents.StreamReader,
             content=content,
             target=AGENT_NAME,
         ),
@@ -101,12 +101,12 @@ def _agent(
 _AGENT_TASK = ContentReaders(
     read_request=agents.request_content,
     read_response=agents.task_content,
-    new_chunk_reader=agents.ContentStreamReader,
+    new_stream_reader=agents.ContentStreamReader,
 )
 _AGENT_RUN = ContentReaders(
     read_request=agents.run_request_content,
     read_response=agents.task_content,
-    new_chunk_reader=agents.ContentStreamReader,
+    new_stream_reader=agents.ContentStreamReader,
     read_tools=agents.tool_definitions,
 )
 _AGENT_RESPONSE = _agent(
@@ -116,7 +116,7 @@ _AGENT_RESPONSE = _agent(
     content=ContentReaders(
         read_request=agents.request_content,
         read_response=agents.response_content,
-        new_chunk_reader=agents.ContentStreamReader,
+        new_stream_reader=agents.ContentStreamReader,
     ),
 )
 _FETCHED_AGENT_RESPONSE = Row(
@@ -136,11 +136,11 @@ _RESPONSES = {
             name=CHAT,
             read_request=responses.request_attributes,
             read_response=responses.response_attributes,
-            new_chunk_reader=responses.StreamReader,
+            new_stream_reader=responses.StreamReader,
             content=ContentReaders(
                 read_request=responses.request_content,
                 read_response=responses.response_content,
-                new_chunk_reader=responses.ContentStreamReader,
+                new_stream_reader=responses.ContentStreamReader,
                 read_tools=responses.tool_definitions,
             ),
         ),
@@ -169,11 +169,11 @@ def _deployment(read_request: Callable[[Arguments], Attributes]) -> Row:
             name=CHAT,
             read_request=read_request,
             read_response=deployments.response_attributes,
-            new_chunk_reader=deployments.StreamReader,
+            new_stream_reader=deployments.StreamReader,
             content=ContentReaders(
                 read_request=deployments.request_content,
                 read_response=deployments.response_content,
-                new_chunk_reader=deployments.ContentStreamReader,
+                new_stream_reader=deployments.ContentStreamReader,
                 read_tools=deployments.tool_definitions,
             ),
         ),
@@ -347,11 +347,11 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
                 name=CHAT,
                 read_request=router.chat_request_attributes,
                 read_response=router.completion_response_attributes,
-                new_chunk_reader=router.StreamReader,
+                new_stream_reader=router.StreamReader,
                 content=ContentReaders(
                     read_request=router.chat_request_content,
                     read_response=router.chat_response_content,
-                    new_chunk_reader=router.ChatContentStreamReader,
+                    new_stream_reader=router.ChatContentStreamReader,
                     read_tools=router.chat_tool_definitions,
                 ),
             ),
@@ -364,11 +364,11 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
                 name=TEXT_COMPLETION,
                 read_request=router.completion_request_attributes,
                 read_response=router.completion_response_attributes,
-                new_chunk_reader=router.StreamReader,
+                new_stream_reader=router.StreamReader,
                 content=ContentReaders(
                     read_request=completions.request_content,
                     read_response=completions.response_content,
-                    new_chunk_reader=router.CompletionContentStreamReader,
+                    new_stream_reader=router.CompletionContentStreamReader,
                 ),
             ),
             thread_in_orq=True,

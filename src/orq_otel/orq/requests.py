@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from orq_otel.foundations.caching import Uncached, keep
 from orq_otel.genai.call import Attributes
 from orq_otel.genai.content import encode
-from orq_otel.genai.fields import fields, get, tidy
+from orq_otel.genai.fields import fields, get, safe_text
 from orq_otel.genai.messages import Content, clean, without_binary
 from orq_otel.genai.semconv import REQUEST_MODEL, SERVER_ADDRESS, SERVER_PORT
 from orq_otel.genai.starting import given_thread
@@ -63,7 +63,7 @@ def model_attributes(arguments: Arguments) -> Attributes:
     model = arguments.get("model")
     if type(model) is not str or not model:
         return {}
-    return {REQUEST_MODEL: model if model.isascii() else tidy(model)}
+    return {REQUEST_MODEL: model if model.isascii() else safe_text(model)}
 
 
 def input_argument(arguments: Arguments) -> Any:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, get, pick
+from orq_otel.genai.fields import fields, get, read_strings
 from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import (
     OUTPUT_MESSAGES,
@@ -48,10 +48,10 @@ def request_attributes(arguments: Arguments) -> Attributes:
     if "text" in body:
         body["text"] = as_json(body["text"])
     attributes = responses.request_attributes(body)
-    attributes.update(pick(body, _PREVIOUS))
+    attributes.update(read_strings(body, _PREVIOUS))
     for name in ("thinking", "reasoning"):
         if body.get(name):
-            attributes.update(pick(fields(body[name]), _LEVEL))
+            attributes.update(read_strings(fields(body[name]), _LEVEL))
     if body.get("stop_sequences"):
         attributes.update(stop_sequences(body["stop_sequences"]))
     return attributes
@@ -70,7 +70,7 @@ def response_attributes(response: Any) -> Attributes:
 
 def fetch_request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of `responses.get`."""
-    return pick(arguments, (("response_id", RESPONSE_ID),))
+    return read_strings(arguments, (("response_id", RESPONSE_ID),))
 
 
 def fetched_response_attributes(response: Any) -> Attributes:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, get, is_whole, pick
+from orq_otel.genai.fields import fields, get, is_whole, read_strings
 from orq_otel.genai.messages import Content, Part, clean, text, without_binary
 from orq_otel.genai.semconv import (
     DATA_SOURCE_ID,
@@ -37,7 +37,7 @@ _VENDOR: Final = (("provider", ORQ_PROVIDER),)
 
 def start_attributes(arguments: Arguments) -> Attributes:
     """The data source that is searched."""
-    return pick(arguments, _SOURCES)
+    return read_strings(arguments, _SOURCES)
 
 
 def request_attributes(arguments: Arguments) -> Attributes:
@@ -50,7 +50,7 @@ def request_attributes(arguments: Arguments) -> Attributes:
 
 def web_response_attributes(response: Any) -> Attributes:
     """The vendor that searched the web. Anything else in the response is content."""
-    return pick(fields(get(_web_result(response), "metadata")), _VENDOR)
+    return read_strings(fields(get(_web_result(response), "metadata")), _VENDOR)
 
 
 def request_content(arguments: Arguments) -> Content:

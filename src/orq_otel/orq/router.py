@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import UNUSUAL, fields, get, pick
+from orq_otel.genai.fields import UNUSUAL, fields, get, read_strings
 from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import (
     OUTPUT_MESSAGES,
@@ -40,7 +40,7 @@ def chat_request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of `router.chat.completions.create`."""
     attributes = chat.request_attributes(as_body(arguments))
     if "orq" in arguments:
-        attributes.update(pick(fields(get(arguments["orq"], "prompt")), _PROMPT))
+        attributes.update(read_strings(fields(get(arguments["orq"], "prompt")), _PROMPT))
     return attributes
 
 
@@ -52,7 +52,7 @@ def completion_request_attributes(arguments: Arguments) -> Attributes:
 def completion_response_attributes(response: Any) -> Attributes:
     """Attributes of a completion, of the chat API or the older one."""
     response = fields(response)
-    attributes = pick(response, _HEAD)
+    attributes = read_strings(response, _HEAD)
     chat.add_finish_reasons(items(response.get("choices")), attributes)
     read_completion_usage(token_counts(response.get("usage")), attributes)
     return attributes

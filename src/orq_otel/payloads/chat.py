@@ -17,7 +17,7 @@ from orq_otel.genai.fields import (
     fields,
     get,
     is_whole,
-    pick,
+    read_strings,
     stop_reason,
 )
 from orq_otel.genai.messages import (
@@ -151,7 +151,7 @@ def input_messages(messages: list[Any]) -> list[Message]:
 def response_attributes(response: Any) -> Attributes:
     """Attributes of a chat completion."""
     completion = fields(response)
-    attributes = pick(completion, _HEAD)
+    attributes = read_strings(completion, _HEAD)
     add_finish_reasons(completion.get("choices"), attributes)
     usage = completion.get("usage")
     if usage is not None:
@@ -240,7 +240,7 @@ class StreamReader:
 
     def _begin(self, chunk: Any) -> None:
         """Keep the fields that each chunk repeats."""
-        self._head = pick(fields(chunk), _HEAD)
+        self._head = read_strings(fields(chunk), _HEAD)
 
     def _feed_choice(self, choice: Mapping[str, Any]) -> None:
         """Take in one choice of a chunk, by its fields."""
@@ -321,7 +321,7 @@ class ContentStreamReader(StreamReader):
             self._deltas[index] = deltas
         return deltas
 
-    def tidy(self) -> None:
+    def compact(self) -> None:
         """Join the pieces so far, which take more memory than the text of them."""
         for deltas in self._deltas.values():
             deltas.join()

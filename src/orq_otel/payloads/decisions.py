@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, get, pick
+from orq_otel.genai.fields import fields, get, read_strings
 from orq_otel.genai.messages import Content, Part, message
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES, RESPONSE_ID, RESPONSE_MODEL
 from orq_otel.payloads.parts import content_parts, items, unknown_part
@@ -25,7 +25,7 @@ def request_attributes(_: Mapping[str, Any]) -> Attributes:
 def response_attributes(response: Any) -> Attributes:
     """Attributes of a decision."""
     values = fields(response)
-    attributes = pick(values, (("id", RESPONSE_ID), ("model", RESPONSE_MODEL)))
+    attributes = read_strings(values, (("id", RESPONSE_ID), ("model", RESPONSE_MODEL)))
     usage = values.get("usage")
     if usage is not None:
         read_response_usage(usage, attributes)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, is_whole, pick
+from orq_otel.genai.fields import fields, is_whole, read_strings
 from orq_otel.genai.semconv import (
     EMBEDDINGS_DIMENSION_COUNT,
     REQUEST_ENCODING_FORMATS,
@@ -33,7 +33,7 @@ def request_attributes(body: Mapping[str, Any]) -> Attributes:
 def response_attributes(response: Any) -> Attributes:
     """Attributes of a list of embeddings."""
     embeddings = fields(response)
-    attributes: Attributes = pick(embeddings, (("model", RESPONSE_MODEL),))
+    attributes: Attributes = read_strings(embeddings, (("model", RESPONSE_MODEL),))
     usage = embeddings.get("usage")
     if usage is not None:
         read_completion_usage(usage, attributes)

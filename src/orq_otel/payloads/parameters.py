@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, Final
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import get, is_whole, number, tidy
+from orq_otel.genai.fields import get, is_whole, number, safe_text
 from orq_otel.genai.messages import LONG, Content
 from orq_otel.genai.semconv import (
     OPENAI_REQUEST_SERVICE_TIER,
@@ -55,8 +55,8 @@ def sampling(body: Mapping[str, Any]) -> Attributes:
 def stop_sequences(stop: Any) -> Attributes:
     """The strings at which the model stops: `stop` is one, or a list of them."""
     if type(stop) is str:
-        return {REQUEST_STOP_SEQUENCES: (tidy(stop),)}
-    several = isinstance(stop, (list, tuple)) and [tidy(s) for s in stop if isinstance(s, str)]
+        return {REQUEST_STOP_SEQUENCES: (safe_text(stop),)}
+    several = isinstance(stop, (list, tuple)) and [safe_text(s) for s in stop if isinstance(s, str)]
     return {REQUEST_STOP_SEQUENCES: tuple(several)} if several else {}
 
 
@@ -74,7 +74,7 @@ def service_tier(tier: Any) -> Attributes:
     """The requested service tier, unless it is the default."""
     if type(tier) is not str or tier == "auto":
         return {}
-    return {OPENAI_REQUEST_SERVICE_TIER: tidy(tier)}
+    return {OPENAI_REQUEST_SERVICE_TIER: safe_text(tier)}
 
 
 def prompt_variables(

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from orq_otel.genai.call import Attributes, own_names
 from orq_otel.genai.errors import error_type
-from orq_otel.genai.fields import fields, get, identifier, pick
+from orq_otel.genai.fields import fields, get, identifier, read_strings
 from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import (
     CONVERSATION_ID,
@@ -48,12 +48,12 @@ _SPEECH: Final = ("input_audio", "output_audio", "audio")
 
 def connection_attributes(parameters: Mapping[str, Any]) -> Attributes:
     """Attributes of what a connection is opened with: the id of a session that already runs."""
-    return pick(parameters, (("session_id", SESSION_ID),))
+    return read_strings(parameters, (("session_id", SESSION_ID),))
 
 
 def session_attributes(event: Any) -> Attributes:
     """Attributes of an event that carries the session. Other events have none."""
-    return pick(fields(get(event, "session")), _SESSION)
+    return read_strings(fields(get(event, "session")), _SESSION)
 
 
 def request_attributes(body: Mapping[str, Any]) -> Attributes:
@@ -73,7 +73,7 @@ def request_attributes(body: Mapping[str, Any]) -> Attributes:
 def response_attributes(response: Any) -> Attributes:
     """Attributes of a response as it is now."""
     values = fields(response)
-    attributes = pick(values, _RESPONSE)
+    attributes = read_strings(values, _RESPONSE)
     attributes.update(_output_type(values))
     status = values.get("status")
     details = fields(values.get("status_details"))

@@ -14,7 +14,15 @@ from typing import Any, ClassVar, Final
 from orq_otel.genai.call import Attributes
 from orq_otel.genai.content import encode
 from orq_otel.genai.errors import error_type
-from orq_otel.genai.fields import NO_CHUNK, fields, get, is_whole, pick, stop_reason, tidy
+from orq_otel.genai.fields import (
+    NO_CHUNK,
+    fields,
+    get,
+    is_whole,
+    read_strings,
+    safe_text,
+    stop_reason,
+)
 from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import (
     LONG,
@@ -141,12 +149,12 @@ def fetched_response_attributes(response: Any) -> Attributes:
 def conversation_attributes(conversation: Any) -> Attributes:
     """The id of a conversation that OpenAI stores, from a string or from an object with an id."""
     id = conversation if type(conversation) is str else get(conversation, "id")  # noqa: A001
-    return {CONVERSATION_ID: tidy(id)} if isinstance(id, str) and id else {}
+    return {CONVERSATION_ID: safe_text(id)} if isinstance(id, str) and id else {}
 
 
 def prompt_attributes(prompt: Any) -> Attributes:
     """The id and version of a stored prompt. OpenAI's prompts have no name besides their id."""
-    return pick(fields(prompt), (("id", PROMPT_NAME), ("version", PROMPT_VERSION)))
+    return read_strings(fields(prompt), (("id", PROMPT_NAME), ("version", PROMPT_VERSION)))
 
 
 def _item_types(response: Mapping[str, Any]) -> Sequence[Any]:
@@ -159,7 +167,7 @@ def _common_attributes(
     response: Mapping[str, Any], kinds: Sequence[Any], names: Sequence[tuple[str, str]]
 ) -> Attributes:
     """Attributes of any response, new or stored, with the fields that are listed in `names`."""
-    attributes: Attributes = pick(response, names)
+    attributes: Attributes = read_strings(response, names)
     conversation = response.get("conversation")
     if conversation is not None:
         attributes.update(conversation_attributes(conversation))
@@ -440,11 +448,11 @@ class ContentStreamReader(StreamReader):
 
     def _output_so_far(self) -> list[Any]:
         """The items that have come so far, whole or put together from their pieces."""
-        self.tidy()
+        self.compact()
         indexes = {*self._items, *[key[0] for key in self._pieces]}
         return [self._item(index) for index in in_order(indexes)]
 
-    def tidy(self) -> None:
+    def compact(self) -> None:
         """Reduce the events so far to the items and texts in them."""
         events, self._events = self._events, []
         key: Any = None

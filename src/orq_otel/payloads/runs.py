@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from orq_otel.genai.call import Attributes
 from orq_otel.genai.errors import error_type
-from orq_otel.genai.fields import fields, get, identifier, is_whole, pick
+from orq_otel.genai.fields import fields, get, identifier, is_whole, read_strings
 from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import (
     Content,
@@ -80,7 +80,7 @@ _MESSAGE_REASONS: Final = {
 def request_attributes(body: Mapping[str, Any]) -> Attributes:
     """Attributes of a request that starts a run, or continues it: its path and body."""
     attributes = sampling(body)
-    attributes.update(pick(body, _REQUEST))
+    attributes.update(read_strings(body, _REQUEST))
     limit = body.get("max_completion_tokens")
     if is_whole(limit):
         attributes[REQUEST_MAX_TOKENS] = limit
@@ -102,7 +102,7 @@ def response_attributes(run: Any) -> Attributes:
     values = fields(get(run, "data") or run)
     if values.get("object") != "thread.run":
         return {}
-    attributes = pick(values, _RUN)
+    attributes = read_strings(values, _RUN)
     reason = _run_reason(attributes.get(RESPONSE_STATUS), values.get("incomplete_details"))
     if reason is not None:
         attributes[RESPONSE_FINISH_REASONS] = (reason,)

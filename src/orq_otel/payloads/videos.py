@@ -10,7 +10,7 @@ from typing import Any
 
 from orq_otel.genai.call import Attributes
 from orq_otel.genai.errors import error_type
-from orq_otel.genai.fields import fields, get, pick
+from orq_otel.genai.fields import fields, get, read_strings
 from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import (
     ERROR_TYPE,
@@ -37,7 +37,10 @@ _HEAD = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL), ("status", RESPONSE_STA
 def request_attributes(body: Mapping[str, Any]) -> Attributes:
     """Attributes of a request for a video. Its path may have the id of an earlier video."""
     # The conventions have no type of output for videos.
-    return {OUTPUT_TYPE: "video", **pick(body, (("video_id", REQUEST_PREVIOUS_RESPONSE_ID),))}
+    return {
+        OUTPUT_TYPE: "video",
+        **read_strings(body, (("video_id", REQUEST_PREVIOUS_RESPONSE_ID),)),
+    }
 
 
 def response_attributes(response: Any) -> Attributes:
@@ -53,7 +56,7 @@ def response_content(_: Any) -> Content:
 def job_attributes(job: Any, error: Any) -> Attributes:
     """Attributes of a video or a batch, with the `error` for which it failed, if it did."""
     job_fields = fields(job)
-    attributes = pick(job_fields, _HEAD)
+    attributes = read_strings(job_fields, _HEAD)
     if error is not None and job_fields.get("status") == "failed":
         attributes[ERROR_TYPE] = error_type(error)
     usage = job_fields.get("usage")
