@@ -84,6 +84,26 @@ def _fits(handler: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
     return True
 
 
+def field_names(template: str, subject: str) -> list[str]:
+    """What a template has in braces: "{ticket_id}-{request.id}" is ["ticket_id", "request.id"].
+
+    Args:
+        template: A format string.
+        subject: How an error calls it, before its text: "The tag".
+
+    Raises:
+        ValueError: Its braces are unbalanced.
+    """
+    try:
+        return [field for _, field, _, _ in Formatter().parse(template) if field is not None]
+    except ValueError as error:
+        raise ValueError(
+            Words(
+                f"{subject} {template!r} is not a template: {error}. Write {{{{ and }}}} for braces."
+            )
+        ) from None
+
+
 class _Template(Formatter):
     """`str.format` over the arguments of a call, by name: "{ticket_id}", "{request.session_id}"."""
 
@@ -94,15 +114,7 @@ class _Template(Formatter):
         self.catch_all = next(
             (p.name for p in parameters.values() if p.kind is p.VAR_KEYWORD), None
         )
-        try:
-            fields = [field for _, field, _, _ in self.parse(text) if field is not None]
-        except ValueError as error:
-            raise ValueError(
-                Words(
-                    f"@thread: {text!r} is not a template: {error}. Write {{{{ and }}}} for braces."
-                )
-            ) from None
-        for field in fields:
+        for field in field_names(text, "@thread:"):
             name = field.partition(".")[0].partition("[")[0]
             if name not in parameters and (self.catch_all is None or not name.isidentifier()):
                 raise TypeError(

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from string import Formatter
 from typing import Any, TypeAlias
 
 from orq_otel.foundations.guard import report
 from orq_otel.threads.frames import Thread, as_tags
 from orq_otel.threads.inbound import accept
 from orq_otel.threads.misuse import raise_if_strict
+from orq_otel.threads.templates import field_names
 
 #: What a middleware takes as `tags`.
 Tags: TypeAlias = "Iterable[str] | Callable[[Any], Iterable[str]]"
@@ -169,10 +169,7 @@ class _Tag:
         self._names: list[str] = []
         if "{" not in text and "}" not in text:
             return
-        try:
-            fields = [field for _, field, _, _ in Formatter().parse(text) if field is not None]
-        except ValueError as error:
-            raise ValueError(f"The tag {text!r} is not a template: {error}.") from None
+        fields = field_names(text, "The tag")
         known = [] if path is None else path.names
         for field in fields:
             if field not in known:
