@@ -99,7 +99,8 @@ def field_names(template: str, subject: str) -> list[str]:
     except ValueError as error:
         raise ValueError(
             Words(
-                f"{subject} {template!r} is not a template: {error}. Write {{{{ and }}}} for braces."
+                f"{subject} {template!r} is not a template: {error}. "
+                "Write {{ and }} for braces."
             )
         ) from None
 
