@@ -236,7 +236,7 @@ def test_an_encoder_that_fails_costs_its_attribute_only(
     assert "encoding the attribute app.id of a thread" in caplog.text
 
 
-@given(st.lists(st.sampled_from(sorted(PRESETS)), max_size=5), st.text(min_size=1))
+@given(st.lists(st.sampled_from(sorted(PRESETS)), max_size=5), st.text().filter(str.strip))
 def test_all_ids_have_the_same_value(names: list[str], given_id: str) -> None:
     use_labels(names)
     try:

@@ -365,7 +365,9 @@ def test_to_orq_spans_go_over_http_whatever_the_protocol(orq: Server, how: str) 
             done = export(OTEL_EXPORTER_OTLP_PROTOCOL="grpc", **variables)
 
     assert orq.keys == [BEARER]
-    assert done.warnings == ["configure(): Orq takes OTLP over HTTP only, so spans go over HTTP."]
+    assert done.warnings == [
+        "configure(): Orq takes OTLP over HTTP only, so spans go over HTTP. [ORQ-X03]"
+    ]
 
 
 class _Collector(TraceServiceServicer):

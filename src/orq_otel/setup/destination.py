@@ -67,7 +67,8 @@ def destination(
         if url and is_orqs(url, orq):
             if protocol == GRPC:
                 warn_once(
-                    HTTP_FOR_ORQ, "configure(): Orq takes OTLP over HTTP only: spans go over HTTP."
+                    HTTP_FOR_ORQ,
+                    "configure(): Orq takes OTLP over HTTP only, so spans go over HTTP.",
                 )
             return Destination(HTTP, url, _with_key(key, given))
     if endpoint and protocol == HTTP:
