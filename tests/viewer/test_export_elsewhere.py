@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,8 @@ def exported(tmp_path: Path) -> tuple[dict[str, Any], bytes]:
     found, spans = store.thread("söme/thread"), store.spans("söme/thread")
     store.close()
     assert found is not None
-    return shapes.export(found, spans, "json"), shapes.as_json(shapes.export(found, spans, "otlp"))
+    own, otlp = (b"".join(shapes.export(found, [spans], form)) for form in ("json", "otlp"))
+    return json.loads(own), otlp
 
 
 def arrived(viewer: Viewer) -> dict[str, Any]:
