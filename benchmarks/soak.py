@@ -364,7 +364,7 @@ def main() -> int:
         while (left := end - time.monotonic()) > 0:
             time.sleep(min(FORK_EVERY, left))
             fork(traffic, counts, provider)
-            reader.get_metrics_data()
+            reader.collect(timeout_millis=60_000)  # the machine may be busy
             print(
                 f"{minutes - (end - time.monotonic()) / 60:5.1f} min  {state()}  {dict(counts.of)}",
                 flush=True,
