@@ -94,8 +94,8 @@ def members(thread: Thread) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """
     try:
         return _members(thread, THREAD_ID in labels(thread))
-    except Uncached as past:
-        return past.value  # type: ignore[no-any-return]
+    except Uncached as uncached:
+        return uncached.value  # type: ignore[no-any-return]
 
 
 @lru_cache(maxsize=512)
@@ -140,8 +140,8 @@ def named_thread(entries: Mapping[str, object]) -> Thread | None:
     if isinstance(id, str) and (tags is None or isinstance(tags, str)):
         try:
             return _accepted(id, tags)
-        except Uncached as past:
-            return past.value  # type: ignore[no-any-return]
+        except Uncached as uncached:
+            return uncached.value  # type: ignore[no-any-return]
     return accept(id, tags or ())
 
 

@@ -72,7 +72,7 @@ class Travel:
         """Let threads travel to these hosts, and accept those that come in or not."""
         self.to = to
         entry_spans.read_inbound = _inbound_thread if accept else None
-        hooks.thread_outside = _outside_thread if accept else None
+        hooks.inbound_thread = _outside_thread if accept else None
 
 
 _travel: Final = process.keep(Travel())
