@@ -337,7 +337,7 @@ def test_of_tags_that_are_too_long_together_the_first_ones_travel(
         assert t.tags == tags[: len(t.tags)]
         assert 15 <= len(t.tags) < 20  # each takes 200 characters, quotes and a comma of 4096
     assert logged(caplog) == [
-        "The tags of a thread are too long for baggage. Some do not travel. Logged once. [ORQ-P02]"
+        "The tags of a thread are too long for baggage. Some are not sent. Logged once. [ORQ-P02]"
     ]
 
 
