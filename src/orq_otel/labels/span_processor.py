@@ -1,4 +1,4 @@
-"""Label every span that is started inside a thread, whoever starts it.
+"""Label every span that is started inside a thread, by any code.
 
 It needs the OpenTelemetry SDK, so other modules import this one only when a provider of the SDK
 exists.

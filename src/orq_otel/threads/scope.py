@@ -1,6 +1,6 @@
-"""Say which conversation the code belongs to: `thread`, `current_thread`, `new_thread_id`.
+"""Set which conversation the code belongs to: `thread`, `current_thread`, `new_thread_id`.
 
-Standard library only: the scope has no idea that OpenTelemetry exists.
+Standard library only: scopes do not depend on OpenTelemetry.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ class Scope(Frame):
     def set_up(self, id: Any, tags: Any) -> None:  # noqa: A002
         """Take the arguments of `thread()`. If they do not fix a thread, each entry makes its own.
 
-        An error in the arguments is kept, not raised: a decorator raises it, a block logs it, and
-        nobody knows yet which of the two this will be.
+        An error in the arguments is kept, not raised: a decorator will raise it, a block will log
+        it, and it is not known yet which of the two this is.
 
         Raises:
             TypeError: The decorator is written without parentheses.
@@ -173,7 +173,7 @@ class Scope(Frame):
         return around if found is None else found
 
     def _find(self, around: Thread | None) -> Thread | None:
-        """The thread of a block without a fixed one. If the id is wrong, logs that: None."""
+        """The thread of a block without a fixed one. Logs a wrong id, and returns None then."""
         found, wrong = _usable_thread(self._id, self._tags, around)
         wrong = self._wrong or wrong
         if wrong is not None:
