@@ -166,7 +166,7 @@ async def test_what_is_no_id_is_refused_in_one_log_line(
         assert await ask(scope, header="x-id", cookie="id") is None
     assert len(caplog.records) == 1
     logged = caplog.records[0].getMessage()
-    assert logged.startswith("A thread id from")
+    assert logged.startswith("A thread id that came in")
     assert "\n" not in logged
     assert len(logged) < 300
 

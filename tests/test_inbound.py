@@ -102,8 +102,8 @@ def test_an_id_that_cannot_be_used_is_refused_with_one_line(
     assert accept(id, ["a"]) is None
     (line,) = logged(caplog)
     assert line == (
-        "A thread id from or for outside is no text in UTF-8, empty, longer than 1000 characters, "
-        "or has control characters. Such ids are not used. Logged once. [ORQ-T04]"
+        "A thread id that came in or is to be sent is empty, longer than 1000 characters, not "
+        "valid UTF-8, or contains control characters. Such ids are not used. Logged once. [ORQ-T04]"
     )
 
 
@@ -123,7 +123,7 @@ def test_tags_that_cannot_be_used_are_left_out(caplog: pytest.LogCaptureFixture)
     tags = ["ok", "", " ", "a\nb", b"\xff", "x" * (MAX_TAG + 1), 1, None, ["a"], "x" * MAX_TAG]
     assert accept("one", tags) == Thread("one", ("ok", "x" * MAX_TAG))
     (line,) = logged(caplog)
-    assert line.startswith("A thread from or for outside has more than 64 tags, or tags that are")
+    assert line.startswith("A thread that came in or is to be sent has more than 64 tags, or tags")
 
 
 def test_of_too_many_tags_the_first_ones_stay(caplog: pytest.LogCaptureFixture) -> None:
@@ -146,7 +146,7 @@ def test_tags_without_an_end_are_not_waited_for() -> None:
 def test_what_is_no_list_of_tags_is_left_out(caplog: pytest.LogCaptureFixture, tags: Any) -> None:
     assert accept("one", tags) == Thread("one")
     assert logged(caplog) == [
-        "Tags from outside are no list of texts. Such tags are not used. Logged once. [ORQ-T05]"
+        "Tags that came in are not a list of strings. They are not used. Logged once. [ORQ-T05]"
     ]
 
 
@@ -337,7 +337,7 @@ def test_of_tags_that_are_too_long_together_the_first_ones_travel(
         assert t.tags == tags[: len(t.tags)]
         assert 15 <= len(t.tags) < 20  # each takes 200 characters, quotes and a comma of 4096
     assert logged(caplog) == [
-        "The tags of a thread are too long for baggage. Some do not travel. Logged once. [ORQ-P02]"
+        "The tags of a thread are too long for baggage. Some are not sent. Logged once. [ORQ-P02]"
     ]
 
 

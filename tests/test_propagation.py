@@ -379,7 +379,7 @@ def test_a_failure_of_ours_is_one_line_and_no_header(
         assert ask({"http.url": 7}) is None
         assert ask({"http.url": 7}) is None
     (line,) = warnings(caplog)
-    assert line.startswith("orq-otel failed while sending a thread along: TypeError at ")
+    assert line.startswith("orq-otel failed while sending a thread: TypeError at ")
 
 
 # ---- Over real HTTP --------------------------------------------------------------------------

@@ -269,7 +269,7 @@ def test_a_name_that_the_catch_all_does_not_get_is_left_out(wrong_calls: WrongCa
         7,
         kind=TypeError,
         words="@thread: the template '{tenant}-{ticket}' names 'tenant', which this call does not "
-        "give.",
+        "pass.",
     )
 
 

@@ -84,7 +84,7 @@ class WrongUse:
 #: What is left out: the tags, or the whole thread.
 LEFT_OUT = (
     "The thread goes without such tags.",
-    "The code runs without it, in the thread around it if there is one.",
+    "The code runs without it, in the surrounding thread if there is one.",
 )
 
 

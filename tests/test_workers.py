@@ -518,7 +518,7 @@ def test_a_failure_of_ours_is_logged_and_the_thread_starts(
     def broken(worker: threading.Thread) -> bool:
         raise LookupError
 
-    monkeypatch.setattr(workers, "_is_servant", broken)
+    monkeypatch.setattr(workers, "_is_service", broken)
     own = OwnRun()
     with in_one:
         joined(own)

@@ -145,7 +145,7 @@ def test_the_first_source_that_tells_a_usable_id_wins() -> None:
         ({}, TypeError, "needs to know where"),
         ({"tags": ["a"]}, TypeError, "needs to know where"),
         ({"thread": "s-1"}, TypeError, "takes a function as thread="),
-        ({"header": b"x-id"}, TypeError, "takes texts"),
+        ({"header": b"x-id"}, TypeError, "takes strings"),
         ({"path": "tickets/{id}"}, ValueError, "does not begin with a slash"),
         ({"path": "/tickets"}, ValueError, "does not say where the id is"),
         ({"path": "/tickets/T-{id}"}, ValueError, "write a name in braces between two slashes"),
@@ -190,7 +190,7 @@ def test_what_is_no_id_is_refused_in_one_log_line(
         assert ask(app, HTTP_X_ID=sent, HTTP_COOKIE="id=" + sent) is None
     assert len(caplog.records) == 1
     logged = caplog.records[0].getMessage()
-    assert logged.startswith("A thread id from")
+    assert logged.startswith("A thread id that came in")
     assert "\n" not in logged
     assert len(logged) < 300
 

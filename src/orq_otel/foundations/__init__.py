@@ -1,1 +1,1 @@
-"""What every room may stand on: the guard, settings, patching, and what else needs no more."""
+"""What all other packages in here use: the guard, settings, patching and more."""

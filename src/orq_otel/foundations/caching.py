@@ -1,7 +1,7 @@
-"""Caches that hold nothing large: what is too large for one goes past it.
+"""Keep large values out of an `lru_cache`.
 
-A cached function returns `keep(value, ...)`, and its caller takes `value` from an `Uncached`, too.
-That costs nothing where the cache has the answer.
+A cached function returns `keep(value, ...)`. If the value is too large, `keep` raises `Uncached`
+with the value in it, and the caller takes it from there. A hit in the cache costs nothing more.
 
 Standard library only.
 """
@@ -12,24 +12,24 @@ from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
-#: Of the texts of one entry together, in characters, with what each weighs besides.
+#: The largest size of one entry: the characters of all its texts, and `_OVERHEAD` for each text.
 LARGEST: Final = 2048
-_WEIGHT: Final = 64
+_OVERHEAD: Final = 64
 
 
-class Uncached(Exception):  # noqa: N818 - no error: `lru_cache` keeps what is returned only
-    """Carries a result past a cache."""
+class Uncached(Exception):  # noqa: N818 - not an error: `lru_cache` keeps only what is returned
+    """Carries a value that a cache must not keep."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
 
 
 def keep(value: T, *texts: str) -> T:
-    """`value`, if a cache may hold it together with the texts that it was made of.
+    """Return `value` if a cache may keep it, with the texts that it was made from as the key.
 
     Raises:
-        Uncached: They are large, or of classes that may hold anything.
+        Uncached: The texts are too large, or one is of a subclass of `str`, which may hold more.
     """
-    if sum(map(len, texts)) + _WEIGHT * len(texts) > LARGEST or {*map(type, texts)} - {str}:
+    if sum(map(len, texts)) + _OVERHEAD * len(texts) > LARGEST or {*map(type, texts)} - {str}:
         raise Uncached(value)
     return value

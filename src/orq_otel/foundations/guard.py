@@ -1,11 +1,13 @@
-"""Our own mistakes stay ours: what fails in our code is logged, and the user's call goes on.
+"""Log failures of this package instead of raising them, so that the user's call goes on.
 
-The guard holds back nothing of the host's. An exception that a handler of signals raises while code
-of ours happens to run (a task queue's time limit, say) is meant for the program, and goes on to it.
-It is known by the handler's frame in its traceback. What cannot be told from a mistake of ours: an
-exception that another thread sets (`PyThreadState_SetAsyncExc`), one of a handler that is no Python
-function, and one of a handler that has rebound its arguments. Of these, only what is no `Exception`
-(`KeyboardInterrupt`, `SystemExit`) is sure to reach the program: that is never held back.
+Exceptions of the host program are not suppressed. A signal handler may raise one while code of this
+package happens to run, for example when a task queue's time limit is reached. It is meant for the
+program, and is raised again. It is recognised by the handler's frame in its traceback.
+
+Three kinds cannot be distinguished from a failure of this package: exceptions that another OS
+thread sets (`PyThreadState_SetAsyncExc`), those of a signal handler that is not a Python function,
+and those of a signal handler that has rebound its arguments. They reach the program only if they
+are not an `Exception`, as `KeyboardInterrupt` and `SystemExit`, which are never suppressed.
 
 Standard library only.
 """
@@ -27,24 +29,24 @@ from orq_otel.foundations.process import process
 logger = logging.getLogger("orq_otel")
 
 #: Seconds after which a failure that still happens is logged again.
-_AGAIN: Final = 3600.0
+_LOG_INTERVAL: Final = 3600.0
 
-#: Where our own code is.
-_OURS: Final = str(Path(__file__).parents[1])
+#: The folder of this package's code.
+_PACKAGE: Final = str(Path(__file__).parents[1])
 
 _NAME: Final = re.compile(r"\w{1,64}", re.ASCII)
 
 
 @dataclass
 class Occurrences:
-    """How often something was wrong in one place.
+    """How often a failure or misuse occurred in one place.
 
     Attributes:
         code: One of `codes.MEANINGS`.
         message: What is wrong, without content.
-        place: Where: a file and line, or the name of a handler. May be empty.
-        count: How often it happened.
-        last: When it happened last, in seconds since the epoch.
+        place: A file and line, or the name of a handler. May be empty.
+        count: How often it occurred.
+        last: When it occurred last, in seconds since the epoch.
     """
 
     code: str
@@ -55,53 +57,53 @@ class Occurrences:
     _logged_at: float | None = None
 
     def add(self) -> None:
-        """Count one more."""
+        """Count one more occurrence, now."""
         self.count += 1
         self.last = time.time()
 
     def is_due(self) -> bool:
-        """Whether it is to be logged: the first time, and then once an hour at most."""
+        """Whether to log it: the first time, and then at most once an hour."""
         now = time.monotonic()
-        if self._logged_at is not None and now - self._logged_at < _AGAIN:
+        if self._logged_at is not None and now - self._logged_at < _LOG_INTERVAL:
             return False
         self._logged_at = now
         return True
 
 
-#: Set by what knows: whether a garbage collection runs. Nothing is logged then, since whoever is
-#: interrupted may hold a lock of a handler's.
+#: Whether a garbage collection is running; `unfinished` sets it. Nothing is logged then, since the
+#: code that the collection interrupts may hold the lock of a logging handler.
 is_collecting: Callable[[], bool] = bool
 
 
 class _Log:
-    """What was wrong so far, by what and where."""
+    """What has been logged so far, by message and place."""
 
     def __init__(self) -> None:
         self.failures: dict[tuple[str, str], Occurrences] = {}
         self.warnings: dict[str, Occurrences] = {}
 
     def reset(self) -> None:
-        """Forget all of it, so that it is logged again."""
+        """Forget everything, so that it is logged again."""
         self.failures.clear()
         self.warnings.clear()
 
 
 _log: Final = process.keep(_Log())
 
-#: More than there are places in here to fail, or to be used wrongly, in any program.
-_MOST: Final = 4096
+#: The largest number of entries: more than any program has places that fail or misuse this package.
+_MAX_ENTRIES: Final = 4096
 
 
 def report(doing: str, error: BaseException) -> None:
-    """Log a failure of ours, once for each place and then at most once an hour, and count it.
+    """Log a failure of this package, at most once an hour for each place, and count it.
 
-    The line names the error's type and where it was raised. It leaves out the error's text, which
-    may hold content of the call, as a name could that somebody made up at run time. A host whose
-    logging fails does not hear of it.
+    The log line names the type of the error and where it was raised. It leaves out the message of
+    the error, which may hold content of the call; and a type's name that is not an identifier,
+    which could hold content too. If the host's logging fails, that is ignored.
 
     Args:
-        doing: What failed, in words that hold no content: "reading a response".
-        error: What was raised.
+        doing: What failed, without any content: "reading a response".
+        error: The error that was raised.
 
     Raises:
         BaseException: `error` itself, if a signal handler of the host raised it.
@@ -112,7 +114,7 @@ def report(doing: str, error: BaseException) -> None:
         where, name = place_of(error), type(error).__name__
         failure = _log.failures.get((doing, where))
         if failure is None:
-            if len(_log.failures) >= _MOST:
+            if len(_log.failures) >= _MAX_ENTRIES:
                 _log.failures.clear()
             message = f"{doing}: {name if _NAME.fullmatch(name) else 'an error'}"
             failure = _log.failures[doing, where] = Occurrences(OWN_FAILURE, message, where.strip())
@@ -133,18 +135,21 @@ def report(doing: str, error: BaseException) -> None:
 
 
 def warn_once(code: str, message: str, place: str = "") -> None:
-    """Log what the user should know, once for each place, and count it. Raises only as `report`.
+    """Log a warning for the user, once for each place, and count it.
 
     Args:
         code: One of `codes.MEANINGS`.
-        message: What is wrong, and what to do about it, without content.
-        place: Where it is wrong, a file and line say, if it may be so in several places.
+        message: What is wrong and what to do about it, without content.
+        place: A file and line or the name of a handler, if several places may cause this warning.
+
+    Raises:
+        Exception: One that a signal handler of the host raised while this ran.
     """
     try:
         key = place or message
         warning = _log.warnings.get(key)
         if warning is None:
-            if len(_log.warnings) >= _MOST:
+            if len(_log.warnings) >= _MAX_ENTRIES:
                 _log.warnings.clear()
             warning = _log.warnings[key] = Occurrences(code, message, place)
         warning.add()
@@ -156,16 +161,17 @@ def warn_once(code: str, message: str, place: str = "") -> None:
 
 
 def occurrences() -> list[Occurrences]:
-    """What was wrong so far in this process: failures of ours, and warnings."""
+    """The failures and warnings so far in this process."""
     return [*_log.failures.values(), *_log.warnings.values()]
 
 
 def is_signals(error: BaseException) -> bool:
-    """Whether a signal handler raised `error`, so that its frame is in the traceback.
+    """Whether a signal handler raised `error`: then the handler's frame is in the traceback.
 
-    Python calls a handler with the frame that it interrupts, which is then the handler's caller.
-    No other function is given its caller's frame together with a number. Frames of ours are not
-    looked into: up to Python 3.12 that ties what is in them to the error, in a cycle.
+    Python calls a signal handler with a number and the frame that it interrupts, which is also the
+    handler's caller. No other function gets these arguments. Frames of this package are not
+    inspected, since up to Python 3.12 that creates a reference cycle of their variables and the
+    error.
     """
     step = error.__traceback__
     while step is not None:
@@ -181,19 +187,20 @@ def _is_handlers(frame: FrameType) -> bool:
         return False
     code = frame.f_code
     named = code.co_argcount + code.co_kwonlyargcount
-    taken = bool(code.co_flags & 0x04)  # inspect.CO_VARARGS
-    if named + taken == 0 or code.co_filename.startswith(_OURS):
+    has_varargs = bool(code.co_flags & 0x04)  # inspect.CO_VARARGS
+    if named + has_varargs == 0 or code.co_filename.startswith(_PACKAGE):
         return False
     values = frame.f_locals
-    given: list[Any] = []
-    for name in code.co_varnames[: named + taken]:
+    arguments: list[Any] = []
+    for name in code.co_varnames[: named + has_varargs]:
         value = values.get(name)
-        given.extend(value if type(value) is tuple else (value,))
-    return any(one is interrupted for one in given) and any(isinstance(one, int) for one in given)
+        arguments.extend(value if type(value) is tuple else (value,))
+    has_caller = any(argument is interrupted for argument in arguments)
+    return has_caller and any(isinstance(argument, int) for argument in arguments)
 
 
 def place_of(error: BaseException) -> str:
-    """Where `error` was raised: " at file.py:12", or nothing if it does not tell."""
+    """Where `error` was raised, as " at file.py:12", or "" if it has no traceback."""
     step = error.__traceback__
     while step is not None and step.tb_next is not None:
         step = step.tb_next

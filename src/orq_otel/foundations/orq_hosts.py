@@ -1,11 +1,11 @@
-"""Which servers are Orq's, so that they may see what is meant for Orq alone.
+"""Which servers belong to Orq, and may receive data that is meant for Orq alone.
 
-Orq's own are the hosts below `orq.ai`, over https and its default port. Besides them there is the
-one server that `ORQ_BASE_URL` names, where somebody runs Orq: the same scheme, host and port, also
-over http, unless that is a host of `orq.ai`.
+They are the hosts below `orq.ai`, over https on its default port, and the server that
+`ORQ_BASE_URL` names, for those who host Orq themselves. For the latter, scheme, host and port must
+be the same. It may use http, unless it is a host of `orq.ai`.
 
-A URL that different programs might read in different ways belongs to nobody: one with a user's
-name, with anything but plain ASCII in its host, or with a space.
+A URL that different programs might parse differently is not Orq's: one with a user name, with
+anything but ASCII in its host, or with a space.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def server(url: str) -> tuple[str, str, int] | None:
-    """Scheme, host and port of `url`, or None if it is not plainly one of http or https."""
+    """The scheme, host and port of an http or https URL, or None if `url` is not a plain one."""
     found = _URL.fullmatch(url)
     if found is None:
         return None
@@ -37,14 +37,14 @@ def is_orqs(url: str, named: str | None = None) -> bool:
 
     Args:
         url: Any text.
-        named: What `ORQ_BASE_URL` says.
+        named: The value of `ORQ_BASE_URL`, if it is set.
     """
-    given = server(url)
-    if given is None:
+    address = server(url)
+    if address is None:
         return False
-    scheme, host, port = given
+    scheme, host, port = address
     if scheme == "http" and f".{host}".rstrip(".").endswith(".orq.ai"):
-        return False  # what is secret would travel in clear text
+        return False  # secrets would be sent unencrypted
     if host.endswith(".orq.ai") and port == _DEFAULT_PORTS["https"]:
         return True
-    return named is not None and server(named) == given
+    return named is not None and server(named) == address

@@ -1,4 +1,4 @@
-"""Wrap functions of a module that may not be imported yet, and take the wrappers off again."""
+"""Wrap methods of a module that may not be imported yet, and remove the wrappers again."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ import wrapt
 from orq_otel.foundations.codes import MISSING_SEAM
 from orq_otel.foundations.guard import report, warn_once
 
-#: From a method to what takes its place.
+#: Gets a method and returns its replacement.
 Wrapper: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-#: wrapt's form: the wrapped method, the instance it is bound to, and the call's arguments.
+#: A wrapper in wrapt's form. It gets the wrapped method, the instance that it is bound to, and the
+#: positional and keyword arguments of the call.
 Around: TypeAlias = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
 
 
 def around(function: Around) -> Wrapper:
-    """A wrapper in wrapt's form, for methods that are not called often."""
+    """Make a `Wrapper` from a function in wrapt's form. It is slow: not for hot paths."""
     return lambda original: wrapt.FunctionWrapper(original, function)
 
 
@@ -32,10 +33,10 @@ class Seam(NamedTuple):
 
     Attributes:
         owner: The name of its class.
-        method: Its own name.
-        wrapper: What goes around it.
-        required: The versions that have to have it, as in a requirements file: "openai >= 1.66".
-            Where one of these lacks it, that is said; others may. "python" stands for Python.
+        method: The name of the method.
+        wrapper: Makes the replacement.
+        required: The versions that must have the method, as in a requirements file: "openai >=
+            1.66". If one of them lacks it, a warning is logged. "python" stands for Python itself.
     """
 
     owner: str
@@ -45,30 +46,30 @@ class Seam(NamedTuple):
 
 
 class Patch:
-    """Wrappers around methods of a module's classes, put on once the module is imported.
+    """Wrappers around methods of a module's classes, applied once the module is imported.
 
     Args:
-        module: The module's name. It is not imported.
-        seams: What to wrap.
-        within: For a package: the patches of its modules. One whose module is gone is never put on,
-            which is said once the package is imported.
+        module: The name of the module. This class does not import it.
+        seams: The methods to wrap.
+        submodules: For a package, the patches of its modules. If one of these modules does not
+            exist, its patch can never be applied. When the package is imported, a warning says so.
     """
 
     def __init__(
-        self, module: str, seams: Sequence[Seam] = (), *, within: Sequence[Patch] = ()
+        self, module: str, seams: Sequence[Seam] = (), *, submodules: Sequence[Patch] = ()
     ) -> None:
         self.module = module
         self.seams = seams
-        self._within = within
+        self._submodules = submodules
         self._active = False
         self._hooked = False
         self._applied: list[tuple[type, str, Any, Any]] = []
 
     def apply(self) -> None:
-        """Put the wrappers on, now or as soon as the module is imported."""
+        """Apply the wrappers, now or as soon as the module is imported."""
         self._active = True
         if not self._hooked:
-            self._hooked = True  # wrapt keeps its hooks, so one is enough for every later round
+            self._hooked = True  # wrapt keeps its hooks, so it is registered once
             wrapt.register_post_import_hook(self._on_import, self.module)
         elif self.module in sys.modules:
             self._on_import(sys.modules[self.module])
@@ -78,16 +79,20 @@ class Patch:
             return
         missing = [(self.module, seam) for seam in self.seams if not self._wrap(module, seam)]
         try:
-            for patch in self._within:
+            for patch in self._submodules:
                 if not _exists(patch.module, module):
                     missing.extend((patch.module, seam) for seam in patch.seams)
             if missing:
                 _warn(missing)
-        except Exception as error:  # noqa: BLE001 - as below
-            report(f"looking through {self.module}", error)
+        except Exception as error:  # noqa: BLE001 - the host's import must not fail
+            report(f"looking for modules of {self.module}", error)
 
     def _wrap(self, module: Any, seam: Seam) -> bool:
-        """Put one wrapper on, if that can be done."""
+        """Apply one wrapper.
+
+        Returns:
+            Whether the method exists and could be wrapped.
+        """
         try:
             owner: type | None = getattr(module, seam.owner, None)
             if owner is None or seam.method not in owner.__dict__:
@@ -103,7 +108,7 @@ class Patch:
         return True
 
     def remove(self) -> None:
-        """Take the wrappers off. One that somebody else has wrapped since stays, to no effect."""
+        """Remove the wrappers. One that another tool has wrapped since stays in place."""
         self._active = False
         for owner, method, original, wrapped in self._applied:
             if owner.__dict__.get(method) is wrapped:
@@ -112,10 +117,10 @@ class Patch:
 
 
 def _unshadow(owner: type, method: str, original: Any) -> None:
-    """Let subclasses inherit the wrapper again.
+    """Remove the original method from subclasses, so that they inherit the wrapper.
 
-    OpenInference and Logfire, once switched off, leave the original method on a subclass that had
-    inherited it.
+    OpenInference and Logfire, when they are switched off, leave it on subclasses that had inherited
+    it.
     """
     subclass: type
     for subclass in owner.__subclasses__():
@@ -125,13 +130,17 @@ def _unshadow(owner: type, method: str, original: Any) -> None:
 
 
 def _exists(name: str, package: Any) -> bool:
-    """Whether a module of a package is there, as far as files tell. Imports nothing."""
+    """Whether a module of a package exists, judged by its files. Imports nothing.
+
+    Returns:
+        True, too, if the package was not loaded from files.
+    """
     if name in sys.modules or not isinstance(package.__loader__, FileLoader):
         return True
-    path, at = package.__path__, package.__name__
-    for part in name.removeprefix(f"{at}.").split("."):
-        at = f"{at}.{part}"
-        spec = PathFinder.find_spec(at, path)
+    path, prefix = package.__path__, package.__name__
+    for part in name.removeprefix(f"{prefix}.").split("."):
+        prefix = f"{prefix}.{part}"
+        spec = PathFinder.find_spec(prefix, path)
         if spec is None:
             return False
         path = spec.submodule_search_locations or ()
@@ -139,8 +148,9 @@ def _exists(name: str, package: Any) -> bool:
 
 
 def _warn(missing: Sequence[tuple[str, Seam]]) -> None:
-    """Log what a client lacks that its version should have."""
-    clients = {one: _requiring(one) for one in {seam.required for _, seam in missing}}
+    """Log which methods a client lacks although its version should have them."""
+    requirements = {seam.required for _, seam in missing}
+    clients = {required: _requiring_client(required) for required in requirements}
     for client in sorted({*clients.values()} - {""}):
         names = ", ".join(
             f"{module}.{seam.owner}.{seam.method}"
@@ -155,11 +165,11 @@ def _warn(missing: Sequence[tuple[str, Seam]]) -> None:
         )
 
 
-def _requiring(required: str) -> str:
-    """Name and version of what is installed, if it is of the versions that are required."""
+def _requiring_client(required: str) -> str:
+    """The name and version of the installed client, or "" if it need not have the method."""
     if not required:
         return ""
-    # Only for what is missing: most programs do without.
+    # Imported here, since most programs lack no method and do not need it.
     from packaging.requirements import Requirement  # noqa: PLC0415
 
     requirement = Requirement(required)

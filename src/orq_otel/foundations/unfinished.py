@@ -1,13 +1,14 @@
-"""What is not over yet: calls that are open, and calls that a garbage collection found dropped.
+"""Open calls: end those that were dropped, and those that are open when the program ends.
 
-A collection may begin anywhere, also where the running code holds a lock of the SDK's, of an
-exporter's or of `logging`. Whatever is dropped there must not end its span: an exporter that asks
-for the same lock would wait for ever. So in a collection a finalizer only leaves a note, which is
-taken up outside of it: by whoever comes next, and in an idle process by a thread that is there as
-long as anything is open.
+A dropped call is ended by its finalizer, which a garbage collection may run. A collection may begin
+anywhere, also while the running code holds a lock of the SDK, of an exporter or of `logging`. If
+the finalizer ended the span there, and an exporter wanted the same lock, it would wait for ever. So
+during a collection a finalizer only leaves a note: a function that ends the call later. The notes
+are taken up when the next span starts or ends, and in an idle process by an OS thread that runs as
+long as any call is open.
 
-What is open when the program ends, or when its provider is shut down, is ended before that. A
-forked child has copies of what its parent has open, and never ends them.
+Calls that are open when the program ends, or when their provider is shut down, are ended first. A
+forked child has copies of its parent's open calls, and never ends them.
 
 Standard library only.
 """
@@ -30,135 +31,135 @@ from orq_otel.foundations.guard import report
 
 
 class Unfinished(Protocol):
-    """Something that is open until it is ended, or dropped."""
+    """A call that is open until it is ended or dropped."""
 
     def end(self) -> None:
-        """End it. Only the first time counts."""
+        """End the call. Further times have no effect."""
 
     def disown(self) -> None:
-        """Never end it: it belongs to the process that this one was forked from."""
+        """Never end the call: it belongs to the process that this one was forked from."""
 
-    def made_by(self, processors: Any) -> bool:
-        """Whether its span goes to `processors`, those of a provider of the SDK."""
+    def is_processed_by(self, processors: Any) -> bool:
+        """Whether `processors`, all those of a provider of the SDK, get the call's span."""
         ...
 
 
-#: Seconds between two looks of the thread.
+#: Seconds after which the OS thread looks for notes again.
 _PAUSE: Final = 0.5
 
-#: Its arguments are those of the last call of a callback of the collector's: "start" while a
-#: collection runs. The callback is a method that is written in C: what a signal handler raises in
-#: one of Python's would be lost, since nobody can catch what a callback raises.
+#: The garbage collector calls `_callback` when a collection starts and stops, which sets `args` of
+#: this exception: `args[0]` is "start" during a collection. The callback is written in C, since an
+#: exception that a signal handler raises in a callback in Python would be lost.
 _phase: Final = Exception("stop")
 _callback: Final = _phase.__init__  # type: ignore[misc]
 
-#: By identity. Weak, so that what is dropped is finalised.
+#: Watched calls by identity. The references are weak, so that dropped calls are finalised.
 open_calls: Final[dict[int, weakref.ref[Any]]] = {}
 
-#: What a coroutine that waits has open. Strong, which takes less time: the coroutine ends it when
-#: it is dropped.
+#: The calls of waiting coroutines. The references are strong, which is faster than weak ones. A
+#: coroutine that is dropped ends its call by itself.
 _held: Final[set[Unfinished]] = set()
 
-#: How to end what was dropped in a collection. Appending to it takes no lock.
+#: Functions that end calls which were dropped during a collection. Appending takes no lock.
 notes: Final[deque[Callable[[], object]]] = deque()
 
-#: The threads that are taking up notes, so that ending one call does not begin with the next.
+#: The OS threads that are taking up notes now, so that ending one call does not start this again.
 _takers: Final[set[int]] = set()
 
 
 class _State:
-    """Whether a thread looks for notes, and whether the end of the program is waited for."""
+    """Whether an OS thread looks for notes, and whether `end_all` is registered with `atexit`."""
 
     is_running = False
     waits_for_exit = False
 
 
 def is_collecting() -> bool:
-    """Whether a garbage collection may be running. It also may if nobody tells us any more."""
+    """Whether a garbage collection may be running. True, too, if the callback was removed."""
     return _phase.args[0] == "start" or _callback not in gc.callbacks
 
 
 def leave_note(end: Callable[[], object]) -> None:
-    """Have `end` called outside of the collection that runs."""
+    """Call `end` later, after the current collection."""
     notes.append(end)
 
 
-def watch(one: Unfinished) -> None:
-    """Look after something that is open, until it is forgotten, with `forget`, or dropped."""
-    open_calls[id(one)] = weakref.ref(one)
+def watch(call: Unfinished) -> None:
+    """End the call when the program ends, unless it is passed to `forget` or dropped by then."""
+    open_calls[id(call)] = weakref.ref(call)
     if not _State.is_running:
         _start()
 
 
-def hold(one: Unfinished) -> None:
-    """Look after something that is open, until it is let go, with `let_go`."""
-    _held.add(one)
+def hold(call: Unfinished) -> None:
+    """End a coroutine's call when the program ends, unless it is passed to `let_go` by then."""
+    _held.add(call)
     if not _State.is_running:
         _start()
 
 
-#: Look no more after what a coroutine had open, if it had anything.
+#: Undoes `hold`. Does nothing if the call is not held.
 let_go: Final[Callable[[object], None]] = _held.discard
 
-#: Look no more after what has the identity `id`.
+#: Undoes `watch`. Gets the identity of the call, `id(call)`.
 forget: Final = open_calls.pop
 
 
 def take_notes() -> None:
-    """End what was dropped in collections."""
-    me = threading.get_ident()
-    if not notes or me in _takers:
+    """End the calls that were dropped during collections."""
+    os_thread = threading.get_ident()
+    if not notes or os_thread in _takers:
         return
     try:
-        _takers.add(me)
+        _takers.add(os_thread)
         while notes and not is_collecting():
             _end(notes.popleft())
     except IndexError:  # another thread was faster
         pass
     finally:
-        _takers.discard(me)
+        _takers.discard(os_thread)
 
 
 def end_all(processors: Any = None) -> None:
-    """End what was dropped and what is open, the newest first: it may be inside of an older one.
+    """End all dropped and open calls, the newest first, since it may be inside of an older one.
 
     Args:
-        processors: Those of the provider that is shut down, or None for every provider.
+        processors: All processors of the provider that is shut down, or None for every provider.
     """
     take_notes()
-    for one in (*_held, *_watched()):
-        if processors is None or one.made_by(processors):
-            _end(one.end)
+    for call in (*_held, *_watched()):
+        if processors is None or call.is_processed_by(processors):
+            _end(call.end)
 
 
 def _watched() -> Iterator[Unfinished]:
-    """What is watched, the newest first."""
-    for known in reversed(tuple(open_calls.values())):
-        one: Unfinished | None = known()
-        if one is not None:
-            yield one
+    """The watched calls, the newest first."""
+    for ref in reversed(tuple(open_calls.values())):
+        call: Unfinished | None = ref()
+        if call is not None:
+            yield call
 
 
 def _end(end: Callable[[], object]) -> None:
     try:
         end()
-    except Exception as error:  # noqa: BLE001 - one span less
-        report("ending a call that was left", error)
+    except Exception as error:  # noqa: BLE001 - the other calls are to end
+        report("ending a call that was left open", error)
 
 
 def _start() -> None:
-    """Have a thread look for notes."""
+    """Start an OS thread that looks for notes."""
     _State.is_running = True
     try:
         if _callback not in gc.callbacks:
             gc.callbacks.append(_callback)
         if not _State.waits_for_exit:
             _State.waits_for_exit = True
-            atexit.register(end_all)  # what is registered last comes first
-        # In a context of its own: it belongs to no scope and to no span.
+            atexit.register(end_all)  # called before what was registered earlier
+        # In a context of its own, without scope and span.
         run = contextvars.Context().run
         threading.Thread(target=run, args=(_watch,), name="orq-otel", daemon=True).start()
-    except RuntimeError:  # no thread can be started, at the end of the program least of all
+    except RuntimeError:  # no OS thread can be started, for example when the program is ending
         _State.is_running = False
     except BaseException:
         _State.is_running = False
@@ -167,7 +168,7 @@ def _start() -> None:
 
 def _watch() -> None:
     while True:
-        # By its full name: gevent puts one in its place that lets others run.
+        # Looked up each time, since gevent replaces it by one that lets other greenlets run.
         time.sleep(_PAUSE)
         take_notes()
         if open_calls or _held or notes:
@@ -175,19 +176,19 @@ def _watch() -> None:
         _State.is_running = False
         if not (open_calls or _held):
             return
-        _State.is_running = True  # something was opened just now, and saw that we were running
+        _State.is_running = True  # a call was opened just now, while this was still True
 
 
 def _forked() -> None:
-    """Leave to the parent what it has open, and begin anew."""
-    for one in (*_held, *_watched()):
-        one.disown()
+    """In a forked child, leave the open calls to the parent and start with none."""
+    for call in (*_held, *_watched()):
+        call.disown()
     _held.clear()
     open_calls.clear()
     notes.clear()
     _takers.clear()
     _State.is_running = False
-    _callback("stop")  # a thread that was collecting is not here
+    _callback("stop")  # the OS thread that was collecting does not exist in the child
 
 
 guard.is_collecting = lambda: _phase.args[0] == "start"

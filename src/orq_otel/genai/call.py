@@ -268,7 +268,7 @@ class Call:
         with suppress(AttributeError):  # it has ended
             del self._span
 
-    def made_by(self, processors: Any) -> bool:
+    def is_processed_by(self, processors: Any) -> bool:
         """Whether the span goes to `processors`, those of a provider of the SDK."""
         span = getattr(self, "_span", None)
         return span is not None and is_processed_by(span, processors)

@@ -1,18 +1,18 @@
-"""A thread becomes attributes, and attributes become a thread.
+"""Labels: the attributes that stand for a thread on spans and log records.
 
 | attribute                | form         | who groups by it                                       |
 |--------------------------|--------------|--------------------------------------------------------|
 | `thread.id`              | string       | this project's own name                                |
-| `thread.tags`            | string array | the same                                               |
+| `thread.tags`            | string array | this project's own name                                |
 | `orq.thread_id`          | string       | Orq's ingest of OTLP spans                             |
-| `orq.tags`               | JSON string  | the same                                               |
+| `orq.tags`               | JSON string  | Orq's ingest of OTLP spans                             |
 | `gen_ai.conversation.id` | string       | OpenTelemetry's GenAI conventions, most backends       |
 
-All ids have the same value, since backends differ in which one they prefer. Without tags, the tag
-attributes are left out. `use_labels()` adds those of further backends.
+All ids have the same value, since backends prefer different names. If a thread has no tags, the tag
+attributes are left out. `use_labels()` adds the attributes of further backends.
 
-The order of labels is that in which they may go where a limit leaves too little room: tags first,
-`thread.id` last. It is the SDK's order, too, which drops the oldest attributes.
+If a limit leaves too little room, labels are dropped in their order: tags first, `thread.id` last.
+The SDK uses that order, too: it drops the oldest attributes.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from orq_otel.foundations.settings import LABELS, Settings
 from orq_otel.labels.presets import Choice, Chosen, Encoder, Value, choose
 from orq_otel.threads.frames import Thread, plain_thread
 
-#: A string here, although OpenTelemetry's registry has an integer of this name (the operating
-#: system's thread): inside a scope ours replaces it.
+#: A string here. OpenTelemetry's registry has an integer of this name, the id of the OS thread:
+#: inside a scope, this label replaces it.
 THREAD_ID: Final = "thread.id"
 THREAD_TAGS: Final = "thread.tags"
 ORQ_THREAD_ID: Final = "orq.thread_id"
@@ -41,26 +41,27 @@ CONVERSATION_ID: Final = "gen_ai.conversation.id"
 
 
 class LabelsInForce:
-    """What labels consist of, for the whole process.
+    """Which labels are used in this process.
 
     Attributes:
-        chosen: What is added to the labels above.
-        with_thread_id: Whether `thread.id` is among them.
-        is_set_in_code: Whether the program has set them, which the environment cannot change.
+        chosen: The attributes that are added to those of the table above.
+        with_thread_id: Whether `thread.id` is a label.
+        is_set_in_code: Whether the program has chosen the labels. Then environment variables do not
+            change them.
     """
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Set the labels above, and no others."""
+        """Use the labels of the table above, and no others."""
         self.chosen: Chosen = choose(())
         self.with_thread_id = True
         self.is_set_in_code = False
         _labels.cache_clear()
 
     def set(self, chosen: Chosen, *, with_thread_id: bool, in_code: bool) -> None:
-        """Set them, unless the program has set others and this is not the program."""
+        """Set the labels. Without `in_code`, do nothing if the program has chosen them."""
         if self.is_set_in_code and not in_code:
             return
         self.is_set_in_code = in_code
@@ -70,16 +71,17 @@ class LabelsInForce:
 
 
 def use_labels(choices: str | Iterable[Choice] = (), *, thread_id: bool = True) -> None:
-    """Set what labels consist of, for the whole process, from the next span on.
+    """Choose the labels for this process, from the next span on.
 
         use_labels(["langfuse", {"app.conversation": "id", "app.tags": "tags_joined"}])
 
-    It replaces what was set before, and what `ORQ_OTEL_LABELS` and `ORQ_OTEL_THREAD_ID` say.
+    This replaces earlier choices, and those of `ORQ_OTEL_LABELS` and `ORQ_OTEL_THREAD_ID`.
 
     Args:
-        choices: What is added: names of backends and mappings, as `presets.choose` takes them.
-        thread_id: Whether `thread.id` is among them. Without it a backend that has mapped that
-            attribute as a number, for the operating system's threads, takes the spans.
+        choices: The attributes to add: names of backends, and mappings from the names of attributes
+            to encoders. `presets.choose` describes them.
+        thread_id: Whether `thread.id` is a label. Pass False if a backend refuses the spans because
+            it has mapped that attribute as a number, the id of the OS thread.
 
     Raises:
         ValueError, TypeError: As `presets.choose`.
@@ -88,14 +90,14 @@ def use_labels(choices: str | Iterable[Choice] = (), *, thread_id: bool = True) 
 
 
 def follow(settings: Settings) -> None:
-    """Set what labels consist of as the environment says, unless the program has set it.
+    """Use the labels that environment variables choose, unless the program has chosen them.
 
-    What is no backend and no attribute with its encoder is left out, and logged once.
+    An entry that is neither a backend nor an attribute with its encoder is left out and logged.
     """
     choices: list[Choice] = []
     for item in settings.labels:
-        name, is_own, encoder = item.partition("=")
-        choice: Choice = {name: encoder} if is_own else name
+        name, equals_sign, encoder = item.partition("=")
+        choice: Choice = {name: encoder} if equals_sign else name
         try:
             choose(choice)
         except ValueError as error:
@@ -106,30 +108,31 @@ def follow(settings: Settings) -> None:
 
 
 def labels(thread: Thread) -> Mapping[str, Value]:
-    """The attributes of a span or log record of `thread`, the most important one last.
+    """The labels for spans and log records of `thread`, the most important one last.
 
-    Not to be changed: they are shared.
+    Do not change the mapping: it is shared.
     """
     try:
         return _labels(thread.id, thread.tags)
-    except Uncached as past:
-        return past.value  # type: ignore[no-any-return]
+    except Uncached as uncached:
+        return uncached.value  # type: ignore[no-any-return]
 
 
 def as_argument(thread: Thread) -> dict[str, Any]:
-    """A thread as requests to Orq have it: `{"id": "...", "tags": ["..."]}`, tags if there are any.
+    """The `thread` argument of requests to Orq: `{"id": "...", "tags": ["..."]}`.
 
-    In the same text as the labels, so that Orq's spans and ours meet, and requests can be written.
+    There is no "tags" if the thread has none. The id and tags have the same text as the labels: so
+    they match Orq's own spans, and can always be encoded in a request body.
     """
-    told: Mapping[str, Any] = labels(thread)
-    argument: dict[str, Any] = {"id": told[ORQ_THREAD_ID]}
+    thread_labels: Mapping[str, Any] = labels(thread)
+    argument: dict[str, Any] = {"id": thread_labels[ORQ_THREAD_ID]}
     if thread.tags:
-        argument["tags"] = list(told[THREAD_TAGS])
+        argument["tags"] = list(thread_labels[THREAD_TAGS])
     return argument
 
 
 def label_names() -> tuple[str, ...]:
-    """The names of all labels that there may be."""
+    """The names of all labels that a span may have."""
     own = (THREAD_ID, THREAD_TAGS, ORQ_THREAD_ID, ORQ_TAGS, CONVERSATION_ID)
     return (*own, *_in_force.chosen.attributes)
 
@@ -160,27 +163,30 @@ _in_force: Final = process.keep(LabelsInForce())
 def _encoded(name: str, encoder: Encoder, thread: Thread) -> Value | None:
     try:
         return _checked(encoder(thread))
-    except Exception as error:  # noqa: BLE001 - an encoder may be the user's
+    except Exception as error:  # noqa: BLE001 - the encoder may be the user's
         report(f"encoding the attribute {name} of a thread", error)
         return None
 
 
 def _checked(value: Any) -> Value | None:
-    """A value that needs no check any more."""
+    """The value that an encoder returned, as one that exporters can write."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
         return _writable(value)
-    return tuple([_writable(one) for one in value])
+    return tuple([_writable(text) for text in value])
 
 
 def _writable(text: str) -> str:
-    """Text that exporters can write: half of a surrogate pair has no UTF-8, and fails a batch."""
+    """Replace unpaired surrogates, which have no UTF-8: exporting a batch with one would fail."""
     return text.encode("utf-8", "replace").decode()
 
 
 def missing_labels(thread: Thread, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The labels of `thread`, without those that others set for reasons of their own."""
+    """The labels of `thread`, except those that the application or another tool has set already.
+
+    Only names that others use, too, are left out: `gen_ai.conversation.id` and those of backends.
+    """
     wanted = labels(thread)
     present = {
         name for name in (CONVERSATION_ID, *_in_force.chosen.attributes) if name in attributes
@@ -191,52 +197,57 @@ def missing_labels(thread: Thread, attributes: Mapping[str, Any]) -> Mapping[str
 
 
 def stamp(span: Any, thread: Thread) -> None:
-    """Set the labels of `thread` on a recording span, unless it has a thread of its own.
+    """Set the labels of `thread` on a recording span, unless it has a thread already.
 
-    They are pinned: whatever is written afterwards, they are there when the span has ended.
+    The labels are pinned: they are on the ended span even if the SDK has dropped them since.
     """
     attributes = read(span)
-    told: Mapping[str, Any] = {}
+    new_labels: Mapping[str, Any] = {}
     if not attributes:
-        told = labels(thread)
+        new_labels = labels(thread)
     elif pinned(span) is not None:
         return
     elif not has_thread(attributes):
-        told = missing_labels(thread, attributes)
+        new_labels = missing_labels(thread, attributes)
     on_roots = _in_force.chosen.on_roots
     if on_roots and (span.parent is None or span.parent.is_remote):
-        told = {**on_roots, **told}
-    if told:
-        put(span, told, pinned=True)
+        new_labels = {**on_roots, **new_labels}
+    if new_labels:
+        put(span, new_labels, pinned=True)
 
 
 def complete(span: Any) -> None:
-    """Have the labels that were pinned on a span that has ended, whatever was written since.
+    """Restore the pinned labels of a span that has ended.
 
-    Another value that one of them was given stays, but for an integer `thread.id`.
+    If a label was set to another value since, it keeps that, except an integer `thread.id`.
     """
-    told = pinned(span)
-    if not told:
+    pinned_attributes = pinned(span)
+    if not pinned_attributes:
         return
-    now = read(span)
+    attributes = read(span)
     names = {*label_names(), *_in_force.chosen.on_roots}
-    wanted = {name: now.get(name, value) for name, value in told.items() if name in names}
-    if not isinstance(wanted.get(THREAD_ID), str) and THREAD_ID in told:
-        wanted[THREAD_ID] = told[THREAD_ID]
+    wanted = {
+        name: attributes.get(name, value)
+        for name, value in pinned_attributes.items()
+        if name in names
+    }
+    if not isinstance(wanted.get(THREAD_ID), str) and THREAD_ID in pinned_attributes:
+        wanted[THREAD_ID] = pinned_attributes[THREAD_ID]
     restore(span, wanted)
 
 
 def has_thread(attributes: Mapping[str, Any]) -> bool:
-    """Whether attributes name a thread already. An integer `thread.id` is not ours."""
+    """Whether attributes name a thread. An integer `thread.id` is that of an OS thread."""
     return ORQ_THREAD_ID in attributes or isinstance(attributes.get(THREAD_ID), str)
 
 
 def thread_of(span: Any) -> Thread | None:
     """The thread that a span was labelled with, or None."""
     attributes = read(span)
-    told = pinned(span)
-    if told is not None and not told.keys() <= attributes.keys():  # a limit has dropped some
-        attributes = {name: attributes.get(name, value) for name, value in told.items()}
+    labelled = pinned(span)
+    if labelled is not None and not labelled.keys() <= attributes.keys():
+        # The SDK's limit has dropped some.
+        attributes = {name: attributes.get(name, value) for name, value in labelled.items()}
     return read_thread(attributes)
 
 

@@ -1,4 +1,4 @@
-"""The span of the request around a scope, and what spans inherit from their parents."""
+"""Entry spans: label the span of the request in which a scope begins, and the spans below it."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from orq_otel.threads.frames import Frame, Thread, current_frame, hooks
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
-#: The kinds of a request's span. A look into an enumeration takes as long as a function call.
+#: The kinds of a request's span. Bound once: looking one up takes as long as a function call.
 SERVER: Final = SpanKind.SERVER
 CONSUMER: Final = SpanKind.CONSUMER
 ENTRY_KINDS: Final = (SERVER, CONSUMER)
 
-#: Spans that are opened before those that were dropped without an end are looked for.
-_FEW: Final = 64
+#: The least number of spans that are opened before the next sweep: see `EntrySpans._sweep`.
+_SWEEP_INTERVAL: Final = 64
 
 
 class EntrySpans:
-    """The spans of the requests that are being served, and which scope labelled each.
+    """The spans of the requests that are being served, and the scope that labelled each of them.
 
-    The scope of a handler is inside the request, so other code of the same request is outside of
-    it. A request's span therefore passes a label on only to other operating system threads, and
-    only while the scope is open: to the workers that the handler waits for.
+    A handler's scope covers only a part of its request: other code of the same request is outside
+    of it. So a request's span passes its labels on only to other OS threads, and only while the
+    scope is open. These are the workers that the handler waits for.
     """
 
     def __init__(self) -> None:
         self.renew_lock()
-        #: By their ids, the spans of each trace.
+        #: The open spans by trace id and span id.
         self._open: dict[int, dict[int, weakref.ref[Any]]] = {}
-        self._until_sweep = _FEW
-        #: Where threads from other processes are accepted: the thread that a context brought along.
+        self._until_sweep = _SWEEP_INTERVAL
+        #: Returns the thread that came in with a context. None if such threads are not accepted.
         self.read_inbound: Callable[[Context | None], Thread | None] | None = None
         self._labelled: weakref.WeakKeyDictionary[Any, tuple[Frame, int]]
         self._labelled = weakref.WeakKeyDictionary()
@@ -51,12 +51,12 @@ class EntrySpans:
         self.__init__()  # type: ignore[misc]
 
     def renew_lock(self) -> None:
-        """Take a lock that is free, in a forked child: who held the other one is not there."""
-        # It may be taken twice: collecting garbage while it is held may end another span.
+        """Replace the lock in a forked child, where the OS thread that held it does not exist."""
+        # Reentrant, since a garbage collection while it is held may end another span.
         self._lock = threading.RLock()
 
     def opened(self, span: Any) -> None:
-        """Listen for scopes as long as `span` is open."""
+        """Add a request's span, which is labelled if a scope begins while it is open."""
         context = span.get_span_context()
         with self._lock:
             self._until_sweep -= 1
@@ -71,7 +71,7 @@ class EntrySpans:
                 hooks.listeners.append(self.on_scope)
 
     def closed(self, span: Any) -> None:
-        """Forget `span`."""
+        """Remove a request's span, which has ended."""
         context = span.get_span_context()
         with self._lock:
             spans = self._open.get(context.trace_id, {})
@@ -82,12 +82,13 @@ class EntrySpans:
                 hooks.listeners.remove(self.on_scope)
 
     def _sweep(self) -> None:
-        """Forget spans that were dropped without an end, once in a while.
+        """Remove spans that were dropped without being ended.
 
-        As many spans come in between as there were at the last time, so it costs each one little.
+        The next sweep comes when as many spans have been opened as this one leaves, so that the
+        cost for each span stays constant.
         """
         count = 0
-        for trace_id in list(self._open):  # lists, since a span may end in here: see renew_lock
+        for trace_id in list(self._open):  # copies, since a span may end in here: see renew_lock
             spans = self._open.get(trace_id, {})
             for span_id in list(spans):
                 if _if_open(spans.get(span_id)) is None:
@@ -96,37 +97,38 @@ class EntrySpans:
                 count += len(spans)
             else:
                 self._open.pop(trace_id, None)
-        self._until_sweep = max(count, _FEW)
+        self._until_sweep = max(count, _SWEEP_INTERVAL)
 
     def adopt(self, span: Any) -> None:
-        """Take notice of a request's span that was open before there was a processor."""
+        """Add a request's span that was started before the processor was added."""
         if getattr(span, "kind", None) in ENTRY_KINDS and span.is_recording():
             self.opened(span)
 
     def on_scope(self, frame: Frame) -> None:
-        """A scope begins: label the span of the request around it, if there is one."""
+        """Label the span of the request in which a scope begins, if there is one."""
         if frame.thread is None:
             return
         try:
-            span = self._around(trace.get_current_span())
+            span = self._entry_span(trace.get_current_span())
             if span is not None and thread_of(span) is None:
                 stamp(span, frame.thread)
                 self._labelled[span] = (frame, threading.get_ident())
         except Exception as error:  # noqa: BLE001 - never into the user's with statement
             report("labelling a request's span", error)
 
-    def _around(self, span: Any) -> Any:
+    def _entry_span(self, span: Any) -> Any:
+        """The open span of the request to which `span` belongs, or None."""
         if getattr(span, "kind", None) in ENTRY_KINDS:
             return span if span.is_recording() else None
         spans = self._open.get(span.get_span_context().trace_id)
         if not spans:
             return None
-        opened = [one for ref in list(spans.values()) if (one := _if_open(ref)) is not None]
-        # One trace may pass through a process twice. Then only the current span is sure to be ours.
-        return opened[0] if len(opened) == 1 else None
+        candidates = [entry for ref in list(spans.values()) if (entry := _if_open(ref)) is not None]
+        # A trace may pass through a process twice. Then it is not known which request `span` is of.
+        return candidates[0] if len(candidates) == 1 else None
 
     def passes_on(self, span: Any) -> bool:
-        """Whether a child of `span` that starts here belongs to its thread as well."""
+        """Whether a child of `span` that starts now inherits its thread."""
         labelled = self._labelled.get(span)
         if labelled is None:
             return True
@@ -145,10 +147,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def inherited_thread(context: Context | None = None) -> Thread | None:
-    """The thread of code to which only OpenTelemetry's context was carried.
+    """The thread of code that has OpenTelemetry's context but no scope.
 
-    That of the parent span, or one that came in with a request, where that is accepted. A scope
-    that has no thread on purpose is not given the latter.
+    It is the thread of the parent span, or else the one that came in with the request, if those are
+    accepted. The latter is not used in a scope that has no thread on purpose.
     """
     parent = trace.get_current_span(context)
     if parent is not INVALID_SPAN:

@@ -1,7 +1,7 @@
 """Label every log record that is emitted inside a thread.
 
-Needs the OpenTelemetry SDK. Apart from the spans' processor, since most programs export no logs and
-need not import the SDK's part for them.
+It needs the OpenTelemetry SDK. It is not in the module of the span processor, since most programs
+export no logs, and do not need to import that part of the SDK.
 """
 
 from __future__ import annotations
@@ -37,31 +37,32 @@ class ThreadLogRecordProcessor(LogRecordProcessor):
             report("labelling a log record", error)
 
     def enabled(self, /, **_: Any) -> bool:
-        """Whether this processor emits records. It never does, so that the others decide."""
+        """Whether this processor wants records. Always False, so that the others decide."""
         return False
 
     def shutdown(self) -> None:
-        """Nothing to shut down: no thread, no queue."""
+        """Do nothing: there is no OS thread and no queue."""
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002 - the SDK's name
-        """Nothing to flush."""
+        """Do nothing: no record is waiting."""
         return True
 
 
-def _add(attributes: Any, told: Mapping[str, Any]) -> None:
-    """Add labels to the attributes of a log record, most of them only where there is room.
+def _add(attributes: Any, labels: Mapping[str, Any]) -> None:
+    """Add labels to the attributes of a log record, as many as there is room for.
 
-    The SDK drops the oldest attributes beyond its limit, and here these are the user's. One of them
-    goes at most, for the most important label. Labels that find no room count as dropped, too.
+    Beyond its limit the SDK drops the oldest attributes, which here are the user's. At most one of
+    them is dropped, to make room for the most important label. Labels without room are counted as
+    dropped.
     """
-    most = getattr(attributes, "maxlen", None)
-    if most is None or len(attributes) + len(told) <= most:
-        attributes.update(told)
+    limit = getattr(attributes, "maxlen", None)
+    if limit is None or len(attributes) + len(labels) <= limit:
+        attributes.update(labels)
         return
-    new = [name for name in told if name not in attributes]
-    room = most - len(attributes)
-    if room == 0 and (THREAD_ID in new or THREAD_ID not in told):
-        room = 1  # otherwise the label goes where a number is
+    new = [name for name in labels if name not in attributes]
+    room = limit - len(attributes)
+    if room == 0 and (THREAD_ID in new or THREAD_ID not in labels):
+        room = 1  # otherwise `thread.id` replaces the id of the OS thread, and needs no room
     left_out = new[: max(0, len(new) - room)]
-    attributes.update({name: value for name, value in told.items() if name not in left_out})
+    attributes.update({name: value for name, value in labels.items() if name not in left_out})
     attributes.dropped += len(left_out)

@@ -1,6 +1,6 @@
-"""The attributes by which backends group, besides those that every span of a thread has.
+"""The attributes by which backends group spans, besides the labels that every span of a thread has.
 
-One row each. `docs/generate.py` makes a page of this table.
+There is one row for each backend. `docs/generate.py` makes a page of this table.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from orq_otel.threads.frames import Thread
 #: The value of an attribute.
 Value: TypeAlias = "str | bool | tuple[str, ...]"
 
-#: From a thread to the value of an attribute, or None to leave it out.
+#: Gets a thread. Returns the value of an attribute, or None to leave it out.
 Encoder: TypeAlias = "Callable[[Thread], Value | None]"
 
-#: What a user chooses: a backend's name, or attributes of his own with the encoder of each.
+#: What users choose: the name of a backend, or a mapping from attributes to encoders.
 Choice: TypeAlias = "str | Mapping[str, str | Encoder]"
 
 
@@ -43,28 +43,28 @@ def _true(_: Thread) -> bool:
     return True
 
 
-#: By name, for the environment variable and for mappings of a user's own.
+#: The encoders that `ORQ_OTEL_LABELS` and users' mappings can name.
 ENCODERS: Final[Mapping[str, Encoder]] = MappingProxyType(
     {
         "id": _id,
         "tags": _tags,
         "tags_joined": _tags_joined,
         "tags_json": _tags_json,
-        "true": _true,  # a mark that a backend wants on every span of a thread
+        "true": _true,  # for backends that want a mark on every span of a thread
     }
 )
 
 
 @dataclass(frozen=True)
 class Preset:
-    """What a backend groups by.
+    """The attributes by which a backend groups.
 
     Attributes:
-        backend: Its name, for people.
-        attributes: Each attribute's name, with the name of its encoder.
-        shows: What the backend makes of them.
-        source: Where that is documented, or the backend's code that reads them.
-        on_roots: Attributes of the first span of a trace, with their values.
+        backend: The name of the backend, for readers of the documentation.
+        attributes: The name of each attribute, with the name of its encoder.
+        shows: What the backend shows for them.
+        source: The URL of the backend's documentation, or of its code that reads the attributes.
+        on_roots: Attributes for only the first span of a trace, with their values.
     """
 
     backend: str
@@ -74,7 +74,7 @@ class Preset:
     on_roots: Mapping[str, bool] = field(default_factory=dict)
 
 
-_CONVERSATION: Final = {"gen_ai.conversation.id": "id"}  # a default label: nothing is added
+_CONVERSATION: Final = {"gen_ai.conversation.id": "id"}  # a label that every span has anyway
 _SESSION: Final = {"session.id": "id"}
 _OPENINFERENCE: Final = {"session.id": "id", "tag.tags": "tags"}
 _OPENINFERENCE_SPEC: Final = (
@@ -206,11 +206,11 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Chosen:
-    """The presets and attributes that are in force.
+    """The chosen attributes.
 
     Attributes:
-        attributes: Each attribute's name, with its encoder.
-        on_roots: Attributes of the first span of a trace, with their values.
+        attributes: The name of each attribute, with its encoder.
+        on_roots: Attributes for only the first span of a trace, with their values.
     """
 
     attributes: Mapping[str, Encoder]
@@ -218,14 +218,15 @@ class Chosen:
 
 
 def choose(choices: str | Iterable[Choice]) -> Chosen:
-    """What a user's choice comes to.
+    """Collect the attributes that a user chooses.
 
     Args:
-        choices: A backend's name or several, and mappings of attributes of one's own:
-            `["langfuse", {"app.conversation": "id", "app.tags": "tags_joined"}]`.
+        choices: The name of a backend, or any number of names and of mappings from attributes to
+            encoders: `["langfuse", {"app.conversation": "id", "app.tags": "tags_joined"}]`.
+            An encoder is one of the names in `ENCODERS`, or a function of a `Thread`.
 
     Raises:
-        ValueError: A name is none of `PRESETS`, or an encoder none of `ENCODERS`.
+        ValueError: A name is not in `PRESETS`, or an encoder is not in `ENCODERS`.
         TypeError: A choice is neither a name nor a mapping.
     """
     attributes: dict[str, Encoder] = {}
@@ -237,8 +238,8 @@ def choose(choices: str | Iterable[Choice]) -> Chosen:
         elif isinstance(choice, str):
             preset = _preset(choice)
             on_roots.update(preset.on_roots)
-            for name, known in preset.attributes.items():
-                attributes[name] = ENCODERS[known]
+            for name, encoder_name in preset.attributes.items():
+                attributes[name] = ENCODERS[encoder_name]
         else:
             raise TypeError(
                 "labels are names of backends, or a mapping of attributes to encoders, not "

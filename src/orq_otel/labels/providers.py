@@ -1,8 +1,9 @@
-"""Make sure that providers label what is made inside a thread, whenever they are set.
+"""Add the processors of this package to OpenTelemetry's providers, even if those are set later.
 
-The processors need the SDK. A provider that takes no processors is not of the SDK, or a proxy that
-waits for the real one; `instrument()` may come before `set_tracer_provider()`. Then the first scope
-that begins after it finishes the job: until a scope begins there is nothing to label.
+`instrument()` may be called before `set_tracer_provider()`. Then the global provider is a proxy
+that takes no processors, and they are added when the first scope begins after the real one is set.
+Until a scope begins there is nothing to label. A provider that is not of the SDK gets no
+processors.
 """
 
 from __future__ import annotations
@@ -23,49 +24,49 @@ from orq_otel.threads.frames import Frame, hooks
 
 _LOGS = "opentelemetry._logs"
 
-#: Marks a method that does something of ours first.
-_OURS = "_orq_otel"
+#: The attribute that marks methods which `_do_before` has wrapped.
+_WRAPPED = "_orq_otel"
 
-#: Scopes that begin before a global logger provider is no longer looked for. Most programs never
-#: set one, and set-up comes before conversations.
-_LOOKS: Final = 100
+#: The number of scopes after which a global logger provider is no longer looked for. Most programs
+#: never set one, and those that do set it before the first conversation.
+_MAX_LOOKS: Final = 100
 
 
 class Unset:
-    """The global providers that were not set yet when something asked for labels.
+    """The global providers that had not been set yet when labels were asked for.
 
     Attributes:
-        spans: Whether that of spans was not.
-        logs: Whether that of log records was not.
+        spans: Whether the tracer provider is still to come.
+        logs: Whether the logger provider is still to come.
     """
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Wait for none."""
+        """Wait for no provider."""
         self.spans = self.logs = False
-        self._looks = _LOOKS
+        self._looks = _MAX_LOOKS
         if self._on_scope in hooks.listeners:
             hooks.listeners.remove(self._on_scope)
 
     def wait(self, *, spans: bool, logs: bool) -> None:
-        """Label what these global providers make, as soon as they are set."""
+        """Add processors to these global providers as soon as they are set."""
         self.spans |= spans
         self.logs |= logs
-        self._looks = _LOOKS
+        self._looks = _MAX_LOOKS
         self.settle()
         if (self.spans or self.logs) and self._on_scope not in hooks.listeners:
             hooks.listeners.insert(0, self._on_scope)
 
     def settle(self) -> None:
-        """Label what they make, if they have been set in the meantime."""
+        """Add processors to the providers that have been set in the meantime."""
         if self.spans:
             provider = trace.get_tracer_provider()
             if not isinstance(provider, trace.ProxyTracerProvider):
                 self.spans = False
                 _guarded(_label_spans, provider)
-        if self.logs and _LOGS in sys.modules:  # without that module nobody has set a provider
+        if self.logs and _LOGS in sys.modules:  # not imported: no provider is set
             logger_provider = sys.modules[_LOGS].get_logger_provider()
             if type(logger_provider).__name__ != "ProxyLoggerProvider":
                 self.logs = False
@@ -75,10 +76,10 @@ class Unset:
 
     def _on_scope(self, frame: Frame) -> None:
         if self.spans:
-            before = tuple(hooks.listeners)
+            earlier_listeners = tuple(hooks.listeners)
             self.settle()
             for listener in tuple(hooks.listeners):
-                if listener not in before:  # it came too late to hear of this scope
+                if listener not in earlier_listeners:  # it was added too late for this scope
                     listener(frame)
             return
         self._looks -= 1
@@ -90,7 +91,7 @@ unset: Final = process.keep(Unset())
 
 
 def label(tracer_provider: Any = None, logger_provider: Any = None) -> None:
-    """Label the spans and log records of these providers, by default of the global ones."""
+    """Label the spans and log records of these providers, by default those of the global ones."""
     if tracer_provider is not None:
         _guarded(_label_spans, tracer_provider)
     if logger_provider is not None:
@@ -107,7 +108,7 @@ def _guarded(do: Callable[[Any], None], provider: Any) -> None:
 
 def _label_spans(provider: Any) -> None:
     if not hasattr(provider, "add_span_processor"):
-        return  # it takes none; the instrumentors label their own spans all the same
+        return  # not of the SDK; the instrumentors label their own spans nevertheless
     from orq_otel.labels.span_processor import ThreadSpanProcessor  # noqa: PLC0415
 
     reaches.add_span_processor_first(provider, ThreadSpanProcessor)
@@ -127,22 +128,22 @@ def _label_logs(provider: Any) -> None:
 
 
 def _do_before(processors: Any, name: str, do: Callable[[], None]) -> None:
-    """Do something before a method of a provider's processors, whichever of them was added first.
+    """Call `do` before a method of the object that holds all processors of a provider.
 
-    A processor of ours could not: what it does comes too late for those that stand before it, and
-    those of a provider that asks all of them at once are not to wait for each other.
+    `ThreadSpanProcessor` cannot do this in its own method. That would be too late for processors
+    before it, and some providers call the methods of all processors at the same time.
     """
     method = getattr(processors, name, None)
-    if method is None or hasattr(method, _OURS):
+    if method is None or hasattr(method, _WRAPPED):
         return
 
     @functools.wraps(method)
-    def after_ours(*args: Any, **kwargs: Any) -> Any:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:
             do()
         except Exception as error:  # noqa: BLE001 - never into the host's shutdown
             report(f"ending calls before {name}", error)
         return method(*args, **kwargs)
 
-    setattr(after_ours, _OURS, True)
-    setattr(processors, name, after_ours)
+    setattr(wrapper, _WRAPPED, True)
+    setattr(processors, name, wrapper)

@@ -1,7 +1,7 @@
-"""Label every span that is started inside a thread, whoever starts it.
+"""Label every span that is started inside a thread, by any code.
 
-Needs the OpenTelemetry SDK, so nothing else here imports this module before a provider of the SDK
-is there.
+It needs the OpenTelemetry SDK, so other modules import this one only when a provider of the SDK
+exists.
 """
 
 from __future__ import annotations
@@ -23,31 +23,32 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, Span
 
 
-#: What tells each of its processors that a span is about to end, before it tells any that it has
-#: ended. SDKs before 1.40 have nothing that does.
-_TELLS: Final = SynchronousMultiSpanProcessor if hasattr(SpanProcessor, "_on_ending") else None
+#: The SDK's class that calls `_on_ending` of each processor before it calls any `on_end`. None in
+#: SDKs before 1.40.
+_NOTIFIER: Final = SynchronousMultiSpanProcessor if hasattr(SpanProcessor, "_on_ending") else None
 
 
 class ThreadSpanProcessor(SpanProcessor):
-    """Puts the labels of the current thread on each span at its start, and sees that they stay.
+    """Puts the labels of the current thread on each span at its start, and keeps them there.
 
-    Add it to a `TracerProvider` yourself, or let an instrumentor or `configure()` do it. In a
-    worker thread that carries only OpenTelemetry's context, a span takes the labels of its parent.
-    When a scope begins inside a request, the request's own span (kind SERVER or CONSUMER) is
-    labelled too, unless it belongs to a thread already. Where a span has more attributes than the
-    SDK's limit, which drops the oldest, others go in the place of labels.
+    Add it to a `TracerProvider` yourself, or let an instrumentor or `configure()` do it. In an OS
+    thread that has only OpenTelemetry's context, a span gets the labels of its parent. When a scope
+    begins inside a request, the request's own span (kind SERVER or CONSUMER) is labelled too,
+    unless it has a thread already. If a span gets more attributes than the SDK's limit allows, the
+    SDK drops the oldest ones. Then the labels are restored at its end, and other attributes are
+    dropped.
     """
 
     def __init__(self) -> None:
-        #: The processors that were seen last to tell this one of each end in time.
-        self._telling: object = None
-        #: Whether processors are called one after the other, in the thread that starts or ends a
-        #: span. Where several threads call them, each other's end must not be waited for in here.
+        #: The provider's processors, if they are known to call `_on_ending` of this one.
+        self._checked: object = None
+        #: Whether the processors are called one after the other, in the OS thread that starts or
+        #: ends a span. If several OS threads call them, ending a call in here could deadlock.
         self._in_turn = False
         follow(Settings.read())
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Label `span`, as OpenTelemetry's SDK calls for every span that it records."""
+        """Label `span`. OpenTelemetry's SDK calls this for every span that it records."""
         try:
             thread = scoped_thread()
             if thread is None:
@@ -57,10 +58,10 @@ class ThreadSpanProcessor(SpanProcessor):
             kind = span.kind
             if kind is SERVER or kind is CONSUMER:
                 entry_spans.opened(span)
-            together = processors_of(span)
-            if together is not self._telling:
-                self._in_turn = isinstance(together, SynchronousMultiSpanProcessor)
-                self._telling = before_end(span, self, _TELLS)
+            processors = processors_of(span)
+            if processors is not self._checked:
+                self._in_turn = isinstance(processors, SynchronousMultiSpanProcessor)
+                self._checked = before_end(span, self, _NOTIFIER)
             if notes and self._in_turn:
                 take_notes()
         except Exception as error:  # noqa: BLE001 - never into the host's start_span
@@ -74,7 +75,7 @@ class ThreadSpanProcessor(SpanProcessor):
             report("restoring the labels of a span", error)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Forget a request's span that was waiting for a scope to begin."""
+        """Stop waiting for a scope to begin in the request whose span this is."""
         try:
             kind = span.kind
             if kind is SERVER or kind is CONSUMER:
@@ -85,8 +86,8 @@ class ThreadSpanProcessor(SpanProcessor):
             report("forgetting a request's span", error)
 
     def shutdown(self) -> None:
-        """Nothing to shut down: no thread, no queue."""
+        """Do nothing: there is no OS thread and no queue."""
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002 - the SDK's name
-        """Nothing to flush."""
+        """Do nothing: no span is waiting."""
         return True

@@ -74,7 +74,7 @@ class OpenAIInstrumentor(ClientInstrumentor):
             ),
             *websockets.patches(self),
         ]
-        return [*patches, Patch("openai", within=patches)]
+        return [*patches, Patch("openai", submodules=patches)]
 
     def follow(self, settings: Settings) -> None:
         """Take from the settings what only this client needs: which servers are routers."""

@@ -78,7 +78,7 @@ class OrqInstrumentor(ClientInstrumentor):
                 seams.append(Seam(owner, method, sync, required))
                 seams.append(Seam(owner, f"{method}_async", asynchronous, required))
             patches.append(Patch(f"orq_ai_sdk.{module}", seams))
-        return [*patches, Patch("orq_ai_sdk", within=patches)]
+        return [*patches, Patch("orq_ai_sdk", submodules=patches)]
 
     def follow(self, settings: Settings) -> None:
         """Take from the settings what only this client needs: whether requests carry threads."""

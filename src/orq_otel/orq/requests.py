@@ -40,8 +40,8 @@ def server_attributes(resource: Any, arguments: Arguments) -> Attributes:
         url, _ = resource.sdk_configuration.get_server_details()
     try:
         return _address(str(url))
-    except Uncached as past:
-        return past.value  # type: ignore[no-any-return]
+    except Uncached as uncached:
+        return uncached.value  # type: ignore[no-any-return]
 
 
 @lru_cache(maxsize=16)

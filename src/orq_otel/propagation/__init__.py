@@ -1,1 +1,1 @@
-"""A thread in baggage and headers, which hosts get it, and worker threads."""
+"""Carry a thread to other processes, in headers, and to other OS threads."""

@@ -1,9 +1,9 @@
-"""A thread in headers, as W3C baggage: https://www.w3.org/TR/baggage/.
+"""Write a thread into headers and read it back, as W3C baggage: https://www.w3.org/TR/baggage/.
 
     baggage: orq.thread_id=support-42,gen_ai.conversation.id=support-42,orq.tags=%5B%22vip%22%5D
 
-The keys are the names of attributes that backends group by, so that the baggage processors which
-OpenTelemetry has for other languages label spans as we do.
+The keys are the names of attributes that backends group by. So OpenTelemetry's baggage processors,
+which exist for other languages, label spans with the same attributes as this package.
 """
 
 from __future__ import annotations
@@ -38,101 +38,101 @@ MAX_HEADER: Final = 8192
 MAX_MEMBER: Final = 4096
 MAX_MEMBERS: Final = 180
 
-#: Keys that name a thread, the first one that there is wins; and all that tell of one.
+#: The keys of a thread's id, of which the first that is present wins; and all keys of a thread.
 _IDS: Final = (ORQ_THREAD_ID, THREAD_ID, CONVERSATION_ID)
 KEYS: Final = (*_IDS, ORQ_TAGS, THREAD_TAGS)
 
-#: Between the members that `thread_headers` writes. Propagators write none of the space, so that
-#: one can tell what the caller wrote on purpose from what was left by an earlier request.
+#: The separator of the members that `thread_headers` writes. Propagators write no space. That shows
+#: whether the caller wrote a header on purpose, or an earlier request left it.
 BY_HAND: Final = ", "
 
 
 def thread_headers(thread: Thread | None = None) -> dict[str, str]:
-    """Headers that take a thread along, for queues and for protocols without instrumentation.
+    """Headers that carry a thread, for queues and for protocols without instrumentation.
 
         queue.send(message, headers=thread_headers())
 
-    They go wherever you send them, whatever `propagate_threads` says.
+    You decide where to send them: the hosts of `propagate_threads` do not matter here.
 
     Args:
-        thread: By default the current one.
+        thread: The thread to send, by default the current one.
 
     Returns:
-        {"baggage": ...}, printable ASCII of 8192 bytes at most, or {} where there is no thread, or
-        one whose id cannot travel: see `inbound.accept`.
+        {"baggage": ...}, with a value of at most 8192 bytes of printable ASCII. {} if there is no
+        thread, or if its id cannot be sent: `inbound.accept` describes such ids.
     """
-    given = current_thread() if thread is None else accept(thread)
-    ids, tags = ((), ()) if given is None else members(given)
+    sent = current_thread() if thread is None else accept(thread)
+    ids, tags = ((), ()) if sent is None else members(sent)
     return {NAME: BY_HAND.join((*ids, *tags))} if ids else {}
 
 
 def thread_from_headers(headers: Any) -> Scope | nullcontext[None]:
-    """A scope of the thread that headers have brought, to be entered with `with` or `async with`.
+    """A scope of the thread that came in headers. Enter it with `with` or `async with`.
 
         with thread_from_headers(message.headers) as t:
             work(message)
 
-    It yields the `Thread`, or None where the headers bring none that can be used; then nothing
-    changes. It never raises.
+    It yields the `Thread`. If the headers have no usable one, it yields None and the code stays in
+    the thread that it was in. It never raises.
 
     Args:
-        headers: A mapping or pairs, with names and values as text or bytes, names in any case, and
-            values by themselves or in lists. None for no headers.
+        headers: A mapping or an iterable of pairs, or None. Names and values are strings or bytes.
+            Names may be in any case, and a value may be a list of values.
     """
     try:
         found = named_thread(_read(header(headers)))
-    except Exception as error:  # noqa: BLE001 - the headers may be anybody's
+    except Exception as error:  # noqa: BLE001 - they may be of any class
         report("reading a thread from headers", error)
         found = None
     return nullcontext() if found is None else scope(found)
 
 
 def members(thread: Thread) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The members of a baggage header for the ids and for the tags of `thread`.
+    """The members of a baggage header: those for the id of `thread`, and those for its tags.
 
-    There are none where the id cannot travel, and only those tags that fit in.
+    Both are empty if the id cannot be sent. Tags that do not fit in are left out.
     """
     try:
         return _members(thread, THREAD_ID in labels(thread))
-    except Uncached as past:
-        return past.value  # type: ignore[no-any-return]
+    except Uncached as uncached:
+        return uncached.value  # type: ignore[no-any-return]
 
 
 @lru_cache(maxsize=512)
-def _members(given: Thread, with_thread_id: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:  # noqa: FBT001 - for the cache
+def _members(original: Thread, with_thread_id: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:  # noqa: FBT001 - for the cache
     nothing: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
-    thread = accept(given)
+    thread = accept(original)
     if thread is None:
-        return keep(nothing, given.id, *given.tags)
+        return keep(nothing, original.id, *original.tags)
     id = quote(thread.id, safe="")  # noqa: A001
     keys = [key for key in _IDS if with_thread_id or key != THREAD_ID]
     ids = tuple(f"{key}={id}" for key in keys)
     left = MAX_HEADER - len(BY_HAND.join(ids))
     if left < 0 or len(max(ids, key=len)) > MAX_MEMBER:
         warn_once(
-            LONG_BAGGAGE_ID, "A thread id is too long for baggage. It does not travel. Logged once."
+            LONG_BAGGAGE_ID, "A thread id is too long for baggage. It is not sent. Logged once."
         )
-        return keep(nothing, given.id, *given.tags)
+        return keep(nothing, original.id, *original.tags)
     tags = _tags(thread.tags, min(MAX_MEMBER, left - len(BY_HAND)))
-    return keep((ids, tags), given.id, *given.tags)
+    return keep((ids, tags), original.id, *original.tags)
 
 
-def _tags(tags: tuple[str, ...], longest: int) -> tuple[str, ...]:
-    """The member for as many tags as fit in."""
+def _tags(tags: tuple[str, ...], max_length: int) -> tuple[str, ...]:
+    """The member for as many tags as fit in, or nothing if none does."""
     for count in range(len(tags), 0, -1):
         text = json.dumps(tags[:count], ensure_ascii=False)
         member = f"{ORQ_TAGS}={quote(text, safe='')}"
-        if len(member) <= longest:
+        if len(member) <= max_length:
             return (member,)
         warn_once(
             LONG_BAGGAGE_TAGS,
-            "The tags of a thread are too long for baggage. Some do not travel. Logged once.",
+            "The tags of a thread are too long for baggage. Some are not sent. Logged once.",
         )
     return ()
 
 
 def named_thread(entries: Mapping[str, object]) -> Thread | None:
-    """The thread that entries of baggage name, ours or another tool's, or None."""
+    """The thread that baggage entries of this package or of other tools name, or None."""
     id = next((entries[key] for key in _IDS if entries.get(key)), None)  # noqa: A001
     if id is None:
         return None
@@ -140,22 +140,22 @@ def named_thread(entries: Mapping[str, object]) -> Thread | None:
     if isinstance(id, str) and (tags is None or isinstance(tags, str)):
         try:
             return _accepted(id, tags)
-        except Uncached as past:
-            return past.value  # type: ignore[no-any-return]
+        except Uncached as uncached:
+            return uncached.value  # type: ignore[no-any-return]
     return accept(id, tags or ())
 
 
 @lru_cache(maxsize=512)
 def _accepted(id: str, tags: str | None) -> Thread | None:  # noqa: A002
     try:
-        given = json.loads(tags) if tags else ()
+        decoded = json.loads(tags) if tags else ()
     except (ValueError, RecursionError):
-        given = tags  # which is no list
-    return keep(accept(id, given), id, tags or "")
+        decoded = tags  # a string, which `accept` refuses
+    return keep(accept(id, decoded), id, tags or "")
 
 
 def header(headers: Any) -> str:
-    """The text of the baggage header, or of all of them as one."""
+    """The text of the baggage header. Several such headers are joined by commas."""
     if headers is None:
         return ""
     pairs = headers.items() if isinstance(headers, Mapping) else headers

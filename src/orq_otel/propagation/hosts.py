@@ -1,4 +1,4 @@
-"""Which hosts a thread may travel to: "orders.internal", "*.internal", or "*" for every host.
+"""Patterns of the hosts that get a thread: "orders.internal", "*.internal", or "*" for every host.
 
 Standard library only.
 """
@@ -10,17 +10,17 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
-#: For every host, also where nobody can tell which one it is.
+#: The pattern for every host, including requests whose host is unknown.
 ANY: Final = "*"
 
 _PATTERN: Final = re.compile(r"\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-9a-f:.]*:[0-9a-f:.]*")
 
 
 def host_pattern(text: str) -> str:
-    """A host's name or address, "*." and the end of names, or "*", in the form to compare with.
+    """Normalise a pattern: the name or address of a host, "*." with the end of names, or "*".
 
     Raises:
-        ValueError: It is none of these, but a URL or a host with its port for example.
+        ValueError: It is something else, for example a URL, or a host with its port.
     """
     pattern = text.strip().lower().rstrip(".")
     if pattern.startswith("[") and pattern.endswith("]"):
@@ -35,7 +35,7 @@ def host_pattern(text: str) -> str:
 
 
 def allows(patterns: Iterable[str], host: str) -> bool:
-    """Whether one of `patterns` is for `host`."""
+    """Whether one of `patterns` matches `host`."""
     host = host.lower().rstrip(".")
     return any(
         pattern in (host, ANY) or (pattern.startswith("*.") and host.endswith(pattern[1:]))
@@ -44,8 +44,8 @@ def allows(patterns: Iterable[str], host: str) -> bool:
 
 
 def host_of(url: str) -> str | None:
-    """The host of a URL, or of the `host:port` of a Host header; None if it is not plain."""
-    if "\\" in url:  # some programs take it for a slash, and would go to another host
+    """The host of a URL, or of a Host header's `host:port`. None if it cannot be parsed safely."""
+    if "\\" in url:  # some programs read a backslash as a slash, and would use another host
         return None
     try:
         return urlsplit(url if "://" in url else f"//{url}").hostname

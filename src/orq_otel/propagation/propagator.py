@@ -1,8 +1,8 @@
-"""Threads across processes, with OpenTelemetry's baggage: out to hosts on a list, and in.
+"""Carry threads across processes in baggage: send them to listed hosts, and accept them.
 
-OpenTelemetry's own propagator sends all baggage to every host. Ours takes its place and looks where
-a request goes: a thread travels to the hosts that are named, and to no other, neither one that was
-opened here nor one that came in.
+OpenTelemetry's own propagator sends all baggage to every host. `ThreadPropagator` replaces it, and
+checks where a request goes. A thread is sent to the listed hosts only, whether it was opened in
+this process or came in with a request.
 """
 
 from __future__ import annotations
@@ -42,19 +42,21 @@ from orq_otel.propagation.headers import (
 from orq_otel.propagation.hosts import ANY, allows, host_of, host_pattern
 from orq_otel.threads.frames import Thread, current_frame, hooks
 
-#: Attributes by which instrumentations of clients tell, before they inject, where a request goes.
+#: Attributes that instrumentations of clients set before they inject, which name the host.
 _HOSTS: Final = ("server.address", "net.peer.name")
 _URLS: Final = ("url.full", "http.url")
 _OUTGOING: Final = (SpanKind.CLIENT, SpanKind.PRODUCER)
 
 
 class Travel:
-    """Where threads travel to and whether those that come in are accepted, for the whole process.
+    """Which hosts get threads, and whether threads that come in are accepted, in this process.
 
     Attributes:
-        to: Hosts, as `hosts.host_pattern` writes them.
-        is_set_in_code: Whether the program has set it, which the environment cannot change.
-        installed: The global propagators: the one that was there, and the one with ours in it.
+        to: Patterns of hosts, as `hosts.host_pattern` returns them.
+        is_set_in_code: Whether the program has set this. Then environment variables do not change
+            it.
+        installed: The earlier global propagator, and the one with `ThreadPropagator` that replaced
+            it.
     """
 
     def __init__(self) -> None:
@@ -63,39 +65,39 @@ class Travel:
         self.installed: tuple[TextMapPropagator, TextMapPropagator] | None = None
 
     def reset(self) -> None:
-        """Let no thread travel, and put back the propagator that was there."""
+        """Send and accept no threads, and restore the earlier propagator."""
         self.set((), accept=False)
         _install(wanted=False)
         self.__init__()  # type: ignore[misc]
 
     def set(self, to: tuple[str, ...], *, accept: bool) -> None:
-        """Let threads travel to these hosts, and accept those that come in or not."""
+        """Set which hosts get threads, and whether threads that come in are accepted."""
         self.to = to
         entry_spans.read_inbound = _inbound_thread if accept else None
-        hooks.thread_outside = _outside_thread if accept else None
+        hooks.inbound_thread = _thread_outside_scopes if accept else None
 
 
 _travel: Final = process.keep(Travel())
 
 
 def propagate_threads(to: str | Iterable[str] = (), *, accept: bool = False) -> None:
-    """Let threads cross processes as W3C baggage, for the whole process.
+    """Send threads to other processes and accept theirs, as W3C baggage, in this whole process.
 
         propagate_threads(to=["orders.internal", "*.example.com"], accept=True)
 
-    It replaces what was set before, and what `ORQ_OTEL_PROPAGATE_TO` and `ORQ_OTEL_ACCEPT_THREADS`
-    say, and becomes part of OpenTelemetry's global propagator. Call it after
-    `set_global_textmap()`. Called without arguments, it puts back the propagator that was there.
+    This replaces earlier calls, and `ORQ_OTEL_PROPAGATE_TO` and `ORQ_OTEL_ACCEPT_THREADS`. It adds
+    a `ThreadPropagator` to OpenTelemetry's global propagator, so call it after
+    `set_global_textmap()`. A call without arguments restores the earlier propagator.
 
     Args:
-        to: Hosts that requests take the current thread along to: names or addresses, "*.internal"
-            for all names that end so, "*" for every host. Instrumentations of HTTP clients tell the
-            host. Where nobody does, as with gRPC, only "*" lets a thread through.
-        accept: Whether a thread that came in with a request holds where no scope does. Anybody who
-            can reach the service can then choose what its spans are labelled with.
+        to: The hosts to which requests carry the current thread: names or addresses, "*.internal"
+            for all names that end so, "*" for every host. The instrumentation of the HTTP client
+            names the host. If the host is unknown, as with gRPC, the thread is sent only with "*".
+        accept: Whether code outside every scope belongs to the thread that came in with the
+            request. Then anybody who can reach the service can choose the labels of its spans.
 
     Raises:
-        ValueError: A host is no name and no address, but a URL for example.
+        ValueError: A host is neither a name nor an address, but for example a URL.
     """
     patterns = tuple(host_pattern(host) for host in ([to] if isinstance(to, str) else to))
     _travel.is_set_in_code = True
@@ -104,14 +106,14 @@ def propagate_threads(to: str | Iterable[str] = (), *, accept: bool = False) -> 
 
 
 def follow(settings: Settings) -> None:
-    """Let threads travel as the environment says, unless the program has set it."""
+    """Send and accept threads as environment variables say, unless the program has set it."""
     if not _travel.is_set_in_code:
         _travel.set(_hosts(settings), accept=settings.accept_threads)
         _install(wanted=True)
 
 
 def _hosts(settings: Settings) -> tuple[str, ...]:
-    """The hosts that the environment names. What is none is left out, and logged once."""
+    """The hosts in the environment. Entries that are not a host are left out and logged once."""
     patterns = []
     for item in settings.propagate_to:
         try:
@@ -122,11 +124,11 @@ def _hosts(settings: Settings) -> tuple[str, ...]:
 
 
 class ThreadPropagator(TextMapPropagator):
-    """W3C baggage, with the current thread in it where a request goes to a host on the list.
+    """Sends W3C baggage, and in it the current thread if the request goes to a listed host.
 
-    To all other hosts it sends baggage without what tells of a thread. `propagate_threads()` makes
-    it part of the global propagator, as does `OTEL_PROPAGATORS=tracecontext,orq_thread`, instead of
-    `baggage`.
+    For all other hosts it removes the entries of a thread from the baggage. It becomes part of the
+    global propagator, in the place of `baggage`, with `propagate_threads()` or with
+    `OTEL_PROPAGATORS=tracecontext,orq_thread`.
     """
 
     def __init__(self) -> None:
@@ -137,7 +139,7 @@ class ThreadPropagator(TextMapPropagator):
 
     @property
     def fields(self) -> set[str]:
-        """The headers that it writes."""
+        """The names of the headers that it writes."""
         return {NAME}
 
     def extract(
@@ -146,7 +148,7 @@ class ThreadPropagator(TextMapPropagator):
         context: Context | None = None,
         getter: Getter[CarrierT] = default_getter,
     ) -> Context:
-        """The context with the baggage of all baggage headers in it. Too long ones are not read."""
+        """Add the baggage of all baggage headers to the context, unless they are too long."""
         try:
             text = ",".join(getter.get(carrier, NAME) or ())
             if len(text) <= MAX_HEADER:
@@ -165,11 +167,11 @@ class ThreadPropagator(TextMapPropagator):
         context: Context | None = None,
         setter: Setter[CarrierT] = default_setter,
     ) -> None:
-        """Write the header, or take out what an earlier request has left in it."""
+        """Write the baggage header, or remove a thread that an earlier request left in it."""
         try:
             text = self._text(carrier, context)
         except Exception as error:  # noqa: BLE001 - never into the host's request
-            report("sending a thread along", error)
+            report("sending a thread", error)
             return
         if text:
             setter.set(carrier, NAME, text)
@@ -177,30 +179,31 @@ class ThreadPropagator(TextMapPropagator):
             _remove(carrier, setter)
 
     def _text(self, carrier: Any, context: Context | None) -> str | None:
-        """The header. None to leave it as it is."""
+        """The text of the header, "" to remove it, or None to leave it unchanged."""
         present = _present(carrier, NAME)
         names_thread = any(f"{key}=" in present for key in KEYS)
         if names_thread and BY_HAND in present:
-            return None  # of `thread_headers`
+            return None  # the caller wrote it with `thread_headers`
         ids: tuple[str, ...] = ()
         tags: tuple[str, ...] = ()
-        passes_on = False
+        forwards_inbound = False
         if _is_allowed(carrier, context):
             frame = current_frame()
             thread = inherited_thread(context) if frame is None else frame.thread
-            passes_on = frame is None and thread is None  # what came in, and nothing of ours
+            # Without a thread here, the one that came in with the request is forwarded.
+            forwards_inbound = frame is None and thread is None
             if thread is not None:
                 ids, tags = members(thread)
-        others = self._others(context, with_thread=passes_on)
+        others = self._others(context, with_thread=forwards_inbound)
         text = _joined(others, ids, tags)
         if text or not names_thread:
             return text or None
         return ",".join(
-            one for one in present.split(",") if one.partition("=")[0].strip() not in KEYS
+            member for member in present.split(",") if member.partition("=")[0].strip() not in KEYS
         )
 
     def _others(self, context: Context | None, *, with_thread: bool) -> str:
-        """The header of the context's own baggage."""
+        """The header for the baggage in the context, with or without the entries of a thread."""
         entries = baggage.get_all(context)
         if not entries:
             return ""
@@ -214,11 +217,11 @@ class ThreadPropagator(TextMapPropagator):
 
 
 def _joined(others: str, ids: tuple[str, ...], tags: tuple[str, ...]) -> str:
-    """One header, in which the program's own baggage comes first if there is no room for all."""
+    """Join all members to one header. Without room for all, the program's own baggage is kept."""
     count = others.count(",") + 1 if others else 0
-    for more in ((*ids, *tags), ids):
-        text = ",".join((others, *more) if others else more)
-        if len(text) <= MAX_HEADER and count + len(more) <= MAX_MEMBERS:
+    for own in ((*ids, *tags), ids):
+        text = ",".join((others, *own) if others else own)
+        if len(text) <= MAX_HEADER and count + len(own) <= MAX_MEMBERS:
             return text
         warn_once(
             FULL_BAGGAGE,
@@ -228,7 +231,7 @@ def _joined(others: str, ids: tuple[str, ...], tags: tuple[str, ...]) -> str:
 
 
 def _is_allowed(carrier: Any, context: Context | None) -> bool:
-    """Whether the request, as far as one can tell where it goes, goes to a host on the list."""
+    """Whether the request goes to a listed host. False if its host is unknown, unless "*" is."""
     to = _travel.to
     if not to or ANY in to:
         return bool(to)
@@ -238,27 +241,27 @@ def _is_allowed(carrier: Any, context: Context | None) -> bool:
     if attributes and getattr(span, "kind", None) in _OUTGOING:
         hosts += [attributes[name] for name in _HOSTS if name in attributes]
         hosts += [host_of(attributes[name]) for name in _URLS if name in attributes]
-    if not hosts:  # the span is not recorded
+    if not hosts:  # no attribute names the host: the span may not be recorded
         hosts = [host_of(_present(carrier, "host"))]
     return all(host is not None and allows(to, host) for host in hosts)
 
 
 def _present(carrier: Any, name: str) -> str:
-    """What a header of the request says already. Carriers are of many kinds."""
-    get = getattr(carrier, "get", None)
+    """The value of a header that the request has already, or ""."""
+    get = getattr(carrier, "get", None)  # carriers are of many classes
     if get is None:
         return ""
-    for spelled in (name, name.title()):
-        value = get(spelled)
+    for spelling in (name, name.title()):
+        value = get(spelling)
         if isinstance(value, str):
             return value
     return ""
 
 
 def _remove(carrier: Any, setter: Setter[Any]) -> None:
-    for spelled in (NAME, NAME.title()):
+    for spelling in (NAME, NAME.title()):
         try:
-            del carrier[spelled]
+            del carrier[spelling]
         except (KeyError, TypeError, AttributeError):
             continue
         return
@@ -270,7 +273,7 @@ def _inbound_thread(context: Context | None) -> Thread | None:
     return named_thread(entries) if entries else None
 
 
-def _outside_thread() -> Thread | None:
+def _thread_outside_scopes() -> Thread | None:
     try:
         return inherited_thread()
     except Exception as error:  # noqa: BLE001 - never into the host's code
@@ -279,8 +282,9 @@ def _outside_thread() -> Thread | None:
 
 
 def _install(*, wanted: bool) -> None:
-    """Put a `ThreadPropagator` in the place of OpenTelemetry's for baggage, or undo it."""
-    # Not above: that module makes the propagators that OTEL_PROPAGATORS names, ours perhaps.
+    """Replace OpenTelemetry's propagator for baggage by a `ThreadPropagator`, or undo that."""
+    # Imported here, since that module creates the propagators that OTEL_PROPAGATORS names, which
+    # may include the one in this module.
     from opentelemetry import propagate  # noqa: PLC0415
 
     present = propagate.get_global_textmap()
@@ -293,6 +297,6 @@ def _install(*, wanted: bool) -> None:
     if any(isinstance(part, ThreadPropagator) for part in parts):
         return
     others = [part for part in parts if type(part) is not W3CBaggagePropagator]
-    ours = CompositePropagator([*others, ThreadPropagator()])
-    _travel.installed = (present, ours)
-    propagate.set_global_textmap(ours)
+    composite = CompositePropagator([*others, ThreadPropagator()])
+    _travel.installed = (present, composite)
+    propagate.set_global_textmap(composite)

@@ -1,7 +1,7 @@
-"""Label what is made inside of threads, and carry threads along where settings ask for that.
+"""Start labelling spans and log records, and carrying threads to where the settings say.
 
-`opentelemetry-instrument` calls `start()`, so that threads label every span also where no client is
-installed that could be instrumented.
+`opentelemetry-instrument` calls `start()`, so that every span in a thread is labelled even if no
+client is installed that could be instrumented.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from orq_otel.labels import attributes, providers
 def start(
     tracer_provider: Any = None, logger_provider: Any = None, settings: Settings | None = None
 ) -> None:
-    """Label the spans and log records of these providers, by default of the global ones.
+    """Label the spans and log records of these providers, and carry threads as the settings say.
 
     Args:
-        tracer_provider: Of spans.
-        logger_provider: Of log records.
-        settings: By default what the environment says.
+        tracer_provider: The provider of spans, by default the global one.
+        logger_provider: The provider of log records, by default the global one.
+        settings: The settings, by default those in environment variables.
     """
     settings = Settings.read() if settings is None else settings
     attributes.follow(settings)
@@ -31,9 +31,9 @@ def start(
 
             propagator.follow(settings)
         if settings.workers:
-            from orq_otel.propagation import workers  # noqa: PLC0415 - it patches when asked to
+            from orq_otel.propagation import workers  # noqa: PLC0415 - most do not need it
 
             workers.follow(settings)
     except Exception as error:  # noqa: BLE001 - never into the host's start-up
-        report("letting threads travel", error)
+        report("setting up the propagation of threads", error)
     providers.label(tracer_provider, logger_provider)

@@ -1,8 +1,8 @@
-"""Carry the thread into worker threads and processes: one switch, off until it is asked for.
+"""Carry the thread into other OS threads and processes. This is switched off by default.
 
-What is changed while it is on: `ThreadPoolExecutor.submit`, `ProcessPoolExecutor.submit` and
-`threading.Thread.start`. `map` and `loop.run_in_executor` call the first two, and a timer is a
-`threading.Thread`.
+While it is on, `ThreadPoolExecutor.submit`, `ProcessPoolExecutor.submit` and
+`threading.Thread.start` are wrapped. That covers `map` and `loop.run_in_executor`, which call the
+first two, and timers, which are OS threads.
 """
 
 from __future__ import annotations
@@ -26,22 +26,24 @@ from orq_otel.threads.frames import (
     leave,
 )
 
-#: Their threads serve the whole process, and are only by chance started in a scope: the workers of
-#: pools, writers of queues and logs, exporters.
-_SERVANTS: Final = frozenset(
+#: Packages whose OS threads serve the whole process: workers of pools, writers of queues and logs,
+#: exporters. The scope in which they happen to be started does not matter for their work.
+_SERVICE_PACKAGES: Final = frozenset(
     {"anyio", "asyncio", "concurrent", "grpc", "logging", "multiprocessing", "opentelemetry"}
 )
 
-#: `threading.Thread`, also where gevent has put a class in its place that inherits from it.
-ThreadWithStart: Final = next(one for one in threading.Thread.__mro__ if "start" in vars(one))
+#: The class that defines `start`: `threading.Thread`, or the class that gevent's replacement for it
+#: inherits from.
+ThreadWithStart: Final = next(cls for cls in threading.Thread.__mro__ if "start" in vars(cls))
 
 
 class Switch:
-    """Whether workers carry threads along, for the whole process.
+    """Whether work for pools and OS threads keeps its thread, in this process.
 
     Attributes:
-        is_on: Whether they do.
-        is_set_in_code: Whether the program has set it, which the environment cannot change.
+        is_on: Whether it does.
+        is_set_in_code: Whether the program has set this. Then environment variables do not change
+            it.
     """
 
     is_on = False
@@ -66,22 +68,22 @@ _switch: Final = process.keep(Switch())
 
 
 def propagate_to_workers(*, enabled: bool = True) -> None:
-    """Let work that is given to pools and threads keep its thread, for the whole process.
+    """Make work that is passed to pools and OS threads keep its thread, in this whole process.
 
         propagate_to_workers()
 
         with thread("support-42"):
             executor.submit(summarise, document)  # no bind() any more
 
-    It holds for `ThreadPoolExecutor`, `ProcessPoolExecutor` and their subclasses, for
-    `loop.run_in_executor`, for `threading.Thread` and `threading.Timer`. A pool's work belongs to
-    the thread in which it was submitted, whichever worker runs it; a `threading.Thread` to the one
-    in which it was started. Work from outside every scope is left as it is.
+    This applies to `ThreadPoolExecutor`, `ProcessPoolExecutor` and their subclasses, to
+    `loop.run_in_executor`, `threading.Thread` and `threading.Timer`. Work of a pool belongs to the
+    thread in which it was submitted, whichever worker runs it. The work of a `threading.Thread`
+    belongs to the thread in which it was started. Work from outside every scope is not changed.
 
-    It wins over what `ORQ_OTEL_WORKERS` says.
+    This overrides `ORQ_OTEL_WORKERS`.
 
     Args:
-        enabled: False takes the wrappers off again. Work that waits in a pool keeps its thread.
+        enabled: False removes the wrappers. Work that is waiting in a pool keeps its thread.
     """
     _switch.is_set_in_code = True
     _switch.turn(on=enabled)
@@ -94,7 +96,7 @@ def follow(settings: Settings) -> None:
 
 
 class Work:
-    """A function, to be called in a thread. It can be pickled, if the function can."""
+    """A function that runs in a thread when it is called. Can be pickled if the function can."""
 
     __slots__ = ("function", "thread")
 
@@ -103,7 +105,7 @@ class Work:
         self.thread = thread
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Call it, with whatever it returns or raises."""
+        """Call the function. Returns or raises what it does."""
         frame = Frame(self.thread, current_frame())
         try:
             enter(frame)
@@ -116,59 +118,61 @@ class Work:
 
 
 def _submitting(original: Callable[..., Any]) -> Callable[..., Any]:
-    """`Executor.submit`, which gives the pool the function together with its thread."""
+    """Wrap `Executor.submit`, so that the pool runs the function in the current thread."""
 
     @functools.wraps(original)
     def submit(*args: Any, **kwargs: Any) -> Any:
         if not args:
-            return original(**kwargs)  # which says what is missing
-        pool, *given = args
-        method = original.__get__(pool)  # others' wrappers ask for the instance
-        thread = current_thread() if _switch.is_on and given else None
+            return original(**kwargs)  # raises an error that names the missing argument
+        pool, *arguments = args
+        method = original.__get__(pool)  # wrappers of other tools need the instance
+        thread = current_thread() if _switch.is_on and arguments else None
         if thread is None:
-            return method(*given, **kwargs)
-        function, *rest = given
-        # The pool may start a worker now: a thread, or a fork that has all that is current here.
-        # It will do the work of others, so it begins outside of this thread.
-        outside = Frame(None, current_frame())
+            return method(*arguments, **kwargs)
+        function, *rest = arguments
+        # The pool may start a worker now: an OS thread, or a fork, which has a copy of the current
+        # context. It will do other work too, so it is started outside of this thread.
+        no_thread = Frame(None, current_frame())
         try:
-            enter(outside)
+            enter(no_thread)
             return method(Work(function, thread), *rest, **kwargs)
         finally:
-            leave(outside)
+            leave(no_thread)
 
     return submit
 
 
 def _starting(original: Callable[..., Any]) -> Callable[..., Any]:
-    """`Thread.start`, which makes the thread's own `run` run in the thread of the starter."""
+    """Wrap `Thread.start`, so that `run` runs in the thread in which `start` is called."""
 
     @functools.wraps(original)
     def start(*args: Any, **kwargs: Any) -> Any:
         if not args:
             return original(**kwargs)
-        worker, *given = args
+        worker, *arguments = args
         method = original.__get__(worker)
         if not (_switch.is_on and _prepare(worker)):
-            return method(*given, **kwargs)
+            return method(*arguments, **kwargs)
         try:
-            return method(*given, **kwargs)
+            return method(*arguments, **kwargs)
         except BaseException:
-            worker.__dict__.pop("run", None)  # it has not begun
+            worker.__dict__.pop("run", None)  # it was not started
             raise
 
     return start
 
 
 def _prepare(worker: threading.Thread) -> bool:
-    """Put a `run` before a thread's own, which takes itself away when it is called.
+    """Set a `run` on an OS thread that calls the original `run` in the current thread.
+
+    It removes itself when it is called.
 
     Returns:
-        Whether it is there.
+        Whether it was set.
     """
     try:
         thread = current_thread()
-        if thread is None or "run" in worker.__dict__ or _is_servant(worker):
+        if thread is None or "run" in worker.__dict__ or _is_service(worker):
             return False
 
         def run() -> None:
@@ -182,9 +186,9 @@ def _prepare(worker: threading.Thread) -> bool:
     return True
 
 
-def _is_servant(worker: threading.Thread) -> bool:
-    """Whether a thread belongs to a pool or to other machinery, and not to who starts it."""
-    return str(getattr(target_of(worker), "__module__", "")).partition(".")[0] in _SERVANTS
+def _is_service(worker: threading.Thread) -> bool:
+    """Whether an OS thread serves the whole process, rather than the code that starts it."""
+    return str(getattr(target_of(worker), "__module__", "")).partition(".")[0] in _SERVICE_PACKAGES
 
 
 _PYTHON: Final = "python >= 3.10"
@@ -196,6 +200,6 @@ _PATCHES: Final = (
         "concurrent.futures.process", [Seam("ProcessPoolExecutor", "submit", _submitting, _PYTHON)]
     ),
     Patch(__name__, [Seam("ThreadWithStart", "start", _starting, _PYTHON)]),
-    # It has a `start` of its own where OpenTelemetry's instrumentation of threads put one.
+    # It has a `start` of its own if OpenTelemetry's instrumentation of `threading` has set one.
     Patch("threading", [Seam("Timer", "start", _starting)]),
 )

@@ -1,1 +1,1 @@
-"""What a thread is, and where it holds."""
+"""What a thread is, and how scopes make it the current one."""

@@ -1,4 +1,4 @@
-"""Tie work to a thread, wherever it will run: functions, generators and awaitables.
+"""`bind`: make a function, generator or awaitable run in the thread that is current now.
 
 Standard library only.
 """
@@ -30,30 +30,31 @@ def bind(work: Coroutine[YieldT, SendT, T]) -> Coroutine[YieldT, SendT, T]: ...
 @overload
 def bind(work: Awaitable[T]) -> Awaitable[T]: ...
 def bind(work: Any) -> Any:
-    """Tie work to the thread that is current now, wherever it will run.
+    """Make work run in the thread that is current now, wherever it will run.
 
-    A function, for worker threads, which start without a thread:
+    Bind a function that another OS thread will run, since OS threads start outside every scope:
 
         executor.submit(bind(summarise), document)
         threading.Thread(target=bind(work)).start()
 
-    A generator or an awaitable that is made in a scope, and runs outside of it:
+    Bind a generator or an awaitable that is created inside a scope and runs outside of it:
 
         return StreamingResponse(bind(body()))
         queue.put_nowait(bind(answer()))
 
-    Bound outside every scope, it runs outside every scope. The thread holds while the work itself
-    runs, never in the code that waits for it or consumes it.
+    Work that is bound outside every scope runs outside every scope. The thread is current while the
+    work itself runs, and never in the code that waits for it or consumes it.
 
     Args:
         work: A function of any kind that `thread` can decorate, a generator, an asynchronous
-            generator, a coroutine or another awaitable. Of these only functions can be used again.
+            generator, a coroutine or another awaitable. Only a bound function can be used more than
+            once. A task is running already, so binding it has no effect on its thread.
 
     Returns:
-        Work of the same kind, to be used in its place. A task runs already: it keeps its thread.
+        An object of the same kind, to be used in the place of `work`.
 
     Raises:
-        TypeError: It is none of these.
+        TypeError: `work` is none of these.
     """
     thread = current_thread()
 
@@ -76,7 +77,7 @@ def bind(work: Any) -> Any:
 
 
 class _StepsWhereItRuns:
-    """`Steps` whose scope begins with the first step, so that the request there hears of it."""
+    """`Steps` whose scope begins with the first step: then the request there gets its labels."""
 
     def __init__(self, thread: Thread | None) -> None:
         self._thread = thread
@@ -93,7 +94,7 @@ class _StepsWhereItRuns:
 
 
 class _InSteps:
-    """Work that is driven step by step, each step in the thread."""
+    """Runs each step of a generator or coroutine in a thread."""
 
     def __init__(self, body: Any, steps: _StepsWhereItRuns) -> None:
         self._body = body
@@ -113,19 +114,19 @@ class _InSteps:
 
 
 class _BoundSteps(_InSteps, Generator[Any, Any, Any]):
-    """What `await` drives."""
+    """The iterator that `await` drives."""
 
 
 class _BoundCoroutine(_InSteps, Coroutine[Any, Any, Any]):
     """A coroutine that runs in the thread.
 
-    A class, and no coroutine around the other one. That would leave the other one unawaited if its
-    task were cancelled before it began, and Python warns of those.
+    This is a class, since a coroutine around the other one would leave that unawaited if its task
+    were cancelled before it began. Python warns of unawaited coroutines.
     """
 
     def __init__(self, body: Coroutine[Any, Any, Any], steps: _StepsWhereItRuns) -> None:
         super().__init__(body, steps)
-        self.__name__ = getattr(body, "__name__", type(body).__name__)  # tasks show it
+        self.__name__ = getattr(body, "__name__", type(body).__name__)  # shown by tasks
         self.__qualname__ = getattr(body, "__qualname__", self.__name__)
 
     def __await__(self) -> Generator[Any, Any, Any]:
@@ -144,5 +145,5 @@ class _BoundAwaitable(Awaitable[Any]):
 
 
 def _delegate(body: Awaitable[Any]) -> Generator[Any, Any, Any]:
-    """The steps of any awaitable as a generator, whatever iterator it makes."""
+    """A generator over the steps of an awaitable, whose own iterator may have no `send`."""
     return (yield from body.__await__())

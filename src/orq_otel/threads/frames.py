@@ -1,10 +1,10 @@
-"""Which thread the running code belongs to: the value, and the stack of scopes that sets it.
+"""Which thread the running code belongs to: the `Thread`, and the stack of scopes that sets it.
 
-The stack is a linked list of frames in a ContextVar of our own, so it follows the code through
-`await`, tasks and `asyncio.to_thread` by itself, and does not depend on OpenTelemetry's context.
-A scope may be left in another context than it was entered in (a generator closed by another task,
-a synchronous FastAPI dependency), or out of order. Leaving therefore never raises: a frame that
-cannot be popped is marked dead, and readers skip dead frames.
+The stack is a linked list of frames in a ContextVar. So it follows the code through `await`, tasks
+and `asyncio.to_thread`, and does not depend on OpenTelemetry's context. A scope may be left out of
+order, or in another context than it was entered in: a generator may be closed by another task, and
+FastAPI runs the two halves of a synchronous dependency in two contexts. So leaving never raises: a
+frame that cannot be popped is marked dead, and readers skip dead frames.
 
 Standard library only.
 """
@@ -22,9 +22,10 @@ from orq_otel.foundations.caching import Uncached, keep
 from orq_otel.foundations.codes import LONG_ID_OR_TAG
 from orq_otel.foundations.guard import is_signals, report, warn_once
 from orq_otel.foundations.process import process
-from orq_otel.threads.misuse import Words
+from orq_otel.threads.misuse import SafeText
 
-#: Longer ids and tags are kept, but Langfuse drops them and MLflow refuses more than 250.
+#: In characters. Longer ids and tags are kept, but Langfuse drops them, and MLflow refuses those of
+#: more than 250.
 LONG = 200
 
 
@@ -35,11 +36,11 @@ class Thread:
 
     Attributes:
         id: The conversation's identifier, a non-empty string. An int or a UUID becomes one.
-        tags: Labels to filter conversations by, in the order they were given, each once: non-empty
-            strings, of which any iterable becomes a tuple.
+        tags: Labels to filter conversations by: non-empty strings, in the order in which they were
+            passed, without repetitions. Any iterable becomes a tuple.
 
     Raises:
-        TypeError: The id or a tag has a type that cannot be one.
+        TypeError: The id or a tag has a wrong type.
         ValueError: The id or a tag is empty.
     """
 
@@ -47,7 +48,7 @@ class Thread:
     tags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check what was given."""
+        """Check the id and the tags."""
         thread = checked(as_id(self.id), as_tags(self.tags))
         object.__setattr__(self, "id", thread.id)
         object.__setattr__(self, "tags", thread.tags)
@@ -55,7 +56,7 @@ class Thread:
     def to_dict(self) -> dict[str, Any]:
         """The thread in plain types, for JSON and task queues: {"id": ..., "tags": [...]}.
 
-        `thread()` takes it as it takes an id. A `Thread` can be pickled, too.
+        Pass it to `thread()` in the place of an id. A `Thread` can be pickled, too.
         """
         return {"id": self.id, "tags": list(self.tags)}
 
@@ -68,37 +69,38 @@ class Frame:
     def __init__(self, thread: Thread | None, parent: Frame | None) -> None:
         self.thread = thread
         self.parent = parent
-        #: None unless the scope is open. Tasks started inside belong to its thread even afterwards.
+        #: None unless the scope is open. Tasks that were started inside stay in the thread even
+        #: when the scope is closed.
         self.token: Token[Frame | None] | None = None
-        #: The scope was left where it could not be popped, so every reader has to skip it.
+        #: Whether the scope was left where it could not be popped. Every reader skips such frames.
         self.dead = False
 
 
-#: The frame that was entered last in this context, dead or alive. Bound once: looking a method of a
-#: ContextVar up takes longer than the method.
+#: The frame that was entered last in this context, dead or alive. Its methods are bound once, since
+#: looking one up takes longer than calling it.
 _top: ContextVar[Frame | None] = ContextVar("orq_otel.thread", default=None)
 get_top, set_top, reset_top = _top.get, _top.set, _top.reset
 
 
 class Hooks:
-    """What other rooms add to scopes. It must not raise: it is called in the user's code.
+    """Callbacks of other packages in here. They must not raise: they run in the user's code.
 
     Attributes:
-        listeners: Called with the frame of every scope that is entered.
-        thread_outside: Where threads from other processes are accepted, the thread of code that is
-            outside every scope.
+        listeners: Functions that are called with the frame of every scope that is entered.
+        inbound_thread: Returns the thread that came in with the request, for code outside every
+            scope. None if threads from other processes are not accepted.
     """
 
-    __slots__ = ("listeners", "thread_outside")
+    __slots__ = ("inbound_thread", "listeners")
 
     def __init__(self) -> None:
         self.listeners: list[Callable[[Frame], object]] = []
-        self.thread_outside: Callable[[], Thread | None] | None = None
+        self.inbound_thread: Callable[[], Thread | None] | None = None
 
     def reset(self) -> None:
-        """Let nobody listen."""
+        """Remove all callbacks."""
         self.listeners.clear()
-        self.thread_outside = None
+        self.inbound_thread = None
 
 
 hooks: Final = process.keep(Hooks())
@@ -115,32 +117,33 @@ def current_frame() -> Frame | None:
 def current_thread() -> Thread | None:
     """The thread that the running code belongs to, or None outside every scope.
 
-    With `propagate_threads(accept=True)`, it is outside of them the thread that came in.
+    With `propagate_threads(accept=True)`, code outside every scope belongs to the thread that came
+    in with the request.
     """
     frame = get_top()
     while frame is not None and frame.dead:
         frame = frame.parent
     if frame is not None:
         return frame.thread
-    return None if hooks.thread_outside is None else hooks.thread_outside()
+    return None if hooks.inbound_thread is None else hooks.inbound_thread()
 
 
 def scoped_thread() -> Thread | None:
-    """The thread of the innermost scope. None as well in a scope that has none on purpose."""
+    """The thread of the innermost scope, or None: there is no scope, or it has no thread."""
     frame = get_top()
     while frame is not None and frame.dead:
         frame = frame.parent
     return None if frame is None else frame.thread
 
 
-# A signal handler may raise in any of the following, at the start of a function and after a call of
-# one in C; up to Python 3.10 anywhere but before a `try`.
+# A signal handler may raise in each of the functions below: at their start and after a call of a C
+# function, and up to Python 3.10 anywhere except just before a `try`.
 
 
 def enter(frame: Frame) -> None:
-    """Make `frame` the current one, and tell the listeners that a scope begins.
+    """Make `frame` the current one, and notify the listeners that a scope begins.
 
-    If a signal handler, or a stack that is full, makes it raise, nothing is entered.
+    If a signal handler or a full stack makes this raise, the frame has not been entered.
     """
     try:
         frame.token = set_top(frame)
@@ -152,9 +155,9 @@ def enter(frame: Frame) -> None:
 
 
 def leave(frame: Frame) -> None:
-    """Undo `enter`, wherever and in whichever order scopes are left.
+    """Undo `enter`, in whatever context and order scopes are left.
 
-    Never raises, but for a signal handler, and then the frame is left all the same.
+    It raises only what a signal handler raised, and the frame has been left even then.
     """
     try:
         token, frame.token = frame.token, None
@@ -171,57 +174,58 @@ def leave(frame: Frame) -> None:
 
 
 def has_interrupted(error: BaseException) -> bool:
-    """Whether an error came from outside, and is not just `reset_top` refusing a token.
+    """Whether an error interrupted the code, rather than being a token that `reset_top` refused.
 
-    It refuses one that another context made, of which this may be a copy, and one that was used.
+    `reset_top` refuses a token of another context, even if this context is a copy of it, and a
+    token that was used before.
     """
     is_deeper = error.__traceback__ is not None and error.__traceback__.tb_next is not None
     return is_deeper or not isinstance(error, (RuntimeError, TypeError, ValueError))
 
 
 def announce(frame: Frame) -> None:
-    """Tell the listeners that the scope of `frame` begins."""
+    """Notify the listeners that the scope of `frame` begins."""
     for listener in tuple(hooks.listeners):
         try:
             listener(frame)
         except Exception as error:  # noqa: BLE001, PERF203 - the user's with statement goes on
-            report("telling that a scope begins", error)
+            report("announcing a scope", error)
 
 
 class Steps:
     """Makes a frame current only while one generator's own code runs, step by step.
 
-    Scopes that the generator itself has open at a `yield` are put aside with it and come back with
-    its next step. No step can overlap with another: a generator runs one at a time.
+    Scopes that the generator itself has open at a `yield` are suspended with it, and are active
+    again in its next step. Steps never overlap: a generator runs one at a time.
     """
 
-    __slots__ = ("_frame", "_inside")
+    __slots__ = ("_frame", "_innermost")
 
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
-        self._inside: Frame | None = frame
+        self._innermost: Frame | None = frame
         announce(frame)
 
     def enter(self) -> None:
         """Begin a step."""
         outer = get_top()
         try:
-            self._frame.token = set_top(self._inside)
+            self._frame.token = set_top(self._innermost)
         except BaseException:
             set_top(outer)
             raise
 
     def leave(self, *_: object) -> None:
-        """End a step. It may be ended again, where a signal handler may have kept it from that."""
-        token, before = self._frame.token, self._inside
+        """End a step. May be called again if a signal handler interrupted the first call."""
+        token, previous = self._frame.token, self._innermost
         try:
             self._frame.token = None
             if token is not None:
-                self._inside = get_top()
+                self._innermost = get_top()
                 reset_top(token)
         except BaseException as error:
-            if not has_interrupted(error):  # finalised where nothing of ours is set
-                self._inside = before
+            if not has_interrupted(error):  # the generator was finalised in another context
+                self._innermost = previous
                 self._frame.dead = True
                 return
             try:
@@ -234,32 +238,32 @@ class Steps:
 
 
 def make_thread(id: str, tags: object, outer: Thread | None) -> Thread:  # noqa: A002
-    """Validate an id and tags. Inside a thread of the same id, its tags come first.
+    """Make a thread. If `outer` has the same id, its tags come first.
 
     Raises:
         TypeError: The tags are not an iterable of strings.
         ValueError: The id or a tag is empty.
     """
-    given = tags if type(tags) is tuple else as_tags(tags)
+    all_tags = tags if type(tags) is tuple else as_tags(tags)
     if outer is not None and outer.id == id:
-        given = outer.tags + given
+        all_tags = outer.tags + all_tags
     try:
-        return validated(id, given)
-    except Uncached as past:
-        return past.value  # type: ignore[no-any-return]
-    except TypeError as error:  # a tag that cannot be hashed has its own message, not the cache's
+        return validated(id, all_tags)
+    except Uncached as uncached:
+        return uncached.value  # type: ignore[no-any-return]
+    except TypeError as error:  # if a tag cannot be hashed, `checked` raises the better message
         if is_signals(error):
             raise
-        return checked(id, given)
+        return checked(id, all_tags)
 
 
 @lru_cache(maxsize=1024)
 def validated(id: str, tags: tuple[Any, ...]) -> Thread:  # noqa: A002
-    """The thread of an id and tags that were checked one by one.
+    """Make a thread, checking its id and each tag, and cache it.
 
     Raises:
-        Uncached: Brings the thread, if it is too large for the cache, or its id looks like a
-            template: that takes the long way, on which blocks warn of it.
+        Uncached: Carries the thread if it is too large for the cache, or if its id looks like a
+            template. Blocks log a warning of such ids, which they would not for a cached thread.
         TypeError, ValueError: As `make_thread`.
     """
     thread = checked(id, tags)
@@ -269,10 +273,10 @@ def validated(id: str, tags: tuple[Any, ...]) -> Thread:  # noqa: A002
 
 
 def checked(id: str, tags: tuple[Any, ...]) -> Thread:  # noqa: A002
-    """The same, without the cache."""
+    """Make a thread, checking its id and each tag, without the cache."""
     if not id.strip():
         raise ValueError(
-            Words(
+            SafeText(
                 "thread() needs a non-empty id: pass the id of your conversation, "
                 'or new_thread_id("support") to make one.'
             )
@@ -289,17 +293,19 @@ def checked(id: str, tags: tuple[Any, ...]) -> Thread:  # noqa: A002
 
 
 def check_tag(tag: object) -> None:
-    """Raise what is wrong with one tag."""
+    """Raise a `TypeError` or `ValueError` if this cannot be a tag."""
     if not isinstance(tag, str):
-        raise TypeError(Words(f"thread() takes tags that are strings, got {type(tag).__name__}."))
+        raise TypeError(
+            SafeText(f"thread() takes tags that are strings, got {type(tag).__name__}.")
+        )
     if not str.strip(tag):
-        raise ValueError(Words("thread() takes tags that are not empty."))
+        raise ValueError(SafeText("thread() takes tags that are not empty."))
 
 
 def plain_thread(id: str, tags: tuple[str, ...]) -> Thread:  # noqa: A002
-    """A `Thread` of what needs no check any more."""
+    """Make a `Thread` from an id and tags that have been checked."""
     thread = object.__new__(Thread)
-    # Not through its dict: Python reads attributes more slowly once there is one.
+    # Not through `__dict__`: once an object has one, Python reads its attributes more slowly.
     object.__setattr__(thread, "id", id)
     object.__setattr__(thread, "tags", tags)
     return thread
@@ -313,13 +319,13 @@ def as_id(id: object) -> str:  # noqa: A002
         return str(id) if isinstance(id, UUID) else int.__repr__(id)
     if callable(id):
         raise TypeError(
-            Words(
+            SafeText(
                 "thread() takes a callable as id only as a decorator on a function, "
                 "@thread(lambda request: request.session_id). In a with block, give the id itself."
             )
         )
     raise TypeError(
-        Words(
+        SafeText(
             f"thread() takes an id that is a string, an int or a UUID, got {type(id).__name__}. "
             'Pass the id of your conversation, or new_thread_id("support") to make one.'
         )
@@ -327,19 +333,19 @@ def as_id(id: object) -> str:  # noqa: A002
 
 
 def as_tags(tags: object) -> tuple[Any, ...]:
-    """The tags as a tuple, whatever iterable they came in. Each one is checked later."""
+    """The tags of any iterable as a tuple. Each one is checked later."""
     if type(tags) is tuple:
         return tags
     if isinstance(tags, (str, bytes)):
         raise TypeError(
-            Words(
+            SafeText(
                 f"thread() takes tags as a list of strings, got one {type(tags).__name__}. "
                 "Write tags=[tag]."
             )
         )
     if not isinstance(tags, Iterable) or isinstance(tags, Mapping):
         raise TypeError(
-            Words(
+            SafeText(
                 f"thread() takes tags as a list of strings, got {type(tags).__name__}. "
                 "Leave tags out if there are none."
             )

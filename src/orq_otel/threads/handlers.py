@@ -1,7 +1,7 @@
-"""Run a function of any kind inside a scope, and nothing but that function.
+"""Run a function of any kind inside a scope, without the scope reaching its caller.
 
-A generator shares the context of whoever consumes it. So its scope is current only while its own
-code runs, one `send`, `throw` or `close` after the other, and never while it is suspended.
+A generator shares the context of the code that consumes it. So its scope is current only during
+each `send`, `throw` or `close`, when its own code runs, and never while it is suspended.
 
 Standard library only.
 """
@@ -17,12 +17,12 @@ from orq_otel.foundations.guard import report
 from orq_otel.threads.frames import Frame, Steps, current_frame, enter, leave
 from orq_otel.threads.misuse import is_refusal
 
-#: Gets the arguments of one call and returns a fresh frame for it, or None to run it as it is.
+#: Gets the arguments of one call. Returns a new frame for it, or None to run it without a scope.
 OpenFrame: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any]], "Frame | None"]
 
 
 def scoped(function: Callable[..., Any], open_frame: OpenFrame) -> Callable[..., Any]:
-    """`function`, of the same kind as before, with each call inside a frame of its own."""
+    """Wrap a function, so that each call runs in a frame of its own. Its kind stays the same."""
     kind = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
     if isinstance(function, functools.partial):
         kind = function
@@ -36,7 +36,7 @@ def scoped(function: Callable[..., Any], open_frame: OpenFrame) -> Callable[...,
 
 
 def _opened(open_frame: OpenFrame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Frame | None:
-    """The frame of one call. Without one the function runs as it is."""
+    """The frame of one call, or None to run it without a scope."""
     try:
         return open_frame(args, kwargs)
     except Exception as error:
@@ -49,7 +49,7 @@ def _opened(open_frame: OpenFrame, args: tuple[Any, ...], kwargs: dict[str, Any]
 def _kept(result: Any, frame: Frame) -> Any:
     try:
         return _keep_scope(result, frame)
-    except Exception as error:  # noqa: BLE001 - the same
+    except Exception as error:  # noqa: BLE001 - the caller gets the result anyway
         report("keeping a scope for what a handler returned", error)
         return result
 
@@ -99,7 +99,7 @@ def _scoped_coroutine(function: Callable[..., Any], open_frame: OpenFrame) -> Ca
 
 
 def scoped_generator(function: Callable[..., Any], open_frame: OpenFrame) -> Callable[..., Any]:
-    """A generator function, the same with each step of a generator inside its frame."""
+    """Wrap a generator function, so that each step of a generator runs in its frame."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
@@ -122,10 +122,10 @@ def scoped_generator(function: Callable[..., Any], open_frame: OpenFrame) -> Cal
                     steps.leave()
                     raise
                 finally:
-                    del step  # it holds what was thrown, whose traceback holds this frame
+                    del step  # it may hold an error, whose traceback holds this Python frame
             try:
                 step = functools.partial(body.send, (yield item))
-            except BaseException as error:  # noqa: BLE001 - whatever is thrown is for the body
+            except BaseException as error:  # noqa: BLE001 - what is thrown in goes to the body
                 step = functools.partial(body.throw, error)
 
     return wrapper
@@ -140,19 +140,19 @@ def _steps_in(frame: Frame) -> Steps | _OuterSteps:
 
 
 class _OuterSteps:
-    """In the place of `Steps`, for a generator that has no scope of its own."""
+    """Takes the place of `Steps` for a generator that has no scope of its own."""
 
     def enter(self) -> None:
-        """Nothing begins."""
+        """Do nothing."""
 
     def leave(self) -> None:
-        """Nothing ends."""
+        """Do nothing."""
 
 
 def scoped_async_generator(
     function: Callable[..., Any], open_frame: OpenFrame
 ) -> Callable[..., Any]:
-    """An asynchronous generator function, likewise."""
+    """Wrap an asynchronous generator function in the same way."""
 
     @functools.wraps(function)
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
@@ -173,17 +173,21 @@ def scoped_async_generator(
                     steps.leave()
                     raise
                 finally:
-                    del step  # the same
+                    del step  # for the same reason
             try:
                 step = functools.partial(body.asend, (yield item))
-            except BaseException as error:  # noqa: BLE001 - whatever is thrown is for the body
+            except BaseException as error:  # noqa: BLE001 - what is thrown in goes to the body
                 step = functools.partial(body.athrow, error)
 
     return wrapper
 
 
 def _keep_scope(result: Any, frame: Frame) -> Any:
-    """A body that a handler returned is produced after it: keep it in the handler's thread."""
+    """Let a body that a handler returned be produced in the handler's thread.
+
+    The body is a generator, a coroutine, or part of a streaming response. It runs when the handler
+    has returned, so the handler's scope is over by then.
+    """
 
     def reopen(_args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Frame:
         return Frame(frame.thread, current_frame())
@@ -194,7 +198,7 @@ def _keep_scope(result: Any, frame: Frame) -> Any:
         return scoped_async_generator(lambda: result, reopen)()
     if inspect.iscoroutine(result):
         return _scoped_coroutine(lambda: result, reopen)()
-    # Starlette's StreamingResponse. `__dict__`, since objects may invent what one asks them for.
+    # Starlette's StreamingResponse. Looked up in `__dict__`, since mocks have every attribute.
     body = getattr(result, "__dict__", {}).get("body_iterator")
     if body is not None:
         body = body if inspect.isasyncgen(body) else _each(body)

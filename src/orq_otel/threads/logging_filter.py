@@ -1,4 +1,4 @@
-"""The thread of a log record in plain text, for formats of `logging`.
+"""`ThreadFilter`: put the thread on log records, for format strings of `logging`.
 
 Standard library only.
 """
@@ -14,8 +14,8 @@ from orq_otel.foundations.caching import Uncached, keep
 from orq_otel.foundations.guard import report
 from orq_otel.threads.frames import Thread, current_thread
 
-#: Knows what worker threads inherit from spans. It needs OpenTelemetry, so it is asked only where
-#: others have imported it.
+#: The module that knows which thread an OS thread inherits from a span. It needs OpenTelemetry, so
+#: it is used only if something else has imported it.
 _SPANS: Final = "orq_otel.labels.entry_spans"
 
 
@@ -25,19 +25,20 @@ class ThreadFilter(logging.Filter):
         handler.addFilter(ThreadFilter())
         handler.setFormatter(logging.Formatter("%(levelname)s [%(thread_id)s] %(message)s"))
 
-    Both are text, empty outside every scope. The tags are joined by commas. Line ends, control
-    characters and others that do not print are written as escapes, so that an id cannot forge a
-    line of the log.
+    Both are strings, and empty outside every scope. The tags are joined by commas. Line ends and
+    other characters that are not printable are written as escapes, so that an id cannot forge a
+    line of the log. A record that has these attributes already keeps them.
 
-    Put it on a handler: a logger's filters do not see the records of the loggers below it. Where
-    records go through a queue, put it on the `QueueHandler`, since the listener writes them outside
-    of the thread. What a record has already stays.
+    Add it to a handler: the filters of a logger do not see the records of the loggers below it. If
+    records go through a queue, add it to the `QueueHandler`, since the listener writes them outside
+    of the thread.
 
-    It lets every record pass, or with a name, as any `logging.Filter`, those of the loggers below.
+    It lets every record pass. With a name it passes only the records of that logger and of those
+    below it, as any `logging.Filter` does.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Put the thread on `record`.
+        """Set `thread_id` and `thread_tags` on `record`.
 
         Returns:
             Whether the record is to be logged.
@@ -63,19 +64,19 @@ def _texts(thread: Thread | None) -> tuple[str, str]:
         return "", ""
     try:
         return _text(thread)
-    except Uncached as past:
-        return past.value  # type: ignore[no-any-return]
+    except Uncached as uncached:
+        return uncached.value  # type: ignore[no-any-return]
 
 
 @lru_cache(maxsize=256)
 def _text(thread: Thread) -> tuple[str, str]:
-    texts = (_harmless(thread.id), ",".join(_harmless(tag) for tag in thread.tags))
+    texts = (_escaped(thread.id), ",".join(_escaped(tag) for tag in thread.tags))
     return keep(texts, thread.id, *thread.tags)
 
 
-def _harmless(text: str) -> str:
+def _escaped(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )

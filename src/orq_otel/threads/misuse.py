@@ -1,7 +1,8 @@
-"""Wrong use of threads: refused where it is written, survived where it happens.
+"""What happens when `thread()` is used wrongly.
 
-What goes wrong at run time is said once for each place, and the program goes on. With
-`ORQ_OTEL_STRICT=true` it is raised instead.
+A mistake in a decorator raises an error when the function is defined. A mistake that shows only
+while the program runs is logged once for each place, and the program goes on. With
+`ORQ_OTEL_STRICT=true` that raises an error too.
 
 Standard library only.
 """
@@ -21,23 +22,27 @@ from orq_otel.foundations.settings import is_strict
 _LOAD_CONST: Final = dis.opmap["LOAD_CONST"]
 
 
-class Words(str):
-    """The text of an error of ours. It holds no content, so it may be logged."""
+class SafeText(str):
+    """An error message written by this package. It holds no content, so it may be logged."""
 
     __slots__ = ()
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether an error refuses wrong use, on purpose."""
-    return bool(error.args) and isinstance(error.args[0], Words)
+    """Whether this package raised the error on purpose, to refuse wrong use."""
+    return bool(error.args) and isinstance(error.args[0], SafeText)
 
 
-def ours(error: Exception, doing: str) -> Exception:
-    """What to say of an error: `error` itself if it is ours, else one that names its type only.
+def loggable(error: Exception, doing: str) -> Exception:
+    """An error whose message may be logged.
 
     Args:
-        error: What was raised.
-        doing: What failed, in words that hold no content: "working out an id".
+        error: The error that was raised.
+        doing: What failed, without any content: "working out an id".
+
+    Returns:
+        `error` itself if its message is a `SafeText`. Otherwise a new error that names only the
+        type of `error` and where it was raised.
 
     Raises:
         Exception: `error` itself, if a signal handler of the host raised it.
@@ -46,39 +51,40 @@ def ours(error: Exception, doing: str) -> Exception:
         raise error
     if is_refusal(error):
         return error
-    said = RuntimeError(
-        Words(
+    safe_error = RuntimeError(
+        SafeText(
             f"@thread: {doing} failed with {type(error).__name__}{place_of(error)}. "
             "It has to work for every call."
         )
     )
-    said.__cause__ = error
-    return said
+    safe_error.__cause__ = error
+    return safe_error
 
 
-def misused(error: Exception, place: str, outcome: str) -> None:
-    """Say what is wrong, once for each place.
+def warn_of_misuse(error: Exception, place: str, outcome: str) -> None:
+    """Log wrong use, once for each place.
 
     Args:
-        error: One of `ours`.
-        place: A file and line, or the name of a handler. Without it, that of the running code.
-        outcome: What happens now, as a sentence.
+        error: An error that `loggable` returned.
+        place: A file and line, or the name of a handler. If empty, the line of the user's code
+            that is running.
+        outcome: A sentence that says how the program goes on.
 
     Raises:
-        Exception: `error`, if `ORQ_OTEL_STRICT` asks for that.
+        Exception: `error`, if `ORQ_OTEL_STRICT` is set.
     """
     raise_if_strict(error)
-    warn_once(BAD_ID_OR_TAGS, f"{error} {outcome}", place or here())
+    warn_once(BAD_ID_OR_TAGS, f"{error} {outcome}", place or code_location())
 
 
 def raise_if_strict(error: Exception) -> None:
-    """Raise `error`, if `ORQ_OTEL_STRICT` asks for that."""
+    """Raise `error` if `ORQ_OTEL_STRICT` is set."""
     if is_strict():
         raise error
 
 
-def here() -> str:
-    """The file and line of the user's code that runs."""
+def code_location() -> str:
+    """The file and line of the user's code that is running, or "" if there is none."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - documented
     while frame is not None:
         module = str(frame.f_globals.get("__name__"))
@@ -91,9 +97,9 @@ def here() -> str:
 def is_decorating(frame: FrameType) -> bool:
     """Whether the call that `frame` is making applies a decorator, as `@thread` alone does.
 
-    Python first works out the decorators that stand above a definition, `thread("{id}")` say, then
-    makes the function or class, then calls the decorators with it. So such a call has a line in the
-    head of a definition whose code was loaded before.
+    Python first evaluates the decorators above a definition, for example `thread("{id}")`. Then it
+    creates the function or class, and then it calls the decorators with it. So the line of such a
+    call is in the head of a definition whose code has already been loaded.
     """
     code = frame.f_code
     for index, definition in enumerate(code.co_consts):
@@ -101,7 +107,7 @@ def is_decorating(frame: FrameType) -> bool:
             continue
         first = definition.co_firstlineno
         # A definition on one line has no decorators. Up to Python 3.10 the call has the line of
-        # `def`, on which the body may stand as well.
+        # `def`, and the body may be on that line too.
         body = min((line for line in _lines(definition) if line > first), default=0)
         if first <= frame.f_lineno <= body and _has_loaded(frame, index, first, body):
             return True
@@ -109,7 +115,7 @@ def is_decorating(frame: FrameType) -> bool:
 
 
 def _is_named(code: CodeType) -> bool:
-    """Whether code is a function's or a class's, and no lambda's or comprehension's."""
+    """Whether code belongs to a function or class, rather than a lambda or comprehension."""
     return not code.co_name.startswith("<") or code.co_name.startswith("<generic parameters of ")
 
 
@@ -118,7 +124,7 @@ def _lines(code: CodeType) -> Iterator[int]:
 
 
 def _has_loaded(frame: FrameType, index: int, first: int, last: int) -> bool:
-    """Whether `frame` has loaded the constant of this index, in these lines."""
+    """Whether `frame` has loaded the constant with this index in the lines `first` to `last`."""
     raw, ran = frame.f_code.co_code, frame.f_lasti
     for start, end, line in frame.f_code.co_lines():
         if line is None or not first <= line <= last:

@@ -1,6 +1,6 @@
-"""Say which conversation the code belongs to: `thread`, `current_thread`, `new_thread_id`.
+"""Set which conversation the code belongs to: `thread`, `current_thread`, `new_thread_id`.
 
-Standard library only: the scope has no idea that OpenTelemetry exists.
+Standard library only: scopes do not depend on OpenTelemetry.
 """
 
 from __future__ import annotations
@@ -37,35 +37,42 @@ from orq_otel.threads.frames import (
     validated,
 )
 from orq_otel.threads.handlers import OpenFrame, scoped
-from orq_otel.threads.misuse import Words, here, is_decorating, is_refusal, misused, ours
+from orq_otel.threads.misuse import (
+    SafeText,
+    code_location,
+    is_decorating,
+    is_refusal,
+    loggable,
+    warn_of_misuse,
+)
 from orq_otel.threads.templates import WrongCallError, resolvers
 
 __all__ = ["Thread", "current_thread", "new_thread_id", "thread"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: What identifies a conversation: its id, or a thread that has come from elsewhere.
+#: What identifies a conversation: its id, or a whole thread that came from somewhere else.
 Id: TypeAlias = "str | int | UUID | Thread | Mapping[str, Any]"
 
-#: Stands for the id of the current thread where none is given.
+#: The default id: that of the current thread.
 _CURRENT: Any = object()
 
-#: What is said where that does not help either.
-_NO_ID: Final = Words(
+#: The error message if there is neither an id nor tags.
+_NO_ID: Final = SafeText(
     'thread() needs the id of your conversation, thread("support-42"), '
     'or for a new one thread(new_thread_id("support")).'
 )
 
-#: What failed, where an id or tags raise when they are looked at.
+#: What failed, for log lines, if an id or tag of the user's own class raises.
 _READING: Final = "reading an id or tags"
 
-#: Held while a `thread` object gets the set of its entries, which other threads may enter too.
+#: Held while a `Scope` creates its set of entries, since several OS threads may enter it at once.
 _first_entry = threading.Lock()
 
 
 def _renew_lock() -> None:
-    """Take a lock that is free, in a forked child: who held the other one is not there."""
-    global _first_entry  # noqa: PLW0603 - one lock a process
+    """Replace the lock in a forked child, where the OS thread that held it does not exist."""
+    global _first_entry  # noqa: PLW0603 - one lock for each process
     _first_entry = threading.Lock()
 
 
@@ -74,20 +81,21 @@ if hasattr(os, "register_at_fork"):
 
 
 class Scope(Frame):
-    """What `thread()` makes: a context manager, and a decorator."""
+    """What `thread()` returns: a context manager and a decorator."""
 
-    # An object with a fixed thread that is entered once, outside every other scope, is its own
-    # frame: the usual case, which saves an allocation. Each further entry makes a frame of its own.
+    # In the usual case the object has a fixed thread and is entered once, outside every other
+    # scope. Then it is its own frame, which saves an allocation. Each further entry makes a frame.
     __slots__ = ("_entries", "_id", "_tags", "_wrong", "fresh")
     parent = None
 
     def set_up(self, id: Any, tags: Any) -> None:  # noqa: A002
-        """Take in what `thread()` was given. Without a fixed thread, each entry makes its own.
+        """Take the arguments of `thread()`. If they do not fix a thread, each entry makes its own.
 
-        What is wrong is kept until it is known whether this is to be a block or a decorator.
+        An error in the arguments is kept, not raised: a decorator will raise it, a block will log
+        it, and it is not known yet which of the two this is.
 
         Raises:
-            TypeError: This is a decorator without parentheses.
+            TypeError: The decorator is written without parentheses.
         """
         self.thread = None
         self._wrong: Exception | None = None
@@ -95,7 +103,7 @@ class Scope(Frame):
         self._tags: Any = ()
         if _is_definition(id) and _lacks_parentheses(sys._getframe(2)):  # noqa: SLF001 - documented
             raise TypeError(
-                Words(
+                SafeText(
                     f"@thread needs parentheses and an id, and got {_short_name(id)} instead. "
                     'Write @thread("support-42"), @thread("ticket-{ticket_id}") over an argument '
                     "of the handler, or @thread(lambda request: request.session_id)."
@@ -104,15 +112,15 @@ class Scope(Frame):
         try:
             self._tags = tags if callable(tags) else as_tags(tags)
             if id is _CURRENT and not self._tags:
-                raise TypeError(_NO_ID)  # noqa: TRY301 - as the others, it is for later
+                raise TypeError(_NO_ID)  # noqa: TRY301 - kept for later, as the others
             if self._is_fixed():
                 self.thread = _thread_of(id, self._tags, None)
                 if "{" in self.thread.id:
-                    self.thread = None  # a block that is entered warns of it
+                    self.thread = None  # entering it as a block logs a warning
                 else:
                     self.fresh = True
-        except Exception as error:  # noqa: BLE001 - the objects may be anybody's
-            self._wrong = ours(error, _READING)
+        except Exception as error:  # noqa: BLE001 - they may be of any class
+            self._wrong = loggable(error, _READING)
 
     def _is_fixed(self) -> bool:
         parts = () if callable(self._tags) else self._tags
@@ -120,10 +128,10 @@ class Scope(Frame):
 
     def __enter__(self) -> Thread | None:
         try:
-            if get_top() is not None or hooks.thread_outside is not None:
+            if get_top() is not None or hooks.inbound_thread is not None:
                 return self._enter_another()
             try:
-                del self.fresh  # atomic, so of many threads that enter this object only one gets on
+                del self.fresh  # atomic: of many OS threads that enter this, one succeeds
             except AttributeError:
                 return self._enter_another()
             thread = self.thread
@@ -149,7 +157,7 @@ class Scope(Frame):
         fixed = self.thread
         found = self._find(around) if fixed is None else make_thread(fixed.id, fixed.tags, around)
         frame = Frame(found, outer)
-        frame.dead = found is None  # so the code inside is in the thread around, wherever it runs
+        frame.dead = found is None  # then the code inside stays in the surrounding thread
         try:
             self._entries.add(frame)
         except AttributeError:
@@ -165,23 +173,23 @@ class Scope(Frame):
         return around if found is None else found
 
     def _find(self, around: Thread | None) -> Thread | None:
-        """The thread of a block that has none fixed: None, and a log line, if the id is wrong."""
+        """The thread of a block without a fixed one. Logs a wrong id, and returns None then."""
         found, wrong = _usable_thread(self._id, self._tags, around)
         wrong = self._wrong or wrong
         if wrong is not None:
-            misused(wrong, "", _outcome(found))
+            warn_of_misuse(wrong, "", _outcome(found))
         elif isinstance(self._id, str) and "{" in self._id:
             warn_once(
                 BRACES_IN_BLOCK,
                 "thread() takes the id in a with block as it is, braces too: only decorators fill "
                 'in templates, @thread("ticket-{ticket_id}"). Write f"ticket-{ticket_id}".',
-                here(),
+                code_location(),
             )
         return found
 
     def __exit__(self, left: object, error: object, traceback: object) -> None:
-        # At first `left` is the type of an exception. A name of its own for the frame would not be
-        # there yet if a signal handler raised first of all.
+        # `left` first holds the type of an exception, and then the frame. A variable of its own for
+        # the frame would be unbound if a signal handler raised at the very start.
         try:
             if get_top() is self:
                 left = self
@@ -199,7 +207,7 @@ class Scope(Frame):
                 if frame is not None:
                     leave(frame)
                     self._forget(frame)
-            except Exception as mistake:  # noqa: BLE001 - the block is over all the same
+            except Exception as mistake:  # noqa: BLE001 - the block has ended anyway
                 report("leaving a scope", mistake)
                 return
             if not is_interrupted:
@@ -214,7 +222,7 @@ class Scope(Frame):
             self._entries.discard(frame)
 
     def _entry(self) -> Frame | None:
-        """The entry that is seen from here, or in a foreign context any that is open."""
+        """The innermost open entry in this context. In another context, any open entry."""
         entries: set[Frame] = getattr(self, "_entries", set())
         own = None if getattr(self, "token", None) is None else self
         frame = get_top()
@@ -229,15 +237,15 @@ class Scope(Frame):
         self.__exit__(None, None, None)
 
     def __call__(self, function: F) -> F:
-        """Decorate a function, so that each of its calls has a scope of its own.
+        """Decorate a function: each of its calls runs in a scope of its own.
 
         Raises:
-            TypeError, ValueError: What is wrong with the id, the tags, or what is decorated.
+            TypeError, ValueError: The id, the tags or the decorated object cannot be used.
         """
         is_function = callable(function) and not inspect.isclass(function)
         if not is_function or isinstance(function, staticmethod):
             raise TypeError(
-                Words(
+                SafeText(
                     f"@thread(...) decorates functions, not {_short_name(function)}. "
                     'It needs an id, @thread("support-42"), and stands below @classmethod and '
                     "@staticmethod."
@@ -278,9 +286,9 @@ class Scope(Frame):
             except WrongCallError:
                 return None
             except Exception as error:  # noqa: BLE001 - the user's function may raise anything
-                wrong.append(ours(error, "working out the id"))
+                wrong.append(loggable(error, "working out the id"))
             if wrong:
-                misused(wrong[0], _name(function), _outcome(found))
+                warn_of_misuse(wrong[0], _name(function), _outcome(found))
             return None if found is None else Frame(found, outer)
 
         return open_frame
@@ -305,7 +313,7 @@ def _thread_of(
         return make_thread(as_id(id), read_tags(tags), around)
     if around is None:
         raise RuntimeError(
-            Words(
+            SafeText(
                 "thread(tags=...) adds tags to the current thread, but there is none here. "
                 'Give an id as well: thread("support-42", tags=[...]).'
             )
@@ -318,44 +326,44 @@ def _usable_thread(
     tags: Any,
     around: Thread | None,
 ) -> tuple[Thread | None, Exception | None]:
-    """The thread of an id and of those tags that are right, None if the id is not.
+    """Make a thread from an id and those of the tags that are valid.
 
     Returns:
-        The thread, and what is wrong, one of `ours`.
+        The thread, or None if the id is invalid; and the error, ready to be logged, or None.
     """
     try:
         return _thread_of(id, tags, around), None
-    except Exception as error:  # noqa: BLE001 - the objects may be anybody's
-        wrong = ours(error, _READING)
+    except Exception as error:  # noqa: BLE001 - they may be of any class
+        wrong = loggable(error, _READING)
     try:
         return _thread_of(id, tags, around, _right_tags), wrong
     except Exception as error:  # noqa: BLE001 - as above
-        return None, ours(error, _READING)
+        return None, loggable(error, _READING)
 
 
 def _right_tags(tags: Any) -> tuple[str, ...]:
     try:
         return tuple(tag for tag in as_tags(tags) if isinstance(tag, str) and str.strip(tag))
     except Exception as error:  # noqa: BLE001 - as above
-        ours(error, _READING)
+        loggable(error, _READING)
         return ()
 
 
 def _outcome(found: Thread | None) -> str:
     if found is None:
-        return "The code runs without it, in the thread around it if there is one."
+        return "The code runs without it, in the surrounding thread if there is one."
     return "The thread goes without such tags."
 
 
 def _is_definition(id: Any) -> bool:  # noqa: A002
-    """Whether an id is what a decorator without parentheses gets. Most are strings."""
+    """Whether an id is a function, as a decorator without parentheses gets it."""
     return callable(id) or isinstance(id, (classmethod, property))
 
 
 def _lacks_parentheses(frame: FrameType) -> bool:
     try:
         return is_decorating(frame)
-    except Exception as error:  # noqa: BLE001 - the code of a Python that is to come
+    except Exception as error:  # noqa: BLE001 - a future Python may change bytecode
         report("looking for @thread without parentheses", error)
         return False
 
@@ -365,7 +373,7 @@ def _short_name(function: Any) -> str:
 
 
 def _name(function: Any) -> str:
-    """What log lines call a handler: its module and qualified name."""
+    """The name of a handler in log lines: its module and qualified name."""
     name = getattr(function, "__qualname__", _short_name(function))
     return f"{getattr(function, '__module__', '')}.{name}"
 
@@ -380,13 +388,14 @@ def thread(
 ) -> Scope:
     """Label every span that is started inside with a conversation's id and tags.
 
-    As a context manager, plain or asynchronous, it yields the `Thread` in force:
+    Use it as a context manager, with `with` or `async with`. It yields the current `Thread`:
 
         with thread("support-42", tags=["support"]) as t:
             client.chat.completions.create(...)
 
-    As a decorator on a function, coroutine, generator or asynchronous generator, the id and the
-    tags may be templates over the arguments of the call, or callables that get these arguments:
+    Or use it as a decorator on a function, coroutine, generator or asynchronous generator. Then
+    the id and the tags may be templates that use the arguments of the call by name, or callables
+    that get these arguments:
 
         @thread("ticket-{ticket_id}", tags=["support", "{priority}"])
         async def handle(ticket_id: int, priority: str) -> str: ...
@@ -394,34 +403,37 @@ def thread(
         @thread(lambda request: request.session_id)
         def endpoint(request: Request) -> Response: ...
 
-    A generator's scope holds while the generator itself runs, never in the code that consumes it. A
-    handler that returns a generator, or a Starlette streaming response, keeps its thread while that
-    body is produced.
+    A generator's scope is active while the generator's own code runs, and never in the code that
+    consumes it. If a handler returns a generator or a Starlette streaming response, that body is
+    produced in the handler's thread too.
 
-    Scopes nest. The inner id wins. With the same id again, or with tags only, the tags are added
-    to those around. One object can be entered any number of times, concurrently and recursively.
-    Leaving a scope never raises, in whatever order and context it happens.
+    Scopes nest, and the inner id wins. If the inner scope has the same id, or only tags, its tags
+    are added to the outer ones. One object can be entered any number of times, concurrently and
+    recursively. Leaving a scope never raises, in whatever order and context it happens.
 
-    What is wrong is refused where it is written, by a decorator: no parentheses, a template that
-    names no argument of the handler, a literal that cannot be an id or a tag. What goes wrong when
-    the program runs, in a block or in a call of a decorated function, is not raised into it. It is
-    logged, once for each place, and the code runs: without an id that can be used in the thread
-    around, which a block then yields, or in none, for which it yields None; else in the thread,
-    without the wrong tags. With `ORQ_OTEL_STRICT=true`, for tests and development, it is raised.
+    A decorator raises an error for a mistake that is visible when the function is defined: missing
+    parentheses, a template that names no argument of the handler, a literal that cannot be an id or
+    a tag. In a block, or in a call of a decorated function, nothing is raised. The mistake is
+    logged, once for each place, and the code runs. If the id cannot be used, the code runs in the
+    surrounding thread, or in none, and the block yields that thread or None. If only tags cannot be
+    used, the code runs in the thread without them. In tests and during development, set
+    `ORQ_OTEL_STRICT=true` to have these errors raised.
 
     Args:
-        id: The conversation's id: a non-empty string, an int or a UUID. It is never made up; use
-            `new_thread_id()` for a new conversation. A `Thread`, or what its `to_dict()` gave,
-            brings its tags along. Without it, `tags` are added to the current thread.
+        id: The conversation's id: a non-empty string, an int or a UUID. It is never made up: use
+            `new_thread_id()` for a new conversation. It may also be a `Thread`, or the mapping that
+            `Thread.to_dict()` returned, which brings its own tags. Without an id, `tags` are added
+            to the current thread.
         tags: Labels to filter conversations by: an iterable of non-empty strings.
 
     Raises:
-        TypeError: By the decorator: it has no parentheses, the id or a tag has a type that cannot
-            be one, a template names an argument that the handler does not take, or what is
-            decorated is no function.
-        ValueError: By the decorator: the id or a tag is empty, or a template has unbalanced braces.
+        TypeError: Raised by the decorator: it has no parentheses, the id or a tag has a wrong type,
+            a template names an argument that the handler does not take, or the decorated object is
+            not a function.
+        ValueError: Raised by the decorator: the id or a tag is empty, or a template has unbalanced
+            braces.
     """
-    # A function, since calling a class takes Python half as long again.
+    # A function, since calling a class takes half as long again.
     scope = _new_scope(Scope)
     scope.dead = False
     kind = type(tags)
@@ -430,7 +442,7 @@ def thread(
             scope.thread = validated(id, tuple(tags))  # type: ignore[arg-type]
         except Uncached:
             scope.set_up(id, tags)
-        except Exception as error:  # it is wrong
+        except Exception as error:  # the id or a tag is invalid
             if is_signals(error):
                 raise
             scope.set_up(id, tags)
@@ -442,16 +454,16 @@ def thread(
 
 
 def _is_plain_thread(id: object) -> bool:  # noqa: A002
-    """Whether an id is a thread that has come from elsewhere. Most are strings."""
+    """Whether an id is a `Thread` or the mapping that its `to_dict()` returned."""
     return not isinstance(id, str) and isinstance(id, (Thread, Mapping))
 
 
 def new_thread_id(prefix: str) -> str:
-    """An id for a new conversation: `new_thread_id("support")` is "support-<a random UUID>".
+    """Make an id for a new conversation: `new_thread_id("support")` is "support-<random UUID>".
 
     Raises:
-        TypeError: The prefix is no string.
-        ValueError: It is empty.
+        TypeError: The prefix is not a string.
+        ValueError: The prefix is empty.
     """
     if not isinstance(prefix, str):
         raise TypeError(

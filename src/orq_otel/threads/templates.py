@@ -1,4 +1,4 @@
-"""Ids and tags that a decorator works out for each call from the handler's arguments.
+"""Ids and tags that a decorator computes for each call from the handler's arguments.
 
 Standard library only.
 """
@@ -11,58 +11,58 @@ from string import Formatter
 from typing import Any, TypeAlias
 
 from orq_otel.threads.frames import as_tags
-from orq_otel.threads.misuse import Words, ours
+from orq_otel.threads.misuse import SafeText, loggable
 
-#: Gets the positional and the keyword arguments of one call, as the handler gets them.
+#: Gets the positional and the keyword arguments of one call. Returns an id or a tag.
 Resolver: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 
-#: The same for tags. What is wrong with some is added to a list, and the others are given.
+#: Gets the same, and a list to which it adds an error for each tag that fails. Returns the others.
 TagsResolver: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any], list[Exception]], Any]
 
 
 class WrongCallError(TypeError):
-    """The arguments do not fit the handler. Calling it raises the error that its caller expects."""
+    """The arguments do not fit the handler. Calling it raises an error, as its caller expects."""
 
 
 def resolvers(handler: Callable[..., Any], id: Any, tags: Any) -> tuple[Resolver, TagsResolver]:  # noqa: A002
-    """How to get the id and the tags of each call to `handler`.
+    """Make the functions that compute the id and the tags of each call to `handler`.
 
     Raises:
         TypeError: A template names an argument that the handler does not take.
         ValueError: A template has unbalanced braces.
     """
-    return _value(handler, id), _tags(handler, tags)
+    return _resolver(handler, id), _tags_resolver(handler, tags)
 
 
-def _value(handler: Callable[..., Any], value: Any) -> Resolver:
+def _resolver(handler: Callable[..., Any], value: Any) -> Resolver:
     if isinstance(value, str) and "{" in value:
         return _Template(handler, value)
     if callable(value):
-        return _called(handler, value)
+        return _calling(handler, value)
     return lambda _args, _kwargs: value
 
 
-def _tags(handler: Callable[..., Any], tags: Any) -> TagsResolver:
+def _tags_resolver(handler: Callable[..., Any], tags: Any) -> TagsResolver:
     parts = (tags,) if callable(tags) else as_tags(tags)
     if not any(callable(part) or (isinstance(part, str) and "{" in part) for part in parts):
         return lambda _args, _kwargs, _wrong: parts
-    each = [_value(handler, part) for part in parts]
+    resolve_parts = [_resolver(handler, part) for part in parts]
 
     def resolve(args: tuple[Any, ...], kwargs: dict[str, Any], wrong: list[Exception]) -> Any:
         found = []
-        for one in each:
+        for resolve_part in resolve_parts:
             try:
-                found.append(one(args, kwargs))
+                found.append(resolve_part(args, kwargs))
             except WrongCallError:  # noqa: PERF203 - one tag may fail without the others
                 raise
-            except Exception as error:  # noqa: BLE001 - the user's may raise anything
-                wrong.append(ours(error, "working out a tag"))
+            except Exception as error:  # noqa: BLE001 - the user's function may raise anything
+                wrong.append(loggable(error, "working out a tag"))
         return found[0] if found and callable(tags) else tuple(found)
 
     return resolve
 
 
-def _called(handler: Callable[..., Any], value: Callable[..., Any]) -> Resolver:
+def _calling(handler: Callable[..., Any], value: Callable[..., Any]) -> Resolver:
     def resolve(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
             return value(*args, **kwargs)
@@ -79,26 +79,29 @@ def _fits(handler: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
         inspect.signature(handler).bind(*args, **kwargs)
     except TypeError:
         return False
-    except ValueError:  # some callables of C have no signature
+    except ValueError:  # some C functions have no signature
         return True
     return True
 
 
 def field_names(template: str, subject: str) -> list[str]:
-    """What a template has in braces: "{ticket_id}-{request.id}" is ["ticket_id", "request.id"].
+    """The fields in a template's braces: "{ticket_id}-{request.id}" has two.
 
     Args:
         template: A format string.
-        subject: How an error calls it, before its text: "The tag".
+        subject: What the error message calls the template, for example "The tag".
+
+    Returns:
+        The fields in their order, for example ["ticket_id", "request.id"].
 
     Raises:
-        ValueError: Its braces are unbalanced.
+        ValueError: The braces are unbalanced.
     """
     try:
         return [field for _, field, _, _ in Formatter().parse(template) if field is not None]
     except ValueError as error:
         raise ValueError(
-            Words(
+            SafeText(
                 f"{subject} {template!r} is not a template: {error}. "
                 "Write {{ and }} for braces."
             )
@@ -106,7 +109,7 @@ def field_names(template: str, subject: str) -> list[str]:
 
 
 class _Template(Formatter):
-    """`str.format` over the arguments of a call, by name: "{ticket_id}", "{request.session_id}"."""
+    """Formats a template with the arguments of a call: "{ticket_id}", "{request.session_id}"."""
 
     def __init__(self, handler: Callable[..., Any], text: str) -> None:
         self.text = text
@@ -119,7 +122,7 @@ class _Template(Formatter):
             name = field.partition(".")[0].partition("[")[0]
             if name not in parameters and (self.catch_all is None or not name.isidentifier()):
                 raise TypeError(
-                    Words(
+                    SafeText(
                         f"@thread: the template {text!r} names {name!r}, which "
                         f"{getattr(handler, '__qualname__', handler)}() does not take. It takes: "
                         f"{', '.join(parameters) or 'nothing'}. Write {{{{ and }}}} for braces."
@@ -128,7 +131,7 @@ class _Template(Formatter):
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         try:
-            # Partial: a decorator in between may add arguments that this call does not have yet.
+            # Partial, since an inner decorator may add arguments that this call does not have yet.
             bound = self.signature.bind_partial(*args, **kwargs)
         except TypeError as error:
             raise WrongCallError from error
@@ -141,12 +144,12 @@ class _Template(Formatter):
         except WrongCallError:
             raise
         except Exception as error:  # noqa: BLE001 - the arguments are the user's
-            raise ours(error, f"filling in {self.text!r}")  # noqa: B904 - it has its cause
+            raise loggable(error, f"filling in {self.text!r}")  # noqa: B904 - its cause is set
 
     def get_value(
         self,
         key: int | str,
-        args: Sequence[Any],  # noqa: ARG002 - Formatter's name, and never any here
+        args: Sequence[Any],  # noqa: ARG002 - part of Formatter's interface; always empty here
         kwargs: Mapping[str, Any],
     ) -> Any:
         if key in kwargs:
@@ -154,15 +157,15 @@ class _Template(Formatter):
         if key in self.signature.parameters:
             raise WrongCallError
         raise TypeError(
-            Words(
-                f"@thread: the template {self.text!r} names {key!r}, which this call does not give."
+            SafeText(
+                f"@thread: the template {self.text!r} names {key!r}, which this call does not pass."
             )
         )
 
     def format_field(self, value: Any, format_spec: str) -> Any:
         if value is None:  # "ticket-None" would put every call without a ticket into one thread
             raise TypeError(
-                Words(
+                SafeText(
                     f"@thread: an argument that the template {self.text!r} uses is None. Give the "
                     "handler a value for it, or work out the id with a callable."
                 )

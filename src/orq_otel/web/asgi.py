@@ -1,6 +1,6 @@
-"""An ASGI middleware that opens a thread for each request and each websocket.
+"""An ASGI middleware that opens a scope for each request and each websocket.
 
-It fits FastAPI, Starlette, Django and whatever else is an ASGI application:
+Use it with FastAPI, Starlette, Django and every other ASGI application:
 
     from orq_otel.asgi import ThreadMiddleware
 
@@ -40,42 +40,46 @@ Receive: TypeAlias = "Callable[[], Awaitable[MutableMapping[str, Any]]]"
 Send: TypeAlias = "Callable[[MutableMapping[str, Any]], Awaitable[None]]"
 App: TypeAlias = "Callable[[Scope, Receive, Send], Awaitable[None]]"
 
-#: Where the scope of a request says that a middleware of ours has it already.
+#: The key of the ASGI scope under which the middlewares of one request share an object.
 _KEY = "orq_otel.request"
 
 
 class ThreadMiddleware:
-    """Runs an ASGI application with each request or websocket in the thread that it tells.
+    """Runs an ASGI application, with each request or websocket in the thread that it names.
 
-    The thread holds until the application is done with the request: streamed bodies, background
-    tasks and dependencies are inside. The sources are asked in this order, and the first that tells
-    a usable id wins. A request that tells none runs as it would without the middleware.
+    The scope lasts until the application has finished the request. It includes streamed bodies,
+    background tasks and dependencies. The id is taken from the first of `header`, `cookie`, `path`
+    and `thread` that has a usable one. A request without a usable id runs as it would without the
+    middleware.
 
-    A websocket has one thread, and inside it one trace for each message: a root span from when the
-    message is received to when the next one is waited for. It links to the span of the connection.
+    A websocket has one thread, and in it one trace for each message. The root span of the trace
+    starts when the message is received, and ends when the application waits for the next one. It
+    links to the span of the connection.
 
-    Whoever sends a request chooses these values. They are labels: never decide by them what
-    somebody may see, and take no cookie that is a key, such as that of a login.
+    The sender of a request chooses these values. They are labels: do not use them to decide what
+    somebody may see. Do not use a secret cookie, such as that of a login.
 
     Args:
         app: The application.
         header: The name of a header with the id.
         cookie: The name of a cookie with the id.
-        path: A template for the beginning of the path, "/tickets/{ticket_id}". Each name stands for
-            one segment, and the last one is the id. The path is what lies below `root_path`.
-        thread: Gets the ASGI scope and returns the id, a `Thread`, or None. It may be asynchronous.
-            If it raises, the request goes on without a thread, unless `ORQ_OTEL_STRICT` is set.
-        tags: An iterable of tags, which may be templates over the names in the path,
-            ["support", "{team}"], or a function that gets the scope and returns such tags.
-        tracer_provider: Makes the spans of messages. By default the global one, if there is one of
-            OpenTelemetry's SDK.
+        path: A template for the beginning of the path, for example "/tickets/{ticket_id}". Each
+            name stands for one segment, and the last name for the id. The path begins after
+            `root_path`.
+        thread: A function, which may be asynchronous. It gets the ASGI scope and returns the id, a
+            `Thread`, or None. If it raises, the request goes on without a thread, unless
+            `ORQ_OTEL_STRICT` is set.
+        tags: An iterable of tags, or a function that gets the ASGI scope and returns one. Tags of
+            an iterable may be templates that use the names in the path: ["support", "{team}"].
+        tracer_provider: Makes the spans of messages. By default this is the global provider, if
+            OpenTelemetry's SDK has been imported.
 
     Raises:
-        TypeError: There is no source, or one has a type that it cannot have.
-        ValueError: The path is no template, or a tag names what is not in the path.
+        TypeError: There is no source for the id, or an argument has a wrong type.
+        ValueError: The path is not a template, or a tag uses a name that is not in the path.
     """
 
-    def __init__(  # noqa: PLR0913 - each a keyword, and optional
+    def __init__(  # noqa: PLR0913 - optional keywords
         self,
         app: App,
         *,
@@ -91,11 +95,11 @@ class ThreadMiddleware:
         self._tracer_provider = tracer_provider
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or serve a websocket."""
+        """Run the application for a request or a websocket."""
         if scope.get("type") not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        with _outside_of_others(scope):
+        with _outside_other_requests(scope):
             await self._serve(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -120,10 +124,10 @@ class ThreadMiddleware:
             request = Request(scope, _path(scope), lambda name: _headers(scope, name))
             found = self._sources.find(request)
             if found is None and self._sources.thread is not None:
-                given = self._sources.thread(scope)
-                if isawaitable(given):
-                    given = await given
-                found = self._sources.tagged(given, request)
+                id_or_thread = self._sources.thread(scope)
+                if isawaitable(id_or_thread):
+                    id_or_thread = await id_or_thread
+                found = self._sources.tagged(id_or_thread, request)
         except Exception as error:  # noqa: BLE001 - the function is the user's
             raise_if_strict(error)
             report("finding the thread of a request", error)
@@ -138,7 +142,7 @@ class ThreadMiddleware:
 
         try:
             messages = TracedMessages(scope, receive, self._tracer_provider)
-        except Exception as error:  # noqa: BLE001 - the provider may be anybody's
+        except Exception as error:  # noqa: BLE001 - the provider may be of any class
             report("preparing the traces of messages", error)
             await self.app(scope, receive, send)
             return
@@ -153,16 +157,16 @@ class _RequestFrame(Frame):
 
     def __init__(self, thread: Thread, parent: Frame | None, scope: Scope) -> None:
         super().__init__(thread, parent)
-        #: Equal in the middlewares of one request, also where a router copies the ASGI scope.
+        #: The same in all middlewares of one request, even if a router copies the ASGI scope.
         self.request: object = scope.setdefault(_KEY, object())
 
 
 @contextmanager
-def _outside_of_others(scope: Scope) -> Iterator[None]:
-    """Run a request outside of every scope, if it starts inside of another request.
+def _outside_other_requests(scope: Scope) -> Iterator[None]:
+    """Run a request outside every scope if it starts in the context of another request.
 
-    A server starts the next request of a connection from the callbacks of the one before, where it
-    reads on.
+    This happens when a server starts the next request of a connection from a callback of the
+    previous one.
     """
     frame = current_frame()
     while frame is not None and not isinstance(frame, _RequestFrame):
@@ -175,10 +179,10 @@ def _outside_of_others(scope: Scope) -> Iterator[None]:
         token = set_top(None)
         yield
     finally:
-        if token is None:  # a signal handler came in between
+        if token is None:  # a signal handler raised before `token` was set
             set_top(outer)
         else:
-            with suppress(ValueError):  # it is left in another context
+            with suppress(ValueError):  # this is another context
                 reset_top(token)
 
 

@@ -1,6 +1,6 @@
-"""Where a request tells its thread: in a header, a cookie, its path, or where a function finds it.
+"""Find the thread of a request: in a header, a cookie, its path, or with a function.
 
-What both middlewares share. They differ in how a request is read, and bring that as a `Request`.
+Both middlewares use this. Each reads requests in its own way, and passes them as a `Request`.
 
 Standard library only.
 """
@@ -17,18 +17,18 @@ from orq_otel.threads.inbound import accept
 from orq_otel.threads.misuse import raise_if_strict
 from orq_otel.threads.templates import field_names
 
-#: What a middleware takes as `tags`.
+#: The `tags` argument of a middleware.
 Tags: TypeAlias = "Iterable[str] | Callable[[Any], Iterable[str]]"
 
 
 @dataclass(frozen=True)
 class Request:
-    """What of a request may tell its thread.
+    """The parts of a request that may name its thread.
 
     Attributes:
-        raw: The request as its protocol has it, for the user's functions.
-        path: Below where the application is mounted.
-        headers: Gives the values of a header by its name in lower case, in bytes.
+        raw: The ASGI scope or the WSGI environ, for the user's functions.
+        path: The path below the point where the application is mounted.
+        headers: A function that gets the name of a header in lower case, and returns its values.
     """
 
     raw: Any
@@ -37,7 +37,7 @@ class Request:
 
 
 class Sources:
-    """Where to look for the thread of a request, and with which tags."""
+    """The sources of the id of a request's thread, and its tags."""
 
     def __init__(
         self,
@@ -47,15 +47,15 @@ class Sources:
         thread: Callable[[Any], Any] | None,
         tags: Tags,
     ) -> None:
-        """Check what a middleware was given.
+        """Check the arguments of a middleware.
 
         Raises:
-            TypeError: There is no source, or one has a type that it cannot have.
-            ValueError: The path is no template, or a tag names what is not in the path.
+            TypeError: There is no source for the id, or an argument has a wrong type.
+            ValueError: The path is not a template, or a tag uses a name that is not in the path.
         """
         if header is None and cookie is None and path is None and thread is None:
             raise TypeError(
-                "ThreadMiddleware needs to know where a request tells its thread: give header=, "
+                "ThreadMiddleware needs to know where a request names its thread: pass header=, "
                 "cookie=, path= or thread=."
             )
         if thread is not None and not callable(thread):
@@ -63,11 +63,11 @@ class Sources:
                 "ThreadMiddleware takes a function as thread=, which gets the request, got "
                 f"{type(thread).__name__}."
             )
-        for given in (header, cookie, path):
-            if given is not None and not isinstance(given, str):
+        for source in (header, cookie, path):
+            if source is not None and not isinstance(source, str):
                 raise TypeError(
-                    "ThreadMiddleware takes texts as header=, cookie= and path=, got "
-                    f"{type(given).__name__}."
+                    "ThreadMiddleware takes strings as header=, cookie= and path=, got "
+                    f"{type(source).__name__}."
                 )
         self.thread = thread
         self._header = None if header is None else header.lower()
@@ -76,16 +76,16 @@ class Sources:
         self._tags = tags if callable(tags) else _checked_tags(tags, self._path)
 
     def find(self, request: Request) -> Thread | None:
-        """The thread that the header, the cookie or the path tells, whichever is usable first."""
+        """The thread of the first usable id in the header, the cookie and the path, or None."""
         for id in self._ids(request):  # noqa: A001 - Orq's name for it
             found = self.tagged(id, request)
             if found is not None:
                 return found
         return None
 
-    def tagged(self, given: object, request: Request) -> Thread | None:
-        """A thread as a request or the user's function gives it, with the tags of the request."""
-        if given is None:
+    def tagged(self, id_or_thread: object, request: Request) -> Thread | None:
+        """Make a thread with the tags of the request. None if the id is None or not usable."""
+        if id_or_thread is None:
             return None
         try:
             tags = self._tags_of(request)
@@ -93,7 +93,7 @@ class Sources:
             raise_if_strict(error)
             report("finding the tags of a request", error)
             tags = ()
-        return accept(given, tags)
+        return accept(id_or_thread, tags)
 
     def _ids(self, request: Request) -> Iterator[object]:
         if self._header is not None:
@@ -109,17 +109,20 @@ class Sources:
 
     def _tags_of(self, request: Request) -> object:
         if callable(self._tags):
-            given = self._tags(request.raw)
-            return given if isinstance(given, (str, bytes)) else tuple(given)
+            tags = self._tags(request.raw)
+            return tags if isinstance(tags, (str, bytes)) else tuple(tags)
         names = self._names(request)
         return [tag for template in self._tags if (tag := template.fill(names)) is not None]
 
 
 class PathTemplate:
-    """The beginning of a path, "/teams/{team}/tickets/{ticket_id}": names stand for whole segments.
+    """A template for the beginning of a path: "/teams/{team}/tickets/{ticket_id}".
+
+    Each name stands for a whole segment.
 
     Raises:
-        ValueError: It does not begin with a slash, has no name, or one that is not a segment.
+        ValueError: The text does not begin with a slash, has no name, or has one that is only a
+            part of a segment.
     """
 
     def __init__(self, text: str) -> None:
@@ -146,12 +149,12 @@ class PathTemplate:
             )
 
     def match(self, path: str) -> dict[str, str]:
-        """What stands in a path for each name, in their order; nothing if the path is another."""
-        given = path.split("/", len(self._segments) + 1)[1:]
-        if len(given) < len(self._segments):
+        """The segment for each name, in their order. Empty if the path does not match."""
+        segments = path.split("/", len(self._segments) + 1)[1:]
+        if len(segments) < len(self._segments):
             return {}
         names: dict[str, str] = {}
-        for (wanted, is_name), segment in zip(self._segments, given, strict=False):
+        for (wanted, is_name), segment in zip(self._segments, segments, strict=False):
             if not is_name and wanted != segment:
                 return {}
             if is_name and not segment:
@@ -162,7 +165,7 @@ class PathTemplate:
 
 
 class _Tag:
-    """A tag, or a template of one over what the path gives."""
+    """A tag, or a template for a tag that uses the names in the path."""
 
     def __init__(self, text: str, path: PathTemplate | None) -> None:
         self._text = text
@@ -170,19 +173,19 @@ class _Tag:
         if "{" not in text and "}" not in text:
             return
         fields = field_names(text, "The tag")
-        known = [] if path is None else path.names
+        path_names = [] if path is None else path.names
         for field in fields:
-            if field not in known:
+            if field not in path_names:
                 raise ValueError(
                     f"The tag {text!r} names {field!r}, which is not in the path. There is: "
-                    f"{', '.join(known) or 'nothing'}. Write {{{{ and }}}} for braces."
+                    f"{', '.join(path_names) or 'nothing'}. Write {{{{ and }}}} for braces."
                 )
         self._names = fields
         if not fields:
             self._text = text.format()
 
     def fill(self, names: Mapping[str, str]) -> str | None:
-        """The tag, or None if the path does not give what it names."""
+        """The tag, or None if it uses names and the path did not match."""
         if not self._names:
             return self._text
         return self._text.format_map(names) if names else None
@@ -197,7 +200,7 @@ def _checked_tags(tags: Iterable[str], path: PathTemplate | None) -> list[_Tag]:
 
 
 def _cookie(headers: Iterable[bytes], wanted: bytes) -> bytes | None:
-    """The value of a cookie. Several headers, as HTTP/2 has them, are one."""
+    """The value of a cookie, or None. HTTP/2 may spread cookies over several headers."""
     for pair in b";".join(headers).split(b";"):
         name, _, value = pair.partition(b"=")
         if name.strip() == wanted:

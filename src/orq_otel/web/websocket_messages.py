@@ -1,12 +1,13 @@
 """One trace for each message of a websocket that an ASGI application serves.
 
-Most applications receive and work in one task. Some start a task for each message, to work in.
-Others start one to receive in, as `asyncio.wait_for` and Django Channels do, and work where they
-waited for it. So what receives gets a span that stands for its message, and all other tasks of the
-connection have one that stands for whatever message is being handled.
+Most applications receive messages and handle them in one task. Some start a task to handle each
+message. Others start a task to receive each message, as `asyncio.wait_for` and Django Channels do,
+and handle it in the task that waits. So the receiving task gets a stand-in for the span of its
+message. All other tasks of the connection have a stand-in for the span of the message that is being
+handled at the time.
 
-OpenTelemetry's context is only ever set, never reset with a token: that would be logged as an
-error wherever a task is left in another context than it was entered in.
+OpenTelemetry's context is set with `attach` and never reset with a token. OpenTelemetry would log
+an error if a task reset a token of another context.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from orq_otel.foundations.version import __version__
 
 
 class TracedMessages:
-    """The messages of one connection: give the application `receive` of this for its own.
+    """The messages of one connection. Pass its `receive` to the application.
 
     Args:
-        scope: Of the connection.
-        receive: Its own one.
-        tracer_provider: As `trace.get_tracer` takes it.
+        scope: The ASGI scope of the connection.
+        receive: The `receive` of the server.
+        tracer_provider: The provider of the spans, or None for the global one.
     """
 
     def __init__(
@@ -40,13 +41,13 @@ class TracedMessages:
         self._scope = scope
         self._receive = receive
         self._tracer = trace.get_tracer("orq_otel.asgi", __version__, tracer_provider)
-        self._outside = context.get_current()
+        self._outer_context = context.get_current()
         self._connection = trace.get_current_span()
         #: The span of the message that is being handled, or else of the connection.
         self.handled = self._connection
-        #: What stands for that in the context of the application, and where it was put there.
+        #: The stand-in in the application's context, and the context before it was set.
         self._current = _StandIn(self, None)
-        self._before = self._outside
+        self._previous_context = self._outer_context
 
     def __enter__(self) -> TracedMessages:
         context.attach(trace.set_span_in_context(self._current))
@@ -55,16 +56,16 @@ class TracedMessages:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self._end(error)
         if isinstance(trace.get_current_span(), _StandIn):
-            context.attach(self._outside)
+            context.attach(self._outer_context)
 
     async def receive(self) -> MutableMapping[str, Any]:
-        """Receive the next message. The one before is done with now."""
+        """Receive the next message. This ends the span of the previous one."""
         self._end(None)
         message = await self._receive()
         if message.get("type") == "websocket.receive":
             try:
                 self._begin()
-            except Exception as error:  # noqa: BLE001 - the message goes on
+            except Exception as error:  # noqa: BLE001 - the application gets the message
                 report("beginning the trace of a message", error)
         return message
 
@@ -87,11 +88,12 @@ class TracedMessages:
         )
         if not span.get_span_context().is_valid:  # there is no SDK behind this provider
             return
-        self.handled, self._current, self._before = span, _StandIn(self, span), around
+        self.handled, self._current = span, _StandIn(self, span)
+        self._previous_context = around
         context.attach(trace.set_span_in_context(self._current, around))
 
     def _links(self) -> list[Link]:
-        """To the span of the connection, or where it is not around us to what is current."""
+        """A link to the span of the connection, or if there is none to the current span."""
         for span in (self._connection, trace.get_current_span()):
             if span.get_span_context().is_valid:
                 return [Link(span.get_span_context())]
@@ -103,17 +105,21 @@ class TracedMessages:
             return
         try:
             if trace.get_current_span() is self._current:
-                context.attach(self._before)
+                context.attach(self._previous_context)
             if isinstance(error, Exception):
                 span.set_attribute("error.type", type(error).__qualname__)
                 span.set_status(Status(StatusCode.ERROR))
             span.end()
-        except Exception as failure:  # noqa: BLE001 - into nobody's receive
+        except Exception as failure:  # noqa: BLE001 - never into the host's receive
             report("ending the trace of a message", failure)
 
 
 class _StandIn(Span):
-    """The span of a message, and of the one being handled for whoever received this one before."""
+    """Stands for the span of a message, or for that of the message that is being handled.
+
+    It stands for the latter if it belongs to the connection, or once its own message is over, in
+    the task that received it.
+    """
 
     def __init__(self, messages: TracedMessages, own: Span | None) -> None:
         self._messages = messages
@@ -124,8 +130,9 @@ class _StandIn(Span):
         own, handled = self._own, self._messages.handled
         if own is None or own is handled:
             return handled
-        # The message is over. Tasks that were started for it go on with it, and its receiver does
-        # not: the messages after it are received in tasks that cannot change this one's context.
+        # The message is over. Tasks that were started for it still belong to it. The task that
+        # received it now handles later messages: if other tasks receive those, they cannot change
+        # the context of this one.
         is_receiver = self._receiver is not None and _current_task() is self._receiver
         return handled if is_receiver else own
 
@@ -160,7 +167,7 @@ class _StandIn(Span):
         self._span().end(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        """What only spans of the SDK have: their attributes, their kind."""
+        """Properties that only spans of the SDK have, such as their attributes and their kind."""
         return getattr(self._span(), name)
 
 

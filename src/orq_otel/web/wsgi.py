@@ -1,6 +1,6 @@
-"""A WSGI middleware that opens a thread for each request.
+"""A WSGI middleware that opens a scope for each request.
 
-It fits Flask, Django and whatever else is a WSGI application:
+Use it with Flask, Django and every other WSGI application:
 
     from orq_otel.wsgi import ThreadMiddleware
 
@@ -21,32 +21,33 @@ from orq_otel.web.sources import Request, Sources, Tags
 
 
 class ThreadMiddleware:
-    """Runs a WSGI application with each request in the thread that the request tells.
+    """Runs a WSGI application, with each request in the thread that it names.
 
-    The thread holds while the application runs and while its body is produced, and never in the
-    server in between. The sources are asked in this order, and the first that tells a usable id
-    wins. A request that tells none runs as it would without the middleware.
+    The scope is active while the application runs and while its body is produced, but not in the
+    server in between. The id is taken from the first of `header`, `cookie`, `path` and `thread`
+    that has a usable one. A request without a usable id runs as it would without the middleware.
 
-    Whoever sends a request chooses these values. They are labels: never decide by them what
-    somebody may see, and take no cookie that is a key, such as that of a login.
+    The sender of a request chooses these values. They are labels: do not use them to decide what
+    somebody may see. Do not use a secret cookie, such as that of a login.
 
     Args:
         app: The application.
         header: The name of a header with the id.
         cookie: The name of a cookie with the id.
-        path: A template for the beginning of the path, "/tickets/{ticket_id}". Each name stands for
-            one segment, and the last one is the id. The path is what lies below `SCRIPT_NAME`.
-        thread: Gets the environ and returns the id, a `Thread`, or None. If it raises, the request
-            goes on without a thread, unless `ORQ_OTEL_STRICT` is set.
-        tags: An iterable of tags, which may be templates over the names in the path,
-            ["support", "{team}"], or a function that gets the environ and returns such tags.
+        path: A template for the beginning of the path, for example "/tickets/{ticket_id}". Each
+            name stands for one segment, and the last name for the id. The path begins after
+            `SCRIPT_NAME`.
+        thread: A function that gets the environ and returns the id, a `Thread`, or None. If it
+            raises, the request goes on without a thread, unless `ORQ_OTEL_STRICT` is set.
+        tags: An iterable of tags, or a function that gets the environ and returns one. Tags of an
+            iterable may be templates that use the names in the path: ["support", "{team}"].
 
     Raises:
-        TypeError: There is no source, or one has a type that it cannot have.
-        ValueError: The path is no template, or a tag names what is not in the path.
+        TypeError: There is no source for the id, or an argument has a wrong type.
+        ValueError: The path is not a template, or a tag uses a name that is not in the path.
     """
 
-    def __init__(  # noqa: PLR0913 - each a keyword, and optional
+    def __init__(  # noqa: PLR0913 - optional keywords
         self,
         app: Callable[..., Iterable[bytes]],
         *,
@@ -62,7 +63,7 @@ class ThreadMiddleware:
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        """Answer a request."""
+        """Run the application for a request."""
         found = self._find(environ)
         if found is None:
             return self.app(environ, start_response)
@@ -71,7 +72,7 @@ class ThreadMiddleware:
         steps = Steps(Frame(make_thread(found.id, found.tags, around), outer))
         with steps:
             body = self.app(environ, start_response)
-        # Servers have faster ways for these, and none of them runs code of the application.
+        # Servers send these faster, and iterating over them runs no code of the application.
         if type(body) in (list, tuple, bytes) or _is_file(body, environ):
             return body
         return _Body(body, steps)
@@ -124,7 +125,7 @@ def _header(environ: dict[str, Any], name: str) -> list[bytes]:
 
 
 def _bytes(text: str) -> bytes:
-    """What the client sent: WSGI has each byte as one character."""
+    """The bytes that the client sent: WSGI represents each byte by one character."""
     return text.encode("latin-1", "backslashreplace")
 
 
