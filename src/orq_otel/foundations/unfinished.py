@@ -38,7 +38,7 @@ class Unfinished(Protocol):
     def disown(self) -> None:
         """Never end it: it belongs to the process that this one was forked from."""
 
-    def made_by(self, processors: Any) -> bool:
+    def goes_to(self, processors: Any) -> bool:
         """Whether its span goes to `processors`, those of a provider of the SDK."""
         ...
 
@@ -127,7 +127,7 @@ def end_all(processors: Any = None) -> None:
     """
     take_notes()
     for one in (*_held, *_watched()):
-        if processors is None or one.made_by(processors):
+        if processors is None or one.goes_to(processors):
             _end(one.end)
 
 
