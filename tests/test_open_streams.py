@@ -149,7 +149,11 @@ def pieces() -> Iterator[str]:
 def kept(reader: Any, chunks: Iterable[Any]) -> int:
     """The bytes that a stream keeps of chunks while it is open."""
     operation = Operation(
-        "chat", lambda _: {}, lambda _: {}, new_stream_reader=lambda: reader, is_standard=False
+        name="chat",
+        read_request=lambda _: {},
+        read_response=lambda _: {},
+        new_stream_reader=lambda: reader,
+        is_standard=False,
     )
     telemetry = Telemetry(NoOpTracer(), Errors(lambda _: None, lambda *_: ()))
     started = {"gen_ai.provider.name": "openai"}
