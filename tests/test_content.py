@@ -58,7 +58,7 @@ def kept(capture: Capture, content: Content) -> tuple[dict[str, str], Content]:
     """What of content goes to spans, and to events."""
     on_span: dict[str, str] = {}
     on_event: Content = {}
-    capture.keep(lambda _: content, None, None, on_span, on_event)
+    capture.collect(lambda _: content, None, None, on_span, on_event)
     return on_span, on_event
 
 
@@ -121,8 +121,8 @@ def test_a_reader_that_fails_costs_the_content_and_a_log_line(
 
     capture = Capture(on_span=True, on_event=False, max_length=10_000)
     on_span: dict[str, str] = {}
-    capture.keep(read, "swordfish", None, on_span, {})
-    capture.keep(read, "swordfish", None, on_span, {})
+    capture.collect(read, "swordfish", None, on_span, {})
+    capture.collect(read, "swordfish", None, on_span, {})
     assert on_span == {}
     (line,) = caplog.messages
     assert "LookupError" in line
@@ -406,7 +406,7 @@ def test_tools_are_whole_where_that_is_asked_for() -> None:
     def collected(**options: bool) -> Any:
         capture = Capture(False, True, 10_000, **options)
         on_event: Content = {}
-        capture.keep(lambda _: {TOOL_DEFINITIONS: named}, None, lambda _: whole, {}, on_event)
+        capture.collect(lambda _: {TOOL_DEFINITIONS: named}, None, lambda _: whole, {}, on_event)
         return on_event
 
     assert collected() == {TOOL_DEFINITIONS: named}

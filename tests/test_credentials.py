@@ -56,7 +56,7 @@ def test_none_is_left_in_a_text(secrets: list[str], around: list[str]) -> None:
     ],
 )
 def test_a_name_that_is_one_or_a_part_of_one(secret: str, name: str, is_known: bool) -> None:
-    assert Credentials([secret]).knows(name) is is_known
+    assert Credentials([secret]).are_revealed_by(name) is is_known
 
 
 @pytest.mark.parametrize(
@@ -88,4 +88,4 @@ def test_where_they_are_found(found: object, expected: set[str]) -> None:
 def test_where_there_are_too_many_nothing_is_told() -> None:
     many = Credentials(f"secret-{number}" for number in range(1000))
     assert many.mask("Nothing.") is None
-    assert many.knows("nothing")
+    assert many.are_revealed_by("nothing")

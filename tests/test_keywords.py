@@ -27,7 +27,7 @@ def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
 
 
 #: Their keywords are ours: hooks of the instrumentors' base, and calls inside of the package.
-OURS = {"_instrument", "_uninstrument", "document"}
+OURS = {"_instrument", "_uninstrument", "document_part"}
 
 #: A parameter that the wrapped method has under the same name.
 SHARED = {"send": ["message"], "_self_parsed": ["to"]}

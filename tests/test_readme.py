@@ -54,10 +54,10 @@ def test_the_examples(
     OpenAIInstrumentor().uninstrument()
     names["client"].close()
 
-    told = [dict(span.attributes or {}) for span in telemetry.spans]
-    assert [one["thread.id"] for one in told] == ["support-42", "support-42"]
-    assert [one["thread.tags"] for one in told] == [("support", "priority-high")] * 2
-    assert [one.id for one in seen] == ["pool"]
+    spans = [dict(span.attributes or {}) for span in telemetry.spans]
+    assert [attributes["thread.id"] for attributes in spans] == ["support-42", "support-42"]
+    assert [attributes["thread.tags"] for attributes in spans] == [("support", "priority-high")] * 2
+    assert [found.id for found in seen] == ["pool"]
     assert new_thread_id("support").startswith("support-")
 
 
@@ -69,11 +69,11 @@ def test_the_example_of_redaction(
         compile(EXAMPLES[4], "README.md", "exec"),
         {"re": re, "OpenAIInstrumentor": OpenAIInstrumentor},
     )
-    asked = {"role": "user", "content": "My card is 4111111111111111."}
-    client.chat.completions.create(model="gpt-5-mini", messages=[asked])
+    question = {"role": "user", "content": "My card is 4111111111111111."}
+    client.chat.completions.create(model="gpt-5-mini", messages=[question])
     OpenAIInstrumentor().uninstrument()
-    told = (telemetry.one().attributes or {})["gen_ai.input.messages"]
-    assert told == '[{"role":"user","parts":[{"type":"text","content":"My card is [card]."}]}]'
+    content = (telemetry.one().attributes or {})["gen_ai.input.messages"]
+    assert content == '[{"role":"user","parts":[{"type":"text","content":"My card is [card]."}]}]'
 
 
 def test_the_example_of_logs(capsys: pytest.CaptureFixture[str]) -> None:

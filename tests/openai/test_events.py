@@ -178,7 +178,7 @@ def test_an_event_that_fails_leaves_span_and_error_alone(
         raise RuntimeError
 
     signals = switch_on()
-    monkeypatch.setattr("orq_otel.genai.events._places", broken)
+    monkeypatch.setattr("orq_otel.genai.events._stack_trace", broken)
     model_server.script(Fail(429))
     with pytest.raises(openai.RateLimitError):
         ask(client)

@@ -1,4 +1,4 @@
-"""The command line, `orq-otel`. Each command is a module, imported when it is asked for."""
+"""The command line, `orq-otel`. Each command is a module, which is imported when it is used."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ COMMANDS = {
 }
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        words: What follows `orq-otel` on the command line.
+        arguments: What follows `orq-otel` on the command line, by default that of the process.
 
     Returns:
-        The exit code: 0 done, 1 failed, 2 wrong usage.
+        The exit code: 0 if the command succeeded, 1 if it failed, 2 if it was used wrongly.
     """
-    words = sys.argv[1:] if words is None else words
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        options = _parser(words).parse_args(words)
+        options = _parser(arguments).parse_args(arguments)
         return int(options.run(options))
     except ModuleNotFoundError as error:
         from orq_otel.viewer import extra  # noqa: PLC0415 - a command of the viewer was asked for
@@ -40,14 +40,17 @@ def main(words: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parser(words: Sequence[str]) -> ArgumentParser:
-    """A parser of the command that the words begin with, else of all."""
+def _parser(arguments: Sequence[str]) -> ArgumentParser:
+    """A parser for the command that the arguments begin with, or for all commands.
+
+    So only the modules that are needed are imported.
+    """
     parser = ArgumentParser(
         prog="orq-otel",
         description="See your threads: a collector for this machine, and questions about them.",
     )
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    asked_for = [name for name in words[:1] if name in COMMANDS] or COMMANDS
+    asked_for = [name for name in arguments[:1] if name in COMMANDS] or COMMANDS
     for name in asked_for:
         import_module(COMMANDS[name]).add_parser(subparsers)
     return parser

@@ -34,21 +34,25 @@ Attributes: TypeAlias = dict[str, Any]
 _UNDESCRIBED: Final = Description()
 
 
-#: Chunks after which a reader makes small what it has taken in.
-_MANY: Final = 256
+#: Chunks of a stream after which its reader is asked to compact what it has collected.
+_CHUNKS_TO_COMPACT: Final = 256
 
 #: When a call ended: nanoseconds since the epoch, and seconds of `perf_counter`.
 _Moment: TypeAlias = tuple[int, float]
 
 
 class StreamReader(Protocol):
-    """Collects what the chunks of one stream tell. Pure: it holds no span."""
+    """Collects attributes from the chunks of one stream. Pure: it holds no span.
+
+    A reader may have a method `compact()`, which reduces the memory that it takes. It is called
+    now and then in a long stream.
+    """
 
     def feed(self, chunk: Any, /) -> None:
-        """Take in the next chunk."""
+        """Read the next chunk."""
 
     def attributes(self) -> Attributes:
-        """What the chunks told so far, as span attributes."""
+        """The span attributes that the chunks so far make up."""
         ...
 
 
@@ -56,20 +60,20 @@ class ContentStreamReader(StreamReader, Protocol):
     """Collects the content of a stream as well."""
 
     def content(self) -> Content:
-        """What the chunks said so far."""
+        """The content of the chunks so far."""
         ...
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ContentReaders:
-    """Reads what was asked and answered in the calls of one operation.
+    """Reads the content of requests and responses of one operation.
 
     Attributes:
-        read_request: From a request, as plain JSON.
-        read_response: From a response, parsed or a namespace of its JSON.
+        read_request: Reads a request, which is plain JSON.
+        read_response: Reads a response, which is parsed or a namespace of its JSON.
         new_stream_reader: Makes the reader of one stream, used instead of the operation's.
-        read_tools: Reads the definitions of tools whole, from either, where they are wanted; the
-            others tell their types and names.
+        read_tools: Reads full tool definitions from a request or a response, if these are to be
+            captured. The other readers return only types and names of tools.
     """
 
     read_request: Callable[[Mapping[str, Any]], Content]
@@ -84,13 +88,13 @@ class Operation:
 
     Attributes:
         name: The value of `gen_ai.operation.name`.
-        read_request: From a request, as plain JSON, to span attributes.
-        read_response: From a response, parsed or a namespace of its JSON, to span attributes.
+        read_request: Turns a request, which is plain JSON, into span attributes.
+        read_response: Turns a response, parsed or a namespace of its JSON, into span attributes.
         new_stream_reader: Makes the reader of one stream, for an operation that can stream.
         constants: Attributes that every span of the operation has.
-        is_standard: Whether the conventions name this operation. Of one that they do not, the
-            attributes are ours: `orq_otel.*` instead of `gen_ai.*`.
-        content: Reads content, where its capture is switched on.
+        is_standard: Whether the conventions name this operation. If not, its attributes are called
+            `orq_otel.*` instead of `gen_ai.*`.
+        content: Reads content, if its capture is switched on.
         target: The attribute whose value follows the name in the name of a span.
     """
 
@@ -105,11 +109,11 @@ class Operation:
 
 
 class Call:
-    """One call as telemetry. It ends once, whatever happens to the call and in which order.
+    """One call as telemetry. It ends once, whatever happens, and in whichever order.
 
-    A call that is dropped before its end, with an abandoned stream, ends on the spot, or right
-    after the garbage collection that found it. Its methods raise nothing but what a signal handler
-    of the host raised.
+    A call that is dropped before its end, such as with an abandoned stream, ends on the spot, or
+    right after the garbage collection that found it. Its methods raise only what a signal handler
+    of the host raises.
 
     Args:
         operation: What the call does.
@@ -117,11 +121,12 @@ class Call:
         context: OpenTelemetry's context with the span in it, to be current while the request runs.
         started: The attributes that the span started with, under the conventions' names.
         client: The client, which describes its errors.
-        telemetry: What to make of it.
+        telemetry: The signals to make of it.
 
     Attributes:
-        sent: What was sent, in which errors are looked for credentials of the call: a request's
-            options, a response, or nothing yet.
+        context: The same as the argument.
+        sent: What was sent, where an error's description looks for the call's credentials: a
+            request's options or a response. Not set before there is one.
     """
 
     __slots__ = (
@@ -171,7 +176,7 @@ class Call:
             self._content_json: dict[str, Any] = {}
 
     def request(self, body: Mapping[str, Any]) -> None:
-        """Note what the request tells."""
+        """Read the request: its attributes, and its content if that is captured."""
         operation = self._operation
         try:
             self._attributes = operation.read_request(body)
@@ -182,12 +187,12 @@ class Call:
             events = self._telemetry.events
             if events is None or not events.details_wanted:  # they have content of their own
                 self._content_json = self._attributes
-            capture.keep(
+            capture.collect(
                 content.read_request, body, content.read_tools, self._content_json, self._content
             )
 
     def respond(self, response: Any) -> None:
-        """End the call with what the response tells."""
+        """Read the response, and end the call."""
         operation = self._operation
         try:
             try:
@@ -196,7 +201,7 @@ class Call:
                 report(f"reading the response of {operation.name}", error)
             capture, content = self._telemetry.capture, operation.content
             if capture is not None and content is not None:
-                capture.keep(
+                capture.collect(
                     content.read_response,
                     response,
                     content.read_tools,
@@ -207,19 +212,20 @@ class Call:
             self._end()
 
     def feed(self, chunk: Any) -> None:
-        """Note what the next chunk of a stream tells."""
+        """Read the next chunk of a stream."""
         try:
             self._fed += 1
-            if self._fed % _MANY == 1:
+            if self._fed % _CHUNKS_TO_COMPACT == 1:
                 self.feeder()
             self._feed(chunk)
         except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
             report("reading a chunk of a stream", error)
 
     def feeder(self) -> Callable[[Any], None]:
-        """What takes in each chunk, asked for when the first one is there. It may raise.
+        """The function that reads each chunk. It may raise.
 
-        Asked for again, it makes small what was taken in: a stream may go on for long.
+        Ask for it when the first chunk has arrived: that is when the time to it is taken. Asked
+        again, it also compacts what was collected, since a stream may go on for long.
         """
         if self._reader is not None:
             compact = getattr(self._reader, "compact", None)
@@ -247,7 +253,7 @@ class Call:
         return self._feed
 
     def end(self) -> None:
-        """End the call with what the chunks told. Stopping early is normal, not an error."""
+        """End the call with the chunks read so far. To stop early is normal, and no error."""
         if is_collecting():
             leave_note(partial(self._end_stream, (time_ns(), perf_counter())))
         else:
@@ -257,7 +263,7 @@ class Call:
 
     def fail(self, error: BaseException) -> None:
         """End the call with the error that the caller gets."""
-        # Of a coroutine or a greenlet that is dropped, with a `BaseException`.
+        # A coroutine or greenlet that is dropped in a collection fails with a `BaseException`.
         if not isinstance(error, Exception) and is_collecting():
             leave_note(partial(self._fail, error, (time_ns(), perf_counter())))
         else:
@@ -301,7 +307,7 @@ class Call:
             self._attributes.update(reader.attributes())
             capture = self._telemetry.capture
             if capture is not None and hasattr(reader, "content"):
-                capture.keep(_content_of, reader, None, self._content_json, self._content)
+                capture.collect(_content_of, reader, None, self._content_json, self._content)
         except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
             report(f"reading the chunks of {self._operation.name}", error)
 
@@ -327,10 +333,10 @@ class Call:
                     attributes.pop(name, None)
             if ERROR_TYPE in attributes:
                 self._set_failed(span, description, error)
-            told = attributes
+            on_span = attributes
             if telemetry.capture is not None and self._content_json is not attributes:
-                told = {**told, **self._content_json}
-            put(span, told if operation.is_standard else own_names(told))
+                on_span = {**attributes, **self._content_json}
+            put(span, on_span if operation.is_standard else own_names(on_span))
             events = telemetry.events
             if events is not None and (error is not None or events.details_wanted):
                 self._emit(events, attributes, description.on_event, error)
@@ -348,7 +354,7 @@ class Call:
     def _set_failed(
         self, span: Span, description: Description, error: BaseException | None
     ) -> None:
-        if error is None:  # the server named what went wrong
+        if error is None:  # a reader found the error in a response or a chunk
             self._attributes[ERROR_TYPE] = self._telemetry.errors.type_of(
                 self._attributes[ERROR_TYPE], self._client, getattr(self, "sent", None)
             )
@@ -383,7 +389,11 @@ class Call:
 
 
 class Unrecorded:
-    """A call that is not sampled: its span has to be current all the same, for its children."""
+    """A call that is not sampled. Its span still has to be current, for the spans inside it.
+
+    Args:
+        context: OpenTelemetry's context with the span in it.
+    """
 
     __slots__ = ("context",)
 
@@ -395,10 +405,11 @@ class Unrecorded:
 
 
 def own_names(attributes: Mapping[str, Any]) -> Attributes:
-    """The attributes of an operation that the conventions do not name, under names of ours.
+    """Rename the attributes of an operation that the conventions do not name.
 
-    `gen_ai.request.model` becomes `orq_otel.request.model`. Under `gen_ai.*` the span would claim
-    to be one of the conventions' operations, and lack what they demand of it.
+    `gen_ai.request.model` becomes `orq_otel.request.model`, and `openai.*` is left out. Under
+    `gen_ai.*` the span would claim to be one of the conventions' operations, and lack attributes
+    that they require.
     """
     return {
         name.replace("gen_ai.", "orq_otel.", 1) if name.startswith("gen_ai.") else name: value
@@ -413,4 +424,4 @@ def _content_of(reader: Any) -> Content:
 
 
 def _ignore(_: Any) -> None:
-    """For an operation that is not known to stream."""
+    """Reads nothing from the chunks of an operation that has no stream reader."""

@@ -1,6 +1,7 @@
-"""What of a call's content leaves the program: where to, how much of it, and after which redaction.
+"""Capture a call's content: redact it, cut it to length, and say where it goes.
 
-Nothing does unless it is switched on. Whatever fails here drops content, never the span.
+No content leaves the program unless capture is switched on. A failure here drops content, never the
+span.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from orq_otel.foundations.settings import CAPTURE_MODES, REDACT, Settings
 from orq_otel.genai.messages import Content, Part, text, without_binary
 from orq_otel.genai.semconv import TOOL_DEFINITIONS
 
-#: Sees each part before it leaves: a part of a message or of the system instructions, a tool's
-#: definition, or, as a part of text, what is text by itself. Returns it, changed or not, or None to
-#: leave it out.
+#: A function of the user's that sees each part before it leaves: a part of a message or of the
+#: system instructions, or a tool's definition. Content that is plain text comes as a part of type
+#: "text". It returns the part, changed or not, or None to leave it out.
 Redact: TypeAlias = Callable[[Part], "Part | None"]
 
 #: Strings are not cut shorter than this before whole items are left out.
 _SHORTEST = 128
-#: What a cut string has more than its beginning, about, and escaped quotes.
+#: About how many characters the marker of a cut string has, with escaped quotes.
 _MARKER = 40
-#: Of what a server says of a failure the rest is left out.
-_MOST_SAID = 64 * 1024
-#: Raised for what has no JSON: half of a surrogate pair has no UTF-8, say.
+#: Characters of a server's error message; the rest is left out.
+_LONGEST_ERROR_MESSAGE = 64 * 1024
+#: Raised for values that cannot be encoded. Half of a surrogate pair, say, has no UTF-8.
 _UNENCODABLE = (ValueError, TypeError, RecursionError)
 
 
@@ -38,10 +39,10 @@ class Capture:
     """Which content is captured.
 
     Attributes:
-        on_span: As JSON strings in span attributes. What is text by itself stays that.
-        on_event: As structured values in the event of the call's details.
-        max_length: Of one attribute, in characters of JSON, or of text.
-        redact: Sees every part first.
+        on_span: Whether it goes on spans, as JSON strings. Plain text stays plain text.
+        on_event: Whether it goes into the event with the call's details, as structured values.
+        max_length: The length of one attribute, in characters of JSON or of plain text.
+        redact: The user's function that sees every part first, if any.
         tool_schemas: Whether tools have their descriptions and parameters. The conventions advise
             against it by default, since they are long.
     """
@@ -52,45 +53,47 @@ class Capture:
     redact: Redact | None = None
     tool_schemas: bool = False
 
-    def keep(  # noqa: C901 - one loop, since it runs on every call
+    def collect(  # noqa: C901 - one loop, since it runs on every call
         self,
         read: Callable[[Any], Content],
-        thing: Any,
+        source: Any,
         read_tools: Callable[[Any], list[Any]] | None,
         on_span: dict[str, str],
         on_event: Content,
     ) -> None:
-        """Keep what `read` finds in a request or response: redacted, cut, and at once.
+        """Read content, redact it, cut it, and add it to the attributes of a span and an event.
+
+        All of that is done at once, since the source may change later. Failures are logged.
 
         Args:
-            read: Reads content.
-            thing: The request or response, which may change later.
-            read_tools: Reads the definitions of tools whole.
-            on_span: Gets the attributes of a span: each is JSON, or text.
-            on_event: Gets the attributes of an event: each is structured, or text.
+            read: Reads content from `source`.
+            source: A request, a response, or the reader of a stream.
+            read_tools: Reads full tool definitions from `source`.
+            on_span: Receives the attributes of a span: each is JSON, or plain text.
+            on_event: Receives the attributes of an event: each is structured, or plain text.
         """
         try:
-            content = read(thing)
+            content = read(source)
             if self.tool_schemas and read_tools is not None and TOOL_DEFINITIONS in content:
-                content[TOOL_DEFINITIONS] = read_tools(thing)
+                content[TOOL_DEFINITIONS] = read_tools(source)
             if self.redact is not None:
-                content = {name: _seen(self.redact, told) for name, told in content.items()}
+                content = {name: _redact(self.redact, found) for name, found in content.items()}
             to_json = _encoder()
-            for name, told in content.items():
-                if not told:
+            for name, found in content.items():
+                if not found:
                     continue
-                value: Any = told
-                if type(told) is list:
+                value: Any = found
+                if type(found) is list:
                     try:
-                        encoded = to_json(told).decode()
+                        encoded = to_json(found).decode()
                     except _UNENCODABLE:
-                        value, encoded = _encoded(told)
+                        value, encoded = _encoded(found)
                     if len(encoded) > self.max_length:
-                        value, encoded = fitted(told, self.max_length)
-                elif type(told) is str and told.isascii() and len(told) <= self.max_length:
-                    value = encoded = told
+                        value, encoded = fitted(found, self.max_length)
+                elif type(found) is str and found.isascii() and len(found) <= self.max_length:
+                    value = encoded = found
                 else:
-                    value = encoded = fitted_text(str(told), self.max_length)
+                    value = encoded = fitted_text(str(found), self.max_length)
                 if self.on_span:
                     on_span[name] = encoded
                 if self.on_event:
@@ -98,16 +101,19 @@ class Capture:
         except Exception as error:  # noqa: BLE001 - a reader's mistake, or the user's hook's
             report("reading or redacting the content of a call", error)
 
-    def redacted(self, said: str) -> str | None:
-        """What a server said of a failure, which may repeat content, as the redaction leaves it.
+    def redact_error_message(self, message: str) -> str | None:
+        """Redact a server's error message, which may repeat content.
 
-        None if it leaves nothing, or fails.
+        Returns:
+            The redacted message, or None if the redaction fails.
         """
         try:
-            said = said[:_MOST_SAID]
-            return text(said)["content"] if self.redact is None else str(_seen(self.redact, said))
+            message = message[:_LONGEST_ERROR_MESSAGE]
+            if self.redact is None:
+                return str(text(message)["content"])
+            return str(_redact(self.redact, message))
         except Exception as error:  # noqa: BLE001 - the user's hook
-            report("redacting what a server said", error)
+            report("redacting the error message of a server", error)
             return None
 
 
@@ -116,10 +122,10 @@ def choose_capture(
     capture_content: bool | str | None,  # noqa: FBT001 - the name of what users give
     redact: Any,
 ) -> tuple[Capture | None, bool]:
-    """What `instrument(capture_content=..., redact=...)` asks for, or else the settings.
+    """Choose which content is captured: by the arguments of `instrument()`, else by the settings.
 
     Args:
-        settings: What the environment says.
+        settings: The settings from the environment.
         capture_content: None for the settings, True for spans, False for nothing, or one of
             `settings.CAPTURE_MODES`.
         redact: None for the settings, or a function.
@@ -129,7 +135,7 @@ def choose_capture(
 
     Raises:
         ValueError: `capture_content` is a string, and none of the modes.
-        TypeError: `redact` is no function.
+        TypeError: `redact` is not a function.
     """
     if capture_content is None:
         mode = settings.capture_content
@@ -150,14 +156,18 @@ def choose_capture(
         return None, emit_event
     if redact is None and settings.redact is not None:
         redact = _load(settings.redact)
-        if redact is None:  # content that was to be redacted must not leave as it is
+        if redact is None:  # without redaction, no content may leave
             return None, emit_event
     capture = Capture(on_span, on_event, settings.content_max_length, redact, settings.tool_schemas)
     return capture, emit_event
 
 
 def _load(name: str) -> Redact | None:
-    """The function that "package.module:function" names, or None, and a log line."""
+    """The function that `name`, "package.module:function", stands for.
+
+    Returns:
+        The function, or None, with a log line, if there is none.
+    """
     module, _, function = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), function)
@@ -171,15 +181,15 @@ def _load(name: str) -> Redact | None:
 
 
 def encode(items: Any) -> str:
-    """JSON."""
+    """`items` as JSON."""
     return _encoded(items)[1]
 
 
 def fitted(items: list[Any], max_length: int) -> tuple[list[Any], str]:
-    """`items` and their JSON, cut to `max_length` characters, visibly.
+    """`items` and their JSON, cut to `max_length` characters, with markers where something is cut.
 
-    Long strings are cut first, all to one length. If that is not enough, the oldest items go, and
-    of the newest, if it is still too long, its oldest parts.
+    Long strings are cut first, all to the same length. If that is not enough, the oldest items are
+    left out. If the newest alone is too long, its oldest parts are left out as well.
     """
     items, encoded = _encoded(items)
     if len(encoded) <= max_length:
@@ -191,18 +201,18 @@ def fitted(items: list[Any], max_length: int) -> tuple[list[Any], str]:
         if len(encoded) <= max_length:
             return cut, encoded
         length = length * 3 // 4
-    told = _newest(items, max_length)
-    return told, encode(told)
+    newest = _newest(items, max_length)
+    return newest, encode(newest)
 
 
-def fitted_text(told: str, max_length: int) -> str:
-    """Text that has UTF-8, cut to `max_length` characters, visibly."""
-    cut: str = _cut(_repaired(told), max_length - _MARKER)
+def fitted_text(plain: str, max_length: int) -> str:
+    """Text that UTF-8 can encode, cut to `max_length` characters, with a marker if it is cut."""
+    cut: str = _cut(_repaired(plain), max_length - _MARKER)
     return cut
 
 
 def _encoded(items: Any) -> tuple[Any, str]:
-    """`items` and their JSON, which every reader of UTF-8 takes."""
+    """`items` and their JSON. What cannot be encoded is replaced in both."""
     try:
         return items, _encoder()(items).decode()
     except _UNENCODABLE:
@@ -212,9 +222,9 @@ def _encoded(items: Any) -> tuple[Any, str]:
 
 @functools.cache
 def _encoder() -> Callable[[Any], bytes]:
-    """The encoder that the client brings along, in Pydantic, or a slower one.
+    """Pydantic's encoder, which the client depends on, or a slower one.
 
-    Looked for when it is needed first: importing this package imports neither.
+    It is imported on first use, so that importing this package imports neither.
     """
     try:
         from pydantic_core import to_json  # noqa: PLC0415
@@ -228,23 +238,23 @@ def _dumps(items: Any) -> bytes:
 
 
 def _repaired(value: Any) -> Any:
-    """Plain JSON whose strings are valid: surrogates are joined where they make pairs."""
+    """A JSON value whose strings UTF-8 can encode. Pairs of surrogates are joined."""
     if type(value) is str:
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if type(value) is dict:
-        return {_repaired(key): _repaired(one) for key, one in value.items()}
-    return [_repaired(one) for one in value] if type(value) is list else value
+        return {_repaired(key): _repaired(item) for key, item in value.items()}
+    return [_repaired(item) for item in value] if type(value) is list else value
 
 
 def _fair_length(items: list[Any], spare: int) -> int:
-    """The length to which strings have to be cut so that their JSON loses `-spare` characters."""
+    """The length to which to cut strings, so that their JSON gets `-spare` characters shorter."""
     strings = sorted(_long_strings(items), key=len, reverse=True)
-    sample = "".join([one[:: len(one) // _SHORTEST] for one in strings[:100]])
-    weight = (len(encode(sample)) - 2) / len(sample) if sample else 1.0  # what is escaped is longer
+    sample = "".join([string[:: len(string) // _SHORTEST] for string in strings[:100]])
+    weight = (len(encode(sample)) - 2) / len(sample) if sample else 1.0  # escapes make JSON longer
     cut = 0.0
-    for count, one in enumerate(strings, 1):
-        cut += len(one) * weight
-        # Cut to this length, the `count` longest strings would go into the room that is left.
+    for count, string in enumerate(strings, 1):
+        cut += len(string) * weight
+        # Cut to this length, the `count` longest strings would fit.
         fair = int(((cut + spare) / count - _MARKER) / weight)
         if count == len(strings) or fair >= len(strings[count]):
             return max(fair, _SHORTEST)
@@ -256,26 +266,26 @@ def _long_strings(value: Any) -> Iterator[str]:
         if len(value) > _SHORTEST:
             yield value
     elif type(value) is dict:
-        for one in value.values():
-            yield from _long_strings(one)
+        for item in value.values():
+            yield from _long_strings(item)
     elif type(value) is list:
-        for one in value:
-            yield from _long_strings(one)
+        for item in value:
+            yield from _long_strings(item)
 
 
 def _cut(value: Any, length: int) -> Any:
-    """A JSON value whose strings have no more than `length` characters and a marker."""
+    """A JSON value whose strings are cut to `length` characters and a marker."""
     if type(value) is str:
         if len(value) <= length + _MARKER:
             return value
         return f"{value[:length]}… [{len(value) - length} characters cut]"
     if type(value) is dict:
-        return {key: _cut(one, length) for key, one in value.items()}
-    return [_cut(one, length) for one in value] if type(value) is list else value
+        return {key: _cut(item, length) for key, item in value.items()}
+    return [_cut(item, length) for item in value] if type(value) is list else value
 
 
 def _newest(items: list[Any], max_length: int) -> list[Any]:
-    """The newest of `items`, with short strings, that go into `max_length`, after a note."""
+    """The newest of `items` that fit into `max_length`, with short strings, after a note."""
     room = max_length - len(encode([_note(items, len(items))]))
     kept: list[Any] = []
     for item in reversed(items):
@@ -288,18 +298,18 @@ def _newest(items: list[Any], max_length: int) -> list[Any]:
         kept.append(cut)
     kept.reverse()
     left_out = len(items) - len(kept)
-    told = [_note(items, left_out), *kept] if left_out else kept
-    return told if len(encode(told)) <= max_length else [_note(items, len(items))]
+    newest = [_note(items, left_out), *kept] if left_out else kept
+    return newest if len(encode(newest)) <= max_length else [_note(items, len(items))]
 
 
 def _with_newest_parts(message: Any, room: int) -> Any:
-    """A message, which alone exceeds the room by `-room`, with the newest of its parts."""
+    """A message that is `-room` characters too long, with only the newest of its parts."""
     parts = message["parts"]
     return {**message, "parts": _newest(parts, room + len(encode(parts)))}
 
 
 def _note(items: list[Any], count: int) -> Any:
-    """What stands for the first `count` of `items`, in their form."""
+    """An item that says that the first `count` of `items` are cut, in the same form as these."""
     note = {"type": "text", "content": f"[{count} items cut]"}
     first = items[0]
     if "parts" in first:
@@ -307,29 +317,34 @@ def _note(items: list[Any], count: int) -> Any:
     return note if "name" not in first else {"type": "generic", "name": note["content"]}
 
 
-def _seen(redact: Redact, told: list[Any] | str) -> list[Any] | str:
-    """The value of an attribute after redaction."""
-    if not isinstance(told, str):
-        return _redacted(redact, told)
-    parts = [part.get("content") for part in _redacted(redact, [text(told)])]
+def _redact(redact: Redact, value: list[Any] | str) -> list[Any] | str:
+    """The value of an attribute of content after redaction."""
+    if not isinstance(value, str):
+        return _redact_items(redact, value)
+    parts = [part.get("content") for part in _redact_items(redact, [text(value)])]
     return "".join([part for part in parts if isinstance(part, str)])
 
 
-def _redacted(redact: Redact, items: list[Any]) -> list[Any]:
+def _redact_items(redact: Redact, items: list[Any]) -> list[Any]:
+    """Messages, parts or tool definitions after redaction."""
     kept = []
     for item in items:
         if "parts" in item:
-            kept.append({**item, "parts": _redacted(redact, item["parts"])})
+            kept.append({**item, "parts": _redact_items(redact, item["parts"])})
         else:
-            seen = redact(item)
-            if seen is not None:
-                kept.append(_checked(seen))
+            redacted = redact(item)
+            if redacted is not None:
+                kept.append(_checked(redacted))
     return kept
 
 
-def _checked(seen: Any) -> Part:
-    """What a hook returned, as plain JSON."""
-    if not isinstance(seen, Mapping) or not isinstance(seen.get("type"), str):
+def _checked(redacted: Any) -> Part:
+    """What the user's function returned, as plain JSON.
+
+    Raises:
+        TypeError: It is not a part.
+    """
+    if not isinstance(redacted, Mapping) or not isinstance(redacted.get("type"), str):
         raise TypeError("redact must return a part, a mapping with a type, or None.")
-    part: Part = without_binary(dict(seen))
+    part: Part = without_binary(dict(redacted))
     return part

@@ -1,7 +1,7 @@
-"""Find the credentials of a call, and take them out of a text.
+"""Find the credentials of a call, and mask them in a text.
 
-They are looked for only where a call has failed, in what a client keeps and in what it sent. Some
-of that is private to clients and to their HTTP libraries: what is not there is left out.
+They are looked for only when a call has failed: in the client, and in what it sent. Some of these
+places are private to clients and to their HTTP libraries. A place that is gone is skipped.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from urllib.request import getproxies_environment
 from orq_otel.foundations import reaches
 from orq_otel.foundations.guard import is_signals
 
-#: What a credential is replaced by.
+#: Replaces a credential.
 MASK: Final = "***"
 
-#: A shorter one says nothing, and would turn any text into stars.
+#: Characters of the shortest credential. Anything shorter would turn every text into stars.
 _SHORTEST: Final = 4
-#: More than any call has: beyond these no text can be made safe in a short time.
+#: How many credentials are looked for, and how long one may be: no call has more. Beyond these, a
+#: text cannot be masked in a short time, and is dropped.
 _MOST: Final = 300
 _LONGEST: Final = 16_384
 
-#: Of a longer text the rest is left out before anything is looked for in it.
+#: Characters of a text that are looked at. The rest is left out.
 _MOST_TEXT: Final = 4096
 
-#: Headers whose values everybody knows, of traces, and those in which the client says what it is.
+#: Headers whose values are no secret: those of HTTP, of traces, and of the client's name.
 _PLAIN_HEADERS: Final = frozenset(
     {
         "accept",
@@ -50,11 +51,11 @@ _PLAIN_HEADERS: Final = frozenset(
     }
 )
 _PLAIN_PREFIXES: Final = ("x-stainless-", "sec-websocket-")
-#: Parameters of a query that are the API's own.
+#: Parameters of a query that are no secret.
 _PLAIN_PARAMETERS: Final = frozenset({"api-version", "model"})
 _PLAIN_VALUES: Final = frozenset({"true", "false", "null", "none"})
 
-#: Fields of a request in which credentials for somebody else are sent along: for MCP servers, say.
+#: Fields of a request body that hold credentials for others, such as MCP servers.
 _FIELD: Final = re.compile(
     rb'"(?:access_token|api_?key|authorization|client_secret|(headers)|password|secret|token)"\s*:\s*'
 )
@@ -62,8 +63,8 @@ _FIELD: Final = re.compile(
 _MOST_FIELDS: Final = 1000
 _decoder: Final = json.JSONDecoder()
 
-#: What looks like a credential, whoever's it is: a key by its prefix, whole or masked as the API
-#: masks it in its own messages ("sk-proj-****wxyz"), and a token.
+#: What looks like a credential, whoever's it is: a token, or a key by its prefix, in full or masked
+#: as the API masks it in its own messages ("sk-proj-****wxyz").
 _SHAPES: Final = re.compile(
     r"\b(?:sk|pk|rk|sess|ek|xai|gsk|hf|ghp|github_pat)[-_][\w*.-]{4,}"
     r"|\b(?:org-|proj_|AIza|AKIA)[\w-]{8,}"
@@ -72,7 +73,7 @@ _SHAPES: Final = re.compile(
     r"|[^\s*\"']{0,16}\*{3,}[^\s*\"']{0,16}",
     re.IGNORECASE | re.ASCII,
 )
-#: The value of a parameter that is named like a credential.
+#: The value of a parameter whose name is that of a credential.
 _NAMED: Final = re.compile(
     r"(?:key|token|secret|password|sig|signature|credential)=([^\s&\"'<>)]+)",
     re.IGNORECASE | re.ASCII,
@@ -88,46 +89,52 @@ class Credentials:
     """The credentials of one call.
 
     Args:
-        found: Texts that are credentials, and whatever else was found in their place.
+        found: The credentials, as text or bytes. Values of other types are ignored.
     """
 
     def __init__(self, found: Iterable[Any]) -> None:
-        known: set[str] = set()
+        texts: set[str] = set()
         self._are_few = True
-        for one in found:
-            if isinstance(one, bytes):
-                one = one.decode("utf-8", "replace")  # noqa: PLW2901 - as headers are read
-            if not isinstance(one, str):
+        for value in found:
+            if isinstance(value, bytes):
+                value = value.decode("utf-8", "replace")  # noqa: PLW2901 - as headers are read
+            if not isinstance(value, str):
                 continue
-            text = one.strip()
+            text = value.strip()
             if len(text) < _SHORTEST or text.lower() in _PLAIN_VALUES:
                 continue
-            known.add(text)
-            if len(known) > _MOST or len(text) > _LONGEST:
+            texts.add(text)
+            if len(texts) > _MOST or len(text) > _LONGEST:
                 self._are_few = False
                 break
-        self._forms = {form.lower() for text in known for form in _forms(text)}
+        self._forms = {form.lower() for text in texts for form in _forms(text)}
         self._longest = max(map(len, self._forms), default=0)
 
     def mask(self, text: str) -> str | None:
-        """The beginning of `text` without credentials, or None if they are too many to look for."""
+        """Replace the credentials in `text` by stars, and cut it to 4096 characters.
+
+        Returns:
+            The text, or None if there are too many credentials to look for.
+        """
         if not self._are_few:
             return None
         text = text[: _MOST_TEXT + self._longest]
         low = text.lower()
-        if len(low) != len(text):  # few letters have a lower case of two
+        if len(low) != len(text):  # a few letters get two characters in lower case
             text = low
         hidden = bytearray(len(text))
         for start, end in self._places(text, low):
             hidden[start:end] = b"\1" * (end - start)
-        told, at = [], 0
-        for is_hidden, run in groupby(hidden[:_MOST_TEXT]):  # what begins before is found whole
+        pieces, at = [], 0
+        # A credential that reaches over the cut was still found: the search went on behind it.
+        for is_hidden, run in groupby(hidden[:_MOST_TEXT]):
             length = sum(1 for _ in run)
-            told.append(MASK if is_hidden else text[at : at + length])
+            pieces.append(MASK if is_hidden else text[at : at + length])
             at += length
-        return "".join(told)
+        return "".join(pieces)
 
     def _places(self, text: str, low: str) -> Iterator[tuple[int, int]]:
+        """Where credentials begin and end in `text`, which is `low` in lower case."""
         for form in self._forms:
             at = low.find(form)
             while at >= 0:
@@ -141,8 +148,8 @@ class Credentials:
             yield url.span(1)
             yield url.span(2)
 
-    def knows(self, name: str) -> bool:
-        """Whether a name is one of them, a part of one, or has one in it."""
+    def are_revealed_by(self, name: str) -> bool:
+        """Whether a name is one of them, is a part of one, or contains one."""
         low = name.lower()
         if not self._are_few or _SHAPES.search(name):
             return True
@@ -150,7 +157,7 @@ class Credentials:
 
 
 def of_http_client(http: Any) -> Iterator[Any]:
-    """What an HTTP client sends by itself, and what it tells its proxies."""
+    """Credentials that an HTTP client sends with each request, or to its proxies."""
     for name, read in (("headers", of_headers), ("params", of_query), ("cookies", of_query)):
         yield from _guarded(read, getattr(http, name, None))
     yield reaches.basic_auth(http)
@@ -161,18 +168,18 @@ def of_http_client(http: Any) -> Iterator[Any]:
 
 
 def of_environment() -> Iterator[str]:
-    """What the proxies that the environment names ask for."""
+    """Credentials for the proxies that environment variables name."""
     for url in getproxies_environment().values():
         yield from of_url(url)
 
 
 def of_exchange(thing: Any) -> Iterator[Any]:
-    """What was sent, from an error, a response or a request: redirects included."""
+    """Credentials in the requests of an error or a response, redirects included."""
     response = _attribute(thing, "response") or _attribute(thing, "raw_response") or thing
     earlier = _attribute(response, "history")
     requests: dict[int, Any] = {}
-    for one in (thing, response, *(earlier[:10] if isinstance(earlier, list) else ())):
-        request = _attribute(one, "request")
+    for source in (thing, response, *(earlier[:10] if isinstance(earlier, list) else ())):
+        request = _attribute(source, "request")
         requests[id(request)] = request
     for request in requests.values():
         yield from _guarded(of_headers, _attribute(request, "headers"))
@@ -181,9 +188,9 @@ def of_exchange(thing: Any) -> Iterator[Any]:
 
 
 def of_fields(thing: Any) -> Iterator[Any]:
-    """What the fields of an object or a dict hold, by their names."""
-    given = thing if isinstance(thing, Mapping) else getattr(thing, "__dict__", None) or {}
-    for name, value in list(given.items()):
+    """Credentials in the fields of an object or a dict, which are known by their names."""
+    fields = thing if isinstance(thing, Mapping) else getattr(thing, "__dict__", None) or {}
+    for name, value in list(fields.items()):
         if not isinstance(name, str) or value is None:
             continue
         for part, read in _READERS.items():
@@ -192,7 +199,7 @@ def of_fields(thing: Any) -> Iterator[Any]:
 
 
 def of_url(url: Any) -> Iterator[str]:
-    """The user's name and password of a URL, and the values of its query."""
+    """User name and password in a URL, and the values of its query."""
     parts = _split(str(url))
     if "@" in parts.netloc:
         user, _, password = parts.netloc.rpartition("@")[0].partition(":")
@@ -207,11 +214,11 @@ def _split(url: str) -> SplitResult:
 
 
 def of_query(query: Any) -> Iterator[str]:
-    """The values of a query or of cookies, as text or by name."""
+    """The values of a query or of cookies, which are text or a mapping by name."""
     if isinstance(query, str):
         pairs: Iterable[Any] = [
             *parse_qsl(query, keep_blank_values=True),
-            *(one.partition("=")[::2] for one in query.split("&")),
+            *(pair.partition("=")[::2] for pair in query.split("&")),
         ]
     else:
         multi = getattr(query, "multi_items", None) or query.items
@@ -222,17 +229,18 @@ def of_query(query: Any) -> Iterator[str]:
 
 
 def _leaves(value: Any) -> Iterator[str]:
+    """The texts and numbers in a value that may be nested."""
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, (list, tuple)):
-        for one in value:
-            yield from _leaves(one)
+        for item in value:
+            yield from _leaves(item)
     elif isinstance(value, (str, int)):
         yield str(value)
 
 
 def of_headers(headers: Any) -> Iterator[str]:
-    """The values of headers, the credentials after a scheme, and what is named in a value."""
+    """The values of headers, and in each the credentials after a scheme and values after a "="."""
     multi = getattr(headers, "multi_items", None) or getattr(headers, "items", None)
     for name, value in headers if multi is None else multi():
         low = _text(name).lower()
@@ -241,7 +249,10 @@ def of_headers(headers: Any) -> Iterator[str]:
 
 
 def of_body(content: Any) -> Iterator[str]:
-    """What is named a credential in a JSON body, without parsing all of it."""
+    """The values of fields of a JSON body that are named like credentials.
+
+    Only these values are parsed.
+    """
     if not isinstance(content, bytes):
         return
     for field in islice(_FIELD.finditer(content), _MOST_FIELDS):
@@ -253,7 +264,7 @@ def of_body(content: Any) -> Iterator[str]:
 
 
 def _value(content: bytes, start: int) -> Any:
-    """The JSON value there, or None for a long one."""
+    """The JSON value that begins at `start`, or None if it is very long or not valid."""
     try:
         return _decoder.raw_decode(content[start : start + _LONGEST].decode("utf-8", "replace"))[0]
     except (ValueError, RecursionError):
@@ -270,8 +281,8 @@ def _of_header(value: str) -> Iterator[str]:
             user, _, password = base64.b64decode(rest.strip()).decode().partition(":")
             yield from _of_user(user, password)
     for piece in re.split(r"[;,\s]+", value):
-        _, _, named = piece.partition("=")
-        yield named.strip('"')
+        _, _, parameter = piece.partition("=")
+        yield parameter.strip('"')
 
 
 def _of_user(user: str, password: str) -> Iterator[str]:
@@ -281,7 +292,7 @@ def _of_user(user: str, password: str) -> Iterator[str]:
 
 
 def _forms(text: str) -> Iterator[str]:
-    """A text, and how it looks in a URL, in a header and in JSON."""
+    """A text as it is, and as it looks in a URL, in a header and in JSON."""
     yield text
     yield quote(text, safe="")
     yield quote(text)
@@ -291,11 +302,11 @@ def _forms(text: str) -> Iterator[str]:
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         encoded = encode(text.encode("utf-8", "replace")).decode()
         yield encoded
-        yield encoded.rstrip("=")  # as some leave it out
+        yield encoded.rstrip("=")  # some leave the padding out
 
 
 def _guarded(read: Callable[[Any], Iterable[Any]], thing: Any) -> list[Any]:
-    """What `read` finds, or nothing where a thing is not what its name says."""
+    """What `read` finds, or nothing if it fails, since `thing` is not what its name says."""
     if thing is None:
         return []
     try:
@@ -307,7 +318,7 @@ def _guarded(read: Callable[[Any], Iterable[Any]], thing: Any) -> list[Any]:
 
 
 def _attribute(thing: Any, name: str) -> Any:
-    """An attribute, or None. Those of HTTP libraries raise what they like while there is none."""
+    """An attribute, or None. An HTTP library's may raise any exception while it has no value."""
     try:
         return getattr(thing, name, None)
     except Exception as error:

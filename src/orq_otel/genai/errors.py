@@ -1,8 +1,8 @@
-"""What is told of an error: identifiers, and what a server said of it only where that is captured.
+"""Describe an error: by identifiers, and by the server's message only where content is captured.
 
-A server's message may repeat the prompt, a token, a header or a URL. So no part of it is told
-because it looks harmless once something was taken out of it: what a status description consists of
-is put together from what can't be content, and from content where content was asked for.
+A server's message may repeat the prompt, a token, a header or a URL, and taking out what looks like
+one does not make the rest harmless. So a description is made of identifiers, which cannot be
+content. The message is added only where content goes.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from orq_otel.genai.content import Capture
 from orq_otel.genai.credentials import Credentials
 from orq_otel.genai.fields import get, identifier, safe_text
 
-#: The value of `error.type` where nothing that a server said can be one.
+#: The value of `error.type` if the server gave the error no name that can be used.
 UNNAMED: Final = "error"
 
-#: What an error is called that has no status.
+#: How the description begins of an error that has no HTTP status.
 NO_STATUS: Final = "Error"
 _CLASS: Final = re.compile(r"[\w.<>\[\]]{1,200}")
 
 
 @dataclass(frozen=True)
 class ErrorDetails:
-    """What an error of a client tells.
+    """The details of an error that a client raised. Those from the server are not yet checked.
 
     Attributes:
-        head: "Error code: 400", what the client says by itself, or "Error".
-        kind: The server's name for the kind of error, as it came.
-        code: Its code, as it came.
-        param: The parameter of the request that it is about, as it came.
-        message: What the server says, as it came.
+        head: "Error code: 400", a text that the client makes up itself, or "Error".
+        kind: The server's name for the kind of error.
+        code: The server's code.
+        param: The parameter of the request that the error is about.
+        message: The server's message.
     """
 
     head: str
@@ -45,16 +45,17 @@ class ErrorDetails:
 
 
 class Description(NamedTuple):
-    """What is said of an error: on a span, and in an event. They differ in content alone."""
+    """The descriptions of an error for a span and for an event. They differ only in content."""
 
     on_span: str | None = None
     on_event: str | None = None
 
 
-#: Reads an error, or returns None for one that is not the client's and may say anything.
+#: Reads an error's details, or returns None for one that is not the client's: its text may be
+#: anything.
 ReadError: TypeAlias = Callable[[BaseException], "ErrorDetails | None"]
 
-#: Finds what is a credential, or may be one, in a client, in what it sent and in an error.
+#: Finds credentials, and what may be one, in a client, in what it sent and in an error.
 FindCredentials: TypeAlias = Callable[[Any, Any, "BaseException | None"], Iterable[Any]]
 
 
@@ -63,7 +64,7 @@ class Errors:
     """How the errors of one client are read.
 
     Attributes:
-        read: From an error to what it tells.
+        read: Reads an error's details.
         credentials: Finds the credentials of a call.
     """
 
@@ -73,30 +74,41 @@ class Errors:
     def describe(
         self, error: BaseException, client: Any, sent: Any, capture: Capture | None
     ) -> Description:
-        """The descriptions of `error`, which its caller gets."""
-        told = self.read(error)
-        if told is None:
-            return Description()
-        known = Credentials(self.credentials(client, sent, error))
-        described = _described(told, known)
-        message = None
-        if capture is not None and isinstance(told.message, str) and told.message:
-            seen = capture.redacted(told.message)
-            message = known.mask(seen) if seen else None
-        if capture is None or not message:
-            return Description(described, described)
-        whole = safe_text(_with_message(told, described, message))
-        return Description(
-            whole if capture.on_span else described, whole if capture.on_event else described
-        )
+        """Describe `error`, without credentials.
 
-    def type_of(self, named: Any, client: Any, sent: Any) -> str:
-        """The value of `error.type` for what an answer or an event named an error."""
+        Args:
+            error: What the caller gets.
+            client: The client that raised it.
+            sent: What was sent: a request's options, a response, or None.
+            capture: Which content is captured, or None for none.
+        """
+        details = self.read(error)
+        if details is None:
+            return Description()
+        credentials = Credentials(self.credentials(client, sent, error))
+        short = _by_identifiers(details, credentials)
+        message = None
+        if capture is not None and isinstance(details.message, str) and details.message:
+            redacted = capture.redact_error_message(details.message)
+            message = credentials.mask(redacted) if redacted else None
+        if capture is None or not message:
+            return Description(short, short)
+        full = safe_text(_with_message(details, short, message))
+        return Description(full if capture.on_span else short, full if capture.on_event else short)
+
+    def type_of(self, name: Any, client: Any, sent: Any) -> str:
+        """The value of `error.type` for an error that a response or an event calls `name`.
+
+        Args:
+            name: The server's name for it, not yet checked.
+            client: As `describe` takes it.
+            sent: The same.
+        """
         try:
-            if identifier(named) and not Credentials(self.credentials(client, sent, None)).knows(
-                str(named)
-            ):
-                return str(named)
+            if identifier(name) and not Credentials(
+                self.credentials(client, sent, None)
+            ).are_revealed_by(str(name)):
+                return str(name)
         except Exception as mistake:  # noqa: BLE001 - the span has an error all the same
             report("naming an error", mistake)
         return UNNAMED
@@ -105,7 +117,7 @@ class Errors:
 def class_name(error: BaseException) -> str:
     """The name of an exception's class: "openai.RateLimitError", "ValueError".
 
-    That of the class that it is derived from, where somebody made a class whose name is no name.
+    If somebody made a class with a name that is none, it is the name of the class below it.
     """
     for kind in type(error).__mro__:
         name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
@@ -119,19 +131,21 @@ def error_type(error: Any) -> str:
     return identifier(get(error, "code"), get(error, "type")) or UNNAMED
 
 
-def _described(told: ErrorDetails, known: Credentials) -> str | None:
-    named = [
+def _by_identifiers(details: ErrorDetails, credentials: Credentials) -> str | None:
+    """The description without the server's message, or None if there is nothing to say."""
+    fields = (("", details.kind), ("code ", details.code), ("param ", details.param))
+    identifiers = [
         f"{label}{name}"
-        for label, value in (("", told.kind), ("code ", told.code), ("param ", told.param))
-        if (name := identifier(value)) and not told.head.endswith(f" {name}")
-        if not known.knows(name)
+        for label, value in fields
+        if (name := identifier(value)) and not details.head.endswith(f" {name}")
+        if not credentials.are_revealed_by(name)
     ]
-    if named:
-        return f"{told.head} - {', '.join(named)}"
-    return None if told.head == NO_STATUS else told.head
+    if identifiers:
+        return f"{details.head} - {', '.join(identifiers)}"
+    return None if details.head == NO_STATUS else details.head
 
 
-def _with_message(told: ErrorDetails, described: str | None, message: str) -> str:
-    if described is None or described == told.head:
-        return f"{told.head} - {message}"
-    return f"{described}: {message}"
+def _with_message(details: ErrorDetails, short: str | None, message: str) -> str:
+    if short is None or short == details.head:
+        return f"{details.head} - {message}"
+    return f"{short}: {message}"

@@ -1,4 +1,4 @@
-"""The events of a call, as log records: its details, if asked for, and what it failed with."""
+"""The events of a call, as log records: its details, if they are switched on, and its error."""
 
 from __future__ import annotations
 
@@ -28,8 +28,11 @@ class Events:
 
     Args:
         scope: The name of the instrumentation scope.
-        logger_provider: Takes them; None for the global one.
-        details: Whether the details of each inference are emitted.
+        logger_provider: Receives them. None for the global one.
+        details: Whether to emit the details of each inference.
+
+    Attributes:
+        details_wanted: The same as `details`.
     """
 
     def __init__(self, scope: str, logger_provider: Any, *, details: bool) -> None:
@@ -39,7 +42,7 @@ class Events:
         self.details_wanted = details
 
     def details(self, attributes: Mapping[str, Any], context: Context) -> None:
-        """Emit the details of an inference: what its span tells, and its content if captured."""
+        """Emit the details of an inference: the attributes of its span, and captured content."""
         self._emit(_DETAILS, attributes, context, is_warning=False)
 
     def exception(
@@ -49,20 +52,20 @@ class Events:
         started: Mapping[str, Any],
         context: Context,
     ) -> None:
-        """Emit what a call failed with, and where.
+        """Emit the error of a call, and where it was raised.
 
         Args:
             error: What was raised.
-            message: Its text, free of secrets and content, if there is such.
-            started: The attributes of the call, among them the labels of its thread.
-            context: With the call's span.
+            message: Its description without credentials, or None if there is nothing to say.
+            started: The attributes that the call's span started with, labels included.
+            context: OpenTelemetry's context with the call's span.
         """
         if self._find_logger() is None:
             return
         attributes = {
             **{name: started[name] for name in label_names() if name in started},
             "exception.type": class_name(error),
-            "exception.stacktrace": _places(error),
+            "exception.stacktrace": _stack_trace(error),
         }
         if message:
             attributes["exception.message"] = message
@@ -87,9 +90,9 @@ class Events:
         )
 
     def _find_logger(self) -> Logger | None:
-        """The logger, or None as long as nobody takes log records."""
+        """The logger, or None as long as nobody collects log records."""
         if self._logger is None:
-            if _LOGS not in sys.modules:  # without that module nobody has set a provider
+            if _LOGS not in sys.modules:  # nobody can have set a provider without importing it
                 return None
             logs = sys.modules[_LOGS]
             provider = self._provider or logs.get_logger_provider()
@@ -99,10 +102,10 @@ class Events:
         return self._logger
 
 
-def _places(error: BaseException) -> str:
-    """Where an error was raised: files, lines and functions.
+def _stack_trace(error: BaseException) -> str:
+    """Where an error was raised: files, line numbers and functions.
 
-    Neither the source lines nor the error's text, which may hold a key or content of the call.
+    Source lines and the error's text are left out: they may hold a key or content of the call.
     """
     frames = traceback.walk_tb(error.__traceback__)
     return "Traceback (most recent call last):\n" + "\n".join(

@@ -1,4 +1,4 @@
-"""Read fields of requests and responses that may be there or not, fast and without a copy."""
+"""Read fields of requests and responses, which may be missing, fast and without a copy."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
-#: No name, id or reason is longer.
+#: Characters of a name, an id or a reason. Anything longer is cut.
 _LONGEST = 1024
 _INT64 = 2**63
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_.\-\[\]]{1,64}")
-#: What some gateways write for a name that they have not.
+#: What some gateways write instead of a name that they do not have.
 _NO_NAMES = frozenset({"None", "null"})
 #: Why models stop, nearly always.
 REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 
-#: Raised on reading a chunk or event that is none. A client makes objects of whatever was sent.
+#: Raised when a reader meets something that is not a chunk or an event. Clients make objects of
+#: whatever a server sends.
 NO_CHUNK = (AttributeError, KeyError, TypeError)
-#: Raised as well on reading one that is not of the usual form, or the first one of a choice.
+#: Raised by a reader's fast path also for a chunk of an unusual form, or the first of a choice.
 UNUSUAL = (*NO_CHUNK, ValueError)
 
 
 def fields(thing: Any) -> Mapping[str, Any]:
-    """The fields of a dict, a namespace or a Pydantic model, by name. Not to be changed.
+    """The fields of a dict, a namespace or a Pydantic model, by name. Do not change the mapping.
 
-    `getattr` for a field that a Pydantic model lacks costs more than all the fields that it has.
-    Fields that the installed client does not know of are among the model's extras.
+    `getattr` for a field that a Pydantic model lacks takes longer than reading all those that it
+    has. Fields that the installed client does not know are among the model's extras.
     """
     if isinstance(thing, dict):
         return thing
@@ -45,11 +46,16 @@ def get(thing: Any, name: str) -> Any:
     return None if thing is None else fields(thing).get(name)
 
 
-def read_strings(given: Mapping[str, Any], names: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """What `given` has of these fields, text that is not empty, under the name beside each."""
+def read_strings(source: Mapping[str, Any], names: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """The fields of `source` that are text and not empty, as attributes.
+
+    Args:
+        source: The fields, by name.
+        names: Pairs of the name of a field and the name of its attribute.
+    """
     strings: dict[str, Any] = {}
     for field, name in names:
-        value = given.get(field)
+        value = source.get(field)
         if not value:
             continue
         if type(value) is str and value.isascii() and len(value) <= _LONGEST:
@@ -60,9 +66,9 @@ def read_strings(given: Mapping[str, Any], names: Iterable[tuple[str, str]]) -> 
 
 
 def safe_text(text: str) -> str:
-    """A name, an id or a message that any exporter can write, cut where it is none any more.
+    """A name, an id or a message that any exporter can write, cut to 1024 characters.
 
-    Half of a surrogate pair has no UTF-8, for which an exporter drops all that it had to write.
+    UTF-8 cannot encode half of a surrogate pair. An exporter that meets one loses its whole batch.
     """
     if type(text) is str and text.isascii() and len(text) <= _LONGEST:
         return text
@@ -70,21 +76,25 @@ def safe_text(text: str) -> str:
     return cut.encode("utf-8", "replace").decode()
 
 
-def identifier(*named: Any) -> str | None:
-    """The first of these that is an identifier, which no sentence, URL or list of them is."""
-    for name in named:
+def identifier(*candidates: Any) -> str | None:
+    """The first of these that is an identifier. Sentences, URLs and lists of names are none."""
+    for name in candidates:
         text = str(name) if type(name) is int else name
         if isinstance(text, str) and _IDENTIFIER.fullmatch(text) and text not in _NO_NAMES:
             return str.__str__(text)
     return None
 
 
-def stop_reason(told: str) -> str:
-    """Why a model stopped, as a server says: a name, and at most details behind a colon."""
-    if told in REASONS:
-        return told
-    name, _, _ = told.partition(":")
-    return (name if name in REASONS else identifier(told)) or "error"
+def stop_reason(reason: str) -> str:
+    """Why a model stopped: one of `REASONS`, another identifier, or "error".
+
+    Args:
+        reason: The server's reason: a name, perhaps with details behind a colon.
+    """
+    if reason in REASONS:
+        return reason
+    name, _, _ = reason.partition(":")
+    return (name if name in REASONS else identifier(reason)) or "error"
 
 
 def is_whole(value: Any) -> bool:
@@ -93,12 +103,12 @@ def is_whole(value: Any) -> bool:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """JSON as namespaces, which are read like the models that a client would have made of it."""
+    """Parse JSON into namespaces, whose fields are read like those of a client's models."""
     return json.loads(text, object_hook=lambda fields: SimpleNamespace(**fields))
 
 
 def number(value: Any) -> float | None:
-    """A JSON number as a float, as the conventions want it, or None for anything else."""
+    """A JSON number as a float, as the conventions require, or None for anything else."""
     kind = type(value)
     if kind is float:
         return value  # type: ignore[no-any-return]

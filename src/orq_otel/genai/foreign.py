@@ -1,7 +1,8 @@
-"""Recognise that another instrumentation already has a span for the call at hand.
+"""Recognise that another instrumentation already has a span for this call.
 
-Whoever instruments the same call sits around us and has a span open when the request is made, or
-will make one when it returns. One call gets one model span: theirs then, with our labels on it.
+Another instrumentation of the same call wraps it further out than we do. It has a span open when
+the request is made, or makes one when the call returns. Each call gets one model span: theirs then,
+with our labels on it.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from orq_otel.genai.semconv import (
     TEXT_COMPLETION,
 )
 
-#: Others may call one what we call another.
+#: Operations that others name differently from us.
 _INFERENCE: Final = ("chat", "text_completion", "generate_content")
 
-#: Attribute by which others mark a model call's span at its start, with its values by operation:
-#: the GenAI conventions, OpenInference.
+#: The attributes by which others mark a model call's span at its start, each with its values by
+#: operation: that of the GenAI conventions, and that of OpenInference.
 _MARKS: Final[tuple[tuple[str, Mapping[str, tuple[str, ...]]], ...]] = (
     (
         OPERATION_NAME,
@@ -45,7 +46,7 @@ _MARKS: Final[tuple[tuple[str, Mapping[str, tuple[str, ...]]], ...]] = (
 )
 
 #: Traceloop (for Responses) and Langfuse make a span without making it current. Only their frames
-#: on the stack tell that they are around this very call.
+#: on the stack show that they wrap this very call.
 _TRACELOOP: Final = "opentelemetry.instrumentation.openai"
 _LANGFUSE: Final = "langfuse.openai"
 _WRAPPERS: Final = (_TRACELOOP, _LANGFUSE)
@@ -54,12 +55,12 @@ _OPERATIONS: Final = (CHAT, TEXT_COMPLETION, EMBEDDINGS, FETCH_RESPONSE)
 #: Frames between such a wrapper and the client's request: the client's own methods, and ours.
 _DEPTH: Final = 16
 
-#: By this header the client's methods tell its `request` to hand out the HTTP response.
+#: The header by which the client's methods ask its `request` for the HTTP response.
 _RAW_RESPONSE: Final = "X-Stainless-Raw-Response"
 
 
 def covers_call(span: Any, operation: str) -> bool:
-    """Whether `span`, which is current, is somebody's span of the model call that starts now."""
+    """Whether `span`, which is current, is another instrumentation's span for this model call."""
     attributes = getattr(span, "attributes", None)
     if attributes:
         for key, values in _MARKS:
@@ -69,7 +70,7 @@ def covers_call(span: Any, operation: str) -> bool:
 
 
 def is_wrapped(operation: str) -> bool:
-    """Whether a wrapper that does not make its span current is running around this call."""
+    """Whether this call runs inside a wrapper that does not make its span current."""
     modules = sys.modules
     if (_TRACELOOP not in modules and _LANGFUSE not in modules) or operation not in _OPERATIONS:
         return False
@@ -87,7 +88,8 @@ def is_wrapped(operation: str) -> bool:
 def _passes_through(module: str, kwargs: Any) -> bool:
     """Whether a wrapper makes no span for these arguments of the client's method.
 
-    Neither does for a raw response that is a stream, Langfuse not for a streaming response either.
+    Neither makes one for a raw response that is a stream, and Langfuse none for a streaming
+    response.
     """
     if not isinstance(kwargs, Mapping) or not isinstance(kwargs.get("extra_headers"), Mapping):
         return False

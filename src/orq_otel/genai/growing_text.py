@@ -10,10 +10,10 @@ from io import StringIO
 
 
 def growing_text() -> StringIO:
-    """A text to write pieces to, which takes no more than four bytes for each character, and some.
+    """A buffer for text, which takes little more than four bytes for each character.
 
-    Python before 3.12 keeps what is written to a new one as a list. One that had a text has a
-    buffer instead.
+    Before Python 3.12, a new `StringIO` keeps what is written to it as a list. One that was made
+    with a text has a buffer instead.
     """
     if sys.version_info >= (3, 12):
         return StringIO()

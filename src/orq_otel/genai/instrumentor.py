@@ -23,7 +23,7 @@ from orq_otel.propagation.start import start
 
 
 class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
-    """Wraps a client's functions as soon as the client is imported, which it does not do itself."""
+    """Wraps a client's functions as soon as the client is imported, and never imports it itself."""
 
     #: The versions of the client that are supported, as in a requirements file.
     requirement: ClassVar[str]
@@ -32,13 +32,13 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
     #: How the client's errors are read.
     errors: ClassVar[Errors]
 
-    #: What to make of each call; None while the client is not instrumented.
+    #: The signals to make of each call, or None while the client is not instrumented.
     telemetry: Telemetry | None = None
     _patches: Sequence[Patch] | None = None
 
     @abstractmethod
     def patches(self) -> Sequence[Patch]:
-        """What to wrap. Asked for once."""
+        """The functions to wrap. Called once."""
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """The versions of the client that are supported."""
@@ -66,7 +66,7 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
             patch.apply()
 
     def follow(self, settings: Settings) -> None:
-        """Take from the settings what only this client needs."""
+        """Read the settings that only this client needs."""
 
     def _metrics(self, names: str, meter_provider: MeterProvider | None) -> Metrics | None:
         if names == "none":

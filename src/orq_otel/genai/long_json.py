@@ -1,7 +1,7 @@
-"""JSON of any length: it is read whole up to a limit, and beyond that at both of its ends.
+"""Parse JSON of any length: all of it up to a limit, and beyond that its two ends.
 
-What an API says of its answer stands at the ends: ids and the model first, token counts last. In
-between is what makes a text that long: an image, a sound, a model's words.
+The ends hold what we look for: ids and the model come first, token counts last. The middle is what
+makes the text long: an image, a sound, a model's words.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Any, Final
 from orq_otel.foundations.guard import is_signals
 from orq_otel.genai.fields import parse_json
 
-#: Bytes that are read whole. An image with its prompt is smaller, and to parse so much takes a
-#: fraction of a second, in the caller's thread.
+#: Up to this many bytes, all is parsed. An image with its prompt is smaller. To parse that much
+#: takes a fraction of a second of the caller's time.
 _MOST: Final = 16 * 1024 * 1024
-#: Bytes at either end of what is longer.
+#: Bytes that are read at either end of longer JSON.
 _END: Final = 128 * 1024
-#: Objects inside of each other that are looked into: an event, the response in it, one between.
-_DEEP: Final = 3
+#: How many nested objects are looked into: an event, the response in it, and one in between.
+_MOST_NESTED: Final = 3
 
-#: Raised for what is no JSON, or nested too deeply to be read.
+#: Raised for text that is not JSON, or that is nested too deeply to be parsed.
 _NO_JSON: Final = (ValueError, RecursionError)
 
 _COUNTS: Final = re.compile(r'(?<!\\)"usage"\s*:')
@@ -32,7 +32,7 @@ _decode: Final = json.JSONDecoder(object_hook=lambda fields: SimpleNamespace(**f
 
 
 class LongJson:
-    """JSON that comes in pieces. Takes no more memory than its limit, whatever comes."""
+    """JSON that arrives in pieces. The memory that it takes is limited."""
 
     __slots__ = ("_data", "_head")
 
@@ -41,7 +41,7 @@ class LongJson:
         self._head: bytes | None = None
 
     def add(self, piece: bytes) -> None:
-        """Take in the next piece."""
+        """Add the next piece."""
         data = self._data
         if self._head is None:
             if len(data) + len(piece) <= _MOST:
@@ -58,18 +58,18 @@ class LongJson:
         return (self._head or self._data).startswith(text)
 
     def parse(self) -> Any:
-        """What the pieces say, as namespaces, or None if they are no JSON."""
+        """Parse the pieces into namespaces. Returns None if they are not JSON."""
         if self._head is None:
             return _parsed(self._data, parse_json)
         return _parse_ends(_decoded(self._head), _decoded(bytes(self._data)))
 
 
 def parse_long_json(text: str | bytes, parse: Callable[[Any], Any] = parse_json) -> Any:
-    """What `text` says, or None if it is no JSON. Of a very long one, what its ends tell.
+    """Parse JSON, or only its two ends if it is very long. Returns None if it is not JSON.
 
     Args:
         text: The JSON.
-        parse: Reads it where it is not that long. What the ends tell is namespaces.
+        parse: Parses it, if it is not very long. The ends become namespaces.
     """
     if len(text) <= _MOST:
         return _parsed(text, parse)
@@ -86,12 +86,12 @@ def _parsed(text: Any, parse: Callable[[Any], Any]) -> Any:
 
 
 def _decoded(text: str | bytes) -> str:
-    """Text of which the first or the last character may be cut."""
+    """Text from bytes whose first or last character may be cut in two."""
     return text if isinstance(text, str) else text.decode(errors="ignore")
 
 
 def _parse_ends(head: str, tail: str) -> Any:
-    """An object from its ends, or None: the fields that are whole, of it and of what is cut."""
+    """An object with the complete fields at its two ends, or None if it does not begin as one."""
     keys, opened = _opened(head)
     if not opened:
         return None
@@ -109,29 +109,29 @@ def _opened(head: str) -> tuple[list[str], list[dict[str, Any]]]:
     keys: list[str] = []
     opened: list[dict[str, Any]] = []
     at = 0
-    while len(opened) < _DEEP:
+    while len(opened) < _MOST_NESTED:
         try:
             at = _after(head, at, "{")
             opened.append({})
             key, at = _read(head, at, opened[-1])
         except _NO_JSON:
             break
-        if key is None:  # the object is whole, and what follows is no JSON
+        if key is None:  # the object is complete, and what follows is not JSON
             break
         keys.append(key)
     return keys, opened
 
 
 def _closed(tail: str) -> list[dict[str, Any]]:
-    """The objects that are closed behind token counts, outermost first, as far as they are there.
+    """The objects that are closed behind token counts, outermost first, with their last fields.
 
-    Counts are found from behind. Where all that follows them is fields and ends of objects, they
-    are no part of a text, or of something in a list.
+    Counts are searched from the end. If only fields and ends of objects follow them, they are not
+    part of a string or of a list.
     """
-    for found in reversed(list(_COUNTS.finditer(tail))[-_DEEP:]):
+    for found in reversed(list(_COUNTS.finditer(tail))[-_MOST_NESTED:]):
         at = found.start()
         closed: list[dict[str, Any]] = []
-        while len(closed) < _DEEP:
+        while len(closed) < _MOST_NESTED:
             closed.insert(0, {})
             try:
                 if tail[at : at + 1] != "}":
@@ -154,7 +154,8 @@ def _read(text: str, at: int, found: dict[str, Any]) -> tuple[str | None, int]:
     """Read the fields of an object, from a key at `at` to its end.
 
     Returns:
-        The key of the first value that is not whole, and where that begins; or None, and the end.
+        The key of the first value that is not complete, and where that value begins; or None, and
+        where the object ends.
     """
     while True:
         key, at = _decode(text, _skip(text, at))

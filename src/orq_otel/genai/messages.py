@@ -1,11 +1,11 @@
 """Messages, their parts, and tool definitions, in the form that the GenAI conventions give them.
 
 Source: the JSON schemas of open-telemetry/semantic-conventions-genai (`gen-ai-input-messages.json`
-and its siblings). Pure functions, which take whatever a caller or a server sent; what may leave the
-program is decided in `content.py`.
+and its siblings). Pure functions, which take whatever a caller or a server sends. `content.py`
+decides what may leave the program.
 
-Whatever they return is plain JSON, shares nothing that can change with what was given, and holds no
-binary data: of that, type, size and digest are told.
+They return plain JSON, which shares no mutable object with their arguments. Binary data is replaced
+by its type, size and digest.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ Part: TypeAlias = dict[str, Any]
 #: `{"role": "user", "parts": [...]}`.
 Message: TypeAlias = dict[str, Any]
 
-#: The value of each attribute that holds content, by the attribute's name: messages, parts of the
-#: system instructions, or tool definitions; or text, of a variable of a prompt.
+#: Attributes that hold content: messages, parts of the system instructions, or tool definitions; or
+#: plain text, for a variable of a prompt.
 Content: TypeAlias = dict[str, list[Any] | str]
 
-#: Shorter strings are taken as they are: they hold no binary data worth replacing.
+#: Strings of this many characters or fewer stay as they are: they hold no binary data to speak of.
 LONG = 512
-#: A data URL that is shorter holds next to nothing.
+#: A data URL with fewer characters holds next to nothing.
 _SHORT = 64
 
-#: The conventions' words for why a message ended. Others stay as the API says them.
+#: The conventions' words for why a message ended, by the APIs' words. Others stay as they are.
 _FINISH_REASONS = {
     "tool_calls": "tool_call",
     "function_call": "tool_call",
@@ -44,9 +44,9 @@ _FINISH_REASONS = {
     "cancelled": "error",
 }
 
-#: JSON in a message is not nested deeper than this. Decoders of OTLP refuse to go much deeper.
-_DEEP = 24
-#: Types of JSON values that stay as they are, whatever they are, where texts are short.
+#: How deep JSON in a message may be nested. Decoders of OTLP refuse to go much deeper.
+_MOST_NESTED = 24
+#: Types of JSON values that are never changed, as long as strings are short.
 _HARMLESS = frozenset({str, bool, type(None)})
 _INT64 = 2**63
 
@@ -54,9 +54,9 @@ _DATA_URL = re.compile(
     r"data:(?P<mime>[\w.+-]{1,100}/[\w.+-]{1,100})?(?P<options>[^,\s]{0,200}),",
     re.ASCII | re.IGNORECASE,
 )
-#: Finds out fast that there is no binary data: what is `LONG` fills one of these blocks.
+#: A fast check for binary data in base64: a run of `LONG` characters fills one of these blocks.
 _BLOCK = re.compile(rf"(?:.{{{LONG // 2}}})*?[\w+/=\\\r\n-]{{{LONG // 2}}}", re.ASCII | re.DOTALL)
-#: Base64 in a text, in one run or in lines, after the beginning of a data URL or by itself.
+#: Base64 in a text, in one run or in lines, alone or after the beginning of a data URL.
 _BASE64 = re.compile(
     r"(?:data:(?P<mime>[\w.+-]{1,100}/[\w.+-]{1,100})?[^,\s]{0,200},)?"
     r"(?<![\w+/-])(?P<data>"
@@ -70,34 +70,41 @@ _FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 def message(
     role: Any, parts: list[Part], finish_reason: str | None = None, name: Any = None
 ) -> Message:
-    """A message, with what is given besides."""
+    """A message.
+
+    Args:
+        role: "user", "assistant"... If it is not a string, "user".
+        parts: Its parts.
+        finish_reason: Why it ended, in the conventions' words.
+        name: The name of who said it.
+    """
     if type(role) is not str:
         role = "user"
-    told: Message = {"role": role if len(role) <= LONG else clean(role), "parts": parts}
+    result: Message = {"role": role if len(role) <= LONG else clean(role), "parts": parts}
     if finish_reason is not None:
-        told["finish_reason"] = clean(finish_reason)
+        result["finish_reason"] = clean(finish_reason)
     if name is not None and type(name) is str:
-        told["name"] = clean(name)
-    return told
+        result["name"] = clean(name)
+    return result
 
 
 def finish_reason(reason: Any) -> str:
-    """Why a message ended, in the conventions' words. One that ended without a reason is broken."""
+    """Why a message ended, in the conventions' words: "error" if there is no reason."""
     return _FINISH_REASONS.get(reason, reason) if type(reason) is str and reason else "error"
 
 
 def text(content: str) -> Part:
-    """Text."""
+    """A part of text."""
     return {"type": "text", "content": content if len(content) <= LONG else clean(content)}
 
 
 def reasoning(content: str) -> Part:
-    """What a model thought, as far as it tells."""
+    """A model's reasoning, as far as the API shows it."""
     return {"type": "reasoning", "content": clean(content)}
 
 
 def tool_call(id: Any, name: Any, arguments: Any) -> Part:  # noqa: A002
-    """A model asks for a tool. Arguments are an object where they are valid JSON."""
+    """A model's call of a tool. Arguments are parsed if they are valid JSON, else they are text."""
     if type(name) is not str:
         name = ""
     part: Part = {"type": "tool_call", "name": name if len(name) <= LONG else clean(name)}
@@ -109,7 +116,7 @@ def tool_call(id: Any, name: Any, arguments: Any) -> Part:  # noqa: A002
 
 
 def tool_result(id: Any, response: Any) -> Part:  # noqa: A002
-    """What a tool answered."""
+    """The result of a tool."""
     if not (type(response) is str and len(response) < _SHORT):
         response = without_binary(response)
     part: Part = {"type": "tool_call_response", "response": response}
@@ -124,7 +131,7 @@ def server_tool_call(
     details: Mapping[str, Any],
     name: Any = None,
 ) -> Part:
-    """A tool that the provider runs: `kind` is "web_search", "code_interpreter"..."""
+    """A call of a tool that the provider runs: `kind` is "web_search", "code_interpreter"..."""
     part: Part = {
         "type": "server_tool_call",
         "name": clean(name) if type(name) is str else kind,
@@ -135,7 +142,7 @@ def server_tool_call(
 
 
 def server_tool_result(id: Any, kind: str, details: Mapping[str, Any]) -> Part:  # noqa: A002
-    """What a tool that the provider runs answered."""
+    """The result of a tool that the provider runs."""
     part: Part = {
         "type": "server_tool_call_response",
         "server_tool_call_response": {**without_binary(details), "type": kind},
@@ -145,18 +152,18 @@ def server_tool_result(id: Any, kind: str, details: Mapping[str, Any]) -> Part: 
 
 
 def compaction(id: Any) -> Part:  # noqa: A002
-    """A conversation so far, compacted by the provider, and encrypted."""
+    """The conversation so far, which the provider has compacted and encrypted."""
     part: Part = {"type": "compaction"}
     _identify(part, id)
     return part
 
 
 def blob(modality: str, mime_type: Any, data: Any) -> Part:
-    """Binary data that was sent inline, of which type, size in bytes and digest are told.
+    """Binary data that was sent inline: its type, size in bytes and digest, without the data.
 
     Args:
-        modality: "image", "audio", "video" or "document". A MIME type that says otherwise wins.
-        mime_type: "image/png", if it is known.
+        modality: "image", "audio", "video" or "document". The MIME type wins over it.
+        mime_type: "image/png", say, if it is known.
         data: The data in base64, or as bytes.
     """
     part: Part = {"type": "blob", "modality": modality, "content": ""}
@@ -170,13 +177,13 @@ def blob(modality: str, mime_type: Any, data: Any) -> Part:
 
 
 def media(modality: str, url: Any, mime_type: Any = None) -> Part:
-    """An image, a sound or a document by its URL, which may hold the data itself."""
+    """An image, a sound or a document by its URL, which may be a data URL."""
     url = url if type(url) is str else ""
     found = _DATA_URL.match(url)
     if found is not None:
         return blob(modality, found["mime"] or mime_type, _data_of(url, found))
     if url[:5].lower() == "data:" or (len(url) > LONG and _BASE64.fullmatch(url)):
-        return blob(modality, mime_type, url)  # some servers take mere base64 as well
+        return blob(modality, mime_type, url)  # some servers accept base64 without a URL
     part: Part = {"type": "uri", "modality": modality, "uri": clean(url)}
     if mime_type and type(mime_type) is str:
         part["mime_type"] = clean(mime_type)
@@ -189,32 +196,32 @@ def file(file_id: str, modality: str = "document") -> Part:
 
 
 def generic(kind: Any, value: Any) -> Part:
-    """A part that the conventions have no type for: `kind` is what the API calls it."""
+    """A part that the conventions have no type for: `kind` is the API's name for it."""
     kind = clean(kind) if type(kind) is str else type(kind).__name__
     return {"type": "generic", "kind": kind, "value": without_binary(value)}
 
 
 def function_definition(name: Any, description: Any, parameters: Any) -> dict[str, Any]:
-    """A function that a model may ask for."""
-    told = tool_definition("function", name if type(name) is str else "", description)
+    """The definition of a function that a model may call."""
+    definition = tool_definition("function", name if type(name) is str else "", description)
     if parameters is not None:
         schema = without_binary(parameters)
         if type(schema) is dict:
-            told["parameters"] = schema
-    return told
+            definition["parameters"] = schema
+    return definition
 
 
 def tool_definition(kind: str, name: Any = None, description: Any = None) -> dict[str, Any]:
-    """A tool that a model may ask for, or that the provider runs: `kind` is "web_search"..."""
+    """The definition of a tool, the caller's or the provider's: `kind` is "web_search"..."""
     kind = clean(kind)
-    told = {"type": kind, "name": clean(name) if type(name) is str else kind}
+    definition = {"type": kind, "name": clean(name) if type(name) is str else kind}
     if type(description) is str:
-        told["description"] = clean(description)
-    return told
+        definition["description"] = clean(description)
+    return definition
 
 
 def parsed(arguments: Any) -> Any:
-    """A tool's arguments: what their JSON says, an object as a rule, or the text if it is none."""
+    """A tool's arguments, parsed, which makes an object as a rule. Text if they are not JSON."""
     if type(arguments) is not str:
         return without_binary(arguments)
     if not arguments:
@@ -226,7 +233,7 @@ def parsed(arguments: Any) -> Any:
             and type(value) is dict
             and _HARMLESS.issuperset(map(type, value.values()))
         ):
-            return value  # most are short and flat: there is nothing to replace
+            return value  # most arguments are short and flat: nothing is to be replaced
         return without_binary(value)
     except (ValueError, RecursionError):  # a model's JSON may be broken, or not yet complete
         return clean(arguments)
@@ -234,9 +241,9 @@ def parsed(arguments: Any) -> Any:
 
 @functools.cache
 def _decoder() -> Callable[[str], Any]:
-    """The decoder that the client brings along, in Pydantic, or a slower one.
+    """Pydantic's decoder, which the client depends on, or a slower one.
 
-    Looked for when it is needed first: importing this package imports neither.
+    It is imported on first use, so that importing this package imports neither.
     """
     try:
         from pydantic_core import from_json  # noqa: PLC0415
@@ -246,17 +253,18 @@ def _decoder() -> Callable[[str], Any]:
 
 
 def clean(content: str) -> str:
-    """Text in which binary data in base64 is replaced by type, size and digest."""
+    """Replace binary data in base64 in a text by type, size and digest."""
     if len(content) <= LONG or _BLOCK.match(content) is None:
         return content
-    return _BASE64.sub(_told_match, content)
+    return _BASE64.sub(_placeholder_for_match, content)
 
 
 def without_binary(value: Any, _depth: int = 0) -> Any:  # noqa: PLR0911 - one for each type
     """A copy of a JSON value in which binary data is replaced by type, size and digest.
 
-    What is not JSON becomes it: a model an object, an unknown object the name of its type, numbers
-    that OTLP can't carry text or null. What is nested too deep is left out, visibly.
+    Values that are not JSON are converted: a model to an object, an object of any other class to
+    the name of its class, and numbers that OTLP can't carry to text or null. A text takes the place
+    of values that are nested too deep.
     """
     kind = type(value)
     if kind is str:
@@ -264,16 +272,16 @@ def without_binary(value: Any, _depth: int = 0) -> Any:  # noqa: PLR0911 - one f
             return value
         return _without_binary_url(value) or clean(value)
     if kind is dict or kind is list:
-        if _depth > _DEEP:
+        if _depth > _MOST_NESTED:
             return "[nested too deep]"
         _depth += 1
         if kind is list:
-            return [without_binary(one, _depth) for one in value]
+            return [without_binary(item, _depth) for item in value]
         return {
-            key if type(key) is str and len(key) <= LONG else _key(key): one
-            if type(one) is str and len(one) < _SHORT
-            else without_binary(one, _depth)
-            for key, one in value.items()
+            key if type(key) is str and len(key) <= LONG else _key(key): item
+            if type(item) is str and len(item) < _SHORT
+            else without_binary(item, _depth)
+            for key, item in value.items()
         }
     if value is None or kind is bool:
         return value
@@ -285,7 +293,7 @@ def without_binary(value: Any, _depth: int = 0) -> Any:  # noqa: PLR0911 - one f
 
 
 def decoded(data: Any) -> bytes:
-    """Bytes from base64, of either alphabet, padded or not, or as they are."""
+    """Bytes from base64, of either alphabet, padded or not. Bytes stay as they are."""
     if isinstance(data, str):
         encoded = data.encode("ascii", "replace")
         if b"-" in encoded or b"_" in encoded:
@@ -303,20 +311,20 @@ def _identify(part: Part, id: Any) -> None:  # noqa: A002
 
 
 def _plain(value: Any, depth: int) -> Any:  # noqa: PLR0911 - one for each type
-    """JSON from what is not of one of its types, which is rare."""
-    if isinstance(value, str):  # an enum's member, say
+    """Convert a value that is not of one of JSON's own types, which is rare."""
+    if isinstance(value, str):  # a member of an enum, say
         return without_binary(str.__str__(value))
     if isinstance(value, (int, float)):
         return without_binary(int(value) if isinstance(value, int) else float(value))
     if isinstance(value, (bytes, bytearray)):
-        return _told("binary data", decoded(value))
+        return _placeholder("binary data", decoded(value))
     if isinstance(value, (tuple, set, frozenset)):
         return without_binary(list(value), depth)
     if isinstance(value, Mapping):
         return without_binary(dict(value), depth)
-    if hasattr(value, "__dict__"):  # a model has all fields that there may be
-        given = {key: one for key, one in fields(value).items() if one is not None}
-        return without_binary(given, depth)
+    if hasattr(value, "__dict__"):  # models have every field, set or not
+        present = {key: item for key, item in fields(value).items() if item is not None}
+        return without_binary(present, depth)
     return type(value).__name__
 
 
@@ -325,11 +333,11 @@ def _key(key: Any) -> str:
 
 
 def _without_binary_url(value: str) -> str | None:
-    """What stands for a data URL, or None for what is none, or is text."""
+    """The placeholder for a data URL in base64, or None if `value` is no such URL."""
     found = _DATA_URL.match(value)
     if found is None or "base64" not in found["options"].lower():
         return None
-    return _told(found["mime"] or "binary data", _data_of(value, found))
+    return _placeholder(found["mime"] or "binary data", _data_of(value, found))
 
 
 def _data_of(url: str, found: re.Match[str]) -> bytes:
@@ -339,28 +347,29 @@ def _data_of(url: str, found: re.Match[str]) -> bytes:
     return unquote_to_bytes(data.encode(errors="replace"))
 
 
-def _told_match(found: re.Match[str]) -> str:
-    """What stands for base64 in a text. A text may be long and without a space, and no base64."""
+def _placeholder_for_match(found: re.Match[str]) -> str:
+    """The placeholder for base64 in a text. A long text without spaces need not be base64."""
     data = found["data"]
     if not found["mime"] and not _is_mixed(data[:4096]):
         return found[0]
-    return _told(
+    return _placeholder(
         found["mime"] or "binary data", decoded(data.replace("\\r", "").replace("\\n", ""))
     )
 
 
 def _is_mixed(data: str) -> bool:
-    """Whether characters are of two kinds at least, or stand for nothing but zeros."""
+    """Whether characters are of at least two kinds, or base64 for nothing but zeros."""
     lower, upper = data != data.upper(), data != data.lower()
     digits = any(digit in data for digit in "0123456789")
     return lower + upper + digits > 1 or not data.rstrip("=").strip("A")
 
 
-def _told(kind: str, data: bytes) -> str:
+def _placeholder(kind: str, data: bytes) -> str:
+    """The text that replaces binary data of a MIME type."""
     size, digest = _measure(data)
     return f"[{kind}, {size} bytes, {digest}]"
 
 
 def _measure(data: bytes) -> tuple[int, str]:
-    """Size in bytes, and digest."""
+    """The size in bytes, and the digest."""
     return len(data), "sha256:" + hashlib.sha256(data).hexdigest()

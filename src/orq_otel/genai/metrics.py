@@ -2,9 +2,9 @@
 
 No thread id is among the attributes: each would make a time series of its own.
 
-A record costs the SDK some microseconds, and a call has several. So a call only notes what it
-measured, and the notes become records when metrics are collected, by whoever collects them: that
-asks the observable instruments first, and one of them is here for it.
+To record a value takes the SDK some microseconds, and a call has several. So a call only leaves a
+note, and notes are recorded when metrics are collected, on the collector's OS thread: a collection
+first calls the callbacks of observable instruments, and we have one for this purpose.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ _TOKENS: Final = tuple(float(4**power) for power in range(14))
 _START: Final = (OPERATION_NAME, PROVIDER_NAME, REQUEST_MODEL, SERVER_ADDRESS, SERVER_PORT)
 _END: Final = (RESPONSE_MODEL, OPENAI_RESPONSE_SERVICE_TIER, OPENAI_RESPONSE_SYSTEM_FINGERPRINT)
 
-#: Counters: the attribute with the total, and those with parts of it by modality.
+#: Counters: name, attribute with the total, and pairs of modality and attribute with its part.
 _COUNTED: Final[tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...]] = (
     (
         "gen_ai.client.inference.usage.input_tokens",
@@ -112,15 +112,16 @@ _COUNTED: Final[tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...]] = (
     ),
 )
 
-#: How many calls may be noted before the oldest is recorded at once: nobody collects, or seldom,
-#: and they take memory. The same for the chunks of one stream before they are noted.
-_MANY: Final = 1000
-_MANY_CHUNKS: Final = 256
+#: How many notes are kept. Beyond that the oldest is recorded at once, since notes take memory, and
+#: metrics may be collected rarely or never.
+_MOST_NOTES: Final = 1000
+#: How many gaps between the chunks of one stream are kept before a note is made of them.
+_MOST_GAPS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
 class _Note:
-    """What was measured of a call, or without seconds, of some chunks of a stream."""
+    """What was measured of a call; or of some chunks of a stream, if `seconds` is None."""
 
     metrics: Metrics
     started: Mapping[str, Any]
@@ -130,23 +131,29 @@ class _Note:
     span: SpanContext
 
     def record(self) -> None:
+        """Record it. Failures are logged."""
         try:
             context = set_span_in_context(NonRecordingSpan(self.span), Context())
             self.metrics.record(self.started, self.ended, self.seconds, self.gaps, context)
-        except Exception as error:  # noqa: BLE001 - a call's metrics less
+        except Exception as error:  # noqa: BLE001 - one call without metrics
             report("recording the metrics of a call", error)
 
 
-#: Of all instrumentors: the SDK makes an instrument of one name once, and asks its first callback.
+#: Notes of all instrumentors. There is one callback for them all, since the SDK makes an instrument
+#: of one name only once, and calls its first callback.
 _notes: deque[_Note] = deque()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_notes.clear)  # the parent records them
 
 
 def _record_notes(_options: CallbackOptions) -> Iterable[Observation]:
-    """Called when metrics are about to be collected. Has nothing to say itself."""
-    take_notes()  # of calls that were left
-    for _ in range(len(_notes)):  # not those that come in the meantime
+    """Record all notes. The SDK calls this when metrics are about to be collected.
+
+    Returns:
+        No observations.
+    """
+    take_notes()  # end calls that were dropped, so that they leave their notes
+    for _ in range(len(_notes)):  # not those that are added meanwhile
         _record_oldest()
     return ()
 
@@ -154,7 +161,7 @@ def _record_notes(_options: CallbackOptions) -> Iterable[Observation]:
 def _record_oldest() -> None:
     try:
         note = _notes.popleft()
-    except IndexError:  # somebody else was faster
+    except IndexError:  # another OS thread was faster
         return
     note.record()
 
@@ -163,16 +170,16 @@ class Metrics:
     """The instruments of one instrumentor.
 
     Args:
-        meter: Makes them. One of the API waits for a meter provider to be set.
-        older: Use the two names of before, `gen_ai.client.token.usage` and
-            `gen_ai.client.operation.duration` for every operation, instead of the newest.
+        meter: Makes them. Before a meter provider is set, it is a stand-in of the API's.
+        older: Use the two older names for every operation, `gen_ai.client.token.usage` and
+            `gen_ai.client.operation.duration`, instead of the newest.
     """
 
     def __init__(self, meter: Meter, *, older: bool) -> None:
         self._older = older
         self._is_off = isinstance(meter, NoOpMeter)
         meter.create_observable_gauge(
-            "orq_otel.notes", [_record_notes], description="Nothing: it records what was noted."
+            "orq_otel.notes", [_record_notes], description="No values. It records other metrics."
         )
         self._operation_duration = meter.create_histogram(
             "gen_ai.client.operation.duration",
@@ -217,8 +224,8 @@ class Metrics:
     def active(self) -> bool:
         """Whether anybody collects metrics.
 
-        The API's instruments stand in for the SDK's until a provider is set; before that there is
-        nothing to compute.
+        The API's instruments stand in for the SDK's until a meter provider is set. Until then
+        nothing has to be measured.
         """
         return not self._is_off and is_collected(self._operation_duration)
 
@@ -236,7 +243,7 @@ class Metrics:
     ) -> None:
         """Note one call, to be recorded when metrics are collected. Takes what `record` takes."""
         _notes.append(_Note(self, started, ended, seconds, gaps, span))
-        if len(_notes) > _MANY:
+        if len(_notes) > _MOST_NOTES:
             _record_oldest()
 
     def record(
@@ -251,10 +258,10 @@ class Metrics:
 
         Args:
             started: The attributes that its span started with.
-            ended: Those that it ended with.
-            seconds: How long it took, or None if it goes on, and only `gaps` are to be recorded.
-            gaps: Seconds from one chunk to the next.
-            context: With the call's span, for exemplars.
+            ended: The attributes that it ended with.
+            seconds: How long it took. None if it goes on, and only `gaps` are to be recorded.
+            gaps: The seconds from one chunk to the next.
+            context: OpenTelemetry's context with the call's span, for exemplars.
         """
         common = {key: started[key] for key in _START if key in started}
         for key in _END:
@@ -307,12 +314,12 @@ class Metrics:
 
 
 class Gaps:
-    """The seconds from one chunk of a stream to the next, noted now and then.
+    """Measures the seconds from one chunk of a stream to the next, and notes them in batches.
 
     Args:
-        metrics: What they are noted for.
+        metrics: Where to note them.
         started: The attributes that the span started with.
-        attributes: What the chunks told so far.
+        attributes: Returns the attributes from the chunks so far.
         span: The span's context, for exemplars.
     """
 
@@ -331,13 +338,13 @@ class Gaps:
         self._gaps: list[float] = []
 
     def timed(self, feed: Callable[[Any], None]) -> Callable[[Any], None]:
-        """`feed`, which also notes when it is called."""
+        """Wrap `feed`, a stream reader's method, to measure the time between its calls."""
 
         def timed(chunk: Any) -> None:
             now = perf_counter()
             if self._last is not None:
                 self._gaps.append(now - self._last)
-                if len(self._gaps) >= _MANY_CHUNKS:
+                if len(self._gaps) >= _MOST_GAPS:
                     self._note()
             self._last = now
             feed(chunk)
@@ -345,7 +352,7 @@ class Gaps:
         return timed
 
     def rest(self) -> Sequence[float]:
-        """Those that were not noted yet."""
+        """The gaps that are not noted yet. They count as noted from now on."""
         gaps, self._gaps = self._gaps, []
         return gaps
 
@@ -361,7 +368,7 @@ def _count(  # noqa: PLR0913, PLR0917 - keywords would cost time on every call
     common: Mapping[str, Any],
     context: Context,
 ) -> None:
-    """Count tokens by modality. What the response does not divide is of an unknown one."""
+    """Count tokens by modality. Tokens of no known modality count as "unknown"."""
     rest = ended[total]
     for modality, name in parts:
         count = ended.get(name)

@@ -1,7 +1,7 @@
 """A proxy that can do what the object behind it can, and no more.
 
-wrapt's has every method that Python knows: with one, an asynchronous stream would seem to have
-`__iter__` and `__len__`, and whoever looks for those first would take it for something else.
+wrapt's proxy has every special method of Python. Through it, an asynchronous stream would seem to
+have `__iter__` and `__len__`, and code that looks for those first would take it for something else.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from typing import Any
 
 
 class Proxy:
-    """Has the type, the attributes and the text of an object. A subclass says what is different.
+    """Has the type, the attributes and the text of an object. Subclasses override what differs.
 
-    What a subclass keeps for itself is named `_self_...`, everything else is the object's.
+    A subclass names its own attributes `_self_...`. All others are read from the object, and set
+    on it.
 
     Args:
-        wrapped: The object, which is `__wrapped__` of the proxy.
+        wrapped: The object. It becomes the attribute `__wrapped__`.
     """
 
     __wrapped__: Any

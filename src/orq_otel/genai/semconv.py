@@ -98,14 +98,14 @@ OPENAI_API_TYPE: Final = "openai.api.type"
 OPENAI_REQUEST_SERVICE_TIER: Final = "openai.request.service_tier"
 OPENAI_RESPONSE_SERVICE_TIER: Final = "openai.response.service_tier"
 OPENAI_RESPONSE_SYSTEM_FINGERPRINT: Final = "openai.response.system_fingerprint"
-#: Those that come from a request or a response.
+#: Attributes of `openai.*` that come from a request or a response.
 OPENAI_NAMES: Final = (
     OPENAI_REQUEST_SERVICE_TIER,
     OPENAI_RESPONSE_SERVICE_TIER,
     OPENAI_RESPONSE_SYSTEM_FINGERPRINT,
 )
 
-# What Orq says of its side of a call: its trace and span, the vendor behind it, the agent's task.
+# Attributes from Orq: its trace and span of the call, the vendor behind it, the agent's task.
 ORQ_AGENT_EXECUTION_ID: Final = "orq.agent_execution_id"
 ORQ_PROVIDER: Final = "orq.provider"
 ORQ_SPAN_ID: Final = "orq.span_id"
@@ -135,7 +135,7 @@ TRANSCRIBE: Final = "transcribe"
 TRANSLATE: Final = "translate"
 VARY_IMAGE: Final = "vary_image"
 
-# The same for websockets, and the id of a session there.
+# Operations of ours for websockets, and the attribute with the id of a session.
 LIVE_SESSION: Final = "live_session"
 REALTIME_RESPONSE: Final = "realtime_response"
 REALTIME_SESSION: Final = "realtime_session"
@@ -143,6 +143,6 @@ RESPONSES_SESSION: Final = "responses_session"
 TRANSLATION_SESSION: Final = "translation_session"
 SESSION_ID: Final = "orq_otel.session.id"
 
-# What else there is to tell of Orq's operations: pages read, and whose a memory is.
+# Attributes of ours for Orq's operations: whose memory it is, and pages read.
 MEMORY_ENTITY_ID: Final = "orq_otel.memory.entity_id"
 USAGE_PAGES: Final = "orq_otel.usage.pages"

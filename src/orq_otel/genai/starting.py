@@ -1,4 +1,4 @@
-"""Start a call's telemetry, unless another instrumentation has one for it."""
+"""Start a call's telemetry, unless another instrumentation already has a span for it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _OLDER_KEY = "suppress_instrumentation"
 def suppressed() -> bool:
     """Whether instrumentation is switched off here, by OpenTelemetry's key or its older name.
 
-    The same as `opentelemetry.instrumentation.utils.is_instrumentation_enabled`, with one look at
-    the context instead of two, and without importing the propagators along with it.
+    The opposite of `opentelemetry.instrumentation.utils.is_instrumentation_enabled`, which looks
+    up the context twice, and whose module imports the propagators.
     """
     context = get_current()
     if not context:
@@ -44,15 +44,16 @@ def start_call(  # noqa: C901 - one function, since it runs on every call
     """Start the span of a call.
 
     Args:
-        telemetry: What to make of it.
+        telemetry: The signals to make of it.
         operation: What the call does.
-        attributes: What samplers may want to see: operation, provider, model and server.
+        attributes: The attributes that samplers see: operation, provider, model and server.
         thread: The thread that the call belongs to.
         client: The client, which describes its errors.
 
     Returns:
-        The call; a call that is not sampled; or None where there is nothing to do: somebody else's
-        span stands for the call, and is labelled instead, or there is no SDK.
+        The call; or `Unrecorded`, if its span is not sampled; or None, if there is nothing to do:
+        another instrumentation has a span for the call, which is labelled instead, or there is no
+        SDK.
     """
     if notes:
         take_notes()
@@ -60,30 +61,31 @@ def start_call(  # noqa: C901 - one function, since it runs on every call
         unset.settle()
     context = get_current()
     if context:
-        around = get_current_span(context)
-        if around.is_recording() and covers_call(around, operation.name):
+        current = get_current_span(context)
+        if current.is_recording() and covers_call(current, operation.name):
             if thread is not None:
-                stamp(around, thread)
+                stamp(current, thread)
             return None
     if is_wrapped(operation.name):
         return None
     target = attributes.get(operation.target)
     if thread is not None:
-        # What the call tells wins, and what is last survives a limit of attributes.
-        told = labels(thread)
-        if told.keys().isdisjoint(attributes):  # nearly always, and one copy less
-            attributes = {**attributes, **told}
+        # The call's own attributes win over labels. Labels come last, since the SDK drops the
+        # first attributes beyond its limit.
+        of_thread = labels(thread)
+        if of_thread.keys().isdisjoint(attributes):  # nearly always, and one copy less
+            attributes = {**attributes, **of_thread}
         else:
-            attributes = {**attributes, **told, **attributes}
-    told = attributes if operation.is_standard else _own(attributes, thread)
+            attributes = {**attributes, **of_thread, **attributes}
+    on_span = attributes if operation.is_standard else _own_attributes(attributes, thread)
     span = telemetry.tracer.start_span(
         operation.name if target is None else f"{operation.name} {target}",
         context,
         SpanKind.CLIENT,
-        told,
+        on_span,
     )
     if thread is not None:
-        pin(span, told)
+        pin(span, on_span)
     if span.is_recording():
         return Call(
             operation, span, set_span_in_context(span, context), attributes, client, telemetry
@@ -99,7 +101,7 @@ def _start_unrecorded(  # noqa: PLR0913, PLR0917 - keywords would cost time on e
     span: Span,
     context: Context,
 ) -> Call | Unrecorded | None:
-    """A call whose span is not sampled, or that has no SDK."""
+    """Start a call whose span is not sampled, or is none, since there is no SDK."""
     is_valid = span.get_span_context().is_valid
     if is_valid:
         context = set_span_in_context(span, context)
@@ -109,22 +111,27 @@ def _start_unrecorded(  # noqa: PLR0913, PLR0917 - keywords would cost time on e
     return Unrecorded(context) if is_valid else None
 
 
-def _own(attributes: Mapping[str, Any], thread: Thread | None) -> Mapping[str, Any]:
-    """The attributes of an operation of ours. The conventions keep a thread's id for theirs."""
+def _own_attributes(attributes: Mapping[str, Any], thread: Thread | None) -> Mapping[str, Any]:
+    """The attributes that a span starts with whose operation the conventions do not name.
+
+    A thread's id does not go under the conventions' name for it, which is for their operations.
+    """
     is_threads = thread is not None and attributes.get(CONVERSATION_ID) == thread.id
     return own_names(
         {k: v for k, v in attributes.items() if not (is_threads and k == CONVERSATION_ID)}
     )
 
 
-def given_thread(given: Any) -> Thread | None:
-    """The thread that a caller wrote into a request, `{"id": ..., "tags": [...]}`, if it is one.
+def thread_in_request(value: Any) -> Thread | None:
+    """The thread that a caller wrote into a request, `{"id": ..., "tags": [...]}`.
 
-    What is not valid is the caller's, and the server's to refuse.
+    Returns:
+        The thread, or None if the value is missing or not valid. The request still has it: it is
+        for the server to refuse.
     """
-    if given is None:
+    if value is None:
         return None
     try:
-        return make_thread(as_id(get(given, "id")), get(given, "tags") or (), None)
+        return make_thread(as_id(get(value, "id")), get(value, "tags") or (), None)
     except (TypeError, ValueError):
         return None

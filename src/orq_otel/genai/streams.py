@@ -1,9 +1,10 @@
 """Transparent proxies of a client's streams, which end the call's span when the stream is over.
 
-A proxy has the type and every attribute of the stream. It is over when it is exhausted, fails, is
-closed or its `with` block is left, and as soon as neither it nor an iterator of it is referenced
-any more: then the call goes, which ends itself. One that is kept can be read on after a `break`. No
-token of OpenTelemetry's context is held while the consumer runs.
+A proxy has the type and every attribute of the stream. The stream is over when it is exhausted,
+fails, is closed, or its `with` block is left. It is also over as soon as nothing refers to the
+proxy or to an iterator of it any more: the call is dropped with them, and ends itself. A stream
+that is still referred to can be read on after a `break`. No token of OpenTelemetry's context is
+held while the consumer runs.
 """
 
 from __future__ import annotations
@@ -20,21 +21,23 @@ from orq_otel.foundations.unfinished import watch
 from orq_otel.genai.call import Call
 from orq_otel.genai.proxies import Proxy
 
-#: Chunks after which what takes them in is asked for again.
-_MANY: Final = 256
+#: Chunks after which the feeder is asked for again, so that the reader compacts what it has.
+_CHUNKS_TO_COMPACT: Final = 256
+#: Stands for no chunk.
 _NONE: Final = object()
 
-#: Methods of an iterator that end it.
+#: Methods of an iterator by which its consumer leaves it.
 _LEAVING: Final = frozenset({"close", "throw", "aclose", "athrow"})
 
 
 class Reading(Protocol):
-    """What reads a stream along: a call, or the body of a raw response."""
+    """Reads a stream along with its consumer: a call, or the body of a raw response."""
 
     def feeder(self) -> Callable[[Any], object]:
-        """What takes in each chunk. It may raise.
+        """The function that reads each chunk. It may raise.
 
-        Asked for with the first one, and now and then: what was taken in can be made small then.
+        It is asked for when the first chunk has arrived, and again now and then. That is the time
+        to compact what was collected.
         """
         ...
 
@@ -59,15 +62,20 @@ def iterate(inner: Any, reading: Reading, items: Any = None) -> Any:
 
     Args:
         inner: The client's iterator.
-        reading: What reads it along.
-        items: An iterator whose items `inner` passes on as they are, if it does only that.
+        reading: Reads each item along.
+        items: If all that `inner` does is to pass on the items of another iterator: that one.
     """
     kind = AsyncIteration if hasattr(inner, "__anext__") else Iteration
     return kind(inner, inner if items is None else items, reading)
 
 
 class _Proxy(Proxy):
-    """What both kinds of streams share."""
+    """The part of a proxy that both kinds of streams share.
+
+    Args:
+        stream: The client's stream.
+        call: Reads the stream along.
+    """
 
     _self_call: Call
     _self_items: Any = None
@@ -150,7 +158,12 @@ class AsyncStreamProxy(_Proxy):
 
 
 class ClosingProxy(Proxy):
-    """An HTTP response of which only the end matters. It does not keep the call."""
+    """An HTTP response whose `close` ends the call. It does not keep the call alive.
+
+    Args:
+        response: The response.
+        call: The call of its stream.
+    """
 
     _self_call: weakref.ref[Call]
 
@@ -174,13 +187,14 @@ class ClosingProxy(Proxy):
 
 
 class _Iteration:
-    """An iterator of a stream, which reads it along.
+    """An iterator of a stream, which reads each item along.
 
     It has the type, the attributes and the methods of the client's own iterator, most often a
-    generator. Its items come from a generator of ours, without another frame in between. That
-    generator alone would not do: an asynchronous one that is dropped stays until its event loop
-    closes it, and closing one on purpose is not told from dropping it. This object goes at once,
-    and the call with it.
+    generator. Its items come from a generator of ours, without another frame in between.
+
+    That generator alone would not do. An asynchronous one that is dropped stays until its event
+    loop closes it, and cannot tell that from being closed on purpose. This object is freed at once
+    when it is dropped, and the call with it.
     """
 
     __slots__ = ()
@@ -201,12 +215,12 @@ class _Iteration:
 
 
 class Iteration(_Iteration, chain):  # type: ignore[type-arg]
-    """A synchronous iterator: a chain of one generator costs next to nothing."""
+    """A synchronous iterator. As a `chain` of one generator it costs next to nothing."""
 
     __slots__ = ("__weakref__", "_inner", "_items", "_reading")
 
     def __new__(cls, inner: Any, items: Any, reading: Reading) -> Iteration:
-        """Chain the items of `inner`, which `reading` reads along."""
+        """Make an iterator of `items`, in the place of `inner`, that `reading` reads along."""
         items = _chunks(items, weakref.ref(reading))
         self = super().__new__(cls, items)
         self._inner, self._items, self._reading = inner, items, reading
@@ -220,7 +234,7 @@ class Iteration(_Iteration, chain):  # type: ignore[type-arg]
 
 
 class AsyncIteration(_Iteration):
-    """An asynchronous iterator, with the generator's own method in a slot."""
+    """An asynchronous iterator. The generator's own `__anext__` is in a slot, to save a call."""
 
     __slots__ = ("__anext__", "__weakref__", "_inner", "_items", "_reading")
 
@@ -240,7 +254,7 @@ class AsyncIteration(_Iteration):
 
 
 def over(reading: Reading | None) -> None:
-    """End what reads a stream that its consumer leaves."""
+    """End `reading`, since the consumer has left the stream."""
     try:
         if reading is not None:
             reading.end()
@@ -249,7 +263,13 @@ def over(reading: Reading | None) -> None:
 
 
 def _closing(method: Callable[..., Any], reading: Reading, items: Any = None) -> Callable[..., Any]:
-    """A stream's or an iterator's `close`, which leaves it, and has no more items."""
+    """Wrap `method`, the `close` of a stream or an iterator, so that it ends `reading`, too.
+
+    Args:
+        method: The client's method.
+        reading: Reads the stream along.
+        items: Our generator, which is closed as well.
+    """
 
     @functools.wraps(method)
     def close(*args: Any, **kwargs: Any) -> Any:
@@ -266,7 +286,7 @@ def _closing(method: Callable[..., Any], reading: Reading, items: Any = None) ->
 def _closing_soon(
     method: Callable[..., Any], reading: Reading, items: Any = None
 ) -> Callable[..., Any]:
-    """The same of an asynchronous one."""
+    """The same for an asynchronous method."""
 
     @functools.wraps(method)
     async def close(*args: Any, **kwargs: Any) -> Any:
@@ -280,57 +300,64 @@ def _closing_soon(
     return close
 
 
-def _chunks(inner: Iterator[Any], known: weakref.ref[Reading]) -> Generator[Any, Any, None]:
-    """The items of `inner`. Nothing can be thrown in: what is raised here comes from there."""
-    chunk: Any = inner  # none of its items
+def _chunks(inner: Iterator[Any], reading: weakref.ref[Reading]) -> Generator[Any, Any, None]:
+    """The items of `inner`, each read along.
+
+    Nobody calls `throw` on this generator, so what is raised in it comes from `inner`.
+    """
+    chunk: Any = inner  # anything but `_NONE`
     try:
         while chunk is not _NONE:
             chunk, feed = _NONE, None
-            for chunk in islice(inner, _MANY):  # not counted, which each chunk would pay for
+            for chunk in islice(inner, _CHUNKS_TO_COMPACT):  # counting would cost time
                 try:
                     if feed is None:
-                        feed = known().feeder()  # type: ignore[union-attr]  # the iteration has it
+                        feed = reading().feeder()  # type: ignore[union-attr]  # the iteration has it
                     feed(chunk)
                 except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
                     report("reading a chunk of a stream", error)
                 yield chunk
-    except GeneratorExit:  # the consumer looked away; it may go on with the stream later
+    except GeneratorExit:  # the consumer left the iterator, and may read the stream on later
         raise
     except BaseException as error:
-        _end(known(), error)
+        _end(reading(), error)
         raise
-    _end(known())
+    _end(reading())
 
 
 async def _async_chunks(
-    inner: AsyncIterator[Any], known: weakref.ref[Reading]
+    inner: AsyncIterator[Any], reading: weakref.ref[Reading]
 ) -> AsyncGenerator[Any, Any]:
-    """The same. An event loop that ends may throw in that closing a dropped one is cancelled."""
+    """The same for an asynchronous stream.
+
+    Here something can be raised at a `yield`: an event loop that ends cancels the closing of a
+    generator that was dropped. That is no error of the stream.
+    """
     chunk, feed, count = _NONE, None, 0
     try:
         async for chunk in inner:
             try:
                 if feed is None:
-                    feed = known().feeder()  # type: ignore[union-attr]  # the iteration has it
+                    feed = reading().feeder()  # type: ignore[union-attr]  # the iteration has it
                 feed(chunk)
             except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
                 report("reading a chunk of a stream", error)
             count += 1
-            if count % _MANY == 0:
+            if count % _CHUNKS_TO_COMPACT == 0:
                 feed = None
             yield chunk
-            chunk = _NONE  # noqa: PLW2901 - the consumer has it no more
-    except GeneratorExit:  # the same
+            chunk = _NONE  # noqa: PLW2901 - the consumer is done with it
+    except GeneratorExit:  # as above
         raise
     except BaseException as error:
         if chunk is _NONE:
-            _end(known(), error)
+            _end(reading(), error)
         raise
-    _end(known())
+    _end(reading())
 
 
 def _end(reading: Reading | None, error: BaseException | None = None) -> None:
-    """End what reads a stream that was read to its end, or that broke."""
+    """End `reading`: its stream was read to its end, or failed with `error`."""
     try:
         if reading is None:
             return

@@ -1,4 +1,4 @@
-"""What an instrumentor makes of its calls: the signals that are switched on, and who takes them."""
+"""The signals that an instrumentor makes of its calls, and where they go."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from orq_otel.genai.metrics import Metrics
 
 @dataclass(frozen=True)
 class Telemetry:
-    """What an instrumentor makes of its calls.
+    """The signals that an instrumentor makes of its calls.
 
     Attributes:
-        tracer: Makes their spans.
-        errors: Reads the errors of its client.
-        events: Emits their log records, or None for none.
-        metrics: Measures them, or None.
-        capture: What to do with their content, or None to leave it alone.
+        tracer: Makes spans.
+        errors: Describes the client's errors.
+        events: Emits log records, or None for none.
+        metrics: Records metrics, or None for none.
+        capture: Collects content, or None if it is not captured.
     """
 
     tracer: Tracer
@@ -32,10 +32,10 @@ class Telemetry:
 
     @property
     def unrecorded(self) -> Telemetry:
-        """The same for a call whose span is not sampled: it is measured, and nothing else."""
-        # Kept without functools.cached_property, which up to Python 3.11 holds a lock. A process
-        # that is forked meanwhile would wait for it forever.
-        known: Telemetry | None = self.__dict__.get("_unrecorded")
-        if known is None:
-            known = self.__dict__["_unrecorded"] = replace(self, events=None, capture=None)
-        return known
+        """The same for a call whose span is not sampled: only its metrics are recorded."""
+        # Not a functools.cached_property, which up to Python 3.11 holds a lock. A process that is
+        # forked meanwhile would wait for it forever.
+        cached: Telemetry | None = self.__dict__.get("_unrecorded")
+        if cached is None:
+            cached = self.__dict__["_unrecorded"] = replace(self, events=None, capture=None)
+        return cached

@@ -1,7 +1,7 @@
-"""The one wrapper around a client's method that calls a model, sync and async.
+"""The wrapper around a client's method that calls a model, sync and async.
 
-Plain functions: one of wrapt's function wrappers would cost a microsecond on every call. They are
-the outermost frames of ours in the user's call, so each step of ours in them is guarded.
+Both are plain functions: one of wrapt's function wrappers would cost a microsecond on every call.
+They are our outermost frames in the user's call, so each step of ours in them is guarded.
 """
 
 from __future__ import annotations
@@ -18,19 +18,24 @@ from orq_otel.foundations.patching import Wrapper
 from orq_otel.foundations.unfinished import hold, let_go
 from orq_otel.genai.call import Call, Unrecorded
 
-#: A started call, or None for one to pass through, and the arguments to go on with.
+#: A started call, or None for one that has no telemetry, and the arguments for the client's method.
 Begun: TypeAlias = tuple["Call | Unrecorded | None", tuple[Any, ...], dict[str, Any]]
 
-#: From the instance, the positional and the keyword arguments.
+#: Starts a call. Takes the instance, the positional arguments and the keyword arguments.
 Begin: TypeAlias = Callable[[Any, tuple[Any, ...], dict[str, Any]], Begun]
 
-#: From a call, the arguments of `Begin` and the function's result to what the caller gets. Ends
-#: the call, or hands out a proxy that will.
+#: Takes a call, the positional and keyword arguments, and the method's result. Returns what the
+#: caller gets, and ends the call, or returns a proxy that will.
 Settle: TypeAlias = Callable[[Call, tuple[Any, ...], dict[str, Any], Any], Any]
 
 
 def sync_wrapper(begin: Begin, settle: Settle) -> Wrapper:
-    """A wrapper for a method."""
+    """A wrapper for a synchronous method.
+
+    Args:
+        begin: Starts the call.
+        settle: Ends it, or hands it to the result.
+    """
 
     def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
@@ -56,14 +61,14 @@ def sync_wrapper(begin: Begin, settle: Settle) -> Wrapper:
                 try:
                     token.var.reset(token)  # half of what OpenTelemetry's `detach` takes
                 except Exception as error:  # noqa: BLE001 - whatever the context is
-                    _leave(token, error)
+                    _detach(token, error)
             if type(call) is not Call:
                 return result
             try:
                 return settle(call, args, kwargs, result)
             except Exception as mistake:  # noqa: BLE001 - the caller gets the result all the same
                 report("handing out the result of a call", mistake)
-                return result  # the call goes, and ends itself
+                return result  # the call is dropped here, and so ends itself
 
         return wrapper
 
@@ -71,7 +76,7 @@ def sync_wrapper(begin: Begin, settle: Settle) -> Wrapper:
 
 
 def async_wrapper(begin: Begin, settle: Settle) -> Wrapper:  # noqa: C901 - guards, no branches
-    """A wrapper for a method that is a coroutine function."""
+    """A wrapper for a method that is a coroutine function. Takes what `sync_wrapper` takes."""
 
     def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
@@ -100,7 +105,7 @@ def async_wrapper(begin: Begin, settle: Settle) -> Wrapper:  # noqa: C901 - guar
                     try:
                         token.var.reset(token)  # half of what OpenTelemetry's `detach` takes
                     except Exception as error:  # noqa: BLE001 - whatever the context is
-                        _leave(token, error)
+                        _detach(token, error)
             finally:
                 let_go(call)
             if type(call) is not Call:
@@ -109,16 +114,20 @@ def async_wrapper(begin: Begin, settle: Settle) -> Wrapper:  # noqa: C901 - guar
                 return settle(call, args, kwargs, result)
             except Exception as mistake:  # noqa: BLE001 - the caller gets the result all the same
                 report("handing out the result of a call", mistake)
-                return result  # the call goes, and ends itself
+                return result  # the call is dropped here, and so ends itself
 
         return wrapper
 
     return wrap
 
 
-def _leave(token: Token[Context], error: Exception) -> None:
-    """Leave a context that does not let itself be left by its token alone."""
+def _detach(token: Token[Context], error: Exception) -> None:
+    """Leave a context by OpenTelemetry's function, where resetting its variable raised `error`.
+
+    Raises:
+        Exception: `error` itself, if a signal handler of the host raised it.
+    """
     if is_signals(error):
         raise error
-    if not isinstance(error, ValueError):  # a coroutine that is closed in another context
-        detach(token)  # of a context that is somebody else's, with tokens of its own
+    if not isinstance(error, ValueError):  # that is a coroutine that is closed in another context
+        detach(token)  # another implementation of the context, with tokens of its own

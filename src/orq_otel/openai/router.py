@@ -22,7 +22,7 @@ from opentelemetry.trace import get_current_span
 from orq_otel.foundations.caching import LARGEST
 from orq_otel.foundations.orq_hosts import is_orqs, server
 from orq_otel.genai.fields import get
-from orq_otel.genai.starting import given_thread
+from orq_otel.genai.starting import thread_in_request
 from orq_otel.labels.attributes import as_argument
 from orq_otel.threads.frames import Thread
 
@@ -117,9 +117,9 @@ def caller_thread(body: Mapping[str, Any], *, at_top_level: bool) -> Thread | No
         body: The fields of the request body.
         at_top_level: Whether `thread` counts.
     """
-    thread = given_thread(get(body.get("orq"), "thread"))
+    thread = thread_in_request(get(body.get("orq"), "thread"))
     if thread is None and at_top_level:
-        thread = given_thread(body.get("thread"))
+        thread = thread_in_request(body.get("thread"))
     return thread
 
 

@@ -17,7 +17,7 @@ from orq_otel.genai.content import encode
 from orq_otel.genai.fields import fields, get, safe_text
 from orq_otel.genai.messages import Content, clean, without_binary
 from orq_otel.genai.semconv import REQUEST_MODEL, SERVER_ADDRESS, SERVER_PORT
-from orq_otel.genai.starting import given_thread
+from orq_otel.genai.starting import thread_in_request
 from orq_otel.labels.attributes import as_argument
 from orq_otel.orq.models import as_json, is_unset, set_fields
 from orq_otel.payloads.parameters import prompt_variables
@@ -104,7 +104,7 @@ def caller_thread(arguments: Arguments, place: str) -> tuple[Thread | None, bool
         value = get(arguments.get("orq"), "thread")
     if value is None or is_unset(value):
         return None, False
-    return given_thread(value), True
+    return thread_in_request(value), True
 
 
 def with_thread(arguments: Arguments, place: str, thread: Thread) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""What a program calls once: `configure`, and where spans go."""
+"""Set everything up with one call: `configure`, and where it sends spans."""

@@ -1,4 +1,4 @@
-"""One call that sets up everything: a provider with OTLP export, labels, and the instrumentors."""
+"""Set everything up with one call: a provider with OTLP export, labels, and the instrumentors."""
 
 from __future__ import annotations
 
@@ -56,9 +56,10 @@ class Handle:
         return flush is None or bool(flush(timeout_millis))
 
     def shutdown(self) -> None:
-        """Export what is left, stop exporting, and take the instrumentation off the clients.
+        """Export the remaining spans, stop exporting, and uninstrument the clients.
 
-        Of a provider that was there before only what `configure()` added is shut down.
+        If the provider was set before `configure()` was called, only what was added to it is shut
+        down.
         """
         if _configured.handle is not self:
             return
@@ -70,10 +71,10 @@ class Handle:
 
 
 class Configured:
-    """What `configure()` set up, for the whole process.
+    """Holds what `configure()` set up, for the whole process.
 
     Attributes:
-        handle: None before it was called, and after it was shut down.
+        handle: None before `configure()` is called, and after a shutdown.
     """
 
     handle: Handle | None = None
@@ -103,36 +104,36 @@ def configure(  # noqa: PLR0913 - each a keyword, and optional
     `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_*`, `OTEL_TRACES_EXPORTER` ("otlp", "console" or
     "none"), `OTEL_TRACES_SAMPLER`, `OTEL_BSP_*`, `OTEL_SDK_DISABLED`. Arguments win over them.
 
-    With a key in `ORQ_API_KEY`, and no endpoint by argument or variable, spans go to Orq: to
-    https://api.orq.ai/v2/otel, or below the `ORQ_BASE_URL` of an Orq of one's own, over HTTP. The
-    key goes along wherever the endpoint is Orq's, that is https to a host below orq.ai, or the
-    server that `ORQ_BASE_URL` names, unless a header "authorization" is given. No other server
-    gets it.
+    With a key in `ORQ_API_KEY`, and no endpoint by argument or variable, spans go to Orq over HTTP:
+    to https://api.orq.ai/v2/otel, or below `ORQ_BASE_URL`, which names a self-hosted Orq. The key
+    is sent to Orq's servers only: over https to hosts below orq.ai, and to the server that
+    `ORQ_BASE_URL` names. A header "authorization" replaces it.
 
     If a tracer provider is set already, it stays: the exporter is added to it, unless it exports to
-    the same place. Called again, it returns the same handle.
+    the same place. A second call returns the same handle and changes nothing.
 
     Args:
         service_name: The service that the spans belong to, where no provider is set yet.
         endpoint: The collector's OTLP endpoint, "http://localhost:4318" for HTTP, with or without
             "/v1/traces", or "http://localhost:4317" for gRPC.
         protocol: "http/protobuf", the default, or "grpc".
-        headers: Sent with each export, for authentication, besides those that
-            `OTEL_EXPORTER_OTLP_HEADERS` names.
-        capture_content: As `OpenAIInstrumentor.instrument()` takes it.
-        redact: The same.
-        labels: What spans of a thread have besides, as `use_labels()` takes it.
+        headers: Sent with each export, for authentication, in addition to those of
+            `OTEL_EXPORTER_OTLP_HEADERS`.
+        capture_content: True for content on spans, False for none, a mode such as "SPAN_AND_EVENT",
+            or None for the environment variable.
+        redact: A function that sees each part of content first, and returns it or None.
+        labels: More labels for spans of a thread, as `use_labels()` takes them.
 
     Raises:
         ImportError: The extra `orq-otel[otlp]` is not installed.
-        TypeError: `redact` is no function.
-        ValueError: The protocol is not one of the two, `capture_content` none of its values, or a
-            name in `labels` none that is known.
+        TypeError: `redact` is not a function.
+        ValueError: `protocol`, `capture_content` or a name in `labels` is not one of those that
+            are known.
     """
     if _configured.handle is not None:
         return _configured.handle
     settings = Settings.read()
-    if capture_content is not None or redact is not None:  # wrong ones fail before anything is set
+    if capture_content is not None or redact is not None:  # raise before anything is set
         choose_capture(settings, capture_content, redact)
     if labels is not None:
         use_labels(labels)
@@ -158,12 +159,12 @@ def configure(  # noqa: PLR0913 - each a keyword, and optional
 
 
 def _add(provider: Any, exporters: list[SpanExporter]) -> list[SpanProcessor]:
-    """Let `provider` export, unless it does so already. Returns the processors that do it."""
+    """Add exporters to `provider` that it does not have yet. Returns the processors added."""
     if not hasattr(provider, "add_span_processor"):
         warn_once(
             NO_PROCESSORS,
             f"configure(): the tracer provider {type(provider).__name__} takes no span processors, "
-            "so nothing is exported. Call configure() before it is set, or set one of the "
+            "so nothing is exported. Call configure() before it is set, or set a provider of the "
             "OpenTelemetry SDK.",
         )
         return []
@@ -178,8 +179,8 @@ def _add(provider: Any, exporters: list[SpanExporter]) -> list[SpanProcessor]:
 
 
 def _instrument(**options: Any) -> list[BaseInstrumentor]:
-    """Switch on the instrumentors whose client is installed, unless they are on already."""
-    done = []
+    """Switch on the instrumentors whose client is installed. Returns those that were off."""
+    switched_on = []
     for kind in _INSTRUMENTORS:
         instrumentor = kind()
         if instrumentor.is_instrumented_by_opentelemetry:
@@ -189,8 +190,8 @@ def _instrument(**options: Any) -> list[BaseInstrumentor]:
         except DependencyConflictError as conflict:
             logger.debug("%s stays off: %s", kind.__name__, conflict)
         else:
-            done.append(instrumentor)
-    return done
+            switched_on.append(instrumentor)
+    return switched_on
 
 
 def _resource(service_name: str | None) -> Any:
@@ -232,18 +233,18 @@ def _otlp(
     protocol: str | None,
     headers: Mapping[str, str] | None,
 ) -> SpanExporter:
-    told = destination(settings, endpoint, protocol, headers)
-    if told.protocol == HTTP:
+    target = destination(settings, endpoint, protocol, headers)
+    if target.protocol == HTTP:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
             OTLPSpanExporter as HttpExporter,
         )
 
-        return HttpExporter(endpoint=told.endpoint, headers=told.headers)
+        return HttpExporter(endpoint=target.endpoint, headers=target.headers)
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415
         OTLPSpanExporter as GrpcExporter,
     )
 
-    return GrpcExporter(endpoint=told.endpoint, headers=told.headers)
+    return GrpcExporter(endpoint=target.endpoint, headers=target.headers)
 
 
 def _processor(exporter: SpanExporter) -> SpanProcessor:
@@ -259,9 +260,9 @@ def _processor(exporter: SpanExporter) -> SpanProcessor:
 
 
 def _exports_already(provider: Any, exporter: Any) -> bool:
-    """Whether `provider` has an exporter of the same kind to the same endpoint.
+    """Whether `provider` has an exporter of the same class to the same endpoint.
 
-    So that configure() under `opentelemetry-instrument` does not send every span twice.
+    Without this check, `configure()` under `opentelemetry-instrument` would send every span twice.
     """
     present = (type(exporter), reaches.endpoint(exporter))
     return any(other == present for other in reaches.exports_to(provider))

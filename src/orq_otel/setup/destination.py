@@ -1,7 +1,7 @@
 """Where `configure()` sends spans: the protocol, the endpoint, and headers, perhaps with Orq's key.
 
-With a key in `ORQ_API_KEY` and no endpoint, that is Orq. The key goes to Orq's servers only, as
-`orq_hosts` tells them. OpenTelemetry's own variables mean here what they mean to its exporters.
+With a key in `ORQ_API_KEY` and no endpoint, spans go to Orq. The key goes only to Orq's servers,
+which `orq_hosts` recognises. OpenTelemetry's own variables mean the same as to its exporters.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from orq_otel.foundations.settings import Settings
 HTTP: Final = "http/protobuf"
 GRPC: Final = "grpc"
 
-#: Each names a session that does the authorization, for traces or for all signals.
+#: Variables that name a session of the user's, which authorizes traces, or all signals.
 _CREDENTIAL_PROVIDERS: Final = (
     "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER",
     "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER",
@@ -30,12 +30,12 @@ _CREDENTIAL_PROVIDERS: Final = (
 
 @dataclass(frozen=True)
 class Destination:
-    """What an OTLP exporter is made with.
+    """The arguments of an OTLP exporter.
 
     Attributes:
         protocol: `HTTP` or `GRPC`.
-        endpoint: With the path of traces for HTTP. None is for the exporter to find out.
-        headers: With names in lower case, which gRPC demands and HTTP does not mind.
+        endpoint: The URL, for HTTP with the path for traces. If None, the exporter finds it out.
+        headers: Headers, with names in lower case, as gRPC requires; HTTP accepts that too.
     """
 
     protocol: str
@@ -49,7 +49,13 @@ def destination(
     protocol: str | None,
     headers: Mapping[str, str] | None,
 ) -> Destination:
-    """Where spans go, as the arguments of `configure()` and the environment say.
+    """Where spans go, by the arguments of `configure()` and the environment.
+
+    Args:
+        settings: The settings from the environment.
+        endpoint: As `configure()` takes it.
+        protocol: The same.
+        headers: The same.
 
     Raises:
         ValueError: The protocol is neither of the two.
@@ -59,7 +65,7 @@ def destination(
         raise ValueError(
             f'configure() takes the protocol "http/protobuf" or "grpc", got {protocol!r}.'
         )
-    given = None if headers is None else {name.lower(): headers[name] for name in headers}
+    own_headers = None if headers is None else {name.lower(): headers[name] for name in headers}
     key = settings.orq_api_key
     if key is not None:
         orq = settings.orq_base_url
@@ -70,14 +76,14 @@ def destination(
                     HTTP_FOR_ORQ,
                     "configure(): Orq takes OTLP over HTTP only, so spans go over HTTP.",
                 )
-            return Destination(HTTP, url, _with_key(key, given))
+            return Destination(HTTP, url, _with_key(key, own_headers))
     if endpoint and protocol == HTTP:
         endpoint = _with_path(endpoint)
-    return Destination(protocol, endpoint or None, given)
+    return Destination(protocol, endpoint or None, own_headers)
 
 
 def _url(endpoint: str | None) -> str | None:
-    """The URL that an exporter over HTTP would send to, if somebody gave one."""
+    """The URL to which an exporter over HTTP would send, or None if nobody has set one."""
     if endpoint:
         return _with_path(endpoint)
     if for_traces := os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
@@ -91,17 +97,17 @@ def _with_path(endpoint: str) -> str:
     return endpoint if endpoint.endswith("/traces") else endpoint.rstrip("/") + "/v1/traces"
 
 
-def _with_key(key: str, given: dict[str, str] | None) -> dict[str, str] | None:
-    """The headers with the key, unless the user does the authorization himself."""
+def _with_key(key: str, own_headers: dict[str, str] | None) -> dict[str, str] | None:
+    """The headers with the key, unless a session of the user's does the authorization."""
     if any(os.environ.get(variable) for variable in _CREDENTIAL_PROVIDERS):
-        return given
-    # Older exporters leave the variable's headers out where they are given any.
+        return own_headers
+    # Older exporters ignore the variable's headers if they get any as an argument.
     of_variable = parse_env_headers(_variable("HEADERS"), liberal=True)
-    return {"authorization": f"Bearer {key}", **of_variable, **(given or {})}
+    return {"authorization": f"Bearer {key}", **of_variable, **(own_headers or {})}
 
 
 def _variable(name: str) -> str:
-    """What OpenTelemetry's variable says for traces, or else for all signals, or ""."""
+    """The value of OpenTelemetry's variable for traces, else that for all signals, else ""."""
     return os.environ.get(f"OTEL_EXPORTER_OTLP_TRACES_{name}") or os.environ.get(
         f"OTEL_EXPORTER_OTLP_{name}", ""
     )
