@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 from viewer_spans import NOON, SECOND, Api, chat, keep, served, span
 
 from orq_otel.cli.main import COMMANDS, main
-from orq_otel.viewer import questions
+from orq_otel.viewer import query_parameters
 from orq_otel.viewer.formats import UNKNOWN
 from orq_otel.viewer.model import Store
 from orq_otel.viewer.store import open_store
@@ -515,7 +515,7 @@ def test_the_page_tells_every_option() -> None:
         assert f"`{name}" in page or f"orq-otel {name}" in page
         for option in command._option_string_actions:
             assert option in {"-h", "--help"} or f"`{option}" in page, (name, option)
-    for name in questions.NAMES:
+    for name in query_parameters.NAMES:
         assert f"`{name}`" in page or f"`{name}=" in page, name
 
 

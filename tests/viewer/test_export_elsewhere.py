@@ -12,7 +12,7 @@ from e2e.rotel_collector import Rotel
 from viewer_process import Viewer, run
 from viewer_spans import NOON, chat, keep, span
 
-from orq_otel.viewer import shapes
+from orq_otel.viewer import api_json
 from orq_otel.viewer.store import open_store
 
 JSON = {"content-type": "application/json"}
@@ -38,7 +38,9 @@ def exported(tmp_path: Path) -> tuple[dict[str, Any], bytes]:
     found, spans = store.thread("söme/thread"), store.spans("söme/thread")
     store.close()
     assert found is not None
-    return shapes.export(found, spans, "json"), shapes.as_json(shapes.export(found, spans, "otlp"))
+    return api_json.export(found, spans, "json"), api_json.as_json(
+        api_json.export(found, spans, "otlp")
+    )
 
 
 def arrived(viewer: Viewer) -> dict[str, Any]:

@@ -14,9 +14,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
-from orq_otel.viewer import shapes
+from orq_otel.viewer import api_json
 from orq_otel.viewer.facts import read
-from orq_otel.viewer.importing import UnreadableError, received
 from orq_otel.viewer.model import (
     InvalidCursorError,
     KeptSpan,
@@ -27,7 +26,14 @@ from orq_otel.viewer.model import (
     position,
 )
 from orq_otel.viewer.openapi import JSON_LINES, MOST_SPANS, document
-from orq_otel.viewer.questions import InvalidParameterError, choice, number, only, question
+from orq_otel.viewer.otlp_files import UnreadableError, received
+from orq_otel.viewer.query_parameters import (
+    InvalidParameterError,
+    choice,
+    number,
+    only,
+    thread_query,
+)
 from orq_otel.viewer.store import cursors
 
 MAX_IMPORT = 16 * 2**20
@@ -152,10 +158,10 @@ class _Api:
         return _json(document())
 
     async def _threads(self, request: Request) -> Response:
-        asked = question(request.query_params.multi_items())
+        asked = thread_query(request.query_params.multi_items())
 
         def answer() -> Response:
-            return _json(shapes.thread_page(self._store.threads(asked)))
+            return _json(api_json.thread_page(self._store.threads(asked)))
 
         return await to_thread.run_sync(answer, limiter=self._lists)
 
@@ -176,7 +182,7 @@ class _Api:
 
     async def _thread(self, request: Request, thread: Thread) -> Response:
         only(request.query_params.multi_items(), ())
-        return _json(shapes.thread(thread))
+        return _json(api_json.thread(thread))
 
     async def _spans(self, request: Request, thread: Thread) -> Response:
         asked = only(request.query_params.multi_items(), ("limit", "cursor"))
@@ -187,16 +193,16 @@ class _Api:
         def answer() -> Response:
             spans = self._store.spans(thread.id, limit, after)
             following = cursors.encode_position(position(spans[-1])) if spans.has_more else None
-            shown = [shapes.span(one) for one in spans]
+            shown = [api_json.span(one) for one in spans]
             return _json({"spans": shown, "truncated": spans.has_more, "next_cursor": following})
 
         return await to_thread.run_sync(answer, limiter=self._heavy)
 
     async def _export(self, request: Request, thread: Thread) -> Response:
         asked = only(request.query_params.multi_items(), ("format",))
-        form = choice("format", asked.get("format", ["json"])[0], shapes.FORMATS)
+        form = choice("format", asked.get("format", ["json"])[0], api_json.FORMATS)
 
-        bits = shapes.export(thread, pieces(self._store, thread.id), form)
+        bits = api_json.export(thread, pieces(self._store, thread.id), form)
         headers = {
             "cache-control": "no-store",
             "content-disposition": f'attachment; filename="thread.{form}.json"',
@@ -268,7 +274,7 @@ async def _body(request: Request) -> bytes:
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return Response(
-        shapes.as_json(value),
+        api_json.as_json(value),
         status,
         {"cache-control": "no-store", **(headers or {})},
         "application/json",

@@ -19,7 +19,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 #: A request's headers have to come within so many seconds, and the next request.
-PATIENCE = 5.0
+IDLE_TIMEOUT = 5.0
 #: More time is given to who sends more: a second for so many bytes, of headers, or of a body that
 #: was refused before it was read.
 _RATE = 10_000
@@ -59,14 +59,14 @@ class Connection(asyncio.Protocol):
 
     Attributes:
         client: The address and the port of the other side.
-        patience: After how many seconds it is closed unless something begins; None: it stays.
+        timeout: After how many seconds it is closed unless something begins; None: it stays.
         is_known: Whether it had a request that was let in.
     """
 
     def __init__(self, port: Port, make: Callable[[Connection], asyncio.Protocol]) -> None:
         self.client = ("", 0)
         self.doing = Doing.NOTHING
-        self.patience: float | None = PATIENCE
+        self.timeout: float | None = IDLE_TIMEOUT
         self.is_known = False
         self._port = port
         self._make = make
@@ -85,9 +85,9 @@ class Connection(asyncio.Protocol):
         """Whether it is being closed."""
         return self._transport.is_closing()
 
-    def turn(self, doing: Doing, patience: float | None = None) -> None:
+    def turn(self, doing: Doing, timeout: float | None = None) -> None:
         """Do something else from now on."""
-        self.doing, self.patience = doing, patience
+        self.doing, self.timeout = doing, timeout
         self._received, self._since = 0, time.monotonic()
 
     @contextmanager
@@ -115,10 +115,10 @@ class Connection(asyncio.Protocol):
         self._unread = unread
         if unread != before:
             self._since = time.monotonic()
-        patience = _STUCK_READER if unread else self.patience
+        timeout = _STUCK_READER if unread else self.timeout
         if (
-            patience is not None
-            and time.monotonic() - self._since > patience + self._received / _RATE
+            timeout is not None
+            and time.monotonic() - self._since > timeout + self._received / _RATE
         ):
             self.abort()
 
@@ -132,7 +132,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Hand on."""
         self._received += len(data)
-        if self.patience is None and self.doing is Doing.NOTHING:
+        if self.timeout is None and self.doing is Doing.NOTHING:
             self._since = time.monotonic()
         if self._inner is None:
             self._inner = self._make(self)
@@ -252,6 +252,6 @@ class Port:
             try:
                 await app(scope, receiving, sending)
             finally:
-                connection.turn(Doing.NOTHING, PATIENCE)
+                connection.turn(Doing.NOTHING, IDLE_TIMEOUT)
 
         return watched

@@ -50,7 +50,7 @@ class Limits:
     group: int = 2_000
 
 
-class Room:
+class ByteBudget:
     """Bytes that may be held at the same time, by everybody together."""
 
     def __init__(self, limit: int) -> None:
@@ -97,7 +97,7 @@ class Ingest:
         limits: Limits | None = None,
     ) -> None:
         self.limits = limits or Limits()
-        self.room = Room(self.limits.waiting)
+        self.byte_budget = ByteBudget(self.limits.waiting)
         self._write = write
         self._read = read
         self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
@@ -109,7 +109,7 @@ class Ingest:
     def submit(
         self, body: bytes, *, is_json: bool = False, is_compressed: bool = False
     ) -> Future[Received]:
-        """Hand over the body of a request. Its bytes were taken from `room` before.
+        """Hand over the body of a request. Its bytes were taken from `byte_budget` before.
 
         Returns:
             What was received, once it is committed; or RefusedError.

@@ -1,4 +1,4 @@
-"""What the viewer keeps and shows: spans, threads, and questions about them. Plain values.
+"""What the viewer keeps and shows: spans, threads, and queries about them. Plain values.
 
 Times are nanoseconds since the epoch, as OTLP has them; the API and the pages turn them into text.
 """
@@ -182,7 +182,7 @@ class Thread:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ThreadQuery:
     """Which threads are asked for.
 
     Attributes:
@@ -228,7 +228,7 @@ class ThreadPage:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """What happened in a piece of time, in all threads that a question asks for."""
+    """What happened in a piece of time, in all threads that a query asks for."""
 
     start: int
     end: int
@@ -241,7 +241,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """All threads that a question asks for, at a glance.
+    """All threads that a query asks for, at a glance.
 
     Attributes:
         threads: How many.
@@ -285,7 +285,7 @@ class StoreError(Exception):
 
 
 class Store(Protocol):
-    """Keeps spans and answers questions about threads. Safe to use from several threads."""
+    """Keeps spans and answers queries about threads. Safe to use from several threads."""
 
     def write(self, spans: Sequence[KeptSpan]) -> None:
         """Keep spans. They are on disk when this returns; those that are there already stay.
@@ -294,8 +294,8 @@ class Store(Protocol):
             StoreError: None of them is kept.
         """
 
-    def threads(self, question: Question) -> ThreadPage:
-        """The threads that a question asks for: fewer than its limit once they make up a `PAGE`.
+    def threads(self, query: ThreadQuery) -> ThreadPage:
+        """The threads that a query asks for: fewer than its limit once they make up a `PAGE`.
 
         Raises:
             InvalidCursorError: The cursor is none.
@@ -320,8 +320,8 @@ class Store(Protocol):
         """
         ...
 
-    def overview(self, question: Question, buckets: int = 60) -> Overview:
-        """All threads that a question asks for, at a glance. Its limit and cursor do not matter."""
+    def overview(self, query: ThreadQuery, buckets: int = 60) -> Overview:
+        """All threads that a query asks for, at a glance. Its limit and cursor do not matter."""
         ...
 
     def change(self) -> int:

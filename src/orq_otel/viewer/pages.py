@@ -25,7 +25,6 @@ from starlette.staticfiles import StaticFiles
 
 from orq_otel.viewer import formats, plots, timeline
 from orq_otel.viewer.conversation import Conversation, conversation, failure
-from orq_otel.viewer.light import Ink, light
 from orq_otel.viewer.model import (
     LONG_ID,
     SORTS,
@@ -33,15 +32,16 @@ from orq_otel.viewer.model import (
     KeptSpan,
     Overview,
     Position,
-    Question,
     Store,
     StoreError,
     Thread,
+    ThreadQuery,
     pieces,
     position,
     short_id,
 )
-from orq_otel.viewer.questions import InvalidParameterError, question
+from orq_otel.viewer.page_limits import TextBudget, trimmed
+from orq_otel.viewer.query_parameters import InvalidParameterError, thread_query
 from orq_otel.viewer.store import cursors
 
 HERE: Final = Path(__file__).parent
@@ -152,7 +152,7 @@ _Handler = Callable[..., Response]
 
 
 def _guarded(handler: _Handler) -> _Handler:
-    """Turn what may go wrong with a store or a question into a page that says so."""
+    """Turn what may go wrong with a store or a query into a page that says so."""
 
     @functools.wraps(handler)
     def guarded(self: _Pages, request: Request) -> Response:
@@ -186,7 +186,7 @@ class _Pages:
     @_guarded
     def _overview(self, request: Request) -> Response:
         parameters = _parameters(request)
-        asked = replace(question(_for_question(parameters)), is_brief=True)
+        asked = replace(thread_query(_query_parameters(parameters)), is_brief=True)
         overview = self._store.overview(asked)
         page = self._store.threads(asked)
         filtered = any(name in _FILTERS for name, _ in parameters)
@@ -197,7 +197,7 @@ class _Pages:
             overview=overview,
             threads=page.threads,
             plots=plots.plots(overview),
-            question=asked,
+            query=asked,
             given=dict(parameters),
             tags=_tags(overview, asked),
             is_filtered=filtered,
@@ -244,7 +244,7 @@ class _Pages:
             spans=len(spans),
             after=after,
             later=cursors.encode_position(position(spans[-1])) if is_cut else None,
-            ink=Ink(),
+            text_budget=TextBudget(),
             traces=shown,
             all_traces=all_traces,
             rows_left=not_shown,
@@ -259,7 +259,7 @@ class _Pages:
         left = MOST_BYTES
         for some in pieces(self._store, thread_id, after):
             for one in some:
-                kept, size = light(one, thread_id)
+                kept, size = trimmed(one, thread_id)
                 left -= size
                 if spans and (left < 0 or len(spans) == MOST_SPANS):
                     return spans, True
@@ -274,7 +274,7 @@ class _Pages:
             return _problem(
                 404, "There is no such span", "It is none of this thread's.", detail=key
             )
-        return _page("span.html", thread_id=thread_id, kept=kept, ink=Ink())
+        return _page("span.html", thread_id=thread_id, kept=kept, text_budget=TextBudget())
 
     @_guarded
     def changes(self, _: Request) -> Response:
@@ -326,8 +326,8 @@ def _parameters(request: Request) -> list[tuple[str, str]]:
     return [(name, value) for name, value in request.query_params.multi_items() if value]
 
 
-def _for_question(parameters: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The same, as a question has them: exact times, which the page's form takes in UTC."""
+def _query_parameters(parameters: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The same, as a query has them: exact times, which the page's form takes in UTC."""
     exact = dict(parameters)
     told = [
         (name, value)
@@ -349,7 +349,7 @@ def _link(parameters: Sequence[tuple[str, str]], **changes: str | None) -> str:
     return "/?" + urlencode(told, errors="replace") if told else "/"
 
 
-def _tags(overview: Overview, asked: Question) -> list[tuple[str, int | None, bool]]:
+def _tags(overview: Overview, asked: ThreadQuery) -> list[tuple[str, int | None, bool]]:
     """Tags to filter by: what is chosen first, then the most frequent ones."""
     counts = dict(overview.tags)
     told: list[tuple[str, int | None, bool]] = [(tag, counts.get(tag), True) for tag in asked.tags]

@@ -10,11 +10,11 @@ from typing import Any
 
 import grpc
 
-from orq_otel.viewer.connections import PATIENCE, Connection
+from orq_otel.viewer.connections import IDLE_TIMEOUT, Connection
 from orq_otel.viewer.guards import Guard
 from orq_otel.viewer.ingest import Ingest
+from orq_otel.viewer.otlp_replies import export_response, status
 from orq_otel.viewer.refusals import RefusedError, Why
-from orq_otel.viewer.replies import export_response, status
 
 _SERVICE = "opentelemetry.proto.collector.{0}.v1.{1}Service"
 #: How many calls are answered at once. Where there are more, those that send nothing go.
@@ -24,7 +24,7 @@ _CALLS = 32
 #: After so many milliseconds a connection without a call is closed. Senders open another one.
 _IDLE = 10_000
 #: Within so many seconds a message has to have arrived, and be committed.
-_PATIENCE = 30.0
+_BODY_TIMEOUT = 30.0
 #: gzip and zlib begin like this, and no message of OTLP does.
 _COMPRESSED = (b"\x1f\x8b", b"\x78")
 
@@ -32,7 +32,7 @@ _COMPRESSED = (b"\x1f\x8b", b"\x78")
 def create_receiver(
     ingest: Ingest,
     guard: Guard,
-    patience: float = _PATIENCE,
+    timeout: float = _BODY_TIMEOUT,
     find: Callable[[str], Connection | None] | None = None,
 ) -> grpc.Server:
     """A server that senders talk to. It has no port yet, and is not started.
@@ -40,11 +40,11 @@ def create_receiver(
     Args:
         ingest: Where spans go.
         guard: Who may send.
-        patience: Within how many seconds a request has to have arrived.
+        timeout: Within how many seconds a request has to have arrived.
         find: The connection of a call, by what gRPC has for its other side; None: nobody knows.
     """
     workers = _Workers(_WORKERS)
-    receiver = _Receiver(ingest, guard, patience, workers, find or (lambda _peer: None))
+    receiver = _Receiver(ingest, guard, timeout, workers, find or (lambda _peer: None))
     # The calls are declared as streams, since gRPC reads their messages only when asked for: after
     # the guard. A call that sends one message is the same on the wire.
     handlers = [
@@ -67,7 +67,7 @@ def create_receiver(
             ("grpc.max_receive_message_length", ingest.limits.body),
             ("grpc.max_concurrent_streams", _CALLS),
             ("grpc.max_connection_idle_ms", _IDLE),
-            ("grpc.server_handshake_timeout_ms", int(PATIENCE * 1_000)),
+            ("grpc.server_handshake_timeout_ms", int(IDLE_TIMEOUT * 1_000)),
             # Not every version of gRPC limits a message while it inflates it. Ingest does.
             ("grpc.per_message_decompression", 0),
         ],
@@ -120,13 +120,13 @@ class _Receiver:
         self,
         ingest: Ingest,
         guard: Guard,
-        patience: float,
+        timeout: float,
         workers: _Workers,
         find: Callable[[str], Connection | None],
     ) -> None:
         self._ingest = ingest
         self._guard = guard
-        self._patience = patience
+        self._timeout = timeout
         self._workers = workers
         self._find = find
 
@@ -159,7 +159,7 @@ class _Receiver:
 
     def _message(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         """The message of a call. A sender that never sends it must not keep a thread."""
-        clock = threading.Timer(self._patience, context.cancel)
+        clock = threading.Timer(self._timeout, context.cancel)
         clock.daemon = True
         clock.start()
         self._workers.begin_waiting(context)
@@ -174,14 +174,14 @@ class _Receiver:
 
     def _kept(self, message: bytes) -> bytes:
         size = len(message)
-        if not self._ingest.room.take(size):
+        if not self._ingest.byte_budget.take(size):
             raise RefusedError(Why.BUSY, "too much is waiting to be kept; send it again")
         try:
             is_compressed = message.startswith(_COMPRESSED)
             answer = self._ingest.submit(message, is_compressed=is_compressed)
             return export_response(answer.result())
         finally:
-            self._ingest.room.give_back(size)
+            self._ingest.byte_budget.give_back(size)
 
 
 def _headers(context: grpc.ServicerContext) -> dict[str, str]:

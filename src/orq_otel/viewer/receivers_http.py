@@ -9,12 +9,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from orq_otel.viewer.body_timeout import BODY_TIMEOUT, BodyTimeout
 from orq_otel.viewer.guards import Guard
 from orq_otel.viewer.ingest import Ingest
 from orq_otel.viewer.otlp import Received
-from orq_otel.viewer.patience import PATIENCE, Patience
+from orq_otel.viewer.otlp_replies import export_response, status, status_json
 from orq_otel.viewer.refusals import RefusedError, Why
-from orq_otel.viewer.replies import export_response, status, status_json
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -29,20 +29,20 @@ class HttpReceiver:
     Args:
         ingest: Where spans go.
         guard: Who may send.
-        patience: Within how many seconds a request has to have arrived, unless it is a large one.
+        timeout: Within how many seconds a request has to have arrived, unless it is a large one.
     """
 
-    def __init__(self, ingest: Ingest, guard: Guard, patience: float = PATIENCE) -> None:
+    def __init__(self, ingest: Ingest, guard: Guard, timeout: float = BODY_TIMEOUT) -> None:
         self._ingest = ingest
         self._guard = guard
-        self._patience = patience
+        self._timeout = timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         if scope["type"] != "http":
             return
         request = Request(scope)
-        body = _Body(Patience(receive, self._patience), self._ingest)
+        body = _Body(BodyTimeout(receive, self._timeout), self._ingest)
         try:
             answer = await self._taken(request, body)
         except RefusedError as refused:
@@ -92,7 +92,7 @@ class _Body:
     def __init__(self, receive: Receive, ingest: Ingest) -> None:
         self._receive = receive
         self._limit = ingest.limits.body
-        self._room = ingest.room
+        self._byte_budget = ingest.byte_budget
         self._chunks: list[bytes] = []
         self._size = 0
         self._is_over = False
@@ -107,7 +107,7 @@ class _Body:
         while not self._is_over:
             chunk = await self._next()
             self._check(self._size + len(chunk))
-            if not self._room.take(len(chunk)):
+            if not self._byte_budget.take(len(chunk)):
                 raise RefusedError(Why.BUSY, "too much is waiting to be kept; send it again")
             self._size += len(chunk)
             self._chunks.append(chunk)
@@ -131,7 +131,7 @@ class _Body:
     def release(self) -> None:
         """Give its room back."""
         self._chunks = []
-        self._room.give_back(self._size)
+        self._byte_budget.give_back(self._size)
         self._size = 0
 
     async def _next(self) -> bytes:

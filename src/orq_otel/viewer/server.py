@@ -22,13 +22,13 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from orq_otel.viewer import connections, facts, guards, listening, memory, receivers_grpc
+from orq_otel.viewer import connections, facts, guards, listening, malloc, receivers_grpc
 from orq_otel.viewer.api import create_api
+from orq_otel.viewer.grpc_relay import GrpcRelay
 from orq_otel.viewer.ingest import Ingest
-from orq_otel.viewer.keeper import Keeper
 from orq_otel.viewer.pages import DEFAULT_ENDPOINT, create_pages
 from orq_otel.viewer.receivers_http import HttpReceiver
-from orq_otel.viewer.relay import Relay
+from orq_otel.viewer.retention_worker import RetentionWorker
 from orq_otel.viewer.settings import Settings, SettingsError
 from orq_otel.viewer.store import open_store
 from orq_otel.viewer.store.retention import Retention
@@ -61,7 +61,7 @@ def run(settings: Settings) -> None:
     settings.check()
     retention = _retention(settings)
     sys.setswitchinterval(_SWITCH_INTERVAL)
-    memory.give_back_large_blocks()
+    malloc.give_back_large_blocks()
     guard = guards.Guard(settings.host, settings.token, settings.allowed_hosts)
     ports = {_WEB: (settings.port, "--port")}
     if settings.is_filled_here:
@@ -93,8 +93,8 @@ def run(settings: Settings) -> None:
                 otlp_grpc.add_insecure_port(f"unix:{relay.target}")
             servers.append(_GrpcServer(otlp_grpc, relay, sockets[_OTLP_GRPC]))
         if retention is not None and isinstance(store, SQLiteStore):
-            keeper = Keeper(functools.partial(retention.steps, store))
-            stack.enter_context(contextlib.closing(keeper))
+            retention_worker = RetentionWorker(functools.partial(retention.steps, store))
+            stack.enter_context(contextlib.closing(retention_worker))
         named = {**urls, "store": _without_password(settings.store)}
         line = " | ".join(f"{name}: {value}" for name, value in named.items())
         asyncio.run(_serve(servers, functools.partial(print, line, flush=True)))
@@ -116,7 +116,7 @@ def _commit_the_rest(ingest: Ingest) -> None:
         _log.error("The store takes too long: what nobody was told is kept may be lost")
 
 
-def _relay(stack: contextlib.ExitStack, most: int) -> Relay | None:
+def _relay(stack: contextlib.ExitStack, most: int) -> GrpcRelay | None:
     """What holds the connections of gRPC; None where a folder cannot have sockets."""
     if sys.platform == "win32":
         return None
@@ -125,7 +125,7 @@ def _relay(stack: contextlib.ExitStack, most: int) -> Relay | None:
     except OSError:
         return None
     is_short = len(os.fsencode(folder)) <= _LONGEST_FOLDER
-    return Relay(connections.Port(most), Path(folder)) if is_short else None
+    return GrpcRelay(connections.Port(most), Path(folder)) if is_short else None
 
 
 def _bind_again(server: grpc.Server, sockets: list[socket.socket]) -> None:
@@ -191,7 +191,7 @@ class _Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 timeout_graceful_shutdown=grace,
-                timeout_keep_alive=int(connections.PATIENCE),
+                timeout_keep_alive=int(connections.IDLE_TIMEOUT),
                 ws="none",
             )
         )
@@ -235,7 +235,7 @@ class _GrpcServer:
     def __init__(
         self,
         server: grpc.Server,
-        relay: Relay | None = None,
+        relay: GrpcRelay | None = None,
         sockets: Sequence[socket.socket] = (),
     ) -> None:
         self._server = server

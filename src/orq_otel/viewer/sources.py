@@ -11,12 +11,12 @@ from http.client import HTTPException
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
-from orq_otel.viewer import shapes
+from orq_otel.viewer import api_json
 from orq_otel.viewer.facts import read
 from orq_otel.viewer.guards import is_loopback
 from orq_otel.viewer.model import InvalidCursorError, KeptSpan, Span, Store, pieces, short_id
 from orq_otel.viewer.otlp import to_json
-from orq_otel.viewer.questions import InvalidParameterError, question
+from orq_otel.viewer.query_parameters import InvalidParameterError, thread_query
 
 Parameters = Sequence[tuple[str, str]]
 
@@ -54,7 +54,7 @@ class Source(Protocol):
         ...
 
     def export(self, thread_id: str, form: str) -> Iterator[bytes]:
-        """A thread that is there, in one of `shapes.FORMATS`, bit by bit."""
+        """A thread that is there, in one of `api_json.FORMATS`, bit by bit."""
         ...
 
     def keep(self, spans: Sequence[Span]) -> None:
@@ -75,20 +75,20 @@ class StoreSource:
     def threads(self, parameters: Parameters) -> dict[str, Any]:
         """A page of threads."""
         try:
-            return shapes.thread_page(self._store.threads(question(parameters)))
+            return api_json.thread_page(self._store.threads(thread_query(parameters)))
         except InvalidCursorError as error:
             raise InvalidParameterError("cursor must be one that a page ended with.") from error
 
     def thread(self, thread_id: str) -> dict[str, Any] | None:
         """One thread."""
         found = self._store.thread(thread_id)
-        return None if found is None else shapes.thread(found)
+        return None if found is None else api_json.thread(found)
 
     def spans(self, thread_id: str) -> dict[str, Any]:
         """The first spans of a thread."""
         spans: list[dict[str, Any]] = []
         for number, some in enumerate(pieces(self._store, thread_id), 1):
-            spans += map(shapes.span, some)
+            spans += map(api_json.span, some)
             if number == _PAGES:
                 return {"spans": spans, "truncated": some.has_more}
         return {"spans": spans, "truncated": False}
@@ -98,7 +98,7 @@ class StoreSource:
         found = self._store.thread(thread_id)
         if found is None:
             raise SourceError(f"The thread {thread_id!r} has just been removed.")
-        return shapes.export(found, pieces(self._store, found.id), form)
+        return api_json.export(found, pieces(self._store, found.id), form)
 
     def keep(self, spans: Sequence[Span]) -> None:
         """Keep spans."""
@@ -156,7 +156,7 @@ class ViewerSource:
 
     def keep(self, spans: Sequence[Span]) -> None:
         """Have the viewer keep spans."""
-        self._call("/api/import", shapes.as_json(to_json(spans)))
+        self._call("/api/import", api_json.as_json(to_json(spans)))
 
     def close(self) -> None:
         """Nothing is held."""
@@ -176,7 +176,7 @@ class ViewerSource:
             headers["content-type"] = "application/json"
         if self._token:
             headers["authorization"] = f"Bearer {self._token}"
-        request = urllib.request.Request(self._url + path, body, headers)  # noqa: S310 - of http or https, see asking.py
+        request = urllib.request.Request(self._url + path, body, headers)  # noqa: S310 - of http or https, see command_line.py
         try:
             with self._opener.open(request, timeout=_TIMEOUT) as response:
                 yield response

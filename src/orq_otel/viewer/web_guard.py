@@ -9,8 +9,8 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orq_otel.viewer import login
+from orq_otel.viewer.body_timeout import BodyTimeout
 from orq_otel.viewer.guards import READING, Guard
-from orq_otel.viewer.patience import Patience
 from orq_otel.viewer.refusals import RefusedError, Why
 
 _WHY = {why.http: why for why in (Why.TOO_LARGE, Why.TOO_SLOW)}
@@ -51,7 +51,7 @@ class WebGuard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        receive = self._limited(Patience(receive))
+        receive = self._limited(BodyTimeout(receive))
         answer: Response | None
         try:
             self._check(scope)

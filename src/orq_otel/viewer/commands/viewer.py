@@ -9,8 +9,8 @@ from argparse import ArgumentTypeError, Namespace
 from typing import Any
 
 from orq_otel.viewer import extra
+from orq_otel.viewer.log_filter import RepeatedLineFilter
 from orq_otel.viewer.model import StoreError
-from orq_otel.viewer.repeats import Repeats
 from orq_otel.viewer.settings import Settings, SettingsError, default_store
 
 FAILED, WRONG_USAGE = 1, 2
@@ -80,7 +80,7 @@ def run(options: Namespace) -> int:
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     for handler in logging.getLogger().handlers:
-        handler.addFilter(Repeats())
+        handler.addFilter(RepeatedLineFilter())
     try:
         server.run(_settings(options))
     except SettingsError as error:

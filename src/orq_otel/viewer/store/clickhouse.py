@@ -24,13 +24,13 @@ from orq_otel.viewer.model import (
     KeptSpan,
     Overview,
     Position,
-    Question,
     Sort,
     Span,
     Spans,
     StoreError,
     Thread,
     ThreadPage,
+    ThreadQuery,
     digest_of,
     short_id,
 )
@@ -179,19 +179,19 @@ class ClickHouseStore:
             is_temporary=False,
         )
 
-    def threads(self, question: Question) -> ThreadPage:
-        """The threads that a question asks for.
+    def threads(self, query: ThreadQuery) -> ThreadPage:
+        """The threads that a query asks for.
 
         Raises:
             InvalidCursorError: The cursor is none.
             StoreError: The server cannot be asked.
         """
-        after = cursors.decode(question)
+        after = cursors.decode(query)
         # All pages of a walk see threads in the order that they had at its beginning.
         now = time.time_ns() if after is None or after.now is None else after.now
-        where, values = _conditions(question, now)
-        order = _ORDERS[question.sort]
-        direction, beyond = ("ASC", ">") if question.ascending else ("DESC", "<")
+        where, values = _conditions(query, now)
+        order = _ORDERS[query.sort]
+        direction, beyond = ("ASC", ">") if query.ascending else ("DESC", "<")
         if after is not None:
             last = after.thread_id
             if after.digest is not None:
@@ -203,23 +203,23 @@ class ClickHouseStore:
             )
             values |= {"value": after.value, "last": last or ""}
         costs = ""
-        if question.sort == "cost":
+        if query.sort == "cost":
             costs = f"LEFT JOIN ({self._costs()}) AS costs USING thread_id"
             values |= self._prices()
         by = f"ORDER BY order {direction}, thread_id {direction}"
-        told = _told("thread_id", is_brief=question.is_brief)
+        told = _told("thread_id", is_brief=query.is_brief)
         found = self._ask(
             f"SELECT order, found, {_SHORT_ID}, told, {_THREAD} FROM ("
             f"SELECT *, {told} AS told, {_within('told', by)} FROM ("
             f"SELECT {order} AS order, * FROM ({self._sums()}) AS sums {costs}"
             f" WHERE {self._with_labels(where)} {by} LIMIT {{most:UInt32}}))"
             f" WHERE number <= {{limit:UInt32}} AND {_FITS} {by}",
-            {**values, "most": question.limit + 1, "limit": question.limit, "size": PAGE},
+            {**values, "most": query.limit + 1, "limit": query.limit, "size": PAGE},
         )
-        page = self._threads([row[2:] for row in found], is_brief=question.is_brief)
+        page = self._threads([row[2:] for row in found], is_brief=query.is_brief)
         cursor = None
         if page and found[-1][1] > len(page):
-            cursor = cursors.encode(question, found[-1][0], page[-1], now)
+            cursor = cursors.encode(query, found[-1][0], page[-1], now)
         return ThreadPage(page, cursor)
 
     def thread(self, thread_id: str) -> Thread | None:
@@ -276,13 +276,13 @@ class ClickHouseStore:
         some.has_more = bool(found) and found[0][0] > len(found)
         return some
 
-    def overview(self, question: Question, buckets: int = 60) -> Overview:
-        """All threads that a question asks for, at a glance.
+    def overview(self, query: ThreadQuery, buckets: int = 60) -> Overview:
+        """All threads that a query asks for, at a glance.
 
         Raises:
             StoreError: The server cannot be asked.
         """
-        where, values = _conditions(question, time.time_ns())
+        where, values = _conditions(query, time.time_ns())
         condition = self._with_labels(where)
         ((count, first, last, *sums),) = self._ask(
             "SELECT count(), min(started), max(last_active), sum(spans), sum(errors),"
@@ -298,12 +298,8 @@ class ClickHouseStore:
         )
         made: tuple[Bucket, ...] = ()
         if count:
-            start = first if question.since is None else max(first, pieces.bounded(question.since))
-            end = (
-                last + 1
-                if question.until is None
-                else min(last + 1, pieces.bounded(question.until))
-            )
+            start = first if query.since is None else max(first, pieces.bounded(query.since))
+            end = last + 1 if query.until is None else min(last + 1, pieces.bounded(query.until))
             made = self._buckets(
                 start, max(end, start + 1), buckets, among, {**values, **prices}, sums[0]
             )
@@ -649,32 +645,32 @@ def _thread(
     )
 
 
-def _conditions(question: Question, now: int) -> tuple[str, dict[str, Any]]:
+def _conditions(query: ThreadQuery, now: int) -> tuple[str, dict[str, Any]]:
     """What threads have to be, and the parameters of that. LABELS stands for their source."""
     conditions = []
     values: dict[str, Any] = {"now": now}
-    if question.since is not None:
+    if query.since is not None:
         conditions.append(f"{_ACTIVE} >= {{since:Int64}}")
-        values["since"] = pieces.bounded(question.since)
-    if question.until is not None:
+        values["since"] = pieces.bounded(query.since)
+    if query.until is not None:
         conditions.append(f"{_STARTED} < {{until:Int64}}")
-        values["until"] = pieces.bounded(question.until)
-    if question.errors:
+        values["until"] = pieces.bounded(query.until)
+    if query.errors:
         conditions.append("errors > 0")
-    if question.text:
+    if query.text:
         conditions.append(
             "(positionCaseInsensitiveUTF8(thread_id, {text:String}) > 0"
             " OR positionCaseInsensitiveUTF8(title, {text:String}) > 0)"
         )
-        values["text"] = question.text
-    if question.tags:
-        tags = list(dict.fromkeys(question.tags))
+        values["text"] = query.text
+    if query.tags:
+        tags = list(dict.fromkeys(query.tags))
         conditions.append(
             "thread_id IN (SELECT thread_id FROM LABELS WHERE kind = 'tag'"
             " AND label IN {tags:Array(String)}"
             " GROUP BY thread_id HAVING uniqExact(label) >= {needed:UInt32})"
         )
-        values |= {"tags": tags, "needed": len(tags) if question.match == "all" else 1}
+        values |= {"tags": tags, "needed": len(tags) if query.match == "all" else 1}
     return " AND ".join(conditions) or "1", values
 
 

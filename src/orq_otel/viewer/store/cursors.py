@@ -1,4 +1,4 @@
-"""Cursors: where a page of threads ended, as text that the next question brings back."""
+"""Cursors: where a page of threads ended, as text that the next query brings back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import re
 from typing import Any, Final, NamedTuple
 
-from orq_otel.viewer.model import InvalidCursorError, Position, Question, Thread
+from orq_otel.viewer.model import InvalidCursorError, Position, Thread, ThreadQuery
 
 #: Whole numbers beyond this fit into no store.
 _LARGEST = 2**63
@@ -33,30 +33,30 @@ class End(NamedTuple):
     now: int | None
 
 
-def encode(question: Question, value: int, last: Thread, now: int | None = None) -> str:
+def encode(query: ThreadQuery, value: int, last: Thread, now: int | None = None) -> str:
     """The cursor of a page.
 
     Args:
-        question: What was asked: a cursor goes on with the same order only.
+        query: What was asked: a cursor goes on with the same order only.
         value: What the last thread was sorted by.
         last: That thread.
         now: As in `End`.
     """
     thread_id = None if last.digest else last.id
-    return _text([question.sort, question.ascending, value, thread_id, last.digest, now])
+    return _text([query.sort, query.ascending, value, thread_id, last.digest, now])
 
 
-def decode(question: Question) -> End | None:
+def decode(query: ThreadQuery) -> End | None:
     """Where the page before ended. None on the first page.
 
     Raises:
         InvalidCursorError: No page of this order ended so.
     """
-    if question.cursor is None:
+    if query.cursor is None:
         return None
-    match _told(question.cursor):
-        case [question.sort, bool(ascending), value, thread_id, digest, now] if (
-            ascending is question.ascending
+    match _told(query.cursor):
+        case [query.sort, bool(ascending), value, thread_id, digest, now] if (
+            ascending is query.ascending
             and _is_number(value)
             and (now is None or _is_number(now))
             and (

@@ -25,18 +25,17 @@ from orq_otel.viewer.model import (
     KeptSpan,
     Overview,
     Position,
-    Question,
     Spans,
     StoreError,
     Thread,
     ThreadPage,
+    ThreadQuery,
 )
 from orq_otel.viewer.store import schema, sqlite_reading, sqlite_writing
-from orq_otel.viewer.store.gate import Gate
-from orq_otel.viewer.store.sqlite_checks import differences
+from orq_otel.viewer.store.shared_lock import SharedLock
 
 #: How long another process may keep the file locked.
-_PATIENCE: Final = 5.0
+_LOCK_TIMEOUT: Final = 5.0
 #: Kibibytes that each connection may remember.
 _CACHE: Final = {"writer": 16_384, "reader": 4_096}
 #: Pages of 4 KiB that are moved from the log to the file at a time.
@@ -44,8 +43,8 @@ _CHECKPOINT: Final = 4_000
 #: Readers may keep the log from being used anew. From so many bytes on they are waited for,
 _LONGEST_LOG: Final = 48 * 2**20
 #: and new ones kept waiting, for so many seconds.
-_READERS_PATIENCE: Final = 0.2
-#: Readers that are kept for the next question.
+_READERS_TIMEOUT: Final = 0.2
+#: Readers that are kept for the next query.
 _READERS: Final = 8
 #: How many spans are deleted at a time, bytes of them, and pages given back: others may write in
 #: between.
@@ -74,7 +73,7 @@ class SQLiteStore:
     def __init__(self, path: Path, *, for_reading: bool = False) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._gate = Gate()
+        self._file_lock = SharedLock()
         self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
         self._is_closed = False
         self._writer: sqlite3.Connection | None = None
@@ -107,14 +106,14 @@ class SQLiteStore:
         batch = sqlite_writing.Batch(spans)
         self._change(lambda connection: sqlite_writing.insert(connection, batch))
 
-    def threads(self, question: Question) -> ThreadPage:
-        """The threads that a question asks for: fewer than its limit once they make up a `PAGE`.
+    def threads(self, query: ThreadQuery) -> ThreadPage:
+        """The threads that a query asks for: fewer than its limit once they make up a `PAGE`.
 
         Raises:
             InvalidCursorError: The cursor is none.
             StoreError: The store cannot be read.
         """
-        return self._read(lambda connection: sqlite_reading.threads(connection, question))
+        return self._read(lambda connection: sqlite_reading.threads(connection, query))
 
     def thread(self, thread_id: str) -> Thread | None:
         """One thread, by its id or its short one, or None.
@@ -136,13 +135,13 @@ class SQLiteStore:
             lambda connection: sqlite_reading.spans(connection, thread_id, limit, after, size)
         )
 
-    def overview(self, question: Question, buckets: int = 60) -> Overview:
-        """All threads that a question asks for, at a glance.
+    def overview(self, query: ThreadQuery, buckets: int = 60) -> Overview:
+        """All threads that a query asks for, at a glance.
 
         Raises:
             StoreError: The store cannot be read.
         """
-        return self._read(lambda connection: sqlite_reading.overview(connection, question, buckets))
+        return self._read(lambda connection: sqlite_reading.overview(connection, query, buckets))
 
     def change(self) -> int:
         """A number that differs from the one before whenever spans have been written since.
@@ -237,14 +236,6 @@ class SQLiteStore:
         """
         return self._read(_size)
 
-    def recount(self) -> list[str]:
-        """Where rollups differ from what the spans themselves add up to: nowhere, ever.
-
-        Raises:
-            StoreError: The store cannot be read.
-        """
-        return self._read(differences)
-
     def close(self) -> None:
         """Close the file. Nothing can be asked or written any more."""
         with self._lock:
@@ -310,12 +301,12 @@ class SQLiteStore:
         try:
             if Path(f"{self._path}-wal").stat().st_size < (longest or _LONGEST_LOG):
                 return
-            with self._gate.alone(_READERS_PATIENCE) as is_alone:
+            with self._file_lock.exclusive(_READERS_TIMEOUT) as is_alone:
                 if is_alone:
                     # Readers in other processes are not waited for.
                     writer.execute("PRAGMA busy_timeout = 0")
                     writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-                    writer.execute(f"PRAGMA busy_timeout = {_PATIENCE * 1000:.0f}")
+                    writer.execute(f"PRAGMA busy_timeout = {_LOCK_TIMEOUT * 1000:.0f}")
         except (OSError, sqlite3.Error):
             # What was written is written. The next one tries again, with a new connection.
             self._drop_writer()
@@ -336,7 +327,7 @@ class SQLiteStore:
 
     def _read(self, ask: Callable[[sqlite3.Connection], Result]) -> Result:
         """Ask something of one state of the file."""
-        with self._errors(), self._gate.passed():
+        with self._errors(), self._file_lock.shared():
             connection, is_frozen = self._reader()
             try:
                 connection.execute("BEGIN")
@@ -436,7 +427,7 @@ class SQLiteStore:
         connection = sqlite3.connect(
             f"{self._path.absolute().as_uri()}?mode={mode}",
             uri=True,
-            timeout=_PATIENCE,
+            timeout=_LOCK_TIMEOUT,
             isolation_level=None,
             check_same_thread=False,
         )

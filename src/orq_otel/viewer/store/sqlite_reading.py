@@ -15,11 +15,11 @@ from orq_otel.viewer.model import (
     Bucket,
     Overview,
     Position,
-    Question,
     Sort,
     Spans,
     Thread,
     ThreadPage,
+    ThreadQuery,
     digest_of,
 )
 from orq_otel.viewer.store import buckets as pieces
@@ -75,18 +75,18 @@ class _Condition(NamedTuple):
     values: tuple[Any, ...]
 
 
-def threads(connection: sqlite3.Connection, question: Question) -> ThreadPage:
+def threads(connection: sqlite3.Connection, query: ThreadQuery) -> ThreadPage:
     """A page of threads."""
-    after = cursors.decode(question)
-    conditions = _conditions(question)
-    order = f"({_ORDERS[question.sort]})"
-    tags = _frequencies(connection, question)
+    after = cursors.decode(query)
+    conditions = _conditions(query)
+    order = f"({_ORDERS[query.sort]})"
+    tags = _frequencies(connection, query)
     if tags:
-        few = _at_most(question, tags) <= _FEW
-        conditions.append(_with_tags(question, tags, few=few))
+        few = _at_most(query, tags) <= _FEW
+        conditions.append(_with_tags(query, tags, few=few))
         if few:
             order = f"+{order}"  # not by way of its index
-    direction, beyond = ("ASC", ">") if question.ascending else ("DESC", "<")
+    direction, beyond = ("ASC", ">") if query.ascending else ("DESC", "<")
     if after is not None:
         last = after.thread_id
         if after.digest is not None:
@@ -104,19 +104,19 @@ def threads(connection: sqlite3.Connection, question: Question) -> ThreadPage:
     found = connection.execute(
         f"SELECT {order}, key FROM threads {where}"
         f" ORDER BY {order} {direction}, id {direction} LIMIT ?",
-        (*values, question.limit + 1),
+        (*values, query.limit + 1),
     ).fetchall()
     page: list[Thread] = []
     left = PAGE
-    for _, key in found[: question.limit]:
-        one, size = _thread(connection, key, is_brief=question.is_brief)
+    for _, key in found[: query.limit]:
+        one, size = _thread(connection, key, is_brief=query.is_brief)
         left -= size
         if left < 0 and page:
             break
         page.append(one)
     cursor = None
     if len(found) > len(page) and page:
-        cursor = cursors.encode(question, found[len(page) - 1][0], page[-1])
+        cursor = cursors.encode(query, found[len(page) - 1][0], page[-1])
     return ThreadPage(tuple(page), cursor)
 
 
@@ -183,12 +183,12 @@ def spans(
     return some
 
 
-def overview(connection: sqlite3.Connection, question: Question, most: int) -> Overview:
+def overview(connection: sqlite3.Connection, query: ThreadQuery, most: int) -> Overview:
     """All threads that are asked for, at a glance."""
-    conditions = _conditions(question)
-    if question.tags:
-        tags = _frequencies(connection, question)
-        conditions.append(_with_tags(question, tags, few=True))
+    conditions = _conditions(query)
+    if query.tags:
+        tags = _frequencies(connection, query)
+        conditions.append(_with_tags(query, tags, few=True))
     where, values = _where(conditions)
     count, first, last, *sums = connection.execute(
         f"SELECT COUNT(*), MIN(started), MAX(last_active), {_SUMS} FROM threads {where}",
@@ -196,17 +196,17 @@ def overview(connection: sqlite3.Connection, question: Question, most: int) -> O
     ).fetchone()
     some: _Condition | None = None
     (all_threads,) = connection.execute("SELECT COUNT(*) FROM threads").fetchone()
-    if (question.tags or question.text or question.errors) and count < all_threads:
+    if (query.tags or query.text or query.errors) and count < all_threads:
         some = _Condition(f"SELECT key FROM threads {where}", values)
     total_spans, errors, input_tokens, output_tokens, cost, priced, unpriced = map(int, sums)
     buckets: tuple[Bucket, ...] = ()
     latencies: tuple[tuple[int, int], ...] = ()
     if count:
-        start = first if question.since is None else max(first, pieces.bounded(question.since))
-        end = last + 1 if question.until is None else min(last + 1, pieces.bounded(question.until))
+        start = first if query.since is None else max(first, pieces.bounded(query.since))
+        end = last + 1 if query.until is None else min(last + 1, pieces.bounded(query.until))
         is_countable = total_spans <= _COUNTABLE
         time = _time(start, max(end, start + 1), most, is_countable=is_countable, some=some)
-        is_whole = question.since is None and question.until is None
+        is_whole = query.since is None and query.until is None
         if is_countable:
             plots = _of_spans(connection, some, time)
         elif some is None:
@@ -356,42 +356,42 @@ def _latencies(plots: _Plots) -> tuple[tuple[int, int], ...]:
     )
 
 
-def _conditions(question: Question) -> list[_Condition]:
+def _conditions(query: ThreadQuery) -> list[_Condition]:
     """All but those on tags."""
     conditions = []
-    if question.since is not None:
-        conditions.append(_Condition("active >= ?", (pieces.bounded(question.since),)))
-    if question.until is not None:
-        conditions.append(_Condition("min(started, active) < ?", (pieces.bounded(question.until),)))
-    if question.errors:
+    if query.since is not None:
+        conditions.append(_Condition("active >= ?", (pieces.bounded(query.since),)))
+    if query.until is not None:
+        conditions.append(_Condition("min(started, active) < ?", (pieces.bounded(query.until),)))
+    if query.errors:
         conditions.append(_Condition("errors > 0", ()))
-    if question.text:
-        wanted = text(question.text.lower())
+    if query.text:
+        wanted = text(query.text.lower())
         conditions.append(
             _Condition("(instr(folded, ?) OR instr(title_folded, ?))", (wanted, wanted))
         )
     return conditions
 
 
-def _frequencies(connection: sqlite3.Connection, question: Question) -> dict[str, int]:
+def _frequencies(connection: sqlite3.Connection, query: ThreadQuery) -> dict[str, int]:
     """How many threads each tag has that is asked for, the rarest first."""
     counts = {}
-    for tag in map(text, question.tags):
+    for tag in map(text, query.tags):
         found = connection.execute("SELECT threads FROM tags WHERE tag = ?", (tag,)).fetchone()
         counts[tag] = int(found[0]) if found else 0
     return dict(sorted(counts.items(), key=lambda told: told[1]))
 
 
-def _at_most(question: Question, tags: dict[str, int]) -> int:
+def _at_most(query: ThreadQuery, tags: dict[str, int]) -> int:
     """How many threads can have the tags."""
-    return min(tags.values()) if question.match == "all" else sum(tags.values())
+    return min(tags.values()) if query.match == "all" else sum(tags.values())
 
 
-def _with_tags(question: Question, tags: dict[str, int], *, few: bool) -> _Condition:
+def _with_tags(query: ThreadQuery, tags: dict[str, int], *, few: bool) -> _Condition:
     """The condition on tags: looked up from the rarest tag's side, or from each thread's."""
     has = "EXISTS (SELECT 1 FROM thread_tags WHERE thread = key AND tag {})"
     among = "key IN (SELECT thread FROM thread_tags WHERE tag {})" if few else has
-    if question.match == "any":
+    if query.match == "any":
         return _Condition(among.format(f"IN ({', '.join('?' * len(tags))})"), tuple(tags))
     conditions = [among.format("= ?")] + [has.format("= ?")] * (len(tags) - 1)
     return _Condition(" AND ".join(conditions), tuple(tags))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, TypeVar
 
-from orq_otel.viewer.model import SORTS, Question
+from orq_otel.viewer.model import SORTS, ThreadQuery
 from orq_otel.viewer.times import moment
 
 MOST_THREADS = 500
@@ -35,7 +35,7 @@ class InvalidParameterError(ValueError):
     """A parameter that cannot be understood. The text says what to write instead."""
 
 
-def question(parameters: Iterable[tuple[str, str]]) -> Question:
+def thread_query(parameters: Iterable[tuple[str, str]]) -> ThreadQuery:
     """What is asked for by parameters of a query string.
 
     Args:
@@ -49,7 +49,7 @@ def question(parameters: Iterable[tuple[str, str]]) -> Question:
     if "" in tags:
         raise InvalidParameterError("tag must not be empty. Leave it out to see every thread.")
     one = {name: values[-1] for name, values in found.items()}
-    return Question(
+    return ThreadQuery(
         tags=tags,
         match=choice("match", one.get("match", "all"), MATCHES),
         text=one.get("q", ""),

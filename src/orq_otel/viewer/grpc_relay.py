@@ -45,7 +45,7 @@ class _End(asyncio.Protocol):
             self.other.transport.close()
 
 
-class Relay:
+class GrpcRelay:
     """Hands connections on.
 
     Args:
@@ -105,7 +105,7 @@ class Relay:
 class _Front(_End):
     """The end of a sender."""
 
-    def __init__(self, relay: Relay, connection: Connection) -> None:
+    def __init__(self, relay: GrpcRelay, connection: Connection) -> None:
         self._relay = relay
         self._connection = connection
         self._early = b""
@@ -132,7 +132,7 @@ class _Front(_End):
         if self.transport.is_closing():
             other.transport.close()
             return
-        self._connection.patience = None  # From here on gRPC has its own.
+        self._connection.timeout = None  # From here on gRPC has its own.
         other.transport.write(self._early)
         self._early = b""
         self.transport.resume_reading()

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from orq_otel.viewer.formats import shortened
 from orq_otel.viewer.model import StoreError
-from orq_otel.viewer.questions import InvalidParameterError
+from orq_otel.viewer.query_parameters import InvalidParameterError
 from orq_otel.viewer.settings import default_store
 from orq_otel.viewer.sources import (
     TOKEN_VARIABLE,
@@ -45,7 +45,9 @@ def add_source(parser: ArgumentParser) -> None:
     parser.epilog = EXIT_CODES
 
 
-def asking(options: Namespace, ask: Callable[[Source], int], *, creates: bool = False) -> int:
+def run_with_source(
+    options: Namespace, ask: Callable[[Source], int], *, creates: bool = False
+) -> int:
     """Open what the options name, ask it, and tell what goes wrong.
 
     Args:

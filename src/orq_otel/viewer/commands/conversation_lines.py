@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orq_otel.viewer.commands.wording import amount, lasting, tokens
+from orq_otel.viewer.commands.formatting import cost_text, duration_text, token_counts
 from orq_otel.viewer.conversation import (
     Conversation,
     Media,
@@ -26,42 +26,42 @@ _MOST = 4000
 _ROLE = 11  # cells
 
 
-def lines(talk: Conversation, room: int | None) -> Iterator[str]:
+def conversation_lines(conversation: Conversation, width: int | None) -> Iterator[str]:
     """What was said, with who said it on the left."""
-    if not talk.has_content:
-        if talk.turns:
-            yield from wrapped(f"No messages were sent. Programs send them with {SWITCH}", room)
+    if not conversation.has_content:
+        if conversation.turns:
+            yield from wrapped(f"No messages were sent. Programs send them with {SWITCH}", width)
         return
-    for entry in talk.entries:
+    for entry in conversation.entries:
         if isinstance(entry, Turn):
             for message in (*entry.asked, *entry.answered):
-                yield from _message(message, room)
-            yield from _beside("", _call(entry), room)
+                yield from _message(message, width)
+            yield from _beside("", _call(entry), width)
         elif entry.tool is not None:
-            yield from _part("tool", entry.tool, room)
+            yield from _part("tool", entry.tool, width)
         error = failure(entry.kept)
         if error is not None:
-            yield from _beside("ERROR", one_line(f"{error.kind} {error.message}".strip()), room)
+            yield from _beside("ERROR", one_line(f"{error.kind} {error.message}".strip()), width)
 
 
-def _message(message: Message, room: int | None) -> Iterator[str]:
+def _message(message: Message, width: int | None) -> Iterator[str]:
     for number, part in enumerate(message.parts):
-        yield from _part(message.role if number == 0 else "", part, room)
+        yield from _part(message.role if number == 0 else "", part, width)
 
 
-def _part(who: str, part: Part, room: int | None) -> Iterator[str]:
+def _part(who: str, part: Part, width: int | None) -> Iterator[str]:
     match part:
         case Text(content, is_reasoning):
-            yield from _beside(who, f"(thinking) {content}" if is_reasoning else content, room)
+            yield from _beside(who, f"(thinking) {content}" if is_reasoning else content, width)
         case Media(modality, mime_type, size):
             told = [modality, mime_type, f"{count(size)} bytes" if size is not None else None]
-            yield from _beside(who, f"[{', '.join(filter(None, told))}]", room)
+            yield from _beside(who, f"[{', '.join(filter(None, told))}]", width)
         case Other(kind, content):
-            yield from _beside(who, f"[{kind}] {content}", room)
+            yield from _beside(who, f"[{kind}] {content}", width)
         case ToolCall():
-            yield from _beside(who, f"{part.name}({part.arguments or ''})", room)
+            yield from _beside(who, f"{part.name}({part.arguments or ''})", width)
             for result in part.result or ():
-                yield from _part("-> result", result, room)
+                yield from _part("-> result", result, width)
 
 
 def _call(turn: Turn) -> str:
@@ -69,17 +69,17 @@ def _call(turn: Turn) -> str:
     span, facts = turn.kept.span, turn.kept.facts
     told = [
         facts.model or "a model",
-        lasting((span.end - span.start) / 1e6),
-        f"{used} tokens" if (used := tokens(facts.input_tokens, facts.output_tokens)) else "",
-        amount(facts.cost) if facts.cost is not None else "",
+        duration_text((span.end - span.start) / 1e6),
+        f"{used} tokens" if (used := token_counts(facts.input_tokens, facts.output_tokens)) else "",
+        cost_text(facts.cost) if facts.cost is not None else "",
     ]
     return f"[{', '.join(filter(None, told))}]"
 
 
-def _beside(who: str, text: str, room: int | None) -> Iterator[str]:
+def _beside(who: str, text: str, width: int | None) -> Iterator[str]:
     """A text beside its speaker, in as many lines as it needs."""
     label = plain(shortened(who, _ROLE - 2))
     shown = visible(shortened(text, _MOST)).replace("\t", " ")
-    cells = None if room is None else max(room - _ROLE, _ROLE)
+    cells = None if width is None else max(width - _ROLE, _ROLE)
     for number, line in enumerate(wrapped(shown, cells)):
         yield f"{label if number == 0 else '':{_ROLE}}{line}".rstrip()

@@ -13,15 +13,15 @@ from orq_otel.viewer.model import KeptSpan
 
 #: Characters of an attribute that the page of a thread looks at. More of messages alone: they are
 #: decoded.
-_MOST: Final = 20_000
+_ATTRIBUTE_TEXT: Final = 20_000
 _MESSAGES: Final = frozenset({*INPUT, *OUTPUT, *INSTRUCTIONS})
 #: Characters of spans that one page shows.
-_INK: Final = 2_000_000
+_PAGE_TEXT: Final = 2_000_000
 #: What stands around each text, in characters.
-_AROUND: Final = 100
+_OVERHEAD: Final = 100
 
 
-class Ink:
+class TextBudget:
     """How much text a page may still show. Templates take of it.
 
     Attributes:
@@ -29,16 +29,16 @@ class Ink:
     """
 
     def __init__(self) -> None:
-        self.left = _INK
+        self.left = _PAGE_TEXT
 
     def cut(self, text: str, most: int) -> str:
         """As much of a text as is allowed, and as there is ink for."""
         shown = shortened(text, max(min(most, self.left), 1))
-        self.left -= len(shown) + _AROUND
+        self.left -= len(shown) + _OVERHEAD
         return shown
 
 
-def light(kept: KeptSpan, thread_id: str) -> tuple[KeptSpan, int]:
+def trimmed(kept: KeptSpan, thread_id: str) -> tuple[KeptSpan, int]:
     """A span without what no page of its thread shows, and how many bytes of memory it takes."""
     span, facts = kept.span, kept.facts
     attributes, size = _cut(span.attributes)
@@ -47,11 +47,11 @@ def light(kept: KeptSpan, thread_id: str) -> tuple[KeptSpan, int]:
         told, taken = _cut(event.get("attributes") or {})
         events.append({**event, "attributes": told})
         size += taken
-    message = shortened(span.status_message, _MOST)
+    message = shortened(span.status_message, _ATTRIBUTE_TEXT)
     # One string for all spans of the thread, and no long one for others.
     own = facts.thread_id
     if own is not None:
-        own = thread_id if own == thread_id else shortened(own, _MOST)
+        own = thread_id if own == thread_id else shortened(own, _ATTRIBUTE_TEXT)
     return (
         KeptSpan(
             replace(
@@ -59,14 +59,14 @@ def light(kept: KeptSpan, thread_id: str) -> tuple[KeptSpan, int]:
             ),
             replace(facts, thread_id=own, tags=()),
         ),
-        size + sys.getsizeof(message) + _AROUND * 10,
+        size + sys.getsizeof(message) + _OVERHEAD * 10,
     )
 
 
 def _cut(attributes: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     told = {
-        name: shortened(value, _MOST)
-        if isinstance(value, str) and len(value) > _MOST and name not in _MESSAGES
+        name: shortened(value, _ATTRIBUTE_TEXT)
+        if isinstance(value, str) and len(value) > _ATTRIBUTE_TEXT and name not in _MESSAGES
         else value
         for name, value in attributes.items()
     }

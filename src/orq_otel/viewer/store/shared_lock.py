@@ -8,47 +8,47 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Gate:
+class SharedLock:
     """Counts who is inside. Whoever wants to be alone keeps newcomers waiting meanwhile."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._inside = 0
-        self._is_held = False
+        self._readers = 0
+        self._is_exclusive = False
 
     @contextmanager
-    def passed(self) -> Iterator[None]:
+    def shared(self) -> Iterator[None]:
         """Be inside, with others."""
         with self._changed:
-            while self._is_held:
+            while self._is_exclusive:
                 self._changed.wait()
-            self._inside += 1
+            self._readers += 1
         try:
             yield
         finally:
             with self._changed:
-                self._inside -= 1
+                self._readers -= 1
                 self._changed.notify_all()
 
     @contextmanager
-    def alone(self, patience: float) -> Iterator[bool]:
+    def exclusive(self, timeout: float) -> Iterator[bool]:
         """Be alone, if all others leave in time. One thread at a time may ask for it.
 
         Args:
-            patience: How many seconds to wait.
+            timeout: How many seconds to wait.
 
         Yields:
             Whether nobody else is inside.
         """
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         with self._changed:
-            self._is_held = True
-            while self._inside and (left := deadline - time.monotonic()) > 0:
+            self._is_exclusive = True
+            while self._readers and (left := deadline - time.monotonic()) > 0:
                 self._changed.wait(left)
-            is_alone = not self._inside
+            is_alone = not self._readers
         try:
             yield is_alone
         finally:
             with self._changed:
-                self._is_held = False
+                self._is_exclusive = False
                 self._changed.notify_all()

@@ -10,21 +10,21 @@ from starlette.types import Message, Receive
 from orq_otel.viewer.refusals import RefusedError, Why
 
 #: In seconds, and one more for so many bytes that have come: whoever goes on sending is waited for.
-PATIENCE = 10.0
+BODY_TIMEOUT = 10.0
 _RATE = 500
 
 
-class Patience:
+class BodyTimeout:
     """Receives a body as long as it comes at a reasonable speed.
 
     Args:
         receive: Gives its next part.
-        patience: Within how many seconds a small one has to be there.
+        timeout: Within how many seconds a small one has to be there.
     """
 
-    def __init__(self, receive: Receive, patience: float = PATIENCE) -> None:
+    def __init__(self, receive: Receive, timeout: float = BODY_TIMEOUT) -> None:
         self._receive = receive
-        self._left = patience
+        self._left = timeout
 
     async def __call__(self) -> Message:
         """The next part.

@@ -10,7 +10,7 @@ _PAUSE = 60.0
 _LINES = 10
 
 
-class Repeats(logging.Filter):
+class RepeatedLineFilter(logging.Filter):
     """Lets a line through once a minute, and then says how many there were."""
 
     def __init__(self) -> None:
