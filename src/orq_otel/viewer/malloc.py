@@ -1,4 +1,4 @@
-"""How the C library hands memory out, where it can be told."""
+"""Configures the C library's memory allocator, if it is glibc's."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import contextlib
 import ctypes
 from typing import Final
 
-#: Of `mallopt` in glibc: from how many bytes on a block is mapped on its own.
+#: glibc's option for `mallopt`: blocks of this many bytes or more get a mapping of their own.
 _MMAP_THRESHOLD: Final = -3
 _LARGE: Final = 128 * 1024
 
 
 def give_back_large_blocks() -> None:
-    """Have memory of large texts go back to the system as soon as nothing refers to it.
+    """Return the memory of large texts to the system as soon as they are freed.
 
-    glibc begins so, and stops doing it once it has seen large blocks come and go: then each thread
-    that has made a large answer keeps as much for itself. Other libraries are left as they are.
+    By default glibc stops doing so after it has freed some large blocks. Then each OS thread that
+    has made a large answer keeps that much memory. With other C libraries this does nothing.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE)

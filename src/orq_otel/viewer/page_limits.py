@@ -1,4 +1,4 @@
-"""What the pages leave out of what is large: a page is read by people, and held in memory."""
+"""Limits on the text of a page, so that it stays readable and fits into memory."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from orq_otel.viewer.conversation import INPUT, INSTRUCTIONS, OUTPUT
 from orq_otel.viewer.formats import shortened
 from orq_otel.viewer.model import KeptSpan
 
-#: Characters of an attribute that the page of a thread looks at. More of messages alone: they are
-#: decoded.
+#: How many characters of an attribute a thread's page keeps. Messages are kept completely, since
+#: their JSON has to be decoded.
 _ATTRIBUTE_TEXT: Final = 20_000
 _MESSAGES: Final = frozenset({*INPUT, *OUTPUT, *INSTRUCTIONS})
-#: Characters of spans that one page shows.
+#: How many characters of spans one page shows.
 _PAGE_TEXT: Final = 2_000_000
-#: What stands around each text, in characters.
+#: The approximate size of the HTML around each text, in characters.
 _OVERHEAD: Final = 100
 
 
 class TextBudget:
-    """How much text a page may still show. Templates take of it.
+    """How much more text a page may show. The templates use it up.
 
     Attributes:
-        left: So many characters.
+        left: The number of characters that are left.
     """
 
     def __init__(self) -> None:
         self.left = _PAGE_TEXT
 
     def cut(self, text: str, most: int) -> str:
-        """As much of a text as is allowed, and as there is ink for."""
+        """Returns the beginning of a text: at most `most` characters, and no more than are left."""
         shown = shortened(text, max(min(most, self.left), 1))
         self.left -= len(shown) + _OVERHEAD
         return shown
 
 
 def trimmed(kept: KeptSpan, thread_id: str) -> tuple[KeptSpan, int]:
-    """A span without what no page of its thread shows, and how many bytes of memory it takes."""
+    """Returns a span without the parts that a thread's page never shows, and its size in bytes."""
     span, facts = kept.span, kept.facts
     attributes, size = _cut(span.attributes)
     events = []
     for event in span.events:
-        told, taken = _cut(event.get("attributes") or {})
-        events.append({**event, "attributes": told})
-        size += taken
+        event_attributes, event_size = _cut(event.get("attributes") or {})
+        events.append({**event, "attributes": event_attributes})
+        size += event_size
     message = shortened(span.status_message, _ATTRIBUTE_TEXT)
-    # One string for all spans of the thread, and no long one for others.
+    # All spans of the thread share one string, and long ids of other threads are cut.
     own = facts.thread_id
     if own is not None:
         own = thread_id if own == thread_id else shortened(own, _ATTRIBUTE_TEXT)
@@ -64,18 +64,18 @@ def trimmed(kept: KeptSpan, thread_id: str) -> tuple[KeptSpan, int]:
 
 
 def _cut(attributes: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
-    told = {
+    shown = {
         name: shortened(value, _ATTRIBUTE_TEXT)
         if isinstance(value, str) and len(value) > _ATTRIBUTE_TEXT and name not in _MESSAGES
         else value
         for name, value in attributes.items()
     }
-    return told, _weight(told)
+    return shown, _size(shown)
 
 
-def _weight(value: Any) -> int:
-    """Bytes of memory that a JSON value takes."""
+def _size(value: Any) -> int:
+    """Returns the size of a JSON value in bytes of memory."""
     size = sys.getsizeof(value)
     if isinstance(value, dict):
-        return size + sum(_weight(name) + _weight(one) for name, one in value.items())
-    return size + sum(map(_weight, value)) if isinstance(value, list) else size
+        return size + sum(_size(name) + _size(one) for name, one in value.items())
+    return size + sum(map(_size, value)) if isinstance(value, list) else size

@@ -1,4 +1,4 @@
-"""Deletes in the background what is not to be kept any more."""
+"""Deletes spans beyond the retention limits in the background."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from orq_otel.viewer.model import StoreError
 
 _log = logging.getLogger(__name__)
 
-#: Between the end of one look and the next, in seconds.
+#: Seconds between two runs.
 _PAUSE = 5.0
-#: For a deletion that goes on when the viewer ends.
+#: How many seconds `close` waits for a deletion that is running.
 _CLOSE_TIMEOUT = 2.0
 
 
 class RetentionWorker:
-    """Has a store's limits kept, now and every few seconds.
+    """Applies the retention limits at once, and then every few seconds, in an OS thread.
 
     Args:
-        steps: Deletes what is beyond them, step by step.
+        steps: Deletes spans beyond the limits, step by step.
     """
 
     def __init__(self, steps: Callable[[], Iterator[object]]) -> None:
@@ -32,7 +32,7 @@ class RetentionWorker:
         self._thread.start()
 
     def close(self) -> None:
-        """End it. What it has not deleted yet, it will the next time."""
+        """Stop. The next run of the viewer deletes the spans that are left."""
         self._is_over.set()
         self._thread.join(_CLOSE_TIMEOUT)
 
@@ -43,7 +43,7 @@ class RetentionWorker:
             try:
                 began = time.monotonic()
                 for _ in self._steps():
-                    # Who writes has as long as the step took.
+                    # Leave writers as much time as the step took.
                     if self._is_over.wait(time.monotonic() - began):
                         return
                     began = time.monotonic()
@@ -51,4 +51,4 @@ class RetentionWorker:
             except StoreError as error:
                 if not self._is_over.is_set() and self._last_message != str(error):
                     self._last_message = str(error)
-                    _log.warning("What is beyond --retention stays for now: %s", error)
+                    _log.warning("Spans beyond --retention are not deleted for now: %s", error)

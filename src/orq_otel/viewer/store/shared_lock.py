@@ -1,4 +1,4 @@
-"""A gate that readers pass together, and that can be held by one alone."""
+"""A lock that many readers share, or that one OS thread holds exclusively."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 class SharedLock:
-    """Counts who is inside. Whoever wants to be alone keeps newcomers waiting meanwhile."""
+    """Counts readers. While someone waits for exclusive access, new readers have to wait."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -18,7 +18,7 @@ class SharedLock:
 
     @contextmanager
     def shared(self) -> Iterator[None]:
-        """Be inside, with others."""
+        """Hold the lock together with other readers."""
         with self._changed:
             while self._is_exclusive:
                 self._changed.wait()
@@ -32,13 +32,15 @@ class SharedLock:
 
     @contextmanager
     def exclusive(self, timeout: float) -> Iterator[bool]:
-        """Be alone, if all others leave in time. One thread at a time may ask for it.
+        """Hold the lock exclusively, if all readers leave in time.
+
+        No more than one OS thread may call it at a time.
 
         Args:
-            timeout: How many seconds to wait.
+            timeout: How many seconds to wait for the readers.
 
         Yields:
-            Whether nobody else is inside.
+            Whether all readers have left.
         """
         deadline = time.monotonic() + timeout
         with self._changed:
