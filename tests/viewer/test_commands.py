@@ -407,7 +407,7 @@ def test_nothing_in_a_span_commands_the_terminal(
         (["threads", "--cursor", "x"], 2, "cursor must be"),
         (["threads", "--tag", ""], 2, "tag must not be empty"),
         (["threads", "--sort", "name"], 2, "invalid choice"),
-        (["threads", "--url", "localhost:4319"], 2, "--url must be as http://localhost:4319."),
+        (["threads", "--url", "localhost:4319"], 2, "--url must be like http://localhost:4319."),
         (["threads", "--url", "file:///etc/passwd"], 2, "--url must be"),
         (["thread", "nobody"], 3, "There is no thread 'nobody'. `orq-otel threads` lists"),
         (["export", "nobody"], 3, "There is no thread 'nobody'."),

@@ -26,7 +26,7 @@ from orq_otel.viewer.model import (
     position,
 )
 from orq_otel.viewer.openapi import JSON_LINES, MOST_SPANS, document
-from orq_otel.viewer.otlp_files import UnreadableError, received
+from orq_otel.viewer.otlp_files import UnreadableError, read_requests
 from orq_otel.viewer.query_parameters import (
     InvalidParameterError,
     choice,
@@ -240,7 +240,7 @@ class _Api:
     def _kept(self, body: bytes) -> dict[str, Any]:
         """Keep the spans of a body: all of them, or none where a part cannot be read."""
         try:
-            requests = list(received(BytesIO(body)))
+            requests = list(read_requests(BytesIO(body)))
         except UnreadableError as error:
             raise _ApiError(400, "invalid_body", str(error)) from error
         spans = [span for one in requests for span in one.spans]

@@ -55,7 +55,7 @@ class WebGuard:
         answer: Response | None
         try:
             self._check(scope)
-            answer = await login.way_in(self._guard, scope, receive)
+            answer = await login.sign_in(self._guard, scope, receive)
         except RefusedError as refused:
             answer = _refusal(scope, refused)
         except HTTPException as error:

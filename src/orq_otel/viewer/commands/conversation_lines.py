@@ -1,4 +1,4 @@
-"""What was said in a thread, as lines for a terminal."""
+"""Formats the conversation of a thread as lines for a terminal."""
 
 from __future__ import annotations
 
@@ -21,13 +21,18 @@ from orq_otel.viewer.terminal import plain, wrapped
 
 SWITCH = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY"
 
-#: Characters of one part that are shown. `--json` of an export has all.
+#: How many characters of a message part are shown. An export has all of them.
 _MOST = 4000
 _ROLE = 11  # cells
 
 
 def conversation_lines(conversation: Conversation, width: int | None) -> Iterator[str]:
-    """What was said, with who said it on the left."""
+    """Yields the lines of a conversation, with roles on the left.
+
+    Args:
+        conversation: The conversation.
+        width: The width of the terminal in cells. None: unlimited.
+    """
     if not conversation.has_content:
         if conversation.turns:
             yield from wrapped(f"No messages were sent. Programs send them with {SWITCH}", width)
@@ -54,8 +59,8 @@ def _part(who: str, part: Part, width: int | None) -> Iterator[str]:
         case Text(content, is_reasoning):
             yield from _beside(who, f"(thinking) {content}" if is_reasoning else content, width)
         case Media(modality, mime_type, size):
-            told = [modality, mime_type, f"{count(size)} bytes" if size is not None else None]
-            yield from _beside(who, f"[{', '.join(filter(None, told))}]", width)
+            facts = [modality, mime_type, f"{count(size)} bytes" if size is not None else None]
+            yield from _beside(who, f"[{', '.join(filter(None, facts))}]", width)
         case Other(kind, content):
             yield from _beside(who, f"[{kind}] {content}", width)
         case ToolCall():
@@ -65,19 +70,19 @@ def _part(who: str, part: Part, width: int | None) -> Iterator[str]:
 
 
 def _call(turn: Turn) -> str:
-    """The model, and what the call took."""
+    """Returns the model, duration, tokens and cost of a call."""
     span, facts = turn.kept.span, turn.kept.facts
-    told = [
+    values = [
         facts.model or "a model",
         duration_text((span.end - span.start) / 1e6),
         f"{used} tokens" if (used := token_counts(facts.input_tokens, facts.output_tokens)) else "",
         cost_text(facts.cost) if facts.cost is not None else "",
     ]
-    return f"[{', '.join(filter(None, told))}]"
+    return f"[{', '.join(filter(None, values))}]"
 
 
 def _beside(who: str, text: str, width: int | None) -> Iterator[str]:
-    """A text beside its speaker, in as many lines as it needs."""
+    """Yields a text in lines beside a label."""
     label = plain(shortened(who, _ROLE - 2))
     shown = visible(shortened(text, _MOST)).replace("\t", " ")
     cells = None if width is None else max(width - _ROLE, _ROLE)

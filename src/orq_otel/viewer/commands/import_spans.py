@@ -21,7 +21,7 @@ from orq_otel.viewer.commands.command_line import (
 )
 from orq_otel.viewer.formats import plural
 from orq_otel.viewer.model import Span
-from orq_otel.viewer.otlp_files import UnreadableError, received
+from orq_otel.viewer.otlp_files import UnreadableError, read_requests
 from orq_otel.viewer.sources import Source
 from orq_otel.viewer.terminal import plain
 
@@ -61,7 +61,7 @@ def _import(source: Source, name: str) -> int:
     waiting: list[Span] = []
     try:
         with _opened(name) as file:
-            for request in received(file):
+            for request in read_requests(file):
                 rejected += request.rejected
                 reason = reason or request.reason
                 waiting += request.spans
