@@ -232,17 +232,17 @@ class _Pages:
         # Read before the spans, so that the page notices spans that arrive in between.
         change = self._store.change()
         spans, is_cut = self._spans(thread_id, began)
-        messages = conversation(thread_id, spans)
-        pages = max(-(-len(messages.entries) // ENTRIES), 1)
+        thread_conversation = conversation(thread_id, spans)
+        pages = max(-(-len(thread_conversation.entries) // ENTRIES), 1)
         number = _number(request.query_params.get("page"), pages)
         all_traces = timeline.traces(thread_id, spans)
-        shown, not_shown = _of_page(all_traces, messages, number)
+        shown, not_shown = _of_page(all_traces, thread_conversation, number)
         return _page(
             "thread.html",
             thread=thread,
             is_long=_is_long(thread),
-            conversation=messages,
-            entries=messages.entries[(number - 1) * ENTRIES : number * ENTRIES],
+            conversation=thread_conversation,
+            entries=thread_conversation.entries[(number - 1) * ENTRIES : number * ENTRIES],
             page=number,
             pages=pages,
             spans=len(spans),
@@ -295,11 +295,11 @@ def _is_long(thread: Thread) -> bool:
 
 
 def _of_page(
-    traces: Sequence[timeline.Trace], messages: Conversation, page: int
+    traces: Sequence[timeline.Trace], thread_conversation: Conversation, page: int
 ) -> tuple[list[timeline.Trace], int]:
     """Returns the traces that belong to a page of the conversation, and how many rows are cut."""
-    first = messages.entries[(page - 1) * ENTRIES : page * ENTRIES]
-    later = messages.entries[page * ENTRIES : page * ENTRIES + 1]
+    first = thread_conversation.entries[(page - 1) * ENTRIES : page * ENTRIES]
+    later = thread_conversation.entries[page * ENTRIES : page * ENTRIES + 1]
     names = {entry.kept.span.trace_id for entry in first}
     begin = min((one.start for one in traces if one.id in names), default=0) if page > 1 else 0
     end = later[0].kept.span.start if later else None

@@ -1,4 +1,4 @@
-"""`orq-otel thread ID`: one thread, what was said in it, and the spans of its traces as trees."""
+"""`orq-otel thread ID`: shows a thread, its conversation, and the spans of its traces as trees."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "thread",
         help="show one thread",
-        description="Show a thread: what was said in it, and the spans of its traces.",
+        description="Show a thread: its conversation, and the spans of its traces.",
     )
     parser.add_argument("id", metavar="ID", help="the thread's id, or its short one")
     parser.add_argument("--json", action="store_true", help="as the API answers")
