@@ -115,7 +115,7 @@ def keep(store: SQLiteStore, limit: int) -> tuple[RetentionWorker, threading.Eve
     """Have a limit kept as the viewer does, and tell when that is done for the first time."""
     done = threading.Event()
 
-    def steps():  # noqa: ANN202 - of what the retention_worker takes
+    def steps():  # noqa: ANN202 - as RetentionWorker takes it
         yield from Retention(size=limit).steps(store)
         done.set()
 
