@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 
 from orq_otel.viewer.facts import read
-from orq_otel.viewer.keeper import Keeper
-from orq_otel.viewer.model import KeptSpan, Question, Span
+from orq_otel.viewer.model import KeptSpan, Span, ThreadQuery
+from orq_otel.viewer.retention_worker import RetentionWorker
 from orq_otel.viewer.store.retention import Retention
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
@@ -111,15 +111,15 @@ class Writing:
         return self.spans / taken
 
 
-def keep(store: SQLiteStore, limit: int) -> tuple[Keeper, threading.Event]:
+def keep(store: SQLiteStore, limit: int) -> tuple[RetentionWorker, threading.Event]:
     """Have a limit kept as the viewer does, and tell when that is done for the first time."""
     done = threading.Event()
 
-    def steps():  # noqa: ANN202 - of what the keeper takes
+    def steps():  # noqa: ANN202 - as RetentionWorker takes it
         yield from Retention(size=limit).steps(store)
         done.set()
 
-    return Keeper(steps), done
+    return RetentionWorker(steps), done
 
 
 def main() -> None:
@@ -145,20 +145,20 @@ def main() -> None:
                 shutil.copy(whole, copy)
                 store = SQLiteStore(copy)
                 began = time.perf_counter()
-                keeper, done = keep(store, limit)
+                retention_worker, done = keep(store, limit)
                 done.wait()
                 seconds = time.perf_counter() - began
-                keeper.close()
+                retention_worker.close()
                 share = on_disk(copy) / limit
-                kept = store.overview(Question()).spans
+                kept = store.overview(ThreadQuery()).spans
                 room = spans * (limit - least) / (on_disk(whole) - least)
                 store.close()
                 shutil.copy(whole, copy)
                 store = SQLiteStore(copy)
                 writing = Writing(store)
-                keeper, done = keep(store, limit)
+                retention_worker, done = keep(store, limit)
                 meanwhile = writing.during(done, 5.0)
-                keeper.close()
+                retention_worker.close()
                 store.close()
                 print(
                     f"{name:6} {part:5}  {kept:7,}   {kept / room:5.1%}       {share:5.1%}"

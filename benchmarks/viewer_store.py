@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from orq_otel.viewer.facts import read
-from orq_otel.viewer.model import KeptSpan, Question, Span
+from orq_otel.viewer.model import KeptSpan, Span, ThreadQuery
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 BATCH = 512
@@ -181,7 +181,7 @@ class Arriving:
 def questions(store: SQLiteStore, threads: int, end: int) -> dict[str, Callable[[], object]]:
     """What the pages ask."""
     dice = random.Random(9)  # noqa: S311 - as above
-    plain = Question()
+    plain = ThreadQuery()
     tagged = replace(plain, tags=("tier-1",))
     rare = replace(plain, tags=("support", "customer-7"))
     found = replace(plain, text="ORDER 1234")

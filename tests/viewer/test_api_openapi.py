@@ -14,7 +14,7 @@ from viewer_spans import Api, chat, keep, served, span
 
 from orq_otel.viewer import api as limits
 from orq_otel.viewer.openapi import document
-from orq_otel.viewer.questions import NAMES
+from orq_otel.viewer.query_parameters import NAMES
 from orq_otel.viewer.store import open_store
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")

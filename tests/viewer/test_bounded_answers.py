@@ -17,11 +17,12 @@ import pytest
 from viewer_process import Viewer, run
 
 from orq_otel.viewer.facts import read
-from orq_otel.viewer.model import KeptSpan, Question, digest, position, short_id
+from orq_otel.viewer.model import KeptSpan, ThreadQuery, digest, position, short_id
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .conftest import Place
 from .sample_spans import NOON, SECOND, call, span
+from .sqlite_checks import rollup_errors
 
 MEGABYTE = 999_000
 IDS = [f"{number:02d}" + "x" * MEGABYTE for number in range(60)]
@@ -180,7 +181,7 @@ def test_long_ids_in_every_store(place: Place) -> None:
     cursor = None
     while True:
         page = place.store.threads(
-            Question(sort="errors", ascending=True, limit=1, cursor=cursor, is_brief=True)
+            ThreadQuery(sort="errors", ascending=True, limit=1, cursor=cursor, is_brief=True)
         )
         (one,) = page.threads
         found.append(one.short_id)
@@ -194,7 +195,7 @@ def test_long_ids_in_every_store(place: Place) -> None:
     assert (thread.id, thread.short_id, thread.more_tags) == (long[2], found[2], 0)
     assert set(thread.tags) == {*tags, "t" * 300}
     assert [kept.span.name for kept in place.store.spans(long[2])] == ["2"]
-    assert all(len(tag) <= 200 for tag, _ in place.store.overview(Question()).tags)
+    assert all(len(tag) <= 200 for tag, _ in place.store.overview(ThreadQuery()).tags)
 
 
 def test_spans_of_every_store_come_in_pieces(place: Place) -> None:
@@ -220,8 +221,8 @@ def test_a_clock_in_the_future_does_not_stay_on_top(place: Place) -> None:
     now = time.time_ns()
     place.add(span("future", start=now + 70 * year))
     place.add(span("new", start=time.time_ns(), seconds=0))
-    assert [one.id for one in place.store.threads(Question()).threads] == ["new", "future"]
-    assert [one.id for one in place.store.threads(Question(sort="started")).threads] == [
+    assert [one.id for one in place.store.threads(ThreadQuery()).threads] == ["new", "future"]
+    assert [one.id for one in place.store.threads(ThreadQuery(sort="started")).threads] == [
         "new",
         "future",
     ]
@@ -236,9 +237,9 @@ def test_a_clock_in_the_future_is_no_news_for_ever(sqlite: SQLiteStore) -> None:
     ahead = span("ahead", start=now + 10**18)
     sqlite.write([KeptSpan(ahead, read(ahead))])
     after = time.time_ns() + 1
-    assert sqlite.threads(Question(since=now)).threads[0].id == "ahead"
-    assert sqlite.threads(Question(since=after)).threads == ()
-    assert sqlite.recount() == []
+    assert sqlite.threads(ThreadQuery(since=now)).threads[0].id == "ahead"
+    assert sqlite.threads(ThreadQuery(since=after)).threads == ()
+    assert rollup_errors(sqlite) == []
 
 
 def test_pages_hold_each_thread_once_with_clocks_in_the_future(place: Place) -> None:
@@ -247,7 +248,7 @@ def test_pages_hold_each_thread_once_with_clocks_in_the_future(place: Place) -> 
     found: list[str] = []
     cursor = None
     while True:
-        page = place.store.threads(Question(limit=2, cursor=cursor))
+        page = place.store.threads(ThreadQuery(limit=2, cursor=cursor))
         found += [one.id for one in page.threads]
         cursor = page.next_cursor
         if cursor is None:

@@ -8,7 +8,7 @@ import pytest
 from e2e.ports import free_port
 
 from orq_otel.viewer.facts import read
-from orq_otel.viewer.model import KeptSpan, Question, Span, StoreError
+from orq_otel.viewer.model import KeptSpan, Span, StoreError, ThreadQuery
 from orq_otel.viewer.store import open_store
 from orq_otel.viewer.store.clickhouse import ClickHouseStore
 
@@ -29,18 +29,18 @@ def test_the_collector_writes_and_nobody_else(database: Engine) -> None:
 def test_a_rollup_holds_what_came_before_and_after(database: Engine) -> None:
     store = ClickHouseStore(database)
     insert(database, kept(call("a", tags=("x",), says="Hello"), call("b", start=NOON + MINUTE)))
-    before = store.threads(Question()), store.overview(Question())
+    before = store.threads(ThreadQuery()), store.overview(ThreadQuery())
     store.create_rollup()
-    assert (store.threads(Question()), store.overview(Question())) == before
+    assert (store.threads(ThreadQuery()), store.overview(ThreadQuery())) == before
     insert(database, kept(call("a", start=NOON + 2 * MINUTE, tags=("y",))))
-    with_rollup = store.threads(Question()), store.overview(Question())
+    with_rollup = store.threads(ThreadQuery()), store.overview(ThreadQuery())
     # Another one finds it. Made anew, or not there, it is the same.
     assert ClickHouseStore(database)._has_rollup
     store.create_rollup()
-    assert (store.threads(Question()), store.overview(Question())) == with_rollup
+    assert (store.threads(ThreadQuery()), store.overview(ThreadQuery())) == with_rollup
     store.drop_rollup()
     assert not ClickHouseStore(database)._has_rollup
-    assert (store.threads(Question()), store.overview(Question())) == with_rollup
+    assert (store.threads(ThreadQuery()), store.overview(ThreadQuery())) == with_rollup
     thread = store.thread("a")
     assert thread is not None
     assert (thread.spans, thread.tags) == (2, ("x", "y"))
@@ -50,9 +50,9 @@ def test_a_rollup_is_asked_and_not_all_spans(database: Engine) -> None:
     store = ClickHouseStore(database)
     store.create_rollup()
     insert(database, kept(call("a", tags=("x",), says="Hello")))
-    before = store.threads(Question(sort="cost", tags=("x",), text="hello"))
+    before = store.threads(ThreadQuery(sort="cost", tags=("x",), text="hello"))
     database.command("TRUNCATE TABLE otel_traces")
-    assert store.threads(Question(sort="cost", tags=("x",), text="hello")) == before
+    assert store.threads(ThreadQuery(sort="cost", tags=("x",), text="hello")) == before
     assert store.thread("a") == before.threads[0]
 
 
@@ -61,10 +61,10 @@ def test_plots_of_a_rollup_are_those_of_the_spans(
 ) -> None:
     store = ClickHouseStore(database)
     insert(database, kept(*(call(f"t{n % 5}", start=NOON + n * 37 * MINUTE) for n in range(100))))
-    few = store.overview(Question(), 50)
+    few = store.overview(ThreadQuery(), 50)
     store.create_rollup()
     monkeypatch.setattr("orq_otel.viewer.store.clickhouse._COUNTABLE", 0)
-    assert store.overview(Question(), 50) == few
+    assert store.overview(ThreadQuery(), 50) == few
     assert sum(bucket.spans for bucket in few.buckets) == 100
 
 
@@ -120,5 +120,5 @@ def test_a_failure_in_between(database: Engine, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(database, "query", fail)
     with pytest.raises(StoreError, match="rollup would help") as caught:
-        store.threads(Question())
+        store.threads(ThreadQuery())
     assert caught.value.is_temporary

@@ -19,7 +19,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from orq_otel import ThreadSpanProcessor
 from orq_otel import thread as in_thread
-from orq_otel.viewer.model import Question
+from orq_otel.viewer.model import ThreadQuery
 from orq_otel.viewer.store.clickhouse import ClickHouseStore
 
 from .clickhouse_engine import Engine
@@ -126,7 +126,7 @@ def test_threads_that_rotel_wrote(database: Engine, tmp_path: Path, is_rolled_up
     assert (thread.traces, thread.spans, thread.errors, thread.unpriced) == (1, 1, 1, 0)
     assert (thread.input_tokens, thread.output_tokens) == (1000, 100)
     assert thread.cost == pytest.approx(0.00021)
-    assert store.threads(Question(tags=("eu", "prod"), errors=True)).threads == (thread,)
+    assert store.threads(ThreadQuery(tags=("eu", "prod"), errors=True)).threads == (thread,)
     request, chat = store.spans("ticket-1")
     assert (request.span.name, chat.span.name) == ("request", "chat gpt-4o-mini")
     assert chat.span.parent_id == request.span.span_id

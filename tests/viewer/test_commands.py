@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 from viewer_spans import NOON, SECOND, Api, chat, keep, served, span
 
 from orq_otel.cli.main import COMMANDS, main
-from orq_otel.viewer import questions
+from orq_otel.viewer import query_parameters
 from orq_otel.viewer.formats import UNKNOWN
 from orq_otel.viewer.model import Store
 from orq_otel.viewer.store import open_store
@@ -407,7 +407,7 @@ def test_nothing_in_a_span_commands_the_terminal(
         (["threads", "--cursor", "x"], 2, "cursor must be"),
         (["threads", "--tag", ""], 2, "tag must not be empty"),
         (["threads", "--sort", "name"], 2, "invalid choice"),
-        (["threads", "--url", "localhost:4319"], 2, "--url must be as http://localhost:4319."),
+        (["threads", "--url", "localhost:4319"], 2, "--url must be like http://localhost:4319."),
         (["threads", "--url", "file:///etc/passwd"], 2, "--url must be"),
         (["thread", "nobody"], 3, "There is no thread 'nobody'. `orq-otel threads` lists"),
         (["export", "nobody"], 3, "There is no thread 'nobody'."),
@@ -515,7 +515,7 @@ def test_the_page_tells_every_option() -> None:
         assert f"`{name}" in page or f"orq-otel {name}" in page
         for option in command._option_string_actions:
             assert option in {"-h", "--help"} or f"`{option}" in page, (name, option)
-    for name in questions.NAMES:
+    for name in query_parameters.NAMES:
         assert f"`{name}`" in page or f"`{name}=" in page, name
 
 

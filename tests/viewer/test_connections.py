@@ -237,7 +237,7 @@ def test_a_body_that_goes_on_is_waited_for() -> None:
             pace.wait(0.05)  # A sender of 4 kB a second is what this is about.
         took = time.monotonic() - began
 
-    with served(HttpReceiver(ingest, Guard("localhost"), patience=0.3)) as client:
+    with served(HttpReceiver(ingest, Guard("localhost"), timeout=0.3)) as client:
         answer = client.post("/v1/traces", content=parts(), headers=MEDIA)
     assert took > 0.6
     assert answer.status_code == 200

@@ -13,7 +13,7 @@ from e2e.rotel_collector import Rotel
 from viewer_process import Viewer, run
 from viewer_spans import NOON, chat, keep, span
 
-from orq_otel.viewer import shapes
+from orq_otel.viewer import api_json
 from orq_otel.viewer.store import open_store
 
 JSON = {"content-type": "application/json"}
@@ -39,7 +39,7 @@ def exported(tmp_path: Path) -> tuple[dict[str, Any], bytes]:
     found, spans = store.thread("söme/thread"), store.spans("söme/thread")
     store.close()
     assert found is not None
-    own, otlp = (b"".join(shapes.export(found, [spans], form)) for form in ("json", "otlp"))
+    own, otlp = (b"".join(api_json.export(found, [spans], form)) for form in ("json", "otlp"))
     return json.loads(own), otlp
 
 

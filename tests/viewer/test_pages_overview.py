@@ -267,7 +267,7 @@ def test_the_first_thread_replaces_how_to_send_spans(site: Site, browse: Browse)
         ("/threads/nobody", 404, "There is no such thread"),
         ("/?sort=beauty", 400, "sort must be one of"),
         ("/?cursor=x", 400, "cursor"),
-        ("/?from=yesterday", 400, "since is no time"),
+        ("/?from=yesterday", 400, "since is not a time"),
     ],
 )
 def test_what_is_not_there_says_so(

@@ -124,7 +124,7 @@ def test_no_span_is_lost_whatever_its_parent_is() -> None:
 
 def test_traces_at_the_same_time_stay_within_the_drawing() -> None:
     spans = [*conversations.many(40), *conversations.long()]
-    drawn = str(timeline.whole(timeline.traces("t", spans)))
+    drawn = str(timeline.summary_line(timeline.traces("t", spans)))
     for x, width in re.findall(r'x="([0-9.]+)" y="0" width="([0-9.]+)"', drawn):
         assert float(x) + float(width) < 101
 

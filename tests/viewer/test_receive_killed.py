@@ -14,8 +14,10 @@ import pytest
 from otlp_requests import body, message
 from viewer_process import Viewer
 
-from orq_otel.viewer.model import Question
+from orq_otel.viewer.model import ThreadQuery
 from orq_otel.viewer.store.sqlite import SQLiteStore
+
+from .sqlite_checks import rollup_errors
 
 KILLS = 20
 BATCH = 40
@@ -120,7 +122,7 @@ class Load:
 
 def kept(store: SQLiteStore) -> list[str]:
     """The ids of all spans of all threads."""
-    found = store.threads(Question(limit=THREADS + 1)).threads
+    found = store.threads(ThreadQuery(limit=THREADS + 1)).threads
     return [
         one.span.span_id
         for thread in found
@@ -138,11 +140,11 @@ def test_nothing_that_was_acknowledged_is_lost(tmp_path: Path, seed: int) -> Non
         with Viewer(database) as viewer:
             load.until_killed(viewer, choice.randint(1, 60))
         store = SQLiteStore(database)
-        assert store.recount() == []
+        assert rollup_errors(store) == []
         ids = kept(store)
         assert len(ids) == len(set(ids))
         assert load.acknowledged <= set(ids)
-        threads = store.threads(Question(limit=THREADS + 1)).threads
+        threads = store.threads(ThreadQuery(limit=THREADS + 1)).threads
         assert sum(thread.spans for thread in threads) == len(ids)
         store.close()
     assert len(load.acknowledged) > KILLS * BATCH
@@ -161,5 +163,5 @@ def test_spans_that_are_sent_again_count_once(tmp_path: Path) -> None:
         viewer.stop()
     store = SQLiteStore(tmp_path / "threads.db")
     assert sorted(kept(store)) == sorted(batch.ids)
-    assert store.recount() == []
+    assert rollup_errors(store) == []
     store.close()

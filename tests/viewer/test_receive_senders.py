@@ -23,6 +23,8 @@ from viewer_process import Viewer
 from orq_otel.viewer.model import KeptSpan, Thread
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
+from .sqlite_checks import rollup_errors
+
 ROOT = Path(__file__).parents[2]
 JAVASCRIPT = Path(__file__).with_name("javascript")
 INSTALLED = ROOT / ".venvs" / "viewer-javascript"
@@ -39,7 +41,7 @@ def kept(viewer: Viewer, tmp_path: Path, thread_id: str) -> tuple[Thread, list[K
     assert viewer.stop() == ""
     store = SQLiteStore(tmp_path / "threads.db")
     thread, spans = store.thread(thread_id), store.spans(thread_id)
-    assert store.recount() == []
+    assert rollup_errors(store) == []
     store.close()
     assert thread is not None
     return thread, spans

@@ -22,10 +22,11 @@ from otlp_requests import body, message
 from viewer_process import PORTS, Viewer, run
 
 from orq_otel.viewer.facts import read
-from orq_otel.viewer.model import KeptSpan, Question
+from orq_otel.viewer.model import KeptSpan, ThreadQuery
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .sample_spans import call
+from .sqlite_checks import rollup_errors
 
 MEDIA = {"content-type": "application/x-protobuf"}
 MIB = 2**20
@@ -40,8 +41,8 @@ def post(viewer: Viewer, *, size: int = 10) -> httpx.Response:
 def count(database: Path) -> int:
     """How many spans there are. The rollups must agree."""
     store = SQLiteStore(database)
-    assert store.recount() == []
-    threads = store.threads(Question()).threads
+    assert rollup_errors(store) == []
+    threads = store.threads(ThreadQuery()).threads
     store.close()
     return sum(thread.spans for thread in threads)
 

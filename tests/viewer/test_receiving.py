@@ -90,14 +90,14 @@ def start() -> Iterator[Callable[..., Receiver]]:
     """Starts receivers."""
     started: list[Any] = []
 
-    def start(guard: Guard | None = None, patience: float = 30, **limits: int) -> Receiver:
+    def start(guard: Guard | None = None, timeout: float = 30, **limits: int) -> Receiver:
         store = Kept()
         store.is_open.set()
         ingest = Ingest(store.write, facts.read, Limits(**{"body": LIMIT, **limits}))
         given = guard or Guard("localhost")
-        client = served(HttpReceiver(ingest, given, patience))
+        client = served(HttpReceiver(ingest, given, timeout))
         http = client.__enter__()
-        server = receivers_grpc.create_receiver(ingest, given, patience)
+        server = receivers_grpc.create_receiver(ingest, given, timeout)
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         channel = grpc.insecure_channel(f"127.0.0.1:{port}")
@@ -112,7 +112,7 @@ def start() -> Iterator[Callable[..., Receiver]]:
         client.__exit__(None, None, None)
         assert ingest.close()
         # Whatever was taken has been given back.
-        assert ingest.room.take(ingest.limits.waiting)
+        assert ingest.byte_budget.take(ingest.limits.waiting)
 
 
 @pytest.fixture
@@ -444,7 +444,7 @@ def test_one_request_that_cannot_be_kept_does_not_spoil_others(receiver: Receive
 
 
 def test_senders_that_do_not_go_on_are_given_up(start: Callable[..., Receiver]) -> None:
-    receiver = start(patience=0.2)
+    receiver = start(timeout=0.2)
     host, port = receiver.http.base_url.host, receiver.http.base_url.port
     with socket.create_connection((host, port), timeout=30) as connection:
         connection.sendall(

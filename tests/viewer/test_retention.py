@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from orq_otel.viewer.facts import read
-from orq_otel.viewer.model import KeptSpan, Question, Span, StoreError
+from orq_otel.viewer.model import KeptSpan, Span, StoreError, ThreadQuery
 from orq_otel.viewer.store import sqlite as module
 from orq_otel.viewer.store.retention import Retention
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .sample_spans import MINUTE, NOON, SECOND, call, new_trace, span
+from .sqlite_checks import rollup_errors
 
 HOUR = 60 * MINUTE
 
@@ -62,14 +63,14 @@ def test_old_spans_go_and_sums_follow(sqlite: SQLiteStore) -> None:
     before = sqlite.change()
     assert Retention(seconds=90 * 60).apply(sqlite, NOON) == 4
     assert sqlite.change() != before
-    assert sqlite.recount() == []
-    assert [thread.id for thread in sqlite.threads(Question()).threads] == ["new", "both"]
+    assert rollup_errors(sqlite) == []
+    assert [thread.id for thread in sqlite.threads(ThreadQuery()).threads] == ["new", "both"]
     thread = sqlite.thread("both")
     assert thread is not None
     assert (thread.title, thread.tags, thread.models) == ("Second", ("z",), ("gpt-4o",))
     assert (thread.started, thread.spans, thread.errors, thread.traces) == (NOON - HOUR, 1, 0, 1)
     assert thread.cost == 2
-    assert sqlite.overview(Question()).tags == (("z", 1),)
+    assert sqlite.overview(ThreadQuery()).tags == (("z", 1),)
     assert Retention(seconds=90 * 60).apply(sqlite, NOON) == 0
     assert sqlite.change() == before + 1
 
@@ -77,10 +78,10 @@ def test_old_spans_go_and_sums_follow(sqlite: SQLiteStore) -> None:
 def test_everything_may_go(sqlite: SQLiteStore) -> None:
     keep(sqlite, call("a", tags=("x",)), span())
     assert Retention(seconds=1).apply(sqlite, NOON + HOUR) == 2
-    assert sqlite.recount() == []
-    assert sqlite.overview(Question()).threads == 0
+    assert rollup_errors(sqlite) == []
+    assert sqlite.overview(ThreadQuery()).threads == 0
     keep(sqlite, call("a"))
-    assert sqlite.recount() == []
+    assert rollup_errors(sqlite) == []
 
 
 def test_a_limit_to_size_drops_the_oldest(sqlite: SQLiteStore, tmp_path: object) -> None:
@@ -92,8 +93,8 @@ def test_a_limit_to_size_drops_the_oldest(sqlite: SQLiteStore, tmp_path: object)
     deleted = Retention(size=limit).apply(sqlite)
     assert 0 < deleted < 4000
     assert sqlite.size() <= limit
-    assert sqlite.recount() == []
-    left = sqlite.overview(Question())
+    assert rollup_errors(sqlite) == []
+    left = sqlite.overview(ThreadQuery())
     assert left.spans == 4000 - deleted
     # The newest are left.
     assert sqlite.thread("t39") is not None
@@ -140,12 +141,12 @@ def test_what_fits_is_kept_and_the_disk_gets_the_rest(
     empty.close()
     deleted = Retention(size=limit).apply(sqlite)
     assert on_disk(path) <= limit
-    left = sqlite.overview(Question())
+    left = sqlite.overview(ThreadQuery())
     assert left.spans == len(spans) - deleted >= len(spans) * room * 0.9 - 1
     # The oldest have gone, and no other.
-    first = sqlite.threads(Question(sort="started", ascending=True)).threads[0]
+    first = sqlite.threads(ThreadQuery(sort="started", ascending=True)).threads[0]
     assert first.started == NOON + deleted * SECOND
-    assert sqlite.recount() == []
+    assert rollup_errors(sqlite) == []
     assert Retention(size=limit).apply(sqlite) == 0
 
 
@@ -169,7 +170,7 @@ def test_a_limit_below_an_empty_file_says_so(sqlite: SQLiteStore) -> None:
     keep(sqlite, call("t"))
     with pytest.raises(StoreError, match="Set a larger limit"):
         Retention(size=1_000).apply(sqlite)
-    assert sqlite.overview(Question()).spans == 0
+    assert sqlite.overview(ThreadQuery()).spans == 0
 
 
 def test_a_file_that_is_filled_meanwhile_is_no_complaint(sqlite: SQLiteStore) -> None:
@@ -196,10 +197,10 @@ def test_what_a_killed_viewer_left_is_given_back(sqlite: SQLiteStore, tmp_path: 
         keep(sqlite, call(f"t{n}", start=NOON + n, text=os.urandom(10_000).hex()))
     while sqlite.size() > 1_000_000:
         sqlite.delete_oldest(most=10)
-    spans = sqlite.overview(Question()).spans
+    spans = sqlite.overview(ThreadQuery()).spans
     assert Retention(size=1_100_000).apply(sqlite) == 0
     assert on_disk(tmp_path / "spans.db") <= 1_100_000
-    assert sqlite.overview(Question()).spans == spans
+    assert sqlite.overview(ThreadQuery()).spans == spans
 
 
 def test_an_age_frees_the_disk_too(sqlite: SQLiteStore, tmp_path: Path) -> None:
@@ -221,7 +222,7 @@ def test_a_file_that_cannot_shrink_keeps_what_fits(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(StoreError, match="PRAGMA auto_vacuum = INCREMENTAL; VACUUM"):
             Retention(seconds=3600, size=2_000_000).apply(store, NOON)
-        assert 120 <= store.overview(Question()).spans <= 195
+        assert 120 <= store.overview(ThreadQuery()).spans <= 195
     store.close()
 
 
@@ -243,5 +244,5 @@ def test_others_write_between_the_steps(
     started.wait()
     assert Retention(seconds=1).apply(sqlite, NOON + MINUTE) == 500
     other.join()
-    assert sqlite.recount() == []
-    assert sqlite.overview(Question()).spans == 150
+    assert rollup_errors(sqlite) == []
+    assert sqlite.overview(ThreadQuery()).spans == 150

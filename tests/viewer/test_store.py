@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from orq_otel.viewer.model import SORTS, InvalidCursorError, Question, Thread
+from orq_otel.viewer.model import SORTS, InvalidCursorError, Thread, ThreadQuery
 
 from .conftest import Place
 from .sample_spans import MINUTE, NOON, SECOND, call, new_trace, span
@@ -14,16 +14,16 @@ from .sample_spans import MINUTE, NOON, SECOND, call, new_trace, span
 HOUR = 60 * MINUTE
 
 
-def ids(place: Place, **question: object) -> list[str]:
-    return [thread.id for thread in place.store.threads(Question(**question)).threads]  # type: ignore[arg-type]
+def ids(place: Place, **query: object) -> list[str]:
+    return [thread.id for thread in place.store.threads(ThreadQuery(**query)).threads]  # type: ignore[arg-type]
 
 
 def test_an_empty_store(place: Place) -> None:
-    assert place.store.threads(Question()).threads == ()
-    assert place.store.threads(Question()).next_cursor is None
+    assert place.store.threads(ThreadQuery()).threads == ()
+    assert place.store.threads(ThreadQuery()).next_cursor is None
     assert place.store.thread("nobody") is None
     assert place.store.spans("nobody") == []
-    overview = place.store.overview(Question())
+    overview = place.store.overview(ThreadQuery())
     assert (overview.threads, overview.spans, overview.cost) == (0, 0, None)
     assert (overview.buckets, overview.latencies, overview.tags) == ((), (), ())
 
@@ -51,7 +51,7 @@ def test_a_thread_sums_up_its_spans(place: Place) -> None:
         cost=pytest.approx(0.00021 + 0.0035),
         unpriced=0,
     )
-    assert place.store.threads(Question(text="a")).threads == (place.store.thread("a"),)
+    assert place.store.threads(ThreadQuery(text="a")).threads == (place.store.thread("a"),)
 
 
 def test_order_is_that_of_time_and_not_of_arrival(place: Place) -> None:
@@ -79,7 +79,7 @@ def test_a_cost_is_told_or_known_or_unknown(place: Place) -> None:
     )
     told = {
         thread.id: (thread.cost, thread.unpriced)
-        for thread in place.store.threads(Question()).threads
+        for thread in place.store.threads(ThreadQuery()).threads
     }
     assert told == {
         "told": (0.75, 0),
@@ -91,7 +91,7 @@ def test_a_cost_is_told_or_known_or_unknown(place: Place) -> None:
         "failed": (None, 0),
         "no call": (None, 0),
     }
-    overview = place.store.overview(Question())
+    overview = place.store.overview(ThreadQuery())
     assert (overview.cost, overview.unpriced) == (1.0, 4)
 
 
@@ -193,7 +193,7 @@ def test_filters(place: Place) -> None:
     assert ids(place, until=NOON + HOUR) == ["a"]
     assert ids(place, since=2**80) == ids(place, until=-(2**80)) == []
     assert ids(place, since=-(2**80), until=2**80) == ["Order", "c", "b", "a"]
-    assert place.store.overview(Question(since=-(2**80), until=2**80)).threads == 4
+    assert place.store.overview(ThreadQuery(since=-(2**80), until=2**80)).threads == 4
     assert ids(place, since=NOON + 1, until=NOON + HOUR + 1) == ["b", "a"]
     assert ids(place, tags=("x",), errors=True, text="A", since=NOON) == ["a"]
 
@@ -225,16 +225,16 @@ def test_pages_hold_each_thread_once_while_others_arrive(place: Place) -> None:
     for number, sort in enumerate(SORTS):
         ascending = bool(number % 2)
         whole = ids(place, sort=sort, ascending=ascending, until=NOON + HOUR)
-        question = Question(sort=sort, ascending=ascending, limit=4, until=NOON + HOUR)
+        query = ThreadQuery(sort=sort, ascending=ascending, limit=4, until=NOON + HOUR)
         seen: list[str] = []
         while True:
-            page = place.store.threads(question)
+            page = place.store.threads(query)
             assert len(page.threads) <= 4
             seen += [thread.id for thread in page.threads]
             place.add(span(f"new-{sort}-{len(seen)}", start=NOON + 2 * HOUR))
             if page.next_cursor is None:
                 break
-            question = replace(question, cursor=page.next_cursor)
+            query = replace(query, cursor=page.next_cursor)
         assert seen == whole
         assert sorted(seen) == names
 
@@ -242,16 +242,16 @@ def test_pages_hold_each_thread_once_while_others_arrive(place: Place) -> None:
 @pytest.mark.parametrize("cursor", ["", "x", "e30", "WzFd", "ü", "=", "a" * 10_000, "W" * 5])
 def test_what_is_no_cursor(place: Place, cursor: str) -> None:
     with pytest.raises(InvalidCursorError):
-        place.store.threads(Question(cursor=cursor))
+        place.store.threads(ThreadQuery(cursor=cursor))
 
 
 def test_a_cursor_is_of_one_order(place: Place) -> None:
     place.add(span("a"), span("b"))
-    cursor = place.store.threads(Question(limit=1)).next_cursor
+    cursor = place.store.threads(ThreadQuery(limit=1)).next_cursor
     with pytest.raises(InvalidCursorError):
-        place.store.threads(Question(cursor=cursor, sort="cost"))
+        place.store.threads(ThreadQuery(cursor=cursor, sort="cost"))
     with pytest.raises(InvalidCursorError):
-        place.store.threads(Question(cursor=cursor, ascending=True))
+        place.store.threads(ThreadQuery(cursor=cursor, ascending=True))
 
 
 def test_an_overview_adds_up(place: Place) -> None:
@@ -262,7 +262,7 @@ def test_an_overview_adds_up(place: Place) -> None:
         span("c", start=NOON + 3 * MINUTE, status="ERROR"),
         span(start=NOON),
     )
-    whole = place.store.overview(Question(), 10)
+    whole = place.store.overview(ThreadQuery(), 10)
     assert (whole.threads, whole.spans, whole.errors, whole.unpriced) == (3, 4, 1, 1)
     assert (whole.input_tokens, whole.output_tokens, whole.cost) == (3000, 300, 0.75)
     assert [(b.start - NOON, b.end - b.start) for b in whole.buckets] == [
@@ -282,17 +282,17 @@ def test_an_overview_adds_up(place: Place) -> None:
     )
     assert whole.tags == (("x", 2), ("y", 1))
 
-    some = place.store.overview(Question(tags=("y",)), 10)
+    some = place.store.overview(ThreadQuery(tags=("y",)), 10)
     assert (some.threads, some.spans, some.cost) == (1, 2, 0.5)
     assert [b.spans for b in some.buckets] == [1, 0, 0, 0, 0, 0, 0, 0, 0, 1]
     assert some.tags == whole.tags
 
-    late = place.store.overview(Question(since=NOON + 5 * MINUTE), 10)
+    late = place.store.overview(ThreadQuery(since=NOON + 5 * MINUTE), 10)
     assert (late.threads, late.spans) == (1, 2)
     assert sum(bucket.spans for bucket in late.buckets) == 1
 
-    assert place.store.overview(Question(errors=True), 10).buckets[0].errors == 1
-    assert place.store.overview(Question(text="nobody"), 10).buckets == ()
+    assert place.store.overview(ThreadQuery(errors=True), 10).buckets[0].errors == 1
+    assert place.store.overview(ThreadQuery(text="nobody"), 10).buckets == ()
 
 
 def test_a_change_is_seen(place: Place) -> None:

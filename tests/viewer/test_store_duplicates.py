@@ -7,22 +7,23 @@ from dataclasses import replace
 import pytest
 
 from orq_otel.viewer.facts import read
-from orq_otel.viewer.model import KeptSpan, Question
+from orq_otel.viewer.model import KeptSpan, ThreadQuery
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .conftest import Place
 from .sample_spans import call, span
+from .sqlite_checks import rollup_errors
 
 
 @pytest.mark.parametrize("place", ["sqlite", "clickhouse"], indirect=True)
 def test_a_second_arrival_changes_nothing(place: Place) -> None:
     first = call("a", says="Hello", tags=("x",))
     place.add(first, first, span("b"))
-    before = place.store.threads(Question())
-    overview = place.store.overview(Question())
+    before = place.store.threads(ThreadQuery())
+    overview = place.store.overview(ThreadQuery())
     place.add(first)
-    assert place.store.threads(Question()) == before
-    assert place.store.overview(Question()) == overview
+    assert place.store.threads(ThreadQuery()) == before
+    assert place.store.overview(ThreadQuery()) == overview
     assert before.threads[1].spans == 1
 
 
@@ -30,5 +31,5 @@ def test_another_thread_in_a_second_arrival_makes_none(sqlite: SQLiteStore) -> N
     first = span("a")
     second = replace(first, attributes={"thread.id": "b"})
     sqlite.write([KeptSpan(one, read(one)) for one in (first, second)])
-    assert [thread.id for thread in sqlite.threads(Question()).threads] == ["a"]
-    assert sqlite.recount() == []
+    assert [thread.id for thread in sqlite.threads(ThreadQuery()).threads] == ["a"]
+    assert rollup_errors(sqlite) == []

@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 
 from orq_otel.viewer.facts import read
-from orq_otel.viewer.model import KeptSpan, Question, Span, StoreError, short_id
+from orq_otel.viewer.model import KeptSpan, Span, StoreError, ThreadQuery, short_id
 from orq_otel.viewer.store import open_store, schema
 from orq_otel.viewer.store import sqlite as module
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .sample_spans import NOON, SECOND, call, span
+from .sqlite_checks import rollup_errors
 
 
 def kept(*spans: Span) -> list[KeptSpan]:
@@ -28,7 +29,7 @@ def kept(*spans: Span) -> list[KeptSpan]:
 
 
 def ids(store: SQLiteStore) -> list[str]:
-    return [thread.id for thread in store.threads(Question()).threads]
+    return [thread.id for thread in store.threads(ThreadQuery()).threads]
 
 
 def test_spans_are_there_after_opening_again(tmp_path: Path) -> None:
@@ -50,20 +51,20 @@ def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
 
 def test_rollups_agree_and_a_wrong_one_is_seen(sqlite: SQLiteStore, tmp_path: Path) -> None:
     sqlite.write(kept(call("a", tags=("x",), says="Hello"), span("a"), span("b"), span()))
-    assert sqlite.recount() == []
+    assert rollup_errors(sqlite) == []
     other = sqlite3.connect(tmp_path / "spans.db")
     for table in ("threads", "thread_activity", "activity", "resources"):
         with other:
             other.execute(f"UPDATE {table} SET spans = spans + 1")
-        assert any(line.startswith(table) for line in sqlite.recount())
+        assert any(line.startswith(table) for line in rollup_errors(sqlite))
         with other:
             other.execute(f"UPDATE {table} SET spans = spans - 1")
-        assert sqlite.recount() == []
+        assert rollup_errors(sqlite) == []
     for table in ("thread_tags", "thread_models", "thread_traces", "thread_latencies", "latencies"):
         with other:
             rows = other.execute(f"SELECT * FROM {table}").fetchall()
             other.execute(f"DELETE FROM {table}")
-        assert any(table in line for line in sqlite.recount())
+        assert any(table in line for line in rollup_errors(sqlite))
         with other:
             marks = ", ".join("?" * len(rows[0]))
             other.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
@@ -71,7 +72,7 @@ def test_rollups_agree_and_a_wrong_one_is_seen(sqlite: SQLiteStore, tmp_path: Pa
                 "UPDATE threads SET traces = (SELECT COUNT(*) FROM thread_traces"
                 " WHERE thread = key)"
             )
-        assert sqlite.recount() == []
+        assert rollup_errors(sqlite) == []
     other.close()
 
 
@@ -89,8 +90,8 @@ def test_odd_values_are_kept(sqlite: SQLiteStore) -> None:
     thread = sqlite.thread("late")
     assert thread is not None
     assert thread.started == 2**62
-    assert sqlite.overview(Question()).threads == 2
-    assert sqlite.recount() == []
+    assert sqlite.overview(ThreadQuery()).threads == 2
+    assert rollup_errors(sqlite) == []
 
 
 def test_long_content_is_compressed(sqlite: SQLiteStore) -> None:
@@ -121,21 +122,21 @@ def test_plots_of_many_spans_are_those_of_few(
             )
         )
     )
-    questions = [
-        Question(),
-        Question(tags=("all",)),
-        Question(tags=("most",)),
-        Question(tags=("t1",)),
-        Question(errors=True),
-        Question(since=start + 3 * day, until=start + 5 * day),
-        Question(since=start + 3 * day, tags=("t1",)),
+    queries = [
+        ThreadQuery(),
+        ThreadQuery(tags=("all",)),
+        ThreadQuery(tags=("most",)),
+        ThreadQuery(tags=("t1",)),
+        ThreadQuery(errors=True),
+        ThreadQuery(since=start + 3 * day, until=start + 5 * day),
+        ThreadQuery(since=start + 3 * day, tags=("t1",)),
     ]
-    few = [sqlite.overview(question, 50) for question in questions]
+    few = [sqlite.overview(query, 50) for query in queries]
     monkeypatch.setattr("orq_otel.viewer.store.sqlite_reading._COUNTABLE", 0)
-    for question, expected in zip(questions, few, strict=True):
-        found = sqlite.overview(question, 50)
+    for query, expected in zip(queries, few, strict=True):
+        found = sqlite.overview(query, 50)
         assert found.threads == expected.threads > 0
-        if question.since is None:
+        if query.since is None:
             assert found.latencies == expected.latencies
         assert [b for b in found.buckets if b.spans] == [b for b in expected.buckets if b.spans]
 
@@ -148,9 +149,9 @@ def test_readers_and_a_writer_in_threads(sqlite: SQLiteStore) -> None:
     def ask() -> None:
         try:
             while not stop.is_set():
-                page = sqlite.threads(Question())
+                page = sqlite.threads(ThreadQuery())
                 assert all(thread.spans % 10 == 0 for thread in page.threads)
-                assert sqlite.overview(Question()).spans % 10 == 0
+                assert sqlite.overview(ThreadQuery()).spans % 10 == 0
                 assert len(sqlite.spans("t0")) % 10 == 0
         except BaseException as error:  # noqa: BLE001 - told to the test
             failures.append(error)
@@ -164,7 +165,7 @@ def test_readers_and_a_writer_in_threads(sqlite: SQLiteStore) -> None:
     for reader in readers:
         reader.join()
     assert failures == []
-    assert sqlite.recount() == []
+    assert rollup_errors(sqlite) == []
 
 
 def test_a_long_log_is_shortened_though_somebody_reads(
@@ -175,11 +176,11 @@ def test_a_long_log_is_shortened_though_somebody_reads(
     lengths = []
     for n in range(20):
         sqlite.write(kept(*(call(f"t{n}", says="x" * 500) for _ in range(50))))
-        sqlite.threads(Question())
+        sqlite.threads(ThreadQuery())
         lengths.append(log.stat().st_size)
     assert 0 in lengths
     assert max(lengths) < 1_000_000
-    assert sqlite.recount() == []
+    assert rollup_errors(sqlite) == []
 
 
 def test_a_locked_file_is_a_matter_of_time(
@@ -187,7 +188,7 @@ def test_a_locked_file_is_a_matter_of_time(
 ) -> None:
     sqlite.write(kept(span("a")))
     sqlite.close()
-    monkeypatch.setattr(module, "_PATIENCE", 0.1)
+    monkeypatch.setattr(module, "_LOCK_TIMEOUT", 0.1)
     store = SQLiteStore(tmp_path / "spans.db")
     other = sqlite3.connect(tmp_path / "spans.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -198,7 +199,7 @@ def test_a_locked_file_is_a_matter_of_time(
     other.execute("ROLLBACK")
     store.write(kept(span("b")))
     assert sorted(ids(store)) == ["a", "b"]
-    assert store.recount() == []
+    assert rollup_errors(store) == []
     other.close()
     store.close()
 
@@ -242,7 +243,7 @@ def test_where_no_file_can_be(tmp_path: Path, name: str) -> None:
 
 def test_a_closed_store_says_so(sqlite: SQLiteStore) -> None:
     sqlite.close()
-    for ask in (lambda: sqlite.write(kept(span("a"))), lambda: sqlite.threads(Question())):
+    for ask in (lambda: sqlite.write(kept(span("a"))), lambda: sqlite.threads(ThreadQuery())):
         with pytest.raises(StoreError, match="is closed"):
             ask()
     sqlite.close()
@@ -282,7 +283,7 @@ def test_a_version_1_file_is_brought_up(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(schema, "STEPS", (*schema.STEPS[:2], script, fill))
     new = SQLiteStore(path)
     assert new.thread("a") == before
-    assert new.recount() == []
+    assert rollup_errors(new) == []
     new.write(kept(span("b")))
     new.close()
     assert version(path) == 4
@@ -317,11 +318,11 @@ def test_long_ids_and_clocks_of_an_older_file(tmp_path: Path) -> None:
     found = store.thread(short_id(long))
     assert found is not None
     assert found.id == long
-    assert [one.id for one in store.threads(Question()).threads] == ["future", "b", long]
+    assert [one.id for one in store.threads(ThreadQuery()).threads] == ["future", "b", long]
     # The migration is when the clock in the future was heard of.
     store.write(kept(span("new", start=time.time_ns(), seconds=0)))
-    assert store.threads(Question(limit=1)).threads[0].id == "new"
-    assert store.recount() == []
+    assert store.threads(ThreadQuery(limit=1)).threads[0].id == "new"
+    assert rollup_errors(store) == []
     store.close()
 
 
@@ -380,7 +381,7 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
         told += rest.splitlines(keepends=True)
         expected += [line.split()[1] for line in told if line.endswith("\n")]
         store = SQLiteStore(path)
-        assert store.recount() == []
+        assert rollup_errors(store) == []
         for thread in expected:
             assert len(store.spans(thread)) == 10
         store.close()
@@ -413,8 +414,8 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert "full" in last
     assert len(acknowledged) > 10
     store = SQLiteStore(saved / "spans.db")
-    assert store.recount() == []
-    assert store.overview(Question()).spans == 10 * len(acknowledged)
+    assert rollup_errors(store) == []
+    assert store.overview(ThreadQuery()).spans == 10 * len(acknowledged)
     store.write(kept(span("more")))
     store.close()
 

@@ -13,7 +13,7 @@ COMMANDS = {
     "threads": "orq_otel.viewer.commands.threads",
     "thread": "orq_otel.viewer.commands.thread",
     "export": "orq_otel.viewer.commands.export",
-    "import": "orq_otel.viewer.commands.importing",
+    "import": "orq_otel.viewer.commands.import_spans",
     "clickhouse-rollup": "orq_otel.viewer.commands.clickhouse_rollup",
 }
 

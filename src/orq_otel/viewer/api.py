@@ -1,4 +1,4 @@
-"""`/api`: threads and their spans for programs. `openapi.py` describes it."""
+"""The HTTP API under `/api`: threads and their spans as JSON. `openapi.py` describes it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
-from orq_otel.viewer import shapes
+from orq_otel.viewer import api_json
 from orq_otel.viewer.facts import read
-from orq_otel.viewer.importing import UnreadableError, received
 from orq_otel.viewer.model import (
     InvalidCursorError,
     KeptSpan,
@@ -27,15 +26,22 @@ from orq_otel.viewer.model import (
     position,
 )
 from orq_otel.viewer.openapi import JSON_LINES, MOST_SPANS, document
-from orq_otel.viewer.questions import InvalidParameterError, choice, number, only, question
+from orq_otel.viewer.otlp_files import UnreadableError, read_requests
+from orq_otel.viewer.query_parameters import (
+    InvalidParameterError,
+    choice,
+    number,
+    only,
+    thread_query,
+)
 from orq_otel.viewer.store import cursors
 
 MAX_IMPORT = 16 * 2**20
-"""Of a body, in bytes. The command sends a file in pieces."""
+"""The highest size of an import's body in bytes. The command sends a file in pieces."""
 
-#: So many answers with spans, and imports, are made at the same time. Each takes memory.
+#: How many answers with spans, and imports, are handled at the same time, to limit memory.
 AT_A_TIME = 2
-#: The same of answers with threads.
+#: How many answers with threads are made at the same time.
 _LISTS_AT_A_TIME = 2
 
 _IMPORTABLE = ("application/json", JSON_LINES)
@@ -43,12 +49,12 @@ _RETRY_AFTER = {"retry-after": "5"}
 
 
 def create_api(store: Store) -> list[Route]:
-    """The route of the API on a store: it answers every path below `/api`."""
+    """Returns the route of the API, which answers every path below `/api`."""
     return [_Everything("/api/{rest:path}", _Api(store))]
 
 
 class _Everything(Route):
-    """All paths below `/api`. A pattern would not match ids with a line's end."""
+    """Matches all paths below `/api`. A pattern would not match ids with line breaks."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Whether a request is for the API."""
@@ -57,7 +63,7 @@ class _Everything(Route):
 
 
 class _ApiError(Exception):
-    """An answer other than the one that was asked for. The text says what to do."""
+    """An error answer. The message says what to do."""
 
     def __init__(
         self, status: int, code: str, message: str, headers: dict[str, str] | None = None
@@ -71,13 +77,13 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True)
 class _Resource:
-    """What a path stands for: the one method that it knows, and what answers it."""
+    """The method that a path allows, and its handler."""
 
     method: str
     handler: Handler
 
     async def answer(self, request: Request) -> Response:
-        """Answer a request. HEAD is as GET: the server leaves out the body."""
+        """Answer a request. HEAD is handled as GET: the server leaves out the body."""
         allowed = ["GET", "HEAD"] if self.method == "GET" else [self.method]
         if request.method not in allowed:
             raise _ApiError(
@@ -98,7 +104,7 @@ class _Api:
         self._lists = CapacityLimiter(_LISTS_AT_A_TIME)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request. Whatever is wrong with it is told in the API's own form."""
+        """Answer a request. Errors have the API's own form."""
         request = Request(scope, receive)
         try:
             response = await self._answered(request)
@@ -126,7 +132,7 @@ class _Api:
             raise _ApiError(503, "store_unavailable", str(error), headers) from error
 
     def _resource(self, segments: Sequence[str]) -> _Resource:
-        """What a path stands for. A slash of an id may be there unescaped."""
+        """Returns the resource of a path. Slashes in an id may be unescaped."""
         match segments:
             case ["threads"]:
                 return _Resource("GET", self._threads)
@@ -152,10 +158,10 @@ class _Api:
         return _json(document())
 
     async def _threads(self, request: Request) -> Response:
-        asked = question(request.query_params.multi_items())
+        asked = thread_query(request.query_params.multi_items())
 
         def answer() -> Response:
-            return _json(shapes.thread_page(self._store.threads(asked)))
+            return _json(api_json.thread_page(self._store.threads(asked)))
 
         return await to_thread.run_sync(answer, limiter=self._lists)
 
@@ -176,7 +182,7 @@ class _Api:
 
     async def _thread(self, request: Request, thread: Thread) -> Response:
         only(request.query_params.multi_items(), ())
-        return _json(shapes.thread(thread))
+        return _json(api_json.thread(thread))
 
     async def _spans(self, request: Request, thread: Thread) -> Response:
         asked = only(request.query_params.multi_items(), ("limit", "cursor"))
@@ -187,28 +193,28 @@ class _Api:
         def answer() -> Response:
             spans = self._store.spans(thread.id, limit, after)
             following = cursors.encode_position(position(spans[-1])) if spans.has_more else None
-            shown = [shapes.span(one) for one in spans]
+            shown = [api_json.span(one) for one in spans]
             return _json({"spans": shown, "truncated": spans.has_more, "next_cursor": following})
 
         return await to_thread.run_sync(answer, limiter=self._heavy)
 
     async def _export(self, request: Request, thread: Thread) -> Response:
         asked = only(request.query_params.multi_items(), ("format",))
-        form = choice("format", asked.get("format", ["json"])[0], shapes.FORMATS)
+        form = choice("format", asked.get("format", ["json"])[0], api_json.FORMATS)
 
-        bits = shapes.export(thread, pieces(self._store, thread.id), form)
+        bits = api_json.export(thread, pieces(self._store, thread.id), form)
         headers = {
             "cache-control": "no-store",
             "content-disposition": f'attachment; filename="thread.{form}.json"',
         }
         if request.method == "HEAD":
             return Response(None, 200, headers, "application/json")
-        # What goes wrong at once has an answer of its own.
+        # An error before the first chunk still gets an error answer.
         first = await self._bit(bits)
         return StreamingResponse(self._rest(first, bits), 200, headers, "application/json")
 
     async def _rest(self, first: bytes, bits: Iterator[bytes]) -> AsyncIterator[bytes]:
-        """An export bit by bit. Whoever reads slowly keeps nobody else from getting theirs."""
+        """Yields the rest of an export. A slow reader does not block others between chunks."""
         bit = first
         while bit:
             yield bit
@@ -220,7 +226,7 @@ class _Api:
     async def _import(self, request: Request) -> Response:
         only(request.query_params.multi_items(), ())
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        # A page of another site may send plain text here, but none of these: a browser asks first.
+        # Pages of other sites can send plain text, but for these types browsers ask first.
         if kind not in _IMPORTABLE:
             raise _ApiError(
                 415, "unknown_type", f"Send the content type {' or '.join(_IMPORTABLE)}."
@@ -232,9 +238,9 @@ class _Api:
             return _json(await to_thread.run_sync(self._kept, body))
 
     def _kept(self, body: bytes) -> dict[str, Any]:
-        """Keep the spans of a body: all of them, or none where a part cannot be read."""
+        """Store the spans of a body: all of them, or none if a part is invalid."""
         try:
-            requests = list(received(BytesIO(body)))
+            requests = list(read_requests(BytesIO(body)))
         except UnreadableError as error:
             raise _ApiError(400, "invalid_body", str(error)) from error
         spans = [span for one in requests for span in one.spans]
@@ -247,7 +253,7 @@ class _Api:
 
 
 def _segments(scope: Scope) -> list[str]:
-    """The parts of a path below `/api`. They are told apart before %2F becomes a slash."""
+    """Returns the segments of a path below `/api`, split before %2F becomes a slash."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     return [unquote(part) for part in raw.decode("latin-1").split("/")[2:]]
 
@@ -268,7 +274,7 @@ async def _body(request: Request) -> bytes:
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return Response(
-        shapes.as_json(value),
+        api_json.as_json(value),
         status,
         {"cache-control": "no-store", **(headers or {})},
         "application/json",

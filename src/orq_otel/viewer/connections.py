@@ -1,8 +1,9 @@
-"""Connections: how many a port holds, and how long one may stay that does nothing.
+"""Limits the number of connections of a port, and closes idle ones.
 
-Servers hold a connection until it ends. Whoever opens enough of them, without a word, would take
-all descriptors of the process. Here a port has a number of its own: the connection that deserves it
-least makes room for a new one, and one that asks nothing within seconds is closed.
+Servers keep a connection until it ends, so that a client which opens many idle connections would
+use up all file descriptors of the process. Here each port has a limit. When it is reached, the
+connection with the lowest priority is closed for a new one. A connection without a request is
+closed after some seconds.
 """
 
 from __future__ import annotations
@@ -18,24 +19,29 @@ from typing import cast
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: A request's headers have to come within so many seconds, and the next request.
-PATIENCE = 5.0
-#: More time is given to who sends more: a second for so many bytes, of headers, or of a body that
-#: was refused before it was read.
+#: A request's headers have to arrive within this many seconds, and so does the next request.
+IDLE_TIMEOUT = 5.0
+#: A client gets one more second for this many bytes: of headers, or of a body that was refused
+#: before it was read.
 _RATE = 10_000
-#: Who reads nothing of an answer for so many seconds is closed for another; after so many, anyway.
+#: A client that reads nothing of an answer for the first number of seconds may be closed for a new
+#: connection. After the second number it is closed in any case.
 _SLOW_READER, _STUCK_READER = 3.0, 30.0
-#: Between two looks at all connections, in seconds.
+#: Seconds between two checks of all connections.
 _PAUSE = 0.5
-#: Connections that are accepted before one of them is counted. The kernel keeps further ones.
+#: How many connections are accepted before one of them is counted, and how many the kernel queues.
 BATCH, BACKLOG = 4, 1024
-#: Descriptors for all else: the store's files, above all.
+#: File descriptors for everything else, above all the store's files.
 _RESERVED = 256
 _MOST = 1_000
 
 
 def share(parts: int) -> int:
-    """How many descriptors each of so many parts may take of those that the process may have."""
+    """Returns how many connections each server may have, within the process's file descriptors.
+
+    Args:
+        parts: The number of file descriptors that one connection of each server takes, added up.
+    """
     if sys.platform == "win32":
         return _MOST
     import resource  # noqa: PLC0415 - not on Windows
@@ -46,8 +52,8 @@ def share(parts: int) -> int:
     return max(1, min(_MOST, (there_are - min(_RESERVED, there_are // 2)) // parts))
 
 
-class Doing(IntEnum):
-    """What a connection is for at the moment. The higher, the later it is closed for another."""
+class Activity(IntEnum):
+    """What the client of a connection does. Higher activities are closed later for a new one."""
 
     NOTHING = 0
     SENDING = 1
@@ -55,18 +61,19 @@ class Doing(IntEnum):
 
 
 class Connection(asyncio.Protocol):
-    """A connection, in front of the protocol that speaks on it.
+    """A connection that wraps the protocol of its server.
 
     Attributes:
-        client: The address and the port of the other side.
-        patience: After how many seconds it is closed unless something begins; None: it stays.
-        is_known: Whether it had a request that was let in.
+        client: The client's address and port.
+        activity: What the client does.
+        timeout: After how many seconds of the same activity it is closed, or None.
+        is_known: Whether a request of the client was accepted.
     """
 
     def __init__(self, port: Port, make: Callable[[Connection], asyncio.Protocol]) -> None:
         self.client = ("", 0)
-        self.doing = Doing.NOTHING
-        self.patience: float | None = PATIENCE
+        self.activity = Activity.NOTHING
+        self.timeout: float | None = IDLE_TIMEOUT
         self.is_known = False
         self._port = port
         self._make = make
@@ -77,7 +84,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_silent(self) -> bool:
-        """Whether it has sent nothing yet. Then nothing is there to read it, either."""
+        """Whether the client has sent nothing yet. The server's protocol does not exist before."""
         return self._inner is None
 
     @property
@@ -85,54 +92,54 @@ class Connection(asyncio.Protocol):
         """Whether it is being closed."""
         return self._transport.is_closing()
 
-    def turn(self, doing: Doing, patience: float | None = None) -> None:
-        """Do something else from now on."""
-        self.doing, self.patience = doing, patience
+    def start(self, activity: Activity, timeout: float | None = None) -> None:
+        """Start another activity."""
+        self.activity, self.timeout = activity, timeout
         self._received, self._since = 0, time.monotonic()
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """A call over a connection of gRPC, in any thread."""
+        """Marks the time of a gRPC call. Safe to use from any OS thread."""
         self.is_known = True
-        self.turn(Doing.READING)
+        self.start(Activity.READING)
         try:
             yield
         finally:
-            self.turn(Doing.NOTHING)
+            self.start(Activity.NOTHING)
 
     def abort(self) -> None:
-        """Close it, whatever is still to be sent."""
+        """Close it without sending the rest of an answer."""
         self._transport.abort()
 
-    def worth(self) -> tuple[int, bool, float]:
-        """By which connections are ordered, those to be closed for another one first."""
+    def priority(self) -> tuple[int, bool, float]:
+        """The priority. The connection with the lowest one is closed for a new one."""
         is_slow = self._unread and time.monotonic() - self._since > _SLOW_READER
-        return (Doing.NOTHING if is_slow else self.doing, self.is_known, self._since)
+        return (Activity.NOTHING if is_slow else self.activity, self.is_known, self._since)
 
-    def look(self) -> None:
-        """Close it if it has taken too long."""
+    def check_timeout(self) -> None:
+        """Close it if its timeout is over."""
         unread, before = self._transport.get_write_buffer_size(), self._unread
         self._unread = unread
         if unread != before:
             self._since = time.monotonic()
-        patience = _STUCK_READER if unread else self.patience
+        timeout = _STUCK_READER if unread else self.timeout
         if (
-            patience is not None
-            and time.monotonic() - self._since > patience + self._received / _RATE
+            timeout is not None
+            and time.monotonic() - self._since > timeout + self._received / _RATE
         ):
             self.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
+        """Register the connection with its port."""
         self._transport = cast("asyncio.Transport", transport)
         name = transport.get_extra_info("peername")
         self.client = name[:2] if name else ("", 0)
         self._port.add(self)
 
     def data_received(self, data: bytes) -> None:
-        """Hand on."""
+        """Pass data to the server's protocol, which the first data creates."""
         self._received += len(data)
-        if self.patience is None and self.doing is Doing.NOTHING:
+        if self.timeout is None and self.activity is Activity.NOTHING:
             self._since = time.monotonic()
         if self._inner is None:
             self._inner = self._make(self)
@@ -140,21 +147,21 @@ class Connection(asyncio.Protocol):
         self._inner.data_received(data)
 
     def eof_received(self) -> bool | None:
-        """Hand on."""
+        """Pass it on."""
         return self._inner.eof_received() if self._inner else None
 
     def pause_writing(self) -> None:
-        """Hand on."""
+        """Pass it on."""
         if self._inner:
             self._inner.pause_writing()
 
     def resume_writing(self) -> None:
-        """Hand on."""
+        """Pass it on."""
         if self._inner:
             self._inner.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
+        """Remove the connection from its port."""
         self._port.remove(self)
         if self._inner:
             self._inner.connection_lost(exc)
@@ -164,7 +171,7 @@ class Port:
     """The connections of a port.
 
     Args:
-        most: How many there may be.
+        most: The highest number of connections.
     """
 
     def __init__(self, most: int) -> None:
@@ -173,23 +180,23 @@ class Port:
         self._is_ending = False
 
     def connection(self, make: Callable[[Connection], asyncio.Protocol]) -> Connection:
-        """A new connection, for `loop.create_server`."""
+        """Creates a connection, for `loop.create_server`."""
         return Connection(self, make)
 
     def find(self, client: object) -> Connection | None:
-        """The connection from an address and port."""
+        """Returns the connection from an address and port, or None."""
         return self._held.get(client)
 
     def add(self, connection: Connection) -> None:
-        """Hold a connection, and close another one for it."""
+        """Add a connection. If there are too many, close the one with the lowest priority."""
         if self._is_ending:
             connection.abort()
             return
         if len(self._held) >= self._most:
-            # Those that have said nothing are in the order of their age, and may be very many.
+            # The first silent connection is the oldest one. There may be very many.
             silent = (one for one in self._held.values() if one.is_silent)
-            least = next(silent, None) or min(self._held.values(), key=Connection.worth)
-            if least.worth()[0] is Doing.READING:
+            least = next(silent, None) or min(self._held.values(), key=Connection.priority)
+            if least.priority()[0] is Activity.READING:
                 least = connection
             else:
                 self.remove(least)
@@ -199,26 +206,26 @@ class Port:
         self._held[connection.client] = connection
 
     def remove(self, connection: Connection) -> None:
-        """Hold a connection no longer."""
+        """Remove a connection."""
         if self._held.get(connection.client) is connection:
             del self._held[connection.client]
 
     async def watch(self) -> None:
-        """Close those that take too long, for ever."""
+        """Close connections whose timeout is over, until cancelled."""
         while True:
             await asyncio.sleep(_PAUSE)
             for connection in list(self._held.values()):
-                connection.look()
+                connection.check_timeout()
 
     def end(self) -> None:
-        """Take no more, and close those that have asked nothing. Their servers end the others."""
+        """Refuse new connections, and close those without data. Their servers close the others."""
         self._is_ending = True
         for connection in list(self._held.values()):
             if connection.is_silent:
                 connection.abort()
 
     async def drain(self, timeout: float) -> None:
-        """Wait until all have ended, and close what has not by then."""
+        """Wait until all connections have ended. Close the others after the timeout."""
         until = time.monotonic() + timeout
         while self._held and time.monotonic() < until:  # noqa: ASYNC110 - once, at the end
             await asyncio.sleep(0.01)
@@ -226,7 +233,7 @@ class Port:
             connection.abort()
 
     def watched(self, app: ASGIApp) -> ASGIApp:
-        """An app whose requests are told to their connections."""
+        """Wraps an app, so that its requests set the activity of their connections."""
 
         async def watched(scope: Scope, receive: Receive, send: Send) -> None:
             connection = self.find(scope.get("client"))
@@ -237,21 +244,21 @@ class Port:
             async def receiving() -> Message:
                 message = await receive()
                 if not message.get("more_body", False):
-                    connection.turn(Doing.READING)
+                    connection.start(Activity.READING)
                 return message
 
             async def sending(message: Message) -> None:
                 if message["type"] == "http.response.start":
                     connection.is_known |= message["status"] < 400  # noqa: PLR2004 - errors begin
-                    connection.turn(Doing.READING)
+                    connection.start(Activity.READING)
                 await send(message)
 
             headers = Headers(scope=scope)
             has_body = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
-            connection.turn(Doing.SENDING if has_body else Doing.READING)
+            connection.start(Activity.SENDING if has_body else Activity.READING)
             try:
                 await app(scope, receiving, sending)
             finally:
-                connection.turn(Doing.NOTHING, PATIENCE)
+                connection.start(Activity.NOTHING, IDLE_TIMEOUT)
 
         return watched

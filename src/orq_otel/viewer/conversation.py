@@ -1,10 +1,10 @@
-"""The spans of a thread, read as a conversation: who said what, and what each answer took.
+"""Turns the spans of a thread into a conversation: its messages, model calls and tool calls.
 
-Every call of a model brings the whole conversation so far. What was told before is not told again:
-a turn holds what its call says that no call before it did. Where a call's history differs from what
-was said, the turn tells that.
+Every model call sends the complete conversation so far. A turn holds only the messages that no
+earlier call had, so that the page shows each message once. If a call's history differs from the
+conversation so far, the turn says how.
 
-Nothing here trusts what the messages look like: they come from anybody's spans.
+The code makes no assumptions about the shape of messages: any program can send spans.
 """
 
 from __future__ import annotations
@@ -18,28 +18,31 @@ from typing import Any, Final, TypeAlias
 from orq_otel.viewer.formats import as_text
 from orq_otel.viewer.model import KeptSpan, Span
 
-#: Of the conventions, and of this project's own operations.
+#: Attributes of OpenTelemetry's conventions, then those of this project's own operations.
 INPUT: Final = ("gen_ai.input.messages", "orq_otel.input.messages")
 OUTPUT: Final = ("gen_ai.output.messages", "orq_otel.output.messages")
 INSTRUCTIONS: Final = ("gen_ai.system_instructions",)
 
-#: Calls in which somebody says something, whether or not they came to an end.
-_SPOKEN: Final = frozenset({"chat", "generate_content", "text_completion", "realtime_response"})
-#: Calls of models in which nobody does.
-_SILENT: Final = frozenset({"embeddings", "rerank", "moderate", "classify"})
-#: What an agent's or a workflow's own span is called. It repeats what the calls in it say.
-_AROUND: Final = ("invoke_", "create_agent", "handle_conversation_turn", "run_assistant")
+#: Operations that exchange messages, including calls that failed.
+_WITH_MESSAGES: Final = frozenset(
+    {"chat", "generate_content", "text_completion", "realtime_response"}
+)
+#: Model calls without messages.
+_WITHOUT_MESSAGES: Final = frozenset({"embeddings", "rerank", "moderate", "classify"})
+#: Prefixes of the operations of agents and workflows. Their spans repeat messages of the model
+#: calls inside of them.
+_ENCLOSING: Final = ("invoke_", "create_agent", "handle_conversation_turn", "run_assistant")
 _TOOL: Final = "execute_tool"
 
-#: How many histories are remembered: agents that take turns have one each.
+#: How many histories are kept. Agents that take turns have one each.
 _HISTORIES = 12
-#: Messages of one call, and parts of them, that are looked at: the latest.
+#: At most this many messages of a call are read, and parts of them: the latest.
 _MOST_PARTS = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """What somebody said, or what a model thought."""
+    """The text of a message, or a model's reasoning."""
 
     content: str
     is_reasoning: bool = False
@@ -47,13 +50,13 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """An image, a sound or a document, of which a placeholder is shown.
+    """An image, sound or document. The viewer shows a placeholder for it.
 
     Attributes:
         modality: "image", "audio", "video", "document"...
-        mime_type: "image/png", if it is known.
-        size: In bytes, if it is known.
-        reference: Its URL or the id of a file. Never followed.
+        mime_type: Such as "image/png", or None if unknown.
+        size: In bytes, or None if unknown.
+        reference: Its URL or file id. The viewer never fetches it.
     """
 
     modality: str
@@ -64,7 +67,7 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """A part of a kind that is not known, as JSON."""
+    """A part of an unknown kind, as JSON."""
 
     kind: str
     content: str
@@ -72,15 +75,15 @@ class Other:
 
 @dataclass(slots=True)
 class ToolCall:
-    """A tool that a model asked for, and how that went as far as later spans tell.
+    """A tool call that a model asked for, and its result if a later span has it.
 
     Attributes:
-        id: By which its result names it.
-        name: The tool.
-        arguments: As text; None where none were captured.
-        result: What it answered; None where nothing tells.
-        execution: The span that ran it.
-        is_of_provider: Whether the provider ran it.
+        id: The call's id, which its result refers to.
+        name: The tool's name.
+        arguments: As text, or None if they were not captured.
+        result: The tool's result, or None if no span has it.
+        execution: The span of the tool's execution, or None.
+        is_of_provider: Whether the model's provider ran the tool.
     """
 
     id: str | None
@@ -96,7 +99,7 @@ Part: TypeAlias = Text | Media | Other | ToolCall
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Somebody says something."""
+    """A message of the conversation."""
 
     role: str
     parts: tuple[Part, ...]
@@ -106,19 +109,19 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A call of a model: what is new in it, and what came back.
+    """A model call: its new messages and its answer.
 
     Attributes:
-        number: From 1 on.
-        kept: Its span.
-        asked: The messages that no call before had.
-        answered: The answer, or several to choose from.
-        has_input: Whether what was asked was captured.
-        has_output: Whether the answer was.
-        repeated: How many parts of messages are those of the conversation so far.
-        left_out: How many parts of the conversation so far its history lacks.
-        is_rewritten: Whether new messages stand between those told before.
-        is_repeat: Whether it asks what was asked before, and nothing else.
+        number: The turn's number, from 1.
+        kept: The call's span.
+        asked: The input messages that no earlier call had.
+        answered: The output messages: one, or several alternatives.
+        has_input: Whether the input messages were captured.
+        has_output: Whether the output messages were captured.
+        repeated: How many message parts repeat the conversation so far.
+        left_out: How many message parts of the conversation so far this call does not send.
+        is_rewritten: Whether new messages stand between earlier ones.
+        is_repeat: Whether the call sends exactly the messages of an earlier call.
     """
 
     number: int
@@ -135,11 +138,11 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something else that was done in between: a tool was run, documents were looked up...
+    """Another operation between turns, such as a tool's execution or a retrieval of documents.
 
     Attributes:
-        kept: Its span.
-        tool: What was run, where it is a tool.
+        kept: The operation's span.
+        tool: The tool call, if the operation executes a tool.
     """
 
     kept: KeptSpan
@@ -156,11 +159,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What was said in a thread, by time.
+    """The conversation of a thread, in chronological order.
 
     Attributes:
-        entries: Calls of models, and steps in between.
-        turns: How many calls there are.
+        entries: Model calls, and the steps between them.
+        turns: The number of model calls.
         has_content: Whether any message was captured.
     """
 
@@ -170,21 +173,21 @@ class Conversation:
 
 
 def conversation(thread_id: str, spans: Iterable[KeptSpan]) -> Conversation:
-    """What was said in a thread.
+    """Returns the conversation of a thread.
 
     Args:
-        thread_id: Its id.
-        spans: Its spans, and others of its traces, by their start.
+        thread_id: The thread's id.
+        spans: All spans of the thread's traces, sorted by start.
     """
     everything = list(spans)
     own = [one for one in everything if one.facts.thread_id == thread_id]
-    around = _around(everything, [one for one in own if _speaks(one)])
+    enclosing = _enclosing(everything, [one for one in own if _has_messages(one)])
     reader = _Reader()
     entries: list[Turn | Step] = []
     for one in own:
-        if _key(one.span) in around:
+        if _key(one.span) in enclosing:
             continue
-        if _speaks(one):
+        if _has_messages(one):
             entries.append(reader.turn(one))
         elif one.facts.operation == _TOOL:
             tool = _executed(one)
@@ -200,7 +203,7 @@ def conversation(thread_id: str, spans: Iterable[KeptSpan]) -> Conversation:
 
 
 def failure(kept: KeptSpan) -> Failure | None:
-    """Why a span failed, in the words of its status or of the last exception in it."""
+    """Returns why a span failed, from its status or its last exception; None if it did not."""
     if not kept.facts.is_error:
         return None
     span = kept.span
@@ -214,23 +217,23 @@ def failure(kept: KeptSpan) -> Failure | None:
     return Failure(kind or "Error", message)
 
 
-def _speaks(kept: KeptSpan) -> bool:
-    """Whether somebody says something in a span."""
+def _has_messages(kept: KeptSpan) -> bool:
+    """Whether a span exchanges messages with a model."""
     facts = kept.facts
-    if facts.operation == _TOOL or facts.operation in _SILENT:
+    if facts.operation == _TOOL or facts.operation in _WITHOUT_MESSAGES:
         return False
     return (
         facts.is_model_call
-        or facts.operation in _SPOKEN
+        or facts.operation in _WITH_MESSAGES
         or bool(_content(kept.span, INPUT) or _content(kept.span, OUTPUT))
     )
 
 
-def _around(spans: Sequence[KeptSpan], speaking: Sequence[KeptSpan]) -> set[tuple[str, str]]:
-    """Spans around those in which somebody speaks. What they say is told by those already."""
+def _enclosing(spans: Sequence[KeptSpan], calls: Sequence[KeptSpan]) -> set[tuple[str, str]]:
+    """Returns the keys of agent and workflow spans whose messages the spans inside them have."""
     by_key = {_key(one.span): one for one in spans}
     seen: set[tuple[str, str]] = set()
-    for one in speaking:
+    for one in calls:
         trace_id, parent = one.span.trace_id, one.span.parent_id
         while parent is not None and (trace_id, parent) not in seen:  # parents may form a circle
             seen.add((trace_id, parent))
@@ -240,7 +243,7 @@ def _around(spans: Sequence[KeptSpan], speaking: Sequence[KeptSpan]) -> set[tupl
         key
         for key in seen
         if (kept := by_key.get(key)) is not None
-        and (_speaks(kept) or str(kept.facts.operation).startswith(_AROUND))
+        and (_has_messages(kept) or str(kept.facts.operation).startswith(_ENCLOSING))
     }
 
 
@@ -249,7 +252,7 @@ def _key(span: Span) -> tuple[str, str]:
 
 
 class _Item:
-    """A part of a message, with what tells whether it was said before."""
+    """A part of a message, with a mark to find the same part in other calls."""
 
     __slots__ = ("finish_reason", "is_hidden", "mark", "name", "part", "position", "raw", "role")
 
@@ -269,11 +272,11 @@ class _Item:
 
 @dataclass(slots=True)
 class _History:
-    """A conversation so far: the marks of what was asked in the latest call, and of its answer."""
+    """A conversation so far: the marks of a call's input messages, and of all messages."""
 
     asked: list[int]
     marks: list[int]
-    counting: list[bool]  # whether it is missed where a later call lacks it
+    counting: list[bool]  # whether a part counts as left out if a later call lacks it
     failed: bool
     places: dict[int, list[int]] = field(default_factory=dict)
 
@@ -286,7 +289,7 @@ class _History:
 
 @dataclass(slots=True)
 class _Comparison:
-    """Which parts of what a call says are new; the rest as in `Turn`."""
+    """Which parts of a call's input are new. The other attributes are those of `Turn`."""
 
     new: list[bool]
     left_out: int = 0
@@ -295,7 +298,7 @@ class _Comparison:
 
 
 class _Reader:
-    """Reads one call after the other, and remembers what was said."""
+    """Reads one call after the other, and keeps the histories for comparison."""
 
     def __init__(self) -> None:
         self.turns = 0
@@ -306,17 +309,18 @@ class _Reader:
 
     def turn(self, kept: KeptSpan) -> Turn:
         self.turns += 1
-        given = _instructions(kept.span) + self._asked(kept.span)
+        items = _instructions(kept.span) + self._input_items(kept.span)
         answer = _items(_messages(kept.span, OUTPUT))
-        marks = [item.mark for item in given]
+        marks = [item.mark for item in items]
         if "gen_ai.request.previous_response.id" in kept.span.attributes:
-            found = _Comparison([True] * len(given))  # the provider has the conversation so far
+            # The provider keeps the conversation so far, so that the call sends new messages only.
+            found = _Comparison([True] * len(items))
         else:
-            found = self._compared(given, marks)
+            found = self._compared(items, marks)
         new = found.new
-        asked = self._messages([item for item, is_new in zip(given, new, strict=True) if is_new])
+        asked = self._messages([item for item, is_new in zip(items, new, strict=True) if is_new])
         answered = self._messages(answer)
-        self._remember(kept, given, answer, marks)
+        self._remember(kept, items, answer, marks)
         self._open += [
             (kept.span.trace_id, part)
             for message in answered
@@ -328,7 +332,7 @@ class _Reader:
             kept,
             asked,
             answered,
-            has_input=bool(given),
+            has_input=bool(items),
             has_output=bool(answer),
             repeated=len(new) - sum(new),
             left_out=found.left_out,
@@ -337,7 +341,7 @@ class _Reader:
         )
 
     def attach(self, kept: KeptSpan, executed: ToolCall) -> bool:
-        """Tell the call of a tool how it went. False where no call is known."""
+        """Add an execution to the tool call that asked for it. Returns False if there is none."""
         call = self._calls.get(executed.id) if executed.id else None
         if call is None or call.execution is not None:
             call = next(
@@ -360,11 +364,11 @@ class _Reader:
             call.result = executed.result
         return True
 
-    def _asked(self, span: Span) -> list[_Item]:
-        """What a call was asked, with the conversation so far.
+    def _input_items(self, span: Span) -> list[_Item]:
+        """Returns all input messages of a call.
 
-        That is most of it as a rule, and in the same words: then only the rest is decoded. A thread
-        of 400 turns is read in a tenth of the time.
+        Usually their JSON begins with that of an earlier call. Then only the rest is decoded, which
+        reads a thread of 400 turns in a tenth of the time.
         """
         text = _content(span, INPUT)
         if not isinstance(text, str):
@@ -383,17 +387,17 @@ class _Reader:
             del self._texts[:-_HISTORIES]
         return items
 
-    def _compared(self, given: list[_Item], marks: list[int]) -> _Comparison:
-        """What a call says, compared with what was said before."""
-        history, new = self._known(given, marks)
+    def _compared(self, items: list[_Item], marks: list[int]) -> _Comparison:
+        """Compares the input of a call with the histories."""
+        history, new = self._known(items, marks)
         found = _Comparison(new)
-        if history is None or _is_beginning(given, new):
+        if history is None or _is_beginning(items, new):
             return found
         if marks and not any(new):
-            if marks == history.asked and (history.failed or _is_continued(given)):
+            if marks == history.asked and (history.failed or _is_continued(items)):
                 found.is_repeat = True
-            else:  # a question in the same words as an earlier one
-                found.new = _latest_question(given)
+            else:  # the user repeats an earlier question
+                found.new = _latest_question(items)
                 return found
         if marks[: len(history.marks)] != history.marks:
             found.left_out = _left_out(history, marks, new)
@@ -401,14 +405,14 @@ class _Reader:
             found.is_rewritten = any(new[:last_known])
         return found
 
-    def _known(self, given: list[_Item], marks: list[int]) -> tuple[_History | None, list[bool]]:
-        """The history that a call goes on with, and which of its parts are new."""
+    def _known(self, items: list[_Item], marks: list[int]) -> tuple[_History | None, list[bool]]:
+        """Returns the history that a call continues, and which parts of its input are new."""
         exact = [one for one in self._histories if marks[: len(one.marks)] == one.marks]
         if exact:
             best = max(exact, key=lambda one: len(one.marks))
             known = len(best.marks)
             return best, [False] * known + [True] * (len(marks) - known)
-        found: tuple[_History | None, list[bool]] = None, [True] * len(given)
+        found: tuple[_History | None, list[bool]] = None, [True] * len(items)
         for one in reversed(self._histories):
             new = _new(one, marks)
             if sum(new) < sum(found[1]):
@@ -416,20 +420,20 @@ class _Reader:
         return found
 
     def _remember(
-        self, kept: KeptSpan, given: list[_Item], answer: list[_Item], marks: list[int]
+        self, kept: KeptSpan, items: list[_Item], answer: list[_Item], marks: list[int]
     ) -> None:
         if not marks and not answer:
             return
-        said = marks + [item.mark for item in answer]
-        # One of several answers at most goes on; the others are not missed.
-        counting = [not item.is_hidden and item.role != "system" for item in given]
+        all_marks = marks + [item.mark for item in answer]
+        # The conversation continues with at most one of several answers. The others do not count.
+        counting = [not item.is_hidden and item.role != "system" for item in items]
         counting += [not item.is_hidden and item.position == 0 for item in answer]
-        self._histories.append(_History(marks, said, counting, kept.facts.is_error))
+        self._histories.append(_History(marks, all_marks, counting, kept.facts.is_error))
         del self._histories[:-_HISTORIES]
 
     def _messages(self, items: Iterable[_Item]) -> tuple[Message, ...]:
-        """Messages of parts. What a tool answered goes to the call of it, where that was told."""
-        told: list[tuple[_Item, list[Part]]] = []
+        """Joins parts into messages. A tool's result is added to its call instead, if known."""
+        joined: list[tuple[_Item, list[Part]]] = []
         for item in items:
             part = item.part
             if _kind(item.raw) in _RESULTS:
@@ -440,18 +444,19 @@ class _Reader:
                     continue
             elif isinstance(part, ToolCall) and part.id:
                 self._calls[part.id] = part
-            last = told[-1][0] if told else None
+            last = joined[-1][0] if joined else None
             if last is not None and last.position == item.position and last.role == item.role:
-                told[-1][1].append(part)
+                joined[-1][1].append(part)
             else:
-                told.append((item, [part]))
+                joined.append((item, [part]))
         return tuple(
-            Message(item.role, tuple(parts), item.name, item.finish_reason) for item, parts in told
+            Message(item.role, tuple(parts), item.name, item.finish_reason)
+            for item, parts in joined
         )
 
 
 def _new(history: _History, marks: list[int]) -> list[bool]:
-    """Which parts a history does not have, in its order."""
+    """Returns which parts are not in a history, comparing in order."""
     places, at, new = history.index(), 0, []
     for mark in marks:
         there = places.get(mark, ())
@@ -476,23 +481,23 @@ def _left_out(history: _History, marks: list[int], new: list[bool]) -> int:
     return missing
 
 
-def _is_beginning(given: list[_Item], new: list[bool]) -> bool:
-    """Whether nothing but the instructions is the same: a new conversation in the same thread."""
+def _is_beginning(items: list[_Item], new: list[bool]) -> bool:
+    """Whether only the instructions are repeated: a new conversation begins in the thread."""
     return any(new) and all(
-        is_new or item.role in _INSTRUCTING for item, is_new in zip(given, new, strict=True)
+        is_new or item.role in _INSTRUCTING for item, is_new in zip(items, new, strict=True)
     )
 
 
-def _is_continued(given: list[_Item]) -> bool:
-    """Whether there is an answer among the messages."""
-    return any(item.role not in _INSTRUCTING and item.role != "user" for item in given)
+def _is_continued(items: list[_Item]) -> bool:
+    """Whether the input has an answer in it."""
+    return any(item.role not in _INSTRUCTING and item.role != "user" for item in items)
 
 
-def _latest_question(given: list[_Item]) -> list[bool]:
-    """What was said after the last answer is asked again."""
-    new = [False] * len(given)
-    for place in range(len(given) - 1, -1, -1):
-        if given[place].role != "user":
+def _latest_question(items: list[_Item]) -> list[bool]:
+    """Marks the user's messages after the last answer as new."""
+    new = [False] * len(items)
+    for place in range(len(items) - 1, -1, -1):
+        if items[place].role != "user":
             break
         new[place] = True
     return new
@@ -503,7 +508,7 @@ _RESULTS: Final = frozenset({"tool_call_response", "server_tool_call_response"})
 
 
 def _content(span: Span, names: Sequence[str]) -> Any:
-    """An attribute with content, on a span or, as some senders have it, on an event of it."""
+    """Returns the first of some attributes, from the span or, as some senders do, its events."""
     events = (event.get("attributes") for event in span.events)
     for attributes in (span.attributes, *events):
         if isinstance(attributes, Mapping):
@@ -514,7 +519,7 @@ def _content(span: Span, names: Sequence[str]) -> Any:
 
 
 def _decoded(value: Any) -> Any:
-    """JSON in a string, or what is there."""
+    """Decodes JSON in a string. Returns any other value unchanged."""
     if not isinstance(value, str):
         return value
     try:
@@ -531,13 +536,13 @@ def _messages(span: Span, names: Sequence[str]) -> list[Any]:
 
 
 def _instructions(span: Span) -> list[_Item]:
-    """Instructions that stand beside the messages, as a message of the system."""
+    """Returns the parts of `gen_ai.system_instructions`, as a message with the role `system`."""
     parts = _messages(span, INSTRUCTIONS)
     return _items([{"role": "system", "parts": parts}]) if parts else []
 
 
 def _items(messages: Iterable[Any], first: int = 0) -> list[_Item]:
-    """The parts of messages, the first of which has this place among all of the call."""
+    """Returns the parts of messages. `first` is the position of the first message in its call."""
     items: list[_Item] = []
     for position, message in enumerate(messages, first):
         if isinstance(message, Mapping):
@@ -551,7 +556,7 @@ def _raw_parts(message: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     parts = message.get("parts", message.get("content"))
     for part in parts if isinstance(parts, (list, tuple)) else (parts,):
         raw = _as_part(part)
-        if not (_kind(raw) == "text" and not _words(raw)):
+        if not (_kind(raw) == "text" and not _text_of(raw)):
             yield raw
 
 
@@ -562,42 +567,42 @@ def _as_part(value: Any) -> Mapping[str, Any]:
 
 
 def _mark(role: str, raw: Mapping[str, Any]) -> int:
-    """The same number for the same part, in an answer and when a later call repeats it."""
+    """Returns the same number for a part of an answer and its repetition in a later call."""
     kind = _kind(raw)
     if kind == "tool_call":
-        said: Any = (raw.get("name"), _decoded(raw.get("arguments")))
+        content: Any = (raw.get("name"), _decoded(raw.get("arguments")))
         role = ""
     elif kind in _RESULTS:
-        said, role = (raw.get("id"), raw.get("response")), ""
+        content, role = (raw.get("id"), raw.get("response")), ""
     elif kind in {"text", "reasoning"}:
-        return hash((kind, _same(role), _words(raw).strip()))
+        return hash((kind, _normalized_role(role), _text_of(raw).strip()))
     else:
-        said = dict(raw)
-    return hash((kind, _same(role), as_text(said)))
+        content = dict(raw)
+    return hash((kind, _normalized_role(role), as_text(content)))
 
 
 def _kind(raw: Mapping[str, Any]) -> str | None:
-    """What a part is. Text without a type is text."""
+    """Returns the type of a part: "text" also if only its text is there."""
     kind = raw.get("type")
     if kind is None and isinstance(raw.get("content", raw.get("text")), str):
         return "text"
     return kind if isinstance(kind, str) else None
 
 
-def _words(raw: Mapping[str, Any]) -> str:
-    """The words of a text. Some senders leave them in the field that the vendor has them in."""
+def _text_of(raw: Mapping[str, Any]) -> str:
+    """Returns a part's text. Some senders use the vendor's field, `text`, instead of `content`."""
     words = raw.get("content", raw.get("text"))
     return "" if words is None else as_text(words)
 
 
-def _same(role: str) -> str:
+def _normalized_role(role: str) -> str:
     return "system" if role in _INSTRUCTING else role
 
 
 def _part(raw: Mapping[str, Any]) -> Part:
     kind = _kind(raw)
     if kind in {"text", "reasoning"}:
-        return Text(_words(raw), is_reasoning=kind == "reasoning")
+        return Text(_text_of(raw), is_reasoning=kind == "reasoning")
     if kind == "tool_call":
         arguments = raw.get("arguments")
         return ToolCall(
@@ -616,15 +621,15 @@ def _part(raw: Mapping[str, Any]) -> Part:
         return _media(raw)
     if kind in _RESULTS:
         return Other("tool result", as_text(_decoded(raw.get("response", raw.get(str(kind))))))
-    told = _text(raw.get("kind")) if kind == "generic" else _text(kind)
+    name = _text(raw.get("kind")) if kind == "generic" else _text(kind)
     rest = {key: value for key, value in raw.items() if key not in {"type", "kind"}}
-    return Other(told or "part", as_text(rest.get("value", rest) if kind == "generic" else rest))
+    return Other(name or "part", as_text(rest.get("value", rest) if kind == "generic" else rest))
 
 
 def _media(raw: Mapping[str, Any]) -> Media:
     size, content = raw.get("size"), raw.get("content")
     if isinstance(size, bool) or not isinstance(size, int):
-        # Base64, as the conventions have it: three bytes in four characters.
+        # The conventions encode content in base64: three bytes in four characters.
         known = isinstance(content, str) and bool(content)
         size = len(str(content).rstrip("=")) * 3 // 4 if known else None
     return Media(
@@ -640,20 +645,20 @@ def _text(value: Any) -> str | None:
 
 
 def _result(raw: Mapping[str, Any]) -> tuple[Part, ...]:
-    """What a tool answered: parts of a message, or JSON."""
+    """Returns a tool's result: parts of a message, or its JSON as text."""
     value = raw.get("response", raw.get("result", raw.get(str(raw.get("type")))))
     if isinstance(value, (list, tuple)) and all(
-        isinstance(one, Mapping) and _kind(one) in _SAID for one in value
+        isinstance(one, Mapping) and _kind(one) in _RESULT_PARTS for one in value
     ):
         return tuple(_part(one) for one in value[:_MOST_PARTS])
     return (Text(as_text(_decoded(value))),)
 
 
-_SAID: Final = frozenset({"text", "blob", "uri", "file"})
+_RESULT_PARTS: Final = frozenset({"text", "blob", "uri", "file"})
 
 
 def _executed(kept: KeptSpan) -> ToolCall:
-    """What the span of a tool tells of it."""
+    """Returns the tool call that a tool's span describes."""
     attributes = kept.span.attributes
     arguments = attributes.get("gen_ai.tool.call.arguments")
     result = attributes.get("gen_ai.tool.call.result")

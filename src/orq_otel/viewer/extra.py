@@ -1,4 +1,4 @@
-"""The extra `viewer`: what it brings, and what to say where it is not installed."""
+"""The extra `viewer`: its modules, and the message if it is not installed."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ NOT_INSTALLED = (
 
 
 def check() -> None:
-    """Check that all of it is there, also what is imported only when a span arrives.
+    """Check that all modules of the extra are installed, also those that are imported late.
 
     Raises:
-        ModuleNotFoundError: Something is not.
+        ModuleNotFoundError: A module is missing.
     """
     for name in MODULES:
         if find_spec(name) is None:
@@ -33,7 +33,7 @@ def check() -> None:
 
 
 def has(module: str) -> bool:
-    """Whether a module is part of it, or holds such a part."""
+    """Whether a module belongs to the extra, or is a parent of such a module."""
     return any(
         f"{name}.".startswith(f"{module}.") or module.startswith(f"{name}.") for name in MODULES
     )

@@ -1,4 +1,4 @@
-"""Read off a span what threads are made of: whose it is, and what adds up. Pure functions.
+"""Reads from a span's attributes its thread, tags, model, tokens and cost. Pure functions.
 
 Names of this project's own spans and of OpenTelemetry's conventions come first, then older ones and
 those of other instrumentations. Values may be text where a backend keeps every attribute as text.
@@ -15,12 +15,12 @@ from typing import Any, Final
 from orq_otel.viewer import pricing
 from orq_otel.viewer.model import Facts, Span
 
-#: In which attribute a thread's id is, the first that is a string.
+#: Attributes with the thread's id. The first one that is a string counts.
 THREAD_IDS: Final = ("thread.id", "orq.thread_id", "gen_ai.conversation.id", "session.id")
-#: Tags of all of these count.
+#: Attributes with the thread's tags. All of them count.
 TAGS: Final = ("thread.tags", "orq.tags", "tag.tags")
 OPERATIONS: Final = ("gen_ai.operation.name", "orq_otel.operation.name")
-#: Spans of OpenInference have no operation, but a kind.
+#: Spans of OpenInference have a kind instead of an operation.
 KIND: Final = "openinference.span.kind"
 KINDS: Final = {
     "LLM": "chat",
@@ -38,7 +38,7 @@ MODELS: Final = (
     "llm.model_name",
 )
 PROVIDERS: Final = (
-    "orq.provider",  # whom Orq asked: its router is the provider otherwise
+    "orq.provider",  # the provider behind Orq's router, which the other attributes name
     "gen_ai.provider.name",
     "orq_otel.provider.name",
     "gen_ai.system",
@@ -58,7 +58,7 @@ OUTPUT_TOKENS: Final = (
 )
 MESSAGES: Final = ("gen_ai.input.messages", "orq_otel.input.messages")
 
-#: Their tokens and costs are told by other spans, inside of them or earlier.
+#: Operations that repeat tokens and costs of other spans, inside of them or earlier.
 SUMMARIES: Final = frozenset(
     {
         "create_agent",
@@ -71,27 +71,23 @@ SUMMARIES: Final = frozenset(
         "responses_session",
     }
 )
-#: These cost something, whether or not they say how much.
+#: Operations that cost something, even if their spans have no tokens.
 MODEL_CALLS: Final = frozenset({"chat", "embeddings", "generate_content", "text_completion"})
-#: An agent on somebody else's machine has no spans of its own here.
+#: The operation and kind of a call to a remote agent, whose own spans are not here.
 REMOTE_AGENT: Final = ("invoke_agent", "CLIENT")
 
-#: More tokens than this in one call is a mistake, and would spoil every sum.
+#: More tokens in one call must be a mistake, and would falsify every sum.
 MOST_TOKENS: Final = 2**40
-#: Of a title, in characters.
+#: The highest length of a title in characters.
 TITLE_LENGTH: Final = 200
-#: Of a text, how much is looked at for a title.
+#: How many characters of a message are read for a title.
 TITLE_SOURCE: Final = 1000
 _SPACE = re.compile(r"[ \t\n\r\f\v]+")
 _DECODER = json.JSONDecoder()
 
 
 def read(span: Span) -> Facts:
-    """The facts of a span.
-
-    Raises:
-        Nothing: what cannot be understood is left out.
-    """
+    """Returns the facts of a span. Attributes with unexpected values are ignored."""
     attributes = span.attributes
     operation = _text(attributes, OPERATIONS) or KINDS.get(str(attributes.get(KIND)).upper())
     model = _text(attributes, MODELS)
@@ -103,7 +99,7 @@ def read(span: Span) -> Facts:
         input_tokens = _tokens(attributes, INPUT_TOKENS)
         output_tokens = _tokens(attributes, OUTPUT_TOKENS)
         is_counted = input_tokens is not None or output_tokens is not None
-        # A call that failed before it was counted costs nothing.
+        # A call that failed without a count of tokens costs nothing.
         is_model_call = is_counted or (operation in MODEL_CALLS and not is_error)
         if is_model_call:
             cost = pricing.cost(
@@ -125,7 +121,7 @@ def read(span: Span) -> Facts:
 
 
 def _text(attributes: Mapping[str, Any], names: Iterable[str]) -> str | None:
-    """The first that is text, and not empty. An integer `thread.id` is an operating system's."""
+    """Returns the first non-empty string. An integer `thread.id` is the id of an OS thread."""
     for name in names:
         value = attributes.get(name)
         if value and isinstance(value, str):
@@ -142,14 +138,14 @@ def _tokens(attributes: Mapping[str, Any], names: Iterable[str]) -> int | None:
 
 
 def number(value: Any) -> float | None:
-    """A number that is not negative, whether it is one or is written as text."""
+    """Returns a non-negative number from a number or text, or None."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
-        told = float(value)
+        found = float(value)
     except (ValueError, OverflowError):
         return None
-    return told if math.isfinite(told) and told >= 0 else None
+    return found if math.isfinite(found) and found >= 0 else None
 
 
 def _tags(attributes: Mapping[str, Any]) -> tuple[str, ...]:
@@ -162,7 +158,7 @@ def _tags(attributes: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """The strings of a list, or of its JSON."""
+    """Yields the strings of a list, or of a list in JSON."""
     if isinstance(value, str):
         value = _decoded(value)
     if isinstance(value, (list, tuple)):
@@ -191,19 +187,19 @@ def _title(span: Span) -> str | None:
 
 
 def _first_of_user(messages: Any) -> str | None:
-    """The text of the user's first message that has any."""
+    """Returns the text of the user's first message with text, or None."""
     if not isinstance(messages, (str, list, tuple)):
         return None
     for message in _items(messages) if isinstance(messages, str) else messages:
         if isinstance(message, Mapping) and message.get("role") == "user":
-            text = _SPACE.sub(" ", _said(message)[:TITLE_SOURCE]).strip(" ")
+            text = _SPACE.sub(" ", _message_text(message)[:TITLE_SOURCE]).strip(" ")
             if text:
                 return text[:TITLE_LENGTH]
     return None
 
 
 def _items(text: str) -> Iterator[Any]:
-    """The items of a list in JSON, one by one: the first of them are wanted, and it may be long."""
+    """Yields the items of a list in JSON one by one: often only the first of many are needed."""
     at = text.find("[") + 1
     try:
         while at > 0:
@@ -216,8 +212,8 @@ def _items(text: str) -> Iterator[Any]:
         return
 
 
-def _said(message: Mapping[str, Any]) -> str:
-    """The text of a message: of its parts, as the conventions have them, or its content."""
+def _message_text(message: Mapping[str, Any]) -> str:
+    """Returns the text of a message, from its `parts` as in the conventions, or its `content`."""
     parts = message.get("parts", message.get("content"))
     if isinstance(parts, str):
         return parts

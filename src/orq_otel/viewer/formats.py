@@ -1,4 +1,4 @@
-"""Values as the pages show them: times, amounts, and text that nobody vouches for."""
+"""Formats values for the pages: times, amounts, and untrusted text."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any, Final
 from orq_otel.viewer.times import SECOND, rfc_3339
 
 UNKNOWN: Final = "\u2013"
-"""What stands for a number that nobody knows."""
+"""Shown for an unknown number."""
 
 _MILLISECOND = SECOND // 1000
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _SHORT_JSON = 72  # stays on one line
 
-#: What changes how other text is read or shown, without being seen: control characters, those that
-#: turn the direction of text, those without width, tags, halves of characters.
-#: The joiners of emoji and of Indic and Arabic letters stay.
+#: Invisible characters that change how other text is shown: control characters, changes of text
+#: direction, characters without width, tags, and half surrogate pairs. The joiners of emoji and of
+#: Indic and Arabic letters are not among them.
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
     "\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff"
     "\U000e0000-\U000e0fff]"
 )
-#: Marks that are put on one letter. More of them than any language uses cover the lines around.
+#: Combining marks on one letter. More than any language uses would cover neighbouring lines.
 _STACKED = re.compile(
     "([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{4})"
     "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+"
@@ -31,7 +31,7 @@ _STACKED = re.compile(
 
 
 def visible(value: Any) -> str:
-    """Text in which nothing hides: characters that are not seen become their names, as `[U+202E]`.
+    """Replaces invisible characters of a text by their code points, such as `[U+202E]`.
 
     Escaping it for HTML is left to the templates.
     """
@@ -41,18 +41,18 @@ def visible(value: Any) -> str:
 
 
 def shortened(value: Any, most: int) -> str:
-    """Text of so many characters at most, with an ellipsis where it goes on."""
+    """Cuts text to a number of characters, with an ellipsis at the end."""
     text = str(value)
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
 def one_line(value: Any, most: int = 200) -> str:
-    """The beginning of a text as one line."""
+    """Returns the beginning of a text on one line."""
     return visible(shortened(" ".join(str(value)[: 4 * most].split()), most))
 
 
 def as_text(value: Any) -> str:
-    """A JSON value as text to read: a string as it is, what is long over several lines."""
+    """Formats a JSON value: a string unchanged, long values on several lines."""
     if isinstance(value, str):
         return value
     if isinstance(value, (dict, list, tuple)):
@@ -67,7 +67,7 @@ def as_text(value: Any) -> str:
 
 
 def unfolded(value: Any) -> str:
-    """The value of an attribute: JSON in a string is indented, too."""
+    """Formats the value of an attribute. JSON in a string is indented, too."""
     if isinstance(value, str) and value[:1] in {"{", "["}:
         try:
             return as_text(json.loads(value))
@@ -77,24 +77,24 @@ def unfolded(value: Any) -> str:
 
 
 def excerpt(value: Any, most: int) -> str:
-    """The beginning of an attribute's value. What is long is not decoded for that."""
+    """Returns the beginning of an attribute's value, without decoding long values."""
     is_long = isinstance(value, str) and len(value) > 4 * most
     return shortened(value if is_long else unfolded(value), most)
 
 
 def timestamp(nanoseconds: int) -> str:
-    """A time for machines, in UTC: the `datetime` of a `<time>`."""
+    """Formats a time in UTC for the attribute `datetime` of `<time>`."""
     return rfc_3339(max(nanoseconds, 0))
 
 
 def moment(nanoseconds: int) -> str:
-    """A time for people, in UTC, which the script of the pages turns into their own."""
+    """Formats a time in UTC. The pages' script shows it in local time instead."""
     text = timestamp(nanoseconds)
     return f"{text[:10]} {text[11:19]}"
 
 
 def duration(nanoseconds: int) -> str:
-    """How long something took: `840 µs`, `12.4 ms`, `1.24 s`, `3 m 20 s`, `5 h 12 m`, `3 d 4 h`."""
+    """Formats a duration: `840 µs`, `12.4 ms`, `1.24 s`, `3 m 20 s`, `5 h 12 m`, `3 d 4 h`."""
     nanoseconds = max(nanoseconds, 0)
     if nanoseconds < _MILLISECOND:
         return f"{nanoseconds / 1000:.0f} µs"
@@ -111,11 +111,11 @@ def duration(nanoseconds: int) -> str:
         if seconds >= unit:
             rest = seconds % unit // smaller
             return f"{seconds // unit} {name}" + (f" {rest} {smaller_name}" if rest else "")
-    raise AssertionError  # less than a minute was told above
+    raise AssertionError  # durations below a minute have returned above
 
 
 def _digits(number: float) -> str:
-    """Three digits, as far as there are any."""
+    """Formats a number with up to three significant digits."""
     for size, digits in ((99.95, 0), (9.995, 1)):
         if number >= size:
             return f"{number:.{digits}f}"
@@ -123,12 +123,12 @@ def _digits(number: float) -> str:
 
 
 def count(number: int) -> str:
-    """A number with its thousands apart: `12,400`."""
+    """Formats a number with thousands separators: `12,400`."""
     return f"{number:,}"
 
 
 def short(number: float) -> str:
-    """A number in few characters: `840`, `12.4k`, `3.1M`."""
+    """Formats a number briefly: `840`, `12.4k`, `3.1M`."""
     for size, name in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if number >= size * 0.9995:
             return f"{number / size:.{0 if number >= 99.95 * size else 1}f}{name}"
@@ -136,7 +136,7 @@ def short(number: float) -> str:
 
 
 def cost(dollars: float | None) -> str:
-    """An amount in US dollars: small ones keep two digits that say something."""
+    """Formats an amount in US dollars. Small amounts have two significant digits."""
     if dollars is None:
         return UNKNOWN
     if dollars == 0:
@@ -149,7 +149,7 @@ def cost(dollars: float | None) -> str:
 
 
 def size(number: int) -> str:
-    """A number of bytes: `840 B`, `12.4 kB`, `3.1 MB`."""
+    """Formats a number of bytes: `840 B`, `12.4 kB`, `3.1 MB`."""
     for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
         if number >= unit:
             return f"{number / unit:.1f} {name}"
@@ -157,5 +157,5 @@ def size(number: int) -> str:
 
 
 def plural(number: int, one: str, many: str | None = None) -> str:
-    """A number with its noun: `1 span`, `2 spans`."""
+    """Formats a number with its noun: `1 span`, `2 spans`."""
     return f"{count(number)} {one if number == 1 else many or one + 's'}"

@@ -1,8 +1,8 @@
-"""Who may talk to the viewer: the Host and Origin that a browser sends, and the token.
+"""Checks the `Host`, `Origin` and token of requests to the viewer.
 
-A page of another site can have a browser send requests to this machine, and by DNS rebinding even
-read the answers. The browser tells in `Host` and `Origin` that it does so. The token is for other
-machines, whose requests arrive only where the viewer was told to listen to them.
+A page of another site can make a browser send requests to this machine, and by DNS rebinding even
+read the answers. `Host` and `Origin` reveal such requests. The token protects a viewer that
+listens to other machines.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class Guesses:
-    """Wrong tokens, counted by the address that they came from. It may be used in any thread."""
+class WrongTokens:
+    """Counts wrong tokens by the address that sent them. Safe to use from several OS threads."""
 
-    #: So many are answered in so many seconds; of so many addresses at most is anything known.
+    #: How many wrong tokens are answered in how many seconds, and how many addresses are counted.
     MOST, PERIOD, _ADDRESSES = 10, 60.0, 1_000
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Guesses:
         self._counted: dict[str, tuple[float, int]] = {}
 
     def add(self, client: str) -> int:
-        """Count one. Returns for how many seconds there may be no more; 0: there may."""
+        """Count a wrong token. Returns how many seconds the address has to wait, 0 for none."""
         now = time.monotonic()
         with self._lock:
             since, count = self._counted.pop(_network(client), (now, 0))
@@ -64,35 +64,37 @@ class Guesses:
 
 @dataclass(frozen=True)
 class Guard:
-    """Decides about requests, for all servers of the viewer.
+    """Checks whether a request is allowed, for all servers of the viewer.
 
     Attributes:
         host: The address that the viewer listens on.
-        token: What everybody has to know; None: nothing.
-        allowed_hosts: Further names by which the viewer is reached.
+        token: The token that requests need, or None.
+        allowed_hosts: Further host names of the viewer.
     """
 
     host: str
     token: str | None = field(default=None, repr=False)
     allowed_hosts: Collection[str] = ()
-    _guesses: Guesses = field(default_factory=Guesses, init=False, repr=False, compare=False)
+    _wrong_tokens: WrongTokens = field(
+        default_factory=WrongTokens, init=False, repr=False, compare=False
+    )
 
     def check(self, headers: Mapping[str, str], client: str = "") -> None:
-        """Check a sender's request, whose headers have lower-case names.
+        """Check a sender's request.
 
         Args:
-            headers: Of the request.
-            client: The address that it came from.
+            headers: The request's headers, with lower-case names.
+            client: The address of the sender.
 
         Raises:
-            RefusedError: It is not let in.
+            RefusedError: The request is not allowed.
         """
         self.check_host(headers.get("host", ""))
         self.check_origin(headers)
         self.check_token(headers, client)
 
     def check_host(self, host: str) -> None:
-        """Check by which name the viewer was called."""
+        """Check the header `Host`, to prevent DNS rebinding."""
         if not self._is_known(host):
             raise RefusedError(
                 Why.FORBIDDEN,
@@ -100,7 +102,7 @@ class Guard:
             )
 
     def check_origin(self, headers: Mapping[str, str]) -> None:
-        """Check that no page of another site sent a request."""
+        """Check that the request does not come from a page of another site."""
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != headers.get("host"):
             raise RefusedError(Why.FORBIDDEN, "the viewer takes nothing from pages of other sites")
@@ -110,23 +112,28 @@ class Guard:
         if self.token is None:
             return
         needed = "the viewer needs its token: Authorization: Bearer TOKEN"
-        given = _BEARER.fullmatch(headers.get("authorization", ""))
-        if given is None:
+        match = _BEARER.fullmatch(headers.get("authorization", ""))
+        if match is None:
             raise RefusedError(Why.NO_TOKEN, needed)
-        self.check_guess(given["token"], client, needed)
+        self.check_token_value(match["token"], client, needed)
 
-    def check_guess(self, given: str, client: str, problem: str) -> None:
-        """Check a token that somebody gives.
+    def check_token_value(self, token: str, client: str, problem: str) -> None:
+        """Check a token.
 
-        The right one is let in however many wrong ones came from the same address: whoever guesses
-        cannot keep its owner out.
+        The right token is accepted even after many wrong ones from the same address, so that an
+        attacker cannot lock out the owner.
+
+        Args:
+            token: The token that the client sent.
+            client: The client's address.
+            problem: The error message for a wrong token.
 
         Raises:
-            RefusedError: It is wrong: `problem`, or that there were too many.
+            RefusedError: The token is wrong. The message is `problem`, or says to wait.
         """
-        if self._is_token(given):
+        if self._is_token(token):
             return
-        pause = self._guesses.add(client)
+        pause = self._wrong_tokens.add(client)
         if not pause:
             raise RefusedError(Why.NO_TOKEN, problem)
         raise RefusedError(
@@ -135,18 +142,18 @@ class Guard:
             retry_after=pause,
         )
 
-    def _is_token(self, given: str) -> bool:
-        """Whether it is the token, in constant time."""
-        return self.token is not None and hmac.compare_digest(given.encode(), self.token.encode())
+    def _is_token(self, token: str) -> bool:
+        """Compares with the token in constant time."""
+        return self.token is not None and hmac.compare_digest(token.encode(), self.token.encode())
 
     @property
     def cookie(self) -> str:
-        """What a browser keeps instead of the token, which cannot be found from it."""
+        """The value of the browser's cookie. The token cannot be derived from it."""
         return hmac.new((self.token or "").encode(), b"orq-otel viewer", hashlib.sha256).hexdigest()
 
-    def is_cookie(self, given: str) -> bool:
-        """Whether a browser has seen the token, in constant time."""
-        return self.token is not None and hmac.compare_digest(given.encode(), self.cookie.encode())
+    def is_cookie(self, value: str) -> bool:
+        """Compares with the cookie's value in constant time."""
+        return self.token is not None and hmac.compare_digest(value.encode(), self.cookie.encode())
 
     def _is_known(self, host: str) -> bool:
         match = _HOST.fullmatch(host)
@@ -155,15 +162,15 @@ class Guard:
         name = (match["six"] or match["name"]).lower().rstrip(".")
         if name in LOOPBACK_NAMES or name in self._names:
             return True
-        # Whoever listens everywhere has many addresses. No page can be made to have one of them.
+        # The viewer listens on every address of the machine. DNS rebinding needs a name.
         return self.host in WILDCARDS and _is_address(name)
 
     @property
     def _names(self) -> frozenset[str]:
-        given = {self.host, *self.allowed_hosts}
+        names = {self.host, *self.allowed_hosts}
         if self.host in WILDCARDS:
-            given.add(socket.gethostname())
-        return frozenset(name.lower().strip("[]") for name in given)
+            names.add(socket.gethostname())
+        return frozenset(name.lower().strip("[]") for name in names)
 
 
 def _is_address(name: str) -> bool:
@@ -175,7 +182,7 @@ def _is_address(name: str) -> bool:
 
 
 def _network(client: str) -> str:
-    """An address, or of IPv6 the network, which is what one machine is given."""
+    """Returns an IPv4 address, or the network of an IPv6 address: one machine has all of it."""
     try:
         address = ipaddress.IPv6Address(client)
     except ValueError:

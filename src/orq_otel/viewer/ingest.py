@@ -1,9 +1,9 @@
-"""From receivers to the store: a bounded queue, and one thread that empties it.
+"""Passes request bodies from the receivers to the store, through a bounded queue.
 
-That thread does everything: it inflates, decodes, reads off the facts and writes. Bodies wait as
-they came, so that the queue's size is known, and no more than a few are spans at a time. Whatever
-has arrived while a transaction was committed goes into the next one: one commit serves many
-senders.
+One OS thread empties the queue: it inflates and decodes the bodies, reads the facts of their spans
+and writes them. Bodies wait as they were sent, so that the queue's size in bytes is known, and only
+a few are decoded at a time. All requests that arrive during a transaction go into the next one, so
+that one commit serves many senders.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from orq_otel.viewer.refusals import RefusedError, Why
 _log = logging.getLogger(__name__)
 
 _MIB = 2**20
-#: gzip's and zlib's own headers tell which of them it is.
+#: zlib's option to accept either format, by its header.
 _GZIP_OR_ZLIB = zlib.MAX_WBITS + 32
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much is taken at once.
+    """Limits on the requests that are handled at the same time.
 
     Attributes:
-        body: Bytes of one request, before and after inflating. What the protocol recommends.
-        waiting: Bytes of all requests that are being received or wait for their commit.
-        group: Spans in one transaction, about.
+        body: Bytes of one request body, before and after inflating. OTLP recommends this limit.
+        waiting: Bytes of all request bodies that are being received or wait for their commit.
+        group: The approximate number of spans in one transaction.
     """
 
     body: int = 20 * _MIB
@@ -50,15 +50,15 @@ class Limits:
     group: int = 2_000
 
 
-class Room:
-    """Bytes that may be held at the same time, by everybody together."""
+class ByteBudget:
+    """Limits how many bytes all requests together hold in memory."""
 
     def __init__(self, limit: int) -> None:
         self._free = limit
         self._lock = threading.Lock()
 
     def take(self, size: int) -> bool:
-        """Take some. Returns False, and takes none, where there is too little left."""
+        """Take some bytes. Returns False, and takes none, if too few are left."""
         with self._lock:
             if size > self._free:
                 return False
@@ -66,7 +66,7 @@ class Room:
             return True
 
     def give_back(self, size: int) -> None:
-        """Give back what was taken."""
+        """Give back bytes that were taken."""
         with self._lock:
             self._free += size
 
@@ -82,12 +82,12 @@ class _Request:
 
 
 class Ingest:
-    """Keeps what receivers hand over.
+    """Writes the spans of request bodies to the store, in an OS thread.
 
     Args:
-        write: Keeps spans on disk, or raises StoreError.
-        read: What is read off a span.
-        limits: How much is taken at once.
+        write: Writes spans to disk, or raises StoreError.
+        read: Reads the facts of a span.
+        limits: Limits on the requests that are handled at the same time.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Ingest:
         limits: Limits | None = None,
     ) -> None:
         self.limits = limits or Limits()
-        self.room = Room(self.limits.waiting)
+        self.byte_budget = ByteBudget(self.limits.waiting)
         self._write = write
         self._read = read
         self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
@@ -109,10 +109,14 @@ class Ingest:
     def submit(
         self, body: bytes, *, is_json: bool = False, is_compressed: bool = False
     ) -> Future[Received]:
-        """Hand over the body of a request. Its bytes were taken from `room` before.
+        """Queue a request body. The caller has taken its bytes from `byte_budget`.
 
         Returns:
-            What was received, once it is committed; or RefusedError.
+            A future of the received spans, done once they are committed. It raises RefusedError if
+            they are not.
+
+        Raises:
+            RefusedError: The viewer is shutting down.
         """
         request = _Request(body, is_json, is_compressed)
         with self._lock:
@@ -127,7 +131,7 @@ class Ingest:
         return self._queue.qsize()
 
     def close(self, timeout: float = 10.0) -> bool:
-        """Take nothing more, and keep what waits. Returns whether that was done in time."""
+        """Refuse new requests, and write those that wait. Returns whether that was done in time."""
         with self._lock:
             if self._is_open:
                 self._is_open = False
@@ -157,7 +161,7 @@ class Ingest:
             self._keep(group)
 
     def _decode(self, request: _Request) -> bool:
-        """Make spans of a body. Answers, and returns False, where it is none."""
+        """Decode a body. If it is invalid, answers the request and returns False."""
         try:
             body = (
                 _inflated(request.body, self.limits.body) if request.is_compressed else request.body
@@ -183,7 +187,7 @@ class Ingest:
         spans = [span for request in group for span in request.kept]
         refused = self._written(spans) if spans else None
         if refused is not None and refused.retry_after is None and len(group) > 1:
-            # It may be the fault of one of them. The others shall not suffer.
+            # Maybe only one request is at fault, so write them one by one.
             for request in group:
                 self._keep([request])
             return
@@ -191,7 +195,7 @@ class Ingest:
             _answer(request, refused)
 
     def _written(self, spans: list[KeptSpan]) -> RefusedError | None:
-        """Write spans, or say why not."""
+        """Write spans. Returns why they were not written, or None."""
         try:
             self._write(spans)
         except StoreError as error:
@@ -213,16 +217,16 @@ def _answer(request: _Request, refused: RefusedError | None) -> None:
         request.answer.set_exception(refused)
 
 
-class _Said:
-    """When a line was last logged: a full disk would fill the terminal, too."""
+class _LogLimit:
+    """Limits a repeated log line: with a full disk, every request would log it."""
 
     def __init__(self, pause: float) -> None:
         self._pause = pause
         self._text = ""
         self._at = 0.0
 
-    def again(self, text: str) -> bool:
-        """Whether to say it now."""
+    def allows(self, text: str) -> bool:
+        """Whether to log the line now."""
         now = time.monotonic()
         if text == self._text and now < self._at + self._pause:
             return False
@@ -230,16 +234,21 @@ class _Said:
         return True
 
 
-_said = _Said(pause=10.0)
+_log_limit = _LogLimit(pause=10.0)
 
 
 def _report(error: StoreError) -> None:
-    if _said.again(str(error)):
+    if _log_limit.allows(str(error)):
         _log.error("Spans are not kept: %s", error)
 
 
 def _inflated(body: bytes, limit: int) -> bytes:
-    """Inflate a body, and stop where it becomes too large."""
+    """Inflate a body, at most to the limit.
+
+    Raises:
+        RefusedError: The inflated body is too large.
+        InvalidRequestError: The body is not valid gzip or zlib data.
+    """
     inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
     try:
         inflated = inflater.decompress(body, limit + 1)

@@ -1,4 +1,4 @@
-"""Ports to listen on: bound before anything else, so that a port in use is told at once."""
+"""Binds the viewer's ports before anything else, so that a port in use is reported at once."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ _ATTEMPTS = 20
 
 
 class PortError(Exception):
-    """A port cannot be listened on. The text says what to do."""
+    """The viewer cannot listen on a port. The message says what to do."""
 
 
 def addresses(host: str) -> list[str]:
-    """The numeric addresses of a host; of `localhost` both that it has on most machines."""
+    """Returns the addresses of a host. `localhost` has one for IPv4 and one for IPv6."""
     if host == "localhost":
         return ["127.0.0.1", "::1"]
     return [host.strip("[]")]
@@ -25,10 +25,10 @@ def bind(host: str, port: int, option: str) -> list[socket.socket]:
     Args:
         host: An address or a name.
         port: 0 for a free one.
-        option: By which option the port is chosen, for the error's text.
+        option: The command's option for the port, for the error message.
 
     Raises:
-        PortError: It is in use, or is not allowed, or there is no such host.
+        PortError: The port is in use or not allowed, or the host does not exist.
     """
     attempts = 1 if port else _ATTEMPTS
     while True:

@@ -18,7 +18,7 @@ from orq_otel.viewer.refusals import RefusedError, Why
 PATH = "/login"
 COOKIE = "orq_otel_viewer"
 _WRONG = "that is not the viewer's token"
-#: Everybody may have these files: they are in the package, and the form needs them.
+#: These files need no token: they are public in the package, and the form uses them.
 STATIC = "/static/"
 
 _MAX_FORM = 16 * 2**10
@@ -53,22 +53,22 @@ _PAGE = """<!doctype html>
 """
 
 
-async def way_in(guard: Guard, scope: Scope, receive: Receive) -> Response | None:
-    """An answer for whoever is showing the token; None for whoever has shown it before.
+async def sign_in(guard: Guard, scope: Scope, receive: Receive) -> Response | None:
+    """Returns the answer to a request that signs in, or None if the request may go on.
 
     Raises:
-        RefusedError: Neither.
+        RefusedError: The request has no valid token or cookie.
     """
     if guard.token is None or scope["path"].startswith(STATIC):
         return None
     if scope["path"] == PATH:
         return await _sign_in(guard, Request(scope, receive))
     query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    given = dict(query).get("token")
-    if given is not None and scope["method"] in READING:
-        guard.check_guess(given, _client(scope), _WRONG)
+    token = dict(query).get("token")
+    if token is not None and scope["method"] in READING:
+        guard.check_token_value(token, _client(scope), _WRONG)
         rest = urlencode([(key, value) for key, value in query if key != "token"])
-        return _let_in(guard, quote(scope["path"]) + (f"?{rest}" if rest else ""))
+        return _signed_in(guard, quote(scope["path"]) + (f"?{rest}" if rest else ""))
     headers = Headers(scope=scope)
     if not guard.is_cookie(_cookie(headers)):
         guard.check_token(headers, _client(scope))
@@ -76,7 +76,7 @@ async def way_in(guard: Guard, scope: Scope, receive: Receive) -> Response | Non
 
 
 def address(scope: Scope) -> str:
-    """Where to sign in, to come back to the page that was asked for."""
+    """Returns the address of the sign-in form that leads back to the requested page."""
     query = scope["query_string"].decode("latin-1")
     return f"{PATH}?{urlencode({'next': scope['path'] + (f'?{query}' if query else '')})}"
 
@@ -92,30 +92,30 @@ async def _sign_in(guard: Guard, request: Request) -> Response:
     form = dict(parse_qsl(body.decode("utf-8", "replace")))
     target = form.get("next", "/")
     try:
-        guard.check_guess(form.get("token", ""), _client(request.scope), _WRONG)
+        guard.check_token_value(form.get("token", ""), _client(request.scope), _WRONG)
     except RefusedError as refused:
         problem = f"{str(refused).capitalize()}."
         return _form(target, problem, refused.why.http, refused.headers)
-    return _let_in(guard, target)
+    return _signed_in(guard, target)
 
 
 def _form(
     target: str, problem: str = "", status: int = 200, more: Mapping[str, str] | None = None
 ) -> Response:
-    # Without a referrer, browsers do not say in `Origin` either from where the form comes.
+    # Without a referrer, browsers also send no useful `Origin` with the form.
     headers = {"referrer-policy": "same-origin", **(more or {})}
     return HTMLResponse(_PAGE.format(target=escape(target), problem=problem), status, headers)
 
 
-def _let_in(guard: Guard, target: str) -> Response:
-    """Give the cookie, and take the token out of the address."""
+def _signed_in(guard: Guard, target: str) -> Response:
+    """Set the cookie, and redirect to the address without the token."""
     answer = RedirectResponse(_local(target), status_code=303)
     answer.set_cookie(COOKIE, guard.cookie, httponly=True, samesite="strict")
     return answer
 
 
 def _local(target: str) -> str:
-    """A page of ours. One or more slashes before a name would be another host."""
+    """Returns a path on this host. A path that begins with two slashes would name another host."""
     return "/" + target.lstrip("/\\") if target.isprintable() else "/"
 
 
@@ -128,5 +128,5 @@ def _cookie(headers: Headers) -> str:
 
 
 def _client(scope: Scope) -> str:
-    """The address that a request came from."""
+    """Returns the client's address."""
     return str((scope.get("client") or ("",))[0])

@@ -1,6 +1,6 @@
-"""What the viewer keeps and shows: spans, threads, and questions about them. Plain values.
+"""The viewer's data classes: spans, threads, queries, and the interface of a store.
 
-Times are nanoseconds since the epoch, as OTLP has them; the API and the pages turn them into text.
+Times are nanoseconds since the epoch, as in OTLP. The API and the pages turn them into text.
 """
 
 from __future__ import annotations
@@ -24,37 +24,37 @@ SORTS: tuple[Sort, ...] = (
 
 
 LONG_ID: Final = 200
-"""Ids of more characters have a short one as well. Labels are cut to as many at a glance."""
+"""Ids with more characters than this have a short id as well. Brief lists cut labels to it."""
 
 PAGE: Final = 2 * 2**20
-"""Bytes of threads that are told at a time, about, and of spans."""
+"""The approximate size in bytes of a page of threads, or of spans."""
 
 LABELS: Final = 2**20
-"""Bytes of tags that are told of one thread, and of models."""
+"""How many bytes of tags, and how many of models, are returned for one thread."""
 
-#: Where a span stands among those of its thread: its start, its id, and its trace's.
+#: The sort key of a span in its thread: its start, its span id and its trace id.
 Position = tuple[int, str, str]
 
 _DIGEST = re.compile("sha256:([0-9a-f]{64})")
 
 
 def digest(thread_id: str) -> str | None:
-    """What a long id is found by: 64 hexadecimal digits. None for a short one."""
+    """Returns the digest of a long id, 64 hexadecimal digits, or None for a short id."""
     if len(thread_id) <= LONG_ID:
         return None
     return hashlib.sha256(thread_id.encode("utf-8", "replace")).hexdigest()
 
 
 def digest_of(short_id: str) -> str | None:
-    """The digest in a short id, or None where it is an id like others."""
+    """Returns the digest in the short form of a long id, or None for any other id."""
     found = _DIGEST.fullmatch(short_id)
     return found[1] if found else None
 
 
 def short_id(thread_id: str) -> str:
-    """What stands for an id in addresses and commands, which take no megabyte."""
-    told = digest(thread_id)
-    return thread_id if told is None else f"sha256:{told}"
+    """Returns an id that is short enough for addresses and commands: the id, or its digest."""
+    long_digest = digest(thread_id)
+    return thread_id if long_digest is None else f"sha256:{long_digest}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +98,20 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is read off a span when it arrives: by what it is grouped, and what adds up.
+    """What the viewer reads from a span's attributes when it arrives, to group and sum up spans.
 
     Attributes:
         thread_id: The thread that it belongs to, or None.
-        tags: The thread's tags, as this span tells them.
+        tags: The thread's tags, as far as this span has them.
         operation: "chat", "embeddings", "execute_tool"..., or None.
-        model: The model that answered, else the one that was asked for, or None.
-        provider: Whose model it is, or None.
-        input_tokens: How many, of a call of a model; None where it is none or does not tell.
-        output_tokens: The same.
-        cost: In US dollars; None where the price is unknown.
-        is_model_call: Whether tokens and a cost are to be expected of it.
+        model: The model of the response, or else of the request, or None.
+        provider: The model's provider, or None.
+        input_tokens: The number of input tokens, or None if unknown or not a model call.
+        output_tokens: The number of output tokens, or None likewise.
+        cost: In US dollars, or None if unknown.
+        is_model_call: Whether the span is a model call, which has tokens and a cost.
         is_error: Whether it failed.
-        title: The first message of the user, where content was captured.
+        title: The user's first message, or None if content was not captured.
     """
 
     thread_id: str | None
@@ -129,7 +129,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class KeptSpan:
-    """A span that was kept, with what was read off it."""
+    """A stored span with its facts."""
 
     span: Span
     facts: Facts
@@ -141,21 +141,21 @@ class Thread:
 
     Attributes:
         id: Its id.
-        title: The first message of the user, where content was captured.
-        tags: All tags of its spans, in the order in which these, by their start, tell them.
+        title: The user's first message, or None if content was not captured.
+        tags: All tags of its spans, in the order of the spans' starts.
         started: When its first span began.
         last_active: When its last span ended.
         traces: How many traces it has spans in.
         spans: How many spans it has.
         errors: How many of them failed.
         models: The models that answered.
-        input_tokens: Summed up.
-        output_tokens: The same.
-        cost: In US dollars, summed up over calls whose price is known; None where none is known.
-        unpriced: How many calls of a model have no known price.
-        digest: By which it is found if its id is long. At a glance, `id` is only its beginning.
-        more_tags: How many tags are left out, since they are long or at a glance.
-        more_models: The same.
+        input_tokens: The sum over its model calls.
+        output_tokens: The sum over its model calls.
+        cost: In US dollars, the sum over calls with a known price. None if no price is known.
+        unpriced: How many model calls have no known price.
+        digest: The digest of a long id, or None. In a brief list, `id` is only its beginning.
+        more_tags: How many tags are left out, because they are long or the list is brief.
+        more_models: How many models are left out, for the same reasons.
     """
 
     id: str
@@ -177,26 +177,26 @@ class Thread:
 
     @property
     def short_id(self) -> str:
-        """The id, or for a long one what finds the thread as well."""
+        """The id, or for a long id its short form."""
         return self.id if self.digest is None else f"sha256:{self.digest}"
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """Which threads are asked for.
+class ThreadQuery:
+    """Which threads to return, and in which order.
 
     Attributes:
-        tags: Only threads with these.
-        match: Whether they need all of the tags, or any.
-        text: Only threads whose id or title has this in it, in upper or lower case.
+        tags: Only threads with these tags.
+        match: Whether threads need all of the tags, or any of them.
+        text: Only threads whose id or title contains this text, ignoring case.
         since: Only threads that were active at this time or later.
-        until: Only threads that started before.
+        until: Only threads that started before this time.
         errors: Only threads with errors.
-        sort: By what, the largest or latest first.
-        ascending: The other way round.
-        limit: At most so many.
-        cursor: Where the page before ended, as it said.
-        is_brief: Whether threads are told at a glance: the beginnings of ids, and of some labels.
+        sort: The sort key. The largest or latest threads come first.
+        ascending: Whether the smallest or earliest threads come first instead.
+        limit: The highest number of threads.
+        cursor: `next_cursor` of the previous page, or None for the first page.
+        is_brief: Whether ids are cut to their beginnings, and only some labels are returned.
     """
 
     tags: tuple[str, ...] = ()
@@ -220,7 +220,7 @@ class Spans(list[KeptSpan]):
 
 @dataclass(frozen=True, slots=True)
 class ThreadPage:
-    """Some threads, and where the next ones begin: None at the end."""
+    """A page of threads, and the cursor of the next page: None at the end."""
 
     threads: tuple[Thread, ...]
     next_cursor: str | None
@@ -228,7 +228,7 @@ class ThreadPage:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """What happened in a piece of time, in all threads that a question asks for."""
+    """Sums over an interval of time, for all threads that match a query."""
 
     start: int
     end: int
@@ -241,19 +241,19 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """All threads that a question asks for, at a glance.
+    """Sums over all threads that match a query.
 
     Attributes:
-        threads: How many.
-        spans: In all of them.
-        errors: The same.
-        input_tokens: The same.
-        output_tokens: The same.
-        cost: In US dollars, or None where no price is known.
-        unpriced: How many calls of a model have no known price.
-        buckets: Over time, without gaps, the oldest first.
-        latencies: Of calls of models: the upper end of a bucket in nanoseconds, and how many calls.
-        tags: Each tag that there is, and how many threads have it, the most frequent first.
+        threads: The number of threads.
+        spans: The number of their spans.
+        errors: The number of spans that failed.
+        input_tokens: The sum of input tokens.
+        output_tokens: The sum of output tokens.
+        cost: In US dollars, or None if no price is known.
+        unpriced: How many model calls have no known price.
+        buckets: Sums over time, without gaps, the oldest first.
+        latencies: Of model calls: the upper end of each bucket in nanoseconds, and its calls.
+        tags: Each tag in the store with its number of threads, the most frequent first.
     """
 
     threads: int
@@ -269,11 +269,11 @@ class Overview:
 
 
 class InvalidCursorError(ValueError):
-    """A cursor that no page ended with."""
+    """A cursor is invalid."""
 
 
 class StoreError(Exception):
-    """A store cannot be read or written. The text says what a user can do.
+    """A store cannot be read or written. The message says what the user can do.
 
     Attributes:
         is_temporary: Whether trying again later may help.
@@ -285,61 +285,63 @@ class StoreError(Exception):
 
 
 class Store(Protocol):
-    """Keeps spans and answers questions about threads. Safe to use from several threads."""
+    """Stores spans and answers queries for threads. Safe to use from several OS threads."""
 
     def write(self, spans: Sequence[KeptSpan]) -> None:
-        """Keep spans. They are on disk when this returns; those that are there already stay.
+        """Store spans. They are on disk when this returns. Spans that exist already do not change.
 
         Raises:
-            StoreError: None of them is kept.
+            StoreError: None of the spans is stored.
         """
 
-    def threads(self, question: Question) -> ThreadPage:
-        """The threads that a question asks for: fewer than its limit once they make up a `PAGE`.
+    def threads(self, query: ThreadQuery) -> ThreadPage:
+        """Returns a page of the threads that match a query.
+
+        It has fewer threads than the query's limit if they exceed the size of a `PAGE`.
 
         Raises:
-            InvalidCursorError: The cursor is none.
+            InvalidCursorError: The cursor is invalid.
             StoreError: The store cannot be read.
         """
         ...
 
     def thread(self, thread_id: str) -> Thread | None:
-        """One thread, by its id or its short one."""
+        """Returns a thread by its id or short id, or None."""
         ...
 
     def spans(
         self, thread_id: str, limit: int = 5000, after: Position | None = None, size: int = PAGE
     ) -> Spans:
-        """The spans of a thread and all others of its traces, by their start.
+        """Returns the spans of a thread and all others of its traces, sorted by start.
 
         Args:
-            thread_id: The thread's id, whole.
-            limit: At most so many.
-            after: Only those after this one.
-            size: No more once they take up so many bytes, but one at least.
+            thread_id: The complete id of the thread.
+            limit: The highest number of spans.
+            after: Only spans after this position.
+            size: The highest size in bytes. One span is always returned.
         """
         ...
 
-    def overview(self, question: Question, buckets: int = 60) -> Overview:
-        """All threads that a question asks for, at a glance. Its limit and cursor do not matter."""
+    def overview(self, query: ThreadQuery, buckets: int = 60) -> Overview:
+        """Sums up all threads that match a query, whatever its limit and cursor."""
         ...
 
     def change(self) -> int:
-        """A number that differs from the one before whenever spans have been written since."""
+        """Returns a number that changes whenever spans are written."""
         ...
 
     def close(self) -> None:
-        """Release what is held."""
+        """Close the store."""
 
 
 def position(kept: KeptSpan) -> Position:
-    """Where a span stands in its thread."""
+    """Returns the position of a span in its thread."""
     span = kept.span
     return span.start, span.span_id, span.trace_id
 
 
 def pieces(store: Store, thread_id: str, after: Position | None = None) -> Iterator[Spans]:
-    """All spans of a thread, of which no more than a `PAGE` is held at a time."""
+    """Yields all spans of a thread in pieces of at most a `PAGE`."""
     has_more = True
     while has_more and (some := store.spans(thread_id, after=after)):
         has_more, after = some.has_more, position(some[-1])

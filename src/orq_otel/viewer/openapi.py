@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 from orq_otel.viewer.model import LONG_ID, SORTS
-from orq_otel.viewer.questions import MATCHES, MOST_THREADS, ORDERS
+from orq_otel.viewer.query_parameters import MATCHES, MOST_THREADS, ORDERS
 
 MOST_SPANS = 5000
 """In one answer."""

@@ -1,7 +1,7 @@
-"""The pages: the overview of threads, a thread, a span of it, and what they need.
+"""The HTML pages: the overview of threads, a thread, and a span.
 
-They are rendered here, and whole without a script. What spans say is text that nobody vouches for:
-the templates escape it, and `formats.visible` shows what would hide in it.
+The server renders them, and they work without JavaScript. The text of spans is untrusted: the
+templates escape it, and `formats.visible` makes control characters visible.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from starlette.staticfiles import StaticFiles
 
 from orq_otel.viewer import formats, plots, timeline
 from orq_otel.viewer.conversation import Conversation, conversation, failure
-from orq_otel.viewer.light import Ink, light
 from orq_otel.viewer.model import (
     LONG_ID,
     SORTS,
@@ -33,35 +32,36 @@ from orq_otel.viewer.model import (
     KeptSpan,
     Overview,
     Position,
-    Question,
     Store,
     StoreError,
     Thread,
+    ThreadQuery,
     pieces,
     position,
     short_id,
 )
-from orq_otel.viewer.questions import InvalidParameterError, question
+from orq_otel.viewer.page_limits import TextBudget, trimmed
+from orq_otel.viewer.query_parameters import InvalidParameterError, thread_query
 from orq_otel.viewer.store import cursors
 
 HERE: Final = Path(__file__).parent
-#: Where the example in the empty overview sends its spans, unless the server says otherwise.
+#: The endpoint in the example that an empty overview shows.
 DEFAULT_ENDPOINT: Final = "http://localhost:4318"
 
 MOST_SPANS: Final = 5000
-"""Of a thread, that are looked at at a time,"""
+"""How many spans of a thread a page reads at most."""
 MOST_BYTES: Final = 16 * 2**20
-"""and so many bytes of them."""
+"""How many bytes of spans a page reads at most."""
 AT_A_TIME: Final = 2
-"""Pages that are made at the same time, of each kind. They take memory."""
+"""How many pages of each kind are rendered at the same time, to limit memory."""
 ENTRIES: Final = 50
-"""Calls of models and steps in between, on one page of a thread."""
+"""How many model calls and other steps one page of a thread shows."""
 ROWS: Final = 200
-"""Spans in the timeline of one page of a thread."""
+"""How many spans the timeline of one page of a thread shows."""
 TAGS_SHOWN: Final = 8
-"""Of one thread."""
+"""How many tags of a thread the pages show."""
 TAGS: Final = 12
-"""Tags to filter by that are seen at once."""
+"""How many tags to filter by the overview shows at first."""
 
 PERIODS: Final = (
     ("", "Any time"),
@@ -83,11 +83,11 @@ SORT_NAMES: Final = {
 
 
 def create_pages(store: Store, *, otlp_endpoint: str = DEFAULT_ENDPOINT) -> list[BaseRoute]:
-    """The routes of the pages, and of the files that they need. They answer all that is left over.
+    """Returns the routes of the pages and their static files. They answer every other path, too.
 
     Args:
-        store: Whose threads are shown.
-        otlp_endpoint: Where programs send their spans to, as the pages tell who has none yet.
+        store: Has the threads.
+        otlp_endpoint: The endpoint for spans, which the empty overview shows.
     """
     pages = _Pages(store, otlp_endpoint)
     return [
@@ -101,12 +101,12 @@ def create_pages(store: Store, *, otlp_endpoint: str = DEFAULT_ENDPOINT) -> list
 
 
 def not_found(_: Request) -> Response:
-    """The page for an address that there is none for."""
+    """Returns the page for an unknown address."""
     return _problem(404, "There is no such page", "The address is wrong, or what it named is gone.")
 
 
 def thread_url(thread_id: str, **parameters: str | int | None) -> str:
-    """Where the page of a thread is, whatever its id is."""
+    """Returns the address of a thread's page, for any id."""
     query = [(name, str(value)) for name, value in parameters.items() if value is not None]
     thread_id = short_id(thread_id)
     if thread_id in {".", ".."}:
@@ -117,25 +117,28 @@ def thread_url(thread_id: str, **parameters: str | int | None) -> str:
 
 
 def export_url(thread_id: str, form: str) -> str | None:
-    """Where the API has a thread as a file: as "json" or "otlp". No path ends in "." or ".."."""
+    """Returns the API's address of a thread's export, with the format "json" or "otlp".
+
+    None for the ids "." and "..", which cannot be the end of a path.
+    """
     path = api_url(thread_id)
     return None if path is None else f"{path}/export?format={form}"
 
 
 def api_url(thread_id: str) -> str | None:
-    """Where the API has a thread: whole, while pages cut what is long. As above."""
+    """Returns the API's address of a thread, or None as `export_url` does."""
     if thread_id in {".", ".."}:
         return None
     return f"/api/threads/{quote(short_id(thread_id), safe='', errors='replace')}"
 
 
 def span_key(kept: KeptSpan) -> str:
-    """A span's name in addresses and in the page."""
+    """Returns the key of a span in addresses and element ids."""
     return f"{kept.span.trace_id}-{kept.span.span_id}"
 
 
 class _Anything(Convertor[str]):
-    """A path to its end. Starlette's own stops at a line break, which an id may have."""
+    """Matches the rest of a path. Unlike Starlette's `path`, it matches line breaks in ids."""
 
     regex = r"(?s:.+)"
 
@@ -152,7 +155,7 @@ _Handler = Callable[..., Response]
 
 
 def _guarded(handler: _Handler) -> _Handler:
-    """Turn what may go wrong with a store or a question into a page that says so."""
+    """Turn errors of a store or a query into a page that explains them."""
 
     @functools.wraps(handler)
     def guarded(self: _Pages, request: Request) -> Response:
@@ -161,7 +164,7 @@ def _guarded(handler: _Handler) -> _Handler:
         except InvalidParameterError as error:
             return _problem(400, "That cannot be asked", str(error))
         except InvalidCursorError:
-            return _problem(400, "That cannot be asked", "The cursor is none. Start again.")
+            return _problem(400, "That cannot be asked", "The cursor is invalid. Start again.")
         except StoreError as error:
             return _problem(503, "The store cannot be read", str(error))
 
@@ -169,7 +172,7 @@ def _guarded(handler: _Handler) -> _Handler:
 
 
 class _Pages:
-    """Handlers of requests. What takes long or is large is made in threads, a few at a time."""
+    """Handles requests. Slow or large pages are rendered in OS threads, a few at a time."""
 
     def __init__(self, store: Store, otlp_endpoint: str) -> None:
         self._store = store
@@ -186,7 +189,7 @@ class _Pages:
     @_guarded
     def _overview(self, request: Request) -> Response:
         parameters = _parameters(request)
-        asked = replace(question(_for_question(parameters)), is_brief=True)
+        asked = replace(thread_query(_query_parameters(parameters)), is_brief=True)
         overview = self._store.overview(asked)
         page = self._store.threads(asked)
         filtered = any(name in _FILTERS for name, _ in parameters)
@@ -197,8 +200,8 @@ class _Pages:
             overview=overview,
             threads=page.threads,
             plots=plots.plots(overview),
-            question=asked,
-            given=dict(parameters),
+            query=asked,
+            parameters=dict(parameters),
             tags=_tags(overview, asked),
             is_filtered=filtered,
             begin=begin,
@@ -226,40 +229,41 @@ class _Pages:
         began = cursors.decode_position(after) if after else None
         if key := request.query_params.get("span"):
             return self._span(thread_id, key, began)
-        change = self._store.change()  # before the spans: what comes in between is seen next time
+        # Read before the spans, so that the page notices spans that arrive in between.
+        change = self._store.change()
         spans, is_cut = self._spans(thread_id, began)
-        said = conversation(thread_id, spans)
-        pages = max(-(-len(said.entries) // ENTRIES), 1)
+        thread_conversation = conversation(thread_id, spans)
+        pages = max(-(-len(thread_conversation.entries) // ENTRIES), 1)
         number = _number(request.query_params.get("page"), pages)
         all_traces = timeline.traces(thread_id, spans)
-        shown, not_shown = _of_page(all_traces, said, number)
+        shown, not_shown = _of_page(all_traces, thread_conversation, number)
         return _page(
             "thread.html",
             thread=thread,
             is_long=_is_long(thread),
-            said=said,
-            entries=said.entries[(number - 1) * ENTRIES : number * ENTRIES],
+            conversation=thread_conversation,
+            entries=thread_conversation.entries[(number - 1) * ENTRIES : number * ENTRIES],
             page=number,
             pages=pages,
             spans=len(spans),
             after=after,
             later=cursors.encode_position(position(spans[-1])) if is_cut else None,
-            ink=Ink(),
+            text_budget=TextBudget(),
             traces=shown,
             all_traces=all_traces,
             rows_left=not_shown,
-            whole=timeline.whole(all_traces),
+            whole=timeline.summary_line(all_traces),
             failed=[one for one in spans if one.facts.thread_id == thread_id and failure(one)],
             change=change,
         )
 
     def _spans(self, thread_id: str, after: Position | None) -> tuple[list[KeptSpan], bool]:
-        """Spans of a thread, without what no page of it shows, and whether there are more."""
+        """Returns spans of a thread, trimmed for its page, and whether there are more."""
         spans: list[KeptSpan] = []
         left = MOST_BYTES
         for some in pieces(self._store, thread_id, after):
             for one in some:
-                kept, size = light(one, thread_id)
+                kept, size = trimmed(one, thread_id)
                 left -= size
                 if spans and (left < 0 or len(spans) == MOST_SPANS):
                     return spans, True
@@ -274,7 +278,7 @@ class _Pages:
             return _problem(
                 404, "There is no such span", "It is none of this thread's.", detail=key
             )
-        return _page("span.html", thread_id=thread_id, kept=kept, ink=Ink())
+        return _page("span.html", thread_id=thread_id, kept=kept, text_budget=TextBudget())
 
     @_guarded
     def changes(self, _: Request) -> Response:
@@ -282,7 +286,7 @@ class _Pages:
 
 
 def _is_long(thread: Thread) -> bool:
-    """Whether a page leaves out some of a thread's id or tags."""
+    """Whether a page shows only a part of a thread's id or tags."""
     return (
         thread.digest is not None
         or len(thread.tags) + thread.more_tags > TAGS_SHOWN
@@ -291,11 +295,11 @@ def _is_long(thread: Thread) -> bool:
 
 
 def _of_page(
-    traces: Sequence[timeline.Trace], said: Conversation, page: int
+    traces: Sequence[timeline.Trace], thread_conversation: Conversation, page: int
 ) -> tuple[list[timeline.Trace], int]:
-    """The traces that a page of the conversation is about, and how many rows are too many."""
-    first = said.entries[(page - 1) * ENTRIES : page * ENTRIES]
-    later = said.entries[page * ENTRIES : page * ENTRIES + 1]
+    """Returns the traces that belong to a page of the conversation, and how many rows are cut."""
+    first = thread_conversation.entries[(page - 1) * ENTRIES : page * ENTRIES]
+    later = thread_conversation.entries[page * ENTRIES : page * ENTRIES + 1]
     names = {entry.kept.span.trace_id for entry in first}
     begin = min((one.start for one in traces if one.id in names), default=0) if page > 1 else 0
     end = later[0].kept.span.start if later else None
@@ -317,19 +321,19 @@ def _of_page(
     return shown, sum(len(one.rows) for one in chosen) - sum(len(one.rows) for one in shown)
 
 
-#: What narrows down the threads.
+#: The parameters that filter threads.
 _FILTERS: Final = frozenset({"tag", "q", "since", "until", "errors", "from", "to"})
 
 
 def _parameters(request: Request) -> list[tuple[str, str]]:
-    """Those of a request that say something: forms send what was left empty, too."""
+    """Returns a request's parameters without empty ones: forms send empty fields, too."""
     return [(name, value) for name, value in request.query_params.multi_items() if value]
 
 
-def _for_question(parameters: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The same, as a question has them: exact times, which the page's form takes in UTC."""
+def _query_parameters(parameters: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Turns the form's exact times, `from` and `to` in UTC, into `since` and `until`."""
     exact = dict(parameters)
-    told = [
+    query = [
         (name, value)
         for name, value in parameters
         if name not in {"from", "to"} and not (name == "since" and "from" in exact)
@@ -337,28 +341,34 @@ def _for_question(parameters: Sequence[tuple[str, str]]) -> list[tuple[str, str]
     for name, into in (("from", "since"), ("to", "until")):
         if value := exact.get(name):
             seconds = "" if value.count(":") > 1 else ":00"
-            told.append((into, f"{value}{seconds}Z"))
-    return told
+            query.append((into, f"{value}{seconds}Z"))
+    return query
 
 
 def _link(parameters: Sequence[tuple[str, str]], **changes: str | None) -> str:
-    """The overview with some parameters changed, from its first page on. None takes one away."""
+    """Returns the overview's address with changed parameters, from the first page on.
+
+    A parameter that is None is removed.
+    """
     changes = {"cursor": None, **changes}
-    told = [(name, value) for name, value in parameters if name not in changes]
-    told += [(name, value) for name, value in changes.items() if value is not None]
-    return "/?" + urlencode(told, errors="replace") if told else "/"
+    query = [(name, value) for name, value in parameters if name not in changes]
+    query += [(name, value) for name, value in changes.items() if value is not None]
+    return "/?" + urlencode(query, errors="replace") if query else "/"
 
 
-def _tags(overview: Overview, asked: Question) -> list[tuple[str, int | None, bool]]:
-    """Tags to filter by: what is chosen first, then the most frequent ones."""
+def _tags(overview: Overview, asked: ThreadQuery) -> list[tuple[str, int | None, bool]]:
+    """Returns tags to filter by: the selected ones, then the most frequent ones.
+
+    Each has its number of threads, None if unknown, and whether it is selected.
+    """
     counts = dict(overview.tags)
-    told: list[tuple[str, int | None, bool]] = [(tag, counts.get(tag), True) for tag in asked.tags]
-    told += [(tag, number, False) for tag, number in overview.tags if tag not in asked.tags]
-    return told
+    tags: list[tuple[str, int | None, bool]] = [(tag, counts.get(tag), True) for tag in asked.tags]
+    tags += [(tag, number, False) for tag, number in overview.tags if tag not in asked.tags]
+    return tags
 
 
 def _number(value: str | None, most: int) -> int:
-    """A page from 1 on: the nearest that there is."""
+    """Returns a page number from 1 to `most`: the one nearest to `value`."""
     if value is None or not value.isascii() or not value.isdecimal():
         return 1
     return min(max(int(value[:9]), 1), most)
@@ -427,13 +437,13 @@ def _templates() -> Environment:
 
 @functools.cache
 def _static(name: str) -> str:
-    """The address of a file, which is another one when the file has changed."""
+    """Returns the address of a static file, which changes when the file changes."""
     digest = hashlib.sha256((HERE / "static" / name).read_bytes()).hexdigest()[:12]
     return f"/static/{name}?v={digest}"
 
 
 def _first_chunk(kept: KeptSpan) -> int | None:
-    """When a streamed answer began, in nanoseconds after the call."""
+    """Returns the time to the first chunk of a streamed answer in nanoseconds, or None."""
     seconds = kept.span.attributes.get("gen_ai.response.time_to_first_chunk")
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < 1e9:  # noqa: PLR2004
         return None

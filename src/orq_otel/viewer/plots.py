@@ -1,4 +1,4 @@
-"""Plots as SVG, made on the server: no script draws them, and no style is set but by classes."""
+"""Draws plots as SVG on the server, without scripts and without inline styles."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from markupsafe import Markup
 from orq_otel.viewer import formats
 from orq_otel.viewer.model import Bucket, Overview, Thread
 
-#: The coordinates inside a plot. It is stretched to the width that it gets.
+#: The coordinates inside a plot. The page stretches it to the available width.
 _WIDTH, _HEIGHT = 600, 96
 _GAP = 0.2  # between bars, of the width of one
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A plot, with the words around it.
+    """A plot with its texts.
 
     Attributes:
         name: What it is called in the page: "activity"...
@@ -42,22 +42,22 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class _Bar:
-    """A bar of stacked pieces, from the lowest on, each with its class; and what it says."""
+    """A bar of stacked pieces with their CSS classes, from bottom to top, and its text."""
 
     pieces: tuple[tuple[str, float], ...]
     label: str
 
 
 def plots(overview: Overview) -> list[Plot]:
-    """Activity, tokens and cost over time, and how long calls took."""
+    """Returns plots of activity, tokens and cost over time, and of latencies."""
     return [_activity(overview), _tokens(overview), _cost(overview), _latency(overview)]
 
 
 def position(thread: Thread, since: int, until: int) -> Markup:
-    """When a thread was active, as a piece of the time from `since` to `until`."""
-    whole = max(until - since, 1)
-    left = min(max((thread.started - since) / whole, 0), 1) * 100
-    right = min(max((thread.last_active - since) / whole, 0), 1) * 100
+    """Draws when a thread was active, within the time from `since` to `until`."""
+    period = max(until - since, 1)
+    left = min(max((thread.started - since) / period, 0), 1) * 100
+    right = min(max((thread.last_active - since) / period, 0), 1) * 100
     width = max(right - left, 2.5)
     left = min(left, 100 - width)
     kind = "bar has-errors" if thread.errors else "bar"
@@ -113,7 +113,7 @@ def _cost(overview: Overview) -> Plot:
 
 
 def unpriced(calls: int) -> str:
-    """That the price of some calls is unknown."""
+    """Returns a note on calls with an unknown price."""
     verb = "has" if calls == 1 else "have"
     return f"{formats.plural(calls, 'call')} of a model {verb} no known price."
 
@@ -143,7 +143,7 @@ def _latency(overview: Overview) -> Plot:
 
 
 def _within(latencies: Sequence[tuple[int, int]], share: float) -> int | None:
-    """In what time this share of all calls was done. Not finer than the buckets are."""
+    """Returns the latency within which a share of all calls ended, to the precision of buckets."""
     left = share * sum(number for _, number in latencies)
     for end, number in latencies:
         left -= number
@@ -155,7 +155,7 @@ def _within(latencies: Sequence[tuple[int, int]], share: float) -> int | None:
 def _over_time(
     plot: Plot, buckets: Sequence[Bucket], bars: Sequence[_Bar], scale: Callable[[float], str]
 ) -> Plot:
-    """The plot with its drawing: a bar for each bucket."""
+    """Draws a plot with a bar for each bucket."""
     top = max((sum(value for _, value in bar.pieces) for bar in bars), default=0)
     if not top:
         return plot
@@ -173,7 +173,7 @@ def _over_time(
 
 
 def _drawn(name: str, bars: Sequence[_Bar]) -> Markup:
-    """Bars. Their text alternative is in the page, so the drawing itself is hidden from readers."""
+    """Draws bars, hidden from screen readers: the page has their text."""
     top = max((sum(value for _, value in bar.pieces) for bar in bars), default=0) or 1
     step = _WIDTH / max(len(bars), 1)
     drawn = Markup("").join(_bar(bar, index * step, step, top) for index, bar in enumerate(bars))
@@ -185,7 +185,7 @@ def _drawn(name: str, bars: Sequence[_Bar]) -> Markup:
 
 def _bar(bar: _Bar, left: float, step: float, top: float) -> Markup:
     pieces = Markup("").join(_pieces(bar, left + step * _GAP / 2, step * (1 - _GAP), top))
-    # The whole height tells what it is under the pointer, where a bar is low.
+    # The tooltip covers the full height, so that low bars have one, too.
     return Markup(
         '<g class="column"><rect class="hit" x="{:.2f}" y="0" width="{:.2f}" height="{}"/>{}'
         "<title>{}</title></g>"

@@ -1,7 +1,7 @@
-"""What a call cost, in US dollars. None where that is unknown: an unknown price is never zero.
+"""The cost of a model call in US dollars. An unknown cost is None, never zero.
 
-What is told on the span comes first: `orq.billing.total_cost` is what Orq billed. Then the prices
-that `genai-prices` brings along: nothing is asked of any server.
+A cost on the span comes first: `orq.billing.total_cost` is the amount that Orq billed. Otherwise
+the prices in the package `genai-prices` are used, without any network access.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any, Final
 
-#: Where a span tells its cost, in US dollars.
+#: Attributes with a span's cost in US dollars.
 REPORTED: Final = ("orq.billing.total_cost", "gen_ai.usage.cost", "llm.cost.total")
-#: More than this for one call is a mistake, and would spoil every sum.
+#: A higher cost of one call must be a mistake, and would falsify every sum.
 MOST: Final = 1_000_000.0
 
 CACHE_READ: Final = ("gen_ai.usage.cache_read.input_tokens",)
@@ -28,7 +28,7 @@ _AUDIO: Final = {
     "gen_ai.usage.audio.output_tokens": "output_audio_tokens",
     "gen_ai.usage.audio.cache_read.input_tokens": "cache_audio_read_tokens",
 }
-#: Providers that `genai-prices` has under another name than the conventions.
+#: The names in `genai-prices` of providers that the conventions call otherwise.
 _PROVIDERS: Final = {
     "aws.bedrock": "aws",
     "azure.ai.inference": "azure",
@@ -39,12 +39,12 @@ _PROVIDERS: Final = {
     "mistral_ai": "mistral",
     "x_ai": "x-ai",
 }
-#: Prices change with the time of day, at the earliest after so many nanoseconds.
+#: Some prices depend on the time of day. They change after this many nanoseconds at the earliest.
 _STEADY: Final = 15 * 60 * 10**9
 _NANOSECONDS: Final = 10**9
-#: What a price that depends on nothing but the count of tokens consists of.
+#: The fields of a price that depends only on the number of tokens.
 _SIMPLE: Final = frozenset({"input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok"})
-#: What else a price may hold without a bearing on tokens that are counted here.
+#: Fields of a price that do not apply to the tokens counted here.
 _UNCOUNTED: Final = frozenset(
     {
         "cache_audio_read_mtok",
@@ -64,15 +64,15 @@ _UNCOUNTED: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a token costs, in US dollars.
+    """The price of one token in US dollars.
 
     Attributes:
-        input: One that was sent.
-        output: One that came back.
-        cache_read: One that was sent, and read from a cache.
-        cache_write: One that was sent, and written to a cache.
-        is_all: Whether nothing else matters. Prices may rise with the length of a prompt: these are
-            the ones of a short one.
+        input: Of an input token.
+        output: Of an output token.
+        cache_read: Of an input token that is read from a cache.
+        cache_write: Of an input token that is written to a cache.
+        is_all: Whether the cost depends on nothing else. If the prices rise with the length of the
+            prompt, these are the ones for short prompts.
     """
 
     input: float
@@ -82,7 +82,7 @@ class Price:
     is_all: bool
 
     def of(self, input_tokens: int, output_tokens: int, read: int = 0, written: int = 0) -> float:
-        """The cost of a call. Tokens read from a cache or written to it are input tokens, too."""
+        """Returns the cost of a call. `input_tokens` includes those of `read` and `written`."""
         plain = input_tokens - read - written
         return (
             plain * self.input
@@ -100,20 +100,20 @@ def cost(  # noqa: PLR0913, PLR0917 - what a price depends on
     output_tokens: int | None,
     start: int,
 ) -> float | None:
-    """What a call of a model cost.
+    """Returns the cost of a model call in US dollars, or None if it is unknown.
 
     Args:
-        attributes: Of its span, which may tell the cost, and how many tokens were cached.
-        provider: As the conventions name it, or None.
-        model: Its name.
-        input_tokens: How many, if that is known.
-        output_tokens: The same.
-        start: When, in nanoseconds since the epoch: prices change.
+        attributes: The span's attributes, which may have the cost and the number of cached tokens.
+        provider: The provider's name in the conventions, or None.
+        model: The model's name, or None.
+        input_tokens: The number of input tokens, or None if unknown.
+        output_tokens: The number of output tokens, or None if unknown.
+        start: When the call began, in nanoseconds since the epoch: prices change.
     """
-    told = _reported(attributes)
-    # Orq reports a zero where it knows no count.
-    if told or (told is not None and (input_tokens or output_tokens)):
-        return told
+    reported = _reported(attributes)
+    # Orq reports zero if it does not know the number of tokens.
+    if reported or (reported is not None and (input_tokens or output_tokens)):
+        return reported
     if model is None or (input_tokens is None and output_tokens is None):
         return None
     return _listed(attributes, provider, model, input_tokens or 0, output_tokens or 0, start)
@@ -124,11 +124,11 @@ def _reported(attributes: Mapping[str, Any]) -> float | None:
         value = attributes.get(name)
         if value is not None and not isinstance(value, bool):
             try:
-                told = float(value)
+                reported = float(value)
             except (ValueError, TypeError, OverflowError):
                 continue
-            if 0 <= told <= MOST:
-                return told
+            if 0 <= reported <= MOST:
+                return reported
     return None
 
 
@@ -172,18 +172,19 @@ def _count(attributes: Mapping[str, Any], names: tuple[str, ...]) -> int:
 
 @functools.lru_cache(maxsize=4096)
 def unit_price(provider: str | None, model: str, time: int) -> Price | None:
-    """The price of a model's tokens at a time, or None where it is unknown."""
+    """Returns the price of a model's tokens at a time, or None if it is unknown."""
     calculated = _look_up(provider, model, time, {"input_tokens": 1, "output_tokens": 1})
     if calculated is None:
         return None
-    prices = {name: told for name, told in vars(calculated.model_price).items() if told is not None}
+    fields = vars(calculated.model_price).items()
+    prices = {name: price for name, price in fields if price is not None}
     is_all = not (prices.keys() - _SIMPLE - _UNCOUNTED)
     each: dict[str, float] = {}
     for name in _SIMPLE & prices.keys():
-        told = prices[name]
-        if not isinstance(told, Decimal):
-            told, is_all = told.base, False
-        each[name] = float(told) / 1_000_000
+        price = prices[name]
+        if not isinstance(price, Decimal):
+            price, is_all = price.base, False
+        each[name] = float(price) / 1_000_000
     paid = each.get("input_mtok", 0.0)
     return Price(
         input=paid,
@@ -202,8 +203,8 @@ def _calculated(
 
 
 def _look_up(provider: str | None, model: str, time: int, counts: dict[str, int]) -> Any:
-    """What `genai-prices` says, or None where it does not know the model."""
-    # Imported when a price is asked for first: it reads some megabytes of prices.
+    """Returns the price that `genai-prices` calculates, or None if it does not know the model."""
+    # Imported at the first use, because it loads some megabytes of prices.
     import genai_prices  # noqa: PLC0415
 
     when = datetime.fromtimestamp(time / _NANOSECONDS, timezone.utc)
@@ -213,15 +214,15 @@ def _look_up(provider: str | None, model: str, time: int, counts: dict[str, int]
             return genai_prices.calc_price(
                 usage, name, provider_id=vendor, genai_request_timestamp=when
             )
-        except (LookupError, ValueError):  # noqa: PERF203 - one name is the rule
+        except (LookupError, ValueError):  # noqa: PERF203 - usually the first name is known
             continue
     return None
 
 
 def _names(provider: str | None, model: str) -> list[tuple[str | None, str]]:
-    """By which vendor and name a price may be listed, the most certain first.
+    """Returns the vendors and names that a price may be listed under, the most likely first.
 
-    A router's model tells its vendor: "openai/gpt-4o".
+    The model of a router names its vendor, such as "openai/gpt-4o".
     """
     known = provider.lower() if provider else None
     names: list[tuple[str | None, str]] = []

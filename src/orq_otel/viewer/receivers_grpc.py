@@ -10,43 +10,43 @@ from typing import Any
 
 import grpc
 
-from orq_otel.viewer.connections import PATIENCE, Connection
+from orq_otel.viewer.connections import IDLE_TIMEOUT, Connection
 from orq_otel.viewer.guards import Guard
 from orq_otel.viewer.ingest import Ingest
+from orq_otel.viewer.otlp_replies import export_response, status
 from orq_otel.viewer.refusals import RefusedError, Why
-from orq_otel.viewer.replies import export_response, status
 
 _SERVICE = "opentelemetry.proto.collector.{0}.v1.{1}Service"
-#: How many calls are answered at once. Where there are more, those that send nothing go.
+#: How many calls are answered at the same time. If there are more, silent ones are cancelled.
 _WORKERS = 64
 #: Of one connection. Further ones wait in it.
 _CALLS = 32
-#: After so many milliseconds a connection without a call is closed. Senders open another one.
+#: After this many milliseconds an idle connection is closed. Senders open a new one.
 _IDLE = 10_000
-#: Within so many seconds a message has to have arrived, and be committed.
-_PATIENCE = 30.0
-#: gzip and zlib begin like this, and no message of OTLP does.
+#: A message has to arrive within this many seconds.
+_BODY_TIMEOUT = 30.0
+#: Data of gzip and zlib begins with these bytes, and no OTLP message does.
 _COMPRESSED = (b"\x1f\x8b", b"\x78")
 
 
 def create_receiver(
     ingest: Ingest,
     guard: Guard,
-    patience: float = _PATIENCE,
+    timeout: float = _BODY_TIMEOUT,
     find: Callable[[str], Connection | None] | None = None,
 ) -> grpc.Server:
-    """A server that senders talk to. It has no port yet, and is not started.
+    """Returns a gRPC server, without a port and not yet started.
 
     Args:
-        ingest: Where spans go.
-        guard: Who may send.
-        patience: Within how many seconds a request has to have arrived.
-        find: The connection of a call, by what gRPC has for its other side; None: nobody knows.
+        ingest: Takes the spans.
+        guard: Checks requests.
+        timeout: Within how many seconds a message has to arrive.
+        find: Returns the connection of a call by its peer. None: connections are unknown.
     """
     workers = _Workers(_WORKERS)
-    receiver = _Receiver(ingest, guard, patience, workers, find or (lambda _peer: None))
-    # The calls are declared as streams, since gRPC reads their messages only when asked for: after
-    # the guard. A call that sends one message is the same on the wire.
+    receiver = _Receiver(ingest, guard, timeout, workers, find or (lambda _peer: None))
+    # The calls are declared as streams, because gRPC then reads a message only when it is asked
+    # for: after the guard's check. On the wire, a stream of one message is the same as a message.
     handlers = [
         grpc.method_handlers_generic_handler(
             _SERVICE.format(signal, signal.title()),
@@ -54,7 +54,7 @@ def create_receiver(
         )
         for signal, method in (
             ("trace", receiver.traces),
-            # These are taken and dropped. An SDK that sends all signals would log errors otherwise.
+            # Accepted and dropped: otherwise an SDK that sends all signals would log errors.
             ("logs", receiver.dropped),
             ("metrics", receiver.dropped),
         )
@@ -63,19 +63,19 @@ def create_receiver(
         workers,
         handlers=handlers,
         options=[
-            ("grpc.so_reuseport", 0),  # two viewers would share a port, and each its spans
+            ("grpc.so_reuseport", 0),  # otherwise two viewers would share a port, and the spans
             ("grpc.max_receive_message_length", ingest.limits.body),
             ("grpc.max_concurrent_streams", _CALLS),
             ("grpc.max_connection_idle_ms", _IDLE),
-            ("grpc.server_handshake_timeout_ms", int(PATIENCE * 1_000)),
-            # Not every version of gRPC limits a message while it inflates it. Ingest does.
+            ("grpc.server_handshake_timeout_ms", int(IDLE_TIMEOUT * 1_000)),
+            # Some versions of gRPC inflate messages without a limit. `Ingest` has one.
             ("grpc.per_message_decompression", 0),
         ],
     )
 
 
 class _Workers(ThreadPoolExecutor):
-    """Threads for calls. Where there are too few, the call that sends nothing for longest goes."""
+    """OS threads for calls. If there are too few, the call that is silent longest is cancelled."""
 
     def __init__(self, workers: int) -> None:
         super().__init__(workers, thread_name_prefix="orq-otel-grpc")
@@ -83,27 +83,27 @@ class _Workers(ThreadPoolExecutor):
         self._free = workers
         self._silent: dict[int, grpc.ServicerContext] = {}
 
-    def submit(self, call: Callable[..., Any], /, *given: Any, **named: Any) -> Future[Any]:
-        """Have a call answered."""
+    def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run a call in an OS thread."""
         with self._lock:
             self._free -= 1
-        self._make_room()
-        answer = super().submit(call, *given, **named)
+        self._cancel_silent()
+        answer = super().submit(call, *args, **kwargs)
         answer.add_done_callback(self._end)
         return answer
 
     def begin_waiting(self, context: grpc.ServicerContext) -> None:
-        """A call waits for its message, in one of these threads."""
+        """Register a call that waits for its message."""
         with self._lock:
             self._silent[id(context)] = context
-        self._make_room()
+        self._cancel_silent()
 
     def end_waiting(self, context: grpc.ServicerContext) -> None:
-        """It has it, or has been given up."""
+        """Remove a call that has its message or was cancelled."""
         with self._lock:
             self._silent.pop(id(context), None)
 
-    def _make_room(self) -> None:
+    def _cancel_silent(self) -> None:
         with self._lock:
             if self._free >= 0 or not self._silent:
                 return
@@ -120,13 +120,13 @@ class _Receiver:
         self,
         ingest: Ingest,
         guard: Guard,
-        patience: float,
+        timeout: float,
         workers: _Workers,
         find: Callable[[str], Connection | None],
     ) -> None:
         self._ingest = ingest
         self._guard = guard
-        self._patience = patience
+        self._timeout = timeout
         self._workers = workers
         self._find = find
 
@@ -155,11 +155,11 @@ class _Receiver:
                 (("grpc-status-details-bin", status(refused, code.value[0]).SerializeToString()),)
             )
             context.abort(code, str(refused))
-            raise  # abort() has, already
+            raise  # for type checkers: abort() has raised already
 
     def _message(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
-        """The message of a call. A sender that never sends it must not keep a thread."""
-        clock = threading.Timer(self._patience, context.cancel)
+        """Returns a call's message. A timer keeps silent senders from blocking an OS thread."""
+        clock = threading.Timer(self._timeout, context.cancel)
         clock.daemon = True
         clock.start()
         self._workers.begin_waiting(context)
@@ -174,18 +174,18 @@ class _Receiver:
 
     def _kept(self, message: bytes) -> bytes:
         size = len(message)
-        if not self._ingest.room.take(size):
+        if not self._ingest.byte_budget.take(size):
             raise RefusedError(Why.BUSY, "too much is waiting to be kept; send it again")
         try:
             is_compressed = message.startswith(_COMPRESSED)
             answer = self._ingest.submit(message, is_compressed=is_compressed)
             return export_response(answer.result())
         finally:
-            self._ingest.room.give_back(size)
+            self._ingest.byte_budget.give_back(size)
 
 
 def _headers(context: grpc.ServicerContext) -> dict[str, str]:
-    """The metadata as HTTP headers, with the authority as `host`."""
+    """Returns the metadata as HTTP headers, with the authority as `host`."""
     headers = {
         str(key): value for key, value in context.invocation_metadata() if isinstance(value, str)
     }
@@ -194,15 +194,15 @@ def _headers(context: grpc.ServicerContext) -> dict[str, str]:
 
 
 def _address(peer: str) -> str:
-    """The address in `ipv4:127.0.0.1:1`, or `ipv6:%5B::1%5D:1`."""
+    """Returns the address in a peer such as `ipv4:127.0.0.1:1` or `ipv6:%5B::1%5D:1`."""
     return peer.partition(":")[2].rpartition(":")[0]
 
 
 def _authority(context: Any) -> str:
-    """By which name the sender called the viewer.
+    """Returns the host name that the sender used for the viewer.
 
-    gRPC for Python has no public name for it. Should this one go away, the call is let through: a
-    browser, against which the check is, cannot speak gRPC at all.
+    gRPC for Python has no public attribute for it. If the private one disappears, the call is
+    allowed: the check is against browsers, which cannot send gRPC requests.
     """
     try:
         host: bytes = context._rpc_event.call_details.host  # noqa: SLF001 - see above

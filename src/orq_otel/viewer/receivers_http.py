@@ -9,44 +9,44 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from orq_otel.viewer.body_timeout import BODY_TIMEOUT, BodyTimeout
 from orq_otel.viewer.guards import Guard
 from orq_otel.viewer.ingest import Ingest
 from orq_otel.viewer.otlp import Received
-from orq_otel.viewer.patience import PATIENCE, Patience
+from orq_otel.viewer.otlp_replies import export_response, status, status_json
 from orq_otel.viewer.refusals import RefusedError, Why
-from orq_otel.viewer.replies import export_response, status, status_json
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 TRACES = "/v1/traces"
-#: These are taken and dropped. An SDK that sends all signals would log an error for each otherwise.
+#: Accepted and dropped: otherwise an SDK that sends all signals would log errors.
 DROPPED = frozenset({"/v1/logs", "/v1/metrics"})
 
 
 class HttpReceiver:
-    """The app that senders talk to.
+    """The ASGI app for OTLP over HTTP.
 
     Args:
-        ingest: Where spans go.
-        guard: Who may send.
-        patience: Within how many seconds a request has to have arrived, unless it is a large one.
+        ingest: Takes the spans.
+        guard: Checks requests.
+        timeout: Within how many seconds a small body has to arrive.
     """
 
-    def __init__(self, ingest: Ingest, guard: Guard, patience: float = PATIENCE) -> None:
+    def __init__(self, ingest: Ingest, guard: Guard, timeout: float = BODY_TIMEOUT) -> None:
         self._ingest = ingest
         self._guard = guard
-        self._patience = patience
+        self._timeout = timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         if scope["type"] != "http":
             return
         request = Request(scope)
-        body = _Body(Patience(receive, self._patience), self._ingest)
+        body = _Body(BodyTimeout(receive, self._timeout), self._ingest)
         try:
             answer = await self._taken(request, body)
         except RefusedError as refused:
-            # What the sender is still sending, uvicorn reads and forgets: it hears why.
+            # uvicorn reads the rest of the body and drops it, so that the sender gets the answer.
             answer = _refusal(request, refused)
         except ClientDisconnect:
             return
@@ -55,10 +55,10 @@ class HttpReceiver:
         await answer(scope, receive, send)
 
     async def _taken(self, request: Request, body: _Body) -> Response:
-        """Take a request.
+        """Handle a request.
 
         Raises:
-            RefusedError: It is not taken.
+            RefusedError: The request is refused.
         """
         path = request.scope["path"]
         if path != TRACES and path not in DROPPED:
@@ -87,36 +87,36 @@ class HttpReceiver:
 
 
 class _Body:
-    """A body while it is read, and until it is committed: its bytes take up room."""
+    """A request body. Its bytes count in the byte budget until it is committed."""
 
     def __init__(self, receive: Receive, ingest: Ingest) -> None:
         self._receive = receive
         self._limit = ingest.limits.body
-        self._room = ingest.room
+        self._byte_budget = ingest.byte_budget
         self._chunks: list[bytes] = []
         self._size = 0
         self._is_over = False
 
     async def read(self, request: Request) -> None:
-        """Read all of it.
+        """Read the body.
 
         Raises:
-            RefusedError: It is too large, now or at all, or too slow.
+            RefusedError: The body is too large or too slow, or the byte budget is used up.
         """
         self._check(int(request.headers.get("content-length", "0")))
         while not self._is_over:
             chunk = await self._next()
             self._check(self._size + len(chunk))
-            if not self._room.take(len(chunk)):
+            if not self._byte_budget.take(len(chunk)):
                 raise RefusedError(Why.BUSY, "too much is waiting to be kept; send it again")
             self._size += len(chunk)
             self._chunks.append(chunk)
 
     async def drop(self) -> None:
-        """Read all of it, and forget it.
+        """Read the body and drop it.
 
         Raises:
-            RefusedError: It is too large, or too slow.
+            RefusedError: The body is too large or too slow.
         """
         size = 0
         while not self._is_over:
@@ -124,14 +124,14 @@ class _Body:
             self._check(size)
 
     def taken(self) -> bytes:
-        """All of it, which is held once from now on."""
+        """Returns the body, and releases its chunks."""
         chunks, self._chunks = self._chunks, []
         return b"".join(chunks)
 
     def release(self) -> None:
-        """Give its room back."""
+        """Give the body's bytes back to the byte budget."""
         self._chunks = []
-        self._room.give_back(self._size)
+        self._byte_budget.give_back(self._size)
         self._size = 0
 
     async def _next(self) -> bytes:
@@ -152,7 +152,7 @@ def _media(request: Request) -> str:
 
 
 def _reply(received: Received, *, is_json: bool) -> bytes:
-    """An `ExportTraceServiceResponse`: empty, if everything was kept."""
+    """Returns an `ExportTraceServiceResponse`, which is empty if all spans were kept."""
     if not is_json:
         return export_response(received)
     if not received.rejected:
@@ -162,7 +162,7 @@ def _reply(received: Received, *, is_json: bool) -> bytes:
 
 
 def _refusal(request: Request, refused: RefusedError) -> Response:
-    """A `google.rpc.Status`, encoded as the request was; for strangers as JSON."""
+    """Returns a `google.rpc.Status`: protobuf for a protobuf request, otherwise JSON."""
     if _media(request) == PROTOBUF:
         body = status(refused).SerializeToString()
         return Response(body, refused.why.http, refused.headers, PROTOBUF)

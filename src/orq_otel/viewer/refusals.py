@@ -1,4 +1,4 @@
-"""Why a request of a sender is refused, and what OTLP has it told: over HTTP and over gRPC."""
+"""The reasons to refuse a request, with their status codes in HTTP and gRPC, as OTLP wants them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from enum import Enum
 class Why(Enum):
     """A reason, with its HTTP status and its gRPC code.
 
-    Senders retry 429, 503 and UNAVAILABLE, and RESOURCE_EXHAUSTED only where the reply says when.
-    After all others they drop what they sent.
+    Senders retry after 429, 503 and UNAVAILABLE, and after RESOURCE_EXHAUSTED only if the reply
+    says when. After all other codes they drop their spans.
     """
 
     INVALID = (400, "INVALID_ARGUMENT")
@@ -29,16 +29,16 @@ class Why(Enum):
         self.grpc = grpc
 
 
-#: How long senders are asked to wait, in seconds.
+#: How many seconds senders should wait before they retry.
 _PAUSES = {Why.BUSY: 1, Why.UNAVAILABLE: 5}
 
 
 class RefusedError(Exception):
-    """A request that is not kept. The text is for whoever reads the sender's log.
+    """A request is refused. The message appears in the sender's log.
 
     Attributes:
         why: The reason.
-        retry_after: After how many seconds to send it again; None: not at all.
+        retry_after: After how many seconds to retry, or None for never.
     """
 
     def __init__(self, why: Why, message: str, retry_after: int | None = None) -> None:
@@ -48,7 +48,7 @@ class RefusedError(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
-        """What HTTP has told besides the status."""
+        """The HTTP headers of the answer."""
         headers = {}
         if self.retry_after is not None:
             headers["retry-after"] = str(self.retry_after)

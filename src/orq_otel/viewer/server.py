@@ -1,4 +1,4 @@
-"""The viewer, put together: pages and API, two receivers, the writer, the store."""
+"""Runs the viewer: pages and API, the receivers of OTLP, ingestion, and the store."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from orq_otel.viewer import connections, facts, guards, listening, memory, receivers_grpc
+from orq_otel.viewer import connections, facts, guards, listening, malloc, receivers_grpc
 from orq_otel.viewer.api import create_api
+from orq_otel.viewer.grpc_relay import GrpcRelay
 from orq_otel.viewer.ingest import Ingest
-from orq_otel.viewer.keeper import Keeper
 from orq_otel.viewer.pages import DEFAULT_ENDPOINT, create_pages
 from orq_otel.viewer.receivers_http import HttpReceiver
-from orq_otel.viewer.relay import Relay
+from orq_otel.viewer.retention_worker import RetentionWorker
 from orq_otel.viewer.settings import Settings, SettingsError
 from orq_otel.viewer.store import open_store
 from orq_otel.viewer.store.retention import Retention
@@ -39,14 +39,14 @@ _log = logging.getLogger(__name__)
 
 _WEB, _OTLP_HTTP, _OTLP_GRPC = "Threads", "OTLP over HTTP", "OTLP over gRPC"
 
-#: After a signal, pages may go on for so many seconds; senders until their spans are committed.
+#: How many seconds requests for pages, and requests of senders, may take after a signal.
 _GRACE_OF_PAGES = 1
 _GRACE_OF_SENDERS = 8
-#: Descriptors of a connection: over gRPC it is handed on, which takes two more.
+#: File descriptors of a connection. A gRPC connection is relayed, which takes two more.
 _OF_HTTP, _OF_GRPC = 1, 3
-#: In bytes. Addresses of sockets are short.
+#: The highest length of a folder's path in bytes: addresses of Unix sockets must be short.
 _LONGEST_FOLDER = 90
-#: The thread that decodes lets others in after so many seconds, above all those that make pages.
+#: Python switches OS threads after this many seconds, so that decoding does not delay pages.
 _SWITCH_INTERVAL = 0.001
 
 
@@ -54,21 +54,21 @@ def run(settings: Settings) -> None:
     """Run the viewer until SIGINT or SIGTERM.
 
     Raises:
-        SettingsError: It is not started like this.
-        PortError: It cannot listen.
-        StoreError: Its store cannot be opened.
+        SettingsError: The settings are invalid.
+        PortError: The viewer cannot listen on a port.
+        StoreError: The store cannot be opened.
     """
     settings.check()
     retention = _retention(settings)
     sys.setswitchinterval(_SWITCH_INTERVAL)
-    memory.give_back_large_blocks()
+    malloc.give_back_large_blocks()
     guard = guards.Guard(settings.host, settings.token, settings.allowed_hosts)
     ports = {_WEB: (settings.port, "--port")}
-    if settings.is_filled_here:
+    if settings.receives_spans:
         ports[_OTLP_HTTP] = (settings.otlp_http_port, "--otlp-http-port")
         ports[_OTLP_GRPC] = (settings.otlp_grpc_port, "--otlp-grpc-port")
     with contextlib.ExitStack() as stack:
-        # Ports come first: a viewer that runs already is told of before its store is touched.
+        # Ports come first: if a viewer is running already, this fails before it opens the store.
         sockets = {
             name: [stack.enter_context(one) for one in listening.bind(settings.host, *port)]
             for name, port in ports.items()
@@ -79,7 +79,7 @@ def run(settings: Settings) -> None:
         web = WebGuard(Starlette(routes=[*create_api(store), *pages]), guard)
         share = connections.share(2 * _OF_HTTP + _OF_GRPC)
         servers: list[_Serving] = [_Server(web, sockets[_WEB], share, _GRACE_OF_PAGES)]
-        if settings.is_filled_here:
+        if settings.receives_spans:
             ingest = Ingest(store.write, facts.read)
             stack.callback(_commit_the_rest, ingest)
             otlp_http = HttpReceiver(ingest, guard)
@@ -88,13 +88,13 @@ def run(settings: Settings) -> None:
             find = relay.find if relay else None
             otlp_grpc = receivers_grpc.create_receiver(ingest, guard, find=find)
             if relay is None:
-                _bind_again(otlp_grpc, sockets[_OTLP_GRPC])
+                _bind_grpc(otlp_grpc, sockets[_OTLP_GRPC])
             else:
                 otlp_grpc.add_insecure_port(f"unix:{relay.target}")
             servers.append(_GrpcServer(otlp_grpc, relay, sockets[_OTLP_GRPC]))
         if retention is not None and isinstance(store, SQLiteStore):
-            keeper = Keeper(functools.partial(retention.steps, store))
-            stack.enter_context(contextlib.closing(keeper))
+            retention_worker = RetentionWorker(functools.partial(retention.steps, store))
+            stack.enter_context(contextlib.closing(retention_worker))
         named = {**urls, "store": _without_password(settings.store)}
         line = " | ".join(f"{name}: {value}" for name, value in named.items())
         asyncio.run(_serve(servers, functools.partial(print, line, flush=True)))
@@ -103,7 +103,7 @@ def run(settings: Settings) -> None:
 def _retention(settings: Settings) -> Retention | None:
     if not settings.retention:
         return None
-    if not settings.is_filled_here:
+    if not settings.receives_spans:
         raise SettingsError("--retention is for SQLite files. In ClickHouse, give the table a TTL")
     try:
         return Retention.parse(settings.retention)
@@ -113,11 +113,11 @@ def _retention(settings: Settings) -> Retention | None:
 
 def _commit_the_rest(ingest: Ingest) -> None:
     if not ingest.close():
-        _log.error("The store takes too long: what nobody was told is kept may be lost")
+        _log.error("The store takes too long: spans that were not acknowledged may be lost")
 
 
-def _relay(stack: contextlib.ExitStack, most: int) -> Relay | None:
-    """What holds the connections of gRPC; None where a folder cannot have sockets."""
+def _relay(stack: contextlib.ExitStack, most: int) -> GrpcRelay | None:
+    """Returns the relay for gRPC, or None if no folder can have Unix sockets."""
     if sys.platform == "win32":
         return None
     try:
@@ -125,11 +125,11 @@ def _relay(stack: contextlib.ExitStack, most: int) -> Relay | None:
     except OSError:
         return None
     is_short = len(os.fsencode(folder)) <= _LONGEST_FOLDER
-    return Relay(connections.Port(most), Path(folder)) if is_short else None
+    return GrpcRelay(connections.Port(most), Path(folder)) if is_short else None
 
 
-def _bind_again(server: grpc.Server, sockets: list[socket.socket]) -> None:
-    """Let gRPC bind on its own. The sockets were there to see that it can, and to find a port."""
+def _bind_grpc(server: grpc.Server, sockets: list[socket.socket]) -> None:
+    """Close the sockets, which have found free ports, and let gRPC bind to these ports."""
     for one in sockets:
         address, port = one.getsockname()[:2]
         one.close()
@@ -140,13 +140,13 @@ def _bind_again(server: grpc.Server, sockets: list[socket.socket]) -> None:
 
 
 def _url(host: str, sockets: list[socket.socket]) -> str:
-    # Nobody can go to an address that stands for all.
+    # A wildcard such as 0.0.0.0 is not an address that a browser can open.
     host = "localhost" if host in guards.WILDCARDS else host
     return f"http://{_authority(host, sockets[0].getsockname()[1])}"
 
 
 def _without_password(store: str) -> str:
-    """A store's URL as it may be shown, or its path."""
+    """Returns a store's URL without user and password, or its path."""
     parts = urlsplit(store)
     return f"{parts.scheme}://{parts.hostname}{parts.path}" if parts.hostname else store
 
@@ -157,25 +157,25 @@ def _authority(host: str, port: int) -> str:
 
 
 class _Serving(Protocol):
-    """A server among others in this process."""
+    """One of several servers in this process."""
 
     is_ready: asyncio.Event
 
-    async def run_until_told(self) -> None:
-        """Serve until it is told to end."""
+    async def run_until_end(self) -> None:
+        """Serve until `end` is called."""
 
     def end(self) -> None:
-        """Tell it."""
+        """Stop serving."""
 
 
 class _Server(uvicorn.Server):
-    """One of two servers in this process, which leaves signals to whoever runs both.
+    """An HTTP server that leaves signals to its caller, because several servers run together.
 
     Args:
-        app: What answers.
-        sockets: Where it listens.
-        most: How many connections it may have.
-        grace: For so many seconds requests may go on when it ends.
+        app: The ASGI app.
+        sockets: The sockets to listen on.
+        most: The highest number of connections.
+        grace: How many seconds running requests may take after `end`.
     """
 
     def __init__(self, app: ASGIApp, sockets: list[socket.socket], most: int, grace: int) -> None:
@@ -191,65 +191,65 @@ class _Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 timeout_graceful_shutdown=grace,
-                timeout_keep_alive=int(connections.PATIENCE),
+                timeout_keep_alive=int(connections.IDLE_TIMEOUT),
                 ws="none",
             )
         )
         self._sockets = sockets
         self.is_ready = asyncio.Event()
 
-    def _protocol(self, **given: Any) -> asyncio.Protocol:
-        return self._port.connection(lambda _: AutoHTTPProtocol(**given))
+    def _protocol(self, **arguments: Any) -> asyncio.Protocol:
+        return self._port.connection(lambda _: AutoHTTPProtocol(**arguments))
 
-    async def run_until_told(self) -> None:
-        """Serve until it is told to end."""
+    async def run_until_end(self) -> None:
+        """Serve until `end` is called."""
         watching = asyncio.create_task(self._port.watch())
         await self.serve(self._sockets)
         watching.cancel()
 
     def end(self) -> None:
-        """Tell it."""
+        """Stop serving."""
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to answer, and tell."""
+        """Start to answer, and set `is_ready`."""
         await super().startup(sockets)
         for one in self._sockets:
             one.listen(connections.BACKLOG)
         self.is_ready.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End, when what was asked is answered."""
+        """Stop when running requests are answered."""
         self._port.end()
         await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take none."""
+        """Leave signals to the caller."""
         yield
 
 
 class _GrpcServer:
-    """OTLP over gRPC: the server, and the relay that its connections come by, if there is one."""
+    """The server of OTLP over gRPC, with the relay of its connections, if there is one."""
 
     def __init__(
         self,
         server: grpc.Server,
-        relay: Relay | None = None,
+        relay: GrpcRelay | None = None,
         sockets: Sequence[socket.socket] = (),
     ) -> None:
         self._server = server
         self._relay = relay
         self._sockets = sockets
-        self._told = asyncio.Event()
+        self._ending = asyncio.Event()
         self.is_ready = asyncio.Event()
 
     def end(self) -> None:
-        """Tell it."""
-        self._told.set()
+        """Stop serving."""
+        self._ending.set()
 
-    async def run_until_told(self) -> None:
-        """Serve until it is told to end."""
+    async def run_until_end(self) -> None:
+        """Serve until `end` is called."""
         self._server.start()
         loop = asyncio.get_running_loop()
         listening: list[asyncio.Server] = []
@@ -264,7 +264,7 @@ class _GrpcServer:
                 )
                 one.listen(connections.BACKLOG)
         self.is_ready.set()
-        await self._told.wait()
+        await self._ending.wait()
         for server in listening:
             server.close()
         if self._relay is not None:
@@ -276,17 +276,17 @@ class _GrpcServer:
             task.cancel()
 
 
-async def _serve(servers: list[_Serving], tell: Callable[[], None]) -> None:
-    """Serve until a signal comes, and answer what has arrived by then."""
+async def _serve(servers: list[_Serving], announce: Callable[[], None]) -> None:
+    """Serve until a signal arrives, and answer the requests that have arrived by then."""
     stop = asyncio.Event()
     _on_signals(stop)
-    serving = [asyncio.create_task(server.run_until_told()) for server in servers]
-    # A server that ends by itself has failed, and takes the others along.
+    serving = [asyncio.create_task(server.run_until_end()) for server in servers]
+    # If a server ends by itself, it has failed, and the others end, too.
     ended: set[asyncio.Future[Any]] = {*serving, asyncio.create_task(stop.wait())}
     ready: asyncio.Future[Any] = asyncio.gather(*(server.is_ready.wait() for server in servers))
     await asyncio.wait([ready, *ended], return_when=asyncio.FIRST_COMPLETED)
     if ready.done():
-        tell()
+        announce()
     await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
     for server in servers:
         server.end()

@@ -1,4 +1,4 @@
-"""What the viewer is started with."""
+"""The viewer's settings."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from orq_otel.viewer.guards import is_loopback
 
 
 class SettingsError(ValueError):
-    """Settings with which the viewer does not start. The text says what to change."""
+    """The settings are invalid. The message says what to change."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the viewer is started with.
+    """The viewer's settings.
 
     Attributes:
-        host: The address to listen on. `localhost` is 127.0.0.1 and ::1.
-        port: Of the pages and the API; 0 for a free one, as with the other two.
-        otlp_http_port: Where OTLP over HTTP arrives.
-        otlp_grpc_port: Where OTLP over gRPC arrives.
-        store: Where spans are kept: a file's path, or `clickhouse://...`.
-        token: What everybody has to know; None: nothing.
-        retention: What of it is kept, such as `30d` or `2GB`; None: everything.
-        allowed_hosts: Further names by which the viewer is reached.
+        host: The address to listen on. `localhost` means 127.0.0.1 and ::1.
+        port: The port of the pages and the API. As with the other ports, 0 picks a free one.
+        otlp_http_port: The port of OTLP over HTTP.
+        otlp_grpc_port: The port of OTLP over gRPC.
+        store: The path of a SQLite file, or `clickhouse://...`.
+        token: The token that requests need, or None.
+        retention: The retention limits, such as `30d` or `2GB`. None keeps everything.
+        allowed_hosts: Further host names of the viewer.
     """
 
     host: str = "localhost"
@@ -40,15 +40,15 @@ class Settings:
     allowed_hosts: Sequence[str] = ()
 
     @property
-    def is_filled_here(self) -> bool:
-        """Whether spans are received here. Those in ClickHouse come by way of the Collector."""
+    def receives_spans(self) -> bool:
+        """Whether the viewer receives spans. With ClickHouse, the Collector receives them."""
         return not self.store.startswith(("clickhouse://", "clickhouses://"))
 
     def check(self) -> None:
-        """Check what must go together.
+        """Check that a viewer which other machines can reach has a token.
 
         Raises:
-            SettingsError: Other machines would reach the viewer without a token.
+            SettingsError: It has none.
         """
         if not self.token and not is_loopback(self.host):
             raise SettingsError(
@@ -58,7 +58,7 @@ class Settings:
 
 
 def default_store() -> str:
-    """The file in which spans are kept where nothing else is said."""
+    """Returns the path of the default SQLite file."""
     if sys.platform == "win32":
         data = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     elif sys.platform == "darwin":

@@ -1,4 +1,4 @@
-"""Where the commands get threads from: a store of their own, or a viewer that runs somewhere."""
+"""The sources of threads for the commands: a store, or the API of a running viewer."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from http.client import HTTPException
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
-from orq_otel.viewer import shapes
+from orq_otel.viewer import api_json
 from orq_otel.viewer.facts import read
 from orq_otel.viewer.guards import is_loopback
 from orq_otel.viewer.model import InvalidCursorError, KeptSpan, Span, Store, pieces, short_id
 from orq_otel.viewer.otlp import to_json
-from orq_otel.viewer.questions import InvalidParameterError, question
+from orq_otel.viewer.query_parameters import InvalidParameterError, thread_query
 
 Parameters = Sequence[tuple[str, str]]
 
-#: The variable that holds the token of a viewer.
+#: The environment variable with the token of a viewer.
 TOKEN_VARIABLE = "ORQ_OTEL_VIEWER_TOKEN"  # noqa: S105 - its name
 
 _TIMEOUT = 60
-#: So many pages of spans are shown.
+#: How many pages of spans are read at most.
 _PAGES = 32
 _CHUNK = 2**16
 
 
 class SourceError(Exception):
-    """Nothing can be read there, or written. The text says what to do."""
+    """A source cannot be read or written. The message says what to do."""
 
 
 class Source(Protocol):
-    """Threads and spans as the API shows them."""
+    """Returns threads and spans as the API does."""
 
     def threads(self, parameters: Parameters) -> dict[str, Any]:
-        """A page of threads.
+        """Returns a page of threads.
 
         Raises:
             InvalidParameterError: A parameter is wrong.
@@ -46,62 +46,62 @@ class Source(Protocol):
         ...
 
     def thread(self, thread_id: str) -> dict[str, Any] | None:
-        """One thread."""
+        """Returns a thread, or None."""
         ...
 
     def spans(self, thread_id: str) -> dict[str, Any]:
-        """The first spans of a thread that is there, by its whole id, and if there are more."""
+        """Returns the first spans of an existing thread, and whether there are more."""
         ...
 
     def export(self, thread_id: str, form: str) -> Iterator[bytes]:
-        """A thread that is there, in one of `shapes.FORMATS`, bit by bit."""
+        """Yields an existing thread in one of `api_json.FORMATS`, in chunks."""
         ...
 
     def keep(self, spans: Sequence[Span]) -> None:
-        """Keep spans."""
+        """Store spans."""
         ...
 
     def close(self) -> None:
-        """Release what is held."""
+        """Close the source."""
         ...
 
 
 class StoreSource:
-    """A store that this process has opened."""
+    """A store in this process."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def threads(self, parameters: Parameters) -> dict[str, Any]:
-        """A page of threads."""
+        """Returns a page of threads."""
         try:
-            return shapes.thread_page(self._store.threads(question(parameters)))
+            return api_json.thread_page(self._store.threads(thread_query(parameters)))
         except InvalidCursorError as error:
             raise InvalidParameterError("cursor must be one that a page ended with.") from error
 
     def thread(self, thread_id: str) -> dict[str, Any] | None:
-        """One thread."""
+        """Returns a thread, or None."""
         found = self._store.thread(thread_id)
-        return None if found is None else shapes.thread(found)
+        return None if found is None else api_json.thread(found)
 
     def spans(self, thread_id: str) -> dict[str, Any]:
-        """The first spans of a thread."""
+        """Returns the first spans of a thread."""
         spans: list[dict[str, Any]] = []
         for number, some in enumerate(pieces(self._store, thread_id), 1):
-            spans += map(shapes.span, some)
+            spans += map(api_json.span, some)
             if number == _PAGES:
                 return {"spans": spans, "truncated": some.has_more}
         return {"spans": spans, "truncated": False}
 
     def export(self, thread_id: str, form: str) -> Iterator[bytes]:
-        """A thread with all of its spans."""
+        """Yields a thread with all of its spans."""
         found = self._store.thread(thread_id)
         if found is None:
             raise SourceError(f"The thread {thread_id!r} has just been removed.")
-        return shapes.export(found, pieces(self._store, found.id), form)
+        return api_json.export(found, pieces(self._store, found.id), form)
 
     def keep(self, spans: Sequence[Span]) -> None:
-        """Keep spans."""
+        """Store spans."""
         self._store.write([KeptSpan(span, read(span)) for span in spans])
 
     def close(self) -> None:
@@ -110,7 +110,7 @@ class StoreSource:
 
 
 class ViewerSource:
-    """A viewer that runs, by its API.
+    """A running viewer, by its API.
 
     Args:
         url: Where its pages are.
@@ -126,18 +126,18 @@ class ViewerSource:
         self._opener = urllib.request.build_opener(*handlers)
 
     def threads(self, parameters: Parameters) -> dict[str, Any]:
-        """A page of threads."""
+        """Returns a page of threads."""
         return self._call(f"/api/threads?{urlencode(parameters)}")
 
     def thread(self, thread_id: str) -> dict[str, Any] | None:
-        """One thread."""
+        """Returns a thread, or None."""
         try:
             return self._call(_path(thread_id))
         except _NotFoundError:
             return None
 
     def spans(self, thread_id: str) -> dict[str, Any]:
-        """The first spans of a thread."""
+        """Returns the first spans of a thread."""
         spans: list[dict[str, Any]] = []
         cursor = ""
         for _ in range(_PAGES):
@@ -149,17 +149,17 @@ class ViewerSource:
         return {"spans": spans, "truncated": True}
 
     def export(self, thread_id: str, form: str) -> Iterator[bytes]:
-        """A thread with its spans."""
+        """Yields a thread with its spans."""
         with self._asked(_path(thread_id) + f"/export?format={form}") as answer:
             while some := answer.read(_CHUNK):
                 yield some
 
     def keep(self, spans: Sequence[Span]) -> None:
-        """Have the viewer keep spans."""
-        self._call("/api/import", shapes.as_json(to_json(spans)))
+        """Send spans to the viewer, which stores them."""
+        self._call("/api/import", api_json.as_json(to_json(spans)))
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no connection stays open."""
 
     def _call(self, path: str, body: bytes | None = None) -> dict[str, Any]:
         with self._asked(path, body) as response:
@@ -170,13 +170,13 @@ class ViewerSource:
 
     @contextmanager
     def _asked(self, path: str, body: bytes | None = None) -> Iterator[Any]:
-        """An answer, to be read in the block."""
+        """Send a request. The answer can be read within the block."""
         headers = {"accept": "application/json"}
         if body is not None:
             headers["content-type"] = "application/json"
         if self._token:
             headers["authorization"] = f"Bearer {self._token}"
-        request = urllib.request.Request(self._url + path, body, headers)  # noqa: S310 - of http or https, see asking.py
+        request = urllib.request.Request(self._url + path, body, headers)  # noqa: S310 - of http or https, see command_line.py
         try:
             with self._opener.open(request, timeout=_TIMEOUT) as response:
                 yield response
@@ -191,11 +191,11 @@ class ViewerSource:
 
     def _refusal(self, error: urllib.error.HTTPError) -> Exception:
         try:
-            told = json.load(error)["error"]
-            message = str(told["message"])
+            details = json.load(error)["error"]
+            message = str(details["message"])
         except (OSError, ValueError, TypeError, KeyError):
             return SourceError(f"{self._url} answers with HTTP {error.code}: is a viewer there?")
-        match error.code, told.get("code"):
+        match error.code, details.get("code"):
             case 400, "invalid_parameter" | "invalid_cursor":
                 return InvalidParameterError(message)
             case 404, "no_such_thread":
@@ -207,16 +207,16 @@ class ViewerSource:
 
 
 class _NotFoundError(SourceError):
-    """There is no such thread."""
+    """The thread does not exist."""
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A viewer's API redirects nowhere, and the token is for nobody else."""
+    """Refuses redirects: the API sends none, and the token must not reach another server."""
 
     def redirect_request(  # noqa: PLR0913, PLR0917 - as its base has it
         self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> None:
-        """Follow none: the redirect becomes an error."""
+        """Return no request, so that the redirect becomes an error."""
 
 
 def _path(thread_id: str) -> str:

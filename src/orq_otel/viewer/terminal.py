@@ -22,8 +22,8 @@ class Column:
     Attributes:
         title: What is above it.
         is_number: Whether it is aligned to the right.
-        least: It may be cut to this width where room is short; None: it is never cut.
-        unimportance: Where room is still short, the column with the highest goes; 0 stays.
+        least: It may be cut to this width where space is short; None: it is never cut.
+        unimportance: Where space is still short, the column with the highest goes; 0 stays.
     """
 
     title: str
@@ -32,7 +32,7 @@ class Column:
     unimportance: int = 0
 
 
-def room() -> int | None:
+def terminal_width() -> int | None:
     """How wide lines may be; None where nobody looks, so that programs get all of it."""
     if sys.stdout.isatty() or os.environ.get("COLUMNS"):
         return shutil.get_terminal_size().columns
@@ -45,14 +45,14 @@ def plain(text: str) -> str:
     return "".join(_named(char) if char in "\n\t" else char for char in shown)
 
 
-def width(text: str) -> int:
+def cell_count(text: str) -> int:
     """How many cells a text takes: some characters are wide, others go onto the one before."""
     return sum(_cells(char) for char in text)
 
 
 def cut(text: str, cells: int) -> str:
     """The text, or its beginning, in so many cells."""
-    if width(text) <= cells:
+    if cell_count(text) <= cells:
         return text
     return _head(text, cells - 1) + _CUT
 
@@ -67,12 +67,12 @@ def wrapped(text: str, cells: int | None) -> list[str]:
         line = " " * min(len(paragraph) - len(paragraph.lstrip(" ")), cells // 2)
         for number, word in enumerate(words):
             joined = f"{line} {word}" if number else line + word
-            if width(joined) <= cells:
+            if cell_count(joined) <= cells:
                 line = joined
                 continue
             lines += [line] if line.strip() else []
             line = word
-            while width(line) > cells:
+            while cell_count(line) > cells:
                 head = _head(line, cells)
                 lines.append(head)
                 line = line[len(head) :]
@@ -80,20 +80,20 @@ def wrapped(text: str, cells: int | None) -> list[str]:
     return lines
 
 
-def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int | None) -> list[str]:
+def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
     """Lines of a table, whose cells are plain text.
 
     Args:
         columns: Its columns.
         rows: A cell for each column.
-        room: How wide it may be; None: as wide as it needs.
+        width: How wide it may be; None: as wide as it needs.
     """
     cells = [[column.title for column in columns], *rows]
     widths = {
-        index: max(width(row[index]) for row in cells) for index, _column in enumerate(columns)
+        index: max(cell_count(row[index]) for row in cells) for index, _column in enumerate(columns)
     }
-    if room is not None:
-        _fit(columns, widths, room)
+    if width is not None:
+        _fit(columns, widths, width)
     return [_line(columns, row, widths) for row in cells]
 
 
@@ -118,10 +118,10 @@ def _cells(char: str) -> int:
     return 2 if unicodedata.east_asian_width(char) in {"W", "F"} else 1
 
 
-def _fit(columns: Sequence[Column], widths: dict[int, int], room: int) -> None:
+def _fit(columns: Sequence[Column], widths: dict[int, int], width: int) -> None:
     """Cut columns, the widest first, then leave some out, until the others fit."""
     while True:
-        over = sum(widths.values()) + len(_GAP) * (len(widths) - 1) - room
+        over = sum(widths.values()) + len(_GAP) * (len(widths) - 1) - width
         spare = {index: _spare(columns[index], have) for index, have in widths.items()}
         if over <= sum(spare.values()):
             break
@@ -137,13 +137,13 @@ def _fit(columns: Sequence[Column], widths: dict[int, int], room: int) -> None:
 
 
 def _spare(column: Column, have: int) -> int:
-    return 0 if column.least is None else max(have - max(column.least, width(column.title)), 0)
+    return 0 if column.least is None else max(have - max(column.least, cell_count(column.title)), 0)
 
 
 def _line(columns: Sequence[Column], row: Sequence[str], widths: dict[int, int]) -> str:
     cells = []
     for index, have in widths.items():
         text = cut(row[index], have)
-        fill = " " * (have - width(text))
+        fill = " " * (have - cell_count(text))
         cells.append(fill + text if columns[index].is_number else text + fill)
     return _GAP.join(cells).rstrip()

@@ -9,10 +9,10 @@ from markupsafe import Markup
 
 from orq_otel.viewer.model import KeptSpan
 
-#: Bars that would be narrower are this wide, in percent, to be seen.
+#: The smallest width of a bar in percent, so that it is visible.
 _NARROWEST = 0.8
 _DEEPEST = 12
-#: The whole, at the top of the timeline: pauses between traces take this much of it, in percent.
+#: The width of a pause between traces in percent, in the line at the top of the timeline.
 _PAUSE = 1.5
 
 
@@ -22,9 +22,9 @@ class Row:
 
     Attributes:
         kept: The span.
-        depth: Under how many others it is, up to a limit.
-        is_own: Whether it belongs to the thread, and not only to a trace of it.
-        bar: When it ran, as a drawing.
+        depth: The number of its ancestors, up to a limit.
+        is_own: Whether the span itself belongs to the thread, not only its trace.
+        bar: Its time as an SVG image.
     """
 
     kept: KeptSpan
@@ -35,7 +35,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A trace of a thread: parents first, then by time."""
+    """A trace of a thread. Its rows list parents before children, sorted by start."""
 
     id: str
     start: int
@@ -45,7 +45,7 @@ class Trace:
 
 
 def traces(thread_id: str, spans: Iterable[KeptSpan]) -> list[Trace]:
-    """The traces of a thread, by their start."""
+    """Returns the traces of a thread, sorted by start."""
     groups: dict[str, list[KeptSpan]] = {}
     for one in spans:
         groups.setdefault(one.span.trace_id, []).append(one)
@@ -66,14 +66,17 @@ def _trace(thread_id: str, trace_id: str, spans: list[KeptSpan]) -> Trace:
 
 
 def _tree(spans: list[KeptSpan]) -> list[tuple[KeptSpan, int]]:
-    """Spans with their depth, children after their parent. None is lost, whatever parents say."""
+    """Returns all spans with their depth, children after their parent.
+
+    Spans with a missing parent become roots, and so does one span of a circle of parents.
+    """
     spans = sorted(spans, key=lambda one: (one.span.start, -one.span.end))
     ids = {one.span.span_id for one in spans}
     children: dict[str | None, list[KeptSpan]] = {}
     for one in spans:
         parent = one.span.parent_id
         children.setdefault(parent if parent in ids else None, []).append(one)
-    told: list[tuple[KeptSpan, int]] = []
+    rows: list[tuple[KeptSpan, int]] = []
     seen: set[str] = set()
 
     def walk(first: Sequence[KeptSpan]) -> None:
@@ -82,22 +85,22 @@ def _tree(spans: list[KeptSpan]) -> list[tuple[KeptSpan, int]]:
             one, depth = waiting.pop()
             if one.span.span_id not in seen:
                 seen.add(one.span.span_id)
-                told.append((one, depth))
+                rows.append((one, depth))
                 waiting += [
                     (child, depth + 1) for child in reversed(children.get(one.span.span_id, ()))
                 ]
 
     walk(children.get(None, ()))
-    for one in spans:  # those whose parents form a circle
+    for one in spans:  # spans whose parents form a circle
         if one.span.span_id not in seen:
             walk([one])
-    return told
+    return rows
 
 
 def _bar(kept: KeptSpan, start: int, end: int) -> Markup:
-    whole = max(end - start, 1)
-    width = min(max((kept.span.end - kept.span.start) / whole * 100, _NARROWEST), 100)
-    left = min((kept.span.start - start) / whole * 100, 100 - width)
+    duration = max(end - start, 1)
+    width = min(max((kept.span.end - kept.span.start) / duration * 100, _NARROWEST), 100)
+    left = min((kept.span.start - start) / duration * 100, 100 - width)
     kind = "error" if kept.facts.is_error else "model" if kept.facts.is_model_call else "plain"
     return Markup(
         '<svg class="bar" aria-hidden="true" preserveAspectRatio="none" viewBox="0 0 100 8">'
@@ -105,8 +108,8 @@ def _bar(kept: KeptSpan, start: int, end: int) -> Markup:
     ).format(kind, left, width)
 
 
-def whole(all_traces: Sequence[Trace]) -> Markup | None:
-    """All traces on one line. Pauses are short, however long they were: else little is seen."""
+def summary_line(all_traces: Sequence[Trace]) -> Markup | None:
+    """Draws all traces on one line, with short pauses between them, to leave space for traces."""
     if not all_traces:
         return None
     moments = sorted((trace.start, trace.end) for trace in all_traces)
@@ -117,12 +120,12 @@ def whole(all_traces: Sequence[Trace]) -> Markup | None:
         else:
             busy.append([start, end])
     pause = min(_PAUSE, 40 / len(busy))
-    room = 100 - pause * (len(busy) - 1)
+    available = 100 - pause * (len(busy) - 1)
     active = sum(max(end - start, 1) for start, end in busy)
     left, begins = 0.0, []
     for start, end in busy:
         begins.append((start, end, left))
-        left += max(end - start, 1) / active * room + pause
+        left += max(end - start, 1) / active * available + pause
     drawn = Markup("")
     at = 0
     for trace in all_traces:
@@ -135,8 +138,8 @@ def whole(all_traces: Sequence[Trace]) -> Markup | None:
             if row.kept.facts.is_error
         ]
         for kind, begin, end in pieces:
-            x = offset + (begin - start) / active * room
-            width = max((end - begin) / active * room, 0.4)
+            x = offset + (begin - start) / active * available
+            width = max((end - begin) / active * available, 0.4)
             drawn += Markup('<rect class="{}" x="{:.2f}" y="0" width="{:.2f}" height="8"/>').format(
                 kind, x, width
             )

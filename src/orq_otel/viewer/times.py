@@ -1,4 +1,4 @@
-"""Times as text, and back: RFC 3339, and how long ago."""
+"""Converts times to and from text: RFC 3339, or a duration ago such as `30m`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import time
 from datetime import datetime, timedelta, timezone
 
 SECOND = 1_000_000_000
-"""In nanoseconds, as all times of the viewer."""
+"""A second in nanoseconds, the unit of all times in the viewer."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_LATEST = 2**63 - 1  # what stores can compare with: the year 2262
+_LATEST = 2**63 - 1  # the latest time that stores can compare: in the year 2262
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _AGO = re.compile(r"(\d{1,15})([smhdw])", re.ASCII)
-# A plus sign that nobody escaped arrives as a space.
+# In a query string, an unescaped plus sign arrives as a space.
 _DATE_TIME = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,30}))?(?:([Zz])|([-+ ])(\d\d):(\d\d))",
     re.ASCII,
@@ -21,13 +21,13 @@ _DATE_TIME = re.compile(
 
 
 def moment(text: str) -> int:
-    """The time that a text names: RFC 3339, or how long ago, such as `30m`, `1h` or `7d`.
+    """Parses a time: RFC 3339, or a duration ago such as `30m`, `1h` or `7d`.
 
     Returns:
-        In nanoseconds since the epoch, from 0 to what stores can compare with.
+        Nanoseconds since the epoch, limited to the range that stores can compare.
 
     Raises:
-        ValueError: It is neither. The text says what to write.
+        ValueError: The text is neither. The message says what to write.
     """
     if ago := _AGO.fullmatch(text):
         nanoseconds = time.time_ns() - int(ago[1]) * _UNITS[ago[2]] * SECOND
@@ -37,7 +37,7 @@ def moment(text: str) -> int:
 
 
 def rfc_3339(nanoseconds: int, digits: int = 3) -> str:
-    """A time in UTC with so many digits after the second, such as `2026-08-01T12:00:00.000Z`."""
+    """Formats a time in UTC, such as `2026-08-01T12:00:00.000Z`, with some digits of a second."""
     seconds, rest = divmod(nanoseconds, SECOND)
     moment = _EPOCH + timedelta(seconds=seconds)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest:09d}"[: 20 + digits] + "Z"
@@ -51,7 +51,7 @@ def _rfc_3339(text: str) -> int:
         date, clock, fraction, utc, sign, hours, minutes = found.groups()
         if utc is None and (int(hours) > 23 or int(minutes) > 59):  # noqa: PLR2004 - of a clock
             raise ValueError(text)  # noqa: TRY301
-        # RFC 3339 has leap seconds, Python has none.
+        # RFC 3339 allows leap seconds, Python does not.
         leap = clock.endswith(":60")
         at = datetime.fromisoformat(f"{date}T{clock[:-2] + '59' if leap else clock}+00:00")
     except ValueError:

@@ -1,4 +1,4 @@
-"""What stands before the pages and the API: the guard, a limit of size, and headers."""
+"""ASGI middleware before the pages and the API: access checks, a size limit, and headers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orq_otel.viewer import login
+from orq_otel.viewer.body_timeout import BodyTimeout
 from orq_otel.viewer.guards import READING, Guard
-from orq_otel.viewer.patience import Patience
 from orq_otel.viewer.refusals import RefusedError, Why
 
 _WHY = {why.http: why for why in (Why.TOO_LARGE, Why.TOO_SLOW)}
-#: More than any request of the API takes.
+#: The highest size of a body, larger than any request of the API.
 MAX_BODY = 20 * 2**20
 
 HEADERS = {
@@ -32,7 +32,7 @@ HEADERS = {
 
 
 class WebGuard:
-    """Lets requests through to an app, and puts headers on its answers.
+    """Passes allowed requests to an app, and adds headers to its answers.
 
     Args:
         app: The pages and the API.
@@ -47,15 +47,15 @@ class WebGuard:
         self._too_large = f"a request may have {max_body:,} bytes at most"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or have the app do it."""
+        """Answer a request, or pass it to the app."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        receive = self._limited(Patience(receive))
+        receive = self._limited(BodyTimeout(receive))
         answer: Response | None
         try:
             self._check(scope)
-            answer = await login.way_in(self._guard, scope, receive)
+            answer = await login.sign_in(self._guard, scope, receive)
         except RefusedError as refused:
             answer = _refusal(scope, refused)
         except HTTPException as error:
@@ -65,7 +65,7 @@ class WebGuard:
         try:
             await (answer or self._app)(scope, receive, _with_headers(scope, send))
         except ClientDisconnect:
-            return  # There is nobody to tell, and nothing to log.
+            return  # The client has gone.
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
@@ -77,7 +77,7 @@ class WebGuard:
             raise RefusedError(Why.TOO_LARGE, self._too_large)
 
     def _limited(self, receive: Receive) -> Receive:
-        """Refuse a body that says no length and does not end, or that hardly comes."""
+        """Wraps `receive` to refuse a body that is too large or too slow."""
         left = self._max_body
 
         async def limited() -> Message:
@@ -104,13 +104,13 @@ def _refusal(scope: Scope, refused: RefusedError) -> Response:
 
 
 def _error(refused: RefusedError) -> Response:
-    """As the API tells errors."""
+    """Returns an error in the form of the API."""
     error = {"code": refused.why.name.lower(), "message": str(refused)}
     return JSONResponse({"error": error}, refused.why.http, refused.headers)
 
 
 def _with_headers(scope: Scope, send: Send) -> Send:
-    # Files of the package may be kept, if a browser asks each time whether they have changed.
+    # Browsers may cache static files, but have to ask each time whether they have changed.
     keeping = "no-cache" if scope["path"].startswith(login.STATIC) else "no-store"
 
     async def sending(message: Message) -> None:

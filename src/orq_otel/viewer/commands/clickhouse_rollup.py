@@ -7,7 +7,7 @@ from argparse import Namespace
 from contextlib import closing
 from typing import Any
 
-from orq_otel.viewer.commands.asking import DONE, FAILED, WRONG_USAGE, complain, write
+from orq_otel.viewer.commands.command_line import DONE, FAILED, WRONG_USAGE, complain, write
 from orq_otel.viewer.model import StoreError
 
 

@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 from typing import Any
 
-from orq_otel.viewer.commands.asking import DONE, add_source, asking, no_such_thread
+from orq_otel.viewer.commands.command_line import DONE, add_source, no_such_thread, run_with_source
 from orq_otel.viewer.sources import Source
 
 
@@ -45,4 +45,4 @@ def run(options: Namespace) -> int:
         sys.stdout.write("\n")
         return DONE
 
-    return asking(options, ask)
+    return run_with_source(options, ask)

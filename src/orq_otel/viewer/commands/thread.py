@@ -1,4 +1,4 @@
-"""`orq-otel thread ID`: one thread, what was said in it, and the spans of its traces as trees."""
+"""`orq-otel thread ID`: shows a thread, its conversation, and the spans of its traces as trees."""
 
 from __future__ import annotations
 
@@ -7,16 +7,30 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from orq_otel.viewer import shapes
-from orq_otel.viewer.commands.asking import DONE, add_source, asking, no_such_thread, remark, write
-from orq_otel.viewer.commands.talk import lines
-from orq_otel.viewer.commands.wording import amount, lasting, listed, local_time, named, tokens
+from orq_otel.viewer import api_json
+from orq_otel.viewer.commands.command_line import (
+    DONE,
+    add_source,
+    no_such_thread,
+    remark,
+    run_with_source,
+    write,
+)
+from orq_otel.viewer.commands.conversation_lines import conversation_lines
+from orq_otel.viewer.commands.formatting import (
+    cost_text,
+    duration_text,
+    local_time,
+    name_list,
+    thread_name,
+    token_counts,
+)
 from orq_otel.viewer.conversation import conversation
 from orq_otel.viewer.facts import read
 from orq_otel.viewer.formats import count, one_line, plural
 from orq_otel.viewer.model import KeptSpan
 from orq_otel.viewer.sources import Source
-from orq_otel.viewer.terminal import Column, cut, room, table
+from orq_otel.viewer.terminal import Column, cut, table, terminal_width
 from orq_otel.viewer.times import moment
 
 COLUMNS = (
@@ -35,7 +49,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "thread",
         help="show one thread",
-        description="Show a thread: what was said in it, and the spans of its traces.",
+        description="Show a thread: its conversation, and the spans of its traces.",
     )
     parser.add_argument("id", metavar="ID", help="the thread's id, or its short one")
     parser.add_argument("--json", action="store_true", help="as the API answers")
@@ -51,39 +65,39 @@ def run(options: Namespace) -> int:
         if thread is None:
             return no_such_thread(options.id)
         if options.json:
-            write([shapes.as_json(thread).decode()])
+            write([api_json.as_json(thread).decode()])
             return DONE
         answer = source.spans(thread["id"])
-        wide = room()
+        width = terminal_width()
         summary = _summary(thread)
-        write(summary if wide is None else [cut(line, wide) for line in summary])
-        spans = [shapes.span_of(one) for one in answer["spans"]]
-        talk = conversation(thread["id"], [KeptSpan(one, read(one)) for one in spans])
-        said = list(lines(talk, wide))
-        write(["", *said] if said else [])
-        write(["", *table(COLUMNS, list(_rows(thread, answer["spans"])), wide)])
+        write(summary if width is None else [cut(line, width) for line in summary])
+        spans = [api_json.span_of(one) for one in answer["spans"]]
+        kept = [KeptSpan(one, read(one)) for one in spans]
+        messages = list(conversation_lines(conversation(thread["id"], kept), width))
+        write(["", *messages] if messages else [])
+        write(["", *table(COLUMNS, list(_rows(thread, answer["spans"])), width)])
         if answer["truncated"]:
             remark("There are more spans. `orq-otel export` writes all of them.")
         return DONE
 
-    return asking(options, ask)
+    return run_with_source(options, ask)
 
 
 def _summary(thread: dict[str, Any]) -> list[str]:
-    told = {
+    fields = {
         "title": one_line(thread["title"] or ""),
-        "tags": listed(thread["tags"], thread.get("more_tags", 0)),
+        "tags": name_list(thread["tags"], thread.get("more_tags", 0)),
         "active": (
             f"{local_time(thread['started_at'])} to {local_time(thread['last_active_at'])}"
-            f" ({lasting(thread['duration_ms'])})"
+            f" ({duration_text(thread['duration_ms'])})"
         ),
         "spans": f"{count(thread['spans'])} in {plural(thread['traces'], 'trace')}",
         "errors": count(thread["errors"]),
-        "models": listed(thread["models"], thread.get("more_models", 0)),
+        "models": name_list(thread["models"], thread.get("more_models", 0)),
         "tokens": f"{count(thread['input_tokens'])} in, {count(thread['output_tokens'])} out",
         "cost": _cost(thread),
     }
-    return [named(thread), *(f"  {name:8}{text}" for name, text in told.items() if text)]
+    return [thread_name(thread), *(f"  {name:8}{text}" for name, text in fields.items() if text)]
 
 
 def _cost(thread: dict[str, Any]) -> str:
@@ -91,8 +105,8 @@ def _cost(thread: dict[str, Any]) -> str:
         return "unknown" if thread["unpriced_calls"] else ""
     if thread["unpriced_calls"]:
         without = plural(thread["unpriced_calls"], "call")
-        return f"{amount(thread['cost_usd'])}, without {without} of unknown price"
-    return amount(thread["cost_usd"])
+        return f"{cost_text(thread['cost_usd'])}, without {without} of unknown price"
+    return cost_text(thread["cost_usd"])
 
 
 def _rows(thread: dict[str, Any], spans: Sequence[Span]) -> Iterator[list[str]]:
@@ -106,10 +120,10 @@ def _rows(thread: dict[str, Any], spans: Sequence[Span]) -> Iterator[list[str]]:
         for span, depth in _tree(members):
             yield [
                 _after(began, moment(span["started_at"])),
-                lasting(span["duration_ms"]),
-                tokens(span["input_tokens"], span["output_tokens"]),
-                "" if span["cost_usd"] is None else amount(span["cost_usd"]),
-                "  " * (depth + 1) + _named(span, thread["id"]),
+                duration_text(span["duration_ms"]),
+                token_counts(span["input_tokens"], span["output_tokens"]),
+                "" if span["cost_usd"] is None else cost_text(span["cost_usd"]),
+                "  " * (depth + 1) + _span_name(span, thread["id"]),
             ]
 
 
@@ -131,7 +145,7 @@ def _tree(spans: Iterable[Span]) -> Iterator[tuple[Span, int]]:
         waiting += [(child, depth + 1) for child in reversed(below)]
 
 
-def _named(span: Span, thread_id: str) -> str:
+def _span_name(span: Span, thread_id: str) -> str:
     text = one_line(span["name"])
     if span["thread_id"] != thread_id:
         other = span["thread_id"]
@@ -143,4 +157,8 @@ def _named(span: Span, thread_id: str) -> str:
 
 def _after(began: int, start: int) -> str:
     """How long after the thread's first span; other spans may have begun before."""
-    return f"-{lasting((began - start) / 1e6)}" if start < began else lasting((start - began) / 1e6)
+    return (
+        f"-{duration_text((began - start) / 1e6)}"
+        if start < began
+        else duration_text((start - began) / 1e6)
+    )

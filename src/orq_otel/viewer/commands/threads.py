@@ -5,14 +5,21 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any
 
-from orq_otel.viewer import shapes
-from orq_otel.viewer.commands.asking import DONE, add_source, asking, remark, write
-from orq_otel.viewer.commands.wording import ago, amount, lasting, listed, named, tokens
+from orq_otel.viewer import api_json
+from orq_otel.viewer.commands.command_line import DONE, add_source, remark, run_with_source, write
+from orq_otel.viewer.commands.formatting import (
+    cost_text,
+    duration_text,
+    name_list,
+    thread_name,
+    time_ago,
+    token_counts,
+)
 from orq_otel.viewer.formats import count, one_line
 from orq_otel.viewer.model import SORTS
-from orq_otel.viewer.questions import MATCHES
+from orq_otel.viewer.query_parameters import MATCHES
 from orq_otel.viewer.sources import Source
-from orq_otel.viewer.terminal import Column, room, table
+from orq_otel.viewer.terminal import Column, table, terminal_width
 
 COLUMNS = (
     Column("THREAD", least=20),
@@ -70,10 +77,10 @@ def run(options: Namespace) -> int:
     def ask(source: Source) -> int:
         page = source.threads(parameters)
         if options.json:
-            write([shapes.as_json(page).decode()])
+            write([api_json.as_json(page).decode()])
             return DONE
         if page["threads"]:
-            write(table(COLUMNS, [_row(one) for one in page["threads"]], room()))
+            write(table(COLUMNS, [_row(one) for one in page["threads"]], terminal_width()))
             if any("short_id" in one for one in page["threads"]):
                 remark("Long ids are cut. --json has them, and the short ones that commands take.")
         else:
@@ -82,20 +89,20 @@ def run(options: Namespace) -> int:
             remark(f"There are more: add --cursor {page['next_cursor']}")
         return DONE
 
-    return asking(options, ask)
+    return run_with_source(options, ask)
 
 
 def _row(thread: dict[str, Any]) -> list[str]:
     return [
-        named(thread),
+        thread_name(thread),
         one_line(thread["title"] or ""),
-        listed(thread["tags"], thread.get("more_tags", 0)),
-        ago(thread["last_active_at"]),
-        lasting(thread["duration_ms"]),
+        name_list(thread["tags"], thread.get("more_tags", 0)),
+        time_ago(thread["last_active_at"]),
+        duration_text(thread["duration_ms"]),
         count(thread["traces"]),
         count(thread["spans"]),
         count(thread["errors"]),
-        tokens(thread["input_tokens"], thread["output_tokens"]),
-        amount(thread["cost_usd"], thread["unpriced_calls"]),
-        listed(thread["models"], thread.get("more_models", 0)),
+        token_counts(thread["input_tokens"], thread["output_tokens"]),
+        cost_text(thread["cost_usd"], thread["unpriced_calls"]),
+        name_list(thread["models"], thread.get("more_models", 0)),
     ]

@@ -9,8 +9,8 @@ from argparse import ArgumentTypeError, Namespace
 from typing import Any
 
 from orq_otel.viewer import extra
+from orq_otel.viewer.log_filter import RepeatedLineFilter
 from orq_otel.viewer.model import StoreError
-from orq_otel.viewer.repeats import Repeats
 from orq_otel.viewer.settings import Settings, SettingsError, default_store
 
 FAILED, WRONG_USAGE = 1, 2
@@ -32,7 +32,7 @@ def add_parser(subparsers: Any) -> None:
     defaults = Settings()
     parser.add_argument(
         "--host",
-        default=_given("host", defaults.host),
+        default=_from_environment("host", defaults.host),
         help="address to listen on (%(default)s); others than this machine's own need a token",
     )
     for option, default, what in (
@@ -43,7 +43,7 @@ def add_parser(subparsers: Any) -> None:
         parser.add_argument(
             f"--{option}",
             type=_port,
-            default=_given(option, str(default)),
+            default=_from_environment(option, str(default)),
             metavar="N",
             help=f"{what} (%(default)s); 0 picks a free one",
         )
@@ -59,7 +59,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--retention",
-        default=_given("retention"),
+        default=_from_environment("retention"),
         metavar="LIMITS",
         help="delete what is older, or too much: 30d, 2GB, or 30d,2GB (keep everything)",
     )
@@ -80,7 +80,7 @@ def run(options: Namespace) -> int:
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     for handler in logging.getLogger().handlers:
-        handler.addFilter(Repeats())
+        handler.addFilter(RepeatedLineFilter())
     try:
         server.run(_settings(options))
     except SettingsError as error:
@@ -97,20 +97,21 @@ def _settings(options: Namespace) -> Settings:
         otlp_http_port=options.otlp_http_port,
         otlp_grpc_port=options.otlp_grpc_port,
         store=_store(options),
-        token=options.token or _given("token") or None,
+        token=options.token or _from_environment("token") or None,
         retention=options.retention or None,
-        allowed_hosts=options.allowed_host or _given("allowed-hosts").replace(",", " ").split(),
+        allowed_hosts=options.allowed_host
+        or _from_environment("allowed-hosts").replace(",", " ").split(),
     )
 
 
 def _store(options: Namespace) -> str:
-    """What an option says goes before what a variable says."""
-    given = options.store or options.db or _given("store") or _given("db")
-    return str(given or default_store())
+    """Returns the store: options take precedence over environment variables."""
+    store = options.store or options.db or _from_environment("store") or _from_environment("db")
+    return str(store or default_store())
 
 
-def _given(option: str, default: str = "") -> str:
-    """What an option's environment variable says."""
+def _from_environment(option: str, default: str = "") -> str:
+    """Returns the value of an option's environment variable."""
     return os.environ.get(f"ORQ_OTEL_VIEWER_{option.upper().replace('-', '_')}") or default
 
 

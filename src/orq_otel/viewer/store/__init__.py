@@ -1,4 +1,4 @@
-"""Where spans are kept: one query interface, and an implementation for each place."""
+"""Stores for spans: SQLite and ClickHouse, with one interface."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ __all__ = ["open_store"]
 
 
 def open_store(url_or_path: str | Path, *, for_reading: bool = False) -> Store:
-    """Open a store, and make it if there is none yet.
+    """Open a store. A SQLite file that does not exist is created.
 
     Args:
-        url_or_path: A file's path for SQLite, or "clickhouse://user:password@host:8123/database",
-            or "clickhouses://..." for one that is spoken to over TLS.
-        for_reading: A file that is there need not be writable.
+        url_or_path: The path of a SQLite file, "clickhouse://user:password@host:8123/database", or
+            "clickhouses://..." for a connection with TLS.
+        for_reading: Whether the store is only read. Then the file need not be writable.
 
     Raises:
-        StoreError: It cannot be opened.
+        StoreError: The store cannot be opened.
     """
     place = str(url_or_path)
     if place.startswith(("clickhouse://", "clickhouses://")):
-        # What is chosen is imported, and nothing else.
+        # Only the chosen store is imported.
         from orq_otel.viewer.store.clickhouse import ClickHouseStore  # noqa: PLC0415
 
         return ClickHouseStore.connect(place)

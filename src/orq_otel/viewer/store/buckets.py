@@ -1,4 +1,4 @@
-"""Pieces of time and of latency that spans are counted in. Plain numbers, in nanoseconds."""
+"""Buckets of time and latency in which spans are counted. Plain numbers, in nanoseconds."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
 
-#: Upper ends of the buckets of latency: three in each power of ten, from a millisecond on.
+#: The upper ends of the latency buckets: three for each power of ten, from a millisecond.
 LATENCIES: Final = (
     *(step * 10**power * MILLISECOND for power in range(6) for step in (1, 2, 5)),
     1000 * SECOND,
 )
 
-#: Widths of plots' buckets that people can read off an axis.
+#: Widths of time buckets that look familiar on an axis.
 _WIDTHS: Final = (
     *(n * SECOND for n in (1, 2, 5, 10, 15, 30)),
     *(n * MINUTE for n in (1, 2, 5, 10, 15, 30)),
@@ -25,28 +25,28 @@ _WIDTHS: Final = (
 )
 
 
-#: Times later than this, in the year 2116, are mistakes, and sums with them fit into no integer.
+#: Later times than this, in the year 2116, must be mistakes. Sums with them would overflow.
 LATEST: Final = 2**62
 
 
 def bounded(time: int) -> int:
-    """A time that can be reckoned with."""
+    """Limits a time to the valid range."""
     return max(0, min(time, LATEST))
 
 
 def latency_bucket(latency: int) -> int:
-    """The index in `LATENCIES` of a latency's bucket. The last one takes all that is longer."""
+    """Returns the index in `LATENCIES` of a latency's bucket. The last one has no upper end."""
     return min(bisect.bisect_left(LATENCIES, latency), len(LATENCIES) - 1)
 
 
 def width(start: int, end: int, most: int, finest: int = SECOND) -> int:
-    """How wide buckets have to be.
+    """Returns the smallest suitable width of time buckets.
 
     Args:
-        start: Of the time to show.
-        end: Of the same, and later.
-        most: How many buckets there may be, counting those that begin before or end after.
-        finest: A width of which it has to be a multiple.
+        start: The start of the time to show.
+        end: The end of the time to show.
+        most: The highest number of buckets, including those at both ends that reach beyond.
+        finest: The width is a multiple of this.
     """
     for candidate in _WIDTHS:
         if candidate % finest == 0 and count(start, end, candidate) <= most:
@@ -58,5 +58,5 @@ def width(start: int, end: int, most: int, finest: int = SECOND) -> int:
 
 
 def count(start: int, end: int, wide: int) -> int:
-    """How many buckets of a width there are from `start` up to `end`, not counting that."""
+    """Returns how many buckets of a width there are from `start` up to but excluding `end`."""
     return max(-(-end // wide) - start // wide, 1)

@@ -1,9 +1,9 @@
-"""Threads in ClickHouse, which the OpenTelemetry Collector fills: it is read, and never written.
+"""Reads threads from a ClickHouse table that the OpenTelemetry Collector writes.
 
-`create_rollup()` makes tables that materialised views keep: with these an overview reads sums, and
-not all spans. Prices are today's, and those of short prompts.
+`create_rollup()` creates materialised views with sums. With them, an overview reads the sums
+instead of all spans. Costs use today's prices, those for short prompts.
 
-Text that a user gave is always a parameter of a query, never part of it.
+Text from users is always a query parameter, never part of the SQL.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from orq_otel.viewer.model import (
     KeptSpan,
     Overview,
     Position,
-    Question,
     Sort,
     Span,
     Spans,
     StoreError,
     Thread,
     ThreadPage,
+    ThreadQuery,
     digest_of,
     short_id,
 )
@@ -43,7 +43,7 @@ from orq_otel.viewer.store.tally import COST_UNITS
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TABLE: Final = "otel_traces"
 _PORTS: Final = {"clickhouse": 8123, "clickhouses": 8443}
-#: Up to so many spans plots are made of the spans themselves.
+#: Up to this number of spans, plots are computed from the spans themselves.
 _COUNTABLE: Final = 20_000
 _TAGS: Final = 200
 
@@ -56,8 +56,8 @@ _COST: Final = """
     ) * 1e12) AS cost,
     sum(reported_calls) + sumIf(other_calls, has({priced:Array(String)}, price)) AS with_price,
     sumIf(other_calls, NOT has({priced:Array(String)}, price)) AS unpriced"""
-#: Nobody noted when spans arrived. A clock that is ahead by less than a day is taken to say now; to
-#: one that is ahead by more nothing is believed.
+#: The table does not record when spans arrived. A time up to a day in the future counts as now; a
+#: later one counts as 0, since the sender's clock must be wrong.
 _AHEAD: Final = (
     "multiIf({0} <= {{now:Int64}}, {0}, {0} <= {{now:Int64}} + "
     f"{pieces.DAY}"
@@ -77,7 +77,7 @@ _ORDERS: Final[dict[Sort, str]] = {
 
 
 class Answer(Protocol):
-    """What a client answers."""
+    """The result of a query."""
 
     @property
     def result_rows(self) -> Sequence[Sequence[Any]]:
@@ -86,18 +86,18 @@ class Answer(Protocol):
 
 
 class Client(Protocol):
-    """What is used of a client of `clickhouse-connect`. It can be used by several threads."""
+    """The methods that are used of a `clickhouse-connect` client. They are safe in OS threads."""
 
     def query(self, query: str, parameters: dict[str, Any] | None = None) -> Answer:
-        """Ask."""
+        """Run a query."""
         ...
 
     def command(self, cmd: str) -> Any:
-        """Have something done."""
+        """Run a command."""
         ...
 
     def close(self) -> None:
-        """Release what is held."""
+        """Close the connections."""
         ...
 
 
@@ -105,9 +105,9 @@ class ClickHouseStore:
     """A store in a table of ClickHouse.
 
     Args:
-        client: Asks the server. It is closed with the store.
-        table: Which the Collector's exporter writes.
-        place: How the server is called in errors.
+        client: Connects to the server. `close` closes it.
+        table: The table that the Collector's exporter writes.
+        place: What error messages call the server.
 
     Raises:
         StoreError: There is no such table, or no server.
@@ -130,14 +130,14 @@ class ClickHouseStore:
         """Connect to a server.
 
         Args:
-            url: "clickhouse://user:password@host:8123/database?table=otel_traces", where all but
-                the host may be left out; "clickhouses://..." for TLS.
+            url: "clickhouse://user:password@host:8123/database?table=otel_traces". Only the host
+                is required. "clickhouses://..." uses TLS.
 
         Raises:
             StoreError: `clickhouse-connect` is not installed, or the server does not answer.
         """
         try:
-            # An extra of its own, which few need.
+            # It comes with an extra of its own, which few users need.
             import clickhouse_connect  # noqa: PLC0415
         except ImportError as error:
             raise StoreError(
@@ -162,14 +162,14 @@ class ClickHouseStore:
                 password=unquote(parts.password or ""),
                 database=unquote(parts.path.strip("/")) or "default",
                 secure=parts.scheme == "clickhouses",
-                # Several threads ask at the same time.
+                # Several OS threads run queries at the same time.
                 autogenerate_session_id=False,
             )
         (table,) = parse_qs(parts.query).get("table", [_TABLE])[:1]
         return cls(client, table, place)
 
     def write(self, spans: Sequence[KeptSpan]) -> None:  # noqa: ARG002 - as every store has it
-        """Refuse: spans come by way of the Collector.
+        """Refuse to write: the Collector writes the spans.
 
         Raises:
             StoreError: Always.
@@ -179,54 +179,54 @@ class ClickHouseStore:
             is_temporary=False,
         )
 
-    def threads(self, question: Question) -> ThreadPage:
-        """The threads that a question asks for.
+    def threads(self, query: ThreadQuery) -> ThreadPage:
+        """Returns the threads that match a query.
 
         Raises:
-            InvalidCursorError: The cursor is none.
-            StoreError: The server cannot be asked.
+            InvalidCursorError: The cursor is invalid.
+            StoreError: The query failed.
         """
-        after = cursors.decode(question)
-        # All pages of a walk see threads in the order that they had at its beginning.
+        after = cursors.decode(query)
+        # All pages of a listing use the order that threads had when it began.
         now = time.time_ns() if after is None or after.now is None else after.now
-        where, values = _conditions(question, now)
-        order = _ORDERS[question.sort]
-        direction, beyond = ("ASC", ">") if question.ascending else ("DESC", "<")
+        where, values = _conditions(query, now)
+        order = _ORDERS[query.sort]
+        direction, beyond = ("ASC", ">") if query.ascending else ("DESC", "<")
         if after is not None:
             last = after.thread_id
             if after.digest is not None:
                 last = self._id_of(after.digest)
-            # A thread that is gone leaves its value: others with the same are told again.
+            # If the thread is gone, only its sort value is left: others with the same value repeat.
             equal = "1" if last is None else f"thread_id {beyond} {{last:String}}"
             where += (
                 f" AND (order {beyond} {{value:Int64}} OR (order = {{value:Int64}} AND {equal}))"
             )
             values |= {"value": after.value, "last": last or ""}
         costs = ""
-        if question.sort == "cost":
+        if query.sort == "cost":
             costs = f"LEFT JOIN ({self._costs()}) AS costs USING thread_id"
             values |= self._prices()
         by = f"ORDER BY order {direction}, thread_id {direction}"
-        told = _told("thread_id", is_brief=question.is_brief)
+        told = _told("thread_id", is_brief=query.is_brief)
         found = self._ask(
             f"SELECT order, found, {_SHORT_ID}, told, {_THREAD} FROM ("
             f"SELECT *, {told} AS told, {_within('told', by)} FROM ("
             f"SELECT {order} AS order, * FROM ({self._sums()}) AS sums {costs}"
             f" WHERE {self._with_labels(where)} {by} LIMIT {{most:UInt32}}))"
             f" WHERE number <= {{limit:UInt32}} AND {_FITS} {by}",
-            {**values, "most": question.limit + 1, "limit": question.limit, "size": PAGE},
+            {**values, "most": query.limit + 1, "limit": query.limit, "size": PAGE},
         )
-        page = self._threads([row[2:] for row in found], is_brief=question.is_brief)
+        page = self._threads([row[2:] for row in found], is_brief=query.is_brief)
         cursor = None
         if page and found[-1][1] > len(page):
-            cursor = cursors.encode(question, found[-1][0], page[-1], now)
+            cursor = cursors.encode(query, found[-1][0], page[-1], now)
         return ThreadPage(page, cursor)
 
     def thread(self, thread_id: str) -> Thread | None:
-        """One thread, by its id or its short one, or None.
+        """Returns a thread by its id or short id, or None.
 
         Raises:
-            StoreError: The server cannot be asked.
+            StoreError: The query failed.
         """
         ids = _Ids.of(short_id(thread_id))
         found = self._ask(
@@ -238,7 +238,7 @@ class ClickHouseStore:
         return threads[0] if threads else None
 
     def _id_of(self, digest: str) -> str | None:
-        """The long id that has a digest."""
+        """Returns the long id with a digest, or None."""
         ids = _Ids((), (digest,))
         found = self._ask(
             f"SELECT thread_id FROM {self._source('threads')} WHERE {ids.where} LIMIT 1", ids.values
@@ -248,10 +248,10 @@ class ClickHouseStore:
     def spans(
         self, thread_id: str, limit: int = 5000, after: Position | None = None, size: int = PAGE
     ) -> Spans:
-        """The spans of a thread and all others of its traces, by their start.
+        """Returns the spans of a thread and all others of its traces, sorted by start.
 
         Raises:
-            StoreError: The server cannot be asked.
+            StoreError: The query failed.
         """
         ids = _Ids.of(short_id(thread_id))
         traces = self._source("threads", hint=ids.hint)
@@ -276,13 +276,13 @@ class ClickHouseStore:
         some.has_more = bool(found) and found[0][0] > len(found)
         return some
 
-    def overview(self, question: Question, buckets: int = 60) -> Overview:
-        """All threads that a question asks for, at a glance.
+    def overview(self, query: ThreadQuery, buckets: int = 60) -> Overview:
+        """Sums up all threads that match a query.
 
         Raises:
-            StoreError: The server cannot be asked.
+            StoreError: The query failed.
         """
-        where, values = _conditions(question, time.time_ns())
+        where, values = _conditions(query, time.time_ns())
         condition = self._with_labels(where)
         ((count, first, last, *sums),) = self._ask(
             "SELECT count(), min(started), max(last_active), sum(spans), sum(errors),"
@@ -298,12 +298,8 @@ class ClickHouseStore:
         )
         made: tuple[Bucket, ...] = ()
         if count:
-            start = first if question.since is None else max(first, pieces.bounded(question.since))
-            end = (
-                last + 1
-                if question.until is None
-                else min(last + 1, pieces.bounded(question.until))
-            )
+            start = first if query.since is None else max(first, pieces.bounded(query.since))
+            end = last + 1 if query.until is None else min(last + 1, pieces.bounded(query.until))
             made = self._buckets(
                 start, max(end, start + 1), buckets, among, {**values, **prices}, sums[0]
             )
@@ -326,10 +322,10 @@ class ClickHouseStore:
         )
 
     def change(self) -> int:
-        """A number that differs from the one before whenever spans have been written since.
+        """Returns a number that changes whenever spans are written.
 
         Raises:
-            StoreError: The server cannot be asked.
+            StoreError: The query failed.
         """
         ((count,),) = self._ask(f"SELECT count() FROM {self._name()}")
         return int(count)
@@ -339,17 +335,17 @@ class ClickHouseStore:
         self._client.close()
 
     def create_rollup(self) -> None:
-        """Have sums kept from now on, and add up what is there.
+        """Create the tables and views with sums, and add up the spans that exist.
 
-        Spans may arrive meanwhile. A span that the Collector writes twice, since it tried again,
-        counts twice there. What is half made by an earlier attempt is made anew.
+        Spans may arrive meanwhile. If the Collector retries and writes a span twice, the sums count
+        it twice. The remains of an earlier attempt that failed are replaced.
 
         Raises:
             StoreError: The server does not allow it.
         """
         self.drop_rollup()
         begun, seen, source = (self._name(part) for part in ("facts", "seen", "source"))
-        # Rows pass through this one table, so that one view starts all sums at the same moment.
+        # All rows pass through this table, so that one view starts all sums at the same moment.
         self._do(f"CREATE TABLE {begun} ({sql.FACTS}) ENGINE = Null")
         for name, table in sql.SOURCES.items():
             self._do(
@@ -368,13 +364,13 @@ class ClickHouseStore:
         self._do(f"CREATE MATERIALIZED VIEW {source} TO {begun} AS {sql.facts_of(self._name())}")
         older = f"(TraceId, SpanId) NOT IN (SELECT trace_id, span_id FROM {seen})"
         columns = ", ".join(column.split()[0] for column in sql.FACTS.split(","))
-        told = sql.facts_of(self._name(), older)
-        self._do(f"INSERT INTO {begun} ({columns}) SELECT {columns} FROM ({told})")
+        older_facts = sql.facts_of(self._name(), older)
+        self._do(f"INSERT INTO {begun} ({columns}) SELECT {columns} FROM ({older_facts})")
         self._do(f"DROP TABLE {seen}")
         self._has_rollup = self._is_rolled_up()
 
     def drop_rollup(self) -> None:
-        """Have no sums kept any more.
+        """Drop the tables and views with sums.
 
         Raises:
             StoreError: The server does not allow it.
@@ -404,8 +400,8 @@ class ClickHouseStore:
         """
         if self._has_rollup and window is None:
             return self._name(name)
-        told = sql.facts_of(self._name(), window or hint, sql.SOURCES[name].groups)
-        return f"({sql.rows(name, f'({told})', is_exact=True)})"
+        span_facts = sql.facts_of(self._name(), window or hint, sql.SOURCES[name].groups)
+        return f"({sql.rows(name, f'({span_facts})', is_exact=True)})"
 
     def _sums(self, where: str = "1", hint: str = "1") -> str:
         return (
@@ -425,10 +421,10 @@ class ClickHouseStore:
     def _prices(
         self, hint: str = "1", values: dict[str, Any] | None = None
     ) -> dict[str, list[Any]]:
-        """The prices of all models that there are, or that a hint leaves, as parameters."""
+        """Returns the prices of all models, or of those that a hint selects, as parameters."""
         now = time.time_ns() // pieces.DAY * pieces.DAY
         found = self._ask(f"SELECT DISTINCT price FROM {self._source('prices', hint=hint)}", values)
-        # A name that no model has keeps the lists from being empty.
+        # The lists must not be empty, so they begin with a name that no model has.
         prices: dict[str, pricing.Price] = {"\t": pricing.Price(0, 0, 0, 0, is_all=True)}
         for (name,) in found:
             provider, _, model = name.partition("\n")
@@ -453,8 +449,8 @@ class ClickHouseStore:
             return ()
         ids = _Ids.of(*(row[0] for row in rows))
         costs = {
-            found: told
-            for _, found, *told in self._ask(
+            found: sums
+            for _, found, *sums in self._ask(
                 self._costs(ids.where, ids.hint),
                 {**ids.values, **self._prices(ids.hint, ids.values)},
             )
@@ -516,19 +512,19 @@ class ClickHouseStore:
             f" WHERE slot >= {{start:Int64}} AND slot < {{end:Int64}} AND {among} GROUP BY began",
             {**values, "start": start, "end": end},
         )
-        sums = {began: told for began, *told in found}
+        sums = {began: values for began, *values in found}
         return tuple(
             Bucket(
                 start=began,
                 end=began + width,
-                spans=told[0],
-                errors=told[1],
-                input_tokens=told[2],
-                output_tokens=told[3],
-                cost=told[4] / COST_UNITS,
+                spans=row[0],
+                errors=row[1],
+                input_tokens=row[2],
+                output_tokens=row[3],
+                cost=row[4] / COST_UNITS,
             )
             for began in range(start, end, width)
-            for told in [sums.get(began, [0] * 7)]
+            for row in [sums.get(began, [0] * 7)]
         )
 
     def _latencies(self, among: str, values: dict[str, Any]) -> tuple[tuple[int, int], ...]:
@@ -556,25 +552,25 @@ class ClickHouseStore:
             self._client.command(command)
 
 
-#: What stands for a thread's id where a long one has no place.
+#: The digest of a thread's id, which stands for a long id.
 _DIGEST: Final = "lower(hex(SHA256(thread_id)))"
 _IS_LONG: Final = f"lengthUTF8(thread_id) > {LONG_ID}"
 _SHORT_ID: Final = f"if({_IS_LONG}, concat('sha256:', {_DIGEST}), thread_id)"
-#: So many labels of a kind are told at a glance,
+#: How many labels of a kind a list of threads shows.
 _AT_A_GLANCE: Final = 8
-#: and so many bytes of each thread's, however many threads there are.
+#: Each thread's labels get at least this many bytes, however many threads there are.
 _LEAST_LABELS: Final = 8192
 
 
 class _Ids(NamedTuple):
-    """Some threads: their ids, and the digests of those that are long."""
+    """A condition for some threads, by their ids and, for long ones, digests."""
 
     ids: tuple[str, ...]
     digests: tuple[str, ...]
 
     @classmethod
     def of(cls, *short_ids: str) -> _Ids:
-        """From short ids."""
+        """Creates one from short ids."""
         digests = [found for one in short_ids if (found := digest_of(one)) is not None]
         return cls(short_ids, tuple(digests))
 
@@ -587,26 +583,31 @@ class _Ids(NamedTuple):
 
     @property
     def hint(self) -> str:
-        """Which spans they can be in: the Collector's table has an index of all values."""
+        """A condition that narrows down spans by the index of the Collector's table."""
         return "1" if self.digests else "hasAny(mapValues(SpanAttributes), {ids:Array(String)})"
 
     @property
     def values(self) -> dict[str, Any]:
-        given = {"ids": list(self.ids)}
-        return given | {"digests": list(self.digests)} if self.digests else given
+        values = {"ids": list(self.ids)}
+        return values | {"digests": list(self.digests)} if self.digests else values
 
 
 def _told(text: str, *, is_brief: bool) -> str:
-    # One more than a short one has: so it is seen that it is none.
+    # One character more than a short text may have shows that it is long.
     return f"substringUTF8({text}, 1, {LONG_ID + 1})" if is_brief else text
 
 
-def _within(told: str, by: str, of_one: str = "") -> str:
-    """Columns that number rows, count them, and add up the bytes of a text or a number of them.
+def _within(text: str, by: str, of_one: str = "") -> str:
+    """Returns columns that number rows, count them, and add up their bytes.
 
-    The server tells no more rows than an answer has room for.
+    With these the server returns no more rows than fit into an answer.
+
+    Args:
+        text: A column with text, or an expression for a number of bytes.
+        by: The order of the rows.
+        of_one: Partitions the rows.
     """
-    size = told if "(" in told else f"length({told})"
+    size = text if "(" in text else f"length({text})"
     return (
         f"row_number() OVER ({by}) AS number, count() OVER ({of_one}) AS found,"
         f" sum({size}) OVER ({by} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS taken"
@@ -626,7 +627,7 @@ def _thread(
     models: tuple[tuple[str, ...], int],
     digest: str | None,
 ) -> Thread:
-    """A thread. Of its tags and models there are some, and how many it has."""
+    """Builds a thread. Tags and models come with their total number."""
     thread_id, started, last_active, traces, title, spans, errors, *tokens = row
     cost, with_price, unpriced = costs
     return Thread(
@@ -649,32 +650,32 @@ def _thread(
     )
 
 
-def _conditions(question: Question, now: int) -> tuple[str, dict[str, Any]]:
-    """What threads have to be, and the parameters of that. LABELS stands for their source."""
+def _conditions(query: ThreadQuery, now: int) -> tuple[str, dict[str, Any]]:
+    """Returns a condition for threads and its parameters. LABELS stands for the labels' source."""
     conditions = []
     values: dict[str, Any] = {"now": now}
-    if question.since is not None:
+    if query.since is not None:
         conditions.append(f"{_ACTIVE} >= {{since:Int64}}")
-        values["since"] = pieces.bounded(question.since)
-    if question.until is not None:
+        values["since"] = pieces.bounded(query.since)
+    if query.until is not None:
         conditions.append(f"{_STARTED} < {{until:Int64}}")
-        values["until"] = pieces.bounded(question.until)
-    if question.errors:
+        values["until"] = pieces.bounded(query.until)
+    if query.errors:
         conditions.append("errors > 0")
-    if question.text:
+    if query.text:
         conditions.append(
             "(positionCaseInsensitiveUTF8(thread_id, {text:String}) > 0"
             " OR positionCaseInsensitiveUTF8(title, {text:String}) > 0)"
         )
-        values["text"] = question.text
-    if question.tags:
-        tags = list(dict.fromkeys(question.tags))
+        values["text"] = query.text
+    if query.tags:
+        tags = list(dict.fromkeys(query.tags))
         conditions.append(
             "thread_id IN (SELECT thread_id FROM LABELS WHERE kind = 'tag'"
             " AND label IN {tags:Array(String)}"
             " GROUP BY thread_id HAVING uniqExact(label) >= {needed:UInt32})"
         )
-        values |= {"tags": tags, "needed": len(tags) if question.match == "all" else 1}
+        values |= {"tags": tags, "needed": len(tags) if query.match == "all" else 1}
     return " AND ".join(conditions) or "1", values
 
 
@@ -687,7 +688,7 @@ _SPAN: Final = (
 )
 
 
-#: How many bytes a span has, about.
+#: The approximate size of a span in bytes.
 _SPAN_SIZE: Final = (
     "500 + length(StatusMessage) + arraySum(m -> arraySum(x -> length(x), mapValues(m)),"
     " arrayConcat([SpanAttributes, ResourceAttributes], Events.Attributes, Links.Attributes))"
@@ -695,10 +696,10 @@ _SPAN_SIZE: Final = (
 
 
 def _kept(row: Sequence[Any]) -> KeptSpan:
-    """A span, with facts read anew."""
+    """Builds a span from a row, and reads its facts."""
     trace_id, span_id, parent_id, name, kind, start, duration, status, message, *rest = row
     service, scope, attributes, resource, *lists = rest
-    names, times, told, link_traces, link_spans, link_attributes = lists
+    names, times, event_attributes, link_traces, link_spans, link_attributes = lists
     span = Span(
         trace_id=trace_id,
         span_id=span_id,
@@ -715,7 +716,7 @@ def _kept(row: Sequence[Any]) -> KeptSpan:
         resource=dict(resource),
         events=tuple(
             {"name": name, "time": time, "attributes": dict(attributes)}
-            for name, time, attributes in zip(names, times, told, strict=True)
+            for name, time, attributes in zip(names, times, event_attributes, strict=True)
         ),
         links=tuple(
             {"trace_id": trace, "span_id": span, "attributes": dict(attributes)}
@@ -728,15 +729,15 @@ def _kept(row: Sequence[Any]) -> KeptSpan:
 
 
 def _restored(attributes: Mapping[str, str]) -> dict[str, Any]:
-    """Attributes, of which a `thread.id` in digits is the operating system's again."""
-    told: dict[str, Any] = dict(attributes)
-    own = told.get(facts.THREAD_IDS[0])
-    if own and re.fullmatch("-?[0-9]+", own):
-        told[facts.THREAD_IDS[0]] = int(own)
-    return told
+    """Makes a `thread.id` in digits a number again: it is the id of an OS thread."""
+    restored: dict[str, Any] = dict(attributes)
+    os_thread = restored.get(facts.THREAD_IDS[0])
+    if os_thread and re.fullmatch("-?[0-9]+", os_thread):
+        restored[facts.THREAD_IDS[0]] = int(os_thread)
+    return restored
 
 
-#: What the server or its client says, what a user can do, and whether trying again may help.
+#: Part of an error message, advice for the user, and whether trying again may help.
 _ADVICE: Final = (
     ("UNKNOWN_TABLE", "there is no such table. Does the Collector write to this database?", False),
     ("UNKNOWN_DATABASE", "there is no such database.", False),
@@ -751,23 +752,23 @@ _ADVICE: Final = (
     ("MEMORY_LIMIT_EXCEEDED", "the server is short of memory. A rollup would help.", True),
     ("Max retries", "the server does not answer. Does it run?", True),
 )
-#: So much of what the server says is repeated.
-_SAID: Final = 300
+#: How many characters of the server's message an error repeats.
+_MOST_MESSAGE: Final = 300
 
 
 @contextmanager
 def _errors(place: str) -> Iterator[None]:
-    """Raise what goes wrong as a `StoreError` that says what a user can do."""
+    """Turn errors into a `StoreError` that tells the user what to do."""
     try:
         yield
     except StoreError:
         raise
     # Clients raise errors of several libraries.
     except Exception as error:
-        said = str(error)
+        message = str(error)
         for words, advice, is_temporary in _ADVICE:
-            if words in said:
+            if words in message:
                 raise StoreError(
-                    f"{place}: {advice} ({said[:_SAID]})", is_temporary=is_temporary
+                    f"{place}: {advice} ({message[:_MOST_MESSAGE]})", is_temporary=is_temporary
                 ) from error
-        raise StoreError(f"{place}: {said[:_SAID]}", is_temporary=False) from error
+        raise StoreError(f"{place}: {message[:_MOST_MESSAGE]}", is_temporary=False) from error

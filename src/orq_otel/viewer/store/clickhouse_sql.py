@@ -1,12 +1,12 @@
-"""SQL that reads the table of the Collector's ClickHouse exporter as `facts` reads spans.
+"""SQL that reads the facts of spans from the table of the Collector's ClickHouse exporter.
 
-Attributes are text there. Tags are JSON, as the Collector writes it, `["a","b"]`, or as `rotel`
-does, `{"values":[{"stringValue":"a"},...]}`. An integer `thread.id`, which is an operating
-system's, cannot be told from text: digits alone are not taken for a thread's id there, but are in
-the attributes that follow.
+It follows the module `facts`, but all attributes are text in the table. Tags are JSON, either
+`["a","b"]` from the Collector or `{"values":[{"stringValue":"a"},...]}` from `rotel`. Since an
+integer `thread.id`, the id of an OS thread, is text as well, a `thread.id` of digits only does not
+count as a thread's id. In the other attributes for thread ids, digits do count.
 
-Sums come from four sources. Each is a table that materialised views fill, or, without these, a
-query over all spans that gives the same rows one by one.
+Sums come from four sources. Each is a table that materialised views fill, or, without a rollup, a
+query over all spans that returns the same rows.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Final, NamedTuple
 from orq_otel.viewer import facts, pricing
 from orq_otel.viewer.store.buckets import LATENCIES, MINUTE
 
-#: How wide the pieces of time of the rollup are.
+#: The width of the rollup's time buckets.
 SLOT: Final = 10 * MINUTE
-#: When a thread without a title has one.
+#: Stands for the start of the title's span if a thread has no title.
 NEVER: Final = 2**63 - 1
-#: Between a provider and its model.
+#: Separates a provider from its model.
 _BETWEEN: Final = "\n"
 
 
 def quoted(text: str) -> str:
-    """A string of this project as SQL."""
+    """Quotes a constant string for SQL. Text from users is always a query parameter."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
     return f"'{escaped}'"
 
@@ -48,7 +48,7 @@ def _first(texts: Iterable[str]) -> str:
 
 
 def _first_number(names: Iterable[str], most: float) -> str:
-    """The first number that is not negative and not too large, or NULL."""
+    """Returns SQL for the first number from 0 to `most`, or NULL."""
     texts = f"[{', '.join(map(_attribute, names))}]"
     numbers = f"arrayMap(t -> ifNull(toFloat64OrNull(t), -1.), {texts})"
     usable = f"arrayFilter(n -> n BETWEEN 0 AND {most}, {numbers})"
@@ -56,7 +56,7 @@ def _first_number(names: Iterable[str], most: float) -> str:
 
 
 def _listed(text: str) -> str:
-    """The strings of either form of tags."""
+    """Returns SQL for the tags in either form of JSON."""
     return (
         f"if(startsWith({text}, '['), JSONExtract({text}, 'Array(String)'), arrayMap("
         f"v -> JSONExtractString(v, 'stringValue'), JSONExtractArrayRaw({text}, 'values')))"
@@ -69,9 +69,9 @@ def _tags() -> str:
 
 
 def _title() -> str:
-    told = _first(map(_attribute, facts.MESSAGES))
+    on_span = _first(map(_attribute, facts.MESSAGES))
     in_events = f"arrayMap(e -> e[{quoted(facts.MESSAGES[0])}], `Events.Attributes`)"
-    messages = f"arrayFirst(x -> x != '', arrayConcat([{told}], {in_events}))"
+    messages = f"arrayFirst(x -> x != '', arrayConcat([{on_span}], {in_events}))"
     parts = (
         "if(empty(JSONExtractArrayRaw(m, 'parts')), JSONExtractArrayRaw(m, 'content'),"
         " JSONExtractArrayRaw(m, 'parts'))"
@@ -81,11 +81,11 @@ def _title() -> str:
         " JSONExtractString(p, 'content'), JSONExtractString(p, 'text')),"
         f" arrayFilter(p -> JSONExtractString(p, 'type') = 'text', {parts})))"
     )
-    said = (
+    content = (
         "if(JSONExtractString(m, 'content') != '', JSONExtractString(m, 'content'),"
         f" arrayStringConcat({words}, ' '))"
     )
-    short = f"substringUTF8({said}, 1, {facts.TITLE_SOURCE})"
+    short = f"substringUTF8({content}, 1, {facts.TITLE_SOURCE})"
     even = f"trimBoth(replaceRegexpAll({short}, '[ \\\\t\\\\n\\\\r\\\\f\\\\v]+', ' '))"
     of_user = (
         f"arrayFilter(m -> JSONExtractString(m, 'role') = 'user', JSONExtractArrayRaw({messages}))"
@@ -135,8 +135,8 @@ _GROUPS: Final = {
         toInt64(ifNull({_first_number(pricing.CACHE_WRITE, facts.MOST_TOKENS)}, 0))
             AS cache_written""",
 }
-#: What is told of them.
-_TOLD: Final = {
+#: The columns with facts that each group results in.
+_FACT_COLUMNS: Final = {
     "tags": "tags",
     "title": "title",
     "model": "model",
@@ -153,18 +153,18 @@ _TOLD: Final = {
 
 
 def facts_of(table: str, where: str = "1", groups: Iterable[str] = tuple(_GROUPS)) -> str:
-    """A query for what is read off each span that belongs to a thread, once for each span.
+    """Returns a query for the facts of all spans that belong to a thread, one row for each span.
 
     Args:
-        table: The Collector's.
-        where: Which of its rows.
-        groups: Which facts: of "tags", "title", "model" and "counts", which need the model.
+        table: The Collector's table.
+        where: A condition on its rows.
+        groups: The groups of facts: "tags", "title", "model" and "counts", which needs "model".
     """
     needed = tuple(groups)
     read = "".join(f"{_GROUPS[group]},\n        " for group in needed)
-    told = "".join(f", {_TOLD[group]}" for group in needed)
+    columns = "".join(f", {_FACT_COLUMNS[group]}" for group in needed)
     return f"""
-SELECT thread_id, trace_id, span_id, start, end, is_error{told}
+SELECT thread_id, trace_id, span_id, start, end, is_error{columns}
 FROM (
     SELECT
         {_thread_id()} AS thread_id,
@@ -179,7 +179,7 @@ FROM (
 )"""
 
 
-#: The columns of `facts_of`, for a table that hands rows on and keeps none.
+#: The columns of `facts_of`, for a table that passes rows on to views and stores none.
 FACTS: Final = """
     thread_id String, trace_id String, span_id String, start Int64, end Int64, is_error UInt8,
     is_model_call UInt8, input_tokens Int64, output_tokens Int64, tags Array(String), model String,
@@ -276,13 +276,13 @@ FROM (
 }
 
 
-def rows(source: str, told: str, *, is_exact: bool) -> str:
-    """A query for the rows of a source.
+def rows(source: str, facts_table: str, *, is_exact: bool) -> str:
+    """Returns a query for the rows of a source.
 
     Args:
-        source: Its name.
-        told: A table of facts, or a query for them in parentheses.
-        is_exact: Whether times are those of spans, and not of slots.
+        source: The name of the source.
+        facts_table: A table of facts, or a query for them in parentheses.
+        is_exact: Whether times are those of the spans instead of the time buckets.
     """
     slot = "start" if is_exact else f"intDiv(start, {SLOT}) * {SLOT}"
-    return SOURCES[source].query.replace("{facts}", told).replace("{slot}", slot)
+    return SOURCES[source].query.replace("{facts}", facts_table).replace("{slot}", slot)

@@ -1,4 +1,4 @@
-"""Cursors: where a page of threads ended, as text that the next question brings back."""
+"""Cursors: text that says where a page of threads or spans ended. The next query sends it back."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import json
 import re
 from typing import Any, Final, NamedTuple
 
-from orq_otel.viewer.model import InvalidCursorError, Position, Question, Thread
+from orq_otel.viewer.model import InvalidCursorError, Position, Thread, ThreadQuery
 
-#: Whole numbers beyond this fit into no store.
+#: Larger integers do not fit into a store.
 _LARGEST = 2**63
 _TRACE_ID: Final = re.compile("[0-9a-f]{32}")
 _SPAN_ID: Final = re.compile("[0-9a-f]{16}")
@@ -21,10 +21,10 @@ class End(NamedTuple):
     """Where a page of threads ended.
 
     Attributes:
-        value: What its last thread was sorted by.
-        thread_id: That thread's id, if it is short.
-        digest: Else the digest of it.
-        now: When the first page was asked for, where the order depends on that.
+        value: The sort value of its last thread.
+        thread_id: That thread's id, or None if it is long.
+        digest: The digest of a long id, or None.
+        now: The time of the first page's query, or None if the order does not depend on it.
     """
 
     value: int
@@ -33,30 +33,30 @@ class End(NamedTuple):
     now: int | None
 
 
-def encode(question: Question, value: int, last: Thread, now: int | None = None) -> str:
-    """The cursor of a page.
+def encode(query: ThreadQuery, value: int, last: Thread, now: int | None = None) -> str:
+    """Returns the cursor of a page of threads.
 
     Args:
-        question: What was asked: a cursor goes on with the same order only.
-        value: What the last thread was sorted by.
-        last: That thread.
+        query: The page's query. The cursor is valid for the same order only.
+        value: The sort value of the last thread.
+        last: The last thread.
         now: As in `End`.
     """
     thread_id = None if last.digest else last.id
-    return _text([question.sort, question.ascending, value, thread_id, last.digest, now])
+    return _encoded([query.sort, query.ascending, value, thread_id, last.digest, now])
 
 
-def decode(question: Question) -> End | None:
-    """Where the page before ended. None on the first page.
+def decode(query: ThreadQuery) -> End | None:
+    """Returns where the previous page ended, or None for the first page.
 
     Raises:
-        InvalidCursorError: No page of this order ended so.
+        InvalidCursorError: The cursor is invalid, or belongs to another order.
     """
-    if question.cursor is None:
+    if query.cursor is None:
         return None
-    match _told(question.cursor):
-        case [question.sort, bool(ascending), value, thread_id, digest, now] if (
-            ascending is question.ascending
+    match _decoded(query.cursor):
+        case [query.sort, bool(ascending), value, thread_id, digest, now] if (
+            ascending is query.ascending
             and _is_number(value)
             and (now is None or _is_number(now))
             and (
@@ -65,35 +65,33 @@ def decode(question: Question) -> End | None:
             )
         ):
             return End(value, thread_id, digest, now)
-    raise InvalidCursorError(
-        "This cursor is not one that a page ended with, or it is of a page in another order."
-    )
+    raise InvalidCursorError("This cursor is invalid, or it belongs to a page in another order.")
 
 
 def encode_position(position: Position) -> str:
-    """The cursor of a page of spans, which ended with the one there."""
-    return _text(list(position))
+    """Returns the cursor of a page of spans, from the position of its last span."""
+    return _encoded(list(position))
 
 
 def decode_position(cursor: str) -> Position:
-    """Where a page of spans ended.
+    """Returns the position of the last span of a page.
 
     Raises:
-        InvalidCursorError: No page ended so.
+        InvalidCursorError: The cursor is invalid.
     """
-    match _told(cursor):
+    match _decoded(cursor):
         case [start, span_id, trace_id] if (
             _is_number(start) and _is(_SPAN_ID, span_id) and _is(_TRACE_ID, trace_id)
         ):
             return start, span_id, trace_id
-    raise InvalidCursorError("This cursor is not one that a page of spans ended with.")
+    raise InvalidCursorError("This cursor does not belong to a page of spans.")
 
 
-def _text(told: list[Any]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(told).encode()).decode().rstrip("=")
+def _encoded(values: list[Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
 
 
-def _told(cursor: str) -> Any:
+def _decoded(cursor: str) -> Any:
     padding = "=" * (-len(cursor) % 4)
     try:
         return json.loads(base64.b64decode(cursor + padding, "-_", validate=True))
@@ -101,16 +99,16 @@ def _told(cursor: str) -> Any:
         return None
 
 
-def _is_number(told: Any) -> bool:
-    return type(told) is int and -_LARGEST <= told < _LARGEST
+def _is_number(value: Any) -> bool:
+    return type(value) is int and -_LARGEST <= value < _LARGEST
 
 
-def _is(pattern: re.Pattern[str], told: Any) -> bool:
-    return isinstance(told, str) and pattern.fullmatch(told) is not None
+def _is(pattern: re.Pattern[str], value: Any) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
-def _is_text(told: Any) -> bool:
-    """Half of a surrogate pair is no text that a store takes."""
-    return isinstance(told, str) and (
-        told.isascii() or told == told.encode("utf-8", "replace").decode()
+def _is_text(value: Any) -> bool:
+    """Whether a value is text without half a surrogate pair, which stores do not accept."""
+    return isinstance(value, str) and (
+        value.isascii() or value == value.encode("utf-8", "replace").decode()
     )

@@ -1,4 +1,4 @@
-"""How long spans are kept: until they are too old, or take up too much room."""
+"""Retention: deletes spans that are too old, and the oldest ones of a file that is too large."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _AGES: Final = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 _SIZES: Final = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _LIMIT: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([a-z]+)")
 
-#: A file that is too large is brought below this part of its limit, to have room for what comes.
+#: A file that is too large shrinks to this part of its limit, to leave space for new spans.
 _TARGET: Final = 0.99
-#: At least this part of the limit is deleted at a time.
+#: Each step deletes at least this part of the limit.
 _LEAST: Final = 0.005
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Limits to what is kept.
+    """The retention limits of a store.
 
     Attributes:
-        seconds: Spans that began longer ago are deleted. None keeps them.
-        size: The oldest spans are deleted while the file, with its log, has more bytes. None keeps
-            them.
+        seconds: Spans that began earlier than this many seconds ago are deleted. None: no limit.
+        size: The oldest spans are deleted while the file and its log have more bytes. None: no
+            limit.
     """
 
     seconds: float | None = None
@@ -36,36 +36,36 @@ class Retention:
 
     @classmethod
     def parse(cls, text: str) -> Retention:
-        """Limits from text: "30d", "500MB" or both, "30d,2GB". "none" is without.
+        """Parses limits: "30d", "500MB", both as in "30d,2GB", or "none".
 
         Raises:
-            ValueError: It is none of these. The text says what is possible.
+            ValueError: The text is invalid. The message lists valid ones.
         """
         seconds: float | None = None
         size: int | None = None
         for limit in text.lower().split(","):
-            told = _LIMIT.fullmatch(limit.strip())
+            match = _LIMIT.fullmatch(limit.strip())
             if limit.strip() == "none":
                 continue
-            if told is not None and float(told[1]) == 0:
+            if match is not None and float(match[1]) == 0:
                 raise ValueError(f"{text!r} would keep no span at all. 30d,2GB does.")
-            if told is not None and told[2] in _AGES:
-                seconds = float(told[1]) * _AGES[told[2]]
-            elif told is not None and told[2] in _SIZES:
-                size = int(float(told[1]) * _SIZES[told[2]])
+            if match is not None and match[2] in _AGES:
+                seconds = float(match[1]) * _AGES[match[2]]
+            elif match is not None and match[2] in _SIZES:
+                size = int(float(match[1]) * _SIZES[match[2]])
             else:
                 raise ValueError(
-                    f"{text!r} says not how long spans are kept. 30d does, or 12h, 2GB, or both:"
+                    f"{text!r} is not a retention. Write 30d, 12h, 2GB, or both an age and a size:"
                     " 30d,2GB."
                 )
         return cls(seconds, size)
 
     def apply(self, store: SQLiteStore, now: int | None = None) -> int:
-        """Delete what is beyond the limits, in small steps between which others may write.
+        """Delete spans beyond the limits, in small steps, so that others can write in between.
 
         Args:
-            store: Where.
-            now: In nanoseconds since the epoch.
+            store: The store.
+            now: The time in nanoseconds since the epoch. None: the current time.
 
         Returns:
             How many spans were deleted.
@@ -76,7 +76,7 @@ class Retention:
         return sum(self.steps(store, now))
 
     def steps(self, store: SQLiteStore, now: int | None = None) -> Iterator[int]:
-        """The same step by step: how many spans each has deleted. Others may write in between."""
+        """As `apply`, but yields after each step the number of spans that it deleted."""
         if self.seconds is not None:
             before = (time.time_ns() if now is None else now) - int(self.seconds * 10**9)
             while some := store.delete_oldest(before):
@@ -84,17 +84,17 @@ class Retention:
         target = None if self.seconds is None else 0
         is_empty = False
         if self.size is not None and store.size_on_disk() > self.size:
-            # Perhaps it is the log alone.
+            # Perhaps only the log is too large.
             store.shorten_log()
             if store.size_on_disk() > self.size:
                 target = int(self.size * _TARGET) if target is None else target
                 is_empty = yield from _delete_beyond(store, self.size)
         if target is not None:
-            given = False
+            has_shrunk = False
             while store.give_back(target):
-                given = True
+                has_shrunk = True
                 yield 0
-            if given:
+            if has_shrunk:
                 store.shorten_log()
         if is_empty:
             raise StoreError(
@@ -104,9 +104,9 @@ class Retention:
 
 
 def _delete_beyond(store: SQLiteStore, limit: int) -> Generator[int, None, bool]:
-    """Delete step by step. Returns whether nothing is left, and even that is too large."""
+    """Delete step by step. Returns whether the file is too large even without spans."""
     while (beyond := store.size() - int(limit * _TARGET)) > 0:
-        # Half of it at a time: what spans take up is told by the pages that get free.
+        # Half of the excess at a time: only freed pages show how much space spans really took.
         some = store.delete_oldest(size=max(beyond // 2, int(limit * _LEAST)))
         if not some:
             return store.size() > limit

@@ -25,36 +25,36 @@ from orq_otel.viewer.model import (
     KeptSpan,
     Overview,
     Position,
-    Question,
     Spans,
     StoreError,
     Thread,
     ThreadPage,
+    ThreadQuery,
 )
 from orq_otel.viewer.store import schema, sqlite_reading, sqlite_writing
-from orq_otel.viewer.store.gate import Gate
-from orq_otel.viewer.store.sqlite_checks import differences
+from orq_otel.viewer.store.shared_lock import SharedLock
 
 #: How long another process may keep the file locked.
-_PATIENCE: Final = 5.0
-#: Kibibytes that each connection may remember.
+_LOCK_TIMEOUT: Final = 5.0
+#: The size of each connection's cache in KiB.
 _CACHE: Final = {"writer": 16_384, "reader": 4_096}
-#: Pages of 4 KiB that are moved from the log to the file at a time.
+#: After this many pages of 4 KiB, SQLite moves the log into the file.
 _CHECKPOINT: Final = 4_000
-#: Readers may keep the log from being used anew. From so many bytes on they are waited for,
+#: Continuous readers keep the log from restarting. If it has more bytes than this, the writer
+#: waits for readers to leave and lets no new ones in.
 _LONGEST_LOG: Final = 48 * 2**20
-#: and new ones kept waiting, for so many seconds.
-_READERS_PATIENCE: Final = 0.2
-#: Readers that are kept for the next question.
+#: How many seconds it waits for them.
+_READERS_TIMEOUT: Final = 0.2
+#: How many reading connections stay open for the next query.
 _READERS: Final = 8
-#: How many spans are deleted at a time, bytes of them, and pages given back: others may write in
-#: between.
+#: How many spans and bytes of spans one step deletes, and how many pages it gives back. Others can
+#: write between steps.
 _STEP: Final = 1_000
 _STEP_SIZE: Final = 4 * 2**20
 _PAGES: Final = 500
 
 Result = TypeVar("Result")
-#: A device and a number on it.
+#: The device and inode of a file.
 _Identity = tuple[int, int]
 
 _log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class SQLiteStore:
     """A store in a file.
 
     Args:
-        path: Of the file. It is made, readable for its owner alone, if there is none.
+        path: The file's path. If there is no file, it is created, readable for its owner only.
         for_reading: It need not be writable if it is there.
 
     Raises:
@@ -74,7 +74,7 @@ class SQLiteStore:
     def __init__(self, path: Path, *, for_reading: bool = False) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._gate = Gate()
+        self._file_lock = SharedLock()
         self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
         self._is_closed = False
         self._writer: sqlite3.Connection | None = None
@@ -87,7 +87,7 @@ class SQLiteStore:
                 self._writer = self._open_writer()
             except sqlite3.OperationalError as error:
                 # A full disk may have room again when something is written.
-                is_temporary = _told(path, error).is_temporary
+                is_temporary = _store_error(path, error).is_temporary
                 if not (for_reading or is_temporary):
                     raise
                 if not self._is_readable():
@@ -97,7 +97,7 @@ class SQLiteStore:
                     self._writer = self._open_writer()
 
     def write(self, spans: Sequence[KeptSpan]) -> None:
-        """Keep spans, in one transaction. They are on disk when this returns.
+        """Store spans in one transaction. They are on disk when this returns.
 
         Raises:
             StoreError: None of them is kept.
@@ -107,17 +107,17 @@ class SQLiteStore:
         batch = sqlite_writing.Batch(spans)
         self._change(lambda connection: sqlite_writing.insert(connection, batch))
 
-    def threads(self, question: Question) -> ThreadPage:
-        """The threads that a question asks for: fewer than its limit once they make up a `PAGE`.
+    def threads(self, query: ThreadQuery) -> ThreadPage:
+        """Returns a page of the threads that match a query.
 
         Raises:
-            InvalidCursorError: The cursor is none.
+            InvalidCursorError: The cursor is invalid.
             StoreError: The store cannot be read.
         """
-        return self._read(lambda connection: sqlite_reading.threads(connection, question))
+        return self._read(lambda connection: sqlite_reading.threads(connection, query))
 
     def thread(self, thread_id: str) -> Thread | None:
-        """One thread, by its id or its short one, or None.
+        """Returns a thread by its id or short id, or None.
 
         Raises:
             StoreError: The store cannot be read.
@@ -127,7 +127,7 @@ class SQLiteStore:
     def spans(
         self, thread_id: str, limit: int = 5000, after: Position | None = None, size: int = PAGE
     ) -> Spans:
-        """The spans of a thread and all others of its traces, by their start.
+        """Returns the spans of a thread and all others of its traces, sorted by start.
 
         Raises:
             StoreError: The store cannot be read.
@@ -136,16 +136,16 @@ class SQLiteStore:
             lambda connection: sqlite_reading.spans(connection, thread_id, limit, after, size)
         )
 
-    def overview(self, question: Question, buckets: int = 60) -> Overview:
-        """All threads that a question asks for, at a glance.
+    def overview(self, query: ThreadQuery, buckets: int = 60) -> Overview:
+        """Sums up all threads that match a query.
 
         Raises:
             StoreError: The store cannot be read.
         """
-        return self._read(lambda connection: sqlite_reading.overview(connection, question, buckets))
+        return self._read(lambda connection: sqlite_reading.overview(connection, query, buckets))
 
     def change(self) -> int:
-        """A number that differs from the one before whenever spans have been written since.
+        """Returns a number that changes whenever spans are written.
 
         Raises:
             StoreError: The store cannot be read.
@@ -155,7 +155,7 @@ class SQLiteStore:
     def delete_oldest(
         self, before: int | None = None, most: int = _STEP, *, size: int = _STEP_SIZE
     ) -> int:
-        """Delete the oldest spans, by their start. Rollups stay right.
+        """Delete the spans with the earliest start, and update the rollups.
 
         Their room is used again, and belongs to the file until `give_back`.
 
@@ -176,7 +176,7 @@ class SQLiteStore:
         )
 
     def give_back(self, size: int = 0) -> bool:
-        """Give some of the room that nothing takes up back to the file system.
+        """Give some of the file's free space back to the file system.
 
         Args:
             size: Not below so many bytes of the file.
@@ -208,7 +208,7 @@ class SQLiteStore:
             return True
 
     def shorten_log(self) -> None:
-        """Move the log to the file, and cut it off, unless readers stay for too long.
+        """Move the log into the file and truncate it, unless readers take too long.
 
         Raises:
             StoreError: The file cannot be opened.
@@ -217,7 +217,7 @@ class SQLiteStore:
             self._shorten_log(self._opened_writer(), longest=1)
 
     def size_on_disk(self) -> int:
-        """How many bytes the file and its log have.
+        """Returns the size of the file and its log in bytes.
 
         Raises:
             StoreError: There is no file.
@@ -230,20 +230,12 @@ class SQLiteStore:
             return self._path.stat().st_size + (log.stat().st_size if log.exists() else 0)
 
     def size(self) -> int:
-        """How many bytes spans and rollups take up.
+        """Returns how many bytes spans and rollups take up in the file.
 
         Raises:
             StoreError: The store cannot be read.
         """
         return self._read(_size)
-
-    def recount(self) -> list[str]:
-        """Where rollups differ from what the spans themselves add up to: nowhere, ever.
-
-        Raises:
-            StoreError: The store cannot be read.
-        """
-        return self._read(differences)
 
     def close(self) -> None:
         """Close the file. Nothing can be asked or written any more."""
@@ -256,7 +248,7 @@ class SQLiteStore:
                 self._copy.cleanup()
 
     def _change(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Do something in a transaction, all or nothing."""
+        """Run a function in a transaction."""
         with self._errors(), self._lock:
             writer = self._opened_writer()
             try:
@@ -272,7 +264,7 @@ class SQLiteStore:
             return result
 
     def _opened_writer(self) -> sqlite3.Connection:
-        """The writer, for who holds the lock."""
+        """Returns the writing connection. The caller holds the lock."""
         self._check_open()
         self._check_there()
         if self._writer is None:
@@ -281,12 +273,12 @@ class SQLiteStore:
         return self._writer
 
     def _is_there(self) -> bool:
-        """Whether the file that was opened is still the one at its path."""
+        """Whether the opened file is still the one at its path."""
         opened = self._files.get(self._path)
         return opened is None or _identity(self._path) == opened
 
     def _check_there(self) -> None:
-        """Leave a file that was deleted or replaced. For who holds the lock."""
+        """Close a file that was deleted or replaced. The caller holds the lock."""
         if self._is_there():
             return
         self._drop_writer()
@@ -306,16 +298,16 @@ class SQLiteStore:
                 self._readers.get_nowait().close()
 
     def _shorten_log(self, writer: sqlite3.Connection, longest: int | None = None) -> None:
-        """Have the log begin anew when it is long: readers one after the other keep it growing."""
+        """Restart a long log, which continuous readers would keep growing."""
         try:
             if Path(f"{self._path}-wal").stat().st_size < (longest or _LONGEST_LOG):
                 return
-            with self._gate.alone(_READERS_PATIENCE) as is_alone:
+            with self._file_lock.exclusive(_READERS_TIMEOUT) as is_alone:
                 if is_alone:
                     # Readers in other processes are not waited for.
                     writer.execute("PRAGMA busy_timeout = 0")
                     writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-                    writer.execute(f"PRAGMA busy_timeout = {_PATIENCE * 1000:.0f}")
+                    writer.execute(f"PRAGMA busy_timeout = {_LOCK_TIMEOUT * 1000:.0f}")
         except (OSError, sqlite3.Error):
             # What was written is written. The next one tries again, with a new connection.
             self._drop_writer()
@@ -335,8 +327,8 @@ class SQLiteStore:
             self._writer = None
 
     def _read(self, ask: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Ask something of one state of the file."""
-        with self._errors(), self._gate.passed():
+        """Run a function on one consistent state of the file."""
+        with self._errors(), self._file_lock.shared():
             connection, is_frozen = self._reader()
             try:
                 connection.execute("BEGIN")
@@ -385,7 +377,7 @@ class SQLiteStore:
         return copy
 
     def _is_readable(self) -> bool:
-        """Whether the tables are there, as this release has them."""
+        """Whether the file has the tables of this release."""
         try:
             connection, _ = self._reader()
         except sqlite3.Error:
@@ -396,7 +388,7 @@ class SQLiteStore:
             connection.close()
 
     def _reader(self) -> tuple[sqlite3.Connection, bool]:
-        """A connection, and whether it sees nothing but the file as it is now."""
+        """Returns a new connection, and whether it sees only the current state of the file."""
         self._check_open()
         if not self._is_there():
             with self._lock:
@@ -418,7 +410,7 @@ class SQLiteStore:
     def _open_writer(self) -> sqlite3.Connection:
         connection = self._connect("rw", _CACHE["writer"])
         try:
-            # Of no effect but on an empty file.
+            # This has an effect on an empty file only.
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL")
             # Each commit waits for the disk.
@@ -436,7 +428,7 @@ class SQLiteStore:
         connection = sqlite3.connect(
             f"{self._path.absolute().as_uri()}?mode={mode}",
             uri=True,
-            timeout=_PATIENCE,
+            timeout=_LOCK_TIMEOUT,
             isolation_level=None,
             check_same_thread=False,
         )
@@ -453,7 +445,7 @@ class SQLiteStore:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """Raise what goes wrong as a `StoreError` that says what a user can do."""
+        """Turn errors into a `StoreError` that tells the user what to do."""
         try:
             yield
         except schema.NewerFileError as error:
@@ -463,9 +455,11 @@ class SQLiteStore:
                 is_temporary=False,
             ) from error
         except sqlite3.Error as error:
-            raise _told(self._path, error) from error
+            raise _store_error(self._path, error) from error
         except (zlib.error, json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise _told(self._path, sqlite3.DatabaseError(f"malformed span: {error}")) from error
+            raise _store_error(
+                self._path, sqlite3.DatabaseError(f"malformed span: {error}")
+            ) from error
         except OSError as error:
             raise StoreError(
                 f"{self._path} cannot be opened: {error.strerror}. Name a file with --db that"
@@ -474,7 +468,7 @@ class SQLiteStore:
             ) from error
 
 
-#: What SQLite says, what a user can do, and whether trying again may help.
+#: Part of SQLite's message, advice for the user, and whether trying again may help.
 _ADVICE: Final = (
     ("locked", "another process keeps it locked. It is tried again.", True),
     ("disk is full", "the disk is full. Free some room, or set --retention.", True),
@@ -486,34 +480,34 @@ _ADVICE: Final = (
 )
 
 
-def _told(path: Path, error: sqlite3.Error) -> StoreError:
-    said = str(error)
+def _store_error(path: Path, error: sqlite3.Error) -> StoreError:
+    message = str(error)
     for words, advice, is_temporary in _ADVICE:
-        if words in said.lower():
-            return StoreError(f"{path}: {advice} ({said})", is_temporary=is_temporary)
-    return StoreError(f"{path} cannot be used: {said}", is_temporary=False)
+        if words in message.lower():
+            return StoreError(f"{path}: {advice} ({message})", is_temporary=is_temporary)
+    return StoreError(f"{path} cannot be used: {message}", is_temporary=False)
 
 
 def _identity(path: Path) -> _Identity | None:
-    """What tells a file from another at the same path, or None if there is none."""
+    """Returns the identity of the file at a path, or None if there is none."""
     try:
-        told = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return None
-    return told.st_dev, told.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _version(path: Path) -> tuple[int, int] | None:
-    """What changes when a file is written to."""
+    """Returns values that change when a file is written to."""
     try:
-        told = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return None
-    return told.st_mtime_ns, told.st_size
+    return status.st_mtime_ns, status.st_size
 
 
 def _make(path: Path) -> None:
-    """Make an empty file that only its owner may read: what people say in prompts is private."""
+    """Create an empty file that only its owner may read, because prompts are private."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
@@ -527,7 +521,7 @@ def _changes(connection: sqlite3.Connection) -> int:
 
 
 def _pages(connection: sqlite3.Connection) -> tuple[int, int, int]:
-    """How many pages there are, how many of them are free, and how many bytes each has."""
+    """Returns the number of pages, the number of free pages, and the size of a page in bytes."""
     pages, free, each = (
         int(connection.execute(f"PRAGMA {name}").fetchone()[0])
         for name in ("page_count", "freelist_count", "page_size")

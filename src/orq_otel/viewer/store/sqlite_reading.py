@@ -1,4 +1,4 @@
-"""Questions about threads to a SQLite file."""
+"""Queries for threads and spans in a SQLite file."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from orq_otel.viewer.model import (
     Bucket,
     Overview,
     Position,
-    Question,
     Sort,
     Spans,
     Thread,
     ThreadPage,
+    ThreadQuery,
     digest_of,
 )
 from orq_otel.viewer.store import buckets as pieces
@@ -28,7 +28,7 @@ from orq_otel.viewer.store.buckets import DAY, HOUR, LATENCIES, MINUTE
 from orq_otel.viewer.store.sqlite_rows import SPAN_COLUMNS, body_of, span_of, text
 from orq_otel.viewer.store.tally import COST_UNITS, THREAD_WIDTHS
 
-#: What threads are sorted by. Each has an index.
+#: The sort keys of threads. Each has an index.
 _ORDERS: Final[dict[Sort, str]] = {
     "last_active": "active",
     "started": "min(started, active)",
@@ -41,16 +41,16 @@ _ORDERS: Final[dict[Sort, str]] = {
 #: Up to so many threads with a tag are looked up by it, and sorted. More of them are found sooner
 #: by going through threads in the order that is asked for.
 _FEW: Final = 2000
-#: Up to so many spans of some threads are counted one by one, for plots as fine as they can be.
+#: Up to this number of spans, plots are computed from the spans themselves, as fine as possible.
 _COUNTABLE: Final = 20_000
 #: In a longer time some threads are shown day by day: each has few of them.
 _LONG: Final = 7 * DAY
-#: So many tags are told, the most frequent.
+#: How many tags an overview returns, the most frequent.
 _TAGS: Final = 200
 
-#: So many tags of a thread, or models, are told at a glance.
+#: How many tags, or models, of a thread a brief list returns.
 _AT_A_GLANCE: Final = 8
-#: What a thread or a span has besides texts that may be long, in bytes of JSON, about.
+#: The approximate size in JSON of a thread or span without its long texts, in bytes.
 _REST: Final = 500
 
 _THREAD: Final = (
@@ -75,24 +75,24 @@ class _Condition(NamedTuple):
     values: tuple[Any, ...]
 
 
-def threads(connection: sqlite3.Connection, question: Question) -> ThreadPage:
-    """A page of threads."""
-    after = cursors.decode(question)
-    conditions = _conditions(question)
-    order = f"({_ORDERS[question.sort]})"
-    tags = _frequencies(connection, question)
+def threads(connection: sqlite3.Connection, query: ThreadQuery) -> ThreadPage:
+    """Returns a page of threads."""
+    after = cursors.decode(query)
+    conditions = _conditions(query)
+    order = f"({_ORDERS[query.sort]})"
+    tags = _frequencies(connection, query)
     if tags:
-        few = _at_most(question, tags) <= _FEW
-        conditions.append(_with_tags(question, tags, few=few))
+        few = _at_most(query, tags) <= _FEW
+        conditions.append(_with_tags(query, tags, few=few))
         if few:
-            order = f"+{order}"  # not by way of its index
-    direction, beyond = ("ASC", ">") if question.ascending else ("DESC", "<")
+            order = f"+{order}"  # keeps SQLite from using the index
+    direction, beyond = ("ASC", ">") if query.ascending else ("DESC", "<")
     if after is not None:
         last = after.thread_id
         if after.digest is not None:
             last = _id_of(connection, after.digest)
         conditions.append(
-            # A thread that is gone leaves its value: others with the same are told again.
+            # If the thread is gone, only its sort value is left: others with the same value repeat.
             _Condition(f"{order} {beyond}= ?", (after.value,))
             if last is None
             else _Condition(
@@ -104,24 +104,24 @@ def threads(connection: sqlite3.Connection, question: Question) -> ThreadPage:
     found = connection.execute(
         f"SELECT {order}, key FROM threads {where}"
         f" ORDER BY {order} {direction}, id {direction} LIMIT ?",
-        (*values, question.limit + 1),
+        (*values, query.limit + 1),
     ).fetchall()
     page: list[Thread] = []
     left = PAGE
-    for _, key in found[: question.limit]:
-        one, size = _thread(connection, key, is_brief=question.is_brief)
+    for _, key in found[: query.limit]:
+        one, size = _thread(connection, key, is_brief=query.is_brief)
         left -= size
         if left < 0 and page:
             break
         page.append(one)
     cursor = None
     if len(found) > len(page) and page:
-        cursor = cursors.encode(question, found[len(page) - 1][0], page[-1])
+        cursor = cursors.encode(query, found[len(page) - 1][0], page[-1])
     return ThreadPage(tuple(page), cursor)
 
 
 def thread(connection: sqlite3.Connection, thread_id: str) -> Thread | None:
-    """One thread."""
+    """Returns a thread, or None."""
     key = None
     if (digest := digest_of(thread_id)) is not None:
         key = _first(connection, "SELECT key FROM threads WHERE digest = ?", digest)
@@ -136,7 +136,7 @@ def _id_of(connection: sqlite3.Connection, digest: str) -> str | None:
 
 
 def _first(connection: sqlite3.Connection, query: str, *values: Any) -> Any:
-    """The first value of the first row, or None."""
+    """Returns the first value of the first row, or None."""
     found = connection.execute(query, values).fetchone()
     return None if found is None else found[0]
 
@@ -144,7 +144,7 @@ def _first(connection: sqlite3.Connection, query: str, *values: Any) -> Any:
 def spans(
     connection: sqlite3.Connection, thread_id: str, limit: int, after: Position | None, size: int
 ) -> Spans:
-    """Spans of a thread and of its traces."""
+    """Returns spans of a thread and of its traces."""
     values: list[Any] = [text(thread_id)]
     where = ""
     if after is not None:
@@ -164,7 +164,7 @@ def spans(
         *row, body, thread, resource = connection.execute(
             f"SELECT {SPAN_COLUMNS}, body, thread, resource FROM spans WHERE seq = ?", (seq,)
         ).fetchone()
-        told = body_of(body)
+        decoded_body = body_of(body)
         if thread not in ids:
             ids[thread] = _first(connection, "SELECT id FROM threads WHERE key = ?", thread)
         if resource not in resources:
@@ -173,22 +173,27 @@ def spans(
             ).fetchone()
             resources[resource] = service, attributes, json.loads(attributes)
         service, attributes, decoded = resources[resource]
-        # Every answer repeats what is kept once.
-        parts = (told, attributes, ids[thread] or "", *(one for one in row if type(one) is str))
+        # The database stores these texts once, but an answer repeats them for each span.
+        parts = (
+            decoded_body,
+            attributes,
+            ids[thread] or "",
+            *(one for one in row if type(one) is str),
+        )
         size -= _REST + sum(map(len, parts))
         if size < 0 and some:
             break
-        some.append(span_of(tuple(row), told, ids[thread], service, decoded))
+        some.append(span_of(tuple(row), decoded_body, ids[thread], service, decoded))
     some.has_more = len(found) > len(some)
     return some
 
 
-def overview(connection: sqlite3.Connection, question: Question, most: int) -> Overview:
-    """All threads that are asked for, at a glance."""
-    conditions = _conditions(question)
-    if question.tags:
-        tags = _frequencies(connection, question)
-        conditions.append(_with_tags(question, tags, few=True))
+def overview(connection: sqlite3.Connection, query: ThreadQuery, most: int) -> Overview:
+    """Sums up all threads that match a query."""
+    conditions = _conditions(query)
+    if query.tags:
+        tags = _frequencies(connection, query)
+        conditions.append(_with_tags(query, tags, few=True))
     where, values = _where(conditions)
     count, first, last, *sums = connection.execute(
         f"SELECT COUNT(*), MIN(started), MAX(last_active), {_SUMS} FROM threads {where}",
@@ -196,17 +201,17 @@ def overview(connection: sqlite3.Connection, question: Question, most: int) -> O
     ).fetchone()
     some: _Condition | None = None
     (all_threads,) = connection.execute("SELECT COUNT(*) FROM threads").fetchone()
-    if (question.tags or question.text or question.errors) and count < all_threads:
+    if (query.tags or query.text or query.errors) and count < all_threads:
         some = _Condition(f"SELECT key FROM threads {where}", values)
     total_spans, errors, input_tokens, output_tokens, cost, priced, unpriced = map(int, sums)
     buckets: tuple[Bucket, ...] = ()
     latencies: tuple[tuple[int, int], ...] = ()
     if count:
-        start = first if question.since is None else max(first, pieces.bounded(question.since))
-        end = last + 1 if question.until is None else min(last + 1, pieces.bounded(question.until))
+        start = first if query.since is None else max(first, pieces.bounded(query.since))
+        end = last + 1 if query.until is None else min(last + 1, pieces.bounded(query.until))
         is_countable = total_spans <= _COUNTABLE
         time = _time(start, max(end, start + 1), most, is_countable=is_countable, some=some)
-        is_whole = question.since is None and question.until is None
+        is_whole = query.since is None and query.until is None
         if is_countable:
             plots = _of_spans(connection, some, time)
         elif some is None:
@@ -235,12 +240,12 @@ def overview(connection: sqlite3.Connection, question: Question, most: int) -> O
         unpriced=unpriced,
         buckets=buckets,
         latencies=latencies,
-        tags=tuple(sorted(frequent, key=lambda told: (-told[1], told[0]))),
+        tags=tuple(sorted(frequent, key=lambda tag: (-tag[1], tag[0]))),
     )
 
 
 class _Time(NamedTuple):
-    """The time that plots show: whole buckets of a width, from rollups of another."""
+    """The time that plots show, the width of their buckets, and that of the rollups to read."""
 
     start: int
     end: int
@@ -249,7 +254,7 @@ class _Time(NamedTuple):
 
 
 class _Plots(NamedTuple):
-    """Sums for each start of a bucket that has any, and calls for each bucket of latency."""
+    """The sums of each non-empty bucket by its start, and the calls of each latency bucket."""
 
     activity: dict[int, list[int]]
     latencies: dict[int, int]
@@ -276,7 +281,7 @@ def _without(plots: _Plots, others: _Plots) -> _Plots:
 
 
 def _of_spans(connection: sqlite3.Connection, some: _Condition | None, time: _Time) -> _Plots:
-    """Plots of what few spans there are: as fine as they can be."""
+    """Computes plots from the spans themselves, if there are few."""
     among = f"IN ({some.sql})" if some else "IS NOT NULL"
     values = (*(some.values if some else ()), time.start, time.end)
     where = f"WHERE thread {among} AND start >= ? AND start < ?"
@@ -294,7 +299,7 @@ def _of_spans(connection: sqlite3.Connection, some: _Condition | None, time: _Ti
 
 
 def _of_threads(connection: sqlite3.Connection, some: _Condition, time: _Time) -> _Plots:
-    """Plots of some threads, from the rollups of each. Latencies are those of all of their time."""
+    """Computes plots of some threads from their rollups. Latencies cover their complete time."""
     activity = connection.execute(
         f"SELECT start / {time.width} * {time.width}, {_SUMS} FROM thread_activity"
         f" WHERE thread IN ({some.sql}) AND width = ? AND start >= ? AND start < ? GROUP BY 1",
@@ -308,7 +313,7 @@ def _of_threads(connection: sqlite3.Connection, some: _Condition, time: _Time) -
 
 
 def _of_all(connection: sqlite3.Connection, time: _Time) -> _Plots:
-    """Plots of all threads, from what sums them up together."""
+    """Computes plots of all threads from the common rollups."""
     values = (HOUR if time.width % HOUR == 0 else MINUTE, time.start, time.end)
     where = "WHERE width = ? AND start >= ? AND start < ?"
     activity = connection.execute(
@@ -327,7 +332,7 @@ def _sums(rows: Iterable[tuple[Any, ...]]) -> dict[int, list[int]]:
 
 
 def _buckets(plots: _Plots, time: _Time) -> tuple[Bucket, ...]:
-    """All buckets from the first to the last, those in which nothing happened as well."""
+    """Returns all buckets from the first to the last, including empty ones."""
     made = []
     for start in range(time.start, time.end, time.width):
         sums = plots.activity.get(start, [0] * 7)
@@ -347,7 +352,7 @@ def _buckets(plots: _Plots, time: _Time) -> tuple[Bucket, ...]:
 
 
 def _latencies(plots: _Plots) -> tuple[tuple[int, int], ...]:
-    """All buckets from the first that has calls to the last."""
+    """Returns all buckets from the first with calls to the last."""
     found = {bucket: calls for bucket, calls in plots.latencies.items() if calls}
     if not found:
         return ()
@@ -356,42 +361,42 @@ def _latencies(plots: _Plots) -> tuple[tuple[int, int], ...]:
     )
 
 
-def _conditions(question: Question) -> list[_Condition]:
-    """All but those on tags."""
+def _conditions(query: ThreadQuery) -> list[_Condition]:
+    """Returns all conditions except those on tags."""
     conditions = []
-    if question.since is not None:
-        conditions.append(_Condition("active >= ?", (pieces.bounded(question.since),)))
-    if question.until is not None:
-        conditions.append(_Condition("min(started, active) < ?", (pieces.bounded(question.until),)))
-    if question.errors:
+    if query.since is not None:
+        conditions.append(_Condition("active >= ?", (pieces.bounded(query.since),)))
+    if query.until is not None:
+        conditions.append(_Condition("min(started, active) < ?", (pieces.bounded(query.until),)))
+    if query.errors:
         conditions.append(_Condition("errors > 0", ()))
-    if question.text:
-        wanted = text(question.text.lower())
+    if query.text:
+        wanted = text(query.text.lower())
         conditions.append(
             _Condition("(instr(folded, ?) OR instr(title_folded, ?))", (wanted, wanted))
         )
     return conditions
 
 
-def _frequencies(connection: sqlite3.Connection, question: Question) -> dict[str, int]:
-    """How many threads each tag has that is asked for, the rarest first."""
+def _frequencies(connection: sqlite3.Connection, query: ThreadQuery) -> dict[str, int]:
+    """Returns the number of threads of each tag in the query, the rarest first."""
     counts = {}
-    for tag in map(text, question.tags):
+    for tag in map(text, query.tags):
         found = connection.execute("SELECT threads FROM tags WHERE tag = ?", (tag,)).fetchone()
         counts[tag] = int(found[0]) if found else 0
-    return dict(sorted(counts.items(), key=lambda told: told[1]))
+    return dict(sorted(counts.items(), key=lambda count: count[1]))
 
 
-def _at_most(question: Question, tags: dict[str, int]) -> int:
-    """How many threads can have the tags."""
-    return min(tags.values()) if question.match == "all" else sum(tags.values())
+def _at_most(query: ThreadQuery, tags: dict[str, int]) -> int:
+    """Returns an upper bound of how many threads have the tags."""
+    return min(tags.values()) if query.match == "all" else sum(tags.values())
 
 
-def _with_tags(question: Question, tags: dict[str, int], *, few: bool) -> _Condition:
-    """The condition on tags: looked up from the rarest tag's side, or from each thread's."""
+def _with_tags(query: ThreadQuery, tags: dict[str, int], *, few: bool) -> _Condition:
+    """Returns the condition on tags, looking up threads by the rarest tag, or tags by thread."""
     has = "EXISTS (SELECT 1 FROM thread_tags WHERE thread = key AND tag {})"
     among = "key IN (SELECT thread FROM thread_tags WHERE tag {})" if few else has
-    if question.match == "any":
+    if query.match == "any":
         return _Condition(among.format(f"IN ({', '.join('?' * len(tags))})"), tuple(tags))
     conditions = [among.format("= ?")] + [has.format("= ?")] * (len(tags) - 1)
     return _Condition(" AND ".join(conditions), tuple(tags))
@@ -407,8 +412,8 @@ def _where(conditions: Sequence[_Condition]) -> tuple[str, tuple[Any, ...]]:
 def _thread(
     connection: sqlite3.Connection, key: int, *, is_brief: bool = False
 ) -> tuple[Thread, int]:
-    """A thread, and how many bytes it has as JSON, about."""
-    # One more than a short one has: so it is seen that it is none.
+    """Returns a thread, and its approximate size in bytes of JSON."""
+    # One character more than a short id may have shows that it is long.
     cut = f"substr({{}}, 1, {LONG_ID + 1})" if is_brief else "{}"
     row = connection.execute(
         f"SELECT {cut.format('id')}, {_THREAD} FROM threads WHERE key = ?", (key,)
@@ -421,7 +426,7 @@ def _thread(
     models, more_models, models_size = _labels(
         connection, cut.format("model"), "thread_models", "start, model", key, is_brief=is_brief
     )
-    told = Thread(
+    thread = Thread(
         id=thread_id,
         title=title,
         tags=tags,
@@ -439,17 +444,17 @@ def _thread(
         more_tags=more_tags,
         more_models=more_models,
     )
-    return told, _REST + len(json.dumps(thread_id)) + tags_size + models_size
+    return thread, _REST + len(json.dumps(thread_id)) + tags_size + models_size
 
 
 def _labels(  # noqa: PLR0913 - what a query is made of
-    connection: sqlite3.Connection, told: str, table: str, order: str, key: int, *, is_brief: bool
+    connection: sqlite3.Connection, column: str, table: str, order: str, key: int, *, is_brief: bool
 ) -> tuple[tuple[str, ...], int, int]:
-    """Labels of a thread, how many are left out, and how many bytes those that are not have."""
+    """Returns labels of a thread, how many are left out, and the size of the others in bytes."""
     labels: list[str] = []
     size = 0
     rows = connection.execute(
-        f"SELECT {told} FROM {table} WHERE thread = ? ORDER BY {order}", (key,)
+        f"SELECT {column} FROM {table} WHERE thread = ? ORDER BY {order}", (key,)
     )
     for (label,) in rows:
         taken = len(json.dumps(label)) + 2

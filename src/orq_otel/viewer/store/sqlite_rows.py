@@ -38,31 +38,31 @@ class Resources:
         self.rows: dict[bytes, tuple[str, str]] = {}
 
     def digest(self, span: Span) -> bytes:
-        """By what a span's resource is found: its service and attributes are in `rows` then."""
-        # The spans live as long as this does, so that no other mapping has the same id.
+        """Returns the key of a span's resource, and puts its service and attributes into `rows`."""
+        # The spans live as long as this object, so that no other mapping has the same id.
         known = (id(span.resource), span.service)
         digest = self._seen.get(known)
         if digest is None:
             service, attributes = text(span.service), _encode(dict(span.resource))
-            whole = f"{len(service)} {service}{attributes}".encode()
-            digest = self._seen[known] = hashlib.blake2b(whole, digest_size=16).digest()
+            content = f"{len(service)} {service}{attributes}".encode()
+            digest = self._seen[known] = hashlib.blake2b(content, digest_size=16).digest()
             self.rows[digest] = (service, attributes)
         return digest
 
 
-def text(told: str) -> str:
-    """Text that has UTF-8: half of a surrogate pair, which JSON may bring, has none."""
-    return told if told.isascii() else told.encode("utf-8", "replace").decode()
+def text(value: str) -> str:
+    """Replaces half surrogate pairs, which JSON may contain, since UTF-8 cannot encode them."""
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
 
-def _optional(told: str | None) -> str | None:
-    return None if told is None else text(told)
+def _optional(value: str | None) -> str | None:
+    return None if value is None else text(value)
 
 
 def encoded(kept: KeptSpan) -> tuple[Any, ...]:
-    """The values of a span's row; those of its thread and resource are still to be set.
+    """Returns the values of a span's row, in the order of `COLUMNS`.
 
-    A list in the order of `COLUMNS`.
+    Those of its thread and resource are None: the caller sets them.
     """
     span, facts = kept.span, kept.facts
     cost = None if facts.cost is None else round(facts.cost * COST_UNITS)
@@ -95,12 +95,12 @@ def encoded(kept: KeptSpan) -> tuple[Any, ...]:
 
 
 def _body(span: Span) -> str | bytes:
-    told = _encode([dict(span.attributes), list(span.events), list(span.links)])
-    return told if len(told) < _LONG else zlib.compress(told.encode(), 1)
+    body = _encode([dict(span.attributes), list(span.events), list(span.links)])
+    return body if len(body) < _LONG else zlib.compress(body.encode(), 1)
 
 
 def row_of(values: tuple[Any, ...]) -> Row:
-    """What of a row goes into sums, from `ROW_COLUMNS`."""
+    """Returns the values of a row that go into sums, from its `ROW_COLUMNS`."""
     (thread, trace_id, span_id, start, end, is_error, is_model_call, *rest) = values
     input_tokens, output_tokens, cost, title, tags, model = rest
     return Row(

@@ -20,7 +20,7 @@ from orq_otel.viewer.store.sqlite_rows import (
 )
 from orq_otel.viewer.store.tally import Row, Tally, ThreadTally
 
-#: SQLite takes no more parameters than 999 before version 3.32.
+#: SQLite before version 3.32 accepts no more than 999 parameters.
 _PARAMETERS: Final = 900
 #: Where these stand in a row of `spans`.
 _THREAD, _RESOURCE = 3, 11
@@ -29,7 +29,7 @@ _SUMS: Final = ("spans", "errors", "input_tokens", "output_tokens", "cost", "pri
 
 
 def _add_sums(table: str, *keys: str) -> str:
-    """A statement that adds sums to a row, or begins one."""
+    """Returns a statement that adds sums to a row, or inserts the row."""
     columns = ", ".join((*keys, *_SUMS))
     marks = ", ".join("?" * (len(keys) + len(_SUMS)))
     added = ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMS)
@@ -74,8 +74,8 @@ _RESET_THREAD: Final = (
     " title_folded = NULL, title_start = NULL, title_span = NULL,"
     f" {', '.join(f'{name} = 0' for name in _SUMS)} WHERE key = ?"
 )
-#: How many bytes a span takes up: its texts, and about what its numbers and indexes do. The length
-#: of a blob is known without reading it.
+#: The approximate size of a span: its texts, and an estimate for its numbers and indexes. SQLite
+#: knows the length of a blob without reading it.
 _BYTES: Final = (
     "300 + length(CAST(name || status_message || scope || coalesce(title, '') || coalesce(tags, '')"
     " AS BLOB)) + CASE typeof(body) WHEN 'blob' THEN length(body)"
@@ -91,7 +91,7 @@ _OF_THREADS: Final = (
 
 
 class Batch:
-    """Spans in the form in which they are written. It is made before a transaction begins."""
+    """Spans in the form of the tables, prepared before a transaction begins."""
 
     def __init__(self, spans: Sequence[KeptSpan]) -> None:
         self.resources = Resources()
@@ -104,7 +104,7 @@ class Batch:
 
 
 def insert(connection: sqlite3.Connection, batch: Batch) -> None:
-    """Insert those spans that are not there yet. To be called in a transaction."""
+    """Insert the spans that do not exist yet. The caller has begun a transaction."""
     keys, added = _thread_keys(connection, batch)
     resources = _resource_keys(connection, batch)
     counts: Counter[int] = Counter()
@@ -123,7 +123,7 @@ def insert(connection: sqlite3.Connection, batch: Batch) -> None:
     _count_resources(connection, counts)
     _add(connection, tally, 1)
     _add_threads(connection, tally.threads, time.time_ns())
-    # All spans of such a thread were there already, in another one.
+    # All spans of such a thread existed already, in another thread.
     without = [(key,) for key in added if key not in tally.threads]
     connection.executemany("DELETE FROM threads WHERE key = ?", without)
     connection.execute("UPDATE changes SET count = count + 1")
@@ -149,7 +149,7 @@ def _row(row: list[Any], tags: tuple[str, ...]) -> Row:
 
 
 def _thread_keys(connection: sqlite3.Connection, batch: Batch) -> tuple[dict[str, int], list[int]]:
-    """The key of each thread of a batch, and which of them are new."""
+    """Returns the key of each thread of a batch, and which threads are new."""
     wanted = list(dict.fromkeys(one for one in batch.threads if one is not None))
     keys: dict[str, int] = {}
     for some in _pieces(wanted):
@@ -189,7 +189,7 @@ def _count_resources(connection: sqlite3.Connection, counts: Counter[int]) -> No
 
 
 def _add(connection: sqlite3.Connection, tally: Tally, sign: int) -> None:
-    """Add to what is summed up over all threads, or take away."""
+    """Add to the sums over all threads, or subtract from them."""
     connection.executemany(
         _ADD_ACTIVITY,
         [
@@ -205,7 +205,7 @@ def _add(connection: sqlite3.Connection, tally: Tally, sign: int) -> None:
 def _add_threads(
     connection: sqlite3.Connection, threads: dict[int, ThreadTally], arrived: int
 ) -> None:
-    """Add to what is summed up over each thread. The spans arrived at this time."""
+    """Add to the sums over each thread, for spans that arrived at a time."""
     items = threads.items()
     many = connection.executemany
     many(
@@ -230,8 +230,8 @@ def _add_threads(
         "INSERT OR IGNORE INTO thread_traces VALUES (?, ?)",
         [(key, trace_id) for key, one in items for trace_id in one.traces],
     )
-    many(_ADD_TAG, [(key, tag, *told) for key, one in items for tag, told in one.tags.items()])
-    many(_ADD_MODEL, [(key, *told) for key, one in items for told in one.models.items()])
+    many(_ADD_TAG, [(key, tag, *first) for key, one in items for tag, first in one.tags.items()])
+    many(_ADD_MODEL, [(key, *model) for key, one in items for model in one.models.items()])
     many(
         _ADD_THREAD_ACTIVITY,
         [
@@ -242,7 +242,7 @@ def _add_threads(
     )
     many(
         _ADD_THREAD_LATENCIES,
-        [(key, *told) for key, one in items for told in one.latencies.items()],
+        [(key, *bucket) for key, one in items for bucket in one.latencies.items()],
     )
 
 
@@ -297,14 +297,14 @@ def _negative(keys: Iterable[int]) -> Counter[int]:
 
 
 def _sum_up_anew(connection: sqlite3.Connection, key: int) -> None:
-    """Make the rollup of a thread from the spans that are left of it."""
+    """Recompute the rollup of a thread from its remaining spans."""
     for table in _OF_THREADS:
         connection.execute(f"DELETE FROM {table} WHERE thread = ?", (key,))
     tally = Tally(rows_of_thread(connection, key))
     if tally.threads:
         connection.execute(_RESET_THREAD, (key,))
         _add_threads(connection, tally.threads, 0)
-        # When those arrived that are left, nothing tells: not after the latest.
+        # The arrival of the remaining spans is not recorded. It was no later than the latest one's.
         connection.execute(
             "UPDATE threads SET active = min(active, last_active) WHERE key = ?", (key,)
         )
@@ -313,7 +313,7 @@ def _sum_up_anew(connection: sqlite3.Connection, key: int) -> None:
 
 
 def rows_of_thread(connection: sqlite3.Connection, key: int) -> Iterator[Row]:
-    """What of the spans of a thread goes into sums."""
+    """Yields the values of a thread's spans that go into sums."""
     found = connection.execute(
         f"SELECT {ROW_COLUMNS} FROM spans WHERE thread = ?",
         (key,),

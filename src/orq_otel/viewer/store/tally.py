@@ -1,7 +1,7 @@
-"""Sums over spans, as the rollups have them. Plain Python, without a store.
+"""Sums over spans, as in the rollups. Plain Python, without a store.
 
-Costs are whole numbers here, of 10^-12 US dollars: sums of these do not depend on their order, and
-what was added can be taken away again.
+Costs are integers here, in units of 10^-12 US dollars, so that sums do not depend on the order of
+spans, and spans can be subtracted exactly.
 """
 
 from __future__ import annotations
@@ -12,31 +12,31 @@ from typing import Final, NamedTuple
 
 from orq_otel.viewer.store.buckets import DAY, HOUR, MINUTE, latency_bucket
 
-#: US dollars to what costs are kept in.
+#: The units of costs in one US dollar.
 COST_UNITS: Final = 10**12
-#: How wide the pieces of time are in which all threads are summed up,
+#: The widths of the time buckets for sums over all threads.
 WIDTHS: Final = (MINUTE, HOUR)
-#: and those in which each thread is.
+#: The widths of the time buckets for sums over each thread.
 THREAD_WIDTHS: Final = (10 * MINUTE, DAY)
 
 
 class Row(NamedTuple):
-    """What of a span goes into sums.
+    """The values of a span that go into sums.
 
     Attributes:
         thread: The key of its thread.
         trace_id: 16 bytes.
         span_id: 8 bytes.
-        start: In nanoseconds, as all times.
-        end: Not before `start`.
+        start: In nanoseconds since the epoch.
+        end: In nanoseconds since the epoch, not before `start`.
         is_error: Whether it failed.
-        is_model_call: Whether it called a model.
-        input_tokens: How many; 0 where that is unknown.
-        output_tokens: The same.
-        cost: In `COST_UNITS`, or None.
-        title: The first message of the user, or None.
-        tags: Of its thread.
-        model: That answered, or None.
+        is_model_call: Whether it is a model call.
+        input_tokens: The number of input tokens, 0 if unknown.
+        output_tokens: The number of output tokens, 0 if unknown.
+        cost: In `COST_UNITS`, or None if unknown.
+        title: The user's first message, or None.
+        tags: The tags of its thread.
+        model: The model, or None.
     """
 
     thread: int
@@ -55,7 +55,7 @@ class Row(NamedTuple):
 
 
 class Sums:
-    """What adds up, of some spans."""
+    """The sums over some spans."""
 
     __slots__ = ("cost", "errors", "input_tokens", "output_tokens", "priced", "spans", "unpriced")
 
@@ -76,7 +76,7 @@ class Sums:
             self.unpriced += 1
 
     def values(self) -> tuple[int, int, int, int, int, int, int]:
-        """All of them, in the order of the rollups' columns."""
+        """Returns all sums, in the order of the rollups' columns."""
         return (
             self.spans,
             self.errors,
@@ -89,17 +89,17 @@ class Sums:
 
 
 class ThreadTally(Sums):
-    """What is kept of a thread.
+    """The rollup of a thread.
 
     Attributes:
         started: When its first span began.
         last_active: When its last span ended.
-        title: The earliest title: when its span began, that span's id, and the title.
-        traces: All of its traces.
-        tags: Each tag, and where it was told first: when its span began, and its place there.
-        models: Each model, and when the first span of it began.
-        activity: Sums for each width and start of a piece of time.
-        latencies: How many calls of models each bucket of latency has.
+        title: The earliest title: its span's start, its span's id, and the text.
+        traces: The ids of its traces.
+        tags: Each tag with its first occurrence: the start of the span, and its place in the list.
+        models: Each model with the start of its first span.
+        activity: The sums of each time bucket, by width and start.
+        latencies: The number of model calls in each latency bucket.
     """
 
     __slots__ = (
@@ -134,8 +134,8 @@ class ThreadTally(Sums):
             title = (start, row.span_id, row.title)
             self.title = title if self.title is None else min(self.title, title)
         for place, tag in enumerate(row.tags):
-            told = (start, place)
-            self.tags[tag] = min(self.tags.get(tag, told), told)
+            occurrence = (start, place)
+            self.tags[tag] = min(self.tags.get(tag, occurrence), occurrence)
         if row.model is not None:
             self.models[row.model] = min(self.models.get(row.model, start), start)
         for width in THREAD_WIDTHS:
@@ -145,12 +145,13 @@ class ThreadTally(Sums):
 
 
 class Tally:
-    """What is kept of some spans of threads.
+    """The rollups of some spans.
 
     Attributes:
-        threads: For each thread's key.
-        activity: Sums of all threads, for each width and start of a piece of time.
-        latencies: Calls of models in all threads, for each width, start and bucket of latency.
+        threads: The rollup of each thread, by its key.
+        activity: The sums of each time bucket over all threads, by width and start.
+        latencies: The model calls of all threads, by width and start of the time bucket, and
+            latency bucket.
     """
 
     def __init__(self, rows: Iterable[Row] = ()) -> None:

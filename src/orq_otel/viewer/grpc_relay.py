@@ -1,7 +1,7 @@
-"""gRPC's connections, held here and handed on: gRPC itself has no say in which of them it closes.
+"""Accepts connections for gRPC and relays them to it, because gRPC cannot limit its connections.
 
-gRPC listens on a socket in a folder of ours. A connection gets there when it has begun as HTTP/2
-does, and under a name by which a call tells from which connection it is.
+gRPC listens on a Unix socket in a temporary folder. The relay forwards a connection once it has
+sent the preface of HTTP/2. It binds its own end to a name, by which a call finds its connection.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _AT_ONCE = 4
 
 
 class _End(asyncio.Protocol):
-    """An end of a connection that is handed on. What it receives, the other one sends."""
+    """One end of a relayed connection. It sends the data that it receives to the other end."""
 
     other: _End | None = None
     transport: asyncio.Transport
@@ -45,12 +45,12 @@ class _End(asyncio.Protocol):
             self.other.transport.close()
 
 
-class Relay:
-    """Hands connections on.
+class GrpcRelay:
+    """Relays connections to gRPC.
 
     Args:
-        port: Holds them.
-        folder: Where nobody else may write.
+        port: Holds the connections and limits their number.
+        folder: The folder of the Unix sockets. No other user may write to it.
     """
 
     def __init__(self, port: Port, folder: Path) -> None:
@@ -58,23 +58,23 @@ class Relay:
         self.target = str(folder / "grpc")
         self._folder = folder
         self._numbers = itertools.count()
-        # Of a thousand that come at once, most are closed again before it is their turn.
+        # If a thousand arrive at once, most are closed again before it is their turn.
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._names: dict[str, Connection] = {}
 
     def find(self, peer: str) -> Connection | None:
-        """The connection of a call, by what gRPC has for its other side."""
+        """Returns the connection of a call, by the call's peer."""
         return self._names.get(peer)
 
     def protocol(self) -> asyncio.Protocol:
-        """What speaks on a new connection, for `loop.create_server`."""
+        """Returns the protocol for a new connection, for `loop.create_server`."""
         return self.port.connection(lambda connection: _Front(self, connection))
 
     async def connect(self, connection: Connection) -> _End:
-        """Connect to gRPC in the name of a connection, when it is its turn.
+        """Connect to gRPC for a connection, when it is its turn.
 
         Raises:
-            OSError: gRPC is not there, or the connection has been closed in the meantime.
+            OSError: gRPC does not listen, or the connection has been closed in the meantime.
         """
         async with self._turns:
             if connection.is_closing:
@@ -86,14 +86,14 @@ class Relay:
         one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             one.setblocking(False)  # noqa: FBT003 - it has no name
-            with contextlib.suppress(OSError):  # On a full disk it stays without a name.
+            with contextlib.suppress(OSError):  # On a full disk the socket has no name.
                 one.bind(str(name))
             one.connect(self.target)
         except OSError:
             one.close()
             raise
         finally:
-            name.unlink(missing_ok=True)  # It is known by it all the same.
+            name.unlink(missing_ok=True)  # The peer name stays valid without the file.
         peer = f"unix:{name}"
         loop = asyncio.get_running_loop()
         _, back = await loop.create_unix_connection(
@@ -103,9 +103,9 @@ class Relay:
 
 
 class _Front(_End):
-    """The end of a sender."""
+    """The end towards the sender."""
 
-    def __init__(self, relay: Relay, connection: Connection) -> None:
+    def __init__(self, relay: GrpcRelay, connection: Connection) -> None:
         self._relay = relay
         self._connection = connection
         self._early = b""
@@ -132,14 +132,14 @@ class _Front(_End):
         if self.transport.is_closing():
             other.transport.close()
             return
-        self._connection.patience = None  # From here on gRPC has its own.
+        self._connection.timeout = None  # From here on, gRPC's own timeouts apply.
         other.transport.write(self._early)
         self._early = b""
         self.transport.resume_reading()
 
 
 class _Back(_End):
-    """The end of gRPC."""
+    """The end towards gRPC."""
 
     def __init__(self, names: dict[str, Connection], peer: str, connection: Connection) -> None:
         self._names = names

@@ -1,4 +1,4 @@
-"""Hold the rollups of a SQLite file against its spans."""
+"""Compares the rollups of a SQLite file with its spans."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from orq_otel.viewer.model import digest
+from orq_otel.viewer.store.sqlite import SQLiteStore
 from orq_otel.viewer.store.sqlite_rows import ROW_COLUMNS, row_of
 from orq_otel.viewer.store.tally import Tally
 
 _SUMS: Final = "spans, errors, input_tokens, output_tokens, cost, priced, unpriced"
 
 
-def differences(connection: sqlite3.Connection) -> list[str]:
-    """One line for each row of a rollup that is wrong, missing or too much."""
+def rollup_errors(store: SQLiteStore) -> list[str]:
+    """Returns one line for each row of a rollup that is wrong or missing."""
+    return store._read(_rollup_errors)
+
+
+def _rollup_errors(connection: sqlite3.Connection) -> list[str]:
     spans = connection.execute(f"SELECT {ROW_COLUMNS} FROM spans WHERE thread IS NOT NULL")
     tally = Tally(map(row_of, spans))
     threads = tally.threads.items()
@@ -39,13 +44,13 @@ def differences(connection: sqlite3.Connection) -> list[str]:
             (key, trace_id) for key, one in threads for trace_id in one.traces
         ],
         "SELECT thread, tag, start, place FROM thread_tags": [
-            (key, tag, *told) for key, one in threads for tag, told in one.tags.items()
+            (key, tag, *first) for key, one in threads for tag, first in one.tags.items()
         ],
         "SELECT tag, threads FROM tags": Counter(
             tag for _, one in threads for tag in one.tags
         ).items(),
         "SELECT thread, model, start FROM thread_models": [
-            (key, *told) for key, one in threads for told in one.models.items()
+            (key, *model) for key, one in threads for model in one.models.items()
         ],
         f"SELECT thread, width, start, {_SUMS} FROM thread_activity": [
             (key, *piece, *sums.values())
@@ -53,7 +58,7 @@ def differences(connection: sqlite3.Connection) -> list[str]:
             for piece, sums in one.activity.items()
         ],
         "SELECT thread, bucket, calls FROM thread_latencies": [
-            (key, *told) for key, one in threads for told in one.latencies.items()
+            (key, *bucket) for key, one in threads for bucket in one.latencies.items()
         ],
         f"SELECT width, start, {_SUMS} FROM activity": [
             (*key, *sums.values()) for key, sums in tally.activity.items()

@@ -1,4 +1,4 @@
-"""How long a request's body may take."""
+"""A timeout for the body of a request."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from starlette.types import Message, Receive
 
 from orq_otel.viewer.refusals import RefusedError, Why
 
-#: In seconds, and one more for so many bytes that have come: whoever goes on sending is waited for.
-PATIENCE = 10.0
+#: How many seconds a small body may take.
+BODY_TIMEOUT = 10.0
+#: A body may take one more second for each of this many bytes.
 _RATE = 500
 
 
-class Patience:
-    """Receives a body as long as it comes at a reasonable speed.
+class BodyTimeout:
+    """An ASGI `receive` that refuses a body which arrives too slowly.
 
     Args:
-        receive: Gives its next part.
-        patience: Within how many seconds a small one has to be there.
+        receive: The ASGI server's `receive`.
+        timeout: How many seconds a small body may take.
     """
 
-    def __init__(self, receive: Receive, patience: float = PATIENCE) -> None:
+    def __init__(self, receive: Receive, timeout: float = BODY_TIMEOUT) -> None:
         self._receive = receive
-        self._left = patience
+        self._left = timeout
 
     async def __call__(self) -> Message:
-        """The next part.
+        """Returns the next message.
 
         Raises:
-            RefusedError: It does not come.
+            RefusedError: The message does not arrive in time.
         """
         began = time.monotonic()
         try:

@@ -1,4 +1,4 @@
-"""Spans out of OTLP/JSON: a request, or one a line, as the Collector's file exporter writes."""
+"""Reads OTLP/JSON files: one request, or one per line, as the Collector's file exporter writes."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from orq_otel.viewer.otlp import InvalidRequestError, Received, from_json
 
 
 class UnreadableError(ValueError):
-    """A file that is no OTLP/JSON. The text says where, and what would be."""
+    """A file is not OTLP/JSON. The message says where, and what writes such files."""
 
 
-def received(file: BinaryIO) -> Iterator[Received]:
-    """What each request of a file brings.
+def read_requests(file: BinaryIO) -> Iterator[Received]:
+    """Yields what each request of a file contains.
 
     Raises:
-        UnreadableError: From here on, there is none.
+        UnreadableError: The rest of the file is not OTLP/JSON.
         OSError: The file cannot be read.
     """
     for number, line in enumerate(file, 1):
         if not line.strip():
             continue
         if number == 1 and not _is_json(line):
-            # One request that is spread over lines.
+            # The file is one request with line breaks.
             yield _request(line + file.read(), "The file")
             return
         yield _request(line, f"Line {number}")

@@ -1,4 +1,4 @@
-"""What the commands that ask have in common: where threads are, and how mistakes are told."""
+"""Shared by the commands for threads: their options, exit codes and messages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from orq_otel.viewer.formats import shortened
 from orq_otel.viewer.model import StoreError
-from orq_otel.viewer.questions import InvalidParameterError
+from orq_otel.viewer.query_parameters import InvalidParameterError
 from orq_otel.viewer.settings import default_store
 from orq_otel.viewer.sources import (
     TOKEN_VARIABLE,
@@ -24,14 +24,14 @@ from orq_otel.viewer.terminal import plain
 
 DONE, FAILED, WRONG_USAGE, NO_SUCH_THREAD = 0, 1, 2, 3
 
-#: As of a program that SIGPIPE ended: who read the output, such as `head`, has enough of it.
+#: The exit code of a program that SIGPIPE ends, when a reader such as `head` stops reading.
 READER_LEFT = 141
 
 EXIT_CODES = "exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such thread"
 
 
 def add_source(parser: ArgumentParser) -> None:
-    """Add the options that say where threads are."""
+    """Add the options that choose the source of threads."""
     group = parser.add_argument_group("where the threads are").add_mutually_exclusive_group()
     group.add_argument(
         "--db", metavar="FILE", help="a database of the viewer (default: that of `orq-otel viewer`)"
@@ -45,15 +45,20 @@ def add_source(parser: ArgumentParser) -> None:
     parser.epilog = EXIT_CODES
 
 
-def asking(options: Namespace, ask: Callable[[Source], int], *, creates: bool = False) -> int:
-    """Open what the options name, ask it, and tell what goes wrong.
+def run_with_source(
+    options: Namespace, ask: Callable[[Source], int], *, creates: bool = False
+) -> int:
+    """Run a command on the source that the options choose, and print errors.
 
     Args:
-        options: Of the command line.
-        ask: Asks, prints, and returns an exit code.
-        creates: Whether to make a database where there is none.
+        options: The options of the command line.
+        ask: Runs the command and returns its exit code.
+        creates: Whether to create the database if it does not exist.
+
+    Returns:
+        The exit code.
     """
-    # What a terminal cannot show is told by its number.
+    # Characters that the terminal cannot encode are printed as escapes.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         source = _opened(options, creates=creates)
@@ -67,7 +72,7 @@ def asking(options: Namespace, ask: Callable[[Source], int], *, creates: bool = 
     except (SourceError, StoreError) as error:
         return complain(error, FAILED)
     except BrokenPipeError:
-        # Python would complain once more when it ends, unless nothing is left to be written.
+        # Otherwise Python would report the broken pipe again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_LEFT
     except KeyboardInterrupt:
@@ -76,24 +81,24 @@ def asking(options: Namespace, ask: Callable[[Source], int], *, creates: bool = 
 
 
 def complain(problem: object, code: int) -> int:
-    """Say on standard error what is wrong, and return the code."""
+    """Print a problem to standard error, and return the exit code."""
     remark(f"orq-otel: {problem}")
     return code
 
 
 def remark(text: str) -> None:
-    """Say something that is not part of the output."""
+    """Print a remark to standard error."""
     sys.stderr.write(plain(text) + "\n")
 
 
 def write(lines: Iterable[str]) -> None:
-    """Print lines that are safe to print."""
+    """Print lines, which the caller has made safe to print."""
     for line in lines:
         sys.stdout.write(line + "\n")
 
 
 def no_such_thread(thread_id: str) -> int:
-    """Say that a thread is not there."""
+    """Print that a thread does not exist, and return the exit code."""
     return complain(
         f"There is no thread {shortened(repr(thread_id), 300)}."
         " `orq-otel threads` lists those that there are.",
@@ -105,19 +110,19 @@ def _opened(options: Namespace, *, creates: bool) -> Source:
     if options.url is not None:
         parts = urlsplit(options.url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise InvalidParameterError("--url must be as http://localhost:4319.")
+            raise InvalidParameterError("--url must be like http://localhost:4319.")
         return ViewerSource(options.url, os.environ.get(TOKEN_VARIABLE))
-    from orq_otel.viewer.store import open_store  # noqa: PLC0415 - where it is asked for
+    from orq_otel.viewer.store import open_store  # noqa: PLC0415 - only when needed
 
     if options.store is not None:
         return StoreSource(open_store(options.store))
     return StoreSource(open_store(_database(options.db, creates=creates), for_reading=not creates))
 
 
-def _database(given: str | None, *, creates: bool) -> str | Path:
-    """The place that an option names, or what is said for `orq-otel viewer`."""
+def _database(option: str | None, *, creates: bool) -> str | Path:
+    """Returns the store that an option names, or else that of `orq-otel viewer`."""
     variables = ("ORQ_OTEL_VIEWER_STORE", "ORQ_OTEL_VIEWER_DB")
-    place = given or next(filter(None, map(os.environ.get, variables)), default_store())
+    place = option or next(filter(None, map(os.environ.get, variables)), default_store())
     if "://" in place:
         return place
     database = Path(place).expanduser()

@@ -1,22 +1,22 @@
-"""A question about threads, as it is written in a query string or on a command line."""
+"""Parses the parameters of a query for threads, from a query string or a command line."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Literal, TypeVar
 
-from orq_otel.viewer.model import SORTS, Question
+from orq_otel.viewer.model import SORTS, ThreadQuery
 from orq_otel.viewer.times import moment
 
 MOST_THREADS = 500
-"""On one page."""
+"""The highest number of threads on one page."""
 
 ORDERS = ("desc", "asc")
 MATCHES: tuple[Literal["all", "any"], ...] = ("all", "any")
 
 Word = TypeVar("Word", bound=str)
 
-#: A page's own parameters, in the order in which a message lists them.
+#: All parameters, in the order in which error messages list them.
 NAMES = (
     "tag",
     "match",
@@ -32,44 +32,49 @@ NAMES = (
 
 
 class InvalidParameterError(ValueError):
-    """A parameter that cannot be understood. The text says what to write instead."""
+    """A parameter is invalid. The message says what to write instead."""
 
 
-def question(parameters: Iterable[tuple[str, str]]) -> Question:
-    """What is asked for by parameters of a query string.
+def thread_query(parameters: Iterable[tuple[str, str]]) -> ThreadQuery:
+    """Returns the query that the parameters describe.
 
     Args:
-        parameters: Each name with its value, as often as it is there.
+        parameters: Names and values. A name may occur several times.
 
     Raises:
-        InvalidParameterError: One is unknown, there twice or no value for it.
+        InvalidParameterError: A parameter is unknown, repeated or has an invalid value.
     """
     found = only(parameters, NAMES, repeatable=("tag",))
     tags = tuple(dict.fromkeys(found.get("tag", ())))
     if "" in tags:
         raise InvalidParameterError("tag must not be empty. Leave it out to see every thread.")
-    one = {name: values[-1] for name, values in found.items()}
-    return Question(
+    single = {name: values[-1] for name, values in found.items()}
+    return ThreadQuery(
         tags=tags,
-        match=choice("match", one.get("match", "all"), MATCHES),
-        text=one.get("q", ""),
-        since=_moment("since", one.get("since")),
-        until=_moment("until", one.get("until")),
-        errors=choice("errors", one.get("errors", "false"), ("true", "false")) == "true",
-        sort=choice("sort", one.get("sort", "last_active"), SORTS),
-        ascending=choice("order", one.get("order", "desc"), ORDERS) == "asc",
-        limit=number("limit", one.get("limit", "50"), MOST_THREADS),
-        cursor=one.get("cursor"),
+        match=choice("match", single.get("match", "all"), MATCHES),
+        text=single.get("q", ""),
+        since=_moment("since", single.get("since")),
+        until=_moment("until", single.get("until")),
+        errors=choice("errors", single.get("errors", "false"), ("true", "false")) == "true",
+        sort=choice("sort", single.get("sort", "last_active"), SORTS),
+        ascending=choice("order", single.get("order", "desc"), ORDERS) == "asc",
+        limit=number("limit", single.get("limit", "50"), MOST_THREADS),
+        cursor=single.get("cursor"),
     )
 
 
 def only(
     parameters: Iterable[tuple[str, str]], names: tuple[str, ...], repeatable: tuple[str, ...] = ()
 ) -> dict[str, list[str]]:
-    """The values of each parameter, where there are no others than those of these names.
+    """Returns the values of each parameter.
+
+    Args:
+        parameters: Names and values.
+        names: The valid names.
+        repeatable: The names that may occur several times.
 
     Raises:
-        InvalidParameterError: One is unknown, or there twice.
+        InvalidParameterError: A parameter is unknown or repeated.
     """
     found: dict[str, list[str]] = {}
     for name, value in parameters:
@@ -79,15 +84,15 @@ def only(
         found.setdefault(name, []).append(value)
     for name, values in found.items():
         if len(values) > 1 and name not in repeatable:
-            raise InvalidParameterError(f"{name} is there {len(values)} times. Give it once.")
+            raise InvalidParameterError(f"{name} occurs {len(values)} times. Give it once.")
     return found
 
 
 def choice(name: str, value: str, choices: tuple[Word, ...]) -> Word:
-    """One of some words.
+    """Returns the value, if it is one of the choices.
 
     Raises:
-        InvalidParameterError: It is none of them.
+        InvalidParameterError: It is not.
     """
     for one in choices:
         if one == value:
@@ -96,10 +101,10 @@ def choice(name: str, value: str, choices: tuple[Word, ...]) -> Word:
 
 
 def number(name: str, value: str, most: int) -> int:
-    """A number from 1 on.
+    """Parses an integer from 1 to `most`.
 
     Raises:
-        InvalidParameterError: It is none, or too large.
+        InvalidParameterError: It is not such a number.
     """
     if value.isascii() and value.isdecimal() and len(value) < 10 and 1 <= int(value) <= most:  # noqa: PLR2004 - more digits than any limit has
         return int(value)
@@ -112,4 +117,4 @@ def _moment(name: str, value: str | None) -> int | None:
     try:
         return moment(value)
     except ValueError as error:
-        raise InvalidParameterError(f"{name} is no time. {error}") from None
+        raise InvalidParameterError(f"{name} is not a time. {error}") from None

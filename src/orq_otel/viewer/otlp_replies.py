@@ -1,6 +1,6 @@
-"""What senders are answered, in the messages of OTLP and of `google.rpc`.
+"""Builds the answers to senders, as messages of OTLP and `google.rpc`.
 
-The messages are imported when they are needed: a viewer that nobody sends to starts without them.
+The message classes are imported at their first use, so that the viewer starts faster.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from orq_otel.viewer.refusals import RefusedError, Why
 
 
 def export_response(received: Received) -> bytes:
-    """An `ExportTraceServiceResponse` in its binary form: empty if everything was kept."""
+    """Returns an `ExportTraceServiceResponse` in protobuf: empty if all spans were kept."""
     if not received.rejected:
         return b""
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (  # noqa: PLC0415 - see above
@@ -28,11 +28,11 @@ def export_response(received: Received) -> bytes:
 
 
 def status(refused: RefusedError, code: int = 0) -> Any:
-    """A `google.rpc.Status`.
+    """Returns a `google.rpc.Status`.
 
     Args:
-        refused: What to say.
-        code: The gRPC code. Over HTTP the protocol has no use for it.
+        refused: The refusal.
+        code: The gRPC code. OTLP over HTTP does not use it.
     """
     from google.rpc import error_details_pb2, status_pb2  # noqa: PLC0415 - see above
 
@@ -49,7 +49,7 @@ def status(refused: RefusedError, code: int = 0) -> Any:
 
 
 def status_json(refused: RefusedError) -> str:
-    """The same in its JSON form."""
+    """Returns the status as JSON."""
     from google.protobuf.json_format import MessageToJson  # noqa: PLC0415 - see above
 
     encoded: str = MessageToJson(status(refused), indent=None)

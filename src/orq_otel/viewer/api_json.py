@@ -11,19 +11,20 @@ from orq_otel.viewer.otlp import to_json
 from orq_otel.viewer.times import moment, rfc_3339
 
 FORMATS = ("json", "otlp")
-"""Of an export: as the API shows it, or as OTLP/JSON, which any collector takes."""
+"""The formats of an export: the API's JSON, or OTLP/JSON, which every collector accepts."""
 
-#: Bytes that are handed on at a time, about.
+#: The approximate size of a chunk in bytes.
 _CHUNK = 2**18
 
 EVERY_DIGIT = 9
-"""Of a time in nanoseconds, after the second."""
+"""The number of digits after the second of a time in nanoseconds."""
 
 
 def thread(one: Thread) -> dict[str, Any]:
-    """A thread. `cost_usd` is null where no price is known; `unpriced_calls` are not in it.
+    """Returns a thread as JSON.
 
-    What a thread has only if something of it is long is told only then.
+    `cost_usd` is null if no price is known, and does not include the `unpriced_calls`. `short_id`,
+    `more_tags` and `more_models` are there only if the thread's id or labels are too long.
     """
     long = {
         "short_id": one.short_id if one.digest else None,
@@ -50,12 +51,15 @@ def thread(one: Thread) -> dict[str, Any]:
 
 
 def thread_page(page: ThreadPage) -> dict[str, Any]:
-    """Some threads, and where the next ones begin: null at the end."""
+    """Returns a page of threads, and the cursor of the next page: null at the end."""
     return {"threads": [thread(one) for one in page.threads], "next_cursor": page.next_cursor}
 
 
 def span(kept: KeptSpan) -> dict[str, Any]:
-    """A span with what was read off it. `thread_id` is null or another one's where it is no own."""
+    """Returns a span and its facts as JSON.
+
+    A thread's traces may contain spans of no thread, whose `thread_id` is null, or of others.
+    """
     span, facts = kept.span, kept.facts
     return {
         "trace_id": span.trace_id,
@@ -87,31 +91,36 @@ def span(kept: KeptSpan) -> dict[str, Any]:
     }
 
 
-def span_of(told: dict[str, Any]) -> Span:
-    """The span that `span` tells."""
+def span_of(fields: dict[str, Any]) -> Span:
+    """Turns the JSON that `span` returns into a span again."""
     return Span(
-        trace_id=told["trace_id"],
-        span_id=told["span_id"],
-        parent_id=told["parent_id"],
-        name=told["name"],
-        kind=told["kind"],
-        start=moment(told["started_at"]),
-        end=moment(told["ended_at"]),
-        status=told["status"],
-        status_message=told["status_message"],
-        service=told["service"],
-        scope=told["scope"],
-        attributes=told["attributes"],
-        resource=told["resource"],
-        events=[{**event, "time": moment(event["time"])} for event in told["events"]],
-        links=told["links"],
+        trace_id=fields["trace_id"],
+        span_id=fields["span_id"],
+        parent_id=fields["parent_id"],
+        name=fields["name"],
+        kind=fields["kind"],
+        start=moment(fields["started_at"]),
+        end=moment(fields["ended_at"]),
+        status=fields["status"],
+        status_message=fields["status_message"],
+        service=fields["service"],
+        scope=fields["scope"],
+        attributes=fields["attributes"],
+        resource=fields["resource"],
+        events=[{**event, "time": moment(event["time"])} for event in fields["events"]],
+        links=fields["links"],
     )
 
 
 def export(one: Thread, pieces: Iterable[Spans], form: str) -> Iterator[bytes]:
-    """A thread with its spans for a file, in one of FORMATS, bit by bit.
+    """Yields the file of a thread and its spans in chunks.
 
-    In OTLP, a resource is there once in each piece that has spans of it.
+    In OTLP/JSON, each piece repeats the resources of its spans.
+
+    Args:
+        one: The thread.
+        pieces: The thread's spans.
+        form: One of `FORMATS`.
     """
     if form == "otlp":
         begin, items = b'{"resourceSpans": [', _resource_spans(pieces)
@@ -122,22 +131,22 @@ def export(one: Thread, pieces: Iterable[Spans], form: str) -> Iterator[bytes]:
 
 
 def chunks(begin: bytes, items: Iterable[Any], end: bytes) -> Iterator[bytes]:
-    """A list in JSON, bit by bit, and what stands around it. Each item is held alone."""
+    """Yields a JSON list in chunks, between `begin` and `end`. Holds few items at a time."""
     waiting, size = [begin], len(begin)
     for number, item in enumerate(items):
-        told = as_json(item)
-        waiting += (b", ", told) if number else (told,)
-        size += len(told)
+        encoded = as_json(item)
+        waiting += (b", ", encoded) if number else (encoded,)
+        size += len(encoded)
         if size < _CHUNK:
             continue
         if size < 2 * _CHUNK:
             yield b"".join(waiting)
         else:
-            # What is large is copied in parts.
+            # A large item is copied in parts.
             yield b"".join(waiting[:-1])
-            yield from (told[start : start + _CHUNK] for start in range(0, len(told), _CHUNK))
+            yield from (encoded[start : start + _CHUNK] for start in range(0, len(encoded), _CHUNK))
         waiting, size = [], 0
-        del told
+        del encoded
     yield b"".join((*waiting, end))
 
 
@@ -147,7 +156,7 @@ def _resource_spans(pieces: Iterable[Spans]) -> Iterator[dict[str, Any]]:
 
 
 def as_json(value: Any) -> bytes:
-    """JSON in ASCII, which is safe to print: whatever it says, it holds no control character."""
+    """Encodes JSON in ASCII. It contains no control characters, so that it is safe to print."""
     return json.dumps(value).encode()
 
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from orq_otel.viewer.repeats import Repeats
+from orq_otel.viewer.log_filter import RepeatedLineFilter
 
 
 def test_a_line_that_repeats_is_said_once_a_minute(
@@ -15,7 +15,7 @@ def test_a_line_that_repeats_is_said_once_a_minute(
 ) -> None:
     now = 1_000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    repeats = Repeats()
+    repeats = RepeatedLineFilter()
     caplog.handler.addFilter(repeats)
     log = logging.getLogger("tests.repeats")
     for _ in range(2):

@@ -11,10 +11,17 @@ from contextlib import contextmanager
 from io import BufferedReader
 from typing import Any, BinaryIO, cast
 
-from orq_otel.viewer.commands.asking import DONE, FAILED, add_source, asking, complain, write
+from orq_otel.viewer.commands.command_line import (
+    DONE,
+    FAILED,
+    add_source,
+    complain,
+    run_with_source,
+    write,
+)
 from orq_otel.viewer.formats import plural
-from orq_otel.viewer.importing import UnreadableError, received
 from orq_otel.viewer.model import Span
+from orq_otel.viewer.otlp_files import UnreadableError, read_requests
 from orq_otel.viewer.sources import Source
 from orq_otel.viewer.terminal import plain
 
@@ -46,7 +53,7 @@ def run(options: Namespace) -> int:
         codes = [_import(source, name) for name in options.files]
         return max(codes)
 
-    return asking(options, ask, creates=True)
+    return run_with_source(options, ask, creates=True)
 
 
 def _import(source: Source, name: str) -> int:
@@ -54,7 +61,7 @@ def _import(source: Source, name: str) -> int:
     waiting: list[Span] = []
     try:
         with _opened(name) as file:
-            for request in received(file):
+            for request in read_requests(file):
                 rejected += request.rejected
                 reason = reason or request.reason
                 waiting += request.spans
