@@ -76,7 +76,7 @@ class WrongUse:
 
     def logged(self) -> list[str]:
         """The log lines so far, without the number of the line that they are about."""
-        lines = [re.sub(r":\d+\)$", ":LINE)", one) for one in self._caplog.messages]
+        lines = [re.sub(r":\d+\) \[ORQ-T0\d]$", ":LINE)", one) for one in self._caplog.messages]
         self._caplog.clear()
         return lines
 

@@ -11,7 +11,7 @@ import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from orq_otel.foundations.codes import BAD_REDACT
 from orq_otel.foundations.guard import report, warn_once
@@ -154,11 +154,12 @@ def choose_capture(
         raise TypeError(f"redact takes a function of one part, not {type(redact).__name__}.")
     if not (on_span or on_event):
         return None, emit_event
-    if redact is None and settings.redact is not None:
-        redact = _load(settings.redact)
-        if redact is None:  # without redaction, no content may leave
+    hook = cast("Redact | None", redact)
+    if hook is None and settings.redact is not None:
+        hook = _load(settings.redact)
+        if hook is None:  # without redaction, no content may leave
             return None, emit_event
-    capture = Capture(on_span, on_event, settings.content_max_length, redact, settings.tool_schemas)
+    capture = Capture(on_span, on_event, settings.content_max_length, hook, settings.tool_schemas)
     return capture, emit_event
 
 
