@@ -503,7 +503,7 @@ for i in range(3):
     assert done.returncode == 0, done.stderr
     assert done.stderr == (
         "A thread id or tag is longer than 200 characters. It is kept, "
-        "but some backends drop or cut it.\n"
+        "but some backends drop or cut it. [ORQ-T03]\n"
     )
 
 
