@@ -811,7 +811,7 @@ def test_a_failure_when_a_request_ends_stays_ours(
     entry_spans.closed(span)
 
     assert telemetry.one().name == "request"
-    assert "failed while forgetting a request's span: LookupError" in caplog.text
+    assert "failed while ending a labelled span: LookupError" in caplog.text
 
 
 @pytest.mark.parametrize(
