@@ -641,7 +641,7 @@ def test_a_difference_is_seen(differential: Differential, monkeypatch: pytest.Mo
         patch.setattr("orq_otel.genai.call.class_name", lambda _: 3)
         assert "error.type is 3" in found("returned", Answer(http(b"", status="400 B")))
     with monkeypatch.context() as patch:
-        patch.setattr("orq_otel.payloads.chat.pick", lambda given, _: {"x": "\ud800"})
+        patch.setattr("orq_otel.payloads.chat.read_strings", lambda given, _: {"x": "\ud800"})
         assert "complained" in found("returned", plain)
-        patch.setattr("orq_otel.payloads.chat.pick", lambda given, _: {"x": SECRET})
+        patch.setattr("orq_otel.payloads.chat.read_strings", lambda given, _: {"x": SECRET})
         assert "content in spans" in found("returned", plain, settings="without content")
