@@ -39,7 +39,7 @@ JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
                 *("-m", "coverage", "run", "-m", "pytest", "-n", "auto", "--dist", "worksteal"),
                 *(
                     f"--ignore=tests/{apart}"
-                    for apart in ("backends", "frameworks", "servers", "viewer")
+                    for apart in ("backends", "coexistence", "frameworks", "servers", "viewer")
                 ),
             ],
         ],
@@ -68,6 +68,10 @@ JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
                 "tests/viewer",
             ]
         ],
+    ),
+    "coexistence": (
+        ["-e", ".[otlp,openai,orq,viewer]", "--group", "test"],
+        [["-m", "pytest", "-n", "auto", "tests/coexistence"]],
     ),
     "servers": (
         ["-e", ".[otlp,openai]", "--group", "servers"],
