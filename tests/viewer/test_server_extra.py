@@ -54,7 +54,8 @@ def test_importing_orq_otel_imports_nothing_of_the_viewer() -> None:
 def test_what_is_installed_without_an_extra() -> None:
     needed = [line for line in requires("orq-otel") or [] if "extra ==" not in line]
     names = [line.split(">")[0].split("<")[0].strip() for line in needed]
-    assert sorted(names) == ["opentelemetry-api", "opentelemetry-instrumentation", "wrapt"]
+    core = ["opentelemetry-api", "opentelemetry-instrumentation", "packaging", "wrapt"]
+    assert sorted(names) == core
 
 
 @pytest.mark.parametrize("missing", [EXTRA, *((one,) for one in EXTRA)])
