@@ -410,6 +410,31 @@ def test_a_stream_that_is_open_at_the_end(tmp_path: Path, provider: str, end: st
     assert told == "exported True ['chat m support-42']\n"
 
 
+async def test_waiting_calls_end_with_their_provider_the_newest_first(
+    telemetry: Telemetry, locked: Locked, model_server: ModelServer
+) -> None:
+    tasks = []
+    for number in range(20):
+        never: Any = Never()
+        client = openai.AsyncOpenAI(
+            api_key="k",
+            base_url=model_server.base_url,
+            http_client=openai.DefaultAsyncHttpxClient(transport=never),
+        )
+        coroutine = client.chat.completions.create(model=f"m-{number}", messages=MESSAGES)
+        tasks.append(asyncio.create_task(coroutine))
+        await never.asked.wait()
+    telemetry.provider.force_flush()
+    assert locked.calls == []
+    telemetry.provider.shutdown()
+    names = [span.name for span in locked.calls]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert names == [f"chat m-{number}" for number in reversed(range(20))]
+
+
 def test_another_provider_keeps_its_streams(telemetry: Telemetry, client: openai.OpenAI) -> None:
     other = Locked()
     telemetry.provider.add_span_processor(other)

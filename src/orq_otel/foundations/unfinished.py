@@ -56,9 +56,9 @@ _callback: Final = _phase.__init__  # type: ignore[misc]
 #: Watched calls by identity. The references are weak, so that dropped calls are finalised.
 open_calls: Final[dict[int, weakref.ref[Any]]] = {}
 
-#: The calls of waiting coroutines. The references are strong, which is faster than weak ones. A
-#: coroutine that is dropped ends its call by itself.
-_held: Final[set[Unfinished]] = set()
+#: The calls of waiting coroutines, in order. The references are strong, which is faster than weak
+#: ones. A coroutine that is dropped ends its call by itself.
+_held: Final[dict[Unfinished, None]] = {}
 
 #: Functions that end calls which were dropped during a collection. Appending takes no lock.
 notes: Final[deque[Callable[[], object]]] = deque()
@@ -93,13 +93,13 @@ def watch(call: Unfinished) -> None:
 
 def hold(call: Unfinished) -> None:
     """End a coroutine's call when the program ends, unless it is passed to `let_go` by then."""
-    _held.add(call)
+    _held[call] = None
     if not _State.is_running:
         _start()
 
 
-#: Undoes `hold`. Does nothing if the call is not held.
-let_go: Final[Callable[[object], None]] = _held.discard
+#: Undoes `hold`. Gets the call, and None to return if it is not held.
+let_go: Final = _held.pop
 
 #: Undoes `watch`. Gets the identity of the call, `id(call)`.
 forget: Final = open_calls.pop
@@ -127,13 +127,14 @@ def end_all(processors: Any = None) -> None:
         processors: All processors of the provider that is shut down, or None for every provider.
     """
     take_notes()
-    for call in (*_held, *_watched()):
+    for call in _open():
         if processors is None or call.is_processed_by(processors):
             _end(call.end)
 
 
-def _watched() -> Iterator[Unfinished]:
-    """The watched calls, the newest first."""
+def _open() -> Iterator[Unfinished]:
+    """The held calls and the watched ones, the newest of each first."""
+    yield from reversed(tuple(_held))
     for ref in reversed(tuple(open_calls.values())):
         call: Unfinished | None = ref()
         if call is not None:
@@ -181,7 +182,7 @@ def _watch() -> None:
 
 def _forked() -> None:
     """In a forked child, leave the open calls to the parent and start with none."""
-    for call in (*_held, *_watched()):
+    for call in _open():
         call.disown()
     _held.clear()
     open_calls.clear()

@@ -107,7 +107,7 @@ def async_wrapper(begin: Begin, settle: Settle) -> Wrapper:  # noqa: C901 - guar
                     except Exception as error:  # noqa: BLE001 - whatever the context is
                         _detach(token, error)
             finally:
-                let_go(call)
+                let_go(call, None)  # type: ignore[arg-type]
             if type(call) is not Call:
                 return result
             try:
