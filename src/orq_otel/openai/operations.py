@@ -210,7 +210,7 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("post", "/decisions"): Operation(
         name=DECIDE,
         read_request=decisions.request_attributes,
-        read_response=decisions.response_attributes,
+        read_response=moderations.response_attributes,
         is_standard=False,
         content=ContentReaders(
             read_request=decisions.request_content, read_response=decisions.response_content

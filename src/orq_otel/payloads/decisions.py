@@ -1,6 +1,7 @@
 """Decisions: attributes and content of requests and responses. Pure functions.
 
-A request asks questions about an input, each with a few possible answers.
+A request asks questions about an input, each with a few possible answers. A response has the
+attributes of a moderation's, and `moderations` reads them.
 """
 
 from __future__ import annotations
@@ -9,27 +10,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, get, read_strings
+from orq_otel.genai.fields import fields, get
 from orq_otel.genai.messages import Content, Part, message
-from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES, RESPONSE_ID, RESPONSE_MODEL
+from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES
 from orq_otel.payloads.parts import content_parts, items, unknown_part
 from orq_otel.payloads.responses import input_messages
-from orq_otel.payloads.usage import read_response_usage
 
 
 def request_attributes(_: Mapping[str, Any]) -> Attributes:
     """`POST /decisions` has no attributes but the model: the rest of its body is content."""
     return {}
-
-
-def response_attributes(response: Any) -> Attributes:
-    """Attributes of a decision."""
-    values = fields(response)
-    attributes = read_strings(values, (("id", RESPONSE_ID), ("model", RESPONSE_MODEL)))
-    usage = values.get("usage")
-    if usage is not None:
-        read_response_usage(usage, attributes)
-    return attributes
 
 
 def request_content(body: Mapping[str, Any]) -> Content:
