@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import ssl
-import warnings
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -15,16 +13,6 @@ from orq_api import OrqServer
 from recorded import Telemetry
 
 from orq_otel import OrqInstrumentor
-
-
-@pytest.fixture(scope="package", autouse=True)
-def sockets_are_collected() -> Iterator[None]:
-    """Nobody closes the client's asynchronous sockets: their loop is gone. No test is to blame."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        for _ in range(3):  # one holds the next
-            gc.collect()
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from orq_otel.orq import agents
 
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
 pytestmark = [
-    pytest.mark.filterwarnings("default"),  # the client's own
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # the client's own
     needs("orq-ai-sdk", "4.2", "client.agents.responses"),
 ]
 

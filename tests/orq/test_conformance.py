@@ -19,7 +19,7 @@ from orq.test_operations import CASES
 from orq_otel import OrqInstrumentor, thread
 
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
-pytestmark = pytest.mark.filterwarnings("default")  # the client's own
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the client's own
 
 ALLOWED = "core_type_conflict:thread.id"
 #: Allowed of what a case says that the answer does not tell.
@@ -96,11 +96,9 @@ def test_a_good_call(checked: Checked, orq: Any, case: Case) -> None:
 @every_case
 async def test_a_good_asynchronous_call(checked: Checked, api: OrqServer, case: Case) -> None:
     # A client of its own: connections belong to the event loop that they were opened in.
-    with (
-        orq_ai_sdk.Orq(api_key="orq-test-key", server_url=api.url) as client,
-        thread("support-42", tags=["support"]),
-    ):
-        await case.call_async(client)
+    async with orq_ai_sdk.Orq(api_key="orq-test-key", server_url=api.url) as client:
+        with thread("support-42", tags=["support"]):
+            await case.call_async(client)
     checked.check(case)
 
 

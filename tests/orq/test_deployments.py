@@ -16,7 +16,7 @@ from orq.cases import CLIENT
 from orq_otel.orq import deployments
 
 models = pytest.importorskip("orq_ai_sdk.models")
-pytestmark = pytest.mark.filterwarnings("default")  # the client's own
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the client's own
 
 HEAD = {
     "id": "01ARZ3NDEKTSV4RRFFQ69G5FAV",

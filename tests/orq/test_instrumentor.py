@@ -24,7 +24,7 @@ from recorded import Telemetry
 from orq.cases import CLIENT
 from orq_otel import OpenAIInstrumentor, OrqInstrumentor, bind, configure, thread
 
-pytestmark = pytest.mark.filterwarnings("default")  # the client's own
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the client's own
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
 
 ASKED = [{"role": "user", "content": "Where is my parcel?"}]

@@ -28,7 +28,7 @@ from orq_otel import OrqInstrumentor
 
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
 
-pytestmark = pytest.mark.filterwarnings("default")  # the client's own
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the client's own
 
 #: All of a call of this client.
 SAID = echo("token", "organization", "more query", "tool", "tool header")

@@ -18,7 +18,7 @@ from orq_otel.orq import memory
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
 # The client leaves sockets to be collected.
 pytestmark = [
-    pytest.mark.filterwarnings("default"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     needs("orq-ai-sdk", "4.2", "today's id of a memory"),
 ]
 

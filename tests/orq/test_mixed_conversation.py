@@ -23,7 +23,7 @@ from otlp_receiver import OtlpReceiver, Span
 from orq_otel import OpenAIInstrumentor, OrqInstrumentor, thread
 
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
-pytestmark = pytest.mark.filterwarnings("default")  # the client's own
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the client's own
 with_agents = needs("orq-ai-sdk", "4.2", "client.agents.responses")
 
 MESSAGE = {"role": "user", "parts": [{"kind": "text", "text": "Hello!"}]}

@@ -16,7 +16,7 @@ from orq_otel import OrqInstrumentor, thread
 from orq_otel.orq import responses
 
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
-pytestmark = pytest.mark.filterwarnings("default")  # the client's own
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the client's own
 since_4_13 = needs("orq-ai-sdk", "4.13", "all that the API sends")
 
 MODEL = "openai/gpt-5-mini"

@@ -12,7 +12,7 @@ from recorded import Telemetry
 from orq_otel.orq import retrieval
 
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
-pytestmark = pytest.mark.filterwarnings("default")  # the client's own
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the client's own
 
 DOCUMENTS = "gen_ai.retrieval.documents"
 

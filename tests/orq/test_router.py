@@ -15,7 +15,7 @@ from orq_otel.orq import router
 from orq_otel.payloads import completions
 
 models = pytest.importorskip("orq_ai_sdk.models")
-pytestmark = pytest.mark.filterwarnings("default")  # the client's own
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the client's own
 if not hasattr(models, "CreateChatCompletionResponseBody"):
     pytest.skip("orq-ai-sdk below 4.2 lacks client.router", allow_module_level=True)
 
