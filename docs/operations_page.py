@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from orq_otel.genai import semconv
 from orq_otel.genai.call import Operation, own_names
 from orq_otel.labels.attributes import labels
-from orq_otel.openai import operations, server, sessions
+from orq_otel.openai import operations, requests, sessions
 from orq_otel.orq.operations import TABLE, Row
 from orq_otel.threads.frames import Thread
 
@@ -120,10 +120,10 @@ Listed: TypeAlias = "tuple[str, Operation, set[str]]"
 
 def openai_rows() -> Iterator[Listed]:
     """Every row of the OpenAI client's table, by request."""
-    for (method, path), operation in operations._OPERATIONS.items():  # noqa: SLF001
+    for (method, path), operation in operations.OPERATIONS.items():
         if not path.endswith("?beta=true"):  # the same under the beta classes
             yield _of_openai(f"{method.upper()} {path}", operation)
-    for (method, beginning), patterns in operations._WITH_IDS.items():  # noqa: SLF001
+    for (method, beginning), patterns in operations.WITH_IDS.items():
         for pattern, operation in patterns:
             path = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"{\1}", pattern.pattern)
             path = re.sub(r"\(\?:.*\)\??$", "", path)
@@ -145,7 +145,7 @@ def orq_rows() -> Iterator[Listed]:
 
 
 def _of_openai(request: str, operation: Operation) -> Listed:
-    found = attributes_of(operation, server._server_attributes)  # noqa: SLF001
+    found = attributes_of(operation, requests._server_attributes)  # noqa: SLF001
     return request, operation, found | _OF_EVERY_CALL
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orq_otel.genai.call import Operation
-from orq_otel.openai.operations import find
+from orq_otel.openai.requests import find
 
 OPERATIONS = [
     operation

@@ -18,7 +18,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, Trace
 from recorded import Telemetry
 
 from orq_otel import OpenAIInstrumentor, thread
-from orq_otel.openai.router import Router
+from orq_otel.openai.requests import Router
 
 MESSAGES: Any = [{"role": "user", "content": "Where is my parcel?"}]
 IN_BOTH = {
@@ -317,7 +317,7 @@ def test_what_fails_in_here_leaves_the_request_alone(
         raise RuntimeError
 
     client = router()
-    monkeypatch.setattr("orq_otel.openai.router._trace_headers", broken)
+    monkeypatch.setattr("orq_otel.openai.requests._trace_headers", broken)
     with thread("support-42"), caplog.at_level(logging.WARNING, "orq_otel"):
         ask(client)
     assert told(model_server.requests[0]) == {}
@@ -358,8 +358,8 @@ def test_only_orqs_hosts_and_those_that_are_named_are_routers(url: str, expected
         trace_context=True,
     )
     with openai.OpenAI(api_key="sk-test-key", base_url=url) as client:
-        assert router.serves(client) is expected
-        assert router.serves(client) is expected
+        assert router.serves(client.base_url) is expected
+        assert router.serves(client.base_url) is expected
 
 
 def test_orqs_own_variable_names_a_router(

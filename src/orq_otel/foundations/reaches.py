@@ -18,6 +18,8 @@ Each has a reason, and an answer to its going away, since no release note will a
   gone, the class's `run` is looked at.
 - *The instrument behind the API's stand-in*, to measure nothing as long as nobody collects. Where
   it is gone, everything is measured.
+- *The frames of other instrumentations* that make a span without making it current. Where frames
+  do not tell, a call of theirs gets a second span.
 - *The proxies of an HTTP client*, whose credentials must not get into telemetry. Where they are
   gone, they are not known as such; other rules hold back what looks like a credential.
 - *Behind what OpenAI's streams pass on*, to save a generator for each chunk. Where it is gone,
@@ -30,6 +32,7 @@ Each has a reason, and an answer to its going away, since no release note will a
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from typing import Any, Final
@@ -239,6 +242,35 @@ def parts_of(propagator: Any) -> list[Any]:
 def target_of(worker: Any) -> Any:
     """What an OS thread runs: a function, or the `run` of its class."""
     return getattr(worker, "_target", None) or type(worker).run
+
+
+def outer_call(modules: tuple[str, ...], depth: int) -> tuple[str, Any] | None:
+    """The innermost function around the caller that a module of others runs, if there is one.
+
+    Args:
+        modules: How the names of such modules begin.
+        depth: How many frames are looked at.
+
+    Returns:
+        The name of its module, and its local variable `kwargs`, or None for that.
+    """
+    frame: Any = sys._getframe(2)  # noqa: SLF001 - documented; inspect.stack() reads source files
+    for _ in range(depth):
+        frame = frame.f_back
+        if frame is None:
+            return None
+        module = frame.f_globals.get("__name__", "")
+        if module.startswith(modules):
+            return module, frame.f_locals.get("kwargs")
+    return None
+
+
+def base_url(client: Any) -> Any:
+    """The base URL of one of OpenAI's clients: the client's own object, where that is known."""
+    try:
+        return client._base_url  # noqa: SLF001
+    except AttributeError:
+        return client.base_url
 
 
 def is_collected(instrument: Any) -> bool:

@@ -13,10 +13,11 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, StatusCode
 
 from orq_otel.foundations.guard import report
-from orq_otel.foundations.reaches import is_processed_by, put
+from orq_otel.foundations.reaches import is_collected, is_processed_by, put
 from orq_otel.foundations.unfinished import forget, is_collecting, leave_note, open_calls
 from orq_otel.genai.errors import Description, class_name
 from orq_otel.genai.events import Events
+from orq_otel.genai.fields import Attributes
 from orq_otel.genai.messages import Content
 from orq_otel.genai.metrics import INFERENCE, Gaps, Metrics
 from orq_otel.genai.semconv import (
@@ -28,8 +29,6 @@ from orq_otel.genai.semconv import (
     RESPONSE_TIME_TO_FIRST_CHUNK,
 )
 from orq_otel.genai.telemetry import Telemetry
-
-Attributes: TypeAlias = dict[str, Any]
 
 _UNDESCRIBED: Final = Description()
 
@@ -245,7 +244,12 @@ class Call:
         self._reader = reader = new_reader()
         self._feed = reader.feed
         metrics = self._telemetry.metrics
-        if metrics is not None and metrics.times_chunks(operation.name):
+        if (
+            metrics is not None
+            and is_collected(metrics.duration)
+            and operation.name in INFERENCE
+            and not metrics.older
+        ):
             self._gaps = Gaps(
                 metrics, self._started, reader.attributes, self._span.get_span_context()
             )
@@ -348,7 +352,7 @@ class Call:
             except Exception as mistake:  # noqa: BLE001 - a processor of the host's may fail
                 report(f"ending the span of {operation.name}", mistake)
         metrics = telemetry.metrics
-        if metrics is not None and metrics.active and operation.is_standard:
+        if metrics is not None and is_collected(metrics.duration) and operation.is_standard:
             self._measure(metrics, attributes, span, at)
 
     def _set_failed(

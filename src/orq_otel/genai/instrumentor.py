@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined,unused-ignore]
-from opentelemetry.metrics import MeterProvider, get_meter
+from opentelemetry.metrics import MeterProvider, NoOpMeter, get_meter
 from opentelemetry.trace import TracerProvider, get_tracer
 
 from orq_otel.foundations.patching import Patch
@@ -72,7 +72,7 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
         if names == "none":
             return None
         meter = get_meter(self.scope, __version__, meter_provider, SCHEMA_URL)
-        return Metrics(meter, older=names == "older")
+        return None if isinstance(meter, NoOpMeter) else Metrics(meter, older=names == "older")
 
     def _uninstrument(self, **_: Any) -> None:
         self.telemetry = None

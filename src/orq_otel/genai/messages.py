@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 from urllib.parse import unquote_to_bytes
 
-from orq_otel.genai.fields import fields
+from orq_otel.genai.fields import LONG, fields
 
 #: Part of a message: `{"type": "text", "content": "..."}`.
 Part: TypeAlias = dict[str, Any]
@@ -31,8 +31,6 @@ Message: TypeAlias = dict[str, Any]
 #: plain text, for a variable of a prompt.
 Content: TypeAlias = dict[str, list[Any] | str]
 
-#: Strings of this many characters or fewer stay as they are: they hold no binary data to speak of.
-LONG = 512
 #: A data URL with fewer characters holds next to nothing.
 _SHORT = 64
 

@@ -22,13 +22,11 @@ from opentelemetry.metrics import (
     Counter,
     Histogram,
     Meter,
-    NoOpMeter,
     Observation,
 )
 from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
 
 from orq_otel.foundations.guard import report
-from orq_otel.foundations.reaches import is_collected
 from orq_otel.foundations.unfinished import take_notes
 from orq_otel.genai.semconv import (
     CHAT,
@@ -173,15 +171,18 @@ class Metrics:
         meter: Makes them. Before a meter provider is set, it is a stand-in of the API's.
         older: Use the two older names for every operation, `gen_ai.client.token.usage` and
             `gen_ai.client.operation.duration`, instead of the newest.
+
+    Attributes:
+        duration: The instrument that every operation is recorded with.
+        older: As the argument.
     """
 
     def __init__(self, meter: Meter, *, older: bool) -> None:
-        self._older = older
-        self._is_off = isinstance(meter, NoOpMeter)
+        self.older = older
         meter.create_observable_gauge(
             "orq_otel.notes", [_record_notes], description="No values. It records other metrics."
         )
-        self._operation_duration = meter.create_histogram(
+        self.duration = meter.create_histogram(
             "gen_ai.client.operation.duration",
             unit="s",
             description="Duration of a GenAI operation.",
@@ -192,7 +193,7 @@ class Metrics:
                 meter, "gen_ai.client.token.usage", "Input and output tokens of one operation."
             )
             return
-        self._duration = _seconds(
+        self._inference_duration = _seconds(
             meter, "gen_ai.client.inference.duration", "Duration of an inference."
         )
         self._first_chunk = _seconds(
@@ -219,19 +220,6 @@ class Metrics:
             (meter.create_counter(name, "{token}", "Tokens used by inferences."), total, parts)
             for name, total, parts in _COUNTED
         ]
-
-    @property
-    def active(self) -> bool:
-        """Whether anybody collects metrics.
-
-        The API's instruments stand in for the SDK's until a meter provider is set. Until then
-        nothing has to be measured.
-        """
-        return not self._is_off and is_collected(self._operation_duration)
-
-    def times_chunks(self, operation: str) -> bool:
-        """Whether the time between the chunks of a stream is measured."""
-        return not self._older and operation in INFERENCE and self.active
 
     def note(
         self,
@@ -271,14 +259,14 @@ class Metrics:
             self._record_gaps(gaps, common, context)
             return
         failed = {**common, ERROR_TYPE: ended[ERROR_TYPE]} if ERROR_TYPE in ended else common
-        if self._older:
-            self._operation_duration.record(seconds, failed, context)
+        if self.older:
+            self.duration.record(seconds, failed, context)
             self._record_token_usage(ended, common, context)
             return
         if started[OPERATION_NAME] not in INFERENCE:
-            self._operation_duration.record(seconds, failed, context)
+            self.duration.record(seconds, failed, context)
             return
-        self._duration.record(seconds, failed, context)
+        self._inference_duration.record(seconds, failed, context)
         self._record_chunks(ended, gaps, common, context)
         if USAGE_INPUT_TOKENS in ended:
             self._input_tokens.record(ended[USAGE_INPUT_TOKENS], failed, context)

@@ -1,22 +1,48 @@
-"""The wrapper around a client's method that calls a model, sync and async.
+"""A client's method that calls a model, wrapped: its call is started, and given the result.
 
-Both are plain functions: one of wrapt's function wrappers would cost a microsecond on every call.
-They are our outermost frames in the user's call, so each step of ours in them is guarded.
+A call has one model span. Another instrumentation of the same call wraps it further out than we
+do. It has a span open when the request is made, or makes one when the call returns. Then theirs is
+the span, and we only label it.
+
+The wrappers are plain functions: one of wrapt's function wrappers would cost a microsecond on every
+call. They are our outermost frames in the user's call, so each step of ours in them is guarded.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from contextvars import Token
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from opentelemetry.context import Context, attach, detach
+from opentelemetry.context import (
+    _SUPPRESS_INSTRUMENTATION_KEY,
+    Context,
+    attach,
+    detach,
+    get_current,
+)
+from opentelemetry.trace import Span, SpanKind, get_current_span, set_span_in_context
 
 from orq_otel.foundations.guard import is_signals, report
 from orq_otel.foundations.patching import Wrapper
-from orq_otel.foundations.unfinished import hold, let_go
-from orq_otel.genai.call import Call, Unrecorded
+from orq_otel.foundations.reaches import is_collected, outer_call, pin
+from orq_otel.foundations.unfinished import hold, let_go, notes, take_notes
+from orq_otel.genai.call import Call, Operation, Unrecorded, own_names
+from orq_otel.genai.fields import get
+from orq_otel.genai.semconv import (
+    CHAT,
+    CONVERSATION_ID,
+    EMBEDDINGS,
+    FETCH_RESPONSE,
+    OPERATION_NAME,
+    TEXT_COMPLETION,
+)
+from orq_otel.genai.telemetry import Telemetry
+from orq_otel.labels.attributes import labels, stamp
+from orq_otel.labels.providers import unset
+from orq_otel.threads.frames import Thread, as_id, make_thread
 
 #: A started call, or None for one that has no telemetry, and the arguments for the client's method.
 Begun: TypeAlias = tuple["Call | Unrecorded | None", tuple[Any, ...], dict[str, Any]]
@@ -27,6 +53,47 @@ Begin: TypeAlias = Callable[[Any, tuple[Any, ...], dict[str, Any]], Begun]
 #: Takes a call, the positional and keyword arguments, and the method's result. Returns what the
 #: caller gets, and ends the call, or returns a proxy that will.
 Settle: TypeAlias = Callable[[Call, tuple[Any, ...], dict[str, Any], Any], Any]
+
+_OLDER_KEY: Final = "suppress_instrumentation"
+
+#: Operations that others name differently from us.
+_INFERENCE: Final = ("chat", "text_completion", "generate_content")
+
+#: The attributes by which others mark a model call's span at its start, each with its values by
+#: operation: that of the GenAI conventions, and that of OpenInference.
+_MARKS: Final[tuple[tuple[str, Mapping[str, tuple[str, ...]]], ...]] = (
+    (
+        OPERATION_NAME,
+        {
+            CHAT: _INFERENCE,
+            TEXT_COMPLETION: _INFERENCE,
+            EMBEDDINGS: ("embeddings",),
+            FETCH_RESPONSE: ("fetch_response",),
+        },
+    ),
+    (
+        "openinference.span.kind",
+        {
+            CHAT: ("LLM",),
+            TEXT_COMPLETION: ("LLM",),
+            EMBEDDINGS: ("EMBEDDING",),
+            FETCH_RESPONSE: ("LLM",),
+        },
+    ),
+)
+
+#: Traceloop (for Responses) and Langfuse make a span without making it current. Only their frames
+#: on the stack show that they wrap this very call.
+_TRACELOOP: Final = "opentelemetry.instrumentation.openai"
+_LANGFUSE: Final = "langfuse.openai"
+_WRAPPERS: Final = (_TRACELOOP, _LANGFUSE)
+_OPERATIONS: Final = (CHAT, TEXT_COMPLETION, EMBEDDINGS, FETCH_RESPONSE)
+
+#: Frames between such a wrapper and the client's request: the client's own methods, and ours.
+_DEPTH: Final = 16
+
+#: The header by which the client's methods ask its `request` for the HTTP response.
+_RAW_RESPONSE: Final = "X-Stainless-Raw-Response"
 
 
 def sync_wrapper(begin: Begin, settle: Settle) -> Wrapper:
@@ -131,3 +198,152 @@ def _detach(token: Token[Context], error: Exception) -> None:
         raise error
     if not isinstance(error, ValueError):  # that is a coroutine that is closed in another context
         detach(token)  # another implementation of the context, with tokens of its own
+
+
+def suppressed() -> bool:
+    """Whether instrumentation is switched off here, by OpenTelemetry's key or its older name.
+
+    The opposite of `opentelemetry.instrumentation.utils.is_instrumentation_enabled`, which looks
+    up the context twice, and whose module imports the propagators.
+    """
+    context = get_current()
+    if not context:
+        return False
+    return bool(context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_OLDER_KEY))
+
+
+def start_call(  # noqa: C901 - one function, since it runs on every call
+    telemetry: Telemetry,
+    operation: Operation,
+    attributes: Mapping[str, Any],
+    thread: Thread | None,
+    client: Any,
+) -> Call | Unrecorded | None:
+    """Start the span of a call.
+
+    Args:
+        telemetry: The signals to make of it.
+        operation: What the call does.
+        attributes: The attributes that samplers see: operation, provider, model and server.
+        thread: The thread that the call belongs to.
+        client: The client, which describes its errors.
+
+    Returns:
+        The call; or `Unrecorded`, if its span is not sampled; or None, if there is nothing to do:
+        another instrumentation has a span for the call, which is labelled instead, or there is no
+        SDK.
+    """
+    if notes:
+        take_notes()
+    if thread is not None and unset.spans:
+        unset.settle()
+    context = get_current()
+    if context:
+        current = get_current_span(context)
+        if current.is_recording() and covers_call(current, operation.name):
+            if thread is not None:
+                stamp(current, thread)
+            return None
+    if is_wrapped(operation.name):
+        return None
+    target = attributes.get(operation.target)
+    if thread is not None:
+        # The call's own attributes win over labels. Labels come last, since the SDK drops the
+        # first attributes beyond its limit.
+        of_thread = labels(thread)
+        if of_thread.keys().isdisjoint(attributes):  # nearly always, and one copy less
+            attributes = {**attributes, **of_thread}
+        else:
+            attributes = {**attributes, **of_thread, **attributes}
+    on_span = attributes if operation.is_standard else _own_attributes(attributes, thread)
+    span = telemetry.tracer.start_span(
+        operation.name if target is None else f"{operation.name} {target}",
+        context,
+        SpanKind.CLIENT,
+        on_span,
+    )
+    if thread is not None:
+        pin(span, on_span)
+    if span.is_recording():
+        return Call(
+            operation, span, set_span_in_context(span, context), attributes, client, telemetry
+        )
+    return _start_unrecorded(telemetry, operation, attributes, client, span, context)
+
+
+def _start_unrecorded(  # noqa: PLR0913, PLR0917 - keywords would cost time on every call
+    telemetry: Telemetry,
+    operation: Operation,
+    attributes: Mapping[str, Any],
+    client: Any,
+    span: Span,
+    context: Context,
+) -> Call | Unrecorded | None:
+    """Start a call whose span is not sampled, or is none, since there is no SDK."""
+    is_valid = span.get_span_context().is_valid
+    if is_valid:
+        context = set_span_in_context(span, context)
+    metrics = telemetry.metrics
+    # Metrics are of all calls, sampled or not.
+    if metrics is not None and is_collected(metrics.duration) and operation.is_standard:
+        return Call(operation, span, context, attributes, client, telemetry.unrecorded)
+    return Unrecorded(context) if is_valid else None
+
+
+def _own_attributes(attributes: Mapping[str, Any], thread: Thread | None) -> Mapping[str, Any]:
+    """The attributes that a span starts with whose operation the conventions do not name.
+
+    A thread's id does not go under the conventions' name for it, which is for their operations.
+    """
+    is_threads = thread is not None and attributes.get(CONVERSATION_ID) == thread.id
+    return own_names(
+        {k: v for k, v in attributes.items() if not (is_threads and k == CONVERSATION_ID)}
+    )
+
+
+def thread_in_request(value: Any) -> Thread | None:
+    """The thread that a caller wrote into a request, `{"id": ..., "tags": [...]}`.
+
+    Returns:
+        The thread, or None if the value is missing or not valid. The request still has it: it is
+        for the server to refuse.
+    """
+    if value is None:
+        return None
+    try:
+        return make_thread(as_id(get(value, "id")), get(value, "tags") or (), None)
+    except (TypeError, ValueError):
+        return None
+
+
+def covers_call(span: Any, operation: str) -> bool:
+    """Whether `span`, which is current, is another instrumentation's span for this model call."""
+    attributes = getattr(span, "attributes", None)
+    if attributes:
+        for key, values in _MARKS:
+            if attributes.get(key) in values.get(operation, ()):
+                return True
+    return False
+
+
+def is_wrapped(operation: str) -> bool:
+    """Whether this call runs inside a wrapper that does not make its span current."""
+    modules = sys.modules
+    if (_TRACELOOP not in modules and _LANGFUSE not in modules) or operation not in _OPERATIONS:
+        return False
+    wrapper = outer_call(_WRAPPERS, _DEPTH)
+    return wrapper is not None and not _passes_through(*wrapper)
+
+
+def _passes_through(module: str, kwargs: Any) -> bool:
+    """Whether a wrapper makes no span for these arguments of the client's method.
+
+    Neither makes one for a raw response that is a stream, and Langfuse none for a streaming
+    response.
+    """
+    if not isinstance(kwargs, Mapping) or not isinstance(kwargs.get("extra_headers"), Mapping):
+        return False
+    raw = kwargs["extra_headers"].get(_RAW_RESPONSE)
+    if raw is None:
+        return False
+    return kwargs.get("stream") is True or (raw == "stream" and module == _LANGFUSE)

@@ -16,18 +16,22 @@ from opentelemetry.context import get_current
 
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.patching import Patch, Seam
+from orq_otel.foundations.reaches import base_url
 from orq_otel.foundations.settings import Settings
 from orq_otel.genai.call import Call
 from orq_otel.genai.instrumentor import ClientInstrumentor
-from orq_otel.genai.starting import start_call, suppressed
 from orq_otel.genai.streams import stream_proxy
-from orq_otel.genai.wrapping import Begun, async_wrapper, sync_wrapper
+from orq_otel.genai.wrapping import Begun, async_wrapper, start_call, suppressed, sync_wrapper
 from orq_otel.openai import websockets
 from orq_otel.openai.errors import ERRORS
-from orq_otel.openai.operations import find, request_fields
 from orq_otel.openai.raw import RawResponseProxy, respond_with_body
-from orq_otel.openai.router import Router, caller_thread
-from orq_otel.openai.server import start_attributes
+from orq_otel.openai.requests import (
+    Router,
+    caller_thread,
+    find,
+    request_fields,
+    start_attributes,
+)
 from orq_otel.payloads.responses import conversation_attributes
 from orq_otel.threads.frames import current_thread
 
@@ -94,10 +98,11 @@ class OpenAIInstrumentor(ClientInstrumentor):
                 return None, args, kwargs
             body = request_fields(options, operation)
             thread = current_thread()
-            is_router = self._router.serves(client)
+            url = base_url(client)
+            is_router = self._router.serves(url)
             if is_router or "orq" in body:  # the caller's wins over the scope's
                 thread = caller_thread(body, at_top_level=is_router) or thread
-            attributes = start_attributes(client, operation, body.get("model"))
+            attributes = start_attributes(client, url, operation, body.get("model"))
             if "conversation" in body:  # it wins over the thread's, from the start
                 attributes = {**attributes, **conversation_attributes(body["conversation"])}
             call = start_call(telemetry, operation, attributes, thread, client)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from orq_otel.genai.call import ContentReaders, Operation
 from orq_otel.genai.semconv import (
@@ -148,7 +147,7 @@ def _run(name: str) -> Operation:
     )
 
 
-_OPERATIONS: Mapping[tuple[str, str], Operation] = {
+OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("post", "/chat/completions"): Operation(
         name=CHAT,
         read_request=chat.request_attributes,
@@ -230,7 +229,7 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
 
 #: Those whose path has ids in it, by method and by what the path begins with: the rest of the path,
 #: and the operation.
-_WITH_IDS: Mapping[tuple[str, str], tuple[tuple[re.Pattern[str], Operation], ...]] = {
+WITH_IDS: Mapping[tuple[str, str], tuple[tuple[re.Pattern[str], Operation], ...]] = {
     ("get", "responses"): ((re.compile(r"(?P<response_id>[^/?]+)(?:\?beta=true)?"), _FETCH),),
     ("post", "threads"): (
         (re.compile(r"(?P<thread_id>[^/]+)/runs"), _run(RUN_ASSISTANT)),
@@ -241,35 +240,4 @@ _WITH_IDS: Mapping[tuple[str, str], tuple[tuple[re.Pattern[str], Operation], ...
     ),
     ("post", "videos"): ((re.compile(r"(?P<video_id>[^/]+)/remix"), _video(REMIX_VIDEO)),),
 }
-_OF_PATHS_WITH_IDS = {one for patterns in _WITH_IDS.values() for _, one in patterns}
-
-
-def find(method: str, path: str) -> Operation | None:
-    """The operation of a request, or None for one that is no call of a model."""
-    operation = _OPERATIONS.get((method, path))
-    return _match(method, path)[0] if operation is None else operation
-
-
-def _match(method: str, path: str) -> tuple[Operation | None, Mapping[str, str]]:
-    """The operation of a path with ids in it, and the ids."""
-    _, _, path = path.partition("/")
-    beginning, _, rest = path.partition("/")
-    for pattern, operation in _WITH_IDS.get((method, beginning), ()):
-        match = pattern.fullmatch(rest)
-        if match is not None:
-            return operation, match.groupdict()
-    return None, {}
-
-
-def request_fields(options: Any, operation: Operation) -> Mapping[str, Any]:
-    """The fields of a request: its body, with what `extra_body` adds, or its path and query."""
-    body = options.json_data
-    if type(body) is not dict:
-        body = dict(body) if isinstance(body, Mapping) else {}
-    extra = options.extra_json
-    if extra:
-        body = {**body, **extra}
-    if operation not in _OF_PATHS_WITH_IDS:
-        return body
-    query = options.params if options.method == "get" else {}
-    return {**query, **body, **_match(options.method, options.url)[1]}
+OF_PATHS_WITH_IDS = {one for patterns in WITH_IDS.values() for _, one in patterns}

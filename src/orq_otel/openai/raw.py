@@ -17,8 +17,7 @@ from orq_otel.foundations.guard import report
 from orq_otel.foundations.unfinished import watch
 from orq_otel.genai.call import Call
 from orq_otel.genai.long_json import LongJson, parse_long_json
-from orq_otel.genai.proxies import Proxy
-from orq_otel.genai.streams import iterate, stream_proxy
+from orq_otel.genai.streams import Proxy, iterate, stream_proxy
 
 _ITERATORS = frozenset({"iter_bytes", "iter_text", "aiter_bytes", "aiter_text"})
 _LINE_ITERATORS = frozenset({"iter_lines", "aiter_lines"})

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from opentelemetry.context import Context, attach, detach, get_current
 
 from orq_otel.foundations.guard import report
+from orq_otel.foundations.reaches import base_url, is_collected
 from orq_otel.foundations.unfinished import watch
 from orq_otel.genai.call import Attributes, Call, ContentReaders, Operation, Unrecorded
 from orq_otel.genai.errors import error_type
@@ -32,11 +33,9 @@ from orq_otel.genai.semconv import (
     SERVER_PORT,
     TRANSLATION_SESSION,
 )
-from orq_otel.genai.starting import start_call, suppressed
 from orq_otel.genai.telemetry import Telemetry
-from orq_otel.openai.operations import find
-from orq_otel.openai.router import caller_thread
-from orq_otel.openai.server import start_attributes
+from orq_otel.genai.wrapping import start_call, suppressed
+from orq_otel.openai.requests import caller_thread, find, start_attributes
 from orq_otel.openai.session_responses import OpenResponses, SessionResponse
 from orq_otel.payloads import realtime
 from orq_otel.payloads.events import EventReader
@@ -90,6 +89,7 @@ class Session:
         self._instrumentor = instrumentor
         self._parameters = parameters
         self._client = parameters["client"]
+        self._url = base_url(self._client)
         self._server = _server(self._client)
         self._model = parameters["model"]
         if not isinstance(self._model, str):  # early betas have no parameter for it
@@ -105,7 +105,7 @@ class Session:
 
     def start(self, telemetry: Telemetry) -> bool:
         """Start the session's span. Returns whether the connection has to be watched."""
-        attributes = start_attributes(self._client, self.operation, self._model)
+        attributes = start_attributes(self._client, self._url, self.operation, self._model)
         call = self._call = start_call(
             telemetry,
             self.operation,
@@ -121,7 +121,7 @@ class Session:
             self.context = call.context
             return True
         metrics = telemetry.metrics  # there are metrics of its responses all the same
-        return metrics is not None and metrics.active
+        return metrics is not None and is_collected(metrics.duration)
 
     # ---- The connection -----------------------------------------------------------------------
 
@@ -295,7 +295,7 @@ class RealtimeSession(Session):
         event_id: Any = None,
     ) -> SessionResponse:
         operation = self.response_operation
-        attributes = start_attributes(self._client, operation, self._model)
+        attributes = start_attributes(self._client, self._url, operation, self._model)
         call = self._start_call(operation, attributes, thread, body)
         return SessionResponse(call, thread, self._model, metadata=metadata, event_id=event_id)
 
@@ -369,7 +369,7 @@ class ResponsesSession(Session):
         operation = find("post", "/responses")
         call = None
         if operation is not None:
-            attributes = start_attributes(self._client, operation, model)
+            attributes = start_attributes(self._client, self._url, operation, model)
             if "conversation" in body:  # a conversation in the request wins over the thread
                 attributes = {**attributes, **conversation_attributes(body["conversation"])}
             # Here every response is streamed, whatever the request says.

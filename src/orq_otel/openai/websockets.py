@@ -19,7 +19,7 @@ from opentelemetry.context import attach, detach
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.patching import Patch, Seam, around
 from orq_otel.genai.instrumentor import ClientInstrumentor
-from orq_otel.genai.starting import suppressed
+from orq_otel.genai.wrapping import suppressed
 from orq_otel.openai.sessions import LiveSession, RealtimeSession, ResponsesSession, Session
 
 #: From a manager to the session of the connection that it makes, or None to pass it through.

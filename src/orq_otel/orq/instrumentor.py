@@ -21,9 +21,15 @@ from orq_otel.genai.call import Call
 from orq_otel.genai.fields import read_strings
 from orq_otel.genai.instrumentor import ClientInstrumentor
 from orq_otel.genai.semconv import OPERATION_NAME, ORQ_TRACE_ID, PROVIDER_NAME
-from orq_otel.genai.starting import start_call, suppressed
 from orq_otel.genai.streams import stream_proxy
-from orq_otel.genai.wrapping import Begin, Begun, async_wrapper, sync_wrapper
+from orq_otel.genai.wrapping import (
+    Begin,
+    Begun,
+    async_wrapper,
+    start_call,
+    suppressed,
+    sync_wrapper,
+)
 from orq_otel.orq.errors import ERRORS
 from orq_otel.orq.models import TRACE_ID_HEADERS
 from orq_otel.orq.operations import TABLE, VERSIONS, Row

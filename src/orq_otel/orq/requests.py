@@ -14,13 +14,12 @@ from urllib.parse import urlsplit
 from orq_otel.foundations.caching import Uncached, keep
 from orq_otel.genai.call import Attributes
 from orq_otel.genai.content import encode
-from orq_otel.genai.fields import fields, get, safe_text
+from orq_otel.genai.fields import fields, get, prompt_variables, safe_text
 from orq_otel.genai.messages import Content, clean, without_binary
 from orq_otel.genai.semconv import REQUEST_MODEL, SERVER_ADDRESS, SERVER_PORT
-from orq_otel.genai.starting import thread_in_request
+from orq_otel.genai.wrapping import thread_in_request
 from orq_otel.labels.attributes import as_argument
 from orq_otel.orq.models import as_json, is_unset, set_fields
-from orq_otel.payloads.parameters import prompt_variables
 from orq_otel.payloads.parts import items
 from orq_otel.threads.frames import Thread
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, get, read_strings
+from orq_otel.genai.fields import fields, get, read_strings, stop_sequences
 from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import (
     OUTPUT_MESSAGES,
@@ -22,7 +22,6 @@ from orq_otel.genai.semconv import (
 from orq_otel.orq.models import as_body, as_json, set_fields, telemetry_ids, token_counts
 from orq_otel.orq.requests import Arguments, model_attributes, prompt_variable_content
 from orq_otel.payloads import responses
-from orq_otel.payloads.parameters import stop_sequences
 from orq_otel.payloads.parts import items
 
 _PREVIOUS: Final = (("previous_response_id", REQUEST_PREVIOUS_RESPONSE_ID),)

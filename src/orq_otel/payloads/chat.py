@@ -17,8 +17,12 @@ from orq_otel.genai.fields import (
     fields,
     get,
     is_whole,
+    output_type,
     read_strings,
+    sampling,
+    service_tier,
     stop_reason,
+    stop_sequences,
 )
 from orq_otel.genai.messages import (
     LONG,
@@ -51,7 +55,6 @@ from orq_otel.genai.semconv import (
     TOOL_DEFINITIONS,
 )
 from orq_otel.payloads.chat_deltas import Deltas
-from orq_otel.payloads.parameters import output_type, sampling, service_tier, stop_sequences
 from orq_otel.payloads.parts import (
     SPEAKERS,
     content_parts,

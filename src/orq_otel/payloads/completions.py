@@ -10,7 +10,7 @@ from io import StringIO
 from typing import Any
 
 from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, get, is_whole
+from orq_otel.genai.fields import fields, get, is_whole, sampling, stop_sequences
 from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import Content, Message, Part, finish_reason, generic, message
 from orq_otel.genai.semconv import (
@@ -21,7 +21,6 @@ from orq_otel.genai.semconv import (
     REQUEST_STREAM,
 )
 from orq_otel.payloads.chat import MOST_CHOICES, StreamReader, response_attributes
-from orq_otel.payloads.parameters import sampling, stop_sequences
 from orq_otel.payloads.parts import content_parts, in_order, items
 
 __all__ = [

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from orq_otel.genai.call import Attributes, own_names
 from orq_otel.genai.errors import error_type
-from orq_otel.genai.fields import fields, get, identifier, read_strings
+from orq_otel.genai.fields import fields, get, identifier, read_strings, sampling
 from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import (
     CONVERSATION_ID,
@@ -29,7 +29,6 @@ from orq_otel.genai.semconv import (
 )
 from orq_otel.payloads import responses
 from orq_otel.payloads.events import EventReader
-from orq_otel.payloads.parameters import sampling
 from orq_otel.payloads.parts import items
 from orq_otel.payloads.usage import read_audio_usage
 

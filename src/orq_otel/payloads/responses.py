@@ -19,8 +19,12 @@ from orq_otel.genai.fields import (
     fields,
     get,
     is_whole,
+    output_type,
+    prompt_variables,
     read_strings,
     safe_text,
+    sampling,
+    service_tier,
     stop_reason,
 )
 from orq_otel.genai.growing_text import growing_text
@@ -57,7 +61,6 @@ from orq_otel.genai.semconv import (
     TOOL_DEFINITIONS,
 )
 from orq_otel.payloads import parts as message_parts
-from orq_otel.payloads.parameters import output_type, prompt_variables, sampling, service_tier
 from orq_otel.payloads.parts import (
     SPEAKERS,
     content_part,

@@ -11,7 +11,15 @@ from typing import Any, Final
 
 from orq_otel.genai.call import Attributes
 from orq_otel.genai.errors import error_type
-from orq_otel.genai.fields import fields, get, identifier, is_whole, read_strings
+from orq_otel.genai.fields import (
+    fields,
+    get,
+    identifier,
+    is_whole,
+    output_type,
+    read_strings,
+    sampling,
+)
 from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import (
     Content,
@@ -42,7 +50,6 @@ from orq_otel.genai.semconv import (
 )
 from orq_otel.payloads import parts as message_parts
 from orq_otel.payloads.events import EventReader
-from orq_otel.payloads.parameters import output_type, sampling
 from orq_otel.payloads.parts import content_parts, in_order, items, named_tools, unknown_part
 from orq_otel.payloads.usage import read_completion_usage
 

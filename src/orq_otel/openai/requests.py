@@ -1,0 +1,307 @@
+"""What a request of OpenAI's client is: its operation and fields, its server, and its thread.
+
+Requests to Orq's AI Router carry their thread and their trace, so that Orq groups them, too. The
+thread is written into the request body in two places: `orq.thread`, as Orq documents it, and
+`thread` at the top level, which Orq's own workshop found to work. The trace goes into the headers
+`traceparent` and `tracestate`. `orq=1` in the latter tells the router that the span is a caller's,
+whose trace it continues, and not that of some proxy in between. Nothing is sent to other hosts: the
+client's base URL has to be Orq's, or one that is configured.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+from opentelemetry.context import Context
+from opentelemetry.trace import get_current_span
+
+from orq_otel.foundations.caching import LARGEST
+from orq_otel.foundations.orq_hosts import is_orqs, server
+from orq_otel.genai.call import Operation
+from orq_otel.genai.fields import Attributes, get, safe_text
+from orq_otel.genai.semconv import (
+    OPERATION_NAME,
+    PROVIDER_NAME,
+    REQUEST_MODEL,
+    SERVER_ADDRESS,
+    SERVER_PORT,
+)
+from orq_otel.genai.wrapping import thread_in_request
+from orq_otel.labels.attributes import as_argument
+from orq_otel.openai.operations import OF_PATHS_WITH_IDS, OPERATIONS, WITH_IDS
+from orq_otel.threads.frames import Thread
+
+T = TypeVar("T")
+
+_OPENAI: Final = "openai"
+_AZURE: Final = "azure.ai.openai"
+_BEDROCK: Final = "aws.bedrock"
+_VERTEX: Final = "gcp.vertex_ai"
+
+#: Providers that the conventions have a value for, by the end of their host name. Any other server
+#: of OpenAI's API, such as a gateway, counts as "openai".
+_HOSTS: Final = {
+    "openai.azure.com": _AZURE,
+    "openai.azure.us": _AZURE,
+    "openai.azure.cn": _AZURE,
+    "services.ai.azure.com": _AZURE,
+    "cognitiveservices.azure.com": _AZURE,
+    "cognitiveservices.azure.us": _AZURE,
+    "models.ai.azure.com": "azure.ai.inference",
+    "inference.ai.azure.com": "azure.ai.inference",
+    "aiplatform.googleapis.com": _VERTEX,
+    "generativelanguage.googleapis.com": "gcp.gemini",
+    "api.anthropic.com": "anthropic",
+    "api.cohere.ai": "cohere",
+    "api.cohere.com": "cohere",
+    "api.deepseek.com": "deepseek",
+    "api.groq.com": "groq",
+    "api.mistral.ai": "mistral_ai",
+    "api.moonshot.ai": "moonshot_ai",
+    "api.moonshot.cn": "moonshot_ai",
+    "api.perplexity.ai": "perplexity",
+    "api.x.ai": "x_ai",
+    "ml.cloud.ibm.com": "ibm.watsonx.ai",
+}
+#: The same for host names with a region in them, as patterns of the whole name.
+_REGIONAL_HOSTS: Final = (
+    (re.compile(r"[a-z0-9-]+-aiplatform\.googleapis\.com"), _VERTEX),
+    (re.compile(r"aiplatform\.[a-z0-9-]+\.rep\.googleapis\.com"), _VERTEX),
+    # May begin with a VPC endpoint, "vpce-..."; domains differ by partition, such as China's.
+    (
+        re.compile(r"([a-z0-9-]+\.)*bedrock-(runtime|mantle)(-fips)?\.[a-z0-9-]+\.[a-z0-9.-]+"),
+        _BEDROCK,
+    ),
+)
+#: Providers by the client's class, whatever the host.
+_CLASSES: Final = {
+    "BaseAzureClient": _AZURE,
+    "BedrockOpenAI": _BEDROCK,
+    "AsyncBedrockOpenAI": _BEDROCK,
+}
+#: Providers by the name of the client's argument `provider`, since openai 2.
+_RUNTIMES: Final = {"bedrock": _BEDROCK, "vertex": _VERTEX}
+#: Paths of requests that take a thread, as in Orq's own client.
+_WITH_THREAD: Final = frozenset(
+    {"/chat/completions", "/completions", "/responses", "/audio/speech"}
+)
+_ROUTER_PATH: Final = re.compile(r"/v\d+/router(/|$)")
+
+#: The attributes of every call of a client, by operation, as `_keep` keeps them.
+_attributes: Final[dict[int, tuple[Any, dict[Operation, Attributes]]]] = {}
+_MAX_CLIENTS: Final = 256  # a program may make a client for each request
+
+
+def find(method: str, path: str) -> Operation | None:
+    """The operation of a request, or None for one that is no call of a model."""
+    operation = OPERATIONS.get((method, path))
+    return _match(method, path)[0] if operation is None else operation
+
+
+def _match(method: str, path: str) -> tuple[Operation | None, Mapping[str, str]]:
+    """The operation of a path with ids in it, and the ids."""
+    _, _, path = path.partition("/")
+    beginning, _, rest = path.partition("/")
+    for pattern, operation in WITH_IDS.get((method, beginning), ()):
+        match = pattern.fullmatch(rest)
+        if match is not None:
+            return operation, match.groupdict()
+    return None, {}
+
+
+def request_fields(options: Any, operation: Operation) -> Mapping[str, Any]:
+    """The fields of a request: its body, with what `extra_body` adds, or its path and query."""
+    body = options.json_data
+    if type(body) is not dict:
+        body = dict(body) if isinstance(body, Mapping) else {}
+    extra = options.extra_json
+    if extra:
+        body = {**body, **extra}
+    if operation not in OF_PATHS_WITH_IDS:
+        return body
+    query = options.params if options.method == "get" else {}
+    return {**query, **body, **_match(options.method, options.url)[1]}
+
+
+def start_attributes(client: Any, url: Any, operation: Operation, model: Any) -> Attributes:
+    """Attributes of a call before it is made, by which samplers decide.
+
+    Args:
+        client: The client.
+        url: Its base URL.
+        operation: What the call does.
+        model: The model that the request names.
+    """
+    cached = _attributes.get(id(url))
+    if cached is None:
+        cached = _keep(_attributes, url, {})
+    attributes = cached[1].get(operation)
+    if attributes is None:
+        attributes = cached[1][operation] = _server_attributes(client, url, operation)
+    if not isinstance(model, str):
+        return attributes
+    return {**attributes, REQUEST_MODEL: model if model.isascii() else safe_text(model)}
+
+
+def _keep(cache: dict[int, tuple[Any, T]], url: Any, value: T) -> tuple[Any, T]:
+    """Keep what is known of a base URL, under the id of its object.
+
+    The object is kept as well, so that no other object can get its id. A weak dictionary would cost
+    more than all the rest of a call that is not recorded.
+    """
+    if len(str(url)) <= LARGEST:
+        if len(cache) >= _MAX_CLIENTS:
+            cache.clear()
+        cache[id(url)] = url, value
+    return url, value
+
+
+def _server_attributes(client: Any, url: Any, operation: Operation) -> Attributes:
+    provider = _provider(client, url.host)
+    return {
+        OPERATION_NAME: operation.name,
+        PROVIDER_NAME: provider,
+        SERVER_ADDRESS: url.host,
+        SERVER_PORT: url.port or (80 if url.scheme == "http" else 443),
+        # The conventions keep names in `openai.*` for the provider "openai".
+        **(operation.constants if provider == _OPENAI else {}),
+    }
+
+
+def _provider(client: Any, host: str) -> str:
+    """The value of `gen_ai.provider.name`, by the client and the host."""
+    for kind in type(client).__mro__:
+        if kind.__name__ in _CLASSES:
+            return _CLASSES[kind.__name__]
+    runtime = getattr(getattr(client, "_provider_runtime", None), "name", None)
+    if runtime in _RUNTIMES:
+        return _RUNTIMES[runtime]
+    host = host.rstrip(".")
+    for pattern, provider in _REGIONAL_HOSTS:
+        if pattern.fullmatch(host):
+            return provider
+    while host:
+        if host in _HOSTS:
+            return _HOSTS[host]
+        _, _, host = host.partition(".")
+    return _OPENAI
+
+
+class Router:
+    """Knows which clients point at an AI Router, and adds threads and traces to their requests.
+
+    Args:
+        urls: Base URLs of routers, or of Orq, besides Orq's own.
+        placement: Where the thread goes: "both", "orq", "top_level" or "none".
+        trace_context: Whether the trace is sent.
+    """
+
+    def __init__(self, urls: Iterable[str], placement: str, *, trace_context: bool) -> None:
+        self._urls = list(urls)
+        self._in_orq = placement in ("both", "orq")
+        self._at_top_level = placement in ("both", "top_level")
+        self._trace_context = trace_context
+        self._cache: dict[int, tuple[Any, bool]] = {}
+
+    def serves(self, url: Any) -> bool:
+        """Whether the base URL of a client is that of a router."""
+        cached = self._cache.get(id(url))
+        if cached is None:
+            cached = _keep(self._cache, url, self._is_router(str(url)))
+        return cached[1]
+
+    def prepare(
+        self,
+        client: Any,
+        options: Any,
+        body: Mapping[str, Any],
+        thread: Thread | None,
+        context: Context,
+    ) -> Any:
+        """A copy of a request's options, with thread and trace in it.
+
+        Args:
+            client: The client.
+            options: The client's `FinalRequestOptions`.
+            body: The fields of the request body. A thread in it is the caller's, and stays.
+            thread: The thread that is current.
+            context: The context with the span of the call.
+        """
+        prepared = copy.copy(options)
+        if thread is not None and options.url in _WITH_THREAD and not _has_thread(body):
+            prepared.extra_json = self._with_thread(options.extra_json, body, thread)
+        if self._trace_context:
+            headers = options.headers if isinstance(options.headers, Mapping) else {}
+            if not (_has_trace(headers) or _has_trace(getattr(client, "_custom_headers", {}))):
+                prepared.headers = {**headers, **_trace_headers(context)}
+        return prepared
+
+    def _with_thread(
+        self, extra: Mapping[str, Any] | None, body: Mapping[str, Any], thread: Thread
+    ) -> dict[str, Any]:
+        argument = as_argument(thread)
+        changed = dict(extra or {})
+        if self._at_top_level:
+            changed["thread"] = argument
+        for_orq = body.get("orq", {})
+        if self._in_orq and isinstance(for_orq, Mapping):
+            changed["orq"] = {**for_orq, "thread": argument}
+        return changed
+
+    def _is_router(self, url: str) -> bool:
+        if is_orqs(url):
+            return _ROUTER_PATH.match(urlsplit(url).path) is not None
+        return any(_is_below(url, router) for router in self._urls)
+
+
+def caller_thread(body: Mapping[str, Any], *, at_top_level: bool) -> Thread | None:
+    """The thread that the caller wrote into a request body for Orq.
+
+    `orq.thread` counts for any host, which may be a proxy of the caller's. `thread` means a thread
+    only to a router.
+
+    Args:
+        body: The fields of the request body.
+        at_top_level: Whether `thread` counts.
+    """
+    thread = thread_in_request(get(body.get("orq"), "thread"))
+    if thread is None and at_top_level:
+        thread = thread_in_request(body.get("thread"))
+    return thread
+
+
+def _is_below(url: str, router: str) -> bool:
+    """Whether `url` is that of `router`, a base URL from the settings, or of a router below it."""
+    at = server(url)
+    if at is None or at != server(router):
+        return False
+    base = urlsplit(router).path.rstrip("/")
+    path = urlsplit(url).path.rstrip("/")
+    if not (path == base or path.startswith(base + "/")):
+        return False
+    return path == base or base.endswith("/router") or bool(_ROUTER_PATH.match(path[len(base) :]))
+
+
+def _has_thread(body: Mapping[str, Any]) -> bool:
+    return "thread" in body or get(body.get("orq"), "thread") is not None
+
+
+def _has_trace(headers: Mapping[str, Any]) -> bool:
+    return any(name.lower() == "traceparent" for name in headers)
+
+
+def _trace_headers(context: Context) -> dict[str, str]:
+    """The headers of W3C Trace Context. Source: https://www.w3.org/TR/trace-context/."""
+    span = get_current_span(context).get_span_context()
+    if not span.is_valid:
+        return {}
+    state = span.trace_state
+    state = state.update("orq", "1") if "orq" in state else state.add("orq", "1")
+    return {
+        "traceparent": f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}",
+        "tracestate": state.to_header(),
+    }
