@@ -19,9 +19,9 @@ from opentelemetry.context import Context, attach, detach, get_current
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.reaches import base_url, is_collected
 from orq_otel.foundations.unfinished import watch
-from orq_otel.genai.call import Attributes, Call, ContentReaders, Operation, Unrecorded
+from orq_otel.genai.call import Call, ContentReaders, Operation, Unrecorded
 from orq_otel.genai.errors import error_type
-from orq_otel.genai.fields import fields, get
+from orq_otel.genai.fields import Attributes, fields, get
 from orq_otel.genai.instrumentor import ClientInstrumentor
 from orq_otel.genai.long_json import parse_long_json
 from orq_otel.genai.semconv import (

@@ -15,9 +15,16 @@ from collections.abc import Callable, Mapping
 from io import StringIO
 from typing import Any, Final, TypeAlias
 
-from orq_otel.genai.call import Attributes
 from orq_otel.genai.errors import UNNAMED
-from orq_otel.genai.fields import NO_CHUNK, fields, get, identifier, read_strings, stop_reason
+from orq_otel.genai.fields import (
+    NO_CHUNK,
+    Attributes,
+    fields,
+    get,
+    identifier,
+    read_strings,
+    stop_reason,
+)
 from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import (
     Content,

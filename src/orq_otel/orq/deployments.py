@@ -12,8 +12,15 @@ from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any, Final
 
-from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import NO_CHUNK, UNUSUAL, fields, get, read_strings, stop_reason
+from orq_otel.genai.fields import (
+    NO_CHUNK,
+    UNUSUAL,
+    Attributes,
+    fields,
+    get,
+    read_strings,
+    stop_reason,
+)
 from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import (

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, get, is_whole, number, read_strings
+from orq_otel.genai.fields import Attributes, fields, get, is_whole, number, read_strings
 from orq_otel.genai.messages import (
     Content,
     Message,

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, get, read_strings
+from orq_otel.genai.fields import Attributes, fields, get, read_strings
 from orq_otel.genai.messages import Content, clean
 from orq_otel.genai.semconv import (
     MEMORY_ENTITY_ID,

@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Final
 
-from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, read_strings
+from orq_otel.genai.fields import Attributes, fields, read_strings
 from orq_otel.genai.semconv import ORQ_SPAN_ID, ORQ_TRACE_ID
 from orq_otel.payloads.parts import items
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orq_otel.genai.call import Attributes, ContentReaders, Operation
+from orq_otel.genai.call import ContentReaders, Operation
+from orq_otel.genai.fields import Attributes
 from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import (
     AGENT_NAME,

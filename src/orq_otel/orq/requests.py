@@ -12,9 +12,8 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 from orq_otel.foundations.caching import Uncached, keep
-from orq_otel.genai.call import Attributes
 from orq_otel.genai.content import encode
-from orq_otel.genai.fields import fields, get, prompt_variables, safe_text
+from orq_otel.genai.fields import Attributes, fields, get, prompt_variables, safe_text
 from orq_otel.genai.messages import Content, clean, without_binary
 from orq_otel.genai.semconv import REQUEST_MODEL, SERVER_ADDRESS, SERVER_PORT
 from orq_otel.genai.wrapping import thread_in_request

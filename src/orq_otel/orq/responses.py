@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, Final
 
-from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, get, read_strings, stop_sequences
+from orq_otel.genai.fields import Attributes, fields, get, read_strings, stop_sequences
 from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import (
     OUTPUT_MESSAGES,

@@ -13,8 +13,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, get, is_whole, read_strings
+from orq_otel.genai.fields import Attributes, fields, get, is_whole, read_strings
 from orq_otel.genai.messages import Content, Part, clean, text, without_binary
 from orq_otel.genai.semconv import (
     DATA_SOURCE_ID,

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import UNUSUAL, fields, get, read_strings
+from orq_otel.genai.fields import UNUSUAL, Attributes, fields, get, read_strings
 from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import (
     OUTPUT_MESSAGES,

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, get, number, parse_json
+from orq_otel.genai.fields import Attributes, fields, get, number, parse_json
 from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import Content, message, text
 from orq_otel.genai.semconv import (

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import get
+from orq_otel.genai.fields import Attributes, get
 from orq_otel.payloads.videos import job_attributes
 
 

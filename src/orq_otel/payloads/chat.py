@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
-from orq_otel.genai.call import Attributes
 from orq_otel.genai.fields import (
     NO_CHUNK,
     REASONS,
     UNUSUAL,
+    Attributes,
     fields,
     get,
     is_whole,

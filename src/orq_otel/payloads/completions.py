@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from io import StringIO
 from typing import Any
 
-from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, get, is_whole, sampling, stop_sequences
+from orq_otel.genai.fields import Attributes, fields, get, is_whole, sampling, stop_sequences
 from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import Content, Message, Part, finish_reason, generic, message
 from orq_otel.genai.semconv import (

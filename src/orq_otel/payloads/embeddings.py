@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, is_whole, read_strings
+from orq_otel.genai.fields import Attributes, fields, is_whole, read_strings
 from orq_otel.genai.semconv import (
     EMBEDDINGS_DIMENSION_COUNT,
     REQUEST_ENCODING_FORMATS,

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from orq_otel.genai.call import Attributes
 from orq_otel.genai.errors import error_type
-from orq_otel.genai.fields import get
+from orq_otel.genai.fields import Attributes, get
 from orq_otel.genai.semconv import ERROR_TYPE
 
 

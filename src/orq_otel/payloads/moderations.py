@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields, get, read_strings
+from orq_otel.genai.fields import Attributes, fields, get, read_strings
 from orq_otel.genai.messages import Content, Part, generic, message
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES, RESPONSE_ID, RESPONSE_MODEL
 from orq_otel.payloads.parts import content_parts, items

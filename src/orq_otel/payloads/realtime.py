@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from orq_otel.genai.call import Attributes, own_names
+from orq_otel.genai.call import own_names
 from orq_otel.genai.errors import error_type
-from orq_otel.genai.fields import fields, get, identifier, read_strings, sampling
+from orq_otel.genai.fields import Attributes, fields, get, identifier, read_strings, sampling
 from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import (
     CONVERSATION_ID,

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import Any, ClassVar, Final
 
-from orq_otel.genai.call import Attributes
 from orq_otel.genai.content import encode
 from orq_otel.genai.errors import error_type
 from orq_otel.genai.fields import (
     NO_CHUNK,
+    Attributes,
     fields,
     get,
     is_whole,

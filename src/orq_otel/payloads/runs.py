@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from io import StringIO
 from typing import Any, Final
 
-from orq_otel.genai.call import Attributes
 from orq_otel.genai.errors import error_type
 from orq_otel.genai.fields import (
+    Attributes,
     fields,
     get,
     identifier,

@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orq_otel.genai.call import Attributes
-from orq_otel.genai.fields import fields
+from orq_otel.genai.fields import Attributes, fields
 from orq_otel.genai.semconv import (
     USAGE_AUDIO_CACHE_READ_INPUT_TOKENS,
     USAGE_AUDIO_INPUT_TOKENS,

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orq_otel.genai.call import Attributes
 from orq_otel.genai.errors import error_type
-from orq_otel.genai.fields import fields, get, read_strings
+from orq_otel.genai.fields import Attributes, fields, get, read_strings
 from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import (
     ERROR_TYPE,
