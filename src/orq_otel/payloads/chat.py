@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 from orq_otel.genai.fields import (
+    LONG,
     NO_CHUNK,
     REASONS,
     UNUSUAL,
@@ -25,7 +26,6 @@ from orq_otel.genai.fields import (
     stop_sequences,
 )
 from orq_otel.genai.messages import (
-    LONG,
     Content,
     Message,
     Part,

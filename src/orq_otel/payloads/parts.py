@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from orq_otel.genai.fields import fields, get
+from orq_otel.genai.fields import LONG, fields, get
 from orq_otel.genai.messages import (
-    LONG,
     Part,
     blob,
     file,

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final
 from orq_otel.genai.content import encode
 from orq_otel.genai.errors import error_type
 from orq_otel.genai.fields import (
+    LONG,
     NO_CHUNK,
     Attributes,
     fields,
@@ -29,7 +30,6 @@ from orq_otel.genai.fields import (
 )
 from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import (
-    LONG,
     Content,
     Message,
     Part,
