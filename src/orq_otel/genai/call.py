@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter, time_ns
@@ -13,6 +12,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, StatusCode
 
 from orq_otel.foundations.guard import report
+from orq_otel.foundations.once import Once
 from orq_otel.foundations.reaches import is_collected, is_processed_by, put
 from orq_otel.foundations.unfinished import forget, is_collecting, leave_note, open_calls
 from orq_otel.genai.errors import Description, class_name
@@ -162,7 +162,7 @@ class Call:
     ) -> None:
         self._started_at = perf_counter()
         self._operation = operation
-        self._span = span
+        self._span = Once((span,))
         self.context = context
         self._started = started
         self._client = client
@@ -251,7 +251,7 @@ class Call:
             and not metrics.older
         ):
             self._gaps = Gaps(
-                metrics, self._started, reader.attributes, self._span.get_span_context()
+                metrics, self._started, reader.attributes, self._span[0].get_span_context()
             )
             self._feed = self._gaps.timed(reader.feed)
         return self._feed
@@ -275,13 +275,11 @@ class Call:
 
     def disown(self) -> None:
         """Never end the call: it belongs to the process that this one was forked from."""
-        with suppress(AttributeError):  # it has ended
-            del self._span
+        self._span.clear()
 
     def is_processed_by(self, processors: Any) -> bool:
         """Whether the span goes to `processors`, those of a provider of the SDK."""
-        span = getattr(self, "_span", None)
-        return span is not None and is_processed_by(span, processors)
+        return any(is_processed_by(span, processors) for span in self._span)
 
     def _end_stream(self, at: _Moment | None) -> None:
         try:
@@ -322,9 +320,10 @@ class Call:
         at: _Moment | None = None,
     ) -> None:
         try:
-            span = self._span
-            del self._span  # atomic: of several ends, from several threads even, the first counts
-        except AttributeError:
+            span = (
+                self._span.take()
+            )  # of several ends, from several OS threads even, the first counts
+        except IndexError:
             return
         if open_calls:
             forget(id(self), None)
@@ -388,7 +387,7 @@ class Call:
             report(f"measuring {self._operation.name}", mistake)
 
     def __del__(self) -> None:
-        if hasattr(self, "_span"):
+        if getattr(self, "_span", None):
             self.end()
 
 
