@@ -88,9 +88,12 @@ def limit() -> Iterator[None]:
         raise SoftTimeLimit
 
     before = signal.signal(signal.SIGALRM, handle)
+    tracer = sys.gettrace()
+    sys.settrace(None)  # coverage slows down our code, and not what we compare it with
     gc.disable()  # others' callbacks of the collector would be interrupted, and nobody hear of it
     yield
     gc.enable()
+    sys.settrace(tracer)
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
 
