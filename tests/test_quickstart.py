@@ -13,6 +13,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -74,6 +75,12 @@ def run(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@cache
+def shown() -> subprocess.CompletedProcess[str]:
+    """The quickstart, run once for all tests that look at what it prints by itself."""
+    return run("quickstart.py")
+
+
 def environment() -> dict[str, str]:
     """This one, without settings for telemetry or models."""
     return {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "OPENAI_", "ORQ_"))}
@@ -106,7 +113,7 @@ def spans_in(output: str, thread_id: str) -> list[tuple[int, str, int]]:
 
 @as_a_whole
 def test_it_shows_each_conversation_as_a_thread() -> None:
-    done = run("quickstart.py")
+    done = shown()
     assert (done.returncode, done.stderr) == (0, "")
     assert threads_in(done.stdout) == THREADS
     assert list(threads_in(done.stdout)) == list(THREADS)
@@ -114,7 +121,7 @@ def test_it_shows_each_conversation_as_a_thread() -> None:
 
 @as_a_whole
 def test_it_shows_a_thread_on_orqs_side_too() -> None:
-    output = run("quickstart.py").stdout
+    output = shown().stdout
     assert [(depth, name) for depth, name, _ in spans_in(output, "order-88")] == [
         (1, "chat"),
         (1, "invoke_agent stock-keeper"),
@@ -129,13 +136,13 @@ def test_it_shows_a_thread_on_orqs_side_too() -> None:
 
 @as_a_whole
 def test_it_fits_the_screen() -> None:
-    done = run("quickstart.py")
+    done = shown()
     assert max(map(len, done.stdout.splitlines())) <= 100
 
 
 @as_a_whole
 def test_it_shows_the_spans_of_a_thread_as_a_tree() -> None:
-    output = run("quickstart.py").stdout
+    output = shown().stdout
     turn = [
         (1, "answer ticket"),
         (2, "retrieval faq"),

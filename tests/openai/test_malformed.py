@@ -53,6 +53,8 @@ from orq_otel.genai.errors import Errors
 from orq_otel.genai.streams import StreamProxy
 from orq_otel.openai.raw import RawResponseProxy
 
+pytestmark = pytest.mark.many_examples
+
 THOROUGH = "ORQ_OTEL_FUZZ" in os.environ
 MANY = 40
 KINDS = ("body", "events", "helper")
