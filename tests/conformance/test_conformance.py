@@ -14,9 +14,9 @@ from typing import Any
 import openai
 import pytest
 from model_server import ErrorEventAfter, Fail, Hold, ModelServer
-from openai_versions import overlooks_error_events
-from signals import Signals
-from surface import (
+from support.openai_versions import overlooks_error_events
+from support.signals import Signals
+from support.surface import (
     ASYNC_WAYS,
     WAYS,
     AsyncWay,
@@ -25,7 +25,7 @@ from surface import (
     async_returned,
     returned,
 )
-from vendor import VendorServer
+from support.vendor import VendorServer
 
 from conformance.checker import (
     Finding,

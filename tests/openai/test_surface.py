@@ -11,8 +11,8 @@ import openai
 import pytest
 from model_server import DropAfter, ErrorEventAfter, Fail, ModelServer
 from opentelemetry.trace import SpanKind, StatusCode
-from recorded import Telemetry
-from surface import (
+from support.recorded import Telemetry
+from support.surface import (
     ASYNC_WAYS,
     COMPLETED,
     LABELS,

@@ -17,21 +17,21 @@ from typing import Any
 
 import openai
 import pytest
-from client_versions import lacking, needs
 from conformance.checker import check_logs, check_metrics, check_spans
 from opentelemetry import context
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import NoOpTracerProvider, SpanKind, StatusCode, get_current_span
-from recorded import Telemetry
-from signals import Signals
+from support.client_versions import lacking, needs
+from support.recorded import Telemetry
+from support.signals import Signals
 
 from orq_otel import OpenAIInstrumentor, bind, thread
 
 websockets = pytest.importorskip("websockets", minversion="13")
 
-from vendor_websockets import SECRET, SILENCE, WebsocketServer  # noqa: E402 - needs it, too
+from support.vendor_websockets import SECRET, SILENCE, WebsocketServer  # noqa: E402 - needs it, too
 
 pytestmark = needs("openai", "1.58", "websockets")
 
