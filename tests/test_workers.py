@@ -25,7 +25,7 @@ import pytest
 from opentelemetry import baggage, context
 from opentelemetry.instrumentation.threading import ThreadingInstrumentor
 from opentelemetry.sdk._logs import LoggerProvider
-from support.clients_less import without
+from support.lacking_clients import without
 from support.recorded import Telemetry
 from support.worker_tasks import TaskError, Worker, fail, where, where_and_who
 

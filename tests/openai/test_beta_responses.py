@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import openai
+from support.client_calls import Method, told
 from support.recorded import Telemetry
-from support.surface import Method, told
 
 
 def test_responses_in_beta_are_responses(instrumented: Telemetry, client: openai.OpenAI) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import openai
+from support.client_calls import told
 from support.recorded import Telemetry
-from support.surface import told
 
 
 def test_every_parameter_of_a_completion(instrumented: Telemetry, client: openai.OpenAI) -> None:

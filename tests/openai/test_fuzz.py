@@ -17,8 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.byte_server import Answer, http
+from support.json_places import places, replaced, value_at, without
 from support.openai_differential import PAIRS, REQUESTS, SETTINGS, Differential, Request
-from support.spoilt import places, replaced, value_at, without
 
 MORE = os.environ.get("ORQ_OTEL_FUZZ", "")
 

@@ -6,8 +6,8 @@ import openai
 import pytest
 from model_server import ModelServer, Reply
 from opentelemetry.trace import StatusCode
+from support.client_calls import Method, told
 from support.recorded import Telemetry
-from support.surface import Method, told
 
 #: Videos are about to go, and the client says so.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from support.byte_server import Answer, as_json, http, sse
+from support.json_places import Place, places, replaced, value_at, without
 from support.malformed_answers import (
     BODIES,
     BREAKS,
@@ -46,7 +47,6 @@ from support.openai_differential import (
     without_addresses,
 )
 from support.openai_versions import responses_api
-from support.spoilt import Place, places, replaced, value_at, without
 
 from orq_otel import OpenAIInstrumentor
 from orq_otel.genai.errors import Errors

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.client_versions import NEWEST, needs
-from support.clients_less import claim_version, each_method, run_without_module, without
+from support.lacking_clients import claim_version, each_method, run_without_module, without
 
 from orq_otel import OrqInstrumentor
 from orq_otel.foundations.process import process

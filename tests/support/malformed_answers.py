@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from support.byte_server import Answer, as_json, http, sse
+from support.json_places import replaced
 from support.openai_answers import CHAT, CHAT_CHUNKS, EMBEDDINGS, RESPONSE, RESPONSE_EVENTS
-from support.spoilt import replaced
 
 EVENTS = "text/event-stream; charset=utf-8"
 
