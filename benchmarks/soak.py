@@ -336,7 +336,7 @@ def main() -> int:
     logging.getLogger("orq_otel").addHandler(handler)
     with ExitStack() as stack:
         serve = [
-            SERVE.format(module="vendor", server="VendorServer", url="base_url"),
+            SERVE.format(module="support.vendor", server="VendorServer", url="base_url"),
             SERVE.format(module="orq_api", server="OrqServer", url="url"),
         ]
         openai_url, orq_url = (stack.enter_context(child(one))[1] for one in serve)

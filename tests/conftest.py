@@ -8,14 +8,14 @@ from typing import TypeVar
 
 import openai
 import pytest
-from client_versions import is_true
 from hypothesis import settings
 from model_server import ModelServer
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from recorded import Telemetry
-from vendor import VendorServer
+from support.client_versions import is_true
+from support.recorded import Telemetry
+from support.vendor import VendorServer
 
 from orq_otel import OpenAIInstrumentor, current_thread
 from orq_otel.foundations.process import process

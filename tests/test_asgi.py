@@ -15,7 +15,7 @@ import pytest
 from opentelemetry import context, trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.trace import SpanKind, StatusCode
-from recorded import Telemetry
+from support.recorded import Telemetry
 
 from orq_otel import Thread, ThreadSpanProcessor, current_thread, thread
 from orq_otel.asgi import ThreadMiddleware

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.trace import SpanKind
-from recorded import Telemetry
+from support.recorded import Telemetry
 
 from orq_otel import Thread, ThreadSpanProcessor, bind, current_thread, thread
 

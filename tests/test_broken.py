@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, Final
 
-import every_function
 import httpx
 import openai
 import pytest
@@ -31,7 +30,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 from orq_api import OrqServer
-from vendor import VendorServer
+from support import every_function
+from support.vendor import VendorServer
 
 from orq_otel import OpenAIInstrumentor, OrqInstrumentor, bind, thread
 

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from recorded import Telemetry
+from support.recorded import Telemetry
 
 from orq_otel import (
     Thread,

@@ -20,10 +20,10 @@ from urllib.parse import unquote, urlsplit
 
 import openai
 import pytest
-from byte_server import Answer, ByteServer, http
-from client_versions import METHOD_LISTS, NEWEST, needs
 from openai._resource import AsyncAPIResource, SyncAPIResource
-from recorded import Telemetry
+from support.byte_server import Answer, ByteServer, http
+from support.client_versions import METHOD_LISTS, NEWEST, needs
+from support.recorded import Telemetry
 
 from orq_otel import OpenAIInstrumentor, OrqInstrumentor
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from content_rules import PNG_URL, problems
 from hypothesis import given
 from hypothesis import strategies as st
+from support.content_rules import PNG_URL, problems
 
 from orq_otel.genai import content as content_module
 from orq_otel.genai.content import Capture, encode, fitted

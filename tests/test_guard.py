@@ -13,7 +13,7 @@ from typing import Any
 import openai
 import pytest
 from opentelemetry.sdk.trace import SpanProcessor
-from recorded import Telemetry
+from support.recorded import Telemetry
 
 from orq_otel import OpenAIInstrumentor, thread
 from orq_otel.foundations import guard, unfinished

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.trace import SpanKind
-from recorded import Telemetry
+from support.recorded import Telemetry
 
 from orq_otel import ThreadSpanProcessor, bind, current_thread, thread
 from orq_otel.wsgi import ThreadMiddleware

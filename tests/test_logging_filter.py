@@ -17,7 +17,7 @@ import pytest
 from opentelemetry.instrumentation.threading import ThreadingInstrumentor
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
-from recorded import Telemetry
+from support.recorded import Telemetry
 
 from orq_otel import ThreadFilter, ThreadLogRecordProcessor, ThreadSpanProcessor, bind, thread
 

@@ -12,10 +12,18 @@ from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
-from content_rules import PNG, PNG_BASE64, PNG_MEASURES, PNG_URL, anything, is_plain, strings
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
+from support.content_rules import (
+    PNG,
+    PNG_BASE64,
+    PNG_MEASURES,
+    PNG_URL,
+    anything,
+    is_plain,
+    strings,
+)
 
 from orq_otel.genai import messages
 from orq_otel.genai.messages import clean, media, parsed, without_binary

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from client_versions import needs
+from support.client_versions import needs
 
 from orq_otel import Thread, current_thread, new_thread_id, thread
 from orq_otel.asgi import ThreadMiddleware as AsgiMiddleware

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from model_server import ModelServer
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
-from recorded import Telemetry
-from signals import Signals
+from support.recorded import Telemetry
+from support.signals import Signals
 
 from orq_otel import OpenAIInstrumentor, Thread, ThreadSpanProcessor, thread, use_labels
 from orq_otel.labels import attributes as labels

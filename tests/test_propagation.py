@@ -16,7 +16,6 @@ from typing import Any
 
 import httpx
 import pytest
-from client_versions import lacking
 from hypothesis import given
 from hypothesis import strategies as st
 from model_server import ModelServer
@@ -29,7 +28,8 @@ from opentelemetry.instrumentation.threading import ThreadingInstrumentor
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from recorded import Telemetry
+from support.client_versions import lacking
+from support.recorded import Telemetry
 
 from orq_otel import (
     OpenAIInstrumentor,

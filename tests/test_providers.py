@@ -17,7 +17,7 @@ from opentelemetry import trace
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.trace import SpanKind
-from recorded import Telemetry
+from support.recorded import Telemetry
 
 from orq_otel import OpenAIInstrumentor, ThreadSpanProcessor, thread
 from orq_otel.propagation.start import start

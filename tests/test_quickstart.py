@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pytest
 from model_server import Fail, ModelServer
-from openai_versions import since
 from otlp_receiver import PROTOBUF, OtlpReceiver
+from support.openai_versions import since
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 KEY = "sk-a-key-that-nobody-may-see"

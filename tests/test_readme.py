@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from model_server import ModelServer
 from openai import OpenAI
-from recorded import Telemetry
 from starlette.requests import Request
 from starlette.responses import Response
+from support.recorded import Telemetry
 
 from orq_otel import (
     OpenAIInstrumentor,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from recorded import Telemetry
+from support.recorded import Telemetry
 
 from orq_otel import OpenAIInstrumentor
 from orq_otel.foundations import settings

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from client_versions import NEWEST, is_true, needs
+from support.client_versions import NEWEST, is_true, needs
 
 _ROOT = Path(__file__).parents[1]
 

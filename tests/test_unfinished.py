@@ -20,7 +20,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import StatusCode
-from recorded import Telemetry
+from support.recorded import Telemetry
 
 from orq_otel import OpenAIInstrumentor, thread
 
@@ -286,7 +286,7 @@ import os, sys, threading
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ConcurrentMultiSpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from vendor import VendorServer
+from support.vendor import VendorServer
 import openai
 from orq_otel import OpenAIInstrumentor, ThreadSpanProcessor, thread
 

@@ -22,12 +22,12 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from clients_less import without
 from opentelemetry import baggage, context
 from opentelemetry.instrumentation.threading import ThreadingInstrumentor
 from opentelemetry.sdk._logs import LoggerProvider
-from recorded import Telemetry
-from worker_tasks import TaskError, Worker, fail, where, where_and_who
+from support.lacking_clients import without
+from support.recorded import Telemetry
+from support.worker_tasks import TaskError, Worker, fail, where, where_and_who
 
 from orq_otel import (
     Thread,

@@ -10,7 +10,7 @@ from wsgiref.util import FileWrapper, setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
-from recorded import Telemetry
+from support.recorded import Telemetry
 
 from orq_otel import Thread, ThreadSpanProcessor, current_thread, thread
 from orq_otel.foundations.process import process

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from client_versions import needs
-from vendor import VendorServer
+from support.client_versions import needs
+from support.vendor import VendorServer
 
 from .peers import OURS_FIRST, PEERS, THEIRS_FIRST
 

@@ -19,7 +19,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricsData
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
-from recorded import Telemetry
+from support.recorded import Telemetry
 
 from conformance.cases import CHAT, INPUT, TEXT, chat, lines, messages
 from conformance.checker import (

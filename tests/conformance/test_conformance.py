@@ -14,9 +14,7 @@ from typing import Any
 import openai
 import pytest
 from model_server import ErrorEventAfter, Fail, Hold, ModelServer
-from openai_versions import overlooks_error_events
-from signals import Signals
-from surface import (
+from support.client_calls import (
     ASYNC_WAYS,
     WAYS,
     AsyncWay,
@@ -25,7 +23,9 @@ from surface import (
     async_returned,
     returned,
 )
-from vendor import VendorServer
+from support.openai_versions import overlooks_error_events
+from support.signals import Signals
+from support.vendor import VendorServer
 
 from conformance.checker import (
     Finding,

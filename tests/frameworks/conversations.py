@@ -19,7 +19,7 @@ import openai
 from model_server import Hold, ModelServer, Reply
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode, Tracer
-from recorded import Telemetry
+from support.recorded import Telemetry
 
 from orq_otel import current_thread, thread
 

@@ -17,7 +17,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import StreamingResponse
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.sdk.trace import TracerProvider
-from recorded import Telemetry
+from support.recorded import Telemetry
 
 from orq_otel import ThreadSpanProcessor, current_thread, thread
 

@@ -11,7 +11,7 @@ import openai
 import pytest
 from model_server import Fail, ModelServer, Reply, ToolCall
 from pydantic import BaseModel
-from recorded import Telemetry
+from support.recorded import Telemetry
 
 from orq_otel import current_thread
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import openai
 import pytest
-from client_versions import needs
 from model_server import Fail, ModelServer, Reply, ToolCall
 from pydantic import BaseModel
-from recorded import Telemetry
+from support.client_versions import needs
+from support.recorded import Telemetry
 
 from .conversations import (
     CONVERSATIONS,

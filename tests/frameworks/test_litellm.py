@@ -12,7 +12,7 @@ import openai
 import pytest
 from model_server import Fail, ModelServer
 from opentelemetry.instrumentation.threading import ThreadingInstrumentor
-from recorded import Telemetry
+from support.recorded import Telemetry
 
 from .conversations import (
     CONVERSATIONS,

@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 from model_server import Fail, ModelServer, Reply, ToolCall
-from recorded import Telemetry
+from support.recorded import Telemetry
 
 from .conversations import (
     CONVERSATIONS,

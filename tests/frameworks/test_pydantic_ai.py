@@ -9,7 +9,7 @@ import openai
 import pytest
 from model_server import Fail, ModelServer, Reply, ToolCall
 from pydantic import BaseModel
-from recorded import Telemetry
+from support.recorded import Telemetry
 
 from .conversations import (
     CONVERSATIONS,

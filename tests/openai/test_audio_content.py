@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from content_rules import PNG_BASE64, PNG_MEASURES, anything, problems
 from hypothesis import given
 from hypothesis import strategies as st
 from openai._models import construct_type
 from openai.types.audio import Transcription
+from support.content_rules import PNG_BASE64, PNG_MEASURES, anything, problems
 
 from orq_otel.genai.fields import parse_json
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES, SYSTEM_INSTRUCTIONS

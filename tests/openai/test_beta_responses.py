@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import openai
-from recorded import Telemetry
-from surface import Method, told
+from support.client_calls import Method, told
+from support.recorded import Telemetry
 
 
 def test_responses_in_beta_are_responses(instrumented: Telemetry, client: openai.OpenAI) -> None:

@@ -10,11 +10,11 @@ import openai
 import pytest
 from model_server import ModelServer, Reply
 from openai.types.chat import ChatCompletionChunk
-from openai_versions import call, chat_helpers, chat_helpers_api, responses_api, since
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 from pydantic import BaseModel
-from recorded import Telemetry
+from support.openai_versions import call, chat_helpers, chat_helpers_api, responses_api, since
+from support.recorded import Telemetry
 
 from orq_otel import thread
 from orq_otel.payloads import chat

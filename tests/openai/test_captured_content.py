@@ -12,8 +12,8 @@ from typing import Any
 import openai
 import pytest
 from model_server import DropAfter, ModelServer
-from signals import Signals
-from surface import ASYNC_WAYS, WAYS, AsyncWay, Method, Way, returned, streaming_bytes
+from support.client_calls import ASYNC_WAYS, WAYS, AsyncWay, Method, Way, returned, streaming_bytes
+from support.signals import Signals
 
 #: Assistants and videos are about to go, and the client says so.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

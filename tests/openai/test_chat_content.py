@@ -9,13 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from content_rules import PNG, PNG_BASE64, PNG_MEASURES, PNG_URL, anything, problems
 from hypothesis import given
 from hypothesis import strategies as st
 from openai._models import construct_type
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from openai_answers import CHAT, CHAT_CHUNKS
-from spoilt import places, replaced, without
+from support.content_rules import PNG, PNG_BASE64, PNG_MEASURES, PNG_URL, anything, problems
+from support.json_places import places, replaced, without
+from support.openai_answers import CHAT, CHAT_CHUNKS
 
 from orq_otel.genai.fields import parse_json
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES, TOOL_DEFINITIONS

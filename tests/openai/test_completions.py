@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import openai
-from recorded import Telemetry
-from surface import told
+from support.client_calls import told
+from support.recorded import Telemetry
 
 
 def test_every_parameter_of_a_completion(instrumented: Telemetry, client: openai.OpenAI) -> None:

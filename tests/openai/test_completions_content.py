@@ -7,11 +7,11 @@ import json
 from typing import Any
 
 import pytest
-from content_rules import PNG_BASE64, PNG_MEASURES, anything, problems
 from hypothesis import given
 from hypothesis import strategies as st
 from openai._models import construct_type
 from openai.types import Completion
+from support.content_rules import PNG_BASE64, PNG_MEASURES, anything, problems
 
 from orq_otel.genai.fields import parse_json
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES

@@ -7,10 +7,10 @@ from typing import Any
 import openai
 import pytest
 from model_server import DropAfter, Fail, Malformed, ModelServer, Reply
-from openai_versions import chat_helpers, chat_helpers_api
 from opentelemetry.trace import StatusCode
 from pydantic import BaseModel, ValidationError
-from recorded import Telemetry
+from support.openai_versions import chat_helpers, chat_helpers_api
+from support.recorded import Telemetry
 
 from orq_otel import OpenAIInstrumentor
 

@@ -10,7 +10,7 @@ import openai
 import pytest
 from model_server import DropAfter, Fail, Hold, ModelServer
 from opentelemetry._logs import SeverityNumber
-from signals import Signals
+from support.signals import Signals
 
 from orq_otel import OpenAIInstrumentor, thread
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from model_server import ModelServer
-from openai_versions import responses_api
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.trace import StatusCode
-from recorded import Telemetry
+from support.openai_versions import responses_api
+from support.recorded import Telemetry
 
 from orq_otel import OpenAIInstrumentor, thread
 from orq_otel.payloads import chat, embeddings, responses

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from byte_server import Answer, http
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from openai_differential import PAIRS, REQUESTS, SETTINGS, Differential, Request
-from spoilt import places, replaced, value_at, without
+from support.byte_server import Answer, http
+from support.json_places import places, replaced, value_at, without
+from support.openai_differential import PAIRS, REQUESTS, SETTINGS, Differential, Request
 
 MORE = os.environ.get("ORQ_OTEL_FUZZ", "")
 

@@ -11,7 +11,7 @@ import pytest
 from model_server import Fail, ModelServer
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.sdk.trace import ReadableSpan
-from recorded import Telemetry
+from support.recorded import Telemetry
 
 from orq_otel import thread
 

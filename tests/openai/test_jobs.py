@@ -6,8 +6,8 @@ import openai
 import pytest
 from model_server import ModelServer, Reply
 from opentelemetry.trace import StatusCode
-from recorded import Telemetry
-from surface import Method, told
+from support.client_calls import Method, told
+from support.recorded import Telemetry
 
 #: Videos are about to go, and the client says so.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -12,9 +12,10 @@ from urllib.parse import quote
 
 import openai
 import pytest
-from byte_server import Answer, ByteServer, as_json, http, sse
-from client_versions import needs
-from echoes import (
+from pydantic import BaseModel
+from support.byte_server import Answer, ByteServer, as_json, http, sse
+from support.client_versions import needs
+from support.echoes import (
     CREDENTIALS,
     ECHO,
     PROMPT,
@@ -25,9 +26,8 @@ from echoes import (
     messages,
     tools,
 )
-from openai_versions import chat_helpers, chat_helpers_api, responses_api
-from pydantic import BaseModel
-from signals import Signals
+from support.openai_versions import chat_helpers, chat_helpers_api, responses_api
+from support.signals import Signals
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the client's own
 

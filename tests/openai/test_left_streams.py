@@ -15,10 +15,10 @@ from typing import Any
 import openai
 import pytest
 from model_server import ModelServer
-from openai_versions import responses_api
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
-from recorded import Telemetry
+from support.openai_versions import responses_api
+from support.recorded import Telemetry
 
 from orq_otel import OpenAIInstrumentor, thread
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import openai
 import pytest
-from byte_server import Answer, ByteServer, as_json, http, sse
 from hypothesis import given
 from hypothesis import strategies as st
-from openai_versions import responses_api
 from opentelemetry.trace import StatusCode
-from recorded import Telemetry
+from support.byte_server import Answer, ByteServer, as_json, http, sse
+from support.openai_versions import responses_api
+from support.recorded import Telemetry
 
 from orq_otel.genai.long_json import LongJson, parse_long_json
 from orq_otel.openai.raw import Body

@@ -15,8 +15,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from byte_server import Answer, as_json, http, sse
-from malformed_answers import (
+from support.byte_server import Answer, as_json, http, sse
+from support.json_places import Place, places, replaced, value_at, without
+from support.malformed_answers import (
     BODIES,
     BREAKS,
     ERRORS,
@@ -30,8 +31,8 @@ from malformed_answers import (
     among,
     chosen,
 )
-from openai_answers import CHAT, CHAT_CHUNKS, SECRET
-from openai_differential import (
+from support.openai_answers import CHAT, CHAT_CHUNKS, SECRET
+from support.openai_differential import (
     PAIRS,
     REQUESTS,
     SETTINGS,
@@ -45,8 +46,7 @@ from openai_differential import (
     reading,
     without_addresses,
 )
-from openai_versions import responses_api
-from spoilt import Place, places, replaced, value_at, without
+from support.openai_versions import responses_api
 
 from orq_otel import OpenAIInstrumentor
 from orq_otel.genai.errors import Errors

@@ -12,11 +12,11 @@ from typing import Any
 import openai
 import pytest
 from model_server import DropAfter, Fail, ModelServer
-from openai_versions import responses_api
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import INVALID_SPAN_CONTEXT
-from signals import Signals
+from support.openai_versions import responses_api
+from support.signals import Signals
 
 from orq_otel import thread
 from orq_otel.genai.metrics import Metrics

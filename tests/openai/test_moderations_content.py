@@ -7,10 +7,10 @@ from typing import Any
 
 import openai.types
 import pytest
-from content_rules import PNG_MEASURES, PNG_URL, anything, problems
 from hypothesis import given
 from openai._models import construct_type
 from openai.types import ModerationCreateResponse
+from support.content_rules import PNG_MEASURES, PNG_URL, anything, problems
 
 from orq_otel.genai.fields import parse_json
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES

@@ -10,8 +10,8 @@ from typing import Any
 import openai
 import pytest
 from model_server import ModelServer
-from openai_versions import call, since
-from recorded import Telemetry
+from support.openai_versions import call, since
+from support.recorded import Telemetry
 
 MESSAGES: Any = [{"role": "user", "content": "Where is my parcel?"}]
 

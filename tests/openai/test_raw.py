@@ -10,9 +10,9 @@ import openai
 import pytest
 from model_server import DropAfter, Malformed, ModelServer
 from openai.types.chat import ChatCompletion
-from openai_versions import responses_api
 from opentelemetry.trace import StatusCode
-from recorded import Telemetry
+from support.openai_versions import responses_api
+from support.recorded import Telemetry
 
 CALL: Any = {
     "model": "gpt-5-mini",

@@ -7,12 +7,12 @@ import json
 from typing import Any
 
 import pytest
-from content_rules import PNG_BASE64, PNG_MEASURES, PNG_URL, anything, problems
 from hypothesis import given
 from hypothesis import strategies as st
-from openai_answers import RESPONSE, RESPONSE_EVENTS
-from openai_versions import responses_api
-from spoilt import places, replaced, without
+from support.content_rules import PNG_BASE64, PNG_MEASURES, PNG_URL, anything, problems
+from support.json_places import places, replaced, without
+from support.openai_answers import RESPONSE, RESPONSE_EVENTS
+from support.openai_versions import responses_api
 
 from orq_otel.genai.fields import parse_json
 from orq_otel.genai.semconv import (

@@ -10,12 +10,12 @@ from typing import Any
 import openai
 import pytest
 from model_server import ModelServer, Received
-from openai_versions import responses_api
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
-from recorded import Telemetry
+from support.openai_versions import responses_api
+from support.recorded import Telemetry
 
 from orq_otel import OpenAIInstrumentor, thread
 from orq_otel.openai.requests import Router

@@ -7,8 +7,8 @@ from typing import Any
 import openai
 import pytest
 from model_server import ModelServer, Reply
-from recorded import Telemetry
-from surface import COMPLETED, RUN, own, server, told
+from support.client_calls import COMPLETED, RUN, own, server, told
+from support.recorded import Telemetry
 
 #: Assistants are about to go, and the client says so.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

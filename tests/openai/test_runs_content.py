@@ -6,12 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from content_rules import PNG_MEASURES, PNG_URL, anything, problems
 from hypothesis import given
 from hypothesis import strategies as st
 from openai._models import construct_type
 from openai.types.beta import AssistantStreamEvent
 from openai.types.beta.threads import Run
+from support.content_rules import PNG_MEASURES, PNG_URL, anything, problems
 
 from orq_otel.genai.fields import parse_json
 from orq_otel.genai.semconv import (

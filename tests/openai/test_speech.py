@@ -8,8 +8,8 @@ import openai
 import pytest
 from model_server import ModelServer
 from opentelemetry.trace import StatusCode
-from recorded import Telemetry
-from surface import told
+from support.client_calls import told
+from support.recorded import Telemetry
 
 
 def test_speech_into_a_file(instrumented: Telemetry, client: openai.OpenAI, tmp_path: Path) -> None:

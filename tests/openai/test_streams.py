@@ -12,10 +12,15 @@ from typing import Any
 import openai
 import pytest
 from model_server import DropAfter, ErrorEventAfter, Hold, ModelServer
-from openai_versions import chat_helpers, chat_helpers_api, overlooks_error_events, responses_api
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode, get_current_span
-from recorded import Telemetry
+from support.openai_versions import (
+    chat_helpers,
+    chat_helpers_api,
+    overlooks_error_events,
+    responses_api,
+)
+from support.recorded import Telemetry
 
 from orq_otel import OpenAIInstrumentor, thread
 

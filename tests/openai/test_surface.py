@@ -11,8 +11,7 @@ import openai
 import pytest
 from model_server import DropAfter, ErrorEventAfter, Fail, ModelServer
 from opentelemetry.trace import SpanKind, StatusCode
-from recorded import Telemetry
-from surface import (
+from support.client_calls import (
     ASYNC_WAYS,
     COMPLETED,
     LABELS,
@@ -26,6 +25,7 @@ from surface import (
     server,
     told,
 )
+from support.recorded import Telemetry
 
 from orq_otel import thread
 

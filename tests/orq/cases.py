@@ -15,8 +15,8 @@ from importlib.metadata import version
 from operator import attrgetter
 from typing import Any
 
-from client_versions import lacking
 from opentelemetry.sdk.trace import ReadableSpan
+from support.client_versions import lacking
 
 #: The version of the client, as far as it matters: (4, 17).
 CLIENT = tuple(int(part) for part in version("orq-ai-sdk").split(".")[:2])

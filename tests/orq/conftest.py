@@ -10,7 +10,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from orq_api import OrqServer
-from recorded import Telemetry
+from support.recorded import Telemetry
 
 from orq_otel import OrqInstrumentor
 

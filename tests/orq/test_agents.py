@@ -8,12 +8,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from client_versions import needs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.trace import StatusCode
 from orq_api import ErrorEvent, OrqServer, Status
-from recorded import Telemetry
+from support.client_versions import needs
+from support.recorded import Telemetry
 
 from orq.any_json import can_be_exported, namespaces
 from orq.cases import parsed

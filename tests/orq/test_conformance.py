@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from conformance.checker import check_logs, check_metrics, check_sampling, check_spans, make_probe
 from orq_api import OrqServer, Status
-from signals import Signals
+from support.signals import Signals
 
 from orq.cases import CLIENT, Case
 from orq.test_operations import CASES

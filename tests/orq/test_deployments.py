@@ -6,10 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from client_versions import needs
-from content_rules import anything, problems
 from hypothesis import given
 from hypothesis import strategies as st
+from support.client_versions import needs
+from support.content_rules import anything, problems
 
 from orq.any_json import can_be_exported, events, namespaces
 from orq.cases import CLIENT

@@ -12,14 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from client_versions import needs
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
 from orq_api import Body, EarlyClose, ErrorEvent, Hang, Malformed, OrqServer, Status
-from recorded import Telemetry
+from support.client_versions import needs
+from support.recorded import Telemetry
 
 from orq.cases import CLIENT
 from orq_otel import OpenAIInstrumentor, OrqInstrumentor, bind, configure, thread

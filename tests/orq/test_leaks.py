@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from byte_server import Answer, ByteServer, as_json, http, sse
-from client_versions import lacking
-from echoes import (
+from support.byte_server import Answer, ByteServer, as_json, http, sse
+from support.client_versions import lacking
+from support.echoes import (
     CREDENTIALS,
     ECHO,
     PROMPT,
@@ -22,7 +22,7 @@ from echoes import (
     echo,
     headers,
 )
-from signals import Signals
+from support.signals import Signals
 
 from orq_otel import OrqInstrumentor
 

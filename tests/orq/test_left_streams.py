@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.trace import StatusCode
-from recorded import Telemetry
+from support.recorded import Telemetry
 
 from orq_otel import thread
 

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from client_versions import needs
 from opentelemetry.trace import StatusCode
-from recorded import Telemetry
+from support.client_versions import needs
+from support.recorded import Telemetry
 
 from orq.cases import CLIENT
 from orq_otel import OrqInstrumentor, thread

@@ -9,8 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from client_versions import NEWEST, needs
-from clients_less import claim_version, each_method, run_without_module, without
+from support.client_versions import NEWEST, needs
+from support.lacking_clients import claim_version, each_method, run_without_module, without
 
 from orq_otel import OrqInstrumentor
 from orq_otel.foundations.process import process

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from opentelemetry.trace import SpanKind, StatusCode
 from orq_api import OrqServer
-from recorded import Telemetry
+from support.recorded import Telemetry
 
 from orq.cases import Case, attributes_of, parsed
 from orq_otel import OrqInstrumentor, thread

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from content_rules import anything, problems
 from hypothesis import given
 from hypothesis import strategies as st
+from support.content_rules import anything, problems
 
 from orq.any_json import can_be_exported, events, namespaces
 from orq_otel.orq import router

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from client_versions import lacking
 from orq_api import OrqServer, answer_text, count
-from orq_calls import CALLS, FOLLOWING, SAID, VERSION, Call
+from support.client_versions import lacking
+from support.orq_calls import CALLS, FOLLOWING, SAID, VERSION, Call
 
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
 

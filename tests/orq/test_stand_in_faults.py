@@ -20,7 +20,7 @@ from orq_api import (
     answer_text,
     count,
 )
-from orq_calls import CALLS, SAID, Call
+from support.orq_calls import CALLS, SAID, Call
 
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
 

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from client_versions import lacking
 from orq_api import OrqServer, answer_text
-from orq_calls import CALLS, SAID, THREAD, Call
+from support.client_versions import lacking
+from support.orq_calls import CALLS, SAID, THREAD, Call
 
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
 

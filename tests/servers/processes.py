@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from otlp_receiver import OtlpReceiver, Span
-from vendor import VendorServer
+from support.vendor import VendorServer
 
 from .load import PATIENCE
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from viewer_spans import NOON, SECOND, Api, chat, served, span
+from support.viewer_spans import NOON, SECOND, Api, chat, served, span
 
 from orq_otel.viewer.store.sqlite import SQLiteStore
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from viewer_spans import Api, chat, keep, served, span
+from support.viewer_spans import Api, chat, keep, served, span
 
 from orq_otel.viewer import api as limits
 from orq_otel.viewer.openapi import document

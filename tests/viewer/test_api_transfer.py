@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from viewer_spans import NOON, SECOND, Api, chat, keep, served, span
+from support.viewer_spans import NOON, SECOND, Api, chat, keep, served, span
 
 from orq_otel.viewer import api as limits
 from orq_otel.viewer.model import Span, Store

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from viewer_process import Viewer, run
+from support.viewer_process import Viewer, run
 
 from orq_otel.viewer.facts import read
 from orq_otel.viewer.model import KeptSpan, ThreadQuery, digest, position, short_id

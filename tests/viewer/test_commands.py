@@ -20,7 +20,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.types import Receive, Scope, Send
-from viewer_spans import NOON, SECOND, Api, chat, keep, served, span
+from support.viewer_spans import NOON, SECOND, Api, chat, keep, served, span
 
 from orq_otel.cli.main import COMMANDS, main
 from orq_otel.viewer import query_parameters

@@ -8,7 +8,7 @@ from typing import Any
 
 import clickhouse_connect
 import pytest
-from viewer_spans import chat, span
+from support.viewer_spans import chat, span
 
 from orq_otel.cli.main import main
 from orq_otel.viewer.facts import read

@@ -21,10 +21,10 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from otlp_requests import body, message
-from silent_connections import Silent
-from viewer_process import CODE, Viewer
-from viewer_spans import served
+from support.otlp_requests import body, message
+from support.silent_connections import Silent
+from support.viewer_process import CODE, Viewer
+from support.viewer_spans import served
 
 from orq_otel.viewer import facts
 from orq_otel.viewer.guards import Guard

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 from e2e.rotel_collector import Rotel
-from viewer_process import Viewer, run
-from viewer_spans import NOON, chat, keep, span
+from support.viewer_process import Viewer, run
+from support.viewer_spans import NOON, chat, keep, span
 
 from orq_otel.viewer import api_json
 from orq_otel.viewer.store import open_store

@@ -13,13 +13,13 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from otlp_requests import body, message
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from viewer_process import Viewer
-from viewer_spans import served
+from support.otlp_requests import body, message
+from support.viewer_process import Viewer
+from support.viewer_spans import served
 
 from orq_otel import viewer
 from orq_otel.viewer.guards import Guard, is_loopback

@@ -10,8 +10,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
-from viewer_process import Viewer
-from viewer_spans import served
+from support.viewer_process import Viewer
+from support.viewer_spans import served
 
 from .browsing import Browser, browser, expect
 

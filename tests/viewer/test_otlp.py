@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from otlp_requests import BOMBS, SECOND, START, body, message, request
+from support.otlp_requests import BOMBS, SECOND, START, body, message, request
 
 from orq_otel.viewer import otlp, protobuf_parts
 from orq_otel.viewer.model import Span

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import grpc
 import pytest
-from otlp_requests import body, message
-from viewer_process import Viewer
+from support.otlp_requests import body, message
+from support.viewer_process import Viewer
 
 from orq_otel.viewer.model import ThreadQuery
 from orq_otel.viewer.store.sqlite import SQLiteStore

@@ -18,7 +18,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
-from viewer_process import Viewer
+from support.viewer_process import Viewer
 
 from orq_otel.viewer.model import KeptSpan, Thread
 from orq_otel.viewer.store.sqlite import SQLiteStore

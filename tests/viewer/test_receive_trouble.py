@@ -18,8 +18,8 @@ import pytest
 from google.rpc import status_pb2
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
-from otlp_requests import body, message
-from viewer_process import PORTS, Viewer, run
+from support.otlp_requests import body, message
+from support.viewer_process import PORTS, Viewer, run
 
 from orq_otel.viewer.facts import read
 from orq_otel.viewer.model import KeptSpan, ThreadQuery

@@ -19,8 +19,8 @@ from google.rpc import error_details_pb2, status_pb2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-from otlp_requests import body, message
-from viewer_spans import served
+from support.otlp_requests import body, message
+from support.viewer_spans import served
 
 from orq_otel.viewer import facts, receivers_grpc
 from orq_otel.viewer.guards import Guard

@@ -16,8 +16,8 @@ from pathlib import Path
 import grpc
 import httpx
 import pytest
-from otlp_requests import BOMBS, body, message
-from viewer_process import PORTS, Viewer, run
+from support.otlp_requests import BOMBS, body, message
+from support.viewer_process import PORTS, Viewer, run
 
 from orq_otel.viewer.listening import PortError, bind
 from orq_otel.viewer.settings import Settings, SettingsError, default_store

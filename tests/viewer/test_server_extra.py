@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import requires
 
 import pytest
-from viewer_process import CODE
+from support.viewer_process import CODE
 
 EXTRA = (
     "starlette",

@@ -6,9 +6,9 @@ import gzip
 from collections.abc import Callable
 from typing import Any
 
-from byte_server import Answer, as_json, http, sse
-from openai_answers import CHAT, CHAT_CHUNKS, EMBEDDINGS, RESPONSE, RESPONSE_EVENTS
-from spoilt import replaced
+from support.byte_server import Answer, as_json, http, sse
+from support.json_places import replaced
+from support.openai_answers import CHAT, CHAT_CHUNKS, EMBEDDINGS, RESPONSE, RESPONSE_EVENTS
 
 EVENTS = "text/event-stream; charset=utf-8"
 

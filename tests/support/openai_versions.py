@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from client_versions import is_below, needs
+
+from support.client_versions import is_below, needs
 
 
 def since(version: str, what: str) -> pytest.MarkDecorator:

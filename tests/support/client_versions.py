@@ -24,8 +24,8 @@ from packaging.version import Version
 
 #: Every method of a client, for the version in the first line.
 METHOD_LISTS = {
-    "openai": Path(__file__).parent / "client_methods" / "openai.txt",
-    "orq-ai-sdk": Path(__file__).parent / "client_methods" / "orq.txt",
+    "openai": Path(__file__).parents[1] / "client_methods" / "openai.txt",
+    "orq-ai-sdk": Path(__file__).parents[1] / "client_methods" / "orq.txt",
 }
 
 

@@ -26,21 +26,7 @@ from typing import Any, Literal, TypeAlias
 
 import openai
 import pydantic
-from byte_server import Answer, ByteServer, Received, as_json, http, sse
 from openai._base_client import AsyncAPIClient, SyncAPIClient
-from openai_answers import (
-    CHAT,
-    CHAT_CHUNKS,
-    COMPLETION,
-    EMBEDDINGS,
-    IMAGES,
-    MODELS,
-    MODERATION,
-    RESPONSE,
-    RESPONSE_EVENTS,
-    SECRET,
-    TRANSCRIPT,
-)
 from opentelemetry import context as otel_context
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
@@ -54,6 +40,20 @@ from opentelemetry.trace import StatusCode
 
 from orq_otel import OpenAIInstrumentor, thread
 from orq_otel.foundations.process import process
+from support.byte_server import Answer, ByteServer, Received, as_json, http, sse
+from support.openai_answers import (
+    CHAT,
+    CHAT_CHUNKS,
+    COMPLETION,
+    EMBEDDINGS,
+    IMAGES,
+    MODELS,
+    MODERATION,
+    RESPONSE,
+    RESPONSE_EVENTS,
+    SECRET,
+    TRANSCRIPT,
+)
 
 #: What `instrument()` is called with, by name. Calls take turns with them.
 SETTINGS: dict[str, dict[str, Any]] = {

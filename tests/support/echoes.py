@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from signals import Signals
+from support.signals import Signals
 
 PROMPT = "PROMPTSECRET is my diagnosis"
 SIGNED = "https://files.example/scan.png?X-Amz-Credential=AKIASECRET&X-Amz-Signature=SIGNEDSECRET"

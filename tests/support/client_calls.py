@@ -10,8 +10,9 @@ from operator import attrgetter
 from typing import Any, TypeAlias
 
 import openai
-from client_versions import lacking
 from opentelemetry.sdk.trace import ReadableSpan
+
+from support.client_versions import lacking
 
 #: The labels of `thread("t-1", tags=["a", "b"])` on an operation that the conventions do not name.
 LABELS = {

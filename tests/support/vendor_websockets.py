@@ -9,7 +9,7 @@ does beyond that a request asks for by its `instructions`, or by its `input` in 
 * "error": an error breaks the response off,
 * "break" and "leave": the connection breaks, or is closed in due form, in its middle.
 
-What a model says holds `SECRET`.
+What a model says holds `SECRET`. Tests that import this are skipped without `websockets`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+pytest.importorskip("websockets", minversion="13")
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from client_versions import lacking
+from support.client_versions import lacking
 
 Json = dict[str, Any]
 

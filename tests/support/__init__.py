@@ -1,0 +1,1 @@
+"""What tests share: stand-ins for servers, and ways to look at what was recorded."""
