@@ -13,7 +13,7 @@ from typing import Any
 
 import openai
 import pytest
-from recorded import Telemetry
+from support.recorded import Telemetry
 
 from orq_otel import current_thread, thread
 from orq_otel.foundations.once import Once
