@@ -122,6 +122,15 @@ def test_whether_somebody_collects() -> None:
     provider.shutdown()
 
 
+def test_the_parts_of_an_openai_client() -> None:
+    with openai.OpenAI(api_key="k") as client:
+        assert isinstance(reaches.http_client_of(client), openai.DefaultHttpxClient)
+        assert reaches.base_url(client) is client._base_url
+    assert reaches.http_client_of(Bare()) is None
+    with pytest.raises(AttributeError):
+        reaches.websocket_of(Bare())
+
+
 def test_the_proxies_of_an_http_client() -> None:
     with httpx.Client(proxy="http://me:secret@localhost:9", auth=("me", "secret")) as http:
         found = [reaches.proxy_credentials(pool) for pool in reaches.transports_of(http)]

@@ -20,10 +20,14 @@ Each has a reason, and an answer to its going away, since no release note will a
   it is gone, everything is measured.
 - *The frames of other instrumentations* that make a span without making it current. Where frames
   do not tell, a call of theirs gets a second span.
-- *The proxies of an HTTP client*, whose credentials must not get into telemetry. Where they are
-  gone, they are not known as such; other rules hold back what looks like a credential.
+- *The HTTP client of OpenAI's client, and its proxies*, whose credentials must not get into
+  telemetry. Where they are gone, they are not known as such; other rules hold back what looks like
+  a credential.
 - *Behind what OpenAI's streams pass on*, to save a generator for each chunk. Where it is gone,
   chunks come through the stream's own iterator.
+- *The websocket of OpenAI's connections*, in whose place a proxy sees every message, however the
+  program sends and receives. Where it is gone, the session's span ends at once, and a line is
+  logged.
 - *The base URL of OpenAI's client*, which the public property copies on each call. Where it is
   gone, the property is asked.
 
@@ -271,6 +275,25 @@ def base_url(client: Any) -> Any:
         return client._base_url  # noqa: SLF001
     except AttributeError:
         return client.base_url
+
+
+def websocket_of(connection: Any) -> Any:
+    """The websocket of one of OpenAI's connections.
+
+    Raises:
+        AttributeError: It is kept elsewhere.
+    """
+    return connection._connection  # noqa: SLF001 - see above
+
+
+def replace_websocket(connection: Any, websocket: Any) -> None:
+    """Have one of OpenAI's connections use another websocket."""
+    connection._connection = websocket  # noqa: SLF001 - see above
+
+
+def http_client_of(client: Any) -> Any:
+    """The HTTP client of one of OpenAI's clients, or None."""
+    return getattr(client, "_client", None)
 
 
 def is_collected(instrument: Any) -> bool:

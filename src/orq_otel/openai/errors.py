@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from orq_otel.foundations.reaches import http_client_of
 from orq_otel.genai import credentials
 from orq_otel.genai.errors import NO_STATUS, ErrorDetails, Errors
 
@@ -43,7 +44,7 @@ def find_credentials(client: Any, sent: Any, error: BaseException | None) -> Ite
         error: The error that the call failed with, which has the request.
     """
     yield from credentials.of_fields(client)
-    yield from credentials.of_http_client(getattr(client, "_client", None))
+    yield from credentials.of_http_client(http_client_of(client))
     yield from credentials.of_environment()
     yield from credentials.of_fields(sent)
     yield from credentials.of_exchange(sent)

@@ -13,12 +13,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
-import wrapt
 from opentelemetry.context import attach, detach
 
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.patching import Patch, Seam, around
+from orq_otel.foundations.reaches import replace_websocket, websocket_of
 from orq_otel.genai.instrumentor import ClientInstrumentor
+from orq_otel.genai.streams import Proxy
 from orq_otel.genai.wrapping import suppressed
 from orq_otel.openai.sessions import LiveSession, RealtimeSession, ResponsesSession, Session
 
@@ -150,8 +151,9 @@ async def _async_enter(
 def _opened(session: Session, connection: Any, proxy: type[_Websocket]) -> None:
     """Put a proxy into the connection, unless its manager has: older ones have no `_connect_ws`."""
     try:
-        if not isinstance(connection._connection, _Websocket):  # noqa: SLF001 - no public name
-            connection._connection = proxy(connection._connection, session)  # noqa: SLF001
+        websocket = websocket_of(connection)
+        if not isinstance(websocket, _Websocket):
+            replace_websocket(connection, proxy(websocket, session))
         session.opened(connection)
     except Exception as error:  # noqa: BLE001 - the caller gets the connection all the same
         report("handing out a connection over a websocket", error)
@@ -182,8 +184,12 @@ def _watched(manager: Any, websocket: Any, proxy: type[_Websocket]) -> Any:
         return websocket
 
 
-class _Websocket(wrapt.ObjectProxy):  # type: ignore[misc,type-arg,unused-ignore]
-    """What both kinds share. wrapt keeps attributes named `_self_...` on the proxy."""
+class _Websocket(Proxy):
+    """What both kinds share.
+
+    Special methods of a websocket are its class's own, called on the proxy: what they receive and
+    close passes through the proxy too.
+    """
 
     _self_session: Session
 
@@ -194,6 +200,15 @@ class _Websocket(wrapt.ObjectProxy):  # type: ignore[misc,type-arg,unused-ignore
 
 class Websocket(_Websocket):
     """A synchronous websocket."""
+
+    def __iter__(self) -> Any:
+        return type(self.__wrapped__).__iter__(self)
+
+    def __enter__(self) -> Any:
+        return type(self.__wrapped__).__enter__(self)
+
+    def __exit__(self, *exc_info: object) -> Any:
+        return type(self.__wrapped__).__exit__(self, *exc_info)
 
     def send(self, /, message: Any, *args: Any, **kwargs: Any) -> Any:
         """Send a message, after the session has read it."""
@@ -226,6 +241,15 @@ class Websocket(_Websocket):
 
 class AsyncWebsocket(_Websocket):
     """An asynchronous websocket."""
+
+    def __aiter__(self) -> Any:
+        return type(self.__wrapped__).__aiter__(self)
+
+    async def __aenter__(self) -> Any:
+        return await type(self.__wrapped__).__aenter__(self)
+
+    async def __aexit__(self, *exc_info: object) -> Any:
+        return await type(self.__wrapped__).__aexit__(self, *exc_info)
 
     async def send(self, /, message: Any, *args: Any, **kwargs: Any) -> Any:
         """Send a message, after the session has read it."""

@@ -89,6 +89,24 @@ async def test_async_however_one_sends_and_receives(
 
 
 @both
+async def test_async_the_websocket_itself_can_be_used(
+    instrumented: Telemetry, async_client: openai.AsyncOpenAI, api: str
+) -> None:
+    connection = await connect(async_client, api).enter()
+    async with connection._connection as websocket:
+        await websocket.send(json.dumps(question(api)))
+        async for text in websocket:
+            if json.loads(text)["type"] in ENDS:
+                break
+        assert len(instrumented.spans) == 1
+    await connection.close()
+
+    (answer,), session = in_session(instrumented)
+    assert reasons(answer) == ("stop",)
+    assert is_well(session)
+
+
+@both
 async def test_async_one_may_stop_waiting_and_go_on_later(
     instrumented: Telemetry, async_client: openai.AsyncOpenAI, api: str
 ) -> None:

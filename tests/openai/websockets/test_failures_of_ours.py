@@ -54,6 +54,7 @@ def use_everything(client: openai.OpenAI, api: str) -> list[str]:
 PLACES = [
     ("openai.websockets", "suppressed"),
     ("openai.websockets", "Websocket"),
+    ("openai.websockets", "websocket_of"),
     ("openai.sessions", "start_attributes"),
     ("openai.sessions", "start_call"),
     ("openai.sessions", "current_thread"),

@@ -238,6 +238,24 @@ def test_a_server_that_sends_something_else(
 
 
 @both
+def test_the_websocket_itself_can_be_used(
+    instrumented: Telemetry, client: openai.OpenAI, api: str
+) -> None:
+    connection = connect(client, api).enter()
+    with connection._connection as websocket:
+        websocket.send(json.dumps(question(api)))
+        for text in websocket:
+            if json.loads(text)["type"] in ENDS:
+                break
+        assert len(instrumented.spans) == 1
+    connection.close()
+
+    (answer,), session = in_session(instrumented)
+    assert reasons(answer) == ("stop",)
+    assert is_well(session)
+
+
+@both
 def test_the_connection_is_the_clients_own(
     instrumented: Telemetry, client: openai.OpenAI, api: str
 ) -> None:
