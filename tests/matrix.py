@@ -1,8 +1,9 @@
 """Run the tests of the client with each client and each Python that is supported.
 
     python3 run.py matrix
-    python3 run.py matrix --openai 1.26 2 --python 3.12
+    python3 run.py matrix --client openai-1.26 orq-4.2 --python 3.12
     python3 run.py matrix --quick
+    python3 run.py matrix --client openai-next orq-next
 
 Each pair has an environment of its own in `.venvs`, and beside it a log of what was printed there.
 """
@@ -40,8 +41,8 @@ def _openai(*packages: str, extras: str = "otlp,orq") -> Client:
     return Client("openai", extras, packages)
 
 
-def _orq(package: str) -> Client:
-    return Client("orq-ai-sdk", "otlp,openai", (package,), "tests/orq")
+def _orq(*packages: str) -> Client:
+    return Client("orq-ai-sdk", "otlp,openai", packages, "tests/orq")
 
 
 CLIENTS = {
@@ -62,7 +63,13 @@ CLIENTS = {
     "orq-4.13": _orq("orq-ai-sdk==4.13.*"),
     "orq-4": _orq("orq-ai-sdk>=4.17,<5"),
 }
-PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
+#: What comes next: pre-releases of everything, and no upper bound. Run only by name.
+NEXT = {
+    "openai-next": _openai("--pre", "openai[realtime]"),
+    "orq-next": _orq("--pre", "orq-ai-sdk"),
+}
+ALL = {**CLIENTS, **NEXT}
+PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14", "3.15"]
 
 #: What is quick and tells most of each client.
 QUICK = {
@@ -179,7 +186,7 @@ def install(pair: Pair, python: str | Path) -> None:
         pair.run(python, "-m", "venv", "--clear", ENVIRONMENTS / pair.name)
     pip = [pair.python, "-m", "pip", "install", "--quiet", "--upgrade"]
     pair.run(*pip, "pip>=25.1")  # the first that knows dependency groups
-    client = CLIENTS[pair.client]
+    client = ALL[pair.client]
     pair.run(*pip, "-e", f".[{client.extras}]", *client.packages, "--group", "matrix")
 
 
@@ -205,7 +212,7 @@ def test(pair: Pair, python: str | Path, tests: list[str], left_out: list[str]) 
 
 def installed(pair: Pair) -> str:
     """The client that was installed, with its version to the last digit."""
-    package = CLIENTS[pair.client].package
+    package = ALL[pair.client].package
     program = f"from importlib.metadata import version; print('{package}', version('{package}'))"
     try:
         done = subprocess.run(
@@ -232,19 +239,19 @@ def main() -> int:
         description="Run the tests with each supported client and Python.",
     )
     clients = parser.add_mutually_exclusive_group()
-    clients.add_argument("--client", nargs="+", choices=CLIENTS, default=list(CLIENTS))
+    clients.add_argument("--client", nargs="+", choices=ALL, default=list(CLIENTS))
     clients.add_argument(
         "--quick",
         action="store_true",
         help="openai 1.26 with the oldest Python, orq-ai-sdk 4.2 with the newest, and of their "
         "tests those that are quick and tell most",
     )
-    parser.add_argument("--python", nargs="+", choices=PYTHONS, help="which, all to be there")
+    parser.add_argument("--python", nargs="+", help="which, all to be there: 3.12, or a later one")
     parser.add_argument("--strict", action="store_true", help="fail if any Python is missing")
     parser.add_argument("--jobs", type=int, default=2, help="how many pairs to run at a time")
     options = parser.parse_args()
 
-    wanted = [version for version in PYTHONS if version in (options.python or PYTHONS)]
+    wanted = options.python or PYTHONS
     pythons = find_pythons(wanted)
     missing = [version for version in wanted if version not in pythons]
     if missing:
@@ -252,9 +259,7 @@ def main() -> int:
     if not pythons or (missing and (options.strict or options.python)):
         return 1
     versions = list(pythons)
-    pairs = [
-        Pair(name, version) for name in CLIENTS if name in options.client for version in versions
-    ]
+    pairs = [Pair(name, version) for name in ALL if name in options.client for version in versions]
     if options.quick:
         pairs = [
             Pair("openai-1.26", versions[0]),
@@ -270,7 +275,7 @@ def main() -> int:
             test,
             pair,
             pythons[pair.version],
-            QUICK[pair.client] if options.quick else [CLIENTS[pair.client].tests],
+            QUICK[pair.client] if options.quick else [ALL[pair.client].tests],
             left_out,
         )
         for pair in pairs

@@ -1,0 +1,88 @@
+"""What the project says of itself in several files is the same in all of them."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matrix import ALL, PYTHONS
+from packaging.requirements import Requirement
+
+from orq_otel import OpenAIInstrumentor, OrqInstrumentor
+
+tomllib = pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tomli")
+
+ROOT = Path(__file__).parents[1]
+PROJECT: Mapping[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS: Mapping[str, list[str]] = PROJECT["optional-dependencies"]
+WORKFLOWS = {path.name: path.read_text() for path in (ROOT / ".github/workflows").glob("*.yml")}
+README = (ROOT / "README.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+JOBS = runpy.run_path(str(ROOT / "run.py"))["JOBS"]
+
+
+def test_the_supported_pythons_are_declared_and_tested() -> None:
+    prefix = "Programming Language :: Python :: "
+    declared = [one.removeprefix(prefix) for one in PROJECT["classifiers"] if prefix in one]
+    assert declared == ["3 :: Only", *PYTHONS]
+    assert PROJECT["requires-python"] == f">={PYTHONS[0]}"
+    assert f"Python {PYTHONS[0]} to {PYTHONS[-1]}" in README
+    everything = f"python: {PYTHONS}".replace("'", '"')
+    assert everything in WORKFLOWS["tests.yml"]
+    assert everything in WORKFLOWS["nightly.yml"]
+    newest = int(PYTHONS[-1].removeprefix("3."))
+    assert f'python: ["{PYTHONS[0]}", "3.{newest}", "3.{newest + 1}"]' in WORKFLOWS["nightly.yml"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "instrumentor"), [("openai", OpenAIInstrumentor), ("orq", OrqInstrumentor)]
+)
+def test_the_range_of_a_client_is_the_same_everywhere(
+    extra: str, instrumentor: type[OpenAIInstrumentor | OrqInstrumentor]
+) -> None:
+    (wanted,) = map(Requirement, EXTRAS[extra])
+    (supported,) = map(Requirement, instrumentor().instrumentation_dependencies())
+    any_of = {found.name: found for found in map(Requirement, EXTRAS["instruments-any"])}
+    assert any_of[wanted.name] == wanted == supported
+
+
+def test_the_extra_all_has_every_extra_of_ours() -> None:
+    (everything,) = map(Requirement, EXTRAS["all"])
+    assert everything.name == PROJECT["name"]
+    assert everything.extras == EXTRAS.keys() - {"all", "instruments-any"}
+
+
+def test_every_command_that_is_written_down_is_a_job() -> None:
+    commands = [
+        command
+        for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob(".ci/*")]
+        for command in re.findall(r"python3? run\.py ([\w-]+)", path.read_text())
+    ]
+    for text in [*WORKFLOWS.values(), (ROOT / ".pre-commit-config.yaml").read_text()]:
+        commands += re.findall(r"run\.py ([\w-]+)", text)
+        for jobs in re.findall(r"^ +job: \[(.*)\]$", text, re.MULTILINE):
+            commands += [command.split()[0] for command in jobs.split(", ")]
+        for clients in re.findall(r"^ +client: \[(.*)\]$", text, re.MULTILINE):
+            assert set(clients.split(", ")) <= ALL.keys()
+    assert {"test", "viewer", "coverage", "package", "matrix", "servers"} <= set(commands)
+    assert set(commands) <= {*JOBS, "JOB"}
+
+
+def test_every_job_is_explained() -> None:
+    cells = re.findall(r"^\| (`.*?) \|", CONTRIBUTING, re.MULTILINE)
+    explained = re.findall(r"`([\w-]+)`", "".join(cells))
+    apart = {job for job in JOBS if job.startswith("frameworks-")}  # parts of `frameworks`
+    assert JOBS.keys() - apart <= set(explained)
+
+
+def test_actions_are_pinned() -> None:
+    for text in WORKFLOWS.values():
+        used = re.findall(r"uses: (.*)", text)
+        assert used
+        for action in used:
+            assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v[\d.]+", action), action
