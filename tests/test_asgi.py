@@ -127,7 +127,7 @@ async def test_a_function_that_fails_leaves_the_request_alone(
     for _ in range(3):
         assert await ask(http(), thread=look_up) is None
     (record,) = caplog.records
-    assert "finding the thread of a request: KeyError" in record.getMessage()
+    assert "thread= failed with KeyError at test_asgi.py:" in record.getMessage()
     assert "secret" not in record.getMessage()
 
 

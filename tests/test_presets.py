@@ -123,6 +123,18 @@ def test_without_tags_their_attributes_are_left_out(labelled: Telemetry) -> None
     assert set(told.values()) == {"t-1", True}
 
 
+@pytest.mark.parametrize("name", ["thread.id", "thread.tags", "orq.thread_id", "orq.tags"])
+def test_our_own_labels_cannot_be_chosen(
+    name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ValueError, match=f"has the label {name} already"):
+        use_labels({name: "tags_joined"})
+    monkeypatch.setenv("ORQ_OTEL_LABELS", f"{name}=tags_joined")
+    ThreadSpanProcessor()
+    (line,) = caplog.messages
+    assert f"has the label {name} already" in line
+
+
 def test_an_unknown_preset_is_an_error_that_lists_the_known() -> None:
     with pytest.raises(ValueError, match=r"session, amplitude, .*, weave.*'langfus'"):
         use_labels("langfus")

@@ -227,7 +227,7 @@ def test_a_function_that_fails_leaves_the_request_alone(caplog: pytest.LogCaptur
         assert ask(app) is None
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert "finding the thread of a request: KeyError" in record.getMessage()
+    assert "thread= failed with KeyError at test_wsgi.py:" in record.getMessage()
     assert "nothing-of-that-name" not in record.getMessage()
 
 
@@ -238,7 +238,8 @@ def test_a_function_for_tags_that_fails_costs_the_tags(caplog: pytest.LogCapture
 
     assert ask(middleware(header="x-id", tags=tags), HTTP_X_ID="s-1") == Thread("s-1")
     (record,) = caplog.records
-    assert "finding the tags of a request: RuntimeError" in record.getMessage()
+    assert "tags= failed with RuntimeError at test_wsgi.py:" in record.getMessage()
+    assert record.getMessage().endswith("[ORQ-T01]")
 
 
 def test_strange_environs_reach_the_application() -> None:

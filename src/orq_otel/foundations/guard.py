@@ -80,7 +80,7 @@ class _Log:
 
     def __init__(self) -> None:
         self.failures: dict[tuple[str, str], Occurrences] = {}
-        self.warnings: dict[str, Occurrences] = {}
+        self.warnings: dict[tuple[str, str], Occurrences] = {}
 
     def reset(self) -> None:
         """Forget everything, so that it is logged again."""
@@ -135,7 +135,7 @@ def report(doing: str, error: BaseException) -> None:
 
 
 def warn_once(code: str, message: str, place: str = "") -> None:
-    """Log a warning for the user, once for each place, and count it.
+    """Log a warning for the user, once for each place and code, and count it.
 
     Args:
         code: One of `codes.MEANINGS`.
@@ -146,7 +146,7 @@ def warn_once(code: str, message: str, place: str = "") -> None:
         Exception: One that a signal handler of the host raised while this ran.
     """
     try:
-        key = place or message
+        key = code, place or message
         warning = _log.warnings.get(key)
         if warning is None:
             if len(_log.warnings) >= _MAX_ENTRIES:

@@ -43,6 +43,9 @@ _Moment: TypeAlias = tuple[int, float]
 class StreamReader(Protocol):
     """Collects attributes from the chunks of one stream. Pure: it holds no span.
 
+    Nobody tells it how the stream ends: a consumer may leave it, and a connection may break. A
+    reason to stop that has not come by the end is "error".
+
     A reader may have a method `compact()`, which reduces the memory that it takes. It is called
     now and then in a long stream.
     """
@@ -89,10 +92,11 @@ class Operation:
         name: The value of `gen_ai.operation.name`.
         read_request: Turns a request, which is plain JSON, into span attributes.
         read_response: Turns a response, parsed or a namespace of its JSON, into span attributes.
-        new_stream_reader: Makes the reader of one stream, for an operation that can stream.
+        new_stream_reader: Makes the reader of one stream, for an operation that can stream. Its
+            `read_request` sets `gen_ai.request.stream`, or the time to the first chunk is not told.
         constants: Attributes that every span of the operation has.
         is_standard: Whether the conventions name this operation. If not, its attributes are called
-            `orq_otel.*` instead of `gen_ai.*`.
+            `orq_otel.*` instead of `gen_ai.*`, and it has no metrics.
         content: Reads content, if its capture is switched on.
         target: The attribute whose value follows the name in the name of a span.
     """
@@ -263,7 +267,7 @@ class Call:
         else:
             self._end_stream(None)
 
-    finish = end
+    finish = end  # a body that is read raw tells the two apart
 
     def fail(self, error: BaseException) -> None:
         """End the call with the error that the caller gets."""

@@ -38,6 +38,8 @@ THREAD_TAGS: Final = "thread.tags"
 ORQ_THREAD_ID: Final = "orq.thread_id"
 ORQ_TAGS: Final = "orq.tags"
 CONVERSATION_ID: Final = "gen_ai.conversation.id"
+#: Labels that nobody else may define: their values are read back.
+_OWN: Final = frozenset({THREAD_ID, THREAD_TAGS, ORQ_THREAD_ID, ORQ_TAGS})
 
 
 class LabelsInForce:
@@ -86,7 +88,7 @@ def use_labels(choices: str | Iterable[Choice] = (), *, thread_id: bool = True) 
     Raises:
         ValueError, TypeError: As `presets.choose`.
     """
-    _in_force.set(choose(choices), with_thread_id=thread_id, in_code=True)
+    _in_force.set(_choose(choices), with_thread_id=thread_id, in_code=True)
 
 
 def follow(settings: Settings) -> None:
@@ -99,12 +101,22 @@ def follow(settings: Settings) -> None:
         name, equals_sign, encoder = item.partition("=")
         choice: Choice = {name: encoder} if equals_sign else name
         try:
-            choose(choice)
+            _choose(choice)
         except ValueError as error:
             warn_once(BAD_LABELS, f"{LABELS}: {error}")
         else:
             choices.append(choice)
-    _in_force.set(choose(choices), with_thread_id=settings.thread_id, in_code=False)
+    _in_force.set(_choose(choices), with_thread_id=settings.thread_id, in_code=False)
+
+
+def _choose(choices: str | Iterable[Choice]) -> Chosen:
+    chosen = choose(choices)
+    taken = sorted(_OWN & chosen.attributes.keys())
+    if taken:
+        raise ValueError(
+            f"Every span of a thread has the label {taken[0]} already, which nobody can change."
+        )
+    return chosen
 
 
 def labels(thread: Thread) -> Mapping[str, Value]:
@@ -256,4 +268,5 @@ def read_thread(attributes: Mapping[str, Any]) -> Thread | None:
     id = attributes.get(ORQ_THREAD_ID) or attributes.get(THREAD_ID)  # noqa: A001
     if not isinstance(id, str):
         return None
-    return plain_thread(id, tuple(attributes.get(THREAD_TAGS) or ()))
+    tags = attributes.get(THREAD_TAGS)
+    return plain_thread(id, tuple(tags) if isinstance(tags, (list, tuple)) else ())

@@ -36,7 +36,7 @@ class Thread:
 
     Attributes:
         id: The conversation's identifier, a non-empty string. An int or a UUID becomes one.
-        tags: Labels to filter conversations by: non-empty strings, in the order in which they were
+        tags: Words to filter conversations by: non-empty strings, in the order in which they were
             passed, without repetitions. Any iterable becomes a tuple.
 
     Raises:

@@ -426,7 +426,7 @@ def thread(
             `new_thread_id()` for a new conversation. It may also be a `Thread`, or the mapping that
             `Thread.to_dict()` returned, which brings its own tags. Without an id, `tags` are added
             to the current thread.
-        tags: Labels to filter conversations by: an iterable of non-empty strings.
+        tags: Words to filter conversations by: an iterable of non-empty strings.
 
     Raises:
         TypeError: Raised by the decorator: it has no parentheses, the id or a tag has a wrong type,

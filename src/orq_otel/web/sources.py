@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from orq_otel.foundations.guard import report
+from orq_otel.foundations.codes import BAD_ID_OR_TAGS
+from orq_otel.foundations.guard import is_signals, place_of, warn_once
 from orq_otel.threads.frames import Thread, as_tags
 from orq_otel.threads.inbound import accept
 from orq_otel.threads.misuse import raise_if_strict
@@ -90,8 +91,7 @@ class Sources:
         try:
             tags = self._tags_of(request)
         except Exception as error:  # noqa: BLE001 - the function is the user's
-            raise_if_strict(error)
-            report("finding the tags of a request", error)
+            warn_of_function("tags", error, "The thread of this one has no tags.")
             tags = ()
         return accept(id_or_thread, tags)
 
@@ -113,6 +113,27 @@ class Sources:
             return tags if isinstance(tags, (str, bytes)) else tuple(tags)
         names = self._names(request)
         return [tag for template in self._tags if (tag := template.fill(names)) is not None]
+
+
+def warn_of_function(argument: str, error: Exception, outcome: str) -> None:
+    """Log that a function of the user's failed for a request, once for each of the two functions.
+
+    Args:
+        argument: The argument of the middleware that it was passed as.
+        error: What it raised.
+        outcome: A sentence that says how the request goes on.
+
+    Raises:
+        Exception: `error`, if a signal handler raised it or `ORQ_OTEL_STRICT` is set.
+    """
+    if is_signals(error):
+        raise error
+    raise_if_strict(error)
+    warn_once(
+        BAD_ID_OR_TAGS,
+        f"The function that ThreadMiddleware got as {argument}= failed with "
+        f"{type(error).__name__}{place_of(error)}. It has to work for every request. {outcome}",
+    )
 
 
 class PathTemplate:
