@@ -29,6 +29,7 @@ from orq_otel.threads.frames import (
     reset_top,
     set_top,
 )
+from orq_otel.threads.misuse import raise_if_strict
 from orq_otel.web.sources import Request, Sources, Tags, warn_of_function
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ class ThreadMiddleware:
                     id_or_thread = await id_or_thread
                 found = self._sources.tagged(id_or_thread, request)
         except Exception as error:  # noqa: BLE001 - the function is the user's
+            raise_if_strict(error)
             if self._sources.thread is None:
                 report("finding the thread of a request", error)
             else:

@@ -16,6 +16,7 @@ from typing import Any
 
 from orq_otel.foundations.guard import report
 from orq_otel.threads.frames import Frame, Steps, Thread, current_frame, make_thread
+from orq_otel.threads.misuse import raise_if_strict
 from orq_otel.web.sources import Request, Sources, Tags, warn_of_function
 
 
@@ -87,6 +88,7 @@ class ThreadMiddleware:
             if found is None and self._sources.thread is not None:
                 found = self._sources.tagged(self._sources.thread(environ), request)
         except Exception as error:  # noqa: BLE001 - the function is the user's
+            raise_if_strict(error)
             if self._sources.thread is None:
                 report("finding the thread of a request", error)
             else:
