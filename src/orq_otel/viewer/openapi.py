@@ -124,15 +124,17 @@ _SCHEMAS = {
         models=_TEXTS,
         input_tokens=_COUNT,
         output_tokens=_COUNT,
-        cost_usd=_DOLLARS | {"description": "of the calls whose price is known; null without any"},
-        unpriced_calls=_COUNT | {"description": "calls of a model that cost_usd does not count"},
+        cost_usd=_DOLLARS
+        | {"description": "of the calls whose price is known; null if there are none"},
+        unpriced_calls=_COUNT
+        | {"description": "model calls without a known price, which cost_usd leaves out"},
         short_id=_TEXT
         | {
             "pattern": "^sha256:[0-9a-f]{64}$",
-            "description": f"of an id of more than {LONG_ID} characters: it finds the thread, too",
+            "description": f"stands for an id of more than {LONG_ID} characters",
         },
-        more_tags=_COUNT | {"description": "tags that are left out, beyond a megabyte of them"},
-        more_models=_COUNT | {"description": "models, the same"},
+        more_tags=_COUNT | {"description": "how many tags are left out, beyond a megabyte of them"},
+        more_models=_COUNT | {"description": "the same for models"},
     ),
     "ThreadPage": _object(
         threads=_list_of("Thread"),
@@ -143,7 +145,7 @@ _SCHEMAS = {
         span_id={"type": "string", "pattern": "^[0-9a-f]{16}$"},
         parent_id=_MAYBE_TEXT,
         thread_id=_MAYBE_TEXT
-        | {"description": "spans of the thread's traces that are not its own are shown, too"},
+        | {"description": "null or another thread's for other spans of the same traces"},
         name=_TEXT,
         kind={
             "enum": ["INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER", "UNSPECIFIED"],
@@ -188,9 +190,10 @@ _SCHEMAS = {
         },
     ),
     "Imported": _object(
-        spans=_COUNT | {"description": "that were read; those that are there already stay"},
-        rejected=_COUNT | {"description": "that make no sense"},
-        reason=_TEXT | {"description": 'why the first was rejected, or ""'},
+        spans=_COUNT
+        | {"description": "how many were read; one that is stored already stays as it is"},
+        rejected=_COUNT | {"description": "how many were refused, since they are not valid"},
+        reason=_TEXT | {"description": 'why the first of these was refused, or ""'},
     ),
     "Error": _object(
         error=_object(code=_TEXT, message=_TEXT | {"description": "what to do"}),
@@ -200,17 +203,17 @@ _SCHEMAS = {
 _ERRORS = {
     status: _answer(description, _schema("Error"), **more)
     for status, description, more in (
-        ("400", "The request cannot be understood.", {}),
+        ("400", "The request is not valid.", {}),
         ("401", "The token is missing or wrong.", {}),
         ("403", "The request is not for this host.", {}),
         ("404", "There is no such thread.", {}),
         (
             "405",
-            "The method is not for this path.",
+            "The path does not support this method.",
             {"headers": {"Allow": {"schema": _TEXT, "required": True}}},
         ),
         ("413", "The body is too large.", {}),
-        ("415", "The body is of a type that is not read.", {}),
+        ("415", "The type of the body is not supported.", {}),
         (
             "503",
             "The store cannot be read or written.",
@@ -223,7 +226,7 @@ _ID = {
     "name": "id",
     "in": "path",
     "required": True,
-    "description": "The thread's id, escaped: a slash in it is %2F. Or its `short_id`.",
+    "description": "The thread's id, percent-encoded (a slash is %2F), or its `short_id`.",
     "schema": {"type": "string", "minLength": 1},
 }
 
@@ -235,21 +238,29 @@ _THREADS = {
     "parameters": [
         _parameter(
             "tag",
-            "Only threads with this tag. Can be there several times.",
+            "Only threads with this tag. May be repeated.",
             {"type": "array", "items": {"type": "string", "minLength": 1}},
             style="form",
             explode=True,
         ),
-        _parameter("match", "Whether all tags are needed, or any.", _word_of(MATCHES, "all")),
-        _parameter("q", "Only threads whose id or title has this text in it.", _TEXT),
+        _parameter(
+            "match",
+            "Whether a thread needs all of the tags, or any of them.",
+            _word_of(MATCHES, "all"),
+        ),
+        _parameter("q", "Only threads with this text in the id or title.", _TEXT),
         _moment("since", "Only threads that were active at this time or later"),
         _moment("until", "Only threads that started before"),
         _parameter("errors", "Only threads with errors.", {"type": "boolean", "default": False}),
-        _parameter("sort", "By what.", _word_of(SORTS, "last_active")),
-        _parameter("order", "The largest or latest first, or last.", _word_of(ORDERS, "desc")),
+        _parameter("sort", "What to sort by.", _word_of(SORTS, "last_active")),
+        _parameter(
+            "order",
+            "Whether the largest or latest comes first (`desc`) or last (`asc`).",
+            _word_of(ORDERS, "desc"),
+        ),
         _parameter(
             "limit",
-            "At most so many, and fewer once they are large.",
+            "How many to return at most. Where they are large, it is fewer.",
             _count_up_to(MOST_THREADS, 50),
         ),
         _parameter("cursor", "The `next_cursor` of the page before.", _TEXT),
@@ -266,12 +277,12 @@ _THREAD = {
 
 _SPANS = {
     "operationId": "listSpans",
-    "summary": "The spans of a thread and all others of its traces, by their start",
+    "summary": "The spans of a thread, and all others of its traces, by their start",
     "parameters": [
         *_OF_A_THREAD,
         _parameter(
             "limit",
-            "At most so many, and fewer once they are large.",
+            "How many to return at most. Where they are large, it is fewer.",
             _count_up_to(MOST_SPANS, MOST_SPANS),
         ),
         _parameter("cursor", "The `next_cursor` of the page before.", _TEXT),
@@ -284,7 +295,9 @@ _EXPORT = {
     "summary": "A thread with its spans, as a file",
     "parameters": [
         *_OF_A_THREAD,
-        _parameter("format", "Our JSON, or OTLP/JSON.", _word_of(("json", "otlp"), "json")),
+        _parameter(
+            "format", "The JSON of this API, or OTLP/JSON.", _word_of(("json", "otlp"), "json")
+        ),
     ],
     "responses": _responses(
         _answer("The thread.", {"anyOf": [_schema("Export"), _schema("TracesData")]}), "404"
@@ -293,7 +306,7 @@ _EXPORT = {
 
 _IMPORT = {
     "operationId": "importSpans",
-    "summary": "Keep the spans of OTLP/JSON, a request or one a line",
+    "summary": "Add spans from OTLP/JSON: one request, or one on each line",
     "requestBody": {
         "required": True,
         "content": {

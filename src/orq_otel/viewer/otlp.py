@@ -1,7 +1,7 @@
-"""OTLP becomes spans: its protobuf and its JSON; and spans become OTLP/JSON again.
+"""Read spans from OTLP, in protobuf or JSON, and write them as OTLP/JSON.
 
-A request that is no OTLP is an error. A span of it that makes no sense is rejected, and the others
-are kept: the protocol calls that partial success.
+A request that is not OTLP is an error. Of other requests, spans that are not valid are rejected and
+the rest are kept, which the protocol calls partial success.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from typing import Any
 from orq_otel.viewer.model import Span
 from orq_otel.viewer.protobuf_parts import MalformedError, TooManyPartsError, parts
 
-#: Longer text is cut, and says so at its end. Counted in characters.
+#: Characters of a text. A longer one is cut, with a note at its end.
 MAX_TEXT = 1_000_000
 #: The same for names of spans, attributes and events.
 MAX_NAME = 1_000
-#: So many attributes of one thing, events or links of one span, values of one list are kept.
+#: How many attributes, events and links of a span, and values of a list, are kept.
 MAX_ITEMS = 1_000
 #: Bytes of one span in protobuf. Decoded, they can become forty times as many.
 MAX_SPAN = 8 * 2**20
-#: Objects, lists and their items in one JSON document, about. Of 512 usual spans: 30,000.
+#: Objects, lists and their items in one JSON document, roughly. 512 usual spans have 30,000.
 MAX_JSON_ITEMS = 2_000_000
-#: Lists and maps in each other, deeper than this, are cut.
+#: How deep lists and maps may be nested. Deeper ones are cut.
 MAX_DEPTH = 24
-#: Nanoseconds that fit into 64 bits with a sign, as databases have them: the year 2262.
+#: The largest time, in nanoseconds: databases have signed numbers of 64 bits. The year 2262.
 MAX_TIME = 2**63 - 1
 
 KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
@@ -45,7 +45,7 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class InvalidRequestError(ValueError):
-    """A request that is no OTLP. The text says where."""
+    """A request that is not OTLP. The message says where."""
 
 
 class RequestTooLargeError(InvalidRequestError):
@@ -54,11 +54,11 @@ class RequestTooLargeError(InvalidRequestError):
 
 @dataclass(slots=True)
 class Received:
-    """What a request brought.
+    """The spans of a request.
 
     Attributes:
-        spans: Those that make sense, in their order.
-        rejected: How many others there were.
+        spans: The valid ones, in the order of the request.
+        rejected: How many were not valid.
         reason: Why the first of these was rejected, or "".
     """
 
@@ -67,7 +67,7 @@ class Received:
     reason: str = ""
 
     def add(self, span: Span) -> None:
-        """Take a span, or reject it."""
+        """Add a span, or reject it if it is not valid."""
         problem = _problem(span)
         if problem is None:
             self.spans.append(span)
@@ -75,13 +75,13 @@ class Received:
             self.reject(f"span {span.name[:100]!r}: {problem}")
 
     def reject(self, reason: str) -> None:
-        """Leave out a span."""
+        """Count a span that is left out."""
         self.rejected += 1
         self.reason = self.reason or reason
 
 
 def _problem(span: Span) -> str | None:
-    """What is wrong with a span, in words for whoever sent it."""
+    """What is wrong with a span, in the words of the protocol, or None."""
     parent = span.parent_id
     problems = (
         (not _is_id(span.trace_id, _TRACE_ID), "trace_id must be 16 bytes, not all zero"),
@@ -99,7 +99,7 @@ def _is_id(text: str, form: re.Pattern[str]) -> bool:
 
 
 def _parent(text: str) -> str | None:
-    """Some senders say with zeros that there is none."""
+    """The id of the parent, or None. Some senders write zeros if there is none."""
     return text if text.strip(_NO_ID) else None
 
 
@@ -111,7 +111,7 @@ def _text(text: str, limit: int = MAX_TEXT) -> str:
 
 
 def _number(value: float) -> float | str:
-    """JSON has no infinity. The words are those of the protobuf's JSON form."""
+    """A number, or a word for what JSON has no number for, as in the JSON form of protobuf."""
     if math.isfinite(value):
         return value
     if math.isnan(value):
@@ -124,7 +124,7 @@ def _some(items: Sequence[Any]) -> Sequence[Any]:
 
 
 def _mark(attributes: dict[str, Any], sent: int) -> dict[str, Any]:
-    """Say in attributes that some of them were cut off."""
+    """Add an attribute that says how many were left out, if any were."""
     if sent > MAX_ITEMS:
         attributes[_CUT] = f"{sent - MAX_ITEMS:,} attributes more"
     return attributes
@@ -137,8 +137,8 @@ def from_protobuf(body: bytes) -> Received:
     """Read an `ExportTraceServiceRequest` in its binary form.
 
     Raises:
-        InvalidRequestError: It is none.
-        RequestTooLargeError: It would take too much memory.
+        InvalidRequestError: The body is not such a request.
+        RequestTooLargeError: Reading it would take too much memory.
     """
     from google.protobuf.message import DecodeError  # noqa: PLC0415 - the API and commands need none
     from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope  # noqa: PLC0415
@@ -187,7 +187,7 @@ def _span(span: Any, resource: dict[str, Any], service: str, scope: str) -> Span
 
 
 def _of(names: tuple[str, ...], number: int) -> str:
-    """The name of an enum's value. Values of later versions are as if there were none."""
+    """The name of an enum's value. One of a later version counts as unspecified."""
     return names[number] if 0 <= number < len(names) else names[0]
 
 
@@ -208,7 +208,7 @@ def _link(link: Any) -> dict[str, Any]:
 
 
 def _attributes(pairs: Sequence[Any], depth: int = 0) -> dict[str, Any]:
-    # One loop, and the commonest kind of value in it: this is where most of the time goes.
+    # Most of the time is spent here, so strings, the most common values, are read in the loop.
     attributes: dict[str, Any] = {}
     for pair in _some(pairs):
         value = pair.value
@@ -244,7 +244,7 @@ _VALUES: dict[str | None, Callable[[Any, int], Any]] = {
     "bytes_value": lambda value, _depth: _text(b64encode(value.bytes_value).decode()),
     "array_value": _list,
     "kvlist_value": _map,
-    # Of the profiles' signal, which has a table of strings. Spans have none.
+    # For profiles, which have a table of strings. Spans have none.
     "string_value_strindex": lambda _value, _depth: None,
 }
 
@@ -256,8 +256,8 @@ def from_json(body: bytes) -> Received:
     """Read an `ExportTraceServiceRequest` in its JSON form, OTLP/JSON.
 
     Raises:
-        InvalidRequestError: It is none.
-        RequestTooLargeError: It would take too much memory.
+        InvalidRequestError: The body is not such a request.
+        RequestTooLargeError: Reading it would take too much memory.
     """
     if sum(map(body.count, (b"{", b"[", b","))) > MAX_JSON_ITEMS:
         raise RequestTooLargeError("the request has too many spans or attributes")
@@ -316,7 +316,7 @@ def _json_link(link: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _json_enum(thing: Mapping[str, Any], key: str, names: tuple[str, ...], prefix: str) -> str:
-    """An enum's value: a number. Names are against the protocol, but some senders write them."""
+    """An enum's value, a number. Some senders write its name, against the protocol."""
     value = thing.get(key)
     if value is None:
         return names[0]
@@ -338,7 +338,7 @@ def _json_attributes(thing: Mapping[str, Any], key: str = "attributes", depth: i
 
 
 def _json_value(value: Mapping[str, Any], depth: int) -> Any:
-    """The value of the first key that is known. Unknown keys are left alone, as in protobuf."""
+    """The value of the first known key. Unknown keys are ignored, as in protobuf."""
     for key, read in _JSON_VALUES.items():
         if value.get(key) is not None:
             return read(value, key, depth)
@@ -418,7 +418,7 @@ def _string(thing: Mapping[str, Any], key: str) -> str:
 
 
 def _integer(thing: Mapping[str, Any], key: str, allowed: range) -> int:
-    """A whole number: 64 bits are written as a string, but either form is read."""
+    """A whole number of 64 bits. The protocol writes it as a string; a number is read too."""
     value = thing[key]
     if isinstance(value, str) and len(value) <= 20:  # noqa: PLR2004 - digits of 64 bits, and a sign
         try:
@@ -437,7 +437,7 @@ def _time(thing: Mapping[str, Any], key: str) -> int:
 
 
 def _whole(value: Any) -> Any:
-    """JSON can hold halves of characters, which are no text: each becomes a question mark."""
+    """Replace lone surrogates, which JSON can hold and UTF-8 cannot, by replacement characters."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
@@ -447,15 +447,15 @@ def _whole(value: Any) -> Any:
     return value
 
 
-# And back.
+# Writing.
 
 
 def to_json(spans: Iterable[Span]) -> dict[str, Any]:
     """Write spans as OTLP/JSON, an `ExportTraceServiceRequest`.
 
-    Bytes and numbers that JSON lacks come back as the text that they were kept as.
+    Bytes, infinity and NaN are kept as text, and are written as text.
     """
-    # Spans of one resource and scope are together. Attributes may hold lists, which are no key.
+    # Groups spans by resource and scope. Attributes may hold lists, so their JSON is the key.
     groups: dict[str, dict[str, Any]] = {}
     for span in spans:
         resource = json.dumps(span.resource, sort_keys=True)

@@ -17,17 +17,21 @@ def add_parser(subparsers: Any) -> None:
         help="write a thread as OTLP/JSON, or as the API's JSON",
         description="Write a thread and the spans of its traces to standard output.",
     )
-    parser.add_argument("id", metavar="ID", help="the thread's id, or its short one")
+    parser.add_argument("id", metavar="ID", help="the thread's id or short id")
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
-        "--json", dest="form", action="store_const", const="json", help="as the API answers"
+        "--json",
+        dest="form",
+        action="store_const",
+        const="json",
+        help="write JSON, as the API does",
     )
     form.add_argument(
         "--otlp",
         dest="form",
         action="store_const",
         const="otlp",
-        help="OTLP/JSON, which `orq-otel import` and collectors read (default)",
+        help="write OTLP/JSON, which `orq-otel import` and collectors read (default)",
     )
     add_source(parser)
     parser.set_defaults(run=run, form="otlp")

@@ -36,10 +36,10 @@ def add_parser(subparsers: Any) -> None:
     """Add the command to those of `orq-otel`."""
     parser = subparsers.add_parser(
         "import",
-        help="keep the spans of OTLP/JSON files",
-        description="Keep the spans of OTLP/JSON: a request, or one a line, as the OpenTelemetry "
-        "Collector's file exporter writes them, plain or with gzip. Spans that are "
-        "there already stay as they are.",
+        help="add the spans of OTLP/JSON files",
+        description="Add the spans of OTLP/JSON files. A file has one request, or one on each "
+        "line, as the OpenTelemetry Collector's file exporter writes them, and may be compressed "
+        "with gzip. Spans that are stored already stay as they are.",
     )
     parser.add_argument("files", metavar="FILE", nargs="+", help="a file; - is standard input")
     add_source(parser)

@@ -51,8 +51,8 @@ def add_parser(subparsers: Any) -> None:
         help="show one thread",
         description="Show a thread: its conversation, and the spans of its traces.",
     )
-    parser.add_argument("id", metavar="ID", help="the thread's id, or its short one")
-    parser.add_argument("--json", action="store_true", help="as the API answers")
+    parser.add_argument("id", metavar="ID", help="the thread's id or short id")
+    parser.add_argument("--json", action="store_true", help="write JSON, as the API does")
     add_source(parser)
     parser.set_defaults(run=run)
 

@@ -41,19 +41,37 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "threads",
         help="list threads",
-        description="List threads, those that were active last first.",
+        description="List threads, the most recently active first.",
     )
-    parser.add_argument("--tag", action="append", default=[], help="only with this tag; repeatable")
-    parser.add_argument("--match", choices=MATCHES, default="all", help="all tags, or any of them")
-    parser.add_argument("--text", metavar="TEXT", help="only with this in the id or title")
-    parser.add_argument("--since", metavar="TIME", help="active since: 30m, 1h, 7d or RFC 3339")
-    parser.add_argument("--until", metavar="TIME", help="started before")
-    parser.add_argument("--errors", action="store_true", help="only with errors")
-    parser.add_argument("--sort", choices=SORTS, default="last_active", help="by what")
-    parser.add_argument("--ascending", action="store_true", help="the other way round")
-    parser.add_argument("--limit", metavar="N", default="50", help="at most so many (default: 50)")
-    parser.add_argument("--cursor", help="go on where a page ended")
-    parser.add_argument("--json", action="store_true", help="as the API answers")
+    parser.add_argument(
+        "--tag", action="append", default=[], help="only threads with this tag; may be repeated"
+    )
+    parser.add_argument(
+        "--match",
+        choices=MATCHES,
+        default="all",
+        help="whether a thread needs all of the tags (the default) or any of them",
+    )
+    parser.add_argument(
+        "--text", metavar="TEXT", help="only threads with this text in the id or title"
+    )
+    parser.add_argument(
+        "--since", metavar="TIME", help="only threads active since then: 30m, 1h, 7d or RFC 3339"
+    )
+    parser.add_argument("--until", metavar="TIME", help="only threads that started before then")
+    parser.add_argument("--errors", action="store_true", help="only threads with errors")
+    parser.add_argument(
+        "--sort",
+        choices=SORTS,
+        default="last_active",
+        help="what to sort by (default: last_active)",
+    )
+    parser.add_argument("--ascending", action="store_true", help="the smallest or earliest first")
+    parser.add_argument(
+        "--limit", metavar="N", default="50", help="how many to list at most (default: 50)"
+    )
+    parser.add_argument("--cursor", help="continue where the previous page ended")
+    parser.add_argument("--json", action="store_true", help="write JSON, as the API does")
     add_source(parser)
     parser.set_defaults(run=run)
 

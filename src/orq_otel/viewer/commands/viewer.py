@@ -51,23 +51,24 @@ def add_parser(subparsers: Any) -> None:
     place.add_argument(
         "--db",
         metavar="FILE",
-        help=f"SQLite file to keep spans in ({default_store()}); it is made if there is none",
+        help=f"SQLite file to keep spans in ({default_store()}); created if it does not exist",
     )
     place.add_argument("--store", metavar="URL", help="another store: clickhouse://...")
     parser.add_argument(
-        "--token", help="what pages, API and senders need to know; better by its variable"
+        "--token",
+        help="the token that browsers, programs and senders need; better set by its variable",
     )
     parser.add_argument(
         "--retention",
         default=_from_environment("retention"),
         metavar="LIMITS",
-        help="delete what is older, or too much: 30d, 2GB, or 30d,2GB (keep everything)",
+        help="how much to keep: 30d, 2GB, or 30d,2GB; older spans are deleted (everything)",
     )
     parser.add_argument(
         "--allowed-host",
         action="append",
         metavar="NAME",
-        help="a further name by which the viewer is reached; may be repeated",
+        help="another name by which the viewer is reached; may be repeated",
     )
     parser.set_defaults(run=run)
 
