@@ -56,6 +56,7 @@ CLIENTS = {
     "openai-2": _openai("openai[realtime]>=2,<3"),
     "openai-3.0": _openai("openai[realtime]==3.0.0"),
     "openai-3": _openai("openai[realtime]>=3,<4"),
+    "orq-3.14.0": _orq("orq-ai-sdk==3.14.0"),
     "orq-3.14": _orq("orq-ai-sdk==3.14.*"),
     "orq-4.2": _orq("orq-ai-sdk==4.2.*"),
     "orq-4.5": _orq("orq-ai-sdk==4.5.*"),

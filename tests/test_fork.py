@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support.programs import run_program
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this machine has no fork")
 
@@ -53,21 +52,8 @@ def forked(work):
 
 
 def output_of(program: str, tmp_path: Path, *args: str) -> str:
-    """What a program prints, which must end well."""
-    path = tmp_path / "program.py"
-    path.write_text(program)
-    # Coverage has locks of its own, which a forked child would wait for.
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", path, *args],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
+    """What a program prints, without a word about errors."""
+    done = run_program(program, tmp_path, *args)
     assert done.stderr == ""
     return done.stdout
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -20,6 +19,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import StatusCode
+from support.programs import run_program
 from support.recorded import Telemetry
 
 from orq_otel import OpenAIInstrumentor, thread
@@ -312,21 +312,7 @@ def chat():
 
 def output_of(program: str, tmp_path: Path) -> str:
     """What a program prints, which ends by itself."""
-    path = tmp_path / "program.py"
-    path.write_text(PROGRAM + program)
-    root = Path(__file__).parents[1]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")}
-    places = [str(root / "examples"), str(root / "tests"), environment.get("PYTHONPATH", "")]
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", path],
-        env={**environment, "PYTHONPATH": os.pathsep.join(places)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_program(PROGRAM + program, tmp_path)
     assert "Error" not in done.stderr
     assert "shutdown" not in done.stderr  # the SDK's word for a span that comes too late
     return done.stdout

@@ -22,8 +22,11 @@ from support.echoes import (
     SIGNED,
     assert_no_credential_leaked,
     assert_nothing_leaked,
+    error,
     headers,
     messages,
+    refusal,
+    switching_on,
     tools,
 )
 from support.openai_versions import chat_helpers, chat_helpers_api, responses_api
@@ -51,15 +54,8 @@ def secrets_all_around(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def switch_on() -> Iterator[Callable[..., Signals]]:
     """Switches on an instrumentation with all signals."""
-    made: list[Signals] = []
-
-    def switch(**more: Any) -> Signals:
-        made.append(Signals().instrument(**more))
-        return made[-1]
-
-    yield switch
-    for signals in made:
-        signals.close()
+    with switching_on() as switch:
+        yield switch
 
 
 @pytest.fixture
@@ -183,14 +179,6 @@ def batch(client: Any) -> Any:
     return client.batches.create(
         input_file_id="f", endpoint="/v1/embeddings", completion_window="24h", **more()
     )
-
-
-def error(said: Any = ECHO) -> dict[str, Any]:
-    return {"message": said, "type": said, "param": said, "code": said}
-
-
-def refusal(body: Any, status: str = "400 Bad Request") -> bytes:
-    return http(body if isinstance(body, bytes) else as_json(body), status=status)
 
 
 def events(*given: Any, **how: Any) -> bytes:

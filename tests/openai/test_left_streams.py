@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import collections.abc
 import copy
-import gc
 import inspect
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import aclosing, closing
+from contextlib import aclosing
 from typing import Any
 
 import openai
@@ -17,16 +16,24 @@ import pytest
 from model_server import ModelServer
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
+from support.leaving_streams import (
+    Mistake,
+    break_off,
+    close,
+    close_the_iterator,
+    leave_its_block,
+    raise_in_its_block,
+    raise_within,
+    return_within,
+    throw_into_the_iterator,
+    without_collector,
+)
 from support.openai_versions import responses_api
 from support.recorded import Telemetry
 
 from orq_otel import OpenAIInstrumentor, thread
 
 MESSAGES: Any = [{"role": "user", "content": "Where is my parcel?"}]
-
-
-class Mistake(Exception):
-    """What a consumer raises."""
 
 
 def chat(client: Any) -> Any:
@@ -38,15 +45,6 @@ def responses(client: Any) -> Any:
 
 
 both = pytest.mark.parametrize("start", [chat, pytest.param(responses, marks=responses_api)])
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_collected() -> Iterator[None]:
-    """What ends at once does not wait for the garbage collector."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 @pytest.fixture
@@ -64,52 +62,13 @@ def is_left(span: ReadableSpan) -> bool:
     )
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_collected() -> Iterator[None]:
+    with without_collector():
+        yield
+
+
 # ---- Ways to leave a stream -----------------------------------------------------------------
-
-
-def break_off(stream: Any) -> None:
-    for _ in stream:
-        break
-
-
-def return_within(stream: Any) -> None:
-    for _ in stream:
-        return
-
-
-def raise_within(stream: Any) -> None:
-    with pytest.raises(Mistake):
-        for _ in stream:
-            raise Mistake
-
-
-def close(stream: Any) -> None:
-    next(iter(stream))
-    stream.close()
-
-
-def leave_its_block(stream: Any) -> None:
-    with stream:
-        next(stream)
-
-
-def raise_in_its_block(stream: Any) -> None:
-    with pytest.raises(Mistake), stream:
-        next(stream)
-        raise Mistake
-
-
-def close_the_iterator(stream: Any) -> None:
-    with closing(iter(stream)) as items:
-        next(items)
-
-
-def throw_into_the_iterator(stream: Any) -> None:
-    items = iter(stream)
-    next(items)
-    with pytest.raises(Mistake):
-        items.throw(Mistake())
-    assert list(items) == []
 
 
 def stop_in_a_generator(stream: Any) -> None:

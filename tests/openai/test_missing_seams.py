@@ -10,10 +10,16 @@ from pathlib import Path
 import openai
 import pytest
 from support.client_versions import NEWEST, needs
-from support.lacking_clients import claim_version, each_method, run_without_module, without
+from support.lacking_clients import (
+    claim_version,
+    each_loss,
+    run_without_module,
+    warning,
+    warnings_of_instrumenting,
+    without,
+)
 
 from orq_otel import OpenAIInstrumentor
-from orq_otel.foundations.process import process
 
 _REALTIME = "openai.resources.realtime.realtime"
 
@@ -24,48 +30,27 @@ def not_instrumented() -> Iterator[None]:
     OpenAIInstrumentor().uninstrument()
 
 
-def warning(names: str, version: str = openai.__version__) -> str:
-    return (
-        f"orq-otel cannot wrap {names} of openai {version}, so it does not see what is called "
-        "there. Upgrade orq-otel, or use another version of openai until it has caught up. "
-        "[ORQ-C01]"
-    )
-
-
-def warnings_of_instrumenting(caplog: pytest.LogCaptureFixture) -> list[str]:
-    caplog.clear()
-    process.reset()
-    OpenAIInstrumentor().instrument()
-    OpenAIInstrumentor().uninstrument()
-    return [record.getMessage() for record in caplog.records if record.name == "orq_otel"]
-
-
 def test_the_installed_client_lacks_nothing(caplog: pytest.LogCaptureFixture) -> None:
     for patch in OpenAIInstrumentor().patches():
         with suppress(ModuleNotFoundError):
             importlib.import_module(patch.module)
-    assert warnings_of_instrumenting(caplog) == []
+    assert warnings_of_instrumenting(caplog, OpenAIInstrumentor()) == []
 
 
 def test_both_clients_are_gone(caplog: pytest.LogCaptureFixture) -> None:
     module = "openai._base_client"
     with without(module, "SyncAPIClient"), without(module, "AsyncAPIClient"):
-        assert warnings_of_instrumenting(caplog) == [
-            warning(f"{module}.SyncAPIClient.request, {module}.AsyncAPIClient.request")
+        assert warnings_of_instrumenting(caplog, OpenAIInstrumentor()) == [
+            warning("openai", f"{module}.SyncAPIClient.request, {module}.AsyncAPIClient.request")
         ]
 
 
 @needs("openai", NEWEST["openai"], "all that is wrapped")
-def test_each_method_is_missed(caplog: pytest.LogCaptureFixture) -> None:
-    methods = list(each_method(OpenAIInstrumentor().patches()))
-    assert len(methods) > 40
-    for patch, owner, method in methods:
-        caplog.clear()
-        with without(patch.module, owner, method):
-            patch.apply()
-            patch.remove()
-        said = [record.getMessage() for record in caplog.records]
-        assert said == [warning(f"{patch.module}.{owner}.{method}")]
+def test_each_loss_is_missed(caplog: pytest.LogCaptureFixture) -> None:
+    losses = list(each_loss(caplog, OpenAIInstrumentor().patches()))
+    assert len(losses) > 40
+    for name, said in losses:
+        assert said == [warning("openai", name)]
 
 
 @needs("openai", "1.103", "client.realtime")
@@ -87,7 +72,7 @@ def test_a_version_below_the_one_that_brought_it_may_lack_a_name(
         OpenAIInstrumentor().instrument(skip_dep_check=True)
         said = [record.getMessage() for record in caplog.records if record.name == "orq_otel"]
     name = f"{_REALTIME}.RealtimeConnectionManager.enter"
-    assert said == ([warning(name, version)] if is_said else [])
+    assert said == ([warning("openai", name, version)] if is_said else [])
 
 
 def test_what_cannot_be_wrapped_is_said_too(caplog: pytest.LogCaptureFixture) -> None:
@@ -102,9 +87,9 @@ def test_what_cannot_be_wrapped_is_said_too(caplog: pytest.LogCaptureFixture) ->
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "SyncAPIClient", SyncAPIClient)
-        failure, said = warnings_of_instrumenting(caplog)
+        failure, said = warnings_of_instrumenting(caplog, OpenAIInstrumentor())
     assert "instrumenting openai._base_client: TypeError" in failure
-    assert said == warning("openai._base_client.SyncAPIClient.request")
+    assert said == warning("openai", "openai._base_client.SyncAPIClient.request")
 
 
 @needs("openai", NEWEST["openai"], "client.live")

@@ -443,8 +443,7 @@ def test_uninstrumented(telemetry: Telemetry, orq: Any, api: OrqServer) -> None:
 
     assert telemetry.spans == []
     assert "thread" not in api.requests[0].json
-    deployments = sys.modules["orq_ai_sdk.deployments"].Deployments
-    assert not hasattr(deployments.invoke, "__wrapped__")
+    assert not hasattr(type(orq.deployments).invoke, "__wrapped__")
 
 
 def test_suppressed(instrumented: Telemetry, orq: Any) -> None:

@@ -20,7 +20,10 @@ from support.echoes import (
     assert_no_credential_leaked,
     assert_nothing_leaked,
     echo,
+    error,
     headers,
+    refusal,
+    switching_on,
 )
 from support.signals import Signals
 
@@ -69,15 +72,8 @@ def switch_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Signals
     """Switches on an instrumentation with all signals."""
     monkeypatch.setenv("HTTPS_PROXY", f"http://me:{CREDENTIALS['environment']}@proxy.example:3128")
     monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT", "true")
-    made: list[Signals] = []
-
-    def switch(**more: Any) -> Signals:
-        made.append(Signals(instrumentor=OrqInstrumentor).instrument(**more))
-        return made[-1]
-
-    yield switch
-    for signals in made:
-        signals.close()
+    with switching_on(OrqInstrumentor) as switch:
+        yield switch
 
 
 @pytest.fixture
@@ -123,14 +119,6 @@ def chat(orq: Any) -> Any:
 
 def search(orq: Any) -> Any:
     return operation(orq, "knowledge.search")(knowledge_id="k", query=PROMPT, **more())
-
-
-def error(said: Any = ECHO) -> dict[str, Any]:
-    return {"message": said, "type": said, "param": said, "code": said}
-
-
-def refusal(body: Any, status: str = "400 Bad Request") -> bytes:
-    return http(body if isinstance(body, bytes) else as_json(body), status=status)
 
 
 def failed(code: Any) -> bytes:

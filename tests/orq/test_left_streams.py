@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from opentelemetry.trace import StatusCode
+from support.leaving_streams import break_off, leave_its_block, raise_within, without_collector
 from support.recorded import Telemetry
 
 from orq_otel import thread
 
 
-class Mistake(Exception):
-    """What a consumer raises."""
-
-
 @pytest.fixture(autouse=True)
 def nothing_is_collected() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
+    with without_collector():
+        yield
 
 
 def is_left(telemetry: Telemetry) -> bool:
@@ -36,23 +30,7 @@ def is_left(telemetry: Telemetry) -> bool:
     )
 
 
-def break_off(stream: Any) -> None:
-    for _ in stream:
-        break
-
-
-def raise_in_its_block(stream: Any) -> None:
-    with pytest.raises(Mistake):
-        for _ in stream:
-            raise Mistake
-
-
-def leave_its_block(stream: Any) -> None:
-    with stream:
-        next(stream)
-
-
-@pytest.mark.parametrize("leave", [break_off, raise_in_its_block, leave_its_block])
+@pytest.mark.parametrize("leave", [break_off, raise_within, leave_its_block])
 def test_a_stream_that_is_left(
     instrumented: Telemetry, orq: Any, leave: Callable[[Any], None]
 ) -> None:

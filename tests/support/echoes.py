@@ -6,10 +6,12 @@ Each has the word SECRET in it, so that a part of one is found as well.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+from support.byte_server import as_json, http
 from support.signals import Signals
 
 PROMPT = "PROMPTSECRET is my diagnosis"
@@ -109,3 +111,31 @@ def assert_no_credential_leaked(signals: Signals, log: str) -> None:
     for text in left_the_process(signals, log):
         without_prompt = text.replace(PROMPT, "").replace(SIGNED, "")
         assert "SECRET" not in without_prompt.upper(), text
+
+
+# ---- What a server says, and who listens --------------------------------------------------------
+
+
+def error(said: Any = ECHO) -> dict[str, Any]:
+    """The fields of an error, all of which say the same."""
+    return {"message": said, "type": said, "param": said, "code": said}
+
+
+def refusal(body: Any, status: str = "400 Bad Request") -> bytes:
+    """An answer with an error."""
+    return http(body if isinstance(body, bytes) else as_json(body), status=status)
+
+
+@contextmanager
+def switching_on(instrumentor: type | None = None) -> Iterator[Callable[..., Signals]]:
+    """A function that instruments a client, OpenAI's by default, with all signals."""
+    made: list[Signals] = []
+
+    def switch(**more: Any) -> Signals:
+        signals = Signals(instrumentor=instrumentor) if instrumentor else Signals()
+        made.append(signals.instrument(**more))
+        return made[-1]
+
+    yield switch
+    for signals in made:
+        signals.close()

@@ -8,11 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 
 from orq_otel.foundations.patching import Patch
+from orq_otel.foundations.process import process
 
 
 @contextmanager
@@ -27,21 +30,28 @@ def without(module: str, owner: str, method: str = "") -> Iterator[None]:
         yield
 
 
-def each_method(patches: Sequence[Patch]) -> Iterator[tuple[Patch, str, str]]:
-    """A patch, class and method for everything that is wrapped, and that the client has."""
+def each_loss(
+    caplog: pytest.LogCaptureFixture, patches: Sequence[Patch]
+) -> Iterator[tuple[str, list[str]]]:
+    """Everything that is wrapped, and that the client has, with what is logged where it is gone."""
     for patch in patches:
         with suppress(ModuleNotFoundError):
             module = importlib.import_module(patch.module)
             for seam in patch.seams:
                 if seam.method in vars(getattr(module, seam.owner, object)):
-                    yield patch, seam.owner, seam.method
+                    caplog.clear()
+                    with without(patch.module, seam.owner, seam.method):
+                        patch.apply()
+                        patch.remove()
+                    name = f"{patch.module}.{seam.owner}.{seam.method}"
+                    yield name, [record.getMessage() for record in caplog.records]
 
 
-def claim_version(folder: Path, distribution: str, version: str) -> None:
+def claim_version(folder: Path, distribution: str, claimed: str) -> None:
     """Write what Python asks for a distribution's version."""
-    info = folder / f"{distribution.replace('-', '_')}-{version}.dist-info"
+    info = folder / f"{distribution.replace('-', '_')}-{claimed}.dist-info"
     info.mkdir(parents=True)
-    text = f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n"
+    text = f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {claimed}\n"
     (info / "METADATA").write_text(text)
 
 
@@ -65,3 +75,23 @@ def run_without_module(folder: Path, module: str, program: str) -> str:
         check=True,
     )
     return found.stderr
+
+
+def warning(distribution: str, names: str, installed: str = "") -> str:
+    """What is logged of a client that has lost `names`."""
+    return (
+        f"orq-otel cannot wrap {names} of {distribution} {installed or version(distribution)}, so "
+        "it does not see what is called there. Upgrade orq-otel, or use another version of "
+        f"{distribution} until it has caught up. [ORQ-C01]"
+    )
+
+
+def warnings_of_instrumenting(
+    caplog: pytest.LogCaptureFixture, instrumentor: BaseInstrumentor
+) -> list[str]:
+    """What is logged while a client is instrumented, and no more."""
+    caplog.clear()
+    process.reset()
+    instrumentor.instrument(skip_dep_check=True)
+    instrumentor.uninstrument()
+    return [record.getMessage() for record in caplog.records if record.name == "orq_otel"]

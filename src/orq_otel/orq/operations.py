@@ -275,6 +275,27 @@ _FOUND = ContentReaders(
 )
 
 
+#: Deployments: prompts that Orq keeps. Fetching one asks no model.
+_DEPLOYMENTS: Mapping[str, Row] = {
+    "invoke": _deployment(deployments.request_attributes),
+    "stream": _deployment(deployments.stream_request_attributes),
+    "get_config": Row(
+        operation=Operation(
+            name=FETCH_PROMPT,
+            read_request=deployments.request_attributes,
+            read_response=deployments.config_attributes,
+            is_standard=False,
+            content=ContentReaders(
+                read_request=deployments.request_content,
+                read_response=deployments.config_content,
+                read_tools=deployments.tool_definitions,
+            ),
+            target=PROMPT_NAME,
+        ),
+        start=deployments.start_attributes,
+    ),
+}
+
 #: By module and class, and method.
 TABLE: Mapping[str, Mapping[str, Row]] = {
     # Agents, and the responses of agents or models.
@@ -321,26 +342,9 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
             )
         ),
     },
-    # Deployments: prompts that Orq keeps. Fetching one asks no model.
-    "deployments.Deployments": {
-        "invoke": _deployment(deployments.request_attributes),
-        "stream": _deployment(deployments.stream_request_attributes),
-        "get_config": Row(
-            operation=Operation(
-                name=FETCH_PROMPT,
-                read_request=deployments.request_attributes,
-                read_response=deployments.config_attributes,
-                is_standard=False,
-                content=ContentReaders(
-                    read_request=deployments.request_content,
-                    read_response=deployments.config_content,
-                    read_tools=deployments.tool_definitions,
-                ),
-                target=PROMPT_NAME,
-            ),
-            start=deployments.start_attributes,
-        ),
-    },
+    # Before 3.14.37 the class of Deployments was `DeploymentsSDK`.
+    "deployments.Deployments": _DEPLOYMENTS,
+    "deployments_sdk.DeploymentsSDK": _DEPLOYMENTS,
     # The AI Router's chat, completions and embeddings.
     "orq_completions.OrqCompletions": {
         "create": Row(
@@ -523,6 +527,8 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
 
 #: The versions of the client that have a class, or a method, where not all do that are supported.
 VERSIONS: Mapping[str, str] = {
+    "deployments.Deployments": ">= 3.14.37",
+    "deployments_sdk.DeploymentsSDK": "< 3.14.37",
     "orq_responses.OrqResponses": ">= 4.2",
     "orq_responses.OrqResponses.get": ">= 4.10",
     "responses.Responses": ">= 4.0",
