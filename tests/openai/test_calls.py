@@ -72,12 +72,10 @@ CHAT = {
     "gen_ai.usage.input_tokens": 12,
     "gen_ai.usage.cache_read.input_tokens": 5,
     "gen_ai.usage.output_tokens": 4,
-    "gen_ai.usage.reasoning.output_tokens": 0,
 }
 RESPONSES = {
     **CHAT,
     "openai.api.type": "responses",
-    "gen_ai.usage.cache_write.input_tokens": 0,
 }
 LABELS = {
     "thread.id": "t-1",
