@@ -109,6 +109,10 @@ OPENAI_NAMES: Final = (
     OPENAI_RESPONSE_SYSTEM_FINGERPRINT,
 )
 
+# Attributes of the core registry, for single providers.
+AZURE_NAMESPACE: Final = "azure.resource_provider.namespace"
+BEDROCK_GUARDRAIL_ID: Final = "aws.bedrock.guardrail.id"
+
 # Attributes from Orq: its trace and span of the call, the vendor behind it, the agent's task, and
 # what it bills in US dollars.
 ORQ_AGENT_EXECUTION_ID: Final = "orq.agent_execution_id"
