@@ -350,6 +350,7 @@ def test_a_stored_response(instrumented: Telemetry, client: openai.OpenAI) -> No
         "gen_ai.response.model": "gpt-5-mini-2026-08-01",
         "gen_ai.response.status": "completed",
         "gen_ai.response.finish_reasons": ("stop",),
+        "openai.response.service_tier": "default",
         **server(client),
     }
 

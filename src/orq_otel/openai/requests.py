@@ -56,7 +56,7 @@ _VERTEX: Final = "gcp.vertex_ai"
 #: - https://docs.github.com/rest/models/inference
 #: - https://huggingface.co/docs/inference-providers
 #: - https://docs.api.nvidia.com/nim/reference/llm-apis
-#: - https://docs.ollama.com/api/openai-compatibility, and https://docs.ollama.com/cloud
+#: - https://docs.ollama.com/api/openai-compatibility, with the port
 #: - https://openrouter.ai/docs/quickstart
 #: - https://docs.together.ai/docs/openai-api-compatibility
 _HOSTS: Final = {
@@ -94,7 +94,6 @@ _HOSTS: Final = {
     "api.together.xyz": "together",
 }
 #: The port on which Ollama listens, on a host that is no vendor's.
-#: Source: https://docs.ollama.com/faq.
 _OLLAMA_PORT: Final = 11434
 #: The same for host names with a region in them, as patterns of the whole name.
 _REGIONAL_HOSTS: Final = (
