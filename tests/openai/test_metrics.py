@@ -6,6 +6,7 @@ import inspect
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from time import time_ns
 from typing import Any
@@ -20,6 +21,7 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT
 from signals import Signals
 
 from orq_otel import thread
+from orq_otel.foundations.reaches import measure
 from orq_otel.genai.metrics import Metrics
 
 MESSAGES: Any = [{"role": "user", "content": "Where is my parcel?"}]

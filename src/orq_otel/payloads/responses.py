@@ -356,7 +356,7 @@ class StreamReader:
             request, which may be long.
     """
 
-    __slots__ = ("_error", "_has_ended", "_is_compacted", "_response")
+    __slots__ = ("_error", "_has_ended", "_noted", "_response")
 
     kept_fields: ClassVar[Sequence[str]] = (
         "conversation",
@@ -371,7 +371,7 @@ class StreamReader:
         self._response: Any = None
         self._error: str | None = None
         self._has_ended = False
-        self._is_compacted = False
+        self._noted: Attributes = {}
 
     def feed(self, event: Any) -> None:
         """Take in the next event."""
@@ -389,7 +389,8 @@ class StreamReader:
             return
 
     def _note_item(self, item: Any) -> None:
-        self._is_compacted = self._is_compacted or get(item, "type") == "compaction"
+        if get(item, "type") == "compaction":
+            self._noted[CONVERSATION_COMPACTED] = True
 
     def _take_response(self, kind: str, response: Any) -> None:
         if kind in _ENDS:
@@ -402,8 +403,7 @@ class StreamReader:
     def attributes(self) -> Attributes:
         """The attributes of the response so far."""
         attributes = {} if self._response is None else self._read(self._response)
-        if self._is_compacted:
-            attributes[CONVERSATION_COMPACTED] = True
+        attributes.update(self._noted)
         if self._error is not None:
             attributes[ERROR_TYPE] = self._error
         if not self._has_ended:
