@@ -66,6 +66,36 @@ without `gen_ai.conversation.id`, which the conventions keep for their own.
 What is not in a request or a response is not on the span. Attributes named `openai.*` are only set
 where the provider is `openai`. Content, marked *, is only captured where it is switched on.
 
+## Tokens and cost
+
+Token counts are the conventions', whatever a server calls them: the input includes cached tokens,
+and the output includes reasoning, also where a vendor counts that beside the output. Usage is read
+from `usage`, from the choices of a completion, and from `x_groq`; in a stream, the last that is not
+empty counts. Cached tokens, reasoning, text, audio and images are left out where there were none.
+
+`gen_ai.usage.cost` is what the server says that the call cost, in US dollars: OpenRouter's and
+LiteLLM's `usage.cost`, Orq's `usage.total_cost`, Perplexity's `usage.cost.total_cost`, xAI's
+`usage.cost_in_usd_ticks`. A cost in another currency is left out. So is a gateway's fee where the
+key is the user's own, unless the vendor's price is there as well: then it is the sum of both. The
+conventions have no attribute for a cost yet (open-telemetry/semantic-conventions-genai#443 is open,
+and may bring another name); Langfuse, Laminar and the viewer read this one. Nothing is computed
+from prices.
+
+What Orq bills is on spans of Orq's client also under the names of Orq's own spans:
+`orq.billing.total_cost`, `orq.billing.input_cost`, `orq.billing.output_cost`,
+`orq.billing.billable`.
+
+## Providers
+
+`gen_ai.provider.name` is what the client is (`openai`, or Azure's, Bedrock's or Vertex AI's for
+their clients), unless the host of its base URL is a vendor's:
+
+{hosts}
+
+A region or a resource may precede the host, as in `me.openai.azure.com`. Ollama is also told by its
+port, {ollama}. `server.address` and `server.port` are on every span, so a private host can be told
+from a vendor's, and priced otherwise.
+
 ## Operations of the OpenAI client
 
 An operation is found by the method and path of its request, whichever of the client's methods made
@@ -145,7 +175,7 @@ def orq_rows() -> Iterator[Listed]:
 
 
 def _of_openai(request: str, operation: Operation) -> Listed:
-    found = attributes_of(operation, requests._server_attributes)  # noqa: SLF001
+    found = attributes_of(operation, requests._server_attributes, requests.guardrail)  # noqa: SLF001
     return request, operation, found | _OF_EVERY_CALL
 
 
@@ -224,6 +254,8 @@ def page() -> str:
     standard, own = _by_standard(openai_rows())
     orq_standard, orq_own = _by_standard(orq_rows())
     return _PAGE.format(
+        hosts=_hosts(),
+        ollama=requests._OLLAMA_PORT,  # noqa: SLF001
         labels=", ".join(f"`{name}`" for name in reversed(labels(Thread("id", ("tag",))))),
         standard=_operations(standard),
         own=_operations(own),
@@ -234,6 +266,16 @@ def page() -> str:
         orq_standard_attributes=_attributes(orq_standard, set),
         orq_own_attributes=_attributes(orq_own, _own_names),
     )
+
+
+def _hosts() -> str:
+    """A table of providers and their hosts."""
+    hosts: dict[str, list[str]] = {}
+    for host, provider in requests._HOSTS.items():  # noqa: SLF001
+        hosts.setdefault(provider, []).append(f"`{host}`")
+    hosts.setdefault(requests.BEDROCK, []).append("`bedrock-runtime.<region>.amazonaws.com`")
+    rows = [f"| `{provider}` | {', '.join(own)} |" for provider, own in sorted(hosts.items())]
+    return "\n".join(["| provider | hosts |", "|---|---|", *rows])
 
 
 def _own_names(names: set[str]) -> set[str]:

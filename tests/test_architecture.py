@@ -10,8 +10,8 @@ from typing import Any
 
 import openai
 import pytest
-from byte_server import Answer, ByteServer, http
-from recorded import Telemetry
+from support.byte_server import Answer, ByteServer, http
+from support.recorded import Telemetry
 
 import orq_otel
 from orq_otel import OpenAIInstrumentor, thread

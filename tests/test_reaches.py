@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Any
 
@@ -10,11 +11,13 @@ import openai
 import pytest
 from model_server import ModelServer
 from opentelemetry import propagate
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.metrics import get_meter_provider
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics import AlwaysOnExemplarFilter, MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from support.recorded import Telemetry
@@ -129,6 +132,30 @@ def test_the_parts_of_an_openai_client() -> None:
     assert reaches.http_client_of(Bare()) is None
     with pytest.raises(AttributeError):
         reaches.websocket_of(Bare())
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+@pytest.mark.parametrize("kind", ["histogram", "counter"])
+def test_a_measurement_of_earlier(
+    monkeypatch: pytest.MonkeyPatch, is_there: bool, kind: str
+) -> None:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], exemplar_filter=AlwaysOnExemplarFilter())
+    instrument = getattr(provider.get_meter("m"), f"create_{kind}")("h")
+    if not is_there:
+        monkeypatch.delitem(sys.modules, "opentelemetry.sdk.metrics._internal.measurement")
+    reaches.measure(Context(), 7, instrument, 3, {"a": "b"})
+
+    data: Any = reader.get_metrics_data()
+    (point,) = data.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points
+    assert (dict(point.attributes), getattr(point, "sum", None) or point.value) == ({"a": "b"}, 3)
+    (exemplar,) = point.exemplars
+    assert (exemplar.time_unix_nano == 7) is is_there
+    provider.shutdown()
+
+
+def test_a_stand_in_for_an_instrument_measures_nothing() -> None:
+    reaches.measure(Context(), 7, get_meter_provider().get_meter("m").create_counter("h"), 3, {})
 
 
 def test_the_proxies_of_an_http_client() -> None:

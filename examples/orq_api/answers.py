@@ -153,6 +153,12 @@ def chat_usage(usage: Usage) -> Json:
     }
 
 
+def costs(usage: Usage) -> Json:
+    """Return what tokens cost in US dollars, at a price that sums up without rounding."""
+    read, written = usage.input / 64, usage.output / 16
+    return {"input_cost": read, "output_cost": written, "total_cost": read + written}
+
+
 def provider_of(model: str) -> str:
     """Return the provider that a model's name says, such as "anthropic/claude-4"."""
     return model.partition("/")[0] if "/" in model else "openai"

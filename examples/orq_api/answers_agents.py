@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .answers import NOW_TEXT, Answer, Asked, Refused, chat_usage
+from .answers import NOW_TEXT, Answer, Asked, Refused, chat_usage, costs
 from .events import DONE, Event
 from .model import Json, Reply, content_text, pieces, reply
 
@@ -240,6 +240,7 @@ def _task_events(asked: Asked, said: Reply, key: str) -> list[Event]:
             usage=usage,
         )
     )
+    bill = {**costs(said.usage), "billable": True, "integration_id": None}
     events.append(
         event(
             "event.agents.inactive",
@@ -248,6 +249,7 @@ def _task_events(asked: Asked, said: Reply, key: str) -> list[Event]:
             finish_reason=said.finish,
             workflowRunId=run_id,
             usage=usage,
+            **({"billing": bill} if "billed" in said.marks else {}),
             **({"pending_tool_calls": pending} if pending else {}),
         )
     )

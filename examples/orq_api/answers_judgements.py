@@ -8,7 +8,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .answers import Answer, Asked
+from .answers import Answer, Asked, costs
 from .model import Json, Usage, content_text, count
 
 _CATEGORIES = (
@@ -121,6 +121,7 @@ def classify(asked: Asked) -> Answer:
             "input_tokens": usage.input,
             "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
             "output_tokens": usage.output,
+            **(costs(usage) if "[billed]" in str(state) else {}),
         },
         "telemetry": asked.ids.telemetry,
     }

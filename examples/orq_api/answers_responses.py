@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .answers import NOW, Answer, Asked, Refused
+from .answers import NOW, Answer, Asked, Refused, costs
 from .events import DONE, Event
 from .model import Json, Reply, Usage, content_text, count, effort_of, pieces, reply
 
@@ -173,6 +173,8 @@ def _response(asked: Asked, said: Reply) -> Json:
         "telemetry": asked.ids.telemetry,
         "usage": _usage(said.usage),
     }
+    if "billed" in said.marks:
+        whole["usage"] |= costs(said.usage)
     for name, default in _REPEATED.items():
         whole[name] = default if body.get(name) is None else body[name]
     if isinstance(conversation, Mapping):

@@ -6,7 +6,9 @@ import inspect
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from time import time_ns
 from typing import Any
 
 import openai
@@ -19,6 +21,7 @@ from support.openai_versions import responses_api
 from support.signals import Signals
 
 from orq_otel import thread
+from orq_otel.foundations.reaches import measure
 from orq_otel.genai.metrics import Metrics
 
 MESSAGES: Any = [{"role": "user", "content": "Where is my parcel?"}]
@@ -283,9 +286,12 @@ def test_nothing_is_lost_between_collections() -> None:
         signals.close()
 
 
-def test_a_measurement_knows_its_span(switch_on: Switch, client: openai.OpenAI) -> None:
+def test_a_measurement_knows_its_span_and_its_time(
+    switch_on: Switch, client: openai.OpenAI
+) -> None:
     signals = switch_on()
     ask(client)
+    before_the_collection = time_ns()
     data = signals.metrics_data()
     assert data is not None
     metrics = data.resource_metrics[0].scope_metrics[0].metrics
@@ -293,7 +299,10 @@ def test_a_measurement_knows_its_span(switch_on: Switch, client: openai.OpenAI) 
     point: Any = duration.data.data_points[0]
     (span,) = signals.spans
     assert span.context is not None
-    assert [one.span_id for one in point.exemplars] == [span.context.span_id]
+    (exemplar,) = point.exemplars
+    assert exemplar.span_id == span.context.span_id
+    assert span.end_time is not None
+    assert span.end_time <= exemplar.time_unix_nano <= before_the_collection
 
 
 def test_tokens_are_counted_by_modality_where_the_response_divides_them(
@@ -312,7 +321,7 @@ def test_tokens_are_counted_by_modality_where_the_response_divides_them(
         },
         1.0,
         (),
-        Context(),
+        partial(measure, Context(), 0),
     )
     told = signals.metrics()
     assert {

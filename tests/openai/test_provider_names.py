@@ -20,8 +20,8 @@ HOSTS = {
     "eu.api.openai.com": "openai",
     "my.orq.ai": "openai",
     "api.orq.ai": "openai",
-    "openrouter.ai": "openai",
     "example.com": "openai",
+    "openrouter.ai.example.com": "openai",
     "openai.azure.com.example.com": "openai",
     "me.openai.azure.com": "azure.ai.openai",
     "me.openai.azure.us": "azure.ai.openai",
@@ -49,6 +49,18 @@ HOSTS = {
     "api.x.ai": "x_ai",
     "us-east-1.api.x.ai": "x_ai",
     "us-south.ml.cloud.ibm.com": "ibm.watsonx.ai",
+    # Those that the conventions have no value for.
+    "api.cerebras.ai": "cerebras",
+    "api.fireworks.ai": "fireworks",
+    "models.github.ai": "github",
+    "router.huggingface.co": "huggingface",
+    "abc.us-east-1.aws.endpoints.huggingface.cloud": "huggingface",
+    "integrate.api.nvidia.com": "nvidia",
+    "ollama.com": "ollama",
+    "openrouter.ai": "openrouter",
+    "eu.openrouter.ai": "openrouter",
+    "api.together.ai": "together",
+    "api.together.xyz": "together",
 }
 
 
@@ -69,6 +81,12 @@ def provider(telemetry: Telemetry) -> str:
         else []
     )
     return name
+
+
+def server(telemetry: Telemetry) -> tuple[Any, Any]:
+    """The server on the only span."""
+    told = telemetry.one().attributes or {}
+    return told.get("server.address"), told.get("server.port")
 
 
 def ask(client: openai.OpenAI) -> None:
@@ -96,6 +114,76 @@ def test_a_host_tells_the_provider(
     assert model_server.requests[0].headers["host"] == host
     assert provider(instrumented) == HOSTS[host]
     assert (instrumented.one().attributes or {})["server.address"] == host
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "gpu.example.com"])
+def test_ollama_is_told_by_its_port(
+    instrumented: Telemetry, model_server: ModelServer, host: str
+) -> None:
+    with client_of(f"{host}:11434", model_server) as client:
+        ask(client)
+
+    assert provider(instrumented) == "ollama"
+    assert server(instrumented) == (host, 11434)
+
+
+def test_a_vendor_on_that_port(instrumented: Telemetry, model_server: ModelServer) -> None:
+    with client_of("api.groq.com:11434", model_server) as client:
+        ask(client)
+
+    assert provider(instrumented) == "groq"
+
+
+def test_a_private_host(instrumented: Telemetry, model_server: ModelServer) -> None:
+    with client_of("llm.internal.example.com:8000", model_server) as client:
+        ask(client)
+
+    assert provider(instrumented) == "openai"
+    assert server(instrumented) == ("llm.internal.example.com", 8000)
+
+
+@pytest.mark.parametrize(
+    ("host", "namespace"),
+    [
+        ("me.openai.azure.com", "Microsoft.CognitiveServices"),
+        ("me.eastus2.models.ai.azure.com", "Microsoft.CognitiveServices"),
+        ("api.openai.com", None),
+    ],
+)
+def test_azures_service(
+    instrumented: Telemetry, model_server: ModelServer, host: str, namespace: str | None
+) -> None:
+    with client_of(host, model_server) as client:
+        ask(client)
+
+    told = instrumented.one().attributes or {}
+    assert told.get("azure.resource_provider.namespace") == namespace
+
+
+BEDROCK = "bedrock-runtime.us-east-1.amazonaws.com"
+
+
+@pytest.mark.parametrize("host", [BEDROCK, "api.openai.com"])
+def test_the_guardrail_of_a_request(
+    instrumented: Telemetry, model_server: ModelServer, host: str
+) -> None:
+    with client_of(host, model_server) as client:
+        client.chat.completions.create(
+            model="m", messages=MESSAGES, extra_headers={"X-Amzn-Bedrock-GuardrailIdentifier": "g1"}
+        )
+
+    told = instrumented.one().attributes or {}
+    assert told.get("aws.bedrock.guardrail.id") == ("g1" if host == BEDROCK else None)
+
+
+def test_the_guardrail_of_a_client(instrumented: Telemetry, model_server: ModelServer) -> None:
+    with client_of(BEDROCK, model_server) as client:
+        ask(client.with_options(default_headers={"x-amzn-bedrock-guardrailidentifier": "g2"}))
+        ask(client)
+
+    first, second = [span.attributes or {} for span in instrumented.spans]
+    assert first["aws.bedrock.guardrail.id"] == "g2"
+    assert "aws.bedrock.guardrail.id" not in second
 
 
 def test_the_provider_of_an_operation_that_is_ours(

@@ -86,7 +86,6 @@ COMPACT = {
     "conversation__compacted": True,
     "usage__input_tokens": 4,
     "usage__cache_read__input_tokens": 1,
-    "usage__cache_write__input_tokens": 0,
     "usage__output_tokens": 9,
     "usage__reasoning__output_tokens": 2,
 }
@@ -252,7 +251,6 @@ CASES = [
         usage__cache_read__input_tokens=2,
         usage__cache_write__input_tokens=1,
         usage__output_tokens=1,
-        usage__reasoning__output_tokens=0,
     ),
     case(
         "videos.create",

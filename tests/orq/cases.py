@@ -149,12 +149,13 @@ def parsed(span: ReadableSpan, names: Mapping[str, Any]) -> dict[str, Any]:
 
 def tokens(read: int, written: int, thought: int = 0) -> dict[str, Any]:
     """The counts of a call, as the stand-in makes them: a quarter of what is read was cached."""
-    return {
+    counts = {
         "gen_ai.usage.input_tokens": read,
         "gen_ai.usage.cache_read.input_tokens": read // 4,
         "gen_ai.usage.output_tokens": written,
         "gen_ai.usage.reasoning.output_tokens": thought,
     }
+    return {name: count for name, count in counts.items() if count}
 
 
 def message(role: str, *parts: Any, **more: Any) -> dict[str, Any]:

@@ -23,7 +23,6 @@ _TOKENS = {
     "gen_ai.usage.input_tokens": 8,
     "gen_ai.usage.cache_read.input_tokens": 2,
     "gen_ai.usage.output_tokens": 7,
-    "gen_ai.usage.reasoning.output_tokens": 0,
 }
 _RESPONSE_ID = Like("resp_[0-9A-F]{26}")
 _RESPONSE = {
@@ -157,10 +156,10 @@ _RESPONSES = [
             },
         },
         {
-            **_STOPPED,
+            **_RESPONSE,
             "orq.agent_execution_id": "task_1",
+            "gen_ai.response.finish_reasons": ("stop",),
             "gen_ai.usage.input_tokens": 3,
-            "gen_ai.usage.cache_read.input_tokens": 0,
             "gen_ai.usage.output_tokens": 2,
         },
         {

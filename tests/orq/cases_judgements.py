@@ -55,8 +55,6 @@ def _answers(method: str, operation: str) -> Case:
             response__model="openai/gpt-6-luna",
             usage__input_tokens=5,
             usage__output_tokens=2,
-            usage__cache_read__input_tokens=0,
-            usage__cache_write__input_tokens=0,
         ),
         {
             "orq_otel.input.messages": [

@@ -6,12 +6,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from conformance.checker import check_logs
 from opentelemetry.trace import StatusCode
 from orq_api import Body, OrqServer
 from support.client_versions import needs
 from support.recorded import Telemetry
+from support.signals import Signals
 
 from orq.cases import CLIENT
+from orq_otel import OrqInstrumentor, thread
 from orq_otel.orq import judgements
 
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
@@ -101,6 +104,61 @@ def test_an_evaluator_that_is_not_there(instrumented: Telemetry, orq: Any) -> No
     span = instrumented.one()
     assert (span.name, span.status.status_code) == ("evaluate missing", StatusCode.ERROR)
     assert "secret" not in span.to_json()
+
+
+@pytest.mark.parametrize(
+    ("mode", "content"),
+    [
+        ("NO_CONTENT", {}),
+        ("SPAN_ONLY", {}),
+        ("EVENT_ONLY", {EXPLANATION: "my secret"}),
+        ("SPAN_AND_EVENT", {EXPLANATION: "my secret"}),
+    ],
+)
+@pytest.mark.parametrize("details", ["false", "true"])
+def test_the_result_of_an_evaluation_is_an_event(
+    orq: Any,
+    api: OrqServer,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+    content: Any,
+    details: str,
+) -> None:
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT", details)
+    signals = Signals(instrumentor=OrqInstrumentor).instrument(capture_content=mode)
+    inner = {"workflow_run_id": "1", "value": 0.5, "explanation": "my secret"}
+    api.faults.append(Body({"type": "llm_evaluator", "value": inner}))
+    with thread("support-42"):
+        orq.evals.invoke(id="polite", output="my secret")
+    (span,) = signals.spans
+    (log,) = signals.logs
+    signals.close()
+
+    record = log.log_record
+    assert span.context is not None
+    assert (record.trace_id, record.span_id) == (span.context.trace_id, span.context.span_id)
+    assert record.event_name == "gen_ai.evaluation.result"
+    told = dict(record.attributes or {})
+    assert told["gen_ai.conversation.id"] == told["thread.id"] == "support-42"
+    assert {name: told[name] for name in told if ".evaluation." in name} == {
+        "gen_ai.evaluation.name": "polite",
+        "gen_ai.evaluation.score.value": 0.5,
+        **content,
+    }
+    on_span = (span.attributes or {}).get("orq_otel.evaluation.explanation")
+    assert on_span == ("my secret" if mode.startswith("SPAN") else None)
+    wrong = [one for one in check_logs([log]) if one.level != "info"]
+    assert [(one.code, one.key) for one in wrong] == [("core_type_conflict", "thread.id")]
+
+
+def test_an_evaluation_that_fails_has_no_result(orq: Any) -> None:
+    signals = Signals(instrumentor=OrqInstrumentor).instrument()
+    with pytest.raises(orq_ai_sdk.models.OrqError):
+        orq.evals.invoke(id="missing", output="my secret")
+    events = [name for name, _ in signals.events()]
+    signals.close()
+
+    assert events == ["gen_ai.client.operation.exception"]
 
 
 def test_moderations_that_are_not_summed_up() -> None:

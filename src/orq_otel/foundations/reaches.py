@@ -18,6 +18,8 @@ Each has a reason, and an answer to its going away, since no release note will a
   gone, the class's `run` is looked at.
 - *The instrument behind the API's stand-in*, to measure nothing as long as nobody collects. Where
   it is gone, everything is measured.
+- *What takes measurements from the SDK's instruments*, to give it the time of a call that is
+  recorded later, for exemplars. Where it is gone, exemplars have the time of the collection.
 - *The frames of other instrumentations* that make a span without making it current. Where frames
   do not tell, a call of theirs gets a second span.
 - *The HTTP client of OpenAI's client, and its proxies*, whose credentials must not get into
@@ -42,9 +44,11 @@ from operator import attrgetter
 from typing import Any, Final
 
 from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.context import Context
 
 #: Where the SDK's own method is. Whoever overrides or replaces it wants to see every attribute.
 _SDK: Final = "opentelemetry.sdk.trace"
+_MEASUREMENTS: Final = "opentelemetry.sdk.metrics._internal.measurement"
 
 
 def put(span: Any, attributes: Mapping[str, Any], *, pinned: bool = False) -> None:
@@ -299,6 +303,36 @@ def http_client_of(client: Any) -> Any:
 def is_collected(instrument: Any) -> bool:
     """Whether measurements of an instrument go anywhere, as far as the API tells."""
     return getattr(instrument, "_real_instrument", instrument) is not None
+
+
+def measure(
+    context: Context, at: int, instrument: Any, value: float, attributes: Mapping[str, Any]
+) -> None:
+    """Record a value as of an earlier time. The SDK's methods take the time when they are called.
+
+    Args:
+        context: OpenTelemetry's context with the span of the call.
+        at: The time, in nanoseconds since the epoch.
+        instrument: A histogram or a counter, of the SDK or the API's stand-in for one.
+        value: What is recorded or added.
+        attributes: The attributes of its time series.
+    """
+    real = getattr(instrument, "_real_instrument", instrument)
+    try:
+        if not getattr(real, "_is_enabled", _yes)():
+            return
+        kind = sys.modules[_MEASUREMENTS].Measurement
+        measurement = kind(value, at, real, context, attributes)
+        consume = real._measurement_consumer.consume_measurement  # noqa: SLF001
+    except (AttributeError, KeyError, TypeError):
+        record = getattr(instrument, "record", None) or instrument.add
+        record(value, attributes, context)
+    else:
+        consume(measurement)
+
+
+def _yes() -> bool:
+    return True
 
 
 def transports_of(http: Any) -> Iterator[Any]:

@@ -99,6 +99,7 @@ class Operation:
             `orq_otel.*` instead of `gen_ai.*`, and it has no metrics.
         content: Reads content, if its capture is switched on.
         target: The attribute whose value follows the name in the name of a span.
+        is_evaluation: Whether its answer is the result of an evaluation, which is an event too.
     """
 
     name: str
@@ -109,6 +110,7 @@ class Operation:
     is_standard: bool = True
     content: ContentReaders | None = None
     target: str = REQUEST_MODEL
+    is_evaluation: bool = False
 
 
 class Call:
@@ -188,7 +190,8 @@ class Call:
         capture, content = self._telemetry.capture, operation.content
         if capture is not None and content is not None:
             events = self._telemetry.events
-            if events is None or not events.details_wanted:  # they have content of their own
+            # Events have content of their own.
+            if events is None or not (events.details_wanted or operation.is_evaluation):
                 self._content_json = self._attributes
             capture.collect(
                 content.read_request, body, content.read_tools, self._content_json, self._content
@@ -345,7 +348,9 @@ class Call:
                 on_span = {**attributes, **self._content_json}
             put(span, on_span if operation.is_standard else own_names(on_span))
             events = telemetry.events
-            if events is not None and (error is not None or events.details_wanted):
+            if events is not None and (
+                error is not None or events.details_wanted or operation.is_evaluation
+            ):
                 self._emit(events, attributes, description.on_event, error)
         except Exception as mistake:  # noqa: BLE001 - the span still has to end
             report(f"ending the span of {operation.name}", mistake)
@@ -376,9 +381,11 @@ class Call:
     ) -> None:
         if error is not None:
             events.exception(error, description, self._started, self.context)
+        content = {} if self._telemetry.capture is None else self._content
         if events.details_wanted and self._operation.name in INFERENCE:
-            content = {} if self._telemetry.capture is None else self._content
             events.details({**self._started, **attributes, **content}, self.context)
+        if self._operation.is_evaluation and error is None:
+            events.evaluation({**self._started, **attributes, **content}, self.context)
 
     def _measure(
         self, metrics: Metrics, attributes: Attributes, span: Span, at: _Moment | None

@@ -1,4 +1,7 @@
-"""The events of a call, as log records: its details, if they are switched on, and its error."""
+"""The events of a call, as log records: its details, if they are switched on, its error, a result.
+
+A result is that of an evaluation, which the conventions have as an event.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,29 @@ from opentelemetry.context import Context
 
 from orq_otel.foundations.version import __version__
 from orq_otel.genai.errors import class_name
-from orq_otel.genai.semconv import SCHEMA_URL
+from orq_otel.genai.semconv import (
+    EVALUATION_EXPLANATION,
+    EVALUATION_NAME,
+    EVALUATION_SCORE_LABEL,
+    EVALUATION_SCORE_VALUE,
+    SCHEMA_URL,
+)
 from orq_otel.labels.attributes import label_names
 
 if TYPE_CHECKING:
     from opentelemetry._logs import Logger
 
 _DETAILS: Final = "gen_ai.client.inference.operation.details"
+_EVALUATION: Final = "gen_ai.evaluation.result"
 _EXCEPTION: Final = "gen_ai.client.operation.exception"
+
+#: The attributes of the result of an evaluation.
+_RESULT: Final = (
+    EVALUATION_EXPLANATION,
+    EVALUATION_NAME,
+    EVALUATION_SCORE_LABEL,
+    EVALUATION_SCORE_VALUE,
+)
 
 _LOGS: Final = "opentelemetry._logs"
 
@@ -44,6 +62,12 @@ class Events:
     def details(self, attributes: Mapping[str, Any], context: Context) -> None:
         """Emit the details of an inference: the attributes of its span, and captured content."""
         self._emit(_DETAILS, attributes, context, is_warning=False)
+
+    def evaluation(self, attributes: Mapping[str, Any], context: Context) -> None:
+        """Emit the result of an evaluation, which is among these attributes of its call."""
+        names = (*label_names(), *_RESULT)
+        result = {name: attributes[name] for name in names if name in attributes}
+        self._emit(_EVALUATION, result, context, is_warning=False)
 
     def exception(
         self,

@@ -13,8 +13,9 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from time import perf_counter
-from typing import Any, Final
+from functools import partial
+from time import perf_counter, time_ns
+from typing import Any, Final, TypeAlias
 
 from opentelemetry.context import Context
 from opentelemetry.metrics import (
@@ -27,6 +28,7 @@ from opentelemetry.metrics import (
 from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
 
 from orq_otel.foundations.guard import report
+from orq_otel.foundations.reaches import measure
 from orq_otel.foundations.unfinished import take_notes
 from orq_otel.genai.semconv import (
     CHAT,
@@ -59,6 +61,9 @@ from orq_otel.genai.semconv import (
     USAGE_TEXT_INPUT_TOKENS,
     USAGE_TEXT_OUTPUT_TOKENS,
 )
+
+#: Takes an instrument, a value and attributes, and records them.
+_Put: TypeAlias = Callable[[Any, float, Mapping[str, Any]], None]
 
 #: Operations that ask a model for content.
 INFERENCE: Final = frozenset({CHAT, TEXT_COMPLETION, GENERATE_CONTENT})
@@ -119,7 +124,10 @@ _MOST_GAPS: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class _Note:
-    """What was measured of a call; or of some chunks of a stream, if `seconds` is None."""
+    """What was measured of a call; or of some chunks of a stream, if `seconds` is None.
+
+    `at` is when, in nanoseconds since the epoch.
+    """
 
     metrics: Metrics
     started: Mapping[str, Any]
@@ -127,12 +135,14 @@ class _Note:
     seconds: float | None
     gaps: Sequence[float]
     span: SpanContext
+    at: int
 
     def record(self) -> None:
         """Record it. Failures are logged."""
         try:
             context = set_span_in_context(NonRecordingSpan(self.span), Context())
-            self.metrics.record(self.started, self.ended, self.seconds, self.gaps, context)
+            put = partial(measure, context, self.at)
+            self.metrics.record(self.started, self.ended, self.seconds, self.gaps, put)
         except Exception as error:  # noqa: BLE001 - one call without metrics
             report("recording the metrics of a call", error)
 
@@ -229,8 +239,11 @@ class Metrics:
         gaps: Sequence[float],
         span: SpanContext,
     ) -> None:
-        """Note one call, to be recorded when metrics are collected. Takes what `record` takes."""
-        _notes.append(_Note(self, started, ended, seconds, gaps, span))
+        """Note one call, to be recorded when metrics are collected.
+
+        Takes what `record` takes, and the context of the call's span.
+        """
+        _notes.append(_Note(self, started, ended, seconds, gaps, span, time_ns()))
         if len(_notes) > _MOST_NOTES:
             _record_oldest()
 
@@ -240,7 +253,7 @@ class Metrics:
         ended: Mapping[str, Any],
         seconds: float | None,
         gaps: Iterable[float],
-        context: Context,
+        put: _Put,
     ) -> None:
         """Record one call.
 
@@ -249,56 +262,54 @@ class Metrics:
             ended: The attributes that it ended with.
             seconds: How long it took. None if it goes on, and only `gaps` are to be recorded.
             gaps: The seconds from one chunk to the next.
-            context: OpenTelemetry's context with the call's span, for exemplars.
+            put: Records a value, with the call's span and time for exemplars.
         """
         common = {key: started[key] for key in _START if key in started}
         for key in _END:
             if key in ended:
                 common[key] = ended[key]
         if seconds is None:
-            self._record_gaps(gaps, common, context)
+            self._record_gaps(gaps, common, put)
             return
         failed = {**common, ERROR_TYPE: ended[ERROR_TYPE]} if ERROR_TYPE in ended else common
         if self.older:
-            self.duration.record(seconds, failed, context)
-            self._record_token_usage(ended, common, context)
+            put(self.duration, seconds, failed)
+            self._record_token_usage(ended, common, put)
             return
         if started[OPERATION_NAME] not in INFERENCE:
-            self.duration.record(seconds, failed, context)
+            put(self.duration, seconds, failed)
             return
-        self._inference_duration.record(seconds, failed, context)
-        self._record_chunks(ended, gaps, common, context)
+        put(self._inference_duration, seconds, failed)
+        self._record_chunks(ended, gaps, common, put)
         if USAGE_INPUT_TOKENS in ended:
-            self._input_tokens.record(ended[USAGE_INPUT_TOKENS], failed, context)
+            put(self._input_tokens, ended[USAGE_INPUT_TOKENS], failed)
         if USAGE_OUTPUT_TOKENS in ended:
-            self._output_tokens.record(ended[USAGE_OUTPUT_TOKENS], failed, context)
+            put(self._output_tokens, ended[USAGE_OUTPUT_TOKENS], failed)
         for counter, total, parts in self._counted:
             if ended.get(total):
-                _count(counter, ended, total, parts, common, context)
+                _count(counter, ended, total, parts, common, put)
 
     def _record_chunks(
         self,
         ended: Mapping[str, Any],
         gaps: Iterable[float],
         common: Mapping[str, Any],
-        context: Context,
+        put: _Put,
     ) -> None:
         if RESPONSE_TIME_TO_FIRST_CHUNK in ended:
-            self._first_chunk.record(ended[RESPONSE_TIME_TO_FIRST_CHUNK], common, context)
-            self._record_gaps(gaps, common, context)
+            put(self._first_chunk, ended[RESPONSE_TIME_TO_FIRST_CHUNK], common)
+            self._record_gaps(gaps, common, put)
 
-    def _record_gaps(
-        self, gaps: Iterable[float], common: Mapping[str, Any], context: Context
-    ) -> None:
+    def _record_gaps(self, gaps: Iterable[float], common: Mapping[str, Any], put: _Put) -> None:
         for gap in gaps:
-            self._chunk.record(gap, common, context)
+            put(self._chunk, gap, common)
 
     def _record_token_usage(
-        self, ended: Mapping[str, Any], common: Mapping[str, Any], context: Context
+        self, ended: Mapping[str, Any], common: Mapping[str, Any], put: _Put
     ) -> None:
         for kind, name in (("input", USAGE_INPUT_TOKENS), ("output", USAGE_OUTPUT_TOKENS)):
             if name in ended:
-                self._token_usage.record(ended[name], {**common, TOKEN_TYPE: kind}, context)
+                put(self._token_usage, ended[name], {**common, TOKEN_TYPE: kind})
 
 
 class Gaps:
@@ -354,7 +365,7 @@ def _count(  # noqa: PLR0913, PLR0917 - keywords would cost time on every call
     total: str,
     parts: tuple[tuple[str, str], ...],
     common: Mapping[str, Any],
-    context: Context,
+    put: _Put,
 ) -> None:
     """Count tokens by modality. Tokens of no known modality count as "unknown"."""
     rest = ended[total]
@@ -362,9 +373,9 @@ def _count(  # noqa: PLR0913, PLR0917 - keywords would cost time on every call
         count = ended.get(name)
         if count:
             rest -= count
-            counter.add(count, {**common, TOKEN_MODALITY: modality}, context)
+            put(counter, count, {**common, TOKEN_MODALITY: modality})
     if rest > 0:
-        counter.add(rest, {**common, TOKEN_MODALITY: "unknown"}, context)
+        put(counter, rest, {**common, TOKEN_MODALITY: "unknown"})
 
 
 def _seconds(meter: Meter, name: str, description: str) -> Histogram:

@@ -94,6 +94,10 @@ USAGE_TEXT_CACHE_READ_INPUT_TOKENS: Final = "gen_ai.usage.text.cache_read.input_
 USAGE_TEXT_INPUT_TOKENS: Final = "gen_ai.usage.text.input_tokens"
 USAGE_TEXT_OUTPUT_TOKENS: Final = "gen_ai.usage.text.output_tokens"
 
+#: Not in the conventions: open-telemetry/semantic-conventions-genai#443 is open. Several backends
+#: read it.
+USAGE_COST: Final = "gen_ai.usage.cost"
+
 OPENAI_API_TYPE: Final = "openai.api.type"
 OPENAI_REQUEST_SERVICE_TIER: Final = "openai.request.service_tier"
 OPENAI_RESPONSE_SERVICE_TIER: Final = "openai.response.service_tier"
@@ -105,8 +109,17 @@ OPENAI_NAMES: Final = (
     OPENAI_RESPONSE_SYSTEM_FINGERPRINT,
 )
 
-# Attributes from Orq: its trace and span of the call, the vendor behind it, the agent's task.
+# Attributes of the core registry, for single providers.
+AZURE_NAMESPACE: Final = "azure.resource_provider.namespace"
+BEDROCK_GUARDRAIL_ID: Final = "aws.bedrock.guardrail.id"
+
+# Attributes from Orq: its trace and span of the call, the vendor behind it, the agent's task, and
+# what it bills in US dollars.
 ORQ_AGENT_EXECUTION_ID: Final = "orq.agent_execution_id"
+ORQ_BILLING_BILLABLE: Final = "orq.billing.billable"
+ORQ_BILLING_INPUT_COST: Final = "orq.billing.input_cost"
+ORQ_BILLING_OUTPUT_COST: Final = "orq.billing.output_cost"
+ORQ_BILLING_TOTAL_COST: Final = "orq.billing.total_cost"
 ORQ_PROVIDER: Final = "orq.provider"
 ORQ_SPAN_ID: Final = "orq.span_id"
 ORQ_TRACE_ID: Final = "orq.trace_id"

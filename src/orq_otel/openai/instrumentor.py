@@ -20,15 +20,18 @@ from orq_otel.foundations.reaches import base_url
 from orq_otel.foundations.settings import Settings
 from orq_otel.genai.call import Call
 from orq_otel.genai.instrumentor import ClientInstrumentor
+from orq_otel.genai.semconv import PROVIDER_NAME
 from orq_otel.genai.streams import stream_proxy
 from orq_otel.genai.wrapping import Begun, async_wrapper, start_call, suppressed, sync_wrapper
 from orq_otel.openai import websockets
 from orq_otel.openai.errors import ERRORS
 from orq_otel.openai.raw import RawResponseProxy, respond_with_body
 from orq_otel.openai.requests import (
+    BEDROCK,
     Router,
     caller_thread,
     find,
+    guardrail,
     request_fields,
     start_attributes,
 )
@@ -103,6 +106,8 @@ class OpenAIInstrumentor(ClientInstrumentor):
             if is_router or "orq" in body:  # the caller's wins over the scope's
                 thread = caller_thread(body, at_top_level=is_router) or thread
             attributes = start_attributes(client, url, operation, body.get("model"))
+            if attributes[PROVIDER_NAME] == BEDROCK:
+                attributes = {**attributes, **guardrail(client, options)}
             if "conversation" in body:  # it wins over the thread's, from the start
                 attributes = {**attributes, **conversation_attributes(body["conversation"])}
             call = start_call(telemetry, operation, attributes, thread, client)

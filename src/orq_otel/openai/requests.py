@@ -24,6 +24,8 @@ from orq_otel.foundations.orq_hosts import is_orqs, server
 from orq_otel.genai.call import Operation
 from orq_otel.genai.fields import Attributes, get, safe_text
 from orq_otel.genai.semconv import (
+    AZURE_NAMESPACE,
+    BEDROCK_GUARDRAIL_ID,
     OPERATION_NAME,
     PROVIDER_NAME,
     REQUEST_MODEL,
@@ -39,11 +41,24 @@ T = TypeVar("T")
 
 _OPENAI: Final = "openai"
 _AZURE: Final = "azure.ai.openai"
-_BEDROCK: Final = "aws.bedrock"
+_AZURE_INFERENCE: Final = "azure.ai.inference"
+BEDROCK: Final = "aws.bedrock"
+_OLLAMA: Final = "ollama"
 _VERTEX: Final = "gcp.vertex_ai"
 
-#: Providers that the conventions have a value for, by the end of their host name. Any other server
-#: of OpenAI's API, such as a gateway, counts as "openai".
+#: Providers by the end of their host name. Any other server of OpenAI's API, such as a gateway,
+#: counts as "openai". Those that the conventions have no value for are called as in the price list
+#: of `genai-prices`, or else as the vendor writes its name. Sources of the hosts, which are the
+#: vendors' pages on OpenAI's client:
+#:
+#: - https://inference-docs.cerebras.ai/resources/openai
+#: - https://docs.fireworks.ai/tools-sdks/openai-compatibility
+#: - https://docs.github.com/rest/models/inference
+#: - https://huggingface.co/docs/inference-providers
+#: - https://docs.api.nvidia.com/nim/reference/llm-apis
+#: - https://docs.ollama.com/api/openai-compatibility, with the port
+#: - https://openrouter.ai/docs/quickstart
+#: - https://docs.together.ai/docs/openai-api-compatibility
 _HOSTS: Final = {
     "openai.azure.com": _AZURE,
     "openai.azure.us": _AZURE,
@@ -51,8 +66,8 @@ _HOSTS: Final = {
     "services.ai.azure.com": _AZURE,
     "cognitiveservices.azure.com": _AZURE,
     "cognitiveservices.azure.us": _AZURE,
-    "models.ai.azure.com": "azure.ai.inference",
-    "inference.ai.azure.com": "azure.ai.inference",
+    "models.ai.azure.com": _AZURE_INFERENCE,
+    "inference.ai.azure.com": _AZURE_INFERENCE,
     "aiplatform.googleapis.com": _VERTEX,
     "generativelanguage.googleapis.com": "gcp.gemini",
     "api.anthropic.com": "anthropic",
@@ -66,7 +81,20 @@ _HOSTS: Final = {
     "api.perplexity.ai": "perplexity",
     "api.x.ai": "x_ai",
     "ml.cloud.ibm.com": "ibm.watsonx.ai",
+    "api.cerebras.ai": "cerebras",
+    "api.fireworks.ai": "fireworks",
+    "models.github.ai": "github",
+    "router.huggingface.co": "huggingface",
+    "api-inference.huggingface.co": "huggingface",
+    "endpoints.huggingface.cloud": "huggingface",
+    "integrate.api.nvidia.com": "nvidia",
+    "ollama.com": _OLLAMA,
+    "openrouter.ai": "openrouter",
+    "api.together.ai": "together",
+    "api.together.xyz": "together",
 }
+#: The port on which Ollama listens, on a host that is no vendor's.
+_OLLAMA_PORT: Final = 11434
 #: The same for host names with a region in them, as patterns of the whole name.
 _REGIONAL_HOSTS: Final = (
     (re.compile(r"[a-z0-9-]+-aiplatform\.googleapis\.com"), _VERTEX),
@@ -74,17 +102,22 @@ _REGIONAL_HOSTS: Final = (
     # May begin with a VPC endpoint, "vpce-..."; domains differ by partition, such as China's.
     (
         re.compile(r"([a-z0-9-]+\.)*bedrock-(runtime|mantle)(-fips)?\.[a-z0-9-]+\.[a-z0-9.-]+"),
-        _BEDROCK,
+        BEDROCK,
     ),
 )
 #: Providers by the client's class, whatever the host.
 _CLASSES: Final = {
     "BaseAzureClient": _AZURE,
-    "BedrockOpenAI": _BEDROCK,
-    "AsyncBedrockOpenAI": _BEDROCK,
+    "BedrockOpenAI": BEDROCK,
+    "AsyncBedrockOpenAI": BEDROCK,
 }
 #: Providers by the name of the client's argument `provider`, since openai 2.
-_RUNTIMES: Final = {"bedrock": _BEDROCK, "vertex": _VERTEX}
+_RUNTIMES: Final = {"bedrock": BEDROCK, "vertex": _VERTEX}
+#: What the conventions recommend for Azure: which of its services has the model.
+_OF_AZURE: Final = {AZURE_NAMESPACE: "Microsoft.CognitiveServices"}
+#: The header with the guardrail of a request to Bedrock. Source:
+#: https://docs.aws.amazon.com/bedrock/latest/userguide/inference-chat-completions.html.
+_GUARDRAIL: Final = "x-amzn-bedrock-guardrailidentifier"
 #: Paths of requests that take a thread, as in Orq's own client.
 _WITH_THREAD: Final = frozenset(
     {"/chat/completions", "/completions", "/responses", "/audio/speech"}
@@ -147,6 +180,16 @@ def start_attributes(client: Any, url: Any, operation: Operation, model: Any) ->
     return {**attributes, REQUEST_MODEL: model if model.isascii() else safe_text(model)}
 
 
+def guardrail(client: Any, options: Any) -> Attributes:
+    """The guardrail of a request to Bedrock, from its headers or the client's."""
+    for headers in (options.headers, getattr(client, "_custom_headers", None)):
+        if isinstance(headers, Mapping):
+            for name, value in headers.items():
+                if name.lower() == _GUARDRAIL and isinstance(value, str):
+                    return {BEDROCK_GUARDRAIL_ID: safe_text(value)}
+    return {}
+
+
 def _keep(cache: dict[int, tuple[Any, T]], url: Any, value: T) -> tuple[Any, T]:
     """Keep what is known of a base URL, under the id of its object.
 
@@ -161,7 +204,7 @@ def _keep(cache: dict[int, tuple[Any, T]], url: Any, value: T) -> tuple[Any, T]:
 
 
 def _server_attributes(client: Any, url: Any, operation: Operation) -> Attributes:
-    provider = _provider(client, url.host)
+    provider = _provider(client, url)
     return {
         OPERATION_NAME: operation.name,
         PROVIDER_NAME: provider,
@@ -169,18 +212,19 @@ def _server_attributes(client: Any, url: Any, operation: Operation) -> Attribute
         SERVER_PORT: url.port or (80 if url.scheme == "http" else 443),
         # The conventions keep names in `openai.*` for the provider "openai".
         **(operation.constants if provider == _OPENAI else {}),
+        **(_OF_AZURE if provider in (_AZURE, _AZURE_INFERENCE) else {}),
     }
 
 
-def _provider(client: Any, host: str) -> str:
-    """The value of `gen_ai.provider.name`, by the client and the host."""
+def _provider(client: Any, url: Any) -> str:
+    """The value of `gen_ai.provider.name`, by the client, the host and the port."""
     for kind in type(client).__mro__:
         if kind.__name__ in _CLASSES:
             return _CLASSES[kind.__name__]
     runtime = getattr(getattr(client, "_provider_runtime", None), "name", None)
     if runtime in _RUNTIMES:
         return _RUNTIMES[runtime]
-    host = host.rstrip(".")
+    host = url.host.rstrip(".")
     for pattern, provider in _REGIONAL_HOSTS:
         if pattern.fullmatch(host):
             return provider
@@ -188,7 +232,7 @@ def _provider(client: Any, host: str) -> str:
         if host in _HOSTS:
             return _HOSTS[host]
         _, _, host = host.partition(".")
-    return _OPENAI
+    return _OLLAMA if url.port == _OLLAMA_PORT else _OPENAI
 
 
 class Router:

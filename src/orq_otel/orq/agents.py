@@ -63,7 +63,7 @@ from orq_otel.genai.semconv import (
     SYSTEM_INSTRUCTIONS,
     TOOL_DEFINITIONS,
 )
-from orq_otel.orq.models import as_json, set_fields, telemetry_ids, token_counts
+from orq_otel.orq.models import as_json, billing, set_fields, telemetry_ids, token_counts
 from orq_otel.orq.requests import Arguments, model_attributes
 from orq_otel.payloads import chat
 from orq_otel.payloads.parts import items, merged
@@ -333,10 +333,8 @@ def _head(response: _Fields) -> Attributes:
 def _end(response: _Fields) -> Attributes:
     """Attributes of a new response, or of the event with which one ends."""
     attributes = _head(response)
-    usage = response.get("usage")
-    if usage:
-        read_completion_usage(token_counts(usage), attributes)
-    return attributes
+    read_completion_usage(token_counts(response.get("usage")), attributes)
+    return {**attributes, **billing(response.get("billing"))}
 
 
 def _has_error(output: Any) -> bool:

@@ -50,7 +50,7 @@ from orq_otel.orq.requests import Arguments, prompt_variable_content
 from orq_otel.payloads import chat, parts
 from orq_otel.payloads.chat_deltas import Deltas
 from orq_otel.payloads.parts import in_order, items, named_tools
-from orq_otel.payloads.usage import read_completion_usage
+from orq_otel.payloads.usage import later, read_completion_usage
 
 #: Fields of a response and of each event of a stream.
 _HEAD: Final = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL), ("provider", ORQ_PROVIDER))
@@ -190,7 +190,7 @@ class StreamReader(chat.StreamReader):
             for choice in answer["choices"]:
                 self._feed_choice(choice.__dict__)
             if answer.get("usage"):
-                self._usage = answer["usage"]
+                self._usage = later(self._usage, answer["usage"])
             self._is_final = answer.get("is_final") is True
         except NO_CHUNK:
             return

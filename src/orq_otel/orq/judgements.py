@@ -39,7 +39,7 @@ from orq_otel.genai.semconv import (
     USAGE_INPUT_TOKENS,
     USAGE_PAGES,
 )
-from orq_otel.orq.models import TRACE_IDS, as_json, telemetry_ids, token_counts
+from orq_otel.orq.models import TRACE_IDS, as_json, billing, telemetry_ids, token_counts
 from orq_otel.orq.requests import Arguments, input_argument, model_attributes
 from orq_otel.orq.retrieval import document_part, documents_content
 from orq_otel.payloads import chat, decisions, moderations, responses
@@ -94,7 +94,7 @@ def ocr_response_attributes(response: Any) -> Attributes:
     usage = token_counts(response.get("usage"))
     _add_count(usage, "tokens_processed", USAGE_INPUT_TOKENS, attributes)
     _add_count(usage, "pages_processed", USAGE_PAGES, attributes)
-    return attributes
+    return {**attributes, **billing(response.get("usage"))}
 
 
 def ocr_request_content(arguments: Arguments) -> Content:
@@ -135,9 +135,8 @@ def decision_response_attributes(response: Any) -> Attributes:
     response = fields(response)
     attributes = {**read_strings(response, _HEAD), **telemetry_ids(response)}
     usage = response.get("usage")
-    if usage:
-        read_response_usage(token_counts(usage), attributes)
-    return attributes
+    read_response_usage(token_counts(usage), attributes)
+    return {**attributes, **billing(usage)}
 
 
 def decision_request_content(arguments: Arguments) -> Content:

@@ -13,8 +13,17 @@ from enum import Enum
 from typing import Any, Final
 
 from orq_otel.genai.fields import Attributes, fields, read_strings
-from orq_otel.genai.semconv import ORQ_SPAN_ID, ORQ_TRACE_ID
+from orq_otel.genai.semconv import (
+    ORQ_BILLING_BILLABLE,
+    ORQ_BILLING_INPUT_COST,
+    ORQ_BILLING_OUTPUT_COST,
+    ORQ_BILLING_TOTAL_COST,
+    ORQ_SPAN_ID,
+    ORQ_TRACE_ID,
+    USAGE_COST,
+)
 from orq_otel.payloads.parts import items
+from orq_otel.payloads.usage import amount
 
 #: The ids of Orq's own trace of a call: in the field `telemetry` of most responses, and in their
 #: headers.
@@ -23,6 +32,15 @@ TRACE_ID_HEADERS: Final = (
     ("x-orq-trace-id", ORQ_TRACE_ID),
     ("x-orq-trace-span-id", ORQ_SPAN_ID),
 )
+
+#: What Orq bills for a call in US dollars: in `usage`, or in `billing` of an agent's run. The names
+#: of the attributes are those on Orq's own spans.
+#: Source: https://docs.orq.ai/docs/ai-studio/observability/token-cost-tracking.
+_COSTS: Final = {
+    "input_cost": ORQ_BILLING_INPUT_COST,
+    "output_cost": ORQ_BILLING_OUTPUT_COST,
+    "total_cost": ORQ_BILLING_TOTAL_COST,
+}
 
 _SCALARS: Final = (str, int, bool, type(None))
 #: Objects inside of token counts, by all the names that APIs have for them.
@@ -41,6 +59,22 @@ def telemetry_ids(response: Mapping[str, Any]) -> Attributes:
     """Orq's ids of its own trace, from the field `telemetry` of a response."""
     telemetry = response.get("telemetry")
     return read_strings(fields(telemetry), TRACE_IDS) if telemetry else {}
+
+
+def billing(bill: Any) -> Attributes:
+    """What Orq bills for a call, from its usage or from `billing` of an agent's run.
+
+    A total of zero may mean that Orq does not know the number of tokens, so it is no cost of usage.
+    """
+    bill = fields(bill)
+    costs = {name: amount(bill.get(field)) for field, name in _COSTS.items()}
+    attributes: Attributes = {name: cost for name, cost in costs.items() if cost is not None}
+    total = attributes.get(ORQ_BILLING_TOTAL_COST)
+    if total:
+        attributes[USAGE_COST] = total
+    if type(bill.get("billable")) is bool:
+        attributes[ORQ_BILLING_BILLABLE] = bill["billable"]
+    return attributes
 
 
 def as_json(value: Any) -> Any:  # noqa: PLR0911 - one for each type
@@ -111,8 +145,7 @@ def unset_type() -> type:
 def token_counts(usage: Any) -> dict[str, Any]:
     """Token counts, which Orq's models have as floats, as integers, with those in their details.
 
-    Tokens written to a cache have two names, of which readers know OpenAI's. What is no number is
-    left out.
+    What is no number is left out.
     """
     counts: dict[str, Any] = {}
     for name, value in fields(usage).items():
@@ -124,7 +157,4 @@ def token_counts(usage: Any) -> dict[str, Any]:
             counts[name] = value
         elif value and name in _DETAILS:
             counts[name] = token_counts(value)
-    written = counts.get("cache_creation_tokens")
-    if written is not None:
-        counts["cache_write_tokens"] = counts.get("cache_write_tokens") or written
     return counts

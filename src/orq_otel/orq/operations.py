@@ -466,6 +466,7 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
                     read_response=judgements.evaluation_response_content,
                 ),
                 target=EVALUATION_NAME,
+                is_evaluation=True,
             ),
             start=judgements.evaluation_start_attributes,
         )

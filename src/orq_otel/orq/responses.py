@@ -18,7 +18,14 @@ from orq_otel.genai.semconv import (
     REQUEST_REASONING_LEVEL,
     RESPONSE_ID,
 )
-from orq_otel.orq.models import as_body, as_json, set_fields, telemetry_ids, token_counts
+from orq_otel.orq.models import (
+    as_body,
+    as_json,
+    billing,
+    set_fields,
+    telemetry_ids,
+    token_counts,
+)
 from orq_otel.orq.requests import Arguments, model_attributes, prompt_variable_content
 from orq_otel.payloads import responses
 from orq_otel.payloads.parts import items
@@ -59,10 +66,11 @@ def response_attributes(response: Any) -> Attributes:
     """Attributes of a new response, finished or not, or of a compacted history."""
     response = fields(response)
     is_unfinished = as_json(response.get("status")) in _UNFINISHED
-    usage = {} if is_unfinished else token_counts(response.get("usage"))
+    usage = None if is_unfinished else response.get("usage")
     return {
-        **responses.response_attributes({**response, "usage": usage}),
+        **responses.response_attributes({**response, "usage": token_counts(usage)}),
         **telemetry_ids(response),
+        **billing(usage),
     }
 
 

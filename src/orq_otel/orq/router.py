@@ -132,10 +132,8 @@ class StreamReader(chat.StreamReader):
         self._feed_any(chunk)
 
     def _feed_any(self, chunk: Any) -> None:
-        """Take in an event of any form. Usage that is not set is falsy, but not None."""
-        usage = self._usage
+        """Take in an event of any form."""
         super()._feed_any(getattr(chunk, "data", None))
-        self._usage = self._usage or usage
 
     def _note_choice(self, index: Any, reason: Any) -> None:
         super()._note_choice(as_json(index), reason)

@@ -53,6 +53,7 @@ from orq_otel.genai.semconv import (
     RESPONSE_ID,
     RESPONSE_MODEL,
     TOOL_DEFINITIONS,
+    USAGE_INPUT_TOKENS,
 )
 from orq_otel.payloads.chat_deltas import Deltas
 from orq_otel.payloads.parts import (
@@ -66,7 +67,7 @@ from orq_otel.payloads.parts import (
     unknown_part,
 )
 from orq_otel.payloads.parts import tool_definitions as definitions_of
-from orq_otel.payloads.usage import read_completion_usage
+from orq_otel.payloads.usage import later, read_completion_usage, usage_elsewhere
 
 #: Fields of a completion that each of its chunks repeats.
 _HEAD = (
@@ -159,6 +160,8 @@ def response_attributes(response: Any) -> Attributes:
     usage = completion.get("usage")
     if usage is not None:
         read_completion_usage(usage, attributes)
+    if not attributes.get(USAGE_INPUT_TOKENS):
+        read_completion_usage(usage_elsewhere(completion), attributes)
     return attributes
 
 
@@ -237,7 +240,9 @@ class StreamReader:
                     self._feed_choice(choice.__dict__)
             usage = chunk_fields.get("usage")
             if usage is not None:
-                self._usage = usage
+                self._usage = later(self._usage, usage)
+            if not choices or choices[-1].__dict__["finish_reason"] is not None:  # may be the last
+                self._usage = later(self._usage, usage_elsewhere(chunk))
         except NO_CHUNK:
             return
 

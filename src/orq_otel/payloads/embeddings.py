@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from orq_otel.genai.fields import Attributes, fields, is_whole, read_strings
 from orq_otel.genai.semconv import (
@@ -12,6 +12,8 @@ from orq_otel.genai.semconv import (
     RESPONSE_MODEL,
 )
 from orq_otel.payloads.usage import read_completion_usage
+
+_FLOAT: Final = 4  # bytes
 
 
 def request_attributes(body: Mapping[str, Any]) -> Attributes:
@@ -30,10 +32,31 @@ def request_attributes(body: Mapping[str, Any]) -> Attributes:
 
 
 def response_attributes(response: Any) -> Attributes:
-    """Attributes of a list of embeddings."""
+    """Attributes of a list of embeddings, all of which have the same number of dimensions."""
     embeddings = fields(response)
     attributes: Attributes = read_strings(embeddings, (("model", RESPONSE_MODEL),))
     usage = embeddings.get("usage")
     if usage is not None:
         read_completion_usage(usage, attributes)
+    dimensions = _dimensions(embeddings.get("data"))
+    if dimensions:
+        attributes[EMBEDDINGS_DIMENSION_COUNT] = dimensions
     return attributes
+
+
+def _dimensions(data: Any) -> int:
+    """The number of dimensions of an embedding: a list of numbers, or floats of 4 bytes in base64.
+
+    Zero where it can't be told.
+    """
+    try:
+        embedding = data[0].embedding
+    except (AttributeError, LookupError, TypeError):  # there is none
+        return 0
+    if isinstance(embedding, list):
+        return len(embedding)
+    if not isinstance(embedding, str):
+        return 0
+    digits = len(embedding.rstrip("="))
+    size, rest = divmod(digits * 3 // 4, _FLOAT)
+    return 0 if rest else size

@@ -78,6 +78,11 @@ from orq_otel.payloads.usage import read_response_usage
 _ENDS = frozenset({"response.completed", "response.incomplete", "response.failed"})
 #: All events that carry the response. The others carry pieces of its content.
 _SNAPSHOTS = _ENDS | {"response.created", "response.queued"}
+_DONE: Final = "response.output_item.done"
+#: Events that carry an item of the response.
+_ITEMS: Final = frozenset({"response.output_item.added", _DONE})
+#: Events that change the attributes.
+_TELLING = _SNAPSHOTS | _ITEMS | {"error"}
 
 _ID_AND_MODEL = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL))
 _NEW_RESPONSE = (
@@ -85,7 +90,11 @@ _NEW_RESPONSE = (
     ("service_tier", OPENAI_RESPONSE_SERVICE_TIER),
     ("system_fingerprint", OPENAI_RESPONSE_SYSTEM_FINGERPRINT),
 )
-_STORED_RESPONSE = (*_ID_AND_MODEL, ("status", RESPONSE_STATUS))
+_STORED_RESPONSE = (
+    *_ID_AND_MODEL,
+    ("service_tier", OPENAI_RESPONSE_SERVICE_TIER),
+    ("status", RESPONSE_STATUS),
+)
 
 
 # ---- Attributes ---------------------------------------------------------------------------------
@@ -115,6 +124,7 @@ def request_attributes(body: Mapping[str, Any]) -> Attributes:
         attributes.update(service_tier(body["service_tier"]))
     if body.get("stream"):
         attributes[REQUEST_STREAM] = True
+    _add_compaction(body.get("input"), attributes)
     return attributes
 
 
@@ -158,6 +168,18 @@ def conversation_attributes(conversation: Any) -> Attributes:
 def prompt_attributes(prompt: Any) -> Attributes:
     """The id and version of a stored prompt. OpenAI's prompts have no name besides their id."""
     return read_strings(fields(prompt), (("id", PROMPT_NAME), ("version", PROMPT_VERSION)))
+
+
+def _add_compaction(given: Any, attributes: Attributes) -> None:
+    """Say that the history is compacted, if that is among the items of a request's input."""
+    if not isinstance(given, list):
+        return
+    try:
+        found = [1 for item in given if item.get("type") == "compaction"]
+    except AttributeError:  # one of them is not a dict
+        found = [1 for item in given if get(item, "type") == "compaction"]
+    if found:
+        attributes[CONVERSATION_COMPACTED] = True
 
 
 def _item_types(response: Mapping[str, Any]) -> Sequence[Any]:
@@ -334,7 +356,7 @@ class StreamReader:
             request, which may be long.
     """
 
-    __slots__ = ("_error", "_has_ended", "_response")
+    __slots__ = ("_error", "_has_ended", "_noted", "_response")
 
     kept_fields: ClassVar[Sequence[str]] = (
         "conversation",
@@ -349,17 +371,26 @@ class StreamReader:
         self._response: Any = None
         self._error: str | None = None
         self._has_ended = False
+        self._noted: Attributes = {}
 
     def feed(self, event: Any) -> None:
         """Take in the next event."""
         try:
             kind = event.type
+            if kind not in _TELLING:
+                return
             if kind in _SNAPSHOTS:
                 self._take_response(kind, event.response)
             elif kind == "error":
                 self._error = error_type(event)
+            else:
+                self._note_item(event.item)
         except NO_CHUNK:
             return
+
+    def _note_item(self, item: Any) -> None:
+        if get(item, "type") == "compaction":
+            self._noted[CONVERSATION_COMPACTED] = True
 
     def _take_response(self, kind: str, response: Any) -> None:
         if kind in _ENDS:
@@ -372,6 +403,7 @@ class StreamReader:
     def attributes(self) -> Attributes:
         """The attributes of the response so far."""
         attributes = {} if self._response is None else self._read(self._response)
+        attributes.update(self._noted)
         if self._error is not None:
             attributes[ERROR_TYPE] = self._error
         if not self._has_ended:
@@ -386,6 +418,9 @@ class FetchedStreamReader(StreamReader):
     """Reads attributes from the events of a stored response."""
 
     __slots__ = ()
+
+    def _note_item(self, item: Any) -> None:
+        """The compaction was of the call that made the response, not of the fetch."""
 
     def _read(self, response: Any) -> Attributes:
         return fetched_response_attributes(response)
@@ -409,8 +444,6 @@ _DELTAS: Final[Mapping[str, tuple[str, str, str | None, str]]] = {
     "response.mcp_call_arguments.delta": ("mcp_call", "arguments", None, "item_id"),
     "response.code_interpreter_call_code.delta": ("code_interpreter_call", "code", None, "item_id"),
 }
-_DONE: Final = "response.output_item.done"
-_ITEMS: Final = frozenset({"response.output_item.added", _DONE})
 #: States of a response whose output is complete.
 _FINAL_STATES: Final = ("completed", "incomplete")
 
@@ -434,9 +467,11 @@ class ContentStreamReader(StreamReader):
         """Take in the next event. This is a hot path, so events are taken apart later."""
         try:
             values = event.__dict__
-            if "delta" in values or values["type"] in _ITEMS:
+            if "delta" in values:
                 self._events.append(values)
                 return
+            if values["type"] in _ITEMS:
+                self._events.append(values)
         except NO_CHUNK:
             return
         super().feed(event)
@@ -508,7 +543,7 @@ class ContentStreamReader(StreamReader):
         return {**whole, **parts}
 
 
-class FetchedContentStreamReader(ContentStreamReader):
+class FetchedContentStreamReader(FetchedStreamReader, ContentStreamReader):
     """Reads attributes and content from the events of a stored response."""
 
     __slots__ = ()
@@ -520,6 +555,3 @@ class FetchedContentStreamReader(ContentStreamReader):
         content = super().content()
         _add_instructions_and_tools(fields(self._response), content)
         return content
-
-    def _read(self, response: Any) -> Attributes:
-        return fetched_response_attributes(response)

@@ -136,7 +136,6 @@ def test_a_response(
         "gen_ai.usage.input_tokens": 12,
         "gen_ai.usage.cache_read.input_tokens": 5,
         "gen_ai.usage.output_tokens": 4,
-        "gen_ai.usage.reasoning.output_tokens": 0,
         "gen_ai.conversation.id": "t-1",
         **LABELS,
         **at(server),

@@ -1,0 +1,432 @@
+"""Usage and cost as servers report them that are compatible with OpenAI's, over real HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+from support.byte_server import Answer, ByteServer, as_json, http, sse
+from support.client_calls import told
+from support.client_versions import needs
+from support.recorded import Telemetry
+
+from orq_otel import OpenAIInstrumentor
+
+MESSAGES: Any = [{"role": "user", "content": "Where is my parcel?"}]
+
+#: Of a usage, by server: as it is in `usage`, and as it is on the span.
+USAGE: dict[str, tuple[Any, dict[str, Any]]] = {
+    "openai": (
+        {
+            "prompt_tokens": 20,
+            "completion_tokens": 30,
+            "total_tokens": 50,
+            "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 20, "audio_tokens": 0},
+        },
+        {"input_tokens": 20, "output_tokens": 30, "reasoning.output_tokens": 20},
+    ),
+    "x_ai": (
+        {
+            "prompt_tokens": 30,
+            "completion_tokens": 10,
+            "total_tokens": 45,
+            "prompt_tokens_details": {"text_tokens": 30, "cached_tokens": 7, "image_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 5, "audio_tokens": 0},
+            "num_sources_used": 0,
+            "cost_in_usd_ticks": 37_756_000,
+        },
+        {
+            "input_tokens": 30,
+            "text.input_tokens": 30,
+            "cache_read.input_tokens": 7,
+            "output_tokens": 15,
+            "reasoning.output_tokens": 5,
+            "cost": 0.0037756,
+        },
+    ),
+    "more reasoning than output, and no total": (
+        {
+            "prompt_tokens": 30,
+            "completion_tokens": 10,
+            "completion_tokens_details": {"reasoning_tokens": 40},
+        },
+        {"input_tokens": 30, "output_tokens": 50, "reasoning.output_tokens": 40},
+    ),
+    "perplexity": (
+        {
+            "prompt_tokens": 33,
+            "completion_tokens": 700,
+            "total_tokens": 733,
+            "reasoning_tokens": 7000,
+            "citation_tokens": 200,
+            "cost": {"input_tokens_cost": 0.01, "request_cost": 0.005, "total_cost": 0.02},
+        },
+        {
+            "input_tokens": 33,
+            "output_tokens": 7700,
+            "reasoning.output_tokens": 7000,
+            "cost": 0.02,
+        },
+    ),
+    "deepseek": (
+        {
+            "prompt_tokens": 500,
+            "completion_tokens": 10,
+            "total_tokens": 510,
+            "prompt_cache_hit_tokens": 480,
+            "prompt_cache_miss_tokens": 20,
+        },
+        {"input_tokens": 500, "output_tokens": 10, "cache_read.input_tokens": 480},
+    ),
+    "kimi": (
+        {
+            "prompt_tokens": 500,
+            "completion_tokens": 10,
+            "cached_tokens": 480,
+            "prompt_tokens_details": {"cached_tokens": 0},
+        },
+        {"input_tokens": 500, "output_tokens": 10, "cache_read.input_tokens": 480},
+    ),
+    "mistral": (
+        {
+            "prompt_tokens": 500,
+            "completion_tokens": 10,
+            "num_cached_tokens": 480,
+            "prompt_tokens_details": None,
+        },
+        {"input_tokens": 500, "output_tokens": 10, "cache_read.input_tokens": 480},
+    ),
+    "litellm": (
+        {
+            "prompt_tokens": 500,
+            "completion_tokens": 10,
+            "cache_read_input_tokens": 400,
+            "cache_creation_input_tokens": 80,
+        },
+        {
+            "input_tokens": 500,
+            "output_tokens": 10,
+            "cache_read.input_tokens": 400,
+            "cache_write.input_tokens": 80,
+        },
+    ),
+    "alibaba": (
+        {
+            "prompt_tokens": 500,
+            "completion_tokens": 10,
+            "prompt_tokens_details": {"cached_tokens": 0, "cache_creation_input_tokens": 80},
+        },
+        {"input_tokens": 500, "output_tokens": 10, "cache_write.input_tokens": 80},
+    ),
+    "openrouter": (
+        {
+            "prompt_tokens": 500,
+            "completion_tokens": 10,
+            "total_tokens": 510,
+            "prompt_tokens_details": {"cached_tokens": 400, "cache_write_tokens": 80},
+            "cost": 0.0425,
+            "cost_details": {"upstream_inference_cost": None},
+            "is_byok": False,
+        },
+        {
+            "input_tokens": 500,
+            "output_tokens": 10,
+            "cache_read.input_tokens": 400,
+            "cache_write.input_tokens": 80,
+            "cost": 0.0425,
+        },
+    ),
+    "orq": (
+        {
+            "prompt_tokens": 500,
+            "completion_tokens": 10,
+            "input_cost": 0.5,
+            "output_cost": 1,
+            "total_cost": 1.5,
+        },
+        {"input_tokens": 500, "output_tokens": 10, "cost": 1.5},
+    ),
+}
+
+#: Costs in a usage with tokens, and what of them is a cost in US dollars.
+COSTS: dict[str, tuple[Any, float | None]] = {
+    "free": ({"cost": 0}, 0.0),
+    "in dollars": ({"cost": 0.25, "currency": "USD"}, 0.25),
+    "the user's own key": (
+        {
+            "cost": 0.0625,
+            "is_byok": True,
+            "cost_details": {"upstream_inference_cost": 0.5},
+        },
+        0.5625,
+    ),
+    "the user's own key, and no fee": (
+        {"cost": 0, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.5}},
+        0.5,
+    ),
+    "the fee alone": ({"cost": 0.0625, "is_byok": True}, None),
+    "the fee, and a price that is not known": (
+        {"cost": 0.0625, "is_byok": True, "cost_details": {"upstream_inference_cost": None}},
+        None,
+    ),
+    "another currency": ({"cost": 0.25, "currency": "EUR"}, None),
+    "another currency in the cost": ({"cost": {"total_cost": 0.25, "currency": "CNY"}}, None),
+    "another currency in the details": ({"cost": 2, "cost_details": {"currency": "INR"}}, None),
+    "text": ({"cost": "0.25"}, None),
+    "a boolean": ({"cost": True}, None),
+    "negative": ({"cost": -0.25}, None),
+    "not a number": ({"cost": float("nan")}, None),
+    "infinite": ({"cost": float("inf")}, None),
+    "a list": ({"cost": [0.25]}, None),
+}
+
+
+@pytest.fixture
+def server() -> Iterator[ByteServer]:
+    with ByteServer() as server:
+        yield server
+
+
+@pytest.fixture
+def compatible(server: ByteServer) -> Iterator[openai.OpenAI]:
+    """A client of the server."""
+    with openai.OpenAI(api_key="k", base_url=server.base_url, max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture(params=[False, True], ids=["", "with content"])
+def instrumented(request: pytest.FixtureRequest, telemetry: Telemetry) -> Iterator[Telemetry]:
+    """Spans in memory. Streams are read by another reader where content is captured."""
+    OpenAIInstrumentor().instrument(
+        tracer_provider=telemetry.provider, capture_content=request.param
+    )
+    yield telemetry
+    OpenAIInstrumentor().uninstrument()
+
+
+def completion(**fields: Any) -> Answer:
+    """A chat completion with these fields."""
+    message = {"role": "assistant", "content": "It is on its way."}
+    choice = {"index": 0, "message": message, "finish_reason": "stop", **fields.pop("choice", {})}
+    head = {"id": "c-1", "object": "chat.completion", "created": 1, "model": "m"}
+    return Answer(http(as_json({**head, "choices": [choice], **fields})))
+
+
+def chunk(
+    content: str | None = None, finish: str | None = None, /, *, choice: Any = (), **fields: Any
+) -> dict[str, Any]:
+    """A chunk of a chat completion, with further fields in its choice or beside it."""
+    delta = {} if content is None else {"role": "assistant", "content": content}
+    head = {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    said = {"index": 0, "delta": delta, "finish_reason": finish, **dict(choice)}
+    return {**head, "choices": [said], **fields}
+
+
+def stream(*chunks: Any) -> Answer:
+    """A stream of these."""
+    return Answer(http(sse(chunks), content_type="text/event-stream"))
+
+
+def usage(telemetry: Telemetry) -> dict[str, Any]:
+    """The usage on the only span, by short names."""
+    attributes = told(telemetry.one())
+    start = "gen_ai.usage."
+    return {key[len(start) :]: value for key, value in attributes.items() if key.startswith(start)}
+
+
+def ask(client: openai.OpenAI, *, streamed: bool = False) -> None:
+    """Make a call, and read all of its answer."""
+    chat: Any = client.chat.completions
+    answer = chat.create(model="m", messages=MESSAGES, **({"stream": True} if streamed else {}))
+    if streamed:
+        list(answer)
+
+
+@pytest.mark.parametrize("case", USAGE)
+def test_usage_of_a_chat(
+    instrumented: Telemetry, server: ByteServer, compatible: openai.OpenAI, case: str
+) -> None:
+    sent, expected = USAGE[case]
+    server.script(completion(usage=sent))
+    ask(compatible)
+    assert usage(instrumented) == expected
+
+
+@pytest.mark.parametrize("case", USAGE)
+def test_usage_of_a_stream(
+    instrumented: Telemetry, server: ByteServer, compatible: openai.OpenAI, case: str
+) -> None:
+    sent, expected = USAGE[case]
+    server.script(stream(chunk("It is"), chunk(None, "stop"), chunk(choices=[], usage=sent)))
+    ask(compatible, streamed=True)
+    assert usage(instrumented) == expected
+
+
+def test_a_raw_response(
+    instrumented: Telemetry, server: ByteServer, compatible: openai.OpenAI
+) -> None:
+    sent, expected = USAGE["x_ai"]
+    server.script(completion(usage=sent))
+    compatible.chat.completions.with_raw_response.create(model="m", messages=MESSAGES)
+    assert usage(instrumented) == expected
+
+
+@needs("openai", "1.66", "client.responses")
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_usage_of_a_response(
+    instrumented: Telemetry, server: ByteServer, compatible: openai.OpenAI, is_streamed: bool
+) -> None:
+    response = {
+        "id": "r-1",
+        "object": "response",
+        "created_at": 1,
+        "model": "m",
+        "status": "completed",
+        "output": [],
+        "usage": {
+            "input_tokens": 30,
+            "output_tokens": 10,
+            "total_tokens": 45,
+            "input_tokens_details": {"cached_tokens": 0},
+            "output_tokens_details": {"reasoning_tokens": 5},
+            "cached_tokens": 20,
+            "total_cost": 0.25,
+        },
+    }
+    event = {"type": "response.completed", "sequence_number": 0, "response": response}
+    server.script(stream(event) if is_streamed else Answer(http(as_json(response))))
+    responses: Any = compatible.responses
+    answer = responses.create(model="m", input="x", **({"stream": True} if is_streamed else {}))
+    if is_streamed:
+        list(answer)
+    assert usage(instrumented) == {
+        "input_tokens": 30,
+        "cache_read.input_tokens": 20,
+        "output_tokens": 15,
+        "reasoning.output_tokens": 5,
+        "cost": 0.25,
+    }
+
+
+def test_usage_of_a_completion(
+    instrumented: Telemetry, server: ByteServer, compatible: openai.OpenAI
+) -> None:
+    sent, expected = USAGE["openrouter"]
+    choice = {"index": 0, "text": "It is", "finish_reason": "stop"}
+    body = {"id": "c-1", "object": "text_completion", "created": 1, "model": "m"}
+    server.script(Answer(http(as_json({**body, "choices": [choice], "usage": sent}))))
+    compatible.completions.create(model="m", prompt="Where is my parcel?")
+    assert usage(instrumented) == expected
+
+
+def test_usage_of_embeddings(
+    instrumented: Telemetry, server: ByteServer, compatible: openai.OpenAI
+) -> None:
+    data = [{"object": "embedding", "index": 0, "embedding": [0.5, 1.0]}]
+    sent = {"prompt_tokens": 5, "total_tokens": 5, "cost": 0.25}
+    server.script(
+        Answer(http(as_json({"object": "list", "data": data, "model": "m", "usage": sent})))
+    )
+    compatible.embeddings.create(model="m", input="x", encoding_format="float")
+    assert usage(instrumented) == {"input_tokens": 5, "cost": 0.25}
+
+
+COUNTS = {"prompt_tokens": 23, "completion_tokens": 19, "total_tokens": 42}
+ZEROS = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+
+#: Streams whose usage is not where OpenAI has it, or is followed by one that says nothing.
+ELSEWHERE: dict[str, list[Any]] = {
+    "in the choice": [chunk("It is"), chunk(None, "stop", choice={"usage": COUNTS})],
+    "of Groq": [chunk("It is"), chunk(None, "stop", x_groq={"id": "r", "usage": COUNTS})],
+    "of Groq, beside zeros": [
+        chunk("It is", usage=ZEROS),
+        chunk(None, "stop", usage=ZEROS, x_groq={"usage": COUNTS}),
+    ],
+    "with the end": [chunk("It is"), chunk(None, "stop", usage=COUNTS)],
+    "in each chunk": [
+        chunk("It", usage={**COUNTS, "completion_tokens": 1}),
+        chunk(" is", usage={**COUNTS, "completion_tokens": 2}),
+        chunk(None, "stop", usage=COUNTS),
+    ],
+    "before an empty one": [
+        chunk("It is"),
+        chunk(None, "stop", usage=COUNTS),
+        chunk(choices=[], usage={}),
+    ],
+    "before zeros": [
+        chunk("It is"),
+        chunk(None, "stop", choice={"usage": COUNTS}),
+        chunk(choices=[], usage=ZEROS),
+    ],
+    "before nothing": [
+        chunk("It is"),
+        chunk(None, "stop", usage=COUNTS),
+        chunk(choices=[], usage=None),
+    ],
+}
+
+
+@pytest.mark.parametrize("case", ELSEWHERE)
+def test_usage_elsewhere_in_a_stream(
+    instrumented: Telemetry, server: ByteServer, compatible: openai.OpenAI, case: str
+) -> None:
+    server.script(stream(*ELSEWHERE[case]))
+    ask(compatible, streamed=True)
+    assert usage(instrumented) == {"input_tokens": 23, "output_tokens": 19}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"choice": {"usage": COUNTS}},
+        {"x_groq": {"id": "r", "usage": COUNTS}},
+        {"x_groq": {"usage": COUNTS}, "usage": ZEROS},
+        {"choice": {"usage": COUNTS}, "usage": {}},
+    ],
+)
+def test_usage_elsewhere_in_a_response(
+    instrumented: Telemetry, server: ByteServer, compatible: openai.OpenAI, fields: Any
+) -> None:
+    server.script(completion(**fields))
+    ask(compatible)
+    assert usage(instrumented) == {"input_tokens": 23, "output_tokens": 19}
+
+
+def test_a_usage_of_zeros_is_told_where_there_is_no_other(
+    instrumented: Telemetry, server: ByteServer, compatible: openai.OpenAI
+) -> None:
+    server.script(completion(usage={**ZEROS, "cost": 0}))
+    ask(compatible)
+    assert usage(instrumented) == {"input_tokens": 0, "output_tokens": 0}
+
+
+@pytest.mark.parametrize("case", COSTS)
+def test_the_cost_that_a_server_reports(
+    instrumented: Telemetry, server: ByteServer, compatible: openai.OpenAI, case: str
+) -> None:
+    sent, cost = COSTS[case]
+    server.script(completion(usage={**COUNTS, **sent}))
+    ask(compatible)
+    assert usage(instrumented) == {
+        "input_tokens": 23,
+        "output_tokens": 19,
+        **({} if cost is None else {"cost": cost}),
+    }
+
+
+def test_counts_that_are_no_whole_numbers(
+    instrumented: Telemetry, server: ByteServer, compatible: openai.OpenAI
+) -> None:
+    sent = {
+        "prompt_tokens": 23,
+        "completion_tokens": 19.5,
+        "cached_tokens": "7",
+        "cache_creation_input_tokens": 1.5,
+        "reasoning_tokens": True,
+    }
+    server.script(completion(usage=sent))
+    ask(compatible)
+    assert usage(instrumented) == {"input_tokens": 23}
