@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -10,6 +12,7 @@ import openai
 import pytest
 from model_server import ModelServer
 from opentelemetry import propagate
+from opentelemetry._logs._internal import ProxyLoggerProvider
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.metrics import get_meter_provider
 from opentelemetry.propagators.composite import CompositePropagator
@@ -120,6 +123,17 @@ def test_whether_somebody_collects() -> None:
     assert reaches.is_collected(provider.get_meter("m").create_histogram("h"))
     assert reaches.is_collected(Bare())
     provider.shutdown()
+
+
+def test_the_global_provider_of_loggers(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert reaches.logger_provider() is None
+    provider: Any = ProxyLoggerProvider()
+    monkeypatch.setitem(
+        sys.modules, "opentelemetry._logs", SimpleNamespace(get_logger_provider=lambda: provider)
+    )
+    assert reaches.logger_provider() is None
+    provider = LoggerProvider()
+    assert reaches.logger_provider() is provider
 
 
 def test_the_proxies_of_an_http_client() -> None:

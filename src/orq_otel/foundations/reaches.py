@@ -18,6 +18,8 @@ Each has a reason, and an answer to its going away, since no release note will a
   gone, the class's `run` is looked at.
 - *The instrument behind the API's stand-in*, to measure nothing as long as nobody collects. Where
   it is gone, everything is measured.
+- *The global provider of loggers*, to make no events as long as nobody has set one, without a look
+  at the environment on every call. Where it is gone, the API is asked, which looks.
 - *The frames of other instrumentations* that make a span without making it current. Where frames
   do not tell, a call of theirs gets a second span.
 - *The proxies of an HTTP client*, whose credentials must not get into telemetry. Where they are
@@ -276,6 +278,18 @@ def base_url(client: Any) -> Any:
 def is_collected(instrument: Any) -> bool:
     """Whether measurements of an instrument go anywhere, as far as the API tells."""
     return getattr(instrument, "_real_instrument", instrument) is not None
+
+
+def logger_provider() -> Any:
+    """The global provider of loggers, or None as long as nobody has set one."""
+    logs = sys.modules.get("opentelemetry._logs")
+    if logs is None:  # nobody can have set one without importing it
+        return None
+    try:
+        return logs._internal._LOGGER_PROVIDER  # noqa: SLF001
+    except AttributeError:
+        provider = logs.get_logger_provider()
+        return None if type(provider).__name__ == "ProxyLoggerProvider" else provider
 
 
 def transports_of(http: Any) -> Iterator[Any]:

@@ -154,6 +154,11 @@ class Settings:
         _flag("not set"),
         None,
     )
+    sample_events: bool = _switch(
+        "ORQ_OTEL_SAMPLE_EVENTS",
+        "whether a call whose span is not sampled has no events either",
+        default=False,
+    )
     content_max_length: int = _setting(
         "ORQ_OTEL_CONTENT_MAX_LENGTH",
         "`131072`: characters of one attribute of content, 1024 or more",

@@ -393,7 +393,7 @@ class Call:
 
 
 class Unrecorded:
-    """A call that is not sampled. Its span still has to be current, for the spans inside it.
+    """A call of which nothing is recorded. Its span has to be current for the spans inside it.
 
     Args:
         context: OpenTelemetry's context with the span in it.

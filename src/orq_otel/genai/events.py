@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import Context
 
+from orq_otel.foundations.reaches import logger_provider as global_provider
 from orq_otel.foundations.version import __version__
 from orq_otel.genai.errors import class_name
 from orq_otel.genai.semconv import SCHEMA_URL
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 _DETAILS: Final = "gen_ai.client.inference.operation.details"
 _EXCEPTION: Final = "gen_ai.client.operation.exception"
 
-_LOGS: Final = "opentelemetry._logs"
+
+#: Providers of the API that collect nothing.
+_IDLE: Final = frozenset({"ProxyLoggerProvider", "NoOpLoggerProvider"})
 
 
 class Events:
@@ -30,16 +32,22 @@ class Events:
         scope: The name of the instrumentation scope.
         logger_provider: Receives them. None for the global one.
         details: Whether to emit the details of each inference.
+        only_sampled: Whether calls whose spans are not sampled have no events. By the conventions
+            they have them, since content in events is stored independently of traces.
 
     Attributes:
         details_wanted: The same as `details`.
+        only_sampled: As the argument.
     """
 
-    def __init__(self, scope: str, logger_provider: Any, *, details: bool) -> None:
+    def __init__(
+        self, scope: str, logger_provider: Any, *, details: bool, only_sampled: bool = False
+    ) -> None:
         self._scope = scope
         self._provider = logger_provider
         self._logger: Logger | None = None
         self.details_wanted = details
+        self.only_sampled = only_sampled
 
     def details(self, attributes: Mapping[str, Any], context: Context) -> None:
         """Emit the details of an inference: the attributes of its span, and captured content."""
@@ -60,7 +68,7 @@ class Events:
             started: The attributes that the call's span started with, labels included.
             context: OpenTelemetry's context with the call's span.
         """
-        if self._find_logger() is None:
+        if self.find_logger() is None:
             return
         attributes = {
             **{name: started[name] for name in label_names() if name in started},
@@ -74,7 +82,7 @@ class Events:
     def _emit(
         self, name: str, attributes: Mapping[str, Any], context: Context, *, is_warning: bool
     ) -> None:
-        logger = self._find_logger()
+        logger = self.find_logger()
         if logger is None:
             return
         from opentelemetry._logs import LogRecord, SeverityNumber  # noqa: PLC0415
@@ -89,14 +97,11 @@ class Events:
             )
         )
 
-    def _find_logger(self) -> Logger | None:
+    def find_logger(self) -> Logger | None:
         """The logger, or None as long as nobody collects log records."""
         if self._logger is None:
-            if _LOGS not in sys.modules:  # nobody can have set a provider without importing it
-                return None
-            logs = sys.modules[_LOGS]
-            provider = self._provider or logs.get_logger_provider()
-            if type(provider).__name__ in ("ProxyLoggerProvider", "NoOpLoggerProvider"):
+            provider = self._provider or global_provider()
+            if provider is None or type(provider).__name__ in _IDLE:
                 return None
             self._logger = provider.get_logger(self._scope, __version__, SCHEMA_URL)
         return self._logger
