@@ -161,7 +161,8 @@ class Settings:
     )
     content_max_length: int = _setting(
         "ORQ_OTEL_CONTENT_MAX_LENGTH",
-        "`131072`: characters of one attribute of content, 1024 or more",
+        "`131072`: characters of one attribute of content, 1024 or more; half as many of a text "
+        "in it",
         _number_of_characters,
         128 * 1024,
     )

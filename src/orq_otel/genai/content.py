@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
@@ -24,10 +24,10 @@ from orq_otel.genai.semconv import TOOL_DEFINITIONS
 #: "text". It returns the part, changed or not, or None to leave it out.
 Redact: TypeAlias = Callable[[Part], "Part | None"]
 
-#: Strings are not cut shorter than this before whole items are left out.
-_SHORTEST = 128
 #: About how many characters the marker of a cut string has, with escaped quotes.
 _MARKER = 40
+#: Strings of a message that is too long by itself are cut no shorter than this.
+_SHORTEST = 8
 #: Characters of a server's error message; the rest is left out.
 _LONGEST_ERROR_MESSAGE = 64 * 1024
 #: Raised for values that cannot be encoded. Half of a surrogate pair, say, has no UTF-8.
@@ -45,6 +45,8 @@ class Capture:
         redact: The user's function that sees every part first, if any.
         tool_schemas: Whether tools have their descriptions and parameters. The conventions advise
             against it by default, since they are long.
+        span_limit: The SDK's limit for an attribute of a span, in characters, if it has one. It
+            would cut JSON anywhere.
     """
 
     on_span: bool
@@ -52,8 +54,9 @@ class Capture:
     max_length: int
     redact: Redact | None = None
     tool_schemas: bool = False
+    span_limit: int | None = None
 
-    def collect(  # noqa: C901 - one loop, since it runs on every call
+    def collect(  # noqa: C901, PLR0912 - one loop, since it runs on every call
         self,
         read: Callable[[Any], Content],
         source: Any,
@@ -79,6 +82,7 @@ class Capture:
             if self.redact is not None:
                 content = {name: _redact(self.redact, found) for name, found in content.items()}
             to_json = _encoder()
+            max_length = self.max_length
             for name, found in content.items():
                 if not found:
                     continue
@@ -88,16 +92,20 @@ class Capture:
                         encoded = to_json(found).decode()
                     except _UNENCODABLE:
                         value, encoded = _encoded(found)
-                    if len(encoded) > self.max_length:
-                        value, encoded = fitted(found, self.max_length)
-                elif type(found) is str and found.isascii() and len(found) <= self.max_length:
+                    if 2 * len(encoded) > max_length:  # a string in it may be too long
+                        value, encoded = _fitted(value, encoded, max_length)
+                elif type(found) is str and found.isascii() and len(found) <= max_length:
                     value = encoded = found
                 else:
-                    value = encoded = fitted_text(str(found), self.max_length)
-                if self.on_span:
-                    on_span[name] = encoded
+                    value = encoded = fitted_text(str(found), max_length)
                 if self.on_event:
                     on_event[name] = value
+                if self.on_span:
+                    limit = self.span_limit
+                    if limit is not None and len(encoded) > limit:
+                        encoded = _fitted_to_span(value, encoded, limit)
+                    if encoded:
+                        on_span[name] = encoded
         except Exception as error:  # noqa: BLE001 - a reader's mistake, or the user's hook's
             report("reading or redacting the content of a call", error)
 
@@ -189,27 +197,36 @@ def encode(items: Any) -> str:
 def fitted(items: list[Any], max_length: int) -> tuple[list[Any], str]:
     """`items` and their JSON, cut to `max_length` characters, with markers where something is cut.
 
-    Long strings are cut first, all to the same length. If that is not enough, the oldest items are
-    left out. If the newest alone is too long, its oldest parts are left out as well.
+    What is cut of a string depends on that string alone, so that a message is the same text in
+    every request of a conversation: none is longer than half of `max_length`. If that is not
+    enough, whole items are left out, the oldest first, and a note says how many. If the newest
+    alone is too long, its oldest parts are left out in the same way, and then its strings are cut
+    shorter.
     """
-    items, encoded = _encoded(items)
-    if len(encoded) <= max_length:
-        return items, encoded
-    length = _fair_length(items, max_length - len(encoded))
-    while length > _SHORTEST:
-        cut = _cut(items, length)
-        encoded = encode(cut)
-        if len(encoded) <= max_length:
-            return cut, encoded
-        length = length * 3 // 4
-    newest = _newest(items, max_length)
-    return newest, encode(newest)
+    return _fitted(*_encoded(items), max_length)
 
 
 def fitted_text(plain: str, max_length: int) -> str:
     """Text that UTF-8 can encode, cut to `max_length` characters, with a marker if it is cut."""
-    cut: str = _cut(_repaired(plain), max_length - _MARKER)
-    return cut
+    cut: str = _cut(_repaired(plain), max_length)
+    return cut[:max_length]  # the marker alone may be longer
+
+
+def _fitted(items: list[Any], encoded: str, max_length: int) -> tuple[list[Any], str]:
+    if _may_be_long(encoded, max_length // 2):
+        items, encoded = _encoded(_cut(items, max_length // 2))
+    if len(encoded) <= max_length:
+        return items, encoded
+    newest = _newest(items, max_length)
+    return newest, encode(newest)
+
+
+def _fitted_to_span(value: Any, encoded: str, limit: int) -> str | None:
+    """The attribute of a span whose values have a limit. None if nothing fits."""
+    if type(value) is str:
+        return fitted_text(value, limit)
+    fits = _fitted(value, encoded, limit)[1]
+    return fits if len(fits) <= limit else None
 
 
 def _encoded(items: Any) -> tuple[Any, str]:
@@ -247,66 +264,71 @@ def _repaired(value: Any) -> Any:
     return [_repaired(item) for item in value] if type(value) is list else value
 
 
-def _fair_length(items: list[Any], spare: int) -> int:
-    """The length to which to cut strings, so that their JSON gets `-spare` characters shorter."""
-    strings = sorted(_long_strings(items), key=len, reverse=True)
-    sample = "".join([string[:: len(string) // _SHORTEST] for string in strings[:100]])
-    weight = (len(encode(sample)) - 2) / len(sample) if sample else 1.0  # escapes make JSON longer
-    cut = 0.0
-    for count, string in enumerate(strings, 1):
-        cut += len(string) * weight
-        # Cut to this length, the `count` longest strings would fit.
-        fair = int(((cut + spare) / count - _MARKER) / weight)
-        if count == len(strings) or fair >= len(strings[count]):
-            return max(fair, _SHORTEST)
-    return _SHORTEST
+def _may_be_long(encoded: str, length: int) -> bool:
+    """Whether there may be a string of more than `length` characters in JSON.
 
-
-def _long_strings(value: Any) -> Iterator[str]:
-    if type(value) is str:
-        if len(value) > _SHORTEST:
-            yield value
-    elif type(value) is dict:
-        for item in value.values():
-            yield from _long_strings(item)
-    elif type(value) is list:
-        for item in value:
-            yield from _long_strings(item)
+    It looks for the end of a key and the beginning of a string, which no string can hold: its
+    quotes are escaped. Where each half of `length` has one, no string is that long.
+    """
+    step = length // 2
+    return step < _SHORTEST or any(
+        encoded.find('":"', start, start + step) < 0
+        for start in range(0, len(encoded) - step + 1, step)
+    )
 
 
 def _cut(value: Any, length: int) -> Any:
-    """A JSON value whose strings are cut to `length` characters and a marker."""
+    """A JSON value whose strings are cut to `length` characters, markers among them."""
     if type(value) is str:
-        if len(value) <= length + _MARKER:
+        if len(value) <= length:
             return value
-        return f"{value[:length]}… [{len(value) - length} characters cut]"
+        kept = max(length - _MARKER, 0)
+        return f"{value[:kept]}… [{len(value) - kept} characters cut]"
     if type(value) is dict:
         return {key: _cut(item, length) for key, item in value.items()}
     return [_cut(item, length) for item in value] if type(value) is list else value
 
 
 def _newest(items: list[Any], max_length: int) -> list[Any]:
-    """The newest of `items` that fit into `max_length`, with short strings, after a note."""
+    """The newest of `items` that fit into `max_length`, after a note, or nothing if none fits."""
     room = max_length - len(encode([_note(items, len(items))]))
     kept: list[Any] = []
     for item in reversed(items):
-        cut = _cut(item, _SHORTEST)
-        room -= len(encode(cut)) + 1  # a comma
-        if room < 0:
-            if not kept and cut.get("parts"):
-                kept = [_with_newest_parts(cut, room)]
+        left = room - len(encode(item)) - 1  # a comma
+        if left < 0:
+            if not kept:
+                kept = _shortened(item, room - 1)
             break
-        kept.append(cut)
+        room = left
+        kept.append(item)
     kept.reverse()
     left_out = len(items) - len(kept)
     newest = [_note(items, left_out), *kept] if left_out else kept
-    return newest if len(encode(newest)) <= max_length else [_note(items, len(items))]
+    if len(encode(newest)) <= max_length:
+        return newest
+    note = [_note(items, len(items))]
+    return note if len(encode(note)) <= max_length else []
 
 
-def _with_newest_parts(message: Any, room: int) -> Any:
-    """A message that is `-room` characters too long, with only the newest of its parts."""
-    parts = message["parts"]
-    return {**message, "parts": _newest(parts, room + len(encode(parts)))}
+def _shortened(item: Any, room: int) -> list[Any]:
+    """An item that fits into `room`: without its oldest parts, or with shorter strings.
+
+    Returns:
+        The item in a list, which is empty if it cannot be made to fit.
+    """
+    parts = item.get("parts")
+    if parts:
+        # The brackets of the list are part of both lengths.
+        fits = _newest(parts, room - len(encode({**item, "parts": []})) + 2)
+        if fits:
+            return [{**item, "parts": fits}]
+    length = room
+    while length > _SHORTEST:
+        cut = _cut(item, length)
+        if len(encode(cut)) <= room:
+            return [cut]
+        length = length * 3 // 4
+    return []
 
 
 def _note(items: list[Any], count: int) -> Any:
@@ -314,7 +336,7 @@ def _note(items: list[Any], count: int) -> Any:
     note = {"type": "text", "content": f"[{count} items cut]"}
     first = items[0]
     if "parts" in first:
-        return {"role": _cut(first["role"], _SHORTEST), "parts": [note]}
+        return {"role": first["role"] if len(first["role"]) < _MARKER else "user", "parts": [note]}
     return note if "name" not in first else {"type": "generic", "name": note["content"]}
 
 

@@ -31,6 +31,15 @@ class Telemetry:
     metrics: Metrics | None = None
     capture: Capture | None = None
 
+    def limited(self, length: int) -> Telemetry:
+        """The same for a call on whose span the SDK cuts every text to `length` characters."""
+        name = f"_limited_{length}"
+        cached: Telemetry | None = self.__dict__.get(name)
+        if cached is None:
+            capture = self.capture and replace(self.capture, span_limit=length)
+            cached = self.__dict__[name] = replace(self, capture=capture)
+        return cached
+
     def reads(self, operation: str) -> bool:
         """Whether requests and responses of an operation are read for metrics or events."""
         if self.metrics is not None:

@@ -27,7 +27,7 @@ from opentelemetry.trace import Span, SpanKind, get_current_span, set_span_in_co
 
 from orq_otel.foundations.guard import is_signals, report
 from orq_otel.foundations.patching import Wrapper
-from orq_otel.foundations.reaches import outer_call, pin
+from orq_otel.foundations.reaches import outer_call, pin, value_limit
 from orq_otel.foundations.unfinished import hold, let_go, notes, take_notes
 from orq_otel.genai.call import Call, Operation, Unrecorded, own_names
 from orq_otel.genai.fields import Attributes, get
@@ -265,6 +265,8 @@ def start_call(  # noqa: C901 - one function, since it runs on every call
     if thread is not None:
         pin(span, on_span)
     if span.is_recording():
+        if telemetry.capture is not None and (limit := value_limit(span)) is not None:
+            telemetry = telemetry.limited(limit)
         return Call(
             operation, span, set_span_in_context(span, context), attributes, client, telemetry
         )
