@@ -23,6 +23,7 @@ from orq_otel.foundations.orq_hosts import is_orqs
 CAPTURE_CONTENT: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 EMIT_EVENT: Final = "OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT"
 REDACT: Final = "ORQ_OTEL_REDACT"
+STRUCTURED_CONTENT: Final = "ORQ_OTEL_STRUCTURED_CONTENT"
 LABELS: Final = "ORQ_OTEL_LABELS"
 THREAD_ID: Final = "ORQ_OTEL_THREAD_ID"
 PROPAGATE_TO: Final = "ORQ_OTEL_PROPAGATE_TO"
@@ -165,6 +166,11 @@ class Settings:
         "in it",
         _number_of_characters,
         128 * 1024,
+    )
+    structured_content: bool = _switch(
+        STRUCTURED_CONTENT,
+        "whether content on spans is structured instead of JSON, from OpenTelemetry 1.45 on",
+        default=False,
     )
     redact: str | None = _setting(
         REDACT, "`package.module:function`, which sees each part of content first", str, None

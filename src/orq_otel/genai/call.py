@@ -338,9 +338,11 @@ class Call:
             if ERROR_TYPE in attributes:
                 self._set_failed(span, description, error)
             on_span = attributes
-            if telemetry.capture is not None and self._content_json is not attributes:
+            capture = telemetry.capture
+            if capture is not None and self._content_json is not attributes:
                 on_span = {**attributes, **self._content_json}
-            put(span, on_span if operation.is_standard else own_names(on_span))
+            write = put if capture is None or not capture.is_structured else _set
+            write(span, on_span if operation.is_standard else own_names(on_span))
             events = telemetry.events
             if events is not None and (error is not None or events.details_wanted):
                 self._emit(events, attributes, description.on_event, error)
@@ -420,6 +422,11 @@ def own_names(attributes: Mapping[str, Any]) -> Attributes:
         for name, value in attributes.items()
         if not name.startswith("openai.")
     }
+
+
+def _set(span: Span, attributes: Attributes) -> None:
+    """Set attributes, structured ones among them, which the SDK copies."""
+    span.set_attributes(attributes)
 
 
 def _content_of(reader: Any) -> Content:

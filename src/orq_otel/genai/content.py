@@ -11,11 +11,11 @@ import importlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
-from orq_otel.foundations.codes import BAD_REDACT
+from orq_otel.foundations.codes import BAD_REDACT, NO_STRUCTURES
 from orq_otel.foundations.guard import report, warn_once
-from orq_otel.foundations.settings import CAPTURE_MODES, REDACT, Settings
+from orq_otel.foundations.settings import CAPTURE_MODES, REDACT, STRUCTURED_CONTENT, Settings
 from orq_otel.genai.messages import Content, Part, text, without_binary
 from orq_otel.genai.semconv import TOOL_DEFINITIONS
 
@@ -24,6 +24,8 @@ from orq_otel.genai.semconv import TOOL_DEFINITIONS
 #: "text". It returns the part, changed or not, or None to leave it out.
 Redact: TypeAlias = Callable[[Part], "Part | None"]
 
+#: The release of OpenTelemetry's API and SDK whose spans take structured values.
+_STRUCTURES_SINCE: Final = "1.45"
 #: About how many characters the marker of a cut string has, with escaped quotes.
 _MARKER = 40
 #: Strings of a message that is too long by itself are cut no shorter than this.
@@ -39,7 +41,8 @@ class Capture:
     """Which content is captured.
 
     Attributes:
-        on_span: Whether it goes on spans, as JSON strings. Plain text stays plain text.
+        on_span: Whether it goes on spans, as JSON unless `is_structured`. Plain text stays plain
+            text.
         on_event: Whether it goes into the event with the call's details, as structured values.
         max_length: The length of one attribute, in characters of JSON or of plain text.
         redact: The user's function that sees every part first, if any.
@@ -47,6 +50,7 @@ class Capture:
             against it by default, since they are long.
         span_limit: The SDK's limit for an attribute of a span, in characters, if it has one. It
             would cut JSON anywhere.
+        is_structured: Whether spans have structured values, as events have.
     """
 
     on_span: bool
@@ -55,13 +59,14 @@ class Capture:
     redact: Redact | None = None
     tool_schemas: bool = False
     span_limit: int | None = None
+    is_structured: bool = False
 
     def collect(  # noqa: C901, PLR0912 - one loop, since it runs on every call
         self,
         read: Callable[[Any], Content],
         source: Any,
         read_tools: Callable[[Any], list[Any]] | None,
-        on_span: dict[str, str],
+        on_span: dict[str, Any],
         on_event: Content,
     ) -> None:
         """Read content, redact it, cut it, and add it to the attributes of a span and an event.
@@ -72,7 +77,7 @@ class Capture:
             read: Reads content from `source`.
             source: A request, a response, or the reader of a stream.
             read_tools: Reads full tool definitions from `source`.
-            on_span: Receives the attributes of a span: each is JSON, or plain text.
+            on_span: Receives the attributes of a span: each is JSON, structured, or plain text.
             on_event: Receives the attributes of an event: each is structured, or plain text.
         """
         try:
@@ -102,10 +107,12 @@ class Capture:
                     on_event[name] = value
                 if self.on_span:
                     limit = self.span_limit
-                    if limit is not None and len(encoded) > limit:
-                        encoded = _fitted_to_span(value, encoded, limit)
-                    if encoded:
+                    if self.is_structured:
+                        on_span[name] = value  # the SDK cuts each text in it
+                    elif limit is None or len(encoded) <= limit:
                         on_span[name] = encoded
+                    elif fits := _fitted_to_span(value, encoded, limit):
+                        on_span[name] = fits
         except Exception as error:  # noqa: BLE001 - a reader's mistake, or the user's hook's
             report("reading or redacting the content of a call", error)
 
@@ -167,8 +174,32 @@ def choose_capture(
         hook = _load(settings.redact)
         if hook is None:  # without redaction, no content may leave
             return None, emit_event
-    capture = Capture(on_span, on_event, settings.content_max_length, hook, settings.tool_schemas)
+    capture = Capture(
+        on_span,
+        on_event,
+        settings.content_max_length,
+        hook,
+        settings.tool_schemas,
+        is_structured=on_span and settings.structured_content and _takes_structures(),
+    )
     return capture, emit_event
+
+
+def _takes_structures() -> bool:
+    """Whether spans take structured values. If not, a log line says so."""
+    from importlib.metadata import version  # noqa: PLC0415 - rarely needed
+
+    from packaging.version import Version  # noqa: PLC0415
+
+    installed = version("opentelemetry-api")
+    if Version(installed) >= Version(_STRUCTURES_SINCE):
+        return True
+    warn_once(
+        NO_STRUCTURES,
+        f"{STRUCTURED_CONTENT} needs OpenTelemetry {_STRUCTURES_SINCE}, and {installed} is "
+        "installed. Content on spans is JSON.",
+    )
+    return False
 
 
 def _load(name: str) -> Redact | None:
