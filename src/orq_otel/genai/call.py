@@ -143,6 +143,7 @@ class Call:
         "_started",
         "_started_at",
         "_telemetry",
+        "_whole",
         "context",
         "sent",
     )
@@ -173,6 +174,7 @@ class Call:
         if telemetry.capture is not None:
             self._content: Content = {}
             self._content_json: dict[str, Any] = {}
+            self._whole: Content = {}
 
     def request(self, body: Mapping[str, Any]) -> None:
         """Read the request: its attributes, and its content if that is captured."""
@@ -187,7 +189,12 @@ class Call:
             if events is None or not events.details_wanted:  # they have content of their own
                 self._content_json = self._attributes
             capture.collect(
-                content.read_request, body, content.read_tools, self._content_json, self._content
+                content.read_request,
+                body,
+                content.read_tools,
+                self._content_json,
+                self._content,
+                self._whole,
             )
 
     def respond(self, response: Any) -> None:
@@ -206,6 +213,7 @@ class Call:
                     content.read_tools,
                     self._content_json,
                     self._content,
+                    self._whole,
                 )
         finally:
             self._end()
@@ -311,11 +319,13 @@ class Call:
             self._attributes.update(reader.attributes())
             capture = self._telemetry.capture
             if capture is not None and hasattr(reader, "content"):
-                capture.collect(_content_of, reader, None, self._content_json, self._content)
+                capture.collect(
+                    _content_of, reader, None, self._content_json, self._content, self._whole
+                )
         except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
             report(f"reading the chunks of {self._operation.name}", error)
 
-    def _end(  # noqa: C901 - one function, since it runs on every call
+    def _end(  # noqa: C901, PLR0912 - one function, since it runs on every call
         self,
         description: Description = _UNDESCRIBED,
         error: BaseException | None = None,
@@ -344,8 +354,13 @@ class Call:
             write = put if capture is None or not capture.is_structured else _set
             write(span, on_span if operation.is_standard else own_names(on_span))
             events = telemetry.events
+            complete = None
+            if capture is not None and capture.hook is not None and self._whole:
+                complete = partial(capture.hook, self._whole, span)
+                if events is None or not events.have_details(operation.name):
+                    complete(None)
             if events is not None and (error is not None or events.details_wanted):
-                self._emit(events, attributes, description.on_event, error)
+                self._emit(events, attributes, description.on_event, error, complete)
         except Exception as mistake:  # noqa: BLE001 - the span still has to end
             report(f"ending the span of {operation.name}", mistake)
         finally:
@@ -372,12 +387,13 @@ class Call:
         attributes: Attributes,
         description: str | None,
         error: BaseException | None,
+        complete: Callable[[Any], None] | None,
     ) -> None:
         if error is not None:
             events.exception(error, description, self._started, self.context)
-        if events.details_wanted and self._operation.name in INFERENCE:
+        if events.have_details(self._operation.name):
             content = {} if self._telemetry.capture is None else self._content
-            events.details({**self._started, **attributes, **content}, self.context)
+            events.details({**self._started, **attributes, **content}, self.context, complete)
 
     def _measure(
         self, metrics: Metrics, attributes: Attributes, span: Span, at: _Moment | None

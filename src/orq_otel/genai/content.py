@@ -11,18 +11,40 @@ import importlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-from orq_otel.foundations.codes import BAD_REDACT, NO_STRUCTURES
+from opentelemetry.trace import Span
+
+from orq_otel.foundations.codes import BAD_REDACT, NO_HOOK, NO_STRUCTURES
 from orq_otel.foundations.guard import report, warn_once
-from orq_otel.foundations.settings import CAPTURE_MODES, REDACT, STRUCTURED_CONTENT, Settings
-from orq_otel.genai.messages import Content, Part, text, without_binary
+from orq_otel.foundations.settings import (
+    CAPTURE_MODES,
+    COMPLETION_HOOK,
+    REDACT,
+    STRUCTURED_CONTENT,
+    Settings,
+)
+from orq_otel.genai.messages import (
+    ALL,
+    Content,
+    Part,
+    text,
+    with_data,
+    without_binary,
+    without_data,
+)
 from orq_otel.genai.semconv import TOOL_DEFINITIONS
+
+if TYPE_CHECKING:
+    from opentelemetry._logs import LogRecord
 
 #: A function of the user's that sees each part before it leaves: a part of a message or of the
 #: system instructions, or a tool's definition. Content that is plain text comes as a part of type
 #: "text". It returns the part, changed or not, or None to leave it out.
 Redact: TypeAlias = Callable[[Part], "Part | None"]
+
+#: Takes the whole content of a call, its span, and the log record with its details, if it has one.
+Hook: TypeAlias = Callable[[Content, Span, "LogRecord | None"], None]
 
 #: The release of OpenTelemetry's API and SDK whose spans take structured values.
 _STRUCTURES_SINCE: Final = "1.45"
@@ -51,6 +73,8 @@ class Capture:
         span_limit: The SDK's limit for an attribute of a span, in characters, if it has one. It
             would cut JSON anywhere.
         is_structured: Whether spans have structured values, as events have.
+        inline_images: How many bytes an image may have that spans and events show.
+        hook: Receives all content of a call, uncut and with its binary data, if there is one.
     """
 
     on_span: bool
@@ -60,14 +84,17 @@ class Capture:
     tool_schemas: bool = False
     span_limit: int | None = None
     is_structured: bool = False
+    inline_images: int = 0
+    hook: Hook | None = None
 
-    def collect(  # noqa: C901, PLR0912 - one loop, since it runs on every call
+    def collect(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one loop, since it runs on every call
         self,
         read: Callable[[Any], Content],
         source: Any,
         read_tools: Callable[[Any], list[Any]] | None,
         on_span: dict[str, Any],
         on_event: Content,
+        whole: Content | None = None,
     ) -> None:
         """Read content, redact it, cut it, and add it to the attributes of a span and an event.
 
@@ -79,13 +106,26 @@ class Capture:
             read_tools: Reads full tool definitions from `source`.
             on_span: Receives the attributes of a span: each is JSON, structured, or plain text.
             on_event: Receives the attributes of an event: each is structured, or plain text.
+            whole: Receives what is for the hook.
         """
         try:
-            content = read(source)
+            hook = self.hook
+            if hook is None and not self.inline_images:
+                content = read(source)
+            else:
+                content = with_data(read, source, self.inline_images if hook is None else ALL)
             if self.tool_schemas and read_tools is not None and TOOL_DEFINITIONS in content:
                 content[TOOL_DEFINITIONS] = read_tools(source)
             if self.redact is not None:
                 content = {name: _redact(self.redact, found) for name, found in content.items()}
+            if hook is not None and whole is not None:
+                whole.update(content)
+                if not (self.on_span or self.on_event):
+                    return
+                content = {
+                    name: without_data(found, self.inline_images) if type(found) is list else found
+                    for name, found in content.items()
+                }
             to_json = _encoder()
             max_length = self.max_length
             for name, found in content.items():
@@ -107,8 +147,9 @@ class Capture:
                     on_event[name] = value
                 if self.on_span:
                     limit = self.span_limit
-                    if self.is_structured:
-                        on_span[name] = value  # the SDK cuts each text in it
+                    if self.is_structured:  # the SDK cuts each text in it
+                        is_limited = limit is not None and type(value) is list
+                        on_span[name] = without_data(value) if is_limited else value
                     elif limit is None or len(encoded) <= limit:
                         on_span[name] = encoded
                     elif fits := _fitted_to_span(value, encoded, limit):
@@ -164,10 +205,11 @@ def choose_capture(
     else:
         mode = "SPAN_ONLY" if capture_content else "NO_CONTENT"
     on_span, on_event = CAPTURE_MODES[mode]
+    name = settings.completion_hook
     emit_event = on_event if settings.emit_event is None else settings.emit_event
     if redact is not None and not callable(redact):
         raise TypeError(f"redact takes a function of one part, not {type(redact).__name__}.")
-    if not (on_span or on_event):
+    if not (on_span or on_event or name):
         return None, emit_event
     hook = cast("Redact | None", redact)
     if hook is None and settings.redact is not None:
@@ -181,8 +223,28 @@ def choose_capture(
         hook,
         settings.tool_schemas,
         is_structured=on_span and settings.structured_content and _takes_structures(),
+        inline_images=settings.inline_images,
+        hook=_load_hook() if name else None,
     )
-    return capture, emit_event
+    return capture if on_span or on_event or capture.hook else None, emit_event
+
+
+def _load_hook() -> Hook | None:
+    """The standard completion hook. None, with a log line, where what it needs is not installed."""
+    try:
+        from orq_otel.genai.completion_hook import load  # noqa: PLC0415 - imports much
+    except ImportError as error:
+        warn_once(
+            NO_HOOK,
+            f"{COMPLETION_HOOK} needs what pip install 'orq-otel[upload]' brings: {error}. "
+            "No content goes there.",
+        )
+        return None
+    try:
+        return load()
+    except Exception as error:  # noqa: BLE001 - whatever somebody's hook does when it is made
+        report(f"loading {COMPLETION_HOOK}", error)
+        return None
 
 
 def _takes_structures() -> bool:
@@ -246,6 +308,8 @@ def fitted_text(plain: str, max_length: int) -> str:
 def _fitted(items: list[Any], encoded: str, max_length: int) -> tuple[list[Any], str]:
     if _may_be_long(encoded, max_length // 2):
         items, encoded = _encoded(_cut(items, max_length // 2))
+    if len(encoded) > max_length:
+        items, encoded = _encoded(without_data(items))  # images go before words do
     if len(encoded) <= max_length:
         return items, encoded
     newest = _newest(items, max_length)
@@ -265,7 +329,7 @@ def _encoded(items: Any) -> tuple[Any, str]:
     try:
         return items, _encoder()(items).decode()
     except _UNENCODABLE:
-        items = _repaired(without_binary(items))
+        items = _repaired(without_binary(without_data(items) if type(items) is list else items))
         return items, _encoder()(items).decode()
 
 
@@ -316,7 +380,11 @@ def _cut(value: Any, length: int) -> Any:
         kept = max(length - _MARKER, 0)
         return f"{value[:kept]}… [{len(value) - kept} characters cut]"
     if type(value) is dict:
-        return {key: _cut(item, length) for key, item in value.items()}
+        is_blob = value.get("type") == "blob" and "size" in value
+        return {
+            key: item if is_blob and key == "content" else _cut(item, length)
+            for key, item in value.items()
+        }
     return [_cut(item, length) for item in value] if type(value) is list else value
 
 
@@ -388,17 +456,20 @@ def _redact_items(redact: Redact, items: list[Any]) -> list[Any]:
         else:
             redacted = redact(item)
             if redacted is not None:
-                kept.append(_checked(redacted))
+                kept.append(_checked(redacted, item))
     return kept
 
 
-def _checked(redacted: Any) -> Part:
-    """What the user's function returned, as plain JSON.
+def _checked(redacted: Any, given: Part) -> Part:
+    """What the user's function returned for a part, as plain JSON.
 
     Raises:
         TypeError: It is not a part.
     """
     if not isinstance(redacted, Mapping) or not isinstance(redacted.get("type"), str):
         raise TypeError("redact must return a part, a mapping with a type, or None.")
+    data = redacted.get("content")
+    if data and given.get("type") == "blob" and given.get("content") is data:
+        return {**without_binary({**redacted, "content": ""}), "content": data}
     part: Part = without_binary(dict(redacted))
     return part

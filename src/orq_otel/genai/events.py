@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import Context
@@ -11,11 +11,12 @@ from opentelemetry.context import Context
 from orq_otel.foundations.reaches import logger_provider as global_provider
 from orq_otel.foundations.version import __version__
 from orq_otel.genai.errors import class_name
+from orq_otel.genai.metrics import INFERENCE
 from orq_otel.genai.semconv import SCHEMA_URL
 from orq_otel.labels.attributes import label_names
 
 if TYPE_CHECKING:
-    from opentelemetry._logs import Logger
+    from opentelemetry._logs import Logger, LogRecord
 
 _DETAILS: Final = "gen_ai.client.inference.operation.details"
 _EXCEPTION: Final = "gen_ai.client.operation.exception"
@@ -49,9 +50,24 @@ class Events:
         self.details_wanted = details
         self.only_sampled = only_sampled
 
-    def details(self, attributes: Mapping[str, Any], context: Context) -> None:
-        """Emit the details of an inference: the attributes of its span, and captured content."""
-        self._emit(_DETAILS, attributes, context, is_warning=False)
+    def have_details(self, operation: str) -> bool:
+        """Whether the details of an operation's calls are emitted."""
+        return self.details_wanted and operation in INFERENCE and self.find_logger() is not None
+
+    def details(
+        self,
+        attributes: Mapping[str, Any],
+        context: Context,
+        complete: Callable[[LogRecord], None] | None = None,
+    ) -> None:
+        """Emit the details of an inference: the attributes of its span, and captured content.
+
+        Args:
+            attributes: The attributes.
+            context: OpenTelemetry's context with the call's span.
+            complete: Adds to the record before it is emitted.
+        """
+        self._emit(_DETAILS, attributes, context, complete, is_warning=False)
 
     def exception(
         self,
@@ -80,22 +96,29 @@ class Events:
         self._emit(_EXCEPTION, attributes, context, is_warning=True)
 
     def _emit(
-        self, name: str, attributes: Mapping[str, Any], context: Context, *, is_warning: bool
+        self,
+        name: str,
+        attributes: Mapping[str, Any],
+        context: Context,
+        complete: Callable[[LogRecord], None] | None = None,
+        *,
+        is_warning: bool,
     ) -> None:
         logger = self.find_logger()
         if logger is None:
             return
         from opentelemetry._logs import LogRecord, SeverityNumber  # noqa: PLC0415
 
-        logger.emit(
-            LogRecord(
-                context=context,
-                severity_number=SeverityNumber.WARN if is_warning else SeverityNumber.INFO,
-                severity_text="WARN" if is_warning else "INFO",
-                attributes=attributes,
-                event_name=name,
-            )
+        record = LogRecord(
+            context=context,
+            severity_number=SeverityNumber.WARN if is_warning else SeverityNumber.INFO,
+            severity_text="WARN" if is_warning else "INFO",
+            attributes=attributes,
+            event_name=name,
         )
+        if complete is not None:
+            complete(record)
+        logger.emit(record)
 
     def find_logger(self) -> Logger | None:
         """The logger, or None as long as nobody collects log records."""

@@ -10,7 +10,7 @@ from orq_otel.foundations.reaches import is_collected
 from orq_otel.genai.content import Capture
 from orq_otel.genai.errors import Errors
 from orq_otel.genai.events import Events
-from orq_otel.genai.metrics import INFERENCE, Metrics
+from orq_otel.genai.metrics import Metrics
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Telemetry:
         """Whether requests and responses of an operation are read for metrics or events."""
         if self.metrics is not None:
             return True
-        return self.events is not None and self.events.details_wanted and operation in INFERENCE
+        return self.events is not None and self.events.have_details(operation)
 
     @property
     def unrecorded(self) -> Telemetry | None:
@@ -64,9 +64,12 @@ class Telemetry:
         name = f"_unrecorded_{metrics is None}_{events is None}"
         cached: Telemetry | None = self.__dict__.get(name)
         if cached is None:
-            capture = None
-            if events is not None and self.capture is not None and self.capture.on_event:
-                capture = replace(self.capture, on_span=False)
+            capture = self.capture
+            if events is None or capture is None or not (capture.on_event or capture.hook):
+                capture = None
+            else:  # without the event, nothing would refer to what a hook stores
+                hook = capture.hook if events.details_wanted else None
+                capture = replace(capture, on_span=False, hook=hook)
             cached = replace(self, metrics=metrics, events=events, capture=capture)
             self.__dict__[name] = cached
         return cached
