@@ -51,7 +51,7 @@ def test_spans_have_what_events_have(signals: Signals, client: openai.OpenAI, st
     if stream:
         list(answer)
     (span,) = signals.spans
-    told = dict(span.attributes or {})
+    told: dict[str, Any] = dict(span.attributes or {})
     ((_, event),) = signals.events()
     assert told == event
     assert told["gen_ai.input.messages"] == (

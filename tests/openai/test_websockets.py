@@ -214,33 +214,33 @@ def test_a_realtime_response(
     assert done.response.status == "completed"
     assert answer.name == "realtime_response gpt-realtime"
     assert attributes(answer) == {
-        "orq_otel.operation.name": "realtime_response",
-        "orq_otel.provider.name": "openai",
-        "orq_otel.request.model": "gpt-realtime",
-        "orq_otel.output.type": "text",
-        "orq_otel.response.id": done.response.id,
-        "orq_otel.conversation.id": "conv_1",
-        "orq_otel.response.status": "completed",
-        "orq_otel.response.finish_reasons": ("stop",),
-        "orq_otel.usage.input_tokens": 30,
-        "orq_otel.usage.text.input_tokens": 18,
-        "orq_otel.usage.audio.input_tokens": 12,
-        "orq_otel.usage.cache_read.input_tokens": 8,
-        "orq_otel.usage.text.cache_read.input_tokens": 5,
-        "orq_otel.usage.audio.cache_read.input_tokens": 3,
-        "orq_otel.usage.output_tokens": 17,
-        "orq_otel.usage.text.output_tokens": 5,
-        "orq_otel.usage.audio.output_tokens": 12,
+        "gen_ai.operation.name": "realtime_response",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-realtime",
+        "gen_ai.output.type": "text",
+        "gen_ai.response.id": done.response.id,
+        "gen_ai.conversation.id": "conv_1",
+        "gen_ai.response.status": "completed",
+        "gen_ai.response.finish_reasons": ("stop",),
+        "gen_ai.usage.input_tokens": 30,
+        "gen_ai.usage.text.input_tokens": 18,
+        "gen_ai.usage.audio.input_tokens": 12,
+        "gen_ai.usage.cache_read.input_tokens": 8,
+        "gen_ai.usage.text.cache_read.input_tokens": 5,
+        "gen_ai.usage.audio.cache_read.input_tokens": 3,
+        "gen_ai.usage.output_tokens": 17,
+        "gen_ai.usage.text.output_tokens": 5,
+        "gen_ai.usage.audio.output_tokens": 12,
         **LABELS,
         **at(server),
     }
-    assert "orq_otel.response.time_to_first_chunk" in (answer.attributes or {})
+    assert "gen_ai.response.time_to_first_chunk" in (answer.attributes or {})
     assert session.name == "realtime_session gpt-realtime"
     assert attributes(session) == {
-        "orq_otel.operation.name": "realtime_session",
-        "orq_otel.provider.name": "openai",
-        "orq_otel.request.model": "gpt-realtime",
-        "orq_otel.response.model": "gpt-realtime",
+        "gen_ai.operation.name": "realtime_session",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-realtime",
+        "gen_ai.response.model": "gpt-realtime",
         "orq_otel.session.id": "sess_1",
         **LABELS,
         **at(server),
@@ -268,14 +268,14 @@ def test_every_parameter_of_a_realtime_response(
 
     (answer,), _ = in_session(instrumented)
     told = attributes(answer)
-    assert told["orq_otel.request.temperature"] == 1.0
-    assert told["orq_otel.request.max_tokens"] == 9
-    assert told["orq_otel.request.reasoning.level"] == "low"
-    assert told["orq_otel.prompt.name"] == "pmpt_1"
-    assert told["orq_otel.prompt.version"] == "2"
-    assert told["orq_otel.output.type"] == "speech"
-    assert told["orq_otel.response.status"] == "incomplete"
-    assert told["orq_otel.response.finish_reasons"] == ("max_output_tokens",)
+    assert told["gen_ai.request.temperature"] == 1.0
+    assert told["gen_ai.request.max_tokens"] == 9
+    assert told["gen_ai.request.reasoning.level"] == "low"
+    assert told["gen_ai.prompt.name"] == "pmpt_1"
+    assert told["gen_ai.prompt.version"] == "2"
+    assert told["gen_ai.output.type"] == "speech"
+    assert told["gen_ai.response.status"] == "incomplete"
+    assert told["gen_ai.response.finish_reasons"] == ("max_output_tokens",)
     assert is_well(answer)
 
 
@@ -311,8 +311,8 @@ def test_a_response(
     assert "gen_ai.response.time_to_first_chunk" in (answer.attributes or {})
     assert session.name == "responses_session"
     assert attributes(session) == {
-        "orq_otel.operation.name": "responses_session",
-        "orq_otel.provider.name": "openai",
+        "gen_ai.operation.name": "responses_session",
+        "gen_ai.provider.name": "openai",
         **LABELS,
         **at(server),
     }
@@ -451,7 +451,7 @@ def told_in(given: dict[str, Any]) -> dict[str, Any]:
     """The content on a span of ours."""
     kinds = ("input.messages", "output.messages", "system_instructions", "tool.definitions")
     return {
-        kind: json.loads(given[f"orq_otel.{kind}"]) for kind in kinds if f"orq_otel.{kind}" in given
+        kind: json.loads(given[f"gen_ai.{kind}"]) for kind in kinds if f"gen_ai.{kind}" in given
     }
 
 
@@ -506,11 +506,11 @@ def test_a_response_that_nobody_asked_for_is_not_taken_for_another(
         second = wait(connection)
 
     unasked, asked = in_session(instrumented)[0]
-    assert attributes(unasked)["orq_otel.response.id"] == first.response.id
+    assert attributes(unasked)["gen_ai.response.id"] == first.response.id
     assert "thread.id" not in attributes(unasked)
-    assert attributes(asked)["orq_otel.response.id"] == second.response.id
+    assert attributes(asked)["gen_ai.response.id"] == second.response.id
     assert attributes(asked)["thread.id"] == "beside"
-    assert "orq_otel.conversation.id" not in attributes(asked)
+    assert "gen_ai.conversation.id" not in attributes(asked)
 
 
 @realtime
@@ -528,10 +528,10 @@ def test_realtime_responses_at_the_same_time(
 
     answers, _ = in_session(instrumented)
     assert {
-        attributes(answer)["thread.id"]: attributes(answer)["orq_otel.response.id"]
+        attributes(answer)["thread.id"]: attributes(answer)["gen_ai.response.id"]
         for answer in answers
     } == {"quick": quick.response.id, "held": held.response.id}
-    assert all("orq_otel.response.time_to_first_chunk" in (a.attributes or {}) for a in answers)
+    assert all("gen_ai.response.time_to_first_chunk" in (a.attributes or {}) for a in answers)
 
 
 @realtime
@@ -628,9 +628,9 @@ def test_a_request_while_another_response_is_running(
 
     (refused, cancelled), _ = in_session(instrumented)
     assert attributes(refused)["error.type"] == "conversation_already_has_active_response"
-    assert attributes(cancelled)["orq_otel.response.status"] == "cancelled"
+    assert attributes(cancelled)["gen_ai.response.status"] == "cancelled"
     assert reasons(cancelled) == ("client_cancelled",)
-    assert attributes(cancelled)["orq_otel.usage.output_tokens"] == 17
+    assert attributes(cancelled)["gen_ai.usage.output_tokens"] == 17
     assert is_well(cancelled)
 
 
@@ -1112,9 +1112,9 @@ def test_a_live_session(
     assert kinds[-1] == "session.closed"
     assert session.name == "live_session"
     assert attributes(session) == {
-        "orq_otel.operation.name": "live_session",
-        "orq_otel.provider.name": "openai",
-        "orq_otel.response.model": "gpt-live-1",
+        "gen_ai.operation.name": "live_session",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.response.model": "gpt-live-1",
         "orq_otel.session.id": "live_1",
         **LABELS,
         **at(server),
@@ -1160,10 +1160,10 @@ def test_a_translation(
 
     session = instrumented.one()
     assert attributes(session) == {
-        "orq_otel.operation.name": "translation_session",
-        "orq_otel.provider.name": "openai",
-        "orq_otel.request.model": "gpt-realtime",
-        "orq_otel.response.model": "gpt-realtime",
+        "gen_ai.operation.name": "translation_session",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-realtime",
+        "gen_ai.response.model": "gpt-realtime",
         "orq_otel.session.id": "sess_1",
         **at(server),
     }
@@ -1218,7 +1218,7 @@ def test_azure(instrumented: Telemetry, api: str) -> None:
             connect(client, api).enter()
 
     session = instrumented.one()
-    assert attributes(session)["orq_otel.provider.name"] == "azure.ai.openai"
+    assert attributes(session)["gen_ai.provider.name"] == "azure.ai.openai"
     assert attributes(session)["server.address"] == "model.invalid"
 
 

@@ -89,8 +89,8 @@ def test_an_evaluation_of_before_4_17(instrumented: Telemetry, orq: Any, api: Or
     assert span.name == "evaluate polite"
     told = span.attributes or {}
     if CLIENT >= (4, 17):  # this client takes it for a value like any other
-        assert told["orq_otel.evaluation.name"] == "polite"
-    assert told["orq_otel.evaluation.score.label"] == "true"
+        assert told["gen_ai.evaluation.name"] == "polite"
+    assert told["gen_ai.evaluation.score.label"] == "true"
     assert "secret" not in span.to_json()
 
 

@@ -91,8 +91,8 @@ class Operation:
         read_response: Turns a response, parsed or a namespace of its JSON, into span attributes.
         new_stream_reader: Makes the reader of one stream, for an operation that can stream.
         constants: Attributes that every span of the operation has.
-        is_standard: Whether the conventions name this operation. If not, its attributes are called
-            `orq_otel.*` instead of `gen_ai.*`.
+        is_standard: Whether the conventions name this operation. If not, its name is one of ours,
+            which they allow.
         content: Reads content, if its capture is switched on.
         target: The attribute whose value follows the name in the name of a span.
     """
@@ -352,7 +352,7 @@ class Call:
             if capture is not None and self._content_json is not attributes:
                 on_span = {**attributes, **self._content_json}
             write = put if capture is None or not capture.is_structured else _set
-            write(span, on_span if operation.is_standard else own_names(on_span))
+            write(span, on_span)
             events = telemetry.events
             complete = None
             if capture is not None and capture.hook is not None and self._whole:
@@ -369,7 +369,7 @@ class Call:
             except Exception as mistake:  # noqa: BLE001 - a processor of the host's may fail
                 report(f"ending the span of {operation.name}", mistake)
         metrics = telemetry.metrics
-        if metrics is not None and is_collected(metrics.duration) and operation.is_standard:
+        if metrics is not None and is_collected(metrics.duration):
             self._measure(metrics, attributes, span, at)
 
     def _set_failed(
@@ -424,20 +424,6 @@ class Unrecorded:
 
     def fail(self, error: BaseException) -> None:
         """There is no span to end."""
-
-
-def own_names(attributes: Mapping[str, Any]) -> Attributes:
-    """Rename the attributes of an operation that the conventions do not name.
-
-    `gen_ai.request.model` becomes `orq_otel.request.model`, and `openai.*` is left out. Under
-    `gen_ai.*` the span would claim to be one of the conventions' operations, and lack attributes
-    that they require.
-    """
-    return {
-        name.replace("gen_ai.", "orq_otel.", 1) if name.startswith("gen_ai.") else name: value
-        for name, value in attributes.items()
-        if not name.startswith("openai.")
-    }
 
 
 def _set(span: Span, attributes: Attributes) -> None:

@@ -30,8 +30,11 @@ from orq_otel.foundations.guard import report
 from orq_otel.foundations.unfinished import take_notes
 from orq_otel.genai.semconv import (
     CHAT,
+    EMBEDDINGS,
     ERROR_TYPE,
+    FETCH_RESPONSE,
     GENERATE_CONTENT,
+    INVOKE_AGENT,
     OPENAI_RESPONSE_SERVICE_TIER,
     OPENAI_RESPONSE_SYSTEM_FINGERPRINT,
     OPERATION_NAME,
@@ -62,6 +65,9 @@ from orq_otel.genai.semconv import (
 
 #: Operations that ask a model for content.
 INFERENCE: Final = frozenset({CHAT, TEXT_COMPLETION, GENERATE_CONTENT})
+
+#: Operations of the conventions that have token counts, and no metrics of them.
+_UNCOUNTED: Final = frozenset({EMBEDDINGS, FETCH_RESPONSE, INVOKE_AGENT})
 
 _SECONDS: Final = tuple(0.01 * 2**power for power in range(14))
 _TOKENS: Final = tuple(float(4**power) for power in range(14))
@@ -263,11 +269,22 @@ class Metrics:
             self.duration.record(seconds, failed, context)
             self._record_token_usage(ended, common, context)
             return
-        if started[OPERATION_NAME] not in INFERENCE:
+        operation = started[OPERATION_NAME]
+        if operation in INFERENCE:
+            self._inference_duration.record(seconds, failed, context)
+            self._record_chunks(ended, gaps, common, context)
+        else:
             self.duration.record(seconds, failed, context)
-            return
-        self._inference_duration.record(seconds, failed, context)
-        self._record_chunks(ended, gaps, common, context)
+        if operation not in _UNCOUNTED:
+            self._record_tokens(ended, common, failed, context)
+
+    def _record_tokens(
+        self,
+        ended: Mapping[str, Any],
+        common: Mapping[str, Any],
+        failed: Mapping[str, Any],
+        context: Context,
+    ) -> None:
         if USAGE_INPUT_TOKENS in ended:
             self._input_tokens.record(ended[USAGE_INPUT_TOKENS], failed, context)
         if USAGE_OUTPUT_TOKENS in ended:

@@ -29,11 +29,10 @@ from orq_otel.foundations.guard import is_signals, report
 from orq_otel.foundations.patching import Wrapper
 from orq_otel.foundations.reaches import outer_call, pin, value_limit
 from orq_otel.foundations.unfinished import hold, let_go, notes, take_notes
-from orq_otel.genai.call import Call, Operation, Unrecorded, own_names
+from orq_otel.genai.call import Call, Operation, Unrecorded
 from orq_otel.genai.fields import Attributes, get
 from orq_otel.genai.semconv import (
     CHAT,
-    CONVERSATION_ID,
     EMBEDDINGS,
     FETCH_RESPONSE,
     OPERATION_NAME,
@@ -255,15 +254,14 @@ def start_call(  # noqa: C901 - one function, since it runs on every call
             attributes = {**attributes, **of_thread}
         else:
             attributes = {**attributes, **of_thread, **attributes}
-    on_span = attributes if operation.is_standard else _own_attributes(attributes, thread)
     span = telemetry.tracer.start_span(
         operation.name if target is None else f"{operation.name} {target}",
         context,
         SpanKind.CLIENT,
-        on_span,
+        attributes,
     )
     if thread is not None:
-        pin(span, on_span)
+        pin(span, attributes)
     if span.is_recording():
         if telemetry.capture is not None and (limit := value_limit(span)) is not None:
             telemetry = telemetry.limited(limit)
@@ -300,23 +298,11 @@ def _unread(operation: Operation) -> Operation:
         name=operation.name,
         read_request=_no_attributes,
         read_response=_no_attributes,
-        is_standard=operation.is_standard,
     )
 
 
 def _no_attributes(_: Any) -> Attributes:
     return {}
-
-
-def _own_attributes(attributes: Mapping[str, Any], thread: Thread | None) -> Mapping[str, Any]:
-    """The attributes that a span starts with whose operation the conventions do not name.
-
-    A thread's id does not go under the conventions' name for it, which is for their operations.
-    """
-    is_threads = thread is not None and attributes.get(CONVERSATION_ID) == thread.id
-    return own_names(
-        {k: v for k, v in attributes.items() if not (is_threads and k == CONVERSATION_ID)}
-    )
 
 
 def thread_in_request(value: Any) -> Thread | None:
