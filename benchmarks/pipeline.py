@@ -90,7 +90,7 @@ class Pipeline:
         if not own:
             self.tp = TracerProvider() if self.sampled else TracerProvider(sampler=ALWAYS_OFF)
             self.tp.add_span_processor(self.batch_processor())
-        if logs:
+        if logs or scenario.logs:
             self._add_logs()
         if scenario.metrics:
             self._add_metrics(own=own)

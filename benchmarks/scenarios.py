@@ -26,6 +26,8 @@ class Scenario:
     """Whether prompts and answers are to be captured."""
     mode: Mode = Mode.SDK
     metrics: bool = False
+    logs: bool = False
+    """Whether there is a logger provider, for peers that put no content in log records too."""
     asynchronous: bool = False
     in_loop: bool = False
     """A synchronous call made while an event loop runs, as in a notebook."""
@@ -46,6 +48,9 @@ SCENARIOS: dict[str, Scenario] = {
     "big_off": Scenario("same, off", "chat_long", content=False),
     "tools": Scenario("tool calls", "chat_tools"),
     "unsampled": Scenario("sampler ALWAYS_OFF", "chat", mode=Mode.UNSAMPLED),
+    "unsampled_logs": Scenario(
+        "same, with a logger provider", "chat", mode=Mode.UNSAMPLED, logs=True
+    ),
     "suppressed": Scenario("instrumentation suppressed", "chat", mode=Mode.SUPPRESSED),
     "noop": Scenario("no SDK configured", "chat", mode=Mode.NONE),
     "big_noop": Scenario("same, 200 messages", "chat_long", mode=Mode.NONE),

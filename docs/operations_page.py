@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from types import CodeType, FunctionType
 from typing import Any, TypeAlias
 
 from orq_otel.genai import semconv
-from orq_otel.genai.call import Operation, own_names
+from orq_otel.genai.call import Operation
 from orq_otel.labels.attributes import labels
 from orq_otel.openai import operations, requests, sessions
 from orq_otel.orq.operations import TABLE, Row
@@ -45,6 +45,37 @@ _CONTENT = {
     semconv.TOOL_DEFINITIONS,
 }
 
+#: What the operations do whose names are ours.
+_DOES = {
+    semconv.CLASSIFY: "sorts a text into categories",
+    semconv.COMPACT: "makes a long conversation shorter",
+    semconv.CREATE_BATCH: "starts many requests that are answered later",
+    semconv.DECIDE: "answers questions about a text with a choice",
+    semconv.EDIT_IMAGE: "changes images by a prompt",
+    semconv.EDIT_VIDEO: "starts to change a video by a prompt",
+    semconv.EVALUATE: "judges an answer",
+    semconv.EXTEND_VIDEO: "starts to make a video longer",
+    semconv.FETCH_MEMORY: "reads records of a memory store by their ids",
+    semconv.FETCH_PROMPT: "reads a Deployment's prompt and parameters",
+    semconv.GENERATE_IMAGE: "makes images from a prompt",
+    semconv.GENERATE_SPEECH: "speaks a text",
+    semconv.GENERATE_VIDEO: "starts to make a video from a prompt",
+    semconv.LIVE_SESSION: "a connection, from its opening to its end",
+    semconv.MODERATE: "looks for harmful content",
+    semconv.READ_DOCUMENT: "reads the text of a document",
+    semconv.REALTIME_RESPONSE: "answers in a realtime session",
+    semconv.REALTIME_SESSION: "a connection, from its opening to its end",
+    semconv.REMIX_VIDEO: "starts to make a video like another",
+    semconv.RERANK: "sorts documents by a query",
+    semconv.RESPONSES_SESSION: "a connection, from its opening to its end",
+    semconv.RUN_ASSISTANT: "runs an assistant on its thread of messages",
+    semconv.SUBMIT_TOOL_OUTPUTS: "goes on with a run that waits for its tools",
+    semconv.TRANSCRIBE: "writes down speech",
+    semconv.TRANSLATE: "writes down speech in English",
+    semconv.TRANSLATION_SESSION: "a connection, from its opening to its end",
+    semconv.VARY_IMAGE: "makes images like another",
+}
+
 #: Sessions over websockets, and a realtime response in one.
 _WEBSOCKETS = {
     "/realtime": sessions.RealtimeSession.operation,
@@ -60,8 +91,7 @@ _PAGE = """\
 This page is made by `docs/generate.py` from the code: change the readers, then run it.
 
 Inside a thread every span has its labels as well: {labels}, and those of
-[your backend](backends.md). Spans of operations that the GenAI conventions do not name have them
-without `gen_ai.conversation.id`, which the conventions keep for their own.
+[your backend](backends.md).
 
 What is not in a request or a response is not on the span. Attributes named `openai.*` are only set
 where the provider is `openai`. Content, marked *, is only captured where it is switched on.
@@ -107,18 +137,19 @@ the Responses API are the `chat` of `POST /responses`.
 |---|---|---|
 {standard}
 
-The conventions have no name for the following. Under `gen_ai.*` their spans would claim to be one
-of the conventions' operations, and lack what these demand. So they carry the same facts under names
-of ours, `orq_otel.*`, and the operation's name is ours too.
+The conventions have no name for the following, and allow a custom one. So the name is ours, and the
+attributes and metrics are the conventions': the duration in `gen_ai.client.operation.duration`, and
+tokens, where the answer counts them, in `gen_ai.client.inference.usage.*` and
+`gen_ai.client.inference.operation.*`.
 
-| request | `orq_otel.operation.name` | streams |
-|---|---|---|
+| request | `gen_ai.operation.name` | what it does | streams |
+|---|---|---|---|
 {own}
 
 ### Attributes of the conventions' operations
 
 {standard_attributes}
-### Attributes of ours
+### Attributes of operations with names of ours
 
 {own_attributes}
 ## Operations of Orq's client
@@ -133,14 +164,14 @@ it in brackets. What a version of the client lacks is skipped. The provider is `
 
 The conventions have no name for these:
 
-| method | `orq_otel.operation.name` | streams |
-|---|---|---|
+| method | `gen_ai.operation.name` | what it does | streams |
+|---|---|---|---|
 {orq_own}
 
 ### Attributes of the conventions' operations, of Orq
 
 {orq_standard_attributes}
-### Attributes of ours, of Orq
+### Attributes of operations with names of ours, of Orq
 
 {orq_own_attributes}"""
 
@@ -259,12 +290,12 @@ def page() -> str:
         labels=", ".join(f"`{name}`" for name in reversed(labels(Thread("id", ("tag",))))),
         standard=_operations(standard),
         own=_operations(own),
-        standard_attributes=_attributes(standard, set),
-        own_attributes=_attributes(own, _own_names),
+        standard_attributes=_attributes(standard),
+        own_attributes=_attributes(own),
         orq_standard=_operations(orq_standard),
         orq_own=_operations(orq_own),
-        orq_standard_attributes=_attributes(orq_standard, set),
-        orq_own_attributes=_attributes(orq_own, _own_names),
+        orq_standard_attributes=_attributes(orq_standard),
+        orq_own_attributes=_attributes(orq_own),
     )
 
 
@@ -278,10 +309,6 @@ def _hosts() -> str:
     return "\n".join(["| provider | hosts |", "|---|---|", *rows])
 
 
-def _own_names(names: set[str]) -> set[str]:
-    return {*own_names(dict.fromkeys(names))}
-
-
 def _by_standard(rows: Iterable[Listed]) -> tuple[list[Listed], list[Listed]]:
     """The rows of operations that the conventions name, and the others."""
     table = list(rows)
@@ -290,27 +317,29 @@ def _by_standard(rows: Iterable[Listed]) -> tuple[list[Listed], list[Listed]]:
 
 
 def _operations(table: list[Listed]) -> str:
+    """The rows of a table of operations. Those of ours say what they do."""
     return "\n".join(
-        f"| `{called}` | `{one.name}` | {'yes' if one.new_stream_reader else ''} |"
+        f"| `{called}` | `{one.name}` | "
+        f"{'' if one.is_standard else f'{_DOES[one.name]} | '}"
+        f"{'yes' if one.new_stream_reader else ''} |"
         for called, one, _ in table
     )
 
 
-def _attributes(table: list[Listed], named: Callable[[set[str]], set[str]]) -> str:
+def _attributes(table: list[Listed]) -> str:
     """A table of attributes by operation. What is read alike shares a column."""
     columns: dict[frozenset[str], list[str]] = {}
     for called, operation, attributes in table:
-        alike = columns.setdefault(frozenset(named(attributes)), [])
+        alike = columns.setdefault(frozenset(attributes), [])
         alike.append(operation.name)
         if operation.is_standard:
             alike.append(f"`{called.rpartition(' ')[2]}`")
     heads = ["<br>".join(dict.fromkeys(alike)) for alike in columns.values()]
     every = sorted({name for names in columns for name in names})
-    content, variables = set(named(_CONTENT)), set(named({semconv.PROMPT_VARIABLE}))
     lines = [f"| attribute | {' | '.join(heads)} |", "|---|" + ":-:|" * len(heads)]
     for name in every:
         marks = [" ● " if name in names else "   " for names in columns]
-        star = " *" if name in content else ""
-        shown = f"{name}.<name>" if name in variables else name
+        star = " *" if name in _CONTENT else ""
+        shown = f"{name}.<name>" if name == semconv.PROMPT_VARIABLE else name
         lines.append(f"| `{shown}`{star} |{'|'.join(marks)}|")
     return "\n".join(lines) + "\n"

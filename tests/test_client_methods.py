@@ -131,9 +131,7 @@ def _request(server: ByteServer) -> str:
 def _operation(telemetry: Telemetry) -> str:
     """The operation of the spans since the last time, or "none" if there are none."""
     attributes = [span.attributes or {} for span in telemetry.take()]
-    names = [
-        one.get("gen_ai.operation.name") or one["orq_otel.operation.name"] for one in attributes
-    ]
+    names = [one["gen_ai.operation.name"] for one in attributes]
     return " or ".join(map(str, dict.fromkeys(names))) or "none"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ import openai
 import pytest
 from model_server import ModelServer
 from opentelemetry import propagate
+from opentelemetry._logs._internal import ProxyLoggerProvider
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.metrics import get_meter_provider
@@ -156,6 +158,17 @@ def test_a_measurement_of_earlier(
 
 def test_a_stand_in_for_an_instrument_measures_nothing() -> None:
     reaches.measure(Context(), 7, get_meter_provider().get_meter("m").create_counter("h"), 3, {})
+
+
+def test_the_global_provider_of_loggers(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert reaches.logger_provider() is None
+    provider: Any = ProxyLoggerProvider()
+    monkeypatch.setitem(
+        sys.modules, "opentelemetry._logs", SimpleNamespace(get_logger_provider=lambda: provider)
+    )
+    assert reaches.logger_provider() is None
+    provider = LoggerProvider()
+    assert reaches.logger_provider() is provider
 
 
 def test_the_proxies_of_an_http_client() -> None:

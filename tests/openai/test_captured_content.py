@@ -18,8 +18,8 @@ from support.signals import Signals
 #: Assistants and videos are about to go, and the client says so.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
-INPUT, OUTPUT = "orq_otel.input.messages", "orq_otel.output.messages"
-INSTRUCTIONS, TOOLS = "orq_otel.system_instructions", "orq_otel.tool.definitions"
+INPUT, OUTPUT = "gen_ai.input.messages", "gen_ai.output.messages"
+INSTRUCTIONS, TOOLS = "gen_ai.system_instructions", "gen_ai.tool.definitions"
 CONTENT = (INPUT, OUTPUT, INSTRUCTIONS, TOOLS)
 
 PICTURE = ("parcel.png", b"\x89PNG\r\n" + bytes(range(256)) * 4)

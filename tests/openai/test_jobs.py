@@ -20,8 +20,8 @@ def test_a_video_that_is_remixed_and_polled(instrumented: Telemetry, client: ope
 
     assert video.status == "completed"
     made, remixed = instrumented.spans
-    assert told(made)["orq_otel.response.status"] == "queued"
-    assert (remixed.attributes or {})["orq_otel.request.previous_response.id"] == video.id
+    assert told(made)["gen_ai.response.status"] == "queued"
+    assert (remixed.attributes or {})["gen_ai.request.previous_response.id"] == video.id
     assert remixed.name == "remix_video"
 
 

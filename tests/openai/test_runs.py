@@ -27,8 +27,8 @@ def test_a_run_that_needs_a_tool(instrumented: Telemetry, client: openai.OpenAI)
 
     begun, ended = instrumented.spans
     assert begun.name == "run_assistant"
-    assert told(begun)["orq_otel.response.status"] == "requires_action"
-    assert told(begun)["orq_otel.response.finish_reasons"] == ("tool_calls",)
+    assert told(begun)["gen_ai.response.status"] == "requires_action"
+    assert told(begun)["gen_ai.response.finish_reasons"] == ("tool_calls",)
     assert ended.name == "submit_tool_outputs"
     assert told(ended) == {
         **own(
@@ -46,12 +46,12 @@ def test_a_run_that_needs_a_tool(instrumented: Telemetry, client: openai.OpenAI)
         (
             Reply(failure="Too many."),
             {},
-            {"error.type": "rate_limit_exceeded", "orq_otel.response.finish_reasons": ("error",)},
+            {"error.type": "rate_limit_exceeded", "gen_ai.response.finish_reasons": ("error",)},
         ),
         (
             Reply(),
             {"max_completion_tokens": 1},
-            {"orq_otel.response.finish_reasons": ("max_completion_tokens",)},
+            {"gen_ai.response.finish_reasons": ("max_completion_tokens",)},
         ),
     ],
     ids=["failed", "incomplete"],
@@ -93,7 +93,7 @@ async def test_the_stream_helper_of_runs_of_the_asynchronous_client(
         async with client.beta.threads.create_and_run_stream(assistant_id="asst_1") as stream:
             await stream.until_done()
 
-    assert told(instrumented.one())["orq_otel.response.status"] == "completed"
+    assert told(instrumented.one())["gen_ai.response.status"] == "completed"
 
 
 def test_a_run_that_is_polled_is_one_span(instrumented: Telemetry, client: openai.OpenAI) -> None:

@@ -27,7 +27,6 @@ _MEASURED = frozenset(
         "gen_ai.response.time_to_first_chunk",
         "orq.span_id",
         "orq.trace_id",
-        "orq_otel.response.time_to_first_chunk",
         "server.address",
         "server.port",
     }
@@ -127,8 +126,6 @@ class Case:
     def expected(self, labels: Mapping[str, Any]) -> dict[str, Any]:
         """The attributes of the span, in a thread with these labels."""
         attributes = {k: v for k, v in self.attributes.items() if self.reaches(k)}
-        if not self.is_standard:
-            labels = {k: v for k, v in labels.items() if k != "gen_ai.conversation.id"}
         return {**attributes, **labels}
 
 

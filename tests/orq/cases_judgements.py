@@ -19,10 +19,10 @@ _QUESTIONS = {
 
 def _told(operation: str, model: str, **more: Any) -> dict[str, Any]:
     return {
-        "orq_otel.operation.name": operation,
-        "orq_otel.provider.name": "orq",
-        **({"orq_otel.request.model": model} if model else {}),
-        **{f"orq_otel.{name.replace('__', '.')}": value for name, value in more.items()},
+        "gen_ai.operation.name": operation,
+        "gen_ai.provider.name": "orq",
+        **({"gen_ai.request.model": model} if model else {}),
+        **{f"gen_ai.{name.replace('__', '.')}": value for name, value in more.items()},
     }
 
 
@@ -57,7 +57,7 @@ def _answers(method: str, operation: str) -> Case:
             usage__output_tokens=2,
         ),
         {
-            "orq_otel.input.messages": [
+            "gen_ai.input.messages": [
                 _message("user", _text("Where is my secret parcel?")),
                 _message(
                     "user",
@@ -83,7 +83,7 @@ def _answers(method: str, operation: str) -> Case:
                     {"type": "generic", "kind": "noul", "value": {"name": "likely"}},
                 ),
             ],
-            "orq_otel.output.messages": _answered(
+            "gen_ai.output.messages": _answered(
                 {
                     "type": "generic",
                     "kind": "choice",
@@ -107,20 +107,20 @@ _EVALUATED = {
 
 def _score(evaluator: str) -> dict[str, Any]:
     return {
-        "orq_otel.operation.name": "evaluate",
-        "orq_otel.provider.name": "orq",
-        "orq_otel.evaluation.name": evaluator,
-        "orq_otel.evaluation.score.value": 0.75,
-        "orq_otel.evaluation.score.label": "pass",
-        "orq_otel.response.status": "completed",
+        "gen_ai.operation.name": "evaluate",
+        "gen_ai.provider.name": "orq",
+        "gen_ai.evaluation.name": evaluator,
+        "gen_ai.evaluation.score.value": 0.75,
+        "gen_ai.evaluation.score.label": "pass",
+        "gen_ai.response.status": "completed",
     }
 
 
 #: Of which clients before 4.17 are not told.
 _VERDICT = {
-    "orq_otel.evaluation.score.label": (4, 17),
-    "orq_otel.response.status": (4, 17),
-    "orq_otel.evaluation.explanation": (4, 17),
+    "gen_ai.evaluation.score.label": (4, 17),
+    "gen_ai.response.status": (4, 17),
+    "gen_ai.evaluation.explanation": (4, 17),
 }
 _CONVERSATION = [
     _message("user", _text("Where is my secret parcel?")),
@@ -146,11 +146,11 @@ CASES: list[Case] = [
             usage__input_tokens=9,
         ),
         {
-            "orq_otel.retrieval.query.text": "secret parcel",
-            "orq_otel.input.messages": [
+            "gen_ai.retrieval.query.text": "secret parcel",
+            "gen_ai.input.messages": [
                 _message("user", _text("my bill"), _text("my secret parcel"), _text("your parcel"))
             ],
-            "orq_otel.retrieval.documents": [
+            "gen_ai.retrieval.documents": [
                 {"type": "text", "content": "my secret parcel", "id": "1", "score": 1.0},
                 {"type": "text", "content": "your parcel", "id": "2", "score": 0.5},
             ],
@@ -169,14 +169,16 @@ CASES: list[Case] = [
             "pages": [0, 2],
         },
         "read_document mistral/mistral-ocr-latest",
-        _told(
-            "read_document",
-            "mistral/mistral-ocr-latest",
-            response__model="mistral/mistral-ocr-latest",
-            usage__pages=2,
-        ),
         {
-            "orq_otel.input.messages": [
+            **_told(
+                "read_document",
+                "mistral/mistral-ocr-latest",
+                response__model="mistral/mistral-ocr-latest",
+            ),
+            "orq_otel.usage.pages": 2,
+        },
+        {
+            "gen_ai.input.messages": [
                 _message(
                     "user",
                     {
@@ -186,7 +188,7 @@ CASES: list[Case] = [
                     },
                 )
             ],
-            "orq_otel.output.messages": _answered(
+            "gen_ai.output.messages": _answered(
                 _text("# Page 0 of document_url"), _text("# Page 2 of document_url")
             ),
         },
@@ -203,11 +205,11 @@ CASES: list[Case] = [
             response__model="openai/omni-moderation-latest",
         ),
         {
-            "orq_otel.input.messages": [
+            "gen_ai.input.messages": [
                 _message("user", _text("my secret")),
                 _message("user", _text("they kill parcels")),
             ],
-            "orq_otel.output.messages": [
+            "gen_ai.output.messages": [
                 *_answered(
                     {
                         "type": "generic",
@@ -234,12 +236,12 @@ CASES: list[Case] = [
         "evaluate 01EVALUATOR",
         _score("01EVALUATOR"),
         {
-            "orq_otel.input.messages": [
+            "gen_ai.input.messages": [
                 *_CONVERSATION,
                 _message("user", _text("In Utrecht."), name="reference"),
             ],
-            "orq_otel.retrieval.documents": [_text("Parcels take a day.")],
-            "orq_otel.evaluation.explanation": "It answers the question.",
+            "gen_ai.retrieval.documents": [_text("Parcels take a day.")],
+            "gen_ai.evaluation.explanation": "It answers the question.",
         },
         since=_VERDICT,
         is_standard=False,
@@ -257,11 +259,11 @@ CASES: list[Case] = [
         "evaluate 02EVALUATOR",
         {
             **_score("02EVALUATOR"),
-            **({"orq_otel.request.model": "openai/gpt-5-mini"} if CLIENT >= (4, 5) else {}),
+            **({"gen_ai.request.model": "openai/gpt-5-mini"} if CLIENT >= (4, 5) else {}),
         },
         {
-            "orq_otel.input.messages": _CONVERSATION,
-            "orq_otel.evaluation.explanation": "It answers the question.",
+            "gen_ai.input.messages": _CONVERSATION,
+            "gen_ai.evaluation.explanation": "It answers the question.",
         },
         since=_VERDICT,
         is_standard=False,
@@ -288,8 +290,8 @@ CASES: list[Case] = [
         "evaluate 03EVALUATOR",
         _score("03EVALUATOR"),
         {
-            "orq_otel.system_instructions": [_text("Be brief.")],
-            "orq_otel.input.messages": [
+            "gen_ai.system_instructions": [_text("Be brief.")],
+            "gen_ai.input.messages": [
                 _CONVERSATION[0],
                 _message(
                     "assistant",
@@ -299,8 +301,8 @@ CASES: list[Case] = [
                 _CONVERSATION[1],
                 _message("user", _text("In Utrecht."), name="reference"),
             ],
-            "orq_otel.retrieval.documents": [_text("Parcels take a day.")],
-            "orq_otel.evaluation.explanation": "It answers the question.",
+            "gen_ai.retrieval.documents": [_text("Parcels take a day.")],
+            "gen_ai.evaluation.explanation": "It answers the question.",
         },
         is_standard=False,
     ),

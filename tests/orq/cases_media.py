@@ -25,10 +25,10 @@ _IMAGE = {
 
 def _told(operation: str, model: str, **more: Any) -> dict[str, Any]:
     return {
-        "orq_otel.operation.name": operation,
-        "orq_otel.provider.name": "orq",
-        "orq_otel.request.model": model,
-        **{f"orq_otel.{name.replace('__', '.')}": value for name, value in more.items()},
+        "gen_ai.operation.name": operation,
+        "gen_ai.provider.name": "orq",
+        "gen_ai.request.model": model,
+        **{f"gen_ai.{name.replace('__', '.')}": value for name, value in more.items()},
     }
 
 
@@ -65,8 +65,8 @@ CASES: list[Case] = [
             **_tokens(3, 200),
         ),
         {
-            "orq_otel.input.messages": _asked("a secret parcel"),
-            "orq_otel.output.messages": [
+            "gen_ai.input.messages": _asked("a secret parcel"),
+            "gen_ai.output.messages": [
                 _answered(
                     _url(f"{index}.png"),
                     {"type": "text", "content": "A drawing: a secret parcel"},
@@ -88,8 +88,8 @@ CASES: list[Case] = [
         "edit_image openai/gpt-image-2",
         _told("edit_image", "openai/gpt-image-2", output__type="image", **_tokens(3, 100)),
         {
-            "orq_otel.input.messages": _asked("a secret parcel"),
-            "orq_otel.output.messages": [_answered(_IMAGE)],
+            "gen_ai.input.messages": _asked("a secret parcel"),
+            "gen_ai.output.messages": [_answered(_IMAGE)],
         },
         is_standard=False,
     ),
@@ -105,7 +105,7 @@ CASES: list[Case] = [
             **_tokens(0, 200),
         ),
         {
-            "orq_otel.output.messages": [
+            "gen_ai.output.messages": [
                 _answered({**_url(f"{index}.png"), "mime_type": "image/png"}) for index in range(2)
             ],
         },
@@ -116,7 +116,7 @@ CASES: list[Case] = [
         {"model": "openai/tts-1", "input": "My secret parcel.", "voice": "alloy"},
         "generate_speech openai/tts-1",
         _told("generate_speech", "openai/tts-1", output__type="speech"),
-        {"orq_otel.input.messages": _asked("My secret parcel.")},
+        {"gen_ai.input.messages": _asked("My secret parcel.")},
         thread="orq",
         is_standard=False,
     ),
@@ -132,8 +132,8 @@ CASES: list[Case] = [
         "transcribe openai/whisper-1",
         _told("transcribe", "openai/whisper-1", output__type="json", request__temperature=0.5),
         {
-            "orq_otel.input.messages": _asked("a secret parcel"),
-            "orq_otel.output.messages": _WRITTEN,
+            "gen_ai.input.messages": _asked("a secret parcel"),
+            "gen_ai.output.messages": _WRITTEN,
         },
         is_standard=False,
     ),
@@ -142,7 +142,7 @@ CASES: list[Case] = [
         {"model": "openai/gpt-4o-transcribe", "file": _SOUND, "response_format": "text"},
         "transcribe openai/gpt-4o-transcribe",
         _told("transcribe", "openai/gpt-4o-transcribe", output__type="text"),
-        {"orq_otel.output.messages": _WRITTEN},
+        {"gen_ai.output.messages": _WRITTEN},
         is_standard=False,
     ),
     Case(
@@ -151,8 +151,8 @@ CASES: list[Case] = [
         "translate openai/whisper-1",
         _told("translate", "openai/whisper-1"),
         {
-            "orq_otel.input.messages": _asked("a secret parcel"),
-            "orq_otel.output.messages": _WRITTEN,
+            "gen_ai.input.messages": _asked("a secret parcel"),
+            "gen_ai.output.messages": _WRITTEN,
         },
         is_standard=False,
     ),

@@ -24,8 +24,7 @@ def _told(operation: str, **more: Any) -> dict[str, Any]:
 
 
 def _own(**more: Any) -> dict[str, Any]:
-    told = _told("fetch_memory", **more)
-    return {name.replace("gen_ai.", "orq_otel.", 1): value for name, value in told.items()}
+    return _told("fetch_memory", **more)
 
 
 def _record(id: Any, said: str, **more: Any) -> dict[str, Any]:  # noqa: A002
@@ -59,7 +58,7 @@ def _case(
         name,
         told,
         content or {},
-        is_standard="gen_ai.operation.name" in told,
+        is_standard=told["gen_ai.operation.name"] != "fetch_memory",
         missing={"gen_ai.response.model"},
     )
 
@@ -137,7 +136,7 @@ CASES: list[Case] = [
         {**_DOCUMENT, **_HEADERS},
         "fetch_memory",
         {**_own(record__id="doc-1"), **_ENTITY},
-        {"orq_otel.memory.records": [_record("doc-1", "Remembered as doc-1.")]},
+        {"gen_ai.memory.records": [_record("doc-1", "Remembered as doc-1.")]},
     ),
     _case(
         "memory_stores.list_documents",

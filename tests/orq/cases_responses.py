@@ -239,19 +239,19 @@ _COMPACTED = Case(
     {"model": _MODEL, "input": _ASKED, "instructions": "Be brief."},
     f"compact {_MODEL}",
     {
-        "orq_otel.operation.name": "compact",
-        "orq_otel.provider.name": "orq",
-        "orq_otel.request.model": _MODEL,
-        "orq_otel.response.id": Like("resp_[0-9a-f]{24}"),
-        "orq_otel.conversation.compacted": True,
-        "orq_otel.usage.input_tokens": 7,
-        "orq_otel.usage.cache_read.input_tokens": 1,
-        "orq_otel.usage.output_tokens": 2,
+        "gen_ai.operation.name": "compact",
+        "gen_ai.provider.name": "orq",
+        "gen_ai.request.model": _MODEL,
+        "gen_ai.response.id": Like("resp_[0-9a-f]{24}"),
+        "gen_ai.conversation.compacted": True,
+        "gen_ai.usage.input_tokens": 7,
+        "gen_ai.usage.cache_read.input_tokens": 1,
+        "gen_ai.usage.output_tokens": 2,
     },
     {
-        "orq_otel.system_instructions": [_text("Be brief.")],
-        "orq_otel.input.messages": [{"role": "user", "parts": [_text(_ASKED)]}],
-        "orq_otel.output.messages": [
+        "gen_ai.system_instructions": [_text("Be brief.")],
+        "gen_ai.input.messages": [{"role": "user", "parts": [_text(_ASKED)]}],
+        "gen_ai.output.messages": [
             {
                 "role": "assistant",
                 "parts": [{"type": "compaction", "id": Like("cmp_[0-9a-f]{24}")}],

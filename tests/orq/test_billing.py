@@ -66,7 +66,7 @@ def test_a_classification(instrumented: Telemetry, orq: Any) -> None:
 
     told = costs(instrumented)
     assert told["orq.billing.total_cost"] == 5 * INPUT + OUTPUT
-    assert told["orq_otel.usage.cost"] == told["orq.billing.total_cost"]
+    assert told["gen_ai.usage.cost"] == told["orq.billing.total_cost"]
 
 
 @since_4_17

@@ -92,8 +92,8 @@ def test_an_evaluation_of_before_4_17(instrumented: Telemetry, orq: Any, api: Or
     assert span.name == "evaluate polite"
     told = span.attributes or {}
     if CLIENT >= (4, 17):  # this client takes it for a value like any other
-        assert told["orq_otel.evaluation.name"] == "polite"
-    assert told["orq_otel.evaluation.score.label"] == "true"
+        assert told["gen_ai.evaluation.name"] == "polite"
+    assert told["gen_ai.evaluation.score.label"] == "true"
     assert "secret" not in span.to_json()
 
 
@@ -145,7 +145,7 @@ def test_the_result_of_an_evaluation_is_an_event(
         "gen_ai.evaluation.score.value": 0.5,
         **content,
     }
-    on_span = (span.attributes or {}).get("orq_otel.evaluation.explanation")
+    on_span = (span.attributes or {}).get("gen_ai.evaluation.explanation")
     assert on_span == ("my secret" if mode.startswith("SPAN") else None)
     wrong = [one for one in check_logs([log]) if one.level != "info"]
     assert [(one.code, one.key) for one in wrong] == [("core_type_conflict", "thread.id")]

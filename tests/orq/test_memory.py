@@ -66,18 +66,13 @@ def test_a_life(telemetry: Telemetry, orq: Any) -> None:
 
 
 def count(span: Any) -> Any:
-    """How many records the span tells, by either name."""
-    told = dict(span.attributes)
-    name = "memory.record.count"
-    return told.get(f"gen_ai.{name}", told.get(f"orq_otel.{name}"))
+    """How many records the span tells."""
+    return span.attributes.get("gen_ai.memory.record.count")
 
 
 def records(span: Any) -> list[Any]:
-    """The records that the span tells, by either name."""
-    told = dict(span.attributes)
-    name = "memory.records"
-    told_json = told.get(f"gen_ai.{name}") or told.get(f"orq_otel.{name}") or "[]"
-    parsed: list[Any] = json.loads(told_json)
+    """The records that the span tells."""
+    parsed: list[Any] = json.loads(span.attributes.get("gen_ai.memory.records") or "[]")
     return parsed
 
 

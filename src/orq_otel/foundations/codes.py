@@ -20,6 +20,8 @@ BAD_VARIABLE: Final = "ORQ-S01"
 BAD_LABELS: Final = "ORQ-S02"
 BAD_HOST: Final = "ORQ-S03"
 BAD_REDACT: Final = "ORQ-S04"
+NO_STRUCTURES: Final = "ORQ-S05"
+NO_HOOK: Final = "ORQ-S06"
 
 NO_PROCESSORS: Final = "ORQ-X01"
 UNKNOWN_EXPORTER: Final = "ORQ-X02"
@@ -46,6 +48,10 @@ MEANINGS: Final = MappingProxyType(
         BAD_LABELS: "ORQ_OTEL_LABELS names a backend or an encoder that there is none of.",
         BAD_HOST: "ORQ_OTEL_PROPAGATE_TO has an entry that is no host.",
         BAD_REDACT: "ORQ_OTEL_REDACT names something that is not a function.",
+        NO_STRUCTURES: "Content was to be structured on spans. This version of OpenTelemetry takes "
+        "only text there, so it stays JSON.",
+        NO_HOOK: "A completion hook is named, and opentelemetry-util-genai, which loads it, is not "
+        "installed.",
         NO_PROCESSORS: "The global tracer provider takes no span processors.",
         UNKNOWN_EXPORTER: "OTEL_TRACES_EXPORTER names an exporter that configure() does not know.",
         HTTP_FOR_ORQ: "gRPC was asked for, and Orq takes OTLP over HTTP only.",

@@ -9,6 +9,8 @@ Each has a reason, and an answer to its going away, since no release note will a
   span has ended, before anybody exports it. They are pinned to the object that keeps the
   attributes, since a span shares it with what processors are given at its end. Where the SDK does
   not keep attributes as it does today, it sets them itself, and what it drops stays dropped.
+  The SDK's limit for the length of a value is looked up there as well, so that JSON fits it. Where
+  it is gone, the SDK cuts JSON wherever the limit falls.
 - *The processors of the SDK's providers*: ours has to come first, so that others see the labels,
   also those that export at once; the public method appends. Where they are kept in another way,
   that method is used.
@@ -20,6 +22,8 @@ Each has a reason, and an answer to its going away, since no release note will a
   it is gone, everything is measured.
 - *What takes measurements from the SDK's instruments*, to give it the time of a call that is
   recorded later, for exemplars. Where it is gone, exemplars have the time of the collection.
+- *The global provider of loggers*, to make no events as long as nobody has set one, without a look
+  at the environment on every call. Where it is gone, the API is asked, which looks.
 - *The frames of other instrumentations* that make a span without making it current. Where frames
   do not tell, a call of theirs gets a second span.
 - *The HTTP client of OpenAI's client, and its proxies*, whose credentials must not get into
@@ -79,6 +83,11 @@ def put(span: Any, attributes: Mapping[str, Any], *, pinned: bool = False) -> No
     except AttributeError:  # it keeps them in another way
         pass
     span.set_attributes(attributes)
+
+
+def value_limit(span: Any) -> int | None:
+    """How many characters a text on a span may have before the SDK cuts it, or None."""
+    return getattr(getattr(span, "_attributes", None), "max_value_len", None)
 
 
 def read(span: Any) -> Mapping[str, Any]:
@@ -333,6 +342,18 @@ def measure(
 
 def _yes() -> bool:
     return True
+
+
+def logger_provider() -> Any:
+    """The global provider of loggers, or None as long as nobody has set one."""
+    logs = sys.modules.get("opentelemetry._logs")
+    if logs is None:  # nobody can have set one without importing it
+        return None
+    try:
+        return logs._internal._LOGGER_PROVIDER  # noqa: SLF001
+    except AttributeError:
+        provider = logs.get_logger_provider()
+        return None if type(provider).__name__ == "ProxyLoggerProvider" else provider
 
 
 def transports_of(http: Any) -> Iterator[Any]:

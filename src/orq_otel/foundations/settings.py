@@ -22,7 +22,9 @@ from orq_otel.foundations.orq_hosts import is_orqs
 
 CAPTURE_CONTENT: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 EMIT_EVENT: Final = "OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT"
+COMPLETION_HOOK: Final = "OTEL_INSTRUMENTATION_GENAI_COMPLETION_HOOK"
 REDACT: Final = "ORQ_OTEL_REDACT"
+STRUCTURED_CONTENT: Final = "ORQ_OTEL_STRUCTURED_CONTENT"
 LABELS: Final = "ORQ_OTEL_LABELS"
 THREAD_ID: Final = "ORQ_OTEL_THREAD_ID"
 PROPAGATE_TO: Final = "ORQ_OTEL_PROPAGATE_TO"
@@ -104,6 +106,12 @@ def _number_of_characters(text: str) -> int:
     )
 
 
+def _number_of_bytes(text: str) -> int:
+    if text.isascii() and text.isdigit():
+        return int(text)
+    raise ValueError(f"is a number of bytes, not {text!r}. It counts as 0.")
+
+
 def _list(text: str) -> tuple[str, ...]:
     return tuple([item.strip() for item in text.split(",") if item.strip()])
 
@@ -154,11 +162,34 @@ class Settings:
         _flag("not set"),
         None,
     )
+    sample_events: bool = _switch(
+        "ORQ_OTEL_SAMPLE_EVENTS",
+        "whether a call whose span is not sampled has no events either",
+        default=False,
+    )
     content_max_length: int = _setting(
         "ORQ_OTEL_CONTENT_MAX_LENGTH",
-        "`131072`: characters of one attribute of content, 1024 or more",
+        "`131072`: characters of one attribute of content, 1024 or more; half as many of a text "
+        "in it",
         _number_of_characters,
         128 * 1024,
+    )
+    completion_hook: str | None = _setting(
+        COMPLETION_HOOK,
+        "the name of a hook that takes content to storage, such as `upload`",
+        str,
+        None,
+    )
+    inline_images: int = _setting(
+        "ORQ_OTEL_INLINE_IMAGES",
+        "`0`: bytes up to which inline images are kept in content",
+        _number_of_bytes,
+        0,
+    )
+    structured_content: bool = _switch(
+        STRUCTURED_CONTENT,
+        "whether content on spans is structured instead of JSON, from OpenTelemetry 1.45 on",
+        default=False,
     )
     redact: str | None = _setting(
         REDACT, "`package.module:function`, which sees each part of content first", str, None

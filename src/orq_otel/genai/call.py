@@ -95,8 +95,8 @@ class Operation:
         new_stream_reader: Makes the reader of one stream, for an operation that can stream. Its
             `read_request` sets `gen_ai.request.stream`, or the time to the first chunk is not told.
         constants: Attributes that every span of the operation has.
-        is_standard: Whether the conventions name this operation. If not, its attributes are called
-            `orq_otel.*` instead of `gen_ai.*`, and it has no metrics.
+        is_standard: Whether the conventions name this operation. If not, its name is one of ours,
+            which they allow.
         content: Reads content, if its capture is switched on.
         target: The attribute whose value follows the name in the name of a span.
         is_evaluation: Whether its answer is the result of an evaluation, which is an event too.
@@ -149,6 +149,7 @@ class Call:
         "_started",
         "_started_at",
         "_telemetry",
+        "_whole",
         "context",
         "sent",
     )
@@ -179,6 +180,7 @@ class Call:
         if telemetry.capture is not None:
             self._content: Content = {}
             self._content_json: dict[str, Any] = {}
+            self._whole: Content = {}
 
     def request(self, body: Mapping[str, Any]) -> None:
         """Read the request: its attributes, and its content if that is captured."""
@@ -194,7 +196,12 @@ class Call:
             if events is None or not (events.details_wanted or operation.is_evaluation):
                 self._content_json = self._attributes
             capture.collect(
-                content.read_request, body, content.read_tools, self._content_json, self._content
+                content.read_request,
+                body,
+                content.read_tools,
+                self._content_json,
+                self._content,
+                self._whole,
             )
 
     def respond(self, response: Any) -> None:
@@ -213,6 +220,7 @@ class Call:
                     content.read_tools,
                     self._content_json,
                     self._content,
+                    self._whole,
                 )
         finally:
             self._end()
@@ -316,11 +324,13 @@ class Call:
             self._attributes.update(reader.attributes())
             capture = self._telemetry.capture
             if capture is not None and hasattr(reader, "content"):
-                capture.collect(_content_of, reader, None, self._content_json, self._content)
+                capture.collect(
+                    _content_of, reader, None, self._content_json, self._content, self._whole
+                )
         except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
             report(f"reading the chunks of {self._operation.name}", error)
 
-    def _end(  # noqa: C901 - one function, since it runs on every call
+    def _end(  # noqa: C901, PLR0912 - one function, since it runs on every call
         self,
         description: Description = _UNDESCRIBED,
         error: BaseException | None = None,
@@ -344,14 +354,21 @@ class Call:
             if ERROR_TYPE in attributes:
                 self._set_failed(span, description, error)
             on_span = attributes
-            if telemetry.capture is not None and self._content_json is not attributes:
+            capture = telemetry.capture
+            if capture is not None and self._content_json is not attributes:
                 on_span = {**attributes, **self._content_json}
-            put(span, on_span if operation.is_standard else own_names(on_span))
+            write = put if capture is None or not capture.is_structured else _set
+            write(span, on_span)
             events = telemetry.events
+            complete = None
+            if capture is not None and capture.hook is not None and self._whole:
+                complete = partial(capture.hook, self._whole, span)
+                if events is None or not events.have_details(operation.name):
+                    complete(None)
             if events is not None and (
                 error is not None or events.details_wanted or operation.is_evaluation
             ):
-                self._emit(events, attributes, description.on_event, error)
+                self._emit(events, attributes, description.on_event, error, complete)
         except Exception as mistake:  # noqa: BLE001 - the span still has to end
             report(f"ending the span of {operation.name}", mistake)
         finally:
@@ -360,7 +377,7 @@ class Call:
             except Exception as mistake:  # noqa: BLE001 - a processor of the host's may fail
                 report(f"ending the span of {operation.name}", mistake)
         metrics = telemetry.metrics
-        if metrics is not None and is_collected(metrics.duration) and operation.is_standard:
+        if metrics is not None and is_collected(metrics.duration):
             self._measure(metrics, attributes, span, at)
 
     def _set_failed(
@@ -378,12 +395,13 @@ class Call:
         attributes: Attributes,
         description: str | None,
         error: BaseException | None,
+        complete: Callable[[Any], None] | None,
     ) -> None:
         if error is not None:
             events.exception(error, description, self._started, self.context)
         content = {} if self._telemetry.capture is None else self._content
-        if events.details_wanted and self._operation.name in INFERENCE:
-            events.details({**self._started, **attributes, **content}, self.context)
+        if events.have_details(self._operation.name):
+            events.details({**self._started, **attributes, **content}, self.context, complete)
         if self._operation.is_evaluation and error is None:
             events.evaluation({**self._started, **attributes, **content}, self.context)
 
@@ -403,7 +421,7 @@ class Call:
 
 
 class Unrecorded:
-    """A call that is not sampled. Its span still has to be current, for the spans inside it.
+    """A call of which nothing is recorded. Its span has to be current for the spans inside it.
 
     Args:
         context: OpenTelemetry's context with the span in it.
@@ -418,18 +436,9 @@ class Unrecorded:
         """There is no span to end."""
 
 
-def own_names(attributes: Mapping[str, Any]) -> Attributes:
-    """Rename the attributes of an operation that the conventions do not name.
-
-    `gen_ai.request.model` becomes `orq_otel.request.model`, and `openai.*` is left out. Under
-    `gen_ai.*` the span would claim to be one of the conventions' operations, and lack attributes
-    that they require.
-    """
-    return {
-        name.replace("gen_ai.", "orq_otel.", 1) if name.startswith("gen_ai.") else name: value
-        for name, value in attributes.items()
-        if not name.startswith("openai.")
-    }
+def _set(span: Span, attributes: Attributes) -> None:
+    """Set attributes, structured ones among them, which the SDK copies."""
+    span.set_attributes(attributes)
 
 
 def _content_of(reader: Any) -> Content:

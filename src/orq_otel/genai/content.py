@@ -9,25 +9,49 @@ from __future__ import annotations
 import functools
 import importlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-from orq_otel.foundations.codes import BAD_REDACT
+from opentelemetry.trace import Span
+
+from orq_otel.foundations.codes import BAD_REDACT, NO_HOOK, NO_STRUCTURES
 from orq_otel.foundations.guard import report, warn_once
-from orq_otel.foundations.settings import CAPTURE_MODES, REDACT, Settings
-from orq_otel.genai.messages import Content, Part, text, without_binary
+from orq_otel.foundations.settings import (
+    CAPTURE_MODES,
+    COMPLETION_HOOK,
+    REDACT,
+    STRUCTURED_CONTENT,
+    Settings,
+)
+from orq_otel.genai.messages import (
+    ALL,
+    Content,
+    Part,
+    text,
+    with_data,
+    without_binary,
+    without_data,
+)
 from orq_otel.genai.semconv import TOOL_DEFINITIONS
+
+if TYPE_CHECKING:
+    from opentelemetry._logs import LogRecord
 
 #: A function of the user's that sees each part before it leaves: a part of a message or of the
 #: system instructions, or a tool's definition. Content that is plain text comes as a part of type
 #: "text". It returns the part, changed or not, or None to leave it out.
 Redact: TypeAlias = Callable[[Part], "Part | None"]
 
-#: Strings are not cut shorter than this before whole items are left out.
-_SHORTEST = 128
+#: Takes the whole content of a call, its span, and the log record with its details, if it has one.
+Hook: TypeAlias = Callable[[Content, Span, "LogRecord | None"], None]
+
+#: The release of OpenTelemetry's API and SDK whose spans take structured values.
+_STRUCTURES_SINCE: Final = "1.45"
 #: About how many characters the marker of a cut string has, with escaped quotes.
 _MARKER = 40
+#: Strings of a message that is too long by itself are cut no shorter than this.
+_SHORTEST = 8
 #: Characters of a server's error message; the rest is left out.
 _LONGEST_ERROR_MESSAGE = 64 * 1024
 #: Raised for values that cannot be encoded. Half of a surrogate pair, say, has no UTF-8.
@@ -39,12 +63,18 @@ class Capture:
     """Which content is captured.
 
     Attributes:
-        on_span: Whether it goes on spans, as JSON strings. Plain text stays plain text.
+        on_span: Whether it goes on spans, as JSON unless `is_structured`. Plain text stays plain
+            text.
         on_event: Whether it goes into the event with the call's details, as structured values.
         max_length: The length of one attribute, in characters of JSON or of plain text.
         redact: The user's function that sees every part first, if any.
         tool_schemas: Whether tools have their descriptions and parameters. The conventions advise
             against it by default, since they are long.
+        span_limit: The SDK's limit for an attribute of a span, in characters, if it has one. It
+            would cut JSON anywhere.
+        is_structured: Whether spans have structured values, as events have.
+        inline_images: How many bytes an image may have that spans and events show.
+        hook: Receives all content of a call, uncut and with its binary data, if there is one.
     """
 
     on_span: bool
@@ -52,14 +82,19 @@ class Capture:
     max_length: int
     redact: Redact | None = None
     tool_schemas: bool = False
+    span_limit: int | None = None
+    is_structured: bool = False
+    inline_images: int = 0
+    hook: Hook | None = None
 
-    def collect(  # noqa: C901 - one loop, since it runs on every call
+    def collect(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one loop, since it runs on every call
         self,
         read: Callable[[Any], Content],
         source: Any,
         read_tools: Callable[[Any], list[Any]] | None,
-        on_span: dict[str, str],
+        on_span: dict[str, Any],
         on_event: Content,
+        whole: Content | None = None,
     ) -> None:
         """Read content, redact it, cut it, and add it to the attributes of a span and an event.
 
@@ -69,16 +104,30 @@ class Capture:
             read: Reads content from `source`.
             source: A request, a response, or the reader of a stream.
             read_tools: Reads full tool definitions from `source`.
-            on_span: Receives the attributes of a span: each is JSON, or plain text.
+            on_span: Receives the attributes of a span: each is JSON, structured, or plain text.
             on_event: Receives the attributes of an event: each is structured, or plain text.
+            whole: Receives what is for the hook.
         """
         try:
-            content = read(source)
+            hook = self.hook
+            if hook is None and not self.inline_images:
+                content = read(source)
+            else:
+                content = with_data(read, source, self.inline_images if hook is None else ALL)
             if self.tool_schemas and read_tools is not None and TOOL_DEFINITIONS in content:
                 content[TOOL_DEFINITIONS] = read_tools(source)
             if self.redact is not None:
                 content = {name: _redact(self.redact, found) for name, found in content.items()}
+            if hook is not None and whole is not None:
+                whole.update(content)
+                if not (self.on_span or self.on_event):
+                    return
+                content = {
+                    name: without_data(found, self.inline_images) if type(found) is list else found
+                    for name, found in content.items()
+                }
             to_json = _encoder()
+            max_length = self.max_length
             for name, found in content.items():
                 if not found:
                     continue
@@ -88,16 +137,23 @@ class Capture:
                         encoded = to_json(found).decode()
                     except _UNENCODABLE:
                         value, encoded = _encoded(found)
-                    if len(encoded) > self.max_length:
-                        value, encoded = fitted(found, self.max_length)
-                elif type(found) is str and found.isascii() and len(found) <= self.max_length:
+                    if 2 * len(encoded) > max_length:  # a string in it may be too long
+                        value, encoded = _fitted(value, encoded, max_length)
+                elif type(found) is str and found.isascii() and len(found) <= max_length:
                     value = encoded = found
                 else:
-                    value = encoded = fitted_text(str(found), self.max_length)
-                if self.on_span:
-                    on_span[name] = encoded
+                    value = encoded = fitted_text(str(found), max_length)
                 if self.on_event:
                     on_event[name] = value
+                if self.on_span:
+                    limit = self.span_limit
+                    if self.is_structured:  # the SDK cuts each text in it
+                        is_limited = limit is not None and type(value) is list
+                        on_span[name] = without_data(value) if is_limited else value
+                    elif limit is None or len(encoded) <= limit:
+                        on_span[name] = encoded
+                    elif fits := _fitted_to_span(value, encoded, limit):
+                        on_span[name] = fits
         except Exception as error:  # noqa: BLE001 - a reader's mistake, or the user's hook's
             report("reading or redacting the content of a call", error)
 
@@ -149,18 +205,63 @@ def choose_capture(
     else:
         mode = "SPAN_ONLY" if capture_content else "NO_CONTENT"
     on_span, on_event = CAPTURE_MODES[mode]
+    name = settings.completion_hook
     emit_event = on_event if settings.emit_event is None else settings.emit_event
     if redact is not None and not callable(redact):
         raise TypeError(f"redact takes a function of one part, not {type(redact).__name__}.")
-    if not (on_span or on_event):
+    if not (on_span or on_event or name):
         return None, emit_event
     hook = cast("Redact | None", redact)
     if hook is None and settings.redact is not None:
         hook = _load(settings.redact)
         if hook is None:  # without redaction, no content may leave
             return None, emit_event
-    capture = Capture(on_span, on_event, settings.content_max_length, hook, settings.tool_schemas)
-    return capture, emit_event
+    capture = Capture(
+        on_span,
+        on_event,
+        settings.content_max_length,
+        hook,
+        settings.tool_schemas,
+        is_structured=on_span and settings.structured_content and _takes_structures(),
+        inline_images=settings.inline_images,
+        hook=_load_hook() if name else None,
+    )
+    return capture if on_span or on_event or capture.hook else None, emit_event
+
+
+def _load_hook() -> Hook | None:
+    """The standard completion hook. None, with a log line, where what it needs is not installed."""
+    try:
+        from orq_otel.genai.completion_hook import load  # noqa: PLC0415 - imports much
+    except ImportError as error:
+        warn_once(
+            NO_HOOK,
+            f"{COMPLETION_HOOK} needs what pip install 'orq-otel[upload]' brings: {error}. "
+            "No content goes there.",
+        )
+        return None
+    try:
+        return load()
+    except Exception as error:  # noqa: BLE001 - whatever somebody's hook does when it is made
+        report(f"loading {COMPLETION_HOOK}", error)
+        return None
+
+
+def _takes_structures() -> bool:
+    """Whether spans take structured values. If not, a log line says so."""
+    from importlib.metadata import version  # noqa: PLC0415 - rarely needed
+
+    from packaging.version import Version  # noqa: PLC0415
+
+    installed = version("opentelemetry-api")
+    if Version(installed) >= Version(_STRUCTURES_SINCE):
+        return True
+    warn_once(
+        NO_STRUCTURES,
+        f"{STRUCTURED_CONTENT} needs OpenTelemetry {_STRUCTURES_SINCE}, and {installed} is "
+        "installed. Content on spans is JSON.",
+    )
+    return False
 
 
 def _load(name: str) -> Redact | None:
@@ -189,27 +290,38 @@ def encode(items: Any) -> str:
 def fitted(items: list[Any], max_length: int) -> tuple[list[Any], str]:
     """`items` and their JSON, cut to `max_length` characters, with markers where something is cut.
 
-    Long strings are cut first, all to the same length. If that is not enough, the oldest items are
-    left out. If the newest alone is too long, its oldest parts are left out as well.
+    What is cut of a string depends on that string alone, so that a message is the same text in
+    every request of a conversation: none is longer than half of `max_length`. If that is not
+    enough, whole items are left out, the oldest first, and a note says how many. If the newest
+    alone is too long, its oldest parts are left out in the same way, and then its strings are cut
+    shorter.
     """
-    items, encoded = _encoded(items)
-    if len(encoded) <= max_length:
-        return items, encoded
-    length = _fair_length(items, max_length - len(encoded))
-    while length > _SHORTEST:
-        cut = _cut(items, length)
-        encoded = encode(cut)
-        if len(encoded) <= max_length:
-            return cut, encoded
-        length = length * 3 // 4
-    newest = _newest(items, max_length)
-    return newest, encode(newest)
+    return _fitted(*_encoded(items), max_length)
 
 
 def fitted_text(plain: str, max_length: int) -> str:
     """Text that UTF-8 can encode, cut to `max_length` characters, with a marker if it is cut."""
-    cut: str = _cut(_repaired(plain), max_length - _MARKER)
-    return cut
+    cut: str = _cut(_repaired(plain), max_length)
+    return cut[:max_length]  # the marker alone may be longer
+
+
+def _fitted(items: list[Any], encoded: str, max_length: int) -> tuple[list[Any], str]:
+    if _may_be_long(encoded, max_length // 2):
+        items, encoded = _encoded(_cut(items, max_length // 2))
+    if len(encoded) > max_length:
+        items, encoded = _encoded(without_data(items))  # images go before words do
+    if len(encoded) <= max_length:
+        return items, encoded
+    newest = _newest(items, max_length)
+    return newest, encode(newest)
+
+
+def _fitted_to_span(value: Any, encoded: str, limit: int) -> str | None:
+    """The attribute of a span whose values have a limit. None if nothing fits."""
+    if type(value) is str:
+        return fitted_text(value, limit)
+    fits = _fitted(value, encoded, limit)[1]
+    return fits if len(fits) <= limit else None
 
 
 def _encoded(items: Any) -> tuple[Any, str]:
@@ -217,7 +329,7 @@ def _encoded(items: Any) -> tuple[Any, str]:
     try:
         return items, _encoder()(items).decode()
     except _UNENCODABLE:
-        items = _repaired(without_binary(items))
+        items = _repaired(without_binary(without_data(items) if type(items) is list else items))
         return items, _encoder()(items).decode()
 
 
@@ -247,66 +359,75 @@ def _repaired(value: Any) -> Any:
     return [_repaired(item) for item in value] if type(value) is list else value
 
 
-def _fair_length(items: list[Any], spare: int) -> int:
-    """The length to which to cut strings, so that their JSON gets `-spare` characters shorter."""
-    strings = sorted(_long_strings(items), key=len, reverse=True)
-    sample = "".join([string[:: len(string) // _SHORTEST] for string in strings[:100]])
-    weight = (len(encode(sample)) - 2) / len(sample) if sample else 1.0  # escapes make JSON longer
-    cut = 0.0
-    for count, string in enumerate(strings, 1):
-        cut += len(string) * weight
-        # Cut to this length, the `count` longest strings would fit.
-        fair = int(((cut + spare) / count - _MARKER) / weight)
-        if count == len(strings) or fair >= len(strings[count]):
-            return max(fair, _SHORTEST)
-    return _SHORTEST
+def _may_be_long(encoded: str, length: int) -> bool:
+    """Whether there may be a string of more than `length` characters in JSON.
 
-
-def _long_strings(value: Any) -> Iterator[str]:
-    if type(value) is str:
-        if len(value) > _SHORTEST:
-            yield value
-    elif type(value) is dict:
-        for item in value.values():
-            yield from _long_strings(item)
-    elif type(value) is list:
-        for item in value:
-            yield from _long_strings(item)
+    It looks for the end of a key and the beginning of a string, which no string can hold: its
+    quotes are escaped. Where each half of `length` has one, no string is that long.
+    """
+    step = length // 2
+    return step < _SHORTEST or any(
+        encoded.find('":"', start, start + step) < 0
+        for start in range(0, len(encoded) - step + 1, step)
+    )
 
 
 def _cut(value: Any, length: int) -> Any:
-    """A JSON value whose strings are cut to `length` characters and a marker."""
+    """A JSON value whose strings are cut to `length` characters, markers among them."""
     if type(value) is str:
-        if len(value) <= length + _MARKER:
+        if len(value) <= length:
             return value
-        return f"{value[:length]}… [{len(value) - length} characters cut]"
+        kept = max(length - _MARKER, 0)
+        return f"{value[:kept]}… [{len(value) - kept} characters cut]"
     if type(value) is dict:
-        return {key: _cut(item, length) for key, item in value.items()}
+        is_blob = value.get("type") == "blob" and "size" in value
+        return {
+            key: item if is_blob and key == "content" else _cut(item, length)
+            for key, item in value.items()
+        }
     return [_cut(item, length) for item in value] if type(value) is list else value
 
 
 def _newest(items: list[Any], max_length: int) -> list[Any]:
-    """The newest of `items` that fit into `max_length`, with short strings, after a note."""
+    """The newest of `items` that fit into `max_length`, after a note, or nothing if none fits."""
     room = max_length - len(encode([_note(items, len(items))]))
     kept: list[Any] = []
     for item in reversed(items):
-        cut = _cut(item, _SHORTEST)
-        room -= len(encode(cut)) + 1  # a comma
-        if room < 0:
-            if not kept and cut.get("parts"):
-                kept = [_with_newest_parts(cut, room)]
+        left = room - len(encode(item)) - 1  # a comma
+        if left < 0:
+            if not kept:
+                kept = _shortened(item, room - 1)
             break
-        kept.append(cut)
+        room = left
+        kept.append(item)
     kept.reverse()
     left_out = len(items) - len(kept)
     newest = [_note(items, left_out), *kept] if left_out else kept
-    return newest if len(encode(newest)) <= max_length else [_note(items, len(items))]
+    if len(encode(newest)) <= max_length:
+        return newest
+    note = [_note(items, len(items))]
+    return note if len(encode(note)) <= max_length else []
 
 
-def _with_newest_parts(message: Any, room: int) -> Any:
-    """A message that is `-room` characters too long, with only the newest of its parts."""
-    parts = message["parts"]
-    return {**message, "parts": _newest(parts, room + len(encode(parts)))}
+def _shortened(item: Any, room: int) -> list[Any]:
+    """An item that fits into `room`: without its oldest parts, or with shorter strings.
+
+    Returns:
+        The item in a list, which is empty if it cannot be made to fit.
+    """
+    parts = item.get("parts")
+    if parts:
+        # The brackets of the list are part of both lengths.
+        fits = _newest(parts, room - len(encode({**item, "parts": []})) + 2)
+        if fits:
+            return [{**item, "parts": fits}]
+    length = room
+    while length > _SHORTEST:
+        cut = _cut(item, length)
+        if len(encode(cut)) <= room:
+            return [cut]
+        length = length * 3 // 4
+    return []
 
 
 def _note(items: list[Any], count: int) -> Any:
@@ -314,7 +435,7 @@ def _note(items: list[Any], count: int) -> Any:
     note = {"type": "text", "content": f"[{count} items cut]"}
     first = items[0]
     if "parts" in first:
-        return {"role": _cut(first["role"], _SHORTEST), "parts": [note]}
+        return {"role": first["role"] if len(first["role"]) < _MARKER else "user", "parts": [note]}
     return note if "name" not in first else {"type": "generic", "name": note["content"]}
 
 
@@ -335,17 +456,20 @@ def _redact_items(redact: Redact, items: list[Any]) -> list[Any]:
         else:
             redacted = redact(item)
             if redacted is not None:
-                kept.append(_checked(redacted))
+                kept.append(_checked(redacted, item))
     return kept
 
 
-def _checked(redacted: Any) -> Part:
-    """What the user's function returned, as plain JSON.
+def _checked(redacted: Any, given: Part) -> Part:
+    """What the user's function returned for a part, as plain JSON.
 
     Raises:
         TypeError: It is not a part.
     """
     if not isinstance(redacted, Mapping) or not isinstance(redacted.get("type"), str):
         raise TypeError("redact must return a part, a mapping with a type, or None.")
+    data = redacted.get("content")
+    if data and given.get("type") == "blob" and given.get("content") is data:
+        return {**without_binary({**redacted, "content": ""}), "content": data}
     part: Part = without_binary(dict(redacted))
     return part

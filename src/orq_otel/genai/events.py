@@ -5,15 +5,16 @@ A result is that of an evaluation, which the conventions have as an event.
 
 from __future__ import annotations
 
-import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import Context
 
+from orq_otel.foundations.reaches import logger_provider as global_provider
 from orq_otel.foundations.version import __version__
 from orq_otel.genai.errors import class_name
+from orq_otel.genai.metrics import INFERENCE
 from orq_otel.genai.semconv import (
     EVALUATION_EXPLANATION,
     EVALUATION_NAME,
@@ -24,7 +25,7 @@ from orq_otel.genai.semconv import (
 from orq_otel.labels.attributes import label_names
 
 if TYPE_CHECKING:
-    from opentelemetry._logs import Logger
+    from opentelemetry._logs import Logger, LogRecord
 
 _DETAILS: Final = "gen_ai.client.inference.operation.details"
 _EVALUATION: Final = "gen_ai.evaluation.result"
@@ -38,7 +39,8 @@ _RESULT: Final = (
     EVALUATION_SCORE_VALUE,
 )
 
-_LOGS: Final = "opentelemetry._logs"
+#: Providers of the API that collect nothing.
+_IDLE: Final = frozenset({"ProxyLoggerProvider", "NoOpLoggerProvider"})
 
 
 class Events:
@@ -48,20 +50,41 @@ class Events:
         scope: The name of the instrumentation scope.
         logger_provider: Receives them. None for the global one.
         details: Whether to emit the details of each inference.
+        only_sampled: Whether calls whose spans are not sampled have no events. By the conventions
+            they have them, since content in events is stored independently of traces.
 
     Attributes:
         details_wanted: The same as `details`.
+        only_sampled: As the argument.
     """
 
-    def __init__(self, scope: str, logger_provider: Any, *, details: bool) -> None:
+    def __init__(
+        self, scope: str, logger_provider: Any, *, details: bool, only_sampled: bool = False
+    ) -> None:
         self._scope = scope
         self._provider = logger_provider
         self._logger: Logger | None = None
         self.details_wanted = details
+        self.only_sampled = only_sampled
 
-    def details(self, attributes: Mapping[str, Any], context: Context) -> None:
-        """Emit the details of an inference: the attributes of its span, and captured content."""
-        self._emit(_DETAILS, attributes, context, is_warning=False)
+    def have_details(self, operation: str) -> bool:
+        """Whether the details of an operation's calls are emitted."""
+        return self.details_wanted and operation in INFERENCE and self.find_logger() is not None
+
+    def details(
+        self,
+        attributes: Mapping[str, Any],
+        context: Context,
+        complete: Callable[[LogRecord], None] | None = None,
+    ) -> None:
+        """Emit the details of an inference: the attributes of its span, and captured content.
+
+        Args:
+            attributes: The attributes.
+            context: OpenTelemetry's context with the call's span.
+            complete: Adds to the record before it is emitted.
+        """
+        self._emit(_DETAILS, attributes, context, complete, is_warning=False)
 
     def evaluation(self, attributes: Mapping[str, Any], context: Context) -> None:
         """Emit the result of an evaluation, which is among these attributes of its call."""
@@ -84,7 +107,7 @@ class Events:
             started: The attributes that the call's span started with, labels included.
             context: OpenTelemetry's context with the call's span.
         """
-        if self._find_logger() is None:
+        if self.find_logger() is None:
             return
         attributes = {
             **{name: started[name] for name in label_names() if name in started},
@@ -96,31 +119,35 @@ class Events:
         self._emit(_EXCEPTION, attributes, context, is_warning=True)
 
     def _emit(
-        self, name: str, attributes: Mapping[str, Any], context: Context, *, is_warning: bool
+        self,
+        name: str,
+        attributes: Mapping[str, Any],
+        context: Context,
+        complete: Callable[[LogRecord], None] | None = None,
+        *,
+        is_warning: bool,
     ) -> None:
-        logger = self._find_logger()
+        logger = self.find_logger()
         if logger is None:
             return
         from opentelemetry._logs import LogRecord, SeverityNumber  # noqa: PLC0415
 
-        logger.emit(
-            LogRecord(
-                context=context,
-                severity_number=SeverityNumber.WARN if is_warning else SeverityNumber.INFO,
-                severity_text="WARN" if is_warning else "INFO",
-                attributes=attributes,
-                event_name=name,
-            )
+        record = LogRecord(
+            context=context,
+            severity_number=SeverityNumber.WARN if is_warning else SeverityNumber.INFO,
+            severity_text="WARN" if is_warning else "INFO",
+            attributes=attributes,
+            event_name=name,
         )
+        if complete is not None:
+            complete(record)
+        logger.emit(record)
 
-    def _find_logger(self) -> Logger | None:
+    def find_logger(self) -> Logger | None:
         """The logger, or None as long as nobody collects log records."""
         if self._logger is None:
-            if _LOGS not in sys.modules:  # nobody can have set a provider without importing it
-                return None
-            logs = sys.modules[_LOGS]
-            provider = self._provider or logs.get_logger_provider()
-            if type(provider).__name__ in ("ProxyLoggerProvider", "NoOpLoggerProvider"):
+            provider = self._provider or global_provider()
+            if provider is None or type(provider).__name__ in _IDLE:
                 return None
             self._logger = provider.get_logger(self._scope, __version__, SCHEMA_URL)
         return self._logger

@@ -56,7 +56,12 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
         self.telemetry = Telemetry(
             tracer=get_tracer(self.scope, __version__, tracer_provider, SCHEMA_URL),
             errors=self.errors,
-            events=Events(self.scope, logger_provider, details=emit_event),
+            events=Events(
+                self.scope,
+                logger_provider,
+                details=emit_event,
+                only_sampled=settings.sample_events,
+            ),
             metrics=self._metrics(settings.metrics, kwargs.get("meter_provider")),
             capture=capture,
         )

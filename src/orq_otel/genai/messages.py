@@ -5,11 +5,12 @@ and its siblings). Pure functions, which take whatever a caller or a server send
 decides what may leave the program.
 
 They return plain JSON, which shares no mutable object with their arguments. Binary data is replaced
-by its type, size and digest.
+by its type, size and digest; only inside `with_data` do parts of type "blob" have theirs.
 """
 
 from __future__ import annotations
 
+import base64
 import binascii
 import functools
 import hashlib
@@ -17,7 +18,8 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from contextvars import ContextVar
+from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from orq_otel.genai.fields import LONG, fields
@@ -30,6 +32,13 @@ Message: TypeAlias = dict[str, Any]
 #: Attributes that hold content: messages, parts of the system instructions, or tool definitions; or
 #: plain text, for a variable of a prompt.
 Content: TypeAlias = dict[str, list[Any] | str]
+
+#: How many bytes the data of a blob may have: `ALL`, or of an image only. None leaves out all data.
+_most_bytes: ContextVar[float | None] = ContextVar("orq_otel_most_bytes", default=None)
+#: For `with_data`: the data of every blob, whatever it is.
+ALL: Final = math.inf
+
+_Source = TypeVar("_Source")
 
 #: A data URL with fewer characters holds next to nothing.
 _SHORT = 64
@@ -157,7 +166,7 @@ def compaction(id: Any) -> Part:  # noqa: A002
 
 
 def blob(modality: str, mime_type: Any, data: Any) -> Part:
-    """Binary data that was sent inline: its type, size in bytes and digest, without the data.
+    """Binary data that was sent inline: its type, size in bytes and digest.
 
     Args:
         modality: "image", "audio", "video" or "document". The MIME type wins over it.
@@ -170,8 +179,45 @@ def blob(modality: str, mime_type: Any, data: Any) -> Part:
         kind = mime_type.partition("/")[0]
         if kind in {"image", "audio", "video"}:
             part["modality"] = kind
-    part["size"], part["digest"] = _measure(decoded(data))
+    data = decoded(data)
+    part["size"], part["digest"] = _measure(data)
+    most = _most_bytes.get()
+    if most is not None and len(data) <= most and (most == ALL or part["modality"] == "image"):
+        part["content"] = base64.b64encode(data).decode()
     return part
+
+
+def with_data(read: Callable[[_Source], Content], source: _Source, most: float) -> Content:
+    """Read content whose blobs have their data.
+
+    Args:
+        read: Reads content from `source`.
+        source: A request, a response, or the reader of a stream.
+        most: The bytes of an image up to which it has its data, or `ALL` for every blob.
+    """
+    token = _most_bytes.set(most)
+    try:
+        return read(source)
+    finally:
+        _most_bytes.reset(token)
+
+
+def without_data(items: list[Any], most: int = 0) -> list[Any]:
+    """Messages, parts or tool definitions in which only images of up to `most` bytes have data."""
+    return [
+        item
+        if type(item) is not dict
+        else {**item, "parts": without_data(item["parts"], most)}
+        if "parts" in item
+        else {**item, "content": ""}
+        if _has_data(item) and (item.get("modality") != "image" or item["size"] > most)
+        else item
+        for item in items
+    ]
+
+
+def _has_data(part: Part) -> bool:
+    return part.get("type") == "blob" and "size" in part and bool(part["content"])
 
 
 def media(modality: str, url: Any, mime_type: Any = None) -> Part:

@@ -32,8 +32,11 @@ from orq_otel.foundations.reaches import measure
 from orq_otel.foundations.unfinished import take_notes
 from orq_otel.genai.semconv import (
     CHAT,
+    EMBEDDINGS,
     ERROR_TYPE,
+    FETCH_RESPONSE,
     GENERATE_CONTENT,
+    INVOKE_AGENT,
     OPENAI_RESPONSE_SERVICE_TIER,
     OPENAI_RESPONSE_SYSTEM_FINGERPRINT,
     OPERATION_NAME,
@@ -67,6 +70,9 @@ _Put: TypeAlias = Callable[[Any, float, Mapping[str, Any]], None]
 
 #: Operations that ask a model for content.
 INFERENCE: Final = frozenset({CHAT, TEXT_COMPLETION, GENERATE_CONTENT})
+
+#: Operations of the conventions that have token counts, and no metrics of them.
+_UNCOUNTED: Final = frozenset({EMBEDDINGS, FETCH_RESPONSE, INVOKE_AGENT})
 
 _SECONDS: Final = tuple(0.01 * 2**power for power in range(14))
 _TOKENS: Final = tuple(float(4**power) for power in range(14))
@@ -276,11 +282,22 @@ class Metrics:
             put(self.duration, seconds, failed)
             self._record_token_usage(ended, common, put)
             return
-        if started[OPERATION_NAME] not in INFERENCE:
+        operation = started[OPERATION_NAME]
+        if operation in INFERENCE:
+            put(self._inference_duration, seconds, failed)
+            self._record_chunks(ended, gaps, common, put)
+        else:
             put(self.duration, seconds, failed)
-            return
-        put(self._inference_duration, seconds, failed)
-        self._record_chunks(ended, gaps, common, put)
+        if operation not in _UNCOUNTED:
+            self._record_tokens(ended, common, failed, put)
+
+    def _record_tokens(
+        self,
+        ended: Mapping[str, Any],
+        common: Mapping[str, Any],
+        failed: Mapping[str, Any],
+        put: _Put,
+    ) -> None:
         if USAGE_INPUT_TOKENS in ended:
             put(self._input_tokens, ended[USAGE_INPUT_TOKENS], failed)
         if USAGE_OUTPUT_TOKENS in ended:

@@ -27,13 +27,12 @@ from opentelemetry.trace import Span, SpanKind, get_current_span, set_span_in_co
 
 from orq_otel.foundations.guard import is_signals, report
 from orq_otel.foundations.patching import Wrapper
-from orq_otel.foundations.reaches import is_collected, outer_call, pin
+from orq_otel.foundations.reaches import outer_call, pin, value_limit
 from orq_otel.foundations.unfinished import hold, let_go, notes, take_notes
-from orq_otel.genai.call import Call, Operation, Unrecorded, own_names
-from orq_otel.genai.fields import get
+from orq_otel.genai.call import Call, Operation, Unrecorded
+from orq_otel.genai.fields import Attributes, get
 from orq_otel.genai.semconv import (
     CHAT,
-    CONVERSATION_ID,
     EMBEDDINGS,
     FETCH_RESPONSE,
     OPERATION_NAME,
@@ -229,9 +228,9 @@ def start_call(  # noqa: C901 - one function, since it runs on every call
         client: The client, which describes its errors.
 
     Returns:
-        The call; or `Unrecorded`, if its span is not sampled; or None, if there is nothing to do:
-        another instrumentation has a span for the call, which is labelled instead, or there is no
-        SDK.
+        The call; or `Unrecorded`, if its span is not sampled and it has no other signals; or None,
+        if there is nothing to do: another instrumentation has a span for the call, which is
+        labelled instead, or there is no SDK.
     """
     if notes:
         take_notes()
@@ -255,16 +254,17 @@ def start_call(  # noqa: C901 - one function, since it runs on every call
             attributes = {**attributes, **of_thread}
         else:
             attributes = {**attributes, **of_thread, **attributes}
-    on_span = attributes if operation.is_standard else _own_attributes(attributes, thread)
     span = telemetry.tracer.start_span(
         operation.name if target is None else f"{operation.name} {target}",
         context,
         SpanKind.CLIENT,
-        on_span,
+        attributes,
     )
     if thread is not None:
-        pin(span, on_span)
+        pin(span, attributes)
     if span.is_recording():
+        if telemetry.capture is not None and (limit := value_limit(span)) is not None:
+            telemetry = telemetry.limited(limit)
         return Call(
             operation, span, set_span_in_context(span, context), attributes, client, telemetry
         )
@@ -283,22 +283,26 @@ def _start_unrecorded(  # noqa: PLR0913, PLR0917 - keywords would cost time on e
     is_valid = span.get_span_context().is_valid
     if is_valid:
         context = set_span_in_context(span, context)
-    metrics = telemetry.metrics
-    # Metrics are of all calls, sampled or not.
-    if metrics is not None and is_collected(metrics.duration) and operation.is_standard:
-        return Call(operation, span, context, attributes, client, telemetry.unrecorded)
-    return Unrecorded(context) if is_valid else None
+    unrecorded = telemetry.unrecorded
+    if unrecorded is None:
+        return Unrecorded(context) if is_valid else None
+    if not unrecorded.reads(operation.name):
+        operation = _unread(operation)
+    return Call(operation, span, context, attributes, client, unrecorded)
 
 
-def _own_attributes(attributes: Mapping[str, Any], thread: Thread | None) -> Mapping[str, Any]:
-    """The attributes that a span starts with whose operation the conventions do not name.
-
-    A thread's id does not go under the conventions' name for it, which is for their operations.
-    """
-    is_threads = thread is not None and attributes.get(CONVERSATION_ID) == thread.id
-    return own_names(
-        {k: v for k, v in attributes.items() if not (is_threads and k == CONVERSATION_ID)}
+@functools.cache
+def _unread(operation: Operation) -> Operation:
+    """The same operation without its readers, for a call that has an event only if it fails."""
+    return Operation(
+        name=operation.name,
+        read_request=_no_attributes,
+        read_response=_no_attributes,
     )
+
+
+def _no_attributes(_: Any) -> Attributes:
+    return {}
 
 
 def thread_in_request(value: Any) -> Thread | None:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from opentelemetry.context import Context, attach, detach, get_current
 
 from orq_otel.foundations.guard import report
-from orq_otel.foundations.reaches import base_url, is_collected
+from orq_otel.foundations.reaches import base_url
 from orq_otel.foundations.unfinished import watch
 from orq_otel.genai.call import Call, ContentReaders, Operation, Unrecorded
 from orq_otel.genai.errors import error_type
@@ -120,8 +120,7 @@ class Session:
         if call is not None:
             self.context = call.context
             return True
-        metrics = telemetry.metrics  # there are metrics of its responses all the same
-        return metrics is not None and is_collected(metrics.duration)
+        return telemetry.unrecorded is not None  # its responses have metrics or events
 
     # ---- The connection -----------------------------------------------------------------------
 

@@ -1,8 +1,7 @@
 """The Realtime API: attributes and content of its sessions and their responses. Pure functions.
 
 Items are those of the Responses API and are read there, except for speech: its transcript is read
-here, and the sound, which comes in events of its own, is left alone. The conventions do not name
-these operations, so the attributes of their content have names of ours, too.
+here, and the sound, which comes in events of its own, is left alone.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from orq_otel.genai.call import own_names
 from orq_otel.genai.errors import error_type
 from orq_otel.genai.fields import Attributes, fields, get, identifier, read_strings, sampling
 from orq_otel.genai.messages import Content
@@ -129,7 +127,7 @@ def _stop_reason(status: Any, details: Mapping[str, Any], output: Any) -> str | 
 def request_content(body: Mapping[str, Any]) -> Content:
     """Messages, instructions and tools of the parameters of `response.create`."""
     input_items = [_transcribed(item) for item in items(body.get("input"))]
-    return own_names(responses.request_content({**body, "input": input_items}))
+    return responses.request_content({**body, "input": input_items})
 
 
 def response_content(response: Any) -> Content:
@@ -137,9 +135,7 @@ def response_content(response: Any) -> Content:
     values = fields(response)
     output = [_transcribed(item) for item in items(values.get("output"))]
     details = values.get("status_details")
-    return own_names(
-        responses.response_content({**values, "output": output, "incomplete_details": details})
-    )
+    return responses.response_content({**values, "output": output, "incomplete_details": details})
 
 
 def _transcribed(item: Any) -> Any:

@@ -42,9 +42,9 @@ def test_a_live_session(
     assert kinds[-1] == "session.closed"
     assert session.name == "live_session"
     assert attributes(session) == {
-        "orq_otel.operation.name": "live_session",
-        "orq_otel.provider.name": "openai",
-        "orq_otel.response.model": "gpt-live-1",
+        "gen_ai.operation.name": "live_session",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.response.model": "gpt-live-1",
         "orq_otel.session.id": "live_1",
         **LABELS,
         **at(server),
@@ -89,10 +89,10 @@ def test_a_translation(
 
     session = instrumented.one()
     assert attributes(session) == {
-        "orq_otel.operation.name": "translation_session",
-        "orq_otel.provider.name": "openai",
-        "orq_otel.request.model": "gpt-realtime",
-        "orq_otel.response.model": "gpt-realtime",
+        "gen_ai.operation.name": "translation_session",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-realtime",
+        "gen_ai.response.model": "gpt-realtime",
         "orq_otel.session.id": "sess_1",
         **at(server),
     }
@@ -147,7 +147,7 @@ def test_azure(instrumented: Telemetry, api: str) -> None:
             connect(client, api).enter()
 
     session = instrumented.one()
-    assert attributes(session)["orq_otel.provider.name"] == "azure.ai.openai"
+    assert attributes(session)["gen_ai.provider.name"] == "azure.ai.openai"
     assert attributes(session)["server.address"] == "model.invalid"
 
 

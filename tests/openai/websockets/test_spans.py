@@ -47,33 +47,33 @@ def test_a_realtime_response(
     assert done.response.status == "completed"
     assert answer.name == "realtime_response gpt-realtime"
     assert attributes(answer) == {
-        "orq_otel.operation.name": "realtime_response",
-        "orq_otel.provider.name": "openai",
-        "orq_otel.request.model": "gpt-realtime",
-        "orq_otel.output.type": "text",
-        "orq_otel.response.id": done.response.id,
-        "orq_otel.conversation.id": "conv_1",
-        "orq_otel.response.status": "completed",
-        "orq_otel.response.finish_reasons": ("stop",),
-        "orq_otel.usage.input_tokens": 30,
-        "orq_otel.usage.text.input_tokens": 18,
-        "orq_otel.usage.audio.input_tokens": 12,
-        "orq_otel.usage.cache_read.input_tokens": 8,
-        "orq_otel.usage.text.cache_read.input_tokens": 5,
-        "orq_otel.usage.audio.cache_read.input_tokens": 3,
-        "orq_otel.usage.output_tokens": 17,
-        "orq_otel.usage.text.output_tokens": 5,
-        "orq_otel.usage.audio.output_tokens": 12,
+        "gen_ai.operation.name": "realtime_response",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-realtime",
+        "gen_ai.output.type": "text",
+        "gen_ai.response.id": done.response.id,
+        "gen_ai.conversation.id": "conv_1",
+        "gen_ai.response.status": "completed",
+        "gen_ai.response.finish_reasons": ("stop",),
+        "gen_ai.usage.input_tokens": 30,
+        "gen_ai.usage.text.input_tokens": 18,
+        "gen_ai.usage.audio.input_tokens": 12,
+        "gen_ai.usage.cache_read.input_tokens": 8,
+        "gen_ai.usage.text.cache_read.input_tokens": 5,
+        "gen_ai.usage.audio.cache_read.input_tokens": 3,
+        "gen_ai.usage.output_tokens": 17,
+        "gen_ai.usage.text.output_tokens": 5,
+        "gen_ai.usage.audio.output_tokens": 12,
         **LABELS,
         **at(server),
     }
-    assert "orq_otel.response.time_to_first_chunk" in (answer.attributes or {})
+    assert "gen_ai.response.time_to_first_chunk" in (answer.attributes or {})
     assert session.name == "realtime_session gpt-realtime"
     assert attributes(session) == {
-        "orq_otel.operation.name": "realtime_session",
-        "orq_otel.provider.name": "openai",
-        "orq_otel.request.model": "gpt-realtime",
-        "orq_otel.response.model": "gpt-realtime",
+        "gen_ai.operation.name": "realtime_session",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-realtime",
+        "gen_ai.response.model": "gpt-realtime",
         "orq_otel.session.id": "sess_1",
         **LABELS,
         **at(server),
@@ -101,14 +101,14 @@ def test_every_parameter_of_a_realtime_response(
 
     (answer,), _ = in_session(instrumented)
     told = attributes(answer)
-    assert told["orq_otel.request.temperature"] == 1.0
-    assert told["orq_otel.request.max_tokens"] == 9
-    assert told["orq_otel.request.reasoning.level"] == "low"
-    assert told["orq_otel.prompt.name"] == "pmpt_1"
-    assert told["orq_otel.prompt.version"] == "2"
-    assert told["orq_otel.output.type"] == "speech"
-    assert told["orq_otel.response.status"] == "incomplete"
-    assert told["orq_otel.response.finish_reasons"] == ("max_output_tokens",)
+    assert told["gen_ai.request.temperature"] == 1.0
+    assert told["gen_ai.request.max_tokens"] == 9
+    assert told["gen_ai.request.reasoning.level"] == "low"
+    assert told["gen_ai.prompt.name"] == "pmpt_1"
+    assert told["gen_ai.prompt.version"] == "2"
+    assert told["gen_ai.output.type"] == "speech"
+    assert told["gen_ai.response.status"] == "incomplete"
+    assert told["gen_ai.response.finish_reasons"] == ("max_output_tokens",)
     assert is_well(answer)
 
 
@@ -143,8 +143,8 @@ def test_a_response(
     assert "gen_ai.response.time_to_first_chunk" in (answer.attributes or {})
     assert session.name == "responses_session"
     assert attributes(session) == {
-        "orq_otel.operation.name": "responses_session",
-        "orq_otel.provider.name": "openai",
+        "gen_ai.operation.name": "responses_session",
+        "gen_ai.provider.name": "openai",
         **LABELS,
         **at(server),
     }
@@ -283,7 +283,7 @@ def told_in(given: dict[str, Any]) -> dict[str, Any]:
     """The content on a span of ours."""
     kinds = ("input.messages", "output.messages", "system_instructions", "tool.definitions")
     return {
-        kind: json.loads(given[f"orq_otel.{kind}"]) for kind in kinds if f"orq_otel.{kind}" in given
+        kind: json.loads(given[f"gen_ai.{kind}"]) for kind in kinds if f"gen_ai.{kind}" in given
     }
 
 

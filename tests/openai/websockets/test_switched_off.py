@@ -6,6 +6,7 @@ import importlib.util
 from typing import Any
 
 import openai
+import pytest
 from opentelemetry import context
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
@@ -123,6 +124,33 @@ def test_not_sampled(server: WebsocketServer, client: openai.OpenAI, api: str) -
 
     assert signals.spans == []
     assert ("gen_ai.client.inference.duration" in metrics) == (api == "responses")
+
+
+@both
+@pytest.mark.parametrize("mode", ["", "EVENT_ONLY"])
+def test_events_of_a_session_that_is_not_sampled(
+    client: openai.OpenAI, server: WebsocketServer, api: str, mode: str
+) -> None:
+    manager = connect(client, api)
+    signals = Signals(sampler=ALWAYS_OFF)
+    OpenAIInstrumentor().instrument(
+        tracer_provider=signals.tracer_provider,
+        logger_provider=signals.logger_provider,
+        capture_content=mode or None,
+    )
+    with thread("t-1"), manager as connection:
+        ask(connection, api)
+        wait(connection)
+    signals.close()
+
+    assert signals.spans == []
+    if not mode or "realtime" in api:
+        assert signals.events() == []
+    else:
+        ((name, told),) = signals.events()
+        assert name == "gen_ai.client.inference.operation.details"
+        assert told["thread.id"] == "t-1"
+        assert "gen_ai.output.messages" in told
 
 
 def test_metrics(client: openai.OpenAI, server: WebsocketServer) -> None:

@@ -72,11 +72,11 @@ def test_a_response_that_nobody_asked_for_is_not_taken_for_another(
         second = wait(connection)
 
     unasked, asked = in_session(instrumented)[0]
-    assert attributes(unasked)["orq_otel.response.id"] == first.response.id
+    assert attributes(unasked)["gen_ai.response.id"] == first.response.id
     assert "thread.id" not in attributes(unasked)
-    assert attributes(asked)["orq_otel.response.id"] == second.response.id
+    assert attributes(asked)["gen_ai.response.id"] == second.response.id
     assert attributes(asked)["thread.id"] == "beside"
-    assert "orq_otel.conversation.id" not in attributes(asked)
+    assert "gen_ai.conversation.id" not in attributes(asked)
 
 
 @realtime
@@ -94,10 +94,10 @@ def test_realtime_responses_at_the_same_time(
 
     answers, _ = in_session(instrumented)
     assert {
-        attributes(answer)["thread.id"]: attributes(answer)["orq_otel.response.id"]
+        attributes(answer)["thread.id"]: attributes(answer)["gen_ai.response.id"]
         for answer in answers
     } == {"quick": quick.response.id, "held": held.response.id}
-    assert all("orq_otel.response.time_to_first_chunk" in (a.attributes or {}) for a in answers)
+    assert all("gen_ai.response.time_to_first_chunk" in (a.attributes or {}) for a in answers)
 
 
 @realtime
