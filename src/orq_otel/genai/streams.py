@@ -169,9 +169,12 @@ class StreamProxy(_Proxy):
 
     def __exit__(self, *exc_info: object) -> Any:
         try:
-            return self.__wrapped__.__exit__(*exc_info)
-        finally:
-            over(self._self_call)
+            result = self.__wrapped__.__exit__(*exc_info)
+        except BaseException as error:
+            over(self._self_call, _of_closing(error, exc_info))
+            raise
+        over(self._self_call)
+        return result
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.__wrapped__, name)  # older streams of Orq's have no `close`
@@ -201,9 +204,12 @@ class AsyncStreamProxy(_Proxy):
 
     async def __aexit__(self, *exc_info: object) -> Any:
         try:
-            return await self.__wrapped__.__aexit__(*exc_info)
-        finally:
-            over(self._self_call)
+            result = await self.__wrapped__.__aexit__(*exc_info)
+        except BaseException as error:
+            over(self._self_call, _of_closing(error, exc_info))
+            raise
+        over(self._self_call)
+        return result
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.__wrapped__, name)  # newer clients have `aclose` as well
@@ -228,15 +234,19 @@ class ClosingProxy(Proxy):
         """Close the response, and with it the call's span."""
         try:
             self.__wrapped__.close()
-        finally:
-            over(self._self_call())
+        except BaseException as error:
+            over(self._self_call(), error)
+            raise
+        over(self._self_call())
 
     async def aclose(self) -> None:
         """Close the response, and with it the call's span."""
         try:
             await self.__wrapped__.aclose()
-        finally:
-            over(self._self_call())
+        except BaseException as error:
+            over(self._self_call(), error)
+            raise
+        over(self._self_call())
 
 
 class _Iteration:
@@ -306,17 +316,20 @@ class AsyncIteration(_Iteration):
         return _closing_soon(value, self._reading, self._items) if name in _LEAVING else value
 
 
-def over(reading: Reading | None) -> None:
-    """End `reading`, since the consumer has left the stream."""
+def over(reading: Reading | None, error: BaseException | None = None) -> None:
+    """End `reading`: the consumer has left the stream, or `error` was raised as it was closed."""
     try:
         if reading is not None:
-            reading.end()
+            if isinstance(error, Exception):
+                reading.fail(error)
+            else:  # that the consumer is cancelled while it closes the stream is no error of it
+                reading.end()
     except Exception as mistake:  # noqa: BLE001 - the consumer goes on
         report("ending the span of a stream", mistake)
 
 
 def _closing(method: Callable[..., Any], reading: Reading, items: Any = None) -> Callable[..., Any]:
-    """Wrap `method`, the `close` of a stream or an iterator, so that it ends `reading`, too.
+    """Wrap `method`, by which a stream or an iterator is left, so that it ends `reading`, too.
 
     Args:
         method: The client's method.
@@ -327,9 +340,14 @@ def _closing(method: Callable[..., Any], reading: Reading, items: Any = None) ->
     @functools.wraps(method)
     def close(*args: Any, **kwargs: Any) -> Any:
         try:
-            return method(*args, **kwargs)
-        finally:
+            result = method(*args, **kwargs)
+        except BaseException as error:
+            over(reading, _of_closing(error, args))
+            raise
+        else:
             over(reading)
+            return result
+        finally:
             if items is not None:
                 items.close()
 
@@ -344,13 +362,23 @@ def _closing_soon(
     @functools.wraps(method)
     async def close(*args: Any, **kwargs: Any) -> Any:
         try:
-            return await method(*args, **kwargs)
-        finally:
+            result = await method(*args, **kwargs)
+        except BaseException as error:
+            over(reading, _of_closing(error, args))
+            raise
+        else:
             over(reading)
+            return result
+        finally:
             if items is not None:
                 await items.aclose()
 
     return close
+
+
+def _of_closing(error: BaseException, args: tuple[Any, ...]) -> BaseException | None:
+    """`error`, unless it is what the consumer threw into the stream, with these arguments."""
+    return None if any(error is one or type(error) is one for one in args) else error
 
 
 def _chunks(inner: Iterator[Any], reading: weakref.ref[Reading]) -> Generator[Any, Any, None]:
