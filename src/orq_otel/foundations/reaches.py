@@ -22,6 +22,9 @@ Each has a reason, and an answer to its going away, since no release note will a
   do not tell, a call of theirs gets a second span.
 - *The proxies of an HTTP client*, whose credentials must not get into telemetry. Where they are
   gone, they are not known as such; other rules hold back what looks like a credential.
+- *The frames of OpenAI's client in a traceback*, for the HTTP response that it failed to parse: a
+  parser raises after the model was paid for its answer. Where they do not tell, the span has the
+  error alone.
 - *Behind what OpenAI's streams pass on*, to save a generator for each chunk. Where it is gone,
   chunks come through the stream's own iterator.
 - *The base URL of OpenAI's client*, which the public property copies on each call. Where it is
@@ -38,6 +41,9 @@ from operator import attrgetter
 from typing import Any, Final
 
 from opentelemetry.attributes import BoundedAttributes
+
+#: Modules of OpenAI's client whose responses have a method `parse`.
+_RESPONSES: Final = ("openai._legacy_response", "openai._response")
 
 #: Where the SDK's own method is. Whoever overrides or replaces it wants to see every attribute.
 _SDK: Final = "opentelemetry.sdk.trace"
@@ -262,6 +268,20 @@ def outer_call(modules: tuple[str, ...], depth: int) -> tuple[str, Any] | None:
         module = frame.f_globals.get("__name__", "")
         if module.startswith(modules):
             return module, frame.f_locals.get("kwargs")
+    return None
+
+
+def unparsed_response(error: BaseException) -> Any:
+    """The HTTP response that one of OpenAI's clients was parsing when `error` was raised, or None.
+
+    Its body has been read by then.
+    """
+    trace = error.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        if frame.f_code.co_name == "parse" and frame.f_globals.get("__name__") in _RESPONSES:
+            return getattr(frame.f_locals.get("self"), "http_response", None)
+        trace = trace.tb_next
     return None
 
 

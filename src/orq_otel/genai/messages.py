@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 from urllib.parse import unquote_to_bytes
 
-from orq_otel.genai.fields import LONG, fields
+from orq_otel.genai.fields import LONG, fields, stop_reason
 
 #: Part of a message: `{"type": "text", "content": "..."}`.
 Part: TypeAlias = dict[str, Any]
@@ -34,12 +34,11 @@ Content: TypeAlias = dict[str, list[Any] | str]
 #: A data URL with fewer characters holds next to nothing.
 _SHORT = 64
 
-#: The conventions' words for why a message ended, by the APIs' words. Others stay as they are.
+#: The conventions' words for why a message ended, by those for a span's finish reasons.
 _FINISH_REASONS = {
+    "stop": "stop",
     "tool_calls": "tool_call",
     "function_call": "tool_call",
-    "max_output_tokens": "length",
-    "cancelled": "error",
 }
 
 #: How deep JSON in a message may be nested. Decoders of OTLP refuse to go much deeper.
@@ -88,7 +87,9 @@ def message(
 
 def finish_reason(reason: Any) -> str:
     """Why a message ended, in the conventions' words: "error" if there is no reason."""
-    return _FINISH_REASONS.get(reason, reason) if type(reason) is str and reason else "error"
+    if type(reason) is not str or not reason:
+        return "error"
+    return _FINISH_REASONS.get(reason) or stop_reason(reason)
 
 
 def text(content: str) -> Part:
