@@ -25,6 +25,8 @@ Each has a reason, and an answer to its going away, since no release note will a
 - *The frames of OpenAI's client in a traceback*, for the HTTP response that it failed to parse: a
   parser raises after the model was paid for its answer. Where they do not tell, the span has the
   error alone.
+- *The frame that closes an HTTP response*, to tell a stream that closes its own from a caller who
+  closes it. Where it does not show, such a stream counts as left.
 - *Behind what OpenAI's streams pass on*, to save a generator for each chunk. Where it is gone,
   chunks come through the stream's own iterator.
 - *The base URL of OpenAI's client*, which the public property copies on each call. Where it is
@@ -269,6 +271,18 @@ def outer_call(modules: tuple[str, ...], depth: int) -> tuple[str, Any] | None:
         if module.startswith(modules):
             return module, frame.f_locals.get("kwargs")
     return None
+
+
+def is_called_from(modules: tuple[str, ...]) -> bool:
+    """Whether the function that called the caller was called from a module.
+
+    Args:
+        modules: How the names of such modules begin.
+    """
+    frame = sys._getframe(1).f_back  # noqa: SLF001 - documented, as above
+    outer = None if frame is None else frame.f_back
+    name = None if outer is None else outer.f_globals.get("__name__")
+    return isinstance(name, str) and name.startswith(modules)
 
 
 def unparsed_response(error: BaseException) -> Any:
