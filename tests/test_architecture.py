@@ -87,11 +87,15 @@ def test_the_example_of_an_operation(telemetry: Telemetry, monkeypatch: pytest.M
     assert span.name == "rerank bge-m3"
     attributes = dict(span.attributes or {})
     assert attributes["thread.id"] == "support-42"
-    assert {name: value for name, value in attributes.items() if name.startswith("orq_otel.")} == {
-        "orq_otel.operation.name": "rerank",
-        "orq_otel.provider.name": "openai",
-        "orq_otel.request.model": "bge-m3",
-        "orq_otel.response.model": "bge-m3-2",
-        "orq_otel.retrieval.query.text": "parcels",
-        "orq_otel.retrieval.top_k": 1,
+    assert {
+        name: value
+        for name, value in attributes.items()
+        if name.startswith(("gen_ai.", "orq_otel."))
+    } == {
+        "gen_ai.operation.name": "rerank",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "bge-m3",
+        "gen_ai.response.model": "bge-m3-2",
+        "gen_ai.retrieval.query.text": "parcels",
+        "gen_ai.retrieval.top_k": 1,
     }

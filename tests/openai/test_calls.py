@@ -275,7 +275,7 @@ def test_every_parameter_of_a_response(instrumented: Telemetry, client: openai.O
         "gen_ai.prompt.version": "3",
         "openai.request.service_tier": "priority",
     }
-    assert told["gen_ai.response.finish_reasons"] == ("max_output_tokens",)
+    assert told["gen_ai.response.finish_reasons"] == ("length",)
     assert told["gen_ai.usage.reasoning.output_tokens"] == 64
 
 

@@ -51,7 +51,7 @@ def test_a_run_that_needs_a_tool(instrumented: Telemetry, client: openai.OpenAI)
         (
             Reply(),
             {"max_completion_tokens": 1},
-            {"gen_ai.response.finish_reasons": ("max_completion_tokens",)},
+            {"gen_ai.response.finish_reasons": ("length",)},
         ),
     ],
     ids=["failed", "incomplete"],

@@ -179,7 +179,7 @@ _CREATED = [
             "gen_ai.request.temperature": 1.0,
             "gen_ai.request.top_k": 5,
             "gen_ai.request.top_p": 0.9,
-            "gen_ai.response.finish_reasons": ("max_output_tokens",),
+            "gen_ai.response.finish_reasons": ("length",),
         },
         {
             "gen_ai.system_instructions": [_text("Be brief.")],

@@ -427,7 +427,7 @@ def test_a_task_says_what_came_after_the_user() -> None:
             "canceled",
             {
                 "gen_ai.response.status": "cancelled",
-                "gen_ai.response.finish_reasons": ("cancelled",),
+                "gen_ai.response.finish_reasons": ("error",),
             },
         ),
         ("something newer", {}),

@@ -29,6 +29,11 @@ Each has a reason, and an answer to its going away, since no release note will a
 - *The HTTP client of OpenAI's client, and its proxies*, whose credentials must not get into
   telemetry. Where they are gone, they are not known as such; other rules hold back what looks like
   a credential.
+- *The frames of OpenAI's client in a traceback*, for the HTTP response that it failed to parse: a
+  parser raises after the model was paid for its answer. Where they do not tell, the span has the
+  error alone.
+- *The frame that closes an HTTP response*, to tell a stream that closes its own from a caller who
+  closes it. Where it does not show, such a stream counts as left.
 - *Behind what OpenAI's streams pass on*, to save a generator for each chunk. Where it is gone,
   chunks come through the stream's own iterator.
 - *The websocket of OpenAI's connections*, in whose place a proxy sees every message, however the
@@ -49,6 +54,9 @@ from typing import Any, Final
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
+
+#: Modules of OpenAI's client whose responses have a method `parse`.
+_RESPONSES: Final = ("openai._legacy_response", "openai._response")
 
 #: Where the SDK's own method is. Whoever overrides or replaces it wants to see every attribute.
 _SDK: Final = "opentelemetry.sdk.trace"
@@ -279,6 +287,32 @@ def outer_call(modules: tuple[str, ...], depth: int) -> tuple[str, Any] | None:
         module = frame.f_globals.get("__name__", "")
         if module.startswith(modules):
             return module, frame.f_locals.get("kwargs")
+    return None
+
+
+def is_called_from(modules: tuple[str, ...]) -> bool:
+    """Whether the function that called the caller was called from a module.
+
+    Args:
+        modules: How the names of such modules begin.
+    """
+    frame = sys._getframe(1).f_back  # noqa: SLF001 - documented, as above
+    outer = None if frame is None else frame.f_back
+    name = None if outer is None else outer.f_globals.get("__name__")
+    return isinstance(name, str) and name.startswith(modules)
+
+
+def unparsed_response(error: BaseException) -> Any:
+    """The HTTP response that one of OpenAI's clients was parsing when `error` was raised, or None.
+
+    Its body has been read by then.
+    """
+    trace = error.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        if frame.f_code.co_name == "parse" and frame.f_globals.get("__name__") in _RESPONSES:
+            return getattr(frame.f_locals.get("self"), "http_response", None)
+        trace = trace.tb_next
     return None
 
 

@@ -17,15 +17,17 @@ from orq_otel.foundations.reaches import is_collected, is_processed_by, put
 from orq_otel.foundations.unfinished import forget, is_collecting, leave_note, open_calls
 from orq_otel.genai.errors import Description, class_name
 from orq_otel.genai.events import Events
-from orq_otel.genai.fields import Attributes
+from orq_otel.genai.fields import MOST_CHOICES, Attributes
 from orq_otel.genai.messages import Content
 from orq_otel.genai.metrics import INFERENCE, Gaps, Metrics
 from orq_otel.genai.semconv import (
     ERROR_TYPE,
     OPENAI_NAMES,
     PROVIDER_NAME,
+    REQUEST_CHOICE_COUNT,
     REQUEST_MODEL,
     REQUEST_STREAM,
+    RESPONSE_FINISH_REASONS,
     RESPONSE_TIME_TO_FIRST_CHUNK,
 )
 from orq_otel.genai.telemetry import Telemetry
@@ -47,7 +49,9 @@ class StreamReader(Protocol):
     reason to stop that has not come by the end is "error".
 
     A reader may have a method `compact()`, which reduces the memory that it takes. It is called
-    now and then in a long stream.
+    now and then in a long stream. One whose streams have choices may have a method
+    `expect(count, *, is_whole)`: so many were asked for. It is called at the end, before the
+    attributes are read. `is_whole` says whether the stream ended by itself.
     """
 
     def feed(self, chunk: Any, /) -> None:
@@ -206,22 +210,8 @@ class Call:
 
     def respond(self, response: Any) -> None:
         """Read the response, and end the call."""
-        operation = self._operation
         try:
-            try:
-                self._attributes.update(operation.read_response(response))
-            except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
-                report(f"reading the response of {operation.name}", error)
-            capture, content = self._telemetry.capture, operation.content
-            if capture is not None and content is not None:
-                capture.collect(
-                    content.read_response,
-                    response,
-                    content.read_tools,
-                    self._content_json,
-                    self._content,
-                    self._whole,
-                )
+            self._read_response(response)
         finally:
             self._end()
 
@@ -271,14 +261,13 @@ class Call:
             self._feed = self._gaps.timed(reader.feed)
         return self._feed
 
+    def finish(self) -> None:
+        """End the call: its stream, or its body, was read to its end."""
+        self._over(is_whole=True)
+
     def end(self) -> None:
         """End the call with the chunks read so far. To stop early is normal, and no error."""
-        if is_collecting():
-            leave_note(partial(self._end_stream, (time_ns(), perf_counter())))
-        else:
-            self._end_stream(None)
-
-    finish = end  # a body that is read raw tells the two apart
+        self._over(is_whole=False)
 
     def fail(self, error: BaseException) -> None:
         """End the call with the error that the caller gets."""
@@ -296,31 +285,80 @@ class Call:
         """Whether the span goes to `processors`, those of a provider of the SDK."""
         return any(is_processed_by(span, processors) for span in self._span)
 
-    def _end_stream(self, at: _Moment | None) -> None:
+    def _read_response(self, response: Any) -> None:
+        operation = self._operation
         try:
-            self._read_chunks()
+            self._attributes.update(operation.read_response(response))
+        except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
+            report(f"reading the response of {operation.name}", error)
+        capture, content = self._telemetry.capture, operation.content
+        if capture is not None and content is not None:
+            capture.collect(
+                content.read_response,
+                response,
+                content.read_tools,
+                self._content_json,
+                self._content,
+                self._whole,
+            )
+
+    def _over(self, *, is_whole: bool) -> None:
+        if is_collecting():
+            at = time_ns(), perf_counter()
+            leave_note(partial(self._end_stream, at, is_whole=is_whole))
+        else:
+            self._end_stream(None, is_whole=is_whole)
+
+    def _end_stream(self, at: _Moment | None, *, is_whole: bool) -> None:
+        try:
+            self._read_chunks(is_whole=is_whole)
+            if not is_whole and REQUEST_STREAM in self._attributes:
+                self._add_missing_reasons()
         finally:
             self._end(at=at)
 
     def _fail(self, error: BaseException, at: _Moment | None) -> None:
         description = _UNDESCRIBED
         telemetry = self._telemetry
+        attributes = self._attributes
         try:
             self._read_chunks()
-            self._attributes[ERROR_TYPE] = class_name(error)
-            sent = getattr(self, "sent", None)
-            description = telemetry.errors.describe(error, self._client, sent, telemetry.capture)
+            attributes.pop(ERROR_TYPE, None)
+            answer = telemetry.errors.answer(error)
+            if answer is not None:
+                self._read_response(answer)
+            # A client that fails to read a server's error raises something that says less.
+            if ERROR_TYPE in attributes:
+                description = self._describe_reported()
+            else:
+                attributes[ERROR_TYPE] = class_name(error)
+                sent = getattr(self, "sent", None)
+                description = telemetry.errors.describe(
+                    error, self._client, sent, telemetry.capture
+                )
+            if type(getattr(error, "status_code", None)) is not int:  # else the server refused it
+                self._add_missing_reasons()
         except Exception as mistake:  # noqa: BLE001 - a foreign error may fail to be read
             self._attributes.setdefault(ERROR_TYPE, "_OTHER")  # the conventions' fallback
             report("describing an error", mistake)
         finally:
             self._end(description, error, at)
 
-    def _read_chunks(self) -> None:
+    def _add_missing_reasons(self) -> None:
+        """Say "error" for each choice that was asked for, if the model gave no reason at all."""
+        attributes = self._attributes
+        if self._operation.name in INFERENCE and RESPONSE_FINISH_REASONS not in attributes:
+            count = min(max(1, attributes.get(REQUEST_CHOICE_COUNT, 1)), MOST_CHOICES)
+            attributes[RESPONSE_FINISH_REASONS] = ("error",) * count
+
+    def _read_chunks(self, *, is_whole: bool = False) -> None:
         reader, self._reader = self._reader, None
         if reader is None:
             return
         try:
+            count = self._attributes.get(REQUEST_CHOICE_COUNT)
+            if count is not None and hasattr(reader, "expect"):
+                reader.expect(count, is_whole=is_whole)
             self._attributes.update(reader.attributes())
             capture = self._telemetry.capture
             if capture is not None and hasattr(reader, "content"):
@@ -352,7 +390,10 @@ class Call:
                 for name in OPENAI_NAMES:
                     attributes.pop(name, None)
             if ERROR_TYPE in attributes:
-                self._set_failed(span, description, error)
+                if error is None:  # a reader found the error
+                    description = self._describe_reported()
+                    self._add_missing_reasons()
+                span.set_status(StatusCode.ERROR, description.on_span)
             on_span = attributes
             capture = telemetry.capture
             if capture is not None and self._content_json is not attributes:
@@ -380,14 +421,12 @@ class Call:
         if metrics is not None and is_collected(metrics.duration):
             self._measure(metrics, attributes, span, at)
 
-    def _set_failed(
-        self, span: Span, description: Description, error: BaseException | None
-    ) -> None:
-        if error is None:  # a reader found the error in a response or a chunk
-            self._attributes[ERROR_TYPE] = self._telemetry.errors.type_of(
-                self._attributes[ERROR_TYPE], self._client, getattr(self, "sent", None)
-            )
-        span.set_status(StatusCode.ERROR, description.on_span)
+    def _describe_reported(self) -> Description:
+        """Name and describe an error that a reader found in a response or a chunk."""
+        telemetry, sent = self._telemetry, getattr(self, "sent", None)
+        reported = self._attributes[ERROR_TYPE]
+        self._attributes[ERROR_TYPE] = telemetry.errors.type_of(reported, self._client, sent)
+        return telemetry.errors.describe_type(reported, self._client, sent, telemetry.capture)
 
     def _emit(
         self,

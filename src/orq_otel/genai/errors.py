@@ -8,20 +8,23 @@ content. The message is added only where content goes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from orq_otel.foundations.guard import report
 from orq_otel.genai.content import Capture
 from orq_otel.genai.credentials import Credentials
-from orq_otel.genai.fields import get, identifier, safe_text
+from orq_otel.genai.fields import Attributes, get, identifier, safe_text
+from orq_otel.genai.semconv import ERROR_TYPE
 
 #: The value of `error.type` if the server gave the error no name that can be used.
 UNNAMED: Final = "error"
 
 #: How the description begins of an error that has no HTTP status.
 NO_STATUS: Final = "Error"
+#: The same for one that a server reports in a successful response.
+IN_RESPONSE: Final = "Error in the response"
 _CLASS: Final = re.compile(r"[\w.<>\[\]]{1,200}")
 
 
@@ -51,9 +54,29 @@ class Description(NamedTuple):
     on_event: str | None = None
 
 
+class ErrorType(str):
+    """The value of `error.type` for an error in a response or an event, and all that it says.
+
+    Attributes:
+        details: The error's details, not yet checked.
+    """
+
+    __slots__ = ("details",)
+
+    details: ErrorDetails
+
+
 #: Reads an error's details, or returns None for one that is not the client's: its text may be
 #: anything.
 ReadError: TypeAlias = Callable[[BaseException], "ErrorDetails | None"]
+
+#: Reads the answer that a client had before it raised an error, or returns None.
+ReadAnswer: TypeAlias = Callable[[BaseException], Any]
+
+
+def _no_answer(_: BaseException) -> None:
+    """A client's errors tell nothing of an answer."""
+
 
 #: Finds credentials, and what may be one, in a client, in what it sent and in an error.
 FindCredentials: TypeAlias = Callable[[Any, Any, "BaseException | None"], Iterable[Any]]
@@ -66,10 +89,13 @@ class Errors:
     Attributes:
         read: Reads an error's details.
         credentials: Finds the credentials of a call.
+        answer: Reads the answer that arrived before an error, if one did: parsed, or a namespace of
+            its JSON. Reading an answer can fail after the model was paid for it.
     """
 
     read: ReadError
     credentials: FindCredentials
+    answer: ReadAnswer = _no_answer
 
     def describe(
         self, error: BaseException, client: Any, sent: Any, capture: Capture | None
@@ -83,6 +109,23 @@ class Errors:
             capture: Which content is captured, or None for none.
         """
         details = self.read(error)
+        return self._describe(details, client, sent, error, capture)
+
+    def describe_type(
+        self, kind: Any, client: Any, sent: Any, capture: Capture | None
+    ) -> Description:
+        """Describe the error that a response or an event reported, by its `ErrorType`."""
+        details = getattr(kind, "details", None)
+        return self._describe(details, client, sent, None, capture)
+
+    def _describe(
+        self,
+        details: ErrorDetails | None,
+        client: Any,
+        sent: Any,
+        error: BaseException | None,
+        capture: Capture | None,
+    ) -> Description:
         if details is None:
             return Description()
         credentials = Credentials(self.credentials(client, sent, error))
@@ -126,9 +169,33 @@ def class_name(error: BaseException) -> str:
     return UNNAMED
 
 
-def error_type(error: Any) -> str:
-    """The value of `error.type` for an error in a response or an event: its code, else its type."""
-    return identifier(get(error, "code"), get(error, "type")) or UNNAMED
+def error_type(error: Any, head: str = IN_RESPONSE) -> ErrorType:
+    """The value of `error.type` for an error in a response or an event: its code, else its type.
+
+    Args:
+        error: The error: an object with a code, a type or a message, or the message alone.
+        head: How its description begins.
+    """
+    kind, code = get(error, "type"), get(error, "code")
+    message = error if isinstance(error, str) else get(error, "message")
+    name = ErrorType(identifier(code, kind) or UNNAMED)
+    # An error event has a type that every such event has.
+    kind = None if kind == "error" else kind
+    name.details = ErrorDetails(head, kind, code, get(error, "param"), message)
+    return name
+
+
+def add_error(response: Mapping[str, Any], attributes: Attributes) -> None:
+    """Add `error.type` to `attributes` if a response, by its fields, is or has an error.
+
+    Compatible servers and gateways send errors with the status 200. vLLM's have no object around
+    them: `{"object": "error", "message": ...}`.
+    """
+    error = response.get("error")
+    if error is not None:
+        attributes[ERROR_TYPE] = error_type(error)
+    elif response.get("object") == "error":
+        attributes[ERROR_TYPE] = error_type(response)
 
 
 def _by_identifiers(details: ErrorDetails, credentials: Credentials) -> str | None:

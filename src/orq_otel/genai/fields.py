@@ -41,6 +41,16 @@ _IDENTIFIER = re.compile(r"[A-Za-z0-9_.\-\[\]]{1,64}")
 _NO_NAMES = frozenset({"None", "null"})
 #: Why models stop, nearly always.
 REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
+#: The conventions' words for the reasons of APIs other than chat completions.
+_STANDARD_REASONS: Final = {
+    "max_output_tokens": "length",
+    "max_completion_tokens": "length",
+    "max_prompt_tokens": "length",
+    "cancelled": "error",
+}
+
+#: More choices than the API makes for any request, and few enough for a wrong number to do no harm.
+MOST_CHOICES: Final = 4096
 
 #: Raised when a reader meets something that is not a chunk or an event. Clients make objects of
 #: whatever a server sends.
@@ -123,11 +133,15 @@ def identifier(*candidates: Any) -> str | None:
 def stop_reason(reason: str) -> str:
     """Why a model stopped: one of `REASONS`, another identifier, or "error".
 
+    The reasons for which the conventions have a word of their own get that word.
+
     Args:
         reason: The server's reason: a name, perhaps with details behind a colon.
     """
     if reason in REASONS:
         return reason
+    if reason in _STANDARD_REASONS:
+        return _STANDARD_REASONS[reason]
     name, _, _ = reason.partition(":")
     return (name if name in REASONS else identifier(reason)) or "error"
 

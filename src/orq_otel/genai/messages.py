@@ -22,7 +22,7 @@ from contextvars import ContextVar
 from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import unquote_to_bytes
 
-from orq_otel.genai.fields import LONG, fields
+from orq_otel.genai.fields import LONG, fields, stop_reason
 
 #: Part of a message: `{"type": "text", "content": "..."}`.
 Part: TypeAlias = dict[str, Any]
@@ -43,12 +43,11 @@ _Source = TypeVar("_Source")
 #: A data URL with fewer characters holds next to nothing.
 _SHORT = 64
 
-#: The conventions' words for why a message ended, by the APIs' words. Others stay as they are.
+#: The conventions' words for why a message ended, by those for a span's finish reasons.
 _FINISH_REASONS = {
+    "stop": "stop",
     "tool_calls": "tool_call",
     "function_call": "tool_call",
-    "max_output_tokens": "length",
-    "cancelled": "error",
 }
 
 #: How deep JSON in a message may be nested. Decoders of OTLP refuse to go much deeper.
@@ -97,7 +96,9 @@ def message(
 
 def finish_reason(reason: Any) -> str:
     """Why a message ended, in the conventions' words: "error" if there is no reason."""
-    return _FINISH_REASONS.get(reason, reason) if type(reason) is str and reason else "error"
+    if type(reason) is not str or not reason:
+        return "error"
+    return _FINISH_REASONS.get(reason) or stop_reason(reason)
 
 
 def text(content: str) -> Part:

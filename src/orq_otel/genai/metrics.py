@@ -121,6 +121,17 @@ _COUNTED: Final[tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...]] = (
     ),
 )
 
+#: Of the two metrics for responses that ran in the background: what is counted, the attribute with
+#: the count, and the description. The conventions have no metric for them.
+_BACKGROUND: Final = tuple(
+    (
+        kind,
+        f"orq_otel.usage.{kind}_tokens",
+        f"{kind.capitalize()} tokens of one response that ran in the background.",
+    )
+    for kind in ("input", "output")
+)
+
 #: How many notes are kept. Beyond that the oldest is recorded at once, since notes take memory, and
 #: metrics may be collected rarely or never.
 _MOST_NOTES: Final = 1000
@@ -204,6 +215,10 @@ class Metrics:
             description="Duration of a GenAI operation.",
             explicit_bucket_boundaries_advisory=_SECONDS,
         )
+        self._background = [
+            (_tokens(meter, f"orq_otel.client.background.{kind}_tokens", description), name)
+            for kind, name, description in _BACKGROUND
+        ]
         if older:
             self._token_usage = _tokens(
                 meter, "gen_ai.client.token.usage", "Input and output tokens of one operation."
@@ -278,6 +293,7 @@ class Metrics:
             self._record_gaps(gaps, common, put)
             return
         failed = {**common, ERROR_TYPE: ended[ERROR_TYPE]} if ERROR_TYPE in ended else common
+        self._record_background(ended, common, put)
         if self.older:
             put(self.duration, seconds, failed)
             self._record_token_usage(ended, common, put)
@@ -320,6 +336,13 @@ class Metrics:
     def _record_gaps(self, gaps: Iterable[float], common: Mapping[str, Any], put: _Put) -> None:
         for gap in gaps:
             put(self._chunk, gap, common)
+
+    def _record_background(
+        self, ended: Mapping[str, Any], common: Mapping[str, Any], put: _Put
+    ) -> None:
+        for histogram, name in self._background:
+            if name in ended:
+                put(histogram, ended[name], common)
 
     def _record_token_usage(
         self, ended: Mapping[str, Any], common: Mapping[str, Any], put: _Put

@@ -20,7 +20,7 @@ from itertools import chain, islice
 from typing import Any, Final, Protocol
 
 from orq_otel.foundations.guard import report
-from orq_otel.foundations.reaches import passed_on
+from orq_otel.foundations.reaches import is_called_from, passed_on
 from orq_otel.foundations.unfinished import watch
 from orq_otel.genai.call import Call
 
@@ -91,6 +91,10 @@ class Proxy:
     def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         return self.__wrapped__.__class__
 
+    @property
+    def __dict__(self) -> Any:  # type: ignore[override]
+        return self.__wrapped__.__dict__
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__wrapped__, name)
 
@@ -132,7 +136,7 @@ class _Proxy(Proxy):
 
     _self_call: Call
     _self_items: Any = None
-    _self_response: Any = None
+    _self_is_watched = False
 
     def __init__(self, stream: Any, call: Call) -> None:
         super().__init__(stream)
@@ -141,9 +145,19 @@ class _Proxy(Proxy):
     @property
     def response(self) -> Any:
         """The HTTP response. The client's own stream helpers close it instead of the stream."""
-        if self._self_response is None:
-            self._self_response = ClosingProxy(self.__wrapped__.response, self._self_call)
-        return self._self_response
+        stream = self.__wrapped__
+        response = stream.response
+        if not self._self_is_watched:
+            self._self_is_watched = True
+            try:
+                is_async = hasattr(stream, "__anext__")
+                reads = type(stream).__aiter__ if is_async else type(stream).__iter__
+                insiders = reads.__module__, type(response).close.__module__
+                kind = AsyncBody if is_async else Body
+                response.stream = kind(response.stream, self._self_call, insiders)
+            except Exception as mistake:  # noqa: BLE001 - the caller gets the response all the same
+                report("watching the response of a stream", mistake)
+        return response
 
 
 class StreamProxy(_Proxy):
@@ -169,9 +183,12 @@ class StreamProxy(_Proxy):
 
     def __exit__(self, *exc_info: object) -> Any:
         try:
-            return self.__wrapped__.__exit__(*exc_info)
-        finally:
-            over(self._self_call)
+            result = self.__wrapped__.__exit__(*exc_info)
+        except BaseException as error:
+            over(self._self_call, _of_closing(error, exc_info))
+            raise
+        over(self._self_call)
+        return result
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.__wrapped__, name)  # older streams of Orq's have no `close`
@@ -201,42 +218,61 @@ class AsyncStreamProxy(_Proxy):
 
     async def __aexit__(self, *exc_info: object) -> Any:
         try:
-            return await self.__wrapped__.__aexit__(*exc_info)
-        finally:
-            over(self._self_call)
+            result = await self.__wrapped__.__aexit__(*exc_info)
+        except BaseException as error:
+            over(self._self_call, _of_closing(error, exc_info))
+            raise
+        over(self._self_call)
+        return result
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.__wrapped__, name)  # newer clients have `aclose` as well
         return _closing_soon(value, self._self_call) if name in {"close", "aclose"} else value
 
 
-class ClosingProxy(Proxy):
-    """An HTTP response whose `close` ends the call. It does not keep the call alive.
+class _Body(Proxy):
+    """The body of an HTTP response, whose closing ends the call.
+
+    Not so if the stream closes it, or the response does at the end of the body: then the stream's
+    iterator is about to end, or to raise what went wrong.
 
     Args:
-        response: The response.
-        call: The call of its stream.
+        body: The body, `response.stream`.
+        call: The call of the stream, which is not kept alive.
+        insiders: Names of the modules of stream and response.
     """
 
     _self_call: weakref.ref[Call]
+    _self_insiders: tuple[str, ...]
 
-    def __init__(self, response: Any, call: Call) -> None:
-        super().__init__(response)
+    def __init__(self, body: Any, call: Call, insiders: tuple[str, ...]) -> None:
+        super().__init__(body)
         self._self_call = weakref.ref(call)
+        self._self_insiders = insiders
+
+
+class Body(_Body):
+    """A synchronous one."""
+
+    def __iter__(self) -> Any:
+        return iter(self.__wrapped__)
 
     def close(self) -> None:
-        """Close the response, and with it the call's span."""
-        try:
-            self.__wrapped__.close()
-        finally:
-            over(self._self_call())
+        """Close the body. The response's own `close` calls it."""
+        reading = None if is_called_from(self._self_insiders) else self._self_call()
+        _closing(self.__wrapped__.close, reading)()
+
+
+class AsyncBody(_Body):
+    """An asynchronous one."""
+
+    def __aiter__(self) -> Any:
+        return aiter(self.__wrapped__)
 
     async def aclose(self) -> None:
-        """Close the response, and with it the call's span."""
-        try:
-            await self.__wrapped__.aclose()
-        finally:
-            over(self._self_call())
+        """Close the body. The response's own `aclose` calls it."""
+        reading = None if is_called_from(self._self_insiders) else self._self_call()
+        await _closing_soon(self.__wrapped__.aclose, reading)()
 
 
 class _Iteration:
@@ -306,17 +342,22 @@ class AsyncIteration(_Iteration):
         return _closing_soon(value, self._reading, self._items) if name in _LEAVING else value
 
 
-def over(reading: Reading | None) -> None:
-    """End `reading`, since the consumer has left the stream."""
+def over(reading: Reading | None, error: BaseException | None = None) -> None:
+    """End `reading`: the consumer has left the stream, or `error` was raised as it was closed."""
     try:
         if reading is not None:
-            reading.end()
+            if isinstance(error, Exception):
+                reading.fail(error)
+            else:  # that the consumer is cancelled while it closes the stream is no error of it
+                reading.end()
     except Exception as mistake:  # noqa: BLE001 - the consumer goes on
         report("ending the span of a stream", mistake)
 
 
-def _closing(method: Callable[..., Any], reading: Reading, items: Any = None) -> Callable[..., Any]:
-    """Wrap `method`, the `close` of a stream or an iterator, so that it ends `reading`, too.
+def _closing(
+    method: Callable[..., Any], reading: Reading | None, items: Any = None
+) -> Callable[..., Any]:
+    """Wrap `method`, by which a stream or an iterator is left, so that it ends `reading`, too.
 
     Args:
         method: The client's method.
@@ -327,9 +368,14 @@ def _closing(method: Callable[..., Any], reading: Reading, items: Any = None) ->
     @functools.wraps(method)
     def close(*args: Any, **kwargs: Any) -> Any:
         try:
-            return method(*args, **kwargs)
-        finally:
+            result = method(*args, **kwargs)
+        except BaseException as error:
+            over(reading, _of_closing(error, args))
+            raise
+        else:
             over(reading)
+            return result
+        finally:
             if items is not None:
                 items.close()
 
@@ -337,20 +383,30 @@ def _closing(method: Callable[..., Any], reading: Reading, items: Any = None) ->
 
 
 def _closing_soon(
-    method: Callable[..., Any], reading: Reading, items: Any = None
+    method: Callable[..., Any], reading: Reading | None, items: Any = None
 ) -> Callable[..., Any]:
     """The same for an asynchronous method."""
 
     @functools.wraps(method)
     async def close(*args: Any, **kwargs: Any) -> Any:
         try:
-            return await method(*args, **kwargs)
-        finally:
+            result = await method(*args, **kwargs)
+        except BaseException as error:
+            over(reading, _of_closing(error, args))
+            raise
+        else:
             over(reading)
+            return result
+        finally:
             if items is not None:
                 await items.aclose()
 
     return close
+
+
+def _of_closing(error: BaseException, args: tuple[Any, ...]) -> BaseException | None:
+    """`error`, unless it is what the consumer threw into the stream, with these arguments."""
+    return None if any(error is one or type(error) is one for one in args) else error
 
 
 def _chunks(inner: Iterator[Any], reading: weakref.ref[Reading]) -> Generator[Any, Any, None]:

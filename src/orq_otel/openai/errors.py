@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from orq_otel.foundations.reaches import http_client_of
+from orq_otel.foundations.reaches import http_client_of, unparsed_response
 from orq_otel.genai import credentials
 from orq_otel.genai.errors import NO_STATUS, ErrorDetails, Errors
+from orq_otel.openai.raw import read_body
 
 #: Messages that are the client's own, without any content.
 _CLIENT_MESSAGES: Final = frozenset({"Connection error.", "Request timed out."})
@@ -51,4 +52,14 @@ def find_credentials(client: Any, sent: Any, error: BaseException | None) -> Ite
     yield from credentials.of_exchange(error)
 
 
-ERRORS: Final = Errors(read_error, find_credentials)
+def read_answer(error: BaseException) -> Any:
+    """The answer that the client had when it raised `error`, as a namespace of its JSON, or None.
+
+    `chat.completions.parse` raises for an answer that was cut, `responses.parse` for one that is
+    not what was asked for, and both after the model was paid.
+    """
+    response = unparsed_response(error)
+    return None if response is None else read_body(response)
+
+
+ERRORS: Final = Errors(read_error, find_credentials, read_answer)

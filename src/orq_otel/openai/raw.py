@@ -120,15 +120,21 @@ class Body:
             self._call.feed(event)
 
 
+def read_body(response: Any) -> Any:
+    """The body of an HTTP response that has been read, as a namespace, or None if it is no JSON."""
+    content, kind = response.content, _kind(response)
+    is_json = not kind.startswith(_OPAQUE) and content.lstrip().startswith(b"{")
+    return parse_long_json(content) if is_json else None
+
+
 def respond_with_body(call: Call, response: Any) -> None:
     """End the call with an HTTP response whose body has been read."""
     body = None
     try:
-        content, kind = response.content, _kind(response)
-        if "event-stream" in kind:
-            Body(call, response).feed(content)
-        elif not kind.startswith(_OPAQUE) and content.lstrip().startswith(b"{"):
-            body = parse_long_json(content)
+        if "event-stream" in _kind(response):
+            Body(call, response).feed(response.content)
+        else:
+            body = read_body(response)
     except Exception as error:  # noqa: BLE001 - the body is not of its content type
         report("reading a raw response", error)
     finally:
@@ -142,7 +148,7 @@ def _kind(response: Any) -> str:
 
 def _end(call: Call, body: Any) -> None:
     if body is None:
-        call.end()
+        call.finish()
     else:
         call.respond(body)
 
@@ -169,8 +175,10 @@ class RawResponseProxy(Proxy):
             return partial(self._self_run, value, self._self_parsed)
         if name in _READERS:
             return partial(self._self_run, value, self._self_was_read)
-        if name in _CLOSERS or name in _WRITERS:
+        if name in _CLOSERS:
             return partial(self._self_run, value, self._self_was_closed)
+        if name in _WRITERS:
+            return partial(self._self_run, value, self._self_was_written)
         if name in _ITERATORS:
             return partial(self._self_iterate, value, "")
         if name in _LINE_ITERATORS:
@@ -240,6 +248,10 @@ class RawResponseProxy(Proxy):
         self._self_call.end()
         return result
 
+    def _self_was_written(self, result: Any, /, **_: Any) -> Any:
+        self._self_call.finish()
+        return result
+
     def _self_http(self) -> Any:
         return getattr(self.__wrapped__, "http_response", self.__wrapped__)
 
@@ -290,7 +302,7 @@ class _BodyIteration:
         except Exception as error:  # noqa: BLE001 - the body is not of its content type
             report("reading a raw response", error)
         finally:
-            self._call.end()
+            self._call.finish()
 
     def end(self) -> None:
         """End the call: the caller stopped reading."""

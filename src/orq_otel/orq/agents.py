@@ -89,7 +89,7 @@ _STATES: Final[Mapping[str, tuple[str, str | None]]] = {
     "completed": ("completed", "stop"),
     "failed": ("failed", "error"),
     "rejected": ("failed", "error"),
-    "canceled": ("cancelled", "cancelled"),
+    "canceled": ("cancelled", "error"),
 }
 #: The conventions' names for why an agent stopped. Other reasons are those of chat completions.
 _REASONS: Final = {"max_iterations": "length", "max_time": "length"}

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from orq_otel.genai.fields import (
+    MOST_CHOICES,
     NO_CHUNK,
     UNUSUAL,
     Attributes,
@@ -49,7 +50,7 @@ from orq_otel.orq.models import (
 from orq_otel.orq.requests import Arguments, prompt_variable_content
 from orq_otel.payloads import chat, parts
 from orq_otel.payloads.chat_deltas import Deltas
-from orq_otel.payloads.parts import in_order, items, named_tools
+from orq_otel.payloads.parts import items, named_tools
 from orq_otel.payloads.usage import later, read_completion_usage
 
 #: Fields of a response and of each event of a stream.
@@ -100,13 +101,11 @@ def response_attributes(response: Any) -> Attributes:
     """Attributes of a Deployment's response, which is None where there is no answer."""
     response = fields(response)
     attributes = _head(response)
-    reasons = [
-        stop_reason(reason)
-        for choice in items(response.get("choices"))
-        if (reason := fields(choice).get("finish_reason")) and isinstance(reason, str)
-    ]
-    if reasons:
-        attributes[RESPONSE_FINISH_REASONS] = tuple(reasons)
+    choices = [fields(one) for one in items(response.get("choices"))]
+    if any(one.get("finish_reason") for one in choices):
+        attributes[RESPONSE_FINISH_REASONS] = tuple([_reason(one) for one in choices])
+        if "error" in attributes[RESPONSE_FINISH_REASONS]:
+            chat.add_failure(response, attributes)
     read_completion_usage(token_counts(response.get("usage")), attributes)
     return attributes
 
@@ -140,7 +139,7 @@ def response_content(response: Any) -> Content:
     """A message for each choice of a Deployment's response."""
     return _output(
         [
-            (choice.get("finish_reason") or _NO_REASON, message_fields(choice.get("message")))
+            (_reason(choice), message_fields(choice.get("message")))
             for one in items(get(response, "choices"))
             if (choice := fields(one))
         ]
@@ -212,9 +211,9 @@ class StreamReader(chat.StreamReader):
     def _finish_reasons(self) -> tuple[str, ...]:
         """Why the choices ended. Orq may give no reason for a complete one."""
         if self._is_final:
-            self._reasons = {index: reason for index, reason in self._reasons.items() if reason}
-            if not self._reasons:
+            if not any(self._reasons.values()):
                 return ()
+            self._reasons = {index: reason or _NO_REASON for index, reason in self._reasons.items()}
         return super()._finish_reasons()
 
 
@@ -265,7 +264,7 @@ class ContentStreamReader(StreamReader):
         self._index = None  # the next event looks for its pieces
         try:
             index, piece = as_json(choice["index"]), choice["message"].__dict__
-            if index not in self._by_index and len(self._by_index) >= chat.MOST_CHOICES:
+            if index not in self._by_index and len(self._by_index) >= MOST_CHOICES:
                 return
             self._by_index.setdefault(index, []).append(piece)
             if len(self._by_index[index]) > self._most:
@@ -297,12 +296,11 @@ class ContentStreamReader(StreamReader):
     def content(self) -> Content:
         """A message for each choice, from the events so far."""
         fallback = _NO_REASON if self._is_final else None
-        return _output(
-            [
-                (self._reasons.get(index) or fallback, self._message(index))
-                for index in in_order(self._by_index)
-            ]
-        )
+        choices = []
+        for index in self._indexes(self._by_index):
+            said = self._message(index) if index in self._by_index else {}
+            choices.append((self._reasons.get(index) or fallback, said))
+        return _output(choices)
 
     def _message(self, index: Any) -> _Piece:
         """One message from its pieces, or the event that repeats the whole message."""
@@ -375,6 +373,12 @@ class _Joined:
     def text(self) -> str:
         """All text of the message."""
         return _text(self.message())
+
+
+def _reason(choice: Mapping[str, Any]) -> str:
+    """Why a complete choice ended, by its fields."""
+    reason = choice.get("finish_reason") or _NO_REASON
+    return stop_reason(reason) if isinstance(reason, str) else "error"
 
 
 def _head(answer: Mapping[str, Any]) -> Attributes:

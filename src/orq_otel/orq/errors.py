@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from orq_otel.genai import credentials
 from orq_otel.genai.errors import ErrorDetails, Errors
+from orq_otel.genai.long_json import parse_long_json
 
 #: The longest body, in characters, that is parsed as an error.
 _LONGEST: Final = 256 * 1024
@@ -62,4 +63,12 @@ def find_credentials(resource: Any, sent: Any, error: BaseException | None) -> I
     yield from credentials.of_exchange(error)
 
 
-ERRORS: Final = Errors(read_error, find_credentials)
+def read_answer(error: BaseException) -> Any:
+    """The answer that the client could not validate, as a namespace of its JSON, or None."""
+    if type(error).__name__ != "ResponseValidationError":
+        return None
+    body = getattr(error, "body", None)
+    return parse_long_json(body) if isinstance(body, str) else None
+
+
+ERRORS: Final = Errors(read_error, find_credentials, read_answer)

@@ -80,8 +80,14 @@ def fetch_request_attributes(arguments: Arguments) -> Attributes:
 
 
 def fetched_response_attributes(response: Any) -> Attributes:
-    """Attributes of a stored response. Its tokens were counted when it was made."""
-    return {**responses.fetched_response_attributes(response), **telemetry_ids(fields(response))}
+    """Attributes of a stored response."""
+    response = fields(response)
+    usage = token_counts(response.get("usage"))
+    status = as_json(response.get("status"))
+    return {
+        **responses.fetched_response_attributes({**response, "status": status, "usage": usage}),
+        **telemetry_ids(response),
+    }
 
 
 def request_content(arguments: Arguments) -> Content:

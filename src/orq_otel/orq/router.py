@@ -14,6 +14,7 @@ from orq_otel.genai.semconv import (
     OUTPUT_MESSAGES,
     PROMPT_NAME,
     PROMPT_VERSION,
+    RESPONSE_FINISH_REASONS,
     RESPONSE_ID,
     RESPONSE_MODEL,
 )
@@ -53,6 +54,8 @@ def completion_response_attributes(response: Any) -> Attributes:
     response = fields(response)
     attributes = read_strings(response, _HEAD)
     chat.add_finish_reasons(items(response.get("choices")), attributes)
+    if "error" in attributes.get(RESPONSE_FINISH_REASONS, ()):
+        chat.add_failure(response, attributes)
     read_completion_usage(token_counts(response.get("usage")), attributes)
     return attributes
 

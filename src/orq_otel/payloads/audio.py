@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from orq_otel.genai.errors import add_error
 from orq_otel.genai.fields import Attributes, fields, get, number, parse_json
 from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import Content, message, text
@@ -93,6 +94,7 @@ def transcription_response_content(response: Any) -> Content:
 def usage_attributes(response: Any) -> Attributes:
     """Token counts of a transcript or a translation, or of the last event of these or of speech."""
     attributes: Attributes = {}
+    add_error(fields(response), attributes)
     usage = get(response, "usage")
     if usage is not None:
         read_audio_usage(usage, attributes)

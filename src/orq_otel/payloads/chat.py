@@ -5,12 +5,14 @@ Pure functions. The AI Router and Orq's Deployments use the same messages.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
+from orq_otel.genai.errors import add_error, error_type
 from orq_otel.genai.fields import (
     LONG,
+    MOST_CHOICES,
     NO_CHUNK,
     REASONS,
     UNUSUAL,
@@ -40,6 +42,7 @@ from orq_otel.genai.messages import (
     tool_result,
 )
 from orq_otel.genai.semconv import (
+    ERROR_TYPE,
     INPUT_MESSAGES,
     OPENAI_RESPONSE_SERVICE_TIER,
     OPENAI_RESPONSE_SYSTEM_FINGERPRINT,
@@ -58,11 +61,14 @@ from orq_otel.genai.semconv import (
 from orq_otel.payloads.chat_deltas import Deltas
 from orq_otel.payloads.parts import (
     SPEAKERS,
+    THOUGHTS,
     content_parts,
     in_order,
     items,
     merged,
     named_tools,
+    spoken,
+    thought,
     tool_response,
     unknown_part,
 )
@@ -77,8 +83,13 @@ _HEAD = (
     ("system_fingerprint", OPENAI_RESPONSE_SYSTEM_FINGERPRINT),
 )
 
-#: More choices than the API makes for any request, and few enough for a wrong index to do no harm.
-MOST_CHOICES = 4096
+#: How a content may begin that has reasoning in it, between tags.
+_TAG: Final = frozenset("<[ \n")
+#: Roles of a model's messages. In some answers it is missing.
+_MODELS: Final = frozenset({"assistant", None})
+
+#: How the description begins of an answer that has no choices, and no error either.
+_NO_CHOICES: Final = "No choices in the response"
 
 
 def request_attributes(body: Mapping[str, Any]) -> Attributes:
@@ -145,6 +156,7 @@ def input_messages(messages: list[Any]) -> list[Message]:
             and type(words := each.get("content")) is str
             and words
             and (role := each.get("role")) in SPEAKERS
+            and (words[0] not in _TAG or role != "assistant")
             else _input_message(each)
             for each in messages
         ]
@@ -156,7 +168,14 @@ def response_attributes(response: Any) -> Attributes:
     """Attributes of a chat completion."""
     completion = fields(response)
     attributes = read_strings(completion, _HEAD)
-    add_finish_reasons(completion.get("choices"), attributes)
+    choices = completion.get("choices", ())
+    add_finish_reasons(choices, attributes)
+    if (
+        not choices
+        or "error" in completion
+        or "error" in attributes.get(RESPONSE_FINISH_REASONS, ())
+    ):
+        add_failure(completion, attributes)
     usage = completion.get("usage")
     if usage is not None:
         read_completion_usage(usage, attributes)
@@ -175,6 +194,25 @@ def add_finish_reasons(choices: Any, attributes: Attributes) -> None:
             first = islice(choices, MOST_CHOICES)
             reasons = [_reason(get(choice, "finish_reason")) for choice in first]
         attributes[RESPONSE_FINISH_REASONS] = tuple(reasons)
+
+
+def add_failure(completion: Mapping[str, Any], attributes: Attributes) -> None:
+    """Add `error.type` if a completion that came with the status 200, or a choice of it, failed.
+
+    Gateways such as OpenRouter send the error of the server behind them in this way, some with no
+    choices, some with a choice whose finish reason is "error".
+    """
+    choices = completion.get("choices", ())
+    add_error(completion, attributes)
+    if ERROR_TYPE in attributes:
+        return
+    if choices is None:
+        attributes[ERROR_TYPE] = error_type(None, _NO_CHOICES)
+        return
+    for choice in map(fields, items(choices)):
+        add_error(choice, attributes)
+        if ERROR_TYPE not in attributes and choice.get("finish_reason") == "error":
+            attributes[ERROR_TYPE] = error_type(None)
 
 
 def response_content(response: Any) -> Content:
@@ -201,16 +239,18 @@ def choice_message(reason: Any, message_fields: Mapping[str, Any]) -> Message:
 class StreamReader:
     """Reads attributes from the chunks of one chat completion.
 
-    A choice that has begun and not ended was cut off: its finish reason is "error".
+    A choice that has begun and not ended was cut off: its finish reason is "error". So was one that
+    was asked for and has not begun.
     """
 
-    __slots__ = ("_head", "_index", "_reasons", "_usage")
+    __slots__ = ("_failure", "_head", "_index", "_reasons", "_usage")
 
     def __init__(self) -> None:
         self._head: Attributes | None = None
         self._reasons: dict[int, str | None] = {}  # by index of the choice, None until it ends
         self._usage: Any = None
         self._index: Any = None  # of the choice in the last chunk
+        self._failure: Attributes = {}  # `error.type`, if a choice failed
 
     def feed(self, chunk: Any) -> None:
         """Take in the next chunk. Hot: most hold one more piece of the only choice."""
@@ -244,7 +284,7 @@ class StreamReader:
             if not choices or choices[-1].__dict__["finish_reason"] is not None:  # may be the last
                 self._usage = later(self._usage, usage_elsewhere(chunk))
         except NO_CHUNK:
-            return
+            add_error(fields(chunk), self._failure)  # it may be an error that no client raised
 
     def _begin(self, chunk: Any) -> None:
         """Keep the fields that each chunk repeats."""
@@ -253,6 +293,8 @@ class StreamReader:
     def _feed_choice(self, choice: Mapping[str, Any]) -> None:
         """Take in one choice of a chunk, by its fields."""
         self._index = index = choice.get("index")
+        if index is None:  # some servers have one choice, without an index
+            index = 0
         reason = choice.get("finish_reason")
         if reason is not None or index not in self._reasons:
             self._note_choice(index, reason)
@@ -262,18 +304,39 @@ class StreamReader:
         if type(index) is int and 0 <= index < MOST_CHOICES:
             if isinstance(reason, str):
                 self._reasons[index] = _reason(reason)
+                if reason == "error":
+                    self._failure.setdefault(ERROR_TYPE, error_type(None))
             else:
                 self._reasons.setdefault(index, None)
+
+    def expect(self, count: int, *, is_whole: bool) -> None:
+        """Note that `count` choices were asked for.
+
+        Servers may make fewer. So of a stream that ended by itself (`is_whole`), those that never
+        began are missing only if another choice is.
+        """
+        if is_whole and self._reasons and None not in self._reasons.values():
+            return
+        for index in range(min(count, MOST_CHOICES)):
+            self._reasons.setdefault(index, None)
 
     def attributes(self) -> Attributes:
         """Attributes from the chunks so far."""
         attributes: Attributes = {} if self._head is None else self._head.copy()
+        attributes.update(self._failure)
         reasons = self._finish_reasons()
         if reasons:
             attributes[RESPONSE_FINISH_REASONS] = reasons
         if self._usage is not None:
             read_completion_usage(self._usage, attributes)
         return attributes
+
+    def _indexes(self, begun: Collection[Any]) -> list[Any]:
+        """The indexes of all choices, in order: those that have begun, and those before them.
+
+        None if none has begun.
+        """
+        return in_order({*range(len(self._finish_reasons())), *begun} if begun else ())
 
     def _finish_reasons(self) -> tuple[str, ...]:
         reasons = self._reasons
@@ -313,6 +376,8 @@ class ContentStreamReader(StreamReader):
 
     def _feed_choice(self, choice: Mapping[str, Any]) -> None:
         index, reason = choice.get("index"), choice.get("finish_reason")
+        if index is None:  # as above
+            index = 0
         try:
             deltas = self._deltas[index]
         except KeyError:
@@ -337,8 +402,8 @@ class ContentStreamReader(StreamReader):
     def content(self) -> Content:
         """Content of the chunks so far: a message for each choice."""
         messages = []
-        for index in in_order(self._deltas):
-            deltas = self._deltas[index]
+        for index in self._indexes(self._deltas):
+            deltas = self._deltas.get(index) or Deltas()
             one = choice_message(self._reasons.get(index), deltas.message())
             if not deltas.is_text:  # Mistral sends pieces of text and of reasoning as parts
                 one["parts"] = merged(one["parts"])
@@ -380,11 +445,12 @@ def _input_message(value: Any) -> Message:
 def _message_parts(own: Mapping[str, Any]) -> list[Part]:
     """The parts of a message with these fields: reasoning, content, refusal, media, tool calls."""
     parts = []
-    thought = own.get("reasoning_content") or own.get("reasoning")  # some servers send both
-    if thought and isinstance(thought, str):
-        parts.append(reasoning(thought))
+    if not THOUGHTS.isdisjoint(own) and (thoughts := thought(own)):
+        parts.append(reasoning(thoughts))
     content = own.get("content")
-    if content is not None:
+    if type(content) is str and content[:1] in _TAG and own.get("role") in _MODELS:
+        parts += spoken(content)
+    elif content is not None:
         parts += content_parts(content)
     refusal = own.get("refusal")
     if refusal and isinstance(refusal, str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from io import StringIO
@@ -10,17 +11,19 @@ from typing import Any, Final, TypeAlias
 from orq_otel.genai.fields import fields
 from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import decoded
-from orq_otel.payloads.parts import content_part, items
+from orq_otel.payloads.parts import THOUGHTS, content_part, items, thought
 
 #: Text so far, by the name of the field.
 _Texts: TypeAlias = dict[str, StringIO]
 
-#: Fields of a delta that are text, without its content and its role.
-_TEXTS: Final = frozenset({"reasoning", "reasoning_content", "refusal"})
 #: Fields that are objects of such texts.
 _OBJECTS: Final = frozenset({"audio", "function_call"})
 #: Parts of a content that come in pieces: the API's type, by the conventions' type.
 _IN_PIECES: Final = {"text": "text", "reasoning": "thinking"}
+#: Fields of a call that a server may repeat with each piece. Servers never cut them.
+_REPEATED: Final = frozenset({"id", "name"})
+#: Tool calls of one message. More are none that a model makes.
+_MOST_CALLS: Final = 4096
 
 
 class Deltas:
@@ -37,9 +40,10 @@ class Deltas:
         "_images",
         "_objects",
         "_parts",
+        "_refusal",
         "_role",
         "_text",
-        "_texts",
+        "_thought",
         "content",
     )
 
@@ -48,7 +52,8 @@ class Deltas:
         self._text: StringIO | None = None
         self._parts: list[tuple[str, StringIO] | Any] = []
         self._role: str | None = None
-        self._texts: _Texts = {}
+        self._refusal: StringIO | None = None
+        self._thought: StringIO | None = None
         self._objects: dict[str, _Texts] = {}
         self._images: list[Any] = []
         self._calls: list[_Call] = []
@@ -82,6 +87,8 @@ class Deltas:
         extra = getattr(delta, "__pydantic_extra__", None)
         if extra:  # reasoning, from compatible servers
             delta_fields = {**delta_fields, **extra}
+        if not THOUGHTS.isdisjoint(delta_fields):
+            self._thought = _written(self._thought, thought(delta_fields))
         for name, value in delta_fields.items():
             if not value:  # a model has all fields, and most are None
                 continue
@@ -89,11 +96,8 @@ class Deltas:
                 self.content.append(value)
             elif name == "tool_calls":
                 self._add_calls(value if type(value) is list else items(value))
-            elif name in _TEXTS and isinstance(value, str):
-                text = self._texts.get(name)
-                if text is None:
-                    text = self._texts[name] = growing_text()
-                text.write(value)
+            elif name == "refusal":
+                self._refusal = _written(self._refusal, value)
             else:
                 self._add_other(name, value)
 
@@ -109,15 +113,17 @@ class Deltas:
     def message(self) -> dict[str, Any]:
         """The fields of the message, as the API sends one in a single piece."""
         message: dict[str, Any] = {"role": self._role or "assistant", "content": self._content()}
-        if self._texts:
-            message.update(_joined(self._texts))
+        if self._thought is not None:
+            message["reasoning"] = self._thought.getvalue()
+        if self._refusal is not None:
+            message["refusal"] = self._refusal.getvalue()
         for name, texts in self._objects.items():
             message[name] = _joined(texts)
         audio = message.get("audio")
         if audio and "data" in audio:
             audio["data"] = _audio_bytes(audio["data"])
         message["images"] = self._images
-        message["tool_calls"] = [call.tool_call() for call in self._calls] if self._calls else None
+        message["tool_calls"] = [call.tool_call() for call in self._calls] or None
         return message
 
     def _add_parts(self, parts: list[Any]) -> None:
@@ -162,10 +168,12 @@ class Deltas:
         ]
 
     def _add_calls(self, deltas: list[Any]) -> None:
-        """Take in pieces of tool calls.
+        """Take in pieces of tool calls, which belong to the call that has their index.
 
-        Some servers give all calls the same index, and send each in one piece with its own id.
+        Not all servers number them: some send every call without an index or with the same one,
+        some without an id or with the same one. So a piece may also begin a call.
         """
+        named: set[Any] = set()  # calls of this chunk that have a name
         for delta in map(fields, deltas):
             index, id = delta.get("index"), delta.get("id")  # noqa: A001
             if type(index) is not int and type(index) is not float:  # Orq's client has floats
@@ -173,37 +181,89 @@ class Deltas:
             kind = "custom" if delta.get("custom") else "function"
             piece = fields(delta.get(kind))
             call = self._by_index.get(index)
-            if call is None or (id and call.id and id != call.id and piece.get("name")):
-                call = self._by_index[index] = _Call(kind)
+            if call is not None and id and id != call.id and not piece.get("name"):
+                call = next((one for one in self._calls if one.id == id), call)
+            if call is None or (piece.get("name") and call in named) or call.is_over(id, piece):
+                if len(self._calls) >= _MOST_CALLS:
+                    continue
+                call = _Call(kind)
                 self._calls.append(call)
+            self._by_index[index] = call
+            if piece.get("name"):
+                named.add(call)
             if id:
                 call.id = id
-            _add(call.texts, piece)
+            call.add(piece)
 
 
 class _Call:
     """The pieces of one tool call. `kind` is "function" or "custom"."""
 
-    __slots__ = ("id", "kind", "texts")
+    __slots__ = ("_is_repeated", "_texts", "id", "kind")
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.id: Any = None
-        self.texts: _Texts = {}
+        self._texts: _Texts = {}
+        self._is_repeated = False  # its name came again, after all of its arguments
+
+    def is_over(self, id: Any, piece: Mapping[str, Any]) -> bool:  # noqa: A002
+        """Whether a piece, with the id `id` if it has one, begins another call.
+
+        It does if it has another id and a name, or another name, or a name after complete
+        arguments. Its own name alone may be repeated: then the next arguments decide.
+        """
+        name, arguments = piece.get("name"), piece.get("arguments")
+        if not name:
+            return bool(self._is_repeated and arguments)
+        if id and self.id and id != self.id:
+            return True
+        if self._has("name") and name != self._texts["name"].getvalue():
+            return True
+        if not self._has("arguments"):
+            return False
+        if arguments:
+            starts = isinstance(arguments, str) and arguments.lstrip().startswith("{")
+            return self._is_repeated or (starts and self._is_complete())
+        self._is_repeated = self._is_repeated or self._is_complete()
+        return False
+
+    def add(self, piece: Mapping[str, Any]) -> None:
+        """Take in a piece."""
+        _add(self._texts, piece)
 
     def tool_call(self) -> dict[str, Any]:
         """The tool call, as the API sends one in a single piece."""
-        return {"id": self.id, self.kind: _joined(self.texts)}
+        return {"id": self.id, self.kind: _joined(self._texts)}
+
+    def _has(self, name: str) -> bool:
+        return name in self._texts
+
+    def _is_complete(self) -> bool:
+        """Whether its arguments are whole. They are an object of JSON."""
+        try:
+            json.loads(self._texts["arguments"].getvalue())
+        except (ValueError, RecursionError):
+            return False
+        return True
+
+
+def _written(text: StringIO | None, piece: Any) -> StringIO | None:
+    """`text` with `piece` after it, if that is text."""
+    if piece and isinstance(piece, str):
+        text = growing_text() if text is None else text
+        text.write(piece)
+    return text
 
 
 def _add(texts: _Texts, pieces: Mapping[str, Any]) -> None:
-    """Add pieces to texts. A tool's name is never cut: some servers repeat it with each piece."""
+    """Add pieces to texts."""
     for name, value in pieces.items():
         if value and isinstance(value, str):
             text = texts.get(name)
             if text is None:
                 text = texts[name] = growing_text()
-            elif name == "name" and text.getvalue() == value:
+            elif name in _REPEATED and text.getvalue() == value:
                 continue
             text.write(value)
 

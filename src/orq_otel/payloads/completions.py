@@ -9,7 +9,15 @@ from collections.abc import Mapping
 from io import StringIO
 from typing import Any
 
-from orq_otel.genai.fields import Attributes, fields, get, is_whole, sampling, stop_sequences
+from orq_otel.genai.fields import (
+    MOST_CHOICES,
+    Attributes,
+    fields,
+    get,
+    is_whole,
+    sampling,
+    stop_sequences,
+)
 from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import Content, Message, Part, finish_reason, generic, message
 from orq_otel.genai.semconv import (
@@ -19,8 +27,8 @@ from orq_otel.genai.semconv import (
     REQUEST_MAX_TOKENS,
     REQUEST_STREAM,
 )
-from orq_otel.payloads.chat import MOST_CHOICES, StreamReader, response_attributes
-from orq_otel.payloads.parts import content_parts, in_order, items
+from orq_otel.payloads.chat import StreamReader, response_attributes
+from orq_otel.payloads.parts import content_parts, items
 
 __all__ = [
     "ContentStreamReader",
@@ -79,7 +87,7 @@ class ContentStreamReader(StreamReader):
 
     def _feed_choice(self, choice: Mapping[str, Any]) -> None:
         super()._feed_choice(choice)
-        self._add_text(choice.get("index"), choice.get("text"))
+        self._add_text(choice.get("index") or 0, choice.get("text"))
 
     def _add_text(self, index: Any, piece: Any) -> None:
         """Take in a piece of the text of a choice."""
@@ -94,8 +102,11 @@ class ContentStreamReader(StreamReader):
     def content(self) -> Content:
         """Content of the chunks so far: a message for each choice."""
         messages = [
-            _choice_message(self._texts[index].getvalue(), self._reasons.get(index))
-            for index in in_order(self._texts)
+            _choice_message(
+                self._texts[index].getvalue() if index in self._texts else None,
+                self._reasons.get(index),
+            )
+            for index in self._indexes(self._texts)
         ]
         return {OUTPUT_MESSAGES: messages} if messages else {}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from orq_otel.genai.errors import add_error
 from orq_otel.genai.fields import Attributes, fields, is_whole, read_strings
 from orq_otel.genai.semconv import (
     EMBEDDINGS_DIMENSION_COUNT,
@@ -35,6 +36,7 @@ def response_attributes(response: Any) -> Attributes:
     """Attributes of a list of embeddings, all of which have the same number of dimensions."""
     embeddings = fields(response)
     attributes: Attributes = read_strings(embeddings, (("model", RESPONSE_MODEL),))
+    add_error(embeddings, attributes)
     usage = embeddings.get("usage")
     if usage is not None:
         read_completion_usage(usage, attributes)

@@ -6,6 +6,7 @@ them. So one table serves all. Pure functions.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -30,6 +31,29 @@ SPEAKERS: Final = frozenset({"user", "assistant", "system", "developer"})
 _SECRET: Final = frozenset(
     {"api_key", "authorization", "encrypted_content", "headers", "server_url", "signature"}
 )
+#: Fields of a message, or of a piece of one, in which servers send a model's reasoning: as text, or
+#: as blocks of it. DeepSeek, Qwen, vLLM and Kimi have `reasoning_content`; OpenRouter, Groq and
+#: Ollama `reasoning`; OpenRouter and MiniMax `reasoning_details`; LiteLLM `thinking_blocks`; GitHub
+#: Copilot `reasoning_text`; Perplexity `reasoning_steps`.
+_THOUGHTS: Final = (
+    "reasoning_content",
+    "reasoning",
+    "reasoning_text",
+    "thinking",
+    "reasoning_details",
+    "thinking_blocks",
+    "reasoning_steps",
+)
+THOUGHTS: Final = frozenset(_THOUGHTS)
+#: Fields of one block that are its text. Encrypted blocks have none.
+_BLOCK_TEXTS: Final = ("text", "summary", "thinking", "reasoning", "thought", "content")
+#: What models write around their reasoning where the server leaves it in the answer.
+_TAGGED: Final = re.compile(
+    r"\s*(?:<(?P<tag>think|thinking|thought)>(?P<thought>.*?)(?:</(?P=tag)>|\Z)"
+    r"|\[THINK\](?P<other>.*?)(?:\[/THINK\]|\Z))\s*",
+    re.DOTALL,
+)
+
 _AUDIO_TYPES: Final = {"mp3": "audio/mpeg"}
 
 
@@ -57,6 +81,20 @@ def content_parts(content: Any) -> list[Part]:
     if isinstance(content, (list, tuple)):
         return [content_part(each) for each in content]
     return [generic("content", content)]
+
+
+def thought(message: Mapping[str, Any]) -> str:
+    """The reasoning in a message, by its fields, or "". Servers that send it twice mean it once."""
+    return next((said for name in _THOUGHTS if (said := _plain(message.get(name)))), "")
+
+
+def spoken(content: str) -> list[Part]:
+    """The parts of what a model said, whose reasoning may be in it, between tags."""
+    found = _TAGGED.match(content)
+    if found is None:
+        return [text(content)]
+    parts = [reasoning(found["thought"] or found["other"] or ""), text(content[found.end() :])]
+    return [part for part in parts if part["content"].strip()]
 
 
 def content_part(value: Any) -> Part:
@@ -192,13 +230,24 @@ def _reasoning(part: Mapping[str, Any]) -> Part | None:
 
 
 def _thinking(part: Mapping[str, Any]) -> Part | None:
-    """Reasoning of Mistral's models: text, or a list of parts of text."""
-    content = part.get("thinking")
-    if isinstance(content, (list, tuple)):
-        content = "".join(
-            [piece for each in content if isinstance(piece := get(each, "text"), str)]
-        )
-    return reasoning(content) if isinstance(content, str) else None
+    """Reasoning as a part of the content, such as that of Mistral's models."""
+    content = _plain([part])
+    return reasoning(content) if content else None
+
+
+def _plain(value: Any, depth: int = 0) -> str:
+    """The text of reasoning: text as it is, or that of all blocks, whose text may be blocks."""
+    if isinstance(value, str):
+        return value
+    if value is None or depth > 1:
+        return ""
+    blocks = value if isinstance(value, (list, tuple)) else [value]
+    return "".join(
+        [
+            next((part for name in _BLOCK_TEXTS if (part := _plain(own.get(name), depth + 1))), "")
+            for own in map(fields, blocks)
+        ]
+    )
 
 
 def _media(modality: str, field: str) -> Callable[[Mapping[str, Any]], Part | None]:
@@ -250,6 +299,7 @@ _PARTS: Final[Mapping[str, Callable[[Mapping[str, Any]], Part | None]]] = {
     "refusal": _refusal,
     "summary_text": _reasoning,
     "reasoning_text": _reasoning,
+    "reasoning": _thinking,
     "thinking": _thinking,
     "image_url": _media("image", "image_url"),
     "input_image": _media("image", "image_url"),

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from orq_otel.genai.errors import error_type
-from orq_otel.genai.fields import Attributes, fields, get, identifier, read_strings, sampling
+from orq_otel.genai.fields import Attributes, fields, get, read_strings, sampling, stop_reason
 from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import (
     CONVERSATION_ID,
@@ -114,10 +114,11 @@ def _stop_reason(status: Any, details: Mapping[str, Any], output: Any) -> str | 
             return None
         has_call = "function_call" in [get(item, "type") for item in output]
         return "tool_calls" if has_call else "stop"
-    if status == "failed":
+    if status in ("failed", "cancelled"):
         return "error"
-    if status in ("incomplete", "cancelled"):
-        return identifier(details.get("reason")) or str(status)
+    if status == "incomplete":
+        reason = details.get("reason")
+        return stop_reason(reason) if isinstance(reason, str) and reason else str(status)
     return None
 
 

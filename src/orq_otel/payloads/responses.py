@@ -12,7 +12,7 @@ from io import StringIO
 from typing import Any, ClassVar, Final
 
 from orq_otel.genai.content import encode
-from orq_otel.genai.errors import error_type
+from orq_otel.genai.errors import ErrorType, add_error, error_type
 from orq_otel.genai.fields import (
     LONG,
     NO_CHUNK,
@@ -61,6 +61,7 @@ from orq_otel.genai.semconv import (
     TOOL_DEFINITIONS,
 )
 from orq_otel.payloads import parts as message_parts
+from orq_otel.payloads.background import background_usage, note_counted
 from orq_otel.payloads.parts import (
     SPEAKERS,
     content_part,
@@ -138,6 +139,7 @@ def response_attributes(response: Any) -> Attributes:
     usage = values.get("usage")
     if usage is not None:
         read_response_usage(usage, attributes)
+        note_counted(values)
     return attributes
 
 
@@ -151,11 +153,15 @@ def fetch_request_attributes(parameters: Mapping[str, Any]) -> Attributes:
 
 
 def fetched_response_attributes(response: Any) -> Attributes:
-    """Attributes of a stored response. Its tokens were counted when it was created."""
+    """Attributes of a stored response.
+
+    Its tokens were counted when it was created, except for a response that ran in the background.
+    """
     values = fields(response)
     attributes = _common_attributes(values, _item_types(values), _STORED_RESPONSE)
-    # The fetch succeeded, even if the response itself had failed.
-    attributes.pop(ERROR_TYPE, None)
+    attributes.update(background_usage(values))
+    if RESPONSE_STATUS in attributes:  # the fetch succeeded, even if the response had failed
+        attributes.pop(ERROR_TYPE, None)
     return attributes
 
 
@@ -199,9 +205,9 @@ def _common_attributes(
     reason = _stop_reason(response, kinds)
     if reason is not None:
         attributes[RESPONSE_FINISH_REASONS] = (reason,)
-    error = response.get("error")
-    if error is not None:
-        attributes[ERROR_TYPE] = error_type(error)
+    add_error(response, attributes)
+    if response.get("status") == "failed":
+        attributes.setdefault(ERROR_TYPE, error_type(None))
     return attributes
 
 
@@ -215,7 +221,7 @@ def _stop_reason(response: Mapping[str, Any], kinds: Sequence[Any]) -> str | Non
         return stop_reason(reason) if isinstance(reason, str) and reason else "incomplete"
     if status == "failed":
         return "error"
-    return "cancelled" if status == "cancelled" else None
+    return "error" if status == "cancelled" else None
 
 
 # ---- Content ------------------------------------------------------------------------------------
@@ -369,7 +375,7 @@ class StreamReader:
 
     def __init__(self) -> None:
         self._response: Any = None
-        self._error: str | None = None
+        self._error: ErrorType | None = None
         self._has_ended = False
         self._noted: Attributes = {}
 
@@ -428,8 +434,9 @@ class FetchedStreamReader(StreamReader):
 
 #: The pieces of content in a stream, by the event's type: the type of the item that they belong to,
 #: its field, the type of the part in that field (None if the field is text), and the event's field
-#: that tells the parts apart.
-_DELTAS: Final[Mapping[str, tuple[str, str, str | None, str]]] = {
+#: that tells the parts apart (None if there is one). The id of the item does not: some servers make
+#: a new one for each event.
+_DELTAS: Final[Mapping[str, tuple[str, str, str | None, str | None]]] = {
     "response.output_text.delta": ("message", "content", "output_text", "content_index"),
     "response.refusal.delta": ("message", "content", "refusal", "content_index"),
     "response.reasoning_text.delta": ("reasoning", "content", "reasoning_text", "content_index"),
@@ -439,10 +446,12 @@ _DELTAS: Final[Mapping[str, tuple[str, str, str | None, str]]] = {
         "summary_text",
         "summary_index",
     ),
-    "response.function_call_arguments.delta": ("function_call", "arguments", None, "item_id"),
-    "response.custom_tool_call_input.delta": ("custom_tool_call", "input", None, "item_id"),
-    "response.mcp_call_arguments.delta": ("mcp_call", "arguments", None, "item_id"),
-    "response.code_interpreter_call_code.delta": ("code_interpreter_call", "code", None, "item_id"),
+    "response.reasoning.delta": ("reasoning", "content", "reasoning_text", "content_index"),
+    "response.reasoning_summary.delta": ("reasoning", "summary", "summary_text", "summary_index"),
+    "response.function_call_arguments.delta": ("function_call", "arguments", None, None),
+    "response.custom_tool_call_input.delta": ("custom_tool_call", "input", None, None),
+    "response.mcp_call_arguments.delta": ("mcp_call", "arguments", None, None),
+    "response.code_interpreter_call_code.delta": ("code_interpreter_call", "code", None, None),
 }
 #: States of a response whose output is complete.
 _FINAL_STATES: Final = ("completed", "incomplete")
@@ -505,7 +514,8 @@ class ContentStreamReader(StreamReader):
                 if kind not in _DELTAS:
                     continue
                 before = key
-                key = event.get("output_index"), kind, event.get(_DELTAS[kind][3])
+                part = _DELTAS[kind][3]
+                key = event.get("output_index"), kind, part and event.get(part)
                 if key != before:
                     written = self._pieces.get(key)
                 if written is None:

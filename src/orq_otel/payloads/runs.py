@@ -9,16 +9,16 @@ from collections.abc import Mapping
 from io import StringIO
 from typing import Any, Final
 
-from orq_otel.genai.errors import error_type
+from orq_otel.genai.errors import add_error, error_type
 from orq_otel.genai.fields import (
     Attributes,
     fields,
     get,
-    identifier,
     is_whole,
     output_type,
     read_strings,
     sampling,
+    stop_reason,
 )
 from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import (
@@ -69,7 +69,8 @@ _RUN: Final = (
 _RUN_REASONS: Final = {
     "completed": "stop",
     "requires_action": "tool_calls",
-    "cancelled": "cancelled",
+    "cancelled": "error",
+    "expired": "error",
     "failed": "error",
 }
 #: The conventions' words for why a message is incomplete, by the API's.
@@ -108,7 +109,10 @@ def response_attributes(run: Any) -> Attributes:
     """
     values = fields(get(run, "data") or run)
     if values.get("object") != "thread.run":
-        return {}
+        reported: Attributes = {}
+        if "object" not in values or values["object"] is None:
+            add_error(values, reported)
+        return reported
     attributes = read_strings(values, _RUN)
     reason = _run_reason(attributes.get(RESPONSE_STATUS), values.get("incomplete_details"))
     if reason is not None:
@@ -127,7 +131,7 @@ def _run_reason(status: str | None, details: Any) -> str | None:
     if status != "incomplete":
         return _RUN_REASONS.get(status or "")
     reason = get(details, "reason")
-    return identifier(reason) or status
+    return stop_reason(reason) if isinstance(reason, str) and reason else status
 
 
 # ---- Content ------------------------------------------------------------------------------------

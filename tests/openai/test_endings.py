@@ -1,0 +1,572 @@
+"""However a call ends, its span says what the model gave, why it stopped, and what went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import StatusCode
+from pydantic import BaseModel
+from support.byte_server import Answer, ByteServer, as_json, http, sse
+from support.openai_versions import chat_helpers, chat_helpers_api, responses_api
+from support.recorded import Telemetry
+from support.signals import Signals
+
+from orq_otel import OpenAIInstrumentor
+
+MESSAGES: Any = [{"role": "user", "content": "Where is my parcel?"}]
+REASONS = "gen_ai.response.finish_reasons"
+ERROR_TYPE = "error.type"
+
+
+class Parcel(BaseModel):
+    """What a parsed answer is to be."""
+
+    number: int
+
+
+@pytest.fixture
+def server() -> Iterator[ByteServer]:
+    """A vendor that sends any body."""
+    with ByteServer() as server:
+        yield server
+
+
+@pytest.fixture
+def asked(server: ByteServer) -> Iterator[openai.OpenAI]:
+    """A client of it."""
+    with openai.OpenAI(api_key="sk-test-key", base_url=server.base_url, max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+def captured(telemetry: Telemetry) -> Iterator[Telemetry]:
+    """An instrumented client, with content on its spans."""
+    OpenAIInstrumentor().instrument(tracer_provider=telemetry.provider, capture_content=True)
+    yield telemetry
+    OpenAIInstrumentor().uninstrument()
+
+
+def told(span: ReadableSpan) -> dict[str, Any]:
+    return dict(span.attributes or {})
+
+
+def said(span: ReadableSpan) -> list[Any]:
+    """The messages of an answer, each as its finish reason and its text."""
+    messages = json.loads(told(span)["gen_ai.output.messages"])
+    return [(one["finish_reason"], "".join(p["content"] for p in one["parts"])) for one in messages]
+
+
+def completion(content: str, reason: str | None, **more: Any) -> dict[str, Any]:
+    choice = {
+        "index": 0,
+        "finish_reason": reason,
+        "message": {"role": "assistant", "content": content},
+    }
+    return {
+        "id": "c-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m-1",
+        "choices": [choice],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+        **more,
+    }
+
+
+def chunk(content: str | None, reason: str | None = None, index: int = 0) -> dict[str, Any]:
+    choice = {"index": index, "delta": {"content": content}, "finish_reason": reason}
+    return {"id": "c-1", "object": "chat.completion.chunk", "model": "m-1", "choices": [choice]}
+
+
+def response(text: str | None, **more: Any) -> dict[str, Any]:
+    part = {"type": "output_text", "text": text, "annotations": []}
+    item = {
+        "type": "message",
+        "id": "i",
+        "role": "assistant",
+        "status": "completed",
+        "content": [part],
+    }
+    return {
+        "id": "r-1",
+        "object": "response",
+        "created_at": 1,
+        "model": "m-1",
+        "status": "completed",
+        "output": [] if text is None else [item],
+        "tools": [],
+        "usage": {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15},
+        **more,
+    }
+
+
+def answers(*bodies: Any) -> list[Answer]:
+    return [Answer(http(as_json(body))) for body in bodies]
+
+
+def streams(*events: Any, then: Any = "hangs up", **more: Any) -> Answer:
+    """A stream of these events; one that breaks off has no end."""
+    body = http(sse(events, **more))
+    return (
+        Answer(body.removesuffix(b"0\r\n\r\n"), then=then) if then != "hangs up" else Answer(body)
+    )
+
+
+# ---- An answer that the client fails to parse ---------------------------------------------------
+
+
+def parse_chat(client: Any) -> Any:
+    return chat_helpers(client).parse(model="m", messages=MESSAGES, response_format=Parcel)
+
+
+def parse_response(client: Any) -> Any:
+    return client.responses.parse(model="m", input="Where?", text_format=Parcel)
+
+
+BILLED = [
+    (parse_chat, completion('{"number":', "length"), '{"number":', "length"),
+    (parse_chat, completion("No.", "content_filter"), "No.", "content_filter"),
+    (parse_chat, completion('{"number": "x"}', "stop"), '{"number": "x"}', "stop"),
+    pytest.param(parse_response, response('{"number":'), '{"number":', "stop", marks=responses_api),
+]
+
+
+@chat_helpers_api
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(("parse", "body", "text", "reason"), BILLED)
+async def test_an_answer_that_cannot_be_parsed_is_not_lost(
+    captured: Telemetry,
+    server: ByteServer,
+    parse: Callable[[Any], Any],
+    body: Any,
+    text: str,
+    reason: str,
+    *,
+    is_async: bool,
+) -> None:
+    server.script(*answers(body))
+    kind: Any = openai.AsyncOpenAI if is_async else openai.OpenAI
+    client = kind(api_key="k", base_url=server.base_url, max_retries=0)
+    error: Any = None
+    try:
+        await parse(client) if is_async else parse(client)
+    except Exception as raised:  # noqa: BLE001 - the client's, or Pydantic's
+        error = raised
+    await client.close() if is_async else client.close()
+
+    span = captured.one()
+    assert span.status.status_code is StatusCode.ERROR
+    name = f"{type(error).__module__}.{type(error).__qualname__}"
+    assert told(span)[ERROR_TYPE] == name
+    assert told(span)["gen_ai.response.id"] == body["id"]
+    assert told(span)["gen_ai.response.model"] == "m-1"
+    assert told(span)["gen_ai.usage.input_tokens"] == 10
+    assert told(span)["gen_ai.usage.output_tokens"] == 5
+    assert told(span)[REASONS] == (reason,)
+    assert said(span) == [(reason, text)]
+
+
+@chat_helpers_api
+def test_neither_is_one_of_a_streaming_response(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    server.script(*answers(completion('{"number":', "length")))
+    streaming = chat_helpers(asked).with_streaming_response
+    with (
+        pytest.raises(openai.LengthFinishReasonError),
+        streaming.parse(model="m", messages=MESSAGES, response_format=Parcel) as answer,
+    ):
+        answer.parse()
+
+    assert told(captured.one())["gen_ai.usage.output_tokens"] == 5
+    assert said(captured.one()) == [("length", '{"number":')]
+
+
+@chat_helpers_api
+def test_neither_is_one_of_the_stream_helper(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    last = {**chunk(None, "length"), "usage": completion("", None)["usage"]}
+    server.script(streams(chunk('{"number":'), last))
+    with (
+        pytest.raises(openai.LengthFinishReasonError),
+        chat_helpers(asked).stream(model="m", messages=MESSAGES, response_format=Parcel) as stream,
+    ):
+        for _ in stream:
+            pass
+
+    assert told(captured.one())["gen_ai.usage.output_tokens"] == 5
+    assert said(captured.one()) == [("length", '{"number":')]
+
+
+# ---- Errors in answers that succeeded -----------------------------------------------------------
+
+
+def chat(client: openai.OpenAI) -> Any:
+    return client.chat.completions.create(model="m", messages=MESSAGES)
+
+
+def completions(client: openai.OpenAI) -> Any:
+    return client.completions.create(model="m", prompt="Where?")
+
+
+def embeddings(client: openai.OpenAI) -> Any:
+    return client.embeddings.create(model="m", input="Where?", encoding_format="float")
+
+
+def moderations(client: openai.OpenAI) -> Any:
+    return client.moderations.create(model="m", input="Where?")
+
+
+def images(client: openai.OpenAI) -> Any:
+    return client.images.generate(model="m", prompt="A parcel")
+
+
+def responses(client: openai.OpenAI) -> Any:
+    return client.responses.create(model="m", input="Where?")
+
+
+APIS = [
+    chat,
+    completions,
+    embeddings,
+    moderations,
+    images,
+    pytest.param(responses, marks=responses_api),
+]
+REPORTED = {"message": "The model is down.", "type": "upstream", "code": "overloaded"}
+
+
+@pytest.mark.parametrize("ask", APIS)
+def test_an_error_that_comes_with_the_status_200(
+    instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI, ask: Callable[[Any], Any]
+) -> None:
+    server.script(*answers({"error": REPORTED}))
+    ask(asked)
+
+    span = instrumented.one()
+    assert span.status.status_code is StatusCode.ERROR
+    assert told(span)[ERROR_TYPE] == "overloaded"
+    assert span.status.description == "Error in the response - upstream, code overloaded"
+
+
+def test_its_message_is_content(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    server.script(*answers({"error": "The model is down."}))
+    chat(asked)
+
+    assert told(captured.one())[ERROR_TYPE] == "error"
+    assert captured.one().status.description == "Error in the response - The model is down."
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "description"),
+    [
+        ({"choices": None}, "error", "No choices in the response"),
+        ({"object": "error", "code": 503}, "503", "Error in the response - code 503"),
+        (completion("It", "error"), "error", "Error in the response"),
+        (
+            {"choices": [{"finish_reason": "error", "error": {"code": 502}}]},
+            "502",
+            "Error in the response - code 502",
+        ),
+    ],
+    ids=["no choices", "vLLM's", "finish reason", "of a choice"],
+)
+def test_answers_of_gateways_that_failed(
+    instrumented: Telemetry,
+    server: ByteServer,
+    asked: openai.OpenAI,
+    body: Any,
+    kind: str,
+    description: str,
+) -> None:
+    server.script(*answers(body))
+    chat(asked)
+
+    span = instrumented.one()
+    assert span.status.status_code is StatusCode.ERROR
+    assert told(span)[ERROR_TYPE] == kind
+    assert told(span)[REASONS] == ("error",)
+    assert span.status.description == description
+
+
+@chat_helpers_api
+def test_an_error_that_a_parser_trips_over_is_the_servers(
+    instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    server.script(*answers({"error": REPORTED}))
+    with pytest.raises(TypeError):
+        parse_chat(asked)
+
+    assert told(instrumented.one())[ERROR_TYPE] == "overloaded"
+
+
+def test_a_stream_whose_choice_failed(
+    instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    server.script(streams(chunk("It"), chunk(None, "error")))
+    list(asked.chat.completions.create(model="m", messages=MESSAGES, stream=True))
+
+    span = instrumented.one()
+    assert span.status.status_code is StatusCode.ERROR
+    assert told(span)[ERROR_TYPE] == "error"
+    assert span.status.description == "Error in the response"
+
+
+@responses_api
+@pytest.mark.parametrize(
+    ("more", "kind", "description"),
+    [
+        (
+            {"status": "failed", "error": {"code": "server_error", "message": "x"}},
+            "server_error",
+            "Error in the response - code server_error",
+        ),
+        ({"status": "failed"}, "error", "Error in the response"),
+    ],
+)
+def test_a_failed_response_has_a_description(
+    instrumented: Telemetry,
+    server: ByteServer,
+    asked: openai.OpenAI,
+    more: Any,
+    kind: str,
+    description: str,
+) -> None:
+    server.script(*answers(response(None, **more)))
+    responses(asked)
+
+    span = instrumented.one()
+    assert span.status.status_code is StatusCode.ERROR
+    assert told(span)[ERROR_TYPE] == kind
+    assert told(span)[REASONS] == ("error",)
+    assert span.status.description == description
+
+
+# ---- Reasons that never came --------------------------------------------------------------------
+
+
+def stream_two(client: Any) -> Any:
+    return client.chat.completions.create(model="m", messages=MESSAGES, n=3, stream=True)
+
+
+@pytest.mark.parametrize("way", ["left", "broken", "cut"])
+def test_each_choice_that_never_ended_says_error(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI, way: str
+) -> None:
+    events = [chunk("a"), chunk("b", index=1), chunk(None, "stop", index=1)]
+    server.script(streams(*events, done=False, then="hangs up" if way == "cut" else "breaks off"))
+    stream = stream_two(asked)
+    if way == "broken":
+        with pytest.raises(openai.APIError):
+            list(stream)
+    elif way == "cut":
+        list(stream)
+    else:
+        for _ in events:
+            next(stream)
+        stream.close()
+
+    assert told(captured.one())[REASONS] == ("error", "stop", "error")
+    assert said(captured.one()) == [("error", "a"), ("stop", "b"), ("error", "")]
+
+
+def test_a_server_may_make_fewer_choices(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    server.script(streams(chunk("a"), chunk(None, "stop")))
+    list(stream_two(asked))
+
+    assert told(captured.one())[REASONS] == ("stop",)
+    assert said(captured.one()) == [("stop", "a")]
+
+
+def test_a_stream_that_is_left_before_its_first_chunk(
+    instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    server.script(streams(chunk("a"), chunk(None, "stop")))
+    stream_two(asked).close()
+
+    assert told(instrumented.one())[REASONS] == ("error", "error", "error")
+
+
+def test_a_call_that_timed_out(
+    instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    server.script(Answer(then="waits"))
+    with pytest.raises(openai.APITimeoutError):
+        asked.chat.completions.create(model="m", messages=MESSAGES, n=2, timeout=0.05)
+
+    assert told(instrumented.one())[REASONS] == ("error", "error")
+
+
+async def test_a_call_that_was_cancelled(instrumented: Telemetry, server: ByteServer) -> None:
+    server.script(Answer(then="waits"))
+    async with openai.AsyncOpenAI(api_key="k", base_url=server.base_url, max_retries=0) as client:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(
+                client.chat.completions.create(model="m", messages=MESSAGES), timeout=0.05
+            )
+
+    assert told(instrumented.one())[REASONS] == ("error",)
+
+
+def test_a_call_that_was_refused_had_no_choices(
+    instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    server.script(Answer(http(as_json({"error": REPORTED}), status="429 Too Many Requests")))
+    with pytest.raises(openai.RateLimitError):
+        chat(asked)
+
+    assert REASONS not in told(instrumented.one())
+
+
+@responses_api
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}, "length"),
+        ({"status": "cancelled"}, "error"),
+    ],
+)
+def test_a_span_and_its_message_say_the_same(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI, more: Any, reason: str
+) -> None:
+    server.script(*answers(response("It is", **more)))
+    responses(asked)
+
+    assert told(captured.one())[REASONS] == (reason,)
+    assert said(captured.one()) == [(reason, "It is")]
+
+
+# ---- Errors while closing -----------------------------------------------------------------------
+
+
+class Torn(httpx.SyncByteStream):
+    """A body whose connection fails as it is closed."""
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._body
+
+    def close(self) -> None:
+        self._body.close()
+        raise OSError("The connection is torn.")
+
+
+class Tearing(httpx.HTTPTransport):
+    """Real HTTP, on such connections."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        answer = super().handle_request(request)
+        answer.stream = Torn(answer.stream)
+        return answer
+
+
+def close(stream: Any) -> None:
+    stream.close()
+
+
+def leave(stream: Any) -> None:
+    with stream:
+        pass
+
+
+def close_response(stream: Any) -> None:
+    stream.response.close()
+
+
+@pytest.mark.parametrize("leaves", [close, leave, close_response])
+def test_an_error_while_closing_is_recorded(
+    instrumented: Telemetry, server: ByteServer, leaves: Callable[[Any], None]
+) -> None:
+    server.script(streams(chunk("a"), chunk("b")))
+    http_client: Any = httpx.Client(transport=Tearing())
+    client = openai.OpenAI(api_key="k", base_url=server.base_url, http_client=http_client)
+    stream = client.chat.completions.create(model="m", messages=MESSAGES, stream=True)
+    next(stream)
+    with pytest.raises(OSError, match="torn"):
+        leaves(stream)
+
+    span = instrumented.one()
+    assert span.status.status_code is StatusCode.ERROR
+    assert told(span)[ERROR_TYPE] == "OSError"
+    assert told(span)[REASONS] == ("error",)
+
+
+# ---- Responses in the background ----------------------------------------------------------------
+
+INPUT, OUTPUT = "orq_otel.usage.input_tokens", "orq_otel.usage.output_tokens"
+QUEUED = response(None, background=True, status="queued", usage=None)
+FINISHED = response("Here.", background=True)
+
+
+def counts(spans: list[ReadableSpan]) -> list[tuple[Any, Any]]:
+    return [(told(one).get(INPUT), told(one).get(OUTPUT)) for one in spans]
+
+
+@responses_api
+def test_a_response_in_the_background_is_counted_once(
+    server: ByteServer, asked: openai.OpenAI
+) -> None:
+    signals = Signals().instrument()
+    server.script(*answers(QUEUED, QUEUED, FINISHED, FINISHED))
+    asked.responses.create(model="m", input="Research this.", background=True)
+    for _ in range(3):
+        asked.responses.retrieve("r-1")
+    spans, metrics = signals.spans, signals.metrics()
+    signals.close()
+
+    assert counts(spans) == [(None, None), (None, None), (10, 5), (None, None)]
+    assert not [name for one in spans for name in told(one) if name.startswith("gen_ai.usage")]
+    (input_tokens,) = metrics["orq_otel.client.background.input_tokens"]
+    (output_tokens,) = metrics["orq_otel.client.background.output_tokens"]
+    assert (input_tokens.sum, output_tokens.sum) == (10, 5)
+    assert input_tokens.attributes["gen_ai.operation.name"] == "fetch_response"
+
+
+@responses_api
+def test_so_is_one_that_is_streamed_later(
+    instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    done = {"type": "response.completed", "sequence_number": 9, "response": FINISHED}
+    server.script(streams(done, names=True), *answers(FINISHED))
+    list(asked.responses.retrieve("r-1", stream=True))
+    asked.responses.retrieve("r-1")
+
+    assert counts(instrumented.spans) == [(10, 5), (None, None)]
+
+
+@responses_api
+def test_one_whose_creation_was_read_to_its_end_was_counted_there(
+    instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    done = {"type": "response.completed", "sequence_number": 9, "response": FINISHED}
+    server.script(streams(done, names=True), *answers(FINISHED))
+    list(asked.responses.create(model="m", input="x", background=True, stream=True))
+    asked.responses.retrieve("r-1")
+
+    created, fetched = instrumented.spans
+    assert told(created)["gen_ai.usage.input_tokens"] == 10
+    assert counts([created, fetched]) == [(None, None), (None, None)]
+
+
+@responses_api
+def test_any_other_response_was_counted_when_it_was_created(
+    instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    server.script(*answers(response("Here.")))
+    asked.responses.retrieve("r-1")
+
+    assert counts(instrumented.spans) == [(None, None)]
