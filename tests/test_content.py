@@ -323,6 +323,14 @@ def test_text_by_itself_is_cut() -> None:
     assert kept(capture, {VARIABLE: "x" * 1025}) == (cut, cut)
 
 
+def test_messages_are_cut() -> None:
+    capture = Capture(on_span=True, on_event=True, max_length=1024)
+    content: Content = {INPUT_MESSAGES: [said("x" * 5000)]}
+    on_span, on_event = kept(capture, content)
+    assert len(on_span[INPUT_MESSAGES]) <= 1024
+    assert json.loads(on_span[INPUT_MESSAGES]) == on_event[INPUT_MESSAGES] != content
+
+
 def test_all_messages_stay_if_short_strings_are_enough() -> None:
     short = [said("x" * 128 + "… [172 characters cut]")] * 20
     assert fitted([said("x" * 300)] * 20, len(encode(short)) + 100)[0] == short
