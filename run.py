@@ -83,6 +83,10 @@ JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
         ["-e", ".[otlp,openai,orq,viewer]", "--group", "test"],
         [["-m", "pytest", "-n", "auto", "tests/coexistence"]],
     ),
+    "mutations": (
+        ["-e", ".[otlp,openai,orq,viewer]", "--group", "test"],
+        [["tests/mutations.py"]],
+    ),
     "servers": (
         ["-e", ".[otlp,openai]", "--group", "servers"],
         [["-m", "pytest", "tests/servers"]],

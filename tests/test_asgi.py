@@ -79,6 +79,11 @@ async def test_a_header() -> None:
     assert await ask(http(), header="X-Conversation-Id") is None
 
 
+async def test_a_header_that_a_server_passes_on_as_it_was_sent() -> None:
+    scope = http(headers={"X-Conversation-ID": "s-1"})
+    assert await ask(scope, header="x-conversation-id") == Thread("s-1")
+
+
 async def test_a_cookie_in_one_of_several_headers() -> None:
     scope = http()
     scope["headers"] = [(b"cookie", b"theme=dark"), (b"cookie", b"chat=s-1; other=x")]

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytest.register_assert_rewrite(f"{__package__}.contract", f"{__package__}.conversations")
+
 LOOPBACK = {"127.0.0.1", "::1", "localhost", None}
 
 

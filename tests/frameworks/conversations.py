@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,25 +17,41 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import openai
-from model_server import Hold, ModelServer, Reply
+import pytest
+from model_server import Hold, ModelServer, Reply, ToolCall
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode, Tracer
+from pydantic import BaseModel
 from support.recorded import Telemetry
 
 from orq_otel import current_thread, thread
 
 T = TypeVar("T")
 
+
+class Parcel(BaseModel):
+    """A structured answer."""
+
+    place: str
+    days: int
+
+
 MODEL = "gpt-5-mini"
 #: What tools and other code of the application ask.
 INNER_MODEL = "gpt-5-nano"
 KEY = "sk-test-key"
+#: The APIs of OpenAI that frameworks ask.
+CHAT, RESPONSES = "chat completions", "responses"
 #: The conversations of a test that has several. Each goes on as the others do.
 CONVERSATIONS = (1, 2, 3, 4)
 #: On the spans of tools: the thread in which they run, to whatever code asks there.
 SEEN = "test.current_thread"
 #: The longest that anything may wait for something else, in seconds.
 PATIENCE = 30
+
+
+#: A test for each API.
+APIS = pytest.mark.parametrize("api", [CHAT, RESPONSES])
 
 
 # ---- Having a conversation ------------------------------------------------------------------
@@ -102,6 +119,11 @@ class Orders:
         return self._tracer.start_as_current_span("find", attributes=attributes)
 
 
+def async_client_of(server: ModelServer) -> openai.AsyncOpenAI:
+    """A client of the model server, for frameworks that take one."""
+    return openai.AsyncOpenAI(base_url=server.base_url, api_key=KEY, max_retries=0)
+
+
 def answers_question(text: str, number: int) -> bool:
     """Whether the model says this to `question(number)`."""
     return f'"{question(number)}"' in text
@@ -130,6 +152,12 @@ def meeting(
 ) -> Sequence[Meet]:
     """A script for that many requests: none gets on before all of them are as far."""
     return [Meet(after_chunks, reply or Reply(), barrier=threading.Barrier(size))] * size
+
+
+def tools_at_once() -> Sequence[Reply]:
+    """A script: the model wants a tool for each conversation, and all of them run together."""
+    wanted = Reply(tool_calls=[ToolCall("find", {"order_id": str(n)}) for n in CONVERSATIONS])
+    return [wanted, *meeting()]
 
 
 def in_worker_threads(
@@ -224,6 +252,15 @@ def found(number: int) -> list[Told]:
         Told("find", "turn"),
         Told(f"chat {INNER_MODEL}", "find", _counts(number), "stop"),
     ]
+
+
+def ran_at_once(tokens: Sequence[Counts], *, streamed: bool = False) -> Counter[Told]:
+    """A turn with the script of `tools_at_once`, in which tools come in any order."""
+    first, last = tokens
+    return Counter(
+        [TURN, call(first, "tool_calls", streamed=streamed), call(last, streamed=streamed)]
+        + [span for n in CONVERSATIONS for span in found(n)]
+    )
 
 
 def _counts(number: int) -> tuple[int, int]:

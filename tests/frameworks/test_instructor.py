@@ -10,17 +10,18 @@ from typing import Any
 import openai
 import pytest
 from model_server import Fail, ModelServer, Reply, ToolCall
-from pydantic import BaseModel
 from support.recorded import Telemetry
 
 from orq_otel import current_thread
 
+from .contract import Ask, Conversations
 from .conversations import (
     CONVERSATIONS,
     KEY,
     MODEL,
     TURN,
     UNCOUNTED,
+    Parcel,
     Told,
     added,
     call,
@@ -41,13 +42,6 @@ from instructor.core.exceptions import InstructorRetryException
 # The ways to ask for an answer: by a tool, by a schema, in words, and by the Responses API.
 TOOLS, SCHEMA, WORDS, RESPONSES = "TOOLS", "JSON_SCHEMA", "MD_JSON", "RESPONSES_TOOLS"
 MODES = pytest.mark.parametrize("mode", [TOOLS, SCHEMA, WORDS, RESPONSES])
-
-
-class Parcel(BaseModel):
-    """A structured answer."""
-
-    place: str
-    days: int
 
 
 HERE = {"place": "here", "days": 2}
@@ -106,32 +100,28 @@ def counts(completion: Any) -> tuple[int, int]:
     return usage.prompt_tokens, usage.completion_tokens
 
 
-@MODES
-def test_answers_in_threads(instrumented: Telemetry, model_server: ModelServer, mode: str) -> None:
-    model_server.script(*meeting(reply=right(mode)))
-    with client_of(model_server, mode) as client:
-        answers = in_worker_threads(
-            instrumented, lambda n: client.create_with_completion(**asking(n))
-        )
-    assert all(is_here(parcel) for parcel, _ in answers.values())
-    assert told(instrumented, model_server) == {
-        f"t-{n}": [TURN, call(counts(completion), reason(mode))]
-        for n, (_, completion) in answers.items()
-    }
+@pytest.mark.parametrize("way", [TOOLS, SCHEMA, WORDS, RESPONSES])
+class TestAnswers(Conversations):
+    @contextmanager
+    def asking(self, telemetry: Telemetry, server: ModelServer, way: str) -> Iterator[Ask]:
+        with client_of(server, way) as client:
+            yield lambda n: client.create_with_completion(**asking(n))
 
+    @asynccontextmanager
+    async def asking_async(
+        self, telemetry: Telemetry, server: ModelServer, way: str
+    ) -> AsyncIterator[Ask]:
+        async with async_client_of(server, way) as client:
+            yield lambda n: client.create_with_completion(**asking(n))
 
-@MODES
-async def test_answers_in_tasks(
-    instrumented: Telemetry, model_server: ModelServer, mode: str
-) -> None:
-    model_server.script(*meeting(reply=right(mode)))
-    async with async_client_of(model_server, mode) as client:
-        answers = await in_tasks(instrumented, lambda n: client.create_with_completion(**asking(n)))
-    assert all(is_here(parcel) for parcel, _ in answers.values())
-    assert told(instrumented, model_server) == {
-        f"t-{n}": [TURN, call(counts(completion), reason(mode))]
-        for n, (_, completion) in answers.items()
-    }
+    def reply(self, way: str) -> Reply:
+        return right(way)
+
+    def is_right(self, answer: Any, number: int) -> bool:
+        return is_here(answer[0])
+
+    def asked(self, answer: Any, number: int, way: str) -> Told:
+        return call(counts(answer[1]), reason(way))
 
 
 @MODES

@@ -9,31 +9,36 @@ from typing import Any
 
 import openai
 import pytest
-from model_server import Fail, ModelServer, Reply, ToolCall
-from pydantic import BaseModel
+from model_server import Fail, ModelServer
 from support.client_versions import needs
 from support.recorded import Telemetry
 
+from .contract import Ask, Conversations, Streams
 from .conversations import (
+    APIS,
+    CHAT,
     CONVERSATIONS,
     KEY,
     MODEL,
+    RESPONSES,
     TURN,
     UNCOUNTED,
     Orders,
+    Parcel,
     Told,
     answered,
     answers_order,
     answers_question,
     call,
-    found,
     in_tasks,
     in_worker_threads,
     looked_up,
     meeting,
     order,
     question,
+    ran_at_once,
     told,
+    tools_at_once,
     turn,
 )
 
@@ -44,16 +49,6 @@ from langchain.agents import create_agent
 from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.tools import StructuredTool
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
-
-CHAT, RESPONSES = "chat completions", "responses"
-APIS = pytest.mark.parametrize("api", [CHAT, RESPONSES])
-
-
-class Parcel(BaseModel):
-    """A structured answer."""
-
-    place: str
-    days: int
 
 
 @pytest.fixture(autouse=True)
@@ -102,65 +97,42 @@ def counts(messages: list[Any]) -> list[Any]:
     return [(one["input_tokens"], one["output_tokens"]) for one in used]
 
 
+@pytest.mark.parametrize("way", [CHAT, RESPONSES])
+class TestModels(Conversations, Streams):
+    @contextmanager
+    def asking(self, telemetry: Telemetry, server: ModelServer, way: str) -> Iterator[Ask]:
+        with chat_model(server, way) as model:
+            yield lambda n: model.invoke(question(n)).text
+
+    @asynccontextmanager
+    async def asking_async(
+        self, telemetry: Telemetry, server: ModelServer, way: str
+    ) -> AsyncIterator[Ask]:
+        async with async_chat_model(server, way) as model:
+
+            async def ask(number: int) -> str:
+                return (await model.ainvoke(question(number))).text
+
+            yield ask
+
+    @contextmanager
+    def streaming(self, telemetry: Telemetry, server: ModelServer, way: str) -> Iterator[Ask]:
+        with chat_model(server, way) as model:
+            yield lambda n: "".join(chunk.text for chunk in model.stream(question(n)))
+
+    @asynccontextmanager
+    async def streaming_async(
+        self, telemetry: Telemetry, server: ModelServer, way: str
+    ) -> AsyncIterator[Ask]:
+        async with async_chat_model(server, way) as model:
+
+            async def ask(number: int) -> str:
+                return "".join([chunk.text async for chunk in model.astream(question(number))])
+
+            yield ask
+
+
 # ---- Models ---------------------------------------------------------------------------------
-
-
-@APIS
-def test_conversations_in_threads(
-    instrumented: Telemetry, model_server: ModelServer, api: str
-) -> None:
-    model_server.script(*meeting())
-    with chat_model(model_server, api) as model:
-        answers = in_worker_threads(instrumented, lambda n: model.invoke(question(n)).text)
-    assert all(answers_question(text, n) for n, text in answers.items())
-    assert told(instrumented, model_server) == {
-        f"t-{n}": [TURN, answered(n)] for n in CONVERSATIONS
-    }
-
-
-@APIS
-async def test_conversations_in_tasks(
-    instrumented: Telemetry, model_server: ModelServer, api: str
-) -> None:
-    model_server.script(*meeting())
-    async with async_chat_model(model_server, api) as model:
-        answers = await in_tasks(instrumented, lambda n: model.ainvoke(question(n)))
-    assert all(answers_question(answer.text, n) for n, answer in answers.items())
-    assert told(instrumented, model_server) == {
-        f"t-{n}": [TURN, answered(n)] for n in CONVERSATIONS
-    }
-
-
-@APIS
-def test_streams_in_threads(instrumented: Telemetry, model_server: ModelServer, api: str) -> None:
-    model_server.script(*meeting(after_chunks=3))
-    with chat_model(model_server, api) as model:
-        answers = in_worker_threads(
-            instrumented,
-            lambda n: "".join(chunk.text for chunk in model.stream(question(n))),
-            traced=False,
-        )
-    assert all(answers_question(text, n) for n, text in answers.items())
-    assert told(instrumented, model_server) == {
-        f"t-{n}": [answered(n, parent=None, streamed=True)] for n in CONVERSATIONS
-    }
-
-
-@APIS
-async def test_streams_in_tasks(
-    instrumented: Telemetry, model_server: ModelServer, api: str
-) -> None:
-    model_server.script(*meeting(after_chunks=3))
-    async with async_chat_model(model_server, api) as model:
-
-        async def ask(number: int) -> str:
-            return "".join([chunk.text async for chunk in model.astream(question(number))])
-
-        answers = await in_tasks(instrumented, ask, traced=False)
-    assert all(answers_question(text, n) for n, text in answers.items())
-    assert told(instrumented, model_server) == {
-        f"t-{n}": [answered(n, parent=None, streamed=True)] for n in CONVERSATIONS
-    }
 
 
 async def test_the_events_of_a_chain(instrumented: Telemetry, model_server: ModelServer) -> None:
@@ -178,7 +150,7 @@ def test_a_stream_that_is_given_up(instrumented: Telemetry, model_server: ModelS
             next(chunks)
             next(chunks)
         assert len(instrumented.spans) == 1
-    given_up = Told(f"chat {MODEL}", "turn", UNCOUNTED, streamed=True)
+    given_up = Told(f"chat {MODEL}", "turn", UNCOUNTED, "error", streamed=True)
     assert told(instrumented, model_server) == {"t-3": [TURN, given_up]}
 
 
@@ -329,15 +301,10 @@ async def test_streaming_agents_in_tasks(
 def test_tools_that_an_agent_runs_at_once(
     instrumented: Telemetry, model_server: ModelServer
 ) -> None:
-    wanted = Reply(tool_calls=[ToolCall("find", {"order_id": str(n)}) for n in CONVERSATIONS])
-    model_server.script(wanted, *meeting())
+    model_server.script(*tools_at_once())
     with chat_model(model_server) as model, turn(instrumented, 7):
         graph = agent(model, Orders(instrumented, model_server))
         messages = graph.invoke(asked(question(7)))["messages"]
-    first, last = counts(messages)
     spans = told(instrumented, model_server)
     assert spans.keys() == {"t-7"}
-    assert Counter(spans["t-7"]) == Counter(
-        [TURN, call(first, "tool_calls"), call(last)]
-        + [span for n in CONVERSATIONS for span in found(n)]
-    )
+    assert Counter(spans["t-7"]) == ran_at_once(counts(messages))

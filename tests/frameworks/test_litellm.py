@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import openai
@@ -14,7 +15,9 @@ from model_server import Fail, ModelServer
 from opentelemetry.instrumentation.threading import ThreadingInstrumentor
 from support.recorded import Telemetry
 
+from .contract import Ask, Conversations, Streams
 from .conversations import (
+    CHAT,
     CONVERSATIONS,
     KEY,
     MODEL,
@@ -95,6 +98,10 @@ def text_of(response: Any) -> str:
     return response.choices[0].message.content
 
 
+def piece_of(chunk: Any) -> str:
+    return (chunk.choices[0].delta.content or "") if chunk.choices else ""
+
+
 def counts(*responses: Any) -> list[Any]:
     """What LiteLLM was told that each answer took."""
     usages = [response.usage for response in responses]
@@ -116,66 +123,45 @@ def order_ids(response: Any) -> list[str]:
     return [json.loads(call.function.arguments)["order_id"] for call in calls]
 
 
-def test_conversations_in_threads(instrumented: Telemetry, model_server: ModelServer) -> None:
-    meet_first(instrumented, model_server)
-    model_server.script(*meeting())
-    answers = in_worker_threads(
-        instrumented,
-        lambda n: litellm.completion(messages=messages(question(n)), **at(model_server)),
-    )
-    assert all(answers_question(text_of(answer), n) for n, answer in answers.items())
-    assert told(instrumented, model_server) == {
-        f"t-{n}": [TURN, answered(n)] for n in CONVERSATIONS
-    }
+@pytest.mark.parametrize("way", [CHAT])
+class TestModels(Conversations, Streams):
+    @contextmanager
+    def asking(self, telemetry: Telemetry, server: ModelServer, way: str) -> Iterator[Ask]:
+        meet_first(telemetry, server)
+        yield lambda n: text_of(litellm.completion(messages=messages(question(n)), **at(server)))
 
+    @asynccontextmanager
+    async def asking_async(
+        self, telemetry: Telemetry, server: ModelServer, way: str
+    ) -> AsyncIterator[Ask]:
+        async def ask(number: int) -> str:
+            answer = await litellm.acompletion(messages=messages(question(number)), **at(server))
+            return text_of(answer)
 
-async def test_conversations_in_tasks(instrumented: Telemetry, model_server: ModelServer) -> None:
-    model_server.script(*meeting())
-    answers = await in_tasks(
-        instrumented,
-        lambda n: litellm.acompletion(messages=messages(question(n)), **at(model_server)),
-    )
-    await litellm.close_litellm_async_clients()
-    assert all(answers_question(text_of(answer), n) for n, answer in answers.items())
-    assert told(instrumented, model_server) == {
-        f"t-{n}": [TURN, answered(n)] for n in CONVERSATIONS
-    }
+        yield ask
+        await litellm.close_litellm_async_clients()
 
+    @contextmanager
+    def streaming(self, telemetry: Telemetry, server: ModelServer, way: str) -> Iterator[Ask]:
+        def ask(number: int) -> str:
+            asked = messages(question(number))
+            chunks = litellm.completion(messages=asked, **at(server), **USAGE)
+            return "".join(map(piece_of, chunks))
 
-def test_streams_in_threads(instrumented: Telemetry, model_server: ModelServer) -> None:
-    meet_first(instrumented, model_server)
-    model_server.script(*meeting(after_chunks=3))
+        meet_first(telemetry, server)
+        yield ask
 
-    def ask(number: int) -> str:
-        chunks = litellm.completion(
-            messages=messages(question(number)), **at(model_server), **USAGE
-        )
-        return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    @asynccontextmanager
+    async def streaming_async(
+        self, telemetry: Telemetry, server: ModelServer, way: str
+    ) -> AsyncIterator[Ask]:
+        async def ask(number: int) -> str:
+            asked = messages(question(number))
+            chunks = await litellm.acompletion(messages=asked, **at(server), **USAGE)
+            return "".join([piece_of(chunk) async for chunk in chunks])
 
-    answers = in_worker_threads(instrumented, ask, traced=False)
-    assert all(answers_question(text, n) for n, text in answers.items())
-    assert told(instrumented, model_server) == {
-        f"t-{n}": [answered(n, parent=None, streamed=True)] for n in CONVERSATIONS
-    }
-
-
-async def test_streams_in_tasks(instrumented: Telemetry, model_server: ModelServer) -> None:
-    model_server.script(*meeting(after_chunks=3))
-
-    async def ask(number: int) -> str:
-        chunks = await litellm.acompletion(
-            messages=messages(question(number)), **at(model_server), **USAGE
-        )
-        return "".join(
-            [chunk.choices[0].delta.content or "" async for chunk in chunks if chunk.choices]
-        )
-
-    answers = await in_tasks(instrumented, ask, traced=False)
-    await litellm.close_litellm_async_clients()
-    assert all(answers_question(text, n) for n, text in answers.items())
-    assert told(instrumented, model_server) == {
-        f"t-{n}": [answered(n, parent=None, streamed=True)] for n in CONVERSATIONS
-    }
+        yield ask
+        await litellm.close_litellm_async_clients()
 
 
 def test_tools_in_threads(instrumented: Telemetry, model_server: ModelServer) -> None:

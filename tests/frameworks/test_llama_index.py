@@ -9,17 +9,21 @@ from typing import Any
 
 import openai
 import pytest
-from model_server import Fail, ModelServer, Reply, ToolCall
-from pydantic import BaseModel
+from model_server import Fail, ModelServer, Reply
 from support.recorded import Telemetry
 
+from .contract import Ask, Conversations, Streams
 from .conversations import (
+    APIS,
+    CHAT,
     CONVERSATIONS,
     KEY,
     MODEL,
+    RESPONSES,
     TURN,
     UNCOUNTED,
     Orders,
+    Parcel,
     Told,
     added,
     answered,
@@ -33,7 +37,9 @@ from .conversations import (
     meeting,
     order,
     question,
+    ran_at_once,
     told,
+    tools_at_once,
     turn,
 )
 
@@ -50,16 +56,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The `__fields.*` attribute:DeprecationWarning:inspect"),
     pytest.mark.filterwarnings("ignore:Accessing the 'model_.*:DeprecationWarning:inspect"),
 ]
-
-CHAT, RESPONSES = "chat completions", "responses"
-APIS = pytest.mark.parametrize("api", [CHAT, RESPONSES])
-
-
-class Parcel(BaseModel):
-    """A structured answer."""
-
-    place: str
-    days: int
 
 
 def make(server: ModelServer, api: str, **connections: Any) -> Any:
@@ -105,63 +101,45 @@ def count(usage: dict[str, Any]) -> tuple[int, int]:
     return usage["prompt_tokens"], usage["completion_tokens"]
 
 
+@pytest.mark.parametrize("way", [CHAT, RESPONSES])
+class TestModels(Conversations, Streams):
+    chunks = 5
+
+    @contextmanager
+    def asking(self, telemetry: Telemetry, server: ModelServer, way: str) -> Iterator[Ask]:
+        with model_of(server, way) as model:
+            yield lambda n: model.complete(question(n)).text
+
+    @asynccontextmanager
+    async def asking_async(
+        self, telemetry: Telemetry, server: ModelServer, way: str
+    ) -> AsyncIterator[Ask]:
+        async with async_model_of(server, way) as model:
+
+            async def ask(number: int) -> str:
+                return (await model.acomplete(question(number))).text
+
+            yield ask
+
+    @contextmanager
+    def streaming(self, telemetry: Telemetry, server: ModelServer, way: str) -> Iterator[Ask]:
+        with model_of(server, way) as model:
+            yield lambda n: [*model.stream_complete(question(n))][-1].text
+
+    @asynccontextmanager
+    async def streaming_async(
+        self, telemetry: Telemetry, server: ModelServer, way: str
+    ) -> AsyncIterator[Ask]:
+        async with async_model_of(server, way) as model:
+
+            async def ask(number: int) -> str:
+                stream = await model.astream_complete(question(number))
+                return [part async for part in stream][-1].text
+
+            yield ask
+
+
 # ---- Models ---------------------------------------------------------------------------------
-
-
-@APIS
-def test_conversations_in_threads(
-    instrumented: Telemetry, model_server: ModelServer, api: str
-) -> None:
-    model_server.script(*meeting())
-    with model_of(model_server, api) as model:
-        answers = in_worker_threads(instrumented, lambda n: model.complete(question(n)).text)
-    assert all(answers_question(text, n) for n, text in answers.items())
-    assert told(instrumented, model_server) == {
-        f"t-{n}": [TURN, answered(n)] for n in CONVERSATIONS
-    }
-
-
-@APIS
-async def test_conversations_in_tasks(
-    instrumented: Telemetry, model_server: ModelServer, api: str
-) -> None:
-    model_server.script(*meeting())
-    async with async_model_of(model_server, api) as model:
-        answers = await in_tasks(instrumented, lambda n: model.acomplete(question(n)))
-    assert all(answers_question(answer.text, n) for n, answer in answers.items())
-    assert told(instrumented, model_server) == {
-        f"t-{n}": [TURN, answered(n)] for n in CONVERSATIONS
-    }
-
-
-@APIS
-def test_streams_in_threads(instrumented: Telemetry, model_server: ModelServer, api: str) -> None:
-    model_server.script(*meeting(after_chunks=5))
-    with model_of(model_server, api) as model:
-        answers = in_worker_threads(
-            instrumented, lambda n: [*model.stream_complete(question(n))], traced=False
-        )
-    assert all(answers_question(parts[-1].text, n) for n, parts in answers.items())
-    assert told(instrumented, model_server) == {
-        f"t-{n}": [answered(n, parent=None, streamed=True)] for n in CONVERSATIONS
-    }
-
-
-@APIS
-async def test_streams_in_tasks(
-    instrumented: Telemetry, model_server: ModelServer, api: str
-) -> None:
-    model_server.script(*meeting(after_chunks=5))
-    async with async_model_of(model_server, api) as model:
-
-        async def ask(number: int) -> list[Any]:
-            return [part async for part in await model.astream_complete(question(number))]
-
-        answers = await in_tasks(instrumented, ask, traced=False)
-    assert all(answers_question(parts[-1].text, n) for n, parts in answers.items())
-    assert told(instrumented, model_server) == {
-        f"t-{n}": [answered(n, parent=None, streamed=True)] for n in CONVERSATIONS
-    }
 
 
 def test_a_structured_answer(instrumented: Telemetry, model_server: ModelServer) -> None:
@@ -256,15 +234,11 @@ def test_tools_in_threads(instrumented: Telemetry, model_server: ModelServer, ap
 
 
 async def test_tools_that_run_at_once(instrumented: Telemetry, model_server: ModelServer) -> None:
-    wanted = Reply(tool_calls=[ToolCall("find", {"order_id": str(n)}) for n in CONVERSATIONS])
-    model_server.script(wanted, *meeting())
+    model_server.script(*tools_at_once())
     tool = FunctionTool.from_defaults(Orders(instrumented, model_server).find)
     async with async_model_of(model_server) as model:
         with turn(instrumented, 7):
-            _, (first, last) = await run(FunctionAgent(tools=[tool], llm=model), question(7))
+            _, counts = await run(FunctionAgent(tools=[tool], llm=model), question(7))
     spans = told(instrumented, model_server)
     assert spans.keys() == {"t-7"}
-    assert Counter(spans["t-7"]) == Counter(
-        [TURN, call(first, "tool_calls", streamed=True), call(last, streamed=True)]
-        + [span for n in CONVERSATIONS for span in found(n)]
-    )
+    assert Counter(spans["t-7"]) == ran_at_once(counts, streamed=True)

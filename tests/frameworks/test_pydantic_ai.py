@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import openai
 import pytest
-from model_server import Fail, ModelServer, Reply, ToolCall
-from pydantic import BaseModel
+from model_server import ModelServer, Reply, ToolCall
 from support.recorded import Telemetry
 
+from .contract import Runs
 from .conversations import (
+    APIS,
+    CHAT,
     CONVERSATIONS,
-    KEY,
     MODEL,
+    RESPONSES,
     TURN,
     UNCOUNTED,
     Orders,
+    Parcel,
     Told,
     answered,
-    answers_order,
     answers_question,
+    async_client_of,
     call,
     event_loop,
-    found,
     in_tasks,
     in_worker_threads,
     labels_of,
@@ -43,20 +44,6 @@ from pydantic_ai.capabilities import Instrumentation
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-CHAT, RESPONSES = "chat completions", "responses"
-APIS = pytest.mark.parametrize("api", [CHAT, RESPONSES])
-
-
-class Parcel(BaseModel):
-    """A structured answer."""
-
-    place: str
-    days: int
-
-
-def client_of(server: ModelServer) -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(base_url=server.base_url, api_key=KEY, max_retries=0)
-
 
 def agent(client: openai.AsyncOpenAI, api: str = CHAT, **arguments: Any) -> Any:
     model = {CHAT: OpenAIChatModel, RESPONSES: OpenAIResponsesModel}[api]
@@ -70,60 +57,36 @@ def counts(result: Any) -> list[Any]:
     return [(answer.usage.input_tokens, answer.usage.output_tokens) for answer in answers]
 
 
-@APIS
-def test_runs_in_threads(instrumented: Telemetry, model_server: ModelServer, api: str) -> None:
-    model_server.script(*meeting(), *meeting(), *meeting())
-    orders = Orders(instrumented, model_server)
+@pytest.mark.parametrize("way", [CHAT, RESPONSES])
+class TestRuns(Runs):
+    error = ModelHTTPError
 
-    def ask(number: int) -> Any:
-        with event_loop() as loop:
-            client = client_of(model_server)
-            result = agent(client, api, tools=[orders.find]).run_sync(order(number))
-            loop.run_until_complete(client.close())
-        return result
+    def agent(self, client: openai.AsyncOpenAI, way: str, tools: Any = ()) -> Any:
+        return agent(client, way, tools=[Tool(tool, name="find") for tool in tools])
 
-    results = in_worker_threads(instrumented, ask)
-    assert all(answers_order(result.output, n) for n, result in results.items())
-    assert told(instrumented, model_server) == {
-        f"t-{n}": looked_up(n, counts(result)) for n, result in results.items()
-    }
+    def asking_another(self, client: openai.AsyncOpenAI, helper: Any) -> Any:
+        async def ask(text: str) -> str:
+            """Ask somebody else."""
+            return (await helper.run(text)).output
 
+        return agent(client, tools=[ask])
 
-@APIS
-@pytest.mark.parametrize("find", ["find", "find_async"])
-async def test_runs_in_tasks(
-    instrumented: Telemetry, model_server: ModelServer, api: str, find: str
-) -> None:
-    model_server.script(*meeting(), *meeting(), *meeting())
-    tool = getattr(Orders(instrumented, model_server), find)
-    async with client_of(model_server) as client:
-        assistant = agent(client, api, tools=[Tool(tool, name="find")])
-        results = await in_tasks(instrumented, lambda n: assistant.run(order(n)))
-    assert all(answers_order(result.output, n) for n, result in results.items())
-    assert told(instrumented, model_server) == {
-        f"t-{n}": looked_up(n, counts(result)) for n, result in results.items()
-    }
+    def run_sync(self, agent: Any, text: str) -> Any:
+        return agent.run_sync(text)
 
+    def run(self, agent: Any, text: str) -> Any:
+        return agent.run(text)
 
-@APIS
-async def test_streamed_runs_in_tasks(
-    instrumented: Telemetry, model_server: ModelServer, api: str
-) -> None:
-    model_server.script(*meeting(after_chunks=2), *meeting(), *meeting(after_chunks=5))
-    orders = Orders(instrumented, model_server)
+    async def run_streamed(self, agent: Any, text: str) -> Any:
+        async with agent.run_stream(text) as result:
+            pieces = [piece async for piece in result.stream_text(delta=True)]
+        return "".join(pieces), result
 
-    async def ask(number: int) -> tuple[str, Any]:
-        async with assistant.run_stream(order(number)) as result:
-            text = "".join([piece async for piece in result.stream_text(delta=True)])
-        return text, result
+    def text(self, result: Any) -> Any:
+        return result.output
 
-    async with client_of(model_server) as client:
-        assistant = agent(client, api, tools=[orders.find])
-        results = await in_tasks(instrumented, ask)
-    assert all(answers_order(text, n) for n, (text, _) in results.items())
-    assert told(instrumented, model_server) == {
-        f"t-{n}": looked_up(n, counts(result), streamed=True) for n, (_, result) in results.items()
-    }
+    def counts(self, result: Any) -> Any:
+        return counts(result)
 
 
 @APIS
@@ -138,7 +101,7 @@ async def test_the_steps_of_runs_in_tasks(
             assert len([step async for step in run]) > 3
         return run.result
 
-    async with client_of(model_server) as client:
+    async with async_client_of(model_server) as client:
         assistant = agent(client, api, tools=[orders.find])
         results = await in_tasks(instrumented, ask)
     assert told(instrumented, model_server) == {
@@ -153,7 +116,7 @@ def test_streams_that_are_read_synchronously(
 
     def ask(number: int) -> str:
         with event_loop() as loop:
-            client = client_of(model_server)
+            client = async_client_of(model_server)
             with agent(client).run_stream_sync(question(number)) as result:
                 text = "".join(result.stream_text(delta=True))
             loop.run_until_complete(client.close())
@@ -169,12 +132,12 @@ def test_streams_that_are_read_synchronously(
 async def test_a_stream_that_is_given_up(
     instrumented: Telemetry, model_server: ModelServer
 ) -> None:
-    async with client_of(model_server) as client:
+    async with async_client_of(model_server) as client:
         with turn(instrumented, 3):
             async with agent(client).run_stream(question(3)) as result:
                 async for _ in result.stream_text(debounce_by=None):
                     break
-    given_up = Told(f"chat {MODEL}", "turn", UNCOUNTED, streamed=True)
+    given_up = Told(f"chat {MODEL}", "turn", UNCOUNTED, "error", streamed=True)
     assert told(instrumented, model_server) == {"t-3": [TURN, given_up]}
 
 
@@ -186,7 +149,7 @@ async def test_an_answer_that_is_not_valid_is_asked_for_again(
         Reply(tool_calls=[ToolCall("final_result", {"place": "here"})]),
         Reply(tool_calls=[ToolCall("final_result", {"place": "here", "days": 2})]),
     )
-    async with client_of(model_server) as client:
+    async with async_client_of(model_server) as client:
         with turn(instrumented, 3):
             result = await agent(client, api, output_type=Parcel).run(question(3))
     assert result.output == Parcel(place="here", days=2)
@@ -195,53 +158,6 @@ async def test_an_answer_that_is_not_valid_is_asked_for_again(
     assert told(instrumented, model_server) == {
         "t-3": [TURN, call(first, "tool_calls"), call(second, "tool_calls")]
     }
-
-
-async def test_tools_that_run_at_once(instrumented: Telemetry, model_server: ModelServer) -> None:
-    wanted = Reply(tool_calls=[ToolCall("find", {"order_id": str(n)}) for n in CONVERSATIONS])
-    model_server.script(wanted, *meeting())
-    orders = Orders(instrumented, model_server)
-    async with client_of(model_server) as client:
-        with turn(instrumented, 7):
-            result = await agent(client, tools=[orders.find]).run(question(7))
-    first, last = counts(result)
-    spans = told(instrumented, model_server)
-    assert spans.keys() == {"t-7"}
-    assert Counter(spans["t-7"]) == Counter(
-        [TURN, call(first, "tool_calls"), call(last)]
-        + [span for n in CONVERSATIONS for span in found(n)]
-    )
-
-
-async def test_an_agent_as_the_tool_of_another(
-    instrumented: Telemetry, model_server: ModelServer
-) -> None:
-    async def ask(text: str) -> str:
-        """Ask somebody else."""
-        return (await helper.run(text)).output
-
-    model_server.script(Reply(tool_calls=[ToolCall("ask", {"text": question(2)})]))
-    async with client_of(model_server) as client:
-        helper = agent(client, RESPONSES)
-        with turn(instrumented, 7):
-            result = await agent(client, tools=[ask]).run(question(7))
-    first, last = counts(result)
-    assert told(instrumented, model_server) == {
-        "t-7": [TURN, call(first, "tool_calls"), answered(2), call(last)]
-    }
-
-
-@APIS
-async def test_a_run_that_fails(
-    instrumented: Telemetry, model_server: ModelServer, api: str
-) -> None:
-    model_server.script(Fail(500))
-    async with client_of(model_server) as client:
-        with turn(instrumented, 3):
-            with pytest.raises(ModelHTTPError):
-                await agent(client, api).run(question(3))
-    failed = Told(f"chat {MODEL}", "turn", UNCOUNTED, error="openai.InternalServerError")
-    assert told(instrumented, model_server) == {"t-3": [TURN, failed]}
 
 
 # ---- Its own tracing ------------------------------------------------------------------------
@@ -259,7 +175,7 @@ async def test_a_model_that_pydantic_ai_traces_has_one_span_and_it_is_labelled(
 ) -> None:
     model_server.script(*meeting(), *meeting(), *meeting())
     orders = Orders(instrumented, model_server)
-    async with client_of(model_server) as client:
+    async with async_client_of(model_server) as client:
         assistant = traced_agent(client, instrumented, tools=[orders.find])
         await in_tasks(instrumented, lambda n: assistant.run(order(n), conversation_id=f"t-{n}"))
     spans = sorted(instrumented.take(), key=lambda span: span.start_time)
@@ -282,7 +198,7 @@ async def test_a_model_that_pydantic_ai_traces_has_one_span_and_it_is_labelled(
 async def test_pydantic_ai_keeps_its_own_id_of_the_conversation(
     instrumented: Telemetry, model_server: ModelServer
 ) -> None:
-    async with client_of(model_server) as client:
+    async with async_client_of(model_server) as client:
         with turn(instrumented, 3, traced=False):
             result = await traced_agent(client, instrumented).run(question(3))
     expected = labels_of("t-3", "test", "tag-3")

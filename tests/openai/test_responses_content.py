@@ -755,6 +755,15 @@ def test_why_an_answer_ended(status: str | None, more: dict[str, Any], reason: s
     assert answered(MESSAGE, status=status, **more)["finish_reason"] == reason
 
 
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [("completed", "stop"), ("failed", "error"), ("cancelled", "cancelled"), ("queued", None)],
+)
+def test_why_the_model_stopped(status: str, told: str | None) -> None:
+    found = responses.response_attributes({"status": status, "output": []})
+    assert found.get("gen_ai.response.finish_reasons") == (None if told is None else (told,))
+
+
 @pytest.mark.parametrize("output", [None, [], 7, "Hi.", {}])
 def test_a_response_without_output_says_nothing(output: Any) -> None:
     assert response_content({"status": "queued", "output": output}) == {}

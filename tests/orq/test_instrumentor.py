@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -430,6 +431,19 @@ def test_a_setting_keeps_threads_out_of_requests(
 
     assert "thread" not in api.requests[0].json
     assert (telemetry.one().attributes or {})["thread.id"] == "t-1"
+
+
+@pytest.mark.parametrize(("scheme", "port"), [("http", 80), ("https", 443)])
+def test_the_default_port_of_a_server(
+    instrumented: Telemetry, orq: Any, scheme: str, port: int
+) -> None:
+    # A name that is none, by RFC 6761.
+    with pytest.raises(httpx.ConnectError):
+        invoke(orq, server_url=f"{scheme}://orq.invalid")
+
+    attributes = instrumented.one().attributes or {}
+    assert attributes["server.address"] == "orq.invalid"
+    assert attributes["server.port"] == port
 
 
 # Switching on and off.

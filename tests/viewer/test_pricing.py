@@ -108,6 +108,11 @@ def test_what_cannot_be_a_cost(told: object) -> None:
     assert cost("x", "y", orq__billing__total_cost=told) is None
 
 
+def test_a_count_below_zero_is_none() -> None:
+    found = cost("openai", "gpt-4o-mini", gen_ai__usage__cache_read__input_tokens=-1000)
+    assert found == cost("openai", "gpt-4o-mini")
+
+
 def test_an_unknown_price_is_never_zero() -> None:
     assert cost("openai", "gpt-4o-mini", (None, None)) is None
     assert cost("x", "y", (None, None), orq__billing__total_cost=0) is None
