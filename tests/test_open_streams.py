@@ -106,6 +106,10 @@ SPEAKING: dict[str, tuple[Callable[[], Any], Callable[[str], Any]]] = {
         chat.ContentStreamReader,
         made(lambda piece: chat_chunk({"content": None, "reasoning": piece})),
     ),
+    "chat, blocks of thoughts": (
+        chat.ContentStreamReader,
+        made(lambda piece: chat_chunk({"content": None, "reasoning_details": [{"text": piece}]})),
+    ),
     "chat, arguments": (
         chat.ContentStreamReader,
         made(
@@ -120,6 +124,17 @@ SPEAKING: dict[str, tuple[Callable[[], Any], Callable[[str], Any]]] = {
     ),
     "completions": (completions.ContentStreamReader, made(text_chunk)),
     "responses": (responses.ContentStreamReader, made(response_event)),
+    "responses, arguments": (
+        responses.ContentStreamReader,
+        made(
+            lambda piece: {
+                "type": "response.function_call_arguments.delta",
+                "output_index": 0,
+                "item_id": piece,  # some servers make a new one for each event
+                "delta": piece,
+            }
+        ),
+    ),
     "transcripts": (
         audio.TranscriptionStreamReader,
         made(lambda piece: {"type": "transcript.text.delta", "delta": piece}),

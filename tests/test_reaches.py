@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from model_server import ModelServer
+from model_server import ModelServer, Reply
 from opentelemetry import propagate
 from opentelemetry._logs._internal import ProxyLoggerProvider
 from opentelemetry.context import Context
@@ -22,6 +22,8 @@ from opentelemetry.sdk.metrics import AlwaysOnExemplarFilter, MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from pydantic import BaseModel, ValidationError
+from support.openai_versions import chat_helpers, chat_helpers_api
 from support.recorded import Telemetry
 
 from orq_otel import (
@@ -42,6 +44,12 @@ MESSAGES: Any = [{"role": "user", "content": "Hello?"}]
 
 class Bare:
     """An object of another release: nothing of what was private is there."""
+
+
+class Parcel(BaseModel):
+    """What an answer is to be."""
+
+    number: int
 
 
 class Appending:
@@ -203,6 +211,51 @@ def test_chunks_of_a_stream(
     assert telemetry.one().end_time is not None
     assert reaches.passed_on(Bare(), "__iter__") is None
     assert reaches.passed_on([], "__iter__") is None
+
+
+@chat_helpers_api
+@pytest.mark.parametrize("is_there", [True, False])
+def test_the_answer_that_a_client_cannot_parse(
+    telemetry: Telemetry, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    if not is_there:
+        monkeypatch.setattr(openai._legacy_response, "__name__", "elsewhere")
+        monkeypatch.setattr(openai._response, "__name__", "elsewhere")
+    model_server.script(Reply(text="No JSON."))
+    OpenAIInstrumentor().instrument(tracer_provider=telemetry.provider)
+    try:
+        with (
+            openai.OpenAI(api_key="k", base_url=model_server.base_url) as client,
+            pytest.raises(ValidationError),
+        ):
+            chat_helpers(client).parse(model="m", messages=MESSAGES, response_format=Parcel)
+    finally:
+        OpenAIInstrumentor().uninstrument()
+
+    told = telemetry.one().attributes or {}
+    assert told["error.type"] == "pydantic_core._pydantic_core.ValidationError"
+    assert ("gen_ai.usage.output_tokens" in told) is is_there
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_who_closes_a_response(
+    telemetry: Telemetry, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    if not is_there:
+        monkeypatch.setattr(
+            reaches, "sys", SimpleNamespace(_getframe=lambda _: SimpleNamespace(f_back=None))
+        )
+    OpenAIInstrumentor().instrument(tracer_provider=telemetry.provider)
+    try:
+        with openai.OpenAI(api_key="k", base_url=model_server.base_url) as client:
+            stream = client.chat.completions.create(model="m", messages=MESSAGES, stream=True)
+            assert stream.response.status_code == 200
+            assert len(list(stream)) > 1
+    finally:
+        OpenAIInstrumentor().uninstrument()
+
+    assert telemetry.one().end_time is not None
+    assert (telemetry.one().attributes or {})["gen_ai.response.finish_reasons"] == ("stop",)
 
 
 def test_a_span_that_keeps_its_attributes_elsewhere() -> None:

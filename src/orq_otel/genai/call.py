@@ -324,9 +324,10 @@ class Call:
         try:
             self._read_chunks()
             attributes.pop(ERROR_TYPE, None)
-            answer = telemetry.errors.answer(error)
-            if answer is not None:
-                self._read_response(answer)
+            if REQUEST_STREAM not in attributes:
+                answer = telemetry.errors.answer(error)
+                if answer is not None:
+                    self._read_response(answer)
             # A client that fails to read a server's error raises something that says less.
             if ERROR_TYPE in attributes:
                 description = self._describe_reported()

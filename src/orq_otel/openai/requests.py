@@ -175,7 +175,7 @@ def start_attributes(client: Any, url: Any, operation: Operation, model: Any) ->
     attributes = cached[1].get(operation)
     if attributes is None:
         attributes = cached[1][operation] = _server_attributes(client, url, operation)
-    if not isinstance(model, str):
+    if not (model and isinstance(model, str)):
         return attributes
     return {**attributes, REQUEST_MODEL: model if model.isascii() else safe_text(model)}
 

@@ -22,6 +22,8 @@ _OBJECTS: Final = frozenset({"audio", "function_call"})
 _IN_PIECES: Final = {"text": "text", "reasoning": "thinking"}
 #: Fields of a call that a server may repeat with each piece. Servers never cut them.
 _REPEATED: Final = frozenset({"id", "name"})
+#: So many characters at the end of arguments show how they end, spaces or not.
+_END: Final = 16
 #: Tool calls of one message. More are none that a model makes.
 _MOST_CALLS: Final = 4096
 
@@ -186,6 +188,8 @@ class Deltas:
             if call is None or (piece.get("name") and call in named) or call.is_over(id, piece):
                 if len(self._calls) >= _MOST_CALLS:
                     continue
+                if call is not None and not piece.get("name"):  # it came before its arguments
+                    id, piece = id or call.id, {**piece, "name": call.name}  # noqa: A001
                 call = _Call(kind)
                 self._calls.append(call)
             self._by_index[index] = call
@@ -199,12 +203,13 @@ class Deltas:
 class _Call:
     """The pieces of one tool call. `kind` is "function" or "custom"."""
 
-    __slots__ = ("_is_repeated", "_texts", "id", "kind")
+    __slots__ = ("_incomplete", "_is_repeated", "_texts", "id", "kind")
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.id: Any = None
         self._texts: _Texts = {}
+        self._incomplete = 0  # the length at which its arguments were found to be incomplete
         self._is_repeated = False  # its name came again, after all of its arguments
 
     def is_over(self, id: Any, piece: Mapping[str, Any]) -> bool:  # noqa: A002
@@ -218,15 +223,20 @@ class _Call:
             return bool(self._is_repeated and arguments)
         if id and self.id and id != self.id:
             return True
-        if self._has("name") and name != self._texts["name"].getvalue():
+        if self.name is not None and name != self.name:
             return True
-        if not self._has("arguments"):
+        if "arguments" not in self._texts:
             return False
         if arguments:
             starts = isinstance(arguments, str) and arguments.lstrip().startswith("{")
             return self._is_repeated or (starts and self._is_complete())
         self._is_repeated = self._is_repeated or self._is_complete()
         return False
+
+    @property
+    def name(self) -> str | None:
+        """The name so far. Servers do not cut it."""
+        return self._texts["name"].getvalue() if "name" in self._texts else None
 
     def add(self, piece: Mapping[str, Any]) -> None:
         """Take in a piece."""
@@ -236,16 +246,21 @@ class _Call:
         """The tool call, as the API sends one in a single piece."""
         return {"id": self.id, self.kind: _joined(self._texts)}
 
-    def _has(self, name: str) -> bool:
-        return name in self._texts
-
     def _is_complete(self) -> bool:
-        """Whether its arguments are whole. They are an object of JSON."""
-        try:
-            json.loads(self._texts["arguments"].getvalue())
-        except (ValueError, RecursionError):
+        """Whether its arguments are whole: an object of JSON. Looked at once for each length."""
+        text = self._texts["arguments"]
+        length = text.tell()
+        if length == self._incomplete:
             return False
-        return True
+        text.seek(max(0, length - _END))
+        try:
+            if text.read().rstrip().endswith("}"):
+                json.loads(text.getvalue())
+                return True
+        except (ValueError, RecursionError):
+            pass
+        self._incomplete = length
+        return False
 
 
 def _written(text: StringIO | None, piece: Any) -> StringIO | None:

@@ -1,0 +1,258 @@
+"""Tool calls and thoughts, in every form in which servers of OpenAI's API send them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+from support.byte_server import Answer, ByteServer, as_json, http, sse
+from support.openai_versions import responses_api
+from support.recorded import Telemetry
+
+from orq_otel import OpenAIInstrumentor
+
+MESSAGES: Any = [{"role": "user", "content": "Where is my parcel?"}]
+PARIS, ROME = '{"city":"Paris"}', '{"city":"Rome"}'
+
+
+@pytest.fixture
+def captured(telemetry: Telemetry) -> Iterator[Telemetry]:
+    """An instrumented client, with content on its spans."""
+    OpenAIInstrumentor().instrument(tracer_provider=telemetry.provider, capture_content=True)
+    yield telemetry
+    OpenAIInstrumentor().uninstrument()
+
+
+@pytest.fixture
+def server() -> Iterator[ByteServer]:
+    """A vendor that sends any body."""
+    with ByteServer() as server:
+        yield server
+
+
+@pytest.fixture
+def asked(server: ByteServer) -> Iterator[openai.OpenAI]:
+    """A client of it."""
+    with openai.OpenAI(api_key="sk-test-key", base_url=server.base_url, max_retries=0) as client:
+        yield client
+
+
+def parts(telemetry: Telemetry) -> list[Any]:
+    """The parts of the only message of the only span."""
+    (message,) = json.loads(str((telemetry.one().attributes or {})["gen_ai.output.messages"]))
+    found: list[Any] = message["parts"]
+    return found
+
+
+def stream(server: ByteServer, client: openai.OpenAI, *deltas: Any) -> None:
+    """Read a stream of these deltas."""
+    choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
+    chunks = [{"id": "c", "model": "m", "choices": [choice]} for choice in choices]
+    server.script(Answer(http(sse(chunks))))
+    for _ in client.chat.completions.create(model="m", messages=MESSAGES, stream=True):
+        pass
+
+
+def piece(name: str | None = None, arguments: str | None = None, **more: Any) -> dict[str, Any]:
+    """A piece of a tool call."""
+    function = {"name": name, "arguments": arguments}
+    return {**more, "function": {k: v for k, v in function.items() if v is not None}}
+
+
+TWO = [("weather", {"city": "Paris"}), ("time", {"city": "Rome"})]
+SAME = [("weather", {"city": "Paris"}), ("weather", {"city": "Rome"})]
+ONE = [("weather", {"city": "Paris"})]
+
+
+@pytest.mark.parametrize(
+    ("chunks", "calls"),
+    [
+        ([[piece("weather", PARIS)], [piece("time", ROME)]], TWO),
+        ([[piece("weather", PARIS), piece("time", ROME)]], TWO),
+        ([[piece("weather", PARIS), piece("weather", ROME)]], SAME),
+        ([[piece("weather", PARIS, index=0)], [piece("weather", ROME, index=0)]], SAME),
+        ([[piece("weather", PARIS, index=0, id="")], [piece("time", ROME, index=0, id="")]], TWO),
+        ([[piece("weather", PARIS, id="x")], [piece("weather", ROME, id="x")]], SAME),
+        (
+            [
+                [piece("weather", "", index=0)],
+                [piece(None, PARIS[:5], index=0)],
+                [piece(None, PARIS[5:], index=0)],
+                [piece("weather", "", index=0)],
+                [piece(None, ROME, index=0)],
+            ],
+            SAME,
+        ),
+        ([[piece("weather", "")], [piece("time", "")]], [("weather", None), ("time", None)]),
+        (
+            [
+                [piece("weather", "", id="a")],
+                [piece("time", "", id="b")],
+                [piece(None, PARIS, id="a")],
+                [piece(None, ROME, id="b")],
+            ],
+            TWO,
+        ),
+        ([[piece("weather", PARIS[:5])], [piece("weather", PARIS[5:])]], ONE),
+        ([[piece("weather", PARIS, id="a")], [piece("weather", "", id="a")]], ONE),
+        (
+            [[piece("weather", '{"city":"a}')], [piece("weather", '{b"}')]],
+            [("weather", {"city": "a}{b"})],
+        ),
+    ],
+    ids=[
+        "nothing but names",
+        "in one chunk",
+        "the same tool in one chunk",
+        "one index, the same tool",
+        "one index, empty ids",
+        "one id",
+        "in pieces",
+        "without arguments",
+        "told apart by id",
+        "a name with each piece",
+        "a name once more",
+        "braces in a text",
+    ],
+)
+def test_tool_calls_of_a_stream(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI, chunks: Any, calls: Any
+) -> None:
+    stream(server, asked, *({"tool_calls": chunk} for chunk in chunks))
+
+    told = parts(captured)
+    assert [(one["name"], one.get("arguments")) for one in told] == calls
+    assert {one["type"] for one in told} == {"tool_call"}
+
+
+THOUGHT = {"type": "reasoning", "content": "Let me look."}
+ANSWER = {"type": "text", "content": "Here."}
+
+THOUGHTS: dict[str, Any] = {
+    "reasoning_content": "Let me look.",
+    "reasoning": "Let me look.",
+    "reasoning_text": "Let me look.",
+    "thinking": "Let me look.",
+    "reasoning_details": [
+        {"type": "reasoning.summary", "summary": "Let me ", "index": 0},
+        {"type": "reasoning.text", "text": "look.", "signature": "s", "index": 1},
+        {"type": "reasoning.encrypted", "data": "c2VjcmV0", "index": 2},
+    ],
+    "thinking_blocks": [{"type": "thinking", "thinking": "Let me look.", "signature": "s"}],
+    "reasoning_steps": [{"thought": "Let me look.", "type": "web_search"}],
+}
+
+
+@pytest.mark.parametrize("name", THOUGHTS)
+def test_thoughts_in_a_field(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI, name: str
+) -> None:
+    message = {"role": "assistant", "content": "Here.", name: THOUGHTS[name]}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    server.script(Answer(http(as_json({"id": "c", "model": "m", "choices": [choice]}))))
+    asked.chat.completions.create(model="m", messages=MESSAGES)
+    assert parts(captured) == [THOUGHT, ANSWER]
+
+    captured.take()
+    stream(server, asked, {name: THOUGHTS[name]}, {"content": "Here."})
+    assert parts(captured) == [THOUGHT, ANSWER]
+
+
+def test_thoughts_that_are_sent_twice_are_said_once(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    stream(
+        server,
+        asked,
+        {"reasoning": "Let me ", "reasoning_details": [{"text": "Let me "}]},
+        {"reasoning": "look.", "reasoning_content": "look."},
+        {"content": "Here."},
+    )
+    assert parts(captured) == [THOUGHT, ANSWER]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "<think>Let me look.</think>Here.",
+        "\n<think>Let me look.</think>\n\nHere.",
+        "<thinking>Let me look.</thinking>Here.",
+        "<thought>Let me look.</thought>Here.",
+        "[THINK]Let me look.[/THINK]Here.",
+    ],
+)
+def test_thoughts_between_tags(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI, content: str
+) -> None:
+    stream(server, asked, *({"content": sign} for sign in content))
+    assert parts(captured) == [THOUGHT, ANSWER]
+
+    asked_again: Any = [{"role": "assistant", "content": content}, *MESSAGES]
+    captured.take()
+    server.script(Answer(http(as_json({"id": "c", "choices": []}))))
+    asked.chat.completions.create(model="m", messages=asked_again)
+    told = json.loads(str((captured.one().attributes or {})["gen_ai.input.messages"]))
+    assert told[0] == {"role": "assistant", "parts": [THOUGHT, ANSWER]}
+
+
+def test_thoughts_that_were_cut(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    stream(server, asked, {"content": "<think>Let me look."})
+    assert parts(captured) == [THOUGHT]
+
+
+def test_a_users_tags_are_text(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    server.script(Answer(http(as_json({"id": "c", "choices": []}))))
+    words = "<think>Let me look.</think>Here."
+    asked.chat.completions.create(model="m", messages=[{"role": "user", "content": words}])
+    told = json.loads(str((captured.one().attributes or {})["gen_ai.input.messages"]))
+    assert told[0]["parts"] == [{"type": "text", "content": words}]
+
+
+def test_a_stream_whose_choice_has_no_index(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    choices = [
+        {"delta": {"content": "Here."}, "finish_reason": None},
+        {"delta": {}, "finish_reason": "stop"},
+    ]
+    server.script(Answer(http(sse({"id": "c", "choices": [one]} for one in choices))))
+    list(asked.chat.completions.create(model="m", messages=MESSAGES, stream=True))
+
+    assert parts(captured) == [ANSWER]
+    assert (captured.one().attributes or {})["gen_ai.response.finish_reasons"] == ("stop",)
+
+
+@responses_api
+def test_a_server_that_makes_an_item_id_for_each_event(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    kind = "response.function_call_arguments.delta"
+    call = {"type": "function_call", "call_id": "c-1", "name": "weather", "arguments": ""}
+    added = {"type": "response.output_item.added", "output_index": 0, "item": call}
+    deltas = [
+        {"type": kind, "output_index": 0, "item_id": f"i-{at}", "delta": sign}
+        for at, sign in enumerate(PARIS)
+    ]
+    server.script(Answer(http(sse([added, *deltas], names=True))))
+    list(asked.responses.create(model="m", input="Where?", stream=True))
+
+    (told,) = parts(captured)
+    assert (told["name"], told["arguments"]) == ("weather", {"city": "Paris"})
+
+
+def test_no_model_is_none(
+    instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    server.script(Answer(http(as_json({"id": "c", "choices": []}))))
+    asked.chat.completions.create(model="", messages=MESSAGES)
+
+    assert instrumented.one().name == "chat"
+    assert "gen_ai.request.model" not in (instrumented.one().attributes or {})
