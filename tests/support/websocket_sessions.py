@@ -32,6 +32,7 @@ LABELS = {
     "thread.tags": ("a", "b"),
     "orq.thread_id": "t-1",
     "orq.tags": '["a", "b"]',
+    "gen_ai.conversation.id": "t-1",
 }
 
 
@@ -153,10 +154,7 @@ def in_session(telemetry: Telemetry) -> tuple[list[ReadableSpan], ReadableSpan]:
 def reasons(span: ReadableSpan) -> Any:
     """Why the model stopped."""
     told = span.attributes or {}
-    for name in ("gen_ai", "orq_otel"):
-        if f"{name}.response.finish_reasons" in told:
-            return told[f"{name}.response.finish_reasons"]
-    return None
+    return told.get("gen_ai.response.finish_reasons")
 
 
 def by_bytes(connection: Any) -> None:

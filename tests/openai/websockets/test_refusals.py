@@ -62,7 +62,7 @@ def test_a_request_while_another_response_is_running(
     (refused, cancelled), _ = in_session(instrumented)
     assert attributes(refused)["error.type"] == "conversation_already_has_active_response"
     assert attributes(cancelled)["gen_ai.response.status"] == "cancelled"
-    assert reasons(cancelled) == ("client_cancelled",)
+    assert reasons(cancelled) == ("error",)
     assert attributes(cancelled)["gen_ai.usage.output_tokens"] == 17
     assert is_well(cancelled)
 

@@ -52,7 +52,6 @@ def test_a_realtime_response(
         "gen_ai.request.model": "gpt-realtime",
         "gen_ai.output.type": "text",
         "gen_ai.response.id": done.response.id,
-        "gen_ai.conversation.id": "conv_1",
         "gen_ai.response.status": "completed",
         "gen_ai.response.finish_reasons": ("stop",),
         "gen_ai.usage.input_tokens": 30,
@@ -65,6 +64,7 @@ def test_a_realtime_response(
         "gen_ai.usage.text.output_tokens": 5,
         "gen_ai.usage.audio.output_tokens": 12,
         **LABELS,
+        "gen_ai.conversation.id": "conv_1",
         **at(server),
     }
     assert "gen_ai.response.time_to_first_chunk" in (answer.attributes or {})
@@ -185,11 +185,9 @@ def test_several_responses_in_a_session(
     assert [reasons(answer) for answer in answers] == [
         ("stop",),
         ("tool_calls",),
-        ("max_output_tokens",),
+        ("length",),
     ]
-    assert len({attributes(answer).get("gen_ai.response.id") for answer in answers}) == (
-        3 if "responses" in api else 1
-    )
+    assert len({attributes(answer)["gen_ai.response.id"] for answer in answers}) == 3
     assert all(is_well(span) for span in [*answers, session])
 
 
@@ -299,13 +297,20 @@ def test_all_of_it_follows_the_conventions(client: openai.OpenAI, api: str, mode
             ask(connection, api, "fail")
             wait(connection)
         findings = [
-            *check_spans(signals.spans, require_genai=api.endswith("responses")),
+            *check_spans(signals.spans),
             *check_logs(signals.logs),
             *check_metrics(signals.metrics_data(), operations=()),
         ]
     finally:
         signals.close()
-    allowed = ("thread.id", "core_type_conflict")
-    wrong = [f for f in findings if f.level != "info" and (f.key, f.code) != allowed]
+    allowed = {
+        ("thread.id", "core_type_conflict"),
+        ("gen_ai.operation.name", "unknown_operation"),  # the conventions allow names of ours
+        (
+            "gen_ai.response.model",
+            "missing_recommended",
+        ),  # of metrics: these have one for a session
+    }
+    wrong = [f for f in findings if f.level != "info" and (f.key, f.code) not in allowed]
     assert len(signals.spans) == 3
     assert wrong == []

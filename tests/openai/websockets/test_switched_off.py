@@ -165,9 +165,18 @@ def test_metrics(client: openai.OpenAI, server: WebsocketServer) -> None:
     metrics = signals.metrics()
     signals.close()
 
-    (point,) = metrics["gen_ai.client.inference.operation.output_tokens"]
-    assert point.sum == 4
-    assert point.attributes["gen_ai.response.model"] == "gpt-5-mini-2026-08-01"
+    tokens = metrics["gen_ai.client.inference.operation.output_tokens"]
+    assert {point.attributes["gen_ai.operation.name"]: point.sum for point in tokens} == {
+        "chat": 4,
+        "realtime_response": 17,
+    }
+    assert tokens[0].attributes["gen_ai.response.model"] == "gpt-5-mini-2026-08-01"
+    durations = metrics["gen_ai.client.operation.duration"]
+    assert {point.attributes["gen_ai.operation.name"] for point in durations} == {
+        "responses_session",
+        "realtime_response",
+        "realtime_session",
+    }
     (point,) = metrics["gen_ai.client.inference.time_per_output_chunk"]
     assert point.count == 5  # of six events
 

@@ -76,7 +76,7 @@ def test_a_response_that_nobody_asked_for_is_not_taken_for_another(
     assert "thread.id" not in attributes(unasked)
     assert attributes(asked)["gen_ai.response.id"] == second.response.id
     assert attributes(asked)["thread.id"] == "beside"
-    assert "gen_ai.conversation.id" not in attributes(asked)
+    assert attributes(asked)["gen_ai.conversation.id"] == "beside"
 
 
 @realtime
