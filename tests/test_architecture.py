@@ -90,7 +90,7 @@ def test_the_example_of_an_operation(telemetry: Telemetry, monkeypatch: pytest.M
     assert {
         name: value
         for name, value in attributes.items()
-        if name.startswith(("gen_ai.", "orq_otel."))
+        if name.startswith("gen_ai.")
     } == {
         "gen_ai.operation.name": "rerank",
         "gen_ai.provider.name": "openai",
@@ -98,4 +98,5 @@ def test_the_example_of_an_operation(telemetry: Telemetry, monkeypatch: pytest.M
         "gen_ai.response.model": "bge-m3-2",
         "gen_ai.retrieval.query.text": "parcels",
         "gen_ai.retrieval.top_k": 1,
+        "gen_ai.conversation.id": "support-42",
     }

@@ -136,7 +136,7 @@ def own(operation: str, model: str | None = None, **attributes: Any) -> dict[str
     if model is not None:
         told["request.model"] = model
     told |= {name.replace("__", "."): value for name, value in attributes.items()}
-    return {f"orq_otel.{name}": value for name, value in told.items()}
+    return {f"gen_ai.{name}": value for name, value in told.items()}
 
 
 def _read(result: Any) -> Any:

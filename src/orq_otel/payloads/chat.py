@@ -236,6 +236,11 @@ def choice_message(reason: Any, message_fields: Mapping[str, Any]) -> Message:
     return message(role, _message_parts(message_fields), finish_reason(reason))
 
 
+def _has_more(thing: Any) -> bool:
+    """Whether an object of the client's may have fields that its class does not know."""
+    return bool(getattr(thing, "__pydantic_extra__", True))
+
+
 class StreamReader:
     """Reads attributes from the chunks of one chat completion.
 
@@ -281,7 +286,8 @@ class StreamReader:
             usage = chunk_fields.get("usage")
             if usage is not None:
                 self._usage = later(self._usage, usage)
-            if not choices or choices[-1].__dict__["finish_reason"] is not None:  # may be the last
+            may_be_last = not choices or choices[-1].__dict__["finish_reason"] is not None
+            if may_be_last and any(map(_has_more, (chunk, *(choices or ())))):
                 self._usage = later(self._usage, usage_elsewhere(chunk))
         except NO_CHUNK:
             add_error(fields(chunk), self._failure)  # it may be an error that no client raised

@@ -108,7 +108,7 @@ def test_every_parameter_of_a_realtime_response(
     assert told["gen_ai.prompt.version"] == "2"
     assert told["gen_ai.output.type"] == "speech"
     assert told["gen_ai.response.status"] == "incomplete"
-    assert told["gen_ai.response.finish_reasons"] == ("max_output_tokens",)
+    assert told["gen_ai.response.finish_reasons"] == ("length",)
     assert is_well(answer)
 
 

@@ -79,7 +79,7 @@ def test_one_response_is_suppressed(
         wait(connection)
 
     answers, _ = in_session(instrumented)
-    assert [reasons(answer) for answer in answers] == [("max_output_tokens",)]
+    assert [reasons(answer) for answer in answers] == [("length",)]
 
 
 @every
