@@ -73,6 +73,11 @@ class SessionResponse:
             self._has_output = True
             self.feed(realtime.first_output_event(perf_counter() - self._started_at))
 
+    def finish(self) -> None:
+        """End its span: its last event has come."""
+        if self.call is not None:
+            self.call.finish()
+
     def end(self, error: BaseException | None = None) -> None:
         """End its span, with the error that broke it off, if any."""
         if self.call is None:
@@ -118,7 +123,7 @@ class OpenResponses:
         _remove(self._waiting, response)
         _remove(self._running, response)
         response.feed(event)
-        response.end()
+        response.finish()
 
     def end(self, error: BaseException | None) -> None:
         """End all of them, with the error that broke the connection, if any."""
