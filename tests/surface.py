@@ -130,12 +130,12 @@ def server(client: openai.OpenAI | openai.AsyncOpenAI) -> dict[str, Any]:
 
 
 def own(operation: str, model: str | None = None, **attributes: Any) -> dict[str, Any]:
-    """Attributes of an operation that is ours: `usage__input_tokens=1` and so on."""
+    """Attributes of an operation whose name is ours: `usage__input_tokens=1` and so on."""
     told = {"operation.name": operation, "provider.name": "openai"}
     if model is not None:
         told["request.model"] = model
     told |= {name.replace("__", "."): value for name, value in attributes.items()}
-    return {f"orq_otel.{name}": value for name, value in told.items()}
+    return {f"gen_ai.{name}": value for name, value in told.items()}
 
 
 def _read(result: Any) -> Any:
