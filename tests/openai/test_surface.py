@@ -382,9 +382,12 @@ def test_an_operation_in_a_thread(
     with thread("t-1", tags=["a", "b"]):
         returned(case.method, client)
 
-    expected = {**case.attributes, **LABELS, **server(client)}
-    if case.name.startswith("text_completion"):  # which the conventions name
-        expected["gen_ai.conversation.id"] = "t-1"
+    expected = {
+        "gen_ai.conversation.id": "t-1",
+        **case.attributes,
+        **LABELS,
+        **server(client),
+    }
     assert told(instrumented.one()) == expected
 
 

@@ -173,7 +173,7 @@ CASES: list[Case] = [
             "orq.provider": "openai",
         },
         {
-            **{name.replace("gen_ai.", "orq_otel."): value for name, value in _FULL_ASKED.items()},
+            **_FULL_ASKED,
             "gen_ai.input.messages": [message("system", text("You are support."))],
         },
         thread="thread",
@@ -188,7 +188,7 @@ CASES: list[Case] = [
             "gen_ai.provider.name": "orq",
             "gen_ai.prompt.name": "empty",
         },
-        {name.replace("gen_ai.", "orq_otel."): told for name, told in _NOTHING_ASKED.items()},
+        _NOTHING_ASKED,
         thread="thread",
         is_standard=False,
     ),

@@ -131,7 +131,7 @@ def server(client: openai.OpenAI | openai.AsyncOpenAI) -> dict[str, Any]:
 
 
 def own(operation: str, model: str | None = None, **attributes: Any) -> dict[str, Any]:
-    """Attributes of an operation that is ours: `usage__input_tokens=1` and so on."""
+    """Attributes of an operation whose name is ours: `usage__input_tokens=1` and so on."""
     told = {"operation.name": operation, "provider.name": "openai"}
     if model is not None:
         told["request.model"] = model
