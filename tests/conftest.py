@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from typing import TypeVar
 
 import openai
@@ -92,6 +92,15 @@ def client(model_server: ModelServer) -> Iterator[openai.OpenAI]:
     """A real client of that API. It does not retry, so that each test sees one request."""
     with openai.OpenAI(
         api_key="sk-test-key", base_url=model_server.base_url, max_retries=0
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+async def async_client(model_server: ModelServer) -> AsyncIterator[openai.AsyncOpenAI]:
+    """The asynchronous client."""
+    async with openai.AsyncOpenAI(
+        api_key="k", base_url=model_server.base_url, max_retries=0
     ) as client:
         yield client
 

@@ -87,11 +87,7 @@ def test_the_example_of_an_operation(telemetry: Telemetry, monkeypatch: pytest.M
     assert span.name == "rerank bge-m3"
     attributes = dict(span.attributes or {})
     assert attributes["thread.id"] == "support-42"
-    assert {
-        name: value
-        for name, value in attributes.items()
-        if name.startswith("gen_ai.")
-    } == {
+    assert {name: value for name, value in attributes.items() if name.startswith("gen_ai.")} == {
         "gen_ai.operation.name": "rerank",
         "gen_ai.provider.name": "openai",
         "gen_ai.request.model": "bge-m3",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -519,15 +518,6 @@ def test_a_base_url_that_changes(instrumented: Telemetry, model_server: ModelSer
 
     hosts = [(span.attributes or {})["server.address"] for span in instrumented.spans]
     assert hosts == ["127.0.0.1", "localhost"]
-
-
-@pytest.fixture
-async def async_client(model_server: ModelServer) -> AsyncIterator[openai.AsyncOpenAI]:
-    """The asynchronous client."""
-    async with openai.AsyncOpenAI(
-        api_key="k", base_url=model_server.base_url, max_retries=0
-    ) as client:
-        yield client
 
 
 async def test_the_asynchronous_client(

@@ -308,23 +308,17 @@ def attempt(ask: Ask, client: Any) -> None:
         ask(client)
 
 
-@pytest.mark.parametrize(("answer", "ask"), WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize(
+    ("answer", "ask"),
+    [
+        *(pytest.param(*way, id=name) for name, way in WAYS.items()),
+        *(
+            pytest.param(*way, id=f"{name}, of responses", marks=responses_api)
+            for name, way in RESPONSES_WAYS.items()
+        ),
+    ],
+)
 def test_what_a_server_repeats(
-    signals: Signals,
-    client: openai.OpenAI,
-    server: ByteServer,
-    log: pytest.LogCaptureFixture,
-    answer: bytes,
-    ask: Ask,
-) -> None:
-    server.script(Answer(answer))
-    attempt(ask, client)
-    assert_nothing_leaked(signals, log.text)
-
-
-@responses_api
-@pytest.mark.parametrize(("answer", "ask"), RESPONSES_WAYS.values(), ids=RESPONSES_WAYS)
-def test_what_responses_repeat(
     signals: Signals,
     client: openai.OpenAI,
     server: ByteServer,

@@ -7,7 +7,7 @@ import collections.abc
 import copy
 import inspect
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import aclosing
 from typing import Any
 
@@ -28,31 +28,10 @@ from support.leaving_streams import (
     throw_into_the_iterator,
     without_collector,
 )
-from support.openai_versions import responses_api
+from support.openai_streams import MESSAGES, both, chat
 from support.recorded import Telemetry
 
 from orq_otel import OpenAIInstrumentor, thread
-
-MESSAGES: Any = [{"role": "user", "content": "Where is my parcel?"}]
-
-
-def chat(client: Any) -> Any:
-    return client.chat.completions.create(model="gpt-5-mini", messages=MESSAGES, stream=True)
-
-
-def responses(client: Any) -> Any:
-    return client.responses.create(model="gpt-5-mini", input="Where is my parcel?", stream=True)
-
-
-both = pytest.mark.parametrize("start", [chat, pytest.param(responses, marks=responses_api)])
-
-
-@pytest.fixture
-async def async_client(model_server: ModelServer) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(
-        api_key="k", base_url=model_server.base_url, max_retries=0
-    ) as client:
-        yield client
 
 
 def is_left(span: ReadableSpan) -> bool:

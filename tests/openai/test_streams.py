@@ -6,7 +6,7 @@ import asyncio
 import gc
 import json
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import openai
@@ -14,6 +14,7 @@ import pytest
 from model_server import DropAfter, ErrorEventAfter, Hold, ModelServer
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode, get_current_span
+from support.openai_streams import MESSAGES, both, chat, responses
 from support.openai_versions import (
     chat_helpers,
     chat_helpers_api,
@@ -23,30 +24,6 @@ from support.openai_versions import (
 from support.recorded import Telemetry
 
 from orq_otel import OpenAIInstrumentor, thread
-
-MESSAGES: Any = [{"role": "user", "content": "Where is my parcel?"}]
-
-
-def chat(client: Any) -> Any:
-    """A streamed chat completion."""
-    return client.chat.completions.create(model="gpt-5-mini", messages=MESSAGES, stream=True)
-
-
-def responses(client: Any) -> Any:
-    """A streamed response."""
-    return client.responses.create(model="gpt-5-mini", input="Where is my parcel?", stream=True)
-
-
-both = pytest.mark.parametrize("start", [chat, pytest.param(responses, marks=responses_api)])
-
-
-@pytest.fixture
-async def async_client(model_server: ModelServer) -> AsyncIterator[openai.AsyncOpenAI]:
-    """The asynchronous client."""
-    async with openai.AsyncOpenAI(
-        api_key="k", base_url=model_server.base_url, max_retries=0
-    ) as client:
-        yield client
 
 
 def is_well(span: ReadableSpan) -> bool:
