@@ -150,7 +150,10 @@ def enter(frame: Frame) -> None:
         if hooks.listeners:
             announce(frame)
     except BaseException:
-        leave(frame)
+        # Without `leave`: where the stack is full, no function of Python's can be called.
+        if get_top() is frame:
+            set_top(frame.parent)
+        frame.dead = True
         raise
 
 
