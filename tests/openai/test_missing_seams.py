@@ -46,7 +46,7 @@ def test_both_clients_are_gone(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @needs("openai", NEWEST["openai"], "all that is wrapped")
-def test_each_loss_is_missed(caplog: pytest.LogCaptureFixture) -> None:
+def test_each_method_is_missed(caplog: pytest.LogCaptureFixture) -> None:
     losses = list(each_loss(caplog, OpenAIInstrumentor().patches()))
     assert len(losses) > 40
     for name, said in losses:

@@ -37,7 +37,7 @@ def test_the_installed_client_lacks_nothing(caplog: pytest.LogCaptureFixture) ->
 
 
 @needs(_CLIENT, NEWEST[_CLIENT], "all that is wrapped")
-def test_each_loss_is_missed(caplog: pytest.LogCaptureFixture) -> None:
+def test_each_method_is_missed(caplog: pytest.LogCaptureFixture) -> None:
     losses = list(each_loss(caplog, OrqInstrumentor().patches()))
     assert len(losses) > 80
     for name, said in losses:
