@@ -15,7 +15,7 @@ from opentelemetry.trace import Span, StatusCode
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.reaches import is_collected, is_processed_by, put
 from orq_otel.foundations.unfinished import forget, is_collecting, leave_note, open_calls
-from orq_otel.genai.errors import Description, class_name
+from orq_otel.genai.errors import Description, class_name, says_something
 from orq_otel.genai.events import Events
 from orq_otel.genai.fields import MOST_CHOICES, Attributes
 from orq_otel.genai.messages import Content
@@ -316,7 +316,7 @@ class Call:
                 if answer is not None:
                     self._read_response(answer)
             # A client that fails to read a server's error raises something that says less.
-            if ERROR_TYPE in attributes:
+            if says_something(attributes.get(ERROR_TYPE)):
                 description = self._describe_reported()
             else:
                 attributes[ERROR_TYPE] = class_name(error)
