@@ -185,16 +185,6 @@ def error_type(error: Any, head: str = IN_RESPONSE) -> ErrorType:
     return name
 
 
-_NO_DETAILS: Final = ErrorDetails(IN_RESPONSE)
-
-
-def says_something(kind: Any) -> bool:
-    """Whether an `error.type` that a reader found is a name, or has a message with it."""
-    return kind is not None and (
-        kind != UNNAMED or bool(getattr(kind, "details", _NO_DETAILS).message)
-    )
-
-
 def add_error(response: Mapping[str, Any], attributes: Attributes) -> None:
     """Add `error.type` to `attributes` if a response, by its fields, is or has an error.
 
