@@ -191,8 +191,8 @@ class Seen:
     def respond(self, response: Any) -> None:
         self.events.append(response)
 
-    def end(self) -> None:
-        """Nothing to end."""
+    def finish(self) -> None:
+        """Nothing to finish."""
 
 
 class Headers:

@@ -15,7 +15,7 @@ from orq_otel.foundations.guard import report
 from orq_otel.foundations.once import Once
 from orq_otel.foundations.reaches import is_collected, is_processed_by, put
 from orq_otel.foundations.unfinished import forget, is_collecting, leave_note, open_calls
-from orq_otel.genai.errors import Description, class_name
+from orq_otel.genai.errors import UNNAMED, Description, class_name
 from orq_otel.genai.events import Events
 from orq_otel.genai.fields import MOST_CHOICES, Attributes
 from orq_otel.genai.messages import Content
@@ -331,8 +331,9 @@ class Call:
             # A client that fails to read a server's error raises something that says less.
             if ERROR_TYPE in attributes:
                 description = self._describe_reported()
-            else:
+            if attributes.get(ERROR_TYPE, UNNAMED) == UNNAMED:
                 attributes[ERROR_TYPE] = class_name(error)
+            if description is _UNDESCRIBED:
                 sent = getattr(self, "sent", None)
                 description = telemetry.errors.describe(
                     error, self._client, sent, telemetry.capture

@@ -342,7 +342,11 @@ class StreamReader:
 
         None if none has begun.
         """
-        return in_order({*range(len(self._finish_reasons())), *begun} if begun else ())
+        if not begun:
+            return []
+        if len(begun) == len(self._reasons) == 1 and 0 in begun:  # nearly always
+            return [0]
+        return in_order({*range(len(self._finish_reasons())), *begun})
 
     def _finish_reasons(self) -> tuple[str, ...]:
         reasons = self._reasons
