@@ -156,7 +156,7 @@ def input_messages(messages: list[Any]) -> list[Message]:
             and type(words := each.get("content")) is str
             and words
             and (role := each.get("role")) in SPEAKERS
-            and (words[0] not in _TAG or role != "assistant")
+            and (role != "assistant" or words[0] not in _TAG)
             else _input_message(each)
             for each in messages
         ]
