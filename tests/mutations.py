@@ -193,16 +193,17 @@ BREAKS = [
         "openai/test_left_streams.py",
     ),
     _break(
-        "genai/wrapping.py",
-        "if metrics is not None and is_collected(metrics.duration) and operation.is_standard:",
+        "genai/call.py",
+        "if metrics is not None and is_collected(metrics.duration):",
         "if False:",
         "openai/test_metrics.py",
     ),
     _break(
         "genai/content.py",
-        "if len(encoded) > self.max_length:",
+        "if 2 * len(encoded) > max_length:  # a string in it may be too long",
         "if False:",
-        "test_content.py",
+        "openai/test_content_limits.py",
+        "openai/test_captured_content.py",
     ),
     _break(
         "genai/errors.py",
@@ -214,13 +215,13 @@ BREAKS = [
         "genai/errors.py",
         "Description(full if capture.on_span else short, full if capture.on_event else short)",
         "Description(full, full)",
-        "openai/test_errors.py",
+        "openai/test_leaks.py",
     ),
     # The readers of each API
     _break(
         "payloads/usage.py",
-        'count = counts.get("cache_write_tokens")',
-        'count = counts.get("cached_tokens")',
+        'counts.get("cache_write_tokens")',
+        'counts.get("cached_tokens")',
         "openai/test_usage.py",
     ),
     _break(
@@ -238,7 +239,7 @@ BREAKS = [
     ),
     _break(
         "payloads/responses.py",
-        'return "cancelled" if status == "cancelled" else None',
+        'return "error" if status == "cancelled" else None',
         "return None",
         "openai/test_responses_content.py",
     ),
@@ -284,8 +285,8 @@ BREAKS = [
     ),
     _break(
         "orq/deployments.py",
-        'if (reason := fields(choice).get("finish_reason")) and isinstance(reason, str)',
-        "if False",
+        'if any(one.get("finish_reason") for one in choices):',
+        "if False:",
         "orq/test_operations.py",
         "orq/test_deployments.py",
     ),

@@ -266,7 +266,7 @@ ALL_READERS = [
 @pytest.mark.parametrize("reader", ALL_READERS, ids=lambda r: f"{r.__module__}.{r.__name__}")
 def test_a_reader_of_nothing_says_nothing(reader: Any) -> None:
     assert reader({}) == {}
-    assert reader({"unknown": 1, "usage": None, "choices": None, "model": None}) == {}
+    assert reader({"unknown": 1, "usage": None, "choices": [], "model": None}) == {}
 
 
 JSON = st.recursive(

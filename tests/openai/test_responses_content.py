@@ -757,7 +757,7 @@ def test_why_an_answer_ended(status: str | None, more: dict[str, Any], reason: s
 
 @pytest.mark.parametrize(
     ("status", "told"),
-    [("completed", "stop"), ("failed", "error"), ("cancelled", "cancelled"), ("queued", None)],
+    [("completed", "stop"), ("failed", "error"), ("cancelled", "error"), ("queued", None)],
 )
 def test_why_the_model_stopped(status: str, told: str | None) -> None:
     found = responses.response_attributes({"status": status, "output": []})

@@ -67,7 +67,7 @@ def broken(function: FunctionType, *, by_signal: int | None = None) -> Iterator[
 def _raising(cells: Sequence[str], by_signal: int | None) -> CodeType:
     """The code of a function that raises, with the same cells, as Python demands."""
     raises = (
-        f"raise __import__({__name__!r}).Broken('with content in its text')"
+        f"raise __import__({__name__!r}, fromlist=['Broken']).Broken('with content in its text')"
         if by_signal is None
         else f"__import__('signal').raise_signal({by_signal})"
     )

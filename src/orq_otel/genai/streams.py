@@ -185,7 +185,7 @@ class StreamProxy(_Proxy):
         try:
             result = self.__wrapped__.__exit__(*exc_info)
         except BaseException as error:
-            over(self._self_call, _of_closing(error, exc_info))
+            over(self._self_call, error, exc_info)
             raise
         over(self._self_call)
         return result
@@ -220,7 +220,7 @@ class AsyncStreamProxy(_Proxy):
         try:
             result = await self.__wrapped__.__aexit__(*exc_info)
         except BaseException as error:
-            over(self._self_call, _of_closing(error, exc_info))
+            over(self._self_call, error, exc_info)
             raise
         over(self._self_call)
         return result
@@ -342,14 +342,25 @@ class AsyncIteration(_Iteration):
         return _closing_soon(value, self._reading, self._items) if name in _LEAVING else value
 
 
-def over(reading: Reading | None, error: BaseException | None = None) -> None:
-    """End `reading`: the consumer has left the stream, or `error` was raised as it was closed."""
+def over(
+    reading: Reading | None, error: BaseException | None = None, thrown: tuple[Any, ...] = ()
+) -> None:
+    """End `reading`, since its consumer has left the stream.
+
+    Args:
+        reading: Reads the stream along. None if nobody does any more.
+        error: What was raised as the stream was closed. That the consumer is cancelled meanwhile is
+            no error of the stream.
+        thrown: What the consumer threw into the stream, which is no error of it either.
+    """
     try:
-        if reading is not None:
-            if isinstance(error, Exception):
-                reading.fail(error)
-            else:  # that the consumer is cancelled while it closes the stream is no error of it
-                reading.end()
+        if reading is None:
+            return
+        is_own = any(error is one or type(error) is one for one in thrown)
+        if isinstance(error, Exception) and not is_own:
+            reading.fail(error)
+        else:
+            reading.end()
     except Exception as mistake:  # noqa: BLE001 - the consumer goes on
         report("ending the span of a stream", mistake)
 
@@ -370,7 +381,7 @@ def _closing(
         try:
             result = method(*args, **kwargs)
         except BaseException as error:
-            over(reading, _of_closing(error, args))
+            over(reading, error, args)
             raise
         else:
             over(reading)
@@ -392,7 +403,7 @@ def _closing_soon(
         try:
             result = await method(*args, **kwargs)
         except BaseException as error:
-            over(reading, _of_closing(error, args))
+            over(reading, error, args)
             raise
         else:
             over(reading)
@@ -402,11 +413,6 @@ def _closing_soon(
                 await items.aclose()
 
     return close
-
-
-def _of_closing(error: BaseException, args: tuple[Any, ...]) -> BaseException | None:
-    """`error`, unless it is what the consumer threw into the stream, with these arguments."""
-    return None if any(error is one or type(error) is one for one in args) else error
 
 
 def _chunks(inner: Iterator[Any], reading: weakref.ref[Reading]) -> Generator[Any, Any, None]:
