@@ -124,8 +124,9 @@ def measure(names: list[str], rounds: int, seconds: float) -> Results:
         services = {name: start(ENVIRONMENTS[name], "serve", name, vendor) for name in names}
         rates = {}
         for endpoint in ENDPOINTS:
-            for name in [*names, BARE]:  # its second turn is without first times of anything
-                warm = take_turn(services[name], generator, endpoint, min(1.0, seconds), [0.0])
+            for service in services.values():
+                take_turn(service, generator, endpoint, min(1.0, seconds), [0.0])
+            warm = take_turn(services[BARE], generator, endpoint, min(1.0, seconds), [0.0])
             rates[endpoint] = SHARE * warm["per_s"]
         others = [name for name in names if name != BARE]
         for number in range(rounds):
@@ -208,11 +209,12 @@ def main() -> None:
         help="write the table between its markers",
     )
     options = parser.parse_args()
-    if unknown := set(options.peers.split(",")) - set(names):
+    wanted = dict.fromkeys([BARE, *options.peers.split(",")])
+    if unknown := set(wanted) - set(ENVIRONMENTS):
         parser.error(f"no such peer: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     ensure(SERVING)
     taking_part = []
-    for name in (BARE, *options.peers.split(",")):
+    for name in wanted:
         try:
             ensure(ENVIRONMENTS[name])
         except EnvironmentFailedError as error:

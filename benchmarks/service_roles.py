@@ -9,6 +9,7 @@ and then answers each line on standard input until that ends.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import itertools
 import json
 import os
@@ -16,7 +17,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -39,14 +40,10 @@ Session = Callable[[str], AbstractContextManager[Any]]
 def play_vendor() -> None:
     """Stand in for the model: the same answer for everyone, at once; a stream in words."""
     sys.path.insert(0, str(CHECKOUT / "examples"))
-    from model_server import Behaviour, ModelServer, Received, Reply
-
-    class Vendor(ModelServer):
-        def arrived(self, request: Received) -> Behaviour:  # noqa: ARG002
-            """Give the answer; `ModelServer` would keep every request."""
-            return Reply(ANSWER)
-
-    with Vendor() as vendor:
+    model_server: Any = importlib.import_module("model_server")
+    vendor = model_server.ModelServer()
+    vendor.arrived = lambda _: model_server.Reply(ANSWER)  # its own keeps every request
+    with vendor:
         tell(vendor.base_url)
         sys.stdin.read()
 
@@ -136,7 +133,8 @@ def _application(session: Session, vendor: str) -> Any:
 
     client = AsyncOpenAI(base_url=vendor, api_key="sk-x", max_retries=0)
     create: Any = client.chat.completions.create
-    service = FastAPI()
+    # Only calls of the model are traced: some peers' global provider would trace requests as well.
+    service = FastAPI(telemetry={"tracing": False, "metrics": False, "logs": False})
 
     @service.post("/chat")
     async def chat(conversation: str) -> dict[str, str]:
@@ -146,7 +144,7 @@ def _application(session: Session, vendor: str) -> Any:
 
     @service.post("/chat_stream", response_model=None)
     async def chat_stream(conversation: str) -> Any:
-        async def events() -> Any:
+        async def events() -> AsyncIterator[str]:
             with session(conversation):
                 async for chunk in await create(**REQUESTS["chat_stream"].arguments):
                     if chunk.choices and (text := chunk.choices[0].delta.content):
@@ -202,7 +200,9 @@ async def generate() -> None:
 
 if __name__ == "__main__":
     role, *given = sys.argv[1:]
-    if role == "generate":
-        asyncio.run(generate())
+    if role == "vendor":
+        play_vendor()
+    elif role == "serve":
+        serve(*given)
     else:
-        {"vendor": play_vendor, "serve": serve}[role](*given)
+        asyncio.run(generate())
