@@ -54,6 +54,13 @@ VIEWERS: dict[str, tuple[str, ...]] = {
     "viewer-phoenix": ("arize-phoenix==20.26.1",),
 }
 
+# What serves HTTP, for every peer's interpreter alike: `service.py` puts it last on their paths.
+SERVING = "serving"
+ALONE: dict[str, tuple[str, ...]] = {
+    **VIEWERS,
+    SERVING: ("fastapi==0.165.0", "uvicorn==0.54.0", "uvloop==0.23.0", "httptools==0.9.0"),
+}
+
 
 class EnvironmentFailedError(Exception):
     """An environment could not be made; the message is what the installer said."""
@@ -93,8 +100,8 @@ def ensure(environment: str) -> None:
 
 def _requirements(environment: str) -> list[str]:
     """Return everything that an environment holds, as an installer's arguments."""
-    if environment in VIEWERS:
-        return list(VIEWERS[environment])
+    if environment in ALONE:
+        return list(ALONE[environment])
     opentelemetry = OTHER_OPENTELEMETRY.get(environment, OPENTELEMETRY)
     return [
         f"openai=={OPENAI}",
