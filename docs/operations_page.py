@@ -126,6 +126,11 @@ A region or a resource may precede the host, as in `me.openai.azure.com`. Ollama
 port, {ollama}. `server.address` and `server.port` are on every span, so a private host can be told
 from a vendor's, and priced otherwise.
 
+Azure's body may name a deployment where the conventions want the model. On streams and raw
+responses from there, `gen_ai.response.model` is what the header `x-ms-served-model` says, if it is
+sent. A response that the client has parsed at once comes without its headers, so its model is the
+body's.
+
 ## Operations of the OpenAI client
 
 An operation is found by the method and path of its request, whichever of the client's methods made

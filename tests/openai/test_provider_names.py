@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import openai
 import pytest
 from model_server import ModelServer
-from support.openai_versions import call, since
+from support.byte_server import Answer, ByteServer, http, sse
+from support.openai_versions import call, responses_api, since
 from support.recorded import Telemetry
 
 MESSAGES: Any = [{"role": "user", "content": "Where is my parcel?"}]
@@ -158,6 +160,128 @@ def test_azures_service(
 
     told = instrumented.one().attributes or {}
     assert told.get("azure.resource_provider.namespace") == namespace
+
+
+#: What a deployment calls itself, and the model behind it.
+DEPLOYMENT, SERVED = "my-deployment", "gpt-5-mini-2026-08-01"
+
+CHUNK = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion.chunk",
+    "created": 1,
+    "model": DEPLOYMENT,
+    "choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}],
+}
+RESPONSE = {
+    "id": "resp_1",
+    "object": "response",
+    "created_at": 1,
+    "model": DEPLOYMENT,
+    "status": "completed",
+    "output": [],
+    "parallel_tool_calls": True,
+    "tool_choice": "auto",
+    "tools": [],
+}
+COMPLETED = {"type": "response.completed", "sequence_number": 0, "response": RESPONSE}
+
+
+def streamed_chat(client: openai.OpenAI) -> object:
+    return list(client.chat.completions.create(model="m", messages=MESSAGES, stream=True))
+
+
+def raw_streamed_chat(client: openai.OpenAI) -> object:
+    create = client.chat.completions.with_raw_response.create
+    return list(create(model="m", messages=MESSAGES, stream=True).parse())
+
+
+def chat_read_along(client: openai.OpenAI) -> object:
+    create = client.chat.completions.with_streaming_response.create
+    with create(model="m", messages=MESSAGES, stream=True) as response:
+        return list(response.iter_lines())
+
+
+def streamed_response(client: openai.OpenAI) -> object:
+    return list(client.responses.create(model="m", input="x", stream=True))
+
+
+def left_response(client: openai.OpenAI) -> object:
+    with client.responses.create(model="m", input="x", stream=True) as stream:
+        return next(iter(stream))
+
+
+def raw_response(client: openai.OpenAI) -> object:
+    return client.responses.with_raw_response.create(model="m", input="x")
+
+
+def parsed_response(client: openai.OpenAI) -> object:
+    return client.responses.create(model="m", input="x")
+
+
+def parsed_with_headers(client: openai.OpenAI) -> object:
+    return client.responses.create(model="m", input="x", extra_headers={"x-ms-served-model": "x"})
+
+
+@contextmanager
+def azure_answering(body: Any, served: str) -> Iterator[openai.AzureOpenAI]:
+    """A client of an Azure that names the model in a header, or of one that does not."""
+    kind = "text/event-stream" if isinstance(body, list) else "application/json"
+    header = [f"x-ms-served-model: {served}"]
+    whole = sse(body) if isinstance(body, list) else json.dumps(body).encode()
+    with ByteServer() as server:
+        server.script(Answer(http(whole, content_type=kind, headers=header)))
+        url = server.base_url.removesuffix("/v1")
+        with openai.AzureOpenAI(
+            api_key="k", azure_endpoint=url, api_version="2026-01-01", max_retries=0
+        ) as client:
+            yield client
+
+
+@pytest.mark.parametrize(
+    ("ask", "body"),
+    [
+        (streamed_chat, [CHUNK]),
+        (raw_streamed_chat, [CHUNK]),
+        (chat_read_along, [CHUNK]),
+        pytest.param(streamed_response, [COMPLETED], marks=responses_api),
+        pytest.param(left_response, [COMPLETED], marks=responses_api),
+        pytest.param(raw_response, RESPONSE, marks=responses_api),
+    ],
+)
+def test_azure_names_the_model_behind_a_deployment(
+    instrumented: Telemetry, ask: Callable[[openai.OpenAI], object], body: Any
+) -> None:
+    with azure_answering(body, SERVED) as client:
+        assert ask(client)
+
+    assert (instrumented.one().attributes or {})["gen_ai.response.model"] == SERVED
+
+
+@pytest.mark.parametrize(
+    ("ask", "body", "served"),
+    [
+        (streamed_chat, [CHUNK], " "),
+        pytest.param(parsed_response, RESPONSE, SERVED, marks=responses_api),
+        pytest.param(parsed_with_headers, RESPONSE, SERVED, marks=responses_api),
+    ],
+)
+def test_a_model_that_azure_names_in_no_header_at_hand(
+    instrumented: Telemetry, ask: Callable[[openai.OpenAI], object], body: Any, served: str
+) -> None:
+    with azure_answering(body, served) as client:
+        assert ask(client)
+
+    assert (instrumented.one().attributes or {})["gen_ai.response.model"] == DEPLOYMENT
+
+
+def test_that_header_from_another_server(instrumented: Telemetry) -> None:
+    header = [f"x-ms-served-model: {SERVED}"]
+    with ByteServer() as server:
+        server.script(Answer(http(sse([CHUNK]), content_type="text/event-stream", headers=header)))
+        with openai.OpenAI(api_key="k", base_url=server.base_url, max_retries=0) as client:
+            assert streamed_chat(client)
+
+    assert (instrumented.one().attributes or {})["gen_ai.response.model"] == DEPLOYMENT
 
 
 BEDROCK = "bedrock-runtime.us-east-1.amazonaws.com"

@@ -28,6 +28,7 @@ from orq_otel.genai.semconv import (
     REQUEST_MODEL,
     REQUEST_STREAM,
     RESPONSE_FINISH_REASONS,
+    RESPONSE_MODEL,
     RESPONSE_TIME_TO_FIRST_CHUNK,
 )
 from orq_otel.genai.telemetry import Telemetry
@@ -136,6 +137,8 @@ class Call:
         context: The same as the argument.
         sent: What was sent, where an error's description looks for the call's credentials: a
             request's options or a response. Not set before there is one.
+        read_model: Reads the model's name from `sent`, or returns None. Set only where a server
+            tells it better there than in the body.
     """
 
     __slots__ = (
@@ -155,10 +158,12 @@ class Call:
         "_telemetry",
         "_whole",
         "context",
+        "read_model",
         "sent",
     )
 
     sent: Any
+    read_model: Callable[[Any], str | None]
     _feed: Callable[[Any], None]
     _gaps: Gaps
 
@@ -391,6 +396,10 @@ class Call:
             if self._started[PROVIDER_NAME] != "openai":  # the conventions keep these for "openai"
                 for name in OPENAI_NAMES:
                     attributes.pop(name, None)
+                if hasattr(self, "read_model") and hasattr(self, "sent"):
+                    model = self.read_model(self.sent)
+                    if model is not None:
+                        attributes[RESPONSE_MODEL] = model
             if ERROR_TYPE in attributes:
                 if error is None:  # a reader found the error
                     description = self._describe_reported()

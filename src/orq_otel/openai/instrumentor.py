@@ -20,12 +20,12 @@ from orq_otel.foundations.reaches import base_url
 from orq_otel.foundations.settings import Settings
 from orq_otel.genai.call import Call
 from orq_otel.genai.instrumentor import ClientInstrumentor
-from orq_otel.genai.semconv import PROVIDER_NAME
+from orq_otel.genai.semconv import AZURE_NAMESPACE, PROVIDER_NAME
 from orq_otel.genai.streams import stream_proxy
 from orq_otel.genai.wrapping import Begun, async_wrapper, start_call, suppressed, sync_wrapper
 from orq_otel.openai import websockets
 from orq_otel.openai.errors import ERRORS
-from orq_otel.openai.raw import RawResponseProxy, respond_with_body
+from orq_otel.openai.raw import RawResponseProxy, respond_with_body, served_model
 from orq_otel.openai.requests import (
     BEDROCK,
     Router,
@@ -89,7 +89,9 @@ class OpenAIInstrumentor(ClientInstrumentor):
             settings.routers, settings.router_thread, trace_context=settings.router_trace_context
         )
 
-    def _begin(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Begun:
+    def _begin(  # noqa: C901 - one function, since it runs on every call
+        self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Begun:
         call = None
         try:
             telemetry = self.telemetry
@@ -112,6 +114,8 @@ class OpenAIInstrumentor(ClientInstrumentor):
                 attributes = {**attributes, **conversation_attributes(body["conversation"])}
             call = start_call(telemetry, operation, attributes, thread, client)
             if isinstance(call, Call):
+                if AZURE_NAMESPACE in attributes:
+                    call.read_model = served_model
                 call.request(body)
             if is_router:
                 context = get_current() if call is None else call.context

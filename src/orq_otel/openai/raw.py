@@ -16,6 +16,7 @@ from typing import Any
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.unfinished import watch
 from orq_otel.genai.call import Call
+from orq_otel.genai.fields import safe_text
 from orq_otel.genai.long_json import LongJson, parse_long_json
 from orq_otel.genai.streams import Proxy, iterate, stream_proxy
 
@@ -25,6 +26,9 @@ _RAW_ITERATORS = frozenset({"iter_raw", "aiter_raw"})  # may be compressed, so n
 _READERS = frozenset({"read", "aread", "text", "json"})
 _CLOSERS = frozenset({"close", "aclose"})
 _WRITERS = frozenset({"stream_to_file"})  # they read the body past the proxy
+
+#: The header in which Azure names the model that answered.
+_SERVED_MODEL = "x-ms-served-model"
 
 #: Content types of bodies without attributes: speech.
 _OPAQUE = ("audio/", "application/octet-stream")
@@ -125,6 +129,23 @@ def read_body(response: Any) -> Any:
     content, kind = response.content, _kind(response)
     is_json = not kind.startswith(_OPAQUE) and content.lstrip().startswith(b"{")
     return parse_long_json(content) if is_json else None
+
+
+def served_model(sent: Any) -> str | None:
+    """The model that answered, by the headers of a response from Azure, or None.
+
+    The body may name the deployment instead, or a router that chose a model. The conventions want
+    "the exact name of the model actually used". The header is what the official instrumentation
+    reads, too. Of a response that the client has parsed at once, there are no headers.
+
+    Args:
+        sent: The HTTP response, or the options of a request whose response is not at hand.
+    """
+    headers = sent.headers
+    if not headers or type(headers) is dict:  # the request's
+        return None
+    name: str = headers.get(_SERVED_MODEL, "").strip()
+    return safe_text(name) if name else None
 
 
 def respond_with_body(call: Call, response: Any) -> None:
