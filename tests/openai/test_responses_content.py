@@ -75,6 +75,22 @@ def answered(*items: Any, status: str | None = "completed", **more: Any) -> dict
 # --- requests ------------------------------------------------------------------------------------
 
 
+def test_who_says_a_message() -> None:
+    """The API itself has no names, but compatible servers take them, as in chat completions."""
+    assert asked(
+        {"role": "user", "name": "Ada", "content": "Where is my parcel?"},
+        {"role": "user", "name": 7, "content": "And mine?"},
+        {"type": "function_call_output", "call_id": "c", "name": "track", "output": "Home."},
+    ) == [
+        {"role": "user", "parts": [text("Where is my parcel?")], "name": "Ada"},
+        {"role": "user", "parts": [text("And mine?")]},
+        {
+            "role": "tool",
+            "parts": [{"type": "tool_call_response", "id": "c", "response": "Home."}],
+        },
+    ]
+
+
 def test_a_request_of_text() -> None:
     content = request_content({"input": "Where is my parcel?", "instructions": "Be brief."})
     assert content == {

@@ -347,7 +347,8 @@ def _messages(all_items: list[Any]) -> list[Message]:
             turn += parts
         else:
             turn = None
-            messages.append(message(role, parts))
+            speaker = values.get("name") if "role" in values else None  # else it is a tool's
+            messages.append(message(role, parts, None, speaker))
     return messages
 
 
