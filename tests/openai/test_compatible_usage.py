@@ -430,3 +430,18 @@ def test_counts_that_are_no_whole_numbers(
     server.script(completion(usage=sent))
     ask(compatible)
     assert usage(instrumented) == {"input_tokens": 23}
+
+
+def test_a_stream_of_nothing_but_usage(
+    instrumented: Telemetry, server: ByteServer, compatible: openai.OpenAI
+) -> None:
+    """A model that was paid for and said nothing: its answer has an id and a model."""
+    usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+    nameless = {**chunk(), "id": "", "model": "", "choices": [], "usage": {**usage}}
+    server.script(stream(nameless, {**chunk(), "choices": [], "usage": usage}))
+    assert list(compatible.chat.completions.create(model="m", messages=MESSAGES, stream=True))
+
+    told = instrumented.one().attributes or {}
+    assert told["gen_ai.response.id"] == "c-1"
+    assert told["gen_ai.response.model"] == "m"
+    assert told["gen_ai.usage.output_tokens"] == 3

@@ -278,12 +278,12 @@ class StreamReader:
         try:
             chunk_fields = chunk.__dict__
             choices = chunk_fields["choices"]
-            if choices:
-                if self._head is None:  # Azure's first chunk has no choices, id or model
-                    self._begin(chunk)
-                for choice in choices:
-                    self._feed_choice(choice.__dict__)
             usage = chunk_fields.get("usage")
+            # Azure's first chunk has no choices, id or model. The last may be the only one.
+            if not self._head and (choices or usage is not None):
+                self._begin(chunk)
+            for choice in choices or ():
+                self._feed_choice(choice.__dict__)
             if usage is not None:
                 self._usage = later(self._usage, usage)
             may_be_last = not choices or choices[-1].__dict__["finish_reason"] is not None
