@@ -53,8 +53,10 @@ ENVIRONMENTS = {
 
 Turn = dict[str, float]
 """The figures of one turn at one endpoint."""
-Results = dict[str, list[dict[str, list[Turn]]]]
-"""Endpoint -> for each round, peer -> its turns: one, or several of the bare service."""
+Round = list[tuple[str, Turn]]
+"""The turns of all peers in order; the bare service begins, ends, and comes in between."""
+Results = dict[str, list[Round]]
+"""Endpoint -> its rounds."""
 
 
 # ------------------------------------------------------------------ the run
@@ -132,16 +134,17 @@ def measure(names: list[str], rounds: int, seconds: float) -> Results:
         for number in range(rounds):
             progress(f"round {number + 1} of {rounds}")
             first = number % len(others)
-            turns = [*others[first:], *others[:first]]
-            for place in range(len(turns), -1, -2):
-                turns.insert(place, BARE)
+            order = [*others[first:], *others[:first]]
+            pairs = (order[place : place + 2] for place in range(0, len(order), 2))
+            turns = [BARE, *(name for pair in pairs for name in (*pair, BARE))]
             for endpoint, rate in rates.items():
                 due = _arrivals(random.Random(number), rate, 2 * seconds)  # noqa: S311 - no secret
-                figures: dict[str, list[Turn]] = {name: [] for name in names}
-                for name in turns:
-                    turn = take_turn(services[name], generator, endpoint, seconds, due)
-                    figures[name].append(turn)
-                results[endpoint].append(figures)
+                results[endpoint].append(
+                    [
+                        (name, take_turn(services[name], generator, endpoint, seconds, due))
+                        for name in turns
+                    ]
+                )
     return results
 
 
@@ -159,7 +162,7 @@ def _table(results: Results, names: list[str]) -> str:
     for endpoint, title in ENDPOINTS.items():
         rounds = results[endpoint]
         for key, (what, unit) in FIGURES.items():
-            bare = [turn[key] for figures in rounds for turn in figures[BARE]]
+            bare = [turn[key] for turns in rounds for name, turn in turns if name == BARE]
             middle = statistics.median(bare)
             off = statistics.median(abs(one / middle - 1) for one in bare)
             cells = [_ratio(rounds, name, key) for name in shown]
@@ -167,15 +170,21 @@ def _table(results: Results, names: list[str]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _ratio(rounds: list[dict[str, list[Turn]]], name: str, key: str) -> str:
-    """Return the median of the ratios to what the bare service does in the same round."""
-    own = [figures[name][0] for figures in rounds]
-    if any(turn["failed"] for turn in own):
-        return "failed"
-    if len({turn["spans_per_answer"] for turn in own}) > 1 or not own[0]["spans_per_answer"]:
+def _ratio(rounds: list[Round], name: str, key: str) -> str:
+    """Return the median of the ratios to the bare service's turns before and after."""
+    ratios, spans = [], set()
+    for turns in rounds:
+        place = next(place for place, (one, _) in enumerate(turns) if one == name)
+        own = turns[place][1]
+        if own["failed"]:
+            return "failed"
+        before = next(turn for one, turn in reversed(turns[:place]) if one == BARE)
+        after = next(turn for one, turn in turns[place:] if one == BARE)
+        ratios.append(own[key] / statistics.mean([before[key], after[key]]))
+        spans.add(own["spans_per_answer"])
+    if len(spans) > 1 or not all(spans):
         return "n/a"
-    bare = (statistics.median(turn[key] for turn in figures[BARE]) for figures in rounds)
-    return f"{statistics.median(t[key] / b for t, b in zip(own, bare, strict=True)):.2f}x"
+    return f"{statistics.median(ratios):.2f}x"
 
 
 def _heading(names: list[str], *, quick: bool) -> str:
