@@ -80,13 +80,15 @@ def test_a_response_in_the_background_is_polled(telemetry: Telemetry, said: str,
 
 
 @since_4_13
-def test_a_conversation_that_the_call_names_wins(instrumented: Telemetry, orq: Any) -> None:
+def test_a_conversation_that_the_call_names_is_kept_beside(
+    instrumented: Telemetry, orq: Any
+) -> None:
     with thread("t-1"):
         orq.responses.create(model=MODEL, input="Hi", conversation={"id": "conversation_1"})
 
     told = instrumented.one().attributes or {}
-    assert told["gen_ai.conversation.id"] == "conversation_1"
-    assert told["thread.id"] == "t-1"
+    assert told["orq_otel.original.gen_ai.conversation.id"] == "conversation_1"
+    assert told["gen_ai.conversation.id"] == told["thread.id"] == "t-1"
 
 
 def model(**fields: Any) -> Any:

@@ -39,7 +39,7 @@ from orq_otel.genai.semconv import (
     TEXT_COMPLETION,
 )
 from orq_otel.genai.telemetry import Telemetry
-from orq_otel.labels.attributes import labels, stamp
+from orq_otel.labels.attributes import labels, set_aside, stamp
 from orq_otel.labels.providers import unset
 from orq_otel.threads.frames import Thread, as_id, make_thread
 
@@ -253,7 +253,9 @@ def start_call(  # noqa: C901 - one function, since it runs on every call
         if of_thread.keys().isdisjoint(attributes):  # nearly always, and one copy less
             attributes = {**attributes, **of_thread}
         else:
-            attributes = {**attributes, **of_thread, **attributes}
+            own = dict(attributes)
+            set_aside(own, of_thread)
+            attributes = {**own, **of_thread, **own}
     span = telemetry.tracer.start_span(
         operation.name if target is None else f"{operation.name} {target}",
         context,
