@@ -38,6 +38,23 @@ the conversation's id beside. Its request goes out as it is: only telemetry chan
 `use_labels` has made the attribute a label. This goes for every attribute of the table, and for
 those of your own that hold the id.
 
+## Outside of every thread
+
+Spans of our own calls **adopt** an id that you gave to a framework or to the call, so that one
+conversation is one in a backend there, too. They adopt:
+
+- what their parent span has in an attribute of the table, if the parent has one of the marks: the
+  first of these, in the table's order, without those that no library writes by itself;
+- or else the `conversation` of a call to the Responses API. If the parent has an id, the
+  conversation's is kept beside it.
+
+They get all labels of that id, and `orq_otel.adopted_from` with the name of the attribute. An
+adopted id is nothing but a label: it is not `current_thread()`, and goes into no baggage, no
+request and no other span. Calls of Orq's client do not adopt the conversation that they name.
+
+Ids are never made up. pydantic-ai makes a UUID for each run to which you give no `conversation_id`:
+a UUID of pydantic-ai's is not adopted.
+
 ## What stays as it is
 
 - **Web sessions.** A browser's or an HTTP instrumentation's `session.id` is not a conversation. It
@@ -46,12 +63,13 @@ those of your own that hold the id.
 - **Users**: `enduser.*` and `user.*`.
 - **Tags** that another library has written.
 - **Log records**: their own attributes come first.
-- **Spans outside of every thread.**
+- **Spans of others outside of every thread.**
 
 ## How to switch
 
 With `ORQ_OTEL_FOREIGN_IDS=keep` each attribute keeps what others have written. `thread.id` and
-`orq.thread_id` say the thread's id all the same.
+`orq.thread_id` say the thread's id all the same. With `ORQ_OTEL_ADOPT_IDS=false` calls outside of
+threads adopt nothing.
 """
 
 

@@ -219,6 +219,11 @@ class Settings:
         _one_of(("thread", "keep"), "thread"),
         "thread",
     )
+    adopt_ids: bool = _switch(
+        "ORQ_OTEL_ADOPT_IDS",
+        "whether calls outside of threads are labelled with the id of the framework around them",
+        default=True,
+    )
     router_thread: str = _setting(
         "ORQ_OTEL_ROUTER_THREAD",
         "`both`, `orq`, `top_level`: where a router's request carries its thread; or `none`, which "

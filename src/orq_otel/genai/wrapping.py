@@ -33,12 +33,15 @@ from orq_otel.genai.call import Call, Operation, Unrecorded
 from orq_otel.genai.fields import Attributes, get
 from orq_otel.genai.semconv import (
     CHAT,
+    CONVERSATION_ID,
     EMBEDDINGS,
     FETCH_RESPONSE,
     OPERATION_NAME,
+    PROVIDER_NAME,
     TEXT_COMPLETION,
 )
 from orq_otel.genai.telemetry import Telemetry
+from orq_otel.labels.adoption import adopted_labels
 from orq_otel.labels.attributes import labels, set_aside, stamp
 from orq_otel.labels.providers import unset
 from orq_otel.threads.frames import Thread, as_id, make_thread
@@ -211,7 +214,7 @@ def suppressed() -> bool:
     return bool(context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_OLDER_KEY))
 
 
-def start_call(  # noqa: C901 - one function, since it runs on every call
+def start_call(  # noqa: C901, PLR0912 - one function, since it runs on every call
     telemetry: Telemetry,
     operation: Operation,
     attributes: Mapping[str, Any],
@@ -237,19 +240,23 @@ def start_call(  # noqa: C901 - one function, since it runs on every call
     if thread is not None and unset.spans:
         unset.settle()
     context = get_current()
-    if context:
-        current = get_current_span(context)
-        if current.is_recording() and covers_call(current, operation.name):
-            if thread is not None:
-                stamp(current, thread)
-            return None
+    current = get_current_span(context) if context else None
+    if current is not None and current.is_recording() and covers_call(current, operation.name):
+        if thread is not None:
+            stamp(current, thread)
+        return None
     if is_wrapped(operation.name):
         return None
     target = attributes.get(operation.target)
+    of_thread: Mapping[str, Any]
     if thread is not None:
+        of_thread = labels(thread)
+    else:
+        conversation = attributes.get(CONVERSATION_ID)
+        of_thread = adopted_labels(current, conversation, orqs=attributes[PROVIDER_NAME] == "orq")
+    if of_thread:
         # The call's own attributes win over labels. Labels come last, since the SDK drops the
         # first attributes beyond its limit.
-        of_thread = labels(thread)
         if of_thread.keys().isdisjoint(attributes):  # nearly always, and one copy less
             attributes = {**attributes, **of_thread}
         else:
@@ -262,7 +269,7 @@ def start_call(  # noqa: C901 - one function, since it runs on every call
         SpanKind.CLIENT,
         attributes,
     )
-    if thread is not None:
+    if of_thread:
         pin(span, attributes)
     if span.is_recording():
         if telemetry.capture is not None and (limit := value_limit(span)) is not None:

@@ -41,6 +41,8 @@ THREAD_TAGS: Final = "thread.tags"
 ORQ_THREAD_ID: Final = "orq.thread_id"
 ORQ_TAGS: Final = "orq.tags"
 CONVERSATION_ID: Final = "gen_ai.conversation.id"
+#: On spans outside of threads: the attribute from which their labels have the id. See `adoption`.
+ADOPTED_FROM: Final = "orq_otel.adopted_from"
 #: Labels that nobody else may define: their values are read back.
 _OWN: Final = frozenset({THREAD_ID, THREAD_TAGS, ORQ_THREAD_ID, ORQ_TAGS})
 
@@ -56,6 +58,7 @@ class LabelsInForce:
         ids: The attributes in which every span of a thread ends with the thread's id, whatever
             others have written there. None if foreign ids are kept.
         ids_if_marked: The same, for spans of models and agents that have them.
+        adopts: Whether our spans adopt ids outside of threads.
     """
 
     def __init__(self) -> None:
@@ -67,6 +70,7 @@ class LabelsInForce:
         self.with_thread_id = True
         self.is_set_in_code = False
         self.thread_wins(wins=True)
+        self.adopts = True
         _labels.cache_clear()
 
     def thread_wins(self, *, wins: bool) -> None:
@@ -123,6 +127,7 @@ def follow(settings: Settings) -> None:
             choices.append(choice)
     in_force.set(_choose(choices), with_thread_id=settings.thread_id, in_code=False)
     in_force.thread_wins(wins=settings.foreign_ids == "thread")
+    in_force.adopts = settings.adopt_ids
 
 
 def _choose(choices: str | Iterable[Choice]) -> Chosen:
@@ -312,7 +317,7 @@ def thread_of(span: Any) -> Thread | None:
 def read_thread(attributes: Mapping[str, Any]) -> Thread | None:
     """The thread that a span's attributes name, or None."""
     id = attributes.get(ORQ_THREAD_ID) or attributes.get(THREAD_ID)  # noqa: A001
-    if not isinstance(id, str):
+    if not isinstance(id, str) or ADOPTED_FROM in attributes:
         return None
     tags = attributes.get(THREAD_TAGS)
     return plain_thread(id, tuple(tags) if isinstance(tags, (list, tuple)) else ())

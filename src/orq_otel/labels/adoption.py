@@ -1,0 +1,78 @@
+"""Outside of every thread, our spans adopt an id that the user gave to a framework or to the call.
+
+An adopted id only labels. It is not the current thread, goes into no request and no baggage, and is
+passed on to no other span: `attributes.read_thread` takes no span that has adopted its labels for
+one of a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import UUID
+
+from orq_otel.foundations.reaches import read
+from orq_otel.labels.attributes import ADOPTED_FROM, CONVERSATION_ID, in_force, labels
+from orq_otel.labels.entry_spans import inherited_thread
+from orq_otel.labels.grouping import GROUPING, Spans, is_marked
+from orq_otel.threads.frames import plain_thread
+
+#: Makes up an id for each run for which the user gives none.
+_PYDANTIC_AI: Final = "pydantic-ai"
+_NONE: Final[Mapping[str, Any]] = {}
+#: In the order in which an id is looked for.
+_IN_ORDER: Final = tuple(name for name, one in GROUPING.items() if one.spans is not Spans.CHOSEN)
+_NAMES: Final = frozenset(_IN_ORDER)
+
+
+def adopted_labels(parent: Any, conversation: Any, *, orqs: bool) -> Mapping[str, Any]:
+    """The labels of a span of ours that starts outside of every scope.
+
+    The id is that of the parent, if the parent's marks say that it is of a model or an agent, or
+    else the call's own.
+
+    Args:
+        parent: The current span, or None.
+        conversation: The conversation that the call names, or None.
+        orqs: Whether it is a call of Orq's client, whose conversation is never adopted.
+
+    Returns:
+        The labels, with `orq_otel.adopted_from` among them, or none.
+    """
+    if not in_force.adopts:
+        return _NONE
+    name = None
+    attributes = _NONE if parent is None else read(parent)
+    # Few have one, and two sets are compared faster than marks are looked for.
+    if not _NAMES.isdisjoint(attributes) and is_marked(attributes):
+        name = _grouping_name(parent, attributes)
+        if name is not None:
+            conversation = attributes[name]
+    if name is None:
+        if conversation is None or orqs:
+            return _NONE
+        name = CONVERSATION_ID
+    if inherited_thread() is not None:  # whose labels the span gets when it starts
+        return _NONE
+    return {ADOPTED_FROM: name, **labels(plain_thread(conversation, ()))}
+
+
+def _grouping_name(span: Any, attributes: Mapping[str, Any]) -> str | None:
+    """The first grouping attribute that has an id which the user gave, or None."""
+    for name in _IN_ORDER:
+        id = attributes.get(name)  # noqa: A001
+        if isinstance(id, str) and id.strip() and not _is_made_up(span, id):
+            return name
+    return None
+
+
+def _is_made_up(span: Any, id: str) -> bool:  # noqa: A002
+    """Whether an id may be one that a framework makes for each run: pydantic-ai's are UUIDs."""
+    scope = getattr(span, "instrumentation_scope", None)
+    if scope is None or scope.name != _PYDANTIC_AI:
+        return False
+    try:
+        UUID(id)
+    except ValueError:
+        return False
+    return True
