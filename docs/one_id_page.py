@@ -45,6 +45,8 @@ conversation is one in a backend there, too. They adopt:
 
 - what their parent span has in an attribute of the table, if the parent has one of the marks: the
   first of these, in the table's order, without those that no library writes by itself;
+- or else the id that OpenTelemetry's instrumentations of agents or OpenInference's `using_session`
+  keep in OpenTelemetry's context;
 - or else the `conversation` of a call to the Responses API. If the parent has an id, the
   conversation's is kept beside it.
 

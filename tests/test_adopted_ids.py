@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import textwrap
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -10,6 +13,7 @@ import pytest
 from model_server import ModelServer
 from opentelemetry import trace
 from support.openai_versions import call, responses_api
+from support.programs import run_program
 from support.recorded import Telemetry
 
 from orq_otel import (
@@ -155,6 +159,76 @@ def test_an_adopted_id_is_not_passed_on(instrumented: Telemetry, model_server: M
     assert seen == [(None, {})]
     (request,) = model_server.requests
     assert "lg-7" not in f"{request.headers} {request.body!r}"
+
+
+REAL = """
+import json, sys
+import openai
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from orq_otel import OpenAIInstrumentor, thread
+
+exporter, provider = InMemorySpanExporter(), TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(exporter))
+OpenAIInstrumentor().instrument(tracer_provider=provider)
+tracer = provider.get_tracer("app")
+with openai.OpenAI(api_key="k", base_url=sys.argv[1]) as client:
+
+    def ask():
+        with tracer.start_as_current_span("tool"):
+            client.embeddings.create(model="e", input="x")
+
+    {program}
+names = {{"gen_ai.conversation.id", "session.id", "thread.id", "orq_otel.adopted_from"}}
+names |= {{"orq_otel.original.gen_ai.conversation.id", "orq_otel.original.session.id"}}
+spans = [span.attributes for span in exporter.get_finished_spans()]
+print(json.dumps([{{k: v for k, v in one.items() if k in names}} for one in spans]))
+"""
+
+
+def run(program: str, folder: Path, server: ModelServer) -> Any:
+    """The ids of each span of a program."""
+    lines = textwrap.indent(textwrap.dedent(program), "    ").strip()
+    return json.loads(run_program(REAL.format(program=lines), folder, server.base_url).stdout)
+
+
+def test_an_id_of_openinference(tmp_path: Path, model_server: ModelServer) -> None:
+    pytest.importorskip("openinference.instrumentation.openai")
+    program = """
+    from openinference.instrumentation import using_session
+    from openinference.instrumentation.openai import OpenAIInstrumentor as Theirs
+    with using_session("oi-9"):
+        ask()
+    Theirs().instrument(tracer_provider=provider)
+    with thread("t-1"), using_session("oi-9"):
+        ask()
+    """
+    ours, outside, theirs, inside = run(program, tmp_path, model_server)
+    assert ours.items() <= adopted("oi-9", "session.id").items()
+    assert ours["thread.id"] == "oi-9"
+    assert outside == {}
+    assert inside == {"thread.id": "t-1", CONVERSATION_ID: "t-1"}
+    assert theirs == {**inside, "session.id": "t-1", "orq_otel.original.session.id": "oi-9"}
+
+
+def test_an_id_of_opentelemetrys_utilities(tmp_path: Path, model_server: ModelServer) -> None:
+    pytest.importorskip("opentelemetry.util.genai.handler")
+    program = """
+    from opentelemetry.util.genai.handler import TelemetryHandler
+    handler = TelemetryHandler(tracer_provider=provider)
+    with handler.workflow("w", conversation_id="lg-7"):
+        ask()
+    with thread("t-1"), handler.workflow("w", conversation_id="lg-7"):
+        ask()
+    """
+    spans = run(program, tmp_path, model_server)
+    ours, tool, workflow, *inside = spans
+    assert ours["thread.id"] == ours[CONVERSATION_ID] == workflow[CONVERSATION_ID] == "lg-7"
+    assert ours["orq_otel.adopted_from"] == CONVERSATION_ID
+    assert (tool, workflow) == ({}, {CONVERSATION_ID: "lg-7"})
+    expected = {"thread.id": "t-1", CONVERSATION_ID: "t-1"}
+    assert inside == [expected, expected, {**expected, KEPT: "lg-7"}]
 
 
 @responses_api

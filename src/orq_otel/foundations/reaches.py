@@ -34,6 +34,8 @@ Each has a reason, and an answer to its going away, since no release note will a
   error alone.
 - *The frame that closes an HTTP response*, to tell a stream that closes its own from a caller who
   closes it. Where it does not show, such a stream counts as left.
+- *The key under which OpenTelemetry's utilities for GenAI keep a conversation's id in the context*.
+  Where it is gone, only the id on the parent span is seen.
 - *Behind what OpenAI's streams pass on*, to save a generator for each chunk. Where it is gone,
   chunks come through the stream's own iterator.
 - *The websocket of OpenAI's connections*, in whose place a proxy sees every message, however the
@@ -61,6 +63,8 @@ _RESPONSES: Final = ("openai._legacy_response", "openai._response")
 #: Where the SDK's own method is. Whoever overrides or replaces it wants to see every attribute.
 _SDK: Final = "opentelemetry.sdk.trace"
 _MEASUREMENTS: Final = "opentelemetry.sdk.metrics._internal.measurement"
+
+_CONVERSATION_CONTEXT: Final = "opentelemetry.util.genai._conversation_context"
 
 #: Up to so many attributes it is faster to look each of them up in a set than the other way round.
 _FEW: Final = 24
@@ -282,6 +286,15 @@ def endpoint(exporter: Any) -> Any:
 
 
 # ---- Others ----------------------------------------------------------------------------------
+
+
+def conversation_in(context: Context) -> Any:
+    """The id of a conversation that OpenTelemetry's utilities for GenAI keep in a context, or None.
+
+    They put it there for whatever runs inside of an agent or a workflow.
+    """
+    key = getattr(sys.modules.get(_CONVERSATION_CONTEXT), "CONVERSATION_ID_KEY", None)
+    return None if key is None else context.get(key)
 
 
 def parts_of(propagator: Any) -> list[Any]:

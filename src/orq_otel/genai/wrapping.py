@@ -253,7 +253,9 @@ def start_call(  # noqa: C901, PLR0912 - one function, since it runs on every ca
         of_thread = labels(thread)
     else:
         conversation = attributes.get(CONVERSATION_ID)
-        of_thread = adopted_labels(current, conversation, orqs=attributes[PROVIDER_NAME] == "orq")
+        of_thread = adopted_labels(
+            context, current, conversation, orqs=attributes[PROVIDER_NAME] == "orq"
+        )
     if of_thread:
         # The call's own attributes win over labels. Labels come last, since the SDK drops the
         # first attributes beyond its limit.

@@ -7,11 +7,14 @@ one of a thread.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 from uuid import UUID
 
-from orq_otel.foundations.reaches import read
+from opentelemetry.context import Context
+
+from orq_otel.foundations.reaches import conversation_in, read
 from orq_otel.labels.attributes import ADOPTED_FROM, CONVERSATION_ID, in_force, labels
 from orq_otel.labels.entry_spans import inherited_thread
 from orq_otel.labels.grouping import GROUPING, Spans, is_marked
@@ -19,19 +22,26 @@ from orq_otel.threads.frames import plain_thread
 
 #: Makes up an id for each run for which the user gives none.
 _PYDANTIC_AI: Final = "pydantic-ai"
+#: Has set the key of the same name as the attribute in contexts, if it is imported.
+_OPENINFERENCE: Final = "openinference.instrumentation"
+_SESSION_ID: Final = "session.id"
 _NONE: Final[Mapping[str, Any]] = {}
 #: In the order in which an id is looked for.
 _IN_ORDER: Final = tuple(name for name, one in GROUPING.items() if one.spans is not Spans.CHOSEN)
 _NAMES: Final = frozenset(_IN_ORDER)
 
 
-def adopted_labels(parent: Any, conversation: Any, *, orqs: bool) -> Mapping[str, Any]:
+def adopted_labels(
+    context: Context, parent: Any, conversation: Any, *, orqs: bool
+) -> Mapping[str, Any]:
     """The labels of a span of ours that starts outside of every scope.
 
-    The id is that of the parent, if the parent's marks say that it is of a model or an agent, or
-    else the call's own.
+    The id is that of the parent, if the parent's marks say that it is of a model or an agent; or
+    else the one that OpenTelemetry's utilities for GenAI or OpenInference's `using_session` keep in
+    the context; or else the call's own.
 
     Args:
+        context: OpenTelemetry's context in which the span starts.
         parent: The current span, or None.
         conversation: The conversation that the call names, or None.
         orqs: Whether it is a call of Orq's client, whose conversation is never adopted.
@@ -41,29 +51,44 @@ def adopted_labels(parent: Any, conversation: Any, *, orqs: bool) -> Mapping[str
     """
     if not in_force.adopts:
         return _NONE
-    name = None
-    attributes = _NONE if parent is None else read(parent)
-    # Few have one, and two sets are compared faster than marks are looked for.
-    if not _NAMES.isdisjoint(attributes) and is_marked(attributes):
-        name = _grouping_name(parent, attributes)
-        if name is not None:
-            conversation = attributes[name]
-    if name is None:
+    found = _in_parent(parent) or (_in_context(context) if context else None)
+    if found is None:
         if conversation is None or orqs:
             return _NONE
-        name = CONVERSATION_ID
+        found = CONVERSATION_ID, conversation
     if inherited_thread() is not None:  # whose labels the span gets when it starts
         return _NONE
-    return {ADOPTED_FROM: name, **labels(plain_thread(conversation, ()))}
+    name, id = found  # noqa: A001
+    return {ADOPTED_FROM: name, **labels(plain_thread(id, ()))}
 
 
-def _grouping_name(span: Any, attributes: Mapping[str, Any]) -> str | None:
-    """The first grouping attribute that has an id which the user gave, or None."""
+def _in_parent(parent: Any) -> tuple[str, str] | None:
+    """The first grouping attribute that has an id which the user gave, and that id."""
+    attributes = _NONE if parent is None else read(parent)
+    # Few have one, and two sets are compared faster than marks are looked for.
+    if _NAMES.isdisjoint(attributes) or not is_marked(attributes):
+        return None
     for name in _IN_ORDER:
         id = attributes.get(name)  # noqa: A001
-        if isinstance(id, str) and id.strip() and not _is_made_up(span, id):
-            return name
+        if _is_id(id) and not _is_made_up(parent, id):
+            return name, id
     return None
+
+
+def _in_context(context: Context) -> tuple[str, str] | None:
+    """The id that another library keeps in a context, and the attribute in which it writes it."""
+    id = conversation_in(context)  # noqa: A001
+    if _is_id(id):
+        return CONVERSATION_ID, id
+    if _OPENINFERENCE in sys.modules:
+        id = context.get(_SESSION_ID)  # noqa: A001
+        if _is_id(id):
+            return _SESSION_ID, id
+    return None
+
+
+def _is_id(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and not value.isspace() and value != ""
 
 
 def _is_made_up(span: Any, id: str) -> bool:  # noqa: A002
