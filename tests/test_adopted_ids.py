@@ -199,12 +199,14 @@ def test_an_id_of_openinference(tmp_path: Path, model_server: ModelServer) -> No
     from openinference.instrumentation import using_session
     from openinference.instrumentation.openai import OpenAIInstrumentor as Theirs
     with using_session("oi-9"):
+        client.embeddings.create(model="e", input="x")
         ask()
     Theirs().instrument(tracer_provider=provider)
     with thread("t-1"), using_session("oi-9"):
         ask()
     """
-    ours, outside, theirs, inside = run(program, tmp_path, model_server)
+    alone, ours, outside, theirs, inside = run(program, tmp_path, model_server)
+    assert alone == ours
     assert ours.items() <= adopted("oi-9", "session.id").items()
     assert ours["thread.id"] == "oi-9"
     assert outside == {}

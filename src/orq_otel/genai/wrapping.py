@@ -33,11 +33,9 @@ from orq_otel.genai.call import Call, Operation, Unrecorded
 from orq_otel.genai.fields import Attributes, get
 from orq_otel.genai.semconv import (
     CHAT,
-    CONVERSATION_ID,
     EMBEDDINGS,
     FETCH_RESPONSE,
     OPERATION_NAME,
-    PROVIDER_NAME,
     TEXT_COMPLETION,
 )
 from orq_otel.genai.telemetry import Telemetry
@@ -252,10 +250,7 @@ def start_call(  # noqa: C901, PLR0912 - one function, since it runs on every ca
     if thread is not None:
         of_thread = labels(thread)
     else:
-        conversation = attributes.get(CONVERSATION_ID)
-        of_thread = adopted_labels(
-            context, current, conversation, orqs=attributes[PROVIDER_NAME] == "orq"
-        )
+        of_thread = adopted_labels(context, current, attributes)
     if of_thread:
         # The call's own attributes win over labels. Labels come last, since the SDK drops the
         # first attributes beyond its limit.

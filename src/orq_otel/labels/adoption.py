@@ -13,6 +13,7 @@ from typing import Any, Final, TypeGuard
 from uuid import UUID
 
 from opentelemetry.context import Context
+from opentelemetry.trace import INVALID_SPAN
 
 from orq_otel.foundations.reaches import conversation_in, read
 from orq_otel.labels.attributes import ADOPTED_FROM, CONVERSATION_ID, in_force, labels
@@ -25,15 +26,14 @@ _PYDANTIC_AI: Final = "pydantic-ai"
 #: Has set the key of the same name as the attribute in contexts, if it is imported.
 _OPENINFERENCE: Final = "openinference.instrumentation"
 _SESSION_ID: Final = "session.id"
+_PROVIDER_NAME: Final = "gen_ai.provider.name"
 _NONE: Final[Mapping[str, Any]] = {}
 #: In the order in which an id is looked for.
 _IN_ORDER: Final = tuple(name for name, one in GROUPING.items() if one.spans is not Spans.CHOSEN)
 _NAMES: Final = frozenset(_IN_ORDER)
 
 
-def adopted_labels(
-    context: Context, parent: Any, conversation: Any, *, orqs: bool
-) -> Mapping[str, Any]:
+def adopted_labels(context: Context, parent: Any, started: Mapping[str, Any]) -> Mapping[str, Any]:
     """The labels of a span of ours that starts outside of every scope.
 
     The id is that of the parent, if the parent's marks say that it is of a model or an agent; or
@@ -43,19 +43,22 @@ def adopted_labels(
     Args:
         context: OpenTelemetry's context in which the span starts.
         parent: The current span, or None.
-        conversation: The conversation that the call names, or None.
-        orqs: Whether it is a call of Orq's client, whose conversation is never adopted.
+        started: The attributes with which the span is to start, the conversation that the call
+            names among them. One of Orq's client is not adopted.
 
     Returns:
         The labels, with `orq_otel.adopted_from` among them, or none.
     """
     if not in_force.adopts:
         return _NONE
-    found = _in_parent(parent) or (_in_context(context) if context else None)
+    found = None if parent is None else _in_parent(parent)
+    # Most contexts have the current span, and nothing else to look for.
+    if found is None and (len(context) > 1 or parent is INVALID_SPAN):
+        found = _in_context(context)
     if found is None:
-        if conversation is None or orqs:
+        if CONVERSATION_ID not in started or started[_PROVIDER_NAME] == "orq":
             return _NONE
-        found = CONVERSATION_ID, conversation
+        found = CONVERSATION_ID, started[CONVERSATION_ID]
     if inherited_thread() is not None:  # whose labels the span gets when it starts
         return _NONE
     name, id = found  # noqa: A001
@@ -64,7 +67,7 @@ def adopted_labels(
 
 def _in_parent(parent: Any) -> tuple[str, str] | None:
     """The first grouping attribute that has an id which the user gave, and that id."""
-    attributes = _NONE if parent is None else read(parent)
+    attributes = read(parent)
     # Few have one, and two sets are compared faster than marks are looked for.
     if _NAMES.isdisjoint(attributes) or not is_marked(attributes):
         return None
