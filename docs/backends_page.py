@@ -31,8 +31,8 @@ Several names are separated by commas, and attributes of your own go along, each
 the id, the tags as an array, joined by commas or as JSON, or a mark. In code it may also hold what
 a function makes of a `Thread`.
 
-All ids have the same value. What another library has set already stays: a browser's `session.id`,
-say.
+All ids have the same value. Where another library has written [an id of its own](one_id.md), the
+thread's takes its place, and the other is kept beside it.
 
 ## By name
 

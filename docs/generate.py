@@ -1,4 +1,4 @@
-"""Write what is made of the code: `operations.md`, `backends.md`, the README's table of settings.
+"""Write what is made of the code: pages of this folder, and the README's table of settings.
 
     python docs/generate.py            # write them
     python docs/generate.py --check    # only say whether they are up to date
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import backends_page
+import one_id_page
 import operations_page
 import settings_table
 
@@ -23,6 +24,7 @@ def main() -> int:
     """Write the pages, or check them. Returns how many are out of date."""
     pages = {
         _DOCS / "backends.md": backends_page.page(),
+        _DOCS / "one_id.md": one_id_page.page(),
         _DOCS / "operations.md": operations_page.page(),
         _README: settings_table.with_table(_README.read_text(encoding="utf-8")),
     }

@@ -112,9 +112,10 @@ BREAKS = [
     ),
     _break(
         "labels/span_processor.py",
-        "if has_changed(span, THREAD_ID):",
+        "if has_changed(span, THREAD_ID, ORQ_THREAD_ID, ids, if_marked):",
         "if False:",
         "test_attribute_limits.py",
+        "test_one_id.py",
     ),
     _break(
         "labels/log_processor.py",

@@ -188,10 +188,15 @@ def test_a_parents_thread_is_inherited_without_thread_id(labelled: Telemetry) ->
     assert [dict(span.attributes or {}) for span in labelled.spans] == [expected, expected]
 
 
-def test_what_others_set_stays(labelled: Telemetry) -> None:
-    use_labels("session")
-    told = one_span(labelled, **{"session.id": "the browser's", "gen_ai.conversation.id": "c"})
-    assert told == {**OURS, "session.id": "the browser's", "gen_ai.conversation.id": "c"}
+def test_what_others_set_stays_except_ids(labelled: Telemetry) -> None:
+    use_labels("phoenix")
+    told = one_span(labelled, **{"session.id": "theirs", "tag.tags": ("their tag",)})
+    assert told == {
+        **OURS,
+        "session.id": "t-1",
+        "orq_otel.original.session.id": "theirs",
+        "tag.tags": ("their tag",),
+    }
 
 
 def test_only_the_first_span_of_a_trace_is_a_turn(labelled: Telemetry) -> None:

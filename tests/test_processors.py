@@ -214,15 +214,14 @@ def test_an_integer_thread_id_of_the_starter_is_replaced(
 
 
 @pytest.mark.parametrize("extra", [{}, {"thread.id": 5}])
-def test_a_conversation_id_that_the_starter_gives_stays(
+def test_a_conversation_id_that_the_starter_gives_is_kept_beside(
     telemetry: Telemetry, tracer: Tracer, extra: dict[str, Any]
 ) -> None:
     with thread("one", tags=["a"]):
         attributes = {"gen_ai.conversation.id": "theirs", **extra}
         tracer.start_span("span", attributes=attributes).end()
-    assert named(telemetry) == {
-        "span": {**labels_of("one", "a"), "gen_ai.conversation.id": "theirs"}
-    }
+    kept = {"orq_otel.original.gen_ai.conversation.id": "theirs"}
+    assert named(telemetry) == {"span": {**labels_of("one", "a"), **kept}}
 
 
 def test_two_processors_label_once(telemetry: Telemetry, tracer: Tracer) -> None:
@@ -370,7 +369,8 @@ def test_a_request_with_an_integer_thread_id_gets_labels(
         thread("one"),
     ):
         pass
-    assert named(telemetry) == {"request": {**labels_of("one"), "gen_ai.conversation.id": "theirs"}}
+    kept = {"orq_otel.original.gen_ai.conversation.id": "theirs"}
+    assert named(telemetry) == {"request": {**labels_of("one"), **kept}}
 
 
 @pytest.mark.parametrize("kind", OTHER_KINDS)

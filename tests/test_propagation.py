@@ -279,7 +279,7 @@ def test_without_thread_id_among_the_labels_it_does_not_travel(
     ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     propagate_threads(to="*")
-    monkeypatch.setattr(attributes._in_force, "with_thread_id", False)
+    monkeypatch.setattr(attributes.in_force, "with_thread_id", False)
     from orq_otel.labels import attributes as labels  # noqa: PLC0415
 
     labels._labels.cache_clear()

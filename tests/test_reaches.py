@@ -270,3 +270,12 @@ def test_a_span_that_keeps_its_attributes_elsewhere() -> None:
     assert written == {"thread.id": "one"}
     assert reaches.read(Bare()) == {}
     assert reaches.pinned(Bare()) is None
+
+
+def test_the_conversation_in_a_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    utilities = pytest.importorskip("opentelemetry.util.genai._conversation_context")
+    inside = utilities.with_conversation_id("one")
+    assert reaches.conversation_in(inside) == "one"
+    assert reaches.conversation_in(Context()) is None
+    monkeypatch.delattr(utilities, "CONVERSATION_ID_KEY")
+    assert reaches.conversation_in(inside) is None

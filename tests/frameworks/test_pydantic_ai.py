@@ -195,13 +195,13 @@ async def test_a_model_that_pydantic_ai_traces_has_one_span_and_it_is_labelled(
     assert len(spans) == 7 * len(CONVERSATIONS)
 
 
-async def test_pydantic_ai_keeps_its_own_id_of_the_conversation(
+async def test_the_id_that_pydantic_ai_makes_up_is_kept_beside_the_threads(
     instrumented: Telemetry, model_server: ModelServer
 ) -> None:
     async with async_client_of(model_server) as client:
         with turn(instrumented, 3, traced=False):
             result = await traced_agent(client, instrumented).run(question(3))
     expected = labels_of("t-3", "test", "tag-3")
-    expected["gen_ai.conversation.id"] = result.conversation_id
+    expected["orq_otel.original.gen_ai.conversation.id"] = result.conversation_id
     for span in instrumented.take():
         assert expected.items() <= span.attributes.items()

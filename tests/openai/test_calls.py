@@ -280,7 +280,7 @@ def test_every_parameter_of_a_response(instrumented: Telemetry, client: openai.O
 
 @responses_api
 @pytest.mark.parametrize("conversation", ["conv_1", {"id": "conv_1"}])
-def test_a_conversation_of_openai_wins_over_the_threads(
+def test_a_conversation_of_openai_is_kept_beside_the_thread(
     instrumented: Telemetry, client: openai.OpenAI, conversation: Any
 ) -> None:
     with thread("t-1"):
@@ -292,8 +292,8 @@ def test_a_conversation_of_openai_wins_over_the_threads(
         )
 
     told = attributes(instrumented.one())
-    assert told["gen_ai.conversation.id"] == "conv_1"
-    assert told["thread.id"] == told["orq.thread_id"] == "t-1"
+    assert told["orq_otel.original.gen_ai.conversation.id"] == "conv_1"
+    assert told["gen_ai.conversation.id"] == told["thread.id"] == told["orq.thread_id"] == "t-1"
 
 
 @responses_api

@@ -168,8 +168,8 @@ def test_samplers_see_a_conversation_of_openai(client: openai.OpenAI) -> None:
     OpenAIInstrumentor().uninstrument()
 
     ((_, told),) = sampler.asked
-    assert told["gen_ai.conversation.id"] == "conv_1"
-    assert told["thread.id"] == "t-1"
+    assert told["orq_otel.original.gen_ai.conversation.id"] == "conv_1"
+    assert told["gen_ai.conversation.id"] == told["thread.id"] == "t-1"
 
 
 def test_not_sampled(client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -209,15 +209,17 @@ def test_a_stream_that_is_left(captured: Telemetry, orq: Any) -> None:
     assert said["parts"] == [{"type": "text", "content": "You said: "}]
 
 
-def test_a_conversation_that_the_call_names_wins(instrumented: Telemetry, orq: Any) -> None:
+def test_a_conversation_that_the_call_names_is_kept_beside(
+    instrumented: Telemetry, orq: Any
+) -> None:
     with thread("t-1"):
         orq.agents.responses.create(
             agent_key="support", message=MESSAGE, conversation={"id": "conversation_1"}
         )
 
     told = instrumented.one().attributes or {}
-    assert told["gen_ai.conversation.id"] == "conversation_1"
-    assert told["thread.id"] == "t-1"
+    assert told["orq_otel.original.gen_ai.conversation.id"] == "conversation_1"
+    assert told["gen_ai.conversation.id"] == told["thread.id"] == "t-1"
 
 
 def test_models_of_the_client_as_arguments(captured: Telemetry, orq: Any) -> None:

@@ -80,13 +80,37 @@ def test_a_response_in_the_background_is_polled(telemetry: Telemetry, said: str,
 
 
 @since_4_13
-def test_a_conversation_that_the_call_names_wins(instrumented: Telemetry, orq: Any) -> None:
+def test_a_conversation_that_the_call_names_is_kept_beside(
+    instrumented: Telemetry, orq: Any
+) -> None:
     with thread("t-1"):
         orq.responses.create(model=MODEL, input="Hi", conversation={"id": "conversation_1"})
 
     told = instrumented.one().attributes or {}
+    assert told["orq_otel.original.gen_ai.conversation.id"] == "conversation_1"
+    assert told["gen_ai.conversation.id"] == told["thread.id"] == "t-1"
+
+
+@since_4_13
+def test_a_conversation_outside_of_threads_is_no_thread(instrumented: Telemetry, orq: Any) -> None:
+    orq.responses.create(model=MODEL, input="Hi", conversation={"id": "conversation_1"})
+
+    told = instrumented.one().attributes or {}
     assert told["gen_ai.conversation.id"] == "conversation_1"
-    assert told["thread.id"] == "t-1"
+    assert {"thread.id", "orq.thread_id", "orq_otel.adopted_from"}.isdisjoint(told)
+
+
+@since_4_13
+def test_an_adopted_id_is_in_no_request(instrumented: Telemetry, orq: Any, api: OrqServer) -> None:
+    agent = {"gen_ai.operation.name": "invoke_agent", "gen_ai.conversation.id": "lg-7"}
+    tracer = instrumented.provider.get_tracer("theirs")
+    with tracer.start_as_current_span("agent", attributes=agent):
+        orq.responses.create(model=MODEL, input="Hi")
+
+    told = instrumented.spans[0].attributes or {}
+    assert told["gen_ai.conversation.id"] == told["thread.id"] == "lg-7"
+    (request,) = api.requests
+    assert "lg-7" not in f"{request.headers} {request.json}"
 
 
 def model(**fields: Any) -> Any:

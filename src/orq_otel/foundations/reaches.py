@@ -34,6 +34,8 @@ Each has a reason, and an answer to its going away, since no release note will a
   error alone.
 - *The frame that closes an HTTP response*, to tell a stream that closes its own from a caller who
   closes it. Where it does not show, such a stream counts as left.
+- *The key under which OpenTelemetry's utilities for GenAI keep a conversation's id in the context*.
+  Where it is gone, only the id on the parent span is seen.
 - *Behind what OpenAI's streams pass on*, to save a generator for each chunk. Where it is gone,
   chunks come through the stream's own iterator.
 - *The websocket of OpenAI's connections*, in whose place a proxy sees every message, however the
@@ -61,6 +63,11 @@ _RESPONSES: Final = ("openai._legacy_response", "openai._response")
 #: Where the SDK's own method is. Whoever overrides or replaces it wants to see every attribute.
 _SDK: Final = "opentelemetry.sdk.trace"
 _MEASUREMENTS: Final = "opentelemetry.sdk.metrics._internal.measurement"
+
+_CONVERSATION_CONTEXT: Final = "opentelemetry.util.genai._conversation_context"
+
+#: Up to so many attributes it is faster to look each of them up in a set than the other way round.
+_FEW: Final = 24
 
 
 def put(span: Any, attributes: Mapping[str, Any], *, pinned: bool = False) -> None:
@@ -125,37 +132,60 @@ def pinned(span: Any) -> Mapping[str, Any] | None:
     return getattr(getattr(span, "_attributes", None), "_orq_otel_pinned", None)
 
 
-def has_changed(span: Any, name: str) -> bool:
-    """Whether the SDK dropped attributes of `span`, or the attribute `name` is there, and no text.
+def has_changed(
+    span: Any, name: str, id_name: str, ids: tuple[str, ...], others: frozenset[str]
+) -> bool:
+    """Whether what a span says of its thread may have to be mended.
 
     The end of every span asks this.
+
+    Returns:
+        Whether the SDK dropped attributes of `span`; or the attribute `name` is there, and no text;
+        or `id_name` is there, and one of `ids` has another value, or one of `others` is there, too.
     """
     kept = span._attributes  # noqa: SLF001
     if type(kept) is not BoundedAttributes:
         return False
-    value = kept._dict.get(name)  # noqa: SLF001
-    return (type(value) is not str and value is not None) or kept.dropped > 0
+    values = kept._dict  # noqa: SLF001
+    value = values.get(name)
+    if (type(value) is not str and value is not None) or kept.dropped > 0:
+        return True
+    id = values.get(id_name)  # noqa: A001
+    if id is None:
+        return False
+    for one in ids:
+        if values.get(one) != id:
+            return True
+    if len(values) < _FEW:
+        return not others.isdisjoint(values)
+    return not values.keys().isdisjoint(others)
 
 
-def restore(span: Any, attributes: Mapping[str, Any]) -> None:
+def restore(span: Any, attributes: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """Set attributes on a span that has ended, in the place of others where it is full.
 
-    How many were dropped stays right: for each that comes back, the oldest of the others goes.
+    How many were dropped stays right: for each that comes back, the oldest of the others goes, and
+    for each that is new, one more is dropped.
     Readers in other threads see the attributes of before or those of after: there is no lock.
 
     Args:
         span: A span that has ended. One that could have room for an attribute never lost it.
         attributes: As for `put`. Of more than the limit allows, the last ones come back.
+        new: Attributes that the span never had, with values that it had under other names. They
+            give way to `attributes`.
     """
     kept = span._attributes  # noqa: SLF001
     values, most = kept._dict, kept.maxlen  # noqa: SLF001
     if kept.max_value_len is not None:
         attributes = BoundedAttributes(None, attributes, True, kept.max_value_len)  # noqa: FBT003
     if most is None or len(values) < most:
-        there = {name: value for name, value in attributes.items() if name in values}
-        kept._dict = {**values, **there}  # noqa: SLF001
+        attributes = {name: value for name, value in attributes.items() if name in values}
+    wanted = {**new, **attributes}
+    if most is None or len(values.keys() | wanted.keys()) <= most:
+        kept._dict = {**values, **wanted}  # noqa: SLF001
         return
-    first = dict([*attributes.items()][max(0, len(attributes) - most) :])
+    kept.dropped += max(0, len(values) + len(new) - most)
+    first = dict([*wanted.items()][max(0, len(wanted) - most) :])
     others = [(name, value) for name, value in values.items() if name not in first]
     room = most - len(first)
     kept._dict = {**first, **dict(others[len(others) - room :])}  # noqa: SLF001
@@ -256,6 +286,15 @@ def endpoint(exporter: Any) -> Any:
 
 
 # ---- Others ----------------------------------------------------------------------------------
+
+
+def conversation_in(context: Context) -> Any:
+    """The id of a conversation that OpenTelemetry's utilities for GenAI keep in a context, or None.
+
+    They put it there for whatever runs inside of an agent or a workflow.
+    """
+    key = getattr(sys.modules.get(_CONVERSATION_CONTEXT), "CONVERSATION_ID_KEY", None)
+    return None if key is None else context.get(key)
 
 
 def parts_of(propagator: Any) -> list[Any]:

@@ -212,6 +212,18 @@ class Settings:
         (),
     )
     thread_id: bool = _switch(THREAD_ID, "whether `thread.id` is among the labels", default=True)
+    foreign_ids: str = _setting(
+        "ORQ_OTEL_FOREIGN_IDS",
+        "`thread`, `keep`: which id a span of a thread has where another library wrote "
+        "[its own](docs/one_id.md)",
+        _one_of(("thread", "keep"), "thread"),
+        "thread",
+    )
+    adopt_ids: bool = _switch(
+        "ORQ_OTEL_ADOPT_IDS",
+        "whether calls outside of threads are labelled with the id of the framework around them",
+        default=True,
+    )
     router_thread: str = _setting(
         "ORQ_OTEL_ROUTER_THREAD",
         "`both`, `orq`, `top_level`: where a router's request carries its thread; or `none`, which "

@@ -21,6 +21,7 @@ from orq_otel.genai.fields import MOST_CHOICES, Attributes
 from orq_otel.genai.messages import Content
 from orq_otel.genai.metrics import INFERENCE, Gaps, Metrics
 from orq_otel.genai.semconv import (
+    CONVERSATION_ID,
     ERROR_TYPE,
     OPENAI_NAMES,
     PROVIDER_NAME,
@@ -32,6 +33,7 @@ from orq_otel.genai.semconv import (
     RESPONSE_TIME_TO_FIRST_CHUNK,
 )
 from orq_otel.genai.telemetry import Telemetry
+from orq_otel.labels.attributes import set_aside
 
 _UNDESCRIBED: Final = Description()
 
@@ -393,6 +395,8 @@ class Call:
         operation = self._operation
         attributes = self._attributes
         try:
+            if CONVERSATION_ID in attributes:
+                set_aside(attributes, self._started)
             if self._started[PROVIDER_NAME] != "openai":  # the conventions keep these for "openai"
                 for name in OPENAI_NAMES:
                     attributes.pop(name, None)

@@ -39,7 +39,8 @@ from orq_otel.genai.semconv import (
     TEXT_COMPLETION,
 )
 from orq_otel.genai.telemetry import Telemetry
-from orq_otel.labels.attributes import labels, stamp
+from orq_otel.labels.adoption import adopted_labels
+from orq_otel.labels.attributes import labels, set_aside, stamp
 from orq_otel.labels.providers import unset
 from orq_otel.threads.frames import Thread, as_id, make_thread
 
@@ -211,7 +212,7 @@ def suppressed() -> bool:
     return bool(context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_OLDER_KEY))
 
 
-def start_call(  # noqa: C901 - one function, since it runs on every call
+def start_call(  # noqa: C901, PLR0912 - one function, since it runs on every call
     telemetry: Telemetry,
     operation: Operation,
     attributes: Mapping[str, Any],
@@ -237,30 +238,35 @@ def start_call(  # noqa: C901 - one function, since it runs on every call
     if thread is not None and unset.spans:
         unset.settle()
     context = get_current()
-    if context:
-        current = get_current_span(context)
-        if current.is_recording() and covers_call(current, operation.name):
-            if thread is not None:
-                stamp(current, thread)
-            return None
+    current = get_current_span(context) if context else None
+    if current is not None and current.is_recording() and covers_call(current, operation.name):
+        if thread is not None:
+            stamp(current, thread)
+        return None
     if is_wrapped(operation.name):
         return None
     target = attributes.get(operation.target)
+    of_thread: Mapping[str, Any]
     if thread is not None:
+        of_thread = labels(thread)
+    else:
+        of_thread = adopted_labels(context, current, attributes)
+    if of_thread:
         # The call's own attributes win over labels. Labels come last, since the SDK drops the
         # first attributes beyond its limit.
-        of_thread = labels(thread)
         if of_thread.keys().isdisjoint(attributes):  # nearly always, and one copy less
             attributes = {**attributes, **of_thread}
         else:
-            attributes = {**attributes, **of_thread, **attributes}
+            own = dict(attributes)
+            set_aside(own, of_thread)
+            attributes = {**own, **of_thread, **own}
     span = telemetry.tracer.start_span(
         operation.name if target is None else f"{operation.name} {target}",
         context,
         SpanKind.CLIENT,
         attributes,
     )
-    if thread is not None:
+    if of_thread:
         pin(span, attributes)
     if span.is_recording():
         if telemetry.capture is not None and (limit := value_limit(span)) is not None:

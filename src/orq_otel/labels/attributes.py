@@ -11,6 +11,8 @@
 All ids have the same value, since backends prefer different names. If a thread has no tags, the tag
 attributes are left out. `use_labels()` adds the attributes of further backends.
 
+Other libraries write ids of their own into some of these: `grouping` says which id stays.
+
 If a limit leaves too little room, labels are dropped in their order: tags first, `thread.id` last.
 The SDK uses that order, too: it drops the oldest attributes.
 """
@@ -26,9 +28,10 @@ from orq_otel.foundations.caching import Uncached, keep
 from orq_otel.foundations.codes import BAD_LABELS
 from orq_otel.foundations.guard import report, warn_once
 from orq_otel.foundations.process import process
-from orq_otel.foundations.reaches import pinned, put, read, restore
+from orq_otel.foundations.reaches import pinned, put, read, restore, value_limit
 from orq_otel.foundations.settings import LABELS, Settings
-from orq_otel.labels.presets import Choice, Chosen, Encoder, Value, choose
+from orq_otel.labels.grouping import ORIGINAL, is_marked, marked_only
+from orq_otel.labels.presets import ENCODERS, Choice, Chosen, Encoder, Value, choose
 from orq_otel.threads.frames import Thread, plain_thread
 
 #: A string here. OpenTelemetry's registry has an integer of this name, the id of the OS thread:
@@ -38,6 +41,8 @@ THREAD_TAGS: Final = "thread.tags"
 ORQ_THREAD_ID: Final = "orq.thread_id"
 ORQ_TAGS: Final = "orq.tags"
 CONVERSATION_ID: Final = "gen_ai.conversation.id"
+#: On spans outside of threads: the attribute from which their labels have the id. See `adoption`.
+ADOPTED_FROM: Final = "orq_otel.adopted_from"
 #: Labels that nobody else may define: their values are read back.
 _OWN: Final = frozenset({THREAD_ID, THREAD_TAGS, ORQ_THREAD_ID, ORQ_TAGS})
 
@@ -50,6 +55,10 @@ class LabelsInForce:
         with_thread_id: Whether `thread.id` is a label.
         is_set_in_code: Whether the program has chosen the labels. Then environment variables do not
             change them.
+        ids: The attributes in which every span of a thread ends with the thread's id, whatever
+            others have written there. None if foreign ids are kept.
+        ids_if_marked: The same, for spans of models and agents that have them.
+        adopts: Whether our spans adopt ids outside of threads.
     """
 
     def __init__(self) -> None:
@@ -60,7 +69,16 @@ class LabelsInForce:
         self.chosen: Chosen = choose(())
         self.with_thread_id = True
         self.is_set_in_code = False
+        self.thread_wins(wins=True)
+        self.adopts = True
         _labels.cache_clear()
+
+    def thread_wins(self, *, wins: bool) -> None:
+        """Set whether the thread's id replaces ids that others have written into its labels."""
+        of_thread = ENCODERS["id"]
+        chosen = [name for name, encoder in self.chosen.attributes.items() if encoder is of_thread]
+        self.ids = tuple(dict.fromkeys((CONVERSATION_ID, *chosen))) if wins else ()
+        self.ids_if_marked = marked_only(self.ids) if wins else frozenset()
 
     def set(self, chosen: Chosen, *, with_thread_id: bool, in_code: bool) -> None:
         """Set the labels. Without `in_code`, do nothing if the program has chosen them."""
@@ -69,6 +87,7 @@ class LabelsInForce:
         self.is_set_in_code = in_code
         if (chosen, with_thread_id) != (self.chosen, self.with_thread_id):
             self.chosen, self.with_thread_id = chosen, with_thread_id
+            self.thread_wins(wins=bool(self.ids))
             _labels.cache_clear()
 
 
@@ -88,7 +107,7 @@ def use_labels(choices: str | Iterable[Choice] = (), *, thread_id: bool = True) 
     Raises:
         ValueError, TypeError: As `presets.choose`.
     """
-    _in_force.set(_choose(choices), with_thread_id=thread_id, in_code=True)
+    in_force.set(_choose(choices), with_thread_id=thread_id, in_code=True)
 
 
 def follow(settings: Settings) -> None:
@@ -106,7 +125,9 @@ def follow(settings: Settings) -> None:
             warn_once(BAD_LABELS, f"{LABELS}: {error}")
         else:
             choices.append(choice)
-    _in_force.set(_choose(choices), with_thread_id=settings.thread_id, in_code=False)
+    in_force.set(_choose(choices), with_thread_id=settings.thread_id, in_code=False)
+    in_force.thread_wins(wins=settings.foreign_ids == "thread")
+    in_force.adopts = settings.adopt_ids
 
 
 def _choose(choices: str | Iterable[Choice]) -> Chosen:
@@ -146,7 +167,7 @@ def as_argument(thread: Thread) -> dict[str, Any]:
 def label_names() -> tuple[str, ...]:
     """The names of all labels that a span may have."""
     own = (THREAD_ID, THREAD_TAGS, ORQ_THREAD_ID, ORQ_TAGS, CONVERSATION_ID)
-    return (*own, *_in_force.chosen.attributes)
+    return (*own, *in_force.chosen.attributes)
 
 
 @lru_cache(maxsize=1024)
@@ -155,7 +176,7 @@ def _labels(id: str, tags: tuple[str, ...]) -> Mapping[str, Value]:  # noqa: A00
     thread = plain_thread(id, tags)
     encoded = {
         name: _encoded(name, encoder, thread)
-        for name, encoder in _in_force.chosen.attributes.items()
+        for name, encoder in in_force.chosen.attributes.items()
     }
     chosen = {name: value for name, value in encoded.items() if value is not None}
     attributes: dict[str, Value] = {}
@@ -164,12 +185,12 @@ def _labels(id: str, tags: tuple[str, ...]) -> Mapping[str, Value]:  # noqa: A00
         attributes[THREAD_TAGS] = tags
     attributes.update(sorted(chosen.items(), key=lambda item: item[1] == id))
     attributes.update({CONVERSATION_ID: id, ORQ_THREAD_ID: id})
-    if _in_force.with_thread_id:
+    if in_force.with_thread_id:
         attributes[THREAD_ID] = id
     return keep({**attributes, **chosen}, id, *tags)
 
 
-_in_force: Final = process.keep(LabelsInForce())
+in_force: Final = process.keep(LabelsInForce())
 
 
 def _encoded(name: str, encoder: Encoder, thread: Thread) -> Value | None:
@@ -201,7 +222,7 @@ def missing_labels(thread: Thread, attributes: Mapping[str, Any]) -> Mapping[str
     """
     wanted = labels(thread)
     present = {
-        name for name in (CONVERSATION_ID, *_in_force.chosen.attributes) if name in attributes
+        name for name in (CONVERSATION_ID, *in_force.chosen.attributes) if name in attributes
     }
     if not present:
         return wanted
@@ -221,7 +242,7 @@ def stamp(span: Any, thread: Thread) -> None:
         return
     elif not has_thread(attributes):
         new_labels = missing_labels(thread, attributes)
-    on_roots = _in_force.chosen.on_roots
+    on_roots = in_force.chosen.on_roots
     if on_roots and (span.parent is None or span.parent.is_remote):
         new_labels = {**on_roots, **new_labels}
     if new_labels:
@@ -231,13 +252,14 @@ def stamp(span: Any, thread: Thread) -> None:
 def complete(span: Any) -> None:
     """Restore the pinned labels of a span that has ended.
 
-    If a label was set to another value since, it keeps that, except an integer `thread.id`.
+    If a label was set to another value since, it keeps that, except an integer `thread.id`, and
+    ids of others in grouping attributes, which are kept under names of their own.
     """
     pinned_attributes = pinned(span)
     if not pinned_attributes:
         return
     attributes = read(span)
-    names = {*label_names(), *_in_force.chosen.on_roots}
+    names = {*label_names(), *in_force.chosen.on_roots}
     wanted = {
         name: attributes.get(name, value)
         for name, value in pinned_attributes.items()
@@ -245,7 +267,36 @@ def complete(span: Any) -> None:
     }
     if not isinstance(wanted.get(THREAD_ID), str) and THREAD_ID in pinned_attributes:
         wanted[THREAD_ID] = pinned_attributes[THREAD_ID]
-    restore(span, wanted)
+    originals = {}
+    if in_force.ids and ORQ_THREAD_ID in wanted:
+        id = wanted[ORQ_THREAD_ID][: value_limit(span)]  # noqa: A001
+        ids = [*in_force.ids]
+        if is_marked(attributes):
+            ids += in_force.ids_if_marked & attributes.keys()
+        originals = {
+            ORIGINAL + name: attributes[name]
+            for name in ids
+            if name in attributes and attributes[name] != id
+        }
+        # The most important labels stay the last.
+        wanted = {name: id for name in ids if name not in wanted} | wanted | dict.fromkeys(ids, id)
+    if originals or not wanted.items() <= attributes.items():
+        restore(span, wanted, originals)
+
+
+def set_aside(attributes: dict[str, Any], thread_labels: Mapping[str, Any]) -> None:
+    """Keep the id of a conversation that a call of ours brought beside its thread's.
+
+    Args:
+        attributes: The call's own, which are changed.
+        thread_labels: The labels of its thread, among other attributes even. Outside of a thread,
+            nothing changes.
+    """
+    id = thread_labels.get(ORQ_THREAD_ID)  # noqa: A001
+    if id is not None and in_force.ids and CONVERSATION_ID in attributes:
+        original = attributes.pop(CONVERSATION_ID)
+        if original != id:
+            attributes[ORIGINAL + CONVERSATION_ID] = original
 
 
 def has_thread(attributes: Mapping[str, Any]) -> bool:
@@ -266,7 +317,7 @@ def thread_of(span: Any) -> Thread | None:
 def read_thread(attributes: Mapping[str, Any]) -> Thread | None:
     """The thread that a span's attributes name, or None."""
     id = attributes.get(ORQ_THREAD_ID) or attributes.get(THREAD_ID)  # noqa: A001
-    if not isinstance(id, str):
+    if not isinstance(id, str) or ADOPTED_FROM in attributes:
         return None
     tags = attributes.get(THREAD_TAGS)
     return plain_thread(id, tuple(tags) if isinstance(tags, (list, tuple)) else ())

@@ -14,7 +14,14 @@ from orq_otel.foundations.guard import report
 from orq_otel.foundations.reaches import before_end, has_changed, processors_of
 from orq_otel.foundations.settings import Settings
 from orq_otel.foundations.unfinished import notes, take_notes
-from orq_otel.labels.attributes import THREAD_ID, complete, follow, stamp
+from orq_otel.labels.attributes import (
+    ORQ_THREAD_ID,
+    THREAD_ID,
+    complete,
+    follow,
+    in_force,
+    stamp,
+)
 from orq_otel.labels.entry_spans import CONSUMER, SERVER, entry_spans, inherited_thread
 from orq_otel.threads.frames import scoped_thread
 
@@ -36,7 +43,8 @@ class ThreadSpanProcessor(SpanProcessor):
     begins inside a request, the request's own span (kind SERVER or CONSUMER) is labelled too,
     unless it has a thread already. If a span gets more attributes than the SDK's limit allows, the
     SDK drops the oldest ones. Then the labels are restored at its end, and other attributes are
-    dropped.
+    dropped. Where another library has written an id of its own, `grouping` says which id the span
+    ends with.
     """
 
     def __init__(self) -> None:
@@ -70,7 +78,8 @@ class ThreadSpanProcessor(SpanProcessor):
     def _on_ending(self, span: Any) -> None:
         """Restore the labels, and stop waiting for a scope to begin if it is a request's span."""
         try:
-            if has_changed(span, THREAD_ID):
+            ids, if_marked = in_force.ids, in_force.ids_if_marked
+            if has_changed(span, THREAD_ID, ORQ_THREAD_ID, ids, if_marked):
                 complete(span)
             kind = span.kind
             if kind is SERVER or kind is CONSUMER:

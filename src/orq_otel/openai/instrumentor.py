@@ -110,7 +110,7 @@ class OpenAIInstrumentor(ClientInstrumentor):
             attributes = start_attributes(client, url, operation, body.get("model"))
             if attributes[PROVIDER_NAME] == BEDROCK:
                 attributes = {**attributes, **guardrail(client, options)}
-            if "conversation" in body:  # it wins over the thread's, from the start
+            if "conversation" in body:  # samplers see it
                 attributes = {**attributes, **conversation_attributes(body["conversation"])}
             call = start_call(telemetry, operation, attributes, thread, client)
             if isinstance(call, Call):

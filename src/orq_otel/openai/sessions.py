@@ -369,7 +369,7 @@ class ResponsesSession(Session):
         call = None
         if operation is not None:
             attributes = start_attributes(self._client, self._url, operation, model)
-            if "conversation" in body:  # a conversation in the request wins over the thread
+            if "conversation" in body:  # samplers see it
                 attributes = {**attributes, **conversation_attributes(body["conversation"])}
             # Here every response is streamed, whatever the request says.
             call = self._start_call(operation, attributes, thread, {**body, "stream": True})

@@ -40,7 +40,7 @@ _WITH_CONTENT: Final = ("input", "input_", "instructions", "tools")
 
 
 def start_attributes(arguments: Arguments) -> Attributes:
-    """The model, and the caller's conversation, which wins over the thread's."""
+    """The model, and the caller's conversation."""
     attributes = model_attributes(arguments)
     if arguments.get("conversation"):
         attributes.update(responses.conversation_attributes(arguments["conversation"]))

@@ -64,7 +64,7 @@ def test_a_realtime_response(
         "gen_ai.usage.text.output_tokens": 5,
         "gen_ai.usage.audio.output_tokens": 12,
         **LABELS,
-        "gen_ai.conversation.id": "conv_1",
+        "orq_otel.original.gen_ai.conversation.id": "conv_1",
         **at(server),
     }
     assert "gen_ai.response.time_to_first_chunk" in (answer.attributes or {})
@@ -161,7 +161,8 @@ def test_a_conversation_and_a_thread_that_the_request_brings(
         wait(connection)
 
     (first, second), _ = in_session(instrumented)
-    assert attributes(first)["gen_ai.conversation.id"] == "conv_9"
+    assert attributes(first)["gen_ai.conversation.id"] == "t-1"
+    assert attributes(first)["orq_otel.original.gen_ai.conversation.id"] == "conv_9"
     assert attributes(first)["gen_ai.request.previous_response.id"] == "r"
     assert attributes(first)["thread.id"] == "t-1"
     assert attributes(second)["thread.id"] == "t-2"

@@ -1,0 +1,85 @@
+"""`one_id.md`: whose id of a conversation a span has, where other libraries have their own."""
+
+from __future__ import annotations
+
+from orq_otel.labels.grouping import GROUPING, MARKS
+
+_PAGE = """\
+# One conversation, one id
+
+This page is made by `docs/generate.py` from `src/orq_otel/labels/grouping.py`.
+
+Frameworks and other instrumentations have ids of conversations, too: LangGraph's
+`configurable.thread_id`, the `group_id` of the OpenAI Agents SDK, a session of OpenInference or
+Langfuse, the `conversation` of the Responses API. They write them into attributes by which backends
+group, and so a backend may show one conversation as two.
+
+## Inside a thread
+
+**The thread's id wins.** When a span ends, the attributes of the table below say the thread's id,
+whoever wrote another one there, at the start of the span or later. What it said is kept on the same
+span as `orq_otel.original.<attribute>`:
+
+```text
+gen_ai.conversation.id                     support-42
+orq_otel.original.gen_ai.conversation.id   lg-7
+```
+
+This goes for our own spans as well: a call that names a `conversation` stays in the thread, with
+the conversation's id beside. Its request goes out as it is: only telemetry changes.
+
+| attribute | who else writes it | where the thread's id takes its place |
+|---|---|---|
+{rows}
+
+*Spans of models and agents* have one of these marks: {marks}.
+
+*Spans whose labels have it* are all spans of a thread, if [a backend's name](backends.md) or
+`use_labels` has made the attribute a label. This goes for every attribute of the table, and for
+those of your own that hold the id.
+
+## Outside of every thread
+
+Spans of our own calls **adopt** an id that you gave to a framework or to the call, so that one
+conversation is one in a backend there, too. They adopt:
+
+- what their parent span has in an attribute of the table, if the parent has one of the marks: the
+  first of these, in the table's order, without those that no library writes by itself;
+- or else the id that OpenTelemetry's instrumentations of agents or OpenInference's `using_session`
+  keep in OpenTelemetry's context;
+- or else the `conversation` of a call to the Responses API. If the parent has an id, the
+  conversation's is kept beside it.
+
+They get all labels of that id, and `orq_otel.adopted_from` with the name of the attribute. An
+adopted id is nothing but a label: it is not `current_thread()`, and goes into no baggage, no
+request and no other span. Calls of Orq's client do not adopt the conversation that they name.
+
+Ids are never made up. pydantic-ai makes a UUID for each run to which you give no `conversation_id`:
+a UUID of pydantic-ai's is not adopted.
+
+## What stays as it is
+
+- **Web sessions.** A browser's or an HTTP instrumentation's `session.id` is not a conversation. It
+  stays on spans without these marks, unless you have made `session.id` a label. On a span of a
+  model it is replaced, and kept beside.
+- **Users**: `enduser.*` and `user.*`.
+- **Tags** that another library has written.
+- **Log records**: their own attributes come first.
+- **Spans of others outside of every thread.**
+
+## How to switch
+
+With `ORQ_OTEL_FOREIGN_IDS=keep` each attribute keeps what others have written. `thread.id` and
+`orq.thread_id` say the thread's id all the same. With `ORQ_OTEL_ADOPT_IDS=false` calls outside of
+threads adopt nothing.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    return _PAGE.format(
+        rows="\n".join(
+            f"| `{name}` | {one.writers} | {one.spans.value} |" for name, one in GROUPING.items()
+        ),
+        marks=", ".join(f"`{name}`" for name in MARKS),
+    )
