@@ -366,8 +366,9 @@ class Call:
             return
         try:
             count = self._attributes.get(REQUEST_CHOICE_COUNT)
-            if count is not None and hasattr(reader, "expect"):
-                reader.expect(count, is_whole=is_whole)
+            expect = None if count is None else getattr(reader, "expect", None)
+            if expect is not None:
+                expect(count, is_whole=is_whole)
             self._attributes.update(reader.attributes())
             capture = self._telemetry.capture
             if capture is not None and hasattr(reader, "content"):
