@@ -499,7 +499,8 @@ def test_spoilt_requests(receiver: Receiver, data: st.DataObject) -> None:
     headers = JSON if is_json else PROTOBUF
     answer = receiver.http.post(TRACES, content=bytes(content), headers=headers)
     assert answer.status_code in {200, 400}
-    if not is_json:
+    looks_compressed = content[:2] in (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda", b"\x1f\x8b")
+    if not is_json and not looks_compressed:  # as gRPC does not say
         try:
             receiver.export(bytes(content))
         except grpc.RpcError as error:

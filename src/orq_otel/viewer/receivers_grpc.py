@@ -25,8 +25,10 @@ _CALLS = 32
 _IDLE = 10_000
 #: A message has to arrive within this many seconds.
 _BODY_TIMEOUT = 30.0
-#: Data of gzip and zlib begins with these bytes, and no OTLP message does.
-_COMPRESSED = (b"\x1f\x8b", b"\x78")
+#: How data of gzip begins, and no message in protobuf.
+_GZIP = b"\x1f\x8b"
+#: How data of zlib begins. A message of OTLP does not: its fields have lower numbers.
+_ZLIB = 0x78
 
 
 def create_receiver(
@@ -71,6 +73,16 @@ def create_receiver(
             # Some versions of gRPC inflate messages without a limit. `Ingest` has one.
             ("grpc.per_message_decompression", 0),
         ],
+    )
+
+
+def _is_compressed(message: bytes) -> bool:
+    """Whether a message is data of gzip or zlib, whose two first bytes are a multiple of 31.
+
+    Source: RFC 1950, section 2.2.
+    """
+    return message.startswith(_GZIP) or (
+        message[:1] == bytes([_ZLIB]) and int.from_bytes(message[:2], "big") % 31 == 0
     )
 
 
@@ -177,8 +189,7 @@ class _Receiver:
         if not self._ingest.byte_budget.take(size):
             raise RefusedError(Why.BUSY, "too much is waiting to be kept; send it again")
         try:
-            is_compressed = message.startswith(_COMPRESSED)
-            answer = self._ingest.submit(message, is_compressed=is_compressed)
+            answer = self._ingest.submit(message, is_compressed=_is_compressed(message))
             return export_response(answer.result())
         finally:
             self._ingest.byte_budget.give_back(size)
