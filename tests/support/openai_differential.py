@@ -825,10 +825,8 @@ def _wrong_spans(ours: Outcome, request: Request, way: Way, *, in_thread: bool) 
     found: list[str] = []
     for span in ours.ended:
         told = span.attributes or {}
-        is_adopted = "orq_otel.adopted_from" in told
-        if is_adopted is in_thread is True or (
-            not is_adopted and told.get("thread.id") != ("t-1" if in_thread else None)
-        ):
+        thread_id = None if "orq_otel.adopted_from" in told else told.get("thread.id")
+        if thread_id != ("t-1" if in_thread else None):
             found.append(f"the span's thread is {told.get('thread.id')}")
         if ours.raised is not None and way.raises_as_is:
             kind = told.get("error.type")
