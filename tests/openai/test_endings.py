@@ -367,7 +367,7 @@ def test_each_choice_that_never_ended_says_error(
     server.script(streams(*events, done=False, then="hangs up" if way == "cut" else "breaks off"))
     stream = stream_two(asked)
     if way == "broken":
-        with pytest.raises(openai.APIError):
+        with pytest.raises((openai.APIError, httpx.ReadError)):  # older clients pass it on
             list(stream)
     elif way == "cut":
         list(stream)

@@ -86,7 +86,7 @@ _HEAD = (
 #: How a content may begin that has reasoning in it, between tags.
 _TAG: Final = frozenset("<[ \n")
 #: Roles of a model's messages. In some answers it is missing.
-_MODELS: Final = frozenset({"assistant", None})
+_MODELS: Final = ("assistant", None)
 
 #: How the description begins of an answer that has no choices, and no error either.
 _NO_CHOICES: Final = "No choices in the response"

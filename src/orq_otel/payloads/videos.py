@@ -56,7 +56,7 @@ def job_attributes(job: Any, error: Any) -> Attributes:
     """Attributes of a video or a batch, with the `error` for which it failed, if it did."""
     job_fields = fields(job)
     attributes = read_strings(job_fields, _HEAD)
-    if error is not None and job_fields.get("status") in {"failed", None}:
+    if error is not None and job_fields.get("status") in ("failed", None):
         attributes[ERROR_TYPE] = error_type(error)
     usage = job_fields.get("usage")
     if usage is not None:
