@@ -54,10 +54,18 @@ def switch_on() -> Iterator[Switch]:
         signals.close()
 
 
+def _utilities() -> Any:
+    """OpenTelemetry's utilities for GenAI: the module that loads a hook."""
+    try:
+        return importlib.import_module("opentelemetry.util.genai.completion_hook")
+    except ModuleNotFoundError:
+        pytest.skip("opentelemetry-util-genai is not installed")
+
+
 @pytest.fixture
 def hook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """A hook of the user's, installed and named. It keeps what it is called with."""
-    loader = pytest.importorskip("opentelemetry.util.genai.completion_hook")
+    loader = _utilities()
     # OpenTelemetry remembers the entry points that there were when the process began.
     monkeypatch.setattr(loader, "entry_points", importlib.metadata.entry_points)
     (tmp_path / "shelf-1.dist-info").mkdir()
@@ -84,7 +92,7 @@ def hook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 def shelf(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The folder that the standard's own hook writes to."""
     pytest.importorskip("fsspec")
-    pytest.importorskip("opentelemetry.util.genai")
+    _utilities()
     monkeypatch.setenv(HOOK, "upload")
     monkeypatch.setenv(BASE_PATH, str(tmp_path))
     return tmp_path

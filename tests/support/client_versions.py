@@ -73,13 +73,6 @@ def _reason(distribution: str, since: str, what: str) -> str:
     return f"{distribution} below {since} lacks {what}"
 
 
-def _can_be_imported(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:  # a package above it is not there
-        return False
-
-
 def is_true(reason: str) -> bool:
     """Whether a test may be skipped for a reason."""
     older = re.search(r"(?:^|: )(\S+) below (\S+) lacks ", reason)
@@ -87,8 +80,8 @@ def is_true(reason: str) -> bool:
         name, since = older.groups()
         is_known = Version(since) <= Version(NEWEST.get(name, since))
         return is_known and is_below(name, since)
-    absent = re.search(r"(\S+) is not installed|could not import '([\w.]+)", reason)
+    absent = re.search(r"(\S+) is not installed|could not import '(\w+)", reason)
     if absent:
         name = absent[1] or absent[2]
-        return _installed(name) is None and not _can_be_imported(name)
+        return _installed(name) is None and find_spec(name) is None
     return "this machine " in reason
