@@ -191,7 +191,7 @@ class Call:
         if telemetry.capture is not None:
             self._content: Content = {}
             self._content_json: dict[str, Any] = {}
-            self._whole: Content = {}
+            self._whole: Content | None = None if telemetry.capture.hook is None else {}
 
     def request(self, body: Mapping[str, Any]) -> None:
         """Read the request: its attributes, and its content if that is captured."""
