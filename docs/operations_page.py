@@ -212,6 +212,8 @@ def orq_rows() -> Iterator[Listed]:
 
 def _of_openai(request: str, operation: Operation) -> Listed:
     found = attributes_of(operation, requests._server_attributes, requests.guardrail)  # noqa: SLF001
+    if operation.name == semconv.FETCH_RESPONSE:  # `payloads/background.py` renames them
+        found = {name.replace("gen_ai.usage.", "orq_otel.usage.", 1) for name in found}
     return request, operation, found | _OF_EVERY_CALL
 
 
