@@ -39,7 +39,7 @@ _UNDESCRIBED: Final = Description()
 
 
 #: Chunks of a stream after which its reader is asked to compact what it has collected.
-_CHUNKS_TO_COMPACT: Final = 256
+CHUNKS_TO_COMPACT: Final = 256
 
 #: When a call ended: nanoseconds since the epoch, and seconds of `perf_counter`.
 _Moment: TypeAlias = tuple[int, float]
@@ -226,7 +226,7 @@ class Call:
         """Read the next chunk of a stream."""
         try:
             self._fed += 1
-            if self._fed % _CHUNKS_TO_COMPACT == 1:
+            if self._fed % CHUNKS_TO_COMPACT == 1:
                 self.feeder()
             self._feed(chunk)
         except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
@@ -385,9 +385,8 @@ class Call:
         at: _Moment | None = None,
     ) -> None:
         try:
-            span = (
-                self._span.take()
-            )  # of several ends, from several OS threads even, the first counts
+            # Of several ends, from several OS threads even, the first counts.
+            span = self._span.take()
         except IndexError:
             return
         if open_calls:

@@ -22,10 +22,8 @@ from typing import Any, Final, Protocol
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.reaches import is_called_from, passed_on
 from orq_otel.foundations.unfinished import watch
-from orq_otel.genai.call import Call
+from orq_otel.genai.call import CHUNKS_TO_COMPACT, Call
 
-#: Chunks after which the feeder is asked for again, so that the reader compacts what it has.
-_CHUNKS_TO_COMPACT: Final = 256
 #: Stands for no chunk.
 _NONE: Final = object()
 
@@ -424,7 +422,7 @@ def _chunks(inner: Iterator[Any], reading: weakref.ref[Reading]) -> Generator[An
     try:
         while chunk is not _NONE:
             chunk, feed = _NONE, None
-            for chunk in islice(inner, _CHUNKS_TO_COMPACT):  # counting would cost time
+            for chunk in islice(inner, CHUNKS_TO_COMPACT):  # counting would cost time
                 try:
                     if feed is None:
                         feed = reading().feeder()  # type: ignore[union-attr]  # the iteration has it
@@ -458,7 +456,7 @@ async def _async_chunks(
             except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
                 report("reading a chunk of a stream", error)
             count += 1
-            if count % _CHUNKS_TO_COMPACT == 0:
+            if count % CHUNKS_TO_COMPACT == 0:
                 feed = None
             yield chunk
             chunk = _NONE  # noqa: PLW2901 - the consumer is done with it

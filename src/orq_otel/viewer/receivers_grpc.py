@@ -28,7 +28,7 @@ _BODY_TIMEOUT = 30.0
 #: How data of gzip begins, and no message in protobuf.
 _GZIP = b"\x1f\x8b"
 #: How data of zlib begins. A message of OTLP does not: its fields have lower numbers.
-_ZLIB = 0x78
+_ZLIB = b"\x78"
 
 
 def create_receiver(
@@ -82,7 +82,7 @@ def _is_compressed(message: bytes) -> bool:
     Source: RFC 1950, section 2.2.
     """
     return message.startswith(_GZIP) or (
-        message[:1] == bytes([_ZLIB]) and int.from_bytes(message[:2], "big") % 31 == 0
+        message.startswith(_ZLIB) and int.from_bytes(message[:2], "big") % 31 == 0
     )
 
 
