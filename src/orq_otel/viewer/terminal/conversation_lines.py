@@ -14,6 +14,7 @@ from orq_otel.viewer.conversation import (
     ToolCall,
     Turn,
     failure,
+    pricing,
 )
 from orq_otel.viewer.formats import count, one_line, shortened, visible
 from orq_otel.viewer.terminal.formatting import cost_text, duration_text, token_counts
@@ -71,12 +72,12 @@ def _part(who: str, part: Part, width: int | None) -> Iterator[str]:
 
 def _call(turn: Turn) -> str:
     """Returns the model, duration, tokens and cost of a call."""
-    span, facts = turn.kept.span, turn.kept.facts
+    span, facts, cost = turn.kept.span, turn.kept.facts, pricing.explained(turn.kept)
     values = [
         facts.model or "a model",
         duration_text((span.end - span.start) / 1e6),
         f"{used} tokens" if (used := token_counts(facts.input_tokens, facts.output_tokens)) else "",
-        cost_text(facts.cost) if facts.cost is not None else "",
+        ("≈" if cost.doubts else "") + cost_text(cost.total) if cost is not None else "",
     ]
     return f"[{', '.join(filter(None, values))}]"
 

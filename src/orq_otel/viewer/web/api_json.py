@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from orq_otel.viewer.conversation import pricing
 from orq_otel.viewer.model import KeptSpan, Span, Spans, Thread, ThreadPage
 from orq_otel.viewer.receive.otlp import to_json
 from orq_otel.viewer.times import moment, rfc_3339
@@ -80,6 +81,7 @@ def span(kept: KeptSpan) -> dict[str, Any]:
         "input_tokens": facts.input_tokens,
         "output_tokens": facts.output_tokens,
         "cost_usd": facts.cost,
+        "cost_details": _cost(kept),
         "service": span.service,
         "scope": span.scope,
         "attributes": dict(span.attributes),
@@ -88,6 +90,30 @@ def span(kept: KeptSpan) -> dict[str, Any]:
             {**event, "time": rfc_3339(int(event["time"]), EVERY_DIGIT)} for event in span.events
         ],
         "links": [dict(link) for link in span.links],
+    }
+
+
+def _cost(kept: KeptSpan) -> dict[str, Any] | None:
+    found = pricing.explained(kept)
+    if found is None:
+        return None
+    return {
+        "source": found.source,
+        "is_reported": found.is_reported,
+        "estimate": "; ".join(found.doubts) or None,
+        "provider": found.provider,
+        "model": found.model,
+        "service_tier": found.tier,
+        "list_date": None if found.list_date is None else found.list_date.isoformat(),
+        "parts": [
+            {
+                "name": part.name,
+                "tokens": part.tokens,
+                "usd_per_million": part.price,
+                "cost_usd": part.cost,
+            }
+            for part in found.parts
+        ],
     }
 
 

@@ -162,6 +162,10 @@ _SCHEMAS = {
         input_tokens=_MAYBE_COUNT,
         output_tokens=_MAYBE_COUNT,
         cost_usd=_DOLLARS,
+        cost_details={
+            "anyOf": [_schema("Cost"), {"type": "null"}],
+            "description": "how cost_usd came about; null where it is",
+        },
         service=_TEXT,
         scope=_TEXT,
         attributes=_VALUES,
@@ -173,6 +177,24 @@ _SCHEMAS = {
         links={
             "type": "array",
             "items": _object(trace_id=_TEXT, span_id=_TEXT, attributes=_VALUES),
+        },
+    ),
+    "Cost": _object(
+        source=_TEXT
+        | {"description": "the attribute that the sender reported it in, or the price list"},
+        is_reported={"type": "boolean"},
+        estimate=_MAYBE_TEXT
+        | {"description": "why it is an estimate, such as a model on one's own machine"},
+        provider=_MAYBE_TEXT | {"description": "who asks these prices"},
+        model=_MAYBE_TEXT | {"description": "the model's name in the list"},
+        service_tier=_MAYBE_TEXT | {"description": 'such as "flex"; null for the standard one'},
+        list_date=_MAYBE_TEXT | {"description": "the date of the newest price in the list"},
+        parts={
+            "type": "array",
+            "description": "empty where the sender reported the cost, or a later list has others",
+            "items": _object(
+                name=_TEXT, tokens=_COUNT, usd_per_million=_DOLLARS, cost_usd=_DOLLARS
+            ),
         },
     ),
     "SpanList": _object(

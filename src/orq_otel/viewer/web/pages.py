@@ -24,7 +24,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from orq_otel.viewer import formats
-from orq_otel.viewer.conversation import Conversation, conversation, failure
+from orq_otel.viewer.conversation import Conversation, conversation, failure, pricing
 from orq_otel.viewer.model import (
     LONG_ID,
     SORTS,
@@ -254,6 +254,11 @@ class _Pages:
             all_traces=all_traces,
             rows_left=not_shown,
             whole=timeline.summary_line(all_traces),
+            estimated=sum(
+                bool(cost.doubts)
+                for one in spans
+                if one.facts.thread_id == thread_id and (cost := pricing.explained(one)) is not None
+            ),
             failed=[one for one in spans if one.facts.thread_id == thread_id and failure(one)],
             change=change,
         )
@@ -411,6 +416,7 @@ def _templates() -> Environment:
             "count",
             "short",
             "cost",
+            "rate",
             "size",
             "plural",
         )
@@ -424,6 +430,7 @@ def _templates() -> Environment:
         "position": plots.position,
         "unpriced": plots.unpriced,
         "failure": failure,
+        "explained": pricing.explained,
         "kind_of": lambda value: type(value).__name__,
         "static": _static,
         "periods": PERIODS,
