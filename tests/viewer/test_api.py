@@ -308,6 +308,7 @@ def test_spans_tell_everything(local: Place, api: httpx.Client) -> None:
         "started_at": "2026-08-01T12:00:00.123456789Z",
         "ended_at": "2026-08-01T12:00:01.000000000Z",
         "duration_ms": 876.543,
+        "ends_before_start": False,
         "status": "ERROR",
         "status_message": "too slow",
         "error": True,

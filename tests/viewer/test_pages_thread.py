@@ -72,6 +72,14 @@ def test_a_cost_explains_itself(site: Site, browse: Browse) -> None:
     assert "1 call estimated" in page.locator(".stats").inner_text()
 
 
+def test_an_end_before_its_start_is_marked(site: Site, browse: Browse) -> None:
+    back = call("shop", seconds=-0.003)
+    site.store.write([KeptSpan(back, read(back))])
+    page = browse("/threads/shop")
+    mark = page.locator(".message.assistant footer abbr", has_text="clock set back")
+    assert (mark.get_attribute("title") or "").startswith("It ended 3.00 ms before it began")
+
+
 def test_tools_stand_with_their_results_and_errors_with_their_message(
     site: Site, browse: Browse
 ) -> None:

@@ -68,7 +68,7 @@ class Span:
         name: The span's name.
         kind: "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER" or "UNSPECIFIED".
         start: When it began.
-        end: When it ended.
+        end: When it ended. It is before `start` if the sender's clock was set back in between.
         status: "UNSET", "OK" or "ERROR".
         status_message: The text of an error.
         service: `service.name` of its resource, or "".
@@ -94,6 +94,11 @@ class Span:
     resource: Mapping[str, Any] = field(default_factory=dict)
     events: Sequence[Mapping[str, Any]] = ()
     links: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def ends_before_start(self) -> bool:
+        """Whether the sender's clock was set back while the span lasted."""
+        return self.end < self.start
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +134,17 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class KeptSpan:
-    """A stored span with its facts."""
+    """A stored span with its facts.
+
+    Attributes:
+        span: The span.
+        facts: What is read from it.
+        arrival: Its place in the order in which spans arrived, or 0 if that is not known.
+    """
 
     span: Span
     facts: Facts
+    arrival: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from orq_otel.viewer.conversation.entries import Conversation, Failure, Step, Turn
 from orq_otel.viewer.conversation.histories import HISTORIES, Comparison, Histories, Item, items_of
+from orq_otel.viewer.conversation.order import in_order
 from orq_otel.viewer.conversation.parts import (
     MOST_PARTS,
     RESULTS,
@@ -53,7 +54,7 @@ def conversation(thread_id: str, spans: Iterable[KeptSpan]) -> Conversation:
         thread_id: The thread's id.
         spans: All spans of the thread's traces, sorted by start.
     """
-    everything = list(spans)
+    everything = in_order(spans)
     own = [one for one in everything if one.facts.thread_id == thread_id]
     enclosing = _enclosing(everything, [one for one in own if _has_messages(one)])
     reader = _Reader()

@@ -88,8 +88,8 @@ def _problem(span: Span) -> str | None:
         (not _is_id(span.span_id, _SPAN_ID), "span_id must be 8 bytes, not all zero"),
         (parent and not _is_id(parent, _SPAN_ID), "parent_span_id must be 8 bytes, or empty"),
         (span.start == 0, "start_time_unix_nano is missing"),
-        (span.end < span.start, "end_time_unix_nano is before start_time_unix_nano"),
-        (span.end > MAX_TIME, "end_time_unix_nano is after the year 2262"),
+        (span.end == 0, "end_time_unix_nano is missing"),
+        (max(span.start, span.end) > MAX_TIME, "a time is after the year 2262"),
     )
     return next((problem for is_wrong, problem in problems if is_wrong), None)
 

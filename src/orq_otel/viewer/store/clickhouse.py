@@ -681,7 +681,9 @@ def _conditions(query: ThreadQuery, now: int) -> tuple[str, dict[str, Any]]:
 
 #: The columns of `_kept`.
 _SPAN: Final = (
-    "TraceId, SpanId, ParentSpanId, SpanName, SpanKind, toUnixTimestamp64Nano(Timestamp), Duration,"
+    "TraceId, SpanId, ParentSpanId, SpanName, SpanKind, toUnixTimestamp64Nano(Timestamp),"
+    # The exporter subtracts the start from the end, without a sign.
+    " toInt64(Duration),"
     " StatusCode, StatusMessage, ServiceName, ScopeName, SpanAttributes, ResourceAttributes,"
     " Events.Name, arrayMap(x -> toUnixTimestamp64Nano(x), Events.Timestamp), Events.Attributes,"
     " Links.TraceId, Links.SpanId, Links.Attributes"

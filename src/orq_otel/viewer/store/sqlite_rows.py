@@ -127,7 +127,7 @@ def body_of(body: str | bytes) -> str:
 
 #: The columns of `span_of`, in its order.
 SPAN_COLUMNS: Final = (
-    "trace_id, span_id, parent_id, start, end, is_error, is_model_call, input_tokens,"
+    "seq, trace_id, span_id, parent_id, start, end, is_error, is_model_call, input_tokens,"
     " output_tokens, cost, name, kind, status, status_message, scope, operation, model, provider,"
     " title, tags"
 )
@@ -141,7 +141,7 @@ def span_of(
     resource: Mapping[str, Any],
 ) -> KeptSpan:
     """A span, from `SPAN_COLUMNS` and what stands elsewhere or is compressed."""
-    (trace_id, span_id, parent_id, start, end, is_error, is_model_call, *rest) = values
+    (arrival, trace_id, span_id, parent_id, start, end, is_error, is_model_call, *rest) = values
     (input_tokens, output_tokens, cost, name, kind, status, status_message, scope, *rest) = rest
     operation, model, provider, title, tags = rest
     attributes, events, links = json.loads(body)
@@ -176,4 +176,5 @@ def span_of(
             is_error=bool(is_error),
             title=title,
         ),
+        arrival,
     )

@@ -72,6 +72,7 @@ def span(kept: KeptSpan) -> dict[str, Any]:
         "started_at": rfc_3339(span.start, EVERY_DIGIT),
         "ended_at": rfc_3339(span.end, EVERY_DIGIT),
         "duration_ms": _milliseconds(span.start, span.end),
+        "ends_before_start": span.ends_before_start,
         "status": span.status,
         "status_message": span.status_message,
         "error": facts.is_error,

@@ -153,6 +153,10 @@ _SCHEMAS = {
         started_at=_TIME | {"description": "with nanoseconds"},
         ended_at=_TIME,
         duration_ms=_MILLISECONDS,
+        ends_before_start={
+            "type": "boolean",
+            "description": "whether the sender's clock was set back; duration_ms is 0 then",
+        },
         status={"enum": ["UNSET", "OK", "ERROR"]},
         status_message=_TEXT,
         error={"type": "boolean"},
