@@ -21,6 +21,7 @@ from orq_otel.viewer.model import (
     Store,
     StoreError,
     Thread,
+    all_logs,
     pieces,
     position,
 )
@@ -136,10 +137,9 @@ class _Api:
         match segments:
             case ["threads"]:
                 return _Resource("GET", self._threads)
-            case ["threads", first, *more, "spans"] if first:
-                return _Resource("GET", self._of("/".join([first, *more]), self._spans))
-            case ["threads", first, *more, "export"] if first:
-                return _Resource("GET", self._of("/".join([first, *more]), self._export))
+            case ["threads", first, *more, ("spans" | "logs" | "export") as part] if first:
+                parts = {"spans": self._spans, "logs": self._logs, "export": self._export}
+                return _Resource("GET", self._of("/".join([first, *more]), parts[part]))
             case ["threads", first, *more] if first:
                 return _Resource("GET", self._of("/".join([first, *more]), self._thread))
             case ["import"]:
@@ -198,17 +198,29 @@ class _Api:
 
         return await to_thread.run_sync(answer, limiter=self._heavy)
 
+    async def _logs(self, request: Request, thread: Thread) -> Response:
+        asked = only(request.query_params.multi_items(), ("limit", "name"))
+        limit = number("limit", asked.get("limit", [str(MOST_SPANS)])[0], MOST_SPANS)
+        name = asked.get("name", [None])[0]
+
+        def answer() -> Response:
+            logs = self._store.logs(thread.id, limit, name)
+            return _json({"logs": [api_json.log(one) for one in logs]})
+
+        return await to_thread.run_sync(answer, limiter=self._heavy)
+
     async def _export(self, request: Request, thread: Thread) -> Response:
         asked = only(request.query_params.multi_items(), ("format",))
         form = choice("format", asked.get("format", ["json"])[0], api_json.FORMATS)
 
-        bits = api_json.export(thread, pieces(self._store, thread.id), form)
         headers = {
             "cache-control": "no-store",
             "content-disposition": f'attachment; filename="thread.{form}.json"',
         }
         if request.method == "HEAD":
             return Response(None, 200, headers, "application/json")
+        logs = await to_thread.run_sync(all_logs, self._store, thread.id, limiter=self._heavy)
+        bits = api_json.export(thread, pieces(self._store, thread.id), logs, form)
         # An error before the first chunk still gets an error answer.
         first = await self._bit(bits)
         return StreamingResponse(self._rest(first, bits), 200, headers, "application/json")
@@ -238,15 +250,17 @@ class _Api:
             return _json(await to_thread.run_sync(self._kept, body))
 
     def _kept(self, body: bytes) -> dict[str, Any]:
-        """Store the spans of a body: all of them, or none if a part is invalid."""
+        """Store what a body has: all of it, or nothing if a part is invalid."""
         try:
             requests = list(read_requests(BytesIO(body)))
         except UnreadableError as error:
             raise _ApiError(400, "invalid_body", str(error)) from error
         spans = [span for one in requests for span in one.spans]
-        self._store.write([KeptSpan(span, read(span)) for span in spans])
+        logs = [record for one in requests for record in one.logs]
+        self._store.write([KeptSpan(span, read(span)) for span in spans], logs)
         return {
             "spans": len(spans),
+            "logs": len(logs),
             "rejected": sum(one.rejected for one in requests),
             "reason": next((one.reason for one in requests if one.reason), ""),
         }

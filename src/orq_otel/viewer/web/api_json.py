@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from orq_otel.viewer.conversation import pricing
-from orq_otel.viewer.model import KeptSpan, Span, Spans, Thread, ThreadPage
-from orq_otel.viewer.receive.otlp import to_json
+from orq_otel.viewer.model import KeptSpan, LogRecord, Span, Spans, Thread, ThreadPage
+from orq_otel.viewer.receive.otlp import logs_to_json, to_json
 from orq_otel.viewer.times import moment, rfc_3339
 
 FORMATS = ("json", "otlp")
@@ -94,6 +94,22 @@ def span(kept: KeptSpan) -> dict[str, Any]:
     }
 
 
+def log(record: LogRecord) -> dict[str, Any]:
+    """Returns a log record as JSON."""
+    return {
+        "trace_id": record.trace_id,
+        "span_id": record.span_id,
+        "name": record.name,
+        "time": rfc_3339(record.time, EVERY_DIGIT),
+        "severity": record.severity,
+        "body": record.body,
+        "service": record.service,
+        "scope": record.scope,
+        "attributes": dict(record.attributes),
+        "resource": dict(record.resource),
+    }
+
+
 def _cost(kept: KeptSpan) -> dict[str, Any] | None:
     found = pricing.explained(kept)
     if found is None:
@@ -139,22 +155,31 @@ def span_of(fields: dict[str, Any]) -> Span:
     )
 
 
-def export(one: Thread, pieces: Iterable[Spans], form: str) -> Iterator[bytes]:
-    """Yields the file of a thread and its spans in chunks.
+def export(
+    one: Thread, pieces: Iterable[Spans], logs: Iterable[LogRecord], form: str
+) -> Iterator[bytes]:
+    """Yields the file of a thread, its spans and log records in chunks.
 
     In OTLP/JSON, each piece repeats the resources of its spans.
 
     Args:
         one: The thread.
         pieces: The thread's spans.
+        logs: The log records of the thread and its traces.
         form: One of `FORMATS`.
     """
     if form == "otlp":
         begin, items = b'{"resourceSpans": [', _resource_spans(pieces)
+        between, records = b'], "resourceLogs": [', logs_to_json(logs)["resourceLogs"]
     else:
         begin = b'{"thread": %b, "spans": [' % as_json(thread(one))
         items = (span(kept) for some in pieces for kept in some)
-    yield from chunks(begin, items, b"]}")
+        between, records = b'], "logs": [', [log(record) for record in logs]
+    if not records:
+        yield from chunks(begin, items, b"]}")
+        return
+    yield from chunks(begin, items, between)
+    yield from chunks(b"", iter(records), b"]}")
 
 
 def chunks(begin: bytes, items: Iterable[Any], end: bytes) -> Iterator[bytes]:

@@ -37,6 +37,7 @@ def document() -> dict[str, Any]:
             "/api/threads": {"get": _THREADS},
             "/api/threads/{id}": {"get": _THREAD},
             "/api/threads/{id}/spans": {"get": _SPANS},
+            "/api/threads/{id}/logs": {"get": _LOGS},
             "/api/threads/{id}/export": {"get": _EXPORT},
             "/api/import": {"post": _IMPORT},
             "/api/openapi.json": {"get": _DOCUMENT},
@@ -176,7 +177,17 @@ _SCHEMAS = {
         resource=_VALUES,
         events={
             "type": "array",
-            "items": _object(name=_TEXT, time=_TIME, attributes=_VALUES),
+            "items": _object(
+                "body",
+                "severity",
+                "is_log",
+                name=_TEXT,
+                time=_TIME,
+                attributes=_VALUES,
+                body={"description": "of a log record that belongs to the span"},
+                severity=_TEXT,
+                is_log={"type": "boolean", "description": "whether it is such a log record"},
+            ),
         },
         links={
             "type": "array",
@@ -206,9 +217,30 @@ _SCHEMAS = {
         truncated={"type": "boolean", "description": "whether there are more"},
         next_cursor=_MAYBE_TEXT | {"description": "for `cursor`; null at the end"},
     ),
-    "Export": _object(thread=_schema("Thread"), spans=_list_of("Span")),
+    "LogRecord": _object(
+        trace_id=_MAYBE_TEXT,
+        span_id=_MAYBE_TEXT,
+        name=_TEXT | {"description": 'the name of an event, or ""'},
+        time=_TIME,
+        severity=_TEXT,
+        body={},
+        service=_TEXT,
+        scope=_TEXT,
+        attributes=_VALUES,
+        resource=_VALUES,
+    ),
+    "LogList": _object(logs=_list_of("LogRecord")),
+    "Export": _object(
+        "logs", thread=_schema("Thread"), spans=_list_of("Span"), logs=_list_of("LogRecord")
+    ),
     "TracesData": _object(
         "resourceSpans",
+        "resourceLogs",
+        resourceLogs={
+            "type": ["array", "null"],
+            "items": {"type": "object"},
+            "description": "as in OTLP/JSON; a file of spans has none",
+        },
         resourceSpans={
             "type": ["array", "null"],
             "items": {"type": "object"},
@@ -218,6 +250,7 @@ _SCHEMAS = {
     "Imported": _object(
         spans=_COUNT
         | {"description": "how many were read; one that is stored already stays as it is"},
+        logs=_COUNT | {"description": "the same for log records"},
         rejected=_COUNT | {"description": "how many were refused, since they are not valid"},
         reason=_TEXT | {"description": 'why the first of these was refused, or ""'},
     ),
@@ -314,6 +347,22 @@ _SPANS = {
         _parameter("cursor", "The `next_cursor` of the page before.", _TEXT),
     ],
     "responses": _responses(_answer("Spans.", _schema("SpanList")), "404"),
+}
+
+_LOGS = {
+    "operationId": "listLogs",
+    "summary": "The log records of a thread and of its traces, by their time",
+    "description": "Those that belong to a span are among its events, too.",
+    "parameters": [
+        *_OF_A_THREAD,
+        _parameter(
+            "limit",
+            "How many to return at most. Where they are large, it is fewer.",
+            _count_up_to(MOST_SPANS, MOST_SPANS),
+        ),
+        _parameter("name", "Only events with this name, such as gen_ai.evaluation.result.", _TEXT),
+    ],
+    "responses": _responses(_answer("Log records.", _schema("LogList")), "404"),
 }
 
 _EXPORT = {

@@ -47,7 +47,7 @@ def trimmed(kept: KeptSpan, thread_id: str) -> tuple[KeptSpan, int]:
     for event in span.events:
         event_attributes, event_size = _cut(event.get("attributes") or {})
         events.append({**event, "attributes": event_attributes})
-        size += event_size
+        size += event_size + _size(event.get("body"))
     message = shortened(span.status_message, _ATTRIBUTE_TEXT)
     # All spans of the thread share one string, and long ids of other threads are cut.
     own = facts.thread_id

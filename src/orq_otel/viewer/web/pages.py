@@ -24,8 +24,15 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from orq_otel.viewer import formats
-from orq_otel.viewer.conversation import Conversation, conversation, failure, pricing
+from orq_otel.viewer.conversation import (
+    Conversation,
+    conversation,
+    evaluation,
+    failure,
+    pricing,
+)
 from orq_otel.viewer.model import (
+    EVALUATION,
     LONG_ID,
     SORTS,
     InvalidCursorError,
@@ -51,6 +58,8 @@ DEFAULT_ENDPOINT: Final = "http://localhost:4318"
 
 MOST_SPANS: Final = 5000
 """How many spans of a thread a page reads at most."""
+MOST_EVALUATIONS: Final = 200
+"""How many evaluations of a thread its page shows."""
 MOST_BYTES: Final = 16 * 2**20
 """How many bytes of spans a page reads at most."""
 AT_A_TIME: Final = 2
@@ -259,6 +268,9 @@ class _Pages:
                 for one in spans
                 if one.facts.thread_id == thread_id and (cost := pricing.explained(one)) is not None
             ),
+            evaluations=[
+                evaluation(one) for one in self._store.logs(thread_id, MOST_EVALUATIONS, EVALUATION)
+            ],
             failed=[one for one in spans if one.facts.thread_id == thread_id and failure(one)],
             change=change,
         )
