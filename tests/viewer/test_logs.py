@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -247,6 +248,14 @@ def test_retention_deletes_them_with_their_spans(sqlite: SQLiteStore) -> None:
     while sqlite.delete_oldest():
         pass
     assert [_count(sqlite, one) for one in ("spans", "logs", "resources", "responses")] == [0] * 4
+
+
+def test_retention_counts_their_size(sqlite: SQLiteStore) -> None:
+    spans = [call("t", start=NOON + number * SECOND) for number in range(5)]
+    add(sqlite, *spans, *(details(one, os.urandom(2000).hex()) for one in spans))
+    # Without its records, a span has some hundred bytes.
+    assert sqlite.delete_oldest(size=4000) == 4
+    assert len(sqlite.spans("t")) == 3
 
 
 def test_records_without_spans_do_not_stay_for_ever(sqlite: SQLiteStore) -> None:

@@ -167,7 +167,8 @@ def _plan(names: frozenset[str]) -> _Plan:
     )
 
 
-class _Steps(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Steps:
     """The price of a million tokens, which rises with the length of a prompt.
 
     Attributes:
@@ -216,11 +217,11 @@ class _Entry:
 
     def cost(self, kinds: list[tuple[str, int]], input_tokens: int) -> float:
         """Returns the cost of tokens, for prompts of some length."""
-        total = self.fee
+        prices, total = self.prices, self.fee
         for name, tokens in kinds:
             if tokens:
-                base, steps = self.prices[name]
-                total += tokens * (self.prices[name].of(input_tokens) if steps else base)
+                price = prices[name]
+                total += tokens * (price.of(input_tokens) if price.steps else price.base)
         return total / _MILLION
 
     def parts(self, kinds: list[tuple[str, int]], input_tokens: int) -> tuple[Part, ...]:

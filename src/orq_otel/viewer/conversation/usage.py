@@ -9,6 +9,7 @@ model vendors, which several senders pass on.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from operator import itemgetter
 from typing import Any, Final
 
 #: More tokens in one call must be a mistake, and would falsify every sum.
@@ -151,13 +152,18 @@ def kinds(
     Raises:
         ValueError: The numbers contradict each other.
     """
-    found = [("input", input_tokens), ("output", output_tokens)]
+    if not places:  # as most calls are
+        return [("input", input_tokens), ("output", output_tokens)]
     counts = {kind: count for kind, names in places if (count := _count(attributes, names))}
-    if counts:
-        found = _input(counts, input_tokens) + _output(counts, output_tokens)
-        if any(count < 0 for _, count in found):
-            raise ValueError("some kinds of tokens are more than all of them")
+    found = _input(counts, input_tokens)
+    found += _output(counts, output_tokens)
+    if min(map(_NUMBER, found)) < 0:
+        raise ValueError("some kinds of tokens are more than all of them")
     return found
+
+
+_NUMBER: Final = itemgetter(1)
+_OF_INPUT: Final = frozenset({"read", "written"})
 
 
 def _input(counts: Mapping[str, int], tokens: int) -> list[tuple[str, int]]:
@@ -187,6 +193,8 @@ def _input(counts: Mapping[str, int], tokens: int) -> list[tuple[str, int]]:
 
 
 def _output(counts: Mapping[str, int], tokens: int) -> list[tuple[str, int]]:
+    if counts.keys() <= _OF_INPUT:
+        return [("output", tokens)]
     audio, image = counts.get("audio_output", 0), counts.get("image_output", 0)
     reasoning = min(counts.get("reasoning", 0), max(tokens - audio - image, 0))
     return [

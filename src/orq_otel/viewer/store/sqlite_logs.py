@@ -224,6 +224,14 @@ def _record(  # noqa: PLR0913, PLR0917 - the columns of a row
     )
 
 
+def size_of(connection: sqlite3.Connection, key: Key) -> int:
+    """Returns the approximate size of a span's log records in bytes."""
+    (count, size) = connection.execute(
+        "SELECT COUNT(*), TOTAL(length(body)) FROM logs WHERE trace_id = ? AND span_id = ?", key
+    ).fetchone()
+    return int(count) * _REST + int(size)
+
+
 def delete_of(connection: sqlite3.Connection, keys: Iterable[Key]) -> list[int]:
     """Delete the log records of spans. Returns the resource of each."""
     resources: list[int] = []
@@ -233,12 +241,16 @@ def delete_of(connection: sqlite3.Connection, keys: Iterable[Key]) -> list[int]:
 
 
 def delete_before(connection: sqlite3.Connection, before: int, most: int, size: int) -> list[int]:
-    """Delete the oldest log records from before a time. Returns the resource of each.
+    """Delete the oldest log records from before a time, unless their span is there.
 
-    At most so many, and no more once they take up so many bytes together.
+    Returns the resource of each. At most so many, and no more once they take up so many bytes
+    together.
     """
     found = connection.execute(
-        "SELECT key, length(body) FROM logs WHERE time < ? ORDER BY time LIMIT ?", (before, most)
+        "SELECT key, length(body) FROM logs WHERE time < ? AND NOT EXISTS (SELECT 1 FROM spans"
+        " WHERE spans.trace_id = logs.trace_id AND spans.span_id = logs.span_id)"
+        " ORDER BY time LIMIT ?",
+        (before, most),
     )
     resources: list[int] = []
     for key, taken in found.fetchall():

@@ -292,7 +292,8 @@ def delete_oldest(connection: sqlite3.Connection, before: int | None, most: int,
     oldest = []
     for taken, *row in found:
         oldest.append(row)
-        size -= taken
+        # Where the trace's and the span's id stand in `ROW_COLUMNS`, behind two other columns.
+        size -= taken + sqlite_logs.size_of(connection, (row[3], row[4]))
         if size <= 0:
             break
     found.close()
@@ -301,7 +302,6 @@ def delete_oldest(connection: sqlite3.Connection, before: int | None, most: int,
         _forget_resources(connection, orphans)
         return len(orphans)
     connection.executemany("DELETE FROM spans WHERE seq = ?", [(seq,) for seq, *_ in oldest])
-    # Where the trace's and the span's id stand in `ROW_COLUMNS`, behind two other columns.
     logs = sqlite_logs.delete_of(connection, [(row[3], row[4]) for row in oldest])
     # Rows are sorted by their start.
     logs += sqlite_logs.delete_before(connection, oldest[-1][5], most, _ANY_SIZE)
