@@ -160,6 +160,14 @@ class _Own:
                 return list(found)
         return []
 
+    def agent(self, kept: KeptSpan) -> str | None:
+        """Returns the name of the agent that made a call: its own, or of the nearest around it."""
+        for one in (kept, *self._around(kept)):
+            found = table.read(one.span).agent
+            if found is not None:
+                return found
+        return None
+
     def explained(self, kept: KeptSpan) -> KeptSpan:
         """Returns a failed span with the reason that a span around it tells, if it tells none."""
         if not kept.facts.is_error or kept.span.status_message or kept.span.events:
@@ -318,6 +326,7 @@ class _Reader:
             left_out=found.left_out,
             is_rewritten=found.is_rewritten,
             is_repeat=found.is_repeat,
+            agent=self._own.agent(draft.kept),
         )
 
     def _input_items(self, kept: KeptSpan) -> list[Item]:
