@@ -340,6 +340,23 @@ class Overview:
     tags: tuple[tuple[str, int], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A trace about generative AI whose spans belong to no thread.
+
+    Attributes:
+        trace_id: Its id.
+        service: `service.name` of its latest span, or "".
+        spans: How many of its spans name an operation.
+        started: When the first of them began.
+    """
+
+    trace_id: str
+    service: str
+    spans: int
+    started: int
+
+
 class InvalidCursorError(ValueError):
     """A cursor is invalid."""
 
@@ -396,6 +413,14 @@ class Store(Protocol):
 
     def overview(self, query: ThreadQuery, buckets: int = 60) -> Overview:
         """Sums up all threads that match a query, whatever its limit and cursor."""
+        ...
+
+    def strays(self, limit: int = 20) -> tuple[Stray, ...]:
+        """Returns traces without a thread, the latest first, as far as the store looks for them."""
+        ...
+
+    def trace(self, trace_id: str) -> Spans:
+        """Returns the first spans of a trace, sorted by start."""
         ...
 
     def change(self) -> int:

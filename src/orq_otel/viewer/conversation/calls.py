@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from orq_otel.viewer.conversation.facts import MODEL_CALLS, SUMMARIES
+from orq_otel.viewer.conversation.facts import MODEL_CALLS, SUMMARIES, cost_of
 from orq_otel.viewer.dialects import table
 from orq_otel.viewer.model import Facts, KeptSpan, Span
 
@@ -134,13 +134,17 @@ def of_spans(spans: Iterable[KeptSpan]) -> dict[Key, Node]:
 def decided(kept: KeptSpan, node: Node) -> KeptSpan:
     """Returns a span with those of its facts that count."""
     facts = kept.facts
-    counts = node.counts
+    counts, cost = node.counts, facts.cost
+    if counts and cost is None and facts.operation in SUMMARIES:
+        # By itself it repeats another span, so that its price was not asked for.
+        said = facts.said or table.read(kept.span)
+        cost = cost_of(kept.span, said.usage, facts.provider, facts.model)
     changed = replace(
         facts,
         thread_id=node.thread,
         input_tokens=node.input if counts else None,
         output_tokens=node.output if counts else None,
-        cost=facts.cost if counts else None,
+        cost=cost if counts else None,
         is_model_call=counts,
         is_error=node.is_failure,
     )
@@ -335,13 +339,15 @@ class _Twins:
         calls = [
             one
             for one in self.tree.nodes
-            if is_model_call(one) and one.thread is not None and one.key not in self._around
+            if one.thread is not None
+            and one.key not in self._around
+            and (is_model_call(one) or one.operation in _FETCHES)
         ]
         if not calls:
             return
         others = [] if find_others is None else find_others(calls)
         threads: dict[str | None, list[Node]] = {}
-        for one in (*calls, *others):
+        for one in filter(is_model_call, (*calls, *others)):
             threads.setdefault(one.thread, []).append(one)
         self._find_responses((*self.tree.nodes, *others))
         for group in threads.values():
@@ -402,7 +408,7 @@ class _Twins:
         """Decide for each span whether it counts."""
         self._settle_groups()
         for one in self.tree.nodes:
-            if one.operation in _AGENTS:
+            if one.operation in _AGENTS or self.is_joined(one):
                 continue
             one.counts = one.is_call and one.key not in self._around and one.twin is None
 

@@ -55,11 +55,11 @@ _NO_STEPS: Final = frozenset({"invoke_workflow", "chunk"})
 _TOOL: Final = "execute_tool"
 
 
-def conversation(thread_id: str, spans: Iterable[KeptSpan]) -> Conversation:
+def conversation(thread_id: str | None, spans: Iterable[KeptSpan]) -> Conversation:
     """Returns the conversation of a thread.
 
     Args:
-        thread_id: The thread's id.
+        thread_id: The thread's id, or None for spans without one.
         spans: All spans of the thread's traces, sorted by start.
     """
     own = _Own(thread_id, list(spans))
@@ -91,7 +91,7 @@ class _Own:
         enclosing: The keys of those around model calls, whose messages they repeat.
     """
 
-    def __init__(self, thread_id: str, everything: list[KeptSpan]) -> None:
+    def __init__(self, thread_id: str | None, everything: list[KeptSpan]) -> None:
         self._nodes = {
             _key(one.span): calls.node_of(one.span, read(one.span, is_brief=True))
             for one in everything
