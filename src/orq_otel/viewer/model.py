@@ -148,6 +148,7 @@ class Said:
         response_id: The response's id, or None.
         usage: The tokens of a model call, or None.
         is_error: Whether it failed.
+        is_record: Whether it tells afterwards what a call before it has answered.
         may_ask: Whether it may have input messages. If not, none are looked for.
     """
 
@@ -163,6 +164,7 @@ class Said:
     response_id: str | None
     usage: Usage | None
     is_error: bool
+    is_record: bool
     may_ask: bool
 
 

@@ -48,6 +48,7 @@ class Node:
         details: How many numbers it tells of its usage.
         is_call: Whether it is a model call by itself.
         is_error: Whether it failed by itself.
+        is_record: Whether it tells afterwards what a call before it has answered.
         thread: The thread that it belongs to, or None. This and the rest is decided.
         counts: Whether its tokens, its cost and its call count.
         is_failure: Whether its error counts.
@@ -69,6 +70,7 @@ class Node:
     details: int
     is_call: bool
     is_error: bool
+    is_record: bool = False
     thread: str | None = None
     counts: bool = False
     is_failure: bool = False
@@ -102,6 +104,7 @@ def node_of(span: Span, facts: Facts) -> Node:
         details=sum(one is not None for one in counts),
         is_call=facts.is_model_call,
         is_error=facts.is_error,
+        is_record=said.is_record,
     )
 
 
@@ -448,15 +451,15 @@ def _pair(twins: _Twins, calls: Sequence[Node]) -> None:
         calls: By their start.
     """
     for place, one in enumerate(calls):
-        is_record = one.operation is None and one.is_call
-        is_result = one.end == one.start and one.has_usage
-        if not (is_record or is_result) or twins.is_joined(one):
+        is_usage = one.operation is None and one.is_call
+        is_result = one.is_record and one.has_usage
+        if not (is_usage or is_result) or twins.is_joined(one):
             continue
         for other in reversed(calls[:place]):
             if twins.is_joined(other) or other.is_error or other.end > one.start:
                 continue
             is_told_again = (
-                is_record
+                is_usage
                 and other.operation is not None
                 and (other.input, other.output) == (one.input, one.output)
             )

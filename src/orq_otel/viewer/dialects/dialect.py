@@ -45,6 +45,7 @@ class Dialect:
         operations: Attributes with the operation, by the conventions' names.
         answers: Beginnings of attributes without which a call that did not fail was none.
         kinds: Attributes with the operation by other names, and these names. "name" is the span's.
+        records: Attributes by whose value a span tells afterwards what a call has answered.
         models: Attributes with the model, that of the response first.
         providers: Attributes with the model's provider.
         response_ids: Attributes with the response's id.
@@ -69,6 +70,7 @@ class Dialect:
     operations: Names = ()
     answers: Names = ()
     kinds: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    records: Mapping[str, str] = field(default_factory=dict)
     models: Names = ()
     providers: Names = ()
     response_ids: Names = ()

@@ -84,6 +84,7 @@ LOGFIRE: Final = Dialect(
             "Chat Completion with {request_data[model]!r}": "chat",
         }
     },
+    records={"logfire.span_type": "log"},
     agents=("agent_name",),
     costs=("operation.cost",),
     read_usage=_usage,

@@ -106,6 +106,7 @@ class _Plan:
     agents: Names
     operations: Names
     kinds: tuple[tuple[str, Mapping[str, str]], ...]
+    records: tuple[tuple[str, str], ...]
     models: Names
     providers: Names
     response_ids: Names
@@ -155,6 +156,12 @@ def _plan(names: frozenset[str]) -> _Plan:
             for one in applying
             for name, kinds in one.kinds.items()
             if name in names or name == "name"
+        ),
+        records=tuple(
+            (name, value)
+            for one in applying
+            for name, value in one.records.items()
+            if name in names
         ),
         # What was served comes before what was asked for, whichever dialect says it.
         models=(
@@ -206,6 +213,7 @@ def read(span: Span) -> Said:
         usage,
         span.status == "ERROR"
         or (bool(plan.failure) and any(_told(one, attributes) for one in plan.failure)),
+        bool(plan.records) and any(attributes[name] == value for name, value in plan.records),
         plan.may_ask or bool(span.events),
     )
 

@@ -76,7 +76,7 @@ def plain(spans: Sequence[KeptSpan]) -> Plain:  # noqa: C901 - one loop, over ev
             involved.add(trace_id)
         if facts.is_model_call or operation in MODEL_CALLS:
             response = said.response_id
-            if response is None or response in responses or span.start == span.end:
+            if response is None or response in responses or said.is_record:
                 involved.add(trace_id)
             else:
                 responses.add(response)

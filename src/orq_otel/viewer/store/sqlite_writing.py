@@ -194,6 +194,7 @@ def _change(
     _subtract_threads(connection, {key: one for key, one in old.threads.items() if key not in left})
     for key in left:
         _sum_up_anew(connection, key)
+    _delete_empty(connection, old)
     return set(new.threads)
 
 
@@ -300,6 +301,21 @@ def _add_threads(
     )
 
 
+def _delete_empty(connection: sqlite3.Connection, tally: Tally) -> None:
+    """Delete the rows of rollups in which nothing is counted any more."""
+    many = connection.executemany
+    many("DELETE FROM activity WHERE width = ? AND start = ? AND spans = 0", tally.activity.keys())
+    many(
+        "DELETE FROM latencies WHERE width = ? AND start = ? AND bucket = ? AND calls = 0",
+        tally.latencies.keys(),
+    )
+    items = tally.threads.items()
+    many(
+        "DELETE FROM thread_latencies WHERE thread = ? AND bucket = ? AND calls = 0",
+        [(key, bucket) for key, one in items for bucket in one.latencies],
+    )
+
+
 def _subtract_threads(connection: sqlite3.Connection, threads: dict[int, ThreadTally]) -> None:
     """Subtract from the sums over each thread. Its first and last spans stay what they are."""
     items = threads.items()
@@ -353,13 +369,7 @@ def delete_oldest(connection: sqlite3.Connection, before: int | None, most: int,
     connection.execute("DELETE FROM resources WHERE spans = 0")
     tally = Tally(row_of(tuple(values)) for _, _, *values in oldest if values[0] is not None)
     _add(connection, tally, -1)
-    connection.executemany(
-        "DELETE FROM activity WHERE width = ? AND start = ? AND spans = 0", tally.activity.keys()
-    )
-    connection.executemany(
-        "DELETE FROM latencies WHERE width = ? AND start = ? AND bucket = ? AND calls = 0",
-        tally.latencies.keys(),
-    )
+    _delete_empty(connection, tally)
     for key in tally.threads:
         _sum_up_anew(connection, key)
     connection.execute("UPDATE changes SET count = count + 1")
