@@ -112,7 +112,7 @@ BREAKS = [
     ),
     _break(
         "labels/span_processor.py",
-        "if has_changed(span, THREAD_ID, ORQ_THREAD_ID, ids, if_marked):",
+        "if has_changed(span, ORQ_THREAD_ID, in_force.compared, in_force.ids_if_marked):",
         "if False:",
         "test_attribute_limits.py",
         "test_one_id.py",
