@@ -318,13 +318,13 @@ BREAKS = [
     ),
     # The viewer
     _break(
-        "viewer/facts.py",
+        "viewer/conversation/facts.py",
         "return found if math.isfinite(found) and found >= 0 else None",
         "return found",
         "viewer/test_facts.py",
     ),
     _break(
-        "viewer/pricing.py",
+        "viewer/conversation/pricing.py",
         "return max(int(value), 0)",
         "return int(value)",
         "viewer/test_pricing.py",
