@@ -214,6 +214,28 @@ class Capture:
             return None
 
 
+def check_capture(capture_content: Any, redact: Any) -> None:
+    """Check what a user chose.
+
+    Raises:
+        ValueError: `capture_content` is a string, and none of the modes.
+        TypeError: `capture_content` is of another type, or `redact` is not a function.
+    """
+    if isinstance(capture_content, str):
+        if capture_content.upper() not in CAPTURE_MODES:
+            raise ValueError(
+                f"capture_content is True, False or one of {', '.join(CAPTURE_MODES)}, "
+                f"not {capture_content!r}."
+            )
+    elif capture_content is not None and not isinstance(capture_content, bool):
+        raise TypeError(
+            f"capture_content is True, False or one of {', '.join(CAPTURE_MODES)}, "
+            f"not {type(capture_content).__name__}."
+        )
+    if redact is not None and not callable(redact):
+        raise TypeError(f"redact takes a function of one part, not {type(redact).__name__}.")
+
+
 def choose_capture(
     settings: Settings,
     capture_content: bool | str | None,  # noqa: FBT001 - the name of what users give
@@ -231,25 +253,18 @@ def choose_capture(
         Which content is captured, and whether calls have an event with their details.
 
     Raises:
-        ValueError: `capture_content` is a string, and none of the modes.
-        TypeError: `redact` is not a function.
+        ValueError, TypeError: As `check_capture`.
     """
+    check_capture(capture_content, redact)
     if capture_content is None:
         mode = settings.capture_content
     elif isinstance(capture_content, str):
         mode = capture_content.upper()
-        if mode not in CAPTURE_MODES:
-            raise ValueError(
-                f"capture_content is True, False or one of {', '.join(CAPTURE_MODES)}, "
-                f"not {capture_content!r}."
-            )
     else:
         mode = "SPAN_ONLY" if capture_content else "NO_CONTENT"
     on_span, on_event = CAPTURE_MODES[mode]
     name = settings.completion_hook
     emit_event = on_event if settings.emit_event is None else settings.emit_event
-    if redact is not None and not callable(redact):
-        raise TypeError(f"redact takes a function of one part, not {type(redact).__name__}.")
     if not (on_span or on_event or name):
         return None, emit_event
     hook = cast("Redact | None", redact)

@@ -30,6 +30,7 @@ from orq_otel.foundations.patching import Wrapper
 from orq_otel.foundations.reaches import outer_call, pin, value_limit
 from orq_otel.foundations.unfinished import hold, let_go, notes, take_notes
 from orq_otel.genai.call import Call, Operation, Unrecorded
+from orq_otel.genai.counts import counts
 from orq_otel.genai.fields import Attributes, get
 from orq_otel.genai.semconv import (
     CHAT,
@@ -245,8 +246,10 @@ def start_call(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one function, run on 
     if current is not None and current.is_recording() and covers_call(current, operation.name):
         if thread is not None:
             stamp(current, thread)
+        counts.add_others()
         return None
     if is_wrapped(operation.name):
+        counts.add_others()
         return None
     target = attributes.get(operation.target)
     of_thread: Mapping[str, Any] | None = None
@@ -272,6 +275,7 @@ def start_call(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one function, run on 
     if of_thread:
         pin(span, attributes)
     if span.is_recording():
+        counts.add_span()
         if telemetry.capture is not None and (limit := value_limit(span)) is not None:
             telemetry = telemetry.limited(limit)
         return Call(
@@ -289,6 +293,7 @@ def _start_unrecorded(  # noqa: PLR0913, PLR0917 - keywords would cost time on e
     context: Context,
 ) -> Call | Unrecorded | None:
     """Start a call whose span is not sampled, or is none, since there is no SDK."""
+    counts.add_unsampled()
     is_valid = span.get_span_context().is_valid
     if is_valid:
         context = set_span_in_context(span, context)
