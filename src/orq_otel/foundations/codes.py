@@ -26,6 +26,7 @@ NO_HOOK: Final = "ORQ-S06"
 NO_PROCESSORS: Final = "ORQ-X01"
 UNKNOWN_EXPORTER: Final = "ORQ-X02"
 HTTP_FOR_ORQ: Final = "ORQ-X03"
+LATE_THREAD: Final = "ORQ-X04"
 
 MISSING_SEAM: Final = "ORQ-C01"
 
@@ -55,6 +56,8 @@ MEANINGS: Final = MappingProxyType(
         NO_PROCESSORS: "The global tracer provider takes no span processors.",
         UNKNOWN_EXPORTER: "OTEL_TRACES_EXPORTER names an exporter that configure() does not know.",
         HTTP_FOR_ORQ: "gRPC was asked for, and Orq takes OTLP over HTTP only.",
+        LATE_THREAD: "ThreadSampler decided on a trace before its thread began, so the thread's "
+        "conversation may be kept in part.",
         MISSING_SEAM: "A client lacks what is wrapped to see its calls, so some have no span.",
         OWN_FAILURE: "Something in orq-otel failed. The program went on as if it were not there.",
     }

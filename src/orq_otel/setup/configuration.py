@@ -102,7 +102,8 @@ def configure(  # noqa: PLR0913 - each a keyword, and optional
 
     OpenTelemetry's environment variables apply as everywhere: `OTEL_SERVICE_NAME`,
     `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_*`, `OTEL_TRACES_EXPORTER` ("otlp", "console" or
-    "none"), `OTEL_TRACES_SAMPLER`, `OTEL_BSP_*`, `OTEL_SDK_DISABLED`. Arguments win over them.
+    "none"), `OTEL_TRACES_SAMPLER` ("orq_thread_ratio", or one of the SDK's), `OTEL_BSP_*`,
+    `OTEL_SDK_DISABLED`. Arguments win over them.
 
     With a key in `ORQ_API_KEY`, and no endpoint by argument or variable, spans go to Orq over HTTP:
     to https://api.orq.ai/v2/otel, or below `ORQ_BASE_URL`, which names a self-hosted Orq. The key
@@ -149,7 +150,7 @@ def configure(  # noqa: PLR0913 - each a keyword, and optional
     provider: Any = trace.get_tracer_provider()
     is_new = isinstance(provider, trace.ProxyTracerProvider)
     if is_new:
-        provider = TracerProvider(resource=_resource(service_name))
+        provider = TracerProvider(sampler=_sampler(), resource=_resource(service_name))
         trace.set_tracer_provider(provider)
     added = _add(provider, exporters)
     start(provider, settings=settings)
@@ -198,6 +199,15 @@ def _resource(service_name: str | None) -> Any:
     from opentelemetry.sdk.resources import SERVICE_NAME, Resource  # noqa: PLC0415
 
     return Resource.create({} if service_name is None else {SERVICE_NAME: service_name})
+
+
+def _sampler() -> Any:
+    """Our sampler if the environment names it. None for the SDK, which knows only its own."""
+    if os.environ.get("OTEL_TRACES_SAMPLER", "").strip().lower() != "orq_thread_ratio":
+        return None
+    from orq_otel.labels.sampler import ARGUMENT, thread_ratio  # noqa: PLC0415 - the SDK
+
+    return thread_ratio(os.environ.get(ARGUMENT))
 
 
 def _exporters(
