@@ -442,6 +442,18 @@ def test_a_threshold_that_contradicts_the_decision_is_erased(
     assert told(root(tracer(), arriving(sampled, state))) == (sampled, expected)
 
 
+def test_a_hash_of_the_id_goes_where_the_trace_goes() -> None:
+    for own, expected in (
+        (tracer(1), f"ot=rv:{rv(KEPT)};th:0"),
+        (TracerProvider().get_tracer("app"), None),
+    ):
+        headers: dict[str, str] = {}
+        with thread(KEPT), own.start_as_current_span("root"):
+            propagate.inject(headers)
+        assert headers.get("tracestate") == expected
+        assert KEPT not in str(headers)
+
+
 # ---- A thread that begins too late ----------------------------------------------------------
 
 
