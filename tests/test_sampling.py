@@ -425,6 +425,29 @@ def test_any_tracestate(state: TraceState, id: str, trace_id: int) -> None:  # n
     assert ";".join(after) == ";".join([*expected, *others])
 
 
+@pytest.mark.parametrize("count", [31, 32])
+@pytest.mark.parametrize("has_ot", [True, False])
+def test_a_full_tracestate_loses_no_member(
+    count: int, has_ot: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    theirs = [(f"k{number}", "v") for number in range(count - has_ot)]
+    members = [*theirs, ("ot", "p:8")] if has_ot else theirs
+    with thread(KEPT):
+        sampled, state = told(root(tracer(), with_state(TraceState(members))))
+    ours = ["ot=rv:f121b269a0e32a;th:c" + ";p:8" * has_ot] if len(theirs) < 32 else []
+    assert sampled
+    assert state.split(",") == [*ours, *(f"{key}=v" for key, _ in theirs)]
+    assert not caplog.records
+
+
+def test_the_member_never_becomes_too_long() -> None:
+    parts = [f"k{number}:{'x' * 80}" for number in range(3)]
+    state = TraceState([("ot", ";".join(parts))])
+    with thread(KEPT):
+        found = root(tracer(), with_state(state)).trace_state
+    assert found["ot"] == f"rv:{rv(KEPT)};th:c;{parts[0]};{parts[1]}"
+
+
 @pytest.mark.parametrize(
     ("sampled", "state", "expected"),
     [
@@ -491,6 +514,12 @@ def test_a_thread_that_begins_first_is_not_late(caplog: pytest.LogCaptureFixture
     assert late(caplog) == []
 
 
+def test_no_thread_is_late_where_all_are_kept(caplog: pytest.LogCaptureFixture) -> None:
+    with tracer(1).start_as_current_span("GET /chat"), thread("c-1"):
+        pass
+    assert late(caplog) == []
+
+
 def test_many_traces_are_not_kept_in_memory(caplog: pytest.LogCaptureFixture) -> None:
     own = tracer(0)
     with own.start_as_current_span("long ago"):
@@ -527,6 +556,7 @@ def test_the_ratio_in_the_environment(
     monkeypatch.setenv("ORQ_OTEL_KEEP_TAGS", "incident, vip")
     sampler = thread_ratio("0.25")
     assert sampler.get_description() == "ThreadSampler{0.25,keep=incident|vip}"
+    assert thread_ratio(0.0).get_description() == "ThreadSampler{0.0,keep=incident|vip}"
     assert not caplog.records
 
 
@@ -557,3 +587,20 @@ def test_a_span_starts_whatever_fails(caplog: pytest.LogCaptureFixture) -> None:
     (record,) = caplog.records
     assert "sampling a span" in record.message
     assert "secret" not in record.message
+
+
+class Unreadable(TraceState):
+    def get(self, *_: Any) -> Any:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+def test_a_child_follows_its_parent_whatever_fails(
+    sampled: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    flags = TraceFlags(TraceFlags.SAMPLED if sampled else TraceFlags.DEFAULT)
+    parent = SpanContext(7 << 64 | 7, 7, True, flags, Unreadable([("a", "b")]))
+    around = trace.set_span_in_context(NonRecordingSpan(parent), Context())
+    for ratio in (0, 1):
+        assert told(root(tracer(ratio), around)) == (sampled, "a=b")
+    assert ["sampling a span" in record.message for record in caplog.records] == [True]

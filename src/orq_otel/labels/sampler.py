@@ -148,7 +148,10 @@ class ThreadSampler(Sampler):
                 is_kept, state = self._decide(parent_context, trace_id, attributes, trace_state)
         except Exception as error:  # noqa: BLE001 - never into the host's start_span
             report("sampling a span", error)
-            is_kept, state = trace_id & TRACE_ID_BITS >= self._threshold, trace_state
+            if parent is not None and parent.is_valid:
+                is_kept, state = parent.trace_flags.sampled, parent.trace_state
+            else:
+                is_kept, state = trace_id & TRACE_ID_BITS >= self._threshold, trace_state
         if is_kept:
             return SamplingResult(_KEPT, attributes, state)
         return SamplingResult(_DROPPED, None, state)
@@ -169,7 +172,8 @@ class ThreadSampler(Sampler):
         id, tags = _thread_at_start(context, attributes)  # noqa: A001 - Orq's name for it
         limit = self._threshold
         if id is None:
-            _early_roots.add(trace_id)
+            if limit != EVERYTHING:
+                _early_roots.add(trace_id)
             if state:
                 return _sampled(trace_id & TRACE_ID_BITS, limit, state, is_explicit=False)
             is_kept = trace_id & TRACE_ID_BITS >= limit
@@ -195,7 +199,7 @@ def thread_ratio(argument: str | float | None) -> ThreadSampler:
     """
     tags = Settings.read().keep_tags
     try:
-        return ThreadSampler(float(argument or ""), keep=tags)
+        return ThreadSampler(float("" if argument is None else argument), keep=tags)
     except ValueError:
         warn_once(
             BAD_VARIABLE,
