@@ -20,6 +20,7 @@ import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from model_server import ModelServer
 from opentelemetry import context, propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
@@ -50,6 +51,7 @@ VECTORS = json.loads(
 ALL = 1 << 56
 #: Of the test vectors, one that a ratio of a quarter keeps and one that it drops.
 KEPT, DROPPED = "conversation-7", "support-42"
+MESSAGES: Any = [{"role": "user", "content": "Where is my parcel?"}]
 AGENT = {"gen_ai.operation.name": "invoke_agent"}
 
 
@@ -328,6 +330,28 @@ def test_no_id_is_adopted_where_that_is_switched_off(monkeypatch: pytest.MonkeyP
         OpenAIInstrumentor().uninstrument()
         use_labels()
     assert "rv:" not in told(found)[1]
+
+
+def test_a_call_to_the_router_with_a_thread_of_its_own(
+    telemetry: Telemetry, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"{model_server.url}/v3/router"
+    monkeypatch.setenv("ORQ_OTEL_ROUTER_URL", url)
+    telemetry.provider.sampler = ThreadSampler(0.25)
+    OpenAIInstrumentor().instrument(tracer_provider=telemetry.provider)
+    own = {"orq": {"thread": {"id": KEPT}}}
+    try:
+        with openai.OpenAI(api_key="k", base_url=url, max_retries=0) as client, thread(DROPPED):
+            client.chat.completions.create(model="m", messages=MESSAGES, extra_body=own)
+            client.chat.completions.create(model="m", messages=MESSAGES)
+    finally:
+        OpenAIInstrumentor().uninstrument()
+    span = telemetry.one()
+    assert (span.attributes or {})["thread.id"] == KEPT
+    assert [request.headers["tracestate"] for request in model_server.requests] == [
+        f"orq=1,ot=rv:{rv(KEPT)};th:c",
+        f"orq=1,ot=rv:{rv(DROPPED)}",
+    ]
 
 
 @responses_api

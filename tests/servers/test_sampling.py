@@ -218,6 +218,12 @@ def test_the_middleware_outside_by_hand(framework: Framework, tmp_path: Path) ->
     check_whole(counted)
 
 
+def test_the_middleware_outside_of_fastapi_that_traces_itself(tmp_path: Path) -> None:
+    lines = [line for line in FASTAPI.by_hand.splitlines() if "FastAPIInstrumentor" not in line]
+    application = "\n".join(lines)
+    check_whole(have_conversations(tmp_path, FASTAPI, application, is_instrumented=False))
+
+
 def test_accepted_baggage(framework: Framework, tmp_path: Path) -> None:
     counted = have_conversations(
         tmp_path,
