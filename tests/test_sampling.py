@@ -505,7 +505,7 @@ def test_a_hash_of_the_id_goes_where_the_trace_goes() -> None:
 
 
 def late(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.message for record in caplog.records if "[ORQ-X04]" in record.message]
+    return [record.message for record in caplog.records if "[ORQ-T08]" in record.message]
 
 
 def test_a_thread_inside_of_a_root_is_said_once_and_counted(
@@ -520,7 +520,7 @@ def test_a_thread_inside_of_a_root_is_said_once_and_counted(
                 pass
     (message,) = late(caplog)
     assert "docs/sampling.md" in message
-    (found,) = [one for one in guard.occurrences() if one.code == "ORQ-X04"]
+    (found,) = [one for one in guard.occurrences() if one.code == "ORQ-T08"]
     assert found.count == 20
 
 

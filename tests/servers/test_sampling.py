@@ -201,7 +201,7 @@ def _counted(around: Surroundings, report: dict[str, int]) -> Counted:
 def check_whole(counted: Counted) -> None:
     """The conversations that the hash keeps are there with all their traces, and no others."""
     assert (counted.whole, counted.broken) == (KEPT, set())
-    assert counted.report.keys() & {"ORQ-X04", "ORQ-F01"} == set()
+    assert counted.report.keys() & {"ORQ-T08", "ORQ-F01"} == set()
 
 
 @pytest.fixture(params=FRAMEWORKS)
@@ -260,5 +260,5 @@ def test_a_decision_at_the_edge(framework: Framework, sampler: str, tmp_path: Pa
 def test_a_handler_that_opens_the_thread(framework: Framework, tmp_path: Path) -> None:
     counted = have_conversations(tmp_path, framework, framework.bare, opened=OPENED)
     assert len(counted.broken) > len(CONVERSATIONS) / 2
-    assert counted.report["ORQ-X04"] == len(CONVERSATIONS) * TURNS
-    assert counted.log.count("[ORQ-X04]") == 1
+    assert counted.report["ORQ-T08"] == len(CONVERSATIONS) * TURNS
+    assert counted.log.count("[ORQ-T08]") == 1

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import Link, SpanContext, SpanKind, TraceState, get_current_span
 
 from orq_otel.foundations.caching import Uncached, keep
-from orq_otel.foundations.codes import BAD_VARIABLE, LATE_THREAD
+from orq_otel.foundations.codes import BAD_VARIABLE, EARLY_ROOT
 from orq_otel.foundations.guard import report, warn_once
 from orq_otel.foundations.process import process
 from orq_otel.foundations.settings import Settings
@@ -83,7 +83,7 @@ class EarlyRoots:
             self._latest.discard(trace_id)  # a trace counts once
             self._earlier.discard(trace_id)
             warn_once(
-                LATE_THREAD,
+                EARLY_ROOT,
                 "A thread began inside of a trace whose root span had begun before it, so the "
                 "trace was sampled by its own id, and its conversation may be kept in part. Begin "
                 "the thread first: put ThreadMiddleware outside of OpenTelemetry's middleware, or "
