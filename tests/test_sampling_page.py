@@ -94,7 +94,7 @@ def test_how_many_conversations_are_whole(sampler: Sampler) -> None:
     if isinstance(sampler, ThreadSampler):
         assert counted == told
     else:  # by chance, and far from whole
-        assert counted[0] == 0
+        assert counted[0] <= 1
         assert abs(counted[1] - told[1]) < 25
 
 
