@@ -111,6 +111,36 @@ BREAKS = [
         "test_processors.py",
     ),
     _break(
+        "labels/randomness.py",
+        '"utf-8", "replace"',
+        '"utf-16", "replace"',
+        "test_sampling.py",
+    ),
+    _break(
+        "labels/randomness.py",
+        "if len(members) >= _MOST:",
+        "if len(members) > _MOST:",
+        "test_sampling.py",
+    ),
+    _break(
+        "labels/sampler.py",
+        "if self._keep and not self._keep.isdisjoint(tags):",
+        "if self._keep and self._keep.issuperset(tags):",
+        "test_sampling.py",
+    ),
+    _break(
+        "labels/sampler.py",
+        "if trace_id in self._latest or trace_id in self._earlier:",
+        "if trace_id in self._earlier:",
+        "test_sampling.py",
+    ),
+    _break(
+        "labels/sampler.py",
+        "if (found >= present.threshold) == parent.trace_flags.sampled:",
+        "if found >= present.threshold:",
+        "test_sampling.py",
+    ),
+    _break(
         "labels/span_processor.py",
         "if has_changed(span, ORQ_THREAD_ID, in_force.compared, in_force.ids_if_marked):",
         "if False:",

@@ -17,6 +17,7 @@ from orq_otel.threads.scope import Scope, Thread, current_thread, new_thread_id,
 if TYPE_CHECKING:
     from orq_otel.labels.attributes import use_labels
     from orq_otel.labels.log_processor import ThreadLogRecordProcessor
+    from orq_otel.labels.sampler import ThreadSampler
     from orq_otel.labels.span_processor import ThreadSpanProcessor
     from orq_otel.openai import OpenAIInstrumentor
     from orq_otel.orq import OrqInstrumentor
@@ -35,6 +36,7 @@ __all__ = [
     "Thread",
     "ThreadFilter",
     "ThreadLogRecordProcessor",
+    "ThreadSampler",
     "ThreadSpanProcessor",
     "__version__",
     "bind",
@@ -57,6 +59,7 @@ _LATER = {
     "OrqInstrumentor": "orq_otel.orq",
     "ThreadFilter": "orq_otel.threads.logging_filter",
     "ThreadLogRecordProcessor": "orq_otel.labels.log_processor",
+    "ThreadSampler": "orq_otel.labels.sampler",
     "ThreadSpanProcessor": "orq_otel.labels.span_processor",
     "configure": "orq_otel.setup.configuration",
     "propagate_threads": "orq_otel.propagation.propagator",

@@ -264,6 +264,13 @@ class Settings:
     workers: bool = _switch(
         "ORQ_OTEL_WORKERS", "whether pools and OS threads carry threads along", default=False
     )
+    keep_tags: tuple[str, ...] = _setting(
+        "ORQ_OTEL_KEEP_TAGS",
+        "tags, separated by commas: threads with one of them are always kept by "
+        "[`orq_thread_ratio`](docs/sampling.md)",
+        _list,
+        (),
+    )
     strict: bool = _switch(
         STRICT,
         "whether wrong use of `thread` is raised where it happens, for tests",

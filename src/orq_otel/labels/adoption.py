@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeGuard
 from uuid import UUID
 
-from opentelemetry.context import Context
+from opentelemetry.context import Context, get_current
 from opentelemetry.trace import INVALID_SPAN
 
 from orq_otel.foundations.reaches import conversation_in, read
@@ -51,7 +51,7 @@ def adopted_labels(context: Context, parent: Any, started: Mapping[str, Any]) ->
     """
     if not in_force.adopts:
         return _NONE
-    found = None if parent is None else _in_parent(parent)
+    found = None if parent is None else _in_attributes(read(parent), parent)
     # Most contexts have the current span, and nothing else to look for.
     if found is None and (len(context) > 1 or parent is INVALID_SPAN):
         found = _in_context(context)
@@ -65,15 +65,33 @@ def adopted_labels(context: Context, parent: Any, started: Mapping[str, Any]) ->
     return {ADOPTED_FROM: name, **labels(plain_thread(id, ()))}
 
 
-def _in_parent(parent: Any) -> tuple[str, str] | None:
+def id_at_start(context: Context | None, attributes: Mapping[str, Any] | None) -> str | None:
+    """The id to adopt for a root span of anybody's that starts outside of every thread, or None.
+
+    Args:
+        context: OpenTelemetry's context in which the span starts. None for the current one.
+        attributes: The attributes with which it is to start.
+    """
+    if not in_force.adopts:
+        return None
+    found = None
+    # Roots are requests, most of them: asked here, as for parents, to save a call.
+    if attributes and not _NAMES.isdisjoint(attributes) and attributes.get(_PROVIDER_NAME) != "orq":
+        found = _in_attributes(attributes)
+    if found is None:
+        context = get_current() if context is None else context
+        found = _in_context(context) if context else None
+    return None if found is None else found[1]
+
+
+def _in_attributes(attributes: Mapping[str, Any], span: Any = None) -> tuple[str, str] | None:
     """The first grouping attribute that has an id which the user gave, and that id."""
-    attributes = read(parent)
     # Few have one, and two sets are compared faster than marks are looked for.
     if _NAMES.isdisjoint(attributes) or not is_marked(attributes):
         return None
     for name in _IN_ORDER:
         id = attributes.get(name)  # noqa: A001
-        if _is_id(id) and not _is_made_up(parent, id):
+        if _is_id(id) and not _is_made_up(span, id):
             return name, id
     return None
 
