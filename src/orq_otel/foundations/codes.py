@@ -10,6 +10,7 @@ BRACES_IN_BLOCK: Final = "ORQ-T02"
 LONG_ID_OR_TAG: Final = "ORQ-T03"
 BAD_INBOUND_ID: Final = "ORQ-T04"
 BAD_INBOUND_TAGS: Final = "ORQ-T05"
+BAD_INBOUND_DETAILS: Final = "ORQ-T06"
 
 LONG_BAGGAGE_ID: Final = "ORQ-P01"
 LONG_BAGGAGE_TAGS: Final = "ORQ-P02"
@@ -34,12 +35,13 @@ OWN_FAILURE: Final = "ORQ-F01"
 #: What each means, for those who look it up.
 MEANINGS: Final = MappingProxyType(
     {
-        BAD_ID_OR_TAGS: "An id or tags that were computed while the program ran cannot be used. "
-        "The code ran without them.",
+        BAD_ID_OR_TAGS: "An id, tags, a user or metadata that were computed while the program ran "
+        "cannot be used. The code ran without them.",
         BRACES_IN_BLOCK: "The id of a with block has braces. Only decorators fill in templates.",
         LONG_ID_OR_TAG: "An id or a tag is so long that some backends drop or cut it.",
         BAD_INBOUND_ID: "A request brought a thread id that cannot be used.",
         BAD_INBOUND_TAGS: "A request brought tags that cannot be used.",
+        BAD_INBOUND_DETAILS: "A request brought a user or metadata that cannot be used.",
         LONG_BAGGAGE_ID: "A thread id is too long for baggage, so the thread did not travel.",
         LONG_BAGGAGE_TAGS: "Tags are too long for baggage, so some did not travel.",
         LONG_BAGGAGE_HEADER: "A request brought a baggage header that is too long to be read.",

@@ -22,7 +22,7 @@ from orq_otel.genai.semconv import (
     EVALUATION_SCORE_VALUE,
     SCHEMA_URL,
 )
-from orq_otel.labels.attributes import label_names
+from orq_otel.labels.attributes import labels_in
 
 if TYPE_CHECKING:
     from opentelemetry._logs import Logger, LogRecord
@@ -88,8 +88,8 @@ class Events:
 
     def evaluation(self, attributes: Mapping[str, Any], context: Context) -> None:
         """Emit the result of an evaluation, which is among these attributes of its call."""
-        names = (*label_names(), *_RESULT)
-        result = {name: attributes[name] for name in names if name in attributes}
+        result = {name: attributes[name] for name in _RESULT if name in attributes}
+        result |= labels_in(attributes)
         self._emit(_EVALUATION, result, context, is_warning=False)
 
     def exception(
@@ -110,7 +110,7 @@ class Events:
         if self.find_logger() is None:
             return
         attributes = {
-            **{name: started[name] for name in label_names() if name in started},
+            **labels_in(started),
             "exception.type": class_name(error),
             "exception.stacktrace": _stack_trace(error),
         }
