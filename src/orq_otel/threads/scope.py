@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from types import FrameType
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar, cast
 from uuid import UUID, uuid4
 
 from orq_otel.foundations.caching import Uncached
@@ -100,6 +100,13 @@ class Scope(Frame):
     # the scope.
     __slots__ = ("_entries", "_id", "_metadata", "_tags", "_user", "_wrong", "fresh")
     parent = None
+    # `thread()` sets what a scope needs. With another `__init__`, making one would take longer.
+    if TYPE_CHECKING:
+
+        def __init__(self) -> None: ...
+
+    else:
+        __init__ = object.__init__
 
     def set_up(self, id: Any, tags: Any, user: Any, metadata: Any) -> None:  # noqa: A002
         """Take the arguments of `thread()`. If they do not fix a thread, each entry makes its own.
@@ -476,9 +483,6 @@ def _name(function: Any) -> str:
     return f"{getattr(function, '__module__', '')}.{name}"
 
 
-_new_scope = Scope.__new__
-
-
 def thread(
     id: Id | Callable[..., Id] = _CURRENT,  # noqa: A002 - Orq's name for it
     *,
@@ -538,13 +542,13 @@ def thread(
         ValueError: Raised by the decorator: an argument is empty or too large, or a template has
             unbalanced braces.
     """
-    # A function, since calling a class takes half as long again.
-    scope = _new_scope(Scope)
+    # A function, since calling a class takes half as long again if it has an `__init__` of its own.
+    scope = Scope()
     scope.dead = False
     kind = type(tags)
     if type(id) is str and (kind is list or kind is tuple) and user is None and metadata is None:
         try:
-            scope.thread = validated(id, tuple(tags))  # type: ignore[arg-type]
+            scope.thread = found = validated(id, tuple(tags))  # type: ignore[arg-type]
         except Uncached:
             scope.set_up(id, tags, user, metadata)
         except Exception as error:  # the id or a tag is invalid
@@ -552,7 +556,7 @@ def thread(
                 raise
             scope.set_up(id, tags, user, metadata)
         else:
-            scope.fresh = [scope.thread]
+            scope.fresh = [found]
     else:
         scope.set_up(id, tags, user, metadata)
     return scope
