@@ -11,6 +11,7 @@ LONG_ID_OR_TAG: Final = "ORQ-T03"
 BAD_INBOUND_ID: Final = "ORQ-T04"
 BAD_INBOUND_TAGS: Final = "ORQ-T05"
 BAD_INBOUND_DETAILS: Final = "ORQ-T06"
+MUCH_METADATA: Final = "ORQ-T07"
 
 LONG_BAGGAGE_ID: Final = "ORQ-P01"
 LONG_BAGGAGE_TAGS: Final = "ORQ-P02"
@@ -42,6 +43,7 @@ MEANINGS: Final = MappingProxyType(
         BAD_INBOUND_ID: "A request brought a thread id that cannot be used.",
         BAD_INBOUND_TAGS: "A request brought tags that cannot be used.",
         BAD_INBOUND_DETAILS: "A request brought a user or metadata that cannot be used.",
+        MUCH_METADATA: "A thread has more metadata than a request to Orq's AI Router may have.",
         LONG_BAGGAGE_ID: "A thread id is too long for baggage, so the thread did not travel.",
         LONG_BAGGAGE_TAGS: "Tags are too long for baggage, so some did not travel.",
         LONG_BAGGAGE_HEADER: "A request brought a baggage header that is too long to be read.",

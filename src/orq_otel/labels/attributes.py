@@ -25,10 +25,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Final
 
 from orq_otel.foundations.caching import Uncached, keep
-from orq_otel.foundations.codes import BAD_LABELS
+from orq_otel.foundations.codes import BAD_LABELS, MUCH_METADATA
 from orq_otel.foundations.guard import report, warn_once
 from orq_otel.foundations.process import process
 from orq_otel.foundations.reaches import pinned, put, read, restore, value_limit
@@ -55,6 +56,8 @@ CONVERSATION_ID: Final = "gen_ai.conversation.id"
 USER_ID: Final = "user.id"
 #: What precedes the key of each metadata.
 METADATA: Final = "thread.metadata."
+#: Source: https://platform.openai.com/docs/api-reference/chat/create.
+_MAX_TEXTS: Final = 16
 #: On spans outside of threads: the attribute from which their labels have the id. See `adoption`.
 ADOPTED_FROM: Final = "orq_otel.adopted_from"
 #: Labels that nobody else may define: their values are read back.
@@ -186,6 +189,29 @@ def as_argument(thread: Thread) -> dict[str, Any]:
     if thread.tags:
         argument["tags"] = list(thread_labels[THREAD_TAGS])
     return argument
+
+
+def as_details(thread: Thread) -> tuple[str | None, Mapping[str, MetadataValue]]:
+    """The user and the metadata of a thread for requests to Orq, with the text of the labels."""
+    if thread.is_plain:
+        return None, NO_METADATA
+    thread_labels: Mapping[str, Any] = labels(thread)
+    metadata = {key: thread_labels[METADATA + _writable(key)] for key in thread.metadata}
+    return thread_labels.get(USER_ID), {_writable(key): one for key, one in metadata.items()}
+
+
+def as_texts(metadata: Mapping[str, MetadataValue]) -> dict[str, str]:
+    """Metadata as OpenAI's API and Orq's AI Router take it: as texts, and at most 16 of them."""
+    if len(metadata) > _MAX_TEXTS:
+        warn_once(
+            MUCH_METADATA,
+            f"A thread has more than {_MAX_TEXTS} keys of metadata. Orq's AI Router takes no more, "
+            "so it gets the first of them. Spans have them all.",
+        )
+    return {
+        key: value if isinstance(value, str) else json.dumps(value)
+        for key, value in islice(metadata.items(), _MAX_TEXTS)
+    }
 
 
 def labels_in(attributes: Mapping[str, Any]) -> dict[str, Any]:
