@@ -17,6 +17,7 @@ LONG_BAGGAGE_ID: Final = "ORQ-P01"
 LONG_BAGGAGE_TAGS: Final = "ORQ-P02"
 LONG_BAGGAGE_HEADER: Final = "ORQ-P03"
 FULL_BAGGAGE: Final = "ORQ-P04"
+LONG_BAGGAGE_DETAILS: Final = "ORQ-P05"
 
 BAD_VARIABLE: Final = "ORQ-S01"
 BAD_LABELS: Final = "ORQ-S02"
@@ -48,6 +49,7 @@ MEANINGS: Final = MappingProxyType(
         LONG_BAGGAGE_TAGS: "Tags are too long for baggage, so some did not travel.",
         LONG_BAGGAGE_HEADER: "A request brought a baggage header that is too long to be read.",
         FULL_BAGGAGE: "Other baggage left no room for a thread or its tags.",
+        LONG_BAGGAGE_DETAILS: "A user or metadata is too long for baggage, so some did not travel.",
         BAD_VARIABLE: "An environment variable has a value that it cannot have.",
         BAD_LABELS: "ORQ_OTEL_LABELS names a backend or an encoder that there is none of.",
         BAD_HOST: "ORQ_OTEL_PROPAGATE_TO has an entry that is no host.",
