@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from orq_otel.propagation.propagator import propagate_threads
     from orq_otel.propagation.workers import propagate_to_workers
     from orq_otel.setup.configuration import Handle, configure
+    from orq_otel.setup.evaluations import evaluation, feedback
     from orq_otel.threads.logging_filter import ThreadFilter
 
 __all__ = [
@@ -39,6 +40,8 @@ __all__ = [
     "bind",
     "configure",
     "current_thread",
+    "evaluation",
+    "feedback",
     "new_thread_id",
     "propagate_threads",
     "propagate_to_workers",
@@ -57,6 +60,8 @@ _LATER = {
     "ThreadLogRecordProcessor": "orq_otel.labels.log_processor",
     "ThreadSpanProcessor": "orq_otel.labels.span_processor",
     "configure": "orq_otel.setup.configuration",
+    "evaluation": "orq_otel.setup.evaluations",
+    "feedback": "orq_otel.setup.evaluations",
     "propagate_threads": "orq_otel.propagation.propagator",
     "propagate_to_workers": "orq_otel.propagation.workers",
     "thread_from_headers": "orq_otel.propagation.headers",

@@ -32,6 +32,10 @@ HTTP_FOR_ORQ: Final = "ORQ-X03"
 
 MISSING_SEAM: Final = "ORQ-C01"
 
+BAD_EVALUATION: Final = "ORQ-E01"
+NO_LOGGER_PROVIDER: Final = "ORQ-E02"
+NO_ORQ_IDS: Final = "ORQ-E03"
+
 OWN_FAILURE: Final = "ORQ-F01"
 
 #: What each means, for those who look it up.
@@ -62,6 +66,9 @@ MEANINGS: Final = MappingProxyType(
         UNKNOWN_EXPORTER: "OTEL_TRACES_EXPORTER names an exporter that configure() does not know.",
         HTTP_FOR_ORQ: "gRPC was asked for, and Orq takes OTLP over HTTP only.",
         MISSING_SEAM: "A client lacks what is wrapped to see its calls, so some have no span.",
+        BAD_EVALUATION: "feedback() or evaluation() got something that it cannot record.",
+        NO_LOGGER_PROVIDER: "feedback() or evaluation() was called, and nothing collects events.",
+        NO_ORQ_IDS: "Orq was to get an evaluation, and the ids of its trace are not known.",
         OWN_FAILURE: "Something in orq-otel failed. The program went on as if it were not there.",
     }
 )

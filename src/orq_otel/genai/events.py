@@ -20,6 +20,8 @@ from orq_otel.genai.semconv import (
     EVALUATION_NAME,
     EVALUATION_SCORE_LABEL,
     EVALUATION_SCORE_VALUE,
+    EVALUATOR,
+    RESPONSE_ID,
     SCHEMA_URL,
 )
 from orq_otel.labels.attributes import labels_in
@@ -33,6 +35,8 @@ _EXCEPTION: Final = "gen_ai.client.operation.exception"
 
 #: The attributes of the result of an evaluation.
 _RESULT: Final = (
+    EVALUATOR,
+    RESPONSE_ID,
     EVALUATION_EXPLANATION,
     EVALUATION_NAME,
     EVALUATION_SCORE_LABEL,
@@ -87,7 +91,7 @@ class Events:
         self._emit(_DETAILS, attributes, context, complete, is_warning=False)
 
     def evaluation(self, attributes: Mapping[str, Any], context: Context) -> None:
-        """Emit the result of an evaluation, which is among these attributes of its call."""
+        """Emit the result of an evaluation, which is among these attributes, with their labels."""
         result = {name: attributes[name] for name in _RESULT if name in attributes}
         result |= labels_in(attributes)
         self._emit(_EVALUATION, result, context, is_warning=False)
