@@ -34,7 +34,9 @@ from orq_otel import (
     thread,
     use_labels,
 )
+from orq_otel.asgi import ThreadMiddleware
 from orq_otel.labels.presets import PRESETS
+from orq_otel.threads.inbound import accept
 
 #: Pickles of Thread("t-1", ["a"]) that an earlier version made.
 OLD_PICKLES = (
@@ -589,3 +591,42 @@ def test_attributes_of_ones_own(labelled: Telemetry, monkeypatch: pytest.MonkeyP
         spans_work(labelled)
     found = dict(labelled.one().attributes or {})
     assert (found["app.user"], found["app.meta.n"], found["app.all"]) == ("ada", 1, '{"n": 1}')
+
+
+async def in_middleware(found: Any) -> Any:
+    """The thread in which an application runs whose middleware's function returns `found`."""
+    seen: list[Any] = []
+
+    async def app(*_: Any) -> None:
+        seen.append(plain(current_thread()))
+
+    middleware = ThreadMiddleware(app, thread=lambda _: found)
+    await middleware({"type": "http", "path": "/", "headers": []}, Any, Any)  # type: ignore[arg-type]
+    return seen[0]
+
+
+async def test_a_middleware_opens_a_thread_with_them() -> None:
+    with_both = ("t-1", (), "ada", {"plan": "pro"})
+    assert await in_middleware(Thread("t-1", (), "ada", {"plan": "pro"})) == with_both
+    assert await in_middleware(Thread("t-1", (), "ada", {"plan": "pro"}).to_dict()) == with_both
+    with thread("t-1", metadata={"region": "eu"}):
+        around = await in_middleware(Thread("t-1", (), "ada"))
+    assert around == ("t-1", (), "ada", {"region": "eu"})
+
+
+async def test_what_comes_from_outside_is_checked(caplog: pytest.LogCaptureFixture) -> None:
+    wrong = {"a": "line\nbreak", "b" * 65: 1, "c": None, 4: 5, "d": ["e"], "ok": 1, "n": math.inf}
+    found = await in_middleware({"id": "t-1", "user": "line\nbreak", "metadata": wrong})
+    assert found == ("t-1", (), None, {"ok": 1})
+    assert await in_middleware({"id": "t-1", "user": 7, "metadata": "x"}) == ("t-1", (), "7", {})
+    (line,) = caplog.messages
+    assert line.endswith("Logged once. [ORQ-T06]")
+
+
+@given(anything, st.dictionaries(st.text(max_size=80) | st.integers(), anything) | anything)
+def test_anything_from_outside_is_survived(user: Any, metadata: Any) -> None:
+    found = accept({"id": "t-1", "user": user, "metadata": metadata})
+    assert found is not None
+    assert found.id == "t-1"
+    assert found.user is None or found.user.isprintable() or found.user.strip()
+    assert Thread(found.id, found.tags, found.user, found.metadata) == found
