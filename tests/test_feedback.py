@@ -96,7 +96,7 @@ def test_a_thumb_inside_a_span_and_a_thread(signals: Signals) -> None:
     ],
 )
 def test_what_a_user_says(signals: Signals, value: Any, expected: dict[str, Any]) -> None:
-    feedback(value, comment="I think so.", evaluator="bob", thread="t-1")
+    feedback(value, explanation="I think so.", evaluator="bob", thread="t-1")
     assert one(signals)[0] == {
         **expected,
         **ids("t-1"),
@@ -245,7 +245,7 @@ WRONG: list[tuple[Callable[[], None], str]] = [
     (lambda: feedback([1], thread="t"), "a score that is a number, got list"),  # type: ignore[arg-type]
     (lambda: feedback(None, thread="t"), "needs a score, a label or an explanation"),  # type: ignore[arg-type]
     (lambda: feedback("", thread="t"), "needs a score, a label or an explanation"),
-    (lambda: feedback(True, comment=7, thread="t"), "an explanation that is a string, got int"),  # type: ignore[arg-type]
+    (lambda: feedback(True, explanation=7, thread="t"), "an explanation that is a string, got int"),  # type: ignore[arg-type]
     (lambda: evaluation("", score=1, thread="t"), "needs a name"),
     (lambda: evaluation(7, score=1, thread="t"), "a name that is a string, got int"),  # type: ignore[arg-type]
     (lambda: evaluation("a", thread="t"), "needs a score, a label or an explanation"),
@@ -288,11 +288,11 @@ anything: Any = st.one_of(
 
 
 @given(anything, anything, anything, anything, anything)
-def test_anything_is_survived(value: Any, comment: Any, span: Any, response: Any, of: Any) -> None:
+def test_anything_is_survived(value: Any, why: Any, span: Any, response: Any, of: Any) -> None:
     signals = Signals()
     feedback(
         value,
-        comment=comment,
+        explanation=why,
         span=span,
         response_id=response,
         thread=of,

@@ -70,7 +70,7 @@ class _Subject(NamedTuple):
 def feedback(  # noqa: PLR0913 - what it is about can be named in several ways
     value: bool | float | str,  # noqa: FBT001 - a thumb
     *,
-    comment: str | None = None,
+    explanation: str | None = None,
     evaluator: str | None = None,
     span: Span | SpanContext | None = None,
     response_id: str | None = None,
@@ -83,12 +83,12 @@ def feedback(  # noqa: PLR0913 - what it is about can be named in several ways
     """Record what a user thinks of an answer, as an evaluation named `user_feedback`.
 
         feedback(True, thread="support-42", response_id=response.id)
-        feedback("down", comment="The link is dead.")
+        feedback("down", explanation="The link is dead.")
 
     Args:
         value: True or "up" for a thumb up, False or "down" for a thumb down; or a score; or any
             other text as a label.
-        comment: What the user wrote. It becomes the explanation of the evaluation.
+        explanation: What the user wrote. It is recorded whether or not content is captured.
         evaluator: Who gave it, if that is not the user of the thread.
         span: As in `evaluation`, and so are those below.
         response_id: The id of the response.
@@ -103,7 +103,7 @@ def feedback(  # noqa: PLR0913 - what it is about can be named in several ways
     score, label = _THUMBS[thumb] if is_thumb else (None, None)
     if not is_thumb:
         score, label = (None, value) if isinstance(value, str) else (value, None)
-    judgement = Judgement(USER_FEEDBACK, score, label, comment, evaluator, is_thumb=is_thumb)
+    judgement = Judgement(USER_FEEDBACK, score, label, explanation, evaluator, is_thumb=is_thumb)
     _record(
         judgement, (span, response_id, thread), (orq, orq_trace_id, orq_span_id), logger_provider
     )

@@ -31,7 +31,7 @@ def main() -> None:
             evaluation("relevance", score=0.75, label="relevant", evaluator="gpt-5")
     context, response_id = turns["order-1"]
     feedback("up", span=context, response_id=response_id, thread="order-1")
-    feedback("down", comment="Zu spät.", thread="order-2")
+    feedback("down", explanation="Zu spät.", thread="order-2")
 
 
 handle = orq_otel.configure() if "configure" in sys.argv else None
