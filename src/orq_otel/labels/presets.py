@@ -297,7 +297,8 @@ def choose(choices: str | Iterable[Choice]) -> Chosen:
     Args:
         choices: The name of a backend, or any number of names and of mappings from attributes to
             encoders: `["langfuse", {"app.conversation": "id", "app.tags": "tags_joined"}]`.
-            An encoder is one of the names in `ENCODERS`, or a function of a `Thread`.
+            An encoder is one of the names in `ENCODERS`, or a function of a `Thread`. The name of an
+            attribute with the encoder `metadata` ends with `*`: {"app.*": "metadata"}.
 
     Raises:
         ValueError: A name is not in `PRESETS`, or an encoder is not in `ENCODERS`.
