@@ -297,11 +297,12 @@ def choose(choices: str | Iterable[Choice]) -> Chosen:
     Args:
         choices: The name of a backend, or any number of names and of mappings from attributes to
             encoders: `["langfuse", {"app.conversation": "id", "app.tags": "tags_joined"}]`.
-            An encoder is one of the names in `ENCODERS`, or a function of a `Thread`. The name of an
-            attribute with the encoder `metadata` ends with `*`: {"app.*": "metadata"}.
+            An encoder is one of the names in `ENCODERS`, or a function of a `Thread`. The name of
+            an attribute with the encoder `metadata` ends with `*`: {"app.*": "metadata"}.
 
     Raises:
-        ValueError: A name is not in `PRESETS`, or an encoder is not in `ENCODERS`.
+        ValueError: A name is not in `PRESETS`, or an encoder is not in `ENCODERS`, or only one of
+            the encoder `metadata` and the name asks for an attribute for each key.
         TypeError: A choice is neither a name nor a mapping.
     """
     attributes: dict[str, Encoder] = {}
