@@ -227,7 +227,7 @@ def test_without_a_logger_provider_it_is_said_once(
         evaluation("tone", label="kind", thread="t-1", logger_provider=_logs.NoOpLoggerProvider())
     (line,) = caplog.messages
     assert "there is no logger provider that collects them" in line
-    assert "set_logger_provider()" in line
+    assert "configure(logs=True)" in line
     assert line.endswith("Logged once. [ORQ-E02]")
     (counted,) = [found for found in occurrences() if found.code == "ORQ-E02"]
     assert counted.count == 6

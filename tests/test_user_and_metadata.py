@@ -620,7 +620,7 @@ async def test_what_comes_from_outside_is_checked(caplog: pytest.LogCaptureFixtu
     assert found == ("t-1", (), None, {"ok": 1})
     assert await in_middleware({"id": "t-1", "user": 7, "metadata": "x"}) == ("t-1", (), "7", {})
     (line,) = caplog.messages
-    assert line.endswith("Logged once. [ORQ-T06]")
+    assert line.endswith("Logged once. [ORQ-T10]")
 
 
 @given(anything, st.dictionaries(st.text(max_size=80) | st.integers(), anything) | anything)

@@ -204,7 +204,7 @@ def test_the_router_gets_sixteen_keys(api: OrqServer, caplog: pytest.LogCaptureF
             ask(f"{api.url}/v3/router")
     assert part(api) == {"metadata": {f"k{n}": str(n) for n in range(16)}}
     (line,) = caplog.messages
-    assert line.endswith("Spans have them all. [ORQ-T07]")
+    assert line.endswith("Spans have them all. [ORQ-T11]")
 
 
 def test_a_client_without_the_arguments_gets_none() -> None:

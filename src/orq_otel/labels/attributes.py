@@ -75,6 +75,7 @@ class LabelsInForce:
         ids: The attributes in which every span of a thread ends with the thread's id, whatever
             others have written there. None if foreign ids are kept.
         ids_if_marked: The same, for spans of models and agents that have them.
+        compared: The labels that are nearly always the id: where one is not, `complete` decides.
         adopts: Whether our spans adopt ids outside of threads.
         prefixes: What the names of labels of metadata begin with.
         have_details: Whether a thread with a user or metadata was labelled. Until then, nobody
@@ -102,6 +103,7 @@ class LabelsInForce:
         self.ids_if_marked = marked_only(self.ids) if wins else frozenset()
         patterns = [name.removesuffix("*") for name in self.chosen.attributes if name[-1] == "*"]
         self.prefixes = (METADATA, *patterns)
+        self.compared = (*self.ids, THREAD_ID) if self.with_thread_id else self.ids
 
     def set(self, chosen: Chosen, *, with_thread_id: bool, in_code: bool) -> None:
         """Set the labels. Without `in_code`, do nothing if the program has chosen them."""

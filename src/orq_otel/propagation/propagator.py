@@ -109,8 +109,10 @@ def propagate_threads(
 
     Raises:
         ValueError: A host is neither a name nor an address, but for example a URL.
-        TypeError: A key of metadata is not a string.
+        TypeError: `to` is neither a name nor several of them, or a key of metadata is no string.
     """
+    if not isinstance(to, Iterable):
+        raise TypeError(f"to is a host, or any number of hosts, not {type(to).__name__}.")
     carried = Carried.of(user, metadata)
     patterns = tuple(host_pattern(host) for host in ([to] if isinstance(to, str) else to))
     _travel.is_set_in_code = True

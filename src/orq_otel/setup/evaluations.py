@@ -185,9 +185,8 @@ def _emit(attributes: dict[str, Any], subject: _Subject, provider: Any, *, is_ne
             warn_once(
                 NO_LOGGER_PROVIDER,
                 "feedback() and evaluation() are events, and there is no logger provider that "
-                "collects them, so they are lost. Set one with "
-                "opentelemetry._logs.set_logger_provider(), or pass logger_provider=. "
-                "Logged once.",
+                "collects them, so they are lost. Set OTEL_LOGS_EXPORTER=otlp, call "
+                "configure(logs=True), or pass logger_provider=. Logged once.",
             )
         return
     if subject.response_id is not None:
