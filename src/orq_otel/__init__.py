@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from orq_otel.propagation.propagator import propagate_threads
     from orq_otel.propagation.workers import propagate_to_workers
     from orq_otel.setup.configuration import Handle, configure
+    from orq_otel.setup.evaluations import evaluation, feedback
     from orq_otel.setup.status import status
     from orq_otel.threads.logging_filter import ThreadFilter
 
@@ -42,6 +43,8 @@ __all__ = [
     "bind",
     "configure",
     "current_thread",
+    "evaluation",
+    "feedback",
     "new_thread_id",
     "propagate_threads",
     "propagate_to_workers",
@@ -62,6 +65,8 @@ _LATER = {
     "ThreadSampler": "orq_otel.labels.sampler",
     "ThreadSpanProcessor": "orq_otel.labels.span_processor",
     "configure": "orq_otel.setup.configuration",
+    "evaluation": "orq_otel.setup.evaluations",
+    "feedback": "orq_otel.setup.evaluations",
     "propagate_threads": "orq_otel.propagation.propagator",
     "propagate_to_workers": "orq_otel.propagation.workers",
     "status": "orq_otel.setup.status",

@@ -258,6 +258,17 @@ class Settings:
         _list,
         (),
     )
+    propagate_user: bool = _switch(
+        "ORQ_OTEL_PROPAGATE_USER",
+        "whether threads travel with their user, and are accepted with it",
+        default=False,
+    )
+    propagate_metadata: tuple[str, ...] = _setting(
+        "ORQ_OTEL_PROPAGATE_METADATA",
+        "the keys of metadata with which threads travel and are accepted, separated by commas",
+        _list,
+        (),
+    )
     accept_threads: bool = _switch(
         ACCEPT_THREADS, "whether threads that come in with requests are used", default=False
     )
