@@ -27,7 +27,14 @@ from opentelemetry.trace import Span, SpanKind, get_current_span, set_span_in_co
 
 from orq_otel.foundations.guard import is_signals, report
 from orq_otel.foundations.patching import Wrapper
-from orq_otel.foundations.reaches import outer_call, pin, value_limit
+from orq_otel.foundations.reaches import (
+    are_runs_traced,
+    local_around,
+    outer_call,
+    pin,
+    span_of_run,
+    value_limit,
+)
 from orq_otel.foundations.unfinished import hold, let_go, notes, take_notes
 from orq_otel.genai.call import Call, Operation, Unrecorded
 from orq_otel.genai.fields import Attributes, get
@@ -91,6 +98,13 @@ _OPERATIONS: Final = (CHAT, TEXT_COMPLETION, EMBEDDINGS, FETCH_RESPONSE)
 
 #: Frames between such a wrapper and the client's request: the client's own methods, and ours.
 _DEPTH: Final = 16
+
+#: The module of LangChain's callbacks, and the kinds of those that a model has while it runs.
+_LANGCHAIN: Final = "langchain_core.callbacks.manager"
+_RUNS_OF_MODELS: Final = ("CallbackManagerForLLMRun", "AsyncCallbackManagerForLLMRun")
+
+#: Frames between a function of LangChain's that runs a model and the client's request.
+_DEPTH_OF_RUNS: Final = 24
 
 #: The header by which the client's methods ask its `request` for the HTTP response.
 _RAW_RESPONSE: Final = "X-Stainless-Raw-Response"
@@ -245,6 +259,12 @@ def start_call(  # noqa: C901, PLR0912 - one function, since it runs on every ca
         return None
     if is_wrapped(operation.name):
         return None
+    if _LANGCHAIN in sys.modules:
+        theirs = span_of_models_run(operation.name)
+        if theirs is not None:
+            if thread is not None and theirs.is_recording():
+                stamp(theirs, thread)
+            return None
     target = attributes.get(operation.target)
     of_thread: Mapping[str, Any]
     if thread is not None:
@@ -343,6 +363,21 @@ def is_wrapped(operation: str) -> bool:
         return False
     wrapper = outer_call(_WRAPPERS, _DEPTH)
     return wrapper is not None and not _passes_through(*wrapper)
+
+
+def span_of_models_run(operation: str) -> Any:
+    """The span that an instrumentation of LangChain has for the model that makes this call.
+
+    These are callback handlers, and most do not make their spans current. While one of LangChain's
+    models runs, its functions have the run's callbacks in an argument, whose name is that of
+    LangChain's interface for models. What a callback itself calls is no part of the run.
+    """
+    if operation not in {CHAT, TEXT_COMPLETION} or not are_runs_traced():
+        return None
+    run = local_around("run_manager", "langchain_core.callbacks", _DEPTH_OF_RUNS)
+    if type(run).__name__ not in _RUNS_OF_MODELS:
+        return None
+    return span_of_run(run.handlers, run.run_id)
 
 
 def _passes_through(module: str, kwargs: Any) -> bool:
