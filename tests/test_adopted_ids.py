@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import openai
 import pytest
 from model_server import ModelServer
 from opentelemetry import trace
+from opentelemetry.context import attach, detach, set_value
 from support.openai_versions import call, responses_api
 from support.programs import run_program
 from support.recorded import Telemetry
@@ -31,6 +33,7 @@ CONVERSATION_ID = "gen_ai.conversation.id"
 KEPT = f"orq_otel.original.{CONVERSATION_ID}"
 AMBIGUOUS = [name for name, one in GROUPING.items() if one.spans is Spans.CHOSEN]
 AGENT = {"gen_ai.operation.name": "invoke_agent"}
+ASSOCIATION = "traceloop.association.properties"
 MADE_UP = "0198f0aa-5a4e-7c3e-b7f1-4a1d2b3c4d5e"
 
 
@@ -73,6 +76,57 @@ def test_a_call_in_a_span_of_an_agent_has_its_id(
     use_labels("phoenix")
     told = embed_in(instrumented, client, {**AGENT, name: "lg-7"})
     assert {**adopted("lg-7", name), "session.id": "lg-7"}.items() <= told.items()
+
+
+def test_spans_of_the_program_may_be_between(
+    instrumented: Telemetry, client: openai.OpenAI
+) -> None:
+    get_tracer = instrumented.provider.get_tracer
+    between = [("theirs", {"session.id": "web-1"}), ("theirs", AGENT), ("app", {})]
+    between += [
+        ("pydantic-ai", {**AGENT, CONVERSATION_ID: MADE_UP}),
+        ("app", {CONVERSATION_ID: "x"}),
+    ]
+    with ExitStack() as spans:
+        agent = get_tracer("theirs").start_span("agent", attributes=AGENT)
+        spans.enter_context(trace.use_span(agent))
+        for scope, attributes in between:
+            tracer = get_tracer(scope)
+            spans.enter_context(tracer.start_as_current_span("between", attributes=attributes))
+        client.embeddings.create(model="e", input="x")
+        agent.set_attribute(CONVERSATION_ID, "lg-7")
+        client.embeddings.create(model="e", input="x")
+    before, after, *around = (dict(span.attributes or {}) for span in instrumented.spans)
+    assert has_no_label(before)
+    assert adopted("lg-7", CONVERSATION_ID).items() <= after.items()
+    assert around == [attributes for _, attributes in reversed(between)]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "name"),
+    [
+        ("langfuse.propagated.session_id", "lf-3", "session.id"),
+        ("association_properties", {"session_id": "lf-3"}, f"{ASSOCIATION}.session_id"),
+        ("association_properties", {"chat_id": "lf-3", "thread_id": "x"}, f"{ASSOCIATION}.chat_id"),
+    ],
+)
+def test_an_id_that_a_library_keeps_in_a_context(
+    instrumented: Telemetry, client: openai.OpenAI, key: str, value: Any, name: str
+) -> None:
+    token = attach(set_value(key, value))
+    client.embeddings.create(model="e", input="x")
+    detach(token)
+    assert adopted("lf-3", name).items() <= dict(instrumented.one().attributes or {}).items()
+
+
+@pytest.mark.parametrize("value", [None, "", 7, {"user_id": "u"}, {"session_id": 7}])
+def test_nothing_of_the_kind_in_a_context(
+    instrumented: Telemetry, client: openai.OpenAI, value: Any
+) -> None:
+    token = attach(set_value("association_properties", value))
+    client.embeddings.create(model="e", input="x")
+    detach(token)
+    assert has_no_label(instrumented.one().attributes or {})
 
 
 @pytest.mark.parametrize("mark", MARKS)
