@@ -404,7 +404,7 @@ _SPANS_OF_RUNS: Final = {
 
 def are_runs_traced() -> bool:
     """Whether an instrumentation of LangChain is imported whose spans may not be current."""
-    return not _SPANS_OF_RUNS.keys().isdisjoint(sys.modules)
+    return not _SPANS_OF_RUNS.keys().isdisjoint(sys.modules.keys())
 
 
 def span_of_run(handlers: Any, run_id: Any) -> Any:

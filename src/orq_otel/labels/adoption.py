@@ -35,11 +35,13 @@ _LANGFUSE: Final = "langfuse.propagated.session_id"
 _TRACELOOP: Final = "association_properties"
 _ASSOCIATION: Final = "traceloop.association.properties."
 
+_LANGCHAIN: Final = "langchain_core.runnables.config"
+_AGENTS: Final = "agents.tracing.scope"
 _PYDANTIC_AI_RUN: Final = "pydantic_ai._run_context"
 #: For the module of each framework: the way to what it keeps for a run, and where in there ids are
 #: that the user gave, by the names that we have for them. LangGraph's are in LangChain's.
 _FRAMEWORKS: Final[Mapping[str, tuple[tuple[str, ...], Mapping[str, tuple[str, ...]]]]] = {
-    "langchain_core.runnables.config": (
+    _LANGCHAIN: (
         ("var_child_runnable_config", "get"),
         {
             "langgraph.configurable.thread_id": ("configurable", "thread_id"),
@@ -48,7 +50,7 @@ _FRAMEWORKS: Final[Mapping[str, tuple[tuple[str, ...], Mapping[str, tuple[str, .
             "langchain.metadata.conversation_id": ("metadata", "conversation_id"),
         },
     ),
-    "agents.tracing.scope": (
+    _AGENTS: (
         ("Scope", "get_current_trace"),
         {"agents.group_id": ("group_id",)},
     ),
@@ -84,8 +86,10 @@ def adopted_labels(context: Context, parent: Any, started: Mapping[str, Any]) ->
     # Most contexts have the current span, and nothing else to look for.
     if found is None and (len(context) > 1 or parent is INVALID_SPAN):
         found = _in_context(context)
-    if found is None and not _FRAMEWORKS.keys().isdisjoint(sys.modules):
-        found = _in_framework()
+    if found is None:
+        modules = sys.modules  # three questions take less time than one loop
+        if _LANGCHAIN in modules or _AGENTS in modules or _PYDANTIC_AI_RUN in modules:
+            found = _in_framework()
     if found is None:
         if CONVERSATION_ID not in started or started[_PROVIDER_NAME] == "orq":
             return _NONE
