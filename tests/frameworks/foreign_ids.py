@@ -1,10 +1,11 @@
 """Programs of frameworks that have ids of conversations of their own, each in a process of its own.
 
-    python foreign_ids.py PROGRAM
+    python foreign_ids.py PROGRAM [THREAD]
 
 A program has a conversation in each of its ways: outside of every thread, inside of the thread t-1,
 and there again with the labels of all presets. Prints JSON, as its last line: for each way, its
-spans and the number of requests that models had.
+spans and the number of requests that models had. With a thread, the program has each conversation
+in that one only, and its spans go to where OpenTelemetry's variables say, over HTTP.
 
 Many instrumentations cannot be switched off again, so no two programs share a process.
 """
@@ -23,8 +24,9 @@ from typing import Any, TypeAlias
 import openai
 from model_server import ModelServer, Reply, ToolCall
 from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from orq_otel import OpenAIInstrumentor, thread, use_labels
@@ -414,10 +416,14 @@ PROGRAMS: Mapping[str, Callable[[Program], dict[str, Way]]] = {
 }
 
 
-async def main(name: str) -> None:
+async def main(name: str, thread_id: str | None = None) -> None:
     """Have the conversations of a program."""
     OpenAIInstrumentor().instrument(tracer_provider=_provider)
-    told: dict[str, dict[str, Any]] = {OUTSIDE: {}, INSIDE: {}, LABELLED: {}}
+    places = (OUTSIDE, INSIDE, LABELLED)
+    if thread_id is not None:
+        places = (INSIDE,)
+        _provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    told: dict[str, dict[str, Any]] = {place: {} for place in places}
     with ModelServer() as server:
         program = Program(server)
         for way, have in PROGRAMS[name](program).items():
@@ -425,20 +431,23 @@ async def main(name: str) -> None:
                 before = len(server.requests)
                 if program.has_agent:
                     program.script()
+                if thread_id is None:
+                    use_labels([*PRESETS] if place == LABELLED else ())
+                inside = None if place == OUTSIDE else thread(thread_id or OURS)
                 # In a task, since some libraries leave what they set in its context.
-                await asyncio.create_task(_have(have, place))
+                await asyncio.create_task(_have(have, inside or nullcontext()))
                 spans = _exporter.get_finished_spans()
                 _exporter.clear()
                 of_place[way] = {
                     "requests": len(server.requests) - before,
                     "spans": [_shown(span) for span in spans],
                 }
+    _provider.shutdown()
     sys.stdout.write(f"\n{json.dumps(told)}")
 
 
-async def _have(have: Way, place: str) -> None:
-    use_labels([*PRESETS] if place == LABELLED else ())
-    with nullcontext() if place == OUTSIDE else thread(OURS):
+async def _have(have: Way, scope: AbstractContextManager[Any]) -> None:
+    with scope:
         result = have()
         if isinstance(result, Awaitable):
             await result
@@ -448,6 +457,7 @@ def _shown(span: ReadableSpan) -> dict[str, Any]:
     scope = span.instrumentation_scope
     return {
         "name": span.name,
+        "trace": None if span.context is None else f"{span.context.trace_id:032x}",
         "scope": None if scope is None else scope.name,
         "attributes": dict(span.attributes or {}),
     }

@@ -6,16 +6,12 @@ Each program of `foreign_ids.py` runs once, in a process of its own.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from support.foreign_ids import run_foreign_ids
 
 from orq_otel.labels.grouping import GROUPING, ORIGINAL, is_marked
 from orq_otel.labels.presets import PRESETS
@@ -23,8 +19,6 @@ from orq_otel.labels.presets import PRESETS
 for module in ("langchain", "langfuse", "traceloop"):
     pytest.importorskip(module)
 
-TESTS = Path(__file__).parents[1]
-PROGRAM = Path(__file__).with_name("foreign_ids.py")
 SCOPE = "orq_otel.openai"
 THEIRS, OURS = "theirs-7", "t-1"
 CONVERSATION_ID = "gen_ai.conversation.id"
@@ -66,23 +60,7 @@ class Told:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        places = (TESTS.parent / "examples", TESTS, os.environ.get("PYTHONPATH", ""))
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", PROGRAM, name],
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(map(str, places)),
-                "LANGSMITH_TRACING": "false",
-                "TRACELOOP_TELEMETRY": "false",
-            },
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        assert "ORQ-" not in done.stderr
-        self._ways = json.loads(done.stdout.splitlines()[-1])
+        self._ways = run_foreign_ids(name)
 
     def ways(self, *places: str) -> Iterator[tuple[list[dict[str, Any]], int]]:
         """The spans of each conversation that was had there, and how often models were asked."""
