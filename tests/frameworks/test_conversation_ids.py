@@ -11,10 +11,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from support.client_versions import needs
 from support.foreign_ids import run_foreign_ids
 
 from orq_otel.labels.grouping import GROUPING, ORIGINAL, is_marked
 from orq_otel.labels.presets import PRESETS
+
+pytestmark = needs("Python", "3.11", "what LangGraph passes its configuration on with")
 
 for module in ("langchain", "langfuse", "traceloop"):
     pytest.importorskip(module)
