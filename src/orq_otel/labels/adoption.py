@@ -64,6 +64,12 @@ _IN_ORDER: Final = tuple(name for name, one in GROUPING.items() if one.spans is 
 _NAMES: Final = frozenset(_IN_ORDER)
 
 
+def has_frameworks() -> bool:
+    """Whether a framework is imported in which an id may be found without a context."""
+    modules = sys.modules  # three questions take less time than one loop
+    return _LANGCHAIN in modules or _AGENTS in modules or _PYDANTIC_AI_RUN in modules
+
+
 def adopted_labels(context: Context, parent: Any, started: Mapping[str, Any]) -> Mapping[str, Any]:
     """The labels of a span of ours that starts outside of every scope.
 
@@ -86,15 +92,13 @@ def adopted_labels(context: Context, parent: Any, started: Mapping[str, Any]) ->
     # Most contexts have the current span, and nothing else to look for.
     if found is None and (len(context) > 1 or parent is INVALID_SPAN):
         found = _in_context(context)
-    if found is None:
-        modules = sys.modules  # three questions take less time than one loop
-        if _LANGCHAIN in modules or _AGENTS in modules or _PYDANTIC_AI_RUN in modules:
-            found = _in_framework()
+    if found is None and has_frameworks():
+        found = _in_framework()
     if found is None:
         if CONVERSATION_ID not in started or started[_PROVIDER_NAME] == "orq":
             return _NONE
         found = CONVERSATION_ID, started[CONVERSATION_ID]
-    if inherited_thread() is not None:  # whose labels the span gets when it starts
+    if inherited_thread(context) is not None:  # whose labels the span gets when it starts
         return _NONE
     name, id = found  # noqa: A001
     return {ADOPTED_FROM: name, **labels(plain_thread(id, ()))}
