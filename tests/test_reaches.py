@@ -320,6 +320,25 @@ def test_the_id_of_a_run(
     assert (instrumented.one().attributes or {}).get("thread.id") == ("7" if is_there else None)
 
 
+def test_a_call_has_its_span_whatever_others_keep(
+    instrumented: Telemetry,
+    client: openai.OpenAI,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stands_in(monkeypatch, "langchain_core.callbacks.manager")
+    stands_in(monkeypatch, "langfuse.langchain")
+    stands_in(monkeypatch, "pydantic_ai._run_context", get_current_run_context=lambda: 1 // 0)
+
+    def generate(run_manager: Any) -> None:
+        client.chat.completions.create(model="m", messages=MESSAGES)
+
+    monkeypatch.delattr(CallbackManagerForLLMRun, "run_id")
+    generate(CallbackManagerForLLMRun(None))
+    assert instrumented.one().name == "chat m"
+    assert [record.name for record in caplog.records] == ["orq_otel"] * 2
+
+
 class Handler:
     """A callback handler of LangChain, of another instrumentation."""
 

@@ -383,10 +383,14 @@ def span_of_models_run(operation: str) -> Any:
     """
     if operation not in {CHAT, TEXT_COMPLETION} or not are_runs_traced():
         return None
-    run = local_around("run_manager", "langchain_core.callbacks", _DEPTH_OF_RUNS)
-    if type(run).__name__ not in _RUNS_OF_MODELS:
+    try:
+        run = local_around("run_manager", "langchain_core.callbacks", _DEPTH_OF_RUNS)
+        if type(run).__name__ not in _RUNS_OF_MODELS:
+            return None
+        return span_of_run(run.handlers, run.run_id)
+    except Exception as error:  # noqa: BLE001 - a handler may be anybody's: the call has our span
+        report("looking for the span of a model's run", error)
         return None
-    return span_of_run(run.handlers, run.run_id)
 
 
 def _passes_through(module: str, kwargs: Any) -> bool:

@@ -15,6 +15,7 @@ from uuid import UUID
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN
 
+from orq_otel.foundations.guard import report
 from orq_otel.foundations.reaches import conversation_in, current_of, parent_of, read
 from orq_otel.labels.agents_sdk import run_id
 from orq_otel.labels.attributes import ADOPTED_FROM, CONVERSATION_ID, in_force, labels
@@ -154,12 +155,15 @@ def _in_context(context: Context) -> tuple[str, str] | None:
 
 def _in_framework() -> tuple[str, str] | None:
     """The id that the user gave to a framework for the run of this code, and where it was given."""
-    for module, (way, places) in _FRAMEWORKS.items():
-        kept = current_of(module, *way)
-        for name, place in places.items():
-            id = _text(_at(kept, place))  # noqa: A001
-            if _is_id(id) and not (module == _PYDANTIC_AI_RUN and _is_uuid(id)):
-                return name, id
+    try:
+        for module, (way, places) in _FRAMEWORKS.items():
+            kept = current_of(module, *way)
+            for name, place in places.items():
+                id = _text(_at(kept, place))  # noqa: A001
+                if _is_id(id) and not (module == _PYDANTIC_AI_RUN and _is_uuid(id)):
+                    return name, id
+    except Exception as error:  # noqa: BLE001 - what a framework keeps may be the user's
+        report("looking for the id of a framework's run", error)
     return run_id.get()
 
 
