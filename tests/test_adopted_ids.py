@@ -11,6 +11,8 @@ from typing import Any
 
 import openai
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from model_server import ModelServer
 from opentelemetry import trace
 from opentelemetry.context import attach, detach, set_value
@@ -154,6 +156,26 @@ def test_nothing_else_is_adopted(
     instrumented: Telemetry, client: openai.OpenAI, parent: dict[str, Any]
 ) -> None:
     assert has_no_label(embed_in(instrumented, client, parent))
+
+
+WEB = "session.id session.previous_id rum.session.id browser.session.id thread_id"
+USERS = "enduser.id enduser.pseudo.id user.id"
+NAMES = st.sampled_from([*WEB.split(), *USERS.split(), "http.route", *GROUPING])
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.dictionaries(NAMES, st.text(max_size=5)), max_size=4))
+def test_spans_that_are_not_of_models_give_no_ids_and_keep_theirs(
+    instrumented: Telemetry, client: openai.OpenAI, around: list[dict[str, str]]
+) -> None:
+    tracer = instrumented.provider.get_tracer("web")
+    with ExitStack() as spans:
+        for attributes in around:
+            spans.enter_context(tracer.start_as_current_span("web", attributes=attributes))
+        client.embeddings.create(model="e", input="x")
+    ours, *others = (dict(span.attributes or {}) for span in instrumented.take())
+    assert has_no_label(ours)
+    assert others == around[::-1]
 
 
 def test_an_id_that_pydantic_ai_makes_up_is_not_adopted(
