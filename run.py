@@ -15,10 +15,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 BIN = "Scripts" if os.name == "nt" else "bin"
 
-#: Frameworks that have come to the same client, each with its tests in `tests/frameworks`.
+#: Frameworks that have come to the same client, each with its tests in `tests/frameworks`, and
+#: those that have ids of conversations, together.
 FRAMEWORKS = {
     "frameworks-openai-3": ["langchain", "openai_agents", "pydantic_ai"],
     "frameworks-openai-2": ["instructor", "litellm", "llama_index"],
+    "frameworks-ids": ["conversation_ids"],
 }
 
 #: Backends to send to, each with its tests in `tests/backends`. Some listen on all interfaces.

@@ -10,6 +10,7 @@ import pytest
 from e2e.expected import TAGS
 from e2e.ports import LOOPBACK
 
+from .foreign import hold_foreign_conversations
 from .held import OUTSIDE, SPANS, TRACES, hold_conversations, hold_users_conversations
 from .servers import ask, backend, only_with, program, until
 
@@ -43,7 +44,7 @@ def search(
 ) -> list[dict[str, Any]]:
     """The traces that MLflow finds."""
     where = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": experiment}}
-    body = {"locations": [where], "max_results": 100, "filter": condition or ""}
+    body = {"locations": [where], "max_results": 500, "filter": condition or ""}
     answer = ask(f"{url}/api/3.0/mlflow/traces/search", body)
     return answer.get("traces", []) if answer else []
 
@@ -96,3 +97,24 @@ def test_a_trace_has_its_user_and_its_spans_the_metadata(url: str) -> None:
         attributes = span["attributes"]
         assert json.loads(attributes["thread.metadata.plan"]) == "pro"
         assert json.loads(attributes["thread.metadata.seats"]) == 3
+
+
+def test_conversations_of_frameworks_are_one_session_each(url: str) -> None:
+    created = ask(f"{url}/api/2.0/mlflow/experiments/create", {"name": "frameworks"})
+    experiment = created["experiment_id"]
+    traces = hold_foreign_conversations(
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+            "OTEL_EXPORTER_OTLP_HEADERS": f"x-mlflow-experiment-id={experiment}",
+            "ORQ_OTEL_LABELS": "mlflow",
+        }
+    )
+
+    def look() -> dict[str | None, set[str]]:
+        sessions: dict[str | None, set[str]] = {}
+        for trace in search(url, experiment=experiment):
+            session = trace.get("trace_metadata", {}).get("mlflow.trace.session")
+            sessions.setdefault(session, set()).add(trace["trace_id"].removeprefix("tr-"))
+        return sessions
+
+    assert until(look, lambda seen: seen == traces) == traces

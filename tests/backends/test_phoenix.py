@@ -9,6 +9,7 @@ import pytest
 from e2e.expected import TAGS
 from e2e.ports import LOOPBACK, free_port
 
+from .foreign import hold_foreign_conversations
 from .held import OUTSIDE, SPANS, TRACES, hold_conversations, hold_users_conversations
 from .servers import ask, backend, only_alone, only_with, program, until
 
@@ -98,3 +99,22 @@ def test_a_span_has_its_user_and_metadata(url: str) -> None:
     }
     assert found["order-1"]["metadata"] == {"plan": "pro", "seats": 3}
     assert found["order-1"]["thread.metadata.seats"] == 3
+
+
+def test_conversations_of_frameworks_are_one_session_each(url: str) -> None:
+    traces = hold_foreign_conversations(
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+            "OTEL_RESOURCE_ATTRIBUTES": "openinference.project.name=frameworks",
+            "ORQ_OTEL_LABELS": "phoenix",
+        }
+    )
+
+    def look() -> dict[str, set[str]]:
+        answer = ask(f"{url}/v1/projects/frameworks/sessions?limit=100") or {"data": []}
+        return {
+            session["session_id"]: {trace["trace_id"] for trace in session["traces"]}
+            for session in answer["data"]
+        }
+
+    assert until(look, lambda seen: seen == traces) == traces
