@@ -303,7 +303,7 @@ async def test_a_body_of_aiohttps(work: Work) -> None:
 class Response:
     """A response of a framework that nobody knows, in its module's name and shape."""
 
-    __module__ = "werkzeug.wrappers"
+    __module__ = "werkzeug.wrappers.response"
     __slots__ = ("response",)
 
     def __init__(self, response: Any) -> None:

@@ -314,7 +314,7 @@ def later(value: Any, frame: Frame) -> Any:
     Args:
         value: A generator of either kind, another iterator, an iterable that is no collection, a
             coroutine, a function, a task with a function and its arguments, a container of tasks,
-            or a list of any of these.
+            or a list or tuple of any of these.
         frame: The frame of the handler.
 
     Returns:
@@ -324,8 +324,8 @@ def later(value: Any, frame: Frame) -> Any:
     make = _MAKERS.get(type(value))
     if make is not None:
         return make(lambda: value, _reopening(frame))()
-    if type(value) is list:
-        items = [later(item, frame) for item in value]
+    if type(value) is list or type(value) is tuple:
+        items = type(value)(later(item, frame) for item in value)
         return items if any(map(_differ, items, value)) else value
     if value is None or isinstance(value, (str, bytes, Mapping)):
         return value

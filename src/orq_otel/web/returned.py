@@ -15,61 +15,64 @@ from typing import Any, Final
 from orq_otel.threads.frames import Frame
 from orq_otel.threads.handlers import Keep, Keeper, Lender, know, later
 
-#: The attributes that run later, by a framework's package and the name of its class.
+#: The attributes that run later, by the class of a framework. Of several, the most derived counts.
 #:
 #: - aiohttp: the body of `Response(body=generator())` is a payload, with the iterator in it.
-#: - BlackSheep: the content is made by a function that is an asynchronous generator.
+#: - Bottle, and Pyramid with WebOb: the body.
 #: - Django: `_iterator` is behind `streaming_content`; closers include those of the content.
 #: - Flask and others on Werkzeug: the body, and what `call_on_close()` was given.
 #: - Litestar: the content of `Stream` and `ServerSentEvent`, which may be a function.
 #: - Quart: the body in its wrapper.
 #: - Sanic: the function of `file_stream()`. Other streams are sent inside the handler.
 #: - Starlette and FastAPI, and sse-starlette with `data_sender_callable`.
-_RESPONSES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
-    ("aiohttp", "Response"): ("_body._iter",),
-    ("blacksheep", "Response"): ("content.generator",),
-    ("bottle", "BaseResponse"): ("body",),
-    ("django", "StreamingHttpResponse"): ("_iterator", "_resource_closers"),
-    ("litestar", "Response"): ("iterator", "background"),
-    ("litestar", "ASGIResponse"): ("iterator", "background"),
-    ("quart", "Response"): ("response.iter",),
-    ("sanic", "ResponseStream"): ("streaming_fn",),
-    ("starlette", "Response"): ("body_iterator", "background", "data_sender_callable"),
-    ("webob", "Response"): ("_app_iter",),
-    ("werkzeug", "Response"): ("response", "_on_close"),
+_RESPONSES: Final[Mapping[str, tuple[str, ...]]] = {
+    "aiohttp.web_response.Response": ("_body._iter",),
+    "bottle.BaseResponse": ("body",),
+    "django.http.response.StreamingHttpResponse": ("_iterator", "_resource_closers"),
+    "litestar.response.base.Response": ("iterator", "background"),
+    "litestar.response.base.ASGIResponse": ("iterator", "background"),
+    "quart.wrappers.response.Response": ("response.iter",),
+    "sanic.response.types.ResponseStream": ("streaming_fn",),
+    "starlette.responses.Response": ("body_iterator", "background", "data_sender_callable"),
+    "webob.response.Response": ("_app_iter",),
+    "werkzeug.wrappers.response.Response": ("response", "_on_close"),
 }
 
-#: The same for responses that a handler gets as an argument.
-_ARGUMENTS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
-    ("falcon", "Response"): ("stream", "_registered_callbacks"),
-    ("starlette", "Response"): ("background",),
+#: The same for responses that a handler gets as an argument: Falcon's, with its stream and what
+#: `schedule()` was given, and FastAPI's.
+_ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "falcon.response.Response": ("stream", "_registered_callbacks"),
+    "starlette.responses.Response": ("background",),
 }
+
+
+#: Responses that Django renders when the view has returned, and FastAPI's container of tasks.
+_RENDERED: Final = "django.template.response.SimpleTemplateResponse"
+_TASKS: Final = "starlette.background.BackgroundTasks"
 
 
 def _find_keeper(kind: type) -> Keeper | None:
-    if _names(kind).intersection([("django", "SimpleTemplateResponse")]):
+    names = _names(kind)
+    if _RENDERED in names:
         return _keep_rendering
-    places = _places(kind, _RESPONSES)
+    places = next((_RESPONSES[name] for name in names if name in _RESPONSES), ())
     return _keeper_of(places) if places else None
 
 
 def _find_lender(kind: type) -> Lender | None:
-    if ("starlette", "BackgroundTasks") in _names(kind):
+    names = _names(kind)
+    if _TASKS in names:
         return _lend_tasks
-    places = _places(kind, _ARGUMENTS)
+    places = next((_ARGUMENTS[name] for name in names if name in _ARGUMENTS), ())
     if not places:
         return None
     keeper = _keeper_of(places)
     return lambda value: lambda frame: keeper(value, frame)
 
 
-def _names(kind: type) -> set[tuple[str, str]]:
-    """The package and the name of each class that `kind` inherits from."""
-    return {(base.__module__.partition(".")[0], base.__name__) for base in kind.__mro__}
-
-
-def _places(kind: type, table: Mapping[tuple[str, str], tuple[str, ...]]) -> tuple[str, ...]:
-    return tuple(place for name in sorted(_names(kind)) for place in table.get(name, ()))
+def _names(kind: type) -> list[str]:
+    """The names of a class and those that it inherits from, the class itself first."""
+    return [f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__]
 
 
 def _keeper_of(places: tuple[str, ...]) -> Keeper:
