@@ -233,7 +233,7 @@ class Settings:
     )
     router_trace_context: bool = _switch(
         "ORQ_OTEL_ROUTER_TRACE_CONTEXT",
-        "whether a router's request carries the trace that it belongs to",
+        "whether requests to Orq, by its client or to a router, carry the trace of their call",
         default=True,
     )
     router_urls: tuple[str, ...] = _setting(
