@@ -17,7 +17,7 @@ BIN = "Scripts" if os.name == "nt" else "bin"
 
 #: Frameworks that have come to the same client, each with its tests in `tests/frameworks`.
 FRAMEWORKS = {
-    "frameworks-openai-3": ["langchain", "openai_agents", "pydantic_ai"],
+    "frameworks-openai-3": ["langchain", "openai_agents", "orq_tracing", "pydantic_ai"],
     "frameworks-openai-2": ["instructor", "litellm", "llama_index"],
 }
 
