@@ -258,6 +258,11 @@ class Settings:
         _list,
         (),
     )
+    propagate_mcp: bool = _switch(
+        "ORQ_OTEL_PROPAGATE_MCP",
+        "whether threads travel to MCP servers, in `_meta`",
+        default=False,
+    )
     accept_threads: bool = _switch(
         ACCEPT_THREADS, "whether threads that come in with requests are used", default=False
     )
