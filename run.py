@@ -15,8 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 BIN = "Scripts" if os.name == "nt" else "bin"
 
-#: Frameworks that have come to the same client, and the SDK of MCP in both of its versions, each with
-#: its tests in `tests/frameworks`.
+#: Frameworks that have come to the same client, and both versions of the SDK of MCP, each with its
+#: tests in `tests/frameworks`.
 FRAMEWORKS = {
     "frameworks-openai-3": ["langchain", "openai_agents", "orq_tracing", "pydantic_ai"],
     "frameworks-openai-2": ["instructor", "litellm", "llama_index"],

@@ -8,9 +8,12 @@ from __future__ import annotations
 import asyncio
 import copy
 import io
+import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import chain
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -340,3 +343,42 @@ def test_results_of_any_other_class_are_the_users(work: Work) -> None:
     with suppress(StopIteration):
         next(job.body)
     assert work.seen == [None]
+
+
+# ---- docs/handlers.md -----------------------------------------------------------------------
+
+PAGE = (Path(__file__).parents[1] / "docs" / "handlers.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+def example(number: int, **names: Any) -> Any:
+    """The application of an example."""
+    module = ModuleType("example")
+    vars(module).update(names)
+    # Annotations are looked up there.
+    sys.modules["example"] = module
+    try:
+        exec(compile(EXAMPLES[number], "docs/handlers.md", "exec"), vars(module))
+    finally:
+        del sys.modules["example"]
+    return vars(module)["app"]
+
+
+async def test_the_example_of_fastapi(work: Work) -> None:
+    app = example(0, archive=work.task, words=lambda _: work.body())
+    assert await get(app, "/tickets/7") == b"ab"
+    assert work.seen == ["ticket-7"] * 3
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_examples_of_flask(number: int, work: Work) -> None:
+    pytest.importorskip("flask")
+
+    def log(response: Any) -> Any:
+        work.task()
+        return response
+
+    app = example(number, archive=work.task, words=lambda _: work.body(), log=log)
+    with app.test_client().get("/tickets/7") as response:
+        assert response.get_data() == b"ab"
+    assert work.seen == ["ticket-7"] * 3

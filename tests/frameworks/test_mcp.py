@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -185,3 +187,15 @@ async def test_other_baggage_is_as_the_sdk_sends_it(connect: Connect) -> None:
         context.detach(token)
     kept = [one for one in with_us.split(",") if not one.startswith(("orq.", "thread.", "gen_ai."))]
     assert ",".join(kept) == (without_us or "")
+
+
+async def test_the_example_of_a_client(connect: Connect) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "mcp.md").read_text(encoding="utf-8")
+    of_client, of_server = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    async with connect("accept") as session:
+        names: dict[str, Any] = {"session": session}
+        code = compile(of_client, "docs/mcp.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        await eval(code, names)
+    (content,) = names["result"].content
+    assert json.loads(content.text)["thread"] == {"id": "support-42", "tags": ["vip"]}
+    exec(of_server, {})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -18,7 +20,7 @@ from orq_api import OrqServer, Request, Status
 from support.client_versions import needs
 from support.recorded import Telemetry
 
-from orq_otel import OrqInstrumentor, thread
+from orq_otel import OpenAIInstrumentor, OrqInstrumentor, thread
 
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the client's own
@@ -256,3 +258,26 @@ def test_no_thread_is_on_such_spans_where_none_goes_to_orq(
     with thread("support-42"):
         traced.traced(lambda: None)()
     assert b"support-42" not in b"".join(request.body for request in api.requests)
+
+
+# ---- docs/orq.md ------------------------------------------------------------------------------
+
+
+@needs("orq-ai-sdk", "4.2", "client.router")
+def test_the_example(switch_on: SwitchOn, api: OrqServer) -> None:
+    pytest.importorskip("openai")
+    page = (Path(__file__).parents[2] / "docs" / "orq.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    telemetry = switch_on()
+    OpenAIInstrumentor().instrument(tracer_provider=telemetry.provider)
+    names: dict[str, Any] = {"key": "orq-test-key", "url": api.url, "messages": ASKED}
+    try:
+        exec(compile(code, "docs/orq.md", "exec"), names)
+    finally:
+        OpenAIInstrumentor().uninstrument()
+        names["router"].close()
+    for request, span in zip(api.requests, telemetry.spans, strict=True):
+        check(request, span)
+    (on_orqs_side,) = api.threads.values()
+    assert (on_orqs_side.id, on_orqs_side.tags) == ("support-42", ["vip"])
+    assert len(on_orqs_side.requests) == 2
