@@ -10,7 +10,7 @@ import copy
 import io
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -151,7 +151,7 @@ async def test_fastapis_background_tasks(is_async: bool, work: Work) -> None:
     app = FastAPI()
 
     def dependency(tasks: FastApiTasks) -> Iterator[None]:
-        tasks.add_task(work.seen.append, "before")
+        tasks.add_task(work.task)
         yield
         tasks.add_task(work.task)
 
@@ -167,8 +167,30 @@ async def test_fastapis_background_tasks(is_async: bool, work: Work) -> None:
 
     app.get("/{ticket}", dependencies=[Depends(dependency)])(async_handler if is_async else handler)
     assert await get(app, "/t-1") == b'"t-1"'
-    assert work.seen[:3] == ["before", "t-1", "t-1"]
+    assert work.seen[:3] == [None, "t-1", "t-1"]  # the first is the dependency's
     assert work.seen[3:] in ([], [None])  # whether it still runs depends on the version
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["generator", "async generator"])
+async def test_tasks_that_a_streaming_handler_of_fastapis_adds(is_async: bool, work: Work) -> None:
+    sse = pytest.importorskip("fastapi.sse")
+    app = FastAPI()
+
+    @thread("one")
+    def handler(tasks: FastApiTasks) -> Iterator[str]:
+        tasks.add_task(work.task)
+        for chunk in work.body():
+            yield chunk.decode()
+
+    @thread("one")
+    async def async_handler(tasks: FastApiTasks) -> AsyncIterator[str]:
+        tasks.add_task(work.task)
+        async for chunk in work.async_body():
+            yield chunk.decode()
+
+    app.get("/", response_class=sse.EventSourceResponse)(async_handler if is_async else handler)
+    assert (await get(app)).split() == [b"data:", b'"a"', b"data:", b'"b"']
+    assert work.seen == ["one"] * 3
 
 
 async def test_tasks_that_a_handler_puts_into_its_response(work: Work) -> None:

@@ -148,6 +148,7 @@ def scoped_generator(function: Callable[..., Any], open_frame: OpenFrame) -> Cal
         if frame is None:
             return (yield from function(*args, **kwargs))
         steps = _steps_in(frame)
+        lent = _lent(args, kwargs)
         body = function(*args, **kwargs)
         step = functools.partial(body.send, None)
         while True:
@@ -155,6 +156,8 @@ def scoped_generator(function: Callable[..., Any], open_frame: OpenFrame) -> Cal
                 steps.enter()
                 item = step()
             except StopIteration as stop:
+                if lent:
+                    _keep_lent(lent, frame)
                 return stop.value
             finally:
                 try:
@@ -199,6 +202,7 @@ def scoped_async_generator(
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         frame = _opened(open_frame, args, kwargs)
         steps = _OuterSteps() if frame is None else _steps_in(frame)
+        lent = None if frame is None else _lent(args, kwargs)
         body = function(*args, **kwargs)
         step = functools.partial(body.asend, None)
         while True:
@@ -206,6 +210,8 @@ def scoped_async_generator(
                 steps.enter()
                 item = await step()
             except StopAsyncIteration:
+                if lent:
+                    _keep_lent(lent, frame)  # type: ignore[arg-type]
                 return
             finally:
                 try:
