@@ -348,6 +348,22 @@ def test_a_response_that_cannot_be_changed_is_handed_on(
     assert "keeping a scope for what a handler returned" in caplog.text
 
 
+class Bare:
+    """A response of another release: nothing of what was there is left."""
+
+    __module__ = "django.http.response"
+    __qualname__ = "StreamingHttpResponse"
+
+
+def test_a_response_that_keeps_its_body_elsewhere_is_handed_on(
+    work: Work, caplog: pytest.LogCaptureFixture
+) -> None:
+    response = Bare()
+    assert thread("one")(lambda: response)() is response
+    assert vars(response) == {}
+    assert caplog.messages == []
+
+
 def test_results_of_any_other_class_are_the_users(work: Work) -> None:
     class Job:
         """A class of the user's own that happens to have such names."""
