@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from orq_otel.propagation.propagator import propagate_threads
     from orq_otel.propagation.workers import propagate_to_workers
     from orq_otel.setup.configuration import Handle, configure
+    from orq_otel.setup.status import status
     from orq_otel.threads.logging_filter import ThreadFilter
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "new_thread_id",
     "propagate_threads",
     "propagate_to_workers",
+    "status",
     "thread",
     "thread_from_headers",
     "thread_headers",
@@ -60,6 +62,7 @@ _LATER = {
     "configure": "orq_otel.setup.configuration",
     "propagate_threads": "orq_otel.propagation.propagator",
     "propagate_to_workers": "orq_otel.propagation.workers",
+    "status": "orq_otel.setup.status",
     "thread_from_headers": "orq_otel.propagation.headers",
     "thread_headers": "orq_otel.propagation.headers",
     "use_labels": "orq_otel.labels.attributes",

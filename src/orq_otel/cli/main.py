@@ -9,12 +9,12 @@ from importlib import import_module
 
 #: Each command and its module, which has `add_parser(subparsers)`.
 COMMANDS = {
-    "viewer": "orq_otel.viewer.commands.viewer",
-    "threads": "orq_otel.viewer.commands.threads",
-    "thread": "orq_otel.viewer.commands.thread",
-    "export": "orq_otel.viewer.commands.export",
-    "import": "orq_otel.viewer.commands.import_spans",
-    "clickhouse-rollup": "orq_otel.viewer.commands.clickhouse_rollup",
+    "viewer": "orq_otel.viewer.terminal.viewer",
+    "threads": "orq_otel.viewer.terminal.threads",
+    "thread": "orq_otel.viewer.terminal.thread",
+    "export": "orq_otel.viewer.terminal.export",
+    "import": "orq_otel.viewer.terminal.import_spans",
+    "clickhouse-rollup": "orq_otel.viewer.terminal.clickhouse_rollup",
 }
 
 

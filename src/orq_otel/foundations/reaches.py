@@ -14,6 +14,10 @@ Each has a reason, and an answer to its going away, since no release note will a
 - *The processors of the SDK's providers*: ours has to come first, so that others see the labels,
   also those that export at once; the public method appends. Where they are kept in another way,
   that method is used.
+- *The log line about a full queue*, to count the spans that are dropped there. Where it reads
+  otherwise, none are counted.
+- *What an exporter of metrics prefers*, since a reader asks for it once, and `configure()` may
+  exchange the exporter behind it. Where it is gone, the SDK's defaults hold.
 - *The parts of a composite propagator*, to put ours in the place of the one for baggage. Where they
   are gone, ours is added to the whole.
 - *The function that an OS thread runs*, to tell the threads of pools from the user's. Where it is
@@ -53,8 +57,9 @@ that are wrapped stand with the patches of each client, and one that is gone is 
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any, Final
 
@@ -66,6 +71,8 @@ _RESPONSES: Final = ("openai._legacy_response", "openai._response")
 
 #: Where the SDK's own method is. Whoever overrides or replaces it wants to see every attribute.
 _SDK: Final = "opentelemetry.sdk.trace"
+#: The logger of the SDK's processors that export in batches.
+_BATCHES: Final = "opentelemetry.sdk._shared_internal"
 _MEASUREMENTS: Final = "opentelemetry.sdk.metrics._internal.measurement"
 
 _CONVERSATION_CONTEXT: Final = "opentelemetry.util.genai._conversation_context"
@@ -136,27 +143,22 @@ def pinned(span: Any) -> Mapping[str, Any] | None:
     return getattr(getattr(span, "_attributes", None), "_orq_otel_pinned", None)
 
 
-def has_changed(
-    span: Any, name: str, id_name: str, ids: tuple[str, ...], others: frozenset[str]
-) -> bool:
+def has_changed(span: Any, name: str, ids: tuple[str, ...], others: frozenset[str]) -> bool:
     """Whether what a span says of its thread may have to be mended.
 
     The end of every span asks this.
 
     Returns:
-        Whether the SDK dropped attributes of `span`; or the attribute `name` is there, and no text;
-        or `id_name` is there, and one of `ids` has another value, or one of `others` is there, too.
+        Whether something was pinned on `span`, and the SDK has dropped attributes of it since, or
+        one of `ids` has another value than `name`, or one of `others` is there, too.
     """
     kept = span._attributes  # noqa: SLF001
-    if type(kept) is not BoundedAttributes:
+    if getattr(kept, "_orq_otel_pinned", None) is None:
         return False
-    values = kept._dict  # noqa: SLF001
-    value = values.get(name)
-    if (type(value) is not str and value is not None) or kept.dropped > 0:
+    if kept.dropped > 0:
         return True
-    id = values.get(id_name)  # noqa: A001
-    if id is None:
-        return False
+    values = kept._dict  # noqa: SLF001
+    id = values.get(name)  # noqa: A001
     for one in ids:
         if values.get(one) != id:
             return True
@@ -287,6 +289,33 @@ def exports_to(provider: Any) -> Iterator[tuple[type, Any]]:
 def endpoint(exporter: Any) -> Any:
     """Where an exporter sends, or None."""
     return getattr(exporter, "_endpoint", None)
+
+
+def count_drops(add: Callable[[], object]) -> None:
+    """Have `add` called for each span that does not fit into the queue of a processor.
+
+    The SDK counts them nowhere, and says it once in a while in a log line.
+    """
+    log = logging.getLogger(_BATCHES)
+    if not any(type(one) is _Drops for one in log.filters):
+        log.filters.insert(0, _Drops(add))  # before the SDK's own, which holds repetitions back
+
+
+class _Drops(logging.Filter):
+    def __init__(self, add: Callable[[], object]) -> None:
+        super().__init__()
+        self._add = add
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.msg == "Queue full, dropping %s." and record.args == ("Span",):
+            self._add()
+        return True
+
+
+def preferences(exporter: Any) -> tuple[Any, Any]:
+    """The temporality and the aggregation that an exporter of metrics prefers."""
+    temporality = getattr(exporter, "_preferred_temporality", None)
+    return temporality, getattr(exporter, "_preferred_aggregation", None)
 
 
 # ---- Others ----------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import Context
 
+from orq_otel.foundations.codes import NO_EVENTS
+from orq_otel.foundations.guard import warn_once
 from orq_otel.foundations.reaches import logger_provider as global_provider
 from orq_otel.foundations.version import __version__
 from orq_otel.genai.errors import class_name
@@ -64,12 +66,20 @@ class Events:
         self._scope = scope
         self._provider = logger_provider
         self._logger: Logger | None = None
+        self._is_said = False
         self.details_wanted = details
         self.only_sampled = only_sampled
 
     def have_details(self, operation: str) -> bool:
         """Whether the details of an operation's calls are emitted."""
-        return self.details_wanted and operation in INFERENCE and self.find_logger() is not None
+        if not (self.details_wanted and operation in INFERENCE):
+            return False
+        if self.find_logger() is not None:
+            return True
+        if not self._is_said:
+            self._is_said = True
+            warn_without_logs()
+        return False
 
     def details(
         self,
@@ -151,6 +161,15 @@ class Events:
                 return None
             self._logger = provider.get_logger(self._scope, __version__, SCHEMA_URL)
         return self._logger
+
+
+def warn_without_logs() -> None:
+    """Log once that events have nowhere to go."""
+    warn_once(
+        NO_EVENTS,
+        "Details of calls go to events, and no logger provider is set that takes them. Set "
+        "OTEL_LOGS_EXPORTER=otlp, or call configure(logs=True).",
+    )
 
 
 def _stack_trace(error: BaseException) -> str:

@@ -229,6 +229,11 @@ def choose(choices: str | Iterable[Choice]) -> Chosen:
         ValueError: A name is not in `PRESETS`, or an encoder is not in `ENCODERS`.
         TypeError: A choice is neither a name nor a mapping.
     """
+    if not isinstance(choices, Iterable):
+        raise TypeError(
+            "labels are names of backends, or mappings of attributes to encoders, not "
+            f"{type(choices).__name__}. To have none besides our own, pass ()."
+        )
     attributes: dict[str, Encoder] = {}
     on_roots: dict[str, bool] = {}
     for choice in [choices] if isinstance(choices, (str, Mapping)) else choices:

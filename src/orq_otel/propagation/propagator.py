@@ -113,7 +113,10 @@ def propagate_threads(
 
     Raises:
         ValueError: A host is neither a name nor an address, but for example a URL.
+        TypeError: `to` is neither a name nor several of them.
     """
+    if not isinstance(to, Iterable):
+        raise TypeError(f"to is a host, or any number of hosts, not {type(to).__name__}.")
     patterns = tuple(host_pattern(host) for host in ([to] if isinstance(to, str) else to))
     travel.is_set_in_code = True
     travel.set(patterns, accept=accept, mcp=mcp)
