@@ -227,8 +227,8 @@ BREAKS = [
     ),
     _break(
         "orq/instrumentor.py",
-        'if "traceparent" not in headers:',
-        "if True:",
+        " and not has_trace(headers)",
+        "",
         "orq/test_trace_context.py",
     ),
     # The readers of each API

@@ -44,7 +44,7 @@ from orq_otel.orq.requests import (
     server_attributes,
     with_thread,
 )
-from orq_otel.propagation.trace_context import trace_headers
+from orq_otel.propagation.trace_context import has_trace, trace_headers
 from orq_otel.threads.frames import current_thread
 
 
@@ -137,10 +137,19 @@ class OrqInstrumentor(ClientInstrumentor):
     def _sync_request(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def do_request(*args: Any, **kwargs: Any) -> Any:
-            span = self._before(args, kwargs)
+            span = None
+            try:
+                span = self._recorded_span()
+                if span is not None:
+                    self._send_trace(span, kwargs["request"] if "request" in kwargs else args[2])
+            except Exception as error:  # noqa: BLE001 - the user's call must go on
+                report("sending the trace of an Orq call", error)
             response = original(*args, **kwargs)
-            if span is not None:
-                _note_trace(span, response)
+            try:
+                if span is not None:
+                    _note_trace(span, response)
+            except Exception as error:  # noqa: BLE001 - the user's call must go on
+                report("reading the headers of an Orq response", error)
             return response
 
         return do_request
@@ -148,48 +157,44 @@ class OrqInstrumentor(ClientInstrumentor):
     def _async_request(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         async def do_request_async(*args: Any, **kwargs: Any) -> Any:
-            span = self._before(args, kwargs)
+            span = None
+            try:
+                span = self._recorded_span()
+                if span is not None:
+                    self._send_trace(span, kwargs["request"] if "request" in kwargs else args[2])
+            except Exception as error:  # noqa: BLE001 - the user's call must go on
+                report("sending the trace of an Orq call", error)
             response = await original(*args, **kwargs)
-            if span is not None:
-                _note_trace(span, response)
+            try:
+                if span is not None:
+                    _note_trace(span, response)
+            except Exception as error:  # noqa: BLE001 - the user's call must go on
+                report("reading the headers of an Orq response", error)
             return response
 
         return do_request_async
 
-    def _before(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Span | None:
-        """Put the trace on a request to Orq.
-
-        Returns:
-            The span of the call, if it is recorded.
-        """
-        try:
-            if self.telemetry is None:
-                return None
-            span = get_current_span()
-            scope = getattr(span, "instrumentation_scope", None)
-            if scope is None or scope.name != self.scope or not span.is_recording():
-                return None
-            request = kwargs["request"] if "request" in kwargs else args[2]
-            url = request.url
-            if self._gets_trace(url.scheme, url.host, url.port):
-                headers = request.headers
-                if "traceparent" not in headers:  # in whatever case
-                    for name, value in trace_headers(span).items():  # `update` takes longer
-                        headers[name] = value
-        except Exception as error:  # noqa: BLE001 - the user's call must go on
-            report("sending the trace of an Orq call", error)
+    def _recorded_span(self) -> Span | None:
+        """The span of the call, or None if it has none of ours that is recorded."""
+        if self.telemetry is None:
             return None
-        return span
+        span = get_current_span()
+        scope = getattr(span, "instrumentation_scope", None)
+        return span if scope and scope.name == self.scope and span.is_recording() else None
+
+    def _send_trace(self, span: Span, request: Any) -> None:
+        """Put the trace on a request, an `httpx.Request`, that goes to Orq."""
+        url, headers = request.url, request.headers
+        if self._gets_trace(url.scheme, url.host, url.port) and not has_trace(headers):
+            for name, value in trace_headers(span).items():  # `update` takes longer
+                headers[name] = value
 
 
 def _note_trace(span: Span, response: Any) -> None:
     """Put the ids of Orq's own trace, if the response has them, on the span of the call."""
-    try:
-        ids = read_strings(response.headers, TRACE_ID_HEADERS)
-        if ORQ_TRACE_ID in ids:
-            span.set_attributes(ids)
-    except Exception as error:  # noqa: BLE001 - the user's call must go on
-        report("reading the headers of an Orq response", error)
+    ids = read_strings(response.headers, TRACE_ID_HEADERS)
+    if ORQ_TRACE_ID in ids:
+        span.set_attributes(ids)
 
 
 def _searching(begin: Begin, search: Begin) -> Begin:
