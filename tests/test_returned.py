@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import functools
+import gc
 import io
 import re
 import sys
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from itertools import chain
@@ -119,6 +122,50 @@ async def test_a_response_that_all_requests_share_does_not_grow(work: Work) -> N
     assert work.seen == ["s-0", "s-1", "s-2"]
     function: Any = shared.background and shared.background.func
     assert function.__wrapped__ == work.task
+
+
+async def test_a_wrapper_around_a_task_that_was_kept_stays(work: Work) -> None:
+    """As those of other instrumentations, which copy all attributes of what they wrap."""
+    calls: list[str] = []
+
+    def counting(function: Any) -> Any:
+        @functools.wraps(function)
+        def counted() -> None:
+            calls.append(function.__name__)
+            function()
+
+        return counted
+
+    @thread("inner")
+    def respond() -> Any:
+        return JSONResponse({}, background=BackgroundTask(work.task))
+
+    @thread("outer")
+    async def handler(request: Request) -> JSONResponse:
+        response = respond()
+        response.background.func = counting(response.background.func)
+        return response  # type: ignore[no-any-return]
+
+    await get(Starlette(routes=[Route("/", handler)]))
+    assert (calls, work.seen) == (["task"], ["inner"])
+
+
+def test_nothing_keeps_a_response_alive() -> None:
+    class Handler:
+        @thread("one")
+        def respond(self) -> JSONResponse:
+            self.response = JSONResponse({}, background=BackgroundTask(self.work))
+            return self.response
+
+        def work(self) -> None:
+            """Nothing."""
+
+    handler = Handler()
+    handler.respond()
+    gone = weakref.ref(handler)
+    del handler
+    gc.collect()
+    assert gone() is None
 
 
 async def test_the_innermost_handler_keeps_what_it_hands_back(work: Work) -> None:
@@ -275,6 +322,16 @@ def test_flasks_bodies_are_closed_in_the_thread(work: Work) -> None:
     with client.get("/") as response:
         assert response.get_data() == b"ab"
     assert work.seen == ["one"] * 4
+
+
+def test_what_else_a_body_has_is_there() -> None:
+    flask = pytest.importorskip("flask")
+    chunks = Chunks(Work())
+    body = thread("one")(lambda: flask.Response(chunks))().response
+    assert (body.work, body.left) == (chunks.work, [b"a", b"b"])
+    assert copy.copy(body).left is chunks.left
+    with pytest.raises(AttributeError):
+        _ = body.nothing
 
 
 def test_a_file_that_flask_sends_stays_as_it_is(tmp_path: Any) -> None:

@@ -22,7 +22,7 @@ from collections.abc import (
 )
 from types import AsyncGeneratorType, CoroutineType, FunctionType, GeneratorType
 from typing import Any, Final, TypeAlias
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 from orq_otel.foundations.guard import report
 from orq_otel.threads.frames import Frame, Steps, Thread, current_frame, enter, leave
@@ -265,10 +265,8 @@ def know(
 
 def _find_keeper(result: Any, frame: Frame) -> Any:
     kind = type(result)
-    found = (find(kind) for find in _keeper_finders)
-    keeper = next((keeper for keeper in found if keeper is not None), None) or _keeper_by_shape(
-        kind
-    )
+    keeper = next(filter(None, (find(kind) for find in _keeper_finders)), None)
+    keeper = keeper or _keeper_by_shape(kind)
     if len(_keepers) >= _MAX_TYPES:
         _keepers.clear()
     _keepers[kind] = keeper
@@ -354,7 +352,7 @@ def _later_body(body: Any, frame: Frame) -> Any:
         return None
     # A server sends a file by itself, and a collection has been produced already.
     is_produced = any(hasattr(body, name) for name in ("__len__", "read", "filelike", "file"))
-    return body if is_produced else Body(body, StepsWhereItRuns(frame.thread))
+    return body if is_produced else _BodyOfResponse(body, StepsWhereItRuns(frame.thread))
 
 
 def _differ(one: object, other: object) -> bool:
@@ -380,21 +378,21 @@ def _later_task(task: Any, frame: Frame) -> Any:
     return None
 
 
-#: For functions that run later in a thread: the frame, and the function without it.
-_kept_functions: Final[WeakKeyDictionary[Any, tuple[Frame, Any]]] = WeakKeyDictionary()
+#: The attribute of a function that runs later in a thread: a weak reference to that very function,
+#: since wrappers of others copy attributes; the frame; and the function without the thread.
+_KEPT: Final = "_orq_otel_kept"
 
 
 def _later_call(function: Any, frame: Frame) -> Any:
     if not callable(function):
         return function
-    kept = _kept_functions.get(function) if type(function) is FunctionType else None
-    if kept is not None:
-        inner, function_without = kept
-        if _is_inside(inner, frame):
+    kept = function.__dict__.get(_KEPT) if type(function) is FunctionType else None
+    if kept is not None and kept[0]() is function:
+        if _is_inside(kept[1], frame):
             return function  # it belongs to a handler that was called by this one
-        function = function_without  # kept by an earlier request
+        function = kept[2]  # kept by an earlier request
     wrapped = scoped(function, _reopening(frame))
-    _kept_functions[wrapped] = frame, function
+    setattr(wrapped, _KEPT, (ref(wrapped), frame, function))
     return wrapped
 
 
@@ -452,6 +450,14 @@ class Body:
         if close is not None:
             with self._steps:
                 close()
+
+
+class _BodyOfResponse(Body):
+    """The same where the program sees it, in its response: with all attributes of the body."""
+
+    def __getattr__(self, name: str) -> Any:
+        # By `object`, since a copy that is being made has no attribute yet.
+        return getattr(object.__getattribute__(self, "_body"), name)
 
 
 async def _each(items: AsyncIterable[Any]) -> AsyncGenerator[Any, Any]:
