@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from orq_otel.foundations.version import __version__
 from orq_otel.threads.bind import bind
 from orq_otel.threads.scope import Scope, Thread, current_thread, new_thread_id, thread
+from orq_otel.web import returned as _returned  # noqa: F401 - it makes itself known to handlers
 
 if TYPE_CHECKING:
     from orq_otel.labels.attributes import use_labels

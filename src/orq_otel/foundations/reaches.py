@@ -55,6 +55,10 @@ Each has a reason, and an answer to its going away, since no release note will a
 - *The base URL of OpenAI's client*, which the public property copies on each call. Where it is
   gone, the property is asked.
 
+Two kinds stand elsewhere, as tables of names. `web/returned.py` has the attributes of web
+frameworks' responses. Where one is gone, what a handler hands back runs outside its thread. Methods
+that are wrapped stand with the patches of each client, and one that is gone is warned of.
+
 `tests/test_reaches.py` runs with each of them removed.
 """
 
