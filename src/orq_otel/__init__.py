@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from orq_otel.propagation.propagator import propagate_threads
     from orq_otel.propagation.workers import propagate_to_workers
     from orq_otel.setup.configuration import Handle, configure
+    from orq_otel.setup.doctor import doctor
     from orq_otel.setup.status import status
     from orq_otel.threads.logging_filter import ThreadFilter
 
@@ -40,6 +41,7 @@ __all__ = [
     "bind",
     "configure",
     "current_thread",
+    "doctor",
     "new_thread_id",
     "propagate_threads",
     "propagate_to_workers",
@@ -59,6 +61,7 @@ _LATER = {
     "ThreadLogRecordProcessor": "orq_otel.labels.log_processor",
     "ThreadSpanProcessor": "orq_otel.labels.span_processor",
     "configure": "orq_otel.setup.configuration",
+    "doctor": "orq_otel.setup.doctor",
     "propagate_threads": "orq_otel.propagation.propagator",
     "propagate_to_workers": "orq_otel.propagation.workers",
     "status": "orq_otel.setup.status",

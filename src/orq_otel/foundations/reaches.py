@@ -255,6 +255,11 @@ def span_processors(provider: Any) -> Any:
     return getattr(provider, "_active_span_processor", None)
 
 
+def processors_in(provider: Any) -> tuple[Any, ...] | None:
+    """Each span processor of a provider, or None if that cannot be seen."""
+    return getattr(span_processors(provider), "_span_processors", None)
+
+
 def add_span_processor_first(provider: Any, kind: type) -> None:
     """Put a processor before those that a provider has, unless one of its kind is among them."""
     if _add_first(span_processors(provider), "_span_processors", kind) is None:
@@ -282,7 +287,7 @@ def _add_first(processors: Any, name: str, kind: type) -> bool | None:
 
 def exports_to(provider: Any) -> Iterator[tuple[type, Any]]:
     """The exporters of a provider: their kinds, and their endpoints if they have any."""
-    for processor in getattr(span_processors(provider), "_span_processors", ()):
+    for processor in processors_in(provider) or ():
         exporter = getattr(processor, "span_exporter", None)
         yield type(exporter), endpoint(exporter)
 

@@ -1,0 +1,275 @@
+"""The doctor: what is installed, patched, configured and reachable, and what to do about it.
+
+It looks at this process. Before it, `environment` looks at variables and packages alone, which is
+all that there is without a program. What happens while a program runs is collected by `probes`.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from opentelemetry import trace
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined,unused-ignore]
+from packaging.requirements import Requirement
+
+from orq_otel.foundations import reaches
+from orq_otel.foundations.codes import (
+    ENTRIES,
+    NO_CONTENT,
+    NO_EVENTS,
+    NO_EXPORTER,
+    NO_SETUP,
+    NOT_INSTRUMENTED,
+    OTHER_PROVIDER,
+    OTHERS_SPANS,
+    REPLACED_PROVIDER,
+    SAMPLED_AWAY,
+)
+from orq_otel.foundations.guard import occurrences
+from orq_otel.genai.counts import counts
+from orq_otel.genai.instrumentor import ClientInstrumentor
+from orq_otel.setup import environment
+from orq_otel.setup.configuration import INSTRUMENTORS
+from orq_otel.setup.destination import CONSOLE, GRPC, HTTP, headers_of_environment
+from orq_otel.setup.reachability import reach
+from orq_otel.setup.report import Finding, Report
+from orq_otel.setup.state import state
+from orq_otel.setup.status import describe, installed
+
+#: The name at the beginning of a requirement.
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
+_RATIO: Final = re.compile(r"\{([0-9.eE-]+)\}")
+#: Classes of processors that export nothing: ours.
+_OURS: Final = (
+    "orq_otel.labels.span_processor",
+    "orq_otel.setup.outlets",
+    "orq_otel.setup.probes",
+)
+
+#: What is sent where: protocol, URL, headers.
+Endpoint = tuple[str, str, dict[str, str]]
+
+
+def doctor(*, reachable: bool = True) -> Report:
+    """Examine this process: what is installed, patched, configured and reachable.
+
+        print(orq_otel.doctor())
+
+    Args:
+        reachable: Whether to ask the endpoints of exporters if they take spans. Each answers within
+            seconds, and gets an export without spans.
+
+    Returns:
+        What was found, each with its cure. It holds nothing secret.
+    """
+    findings = [*environment.findings(), *in_process()]
+    if reachable:
+        findings.extend(ask(endpoints()))
+    return Report.of(findings, [*environment.facts(), *describe().splitlines()[1:]])
+
+
+def without_program() -> Report:
+    """Examine what there is without a program: packages, variables, and where spans would go."""
+    findings = [*environment.findings(), *_logged()]
+    asked: list[Endpoint] = [
+        (one.protocol, one.url, headers) for one, headers in environment.where()
+    ]
+    is_named = any(
+        os.environ.get(name)
+        for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    )
+    if is_named or not asked or os.environ.get("ORQ_API_KEY"):
+        findings.extend(ask(asked))
+    else:
+        answers = [[*ask([(*one, asked[0][2])])] for one in environment.default_ports()]
+        if all(answers):  # neither port takes spans: one of the two is to
+            findings.extend(answers[0])
+    facts = [f"  traces would go to {one.shown} ({one.protocol})" for one, _ in environment.where()]
+    return Report.of(findings, [*environment.facts(), *facts])
+
+
+def ask(wanted: Iterable[Endpoint]) -> Iterator[Finding]:
+    """What is wrong with these endpoints."""
+    seen = set()
+    for protocol, url, headers in wanted:
+        if (protocol, url) not in seen:
+            seen.add((protocol, url))
+            yield from reach(protocol, url, headers)
+
+
+def endpoints() -> list[Endpoint]:
+    """Where the exporters of this process send spans: ours, and those in the providers in use."""
+    found: list[Endpoint] = [
+        (one.protocol, one.url, {**headers_of_environment(), **(one.headers or {})})
+        for one in state.targets.get("traces", ())
+        if one.protocol != CONSOLE
+    ]
+    for provider in used_providers():
+        for kind, endpoint in reaches.exports_to(provider):
+            if isinstance(endpoint, str):
+                protocol = GRPC if ".grpc." in kind.__module__ else HTTP
+                found.append((protocol, endpoint, headers_of_environment()))
+    return found
+
+
+def in_process() -> Iterator[Finding]:
+    """What is wrong in this process, as far as its state shows."""
+    yield from _logged()
+    yield from _providers()
+    yield from _instrumentations()
+    yield from _content()
+
+
+def _logged() -> Iterator[Finding]:
+    """What was logged in this process, by code."""
+    for one in occurrences():
+        if one.code in ENTRIES:
+            place = f" ({one.place})" if one.place else ""
+            times = f" {one.count} times." if one.count > 1 else ""
+            yield Finding(one.code, f"{one.message}{place}{times}")
+
+
+# ---- Providers --------------------------------------------------------------------------------
+
+
+def used_providers() -> list[Any]:
+    """The tracer providers that get our spans: those that instrumentors were passed, or the global.
+
+    None of them is the API's stand-in for a provider that is still to come.
+    """
+    passed = [kind().tracer_provider for kind in INSTRUMENTORS if kind().telemetry is not None]
+    found = [trace.get_tracer_provider(), *[one for one in passed if one is not None]]
+    return [one for one in found if not isinstance(one, trace.ProxyTracerProvider)]
+
+
+def _providers() -> Iterator[Finding]:
+    used = used_providers()
+    others = [one for one in sdk_providers() if not any(one is mine for mine in used)]
+    elsewhere = [one for one in others if exports(one)]
+    if not any(exports(one) for one in used):
+        if elsewhere:
+            yield Finding(OTHER_PROVIDER, _services(elsewhere))
+        elif not used:
+            yield Finding(NO_SETUP)
+        elif not _is_silent():
+            yield Finding(NO_EXPORTER, f"The provider is {type(used[0]).__name__}.")
+    elif elsewhere:
+        yield Finding(REPLACED_PROVIDER, _services(elsewhere), is_problem=False)
+    handle = state.handle
+    if handle is not None and handle.provider is not trace.get_tracer_provider():
+        yield Finding(REPLACED_PROVIDER, "configure() was called when another one was global.")
+    for provider in used:
+        yield from _sampler(provider)
+
+
+def sdk_providers() -> list[Any]:
+    """All tracer providers of the SDK in this process."""
+    sdk = sys.modules.get("opentelemetry.sdk.trace")
+    kind = getattr(sdk, "TracerProvider", None)
+    if kind is None:
+        return []
+    return [one for one in gc.get_objects() if isinstance(one, kind)]
+
+
+def exports(provider: Any) -> bool:
+    """Whether a provider has a processor that may export."""
+    processors = reaches.processors_in(provider)
+    if processors is None:
+        return True  # it is of another kind, and nobody knows
+    outlet = state.outlets.get("traces")
+    return any(
+        bool(state.targets.get("traces")) if one is outlet else type(one).__module__ not in _OURS
+        for one in processors
+    )
+
+
+def _services(providers: list[Any]) -> str:
+    names = {
+        str(getattr(getattr(one, "resource", None), "attributes", {}).get("service.name"))
+        for one in providers
+    }
+    return f"A provider of the service {', '.join(sorted(names))} exports, and is not global."
+
+
+def _is_silent() -> bool:
+    """Whether a variable says that nothing is exported, which is found already."""
+    disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    return disabled or os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none"
+
+
+def _sampler(provider: Any) -> Iterator[Finding]:
+    sampler = getattr(provider, "sampler", None)
+    if sampler is None:
+        return
+    description = str(sampler.get_description())
+    if description == "AlwaysOffSampler" or "root:AlwaysOffSampler" in description:
+        yield Finding(SAMPLED_AWAY, description)
+    elif "Ratio" in description and (ratio := _RATIO.search(description)):
+        yield from environment.low_ratio(ratio[1], description)
+    elif counts.unsampled and not counts.spans:
+        yield Finding(SAMPLED_AWAY, f"None of {counts.unsampled} calls has a span: {description}")
+
+
+# ---- Instrumentations -------------------------------------------------------------------------
+
+
+def _instrumentations() -> Iterator[Finding]:
+    for kind in INSTRUMENTORS:
+        name = Requirement(kind.requirement).name
+        foreign = sorted(set(others_of(name)))
+        if kind().telemetry is None and not foreign and _is_called(name):
+            version = installed(name)
+            yield Finding(NOT_INSTRUMENTED, f"{name} {version or ''} is imported.")
+        elif foreign and kind().telemetry is not None:
+            yield Finding(
+                OTHERS_SPANS, f"{name}: {', '.join(foreign)}, besides ours.", is_problem=False
+            )
+        elif foreign:
+            yield Finding(
+                OTHERS_SPANS, f"{name}: {', '.join(foreign)}, and not ours.", is_problem=False
+            )
+
+
+def _is_called(name: str) -> bool:
+    return name.replace("-", "_") in sys.modules
+
+
+def others_of(client: str) -> Iterator[str]:
+    """The modules of other instrumentations of a client that are switched on."""
+    for kind in _subclasses(BaseInstrumentor):
+        instance = kind.__dict__.get("_instance")
+        if issubclass(kind, ClientInstrumentor) or instance is None:
+            continue
+        if instance.is_instrumented_by_opentelemetry and client in _clients_of(instance):
+            yield kind.__module__
+    if client == "openai" and "langfuse.openai" in sys.modules:
+        yield "langfuse.openai"
+
+
+def _subclasses(kind: Any) -> Iterator[Any]:
+    for one in kind.__subclasses__():
+        yield one
+        yield from _subclasses(one)
+
+
+def _clients_of(instrumentor: Any) -> set[str]:
+    needed = instrumentor.instrumentation_dependencies()
+    return {_NAME.match(one)[0] for one in needed if _NAME.match(one)}  # type: ignore[index]
+
+
+# ---- Content ----------------------------------------------------------------------------------
+
+
+def _content() -> Iterator[Finding]:
+    telemetries = [kind().telemetry for kind in INSTRUMENTORS]
+    set_up = [one for one in telemetries if one is not None]
+    if set_up and not any(one.capture for one in set_up):
+        yield Finding(NO_CONTENT, is_problem=False)
+    wanted = [one.events for one in set_up if one.events is not None and one.events.details_wanted]
+    if wanted and all(one.find_logger() is None for one in wanted):
+        yield Finding(NO_EVENTS)
