@@ -377,7 +377,7 @@ print(json.dumps([repr(handle), orq_otel.status(), str(vars(handle))]))
     assert client == f"  openai {openai.__version__}: instrumented"
     assert "  content: on spans and events, redacted" in rest
     assert any("langfuse.session.id" in line for line in rest)
-    assert any("ParentBased" in line for line in rest)
+    assert rest[-1] == "  sampler: ParentBased, AlwaysOnSampler"
     assert status["clients"]["openai"]["wrapped"][:2] == [
         "SyncAPIClient.request",
         "AsyncAPIClient.request",

@@ -41,6 +41,8 @@ from orq_otel.setup.report import Finding, Report
 from orq_otel.setup.state import state
 from orq_otel.setup.status import describe, installed
 
+#: The module that opentelemetry-instrument starts with.
+_AUTO: Final = "opentelemetry.instrumentation.auto_instrumentation"
 #: The name at the beginning of a requirement.
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 _RATIO: Final = re.compile(r"\{([0-9.eE-]+)\}")
@@ -67,7 +69,7 @@ def doctor(*, reachable: bool = True) -> Report:
     Returns:
         What was found, each with its cure. It holds nothing secret.
     """
-    findings = [*environment.findings(), *in_process()]
+    findings = list(in_process())
     if reachable:
         findings.extend(ask(endpoints()))
     return Report.of(findings, [*environment.facts(), *describe().splitlines()[1:]])
@@ -75,7 +77,7 @@ def doctor(*, reachable: bool = True) -> Report:
 
 def without_program() -> Report:
     """Examine what there is without a program: packages, variables, and where spans would go."""
-    findings = [*environment.findings(), *_logged()]
+    findings = [*environment.findings(needs_distro=True), *environment.content(), *_logged()]
     asked: list[Endpoint] = [
         (one.protocol, one.url, headers) for one, headers in environment.where()
     ]
@@ -118,7 +120,8 @@ def endpoints() -> list[Endpoint]:
 
 
 def in_process() -> Iterator[Finding]:
-    """What is wrong in this process, as far as its state shows."""
+    """What is wrong with this process, as far as its environment and its state show."""
+    yield from environment.findings(needs_distro=_AUTO in sys.modules)
     yield from _logged()
     yield from _providers()
     yield from _instrumentations()

@@ -75,9 +75,13 @@ def facts() -> list[str]:
     return [f"orq-otel {__version__}, {', '.join(found)}"]
 
 
-def findings() -> Iterator[Finding]:
-    """What is wrong with the environment, whatever the program does."""
-    yield from missing_packages()
+def findings(*, needs_distro: bool) -> Iterator[Finding]:
+    """What is wrong with the environment, whatever the program does.
+
+    Args:
+        needs_distro: Whether opentelemetry-instrument starts the program, or may do so.
+    """
+    yield from _missing_packages(needs_distro=needs_distro)
     yield from _clients()
     if _is_true("OTEL_SDK_DISABLED"):
         yield Finding(SDK_DISABLED)
@@ -85,7 +89,7 @@ def findings() -> Iterator[Finding]:
         yield Finding(NO_EXPORTER, "OTEL_TRACES_EXPORTER=none")
     yield from _switched_off()
     yield from _sampling()
-    yield from _content()
+    yield from _limits()
 
 
 def where() -> list[tuple[Destination, dict[str, str]]]:
@@ -98,17 +102,13 @@ def where() -> list[tuple[Destination, dict[str, str]]]:
     ]
 
 
-def missing_packages() -> Iterator[Finding]:
-    """What is not installed."""
-    needed = [*_NEEDED, _DISTRO]
+def _missing_packages(*, needs_distro: bool) -> Iterator[Finding]:
+    needed = [*_NEEDED, *([_DISTRO] if needs_distro else [])]
     if any(one.protocol == GRPC for one, _ in where()):
         needed.append(_FOR_GRPC)
     for module, distribution, consequence in needed:
         if not _is_there(module):
-            is_needed = (module, distribution, consequence) != _DISTRO
-            yield Finding(
-                NOT_INSTALLED, f"{distribution} is missing: {consequence}.", is_problem=is_needed
-            )
+            yield Finding(NOT_INSTALLED, f"{distribution} is missing: {consequence}.")
 
 
 def _is_there(module: str) -> bool:
@@ -160,7 +160,8 @@ def low_ratio(ratio: str, details: str) -> Iterator[Finding]:
         yield Finding(SAMPLED_AWAY, details, is_problem=share < LOW_RATIO)
 
 
-def _content() -> Iterator[Finding]:
+def content() -> Iterator[Finding]:
+    """What variables say of content, which a program may change."""
     settings = Settings.read()
     on_span, on_event = CAPTURE_MODES[settings.capture_content]
     if not (on_span or on_event or settings.completion_hook):
@@ -171,6 +172,9 @@ def _content() -> Iterator[Finding]:
             "Nothing in the environment sets up logs. The program may.",
             is_problem=False,
         )
+
+
+def _limits() -> Iterator[Finding]:
     for name in ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT"):
         limit = os.environ.get(name, "").strip()
         if limit.isdigit() and int(limit) < _MANY:

@@ -45,7 +45,6 @@ from orq_otel.genai.semconv import ERROR_TYPE, OPERATION_NAME, USAGE_INPUT_TOKEN
 from orq_otel.labels.attributes import ADOPTED_FROM, ORQ_THREAD_ID
 from orq_otel.labels.entry_spans import inherited_thread
 from orq_otel.openai.requests import find
-from orq_otel.setup import environment
 from orq_otel.setup.configuration import INSTRUMENTORS
 from orq_otel.setup.doctor import ask, endpoints, exports, in_process, used_providers
 from orq_otel.setup.report import Finding
@@ -368,7 +367,7 @@ class Probe:
                         self.reached[one[0], one[1]] = list(ask([one]))
             if not (is_last and self._facts):
                 self._facts = describe().splitlines()[1:]
-            found = [*environment.findings(), *state, *self.findings()]
+            found = [*state, *self.findings()]
             found += [one for answers in self.reached.values() for one in answers]
             content = {
                 "pid": os.getpid(),

@@ -91,11 +91,11 @@ def reach(protocol: str, url: str, headers: Mapping[str, str]) -> list[Finding]:
         What is wrong, or nothing.
     """
     shown = without_secrets(url)
-    parts = urlsplit(url if "//" in url else f"//{url}")
     try:
+        parts = urlsplit(url if "//" in url else f"//{url}")
         host, port = parts.hostname, parts.port
-    except ValueError:  # the port is no number
-        host = port = None
+    except ValueError:  # the port is no number, say
+        return [Finding(BAD_ENDPOINT, shown)]
     if host is None or (protocol == HTTP and parts.scheme not in ("http", "https")):
         return [Finding(BAD_ENDPOINT, shown)]
     is_tls = parts.scheme == "https"

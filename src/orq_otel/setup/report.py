@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from textwrap import fill
+from typing import Any, Final
 
 from orq_otel.foundations.codes import ENTRIES
+
+_WIDTH: Final = 98
 
 
 @dataclass(frozen=True)
@@ -79,13 +82,27 @@ class Report:
     def __str__(self) -> str:
         count = len(self.problems)
         heading = "All is well." if not count else f"{count} problem{'s' if count > 1 else ''}."
-        lines = list(self.facts)
+        lines = [_wrapped(line, "  " if line.startswith(" ") else "") for line in self.facts]
         for one in self.findings:
             entry = ENTRIES[one.code]
             mark = "PROBLEM" if one.is_problem else "Note"
-            lines.append(f"\n{mark}: {entry.meaning} [{one.code}]")
-            lines.extend(f"    {line}" for line in one.details.splitlines())
-            lines.append(f"    -> {entry.cure}")
+            lines.append("")
+            lines.append(_wrapped(f"{mark}: {entry.meaning} [{one.code}]", ""))
+            lines.extend(_wrapped(line, "    ") for line in one.details.splitlines())
+            lines.append(_wrapped(f"-> {entry.cure}", "    "))
         return "\n".join([*lines, "", heading])
 
     __repr__ = __str__
+
+
+def _wrapped(line: str, indent: str) -> str:
+    """A line that fits a terminal, without a break inside of a word or a URL."""
+    further = indent + "    "
+    return fill(
+        line.strip(),
+        _WIDTH,
+        initial_indent=indent,
+        subsequent_indent=further,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
