@@ -160,7 +160,8 @@ def test_a_whole_set_up_is_well(collector: OtlpReceiver) -> None:
         OTEL_EXPORTER_OTLP_HEADERS=f"authorization={SECRET}",
     )
     assert (code, problems(report)) == (0, {})
-    assert list(notes(report)) == ["ORQ-S07"]
+    assert list(notes(report)) == ["ORQ-S07", "ORQ-N02"]
+    assert "(grpc)" in notes(report)["ORQ-N02"]
 
 
 @pytest.mark.parametrize(
@@ -250,8 +251,13 @@ def test_nothing_listens() -> None:
 
 def test_http_to_a_port_for_grpc_and_the_reverse(collector: OtlpReceiver) -> None:
     with grpc_server() as url:
-        code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=url)
+        code, report = doctor(
+            OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf"
+        )
         assert (code, list(problems(report))) == (1, ["ORQ-N02"])
+        code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=url)  # opentelemetry-instrument's way
+        assert (code, problems(report)) == (0, {})
+        assert "this is a port for gRPC" in notes(report)["ORQ-N02"]
         assert doctor(OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc")[0] == 0
     code, report = doctor(
         OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc"
@@ -524,6 +530,90 @@ def test_a_program_that_cannot_be_started_or_is_no_python(tmp_path: Path) -> Non
     assert "no-such-program" in done.stderr
     code, report = doctor("--", "true")
     assert (code, list(problems(report))) == (1, ["ORQ-X10"])
+
+
+#: Where a secret may be, each with one of its own.
+SECRET_VARIABLES = (
+    "OPENAI_API_KEY",
+    "OPENAI_ADMIN_KEY",
+    "OPENAI_ORG_ID",
+    "OPENAI_WEBHOOK_SECRET",
+    "AZURE_OPENAI_API_KEY",
+    "AWS_SECRET_ACCESS_KEY",
+    "ORQ_API_KEY",
+    "OTEL_RESOURCE_ATTRIBUTES",
+    "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
+    "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
+    "OTEL_EXPORTER_OTLP_CLIENT_KEY",
+    "ORQ_OTEL_VIEWER_TOKEN",
+    "DATABASE_URL",
+)
+SECRETS = """
+import logging
+logging.disable(logging.CRITICAL)  # the SDK logs where it sends
+from openai import OpenAI
+handle = orq_otel.configure(
+    headers={"authorization": s(20), "x-key": s(21)},
+    capture_content=True,
+    redact=lambda part: {**part, "note": s(22)},
+)
+client = OpenAI(
+    api_key=s(23),
+    organization=s(24),
+    base_url=os.environ["MODEL"].replace("//", f"//{s(25)}:{s(26)}@"),
+    default_headers={"x-secret": s(27)},
+    max_retries=0,
+)
+with trace.get_tracer("own").start_as_current_span("job", attributes={"key": s(28)}):
+    client.chat.completions.create(model="m", messages=[{"role": "user", "content": s(29)}])
+    with orq_otel.thread("t-1"):
+        try:
+            client.chat.completions.create(
+                model="m",
+                user=s(30),
+                messages=[{"role": "system", "content": s(31)}],
+                extra_headers={"authorization": s(32)},
+                extra_body={"secret": s(33)},
+            )
+        except openai.OpenAIError:
+            pass
+        orq_otel.configure(service_name="other")
+print(orq_otel.doctor(), orq_otel.status(), repr(handle))
+"""
+
+
+def test_no_secret_is_shown(tmp_path: Path, model: ModelServer) -> None:
+    def s(number: int) -> str:
+        return f"sentinel-{number:02}"
+
+    variables = {name: f"key={s(at)}" for at, name in enumerate(SECRET_VARIABLES, 1)}
+    (tmp_path / "app.py").write_text(
+        BEGIN + "s = lambda number: f'sentinel-{number:02}'\n" + SECRETS
+    )
+    with serving(401, s(14).encode(), **{"www-authenticate": s(15)}) as server:
+        variables |= {
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": server.url.replace("//", f"//{s(16)}:{s(17)}@")
+            + f"/v1/traces?key={s(18)}",
+            "OTEL_EXPORTER_OTLP_HEADERS": f"authorization={s(19)}",
+            "MODEL": model.base_url,
+        }
+        environment = {**os.environ, **variables}
+        environment["PYTHONPATH"] = os.pathsep.join(
+            [str(ROOT / "examples"), os.environ.get("PYTHONPATH", "")]
+        )
+        for more in ([], ["--json"], ["--", sys.executable, str(tmp_path / "app.py")]):
+            done = subprocess.run(
+                [sys.executable, "-m", "orq_otel", "doctor", *more],
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+            assert done.returncode == 1, done.stderr
+            assert "ORQ-N04" in done.stdout
+            assert "sentinel" not in done.stdout + done.stderr
+    assert done.stdout.count("ORQ-T06") == 1
 
 
 # ---- Codes --------------------------------------------------------------------------------------

@@ -231,10 +231,15 @@ _CREDENTIAL_PROVIDERS: Final = (
 
 def _with_key(key: str, own_headers: dict[str, str] | None) -> dict[str, str] | None:
     """The headers with the key, unless a session of the user's does the authorization."""
-    if any(os.environ.get(variable) for variable in _CREDENTIAL_PROVIDERS):
+    if has_credential_provider():
         return own_headers
     # Older exporters ignore the variable's headers if they get any as an argument.
     return {"authorization": f"Bearer {key}", **headers_of_environment(), **(own_headers or {})}
+
+
+def has_credential_provider() -> bool:
+    """Whether a variable names a session of the user's, which authorizes exports."""
+    return any(os.environ.get(variable) for variable in _CREDENTIAL_PROVIDERS)
 
 
 def headers_of_environment(signal: Signal = "traces") -> dict[str, str]:

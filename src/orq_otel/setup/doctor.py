@@ -77,22 +77,32 @@ def doctor(*, reachable: bool = True) -> Report:
 
 def without_program() -> Report:
     """Examine what there is without a program: packages, variables, and where spans would go."""
-    findings = [*environment.findings(needs_distro=True), *environment.content(), *_logged()]
     asked: list[Endpoint] = [
         (one.protocol, one.url, headers) for one, headers in environment.where()
     ]
-    is_named = any(
-        os.environ.get(name)
-        for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-    )
-    if is_named or not asked or os.environ.get("ORQ_API_KEY"):
-        findings.extend(ask(asked))
+    findings = [*environment.findings(needs_distro=True), *environment.content(), *_logged()]
+    if asked and not environment.names_protocol():
+        findings.extend(_ask_both_ways(*asked[0]))
     else:
-        answers = [[*ask([(*one, asked[0][2])])] for one in environment.default_ports()]
-        if all(answers):  # neither port takes spans: one of the two is to
-            findings.extend(answers[0])
+        findings.extend(ask(asked))
     facts = [f"  traces would go to {one.shown} ({one.protocol})" for one, _ in environment.where()]
     return Report.of(findings, [*environment.facts(), *facts])
+
+
+def _ask_both_ways(protocol: str, url: str, headers: dict[str, str]) -> list[Finding]:
+    """Ask where no variable names a protocol. Then opentelemetry-instrument takes gRPC, we HTTP.
+
+    One way is enough, and the other is worth a note.
+    """
+    over_http = reach(protocol, url, headers)
+    by_default = not environment.names_endpoint()
+    over_grpc = reach(GRPC, environment.DEFAULT_GRPC if by_default else url, headers)
+    broken = [one for one in over_grpc if one.is_problem]
+    if any(one.is_problem for one in over_http):
+        if broken:
+            return over_http
+        return [Finding(one.code, one.details, is_problem=False) for one in over_http]
+    return [*over_http, *[Finding(one.code, one.details, is_problem=False) for one in broken]]
 
 
 def ask(wanted: Iterable[Endpoint]) -> Iterator[Finding]:
@@ -112,10 +122,12 @@ def endpoints() -> list[Endpoint]:
         if one.protocol != CONSOLE
     ]
     for provider in used_providers():
-        for kind, endpoint in reaches.exports_to(provider):
-            if isinstance(endpoint, str):
-                protocol = GRPC if ".grpc." in kind.__module__ else HTTP
-                found.append((protocol, endpoint, headers_of_environment()))
+        for exporter in reaches.exporters_in(provider):
+            url = reaches.url_of(exporter)
+            if url is not None:
+                protocol = GRPC if ".grpc." in type(exporter).__module__ else HTTP
+                headers = {**headers_of_environment(), **reaches.headers_of(exporter)}
+                found.append((protocol, url, headers))
     return found
 
 

@@ -26,7 +26,6 @@ from orq_otel.setup.configuration import INSTRUMENTORS
 from orq_otel.setup.destination import (
     CONSOLE,
     GRPC,
-    HTTP,
     Destination,
     destinations,
     headers_of_environment,
@@ -58,6 +57,8 @@ _DISTRO: Final = (
 #: Our entry points, each with the distribution of its client.
 _ENTRY_POINTS: Final = {"orq_openai": "openai", "orq": "orq-ai-sdk"}
 _DISABLED: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+#: Where opentelemetry-instrument sends spans if nothing is set.
+DEFAULT_GRPC: Final = "http://localhost:4317"
 #: Of the conversations, a sampler that keeps less than this share hides most.
 LOW_RATIO: Final = 0.1
 #: Attributes that a span of a model call may have, with labels.
@@ -104,7 +105,7 @@ def where() -> list[tuple[Destination, dict[str, str]]]:
 
 def _missing_packages(*, needs_distro: bool) -> Iterator[Finding]:
     needed = [*_NEEDED, *([_DISTRO] if needs_distro else [])]
-    if any(one.protocol == GRPC for one, _ in where()):
+    if os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "").strip() == GRPC:
         needed.append(_FOR_GRPC)
     for module, distribution, consequence in needed:
         if not _is_there(module):
@@ -189,6 +190,13 @@ def _is_true(name: str) -> bool:
     return os.environ.get(name, "").strip().lower() == "true"
 
 
-def default_ports() -> list[tuple[str, str]]:
-    """Where `configure()` and opentelemetry-instrument send spans if nothing is set."""
-    return [(HTTP, "http://localhost:4318/v1/traces"), (GRPC, "http://localhost:4317")]
+def names_protocol() -> bool:
+    """Whether it is clear how spans are sent: a variable says so, or they go to Orq."""
+    names = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL", "ORQ_API_KEY")
+    return any(os.environ.get(name, "").strip() for name in names)
+
+
+def names_endpoint() -> bool:
+    """Whether a variable says where spans go."""
+    names = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    return any(os.environ.get(name, "").strip() for name in names)

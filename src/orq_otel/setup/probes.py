@@ -61,6 +61,9 @@ _LINES: Final = 10
 _OPENINFERENCE: Final = "openinference.span.kind"
 _OURS: Final = "orq_otel."
 
+#: Modules whose OS threads serve many callers, and are started by any of them.
+_POOLS: Final = ("concurrent.futures", "anyio", "multiprocessing")
+
 #: Folders whose code is not the program's own.
 _LIBRARIES: Final = tuple(
     {
@@ -211,18 +214,21 @@ class Probe:
 
     def _marked(self, function: Callable[..., Any], line: str) -> Callable[..., Any]:
         def run(*args: Any, **kwargs: Any) -> Any:
+            before = getattr(self._worker, "line", "")
             self._worker.line = line
             try:
                 return function(*args, **kwargs)
             finally:
-                self._worker.line = ""
+                self._worker.line = before
 
         return run
 
     def _around_start(self, original: Callable[..., Any]) -> Any:
         @functools.wraps(original)
         def start(os_thread: Any) -> None:
-            if scoped_thread() is not None:
+            target = reaches.target_of(os_thread)
+            is_pools = str(getattr(target, "__module__", "")).startswith(_POOLS)
+            if scoped_thread() is not None and not is_pools:
                 os_thread.run = self._marked(os_thread.run, caller())
             original(os_thread)
 
@@ -360,7 +366,7 @@ class Probe:
         try:
             is_set_up = any(exports(one) for one in used_providers())
             # At its end a process has switched its instrumentors off: calls tell, as they are made.
-            state = [one for one in in_process() if one.code != NOT_INSTRUMENTED or not self.calls]
+            state = [one for one in in_process() if one.code != NOT_INSTRUMENTED]
             if asks:
                 for one in endpoints():
                     if (one[0], one[1]) not in self.reached:

@@ -37,7 +37,7 @@ from orq_otel.foundations.codes import (
     WRONG_PROTOCOL,
 )
 from orq_otel.foundations.version import __version__
-from orq_otel.setup.destination import HTTP, without_secrets
+from orq_otel.setup.destination import HTTP, has_credential_provider, without_secrets
 from orq_otel.setup.report import Finding
 
 #: Seconds for one question.
@@ -48,6 +48,8 @@ _APART: Final = 10.0
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 _SETTINGS: Final = 4
 _EXPORT: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+#: Headers of exporters that are not sent along: the body here is another one.
+_OWN: Final = ("content-type", "content-encoding", "content-length", "user-agent")
 _USE_HTTPS: Final = "this port speaks TLS: write https://."
 
 #: What servers answer that have nothing at a path, or no such method there.
@@ -156,8 +158,9 @@ def _send(
         if address.proxy is not None:
             target = f"http://{address.target}{target}"
     with closing(connection):
-        sent = {"content-type": "application/x-protobuf", "user-agent": f"orq-otel/{__version__}"}
-        connection.request(method, target, b"", {**sent, **headers})
+        sent = {name: value for name, value in headers.items() if name.lower() not in _OWN}
+        sent |= {"content-type": "application/x-protobuf", "user-agent": f"orq-otel/{__version__}"}
+        connection.request(method, target, b"", sent)
         answer = connection.getresponse()
         about = {name.lower(): value for name, value in answer.getheaders()}
         return answer.status, answer.read(65536), about
@@ -250,7 +253,8 @@ def _judge(
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         yield Finding(PROXY, "the proxy wants credentials.")
     elif status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        yield Finding(REFUSED, named)
+        # A session of the user's may know credentials that are not among the headers.
+        yield Finding(REFUSED, named, is_problem=not has_credential_provider())
     elif address.proxy is not None and status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         yield Finding(PROXY, named)
     elif status == HTTPStatus.BAD_REQUEST and not address.is_tls and _speaks_tls(address):
@@ -323,7 +327,8 @@ def _export_over_grpc(address: Address, headers: Mapping[str, str]) -> str | Non
         channel = grpc.insecure_channel(address.target)
     with closing(channel):
         try:
-            metadata = tuple((name.lower(), value) for name, value in headers.items())
+            named = {name.lower(): value for name, value in headers.items()}
+            metadata = tuple((name, value) for name, value in named.items() if name not in _OWN)
             channel.unary_unary(_EXPORT)(b"", timeout=_TIMEOUT, metadata=metadata)
         except grpc.RpcError as error:
             return str(error.code().name)
