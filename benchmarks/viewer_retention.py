@@ -18,10 +18,10 @@ import threading
 import time
 from pathlib import Path
 
-from orq_otel.viewer.facts import read
+from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import KeptSpan, Span, ThreadQuery
-from orq_otel.viewer.retention_worker import RetentionWorker
 from orq_otel.viewer.store.retention import Retention
+from orq_otel.viewer.store.retention_worker import RetentionWorker
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 SECOND = 10**9

@@ -21,7 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from orq_otel.viewer.facts import read
+from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import KeptSpan, Span, ThreadQuery
 from orq_otel.viewer.store.sqlite import SQLiteStore
 

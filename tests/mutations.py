@@ -112,7 +112,7 @@ BREAKS = [
     ),
     _break(
         "labels/span_processor.py",
-        "if has_changed(span, THREAD_ID, ORQ_THREAD_ID, ids, if_marked):",
+        "if has_changed(span, ORQ_THREAD_ID, in_force.compared, in_force.ids_if_marked):",
         "if False:",
         "test_attribute_limits.py",
         "test_one_id.py",
@@ -318,13 +318,13 @@ BREAKS = [
     ),
     # The viewer
     _break(
-        "viewer/facts.py",
+        "viewer/conversation/facts.py",
         "return found if math.isfinite(found) and found >= 0 else None",
         "return found",
         "viewer/test_facts.py",
     ),
     _break(
-        "viewer/pricing.py",
+        "viewer/conversation/pricing.py",
         "return max(int(value), 0)",
         "return int(value)",
         "viewer/test_pricing.py",

@@ -14,9 +14,9 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from orq_otel.viewer.api import create_api
-from orq_otel.viewer.facts import read
+from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import KeptSpan, Span, Store
+from orq_otel.viewer.web.api import create_api
 
 SECOND = 1_000_000_000
 NOON = 1_785_585_600 * SECOND

@@ -20,12 +20,12 @@ import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from starlette.applications import Starlette
 
-from orq_otel.viewer.api import create_api
-from orq_otel.viewer.guards import Guard
 from orq_otel.viewer.model import Store
-from orq_otel.viewer.pages import create_pages
+from orq_otel.viewer.ports.guards import Guard
 from orq_otel.viewer.store import open_store
-from orq_otel.viewer.web_guard import WebGuard
+from orq_otel.viewer.web.api import create_api
+from orq_otel.viewer.web.pages import create_pages
+from orq_otel.viewer.web.web_guard import WebGuard
 
 __all__ = ["Browse", "Browser", "Page", "Site", "browse", "browser", "expect", "site"]
 

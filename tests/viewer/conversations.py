@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterable
 from typing import Any
 
-from orq_otel.viewer import facts
+from orq_otel.viewer.conversation import facts
 from orq_otel.viewer.model import KeptSpan, Span
 
 SECOND = 1_000_000_000

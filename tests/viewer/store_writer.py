@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from orq_otel.viewer.facts import read
+from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import KeptSpan, StoreError
 from orq_otel.viewer.store.sqlite import SQLiteStore
 from viewer.sample_spans import call

@@ -12,10 +12,10 @@ import httpx
 import pytest
 from support.viewer_spans import Api, chat, keep, served, span
 
-from orq_otel.viewer import api as limits
-from orq_otel.viewer.openapi import document
-from orq_otel.viewer.query_parameters import NAMES
 from orq_otel.viewer.store import open_store
+from orq_otel.viewer.web import api as limits
+from orq_otel.viewer.web.openapi import document
+from orq_otel.viewer.web.query_parameters import NAMES
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 

@@ -12,10 +12,10 @@ import httpx
 import pytest
 from support.viewer_spans import NOON, SECOND, Api, chat, keep, served, span
 
-from orq_otel.viewer import api as limits
 from orq_otel.viewer.model import Span, Store
-from orq_otel.viewer.otlp import from_json
+from orq_otel.viewer.receive.otlp import from_json
 from orq_otel.viewer.store import open_store
+from orq_otel.viewer.web import api as limits
 
 JSON = {"content-type": "application/json"}
 LINES = {"content-type": "application/x-ndjson"}

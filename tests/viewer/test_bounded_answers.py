@@ -16,7 +16,7 @@ import httpx
 import pytest
 from support.viewer_process import Viewer, run
 
-from orq_otel.viewer.facts import read
+from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import KeptSpan, ThreadQuery, digest, position, short_id
 from orq_otel.viewer.store.sqlite import SQLiteStore
 

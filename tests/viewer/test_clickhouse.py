@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from e2e.ports import free_port
 
-from orq_otel.viewer.facts import read
+from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import KeptSpan, Span, StoreError, ThreadQuery
 from orq_otel.viewer.store import open_store
 from orq_otel.viewer.store.clickhouse import ClickHouseStore

@@ -26,10 +26,10 @@ from support.silent_connections import Silent
 from support.viewer_process import CODE, Viewer
 from support.viewer_spans import served
 
-from orq_otel.viewer import facts
-from orq_otel.viewer.guards import Guard
-from orq_otel.viewer.ingest import Ingest
-from orq_otel.viewer.receivers_http import HttpReceiver
+from orq_otel.viewer.conversation import facts
+from orq_otel.viewer.ports.guards import Guard
+from orq_otel.viewer.receive.http_receiver import HttpReceiver
+from orq_otel.viewer.receive.ingest import Ingest
 
 CONNECTIONS = 1_200
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"

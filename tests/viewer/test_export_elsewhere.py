@@ -13,8 +13,8 @@ from e2e.rotel_collector import Rotel
 from support.viewer_process import Viewer, run
 from support.viewer_spans import NOON, chat, keep, span
 
-from orq_otel.viewer import api_json
 from orq_otel.viewer.store import open_store
+from orq_otel.viewer.web import api_json
 
 JSON = {"content-type": "application/json"}
 

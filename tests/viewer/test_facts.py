@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orq_otel.viewer.facts import MODEL_CALLS, read
+from orq_otel.viewer.conversation.facts import MODEL_CALLS, read
 from orq_otel.viewer.model import Facts, Span
 
 from .sample_spans import call, messages, span

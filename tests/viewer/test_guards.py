@@ -21,10 +21,10 @@ from support.otlp_requests import body, message
 from support.viewer_process import Viewer
 from support.viewer_spans import served
 
-from orq_otel import viewer
-from orq_otel.viewer.guards import Guard, is_loopback
-from orq_otel.viewer.refusals import RefusedError
-from orq_otel.viewer.web_guard import WebGuard
+from orq_otel.viewer import web
+from orq_otel.viewer.ports.guards import Guard, is_loopback
+from orq_otel.viewer.ports.refusals import RefusedError
+from orq_otel.viewer.web.web_guard import WebGuard
 
 TOKEN = "correct-horse-battery-staple"
 Start = Callable[..., httpx.Client]
@@ -263,7 +263,7 @@ def test_the_form_looks_like_the_pages(start: Start) -> None:
         answer = client.get(file)
         assert answer.status_code == 200
         assert answer.headers["cache-control"] == "no-cache"
-        assert (Path(viewer.__file__).parent / file.lstrip("/")).is_file()
+        assert (Path(web.__file__).parent / file.lstrip("/")).is_file()
 
 
 def test_without_a_token_the_form_is_not_there(start: Start) -> None:

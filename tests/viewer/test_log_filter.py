@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from orq_otel.viewer.log_filter import RepeatedLineFilter
+from orq_otel.viewer.terminal.log_filter import RepeatedLineFilter
 
 
 def test_a_line_that_repeats_is_said_once_a_minute(

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from orq_otel.viewer.pages import thread_url
+from orq_otel.viewer.web.pages import thread_url
 
 from . import conversations
 from .browsing import Browse, Page, Site, browse, browser, expect, site

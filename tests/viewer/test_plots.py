@@ -6,8 +6,9 @@ import re
 
 import pytest
 
-from orq_otel.viewer import formats, plots, timeline
+from orq_otel.viewer import formats
 from orq_otel.viewer.model import Bucket, Overview, Thread
+from orq_otel.viewer.web import plots, timeline
 
 from . import conversations
 from .conversations import NOON, SECOND, Recorder

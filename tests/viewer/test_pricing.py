@@ -10,7 +10,7 @@ import genai_prices
 import pytest
 from genai_prices.data_snapshot import get_snapshot
 
-from orq_otel.viewer import pricing
+from orq_otel.viewer.conversation import pricing
 
 from .sample_spans import NOON, SECOND
 
@@ -121,7 +121,7 @@ def test_an_unknown_price_is_never_zero() -> None:
 
 def test_prices_are_loaded_when_they_are_needed() -> None:
     program = (
-        "import sys, orq_otel.viewer.facts, orq_otel.viewer.store;"
+        "import sys, orq_otel.viewer.conversation.facts, orq_otel.viewer.store;"
         "print('genai_prices' in sys.modules, 'clickhouse_connect' in sys.modules)"
     )
     run = subprocess.run(

@@ -21,7 +21,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceS
 from support.otlp_requests import body, message
 from support.viewer_process import PORTS, Viewer, run
 
-from orq_otel.viewer.facts import read
+from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import KeptSpan, ThreadQuery
 from orq_otel.viewer.store.sqlite import SQLiteStore
 

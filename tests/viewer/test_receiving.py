@@ -22,11 +22,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from support.otlp_requests import body, message
 from support.viewer_spans import served
 
-from orq_otel.viewer import facts, receivers_grpc
-from orq_otel.viewer.guards import Guard
-from orq_otel.viewer.ingest import Ingest, Limits
+from orq_otel.viewer.conversation import facts
 from orq_otel.viewer.model import KeptSpan, StoreError
-from orq_otel.viewer.receivers_http import HttpReceiver
+from orq_otel.viewer.ports.guards import Guard
+from orq_otel.viewer.receive import grpc_receiver
+from orq_otel.viewer.receive.http_receiver import HttpReceiver
+from orq_otel.viewer.receive.ingest import Ingest, Limits
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
 JSON = {"content-type": "application/json"}
@@ -97,7 +98,7 @@ def start() -> Iterator[Callable[..., Receiver]]:
         given = guard or Guard("localhost")
         client = served(HttpReceiver(ingest, given, timeout))
         http = client.__enter__()
-        server = receivers_grpc.create_receiver(ingest, given, timeout)
+        server = grpc_receiver.create_receiver(ingest, given, timeout)
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         channel = grpc.insecure_channel(f"127.0.0.1:{port}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orq_otel.viewer.facts import read
+from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import KeptSpan, Span, StoreError, ThreadQuery
 from orq_otel.viewer.store import sqlite as module
 from orq_otel.viewer.store.retention import Retention

@@ -19,7 +19,7 @@ import pytest
 from support.otlp_requests import BOMBS, body, message
 from support.viewer_process import PORTS, Viewer, run
 
-from orq_otel.viewer.listening import PortError, bind
+from orq_otel.viewer.ports.listening import PortError, bind
 from orq_otel.viewer.settings import Settings, SettingsError, default_store
 from orq_otel.viewer.store.sqlite import SQLiteStore
 

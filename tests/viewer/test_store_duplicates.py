@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from orq_otel.viewer.facts import read
+from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import KeptSpan, ThreadQuery
 from orq_otel.viewer.store.sqlite import SQLiteStore
 

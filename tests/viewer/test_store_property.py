@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orq_otel.viewer.facts import read
+from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import KeptSpan, Span, Thread, ThreadQuery
 from orq_otel.viewer.store.clickhouse import ClickHouseStore
 from orq_otel.viewer.store.sqlite import SQLiteStore

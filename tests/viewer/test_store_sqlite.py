@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from orq_otel.viewer.facts import read
+from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import KeptSpan, Span, StoreError, ThreadQuery, short_id
 from orq_otel.viewer.store import open_store, schema
 from orq_otel.viewer.store import sqlite as module

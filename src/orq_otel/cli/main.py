@@ -12,12 +12,12 @@ from orq_otel.foundations.version import __version__
 #: Each command and its module, which has `add_parser(subparsers)`.
 COMMANDS = {
     "doctor": "orq_otel.cli.doctor",
-    "viewer": "orq_otel.viewer.commands.viewer",
-    "threads": "orq_otel.viewer.commands.threads",
-    "thread": "orq_otel.viewer.commands.thread",
-    "export": "orq_otel.viewer.commands.export",
-    "import": "orq_otel.viewer.commands.import_spans",
-    "clickhouse-rollup": "orq_otel.viewer.commands.clickhouse_rollup",
+    "viewer": "orq_otel.viewer.terminal.viewer",
+    "threads": "orq_otel.viewer.terminal.threads",
+    "thread": "orq_otel.viewer.terminal.thread",
+    "export": "orq_otel.viewer.terminal.export",
+    "import": "orq_otel.viewer.terminal.import_spans",
+    "clickhouse-rollup": "orq_otel.viewer.terminal.clickhouse_rollup",
 }
 
 
@@ -50,7 +50,8 @@ def _parser(arguments: Sequence[str]) -> ArgumentParser:
     """
     parser = ArgumentParser(
         prog="orq-otel",
-        description="See your threads: a collector for this machine, and questions about them.",
+        description="See your threads: a collector for this machine, questions about them, and a "
+        "doctor for whatever is missing.",
     )
     parser.add_argument("--version", action="version", version=f"orq-otel {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)

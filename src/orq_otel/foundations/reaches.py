@@ -141,27 +141,22 @@ def pinned(span: Any) -> Mapping[str, Any] | None:
     return getattr(getattr(span, "_attributes", None), "_orq_otel_pinned", None)
 
 
-def has_changed(
-    span: Any, name: str, id_name: str, ids: tuple[str, ...], others: frozenset[str]
-) -> bool:
+def has_changed(span: Any, name: str, ids: tuple[str, ...], others: frozenset[str]) -> bool:
     """Whether what a span says of its thread may have to be mended.
 
     The end of every span asks this.
 
     Returns:
-        Whether the SDK dropped attributes of `span`; or the attribute `name` is there, and no text;
-        or `id_name` is there, and one of `ids` has another value, or one of `others` is there, too.
+        Whether something was pinned on `span`, and the SDK has dropped attributes of it since, or
+        one of `ids` has another value than `name`, or one of `others` is there, too.
     """
     kept = span._attributes  # noqa: SLF001
-    if type(kept) is not BoundedAttributes:
+    if getattr(kept, "_orq_otel_pinned", None) is None:
         return False
-    values = kept._dict  # noqa: SLF001
-    value = values.get(name)
-    if (type(value) is not str and value is not None) or kept.dropped > 0:
+    if kept.dropped > 0:
         return True
-    id = values.get(id_name)  # noqa: A001
-    if id is None:
-        return False
+    values = kept._dict  # noqa: SLF001
+    id = values.get(name)  # noqa: A001
     for one in ids:
         if values.get(one) != id:
             return True

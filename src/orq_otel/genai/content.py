@@ -10,7 +10,7 @@ import functools
 import importlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from opentelemetry.trace import Span
@@ -86,8 +86,23 @@ class Capture:
     is_structured: bool = False
     inline_images: int = 0
     hook: Hook | None = None
+    #: Whether content is JSON on spans and nothing else happens to it, as nearly everywhere.
+    is_plain: bool = field(init=False)
 
-    def collect(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one loop, since it runs on every call
+    def __post_init__(self) -> None:
+        """Find out whether content needs nothing unusual."""
+        unusual = (
+            self.on_event
+            or self.redact is not None
+            or self.tool_schemas
+            or self.span_limit is not None
+            or self.is_structured
+            or self.inline_images
+            or self.hook is not None
+        )
+        object.__setattr__(self, "is_plain", self.on_span and not unusual)
+
+    def collect(  # noqa: PLR0913, PLR0917 - keywords would cost time on every call
         self,
         read: Callable[[Any], Content],
         source: Any,
@@ -109,53 +124,79 @@ class Capture:
             whole: Receives what is for the hook.
         """
         try:
-            hook = self.hook
-            if hook is None and not self.inline_images:
-                content = read(source)
-            else:
-                content = with_data(read, source, self.inline_images if hook is None else ALL)
-            if self.tool_schemas and read_tools is not None and TOOL_DEFINITIONS in content:
-                content[TOOL_DEFINITIONS] = read_tools(source)
-            if self.redact is not None:
-                content = {name: _redact(self.redact, found) for name, found in content.items()}
-            if hook is not None and whole is not None:
-                whole.update(content)
-                if not (self.on_span or self.on_event):
-                    return
-                content = {
-                    name: without_data(found, self.inline_images) if type(found) is list else found
-                    for name, found in content.items()
-                }
-            to_json = _encoder()
-            max_length = self.max_length
-            for name, found in content.items():
-                if not found:
-                    continue
-                value: Any = found
-                if type(found) is list:
+            if self.is_plain:  # the short way, since this runs twice on every call
+                to_json, longest = _encoder(), self.max_length // 2
+                for name, found in read(source).items():
+                    if type(found) is not list:
+                        if found:
+                            on_span[name] = self._encode(found)[1]
+                        continue
                     try:
                         encoded = to_json(found).decode()
                     except _UNENCODABLE:
-                        value, encoded = _encoded(found)
-                    if 2 * len(encoded) > max_length:  # a string in it may be too long
-                        value, encoded = _fitted(value, encoded, max_length)
-                elif type(found) is str and found.isascii() and len(found) <= max_length:
-                    value = encoded = found
-                else:
-                    value = encoded = fitted_text(str(found), max_length)
-                if self.on_event:
-                    on_event[name] = value
-                if self.on_span:
-                    limit = self.span_limit
-                    if self.is_structured:  # the SDK cuts each text in it
-                        is_limited = limit is not None and type(value) is list
-                        on_span[name] = without_data(value) if is_limited else value
-                    elif limit is None or len(encoded) <= limit:
+                        found, encoded = _encoded(found)  # noqa: PLW2901
+                    if len(encoded) > longest:  # a string in it may be too long
+                        encoded = _fitted(found, encoded, self.max_length)[1]
+                    if found:
                         on_span[name] = encoded
-                    elif fits := _fitted_to_span(value, encoded, limit):
-                        on_span[name] = fits
+            else:
+                self._collect_any(read, source, read_tools, on_span, on_event, whole)
         except Exception as error:  # noqa: BLE001 - a reader's mistake, or the user's hook's
             report("reading or redacting the content of a call", error)
+
+    def _collect_any(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one loop over what is wanted
+        self,
+        read: Callable[[Any], Content],
+        source: Any,
+        read_tools: Callable[[Any], list[Any]] | None,
+        on_span: dict[str, Any],
+        on_event: Content,
+        whole: Content | None,
+    ) -> None:
+        hook = self.hook
+        if hook is None and not self.inline_images:
+            content = read(source)
+        else:
+            content = with_data(read, source, self.inline_images if hook is None else ALL)
+        if self.tool_schemas and read_tools is not None and TOOL_DEFINITIONS in content:
+            content[TOOL_DEFINITIONS] = read_tools(source)
+        if self.redact is not None:
+            content = {name: _redact(self.redact, found) for name, found in content.items()}
+        if hook is not None and whole is not None:
+            whole.update(content)
+            if not (self.on_span or self.on_event):
+                return
+            content = {
+                name: without_data(found, self.inline_images) if type(found) is list else found
+                for name, found in content.items()
+            }
+        for name, found in content.items():
+            if not found:
+                continue
+            value, encoded = self._encode(found)
+            if self.on_event:
+                on_event[name] = value
+            if self.on_span:
+                limit = self.span_limit
+                if self.is_structured:  # the SDK cuts each text in it
+                    is_limited = limit is not None and type(value) is list
+                    on_span[name] = without_data(value) if is_limited else value
+                elif limit is None or len(encoded) <= limit:
+                    on_span[name] = encoded
+                elif fits := _fitted_to_span(value, encoded, limit):
+                    on_span[name] = fits
+
+    def _encode(self, found: Any) -> tuple[Any, str]:
+        """A value of content and its text, both cut to length. Plain text is its own text."""
+        if type(found) is list:
+            value, encoded = _encoded(found)
+            if 2 * len(encoded) > self.max_length:  # a string in it may be too long
+                value, encoded = _fitted(value, encoded, self.max_length)
+            return value, encoded
+        if type(found) is str and found.isascii() and len(found) <= self.max_length:
+            return found, found
+        plain = fitted_text(str(found), self.max_length)
+        return plain, plain
 
     def redact_error_message(self, message: str) -> str | None:
         """Redact a server's error message, which may repeat content.

@@ -34,6 +34,7 @@ from orq_otel.genai.counts import counts
 from orq_otel.genai.fields import Attributes, get
 from orq_otel.genai.semconv import (
     CHAT,
+    CONVERSATION_ID,
     EMBEDDINGS,
     FETCH_RESPONSE,
     OPERATION_NAME,
@@ -201,24 +202,26 @@ def _detach(token: Token[Context], error: Exception) -> None:
         detach(token)  # another implementation of the context, with tokens of its own
 
 
-def suppressed() -> bool:
-    """Whether instrumentation is switched off here, by OpenTelemetry's key or its older name.
+def traced_context() -> Context | None:
+    """OpenTelemetry's current context, or None if instrumentation is switched off in it.
 
-    The opposite of `opentelemetry.instrumentation.utils.is_instrumentation_enabled`, which looks
-    up the context twice, and whose module imports the propagators.
+    That is said by OpenTelemetry's key or its older name, which
+    `opentelemetry.instrumentation.utils.is_instrumentation_enabled` looks up in two contexts, and
+    its module imports the propagators.
     """
     context = get_current()
-    if not context:
-        return False
-    return bool(context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_OLDER_KEY))
+    if context and (context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_OLDER_KEY)):
+        return None
+    return context
 
 
-def start_call(  # noqa: C901, PLR0912 - one function, since it runs on every call
+def start_call(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one function, run on every call
     telemetry: Telemetry,
     operation: Operation,
     attributes: Mapping[str, Any],
     thread: Thread | None,
     client: Any,
+    context: Context,
 ) -> Call | Unrecorded | None:
     """Start the span of a call.
 
@@ -228,6 +231,7 @@ def start_call(  # noqa: C901, PLR0912 - one function, since it runs on every ca
         attributes: The attributes that samplers see: operation, provider, model and server.
         thread: The thread that the call belongs to.
         client: The client, which describes its errors.
+        context: OpenTelemetry's context in which the call is made.
 
     Returns:
         The call; or `Unrecorded`, if its span is not sampled and it has no other signals; or None,
@@ -238,7 +242,6 @@ def start_call(  # noqa: C901, PLR0912 - one function, since it runs on every ca
         take_notes()
     if thread is not None and unset.spans:
         unset.settle()
-    context = get_current()
     current = get_current_span(context) if context else None
     if current is not None and current.is_recording() and covers_call(current, operation.name):
         if thread is not None:
@@ -249,10 +252,10 @@ def start_call(  # noqa: C901, PLR0912 - one function, since it runs on every ca
         counts.add_others()
         return None
     target = attributes.get(operation.target)
-    of_thread: Mapping[str, Any]
+    of_thread: Mapping[str, Any] | None = None
     if thread is not None:
         of_thread = labels(thread)
-    else:
+    elif context or CONVERSATION_ID in attributes:  # otherwise no id is to be found
         of_thread = adopted_labels(context, current, attributes)
     if of_thread:
         # The call's own attributes win over labels. Labels come last, since the SDK drops the

@@ -59,7 +59,7 @@ def adopted_labels(context: Context, parent: Any, started: Mapping[str, Any]) ->
         if CONVERSATION_ID not in started or started[_PROVIDER_NAME] == "orq":
             return _NONE
         found = CONVERSATION_ID, started[CONVERSATION_ID]
-    if inherited_thread() is not None:  # whose labels the span gets when it starts
+    if inherited_thread(context) is not None:  # whose labels the span gets when it starts
         return _NONE
     name, id = found  # noqa: A001
     return {ADOPTED_FROM: name, **labels(plain_thread(id, ()))}

@@ -58,6 +58,7 @@ class LabelsInForce:
         ids: The attributes in which every span of a thread ends with the thread's id, whatever
             others have written there. None if foreign ids are kept.
         ids_if_marked: The same, for spans of models and agents that have them.
+        compared: The labels that are nearly always the id: where one is not, `complete` decides.
         adopts: Whether our spans adopt ids outside of threads.
     """
 
@@ -79,6 +80,7 @@ class LabelsInForce:
         chosen = [name for name, encoder in self.chosen.attributes.items() if encoder is of_thread]
         self.ids = tuple(dict.fromkeys((CONVERSATION_ID, *chosen))) if wins else ()
         self.ids_if_marked = marked_only(self.ids) if wins else frozenset()
+        self.compared = (*self.ids, THREAD_ID) if self.with_thread_id else self.ids
 
     def set(self, chosen: Chosen, *, with_thread_id: bool, in_code: bool) -> None:
         """Set the labels. Without `in_code`, do nothing if the program has chosen them."""

@@ -16,7 +16,6 @@ from orq_otel.foundations.settings import Settings
 from orq_otel.foundations.unfinished import notes, take_notes
 from orq_otel.labels.attributes import (
     ORQ_THREAD_ID,
-    THREAD_ID,
     complete,
     follow,
     in_force,
@@ -59,7 +58,7 @@ class ThreadSpanProcessor(SpanProcessor):
         """Label `span`. OpenTelemetry's SDK calls this for every span that it records."""
         try:
             thread = scoped_thread()
-            if thread is None:
+            if thread is None and (parent_context or parent_context is None):
                 thread = inherited_thread(parent_context)
             if thread is not None:
                 stamp(span, thread)
@@ -78,12 +77,12 @@ class ThreadSpanProcessor(SpanProcessor):
     def _on_ending(self, span: Any) -> None:
         """Restore the labels, and stop waiting for a scope to begin if it is a request's span."""
         try:
-            ids, if_marked = in_force.ids, in_force.ids_if_marked
-            if has_changed(span, THREAD_ID, ORQ_THREAD_ID, ids, if_marked):
+            if has_changed(span, ORQ_THREAD_ID, in_force.compared, in_force.ids_if_marked):
                 complete(span)
-            kind = span.kind
-            if kind is SERVER or kind is CONSUMER:
-                entry_spans.closed(span)
+            if entry_spans.open:
+                kind = span.kind
+                if kind is SERVER or kind is CONSUMER:
+                    entry_spans.closed(span)
             if notes and self._in_turn:
                 take_notes()
         except Exception as error:  # noqa: BLE001 - never into the host's span.end()

@@ -27,8 +27,8 @@ from orq_otel.genai.wrapping import (
     Begun,
     async_wrapper,
     start_call,
-    suppressed,
     sync_wrapper,
+    traced_context,
 )
 from orq_otel.orq.errors import ERRORS
 from orq_otel.orq.models import TRACE_ID_HEADERS
@@ -112,12 +112,12 @@ class OrqInstrumentor(ClientInstrumentor):
             call = None
             try:
                 telemetry = self.telemetry
-                if telemetry is None or suppressed():
+                if telemetry is None or (context := traced_context()) is None:
                     return None, args, kwargs
                 thread, is_given = caller_thread(kwargs, place) if place else (None, False)
                 thread = thread or current_thread()
                 attributes = {**fixed, **server_attributes(resource, kwargs), **start(kwargs)}
-                call = start_call(telemetry, operation, attributes, thread, resource)
+                call = start_call(telemetry, operation, attributes, thread, resource, context)
                 if isinstance(call, Call):
                     call.request(kwargs)
                 if place and thread is not None and not is_given and self._sends_threads:

@@ -47,8 +47,9 @@ _AUTO: Final = "opentelemetry.instrumentation.auto_instrumentation"
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 _RATIO: Final = re.compile(r"\{([0-9.eE-]+)\}")
 #: Classes of processors that export nothing: ours.
+_LABELS: Final = "orq_otel.labels.span_processor"
 _OURS: Final = (
-    "orq_otel.labels.span_processor",
+    _LABELS,
     "orq_otel.setup.outlets",
     "orq_otel.setup.probes",
 )
@@ -153,13 +154,20 @@ def _logged() -> Iterator[Finding]:
 
 
 def used_providers() -> list[Any]:
-    """The tracer providers that get our spans: those that instrumentors were passed, or the global.
+    """The tracer providers whose spans are ours or labelled: the global one, and those passed on.
 
     None of them is the API's stand-in for a provider that is still to come.
     """
-    passed = [kind().tracer_provider for kind in INSTRUMENTORS if kind().telemetry is not None]
+    passed = [kind().tracer_provider for kind in INSTRUMENTORS]
     found = [trace.get_tracer_provider(), *[one for one in passed if one is not None]]
-    return [one for one in found if not isinstance(one, trace.ProxyTracerProvider)]
+    found += [one for one in sdk_providers() if _is_labelled(one)]
+    real = [one for one in found if not isinstance(one, trace.ProxyTracerProvider)]
+    return [*{id(one): one for one in real}.values()]
+
+
+def _is_labelled(provider: Any) -> bool:
+    processors = reaches.processors_in(provider) or ()
+    return any(type(one).__module__ == _LABELS for one in processors)
 
 
 def _providers() -> Iterator[Finding]:
@@ -169,9 +177,11 @@ def _providers() -> Iterator[Finding]:
     if not any(exports(one) for one in used):
         if elsewhere:
             yield Finding(OTHER_PROVIDER, _services(elsewhere))
+        elif _is_silent():
+            return
         elif not used:
             yield Finding(NO_SETUP)
-        elif not _is_silent():
+        else:
             yield Finding(NO_EXPORTER, f"The provider is {type(used[0]).__name__}.")
     elif elsewhere:
         yield Finding(REPLACED_PROVIDER, _services(elsewhere), is_problem=False)

@@ -22,18 +22,21 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from orq_otel.viewer import connections, facts, guards, listening, malloc, receivers_grpc
-from orq_otel.viewer.api import create_api
-from orq_otel.viewer.grpc_relay import GrpcRelay
-from orq_otel.viewer.ingest import Ingest
-from orq_otel.viewer.pages import DEFAULT_ENDPOINT, create_pages
-from orq_otel.viewer.receivers_http import HttpReceiver
-from orq_otel.viewer.retention_worker import RetentionWorker
+from orq_otel.viewer import malloc
+from orq_otel.viewer.conversation import facts
+from orq_otel.viewer.ports import connections, guards, listening
+from orq_otel.viewer.receive import grpc_receiver
+from orq_otel.viewer.receive.grpc_relay import GrpcRelay
+from orq_otel.viewer.receive.http_receiver import HttpReceiver
+from orq_otel.viewer.receive.ingest import Ingest
 from orq_otel.viewer.settings import Settings, SettingsError
 from orq_otel.viewer.store import open_store
 from orq_otel.viewer.store.retention import Retention
+from orq_otel.viewer.store.retention_worker import RetentionWorker
 from orq_otel.viewer.store.sqlite import SQLiteStore
-from orq_otel.viewer.web_guard import WebGuard
+from orq_otel.viewer.web.api import create_api
+from orq_otel.viewer.web.pages import DEFAULT_ENDPOINT, create_pages
+from orq_otel.viewer.web.web_guard import WebGuard
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +89,7 @@ def run(settings: Settings) -> None:
             servers.append(_Server(otlp_http, sockets[_OTLP_HTTP], share, _GRACE_OF_SENDERS))
             relay = _relay(stack, share)
             find = relay.find if relay else None
-            otlp_grpc = receivers_grpc.create_receiver(ingest, guard, find=find)
+            otlp_grpc = grpc_receiver.create_receiver(ingest, guard, find=find)
             if relay is None:
                 _bind_grpc(otlp_grpc, sockets[_OTLP_GRPC])
             else:

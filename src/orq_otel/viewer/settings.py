@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orq_otel.viewer.guards import is_loopback
+from orq_otel.viewer.ports.guards import is_loopback
 
 
 class SettingsError(ValueError):

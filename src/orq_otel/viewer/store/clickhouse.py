@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from orq_otel.viewer import facts, pricing
+from orq_otel.viewer.conversation import facts, pricing
 from orq_otel.viewer.model import (
     LABELS,
     LONG_ID,

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from orq_otel.viewer import facts, pricing
+from orq_otel.viewer.conversation import facts, pricing
 from orq_otel.viewer.store.buckets import LATENCIES, MINUTE
 
 #: The width of the rollup's time buckets.

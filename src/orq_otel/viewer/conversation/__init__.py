@@ -1,0 +1,31 @@
+"""What the spans of a thread say together: a conversation, and what it cost."""
+
+from __future__ import annotations
+
+from orq_otel.viewer.conversation.entries import Conversation, Failure, Step, Turn
+from orq_otel.viewer.conversation.parts import Media, Message, Other, Part, Text, ToolCall
+from orq_otel.viewer.conversation.reading import (
+    INPUT,
+    INSTRUCTIONS,
+    OUTPUT,
+    conversation,
+    failure,
+)
+
+__all__ = [
+    "INPUT",
+    "INSTRUCTIONS",
+    "OUTPUT",
+    "Conversation",
+    "Failure",
+    "Media",
+    "Message",
+    "Other",
+    "Part",
+    "Step",
+    "Text",
+    "ToolCall",
+    "Turn",
+    "conversation",
+    "failure",
+]

@@ -1,0 +1,204 @@
+"""Finds which messages of a call earlier calls of the conversation had already.
+
+Every model call sends the complete conversation so far. Each part of a message has a mark, which
+is the same for an answer and its repetition in a later call.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from orq_otel.viewer.conversation.parts import (
+    MOST_PARTS,
+    RESULTS,
+    as_part,
+    decoded,
+    kind_of,
+    part_of,
+    raw_parts,
+    text_of,
+)
+from orq_otel.viewer.formats import as_text
+
+#: How many histories are kept. Agents that take turns have one each.
+HISTORIES: Final = 12
+INSTRUCTING: Final = frozenset({"system", "developer"})
+
+
+class Item:
+    """A part of a message, with a mark to find the same part in other calls."""
+
+    __slots__ = ("finish_reason", "is_hidden", "mark", "name", "part", "position", "raw", "role")
+
+    def __init__(self, message: Mapping[str, Any], position: int, raw: Mapping[str, Any]) -> None:
+        role = message.get("role")
+        self.role = role if isinstance(role, str) and role else "user"
+        name = message.get("name")
+        self.name = name if isinstance(name, str) else None
+        reason = message.get("finish_reason")
+        self.finish_reason = reason if isinstance(reason, str) else None
+        self.position = position
+        self.raw = raw
+        self.is_hidden = kind_of(raw) == "reasoning"  # few callers send it back
+        self.mark = _mark(self.role, raw)
+        self.part = part_of(raw)
+
+
+def items_of(messages: Iterable[Any], first: int = 0) -> list[Item]:
+    """Returns the parts of messages. `first` is the position of the first message in its call."""
+    items: list[Item] = []
+    for position, message in enumerate(messages, first):
+        if isinstance(message, Mapping):
+            items += [Item(message, position, raw) for raw in raw_parts(message)]
+        else:
+            items.append(Item({}, position, as_part(message)))
+    return items[-MOST_PARTS:]
+
+
+@dataclass(slots=True)
+class _History:
+    """A conversation so far: the marks of a call's input messages, and of all messages."""
+
+    asked: list[int]
+    marks: list[int]
+    counting: list[bool]  # whether a part counts as left out if a later call lacks it
+    failed: bool
+    places: dict[int, list[int]] = field(default_factory=dict)
+
+    def index(self) -> dict[int, list[int]]:
+        if not self.places:
+            for place, mark in enumerate(self.marks):
+                self.places.setdefault(mark, []).append(place)
+        return self.places
+
+
+@dataclass(slots=True)
+class Comparison:
+    """Which parts of a call's input are new. The other attributes are those of `Turn`."""
+
+    new: list[bool]
+    left_out: int = 0
+    is_rewritten: bool = False
+    is_repeat: bool = False
+
+
+class Histories:
+    """The conversations so far, one for each call."""
+
+    def __init__(self) -> None:
+        self._histories: list[_History] = []
+
+    def compare(self, items: list[Item], marks: list[int]) -> Comparison:
+        """Compares the input of a call with the histories."""
+        history, new = self._known(items, marks)
+        found = Comparison(new)
+        if history is None or _is_beginning(items, new):
+            return found
+        if marks and not any(new):
+            if marks == history.asked and (history.failed or _is_continued(items)):
+                found.is_repeat = True
+            else:  # the user repeats an earlier question
+                found.new = _latest_question(items)
+                return found
+        if marks[: len(history.marks)] != history.marks:
+            found.left_out = _left_out(history, marks, new)
+            last_known = max((place for place, one in enumerate(new) if not one), default=-1)
+            found.is_rewritten = any(new[:last_known])
+        return found
+
+    def _known(self, items: list[Item], marks: list[int]) -> tuple[_History | None, list[bool]]:
+        """Returns the history that a call continues, and which parts of its input are new."""
+        exact = [one for one in self._histories if marks[: len(one.marks)] == one.marks]
+        if exact:
+            best = max(exact, key=lambda one: len(one.marks))
+            known = len(best.marks)
+            return best, [False] * known + [True] * (len(marks) - known)
+        found: tuple[_History | None, list[bool]] = None, [True] * len(items)
+        for one in reversed(self._histories):
+            new = _new(one, marks)
+            if sum(new) < sum(found[1]):
+                found = one, new
+        return found
+
+    def remember(
+        self, items: list[Item], answer: list[Item], marks: list[int], *, failed: bool
+    ) -> None:
+        """Keep the messages of a call for comparison with later ones."""
+        if not marks and not answer:
+            return
+        all_marks = marks + [item.mark for item in answer]
+        # The conversation continues with at most one of several answers. The others do not count.
+        counting = [not item.is_hidden and item.role != "system" for item in items]
+        counting += [not item.is_hidden and item.position == 0 for item in answer]
+        self._histories.append(_History(marks, all_marks, counting, failed))
+        del self._histories[:-HISTORIES]
+
+
+def _new(history: _History, marks: list[int]) -> list[bool]:
+    """Returns which parts are not in a history, comparing in order."""
+    places, at, new = history.index(), 0, []
+    for mark in marks:
+        there = places.get(mark, ())
+        place = bisect_left(there, at)
+        new.append(place == len(there))
+        if place < len(there):
+            at = there[place] + 1
+    return new
+
+
+def _left_out(history: _History, marks: list[int], new: list[bool]) -> int:
+    known: dict[int, int] = {}
+    for mark, is_new in zip(marks, new, strict=True):
+        if not is_new:
+            known[mark] = known.get(mark, 0) + 1
+    missing = 0
+    for mark, counts in zip(history.marks, history.counting, strict=True):
+        if known.get(mark):
+            known[mark] -= 1
+        elif counts:
+            missing += 1
+    return missing
+
+
+def _is_beginning(items: list[Item], new: list[bool]) -> bool:
+    """Whether only the instructions are repeated: a new conversation begins in the thread."""
+    return any(new) and all(
+        is_new or item.role in INSTRUCTING for item, is_new in zip(items, new, strict=True)
+    )
+
+
+def _is_continued(items: list[Item]) -> bool:
+    """Whether the input has an answer in it."""
+    return any(item.role not in INSTRUCTING and item.role != "user" for item in items)
+
+
+def _latest_question(items: list[Item]) -> list[bool]:
+    """Marks the user's messages after the last answer as new."""
+    new = [False] * len(items)
+    for place in range(len(items) - 1, -1, -1):
+        if items[place].role != "user":
+            break
+        new[place] = True
+    return new
+
+
+def _mark(role: str, raw: Mapping[str, Any]) -> int:
+    """Returns the same number for a part of an answer and its repetition in a later call."""
+    kind = kind_of(raw)
+    if kind == "tool_call":
+        content: Any = (raw.get("name"), decoded(raw.get("arguments")))
+        role = ""
+    elif kind in RESULTS:
+        content, role = (raw.get("id"), raw.get("response")), ""
+    elif kind in {"text", "reasoning"}:
+        return hash((kind, _normalized_role(role), text_of(raw).strip()))
+    else:
+        content = dict(raw)
+    return hash((kind, _normalized_role(role), as_text(content)))
+
+
+def _normalized_role(role: str) -> str:
+    return "system" if role in INSTRUCTING else role

@@ -1,0 +1,1 @@
+"""Takes telemetry in: OTLP over HTTP and gRPC, and from files."""

@@ -1,0 +1,261 @@
+"""Passes request bodies from the receivers to the store, through a bounded queue.
+
+One OS thread empties the queue: it inflates and decodes the bodies, reads the facts of their spans
+and writes them. Bodies wait as they were sent, so that the queue's size in bytes is known, and only
+a few are decoded at a time. All requests that arrive during a transaction go into the next one, so
+that one commit serves many senders.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from orq_otel.viewer.model import KeptSpan, Span, StoreError
+from orq_otel.viewer.ports.refusals import RefusedError, Why
+from orq_otel.viewer.receive.otlp import (
+    InvalidRequestError,
+    Received,
+    RequestTooLargeError,
+    from_json,
+    from_protobuf,
+)
+
+_log = logging.getLogger(__name__)
+
+_MIB = 2**20
+#: zlib's option to accept either format, by its header.
+_GZIP_OR_ZLIB = zlib.MAX_WBITS + 32
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits on the requests that are handled at the same time.
+
+    Attributes:
+        body: Bytes of one request body, before and after inflating. OTLP recommends this limit.
+        waiting: Bytes of all request bodies that are being received or wait for their commit.
+        group: The approximate number of spans in one transaction.
+    """
+
+    body: int = 20 * _MIB
+    waiting: int = 64 * _MIB
+    group: int = 2_000
+
+
+class ByteBudget:
+    """Limits how many bytes all requests together hold in memory."""
+
+    def __init__(self, limit: int) -> None:
+        self._free = limit
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> bool:
+        """Take some bytes. Returns False, and takes none, if too few are left."""
+        with self._lock:
+            if size > self._free:
+                return False
+            self._free -= size
+            return True
+
+    def give_back(self, size: int) -> None:
+        """Give back bytes that were taken."""
+        with self._lock:
+            self._free += size
+
+
+@dataclass
+class _Request:
+    body: bytes
+    is_json: bool
+    is_compressed: bool
+    answer: Future[Received] = field(default_factory=Future)
+    received: Received = field(default_factory=Received)
+    kept: list[KeptSpan] = field(default_factory=list)
+
+
+class Ingest:
+    """Writes the spans of request bodies to the store, in an OS thread.
+
+    Args:
+        write: Writes spans to disk, or raises StoreError.
+        read: Reads the facts of a span.
+        limits: Limits on the requests that are handled at the same time.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[Sequence[KeptSpan]], None],
+        read: Callable[[Span], Any],
+        limits: Limits | None = None,
+    ) -> None:
+        self.limits = limits or Limits()
+        self.byte_budget = ByteBudget(self.limits.waiting)
+        self._write = write
+        self._read = read
+        self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._is_open = True
+        self._thread = threading.Thread(target=self._run, name="orq-otel-writer", daemon=True)
+        self._thread.start()
+
+    def submit(
+        self, body: bytes, *, is_json: bool = False, is_compressed: bool = False
+    ) -> Future[Received]:
+        """Queue a request body. The caller has taken its bytes from `byte_budget`.
+
+        Returns:
+            A future of the received spans, done once they are committed. It raises RefusedError if
+            they are not.
+
+        Raises:
+            RefusedError: The viewer is shutting down.
+        """
+        request = _Request(body, is_json, is_compressed)
+        with self._lock:
+            if not self._is_open:
+                raise RefusedError(Why.UNAVAILABLE, "the viewer is shutting down")
+            self._queue.put(request)
+        return request.answer
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for the next commit."""
+        return self._queue.qsize()
+
+    def close(self, timeout: float = 10.0) -> bool:
+        """Refuse new requests, and write those that wait. Returns whether that was done in time."""
+        with self._lock:
+            if self._is_open:
+                self._is_open = False
+                self._queue.put(None)
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        is_last = False
+        while not is_last:
+            group: list[_Request] = []
+            request = self._queue.get()
+            spans = 0
+            while True:
+                if request is None:
+                    is_last = True
+                    break
+                if self._decode(request):
+                    group.append(request)
+                    spans += len(request.kept)
+                if spans >= self.limits.group:
+                    break
+                try:
+                    request = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+            self._keep(group)
+
+    def _decode(self, request: _Request) -> bool:
+        """Decode a body. If it is invalid, answers the request and returns False."""
+        try:
+            body = (
+                _inflated(request.body, self.limits.body) if request.is_compressed else request.body
+            )
+            request.received = from_json(body) if request.is_json else from_protobuf(body)
+            request.kept = [KeptSpan(span, self._read(span)) for span in request.received.spans]
+        except RequestTooLargeError as error:
+            _answer(request, RefusedError(Why.TOO_LARGE, str(error)))
+        except InvalidRequestError as error:
+            _answer(request, RefusedError(Why.INVALID, str(error)))
+        except RefusedError as error:
+            _answer(request, error)
+        except Exception:  # noqa: BLE001 - the writer serves all other requests, too
+            _log.exception("A request could not be read")
+            _answer(request, RefusedError(Why.BROKEN, "the viewer could not read the request"))
+        else:
+            request.body = b""
+            return True
+        return False
+
+    def _keep(self, group: list[_Request]) -> None:
+        """Write the spans of requests, and answer them."""
+        spans = [span for request in group for span in request.kept]
+        refused = self._written(spans) if spans else None
+        if refused is not None and refused.retry_after is None and len(group) > 1:
+            # Maybe only one request is at fault, so write them one by one.
+            for request in group:
+                self._keep([request])
+            return
+        for request in group:
+            _answer(request, refused)
+
+    def _written(self, spans: list[KeptSpan]) -> RefusedError | None:
+        """Write spans. Returns why they were not written, or None."""
+        try:
+            self._write(spans)
+        except StoreError as error:
+            _report(error)
+            why = Why.UNAVAILABLE if error.is_temporary else Why.BROKEN
+            return RefusedError(why, f"the spans are not kept: {error}")
+        except Exception:  # noqa: BLE001 - the same
+            _log.exception("Spans could not be written")
+            return RefusedError(Why.BROKEN, "the spans are not kept: the viewer failed")
+        return None
+
+
+def _answer(request: _Request, refused: RefusedError | None) -> None:
+    if not request.answer.set_running_or_notify_cancel():
+        return  # The sender has gone.
+    if refused is None:
+        request.answer.set_result(request.received)
+    else:
+        request.answer.set_exception(refused)
+
+
+class _LogLimit:
+    """Limits a repeated log line: with a full disk, every request would log it."""
+
+    def __init__(self, pause: float) -> None:
+        self._pause = pause
+        self._text = ""
+        self._at = 0.0
+
+    def allows(self, text: str) -> bool:
+        """Whether to log the line now."""
+        now = time.monotonic()
+        if text == self._text and now < self._at + self._pause:
+            return False
+        self._text, self._at = text, now
+        return True
+
+
+_log_limit = _LogLimit(pause=10.0)
+
+
+def _report(error: StoreError) -> None:
+    if _log_limit.allows(str(error)):
+        _log.error("Spans are not kept: %s", error)
+
+
+def _inflated(body: bytes, limit: int) -> bytes:
+    """Inflate a body, at most to the limit.
+
+    Raises:
+        RefusedError: The inflated body is too large.
+        InvalidRequestError: The body is not valid gzip or zlib data.
+    """
+    inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
+    try:
+        inflated = inflater.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise InvalidRequestError(f"the body is not compressed with gzip: {error}") from error
+    if len(inflated) > limit:
+        raise RefusedError(Why.TOO_LARGE, f"the body, inflated, is over {limit:,} bytes")
+    if not inflater.eof or inflater.unused_data:
+        raise InvalidRequestError("the compressed body ends too early, or more follows it")
+    return inflated

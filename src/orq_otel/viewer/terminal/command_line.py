@@ -1,0 +1,134 @@
+"""Shared by the commands for threads: their options, exit codes and messages."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from orq_otel.viewer.formats import shortened
+from orq_otel.viewer.model import StoreError
+from orq_otel.viewer.settings import default_store
+from orq_otel.viewer.terminal.sources import (
+    TOKEN_VARIABLE,
+    Source,
+    SourceError,
+    StoreSource,
+    ViewerSource,
+)
+from orq_otel.viewer.terminal.tables import plain
+from orq_otel.viewer.web.query_parameters import InvalidParameterError
+
+DONE, FAILED, WRONG_USAGE, NO_SUCH_THREAD = 0, 1, 2, 3
+
+#: The exit code of a program that SIGPIPE ends, when a reader such as `head` stops reading.
+READER_LEFT = 141
+
+EXIT_CODES = "exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such thread"
+
+
+def add_source(parser: ArgumentParser) -> None:
+    """Add the options that choose the source of threads."""
+    group = parser.add_argument_group("where the threads are").add_mutually_exclusive_group()
+    group.add_argument(
+        "--db", metavar="FILE", help="a database of the viewer (default: that of `orq-otel viewer`)"
+    )
+    group.add_argument("--store", metavar="URL", help="another store: clickhouse://...")
+    group.add_argument(
+        "--url",
+        metavar="URL",
+        help=f"a viewer that runs, such as http://localhost:4319; its token is in {TOKEN_VARIABLE}",
+    )
+    parser.epilog = EXIT_CODES
+
+
+def run_with_source(
+    options: Namespace, ask: Callable[[Source], int], *, creates: bool = False
+) -> int:
+    """Run a command on the source that the options choose, and print errors.
+
+    Args:
+        options: The options of the command line.
+        ask: Runs the command and returns its exit code.
+        creates: Whether to create the database if it does not exist.
+
+    Returns:
+        The exit code.
+    """
+    # Characters that the terminal cannot encode are printed as escapes.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        source = _opened(options, creates=creates)
+        try:
+            code = ask(source)
+            sys.stdout.flush()
+        finally:
+            source.close()
+    except InvalidParameterError as error:
+        return complain(error, WRONG_USAGE)
+    except (SourceError, StoreError) as error:
+        return complain(error, FAILED)
+    except BrokenPipeError:
+        # Otherwise Python would report the broken pipe again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_LEFT
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def complain(problem: object, code: int) -> int:
+    """Print a problem to standard error, and return the exit code."""
+    remark(f"orq-otel: {problem}")
+    return code
+
+
+def remark(text: str) -> None:
+    """Print a remark to standard error."""
+    sys.stderr.write(plain(text) + "\n")
+
+
+def write(lines: Iterable[str]) -> None:
+    """Print lines, which the caller has made safe to print."""
+    for line in lines:
+        sys.stdout.write(line + "\n")
+
+
+def no_such_thread(thread_id: str) -> int:
+    """Print that a thread does not exist, and return the exit code."""
+    return complain(
+        f"There is no thread {shortened(repr(thread_id), 300)}."
+        " `orq-otel threads` lists those that there are.",
+        NO_SUCH_THREAD,
+    )
+
+
+def _opened(options: Namespace, *, creates: bool) -> Source:
+    if options.url is not None:
+        parts = urlsplit(options.url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise InvalidParameterError("--url must be like http://localhost:4319.")
+        return ViewerSource(options.url, os.environ.get(TOKEN_VARIABLE))
+    from orq_otel.viewer.store import open_store  # noqa: PLC0415 - only when needed
+
+    if options.store is not None:
+        return StoreSource(open_store(options.store))
+    return StoreSource(open_store(_database(options.db, creates=creates), for_reading=not creates))
+
+
+def _database(option: str | None, *, creates: bool) -> str | Path:
+    """Returns the store that an option names, or else that of `orq-otel viewer`."""
+    variables = ("ORQ_OTEL_VIEWER_STORE", "ORQ_OTEL_VIEWER_DB")
+    place = option or next(filter(None, map(os.environ.get, variables)), default_store())
+    if "://" in place:
+        return place
+    database = Path(place).expanduser()
+    if not creates and not database.is_file():
+        raise SourceError(
+            f"There is no database at {database}. `orq-otel viewer` makes one, "
+            "and --db says where it is."
+        )
+    return database

@@ -1,0 +1,164 @@
+"""`orq-otel thread ID`: shows a thread, its conversation, and the spans of its traces as trees."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from orq_otel.viewer.conversation import conversation
+from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.formats import count, one_line, plural
+from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.terminal.command_line import (
+    DONE,
+    add_source,
+    no_such_thread,
+    remark,
+    run_with_source,
+    write,
+)
+from orq_otel.viewer.terminal.conversation_lines import conversation_lines
+from orq_otel.viewer.terminal.formatting import (
+    cost_text,
+    duration_text,
+    local_time,
+    name_list,
+    thread_name,
+    token_counts,
+)
+from orq_otel.viewer.terminal.sources import Source
+from orq_otel.viewer.terminal.tables import Column, cut, table, terminal_width
+from orq_otel.viewer.times import moment
+from orq_otel.viewer.web import api_json
+
+COLUMNS = (
+    Column("AFTER", is_number=True, unimportance=2),
+    Column("DURATION", is_number=True),
+    Column("TOKENS", is_number=True, unimportance=3),
+    Column("COST", is_number=True, unimportance=1),
+    Column("SPAN", least=20),
+)
+
+Span = dict[str, Any]
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to those of `orq-otel`."""
+    parser = subparsers.add_parser(
+        "thread",
+        help="show one thread",
+        description="Show a thread: its conversation, and the spans of its traces.",
+    )
+    parser.add_argument("id", metavar="ID", help="the thread's id or short id")
+    parser.add_argument("--json", action="store_true", help="write JSON, as the API does")
+    add_source(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace) -> int:
+    """Show a thread. Returns the exit code."""
+
+    def ask(source: Source) -> int:
+        thread = source.thread(options.id)
+        if thread is None:
+            return no_such_thread(options.id)
+        if options.json:
+            write([api_json.as_json(thread).decode()])
+            return DONE
+        answer = source.spans(thread["id"])
+        width = terminal_width()
+        summary = _summary(thread)
+        write(summary if width is None else [cut(line, width) for line in summary])
+        spans = [api_json.span_of(one) for one in answer["spans"]]
+        kept = [KeptSpan(one, read(one)) for one in spans]
+        messages = list(conversation_lines(conversation(thread["id"], kept), width))
+        write(["", *messages] if messages else [])
+        write(["", *table(COLUMNS, list(_rows(thread, answer["spans"])), width)])
+        if answer["truncated"]:
+            remark("There are more spans. `orq-otel export` writes all of them.")
+        return DONE
+
+    return run_with_source(options, ask)
+
+
+def _summary(thread: dict[str, Any]) -> list[str]:
+    fields = {
+        "title": one_line(thread["title"] or ""),
+        "tags": name_list(thread["tags"], thread.get("more_tags", 0)),
+        "active": (
+            f"{local_time(thread['started_at'])} to {local_time(thread['last_active_at'])}"
+            f" ({duration_text(thread['duration_ms'])})"
+        ),
+        "spans": f"{count(thread['spans'])} in {plural(thread['traces'], 'trace')}",
+        "errors": count(thread["errors"]),
+        "models": name_list(thread["models"], thread.get("more_models", 0)),
+        "tokens": f"{count(thread['input_tokens'])} in, {count(thread['output_tokens'])} out",
+        "cost": _cost(thread),
+    }
+    return [thread_name(thread), *(f"  {name:8}{text}" for name, text in fields.items() if text)]
+
+
+def _cost(thread: dict[str, Any]) -> str:
+    if thread["cost_usd"] is None:
+        return "unknown" if thread["unpriced_calls"] else ""
+    if thread["unpriced_calls"]:
+        without = plural(thread["unpriced_calls"], "call")
+        return f"{cost_text(thread['cost_usd'])}, without {without} of unknown price"
+    return cost_text(thread["cost_usd"])
+
+
+def _rows(thread: dict[str, Any], spans: Sequence[Span]) -> Iterator[list[str]]:
+    """A row for each span, below one for each trace."""
+    began = moment(thread["started_at"])
+    by_trace: dict[str, list[Span]] = defaultdict(list)
+    for span in spans:
+        by_trace[span["trace_id"]].append(span)
+    for trace_id, members in by_trace.items():
+        yield ["", "", "", "", f"trace {trace_id}"]
+        for span, depth in _tree(members):
+            yield [
+                _after(began, moment(span["started_at"])),
+                duration_text(span["duration_ms"]),
+                token_counts(span["input_tokens"], span["output_tokens"]),
+                "" if span["cost_usd"] is None else cost_text(span["cost_usd"]),
+                "  " * (depth + 1) + _span_name(span, thread["id"]),
+            ]
+
+
+def _tree(spans: Iterable[Span]) -> Iterator[tuple[Span, int]]:
+    """Each span with its depth, parents before their children. No depth is too much."""
+    spans = list(spans)
+    known = {span["span_id"] for span in spans}
+    children: dict[str | None, list[Span]] = defaultdict(list)
+    for span in spans:
+        parent = span["parent_id"]
+        children[parent if parent in known and parent != span["span_id"] else None].append(span)
+    waiting = [(span, 0) for span in reversed(children.pop(None, []))]
+    while waiting or children:
+        if not waiting:  # spans that are each other's parents have no beginning
+            waiting = [(span, 0) for span in reversed(children.pop(next(iter(children))))]
+        span, depth = waiting.pop()
+        yield span, depth
+        below = children.pop(span["span_id"], [])
+        waiting += [(child, depth + 1) for child in reversed(below)]
+
+
+def _span_name(span: Span, thread_id: str) -> str:
+    text = one_line(span["name"])
+    if span["thread_id"] != thread_id:
+        other = span["thread_id"]
+        text += " (no thread)" if other is None else f" (thread {one_line(other)})"
+    if span["error"]:
+        text += f" ERROR {one_line(span['status_message'])}".rstrip()
+    return text
+
+
+def _after(began: int, start: int) -> str:
+    """How long after the thread's first span; other spans may have begun before."""
+    return (
+        f"-{duration_text((began - start) / 1e6)}"
+        if start < began
+        else duration_text((start - began) / 1e6)
+    )

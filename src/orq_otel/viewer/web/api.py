@@ -1,0 +1,281 @@
+"""The HTTP API under `/api`: threads and their spans as JSON. `openapi.py` describes it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+from urllib.parse import unquote
+
+from anyio import CapacityLimiter, to_thread
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Match, Route
+from starlette.types import Receive, Scope, Send
+
+from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.model import (
+    InvalidCursorError,
+    KeptSpan,
+    Store,
+    StoreError,
+    Thread,
+    pieces,
+    position,
+)
+from orq_otel.viewer.receive.otlp_files import UnreadableError, read_requests
+from orq_otel.viewer.store import cursors
+from orq_otel.viewer.web import api_json
+from orq_otel.viewer.web.openapi import JSON_LINES, MOST_SPANS, document
+from orq_otel.viewer.web.query_parameters import (
+    InvalidParameterError,
+    choice,
+    number,
+    only,
+    thread_query,
+)
+
+MAX_IMPORT = 16 * 2**20
+"""The highest size of an import's body in bytes. The command sends a file in pieces."""
+
+#: How many answers with spans, and imports, are handled at the same time, to limit memory.
+AT_A_TIME = 2
+#: How many answers with threads are made at the same time.
+_LISTS_AT_A_TIME = 2
+
+_IMPORTABLE = ("application/json", JSON_LINES)
+_RETRY_AFTER = {"retry-after": "5"}
+
+
+def create_api(store: Store) -> list[Route]:
+    """Returns the route of the API, which answers every path below `/api`."""
+    return [_Everything("/api/{rest:path}", _Api(store))]
+
+
+class _Everything(Route):
+    """Matches all paths below `/api`. A pattern would not match ids with line breaks."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether a request is for the API."""
+        ours = scope["type"] == "http" and (scope["path"] + "/").startswith("/api/")
+        return (Match.FULL, {"endpoint": self.endpoint}) if ours else (Match.NONE, {})
+
+
+class _ApiError(Exception):
+    """An error answer. The message says what to do."""
+
+    def __init__(
+        self, status: int, code: str, message: str, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.response = _json({"error": {"code": code, "message": message}}, status, headers)
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class _Resource:
+    """The method that a path allows, and its handler."""
+
+    method: str
+    handler: Handler
+
+    async def answer(self, request: Request) -> Response:
+        """Answer a request. HEAD is handled as GET: the server leaves out the body."""
+        allowed = ["GET", "HEAD"] if self.method == "GET" else [self.method]
+        if request.method not in allowed:
+            raise _ApiError(
+                405,
+                "method_not_allowed",
+                f"Use {' or '.join(allowed)} for this path.",
+                {"allow": ", ".join(allowed)},
+            )
+        return await self.handler(request)
+
+
+class _Api:
+    """The API as an ASGI application."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._heavy = CapacityLimiter(AT_A_TIME)
+        self._lists = CapacityLimiter(_LISTS_AT_A_TIME)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request. Errors have the API's own form."""
+        request = Request(scope, receive)
+        try:
+            response = await self._answered(request)
+        except _ApiError as error:
+            response = error.response
+        except ClientDisconnect:
+            return
+        await response(scope, receive, send)
+
+    async def _answered(self, request: Request) -> Response:
+        resource = self._resource(_segments(request.scope))
+        try:
+            return await resource.answer(request)
+        except InvalidParameterError as error:
+            raise _ApiError(400, "invalid_parameter", str(error)) from error
+        except InvalidCursorError as error:
+            raise _ApiError(
+                400,
+                "invalid_cursor",
+                "cursor must be the next_cursor of a page, with the same other parameters. "
+                "Leave it out to begin again.",
+            ) from error
+        except StoreError as error:
+            headers = _RETRY_AFTER if error.is_temporary else None
+            raise _ApiError(503, "store_unavailable", str(error), headers) from error
+
+    def _resource(self, segments: Sequence[str]) -> _Resource:
+        """Returns the resource of a path. Slashes in an id may be unescaped."""
+        match segments:
+            case ["threads"]:
+                return _Resource("GET", self._threads)
+            case ["threads", first, *more, "spans"] if first:
+                return _Resource("GET", self._of("/".join([first, *more]), self._spans))
+            case ["threads", first, *more, "export"] if first:
+                return _Resource("GET", self._of("/".join([first, *more]), self._export))
+            case ["threads", first, *more] if first:
+                return _Resource("GET", self._of("/".join([first, *more]), self._thread))
+            case ["import"]:
+                return _Resource("POST", self._import)
+            case ["openapi.json"]:
+                return _Resource("GET", self._description)
+            case _:
+                raise _ApiError(
+                    404,
+                    "no_such_path",
+                    "There is nothing here. /api/openapi.json lists what there is.",
+                )
+
+    async def _description(self, request: Request) -> Response:
+        only(request.query_params.multi_items(), ())
+        return _json(document())
+
+    async def _threads(self, request: Request) -> Response:
+        asked = thread_query(request.query_params.multi_items())
+
+        def answer() -> Response:
+            return _json(api_json.thread_page(self._store.threads(asked)))
+
+        return await to_thread.run_sync(answer, limiter=self._lists)
+
+    def _of(
+        self, thread_id: str, handler: Callable[[Request, Thread], Awaitable[Response]]
+    ) -> Handler:
+        async def of_thread(request: Request) -> Response:
+            thread = await to_thread.run_sync(self._store.thread, thread_id)
+            if thread is None:
+                raise _ApiError(
+                    404,
+                    "no_such_thread",
+                    f"There is no thread {thread_id!r}. /api/threads lists those that there are.",
+                )
+            return await handler(request, thread)
+
+        return of_thread
+
+    async def _thread(self, request: Request, thread: Thread) -> Response:
+        only(request.query_params.multi_items(), ())
+        return _json(api_json.thread(thread))
+
+    async def _spans(self, request: Request, thread: Thread) -> Response:
+        asked = only(request.query_params.multi_items(), ("limit", "cursor"))
+        limit = number("limit", asked.get("limit", [str(MOST_SPANS)])[0], MOST_SPANS)
+        cursor = asked.get("cursor", [None])[0]
+        after = None if cursor is None else cursors.decode_position(cursor)
+
+        def answer() -> Response:
+            spans = self._store.spans(thread.id, limit, after)
+            following = cursors.encode_position(position(spans[-1])) if spans.has_more else None
+            shown = [api_json.span(one) for one in spans]
+            return _json({"spans": shown, "truncated": spans.has_more, "next_cursor": following})
+
+        return await to_thread.run_sync(answer, limiter=self._heavy)
+
+    async def _export(self, request: Request, thread: Thread) -> Response:
+        asked = only(request.query_params.multi_items(), ("format",))
+        form = choice("format", asked.get("format", ["json"])[0], api_json.FORMATS)
+
+        bits = api_json.export(thread, pieces(self._store, thread.id), form)
+        headers = {
+            "cache-control": "no-store",
+            "content-disposition": f'attachment; filename="thread.{form}.json"',
+        }
+        if request.method == "HEAD":
+            return Response(None, 200, headers, "application/json")
+        # An error before the first chunk still gets an error answer.
+        first = await self._bit(bits)
+        return StreamingResponse(self._rest(first, bits), 200, headers, "application/json")
+
+    async def _rest(self, first: bytes, bits: Iterator[bytes]) -> AsyncIterator[bytes]:
+        """Yields the rest of an export. A slow reader does not block others between chunks."""
+        bit = first
+        while bit:
+            yield bit
+            bit = await self._bit(bits)
+
+    async def _bit(self, bits: Iterator[bytes]) -> bytes:
+        return await to_thread.run_sync(next, bits, b"", limiter=self._heavy)
+
+    async def _import(self, request: Request) -> Response:
+        only(request.query_params.multi_items(), ())
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        # Pages of other sites can send plain text, but for these types browsers ask first.
+        if kind not in _IMPORTABLE:
+            raise _ApiError(
+                415, "unknown_type", f"Send the content type {' or '.join(_IMPORTABLE)}."
+            )
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise _ApiError(415, "unknown_encoding", "Send the body as it is, not compressed.")
+        async with self._heavy:
+            body = await _body(request)
+            return _json(await to_thread.run_sync(self._kept, body))
+
+    def _kept(self, body: bytes) -> dict[str, Any]:
+        """Store the spans of a body: all of them, or none if a part is invalid."""
+        try:
+            requests = list(read_requests(BytesIO(body)))
+        except UnreadableError as error:
+            raise _ApiError(400, "invalid_body", str(error)) from error
+        spans = [span for one in requests for span in one.spans]
+        self._store.write([KeptSpan(span, read(span)) for span in spans])
+        return {
+            "spans": len(spans),
+            "rejected": sum(one.rejected for one in requests),
+            "reason": next((one.reason for one in requests if one.reason), ""),
+        }
+
+
+def _segments(scope: Scope) -> list[str]:
+    """Returns the segments of a path below `/api`, split before %2F becomes a slash."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return [unquote(part) for part in raw.decode("latin-1").split("/")[2:]]
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_IMPORT:
+            raise _ApiError(
+                413,
+                "too_large",
+                f"The body has more than {MAX_IMPORT:,} bytes. "
+                "Send it in pieces, as `orq-otel import FILE --url ...` does.",
+            )
+    return bytes(body)
+
+
+def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(
+        api_json.as_json(value),
+        status,
+        {"cache-control": "no-store", **(headers or {})},
+        "application/json",
+    )

@@ -1,0 +1,164 @@
+"""Threads and spans as the API and `--json` show them: plain JSON objects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from orq_otel.viewer.model import KeptSpan, Span, Spans, Thread, ThreadPage
+from orq_otel.viewer.receive.otlp import to_json
+from orq_otel.viewer.times import moment, rfc_3339
+
+FORMATS = ("json", "otlp")
+"""The formats of an export: the API's JSON, or OTLP/JSON, which every collector accepts."""
+
+#: The approximate size of a chunk in bytes.
+_CHUNK = 2**18
+
+EVERY_DIGIT = 9
+"""The number of digits after the second of a time in nanoseconds."""
+
+
+def thread(one: Thread) -> dict[str, Any]:
+    """Returns a thread as JSON.
+
+    `cost_usd` is null if no price is known, and does not include the `unpriced_calls`. `short_id`,
+    `more_tags` and `more_models` are there only if the thread's id or labels are too long.
+    """
+    long = {
+        "short_id": one.short_id if one.digest else None,
+        "more_tags": one.more_tags,
+        "more_models": one.more_models,
+    }
+    return {
+        "id": one.id,
+        "title": one.title,
+        "tags": list(one.tags),
+        "started_at": rfc_3339(one.started),
+        "last_active_at": rfc_3339(one.last_active),
+        "duration_ms": _milliseconds(one.started, one.last_active),
+        "traces": one.traces,
+        "spans": one.spans,
+        "errors": one.errors,
+        "models": list(one.models),
+        "input_tokens": one.input_tokens,
+        "output_tokens": one.output_tokens,
+        "cost_usd": one.cost,
+        "unpriced_calls": one.unpriced,
+        **{name: value for name, value in long.items() if value},
+    }
+
+
+def thread_page(page: ThreadPage) -> dict[str, Any]:
+    """Returns a page of threads, and the cursor of the next page: null at the end."""
+    return {"threads": [thread(one) for one in page.threads], "next_cursor": page.next_cursor}
+
+
+def span(kept: KeptSpan) -> dict[str, Any]:
+    """Returns a span and its facts as JSON.
+
+    A thread's traces may contain spans of no thread, whose `thread_id` is null, or of others.
+    """
+    span, facts = kept.span, kept.facts
+    return {
+        "trace_id": span.trace_id,
+        "span_id": span.span_id,
+        "parent_id": span.parent_id,
+        "thread_id": facts.thread_id,
+        "name": span.name,
+        "kind": span.kind,
+        "started_at": rfc_3339(span.start, EVERY_DIGIT),
+        "ended_at": rfc_3339(span.end, EVERY_DIGIT),
+        "duration_ms": _milliseconds(span.start, span.end),
+        "status": span.status,
+        "status_message": span.status_message,
+        "error": facts.is_error,
+        "operation": facts.operation,
+        "model": facts.model,
+        "provider": facts.provider,
+        "input_tokens": facts.input_tokens,
+        "output_tokens": facts.output_tokens,
+        "cost_usd": facts.cost,
+        "service": span.service,
+        "scope": span.scope,
+        "attributes": dict(span.attributes),
+        "resource": dict(span.resource),
+        "events": [
+            {**event, "time": rfc_3339(int(event["time"]), EVERY_DIGIT)} for event in span.events
+        ],
+        "links": [dict(link) for link in span.links],
+    }
+
+
+def span_of(fields: dict[str, Any]) -> Span:
+    """Turns the JSON that `span` returns into a span again."""
+    return Span(
+        trace_id=fields["trace_id"],
+        span_id=fields["span_id"],
+        parent_id=fields["parent_id"],
+        name=fields["name"],
+        kind=fields["kind"],
+        start=moment(fields["started_at"]),
+        end=moment(fields["ended_at"]),
+        status=fields["status"],
+        status_message=fields["status_message"],
+        service=fields["service"],
+        scope=fields["scope"],
+        attributes=fields["attributes"],
+        resource=fields["resource"],
+        events=[{**event, "time": moment(event["time"])} for event in fields["events"]],
+        links=fields["links"],
+    )
+
+
+def export(one: Thread, pieces: Iterable[Spans], form: str) -> Iterator[bytes]:
+    """Yields the file of a thread and its spans in chunks.
+
+    In OTLP/JSON, each piece repeats the resources of its spans.
+
+    Args:
+        one: The thread.
+        pieces: The thread's spans.
+        form: One of `FORMATS`.
+    """
+    if form == "otlp":
+        begin, items = b'{"resourceSpans": [', _resource_spans(pieces)
+    else:
+        begin = b'{"thread": %b, "spans": [' % as_json(thread(one))
+        items = (span(kept) for some in pieces for kept in some)
+    yield from chunks(begin, items, b"]}")
+
+
+def chunks(begin: bytes, items: Iterable[Any], end: bytes) -> Iterator[bytes]:
+    """Yields a JSON list in chunks, between `begin` and `end`. Holds few items at a time."""
+    waiting, size = [begin], len(begin)
+    for number, item in enumerate(items):
+        encoded = as_json(item)
+        waiting += (b", ", encoded) if number else (encoded,)
+        size += len(encoded)
+        if size < _CHUNK:
+            continue
+        if size < 2 * _CHUNK:
+            yield b"".join(waiting)
+        else:
+            # A large item is copied in parts.
+            yield b"".join(waiting[:-1])
+            yield from (encoded[start : start + _CHUNK] for start in range(0, len(encoded), _CHUNK))
+        waiting, size = [], 0
+        del encoded
+    yield b"".join((*waiting, end))
+
+
+def _resource_spans(pieces: Iterable[Spans]) -> Iterator[dict[str, Any]]:
+    for some in pieces:
+        yield from to_json(kept.span for kept in some)["resourceSpans"]
+
+
+def as_json(value: Any) -> bytes:
+    """Encodes JSON in ASCII. It contains no control characters, so that it is safe to print."""
+    return json.dumps(value).encode()
+
+
+def _milliseconds(start: int, end: int) -> float:
+    return round(max(end - start, 0) / 1e6, 3)

@@ -1,0 +1,324 @@
+"""The API's description, which is served at `/api/openapi.json`."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+from orq_otel.viewer.model import LONG_ID, SORTS
+from orq_otel.viewer.web.query_parameters import MATCHES, MOST_THREADS, ORDERS
+
+MOST_SPANS = 5000
+"""In one answer."""
+
+JSON_LINES = "application/x-ndjson"
+
+_TEXT = {"type": "string"}
+_MAYBE_TEXT = {"type": ["string", "null"]}
+_COUNT = {"type": "integer", "minimum": 0}
+_MAYBE_COUNT = {"type": ["integer", "null"], "minimum": 0}
+_DOLLARS = {"type": ["number", "null"], "minimum": 0, "description": "null where unknown"}
+_TIME = {"type": "string", "format": "date-time"}
+_MILLISECONDS = {"type": "number", "minimum": 0}
+_TEXTS = {"type": "array", "items": _TEXT}
+_VALUES = {"type": "object", "description": "attributes, as JSON values"}
+
+
+def document() -> dict[str, Any]:
+    """The description, as OpenAPI 3.1."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "orq-otel viewer",
+            "version": version("orq-otel"),
+            "description": "Threads of conversations, from the spans that the viewer keeps.",
+        },
+        "paths": {
+            "/api/threads": {"get": _THREADS},
+            "/api/threads/{id}": {"get": _THREAD},
+            "/api/threads/{id}/spans": {"get": _SPANS},
+            "/api/threads/{id}/export": {"get": _EXPORT},
+            "/api/import": {"post": _IMPORT},
+            "/api/openapi.json": {"get": _DOCUMENT},
+        },
+        "components": {
+            "schemas": _SCHEMAS,
+            "responses": _ERRORS,
+            "parameters": {"id": _ID},
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        # Only a viewer that was started with a token asks for one.
+        "security": [{}, {"token": []}],
+    }
+
+
+def _object(*optional: str, **properties: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [name for name in properties if name not in optional],
+    }
+
+
+def _schema(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _list_of(name: str) -> dict[str, Any]:
+    return {"type": "array", "items": _schema(name)}
+
+
+def _answer(description: str, schema: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "description": description,
+        "content": {"application/json": {"schema": schema}},
+        **more,
+    }
+
+
+def _responses(answer: dict[str, Any], *errors: str) -> dict[str, Any]:
+    usual = ("400", "401", "403", "405", "503")
+    names = sorted({*usual, *errors})
+    return {"200": answer, **{name: {"$ref": f"#/components/responses/{name}"} for name in names}}
+
+
+def _parameter(name: str, description: str, schema: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"name": name, "in": "query", "description": description, "schema": schema, **more}
+
+
+def _moment(name: str, description: str) -> dict[str, Any]:
+    return _parameter(
+        name,
+        f"{description}: RFC 3339, or how long ago, in seconds, minutes, hours, days or weeks.",
+        {"anyOf": [_TIME, {"type": "string", "pattern": "^[0-9]{1,15}[smhdw]$"}]},
+        examples={
+            "an hour ago": {"value": "1h"},
+            "a time": {"value": "2026-08-01T12:00:00Z"},
+        },
+    )
+
+
+def _count_up_to(most: int, default: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": 1, "maximum": most, "default": default}
+
+
+def _word_of(words: tuple[str, ...], default: str) -> dict[str, Any]:
+    return {"type": "string", "enum": list(words), "default": default}
+
+
+_SCHEMAS = {
+    "Thread": _object(
+        "short_id",
+        "more_tags",
+        "more_models",
+        id={"type": "string", "minLength": 1},
+        title=_MAYBE_TEXT
+        | {"description": "the user's first message; null where no content was captured"},
+        tags=_TEXTS,
+        started_at=_TIME,
+        last_active_at=_TIME,
+        duration_ms=_MILLISECONDS,
+        traces=_COUNT,
+        spans=_COUNT,
+        errors=_COUNT,
+        models=_TEXTS,
+        input_tokens=_COUNT,
+        output_tokens=_COUNT,
+        cost_usd=_DOLLARS
+        | {"description": "of the calls whose price is known; null if there are none"},
+        unpriced_calls=_COUNT
+        | {"description": "model calls without a known price, which cost_usd leaves out"},
+        short_id=_TEXT
+        | {
+            "pattern": "^sha256:[0-9a-f]{64}$",
+            "description": f"stands for an id of more than {LONG_ID} characters",
+        },
+        more_tags=_COUNT | {"description": "how many tags are left out, beyond a megabyte of them"},
+        more_models=_COUNT | {"description": "the same for models"},
+    ),
+    "ThreadPage": _object(
+        threads=_list_of("Thread"),
+        next_cursor=_MAYBE_TEXT | {"description": "for `cursor`; null at the end"},
+    ),
+    "Span": _object(
+        trace_id={"type": "string", "pattern": "^[0-9a-f]{32}$"},
+        span_id={"type": "string", "pattern": "^[0-9a-f]{16}$"},
+        parent_id=_MAYBE_TEXT,
+        thread_id=_MAYBE_TEXT
+        | {"description": "null or another thread's for other spans of the same traces"},
+        name=_TEXT,
+        kind={
+            "enum": ["INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER", "UNSPECIFIED"],
+        },
+        started_at=_TIME | {"description": "with nanoseconds"},
+        ended_at=_TIME,
+        duration_ms=_MILLISECONDS,
+        status={"enum": ["UNSET", "OK", "ERROR"]},
+        status_message=_TEXT,
+        error={"type": "boolean"},
+        operation=_MAYBE_TEXT,
+        model=_MAYBE_TEXT,
+        provider=_MAYBE_TEXT,
+        input_tokens=_MAYBE_COUNT,
+        output_tokens=_MAYBE_COUNT,
+        cost_usd=_DOLLARS,
+        service=_TEXT,
+        scope=_TEXT,
+        attributes=_VALUES,
+        resource=_VALUES,
+        events={
+            "type": "array",
+            "items": _object(name=_TEXT, time=_TIME, attributes=_VALUES),
+        },
+        links={
+            "type": "array",
+            "items": _object(trace_id=_TEXT, span_id=_TEXT, attributes=_VALUES),
+        },
+    ),
+    "SpanList": _object(
+        spans=_list_of("Span"),
+        truncated={"type": "boolean", "description": "whether there are more"},
+        next_cursor=_MAYBE_TEXT | {"description": "for `cursor`; null at the end"},
+    ),
+    "Export": _object(thread=_schema("Thread"), spans=_list_of("Span")),
+    "TracesData": _object(
+        "resourceSpans",
+        resourceSpans={
+            "type": ["array", "null"],
+            "items": {"type": "object"},
+            "description": "as in OTLP/JSON",
+        },
+    ),
+    "Imported": _object(
+        spans=_COUNT
+        | {"description": "how many were read; one that is stored already stays as it is"},
+        rejected=_COUNT | {"description": "how many were refused, since they are not valid"},
+        reason=_TEXT | {"description": 'why the first of these was refused, or ""'},
+    ),
+    "Error": _object(
+        error=_object(code=_TEXT, message=_TEXT | {"description": "what to do"}),
+    ),
+}
+
+_ERRORS = {
+    status: _answer(description, _schema("Error"), **more)
+    for status, description, more in (
+        ("400", "The request is not valid.", {}),
+        ("401", "The token is missing or wrong.", {}),
+        ("403", "The request is not for this host.", {}),
+        ("404", "There is no such thread.", {}),
+        (
+            "405",
+            "The path does not support this method.",
+            {"headers": {"Allow": {"schema": _TEXT, "required": True}}},
+        ),
+        ("413", "The body is too large.", {}),
+        ("415", "The type of the body is not supported.", {}),
+        (
+            "503",
+            "The store cannot be read or written.",
+            {"headers": {"Retry-After": {"schema": _TEXT}}},
+        ),
+    )
+}
+
+_ID = {
+    "name": "id",
+    "in": "path",
+    "required": True,
+    "description": "The thread's id, percent-encoded (a slash is %2F), or its `short_id`.",
+    "schema": {"type": "string", "minLength": 1},
+}
+
+_OF_A_THREAD = [{"$ref": "#/components/parameters/id"}]
+
+_THREADS = {
+    "operationId": "listThreads",
+    "summary": "Threads, a page at a time",
+    "parameters": [
+        _parameter(
+            "tag",
+            "Only threads with this tag. May be repeated.",
+            {"type": "array", "items": {"type": "string", "minLength": 1}},
+            style="form",
+            explode=True,
+        ),
+        _parameter(
+            "match",
+            "Whether a thread needs all of the tags, or any of them.",
+            _word_of(MATCHES, "all"),
+        ),
+        _parameter("q", "Only threads with this text in the id or title.", _TEXT),
+        _moment("since", "Only threads that were active at this time or later"),
+        _moment("until", "Only threads that started before"),
+        _parameter("errors", "Only threads with errors.", {"type": "boolean", "default": False}),
+        _parameter("sort", "What to sort by.", _word_of(SORTS, "last_active")),
+        _parameter(
+            "order",
+            "Whether the largest or latest comes first (`desc`) or last (`asc`).",
+            _word_of(ORDERS, "desc"),
+        ),
+        _parameter(
+            "limit",
+            "How many to return at most. Where they are large, it is fewer.",
+            _count_up_to(MOST_THREADS, 50),
+        ),
+        _parameter("cursor", "The `next_cursor` of the page before.", _TEXT),
+    ],
+    "responses": _responses(_answer("Threads.", _schema("ThreadPage"))),
+}
+
+_THREAD = {
+    "operationId": "getThread",
+    "summary": "One thread",
+    "parameters": _OF_A_THREAD,
+    "responses": _responses(_answer("The thread.", _schema("Thread")), "404"),
+}
+
+_SPANS = {
+    "operationId": "listSpans",
+    "summary": "The spans of a thread, and all others of its traces, by their start",
+    "parameters": [
+        *_OF_A_THREAD,
+        _parameter(
+            "limit",
+            "How many to return at most. Where they are large, it is fewer.",
+            _count_up_to(MOST_SPANS, MOST_SPANS),
+        ),
+        _parameter("cursor", "The `next_cursor` of the page before.", _TEXT),
+    ],
+    "responses": _responses(_answer("Spans.", _schema("SpanList")), "404"),
+}
+
+_EXPORT = {
+    "operationId": "exportThread",
+    "summary": "A thread with its spans, as a file",
+    "parameters": [
+        *_OF_A_THREAD,
+        _parameter(
+            "format", "The JSON of this API, or OTLP/JSON.", _word_of(("json", "otlp"), "json")
+        ),
+    ],
+    "responses": _responses(
+        _answer("The thread.", {"anyOf": [_schema("Export"), _schema("TracesData")]}), "404"
+    ),
+}
+
+_IMPORT = {
+    "operationId": "importSpans",
+    "summary": "Add spans from OTLP/JSON: one request, or one on each line",
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": _schema("TracesData")},
+            JSON_LINES: {"schema": _TEXT},
+        },
+    },
+    "responses": _responses(_answer("What was read.", _schema("Imported")), "413", "415"),
+}
+
+_DOCUMENT = {
+    "operationId": "getDescription",
+    "summary": "This description",
+    "responses": _responses(_answer("OpenAPI.", {"type": "object"})),
+}

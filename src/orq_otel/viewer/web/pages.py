@@ -1,0 +1,451 @@
+"""The HTML pages: the overview of threads, a thread, and a span.
+
+The server renders them, and they work without JavaScript. The text of spans is untrusted: the
+templates escape it, and `formats.visible` makes control characters visible.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from anyio import CapacityLimiter, to_thread
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from orq_otel.viewer import formats
+from orq_otel.viewer.conversation import Conversation, conversation, failure
+from orq_otel.viewer.model import (
+    LONG_ID,
+    SORTS,
+    InvalidCursorError,
+    KeptSpan,
+    Overview,
+    Position,
+    Store,
+    StoreError,
+    Thread,
+    ThreadQuery,
+    pieces,
+    position,
+    short_id,
+)
+from orq_otel.viewer.store import cursors
+from orq_otel.viewer.web import plots, timeline
+from orq_otel.viewer.web.page_limits import TextBudget, trimmed
+from orq_otel.viewer.web.query_parameters import InvalidParameterError, thread_query
+
+HERE: Final = Path(__file__).parent
+#: The endpoint in the example that an empty overview shows.
+DEFAULT_ENDPOINT: Final = "http://localhost:4318"
+
+MOST_SPANS: Final = 5000
+"""How many spans of a thread a page reads at most."""
+MOST_BYTES: Final = 16 * 2**20
+"""How many bytes of spans a page reads at most."""
+AT_A_TIME: Final = 2
+"""How many pages of each kind are rendered at the same time, to limit memory."""
+ENTRIES: Final = 50
+"""How many model calls and other steps one page of a thread shows."""
+ROWS: Final = 200
+"""How many spans the timeline of one page of a thread shows."""
+TAGS_SHOWN: Final = 8
+"""How many tags of a thread the pages show."""
+TAGS: Final = 12
+"""How many tags to filter by the overview shows at first."""
+
+PERIODS: Final = (
+    ("", "Any time"),
+    ("15m", "Last 15 minutes"),
+    ("1h", "Last hour"),
+    ("24h", "Last 24 hours"),
+    ("7d", "Last 7 days"),
+    ("30d", "Last 30 days"),
+)
+SORT_NAMES: Final = {
+    "last_active": "Last activity",
+    "started": "Start",
+    "duration": "Duration",
+    "spans": "Spans",
+    "tokens": "Tokens",
+    "cost": "Cost",
+    "errors": "Errors",
+}
+
+
+def create_pages(store: Store, *, otlp_endpoint: str = DEFAULT_ENDPOINT) -> list[BaseRoute]:
+    """Returns the routes of the pages and their static files. They answer every other path, too.
+
+    Args:
+        store: Has the threads.
+        otlp_endpoint: The endpoint for spans, which the empty overview shows.
+    """
+    pages = _Pages(store, otlp_endpoint)
+    return [
+        Route("/", pages.overview),
+        Route("/threads/", pages.thread),  # with `id`: a path cannot end in "." or ".."
+        Route("/threads/{id:anything}", pages.thread),
+        Route("/changes", pages.changes),
+        Mount("/static", StaticFiles(directory=HERE / "static")),
+        Route("/{rest:path}", not_found),
+    ]
+
+
+def not_found(_: Request) -> Response:
+    """Returns the page for an unknown address."""
+    return _problem(404, "There is no such page", "The address is wrong, or what it named is gone.")
+
+
+def thread_url(thread_id: str, **parameters: str | int | None) -> str:
+    """Returns the address of a thread's page, for any id."""
+    query = [(name, str(value)) for name, value in parameters.items() if value is not None]
+    thread_id = short_id(thread_id)
+    if thread_id in {".", ".."}:
+        query.insert(0, ("id", thread_id))
+        return "/threads/?" + urlencode(query)
+    path = "/threads/" + quote(thread_id, safe="", errors="replace")
+    return f"{path}?{urlencode(query)}" if query else path
+
+
+def export_url(thread_id: str, form: str) -> str | None:
+    """Returns the API's address of a thread's export, with the format "json" or "otlp".
+
+    None for the ids "." and "..", which cannot be the end of a path.
+    """
+    path = api_url(thread_id)
+    return None if path is None else f"{path}/export?format={form}"
+
+
+def api_url(thread_id: str) -> str | None:
+    """Returns the API's address of a thread, or None as `export_url` does."""
+    if thread_id in {".", ".."}:
+        return None
+    return f"/api/threads/{quote(short_id(thread_id), safe='', errors='replace')}"
+
+
+def span_key(kept: KeptSpan) -> str:
+    """Returns the key of a span in addresses and element ids."""
+    return f"{kept.span.trace_id}-{kept.span.span_id}"
+
+
+class _Anything(Convertor[str]):
+    """Matches the rest of a path. Unlike Starlette's `path`, it matches line breaks in ids."""
+
+    regex = r"(?s:.+)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("anything", _Anything())
+
+_Handler = Callable[..., Response]
+
+
+def _guarded(handler: _Handler) -> _Handler:
+    """Turn errors of a store or a query into a page that explains them."""
+
+    @functools.wraps(handler)
+    def guarded(self: _Pages, request: Request) -> Response:
+        try:
+            return handler(self, request)
+        except InvalidParameterError as error:
+            return _problem(400, "That cannot be asked", str(error))
+        except InvalidCursorError:
+            return _problem(400, "That cannot be asked", "The cursor is invalid. Start again.")
+        except StoreError as error:
+            return _problem(503, "The store cannot be read", str(error))
+
+    return guarded
+
+
+class _Pages:
+    """Handles requests. Slow or large pages are rendered in OS threads, a few at a time."""
+
+    def __init__(self, store: Store, otlp_endpoint: str) -> None:
+        self._store = store
+        self._otlp_endpoint = otlp_endpoint
+        self._overviews = CapacityLimiter(AT_A_TIME)
+        self._threads = CapacityLimiter(AT_A_TIME)
+
+    async def overview(self, request: Request) -> Response:
+        return await to_thread.run_sync(self._overview, request, limiter=self._overviews)
+
+    async def thread(self, request: Request) -> Response:
+        return await to_thread.run_sync(self._thread, request, limiter=self._threads)
+
+    @_guarded
+    def _overview(self, request: Request) -> Response:
+        parameters = _parameters(request)
+        asked = replace(thread_query(_query_parameters(parameters)), is_brief=True)
+        overview = self._store.overview(asked)
+        page = self._store.threads(asked)
+        filtered = any(name in _FILTERS for name, _ in parameters)
+        begin = min((one.started for one in page.threads), default=0)
+        end = max((one.last_active for one in page.threads), default=0)
+        return _page(
+            "overview.html",
+            overview=overview,
+            threads=page.threads,
+            plots=plots.plots(overview),
+            query=asked,
+            parameters=dict(parameters),
+            tags=_tags(overview, asked),
+            is_filtered=filtered,
+            begin=begin,
+            end=end,
+            otlp_endpoint=self._otlp_endpoint,
+            link=functools.partial(_link, parameters),
+            next=_link(parameters, cursor=page.next_cursor) if page.next_cursor else None,
+            is_first=asked.cursor is None,
+            change=self._store.change(),
+        )
+
+    @_guarded
+    def _thread(self, request: Request) -> Response:
+        thread_id = request.path_params.get("id") or request.query_params.get("id", "")
+        thread = self._store.thread(thread_id)
+        if thread is None:
+            return _problem(
+                404,
+                "There is no such thread",
+                "No span that arrived here belongs to it, or its spans are gone already.",
+                detail=thread_id,
+            )
+        thread_id = thread.id
+        after = request.query_params.get("after")
+        began = cursors.decode_position(after) if after else None
+        if key := request.query_params.get("span"):
+            return self._span(thread_id, key, began)
+        # Read before the spans, so that the page notices spans that arrive in between.
+        change = self._store.change()
+        spans, is_cut = self._spans(thread_id, began)
+        thread_conversation = conversation(thread_id, spans)
+        pages = max(-(-len(thread_conversation.entries) // ENTRIES), 1)
+        number = _number(request.query_params.get("page"), pages)
+        all_traces = timeline.traces(thread_id, spans)
+        shown, not_shown = _of_page(all_traces, thread_conversation, number)
+        return _page(
+            "thread.html",
+            thread=thread,
+            is_long=_is_long(thread),
+            conversation=thread_conversation,
+            entries=thread_conversation.entries[(number - 1) * ENTRIES : number * ENTRIES],
+            page=number,
+            pages=pages,
+            spans=len(spans),
+            after=after,
+            later=cursors.encode_position(position(spans[-1])) if is_cut else None,
+            text_budget=TextBudget(),
+            traces=shown,
+            all_traces=all_traces,
+            rows_left=not_shown,
+            whole=timeline.summary_line(all_traces),
+            failed=[one for one in spans if one.facts.thread_id == thread_id and failure(one)],
+            change=change,
+        )
+
+    def _spans(self, thread_id: str, after: Position | None) -> tuple[list[KeptSpan], bool]:
+        """Returns spans of a thread, trimmed for its page, and whether there are more."""
+        spans: list[KeptSpan] = []
+        left = MOST_BYTES
+        for some in pieces(self._store, thread_id, after):
+            for one in some:
+                kept, size = trimmed(one, thread_id)
+                left -= size
+                if spans and (left < 0 or len(spans) == MOST_SPANS):
+                    return spans, True
+                spans.append(kept)
+        return spans, False
+
+    def _span(self, thread_id: str, key: str, after: Position | None) -> Response:
+        spans = (one for some in pieces(self._store, thread_id, after) for one in some)
+        some = itertools.islice(spans, MOST_SPANS)
+        kept = next((one for one in some if span_key(one) == key), None)
+        if kept is None:
+            return _problem(
+                404, "There is no such span", "It is none of this thread's.", detail=key
+            )
+        return _page("span.html", thread_id=thread_id, kept=kept, text_budget=TextBudget())
+
+    @_guarded
+    def changes(self, _: Request) -> Response:
+        return JSONResponse({"change": self._store.change()}, headers={"Cache-Control": "no-store"})
+
+
+def _is_long(thread: Thread) -> bool:
+    """Whether a page shows only a part of a thread's id or tags."""
+    return (
+        thread.digest is not None
+        or len(thread.tags) + thread.more_tags > TAGS_SHOWN
+        or any(len(tag) > LONG_ID for tag in thread.tags)
+    )
+
+
+def _of_page(
+    traces: Sequence[timeline.Trace], thread_conversation: Conversation, page: int
+) -> tuple[list[timeline.Trace], int]:
+    """Returns the traces that belong to a page of the conversation, and how many rows are cut."""
+    first = thread_conversation.entries[(page - 1) * ENTRIES : page * ENTRIES]
+    later = thread_conversation.entries[page * ENTRIES : page * ENTRIES + 1]
+    names = {entry.kept.span.trace_id for entry in first}
+    begin = min((one.start for one in traces if one.id in names), default=0) if page > 1 else 0
+    end = later[0].kept.span.start if later else None
+    chosen = [
+        one
+        for one in traces
+        if one.id in names or (one.start >= begin and (end is None or one.start < end))
+    ]
+    shown, left = [], ROWS
+    for one in chosen:
+        if left <= 0:
+            break
+        shown.append(
+            one
+            if len(one.rows) <= left
+            else timeline.Trace(one.id, one.start, one.end, one.errors, one.rows[:left])
+        )
+        left -= len(one.rows)
+    return shown, sum(len(one.rows) for one in chosen) - sum(len(one.rows) for one in shown)
+
+
+#: The parameters that filter threads.
+_FILTERS: Final = frozenset({"tag", "q", "since", "until", "errors", "from", "to"})
+
+
+def _parameters(request: Request) -> list[tuple[str, str]]:
+    """Returns a request's parameters without empty ones: forms send empty fields, too."""
+    return [(name, value) for name, value in request.query_params.multi_items() if value]
+
+
+def _query_parameters(parameters: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Turns the form's exact times, `from` and `to` in UTC, into `since` and `until`."""
+    exact = dict(parameters)
+    query = [
+        (name, value)
+        for name, value in parameters
+        if name not in {"from", "to"} and not (name == "since" and "from" in exact)
+    ]
+    for name, into in (("from", "since"), ("to", "until")):
+        if value := exact.get(name):
+            seconds = "" if value.count(":") > 1 else ":00"
+            query.append((into, f"{value}{seconds}Z"))
+    return query
+
+
+def _link(parameters: Sequence[tuple[str, str]], **changes: str | None) -> str:
+    """Returns the overview's address with changed parameters, from the first page on.
+
+    A parameter that is None is removed.
+    """
+    changes = {"cursor": None, **changes}
+    query = [(name, value) for name, value in parameters if name not in changes]
+    query += [(name, value) for name, value in changes.items() if value is not None]
+    return "/?" + urlencode(query, errors="replace") if query else "/"
+
+
+def _tags(overview: Overview, asked: ThreadQuery) -> list[tuple[str, int | None, bool]]:
+    """Returns tags to filter by: the selected ones, then the most frequent ones.
+
+    Each has its number of threads, None if unknown, and whether it is selected.
+    """
+    counts = dict(overview.tags)
+    tags: list[tuple[str, int | None, bool]] = [(tag, counts.get(tag), True) for tag in asked.tags]
+    tags += [(tag, number, False) for tag, number in overview.tags if tag not in asked.tags]
+    return tags
+
+
+def _number(value: str | None, most: int) -> int:
+    """Returns a page number from 1 to `most`: the one nearest to `value`."""
+    if value is None or not value.isascii() or not value.isdecimal():
+        return 1
+    return min(max(int(value[:9]), 1), most)
+
+
+def _page(name: str, status: int = 200, **values: Any) -> Response:
+    return HTMLResponse(
+        _templates().get_template(name).render(**values),
+        status,
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+def _problem(status: int, heading: str, text: str, detail: str | None = None) -> Response:
+    return _page("problem.html", status, heading=heading, text=text, detail=detail, change=None)
+
+
+@functools.cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters |= {
+        name: getattr(formats, name)
+        for name in (
+            "visible",
+            "shortened",
+            "one_line",
+            "unfolded",
+            "excerpt",
+            "timestamp",
+            "moment",
+            "duration",
+            "count",
+            "short",
+            "cost",
+            "size",
+            "plural",
+        )
+    }
+    environment.globals |= {
+        "thread_url": thread_url,
+        "export_url": export_url,
+        "api_url": api_url,
+        "long_id": LONG_ID,
+        "span_key": span_key,
+        "position": plots.position,
+        "unpriced": plots.unpriced,
+        "failure": failure,
+        "kind_of": lambda value: type(value).__name__,
+        "static": _static,
+        "periods": PERIODS,
+        "sorts": [(sort, SORT_NAMES[sort]) for sort in SORTS],
+        "most_tags": TAGS,
+        "tags_shown": TAGS_SHOWN,
+        "unknown": formats.UNKNOWN,
+        "first_chunk": _first_chunk,
+    }
+    return environment
+
+
+@functools.cache
+def _static(name: str) -> str:
+    """Returns the address of a static file, which changes when the file changes."""
+    digest = hashlib.sha256((HERE / "static" / name).read_bytes()).hexdigest()[:12]
+    return f"/static/{name}?v={digest}"
+
+
+def _first_chunk(kept: KeptSpan) -> int | None:
+    """Returns the time to the first chunk of a streamed answer in nanoseconds, or None."""
+    seconds = kept.span.attributes.get("gen_ai.response.time_to_first_chunk")
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < 1e9:  # noqa: PLR2004
+        return None
+    return int(seconds * 1e9)
