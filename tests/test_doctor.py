@@ -412,14 +412,17 @@ del base.AsyncAPIClient
 with orq_otel.configure(), orq_otel.thread("t-1"):
     call()
 """
-FORKED = """
-import time
-orq_otel.configure() if os.environ.get("ROLE") != "worker" else None
-if os.environ.get("ROLE") != "worker":
-    import subprocess
-    subprocess.run([sys.executable, __file__], env={**os.environ, "ROLE": "worker"}, check=True)
-with orq_otel.thread("t-1"):
-    call()
+WORKER = """
+import multiprocessing
+def work():
+    with orq_otel.thread("t-1"):
+        call()
+if __name__ == "__main__":
+    orq_otel.configure()
+    worker = multiprocessing.get_context("START").Process(target=work)
+    worker.start()
+    worker.join()
+    work()
 """
 
 
@@ -449,7 +452,8 @@ def examine(
         (EVENTS, ["ORQ-S08"], "no logger provider"),
         (TWICE, ["ORQ-X04"], "tracer_provider"),
         (NO_SEAM, ["ORQ-C01"], "openai._base_client.AsyncAPIClient.request"),
-        (FORKED, ["ORQ-X14"], "app.py:7"),
+        # as uvicorn starts its workers
+        (WORKER.replace("START", "spawn"), ["ORQ-X14"], "app.py:7"),
     ],
     ids=[
         "no set-up",
@@ -481,11 +485,12 @@ def test_a_program(
     assert details in " ".join(problems(report).values())
 
 
+@pytest.mark.parametrize("program", [WELL, WORKER.replace("START", "fork")])
 def test_a_program_that_is_well(
-    tmp_path: Path, model: ModelServer, collector: OtlpReceiver
+    program: str, tmp_path: Path, model: ModelServer, collector: OtlpReceiver
 ) -> None:
     code, report = examine(
-        WELL,
+        program,
         tmp_path,
         model,
         OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,

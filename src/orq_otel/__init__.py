@@ -25,13 +25,16 @@ if TYPE_CHECKING:
     from orq_otel.propagation.workers import propagate_to_workers
     from orq_otel.setup.configuration import Handle, configure
     from orq_otel.setup.doctor import doctor
+    from orq_otel.setup.report import Finding, Report
     from orq_otel.setup.status import status
     from orq_otel.threads.logging_filter import ThreadFilter
 
 __all__ = [
+    "Finding",
     "Handle",
     "OpenAIInstrumentor",
     "OrqInstrumentor",
+    "Report",
     "Scope",
     "Thread",
     "ThreadFilter",
@@ -54,9 +57,11 @@ __all__ = [
 
 #: Names whose modules need the SDK, or cost more to import than a scope does.
 _LATER = {
+    "Finding": "orq_otel.setup.report",
     "Handle": "orq_otel.setup.configuration",
     "OpenAIInstrumentor": "orq_otel.openai",
     "OrqInstrumentor": "orq_otel.orq",
+    "Report": "orq_otel.setup.report",
     "ThreadFilter": "orq_otel.threads.logging_filter",
     "ThreadLogRecordProcessor": "orq_otel.labels.log_processor",
     "ThreadSpanProcessor": "orq_otel.labels.span_processor",

@@ -42,7 +42,7 @@ def status() -> dict[str, Any]:
             labels: The names of the attributes that say which thread a span belongs to.
             counts: `calls` that were seen; of these, `spans` that were made, calls `sampled_away`,
                 and `spans_of_others`; spans, logs and metrics that were `exported`, that `failed`,
-                and spans that were `dropped` from full queues.
+                and spans that were `dropped` from full queues, where the SDK says so.
             failures: Failures of orq-otel: `message`, `place`, `count`.
             warnings: What was logged: the same with its `code`.
     """
