@@ -8,12 +8,14 @@ import socket
 import ssl
 import subprocess
 import sys
+import sysconfig
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -503,12 +505,18 @@ def test_a_program_that_is_well(
 def test_a_program_under_opentelemetry_instrument(
     tmp_path: Path, model: ModelServer, collector: OtlpReceiver
 ) -> None:
-    command = [sys.executable, "-m", "opentelemetry.instrumentation.auto_instrumentation"]
+    others = {
+        point.name
+        for point in entry_points(group="opentelemetry_instrumentor")
+        if point.dist is None or point.dist.name != "orq-otel"
+    }
+    command = [str(Path(sysconfig.get_path("scripts")) / "opentelemetry-instrument")]
     variables = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         "OTEL_METRICS_EXPORTER": "none",
         "OTEL_LOGS_EXPORTER": "none",
+        "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": ",".join(sorted(others)),
     }
     program = "with orq_otel.thread('t-1'):\n    call()\n"
     code, report = examine(program, tmp_path, model, *command, sys.executable, **variables)

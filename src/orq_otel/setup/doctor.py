@@ -236,7 +236,7 @@ def _sampler(provider: Any) -> Iterator[Finding]:
         yield Finding(SAMPLED_AWAY, description)
     elif "Ratio" in description and (ratio := _RATIO.search(description)):
         yield from environment.low_ratio(ratio[1], description)
-    elif counts.unsampled and not counts.spans:
+    elif counts.unsampled and not counts.spans and not _is_silent():
         yield Finding(SAMPLED_AWAY, f"None of {counts.unsampled} calls has a span: {description}")
 
 

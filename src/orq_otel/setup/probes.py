@@ -48,6 +48,7 @@ from orq_otel.openai.requests import find
 from orq_otel.setup.configuration import INSTRUMENTORS
 from orq_otel.setup.doctor import ask, endpoints, exports, in_process, used_providers
 from orq_otel.setup.report import Finding
+from orq_otel.setup.state import state
 from orq_otel.setup.status import describe
 from orq_otel.threads.frames import scoped_thread
 
@@ -104,11 +105,14 @@ class Probe:
         #: Findings about spans, each once.
         self.seen: dict[Finding, None] = {}
         self.traces: OrderedDict[int, _Trace] = OrderedDict()
+        self._providers: list[Any] = []
         self._facts: list[str] = []
         self.reached: dict[tuple[str, str], list[Finding]] = {}
         self._changes = 0
         self._worker = threading.local()
         self._lock = threading.RLock()
+        self._writing = threading.RLock()
+        self._is_over = False
 
     def begin(self, folder: str) -> None:
         """Patch what is to be seen, and write reports into `folder`."""
@@ -147,7 +151,7 @@ class Probe:
         threading.Thread(target=self._keep_writing, name="orq-otel-doctor", daemon=True).start()
 
     def _keep_writing(self) -> None:
-        written = -1
+        written = 0
         while True:
             time.sleep(_PAUSE)
             if self._changes != written:
@@ -255,6 +259,7 @@ class Probe:
 
     def _watch(self, provider: Any) -> None:
         try:
+            self._providers.append(provider)  # so that it is still there at the end
             from opentelemetry.sdk.trace import SpanProcessor  # noqa: PLC0415 - it is imported
 
             class Watching(SpanProcessor):
@@ -361,19 +366,26 @@ class Probe:
 
         Args:
             asks: Whether to ask endpoints that have not been asked yet, which takes a while.
-            is_last: Whether the process ends. What was set up may be shut down by then.
+            is_last: Whether the process ends. Nothing is written afterwards.
         """
+        with self._writing:  # what was seen earlier may not replace what was seen later
+            if not self._is_over:
+                self._is_over = is_last
+                self._write(asks=asks)
+
+    def _write(self, *, asks: bool) -> None:
         try:
             is_set_up = any(exports(one) for one in used_providers())
             # At its end a process has switched its instrumentors off: calls tell, as they are made.
-            state = [one for one in in_process() if one.code != NOT_INSTRUMENTED]
+            found = [one for one in in_process() if one.code != NOT_INSTRUMENTED]
             if asks:
                 for one in endpoints():
                     if (one[0], one[1]) not in self.reached:
                         self.reached[one[0], one[1]] = list(ask([one]))
-            if not (is_last and self._facts):
+            # After a shutdown, what was set up before is still what matters.
+            if state.handle is not None or not self._facts:
                 self._facts = describe().splitlines()[1:]
-            found = [*state, *self.findings()]
+            found += self.findings()
             found += [one for answers in self.reached.values() for one in answers]
             content = {
                 "pid": os.getpid(),
@@ -385,7 +397,7 @@ class Probe:
                 "facts": self._facts,
             }
             path = Path(str(self.folder)) / f"{os.getpid()}.json"
-            new = path.with_suffix(f".{threading.get_ident()}.new")
+            new = path.with_suffix(".new")
             new.write_text(json.dumps(content), encoding="utf-8")
             new.replace(path)
         except Exception as error:  # noqa: BLE001 - the program goes on
