@@ -142,7 +142,7 @@ MEANINGS = {
 def usage() -> str:
     """How to call this, and what each job does."""
     width = max(map(len, JOBS))
-    lines = [f"  {job:<{width}}  {MEANINGS.get(job, '')}".rstrip() for job in JOBS]
+    lines = [f"  {job:<{width}}  {MEANINGS.get(job) or _command(job)}" for job in JOBS]
     return "\n".join(
         [
             "usage: python3 run.py JOB [arguments]",
@@ -152,6 +152,11 @@ def usage() -> str:
             *lines,
         ]
     )
+
+
+def _command(job: str) -> str:
+    """The last command of a job: what is to be said of one that nobody has explained."""
+    return " ".join(word for word in JOBS[job][1][-1] if word not in ("-m", "-p"))
 
 
 def install(python: Path, *packages: str) -> None:

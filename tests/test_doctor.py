@@ -156,8 +156,13 @@ def model() -> Iterator[ModelServer]:
 # ---- Without a program --------------------------------------------------------------------------
 
 
-def test_a_whole_set_up_is_well(collector: OtlpReceiver) -> None:
+def test_a_whole_set_up_is_well(collector: OtlpReceiver, tmp_path: Path) -> None:
+    without_the_viewers_extra = ("genai_prices", "jinja2", "starlette", "uvicorn")
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import sys; sys.modules.update(dict.fromkeys({without_the_viewers_extra!r}))"
+    )
     code, report = doctor(
+        python=str(tmp_path),
         OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
         OTEL_EXPORTER_OTLP_HEADERS=f"authorization={SECRET}",
     )
@@ -435,7 +440,7 @@ def examine(
     path = folder / "app.py"
     path.write_text(BEGIN + program)
     command = [*(before or [sys.executable]), str(path)]
-    return doctor("--", *command, MODEL=model.base_url, **variables)
+    return doctor("--", *command, python=str(folder), MODEL=model.base_url, **variables)
 
 
 @pytest.mark.parametrize(
@@ -487,18 +492,21 @@ def test_a_program(
     assert details in " ".join(problems(report).values())
 
 
+# The folder of the test has a sitecustomize, which runs besides the one with the probes.
 @pytest.mark.parametrize("program", [WELL, WORKER.replace("START", "fork")])
 def test_a_program_that_is_well(
     program: str, tmp_path: Path, model: ModelServer, collector: OtlpReceiver
 ) -> None:
+    (tmp_path / "sitecustomize.py").write_text("is_here = True")
     code, report = examine(
-        program,
+        f"import sitecustomize\nassert sitecustomize.is_here\n{program}",
         tmp_path,
         model,
         OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
         OTEL_EXPORTER_OTLP_HEADERS=f"authorization={SECRET}",
     )
     assert (code, problems(report)) == (0, {})
+    assert report["facts"][-1] == "  the program ended with status 0"
     assert f"  traces: to {collector.url}/v1/traces (http/protobuf)" in report["facts"]
 
 

@@ -55,7 +55,7 @@ def _parser(arguments: Sequence[str]) -> ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"orq-otel {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    asked_for = [name for name in arguments[:1] if name in COMMANDS] or COMMANDS
-    for name in asked_for:
+    asked_for = [name for name in arguments[:1] if name in COMMANDS]
+    for name in asked_for or (() if arguments[:1] == ["--version"] else COMMANDS):
         import_module(COMMANDS[name]).add_parser(subparsers)
     return parser
