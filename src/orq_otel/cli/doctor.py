@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from argparse import REMAINDER, Namespace
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -146,5 +147,9 @@ def _merged(processes: list[dict[str, Any]], ending: str) -> Any:
         found = [Finding(*finding) for finding in one["findings"]]
         hidden = (NO_SETUP, NOT_INSTRUMENTED) if idle else ()
         findings.extend(each for each in found if each.code not in hidden)
-    facts = [line for one in busy or processes[:1] for line in one["facts"]]
+    groups = Counter(tuple(one["facts"]) for one in busy or processes[:1])
+    facts = []
+    for group, count in groups.items():
+        facts += [f"  in {count} of {len(busy)} processes:"] if len(groups) > 1 else []
+        facts += group
     return Report.of(findings, [*environment.facts(), *facts, ending])

@@ -57,7 +57,7 @@ class Report:
         unique = dict.fromkeys(findings)
         return Report(
             tuple(sorted(unique, key=lambda one: (not one.is_problem, order.index(one.code)))),
-            tuple(dict.fromkeys(facts)),
+            tuple(facts),
         )
 
     @property
