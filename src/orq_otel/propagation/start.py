@@ -34,7 +34,7 @@ def start(
     settings = Settings.read() if settings is None else settings
     attributes.follow(settings)
     try:
-        if settings.propagate_to or settings.accept_threads:
+        if settings.propagate_to or settings.accept_threads or settings.propagate_mcp:
             from orq_otel.propagation import propagator  # noqa: PLC0415 - most need no baggage
 
             propagator.follow(settings)

@@ -45,7 +45,8 @@ from orq_otel.setup.status import describe, installed
 _AUTO: Final = "opentelemetry.instrumentation.auto_instrumentation"
 #: The name at the beginning of a requirement.
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
-_RATIO: Final = re.compile(r"\{([0-9.eE-]+)\}")
+#: The ratio in the words of samplers: the SDK's, and ours, which may name tags besides.
+_RATIO: Final = re.compile(r"(?:Ratio\w*|ThreadSampler)\{([0-9.eE-]+)[,}]")
 #: Classes of processors that export nothing: ours.
 _LABELS: Final = "orq_otel.labels.span_processor"
 _OURS: Final = (
@@ -234,7 +235,7 @@ def _sampler(provider: Any) -> Iterator[Finding]:
     description = str(sampler.get_description())
     if description == "AlwaysOffSampler" or "root:AlwaysOffSampler" in description:
         yield Finding(SAMPLED_AWAY, description)
-    elif "Ratio" in description and (ratio := _RATIO.search(description)):
+    elif ratio := _RATIO.search(description):
         yield from environment.low_ratio(ratio[1], description)
     elif counts.unsampled and not counts.spans and not _is_silent():
         yield Finding(SAMPLED_AWAY, f"None of {counts.unsampled} calls has a span: {description}")
