@@ -191,7 +191,7 @@ def test_an_instrumented_http_client_is_in_the_same_trace(
 
 @pytest.fixture
 def traced(api: OrqServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """Orq's `@traced`, and its patch of httpx undone in the end."""
+    """Orq's `@traced` without a global provider; in the end, its patch of httpx is undone."""
     module = pytest.importorskip("orq_ai_sdk.traced.http_propagation").__package__
     traced = pytest.importorskip(module)
     monkeypatch.setenv("ORQ_API_KEY", "orq-test-key")
@@ -200,6 +200,8 @@ def traced(api: OrqServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleTy
         monkeypatch.setattr(kind, "send", kind.send)
     monkeypatch.setattr("orq_ai_sdk.traced.http_propagation._INSTALLED", False)
     monkeypatch.setattr("orq_ai_sdk.traced.config._config", None)
+    # Other tests may have set a provider, which can be done only once.
+    monkeypatch.setattr("orq_ai_sdk.traced.otel_integration.OTEL_AVAILABLE", False)
     yield traced
     from orq_ai_sdk.traced import client  # noqa: PLC0415
 

@@ -65,14 +65,17 @@ def _sending_before_2(original: Callable[..., Awaitable[Any]]) -> Callable[..., 
     """Wrap the method of version 1 that sends a request."""
 
     @functools.wraps(original)
-    async def send(session: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+    async def send(*args: Any, **kwargs: Any) -> Any:
         try:
-            if travel.mcp:
-                request = _with_thread(request)
+            if travel.mcp and "request" in kwargs:
+                kwargs["request"] = _with_thread(kwargs["request"])
+            elif travel.mcp:
+                session, request, *others = args
+                args = (session, _with_thread(request), *others)
         except Exception as error:  # noqa: BLE001 - the request is sent all the same
             report("sending a thread to an MCP server", error)
         with _within_mcp(inside=True):
-            return await original(session, request, *args, **kwargs)
+            return await original(*args, **kwargs)
 
     return send
 
@@ -132,7 +135,7 @@ def _meta_of_params(
     return (params or {}).get(_META)
 
 
-def _meta_of_message(_self: Any, message: Any, *_: Any, **__: Any) -> Any:
+def _meta_of_message(_self: Any, message: Any, /, *_: Any, **__: Any) -> Any:
     return message.request_meta
 
 
