@@ -15,11 +15,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 BIN = "Scripts" if os.name == "nt" else "bin"
 
-#: Frameworks that have come to the same client, and both versions of the SDK of MCP, each with its
-#: tests in `tests/frameworks`.
+#: Frameworks that have come to the same client, those that have ids of conversations, together, and
+#: both versions of the SDK of MCP, each with its tests in `tests/frameworks`.
 FRAMEWORKS = {
     "frameworks-openai-3": ["langchain", "openai_agents", "orq_tracing", "pydantic_ai"],
     "frameworks-openai-2": ["instructor", "litellm", "llama_index"],
+    "frameworks-ids": ["conversation_ids"],
     "frameworks-mcp-1": ["mcp"],
     "frameworks-mcp-2": ["mcp"],
 }

@@ -18,6 +18,7 @@ from orq_otel.web import returned as _returned  # noqa: F401 - it makes itself k
 if TYPE_CHECKING:
     from orq_otel.labels.attributes import use_labels
     from orq_otel.labels.log_processor import ThreadLogRecordProcessor
+    from orq_otel.labels.sampler import ThreadSampler
     from orq_otel.labels.span_processor import ThreadSpanProcessor
     from orq_otel.openai import OpenAIInstrumentor
     from orq_otel.orq import OrqInstrumentor
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from orq_otel.propagation.propagator import propagate_threads
     from orq_otel.propagation.workers import propagate_to_workers
     from orq_otel.setup.configuration import Handle, configure
+    from orq_otel.setup.evaluations import evaluation, feedback
     from orq_otel.setup.status import status
     from orq_otel.threads.logging_filter import ThreadFilter
 
@@ -36,11 +38,14 @@ __all__ = [
     "Thread",
     "ThreadFilter",
     "ThreadLogRecordProcessor",
+    "ThreadSampler",
     "ThreadSpanProcessor",
     "__version__",
     "bind",
     "configure",
     "current_thread",
+    "evaluation",
+    "feedback",
     "new_thread_id",
     "propagate_threads",
     "propagate_to_workers",
@@ -58,8 +63,11 @@ _LATER = {
     "OrqInstrumentor": "orq_otel.orq",
     "ThreadFilter": "orq_otel.threads.logging_filter",
     "ThreadLogRecordProcessor": "orq_otel.labels.log_processor",
+    "ThreadSampler": "orq_otel.labels.sampler",
     "ThreadSpanProcessor": "orq_otel.labels.span_processor",
     "configure": "orq_otel.setup.configuration",
+    "evaluation": "orq_otel.setup.evaluations",
+    "feedback": "orq_otel.setup.evaluations",
     "propagate_threads": "orq_otel.propagation.propagator",
     "propagate_to_workers": "orq_otel.propagation.workers",
     "status": "orq_otel.setup.status",

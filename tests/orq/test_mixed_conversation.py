@@ -178,3 +178,29 @@ def test_the_router_of_orqs_documentation(
     assert of_thread(receiver.spans, "conversation-1") == [("chat openai/gpt-4o", tags)]
     assert api.threads["conversation-1"].tags == tags
     assert "thread" not in api.requests[0].json
+
+
+@with_agents
+@needs("orq-ai-sdk", "4.17", "the arguments identity and metadata")
+def test_the_user_and_the_metadata_are_on_both_sides(
+    provider: TracerProvider, receiver: OtlpReceiver, api: OrqServer, orq: Any, router: Any
+) -> None:
+    with thread("order-89", user="ada", metadata={"plan": "pro", "seats": 3}):
+        orq.deployments.invoke(key="greeting")
+        orq.agents.responses.create(agent_key="keeper", message=MESSAGE, background=False)
+        router.chat.completions.create(model="openai/gpt-5-mini", messages=QUESTION)
+        with provider.get_tracer("shop").start_as_current_span("reserve"):
+            pass
+
+    assert len(receiver.spans) == 4
+    for span in receiver.spans:
+        assert (span.attributes["thread.id"], span.attributes["user.id"]) == ("order-89", "ada")
+        assert span.attributes["thread.metadata.plan"] == "pro"
+        assert span.attributes["thread.metadata.seats"] == 3
+    (on_orqs_side,) = api.threads.values()
+    assert [request.fields["identity"] for request in on_orqs_side.requests] == [{"id": "ada"}] * 3
+    assert [request.fields["metadata"] for request in on_orqs_side.requests] == [
+        {"plan": "pro", "seats": 3},
+        {"plan": "pro", "seats": 3},
+        {"plan": "pro", "seats": "3"},
+    ]

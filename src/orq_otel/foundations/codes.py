@@ -19,11 +19,14 @@ NO_THREAD: Final = "ORQ-T06"
 UNBOUND_WORKER: Final = "ORQ-T07"
 EARLY_ROOT: Final = "ORQ-T08"
 TWO_IDS: Final = "ORQ-T09"
+BAD_INBOUND_DETAILS: Final = "ORQ-T10"
+MUCH_METADATA: Final = "ORQ-T11"
 
 LONG_BAGGAGE_ID: Final = "ORQ-P01"
 LONG_BAGGAGE_TAGS: Final = "ORQ-P02"
 LONG_BAGGAGE_HEADER: Final = "ORQ-P03"
 FULL_BAGGAGE: Final = "ORQ-P04"
+LONG_BAGGAGE_DETAILS: Final = "ORQ-P05"
 
 BAD_VARIABLE: Final = "ORQ-S01"
 BAD_LABELS: Final = "ORQ-S02"
@@ -69,6 +72,10 @@ OTHERS_SPANS: Final = "ORQ-C05"
 NOT_INSTRUMENTED: Final = "ORQ-C06"
 NO_USAGE: Final = "ORQ-C07"
 
+BAD_EVALUATION: Final = "ORQ-E01"
+NO_LOGGER_PROVIDER: Final = "ORQ-E02"
+NO_ORQ_IDS: Final = "ORQ-E03"
+
 OWN_FAILURE: Final = "ORQ-F01"
 
 #: What users notice, in the order in which they are asked about.
@@ -111,8 +118,8 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
     {
         BAD_ID_OR_TAGS: Entry(
             NOT_GROUPED,
-            "An id or tags that were computed while the program ran cannot be used. The code ran "
-            "without them.",
+            "An id, tags, a user or metadata that were computed while the program ran cannot be "
+            "used. The code ran without them.",
             "The log line names the place. Give a string that is not empty; "
             "`ORQ_OTEL_STRICT=true` raises the mistake where it happens.",
         ),
@@ -123,7 +130,7 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
         ),
         LONG_ID_OR_TAG: Entry(
             NOT_GROUPED,
-            "An id or a tag is so long that some backends drop or cut it.",
+            "An id, a tag or a user is so long that some backends drop or cut it.",
             "Keep it to 200 characters.",
         ),
         BAD_INBOUND_ID: Entry(
@@ -135,6 +142,18 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
             NOT_GROUPED,
             "A request brought tags that cannot be used.",
             "Let the sender keep to 64 tags of at most 200 characters.",
+        ),
+        BAD_INBOUND_DETAILS: Entry(
+            NOT_GROUPED,
+            "A request brought a user or metadata that cannot be used.",
+            "Let the sender keep to a user of at most 1,000 characters, and to 32 keys of metadata "
+            "with texts of at most 512, without control characters.",
+        ),
+        MUCH_METADATA: Entry(
+            NO_EFFECT,
+            "A thread has more metadata than a request to Orq's AI Router may have.",
+            "Nothing, if spans are what you filter by: they have it all. For Orq's own spans, use "
+            "at most 16 keys.",
         ),
         NO_THREAD: Entry(
             NOT_GROUPED,
@@ -179,6 +198,11 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
             NOT_GROUPED,
             "Other baggage left no room for a thread or its tags.",
             "Put less into baggage.",
+        ),
+        LONG_BAGGAGE_DETAILS: Entry(
+            NOT_GROUPED,
+            "A user or metadata is too long for baggage, so some did not travel.",
+            "Name fewer keys of metadata, or use shorter values.",
         ),
         BAD_VARIABLE: Entry(
             NO_EFFECT,
@@ -400,6 +424,24 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
             "Calls have no token counts, so their cost cannot be known.",
             'Streams of chat completions need `stream_options={"include_usage": True}`. Some '
             "servers report no usage.",
+        ),
+        BAD_EVALUATION: Entry(
+            NOTHING_ARRIVES,
+            "feedback() or evaluation() got something that it cannot record.",
+            "The log line names the place and what is wrong. Each needs a score, a label or an "
+            "explanation, and a span, a response or a thread that it is about.",
+        ),
+        NO_LOGGER_PROVIDER: Entry(
+            NOTHING_ARRIVES,
+            "feedback() or evaluation() was called, and nothing collects events.",
+            "Set `OTEL_LOGS_EXPORTER=otlp`, call `configure(logs=True)`, or pass "
+            "`logger_provider=`.",
+        ),
+        NO_ORQ_IDS: Entry(
+            NOTHING_ARRIVES,
+            "Orq was to get an evaluation, and the ids of its trace are not known.",
+            "Pass `span=`, or `orq_trace_id=` and `orq_span_id=`, which the span of the call has "
+            "as `orq.trace_id` and `orq.span_id`.",
         ),
         OWN_FAILURE: Entry(
             FAILED,

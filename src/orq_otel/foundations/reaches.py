@@ -30,6 +30,9 @@ Each has a reason, and an answer to its going away, since no release note will a
   at the environment on every call. Where it is gone, the API is asked, which looks.
 - *The frames of other instrumentations* that make a span without making it current. Where frames
   do not tell, a call of theirs gets a second span.
+- *The frames of LangChain's models, and the spans that its callback handlers keep*:
+  instrumentations of LangChain are such handlers, and their spans are not current while a model is
+  called. Where they are gone, the call of a model gets a second span.
 - *The HTTP client of OpenAI's client, and its proxies*, whose credentials must not get into
   telemetry. Where they are gone, they are not known as such; other rules hold back what looks like
   a credential.
@@ -40,6 +43,10 @@ Each has a reason, and an answer to its going away, since no release note will a
   closes it. Where it does not show, such a stream counts as left.
 - *The key under which OpenTelemetry's utilities for GenAI keep a conversation's id in the context*.
   Where it is gone, only the id on the parent span is seen.
+- *What frameworks of agents keep for the run of the code that asks*: the configuration of
+  LangChain's run, the trace of OpenAI's Agents SDK, the context of a run of Pydantic AI. Public
+  names for them are missing or make more than is needed. Where they are gone, the id in them is not
+  adopted.
 - *Behind what OpenAI's streams pass on*, to save a generator for each chunk. Where it is gone,
   chunks come through the stream's own iterator.
 - *The websocket of OpenAI's connections*, in whose place a proxy sees every message, however the
@@ -62,6 +69,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any, Final
+from weakref import ref
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
@@ -74,6 +82,8 @@ _SDK: Final = "opentelemetry.sdk.trace"
 #: The logger of the SDK's processors that export in batches.
 _BATCHES: Final = "opentelemetry.sdk._shared_internal"
 _MEASUREMENTS: Final = "opentelemetry.sdk.metrics._internal.measurement"
+
+_NO_RUNS: Final[Mapping[Any, Any]] = {}
 
 _CONVERSATION_CONTEXT: Final = "opentelemetry.util.genai._conversation_context"
 
@@ -246,6 +256,23 @@ class _Ending:
         return getattr(self.all, name)
 
 
+def remember_parent(span: Any, parent: Any) -> None:
+    """Remember of a span which one was current when it started, as long as that one is kept.
+
+    The SDK keeps only its ids.
+    """
+    try:  # noqa: SIM105 - `suppress` takes longer than all the rest
+        span._orq_otel_parent = ref(parent)  # noqa: SLF001
+    except (AttributeError, TypeError):  # one of them is of another kind, which refuses
+        pass
+
+
+def parent_of(span: Any) -> Any:
+    """The span that was remembered as a span's parent, or None."""
+    parent = getattr(span, "_orq_otel_parent", None)
+    return None if parent is None else parent()
+
+
 # ---- The SDK's providers ---------------------------------------------------------------------
 
 
@@ -330,6 +357,22 @@ def conversation_in(context: Context) -> Any:
     return None if key is None else context.get(key)
 
 
+def current_of(module: str, *names: str) -> Any:
+    """What a function of a framework returns, such as what it keeps for the run of this code.
+
+    Args:
+        module: The name of the module that has it, which is not imported here.
+        names: The attributes from the module to the function, which takes no arguments.
+
+    Returns:
+        It, or None if the module is not imported or the function is gone.
+    """
+    found: Any = sys.modules.get(module)
+    for name in names:
+        found = getattr(found, name, None)
+    return None if found is None else found()
+
+
 def parts_of(propagator: Any) -> list[Any]:
     """The propagators of which a composite one consists, or the one itself."""
     parts = getattr(propagator, "_propagators", None)
@@ -359,6 +402,54 @@ def outer_call(modules: tuple[str, ...], depth: int) -> tuple[str, Any] | None:
         module = frame.f_globals.get("__name__", "")
         if module.startswith(modules):
             return module, frame.f_locals.get("kwargs")
+    return None
+
+
+def local_around(name: str, end: str, depth: int) -> Any:
+    """A local variable of the innermost function around the caller that has one of this name.
+
+    Args:
+        name: The name of the variable.
+        end: How the names of modules begin whose functions are not looked beyond.
+        depth: How many frames are looked at.
+
+    Returns:
+        Its value, or None if there is none.
+    """
+    frame: Any = sys._getframe(2)  # noqa: SLF001 - documented, as above
+    for _ in range(depth):
+        frame = frame.f_back
+        if frame is None or frame.f_globals.get("__name__", "").startswith(end):
+            return None
+        if name in frame.f_code.co_varnames and (value := frame.f_locals.get(name)) is not None:
+            return value
+    return None
+
+
+#: For each instrumentation of LangChain, the attributes of its callback handler, and of what that
+#: keeps for a run, that lead to the run's span.
+_SPANS_OF_RUNS: Final = {
+    "openinference.instrumentation.langchain": ("_spans_by_run", None),
+    "opentelemetry.instrumentation.langchain": ("spans", "span"),
+    "langfuse.langchain": ("_runs", "_otel_span"),
+}
+
+
+def are_runs_traced() -> bool:
+    """Whether an instrumentation of LangChain is imported whose spans may not be current."""
+    return not _SPANS_OF_RUNS.keys().isdisjoint(sys.modules.keys())
+
+
+def span_of_run(handlers: Any, run_id: Any) -> Any:
+    """The span that one of LangChain's callback handlers keeps for a run, or None."""
+    for handler in handlers:
+        module = type(handler).__module__
+        for name, (runs, span) in _SPANS_OF_RUNS.items():
+            if module.startswith(name):
+                kept = getattr(handler, runs, _NO_RUNS).get(run_id)
+                found = kept if span is None else getattr(kept, span, None)
+                if found is not None:
+                    return found
     return None
 
 

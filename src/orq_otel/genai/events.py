@@ -22,9 +22,11 @@ from orq_otel.genai.semconv import (
     EVALUATION_NAME,
     EVALUATION_SCORE_LABEL,
     EVALUATION_SCORE_VALUE,
+    EVALUATOR,
+    RESPONSE_ID,
     SCHEMA_URL,
 )
-from orq_otel.labels.attributes import label_names
+from orq_otel.labels.attributes import labels_in
 
 if TYPE_CHECKING:
     from opentelemetry._logs import Logger, LogRecord
@@ -35,6 +37,8 @@ _EXCEPTION: Final = "gen_ai.client.operation.exception"
 
 #: The attributes of the result of an evaluation.
 _RESULT: Final = (
+    EVALUATOR,
+    RESPONSE_ID,
     EVALUATION_EXPLANATION,
     EVALUATION_NAME,
     EVALUATION_SCORE_LABEL,
@@ -97,9 +101,9 @@ class Events:
         self._emit(_DETAILS, attributes, context, complete, is_warning=False)
 
     def evaluation(self, attributes: Mapping[str, Any], context: Context) -> None:
-        """Emit the result of an evaluation, which is among these attributes of its call."""
-        names = (*label_names(), *_RESULT)
-        result = {name: attributes[name] for name in names if name in attributes}
+        """Emit the result of an evaluation, which is among these attributes, with their labels."""
+        result = {name: attributes[name] for name in _RESULT if name in attributes}
+        result |= labels_in(attributes)
         self._emit(_EVALUATION, result, context, is_warning=False)
 
     def exception(
@@ -120,7 +124,7 @@ class Events:
         if self.find_logger() is None:
             return
         attributes = {
-            **{name: started[name] for name in label_names() if name in started},
+            **labels_in(started),
             "exception.type": class_name(error),
             "exception.stacktrace": _stack_trace(error),
         }

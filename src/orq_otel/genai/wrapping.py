@@ -27,7 +27,14 @@ from opentelemetry.trace import Span, SpanKind, get_current_span, set_span_in_co
 
 from orq_otel.foundations.guard import is_signals, report
 from orq_otel.foundations.patching import Wrapper
-from orq_otel.foundations.reaches import outer_call, pin, value_limit
+from orq_otel.foundations.reaches import (
+    are_runs_traced,
+    local_around,
+    outer_call,
+    pin,
+    span_of_run,
+    value_limit,
+)
 from orq_otel.foundations.unfinished import hold, let_go, notes, take_notes
 from orq_otel.genai.call import Call, Operation, Unrecorded
 from orq_otel.genai.counts import counts
@@ -41,7 +48,7 @@ from orq_otel.genai.semconv import (
     TEXT_COMPLETION,
 )
 from orq_otel.genai.telemetry import Telemetry
-from orq_otel.labels.adoption import adopted_labels
+from orq_otel.labels.adoption import adopted_labels, has_frameworks
 from orq_otel.labels.attributes import labels, set_aside, stamp
 from orq_otel.labels.providers import unset
 from orq_otel.threads.frames import Thread, as_id, make_thread
@@ -93,6 +100,13 @@ _OPERATIONS: Final = (CHAT, TEXT_COMPLETION, EMBEDDINGS, FETCH_RESPONSE)
 
 #: Frames between such a wrapper and the client's request: the client's own methods, and ours.
 _DEPTH: Final = 16
+
+#: The module of LangChain's callbacks, and the kinds of those that a model has while it runs.
+_LANGCHAIN: Final = "langchain_core.callbacks.manager"
+_RUNS_OF_MODELS: Final = ("CallbackManagerForLLMRun", "AsyncCallbackManagerForLLMRun")
+
+#: Frames between a function of LangChain's that runs a model and the client's request.
+_DEPTH_OF_RUNS: Final = 24
 
 #: The header by which the client's methods ask its `request` for the HTTP response.
 _RAW_RESPONSE: Final = "X-Stainless-Raw-Response"
@@ -251,11 +265,18 @@ def start_call(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one function, run on 
     if is_wrapped(operation.name):
         counts.add_others()
         return None
+    if _LANGCHAIN in sys.modules:
+        theirs = span_of_models_run(operation.name)
+        if theirs is not None:
+            if thread is not None and theirs.is_recording():
+                stamp(theirs, thread)
+            counts.add_others()
+            return None
     target = attributes.get(operation.target)
     of_thread: Mapping[str, Any] | None = None
     if thread is not None:
         of_thread = labels(thread)
-    elif context or CONVERSATION_ID in attributes:  # otherwise no id is to be found
+    elif context or CONVERSATION_ID in attributes or has_frameworks():  # elsewhere is no id
         of_thread = adopted_labels(context, current, attributes)
     if of_thread:
         # The call's own attributes win over labels. Labels come last, since the SDK drops the
@@ -351,6 +372,25 @@ def is_wrapped(operation: str) -> bool:
         return False
     wrapper = outer_call(_WRAPPERS, _DEPTH)
     return wrapper is not None and not _passes_through(*wrapper)
+
+
+def span_of_models_run(operation: str) -> Any:
+    """The span that an instrumentation of LangChain has for the model that makes this call.
+
+    These are callback handlers, and most do not make their spans current. While one of LangChain's
+    models runs, its functions have the run's callbacks in an argument, whose name is that of
+    LangChain's interface for models. What a callback itself calls is no part of the run.
+    """
+    if operation not in {CHAT, TEXT_COMPLETION} or not are_runs_traced():
+        return None
+    try:
+        run = local_around("run_manager", "langchain_core.callbacks", _DEPTH_OF_RUNS)
+        if type(run).__name__ not in _RUNS_OF_MODELS:
+            return None
+        return span_of_run(run.handlers, run.run_id)
+    except Exception as error:  # noqa: BLE001 - a handler may be anybody's: the call has our span
+        report("looking for the span of a model's run", error)
+        return None
 
 
 def _passes_through(module: str, kwargs: Any) -> bool:

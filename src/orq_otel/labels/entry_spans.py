@@ -146,13 +146,18 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=entry_spans.renew_lock)
 
 
-def inherited_thread(context: Context | None = None) -> Thread | None:
+def inherited_thread(context: Context | None = None, parent: Any = None) -> Thread | None:
     """The thread of code that has OpenTelemetry's context but no scope.
 
     It is the thread of the parent span, or else the one that came in with the request, if those are
     accepted. The latter is not used in a scope that has no thread on purpose.
+
+    Args:
+        context: OpenTelemetry's context, or None for the current one.
+        parent: The current span of the context, if it is known already.
     """
-    parent = trace.get_current_span(context)
+    if parent is None:
+        parent = trace.get_current_span(context)
     if parent is not INVALID_SPAN:
         thread = thread_of(parent)
         if thread is not None and entry_spans.passes_on(parent):

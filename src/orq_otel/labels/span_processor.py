@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor
+from opentelemetry.trace import INVALID_SPAN, get_current_span
 
 from orq_otel.foundations.guard import report
-from orq_otel.foundations.reaches import before_end, has_changed, processors_of
+from orq_otel.foundations.reaches import before_end, has_changed, processors_of, remember_parent
 from orq_otel.foundations.settings import Settings
 from orq_otel.foundations.unfinished import notes, take_notes
 from orq_otel.labels.attributes import (
@@ -59,7 +60,10 @@ class ThreadSpanProcessor(SpanProcessor):
         try:
             thread = scoped_thread()
             if thread is None and (parent_context or parent_context is None):
-                thread = inherited_thread(parent_context)
+                parent = get_current_span(parent_context)
+                if parent is not INVALID_SPAN:
+                    remember_parent(span, parent)  # the span may be between an agent's and ours
+                thread = inherited_thread(parent_context, parent)
             if thread is not None:
                 stamp(span, thread)
             kind = span.kind

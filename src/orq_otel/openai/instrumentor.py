@@ -21,6 +21,7 @@ from orq_otel.genai.instrumentor import ClientInstrumentor
 from orq_otel.genai.semconv import AZURE_NAMESPACE, PROVIDER_NAME
 from orq_otel.genai.streams import stream_proxy
 from orq_otel.genai.wrapping import Begun, async_wrapper, start_call, sync_wrapper, traced_context
+from orq_otel.labels import agents_sdk
 from orq_otel.openai import websockets
 from orq_otel.openai.errors import ERRORS
 from orq_otel.openai.raw import RawResponseProxy, respond_with_body, served_model
@@ -66,7 +67,7 @@ class OpenAIInstrumentor(ClientInstrumentor):
     errors = ERRORS
 
     def patches(self) -> Sequence[Patch]:
-        """The two functions through which every request passes, and what makes websockets."""
+        """The functions through which every request passes, and what makes websockets and runs."""
         sync = sync_wrapper(self._begin, _settle)
         asynchronous = async_wrapper(self._begin, _settle)
         patches = [
@@ -79,7 +80,7 @@ class OpenAIInstrumentor(ClientInstrumentor):
             ),
             *websockets.patches(self),
         ]
-        return [*patches, Patch("openai", submodules=patches)]
+        return [*patches, Patch("openai", submodules=patches), agents_sdk.patch()]
 
     def follow(self, settings: Settings) -> None:
         """Take from the settings what only this client needs: which servers are routers."""

@@ -31,7 +31,7 @@ from orq_otel.genai.semconv import (
     SERVER_PORT,
 )
 from orq_otel.genai.wrapping import thread_in_request
-from orq_otel.labels.attributes import as_argument
+from orq_otel.labels.attributes import as_argument, as_details, as_texts
 from orq_otel.openai.operations import OF_PATHS_WITH_IDS, OPERATIONS, WITH_IDS
 from orq_otel.propagation.trace_context import has_trace, trace_headers
 from orq_otel.threads.frames import Thread
@@ -121,6 +121,8 @@ _GUARDRAIL: Final = "x-amzn-bedrock-guardrailidentifier"
 _WITH_THREAD: Final = frozenset(
     {"/chat/completions", "/completions", "/responses", "/audio/speech"}
 )
+#: Those of them that take metadata.
+_WITH_METADATA: Final = frozenset({"/chat/completions", "/responses"})
 _ROUTER_PATH: Final = re.compile(r"/v\d+/router(/|$)")
 
 #: The attributes of every call of a client, by operation, as `_keep` keeps them.
@@ -247,6 +249,7 @@ class Router:
         self._urls = list(urls)
         self._in_orq = placement in ("both", "orq")
         self._at_top_level = placement in ("both", "top_level")
+        self._sends_threads = placement != "none"
         self._trace_context = trace_context
         self._cache: dict[int, tuple[Any, bool]] = {}
 
@@ -275,24 +278,29 @@ class Router:
             context: The context with the span of the call.
         """
         prepared = copy.copy(options)
-        if thread is not None and options.url in _WITH_THREAD and not _has_thread(body):
-            prepared.extra_json = self._with_thread(options.extra_json, body, thread)
+        if thread is not None and options.url in _WITH_THREAD and not _has(body, "thread"):
+            prepared.extra_json = self._with_thread(options, body, thread)
         if self._trace_context:
             headers = options.headers if isinstance(options.headers, Mapping) else {}
             if not (has_trace(headers) or has_trace(getattr(client, "_custom_headers", {}))):
                 prepared.headers = {**headers, **trace_headers(get_current_span(context))}
         return prepared
 
-    def _with_thread(
-        self, extra: Mapping[str, Any] | None, body: Mapping[str, Any], thread: Thread
-    ) -> dict[str, Any]:
-        argument = as_argument(thread)
-        changed = dict(extra or {})
+    def _with_thread(self, options: Any, body: Mapping[str, Any], thread: Thread) -> dict[str, Any]:
+        fields = {"thread": as_argument(thread)}
+        changed = dict(options.extra_json or {})
+        if not thread.is_plain:
+            user, metadata = as_details(thread)
+            if user is not None and not (_has(body, "identity") or _has(body, "contact")):
+                fields["identity"] = {"id": user}
+            takes_metadata = self._sends_threads and options.url in _WITH_METADATA
+            if metadata and takes_metadata and body.get("metadata") is None:
+                changed["metadata"] = as_texts(metadata)
         if self._at_top_level:
-            changed["thread"] = argument
+            changed |= fields
         for_orq = body.get("orq", {})
         if self._in_orq and isinstance(for_orq, Mapping):
-            changed["orq"] = {**for_orq, "thread": argument}
+            changed["orq"] = {**for_orq, **fields}
         return changed
 
     def _is_router(self, url: str) -> bool:
@@ -329,5 +337,5 @@ def _is_below(url: str, router: str) -> bool:
     return path == base or base.endswith("/router") or bool(_ROUTER_PATH.match(path[len(base) :]))
 
 
-def _has_thread(body: Mapping[str, Any]) -> bool:
-    return "thread" in body or get(body.get("orq"), "thread") is not None
+def _has(body: Mapping[str, Any], name: str) -> bool:
+    return name in body or get(body.get("orq"), name) is not None

@@ -39,9 +39,12 @@ from orq_otel.orq.requests import (
     IN_ORQ,
     IN_THREAD,
     NOWHERE,
+    DetailPlaces,
     caller_thread,
+    detail_places,
     hosts_with_trace,
     server_attributes,
+    with_details,
     with_thread,
 )
 from orq_otel.propagation.trace_context import has_trace, trace_headers
@@ -103,14 +106,15 @@ class OrqInstrumentor(ClientInstrumentor):
             place = IN_THREAD if "thread" in parameters else NOWHERE
             if found.thread_in_orq and not place and "orq" in parameters:
                 place = IN_ORQ
-            begin = self._begin(found, place)
+            places = detail_places(parameters, place)
+            begin = self._begin(found, place, places)
             if found.with_query is not None:
-                begin = _searching(begin, self._begin(found.with_query, place))
+                begin = _searching(begin, self._begin(found.with_query, place, places))
             return _deprecated_as(original, make(begin, _settle))
 
         return wrap
 
-    def _begin(self, row: Row, place: str) -> Begin:
+    def _begin(self, row: Row, place: str, places: DetailPlaces) -> Begin:
         operation, start = row.operation, row.start
         fixed = {OPERATION_NAME: operation.name, PROVIDER_NAME: "orq"}
 
@@ -126,8 +130,11 @@ class OrqInstrumentor(ClientInstrumentor):
                 call = start_call(telemetry, operation, attributes, thread, resource, context)
                 if isinstance(call, Call):
                     call.request(kwargs)
-                if place and thread is not None and not is_given and self._sends_threads:
-                    kwargs = with_thread(kwargs, place, thread)
+                if thread is not None and self._sends_threads:
+                    if place and not is_given:
+                        kwargs = with_thread(kwargs, place, thread)
+                    if not thread.is_plain:
+                        kwargs = with_details(kwargs, places, thread)
             except Exception as error:  # noqa: BLE001 - the user's call must go on
                 report("starting the span of an Orq call", error)
             return call, args, kwargs

@@ -31,6 +31,7 @@ from orq_otel.foundations.guard import report, warn_once
 from orq_otel.foundations.process import process
 from orq_otel.foundations.settings import PROPAGATE_TO, Settings
 from orq_otel.labels.entry_spans import entry_spans, inherited_thread
+from orq_otel.propagation.details import NOTHING, Carried, detail_members, may_pass
 from orq_otel.propagation.headers import (
     BY_HAND,
     KEYS,
@@ -58,6 +59,7 @@ class Travel:
 
     Attributes:
         to: Patterns of hosts, as `hosts.host_pattern` returns them.
+        carried: What travels besides ids and tags.
         mcp: Whether MCP servers get them.
         is_set_in_code: Whether the program has set this. Then environment variables do not change
             it.
@@ -67,6 +69,7 @@ class Travel:
 
     def __init__(self) -> None:
         self.to: tuple[str, ...] = ()
+        self.carried = NOTHING
         self.mcp = False
         self.is_set_in_code = False
         self.installed: tuple[TextMapPropagator, TextMapPropagator] | None = None
@@ -77,11 +80,13 @@ class Travel:
         _install(wanted=False)
         self.__init__()  # type: ignore[misc]
 
-    def set(self, to: tuple[str, ...], *, accept: bool, mcp: bool) -> None:
-        """Set who gets threads, and whether threads that come in are accepted."""
+    def set(
+        self, to: tuple[str, ...], *, accept: bool, mcp: bool, carried: Carried = NOTHING
+    ) -> None:
+        """Set who gets threads, with what, and whether threads that come in are accepted."""
         from orq_otel.propagation import mcp as requests_of_mcp  # noqa: PLC0415 - it needs this
 
-        self.to = to
+        self.to, self.carried = to, carried
         self.mcp = mcp
         requests_of_mcp.follow(sends=mcp or bool(to), accepts=accept)
         entry_spans.read_inbound = _inbound_thread if accept else None
@@ -92,7 +97,12 @@ travel: Final = process.keep(Travel())
 
 
 def propagate_threads(
-    to: str | Iterable[str] = (), *, accept: bool = False, mcp: bool = False
+    to: str | Iterable[str] = (),
+    *,
+    accept: bool = False,
+    mcp: bool = False,
+    user: bool = False,
+    metadata: str | Iterable[str] = (),
 ) -> None:
     """Send threads to other processes and accept theirs, as W3C baggage, in this whole process.
 
@@ -108,18 +118,21 @@ def propagate_threads(
             names the host. If the host is unknown, as with gRPC, the thread is sent only with "*".
         accept: Whether code outside every scope belongs to the thread that came in with the
             request. Then anybody who can reach the service can choose the labels of its spans.
+        user: Whether threads travel with their user, and are accepted with it.
+        metadata: The keys of metadata with which threads travel and are accepted.
         mcp: Whether requests of the official MCP SDK, to servers over HTTP or standard input and to
             clients, carry the current thread in their `_meta`. No host in `to` includes that.
 
     Raises:
         ValueError: A host is neither a name nor an address, but for example a URL.
-        TypeError: `to` is neither a name nor several of them.
+        TypeError: `to` is neither a name nor several of them, or a key of metadata is no string.
     """
     if not isinstance(to, Iterable):
         raise TypeError(f"to is a host, or any number of hosts, not {type(to).__name__}.")
+    carried = Carried.of(user, metadata)
     patterns = tuple(host_pattern(host) for host in ([to] if isinstance(to, str) else to))
     travel.is_set_in_code = True
-    travel.set(patterns, accept=accept, mcp=mcp)
+    travel.set(patterns, accept=accept, mcp=mcp, carried=carried)
     _install(wanted=bool(patterns) or accept or mcp)
 
 
@@ -131,7 +144,13 @@ def follow(settings: Settings) -> None:
 
 
 def _set(settings: Settings) -> None:
-    travel.set(_hosts(settings), accept=settings.accept_threads, mcp=settings.propagate_mcp)
+    carried = Carried.of(settings.propagate_user, settings.propagate_metadata)
+    travel.set(
+        _hosts(settings),
+        accept=settings.accept_threads,
+        mcp=settings.propagate_mcp,
+        carried=carried,
+    )
 
 
 def _hosts(settings: Settings) -> tuple[str, ...]:
@@ -207,6 +226,7 @@ class ThreadPropagator(TextMapPropagator):
             return None  # the caller wrote it with `thread_headers`
         ids: tuple[str, ...] = ()
         tags: tuple[str, ...] = ()
+        details: tuple[str, ...] = ()
         forwards_inbound = False
         if _is_allowed(carrier, context):
             frame = current_frame()
@@ -215,8 +235,9 @@ class ThreadPropagator(TextMapPropagator):
             forwards_inbound = frame is None and thread is None
             if thread is not None:
                 ids, tags = members(thread)
+                details = detail_members(thread, travel.carried)
         others = self._others(context, with_thread=forwards_inbound)
-        text = _joined(others, ids, tags)
+        text = _joined(others, ids, tags, details if ids else ())
         if text or not names_thread:
             return text or None
         return ",".join(
@@ -228,19 +249,22 @@ class ThreadPropagator(TextMapPropagator):
         entries = baggage.get_all(context)
         if not entries:
             return ""
-        if not with_thread:
-            for key in KEYS:
-                if key in entries:
-                    context = baggage.remove_baggage(key, context)
+        for key in KEYS:
+            if key in entries and not (
+                with_thread and may_pass(key, entries[key], travel.carried)
+            ):
+                context = baggage.remove_baggage(key, context)
         written: dict[str, str] = {}
         self._w3c.inject(written, context)
         return written.get(NAME, "")
 
 
-def _joined(others: str, ids: tuple[str, ...], tags: tuple[str, ...]) -> str:
+def _joined(
+    others: str, ids: tuple[str, ...], tags: tuple[str, ...], details: tuple[str, ...]
+) -> str:
     """Join all members to one header. Without room for all, the program's own baggage is kept."""
     count = others.count(",") + 1 if others else 0
-    for own in ((*ids, *tags), ids):
+    for own in dict.fromkeys(((*ids, *tags, *details), (*ids, *tags), ids)):
         text = ",".join((others, *own) if others else own)
         if len(text) <= MAX_HEADER and count + len(own) <= MAX_MEMBERS:
             return text
@@ -295,7 +319,7 @@ def _remove(carrier: Any, setter: Setter[Any]) -> None:
 
 def _inbound_thread(context: Context | None) -> Thread | None:
     entries = baggage.get_all(context)
-    return named_thread(entries) if entries else None
+    return named_thread(entries, travel.carried) if entries else None
 
 
 def _thread_outside_scopes() -> Thread | None:

@@ -259,8 +259,9 @@ def configure(  # noqa: PLR0913 - each a keyword, and optional
 
     OpenTelemetry's environment variables apply as everywhere: `OTEL_SERVICE_NAME`,
     `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_*`, `OTEL_TRACES_EXPORTER` ("otlp", "console" or
-    "none"), `OTEL_TRACES_SAMPLER`, `OTEL_BSP_*`, `OTEL_SDK_DISABLED`. Arguments win over them, but
-    nothing is exported of a signal whose exporter is "none".
+    "none"), `OTEL_TRACES_SAMPLER` ("orq_thread_ratio" or one of the SDK's), `OTEL_BSP_*`,
+    `OTEL_SDK_DISABLED`. Arguments win over them, but nothing is exported of a signal whose exporter
+    is "none".
 
     With a key in `ORQ_API_KEY`, and no endpoint by argument or variable, spans go to Orq over HTTP:
     to https://api.orq.ai/v2/otel, or below `ORQ_BASE_URL`, which names a self-hosted Orq. The key
@@ -317,7 +318,8 @@ def _set_up(arguments: Arguments) -> Handle:
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
 
         if is_new:
-            provider = TracerProvider(resource=_resource(arguments.service_name))
+            resource = _resource(arguments.service_name)
+            provider = TracerProvider(sampler=_sampler(), resource=resource)
         handle = Handle(provider, arguments)
         handle.export(settings)
     except ImportError as error:
@@ -341,6 +343,15 @@ def _resource(service_name: str | None) -> Any:
     from opentelemetry.sdk.resources import SERVICE_NAME, Resource  # noqa: PLC0415
 
     return Resource.create({} if service_name is None else {SERVICE_NAME: service_name})
+
+
+def _sampler() -> Any:
+    """Our sampler if the environment names it. None for the SDK, which knows only its own."""
+    if os.environ.get("OTEL_TRACES_SAMPLER", "").strip().lower() != "orq_thread_ratio":
+        return None
+    from orq_otel.labels.sampler import ARGUMENT, thread_ratio  # noqa: PLC0415 - the SDK
+
+    return thread_ratio(os.environ.get(ARGUMENT))
 
 
 def _other_signals(arguments: Arguments) -> list[Signal]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from orq_otel.foundations.guard import report
-from orq_otel.threads.frames import Frame, Steps, Thread, current_frame, make_thread
+from orq_otel.threads.frames import Frame, Steps, Thread, current_frame, nested
 from orq_otel.threads.handlers import Body
 from orq_otel.threads.misuse import raise_if_strict
 from orq_otel.web.sources import Request, Sources, Tags, warn_of_function
@@ -70,7 +70,7 @@ class ThreadMiddleware:
             return self.app(environ, start_response)
         outer = current_frame()
         around = None if outer is None else outer.thread
-        steps = Steps(Frame(make_thread(found.id, found.tags, around), outer))
+        steps = Steps(Frame(nested(found, around), outer))
         with steps:
             body = self.app(environ, start_response)
         # Servers send these faster, and iterating over them runs no code of the application.
