@@ -16,7 +16,7 @@ from typing import Any, Final
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.patching import Patch, Seam, Wrapper
 from orq_otel.labels.entry_spans import inherited_thread
-from orq_otel.propagation.headers import KEYS, NAME, members, thread_from_headers
+from orq_otel.propagation.headers import KEYS, NAME, thread_from_headers, thread_headers
 from orq_otel.propagation.propagator import in_mcp, travel
 from orq_otel.threads.frames import current_frame
 
@@ -91,10 +91,12 @@ def _with_thread(request: Any) -> Any:
     present = fields.get(NAME) or ""
     if any(f"{key}=" in present for key in KEYS):
         return request  # the caller wrote it
-    ids, tags = members(thread)
-    if not ids:
+    own = thread_headers(thread, user=travel.carried.user, metadata=travel.carried.metadata).get(
+        NAME
+    )
+    if own is None:
         return request
-    fields[NAME] = ",".join(filter(None, (present, *ids, *tags)))
+    fields[NAME] = f"{present},{own}" if present else own
     kind = type(params).Meta if params.meta is None else type(params.meta)
     changed = params.model_copy(update={"meta": kind.model_validate(fields)})
     root = request.root.model_copy(update={"params": changed})
@@ -111,7 +113,11 @@ def _receiving(read_meta: Callable[..., Any]) -> Wrapper:
     def wrap(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
         @functools.wraps(original)
         async def answer(*args: Any, **kwargs: Any) -> Any:
-            with _within_mcp(inside=False), thread_from_headers(_headers(read_meta, args, kwargs)):
+            headers, carried = _headers(read_meta, args, kwargs), travel.carried
+            with (
+                _within_mcp(inside=False),
+                thread_from_headers(headers, user=carried.user, metadata=carried.metadata),
+            ):
                 return await original(*args, **kwargs)
 
         return answer
