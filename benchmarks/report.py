@@ -15,6 +15,7 @@ from typing import Any
 import budgets
 from orq_calls import SCENARIOS as ORQ_SCENARIOS
 from peers import BARE, FLOOR, OURS, PEERS
+from sampling import BASE, MOST
 from scenarios import SCENARIOS, Mode
 from scopes import FLOOR as SCOPE_FLOOR
 from scopes import MECHANISMS
@@ -68,6 +69,8 @@ def render(results: Figures) -> str:
         parts.append(_orq_calls(orq))
     if scopes := results.get("scopes"):
         parts.append(_scopes(scopes))
+    if sampling := results.get("sampling"):
+        parts.append(_sampling(sampling))
     if imports := results.get("imports"):
         parts.append(_imports(imports))
     if memory := results.get("memory"):
@@ -209,6 +212,20 @@ def _scopes(results: dict[str, Figures]) -> str:
         "Thread scope",
         "Nanoseconds for a block that carries a session id and two tags.",
         ["ns", *(MECHANISMS[name].title for name in results), *SCALED_BUDGET],
+        rows,
+    )
+
+
+def _sampling(results: Figures) -> str:
+    budget = MOST * results[BASE] if BASE in results else None
+    rows = [
+        [title, str(nanoseconds), _whole(budget), _judge(results, title, budget)]
+        for title, nanoseconds in results.items()
+    ]
+    return _section(
+        "Sampling",
+        "Nanoseconds to decide on a request's root span, and the budget of twice the first row.",
+        ["ns", "sampler", *SCALED_BUDGET],
         rows,
     )
 

@@ -27,6 +27,7 @@ import imports
 import memory
 import orq_calls
 import primitives
+import sampling
 import scopes
 from budgets import FLOOR_SCENARIO
 from children import progress
@@ -35,7 +36,7 @@ from peers import BARE, FLOOR, PEERS
 from report import CLIENTS, marked_file, render, write_between_markers
 from scenarios import MOCK_SCENARIOS, SCENARIOS
 
-PARTS = ("calls", "orq", "scopes", "imports", "memory", "primitives")
+PARTS = ("calls", "orq", "scopes", "sampling", "imports", "memory", "primitives")
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,9 @@ def main(arguments: list[str] | None = None) -> None:
             if mechanism.environment in environments
         }
         results["scopes"] = scopes.measure(mechanisms, effort.processes)
+    if "sampling" in options.only and PEERS["orq"].environment in environments:
+        python = python_of(PEERS["orq"].environment)
+        results["sampling"] = sampling.measure(python, effort.repeats)
     if "imports" in options.only:
         importable = {name: at for name, at in peers.items() if not name.startswith("floor")}
         results["imports"] = imports.measure(importable, effort.imports)

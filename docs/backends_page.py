@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from orq_otel.labels.attributes import labels
-from orq_otel.labels.presets import ENCODERS, PRESETS, Preset
+from orq_otel.labels.presets import ENCODERS, PRESETS, Details, Preset
 from orq_otel.threads.frames import Thread
 
 _PAGES = Path(__file__).with_name("backends")
@@ -28,8 +28,9 @@ Several names are separated by commas, and attributes of your own go along, each
 `ORQ_OTEL_LABELS=langfuse,app.conversation=id,app.tags=tags_joined`. In code that is
 `orq_otel.use_labels(["langfuse", {{"app.conversation": "id", "app.tags": "tags_joined"}}])`, or
 `configure(labels=...)`. An attribute holds one of {encoders}:
-the id, the tags as an array, joined by commas or as JSON, or a mark. In code it may also hold what
-a function makes of a `Thread`.
+the id, the tags as an array, joined by commas or as JSON, the user, the metadata, or a mark.
+`metadata` makes an attribute for each key, in the place of `*` in the name: `app.*=metadata`. In
+code an attribute may also hold what a function makes of a `Thread`.
 
 All ids have the same value. Where another library has written [an id of its own](one_id.md), the
 thread's takes its place, and the other is kept beside it.
@@ -42,6 +43,15 @@ nothing. *Source* is the backend's documentation, or its code that reads the att
 | name | backend | attributes besides | the backend shows | source |
 |---|---|---|---|---|
 {presets}
+
+## Users and metadata
+
+Where a thread has a [user or metadata](user_and_metadata.md), its spans have `user.id` and
+`thread.metadata.<key>`. These names add what the backend looks for:
+
+| name | the user is in | the metadata is in | source |
+|---|---|---|---|
+{details}
 
 ## Without a name
 
@@ -75,6 +85,9 @@ def page() -> str:
         labels=", ".join(f"`{name}`" for name in own[:-1]) + f" and `{own[-1]}`",
         encoders=", ".join(f"`{name}`" for name in ENCODERS),
         presets="\n".join(_row(name, preset, set(own)) for name, preset in PRESETS.items()),
+        details="\n".join(
+            _details(name, preset.details) for name, preset in PRESETS.items() if preset.details
+        ),
         others="\n".join(_others()),
     )
 
@@ -91,8 +104,20 @@ def _row(name: str, preset: Preset, own: set[str]) -> str:
     besides += [
         f"`{attribute}` (true, on the first span of a trace)" for attribute in preset.on_roots
     ]
-    link = f"[{preset.source.split('/')[2].removeprefix('www.')}]({preset.source})"
+    link = _link(preset.source)
     return f"| `{name}` | {backend} | {'<br>'.join(besides)} | {preset.shows} | {link} |"
+
+
+def _details(name: str, details: Details) -> str:
+    user, metadata = (
+        ", ".join(f"`{one}`" for one, encoder in details.attributes.items() if encoder in encoders)
+        for encoders in (("user",), ("metadata", "metadata_json"))
+    )
+    return f"| `{name}` | {user} | {metadata.replace('*', '<key>')} | {_link(details.source)} |"
+
+
+def _link(source: str) -> str:
+    return f"[{source.split('/')[2].removeprefix('www.')}]({source})"
 
 
 def _others() -> list[str]:

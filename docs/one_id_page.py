@@ -41,21 +41,46 @@ those of your own that hold the id.
 ## Outside of every thread
 
 Spans of our own calls **adopt** an id that you gave to a framework or to the call, so that one
-conversation is one in a backend there, too. They adopt:
+conversation is one in a backend there, too. They adopt the first of these:
 
-- what their parent span has in an attribute of the table, if the parent has one of the marks: the
-  first of these, in the table's order, without those that no library writes by itself;
-- or else the id that OpenTelemetry's instrumentations of agents or OpenInference's `using_session`
-  keep in OpenTelemetry's context;
-- or else the `conversation` of a call to the Responses API. If the parent has an id, the
-  conversation's is kept beside it.
+1. The id of the nearest span around the call that has one of the marks, and an id in an attribute
+   of the table. Spans of your program may be between. Of several such attributes, the first in the
+   table's order counts, without those that no library writes by itself.
+2. The id that a library keeps in OpenTelemetry's context: OpenTelemetry's instrumentations of
+   agents, OpenInference's `using_session`, Langfuse's `propagate_attributes(session_id=...)`,
+   Traceloop's association properties.
+3. The id that you gave to a framework for the run in which the call is made. No instrumentation of
+   the framework is needed for that:
 
-They get all labels of that id, and `orq_otel.adopted_from` with the name of the attribute. An
-adopted id is nothing but a label: it is not `current_thread()`, and goes into no baggage, no
-request and no other span. Calls of Orq's client do not adopt the conversation that they name.
+   | framework | what you give | `orq_otel.adopted_from` |
+   |---|---|---|
+   | LangGraph | `thread_id` in `configurable` | `langgraph.configurable.thread_id` |
+   | LangChain | `thread_id` in a graph's or chain's metadata | `langchain.metadata.thread_id` |
+   | | or else `session_id` | `langchain.metadata.session_id` |
+   | | or else `conversation_id` | `langchain.metadata.conversation_id` |
+   | OpenAI Agents SDK | `group_id` of a trace or of a run's configuration | `agents.group_id` |
+   | | or else the `session` of a run | `agents.session_id` |
+   | | or else its `conversation_id` | `agents.conversation_id` |
+   | Pydantic AI | `conversation_id` of a run | `pydantic_ai.conversation_id` |
+
+4. The `conversation` of a call to the Responses API. Where another id is adopted, this one is kept
+   beside it.
+
+They get all labels of that id, and `orq_otel.adopted_from` with the name of the attribute, or the
+name in the table above. An adopted id is nothing but a label: it is not `current_thread()`, and
+goes into no baggage, no request and no other span. Calls of Orq's client do not adopt the
+conversation that they name.
 
 Ids are never made up. pydantic-ai makes a UUID for each run to which you give no `conversation_id`:
 a UUID of pydantic-ai's is not adopted.
+
+## One call, one span
+
+Where another instrumentation has a span for a call of a model, that one is labelled, and we make
+none. This goes for instrumentations of LangChain, too, although they do not make their spans
+current: OpenInference's, OpenLLMetry's, and Langfuse's callbacks. What you call in a tool or a
+node, or in a callback, has its own span. Two calls that a model of your own makes in one run have
+the one span of that run.
 
 ## What stays as it is
 

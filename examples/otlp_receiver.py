@@ -39,6 +39,7 @@ class Span:
     """A span as it arrived: ids in hexadecimal, times in nanoseconds since the epoch."""
 
     trace_id: str
+    trace_state: str  # as in the header
     span_id: str
     parent_id: str | None
     name: str
@@ -177,6 +178,7 @@ def _spans(request: ExportTraceServiceRequest) -> Iterable[Span]:
             for span in scope_spans.spans:
                 yield Span(
                     trace_id=span.trace_id.hex(),
+                    trace_state=span.trace_state,
                     span_id=span.span_id.hex(),
                     parent_id=span.parent_span_id.hex() or None,
                     name=span.name,

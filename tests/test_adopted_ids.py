@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from model_server import ModelServer
 from opentelemetry import trace
+from opentelemetry.context import attach, detach, set_value
 from support.openai_versions import call, responses_api
 from support.programs import run_program
 from support.recorded import Telemetry
@@ -31,6 +35,7 @@ CONVERSATION_ID = "gen_ai.conversation.id"
 KEPT = f"orq_otel.original.{CONVERSATION_ID}"
 AMBIGUOUS = [name for name, one in GROUPING.items() if one.spans is Spans.CHOSEN]
 AGENT = {"gen_ai.operation.name": "invoke_agent"}
+ASSOCIATION = "traceloop.association.properties"
 MADE_UP = "0198f0aa-5a4e-7c3e-b7f1-4a1d2b3c4d5e"
 
 
@@ -75,6 +80,57 @@ def test_a_call_in_a_span_of_an_agent_has_its_id(
     assert {**adopted("lg-7", name), "session.id": "lg-7"}.items() <= told.items()
 
 
+def test_spans_of_the_program_may_be_between(
+    instrumented: Telemetry, client: openai.OpenAI
+) -> None:
+    get_tracer = instrumented.provider.get_tracer
+    between = [("theirs", {"session.id": "web-1"}), ("theirs", AGENT), ("app", {})]
+    between += [
+        ("pydantic-ai", {**AGENT, CONVERSATION_ID: MADE_UP}),
+        ("app", {CONVERSATION_ID: "x"}),
+    ]
+    with ExitStack() as spans:
+        agent = get_tracer("theirs").start_span("agent", attributes=AGENT)
+        spans.enter_context(trace.use_span(agent))
+        for scope, attributes in between:
+            tracer = get_tracer(scope)
+            spans.enter_context(tracer.start_as_current_span("between", attributes=attributes))
+        client.embeddings.create(model="e", input="x")
+        agent.set_attribute(CONVERSATION_ID, "lg-7")
+        client.embeddings.create(model="e", input="x")
+    before, after, *around = (dict(span.attributes or {}) for span in instrumented.spans)
+    assert has_no_label(before)
+    assert adopted("lg-7", CONVERSATION_ID).items() <= after.items()
+    assert around == [attributes for _, attributes in reversed(between)]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "name"),
+    [
+        ("langfuse.propagated.session_id", "lf-3", "session.id"),
+        ("association_properties", {"session_id": "lf-3"}, f"{ASSOCIATION}.session_id"),
+        ("association_properties", {"chat_id": "lf-3", "thread_id": "x"}, f"{ASSOCIATION}.chat_id"),
+    ],
+)
+def test_an_id_that_a_library_keeps_in_a_context(
+    instrumented: Telemetry, client: openai.OpenAI, key: str, value: Any, name: str
+) -> None:
+    token = attach(set_value(key, value))
+    client.embeddings.create(model="e", input="x")
+    detach(token)
+    assert adopted("lf-3", name).items() <= dict(instrumented.one().attributes or {}).items()
+
+
+@pytest.mark.parametrize("value", [None, "", 7, {"user_id": "u"}, {"session_id": 7}])
+def test_nothing_of_the_kind_in_a_context(
+    instrumented: Telemetry, client: openai.OpenAI, value: Any
+) -> None:
+    token = attach(set_value("association_properties", value))
+    client.embeddings.create(model="e", input="x")
+    detach(token)
+    assert has_no_label(instrumented.one().attributes or {})
+
+
 @pytest.mark.parametrize("mark", MARKS)
 def test_each_mark_says_that_a_parent_is_of_a_model_or_an_agent(
     instrumented: Telemetry, client: openai.OpenAI, mark: str
@@ -100,6 +156,26 @@ def test_nothing_else_is_adopted(
     instrumented: Telemetry, client: openai.OpenAI, parent: dict[str, Any]
 ) -> None:
     assert has_no_label(embed_in(instrumented, client, parent))
+
+
+WEB = "session.id session.previous_id rum.session.id browser.session.id thread_id"
+USERS = "enduser.id enduser.pseudo.id user.id"
+NAMES = st.sampled_from([*WEB.split(), *USERS.split(), "http.route", *GROUPING])
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.dictionaries(NAMES, st.text(max_size=5)), max_size=4))
+def test_spans_that_are_not_of_models_give_no_ids_and_keep_theirs(
+    instrumented: Telemetry, client: openai.OpenAI, around: list[dict[str, str]]
+) -> None:
+    tracer = instrumented.provider.get_tracer("web")
+    with ExitStack() as spans:
+        for attributes in around:
+            spans.enter_context(tracer.start_as_current_span("web", attributes=attributes))
+        client.embeddings.create(model="e", input="x")
+    ours, *others = (dict(span.attributes or {}) for span in instrumented.take())
+    assert has_no_label(ours)
+    assert others == around[::-1]
 
 
 def test_an_id_that_pydantic_ai_makes_up_is_not_adopted(

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,16 @@ yaml = pytest.importorskip("yaml")
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted((DOCS / "backends").glob("*.md"))
-TEXTS = {path: path.read_text(encoding="utf-8") for path in PAGES}
+TEXTS = {path: path.read_text(encoding="utf-8") for path in [*PAGES, DOCS / "sampling.md"]}
 TABLE_OF_PRESETS = (DOCS / "backends.md").read_text(encoding="utf-8")
 
 #: Of a collector's configuration, the parts that its pipelines are made of.
 COMPONENTS = ("receivers", "processors", "exporters", "connectors", "extensions")
 #: Names that only others share a page with.
 WITHOUT_PAGE = {"session", "openinference"}
+OWN = {settings.Variable.of(one).name for one in fields(settings.Settings)}
+#: Of OpenTelemetry's variables, those that may have values of ours.
+SAMPLER = {"OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
 
 
 def blocks(language: str) -> Iterator[tuple[Path, str]]:
@@ -106,7 +110,7 @@ def test_variables_are_known_and_their_values_sound() -> None:
         elif name == "OTEL_RESOURCE_ATTRIBUTES":
             assert all(re.match(r"[\w.]+=[\w-]+$", pair) for pair in value.split(",")), page
         else:
-            assert name in (settings.LABELS, settings.THREAD_ID), (page, name)
+            assert name in OWN | SAMPLER, (page, name)
 
 
 def test_code_compiles() -> None:
@@ -116,7 +120,7 @@ def test_code_compiles() -> None:
 
 def test_there_are_collectors_for_those_that_need_one() -> None:
     pages = {param.id for param in collectors()}
-    assert pages == {"azure", "clickhouse", "datadog", "elastic", "jaeger", "tempo"}
+    assert pages == {"azure", "clickhouse", "datadog", "elastic", "jaeger", "sampling", "tempo"}
 
 
 @pytest.mark.parametrize("collector", collectors())

@@ -31,13 +31,13 @@ def tracer() -> Iterator[Tracer]:
     provider.add_span_processor(ThreadSpanProcessor())
     tracer = provider.get_tracer("test")
     yield tracer
-    entry_spans._open.clear()
+    entry_spans.open.clear()
     tracer.start_span("request", kind=SpanKind.SERVER).end()  # nobody listens any more
 
 
 def remembered() -> int:
     """How many spans are waiting for a scope to begin."""
-    return sum(len(spans) for spans in entry_spans._open.values())
+    return sum(len(spans) for spans in entry_spans.open.values())
 
 
 def one_trace() -> Context:
@@ -107,7 +107,7 @@ def test_nothing_is_left_once_all_requests_have_ended(tracer: Tracer) -> None:
     requests += [tracer.start_span("request", context, SpanKind.SERVER) for _ in range(200)]
     for request in requests:
         request.end()
-    assert entry_spans._open == {}
+    assert entry_spans.open == {}
     assert hooks.listeners == before
 
 

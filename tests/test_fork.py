@@ -146,10 +146,10 @@ with tracer.start_as_current_span("request", kind=SpanKind.SERVER) as request:
         assert request.attributes["thread.id"] == "one"
         request.end()
         serve(1)
-        assert not entry_spans._open
+        assert not entry_spans.open
     print(forked(work))
     assert not request.attributes
-assert not entry_spans._open
+assert not entry_spans.open
 """
     assert output_of(program, tmp_path) == "0\n"
 

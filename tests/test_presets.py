@@ -34,6 +34,7 @@ ADDED: dict[str, dict[str, Any]] = {
     "azure": {"session.id": "t-1"},
     "braintrust": {"braintrust.tags": ("a", "b")},
     "confident": {"confident.trace.thread_id": "t-1", "confident.trace.tags": ("a", "b")},
+    "datadog": {},
     "honeyhive": {"honeyhive.session_id": "t-1", "honeyhive.session_auto_create": True},
     "laminar": {
         "lmnr.association.properties.session_id": "t-1",
@@ -138,7 +139,7 @@ def test_our_own_labels_cannot_be_chosen(
 def test_an_unknown_preset_is_an_error_that_lists_the_known() -> None:
     with pytest.raises(ValueError, match=r"session, amplitude, .*, weave.*'langfus'"):
         use_labels("langfus")
-    with pytest.raises(ValueError, match="id, tags, tags_joined, tags_json, true"):
+    with pytest.raises(ValueError, match="id, tags, tags_joined, tags_json, user, .*, true"):
         use_labels({"app.tags": "csv"})
     with pytest.raises(ValueError, match="non-empty string"):
         use_labels({"": "id"})

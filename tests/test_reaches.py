@@ -279,3 +279,148 @@ def test_the_conversation_in_a_context(monkeypatch: pytest.MonkeyPatch) -> None:
     assert reaches.conversation_in(Context()) is None
     monkeypatch.delattr(utilities, "CONVERSATION_ID_KEY")
     assert reaches.conversation_in(inside) is None
+
+
+def stands_in(monkeypatch: pytest.MonkeyPatch, module: str, **names: Any) -> None:
+    """Have a module of a framework that may not be installed."""
+    monkeypatch.setitem(sys.modules, module, SimpleNamespace(**names))
+
+
+@pytest.mark.parametrize(
+    ("framework", "way", "kept"),
+    [
+        (
+            "langchain_core.runnables.config",
+            ("var_child_runnable_config", "get"),
+            {"metadata": {"thread_id": 7}},
+        ),
+        ("agents.tracing.scope", ("Scope", "get_current_trace"), SimpleNamespace(group_id="7")),
+        (
+            "pydantic_ai._run_context",
+            ("get_current_run_context",),
+            SimpleNamespace(conversation_id="7"),
+        ),
+    ],
+)
+@pytest.mark.parametrize("is_there", [True, False])
+def test_the_id_of_a_run(
+    instrumented: Telemetry,
+    client: openai.OpenAI,
+    monkeypatch: pytest.MonkeyPatch,
+    framework: str,
+    way: tuple[str, ...],
+    kept: Any,
+    is_there: bool,
+) -> None:
+    found: Any = lambda: kept  # noqa: E731
+    for name in reversed(way):
+        found = SimpleNamespace(**{name: found})
+    monkeypatch.setitem(sys.modules, framework, found if is_there else Bare())
+    client.embeddings.create(model="e", input="x")
+    assert (instrumented.one().attributes or {}).get("thread.id") == ("7" if is_there else None)
+
+
+def test_a_call_has_its_span_whatever_others_keep(
+    instrumented: Telemetry,
+    client: openai.OpenAI,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stands_in(monkeypatch, "langchain_core.callbacks.manager")
+    stands_in(monkeypatch, "langfuse.langchain")
+    stands_in(monkeypatch, "pydantic_ai._run_context", get_current_run_context=lambda: 1 // 0)
+
+    def generate(run_manager: Any) -> None:
+        client.chat.completions.create(model="m", messages=MESSAGES)
+
+    monkeypatch.delattr(CallbackManagerForLLMRun, "run_id")
+    generate(CallbackManagerForLLMRun(None))
+    assert instrumented.one().name == "chat m"
+    assert [record.name for record in caplog.records] == ["orq_otel"] * 2
+
+
+class Handler:
+    """A callback handler of LangChain, of another instrumentation."""
+
+
+class CallbackManagerForLLMRun:
+    """What a model of LangChain has while it runs."""
+
+    run_id = 7
+
+    def __init__(self, handler: Any) -> None:
+        self.handlers = [object(), handler]
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "kept"),
+    [
+        ("openinference.instrumentation.langchain", "_spans_by_run", None),
+        ("opentelemetry.instrumentation.langchain", "spans", "span"),
+        ("langfuse.langchain", "_runs", "_otel_span"),
+    ],
+)
+@pytest.mark.parametrize("is_there", [True, False])
+def test_the_span_of_a_model_that_langchain_runs(
+    instrumented: Telemetry,
+    client: openai.OpenAI,
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    name: str,
+    kept: str | None,
+    is_there: bool,
+) -> None:
+    stands_in(monkeypatch, "langchain_core.callbacks.manager")
+    stands_in(monkeypatch, module)
+    monkeypatch.setattr(Handler, "__module__", f"{module}.handler")
+    theirs = TracerProvider().get_tracer("theirs").start_span("model")
+    handler: Any = Handler()
+    if is_there:
+        span = theirs if kept is None else SimpleNamespace(**{kept: theirs})
+        setattr(handler, name, {7: span})
+
+    def generate(run_manager: Any) -> None:
+        client.chat.completions.create(model="m", messages=MESSAGES)
+
+    with thread("one"):
+        generate(CallbackManagerForLLMRun(handler))
+        generate(None)
+        generate(handler)
+    theirs.end()
+    told = dict(theirs.attributes or {})  # type: ignore[attr-defined]
+    assert len(instrumented.spans) == (2 if is_there else 3)
+    assert told.get("thread.id") == ("one" if is_there else None)
+
+
+def test_what_a_callback_calls_is_no_part_of_the_models_run(
+    instrumented: Telemetry, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stands_in(monkeypatch, "langchain_core.callbacks.manager")
+    stands_in(monkeypatch, "langfuse.langchain")
+    monkeypatch.setattr(Handler, "__module__", "langfuse.langchain")
+    handler: Any = Handler()
+    handler._runs = {
+        7: SimpleNamespace(_otel_span=TracerProvider().get_tracer("t").start_span("m"))
+    }
+    names: dict[str, Any] = {"__name__": "langchain_core.callbacks.manager"}
+    exec("def tell(handler): handler()", names)
+
+    def generate(run_manager: Any) -> None:
+        names["tell"](lambda: client.chat.completions.create(model="m", messages=MESSAGES))
+
+    generate(CallbackManagerForLLMRun(handler))
+    assert instrumented.one().name == "chat m"
+
+
+def test_a_span_that_remembers_nothing() -> None:
+    class Closed:
+        __slots__ = ()
+
+    parent = Bare()
+    reaches.remember_parent(Closed(), parent)
+    reaches.remember_parent(span := Bare(), Closed())
+    assert reaches.parent_of(Closed()) is reaches.parent_of(span) is None
+    reaches.remember_parent(span, parent)
+    assert reaches.parent_of(span) is parent
+    del parent
+    assert reaches.parent_of(span) is None

@@ -83,7 +83,7 @@ class WrongUse:
 
 #: What is left out: the tags, or the whole thread.
 LEFT_OUT = (
-    "The thread goes without such tags.",
+    "The thread goes without what is wrong.",
     "The code runs without it, in the surrounding thread if there is one.",
 )
 
@@ -502,7 +502,7 @@ for i in range(3):
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == (
-        "A thread id or tag is longer than 200 characters. It is kept, "
+        "A thread id, tag or user is longer than 200 characters. It is kept, "
         "but some backends drop or cut it. [ORQ-T03]\n"
     )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from . import answers_agents as agents
 from . import answers_chat as chat
 from . import answers_deployments as deployments
+from . import answers_feedback as feedback
 from . import answers_judgements as judgements
 from . import answers_media as media
 from . import answers_memory as memory
@@ -98,6 +99,13 @@ ROUTES = [
     Route("memory_stores.retrieve_document", "GET", _DOCUMENT, memory.retrieve_document),
     Route("memory_stores.update_document", "PATCH", _DOCUMENT, memory.update_document),
     Route("memory_stores.delete_document", "DELETE", _DOCUMENT, memory.delete_document),
+    Route("feedback.create", "POST", "/v2/feedback", feedback.create),
+    Route(
+        "annotations.create",
+        "POST",
+        "/v2/traces/{trace_id}/spans/{span_id}/annotation",
+        feedback.annotate,
+    ),
     Route("sessions.list", "GET", "/v2/sessions", sessions.query),
     Route("sessions.list", "POST", "/v2/sessions/query", sessions.query),
     Route("sessions.get_count", "POST", "/v2/sessions/count", sessions.total),

@@ -10,13 +10,13 @@ import pytest
 from e2e.expected import TAGS
 from e2e.ports import LOOPBACK
 
-from .held import OUTSIDE, SPANS, TRACES, hold_conversations
+from .foreign import hold_foreign_conversations
+from .held import OUTSIDE, SPANS, TRACES, hold_conversations, hold_users_conversations
 from .servers import ask, backend, only_with, program, until
 
 only_with("mlflow")
 
 EXPERIMENT = "0"
-WHERE = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": EXPERIMENT}}
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +39,12 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield running
 
 
-def search(url: str, condition: str | None = None) -> list[dict[str, Any]]:
+def search(
+    url: str, condition: str | None = None, experiment: str = EXPERIMENT
+) -> list[dict[str, Any]]:
     """The traces that MLflow finds."""
-    body = {"locations": [WHERE], "max_results": 100, "filter": condition or ""}
+    where = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": experiment}}
+    body = {"locations": [where], "max_results": 500, "filter": condition or ""}
     answer = ask(f"{url}/api/3.0/mlflow/traces/search", body)
     return answer.get("traces", []) if answer else []
 
@@ -72,3 +75,46 @@ def test_a_session_is_found_with_all_its_spans_and_tags(
         spans += ask(content)["spans"]
     told = [json.loads(span["attributes"].get("thread.tags", "[]")) for span in spans]
     assert told == [TAGS[session]] * SPANS[session]
+
+
+def test_a_trace_has_its_user_and_its_spans_the_metadata(url: str) -> None:
+    created = ask(f"{url}/api/2.0/mlflow/experiments/create", {"name": "users"})
+    experiment = created["experiment_id"]
+    hold_users_conversations(
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+            "OTEL_EXPORTER_OTLP_HEADERS": f"x-mlflow-experiment-id={experiment}",
+            "ORQ_OTEL_LABELS": "mlflow",
+        }
+    )
+    found = until(lambda: search(url, None, experiment), lambda seen: len(seen) >= 2)
+    users = [trace["trace_metadata"]["mlflow.trace.user"] for trace in found]
+    assert sorted(users) == ["ada", "größe"]
+    (trace,) = search(url, "metadata.`mlflow.trace.user` = 'ada'", experiment)
+    assert trace["trace_metadata"]["mlflow.trace.session"] == "order-1"
+    content = f"{url}/ajax-api/3.0/mlflow/get-trace-artifact?request_id={trace['trace_id']}"
+    for span in ask(content)["spans"]:
+        attributes = span["attributes"]
+        assert json.loads(attributes["thread.metadata.plan"]) == "pro"
+        assert json.loads(attributes["thread.metadata.seats"]) == 3
+
+
+def test_conversations_of_frameworks_are_one_session_each(url: str) -> None:
+    created = ask(f"{url}/api/2.0/mlflow/experiments/create", {"name": "frameworks"})
+    experiment = created["experiment_id"]
+    traces = hold_foreign_conversations(
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+            "OTEL_EXPORTER_OTLP_HEADERS": f"x-mlflow-experiment-id={experiment}",
+            "ORQ_OTEL_LABELS": "mlflow",
+        }
+    )
+
+    def look() -> dict[str | None, set[str]]:
+        sessions: dict[str | None, set[str]] = {}
+        for trace in search(url, experiment=experiment):
+            session = trace.get("trace_metadata", {}).get("mlflow.trace.session")
+            sessions.setdefault(session, set()).add(trace["trace_id"].removeprefix("tr-"))
+        return sessions
+
+    assert until(look, lambda seen: seen == traces) == traces

@@ -9,7 +9,8 @@ import pytest
 from e2e.expected import TAGS
 from e2e.ports import LOOPBACK, free_port
 
-from .held import OUTSIDE, SPANS, TRACES, hold_conversations
+from .foreign import hold_foreign_conversations
+from .held import OUTSIDE, SPANS, TRACES, hold_conversations, hold_users_conversations
 from .servers import ask, backend, only_alone, only_with, program, until
 
 only_with("phoenix")
@@ -76,3 +77,49 @@ def test_spans_are_found_by_the_threads_id(url: str, spans: list[dict[str, Any]]
     found = ask(f"{url}/v1/projects/default/spans?limit=100&attribute=thread.id:refund-5")
     assert len(found["data"]) == SPANS["refund-5"]
     assert len(spans) > SPANS["refund-5"]
+
+
+def test_a_span_has_its_user_and_metadata(url: str) -> None:
+    hold_users_conversations(
+        {
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+            "OTEL_RESOURCE_ATTRIBUTES": "openinference.project.name=users",
+            "ORQ_OTEL_LABELS": "phoenix",
+        }
+    )
+    spans = until(
+        lambda: (ask(f"{url}/v1/projects/users/spans?limit=100") or {"data": []})["data"],
+        lambda seen: len(seen) >= 4,
+    )
+    found = {span["attributes"]["session.id"]: span["attributes"] for span in spans}
+    assert {session: one["user.id"] for session, one in found.items()} == {
+        "order-1": "ada",
+        "order-2": "größe",
+    }
+    about = {key: value for key, value in found["order-1"].items() if "metadata" in key}
+    assert about == {  # Phoenix reads the JSON, and shows each key
+        "metadata.plan": "pro",
+        "metadata.seats": 3,
+        "thread.metadata.plan": "pro",
+        "thread.metadata.seats": 3,
+    }
+
+
+def test_conversations_of_frameworks_are_one_session_each(url: str) -> None:
+    traces = hold_foreign_conversations(
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+            "OTEL_RESOURCE_ATTRIBUTES": "openinference.project.name=frameworks",
+            "ORQ_OTEL_LABELS": "phoenix",
+        }
+    )
+
+    def look() -> dict[str, set[str]]:
+        answer = ask(f"{url}/v1/projects/frameworks/sessions?limit=100") or {"data": []}
+        return {
+            session["session_id"]: {trace["trace_id"] for trace in session["traces"]}
+            for session in answer["data"]
+        }
+
+    assert until(look, lambda seen: seen == traces) == traces

@@ -34,6 +34,7 @@ DOCUMENTED: dict[str, Callable[[str, list[str]], dict[str, Any]]] = {
         "confident.trace.thread_id": id_,
         "confident.trace.tags": tags,
     },
+    "datadog": lambda id_, _: {"gen_ai.conversation.id": id_},
     "honeyhive": lambda id_, _: {
         "honeyhive.session_id": id_,
         "honeyhive.session_auto_create": True,

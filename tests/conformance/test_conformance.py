@@ -11,13 +11,16 @@ The checker finds no violation and no warning in spans, metrics and log records.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
+import httpx
 import openai
 import pytest
-from model_server import ErrorEventAfter, Fail, Hold, ModelServer
+from model_server import DropAfter, ErrorEventAfter, Fail, Hold, ModelServer
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
+from support import leaving_streams
 from support.byte_server import Answer, ByteServer, as_json, http
 from support.client_calls import (
     ASYNC_WAYS,
@@ -33,6 +36,7 @@ from support.signals import Signals
 from support.vendor import VendorServer
 
 from conformance.checker import (
+    Finding,
     check_logs,
     check_metrics,
     check_sampling,
@@ -57,6 +61,13 @@ ALLOWED_OF_OURS = (
     "unknown_enum_member:gen_ai.output.type",  # a video
     "unknown_enum_member:gen_ai.response.status",  # a batch is validated first
 )
+#: What is not known of an answer whose end has not come, or that is queued.
+NOT_YET_KNOWN = (
+    "content_missing:gen_ai.output.messages",  # the first events of a response have no text
+    "missing_recommended:gen_ai.usage.input_tokens",
+    "missing_recommended:gen_ai.usage.output_tokens",
+)
+QUEUED = (*NOT_YET_KNOWN, "missing_recommended:gen_ai.response.finish_reasons")
 
 PICTURE = ("parcel.png", b"\x89PNG\r\n\x1a\n")
 SOUND = ("parcel.wav", b"RIFF")
@@ -151,6 +162,15 @@ CALLS = [
 ]
 
 
+STREAMS = [method for method in CALLS if "stream" in method.given]
+LEAVING = [
+    leaving_streams.break_off,
+    leaving_streams.close,
+    leaving_streams.raise_in_its_block,
+    leaving_streams.throw_into_the_iterator,
+]
+
+
 def _id(method: Method) -> str:
     return f"{method}-tools" if "tools" in method.given else str(method)
 
@@ -158,18 +178,38 @@ def _id(method: Method) -> str:
 class Checked:
     """An instrumentation, all of whose signals are checked."""
 
-    def __init__(self, mode: str) -> None:
+    def __init__(self, mode: str, sampler: Sampler | None = None) -> None:
         self._mode = mode
         self._probe = make_probe()
-        self.signals = Signals(self._probe).instrument(capture_content=mode)
+        self.signals = Signals(sampler or self._probe).instrument(capture_content=mode)
 
-    def check(self, *, is_streamed: bool = False, is_good: bool = True) -> None:
-        """Nothing breaks the conventions, and nothing that they recommend is missing."""
+    def check(self, *unknown: str, is_streamed: bool = False, is_good: bool = True) -> None:
+        """Nothing breaks the conventions, and nothing that they recommend is missing.
+
+        Args:
+            unknown: Findings to allow, of what the answer does not tell.
+            is_streamed: Whether the answer was a whole stream.
+            is_good: Whether the answer came, with its tokens.
+        """
         spans = self.signals.spans
+        assert len(spans) == 1
         content = {"NO_CONTENT": False, "SPAN_ONLY": True, "SPAN_AND_EVENT": True}.get(self._mode)
-        findings = [
-            *check_spans(spans, content=content, require_genai=True),
-            *check_sampling(self._probe, spans),
+        self._compare(
+            [
+                *check_spans(spans, content=content, require_genai=True),
+                *check_sampling(self._probe, spans),
+                *self._others(is_streamed=is_streamed, is_good=is_good),
+            ],
+            *unknown,
+        )
+
+    def check_unsampled(self, *, is_streamed: bool) -> None:
+        """The same of metrics and log records, of a call whose span is not sampled."""
+        assert self.signals.spans == []
+        self._compare(self._others(is_streamed=is_streamed, is_good=True))
+
+    def _others(self, *, is_streamed: bool, is_good: bool) -> list[Finding]:
+        return [
             *check_logs(self.signals.logs),
             *check_metrics(
                 self.signals.metrics_data(),
@@ -177,14 +217,15 @@ class Checked:
                 streamed=is_streamed,
             ),
         ]
+
+    def _compare(self, findings: list[Finding], *unknown: str) -> None:
         is_ours = "unknown_operation" in {one.code for one in findings}
         allowed = ALLOWED + ALLOWED_OF_OURS if is_ours else ALLOWED
         wrong = [
             str(one)
             for one in findings
-            if one.level != "info" and f"{one.code}:{one.key}" not in allowed
+            if one.level != "info" and f"{one.code}:{one.key}" not in {*allowed, *unknown}
         ]
-        assert len(spans) == 1
         assert wrong == []
 
 
@@ -213,9 +254,9 @@ def nothing_is_scripted_for_a_method_that_the_client_lacks(
         request.getfixturevalue("method").of(client)
 
 
-@pytest.fixture(params=["NO_CONTENT", "SPAN_AND_EVENT"])
+@pytest.fixture(params=["NO_CONTENT", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT"])
 def checked(request: pytest.FixtureRequest) -> Iterator[Checked]:
-    """The instrumentation, without content and with it everywhere."""
+    """The instrumentation, with content in each place."""
     made = Checked(request.param)
     yield made
     made.signals.close()
@@ -226,14 +267,6 @@ def checked(request: pytest.FixtureRequest) -> Iterator[Checked]:
 def test_a_good_call(checked: Checked, client: openai.OpenAI, method: Method, way: Way) -> None:
     with thread("support-42", tags=["support"]):
         way(method, client)
-    checked.check(is_streamed="stream" in method.given)
-
-
-@pytest.mark.parametrize("checked", ["SPAN_ONLY", "EVENT_ONLY"], indirect=True)
-@pytest.mark.parametrize("method", CALLS, ids=_id)
-def test_content_in_one_place_only(checked: Checked, client: openai.OpenAI, method: Method) -> None:
-    with thread("support-42"):
-        returned(method, client)
     checked.check(is_streamed="stream" in method.given)
 
 
@@ -304,7 +337,7 @@ async def test_a_cancelled_call(
     checked.check(is_good=False)
 
 
-@pytest.mark.parametrize("method", [m for m in CALLS if "stream" in m.given], ids=_id)
+@pytest.mark.parametrize("method", STREAMS, ids=_id)
 def test_a_stream_that_reports_an_error(
     request: pytest.FixtureRequest,
     checked: Checked,
@@ -318,6 +351,52 @@ def test_a_stream_that_reports_an_error(
     with suppress(openai.APIError):
         returned(method, client)
     checked.check(is_good=False)
+
+
+@pytest.mark.parametrize("method", STREAMS, ids=_id)
+def test_a_stream_that_is_cut(
+    checked: Checked, client: openai.OpenAI, model_server: ModelServer, method: Method
+) -> None:
+    model_server.script(DropAfter(2))
+    with thread("support-42"), suppress(openai.APIError, httpx.HTTPError):
+        returned(method, client)
+    checked.check(is_good=False)
+
+
+@pytest.mark.parametrize("method", STREAMS, ids=_id)
+@pytest.mark.parametrize("leave", LEAVING, ids=lambda leave: leave.__name__)
+def test_a_stream_that_is_left(
+    checked: Checked, client: openai.OpenAI, method: Method, leave: Callable[[Any], None]
+) -> None:
+    with thread("support-42"):
+        leave(method.of(client)(**method.given))
+    checked.check(*NOT_YET_KNOWN, is_good=False)
+
+
+@pytest.mark.parametrize("method", CALLS, ids=_id)
+def test_a_connection_that_is_cut(
+    checked: Checked, client: openai.OpenAI, model_server: ModelServer, method: Method
+) -> None:
+    model_server.script(DropAfter(0))
+    with thread("support-42"), suppress(openai.APIError, httpx.HTTPError):
+        returned(method, client)
+    checked.check(is_good=False)
+
+
+@pytest.mark.parametrize("mode", ["NO_CONTENT", "SPAN_AND_EVENT"])
+@pytest.mark.parametrize("method", CALLS, ids=_id)
+def test_a_call_that_is_not_sampled(client: openai.OpenAI, method: Method, mode: str) -> None:
+    checked = Checked(mode, ALWAYS_OFF)
+    with thread("support-42"):
+        returned(method, client)
+    checked.check_unsampled(is_streamed="stream" in method.given)
+    checked.signals.close()
+
+
+def test_a_response_in_the_background(checked: Checked, client: openai.OpenAI) -> None:
+    with thread("support-42"):
+        returned(Method("responses.create", {**RESPONSE, "background": True}), client)
+    checked.check(*QUEUED, is_good=False)
 
 
 def test_a_fetched_response(checked: Checked, client: openai.OpenAI) -> None:

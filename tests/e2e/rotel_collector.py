@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _TIMEOUT = 20.0
+_LOGGING = {"--debug-log": "traces", "--debug-log-verbosity": "detailed"}
 
 
 class Rotel:
@@ -27,11 +28,13 @@ class Rotel:
     Args:
         directory: An existing directory for its files.
         target: Where to export to.
+        is_logging: Whether it prints every span.
     """
 
-    def __init__(self, directory: Path, target: str) -> None:
+    def __init__(self, directory: Path, target: str, *, is_logging: bool = True) -> None:
         self._directory = directory
         self._target = target
+        self._is_logging = is_logging
 
     def __enter__(self) -> Self:
         """Start it, and wait until it listens."""
@@ -61,7 +64,7 @@ class Rotel:
 
     @property
     def output(self) -> str:
-        """What it printed: errors of its own, and every span with its resource."""
+        """What it printed: errors of its own, and every span with its resource, if it logs."""
         return (self._directory / "rotel.out").read_text()
 
     def _options(self) -> list[str]:
@@ -71,8 +74,7 @@ class Rotel:
             "--exporter": "otlp",
             "--otlp-exporter-protocol": "http",
             "--otlp-exporter-endpoint": self._target,
-            "--debug-log": "traces",
-            "--debug-log-verbosity": "detailed",
+            **(_LOGGING if self._is_logging else {}),
             "--pid-file": str(self._directory / "rotel.pid"),
             "--log-file": str(self._directory / "rotel.log"),
         }

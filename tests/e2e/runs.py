@@ -110,7 +110,7 @@ async def _run(
                 )
                 endpoints = {key: f"http://127.0.0.1:{port}" for key, port in rotel.ports.items()}
             variables = {
-                **_inherited(),
+                **without_others(),
                 **_variables(server.base_url, endpoints[route.protocol], route.protocol),
                 **environment,
             }
@@ -144,18 +144,27 @@ def _with_endpoints(word: str, endpoints: dict[str, str]) -> str:
     return word
 
 
-def _inherited() -> dict[str, str]:
+def without_others() -> dict[str, str]:
     """The environment of the tests, without what would change the outcome."""
     unwanted = ("OTEL_", "OPENAI_", "ORQ_")
-    return {
+    kept = {
         key: value
         for key, value in os.environ.items()
         if not key.upper().startswith(unwanted) and not key.upper().endswith("_PROXY")
     }
+    # Other instrumentations that happen to be installed would add spans of their own.
+    others = {
+        point.name
+        for point in entry_points(group="opentelemetry_instrumentor")
+        if point.dist is None or point.dist.name != "orq-otel"
+    }
+    if others:
+        kept["OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"] = ",".join(sorted(others))
+    return kept
 
 
 def _variables(base_url: str, endpoint: str, protocol: str) -> dict[str, str]:
-    variables = {
+    return {
         "OPENAI_API_KEY": "sk-test-key",
         "OPENAI_BASE_URL": base_url,
         "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
@@ -165,12 +174,3 @@ def _variables(base_url: str, endpoint: str, protocol: str) -> dict[str, str]:
         "OTEL_SERVICE_NAME": "shop",
         "PYTHONUTF8": "1",
     }
-    # Other instrumentations that happen to be installed would add spans of their own.
-    others = {
-        point.name
-        for point in entry_points(group="opentelemetry_instrumentor")
-        if point.dist is None or point.dist.name != "orq-otel"
-    }
-    if others:
-        variables["OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"] = ",".join(sorted(others))
-    return variables

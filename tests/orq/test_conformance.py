@@ -10,8 +10,17 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from conformance.checker import check_logs, check_metrics, check_sampling, check_spans, make_probe
-from orq_api import OrqServer, Status
+from conformance.checker import (
+    Finding,
+    check_logs,
+    check_metrics,
+    check_sampling,
+    check_spans,
+    make_probe,
+)
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
+from orq_api import EarlyClose, ErrorEvent, OrqServer, Status
+from support.leaving_streams import break_off
 from support.signals import Signals
 
 from orq.cases import CLIENT, Case
@@ -31,33 +40,57 @@ ALLOWED_OF_OURS = (
 MISSING = frozenset({"content_missing", "missing_if_available", "missing_recommended"})
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
+STREAMED = [case for case in CASES if case.arguments.get("stream") or "stream" in case.path]
+every_stream = pytest.mark.parametrize("case", STREAMED, ids=str)
 #: The first client whose Deployments tell how many tokens they took.
 WITH_TOKENS = (4, 2)
 TOKENS = ("gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens")
+#: What is not known of an answer whose end has not come. An agent's model comes with its end, and
+#: the first events of a response have no text.
+NOT_YET_KNOWN = (*TOKENS, "gen_ai.output.messages", "gen_ai.response.model")
 
 
 class Checked:
     """An instrumentation, all of whose signals are checked."""
 
-    def __init__(self, mode: str) -> None:
+    def __init__(self, mode: str, sampler: Sampler | None = None) -> None:
         self._mode = mode
         self._probe = make_probe()
-        self.signals = Signals(self._probe, OrqInstrumentor).instrument(capture_content=mode)
+        self.signals = Signals(sampler or self._probe, OrqInstrumentor)
+        self.signals.instrument(capture_content=mode)
 
-    def check(self, case: Case, *, is_good: bool = True) -> None:
-        """Nothing breaks the conventions, and nothing that they recommend is missing."""
+    def check(self, case: Case, *unknown: str, is_good: bool = True) -> None:
+        """Nothing breaks the conventions, and nothing that they recommend is missing.
+
+        Args:
+            case: What was called.
+            unknown: Attributes that an answer without its end does not tell.
+            is_good: Whether the answer came, with its tokens.
+        """
         spans = self.signals.spans
+        assert len(spans) == 1
         content = {"NO_CONTENT": False, "SPAN_AND_EVENT": bool(case.content)}[self._mode]
         findings = [
             *check_spans(spans, content=content, require_genai=True),
             *check_sampling(self._probe, spans),
-            *check_logs(self.signals.logs),
-            *check_metrics(
-                self.signals.metrics_data(),
-                operations=None if is_good and case.is_metered and CLIENT >= WITH_TOKENS else (),
-            ),
+            *self._others(case, is_good=is_good),
         ]
-        missing = case.missing if CLIENT >= WITH_TOKENS else {*case.missing, *TOKENS}
+        self._compare(findings, case, *unknown)
+
+    def check_unsampled(self, case: Case) -> None:
+        """The same of metrics and log records, of a call whose span is not sampled."""
+        assert self.signals.spans == []
+        self._compare(self._others(case, is_good=True), case)
+
+    def _others(self, case: Case, *, is_good: bool) -> list[Finding]:
+        is_metered = is_good and case.is_metered and CLIENT >= WITH_TOKENS
+        return [
+            *check_logs(self.signals.logs),
+            *check_metrics(self.signals.metrics_data(), operations=None if is_metered else ()),
+        ]
+
+    def _compare(self, findings: list[Finding], case: Case, *unknown: str) -> None:
+        missing = {*case.missing, *unknown, *(() if CLIENT >= WITH_TOKENS else TOKENS)}
         allowed = ALLOWED if case.is_standard else ALLOWED + ALLOWED_OF_OURS
         wrong = [
             str(one)
@@ -66,7 +99,6 @@ class Checked:
             and f"{one.code}:{one.key}" not in allowed
             and not (one.code in MISSING and one.key in missing)
         ]
-        assert len(spans) == 1
         assert wrong == []
 
 
@@ -130,3 +162,33 @@ def test_a_refused_connection(checked: Checked, case: Case) -> None:
     ):
         case.call(client)
     checked.check(case, is_good=False)
+
+
+@every_stream
+@pytest.mark.parametrize("fault", [EarlyClose(1), ErrorEvent(1)], ids=repr)
+def test_a_stream_that_breaks(
+    checked: Checked, orq: Any, api: OrqServer, case: Case, fault: Any
+) -> None:
+    case.method(orq)  # as above
+    api.faults.append(fault)
+    with thread("support-42"), suppress(Exception):
+        case.call(orq)
+    checked.check(case, *NOT_YET_KNOWN, is_good=False)
+
+
+@every_stream
+def test_a_stream_that_is_left(checked: Checked, orq: Any, case: Case) -> None:
+    method = case.method(orq)
+    with thread("support-42"):
+        break_off(method(**case.keywords(method)))
+    checked.check(case, *NOT_YET_KNOWN, is_good=False)
+
+
+@every_case
+@pytest.mark.parametrize("mode", ["NO_CONTENT", "SPAN_AND_EVENT"])
+def test_a_call_that_is_not_sampled(orq: Any, case: Case, mode: str) -> None:
+    checked = Checked(mode, ALWAYS_OFF)
+    with thread("support-42"):
+        case.call(orq)
+    checked.check_unsampled(case)
+    checked.signals.close()

@@ -75,7 +75,7 @@ def of_thread(spans: list[Span], thread_id: str) -> list[tuple[str, list[str]]]:
 def test_one_thread_on_both_sides(
     provider: TracerProvider, receiver: OtlpReceiver, api: OrqServer, orq: Any, router: Any
 ) -> None:
-    with thread("order-88", tags=["shop"]):
+    with thread("order-88", tags=["shop"], user="ada", metadata={"plan": "pro"}):
         orq.deployments.invoke(key="greeting")
         orq.agents.responses.create(agent_key="keeper", message=MESSAGE, background=False)
         router.chat.completions.create(model="openai/gpt-5-mini", messages=QUESTION)
@@ -92,9 +92,19 @@ def test_one_thread_on_both_sides(
     (on_orqs_side,) = api.threads.values()
     assert (on_orqs_side.id, on_orqs_side.tags) == ("order-88", ["shop"])
     assert len(on_orqs_side.requests) == 3
-    # Orq's span of the call through the router is in the caller's trace.
-    assert receiver.spans[2].trace_id == on_orqs_side.traces[2]
-    # Of the others the caller's span says where they are.
+    for span in receiver.spans:
+        assert (span.attributes["user.id"], span.attributes["thread.metadata.plan"]) == (
+            "ada",
+            "pro",
+        )
+    if "identity" in inspect.signature(orq.deployments.invoke).parameters:
+        for request in on_orqs_side.requests[:2]:
+            assert (request.json["identity"], request.json["metadata"]) == (
+                {"id": "ada"},
+                {"plan": "pro"},
+            )
+    # Orq's spans are in the caller's traces, and the caller's spans say so.
+    assert [span.trace_id for span in receiver.spans[:3]] == on_orqs_side.traces
     assert [span.attributes["orq.trace_id"] for span in receiver.spans[:2]] == (
         on_orqs_side.traces[:2]
     )
@@ -179,3 +189,29 @@ def test_the_router_of_orqs_documentation(
     assert of_thread(receiver.spans, "conversation-1") == [("chat openai/gpt-4o", tags)]
     assert api.threads["conversation-1"].tags == tags
     assert "thread" not in api.requests[0].json
+
+
+@with_agents
+@needs("orq-ai-sdk", "4.17", "the arguments identity and metadata")
+def test_the_user_and_the_metadata_are_on_both_sides(
+    provider: TracerProvider, receiver: OtlpReceiver, api: OrqServer, orq: Any, router: Any
+) -> None:
+    with thread("order-89", user="ada", metadata={"plan": "pro", "seats": 3}):
+        orq.deployments.invoke(key="greeting")
+        orq.agents.responses.create(agent_key="keeper", message=MESSAGE, background=False)
+        router.chat.completions.create(model="openai/gpt-5-mini", messages=QUESTION)
+        with provider.get_tracer("shop").start_as_current_span("reserve"):
+            pass
+
+    assert len(receiver.spans) == 4
+    for span in receiver.spans:
+        assert (span.attributes["thread.id"], span.attributes["user.id"]) == ("order-89", "ada")
+        assert span.attributes["thread.metadata.plan"] == "pro"
+        assert span.attributes["thread.metadata.seats"] == 3
+    (on_orqs_side,) = api.threads.values()
+    assert [request.fields["identity"] for request in on_orqs_side.requests] == [{"id": "ada"}] * 3
+    assert [request.fields["metadata"] for request in on_orqs_side.requests] == [
+        {"plan": "pro", "seats": 3},
+        {"plan": "pro", "seats": 3},
+        {"plan": "pro", "seats": "3"},
+    ]

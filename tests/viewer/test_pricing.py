@@ -14,7 +14,7 @@ import pytest
 from genai_prices.data_snapshot import get_snapshot
 
 from orq_otel.viewer.conversation import pricing
-from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.conversation.facts import explained, read
 from orq_otel.viewer.model import Facts, KeptSpan
 
 from .sample_spans import NOON, SECOND, span
@@ -222,7 +222,7 @@ def _explained(provider: str, model: str, **attributes: object) -> pricing.Cost:
     told |= {"gen_ai.usage.input_tokens": MILLION, "gen_ai.usage.output_tokens": 1000}
     one = span(gen_ai__operation__name="chat")
     one = replace(one, attributes={**told, **one.attributes})
-    found = pricing.explained(KeptSpan(one, read(one)))
+    found = explained(KeptSpan(one, read(one)))
     assert found is not None
     return found
 
@@ -260,7 +260,7 @@ def test_a_reported_cost_says_where() -> None:
 def test_a_cost_by_an_earlier_list_claims_no_parts() -> None:
     one = span(gen_ai__response__model="gpt-4o-mini")
     kept = KeptSpan(one, Facts(None, model="gpt-4o-mini", input_tokens=1000, cost=0.5))
-    found = pricing.explained(kept)
+    found = explained(kept)
     assert found == pricing.Cost(0.5, "an earlier price list")
 
 

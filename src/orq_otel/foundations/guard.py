@@ -42,7 +42,7 @@ class Occurrences:
     """How often a failure or misuse occurred in one place.
 
     Attributes:
-        code: One of `codes.MEANINGS`.
+        code: One of `codes.ENTRIES`.
         message: What is wrong, without content.
         place: A file and line, or the name of a handler. May be empty.
         count: How often it occurred.
@@ -138,7 +138,7 @@ def warn_once(code: str, message: str, place: str = "") -> None:
     """Log a warning for the user, once for each place and code, and count it.
 
     Args:
-        code: One of `codes.MEANINGS`.
+        code: One of `codes.ENTRIES`.
         message: What is wrong and what to do about it, without content.
         place: A file and line or the name of a handler, if several places may cause this warning.
 

@@ -74,6 +74,19 @@ class Patch:
         elif self.module in sys.modules:
             self._on_import(sys.modules[self.module])
 
+    @property
+    def wrapped(self) -> list[str]:
+        """The methods that are wrapped now, such as "OpenAI.request"."""
+        return [f"{owner.__name__}.{method}" for owner, method, _, _ in self._applied]
+
+    @property
+    def missing(self) -> list[str]:
+        """What an imported module lacks, also what only other versions of it have."""
+        if not (self._active and self.module in sys.modules):
+            return []
+        present = {method for _, method, _, _ in self._applied}
+        return [f"{one.owner}.{one.method}" for one in self.seams if one.method not in present]
+
     def _on_import(self, module: Any) -> None:
         if not self._active or self._applied:
             return

@@ -14,6 +14,12 @@ Each has a reason, and an answer to its going away, since no release note will a
 - *The processors of the SDK's providers*: ours has to come first, so that others see the labels,
   also those that export at once; the public method appends. Where they are kept in another way,
   that method is used.
+- *The log line about a full queue*, to count the spans that are dropped there. Where it reads
+  otherwise, none are counted.
+- *Where exporters of others send, and with which headers*, for the doctor, which asks there. Where
+  it does not show, it asks not, or with the headers of the environment.
+- *What an exporter of metrics prefers*, since a reader asks for it once, and `configure()` may
+  exchange the exporter behind it. Where it is gone, the SDK's defaults hold.
 - *The parts of a composite propagator*, to put ours in the place of the one for baggage. Where they
   are gone, ours is added to the whole.
 - *The function that an OS thread runs*, to tell the threads of pools from the user's. Where it is
@@ -26,6 +32,9 @@ Each has a reason, and an answer to its going away, since no release note will a
   at the environment on every call. Where it is gone, the API is asked, which looks.
 - *The frames of other instrumentations* that make a span without making it current. Where frames
   do not tell, a call of theirs gets a second span.
+- *The frames of LangChain's models, and the spans that its callback handlers keep*:
+  instrumentations of LangChain are such handlers, and their spans are not current while a model is
+  called. Where they are gone, the call of a model gets a second span.
 - *The HTTP client of OpenAI's client, and its proxies*, whose credentials must not get into
   telemetry. Where they are gone, they are not known as such; other rules hold back what looks like
   a credential.
@@ -36,6 +45,10 @@ Each has a reason, and an answer to its going away, since no release note will a
   closes it. Where it does not show, such a stream counts as left.
 - *The key under which OpenTelemetry's utilities for GenAI keep a conversation's id in the context*.
   Where it is gone, only the id on the parent span is seen.
+- *What frameworks of agents keep for the run of the code that asks*: the configuration of
+  LangChain's run, the trace of OpenAI's Agents SDK, the context of a run of Pydantic AI. Public
+  names for them are missing or make more than is needed. Where they are gone, the id in them is not
+  adopted.
 - *Behind what OpenAI's streams pass on*, to save a generator for each chunk. Where it is gone,
   chunks come through the stream's own iterator.
 - *The websocket of OpenAI's connections*, in whose place a proxy sees every message, however the
@@ -44,15 +57,21 @@ Each has a reason, and an answer to its going away, since no release note will a
 - *The base URL of OpenAI's client*, which the public property copies on each call. Where it is
   gone, the property is asked.
 
+Two kinds stand elsewhere, as tables of names. `web/returned.py` has the attributes of web
+frameworks' responses. Where one is gone, what a handler hands back runs outside its thread. Methods
+that are wrapped stand with the patches of each client, and one that is gone is warned of.
+
 `tests/test_reaches.py` runs with each of them removed.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any, Final
+from weakref import ref
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
@@ -62,7 +81,11 @@ _RESPONSES: Final = ("openai._legacy_response", "openai._response")
 
 #: Where the SDK's own method is. Whoever overrides or replaces it wants to see every attribute.
 _SDK: Final = "opentelemetry.sdk.trace"
+#: The logger of the SDK's processors that export in batches.
+_BATCHES: Final = "opentelemetry.sdk._shared_internal"
 _MEASUREMENTS: Final = "opentelemetry.sdk.metrics._internal.measurement"
+
+_NO_RUNS: Final[Mapping[Any, Any]] = {}
 
 _CONVERSATION_CONTEXT: Final = "opentelemetry.util.genai._conversation_context"
 
@@ -132,27 +155,22 @@ def pinned(span: Any) -> Mapping[str, Any] | None:
     return getattr(getattr(span, "_attributes", None), "_orq_otel_pinned", None)
 
 
-def has_changed(
-    span: Any, name: str, id_name: str, ids: tuple[str, ...], others: frozenset[str]
-) -> bool:
+def has_changed(span: Any, name: str, ids: tuple[str, ...], others: frozenset[str]) -> bool:
     """Whether what a span says of its thread may have to be mended.
 
     The end of every span asks this.
 
     Returns:
-        Whether the SDK dropped attributes of `span`; or the attribute `name` is there, and no text;
-        or `id_name` is there, and one of `ids` has another value, or one of `others` is there, too.
+        Whether something was pinned on `span`, and the SDK has dropped attributes of it since, or
+        one of `ids` has another value than `name`, or one of `others` is there, too.
     """
     kept = span._attributes  # noqa: SLF001
-    if type(kept) is not BoundedAttributes:
+    if getattr(kept, "_orq_otel_pinned", None) is None:
         return False
-    values = kept._dict  # noqa: SLF001
-    value = values.get(name)
-    if (type(value) is not str and value is not None) or kept.dropped > 0:
+    if kept.dropped > 0:
         return True
-    id = values.get(id_name)  # noqa: A001
-    if id is None:
-        return False
+    values = kept._dict  # noqa: SLF001
+    id = values.get(name)  # noqa: A001
     for one in ids:
         if values.get(one) != id:
             return True
@@ -240,12 +258,34 @@ class _Ending:
         return getattr(self.all, name)
 
 
+def remember_parent(span: Any, parent: Any) -> None:
+    """Remember of a span which one was current when it started, as long as that one is kept.
+
+    The SDK keeps only its ids.
+    """
+    try:  # noqa: SIM105 - `suppress` takes longer than all the rest
+        span._orq_otel_parent = ref(parent)  # noqa: SLF001
+    except (AttributeError, TypeError):  # one of them is of another kind, which refuses
+        pass
+
+
+def parent_of(span: Any) -> Any:
+    """The span that was remembered as a span's parent, or None."""
+    parent = getattr(span, "_orq_otel_parent", None)
+    return None if parent is None else parent()
+
+
 # ---- The SDK's providers ---------------------------------------------------------------------
 
 
 def span_processors(provider: Any) -> Any:
     """What keeps the span processors of a provider, or None."""
     return getattr(provider, "_active_span_processor", None)
+
+
+def processors_in(provider: Any) -> tuple[Any, ...] | None:
+    """Each span processor of a provider, or None if that cannot be seen."""
+    return getattr(span_processors(provider), "_span_processors", None)
 
 
 def add_span_processor_first(provider: Any, kind: type) -> None:
@@ -275,7 +315,7 @@ def _add_first(processors: Any, name: str, kind: type) -> bool | None:
 
 def exports_to(provider: Any) -> Iterator[tuple[type, Any]]:
     """The exporters of a provider: their kinds, and their endpoints if they have any."""
-    for processor in getattr(span_processors(provider), "_span_processors", ()):
+    for processor in processors_in(provider) or ():
         exporter = getattr(processor, "span_exporter", None)
         yield type(exporter), endpoint(exporter)
 
@@ -283,6 +323,55 @@ def exports_to(provider: Any) -> Iterator[tuple[type, Any]]:
 def endpoint(exporter: Any) -> Any:
     """Where an exporter sends, or None."""
     return getattr(exporter, "_endpoint", None)
+
+
+def exporters_in(provider: Any) -> list[Any]:
+    """The exporters of spans that a provider has."""
+    found = [getattr(one, "span_exporter", None) for one in processors_in(provider) or ()]
+    return [one for one in found if one is not None]
+
+
+def url_of(exporter: Any) -> str | None:
+    """Where an exporter sends, as a URL, or None. For gRPC they keep host and port alone."""
+    where = endpoint(exporter)
+    if not isinstance(where, str) or "://" in where:
+        return where if isinstance(where, str) else None
+    return f"{'http' if getattr(exporter, '_insecure', True) else 'https'}://{where}"
+
+
+def headers_of(exporter: Any) -> dict[str, str]:
+    """What an exporter sends along, as far as it tells."""
+    kept = getattr(exporter, "_headers", None)
+    if kept is None:
+        kept = getattr(getattr(exporter, "_client", None), "_headers", None)
+    return dict(kept or ())
+
+
+def count_drops(add: Callable[[], object]) -> None:
+    """Have `add` called for each span that does not fit into the queue of a processor.
+
+    The SDK counts them nowhere, and says it once in a while in a log line.
+    """
+    log = logging.getLogger(_BATCHES)
+    if not any(type(one) is _Drops for one in log.filters):
+        log.filters.insert(0, _Drops(add))  # before the SDK's own, which holds repetitions back
+
+
+class _Drops(logging.Filter):
+    def __init__(self, add: Callable[[], object]) -> None:
+        super().__init__()
+        self._add = add
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.msg == "Queue full, dropping %s." and record.args == ("Span",):
+            self._add()
+        return True
+
+
+def preferences(exporter: Any) -> tuple[Any, Any]:
+    """The temporality and the aggregation that an exporter of metrics prefers."""
+    temporality = getattr(exporter, "_preferred_temporality", None)
+    return temporality, getattr(exporter, "_preferred_aggregation", None)
 
 
 # ---- Others ----------------------------------------------------------------------------------
@@ -295,6 +384,22 @@ def conversation_in(context: Context) -> Any:
     """
     key = getattr(sys.modules.get(_CONVERSATION_CONTEXT), "CONVERSATION_ID_KEY", None)
     return None if key is None else context.get(key)
+
+
+def current_of(module: str, *names: str) -> Any:
+    """What a function of a framework returns, such as what it keeps for the run of this code.
+
+    Args:
+        module: The name of the module that has it, which is not imported here.
+        names: The attributes from the module to the function, which takes no arguments.
+
+    Returns:
+        It, or None if the module is not imported or the function is gone.
+    """
+    found: Any = sys.modules.get(module)
+    for name in names:
+        found = getattr(found, name, None)
+    return None if found is None else found()
 
 
 def parts_of(propagator: Any) -> list[Any]:
@@ -326,6 +431,54 @@ def outer_call(modules: tuple[str, ...], depth: int) -> tuple[str, Any] | None:
         module = frame.f_globals.get("__name__", "")
         if module.startswith(modules):
             return module, frame.f_locals.get("kwargs")
+    return None
+
+
+def local_around(name: str, end: str, depth: int) -> Any:
+    """A local variable of the innermost function around the caller that has one of this name.
+
+    Args:
+        name: The name of the variable.
+        end: How the names of modules begin whose functions are not looked beyond.
+        depth: How many frames are looked at.
+
+    Returns:
+        Its value, or None if there is none.
+    """
+    frame: Any = sys._getframe(2)  # noqa: SLF001 - documented, as above
+    for _ in range(depth):
+        frame = frame.f_back
+        if frame is None or frame.f_globals.get("__name__", "").startswith(end):
+            return None
+        if name in frame.f_code.co_varnames and (value := frame.f_locals.get(name)) is not None:
+            return value
+    return None
+
+
+#: For each instrumentation of LangChain, the attributes of its callback handler, and of what that
+#: keeps for a run, that lead to the run's span.
+_SPANS_OF_RUNS: Final = {
+    "openinference.instrumentation.langchain": ("_spans_by_run", None),
+    "opentelemetry.instrumentation.langchain": ("spans", "span"),
+    "langfuse.langchain": ("_runs", "_otel_span"),
+}
+
+
+def are_runs_traced() -> bool:
+    """Whether an instrumentation of LangChain is imported whose spans may not be current."""
+    return not _SPANS_OF_RUNS.keys().isdisjoint(sys.modules.keys())
+
+
+def span_of_run(handlers: Any, run_id: Any) -> Any:
+    """The span that one of LangChain's callback handlers keeps for a run, or None."""
+    for handler in handlers:
+        module = type(handler).__module__
+        for name, (runs, span) in _SPANS_OF_RUNS.items():
+            if module.startswith(name):
+                kept = getattr(handler, runs, _NO_RUNS).get(run_id)
+                found = kept if span is None else getattr(kept, span, None)
+                if found is not None:
+                    return found
     return None
 
 

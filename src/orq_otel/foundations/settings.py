@@ -233,7 +233,7 @@ class Settings:
     )
     router_trace_context: bool = _switch(
         "ORQ_OTEL_ROUTER_TRACE_CONTEXT",
-        "whether a router's request carries the trace that it belongs to",
+        "whether requests to Orq, by its client or to a router, carry the trace of their call",
         default=True,
     )
     router_urls: tuple[str, ...] = _setting(
@@ -258,11 +258,34 @@ class Settings:
         _list,
         (),
     )
+    propagate_user: bool = _switch(
+        "ORQ_OTEL_PROPAGATE_USER",
+        "whether threads travel with their user, and are accepted with it",
+        default=False,
+    )
+    propagate_metadata: tuple[str, ...] = _setting(
+        "ORQ_OTEL_PROPAGATE_METADATA",
+        "the keys of metadata with which threads travel and are accepted, separated by commas",
+        _list,
+        (),
+    )
+    propagate_mcp: bool = _switch(
+        "ORQ_OTEL_PROPAGATE_MCP",
+        "whether threads travel to MCP servers, in `_meta`",
+        default=False,
+    )
     accept_threads: bool = _switch(
         ACCEPT_THREADS, "whether threads that come in with requests are used", default=False
     )
     workers: bool = _switch(
         "ORQ_OTEL_WORKERS", "whether pools and OS threads carry threads along", default=False
+    )
+    keep_tags: tuple[str, ...] = _setting(
+        "ORQ_OTEL_KEEP_TAGS",
+        "tags, separated by commas: threads with one of them are always kept by "
+        "[`orq_thread_ratio`](docs/sampling.md)",
+        _list,
+        (),
     )
     strict: bool = _switch(
         STRICT,

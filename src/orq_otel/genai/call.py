@@ -409,18 +409,19 @@ class Call:
                     description = self._describe_reported()
                     self._add_missing_reasons()
                 span.set_status(StatusCode.ERROR, description.on_span)
-            on_span = attributes
-            capture = telemetry.capture
-            if capture is not None and self._content_json is not attributes:
-                on_span = {**attributes, **self._content_json}
-            write = put if capture is None or not capture.is_structured else _set
-            write(span, on_span)
-            events = telemetry.events
+            capture, events = telemetry.capture, telemetry.events
             complete = None
-            if capture is not None and capture.hook is not None and self._whole:
-                complete = partial(capture.hook, self._whole, span)
-                if events is None or not events.have_details(operation.name):
-                    complete(None)
+            content = attributes if capture is None else self._content_json
+            if capture is None or (capture.is_plain and (not content or content is attributes)):
+                put(span, attributes)
+            else:
+                on_span = {**attributes, **content}
+                write = _set if capture.is_structured else put
+                write(span, on_span)
+                if capture.hook is not None and self._whole:
+                    complete = partial(capture.hook, self._whole, span)
+                    if events is None or not events.have_details(operation.name):
+                        complete(None)
             if events is not None and (
                 error is not None or events.details_wanted or operation.is_evaluation
             ):

@@ -10,7 +10,7 @@ import functools
 import importlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from opentelemetry.trace import Span
@@ -86,8 +86,23 @@ class Capture:
     is_structured: bool = False
     inline_images: int = 0
     hook: Hook | None = None
+    #: Whether content is JSON on spans and nothing else happens to it, as nearly everywhere.
+    is_plain: bool = field(init=False)
 
-    def collect(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one loop, since it runs on every call
+    def __post_init__(self) -> None:
+        """Find out whether content needs nothing unusual."""
+        unusual = (
+            self.on_event
+            or self.redact is not None
+            or self.tool_schemas
+            or self.span_limit is not None
+            or self.is_structured
+            or self.inline_images
+            or self.hook is not None
+        )
+        object.__setattr__(self, "is_plain", self.on_span and not unusual)
+
+    def collect(  # noqa: PLR0913, PLR0917 - keywords would cost time on every call
         self,
         read: Callable[[Any], Content],
         source: Any,
@@ -109,53 +124,79 @@ class Capture:
             whole: Receives what is for the hook.
         """
         try:
-            hook = self.hook
-            if hook is None and not self.inline_images:
-                content = read(source)
-            else:
-                content = with_data(read, source, self.inline_images if hook is None else ALL)
-            if self.tool_schemas and read_tools is not None and TOOL_DEFINITIONS in content:
-                content[TOOL_DEFINITIONS] = read_tools(source)
-            if self.redact is not None:
-                content = {name: _redact(self.redact, found) for name, found in content.items()}
-            if hook is not None and whole is not None:
-                whole.update(content)
-                if not (self.on_span or self.on_event):
-                    return
-                content = {
-                    name: without_data(found, self.inline_images) if type(found) is list else found
-                    for name, found in content.items()
-                }
-            to_json = _encoder()
-            max_length = self.max_length
-            for name, found in content.items():
-                if not found:
-                    continue
-                value: Any = found
-                if type(found) is list:
+            if self.is_plain:  # the short way, since this runs twice on every call
+                to_json, longest = _encoder(), self.max_length // 2
+                for name, found in read(source).items():
+                    if type(found) is not list:
+                        if found:
+                            on_span[name] = self._encode(found)[1]
+                        continue
                     try:
                         encoded = to_json(found).decode()
                     except _UNENCODABLE:
-                        value, encoded = _encoded(found)
-                    if 2 * len(encoded) > max_length:  # a string in it may be too long
-                        value, encoded = _fitted(value, encoded, max_length)
-                elif type(found) is str and found.isascii() and len(found) <= max_length:
-                    value = encoded = found
-                else:
-                    value = encoded = fitted_text(str(found), max_length)
-                if self.on_event:
-                    on_event[name] = value
-                if self.on_span:
-                    limit = self.span_limit
-                    if self.is_structured:  # the SDK cuts each text in it
-                        is_limited = limit is not None and type(value) is list
-                        on_span[name] = without_data(value) if is_limited else value
-                    elif limit is None or len(encoded) <= limit:
+                        found, encoded = _encoded(found)  # noqa: PLW2901
+                    if len(encoded) > longest:  # a string in it may be too long
+                        encoded = _fitted(found, encoded, self.max_length)[1]
+                    if found:
                         on_span[name] = encoded
-                    elif fits := _fitted_to_span(value, encoded, limit):
-                        on_span[name] = fits
+            else:
+                self._collect_any(read, source, read_tools, on_span, on_event, whole)
         except Exception as error:  # noqa: BLE001 - a reader's mistake, or the user's hook's
             report("reading or redacting the content of a call", error)
+
+    def _collect_any(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one loop over what is wanted
+        self,
+        read: Callable[[Any], Content],
+        source: Any,
+        read_tools: Callable[[Any], list[Any]] | None,
+        on_span: dict[str, Any],
+        on_event: Content,
+        whole: Content | None,
+    ) -> None:
+        hook = self.hook
+        if hook is None and not self.inline_images:
+            content = read(source)
+        else:
+            content = with_data(read, source, self.inline_images if hook is None else ALL)
+        if self.tool_schemas and read_tools is not None and TOOL_DEFINITIONS in content:
+            content[TOOL_DEFINITIONS] = read_tools(source)
+        if self.redact is not None:
+            content = {name: _redact(self.redact, found) for name, found in content.items()}
+        if hook is not None and whole is not None:
+            whole.update(content)
+            if not (self.on_span or self.on_event):
+                return
+            content = {
+                name: without_data(found, self.inline_images) if type(found) is list else found
+                for name, found in content.items()
+            }
+        for name, found in content.items():
+            if not found:
+                continue
+            value, encoded = self._encode(found)
+            if self.on_event:
+                on_event[name] = value
+            if self.on_span:
+                limit = self.span_limit
+                if self.is_structured:  # the SDK cuts each text in it
+                    is_limited = limit is not None and type(value) is list
+                    on_span[name] = without_data(value) if is_limited else value
+                elif limit is None or len(encoded) <= limit:
+                    on_span[name] = encoded
+                elif fits := _fitted_to_span(value, encoded, limit):
+                    on_span[name] = fits
+
+    def _encode(self, found: Any) -> tuple[Any, str]:
+        """A value of content and its text, both cut to length. Plain text is its own text."""
+        if type(found) is list:
+            value, encoded = _encoded(found)
+            if 2 * len(encoded) > self.max_length:  # a string in it may be too long
+                value, encoded = _fitted(value, encoded, self.max_length)
+            return value, encoded
+        if type(found) is str and found.isascii() and len(found) <= self.max_length:
+            return found, found
+        plain = fitted_text(str(found), self.max_length)
+        return plain, plain
 
     def redact_error_message(self, message: str) -> str | None:
         """Redact a server's error message, which may repeat content.
@@ -171,6 +212,28 @@ class Capture:
         except Exception as error:  # noqa: BLE001 - the user's hook
             report("redacting the error message of a server", error)
             return None
+
+
+def check_capture(capture_content: Any, redact: Any) -> None:
+    """Check what a user chose.
+
+    Raises:
+        ValueError: `capture_content` is a string, and none of the modes.
+        TypeError: `capture_content` is of another type, or `redact` is not a function.
+    """
+    if isinstance(capture_content, str):
+        if capture_content.upper() not in CAPTURE_MODES:
+            raise ValueError(
+                f"capture_content is True, False or one of {', '.join(CAPTURE_MODES)}, "
+                f"not {capture_content!r}."
+            )
+    elif capture_content is not None and not isinstance(capture_content, bool):
+        raise TypeError(
+            f"capture_content is True, False or one of {', '.join(CAPTURE_MODES)}, "
+            f"not {type(capture_content).__name__}."
+        )
+    if redact is not None and not callable(redact):
+        raise TypeError(f"redact takes a function of one part, not {type(redact).__name__}.")
 
 
 def choose_capture(
@@ -190,25 +253,18 @@ def choose_capture(
         Which content is captured, and whether calls have an event with their details.
 
     Raises:
-        ValueError: `capture_content` is a string, and none of the modes.
-        TypeError: `redact` is not a function.
+        ValueError, TypeError: As `check_capture`.
     """
+    check_capture(capture_content, redact)
     if capture_content is None:
         mode = settings.capture_content
     elif isinstance(capture_content, str):
         mode = capture_content.upper()
-        if mode not in CAPTURE_MODES:
-            raise ValueError(
-                f"capture_content is True, False or one of {', '.join(CAPTURE_MODES)}, "
-                f"not {capture_content!r}."
-            )
     else:
         mode = "SPAN_ONLY" if capture_content else "NO_CONTENT"
     on_span, on_event = CAPTURE_MODES[mode]
     name = settings.completion_hook
     emit_event = on_event if settings.emit_event is None else settings.emit_event
-    if redact is not None and not callable(redact):
-        raise TypeError(f"redact takes a function of one part, not {type(redact).__name__}.")
     if not (on_span or on_event or name):
         return None, emit_event
     hook = cast("Redact | None", redact)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import Context
 
+from orq_otel.foundations.codes import NO_EVENTS
+from orq_otel.foundations.guard import warn_once
 from orq_otel.foundations.reaches import logger_provider as global_provider
 from orq_otel.foundations.version import __version__
 from orq_otel.genai.errors import class_name
@@ -20,9 +22,11 @@ from orq_otel.genai.semconv import (
     EVALUATION_NAME,
     EVALUATION_SCORE_LABEL,
     EVALUATION_SCORE_VALUE,
+    EVALUATOR,
+    RESPONSE_ID,
     SCHEMA_URL,
 )
-from orq_otel.labels.attributes import label_names
+from orq_otel.labels.attributes import labels_in
 
 if TYPE_CHECKING:
     from opentelemetry._logs import Logger, LogRecord
@@ -33,6 +37,8 @@ _EXCEPTION: Final = "gen_ai.client.operation.exception"
 
 #: The attributes of the result of an evaluation.
 _RESULT: Final = (
+    EVALUATOR,
+    RESPONSE_ID,
     EVALUATION_EXPLANATION,
     EVALUATION_NAME,
     EVALUATION_SCORE_LABEL,
@@ -64,12 +70,20 @@ class Events:
         self._scope = scope
         self._provider = logger_provider
         self._logger: Logger | None = None
+        self._is_said = False
         self.details_wanted = details
         self.only_sampled = only_sampled
 
     def have_details(self, operation: str) -> bool:
         """Whether the details of an operation's calls are emitted."""
-        return self.details_wanted and operation in INFERENCE and self.find_logger() is not None
+        if not (self.details_wanted and operation in INFERENCE):
+            return False
+        if self.find_logger() is not None:
+            return True
+        if not self._is_said:
+            self._is_said = True
+            warn_without_logs()
+        return False
 
     def details(
         self,
@@ -87,9 +101,9 @@ class Events:
         self._emit(_DETAILS, attributes, context, complete, is_warning=False)
 
     def evaluation(self, attributes: Mapping[str, Any], context: Context) -> None:
-        """Emit the result of an evaluation, which is among these attributes of its call."""
-        names = (*label_names(), *_RESULT)
-        result = {name: attributes[name] for name in names if name in attributes}
+        """Emit the result of an evaluation, which is among these attributes, with their labels."""
+        result = {name: attributes[name] for name in _RESULT if name in attributes}
+        result |= labels_in(attributes)
         self._emit(_EVALUATION, result, context, is_warning=False)
 
     def exception(
@@ -110,7 +124,7 @@ class Events:
         if self.find_logger() is None:
             return
         attributes = {
-            **{name: started[name] for name in label_names() if name in started},
+            **labels_in(started),
             "exception.type": class_name(error),
             "exception.stacktrace": _stack_trace(error),
         }
@@ -151,6 +165,15 @@ class Events:
                 return None
             self._logger = provider.get_logger(self._scope, __version__, SCHEMA_URL)
         return self._logger
+
+
+def warn_without_logs() -> None:
+    """Log once that events have nowhere to go."""
+    warn_once(
+        NO_EVENTS,
+        "Details of calls go to events, and no logger provider is set that takes them. Set "
+        "OTEL_LOGS_EXPORTER=otlp, or call configure(logs=True).",
+    )
 
 
 def _stack_trace(error: BaseException) -> str:

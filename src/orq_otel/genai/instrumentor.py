@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined,unused-ignore]
 from opentelemetry.metrics import MeterProvider, NoOpMeter, get_meter
 from opentelemetry.trace import TracerProvider, get_tracer
 
+from orq_otel.foundations.codes import IGNORED_ARGUMENT
+from orq_otel.foundations.guard import warn_once
 from orq_otel.foundations.patching import Patch
 from orq_otel.foundations.settings import Settings
 from orq_otel.foundations.version import __version__
-from orq_otel.genai.content import choose_capture
+from orq_otel.genai.content import Capture, check_capture, choose_capture
 from orq_otel.genai.errors import Errors
 from orq_otel.genai.events import Events
 from orq_otel.genai.metrics import Metrics
@@ -34,6 +37,9 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
 
     #: The signals to make of each call, or None while the client is not instrumented.
     telemetry: Telemetry | None = None
+    #: The tracer provider that the user passed, or None for the global one.
+    tracer_provider: TracerProvider | None = None
+    _logger_provider: Any = None
     _patches: Sequence[Patch] | None = None
 
     @abstractmethod
@@ -44,24 +50,87 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
         """The versions of the client that are supported."""
         return (self.requirement,)
 
+    # Narrower than OpenTelemetry's, which takes any keyword, and ignores what it does not know.
+    def instrument(  # noqa: PLR0913 # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        *,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+        logger_provider: Any = None,
+        capture_content: bool | str | None = None,
+        redact: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None,
+        skip_dep_check: bool = False,
+        raise_exception_on_conflict: bool = False,
+    ) -> None:
+        """Give every call of the client a span, as the class says.
+
+        Args:
+            tracer_provider: Makes the spans. By default the global one. Spans and log records are
+                labelled with their threads from then on.
+            meter_provider: The same for metrics.
+            logger_provider: The same for log records.
+            capture_content: None, for what the environment says; True for content on spans; False
+                for none; or "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT" or "NO_CONTENT".
+            redact: Sees every part of content before it leaves, and returns it or None.
+            skip_dep_check: OpenTelemetry's: instrument any version of the client.
+            raise_exception_on_conflict: OpenTelemetry's: raise if the client is not installed in a
+                version that is supported. By default, that is logged.
+
+        Raises:
+            TypeError, ValueError: An argument cannot be used.
+        """
+        check_capture(capture_content, redact)
+        for name, provider, method in (
+            ("tracer_provider", tracer_provider, "get_tracer"),
+            ("meter_provider", meter_provider, "get_meter"),
+        ):
+            if provider is not None and not hasattr(provider, method):
+                raise TypeError(
+                    f"{name} has a method {method}(), as OpenTelemetry's providers have. "
+                    f"{type(provider).__name__} has none."
+                )
+        if self.is_instrumented_by_opentelemetry:
+            self._warn_of_ignored(
+                tracer_provider=tracer_provider,
+                meter_provider=meter_provider,
+                logger_provider=logger_provider,
+                capture_content=capture_content,
+                redact=redact,
+            )
+        super().instrument(
+            tracer_provider=tracer_provider,
+            meter_provider=meter_provider,
+            logger_provider=logger_provider,
+            capture_content=capture_content,
+            redact=redact,
+            skip_dep_check=skip_dep_check,
+            raise_exception_on_conflict=raise_exception_on_conflict,
+        )
+
+    def _warn_of_ignored(self, **arguments: Any) -> None:
+        """Log which arguments of a second `instrument()` have no effect."""
+        ignored = [name for name, value in arguments.items() if value is not None]
+        if ignored:
+            warn_once(
+                IGNORED_ARGUMENT,
+                f"{type(self).__name__}().instrument() ignores {', '.join(ignored)}: the client is "
+                "instrumented already. Call uninstrument() first.",
+            )
+
     def _instrument(self, **kwargs: Any) -> None:
         settings = Settings.read()
-        capture, emit_event = choose_capture(
+        self._logger_provider = kwargs.get("logger_provider")
+        capture, events = self._content(
             settings, kwargs.get("capture_content"), kwargs.get("redact")
         )
         tracer_provider: TracerProvider | None = kwargs.get("tracer_provider")
-        logger_provider: Any = kwargs.get("logger_provider")
-        start(tracer_provider, logger_provider, settings)
+        start(tracer_provider, self._logger_provider, settings)
         self.follow(settings)
+        self.tracer_provider = tracer_provider
         self.telemetry = Telemetry(
             tracer=get_tracer(self.scope, __version__, tracer_provider, SCHEMA_URL),
             errors=self.errors,
-            events=Events(
-                self.scope,
-                logger_provider,
-                details=emit_event,
-                only_sampled=settings.sample_events,
-            ),
+            events=events,
             metrics=self._metrics(settings.metrics, kwargs.get("meter_provider")),
             capture=capture,
         )
@@ -69,6 +138,35 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
             self._patches = self.patches()
         for patch in self._patches:
             patch.apply()
+
+    def recapture(self, capture_content: bool | str | None, redact: Any) -> None:  # noqa: FBT001 - as instrument() names it
+        """Change what content is captured, of calls that start from now on.
+
+        Args:
+            capture_content: As `instrument()` takes it.
+            redact: The same.
+
+        Raises:
+            TypeError, ValueError: As `instrument()`.
+        """
+        if self.telemetry is not None:
+            capture, events = self._content(Settings.read(), capture_content, redact)
+            self.telemetry = replace(self.telemetry, capture=capture, events=events)
+
+    def _content(
+        self,
+        settings: Settings,
+        capture_content: bool | str | None,  # noqa: FBT001 - the same
+        redact: Any,
+    ) -> tuple[Capture | None, Events]:
+        """What is captured, and the events that some of it may go to."""
+        capture, emit_event = choose_capture(settings, capture_content, redact)
+        return capture, Events(
+            self.scope,
+            self._logger_provider,
+            details=emit_event,
+            only_sampled=settings.sample_events,
+        )
 
     def follow(self, settings: Settings) -> None:
         """Read the settings that only this client needs."""
@@ -78,6 +176,11 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
             return None
         meter = get_meter(self.scope, __version__, meter_provider, SCHEMA_URL)
         return None if isinstance(meter, NoOpMeter) else Metrics(meter, older=names == "older")
+
+    @property
+    def wrapped(self) -> list[str]:
+        """The methods of the client that are wrapped now."""
+        return [name for patch in self._patches or () for name in patch.wrapped]
 
     def _uninstrument(self, **_: Any) -> None:
         self.telemetry = None

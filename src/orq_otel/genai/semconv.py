@@ -159,3 +159,6 @@ SESSION_ID: Final = "orq_otel.session.id"
 # Attributes of ours for Orq's operations: whose memory it is, and pages read.
 MEMORY_ENTITY_ID: Final = "orq_otel.memory.entity_id"
 USAGE_PAGES: Final = "orq_otel.usage.pages"
+
+# Who or what made an evaluation, for which the conventions have no name.
+EVALUATOR: Final = "orq_otel.evaluator"

@@ -27,19 +27,28 @@ from opentelemetry.trace import Span, SpanKind, get_current_span, set_span_in_co
 
 from orq_otel.foundations.guard import is_signals, report
 from orq_otel.foundations.patching import Wrapper
-from orq_otel.foundations.reaches import outer_call, pin, value_limit
+from orq_otel.foundations.reaches import (
+    are_runs_traced,
+    local_around,
+    outer_call,
+    pin,
+    span_of_run,
+    value_limit,
+)
 from orq_otel.foundations.unfinished import hold, let_go, notes, take_notes
 from orq_otel.genai.call import Call, Operation, Unrecorded
+from orq_otel.genai.counts import counts
 from orq_otel.genai.fields import Attributes, get
 from orq_otel.genai.semconv import (
     CHAT,
+    CONVERSATION_ID,
     EMBEDDINGS,
     FETCH_RESPONSE,
     OPERATION_NAME,
     TEXT_COMPLETION,
 )
 from orq_otel.genai.telemetry import Telemetry
-from orq_otel.labels.adoption import adopted_labels
+from orq_otel.labels.adoption import adopted_labels, has_frameworks
 from orq_otel.labels.attributes import labels, set_aside, stamp
 from orq_otel.labels.providers import unset
 from orq_otel.threads.frames import Thread, as_id, make_thread
@@ -91,6 +100,13 @@ _OPERATIONS: Final = (CHAT, TEXT_COMPLETION, EMBEDDINGS, FETCH_RESPONSE)
 
 #: Frames between such a wrapper and the client's request: the client's own methods, and ours.
 _DEPTH: Final = 16
+
+#: The module of LangChain's callbacks, and the kinds of those that a model has while it runs.
+_LANGCHAIN: Final = "langchain_core.callbacks.manager"
+_RUNS_OF_MODELS: Final = ("CallbackManagerForLLMRun", "AsyncCallbackManagerForLLMRun")
+
+#: Frames between a function of LangChain's that runs a model and the client's request.
+_DEPTH_OF_RUNS: Final = 24
 
 #: The header by which the client's methods ask its `request` for the HTTP response.
 _RAW_RESPONSE: Final = "X-Stainless-Raw-Response"
@@ -200,24 +216,26 @@ def _detach(token: Token[Context], error: Exception) -> None:
         detach(token)  # another implementation of the context, with tokens of its own
 
 
-def suppressed() -> bool:
-    """Whether instrumentation is switched off here, by OpenTelemetry's key or its older name.
+def traced_context() -> Context | None:
+    """OpenTelemetry's current context, or None if instrumentation is switched off in it.
 
-    The opposite of `opentelemetry.instrumentation.utils.is_instrumentation_enabled`, which looks
-    up the context twice, and whose module imports the propagators.
+    That is said by OpenTelemetry's key or its older name, which
+    `opentelemetry.instrumentation.utils.is_instrumentation_enabled` looks up in two contexts, and
+    its module imports the propagators.
     """
     context = get_current()
-    if not context:
-        return False
-    return bool(context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_OLDER_KEY))
+    if context and (context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_OLDER_KEY)):
+        return None
+    return context
 
 
-def start_call(  # noqa: C901, PLR0912 - one function, since it runs on every call
+def start_call(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one function, run on every call
     telemetry: Telemetry,
     operation: Operation,
     attributes: Mapping[str, Any],
     thread: Thread | None,
     client: Any,
+    context: Context,
 ) -> Call | Unrecorded | None:
     """Start the span of a call.
 
@@ -227,6 +245,7 @@ def start_call(  # noqa: C901, PLR0912 - one function, since it runs on every ca
         attributes: The attributes that samplers see: operation, provider, model and server.
         thread: The thread that the call belongs to.
         client: The client, which describes its errors.
+        context: OpenTelemetry's context in which the call is made.
 
     Returns:
         The call; or `Unrecorded`, if its span is not sampled and it has no other signals; or None,
@@ -237,19 +256,27 @@ def start_call(  # noqa: C901, PLR0912 - one function, since it runs on every ca
         take_notes()
     if thread is not None and unset.spans:
         unset.settle()
-    context = get_current()
     current = get_current_span(context) if context else None
     if current is not None and current.is_recording() and covers_call(current, operation.name):
         if thread is not None:
             stamp(current, thread)
+        counts.add_others()
         return None
     if is_wrapped(operation.name):
+        counts.add_others()
         return None
+    if _LANGCHAIN in sys.modules:
+        theirs = span_of_models_run(operation.name)
+        if theirs is not None:
+            if thread is not None and theirs.is_recording():
+                stamp(theirs, thread)
+            counts.add_others()
+            return None
     target = attributes.get(operation.target)
-    of_thread: Mapping[str, Any]
+    of_thread: Mapping[str, Any] | None = None
     if thread is not None:
         of_thread = labels(thread)
-    else:
+    elif context or CONVERSATION_ID in attributes or has_frameworks():  # elsewhere is no id
         of_thread = adopted_labels(context, current, attributes)
     if of_thread:
         # The call's own attributes win over labels. Labels come last, since the SDK drops the
@@ -269,6 +296,7 @@ def start_call(  # noqa: C901, PLR0912 - one function, since it runs on every ca
     if of_thread:
         pin(span, attributes)
     if span.is_recording():
+        counts.add_span()
         if telemetry.capture is not None and (limit := value_limit(span)) is not None:
             telemetry = telemetry.limited(limit)
         return Call(
@@ -286,6 +314,7 @@ def _start_unrecorded(  # noqa: PLR0913, PLR0917 - keywords would cost time on e
     context: Context,
 ) -> Call | Unrecorded | None:
     """Start a call whose span is not sampled, or is none, since there is no SDK."""
+    counts.add_unsampled()
     is_valid = span.get_span_context().is_valid
     if is_valid:
         context = set_span_in_context(span, context)
@@ -343,6 +372,25 @@ def is_wrapped(operation: str) -> bool:
         return False
     wrapper = outer_call(_WRAPPERS, _DEPTH)
     return wrapper is not None and not _passes_through(*wrapper)
+
+
+def span_of_models_run(operation: str) -> Any:
+    """The span that an instrumentation of LangChain has for the model that makes this call.
+
+    These are callback handlers, and most do not make their spans current. While one of LangChain's
+    models runs, its functions have the run's callbacks in an argument, whose name is that of
+    LangChain's interface for models. What a callback itself calls is no part of the run.
+    """
+    if operation not in {CHAT, TEXT_COMPLETION} or not are_runs_traced():
+        return None
+    try:
+        run = local_around("run_manager", "langchain_core.callbacks", _DEPTH_OF_RUNS)
+        if type(run).__name__ not in _RUNS_OF_MODELS:
+            return None
+        return span_of_run(run.handlers, run.run_id)
+    except Exception as error:  # noqa: BLE001 - a handler may be anybody's: the call has our span
+        report("looking for the span of a model's run", error)
+        return None
 
 
 def _passes_through(module: str, kwargs: Any) -> bool:

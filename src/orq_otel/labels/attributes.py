@@ -7,13 +7,16 @@
 | `orq.thread_id`          | string       | Orq's ingest of OTLP spans                             |
 | `orq.tags`               | JSON string  | Orq's ingest of OTLP spans                             |
 | `gen_ai.conversation.id` | string       | OpenTelemetry's GenAI conventions, most backends       |
+| `user.id`                | string       | OpenTelemetry's conventions, many backends             |
+| `thread.metadata.<key>`  | as passed    | this project's own name                                |
 
-All ids have the same value, since backends prefer different names. If a thread has no tags, the tag
-attributes are left out. `use_labels()` adds the attributes of further backends.
+All ids of a thread have the same value, since backends prefer different names. What a thread does
+not have is left out. `use_labels()` adds the attributes of further backends.
 
 Other libraries write ids of their own into some of these: `grouping` says which id stays.
 
-If a limit leaves too little room, labels are dropped in their order: tags first, `thread.id` last.
+If a limit leaves too little room, labels are dropped in their order: metadata first, then tags,
+`thread.id` last.
 The SDK uses that order, too: it drops the oldest attributes.
 """
 
@@ -22,16 +25,24 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Final
 
 from orq_otel.foundations.caching import Uncached, keep
-from orq_otel.foundations.codes import BAD_LABELS
+from orq_otel.foundations.codes import BAD_LABELS, MUCH_METADATA
 from orq_otel.foundations.guard import report, warn_once
 from orq_otel.foundations.process import process
 from orq_otel.foundations.reaches import pinned, put, read, restore, value_limit
 from orq_otel.foundations.settings import LABELS, Settings
 from orq_otel.labels.grouping import ORIGINAL, is_marked, marked_only
 from orq_otel.labels.presets import ENCODERS, Choice, Chosen, Encoder, Value, choose
+from orq_otel.threads.details import (
+    NO_METADATA,
+    Metadata,
+    MetadataValue,
+    as_metadata,
+    usable_metadata,
+)
 from orq_otel.threads.frames import Thread, plain_thread
 
 #: A string here. OpenTelemetry's registry has an integer of this name, the id of the OS thread:
@@ -41,6 +52,12 @@ THREAD_TAGS: Final = "thread.tags"
 ORQ_THREAD_ID: Final = "orq.thread_id"
 ORQ_TAGS: Final = "orq.tags"
 CONVERSATION_ID: Final = "gen_ai.conversation.id"
+#: Source: https://opentelemetry.io/docs/specs/semconv/registry/attributes/user/.
+USER_ID: Final = "user.id"
+#: What precedes the key of each metadata.
+METADATA: Final = "thread.metadata."
+#: Source: https://platform.openai.com/docs/api-reference/chat/create.
+_MAX_TEXTS: Final = 16
 #: On spans outside of threads: the attribute from which their labels have the id. See `adoption`.
 ADOPTED_FROM: Final = "orq_otel.adopted_from"
 #: Labels that nobody else may define: their values are read back.
@@ -58,7 +75,11 @@ class LabelsInForce:
         ids: The attributes in which every span of a thread ends with the thread's id, whatever
             others have written there. None if foreign ids are kept.
         ids_if_marked: The same, for spans of models and agents that have them.
+        compared: The labels that are nearly always the id: where one is not, `complete` decides.
         adopts: Whether our spans adopt ids outside of threads.
+        prefixes: What the names of labels of metadata begin with.
+        have_details: Whether a thread with a user or metadata was labelled. Until then, nobody
+            looks for these on spans.
     """
 
     def __init__(self) -> None:
@@ -71,6 +92,7 @@ class LabelsInForce:
         self.is_set_in_code = False
         self.thread_wins(wins=True)
         self.adopts = True
+        self.have_details = False
         _labels.cache_clear()
 
     def thread_wins(self, *, wins: bool) -> None:
@@ -79,6 +101,9 @@ class LabelsInForce:
         chosen = [name for name, encoder in self.chosen.attributes.items() if encoder is of_thread]
         self.ids = tuple(dict.fromkeys((CONVERSATION_ID, *chosen))) if wins else ()
         self.ids_if_marked = marked_only(self.ids) if wins else frozenset()
+        patterns = [name.removesuffix("*") for name in self.chosen.attributes if name[-1] == "*"]
+        self.prefixes = (METADATA, *patterns)
+        self.compared = (*self.ids, THREAD_ID) if self.with_thread_id else self.ids
 
     def set(self, chosen: Chosen, *, with_thread_id: bool, in_code: bool) -> None:
         """Set the labels. Without `in_code`, do nothing if the program has chosen them."""
@@ -132,7 +157,8 @@ def follow(settings: Settings) -> None:
 
 def _choose(choices: str | Iterable[Choice]) -> Chosen:
     chosen = choose(choices)
-    taken = sorted(_OWN & chosen.attributes.keys())
+    names = chosen.attributes.keys()
+    taken = sorted((_OWN & names) | {name for name in names if name.startswith(METADATA)})
     if taken:
         raise ValueError(
             f"Every span of a thread has the label {taken[0]} already, which nobody can change."
@@ -146,7 +172,10 @@ def labels(thread: Thread) -> Mapping[str, Value]:
     Do not change the mapping: it is shared.
     """
     try:
-        return _labels(thread.id, thread.tags)
+        if thread.is_plain:
+            return _labels(thread.id, thread.tags)
+        in_force.have_details = True
+        return _labels(thread.id, thread.tags, thread.user, as_metadata(thread.metadata).key)
     except Uncached as uncached:
         return uncached.value  # type: ignore[no-any-return]
 
@@ -164,38 +193,98 @@ def as_argument(thread: Thread) -> dict[str, Any]:
     return argument
 
 
-def label_names() -> tuple[str, ...]:
-    """The names of all labels that a span may have."""
-    own = (THREAD_ID, THREAD_TAGS, ORQ_THREAD_ID, ORQ_TAGS, CONVERSATION_ID)
-    return (*own, *in_force.chosen.attributes)
+def as_details(thread: Thread) -> tuple[str | None, Mapping[str, MetadataValue]]:
+    """The user and the metadata of a thread for requests to Orq, with the text of the labels."""
+    if thread.is_plain:
+        return None, NO_METADATA
+    thread_labels: Mapping[str, Any] = labels(thread)
+    metadata = {key: thread_labels[METADATA + _writable(key)] for key in thread.metadata}
+    return thread_labels.get(USER_ID), {_writable(key): one for key, one in metadata.items()}
+
+
+def as_texts(metadata: Mapping[str, MetadataValue]) -> dict[str, str]:
+    """Metadata as OpenAI's API and Orq's AI Router take it: as texts, and at most 16 of them."""
+    if len(metadata) > _MAX_TEXTS:
+        warn_once(
+            MUCH_METADATA,
+            f"A thread has more than {_MAX_TEXTS} keys of metadata. Orq's AI Router takes no more, "
+            "so it gets the first of them. Spans have them all.",
+        )
+    return {
+        key: value if isinstance(value, str) else json.dumps(value)
+        for key, value in islice(metadata.items(), _MAX_TEXTS)
+    }
+
+
+def labels_in(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a span's attributes that are labels, whatever their values are."""
+    names, prefixes = label_names(), in_force.prefixes
+    return {
+        name: value
+        for name, value in attributes.items()
+        if name in names or name.startswith(prefixes)
+    }
+
+
+def label_names() -> frozenset[str]:
+    """The names of all labels that a span may have, but for those of metadata."""
+    own = (*_OWN, CONVERSATION_ID, USER_ID)
+    return frozenset([*own, *in_force.chosen.attributes, *in_force.chosen.on_roots])
 
 
 @lru_cache(maxsize=1024)
-def _labels(id: str, tags: tuple[str, ...]) -> Mapping[str, Value]:  # noqa: A002
+def _labels(
+    id: str,  # noqa: A002
+    tags: tuple[str, ...],
+    user: str | None = None,
+    items: tuple[tuple[str, type, MetadataValue], ...] = (),
+) -> Mapping[str, Value]:
     id, tags = _writable(id), tuple([_writable(tag) for tag in tags])  # noqa: A001
-    thread = plain_thread(id, tags)
-    encoded = {
-        name: _encoded(name, encoder, thread)
-        for name, encoder in in_force.chosen.attributes.items()
+    user = None if user is None else _writable(user)
+    metadata = {
+        _writable(key): _writable(value) if isinstance(value, str) else value
+        for key, _, value in items
     }
-    chosen = {name: value for name, value in encoded.items() if value is not None}
-    attributes: dict[str, Value] = {}
+    thread = plain_thread(id, tags, user, Metadata(metadata) if metadata else NO_METADATA)
+    chosen = _chosen_labels(thread)
+    attributes: dict[str, Value] = {METADATA + key: value for key, value in metadata.items()}
     if tags:
         attributes[ORQ_TAGS] = json.dumps(tags, ensure_ascii=False)
         attributes[THREAD_TAGS] = tags
     attributes.update(sorted(chosen.items(), key=lambda item: item[1] == id))
+    if user is not None:
+        attributes[USER_ID] = user
     attributes.update({CONVERSATION_ID: id, ORQ_THREAD_ID: id})
     if in_force.with_thread_id:
         attributes[THREAD_ID] = id
-    return keep({**attributes, **chosen}, id, *tags)
+    texts = [text for item in metadata.items() for text in item if isinstance(text, str)]
+    return keep({**attributes, **chosen}, id, *tags, user or "", *texts)
+
+
+def _chosen_labels(thread: Thread) -> dict[str, Value]:
+    """The labels of a thread that a user has chosen.
+
+    A key of metadata can take the place of none of the others.
+    """
+    by_key: dict[str, Value] = {}
+    chosen: dict[str, Value] = {}
+    for name, encoder in in_force.chosen.attributes.items():
+        value = _encoded(name, encoder, thread)
+        if isinstance(value, Mapping):
+            by_key.update({name.replace("*", key): one for key, one in value.items()})
+        elif value is not None:
+            chosen[name] = value
+    others = {*_OWN, CONVERSATION_ID, USER_ID}
+    return {name: one for name, one in by_key.items() if name not in others} | chosen
 
 
 in_force: Final = process.keep(LabelsInForce())
 
 
-def _encoded(name: str, encoder: Encoder, thread: Thread) -> Value | None:
+def _encoded(name: str, encoder: Encoder, thread: Thread) -> Value | Mapping[str, Value] | None:
     try:
-        return _checked(encoder(thread))
+        value = encoder(thread)
+        return value if name.endswith("*") else _checked(value)
     except Exception as error:  # noqa: BLE001 - the encoder may be the user's
         report(f"encoding the attribute {name} of a thread", error)
         return None
@@ -203,7 +292,7 @@ def _encoded(name: str, encoder: Encoder, thread: Thread) -> Value | None:
 
 def _checked(value: Any) -> Value | None:
     """The value that an encoder returned, as one that exporters can write."""
-    if value is None or isinstance(value, bool):
+    if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, str):
         return _writable(value)
@@ -218,12 +307,14 @@ def _writable(text: str) -> str:
 def missing_labels(thread: Thread, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     """The labels of `thread`, except those that the application or another tool has set already.
 
-    Only names that others use, too, are left out: `gen_ai.conversation.id` and those of backends.
+    Only names that others use, too, are left out: `gen_ai.conversation.id`, `user.id`, those of
+    metadata and those of backends.
     """
     wanted = labels(thread)
-    present = {
-        name for name in (CONVERSATION_ID, *in_force.chosen.attributes) if name in attributes
-    }
+    others: Iterable[str] = (CONVERSATION_ID, *in_force.chosen.attributes)
+    if not thread.is_plain:
+        others = wanted.keys() - _OWN
+    present = {name for name in others if name in attributes}
     if not present:
         return wanted
     return {name: value for name, value in wanted.items() if name not in present}
@@ -259,11 +350,8 @@ def complete(span: Any) -> None:
     if not pinned_attributes:
         return
     attributes = read(span)
-    names = {*label_names(), *in_force.chosen.on_roots}
     wanted = {
-        name: attributes.get(name, value)
-        for name, value in pinned_attributes.items()
-        if name in names
+        name: attributes.get(name, value) for name, value in labels_in(pinned_attributes).items()
     }
     if not isinstance(wanted.get(THREAD_ID), str) and THREAD_ID in pinned_attributes:
         wanted[THREAD_ID] = pinned_attributes[THREAD_ID]
@@ -311,7 +399,25 @@ def thread_of(span: Any) -> Thread | None:
     if labelled is not None and not labelled.keys() <= attributes.keys():
         # The SDK's limit has dropped some.
         attributes = {name: attributes.get(name, value) for name, value in labelled.items()}
-    return read_thread(attributes)
+    thread = read_thread(attributes)
+    if thread is None or labelled is None or not in_force.have_details:
+        return thread
+    return _with_details(thread, labelled)
+
+
+def _with_details(thread: Thread, labelled: Mapping[str, Any]) -> Thread:
+    """A thread with the user and the metadata among the attributes that were pinned.
+
+    Among all attributes of a span, `user.id` may be somebody else's.
+    """
+    user = labelled.get(USER_ID)
+    found = {
+        name.removeprefix(METADATA): value
+        for name, value in labelled.items()
+        if name.startswith(METADATA)
+    }
+    metadata, _ = usable_metadata(found)
+    return plain_thread(thread.id, thread.tags, user, metadata)
 
 
 def read_thread(attributes: Mapping[str, Any]) -> Thread | None:

@@ -38,8 +38,8 @@ class EntrySpans:
 
     def __init__(self) -> None:
         self.renew_lock()
-        #: The open spans by trace id and span id.
-        self._open: dict[int, dict[int, weakref.ref[Any]]] = {}
+        #: The open spans by trace id and span id. True if there are any.
+        self.open: dict[int, dict[int, weakref.ref[Any]]] = {}
         self._until_sweep = _SWEEP_INTERVAL
         #: Returns the thread that came in with a context. None if such threads are not accepted.
         self.read_inbound: Callable[[Context | None], Thread | None] | None = None
@@ -62,9 +62,9 @@ class EntrySpans:
             self._until_sweep -= 1
             if self._until_sweep <= 0:
                 self._sweep()
-            spans = self._open.get(context.trace_id)
+            spans = self.open.get(context.trace_id)
             if spans is None:
-                self._open[context.trace_id] = {context.span_id: weakref.ref(span)}
+                self.open[context.trace_id] = {context.span_id: weakref.ref(span)}
             else:
                 spans[context.span_id] = weakref.ref(span)
             if self.on_scope not in hooks.listeners:
@@ -74,11 +74,11 @@ class EntrySpans:
         """Remove a request's span, which has ended."""
         context = span.get_span_context()
         with self._lock:
-            spans = self._open.get(context.trace_id, {})
+            spans = self.open.get(context.trace_id, {})
             spans.pop(context.span_id, None)
             if not spans:
-                self._open.pop(context.trace_id, None)
-            if not self._open and self.on_scope in hooks.listeners:
+                self.open.pop(context.trace_id, None)
+            if not self.open and self.on_scope in hooks.listeners:
                 hooks.listeners.remove(self.on_scope)
 
     def _sweep(self) -> None:
@@ -88,15 +88,15 @@ class EntrySpans:
         cost for each span stays constant.
         """
         count = 0
-        for trace_id in list(self._open):  # copies, since a span may end in here: see renew_lock
-            spans = self._open.get(trace_id, {})
+        for trace_id in list(self.open):  # copies, since a span may end in here: see renew_lock
+            spans = self.open.get(trace_id, {})
             for span_id in list(spans):
                 if _if_open(spans.get(span_id)) is None:
                     spans.pop(span_id, None)
             if spans:
                 count += len(spans)
             else:
-                self._open.pop(trace_id, None)
+                self.open.pop(trace_id, None)
         self._until_sweep = max(count, _SWEEP_INTERVAL)
 
     def adopt(self, span: Any) -> None:
@@ -120,7 +120,7 @@ class EntrySpans:
         """The open span of the request to which `span` belongs, or None."""
         if getattr(span, "kind", None) in ENTRY_KINDS:
             return span if span.is_recording() else None
-        spans = self._open.get(span.get_span_context().trace_id)
+        spans = self.open.get(span.get_span_context().trace_id)
         if not spans:
             return None
         candidates = [entry for ref in list(spans.values()) if (entry := _if_open(ref)) is not None]
@@ -146,13 +146,18 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=entry_spans.renew_lock)
 
 
-def inherited_thread(context: Context | None = None) -> Thread | None:
+def inherited_thread(context: Context | None = None, parent: Any = None) -> Thread | None:
     """The thread of code that has OpenTelemetry's context but no scope.
 
     It is the thread of the parent span, or else the one that came in with the request, if those are
     accepted. The latter is not used in a scope that has no thread on purpose.
+
+    Args:
+        context: OpenTelemetry's context, or None for the current one.
+        parent: The current span of the context, if it is known already.
     """
-    parent = trace.get_current_span(context)
+    if parent is None:
+        parent = trace.get_current_span(context)
     if parent is not INVALID_SPAN:
         thread = thread_of(parent)
         if thread is not None and entry_spans.passes_on(parent):

@@ -14,10 +14,11 @@ from typing import Any, Final, TypeAlias
 from orq_otel.threads.frames import Thread
 
 #: The value of an attribute.
-Value: TypeAlias = "str | bool | tuple[str, ...]"
+Value: TypeAlias = "str | bool | int | float | tuple[str, ...]"
 
-#: Gets a thread. Returns the value of an attribute, or None to leave it out.
-Encoder: TypeAlias = "Callable[[Thread], Value | None]"
+#: Gets a thread. Returns the value of an attribute, or None to leave it out. For an attribute whose
+#: name ends with `*`: the values by what stands there.
+Encoder: TypeAlias = "Callable[[Thread], Value | Mapping[str, Value] | None]"
 
 #: What users choose: the name of a backend, or a mapping from attributes to encoders.
 Choice: TypeAlias = "str | Mapping[str, str | Encoder]"
@@ -39,6 +40,18 @@ def _tags_json(thread: Thread) -> str | None:
     return json.dumps(thread.tags, ensure_ascii=False) if thread.tags else None
 
 
+def _user(thread: Thread) -> str | None:
+    return thread.user
+
+
+def _metadata(thread: Thread) -> Mapping[str, Value]:
+    return thread.metadata
+
+
+def _metadata_json(thread: Thread) -> str | None:
+    return json.dumps(dict(thread.metadata), ensure_ascii=False) if thread.metadata else None
+
+
 def _true(_: Thread) -> bool:
     return True
 
@@ -50,9 +63,25 @@ ENCODERS: Final[Mapping[str, Encoder]] = MappingProxyType(
         "tags": _tags,
         "tags_joined": _tags_joined,
         "tags_json": _tags_json,
+        "user": _user,
+        "metadata": _metadata,  # one attribute for each key, in the place of `*` in the name
+        "metadata_json": _metadata_json,
         "true": _true,  # for backends that want a mark on every span of a thread
     }
 )
+
+
+@dataclass(frozen=True)
+class Details:
+    """The attributes by which a backend knows the user and the metadata of a thread.
+
+    Attributes:
+        attributes: The name of each attribute, with the name of its encoder.
+        source: As that of a `Preset`.
+    """
+
+    attributes: Mapping[str, str]
+    source: str
 
 
 @dataclass(frozen=True)
@@ -65,6 +94,8 @@ class Preset:
         shows: What the backend shows for them.
         source: The URL of the backend's documentation, or of its code that reads the attributes.
         on_roots: Attributes for only the first span of a trace, with their values.
+        details: Where the backend looks for the user and the metadata of a thread, or None if its
+            documentation does not say.
     """
 
     backend: str
@@ -72,6 +103,7 @@ class Preset:
     shows: str
     source: str
     on_roots: Mapping[str, bool] = field(default_factory=dict)
+    details: Details | None = None
 
 
 _CONVERSATION: Final = {"gen_ai.conversation.id": "id"}  # a label that every span has anyway
@@ -80,6 +112,12 @@ _OPENINFERENCE: Final = {"session.id": "id", "tag.tags": "tags"}
 _OPENINFERENCE_SPEC: Final = (
     "https://arize-ai.github.io/openinference/spec/semantic_conventions.html"
 )
+_OPIK_RULES: Final = (
+    "https://github.com/comet-ml/opik/tree/main/apps/opik-backend/src/main/java/com/comet/"
+    "opik/domain/mapping/otel"
+)
+_USER: Final = {"user.id": "user"}  # a label that every span of a thread with a user has anyway
+_OPENINFERENCE_DETAILS: Final = Details({**_USER, "metadata": "metadata_json"}, _OPENINFERENCE_SPEC)
 
 PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
     {
@@ -96,7 +134,11 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             "https://amplitude.com/docs/amplitude-ai/agent-analytics/otlp-reference",
         ),
         "arize": Preset(
-            "Arize AX", _OPENINFERENCE, "sessions; tags as an attribute", _OPENINFERENCE_SPEC
+            "Arize AX",
+            _OPENINFERENCE,
+            "sessions; tags as an attribute",
+            _OPENINFERENCE_SPEC,
+            details=_OPENINFERENCE_DETAILS,
         ),
         "azure": Preset(
             "Azure Monitor",
@@ -116,6 +158,13 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             {"confident.trace.thread_id": "id", "confident.trace.tags": "tags"},
             "threads; tags to filter traces by",
             "https://www.confident-ai.com/docs/integrations/opentelemetry",
+        ),
+        "datadog": Preset(
+            "Datadog",
+            _CONVERSATION,
+            "any attribute, to search and group by",
+            "https://docs.datadoghq.com/llm_observability/instrumentation/otel_instrumentation/",
+            details=Details({"usr.id": "user"}, "https://docs.datadoghq.com/standard-attributes/"),
         ),
         "honeyhive": Preset(
             "HoneyHive",
@@ -137,12 +186,20 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             {"langfuse.session.id": "id", "langfuse.trace.tags": "tags"},
             "sessions; tags to filter traces by",
             "https://langfuse.com/integrations/native/opentelemetry",
+            details=Details(
+                {"langfuse.user.id": "user", "langfuse.trace.metadata.*": "metadata"},
+                "https://langfuse.com/integrations/native/opentelemetry",
+            ),
         ),
         "langsmith": Preset(
             "LangSmith",
             {"langsmith.metadata.thread_id": "id", "langsmith.span.tags": "tags_joined"},
             "threads; tags to filter runs by",
             "https://docs.langchain.com/langsmith/trace-with-opentelemetry",
+            details=Details(
+                {"langsmith.metadata.user_id": "user", "langsmith.metadata.*": "metadata"},
+                "https://docs.langchain.com/langsmith/users",
+            ),
         ),
         "langwatch": Preset(
             "LangWatch",
@@ -155,37 +212,49 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             _SESSION,
             "sessions",
             "https://github.com/mlflow/mlflow/pull/23584",
+            details=Details(
+                _USER, "https://mlflow.org/docs/latest/genai/tracing/track-users-sessions"
+            ),
         ),
         "openinference": Preset(
             "Phoenix, Arize and others that read OpenInference",
             _OPENINFERENCE,
             "sessions; tags as an attribute",
             _OPENINFERENCE_SPEC,
+            details=_OPENINFERENCE_DETAILS,
         ),
         "opik": Preset(
             "Opik",
             {"thread_id": "id", "opik.tags": "tags"},
             "threads; tags to filter traces by",
-            "https://github.com/comet-ml/opik/tree/main/apps/opik-backend/src/main/java/com/comet/"
-            "opik/domain/mapping/otel",
+            _OPIK_RULES,
+            details=Details({"opik.metadata.*": "metadata"}, _OPIK_RULES),
         ),
         "phoenix": Preset(
             "Phoenix",
             _OPENINFERENCE,
             "sessions; tags as an attribute",
             "https://github.com/Arize-ai/phoenix/blob/main/src/phoenix/db/insertion/span.py",
+            details=_OPENINFERENCE_DETAILS,
         ),
         "posthog": Preset(
             "PostHog",
             {"$ai_session_id": "id"},
             "AI sessions; tags as a property",
             "https://github.com/PostHog/posthog/pull/75112",
+            details=Details(
+                {"posthog.distinct_id": "user"},
+                "https://github.com/PostHog/posthog/tree/master/rust/capture/src/otel",
+            ),
         ),
         "sentry": Preset(
             "Sentry",
             _CONVERSATION,
             "conversations",
             "https://docs.sentry.io/product/agents/conversations",
+            details=Details(
+                _USER, "https://getsentry.github.io/sentry-conventions/attributes/user/"
+            ),
         ),
         "traceloop": Preset(
             "Traceloop",
@@ -199,6 +268,11 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             "threads, with a turn for each trace",
             "https://docs.wandb.ai/weave/guides/tracking/otel",
             on_roots={"wandb.is_turn": True},
+            details=Details(
+                {"wandb.attributes.user_id": "user", "wandb.attributes.*": "metadata"},
+                "https://github.com/wandb/weave/blob/master/weave/trace_server/opentelemetry/"
+                "constants.py",
+            ),
         ),
     }
 )
@@ -223,22 +297,31 @@ def choose(choices: str | Iterable[Choice]) -> Chosen:
     Args:
         choices: The name of a backend, or any number of names and of mappings from attributes to
             encoders: `["langfuse", {"app.conversation": "id", "app.tags": "tags_joined"}]`.
-            An encoder is one of the names in `ENCODERS`, or a function of a `Thread`.
+            An encoder is one of the names in `ENCODERS`, or a function of a `Thread`. The name of
+            an attribute with the encoder `metadata` ends with `*`: {"app.*": "metadata"}.
 
     Raises:
-        ValueError: A name is not in `PRESETS`, or an encoder is not in `ENCODERS`.
+        ValueError: A name is not in `PRESETS`, or an encoder is not in `ENCODERS`, or only one of
+            the encoder `metadata` and the name asks for an attribute for each key.
         TypeError: A choice is neither a name nor a mapping.
     """
+    if not isinstance(choices, Iterable):
+        raise TypeError(
+            "labels are names of backends, or mappings of attributes to encoders, not "
+            f"{type(choices).__name__}. To have none besides our own, pass ()."
+        )
     attributes: dict[str, Encoder] = {}
     on_roots: dict[str, bool] = {}
     for choice in [choices] if isinstance(choices, (str, Mapping)) else choices:
         if isinstance(choice, Mapping):
             for name, encoder in choice.items():
-                attributes[_attribute(name)] = _encoder(encoder)
+                attribute = _attribute(name)
+                attributes[attribute] = _encoder(encoder, attribute)
         elif isinstance(choice, str):
             preset = _preset(choice)
             on_roots.update(preset.on_roots)
-            for name, encoder_name in preset.attributes.items():
+            details = preset.details.attributes if preset.details else {}
+            for name, encoder_name in {**preset.attributes, **details}.items():
                 attributes[name] = ENCODERS[encoder_name]
         else:
             raise TypeError(
@@ -261,12 +344,18 @@ def _attribute(name: Any) -> str:
     return name.strip()
 
 
-def _encoder(encoder: Any) -> Encoder:
-    if callable(encoder):
-        return encoder  # type: ignore[no-any-return]
-    if not isinstance(encoder, str) or encoder.strip() not in ENCODERS:
+def _encoder(encoder: Any, name: str) -> Encoder:
+    found = encoder
+    if not callable(encoder):
+        if not isinstance(encoder, str) or encoder.strip() not in ENCODERS:
+            raise ValueError(
+                f"The value of an attribute is one of {', '.join(ENCODERS)}, or a function of a "
+                f"Thread, not {encoder!r}."
+            )
+        found = ENCODERS[encoder.strip()]
+    if ("*" in name[:-1] or name == "*") or name.endswith("*") is not (found is _metadata):
         raise ValueError(
-            f"The value of an attribute is one of {', '.join(ENCODERS)}, or a function of a "
-            f"Thread, not {encoder!r}."
+            'The encoder metadata, and no other, has an attribute whose name ends with "*", as in '
+            f'{{"app.*": "metadata"}}, in whose place the keys stand. {name!r} does not fit.'
         )
-    return ENCODERS[encoder.strip()]
+    return found  # type: ignore[no-any-return]

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor
+from opentelemetry.trace import INVALID_SPAN, get_current_span
 
 from orq_otel.foundations.guard import report
-from orq_otel.foundations.reaches import before_end, has_changed, processors_of
+from orq_otel.foundations.reaches import before_end, has_changed, processors_of, remember_parent
 from orq_otel.foundations.settings import Settings
 from orq_otel.foundations.unfinished import notes, take_notes
 from orq_otel.labels.attributes import (
     ORQ_THREAD_ID,
-    THREAD_ID,
     complete,
     follow,
     in_force,
@@ -59,8 +59,11 @@ class ThreadSpanProcessor(SpanProcessor):
         """Label `span`. OpenTelemetry's SDK calls this for every span that it records."""
         try:
             thread = scoped_thread()
-            if thread is None:
-                thread = inherited_thread(parent_context)
+            if thread is None and (parent_context or parent_context is None):
+                parent = get_current_span(parent_context)
+                if parent is not INVALID_SPAN:
+                    remember_parent(span, parent)  # the span may be between an agent's and ours
+                thread = inherited_thread(parent_context, parent)
             if thread is not None:
                 stamp(span, thread)
             kind = span.kind
@@ -78,12 +81,12 @@ class ThreadSpanProcessor(SpanProcessor):
     def _on_ending(self, span: Any) -> None:
         """Restore the labels, and stop waiting for a scope to begin if it is a request's span."""
         try:
-            ids, if_marked = in_force.ids, in_force.ids_if_marked
-            if has_changed(span, THREAD_ID, ORQ_THREAD_ID, ids, if_marked):
+            if has_changed(span, ORQ_THREAD_ID, in_force.compared, in_force.ids_if_marked):
                 complete(span)
-            kind = span.kind
-            if kind is SERVER or kind is CONSUMER:
-                entry_spans.closed(span)
+            if entry_spans.open:
+                kind = span.kind
+                if kind is SERVER or kind is CONSUMER:
+                    entry_spans.closed(span)
             if notes and self._in_turn:
                 take_notes()
         except Exception as error:  # noqa: BLE001 - never into the host's span.end()

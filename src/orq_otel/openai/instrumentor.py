@@ -12,8 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from opentelemetry.context import get_current
-
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.patching import Patch, Seam
 from orq_otel.foundations.reaches import base_url
@@ -22,7 +20,8 @@ from orq_otel.genai.call import Call
 from orq_otel.genai.instrumentor import ClientInstrumentor
 from orq_otel.genai.semconv import AZURE_NAMESPACE, PROVIDER_NAME
 from orq_otel.genai.streams import stream_proxy
-from orq_otel.genai.wrapping import Begun, async_wrapper, start_call, suppressed, sync_wrapper
+from orq_otel.genai.wrapping import Begun, async_wrapper, start_call, sync_wrapper, traced_context
+from orq_otel.labels import agents_sdk
 from orq_otel.openai import websockets
 from orq_otel.openai.errors import ERRORS
 from orq_otel.openai.raw import RawResponseProxy, respond_with_body, served_model
@@ -68,7 +67,7 @@ class OpenAIInstrumentor(ClientInstrumentor):
     errors = ERRORS
 
     def patches(self) -> Sequence[Patch]:
-        """The two functions through which every request passes, and what makes websockets."""
+        """The functions through which every request passes, and what makes websockets and runs."""
         sync = sync_wrapper(self._begin, _settle)
         asynchronous = async_wrapper(self._begin, _settle)
         patches = [
@@ -81,7 +80,7 @@ class OpenAIInstrumentor(ClientInstrumentor):
             ),
             *websockets.patches(self),
         ]
-        return [*patches, Patch("openai", submodules=patches)]
+        return [*patches, Patch("openai", submodules=patches), agents_sdk.patch()]
 
     def follow(self, settings: Settings) -> None:
         """Take from the settings what only this client needs: which servers are routers."""
@@ -95,7 +94,7 @@ class OpenAIInstrumentor(ClientInstrumentor):
         call = None
         try:
             telemetry = self.telemetry
-            if telemetry is None or suppressed():
+            if telemetry is None or (context := traced_context()) is None:
                 return None, args, kwargs
             options = args[1] if len(args) > 1 else kwargs["options"]
             operation = find(options.method, options.url)
@@ -112,13 +111,14 @@ class OpenAIInstrumentor(ClientInstrumentor):
                 attributes = {**attributes, **guardrail(client, options)}
             if "conversation" in body:  # samplers see it
                 attributes = {**attributes, **conversation_attributes(body["conversation"])}
-            call = start_call(telemetry, operation, attributes, thread, client)
-            if isinstance(call, Call):
+            call = start_call(telemetry, operation, attributes, thread, client, context)
+            if type(call) is Call:
                 if AZURE_NAMESPACE in attributes:
                     call.read_model = served_model
                 call.request(body)
             if is_router:
-                context = get_current() if call is None else call.context
+                if call is not None:
+                    context = call.context
                 options = self._router.prepare(client, options, body, thread, context)
                 if len(args) > 1:
                     args = (args[0], options, *args[2:])

@@ -2,10 +2,8 @@
 
 Requests to Orq's AI Router carry their thread and their trace, so that Orq groups them, too. The
 thread is written into the request body in two places: `orq.thread`, as Orq documents it, and
-`thread` at the top level, which Orq's own workshop found to work. The trace goes into the headers
-`traceparent` and `tracestate`. `orq=1` in the latter tells the router that the span is a caller's,
-whose trace it continues, and not that of some proxy in between. Nothing is sent to other hosts: the
-client's base URL has to be Orq's, or one that is configured.
+`thread` at the top level, which Orq's own workshop found to work. The trace goes into headers.
+Nothing is sent to other hosts: the client's base URL has to be Orq's, or one that is configured.
 """
 
 from __future__ import annotations
@@ -33,8 +31,9 @@ from orq_otel.genai.semconv import (
     SERVER_PORT,
 )
 from orq_otel.genai.wrapping import thread_in_request
-from orq_otel.labels.attributes import as_argument
+from orq_otel.labels.attributes import as_argument, as_details, as_texts
 from orq_otel.openai.operations import OF_PATHS_WITH_IDS, OPERATIONS, WITH_IDS
+from orq_otel.propagation.trace_context import has_trace, trace_headers
 from orq_otel.threads.frames import Thread
 
 T = TypeVar("T")
@@ -122,6 +121,8 @@ _GUARDRAIL: Final = "x-amzn-bedrock-guardrailidentifier"
 _WITH_THREAD: Final = frozenset(
     {"/chat/completions", "/completions", "/responses", "/audio/speech"}
 )
+#: Those of them that take metadata.
+_WITH_METADATA: Final = frozenset({"/chat/completions", "/responses"})
 _ROUTER_PATH: Final = re.compile(r"/v\d+/router(/|$)")
 
 #: The attributes of every call of a client, by operation, as `_keep` keeps them.
@@ -248,6 +249,7 @@ class Router:
         self._urls = list(urls)
         self._in_orq = placement in ("both", "orq")
         self._at_top_level = placement in ("both", "top_level")
+        self._sends_threads = placement != "none"
         self._trace_context = trace_context
         self._cache: dict[int, tuple[Any, bool]] = {}
 
@@ -276,24 +278,29 @@ class Router:
             context: The context with the span of the call.
         """
         prepared = copy.copy(options)
-        if thread is not None and options.url in _WITH_THREAD and not _has_thread(body):
-            prepared.extra_json = self._with_thread(options.extra_json, body, thread)
+        if thread is not None and options.url in _WITH_THREAD and not _has(body, "thread"):
+            prepared.extra_json = self._with_thread(options, body, thread)
         if self._trace_context:
             headers = options.headers if isinstance(options.headers, Mapping) else {}
-            if not (_has_trace(headers) or _has_trace(getattr(client, "_custom_headers", {}))):
-                prepared.headers = {**headers, **_trace_headers(context)}
+            if not (has_trace(headers) or has_trace(getattr(client, "_custom_headers", {}))):
+                prepared.headers = {**headers, **trace_headers(get_current_span(context))}
         return prepared
 
-    def _with_thread(
-        self, extra: Mapping[str, Any] | None, body: Mapping[str, Any], thread: Thread
-    ) -> dict[str, Any]:
-        argument = as_argument(thread)
-        changed = dict(extra or {})
+    def _with_thread(self, options: Any, body: Mapping[str, Any], thread: Thread) -> dict[str, Any]:
+        fields = {"thread": as_argument(thread)}
+        changed = dict(options.extra_json or {})
+        if not thread.is_plain:
+            user, metadata = as_details(thread)
+            if user is not None and not (_has(body, "identity") or _has(body, "contact")):
+                fields["identity"] = {"id": user}
+            takes_metadata = self._sends_threads and options.url in _WITH_METADATA
+            if metadata and takes_metadata and body.get("metadata") is None:
+                changed["metadata"] = as_texts(metadata)
         if self._at_top_level:
-            changed["thread"] = argument
+            changed |= fields
         for_orq = body.get("orq", {})
         if self._in_orq and isinstance(for_orq, Mapping):
-            changed["orq"] = {**for_orq, "thread": argument}
+            changed["orq"] = {**for_orq, **fields}
         return changed
 
     def _is_router(self, url: str) -> bool:
@@ -330,22 +337,5 @@ def _is_below(url: str, router: str) -> bool:
     return path == base or base.endswith("/router") or bool(_ROUTER_PATH.match(path[len(base) :]))
 
 
-def _has_thread(body: Mapping[str, Any]) -> bool:
-    return "thread" in body or get(body.get("orq"), "thread") is not None
-
-
-def _has_trace(headers: Mapping[str, Any]) -> bool:
-    return any(name.lower() == "traceparent" for name in headers)
-
-
-def _trace_headers(context: Context) -> dict[str, str]:
-    """The headers of W3C Trace Context. Source: https://www.w3.org/TR/trace-context/."""
-    span = get_current_span(context).get_span_context()
-    if not span.is_valid:
-        return {}
-    state = span.trace_state
-    state = state.update("orq", "1") if "orq" in state else state.add("orq", "1")
-    return {
-        "traceparent": f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}",
-        "tracestate": state.to_header(),
-    }
+def _has(body: Mapping[str, Any], name: str) -> bool:
+    return name in body or get(body.get("orq"), name) is not None

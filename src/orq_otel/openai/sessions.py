@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
-from opentelemetry.context import Context, attach, detach, get_current
+from opentelemetry.context import Context, get_current
 
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.reaches import base_url
@@ -34,7 +34,7 @@ from orq_otel.genai.semconv import (
     TRANSLATION_SESSION,
 )
 from orq_otel.genai.telemetry import Telemetry
-from orq_otel.genai.wrapping import start_call, suppressed
+from orq_otel.genai.wrapping import start_call, traced_context
 from orq_otel.openai.requests import caller_thread, find, start_attributes
 from orq_otel.openai.session_responses import OpenResponses, SessionResponse
 from orq_otel.payloads import realtime
@@ -112,6 +112,7 @@ class Session:
             {**attributes, **self._server},
             self._thread,
             self._client,
+            self.context,
         )
         if isinstance(call, Call):
             watch(call)
@@ -238,19 +239,16 @@ class Session:
     ) -> Call | None:
         """Start the span of a response, inside that of the session."""
         telemetry = self._instrumentor.telemetry
-        if telemetry is None or suppressed():
+        if telemetry is None or traced_context() is None:
             return None
-        token = attach(self.context)
-        try:
-            call = start_call(
-                telemetry,
-                operation,
-                {**attributes, **self._server},
-                thread,
-                self._client,
-            )
-        finally:
-            detach(token)
+        call = start_call(
+            telemetry,
+            operation,
+            {**attributes, **self._server},
+            thread,
+            self._client,
+            self.context,
+        )
         if not isinstance(call, Call):
             return None
         watch(call)

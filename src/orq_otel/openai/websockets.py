@@ -20,7 +20,7 @@ from orq_otel.foundations.patching import Patch, Seam, around
 from orq_otel.foundations.reaches import replace_websocket, websocket_of
 from orq_otel.genai.instrumentor import ClientInstrumentor
 from orq_otel.genai.streams import Proxy
-from orq_otel.genai.wrapping import suppressed
+from orq_otel.genai.wrapping import traced_context
 from orq_otel.openai.sessions import LiveSession, RealtimeSession, ResponsesSession, Session
 
 #: From a manager to the session of the connection that it makes, or None to pass it through.
@@ -88,7 +88,7 @@ def _begin(
     try:
         vars(manager).pop(_SESSION, None)
         telemetry = instrumentor.telemetry
-        if telemetry is None or suppressed():
+        if telemetry is None or traced_context() is None:
             return None
         parameters = {
             name: getattr(manager, prefix + name, None)

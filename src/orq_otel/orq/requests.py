@@ -1,23 +1,27 @@
 """Requests of Orq's client: what they have in common, where they go, and the thread in them.
 
 Orq's server groups its own spans by the thread that it finds in a request: in the argument
-`thread`, or inside the argument `orq`, depending on the operation.
+`thread`, or inside the argument `orq`, depending on the operation. It continues the trace that it
+finds in the headers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import Any, Final, TypeAlias
+from inspect import Parameter
+from typing import Any, Final, NamedTuple, TypeAlias, get_args
 from urllib.parse import urlsplit
 
 from orq_otel.foundations.caching import Uncached, keep
+from orq_otel.foundations.orq_hosts import is_orqs, server
+from orq_otel.foundations.settings import Settings
 from orq_otel.genai.content import encode
 from orq_otel.genai.fields import Attributes, fields, get, prompt_variables, safe_text
 from orq_otel.genai.messages import Content, clean, without_binary
 from orq_otel.genai.semconv import REQUEST_MODEL, SERVER_ADDRESS, SERVER_PORT
 from orq_otel.genai.wrapping import thread_in_request
-from orq_otel.labels.attributes import as_argument
+from orq_otel.labels.attributes import as_argument, as_details, as_texts
 from orq_otel.orq.models import as_json, is_unset, set_fields
 from orq_otel.payloads.parts import items
 from orq_otel.threads.frames import Thread
@@ -92,6 +96,27 @@ def _variable_text(value: Any) -> str:
     return encode(without_binary(as_json(value)))
 
 
+def hosts_with_trace(settings: Settings) -> Callable[[str, str, int | None], bool]:
+    """Make the function that says whether a server gets the trace of a request.
+
+    Orq's hosts do, and those that the settings name. It takes the scheme, the host and the port of
+    a URL, the last one None for the scheme's own.
+    """
+    named = {server(url) for url in settings.routers}
+
+    @lru_cache(maxsize=16)
+    def gets_trace(scheme: str, host: str, port: int | None) -> bool:
+        url = f"{scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}"
+        address = server(url)
+        return (
+            settings.router_trace_context
+            and address is not None
+            and (is_orqs(url) or address in named)
+        )
+
+    return gets_trace
+
+
 def caller_thread(arguments: Arguments, place: str) -> tuple[Thread | None, bool]:
     """The thread in the caller's arguments, and whether there is anything in its place.
 
@@ -105,6 +130,58 @@ def caller_thread(arguments: Arguments, place: str) -> tuple[Thread | None, bool
     return thread_in_request(value), True
 
 
+class DetailPlaces(NamedTuple):
+    """Where a method takes the user and the metadata of a thread.
+
+    Attributes:
+        identity: In the argument `identity`, or inside the argument `orq`, or nowhere.
+        metadata: Whether it has an argument `metadata` for that.
+        only_text: Whether values of metadata are texts, as in OpenAI's API: 16 of them at most.
+    """
+
+    identity: str
+    metadata: bool
+    only_text: bool
+
+
+def detail_places(parameters: Mapping[str, Parameter], place: str) -> DetailPlaces:
+    """Where a method takes the user and the metadata of a thread.
+
+    Args:
+        parameters: Those of the method. The metadata of what is stored, such as a memory, is no
+            thread's: methods that store have neither an identity nor a thread.
+        place: Where it takes the thread.
+    """
+    metadata = parameters.get("metadata")
+    has_identity = "identity" in parameters
+    in_orq = place == IN_ORQ and any(
+        "identity" in getattr(kind, "model_fields", ())
+        for kind in get_args(parameters["orq"].annotation)
+    )
+    return DetailPlaces(
+        "identity" if has_identity else IN_ORQ if in_orq else NOWHERE,
+        metadata is not None and bool(has_identity or place),
+        metadata is not None and "Any" not in str(metadata.annotation),
+    )
+
+
+def with_details(arguments: Arguments, places: DetailPlaces, thread: Thread) -> dict[str, Any]:
+    """A copy of the arguments with the user and metadata of `thread`, if the caller gave none."""
+    changed = dict(arguments)
+    user, metadata = as_details(thread)
+    if user is not None and places.identity:
+        outer = changed if places.identity != IN_ORQ else _orq_fields(changed)
+        names = ("identity", "contact")  # the older name
+        if all(outer.get(name) is None or is_unset(outer.get(name)) for name in names):
+            outer["identity"] = {"id": user}
+            if places.identity == IN_ORQ:
+                changed["orq"] = outer
+    own = changed.get("metadata")
+    if metadata and places.metadata and (own is None or is_unset(own)):
+        changed["metadata"] = as_texts(metadata) if places.only_text else dict(metadata)
+    return changed
+
+
 def with_thread(arguments: Arguments, place: str, thread: Thread) -> dict[str, Any]:
     """A copy of the arguments with `thread` in its place.
 
@@ -113,9 +190,12 @@ def with_thread(arguments: Arguments, place: str, thread: Thread) -> dict[str, A
     value = as_argument(thread)
     if place == IN_THREAD:
         return {**arguments, "thread": value}
+    return {**arguments, "orq": {**_orq_fields(arguments), "thread": value}}
+
+
+def _orq_fields(arguments: Arguments) -> dict[str, Any]:
+    """A copy of the fields of the argument `orq`."""
     orq = arguments.get("orq")
     if orq is None or is_unset(orq):
-        orq = {}
-    elif not isinstance(orq, Mapping):
-        orq = set_fields(fields(orq))
-    return {**arguments, "orq": {**orq, "thread": value}}
+        return {}
+    return dict(orq) if isinstance(orq, Mapping) else set_fields(fields(orq))

@@ -170,7 +170,7 @@ class ChatContentStreamReader(StreamReader, chat.ContentStreamReader):
                 and len(delta.__pydantic_fields_set__) == 1
                 and (piece := delta.__dict__["content"])
             ):
-                self._deltas[choice["index"]].content.append(piece)
+                self._append[choice["index"]](piece)
                 return
         except UNUSUAL:
             pass

@@ -5,7 +5,7 @@ Pure functions. The AI Router and Orq's Deployments use the same messages.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 from typing import Any, Final
 
@@ -169,12 +169,8 @@ def response_attributes(response: Any) -> Attributes:
     completion = fields(response)
     attributes = read_strings(completion, _HEAD)
     choices = completion.get("choices", ())
-    add_finish_reasons(choices, attributes)
-    if (
-        not choices
-        or "error" in completion
-        or "error" in attributes.get(RESPONSE_FINISH_REASONS, ())
-    ):
+    reasons = add_finish_reasons(choices, attributes)
+    if not reasons or "error" in completion or "error" in reasons:
         add_failure(completion, attributes)
     usage = completion.get("usage")
     if usage is not None:
@@ -184,16 +180,18 @@ def response_attributes(response: Any) -> Attributes:
     return attributes
 
 
-def add_finish_reasons(choices: Any, attributes: Attributes) -> None:
-    """Add the finish reason of each choice to `attributes`."""
-    if choices and type(choices) is list:
+def add_finish_reasons(choices: Any, attributes: Attributes) -> list[str]:
+    """Add the finish reason of each choice to `attributes`, and return them."""
+    if not choices or type(choices) is not list:
+        return []
+    first = islice(choices, MOST_CHOICES)
+    try:
+        reasons = [_reason(choice.finish_reason) for choice in first]
+    except AttributeError:  # one of them is not a choice
         first = islice(choices, MOST_CHOICES)
-        try:
-            reasons = [_reason(choice.finish_reason) for choice in first]
-        except AttributeError:  # one of them is not a choice
-            first = islice(choices, MOST_CHOICES)
-            reasons = [_reason(get(choice, "finish_reason")) for choice in first]
-        attributes[RESPONSE_FINISH_REASONS] = tuple(reasons)
+        reasons = [_reason(get(choice, "finish_reason")) for choice in first]
+    attributes[RESPONSE_FINISH_REASONS] = tuple(reasons)
+    return reasons
 
 
 def add_failure(completion: Mapping[str, Any], attributes: Attributes) -> None:
@@ -358,11 +356,13 @@ class StreamReader:
 class ContentStreamReader(StreamReader):
     """Reads attributes and content from the chunks of one chat completion."""
 
-    __slots__ = ("_deltas",)
+    __slots__ = ("_append", "_deltas")
 
     def __init__(self) -> None:
         super().__init__()
         self._deltas: dict[Any, Deltas] = {}  # by index of the choice
+        #: Takes a piece of text, by index of the choice.
+        self._append: dict[Any, Callable[[str], None]] = {}
 
     def feed(self, chunk: Any) -> None:
         """Take in the next chunk. Hot: most hold one more piece of text of the only choice."""
@@ -378,7 +378,7 @@ class ContentStreamReader(StreamReader):
                 and not delta.__pydantic_extra__  # reasoning, from compatible servers
                 and (piece := delta.content)
             ):
-                self._deltas[choice_fields["index"]].content.append(piece)
+                self._append[choice_fields["index"]](piece)
                 return
         except UNUSUAL:
             pass
@@ -402,6 +402,7 @@ class ContentStreamReader(StreamReader):
         deltas = Deltas()
         if len(self._deltas) < MOST_CHOICES:
             self._deltas[index] = deltas
+            self._append[index] = deltas.content.append
         return deltas
 
     def compact(self) -> None:

@@ -33,7 +33,8 @@ class Deltas:
 
     Attributes:
         content: Pieces of its content that are not joined yet: texts, or lists of parts. A reader
-            may append pieces of text itself, which is faster than `add`. `join` keeps it short.
+            may append pieces of text itself, which is faster than `add`. It is always the same
+            list, which `join` keeps short.
     """
 
     __slots__ = (

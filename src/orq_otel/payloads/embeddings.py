@@ -36,11 +36,13 @@ def response_attributes(response: Any) -> Attributes:
     """Attributes of a list of embeddings, all of which have the same number of dimensions."""
     embeddings = fields(response)
     attributes: Attributes = read_strings(embeddings, (("model", RESPONSE_MODEL),))
-    add_error(embeddings, attributes)
+    data = embeddings.get("data")
+    if not data or "error" in embeddings:
+        add_error(embeddings, attributes)
     usage = embeddings.get("usage")
     if usage is not None:
         read_completion_usage(usage, attributes)
-    dimensions = _dimensions(embeddings.get("data"))
+    dimensions = _dimensions(data)
     if dimensions:
         attributes[EMBEDDINGS_DIMENSION_COUNT] = dimensions
     return attributes

@@ -139,7 +139,8 @@ def response_attributes(response: Any) -> Attributes:
     usage = values.get("usage")
     if usage is not None:
         read_response_usage(usage, attributes)
-        note_counted(values)
+        if values.get("background"):
+            note_counted(values)
     return attributes
 
 
@@ -205,9 +206,10 @@ def _common_attributes(
     reason = _stop_reason(response, kinds)
     if reason is not None:
         attributes[RESPONSE_FINISH_REASONS] = (reason,)
-    add_error(response, attributes)
-    if response.get("status") == "failed":
-        attributes.setdefault(ERROR_TYPE, error_type(None))
+    if reason is None or reason == "error" or response.get("error") is not None:
+        add_error(response, attributes)
+        if response.get("status") == "failed":
+            attributes.setdefault(ERROR_TYPE, error_type(None))
     return attributes
 
 

@@ -16,7 +16,12 @@ from typing import Any, Final
 from urllib.parse import quote, unquote_plus
 
 from orq_otel.foundations.caching import Uncached, keep
-from orq_otel.foundations.codes import LONG_BAGGAGE_HEADER, LONG_BAGGAGE_ID, LONG_BAGGAGE_TAGS
+from orq_otel.foundations.codes import (
+    LONG_BAGGAGE_DETAILS,
+    LONG_BAGGAGE_HEADER,
+    LONG_BAGGAGE_ID,
+    LONG_BAGGAGE_TAGS,
+)
 from orq_otel.foundations.guard import report, warn_once
 from orq_otel.labels.attributes import (
     CONVERSATION_ID,
@@ -25,6 +30,13 @@ from orq_otel.labels.attributes import (
     THREAD_ID,
     THREAD_TAGS,
     labels,
+)
+from orq_otel.propagation.details import (
+    DETAIL_KEYS,
+    NOTHING,
+    Carried,
+    detail_members,
+    with_named_details,
 )
 from orq_otel.threads.frames import Thread, current_thread
 from orq_otel.threads.inbound import accept
@@ -40,14 +52,16 @@ MAX_MEMBERS: Final = 180
 
 #: The keys of a thread's id, of which the first that is present wins; and all keys of a thread.
 _IDS: Final = (ORQ_THREAD_ID, THREAD_ID, CONVERSATION_ID)
-KEYS: Final = (*_IDS, ORQ_TAGS, THREAD_TAGS)
+KEYS: Final = (*_IDS, ORQ_TAGS, THREAD_TAGS, *DETAIL_KEYS)
 
 #: The separator of the members that `thread_headers` writes. Propagators write no space. That shows
 #: whether the caller wrote a header on purpose, or an earlier request left it.
 BY_HAND: Final = ", "
 
 
-def thread_headers(thread: Thread | None = None) -> dict[str, str]:
+def thread_headers(
+    thread: Thread | None = None, *, user: bool = False, metadata: str | Iterable[str] = ()
+) -> dict[str, str]:
     """Headers that carry a thread, for queues and for protocols without instrumentation.
 
         queue.send(message, headers=thread_headers())
@@ -56,6 +70,8 @@ def thread_headers(thread: Thread | None = None) -> dict[str, str]:
 
     Args:
         thread: The thread to send, by default the current one.
+        user: Whether its user is sent.
+        metadata: The keys of its metadata that are sent.
 
     Returns:
         {"baggage": ...}, with a value of at most 8192 bytes of printable ASCII. {} if there is no
@@ -63,10 +79,21 @@ def thread_headers(thread: Thread | None = None) -> dict[str, str]:
     """
     sent = current_thread() if thread is None else accept(thread)
     ids, tags = ((), ()) if sent is None else members(sent)
-    return {NAME: BY_HAND.join((*ids, *tags))} if ids else {}
+    if sent is None or not ids:
+        return {}
+    details = detail_members(sent, Carried.of(user, metadata))
+    while details and len(BY_HAND.join((*ids, *tags, *details))) > MAX_HEADER:
+        details = details[:-1]
+        warn_once(
+            LONG_BAGGAGE_DETAILS,
+            "The metadata of a thread does not fit into baggage. It is not sent. Logged once.",
+        )
+    return {NAME: BY_HAND.join((*ids, *tags, *details))}
 
 
-def thread_from_headers(headers: Any) -> Scope | nullcontext[None]:
+def thread_from_headers(
+    headers: Any, *, user: bool = False, metadata: str | Iterable[str] = ()
+) -> Scope | nullcontext[None]:
     """A scope of the thread that came in headers. Enter it with `with` or `async with`.
 
         with thread_from_headers(message.headers) as t:
@@ -78,9 +105,11 @@ def thread_from_headers(headers: Any) -> Scope | nullcontext[None]:
     Args:
         headers: A mapping or an iterable of pairs, or None. Names and values are strings or bytes.
             Names may be in any case, and a value may be a list of values.
+        user: Whether the user that came along is used.
+        metadata: The keys of metadata that are used.
     """
     try:
-        found = named_thread(_read(header(headers)))
+        found = named_thread(_read(header(headers)), Carried.of(user, metadata))
     except Exception as error:  # noqa: BLE001 - they may be of any class
         report("reading a thread from headers", error)
         found = None
@@ -131,8 +160,16 @@ def _tags(tags: tuple[str, ...], max_length: int) -> tuple[str, ...]:
     return ()
 
 
-def named_thread(entries: Mapping[str, object]) -> Thread | None:
-    """The thread that baggage entries of this package or of other tools name, or None."""
+def named_thread(entries: Mapping[str, object], carried: Carried = NOTHING) -> Thread | None:
+    """The thread that baggage entries of this package or of other tools name, or None.
+
+    Of its user and its metadata it has what is `carried`.
+    """
+    thread = _named_thread(entries)
+    return None if thread is None else with_named_details(thread, entries, carried)
+
+
+def _named_thread(entries: Mapping[str, object]) -> Thread | None:
     id = next((entries[key] for key in _IDS if entries.get(key)), None)  # noqa: A001
     if id is None:
         return None

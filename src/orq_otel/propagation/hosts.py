@@ -21,7 +21,10 @@ def host_pattern(text: str) -> str:
 
     Raises:
         ValueError: It is something else, for example a URL, or a host with its port.
+        TypeError: It is no text.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"A host is a name or an address, as text, not {type(text).__name__}.")
     pattern = text.strip().lower().rstrip(".")
     if pattern.startswith("[") and pattern.endswith("]"):
         pattern = pattern[1:-1]

@@ -4,88 +4,248 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from types import TracebackType
+from typing import Any, Final, Literal
 
 from opentelemetry import trace
 from opentelemetry.instrumentation.dependencies import DependencyConflictError
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined,unused-ignore]
 
 from orq_otel.foundations import reaches
-from orq_otel.foundations.codes import NO_PROCESSORS, UNKNOWN_EXPORTER
+from orq_otel.foundations.codes import IGNORED_ARGUMENT
 from orq_otel.foundations.guard import warn_once
-from orq_otel.foundations.process import process
 from orq_otel.foundations.settings import Settings
-from orq_otel.genai.content import choose_capture
+from orq_otel.foundations.unfinished import end_all
+from orq_otel.genai.content import check_capture
+from orq_otel.genai.events import warn_without_logs
+from orq_otel.genai.instrumentor import ClientInstrumentor
 from orq_otel.labels.attributes import use_labels
 from orq_otel.labels.presets import Choice
 from orq_otel.openai import OpenAIInstrumentor
 from orq_otel.orq import OrqInstrumentor
 from orq_otel.propagation.start import start
-from orq_otel.setup.destination import HTTP, destination
-
-if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import SpanProcessor
-    from opentelemetry.sdk.trace.export import SpanExporter
+from orq_otel.setup.destination import (
+    GRPC,
+    HTTP,
+    SIGNALS,
+    Destination,
+    Signal,
+    destinations,
+    is_asked_for,
+    is_off,
+    with_scheme,
+)
+from orq_otel.setup.state import state
 
 logger = logging.getLogger("orq_otel")
 
-_INSTRUMENTORS: tuple[type[BaseInstrumentor], ...] = (OpenAIInstrumentor, OrqInstrumentor)
+INSTRUMENTORS: Final[tuple[type[ClientInstrumentor], ...]] = (OpenAIInstrumentor, OrqInstrumentor)
+_SERVICE_NAME: Final = "service.name"
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The arguments of `configure()`, as it describes them. None for what was not passed."""
+
+    service_name: str | None = None
+    endpoint: str | None = field(default=None, repr=False)
+    protocol: str | None = None
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
+    capture_content: bool | str | None = None
+    redact: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None
+    labels: str | Iterable[Choice] | None = None
+    metrics: bool | None = None
+    logs: bool | None = None
+
+    def checked(self) -> Arguments:
+        """The same, with the endpoint as a URL.
+
+        Raises:
+            TypeError, ValueError: An argument cannot be used.
+        """
+        for name in ("service_name", "endpoint", "protocol"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise TypeError(f"configure(): {name} is a string, not {_kind(value)}.")
+        if self.protocol is not None and self.protocol not in (HTTP, GRPC):
+            raise ValueError(
+                f'configure() takes the protocol "http/protobuf" or "grpc", got {self.protocol!r}.'
+            )
+        _check_headers(self.headers)
+        for name in ("metrics", "logs"):
+            if getattr(self, name) not in (None, True, False):
+                raise TypeError(
+                    f"configure(): {name} is True, False or None, not {_kind(getattr(self, name))}."
+                )
+        endpoint = self.endpoint and self.endpoint.strip()
+        url = endpoint and with_scheme(endpoint)
+        if endpoint and not url:
+            raise ValueError(
+                "configure(): the endpoint has no scheme. Write http:// or https:// in front, as "
+                'in "http://collector:4318".'
+            )
+        if self.capture_content is not None or self.redact is not None:
+            check_capture(self.capture_content, self.redact)
+        return replace(self, endpoint=url or None)
+
+    def given(self) -> dict[str, Any]:
+        """Those that were passed."""
+        every = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: value for name, value in every.items() if value is not None}
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
+
+
+def _check_headers(headers: Any) -> None:
+    """Raise TypeError or ValueError, without any value, for headers that cannot be sent."""
+    if headers is None:
+        return
+    if not isinstance(headers, Mapping):
+        raise TypeError(
+            'configure(): headers is a mapping, such as {"authorization": "Bearer ..."}, not '
+            f"{_kind(headers)}."
+        )
+    for name, value in headers.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise TypeError("configure(): names and values of headers are strings.")
+        if not name.strip() or not (name + value).isprintable():
+            raise ValueError(
+                f"configure(): the header {name!r} is empty or has characters that no header has."
+            )
 
 
 class Handle:
-    """What `configure()` set up: flush it, and shut it down."""
+    """What `configure()` set up: print it to see it, flush it, and shut it down.
 
-    def __init__(
-        self, provider: Any, owned: Sequence[Any], instrumentors: list[BaseInstrumentor]
-    ) -> None:
-        self._provider = provider
-        self._owned = owned
-        self._instrumentors = instrumentors
-
-    def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Export every span that has ended.
-
-        Args:
-            timeout_millis: How long to wait at the most, in milliseconds.
-
-        Returns:
-            Whether everything was exported in time.
-        """
-        flush = getattr(self._provider, "force_flush", None)
-        return flush is None or bool(flush(timeout_millis))
-
-    def shutdown(self) -> None:
-        """Export the remaining spans, stop exporting, and uninstrument the clients.
-
-        If the provider was set before `configure()` was called, only what was added to it is shut
-        down.
-        """
-        if _configured.handle is not self:
-            return
-        _configured.handle = None
-        for instrumentor in self._instrumentors:
-            instrumentor.uninstrument()
-        for owned in self._owned:
-            owned.shutdown()
-
-
-class Configured:
-    """Holds what `configure()` set up, for the whole process.
-
-    Attributes:
-        handle: None before `configure()` is called, and after a shutdown.
+    As a context manager, it is flushed and shut down at the end of the block.
     """
 
-    handle: Handle | None = None
+    def __init__(self, provider: Any, arguments: Arguments) -> None:
+        self._provider = provider
+        self._arguments = arguments
+        self._instrumentors: list[ClientInstrumentor] = []
+        self._failed = 0
 
-    def reset(self) -> None:
-        """Shut it down."""
-        if self.handle is not None:
-            self.handle.shutdown()
+    def __enter__(self) -> Handle:
+        return self
 
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace_back: TracebackType | None,
+    ) -> None:
+        self.force_flush()
+        self.shutdown()
 
-_configured: Final = process.keep(Configured())
+    def __repr__(self) -> str:
+        from orq_otel.setup.status import describe  # noqa: PLC0415 - it imports this module
+
+        return describe()
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Export everything that has ended: spans, and logs and metrics if they are set up.
+
+        Args:
+            timeout_millis: How long to wait at the most for each signal, in milliseconds.
+
+        Returns:
+            Whether everything was exported in time since the last flush.
+        """
+        in_time = True
+        for provider in (self._provider, *state.other_providers()):
+            flush = getattr(provider, "force_flush", None)
+            in_time = (flush is None or bool(flush(timeout_millis))) and in_time
+        failed = sum(outlet.failed for outlet in state.outlets.values())
+        earlier, self._failed = self._failed, failed
+        return in_time and failed == earlier
+
+    def shutdown(self) -> None:
+        """Export what is left, stop exporting, and uninstrument the clients.
+
+        The providers stay, since OpenTelemetry lets nobody replace them: a later `configure()`
+        exports again. Exporters that others have added to them go on.
+        """
+        with state.lock:
+            if state.handle is not self:
+                return
+            state.handle = None
+            for instrumentor in self._instrumentors:
+                if instrumentor.is_instrumented_by_opentelemetry:
+                    instrumentor.uninstrument()
+            if self._provider is state.made:  # nobody else gets their spans
+                end_all(reaches.span_processors(self._provider))
+            for provider in state.other_providers():
+                provider.force_flush()  # a reader of metrics collects only then
+            for outlet in state.outlets.values():
+                outlet.shutdown()
+
+    # ---- for configure() ----
+
+    @property
+    def provider(self) -> Any:
+        """The tracer provider that it exports the spans of."""
+        return self._provider
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it still exports: nobody shut the provider down, or set another one."""
+        outlet = state.outlets.get("traces")
+        is_shut = outlet is not None and outlet.provider is self._provider and not outlet.is_open
+        return self._provider is trace.get_tracer_provider() and not is_shut
+
+    def apply(self, given: Arguments) -> None:
+        """Apply what was passed to another `configure()`, and say what cannot be applied."""
+        changed = given.given()
+        self._arguments = replace(self._arguments, **changed)
+        if changed.keys() & {"endpoint", "protocol", "headers", "metrics", "logs"}:
+            self.export(Settings.read())
+        if "service_name" in changed:
+            _warn_of_service(self._provider, given.service_name)
+        if changed.keys() & {"capture_content", "redact"}:
+            for kind in INSTRUMENTORS:
+                kind().recapture(self._arguments.capture_content, self._arguments.redact)
+            _warn_of_events()
+
+    def export(self, settings: Settings) -> None:
+        """Send each signal where the arguments and the environment say, from now on.
+
+        Raises:
+            ImportError: An exporter is not installed.
+        """
+        where = self._arguments.endpoint, self._arguments.protocol, self._arguments.headers
+        targets: dict[Signal, tuple[Destination, ...]] = {
+            "traces": destinations("traces", settings, *where)
+        }
+        for signal in _other_signals(self._arguments):
+            targets[signal] = destinations(signal, settings, *where)
+        from orq_otel.setup import signals  # noqa: PLC0415 - needs the SDK
+
+        for signal in SIGNALS:
+            if signal in targets or signal in state.outlets:
+                signals.send(signal, targets.get(signal, ()), self._provider)
+
+    def instrument(self) -> None:
+        """Switch on the instrumentors whose client is installed."""
+        options: dict[str, Any] = {
+            "capture_content": self._arguments.capture_content,
+            "redact": self._arguments.redact,
+        }
+        for kind in INSTRUMENTORS:
+            instrumentor = kind()
+            if instrumentor.is_instrumented_by_opentelemetry:
+                if any(value is not None for value in options.values()):
+                    instrumentor.recapture(**options)
+                continue
+            try:
+                instrumentor.instrument(raise_exception_on_conflict=True, **options)
+            except DependencyConflictError as conflict:
+                logger.debug("%s stays off: %s", kind.__name__, conflict)
+            else:
+                self._instrumentors.append(instrumentor)
 
 
 def configure(  # noqa: PLR0913 - each a keyword, and optional
@@ -97,12 +257,16 @@ def configure(  # noqa: PLR0913 - each a keyword, and optional
     capture_content: bool | str | None = None,
     redact: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None,
     labels: str | Iterable[Choice] | None = None,
+    metrics: bool | None = None,
+    logs: bool | None = None,
 ) -> Handle:
     """Export spans over OTLP, label them with their threads, and instrument the clients.
 
     OpenTelemetry's environment variables apply as everywhere: `OTEL_SERVICE_NAME`,
     `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_*`, `OTEL_TRACES_EXPORTER` ("otlp", "console" or
-    "none"), `OTEL_TRACES_SAMPLER`, `OTEL_BSP_*`, `OTEL_SDK_DISABLED`. Arguments win over them.
+    "none"), `OTEL_TRACES_SAMPLER` ("orq_thread_ratio" or one of the SDK's), `OTEL_BSP_*`,
+    `OTEL_SDK_DISABLED`. Arguments win over them, but nothing is exported of a signal whose exporter
+    is "none".
 
     With a key in `ORQ_API_KEY`, and no endpoint by argument or variable, spans go to Orq over HTTP:
     to https://api.orq.ai/v2/otel, or below `ORQ_BASE_URL`, which names a self-hosted Orq. The key
@@ -110,7 +274,10 @@ def configure(  # noqa: PLR0913 - each a keyword, and optional
     `ORQ_BASE_URL` names. A header "authorization" replaces it.
 
     If a tracer provider is set already, it stays: the exporter is added to it, unless it exports to
-    the same place. A second call returns the same handle and changes nothing.
+    the same place. So does a provider of logs or metrics, and nothing is added to that.
+
+    A second call changes what it is passed, and returns the same handle. What cannot be changed
+    any more is logged. After a `shutdown()`, a call sets everything up again.
 
     Args:
         service_name: The service that the spans belong to, where no provider is set yet.
@@ -123,75 +290,58 @@ def configure(  # noqa: PLR0913 - each a keyword, and optional
             or None for the environment variable.
         redact: A function that sees each part of content first, and returns it or None.
         labels: More labels for spans of a thread, as `use_labels()` takes them.
+        metrics: Whether to export metrics. By default if `OTEL_METRICS_EXPORTER` or
+            `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT` is set, since many backends take traces alone.
+        logs: The same for log records, which events of calls are.
 
     Raises:
         ImportError: The extra `orq-otel[otlp]` is not installed.
-        TypeError: `redact` is not a function.
-        ValueError: `protocol`, `capture_content` or a name in `labels` is not one of those that
-            are known.
+        TypeError: An argument is of another type.
+        ValueError: `endpoint`, `protocol`, `headers`, `capture_content` or a name in `labels`
+            cannot be used.
     """
-    if _configured.handle is not None:
-        return _configured.handle
-    settings = Settings.read()
-    if capture_content is not None or redact is not None:  # raise before anything is set
-        choose_capture(settings, capture_content, redact)
+    given = Arguments(
+        service_name, endpoint, protocol, headers, capture_content, redact, labels, metrics, logs
+    ).checked()
     if labels is not None:
         use_labels(labels)
+    with state.lock:
+        handle = state.handle
+        if handle is not None and handle.is_current:
+            handle.apply(given)
+            return handle
+        if handle is not None:
+            handle.shutdown()
+        return _set_up(given)
+
+
+def _set_up(arguments: Arguments) -> Handle:
+    settings = Settings.read()
+    provider: Any = trace.get_tracer_provider()
+    is_new = isinstance(provider, trace.ProxyTracerProvider)
     try:
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
 
-        exporters = _exporters(settings, endpoint, protocol, headers)
+        if is_new:
+            resource = _resource(arguments.service_name)
+            provider = TracerProvider(sampler=_sampler(), resource=resource)
+        handle = Handle(provider, arguments)
+        handle.export(settings)
     except ImportError as error:
         raise ImportError(
             "configure() needs the OpenTelemetry SDK and its OTLP exporters: "
             'pip install "orq-otel[otlp]".'
         ) from error
-    provider: Any = trace.get_tracer_provider()
-    is_new = isinstance(provider, trace.ProxyTracerProvider)
     if is_new:
-        provider = TracerProvider(resource=_resource(service_name))
         trace.set_tracer_provider(provider)
-    added = _add(provider, exporters)
+        state.made = provider
+    elif arguments.service_name is not None:
+        _warn_of_service(provider, arguments.service_name)
     start(provider, settings=settings)
-    instrumentors = _instrument(capture_content=capture_content, redact=redact)
-    _configured.handle = Handle(provider, [provider] if is_new else added, instrumentors)
-    return _configured.handle
-
-
-def _add(provider: Any, exporters: list[SpanExporter]) -> list[SpanProcessor]:
-    """Add exporters to `provider` that it does not have yet. Returns the processors added."""
-    if not hasattr(provider, "add_span_processor"):
-        warn_once(
-            NO_PROCESSORS,
-            f"configure(): the tracer provider {type(provider).__name__} takes no span processors, "
-            "so nothing is exported. Call configure() before it is set, or set a provider of the "
-            "OpenTelemetry SDK.",
-        )
-        return []
-    added = []
-    for exporter in exporters:
-        if _exports_already(provider, exporter):
-            exporter.shutdown()
-        else:
-            added.append(_processor(exporter))
-            provider.add_span_processor(added[-1])
-    return added
-
-
-def _instrument(**options: Any) -> list[BaseInstrumentor]:
-    """Switch on the instrumentors whose client is installed. Returns those that were off."""
-    switched_on = []
-    for kind in _INSTRUMENTORS:
-        instrumentor = kind()
-        if instrumentor.is_instrumented_by_opentelemetry:
-            continue
-        try:
-            instrumentor.instrument(raise_exception_on_conflict=True, **options)
-        except DependencyConflictError as conflict:
-            logger.debug("%s stays off: %s", kind.__name__, conflict)
-        else:
-            switched_on.append(instrumentor)
-    return switched_on
+    handle.instrument()
+    _warn_of_events()
+    state.handle = handle
+    return handle
 
 
 def _resource(service_name: str | None) -> Any:
@@ -200,69 +350,56 @@ def _resource(service_name: str | None) -> Any:
     return Resource.create({} if service_name is None else {SERVICE_NAME: service_name})
 
 
-def _exporters(
-    settings: Settings,
-    endpoint: str | None,
-    protocol: str | None,
-    headers: Mapping[str, str] | None,
-) -> list[SpanExporter]:
-    exporters: list[SpanExporter] = []
-    for name in os.environ.get("OTEL_TRACES_EXPORTER", "otlp").split(","):
-        match name.strip().lower():
-            case "otlp":
-                exporters.append(_otlp(settings, endpoint, protocol, headers))
-            case "console":
-                from opentelemetry.sdk.trace.export import ConsoleSpanExporter  # noqa: PLC0415
+def _sampler() -> Any:
+    """Our sampler if the environment names it. None for the SDK, which knows only its own."""
+    if os.environ.get("OTEL_TRACES_SAMPLER", "").strip().lower() != "orq_thread_ratio":
+        return None
+    from orq_otel.labels.sampler import ARGUMENT, thread_ratio  # noqa: PLC0415 - the SDK
 
-                exporters.append(ConsoleSpanExporter())
-            case "none" | "":
-                pass
-            case unknown:
-                warn_once(
-                    UNKNOWN_EXPORTER,
-                    'configure() sets up the exporters "otlp", "console" and "none", not '
-                    f"{unknown!r} from OTEL_TRACES_EXPORTER. opentelemetry-instrument sets up any "
-                    "that is installed.",
-                )
-    return exporters
+    return thread_ratio(os.environ.get(ARGUMENT))
 
 
-def _otlp(
-    settings: Settings,
-    endpoint: str | None,
-    protocol: str | None,
-    headers: Mapping[str, str] | None,
-) -> SpanExporter:
-    target = destination(settings, endpoint, protocol, headers)
-    if target.protocol == HTTP:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
-            OTLPSpanExporter as HttpExporter,
+def _other_signals(arguments: Arguments) -> list[Signal]:
+    """Which signals besides traces are to be exported."""
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return []
+    wanted: list[Signal] = []
+    others: tuple[tuple[Signal, bool | None], ...] = (
+        ("metrics", arguments.metrics),
+        ("logs", arguments.logs),
+    )
+    for signal, argument in others:
+        if argument and is_off(signal):
+            warn_once(
+                IGNORED_ARGUMENT,
+                f"configure() exports no {signal}, since OTEL_{signal.upper()}_EXPORTER is none.",
+            )
+        elif is_asked_for(signal) if argument is None else argument:
+            wanted.append(signal)
+    return wanted
+
+
+def _warn_of_service(provider: Any, service_name: str | None) -> None:
+    """Log that a service name is ignored, unless it is that of the provider anyway."""
+    resource = getattr(provider, "resource", None)
+    current = getattr(resource, "attributes", {}).get(_SERVICE_NAME)
+    if current != service_name:
+        warn_once(
+            IGNORED_ARGUMENT,
+            f"configure() ignores service_name={service_name!r}: a tracer provider is set already, "
+            f"and its service, {current!r}, stays. Set OTEL_SERVICE_NAME, or call configure() "
+            "before others set a provider.",
         )
 
-        return HttpExporter(endpoint=target.endpoint, headers=target.headers)
-    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415
-        OTLPSpanExporter as GrpcExporter,
+
+def _warn_of_events() -> None:
+    """Log it if calls are to have events, and nobody takes them."""
+    if any(_wants_events(kind()) for kind in INSTRUMENTORS) and reaches.logger_provider() is None:
+        warn_without_logs()
+
+
+def _wants_events(instrumentor: ClientInstrumentor) -> bool:
+    telemetry = instrumentor.telemetry
+    return (
+        telemetry is not None and telemetry.events is not None and telemetry.events.details_wanted
     )
-
-    return GrpcExporter(endpoint=target.endpoint, headers=target.headers)
-
-
-def _processor(exporter: SpanExporter) -> SpanProcessor:
-    from opentelemetry.sdk.trace.export import (  # noqa: PLC0415
-        BatchSpanProcessor,
-        ConsoleSpanExporter,
-        SimpleSpanProcessor,
-    )
-
-    if isinstance(exporter, ConsoleSpanExporter):
-        return SimpleSpanProcessor(exporter)
-    return BatchSpanProcessor(exporter)
-
-
-def _exports_already(provider: Any, exporter: Any) -> bool:
-    """Whether `provider` has an exporter of the same class to the same endpoint.
-
-    Without this check, `configure()` under `opentelemetry-instrument` would send every span twice.
-    """
-    present = (type(exporter), reaches.endpoint(exporter))
-    return any(other == present for other in reaches.exports_to(provider))

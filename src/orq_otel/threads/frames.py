@@ -15,22 +15,30 @@ from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, final
+from typing import Any, ClassVar, Final, final
 from uuid import UUID
 
 from orq_otel.foundations.caching import Uncached, keep
 from orq_otel.foundations.codes import LONG_ID_OR_TAG
 from orq_otel.foundations.guard import is_signals, report, warn_once
 from orq_otel.foundations.process import process
+from orq_otel.threads.details import (
+    NO_METADATA,
+    Metadata,
+    MetadataValue,
+    as_metadata,
+    as_user,
+    merged,
+)
 from orq_otel.threads.misuse import SafeText
 
-#: In characters. Longer ids and tags are kept, but Langfuse drops them, and MLflow refuses those of
-#: more than 250.
+#: In characters. Longer ids, tags and users are kept, but Langfuse drops them, and MLflow refuses
+#: ids of more than 250.
 LONG = 200
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Thread:
     """The thread of a conversation: labels for its spans, never its messages.
 
@@ -38,27 +46,57 @@ class Thread:
         id: The conversation's identifier, a non-empty string. An int or a UUID becomes one.
         tags: Words to filter conversations by: non-empty strings, in the order in which they were
             passed, without repetitions. Any iterable becomes a tuple.
+        user: The id of the user whose conversation it is, a non-empty string, or None. An int or a
+            UUID becomes one.
+        metadata: Further keys and values: at most 32 keys of 1 to 64 characters each. Values are
+            texts of at most 512 characters, finite numbers, integers of at most 64 bits, and truth
+            values. Any mapping becomes one that does not change.
 
     Raises:
-        TypeError: The id or a tag has a wrong type.
-        ValueError: The id or a tag is empty.
+        TypeError: One of these has a wrong type.
+        ValueError: One of these is empty or too large.
     """
 
     id: str
     tags: tuple[str, ...] = ()
+    user: str | None = None
+    metadata: Mapping[str, MetadataValue] = NO_METADATA
+
+    #: Whether it has neither user nor metadata. Asked for every span, and one attribute of an
+    #: object is read faster than two. Threads that were pickled by older versions have all three
+    #: from the class.
+    is_plain: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Check the id and the tags."""
+        """Check everything."""
         thread = checked(as_id(self.id), as_tags(self.tags))
         object.__setattr__(self, "id", thread.id)
         object.__setattr__(self, "tags", thread.tags)
+        object.__setattr__(self, "user", as_user(self.user))
+        object.__setattr__(self, "metadata", as_metadata(self.metadata))
+        if self.user is not None or self.metadata is not NO_METADATA:
+            object.__setattr__(self, "is_plain", False)
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.tags))
+
+    def __repr__(self) -> str:
+        user = "" if self.user is None else f", user={self.user!r}"
+        metadata = f", metadata={self.metadata!r}" if self.metadata else ""
+        return f"Thread(id={self.id!r}, tags={self.tags!r}{user}{metadata})"
 
     def to_dict(self) -> dict[str, Any]:
         """The thread in plain types, for JSON and task queues: {"id": ..., "tags": [...]}.
 
-        Pass it to `thread()` in the place of an id. A `Thread` can be pickled, too.
+        "user" and "metadata" are there if it has them. Pass it to `thread()` in the place of an id.
+        A `Thread` can be pickled, too.
         """
-        return {"id": self.id, "tags": list(self.tags)}
+        plain: dict[str, Any] = {"id": self.id, "tags": list(self.tags)}
+        if self.user is not None:
+            plain["user"] = self.user
+        if self.metadata:
+            plain["metadata"] = dict(self.metadata)
+        return plain
 
 
 class Frame:
@@ -240,8 +278,21 @@ class Steps:
     __enter__, __exit__ = enter, leave
 
 
-def make_thread(id: str, tags: object, outer: Thread | None) -> Thread:  # noqa: A002
-    """Make a thread. If `outer` has the same id, its tags come first.
+def make_thread(
+    id: str,  # noqa: A002
+    tags: object,
+    outer: Thread | None,
+    user: str | None = None,
+    metadata: Metadata = NO_METADATA,
+) -> Thread:
+    """Make a thread. If `outer` has the same id, what it has comes first.
+
+    Args:
+        id: The id.
+        tags: The tags, which are added to those of `outer`.
+        outer: The thread of the surrounding scope.
+        user: A user that `as_user` returned. It takes the place of that of `outer`.
+        metadata: Metadata that has been checked. Each value takes the place of that of `outer`.
 
     Raises:
         TypeError: The tags are not an iterable of strings.
@@ -250,14 +301,25 @@ def make_thread(id: str, tags: object, outer: Thread | None) -> Thread:  # noqa:
     all_tags = tags if type(tags) is tuple else as_tags(tags)
     if outer is not None and outer.id == id:
         all_tags = outer.tags + all_tags
+        if not outer.is_plain:
+            user = outer.user if user is None else user
+            metadata = merged(as_metadata(outer.metadata), metadata)
     try:
-        return validated(id, all_tags)
+        thread = validated(id, all_tags)
     except Uncached as uncached:
-        return uncached.value  # type: ignore[no-any-return]
+        thread = uncached.value
     except TypeError as error:  # if a tag cannot be hashed, `checked` raises the better message
         if is_signals(error):
             raise
-        return checked(id, all_tags)
+        thread = checked(id, all_tags)
+    if user is None and metadata is NO_METADATA:
+        return thread
+    return plain_thread(thread.id, thread.tags, user, metadata)
+
+
+def nested(thread: Thread, outer: Thread | None) -> Thread:
+    """A thread, with what the one around it adds if they have the same id."""
+    return make_thread(thread.id, thread.tags, outer, thread.user, as_metadata(thread.metadata))
 
 
 @lru_cache(maxsize=1024)
@@ -287,12 +349,17 @@ def checked(id: str, tags: tuple[Any, ...]) -> Thread:  # noqa: A002
     for tag in tags:
         check_tag(tag)
     if len(id) > LONG or any(len(tag) > LONG for tag in tags):
-        warn_once(
-            LONG_ID_OR_TAG,
-            f"A thread id or tag is longer than {LONG} characters. It is kept, "
-            "but some backends drop or cut it.",
-        )
+        warn_of_length()
     return plain_thread(id, tuple(dict.fromkeys(str.__str__(tag) for tag in tags)))
+
+
+def warn_of_length() -> None:
+    """Log that a backend may drop what is longer than `LONG`."""
+    warn_once(
+        LONG_ID_OR_TAG,
+        f"A thread id, tag or user is longer than {LONG} characters. It is kept, "
+        "but some backends drop or cut it.",
+    )
 
 
 def check_tag(tag: object) -> None:
@@ -305,12 +372,23 @@ def check_tag(tag: object) -> None:
         raise ValueError(SafeText("thread() takes tags that are not empty."))
 
 
-def plain_thread(id: str, tags: tuple[str, ...]) -> Thread:  # noqa: A002
-    """Make a `Thread` from an id and tags that have been checked."""
+def plain_thread(
+    id: str,  # noqa: A002
+    tags: tuple[str, ...],
+    user: str | None = None,
+    metadata: Metadata = NO_METADATA,
+) -> Thread:
+    """Make a `Thread` of parts that have been checked."""
     thread = object.__new__(Thread)
     # Not through `__dict__`: once an object has one, Python reads its attributes more slowly.
     object.__setattr__(thread, "id", id)
     object.__setattr__(thread, "tags", tags)
+    if user is not None or metadata is not NO_METADATA:
+        object.__setattr__(thread, "user", user)
+        object.__setattr__(thread, "metadata", metadata)
+        object.__setattr__(thread, "is_plain", False)
+        if user is not None and len(user) > LONG:
+            warn_of_length()
     return thread
 
 

@@ -15,8 +15,16 @@ from itertools import islice
 from typing import Any, Final
 from uuid import UUID
 
-from orq_otel.foundations.codes import BAD_INBOUND_ID, BAD_INBOUND_TAGS
+from orq_otel.foundations.codes import BAD_INBOUND_DETAILS, BAD_INBOUND_ID, BAD_INBOUND_TAGS
 from orq_otel.foundations.guard import report, warn_once
+from orq_otel.threads.details import (
+    MAX_KEY,
+    MAX_KEYS,
+    MAX_VALUE,
+    NO_METADATA,
+    Metadata,
+    usable_metadata,
+)
 from orq_otel.threads.frames import Thread, as_id, make_thread
 
 #: The length of an id and of a tag, in characters, and the number of tags.
@@ -33,10 +41,10 @@ def accept(id: object, tags: object = ()) -> Thread | None:  # noqa: A002 - Orq'
     """Make a thread from an id and tags that came from outside. Never raises.
 
     Args:
-        id: The id as a string, as UTF-8 bytes, or as an int or a UUID; a `Thread`; or a mapping of
-            the form {"id": ..., "tags": [...]}. Spaces around the id are removed. None stands for
-            no thread. An id is refused if it is empty, contains control characters, or is longer
-            than `MAX_ID` characters.
+        id: The id as a string, as UTF-8 bytes, or as an int or a UUID; a `Thread`; or a mapping as
+            `Thread.to_dict` returns it, whose user and metadata are accepted too. Spaces around the
+            id are removed. None stands for no thread. An id is refused if it is empty, contains
+            control characters, or is longer than `MAX_ID` characters.
         tags: Any iterable of strings or UTF-8 bytes. They come after the tags of `id`. Tags that
             cannot be used are left out, and so are those after the first `MAX_TAGS`.
 
@@ -47,16 +55,22 @@ def accept(id: object, tags: object = ()) -> Thread | None:  # noqa: A002 - Orq'
         return None
     try:
         if isinstance(id, Thread):
-            return _accepted(id.id, id.tags, tags)
+            id = id.to_dict()  # noqa: A001
         if isinstance(id, Mapping):
-            return _accepted(id.get("id"), id.get("tags") or (), tags)
-        return _accepted(id, tags)
+            details = id.get("user"), id.get("metadata")
+            return _accepted(id.get("id"), (id.get("tags") or (), tags), *details)
+        return _accepted(id, (tags,))
     except Exception as error:  # noqa: BLE001 - they may be of any class
         report("reading a thread from outside", error)
         return None
 
 
-def _accepted(id: object, *tag_lists: Any) -> Thread | None:  # noqa: A002
+def _accepted(
+    id: object,  # noqa: A002
+    tag_lists: tuple[Any, ...],
+    user: object = None,
+    metadata: object = None,
+) -> Thread | None:
     text = _text(as_id(id) if isinstance(id, (int, UUID)) else id, MAX_ID)
     if text is None:
         warn_once(
@@ -66,7 +80,45 @@ def _accepted(id: object, *tag_lists: Any) -> Thread | None:  # noqa: A002
         )
         return None
     tags = dict.fromkeys(tag for tag_list in tag_lists for tag in _usable_tags(tag_list))
-    return make_thread(text, tuple(tags)[:MAX_TAGS], None)
+    user = None if user is None else _usable_user(user)
+    details = NO_METADATA if metadata is None else accept_metadata(metadata)
+    return make_thread(text, tuple(tags)[:MAX_TAGS], None, user, details)
+
+
+def _usable_user(user: object) -> str | None:
+    text = _text(as_id(user) if isinstance(user, (int, UUID)) else user, MAX_ID)
+    if text is None:
+        _warn_of_details()
+    return text
+
+
+def accept_metadata(metadata: object) -> Metadata:
+    """The part of metadata from outside that can be used.
+
+    Keys are texts of at most `MAX_KEY` characters, and values texts of at most `MAX_VALUE`, both
+    without control characters. Numbers and truth values are as anywhere.
+    """
+    safe: object = metadata
+    if isinstance(metadata, Mapping):
+        pairs = [(_text(key, MAX_KEY), value) for key, value in islice(metadata.items(), MAX_KEYS)]
+        safe = {
+            key: _text(value, MAX_VALUE) if isinstance(value, (str, bytes)) else value
+            for key, value in pairs
+            if key is not None
+        }
+    found, wrong = usable_metadata(safe)
+    if wrong is not None or not isinstance(metadata, Mapping) or len(found) < len(metadata):
+        _warn_of_details()
+    return found
+
+
+def _warn_of_details() -> None:
+    warn_once(
+        BAD_INBOUND_DETAILS,
+        "A thread that came in or is to be sent has a user or metadata that are too long, of a "
+        "wrong type, not valid UTF-8, or contain control characters. They are left out. Logged "
+        "once.",
+    )
 
 
 def _usable_tags(tags: Any) -> list[str]:

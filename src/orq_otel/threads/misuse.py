@@ -61,7 +61,7 @@ def loggable(error: Exception, doing: str) -> Exception:
     return safe_error
 
 
-def warn_of_misuse(error: Exception, place: str, outcome: str) -> None:
+def warn_of_misuse(error: Exception, place: str, outcome: str, code: str = BAD_ID_OR_TAGS) -> None:
     """Log wrong use, once for each place.
 
     Args:
@@ -69,12 +69,13 @@ def warn_of_misuse(error: Exception, place: str, outcome: str) -> None:
         place: A file and line, or the name of a handler. If empty, the line of the user's code
             that is running.
         outcome: A sentence that says how the program goes on.
+        code: One of `codes.MEANINGS`.
 
     Raises:
         Exception: `error`, if `ORQ_OTEL_STRICT` is set.
     """
     raise_if_strict(error)
-    warn_once(BAD_ID_OR_TAGS, f"{error} {outcome}", place or code_location())
+    warn_once(code, f"{error} {outcome}", place or code_location())
 
 
 def raise_if_strict(error: Exception) -> None:

@@ -11,12 +11,21 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from types import FrameType
-from typing import Any, Final, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar, cast
 from uuid import UUID, uuid4
 
 from orq_otel.foundations.caching import Uncached
 from orq_otel.foundations.codes import BRACES_IN_BLOCK
 from orq_otel.foundations.guard import is_signals, report, warn_once
+from orq_otel.threads.details import (
+    NO_METADATA,
+    Metadata,
+    MetadataValue,
+    as_metadata,
+    as_user,
+    merged,
+    usable_metadata,
+)
 from orq_otel.threads.frames import (
     Frame,
     Thread,
@@ -32,6 +41,7 @@ from orq_otel.threads.frames import (
     hooks,
     leave,
     make_thread,
+    nested,
     reset_top,
     set_top,
     validated,
@@ -45,7 +55,7 @@ from orq_otel.threads.misuse import (
     loggable,
     warn_of_misuse,
 )
-from orq_otel.threads.templates import WrongCallError, resolvers
+from orq_otel.threads.templates import WrongCallError, detail_resolver, is_template, resolvers
 
 __all__ = ["Thread", "current_thread", "new_thread_id", "thread"]
 
@@ -57,7 +67,7 @@ Id: TypeAlias = "str | int | UUID | Thread | Mapping[str, Any]"
 #: The default id: that of the current thread.
 _CURRENT: Any = object()
 
-#: The error message if there is neither an id nor tags.
+#: The error message if there is neither an id nor anything else.
 _NO_ID: Final = SafeText(
     'thread() needs the id of your conversation, thread("support-42"), '
     'or for a new one thread(new_thread_id("support")).'
@@ -65,6 +75,7 @@ _NO_ID: Final = SafeText(
 
 #: What failed, for log lines, if an id or tag of the user's own class raises.
 _READING: Final = "reading an id or tags"
+_READING_DETAILS: Final = "reading a user or metadata"
 
 #: Held while a `Scope` creates its set of entries, since several OS threads may enter it at once.
 _first_entry = threading.Lock()
@@ -80,6 +91,32 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
 
+class _Arguments(NamedTuple):
+    """The arguments of `thread()`, and the error of those that cannot be used."""
+
+    id: Any
+    tags: Any
+    user: Any
+    metadata: Any
+    wrong: Exception | None
+
+    def is_fixed(self) -> bool:
+        """Whether each entry of the scope has the same thread."""
+        parts = [self.id, self.tags, self.user, self.metadata]
+        parts += () if callable(self.tags) else self.tags
+        parts += self.metadata.values() if isinstance(self.metadata, Mapping) else ()
+        return self.id is not _CURRENT and not any(map(callable, parts))
+
+    def check(self) -> None:
+        """Raise the error of a decorator whose arguments cannot be used."""
+        if self.wrong is not None:
+            raise self.wrong
+        for tag in () if callable(self.tags) else self.tags:
+            if not callable(tag):
+                check_tag(tag)
+        _check_details(self.user, self.metadata)
+
+
 class Scope(Frame):
     """What `thread()` returns: a context manager and a decorator."""
 
@@ -87,10 +124,17 @@ class Scope(Frame):
     # scope. Then it is its own frame, which saves an allocation. Each further entry makes a frame.
     # `fresh` holds its thread until then: it is what `Once` is, whose class would cost a seventh of
     # the scope.
-    __slots__ = ("_entries", "_id", "_tags", "_wrong", "fresh")
+    __slots__ = ("_arguments", "_entries", "fresh")
     parent = None
+    # `thread()` sets what a scope needs. With another `__init__`, making one would take longer.
+    if TYPE_CHECKING:
 
-    def set_up(self, id: Any, tags: Any) -> None:  # noqa: A002
+        def __init__(self) -> None: ...
+
+    else:
+        __init__ = object.__init__
+
+    def set_up(self, id: Any, tags: Any, user: Any, metadata: Any) -> None:  # noqa: A002
         """Take the arguments of `thread()`. If they do not fix a thread, each entry makes its own.
 
         An error in the arguments is kept, not raised: a decorator will raise it, a block will log
@@ -101,9 +145,7 @@ class Scope(Frame):
         """
         self.thread = None
         self.fresh: list[Thread] = []
-        self._wrong: Exception | None = None
-        self._id = id
-        self._tags: Any = ()
+        self._arguments = _Arguments(id, (), None, None, None)
         if _is_definition(id) and _lacks_parentheses(sys._getframe(2)):  # noqa: SLF001 - documented
             raise TypeError(
                 SafeText(
@@ -113,21 +155,18 @@ class Scope(Frame):
                 )
             )
         try:
-            self._tags = tags if callable(tags) else as_tags(tags)
-            if id is _CURRENT and not self._tags:
+            tags = tags if callable(tags) else as_tags(tags)
+            self._arguments = given = _Arguments(id, tags, user, _copied(metadata), None)
+            if id is _CURRENT and not (tags or user is not None or given.metadata):
                 raise TypeError(_NO_ID)  # noqa: TRY301 - kept for later, as the others
-            if self._is_fixed():
-                self.thread = _thread_of(id, self._tags, None)
+            if given.is_fixed():
+                self.thread = _thread_of(id, tags, None, user, metadata)
                 if "{" in self.thread.id:
                     self.thread = None  # entering it as a block logs a warning
                 else:
                     self.fresh.append(self.thread)
         except Exception as error:  # noqa: BLE001 - they may be of any class
-            self._wrong = loggable(error, _READING)
-
-    def _is_fixed(self) -> bool:
-        parts = () if callable(self._tags) else self._tags
-        return self._id is not _CURRENT and not any(map(callable, (self._id, self._tags, *parts)))
+            self._arguments = self._arguments._replace(wrong=loggable(error, _READING))
 
     def __enter__(self) -> Thread | None:
         try:
@@ -157,7 +196,12 @@ class Scope(Frame):
         outer = current_frame()
         around = current_thread() if outer is None else outer.thread
         fixed = self.thread
-        found = self._find(around) if fixed is None else make_thread(fixed.id, fixed.tags, around)
+        if fixed is None:
+            found = self._find(around)
+        elif fixed.is_plain:
+            found = make_thread(fixed.id, fixed.tags, around)
+        else:
+            found = nested(fixed, around)
         frame = Frame(found, outer)
         frame.dead = found is None  # then the code inside stays in the surrounding thread
         try:
@@ -176,11 +220,12 @@ class Scope(Frame):
 
     def _find(self, around: Thread | None) -> Thread | None:
         """The thread of a block without a fixed one. Logs a wrong id, and returns None then."""
-        found, wrong = _usable_thread(self._id, self._tags, around)
-        wrong = self._wrong or wrong
+        id, tags, user, metadata, earlier = self._arguments  # noqa: A001
+        found, wrong = _usable_thread(id, tags, around, user, metadata)
+        wrong = earlier or wrong
         if wrong is not None:
             warn_of_misuse(wrong, "", _outcome(found))
-        elif isinstance(self._id, str) and "{" in self._id:
+        elif is_template(id):
             warn_once(
                 BRACES_IN_BLOCK,
                 "thread() takes the id in a with block as it is, braces too: only decorators fill "
@@ -264,16 +309,16 @@ class Scope(Frame):
     def _opener(self, function: Callable[..., Any]) -> OpenFrame:
         fixed = self.thread
         if fixed is None:
-            if self._wrong is not None:
-                raise self._wrong
-            for tag in () if callable(self._tags) else self._tags:
-                if not callable(tag):
-                    check_tag(tag)
-            get_id, get_tags = resolvers(function, self._id, self._tags)
-        elif any("{" in tag for tag in fixed.tags):
-            get_id, get_tags = resolvers(function, fixed.id, fixed.tags)
-        else:
+            self._arguments.check()
+            parts = self._arguments[:4]
+        elif any(map(is_template, (*fixed.tags, fixed.user, *fixed.metadata.values()))):
+            parts = fixed.id, fixed.tags, fixed.user, fixed.metadata
+        elif fixed.is_plain:
             return lambda _args, _kwargs: _frame(fixed.id, fixed.tags)
+        else:
+            return lambda _args, _kwargs: _detailed_frame(fixed)
+        get_id, get_tags = resolvers(function, *parts[:2])
+        get_details = detail_resolver(function, *parts[2:])
 
         def open_frame(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Frame | None:
             wrong: list[Exception] = []
@@ -282,8 +327,11 @@ class Scope(Frame):
             try:
                 id = get_id(args, kwargs)  # noqa: A001
                 tags = get_tags(args, kwargs, wrong)
+                user = metadata = None
+                if get_details is not None:
+                    user, metadata = get_details(args, kwargs, wrong)
                 around = current_thread() if outer is None else outer.thread
-                found, error = _usable_thread(id, tags, around)
+                found, error = _usable_thread(id, tags, around, user, metadata)
                 wrong += [error] if error else []
             except WrongCallError:
                 return None
@@ -302,45 +350,18 @@ def _frame(id: str, tags: tuple[str, ...]) -> Frame:  # noqa: A002
     return Frame(make_thread(id, tags, around), outer)
 
 
-def _thread_of(
-    id: Any,  # noqa: A002
-    tags: Any,
-    around: Thread | None,
-    read_tags: Callable[[Any], tuple[Any, ...]] = as_tags,
-) -> Thread:
-    if _is_plain_thread(id):
-        own = id.to_dict() if isinstance(id, Thread) else id
-        id, tags = own.get("id"), (*read_tags(own.get("tags") or ()), *read_tags(tags))  # noqa: A001
-    if id is not _CURRENT:
-        return make_thread(as_id(id), read_tags(tags), around)
-    if around is None:
-        raise RuntimeError(
-            SafeText(
-                "thread(tags=...) adds tags to the current thread, but there is none here. "
-                'Give an id as well: thread("support-42", tags=[...]).'
-            )
-        )
-    return make_thread(around.id, read_tags(tags), around)
+def _detailed_frame(fixed: Thread) -> Frame:
+    outer = current_frame()
+    around = current_thread() if outer is None else outer.thread
+    return Frame(nested(fixed, around), outer)
 
 
-def _usable_thread(
-    id: Any,  # noqa: A002
-    tags: Any,
-    around: Thread | None,
-) -> tuple[Thread | None, Exception | None]:
-    """Make a thread from an id and those of the tags that are valid.
+class _Readers(NamedTuple):
+    """How the arguments of `thread()` are read, apart from the id: strictly or leniently."""
 
-    Returns:
-        The thread, or None if the id is invalid; and the error, ready to be logged, or None.
-    """
-    try:
-        return _thread_of(id, tags, around), None
-    except Exception as error:  # noqa: BLE001 - they may be of any class
-        wrong = loggable(error, _READING)
-    try:
-        return _thread_of(id, tags, around, _right_tags), wrong
-    except Exception as error:  # noqa: BLE001 - as above
-        return None, loggable(error, _READING)
+    tags: Callable[[Any], tuple[Any, ...]]
+    user: Callable[[Any], str | None]
+    metadata: Callable[[Any], Metadata]
 
 
 def _right_tags(tags: Any) -> tuple[str, ...]:
@@ -351,10 +372,100 @@ def _right_tags(tags: Any) -> tuple[str, ...]:
         return ()
 
 
+def _right_user(user: Any) -> str | None:
+    try:
+        return as_user(user)
+    except Exception as error:  # noqa: BLE001 - as above
+        loggable(error, _READING_DETAILS)
+        return None
+
+
+def _right_metadata(metadata: Any) -> Metadata:
+    try:
+        return usable_metadata(metadata)[0]
+    except Exception as error:  # noqa: BLE001 - as above
+        loggable(error, _READING_DETAILS)
+        return NO_METADATA
+
+
+_STRICT: Final = _Readers(as_tags, as_user, as_metadata)
+_LENIENT: Final = _Readers(_right_tags, _right_user, _right_metadata)
+
+
+def _thread_of(  # noqa: PLR0913, PLR0917 - what `thread()` takes
+    id: Any,  # noqa: A002
+    tags: Any,
+    around: Thread | None,
+    user: Any,
+    metadata: Any,
+    read: _Readers = _STRICT,
+) -> Thread:
+    if _is_plain_thread(id):
+        own = id.to_dict() if isinstance(id, Thread) else id
+        id, tags = own.get("id"), (*read.tags(own.get("tags") or ()), *read.tags(tags))  # noqa: A001
+        user = own.get("user") if user is None else user
+        own_metadata = own.get("metadata")
+        if own_metadata:
+            metadata = merged(read.metadata(own_metadata), read.metadata(metadata))
+    if user is not None:
+        user = read.user(user)
+    details = NO_METADATA if metadata is None else read.metadata(metadata)
+    if id is not _CURRENT:
+        return make_thread(as_id(id), read.tags(tags), around, user, details)
+    if around is None:
+        raise RuntimeError(
+            SafeText(
+                "thread(tags=...) adds tags to the current thread, but there is none here. "
+                'Give an id as well: thread("support-42", tags=[...]).'
+                if tags
+                else "thread() without an id adds to the current thread, but there is none here. "
+                'Give an id as well: thread("support-42", user=...).'
+            )
+        )
+    return make_thread(around.id, read.tags(tags), around, user, details)
+
+
+def _usable_thread(
+    id: Any,  # noqa: A002
+    tags: Any,
+    around: Thread | None,
+    user: Any,
+    metadata: Any,
+) -> tuple[Thread | None, Exception | None]:
+    """Make a thread from an id and those of the other arguments that are valid.
+
+    Returns:
+        The thread, or None if the id is invalid; and the error, ready to be logged, or None.
+    """
+    try:
+        return _thread_of(id, tags, around, user, metadata), None
+    except Exception as error:  # noqa: BLE001 - they may be of any class
+        wrong = loggable(error, _READING)
+    try:
+        return _thread_of(id, tags, around, user, metadata, _LENIENT), wrong
+    except Exception as error:  # noqa: BLE001 - as above
+        return None, loggable(error, _READING)
+
+
+def _copied(metadata: Any) -> Any:
+    """Metadata as it is now: a scope may be entered after its caller has changed the mapping."""
+    return dict(metadata) if isinstance(metadata, Mapping) else metadata
+
+
+def _check_details(user: Any, metadata: Any) -> None:
+    """Raise a `TypeError` or `ValueError` if these can be no user and no metadata."""
+    if not callable(user):
+        as_user(user)
+    if isinstance(metadata, Mapping):
+        as_metadata({key: "" if callable(value) else value for key, value in metadata.items()})
+    elif not callable(metadata):
+        as_metadata(metadata)
+
+
 def _outcome(found: Thread | None) -> str:
     if found is None:
         return "The code runs without it, in the surrounding thread if there is one."
-    return "The thread goes without such tags."
+    return "The thread goes without what is wrong."
 
 
 def _is_definition(id: Any) -> bool:  # noqa: A002
@@ -380,27 +491,26 @@ def _name(function: Any) -> str:
     return f"{getattr(function, '__module__', '')}.{name}"
 
 
-_new_scope = Scope.__new__
-
-
 def thread(
     id: Id | Callable[..., Id] = _CURRENT,  # noqa: A002 - Orq's name for it
     *,
     tags: Iterable[str | Callable[..., str]] | Callable[..., Iterable[str]] = (),
+    user: str | int | UUID | Callable[..., Any] | None = None,
+    metadata: Mapping[str, MetadataValue | Callable[..., Any]] | Callable[..., Any] | None = None,
 ) -> Scope:
-    """Label every span that is started inside with a conversation's id and tags.
+    """Label every span that is started inside with a conversation's id, tags, user and metadata.
 
     Use it as a context manager, with `with` or `async with`. It yields the current `Thread`:
 
         with thread("support-42", tags=["support"]) as t:
             client.chat.completions.create(...)
 
-    Or use it as a decorator on a function, coroutine, generator or asynchronous generator. Then
-    the id and the tags may be templates that use the arguments of the call by name, or callables
-    that get these arguments:
+    Or use it as a decorator on a function, coroutine, generator or asynchronous generator. Then the
+    id, the tags, the user and the values of the metadata may be templates that use the
+    arguments of the call by name, or callables that get these arguments:
 
-        @thread("ticket-{ticket_id}", tags=["support", "{priority}"])
-        async def handle(ticket_id: int, priority: str) -> str: ...
+        @thread("ticket-{ticket_id}", tags=["support", "{priority}"], user="{user}")
+        async def handle(ticket_id: int, priority: str, user: str) -> str: ...
 
         @thread(lambda request: request.session_id)
         def endpoint(request: Request) -> Response: ...
@@ -409,49 +519,54 @@ def thread(
     consumes it. If a handler returns a generator or a Starlette streaming response, that body is
     produced in the handler's thread too.
 
-    Scopes nest, and the inner id wins. If the inner scope has the same id, or only tags, its tags
-    are added to the outer ones. One object can be entered any number of times, concurrently and
-    recursively. Leaving a scope never raises, in whatever order and context it happens.
+    Scopes nest, and the inner id wins. If the inner scope has the same id, or none, its tags are
+    added to the outer ones, and its user and each value of its metadata replace the outer ones.
+    With another id, nothing of the outer scope carries over. One object can be entered any number
+    of times, concurrently and recursively. Leaving a scope never raises, in whatever order and
+    context it happens.
 
     A decorator raises an error for a mistake that is visible when the function is defined: missing
     parentheses, a template that names no argument of the handler, a literal that cannot be an id or
     a tag. In a block, or in a call of a decorated function, nothing is raised. The mistake is
     logged, once for each place, and the code runs. If the id cannot be used, the code runs in the
-    surrounding thread, or in none, and the block yields that thread or None. If only tags cannot be
-    used, the code runs in the thread without them. In tests and during development, set
-    `ORQ_OTEL_STRICT=true` to have these errors raised.
+    surrounding thread, or in none, and the block yields that thread or None. If only tags, the user
+    or metadata cannot be used, the code runs in the thread without them. In tests and during
+    development, set `ORQ_OTEL_STRICT=true` to have these errors raised.
 
     Args:
         id: The conversation's id: a non-empty string, an int or a UUID. It is never made up: use
             `new_thread_id()` for a new conversation. It may also be a `Thread`, or the mapping that
-            `Thread.to_dict()` returned, which brings its own tags. Without an id, `tags` are added
-            to the current thread.
+            `Thread.to_dict()` returned, which brings its own tags, user and metadata. Without an
+            id, the rest is added to the current thread.
         tags: Words to filter conversations by: an iterable of non-empty strings.
+        user: The id of the user whose conversation it is: a non-empty string, an int or a UUID.
+            It is the attribute `user.id`, so it goes to whoever gets the spans.
+        metadata: Further keys and values, with the limits of `Thread`: `thread.metadata.<key>`.
 
     Raises:
-        TypeError: Raised by the decorator: it has no parentheses, the id or a tag has a wrong type,
-            a template names an argument that the handler does not take, or the decorated object is
+        TypeError: Raised by the decorator: it has no parentheses, an argument has a wrong type, a
+            template names an argument that the handler does not take, or the decorated object is
             not a function.
-        ValueError: Raised by the decorator: the id or a tag is empty, or a template has unbalanced
-            braces.
+        ValueError: Raised by the decorator: an argument is empty or too large, or a template has
+            unbalanced braces.
     """
-    # A function, since calling a class takes half as long again.
-    scope = _new_scope(Scope)
+    # A function, since calling a class takes half as long again if it has an `__init__` of its own.
+    scope = Scope()
     scope.dead = False
     kind = type(tags)
-    if type(id) is str and (kind is list or kind is tuple):
+    if type(id) is str and (kind is list or kind is tuple) and user is None and metadata is None:
         try:
-            scope.thread = validated(id, tuple(tags))  # type: ignore[arg-type]
+            scope.thread = found = validated(id, tuple(tags))  # type: ignore[arg-type]
         except Uncached:
-            scope.set_up(id, tags)
+            scope.set_up(id, tags, user, metadata)
         except Exception as error:  # the id or a tag is invalid
             if is_signals(error):
                 raise
-            scope.set_up(id, tags)
+            scope.set_up(id, tags, user, metadata)
         else:
-            scope.fresh = [scope.thread]
+            scope.fresh = [found]
     else:
-        scope.set_up(id, tags)
+        scope.set_up(id, tags, user, metadata)
     return scope
 
 

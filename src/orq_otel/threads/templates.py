@@ -1,4 +1,4 @@
-"""Ids and tags that a decorator computes for each call from the handler's arguments.
+"""Ids, tags, users and metadata that a decorator computes for each call, from its arguments.
 
 Standard library only.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from string import Formatter
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from orq_otel.threads.frames import as_tags
 from orq_otel.threads.misuse import SafeText, loggable
@@ -18,6 +18,15 @@ Resolver: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 
 #: Gets the same, and a list to which it adds an error for each tag that fails. Returns the others.
 TagsResolver: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any], list[Exception]], Any]
+
+#: The same for the user and the metadata.
+DetailResolver: TypeAlias = Callable[
+    [tuple[Any, ...], dict[str, Any], list[Exception]], tuple[Any, Any]
+]
+
+
+#: Stands for a user or a value of metadata that could not be computed.
+_FAILED: Final = object()
 
 
 class WrongCallError(TypeError):
@@ -34,8 +43,61 @@ def resolvers(handler: Callable[..., Any], id: Any, tags: Any) -> tuple[Resolver
     return _resolver(handler, id), _tags_resolver(handler, tags)
 
 
+def detail_resolver(handler: Callable[..., Any], user: Any, metadata: Any) -> DetailResolver | None:
+    """Make the function that computes the user and the metadata of each call to `handler`.
+
+    Args:
+        handler: The decorated function.
+        user: The user, a template or a callable.
+        metadata: A mapping whose values may be templates and callables, or a callable.
+
+    Returns:
+        The function, or None if there is neither a user nor metadata.
+
+    Raises:
+        TypeError, ValueError: As `resolvers`.
+    """
+    if user is None and not metadata:
+        return None
+    get_user = _resolver(handler, user)
+    get_metadata = _resolver(handler, metadata) if callable(metadata) else None
+    values = {} if callable(metadata) or metadata is None else metadata
+    get_values = [(key, _resolver(handler, value)) for key, value in values.items()]
+
+    def resolve(
+        args: tuple[Any, ...], kwargs: dict[str, Any], wrong: list[Exception]
+    ) -> tuple[Any, Any]:
+        def attempt(get: Resolver, doing: str) -> Any:
+            try:
+                return get(args, kwargs)
+            except WrongCallError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the user's function may raise anything
+                wrong.append(loggable(error, doing))
+                return _FAILED
+
+        found_user = attempt(get_user, "working out the user")
+        if get_metadata is not None:
+            found = attempt(get_metadata, "working out the metadata")
+        else:
+            all_found = [(key, attempt(get, "working out metadata")) for key, get in get_values]
+            found = {key: value for key, value in all_found if value is not _FAILED}
+        return _or_none(found_user), _or_none(found)
+
+    return resolve
+
+
+def _or_none(value: Any) -> Any:
+    return None if value is _FAILED else value
+
+
+def is_template(value: object) -> bool:
+    """Whether a value of a decorator is filled in with the arguments of each call."""
+    return isinstance(value, str) and "{" in value
+
+
 def _resolver(handler: Callable[..., Any], value: Any) -> Resolver:
-    if isinstance(value, str) and "{" in value:
+    if is_template(value):
         return _Template(handler, value)
     if callable(value):
         return _calling(handler, value)
@@ -44,7 +106,7 @@ def _resolver(handler: Callable[..., Any], value: Any) -> Resolver:
 
 def _tags_resolver(handler: Callable[..., Any], tags: Any) -> TagsResolver:
     parts = (tags,) if callable(tags) else as_tags(tags)
-    if not any(callable(part) or (isinstance(part, str) and "{" in part) for part in parts):
+    if not any(callable(part) or is_template(part) for part in parts):
         return lambda _args, _kwargs, _wrong: parts
     resolve_parts = [_resolver(handler, part) for part in parts]
 

@@ -25,7 +25,7 @@ from orq_otel.threads.frames import (
     enter,
     get_top,
     leave,
-    make_thread,
+    nested,
     reset_top,
     set_top,
 )
@@ -109,7 +109,7 @@ class ThreadMiddleware:
             return
         outer = current_frame()
         around = None if outer is None else outer.thread
-        frame = _RequestFrame(make_thread(found.id, found.tags, around), outer, scope)
+        frame = _RequestFrame(nested(found, around), outer, scope)
         try:
             enter(frame)
             if scope["type"] == "websocket" and self._is_traced():

@@ -52,7 +52,7 @@ def use_everything(client: openai.OpenAI, api: str) -> list[str]:
 
 
 PLACES = [
-    ("openai.websockets", "suppressed"),
+    ("openai.websockets", "traced_context"),
     ("openai.websockets", "Websocket"),
     ("openai.websockets", "websocket_of"),
     ("openai.sessions", "start_attributes"),

@@ -259,16 +259,26 @@ def cost(  # noqa: PLR0913, PLR0917 - what a price depends on
     return None if found is None else found[0]
 
 
-def explained(kept: KeptSpan) -> Cost | None:
+def is_reported(attributes: Mapping[str, Any]) -> bool:
+    """Whether a span's attributes tell the cost."""
+    plan = _plan(frozenset(attributes))
+    return bool(plan.reported or plan.reported_in_json)
+
+
+def explained(kept: KeptSpan, attributes: Mapping[str, Any]) -> Cost | None:
     """Returns how the cost of a stored span came about, or None if it has none.
 
     A list that came after the span may have other prices. Then the parts are left out.
+
+    Args:
+        kept: The span.
+        attributes: What `cost` had when the span arrived.
     """
     facts = kept.facts
     if facts.cost is None:
         return None
     found = _calculated(
-        kept.span.attributes,
+        attributes,
         facts.provider,
         facts.model,
         facts.input_tokens,

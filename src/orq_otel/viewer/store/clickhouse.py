@@ -30,6 +30,7 @@ from orq_otel.viewer.model import (
     Span,
     Spans,
     StoreError,
+    Stray,
     Thread,
     ThreadPage,
     ThreadQuery,
@@ -358,6 +359,14 @@ class ClickHouseStore:
                 resource,
             ) in found
         ]
+
+    def strays(self, limit: int = 20) -> tuple[Stray, ...]:  # noqa: ARG002
+        """Returns nothing: all spans would have to be read for it."""
+        return ()
+
+    def trace(self, trace_id: str) -> Spans:  # noqa: ARG002
+        """Returns nothing, as `strays` does."""
+        return Spans()
 
     def overview(self, query: ThreadQuery, buckets: int = 60) -> Overview:
         """Sums up all threads that match a query.

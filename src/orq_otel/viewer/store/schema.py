@@ -200,6 +200,11 @@ def _second(connection: sqlite3.Connection) -> None:
     _run(connection, _INDEXES)
 
 
+#: Spans that name an operation and belong to no thread are few, and shown as such.
+_STRAYS: Final = """
+CREATE INDEX spans_without_thread ON spans (start) WHERE thread IS NULL AND operation IS NOT NULL;
+"""
+
 #: `trace_id` and `span_id` are those of the span that a log record belongs to, also where it names
 #: only the response of that span. `responses` has the ids of spans' responses. The number of a
 #: resource's spans includes log records.
@@ -231,7 +236,7 @@ END;
 """
 
 #: The first makes an empty file into one of version 1, and so on.
-STEPS: Final[tuple[Step, ...]] = (_FIRST, _second, _LOGS)
+STEPS: Final[tuple[Step, ...]] = (_FIRST, _second, _STRAYS, _LOGS)
 
 
 class NewerFileError(Exception):

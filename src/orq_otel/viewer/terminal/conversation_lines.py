@@ -14,8 +14,8 @@ from orq_otel.viewer.conversation import (
     ToolCall,
     Turn,
     failure,
-    pricing,
 )
+from orq_otel.viewer.conversation.facts import explained
 from orq_otel.viewer.formats import count, one_line, shortened, visible
 from orq_otel.viewer.terminal.formatting import cost_text, duration_text, token_counts
 from orq_otel.viewer.terminal.tables import plain, wrapped
@@ -72,7 +72,7 @@ def _part(who: str, part: Part, width: int | None) -> Iterator[str]:
 
 def _call(turn: Turn) -> str:
     """Returns the model, duration, tokens and cost of a call."""
-    span, facts, cost = turn.kept.span, turn.kept.facts, pricing.explained(turn.kept)
+    span, facts, cost = turn.kept.span, turn.kept.facts, explained(turn.kept)
     values = [
         facts.model or "a model",
         duration_text((span.end - span.start) / 1e6),

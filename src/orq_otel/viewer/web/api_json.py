@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from orq_otel.viewer.conversation import pricing
+from orq_otel.viewer.conversation.facts import explained
 from orq_otel.viewer.model import KeptSpan, LogRecord, Span, Spans, Thread, ThreadPage
 from orq_otel.viewer.receive.otlp import logs_to_json, to_json
 from orq_otel.viewer.times import moment, rfc_3339
@@ -111,7 +111,7 @@ def log(record: LogRecord) -> dict[str, Any]:
 
 
 def _cost(kept: KeptSpan) -> dict[str, Any] | None:
-    found = pricing.explained(kept)
+    found = explained(kept)
     if found is None:
         return None
     return {

@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from orq_otel.viewer.conversation import INPUT, INSTRUCTIONS, OUTPUT
 from orq_otel.viewer.conversation.order import HOST
 from orq_otel.viewer.formats import shortened
 from orq_otel.viewer.model import KeptSpan
 
-#: How many characters of an attribute a thread's page keeps. Messages are kept completely, since
-#: their JSON has to be decoded.
+#: How many characters of an attribute a thread's page keeps. JSON is kept completely, since there
+#: may be messages in it.
 _ATTRIBUTE_TEXT: Final = 20_000
-_MESSAGES: Final = frozenset({*INPUT, *OUTPUT, *INSTRUCTIONS})
+_JSON: Final = ("[", "{")
 #: How many characters of spans one page shows.
 _PAGE_TEXT: Final = 2_000_000
 #: The approximate size of the HTML around each text, in characters.
@@ -73,7 +72,7 @@ def trimmed(kept: KeptSpan, thread_id: str) -> tuple[KeptSpan, int]:
 def _cut(attributes: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     shown = {
         name: shortened(value, _ATTRIBUTE_TEXT)
-        if isinstance(value, str) and len(value) > _ATTRIBUTE_TEXT and name not in _MESSAGES
+        if isinstance(value, str) and len(value) > _ATTRIBUTE_TEXT and not value.startswith(_JSON)
         else value
         for name, value in attributes.items()
     }

@@ -1,0 +1,146 @@
+"""What `configure()` adds to a provider, once, and what it may exchange behind it.
+
+A provider keeps its processors for ever, and whatever was shut down in it stays silent. So an
+outlet stays in the provider, and its exporters are exchanged: on a shutdown for none, and on the
+next `configure()` for new ones.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+
+
+class Exporter:
+    """Passes everything on to an exporter, and counts what it sent.
+
+    Args:
+        exporter: An exporter of spans, log records or metrics.
+
+    Attributes:
+        exported: The number of spans or log records that were sent, or of collections of metrics.
+        failed: The number of those that were not.
+        error: The class of what the exporter raised last, or "".
+    """
+
+    def __init__(self, exporter: Any) -> None:
+        self.wrapped = exporter
+        self.exported = self.failed = 0
+        self.error = ""
+
+    def export(self, batch: Any, *args: Any, **kwargs: Any) -> Any:
+        """Export, and count."""
+        count = len(batch) if isinstance(batch, Sequence) else 1
+        try:
+            result = self.wrapped.export(batch, *args, **kwargs)
+        except BaseException as error:
+            self.failed += count
+            self.error = type(error).__name__
+            raise
+        if getattr(result, "name", "SUCCESS") == "SUCCESS":
+            self.exported += count
+        else:
+            self.failed += count
+        return result
+
+    def shutdown(self) -> None:
+        """Shut the exporter down."""
+        self.wrapped.shutdown()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.wrapped, name)
+
+
+class Outlet:
+    """Sends what a provider makes to processors that may be exchanged.
+
+    Attributes:
+        is_open: Whether it was opened, and not shut down since, by us or by the provider.
+        exported: Exported so far, by exporters of before, too.
+        failed: Not exported, likewise.
+        provider: The provider that it stands in.
+    """
+
+    #: The method by which a provider hands over what is to be exported.
+    _receives: str
+
+    def __init__(self) -> None:
+        self.is_open = False
+        self.provider: Any = None
+        self._targets: tuple[Any, ...] = ()
+        self._exporters: tuple[Exporter, ...] = ()
+        self._exported = self._failed = 0
+        # Reentrant: a signal handler may shut down what is being shut down.
+        self._lock: Final = threading.RLock()
+
+    @property
+    def exported(self) -> int:
+        """How many were exported so far."""
+        return self._exported + sum(one.exported for one in self._exporters)
+
+    @property
+    def failed(self) -> int:
+        """How many could not be exported so far."""
+        return self._failed + sum(one.failed for one in self._exporters)
+
+    @property
+    def error(self) -> str:
+        """The class of what an exporter of now raised last, or ""."""
+        return next((one.error for one in self._exporters if one.error), "")
+
+    def open(self, targets: Iterable[tuple[Any, Exporter]]) -> None:
+        """Send to these from now on. Those of before export what they have, and are shut down.
+
+        Args:
+            targets: Processors, each with the exporter in it.
+        """
+        pairs = tuple(targets)
+        self.is_open = True
+        self._exchange(tuple(one for one, _ in pairs), tuple(one for _, one in pairs))
+
+    def shutdown(self, *_: Any, **__: Any) -> None:
+        """Export the rest, and send nothing from now on. Exporters of metrics get a time limit."""
+        self.is_open = False
+        self._exchange((), ())
+
+    def force_flush(self, timeout_millis: Any = 30000) -> bool:
+        """Export what is waiting.
+
+        Returns:
+            Whether the processors say that they could.
+        """
+        flushed = [target.force_flush(timeout_millis) for target in self._targets]
+        return all(flushed)
+
+    def _exchange(self, targets: tuple[Any, ...], exporters: tuple[Exporter, ...]) -> None:
+        with self._lock:
+            old, self._targets = self._targets, targets
+            # One target is called without a detour over us.
+            self.__dict__[self._receives] = (
+                getattr(targets[0], self._receives) if len(targets) == 1 else self._to_all
+            )
+            try:
+                for target in old:
+                    target.shutdown()
+            finally:
+                self._exported, self._failed = self.exported, self.failed
+                self._exporters = exporters
+
+    def _to_all(self, item: Any) -> None:
+        for target in self._targets:
+            getattr(target, self._receives)(item)
+
+
+class SpanOutlet(Outlet, SpanProcessor):
+    """The outlet in a tracer provider."""
+
+    _receives = "on_end"
+
+    def on_start(self, span: Span, parent_context: Any = None) -> None:
+        """Do nothing: exporters are told of the end."""
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Hand a span over. Replaced as soon as the outlet is opened."""
