@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
-from orq_otel.viewer.conversation.evaluations import RESPONSE_IDS
-from orq_otel.viewer.conversation.facts import THREAD_IDS
 from orq_otel.viewer.model import LogRecord, Span
 from orq_otel.viewer.receive.protobuf_parts import MalformedError, TooManyPartsError, parts
 
@@ -40,8 +38,6 @@ STATUSES = ("UNSET", "OK", "ERROR")
 _TRACE_ID = re.compile("[0-9a-f]{32}")
 _SPAN_ID = re.compile("[0-9a-f]{16}")
 _NO_ID = "0"
-#: By one of these a log record outside of a trace belongs to a thread.
-_OWNERS = frozenset({*THREAD_IDS, *RESPONSE_IDS})
 _CUT = "orq_otel.viewer.cut"
 _TOO_DEEP = "… [cut: nested too deeply]"
 _INT64 = range(-(2**63), 2**63)
@@ -84,8 +80,6 @@ class Received:
         """Add a log record, or reject it if it is not valid."""
         if record.time > MAX_TIME:
             self.reject(f"log record {record.name[:100]!r}: a time is after the year 2262")
-        elif record.trace_id is None and record.attributes.keys().isdisjoint(_OWNERS):
-            self.reject("log records of no trace, thread or response are not kept")
         else:
             self.logs.append(record)
 
