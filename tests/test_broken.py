@@ -260,6 +260,8 @@ OUTERMOST: Final = {
     "orq_otel.genai.streams:_end",
     "orq_otel.threads.handlers:_opened",
     "orq_otel.threads.handlers:_kept",
+    "orq_otel.threads.handlers:_lent",
+    "orq_otel.threads.handlers:_keep_lent",
     "orq_otel.threads.handlers:_steps_in",
     "orq_otel.threads.frames:Steps.enter",
     "orq_otel.threads.frames:Steps.leave",

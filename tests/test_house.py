@@ -10,6 +10,8 @@ import pytest
 #: What an import must not bring along, by public module.
 SDK = "opentelemetry.sdk"
 CLIENTS = ("openai", "orq_ai_sdk")
+#: `web.returned` alone comes with the face, since handlers need it.
+WEB = ("orq_otel.web.asgi", "orq_otel.web.sources", "orq_otel.web.wsgi")
 WITHOUT = {
     "orq_otel": ("opentelemetry", "wrapt", *CLIENTS, "orq_otel.genai", "orq_otel.viewer"),
     "orq_otel.threads.scope": ("opentelemetry", "wrapt", *CLIENTS, "orq_otel.labels"),
@@ -17,8 +19,8 @@ WITHOUT = {
     "orq_otel.wsgi": (SDK, *CLIENTS, "orq_otel.genai", "orq_otel.labels", "orq_otel.viewer"),
     "orq_otel.openai": (SDK, *CLIENTS, "orq_otel.orq", "orq_otel.setup", "orq_otel.viewer"),
     "orq_otel.orq": (SDK, *CLIENTS, "orq_otel.openai", "orq_otel.setup", "orq_otel.viewer"),
-    "orq_otel.propagation.propagator": (SDK, *CLIENTS, "orq_otel.genai", "orq_otel.web"),
-    "orq_otel.propagation.start": (SDK, *CLIENTS, "orq_otel.genai", "orq_otel.web"),
+    "orq_otel.propagation.propagator": (SDK, *CLIENTS, "orq_otel.genai", *WEB),
+    "orq_otel.propagation.start": (SDK, *CLIENTS, "orq_otel.genai", *WEB),
     "orq_otel.setup.configuration": (SDK, *CLIENTS, "orq_otel.cli", "orq_otel.viewer"),
     "orq_otel.cli.main": ("opentelemetry", *CLIENTS, "orq_otel.genai", "orq_otel.viewer"),
     "orq_otel.viewer": (*CLIENTS, "orq_otel.genai", "orq_otel.labels"),

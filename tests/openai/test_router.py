@@ -317,7 +317,7 @@ def test_what_fails_in_here_leaves_the_request_alone(
         raise RuntimeError
 
     client = router()
-    monkeypatch.setattr("orq_otel.openai.requests._trace_headers", broken)
+    monkeypatch.setattr("orq_otel.openai.requests.trace_headers", broken)
     with thread("support-42"), caplog.at_level(logging.WARNING, "orq_otel"):
         ask(client)
     assert told(model_server.requests[0]) == {}

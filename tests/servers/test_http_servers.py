@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from .load import PATIENCE, Turn, are_there, check, check_reports, take
-from .processes import Surroundings, reports_of, surroundings, wait_for_http
+from .processes import APPS, Surroundings, reports_of, surroundings, wait_for_http
 
 # Connections are kept for as long as a test may take: none is closed while a request is on its way.
 UVICORN = ("-m", "uvicorn", "--log-level=warning", "--timeout-keep-alive=600", "--fd={fd}")
@@ -23,12 +23,14 @@ GUNICORN = ("-m", "gunicorn", "--bind=fd://{fd}", "--workers=2", "--keep-alive=6
 class Served(NamedTuple):
     """How an application is served: the words after `python`, and where its conversations are.
 
-    `{fd}` stands for a socket that listens already, and `{port}` for a free port.
+    `{fd}` stands for a socket that listens already, and `{port}` for a free port. `later` is how
+    many spans named so come from tasks and callbacks that handlers hand back.
     """
 
     words: tuple[str, ...]
     processes: int = 1
     path: str = ""
+    later: int = 0
 
 
 SERVERS = {
@@ -41,9 +43,19 @@ SERVERS = {
     ),
     "flask": Served(("-m", "flask", "--app", "flask_app", "run", "--port={port}")),
     "django": Served(
-        (f"{Path(__file__).parent}/apps/django_app.py", "runserver", "--noreload", "{port}"),
+        (f"{APPS}/django_app.py", "runserver", "--noreload", "{port}"),
         path="/conversations",
     ),
+    # Their handlers are decorated, without a middleware.
+    "decorated-flask": Served((*GUNICORN, "--threads=8", "decorated_flask:app"), 2, later=250),
+    "decorated-django": Served((*GUNICORN, "--threads=8", "decorated_django:application"), 2),
+    "decorated-django-asgi": Served((*UVICORN, "decorated_django:asgi_application")),
+    "decorated-fastapi": Served((*UVICORN, "decorated_fastapi:app"), later=500),
+    "decorated-starlette": Served((*UVICORN, "decorated_starlette:app"), later=500),
+    "decorated-litestar": Served((*UVICORN, "decorated_litestar:app"), later=500),
+    "decorated-quart": Served((*UVICORN, "decorated_quart:app"), later=500),
+    "decorated-aiohttp": Served((f"{APPS}/decorated_aiohttp.py", "{fd}")),
+    "decorated-sanic": Served((f"{APPS}/decorated_sanic.py", "{fd}"), later=250),
 }
 
 
@@ -91,6 +103,18 @@ async def test_fifty_conversations(name: str, tmp_path: Path) -> None:
 
                 await take(have)
             check_reports(reports_of(f"{url}/report", pids, served.processes))
-            around.spans(are_there)
-        names = check(around.receiver.spans)
+            around.spans(
+                lambda spans: (
+                    are_there(spans) and sum(span.name == "later" for span in spans) >= served.later
+                )
+            )
+        # FastAPI's own spans around a handler begin before the handler opens its thread.
+        is_around = name == "decorated-fastapi"
+        spans = [
+            span
+            for span in around.receiver.spans
+            if not (is_around and span.name.startswith("fastapi."))
+        ]
+        names = check(spans)
     assert names["work"] == names["done"] == 500
+    assert names["later"] == served.later

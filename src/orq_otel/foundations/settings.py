@@ -233,7 +233,7 @@ class Settings:
     )
     router_trace_context: bool = _switch(
         "ORQ_OTEL_ROUTER_TRACE_CONTEXT",
-        "whether a router's request carries the trace that it belongs to",
+        "whether requests to Orq, by its client or to a router, carry the trace of their call",
         default=True,
     )
     router_urls: tuple[str, ...] = _setting(
@@ -268,6 +268,11 @@ class Settings:
         "the keys of metadata with which threads travel and are accepted, separated by commas",
         _list,
         (),
+    )
+    propagate_mcp: bool = _switch(
+        "ORQ_OTEL_PROPAGATE_MCP",
+        "whether threads travel to MCP servers, in `_meta`",
+        default=False,
     )
     accept_threads: bool = _switch(
         ACCEPT_THREADS, "whether threads that come in with requests are used", default=False

@@ -2,10 +2,8 @@
 
 Requests to Orq's AI Router carry their thread and their trace, so that Orq groups them, too. The
 thread is written into the request body in two places: `orq.thread`, as Orq documents it, and
-`thread` at the top level, which Orq's own workshop found to work. The trace goes into the headers
-`traceparent` and `tracestate`. `orq=1` in the latter tells the router that the span is a caller's,
-whose trace it continues, and not that of some proxy in between. Nothing is sent to other hosts: the
-client's base URL has to be Orq's, or one that is configured.
+`thread` at the top level, which Orq's own workshop found to work. The trace goes into headers.
+Nothing is sent to other hosts: the client's base URL has to be Orq's, or one that is configured.
 """
 
 from __future__ import annotations
@@ -35,6 +33,7 @@ from orq_otel.genai.semconv import (
 from orq_otel.genai.wrapping import thread_in_request
 from orq_otel.labels.attributes import as_argument, as_details, as_texts
 from orq_otel.openai.operations import OF_PATHS_WITH_IDS, OPERATIONS, WITH_IDS
+from orq_otel.propagation.trace_context import has_trace, trace_headers
 from orq_otel.threads.frames import Thread
 
 T = TypeVar("T")
@@ -283,8 +282,8 @@ class Router:
             prepared.extra_json = self._with_thread(options, body, thread)
         if self._trace_context:
             headers = options.headers if isinstance(options.headers, Mapping) else {}
-            if not (_has_trace(headers) or _has_trace(getattr(client, "_custom_headers", {}))):
-                prepared.headers = {**headers, **_trace_headers(context)}
+            if not (has_trace(headers) or has_trace(getattr(client, "_custom_headers", {}))):
+                prepared.headers = {**headers, **trace_headers(get_current_span(context))}
         return prepared
 
     def _with_thread(self, options: Any, body: Mapping[str, Any], thread: Thread) -> dict[str, Any]:
@@ -340,20 +339,3 @@ def _is_below(url: str, router: str) -> bool:
 
 def _has(body: Mapping[str, Any], name: str) -> bool:
     return name in body or get(body.get("orq"), name) is not None
-
-
-def _has_trace(headers: Mapping[str, Any]) -> bool:
-    return any(name.lower() == "traceparent" for name in headers)
-
-
-def _trace_headers(context: Context) -> dict[str, str]:
-    """The headers of W3C Trace Context. Source: https://www.w3.org/TR/trace-context/."""
-    span = get_current_span(context).get_span_context()
-    if not span.is_valid:
-        return {}
-    state = span.trace_state
-    state = state.update("orq", "1") if "orq" in state else state.add("orq", "1")
-    return {
-        "traceparent": f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}",
-        "tracestate": state.to_header(),
-    }

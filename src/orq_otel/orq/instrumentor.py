@@ -1,7 +1,8 @@
 """OrqInstrumentor: wrap the methods of Orq's client that call a model, an agent or a store.
 
 The public methods are patched, since the client's one method for requests, `do_request`, sees bytes
-and no parsed result. That one is patched too, for Orq's trace ids in the headers of a response.
+and no parsed result. That one is patched too, for the trace in the headers of a request, and for
+Orq's trace ids in those of the response.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from opentelemetry.trace import get_current_span
+from opentelemetry.trace import Span, get_current_span
 
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.patching import Patch, Seam, Wrapper
@@ -30,6 +31,7 @@ from orq_otel.genai.wrapping import (
     sync_wrapper,
     traced_context,
 )
+from orq_otel.orq import own_spans
 from orq_otel.orq.errors import ERRORS
 from orq_otel.orq.models import TRACE_ID_HEADERS
 from orq_otel.orq.operations import TABLE, VERSIONS, Row
@@ -40,10 +42,12 @@ from orq_otel.orq.requests import (
     DetailPlaces,
     caller_thread,
     detail_places,
+    hosts_with_trace,
     server_attributes,
     with_details,
     with_thread,
 )
+from orq_otel.propagation.trace_context import has_trace, trace_headers
 from orq_otel.threads.frames import current_thread
 
 
@@ -54,8 +58,8 @@ class OrqInstrumentor(ClientInstrumentor):
 
     It covers Deployments, Agents, the AI Router's operations, evaluators, retrieval and memory
     stores; sync and async, streamed or not, with clients made before or after. The thread goes into
-    the request too, so that Orq groups its own spans by it. A thread in the call's own arguments,
-    `thread={"id": ...}`, wins over the block's for that call.
+    the request too, so that Orq groups its own spans by it, and to Orq's hosts the trace. A thread
+    in the call's own arguments, `thread={"id": ...}`, wins over the block's for that call.
 
     `instrument()` takes the same arguments as `OpenAIInstrumentor().instrument()`. It does not
     import the client.
@@ -66,8 +70,9 @@ class OrqInstrumentor(ClientInstrumentor):
     errors = ERRORS
 
     def patches(self) -> Sequence[Patch]:
-        """Every method of the table, sync and async, and the client's method for requests."""
-        patches = [
+        """Every method of the table, the client's method for requests, and its own spans."""
+        patches = own_spans.patches(lambda: self._sends_threads, self.requirement)
+        patches.append(
             Patch(
                 "orq_ai_sdk.basesdk",
                 (
@@ -75,7 +80,7 @@ class OrqInstrumentor(ClientInstrumentor):
                     Seam("BaseSDK", "do_request_async", self._async_request, self.requirement),
                 ),
             )
-        ]
+        )
         for place, rows in TABLE.items():
             module, _, owner = place.partition(".")
             seams: list[Seam] = []
@@ -90,8 +95,9 @@ class OrqInstrumentor(ClientInstrumentor):
         return [*patches, Patch("orq_ai_sdk", submodules=patches)]
 
     def follow(self, settings: Settings) -> None:
-        """Take from the settings what only this client needs: whether requests carry threads."""
+        """Take from the settings what only this client needs: what requests carry, and where to."""
         self._sends_threads = settings.router_thread != "none"
+        self._gets_trace = hosts_with_trace(settings)
 
     def _wrapper(self, row: Row, make: Callable[..., Wrapper]) -> Wrapper:
         def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -138,9 +144,17 @@ class OrqInstrumentor(ClientInstrumentor):
     def _sync_request(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def do_request(*args: Any, **kwargs: Any) -> Any:
+            span = None
+            try:
+                span = self._recorded_span()
+                if span is not None:
+                    self._send_trace(span, kwargs["request"] if "request" in kwargs else args[2])
+            except Exception as error:  # noqa: BLE001 - the user's call must go on
+                report("sending the trace of an Orq call", error)
             response = original(*args, **kwargs)
             try:
-                self._note_trace(response)
+                if span is not None:
+                    _note_trace(span, response)
             except Exception as error:  # noqa: BLE001 - the user's call must go on
                 report("reading the headers of an Orq response", error)
             return response
@@ -150,26 +164,44 @@ class OrqInstrumentor(ClientInstrumentor):
     def _async_request(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         async def do_request_async(*args: Any, **kwargs: Any) -> Any:
+            span = None
+            try:
+                span = self._recorded_span()
+                if span is not None:
+                    self._send_trace(span, kwargs["request"] if "request" in kwargs else args[2])
+            except Exception as error:  # noqa: BLE001 - the user's call must go on
+                report("sending the trace of an Orq call", error)
             response = await original(*args, **kwargs)
             try:
-                self._note_trace(response)
+                if span is not None:
+                    _note_trace(span, response)
             except Exception as error:  # noqa: BLE001 - the user's call must go on
                 report("reading the headers of an Orq response", error)
             return response
 
         return do_request_async
 
-    def _note_trace(self, response: Any) -> None:
-        """Put the ids of Orq's own trace, if the response has them, on the span of the call."""
+    def _recorded_span(self) -> Span | None:
+        """The span of the call, or None if it has none of ours that is recorded."""
         if self.telemetry is None:
-            return
+            return None
         span = get_current_span()
         scope = getattr(span, "instrumentation_scope", None)
-        if scope is None or scope.name != self.scope or not span.is_recording():
-            return
-        ids = read_strings(response.headers, TRACE_ID_HEADERS)
-        if ORQ_TRACE_ID in ids:
-            span.set_attributes(ids)
+        return span if scope and scope.name == self.scope and span.is_recording() else None
+
+    def _send_trace(self, span: Span, request: Any) -> None:
+        """Put the trace on a request, an `httpx.Request`, that goes to Orq."""
+        url, headers = request.url, request.headers
+        if self._gets_trace(url.scheme, url.host, url.port) and not has_trace(headers):
+            for name, value in trace_headers(span).items():  # `update` takes longer
+                headers[name] = value
+
+
+def _note_trace(span: Span, response: Any) -> None:
+    """Put the ids of Orq's own trace, if the response has them, on the span of the call."""
+    ids = read_strings(response.headers, TRACE_ID_HEADERS)
+    if ORQ_TRACE_ID in ids:
+        span.set_attributes(ids)
 
 
 def _searching(begin: Begin, search: Begin) -> Begin:

@@ -1,18 +1,21 @@
 """Requests of Orq's client: what they have in common, where they go, and the thread in them.
 
 Orq's server groups its own spans by the thread that it finds in a request: in the argument
-`thread`, or inside the argument `orq`, depending on the operation.
+`thread`, or inside the argument `orq`, depending on the operation. It continues the trace that it
+finds in the headers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from inspect import Parameter
 from typing import Any, Final, NamedTuple, TypeAlias, get_args
 from urllib.parse import urlsplit
 
 from orq_otel.foundations.caching import Uncached, keep
+from orq_otel.foundations.orq_hosts import is_orqs, server
+from orq_otel.foundations.settings import Settings
 from orq_otel.genai.content import encode
 from orq_otel.genai.fields import Attributes, fields, get, prompt_variables, safe_text
 from orq_otel.genai.messages import Content, clean, without_binary
@@ -91,6 +94,27 @@ def _variable_text(value: Any) -> str:
     if isinstance(value, str):
         return clean(str.__str__(value))
     return encode(without_binary(as_json(value)))
+
+
+def hosts_with_trace(settings: Settings) -> Callable[[str, str, int | None], bool]:
+    """Make the function that says whether a server gets the trace of a request.
+
+    Orq's hosts do, and those that the settings name. It takes the scheme, the host and the port of
+    a URL, the last one None for the scheme's own.
+    """
+    named = {server(url) for url in settings.routers}
+
+    @lru_cache(maxsize=16)
+    def gets_trace(scheme: str, host: str, port: int | None) -> bool:
+        url = f"{scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}"
+        address = server(url)
+        return (
+            settings.router_trace_context
+            and address is not None
+            and (is_orqs(url) or address in named)
+        )
+
+    return gets_trace
 
 
 def caller_thread(arguments: Arguments, place: str) -> tuple[Thread | None, bool]:

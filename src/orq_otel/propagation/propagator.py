@@ -8,6 +8,7 @@ this process or came in with a request.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextvars import ContextVar
 from typing import Any, Final
 
 from opentelemetry import baggage, trace
@@ -49,12 +50,17 @@ _URLS: Final = ("url.full", "http.url")
 _OUTGOING: Final = (SpanKind.CLIENT, SpanKind.PRODUCER)
 
 
+#: Whether the code sends a request of the Model Context Protocol.
+in_mcp: Final[ContextVar[bool]] = ContextVar("orq_otel.in_mcp", default=False)
+
+
 class Travel:
-    """Which hosts get threads, and whether threads that come in are accepted, in this process.
+    """Who gets threads, and whether threads that come in are accepted, in this process.
 
     Attributes:
         to: Patterns of hosts, as `hosts.host_pattern` returns them.
         carried: What travels besides ids and tags.
+        mcp: Whether MCP servers get them.
         is_set_in_code: Whether the program has set this. Then environment variables do not change
             it.
         installed: The earlier global propagator, and the one with `ThreadPropagator` that replaced
@@ -64,29 +70,37 @@ class Travel:
     def __init__(self) -> None:
         self.to: tuple[str, ...] = ()
         self.carried = NOTHING
+        self.mcp = False
         self.is_set_in_code = False
         self.installed: tuple[TextMapPropagator, TextMapPropagator] | None = None
 
     def reset(self) -> None:
         """Send and accept no threads, and restore the earlier propagator."""
-        self.set((), accept=False)
+        self.set((), accept=False, mcp=False)
         _install(wanted=False)
         self.__init__()  # type: ignore[misc]
 
-    def set(self, to: tuple[str, ...], *, accept: bool, carried: Carried = NOTHING) -> None:
-        """Set which hosts get threads, with what, and whether threads that come in are accepted."""
+    def set(
+        self, to: tuple[str, ...], *, accept: bool, mcp: bool, carried: Carried = NOTHING
+    ) -> None:
+        """Set who gets threads, with what, and whether threads that come in are accepted."""
+        from orq_otel.propagation import mcp as requests_of_mcp  # noqa: PLC0415 - it needs this
+
         self.to, self.carried = to, carried
+        self.mcp = mcp
+        requests_of_mcp.follow(sends=mcp or bool(to), accepts=accept)
         entry_spans.read_inbound = _inbound_thread if accept else None
         hooks.inbound_thread = _thread_outside_scopes if accept else None
 
 
-_travel: Final = process.keep(Travel())
+travel: Final = process.keep(Travel())
 
 
 def propagate_threads(
     to: str | Iterable[str] = (),
     *,
     accept: bool = False,
+    mcp: bool = False,
     user: bool = False,
     metadata: str | Iterable[str] = (),
 ) -> None:
@@ -94,9 +108,9 @@ def propagate_threads(
 
         propagate_threads(to=["orders.internal", "*.example.com"], accept=True)
 
-    This replaces earlier calls, and `ORQ_OTEL_PROPAGATE_TO` and `ORQ_OTEL_ACCEPT_THREADS`. It adds
-    a `ThreadPropagator` to OpenTelemetry's global propagator, so call it after
-    `set_global_textmap()`. A call without arguments restores the earlier propagator.
+    This replaces earlier calls, and `ORQ_OTEL_PROPAGATE_TO`, `ORQ_OTEL_ACCEPT_THREADS` and
+    `ORQ_OTEL_PROPAGATE_MCP`. It adds a `ThreadPropagator` to OpenTelemetry's global propagator, so
+    call it after `set_global_textmap()`. A call without arguments restores the earlier propagator.
 
     Args:
         to: The hosts to which requests carry the current thread: names or addresses, "*.internal"
@@ -106,6 +120,8 @@ def propagate_threads(
             request. Then anybody who can reach the service can choose the labels of its spans.
         user: Whether threads travel with their user, and are accepted with it.
         metadata: The keys of metadata with which threads travel and are accepted.
+        mcp: Whether requests of the official MCP SDK, to servers over HTTP or standard input and to
+            clients, carry the current thread in their `_meta`. No host in `to` includes that.
 
     Raises:
         ValueError: A host is neither a name nor an address, but for example a URL.
@@ -115,21 +131,26 @@ def propagate_threads(
         raise TypeError(f"to is a host, or any number of hosts, not {type(to).__name__}.")
     carried = Carried.of(user, metadata)
     patterns = tuple(host_pattern(host) for host in ([to] if isinstance(to, str) else to))
-    _travel.is_set_in_code = True
-    _travel.set(patterns, accept=accept, carried=carried)
-    _install(wanted=bool(patterns) or accept)
+    travel.is_set_in_code = True
+    travel.set(patterns, accept=accept, mcp=mcp, carried=carried)
+    _install(wanted=bool(patterns) or accept or mcp)
 
 
 def follow(settings: Settings) -> None:
     """Send and accept threads as environment variables say, unless the program has set it."""
-    if not _travel.is_set_in_code:
-        _follow(settings)
+    if not travel.is_set_in_code:
+        _set(settings)
         _install(wanted=True)
 
 
-def _follow(settings: Settings) -> None:
+def _set(settings: Settings) -> None:
     carried = Carried.of(settings.propagate_user, settings.propagate_metadata)
-    _travel.set(_hosts(settings), accept=settings.accept_threads, carried=carried)
+    travel.set(
+        _hosts(settings),
+        accept=settings.accept_threads,
+        mcp=settings.propagate_mcp,
+        carried=carried,
+    )
 
 
 def _hosts(settings: Settings) -> tuple[str, ...]:
@@ -153,8 +174,8 @@ class ThreadPropagator(TextMapPropagator):
 
     def __init__(self) -> None:
         self._w3c = W3CBaggagePropagator()
-        if not _travel.is_set_in_code:
-            _follow(Settings.read())
+        if not travel.is_set_in_code:
+            _set(Settings.read())
 
     @property
     def fields(self) -> set[str]:
@@ -214,7 +235,7 @@ class ThreadPropagator(TextMapPropagator):
             forwards_inbound = frame is None and thread is None
             if thread is not None:
                 ids, tags = members(thread)
-                details = detail_members(thread, _travel.carried)
+                details = detail_members(thread, travel.carried)
         others = self._others(context, with_thread=forwards_inbound)
         text = _joined(others, ids, tags, details if ids else ())
         if text or not names_thread:
@@ -229,9 +250,7 @@ class ThreadPropagator(TextMapPropagator):
         if not entries:
             return ""
         for key in KEYS:
-            if key in entries and not (
-                with_thread and may_pass(key, entries[key], _travel.carried)
-            ):
+            if key in entries and not (with_thread and may_pass(key, entries[key], travel.carried)):
                 context = baggage.remove_baggage(key, context)
         written: dict[str, str] = {}
         self._w3c.inject(written, context)
@@ -256,8 +275,9 @@ def _joined(
 
 def _is_allowed(carrier: Any, context: Context | None) -> bool:
     """Whether the request goes to a listed host. False if its host is unknown, unless "*" is."""
-    to = _travel.to
-    if not to or ANY in to:
+    to = travel.to
+    is_mcp = in_mcp.get()
+    if not is_mcp and (not to or ANY in to):
         return bool(to)
     span: Any = trace.get_current_span(context)
     attributes = getattr(span, "attributes", None)
@@ -266,7 +286,10 @@ def _is_allowed(carrier: Any, context: Context | None) -> bool:
         hosts += [attributes[name] for name in _HOSTS if name in attributes]
         hosts += [host_of(attributes[name]) for name in _URLS if name in attributes]
     if not hosts:  # no attribute names the host: the span may not be recorded
-        hosts = [host_of(_present(carrier, "host"))]
+        host = _present(carrier, "host")
+        if is_mcp and not host:
+            return travel.mcp
+        hosts = [host_of(host)]
     return all(host is not None and allows(to, host) for host in hosts)
 
 
@@ -294,7 +317,7 @@ def _remove(carrier: Any, setter: Setter[Any]) -> None:
 
 def _inbound_thread(context: Context | None) -> Thread | None:
     entries = baggage.get_all(context)
-    return named_thread(entries, _travel.carried) if entries else None
+    return named_thread(entries, travel.carried) if entries else None
 
 
 def _thread_outside_scopes() -> Thread | None:
@@ -313,8 +336,8 @@ def _install(*, wanted: bool) -> None:
 
     present = propagate.get_global_textmap()
     if not wanted:
-        if _travel.installed is not None and present is _travel.installed[1]:
-            propagate.set_global_textmap(_travel.installed[0])
+        if travel.installed is not None and present is travel.installed[1]:
+            propagate.set_global_textmap(travel.installed[0])
         return
     is_composite = type(present) is CompositePropagator
     parts = reaches.parts_of(present) if is_composite else [present]
@@ -322,5 +345,5 @@ def _install(*, wanted: bool) -> None:
         return
     others = [part for part in parts if type(part) is not W3CBaggagePropagator]
     composite = CompositePropagator([*others, ThreadPropagator()])
-    _travel.installed = (present, composite)
+    travel.installed = (present, composite)
     propagate.set_global_textmap(composite)

@@ -9,8 +9,13 @@ import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from typing import Any, TypeVar, overload
 
-from orq_otel.threads.frames import Frame, Steps, Thread, current_frame, current_thread
-from orq_otel.threads.handlers import scoped, scoped_async_generator, scoped_generator
+from orq_otel.threads.frames import Frame, Thread, current_frame, current_thread
+from orq_otel.threads.handlers import (
+    StepsWhereItRuns,
+    scoped,
+    scoped_async_generator,
+    scoped_generator,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -68,7 +73,7 @@ def bind(work: Any) -> Any:
     if inspect.isasyncgen(work):
         return scoped_async_generator(lambda: work, open_frame)()
     if isinstance(work, Coroutine):
-        return _BoundCoroutine(work, _StepsWhereItRuns(thread))
+        return _BoundCoroutine(work, StepsWhereItRuns(thread))
     if isinstance(work, Awaitable):
         return _BoundAwaitable(work, thread)
     raise TypeError(
@@ -76,27 +81,10 @@ def bind(work: Any) -> Any:
     )
 
 
-class _StepsWhereItRuns:
-    """`Steps` whose scope begins with the first step: then the request there gets its labels."""
-
-    def __init__(self, thread: Thread | None) -> None:
-        self._thread = thread
-        self._steps: Steps | None = None
-
-    def __enter__(self) -> None:
-        if self._steps is None:
-            self._steps = Steps(Frame(self._thread, current_frame()))
-        self._steps.__enter__()
-
-    def __exit__(self, *error: object) -> None:
-        if self._steps is not None:
-            self._steps.__exit__(*error)
-
-
 class _InSteps:
     """Runs each step of a generator or coroutine in a thread."""
 
-    def __init__(self, body: Any, steps: _StepsWhereItRuns) -> None:
+    def __init__(self, body: Any, steps: StepsWhereItRuns) -> None:
         self._body = body
         self._steps = steps
 
@@ -124,7 +112,7 @@ class _BoundCoroutine(_InSteps, Coroutine[Any, Any, Any]):
     were cancelled before it began. Python warns of unawaited coroutines.
     """
 
-    def __init__(self, body: Coroutine[Any, Any, Any], steps: _StepsWhereItRuns) -> None:
+    def __init__(self, body: Coroutine[Any, Any, Any], steps: StepsWhereItRuns) -> None:
         super().__init__(body, steps)
         self.__name__ = getattr(body, "__name__", type(body).__name__)  # shown by tasks
         self.__qualname__ = getattr(body, "__qualname__", self.__name__)
@@ -141,7 +129,7 @@ class _BoundAwaitable(Awaitable[Any]):
         self._thread = thread
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        return _BoundSteps(_delegate(self._body), _StepsWhereItRuns(self._thread))
+        return _BoundSteps(_delegate(self._body), StepsWhereItRuns(self._thread))
 
 
 def _delegate(body: Awaitable[Any]) -> Generator[Any, Any, Any]:

@@ -8,13 +8,24 @@ Standard library only.
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator
-from typing import Any, TypeAlias
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from types import AsyncGeneratorType, CoroutineType, FunctionType, GeneratorType
+from typing import Any, Final, TypeAlias
+from weakref import ref
 
 from orq_otel.foundations.guard import report
-from orq_otel.threads.frames import Frame, Steps, current_frame, enter, leave
+from orq_otel.threads.frames import Frame, Steps, Thread, current_frame, enter, leave
 from orq_otel.threads.misuse import is_refusal
 
 #: Gets the arguments of one call. Returns a new frame for it, or None to run it without a scope.
@@ -47,11 +58,35 @@ def _opened(open_frame: OpenFrame, args: tuple[Any, ...], kwargs: dict[str, Any]
 
 
 def _kept(result: Any, frame: Frame) -> Any:
+    """Keep the thread for what a handler returned, if anything of it runs later."""
     try:
-        return _keep_scope(result, frame)
+        keeper = _keepers.get(type(result), _find_keeper)
+        return result if keeper is None else keeper(result, frame)
     except Exception as error:  # noqa: BLE001 - the caller gets the result anyway
         report("keeping a scope for what a handler returned", error)
         return result
+
+
+def _lent(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Keep] | None:
+    """What is to be done after a call, for arguments with which a handler hands work over."""
+    try:
+        if _inert.issuperset(map(type, args)) and (
+            not kwargs or _inert.issuperset(map(type, kwargs.values()))
+        ):
+            return None
+        keeps = (_lend(value) for value in (*args, *kwargs.values()))
+        return [keep for keep in keeps if keep is not None]
+    except Exception as error:  # noqa: BLE001 - the function has to run
+        report("looking at what a handler gets", error)
+        return None
+
+
+def _keep_lent(lent: list[Keep], frame: Frame) -> None:
+    try:
+        for keep in lent:
+            keep(frame)
+    except Exception as error:  # noqa: BLE001 - the caller gets the result anyway
+        report("keeping a scope for what a handler handed over", error)
 
 
 def _scoped_function(function: Callable[..., Any], open_frame: OpenFrame) -> Callable[..., Any]:
@@ -60,6 +95,7 @@ def _scoped_function(function: Callable[..., Any], open_frame: OpenFrame) -> Cal
         frame = _opened(open_frame, args, kwargs)
         if frame is None:
             return function(*args, **kwargs)
+        lent = _lent(args, kwargs)
         try:
             try:
                 enter(frame)
@@ -71,6 +107,8 @@ def _scoped_function(function: Callable[..., Any], open_frame: OpenFrame) -> Cal
                 leave(frame)
             except Exception as error:  # noqa: BLE001 - the caller gets what the function returns
                 report("leaving a scope", error)
+        if lent:
+            _keep_lent(lent, frame)
         return _kept(result, frame)
 
     return wrapper
@@ -82,6 +120,7 @@ def _scoped_coroutine(function: Callable[..., Any], open_frame: OpenFrame) -> Ca
         frame = _opened(open_frame, args, kwargs)
         if frame is None:
             return await function(*args, **kwargs)
+        lent = _lent(args, kwargs)
         try:
             try:
                 enter(frame)
@@ -93,6 +132,8 @@ def _scoped_coroutine(function: Callable[..., Any], open_frame: OpenFrame) -> Ca
                 leave(frame)
             except Exception as error:  # noqa: BLE001 - the caller gets what the function returns
                 report("leaving a scope", error)
+        if lent:
+            _keep_lent(lent, frame)
         return _kept(result, frame)
 
     return wrapper
@@ -107,6 +148,7 @@ def scoped_generator(function: Callable[..., Any], open_frame: OpenFrame) -> Cal
         if frame is None:
             return (yield from function(*args, **kwargs))
         steps = _steps_in(frame)
+        lent = _lent(args, kwargs)
         body = function(*args, **kwargs)
         step = functools.partial(body.send, None)
         while True:
@@ -114,6 +156,8 @@ def scoped_generator(function: Callable[..., Any], open_frame: OpenFrame) -> Cal
                 steps.enter()
                 item = step()
             except StopIteration as stop:
+                if lent:
+                    _keep_lent(lent, frame)
                 return stop.value
             finally:
                 try:
@@ -158,6 +202,7 @@ def scoped_async_generator(
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         frame = _opened(open_frame, args, kwargs)
         steps = _OuterSteps() if frame is None else _steps_in(frame)
+        lent = None if frame is None else _lent(args, kwargs)
         body = function(*args, **kwargs)
         step = functools.partial(body.asend, None)
         while True:
@@ -165,6 +210,8 @@ def scoped_async_generator(
                 steps.enter()
                 item = await step()
             except StopAsyncIteration:
+                if lent:
+                    _keep_lent(lent, frame)  # type: ignore[arg-type]
                 return
             finally:
                 try:
@@ -182,28 +229,235 @@ def scoped_async_generator(
     return wrapper
 
 
-def _keep_scope(result: Any, frame: Frame) -> Any:
-    """Let a body that a handler returned be produced in the handler's thread.
+# What a handler hands back: a body that is produced, or a task that runs, when the handler's own
+# scope is over. It is recognised by its shape, since no framework is imported here. `web.returned`
+# knows where the responses of frameworks keep such things.
 
-    The body is a generator, a coroutine, or part of a streaming response. It runs when the handler
-    has returned, so the handler's scope is over by then.
+#: Keeps the thread of a frame for one result. Returns the result, or what takes its place.
+Keeper: TypeAlias = Callable[[Any, Frame], Any]
+
+#: Keeps the thread of a frame for what a handler did to one of its arguments.
+Keep: TypeAlias = Callable[[Frame], object]
+
+#: Looks at an argument before a call. Returns what is to be done after the call, or None.
+Lender: TypeAlias = Callable[[Any], "Keep | None"]
+
+_keepers: Final[dict[type, Keeper | None]] = {}
+_keeper_finders: Final[list[Callable[[type], Keeper | None]]] = []
+_lender_finders: Final[list[Callable[[type], Lender | None]]] = []
+
+#: Types of arguments with which no handler hands work over.
+_inert: Final[set[type]] = set()
+
+#: More types than the handlers of any program return or get. A program may make types endlessly.
+_MAX_TYPES: Final = 1024
+
+
+def know(
+    find_keeper: Callable[[type], Keeper | None], find_lender: Callable[[type], Lender | None]
+) -> None:
+    """Register who knows results and arguments by their types. Each is asked once for a type."""
+    _keeper_finders.append(find_keeper)
+    _lender_finders.append(find_lender)
+    _keepers.clear()
+    _inert.clear()
+
+
+def _find_keeper(result: Any, frame: Frame) -> Any:
+    kind = type(result)
+    keeper = next(filter(None, (find(kind) for find in _keeper_finders)), None)
+    keeper = keeper or _keeper_by_shape(kind)
+    if len(_keepers) >= _MAX_TYPES:
+        _keepers.clear()
+    _keepers[kind] = keeper
+    return result if keeper is None else keeper(result, frame)
+
+
+def _lend(value: Any) -> Keep | None:
+    kind = type(value)
+    if kind in _inert:
+        return None
+    lender = next(filter(None, (find(kind) for find in _lender_finders)), None)
+    if lender is not None:
+        return lender(value)
+    if len(_inert) >= _MAX_TYPES:
+        _inert.clear()
+    _inert.add(kind)
+    return None
+
+
+def _keeper_by_shape(kind: type) -> Keeper | None:
+    if kind in _MAKERS:
+        return later
+    if kind is tuple:
+        return _keep_first
+    return _keep_body_iterator if kind.__dictoffset__ else None
+
+
+def _keep_first(result: tuple[Any, ...], frame: Frame) -> tuple[Any, ...]:
+    """Keep the thread for the body of (body, status, headers), as Flask's handlers return it."""
+    if not result:
+        return result
+    body = _kept(result[0], frame)
+    return result if body is result[0] else (body, *result[1:])
+
+
+def _keep_body_iterator(result: Any, frame: Frame) -> Any:
+    """Keep the thread for a response like Starlette's, of whatever class."""
+    # Looked up in `__dict__`, since mocks have every attribute.
+    attributes = result.__dict__
+    body = attributes.get("body_iterator")
+    if body is not None and type(attributes) is dict:  # that of a class is another
+        result.body_iterator = later(body, frame)
+    return result
+
+
+def later(value: Any, frame: Frame) -> Any:
+    """Let a value that runs later do so in the thread of a frame.
+
+    Args:
+        value: A generator of either kind, another iterator, an iterable that is no collection, a
+            coroutine, a function, a task with a function and its arguments, a container of tasks,
+            or a list or tuple of any of these.
+        frame: The frame of the handler.
+
+    Returns:
+        What takes its place: of the same type for generators and coroutines, and for tasks. Any
+        other value is returned as it is, and so are files and collections.
+    """
+    make = _MAKERS.get(type(value))
+    if make is not None:
+        return make(lambda: value, _reopening(frame))()
+    if type(value) is list or type(value) is tuple:
+        items = type(value)(later(item, frame) for item in value)
+        return items if any(map(_differ, items, value)) else value
+    if value is None or isinstance(value, (str, bytes, Mapping)):
+        return value
+    return _later_body(value, frame) or _later_task(value, frame) or _later_call(value, frame)
+
+
+#: Objects that can be replaced by another of the same type, which runs in a thread.
+_MAKERS: Final[Mapping[type, Callable[[Callable[[], Any], OpenFrame], Callable[[], Any]]]] = {
+    GeneratorType: scoped_generator,
+    AsyncGeneratorType: scoped_async_generator,
+    CoroutineType: _scoped_coroutine,
+}
+
+
+def _later_body(body: Any, frame: Frame) -> Any:
+    """Another body of a response, in the thread. None of a value that is no body."""
+    if hasattr(type(body), "__aiter__"):
+        return scoped_async_generator(lambda: _each(body), _reopening(frame))()
+    if not hasattr(type(body), "__iter__"):
+        return None
+    # A server sends a file by itself, and a collection has been produced already.
+    is_produced = any(hasattr(body, name) for name in ("__len__", "read", "filelike", "file"))
+    return body if is_produced else _BodyOfResponse(body, StepsWhereItRuns(frame.thread))
+
+
+def _differ(one: object, other: object) -> bool:
+    return one is not other
+
+
+def _later_task(task: Any, frame: Frame) -> Any:
+    """A task of Starlette's or Litestar's, with its function in the thread. None of another value.
+
+    Tasks are copied, since a program may keep one for all its requests. A container of them is not:
+    tasks may be added to it until it runs.
+    """
+    tasks = getattr(task, "tasks", None)
+    if isinstance(tasks, Iterable):
+        task.tasks = [later(one, frame) for one in tasks]
+        return task
+    for name in ("func", "fn"):
+        function = getattr(task, name, None)
+        if callable(function) and hasattr(task, "args") and hasattr(task, "kwargs"):
+            task = copy.copy(task)
+            setattr(task, name, _later_call(function, frame))
+            return task
+    return None
+
+
+#: The attribute of a function that runs later in a thread: a weak reference to that very function,
+#: since wrappers of others copy attributes; the frame; and the function without the thread.
+_KEPT: Final = "_orq_otel_kept"
+
+
+def _later_call(function: Any, frame: Frame) -> Any:
+    if not callable(function):
+        return function
+    kept = function.__dict__.get(_KEPT) if type(function) is FunctionType else None
+    if kept is not None and kept[0]() is function:
+        if _is_inside(kept[1], frame):
+            return function  # it belongs to a handler that was called by this one
+        function = kept[2]  # kept by an earlier request
+    wrapped = scoped(function, _reopening(frame))
+    setattr(wrapped, _KEPT, (ref(wrapped), frame, function))
+    return wrapped
+
+
+def _is_inside(inner: Frame | None, outer: Frame) -> bool:
+    while inner is not None and inner is not outer:
+        inner = inner.parent
+    return inner is outer
+
+
+def _reopening(frame: Frame) -> OpenFrame:
+    thread = frame.thread
+    return lambda _args, _kwargs: Frame(thread, current_frame())
+
+
+class StepsWhereItRuns:
+    """`Steps` whose scope begins with the first step: then the request there gets its labels."""
+
+    def __init__(self, thread: Thread | None) -> None:
+        self._thread = thread
+        self._steps: Steps | None = None
+
+    def __enter__(self) -> None:
+        if self._steps is None:
+            self._steps = Steps(Frame(self._thread, current_frame()))
+        self._steps.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        if self._steps is not None:
+            self._steps.__exit__(*error)
+
+
+class Body:
+    """The body of a response, produced step by step in a thread.
+
+    A class, since closing a generator that has not begun would not close the body behind it.
     """
 
-    def reopen(_args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Frame:
-        return Frame(frame.thread, current_frame())
+    def __init__(self, body: Iterable[Any], steps: Steps | StepsWhereItRuns) -> None:
+        self._body = body
+        self._chunks: Iterator[Any] | None = None
+        self._steps = steps
 
-    if inspect.isgenerator(result):
-        return scoped_generator(lambda: result, reopen)()
-    if inspect.isasyncgen(result):
-        return scoped_async_generator(lambda: result, reopen)()
-    if inspect.iscoroutine(result):
-        return _scoped_coroutine(lambda: result, reopen)()
-    # Starlette's StreamingResponse. Looked up in `__dict__`, since mocks have every attribute.
-    body = getattr(result, "__dict__", {}).get("body_iterator")
-    if body is not None:
-        body = body if inspect.isasyncgen(body) else _each(body)
-        result.body_iterator = scoped_async_generator(lambda: body, reopen)()
-    return result
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        with self._steps:
+            if self._chunks is None:
+                self._chunks = iter(self._body)
+            return next(self._chunks)
+
+    def close(self) -> None:
+        """Close the body behind, if it can be closed."""
+        close = getattr(self._body, "close", None)
+        if close is not None:
+            with self._steps:
+                close()
+
+
+class _BodyOfResponse(Body):
+    """The same where the program sees it, in its response: with all attributes of the body."""
+
+    def __getattr__(self, name: str) -> Any:
+        # By `object`, since a copy that is being made has no attribute yet.
+        return getattr(object.__getattribute__(self, "_body"), name)
 
 
 async def _each(items: AsyncIterable[Any]) -> AsyncGenerator[Any, Any]:

@@ -11,11 +11,12 @@ Standard library only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from orq_otel.foundations.guard import report
 from orq_otel.threads.frames import Frame, Steps, Thread, current_frame, nested
+from orq_otel.threads.handlers import Body
 from orq_otel.threads.misuse import raise_if_strict
 from orq_otel.web.sources import Request, Sources, Tags, warn_of_function
 
@@ -75,7 +76,7 @@ class ThreadMiddleware:
         # Servers send these faster, and iterating over them runs no code of the application.
         if type(body) in (list, tuple, bytes) or _is_file(body, environ):
             return body
-        return _Body(body, steps)
+        return Body(body, steps)
 
     def _find(self, environ: dict[str, Any]) -> Thread | None:
         try:
@@ -95,31 +96,6 @@ class ThreadMiddleware:
                 warn_of_function("thread", error, "This one is in no thread.")
             return None
         return found
-
-
-class _Body:
-    """The body of a response, produced step by step in the thread of its request."""
-
-    def __init__(self, body: Iterable[bytes], steps: Steps) -> None:
-        self._body = body
-        self._chunks: Iterator[bytes] | None = None
-        self._steps = steps
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        with self._steps:
-            if self._chunks is None:
-                self._chunks = iter(self._body)
-            return next(self._chunks)
-
-    def close(self) -> None:
-        """Close the body of the application, if it can be closed."""
-        close = getattr(self._body, "close", None)
-        if close is not None:
-            with self._steps:
-                close()
 
 
 def _header(environ: dict[str, Any], name: str) -> list[bytes]:
