@@ -46,7 +46,7 @@ def try_everything(api: httpx.Client, folder: Path, described: object, *options:
         check=False,
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
-    assert "Tested: 6" in done.stdout
+    assert "Tested: 7" in done.stdout
 
 
 def test_every_answer_is_as_described(
@@ -61,7 +61,7 @@ def test_every_answer_is_as_described(
 
 def test_what_is_described_is_accepted(api: httpx.Client, tmp_path: Path) -> None:
     described = document()
-    for path in ("/api/threads", "/api/threads/{id}/spans"):
+    for path in ("/api/threads", "/api/threads/{id}/spans", "/api/threads/{id}/conversation"):
         asked = described["paths"][path]["get"]
         without = [one for one in asked["parameters"] if one.get("name") != "cursor"]
         described["paths"][path] = {"get": {**asked, "parameters": without}}

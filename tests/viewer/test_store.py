@@ -107,10 +107,10 @@ def test_ids_are_found_by_rank(place: Place) -> None:
         span("one", orq__thread_id="two", gen_ai__conversation__id="three", session__id="four"),
         span(orq__thread_id="two", gen_ai__conversation__id="three", session__id="four"),
         span(gen_ai__conversation__id="three", session__id="four"),
-        span(session__id="four"),
+        span(session__id="four", gen_ai__operation__name="chat"),
         span(),
         # An operating system's thread, as OpenTelemetry has it.
-        span(thread__id=4711, session__id="five"),
+        span(thread__id=4711, session__id="five", gen_ai__operation__name="chat"),
         span(thread__id=4711),
     )
     assert sorted(ids(place)) == ["five", "four", "one", "three", "two"]

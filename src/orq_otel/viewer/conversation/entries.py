@@ -23,6 +23,7 @@ class Turn:
         left_out: How many message parts of the conversation so far this call does not send.
         is_rewritten: Whether new messages stand between earlier ones.
         is_repeat: Whether the call sends exactly the messages of an earlier call.
+        agent: The name of the agent that made the call, or None.
     """
 
     number: int
@@ -35,6 +36,7 @@ class Turn:
     left_out: int = 0
     is_rewritten: bool = False
     is_repeat: bool = False
+    agent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

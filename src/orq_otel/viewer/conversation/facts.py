@@ -1,35 +1,39 @@
-"""Reads from a span's attributes its thread, tags, model, tokens and cost. Pure functions.
+"""Reads the facts of one span: what it says by its dialect, and what the call cost. Pure functions.
 
-Names of this project's own spans and of OpenTelemetry's conventions come first, then older ones and
-those of other instrumentations. Values may be text where a backend keeps every attribute as text.
+Which spans repeat others is not known here: `calls.py` decides that for the spans of a trace.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from orq_otel.viewer.conversation import pricing
-from orq_otel.viewer.model import Facts, Span
+from orq_otel.viewer.dialects import table
+from orq_otel.viewer.dialects.dialect import MOST_TOKENS, number
+from orq_otel.viewer.dialects.genai import INPUT
+from orq_otel.viewer.dialects.openinference import KIND, KINDS
+from orq_otel.viewer.model import Facts, Span, Usage
 
-#: Attributes with the thread's id. The first one that is a string counts.
-THREAD_IDS: Final = ("thread.id", "orq.thread_id", "gen_ai.conversation.id", "session.id")
-#: Attributes with the thread's tags. All of them count.
+__all__ = ["KIND", "KINDS", "MOST_TOKENS", "number", "read"]
+
+#: What ClickHouse looks for, where each name costs time for every span. See `dialects.table` for
+#: all of them.
+THREAD_IDS: Final = (
+    "thread.id",
+    "orq.thread_id",
+    "gen_ai.conversation.id",
+    "session.id",
+    "traceloop.association.properties.session_id",
+    "ai.telemetry.metadata.sessionId",
+    "langsmith.metadata.thread_id",
+    "langsmith.metadata.session_id",
+    "langfuse.session.id",
+)
 TAGS: Final = ("thread.tags", "orq.tags", "tag.tags")
 OPERATIONS: Final = ("gen_ai.operation.name", "orq_otel.operation.name")
-#: Spans of OpenInference have a kind instead of an operation.
-KIND: Final = "openinference.span.kind"
-KINDS: Final = {
-    "LLM": "chat",
-    "EMBEDDING": "embeddings",
-    "TOOL": "execute_tool",
-    "AGENT": "invoke_agent",
-    "RETRIEVER": "retrieval",
-    "RERANKER": "rerank",
-}
 MODELS: Final = (
     "gen_ai.response.model",
     "orq_otel.response.model",
@@ -56,11 +60,12 @@ OUTPUT_TOKENS: Final = (
     "gen_ai.usage.completion_tokens",
     "llm.token_count.completion",
 )
-MESSAGES: Final = ("gen_ai.input.messages", "orq_otel.input.messages")
+MESSAGES: Final = INPUT[:2]
 
 #: Operations that repeat tokens and costs of other spans, inside of them or earlier.
 SUMMARIES: Final = frozenset(
     {
+        "chunk",
         "create_agent",
         "execute_tool",
         "fetch_response",
@@ -76,8 +81,9 @@ MODEL_CALLS: Final = frozenset({"chat", "embeddings", "generate_content", "text_
 #: The operation and kind of a call to a remote agent, whose own spans are not here.
 REMOTE_AGENT: Final = ("invoke_agent", "CLIENT")
 
-#: More tokens in one call must be a mistake, and would falsify every sum.
-MOST_TOKENS: Final = 2**40
+#: Operations whose input is no message.
+_NOT_TOLD: Final = frozenset({"chunk", "embeddings", "execute_tool", "rerank", "retrieval"})
+
 #: The highest length of a title in characters.
 TITLE_LENGTH: Final = 200
 #: How many characters of a message are read for a title.
@@ -86,95 +92,62 @@ _SPACE = re.compile(r"[ \t\n\r\f\v]+")
 _DECODER = json.JSONDecoder()
 
 
-def read(span: Span) -> Facts:
-    """Returns the facts of a span. Attributes with unexpected values are ignored."""
-    attributes = span.attributes
-    operation = _text(attributes, OPERATIONS) or KINDS.get(str(attributes.get(KIND)).upper())
-    model = _text(attributes, MODELS)
-    provider = _text(attributes, PROVIDERS)
-    is_error = span.status == "ERROR"
+def read(span: Span, *, is_brief: bool = False) -> Facts:
+    """Returns the facts of a span. Attributes with unexpected values are ignored.
+
+    Args:
+        span: The span.
+        is_brief: Whether its cost and its title are left out, which take the most time.
+    """
+    said = table.read(span)
+    operation, usage = said.operation, said.usage
     input_tokens = output_tokens = cost = None
     is_model_call = False
     if operation not in SUMMARIES or (operation, span.kind) == REMOTE_AGENT:
-        input_tokens = _tokens(attributes, INPUT_TOKENS)
-        output_tokens = _tokens(attributes, OUTPUT_TOKENS)
+        if usage is not None:
+            input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
         is_counted = input_tokens is not None or output_tokens is not None
         # A call that failed without a count of tokens costs nothing.
-        is_model_call = is_counted or (operation in MODEL_CALLS and not is_error)
-        if is_model_call:
-            cost = pricing.cost(
-                attributes, provider, model, input_tokens, output_tokens, span.start
-            )
+        is_model_call = is_counted or (operation in MODEL_CALLS and not said.is_error)
+        if is_model_call and not is_brief:
+            cost = cost_of(span, usage, said.provider, said.model)
     return Facts(
-        thread_id=_text(attributes, THREAD_IDS),
-        tags=_tags(attributes),
+        thread_id=said.thread_id,
+        tags=said.tags,
         operation=operation,
-        model=model,
-        provider=provider,
+        model=said.model,
+        provider=said.provider,
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         cost=cost,
         is_model_call=is_model_call,
-        is_error=is_error,
-        title=_title(span),
+        is_error=said.is_error,
+        title=_title(span, is_told=said.is_genai and operation not in _NOT_TOLD)
+        if said.may_ask and not is_brief
+        else None,
+        said=said,
     )
 
 
-def _text(attributes: Mapping[str, Any], names: Iterable[str]) -> str | None:
-    """Returns the first non-empty string. An integer `thread.id` is the id of an OS thread."""
-    for name in names:
-        value = attributes.get(name)
-        if value and isinstance(value, str):
-            return value
-    return None
+def cost_of(
+    span: Span, usage: Usage | None, provider: str | None, model: str | None
+) -> float | None:
+    """Returns the cost of a model call in US dollars, or None if it is unknown."""
+    attributes: Mapping[str, Any] = span.attributes
+    if usage is None:
+        return pricing.cost(attributes, provider, model, None, None, span.start)
+    if usage.cache_read or usage.cache_write or usage.cost is not None:
+        # Prices are looked up by the conventions' names, and dialects have others.
+        told = {"gen_ai.usage.cost": usage.cost, pricing.CACHE_READ[0]: usage.cache_read}
+        told[pricing.CACHE_WRITE[0]] = usage.cache_write
+        more = {name: value for name, value in told.items() if value is not None}
+        attributes = {**attributes, **more}
+    return pricing.cost(
+        attributes, provider, model, usage.input_tokens, usage.output_tokens, span.start
+    )
 
 
-def _tokens(attributes: Mapping[str, Any], names: Iterable[str]) -> int | None:
-    for name in names:
-        count = number(attributes.get(name))
-        if count is not None and count <= MOST_TOKENS:
-            return int(count)
-    return None
-
-
-def number(value: Any) -> float | None:
-    """Returns a non-negative number from a number or text, or None."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        found = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return found if math.isfinite(found) and found >= 0 else None
-
-
-def _tags(attributes: Mapping[str, Any]) -> tuple[str, ...]:
-    tags: dict[str, None] = {}
-    for name in TAGS:
-        value = attributes.get(name)
-        if value:
-            tags.update(dict.fromkeys(_strings(value)))
-    return tuple(tags)
-
-
-def _strings(value: Any) -> Iterator[str]:
-    """Yields the strings of a list, or of a list in JSON."""
-    if isinstance(value, str):
-        value = _decoded(value)
-    if isinstance(value, (list, tuple)):
-        for one in value:
-            if one and isinstance(one, str):
-                yield one
-
-
-def _decoded(value: str) -> Any:
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _title(span: Span) -> str | None:
+def _title(span: Span, *, is_told: bool) -> str | None:
     for name in MESSAGES:
         messages = span.attributes.get(name)
         if messages:
@@ -183,6 +156,8 @@ def _title(span: Span) -> str | None:
         messages = (event.get("attributes") or {}).get(MESSAGES[0])
         if messages:
             return _first_of_user(messages)
+    if is_told:
+        return _first_of_user(table.asked(span))
     return None
 
 

@@ -1,11 +1,15 @@
 """Finds which messages of a call earlier calls of the conversation had already.
 
 Every model call sends the complete conversation so far. Each part of a message has a mark, which
-is the same for an answer and its repetition in a later call.
+is the same for an answer and its repetition in a later call. What a call repeats is found by its
+order in one of the latest calls, or else among all that the thread has shown. There, a part counts
+as known as well if it is the beginning of a known one, or the other way round: senders cut texts.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +18,7 @@ from typing import Any, Final
 from orq_otel.viewer.conversation.parts import (
     MOST_PARTS,
     RESULTS,
+    Text,
     as_part,
     decoded,
     kind_of,
@@ -25,13 +30,30 @@ from orq_otel.viewer.formats import as_text
 
 #: How many histories are kept. Agents that take turns have one each.
 HISTORIES: Final = 12
+#: What stands at the end of a text that was cut.
+_CUT = re.compile(r"(\u2026 \[[\d,]+ characters cut\]|\u2026|\.\.\.|\[truncated\]|\(truncated\))$")
+#: A note in the place of messages that were cut.
+_NOTE = re.compile(r"\[(\d+) items cut\]")
+#: How many characters of a text say which one it may be.
+_BEGINNING: Final = 16
 INSTRUCTING: Final = frozenset({"system", "developer"})
 
 
 class Item:
     """A part of a message, with a mark to find the same part in other calls."""
 
-    __slots__ = ("finish_reason", "is_hidden", "mark", "name", "part", "position", "raw", "role")
+    __slots__ = (
+        "cut",
+        "finish_reason",
+        "is_hidden",
+        "mark",
+        "name",
+        "part",
+        "position",
+        "raw",
+        "role",
+        "words",
+    )
 
     def __init__(self, message: Mapping[str, Any], position: int, raw: Mapping[str, Any]) -> None:
         role = message.get("role")
@@ -43,8 +65,26 @@ class Item:
         self.position = position
         self.raw = raw
         self.is_hidden = kind_of(raw) == "reasoning"  # few callers send it back
-        self.mark = _mark(self.role, raw)
         self.part = part_of(raw)
+        #: Its text without differences of space, and without the note that it was cut.
+        self.words = ""
+        #: How many messages it stands for, if it is a note in their place.
+        self.cut = 0
+        if type(self.part) is Text and not self.is_hidden:
+            self.words = " ".join(self.part.content.split())
+            note = _NOTE.fullmatch(self.words)
+            self.cut = int(note[1]) if note else 0
+        self.mark = _mark(self, raw)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it is a text that was cut."""
+        return _CUT.search(self.words) is not None
+
+    @property
+    def stem(self) -> str:
+        """Its text without the note that it was cut."""
+        return _CUT.sub("", self.words).rstrip()
 
 
 def items_of(messages: Iterable[Any], first: int = 0) -> list[Item]:
@@ -86,14 +126,58 @@ class Comparison:
 
 
 class Histories:
-    """The conversations so far, one for each call."""
+    """The conversations so far, one for each of the latest calls, and all that was shown."""
 
     def __init__(self) -> None:
         self._histories: list[_History] = []
+        self._shown: dict[int, Item] = {}
+        self._beginnings: dict[tuple[str, str], list[Item]] = {}
 
     def compare(self, items: list[Item], marks: list[int]) -> Comparison:
-        """Compares the input of a call with the histories."""
-        history, new = self._known(items, marks)
+        """Compares the input of a call with what was there before."""
+        found = self._in_order(items, marks)
+        last_said = max(
+            (place for place, one in enumerate(items) if one.role in {"assistant", "tool"}),
+            default=-1,
+        )
+        for place, one in enumerate(items):
+            if one.cut:
+                found.new[place] = False
+                found.left_out = max(found.left_out, one.cut)
+            elif found.new[place]:
+                # The question at the end may be asked in the same words as an earlier one.
+                known = self._known(one, is_question=place > last_said and one.role == "user")
+                found.new[place] = not known
+        if found.is_rewritten:
+            last_known = max((place for place, one in enumerate(found.new) if not one), default=-1)
+            found.is_rewritten = any(found.new[:last_known])
+        return found
+
+    def show(self, items: Iterable[Item]) -> None:
+        """Note what is shown, so that it is known where another call repeats it."""
+        for one in items:
+            self._shown.setdefault(one.mark, one)
+            if len(one.words) > _BEGINNING:
+                self._beginnings.setdefault(_start(one), []).append(one)
+
+    def _known(self, item: Item, *, is_question: bool) -> bool:
+        """Whether a part was shown. If it is longer than what was shown, that is made longer."""
+        if not is_question and item.mark in self._shown:
+            return True
+        if len(item.words) <= _BEGINNING:
+            return False
+        stem = item.stem
+        for one in self._beginnings.get(_start(item), ()):
+            if item.is_cut and one.words.startswith(stem):
+                return True
+            if one.is_cut and item.words.startswith(one.stem):
+                one.part, one.words = item.part, item.words
+                return True
+        return False
+
+    def _in_order(self, items: list[Item], marks: list[int]) -> Comparison:
+        """Compares the input of a call with the histories, in their order."""
+        history, new = self._continued(items, marks)
         found = Comparison(new)
         if history is None or _is_beginning(items, new):
             return found
@@ -109,7 +193,7 @@ class Histories:
             found.is_rewritten = any(new[:last_known])
         return found
 
-    def _known(self, items: list[Item], marks: list[int]) -> tuple[_History | None, list[bool]]:
+    def _continued(self, items: list[Item], marks: list[int]) -> tuple[_History | None, list[bool]]:
         """Returns the history that a call continues, and which parts of its input are new."""
         exact = [one for one in self._histories if marks[: len(one.marks)] == one.marks]
         if exact:
@@ -185,19 +269,30 @@ def _latest_question(items: list[Item]) -> list[bool]:
     return new
 
 
-def _mark(role: str, raw: Mapping[str, Any]) -> int:
+def _start(item: Item) -> tuple[str, str]:
+    return _normalized_role(item.role), item.words[:_BEGINNING]
+
+
+def _mark(item: Item, raw: Mapping[str, Any]) -> int:
     """Returns the same number for a part of an answer and its repetition in a later call."""
-    kind = kind_of(raw)
+    kind, role = kind_of(raw), item.role
     if kind == "tool_call":
-        content: Any = (raw.get("name"), decoded(raw.get("arguments")))
-        role = ""
-    elif kind in RESULTS:
-        content, role = (raw.get("id"), raw.get("response")), ""
-    elif kind in {"text", "reasoning"}:
-        return hash((kind, _normalized_role(role), text_of(raw).strip()))
-    else:
-        content = dict(raw)
-    return hash((kind, _normalized_role(role), as_text(content)))
+        content: Any = (raw.get("name"), _canonical(raw.get("arguments")))
+        return hash((kind, content))
+    if kind in RESULTS:
+        return hash((kind, raw.get("id") or _canonical(raw.get("response"))))
+    if kind in {"text", "reasoning"}:
+        words = item.words or " ".join(text_of(raw).split())
+        return hash((kind, _normalized_role(role), words))
+    return hash((kind, _normalized_role(role), as_text(dict(raw))))
+
+
+def _canonical(value: Any) -> str:
+    """Returns the same text for a value, however it was encoded."""
+    try:
+        return json.dumps(decoded(value), sort_keys=True, default=str)
+    except (ValueError, TypeError, RecursionError):
+        return as_text(value)
 
 
 def _normalized_role(role: str) -> str:

@@ -28,6 +28,7 @@ from orq_otel.viewer.model import (
     Span,
     Spans,
     StoreError,
+    Stray,
     Thread,
     ThreadPage,
     ThreadQuery,
@@ -275,6 +276,14 @@ class ClickHouseStore:
         some = Spans(_kept(row[1:]) for row in found)
         some.has_more = bool(found) and found[0][0] > len(found)
         return some
+
+    def strays(self, limit: int = 20) -> tuple[Stray, ...]:  # noqa: ARG002
+        """Returns nothing: all spans would have to be read for it."""
+        return ()
+
+    def trace(self, trace_id: str) -> Spans:  # noqa: ARG002
+        """Returns nothing, as `strays` does."""
+        return Spans()
 
     def overview(self, query: ThreadQuery, buckets: int = 60) -> Overview:
         """Sums up all threads that match a query.

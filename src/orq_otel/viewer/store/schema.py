@@ -200,8 +200,13 @@ def _second(connection: sqlite3.Connection) -> None:
     _run(connection, _INDEXES)
 
 
+#: Spans that name an operation and belong to no thread are few, and shown as such.
+_STRAYS: Final = """
+CREATE INDEX spans_without_thread ON spans (start) WHERE thread IS NULL AND operation IS NOT NULL;
+"""
+
 #: The first makes an empty file into one of version 1, and so on.
-STEPS: Final[tuple[Step, ...]] = (_FIRST, _second)
+STEPS: Final[tuple[Step, ...]] = (_FIRST, _second, _STRAYS)
 
 
 class NewerFileError(Exception):

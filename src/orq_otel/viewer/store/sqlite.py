@@ -27,6 +27,7 @@ from orq_otel.viewer.model import (
     Position,
     Spans,
     StoreError,
+    Stray,
     Thread,
     ThreadPage,
     ThreadQuery,
@@ -143,6 +144,22 @@ class SQLiteStore:
             StoreError: The store cannot be read.
         """
         return self._read(lambda connection: sqlite_reading.overview(connection, query, buckets))
+
+    def strays(self, limit: int = 20) -> tuple[Stray, ...]:
+        """Returns traces without a thread, the latest first.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        return self._read(lambda connection: sqlite_reading.strays(connection, limit))
+
+    def trace(self, trace_id: str) -> Spans:
+        """Returns the first spans of a trace, sorted by start.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        return self._read(lambda connection: sqlite_reading.trace(connection, trace_id))
 
     def change(self) -> int:
         """Returns a number that changes whenever spans are written.

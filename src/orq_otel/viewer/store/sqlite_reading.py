@@ -17,6 +17,7 @@ from orq_otel.viewer.model import (
     Position,
     Sort,
     Spans,
+    Stray,
     Thread,
     ThreadPage,
     ThreadQuery,
@@ -48,6 +49,9 @@ _LONG: Final = 7 * DAY
 #: How many tags an overview returns, the most frequent.
 _TAGS: Final = 200
 
+#: How many spans of a trace without a thread are returned, and among how many it is looked for.
+_OF_A_TRACE: Final = 500
+_STRAY_SPANS: Final = 2_000
 #: How many tags, or models, of a thread a brief list returns.
 _AT_A_GLANCE: Final = 8
 #: The approximate size in JSON of a thread or span without its long texts, in bytes.
@@ -157,10 +161,46 @@ def spans(
         " ORDER BY start, span_id, spans.trace_id LIMIT ?",
         (*values, limit + 1),
     ).fetchall()
+    some = _spans(connection, [seq for (seq,) in found[:limit]], size)
+    some.has_more = len(found) > len(some)
+    return some
+
+
+def trace(connection: sqlite3.Connection, trace_id: str) -> Spans:
+    """Returns the first spans of a trace."""
+    found = connection.execute(
+        "SELECT seq FROM spans WHERE trace_id = ? ORDER BY start, span_id LIMIT ?",
+        (bytes.fromhex(trace_id), _OF_A_TRACE),
+    ).fetchall()
+    return _spans(connection, [seq for (seq,) in found], PAGE)
+
+
+def strays(connection: sqlite3.Connection, limit: int) -> tuple[Stray, ...]:
+    """Returns traces without a thread, among the latest such spans."""
+    found = connection.execute(
+        "SELECT trace_id, COUNT(*), MIN(start), MAX(start), resource FROM ("
+        "SELECT trace_id, start, resource FROM spans"
+        " WHERE thread IS NULL AND operation IS NOT NULL ORDER BY start DESC LIMIT ?"
+        ") GROUP BY trace_id ORDER BY 4 DESC LIMIT ?",
+        (_STRAY_SPANS, limit),
+    ).fetchall()
+    return tuple(
+        Stray(
+            trace_id.hex(),
+            str(_first(connection, "SELECT service FROM resources WHERE key = ?", resource) or ""),
+            count,
+            started,
+        )
+        for trace_id, count, started, _, resource in found
+    )
+
+
+def _spans(connection: sqlite3.Connection, keys: Iterable[int], size: int) -> Spans:
+    """Returns spans by their keys, as long as they fit into a size."""
     some = Spans()
     ids: dict[int | None, str | None] = {None: None}
     resources: dict[int, tuple[str, str, Any]] = {}
-    for (seq,) in found[:limit]:
+    for seq in keys:
         *row, body, thread, resource = connection.execute(
             f"SELECT {SPAN_COLUMNS}, body, thread, resource FROM spans WHERE seq = ?", (seq,)
         ).fetchone()
@@ -184,7 +224,6 @@ def spans(
         if size < 0 and some:
             break
         some.append(span_of(tuple(row), decoded_body, ids[thread], service, decoded))
-    some.has_more = len(found) > len(some)
     return some
 
 

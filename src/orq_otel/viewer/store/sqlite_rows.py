@@ -59,13 +59,18 @@ def _optional(value: str | None) -> str | None:
     return None if value is None else text(value)
 
 
+def counted(facts: Facts) -> tuple[bool, bool, int | None, int | None, int | None]:
+    """Returns what counts of a span: error, call, tokens and cost, in the order of `COLUMNS`."""
+    cost = None if facts.cost is None else round(facts.cost * COST_UNITS)
+    return facts.is_error, facts.is_model_call, facts.input_tokens, facts.output_tokens, cost
+
+
 def encoded(kept: KeptSpan) -> tuple[Any, ...]:
     """Returns the values of a span's row, in the order of `COLUMNS`.
 
     Those of its thread and resource are None: the caller sets them.
     """
     span, facts = kept.span, kept.facts
-    cost = None if facts.cost is None else round(facts.cost * COST_UNITS)
     start = bounded(span.start)
     return (
         bytes.fromhex(span.trace_id),
@@ -74,11 +79,7 @@ def encoded(kept: KeptSpan) -> tuple[Any, ...]:
         None,
         start,
         bounded(span.end),
-        facts.is_error,
-        facts.is_model_call,
-        facts.input_tokens,
-        facts.output_tokens,
-        cost,
+        *counted(facts),
         None,
         text(span.name),
         span.kind,

@@ -10,10 +10,13 @@ from typing import Any, Final
 
 from orq_otel.viewer import model
 from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.store import deciding
+from orq_otel.viewer.store.deciding import Change
 from orq_otel.viewer.store.sqlite_rows import (
     INSERT,
     ROW_COLUMNS,
     Resources,
+    counted,
     encoded,
     row_of,
     text,
@@ -24,6 +27,8 @@ from orq_otel.viewer.store.tally import Row, Tally, ThreadTally
 _PARAMETERS: Final = 900
 #: Where these stand in a row of `spans`.
 _THREAD, _RESOURCE = 3, 11
+#: Where those stand that `counted` returns.
+_COUNTED: Final = slice(6, 11)
 
 _SUMS: Final = ("spans", "errors", "input_tokens", "output_tokens", "cost", "priced", "unpriced")
 
@@ -94,6 +99,8 @@ class Batch:
     """Spans in the form of the tables, prepared before a transaction begins."""
 
     def __init__(self, spans: Sequence[KeptSpan]) -> None:
+        self.spans = spans
+        self.plain = deciding.plain(spans)
         self.resources = Resources()
         self.rows = [list(encoded(kept)) for kept in spans]
         self.digests = [self.resources.digest(kept.span) for kept in spans]
@@ -105,7 +112,11 @@ class Batch:
 
 def insert(connection: sqlite3.Connection, batch: Batch) -> None:
     """Insert the spans that do not exist yet. The caller has begun a transaction."""
-    keys, added = _thread_keys(connection, batch)
+    decided, changes = deciding.decide(connection, batch.spans, batch.plain)
+    for place, kept in decided.items():
+        batch.rows[place][_COUNTED] = counted(kept.facts)
+        batch.threads[place] = None if kept.facts.thread_id is None else text(kept.facts.thread_id)
+    keys, added = _thread_keys(connection, batch, changes)
     resources = _resource_keys(connection, batch)
     counts: Counter[int] = Counter()
     tally = Tally()
@@ -123,8 +134,9 @@ def insert(connection: sqlite3.Connection, batch: Batch) -> None:
     _count_resources(connection, counts)
     _add(connection, tally, 1)
     _add_threads(connection, tally.threads, time.time_ns())
+    changed = _change(connection, changes, keys) if changes else set()
     # All spans of such a thread existed already, in another thread.
-    without = [(key,) for key in added if key not in tally.threads]
+    without = [(key,) for key in added if key not in tally.threads and key not in changed]
     connection.executemany("DELETE FROM threads WHERE key = ?", without)
     connection.execute("UPDATE changes SET count = count + 1")
 
@@ -148,9 +160,52 @@ def _row(row: list[Any], tags: tuple[str, ...]) -> Row:
     )
 
 
-def _thread_keys(connection: sqlite3.Connection, batch: Batch) -> tuple[dict[str, int], list[int]]:
+def _change(
+    connection: sqlite3.Connection, changes: Iterable[Change], keys: dict[str, int]
+) -> set[int]:
+    """Change what counts of spans that are there, and the rollups with them.
+
+    Returns:
+        The threads that they belong to now.
+    """
+    old, new = Tally(), Tally()
+    left: set[int] = set()
+    for seq, kept in changes:
+        values = connection.execute(
+            f"SELECT {ROW_COLUMNS} FROM spans WHERE seq = ?", (seq,)
+        ).fetchone()
+        thread = None if kept.facts.thread_id is None else keys[text(kept.facts.thread_id)]
+        is_error, is_model_call, input_tokens, output_tokens, cost = counted(kept.facts)
+        connection.execute(
+            "UPDATE spans SET thread = ?, is_error = ?, is_model_call = ?, input_tokens = ?,"
+            " output_tokens = ?, cost = ? WHERE seq = ?",
+            (thread, is_error, is_model_call, input_tokens, output_tokens, cost, seq),
+        )
+        if values[0] is not None:
+            old.add(row_of(values))
+            if values[0] != thread:
+                left.add(values[0])
+        if thread is not None:
+            changed = (is_error, is_model_call, input_tokens, output_tokens, cost)
+            new.add(row_of((thread, *values[1:5], *changed, *values[10:])))
+    _add(connection, old, -1)
+    _add(connection, new, 1)
+    _add_threads(connection, new.threads, time.time_ns())
+    _subtract_threads(connection, {key: one for key, one in old.threads.items() if key not in left})
+    for key in left:
+        _sum_up_anew(connection, key)
+    _delete_empty(connection, old)
+    return set(new.threads)
+
+
+def _thread_keys(
+    connection: sqlite3.Connection, batch: Batch, changes: Iterable[Change]
+) -> tuple[dict[str, int], list[int]]:
     """Returns the key of each thread of a batch, and which threads are new."""
-    wanted = list(dict.fromkeys(one for one in batch.threads if one is not None))
+    changed = [
+        None if one.facts.thread_id is None else text(one.facts.thread_id) for _, one in changes
+    ]
+    wanted = list(dict.fromkeys(one for one in (*batch.threads, *changed) if one is not None))
     keys: dict[str, int] = {}
     for some in _pieces(wanted):
         marks = ",".join("?" * len(some))
@@ -246,6 +301,42 @@ def _add_threads(
     )
 
 
+def _delete_empty(connection: sqlite3.Connection, tally: Tally) -> None:
+    """Delete the rows of rollups in which nothing is counted any more."""
+    many = connection.executemany
+    many("DELETE FROM activity WHERE width = ? AND start = ? AND spans = 0", tally.activity.keys())
+    many(
+        "DELETE FROM latencies WHERE width = ? AND start = ? AND bucket = ? AND calls = 0",
+        tally.latencies.keys(),
+    )
+    items = tally.threads.items()
+    many(
+        "DELETE FROM thread_latencies WHERE thread = ? AND bucket = ? AND calls = 0",
+        [(key, bucket) for key, one in items for bucket in one.latencies],
+    )
+
+
+def _subtract_threads(connection: sqlite3.Connection, threads: dict[int, ThreadTally]) -> None:
+    """Subtract from the sums over each thread. Its first and last spans stay what they are."""
+    items = threads.items()
+    connection.executemany(
+        f"UPDATE threads SET {', '.join(f'{name} = {name} - ?' for name in _SUMS)} WHERE key = ?",
+        [(*one.values(), key) for key, one in items],
+    )
+    connection.executemany(
+        _ADD_THREAD_ACTIVITY,
+        [
+            (key, *piece, *(-value for value in sums.values()))
+            for key, one in items
+            for piece, sums in one.activity.items()
+        ],
+    )
+    connection.executemany(
+        _ADD_THREAD_LATENCIES,
+        [(key, bucket, -calls) for key, one in items for bucket, calls in one.latencies.items()],
+    )
+
+
 def delete_oldest(connection: sqlite3.Connection, before: int | None, most: int, size: int) -> int:
     """Delete the oldest spans, by their start, and what summed them up. In a transaction.
 
@@ -278,13 +369,7 @@ def delete_oldest(connection: sqlite3.Connection, before: int | None, most: int,
     connection.execute("DELETE FROM resources WHERE spans = 0")
     tally = Tally(row_of(tuple(values)) for _, _, *values in oldest if values[0] is not None)
     _add(connection, tally, -1)
-    connection.executemany(
-        "DELETE FROM activity WHERE width = ? AND start = ? AND spans = 0", tally.activity.keys()
-    )
-    connection.executemany(
-        "DELETE FROM latencies WHERE width = ? AND start = ? AND bucket = ? AND calls = 0",
-        tally.latencies.keys(),
-    )
+    _delete_empty(connection, tally)
     for key in tally.threads:
         _sum_up_anew(connection, key)
     connection.execute("UPDATE changes SET count = count + 1")

@@ -14,6 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
+from orq_otel.viewer.conversation import conversation
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import (
     InvalidCursorError,
@@ -26,7 +27,7 @@ from orq_otel.viewer.model import (
 )
 from orq_otel.viewer.receive.otlp_files import UnreadableError, read_requests
 from orq_otel.viewer.store import cursors
-from orq_otel.viewer.web import api_json
+from orq_otel.viewer.web import api_json, conversation_json
 from orq_otel.viewer.web.openapi import JSON_LINES, MOST_SPANS, document
 from orq_otel.viewer.web.query_parameters import (
     InvalidParameterError,
@@ -102,6 +103,11 @@ class _Api:
         self._store = store
         self._heavy = CapacityLimiter(AT_A_TIME)
         self._lists = CapacityLimiter(_LISTS_AT_A_TIME)
+        self._of_thread = {
+            "conversation": self._conversation,
+            "export": self._export,
+            "spans": self._spans,
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request. Errors have the API's own form."""
@@ -136,10 +142,9 @@ class _Api:
         match segments:
             case ["threads"]:
                 return _Resource("GET", self._threads)
-            case ["threads", first, *more, "spans"] if first:
-                return _Resource("GET", self._of("/".join([first, *more]), self._spans))
-            case ["threads", first, *more, "export"] if first:
-                return _Resource("GET", self._of("/".join([first, *more]), self._export))
+            case ["threads", first, *more, last] if first and last in self._of_thread:
+                handler = self._of_thread[last]
+                return _Resource("GET", self._of("/".join([first, *more]), handler))
             case ["threads", first, *more] if first:
                 return _Resource("GET", self._of("/".join([first, *more]), self._thread))
             case ["import"]:
@@ -195,6 +200,24 @@ class _Api:
             following = cursors.encode_position(position(spans[-1])) if spans.has_more else None
             shown = [api_json.span(one) for one in spans]
             return _json({"spans": shown, "truncated": spans.has_more, "next_cursor": following})
+
+        return await to_thread.run_sync(answer, limiter=self._heavy)
+
+    async def _conversation(self, request: Request, thread: Thread) -> Response:
+        asked = only(request.query_params.multi_items(), ("cursor",))
+        cursor = asked.get("cursor", [None])[0]
+        after = None if cursor is None else cursors.decode_position(cursor)
+
+        def answer() -> Response:
+            spans: list[KeptSpan] = []
+            following = None
+            for some in pieces(self._store, thread.id, after):
+                spans += some
+                if len(spans) >= MOST_SPANS:
+                    if some.has_more:
+                        following = cursors.encode_position(position(spans[-1]))
+                    break
+            return _json(conversation_json.conversation(conversation(thread.id, spans), following))
 
         return await to_thread.run_sync(answer, limiter=self._heavy)
 

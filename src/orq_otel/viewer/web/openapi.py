@@ -37,6 +37,7 @@ def document() -> dict[str, Any]:
             "/api/threads": {"get": _THREADS},
             "/api/threads/{id}": {"get": _THREAD},
             "/api/threads/{id}/spans": {"get": _SPANS},
+            "/api/threads/{id}/conversation": {"get": _CONVERSATION},
             "/api/threads/{id}/export": {"get": _EXPORT},
             "/api/import": {"post": _IMPORT},
             "/api/openapi.json": {"get": _DOCUMENT},
@@ -105,6 +106,21 @@ def _count_up_to(most: int, default: int) -> dict[str, Any]:
 def _word_of(words: tuple[str, ...], default: str) -> dict[str, Any]:
     return {"type": "string", "enum": list(words), "default": default}
 
+
+#: What an entry of a conversation says of its span.
+_OF_A_SPAN = {
+    "trace_id": _TEXT,
+    "span_id": _TEXT,
+    "started_at": _TIME,
+    "ended_at": _TIME,
+    "operation": _MAYBE_TEXT,
+    "model": _MAYBE_TEXT,
+    "provider": _MAYBE_TEXT,
+    "input_tokens": _MAYBE_COUNT,
+    "output_tokens": _MAYBE_COUNT,
+    "cost_usd": _DOLLARS,
+    "error": {"anyOf": [{"type": "null"}, _object(type=_TEXT, message=_TEXT)]},
+}
 
 _SCHEMAS = {
     "Thread": _object(
@@ -178,6 +194,45 @@ _SCHEMAS = {
     "SpanList": _object(
         spans=_list_of("Span"),
         truncated={"type": "boolean", "description": "whether there are more"},
+        next_cursor=_MAYBE_TEXT | {"description": "for `cursor`; null at the end"},
+    ),
+    "Part": {
+        "type": "object",
+        "properties": {
+            "type": {"enum": ["text", "reasoning", "tool_call", "media", "other"]},
+        },
+        "required": ["type"],
+        "description": "a part of a message, as in the GenAI conventions; a tool call has its"
+        " result, and the span of its execution",
+    },
+    "Message": _object(
+        "name",
+        "finish_reason",
+        role=_TEXT,
+        parts=_list_of("Part"),
+        name=_TEXT,
+        finish_reason=_TEXT,
+    ),
+    "Turn": _object(
+        type={"const": "turn"},
+        **_OF_A_SPAN,
+        agent=_MAYBE_TEXT,
+        number=_COUNT,
+        input=_list_of("Message") | {"description": "what no earlier call was asked"},
+        output=_list_of("Message"),
+        has_input={"type": "boolean", "description": "whether it was captured"},
+        has_output={"type": "boolean", "description": "whether it was captured"},
+        repeated_parts=_COUNT | {"description": "how many parts of messages earlier calls had"},
+        left_out_parts=_COUNT | {"description": "how many of the conversation so far it lacks"},
+        is_rewritten={"type": "boolean", "description": "whether new messages stand between"},
+        is_repeat={"type": "boolean", "description": "whether it asks exactly what one did before"},
+    ),
+    "Step": _object("tool_call", type={"const": "step"}, **_OF_A_SPAN, tool_call=_schema("Part")),
+    "Conversation": _object(
+        entries={"type": "array", "items": {"anyOf": [_schema("Turn"), _schema("Step")]}},
+        turns=_COUNT,
+        has_content={"type": "boolean", "description": "whether any message was captured"},
+        truncated={"type": "boolean", "description": "whether there is more"},
         next_cursor=_MAYBE_TEXT | {"description": "for `cursor`; null at the end"},
     ),
     "Export": _object(thread=_schema("Thread"), spans=_list_of("Span")),
@@ -288,6 +343,16 @@ _SPANS = {
         _parameter("cursor", "The `next_cursor` of the page before.", _TEXT),
     ],
     "responses": _responses(_answer("Spans.", _schema("SpanList")), "404"),
+}
+
+_CONVERSATION = {
+    "operationId": "getConversation",
+    "summary": "The conversation of a thread: each message once, with the calls of its models",
+    "parameters": [
+        *_OF_A_THREAD,
+        _parameter("cursor", "The `next_cursor` of the part before.", _TEXT),
+    ],
+    "responses": _responses(_answer("The conversation.", _schema("Conversation")), "404"),
 }
 
 _EXPORT = {

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from orq_otel.viewer.conversation import INPUT, INSTRUCTIONS, OUTPUT
 from orq_otel.viewer.formats import shortened
 from orq_otel.viewer.model import KeptSpan
 
-#: How many characters of an attribute a thread's page keeps. Messages are kept completely, since
-#: their JSON has to be decoded.
+#: How many characters of an attribute a thread's page keeps. JSON is kept completely, since there
+#: may be messages in it.
 _ATTRIBUTE_TEXT: Final = 20_000
-_MESSAGES: Final = frozenset({*INPUT, *OUTPUT, *INSTRUCTIONS})
+_JSON: Final = ("[", "{")
 #: How many characters of spans one page shows.
 _PAGE_TEXT: Final = 2_000_000
 #: The approximate size of the HTML around each text, in characters.
@@ -46,7 +45,7 @@ def trimmed(kept: KeptSpan, thread_id: str) -> tuple[KeptSpan, int]:
     for event in span.events:
         event_attributes, event_size = _cut(event.get("attributes") or {})
         events.append({**event, "attributes": event_attributes})
-        size += event_size
+        size += event_size + _size(event.get("body"))
     message = shortened(span.status_message, _ATTRIBUTE_TEXT)
     # All spans of the thread share one string, and long ids of other threads are cut.
     own = facts.thread_id
@@ -66,7 +65,7 @@ def trimmed(kept: KeptSpan, thread_id: str) -> tuple[KeptSpan, int]:
 def _cut(attributes: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     shown = {
         name: shortened(value, _ATTRIBUTE_TEXT)
-        if isinstance(value, str) and len(value) > _ATTRIBUTE_TEXT and name not in _MESSAGES
+        if isinstance(value, str) and len(value) > _ATTRIBUTE_TEXT and not value.startswith(_JSON)
         else value
         for name, value in attributes.items()
     }

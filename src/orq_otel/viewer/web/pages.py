@@ -95,6 +95,7 @@ def create_pages(store: Store, *, otlp_endpoint: str = DEFAULT_ENDPOINT) -> list
         Route("/", pages.overview),
         Route("/threads/", pages.thread),  # with `id`: a path cannot end in "." or ".."
         Route("/threads/{id:anything}", pages.thread),
+        Route("/without-thread", pages.strays),
         Route("/changes", pages.changes),
         Mount("/static", StaticFiles(directory=HERE / "static")),
         Route("/{rest:path}", not_found),
@@ -187,6 +188,19 @@ class _Pages:
     async def thread(self, request: Request) -> Response:
         return await to_thread.run_sync(self._thread, request, limiter=self._threads)
 
+    async def strays(self, request: Request) -> Response:
+        return await to_thread.run_sync(self._strays, request, limiter=self._threads)
+
+    @_guarded
+    def _strays(self, _: Request) -> Response:
+        change = self._store.change()
+        traces = [
+            (stray, spans, conversation(None, spans))
+            for stray in self._store.strays()
+            for spans in (self._store.trace(stray.trace_id),)
+        ]
+        return _page("strays.html", traces=traces, text_budget=TextBudget(), change=change)
+
     @_guarded
     def _overview(self, request: Request) -> Response:
         parameters = _parameters(request)
@@ -212,6 +226,7 @@ class _Pages:
             next=_link(parameters, cursor=page.next_cursor) if page.next_cursor else None,
             is_first=asked.cursor is None,
             change=self._store.change(),
+            strays=self._store.strays(),
         )
 
     @_guarded

@@ -1,0 +1,469 @@
+"""Which spans of a trace belong to a thread, and which of them count. Pure functions.
+
+Several spans may tell of one model call: a framework's around a client's, a client's around a
+proxy's, two instrumentations side by side, a record of the usage after it. One of them counts. Each
+error is told by every span around it, and counts where it happened.
+
+A span without a thread's id has that of its nearest ancestor. Where a trace has one id alone, it
+belongs to the spans above as well. Spans may arrive in any order: what is decided for a trace is
+decided anew when more of it arrives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from orq_otel.viewer.conversation.facts import MODEL_CALLS, SUMMARIES, cost_of
+from orq_otel.viewer.dialects import table
+from orq_otel.viewer.model import Facts, KeptSpan, Span
+
+#: The ids of a trace and a span.
+Key = tuple[str, str]
+
+_TOOL: Final = "execute_tool"
+#: Operations that ask again for an answer that an earlier call has brought.
+_FETCHES: Final = frozenset({"fetch_response"})
+_AGENTS: Final = SUMMARIES - _FETCHES - {_TOOL, "chunk"}
+
+
+@dataclass(slots=True)
+class Node:
+    """What is decided with, for one span.
+
+    Attributes:
+        key: The ids of its trace and the span.
+        parent: The id of its parent, or None.
+        start: In nanoseconds since the epoch.
+        end: In nanoseconds since the epoch.
+        scope: Its instrumentation scope.
+        own: The thread's id on the span itself, or None.
+        session: An id that is the thread's if spans about generative AI below have none, or None.
+        is_genai: Whether it is about generative AI.
+        operation: "chat", "execute_tool"..., or None.
+        response: The id of the model's response, or None.
+        input: Its number of input tokens, or None.
+        output: Its number of output tokens, or None.
+        details: How many numbers it tells of its usage.
+        is_call: Whether it is a model call by itself.
+        is_error: Whether it failed by itself.
+        is_record: Whether it tells afterwards what a call before it has answered.
+        thread: The thread that it belongs to, or None. This and the rest is decided.
+        counts: Whether its tokens, its cost and its call count.
+        is_failure: Whether its error counts.
+        twin: The key of the span that counts in its place, or None.
+    """
+
+    key: Key
+    parent: str | None
+    start: int
+    end: int
+    scope: str
+    own: str | None
+    session: str | None
+    is_genai: bool
+    operation: str | None
+    response: str | None
+    input: int | None
+    output: int | None
+    details: int
+    is_call: bool
+    is_error: bool
+    is_record: bool = False
+    thread: str | None = None
+    counts: bool = False
+    is_failure: bool = False
+    twin: Key | None = None
+
+    @property
+    def has_usage(self) -> bool:
+        """Whether it tells how many tokens were used."""
+        return bool(self.input or self.output)
+
+
+def node_of(span: Span, facts: Facts) -> Node:
+    """Returns the node of a span, by its facts alone."""
+    said = facts.said or table.read(span)
+    usage = said.usage
+    is_told = usage is not None and facts.operation in SUMMARIES
+    counts = () if usage is None else (usage.cache_read, usage.cache_write, usage.reasoning)
+    return Node(
+        key=(span.trace_id, span.span_id),
+        parent=span.parent_id,
+        start=span.start,
+        end=max(span.start, span.end),
+        scope=span.scope,
+        own=facts.thread_id,
+        session=said.session_id,
+        is_genai=said.is_genai or facts.is_model_call,
+        operation=facts.operation,
+        response=said.response_id,
+        input=usage.input_tokens if is_told and usage is not None else facts.input_tokens,
+        output=usage.output_tokens if is_told and usage is not None else facts.output_tokens,
+        details=sum(one is not None for one in counts),
+        is_call=facts.is_model_call,
+        is_error=facts.is_error,
+        is_record=said.is_record,
+    )
+
+
+def decide(
+    nodes: Sequence[Node], find_others: Callable[[list[Node]], list[Node]] | None = None
+) -> None:
+    """Decides on all spans of some traces.
+
+    Args:
+        nodes: All known spans of each trace.
+        find_others: Returns calls of the same threads in other traces, which were decided on
+            before, for the calls of these traces. They are decided on as well.
+    """
+    tree = _Tree(nodes)
+    tree.find_threads()
+    twins = _Twins(tree)
+    twins.find_nested()
+    twins.find_elsewhere(find_others)
+    twins.settle()
+    tree.find_errors()
+
+
+def of_spans(spans: Iterable[KeptSpan]) -> dict[Key, Node]:
+    """Decides on some spans, whose facts may come from a store that has decided already."""
+    nodes = [node_of(one.span, one.facts) for one in spans]
+    decide(nodes)
+    return {one.key: one for one in nodes}
+
+
+def decided(kept: KeptSpan, node: Node) -> KeptSpan:
+    """Returns a span with those of its facts that count."""
+    facts = kept.facts
+    counts, cost = node.counts, facts.cost
+    if counts and cost is None and facts.operation in SUMMARIES:
+        # By itself it repeats another span, so that its price was not asked for.
+        said = facts.said or table.read(kept.span)
+        cost = cost_of(kept.span, said.usage, facts.provider, facts.model)
+    changed = replace(
+        facts,
+        thread_id=node.thread,
+        input_tokens=node.input if counts else None,
+        output_tokens=node.output if counts else None,
+        cost=cost if counts else None,
+        is_model_call=counts,
+        is_error=node.is_failure,
+    )
+    return kept if changed == facts else KeptSpan(kept.span, changed)
+
+
+def is_model_call(node: Node) -> bool:
+    """Whether a span is about a call that exchanges messages, or that has usage, or failed."""
+    if node.operation in SUMMARIES:
+        return False
+    return node.is_call or node.operation in MODEL_CALLS
+
+
+class _Tree:
+    """Spans with their parents."""
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self.nodes = nodes
+        self.by_key = {one.key: one for one in nodes}
+        self.children: dict[Key, list[Node]] = {}
+        tops: list[Node] = []
+        for one in nodes:
+            above = self.above(one)
+            if above is None:
+                tops.append(one)
+            else:
+                self.children.setdefault(above.key, []).append(one)
+        #: Each after its parent. Those in a circle of parents come last, in any order.
+        self.downward: list[Node] = []
+        seen: set[Key] = set()
+        self._walk(tops, seen)
+        self._walk([one for one in nodes if one.key not in seen], seen)
+
+    def _walk(self, tops: list[Node], seen: set[Key]) -> None:
+        waiting = list(reversed(tops))
+        while waiting:
+            one = waiting.pop()
+            if one.key in seen:
+                continue
+            seen.add(one.key)
+            self.downward.append(one)
+            waiting += reversed(self.children.get(one.key, ()))
+
+    def above(self, node: Node) -> Node | None:
+        """Returns a span's parent, if it is known."""
+        if node.parent is None or node.parent == node.key[1]:
+            return None
+        return self.by_key.get((node.key[0], node.parent))
+
+    def ancestors(self, node: Node) -> Iterator[Node]:
+        """Yields the spans above one, the nearest first."""
+        seen = {node.key}
+        above = self.above(node)
+        while above is not None and above.key not in seen:
+            yield above
+            seen.add(above.key)
+            above = self.above(above)
+
+    def find_threads(self) -> None:
+        """Find the thread of each span."""
+        self._give_own()
+        lent = self._lend()
+        for one in self.downward:
+            if one.thread is None:
+                parent = self.above(one)
+                if parent is not None and (parent.key not in lent or one.is_genai):
+                    one.thread = parent.thread
+                    if parent.key in lent:
+                        lent.add(one.key)
+
+    def _lend(self) -> set[Key]:
+        """Lend the id of a trace with one alone to the spans above. Returns these."""
+        ids: dict[str, set[str]] = {}
+        for one in self.nodes:
+            if one.thread is not None:
+                ids.setdefault(one.key[0], set()).add(one.thread)
+        lent: set[Key] = set()
+        for one in self.nodes:
+            if one.thread is None or one.key in lent or len(ids[one.key[0]]) > 1:
+                continue
+            for above in self.ancestors(one):
+                if above.thread is not None:
+                    break
+                above.thread = one.thread
+                lent.add(above.key)
+        return lent
+
+    def _give_own(self) -> None:
+        """Give each span the id on itself, and a session's where spans below need one."""
+        needy: set[Key] = set()
+        for one in reversed(self.downward):
+            one.thread = one.own
+            is_needy = one.own is None and (one.is_genai or one.key in needy)
+            if is_needy and one.session is not None:
+                one.thread, is_needy = one.session, False
+            above = self.above(one)
+            if is_needy and above is not None:
+                needy.add(above.key)
+
+    def find_errors(self) -> None:
+        """Find where each error happened."""
+        failed_below: dict[Key, int] = {}  # when the latest failure ended
+        worked_below: dict[Key, int] = {}  # when the latest call that went well began
+        for one in reversed(self.downward):
+            failed, worked = failed_below.get(one.key, -1), worked_below.get(one.key, -1)
+            is_error = one.is_error
+            if is_error and failed < 0 and not one.is_genai and self._is_told_above(one):
+                is_error = False  # a request of a call, which tells it
+            one.is_failure = is_error and (failed < 0 or worked >= failed)
+            if is_error:
+                failed = max(failed, one.end)
+            elif one.is_call or one.operation == _TOOL:
+                worked = max(worked, one.start)
+            above = self.above(one)
+            if above is not None:
+                failed_below[above.key] = max(failed_below.get(above.key, -1), failed)
+                worked_below[above.key] = max(worked_below.get(above.key, -1), worked)
+        for one in self.nodes:
+            if one.is_failure and one.twin is not None and one.twin in self.by_key:
+                one.is_failure, self.by_key[one.twin].is_failure = False, True
+
+    def _is_told_above(self, node: Node) -> bool:
+        """Whether a call or step around a failed request has failed with it."""
+        return any(one.is_genai and one.is_error for one in self.ancestors(node))
+
+
+@dataclass(slots=True)
+class _Twins:
+    """Finds the spans that tell of one call."""
+
+    tree: _Tree
+    _group: dict[Key, Key] = field(default_factory=dict)
+    _members: dict[Key, list[Node]] = field(default_factory=dict)
+    _around: set[Key] = field(default_factory=set)  # around several calls
+
+    def find_nested(self) -> None:
+        """Find calls inside of calls, and usage that is told again."""
+        inside, spenders = self._inside()
+        for one in self.tree.nodes:
+            inner = inside.get(one.key, [])
+            same = [other for other in inner if _is_same(one, other)]
+            if len(same) == 1:
+                self.join(one, same[0])
+            elif len(same) > 1 or (
+                one.operation is None and one.is_call and not same and one.key in spenders
+            ):
+                self._around.add(one.key)
+            if one.operation in _AGENTS:
+                one.counts = one.has_usage and one.key not in spenders
+                if one.counts:  # what stands above repeats it
+                    spenders.update(above.key for above in self.tree.ancestors(one))
+        self._find_responses(self.tree.nodes)
+        self._find_records()
+
+    def _inside(self) -> tuple[dict[Key, list[Node]], set[Key]]:
+        """Returns the calls right inside of each call, and the spans with usage below."""
+        inside: dict[Key, list[Node]] = {}
+        spenders: set[Key] = set()
+        for one in filter(is_model_call, self.tree.nodes):
+            is_nearest = True
+            for above in self.tree.ancestors(one):
+                if one.has_usage:
+                    spenders.add(above.key)
+                if above.operation == _TOOL or above.operation in _AGENTS:
+                    is_nearest = False
+                if is_nearest and is_model_call(above):
+                    inside.setdefault(above.key, []).append(one)
+                    is_nearest = False
+        return inside, spenders
+
+    def _find_responses(self, nodes: Iterable[Node]) -> None:
+        """Find calls with the same response."""
+        first: dict[tuple[str | None, str], Node] = {}
+        for one in nodes:
+            if one.response is not None and (is_model_call(one) or one.operation in _FETCHES):
+                known = first.setdefault((one.thread, one.response), one)
+                if known is not one and one.key not in self._around:
+                    self.join(known, one)
+
+    def _find_records(self) -> None:
+        """Find spans that tell the usage of a call beside them again, as a record of it."""
+        beside: dict[tuple[str, str | None], list[Node]] = {}
+        for one in self.tree.nodes:
+            if is_model_call(one) and one.key not in self._around:
+                beside.setdefault((one.key[0], one.parent), []).append(one)
+        for group in beside.values():
+            if len(group) > 1:
+                _pair(self, sorted(group, key=lambda one: one.start))
+
+    def find_elsewhere(self, find_others: Callable[[list[Node]], list[Node]] | None) -> None:
+        """Find calls that other spans of the thread tell of, in other traces or beside them."""
+        calls = [
+            one
+            for one in self.tree.nodes
+            if one.thread is not None
+            and one.key not in self._around
+            and (is_model_call(one) or one.operation in _FETCHES)
+        ]
+        if not calls:
+            return
+        others = [] if find_others is None else find_others(calls)
+        threads: dict[str | None, list[Node]] = {}
+        for one in filter(is_model_call, (*calls, *others)):
+            threads.setdefault(one.thread, []).append(one)
+        self._find_responses((*self.tree.nodes, *others))
+        for group in threads.values():
+            if len(group) > 1:
+                group.sort(key=lambda one: one.start)
+                _pair(self, group)
+                self._find_overlaps(group)
+
+    def _find_overlaps(self, calls: list[Node]) -> None:
+        """Find calls that two instrumentations tell of, neither inside of the other's span."""
+        running: list[Node] = []
+        for one in calls:
+            running = [other for other in running if other.end >= one.start]
+            for other in running:
+                if (
+                    other.scope != one.scope
+                    and one.has_usage
+                    and (one.input, one.output) == (other.input, other.output)
+                    and not (one.response and other.response)
+                    and not self._has_scope(one, other.scope)
+                    and not self._has_scope(other, one.scope)
+                ):
+                    self.join(other, one)
+                    break
+                if (
+                    other.scope != one.scope
+                    and one.is_error
+                    and other.is_error
+                    and one.key[0] != other.key[0]
+                    and not self._has_scope(one, other.scope)
+                ):
+                    self.join(other, one)
+                    break
+            running.append(one)
+
+    def _has_scope(self, node: Node, scope: str) -> bool:
+        """Whether a span of an instrumentation tells of the same call already."""
+        members = self._members.get(self._group.get(node.key, node.key), [])
+        return any(one.scope == scope for one in members if one is not node)
+
+    def join(self, one: Node, other: Node) -> None:
+        """Note that two spans tell of one call."""
+        first = self._group.setdefault(one.key, one.key)
+        second = self._group.setdefault(other.key, other.key)
+        members = self._members.setdefault(first, [one])
+        more = self._members.setdefault(second, [other])
+        if first != second:
+            members += more
+            for moved in more:
+                self._group[moved.key] = first
+            del self._members[second]
+
+    def is_joined(self, node: Node) -> bool:
+        """Whether other spans tell of the same call."""
+        return len(self._members.get(self._group.get(node.key, node.key), ())) > 1
+
+    def settle(self) -> None:
+        """Decide for each span whether it counts."""
+        self._settle_groups()
+        for one in self.tree.nodes:
+            if one.operation in _AGENTS or self.is_joined(one):
+                continue
+            one.counts = one.is_call and one.key not in self._around and one.twin is None
+
+    def _settle_groups(self) -> None:
+        for members in self._members.values():
+            best = max(
+                members,
+                key=lambda one: (
+                    one.has_usage,
+                    one.operation not in _FETCHES or one.has_usage,
+                    one.details,
+                    one.response is not None,
+                    -one.start,
+                    one.key,
+                ),
+            )
+            for one in members:
+                one.twin = None if one is best else best.key
+                one.counts = one is best and (one.is_call or one.has_usage)
+
+
+def _is_same(outer: Node, inner: Node) -> bool:
+    """Whether a call inside of another one is the same. A stream may be open around other calls."""
+    if outer.operation == "embeddings" or inner.operation == "embeddings":
+        return outer.operation == inner.operation
+    if outer.response and inner.response:
+        return outer.response == inner.response
+    is_alike = (outer.input, outer.output) == (inner.input, inner.output)
+    return outer.scope != inner.scope or is_alike or not (outer.has_usage and inner.has_usage)
+
+
+def _pair(twins: _Twins, calls: Sequence[Node]) -> None:
+    """Join records of a call with it: its usage without an operation, or a stream's result.
+
+    Args:
+        twins: Where they are joined.
+        calls: By their start.
+    """
+    for place, one in enumerate(calls):
+        is_usage = one.operation is None and one.is_call
+        is_result = one.is_record and one.has_usage
+        if not (is_usage or is_result) or twins.is_joined(one):
+            continue
+        for other in reversed(calls[:place]):
+            if twins.is_joined(other) or other.is_error or other.end > one.start:
+                continue
+            is_told_again = (
+                is_usage
+                and other.operation is not None
+                and (other.input, other.output) == (one.input, one.output)
+            )
+            is_stream = is_result and not other.has_usage and other.scope == one.scope
+            if is_told_again or is_stream:
+                twins.join(other, one)
+                break

@@ -1,0 +1,46 @@
+"""Google's Agent Development Kit: requests and responses of Gemini as JSON in `gcp.vertex.agent.*`.
+
+https://google.github.io/adk-docs/observability/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from orq_otel.viewer.dialects.dialect import Attributes, Dialect, Messages, first, usage_of
+from orq_otel.viewer.dialects.shapes import answered, asked, decoded
+from orq_otel.viewer.model import Span, Usage
+
+_REQUEST: Final = "gcp.vertex.agent.llm_request"
+_RESPONSE: Final = "gcp.vertex.agent.llm_response"
+
+
+def _asked(span: Span) -> Messages:
+    return asked(first(span.attributes, (_REQUEST,)))
+
+
+def _answered(span: Span) -> Messages:
+    return answered(first(span.attributes, (_RESPONSE,)))
+
+
+def _usage(attributes: Attributes) -> Usage | None:
+    response = decoded(attributes.get(_RESPONSE))
+    if not isinstance(response, Mapping):
+        return None
+    return usage_of(response.get("usage_metadata", response.get("usageMetadata")))
+
+
+ADK: Final = Dialect(
+    name="Google ADK",
+    marks=("gcp.vertex.agent.",),
+    thread_ids=("gcp.vertex.agent.session_id",),
+    kinds={"gen_ai.operation.name": {"call_llm": "generate_content"}},
+    tool={
+        "arguments": ("gcp.vertex.agent.tool_call_args",),
+        "result": ("gcp.vertex.agent.tool_response",),
+    },
+    read_usage=_usage,
+    asked=_asked,
+    answered=_answered,
+)

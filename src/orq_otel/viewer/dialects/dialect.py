@@ -1,0 +1,255 @@
+"""What a dialect is: its marks, the names of its attributes, and readers of what stands in JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from orq_otel.viewer.dialects.shapes import Message, decoded
+from orq_otel.viewer.model import Span, Usage
+
+Attributes = Mapping[str, Any]
+
+#: More tokens in one call must be a mistake, and would falsify every sum.
+MOST_TOKENS: Final = 2**40
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """What a span says of a tool's execution. Each is None if it says nothing of it."""
+
+    name: str | None = None
+    id: str | None = None
+    arguments: Any = None
+    result: Any = None
+
+
+Messages = list[Message]
+Names = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """A row of the table of dialects.
+
+    Attributes:
+        name: The convention or the sender.
+        marks: By which its spans are known: names of attributes, or beginnings that end with ".".
+        is_genai: Whether a span with these marks is about generative AI.
+        thread_ids: Attributes with the thread's id.
+        tags: Attributes with the thread's tags.
+        users: Attributes with the user's id.
+        agents: Attributes with the agent's name.
+        operations: Attributes with the operation, by the conventions' names.
+        answers: Beginnings of attributes without which a call that did not fail was none.
+        kinds: Attributes with the operation by other names, and these names. "name" is the span's.
+        records: Attributes by whose value a span tells afterwards what a call has answered.
+        models: Attributes with the model, that of the response first.
+        providers: Attributes with the model's provider.
+        response_ids: Attributes with the response's id.
+        usage: Attributes with each number of `Usage`.
+        costs: Attributes with the cost in US dollars.
+        tool: Attributes with each value of `ToolUse`.
+        read_usage: Reads usage that stands inside of JSON.
+        read_id: Reads a thread's id that stands inside of JSON.
+        read_tool: Reads a tool's execution that stands inside of JSON.
+        asked: Reads the input messages.
+        answered: Reads the output messages.
+        failure: Returns the text of an error that a span's status does not tell, or None.
+    """
+
+    name: str
+    marks: Names
+    is_genai: bool = True
+    thread_ids: Names = ()
+    tags: Names = ()
+    users: Names = ()
+    agents: Names = ()
+    operations: Names = ()
+    answers: Names = ()
+    kinds: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    records: Mapping[str, str] = field(default_factory=dict)
+    models: Names = ()
+    providers: Names = ()
+    response_ids: Names = ()
+    usage: Mapping[str, Names] = field(default_factory=dict)
+    costs: Names = ()
+    tool: Mapping[str, Names] = field(default_factory=dict)
+    read_usage: Callable[[Attributes], Usage | None] | None = None
+    read_id: Callable[[Span], str | None] | None = None
+    read_tool: Callable[[Span], ToolUse | None] | None = None
+    asked: Callable[[Span], Messages] | None = None
+    answered: Callable[[Span], Messages] | None = None
+    failure: Callable[[Attributes], str | None] | None = None
+
+
+def text(value: Any) -> str | None:
+    """Returns a text that is not empty. One inside of JSON's quotes is unquoted."""
+    if not isinstance(value, str) or not value:
+        return None
+    if value[0] == '"' and value[-1] == '"' and len(value) > 2:  # noqa: PLR2004 - two quotes
+        inner = decoded(value)
+        return inner if isinstance(inner, str) and inner else value
+    return value
+
+
+def first_text(attributes: Attributes, names: Iterable[str]) -> str | None:
+    """Returns the first text. An integer `thread.id` is the id of an OS thread."""
+    for name in names:
+        value = attributes.get(name)
+        if value and value.__class__ is str:
+            return text(value) if value[0] == '"' else value
+    return None
+
+
+def number(value: Any) -> float | None:
+    """Returns a non-negative number from a number or text, or None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) and found >= 0 else None
+
+
+def tokens(value: Any) -> int | None:
+    """Returns a number of tokens, or None."""
+    if value.__class__ is int and 0 <= value <= MOST_TOKENS:  # nearly always
+        return value
+    count = number(value)
+    return int(count) if count is not None and count <= MOST_TOKENS else None
+
+
+def first_tokens(attributes: Attributes, names: Iterable[str]) -> int | None:
+    """Returns the first number of tokens, or None."""
+    for name in names:
+        count = tokens(attributes.get(name))
+        if count is not None:
+            return count
+    return None
+
+
+def first(attributes: Attributes, names: Iterable[str]) -> Any:
+    """Returns the first value that is not empty, decoded if it is JSON, or None."""
+    for name in names:
+        value = attributes.get(name)
+        if value is not None and value != "":
+            return decoded(value)
+    return None
+
+
+def _inner(value: Any, name: str) -> Any:
+    """Returns a value by a path of names."""
+    for part in name.split("/"):
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(part)
+    return value
+
+
+#: Where the APIs of model vendors, and those who pass them on, keep each number.
+_USAGE: Final[Mapping[str, Names]] = {
+    "input_tokens": (
+        "input_tokens",
+        "prompt_tokens",
+        "inputTokens",
+        "promptTokens",
+        "input",
+        "promptTokenCount",
+        "prompt_token_count",
+    ),
+    "output_tokens": (
+        "output_tokens",
+        "completion_tokens",
+        "outputTokens",
+        "completionTokens",
+        "output",
+        "candidatesTokenCount",
+        "candidates_token_count",
+    ),
+    "cache_read": (
+        "prompt_tokens_details/cached_tokens",
+        "input_tokens_details/cached_tokens",
+        "input_token_details/cache_read",
+        "cache_read_input_tokens",
+        "cache_read_tokens",
+        "cached_input_tokens",
+        "cachedInputTokens",
+        "cacheReadInputTokens",
+        "cachedContentTokenCount",
+        "cached_content_token_count",
+        "input_cached_tokens",
+        "input_cache_read",
+        "cached_tokens",
+    ),
+    "cache_write": (
+        "input_token_details/cache_creation",
+        "input_tokens_details/cache_write_tokens",
+        "cache_creation_input_tokens",
+        "cache_write_input_tokens",
+        "cacheWriteInputTokens",
+        "cache_write_tokens",
+        "input_cache_creation",
+    ),
+    "reasoning": (
+        "completion_tokens_details/reasoning_tokens",
+        "output_tokens_details/reasoning_tokens",
+        "output_token_details/reasoning",
+        "output_reasoning_tokens",
+        "reasoning_tokens",
+        "reasoningTokens",
+        "thoughtsTokenCount",
+    ),
+    "audio_input": (
+        "prompt_tokens_details/audio_tokens",
+        "input_token_details/audio",
+        "input_audio_tokens",
+    ),
+    "audio_output": (
+        "completion_tokens_details/audio_tokens",
+        "output_token_details/audio",
+        "output_audio_tokens",
+    ),
+}
+#: Names whose number of input tokens leaves out what came from or went to a cache, as Anthropic and
+#: Bedrock count.
+_APART: Final = frozenset({"cacheReadInputTokens", "cacheWriteInputTokens"})
+
+
+def usage_of(value: Any) -> Usage | None:
+    """Reads the usage that an API returned, or that a framework has made of it."""
+    value = decoded(value)
+    if not isinstance(value, Mapping):
+        return None
+    found = Usage()
+    for name, paths in _USAGE.items():
+        for path in paths:
+            count = tokens(_inner(value, path))
+            if count is not None:
+                setattr(found, name, count)
+                if path in _APART:
+                    found.input_tokens = (found.input_tokens or 0) + count
+                break
+    if found.input_tokens is None and found.output_tokens is None:
+        return None
+    total = first_tokens(value, ("total_tokens", "totalTokens", "total", "totalTokenCount"))
+    return including_cache(found, total)
+
+
+def including_cache(usage: Usage, total: int | None = None) -> Usage:
+    """Counts cached tokens among the input tokens, where a sender has counted them apart.
+
+    They are apart if there are more of them than input tokens, or if only with them the numbers
+    make the total.
+    """
+    if not (usage.cache_read or usage.cache_write):
+        return usage
+    cached = (usage.cache_read or 0) + (usage.cache_write or 0)
+    if usage.input_tokens is not None:
+        counted = usage.input_tokens + (usage.output_tokens or 0)
+        if cached > usage.input_tokens or (total is not None and total == counted + cached):
+            usage.input_tokens += cached
+    return usage

@@ -1,0 +1,203 @@
+"""The GenAI conventions of OpenTelemetry, in all their generations, and those who follow them.
+
+- Messages in `gen_ai.input.messages` and `gen_ai.output.messages`, as text or structured, on the
+  span or in the event `gen_ai.client.inference.operation.details`. Some senders put OpenAI's shape
+  there.
+- One event or log record for each message: `gen_ai.user.message`, ..., `gen_ai.choice`. Azure keeps
+  JSON in `gen_ai.event.content`, Strands in `content` and `message`.
+- `gen_ai.content.prompt` and `gen_ai.content.completion`, with `gen_ai.prompt` and
+  `gen_ai.completion`, which LangSmith puts onto the span.
+
+A log record that belongs to a span is one of its events, and has its content in `body`.
+
+https://github.com/open-telemetry/semantic-conventions-genai
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from orq_otel.viewer.dialects.dialect import Dialect, Messages, ToolUse, first
+from orq_otel.viewer.dialects.shapes import answered, asked, decoded, message, parts_of
+from orq_otel.viewer.model import Span
+
+INPUT: Final = ("gen_ai.input.messages", "orq_otel.input.messages", "gen_ai.request.messages")
+OUTPUT: Final = ("gen_ai.output.messages", "orq_otel.output.messages")
+INSTRUCTIONS: Final = ("gen_ai.system_instructions",)
+
+#: Events that hold one message, and its role.
+_ROLES: Final = {
+    "gen_ai.system.message": "system",
+    "gen_ai.user.message": "user",
+    "gen_ai.assistant.message": "assistant",
+    "gen_ai.tool.message": "tool",
+    "gen_ai.choice": "assistant",
+}
+_CHOICE: Final = "gen_ai.choice"
+
+
+def events_of(span: Span) -> Iterator[tuple[str, Mapping[str, Any], Any]]:
+    """Yields the events of a span: name, attributes, and the body of a log record."""
+    for event in span.events:
+        attributes = event.get("attributes")
+        attributes = attributes if isinstance(attributes, Mapping) else {}
+        body = decoded(event.get("body"))
+        name = event.get("name") or attributes.get("event.name")
+        if not name and isinstance(body, Mapping):
+            name = body.get("event.name")
+        yield str(name or ""), attributes, body
+
+
+def content(span: Span, names: Sequence[str]) -> Any:
+    """Returns the first of some attributes, from the span or its events."""
+    found = first(span.attributes, names)
+    if found is not None:
+        return found
+    for _, attributes, body in events_of(span):
+        for holder in (attributes, body):
+            if isinstance(holder, Mapping):
+                found = first(holder, names)
+                if found is not None:
+                    return found
+    return None
+
+
+def instructions(span: Span) -> Messages:
+    """Returns the system's message of `gen_ai.system_instructions`."""
+    parts = parts_of(content(span, INSTRUCTIONS))
+    return [{"role": "system", "parts": parts}] if parts else []
+
+
+def _asked(span: Span) -> Messages:
+    found = asked(content(span, INPUT))
+    if found:
+        return _with_instructions(span, found)
+    found = [one for name, one in _messages(span) if name != _CHOICE]
+    if found:
+        return _with_instructions(span, found)
+    return _with_instructions(span, asked(content(span, ("gen_ai.prompt",))))
+
+
+def _with_instructions(span: Span, found: Messages) -> Messages:
+    """Puts the instructions first, unless the messages begin with them."""
+    before = instructions(span)
+    if before and found and found[0]["role"] in {"system", "developer"}:
+        return found
+    return before + found
+
+
+def _answered(span: Span) -> Messages:
+    found = answered(content(span, OUTPUT))
+    if found:
+        return found
+    found = [one for name, one in _messages(span) if name == _CHOICE]
+    if found:
+        return found
+    said = answered(content(span, ("gen_ai.response.text",)))  # Sentry
+    calls = answered({"tool_calls": content(span, ("gen_ai.response.tool_calls",))})
+    return said or calls or answered(content(span, ("gen_ai.completion",)))
+
+
+def _messages(span: Span) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the messages that stand in events of their own."""
+    for name, attributes, body in events_of(span):
+        role = _ROLES.get(name)
+        if role is None:
+            continue
+        value = body
+        if not value:
+            value = first(attributes, ("gen_ai.event.content", "message", "content"))
+        if value is None and not attributes:
+            continue
+        if not isinstance(value, Mapping) or not (
+            value.keys() & {"role", "content", "message", "tool_calls", "parts", "text"}
+        ):
+            value = {"content": value}
+        found = {"id": attributes.get("id"), **value, "event.name": name}
+        if "role" not in found and not isinstance(found.get("message"), Mapping):
+            found["role"] = role
+        for key in ("finish_reason", "tool_calls"):
+            if key in attributes and key not in found:
+                found[key] = decoded(attributes[key])
+        read = message(found, role)
+        if read is not None:
+            read.pop("_is_item", None)
+            yield name, read
+
+
+def _tool(span: Span) -> ToolUse | None:
+    """Reads a tool's execution from events, as Strands tells it."""
+    arguments = result = None
+    for name, attributes, _ in events_of(span):
+        if name == "gen_ai.tool.message" and arguments is None:
+            arguments = decoded(attributes.get("content"))
+        elif name == _CHOICE:
+            found = message({"role": "assistant", "content": decoded(attributes.get("message"))})
+            result = _text(found) if found else None
+    if arguments is None and result is None:
+        return None
+    return ToolUse(arguments=arguments, result=result)
+
+
+def _text(said: Mapping[str, Any]) -> Any:
+    return "".join(str(one.get("content", one.get("response", ""))) for one in said["parts"])
+
+
+GENAI: Final = Dialect(
+    name="GenAI conventions",
+    marks=("gen_ai.",),
+    thread_ids=(
+        "gen_ai.conversation.id",
+        "gen_ai.session.id",
+        "gen_ai.thread.id",
+        "gen_ai.openai.thread.id",
+    ),
+    users=("user.id", "enduser.id", "gen_ai.user.id", "gen_ai.user"),
+    agents=("gen_ai.agent.name",),
+    operations=("gen_ai.operation.name",),
+    models=("gen_ai.response.model", "gen_ai.request.model"),
+    providers=("gen_ai.provider.name", "gen_ai.system"),
+    response_ids=("gen_ai.response.id",),
+    usage={
+        "input_tokens": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
+        "output_tokens": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
+        "cache_read": (
+            "gen_ai.usage.cache_read.input_tokens",
+            "gen_ai.usage.cache_read_input_tokens",
+            "gen_ai.usage.cached_tokens",
+            "gen_ai.usage.cached_input_tokens",
+            "gen_ai.usage.input_tokens.cached",
+            "gen_ai.usage.input_tokens_cached",
+            "gen_ai.usage.details.cache_read_tokens",
+        ),
+        "cache_write": (
+            "gen_ai.usage.cache_write.input_tokens",
+            "gen_ai.usage.cache_creation.input_tokens",
+            "gen_ai.usage.cache_creation_input_tokens",
+            "gen_ai.usage.cache_write_input_tokens",
+            "gen_ai.usage.input_tokens.cache_write",
+        ),
+        "reasoning": (
+            "gen_ai.usage.reasoning.output_tokens",
+            "gen_ai.usage.reasoning_tokens",
+            "gen_ai.usage.output_tokens.reasoning",
+            "gen_ai.usage.details.reasoning_tokens",
+        ),
+        "audio_input": ("gen_ai.usage.audio.input_tokens",),
+        "audio_output": ("gen_ai.usage.audio.output_tokens",),
+        "audio_cache_read": ("gen_ai.usage.audio.cache_read.input_tokens",),
+        "image_input": ("gen_ai.usage.image.input_tokens",),
+        "image_output": ("gen_ai.usage.image.output_tokens",),
+    },
+    costs=("gen_ai.usage.cost", "gen_ai.usage.total_cost", "operation.cost", "litellm.cost.total"),
+    tool={
+        "name": ("gen_ai.tool.name",),
+        "id": ("gen_ai.tool.call.id",),
+        "arguments": ("gen_ai.tool.call.arguments", "gen_ai.tool.input", "gen_ai.tool.args"),
+        "result": ("gen_ai.tool.call.result", "gen_ai.tool.output", "gen_ai.tool.message"),
+    },
+    read_tool=_tool,
+    asked=_asked,
+    answered=_answered,
+)

@@ -1,0 +1,77 @@
+"""Langfuse's SDKs: everything in `langfuse.*`, usage as JSON of whatever API was called.
+
+https://langfuse.com/integrations/native/opentelemetry
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from orq_otel.viewer.dialects.dialect import (
+    Attributes,
+    Dialect,
+    Messages,
+    ToolUse,
+    first,
+    number,
+    usage_of,
+)
+from orq_otel.viewer.dialects.shapes import answered, asked, decoded
+from orq_otel.viewer.dialects.traceloop import called
+from orq_otel.viewer.model import Span, Usage
+
+_INPUT: Final = ("langfuse.observation.input", "langfuse.trace.input", "input.value")
+_OUTPUT: Final = ("langfuse.observation.output", "langfuse.trace.output", "output.value")
+
+
+def _usage(attributes: Attributes) -> Usage | None:
+    found = usage_of(attributes.get("langfuse.observation.usage_details"))
+    costs = decoded(attributes.get("langfuse.observation.cost_details"))
+    if found is not None and isinstance(costs, Mapping):
+        found.cost = number(costs.get("total"))
+    return found
+
+
+def _asked(span: Span) -> Messages:
+    return asked(first(span.attributes, _INPUT))
+
+
+def _answered(span: Span) -> Messages:
+    return answered(first(span.attributes, _OUTPUT))
+
+
+def _tool(span: Span) -> ToolUse | None:
+    arguments, result = first(span.attributes, _INPUT), first(span.attributes, _OUTPUT)
+    return ToolUse(span.name, None, called(arguments), result)
+
+
+def _failure(attributes: Attributes) -> str | None:
+    if attributes.get("langfuse.observation.level") != "ERROR":
+        return None
+    return str(attributes.get("langfuse.observation.status_message") or "")
+
+
+LANGFUSE: Final = Dialect(
+    name="Langfuse",
+    marks=("langfuse.",),
+    thread_ids=("langfuse.session.id", "langfuse.trace.metadata.langfuse_session_id"),
+    tags=("langfuse.trace.tags", "langfuse.tags"),
+    users=("langfuse.user.id", "user.id"),
+    kinds={
+        "langfuse.observation.type": {
+            "generation": "chat",
+            "embedding": "embeddings",
+            "tool": "execute_tool",
+            "agent": "invoke_agent",
+            "retriever": "retrieval",
+            "chain": "invoke_workflow",
+        }
+    },
+    models=("langfuse.observation.model.name",),
+    read_usage=_usage,
+    read_tool=_tool,
+    asked=_asked,
+    answered=_answered,
+    failure=_failure,
+)

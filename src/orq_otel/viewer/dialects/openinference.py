@@ -1,0 +1,163 @@
+"""OpenInference, the convention of Arize and Phoenix: attributes with numbers, kinds of spans.
+
+https://github.com/Arize-ai/openinference/blob/main/spec/semantic_conventions.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from orq_otel.viewer.dialects.dialect import Dialect, Messages, ToolUse, first, text
+from orq_otel.viewer.dialects.indexed import numbered, tree
+from orq_otel.viewer.dialects.shapes import answered, asked, decoded, message
+from orq_otel.viewer.model import Span
+
+KIND: Final = "openinference.span.kind"
+KINDS: Final = {
+    "LLM": "chat",
+    "EMBEDDING": "embeddings",
+    "TOOL": "execute_tool",
+    "AGENT": "invoke_agent",
+    "RETRIEVER": "retrieval",
+    "RERANKER": "rerank",
+    "CHAIN": "invoke_workflow",
+    "GUARDRAIL": "guardrail",
+    "EVALUATOR": "evaluate",
+}
+#: Names in `metadata`, which frameworks fill.
+_IDS: Final = ("thread_id", "session_id", "conversation_id", "threadId", "sessionId")
+
+
+def _messages(span: Span, prefix: str) -> Messages:
+    found: Messages = []
+    for one in tree(span.attributes, prefix):
+        inner = one.get("message", one)
+        value = _flat(inner if isinstance(inner, dict) else one)
+        # AutoGen puts results beside the message.
+        results = [decoded(result) for result in numbered(one.get("function"))]
+        for result in results:
+            if isinstance(result, Mapping):
+                read = message(
+                    {**result, "type": "function_call_output", "output": result.get("content")}
+                )
+                if read:
+                    read.pop("_is_item", None)
+                    found.append(read)
+        if not results:
+            read = message(value)
+            if read:
+                found.append(read)
+    return found
+
+
+def _flat(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a message with lists where the attributes have numbers."""
+    flat = {key: one for key, one in value.items() if not isinstance(one, dict)}
+    calls = [
+        {**call, "function": call.get("function", {})}
+        for one in numbered(value.get("tool_calls"))
+        if isinstance(one, dict) and isinstance(call := one.get("tool_call", one), dict)
+    ]
+    parts: list[Any] = []
+    for one in numbered(value.get("contents")):
+        if not isinstance(one, dict):
+            continue
+        inner = one.get("message_content", {})
+        if isinstance(one.get("tool_call"), dict):
+            calls = calls or [one["tool_call"]]
+        elif isinstance(inner, dict):
+            image = inner.get("image")
+            if isinstance(image, dict):
+                image = image.get("image", image)
+                inner = {"type": "image", "image": image}
+            parts.append(inner)
+    if parts and not flat.get("content"):
+        flat["content"] = parts
+    if calls:
+        flat["tool_calls"] = calls
+    name = value.get("function_call_name")
+    if name and not calls:
+        flat["function_call"] = {
+            "name": name,
+            "arguments": value.get("function_call_arguments_json"),
+        }
+    return flat
+
+
+def _asked(span: Span) -> Messages:
+    found = _messages(span, "llm.input_messages.")
+    return found or asked(first(span.attributes, ("input.value",)))
+
+
+def _answered(span: Span) -> Messages:
+    found = _messages(span, "llm.output_messages.")
+    return found or answered(first(span.attributes, ("output.value",)))
+
+
+def _tool(span: Span) -> ToolUse | None:
+    attributes = span.attributes
+    return ToolUse(
+        text(attributes.get("tool.name")),
+        text(attributes.get("tool_call.id")) or text(attributes.get("tool.id")),
+        first(attributes, ("tool_call.function.arguments", "tool.parameters", "input.value")),
+        _result(first(attributes, ("output.value",))),
+    )
+
+
+def _result(value: Any) -> Any:
+    """Returns a tool's result out of the message that a framework has made of it."""
+    if isinstance(value, Mapping):
+        inner = value.get("data")
+        if isinstance(inner, Mapping) and "content" in inner:
+            return inner["content"]
+        inner = value.get("response")
+        if isinstance(inner, Mapping) and set(inner) == {"result"}:
+            return inner["result"]
+    return value
+
+
+def _id(span: Span) -> str | None:
+    metadata = decoded(span.attributes.get("metadata"))
+    if isinstance(metadata, Mapping):
+        for name in _IDS:
+            found = text(metadata.get(name))
+            if found:
+                return found
+    return None
+
+
+OPENINFERENCE: Final = Dialect(
+    name="OpenInference",
+    marks=(KIND, "llm.input_messages.", "llm.output_messages.", "llm.token_count."),
+    tags=("tag.tags",),
+    users=("user.id",),
+    agents=("agent.name",),
+    # LlamaIndex prepares its calls in spans of the same kind.
+    answers=("llm.output_messages.", "llm.token_count."),
+    kinds={KIND: KINDS},
+    models=(
+        "llm.response.model_name",
+        "llm.model_name",
+        "llm.request.model_name",
+        "embedding.model_name",
+    ),
+    providers=("llm.provider", "llm.system"),
+    usage={
+        "input_tokens": ("llm.token_count.prompt",),
+        "output_tokens": ("llm.token_count.completion",),
+        "cache_read": (
+            "llm.token_count.prompt_details.cache_read",
+            "llm.token_count.prompt_details.cache_input",
+        ),
+        "cache_write": ("llm.token_count.prompt_details.cache_write",),
+        "reasoning": ("llm.token_count.completion_details.reasoning",),
+        "audio_input": ("llm.token_count.prompt_details.audio",),
+        "audio_output": ("llm.token_count.completion_details.audio",),
+    },
+    costs=("llm.cost.total",),
+    read_id=_id,
+    read_tool=_tool,
+    asked=_asked,
+    answered=_answered,
+)

@@ -1,0 +1,558 @@
+"""Messages of any vendor's or framework's shape, as messages of the GenAI conventions.
+
+A message has the form `{"role": ..., "parts": [...], "name": ..., "finish_reason": ...}`, and its
+parts the types `text`, `reasoning`, `tool_call`, `tool_call_response`, `blob`, `uri`, `file`, or
+that of the sender. Whatever is not known stays as it is, and nothing raises: senders may send
+anything. The shapes are those of the public APIs of OpenAI (chat completions and responses),
+Anthropic, Bedrock (Converse), Gemini and Cohere, and those in which LangChain, LlamaIndex,
+Haystack, the Vercel AI SDK and Semantic Kernel keep messages.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+Message = dict[str, Any]
+Part = dict[str, Any]
+
+#: Roles under other names.
+_ROLES: Final = {
+    "human": "user",
+    "ai": "assistant",
+    "model": "assistant",
+    "bot": "assistant",
+    "chatbot": "assistant",
+    "function": "tool",
+    "AIMessageChunk": "assistant",
+}
+_TEXTS: Final = frozenset({"text", "input_text", "output_text", "summary_text", "refusal"})
+_THOUGHTS: Final = frozenset({"reasoning", "thinking", "redacted_thinking"})
+_CALLS: Final = frozenset(
+    {"tool_call", "tool-call", "tool_use", "function_call", "server_tool_use", "mcp_call"}
+)
+_RESULTS: Final = frozenset(
+    {
+        "tool_call_response",
+        "tool-result",
+        "tool_result",
+        "function_call_output",
+        "function_response",
+        "custom_tool_call_output",
+    }
+)
+#: Types of the conventions that are passed on.
+_KNOWN: Final = frozenset({"blob", "uri", "file", "generic", "server_tool_call"})
+#: Where a request keeps its messages.
+_ASKED: Final = (
+    "messages",
+    "chat_history",
+    "contents",
+    "input",
+    "prompt",
+    "prompts",
+    "inputs",
+    "new_message",
+)
+#: Those of them in which no message is a plain text.
+_OF_MESSAGES: Final = frozenset({"messages", "chat_history"})
+#: Where a request keeps instructions that stand before its messages.
+_INSTRUCTED: Final = (
+    "system",
+    "instructions",
+    "system_prompt",
+    "systemInstruction",
+    "system_instruction",
+)
+#: Where arguments of a function stand that was recorded as it was called.
+_ARGUMENTS: Final = ("kwargs", "request", "body", "config", "args")
+#: Where a response keeps its messages, the most specific first.
+_ANSWERED: Final = (
+    "choices",
+    "candidates",
+    "generations",
+    "replies",
+    "message",
+    "response",
+    "messages",
+    "output",
+    "outputs",
+    "result",
+    "content",
+    "text",
+)
+#: The types of parts with binary data, or the names of their fields, and what they hold.
+_MODALITIES: Final = {
+    "image_url": "image",
+    "input_image": "image",
+    "image": "image",
+    "input_audio": "audio",
+    "audio": "audio",
+    "video": "video",
+    "input_file": "document",
+    "document": "document",
+    "file": "document",
+    "inline_data": "image",
+    "inlineData": "image",
+}
+#: Types of a tool's result in the Vercel AI SDK, around its value.
+_WRAPPED: Final = frozenset({"text", "json", "error-text", "error-json", "content"})
+#: How deep messages may be wrapped.
+_DEEPEST: Final = 6
+
+
+def decoded(value: Any) -> Any:
+    """Decodes JSON in a string. Returns any other value unchanged."""
+    if isinstance(value, str) and value[:1] in _JSON:
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value
+
+
+_JSON: Final = frozenset('{["')
+
+
+def asked(value: Any, role: str = "user") -> list[Message]:
+    """Returns the messages of a request, in order.
+
+    Args:
+        value: A message, a list of messages, a text, or the body of a request with them inside.
+            JSON in a string is decoded.
+        role: That of a text without one.
+    """
+    return _asked(decoded(value), role, 0)
+
+
+def answered(value: Any) -> list[Message]:
+    """Returns the messages of a response, which may be the body of a response with them inside."""
+    value = decoded(value)
+    found = _answered(value, 0)
+    if len(found) > 1 and _are_pieces(value):
+        parts = [part for one in found for part in one["parts"]]
+        texts = [part["content"] for part in parts if part["type"] == "text"]
+        if len(texts) == len(parts):
+            parts = [{"type": "text", "content": "".join(texts)}]
+        return [{**found[-1], "parts": parts}]
+    if len(found) > 2:  # noqa: PLR2004 - two pieces, and what they make together
+        texts = ["".join(str(one.get("content", "")) for one in said["parts"]) for said in found]
+        if texts[-1] == "".join(texts[:-1]):
+            return found[-1:]  # the others are pieces of a stream
+    return found
+
+
+def _are_pieces(value: Any) -> bool:
+    """Whether the messages of an answer are pieces of a stream: only the last one has ended."""
+    return isinstance(value, (list, tuple)) and all(
+        isinstance(one, Mapping) and one.get("finish_reason") == "" for one in value[:-1]
+    )
+
+
+def _asked(value: Any, role: str, depth: int) -> list[Message]:  # noqa: C901, PLR0911 - shapes
+    if value is None or depth > _DEEPEST:
+        return []
+    if isinstance(value, str):
+        return [_text_message(role, value)] if value else []
+    if isinstance(value, (list, tuple)):
+        return _listed(value, role, depth)
+    if not isinstance(value, Mapping):
+        return []
+    if is_message(value):
+        return [one for one in (message(value, role),) if one]
+    found: list[Message] = []
+    for name in _INSTRUCTED:
+        if value.get(name):
+            found += _instructions(value[name])
+            break
+    for name in _ASKED:
+        if value.get(name):
+            inner = decoded(value[name])
+            if name in _OF_MESSAGES and isinstance(inner, list) and _are_printed(inner):
+                continue
+            return found + _asked(inner, role, depth + 1)
+    for name in _ARGUMENTS:
+        inner = decoded(value.get(name))
+        if isinstance(inner, Mapping) and (more := _asked(inner, role, depth + 1)):
+            return found + more
+    return found
+
+
+def _are_printed(values: list[Any]) -> bool:
+    """Whether messages are there only as Python prints objects."""
+    return all(isinstance(one, str) and one[:1] not in _JSON for one in values)
+
+
+def _listed(values: Iterable[Any], role: str, depth: int) -> list[Message]:
+    found: list[Message] = []
+    for one in values:
+        one = decoded(one)  # noqa: PLW2901 - lists of JSON texts are common
+        if isinstance(one, Mapping) and is_message(one):
+            read = message(one, role)
+            if read:
+                found.append(read)
+        elif isinstance(one, str):
+            if one:
+                found.append(_text_message(role, one))
+        elif isinstance(one, (list, tuple, Mapping)):
+            found += _asked(one, role, depth + 1)
+    return joined(found)
+
+
+def _answered(value: Any, depth: int) -> list[Message]:  # noqa: C901, PLR0911 - shapes
+    if value is None or depth > _DEEPEST:
+        return []
+    if isinstance(value, str):
+        return [_text_message("assistant", value)] if value else []
+    if isinstance(value, (list, tuple)):
+        found: list[Message] = []
+        for one in value:
+            found += _answered(decoded(one), depth + 1)
+        return joined(found)
+    if not isinstance(value, Mapping):
+        return []
+    reason = _reason(value)
+    if is_message(value) and not isinstance(value.get("message"), Mapping):
+        read = message(value, "assistant")
+        return [read] if read else []
+    if "toolCalls" in value or "tool_calls" in value:
+        read = message({**value, "role": "assistant"}, "assistant")
+        return [read] if read else []
+    for name in _ANSWERED:
+        inner = decoded(value.get(name))
+        if inner:
+            found = _answered(inner, depth + 1)
+            if found:
+                if reason and not found[0].get("finish_reason"):
+                    found[0]["finish_reason"] = reason
+                return found
+    return []
+
+
+def joined(messages: list[Message]) -> list[Message]:
+    """Joins what one role says in several items, as the Responses API and frameworks keep it."""
+    found: list[Message] = []
+    for one in messages:
+        last = found[-1] if found else None
+        is_item = one.get("_is_item") and last is not None and last.get("_is_item")
+        if last is not None and is_item and last["role"] == one["role"]:
+            last["parts"] += one["parts"]
+            continue
+        found.append(one)
+    for one in found:
+        one.pop("_is_item", None)
+    return found
+
+
+def _reason(value: Mapping[str, Any]) -> str | None:
+    for name in ("finish_reason", "finishReason", "stop_reason", "stopReason"):
+        if isinstance(value.get(name), str):
+            return str(value[name])
+    return None
+
+
+def is_message(value: Mapping[str, Any]) -> bool:
+    """Whether a JSON object is a message, or an item of a conversation."""
+    kind = _kind(value)
+    return (
+        isinstance(value.get("role"), (str, Mapping))
+        or kind in _CALLS
+        or kind in _RESULTS
+        or (kind in {"human", "ai", "system", "tool", "AIMessageChunk"})
+        or (kind in {"reasoning", "message"} and ("summary" in value or "content" in value))
+        or ("lc" in value and "kwargs" in value)
+        or ("event.name" in value and ("content" in value or "message" in value))
+        or "blocks" in value
+        or ("parts" in value and isinstance(value["parts"], (list, tuple)))
+    )
+
+
+def _kind(value: Mapping[str, Any]) -> str | None:
+    kind = value.get("type", value.get("block_type"))
+    return kind if isinstance(kind, str) else None
+
+
+def _text_message(role: str, text: str) -> Message:
+    return {"role": role, "parts": [{"type": "text", "content": text}]}
+
+
+def _instructions(value: Any) -> list[Message]:
+    value = decoded(value)
+    if isinstance(value, Mapping) and is_message(value):
+        read = message(value, "system")
+        if read:
+            read["role"] = "system"
+        return [read] if read else []
+    parts = parts_of(value)
+    return [{"role": "system", "parts": parts}] if parts else []
+
+
+def message(  # noqa: C901, PLR0912 - one branch for each shape
+    value: Mapping[str, Any], role: str = "user"
+) -> Message | None:
+    """Reads one message. Returns None if nothing is in it."""
+    value = _unwrapped(value)
+    name = role_of(value, role)
+    kind = _kind(value)
+    parts: list[Part] = []
+    if kind in _CALLS or kind in _RESULTS or (kind == "reasoning" and "role" not in value):
+        made = part(value)
+        name = "tool" if kind in _RESULTS else "assistant"
+        return {"role": name, "parts": [made], "_is_item": True} if made else None
+    call_id = value.get("tool_call_id") or value.get("toolCallId")
+    content = value.get("parts", value.get("content", value.get("contents", value.get("blocks"))))
+    if content is None:
+        content = value.get("text")
+    if value.get("event.name") == "gen_ai.tool.message":
+        call_id, name = value.get("id") or call_id, "tool"
+    if name == "tool" and not _has_results(content):
+        response = _plain(content)
+        parts = [
+            {"type": "tool_call_response", "id": call_id or value.get("id"), "response": response}
+        ]
+    else:
+        for key in ("reasoning_content", "reasoning", "thinking"):
+            if isinstance(value.get(key), str) and value[key]:
+                parts.append({"type": "reasoning", "content": value[key]})
+                break
+        parts += parts_of(content)
+        has_calls = any(one.get("type") == "tool_call" for one in parts)
+        if not has_calls:
+            parts += _tool_calls(value)
+        if isinstance(value.get("refusal"), str) and value["refusal"]:
+            parts.append({"type": "text", "content": value["refusal"]})
+        if isinstance(value.get("audio"), Mapping) and value["audio"].get("transcript"):
+            parts.append({"type": "text", "content": str(value["audio"]["transcript"])})
+    if not parts:
+        return None
+    found: Message = {"role": name, "parts": parts}
+    if all(one.get("type") == "tool_call_response" for one in parts):
+        found["role"] = "tool"
+    if isinstance(value.get("name"), str) and name != "tool":
+        found["name"] = value["name"]
+    reason = _reason(value)
+    if reason:
+        found["finish_reason"] = reason
+    if kind == "message":
+        found["_is_item"] = True
+    return found
+
+
+def _unwrapped(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the message inside of LangChain's and of events' wrappings."""
+    inner = value.get("data")
+    if isinstance(inner, Mapping) and isinstance(value.get("type"), str) and "role" not in value:
+        return {**inner, "type": value["type"]}
+    inner = value.get("kwargs")
+    if isinstance(inner, Mapping) and "lc" in value:
+        names = value.get("id")
+        kind = str(names[-1]) if isinstance(names, (list, tuple)) and names else ""
+        return {"type": kind.replace("Message", "").replace("Chunk", "").lower(), **inner}
+    inner = value.get("message")
+    if isinstance(inner, Mapping):
+        return {"role": "assistant", **inner, **_only(value, ("finish_reason", "event.name"))}
+    if isinstance(inner, str) and "content" not in value:
+        return {**value, "content": inner}
+    return value
+
+
+def _only(value: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: value[name] for name in names if name in value}
+
+
+def role_of(value: Mapping[str, Any], default: str = "user") -> str:
+    """Returns a message's role, by the conventions' names."""
+    role = value.get("role")
+    if isinstance(role, Mapping):  # an enumeration as Semantic Kernel and LlamaIndex keep it
+        role = role.get("value", role.get("label"))
+    if not isinstance(role, str) or not role:
+        kind = _kind(value)
+        role = kind if kind is not None and kind in {*_ROLES, "system", "tool"} else default
+    return _ROLES.get(role, role)
+
+
+def _tool_calls(value: Mapping[str, Any]) -> list[Part]:
+    more = value.get("additional_kwargs")
+    for holder in (value, more if isinstance(more, Mapping) else {}):
+        for name in ("tool_calls", "toolCalls", "tool_call_requests"):
+            calls = decoded(holder.get(name))
+            if isinstance(calls, (list, tuple)) and calls:
+                return [_call(one) for one in calls if isinstance(one, Mapping)]
+        if isinstance(holder.get("function_call"), Mapping):
+            return [_call(holder["function_call"])]
+    return []
+
+
+def _call(value: Mapping[str, Any]) -> Part:
+    """Reads a tool call of any shape."""
+    inner = value
+    for name in ("function", "toolUse", "functionCall", "function_call", "tool_call"):
+        if isinstance(value.get(name), Mapping):
+            inner = value[name]
+            break
+    found: Part = {
+        "type": "tool_call",
+        "id": _first(value, ("call_id", "id", "toolCallId", "tool_call_id"))
+        or _first(inner, ("id", "toolUseId", "call_id", "tool_call_id")),
+        "name": _first(inner, ("name", "toolName", "tool_name", "tool_id"))
+        or _first(value, ("name", "toolName", "tool_name")),
+    }
+    for name in ("arguments", "args", "input", "parameters", "tool_kwargs"):
+        if inner.get(name) is not None:
+            found["arguments"] = decoded(inner[name])
+            break
+    return found
+
+
+def _first(value: Mapping[str, Any], names: Iterable[str]) -> str | None:
+    for name in names:
+        if isinstance(value.get(name), str) and value[name]:
+            return str(value[name])
+    return None
+
+
+def _has_results(content: Any) -> bool:
+    content = decoded(content)
+    return isinstance(content, (list, tuple)) and any(
+        isinstance(one, Mapping)
+        and (
+            _kind(one) in _RESULTS
+            or any(name in one for name in ("toolResult", "function_response", "functionResponse"))
+            or "tool_call_result" in one
+        )
+        for one in content
+    )
+
+
+def _plain(content: Any) -> Any:
+    """Returns a tool's result: its text if it consists of texts only."""
+    if isinstance(content, (list, tuple)):
+        texts = [
+            one.get("text", one.get("content"))
+            for one in content
+            if isinstance(one, Mapping) and (_kind(one) or "text") in _TEXTS
+        ]
+        if len(texts) == len(content) and all(isinstance(one, str) for one in texts):
+            return "".join(texts)
+    return content
+
+
+def parts_of(content: Any) -> list[Part]:
+    """Reads the content of a message: a text, a part, or a list of parts."""
+    if content is None or isinstance(content, bool):
+        return []
+    if isinstance(content, str):
+        inner = decoded(content) if content[:2] in {"[{", '{"'} else content
+        if isinstance(inner, (list, tuple)) and inner and all(map(_is_part, inner)):
+            content = inner  # a list of parts as JSON
+        else:
+            return [{"type": "text", "content": content}] if content else []
+    if isinstance(content, Mapping):
+        content = [content]
+    if not isinstance(content, (list, tuple)):
+        return [{"type": "text", "content": json.dumps(content, default=str)}]
+    return [made for one in content if (made := part(one))]
+
+
+def _is_part(value: Any) -> bool:
+    return isinstance(value, Mapping) and (
+        _kind(value) in {*_TEXTS, *_THOUGHTS, *_CALLS, *_RESULTS, *_KNOWN}
+        or (len(value) == 1 and next(iter(value)) in {"text", "toolUse", "toolResult"})
+        or ("function" in value and "id" in value)
+    )
+
+
+def part(value: Any) -> Part | None:  # noqa: C901, PLR0911, PLR0912 - one branch for each shape
+    """Reads one part of a message. Returns None if nothing is in it."""
+    if isinstance(value, str):
+        return {"type": "text", "content": value} if value else None
+    if not isinstance(value, Mapping):
+        return None
+    kind = _kind(value)
+    if kind in _TEXTS or (kind is None and isinstance(value.get("text"), str)):
+        text = value.get("content", value.get("text", value.get("refusal")))
+        if isinstance(text, Mapping):
+            text = text.get("value")
+        return {"type": "text", "content": text} if text else None
+    if kind in _THOUGHTS or "reasoningContent" in value:
+        return _thought(value)
+    if kind in _CALLS:
+        return _call(value)
+    if kind in _RESULTS:
+        return _result(value)
+    if kind == "function" and isinstance(value.get("function"), Mapping):
+        return _call(value)
+    for name in ("toolUse", "functionCall", "function_call", "tool_call"):
+        if isinstance(value.get(name), Mapping):
+            return _call(value)
+    for name in ("toolResult", "functionResponse", "function_response", "tool_call_result"):
+        if isinstance(value.get(name), Mapping):
+            return _result(value[name])
+    if kind in _KNOWN or (isinstance(kind, str) and "modality" in value):
+        return dict(value)
+    return _media(value, kind) or dict(value)
+
+
+def _thought(value: Mapping[str, Any]) -> Part | None:
+    inner = value.get("reasoningContent")
+    if isinstance(inner, Mapping):
+        inner = inner.get("reasoningText", inner)
+        value = inner if isinstance(inner, Mapping) else value
+    for name in ("content", "text", "thinking", "summary", "reasoning"):
+        text = value.get(name)
+        if isinstance(text, (list, tuple)):
+            text = "\n".join(str(one.get("text", "")) for one in text if isinstance(one, Mapping))
+        if isinstance(text, str) and text:
+            return {"type": "reasoning", "content": text}
+    return None
+
+
+def _result(value: Mapping[str, Any]) -> Part:
+    call_id = _first(value, ("id", "tool_call_id", "toolCallId", "tool_use_id", "toolUseId"))
+    call_id = _first(value, ("call_id",)) or call_id
+    if call_id is None and isinstance(value.get("origin"), Mapping):
+        call_id = _first(value["origin"], ("id",))
+    for name in ("response", "output", "result", "content", "value"):
+        if value.get(name) is not None:
+            response = value[name]
+            if isinstance(response, Mapping):
+                if _kind(response) in _WRAPPED:
+                    response = response.get("value", response)
+                elif set(response) == {"result"}:  # a function of Gemini has one value
+                    response = response["result"]
+            return {"type": "tool_call_response", "id": call_id, "response": _plain(response)}
+    return {"type": "tool_call_response", "id": call_id, "response": None}
+
+
+def _media(value: Mapping[str, Any], kind: Any) -> Part | None:
+    """Reads an image, sound or document of a vendor's shape. Bytes are not kept."""
+    name = next(
+        (one for one in _MODALITIES if kind == one or (kind is None and one in value)), None
+    )
+    if name is None:
+        return None
+    modality = _MODALITIES[name]
+    inner: Any = value.get(name, value)
+    if isinstance(inner, str):
+        inner = {"url": inner}
+    if not isinstance(inner, Mapping):
+        inner = value
+    source = inner.get("source", inner)
+    source = source if isinstance(source, Mapping) else inner
+    mime = _first(source, ("media_type", "mime_type", "mimeType", "mediaType", "format"))
+    url = _first(source, ("url", "uri", "image_url", "file_url"))
+    if url and url.startswith("data:"):
+        head, _, encoded = url.partition(",")
+        return _blob(modality, head[5:].partition(";")[0] or mime, encoded)
+    if url:
+        return {"type": "uri", "modality": modality, "mime_type": mime, "uri": url}
+    data = _first(source, ("data", "bytes", "file_data", "image"))
+    if data:
+        return _blob(modality, mime, data)
+    file_id = _first(source, ("file_id", "id"))
+    return {"type": "file", "modality": modality, "mime_type": mime, "file_id": file_id}
+
+
+def _blob(modality: str, mime: str | None, data: str) -> Part:
+    return {"type": "blob", "modality": modality, "mime_type": mime, "content": data}

@@ -1,0 +1,375 @@
+"""The table of dialects, and what a span says by those that apply to it.
+
+Several may apply: a framework's own attributes stand beside those of the conventions. For each
+fact, the first dialect that has it counts. To add one, write its module and name it here.
+
+Which attributes a span's facts stand in depends on nothing but the names of its attributes, and
+most spans of a program share theirs. So that is worked out once for each set of names.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+from orq_otel.viewer.dialects.adk import ADK
+from orq_otel.viewer.dialects.bedrock import BEDROCK
+from orq_otel.viewer.dialects.dialect import (
+    MOST_TOKENS,
+    Dialect,
+    Messages,
+    Names,
+    ToolUse,
+    first,
+    first_text,
+    first_tokens,
+    including_cache,
+    number,
+    text,
+)
+from orq_otel.viewer.dialects.genai import GENAI, INPUT, INSTRUCTIONS
+from orq_otel.viewer.dialects.haystack import HAYSTACK
+from orq_otel.viewer.dialects.langfuse import LANGFUSE
+from orq_otel.viewer.dialects.langsmith import LANGSMITH
+from orq_otel.viewer.dialects.logfire import LOGFIRE
+from orq_otel.viewer.dialects.mastra import MASTRA
+from orq_otel.viewer.dialects.mlflow import MLFLOW
+from orq_otel.viewer.dialects.openinference import OPENINFERENCE
+from orq_otel.viewer.dialects.ours import OURS
+from orq_otel.viewer.dialects.pydantic_ai import PYDANTIC_AI
+from orq_otel.viewer.dialects.shapes import decoded
+from orq_otel.viewer.dialects.traceloop import TRACELOOP
+from orq_otel.viewer.dialects.vercel import VERCEL
+from orq_otel.viewer.model import Said, Span, Usage
+
+#: The user's id of a web session, and of a conversation in many dialects. It makes a thread only of
+#: spans that are about generative AI, and of those above them.
+SESSION: Final = "session.id"
+
+#: In the order in which they count.
+DIALECTS: Final = (
+    OURS,
+    GENAI,
+    OPENINFERENCE,
+    TRACELOOP,
+    VERCEL,
+    LANGFUSE,
+    LANGSMITH,
+    LOGFIRE,
+    PYDANTIC_AI,
+    MLFLOW,
+    ADK,
+    MASTRA,
+    HAYSTACK,
+    BEDROCK,
+)
+
+#: The order of names of threads: the user's own labels, the convention, then those of senders.
+THREAD_IDS: Final = (
+    *OURS.thread_ids,
+    *GENAI.thread_ids,
+    SESSION,
+    *(name for one in DIALECTS[2:] for name in one.thread_ids),
+)
+TAGS: Final = tuple(name for one in DIALECTS for name in one.tags)
+_COSTS: Final = tuple(name for one in DIALECTS for name in one.costs)
+_TIERS: Final = (
+    "gen_ai.response.service_tier",
+    "openai.response.service_tier",
+    "gen_ai.openai.response.service_tier",
+    "anthropic.response.service_tier",
+)
+#: The parts of a usage that are numbers of tokens.
+_COUNTS: Final = tuple(
+    one.name for one in fields(Usage) if one.name not in {"cost", "service_tier", "model"}
+)
+
+
+#: Attributes of the GenAI conventions with what a model was asked.
+_ASKED_IN: Final = (*INPUT, *INSTRUCTIONS, "gen_ai.prompt")
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Where the facts stand on spans with some names: for each, the names that they have."""
+
+    dialects: tuple[Dialect, ...]
+    is_genai: bool
+    is_unanswered: bool
+    may_ask: bool
+    thread_ids: Names
+    sessions: Names
+    tags: Names
+    users: Names
+    agents: Names
+    operations: Names
+    kinds: tuple[tuple[str, Mapping[str, str]], ...]
+    records: tuple[tuple[str, str], ...]
+    models: Names
+    providers: Names
+    response_ids: Names
+    usage: tuple[tuple[str, Names], ...]
+    costs: Names
+    tiers: Names
+    read_id: tuple[Dialect, ...]
+    read_usage: tuple[Dialect, ...]
+    failure: tuple[Dialect, ...]
+
+
+@functools.lru_cache(maxsize=4096)
+def _plan(names: frozenset[str]) -> _Plan:
+    applying = tuple(one for one in DIALECTS if _applies(one, names))
+
+    def there(some: Iterable[str]) -> Names:
+        return tuple(dict.fromkeys(name for name in some if name in names))
+
+    def of(fact: str) -> Names:
+        return there(name for one in applying for name in getattr(one, fact))
+
+    usage = {
+        count: there(name for one in applying for name in one.usage.get(count, ()))
+        for count in _COUNTS
+    }
+    is_genai = any(one.is_genai for one in applying)
+    models = of("models")
+    return _Plan(
+        dialects=applying,
+        is_genai=is_genai,
+        is_unanswered=any(
+            one.answers and not any(name.startswith(one.answers) for name in names)
+            for one in applying
+        ),
+        may_ask=any(
+            bool(one.asked) and (one is not GENAI or not names.isdisjoint(_ASKED_IN))
+            for one in applying
+        ),
+        thread_ids=there(name for name in THREAD_IDS if name != SESSION or is_genai),
+        sessions=() if is_genai else there((SESSION,)),
+        tags=there(TAGS),
+        users=of("users"),
+        agents=of("agents"),
+        operations=of("operations"),
+        kinds=tuple(
+            (name, kinds)
+            for one in applying
+            for name, kinds in one.kinds.items()
+            if name in names or name == "name"
+        ),
+        records=tuple(
+            (name, value)
+            for one in applying
+            for name, value in one.records.items()
+            if name in names
+        ),
+        # What was served comes before what was asked for, whichever dialect says it.
+        models=(
+            *(name for name in models if "request" not in name),
+            *(name for name in models if "request" in name),
+        ),
+        providers=of("providers"),
+        response_ids=of("response_ids"),
+        usage=tuple((count, some) for count, some in usage.items() if some),
+        costs=there(_COSTS),
+        tiers=there(_TIERS),
+        read_id=tuple(one for one in applying if one.read_id),
+        read_usage=tuple(one for one in applying if one.read_usage),
+        failure=tuple(one for one in applying if one.failure),
+    )
+
+
+def _applies(dialect: Dialect, names: frozenset[str]) -> bool:
+    exact = {mark for mark in dialect.marks if not mark.endswith(".")}
+    beginnings = tuple(mark for mark in dialect.marks if mark.endswith("."))
+    return not exact.isdisjoint(names) or (
+        bool(beginnings) and any(name.startswith(beginnings) for name in names)
+    )
+
+
+def read(span: Span) -> Said:
+    """Returns what a span says. Attributes with unexpected values are ignored."""
+    attributes = span.attributes
+    plan = _plan(frozenset(attributes))
+    thread_id = first_text(attributes, plan.thread_ids)
+    session_id = first_text(attributes, plan.sessions) if plan.sessions else None
+    if thread_id is None and plan.read_id:
+        thread_id = _inside(span, plan)
+    usage = _usage(attributes, plan)
+    model = first_text(attributes, plan.models)
+    if model is None and usage is not None:
+        model = usage.model
+    return Said(
+        thread_id,
+        session_id,
+        plan.is_genai,
+        _tags(attributes, plan.tags) if plan.tags else (),
+        first_text(attributes, plan.users) if plan.users else None,
+        first_text(attributes, plan.agents) if plan.agents else None,
+        _operation(span, plan),
+        model,
+        first_text(attributes, plan.providers),
+        first_text(attributes, plan.response_ids),
+        usage,
+        span.status == "ERROR"
+        or (bool(plan.failure) and any(_told(one, attributes) for one in plan.failure)),
+        bool(plan.records) and any(attributes[name] == value for name, value in plan.records),
+        plan.may_ask or bool(span.events),
+    )
+
+
+def _inside(span: Span, plan: _Plan) -> str | None:
+    for one in plan.read_id:
+        found = one.read_id(span) if one.read_id else None
+        if found:
+            return found
+    return None
+
+
+def _operation(span: Span, plan: _Plan) -> str | None:
+    attributes = span.attributes
+    found = first_text(attributes, plan.operations)
+    for name, kinds in plan.kinds:
+        # A kind is one of a few, so that it says more than an operation that its sender made up.
+        kind = span.name if name == "name" else text(attributes.get(name))
+        other = kinds.get(kind) if kind is not None else None
+        if other is not None and (found is None or found not in OPERATIONS):
+            if other == "chat" and plan.is_unanswered and span.status != "ERROR":
+                return "invoke_workflow"
+            return other
+    return found
+
+
+#: Operations of the conventions, and those of this project.
+OPERATIONS: Final = frozenset(
+    {
+        "chat",
+        "classify",
+        "create_agent",
+        "embeddings",
+        "execute_tool",
+        "fetch_response",
+        "generate_content",
+        "invoke_agent",
+        "invoke_workflow",
+        "moderate",
+        "rerank",
+        "retrieval",
+        "text_completion",
+    }
+)
+
+
+def _usage(attributes: Mapping[str, Any], plan: _Plan) -> Usage | None:
+    found = _usage_inside(attributes, plan) if plan.read_usage else None
+    if found is None:
+        if not plan.usage and not plan.costs:
+            return None
+        found = Usage()
+    for count, names in plan.usage:
+        if getattr(found, count) is None:
+            value = attributes[names[0]]
+            if value.__class__ is not int or not 0 <= value <= MOST_TOKENS:  # seldom
+                value = first_tokens(attributes, names)
+            setattr(found, count, value)
+    for name in plan.costs:
+        cost = number(attributes[name])
+        if cost is not None:
+            found.cost = cost
+            break
+    if plan.tiers and found.service_tier is None:
+        found.service_tier = first_text(attributes, plan.tiers)
+    return including_cache(found)
+
+
+def _usage_inside(attributes: Mapping[str, Any], plan: _Plan) -> Usage | None:
+    for one in plan.read_usage:
+        found = one.read_usage(attributes) if one.read_usage else None
+        if found is not None:
+            return found
+    return None
+
+
+def _told(dialect: Dialect, attributes: Mapping[str, Any]) -> bool:
+    return dialect.failure is not None and dialect.failure(attributes) is not None
+
+
+def _tags(attributes: Mapping[str, Any], names: Names) -> tuple[str, ...]:
+    tags: dict[str, None] = {}
+    for name in names:
+        tags.update(dict.fromkeys(_strings(attributes[name], has_commas=name in _WITH_COMMAS)))
+    return tuple(tags)
+
+
+#: Attributes with tags that may be one text, with commas between them.
+_WITH_COMMAS: Final = frozenset({"langsmith.span.tags", "langfuse.trace.tags", "langfuse.tags"})
+
+
+def _strings(value: Any, *, has_commas: bool) -> Iterator[str]:
+    """Yields the strings of a list, of a list in JSON, or of a text with commas."""
+    if isinstance(value, str):
+        inner = decoded(value)
+        if isinstance(inner, str) and has_commas:
+            inner = [one.strip() for one in inner.split(",")]
+        value = inner
+    if isinstance(value, (list, tuple)):
+        for one in value:
+            if one and isinstance(one, str):
+                yield one
+
+
+def asked(span: Span) -> Messages:
+    """Returns the input messages of a model call, by the first dialect that has some."""
+    if not span.events and not _plan(frozenset(span.attributes)).may_ask:
+        return []
+    found: Messages = []
+    for one in _with_content(span):
+        if one.asked is not None:
+            said = one.asked(span)
+            if any(message["role"] not in {"system", "developer"} for message in said):
+                return said
+            found = found or said
+    return found
+
+
+def answered(span: Span) -> Messages:
+    """Returns the output messages of a model call, by the first dialect that has some."""
+    return next(
+        (said for one in _with_content(span) if one.answered and (said := one.answered(span))), []
+    )
+
+
+def _with_content(span: Span) -> Iterator[Dialect]:
+    applying = _plan(frozenset(span.attributes)).dialects
+    yield from applying
+    if GENAI not in applying and span.events:
+        yield GENAI
+
+
+def tool_use(span: Span) -> ToolUse:
+    """Returns what a span says of a tool's execution."""
+    name = call_id = arguments = result = None
+    for one in _with_content(span):
+        names = one.tool
+        name = name or first_text(span.attributes, names.get("name", ()))
+        call_id = call_id or first_text(span.attributes, names.get("id", ()))
+        if arguments is None:
+            arguments = first(span.attributes, names.get("arguments", ()))
+        if result is None:
+            result = first(span.attributes, names.get("result", ()))
+        if one.read_tool and (arguments is None or result is None):
+            more = one.read_tool(span)
+            if more is not None:
+                name, call_id = name or more.name, call_id or more.id
+                arguments = more.arguments if arguments is None else arguments
+                result = more.result if result is None else result
+    return ToolUse(name or span.name, call_id, arguments, result)
+
+
+def failure(span: Span) -> str | None:
+    """Returns the text of an error that a span's status does not tell, or None."""
+    for one in _plan(frozenset(span.attributes)).failure:
+        found = one.failure(span.attributes) if one.failure else None
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,96 @@
+"""The Vercel AI SDK, from version 3: `ai.*`. Since 7 it can send the GenAI conventions instead.
+
+https://ai-sdk.dev/docs/ai-sdk-core/telemetry
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from orq_otel.viewer.dialects.dialect import Dialect, Messages, first
+from orq_otel.viewer.dialects.shapes import answered, asked, decoded
+from orq_otel.viewer.model import Span
+
+_CALL: Final = ("generateText", "streamText", "generateObject", "streamObject")
+_KINDS: Final = {
+    **{f"ai.{name}": "invoke_agent" for name in _CALL},
+    **{f"ai.{name}.doGenerate": "chat" for name in _CALL},
+    **{f"ai.{name}.doStream": "chat" for name in _CALL},
+    "ai.toolCall": "execute_tool",
+    "ai.embed": "invoke_workflow",
+    "ai.embedMany": "invoke_workflow",
+    "ai.embed.doEmbed": "embeddings",
+    "ai.embedMany.doEmbed": "embeddings",
+    "ai.rerank": "invoke_workflow",
+    "ai.rerank.doRerank": "rerank",
+}
+#: Where the user's own metadata stands.
+_METADATA: Final = ("ai.telemetry.metadata.", "ai.settings.context.", "ai.settings.runtimeContext.")
+_IDS: Final = (
+    "sessionId",
+    "threadId",
+    "conversationId",
+    "chatId",
+    "session_id",
+    "thread_id",
+    "conversation_id",
+    "chat_id",
+    "langfuseSessionId",
+)
+
+
+def _asked(span: Span) -> Messages:
+    found = asked(first(span.attributes, ("ai.prompt.messages",)))
+    return found or asked(first(span.attributes, ("ai.prompt",)))
+
+
+def _answered(span: Span) -> Messages:
+    attributes = span.attributes
+    found = {
+        "role": "assistant",
+        "content": first(attributes, ("ai.response.text", "ai.result.text")),
+        "toolCalls": decoded(
+            attributes.get("ai.response.toolCalls") or attributes.get("ai.result.toolCalls")
+        ),
+        "reasoning": attributes.get("ai.response.reasoning"),
+        "finishReason": attributes.get("ai.response.finishReason"),
+    }
+    if not found["content"]:
+        found["content"] = attributes.get("ai.response.object") or attributes.get(
+            "ai.result.object"
+        )
+    return answered({key: one for key, one in found.items() if one})
+
+
+VERCEL: Final = Dialect(
+    name="Vercel AI SDK",
+    marks=("ai.operationId", "ai.model.id", "ai.toolCall.name"),
+    thread_ids=tuple(start + name for start in _METADATA for name in _IDS),
+    tags=tuple(start + "tags" for start in _METADATA),
+    users=tuple(start + name for start in _METADATA for name in ("userId", "user_id")),
+    kinds={"ai.operationId": _KINDS},
+    models=("ai.response.model", "ai.model.id"),
+    providers=("ai.model.provider",),
+    response_ids=("ai.response.id",),
+    usage={
+        "input_tokens": ("ai.usage.inputTokens", "ai.usage.promptTokens", "ai.usage.tokens"),
+        "output_tokens": ("ai.usage.outputTokens", "ai.usage.completionTokens"),
+        "cache_read": (
+            "ai.usage.inputTokenDetails.cacheReadTokens",
+            "ai.usage.cachedInputTokens",
+        ),
+        "cache_write": ("ai.usage.inputTokenDetails.cacheWriteTokens",),
+        "reasoning": (
+            "ai.usage.outputTokenDetails.reasoningTokens",
+            "ai.usage.reasoningTokens",
+        ),
+    },
+    tool={
+        "name": ("ai.toolCall.name",),
+        "id": ("ai.toolCall.id",),
+        "arguments": ("ai.toolCall.args", "ai.toolCall.input"),
+        "result": ("ai.toolCall.result", "ai.toolCall.output"),
+    },
+    asked=_asked,
+    answered=_answered,
+)

@@ -1,0 +1,162 @@
+"""One call counts once, whoever tells of it; usage that only one span tells is not lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.model import KeptSpan, Span, Thread
+from orq_otel.viewer.store.sqlite import SQLiteStore
+
+from .conversations import NOON
+
+MILLISECOND = 10**6
+CALL = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.provider.name": "openai",
+    "gen_ai.request.model": "gpt-4o",
+    "gen_ai.usage.input_tokens": 1000,
+    "gen_ai.usage.output_tokens": 100,
+}
+#: The price of 1,000 input and 100 output tokens of gpt-4o.
+PRICE = 0.0035
+
+
+def span(
+    number: int,
+    times: tuple[int, int],
+    attributes: dict[str, Any],
+    *,
+    parent: int | None = None,
+    trace: int = 1,
+    **more: Any,
+) -> KeptSpan:
+    """A span of the thread "t", with times in milliseconds."""
+    begin, end = times
+    found = Span(
+        *(f"{trace:032x}", f"{number:016x}", None if parent is None else f"{parent:016x}"),
+        *(more.get("name", "chat"), "CLIENT"),
+        *(NOON + begin * MILLISECOND, NOON + end * MILLISECOND),
+        *(more.get("status", "UNSET"), more.get("message", ""), "app", more.get("scope", "a")),
+        attributes={"thread.id": "t", **attributes},
+    )
+    return KeptSpan(found, read(found))
+
+
+@pytest.fixture(params=["at once", "one by one", "backwards"])
+def sums(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    """Stores spans in some order, and returns their thread."""
+
+    def of(*spans: KeptSpan) -> Thread:
+        store = SQLiteStore(tmp_path / "threads.db")
+        some = list(reversed(spans)) if request.param == "backwards" else list(spans)
+        for batch in [some] if request.param == "at once" else [[one] for one in some]:
+            store.write(batch)
+        thread = store.thread("t")
+        store.close()
+        assert thread is not None
+        return thread
+
+    return of
+
+
+def counted(thread: Thread) -> tuple[int, int, float]:
+    return thread.input_tokens, thread.output_tokens, round(thread.cost or 0, 6)
+
+
+def test_a_client_and_the_proxy_behind_it(sums: Any) -> None:
+    told = {**CALL, "gen_ai.response.id": "chatcmpl-1"}
+    thread = sums(
+        span(1, (0, 100), told),
+        span(2, (5, 95), {}, parent=1, name="POST /v1/chat/completions", scope="proxy"),
+        span(3, (6, 94), told, parent=2, scope="litellm"),
+    )
+    assert counted(thread) == (1000, 100, PRICE)
+
+
+def test_two_instrumentations_in_traces_of_their_own(sums: Any) -> None:
+    kind = {
+        "openinference.span.kind": "LLM",
+        "llm.model_name": "gpt-4o",
+        "llm.token_count.prompt": 1000,
+        "llm.token_count.completion": 100,
+    }
+    thread = sums(
+        span(1, (0, 100), kind, scope="openinference"),
+        span(2, (5, 95), {**CALL, "gen_ai.response.id": "r"}, trace=2, scope="ours"),
+    )
+    assert counted(thread) == (1000, 100, PRICE)
+
+
+def test_calls_at_the_same_time_are_several(sums: Any) -> None:
+    thread = sums(
+        *(
+            span(number, (0, 100), {**CALL, "gen_ai.response.id": f"r{number}"})
+            for number in (1, 2, 3)
+        )
+    )
+    assert counted(thread) == (3000, 300, round(3 * PRICE, 6))
+
+
+def test_a_call_of_a_tool_is_one_of_its_own(sums: Any) -> None:
+    tool = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "ask"}
+    thread = sums(
+        span(1, (0, 100), CALL),
+        span(2, (10, 90), tool, parent=1),
+        span(3, (20, 80), CALL, parent=2),
+    )
+    assert counted(thread) == (2000, 200, round(2 * PRICE, 6))
+
+
+def test_an_agent_repeats_the_usage_of_its_calls(sums: Any) -> None:
+    agent = {**CALL, "gen_ai.operation.name": "invoke_agent"}
+    thread = sums(span(1, (0, 100), agent), span(2, (10, 90), CALL, parent=1))
+    assert counted(thread) == (1000, 100, PRICE)
+
+
+def test_usage_of_an_agent_alone_is_not_lost(sums: Any) -> None:
+    agent = {**CALL, "gen_ai.operation.name": "invoke_agent"}
+    silent = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"}
+    thread = sums(span(1, (0, 100), agent), span(2, (10, 90), silent, parent=1))
+    assert counted(thread) == (1000, 100, PRICE)
+
+
+def test_a_response_in_the_background_is_paid_once_it_is_fetched(sums: Any) -> None:
+    created = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.response.id": "resp_1",
+    }
+    fetched = {**CALL, "gen_ai.operation.name": "fetch_response", "gen_ai.response.id": "resp_1"}
+    waiting = {**created, "gen_ai.operation.name": "fetch_response"}
+    thread = sums(
+        span(1, (0, 10), created),
+        span(2, (500, 510), waiting, trace=2),
+        span(3, (900, 910), fetched, trace=3),
+    )
+    assert counted(thread) == (1000, 100, PRICE)
+
+
+def test_an_error_counts_where_it_happened(sums: Any) -> None:
+    failed = {"status": "ERROR", "message": "refused"}
+    thread = sums(
+        span(1, (0, 100), {"gen_ai.operation.name": "invoke_agent"}, **failed),
+        span(2, (10, 90), {"gen_ai.operation.name": "chat"}, parent=1, **failed),
+        span(3, (20, 80), {"http.response.status_code": 400}, parent=2, name="POST", **failed),
+    )
+    assert thread.errors == 1
+
+
+def test_an_agent_that_goes_on_after_an_error_fails_for_a_reason_of_its_own(sums: Any) -> None:
+    failed = {"status": "ERROR", "message": "too many turns"}
+    tool = {"gen_ai.operation.name": "execute_tool"}
+    thread = sums(
+        span(1, (0, 100), {"gen_ai.operation.name": "invoke_agent"}, **failed),
+        span(2, (10, 20), tool, parent=1, status="ERROR", message="not found"),
+        span(3, (30, 90), CALL, parent=1),
+    )
+    assert thread.errors == 2

@@ -1,0 +1,224 @@
+"""What other senders send, as it was sent: ids, messages, tools, tokens, costs and errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orq_otel.viewer.conversation import Text, ToolCall, Turn, conversation, failure
+from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.dialects import table
+from orq_otel.viewer.model import KeptSpan, Span, Thread
+from orq_otel.viewer.receive.otlp import from_json
+from orq_otel.viewer.store.sqlite import SQLiteStore
+
+SENT = Path(__file__).parent / "dialects"
+SENDERS = sorted(one.name for one in SENT.iterdir() if one.is_dir())
+#: Calls whose usage stands in a log record alone, while their span tells of another call.
+ELSEWHERE = {"google-adk-openinference": {0}}
+#: Senders whose provider or price is their own.
+OWN_PRICES = {"azure-ai-inference", "openlit-openai", "strands-agents"}
+
+
+def value(of: Mapping[str, Any]) -> Any:
+    """A value of OTLP."""
+    ((kind, inner),) = of.items() if of else (("", None),)
+    if kind == "arrayValue":
+        return [value(one) for one in inner.get("values", ())]
+    if kind == "kvlistValue":
+        return {one["key"]: value(one["value"]) for one in inner.get("values", ())}
+    return int(inner) if kind == "intValue" else inner
+
+
+def records(sender: str) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """The log records of a sender by their spans, as events of these."""
+    found: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    path = SENT / sender / "logs.json"
+    if path.exists():
+        for resource in json.loads(path.read_text())["resourceLogs"]:
+            for scope in resource["scopeLogs"]:
+                for record in scope["logRecords"]:
+                    attributes = record.get("attributes", ())
+                    event = {
+                        "name": record.get("eventName", ""),
+                        "time": 0,
+                        "attributes": {one["key"]: value(one["value"]) for one in attributes},
+                        "body": value(record.get("body", {})),
+                    }
+                    found[record.get("traceId", ""), record.get("spanId", "")].append(event)
+    return found
+
+
+def sent(sender: str) -> tuple[list[KeptSpan], dict[str, Any]]:
+    """The spans of a sender with their log records, by their start, and what is expected."""
+    events = records(sender)
+    spans = [
+        dataclasses.replace(one, events=(*one.events, *events[one.trace_id, one.span_id]))
+        for one in from_json((SENT / sender / "traces.json").read_bytes()).spans
+    ]
+    spans.sort(key=lambda one: one.start)
+    expected = json.loads((SENT / sender / "expected.json").read_text())
+    return [KeptSpan(one, read(one)) for one in spans], expected
+
+
+def stored(path: Path, batches: Iterable[list[KeptSpan]], thread_id: str) -> Thread | None:
+    store = SQLiteStore(path)
+    try:
+        for batch in batches:
+            store.write(batch)
+        return store.thread(thread_id)
+    finally:
+        store.close()
+
+
+def expected_tokens(sender: str, expected: dict[str, Any]) -> tuple[int, int]:
+    """The tokens of the calls that were sent."""
+    told = [
+        (call, recoverable)
+        for number, (call, recoverable) in enumerate(
+            zip(expected["calls"], expected["recoverable"]["usage"], strict=True)
+        )
+        if recoverable and number not in ELSEWHERE.get(sender, ())
+    ]
+    return (
+        sum(call["input_tokens"] for call, is_told in told if is_told["input"]),
+        sum(call["output_tokens"] for call, is_told in told if is_told["output"]),
+    )
+
+
+def is_whole(sender: str, expected: dict[str, Any]) -> bool:
+    """Whether the sender tells all numbers that a price needs."""
+    usage = [one for one in expected["recoverable"]["usage"] if one]
+    return (
+        sender not in OWN_PRICES | ELSEWHERE.keys()
+        and expected["cost_usd"] is not None
+        and all(all(one.values()) for one in usage)
+        and len(usage) + len(expected["errors"]) == len(expected["calls"])
+    )
+
+
+@pytest.mark.parametrize("sender", SENDERS)
+def test_the_sums_of_a_thread(sender: str, tmp_path: Path) -> None:
+    spans, expected = sent(sender)
+    thread = stored(tmp_path / "threads.db", [spans], expected["thread_id"])
+    assert thread is not None
+    assert (thread.input_tokens, thread.output_tokens) == expected_tokens(sender, expected)
+    assert list(thread.tags) == expected["tags"]
+    if expected["recoverable"]["error_text"]:
+        assert thread.errors == len(expected["errors"])
+    if is_whole(sender, expected):
+        assert thread.cost == pytest.approx(expected["cost_usd"], rel=0.02)
+    if expected["recoverable"]["messages"][1]:
+        assert thread.title == expected["title"]
+
+
+@pytest.mark.parametrize("sender", SENDERS)
+@pytest.mark.parametrize("order", ["as they end", "the latest first"])
+def test_spans_may_arrive_one_by_one(sender: str, order: str, tmp_path: Path) -> None:
+    spans, expected = sent(sender)
+    one_by_one = [[one] for one in sorted(spans, key=lambda one: one.span.end)]
+    if order == "the latest first":
+        one_by_one.reverse()
+    at_once = stored(tmp_path / "at-once.db", [spans], expected["thread_id"])
+    assert stored(tmp_path / "threads.db", one_by_one, expected["thread_id"]) == at_once
+
+
+def normal(role: str) -> str:
+    return "system" if role == "developer" else role
+
+
+@pytest.mark.parametrize("sender", SENDERS)
+def test_each_message_is_there_once_and_in_order(sender: str) -> None:
+    spans, expected = sent(sender)
+    told = conversation(expected["thread_id"], spans)
+    said: list[tuple[str, str]] = []
+    calls: list[ToolCall] = []
+    for entry in told.entries:
+        if isinstance(entry, Turn):
+            for message in (*entry.asked, *entry.answered):
+                for part in message.parts:
+                    if isinstance(part, ToolCall):
+                        calls.append(part)
+                        said.append(("tool call", ""))
+                    else:
+                        assert isinstance(part, Text)
+                        said.append((normal(message.role), part.content))
+        else:
+            assert entry.kept.facts.operation != "execute_tool", "its call is not found"
+    wanted = [
+        (normal(one["role"]), one["text"]) if "text" in one else ("tool call", "")
+        for one, is_sent in zip(
+            expected["messages"], expected["recoverable"]["messages"], strict=True
+        )
+        if is_sent and "tool_result" not in one
+    ]
+    if not expected["recoverable"]["messages"][0]:  # left out, or with words of the sender's own
+        said = [one for one in said if one[0] != "system"]
+    assert said == wanted
+    for call in calls:
+        assert call.name.endswith("track_parcel")
+        assert json.loads(call.arguments or "") == {"parcel": "3SABC"}
+        assert call.result is not None
+        assert "out for delivery" in "".join(str(one) for one in call.result)
+
+
+@pytest.mark.parametrize("sender", SENDERS)
+def test_an_error_says_why(sender: str) -> None:
+    spans, expected = sent(sender)
+    told = conversation(expected["thread_id"], spans)
+    failures = [found for entry in told.entries if (found := failure(entry.kept))]
+    if not expected["recoverable"]["error_text"]:
+        return
+    assert len(failures) == len(expected["errors"])
+    for found, text in zip(failures, expected["errors"], strict=True):
+        assert text in found.message or sender == "anthropic-sdk-native"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["role", "content", "type", "text", "parts", "tool_calls", "function", "message"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+NAMES = (
+    *("gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.prompt", "input.value"),
+    *("llm.input_messages.0.message.content", "llm.input_messages.0.message.contents.0"),
+    *("gen_ai.prompt.0.role", "gen_ai.prompt.0.tool_calls.0.name", "ai.prompt", "ai.operationId"),
+    *("ai.response.toolCalls", "langfuse.observation.input", "langfuse.observation.usage_details"),
+    *("langsmith.metadata.usage_metadata", "request_data", "response_data", "raw_input", "events"),
+    *("mlflow.spanInputs", "mlflow.chat.tokenUsage", "mastra.model_step.input", "metadata"),
+    *("haystack.component.output", "gcp.vertex.agent.llm_response", "openinference.span.kind"),
+    *("gen_ai.usage.input_tokens", "langsmith.span.tags", "session.id", "gen_ai.tool.name"),
+)
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), JSON | JSON.map(json.dumps), max_size=6), JSON)
+def test_whatever_attributes_are_they_are_read(attributes: dict[str, Any], body: Any) -> None:
+    event = {"name": "gen_ai.user.message", "time": 0, "attributes": attributes, "body": body}
+    span = Span(
+        *("1" * 32, "2" * 16, None, "chat", "CLIENT", 1, 2, "OK", "", "", ""),
+        attributes=attributes,
+        events=(event,),
+    )
+    read(span)
+    table.tool_use(span)
+    for message in (*table.asked(span), *table.answered(span)):
+        assert isinstance(message["role"], str)
+        assert all(isinstance(part, dict) for part in message["parts"])
+    conversation("t", [KeptSpan(span, read(span))])
