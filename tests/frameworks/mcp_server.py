@@ -1,4 +1,4 @@
-"""A server of the Model Context Protocol: `python mcp_server.py [accept] [port]`.
+"""A server of the Model Context Protocol: `python mcp_server.py [accept] [details] [port]`.
 
 Without a port it serves on its standard input and output.
 """
@@ -46,7 +46,10 @@ async def ask(context: Context) -> str:
 
 
 if __name__ == "__main__":
-    propagate_threads(accept="accept" in sys.argv, mcp=True)
+    details = "details" in sys.argv
+    propagate_threads(
+        accept="accept" in sys.argv, mcp=True, user=details, metadata=["plan"] if details else ()
+    )
     if sys.argv[-1].isdecimal():
         uvicorn.run(server.streamable_http_app(), port=int(sys.argv[-1]), log_level="warning")
     else:

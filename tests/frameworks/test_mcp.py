@@ -135,6 +135,19 @@ async def test_a_thread_goes_to_a_server_and_back(connect: Connect) -> None:
     assert outside["thread"] is None
 
 
+async def test_the_user_and_metadata_go_along_where_they_are_named(connect: Connect) -> None:
+    propagate_threads(mcp=True, user=True, metadata=["plan"])
+    async with connect("accept", "details") as session:
+        with thread("support-42", user="ada", metadata={"plan": "pro", "secret": 1}):
+            seen = await look(session)
+    assert seen["thread"] == {
+        "id": "support-42",
+        "tags": [],
+        "user": "ada",
+        "metadata": {"plan": "pro"},
+    }
+
+
 async def test_conversations_at_once_do_not_mix(connect: Connect) -> None:
     propagate_threads(mcp=True)
 

@@ -52,7 +52,8 @@ async def test_langchain(with_orq: Telemetry, model_server: ModelServer, is_asyn
         langchain.setup(api_key="orq-test-key", api_url=api.url)
         handler = _handler_var.get()
         try:
-            with thread("support-42", tags=["vip"]):
+            metadata: Any = {"plan": "pro", "seats": 3, "rate": 0.5, "paid": True}
+            with thread("support-42", tags=["vip"], user="ada", metadata=metadata):
                 if is_async:
                     await chain.ainvoke("Where is it?")
                 else:
@@ -67,6 +68,13 @@ async def test_langchain(with_orq: Telemetry, model_server: ModelServer, is_asyn
         assert attributes["orq.thread_id"] == {"stringValue": "support-42"}
         assert attributes["thread.tags"] == {"arrayValue": {"values": [{"stringValue": "vip"}]}}
         assert attributes["orq.tags"] == {"stringValue": '["vip"]'}
+        assert attributes["user.id"] == {"stringValue": "ada"}
+        assert {name: attributes[f"thread.metadata.{name}"] for name in metadata} == {
+            "plan": {"stringValue": "pro"},
+            "seats": {"intValue": "3"},
+            "rate": {"doubleValue": 0.5},
+            "paid": {"boolValue": True},
+        }
 
 
 async def test_agents(with_orq: Telemetry, model_server: ModelServer) -> None:

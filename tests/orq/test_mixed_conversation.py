@@ -75,7 +75,7 @@ def of_thread(spans: list[Span], thread_id: str) -> list[tuple[str, list[str]]]:
 def test_one_thread_on_both_sides(
     provider: TracerProvider, receiver: OtlpReceiver, api: OrqServer, orq: Any, router: Any
 ) -> None:
-    with thread("order-88", tags=["shop"]):
+    with thread("order-88", tags=["shop"], user="ada", metadata={"plan": "pro"}):
         orq.deployments.invoke(key="greeting")
         orq.agents.responses.create(agent_key="keeper", message=MESSAGE, background=False)
         router.chat.completions.create(model="openai/gpt-5-mini", messages=QUESTION)
@@ -92,6 +92,17 @@ def test_one_thread_on_both_sides(
     (on_orqs_side,) = api.threads.values()
     assert (on_orqs_side.id, on_orqs_side.tags) == ("order-88", ["shop"])
     assert len(on_orqs_side.requests) == 3
+    for span in receiver.spans:
+        assert (span.attributes["user.id"], span.attributes["thread.metadata.plan"]) == (
+            "ada",
+            "pro",
+        )
+    if "identity" in inspect.signature(orq.deployments.invoke).parameters:
+        for request in on_orqs_side.requests[:2]:
+            assert (request.json["identity"], request.json["metadata"]) == (
+                {"id": "ada"},
+                {"plan": "pro"},
+            )
     # Orq's spans are in the caller's traces, and the caller's spans say so.
     assert [span.trace_id for span in receiver.spans[:3]] == on_orqs_side.traces
     assert [span.attributes["orq.trace_id"] for span in receiver.spans[:2]] == (

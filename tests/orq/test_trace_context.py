@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -191,15 +192,17 @@ def test_an_instrumented_http_client_is_in_the_same_trace(
 
 @pytest.fixture
 def traced(api: OrqServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """Orq's `@traced`, and its patch of httpx undone in the end."""
-    module = pytest.importorskip("orq_ai_sdk.traced.http_propagation").__package__
-    traced = pytest.importorskip(module)
+    """Orq's `@traced` without a global provider; in the end, its patch of httpx is undone."""
+    traced = pytest.importorskip("orq_ai_sdk.traced")
     monkeypatch.setenv("ORQ_API_KEY", "orq-test-key")
     monkeypatch.setenv("ORQ_API_URL", api.url)
     for kind in (httpx.Client, httpx.AsyncClient):
         monkeypatch.setattr(kind, "send", kind.send)
-    monkeypatch.setattr("orq_ai_sdk.traced.http_propagation._INSTALLED", False)
+    if find_spec("orq_ai_sdk.traced.http_propagation"):
+        monkeypatch.setattr("orq_ai_sdk.traced.http_propagation._INSTALLED", False)
     monkeypatch.setattr("orq_ai_sdk.traced.config._config", None)
+    # Other tests may have set a provider, which can be done only once.
+    monkeypatch.setattr("orq_ai_sdk.traced.otel_integration.OTEL_AVAILABLE", False)
     yield traced
     from orq_ai_sdk.traced import client  # noqa: PLC0415
 
@@ -208,6 +211,7 @@ def traced(api: OrqServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleTy
         client._client = None
 
 
+@needs("orq-ai-sdk", "4.17", "the patch of httpx")
 @pytest.mark.parametrize("comes_first", ["traced", "ours"])
 def test_the_clients_own_decorator(
     switch_on: SwitchOn, traced: Any, api: OrqServer, orq: Any, comes_first: str

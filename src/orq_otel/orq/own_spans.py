@@ -8,7 +8,7 @@ OpenTelemetry's, which are labelled as all others.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from orq_otel.foundations.guard import report
@@ -76,7 +76,14 @@ def _label_otlp(span: dict[str, Any], attributes: Mapping[str, Any]) -> None:
     )
 
 
-def _otlp_value(value: str | Sequence[str]) -> dict[str, Any]:
+def _otlp_value(value: Any) -> dict[str, Any]:
+    """A label's value: text, a truth value, a number, or texts."""
     if isinstance(value, str):
         return {"stringValue": value}
-    return {"arrayValue": {"values": [{"stringValue": one} for one in value]}}
+    if isinstance(value, bool):
+        return {"boolValue": value}
+    if isinstance(value, int):
+        return {"intValue": str(value)}
+    if isinstance(value, float):
+        return {"doubleValue": value}
+    return {"arrayValue": {"values": [_otlp_value(one) for one in value]}}

@@ -16,7 +16,7 @@ from typing import Any, Final
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.patching import Patch, Seam, Wrapper
 from orq_otel.labels.entry_spans import inherited_thread
-from orq_otel.propagation.headers import KEYS, NAME, members, thread_from_headers
+from orq_otel.propagation.headers import KEYS, NAME, thread_from_headers, thread_headers
 from orq_otel.propagation.propagator import in_mcp, travel
 from orq_otel.threads.frames import current_frame
 
@@ -65,14 +65,17 @@ def _sending_before_2(original: Callable[..., Awaitable[Any]]) -> Callable[..., 
     """Wrap the method of version 1 that sends a request."""
 
     @functools.wraps(original)
-    async def send(session: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+    async def send(*args: Any, **kwargs: Any) -> Any:
         try:
-            if travel.mcp:
-                request = _with_thread(request)
+            if travel.mcp and "request" in kwargs:
+                kwargs["request"] = _with_thread(kwargs["request"])
+            elif travel.mcp:
+                session, request, *others = args
+                args = (session, _with_thread(request), *others)
         except Exception as error:  # noqa: BLE001 - the request is sent all the same
             report("sending a thread to an MCP server", error)
         with _within_mcp(inside=True):
-            return await original(session, request, *args, **kwargs)
+            return await original(*args, **kwargs)
 
     return send
 
@@ -88,10 +91,12 @@ def _with_thread(request: Any) -> Any:
     present = fields.get(NAME) or ""
     if any(f"{key}=" in present for key in KEYS):
         return request  # the caller wrote it
-    ids, tags = members(thread)
-    if not ids:
+    own = thread_headers(thread, user=travel.carried.user, metadata=travel.carried.metadata).get(
+        NAME
+    )
+    if own is None:
         return request
-    fields[NAME] = ",".join(filter(None, (present, *ids, *tags)))
+    fields[NAME] = f"{present},{own}" if present else own
     kind = type(params).Meta if params.meta is None else type(params.meta)
     changed = params.model_copy(update={"meta": kind.model_validate(fields)})
     root = request.root.model_copy(update={"params": changed})
@@ -108,7 +113,11 @@ def _receiving(read_meta: Callable[..., Any]) -> Wrapper:
     def wrap(original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
         @functools.wraps(original)
         async def answer(*args: Any, **kwargs: Any) -> Any:
-            with _within_mcp(inside=False), thread_from_headers(_headers(read_meta, args, kwargs)):
+            headers, carried = _headers(read_meta, args, kwargs), travel.carried
+            with (
+                _within_mcp(inside=False),
+                thread_from_headers(headers, user=carried.user, metadata=carried.metadata),
+            ):
                 return await original(*args, **kwargs)
 
         return answer
@@ -132,7 +141,7 @@ def _meta_of_params(
     return (params or {}).get(_META)
 
 
-def _meta_of_message(_self: Any, message: Any, *_: Any, **__: Any) -> Any:
+def _meta_of_message(_self: Any, message: Any, /, *_: Any, **__: Any) -> Any:
     return message.request_meta
 
 

@@ -250,9 +250,7 @@ class ThreadPropagator(TextMapPropagator):
         if not entries:
             return ""
         for key in KEYS:
-            if key in entries and not (
-                with_thread and may_pass(key, entries[key], travel.carried)
-            ):
+            if key in entries and not (with_thread and may_pass(key, entries[key], travel.carried)):
                 context = baggage.remove_baggage(key, context)
         written: dict[str, str] = {}
         self._w3c.inject(written, context)

@@ -91,6 +91,32 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
 
+class _Arguments(NamedTuple):
+    """The arguments of `thread()`, and the error of those that cannot be used."""
+
+    id: Any
+    tags: Any
+    user: Any
+    metadata: Any
+    wrong: Exception | None
+
+    def is_fixed(self) -> bool:
+        """Whether each entry of the scope has the same thread."""
+        parts = [self.id, self.tags, self.user, self.metadata]
+        parts += () if callable(self.tags) else self.tags
+        parts += self.metadata.values() if isinstance(self.metadata, Mapping) else ()
+        return self.id is not _CURRENT and not any(map(callable, parts))
+
+    def check(self) -> None:
+        """Raise the error of a decorator whose arguments cannot be used."""
+        if self.wrong is not None:
+            raise self.wrong
+        for tag in () if callable(self.tags) else self.tags:
+            if not callable(tag):
+                check_tag(tag)
+        _check_details(self.user, self.metadata)
+
+
 class Scope(Frame):
     """What `thread()` returns: a context manager and a decorator."""
 
@@ -98,7 +124,7 @@ class Scope(Frame):
     # scope. Then it is its own frame, which saves an allocation. Each further entry makes a frame.
     # `fresh` holds its thread until then: it is what `Once` is, whose class would cost a seventh of
     # the scope.
-    __slots__ = ("_entries", "_id", "_metadata", "_tags", "_user", "_wrong", "fresh")
+    __slots__ = ("_arguments", "_entries", "fresh")
     parent = None
     # `thread()` sets what a scope needs. With another `__init__`, making one would take longer.
     if TYPE_CHECKING:
@@ -119,11 +145,7 @@ class Scope(Frame):
         """
         self.thread = None
         self.fresh: list[Thread] = []
-        self._wrong: Exception | None = None
-        self._id = id
-        self._tags: Any = ()
-        self._user: Any = None
-        self._metadata: Any = None
+        self._arguments = _Arguments(id, (), None, None, None)
         if _is_definition(id) and _lacks_parentheses(sys._getframe(2)):  # noqa: SLF001 - documented
             raise TypeError(
                 SafeText(
@@ -133,24 +155,18 @@ class Scope(Frame):
                 )
             )
         try:
-            self._tags = tags if callable(tags) else as_tags(tags)
-            self._user, self._metadata = user, _copied(metadata)
-            if id is _CURRENT and not (self._tags or user is not None or self._metadata):
+            tags = tags if callable(tags) else as_tags(tags)
+            self._arguments = given = _Arguments(id, tags, user, _copied(metadata), None)
+            if id is _CURRENT and not (tags or user is not None or given.metadata):
                 raise TypeError(_NO_ID)  # noqa: TRY301 - kept for later, as the others
-            if self._is_fixed():
-                self.thread = _thread_of(id, self._tags, None, user, metadata)
+            if given.is_fixed():
+                self.thread = _thread_of(id, tags, None, user, metadata)
                 if "{" in self.thread.id:
                     self.thread = None  # entering it as a block logs a warning
                 else:
                     self.fresh.append(self.thread)
         except Exception as error:  # noqa: BLE001 - they may be of any class
-            self._wrong = loggable(error, _READING)
-
-    def _is_fixed(self) -> bool:
-        parts = [self._id, self._tags, self._user, self._metadata]
-        parts += () if callable(self._tags) else self._tags
-        parts += self._metadata.values() if isinstance(self._metadata, Mapping) else ()
-        return self._id is not _CURRENT and not any(map(callable, parts))
+            self._arguments = self._arguments._replace(wrong=loggable(error, _READING))
 
     def __enter__(self) -> Thread | None:
         try:
@@ -204,11 +220,12 @@ class Scope(Frame):
 
     def _find(self, around: Thread | None) -> Thread | None:
         """The thread of a block without a fixed one. Logs a wrong id, and returns None then."""
-        found, wrong = _usable_thread(self._id, self._tags, around, self._user, self._metadata)
-        wrong = self._wrong or wrong
+        id, tags, user, metadata, earlier = self._arguments  # noqa: A001
+        found, wrong = _usable_thread(id, tags, around, user, metadata)
+        wrong = earlier or wrong
         if wrong is not None:
             warn_of_misuse(wrong, "", _outcome(found))
-        elif isinstance(self._id, str) and "{" in self._id:
+        elif is_template(id):
             warn_once(
                 BRACES_IN_BLOCK,
                 "thread() takes the id in a with block as it is, braces too: only decorators fill "
@@ -289,20 +306,11 @@ class Scope(Frame):
             report("decorating a function", error)
             return function  # pyright: ignore[reportReturnType]
 
-    def _check(self) -> None:
-        """Raise the error of a decorator whose arguments cannot be used."""
-        if self._wrong is not None:
-            raise self._wrong
-        for tag in () if callable(self._tags) else self._tags:
-            if not callable(tag):
-                check_tag(tag)
-        _check_details(self._user, self._metadata)
-
     def _opener(self, function: Callable[..., Any]) -> OpenFrame:
         fixed = self.thread
         if fixed is None:
-            self._check()
-            parts = self._id, self._tags, self._user, self._metadata
+            self._arguments.check()
+            parts = self._arguments[:4]
         elif any(map(is_template, (*fixed.tags, fixed.user, *fixed.metadata.values()))):
             parts = fixed.id, fixed.tags, fixed.user, fixed.metadata
         elif fixed.is_plain:
