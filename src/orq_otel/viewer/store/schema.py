@@ -205,8 +205,17 @@ _STRAYS: Final = """
 CREATE INDEX spans_without_thread ON spans (start) WHERE thread IS NULL AND operation IS NOT NULL;
 """
 
+
+def _third(connection: sqlite3.Connection) -> None:
+    _run(connection, _STRAYS)
+    # Imported here, since they need the newest tables.
+    from orq_otel.viewer.store import rereading  # noqa: PLC0415
+
+    rereading.read_again(connection)
+
+
 #: The first makes an empty file into one of version 1, and so on.
-STEPS: Final[tuple[Step, ...]] = (_FIRST, _second, _STRAYS)
+STEPS: Final[tuple[Step, ...]] = (_FIRST, _second, _third)
 
 
 class NewerFileError(Exception):
