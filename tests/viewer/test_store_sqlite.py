@@ -377,6 +377,7 @@ def test_spans_of_an_older_file_are_read_again(tmp_path: Path) -> None:
             DELETE FROM thread_activity; DELETE FROM thread_latencies;
             DELETE FROM activity; DELETE FROM latencies;
             DROP INDEX spans_without_thread;
+            DROP TRIGGER response_removed; DROP TABLE responses; DROP TABLE logs;
             PRAGMA user_version = 2;
             """
         )
