@@ -40,7 +40,9 @@ OWN_PRICES = {"azure-ai-inference", "openlit-openai", "strands-agents"}
 
 def value(of: Mapping[str, Any]) -> Any:
     """A value of OTLP."""
-    ((kind, inner),) = of.items() if of else (("", None),)
+    if not of:
+        return None
+    ((kind, inner),) = of.items()
     if kind == "arrayValue":
         return [value(one) for one in inner.get("values", ())]
     if kind == "kvlistValue":

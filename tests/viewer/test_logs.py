@@ -190,7 +190,8 @@ def test_an_evaluation_of_a_response(sqlite: SQLiteStore, is_early: bool) -> Non
 
 @pytest.mark.parametrize("name", ["thread.id", "gen_ai.conversation.id", "session.id"])
 def test_feedback_for_a_thread(sqlite: SQLiteStore, name: str) -> None:
-    said = judged(**{name: "t"})
+    named: dict[str, Any] = {name: "t"}
+    said = judged(**named)
     add(sqlite, said)
     assert sqlite.threads(_ALL).threads == ()
     add(sqlite, call("t"), call("u"))

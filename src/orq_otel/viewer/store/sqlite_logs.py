@@ -184,7 +184,7 @@ def logs(
         f" (SELECT key FROM threads WHERE id = ?){named}"
     )
     of_thread = f"SELECT key FROM logs WHERE thread = ?{named}"
-    values = (thread,) if name is None else (thread, name)
+    values = (thread,) if name is None else (thread, text(name))
     found = connection.execute(
         "SELECT name, time, body, trace_id, span_id, service, attributes FROM logs"
         " JOIN resources ON resources.key = logs.resource"

@@ -108,7 +108,7 @@ class StoreSource:
         if found is None:
             raise SourceError(f"The thread {thread_id!r} has just been removed.")
         logs = all_logs(self._store, found.id)
-        return api_json.export(found, pieces(self._store, found.id), logs, form)
+        return api_json.export(found, pieces(self._store, found.id), form, logs)
 
     def keep(self, spans: Sequence[Span], logs: Sequence[LogRecord] = ()) -> None:
         """Store spans and log records."""

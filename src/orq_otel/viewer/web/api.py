@@ -245,7 +245,7 @@ class _Api:
         if request.method == "HEAD":
             return Response(None, 200, headers, "application/json")
         logs = await to_thread.run_sync(all_logs, self._store, thread.id, limiter=self._heavy)
-        bits = api_json.export(thread, pieces(self._store, thread.id), logs, form)
+        bits = api_json.export(thread, pieces(self._store, thread.id), form, logs)
         # An error before the first chunk still gets an error answer.
         first = await self._bit(bits)
         return StreamingResponse(self._rest(first, bits), 200, headers, "application/json")
@@ -285,7 +285,7 @@ class _Api:
         self._store.write([KeptSpan(span, read(span)) for span in spans], logs)
         return {
             "spans": len(spans),
-            "logs": len(logs),
+            **({"logs": len(logs)} if logs else {}),
             "rejected": sum(one.rejected for one in requests),
             "reason": next((one.reason for one in requests if one.reason), ""),
         }

@@ -156,7 +156,7 @@ def span_of(fields: dict[str, Any]) -> Span:
 
 
 def export(
-    one: Thread, pieces: Iterable[Spans], logs: Iterable[LogRecord], form: str
+    one: Thread, pieces: Iterable[Spans], form: str, logs: Iterable[LogRecord] = ()
 ) -> Iterator[bytes]:
     """Yields the file of a thread, its spans and log records in chunks.
 
@@ -165,8 +165,8 @@ def export(
     Args:
         one: The thread.
         pieces: The thread's spans.
-        logs: The log records of the thread and its traces.
         form: One of `FORMATS`.
+        logs: The log records of the thread and its traces.
     """
     if form == "otlp":
         begin, items = b'{"resourceSpans": [', _resource_spans(pieces)

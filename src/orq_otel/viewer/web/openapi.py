@@ -303,9 +303,10 @@ _SCHEMAS = {
         },
     ),
     "Imported": _object(
+        "logs",
         spans=_COUNT
         | {"description": "how many were read; one that is stored already stays as it is"},
-        logs=_COUNT | {"description": "the same for log records"},
+        logs=_COUNT | {"description": "the same for log records, if there were any"},
         rejected=_COUNT | {"description": "how many were refused, since they are not valid"},
         reason=_TEXT | {"description": 'why the first of these was refused, or ""'},
     ),
