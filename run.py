@@ -121,6 +121,47 @@ JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
     },
 }
 
+#: What each job does, for `--help`.
+MEANINGS = {
+    "quickstart": "the example, end to end on loopback; --real talks to a real API",
+    "test": "the tests, with coverage recorded; arguments go to pytest",
+    "lint": "checks and format of the code, the order of the rooms, the workflows",
+    "types": "mypy and pyright",
+    "coverage": "the report of the last test run; branches below 95 % fail it",
+    "viewer": "the tests of the viewer, with Debian's chromium",
+    "coexistence": "other instrumentations of the same client, before and after ours",
+    "mutations": "breaks one line at a time, and sees that a test fails; takes hours",
+    "servers": "conversations over real servers, task queues and gRPC",
+    "matrix": "the tests with each supported client and Python; --quick, --client, --python",
+    "package": "builds wheel and source distribution, and tests both",
+    "frameworks": "agent frameworks, in the two environments that follow",
+    "frameworks-openai-3": "those that have come to version 3 of the client",
+    "frameworks-openai-2": "those that are on version 2",
+    "backends": "backends that start at once",
+    "backends-mlflow": "MLflow, a few hundred megabytes",
+    "backends-phoenix": "Phoenix, likewise",
+}
+
+
+def usage() -> str:
+    """How to call this, and what each job does."""
+    width = max(map(len, JOBS))
+    lines = [f"  {job:<{width}}  {MEANINGS.get(job) or _command(job)}" for job in JOBS]
+    return "\n".join(
+        [
+            "usage: python3 run.py JOB [arguments]",
+            "",
+            "Sets up what a job needs, in .venv or .venvs, and runs it:",
+            "",
+            *lines,
+        ]
+    )
+
+
+def _command(job: str) -> str:
+    """The last command of a job: what is to be said of one that nobody has explained."""
+    return " ".join(word for word in JOBS[job][1][-1] if word not in ("-m", "-p"))
+
 
 def install(python: Path, *packages: str) -> None:
     """Install into an environment what is not there yet."""
@@ -129,8 +170,11 @@ def install(python: Path, *packages: str) -> None:
 
 def main() -> int:
     """Run the job that the command line names, with the arguments that follow it."""
+    if sys.argv[1:2] in (["--help"], ["-h"]):
+        print(usage())
+        return 0
     if len(sys.argv) < 2 or sys.argv[1] not in JOBS:  # noqa: PLR2004
-        print(f"usage: python3 run.py {{{','.join(JOBS)}}} [arguments]", file=sys.stderr)
+        print(usage(), file=sys.stderr)
         return 2
     job = sys.argv[1]
     packages, commands = JOBS[job]

@@ -15,6 +15,7 @@ import backends_page
 import one_id_page
 import operations_page
 import settings_table
+import troubleshooting_page
 
 _DOCS = Path(__file__).parent
 _README = _DOCS.parent / "README.md"
@@ -26,6 +27,7 @@ def main() -> int:
         _DOCS / "backends.md": backends_page.page(),
         _DOCS / "one_id.md": one_id_page.page(),
         _DOCS / "operations.md": operations_page.page(),
+        _DOCS / "troubleshooting.md": troubleshooting_page.page(),
         _README: settings_table.with_table(_README.read_text(encoding="utf-8")),
     }
     outdated = 0

@@ -3,8 +3,9 @@
     python examples/quickstart.py
 
 Nothing leaves this machine: small servers answer like the real APIs, and the viewer takes the
-spans in over OTLP. The table that is printed shows what arrived. The address at the end is that of
-the viewer's Threads page, which stays until you press Enter. In a program of your own, two things
+spans in over OTLP. The table that is printed shows what arrived, and below it stands what
+`orq_otel.doctor()` says. The address at the end is that of the viewer's Threads page, which stays
+until you press Enter. In a program of your own, two things
 do the work: `configure()`, once, and `with thread(...)` around each conversation.
 
 `--real` talks to the real API, with the key in OPENAI_API_KEY or ORQ_API_KEY. If the variable
@@ -35,7 +36,7 @@ from otlp_receiver import OtlpReceiver, Span
 from thread_table import thread_table
 from threads_page import ThreadsPage, threads_page
 
-from orq_otel import bind, thread
+from orq_otel import bind, doctor, thread
 
 History: TypeAlias = list[ChatCompletionMessageParam]
 
@@ -215,12 +216,14 @@ def main() -> int:
         endpoints = [receiver.endpoint, *([page.endpoint] if page else [])]
         with exporting_to(*endpoints, capture_content=capture_content(real=options.real)):
             errors = asyncio.run(talk(service, orq))
+            report = doctor()
 
         print(f"Talked to {service.model} at {service.host}. This arrived over OTLP:\n")
         print(thread_table(receiver.spans))
         if orq is not None:
             print(f"\n{orqs_side(orq.server)}")
         print(f"\n{next_step(receiver.spans)}")
+        print(f"\nWhat the doctor says of this set-up:\n\n{report}\n")
         for reason in dict.fromkeys(explain(error, service) for error in errors):
             print(reason, file=sys.stderr)
         if receiver.spans:

@@ -361,9 +361,33 @@ BREAKS = [
     # Setup, settings and the command
     _break(
         "setup/destination.py",
-        "if url and is_orqs(url, orq):",
-        "if url:",
+        "if url is not None and key is not None and is_orqs(url, orq):",
+        "if url is not None and key is not None:",
         "e2e/test_configure_orq.py",
+    ),
+    _break(
+        "setup/outlets.py",
+        'if getattr(result, "name", "SUCCESS") == "SUCCESS":',
+        "if True:",
+        "test_lifecycle.py",
+    ),
+    _break(
+        "setup/configuration.py",
+        "return self._provider is trace.get_tracer_provider() and not is_shut",
+        "return self._provider is trace.get_tracer_provider()",
+        "test_lifecycle.py",
+    ),
+    _break(
+        "setup/reachability.py",
+        "if asked_at - _APART <= there <= time.time() + _APART:",
+        "if True:",
+        "test_doctor.py",
+    ),
+    _break(
+        "setup/probes.py",
+        "if self.outside:",
+        "if False:",
+        "test_doctor.py",
     ),
     _break(
         "foundations/orq_hosts.py",

@@ -5,11 +5,13 @@ The global providers can be set only once, so each test runs in a process of its
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.sdk import _shared_internal
 from support.programs import run_program
 
 BEGIN = """
@@ -261,7 +263,9 @@ hold.set()
 handle.shutdown()
 print(json.dumps([counted, orq_otel.status()["counts"]["exported"]]))
 """
-    assert run(program, tmp_path) == [3, 8]
+    # Older SDKs drop in silence.
+    is_said = "Queue full" in inspect.getsource(_shared_internal)
+    assert run(program, tmp_path) == [3 if is_said else 0, 8]
 
 
 @pytest.mark.parametrize(
@@ -377,7 +381,7 @@ print(json.dumps([repr(handle), orq_otel.status(), str(vars(handle))]))
     assert client == f"  openai {openai.__version__}: instrumented"
     assert "  content: on spans and events, redacted" in rest
     assert any("langfuse.session.id" in line for line in rest)
-    assert any("ParentBased" in line for line in rest)
+    assert rest[-1] == "  sampler: ParentBased, AlwaysOnSampler"
     assert status["clients"]["openai"]["wrapped"][:2] == [
         "SyncAPIClient.request",
         "AsyncAPIClient.request",

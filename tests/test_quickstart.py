@@ -135,6 +135,14 @@ def test_it_shows_a_thread_on_orqs_side_too() -> None:
 
 
 @as_a_whole
+def test_it_ends_with_what_the_doctor_says() -> None:
+    *_, last, page = shown().stdout.strip().split("\n\n")
+    assert last == "All is well."
+    assert page.startswith("Threads page: ")
+    assert "\nWhat the doctor says of this set-up:\n\norq-otel " in shown().stdout
+
+
+@as_a_whole
 def test_it_fits_the_screen() -> None:
     done = shown()
     assert max(map(len, done.stdout.splitlines())) <= 100

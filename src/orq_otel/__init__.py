@@ -26,14 +26,18 @@ if TYPE_CHECKING:
     from orq_otel.propagation.propagator import propagate_threads
     from orq_otel.propagation.workers import propagate_to_workers
     from orq_otel.setup.configuration import Handle, configure
+    from orq_otel.setup.doctor import doctor
     from orq_otel.setup.evaluations import evaluation, feedback
+    from orq_otel.setup.report import Finding, Report
     from orq_otel.setup.status import status
     from orq_otel.threads.logging_filter import ThreadFilter
 
 __all__ = [
+    "Finding",
     "Handle",
     "OpenAIInstrumentor",
     "OrqInstrumentor",
+    "Report",
     "Scope",
     "Thread",
     "ThreadFilter",
@@ -44,6 +48,7 @@ __all__ = [
     "bind",
     "configure",
     "current_thread",
+    "doctor",
     "evaluation",
     "feedback",
     "new_thread_id",
@@ -58,14 +63,17 @@ __all__ = [
 
 #: Names whose modules need the SDK, or cost more to import than a scope does.
 _LATER = {
+    "Finding": "orq_otel.setup.report",
     "Handle": "orq_otel.setup.configuration",
     "OpenAIInstrumentor": "orq_otel.openai",
     "OrqInstrumentor": "orq_otel.orq",
+    "Report": "orq_otel.setup.report",
     "ThreadFilter": "orq_otel.threads.logging_filter",
     "ThreadLogRecordProcessor": "orq_otel.labels.log_processor",
     "ThreadSampler": "orq_otel.labels.sampler",
     "ThreadSpanProcessor": "orq_otel.labels.span_processor",
     "configure": "orq_otel.setup.configuration",
+    "doctor": "orq_otel.setup.doctor",
     "evaluation": "orq_otel.setup.evaluations",
     "feedback": "orq_otel.setup.evaluations",
     "propagate_threads": "orq_otel.propagation.propagator",

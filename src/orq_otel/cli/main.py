@@ -7,8 +7,11 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from importlib import import_module
 
+from orq_otel.foundations.version import __version__
+
 #: Each command and its module, which has `add_parser(subparsers)`.
 COMMANDS = {
+    "doctor": "orq_otel.cli.doctor",
     "viewer": "orq_otel.viewer.terminal.viewer",
     "threads": "orq_otel.viewer.terminal.threads",
     "thread": "orq_otel.viewer.terminal.thread",
@@ -47,10 +50,12 @@ def _parser(arguments: Sequence[str]) -> ArgumentParser:
     """
     parser = ArgumentParser(
         prog="orq-otel",
-        description="See your threads: a collector for this machine, and questions about them.",
+        description="See your threads: a collector for this machine, questions about them, and a "
+        "doctor for whatever is missing.",
     )
+    parser.add_argument("--version", action="version", version=f"orq-otel {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    asked_for = [name for name in arguments[:1] if name in COMMANDS] or COMMANDS
-    for name in asked_for:
+    asked_for = [name for name in arguments[:1] if name in COMMANDS]
+    for name in asked_for or (() if arguments[:1] == ["--version"] else COMMANDS):
         import_module(COMMANDS[name]).add_parser(subparsers)
     return parser

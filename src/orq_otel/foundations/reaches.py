@@ -16,6 +16,8 @@ Each has a reason, and an answer to its going away, since no release note will a
   that method is used.
 - *The log line about a full queue*, to count the spans that are dropped there. Where it reads
   otherwise, none are counted.
+- *Where exporters of others send, and with which headers*, for the doctor, which asks there. Where
+  it does not show, it asks not, or with the headers of the environment.
 - *What an exporter of metrics prefers*, since a reader asks for it once, and `configure()` may
   exchange the exporter behind it. Where it is gone, the SDK's defaults hold.
 - *The parts of a composite propagator*, to put ours in the place of the one for baggage. Where they
@@ -281,6 +283,11 @@ def span_processors(provider: Any) -> Any:
     return getattr(provider, "_active_span_processor", None)
 
 
+def processors_in(provider: Any) -> tuple[Any, ...] | None:
+    """Each span processor of a provider, or None if that cannot be seen."""
+    return getattr(span_processors(provider), "_span_processors", None)
+
+
 def add_span_processor_first(provider: Any, kind: type) -> None:
     """Put a processor before those that a provider has, unless one of its kind is among them."""
     if _add_first(span_processors(provider), "_span_processors", kind) is None:
@@ -308,7 +315,7 @@ def _add_first(processors: Any, name: str, kind: type) -> bool | None:
 
 def exports_to(provider: Any) -> Iterator[tuple[type, Any]]:
     """The exporters of a provider: their kinds, and their endpoints if they have any."""
-    for processor in getattr(span_processors(provider), "_span_processors", ()):
+    for processor in processors_in(provider) or ():
         exporter = getattr(processor, "span_exporter", None)
         yield type(exporter), endpoint(exporter)
 
@@ -316,6 +323,28 @@ def exports_to(provider: Any) -> Iterator[tuple[type, Any]]:
 def endpoint(exporter: Any) -> Any:
     """Where an exporter sends, or None."""
     return getattr(exporter, "_endpoint", None)
+
+
+def exporters_in(provider: Any) -> list[Any]:
+    """The exporters of spans that a provider has."""
+    found = [getattr(one, "span_exporter", None) for one in processors_in(provider) or ()]
+    return [one for one in found if one is not None]
+
+
+def url_of(exporter: Any) -> str | None:
+    """Where an exporter sends, as a URL, or None. For gRPC they keep host and port alone."""
+    where = endpoint(exporter)
+    if not isinstance(where, str) or "://" in where:
+        return where if isinstance(where, str) else None
+    return f"{'http' if getattr(exporter, '_insecure', True) else 'https'}://{where}"
+
+
+def headers_of(exporter: Any) -> dict[str, str]:
+    """What an exporter sends along, as far as it tells."""
+    kept = getattr(exporter, "_headers", None)
+    if kept is None:
+        kept = getattr(getattr(exporter, "_client", None), "_headers", None)
+    return dict(kept or ())
 
 
 def count_drops(add: Callable[[], object]) -> None:

@@ -11,6 +11,8 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 from opentelemetry.metrics import MeterProvider, NoOpMeter, get_meter
 from opentelemetry.trace import TracerProvider, get_tracer
 
+from orq_otel.foundations.codes import IGNORED_ARGUMENT
+from orq_otel.foundations.guard import warn_once
 from orq_otel.foundations.patching import Patch
 from orq_otel.foundations.settings import Settings
 from orq_otel.foundations.version import __version__
@@ -87,6 +89,14 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
                     f"{name} has a method {method}(), as OpenTelemetry's providers have. "
                     f"{type(provider).__name__} has none."
                 )
+        if self.is_instrumented_by_opentelemetry:
+            self._warn_of_ignored(
+                tracer_provider=tracer_provider,
+                meter_provider=meter_provider,
+                logger_provider=logger_provider,
+                capture_content=capture_content,
+                redact=redact,
+            )
         super().instrument(
             tracer_provider=tracer_provider,
             meter_provider=meter_provider,
@@ -96,6 +106,16 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
             skip_dep_check=skip_dep_check,
             raise_exception_on_conflict=raise_exception_on_conflict,
         )
+
+    def _warn_of_ignored(self, **arguments: Any) -> None:
+        """Log which arguments of a second `instrument()` have no effect."""
+        ignored = [name for name, value in arguments.items() if value is not None]
+        if ignored:
+            warn_once(
+                IGNORED_ARGUMENT,
+                f"{type(self).__name__}().instrument() ignores {', '.join(ignored)}: the client is "
+                "instrumented already. Call uninstrument() first.",
+            )
 
     def _instrument(self, **kwargs: Any) -> None:
         settings = Settings.read()

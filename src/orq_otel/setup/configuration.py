@@ -186,6 +186,11 @@ class Handle:
     # ---- for configure() ----
 
     @property
+    def provider(self) -> Any:
+        """The tracer provider that it exports the spans of."""
+        return self._provider
+
+    @property
     def is_current(self) -> bool:
         """Whether it still exports: nobody shut the provider down, or set another one."""
         outlet = state.outlets.get("traces")

@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
-from urllib.parse import urlsplit
 
 from opentelemetry.util.re import parse_env_headers
 
@@ -232,10 +231,15 @@ _CREDENTIAL_PROVIDERS: Final = (
 
 def _with_key(key: str, own_headers: dict[str, str] | None) -> dict[str, str] | None:
     """The headers with the key, unless a session of the user's does the authorization."""
-    if any(os.environ.get(variable) for variable in _CREDENTIAL_PROVIDERS):
+    if has_credential_provider():
         return own_headers
     # Older exporters ignore the variable's headers if they get any as an argument.
     return {"authorization": f"Bearer {key}", **headers_of_environment(), **(own_headers or {})}
+
+
+def has_credential_provider() -> bool:
+    """Whether a variable names a session of the user's, which authorizes exports."""
+    return any(os.environ.get(variable) for variable in _CREDENTIAL_PROVIDERS)
 
 
 def headers_of_environment(signal: Signal = "traces") -> dict[str, str]:
@@ -243,15 +247,3 @@ def headers_of_environment(signal: Signal = "traces") -> dict[str, str]:
     names = (f"OTEL_EXPORTER_OTLP_{signal.upper()}_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
     value = next((os.environ[name] for name in names if os.environ.get(name)), "")
     return dict(parse_env_headers(value, liberal=True))
-
-
-def host_of(url: str) -> tuple[str, int | None, bool]:
-    """The host, the port and whether it is https, of the URL of an exporter.
-
-    Raises:
-        ValueError: It has no host, or a port that is no number.
-    """
-    parts = urlsplit(url if "//" in url else f"//{url}")
-    if not parts.hostname:
-        raise ValueError("no host")
-    return parts.hostname, parts.port, parts.scheme == "https"

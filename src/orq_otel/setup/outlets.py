@@ -73,7 +73,8 @@ class Outlet:
         self._targets: tuple[Any, ...] = ()
         self._exporters: tuple[Exporter, ...] = ()
         self._exported = self._failed = 0
-        self._lock: Final = threading.Lock()
+        # Reentrant: a signal handler may shut down what is being shut down.
+        self._lock: Final = threading.RLock()
 
     @property
     def exported(self) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry import trace
 from packaging.requirements import Requirement
@@ -17,6 +18,8 @@ from orq_otel.labels.attributes import label_names
 from orq_otel.setup.configuration import INSTRUMENTORS
 from orq_otel.setup.destination import CONSOLE, Destination
 from orq_otel.setup.state import state
+
+_BY_PARENT: Final = re.compile(r"ParentBased\{root:(.+?),remoteParentSampled:.*\}")
 
 
 def status() -> dict[str, Any]:
@@ -39,7 +42,7 @@ def status() -> dict[str, Any]:
             labels: The names of the attributes that say which thread a span belongs to.
             counts: `calls` that were seen; of these, `spans` that were made, calls `sampled_away`,
                 and `spans_of_others`; spans, logs and metrics that were `exported`, that `failed`,
-                and spans that were `dropped` from full queues.
+                and spans that were `dropped` from full queues, where the SDK says so.
             failures: Failures of orq-otel: `message`, `place`, `count`.
             warnings: What was logged: the same with its `code`.
     """
@@ -108,8 +111,18 @@ def describe() -> str:
     places = [name for name in ("spans", "events") if content[f"on_{name}"]]
     redacted = ", redacted" if content["redacted"] else ""
     lines.append(f"  content: {'on ' + ' and '.join(places) + redacted if places else 'none'}")
-    lines.extend((f"  labels: {', '.join(now['labels'])}", f"  sampler: {now['sampler']}"))
+    lines.extend(
+        (f"  labels: {', '.join(now['labels'])}", f"  sampler: {_briefly(now['sampler'])}")
+    )
     return "\n".join(lines)
+
+
+def _briefly(sampler: str | None) -> str:
+    """A sampler without what it does for each kind of parent: "ParentBased, AlwaysOnSampler"."""
+    if sampler is None:
+        return "none, since no provider of the SDK is set"
+    by_parent = _BY_PARENT.fullmatch(sampler)
+    return f"ParentBased, {by_parent[1]}" if by_parent else sampler
 
 
 def _destination(target: Destination) -> dict[str, str | None]:

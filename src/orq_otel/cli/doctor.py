@@ -1,0 +1,155 @@
+"""`orq-otel doctor`: what is wrong with a set-up, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from argparse import REMAINDER, Namespace
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from orq_otel.foundations.codes import (
+    ENTRIES,
+    NO_SETUP,
+    NOT_INSTALLED,
+    NOT_INSTRUMENTED,
+    UNCONFIGURED_WORKER,
+)
+
+_ILL, _WRONG_USAGE = 1, 2
+_FOLDER = "ORQ_OTEL_DOCTOR_FOLDER"
+
+_EPILOG = """\
+Without a command it looks at what is installed, at the environment, and at the endpoint. With one,
+it runs that program until it ends, or Ctrl-C is pressed, and says what it saw in it:
+
+    orq-otel doctor -- opentelemetry-instrument python app.py
+
+It ends with 0 if all is well, and with 1 if something is wrong. It never shows a secret.
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to those of `orq-otel`."""
+    from argparse import RawDescriptionHelpFormatter  # noqa: PLC0415 - argparse is loaded by now
+
+    parser = subparsers.add_parser(
+        "doctor",
+        help="say what is wrong with a set-up, and what to do",
+        description="Say what is installed, configured and reachable, and what to do about it.",
+        epilog=_EPILOG,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--explain", metavar="CODE", help="say what a code means, such as ORQ-T01")
+    parser.add_argument("command", nargs=REMAINDER, help="a program to run, after --")
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace) -> int:
+    """Examine, and print the report."""
+    if options.explain is not None:
+        return _explain(options.explain, as_json=options.json)
+    command = [one for at, one in enumerate(options.command) if (at, one) != (0, "--")]
+    from orq_otel.setup import doctor  # noqa: PLC0415 - `--explain` needs none of it
+
+    try:
+        if command:
+            report = _of_program(command, as_json=options.json)
+        else:
+            with _without_log_lines():
+                report = doctor.without_program()
+    except OSError as error:
+        sys.stderr.write(f"orq-otel: {command[0]}: {error.strerror}\n")
+        return _WRONG_USAGE
+    print(json.dumps(report.to_dict(), indent=2) if options.json else report)  # noqa: T201
+    return 0 if report.is_well else _ILL
+
+
+@contextmanager
+def _without_log_lines() -> Iterator[None]:
+    """Keep our log lines out of the terminal: what they say is in the report."""
+    log = logging.getLogger("orq_otel")
+    handler, propagates = logging.NullHandler(), log.propagate
+    log.addHandler(handler)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.propagate = propagates
+        log.removeHandler(handler)
+
+
+def _explain(code: str, *, as_json: bool) -> int:
+    entry = ENTRIES.get(f"ORQ-{code.strip(' []').upper().removeprefix('ORQ-')}")
+    if entry is None:
+        sys.stderr.write(f"orq-otel: there is no code {code!r}. These are: {', '.join(ENTRIES)}.\n")
+        return _WRONG_USAGE
+    text = json.dumps(entry._asdict()) if as_json else "\n".join((*entry[:2], f"-> {entry.cure}"))
+    print(text)  # noqa: T201
+    return 0
+
+
+def _of_program(command: Sequence[str], *, as_json: bool) -> Any:
+    """Run a program with probes, and report what they found.
+
+    Raises:
+        OSError: The program cannot be started.
+    """
+    with tempfile.TemporaryDirectory(prefix="orq-otel-doctor-") as folder:
+        status = _run(command, folder, sys.stderr if as_json else None)
+        processes = [
+            json.loads(path.read_text(encoding="utf-8"))
+            for path in sorted(Path(folder).glob("*.json"), key=lambda path: path.stat().st_mtime)
+        ]
+    return _merged(processes, f"  the program ended with status {status}")
+
+
+def _run(command: Sequence[str], folder: str, output: Any) -> int:
+    probes = str(Path(__file__).parents[1] / "setup" / "probe_path")
+    path = os.pathsep.join([probes, *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path, _FOLDER: folder}
+    program = subprocess.Popen(command, env=environment, stdout=output)  # noqa: S603 - it is asked for
+    before = signal.signal(signal.SIGTERM, lambda *_: program.terminate())
+    try:
+        while True:
+            try:
+                return program.wait()
+            except KeyboardInterrupt:  # noqa: PERF203 - the program got it, too
+                continue
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _merged(processes: list[dict[str, Any]], ending: str) -> Any:
+    """One report of all processes of a program."""
+    from orq_otel.setup import environment  # noqa: PLC0415 - as above
+    from orq_otel.setup.report import Finding, Report  # noqa: PLC0415 - the same
+
+    if not processes:
+        missing = "No Python process that has orq-otel was seen in the program."
+        return Report.of([Finding(NOT_INSTALLED, missing)], [*environment.facts(), ending])
+    busy = [one for one in processes if one["calls"] or one["spans"] or one["is_set_up"]]
+    is_set_up = any(one["is_set_up"] for one in busy)
+    findings = []
+    for one in busy or processes[:1]:
+        idle = one["calls"] and not one["is_set_up"] and is_set_up
+        if idle:
+            findings.append(Finding(UNCONFIGURED_WORKER, one["uninstrumented"]))
+        found = [Finding(*finding) for finding in one["findings"]]
+        hidden = (NO_SETUP, NOT_INSTRUMENTED) if idle else ()
+        findings.extend(each for each in found if each.code not in hidden)
+    groups = Counter(tuple(one["facts"]) for one in busy or processes[:1])
+    facts = []
+    for group, count in groups.items():
+        facts += [f"  in {count} of {len(busy)} processes:"] if len(groups) > 1 else []
+        facts += group
+    return Report.of(findings, [*environment.facts(), *facts, ending])

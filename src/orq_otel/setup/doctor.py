@@ -1,0 +1,301 @@
+"""The doctor: what is installed, patched, configured and reachable, and what to do about it.
+
+It looks at this process. Before it, `environment` looks at variables and packages alone, which is
+all that there is without a program. What happens while a program runs is collected by `probes`.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from opentelemetry import trace
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined,unused-ignore]
+from packaging.requirements import Requirement
+
+from orq_otel.foundations import reaches
+from orq_otel.foundations.codes import (
+    ENTRIES,
+    NO_CONTENT,
+    NO_EVENTS,
+    NO_EXPORTER,
+    NO_SETUP,
+    NOT_INSTRUMENTED,
+    OTHER_PROVIDER,
+    OTHERS_SPANS,
+    REPLACED_PROVIDER,
+    SAMPLED_AWAY,
+)
+from orq_otel.foundations.guard import occurrences
+from orq_otel.genai.counts import counts
+from orq_otel.genai.instrumentor import ClientInstrumentor
+from orq_otel.setup import environment
+from orq_otel.setup.configuration import INSTRUMENTORS
+from orq_otel.setup.destination import CONSOLE, GRPC, HTTP, headers_of_environment
+from orq_otel.setup.reachability import reach
+from orq_otel.setup.report import Finding, Report
+from orq_otel.setup.state import state
+from orq_otel.setup.status import describe, installed
+
+#: The module that opentelemetry-instrument starts with.
+_AUTO: Final = "opentelemetry.instrumentation.auto_instrumentation"
+#: The name at the beginning of a requirement.
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
+#: The ratio in the words of samplers: the SDK's, and ours, which may name tags besides.
+_RATIO: Final = re.compile(r"(?:Ratio\w*|ThreadSampler)\{([0-9.eE-]+)[,}]")
+#: Classes of processors that export nothing: ours.
+_LABELS: Final = "orq_otel.labels.span_processor"
+_OURS: Final = (
+    _LABELS,
+    "orq_otel.setup.outlets",
+    "orq_otel.setup.probes",
+)
+
+#: What is sent where: protocol, URL, headers.
+Endpoint = tuple[str, str, dict[str, str]]
+
+
+def doctor(*, reachable: bool = True) -> Report:
+    """Examine this process: what is installed, patched, configured and reachable.
+
+        print(orq_otel.doctor())
+
+    Args:
+        reachable: Whether to ask the endpoints of exporters if they take spans. Each answers within
+            seconds, and gets an export without spans.
+
+    Returns:
+        What was found, each with its cure. It holds nothing secret.
+    """
+    findings = list(in_process())
+    if reachable:
+        findings.extend(ask(endpoints()))
+    return Report.of(findings, [*environment.facts(), *describe().splitlines()[1:]])
+
+
+def without_program() -> Report:
+    """Examine what there is without a program: packages, variables, and where spans would go."""
+    asked: list[Endpoint] = [
+        (one.protocol, one.url, headers) for one, headers in environment.where()
+    ]
+    findings = [*environment.findings(needs_distro=True), *environment.content(), *_logged()]
+    if asked and not environment.names_protocol():
+        findings.extend(_ask_both_ways(*asked[0]))
+    else:
+        findings.extend(ask(asked))
+    facts = [f"  traces would go to {one.shown} ({one.protocol})" for one, _ in environment.where()]
+    return Report.of(findings, [*environment.facts(), *facts])
+
+
+def _ask_both_ways(protocol: str, url: str, headers: dict[str, str]) -> list[Finding]:
+    """Ask where no variable names a protocol. Then opentelemetry-instrument takes gRPC, we HTTP.
+
+    One way is enough, and the other is worth a note.
+    """
+    over_http = reach(protocol, url, headers)
+    by_default = not environment.names_endpoint()
+    over_grpc = reach(GRPC, environment.DEFAULT_GRPC if by_default else url, headers)
+    broken = [one for one in over_grpc if one.is_problem]
+    if any(one.is_problem for one in over_http):
+        if broken:
+            return over_http
+        return [Finding(one.code, one.details, is_problem=False) for one in over_http]
+    return [*over_http, *[Finding(one.code, one.details, is_problem=False) for one in broken]]
+
+
+def ask(wanted: Iterable[Endpoint]) -> Iterator[Finding]:
+    """What is wrong with these endpoints."""
+    seen = set()
+    for protocol, url, headers in wanted:
+        if (protocol, url) not in seen:
+            seen.add((protocol, url))
+            yield from reach(protocol, url, headers)
+
+
+def endpoints() -> list[Endpoint]:
+    """Where the exporters of this process send spans: ours, and those in the providers in use."""
+    found: list[Endpoint] = [
+        (one.protocol, one.url, {**headers_of_environment(), **(one.headers or {})})
+        for one in state.targets.get("traces", ())
+        if one.protocol != CONSOLE
+    ]
+    for provider in used_providers():
+        for exporter in reaches.exporters_in(provider):
+            url = reaches.url_of(exporter)
+            if url is not None:
+                protocol = GRPC if ".grpc." in type(exporter).__module__ else HTTP
+                headers = {**headers_of_environment(), **reaches.headers_of(exporter)}
+                found.append((protocol, url, headers))
+    return found
+
+
+def in_process() -> Iterator[Finding]:
+    """What is wrong with this process, as far as its environment and its state show."""
+    yield from environment.findings(needs_distro=_AUTO in sys.modules)
+    yield from _logged()
+    yield from _providers()
+    yield from _instrumentations()
+    yield from _content()
+
+
+def _logged() -> Iterator[Finding]:
+    """What was logged in this process, by code."""
+    for one in occurrences():
+        if one.code in ENTRIES:
+            place = f" ({one.place})" if one.place else ""
+            times = f" {one.count} times." if one.count > 1 else ""
+            yield Finding(one.code, f"{one.message}{place}{times}")
+
+
+# ---- Providers --------------------------------------------------------------------------------
+
+
+def used_providers() -> list[Any]:
+    """The tracer providers whose spans are ours or labelled: the global one, and those passed on.
+
+    None of them is the API's stand-in for a provider that is still to come.
+    """
+    passed = [kind().tracer_provider for kind in INSTRUMENTORS]
+    found = [trace.get_tracer_provider(), *[one for one in passed if one is not None]]
+    found += [one for one in sdk_providers() if _is_labelled(one)]
+    real = [one for one in found if not isinstance(one, trace.ProxyTracerProvider)]
+    return [*{id(one): one for one in real}.values()]
+
+
+def _is_labelled(provider: Any) -> bool:
+    processors = reaches.processors_in(provider) or ()
+    return any(type(one).__module__ == _LABELS for one in processors)
+
+
+def _providers() -> Iterator[Finding]:
+    used = used_providers()
+    others = [one for one in sdk_providers() if not any(one is mine for mine in used)]
+    elsewhere = [one for one in others if exports(one)]
+    if not any(exports(one) for one in used):
+        if elsewhere:
+            yield Finding(OTHER_PROVIDER, _services(elsewhere))
+        elif _is_silent():
+            return
+        elif not used:
+            yield Finding(NO_SETUP)
+        else:
+            yield Finding(NO_EXPORTER, f"The provider is {type(used[0]).__name__}.")
+    elif elsewhere:
+        yield Finding(REPLACED_PROVIDER, _services(elsewhere), is_problem=False)
+    handle = state.handle
+    if handle is not None and handle.provider is not trace.get_tracer_provider():
+        yield Finding(REPLACED_PROVIDER, "configure() was called when another one was global.")
+    for provider in used:
+        yield from _sampler(provider)
+
+
+def sdk_providers() -> list[Any]:
+    """All tracer providers of the SDK in this process."""
+    sdk = sys.modules.get("opentelemetry.sdk.trace")
+    kind = getattr(sdk, "TracerProvider", None)
+    if kind is None:
+        return []
+    return [one for one in gc.get_objects() if isinstance(one, kind)]
+
+
+def exports(provider: Any) -> bool:
+    """Whether a provider has a processor that may export."""
+    processors = reaches.processors_in(provider)
+    if processors is None:
+        return True  # it is of another kind, and nobody knows
+    outlet = state.outlets.get("traces")
+    return any(
+        bool(state.targets.get("traces")) if one is outlet else type(one).__module__ not in _OURS
+        for one in processors
+    )
+
+
+def _services(providers: list[Any]) -> str:
+    names = {
+        str(getattr(getattr(one, "resource", None), "attributes", {}).get("service.name"))
+        for one in providers
+    }
+    return f"A provider of the service {', '.join(sorted(names))} exports, and is not global."
+
+
+def _is_silent() -> bool:
+    """Whether a variable says that nothing is exported, which is found already."""
+    disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    return disabled or os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none"
+
+
+def _sampler(provider: Any) -> Iterator[Finding]:
+    sampler = getattr(provider, "sampler", None)
+    if sampler is None:
+        return
+    description = str(sampler.get_description())
+    if description == "AlwaysOffSampler" or "root:AlwaysOffSampler" in description:
+        yield Finding(SAMPLED_AWAY, description)
+    elif ratio := _RATIO.search(description):
+        yield from environment.low_ratio(ratio[1], description)
+    elif counts.unsampled and not counts.spans and not _is_silent():
+        yield Finding(SAMPLED_AWAY, f"None of {counts.unsampled} calls has a span: {description}")
+
+
+# ---- Instrumentations -------------------------------------------------------------------------
+
+
+def _instrumentations() -> Iterator[Finding]:
+    for kind in INSTRUMENTORS:
+        name = Requirement(kind.requirement).name
+        foreign = sorted(set(others_of(name)))
+        if kind().telemetry is None and not foreign and _is_called(name):
+            version = installed(name)
+            yield Finding(NOT_INSTRUMENTED, f"{name} {version or ''} is imported.")
+        elif foreign and kind().telemetry is not None:
+            yield Finding(
+                OTHERS_SPANS, f"{name}: {', '.join(foreign)}, besides ours.", is_problem=False
+            )
+        elif foreign:
+            yield Finding(
+                OTHERS_SPANS, f"{name}: {', '.join(foreign)}, and not ours.", is_problem=False
+            )
+
+
+def _is_called(name: str) -> bool:
+    return name.replace("-", "_") in sys.modules
+
+
+def others_of(client: str) -> Iterator[str]:
+    """The modules of other instrumentations of a client that are switched on."""
+    for kind in _subclasses(BaseInstrumentor):
+        instance = kind.__dict__.get("_instance")
+        if issubclass(kind, ClientInstrumentor) or instance is None:
+            continue
+        if instance.is_instrumented_by_opentelemetry and client in _clients_of(instance):
+            yield kind.__module__
+    if client == "openai" and "langfuse.openai" in sys.modules:
+        yield "langfuse.openai"
+
+
+def _subclasses(kind: Any) -> Iterator[Any]:
+    for one in kind.__subclasses__():
+        yield one
+        yield from _subclasses(one)
+
+
+def _clients_of(instrumentor: Any) -> set[str]:
+    needed = instrumentor.instrumentation_dependencies()
+    return {_NAME.match(one)[0] for one in needed if _NAME.match(one)}  # type: ignore[index]
+
+
+# ---- Content ----------------------------------------------------------------------------------
+
+
+def _content() -> Iterator[Finding]:
+    telemetries = [kind().telemetry for kind in INSTRUMENTORS]
+    set_up = [one for one in telemetries if one is not None]
+    if set_up and not any(one.capture for one in set_up):
+        yield Finding(NO_CONTENT, is_problem=False)
+    wanted = [one.events for one in set_up if one.events is not None and one.events.details_wanted]
+    if wanted and all(one.find_logger() is None for one in wanted):
+        yield Finding(NO_EVENTS)

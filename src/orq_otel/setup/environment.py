@@ -1,0 +1,202 @@
+"""What the doctor sees before any program runs: what is installed, and what variables say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Final
+
+from packaging.requirements import Requirement
+
+from orq_otel.foundations.codes import (
+    CUT_CONTENT,
+    NO_CONTENT,
+    NO_EVENTS,
+    NO_EXPORTER,
+    NOT_INSTALLED,
+    SAMPLED_AWAY,
+    SDK_DISABLED,
+    SWITCHED_OFF,
+    UNSUPPORTED_CLIENT,
+)
+from orq_otel.foundations.settings import CAPTURE_MODES, Settings
+from orq_otel.foundations.version import __version__
+from orq_otel.setup.configuration import INSTRUMENTORS
+from orq_otel.setup.destination import (
+    CONSOLE,
+    GRPC,
+    Destination,
+    destinations,
+    headers_of_environment,
+    is_asked_for,
+    is_off,
+)
+from orq_otel.setup.report import Finding
+from orq_otel.setup.status import installed
+
+#: What exporting needs: a module, its distribution, and what it is for.
+_NEEDED: Final = (
+    ("opentelemetry.sdk", "opentelemetry-sdk", "no spans are made"),
+    (
+        "opentelemetry.exporter.otlp.proto.http",
+        "opentelemetry-exporter-otlp-proto-http",
+        "configure() exports nothing over HTTP",
+    ),
+)
+_FOR_GRPC: Final = (
+    "opentelemetry.exporter.otlp.proto.grpc",
+    "opentelemetry-exporter-otlp-proto-grpc",
+    "nothing is exported over gRPC",
+)
+_DISTRO: Final = (
+    "opentelemetry.distro",
+    "opentelemetry-distro",
+    "opentelemetry-instrument exports nothing",
+)
+#: Our entry points, each with the distribution of its client.
+_ENTRY_POINTS: Final = {"orq_openai": "openai", "orq": "orq-ai-sdk"}
+_DISABLED: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+#: Where opentelemetry-instrument sends spans if nothing is set.
+DEFAULT_GRPC: Final = "http://localhost:4317"
+#: Of the conversations, a sampler that keeps less than this share hides most.
+LOW_RATIO: Final = 0.1
+#: Attributes that a span of a model call may have, with labels.
+_MANY: Final = 40
+#: Characters of content below which most messages are cut.
+_SHORT: Final = 1024
+
+
+def facts() -> list[str]:
+    """What is installed."""
+    names = ["opentelemetry-sdk", *[_client(kind.requirement) for kind in INSTRUMENTORS]]
+    found = [
+        f"{name} {version or '(not installed)'}" for name in names for version in [installed(name)]
+    ]
+    return [f"orq-otel {__version__}, {', '.join(found)}"]
+
+
+def findings(*, needs_distro: bool) -> Iterator[Finding]:
+    """What is wrong with the environment, whatever the program does.
+
+    Args:
+        needs_distro: Whether opentelemetry-instrument starts the program, or may do so.
+    """
+    yield from _missing_packages(needs_distro=needs_distro)
+    yield from _clients()
+    if _is_true("OTEL_SDK_DISABLED"):
+        yield Finding(SDK_DISABLED)
+    if is_off("traces"):
+        yield Finding(NO_EXPORTER, "OTEL_TRACES_EXPORTER=none")
+    yield from _switched_off()
+    yield from _sampling()
+    yield from _limits()
+
+
+def where() -> list[tuple[Destination, dict[str, str]]]:
+    """Where `configure()` would send spans without arguments, and the headers that go along."""
+    found = destinations("traces", Settings.read(), None, None, None)
+    return [
+        (one, {**headers_of_environment(), **(one.headers or {})})
+        for one in found
+        if one.protocol != CONSOLE
+    ]
+
+
+def _missing_packages(*, needs_distro: bool) -> Iterator[Finding]:
+    needed = [*_NEEDED, *([_DISTRO] if needs_distro else [])]
+    if os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "").strip() == GRPC:
+        needed.append(_FOR_GRPC)
+    for module, distribution, consequence in needed:
+        if not _is_there(module):
+            yield Finding(NOT_INSTALLED, f"{distribution} is missing: {consequence}.")
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):  # its package is missing, or blocked
+        return False
+
+
+def _client(requirement: str) -> str:
+    return Requirement(requirement).name
+
+
+def _clients() -> Iterator[Finding]:
+    for kind in INSTRUMENTORS:
+        requirement = Requirement(kind.requirement)
+        version = installed(requirement.name)
+        if version is not None and not requirement.specifier.contains(version, prereleases=True):
+            yield Finding(
+                UNSUPPORTED_CLIENT,
+                f"{requirement.name} {version} is installed, and {requirement.specifier} is "
+                "supported.",
+            )
+
+
+def _switched_off() -> Iterator[Finding]:
+    names = [name.strip() for name in os.environ.get(_DISABLED, "").split(",")]
+    for name, client in _ENTRY_POINTS.items():
+        if (name in names or "*" in names) and installed(client) is not None:
+            yield Finding(SWITCHED_OFF, f"{_DISABLED} has {'*' if '*' in names else name}.")
+
+
+def _sampling() -> Iterator[Finding]:
+    name = os.environ.get("OTEL_TRACES_SAMPLER", "").strip().lower()
+    argument = os.environ.get("OTEL_TRACES_SAMPLER_ARG", "").strip()
+    if name.endswith("always_off"):
+        yield Finding(SAMPLED_AWAY, f"OTEL_TRACES_SAMPLER={name}")
+    elif name.endswith("ratio") and argument:
+        yield from low_ratio(argument, f"OTEL_TRACES_SAMPLER_ARG={argument}")
+
+
+def low_ratio(ratio: str, details: str) -> Iterator[Finding]:
+    """A finding, if a ratio of sampling leaves anything out. A low one is a problem."""
+    try:
+        share = float(ratio)
+    except ValueError:
+        return
+    if share < 1:
+        yield Finding(SAMPLED_AWAY, details, is_problem=share < LOW_RATIO)
+
+
+def content() -> Iterator[Finding]:
+    """What variables say of content, which a program may change."""
+    settings = Settings.read()
+    on_span, on_event = CAPTURE_MODES[settings.capture_content]
+    if not (on_span or on_event or settings.completion_hook):
+        yield Finding(NO_CONTENT, is_problem=False)
+    if (on_event or settings.emit_event) and not is_asked_for("logs"):
+        yield Finding(
+            NO_EVENTS,
+            "Nothing in the environment sets up logs. The program may.",
+            is_problem=False,
+        )
+
+
+def _limits() -> Iterator[Finding]:
+    for name in ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT"):
+        limit = os.environ.get(name, "").strip()
+        if limit.isdigit() and int(limit) < _MANY:
+            yield Finding(CUT_CONTENT, f"{name}={limit}")
+    for name in ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"):
+        limit = os.environ.get(name, "").strip()
+        if limit.isdigit() and int(limit) < _SHORT:
+            yield Finding(CUT_CONTENT, f"{name}={limit}")
+
+
+def _is_true(name: str) -> bool:
+    return os.environ.get(name, "").strip().lower() == "true"
+
+
+def names_protocol() -> bool:
+    """Whether it is clear how spans are sent: a variable says so, or they go to Orq."""
+    names = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL", "ORQ_API_KEY")
+    return any(os.environ.get(name, "").strip() for name in names)
+
+
+def names_endpoint() -> bool:
+    """Whether a variable says where spans go."""
+    names = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    return any(os.environ.get(name, "").strip() for name in names)

@@ -1,0 +1,108 @@
+"""What the doctor found: problems and notes, in words and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from textwrap import fill
+from typing import Any, Final
+
+from orq_otel.foundations.codes import ENTRIES
+
+_WIDTH: Final = 98
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that the doctor found.
+
+    Attributes:
+        code: One of `codes.ENTRIES`.
+        details: What it found here: names, places, addresses. Nothing secret.
+        is_problem: Whether something is wrong. Otherwise it is good to know.
+    """
+
+    code: str
+    details: str = ""
+    is_problem: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it, with what the code means, and the cure."""
+        entry = ENTRIES[self.code]
+        return {
+            "code": self.code,
+            "symptom": entry.symptom,
+            "meaning": entry.meaning,
+            "details": self.details,
+            "cure": entry.cure,
+        }
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the doctor says. Print it, or ask for its parts.
+
+    Attributes:
+        findings: What was found, problems first.
+        facts: What is installed and set up, in lines of text.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    facts: tuple[str, ...] = field(default=())
+
+    @staticmethod
+    def of(findings: Iterable[Finding], facts: Iterable[str] = ()) -> Report:
+        """A report without repetitions, and with problems first, by the order of the codes."""
+        order = list(ENTRIES)
+        unique = dict.fromkeys(findings)
+        return Report(
+            tuple(sorted(unique, key=lambda one: (not one.is_problem, order.index(one.code)))),
+            tuple(facts),
+        )
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+    @property
+    def problems(self) -> list[Finding]:
+        """What is wrong."""
+        return [one for one in self.findings if one.is_problem]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "is_well": self.is_well,
+            "problems": [one.to_dict() for one in self.problems],
+            "notes": [one.to_dict() for one in self.findings if not one.is_problem],
+            "facts": list(self.facts),
+        }
+
+    def __str__(self) -> str:
+        count = len(self.problems)
+        heading = "All is well." if not count else f"{count} problem{'s' if count > 1 else ''}."
+        lines = [_wrapped(line, "  " if line.startswith(" ") else "") for line in self.facts]
+        for one in self.findings:
+            entry = ENTRIES[one.code]
+            mark = "PROBLEM" if one.is_problem else "Note"
+            lines.append("")
+            lines.append(_wrapped(f"{mark}: {entry.meaning} [{one.code}]", ""))
+            lines.extend(_wrapped(line, "    ") for line in one.details.splitlines())
+            lines.append(_wrapped(f"-> {entry.cure}", "    "))
+        return "\n".join([*lines, "", heading])
+
+    __repr__ = __str__
+
+
+def _wrapped(line: str, indent: str) -> str:
+    """A line that fits a terminal, without a break inside of a word or a URL."""
+    further = indent + "    "
+    return fill(
+        line.strip(),
+        _WIDTH,
+        initial_indent=indent,
+        subsequent_indent=further,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -1,0 +1,688 @@
+"""`orq-otel doctor` finds each broken set-up, for real, and says what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import sysconfig
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from model_server import ModelServer
+from otlp_receiver import OtlpReceiver
+from support.viewer_process import Viewer
+
+from orq_otel.foundations.codes import ENTRIES, SYMPTOMS
+
+ROOT = Path(__file__).parents[1]
+SECRET = "sentinel-that-nobody-may-see"
+
+BEGIN = """
+import os, sys, openai
+from opentelemetry import trace
+import orq_otel
+client = openai.OpenAI(api_key="k", base_url=os.environ["MODEL"], max_retries=0)
+def call(**more):
+    return client.chat.completions.create(
+        model="m", messages=[{"role": "user", "content": "sentinel-that-nobody-may-see"}], **more
+    )
+"""
+
+
+class Server(ThreadingHTTPServer):
+    """Answers every request with one status and these headers."""
+
+    status = 200
+    headers: dict[str, str] = {}
+    body = b""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+    timeout = 10
+
+    def _answer(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length") or 0))
+        self.send_response_only(self.server.status)
+        for name, value in {"date": formatdate(usegmt=True), **self.server.headers}.items():
+            self.send_header(name, value)
+        self.send_header("content-length", str(len(self.server.body)))
+        self.end_headers()
+        self.wfile.write(self.server.body)
+
+    do_POST = do_GET = do_CONNECT = _answer  # noqa: N815 - names of http.server
+
+    def log_message(self, *_: object) -> None:
+        """Stay silent."""
+
+
+@contextmanager
+def serving(
+    status: int = 200, body: bytes = b"", tls: Path | None = None, **headers: str
+) -> Iterator[Server]:
+    with Server(("127.0.0.1", 0), _Handler) as server:
+        server.status, server.body, server.headers = status, body, headers
+        if tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@contextmanager
+def grpc_server(*, takes_traces: bool = True) -> Iterator[str]:
+    def export(_: bytes, __: Any) -> bytes:
+        return b""
+
+    handlers = {"Export": grpc.unary_unary_rpc_method_handler(export)}
+    name = "opentelemetry.proto.collector.trace.v1.TraceService"
+    server = grpc.server(ThreadPoolExecutor(1))
+    if takes_traces:
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"http://127.0.0.1:{port}"
+    server.stop(None).wait()
+
+
+def doctor(*arguments: str, python: str = "", **variables: str) -> tuple[int, dict[str, Any]]:
+    """Run the doctor. Returns its exit code and its report; no secret is in what it prints."""
+    unwanted = ("OTEL_", "ORQ_", "COVERAGE_")
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(unwanted) and not name.upper().endswith("_PROXY")
+    }
+    places = [python, str(ROOT / "examples"), environment.pop("PYTHONPATH", "")]
+    done = subprocess.run(
+        [sys.executable, "-m", "orq_otel", "doctor", "--json", *arguments],
+        env={
+            **environment,
+            "PYTHONPATH": os.pathsep.join(filter(None, places)),
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "0.5",
+            "ORQ_API_KEY": "",
+            **variables,
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    assert SECRET not in done.stdout + done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def problems(report: dict[str, Any]) -> dict[str, str]:
+    """The code of each problem, with the details."""
+    return {one["code"]: one["details"] for one in report["problems"]}
+
+
+def notes(report: dict[str, Any]) -> dict[str, str]:
+    return {one["code"]: one["details"] for one in report["notes"]}
+
+
+@pytest.fixture(scope="module")
+def collector() -> Iterator[OtlpReceiver]:
+    with OtlpReceiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[ModelServer]:
+    with ModelServer() as server:
+        yield server
+
+
+# ---- Without a program --------------------------------------------------------------------------
+
+
+def test_a_whole_set_up_is_well(collector: OtlpReceiver, tmp_path: Path) -> None:
+    without_the_viewers_extra = ("genai_prices", "jinja2", "starlette", "uvicorn")
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import sys; sys.modules.update(dict.fromkeys({without_the_viewers_extra!r}))"
+    )
+    code, report = doctor(
+        python=str(tmp_path),
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+        OTEL_EXPORTER_OTLP_HEADERS=f"authorization={SECRET}",
+    )
+    assert (code, problems(report)) == (0, {})
+    assert list(notes(report)) == ["ORQ-S07", "ORQ-N02"]
+    assert "(grpc)" in notes(report)["ORQ-N02"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected", "details"),
+    [
+        ({"OTEL_SDK_DISABLED": "true"}, "ORQ-X12", ""),
+        ({"OTEL_TRACES_EXPORTER": "none"}, "ORQ-X13", "OTEL_TRACES_EXPORTER=none"),
+        ({"OTEL_TRACES_EXPORTER": "zipkin"}, "ORQ-X02", "zipkin"),
+        ({"OTEL_TRACES_SAMPLER": "always_off"}, "ORQ-X11", "always_off"),
+        (
+            {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.01"},
+            "ORQ-X11",
+            "0.01",
+        ),
+        ({"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "x, orq_openai"}, "ORQ-C03", "orq_openai"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, "ORQ-S01", "OTEL_EXPORTER_OTLP_PROTOCOL"),
+        ({"ORQ_OTEL_METRICS": "maybe"}, "ORQ-S01", "ORQ_OTEL_METRICS"),
+        ({"OTEL_ATTRIBUTE_COUNT_LIMIT": "10"}, "ORQ-S09", "OTEL_ATTRIBUTE_COUNT_LIMIT=10"),
+    ],
+)
+def test_variables(
+    variables: dict[str, str], expected: str, details: str, collector: OtlpReceiver
+) -> None:
+    code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, **variables)
+    assert code == 1
+    assert list(problems(report)) == [expected]
+    assert details in problems(report)[expected]
+
+
+def test_what_is_missing(tmp_path: Path, collector: OtlpReceiver) -> None:
+    blocked = "opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http", "opentelemetry.distro"
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import sys; sys.modules.update(dict.fromkeys({blocked!r}))"
+    )
+    code, report = doctor(python=str(tmp_path), OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+    assert (code, list(problems(report))) == (1, ["ORQ-X10"])
+    assert [one["details"].partition(" ")[0] for one in report["problems"]] == [
+        "opentelemetry-sdk",
+        "opentelemetry-exporter-otlp-proto-http",
+        "opentelemetry-distro",
+    ]
+
+
+def test_a_client_that_is_not_supported(tmp_path: Path, collector: OtlpReceiver) -> None:
+    about = tmp_path / "openai-0.28.1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: openai\nVersion: 0.28.1\n")
+    code, report = doctor(python=str(tmp_path), OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+    assert (code, list(problems(report))) == (1, ["ORQ-C02"])
+    assert "openai 0.28.1 is installed" in problems(report)["ORQ-C02"]
+
+
+# ---- Endpoints ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [(401, "ORQ-N04"), (403, "ORQ-N04"), (404, "ORQ-N05"), (302, "ORQ-N05"), (500, "ORQ-N08")],
+)
+def test_what_a_server_answers(status: int, expected: str) -> None:
+    with serving(status, SECRET.encode()) as server:
+        code, report = doctor(
+            OTEL_EXPORTER_OTLP_ENDPOINT=server.url.replace("//", f"//user:{SECRET}@"),
+            OTEL_EXPORTER_OTLP_HEADERS=f"authorization={SECRET}",
+        )
+    assert code == 1
+    assert problems(report) == {
+        expected: f"{server.url}/v1/traces (http/protobuf): "
+        + (
+            f"it redirects to somewhere else, with HTTP {status}."
+            if status == 302
+            else f"it answers with HTTP {status}."
+        )
+    }
+
+
+def test_nothing_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    for protocol in ("http/protobuf", "grpc"):
+        code, report = doctor(
+            OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{port}",
+            OTEL_EXPORTER_OTLP_PROTOCOL=protocol,
+        )
+        assert (code, list(problems(report))) == (1, ["ORQ-N01"])
+
+
+def test_http_to_a_port_for_grpc_and_the_reverse(collector: OtlpReceiver) -> None:
+    with grpc_server() as url:
+        code, report = doctor(
+            OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf"
+        )
+        assert (code, list(problems(report))) == (1, ["ORQ-N02"])
+        code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=url)  # opentelemetry-instrument's way
+        assert (code, problems(report)) == (0, {})
+        assert "this is a port for gRPC" in notes(report)["ORQ-N02"]
+        assert doctor(OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc")[0] == 0
+    code, report = doctor(
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc"
+    )
+    assert (code, list(problems(report))) == (1, ["ORQ-N02"])
+
+
+def test_a_server_for_grpc_that_takes_no_traces() -> None:
+    with grpc_server(takes_traces=False) as url:
+        code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
+    assert (code, list(problems(report))) == (1, ["ORQ-N05"])
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_the_page_of_the_viewer(protocol: str, tmp_path: Path) -> None:
+    with Viewer(tmp_path / "threads.db") as viewer:
+        code, report = doctor(
+            OTEL_EXPORTER_OTLP_ENDPOINT=viewer.pages, OTEL_EXPORTER_OTLP_PROTOCOL=protocol
+        )
+    assert (code, list(problems(report))) == (1, ["ORQ-N03"])
+
+
+def test_a_proxy_in_between() -> None:
+    with serving(407) as proxy:
+        code, report = doctor(
+            OTEL_EXPORTER_OTLP_ENDPOINT="http://collector.example:4318",
+            http_proxy=proxy.url.replace("//", f"//user:{SECRET}@"),
+        )
+    assert (code, list(problems(report))) == (1, ["ORQ-N07"])
+
+
+def test_tls(tmp_path: Path) -> None:
+    certificate = tmp_path / "own.pem"
+    certificate.write_text((Path(__file__).parent / "support" / "self_signed.pem").read_text())
+    with serving(tls=certificate) as server:
+        secure = server.url.replace("http://", "https://")
+        for url, variables in (
+            (secure, {}),
+            (server.url, {}),
+            (secure, {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}),
+        ):
+            code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=url, **variables)
+            assert (code, list(problems(report))) == (1, ["ORQ-N06"]), url
+        trusted = str(certificate)
+        code, report = doctor(
+            OTEL_EXPORTER_OTLP_ENDPOINT=secure.replace("127.0.0.1", "localhost"),
+            OTEL_EXPORTER_OTLP_CERTIFICATE=trusted,
+        )
+        assert (code, problems(report)) == (0, {})
+
+
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+def test_clocks_apart(seconds: int) -> None:
+    import time  # noqa: PLC0415
+
+    there = formatdate(time.time() + seconds, usegmt=True)
+    with serving(date=there) as server:
+        code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=server.url)
+    assert (code, list(problems(report))) == (1, ["ORQ-N09"])
+    assert ("behind" if seconds < 0 else "ahead of") in problems(report)["ORQ-N09"]
+
+
+# ---- Programs -----------------------------------------------------------------------------------
+
+WELL = """
+with orq_otel.configure():
+    with orq_otel.thread("t-1"):
+        call()
+"""
+NO_SETUP = """
+with orq_otel.thread("t-1"):
+    call()
+"""
+OTHER_PROVIDER = """
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+def main():
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    orq_otel.OpenAIInstrumentor().instrument()
+    with orq_otel.thread("t-1"):
+        call()
+main()
+"""
+REPLACED = (
+    WELL
+    + """
+from opentelemetry.sdk.trace import TracerProvider
+trace.set_tracer_provider(TracerProvider())
+"""
+)
+SAMPLER = """
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+trace.set_tracer_provider(TracerProvider(sampler=ALWAYS_OFF))
+"""
+OUTSIDE = """
+with orq_otel.configure():
+    call()
+    call()
+"""
+UNBOUND = """
+import threading
+from concurrent.futures import ThreadPoolExecutor
+with orq_otel.configure(), ThreadPoolExecutor() as pool:
+    with orq_otel.thread("t-1"):
+        pool.submit(call).result()
+        worker = threading.Thread(target=call)
+        worker.start()
+        worker.join()
+        pool.submit(orq_otel.bind(call)).result()
+"""
+TWO_IDS = """
+own = trace.get_tracer("own")
+server = trace.SpanKind.SERVER
+with orq_otel.configure(), own.start_as_current_span("request", kind=server):
+    for one in ("t-1", "t-2"):
+        with orq_otel.thread(one):
+            call()
+"""
+EARLY = """
+with orq_otel.configure(), trace.get_tracer("own").start_as_current_span("job"):
+    with orq_otel.thread("t-1"):
+        call()
+"""
+CUT = """
+os.environ["OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT"] = "2000"
+with orq_otel.configure(capture_content=True), orq_otel.thread("t-1"):
+    client.chat.completions.create(model="m", messages=[{"role": "user", "content": "x" * 9000}])
+"""
+IGNORED = """
+with orq_otel.configure():
+    orq_otel.configure(service_name="other")
+    with orq_otel.thread("t-1"):
+        call()
+"""
+EVENTS = """
+with orq_otel.configure(capture_content="EVENT_ONLY"), orq_otel.thread("t-1"):
+    call()
+"""
+TWICE = """
+from opentelemetry.sdk.trace import TracerProvider
+with orq_otel.configure(), orq_otel.thread("t-1"):
+    orq_otel.OpenAIInstrumentor().instrument(tracer_provider=TracerProvider())
+    call()
+"""
+NO_SEAM = """
+import openai._base_client as base
+base.AsyncTransportClient = base.AsyncAPIClient
+del base.AsyncAPIClient
+with orq_otel.configure(), orq_otel.thread("t-1"):
+    call()
+"""
+WORKER = """
+import multiprocessing
+def work():
+    with orq_otel.thread("t-1"):
+        call()
+if __name__ == "__main__":
+    orq_otel.configure()
+    worker = multiprocessing.get_context("START").Process(target=work)
+    worker.start()
+    worker.join()
+    work()
+"""
+
+
+def examine(
+    program: str, folder: Path, model: ModelServer, *before: str, **variables: str
+) -> tuple[int, dict[str, Any]]:
+    """Run the doctor with a program."""
+    path = folder / "app.py"
+    path.write_text(BEGIN + program)
+    command = [*(before or [sys.executable]), str(path)]
+    return doctor("--", *command, python=str(folder), MODEL=model.base_url, **variables)
+
+
+@pytest.mark.parametrize(
+    ("program", "expected", "details"),
+    [
+        (NO_SETUP, ["ORQ-X07", "ORQ-C06"], "app.py:7"),
+        (OTHER_PROVIDER, ["ORQ-X08"], "exports, and is not global"),
+        (REPLACED, ["ORQ-X09"], "app.py:16"),
+        (SAMPLER + WELL, ["ORQ-X11"], "AlwaysOffSampler"),
+        (OUTSIDE, ["ORQ-T06"], "app.py:7 (2 times)"),
+        (UNBOUND, ["ORQ-T07"], "app.py:15, which calls a model in"),
+        (TWO_IDS, ["ORQ-T09"], "'t-1' and 't-2' are in one trace."),
+        (EARLY, ["ORQ-T08"], "The span 'job' has no thread, and"),
+        (CUT, ["ORQ-S09"], "texts cut to 2000 characters"),
+        (IGNORED, ["ORQ-X04"], "service_name='other'"),
+        (EVENTS, ["ORQ-S08"], "no logger provider"),
+        (TWICE, ["ORQ-X04"], "tracer_provider"),
+        (NO_SEAM, ["ORQ-C01"], "openai._base_client.AsyncAPIClient.request"),
+        # as uvicorn starts its workers
+        (WORKER.replace("START", "spawn"), ["ORQ-X14"], "app.py:7"),
+    ],
+    ids=[
+        "no set-up",
+        "another provider",
+        "a second provider",
+        "sampler",
+        "outside of threads",
+        "unbound workers",
+        "two ids",
+        "an early root",
+        "limits",
+        "ignored arguments",
+        "events",
+        "instrumented twice",
+        "no seam",
+        "workers",
+    ],
+)
+def test_a_program(
+    program: str,
+    expected: list[str],
+    details: str,
+    tmp_path: Path,
+    model: ModelServer,
+    collector: OtlpReceiver,
+) -> None:
+    code, report = examine(program, tmp_path, model, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+    assert (code, list(problems(report))) == (1, expected), report["problems"]
+    assert details in " ".join(problems(report).values())
+
+
+# The folder of the test has a sitecustomize, which runs besides the one with the probes.
+@pytest.mark.parametrize("program", [WELL, WORKER.replace("START", "fork")])
+def test_a_program_that_is_well(
+    program: str, tmp_path: Path, model: ModelServer, collector: OtlpReceiver
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("is_here = True")
+    code, report = examine(
+        f"import sitecustomize\nassert sitecustomize.is_here\n{program}",
+        tmp_path,
+        model,
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+        OTEL_EXPORTER_OTLP_HEADERS=f"authorization={SECRET}",
+    )
+    assert (code, problems(report)) == (0, {})
+    assert report["facts"][-1] == "  the program ended with status 0"
+    assert f"  traces: to {collector.url}/v1/traces (http/protobuf)" in report["facts"]
+
+
+def test_a_program_under_opentelemetry_instrument(
+    tmp_path: Path, model: ModelServer, collector: OtlpReceiver
+) -> None:
+    others = {
+        point.name
+        for point in entry_points(group="opentelemetry_instrumentor")
+        if point.dist is None or point.dist.name != "orq-otel"
+    }
+    command = [str(Path(sysconfig.get_path("scripts")) / "opentelemetry-instrument")]
+    variables = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_METRICS_EXPORTER": "none",
+        "OTEL_LOGS_EXPORTER": "none",
+        "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": ",".join(sorted(others)),
+    }
+    program = "with orq_otel.thread('t-1'):\n    call()\n"
+    code, report = examine(program, tmp_path, model, *command, sys.executable, **variables)
+    assert (code, problems(report)) == (0, {})
+    code, report = examine("call()", tmp_path, model, *command, sys.executable, **variables)
+    assert (code, list(problems(report))) == (1, ["ORQ-T06"])
+
+
+def test_who_else_makes_spans(tmp_path: Path, model: ModelServer, collector: OtlpReceiver) -> None:
+    program = """
+from openinference.instrumentation.openai import OpenAIInstrumentor
+with orq_otel.configure(), orq_otel.thread("t-1"):
+    OpenAIInstrumentor().instrument()
+    call()
+"""
+    _, report = examine(program, tmp_path, model, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+    assert "openinference.instrumentation.openai" in notes(report)["ORQ-C05"]
+
+
+def test_a_program_that_cannot_be_started_or_is_no_python(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "orq_otel", "doctor", "--", "no-such-program"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no-such-program" in done.stderr
+    code, report = doctor("--", "true")
+    assert (code, list(problems(report))) == (1, ["ORQ-X10"])
+
+
+#: Where a secret may be, each with one of its own.
+SECRET_VARIABLES = (
+    "OPENAI_API_KEY",
+    "OPENAI_ADMIN_KEY",
+    "OPENAI_ORG_ID",
+    "OPENAI_WEBHOOK_SECRET",
+    "AZURE_OPENAI_API_KEY",
+    "AWS_SECRET_ACCESS_KEY",
+    "ORQ_API_KEY",
+    "OTEL_RESOURCE_ATTRIBUTES",
+    "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
+    "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
+    "OTEL_EXPORTER_OTLP_CLIENT_KEY",
+    "ORQ_OTEL_VIEWER_TOKEN",
+    "DATABASE_URL",
+)
+SECRETS = """
+import logging
+logging.disable(logging.CRITICAL)  # the SDK logs where it sends
+from openai import OpenAI
+handle = orq_otel.configure(
+    headers={"authorization": s(20), "x-key": s(21)},
+    capture_content=True,
+    redact=lambda part: {**part, "note": s(22)},
+)
+client = OpenAI(
+    api_key=s(23),
+    organization=s(24),
+    base_url=os.environ["MODEL"].replace("//", f"//{s(25)}:{s(26)}@"),
+    default_headers={"x-secret": s(27)},
+    max_retries=0,
+)
+with trace.get_tracer("own").start_as_current_span("job", attributes={"key": s(28)}):
+    client.chat.completions.create(model="m", messages=[{"role": "user", "content": s(29)}])
+    with orq_otel.thread("t-1"):
+        try:
+            client.chat.completions.create(
+                model="m",
+                user=s(30),
+                messages=[{"role": "system", "content": s(31)}],
+                extra_headers={"authorization": s(32)},
+                extra_body={"secret": s(33)},
+            )
+        except openai.OpenAIError:
+            pass
+        orq_otel.configure(service_name="other")
+print(orq_otel.doctor(), orq_otel.status(), repr(handle))
+"""
+
+
+def test_no_secret_is_shown(tmp_path: Path, model: ModelServer) -> None:
+    def s(number: int) -> str:
+        return f"sentinel-{number:02}"
+
+    variables = {name: f"key={s(at)}" for at, name in enumerate(SECRET_VARIABLES, 1)}
+    (tmp_path / "app.py").write_text(
+        BEGIN + "s = lambda number: f'sentinel-{number:02}'\n" + SECRETS
+    )
+    with serving(401, s(14).encode(), **{"www-authenticate": s(15)}) as server:
+        variables |= {
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": server.url.replace("//", f"//{s(16)}:{s(17)}@")
+            + f"/v1/traces?key={s(18)}",
+            "OTEL_EXPORTER_OTLP_HEADERS": f"authorization={s(19)}",
+            "MODEL": model.base_url,
+        }
+        environment = {**os.environ, **variables}
+        environment["PYTHONPATH"] = os.pathsep.join(
+            [str(ROOT / "examples"), os.environ.get("PYTHONPATH", "")]
+        )
+        for more in ([], ["--json"], ["--", sys.executable, str(tmp_path / "app.py")]):
+            done = subprocess.run(
+                [sys.executable, "-m", "orq_otel", "doctor", *more],
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+            assert done.returncode == 1, done.stderr
+            assert "ORQ-N04" in done.stdout
+            assert "sentinel" not in done.stdout + done.stderr
+    assert done.stdout.count("ORQ-T06") == 1
+
+
+# ---- Codes --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", ["ORQ-T07", "[ORQ-T07]", "t07"])
+def test_codes_are_explained(code: str) -> None:
+    command = [sys.executable, "-m", "orq_otel", "doctor", "--explain", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    symptom, meaning, cure = ENTRIES["ORQ-T07"]
+    assert done.stdout == f"{symptom}\n{meaning}\n-> {cure}\n"
+
+
+def test_a_code_that_there_is_not() -> None:
+    command = [sys.executable, "-m", "orq_otel", "doctor", "--explain", "ORQ-Z99"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "there is no code 'ORQ-Z99'" in done.stderr
+
+
+def test_every_code_has_one_entry_by_a_symptom() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    for code, entry in ENTRIES.items():
+        assert entry.symptom in SYMPTOMS
+        assert page.count(f"### {code}\n\n{entry.meaning}\n\n{entry.cure}\n") == 1
+    positions = [page.index(f"\n## {symptom}\n") for symptom in SYMPTOMS]
+    assert positions == sorted(positions)
+
+
+def test_every_code_that_is_used_has_an_entry() -> None:
+    from orq_otel.foundations import codes  # noqa: PLC0415
+
+    used = {value for value in vars(codes).values() if str(value).startswith("ORQ-")}
+    assert used == set(ENTRIES)
+
+
+def test_the_version_and_the_module() -> None:
+    from orq_otel import __version__  # noqa: PLC0415
+
+    command = [sys.executable, "-m", "orq_otel", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"orq-otel {__version__}\n"
+
+
+def test_each_job_of_run_is_explained() -> None:
+    command = [sys.executable, str(ROOT / "run.py"), "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    jobs = done.stdout.partition(":\n\n")[2].splitlines()
+    assert len(jobs) > 15
+    for job in jobs:
+        assert len(job.split(maxsplit=1)) == 2, job
