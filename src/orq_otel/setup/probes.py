@@ -255,7 +255,7 @@ class Probe:
 
     def _around_provider(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
-        def init(provider: Any, *args: Any, **kwargs: Any) -> None:
+        def init(provider: Any, /, *args: Any, **kwargs: Any) -> None:
             original(provider, *args, **kwargs)
             self._watch(provider)
 
