@@ -122,7 +122,8 @@ def _row(span: Span) -> dict[str, Any]:
         "ResourceAttributes": _texts(span.resource),
         "ScopeName": span.scope,
         "SpanAttributes": _texts(span.attributes),
-        "Duration": max(span.end - span.start, 0),
+        # The exporter subtracts without a sign.
+        "Duration": (span.end - span.start) % 2**64,
         "StatusCode": span.status.title(),
         "StatusMessage": span.status_message,
         "Events.Timestamp": [

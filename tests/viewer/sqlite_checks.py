@@ -67,7 +67,8 @@ def _rollup_errors(connection: sqlite3.Connection) -> list[str]:
             (*key, calls) for key, calls in tally.latencies.items()
         ],
         "SELECT key, spans FROM resources": connection.execute(
-            "SELECT resource, COUNT(*) FROM spans GROUP BY resource"
+            "SELECT resource, COUNT(*) FROM (SELECT resource FROM spans"
+            " UNION ALL SELECT resource FROM logs) GROUP BY resource"
         ).fetchall(),
     }
     return [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from orq_otel.viewer.store import open_store
 from orq_otel.viewer.store.clickhouse import ClickHouseStore
 
 from .clickhouse_engine import Engine, insert
-from .sample_spans import MINUTE, NOON, call, span
+from .sample_spans import MINUTE, NOON, call, messages, span
 
 
 def kept(*spans: Span) -> list[KeptSpan]:
@@ -122,3 +124,73 @@ def test_a_failure_in_between(database: Engine, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(StoreError, match="rollup would help") as caught:
         store.threads(ThreadQuery())
     assert caught.value.is_temporary
+
+
+#: As the Collector's exporter makes it. Earlier releases have no `EventName`.
+_LOGS = """
+CREATE TABLE otel_logs (
+    Timestamp DateTime64(9),
+    TraceId String,
+    SpanId String,
+    TraceFlags UInt8,
+    SeverityText LowCardinality(String),
+    SeverityNumber UInt8,
+    ServiceName LowCardinality(String),
+    Body String,
+    ResourceAttributes Map(LowCardinality(String), String),
+    ScopeName String,
+    LogAttributes Map(LowCardinality(String), String){event_name}
+) ENGINE = MergeTree ORDER BY (ServiceName, Timestamp)
+"""
+
+
+@pytest.mark.parametrize("has_name", [True, False])
+def test_log_records_of_the_collector(database: Engine, has_name: bool) -> None:
+    store = ClickHouseStore(database)
+    one = call("t")
+    insert(database, kept(one, call("u")))
+    assert store.logs("t") == []
+    database.command(_LOGS.format(event_name=", EventName String" if has_name else ""))
+
+    nanoseconds = itertools.count(1)
+
+    def add(name: str, of: Span | None = None, **more: Any) -> None:
+        row = {
+            "Timestamp": f"{NOON // 10**9}.00000000{next(nanoseconds)}",
+            "TraceId": of.trace_id if of else "",
+            "SpanId": of.span_id if of else "",
+            "ServiceName": "shop",
+            **({"EventName": name} if has_name else {}),
+            **more,
+            "LogAttributes": {
+                **({} if has_name else {"event.name": name}),
+                **more.get("LogAttributes", {}),
+            },
+        }
+        database.command(f"INSERT INTO otel_logs FORMAT JSONEachRow {json.dumps(row)}")
+
+    asked = {"gen_ai.input.messages": messages("Where is it?")}
+    add("gen_ai.client.inference.operation.details", one, LogAttributes=asked)
+    add("gen_ai.evaluation.result", LogAttributes={"gen_ai.conversation.id": "t"})
+    add("gen_ai.choice", one, Body='{"message": {"content": "Here"}}')
+    add("gen_ai.evaluation.result", LogAttributes={"thread.id": "u"})
+    (found,) = store.spans("t")
+    assert found.facts.title == "Where is it?"
+    assert [(event["name"], event["time"]) for event in found.span.events] == [
+        ("gen_ai.client.inference.operation.details", NOON + 1),
+        ("gen_ai.choice", NOON + 3),
+    ]
+    assert found.span.events[1]["body"] == '{"message": {"content": "Here"}}'
+    assert len(store.logs("t")) == 3
+    (judged,) = store.logs("t", name="gen_ai.evaluation.result")
+    assert (judged.trace_id, judged.service) == (None, "shop")
+
+
+def test_an_end_before_its_start(database: Engine) -> None:
+    store = ClickHouseStore(database)
+    insert(database, kept(call("t", seconds=-0.003)))
+    (found,) = store.spans("t")
+    assert found.span.end == found.span.start - 3_000_000
+    thread = store.thread("t")
+    assert thread is not None
+    assert thread.last_active == thread.started == found.span.start

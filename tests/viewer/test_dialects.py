@@ -13,12 +13,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orq_otel.viewer.conversation import Text, ToolCall, Turn, conversation, failure
+from orq_otel.viewer.conversation import (
+    Message,
+    Step,
+    Text,
+    ToolCall,
+    Turn,
+    conversation,
+    failure,
+)
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.dialects import table
-from orq_otel.viewer.model import KeptSpan, Span, Thread
+from orq_otel.viewer.model import KeptSpan, LogRecord, Span, Thread
 from orq_otel.viewer.receive.otlp import from_json
 from orq_otel.viewer.store.sqlite import SQLiteStore
+
+from .sqlite_checks import rollup_errors
 
 SENT = Path(__file__).parent / "dialects"
 SENDERS = sorted(one.name for one in SENT.iterdir() if one.is_dir())
@@ -30,7 +40,9 @@ OWN_PRICES = {"azure-ai-inference", "openlit-openai", "strands-agents"}
 
 def value(of: Mapping[str, Any]) -> Any:
     """A value of OTLP."""
-    ((kind, inner),) = of.items() if of else (("", None),)
+    if not of:
+        return None
+    ((kind, inner),) = of.items()
     if kind == "arrayValue":
         return [value(one) for one in inner.get("values", ())]
     if kind == "kvlistValue":
@@ -77,6 +89,49 @@ def stored(path: Path, batches: Iterable[list[KeptSpan]], thread_id: str) -> Thr
         return store.thread(thread_id)
     finally:
         store.close()
+
+
+WITH_LOGS = [one for one in SENDERS if (SENT / one / "logs.json").exists()]
+
+
+@pytest.mark.parametrize("sender", WITH_LOGS)
+@pytest.mark.parametrize("is_early", [False, True])
+def test_log_records_join_their_spans_in_the_store(
+    sender: str, is_early: bool, sqlite: SQLiteStore
+) -> None:
+    spans, expected = sent(sender)
+    thread_id = expected["thread_id"]
+    alone = [
+        KeptSpan(one, read(one))
+        for one in from_json((SENT / sender / "traces.json").read_bytes()).spans
+    ]
+    received = from_json((SENT / sender / "logs.json").read_bytes())
+    batches: list[tuple[list[KeptSpan], list[LogRecord]]] = [(alone, []), ([], received.logs)]
+    for batch in reversed(batches) if is_early else batches:
+        sqlite.write(*batch)
+    kept = sqlite.spans(thread_id)
+    for one in kept:
+        for event in one.span.events:
+            assert event.get("is_log", False) == ("body" in event)
+    own, whole = conversation(thread_id, kept), conversation(thread_id, spans)
+    assert own.turns == whole.turns
+    assert [_told(one) for one in own.entries] == [_told(one) for one in whole.entries]
+    thread = sqlite.thread(thread_id)
+    assert thread is not None
+    if expected["recoverable"]["messages"][1]:
+        assert thread.title == expected["title"]
+    assert rollup_errors(sqlite) == []
+
+
+def _told(entry: Turn | Step) -> Any:
+    """The texts of an entry."""
+    if isinstance(entry, Step):
+        return entry.tool and entry.tool.name
+    return [[part for part in one.parts if isinstance(part, Text)] for one in _all(entry)]
+
+
+def _all(turn: Turn) -> tuple[Message, ...]:
+    return (*turn.asked, *turn.answered)
 
 
 def expected_tokens(sender: str, expected: dict[str, Any]) -> tuple[int, int]:

@@ -169,6 +169,15 @@ def test_numbers_that_json_lacks_become_words(number: float, text: str) -> None:
     assert otlp.from_json(as_json(made)).spans[0].attributes == {"n": text}
 
 
+@pytest.mark.parametrize("is_json", [False, True])
+def test_an_end_before_its_start_is_kept_and_marked(is_json: bool) -> None:
+    made = request(message(end_time_unix_nano=START - 1))
+    encoded = as_json(made) if is_json else made.SerializeToString()
+    (span,) = (otlp.from_json if is_json else otlp.from_protobuf)(encoded).spans
+    assert (span.start, span.end, span.ends_before_start) == (START, START - 1, True)
+    assert otlp.from_json(json.dumps(otlp.to_json([span])).encode()).spans == [span]
+
+
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
@@ -179,7 +188,7 @@ def test_numbers_that_json_lacks_become_words(number: float, text: str) -> None:
         ({"span_id": bytes(8)}, "span_id must be 8 bytes"),
         ({"parent_span_id": b"\1"}, "parent_span_id must be 8 bytes"),
         ({"start_time_unix_nano": 0}, "start_time_unix_nano is missing"),
-        ({"end_time_unix_nano": START - 1}, "end_time_unix_nano is before"),
+        ({"end_time_unix_nano": 0}, "end_time_unix_nano is missing"),
         ({"end_time_unix_nano": 2**63}, "after the year 2262"),
     ],
 )

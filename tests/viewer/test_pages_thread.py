@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib.metadata import version
 
 import pytest
 
@@ -14,6 +15,7 @@ from orq_otel.viewer.web.pages import thread_url
 from . import conversations
 from .browsing import Browse, Page, Site, browse, browser, expect, site
 from .conversations import INJECTION, Recorder
+from .sample_spans import call
 
 __all__ = ["browse", "browser", "site"]
 
@@ -50,6 +52,33 @@ def test_a_conversation_is_told_once_and_in_order(site: Site, browse: Browse) ->
     assert told["Tokens in"] == "3,283"
     assert told["Tokens out"] == "218"
     assert told["Duration"] == "1 m 17 s"
+
+
+def test_a_cost_explains_itself(site: Site, browse: Browse) -> None:
+    near = call("shop", server__address="10.0.0.5")
+    site.store.write([KeptSpan(near, read(near))])
+    page = browse("/threads/shop")
+    cost = page.locator(".message.assistant footer .cost")
+    assert cost.locator("summary").inner_text() == "≈ $0.0002"
+    cost.locator("summary").click()
+    rows = cost.locator("tbody tr")
+    assert rows.nth(0).inner_text().split("\t") == ["input", "1,000", "$0.15", "$0.0001"]
+    assert rows.nth(1).inner_text().split("\t") == ["output", "100", "$0.60", "<$0.0001"]
+    expect(cost.locator("p")).to_contain_text(
+        f"Prices of OpenAI for gpt-4o-mini, by genai-prices {version('genai-prices')} of 20"
+    )
+    expect(cost.locator("p")).to_contain_text(
+        "An estimate: it was served from 10.0.0.5, a private address; this is what OpenAI asks."
+    )
+    assert "1 call estimated" in page.locator(".stats").inner_text()
+
+
+def test_an_end_before_its_start_is_marked(site: Site, browse: Browse) -> None:
+    back = call("shop", seconds=-0.003)
+    site.store.write([KeptSpan(back, read(back))])
+    page = browse("/threads/shop")
+    mark = page.locator(".message.assistant footer abbr", has_text="clock set back")
+    assert (mark.get_attribute("title") or "").startswith("It ended 3.00 ms before it began")
 
 
 def test_tools_stand_with_their_results_and_errors_with_their_message(

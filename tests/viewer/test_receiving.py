@@ -210,7 +210,7 @@ def test_some_spans_are_rejected_in_json(receiver: Receiver) -> None:
 
 
 @pytest.mark.parametrize("signal", ["logs", "metrics"])
-def test_other_signals_are_taken_and_dropped(receiver: Receiver, signal: str) -> None:
+def test_empty_requests_of_other_signals_are_taken(receiver: Receiver, signal: str) -> None:
     answer = receiver.http.post(f"/v1/{signal}", content=b"\x0a\x00", headers=PROTOBUF)
     assert (answer.status_code, answer.content) == (200, b"")
     answer = receiver.http.post(f"/v1/{signal}", content=b"{}", headers=JSON)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan, Span, StoreError, ThreadQuery, short_id
+from orq_otel.viewer.model import KeptSpan, LogRecord, Span, StoreError, ThreadQuery, short_id
 from orq_otel.viewer.store import open_store, schema
 from orq_otel.viewer.store import sqlite as module
 from orq_otel.viewer.store.sqlite import SQLiteStore
@@ -280,17 +280,45 @@ def test_a_version_1_file_is_brought_up(tmp_path: Path, monkeypatch: pytest.Monk
     def fill(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO notes VALUES ('new')")
 
-    monkeypatch.setattr(schema, "STEPS", (*schema.STEPS[:2], script, fill))
+    monkeypatch.setattr(schema, "STEPS", (*schema.STEPS[:5], script, fill))
     new = SQLiteStore(path)
     assert new.thread("a") == before
     assert rollup_errors(new) == []
     new.write(kept(span("b")))
     new.close()
-    assert version(path) == 4
+    assert version(path) == 7
     with sqlite3.connect(path) as connection:
         told = connection.execute("SELECT id, note FROM threads ORDER BY id").fetchall()
     connection.close()
     assert told == [("a", "new"), ("b", "old")]
+
+
+def test_a_version_2_file_takes_log_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "spans.db"
+    connection = sqlite3.connect(path, isolation_level=None)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(schema, "STEPS", schema.STEPS[:2])
+        schema.migrate(connection)
+    connection.close()
+    assert version(path) == 2
+    store = SQLiteStore(path)
+    one = call("a")
+    said = LogRecord(
+        trace_id=one.trace_id,
+        span_id=one.span_id,
+        name="gen_ai.user.message",
+        time=NOON,
+        severity="",
+        body={"content": "Hi"},
+        service="",
+        scope="",
+        attributes={},
+    )
+    store.write(kept(one), [said])
+    assert store.logs("a") == [said]
+    store.close()
 
 
 def test_a_file_of_a_newer_release_is_left_alone(tmp_path: Path) -> None:
@@ -326,11 +354,50 @@ def test_long_ids_and_clocks_of_an_older_file(tmp_path: Path) -> None:
     store.close()
 
 
+def test_spans_of_an_older_file_are_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "spans.db"
+    sent = {
+        "traceloop.association.properties.session_id": "support-42",
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "gpt-4o-mini",
+        "gen_ai.usage.input_tokens": 100,
+        "gen_ai.prompt.0.role": "user",
+        "gen_ai.prompt.0.content": "Where is it?",
+    }
+    store = SQLiteStore(path)
+    store.write(kept(span(None, **{name.replace(".", "__"): one for name, one in sent.items()})))
+    before = store.thread("support-42")
+    store.close()
+    assert before is not None
+    with sqlite3.connect(path) as connection:  # as a release that knows neither id nor text
+        connection.executescript(
+            """
+            UPDATE spans SET thread = NULL, title = NULL;
+            DELETE FROM threads; DELETE FROM thread_traces; DELETE FROM thread_models;
+            DELETE FROM thread_activity; DELETE FROM thread_latencies;
+            DELETE FROM activity; DELETE FROM latencies;
+            DROP INDEX spans_without_thread;
+            DROP TRIGGER response_removed; DROP TABLE responses; DROP TABLE logs;
+            PRAGMA user_version = 2;
+            """
+        )
+    connection.close()
+    store = SQLiteStore(path)
+    assert store.thread("support-42") == before
+    assert before.title == "Where is it?"
+    assert rollup_errors(store) == []
+    store.close()
+
+
 def make_older(path: Path) -> None:
     """Make a file into one of version 1."""
     connection = sqlite3.connect(path)
     connection.executescript(
         """
+        DROP INDEX IF EXISTS spans_without_thread;
+        DROP TRIGGER response_removed;
+        DROP TABLE responses;
+        DROP TABLE logs;
         DROP INDEX threads_by_digest;
         DROP INDEX threads_by_active;
         DROP INDEX threads_by_started;

@@ -148,6 +148,13 @@ def cost(dollars: float | None) -> str:
     return f"${dollars:,.2f}"
 
 
+def rate(dollars: float) -> str:
+    """Formats a price in US dollars, with all of its digits: `$0.15`, `$0.0125`."""
+    text = f"{dollars:.6f}".rstrip("0")
+    whole, _, fraction = text.partition(".")
+    return f"${whole}.{fraction.ljust(2, '0')}"
+
+
 def size(number: int) -> str:
     """Formats a number of bytes: `840 B`, `12.4 kB`, `3.1 MB`."""
     for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):

@@ -32,6 +32,9 @@ PAGE: Final = 2 * 2**20
 LABELS: Final = 2**20
 """How many bytes of tags, and how many of models, are returned for one thread."""
 
+_ALL_LOGS: Final = 1_000_000
+_ALL_LOGS_SIZE: Final = 2**28
+
 #: The sort key of a span in its thread: its start, its span id and its trace id.
 Position = tuple[int, str, str]
 
@@ -68,14 +71,15 @@ class Span:
         name: The span's name.
         kind: "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER" or "UNSPECIFIED".
         start: When it began.
-        end: When it ended.
+        end: When it ended. It is before `start` if the sender's clock was set back in between.
         status: "UNSET", "OK" or "ERROR".
         status_message: The text of an error.
         service: `service.name` of its resource, or "".
         scope: The name of its instrumentation scope, or "".
         attributes: Its attributes as JSON values.
         resource: Those of its resource.
-        events: Each as `{"name": ..., "time": ..., "attributes": {...}}`.
+        events: Each as `{"name": ..., "time": ..., "attributes": {...}}`. Log records that belong
+            to the span are among them, as `LogRecord.as_event` returns them.
         links: Each as `{"trace_id": ..., "span_id": ..., "attributes": {...}}`.
     """
 
@@ -94,6 +98,55 @@ class Span:
     resource: Mapping[str, Any] = field(default_factory=dict)
     events: Sequence[Mapping[str, Any]] = ()
     links: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def ends_before_start(self) -> bool:
+        """Whether the sender's clock was set back while the span lasted."""
+        return self.end < self.start
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """A log record as it arrived. One with a name is an event.
+
+    Attributes:
+        trace_id: 32 hexadecimal digits, in lower case, or None.
+        span_id: 16 of them, or None.
+        name: Its event's name, or "".
+        time: When it happened, or else when it was observed.
+        severity: The text of its severity, such as "INFO", or "".
+        body: A JSON value.
+        service: `service.name` of its resource, or "".
+        scope: The name of its instrumentation scope, or "".
+        attributes: Its attributes as JSON values.
+        resource: Those of its resource.
+    """
+
+    trace_id: str | None
+    span_id: str | None
+    name: str
+    time: int
+    severity: str
+    body: Any
+    service: str
+    scope: str
+    attributes: Mapping[str, Any]
+    resource: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_event(self) -> dict[str, Any]:
+        """Returns it as one of the events of its span. `is_log` tells it from them."""
+        return {
+            "name": self.name,
+            "time": self.time,
+            "attributes": self.attributes,
+            "body": self.body,
+            "severity": self.severity,
+            "is_log": True,
+        }
+
+
+EVALUATION: Final = "gen_ai.evaluation.result"
+"""The name of the conventions' event for an evaluation, or for a user's feedback."""
 
 
 @dataclass(slots=True)
@@ -203,10 +256,17 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class KeptSpan:
-    """A stored span with its facts."""
+    """A stored span with its facts.
+
+    Attributes:
+        span: The span.
+        facts: What is read from it.
+        arrival: Its place in the order in which spans arrived, or 0 if that is not known.
+    """
 
     span: Span
     facts: Facts
+    arrival: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,11 +438,13 @@ class StoreError(Exception):
 class Store(Protocol):
     """Stores spans and answers queries for threads. Safe to use from several OS threads."""
 
-    def write(self, spans: Sequence[KeptSpan]) -> None:
-        """Store spans. They are on disk when this returns. Spans that exist already do not change.
+    def write(self, spans: Sequence[KeptSpan], logs: Sequence[LogRecord] = ()) -> None:
+        """Store spans and log records. They are on disk when this returns.
+
+        Spans and log records that exist already do not change.
 
         Raises:
-            StoreError: None of the spans is stored.
+            StoreError: None of them is stored.
         """
 
     def threads(self, query: ThreadQuery) -> ThreadPage:
@@ -410,6 +472,19 @@ class Store(Protocol):
             limit: The highest number of spans.
             after: Only spans after this position.
             size: The highest size in bytes. One span is always returned.
+        """
+        ...
+
+    def logs(
+        self, thread_id: str, limit: int = 5000, name: str | None = None, size: int = PAGE
+    ) -> list[LogRecord]:
+        """Returns log records of a thread and of its traces, sorted by time.
+
+        Args:
+            thread_id: The complete id of the thread.
+            limit: The highest number of records.
+            name: Only events with this name.
+            size: The highest size in bytes. One record is always returned.
         """
         ...
 
@@ -445,3 +520,8 @@ def pieces(store: Store, thread_id: str, after: Position | None = None) -> Itera
     while has_more and (some := store.spans(thread_id, after=after)):
         has_more, after = some.has_more, position(some[-1])
         yield some
+
+
+def all_logs(store: Store, thread_id: str) -> list[LogRecord]:
+    """Returns all log records of a thread, as far as they fit into memory."""
+    return store.logs(thread_id, limit=_ALL_LOGS, size=_ALL_LOGS_SIZE)

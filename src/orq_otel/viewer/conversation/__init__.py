@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from orq_otel.viewer.conversation.entries import Conversation, Failure, Step, Turn
+from orq_otel.viewer.conversation.evaluations import Evaluation, evaluation
 from orq_otel.viewer.conversation.parts import Media, Message, Other, Part, Text, ToolCall
 from orq_otel.viewer.conversation.reading import (
     INPUT,
@@ -17,6 +18,7 @@ __all__ = [
     "INSTRUCTIONS",
     "OUTPUT",
     "Conversation",
+    "Evaluation",
     "Failure",
     "Media",
     "Message",
@@ -27,5 +29,6 @@ __all__ = [
     "ToolCall",
     "Turn",
     "conversation",
+    "evaluation",
     "failure",
 ]

@@ -15,9 +15,9 @@ from orq_otel.viewer.dialects import table
 from orq_otel.viewer.dialects.dialect import MOST_TOKENS, number
 from orq_otel.viewer.dialects.genai import INPUT
 from orq_otel.viewer.dialects.openinference import KIND, KINDS
-from orq_otel.viewer.model import Facts, Span, Usage
+from orq_otel.viewer.model import Facts, KeptSpan, Span, Usage
 
-__all__ = ["KIND", "KINDS", "MOST_TOKENS", "number", "read"]
+__all__ = ["KIND", "KINDS", "MOST_TOKENS", "explained", "number", "read"]
 
 #: What ClickHouse looks for, where each name costs time for every span. See `dialects.table` for
 #: all of them.
@@ -129,22 +129,48 @@ def read(span: Span, *, is_brief: bool = False) -> Facts:
     )
 
 
+#: The names under which prices are looked up, for what dialects tell of a usage.
+_PRICED: Final = {
+    "cache_read": pricing.CACHE_READ[0],
+    "cache_write": pricing.CACHE_WRITE[0],
+    "reasoning": "gen_ai.usage.reasoning.output_tokens",
+    "audio_input": "gen_ai.usage.audio.input_tokens",
+    "audio_output": "gen_ai.usage.audio.output_tokens",
+    "audio_cache_read": "gen_ai.usage.audio.cache_read.input_tokens",
+    "image_input": "gen_ai.usage.image.input_tokens",
+    "image_output": "gen_ai.usage.image.output_tokens",
+}
+
+
 def cost_of(
     span: Span, usage: Usage | None, provider: str | None, model: str | None
 ) -> float | None:
     """Returns the cost of a model call in US dollars, or None if it is unknown."""
-    attributes: Mapping[str, Any] = span.attributes
+    sent, answered = (usage.input_tokens, usage.output_tokens) if usage else (None, None)
+    return pricing.cost(_priced(span, usage), provider, model, sent, answered, span.start)
+
+
+def explained(kept: KeptSpan) -> pricing.Cost | None:
+    """Returns how the cost of a stored span came about, or None if it has none."""
+    if kept.facts.cost is None:
+        return None
+    said = kept.facts.said or table.read(kept.span)
+    return pricing.explained(kept, _priced(kept.span, said.usage))
+
+
+def _priced(span: Span, usage: Usage | None) -> Mapping[str, Any]:
+    """Returns a span's attributes, with what only its dialect knows of the usage."""
+    attributes = span.attributes
     if usage is None:
-        return pricing.cost(attributes, provider, model, None, None, span.start)
-    if usage.cache_read or usage.cache_write or usage.cost is not None:
-        # Prices are looked up by the conventions' names, and dialects have others.
-        told = {"gen_ai.usage.cost": usage.cost, pricing.CACHE_READ[0]: usage.cache_read}
-        told[pricing.CACHE_WRITE[0]] = usage.cache_write
-        more = {name: value for name, value in told.items() if value is not None}
-        attributes = {**attributes, **more}
-    return pricing.cost(
-        attributes, provider, model, usage.input_tokens, usage.output_tokens, span.start
-    )
+        return attributes
+    more: dict[str, Any] = {
+        name: value
+        for count, name in _PRICED.items()
+        if (value := getattr(usage, count)) and attributes.get(name) != value
+    }
+    if usage.cost is not None and not pricing.is_reported(attributes):
+        more[pricing.REPORTED[0]] = usage.cost
+    return {**attributes, **more} if more else attributes
 
 
 def _title(span: Span, *, is_told: bool) -> str | None:

@@ -23,6 +23,7 @@ from orq_otel.viewer.conversation.histories import (
     Item,
     items_of,
 )
+from orq_otel.viewer.conversation.order import in_order
 from orq_otel.viewer.conversation.parts import (
     RESULTS,
     Message,
@@ -62,7 +63,7 @@ def conversation(thread_id: str | None, spans: Iterable[KeptSpan]) -> Conversati
         thread_id: The thread's id, or None for spans without one.
         spans: All spans of the thread's traces, sorted by start.
     """
-    own = _Own(thread_id, list(spans))
+    own = _Own(thread_id, in_order(spans))
     reader = _Reader(own)
     for one in map(own.explained, own.spans):
         if _key(one.span) in own.enclosing or own.is_repeated(one):

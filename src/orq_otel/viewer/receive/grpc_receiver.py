@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +14,7 @@ import grpc
 from orq_otel.viewer.ports.connections import IDLE_TIMEOUT, Connection
 from orq_otel.viewer.ports.guards import Guard
 from orq_otel.viewer.ports.refusals import RefusedError, Why
-from orq_otel.viewer.receive.ingest import Ingest
+from orq_otel.viewer.receive.ingest import Ingest, Signal
 from orq_otel.viewer.receive.otlp_replies import export_response, status
 
 _SERVICE = "opentelemetry.proto.collector.{0}.v1.{1}Service"
@@ -55,10 +56,9 @@ def create_receiver(
             {"Export": grpc.stream_unary_rpc_method_handler(method)},
         )
         for signal, method in (
-            ("trace", receiver.traces),
-            # Accepted and dropped: otherwise an SDK that sends all signals would log errors.
-            ("logs", receiver.dropped),
-            ("metrics", receiver.dropped),
+            ("trace", receiver.export("traces")),
+            ("logs", receiver.export("logs")),
+            ("metrics", receiver.export("metrics")),
         )
     ]
     return grpc.server(
@@ -142,11 +142,13 @@ class _Receiver:
         self._workers = workers
         self._find = find
 
-    def traces(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
-        return self._answered(messages, context, self._kept)
+    def export(self, signal: Signal) -> Callable[[Iterator[bytes], grpc.ServicerContext], bytes]:
+        """Returns the method that takes a signal."""
 
-    def dropped(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
-        return self._answered(messages, context, lambda _message: b"")
+        def method(messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+            return self._answered(messages, context, functools.partial(self._kept, signal))
+
+        return method
 
     def _answered(
         self,
@@ -184,12 +186,12 @@ class _Receiver:
             raise RefusedError(Why.INVALID, "the call has no message")
         return message
 
-    def _kept(self, message: bytes) -> bytes:
+    def _kept(self, signal: Signal, message: bytes) -> bytes:
         size = len(message)
         if not self._ingest.byte_budget.take(size):
             raise RefusedError(Why.BUSY, "too much is waiting to be kept; send it again")
         try:
-            answer = self._ingest.submit(message, is_compressed=_is_compressed(message))
+            answer = self._ingest.submit(message, signal, is_compressed=_is_compressed(message))
             return export_response(answer.result())
         finally:
             self._ingest.byte_budget.give_back(size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -12,15 +13,19 @@ from starlette.types import Receive, Scope, Send
 from orq_otel.viewer.ports.body_timeout import BODY_TIMEOUT, BodyTimeout
 from orq_otel.viewer.ports.guards import Guard
 from orq_otel.viewer.ports.refusals import RefusedError, Why
-from orq_otel.viewer.receive.ingest import Ingest
+from orq_otel.viewer.receive.ingest import Ingest, Signal
 from orq_otel.viewer.receive.otlp import Received
 from orq_otel.viewer.receive.otlp_replies import export_response, status, status_json
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 TRACES = "/v1/traces"
-#: Accepted and dropped: otherwise an SDK that sends all signals would log errors.
-DROPPED = frozenset({"/v1/logs", "/v1/metrics"})
+#: The signal of each path, and what an answer calls those of its items that are not kept.
+_SIGNALS: Final[dict[str, tuple[Signal, str]]] = {
+    TRACES: ("traces", "rejectedSpans"),
+    "/v1/logs": ("logs", "rejectedLogRecords"),
+    "/v1/metrics": ("metrics", "rejectedDataPoints"),
+}
 
 
 class HttpReceiver:
@@ -61,7 +66,7 @@ class HttpReceiver:
             RefusedError: The request is refused.
         """
         path = request.scope["path"]
-        if path != TRACES and path not in DROPPED:
+        if path not in _SIGNALS:
             raise RefusedError(Why.NOT_FOUND, f"OTLP is taken at {TRACES}")
         if request.method != "POST":
             raise RefusedError(Why.NO_POST, "OTLP is sent with POST")
@@ -75,15 +80,14 @@ class HttpReceiver:
         if encoding not in {"identity", "gzip", ""}:
             raise RefusedError(Why.UNKNOWN_ENCODING, "the content-encoding must be gzip or none")
         is_json = media == JSON
-        if path in DROPPED:
-            await body.drop()
-            return Response(_reply(Received(), is_json=is_json), media_type=media)
         await body.read(request)
+        signal, rejected = _SIGNALS[path]
         answer = self._ingest.submit(
-            body.taken(), is_json=is_json, is_compressed=encoding == "gzip"
+            body.taken(), signal, is_json=is_json, is_compressed=encoding == "gzip"
         )
         received = await asyncio.wrap_future(answer)
-        return Response(_reply(received, is_json=is_json), media_type=media)
+        reply = _json_reply(received, rejected) if is_json else export_response(received)
+        return Response(reply, media_type=media)
 
 
 class _Body:
@@ -111,17 +115,6 @@ class _Body:
                 raise RefusedError(Why.BUSY, "too much is waiting to be kept; send it again")
             self._size += len(chunk)
             self._chunks.append(chunk)
-
-    async def drop(self) -> None:
-        """Read the body and drop it.
-
-        Raises:
-            RefusedError: The body is too large or too slow.
-        """
-        size = 0
-        while not self._is_over:
-            size += len(await self._next())
-            self._check(size)
 
     def taken(self) -> bytes:
         """Returns the body, and releases its chunks."""
@@ -151,13 +144,11 @@ def _media(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _reply(received: Received, *, is_json: bool) -> bytes:
-    """Returns an `ExportTraceServiceResponse`, which is empty if all spans were kept."""
-    if not is_json:
-        return export_response(received)
+def _json_reply(received: Received, rejected: str) -> bytes:
+    """Returns the answer to an export, which is empty if everything was kept."""
     if not received.rejected:
         return b"{}"
-    partial = {"rejectedSpans": str(received.rejected), "errorMessage": received.reason}
+    partial = {rejected: str(received.rejected), "errorMessage": received.reason}
     return json.dumps({"partialSuccess": partial}).encode()
 
 

@@ -13,19 +13,21 @@ import queue
 import threading
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from orq_otel.viewer.model import KeptSpan, Span, StoreError
+from orq_otel.viewer.model import KeptSpan, LogRecord, Span, StoreError
 from orq_otel.viewer.ports.refusals import RefusedError, Why
+from orq_otel.viewer.receive.metrics import Metrics
 from orq_otel.viewer.receive.otlp import (
     InvalidRequestError,
     Received,
     RequestTooLargeError,
     from_json,
     from_protobuf,
+    logs_from_protobuf,
 )
 
 _log = logging.getLogger(__name__)
@@ -71,9 +73,13 @@ class ByteBudget:
             self._free += size
 
 
+Signal = Literal["traces", "logs", "metrics"]
+
+
 @dataclass
 class _Request:
     body: bytes
+    signal: Signal
     is_json: bool
     is_compressed: bool
     answer: Future[Received] = field(default_factory=Future)
@@ -82,17 +88,17 @@ class _Request:
 
 
 class Ingest:
-    """Writes the spans of request bodies to the store, in an OS thread.
+    """Writes the spans and log records of request bodies to the store, in an OS thread.
 
     Args:
-        write: Writes spans to disk, or raises StoreError.
+        write: Writes spans, and log records if there are any, to disk, or raises StoreError.
         read: Reads the facts of a span.
         limits: Limits on the requests that are handled at the same time.
     """
 
     def __init__(
         self,
-        write: Callable[[Sequence[KeptSpan]], None],
+        write: Callable[..., None],
         read: Callable[[Span], Any],
         limits: Limits | None = None,
     ) -> None:
@@ -103,22 +109,28 @@ class Ingest:
         self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._is_open = True
+        self._metrics = Metrics()
         self._thread = threading.Thread(target=self._run, name="orq-otel-writer", daemon=True)
         self._thread.start()
 
     def submit(
-        self, body: bytes, *, is_json: bool = False, is_compressed: bool = False
+        self,
+        body: bytes,
+        signal: Signal = "traces",
+        *,
+        is_json: bool = False,
+        is_compressed: bool = False,
     ) -> Future[Received]:
         """Queue a request body. The caller has taken its bytes from `byte_budget`.
 
         Returns:
-            A future of the received spans, done once they are committed. It raises RefusedError if
-            they are not.
+            A future of what was received, done once it is committed. It raises RefusedError if
+            it is not.
 
         Raises:
             RefusedError: The viewer is shutting down.
         """
-        request = _Request(body, is_json, is_compressed)
+        request = _Request(body, signal, is_json, is_compressed)
         with self._lock:
             if not self._is_open:
                 raise RefusedError(Why.UNAVAILABLE, "the viewer is shutting down")
@@ -151,7 +163,7 @@ class Ingest:
                     break
                 if self._decode(request):
                     group.append(request)
-                    spans += len(request.kept)
+                    spans += len(request.kept) + len(request.received.logs)
                 if spans >= self.limits.group:
                     break
                 try:
@@ -166,7 +178,7 @@ class Ingest:
             body = (
                 _inflated(request.body, self.limits.body) if request.is_compressed else request.body
             )
-            request.received = from_json(body) if request.is_json else from_protobuf(body)
+            request.received = self._received(request, body)
             request.kept = [KeptSpan(span, self._read(span)) for span in request.received.spans]
         except RequestTooLargeError as error:
             _answer(request, RefusedError(Why.TOO_LARGE, str(error)))
@@ -182,10 +194,18 @@ class Ingest:
             return True
         return False
 
+    def _received(self, request: _Request, body: bytes) -> Received:
+        if request.signal == "metrics":
+            return self._metrics.receive(body, is_json=request.is_json)
+        if request.is_json:
+            return from_json(body)
+        return logs_from_protobuf(body) if request.signal == "logs" else from_protobuf(body)
+
     def _keep(self, group: list[_Request]) -> None:
-        """Write the spans of requests, and answer them."""
+        """Write the spans and log records of requests, and answer them."""
         spans = [span for request in group for span in request.kept]
-        refused = self._written(spans) if spans else None
+        logs = [record for request in group for record in request.received.logs]
+        refused = self._written(spans, logs) if spans or logs else None
         if refused is not None and refused.retry_after is None and len(group) > 1:
             # Maybe only one request is at fault, so write them one by one.
             for request in group:
@@ -194,10 +214,10 @@ class Ingest:
         for request in group:
             _answer(request, refused)
 
-    def _written(self, spans: list[KeptSpan]) -> RefusedError | None:
-        """Write spans. Returns why they were not written, or None."""
+    def _written(self, spans: list[KeptSpan], logs: list[LogRecord]) -> RefusedError | None:
+        """Write spans and log records. Returns why they were not written, or None."""
         try:
-            self._write(spans)
+            self._write(spans, logs) if logs else self._write(spans)
         except StoreError as error:
             _report(error)
             why = Why.UNAVAILABLE if error.is_temporary else Why.BROKEN

@@ -1,4 +1,4 @@
-"""Read spans from OTLP, in protobuf or JSON, and write them as OTLP/JSON.
+"""Read spans and log records from OTLP, in protobuf or JSON, and write them as OTLP/JSON.
 
 A request that is not OTLP is an error. Of other requests, spans that are not valid are rejected and
 the rest are kept, which the protocol calls partial success.
@@ -12,9 +12,11 @@ import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
-from orq_otel.viewer.model import Span
+from orq_otel.viewer.conversation.evaluations import RESPONSE_IDS
+from orq_otel.viewer.conversation.facts import THREAD_IDS
+from orq_otel.viewer.model import LogRecord, Span
 from orq_otel.viewer.receive.protobuf_parts import MalformedError, TooManyPartsError, parts
 
 #: Characters of a text. A longer one is cut, with a note at its end.
@@ -38,6 +40,8 @@ STATUSES = ("UNSET", "OK", "ERROR")
 _TRACE_ID = re.compile("[0-9a-f]{32}")
 _SPAN_ID = re.compile("[0-9a-f]{16}")
 _NO_ID = "0"
+#: By one of these a log record outside of a trace belongs to a thread.
+_OWNERS = frozenset({*THREAD_IDS, *RESPONSE_IDS})
 _CUT = "orq_otel.viewer.cut"
 _TOO_DEEP = "… [cut: nested too deeply]"
 _INT64 = range(-(2**63), 2**63)
@@ -54,17 +58,19 @@ class RequestTooLargeError(InvalidRequestError):
 
 @dataclass(slots=True)
 class Received:
-    """The spans of a request.
+    """The spans and log records of a request.
 
     Attributes:
-        spans: The valid ones, in the order of the request.
-        rejected: How many were not valid.
+        spans: The valid spans, in the order of the request.
+        rejected: How many spans and log records were not valid.
         reason: Why the first of these was rejected, or "".
+        logs: The valid log records, in the order of the request.
     """
 
     spans: list[Span] = field(default_factory=list)
     rejected: int = 0
     reason: str = ""
+    logs: list[LogRecord] = field(default_factory=list)
 
     def add(self, span: Span) -> None:
         """Add a span, or reject it if it is not valid."""
@@ -74,8 +80,17 @@ class Received:
         else:
             self.reject(f"span {span.name[:100]!r}: {problem}")
 
+    def add_log(self, record: LogRecord) -> None:
+        """Add a log record, or reject it if it is not valid."""
+        if record.time > MAX_TIME:
+            self.reject(f"log record {record.name[:100]!r}: a time is after the year 2262")
+        elif record.trace_id is None and record.attributes.keys().isdisjoint(_OWNERS):
+            self.reject("log records of no trace, thread or response are not kept")
+        else:
+            self.logs.append(record)
+
     def reject(self, reason: str) -> None:
-        """Count a span that is left out."""
+        """Count a span or log record that is left out."""
         self.rejected += 1
         self.reason = self.reason or reason
 
@@ -88,8 +103,8 @@ def _problem(span: Span) -> str | None:
         (not _is_id(span.span_id, _SPAN_ID), "span_id must be 8 bytes, not all zero"),
         (parent and not _is_id(parent, _SPAN_ID), "parent_span_id must be 8 bytes, or empty"),
         (span.start == 0, "start_time_unix_nano is missing"),
-        (span.end < span.start, "end_time_unix_nano is before start_time_unix_nano"),
-        (span.end > MAX_TIME, "end_time_unix_nano is after the year 2262"),
+        (span.end == 0, "end_time_unix_nano is missing"),
+        (max(span.start, span.end) > MAX_TIME, "a time is after the year 2262"),
     )
     return next((problem for is_wrong, problem in problems if is_wrong), None)
 
@@ -101,6 +116,11 @@ def _is_id(text: str, form: re.Pattern[str]) -> bool:
 def _parent(text: str) -> str | None:
     """The id of the parent, or None. Some senders write zeros if there is none."""
     return text if text.strip(_NO_ID) else None
+
+
+def _id_or_none(text: str, form: re.Pattern[str]) -> str | None:
+    """The id in a log record, or None. A record without one is valid."""
+    return text if _is_id(text, form) else None
 
 
 def _text(text: str, limit: int = MAX_TEXT) -> str:
@@ -140,10 +160,44 @@ def from_protobuf(body: bytes) -> Received:
         InvalidRequestError: The body is not such a request.
         RequestTooLargeError: Reading it would take too much memory.
     """
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span as Message  # noqa: PLC0415
+
+    def add(message: bytes, received: Received, of: _Origin) -> None:
+        received.add(_span(Message.FromString(message), of.resource, of.service, of.scope))
+
+    return _received(body, add, "span", "ExportTraceServiceRequest")
+
+
+def logs_from_protobuf(body: bytes) -> Received:
+    """Read an `ExportLogsServiceRequest` in its binary form.
+
+    Raises:
+        InvalidRequestError: The body is not such a request.
+        RequestTooLargeError: Reading it would take too much memory.
+    """
+    from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord as Message  # noqa: PLC0415
+
+    def add(message: bytes, received: Received, of: _Origin) -> None:
+        received.add_log(_log(Message.FromString(message), of))
+
+    return _received(body, add, "log record", "ExportLogsServiceRequest")
+
+
+class _Origin(NamedTuple):
+    """Where spans and log records come from."""
+
+    resource: dict[str, Any]
+    service: str
+    scope: str
+
+
+def _received(
+    body: bytes, add: Callable[[bytes, Received, _Origin], None], what: str, request: str
+) -> Received:
+    """Read a request for spans or log records, whose outer messages have the same fields."""
     from google.protobuf.message import DecodeError  # noqa: PLC0415 - the API and commands need none
     from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope  # noqa: PLC0415
     from opentelemetry.proto.resource.v1.resource_pb2 import Resource  # noqa: PLC0415
-    from opentelemetry.proto.trace.v1.trace_pb2 import Span as Message  # noqa: PLC0415
 
     received = Received()
     try:
@@ -153,16 +207,38 @@ def from_protobuf(body: bytes) -> Received:
             resource = _attributes(Resource.FromString(part.resource).attributes)
             service = str(resource.get("service.name", ""))
             scope = _text(InstrumentationScope.FromString(part.scope).name, MAX_NAME)
-            for span in part.spans:
-                if len(span) > MAX_SPAN:
-                    received.reject(f"a span has {len(span):,} bytes, over {MAX_SPAN:,}")
+            origin = _Origin(resource, service, scope)
+            for message in part.spans:
+                if len(message) > MAX_SPAN:
+                    received.reject(f"a {what} has {len(message):,} bytes, over {MAX_SPAN:,}")
                 else:
-                    received.add(_span(Message.FromString(span), resource, service, scope))
+                    add(message, received, origin)
     except (DecodeError, MalformedError) as error:
-        raise InvalidRequestError("the body is no ExportTraceServiceRequest") from error
+        raise InvalidRequestError(f"the body is no {request}") from error
     except TooManyPartsError as error:
-        raise RequestTooLargeError("the request has too many spans") from error
+        raise RequestTooLargeError(f"the request has too many {what}s") from error
     return received
+
+
+def _log(record: Any, of: _Origin) -> LogRecord:
+    attributes = _attributes(record.attributes)
+    return LogRecord(
+        trace_id=_id_or_none(record.trace_id.hex(), _TRACE_ID),
+        span_id=_id_or_none(record.span_id.hex(), _SPAN_ID),
+        # Before OpenTelemetry 1.5 of the protocol, the name was an attribute.
+        name=_event_name(getattr(record, "event_name", ""), attributes),
+        time=record.time_unix_nano or record.observed_time_unix_nano,
+        severity=_text(record.severity_text, MAX_NAME),
+        body=_VALUES[record.body.WhichOneof("value")](record.body, 0),
+        service=of.service,
+        scope=of.scope,
+        attributes=attributes,
+        resource=of.resource,
+    )
+
+
+def _event_name(name: str, attributes: Mapping[str, Any]) -> str:
+    return _text(name or str(attributes.get("event.name") or ""), MAX_NAME)
 
 
 def _span(span: Any, resource: dict[str, Any], service: str, scope: str) -> Span:
@@ -253,7 +329,7 @@ _VALUES: dict[str | None, Callable[[Any, int], Any]] = {
 
 
 def from_json(body: bytes) -> Received:
-    """Read an `ExportTraceServiceRequest` in its JSON form, OTLP/JSON.
+    """Read an `ExportTraceServiceRequest` or `ExportLogsServiceRequest` in its JSON form, or both.
 
     Raises:
         InvalidRequestError: The body is not such a request.
@@ -275,7 +351,30 @@ def from_json(body: bytes) -> Received:
             scope = _text(_string(_child(of_scope, "scope"), "name"), MAX_NAME)
             for span in _objects(of_scope, "spans"):
                 received.add(_json_span(span, resource, service, scope))
+    for of_resource in _objects(_object(request, "the body"), "resourceLogs"):
+        resource = _json_attributes(_child(of_resource, "resource"))
+        service = str(resource.get("service.name", ""))
+        for of_scope in _objects(of_resource, "scopeLogs"):
+            scope = _text(_string(_child(of_scope, "scope"), "name"), MAX_NAME)
+            for record in _objects(of_scope, "logRecords"):
+                received.add_log(_json_log(record, _Origin(resource, service, scope)))
     return received
+
+
+def _json_log(record: Mapping[str, Any], of: _Origin) -> LogRecord:
+    attributes = _json_attributes(record)
+    return LogRecord(
+        trace_id=_id_or_none(_string(record, "traceId").lower(), _TRACE_ID),
+        span_id=_id_or_none(_string(record, "spanId").lower(), _SPAN_ID),
+        name=_event_name(_string(record, "eventName"), attributes),
+        time=_time(record, "timeUnixNano") or _time(record, "observedTimeUnixNano"),
+        severity=_text(_string(record, "severityText"), MAX_NAME),
+        body=_json_value(_child(record, "body"), 0),
+        service=of.service,
+        scope=of.scope,
+        attributes=attributes,
+        resource=of.resource,
+    )
 
 
 def _json_span(span: Mapping[str, Any], resource: dict[str, Any], service: str, scope: str) -> Span:
@@ -453,28 +552,56 @@ def _whole(value: Any) -> Any:
 def to_json(spans: Iterable[Span]) -> dict[str, Any]:
     """Write spans as OTLP/JSON, an `ExportTraceServiceRequest`.
 
-    Bytes, infinity and NaN are kept as text, and are written as text.
+    Bytes, infinity and NaN are kept as text, and are written as text. Log records among the spans'
+    events are left out.
     """
-    # Groups spans by resource and scope. Attributes may hold lists, so their JSON is the key.
+    return {"resourceSpans": _grouped(spans, "scopeSpans", "spans", _span_json)}
+
+
+def logs_to_json(logs: Iterable[LogRecord]) -> dict[str, Any]:
+    """Write log records as OTLP/JSON, an `ExportLogsServiceRequest`."""
+    return {"resourceLogs": _grouped(logs, "scopeLogs", "logRecords", _log_json)}
+
+
+_Item = TypeVar("_Item", Span, LogRecord)
+
+
+def _grouped(
+    items: Iterable[_Item], scopes: str, name: str, write: Callable[[_Item], dict[str, Any]]
+) -> list[dict[str, Any]]:
+    # Groups items by resource and scope. Attributes may hold lists, so their JSON is the key.
     groups: dict[str, dict[str, Any]] = {}
-    for span in spans:
-        resource = json.dumps(span.resource, sort_keys=True)
+    for item in items:
+        resource = json.dumps(item.resource, sort_keys=True)
         of_resource = groups.setdefault(
-            resource, {"resource": {"attributes": _pairs(span.resource)}, "scopes": {}}
+            resource, {"resource": {"attributes": _pairs(item.resource)}, "scopes": {}}
         )
-        of_resource["scopes"].setdefault(span.scope, []).append(_span_json(span))
-    return {
-        "resourceSpans": [
-            {
-                "resource": group["resource"],
-                "scopeSpans": [
-                    {"scope": {"name": name}, "spans": of_scope}
-                    for name, of_scope in group["scopes"].items()
-                ],
-            }
-            for group in groups.values()
-        ]
+        of_resource["scopes"].setdefault(item.scope, []).append(write(item))
+    return [
+        {
+            "resource": group["resource"],
+            scopes: [
+                {"scope": {"name": scope}, name: of_scope}
+                for scope, of_scope in group["scopes"].items()
+            ],
+        }
+        for group in groups.values()
+    ]
+
+
+def _log_json(record: LogRecord) -> dict[str, Any]:
+    written: dict[str, Any] = {
+        "timeUnixNano": str(record.time),
+        "body": _any_value(record.body),
+        "attributes": _pairs(record.attributes),
     }
+    named = {
+        "traceId": record.trace_id,
+        "spanId": record.span_id,
+        "eventName": record.name,
+        "severityText": record.severity,
+    }
+    return {**written, **{name: value for name, value in named.items() if value}}
 
 
 def _span_json(span: Span) -> dict[str, Any]:
@@ -492,14 +619,15 @@ def _span_json(span: Span) -> dict[str, Any]:
         "attributes": _pairs(span.attributes),
         "status": status,
     }
-    if span.events:
+    events = [event for event in span.events if not event.get("is_log")]
+    if events:
         written["events"] = [
             {
                 "name": event["name"],
                 "timeUnixNano": str(event["time"]),
                 "attributes": _pairs(event["attributes"]),
             }
-            for event in span.events
+            for event in events
         ]
     if span.links:
         written["links"] = [

@@ -12,7 +12,10 @@ from orq_otel.viewer.receive.otlp import Received
 
 
 def export_response(received: Received) -> bytes:
-    """Returns an `ExportTraceServiceResponse` in protobuf: empty if all spans were kept."""
+    """Returns the answer to an export in protobuf: empty if everything was kept.
+
+    Those to spans, log records and metrics have the same fields.
+    """
     if not received.rejected:
         return b""
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (  # noqa: PLC0415 - see above

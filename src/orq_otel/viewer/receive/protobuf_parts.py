@@ -15,6 +15,9 @@ MAX_PARTS = 200_000
 _RESOURCE_SPANS = 1
 _RESOURCE, _SCOPE_SPANS = 1, 2
 _SCOPE, _SPANS = 1, 2
+#: Of a metric: gauge, sum, histogram, exponential histogram and summary, each with data points.
+_METRIC_DATA = (5, 7, 9, 10, 11)
+_DATA_POINTS = 1
 
 _VARINT, _FIXED_64, _LENGTH, _FIXED_32 = 0, 1, 2, 5
 _MOST_BITS = 64
@@ -29,7 +32,7 @@ class TooManyPartsError(ValueError):
 
 
 class Part(NamedTuple):
-    """Spans of one scope of one resource, each still encoded."""
+    """Spans or log records of one scope of one resource, each still encoded."""
 
     resource: bytes
     scope: bytes
@@ -37,7 +40,7 @@ class Part(NamedTuple):
 
 
 def parts(body: bytes) -> Iterator[Part]:
-    """The parts of an `ExportTraceServiceRequest`.
+    """The parts of an `ExportTraceServiceRequest`, or one for logs, which has the same fields.
 
     Raises:
         MalformedError: It is none.
@@ -51,6 +54,27 @@ def parts(body: bytes) -> Iterator[Part]:
             within = walk.messages(*of_scope)
             scope = walk.merged(within.get(_SCOPE, []))
             yield Part(resource, scope, [body[slice(*one)] for one in within.get(_SPANS, ())])
+
+
+def count_data_points(body: bytes) -> tuple[int, list[bytes]]:
+    """Counts the data points of an `ExportMetricsServiceRequest`, and returns its resources.
+
+    Raises:
+        MalformedError: It is none.
+        TooManyPartsError: It has too many.
+    """
+    walk = _Walk(body)
+    points, resources = 0, []
+    for of_resource in walk.messages(0, len(body)).get(_RESOURCE_SPANS, ()):
+        found = walk.messages(*of_resource)
+        resources.append(walk.merged(found.get(_RESOURCE, [])))
+        for of_scope in found.get(_SCOPE_SPANS, ()):
+            for metric in walk.messages(*of_scope).get(_SPANS, ()):
+                data = walk.messages(*metric)
+                for field in _METRIC_DATA:
+                    for place in data.get(field, ()):
+                        points += len(walk.messages(*place).get(_DATA_POINTS, ()))
+    return points, resources
 
 
 class _Walk:

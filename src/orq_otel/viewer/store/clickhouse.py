@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -22,6 +23,7 @@ from orq_otel.viewer.model import (
     PAGE,
     Bucket,
     KeptSpan,
+    LogRecord,
     Overview,
     Position,
     Sort,
@@ -169,7 +171,11 @@ class ClickHouseStore:
         (table,) = parse_qs(parts.query).get("table", [_TABLE])[:1]
         return cls(client, table, place)
 
-    def write(self, spans: Sequence[KeptSpan]) -> None:  # noqa: ARG002 - as every store has it
+    def write(
+        self,
+        spans: Sequence[KeptSpan],  # noqa: ARG002 - as every store has it
+        logs: Sequence[LogRecord] = (),  # noqa: ARG002
+    ) -> None:
         """Refuse to write: the Collector writes the spans.
 
         Raises:
@@ -273,9 +279,86 @@ class ClickHouseStore:
             f" WHERE number <= {{limit:UInt32}} AND {_FITS} {by}",
             {**ids.values, **values, "most": limit + 1, "limit": limit, "size": size},
         )
-        some = Spans(_kept(row[1:]) for row in found)
+        some = Spans(self._with_logs([_kept(row[1:]) for row in found]))
         some.has_more = bool(found) and found[0][0] > len(found)
         return some
+
+    def logs(
+        self, thread_id: str, limit: int = 5000, name: str | None = None, size: int = PAGE
+    ) -> list[LogRecord]:
+        """Returns log records of a thread and of its traces, sorted by time.
+
+        Raises:
+            StoreError: The query failed.
+        """
+        ids = _Ids.of(short_id(thread_id))
+        traces = self._source("threads", hint=ids.hint)
+        own = " OR ".join(f"LogAttributes['{one}'] = {{own:String}}" for one in facts.THREAD_IDS)
+        found = self._records(
+            f"(TraceId IN (SELECT arrayJoin(traces) FROM {traces} WHERE {ids.where}) OR {own})"
+            + ("" if name is None else f" AND {_EVENT_NAME} = {{name:String}}"),
+            {**ids.values, "own": thread_id, "name": name or "", "most": limit},
+        )
+        records: list[LogRecord] = []
+        for record in found:
+            size -= _LOG_REST + len(record.body) + sum(map(len, record.attributes.values()))
+            if size < 0 and records:
+                break
+            records.append(record)
+        return records
+
+    def _with_logs(self, spans: list[KeptSpan]) -> list[KeptSpan]:
+        """Adds log records to the events of their spans."""
+        if not spans:
+            return spans
+        names = [(one.span.trace_id, one.span.span_id) for one in spans]
+        found = self._records(
+            "TraceId IN {traces:Array(String)} AND SpanId IN {spans:Array(String)}",
+            {
+                "traces": list({trace for trace, _ in names}),
+                "spans": [span for _, span in names],
+                "most": _LOGS_OF_SPANS,
+            },
+        )
+        events: dict[tuple[str | None, str | None], list[dict[str, Any]]] = {}
+        for record in found:
+            events.setdefault((record.trace_id, record.span_id), []).append(record.as_event())
+        return [
+            KeptSpan(span, facts.read(span))
+            if (more := events.get(key))
+            and (span := replace(one.span, events=(*one.span.events, *more)))
+            else one
+            for key, one in zip(names, spans, strict=True)
+        ]
+
+    def _records(self, where: str, values: dict[str, Any]) -> list[LogRecord]:
+        """Returns log records of the Collector, or none where it writes no table of them."""
+        columns = self._ask(
+            "SELECT name FROM system.columns WHERE database = currentDatabase()"
+            f" AND table = '{_LOGS}'"
+        )
+        if not columns:
+            return []
+        # Earlier releases of the Collector's exporter have no column for it.
+        name = "EventName" if ("EventName",) in {tuple(one) for one in columns} else "''"
+        found = self._ask(
+            f"SELECT TraceId, SpanId, {_EVENT_NAME}, toUnixTimestamp64Nano(Timestamp),"
+            " SeverityText, Body, ServiceName, ScopeName, LogAttributes, ResourceAttributes"
+            f" FROM (SELECT *, {name} AS event FROM `{_LOGS}`)"
+            f" WHERE {where} ORDER BY Timestamp LIMIT {{most:UInt32}}",
+            values,
+        )
+        return [
+            LogRecord(
+                *(trace_id or None, span_id or None, event, time, severity, body, service, scope),
+                dict(attributes),
+                dict(resource),
+            )
+            for (
+                *(trace_id, span_id, event, time, severity, body, service, scope, attributes),
+                resource,
+            ) in found
+        ]
 
     def strays(self, limit: int = 20) -> tuple[Stray, ...]:  # noqa: ARG002
         """Returns nothing: all spans would have to be read for it."""
@@ -688,9 +771,18 @@ def _conditions(query: ThreadQuery, now: int) -> tuple[str, dict[str, Any]]:
     return " AND ".join(conditions) or "1", values
 
 
+#: The Collector's table of log records. Its bodies are texts: JSON, if they were maps or lists.
+_LOGS: Final = "otel_logs"
+_EVENT_NAME: Final = "if(event != '', event, LogAttributes['event.name'])"
+#: How many log records are returned with some spans.
+_LOGS_OF_SPANS: Final = 20_000
+_LOG_REST: Final = 300
+
 #: The columns of `_kept`.
 _SPAN: Final = (
-    "TraceId, SpanId, ParentSpanId, SpanName, SpanKind, toUnixTimestamp64Nano(Timestamp), Duration,"
+    "TraceId, SpanId, ParentSpanId, SpanName, SpanKind, toUnixTimestamp64Nano(Timestamp),"
+    # The exporter subtracts the start from the end, without a sign.
+    " toInt64(Duration),"
     " StatusCode, StatusMessage, ServiceName, ScopeName, SpanAttributes, ResourceAttributes,"
     " Events.Name, arrayMap(x -> toUnixTimestamp64Nano(x), Events.Timestamp), Events.Attributes,"
     " Links.TraceId, Links.SpanId, Links.Attributes"

@@ -172,7 +172,7 @@ FROM (
         {read}TraceId AS trace_id,
         SpanId AS span_id,
         toUnixTimestamp64Nano(Timestamp) AS start,
-        start + toInt64(Duration) AS end
+        greatest(start, start + toInt64(Duration)) AS end
     FROM {table}
     WHERE {where} AND thread_id != ''
     LIMIT 1 BY TraceId, SpanId

@@ -205,8 +205,46 @@ _STRAYS: Final = """
 CREATE INDEX spans_without_thread ON spans (start) WHERE thread IS NULL AND operation IS NOT NULL;
 """
 
+#: `trace_id` and `span_id` are those of the span that a log record belongs to, also where it names
+#: only the response of that span. `responses` has the ids of spans' responses. The number of a
+#: resource's spans includes log records.
+_LOGS: Final = """
+CREATE TABLE logs (
+    key INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL UNIQUE,
+    trace_id BLOB,
+    span_id BLOB,
+    thread TEXT,
+    response TEXT,
+    time INTEGER NOT NULL,
+    resource INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    body BLOB NOT NULL
+);
+CREATE INDEX logs_by_span ON logs (trace_id, span_id, time) WHERE trace_id IS NOT NULL;
+CREATE INDEX logs_by_thread ON logs (thread) WHERE thread IS NOT NULL;
+CREATE INDEX logs_by_response ON logs (response) WHERE response IS NOT NULL AND trace_id IS NULL;
+CREATE INDEX logs_by_time ON logs (time);
+CREATE TABLE responses (
+    span INTEGER PRIMARY KEY,
+    response TEXT NOT NULL
+);
+CREATE INDEX responses_by_id ON responses (response);
+CREATE TRIGGER response_removed AFTER DELETE ON spans BEGIN
+    DELETE FROM responses WHERE span = old.seq;
+END;
+"""
+
+
+def _read_again(connection: sqlite3.Connection) -> None:
+    # Imported here, since they need the newest tables.
+    from orq_otel.viewer.store import rereading  # noqa: PLC0415
+
+    rereading.read_again(connection)
+
+
 #: The first makes an empty file into one of version 1, and so on.
-STEPS: Final[tuple[Step, ...]] = (_FIRST, _second, _STRAYS)
+STEPS: Final[tuple[Step, ...]] = (_FIRST, _second, _STRAYS, _LOGS, _read_again)
 
 
 class NewerFileError(Exception):

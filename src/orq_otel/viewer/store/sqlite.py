@@ -23,6 +23,7 @@ from typing import Final, TypeVar
 from orq_otel.viewer.model import (
     PAGE,
     KeptSpan,
+    LogRecord,
     Overview,
     Position,
     Spans,
@@ -32,7 +33,7 @@ from orq_otel.viewer.model import (
     ThreadPage,
     ThreadQuery,
 )
-from orq_otel.viewer.store import schema, sqlite_reading, sqlite_writing
+from orq_otel.viewer.store import schema, sqlite_logs, sqlite_reading, sqlite_writing
 from orq_otel.viewer.store.shared_lock import SharedLock
 
 #: How long another process may keep the file locked.
@@ -97,15 +98,15 @@ class SQLiteStore:
                     self._path = self._copied()
                     self._writer = self._open_writer()
 
-    def write(self, spans: Sequence[KeptSpan]) -> None:
-        """Store spans in one transaction. They are on disk when this returns.
+    def write(self, spans: Sequence[KeptSpan], logs: Sequence[LogRecord] = ()) -> None:
+        """Store spans and log records in one transaction. They are on disk when this returns.
 
         Raises:
             StoreError: None of them is kept.
         """
-        if not spans:
+        if not (spans or logs):
             return
-        batch = sqlite_writing.Batch(spans)
+        batch = sqlite_writing.Batch(spans, logs)
         self._change(lambda connection: sqlite_writing.insert(connection, batch))
 
     def threads(self, query: ThreadQuery) -> ThreadPage:
@@ -135,6 +136,18 @@ class SQLiteStore:
         """
         return self._read(
             lambda connection: sqlite_reading.spans(connection, thread_id, limit, after, size)
+        )
+
+    def logs(
+        self, thread_id: str, limit: int = 5000, name: str | None = None, size: int = PAGE
+    ) -> list[LogRecord]:
+        """Returns log records of a thread and of its traces, sorted by time.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        return self._read(
+            lambda connection: sqlite_logs.logs(connection, thread_id, limit, name, size)
         )
 
     def overview(self, query: ThreadQuery, buckets: int = 60) -> Overview:
@@ -172,7 +185,7 @@ class SQLiteStore:
     def delete_oldest(
         self, before: int | None = None, most: int = _STEP, *, size: int = _STEP_SIZE
     ) -> int:
-        """Delete the spans with the earliest start, and update the rollups.
+        """Delete the spans with the earliest start, with log records, and update the rollups.
 
         Their room is used again, and belongs to the file until `give_back`.
 

@@ -24,7 +24,7 @@ from orq_otel.viewer.model import (
     digest_of,
 )
 from orq_otel.viewer.store import buckets as pieces
-from orq_otel.viewer.store import cursors
+from orq_otel.viewer.store import cursors, sqlite_logs
 from orq_otel.viewer.store.buckets import DAY, HOUR, LATENCIES, MINUTE
 from orq_otel.viewer.store.sqlite_rows import SPAN_COLUMNS, body_of, span_of, text
 from orq_otel.viewer.store.tally import COST_UNITS, THREAD_WIDTHS
@@ -197,6 +197,7 @@ def strays(connection: sqlite3.Connection, limit: int) -> tuple[Stray, ...]:
 
 def _spans(connection: sqlite3.Connection, keys: Iterable[int], size: int) -> Spans:
     """Returns spans by their keys, as long as they fit into a size."""
+    has_logs = _first(connection, "SELECT 1 FROM logs LIMIT 1") is not None
     some = Spans()
     ids: dict[int | None, str | None] = {None: None}
     resources: dict[int, tuple[str, str, Any]] = {}
@@ -205,6 +206,9 @@ def _spans(connection: sqlite3.Connection, keys: Iterable[int], size: int) -> Sp
             f"SELECT {SPAN_COLUMNS}, body, thread, resource FROM spans WHERE seq = ?", (seq,)
         ).fetchone()
         decoded_body = body_of(body)
+        if has_logs:
+            events = sqlite_logs.events_of(connection, (row[1], row[2]))
+            decoded_body = sqlite_logs.with_events(decoded_body, events)
         if thread not in ids:
             ids[thread] = _first(connection, "SELECT id FROM threads WHERE key = ?", thread)
         if resource not in resources:

@@ -8,12 +8,12 @@ import zlib
 from collections.abc import Mapping
 from typing import Any, Final
 
-from orq_otel.viewer.model import Facts, KeptSpan, Span
+from orq_otel.viewer.model import Facts, KeptSpan, LogRecord, Span
 from orq_otel.viewer.store.buckets import bounded
 from orq_otel.viewer.store.tally import COST_UNITS, Row
 
 #: Shorter JSON is not worth the time that it takes to compress it.
-_LONG: Final = 4096
+LONG: Final = 4096
 
 COLUMNS: Final = (
     "trace_id, span_id, parent_id, thread, start, end, is_error, is_model_call, input_tokens,"
@@ -27,7 +27,7 @@ ROW_COLUMNS: Final = (
     " cost, title, tags, model"
 )
 
-_encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
+encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
 
 class Resources:
@@ -37,13 +37,13 @@ class Resources:
         self._seen: dict[tuple[int, str], bytes] = {}
         self.rows: dict[bytes, tuple[str, str]] = {}
 
-    def digest(self, span: Span) -> bytes:
-        """Returns the key of a span's resource, and puts its service and attributes into `rows`."""
+    def digest(self, span: Span | LogRecord) -> bytes:
+        """Returns the key of the resource of a span or log record, and puts it into `rows`."""
         # The spans live as long as this object, so that no other mapping has the same id.
         known = (id(span.resource), span.service)
         digest = self._seen.get(known)
         if digest is None:
-            service, attributes = text(span.service), _encode(dict(span.resource))
+            service, attributes = text(span.service), encode(dict(span.resource))
             content = f"{len(service)} {service}{attributes}".encode()
             digest = self._seen[known] = hashlib.blake2b(content, digest_size=16).digest()
             self.rows[digest] = (service, attributes)
@@ -63,6 +63,25 @@ def counted(facts: Facts) -> tuple[bool, bool, int | None, int | None, int | Non
     """Returns what counts of a span: error, call, tokens and cost, in the order of `COLUMNS`."""
     cost = None if facts.cost is None else round(facts.cost * COST_UNITS)
     return facts.is_error, facts.is_model_call, facts.input_tokens, facts.output_tokens, cost
+
+
+#: Sets the columns of `facts_row`.
+FACTS: Final = (
+    "is_error = ?, is_model_call = ?, input_tokens = ?, output_tokens = ?, cost = ?,"
+    " operation = ?, model = ?, provider = ?, title = ?, tags = ?"
+)
+
+
+def facts_row(facts: Facts) -> tuple[Any, ...]:
+    """Returns what a row has of a span's facts, but its thread, in the order of `FACTS`."""
+    return (
+        *counted(facts),
+        _optional(facts.operation),
+        _optional(facts.model),
+        _optional(facts.provider),
+        _optional(facts.title),
+        encode(facts.tags) if facts.tags else None,
+    )
 
 
 def encoded(kept: KeptSpan) -> tuple[Any, ...]:
@@ -90,14 +109,14 @@ def encoded(kept: KeptSpan) -> tuple[Any, ...]:
         _optional(facts.model),
         _optional(facts.provider),
         _optional(facts.title),
-        _encode(facts.tags) if facts.tags else None,
+        encode(facts.tags) if facts.tags else None,
         _body(span),
     )
 
 
 def _body(span: Span) -> str | bytes:
-    body = _encode([dict(span.attributes), list(span.events), list(span.links)])
-    return body if len(body) < _LONG else zlib.compress(body.encode(), 1)
+    body = encode([dict(span.attributes), list(span.events), list(span.links)])
+    return body if len(body) < LONG else zlib.compress(body.encode(), 1)
 
 
 def row_of(values: tuple[Any, ...]) -> Row:
@@ -128,7 +147,7 @@ def body_of(body: str | bytes) -> str:
 
 #: The columns of `span_of`, in its order.
 SPAN_COLUMNS: Final = (
-    "trace_id, span_id, parent_id, start, end, is_error, is_model_call, input_tokens,"
+    "seq, trace_id, span_id, parent_id, start, end, is_error, is_model_call, input_tokens,"
     " output_tokens, cost, name, kind, status, status_message, scope, operation, model, provider,"
     " title, tags"
 )
@@ -142,7 +161,7 @@ def span_of(
     resource: Mapping[str, Any],
 ) -> KeptSpan:
     """A span, from `SPAN_COLUMNS` and what stands elsewhere or is compressed."""
-    (trace_id, span_id, parent_id, start, end, is_error, is_model_call, *rest) = values
+    (arrival, trace_id, span_id, parent_id, start, end, is_error, is_model_call, *rest) = values
     (input_tokens, output_tokens, cost, name, kind, status, status_message, scope, *rest) = rest
     operation, model, provider, title, tags = rest
     attributes, events, links = json.loads(body)
@@ -177,4 +196,5 @@ def span_of(
             is_error=bool(is_error),
             title=title,
         ),
+        arrival,
     )

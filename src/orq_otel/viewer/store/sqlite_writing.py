@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from orq_otel.viewer import model
-from orq_otel.viewer.model import KeptSpan
-from orq_otel.viewer.store import deciding
+from orq_otel.viewer.model import KeptSpan, LogRecord
+from orq_otel.viewer.store import deciding, sqlite_logs
 from orq_otel.viewer.store.deciding import Change
 from orq_otel.viewer.store.sqlite_rows import (
     INSERT,
@@ -79,6 +79,7 @@ _RESET_THREAD: Final = (
     " title_folded = NULL, title_start = NULL, title_span = NULL,"
     f" {', '.join(f'{name} = 0' for name in _SUMS)} WHERE key = ?"
 )
+_ANY_SIZE: Final = 2**62
 #: The approximate size of a span: its texts, and an estimate for its numbers and indexes. SQLite
 #: knows the length of a blob without reading it.
 _BYTES: Final = (
@@ -96,9 +97,10 @@ _OF_THREADS: Final = (
 
 
 class Batch:
-    """Spans in the form of the tables, prepared before a transaction begins."""
+    """Spans and log records in the form of the tables, prepared before a transaction begins."""
 
-    def __init__(self, spans: Sequence[KeptSpan]) -> None:
+    def __init__(self, spans: Sequence[KeptSpan], logs: Sequence[LogRecord] = ()) -> None:
+        self.logs = sqlite_logs.Batch(logs)
         self.spans = spans
         self.plain = deciding.plain(spans)
         self.resources = Resources()
@@ -108,37 +110,57 @@ class Batch:
             None if kept.facts.thread_id is None else text(kept.facts.thread_id) for kept in spans
         ]
         self.tags = [tuple([text(tag) for tag in kept.facts.tags]) for kept in spans]
+        self.responses = [sqlite_logs.response_of(kept.span.attributes) for kept in spans]
 
 
 def insert(connection: sqlite3.Connection, batch: Batch) -> None:
-    """Insert the spans that do not exist yet. The caller has begun a transaction."""
+    """Insert what does not exist yet. The caller has begun a transaction."""
     decided, changes = deciding.decide(connection, batch.spans, batch.plain)
     for place, kept in decided.items():
         batch.rows[place][_COUNTED] = counted(kept.facts)
         batch.threads[place] = None if kept.facts.thread_id is None else text(kept.facts.thread_id)
     keys, added = _thread_keys(connection, batch, changes)
-    resources = _resource_keys(connection, batch)
+    resources = _resource_keys(connection, batch.resources)
     counts: Counter[int] = Counter()
     tally = Tally()
-    for row, digest, thread, tags in zip(
-        batch.rows, batch.digests, batch.threads, batch.tags, strict=True
+    responses: dict[int, str] = {}
+    for row, digest, thread, tags, response in zip(
+        batch.rows, batch.digests, batch.threads, batch.tags, batch.responses, strict=True
     ):
         row[_RESOURCE] = resources[digest]
         if thread is not None:
             row[_THREAD] = keys[thread]
-        if connection.execute(INSERT, row).rowcount != 1:
+        inserted = connection.execute(INSERT, row)
+        if inserted.rowcount != 1:
             continue
         counts[row[_RESOURCE]] += 1
+        if response is not None:
+            responses[int(inserted.lastrowid or 0)] = response
         if thread is not None:
             tally.add(_row(row, tags))
+    sqlite_logs.add_responses(connection, responses)
+    if batch.logs.rows:
+        of_logs = _resource_keys(connection, batch.logs.resources)
+        counts.update(sqlite_logs.insert(connection, batch.logs, of_logs))
     _count_resources(connection, counts)
     _add(connection, tally, 1)
     _add_threads(connection, tally.threads, time.time_ns())
     changed = _change(connection, changes, keys) if changes else set()
+    _add_titles(connection, batch)
     # All spans of such a thread existed already, in another thread.
     without = [(key,) for key in added if key not in tally.threads and key not in changed]
     connection.executemany("DELETE FROM threads WHERE key = ?", without)
     connection.execute("UPDATE changes SET count = count + 1")
+
+
+def _add_titles(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Set titles that stand in log records, which come before or after their spans."""
+    spans = ((row[0], row[1]) for row in batch.rows if row[20] is None)
+    keys = sqlite_logs.keys_of(connection, batch.logs, spans)
+    for seq, thread, start, span_id, title in list(sqlite_logs.titles(connection, keys)):
+        connection.execute("UPDATE spans SET title = ? WHERE seq = ?", (title, seq))
+        if thread is not None:
+            connection.execute(_SET_TITLE, (start, span_id, title, title.lower(), thread))
 
 
 def _row(row: list[Any], tags: tuple[str, ...]) -> Row:
@@ -223,9 +245,9 @@ def _thread_keys(
     return keys, added
 
 
-def _resource_keys(connection: sqlite3.Connection, batch: Batch) -> dict[bytes, int]:
+def _resource_keys(connection: sqlite3.Connection, resources: Resources) -> dict[bytes, int]:
     keys: dict[bytes, int] = {}
-    for digest, (service, attributes) in batch.resources.rows.items():
+    for digest, (service, attributes) in resources.rows.items():
         connection.execute(
             "INSERT INTO resources (digest, service, attributes, spans) VALUES (?, ?, ?, 0)"
             " ON CONFLICT (digest) DO NOTHING",
@@ -338,7 +360,9 @@ def _subtract_threads(connection: sqlite3.Connection, threads: dict[int, ThreadT
 
 
 def delete_oldest(connection: sqlite3.Connection, before: int | None, most: int, size: int) -> int:
-    """Delete the oldest spans, by their start, and what summed them up. In a transaction.
+    """Delete the oldest spans, by their start, with their log records and what summed them up.
+
+    Log records of the same time go, too, whether or not they belong to a span. In a transaction.
 
     Args:
         connection: Where.
@@ -347,7 +371,7 @@ def delete_oldest(connection: sqlite3.Connection, before: int | None, most: int,
         size: No more once they take up so many bytes together.
 
     Returns:
-        How many there were.
+        How many spans and log records there were.
     """
     limit = 2**63 - 1 if before is None else before
     found = connection.execute(
@@ -358,27 +382,52 @@ def delete_oldest(connection: sqlite3.Connection, before: int | None, most: int,
     oldest = []
     for taken, *row in found:
         oldest.append(row)
-        size -= taken
+        # Where the trace's and the span's id stand in `ROW_COLUMNS`, behind two other columns.
+        size -= taken + sqlite_logs.size_of(connection, (row[3], row[4]))
         if size <= 0:
             break
     found.close()
     if not oldest:
-        return 0
+        orphans = sqlite_logs.delete_before(connection, limit, most, size)
+        _forget_resources(connection, orphans)
+        return len(orphans)
     connection.executemany("DELETE FROM spans WHERE seq = ?", [(seq,) for seq, *_ in oldest])
-    _count_resources(connection, _negative(resource for _, resource, *_ in oldest))
-    connection.execute("DELETE FROM resources WHERE spans = 0")
+    logs = sqlite_logs.delete_of(connection, [(row[3], row[4]) for row in oldest])
+    # Rows are sorted by their start.
+    logs += sqlite_logs.delete_before(connection, oldest[-1][5], most, _ANY_SIZE)
+    _forget_resources(connection, [*(resource for _, resource, *_ in oldest), *logs])
     tally = Tally(row_of(tuple(values)) for _, _, *values in oldest if values[0] is not None)
     _add(connection, tally, -1)
     _delete_empty(connection, tally)
     for key in tally.threads:
         _sum_up_anew(connection, key)
     connection.execute("UPDATE changes SET count = count + 1")
-    return len(oldest)
+    return len(oldest) + len(logs)
+
+
+def _forget_resources(connection: sqlite3.Connection, deleted: Iterable[int]) -> None:
+    _count_resources(connection, _negative(deleted))
+    connection.execute("DELETE FROM resources WHERE spans = 0")
 
 
 def _negative(keys: Iterable[int]) -> Counter[int]:
     counts = Counter(keys)
     return Counter({key: -count for key, count in counts.items()})
+
+
+def sum_up_all(connection: sqlite3.Connection, arrived: int) -> None:
+    """Recompute all rollups, for spans that arrived at a time at the latest."""
+    for table in (*_OF_THREADS, "activity", "latencies", "tags"):
+        connection.execute(f"DELETE FROM {table}")
+    keys = [key for (key,) in connection.execute("SELECT key FROM threads").fetchall()]
+    for key in keys:
+        tally = Tally(rows_of_thread(connection, key))
+        if tally.threads:
+            connection.execute(_RESET_THREAD, (key,))
+            _add_threads(connection, tally.threads, arrived)
+            _add(connection, tally, 1)
+        else:
+            connection.execute("DELETE FROM threads WHERE key = ?", (key,))
 
 
 def _sum_up_anew(connection: sqlite3.Connection, key: int) -> None:

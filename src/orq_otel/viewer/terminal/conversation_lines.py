@@ -15,6 +15,7 @@ from orq_otel.viewer.conversation import (
     Turn,
     failure,
 )
+from orq_otel.viewer.conversation.facts import explained
 from orq_otel.viewer.formats import count, one_line, shortened, visible
 from orq_otel.viewer.terminal.formatting import cost_text, duration_text, token_counts
 from orq_otel.viewer.terminal.tables import plain, wrapped
@@ -71,12 +72,12 @@ def _part(who: str, part: Part, width: int | None) -> Iterator[str]:
 
 def _call(turn: Turn) -> str:
     """Returns the model, duration, tokens and cost of a call."""
-    span, facts = turn.kept.span, turn.kept.facts
+    span, facts, cost = turn.kept.span, turn.kept.facts, explained(turn.kept)
     values = [
         facts.model or "a model",
         duration_text((span.end - span.start) / 1e6),
         f"{used} tokens" if (used := token_counts(facts.input_tokens, facts.output_tokens)) else "",
-        cost_text(facts.cost) if facts.cost is not None else "",
+        ("≈" if cost.doubts else "") + cost_text(cost.total) if cost is not None else "",
     ]
     return f"[{', '.join(filter(None, values))}]"
 

@@ -1,4 +1,4 @@
-"""`orq-otel import FILE...`: keep the spans of OTLP/JSON files."""
+"""`orq-otel import FILE...`: keep the spans and log records of OTLP/JSON files."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "import",
         help="add the spans of OTLP/JSON files",
-        description="Add the spans of OTLP/JSON files. A file has one request, or one on each "
-        "line, as the OpenTelemetry Collector's file exporter writes them, and may be compressed "
-        "with gzip. Spans that are stored already stay as they are.",
+        description="Add the spans and log records of OTLP/JSON files. A file has one request, or "
+        "one on each line, as the OpenTelemetry Collector's file exporter writes them, and may be "
+        "compressed with gzip. Spans that are stored already stay as they are.",
     )
     parser.add_argument("files", metavar="FILE", nargs="+", help="a file; - is standard input")
     add_source(parser)
@@ -57,7 +57,7 @@ def run(options: Namespace) -> int:
 
 
 def _import(source: Source, name: str) -> int:
-    kept, rejected, reason, problem = 0, 0, "", ""
+    kept, logs, rejected, reason, problem = 0, 0, 0, "", ""
     waiting: list[Span] = []
     try:
         with _opened(name) as file:
@@ -65,16 +65,20 @@ def _import(source: Source, name: str) -> int:
                 rejected += request.rejected
                 reason = reason or request.reason
                 waiting += request.spans
+                if request.logs:
+                    source.keep((), request.logs)
+                    logs += len(request.logs)
                 while len(waiting) >= _SPANS:
                     kept += _keep(source, waiting)
     except (UnreadableError, OSError, EOFError, zlib.error) as error:
         problem = str(error)
     while waiting:
         kept += _keep(source, waiting)
-    write([f"{plain(name)}: {plural(kept, 'span')}"])
+    records = f", {plural(logs, 'log record')}" if logs else ""
+    write([f"{plain(name)}: {plural(kept, 'span')}{records}"])
     if rejected:
         complain(f"{name}: {plural(rejected, 'span')} rejected. The first: {reason}", FAILED)
-    if not problem and not kept and not rejected:
+    if not problem and not kept and not logs and not rejected:
         problem = (
             "There are no spans in it. OTLP/JSON is read, as `orq-otel export ID --otlp` writes it."
         )

@@ -12,9 +12,18 @@ from typing import Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import InvalidCursorError, KeptSpan, Span, Store, pieces, short_id
+from orq_otel.viewer.model import (
+    InvalidCursorError,
+    KeptSpan,
+    LogRecord,
+    Span,
+    Store,
+    all_logs,
+    pieces,
+    short_id,
+)
 from orq_otel.viewer.ports.guards import is_loopback
-from orq_otel.viewer.receive.otlp import to_json
+from orq_otel.viewer.receive.otlp import logs_to_json, to_json
 from orq_otel.viewer.web import api_json
 from orq_otel.viewer.web.query_parameters import InvalidParameterError, thread_query
 
@@ -57,8 +66,8 @@ class Source(Protocol):
         """Yields an existing thread in one of `api_json.FORMATS`, in chunks."""
         ...
 
-    def keep(self, spans: Sequence[Span]) -> None:
-        """Store spans."""
+    def keep(self, spans: Sequence[Span], logs: Sequence[LogRecord] = ()) -> None:
+        """Store spans and log records."""
         ...
 
     def close(self) -> None:
@@ -98,11 +107,12 @@ class StoreSource:
         found = self._store.thread(thread_id)
         if found is None:
             raise SourceError(f"The thread {thread_id!r} has just been removed.")
-        return api_json.export(found, pieces(self._store, found.id), form)
+        logs = all_logs(self._store, found.id)
+        return api_json.export(found, pieces(self._store, found.id), form, logs)
 
-    def keep(self, spans: Sequence[Span]) -> None:
-        """Store spans."""
-        self._store.write([KeptSpan(span, read(span)) for span in spans])
+    def keep(self, spans: Sequence[Span], logs: Sequence[LogRecord] = ()) -> None:
+        """Store spans and log records."""
+        self._store.write([KeptSpan(span, read(span)) for span in spans], logs)
 
     def close(self) -> None:
         """Close the store."""
@@ -154,9 +164,10 @@ class ViewerSource:
             while some := answer.read(_CHUNK):
                 yield some
 
-    def keep(self, spans: Sequence[Span]) -> None:
-        """Send spans to the viewer, which stores them."""
-        self._call("/api/import", api_json.as_json(to_json(spans)))
+    def keep(self, spans: Sequence[Span], logs: Sequence[LogRecord] = ()) -> None:
+        """Send spans and log records to the viewer, which stores them."""
+        body = {**to_json(spans), **logs_to_json(logs)}
+        self._call("/api/import", api_json.as_json(body))
 
     def close(self) -> None:
         """Do nothing: no connection stays open."""

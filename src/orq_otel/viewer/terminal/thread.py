@@ -109,6 +109,14 @@ def _cost(thread: dict[str, Any]) -> str:
     return cost_text(thread["cost_usd"])
 
 
+def _cost_of(span: Span) -> str:
+    """Formats the cost of a span, which a viewer of an earlier release does not explain."""
+    if span["cost_usd"] is None:
+        return ""
+    is_estimate = bool((span.get("cost_details") or {}).get("estimate"))
+    return ("≈" if is_estimate else "") + cost_text(span["cost_usd"])
+
+
 def _rows(thread: dict[str, Any], spans: Sequence[Span]) -> Iterator[list[str]]:
     """A row for each span, below one for each trace."""
     began = moment(thread["started_at"])
@@ -122,7 +130,7 @@ def _rows(thread: dict[str, Any], spans: Sequence[Span]) -> Iterator[list[str]]:
                 _after(began, moment(span["started_at"])),
                 duration_text(span["duration_ms"]),
                 token_counts(span["input_tokens"], span["output_tokens"]),
-                "" if span["cost_usd"] is None else cost_text(span["cost_usd"]),
+                _cost_of(span),
                 "  " * (depth + 1) + _span_name(span, thread["id"]),
             ]
 

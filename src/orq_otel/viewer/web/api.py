@@ -22,6 +22,7 @@ from orq_otel.viewer.model import (
     Store,
     StoreError,
     Thread,
+    all_logs,
     pieces,
     position,
 )
@@ -106,6 +107,7 @@ class _Api:
         self._of_thread = {
             "conversation": self._conversation,
             "export": self._export,
+            "logs": self._logs,
             "spans": self._spans,
         }
 
@@ -203,6 +205,17 @@ class _Api:
 
         return await to_thread.run_sync(answer, limiter=self._heavy)
 
+    async def _logs(self, request: Request, thread: Thread) -> Response:
+        asked = only(request.query_params.multi_items(), ("limit", "name"))
+        limit = number("limit", asked.get("limit", [str(MOST_SPANS)])[0], MOST_SPANS)
+        name = asked.get("name", [None])[0]
+
+        def answer() -> Response:
+            logs = self._store.logs(thread.id, limit, name)
+            return _json({"logs": [api_json.log(one) for one in logs]})
+
+        return await to_thread.run_sync(answer, limiter=self._heavy)
+
     async def _conversation(self, request: Request, thread: Thread) -> Response:
         asked = only(request.query_params.multi_items(), ("cursor",))
         cursor = asked.get("cursor", [None])[0]
@@ -225,13 +238,14 @@ class _Api:
         asked = only(request.query_params.multi_items(), ("format",))
         form = choice("format", asked.get("format", ["json"])[0], api_json.FORMATS)
 
-        bits = api_json.export(thread, pieces(self._store, thread.id), form)
         headers = {
             "cache-control": "no-store",
             "content-disposition": f'attachment; filename="thread.{form}.json"',
         }
         if request.method == "HEAD":
             return Response(None, 200, headers, "application/json")
+        logs = await to_thread.run_sync(all_logs, self._store, thread.id, limiter=self._heavy)
+        bits = api_json.export(thread, pieces(self._store, thread.id), form, logs)
         # An error before the first chunk still gets an error answer.
         first = await self._bit(bits)
         return StreamingResponse(self._rest(first, bits), 200, headers, "application/json")
@@ -261,15 +275,17 @@ class _Api:
             return _json(await to_thread.run_sync(self._kept, body))
 
     def _kept(self, body: bytes) -> dict[str, Any]:
-        """Store the spans of a body: all of them, or none if a part is invalid."""
+        """Store what a body has: all of it, or nothing if a part is invalid."""
         try:
             requests = list(read_requests(BytesIO(body)))
         except UnreadableError as error:
             raise _ApiError(400, "invalid_body", str(error)) from error
         spans = [span for one in requests for span in one.spans]
-        self._store.write([KeptSpan(span, read(span)) for span in spans])
+        logs = [record for one in requests for record in one.logs]
+        self._store.write([KeptSpan(span, read(span)) for span in spans], logs)
         return {
             "spans": len(spans),
+            **({"logs": len(logs)} if logs else {}),
             "rejected": sum(one.rejected for one in requests),
             "reason": next((one.reason for one in requests if one.reason), ""),
         }

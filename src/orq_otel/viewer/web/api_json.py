@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from orq_otel.viewer.model import KeptSpan, Span, Spans, Thread, ThreadPage
-from orq_otel.viewer.receive.otlp import to_json
+from orq_otel.viewer.conversation.facts import explained
+from orq_otel.viewer.model import KeptSpan, LogRecord, Span, Spans, Thread, ThreadPage
+from orq_otel.viewer.receive.otlp import logs_to_json, to_json
 from orq_otel.viewer.times import moment, rfc_3339
 
 FORMATS = ("json", "otlp")
@@ -71,6 +72,7 @@ def span(kept: KeptSpan) -> dict[str, Any]:
         "started_at": rfc_3339(span.start, EVERY_DIGIT),
         "ended_at": rfc_3339(span.end, EVERY_DIGIT),
         "duration_ms": _milliseconds(span.start, span.end),
+        "ends_before_start": span.ends_before_start,
         "status": span.status,
         "status_message": span.status_message,
         "error": facts.is_error,
@@ -80,6 +82,7 @@ def span(kept: KeptSpan) -> dict[str, Any]:
         "input_tokens": facts.input_tokens,
         "output_tokens": facts.output_tokens,
         "cost_usd": facts.cost,
+        "cost_details": _cost(kept),
         "service": span.service,
         "scope": span.scope,
         "attributes": dict(span.attributes),
@@ -88,6 +91,46 @@ def span(kept: KeptSpan) -> dict[str, Any]:
             {**event, "time": rfc_3339(int(event["time"]), EVERY_DIGIT)} for event in span.events
         ],
         "links": [dict(link) for link in span.links],
+    }
+
+
+def log(record: LogRecord) -> dict[str, Any]:
+    """Returns a log record as JSON."""
+    return {
+        "trace_id": record.trace_id,
+        "span_id": record.span_id,
+        "name": record.name,
+        "time": rfc_3339(record.time, EVERY_DIGIT),
+        "severity": record.severity,
+        "body": record.body,
+        "service": record.service,
+        "scope": record.scope,
+        "attributes": dict(record.attributes),
+        "resource": dict(record.resource),
+    }
+
+
+def _cost(kept: KeptSpan) -> dict[str, Any] | None:
+    found = explained(kept)
+    if found is None:
+        return None
+    return {
+        "source": found.source,
+        "is_reported": found.is_reported,
+        "estimate": "; ".join(found.doubts) or None,
+        "provider": found.provider,
+        "model": found.model,
+        "service_tier": found.tier,
+        "list_date": None if found.list_date is None else found.list_date.isoformat(),
+        "parts": [
+            {
+                "name": part.name,
+                "tokens": part.tokens,
+                "usd_per_million": part.price,
+                "cost_usd": part.cost,
+            }
+            for part in found.parts
+        ],
     }
 
 
@@ -112,8 +155,10 @@ def span_of(fields: dict[str, Any]) -> Span:
     )
 
 
-def export(one: Thread, pieces: Iterable[Spans], form: str) -> Iterator[bytes]:
-    """Yields the file of a thread and its spans in chunks.
+def export(
+    one: Thread, pieces: Iterable[Spans], form: str, logs: Iterable[LogRecord] = ()
+) -> Iterator[bytes]:
+    """Yields the file of a thread, its spans and log records in chunks.
 
     In OTLP/JSON, each piece repeats the resources of its spans.
 
@@ -121,13 +166,20 @@ def export(one: Thread, pieces: Iterable[Spans], form: str) -> Iterator[bytes]:
         one: The thread.
         pieces: The thread's spans.
         form: One of `FORMATS`.
+        logs: The log records of the thread and its traces.
     """
     if form == "otlp":
         begin, items = b'{"resourceSpans": [', _resource_spans(pieces)
+        between, records = b'], "resourceLogs": [', logs_to_json(logs)["resourceLogs"]
     else:
         begin = b'{"thread": %b, "spans": [' % as_json(thread(one))
         items = (span(kept) for some in pieces for kept in some)
-    yield from chunks(begin, items, b"]}")
+        between, records = b'], "logs": [', [log(record) for record in logs]
+    if not records:
+        yield from chunks(begin, items, b"]}")
+        return
+    yield from chunks(begin, items, between)
+    yield from chunks(b"", iter(records), b"]}")
 
 
 def chunks(begin: bytes, items: Iterable[Any], end: bytes) -> Iterator[bytes]:

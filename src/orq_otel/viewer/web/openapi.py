@@ -38,6 +38,7 @@ def document() -> dict[str, Any]:
             "/api/threads/{id}": {"get": _THREAD},
             "/api/threads/{id}/spans": {"get": _SPANS},
             "/api/threads/{id}/conversation": {"get": _CONVERSATION},
+            "/api/threads/{id}/logs": {"get": _LOGS},
             "/api/threads/{id}/export": {"get": _EXPORT},
             "/api/import": {"post": _IMPORT},
             "/api/openapi.json": {"get": _DOCUMENT},
@@ -169,6 +170,10 @@ _SCHEMAS = {
         started_at=_TIME | {"description": "with nanoseconds"},
         ended_at=_TIME,
         duration_ms=_MILLISECONDS,
+        ends_before_start={
+            "type": "boolean",
+            "description": "whether the sender's clock was set back; duration_ms is 0 then",
+        },
         status={"enum": ["UNSET", "OK", "ERROR"]},
         status_message=_TEXT,
         error={"type": "boolean"},
@@ -178,17 +183,49 @@ _SCHEMAS = {
         input_tokens=_MAYBE_COUNT,
         output_tokens=_MAYBE_COUNT,
         cost_usd=_DOLLARS,
+        cost_details={
+            "anyOf": [_schema("Cost"), {"type": "null"}],
+            "description": "how cost_usd came about; null where it is",
+        },
         service=_TEXT,
         scope=_TEXT,
         attributes=_VALUES,
         resource=_VALUES,
         events={
             "type": "array",
-            "items": _object(name=_TEXT, time=_TIME, attributes=_VALUES),
+            "items": _object(
+                "body",
+                "severity",
+                "is_log",
+                name=_TEXT,
+                time=_TIME,
+                attributes=_VALUES,
+                body={"description": "of a log record that belongs to the span"},
+                severity=_TEXT,
+                is_log={"type": "boolean", "description": "whether it is such a log record"},
+            ),
         },
         links={
             "type": "array",
             "items": _object(trace_id=_TEXT, span_id=_TEXT, attributes=_VALUES),
+        },
+    ),
+    "Cost": _object(
+        source=_TEXT
+        | {"description": "the attribute that the sender reported it in, or the price list"},
+        is_reported={"type": "boolean"},
+        estimate=_MAYBE_TEXT
+        | {"description": "why it is an estimate, such as a model on one's own machine"},
+        provider=_MAYBE_TEXT | {"description": "who asks these prices"},
+        model=_MAYBE_TEXT | {"description": "the model's name in the list"},
+        service_tier=_MAYBE_TEXT | {"description": 'such as "flex"; null for the standard one'},
+        list_date=_MAYBE_TEXT | {"description": "the date of the newest price in the list"},
+        parts={
+            "type": "array",
+            "description": "empty where the sender reported the cost, or a later list has others",
+            "items": _object(
+                name=_TEXT, tokens=_COUNT, usd_per_million=_DOLLARS, cost_usd=_DOLLARS
+            ),
         },
     ),
     "SpanList": _object(
@@ -235,9 +272,30 @@ _SCHEMAS = {
         truncated={"type": "boolean", "description": "whether there is more"},
         next_cursor=_MAYBE_TEXT | {"description": "for `cursor`; null at the end"},
     ),
-    "Export": _object(thread=_schema("Thread"), spans=_list_of("Span")),
+    "LogRecord": _object(
+        trace_id=_MAYBE_TEXT,
+        span_id=_MAYBE_TEXT,
+        name=_TEXT | {"description": 'the name of an event, or ""'},
+        time=_TIME,
+        severity=_TEXT,
+        body={},
+        service=_TEXT,
+        scope=_TEXT,
+        attributes=_VALUES,
+        resource=_VALUES,
+    ),
+    "LogList": _object(logs=_list_of("LogRecord")),
+    "Export": _object(
+        "logs", thread=_schema("Thread"), spans=_list_of("Span"), logs=_list_of("LogRecord")
+    ),
     "TracesData": _object(
         "resourceSpans",
+        "resourceLogs",
+        resourceLogs={
+            "type": ["array", "null"],
+            "items": {"type": "object"},
+            "description": "as in OTLP/JSON; a file of spans has none",
+        },
         resourceSpans={
             "type": ["array", "null"],
             "items": {"type": "object"},
@@ -245,8 +303,10 @@ _SCHEMAS = {
         },
     ),
     "Imported": _object(
+        "logs",
         spans=_COUNT
         | {"description": "how many were read; one that is stored already stays as it is"},
+        logs=_COUNT | {"description": "the same for log records, if there were any"},
         rejected=_COUNT | {"description": "how many were refused, since they are not valid"},
         reason=_TEXT | {"description": 'why the first of these was refused, or ""'},
     ),
@@ -343,6 +403,22 @@ _SPANS = {
         _parameter("cursor", "The `next_cursor` of the page before.", _TEXT),
     ],
     "responses": _responses(_answer("Spans.", _schema("SpanList")), "404"),
+}
+
+_LOGS = {
+    "operationId": "listLogs",
+    "summary": "The log records of a thread and of its traces, by their time",
+    "description": "Those that belong to a span are among its events, too.",
+    "parameters": [
+        *_OF_A_THREAD,
+        _parameter(
+            "limit",
+            "How many to return at most. Where they are large, it is fewer.",
+            _count_up_to(MOST_SPANS, MOST_SPANS),
+        ),
+        _parameter("name", "Only events with this name, such as gen_ai.evaluation.result.", _TEXT),
+    ],
+    "responses": _responses(_answer("Log records.", _schema("LogList")), "404"),
 }
 
 _CONVERSATION = {

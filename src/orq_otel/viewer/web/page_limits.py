@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from orq_otel.viewer.conversation.order import HOST
 from orq_otel.viewer.formats import shortened
 from orq_otel.viewer.model import KeptSpan
 
@@ -54,9 +55,15 @@ def trimmed(kept: KeptSpan, thread_id: str) -> tuple[KeptSpan, int]:
     return (
         KeptSpan(
             replace(
-                span, attributes=attributes, events=events, status_message=message, resource={}
+                span,
+                attributes=attributes,
+                events=events,
+                status_message=message,
+                # The order of spans depends on which host they are from.
+                resource={name: span.resource[name] for name in HOST if name in span.resource},
             ),
             replace(facts, thread_id=own, tags=()),
+            kept.arrival,
         ),
         size + sys.getsizeof(message) + _OVERHEAD * 10,
     )

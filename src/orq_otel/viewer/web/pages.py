@@ -24,8 +24,17 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from orq_otel.viewer import formats
-from orq_otel.viewer.conversation import Conversation, conversation, failure
+from orq_otel.viewer.conversation import (
+    Conversation,
+    Turn,
+    conversation,
+    evaluation,
+    failure,
+)
+from orq_otel.viewer.conversation.facts import explained
+from orq_otel.viewer.dialects.capturing import setting
 from orq_otel.viewer.model import (
+    EVALUATION,
     LONG_ID,
     SORTS,
     InvalidCursorError,
@@ -51,6 +60,8 @@ DEFAULT_ENDPOINT: Final = "http://localhost:4318"
 
 MOST_SPANS: Final = 5000
 """How many spans of a thread a page reads at most."""
+MOST_EVALUATIONS: Final = 200
+"""How many evaluations of a thread its page shows."""
 MOST_BYTES: Final = 16 * 2**20
 """How many bytes of spans a page reads at most."""
 AT_A_TIME: Final = 2
@@ -264,11 +275,20 @@ class _Pages:
             spans=len(spans),
             after=after,
             later=cursors.encode_position(position(spans[-1])) if is_cut else None,
+            capturing=_capturing(thread_conversation),
             text_budget=TextBudget(),
             traces=shown,
             all_traces=all_traces,
             rows_left=not_shown,
             whole=timeline.summary_line(all_traces),
+            estimated=sum(
+                bool(cost.doubts)
+                for one in spans
+                if one.facts.thread_id == thread_id and (cost := explained(one)) is not None
+            ),
+            evaluations=[
+                evaluation(one) for one in self._store.logs(thread_id, MOST_EVALUATIONS, EVALUATION)
+            ],
             failed=[one for one in spans if one.facts.thread_id == thread_id and failure(one)],
             change=change,
         )
@@ -299,6 +319,12 @@ class _Pages:
     @_guarded
     def changes(self, _: Request) -> Response:
         return JSONResponse({"change": self._store.change()}, headers={"Cache-Control": "no-store"})
+
+
+def _capturing(told: Conversation) -> list[str]:
+    """Returns the settings by which the senders of a conversation capture content."""
+    scopes = (entry.kept.span.scope for entry in told.entries if isinstance(entry, Turn))
+    return list(dict.fromkeys(map(setting, scopes)))
 
 
 def _is_long(thread: Thread) -> bool:
@@ -426,6 +452,7 @@ def _templates() -> Environment:
             "count",
             "short",
             "cost",
+            "rate",
             "size",
             "plural",
         )
@@ -439,6 +466,7 @@ def _templates() -> Environment:
         "position": plots.position,
         "unpriced": plots.unpriced,
         "failure": failure,
+        "explained": explained,
         "kind_of": lambda value: type(value).__name__,
         "static": _static,
         "periods": PERIODS,

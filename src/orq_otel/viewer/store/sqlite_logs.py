@@ -1,0 +1,270 @@
+"""Log records in a SQLite file, and the spans that they belong to.
+
+They come before or after their spans. Whenever one of both comes, what the span says is read again
+with its log records, since content and titles may stand in them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from orq_otel.viewer.conversation import facts
+from orq_otel.viewer.conversation.evaluations import RESPONSE_IDS
+from orq_otel.viewer.model import LogRecord
+from orq_otel.viewer.store.buckets import bounded
+from orq_otel.viewer.store.sqlite_rows import (
+    LONG,
+    SPAN_COLUMNS,
+    Resources,
+    body_of,
+    encode,
+    span_of,
+    text,
+)
+
+#: How many log records of a span are returned with it.
+_OF_A_SPAN: Final = 1_000
+_REST: Final = 300
+
+#: A span's key: its trace's id and its own.
+Key = tuple[bytes, bytes]
+
+
+class Batch:
+    """Log records in the form of the table, prepared before a transaction begins."""
+
+    def __init__(self, logs: Sequence[LogRecord]) -> None:
+        self.resources = Resources()
+        self.rows = [_encoded(one) for one in logs]
+        self.digests = [self.resources.digest(one) for one in logs]
+
+
+def response_of(attributes: Mapping[str, Any]) -> str | None:
+    """Returns the id of a response, or None."""
+    for name in RESPONSE_IDS:
+        response = attributes.get(name)
+        if response and isinstance(response, str):
+            return text(response)
+    return None
+
+
+def _encoded(record: LogRecord) -> tuple[Any, ...]:
+    body = encode([record.severity, record.scope, record.body, dict(record.attributes)])
+    ids = [bytes.fromhex(one) if one else None for one in (record.trace_id, record.span_id)]
+    thread = next(
+        (
+            value
+            for name in facts.THREAD_IDS
+            if (value := record.attributes.get(name)) and isinstance(value, str)
+        ),
+        None,
+    )
+    content = encode([record.trace_id, record.span_id, record.name, record.time, body])
+    return (
+        hashlib.blake2b(content.encode(), digest_size=16).digest(),
+        *ids,
+        None if thread is None else text(thread),
+        response_of(record.attributes),
+        bounded(record.time),
+        text(record.name),
+        body if len(body) < LONG else zlib.compress(body.encode(), 1),
+    )
+
+
+def insert(
+    connection: sqlite3.Connection, batch: Batch, resources: Mapping[bytes, int]
+) -> dict[int, int]:
+    """Insert the log records that do not exist yet. Returns how many of each resource."""
+    counts: dict[int, int] = {}
+    for row, resource in zip(batch.rows, batch.digests, strict=True):
+        digest, trace_id, span_id, thread, response, time, name, body = row
+        if trace_id is None and response is not None:
+            trace_id, span_id = _answered(connection, response) or (None, None)
+        key = resources[resource]
+        found = connection.execute(
+            "INSERT OR IGNORE INTO logs (digest, trace_id, span_id, thread, response, time,"
+            " resource, name, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                hashlib.blake2b(digest + resource, digest_size=16).digest(),
+                *(trace_id, span_id, thread, response, time, key, name, body),
+            ),
+        )
+        if found.rowcount == 1:
+            counts[key] = counts.get(key, 0) + 1
+    return counts
+
+
+def _answered(connection: sqlite3.Connection, response: str) -> Key | None:
+    found: Key | None = connection.execute(
+        "SELECT trace_id, span_id FROM responses JOIN spans ON spans.seq = responses.span"
+        " WHERE response = ? LIMIT 1",
+        (response,),
+    ).fetchone()
+    return found
+
+
+def add_responses(connection: sqlite3.Connection, responses: Mapping[int, str]) -> None:
+    """Remember the responses of spans, and join log records that waited for them."""
+    connection.executemany("INSERT OR IGNORE INTO responses VALUES (?, ?)", responses.items())
+    waiting = "SELECT 1 FROM logs WHERE response IS NOT NULL AND trace_id IS NULL LIMIT 1"
+    if responses and connection.execute(waiting).fetchone():
+        connection.executemany(
+            "UPDATE logs SET (trace_id, span_id) ="
+            " (SELECT trace_id, span_id FROM spans WHERE seq = ?)"
+            " WHERE response = ? AND trace_id IS NULL",
+            responses.items(),
+        )
+
+
+def keys_of(connection: sqlite3.Connection, batch: Batch, spans: Iterable[Key]) -> list[Key]:
+    """Returns the spans whose log records have just come, or which came after theirs."""
+    keys = dict.fromkeys((row[1], row[2]) for row in batch.rows if row[1] and row[2])
+    if connection.execute("SELECT 1 FROM logs LIMIT 1").fetchone():
+        keys |= dict.fromkeys(
+            key
+            for key in spans
+            if connection.execute(
+                "SELECT 1 FROM logs WHERE trace_id = ? AND span_id = ? LIMIT 1", key
+            ).fetchone()
+        )
+    return list(keys)
+
+
+def titles(connection: sqlite3.Connection, keys: Iterable[Key]) -> Iterator[tuple[Any, ...]]:
+    """Yields spans without a title that have one with their log records.
+
+    Each as the key in `spans`, its thread, its start, its span id and the title.
+    """
+    for key in keys:
+        found = connection.execute(
+            f"SELECT {SPAN_COLUMNS}, thread, body FROM spans"
+            " WHERE trace_id = ? AND span_id = ? AND title IS NULL",
+            key,
+        ).fetchone()
+        if found is None:
+            continue
+        *row, thread, body = found
+        body_text = with_events(body_of(body), events_of(connection, key))
+        title = facts.read(span_of(tuple(row), body_text, None, "", {}).span).title
+        if title is not None:
+            yield row[0], thread, row[4], key[1], text(title)
+
+
+def events_of(connection: sqlite3.Connection, key: Key) -> list[dict[str, Any]]:
+    """Returns the log records of a span as events."""
+    found = connection.execute(
+        "SELECT name, time, body FROM logs WHERE trace_id = ? AND span_id = ?"
+        " ORDER BY time, key LIMIT ?",
+        (*key, _OF_A_SPAN),
+    ).fetchall()
+    return [_record(name, time, body, None, None, "", {}).as_event() for name, time, body in found]
+
+
+def with_events(body: str, events: list[dict[str, Any]]) -> str:
+    """Adds events to the JSON of a span's body."""
+    if not events:
+        return body
+    attributes, own, links = json.loads(body)
+    return encode([attributes, own + events, links])
+
+
+def logs(
+    connection: sqlite3.Connection, thread_id: str, limit: int, name: str | None, size: int
+) -> list[LogRecord]:
+    """Returns log records of a thread and of its traces, sorted by time."""
+    thread = text(thread_id)
+    named = "" if name is None else " AND name = ?"
+    of_traces = (
+        "SELECT logs.key FROM thread_traces JOIN logs USING (trace_id) WHERE thread_traces.thread ="
+        f" (SELECT key FROM threads WHERE id = ?){named}"
+    )
+    of_thread = f"SELECT key FROM logs WHERE thread = ?{named}"
+    values = (thread,) if name is None else (thread, text(name))
+    found = connection.execute(
+        "SELECT name, time, body, trace_id, span_id, service, attributes FROM logs"
+        " JOIN resources ON resources.key = logs.resource"
+        f" WHERE logs.key IN ({of_traces} UNION {of_thread}) ORDER BY time, logs.key LIMIT ?",
+        (*values, *values, limit),
+    )
+    records: list[LogRecord] = []
+    for one, time, body, trace_id, span_id, service, attributes in found:
+        size -= _REST + len(body) + len(attributes)
+        if size < 0 and records:
+            break
+        records.append(_record(one, time, body, trace_id, span_id, service, json.loads(attributes)))
+    return records
+
+
+def _record(  # noqa: PLR0913, PLR0917 - the columns of a row
+    name: str,
+    time: int,
+    body: str | bytes,
+    trace_id: bytes | None,
+    span_id: bytes | None,
+    service: str,
+    resource: Mapping[str, Any],
+) -> LogRecord:
+    severity, scope, content, attributes = json.loads(body_of(body))
+    return LogRecord(
+        trace_id=trace_id.hex() if trace_id else None,
+        span_id=span_id.hex() if span_id else None,
+        name=name,
+        time=time,
+        severity=severity,
+        body=content,
+        service=service,
+        scope=scope,
+        attributes=attributes,
+        resource=resource,
+    )
+
+
+def size_of(connection: sqlite3.Connection, key: Key) -> int:
+    """Returns the approximate size of a span's log records in bytes."""
+    (count, size) = connection.execute(
+        "SELECT COUNT(*), TOTAL(length(body)) FROM logs WHERE trace_id = ? AND span_id = ?", key
+    ).fetchone()
+    return int(count) * _REST + int(size)
+
+
+def delete_of(connection: sqlite3.Connection, keys: Iterable[Key]) -> list[int]:
+    """Delete the log records of spans. Returns the resource of each."""
+    resources: list[int] = []
+    for key in keys:
+        resources += _deleted(connection, "trace_id = ? AND span_id = ?", key)
+    return resources
+
+
+def delete_before(connection: sqlite3.Connection, before: int, most: int, size: int) -> list[int]:
+    """Delete the oldest log records from before a time, unless their span is there.
+
+    Returns the resource of each. At most so many, and no more once they take up so many bytes
+    together.
+    """
+    found = connection.execute(
+        "SELECT key, length(body) FROM logs WHERE time < ? AND NOT EXISTS (SELECT 1 FROM spans"
+        " WHERE spans.trace_id = logs.trace_id AND spans.span_id = logs.span_id)"
+        " ORDER BY time LIMIT ?",
+        (before, most),
+    )
+    resources: list[int] = []
+    for key, taken in found.fetchall():
+        resources += _deleted(connection, "key = ?", (key,))
+        size -= _REST + taken
+        if size <= 0:
+            break
+    return resources
+
+
+def _deleted(
+    connection: sqlite3.Connection, where: str, values: tuple[bytes, bytes] | tuple[int]
+) -> list[int]:
+    found = connection.execute(f"SELECT resource FROM logs WHERE {where}", values).fetchall()
+    if found:
+        connection.execute(f"DELETE FROM logs WHERE {where}", values)
+    return [resource for (resource,) in found]
