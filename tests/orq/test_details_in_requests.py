@@ -70,11 +70,12 @@ CALLS: list[Any] = [
         lambda orq: orq.responses.create(model="openai/gpt-5", input="Where is it?"),
         {"identity": ADA, "metadata": AS_TEXTS},
         id="responses.create",
+        marks=needs("orq-ai-sdk", "4.9", "client.responses"),
     ),
 ]
 
 
-@needs("orq-ai-sdk", "4.17", "the arguments identity and metadata")
+@needs("orq-ai-sdk", "4.2", "the argument identity")
 @pytest.mark.parametrize(("call", "expected"), CALLS)
 def test_a_request_has_the_user_and_the_metadata(
     instrumented: Telemetry,
@@ -98,7 +99,7 @@ def test_a_request_has_the_user_and_the_metadata(
     assert part(api) == {name: value for name, value in expected.items() if name != "metadata"}
 
 
-@needs("orq-ai-sdk", "4.17", "the arguments identity and metadata")
+@needs("orq-ai-sdk", "4.2", "the argument identity")
 @pytest.mark.usefixtures("instrumented")
 async def test_an_asynchronous_request(orq: Any, api: OrqServer) -> None:
     with thread("t-1", **DETAILS):
@@ -106,7 +107,7 @@ async def test_an_asynchronous_request(orq: Any, api: OrqServer) -> None:
     assert part(api) == {"identity": ADA, "metadata": AS_THEY_ARE}
 
 
-@needs("orq-ai-sdk", "4.17", "the arguments identity and metadata")
+@needs("orq-ai-sdk", "4.2", "the argument identity")
 @pytest.mark.usefixtures("instrumented")
 def test_what_the_caller_gave_stays(orq: Any, api: OrqServer) -> None:
     own: dict[str, Any] = {"identity": {"id": "own"}, "metadata": {"own": 1}}

@@ -16,7 +16,7 @@ from support.signals import Signals
 from orq_otel import evaluation, feedback, thread
 
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
-with_annotations = needs("orq-ai-sdk", "4.17", "client.annotations")
+with_annotations = needs("orq-ai-sdk", "4.5", "client.annotations")
 
 
 def sent(api: OrqServer) -> list[tuple[str, Any]]:

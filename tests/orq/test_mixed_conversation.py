@@ -192,7 +192,7 @@ def test_the_router_of_orqs_documentation(
 
 
 @with_agents
-@needs("orq-ai-sdk", "4.17", "the arguments identity and metadata")
+@needs("orq-ai-sdk", "4.2", "the argument identity")
 def test_the_user_and_the_metadata_are_on_both_sides(
     provider: TracerProvider, receiver: OtlpReceiver, api: OrqServer, orq: Any, router: Any
 ) -> None:

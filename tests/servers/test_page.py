@@ -304,7 +304,7 @@ def test_lambda(tmp_path: Path) -> None:
             service.ended.set()
             service.shutdown()
             serving.join(PATIENCE)
-    assert service.answer == {"answer": "<"}
+    assert service.answer == {"answer": "o"}
     assert span.attributes["thread.id"] == "s-1"
     assert span.attributes["thread.tags"] == ["support"]
 

@@ -101,6 +101,14 @@ def test_calls_at_the_same_time_are_several(sums: Any) -> None:
     assert counted(thread) == (3000, 300, round(3 * PRICE, 6))
 
 
+def test_a_server_may_give_every_answer_the_same_id(sums: Any) -> None:
+    told = {**CALL, "gen_ai.response.id": "chatcmpl-1"}
+    thread = sums(
+        span(1, (0, 100), told), span(2, (200, 300), told), span(3, (0, 300), told, trace=2)
+    )
+    assert counted(thread) == (3000, 300, round(3 * PRICE, 6))
+
+
 def test_a_call_of_a_tool_is_one_of_its_own(sums: Any) -> None:
     tool = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "ask"}
     thread = sums(

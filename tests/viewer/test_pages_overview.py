@@ -54,7 +54,7 @@ def test_a_thread_is_a_row_with_all_that_is_known_of_it(four: Site, browse: Brow
     assert told["Activity"].replace(",", "") == "last 21 Nov 14:01:17 from 14:00:00"
     assert told["Duration"] == "1 m 17 s"
     assert told["Traces"] == "3"
-    assert told["Spans"] == "13"
+    assert told["Spans"] == "17"
     assert told["Tokens"] == "3.3k in, → 218 out"
     assert told["Cost"] == "$0.0013"
     assert told["Errors"] == "2"
@@ -75,7 +75,7 @@ def test_an_unknown_price_is_unknown_and_not_zero(four: Site, browse: Browse) ->
 def test_plots_say_in_words_what_they_show(four: Site, browse: Browse) -> None:
     page = browse()
     words = page.locator(".plots figure p.sr-only").all_inner_texts()
-    assert words[0].startswith("33 spans, at most ")
+    assert words[0].startswith("41 spans, at most ")
     assert words[0].endswith(". 4 errors.")
     assert words[1] == "14,654 tokens in, 902 out."
     assert words[2].startswith("$0.02")
@@ -204,7 +204,7 @@ def test_new_threads_appear_by_themselves(four: Site, browse: Browse) -> None:
     assert page.evaluate("scrollY") >= scrolled
     more = conversations.support("support-5000", NOON + 30 * MINUTE)
     four.store.write(conversations.moved(more[:1], 1))
-    assert cells(page, "support-5000")["Spans"] == "13"
+    assert cells(page, "support-5000")["Spans"] == "17"
 
 
 def test_focus_on_a_row_stays_when_it_moves(four: Site, browse: Browse) -> None:

@@ -85,7 +85,7 @@ def exporters(viewer: Viewer) -> dict[str, SpanExporter]:
 def test_python(viewer: Viewer, tmp_path: Path, way: str) -> None:
     converse(exporters(viewer)[way])
     thread, spans = kept(viewer, tmp_path, "ticket-py")
-    assert (thread.spans, thread.errors, thread.input_tokens) == (1, 1, 100)
+    assert (thread.spans, thread.errors, thread.input_tokens) == (2, 1, 100)
     assert thread.tags == ("py", "support")
     (turn, chat) = (one.span for one in spans)
     assert (turn.name, turn.parent_id, turn.status) == ("turn", None, "UNSET")
@@ -101,7 +101,7 @@ def test_python(viewer: Viewer, tmp_path: Path, way: str) -> None:
 def test_many_spans(viewer: Viewer, tmp_path: Path) -> None:
     converse(exporters(viewer)["http, gzip"], calls=1_000)
     thread, spans = kept(viewer, tmp_path, "ticket-py")
-    assert (thread.spans, thread.traces, len(spans)) == (1_000, 1_000, 2_000)
+    assert (thread.spans, thread.traces, len(spans)) == (2_000, 1_000, 2_000)
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
@@ -114,7 +114,7 @@ def test_rotel(viewer: Viewer, tmp_path: Path, protocol: str) -> None:
             else HttpExporter(f"http://127.0.0.1:{port}/v1/traces")
         )
     thread, spans = kept(viewer, tmp_path, "ticket-py")
-    assert (thread.spans, thread.errors, thread.tags) == (1, 1, ("py", "support"))
+    assert (thread.spans, thread.errors, thread.tags) == (2, 1, ("py", "support"))
     assert [one.span.name for one in spans] == ["turn", "chat"]
 
 
@@ -169,7 +169,7 @@ def test_javascript_with_all_signals(
     others = [one for one in ended.stderr.splitlines() if "metrics are not kept" not in one]
     assert (ended.returncode, ended.stdout, others) == (0, "", [])
     thread, spans = kept(viewer, tmp_path, "ticket-js")
-    assert (thread.spans, thread.traces, thread.errors) == (2, 2, 1)
+    assert (thread.spans, thread.traces, thread.errors) == (4, 2, 1)
     assert (thread.input_tokens, thread.output_tokens) == (300, 20)
     assert thread.tags == ("js", "support")
     # Both may have begun in the same millisecond.

@@ -280,13 +280,13 @@ def test_a_version_1_file_is_brought_up(tmp_path: Path, monkeypatch: pytest.Monk
     def fill(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO notes VALUES ('new')")
 
-    monkeypatch.setattr(schema, "STEPS", (*schema.STEPS[:4], script, fill))
+    monkeypatch.setattr(schema, "STEPS", (*schema.STEPS[:5], script, fill))
     new = SQLiteStore(path)
     assert new.thread("a") == before
     assert rollup_errors(new) == []
     new.write(kept(span("b")))
     new.close()
-    assert version(path) == 6
+    assert version(path) == 7
     with sqlite3.connect(path) as connection:
         told = connection.execute("SELECT id, note FROM threads ORDER BY id").fetchall()
     connection.close()
@@ -350,6 +350,41 @@ def test_long_ids_and_clocks_of_an_older_file(tmp_path: Path) -> None:
     # The migration is when the clock in the future was heard of.
     store.write(kept(span("new", start=time.time_ns(), seconds=0)))
     assert store.threads(ThreadQuery(limit=1)).threads[0].id == "new"
+    assert rollup_errors(store) == []
+    store.close()
+
+
+def test_spans_of_an_older_file_are_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "spans.db"
+    sent = {
+        "traceloop.association.properties.session_id": "support-42",
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "gpt-4o-mini",
+        "gen_ai.usage.input_tokens": 100,
+        "gen_ai.prompt.0.role": "user",
+        "gen_ai.prompt.0.content": "Where is it?",
+    }
+    store = SQLiteStore(path)
+    store.write(kept(span(None, **{name.replace(".", "__"): one for name, one in sent.items()})))
+    before = store.thread("support-42")
+    store.close()
+    assert before is not None
+    with sqlite3.connect(path) as connection:  # as a release that knows neither id nor text
+        connection.executescript(
+            """
+            UPDATE spans SET thread = NULL, title = NULL;
+            DELETE FROM threads; DELETE FROM thread_traces; DELETE FROM thread_models;
+            DELETE FROM thread_activity; DELETE FROM thread_latencies;
+            DELETE FROM activity; DELETE FROM latencies;
+            DROP INDEX spans_without_thread;
+            DROP TRIGGER response_removed; DROP TABLE responses; DROP TABLE logs;
+            PRAGMA user_version = 2;
+            """
+        )
+    connection.close()
+    store = SQLiteStore(path)
+    assert store.thread("support-42") == before
+    assert before.title == "Where is it?"
     assert rollup_errors(store) == []
     store.close()
 

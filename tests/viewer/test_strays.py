@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -88,3 +89,12 @@ def test_a_web_session_is_no_thread_where_the_call_has_one(store: SQLiteStore) -
     thread = store.thread("support-42")
     assert thread is not None
     assert thread.spans == 2  # the trace has one id alone, which is lent to the request
+
+
+def test_what_to_set_is_that_of_the_sender(store: SQLiteStore, pages: httpx.Client) -> None:
+    found = span(1, None, "ChatCompletion", 1, openinference__span__kind="LLM", thread__id="quiet")
+    named = replace(found.span, scope="openinference.instrumentation.openai", status="ERROR")
+    store.write([KeptSpan(named, read(named))])
+    page = pages.get("/threads/quiet").text
+    assert "OPENINFERENCE_HIDE_INPUTS=false OPENINFERENCE_HIDE_OUTPUTS=false" in page
+    assert "CAPTURE_MESSAGE_CONTENT" not in page

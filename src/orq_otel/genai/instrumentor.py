@@ -107,7 +107,7 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
             raise_exception_on_conflict=raise_exception_on_conflict,
         )
 
-    def _warn_of_ignored(self, **arguments: Any) -> None:
+    def _warn_of_ignored(self, /, **arguments: Any) -> None:
         """Log which arguments of a second `instrument()` have no effect."""
         ignored = [name for name, value in arguments.items() if value is not None]
         if ignored:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, Final
 
 from opentelemetry.trace import SpanContext, format_span_id, format_trace_id
@@ -87,8 +88,12 @@ def annotate(  # noqa: PLR0913, PLR0917 - what Orq needs
             )
         else:
             chosen = [value] if isinstance(value, str) else value
-            request = {"property": key, "value": chosen, "trace_id": trace_id}
-            client.feedback.create(request=request)
+            resource = client.feedback
+            create = resource.create if hasattr(resource, "create") else resource.post_v2_feedback
+            if "request" in signature(create).parameters:
+                create(request={"property": key, "value": chosen, "trace_id": trace_id})
+            else:  # before 4.9, which has the method of the other name
+                create(field=key, value=chosen, trace_id=trace_id)
     except Exception as error:  # noqa: BLE001 - the client's errors are not the caller's here
         report("sending an evaluation to Orq", error)
 

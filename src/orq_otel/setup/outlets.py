@@ -31,7 +31,7 @@ class Exporter:
         self.exported = self.failed = 0
         self.error = ""
 
-    def export(self, batch: Any, *args: Any, **kwargs: Any) -> Any:
+    def export(self, batch: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Export, and count."""
         count = len(batch) if isinstance(batch, Sequence) else 1
         try:
@@ -101,7 +101,7 @@ class Outlet:
         self.is_open = True
         self._exchange(tuple(one for one, _ in pairs), tuple(one for _, one in pairs))
 
-    def shutdown(self, *_: Any, **__: Any) -> None:
+    def shutdown(self, /, *_: Any, **__: Any) -> None:
         """Export the rest, and send nothing from now on. Exporters of metrics get a time limit."""
         self.is_open = False
         self._exchange((), ())

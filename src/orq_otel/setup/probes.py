@@ -147,7 +147,6 @@ class Probe:
         self._start_writing()
 
     def _start_writing(self) -> None:
-        # The function of before: that of the patched class notes where it was called.
         threading.Thread(target=self._keep_writing, name="orq-otel-doctor", daemon=True).start()
 
     def _keep_writing(self) -> None:
@@ -177,30 +176,35 @@ class Probe:
         return wrapper
 
     def _note_call(self, instance: Any, /, *args: Any, **kwargs: Any) -> None:
+        """Note a call of a client that makes no span which would tell."""
         try:
+            is_openai = type(instance).__module__.partition(".")[0] == "openai"
+            is_on = INSTRUMENTORS[0 if is_openai else 1]().telemetry is not None
+            if is_on and self._providers:
+                return
             options = kwargs.get("options") or (args[1] if len(args) > 1 else None)
             method, url = getattr(options, "method", None), getattr(options, "url", None)
             if isinstance(method, str) and isinstance(url, str) and find(method, url) is None:
                 return  # no call of a model
             line = caller()
-            span_id = reaches.read(trace.get_current_span()).get(ORQ_THREAD_ID)
-            client = type(instance).__module__.partition(".")[0]
-            kind = INSTRUMENTORS[0] if client == "openai" else INSTRUMENTORS[1]
             with self._lock:
-                if kind().telemetry is None:
+                if not is_on:
                     _add(self.uninstrumented, line)
-                if span_id is not None or scoped_thread() or inherited_thread():
-                    _add(self.inside, line)
-                elif handed_over := getattr(self._worker, "line", ""):
-                    _add(self.unbound, f"{handed_over}, which calls a model in {line}")
-                else:
-                    _add(self.outside, line)
-                self._note()
+                self._note(line, is_inside=bool(scoped_thread() or inherited_thread()))
         except Exception as error:  # noqa: BLE001 - the program's call goes on
             report("noting a call for the doctor", error)
 
-    def _note(self) -> None:
-        """Write at once what is new, since the process may be killed, and later the rest."""
+    def _note(self, line: str, *, is_inside: bool) -> None:
+        """Count a call by whether it is in a thread. The first is written at once.
+
+        The process may be killed before the rest is.
+        """
+        if is_inside:
+            _add(self.inside, line)
+        elif handed_over := getattr(self._worker, "line", ""):
+            _add(self.unbound, f"{handed_over}, which calls a model in {line}")
+        else:
+            _add(self.outside, line)
         self._changes += 1
         if self._changes == 1:
             self.write(asks=False)
@@ -251,7 +255,7 @@ class Probe:
 
     def _around_provider(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
-        def init(provider: Any, *args: Any, **kwargs: Any) -> None:
+        def init(provider: Any, /, *args: Any, **kwargs: Any) -> None:
             original(provider, *args, **kwargs)
             self._watch(provider)
 
@@ -277,14 +281,15 @@ class Probe:
             report("adding the doctor's probe to a provider", error)
 
     def started(self, span: Any) -> None:
-        """Note a span that is started in a worker, outside of the thread that the work is of."""
+        """Note a call of a model, and a span in a worker, outside of the thread of the work."""
         try:
-            handed_over = getattr(self._worker, "line", "")
-            is_ours = str(getattr(span.instrumentation_scope, "name", "")).startswith(_OURS)
-            if handed_over and not is_ours and ORQ_THREAD_ID not in reaches.read(span):
-                with self._lock:
+            is_inside = ORQ_THREAD_ID in reaches.read(span)
+            with self._lock:
+                if str(getattr(span.instrumentation_scope, "name", "")).startswith(_OURS):
+                    self._note(caller(), is_inside=is_inside)
+                elif not is_inside and (handed_over := getattr(self._worker, "line", "")):
                     _add(self.unbound, f"{handed_over}, which starts the span {span.name!r}")
-                    self._note()
+                    self._changes += 1
         except Exception as error:  # noqa: BLE001 - never into the program's start_span
             report("noting a span for the doctor", error)
 

@@ -196,7 +196,7 @@ def _metric_outlet(provider: Any, like: Exporter) -> Outlet | None:
             MetricExporter.__init__(self, *reaches.preferences(like.wrapped))
             Outlet.__init__(self)
 
-        def export(self, metrics_data: Any, *_: Any, **__: Any) -> MetricExportResult:
+        def export(self, metrics_data: Any, /, *_: Any, **__: Any) -> MetricExportResult:  # type: ignore[override]
             """Export. Replaced where there is one exporter."""
             self._to_all(metrics_data)
             return MetricExportResult.SUCCESS

@@ -319,13 +319,28 @@ class _Twins:
         return inside, spenders
 
     def _find_responses(self, nodes: Iterable[Node]) -> None:
-        """Find calls with the same response."""
-        first: dict[tuple[str | None, str], Node] = {}
+        """Find calls with the same response: fetched later, or told of by two instrumentations.
+
+        The id alone does not suffice, since some servers give all of their answers the same.
+        """
+        known: dict[tuple[str | None, str], list[Node]] = {}
         for one in nodes:
-            if one.response is not None and (is_model_call(one) or one.operation in _FETCHES):
-                known = first.setdefault((one.thread, one.response), one)
-                if known is not one and one.key not in self._around:
-                    self.join(known, one)
+            if (
+                one.response is None
+                or one.key in self._around
+                or not (is_model_call(one) or one.operation in _FETCHES)
+            ):
+                continue
+            same = known.setdefault((one.thread, one.response), [])
+            for other in same:
+                if (
+                    one.operation in _FETCHES
+                    or other.operation in _FETCHES
+                    or (one.scope != other.scope and _overlap(one, other))
+                ):
+                    self.join(other, one)
+                    break
+            same.append(one)
 
     def _find_records(self) -> None:
         """Find spans that tell the usage of a call beside them again, as a record of it."""
@@ -431,6 +446,10 @@ class _Twins:
             for one in members:
                 one.twin = None if one is best else best.key
                 one.counts = one is best and (one.is_call or one.has_usage)
+
+
+def _overlap(one: Node, other: Node) -> bool:
+    return one.start <= other.end and other.start <= one.end
 
 
 def _is_same(outer: Node, inner: Node) -> bool:

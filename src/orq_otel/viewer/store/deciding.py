@@ -129,7 +129,7 @@ def decide(
     def find_others(told: list[calls.Node]) -> list[calls.Node]:
         for seq, key, thread in _others(connection, told):
             if key not in nodes and key not in others:
-                kept = _span(connection, seq)
+                kept = span_at(connection, seq)
                 node = _node(kept)
                 node.thread, node.counts = thread, kept.facts.is_model_call
                 node.is_failure = kept.facts.is_error
@@ -256,10 +256,11 @@ def _of_trace(connection: sqlite3.Connection, trace_id: str) -> Iterator[tuple[i
         "SELECT seq FROM spans WHERE trace_id = ?", (bytes.fromhex(trace_id),)
     )
     for (seq,) in found.fetchall():
-        yield seq, _span(connection, seq)
+        yield seq, span_at(connection, seq)
 
 
-def _span(connection: sqlite3.Connection, seq: int) -> KeptSpan:
+def span_at(connection: sqlite3.Connection, seq: int) -> KeptSpan:
+    """Returns a span of the file, without its resource."""
     *row, body, thread = connection.execute(
         f"SELECT {SPAN_COLUMNS}, body, (SELECT id FROM threads WHERE key = spans.thread)"
         " FROM spans WHERE seq = ?",

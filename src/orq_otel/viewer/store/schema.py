@@ -235,8 +235,16 @@ CREATE TRIGGER response_removed AFTER DELETE ON spans BEGIN
 END;
 """
 
+
+def _read_again(connection: sqlite3.Connection) -> None:
+    # Imported here, since they need the newest tables.
+    from orq_otel.viewer.store import rereading  # noqa: PLC0415
+
+    rereading.read_again(connection)
+
+
 #: The first makes an empty file into one of version 1, and so on.
-STEPS: Final[tuple[Step, ...]] = (_FIRST, _second, _STRAYS, _LOGS)
+STEPS: Final[tuple[Step, ...]] = (_FIRST, _second, _STRAYS, _LOGS, _read_again)
 
 
 class NewerFileError(Exception):

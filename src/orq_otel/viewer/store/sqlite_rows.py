@@ -65,6 +65,25 @@ def counted(facts: Facts) -> tuple[bool, bool, int | None, int | None, int | Non
     return facts.is_error, facts.is_model_call, facts.input_tokens, facts.output_tokens, cost
 
 
+#: Sets the columns of `facts_row`.
+FACTS: Final = (
+    "is_error = ?, is_model_call = ?, input_tokens = ?, output_tokens = ?, cost = ?,"
+    " operation = ?, model = ?, provider = ?, title = ?, tags = ?"
+)
+
+
+def facts_row(facts: Facts) -> tuple[Any, ...]:
+    """Returns what a row has of a span's facts, but its thread, in the order of `FACTS`."""
+    return (
+        *counted(facts),
+        _optional(facts.operation),
+        _optional(facts.model),
+        _optional(facts.provider),
+        _optional(facts.title),
+        encode(facts.tags) if facts.tags else None,
+    )
+
+
 def encoded(kept: KeptSpan) -> tuple[Any, ...]:
     """Returns the values of a span's row, in the order of `COLUMNS`.
 

@@ -415,6 +415,21 @@ def _negative(keys: Iterable[int]) -> Counter[int]:
     return Counter({key: -count for key, count in counts.items()})
 
 
+def sum_up_all(connection: sqlite3.Connection, arrived: int) -> None:
+    """Recompute all rollups, for spans that arrived at a time at the latest."""
+    for table in (*_OF_THREADS, "activity", "latencies", "tags"):
+        connection.execute(f"DELETE FROM {table}")
+    keys = [key for (key,) in connection.execute("SELECT key FROM threads").fetchall()]
+    for key in keys:
+        tally = Tally(rows_of_thread(connection, key))
+        if tally.threads:
+            connection.execute(_RESET_THREAD, (key,))
+            _add_threads(connection, tally.threads, arrived)
+            _add(connection, tally, 1)
+        else:
+            connection.execute("DELETE FROM threads WHERE key = ?", (key,))
+
+
 def _sum_up_anew(connection: sqlite3.Connection, key: int) -> None:
     """Recompute the rollup of a thread from its remaining spans."""
     for table in _OF_THREADS:

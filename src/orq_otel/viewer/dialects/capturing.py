@@ -1,0 +1,34 @@
+"""How each sender is told to capture content, by its instrumentation scope.
+
+Each from its own documentation: most leave content out unless it is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: The beginning of a scope's name, and the setting. The first that fits counts.
+_SETTINGS: Final = (
+    ("opentelemetry.instrumentation.openai.v1", "TRACELOOP_TRACE_CONTENT=true"),
+    ("openinference.", "OPENINFERENCE_HIDE_INPUTS=false OPENINFERENCE_HIDE_OUTPUTS=false"),
+    ("azure.", "AZURE_TRACING_GEN_AI_CONTENT_RECORDING_ENABLED=true"),
+    (
+        "semantic_kernel.",
+        "SEMANTICKERNEL_EXPERIMENTAL_GENAI_ENABLE_OTEL_DIAGNOSTICS_SENSITIVE=true",
+    ),
+    ("gcp.vertex.agent", "ADK_CAPTURE_MESSAGE_CONTENT_IN_SPANS=true"),
+    ("pydantic-ai", "InstrumentationSettings(include_content=True)"),
+    (
+        "opentelemetry.instrumentation.",
+        "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true",
+    ),
+)
+#: That of this project, and of the newest instrumentations that follow the conventions.
+_USUAL: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY"
+
+
+def setting(scope: str) -> str:
+    """Returns the setting by which a sender captures content."""
+    if scope.startswith("opentelemetry.instrumentation.genai."):
+        return _USUAL
+    return next((found for name, found in _SETTINGS if scope.startswith(name)), _USUAL)
