@@ -510,7 +510,8 @@ def test_the_page_tells_every_option() -> None:
     parser = argparse.ArgumentParser()
     commands = parser.add_subparsers()
     for module in COMMANDS.values():
-        import_module(module).add_parser(commands)
+        if module.startswith("orq_otel.viewer"):
+            import_module(module).add_parser(commands)
     for name, command in commands.choices.items():
         assert f"`{name}" in page or f"orq-otel {name}" in page
         for option in command._option_string_actions:
