@@ -412,6 +412,15 @@ with orq_otel.configure(), orq_otel.thread("t-1"):
     orq_otel.OpenAIInstrumentor().instrument(tracer_provider=TracerProvider())
     call()
 """
+# Another instrumentation, whose span is not current while the client is called.
+DOUBLED = """
+tracer = trace.get_tracer("another.instrumentation")
+with orq_otel.configure(), orq_otel.thread("t-1"):
+    with tracer.start_as_current_span("answer"):
+        span = tracer.start_span("chat m", attributes={"gen_ai.operation.name": "chat"})
+        call()
+        span.end()
+"""
 NO_SEAM = """
 import openai._base_client as base
 base.AsyncTransportClient = base.AsyncAPIClient
@@ -458,6 +467,7 @@ def examine(
         (IGNORED, ["ORQ-X04"], "service_name='other'"),
         (EVENTS, ["ORQ-S08"], "no logger provider"),
         (TWICE, ["ORQ-X04"], "tracer_provider"),
+        (DOUBLED, ["ORQ-C04"], "another.instrumentation and orq_otel.openai"),
         (NO_SEAM, ["ORQ-C01"], "openai._base_client.AsyncAPIClient.request"),
         # as uvicorn starts its workers
         (WORKER.replace("START", "spawn"), ["ORQ-X14"], "app.py:7"),
@@ -475,6 +485,7 @@ def examine(
         "ignored arguments",
         "events",
         "instrumented twice",
+        "two spans for a call",
         "no seam",
         "workers",
     ],
