@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -331,9 +332,12 @@ def test_what_was_said(
 def test_a_thread_without_content_says_how_it_is_sent(
     store: Store, db: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    keep(store, chat("t"))
+    later = replace(chat("t"), start=NOON + 60 * SECOND, end=NOON + 61 * SECOND)
+    keep(store, chat("t"), replace(later, scope="opentelemetry.instrumentation.openai.v1"))
     _, out, _ = run(capsys, "thread", "t", "--db", db)
-    assert "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY" in out
+    words = " ".join(out.split())  # it may be wrapped
+    assert "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY" in words
+    assert "TRACELOOP_TRACE_CONTENT=true" in words
 
 
 @pytest.mark.parametrize(

@@ -73,3 +73,8 @@ class Conversation:
     entries: tuple[Turn | Step, ...]
     turns: int
     has_content: bool
+
+    @property
+    def senders(self) -> list[str]:
+        """The instrumentation scopes of its model calls, one for each."""
+        return [entry.kept.span.scope for entry in self.entries if isinstance(entry, Turn)]

@@ -5,6 +5,7 @@ Each from its own documentation: most leave content out unless it is asked for.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 #: The beginning of a scope's name, and the setting. The first that fits counts.
@@ -27,8 +28,12 @@ _SETTINGS: Final = (
 _USUAL: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY"
 
 
-def setting(scope: str) -> str:
-    """Returns the setting by which a sender captures content."""
+def settings(scopes: Iterable[str]) -> list[str]:
+    """Returns the settings by which senders capture content, each once."""
+    return list(dict.fromkeys(map(_setting, scopes)))
+
+
+def _setting(scope: str) -> str:
     if scope.startswith("opentelemetry.instrumentation.genai."):
         return _USUAL
     return next((found for name, found in _SETTINGS if scope.startswith(name)), _USUAL)

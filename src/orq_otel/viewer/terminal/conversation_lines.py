@@ -16,11 +16,10 @@ from orq_otel.viewer.conversation import (
     failure,
 )
 from orq_otel.viewer.conversation.facts import explained
+from orq_otel.viewer.dialects.capturing import settings
 from orq_otel.viewer.formats import count, one_line, shortened, visible
 from orq_otel.viewer.terminal.formatting import cost_text, duration_text, token_counts
 from orq_otel.viewer.terminal.tables import plain, wrapped
-
-SWITCH = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY"
 
 #: How many characters of a message part are shown. An export has all of them.
 _MOST = 4000
@@ -36,7 +35,8 @@ def conversation_lines(conversation: Conversation, width: int | None) -> Iterato
     """
     if not conversation.has_content:
         if conversation.turns:
-            yield from wrapped(f"No messages were sent. Programs send them with {SWITCH}", width)
+            switches = " and ".join(settings(conversation.senders))
+            yield from wrapped(f"No messages were sent. Programs send them with {switches}", width)
         return
     for entry in conversation.entries:
         if isinstance(entry, Turn):

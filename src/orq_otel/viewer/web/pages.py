@@ -26,13 +26,12 @@ from starlette.staticfiles import StaticFiles
 from orq_otel.viewer import formats
 from orq_otel.viewer.conversation import (
     Conversation,
-    Turn,
     conversation,
     evaluation,
     failure,
 )
 from orq_otel.viewer.conversation.facts import explained
-from orq_otel.viewer.dialects.capturing import setting
+from orq_otel.viewer.dialects.capturing import settings
 from orq_otel.viewer.model import (
     EVALUATION,
     LONG_ID,
@@ -275,7 +274,7 @@ class _Pages:
             spans=len(spans),
             after=after,
             later=cursors.encode_position(position(spans[-1])) if is_cut else None,
-            capturing=_capturing(thread_conversation),
+            capturing=settings(thread_conversation.senders),
             text_budget=TextBudget(),
             traces=shown,
             all_traces=all_traces,
@@ -319,12 +318,6 @@ class _Pages:
     @_guarded
     def changes(self, _: Request) -> Response:
         return JSONResponse({"change": self._store.change()}, headers={"Cache-Control": "no-store"})
-
-
-def _capturing(told: Conversation) -> list[str]:
-    """Returns the settings by which the senders of a conversation capture content."""
-    scopes = (entry.kept.span.scope for entry in told.entries if isinstance(entry, Turn))
-    return list(dict.fromkeys(map(setting, scopes)))
 
 
 def _is_long(thread: Thread) -> bool:
