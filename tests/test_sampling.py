@@ -314,6 +314,8 @@ def test_an_id_that_a_framework_was_given(id: str) -> None:  # noqa: A002
 def test_an_id_in_the_context(monkeypatch: pytest.MonkeyPatch) -> None:
     own = tracer()
     around = context.set_value("session.id", KEPT, Context())
+    # Another test may have imported it, where it is installed.
+    monkeypatch.delitem(sys.modules, "openinference.instrumentation", raising=False)
     assert "rv:" not in told(root(own, around))[1]
     monkeypatch.setitem(sys.modules, "openinference.instrumentation", object())
     assert told(root(own, around)) == (True, f"ot=rv:{rv(KEPT)};th:c")
