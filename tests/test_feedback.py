@@ -105,6 +105,11 @@ def test_what_a_user_says(signals: Signals, value: Any, expected: dict[str, Any]
     }
 
 
+def test_an_explanation_stays_whole(signals: Signals) -> None:
+    feedback(True, explanation="So " * 2000 + "\ud83d", thread="t-1")
+    assert one(signals)[0][EXPLANATION] == "So " * 2000 + "?"
+
+
 def test_an_evaluation(signals: Signals) -> None:
     evaluation(
         "relevance",

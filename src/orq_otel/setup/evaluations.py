@@ -209,7 +209,7 @@ def _attributes(judgement: Judgement) -> dict[str, Any]:
     texts = {
         EVALUATION_NAME: _text("a name", name),
         EVALUATION_SCORE_LABEL: _text("a label", judgement.label),
-        EVALUATION_EXPLANATION: _text("an explanation", judgement.explanation),
+        EVALUATION_EXPLANATION: _text("an explanation", judgement.explanation, is_long=True),
         EVALUATOR: _text("an evaluator", judgement.evaluator),
     }
     attributes: dict[str, Any] = {key: text for key, text in texts.items() if text is not None}
@@ -228,14 +228,17 @@ def _attributes(judgement: Judgement) -> dict[str, Any]:
     return attributes
 
 
-def _text(what: str, value: object) -> str | None:
+def _text(what: str, value: object, *, is_long: bool = False) -> str | None:
+    """A text that UTF-8 can encode, cut to 1024 characters unless it may be long."""
     if value is None:
         return None
     if not isinstance(value, str):
         raise TypeError(
             SafeText(f"An evaluation takes {what} that is a string, got {_kind(value)}.")
         )
-    return safe_text(value) if str.strip(value) else None
+    if not str.strip(value):
+        return None
+    return value.encode("utf-8", "replace").decode() if is_long else safe_text(value)
 
 
 def _kind(value: object) -> str:
