@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable
 from itertools import chain, islice
 from typing import Any, Final, Protocol
 
@@ -413,19 +413,18 @@ def _closing_soon(
     return close
 
 
-def _chunks(inner: Iterator[Any], reading: weakref.ref[Reading]) -> Generator[Any, Any, None]:
-    """The items of `inner`, each read along.
+def _chunks(items: Iterable[Any], reading: weakref.ref[Reading]) -> Generator[Any, Any, None]:
+    """The items of a stream, each read along.
 
-    Nobody calls `throw` on this generator, so what is raised in it comes from `inner`.
+    Nobody calls `throw` on this generator, so what is raised in it comes from the stream.
     """
-    chunk: Any = inner  # anything but `_NONE`
     try:
-        while chunk is not _NONE:
-            chunk, feed = _NONE, None
-            for chunk in islice(inner, CHUNKS_TO_COMPACT):  # counting would cost time
+        inner = iter(items)
+        while (chunk := next(inner, _NONE)) is not _NONE:
+            feed = _feed_first(reading, chunk)
+            yield chunk
+            for chunk in islice(inner, CHUNKS_TO_COMPACT - 1):  # counting would cost time
                 try:
-                    if feed is None:
-                        feed = reading().feeder()  # type: ignore[union-attr]  # the iteration has it
                     feed(chunk)
                 except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
                     report("reading a chunk of a stream", error)
@@ -436,6 +435,21 @@ def _chunks(inner: Iterator[Any], reading: weakref.ref[Reading]) -> Generator[An
         _end(reading(), error)
         raise
     _end(reading())
+
+
+def _feed_first(reading: weakref.ref[Reading], chunk: Any) -> Callable[[Any], object]:
+    """Have a chunk read, and return the function that reads those after it."""
+    feed: Callable[[Any], object] = _ignore
+    try:
+        feed = reading().feeder()  # type: ignore[union-attr]  # the iteration has it
+        feed(chunk)
+    except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
+        report("reading a chunk of a stream", error)
+    return feed
+
+
+def _ignore(_: Any) -> None:
+    """Read nothing."""
 
 
 async def _async_chunks(

@@ -19,6 +19,8 @@ from orq_otel.viewer.store.sqlite_rows import SPAN_COLUMNS, body_of, span_of, te
 
 #: If a trace has more spans than this in the file, new ones are decided on without them.
 _LONGEST: Final = 2_000
+#: Of so many calls of a thread at the same time, none is compared with new ones.
+_CROWD: Final = 100
 #: How much earlier than a call another span may have begun that tells of it, in nanoseconds.
 _EARLIER: Final = 3600 * 10**9
 #: How long before or after a call a span may be that tells its result.
@@ -236,7 +238,10 @@ _CALLS: Final = (
 def _others(
     connection: sqlite3.Connection, told: Iterable[calls.Node]
 ) -> Iterator[tuple[int, calls.Key, str]]:
-    """Yields the calls of the same threads at the same time, each with its thread."""
+    """Yields the calls of the same threads at the same time, each with its thread.
+
+    None where there is a crowd of them, in which nobody can tell which two are the same.
+    """
     times: dict[str, tuple[int, int]] = {}
     for one in told:
         if one.thread is not None:
@@ -244,11 +249,12 @@ def _others(
             times[one.thread] = min(begin, one.start), max(end, one.end)
     for thread, (begin, end) in times.items():
         rows = connection.execute(
-            f"{_CALLS} AND operation IS NOT NULL LIMIT {_LONGEST}",
+            f"{_CALLS} AND operation IS NOT NULL LIMIT {_CROWD}",
             (text(thread), begin - _EARLIER, end + _BEFORE, begin - _BEFORE),
-        )
-        for seq, trace_id, span_id in rows.fetchall():
-            yield seq, (trace_id.hex(), span_id.hex()), thread
+        ).fetchall()
+        if len(rows) < _CROWD:
+            for seq, trace_id, span_id in rows:
+                yield seq, (trace_id.hex(), span_id.hex()), thread
 
 
 def _of_trace(connection: sqlite3.Connection, trace_id: str) -> Iterator[tuple[int, KeptSpan]]:
