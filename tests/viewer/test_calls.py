@@ -101,6 +101,18 @@ def test_calls_at_the_same_time_are_several(sums: Any) -> None:
     assert counted(thread) == (3000, 300, round(3 * PRICE, 6))
 
 
+def test_a_crowd_of_calls_is_not_compared(tmp_path: Path) -> None:
+    """Or else each new one would have all of them read again."""
+    store = SQLiteStore(tmp_path / "threads.db")
+    for number in range(1, 121):
+        store.write([span(number, (0, 9), CALL, trace=number)])
+    store.write([span(121, (0, 9), CALL, trace=121, scope="b")])
+    thread = store.thread("t")
+    store.close()
+    assert thread is not None
+    assert thread.input_tokens == 121_000
+
+
 def test_a_server_may_give_every_answer_the_same_id(sums: Any) -> None:
     told = {**CALL, "gen_ai.response.id": "chatcmpl-1"}
     thread = sums(
