@@ -421,7 +421,12 @@ def _chunks(items: Iterable[Any], reading: weakref.ref[Reading]) -> Generator[An
     try:
         inner = iter(items)
         while (chunk := next(inner, _NONE)) is not _NONE:
-            feed = _feed_first(reading, chunk)
+            feed: Callable[[Any], object] = _ignore
+            try:  # the first of a block
+                feed = reading().feeder()  # type: ignore[union-attr]  # the iteration has it
+                feed(chunk)
+            except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
+                report("reading a chunk of a stream", error)
             yield chunk
             for chunk in islice(inner, CHUNKS_TO_COMPACT - 1):  # counting would cost time
                 try:
@@ -435,17 +440,6 @@ def _chunks(items: Iterable[Any], reading: weakref.ref[Reading]) -> Generator[An
         _end(reading(), error)
         raise
     _end(reading())
-
-
-def _feed_first(reading: weakref.ref[Reading], chunk: Any) -> Callable[[Any], object]:
-    """Have a chunk read, and return the function that reads those after it."""
-    feed: Callable[[Any], object] = _ignore
-    try:
-        feed = reading().feeder()  # type: ignore[union-attr]  # the iteration has it
-        feed(chunk)
-    except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
-        report("reading a chunk of a stream", error)
-    return feed
 
 
 def _ignore(_: Any) -> None:
