@@ -106,7 +106,7 @@ def grpc_server(*, takes_traces: bool = True) -> Iterator[str]:
 
 def doctor(*arguments: str, python: str = "", **variables: str) -> tuple[int, dict[str, Any]]:
     """Run the doctor. Returns its exit code and its report; no secret is in what it prints."""
-    unwanted = ("OTEL_", "ORQ_", "COVERAGE_")
+    unwanted = ("OTEL_", "ORQ_")
     environment = {
         name: value
         for name, value in os.environ.items()
