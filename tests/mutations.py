@@ -155,8 +155,8 @@ BREAKS = [
     ),
     _break(
         "labels/adoption.py",
-        "found = _in_framework()",
-        "found = None",
+        "found = _in_context(context)\n    if found is None and has_frameworks():",
+        "found = _in_context(context)\n    if False:",
         "test_reaches.py",
     ),
     _break(
@@ -213,7 +213,7 @@ BREAKS = [
     _break("web/returned.py", "before = len(tasks.tasks)", "before = 0", "test_returned.py"),
     _break(
         "threads/handlers.py",
-        "if _is_inside(inner, frame):",
+        "if _is_inside(kept[1], frame):",
         "if True:",
         "test_returned.py",
     ),
@@ -262,7 +262,7 @@ BREAKS = [
     ),
     _break(
         "genai/content.py",
-        "if 2 * len(encoded) > max_length:  # a string in it may be too long",
+        "if len(encoded) > longest:  # a string in it may be too long",
         "if False:",
         "openai/test_content_limits.py",
         "openai/test_captured_content.py",
@@ -327,7 +327,7 @@ BREAKS = [
     # Both clients
     _break(
         "openai/requests.py",
-        "options.url in _WITH_THREAD and not _has_thread(body)",
+        'options.url in _WITH_THREAD and not _has(body, "thread")',
         "options.url in _WITH_THREAD",
         "openai/test_router.py",
     ),
@@ -409,15 +409,15 @@ BREAKS = [
     ),
     # The viewer
     _break(
-        "viewer/conversation/facts.py",
+        "viewer/dialects/dialect.py",
         "return found if math.isfinite(found) and found >= 0 else None",
         "return found",
         "viewer/test_facts.py",
     ),
     _break(
         "viewer/conversation/pricing.py",
-        "return max(int(value), 0)",
-        "return int(value)",
+        "return amount if 0 <= amount <= MOST else None",
+        "return amount",
         "viewer/test_pricing.py",
     ),
 ]
