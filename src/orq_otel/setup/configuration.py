@@ -34,6 +34,7 @@ from orq_otel.setup.destination import (
     destinations,
     is_asked_for,
     is_off,
+    is_sdk_disabled,
     with_scheme,
 )
 from orq_otel.setup.state import state
@@ -361,7 +362,7 @@ def _sampler() -> Any:
 
 def _other_signals(arguments: Arguments) -> list[Signal]:
     """Which signals besides traces are to be exported."""
-    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+    if is_sdk_disabled():
         return []
     wanted: list[Signal] = []
     others: tuple[tuple[Signal, bool | None], ...] = (

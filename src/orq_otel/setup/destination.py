@@ -103,6 +103,11 @@ def destinations(
     return tuple(found)
 
 
+def is_sdk_disabled() -> bool:
+    """Whether `OTEL_SDK_DISABLED` switches the SDK off, for all signals."""
+    return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+
+
 def is_off(signal: Signal) -> bool:
     """Whether `OTEL_*_EXPORTER` says that a signal is not exported."""
     return os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip().lower() == "none"

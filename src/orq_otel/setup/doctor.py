@@ -7,7 +7,6 @@ all that there is without a program. What happens while a program runs is collec
 from __future__ import annotations
 
 import gc
-import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -15,7 +14,6 @@ from typing import Any, Final
 
 from opentelemetry import trace
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined,unused-ignore]
-from packaging.requirements import Requirement
 
 from orq_otel.foundations import reaches
 from orq_otel.foundations.codes import (
@@ -35,11 +33,18 @@ from orq_otel.genai.counts import counts
 from orq_otel.genai.instrumentor import ClientInstrumentor
 from orq_otel.setup import environment
 from orq_otel.setup.configuration import INSTRUMENTORS
-from orq_otel.setup.destination import CONSOLE, GRPC, HTTP, headers_of_environment
+from orq_otel.setup.destination import (
+    CONSOLE,
+    GRPC,
+    HTTP,
+    headers_of_environment,
+    is_off,
+    is_sdk_disabled,
+)
 from orq_otel.setup.reachability import reach
 from orq_otel.setup.report import Finding, Report
 from orq_otel.setup.state import state
-from orq_otel.setup.status import describe, installed
+from orq_otel.setup.status import describe, installed, package
 
 #: The module that opentelemetry-instrument starts with.
 _AUTO: Final = "opentelemetry.instrumentation.auto_instrumentation"
@@ -224,8 +229,7 @@ def _services(providers: list[Any]) -> str:
 
 def _is_silent() -> bool:
     """Whether a variable says that nothing is exported, which is found already."""
-    disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
-    return disabled or os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none"
+    return is_sdk_disabled() or is_off("traces")
 
 
 def _sampler(provider: Any) -> Iterator[Finding]:
@@ -246,7 +250,7 @@ def _sampler(provider: Any) -> Iterator[Finding]:
 
 def _instrumentations() -> Iterator[Finding]:
     for kind in INSTRUMENTORS:
-        name = Requirement(kind.requirement).name
+        name = package(kind)
         foreign = sorted(set(others_of(name)))
         if kind().telemetry is None and not foreign and _is_called(name):
             version = installed(name)

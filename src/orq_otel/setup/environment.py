@@ -31,9 +31,10 @@ from orq_otel.setup.destination import (
     headers_of_environment,
     is_asked_for,
     is_off,
+    is_sdk_disabled,
 )
 from orq_otel.setup.report import Finding
-from orq_otel.setup.status import installed
+from orq_otel.setup.status import installed, package
 
 #: What exporting needs: a module, its distribution, and what it is for.
 _NEEDED: Final = (
@@ -69,7 +70,7 @@ _SHORT: Final = 1024
 
 def facts() -> list[str]:
     """What is installed."""
-    names = ["opentelemetry-sdk", *[_client(kind.requirement) for kind in INSTRUMENTORS]]
+    names = ["opentelemetry-sdk", *map(package, INSTRUMENTORS)]
     found = [
         f"{name} {version or '(not installed)'}" for name in names for version in [installed(name)]
     ]
@@ -84,7 +85,7 @@ def findings(*, needs_distro: bool) -> Iterator[Finding]:
     """
     yield from _missing_packages(needs_distro=needs_distro)
     yield from _clients()
-    if _is_true("OTEL_SDK_DISABLED"):
+    if is_sdk_disabled():
         yield Finding(SDK_DISABLED)
     if is_off("traces"):
         yield Finding(NO_EXPORTER, "OTEL_TRACES_EXPORTER=none")
@@ -117,10 +118,6 @@ def _is_there(module: str) -> bool:
         return find_spec(module) is not None
     except (ImportError, ValueError):  # its package is missing, or blocked
         return False
-
-
-def _client(requirement: str) -> str:
-    return Requirement(requirement).name
 
 
 def _clients() -> Iterator[Finding]:
@@ -184,10 +181,6 @@ def _limits() -> Iterator[Finding]:
         limit = os.environ.get(name, "").strip()
         if limit.isdigit() and int(limit) < _SHORT:
             yield Finding(CUT_CONTENT, f"{name}={limit}")
-
-
-def _is_true(name: str) -> bool:
-    return os.environ.get(name, "").strip().lower() == "true"
 
 
 def names_protocol() -> bool:

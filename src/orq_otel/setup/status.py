@@ -62,7 +62,7 @@ def status() -> dict[str, Any]:
         "provider": f"{type(provider).__module__}.{type(provider).__name__}",
         "service": getattr(resource, "attributes", {}).get("service.name"),
         "sampler": None if sampler is None else str(sampler.get_description()),
-        "clients": {_package(kind): _client(kind()) for kind in INSTRUMENTORS},
+        "clients": {package(kind): _client(kind()) for kind in INSTRUMENTORS},
         "content": _content(),
         "labels": list(label_names()),
         "counts": {
@@ -129,13 +129,14 @@ def _destination(target: Destination) -> dict[str, str | None]:
     return {"protocol": target.protocol, "endpoint": target.shown or None}
 
 
-def _package(kind: type[ClientInstrumentor]) -> str:
+def package(kind: type[ClientInstrumentor]) -> str:
+    """The distribution of the client that an instrumentor is for."""
     return Requirement(kind.requirement).name
 
 
 def _client(instrumentor: ClientInstrumentor) -> dict[str, Any]:
     return {
-        "version": installed(_package(type(instrumentor))),
+        "version": installed(package(type(instrumentor))),
         "supported": str(Requirement(instrumentor.requirement).specifier),
         "is_instrumented": instrumentor.telemetry is not None,
         "wrapped": instrumentor.wrapped,
@@ -154,9 +155,9 @@ def _content() -> dict[str, bool]:
     }
 
 
-def installed(package: str) -> str | None:
+def installed(distribution: str) -> str | None:
     """The version of an installed distribution, or None."""
     try:
-        return version(package)
+        return version(distribution)
     except PackageNotFoundError:
         return None
