@@ -8,20 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from orq_otel.viewer.dialects.dialect import Attributes, Dialect, Messages, first, usage_of
-from orq_otel.viewer.dialects.shapes import answered, asked, decoded
-from orq_otel.viewer.model import Span, Usage
+from orq_otel.viewer.dialects.dialect import Attributes, Dialect, answered_in, asked_in, usage_of
+from orq_otel.viewer.dialects.shapes import decoded
+from orq_otel.viewer.model import Usage
 
 _REQUEST: Final = "gcp.vertex.agent.llm_request"
 _RESPONSE: Final = "gcp.vertex.agent.llm_response"
-
-
-def _asked(span: Span) -> Messages:
-    return asked(first(span.attributes, (_REQUEST,)))
-
-
-def _answered(span: Span) -> Messages:
-    return answered(first(span.attributes, (_RESPONSE,)))
 
 
 def _usage(attributes: Attributes) -> Usage | None:
@@ -41,6 +33,6 @@ ADK: Final = Dialect(
         "result": ("gcp.vertex.agent.tool_response",),
     },
     read_usage=_usage,
-    asked=_asked,
-    answered=_answered,
+    asked=asked_in(_REQUEST),
+    answered=answered_in(_RESPONSE),
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from orq_otel.viewer.dialects.shapes import Message, decoded
+from orq_otel.viewer.dialects.shapes import Message, answered, asked, decoded
 from orq_otel.viewer.model import Span, Usage
 
 Attributes = Mapping[str, Any]
@@ -139,6 +139,16 @@ def first(attributes: Attributes, names: Iterable[str]) -> Any:
         if value is not None and value != "":
             return decoded(value)
     return None
+
+
+def asked_in(*names: str) -> Callable[[Span], Messages]:
+    """Returns a reader of requests that are in the first of these attributes."""
+    return lambda span: asked(first(span.attributes, names))
+
+
+def answered_in(*names: str) -> Callable[[Span], Messages]:
+    """Returns a reader of responses that are in the first of these attributes."""
+    return lambda span: answered(first(span.attributes, names))
 
 
 def _inner(value: Any, name: str) -> Any:

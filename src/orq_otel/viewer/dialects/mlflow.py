@@ -10,13 +10,14 @@ from typing import Final
 from orq_otel.viewer.dialects.dialect import (
     Attributes,
     Dialect,
-    Messages,
     ToolUse,
+    answered_in,
+    asked_in,
     first,
     number,
     usage_of,
 )
-from orq_otel.viewer.dialects.shapes import answered, asked, decoded
+from orq_otel.viewer.dialects.shapes import decoded
 from orq_otel.viewer.model import Span, Usage
 
 _INPUT: Final = ("mlflow.spanInputs",)
@@ -29,14 +30,6 @@ def _usage(attributes: Attributes) -> Usage | None:
     if found is not None and isinstance(cost, dict):
         found.cost = number(cost.get("total_cost", cost.get("total")))
     return found
-
-
-def _asked(span: Span) -> Messages:
-    return asked(first(span.attributes, _INPUT))
-
-
-def _answered(span: Span) -> Messages:
-    return answered(first(span.attributes, _OUTPUT))
 
 
 def _tool(span: Span) -> ToolUse | None:
@@ -65,6 +58,6 @@ MLFLOW: Final = Dialect(
     providers=("mlflow.llm.provider",),
     read_usage=_usage,
     read_tool=_tool,
-    asked=_asked,
-    answered=_answered,
+    asked=asked_in(*_INPUT),
+    answered=answered_in(*_OUTPUT),
 )

@@ -390,16 +390,18 @@ _THREAD = {
     "responses": _responses(_answer("The thread.", _schema("Thread")), "404"),
 }
 
+_AT_MOST = _parameter(
+    "limit",
+    "How many to return at most. Where they are large, it is fewer.",
+    _count_up_to(MOST_SPANS, MOST_SPANS),
+)
+
 _SPANS = {
     "operationId": "listSpans",
     "summary": "The spans of a thread, and all others of its traces, by their start",
     "parameters": [
         *_OF_A_THREAD,
-        _parameter(
-            "limit",
-            "How many to return at most. Where they are large, it is fewer.",
-            _count_up_to(MOST_SPANS, MOST_SPANS),
-        ),
+        _AT_MOST,
         _parameter("cursor", "The `next_cursor` of the page before.", _TEXT),
     ],
     "responses": _responses(_answer("Spans.", _schema("SpanList")), "404"),
@@ -411,11 +413,7 @@ _LOGS = {
     "description": "Those that belong to a span are among its events, too.",
     "parameters": [
         *_OF_A_THREAD,
-        _parameter(
-            "limit",
-            "How many to return at most. Where they are large, it is fewer.",
-            _count_up_to(MOST_SPANS, MOST_SPANS),
-        ),
+        _AT_MOST,
         _parameter("name", "Only events with this name, such as gen_ai.evaluation.result.", _TEXT),
     ],
     "responses": _responses(_answer("Log records.", _schema("LogList")), "404"),
