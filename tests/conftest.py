@@ -17,7 +17,7 @@ from support.client_versions import is_true
 from support.recorded import Telemetry
 from support.vendor import VendorServer
 
-from orq_otel import OpenAIInstrumentor, current_thread
+from orq_otel import OpenAIInstrumentor, ThreadSpanProcessor, current_thread
 from orq_otel.foundations.process import process
 
 _Report = TypeVar("_Report", pytest.TestReport, pytest.CollectReport)
@@ -70,6 +70,13 @@ def telemetry() -> Iterator[Telemetry]:
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     yield Telemetry(provider, exporter)
     provider.shutdown()
+
+
+@pytest.fixture
+def labelled(telemetry: Telemetry) -> Telemetry:
+    """The same provider, which labels its spans."""
+    telemetry.provider.add_span_processor(ThreadSpanProcessor())
+    return telemetry
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -37,13 +37,6 @@ AMBIGUOUS = [name for name, one in GROUPING.items() if one.spans is Spans.CHOSEN
 AGENT = {"gen_ai.operation.name": "invoke_agent"}
 ASSOCIATION = "traceloop.association.properties"
 MADE_UP = "0198f0aa-5a4e-7c3e-b7f1-4a1d2b3c4d5e"
-
-
-@pytest.fixture(autouse=True)
-def as_the_environment_says() -> Iterator[None]:
-    """What one test sets is gone in the next."""
-    yield
-    use_labels()
 
 
 def embed_in(

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.trace import SpanKind, StatusCode
 from support.recorded import Telemetry
 
-from orq_otel import Thread, ThreadSpanProcessor, current_thread, thread
+from orq_otel import Thread, current_thread, thread
 from orq_otel.asgi import ThreadMiddleware
 from orq_otel.foundations.process import process
 from orq_otel.threads.frames import current_frame
@@ -384,12 +384,6 @@ class Connection:
                 await self._app(given, self._queue.get, sent_nowhere)
         assert current_thread() is None
         assert context.get_current() == before
-
-
-@pytest.fixture
-def labelled(telemetry: Telemetry) -> Telemetry:
-    telemetry.provider.add_span_processor(ThreadSpanProcessor())
-    return telemetry
 
 
 def note(telemetry: Telemetry, name: str) -> None:

@@ -5,7 +5,7 @@ Each test notes what an exporter gets to see when the SDK tells it of the end, n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -72,13 +72,6 @@ class Seen(SpanProcessor):
 @pytest.fixture
 def seen() -> Seen:
     return Seen()
-
-
-@pytest.fixture(autouse=True)
-def as_the_environment_says() -> Iterator[None]:
-    """What one test sets is gone in the next."""
-    yield
-    use_labels()
 
 
 def provider_of(

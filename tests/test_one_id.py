@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import openai
@@ -24,13 +24,6 @@ CONVERSATION_ID = "gen_ai.conversation.id"
 LABELS = {"thread.id": "t-1", "orq.thread_id": "t-1", CONVERSATION_ID: "t-1"}
 ON_MARKED = sorted(name for name, one in GROUPING.items() if one.spans is not Spans.CHOSEN)
 IDS_OF_OTHERS = sorted(GROUPING.keys() - {CONVERSATION_ID})
-
-
-@pytest.fixture(autouse=True)
-def as_the_environment_says() -> Iterator[None]:
-    """What one test sets is gone in the next."""
-    yield
-    use_labels()
 
 
 def ended(

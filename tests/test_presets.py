@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -52,20 +51,6 @@ ADDED: dict[str, dict[str, Any]] = {
     "traceloop": {},
     "weave": {"wandb.thread_id": "t-1", "wandb.is_turn": True},
 }
-
-
-@pytest.fixture(autouse=True)
-def as_the_environment_says() -> Iterator[None]:
-    """What one test sets is gone in the next."""
-    yield
-    use_labels()
-
-
-@pytest.fixture
-def labelled(telemetry: Telemetry) -> Telemetry:
-    """A provider that labels its spans."""
-    telemetry.provider.add_span_processor(ThreadSpanProcessor())
-    return telemetry
 
 
 def one_span(telemetry: Telemetry, **attributes: Any) -> dict[str, Any]:

@@ -34,7 +34,6 @@ from support.recorded import Telemetry
 from orq_otel import (
     OpenAIInstrumentor,
     Thread,
-    ThreadSpanProcessor,
     bind,
     current_thread,
     propagate_threads,
@@ -65,12 +64,6 @@ def nothing_is_propagated_afterwards(monkeypatch: pytest.MonkeyPatch) -> Iterato
     propagate_threads()
     process.reset()
     assert propagate.get_global_textmap() is before
-
-
-@pytest.fixture
-def labelled(telemetry: Telemetry) -> Telemetry:
-    telemetry.provider.add_span_processor(ThreadSpanProcessor())
-    return telemetry
 
 
 Ask = Callable[..., "str | None"]

@@ -77,20 +77,6 @@ values = st.one_of(
 some_metadata = st.dictionaries(st.sampled_from("abcd"), values, max_size=4)
 
 
-@pytest.fixture(autouse=True)
-def as_the_environment_says() -> Iterator[None]:
-    """What one test chooses is gone in the next."""
-    yield
-    use_labels()
-
-
-@pytest.fixture
-def labelled(telemetry: Telemetry) -> Telemetry:
-    """A provider that labels its spans."""
-    telemetry.provider.add_span_processor(ThreadSpanProcessor())
-    return telemetry
-
-
 def spans_work(telemetry: Telemetry, **attributes: Any) -> None:
     telemetry.provider.get_tracer("test").start_span("work", attributes=attributes).end()
 
