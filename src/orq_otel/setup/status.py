@@ -64,7 +64,7 @@ def status() -> dict[str, Any]:
         "sampler": None if sampler is None else str(sampler.get_description()),
         "clients": {package(kind): _client(kind()) for kind in INSTRUMENTORS},
         "content": _content(),
-        "labels": list(label_names()),
+        "labels": sorted(label_names()),
         "counts": {
             "calls": counts.calls,
             "spans": counts.spans,
