@@ -24,6 +24,7 @@ from orq_otel.viewer.conversation import (
 )
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.dialects import table
+from orq_otel.viewer.dialects.printed import unprinted
 from orq_otel.viewer.model import KeptSpan, LogRecord, Span, Thread
 from orq_otel.viewer.receive.otlp import from_json
 from orq_otel.viewer.store.sqlite import SQLiteStore
@@ -35,7 +36,16 @@ SENDERS = sorted(one.name for one in SENT.iterdir() if one.is_dir())
 #: Calls whose usage stands in a log record alone, while their span tells of another call.
 ELSEWHERE = {"google-adk-openinference": {0}}
 #: Senders whose provider or price is their own.
-OWN_PRICES = {"azure-ai-inference", "openlit-openai", "strands-agents"}
+OWN_PRICES = {
+    "azure-ai-inference",
+    "genai-bedrock",
+    "openinference-mistralai",
+    "openlit-langchain",
+    "openlit-openai",
+    "strands-agents",
+    "traceloop-bedrock",
+    "traceloop-ollama",
+}
 
 
 def value(of: Mapping[str, Any]) -> Any:
@@ -235,6 +245,35 @@ def test_an_error_says_why(sender: str) -> None:
     assert len(failures) == len(expected["errors"])
     for found, text in zip(failures, expected["errors"], strict=True):
         assert text in found.message or sender == "anthropic-sdk-native"
+
+
+PRINTED = (
+    ("Text(text='Hi', n=None)", {"text": "Hi", "n": None}),
+    ("Message(_role=<Role.USER: 'user'>)", {"role": "user"}),
+    ("[ToolCall(id='a')]", [{"type": "tool_call", "id": "a"}]),
+    ("{'text': 'Hi'}", {"text": "Hi"}),
+)
+
+
+@pytest.mark.parametrize(("text", "found"), PRINTED)
+def test_objects_that_python_prints_are_read(text: str, found: Any) -> None:
+    assert unprinted(text) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Run(code=__import__('os').getcwd())",  # parsed, and never run
+        "Open(file=open('/etc/passwd'))",
+        "Deep(x=" + "[" * 5000 + "]" * 5000 + ")",
+        "Cut(text='Hel)",
+        "Sum(a=1 + 1)",
+        "I think (that is all)",
+        "Big(text='" + "a" * 300_000 + "')",
+    ],
+)
+def test_other_texts_stay_as_they_are(text: str) -> None:
+    assert unprinted(text) is text
 
 
 JSON = st.recursive(

@@ -134,7 +134,12 @@ class _Own:
             (node.is_call and operation not in SUMMARIES)
             or node.counts
             or operation in _WITH_MESSAGES
-            or bool(content(kept.span, INPUT) or content(kept.span, OUTPUT))
+            or bool(content(kept.span, OUTPUT))
+            # An agent tells its question again, and its answer in another span.
+            or (
+                (operation not in SUMMARIES or kept.facts.is_error)
+                and bool(content(kept.span, INPUT))
+            )
         )
 
     def asked(self, kept: KeptSpan) -> list[Mapping[str, object]]:
@@ -153,7 +158,7 @@ class _Own:
                 return list(found)
         if kept.facts.is_error:
             return []
-        for one in self._around(kept):
+        for one in self.around(kept):
             if self._last_inside.get(_key(one.span)) != _key(kept.span):
                 return []
             found = table.answered(one.span)
@@ -163,7 +168,7 @@ class _Own:
 
     def agent(self, kept: KeptSpan) -> str | None:
         """Returns the name of the agent that made a call: its own, or of the nearest around it."""
-        for one in (kept, *self._around(kept)):
+        for one in (kept, *self.around(kept)):
             found = table.read(one.span).agent
             if found is not None:
                 return found
@@ -175,7 +180,7 @@ class _Own:
             return kept
         if table.failure(kept.span):
             return kept
-        for one in self._around(kept):
+        for one in self.around(kept):
             if one.span.status_message:
                 reason = one.span.status_message
                 return replace(kept, span=replace(kept.span, status_message=reason))
@@ -185,9 +190,9 @@ class _Own:
         """Yields the spans that may have a call's messages: itself, its twins, those around it."""
         yield kept
         yield from self._twins.get(_key(kept.span), ())
-        yield from self._around(kept)
+        yield from self.around(kept)
 
-    def _around(self, kept: KeptSpan) -> Iterator[KeptSpan]:
+    def around(self, kept: KeptSpan) -> Iterator[KeptSpan]:
         """Yields the spans around a call, up to a tool that made it."""
         seen = {_key(kept.span)}
         above = self._above(kept)
@@ -298,14 +303,30 @@ class _Reader:
     def entries(self) -> tuple[Turn | Step, ...]:
         """Returns all that was read. A text that was cut at first is whole by now."""
         entries: list[Turn | Step] = []
+        agents: dict[tuple[str, str], int] = {}  # the places of agents' turns
         number = 0
         for one in self._read:
             if isinstance(one, _Draft):
                 number += 1
+                if one.kept.facts.operation in SUMMARIES:
+                    agents[_key(one.kept.span)] = len(entries)
                 entries.append(self._turn(one, number))
             elif one.facts.operation == _TOOL:
                 tool = _executed(one)
-                if not self._tools.attach(one, tool):
+                if self._tools.attach(one, tool):
+                    continue
+                place = next(
+                    (
+                        place
+                        for above in self._own.around(one)
+                        if (place := agents.get(_key(above.span))) is not None
+                    ),
+                    None,
+                )
+                turn = None if place is None else entries[place]
+                if place is not None and isinstance(turn, Turn):
+                    entries[place] = _with_tool(turn, tool)
+                else:
                     entries.append(Step(one, tool))
             else:
                 entries.append(Step(one))
@@ -365,6 +386,7 @@ class _Tools:
 
     _calls: dict[str, ToolCall] = field(default_factory=dict)
     _open: list[tuple[str, ToolCall]] = field(default_factory=list)  # with the trace
+    _unanswered: list[ToolCall] = field(default_factory=list)  # of the latest message with some
 
     def open(self, trace_id: str, answered: Iterable[Message]) -> None:
         """Note the tool calls that a model asked for."""
@@ -415,16 +437,21 @@ class _Tools:
     def messages(self, items: Iterable[Item]) -> tuple[Message, ...]:
         """Joins parts into messages. A tool's result is added to its call instead, if known."""
         joined: list[tuple[Item, list[Part]]] = []
+        calling: int | None = None  # the position of the latest message with calls
         for item in items:
             part = item.part
             if kind_of(item.raw) in RESULTS:
-                call = self._calls.get(str(item.raw.get("id")))
+                call = self._answered_by(item)
                 if call is not None:
                     if call.result is None or call.execution is not None:
                         call.result = result(item.raw)
                     continue
-            elif isinstance(part, ToolCall) and part.id:
-                self._calls[part.id] = part
+            elif isinstance(part, ToolCall):
+                if calling != item.position:
+                    calling, self._unanswered = item.position, []
+                self._unanswered.append(part)
+                if part.id:
+                    self._calls[part.id] = part
             last = joined[-1][0] if joined else None
             if last is not None and last.position == item.position and last.role == item.role:
                 joined[-1][1].append(part)
@@ -434,6 +461,34 @@ class _Tools:
             Message(item.role, tuple(parts), item.name, item.finish_reason)
             for item, parts in joined
         )
+
+    def _answered_by(self, item: Item) -> ToolCall | None:
+        """Returns the call that a result belongs to: by its id, or by the order of the calls.
+
+        Some vendors have no ids for calls, and some senders leave them out on one side.
+        """
+        call_id, name = item.raw.get("id"), item.raw.get("name") or item.name
+        found = self._calls.get(str(call_id))
+        if found is None:
+            found = next(
+                (
+                    one
+                    for one in self._unanswered
+                    if not (one.id and call_id) and name in {None, "", one.name}
+                ),
+                None,
+            )
+        self._unanswered = [one for one in self._unanswered if one is not found]
+        return found
+
+
+def _with_tool(turn: Turn, tool: ToolCall) -> Turn:
+    """Returns an agent's turn with a tool that it ran. Its calls to a model are not here."""
+    return replace(
+        turn,
+        answered=(*turn.answered[:-1], Message("assistant", (tool,)), *turn.answered[-1:]),
+        has_output=True,
+    )
 
 
 def _is_same_tool(name: str, executed: str) -> bool:

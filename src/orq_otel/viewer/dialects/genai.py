@@ -144,17 +144,22 @@ def _text(said: Mapping[str, Any]) -> Any:
     return "".join(str(one.get("content", one.get("response", ""))) for one in said["parts"])
 
 
+_IDS: Final = (
+    "gen_ai.conversation.id",
+    "gen_ai.session.id",
+    "gen_ai.thread.id",
+    "gen_ai.openai.thread.id",
+)
+_USERS: Final = ("gen_ai.user.id", "gen_ai.user")
+_AGENTS: Final = ("gen_ai.agent.name", "gen_ai.agent.id")
+
 GENAI: Final = Dialect(
     name="GenAI conventions",
     marks=("gen_ai.",),
-    thread_ids=(
-        "gen_ai.conversation.id",
-        "gen_ai.session.id",
-        "gen_ai.thread.id",
-        "gen_ai.openai.thread.id",
-    ),
-    users=("user.id", "enduser.id", "gen_ai.user.id", "gen_ai.user"),
-    agents=("gen_ai.agent.name",),
+    labels=(*_IDS, *_USERS, *_AGENTS),
+    thread_ids=_IDS,
+    users=("user.id", "enduser.id", *_USERS),
+    agents=_AGENTS[:1],
     operations=("gen_ai.operation.name",),
     models=("gen_ai.response.model", "gen_ai.request.model"),
     providers=("gen_ai.provider.name", "gen_ai.system"),
