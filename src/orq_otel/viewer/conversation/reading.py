@@ -9,7 +9,7 @@ The code makes no assumptions about the shape of messages: any program can send 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -51,6 +51,10 @@ _WITHOUT_MESSAGES: Final = frozenset({"embeddings", "rerank", "moderate", "class
 #: Operations that are steps also where they are around model calls. Other spans around model calls
 #: repeat their messages.
 _SHOWN_AROUND: Final = frozenset({"execute_tool", "retrieval", *_WITHOUT_MESSAGES})
+#: Operations that are around model calls.
+_AROUND: Final = frozenset({"invoke_agent", "invoke_workflow"})
+#: What an agent or a workflow was asked, and what it answered.
+_Story = tuple[list[Mapping[str, object]], list[Mapping[str, object]]]
 #: Operations that are no steps of a conversation, but hold some, or are pieces of one.
 _NO_STEPS: Final = frozenset({"invoke_workflow", "chunk"})
 _TOOL: Final = "execute_tool"
@@ -109,7 +113,12 @@ class _Own:
                 if node.twin is not None:
                     self._twins.setdefault(node.twin, []).append(one)
         self._last_inside: dict[tuple[str, str], tuple[str, str]] = {}
+        self._stories: dict[tuple[str, str], _Story] = {}
         turns = [one for one in self.spans if self.has_messages(one) and not self.is_repeated(one)]
+        told = {one.span.trace_id for one in turns}
+        told.update(key[0] for key, node in self._nodes.items() if calls.is_model_call(node))
+        self._stories = self._find_stories(told)
+        turns += [one for one in self.spans if _key(one.span) in self._stories]
         self.enclosing = self._enclosing(turns)
 
     def is_repeated(self, kept: KeptSpan) -> bool:
@@ -127,6 +136,8 @@ class _Own:
     def has_messages(self, kept: KeptSpan) -> bool:
         """Whether a span exchanges messages with a model."""
         operation = kept.facts.operation
+        if _key(kept.span) in self._stories:
+            return True
         if operation == _TOOL or operation in _WITHOUT_MESSAGES or operation == "chunk":
             return False
         node = self._nodes[_key(kept.span)]
@@ -142,8 +153,33 @@ class _Own:
             )
         )
 
+    def _find_stories(self, told: Container[str]) -> dict[tuple[str, str], _Story]:
+        """Returns what agents and workflows tell of traces whose calls have no spans.
+
+        Args:
+            told: The traces with calls.
+        """
+        found: dict[tuple[str, str], _Story] = {}
+        for one in self.spans:
+            operation = one.facts.operation
+            if one.span.trace_id in told or operation not in _AROUND:
+                continue
+            if any(_key(above.span) in found for above in self.around(one)):
+                continue
+            asked, answered = table.asked(one.span), table.answered(one.span)
+            if any(message["role"] != "assistant" for message in answered):
+                # It returns all of the conversation.
+                end = len(answered) - (answered[-1]["role"] == "assistant")
+                asked, answered = answered[:end], answered[end:]
+            if asked and (answered or one.facts.is_error):
+                found[_key(one.span)] = list(asked), list(answered)
+        return found
+
     def asked(self, kept: KeptSpan) -> list[Mapping[str, object]]:
         """Returns what a call was asked, if need be by the spans around it."""
+        story = self._stories.get(_key(kept.span))
+        if story is not None:
+            return story[0]
         for one in self._tellers(kept):
             found = table.asked(one.span)
             if any(message["role"] not in {"system", "developer"} for message in found):
@@ -152,6 +188,9 @@ class _Own:
 
     def answered(self, kept: KeptSpan) -> list[Mapping[str, object]]:
         """Returns what a call answered."""
+        story = self._stories.get(_key(kept.span))
+        if story is not None:
+            return story[1]
         for one in (kept, *self._twins.get(_key(kept.span), ())):
             found = table.answered(one.span)
             if found:
@@ -330,12 +369,20 @@ class _Reader:
                     entries.append(Step(one, tool))
             else:
                 entries.append(Step(one))
-        return tuple(entries)
+        return tuple(one for one in entries if not self._is_told_later(one))
+
+    def _is_told_later(self, entry: Turn | Step) -> bool:
+        """Whether a tool's call was told only after its execution, by the next call's history."""
+        return (
+            isinstance(entry, Step)
+            and entry.tool is not None
+            and self._tools.attach_late(entry.kept, entry.tool)
+        )
 
     def _turn(self, draft: _Draft, number: int) -> Turn:
         asked = self._tools.messages(draft.asked)
         answered = self._tools.messages(draft.answered)
-        self._tools.open(draft.kept.span.trace_id, answered)
+        self._tools.open(draft.kept.span.trace_id, (*asked, *answered))
         found = draft.found
         return Turn(
             number,
@@ -414,12 +461,29 @@ class _Tools:
             )
         if call is None:
             return False
+        self._execute(call, kept, executed)
+        return True
+
+    def attach_late(self, kept: KeptSpan, executed: ToolCall) -> bool:
+        """Add an execution to a call with the same arguments that was told after it."""
+        for trace_id, one in self._open:
+            if (
+                trace_id == kept.span.trace_id
+                and one.execution is None
+                and _is_same_tool(one.name, executed.name)
+                and decoded(one.arguments) == decoded(executed.arguments)
+            ):
+                self._execute(one, kept, executed)
+                return True
+        return False
+
+    @staticmethod
+    def _execute(call: ToolCall, kept: KeptSpan, executed: ToolCall) -> None:
         call.execution = kept
         if call.arguments is None:
             call.arguments = executed.arguments
         if call.result is None:
             call.result = executed.result
-        return True
 
     def _elsewhere(self, executed: ToolCall) -> ToolCall | None:
         """Returns the latest open call of a tool in any trace, where no id can tell."""

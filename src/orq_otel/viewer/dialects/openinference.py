@@ -103,6 +103,8 @@ def _tool(span: Span) -> ToolUse | None:
     if arguments is None or _is_schema(arguments):
         given = first(attributes, ("input.value",))
         arguments = arguments if given is None else given
+    if isinstance(arguments, Mapping) and {"args", "kwargs"} <= arguments.keys():
+        arguments = arguments["kwargs"] or arguments["args"]
     return ToolUse(
         text(attributes.get("tool.name")),
         text(attributes.get("tool_call.id")) or text(attributes.get("tool.id")),

@@ -28,6 +28,8 @@ _ROLES: Final = {
     "chatbot": "assistant",
     "function": "tool",
     "AIMessageChunk": "assistant",
+    "tool-call": "assistant",
+    "tool-response": "tool",
 }
 _TEXTS: Final = frozenset({"text", "input_text", "output_text", "summary_text", "refusal"})
 _THOUGHTS: Final = frozenset({"reasoning", "thinking", "redacted_thinking"})
@@ -189,9 +191,8 @@ def _asked(value: Any, role: str, depth: int) -> list[Message]:  # noqa: C901, P
     for name in _ASKED:
         if value.get(name):
             inner = decoded(value[name])
-            if name in _OF_MESSAGES and isinstance(inner, list) and _are_printed(inner):
-                continue
-            return found + _asked(inner, role, depth + 1)
+            if name not in _OF_MESSAGES or (inner := _with_printed(inner)) is not None:
+                return found + _asked(inner, role, depth + 1)
     for name in _ARGUMENTS:
         inner = decoded(value.get(name))
         if isinstance(inner, Mapping) and (more := _asked(inner, role, depth + 1)):
@@ -199,9 +200,14 @@ def _asked(value: Any, role: str, depth: int) -> list[Message]:  # noqa: C901, P
     return found
 
 
-def _are_printed(values: list[Any]) -> bool:
-    """Whether messages are there only as Python prints objects."""
-    return all(isinstance(one, str) and one[:1] not in _JSON for one in values)
+def _with_printed(value: Any) -> Any:
+    """Returns messages, also those that Python has printed. None if they can't be read."""
+    if not isinstance(value, list):
+        return value
+    if not all(isinstance(one, str) and one[:1] not in _JSON for one in value):
+        return value
+    found = list(map(unprinted, value))
+    return found if all(isinstance(one, Mapping) for one in found) else None
 
 
 def _listed(values: Iterable[Any], role: str, depth: int) -> list[Message]:
@@ -224,6 +230,9 @@ def _answered(value: Any, depth: int) -> list[Message]:  # noqa: C901, PLR0911 -
     if value is None or depth > _DEEPEST:
         return []
     if isinstance(value, str):
+        printed = unprinted(value)
+        if isinstance(printed, Mapping) and is_message(printed):
+            return _answered(printed, depth + 1)
         is_told = value and not is_address(value)
         return [_text_message("assistant", value)] if is_told else []
     if isinstance(value, (list, tuple)):
@@ -481,7 +490,7 @@ def parts_of(content: Any) -> list[Part]:
 
 def _told(text: str) -> list[Part]:
     """Returns the part that a text is, or those in an object that it prints."""
-    value = unprinted(text)
+    value = unprinted(text.removeprefix("Calling tools:\n"))  # as smolagents has it
     if isinstance(value, Mapping) and value.get("tool_calls"):
         return [*parts_of(value.get("text", value.get("content"))), *_tool_calls(value)]
     printed = value if isinstance(value, list) else [value]

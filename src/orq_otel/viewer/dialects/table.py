@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from orq_otel.viewer.dialects.adk import ADK
+from orq_otel.viewer.dialects.agentops import AGENTOPS
 from orq_otel.viewer.dialects.apart import APART
 from orq_otel.viewer.dialects.dialect import (
     MOST_TOKENS,
@@ -33,6 +34,7 @@ from orq_otel.viewer.dialects.dialect import (
 from orq_otel.viewer.dialects.genai import GENAI, INPUT, INSTRUCTIONS
 from orq_otel.viewer.dialects.genkit import GENKIT
 from orq_otel.viewer.dialects.haystack import HAYSTACK
+from orq_otel.viewer.dialects.laminar import LAMINAR
 from orq_otel.viewer.dialects.langfuse import LANGFUSE
 from orq_otel.viewer.dialects.langsmith import LANGSMITH
 from orq_otel.viewer.dialects.langwatch import LANGWATCH
@@ -68,6 +70,8 @@ DIALECTS: Final = (
     MASTRA,
     HAYSTACK,
     GENKIT,
+    LAMINAR,
+    AGENTOPS,
     APART,
 )
 
