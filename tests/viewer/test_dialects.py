@@ -33,8 +33,6 @@ from .sqlite_checks import rollup_errors
 
 SENT = Path(__file__).parent / "dialects"
 SENDERS = sorted(one.name for one in SENT.iterdir() if one.is_dir())
-#: Calls whose usage stands in a log record alone, while their span tells of another call.
-ELSEWHERE = {"google-adk-openinference": {0}}
 #: Senders whose provider or price is their own.
 OWN_PRICES = {
     "azure-ai-inference",
@@ -130,6 +128,9 @@ def test_log_records_join_their_spans_in_the_store(
     assert thread is not None
     if expected["recoverable"]["messages"][1]:
         assert thread.title == expected["title"]
+    assert (thread.input_tokens, thread.output_tokens) == expected_tokens(expected)
+    if is_whole(sender, expected):
+        assert thread.cost == pytest.approx(expected["cost_usd"], rel=0.02)
     assert rollup_errors(sqlite) == []
 
 
@@ -144,14 +145,14 @@ def _all(turn: Turn) -> tuple[Message, ...]:
     return (*turn.asked, *turn.answered)
 
 
-def expected_tokens(sender: str, expected: dict[str, Any]) -> tuple[int, int]:
+def expected_tokens(expected: dict[str, Any]) -> tuple[int, int]:
     """The tokens of the calls that were sent."""
     told = [
         (call, recoverable)
-        for number, (call, recoverable) in enumerate(
-            zip(expected["calls"], expected["recoverable"]["usage"], strict=True)
+        for call, recoverable in zip(
+            expected["calls"], expected["recoverable"]["usage"], strict=True
         )
-        if recoverable and number not in ELSEWHERE.get(sender, ())
+        if recoverable
     ]
     return (
         sum(call["input_tokens"] for call, is_told in told if is_told["input"]),
@@ -163,7 +164,7 @@ def is_whole(sender: str, expected: dict[str, Any]) -> bool:
     """Whether the sender tells all numbers that a price needs."""
     usage = [one for one in expected["recoverable"]["usage"] if one]
     return (
-        sender not in OWN_PRICES | ELSEWHERE.keys()
+        sender not in OWN_PRICES
         and expected["cost_usd"] is not None
         and all(all(one.values()) for one in usage)
         and len(usage) + len(expected["errors"]) == len(expected["calls"])
@@ -175,7 +176,7 @@ def test_the_sums_of_a_thread(sender: str, tmp_path: Path) -> None:
     spans, expected = sent(sender)
     thread = stored(tmp_path / "threads.db", [spans], expected["thread_id"])
     assert thread is not None
-    assert (thread.input_tokens, thread.output_tokens) == expected_tokens(sender, expected)
+    assert (thread.input_tokens, thread.output_tokens) == expected_tokens(expected)
     assert list(thread.tags) == expected["tags"]
     if expected["recoverable"]["error_text"]:
         assert thread.errors == len(expected["errors"])

@@ -51,8 +51,6 @@ _WITHOUT_MESSAGES: Final = frozenset({"embeddings", "rerank", "moderate", "class
 #: Operations that are steps also where they are around model calls. Other spans around model calls
 #: repeat their messages.
 _SHOWN_AROUND: Final = frozenset({"execute_tool", "retrieval", *_WITHOUT_MESSAGES})
-#: Operations that are around model calls.
-_AROUND: Final = frozenset({"invoke_agent", "invoke_workflow"})
 #: What an agent or a workflow was asked, and what it answered.
 _Story = tuple[list[Mapping[str, object]], list[Mapping[str, object]]]
 #: Operations that are no steps of a conversation, but hold some, or are pieces of one.
@@ -162,7 +160,7 @@ class _Own:
         found: dict[tuple[str, str], _Story] = {}
         for one in self.spans:
             operation = one.facts.operation
-            if one.span.trace_id in told or operation not in _AROUND:
+            if one.span.trace_id in told or operation not in table.AROUND:
                 continue
             if any(_key(above.span) in found for above in self.around(one)):
                 continue

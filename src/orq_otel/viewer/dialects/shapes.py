@@ -481,9 +481,9 @@ def parts_of(content: Any) -> list[Part]:
     found: list[Part] = []
     for one in content:
         made = part(one)
-        if made is not None and made["type"] == "text" and isinstance(made["content"], str):
+        if made and made.get("type") == "text" and isinstance(made.get("content"), str):
             found += _told(made["content"])
-        elif made is not None:
+        elif made:
             found.append(made)
     return found
 

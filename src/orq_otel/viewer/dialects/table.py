@@ -31,7 +31,7 @@ from orq_otel.viewer.dialects.dialect import (
     number,
     text,
 )
-from orq_otel.viewer.dialects.genai import GENAI, INPUT, INSTRUCTIONS
+from orq_otel.viewer.dialects.genai import GENAI, INPUT, INSTRUCTIONS, recorded
 from orq_otel.viewer.dialects.genkit import GENKIT
 from orq_otel.viewer.dialects.haystack import HAYSTACK
 from orq_otel.viewer.dialects.laminar import LAMINAR
@@ -217,6 +217,8 @@ def read(span: Span) -> Said:
     if model is None and usage is not None:
         model = usage.model
     operation = _operation(span, plan)
+    if span.events:
+        usage = recorded(span.events, usage)
     return Said(
         thread_id,
         session_id,
@@ -262,6 +264,8 @@ def _operation(span: Span, plan: _Plan) -> str | None:
     return found
 
 
+#: Operations that are around model calls.
+AROUND: Final = frozenset({"invoke_agent", "invoke_workflow"})
 #: Operations that a failed span may tell by its name alone, as the conventions have it.
 _NAMED: Final = frozenset({"chat", "generate_content", "text_completion"})
 #: Operations of the conventions, and those of this project.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from orq_otel.viewer import model
+from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import KeptSpan, LogRecord
 from orq_otel.viewer.store import deciding, sqlite_logs
 from orq_otel.viewer.store.deciding import Change
@@ -26,7 +28,7 @@ from orq_otel.viewer.store.tally import Row, Tally, ThreadTally
 #: SQLite before version 3.32 accepts no more than 999 parameters.
 _PARAMETERS: Final = 900
 #: Where these stand in a row of `spans`.
-_THREAD, _RESOURCE = 3, 11
+_THREAD, _RESOURCE, _TITLE = 3, 11, 20
 #: Where those stand that `counted` returns.
 _COUNTED: Final = slice(6, 11)
 
@@ -115,13 +117,20 @@ class Batch:
 
 def insert(connection: sqlite3.Connection, batch: Batch) -> None:
     """Insert what does not exist yet. The caller has begun a transaction."""
-    decided, changes = deciding.decide(connection, batch.spans, batch.plain)
+    counts: Counter[int] = Counter()
+    if batch.logs.rows:
+        of_logs = _resource_keys(connection, batch.logs.resources)
+        counts.update(sqlite_logs.insert(connection, batch.logs, of_logs))
+    logged = sqlite_logs.keys_of(connection, batch.logs, _may_have_records(batch))
+    recorded = sqlite_logs.recorded(connection, logged)
+    spans = _with_records(connection, batch.spans, recorded)
+    traces = {trace_id.hex() for trace_id, _ in recorded}
+    decided, changes = deciding.decide(connection, spans, batch.plain, traces)
     for place, kept in decided.items():
         batch.rows[place][_COUNTED] = counted(kept.facts)
         batch.threads[place] = None if kept.facts.thread_id is None else text(kept.facts.thread_id)
     keys, added = _thread_keys(connection, batch, changes)
     resources = _resource_keys(connection, batch.resources)
-    counts: Counter[int] = Counter()
     tally = Tally()
     responses: dict[int, str] = {}
     for row, digest, thread, tags, response in zip(
@@ -139,24 +148,43 @@ def insert(connection: sqlite3.Connection, batch: Batch) -> None:
         if thread is not None:
             tally.add(_row(row, tags))
     sqlite_logs.add_responses(connection, responses)
-    if batch.logs.rows:
-        of_logs = _resource_keys(connection, batch.logs.resources)
-        counts.update(sqlite_logs.insert(connection, batch.logs, of_logs))
     _count_resources(connection, counts)
     _add(connection, tally, 1)
     _add_threads(connection, tally.threads, time.time_ns())
     changed = _change(connection, changes, keys) if changes else set()
-    _add_titles(connection, batch)
+    _add_titles(connection, logged)
     # All spans of such a thread existed already, in another thread.
     without = [(key,) for key in added if key not in tally.threads and key not in changed]
     connection.executemany("DELETE FROM threads WHERE key = ?", without)
     connection.execute("UPDATE changes SET count = count + 1")
 
 
-def _add_titles(connection: sqlite3.Connection, batch: Batch) -> None:
+def _may_have_records(batch: Batch) -> Iterator[sqlite_logs.Key]:
+    """Yields the spans whose log records may say more than they do."""
+    for kept, row in zip(batch.spans, batch.rows, strict=True):
+        said = kept.facts.said
+        if row[_TITLE] is None or said is None or said.is_genai:
+            yield row[0], row[1]
+
+
+def _with_records(
+    connection: sqlite3.Connection, spans: Sequence[KeptSpan], recorded: Container[sqlite_logs.Key]
+) -> Sequence[KeptSpan]:
+    """Returns spans with what their log records tell of their calls."""
+    if not recorded:
+        return spans
+    found = list(spans)
+    for place, kept in enumerate(spans):
+        key = (bytes.fromhex(kept.span.trace_id), bytes.fromhex(kept.span.span_id))
+        if key in recorded:
+            events = (*kept.span.events, *sqlite_logs.details_of(connection, key))
+            told = read(replace(kept.span, events=events))
+            found[place] = KeptSpan(kept.span, replace(told, title=kept.facts.title))
+    return found
+
+
+def _add_titles(connection: sqlite3.Connection, keys: Iterable[sqlite_logs.Key]) -> None:
     """Set titles that stand in log records, which come before or after their spans."""
-    spans = ((row[0], row[1]) for row in batch.rows if row[20] is None)
-    keys = sqlite_logs.keys_of(connection, batch.logs, spans)
     for seq, thread, start, span_id, title in list(sqlite_logs.titles(connection, keys)):
         connection.execute("UPDATE spans SET title = ? WHERE seq = ?", (title, seq))
         if thread is not None:
