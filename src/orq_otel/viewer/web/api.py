@@ -38,7 +38,7 @@ from orq_otel.viewer.web.query_parameters import (
     only,
     thread_query,
 )
-from orq_otel.viewer.web.zones import zone_of
+from orq_otel.viewer.web.zones import PARAMETER, zone_of
 
 MAX_IMPORT = 16 * 2**20
 """The highest size of an import's body in bytes. The command sends a file in pieces."""
@@ -251,7 +251,7 @@ class _Api:
         return await to_thread.run_sync(answer, limiter=self._heavy)
 
     async def _export(self, request: Request, thread: Thread) -> Response:
-        asked = only(request.query_params.multi_items(), ("format",))
+        asked = only(request.query_params.multi_items(), ("format", PARAMETER))
         forms = (*api_json.FORMATS, *exports.DOCUMENTS)
         form = choice("format", asked.get("format", ["json"])[0], forms)
         if form in exports.DOCUMENTS:

@@ -463,6 +463,7 @@ _EXPORT = {
             "The JSON of this API, OTLP/JSON, or the conversation as Markdown or as one HTML file.",
             _word_of(("json", "otlp", "markdown", "html"), "json"),
         ),
+        _parameter("tz", "The time zone of a document, such as Europe/Berlin.", _TEXT),
     ],
     "responses": _responses(
         {

@@ -14,12 +14,12 @@ const A_YEAR = 31536000; // in seconds
 const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const isNamed = new URLSearchParams(location.search).has("tz"); // the address decides
 const kept = document.cookie.split("; ").find((one) => one.startsWith(`${ZONE_COOKIE}=`));
-const chosen = kept ? decodeURIComponent(kept.slice(ZONE_COOKIE.length + 1)) : null;
+const chosen = kept ? kept.slice(ZONE_COOKIE.length + 1) : null;
 // Whoever has chosen UTC keeps it. Everybody else has the zone of this place, also after a journey.
 const zone = isNamed ? document.documentElement.dataset.zone : chosen === UTC ? UTC : here;
 
 function keepZone(name) {
-  document.cookie = `${ZONE_COOKIE}=${encodeURIComponent(name)}; path=/; max-age=${A_YEAR}; SameSite=Strict`;
+  document.cookie = `${ZONE_COOKIE}=${name}; path=/; max-age=${A_YEAR}; SameSite=Strict`;
 }
 
 const formats = {
