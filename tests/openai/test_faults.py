@@ -14,9 +14,9 @@ import openai
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from model_server import ModelServer
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.trace import StatusCode
+from stand_ins.model_server import ModelServer
 from support.openai_versions import responses_api
 from support.recorded import Telemetry
 
