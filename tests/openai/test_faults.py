@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import sys
 import logging
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from types import ModuleType
