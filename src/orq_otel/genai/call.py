@@ -120,6 +120,10 @@ class Operation:
     is_evaluation: bool = False
 
 
+#: What is for events, where content goes to spans alone. Nobody writes into it.
+_NO_CONTENT: Final[Content] = {}
+
+
 class Call:
     """One call as telemetry. It ends once, whatever happens, and in whichever order.
 
@@ -188,10 +192,15 @@ class Call:
         self._attributes: Attributes = {}
         self._reader: StreamReader | None = None
         self._fed = 0
-        if telemetry.capture is not None:
-            self._content: Content = {}
+        capture = telemetry.capture
+        if capture is not None:
             self._content_json: dict[str, Any] = {}
-            self._whole: Content | None = None if telemetry.capture.hook is None else {}
+            self._content: Content = _NO_CONTENT
+            self._whole: Content | None = None
+            if not capture.is_plain:
+                self._content = {}
+                if capture.hook is not None:
+                    self._whole = {}
 
     def request(self, body: Mapping[str, Any]) -> None:
         """Read the request: its attributes, and its content if that is captured."""
