@@ -1,4 +1,4 @@
-"""The table of environment variables in the README, from the settings that they make."""
+"""Makes `docs/settings.md` of the settings that the environment has."""
 
 from __future__ import annotations
 
@@ -6,17 +6,26 @@ from dataclasses import fields
 
 from orq_otel.foundations.settings import Settings, Variable
 
-_BEGIN = "<!-- settings:begin, made by docs/generate.py -->\n"
-_END = "<!-- settings:end -->\n"
+_HEAD = """\
+# Settings
+
+This page is made by `docs/generate.py` from `src/orq_otel/foundations/settings.py`.
+
+Settings are environment variables. They are read once, by `configure()`, `instrument()` and the
+processors. A value that is not valid is logged once, with a code such as `[ORQ-S01]`, and the
+default is used. An argument of [`configure()` or `instrument()`](api.md) overrides the variable.
+
+OpenTelemetry's own variables hold as well: where spans go, which are sampled, and the limits of a
+span are [the SDK's][sdk]. The [viewer](viewer.md#options) has variables of its own.
+
+[sdk]: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
+
+| variable | values, the default first |
+|---|---|
+"""
 
 
-def with_table(readme: str) -> str:
-    """The README with the table of today."""
-    before, _, rest = readme.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    rows = ["| variable | values, the default first |", "|---|---|"]
-    for setting in fields(Settings):
-        variable = Variable.of(setting)
-        rows.append(f"| `{variable.name}` | {variable.values} |")
-    table = "\n".join(rows)
-    return f"{before}{_BEGIN}{table}\n{_END}{after}"
+def page() -> str:
+    """The text of the page."""
+    variables = map(Variable.of, fields(Settings))
+    return _HEAD + "".join(f"| `{one.name}` | {one.values} |\n" for one in variables)
