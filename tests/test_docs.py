@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 from opentelemetry.util.re import parse_env_headers
+from support.pages import without_settings
 
 import orq_otel
 from orq_otel.foundations import settings
@@ -24,7 +27,11 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 EVERY_PAGE = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 PAGES = sorted((DOCS / "backends").glob("*.md"))
-TEXTS = {path: path.read_text(encoding="utf-8") for path in [*PAGES, DOCS / "sampling.md"]}
+#: Pages with configurations of collectors, and with variables that go with these.
+TEXTS = {
+    path: path.read_text(encoding="utf-8")
+    for path in [*PAGES, DOCS / "production.md", DOCS / "sampling.md"]
+}
 TABLE_OF_PRESETS = (DOCS / "backends.md").read_text(encoding="utf-8")
 
 #: Of a collector's configuration, the parts that its pipelines are made of.
@@ -118,6 +125,39 @@ def test_variables_are_known_and_their_values_sound() -> None:
             assert name in OWN | SAMPLER, (page, name)
 
 
+CONSOLE = "\n".join(
+    block
+    for path in EVERY_PAGE
+    for block in re.findall(r"```console\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+)
+
+
+def test_every_variable_of_ours_is_known() -> None:
+    found = set(re.findall(r"\b(ORQ_OTEL_(?!VIEWER_)\w+)=", CONSOLE))
+    assert found
+    assert found <= OWN
+
+
+@pytest.mark.skipif(find_spec("genai_prices") is None, reason="genai-prices is not installed")
+@pytest.mark.parametrize(
+    "command",
+    sorted(
+        set(
+            re.findall(r"^\$ orq-otel ((?:threads|thread|export)\b[^>|\n]*)", CONSOLE, re.MULTILINE)
+        )
+    ),
+)
+def test_a_command_can_be_typed_as_it_stands(command: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [Path(sys.executable).parent / "orq-otel", *shlex.split(command)],
+        env={**without_settings(), "HOME": str(tmp_path), "ORQ_OTEL_VIEWER_DB": f"{tmp_path}/db"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 2, done.stderr  # of wrong usage
+
+
 def test_code_compiles() -> None:
     for path, block in blocks("python"):
         compile(block, str(path), "exec")
@@ -125,7 +165,16 @@ def test_code_compiles() -> None:
 
 def test_there_are_collectors_for_those_that_need_one() -> None:
     pages = {param.id for param in collectors()}
-    assert pages == {"azure", "clickhouse", "datadog", "elastic", "jaeger", "sampling", "tempo"}
+    assert pages == {
+        "azure",
+        "clickhouse",
+        "datadog",
+        "elastic",
+        "jaeger",
+        "production",
+        "sampling",
+        "tempo",
+    }
 
 
 @pytest.mark.parametrize("collector", collectors())
