@@ -127,7 +127,7 @@ _NO_CONTENT: Final[Content] = {}
 class Call:
     """One call as telemetry. It ends once, whatever happens, and in whichever order.
 
-    A call that is dropped before its end, such as with an abandoned stream, ends on the spot, or
+    A call that is dropped before its end, such as with an abandoned stream, ends at once, or
     right after the garbage collection that found it. Its methods raise only what a signal handler
     of the host raises.
 
