@@ -99,6 +99,8 @@ class Operation:
         name: The value of `gen_ai.operation.name`.
         read_request: Turns a request, which is plain JSON, into span attributes.
         read_response: Turns a response, parsed or a namespace of its JSON, into span attributes.
+        read_start: Reads from a request what samplers, or the name of the span, want besides the
+            model and the conversation that its body names. Only for OpenAI's client.
         new_stream_reader: Makes the reader of one stream, for an operation that can stream. Its
             `read_request` sets `gen_ai.request.stream`, or the time to the first chunk is not told.
         constants: Attributes that every span of the operation has.
@@ -112,6 +114,7 @@ class Operation:
     name: str
     read_request: Callable[[Mapping[str, Any]], Attributes]
     read_response: Callable[[Any], Attributes]
+    read_start: Callable[[Mapping[str, Any]], Attributes] | None = None
     new_stream_reader: Callable[[], StreamReader] | None = None
     constants: Mapping[str, Any] = field(default_factory=dict)
     is_standard: bool = True

@@ -17,6 +17,7 @@ import functools
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable
 from itertools import chain, islice
+from types import MethodType
 from typing import Any, Final, Protocol
 
 from orq_otel.foundations.guard import report
@@ -190,7 +191,7 @@ class StreamProxy(_Proxy):
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.__wrapped__, name)  # older streams of Orq's have no `close`
-        return _closing(value, self._self_call) if name == "close" else value
+        return _closing(value, self._self_call) if name == "close" else _of_proxy(self, value)
 
 
 class AsyncStreamProxy(_Proxy):
@@ -225,7 +226,9 @@ class AsyncStreamProxy(_Proxy):
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.__wrapped__, name)  # newer clients have `aclose` as well
-        return _closing_soon(value, self._self_call) if name in {"close", "aclose"} else value
+        if name in {"close", "aclose"}:
+            return _closing_soon(value, self._self_call)
+        return _of_proxy(self, value)
 
 
 class _Body(Proxy):
@@ -361,6 +364,16 @@ def over(
             reading.end()
     except Exception as mistake:  # noqa: BLE001 - the consumer goes on
         report("ending the span of a stream", mistake)
+
+
+def _of_proxy(proxy: _Proxy, value: Any) -> Any:
+    """An attribute of the client's stream. A method of it is one of the proxy.
+
+    Some methods read the whole stream, such as `get_final_result()` of agents' sessions, and some
+    return the stream itself. Both are to go through the proxy.
+    """
+    is_method = type(value) is MethodType and value.__self__ is proxy.__wrapped__
+    return MethodType(value.__func__, proxy) if is_method else value
 
 
 def _closing(
