@@ -138,9 +138,9 @@ body's.
 An operation is found by the method and path of its request, whichever of the client's methods made
 it: `create`, `parse`, a stream helper, a raw or a streaming response, sync or async. A connection
 over a websocket has a span from its opening to its end, and one for each response in it; those of
-the Responses API are the `chat` of `POST /responses`. An agent's session takes input by one request,
-which is answered at once, and tells what the agent does in another, a stream: `sessions.stream()` sends
-both, and its answer and tokens are on the span of the stream.
+the Responses API are the `chat` of `POST /responses`. An agent's session takes input by one
+request, which is answered at once, and tells in another, a stream, what the agent does with it:
+`sessions.stream()` sends both, and answer and tokens are on the span of the stream.
 
 | request | `gen_ai.operation.name` | streams |
 |---|---|---|

@@ -23,6 +23,7 @@ from orq_otel.genai.metrics import INFERENCE, Gaps, Metrics
 from orq_otel.genai.semconv import (
     CONVERSATION_ID,
     ERROR_TYPE,
+    INVOKE_AGENT,
     OPENAI_NAMES,
     PROVIDER_NAME,
     REQUEST_CHOICE_COUNT,
@@ -357,9 +358,13 @@ class Call:
             self._end(description, error, at)
 
     def _add_missing_reasons(self) -> None:
-        """Say "error" for each choice that was asked for, if the model gave no reason at all."""
-        attributes = self._attributes
-        if self._operation.name in INFERENCE and RESPONSE_FINISH_REASONS not in attributes:
+        """Say "error" for each choice that was asked for, if the model gave no reason at all.
+
+        An agent is only known to owe one where its answer is streamed.
+        """
+        attributes, name = self._attributes, self._operation.name
+        owes = name in INFERENCE or (name == INVOKE_AGENT and REQUEST_STREAM in attributes)
+        if owes and RESPONSE_FINISH_REASONS not in attributes:
             count = min(max(1, attributes.get(REQUEST_CHOICE_COUNT, 1)), MOST_CHOICES)
             attributes[RESPONSE_FINISH_REASONS] = ("error",) * count
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from io import StringIO
 from typing import Any, Final
 
-from orq_otel.genai.errors import error_type
+from orq_otel.genai.errors import UNNAMED, error_type
 from orq_otel.genai.fields import (
     Attributes,
     fields,
@@ -165,6 +165,8 @@ class StreamReader:
         """Read a session. Its usage is that of earlier turns as well, and so is left alone."""
         told = session_attributes({**session, "usage": None})
         told.pop(RESPONSE_STATUS, None)  # a turn's says more
+        if told.get(ERROR_TYPE) == UNNAMED and ERROR_TYPE in self._attributes:  # so does its error
+            del told[ERROR_TYPE]
         if kind == f"{_EVENT}requires_action":
             wanted = [get(one, "type") for one in items(session.get("required_actions"))]
             if "function_call" in wanted:
