@@ -11,9 +11,15 @@ holds what happens. A method that no list knows fails here, until somebody decid
 from __future__ import annotations
 
 import inspect
+import os
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
 from types import MethodType
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -175,6 +181,54 @@ def _built(method: Callable[..., Any]) -> str:
     """The request that a method's source builds. None gets through with strings for arguments."""
     found = _BUILDS.search(inspect.getsource(inspect.unwrap(method)))
     return " ".join(found.groups()) if found else "-"
+
+
+# ---- A release that adds a method ---------------------------------------------------------------
+
+#: By package: the test of its list, a module, a class there, a method that it gets, and what the
+#: test says then.
+_ADDED = {
+    "openai": (
+        "test_every_method_of_openai_is_decided_on[OpenAI]",
+        "resources/embeddings.py",
+        "class Embeddings(SyncAPIResource):\n",
+        "    def invent(self):\n        return self._post('/inventions', cast_to=object)\n\n",
+        "embeddings.invent: sends Sent(request='POST /inventions', operation='none'), listed is",
+    ),
+    "orq_ai_sdk": (
+        "test_every_method_of_orqs_client_is_decided_on[False]",
+        "embeddings.py",
+        "class Embeddings(BaseSDK):\n",
+        "    def invent(self):\n        pass\n\n",
+        "router.embeddings.invent: sends Sent(request='-', operation='none'), listed is",
+    ),
+}
+
+
+@needs("openai", NEWEST["openai"], "what is listed")
+@needs("orq-ai-sdk", NEWEST["orq-ai-sdk"], "what is listed")
+@pytest.mark.parametrize("package", _ADDED)
+def test_a_method_that_a_copy_of_the_client_has_besides_fails(package: str, tmp_path: Path) -> None:
+    test, module, owner, method, expected = _ADDED[package]
+    spec = find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    copied = shutil.copytree(Path(spec.origin).parent, tmp_path / package)
+    source = (copied / module).read_text()
+    assert owner in source
+    (copied / module).write_text(source.replace(owner, owner + method))
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    options = ["-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, f"{__file__}::{test}"],
+        env={**os.environ, "PYTHONPATH": path},
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert expected in done.stdout
 
 
 # ---- Both ---------------------------------------------------------------------------------------
