@@ -191,7 +191,7 @@ class StreamProxy(_Proxy):
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.__wrapped__, name)  # older streams of Orq's have no `close`
-        return _closing(value, self._self_call) if name == "close" else _of_proxy(self, value)
+        return _closing(value, self._self_call) if name == "close" else _of_proxy(self, name, value)
 
 
 class AsyncStreamProxy(_Proxy):
@@ -228,7 +228,7 @@ class AsyncStreamProxy(_Proxy):
         value = getattr(self.__wrapped__, name)  # newer clients have `aclose` as well
         if name in {"close", "aclose"}:
             return _closing_soon(value, self._self_call)
-        return _of_proxy(self, value)
+        return _of_proxy(self, name, value)
 
 
 class _Body(Proxy):
@@ -366,14 +366,14 @@ def over(
         report("ending the span of a stream", mistake)
 
 
-def _of_proxy(proxy: _Proxy, value: Any) -> Any:
-    """An attribute of the client's stream. A method of it is one of the proxy.
+def _of_proxy(proxy: _Proxy, name: str, value: Any) -> Any:
+    """An attribute of the client's stream. A public method of it is one of the proxy.
 
     Some methods read the whole stream, such as `get_final_result()` of agents' sessions, and some
     return the stream itself. Both are to go through the proxy.
     """
     is_method = type(value) is MethodType and value.__self__ is proxy.__wrapped__
-    return MethodType(value.__func__, proxy) if is_method else value
+    return MethodType(value.__func__, proxy) if is_method and name[0] != "_" else value
 
 
 def _closing(
