@@ -11,10 +11,10 @@ import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from model_server import ModelServer, Reply
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.sampling import Sampler, SamplingResult
 from opentelemetry.trace import StatusCode
+from stand_ins.model_server import ModelServer, Reply
 from support.byte_server import Answer, ByteServer, as_json, http
 from support.client_calls import own, server, told
 from support.client_versions import NEWEST, needs
