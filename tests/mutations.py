@@ -259,10 +259,8 @@ BREAKS = [
     ),
     _break(
         "genai/streams.py",
-        "value = getattr(self.__wrapped__, name)  # older streams of Orq's have no `close`\n"
-        '        return _closing(value, self._self_call) if name == "close" else value',
-        "value = getattr(self.__wrapped__, name)  # older streams of Orq's have no `close`\n"
-        "        return value",
+        'if name == "close":\n            return _closing(value, self._self_call)',
+        'if name == "close":\n            return value',
         "openai/test_streams.py",
         "openai/test_left_streams.py",
     ),
