@@ -115,6 +115,7 @@ JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
     ),
     # These make environments of their own.
     "matrix": ([], [["tests/matrix.py"]]),
+    "others": ([], [["tests/others"]]),
     "package": (["--group", "package"], [["tests/package.py"]]),
     **{
         job: (
@@ -153,6 +154,7 @@ MEANINGS = {
     "mutations": "breaks one line at a time, and sees that a test fails; takes hours",
     "servers": "conversations over real servers, task queues and gRPC",
     "matrix": "the tests with each supported client and Python; --quick, --client, --python",
+    "others": "other projects' tests, bare and with ours switched on; takes hours; names of suites",
     "package": "builds wheel and source distribution, and tests both",
     "frameworks": "agent frameworks, in the two environments that follow",
     "frameworks-openai-3": "those that have come to version 3 of the client",
