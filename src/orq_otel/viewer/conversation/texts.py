@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from orq_otel.viewer.conversation.histories import INSTRUCTING
 from orq_otel.viewer.conversation.parts import (
     MOST_PARTS,
     Other,
@@ -34,6 +35,8 @@ _NO_ANSWER: Final = re.compile(r"usage|token|\.response\.(id|model|finish_reason
 def texts_of(span: Span, facts: Facts) -> dict[int, str]:
     """Returns the texts of a span, each by its digest, which is the same wherever it is repeated.
 
+    Instructions are not among them: all threads of an agent have the same.
+
     Args:
         span: The span.
         facts: What it says, as it is read when it arrives.
@@ -45,7 +48,8 @@ def texts_of(span: Span, facts: Facts) -> dict[int, str]:
         if span.events or _may_answer(frozenset(span.attributes)):
             messages += table.answered(span)
         for message in messages:
-            found += _of_message(message)
+            if message.get("role") not in INSTRUCTING:
+                found += _of_message(message)
         if facts.operation == "execute_tool":
             use = table.tool_use(span)
             values = (use.arguments, use.result)
