@@ -19,7 +19,6 @@ import pytest
 from support.viewer_spans import NOON, SECOND, Api, chat, keep, served, span
 
 from orq_otel.cli.main import main
-from orq_otel.viewer.conversation import Turn, conversation
 from orq_otel.viewer.model import LogRecord, Store
 from orq_otel.viewer.store import open_store
 
@@ -153,14 +152,15 @@ def test_messages_as_csv(store: Store, db: Path, capsys: pytest.CaptureFixture[s
         ("assistant", "'=It is lost, sorry.", "gpt-5-mini"),
     ]
     assert rows[0]["time"] == "2026-08-01T12:00:00.000Z"
-    told = conversation("parcel-1", store.spans("parcel-1"))
-    messages = [
-        message
-        for entry in told.entries
-        if isinstance(entry, Turn)
-        for message in (*entry.asked, *entry.answered)
+    app = Api()
+    app.store = store
+    with served(app) as client:
+        told = client.get("/api/threads/parcel-1/conversation").json()
+    assert [(row["span_id"], row["role"]) for row in rows] == [
+        (entry["span_id"], message["role"])
+        for entry in told["entries"]
+        for message in (*entry["input"], *entry["output"])
     ]
-    assert len(messages) == len(rows)
 
 
 def test_the_list_as_csv_is_that_of_the_api(
