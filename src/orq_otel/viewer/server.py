@@ -79,7 +79,11 @@ def run(settings: Settings) -> None:
         }
         urls = {name: _url(settings.host, bound) for name, bound in sockets.items()}
         store = stack.enter_context(contextlib.closing(open_store(settings.store)))
-        pages = create_pages(store, otlp_endpoint=urls.get(_OTLP_HTTP, DEFAULT_ENDPOINT))
+        pages = create_pages(
+            store,
+            otlp_endpoint=urls.get(_OTLP_HTTP, DEFAULT_ENDPOINT),
+            trace_url=settings.trace_url,
+        )
         web = WebGuard(Starlette(routes=[*create_api(store), *pages]), guard)
         share = connections.share(2 * _OF_HTTP + _OF_GRPC)
         servers: list[_Serving] = [_Server(web, sockets[_WEB], share, _GRACE_OF_PAGES)]

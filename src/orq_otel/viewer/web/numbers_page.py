@@ -54,6 +54,7 @@ class Asked:
         self._over = choice("over", own.get("over", "cost"), tuple(MEASURES))
         self._pair = [own[name] for name in ("a", "b") if name in own]
         self._others = [one for one in parameters if one[0] not in _OWN]
+        self._zone = zone
         self._query = thread_query(finding.query_parameters(self._others, zone))
 
     def values(self, store: Store) -> dict[str, Any]:
@@ -71,6 +72,7 @@ class Asked:
         groups = {one.name: one for one in numbers.groups}
         pair = [groups[name] for name in self._pair if name in groups]
         return {
+            "zone": self._zone,
             "numbers": numbers,
             "courses": _courses(numbers, self._over),
             "by": self._by,
