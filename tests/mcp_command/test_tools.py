@@ -18,7 +18,7 @@ from mcp.client.session import ClientSession
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from orq_otel.cli.main import main
-from orq_otel.viewer.conversation import conversation
+from orq_otel.viewer.conversation import conversation, exchanges
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import KeptSpan, Span, Store
 from orq_otel.viewer.store import open_store
@@ -164,7 +164,9 @@ async def test_an_agent_lists_searches_and_reads(store: Store, db: Path) -> None
 
 async def test_the_conversation_is_that_of_the_api(store: Store, db: Path) -> None:
     spans = store.spans("ticket-7")
-    expected = conversation_json.conversation(conversation("ticket-7", spans), None)
+    expected = conversation_json.conversation(
+        said := conversation("ticket-7", spans), exchanges(said, spans), None
+    )
     async with agent("--db", db) as session:
         told = await call(session, "read_thread", thread_id="ticket-7", full_texts=True)
     assert told["entries"] == json.loads(json.dumps(expected["entries"]))

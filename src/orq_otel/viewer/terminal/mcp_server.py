@@ -13,7 +13,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any, Final
 
-from orq_otel.viewer.conversation import Conversation, Step, Turn, conversation, failure
+from orq_otel.viewer.conversation import conversation, exchanges, failure
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.formats import shortened
 from orq_otel.viewer.model import KeptSpan, StoreError
@@ -150,10 +150,10 @@ class Tools:
         own = [one for one in spans if one.facts.thread_id == thread["id"]]
         failed = [one for one in own if one.facts.is_error]
         around = {(one.span.trace_id, one.span.span_id): one for one in spans}
-        told = conversation(thread["id"], spans)
+        entries = _told(thread["id"], spans)["entries"]
         return {
             "thread": {name: thread[name] for name in ("id", "title", "tags", "errors")},
-            "errors": [_explained(one, around, told) for one in failed[:_ERRORS]],
+            "errors": [_explained(one, around, entries) for one in failed[:_ERRORS]],
             "more_errors": max(len(failed) - _ERRORS, 0),
         }
 
@@ -163,7 +163,7 @@ class Tools:
 
     def _read(self, thread_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
         thread, spans = self._spans(thread_id)
-        return thread, conversation_json.conversation(conversation(thread["id"], spans), None)
+        return thread, _told(thread["id"], spans)
 
     def _spans(self, thread_id: str) -> tuple[dict[str, Any], list[KeptSpan]]:
         thread = self._source.thread(thread_id)
@@ -192,12 +192,21 @@ def _shortened(value: Any) -> Any:
     return value
 
 
+def _told(thread_id: str, spans: Sequence[KeptSpan]) -> dict[str, Any]:
+    """Returns a conversation as the API does."""
+    told = conversation(thread_id, spans)
+    return conversation_json.conversation(told, exchanges(told, spans), None)
+
+
 def _explained(
-    kept: KeptSpan, around: Mapping[tuple[str, str], KeptSpan], told: Conversation
+    kept: KeptSpan,
+    around: Mapping[tuple[str, str], KeptSpan],
+    entries: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Returns what is known of an error."""
     span, why = kept.span, failure(kept)
-    entries = [one for one in told.entries if one.kept.span.start <= span.start]
+    began = rfc_3339(span.start, api_json.EVERY_DIGIT)
+    before = [one for one in entries if one["started_at"] <= began]
     return {
         "span": span.name,
         "trace_id": span.trace_id,
@@ -219,7 +228,7 @@ def _explained(
             if event.get("name") == "exception" and (attributes := event.get("attributes") or {})
         ],
         "attributes": _shortened(_plain(span.attributes)),
-        "before": _shortened(_entries(entries[-_BEFORE:])),
+        "before": _shortened(before[-_BEFORE:]),
     }
 
 
@@ -243,11 +252,6 @@ def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in attributes.items()
         if not name.endswith((".messages", "system_instructions", "tool.definitions"))
     }
-
-
-def _entries(entries: Sequence[Turn | Step]) -> list[Any]:
-    some = Conversation(tuple(entries), 0, has_content=True)
-    return list(conversation_json.conversation(some, None)["entries"])
 
 
 def _server(tools: Tools) -> Any:
