@@ -29,7 +29,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
-from orq_api import OrqServer
+from stand_ins.orq_api import OrqServer
 from support import every_function
 from support.vendor import VendorServer
 
@@ -87,6 +87,12 @@ def read_with_next(world: World) -> Any:
     create = world.openai.chat.completions.create
     with create(model="m", messages=MESSAGES, stream=True) as stream:
         return next(stream).object
+
+
+def read_as_itself(world: World) -> Any:
+    create = world.openai.beta.agents.sessions.create
+    stream = create(environment={"type": "none"}, input="x", stream=True)
+    return [event.type for event in stream.with_result_collection()]
 
 
 def left(world: World) -> Any:
@@ -184,6 +190,7 @@ PIECES: Final[dict[str, Callable[[World], Any]]] = {
         answered,
         streamed,
         read_with_next,
+        *([read_as_itself] if hasattr(openai.resources.beta, "Agents") else []),
         left,
         thrown_into,
         raw,

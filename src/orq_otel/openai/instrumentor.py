@@ -88,7 +88,7 @@ class OpenAIInstrumentor(ClientInstrumentor):
             settings.routers, settings.router_thread, trace_context=settings.router_trace_context
         )
 
-    def _begin(  # noqa: C901 - one function, since it runs on every call
+    def _begin(  # noqa: C901, PLR0912 - one function, since it runs on every call
         self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Begun:
         call = None
@@ -107,13 +107,16 @@ class OpenAIInstrumentor(ClientInstrumentor):
             if is_router or "orq" in body:  # the caller's wins over the scope's
                 thread = caller_thread(body, at_top_level=is_router) or thread
             attributes = start_attributes(client, url, operation, body.get("model"))
-            if attributes[PROVIDER_NAME] == BEDROCK:
+            provider = attributes[PROVIDER_NAME]
+            if provider == BEDROCK:
                 attributes = {**attributes, **guardrail(client, options)}
             if "conversation" in body:  # samplers see it
                 attributes = {**attributes, **conversation_attributes(body["conversation"])}
+            if operation.read_start is not None:
+                attributes = {**attributes, **operation.read_start(body)}
             call = start_call(telemetry, operation, attributes, thread, client, context)
             if type(call) is Call:
-                if AZURE_NAMESPACE in attributes:
+                if provider != "openai" and AZURE_NAMESPACE in attributes:
                     call.read_model = served_model
                 call.request(body)
             if is_router:

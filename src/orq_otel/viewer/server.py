@@ -31,6 +31,7 @@ from orq_otel.viewer.receive.http_receiver import HttpReceiver
 from orq_otel.viewer.receive.ingest import Ingest
 from orq_otel.viewer.settings import Settings, SettingsError
 from orq_otel.viewer.store import open_store
+from orq_otel.viewer.store.index_worker import IndexWorker
 from orq_otel.viewer.store.retention import Retention
 from orq_otel.viewer.store.retention_worker import RetentionWorker
 from orq_otel.viewer.store.sqlite import SQLiteStore
@@ -78,7 +79,11 @@ def run(settings: Settings) -> None:
         }
         urls = {name: _url(settings.host, bound) for name, bound in sockets.items()}
         store = stack.enter_context(contextlib.closing(open_store(settings.store)))
-        pages = create_pages(store, otlp_endpoint=urls.get(_OTLP_HTTP, DEFAULT_ENDPOINT))
+        pages = create_pages(
+            store,
+            otlp_endpoint=urls.get(_OTLP_HTTP, DEFAULT_ENDPOINT),
+            trace_url=settings.trace_url,
+        )
         web = WebGuard(Starlette(routes=[*create_api(store), *pages]), guard)
         share = connections.share(2 * _OF_HTTP + _OF_GRPC)
         servers: list[_Serving] = [_Server(web, sockets[_WEB], share, _GRACE_OF_PAGES)]
@@ -95,6 +100,8 @@ def run(settings: Settings) -> None:
             else:
                 otlp_grpc.add_insecure_port(f"unix:{relay.target}")
             servers.append(_GrpcServer(otlp_grpc, relay, sockets[_OTLP_GRPC]))
+        if isinstance(store, SQLiteStore):
+            stack.enter_context(contextlib.closing(IndexWorker(store.index_more)))
         if retention is not None and isinstance(store, SQLiteStore):
             retention_worker = RetentionWorker(functools.partial(retention.steps, store))
             stack.enter_context(contextlib.closing(retention_worker))

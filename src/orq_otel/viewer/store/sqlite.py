@@ -22,8 +22,11 @@ from typing import Final, TypeVar
 
 from orq_otel.viewer.model import (
     PAGE,
+    Ability,
     KeptSpan,
+    Kind,
     LogRecord,
+    Numbers,
     Overview,
     Position,
     Spans,
@@ -33,7 +36,15 @@ from orq_otel.viewer.model import (
     ThreadPage,
     ThreadQuery,
 )
-from orq_otel.viewer.store import schema, sqlite_logs, sqlite_reading, sqlite_writing
+from orq_otel.viewer.store import (
+    schema,
+    sqlite_indexing,
+    sqlite_logs,
+    sqlite_numbers,
+    sqlite_reading,
+    sqlite_search,
+    sqlite_writing,
+)
 from orq_otel.viewer.store.shared_lock import SharedLock
 
 #: How long another process may keep the file locked.
@@ -158,6 +169,42 @@ class SQLiteStore:
         """
         return self._read(lambda connection: sqlite_reading.overview(connection, query, buckets))
 
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What this store can do."""
+        able: set[Ability] = {"labels", "cost", "feedback", "numbers"}
+        if self._read(sqlite_search.is_possible):
+            able.add("messages")
+        return frozenset(able)
+
+    def labels(self, kind: Kind, text: str = "", limit: int = 200) -> tuple[tuple[str, int], ...]:
+        """Returns tags, users... with their numbers of threads, the most frequent first.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        return self._read(lambda connection: sqlite_reading.labels(connection, kind, text, limit))
+
+    def numbers(
+        self, query: ThreadQuery, by: Kind, names: Sequence[str] = (), limit: int = 20
+    ) -> Numbers:
+        """Sums up the model calls of all threads that match a query, group by group.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        return self._read(
+            lambda connection: sqlite_numbers.numbers(connection, query, by, names, limit)
+        )
+
+    def index_more(self) -> bool:
+        """Read some spans of an earlier release for searches. Returns whether there were any.
+
+        Raises:
+            StoreError: Nothing is changed.
+        """
+        return self._change(sqlite_indexing.step)
+
     def strays(self, limit: int = 20) -> tuple[Stray, ...]:
         """Returns traces without a thread, the latest first.
 
@@ -204,6 +251,22 @@ class SQLiteStore:
         return self._change(
             lambda connection: sqlite_writing.delete_oldest(connection, before, most, size)
         )
+
+    def delete_thread(self, thread_id: str) -> int:
+        """Delete a thread with its log records, and what only its traces have beside it.
+
+        Spans of other threads in the same traces stay.
+
+        Args:
+            thread_id: The complete id of the thread.
+
+        Returns:
+            How many spans and log records there were.
+
+        Raises:
+            StoreError: None of them is deleted.
+        """
+        return self._change(lambda connection: sqlite_writing.delete_thread(connection, thread_id))
 
     def give_back(self, size: int = 0) -> bool:
         """Give some of the file's free space back to the file system.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -14,22 +14,31 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
-from orq_otel.viewer.conversation import conversation
+from orq_otel.viewer.conversation import conversation, exchanges
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import (
+    KINDS,
     InvalidCursorError,
     KeptSpan,
     Store,
     StoreError,
     Thread,
     all_logs,
+    deletion,
     pieces,
     position,
 )
 from orq_otel.viewer.receive.otlp_files import UnreadableError, read_requests
 from orq_otel.viewer.store import cursors
-from orq_otel.viewer.web import api_json, conversation_json
-from orq_otel.viewer.web.openapi import JSON_LINES, MOST_SPANS, document
+from orq_otel.viewer.web import api_json, conversation_json, exports, thread_csv
+from orq_otel.viewer.web.openapi import (
+    CSV,
+    JSON_LINES,
+    MOST_GROUPS,
+    MOST_LABELS,
+    MOST_SPANS,
+    document,
+)
 from orq_otel.viewer.web.query_parameters import (
     InvalidParameterError,
     choice,
@@ -37,6 +46,7 @@ from orq_otel.viewer.web.query_parameters import (
     only,
     thread_query,
 )
+from orq_otel.viewer.web.zones import PARAMETER, zone_of
 
 MAX_IMPORT = 16 * 2**20
 """The highest size of an import's body in bytes. The command sends a file in pieces."""
@@ -79,22 +89,22 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True)
 class _Resource:
-    """The method that a path allows, and its handler."""
+    """The methods that a path allows, each with its handler."""
 
-    method: str
-    handler: Handler
+    handlers: Mapping[str, Handler]
 
     async def answer(self, request: Request) -> Response:
         """Answer a request. HEAD is handled as GET: the server leaves out the body."""
-        allowed = ["GET", "HEAD"] if self.method == "GET" else [self.method]
-        if request.method not in allowed:
+        handler = self.handlers.get("GET" if request.method == "HEAD" else request.method)
+        if handler is None:
+            allowed = [*self.handlers, *(["HEAD"] if "GET" in self.handlers else [])]
             raise _ApiError(
                 405,
                 "method_not_allowed",
                 f"Use {' or '.join(allowed)} for this path.",
                 {"allow": ", ".join(allowed)},
             )
-        return await self.handler(request)
+        return await handler(request)
 
 
 class _Api:
@@ -104,6 +114,14 @@ class _Api:
         self._store = store
         self._heavy = CapacityLimiter(AT_A_TIME)
         self._lists = CapacityLimiter(_LISTS_AT_A_TIME)
+        self._of_all = {
+            "labels": self._labels,
+            "numbers": self._numbers,
+            "openapi.json": self._description,
+            "threads": self._threads,
+            "threads.csv": self._csv,
+        }
+        self._delete_thread = deletion(store)
         self._of_thread = {
             "conversation": self._conversation,
             "export": self._export,
@@ -142,17 +160,19 @@ class _Api:
     def _resource(self, segments: Sequence[str]) -> _Resource:
         """Returns the resource of a path. Slashes in an id may be unescaped."""
         match segments:
-            case ["threads"]:
-                return _Resource("GET", self._threads)
+            case [name] if name in self._of_all:
+                return _Resource({"GET": self._of_all[name]})
             case ["threads", first, *more, last] if first and last in self._of_thread:
                 handler = self._of_thread[last]
-                return _Resource("GET", self._of("/".join([first, *more]), handler))
+                return _Resource({"GET": self._of("/".join([first, *more]), handler)})
             case ["threads", first, *more] if first:
-                return _Resource("GET", self._of("/".join([first, *more]), self._thread))
+                one = "/".join([first, *more])
+                handlers = {"GET": self._of(one, self._thread)}
+                if self._delete_thread is not None:
+                    handlers["DELETE"] = self._of(one, self._delete)
+                return _Resource(handlers)
             case ["import"]:
-                return _Resource("POST", self._import)
-            case ["openapi.json"]:
-                return _Resource("GET", self._description)
+                return _Resource({"POST": self._import})
             case _:
                 raise _ApiError(
                     404,
@@ -172,6 +192,43 @@ class _Api:
 
         return await to_thread.run_sync(answer, limiter=self._lists)
 
+    async def _csv(self, request: Request) -> Response:
+        asked = thread_query(request.query_params.multi_items())
+        headers = {
+            "cache-control": "no-store",
+            "content-disposition": 'attachment; filename="threads.csv"',
+        }
+        if request.method == "HEAD":
+            return Response(None, 200, headers, CSV)
+        bits = thread_csv.pages(self._store, asked)
+        # An error before the first threads still gets an error answer.
+        first = await self._bit(bits) + await self._bit(bits)
+        return StreamingResponse(self._rest(first, bits), 200, headers, CSV)
+
+    async def _labels(self, request: Request) -> Response:
+        asked = only(request.query_params.multi_items(), ("kind", "q", "limit"))
+        kind = choice("kind", asked.get("kind", ["tag"])[0], KINDS)
+        limit = number("limit", asked.get("limit", ["200"])[0], MOST_LABELS)
+        text = asked.get("q", [""])[0]
+
+        def answer() -> Response:
+            found = self._store.labels(kind, text, limit)
+            return _json({"labels": [{"name": name, "threads": count} for name, count in found]})
+
+        return await to_thread.run_sync(answer, limiter=self._lists)
+
+    async def _numbers(self, request: Request) -> Response:
+        items = request.query_params.multi_items()
+        own = only([one for one in items if one[0] in {"by", "name"}], ("by", "name"), ("name",))
+        by = choice("by", own.get("by", ["model"])[0], KINDS)
+        names = own.get("name", [])[:MOST_GROUPS]
+        asked = thread_query([one for one in items if one[0] not in own])
+
+        def answer() -> Response:
+            return _json(api_json.numbers(self._store.numbers(asked, by, names), by))
+
+        return await to_thread.run_sync(answer, limiter=self._heavy)
+
     def _of(
         self, thread_id: str, handler: Callable[[Request, Thread], Awaitable[Response]]
     ) -> Handler:
@@ -190,6 +247,13 @@ class _Api:
     async def _thread(self, request: Request, thread: Thread) -> Response:
         only(request.query_params.multi_items(), ())
         return _json(api_json.thread(thread))
+
+    async def _delete(self, request: Request, thread: Thread) -> Response:
+        """Delete a thread. Browsers ask before they send this for a page of another site."""
+        only(request.query_params.multi_items(), ())
+        assert self._delete_thread is not None  # noqa: S101 - else the path has no such method
+        deleted = await to_thread.run_sync(self._delete_thread, thread.id, limiter=self._heavy)
+        return _json({"deleted": deleted})
 
     async def _spans(self, request: Request, thread: Thread) -> Response:
         asked = only(request.query_params.multi_items(), ("limit", "cursor"))
@@ -230,14 +294,18 @@ class _Api:
                     if some.has_more:
                         following = cursors.encode_position(position(spans[-1]))
                     break
-            return _json(conversation_json.conversation(conversation(thread.id, spans), following))
+            told = conversation(thread.id, spans)
+            told_in = exchanges(told, spans)
+            return _json(conversation_json.conversation(told, told_in, following))
 
         return await to_thread.run_sync(answer, limiter=self._heavy)
 
     async def _export(self, request: Request, thread: Thread) -> Response:
-        asked = only(request.query_params.multi_items(), ("format",))
-        form = choice("format", asked.get("format", ["json"])[0], api_json.FORMATS)
-
+        asked = only(request.query_params.multi_items(), ("format", PARAMETER))
+        forms = (*api_json.FORMATS, *exports.DOCUMENTS)
+        form = choice("format", asked.get("format", ["json"])[0], forms)
+        if form in exports.DOCUMENTS:
+            return await self._document(request, thread, form)
         headers = {
             "cache-control": "no-store",
             "content-disposition": f'attachment; filename="thread.{form}.json"',
@@ -249,6 +317,19 @@ class _Api:
         # An error before the first chunk still gets an error answer.
         first = await self._bit(bits)
         return StreamingResponse(self._rest(first, bits), 200, headers, "application/json")
+
+    async def _document(self, request: Request, thread: Thread, form: str) -> Response:
+        kind, ending = exports.DOCUMENTS[form]
+        headers = {
+            "cache-control": "no-store",
+            "content-disposition": f'attachment; filename="thread.{ending}"',
+        }
+        if request.method == "HEAD":
+            return Response(None, 200, headers, kind)
+        content = await to_thread.run_sync(
+            exports.document, self._store, thread, form, zone_of(request), limiter=self._heavy
+        )
+        return Response(content.encode("utf-8", "replace"), 200, headers, kind)
 
     async def _rest(self, first: bytes, bits: Iterator[bytes]) -> AsyncIterator[bytes]:
         """Yields the rest of an export. A slow reader does not block others between chunks."""
