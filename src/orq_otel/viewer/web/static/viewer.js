@@ -440,4 +440,6 @@ localise(document);
 offer();
 // The server learns the zone with the first page, and writes days and filters in it from then on.
 if (zone !== document.documentElement.dataset.zone) go(location.href, false);
-open();
+if (location.hash) open();
+// A long conversation begins with its end.
+else if (main.querySelector("[data-at-end]")) document.getElementById("latest").scrollIntoView();
