@@ -426,7 +426,11 @@ if (theme) {
 
 const switcher = document.getElementById("zone");
 switcher.hidden = false;
-switcher.lastChild.textContent = zone;
+const slash = zone.lastIndexOf("/") + 1;
+const continent = document.createElement("span");
+continent.className = "continent"; // there is no room for it on a phone
+continent.textContent = zone.slice(0, slash);
+switcher.lastChild.replaceChildren(continent, zone.slice(slash).replaceAll("_", " "));
 switcher.addEventListener("click", () => {
   keepZone(zone === UTC ? here : UTC);
   const url = new URL(location.href);
