@@ -228,7 +228,7 @@ def main() -> int:
         prog="run.py others",
         description="Compare how other projects' tests end, bare and with ours switched on.",
     )
-    parser.add_argument("suites", nargs="*", choices=[*SUITES, []], default=list(SUITES))
+    parser.add_argument("suites", nargs="*", choices=SUITES, default=list(SUITES))
     options = parser.parse_args()
     has_differences, unreachable = False, []
     with stand_in() as server:
