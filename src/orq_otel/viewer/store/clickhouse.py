@@ -21,9 +21,12 @@ from orq_otel.viewer.model import (
     LABELS,
     LONG_ID,
     PAGE,
+    Ability,
     Bucket,
     KeptSpan,
+    Kind,
     LogRecord,
+    Numbers,
     Overview,
     Position,
     Sort,
@@ -37,14 +40,15 @@ from orq_otel.viewer.model import (
     digest_of,
     short_id,
 )
+from orq_otel.viewer.store import abilities, cursors
 from orq_otel.viewer.store import buckets as pieces
 from orq_otel.viewer.store import clickhouse_sql as sql
-from orq_otel.viewer.store import cursors
 from orq_otel.viewer.store.buckets import LATENCIES, MINUTE
 from orq_otel.viewer.store.tally import COST_UNITS
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TABLE: Final = "otel_traces"
+_ABILITIES: Final[frozenset[Ability]] = frozenset()
 _PORTS: Final = {"clickhouse": 8123, "clickhouses": 8443}
 #: Up to this number of spans, plots are computed from the spans themselves.
 _COUNTABLE: Final = 20_000
@@ -359,6 +363,36 @@ class ClickHouseStore:
                 resource,
             ) in found
         ]
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What this store can do, of what not every store can: nothing yet."""
+        return _ABILITIES
+
+    def labels(self, kind: Kind, text: str = "", limit: int = 200) -> tuple[tuple[str, int], ...]:
+        """Returns the most frequent tags with their numbers of threads, and no other labels yet.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        if kind != "tag":
+            return ()
+        tags = self.overview(ThreadQuery()).tags
+        return tuple(one for one in tags if text.lower() in one[0].lower())[:limit]
+
+    def numbers(
+        self,
+        query: ThreadQuery,  # noqa: ARG002
+        by: Kind,  # noqa: ARG002
+        names: Sequence[str] = (),  # noqa: ARG002
+        limit: int = 20,  # noqa: ARG002
+    ) -> Numbers:
+        """Sum up nothing.
+
+        Raises:
+            StoreError: Always: that cannot be asked yet.
+        """
+        raise abilities.lacking("numbers", "ClickHouse")
 
     def strays(self, limit: int = 20) -> tuple[Stray, ...]:  # noqa: ARG002
         """Returns nothing: all spans would have to be read for it."""
@@ -744,8 +778,12 @@ def _thread(
 
 def _conditions(query: ThreadQuery, now: int) -> tuple[str, dict[str, Any]]:
     """Returns a condition for threads and its parameters. LABELS stands for the labels' source."""
+    abilities.check(query, _ABILITIES, "ClickHouse")
     conditions = []
     values: dict[str, Any] = {"now": now}
+    for compared, duration in ((">=", query.least_duration), ("<=", query.most_duration)):
+        if duration is not None:
+            conditions.append(f"last_active - started {compared} {int(duration)}")
     if query.since is not None:
         conditions.append(f"{_ACTIVE} >= {{since:Int64}}")
         values["since"] = pieces.bounded(query.since)
