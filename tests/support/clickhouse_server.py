@@ -32,10 +32,12 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 #: Parameters of the interface that are no settings of the engine.
 _OF_TRANSPORT = frozenset(
-    "buffer_size client_protocol_version compress database decompress default_format"
-    " enable_http_compression http_headers_progress_interval_ms password query query_id quota_key"
-    " role send_progress_in_http_headers session_check session_id session_timeout user"
-    " wait_end_of_query".split()
+    {
+        *("buffer_size", "client_protocol_version", "compress", "database", "decompress"),
+        *("default_format", "enable_http_compression", "http_headers_progress_interval_ms"),
+        *("password", "query", "query_id", "quota_key", "role", "send_progress_in_http_headers"),
+        *("session_check", "session_id", "session_timeout", "user", "wait_end_of_query"),
+    }
 )
 _INSERT = re.compile(
     r"\s*INSERT\s+INTO\s+(?:TABLE\s+)?(?P<table>[^\s(]+)\s*(?P<columns>\(.*?\))?\s*"
@@ -66,7 +68,7 @@ class Engine:
     def __init__(self, folder: str) -> None:
         from chdb.session import Session  # noqa: PLC0415 - this process starts it
 
-        self._session = Session(folder)
+        self._session: Any = Session(folder)
         self._lock = threading.Lock()
         self.log: list[dict[str, Any]] = []
         self.failing = ""
@@ -82,12 +84,12 @@ class Engine:
             self._use(how)
             settings = self._set(how)
             try:
-                told = self._session.query(sql, form, **({"params": values} if values else {}))
+                told: Any = self._session.query(sql, form, **({"params": values} if values else {}))
             finally:
                 for name in settings:
                     self._session.query(f"SET {name} = DEFAULT")
         body = told.bytes() if told is not None and hasattr(told, "bytes") else b""
-        rows = told.storage_rows_read() if hasattr(told, "storage_rows_read") else 0
+        rows = getattr(told, "storage_rows_read", lambda: 0)()
         return Answer(body, form, rows)
 
     def insert(self, found: re.Match[str], rows: bytes, how: dict[str, str]) -> None:
@@ -134,7 +136,7 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     engine: Engine
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, format: str, *_: Any) -> None:  # noqa: A002 - its base has it
         """Stay silent."""
 
     def do_GET(self) -> None:
@@ -172,19 +174,25 @@ class Handler(BaseHTTPRequestHandler):
     def _query(self, how: dict[str, str], body: bytes) -> None:
         name, password = self._user(how)
         if name not in USERS or USERS[name][0] != password:
-            self._fail(f"Code: 516. DB::Exception: {name}: Authentication failed (AUTHENTICATION_FAILED)")
+            self._fail(
+                f"Code: 516. DB::Exception: {name}: Authentication failed (AUTHENTICATION_FAILED)"
+            )
             return
         kind = self.headers.get("Content-Type") or ""
         if kind.startswith("multipart/form-data"):
-            for part in email.message_from_bytes(
+            form: Any = email.message_from_bytes(
                 b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body
-            ).get_payload():
+            )
+            for part in form.get_payload():
                 field = str(part.get_param("name", header="content-disposition"))
                 how[field] = part.get_payload(decode=True).decode()
             body = b""
         sql = how.get("query", "")
         began = time.perf_counter()
-        entry: dict[str, Any] = {"user": name, "how": {k: v for k, v in how.items() if k != "query"}}
+        entry: dict[str, Any] = {
+            "user": name,
+            "how": {k: v for k, v in how.items() if k != "query"},
+        }
         self.engine.log.append(entry)
         try:
             found = _INSERT.match(sql) if body else None
@@ -224,7 +232,8 @@ class Handler(BaseHTTPRequestHandler):
         if authorization.startswith("Basic "):
             name, _, password = base64.b64decode(authorization[6:]).decode().partition(":")
             return name, password
-        return how.get("user", "default"), how.get("password", "")
+        name = self.headers.get("X-ClickHouse-User") or how.get("user", "default")
+        return name, self.headers.get("X-ClickHouse-Key") or how.get("password", "")
 
     def _check(self, user: str, how: dict[str, str], sql: str) -> None:
         profile = USERS[user][1]
@@ -331,12 +340,13 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def handle_error(self, *_: Any) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:
         """Leave a client that has gone."""
 
 
 if __name__ == "__main__":
     Handler.engine = Engine(sys.argv[2])
     server = _Server(("127.0.0.1", int(sys.argv[1])), Handler)
-    print(server.server_port, flush=True)
+    sys.stdout.write(f"{server.server_port}\n")
+    sys.stdout.flush()
     server.serve_forever()

@@ -15,10 +15,11 @@ _NEEDED = ("chdb", "clickhouse_connect", "genai_prices", "grpc", "jinja2", "star
 if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
     collect_ignore_glob = ["test_*.py"]
 else:
+    from support.clickhouse_server import ClickHouseServer
+
     from orq_otel.viewer.conversation.facts import read
     from orq_otel.viewer.model import KeptSpan, Span, Store
     from orq_otel.viewer.store.sqlite import SQLiteStore
-    from support.clickhouse_server import ClickHouseServer
 
     from .clickhouse_tables import LOGS, TABLE, Database
 

@@ -1,4 +1,4 @@
-"""What only ClickHouse has: a Collector that fills it, tables of sums, a server that may be gone."""
+"""What only ClickHouse has: a Collector that fills it, sums, a server that may be gone."""
 
 from __future__ import annotations
 
@@ -52,8 +52,13 @@ def test_a_rollup_holds_what_came_before_and_after(database: Database) -> None:
         # It goes on without them when they are gone.
         store.drop_rollup()
         assert (other.threads(ThreadQuery()), other.overview(ThreadQuery())) == summed
-    assert database.rows("SELECT name FROM system.tables WHERE database = currentDatabase()"
-        " AND name LIKE '%_orq_%'") == []
+    assert (
+        database.rows(
+            "SELECT name FROM system.tables WHERE database = currentDatabase()"
+            " AND name LIKE '%_orq_%'"
+        )
+        == []
+    )
 
 
 @pytest.mark.parametrize("is_summed", [False, True])

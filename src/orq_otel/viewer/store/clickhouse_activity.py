@@ -1,9 +1,10 @@
 """Tables of ours beside the Collector's: what each thread did in each trace and hour.
 
-`<table>_orq_activity` has a row for each thread, hour, trace and service, which `clickhouse_index.py`
-writes. It is a whole trace that is decided on, so that a row is replaced when more of its trace
-arrives or when it is sent again: nothing is added up twice. A view notes in `<table>_orq_arrivals`
-which traces spans or log records have arrived for, and `<table>_orq_state` what is done.
+`<table>_orq_activity` has a row for each thread, hour, trace and service, which
+`clickhouse_index.py` writes. It is a whole trace that is decided on, so that a row is replaced when
+more of its trace arrives or when it is sent again: nothing is added up twice. A view notes in
+`<table>_orq_arrivals` which traces spans or log records have arrived for, and `<table>_orq_state`
+what is done.
 
 Rows are kept as long as the spans that they were made of: they have the same TTL, by the hour of
 these, and partitions of a day.
@@ -112,6 +113,14 @@ class Tables:
         """Returns the name of one of them for SQL."""
         return f"{name(self._spans.database)}.{name(f'{self._spans.name}_orq_{part}')}"
 
+    def _is_there(self, part: str) -> bool:
+        found = self._server.ask(
+            "SELECT 1 FROM system.tables"
+            " WHERE database = {database:String} AND name = {name:String}",
+            {"database": self._spans.database, "name": f"{self._spans.name}_orq_{part}"},
+        )
+        return bool(found)
+
     def are_there(self) -> bool:
         """Whether they were made by this release."""
         found = self._server.ask(
@@ -157,10 +166,7 @@ class Tables:
         Raises:
             StoreError: The server does not allow it, or nothing can note what arrives there.
         """
-        if self._server.ask(
-            "SELECT 1 FROM system.tables WHERE database = {database:String} AND name = {name:String}",
-            {"database": self._spans.database, "name": f"{self._spans.name}_orq_state"},
-        ) and self.state("form") != FORM:
+        if self._is_there("state") and self.state("form") != FORM:
             self.drop()
         for statement in self.statements():
             self._server.do(statement)
@@ -229,7 +235,8 @@ class Tables:
         if not table.engine.endswith("MergeTree"):
             raise StoreError(
                 f"{table.name} is of the engine {table.engine or 'that this user may not see'},"
-                " which tells of nothing that arrives. Name the table that the Collector writes to.",
+                " which tells of nothing that arrives. Name the table that the Collector writes"
+                " to.",
                 is_temporary=False,
             )
         return table, None

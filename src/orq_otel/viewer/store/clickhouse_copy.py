@@ -38,6 +38,9 @@ class Copy:
         most: The highest number of spans.
     """
 
+    _store: SQLiteStore
+    _counts: tuple[int, int] | None
+
     def __init__(self, raw: RawSpans, most: int = MOST) -> None:
         self._raw = raw
         self._most = most
@@ -151,10 +154,10 @@ class Copy:
         # Others may still read from it.
         self._before = self._store if self._number else None
         self._number += 1
-        self._counts = None
         self._store = SQLiteStore(Path(self._folder.name) / f"{self._number}.db")
         self._spans: dict[str, set[str]] = {}
         self._begins: dict[str, int] = {}
         #: How many log records there were in all when those of a trace were read.
         self._logs: dict[str, int] = {}
         self._logs_until = 0
+        self._counts = None

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from orq_otel.viewer.conversation import calls
-from orq_otel.viewer.model import KeptSpan, StoreError
+from orq_otel.viewer.model import KeptSpan
 from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND, bounded, latency_bucket
 from orq_otel.viewer.store.clickhouse_activity import Tables
 from orq_otel.viewer.store.clickhouse_server import Server

@@ -233,13 +233,9 @@ class Reading:
             else f" AND a.thread_id IN (SELECT thread_id FROM ({self._threads(condition)})"
             f" WHERE {condition.sql})"
         )
-        return (
-            f"{self._from} WHERE a.thread_id != '' AND {condition.hours} {self._scope}{among}"
-        )
+        return f"{self._from} WHERE a.thread_id != '' AND {condition.hours} {self._scope}{among}"
 
-    def _buckets(
-        self, rows: str, condition: _Condition, times: range
-    ) -> tuple[Bucket, ...]:
+    def _buckets(self, rows: str, condition: _Condition, times: range) -> tuple[Bucket, ...]:
         width = times.step
         hour = f"toInt64(toUnixTimestamp(a.hour)) * {SECOND}"
         if width % HOUR == 0:

@@ -154,7 +154,7 @@ class Server:
             ) from error
 
         def connect(host: str, port: int) -> Client:
-            options = {
+            options: dict[str, Any] = {
                 "ca_cert": address.ca_cert,
                 "client_cert": address.client_cert,
                 "client_cert_key": address.client_cert_key,
@@ -292,7 +292,7 @@ class Server:
                 try:
                     return self._connect(*next(self._hosts))
                 # As in `_errors`.
-                except Exception as error:
+                except Exception as error:  # noqa: PERF203 - there are few hosts
                     if not _is_gone(str(error)):
                         raise
             return self._connect(*next(self._hosts))

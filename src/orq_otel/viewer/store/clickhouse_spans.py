@@ -203,7 +203,7 @@ class RawSpans:
         thread = self.logs_table.attribute("thread.id", "LogAttributes")
         return self._records(
             f"TraceId = '' AND (hasAny({keys}, [{names}]) OR match({thread}, '[^0-9-]')"
-            f" OR {self._event_name()} LIKE 'gen_ai.%')",
+            f" OR {self._event_name(self.logs_table)} LIKE 'gen_ai.%')",
             window,
         )
 
@@ -220,20 +220,21 @@ class RawSpans:
             f"TraceId = ''{hint} AND has([{texts}], {{id:String}})", ALWAYS, id=thread_id
         )
 
-    def _event_name(self) -> str:
-        assert self.logs_table is not None
+    @staticmethod
+    def _event_name(table: Table) -> str:
         # Earlier releases of the Collector's exporter have no column for it.
-        column = "EventName" if "EventName" in self.logs_table.types else "''"
-        name = self.logs_table.attribute("event.name", "LogAttributes")
+        column = "EventName" if "EventName" in table.types else "''"
+        name = table.attribute("event.name", "LogAttributes")
         return f"if({column} != '', {column}, {name})"
 
     def _records(self, where: str, window: Window, **values: Any) -> list[LogRecord]:
-        if self.logs_table is None:
+        table = self.logs_table
+        if table is None:
             return []
         found = self._ask(
-            f"SELECT TraceId, SpanId, {self._event_name()}, toUnixTimestamp64Nano(Timestamp),"
-            f" SeverityText, Body, ServiceName, ScopeName, {_text(self.logs_table, 'LogAttributes')},"
-            f" {_text(self.logs_table, 'ResourceAttributes')} FROM {self.logs_table.sql}"
+            f"SELECT TraceId, SpanId, {self._event_name(table)}, toUnixTimestamp64Nano(Timestamp),"
+            f" SeverityText, Body, ServiceName, ScopeName, {_text(table, 'LogAttributes')},"
+            f" {_text(table, 'ResourceAttributes')} FROM {table.sql}"
             f" WHERE {_IN} AND {self._where} AND {where} ORDER BY Timestamp LIMIT {_LOG_SIZE}",
             window,
             **values,

@@ -13,13 +13,18 @@ from orq_otel.viewer.store.clickhouse_server import Server
 _QUOTED: Final = re.compile(r'`((?:[^`\\]|\\.)+)`|"((?:[^"\\]|\\.)+)"|([^.`"\s]+)')
 #: The columns of spans that every release of the exporter has written.
 _SPANS: Final = frozenset(
-    "Timestamp TraceId SpanId ParentSpanId SpanName SpanKind ServiceName ResourceAttributes"
-    " ScopeName SpanAttributes Duration StatusCode StatusMessage Events.Timestamp Events.Name"
-    " Events.Attributes Links.TraceId Links.SpanId Links.Attributes".split()
+    {
+        *("Timestamp", "TraceId", "SpanId", "ParentSpanId", "SpanName", "SpanKind", "ServiceName"),
+        *("ResourceAttributes", "ScopeName", "SpanAttributes", "Duration", "StatusCode"),
+        *("StatusMessage", "Events.Timestamp", "Events.Name", "Events.Attributes", "Links.TraceId"),
+        *("Links.SpanId", "Links.Attributes"),
+    }
 )
 _LOGS: Final = frozenset(
-    "Timestamp TraceId SpanId SeverityText Body ServiceName ScopeName LogAttributes"
-    " ResourceAttributes".split()
+    {
+        *("Timestamp", "TraceId", "SpanId", "SeverityText", "Body", "ServiceName", "ScopeName"),
+        *("LogAttributes", "ResourceAttributes"),
+    }
 )
 #: Marks that spans without generative AI have, too: of Java's threads, of all of Logfire's spans,
 #: of calls to AWS.
@@ -31,12 +36,7 @@ _IDS: Final = tuple(
     name for name in dialects.THREAD_IDS if name not in {"thread.id", dialects.SESSION}
 )
 _MARKS: Final = tuple(
-    dict.fromkeys(
-        mark
-        for one in dialects.DIALECTS
-        for mark in one.marks
-        if mark not in _COMMON
-    )
+    dict.fromkeys(mark for one in dialects.DIALECTS for mark in one.marks if mark not in _COMMON)
 )
 
 
@@ -110,7 +110,7 @@ class Table:
             StoreError: There is none, or it is not one of the Collector's exporter.
         """
         found = cls.find(server, server.address.table)
-        found._check(_SPANS, "SpanAttributes")
+        found.check(_SPANS, "SpanAttributes")
         return found
 
     @classmethod
@@ -118,14 +118,23 @@ class Table:
         """Finds the table of log records, if there is one that can be read."""
         try:
             found = cls.find(server, server.address.logs)
-            found._check(_LOGS, "LogAttributes")
+            found.check(_LOGS, "LogAttributes")
         except StoreError as error:
             if error.is_temporary:
                 raise
             return None
         return found
 
-    def _check(self, needed: frozenset[str], attributes: str) -> None:
+    def check(self, needed: frozenset[str], attributes: str) -> None:
+        """Check that it can be read.
+
+        Args:
+            needed: The columns that it needs.
+            attributes: The one with attributes.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
         lacking = sorted(needed - self.types.keys())
         if lacking:
             raise StoreError(
