@@ -170,7 +170,7 @@ def _answer(scenario: OrqScenario) -> Callable[[], Any]:
     """What makes the answer of a method, from one that the real client parsed."""
     sys.path.insert(0, str(HERE.parent / "examples"))
     from orq_ai_sdk import Orq
-    from orq_api import OrqServer
+    from stand_ins.orq_api import OrqServer
 
     with OrqServer() as server, Orq(api_key="k", server_url=server.url) as client:
         answer = attrgetter(scenario.path)(client)(**scenario.given)

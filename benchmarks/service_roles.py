@@ -43,7 +43,7 @@ Session = Callable[[str], AbstractContextManager[Any]]
 def play_vendor() -> None:
     """Stand in for the model: the same answer for everyone, at once; a stream in words."""
     sys.path.insert(0, str(CHECKOUT / "examples"))
-    model_server: Any = importlib.import_module("model_server")
+    model_server: Any = importlib.import_module("stand_ins.model_server")
     vendor = model_server.ModelServer()
     vendor.arrived = lambda _: model_server.Reply(ANSWER)  # its own keeps every request
     with vendor:

@@ -337,7 +337,7 @@ def main() -> int:
     with ExitStack() as stack:
         serve = [
             SERVE.format(module="support.vendor", server="VendorServer", url="base_url"),
-            SERVE.format(module="orq_api", server="OrqServer", url="url"),
+            SERVE.format(module="stand_ins.orq_api", server="OrqServer", url="url"),
         ]
         openai_url, orq_url = (stack.enter_context(child(one))[1] for one in serve)
         with child(COLLECT, "0") as (_, port):

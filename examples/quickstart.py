@@ -24,17 +24,18 @@ from contextlib import ExitStack
 from operator import mul
 from typing import TypeAlias
 
-from destinations import collector_variable, exporting_to, spare_loopback_from_proxies
-from model_service import Service, explain, real_service, stand_in
 from openai import OpenAIError
 from openai.types.chat import ChatCompletionMessageParam
 from openai.types.responses import FunctionToolParam, ResponseFunctionToolCall
 from openai.types.responses.response_input_param import FunctionCallOutput
 from opentelemetry import trace
-from orq_conversation import OrqService, orq_stand_in, orqs_side, take_an_order
-from otlp_receiver import OtlpReceiver, Span
-from thread_table import thread_table
-from threads_page import ThreadsPage, threads_page
+from orq_conversation import take_an_order
+from stand_ins.destinations import collector_variable, exporting_to, spare_loopback_from_proxies
+from stand_ins.model_service import Service, explain, real_service, stand_in
+from stand_ins.orq_service import OrqService, orq_stand_in, orqs_side
+from stand_ins.otlp_receiver import OtlpReceiver, Span
+from stand_ins.thread_table import thread_table
+from stand_ins.threads_page import ThreadsPage, threads_page
 
 from orq_otel import bind, doctor, thread
 

@@ -9,10 +9,10 @@ from typing import TypeVar
 import openai
 import pytest
 from hypothesis import settings
-from model_server import ModelServer
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from stand_ins.model_server import ModelServer
 from support.client_versions import is_true
 from support.recorded import Telemetry
 from support.vendor import VendorServer

@@ -13,9 +13,9 @@ import openai
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from model_server import ModelServer
 from opentelemetry import trace
 from opentelemetry.context import attach, detach, set_value
+from stand_ins.model_server import ModelServer
 from support.openai_versions import call, responses_api
 from support.programs import run_program
 from support.recorded import Telemetry

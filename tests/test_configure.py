@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from otlp_receiver import OtlpReceiver
+from stand_ins.otlp_receiver import OtlpReceiver
 
 from orq_otel import Thread, configure, use_labels
 from orq_otel.labels import attributes as labels

@@ -21,8 +21,8 @@ from typing import Any
 
 import grpc
 import pytest
-from model_server import ModelServer
-from otlp_receiver import OtlpReceiver
+from stand_ins.model_server import ModelServer
+from stand_ins.otlp_receiver import OtlpReceiver
 from support.viewer_process import Viewer
 
 from orq_otel.foundations.codes import ENTRIES, SYMPTOMS

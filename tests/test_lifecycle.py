@@ -16,7 +16,7 @@ from support.programs import run_program
 
 BEGIN = """
 import json, logging, os, sys
-from otlp_receiver import OtlpReceiver
+from stand_ins.otlp_receiver import OtlpReceiver
 from opentelemetry import trace
 import orq_otel
 
@@ -95,7 +95,7 @@ def test_any_order_of_set_up_and_shutdown(tmp_path: Path) -> None:
 def test_other_arguments_are_applied_by_a_second_call(tmp_path: Path) -> None:
     program = """
 import openai
-from model_server import ModelServer
+from stand_ins.model_server import ModelServer
 with OtlpReceiver() as a, OtlpReceiver() as b, ModelServer() as model:
     client = openai.OpenAI(api_key="k", base_url=model.base_url, max_retries=0)
     def call():
@@ -288,7 +288,7 @@ def test_logs_and_metrics_are_sent_where_they_are_asked_for(
 os.environ.update({variables!r}, OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT="true")
 import openai, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from model_server import ModelServer
+from stand_ins.model_server import ModelServer
 got = []
 class Any(BaseHTTPRequestHandler):
     def do_POST(self):
@@ -319,7 +319,7 @@ os.environ.update(
     OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT="EVENT_ONLY",
 )
 import openai
-from model_server import ModelServer
+from stand_ins.model_server import ModelServer
 with ModelServer() as model:
     client = openai.OpenAI(api_key="k", base_url=model.base_url, max_retries=0)
     orq_otel.OpenAIInstrumentor().instrument()
@@ -391,7 +391,7 @@ print(json.dumps([repr(handle), orq_otel.status(), str(vars(handle))]))
 def test_what_happened_is_counted(tmp_path: Path) -> None:
     program = """
 import openai
-from model_server import ModelServer
+from stand_ins.model_server import ModelServer
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 with OtlpReceiver() as a, ModelServer() as model:
     client = openai.OpenAI(api_key="k", base_url=model.base_url, max_retries=0)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from openai import OpenAI
-from orq_api import OrqServer
+from stand_ins.orq_api import OrqServer
 from support.signals import Signals
 
 from orq_otel import propagate_threads, thread, use_labels

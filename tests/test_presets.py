@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from model_server import ModelServer
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
+from stand_ins.model_server import ModelServer
 from support.recorded import Telemetry
 from support.signals import Signals
 

@@ -18,8 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from model_server import Fail, ModelServer
-from otlp_receiver import PROTOBUF, OtlpReceiver
+from stand_ins.model_server import Fail, ModelServer
+from stand_ins.otlp_receiver import PROTOBUF, OtlpReceiver
 from support.openai_versions import since
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -287,7 +287,7 @@ def test_what_is_said_goes_to_no_collector_unasked(collector: OtlpReceiver) -> N
 def test_it_keeps_a_collectors_credentials_to_that_collector(collector: OtlpReceiver) -> None:
     program = """if True:
         import sys
-        from destinations import exporting_to
+        from stand_ins.destinations import exporting_to
         from opentelemetry import trace
         with exporting_to(sys.argv[1]):
             trace.get_tracer("test").start_span("work").end()

@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from model_server import ModelServer, Reply
 from opentelemetry import propagate
 from opentelemetry._logs._internal import ProxyLoggerProvider
 from opentelemetry.context import Context
@@ -23,6 +22,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from pydantic import BaseModel, ValidationError
+from stand_ins.model_server import ModelServer, Reply
 from support.openai_versions import chat_helpers, chat_helpers_api
 from support.recorded import Telemetry
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from model_server import ModelServer
 from openai import OpenAI
+from stand_ins.model_server import ModelServer
 from starlette.requests import Request
 from starlette.responses import Response
 from support.recorded import Telemetry

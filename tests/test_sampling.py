@@ -20,12 +20,12 @@ import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from model_server import ModelServer
 from opentelemetry import context, propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ParentBased
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
+from stand_ins.model_server import ModelServer
 from support.openai_versions import responses_api
 from support.recorded import Telemetry
 

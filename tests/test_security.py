@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from model_server import ModelServer
+from stand_ins.model_server import ModelServer
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "SECURITY.md").read_text()

@@ -14,11 +14,11 @@ from typing import Any
 
 import openai
 import pytest
-from model_server import ModelServer
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import StatusCode
+from stand_ins.model_server import ModelServer
 from support.programs import run_program
 from support.recorded import Telemetry
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from e2e.expected import MESSAGES, SHAPES
-from model_server import ModelServer, Reply
+from stand_ins.model_server import ModelServer, Reply
 
 _APPS = Path(__file__).parents[1] / "e2e" / "apps"
 

@@ -18,8 +18,8 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from model_server import DropAfter, ErrorEventAfter, Fail, Hold, ModelServer
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
+from stand_ins.model_server import DropAfter, ErrorEventAfter, Fail, Hold, ModelServer
 from support import leaving_streams
 from support.byte_server import Answer, ByteServer, as_json, http
 from support.client_calls import (

@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model_server import ModelServer, Reply
+from stand_ins.model_server import ModelServer, Reply
 
 from .rotel_collector import Rotel
 from .tap import Tap

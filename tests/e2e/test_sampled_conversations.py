@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from otlp_receiver import OtlpReceiver
+from stand_ins.otlp_receiver import OtlpReceiver
 
 from .apps.sampled_app import CONVERSATIONS, traces_of, turns
 from .rotel_collector import Rotel

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import openai
 import pytest
-from model_server import Fail, ModelServer, Reply, ToolCall
+from stand_ins.model_server import Fail, ModelServer, Reply, ToolCall
 from support.recorded import Telemetry
 
 from .conversations import (

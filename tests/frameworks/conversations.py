@@ -18,10 +18,10 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import openai
 import pytest
-from model_server import Hold, ModelServer, Reply, ToolCall
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode, Tracer
 from pydantic import BaseModel
+from stand_ins.model_server import Hold, ModelServer, Reply, ToolCall
 from support.recorded import Telemetry
 
 from orq_otel import current_thread, thread

@@ -22,12 +22,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeAlias
 
 import openai
-from model_server import ModelServer, Reply, ToolCall
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from stand_ins.model_server import ModelServer, Reply, ToolCall
 
 from orq_otel import OpenAIInstrumentor, thread, use_labels
 from orq_otel.labels.presets import PRESETS

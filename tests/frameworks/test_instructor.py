@@ -9,7 +9,7 @@ from typing import Any
 
 import openai
 import pytest
-from model_server import Fail, ModelServer, Reply, ToolCall
+from stand_ins.model_server import Fail, ModelServer, Reply, ToolCall
 from support.recorded import Telemetry
 
 from orq_otel import current_thread

@@ -9,7 +9,7 @@ from typing import Any
 
 import openai
 import pytest
-from model_server import Fail, ModelServer
+from stand_ins.model_server import Fail, ModelServer
 from support.client_versions import needs
 from support.recorded import Telemetry
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import openai
 import pytest
-from model_server import Fail, ModelServer
 from opentelemetry.instrumentation.threading import ThreadingInstrumentor
+from stand_ins.model_server import Fail, ModelServer
 from support.recorded import Telemetry
 
 from .contract import Ask, Conversations, Streams

@@ -9,7 +9,7 @@ from typing import Any
 
 import openai
 import pytest
-from model_server import Fail, ModelServer, Reply
+from stand_ins.model_server import Fail, ModelServer, Reply
 from support.recorded import Telemetry
 
 from .contract import Ask, Conversations, Streams

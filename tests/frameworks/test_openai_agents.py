@@ -7,7 +7,7 @@ from typing import Any
 
 import openai
 import pytest
-from model_server import ModelServer, Reply, ToolCall
+from stand_ins.model_server import ModelServer, Reply, ToolCall
 from support.recorded import Telemetry
 
 from .contract import Runs

@@ -7,8 +7,8 @@ from typing import Any
 
 import openai
 import pytest
-from model_server import ModelServer
-from orq_api import OrqServer
+from stand_ins.model_server import ModelServer
+from stand_ins.orq_api import OrqServer
 from support.recorded import Telemetry
 
 from orq_otel import OrqInstrumentor, thread

@@ -7,11 +7,11 @@ from typing import Any
 
 import openai
 import pytest
-from model_server import ModelServer, Reply
 from openai.types.chat import ChatCompletionChunk
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 from pydantic import BaseModel
+from stand_ins.model_server import ModelServer, Reply
 from support.openai_versions import call, chat_helpers, chat_helpers_api, responses_api, since
 from support.recorded import Telemetry
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import openai
 import pytest
-from model_server import DropAfter, ModelServer
+from stand_ins.model_server import DropAfter, ModelServer
 from support.client_calls import ASYNC_WAYS, WAYS, AsyncWay, Method, Way, returned, streaming_bytes
 from support.signals import Signals
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import openai
 import pytest
-from model_server import Fail, ModelServer
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
+from stand_ins.model_server import Fail, ModelServer
 from support.content_rules import PNG, PNG_BASE64, PNG_MEASURES, PNG_URL
 from support.signals import Signals
 

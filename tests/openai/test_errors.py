@@ -6,9 +6,9 @@ from typing import Any
 
 import openai
 import pytest
-from model_server import DropAfter, Fail, Malformed, ModelServer, Reply
 from opentelemetry.trace import StatusCode
 from pydantic import BaseModel, ValidationError
+from stand_ins.model_server import DropAfter, Fail, Malformed, ModelServer, Reply
 from support.openai_versions import chat_helpers, chat_helpers_api
 from support.recorded import Telemetry
 
@@ -70,7 +70,7 @@ def test_a_server_that_hangs_up(
 def test_a_timeout(
     instrumented: Telemetry, client: openai.OpenAI, model_server: ModelServer
 ) -> None:
-    from model_server import Hold  # noqa: PLC0415
+    from stand_ins.model_server import Hold  # noqa: PLC0415
 
     hold = Hold()
     model_server.script(hold)

@@ -8,8 +8,8 @@ from typing import Any
 
 import openai
 import pytest
-from model_server import DropAfter, Fail, Hold, ModelServer
 from opentelemetry._logs import SeverityNumber
+from stand_ins.model_server import DropAfter, Fail, Hold, ModelServer
 from support.signals import Signals
 
 from orq_otel import OpenAIInstrumentor, thread

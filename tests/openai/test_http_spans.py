@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from model_server import Fail, ModelServer
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.sdk.trace import ReadableSpan
+from stand_ins.model_server import Fail, ModelServer
 from support.recorded import Telemetry
 
 from orq_otel import thread

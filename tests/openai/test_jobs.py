@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import openai
 import pytest
-from model_server import ModelServer, Reply
 from opentelemetry.trace import StatusCode
+from stand_ins.model_server import ModelServer, Reply
 from support.client_calls import Method, told
 from support.recorded import Telemetry
 

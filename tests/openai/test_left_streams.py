@@ -13,9 +13,9 @@ from typing import Any
 
 import openai
 import pytest
-from model_server import ModelServer
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
+from stand_ins.model_server import ModelServer
 from support.leaving_streams import (
     Mistake,
     break_off,

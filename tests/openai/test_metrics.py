@@ -13,10 +13,10 @@ from typing import Any
 
 import openai
 import pytest
-from model_server import DropAfter, Fail, ModelServer
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import INVALID_SPAN_CONTEXT
+from stand_ins.model_server import DropAfter, Fail, ModelServer
 from support.openai_versions import responses_api
 from support.signals import Signals
 
@@ -337,7 +337,7 @@ LATE_PROVIDER = """
 import sys
 sys.path[:0] = sys.argv[1:]
 import openai
-from model_server import ModelServer
+from stand_ins.model_server import ModelServer
 from opentelemetry import metrics
 from orq_otel import OpenAIInstrumentor
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import openai
 import pytest
-from model_server import ModelServer
+from stand_ins.model_server import ModelServer
 from support.byte_server import Answer, ByteServer, http, sse
 from support.openai_versions import call, responses_api, since
 from support.recorded import Telemetry

@@ -8,9 +8,9 @@ from typing import Any
 
 import openai
 import pytest
-from model_server import DropAfter, Malformed, ModelServer
 from openai.types.chat import ChatCompletion
 from opentelemetry.trace import StatusCode
+from stand_ins.model_server import DropAfter, Malformed, ModelServer
 from support.openai_versions import responses_api
 from support.recorded import Telemetry
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import openai
 import pytest
-from model_server import ModelServer, Received
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
+from stand_ins.model_server import ModelServer, Received
 from support.openai_versions import responses_api
 from support.recorded import Telemetry
 

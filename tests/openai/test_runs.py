@@ -6,7 +6,7 @@ from typing import Any
 
 import openai
 import pytest
-from model_server import ModelServer, Reply
+from stand_ins.model_server import ModelServer, Reply
 from support.client_calls import COMPLETED, RUN, own, server, told
 from support.recorded import Telemetry
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import openai
 import pytest
-from model_server import ModelServer
 from opentelemetry.trace import StatusCode
+from stand_ins.model_server import ModelServer
 from support.client_calls import told
 from support.recorded import Telemetry
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import openai
 import pytest
-from model_server import DropAfter, ErrorEventAfter, Hold, ModelServer
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode, get_current_span
+from stand_ins.model_server import DropAfter, ErrorEventAfter, Hold, ModelServer
 from support.openai_streams import MESSAGES, both, chat, responses
 from support.openai_versions import (
     chat_helpers,

@@ -9,8 +9,8 @@ from typing import Any
 
 import openai
 import pytest
-from model_server import DropAfter, ErrorEventAfter, Fail, ModelServer
 from opentelemetry.trace import SpanKind, StatusCode
+from stand_ins.model_server import DropAfter, ErrorEventAfter, Fail, ModelServer
 from support.client_calls import (
     ASYNC_WAYS,
     COMPLETED,

@@ -10,7 +10,6 @@ from typing import Any
 
 import openai
 import pytest
-from model_server import ModelServer
 from opentelemetry import context
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import TracerProvider
@@ -18,6 +17,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision, Sampler, SamplingResult
 from opentelemetry.trace import NoOpTracerProvider, get_current_span
+from stand_ins.model_server import ModelServer
 from support.openai_versions import call, responses_api
 from support.recorded import Telemetry
 

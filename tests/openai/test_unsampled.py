@@ -7,9 +7,9 @@ from typing import Any
 
 import openai
 import pytest
-from model_server import DropAfter, Fail, ModelServer
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 from opentelemetry.trace import NoOpTracerProvider
+from stand_ins.model_server import DropAfter, Fail, ModelServer
 from support.signals import Signals
 
 from orq_otel import OpenAIInstrumentor, thread

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from orq_api import OrqServer
+from stand_ins.orq_api import OrqServer
 from support.recorded import Telemetry
 
 from orq_otel import OrqInstrumentor

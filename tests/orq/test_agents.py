@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.trace import StatusCode
-from orq_api import ErrorEvent, OrqServer, Status
+from stand_ins.orq_api import ErrorEvent, OrqServer, Status
 from support.client_versions import needs
 from support.recorded import Telemetry
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import openai
 import pytest
-from orq_api import OrqServer
+from stand_ins.orq_api import OrqServer
 from support.client_versions import needs
 from support.recorded import Telemetry
 

@@ -19,7 +19,7 @@ from conformance.checker import (
     make_probe,
 )
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
-from orq_api import EarlyClose, ErrorEvent, OrqServer, Status
+from stand_ins.orq_api import EarlyClose, ErrorEvent, OrqServer, Status
 from support.leaving_streams import break_off
 from support.signals import Signals
 

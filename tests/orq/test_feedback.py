@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.trace import SpanContext
-from orq_api import OrqServer, Status
+from stand_ins.orq_api import OrqServer, Status
 from support.client_versions import needs
 from support.recorded import Telemetry
 from support.signals import Signals

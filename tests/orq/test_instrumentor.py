@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
-from orq_api import Body, EarlyClose, ErrorEvent, Hang, Malformed, OrqServer, Status
+from stand_ins.orq_api import Body, EarlyClose, ErrorEvent, Hang, Malformed, OrqServer, Status
 from support.client_versions import needs
 from support.recorded import Telemetry
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from conformance.checker import check_logs
 from opentelemetry.trace import StatusCode
-from orq_api import Body, OrqServer
+from stand_ins.orq_api import Body, OrqServer
 from support.client_versions import needs
 from support.recorded import Telemetry
 from support.signals import Signals

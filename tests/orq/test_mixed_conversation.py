@@ -16,8 +16,8 @@ import pytest
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from orq_api import OrqServer
-from otlp_receiver import OtlpReceiver, Span
+from stand_ins.orq_api import OrqServer
+from stand_ins.otlp_receiver import OtlpReceiver, Span
 from support.client_versions import needs
 
 from orq_otel import OpenAIInstrumentor, OrqInstrumentor, thread

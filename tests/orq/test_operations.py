@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.trace import SpanKind, StatusCode
-from orq_api import OrqServer
+from stand_ins.orq_api import OrqServer
 from support.recorded import Telemetry
 
 from orq.cases import Case, attributes_of, parsed

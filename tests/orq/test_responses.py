@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.trace import StatusCode
-from orq_api import ErrorEvent, OrqServer
+from stand_ins.orq_api import ErrorEvent, OrqServer
 from support.client_versions import needs
 from support.recorded import Telemetry
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from orq_api import OrqServer, answer_text, count
+from stand_ins.orq_api import OrqServer, answer_text, count
 from support.client_versions import lacking
 from support.orq_calls import CALLS, FOLLOWING, SAID, VERSION, Call
 

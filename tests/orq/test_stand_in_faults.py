@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from orq_api import (
+from stand_ins.orq_api import (
     Body,
     EarlyClose,
     ErrorEvent,

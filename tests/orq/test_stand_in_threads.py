@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from orq_api import OrqServer, answer_text
+from stand_ins.orq_api import OrqServer, answer_text
 from support.client_versions import lacking
 from support.orq_calls import CALLS, SAID, THREAD, Call
 

@@ -17,7 +17,7 @@ from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
-from orq_api import OrqServer, Request, Status
+from stand_ins.orq_api import OrqServer, Request, Status
 from support.client_versions import needs
 from support.recorded import Telemetry
 

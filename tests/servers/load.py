@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
-from otlp_receiver import Span
+from stand_ins.otlp_receiver import Span
 
 CONVERSATIONS = 50
 TURNS = 10

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from otlp_receiver import OtlpReceiver, Span
+from stand_ins.otlp_receiver import OtlpReceiver, Span
 from support.vendor import VendorServer
 
 from .load import PATIENCE

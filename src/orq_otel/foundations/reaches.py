@@ -165,11 +165,14 @@ def has_changed(span: Any, name: str, ids: tuple[str, ...], others: frozenset[st
         one of `ids` has another value than `name`, or one of `others` is there, too.
     """
     kept = span._attributes  # noqa: SLF001
-    if getattr(kept, "_orq_otel_pinned", None) is None:
+    labels = getattr(kept, "_orq_otel_pinned", None)
+    if labels is None:
+        return False
+    values = kept._dict  # noqa: SLF001
+    if values == labels:  # nothing was added to them
         return False
     if kept.dropped > 0:
         return True
-    values = kept._dict  # noqa: SLF001
     id = values.get(name)  # noqa: A001
     for one in ids:
         if values.get(one) != id:

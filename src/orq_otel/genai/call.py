@@ -215,12 +215,27 @@ class Call:
                 self._whole,
             )
 
-    def respond(self, response: Any) -> None:
-        """Read the response, and end the call."""
+    def respond(self, response: Any, *, is_end: bool = True) -> None:
+        """Read the response, and end the call, unless the caller gets an error in its place."""
+        operation = self._operation
         try:
-            self._read_response(response)
+            self._attributes.update(operation.read_response(response))
+        except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
+            report(f"reading the response of {operation.name}", error)
+        try:
+            capture, content = self._telemetry.capture, operation.content
+            if capture is not None and content is not None:
+                capture.collect(
+                    content.read_response,
+                    response,
+                    content.read_tools,
+                    self._content_json,
+                    self._content,
+                    self._whole,
+                )
         finally:
-            self._end()
+            if is_end:
+                self._end()
 
     def feed(self, chunk: Any) -> None:
         """Read the next chunk of a stream."""
@@ -292,23 +307,6 @@ class Call:
         """Whether the span goes to `processors`, those of a provider of the SDK."""
         return any(is_processed_by(span, processors) for span in self._span)
 
-    def _read_response(self, response: Any) -> None:
-        operation = self._operation
-        try:
-            self._attributes.update(operation.read_response(response))
-        except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
-            report(f"reading the response of {operation.name}", error)
-        capture, content = self._telemetry.capture, operation.content
-        if capture is not None and content is not None:
-            capture.collect(
-                content.read_response,
-                response,
-                content.read_tools,
-                self._content_json,
-                self._content,
-                self._whole,
-            )
-
     def _over(self, *, is_whole: bool) -> None:
         if is_collecting():
             at = time_ns(), perf_counter()
@@ -334,7 +332,7 @@ class Call:
             if REQUEST_STREAM not in attributes:
                 answer = telemetry.errors.answer(error)
                 if answer is not None:
-                    self._read_response(answer)
+                    self.respond(answer, is_end=False)
             # A client that fails to read a server's error raises something that says less.
             if ERROR_TYPE in attributes:
                 description = self._describe_reported()

@@ -262,21 +262,16 @@ def start_call(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one function, run on 
             stamp(current, thread)
         counts.add_others()
         return None
-    if is_wrapped(operation.name):
+    if len(sys.modules) != _Imported.count:
+        _Imported.look()
+    if _Imported.others and _is_covered(operation.name, thread):
         counts.add_others()
         return None
-    if _LANGCHAIN in sys.modules:
-        theirs = span_of_models_run(operation.name)
-        if theirs is not None:
-            if thread is not None and theirs.is_recording():
-                stamp(theirs, thread)
-            counts.add_others()
-            return None
     target = attributes.get(operation.target)
     of_thread: Mapping[str, Any] | None = None
     if thread is not None:
         of_thread = labels(thread)
-    elif context or CONVERSATION_ID in attributes or has_frameworks():  # elsewhere is no id
+    elif context or CONVERSATION_ID in attributes or _Imported.frameworks:  # elsewhere is no id
         of_thread = adopted_labels(context, current, attributes)
     if of_thread:
         # The call's own attributes win over labels. Labels come last, since the SDK drops the
@@ -303,6 +298,37 @@ def start_call(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one function, run on 
             operation, span, set_span_in_context(span, context), attributes, client, telemetry
         )
     return _start_unrecorded(telemetry, operation, attributes, client, span, context)
+
+
+class _Imported:
+    """What is imported that matters to a call. One look at `sys.modules` is for five of them.
+
+    It is looked at again when more or fewer modules are imported than then.
+    """
+
+    count = -1
+    #: Whether others may have a span for the call that is not current.
+    others = False
+    #: Whether a framework may have an id for it.
+    frameworks = False
+
+    @classmethod
+    def look(cls) -> None:
+        modules = sys.modules
+        count = len(modules)
+        cls.others = any(name in modules for name in (*_WRAPPERS, _LANGCHAIN))
+        cls.frameworks = has_frameworks()
+        cls.count = count  # last: another OS thread goes by it
+
+
+def _is_covered(operation: str, thread: Thread | None) -> bool:
+    """Whether others have a span for this call that is not current. LangChain's gets the labels."""
+    if is_wrapped(operation):
+        return True
+    theirs = span_of_models_run(operation) if _LANGCHAIN in sys.modules else None
+    if theirs is not None and thread is not None and theirs.is_recording():
+        stamp(theirs, thread)
+    return theirs is not None
 
 
 def _start_unrecorded(  # noqa: PLR0913, PLR0917 - keywords would cost time on every call

@@ -107,13 +107,14 @@ class OpenAIInstrumentor(ClientInstrumentor):
             if is_router or "orq" in body:  # the caller's wins over the scope's
                 thread = caller_thread(body, at_top_level=is_router) or thread
             attributes = start_attributes(client, url, operation, body.get("model"))
-            if attributes[PROVIDER_NAME] == BEDROCK:
+            provider = attributes[PROVIDER_NAME]
+            if provider == BEDROCK:
                 attributes = {**attributes, **guardrail(client, options)}
             if "conversation" in body:  # samplers see it
                 attributes = {**attributes, **conversation_attributes(body["conversation"])}
             call = start_call(telemetry, operation, attributes, thread, client, context)
             if type(call) is Call:
-                if AZURE_NAMESPACE in attributes:
+                if provider != "openai" and AZURE_NAMESPACE in attributes:
                     call.read_model = served_model
                 call.request(body)
             if is_router:

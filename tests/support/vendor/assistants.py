@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model_server import Answer
+from stand_ins.model_server import Answer
 
 from .parts import NOW, Asked, Json, new_id, pieces, stream_or_whole, words
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from model_server import Answer
+from stand_ins.model_server import Answer
 
 from .parts import BYTES_A_TOKEN, Asked, Json, pieces, stream_or_whole, words
 

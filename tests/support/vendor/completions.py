@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from model_server import Answer
+from stand_ins.model_server import Answer
 
 from .parts import NOW, Asked, Json, new_id, pieces, stream_or_whole, words
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model_server import Answer
+from stand_ins.model_server import Answer
 
 from .parts import Asked, Json, new_id, snapshot, words
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from model_server import Answer, Fail, Reply, RequestError
+from stand_ins.model_server import Answer, Fail, Reply, RequestError
 
 Json = dict[str, Any]
 

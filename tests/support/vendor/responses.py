@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from model_server import Answer
+from stand_ins.model_server import Answer
 
 from .parts import NOW, Asked, new_id, words
 

@@ -9,7 +9,7 @@ from email.parser import BytesParser
 from email.policy import HTTP
 from typing import Any
 
-from model_server import Answer, Endpoint, ModelServer, Received, Reply
+from stand_ins.model_server import Answer, Endpoint, ModelServer, Received, Reply
 
 from . import assistants, audio, batches, completions, images, judgements, responses, videos
 from .parts import Asked, File, Json

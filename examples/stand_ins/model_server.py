@@ -3,9 +3,10 @@
     with ModelServer() as server:
         client = OpenAI(base_url=server.base_url, api_key="anything")
 
-or, from a shell, ``python model_server.py --port 8080``. It serves ``chat/completions``,
-``responses`` and ``embeddings``, plain and streamed, under ``/v1`` and under Azure's prefixes, in
-the shapes of the real API. What it says is made up but always the same for the same request.
+or, from a shell in ``examples``, ``python -m stand_ins.model_server --port 8080``. It serves
+``chat/completions``, ``responses`` and ``embeddings``, plain and streamed, under ``/v1`` and under
+Azure's prefixes, in the shapes of the real API. What it says is made up but always the same for the
+same request.
 
 Tokens are counted so that a test can say in advance what they must be; a word is what
 ``str.split()`` yields:
@@ -42,7 +43,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
-from loopback_listener import LoopbackListener
+from .loopback_listener import LoopbackListener
 
 Json = dict[str, Any]
 

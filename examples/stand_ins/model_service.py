@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from model_server import ModelServer
 from openai import APIConnectionError, APIStatusError, AsyncOpenAI, OpenAI, OpenAIError
+
+from .model_server import ModelServer
 
 MODEL = "gpt-5-mini"
 EMBEDDING_MODEL = "text-embedding-3-small"
@@ -32,7 +33,7 @@ class Service:
 
 @contextmanager
 def stand_in(model: str | None) -> Iterator[Service]:
-    """The server of model_server.py, called by the real client. Keys stay where they are."""
+    """The server of `model_server`, called by the real client. Keys stay where they are."""
     with ModelServer() as server:
         yield _service("not-a-key", server.base_url, model or MODEL, EMBEDDING_MODEL)
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
-from otlp_receiver import Span
+from .otlp_receiver import Span
 
 NO_THREAD = "(no thread)"
 COLUMNS = ("THREAD", "TAGS", "TRACES", "SPANS", "TOKENS", "DURATION")

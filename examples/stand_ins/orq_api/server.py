@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
-from loopback_listener import LoopbackListener
+from stand_ins.loopback_listener import LoopbackListener
 
 from .answers import Answer, Asked, Ids, Refused, State
 from .events import Event, chunk
