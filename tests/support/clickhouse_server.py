@@ -5,9 +5,9 @@ The engine is `chdb`, in a process of its own, one query at a time:
     python3 -m support.clickhouse_server PORT FOLDER
 
 It has users, with passwords and read-only profiles, and knows bound parameters, settings, inserted
-rows in any format, and the summary of a query. `/log` has the queries so far, one JSON object a
-line, and `/fail?words=...` lets the next queries fail, so that tests see what was asked and what
-becomes of an error.
+rows in any format, and the summary of a query. For tests, `/log` has the queries so far, one JSON
+object a line, `/fail?words=...` lets queries with these words fail, and `/hold?words=...` lets them
+wait until they are killed.
 """
 
 from __future__ import annotations
@@ -45,6 +45,9 @@ _INSERT = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 _FORMAT = re.compile(r"\sFORMAT\s+(\w+)\s*;?\s*$")
+_KILL = re.compile(r"\s*KILL QUERY WHERE query_id = '([^']*)'")
+#: How many seconds a query waits to be killed.
+_HOLD = 60
 _READS = re.compile(r"\s*\(?\s*(?:SELECT|WITH|SHOW|DESC|EXPLAIN|EXISTS)", re.IGNORECASE)
 #: The engine sends these states of errors as missing things.
 _MISSING = frozenset({"60", "81"})
@@ -71,16 +74,28 @@ class Engine:
         self._session: Any = Session(folder)
         self._lock = threading.Lock()
         self.log: list[dict[str, Any]] = []
-        self.failing = ""
+        self.failing = self.holding = ""
+        self._killed = threading.Condition()
+        self._kills: set[str] = set()
 
     def ask(self, sql: str, form: str, values: dict[str, str], how: dict[str, str]) -> Answer:
         """Run a query, with settings and in a database that `how` has."""
         found = _FORMAT.search(sql)
         if found:
             form, sql = found[1], sql[: found.start()]
+        if kill := _KILL.match(sql):
+            with self._killed:
+                self._kills.add(kill[1])
+                self._killed.notify_all()
+            return Answer(b"", form, 0)
+        if self.failing and self.failing in sql:
+            raise Refused("Code: 241. DB::Exception: too much (MEMORY_LIMIT_EXCEEDED)")
+        if self.holding and self.holding in sql:
+            with self._killed:
+                query_id = how.get("query_id", "")
+                if self._killed.wait_for(lambda: query_id in self._kills, _HOLD):
+                    raise Refused("Code: 394. DB::Exception: (QUERY_WAS_CANCELLED)")
         with self._lock:
-            if self.failing and self.failing in sql:
-                raise Refused("Code: 241. DB::Exception: too much (MEMORY_LIMIT_EXCEEDED)")
             self._use(how)
             settings = self._set(how)
             try:
@@ -167,6 +182,9 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(200, "\n".join(map(json.dumps, self.engine.log)).encode())
         elif address.path == "/fail":
             self.engine.failing = how.get("words", "")
+            self._answer(200, b"")
+        elif address.path == "/hold":
+            self.engine.holding = how.get("words", "")
             self._answer(200, b"")
         else:
             self._query(how, body)
@@ -324,6 +342,10 @@ class ClickHouseServer:
     def fail(self, words: str = "") -> None:
         """Lets queries with some words fail from now on, or none."""
         self._post(f"/fail?{urlencode({'words': words})}", "")
+
+    def hold(self, words: str = "") -> None:
+        """Lets queries with some words wait until they are killed, or none."""
+        self._post(f"/hold?{urlencode({'words': words})}", "")
 
     def _post(self, path: str, body: str) -> str:
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body.encode())

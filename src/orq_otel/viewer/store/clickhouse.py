@@ -42,6 +42,8 @@ Result = TypeVar("Result")
 _PATIENCE: Final = 1.0
 #: How many seconds may pass until tables are noticed that somebody else has made or dropped.
 _CHECK: Final = 5.0
+#: How many seconds may pass until a deletion is noticed that leaves no fewer spans than there were.
+_SWEEP: Final = 3600.0
 #: How many seconds one step of following takes.
 _STEP: Final = 30.0
 
@@ -64,6 +66,7 @@ class ClickHouseStore:
         self._index = Index(server, self._raw, self._tables)
         self._reading = Reading(server, self._tables)
         self._checked = 0.0
+        self._next_sweep = time.monotonic() + _SWEEP
         self._is_summed = False
         self._followed: tuple[int, int] | None = None
         self._may_write = not server.address.services
@@ -223,6 +226,11 @@ class ClickHouseStore:
         """
         while self._are_summed() and self._may_write and not self._catch_up(_STEP):
             pass
+        now = time.monotonic()
+        if self._are_summed() and self._may_write and now > self._next_sweep:
+            # Spans may be deleted while as many arrive.
+            self._next_sweep = now + _SWEEP
+            self._index.sweep()
 
     def _answer(
         self, of_sums: Callable[[Reading], Result], of_copy: Callable[[], Result]

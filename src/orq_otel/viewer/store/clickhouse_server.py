@@ -15,10 +15,10 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any, Final, Protocol
 
 from orq_otel.viewer.model import StoreError
+from orq_otel.viewer.store import visits
 from orq_otel.viewer.store.clickhouse_address import Address
 
 _log = logging.getLogger(__name__)
@@ -79,44 +79,6 @@ class Client(Protocol):
     def close(self) -> None:
         """Close the connections."""
         ...
-
-
-class Visit:
-    """The queries of one request, which end when nobody waits for it any more."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running: dict[str, Callable[[str], None]] = {}
-        self._is_over = False
-
-    @contextmanager
-    def running(self, query_id: str, end: Callable[[str], None]) -> Iterator[None]:
-        """Note a query for as long as the block takes.
-
-        Raises:
-            StoreError: The visit is over.
-        """
-        with self._lock:
-            if self._is_over:
-                raise StoreError("Nobody waits for this any more.", is_temporary=True)
-            self._running[query_id] = end
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._running.pop(query_id, None)
-
-    def end(self) -> None:
-        """End the queries that run, and let no others begin."""
-        with self._lock:
-            self._is_over = True
-            running = list(self._running.items())
-        for query_id, end in running:
-            end(query_id)
-
-
-#: The visit that queries belong to.
-visit: ContextVar[Visit | None] = ContextVar("orq_otel.viewer.visit", default=None)
 
 
 class Server:
@@ -184,7 +146,7 @@ class Server:
             StoreError: It failed.
         """
         query_id = str(uuid.uuid4())
-        current = visit.get()
+        current = visits.current.get()
         with self._errors():
             if current is None:
                 return self._ask(query, values, query_id)
