@@ -178,26 +178,22 @@ class Index:
         around = window.around()
         wanted = list(dict.fromkeys(trace_ids))
         spans = list(self._read(wanted, window))
-        context = self._neighbours(spans, set(wanted))
+        context = self._neighbours(_nodes(spans).values(), set(wanted))
         others = [trace_id for trace_id, *_ in context]
         if others:
             begin = min(first for _, first, _, _ in context)
             end = max(last for _, _, last, _ in context)
             spans += self._read(others, Window(bounded(begin), bounded(end) + 1))
             wanted += [trace_id for trace_id, _, _, is_near in context if is_near]
-        nodes = {
-            (one.span.trace_id, one.span.span_id): calls.node_of(one.span, one.facts)
-            for one in spans
-        }
-        calls.decide(list(nodes.values()))
+        nodes = _nodes(spans)
         rows: dict[_Key, _Row] = {}
         counts: defaultdict[str, int] = defaultdict(int)
         emitted = set(wanted)
         for one in spans:
             if one.span.trace_id in emitted:
                 counts[one.span.trace_id] += 1
-                kept = calls.decided(one, nodes[one.span.trace_id, one.span.span_id])
-                _add(rows, kept)
+                node = nodes[one.span.trace_id, one.span.span_id]
+                _add(rows, calls.decided(one, node), node)
         self._server.insert(
             self._tables.name("activity"),
             [
@@ -224,7 +220,7 @@ class Index:
         return [_Key(*key) for key in found]
 
     def _neighbours(
-        self, spans: Iterable[KeptSpan], known: set[str]
+        self, nodes: Iterable[calls.Node], known: set[str]
     ) -> list[tuple[str, int, int, bool]]:
         """Returns other traces that may tell of the same calls: their ids and times.
 
@@ -232,12 +228,11 @@ class Index:
         """
         times: dict[str, tuple[int, int]] = {}
         scopes: defaultdict[str, set[str]] = defaultdict(set)
-        for one in spans:
-            thread_id = one.facts.thread_id
-            if thread_id is not None and one.facts.operation is not None:
-                begin, end = times.get(thread_id, (one.span.start, one.span.end))
-                times[thread_id] = min(begin, one.span.start), max(end, one.span.end)
-                scopes[thread_id].add(one.span.scope)
+        for one in nodes:
+            if one.thread is not None and (scope := _scope(one)) is not None:
+                begin, end = times.get(one.thread, (one.start, one.end))
+                times[one.thread] = min(begin, one.start), max(end, one.end)
+                scopes[one.thread].add(scope)
         if not times:
             return []
         found = self._server.ask(
@@ -262,7 +257,7 @@ class Index:
                 and started <= end + _NEAR
                 and last_active >= begin - _NEAR
                 and started >= begin - _EARLIER
-                and not set(others) <= scopes[thread_id]
+                and _may_tell_the_same(scopes[thread_id].union(others))
             ):
                 is_near = started <= end + _NEAR and last_active >= begin
                 near[thread_id].append((trace_id, started, last_active, is_near))
@@ -284,6 +279,37 @@ class _Key(NamedTuple):
     service: str
 
 
+def _nodes(spans: Iterable[KeptSpan]) -> dict[calls.Key, calls.Node]:
+    """Returns what is decided on spans, by their own facts and each other's."""
+    nodes = {
+        (one.span.trace_id, one.span.span_id): calls.node_of(one.span, one.facts)
+        for one in sorted(spans, key=lambda one: one.span.start)
+    }
+    calls.decide(list(nodes.values()))
+    return nodes
+
+
+def _scope(node: calls.Node) -> str | None:
+    """Returns the instrumentation that tells of a call, or None if a span tells of none.
+
+    For a record of another call, which any span may tell again, it is `_RECORD`.
+    """
+    if node.operation is None:
+        return _RECORD if node.is_call else None
+    if node.is_record or node.operation == "fetch_response":
+        return _RECORD
+    return node.scope
+
+
+#: No instrumentation has this name.
+_RECORD: Final = "\t"
+
+
+def _may_tell_the_same(scopes: set[str]) -> bool:
+    """Whether spans of a thread may tell of one call: one instrumentation does so once."""
+    return len(scopes) > 1 or _RECORD in scopes
+
+
 class _Row:
     """What a thread did in a trace and an hour."""
 
@@ -297,8 +323,8 @@ class _Row:
         self.seconds: dict[int, list[int]] = {}
         self.calls: list[tuple[int, int]] = []
 
-    def add(self, kept: KeptSpan, hour: int) -> None:
-        """Count a span."""
+    def add(self, kept: KeptSpan, node: calls.Node, hour: int) -> None:
+        """Count a span, by what was decided on it."""
         span, facts = kept.span, kept.facts
         start, end = span.start, max(span.start, span.end)
         self.started = min(self.started, start)
@@ -315,8 +341,8 @@ class _Row:
         self.sums[6] += cost is None and facts.is_model_call
         if facts.is_model_call:
             self.calls.append((second, latency_bucket(end - start)))
-        if facts.operation is not None:
-            self.scopes.add(span.scope)
+        if (scope := _scope(node)) is not None:
+            self.scopes.add(scope)
         if facts.title is not None:
             title = (start, span.span_id, facts.title)
             self.title = title if self.title is None else min(self.title, title)
@@ -357,7 +383,7 @@ def _gone(key: _Key, version: int) -> dict[str, Any]:
     return {**row, "is_deleted": 1}
 
 
-def _add(rows: dict[_Key, _Row], kept: KeptSpan) -> None:
+def _add(rows: dict[_Key, _Row], kept: KeptSpan, node: calls.Node) -> None:
     """Count a span in its row. Spans of no thread count if they name an operation."""
     span, facts = kept.span, kept.facts
     if facts.thread_id is None and facts.operation is None:
@@ -367,4 +393,4 @@ def _add(rows: dict[_Key, _Row], kept: KeptSpan) -> None:
     row = rows.get(key)
     if row is None:
         row = rows[key] = _Row(span.start)
-    row.add(kept, hour)
+    row.add(kept, node, hour)
