@@ -18,7 +18,7 @@ BIN = "Scripts" if os.name == "nt" else "bin"
 #: Frameworks that have come to the same client, those that have ids of conversations, together, and
 #: both versions of the SDK of MCP, each with its tests in `tests/frameworks`.
 FRAMEWORKS = {
-    "frameworks-openai-3": ["langchain", "openai_agents", "orq_tracing", "pydantic_ai"],
+    "frameworks-openai-3": ["examples", "langchain", "openai_agents", "orq_tracing", "pydantic_ai"],
     "frameworks-openai-2": ["instructor", "litellm", "llama_index"],
     "frameworks-ids": ["conversation_ids"],
     "frameworks-mcp-1": ["mcp"],
@@ -41,9 +41,21 @@ sys.argv += glob(".github/workflows/*.yml")
 main()
 """
 
+#: The stand-ins are a package beside the examples.
+EXAMPLE = """
+import sys
+sys.path.insert(0, "examples")
+from stand_ins.__main__ import main
+sys.exit(main())
+"""
+
 #: Each job: what to install, and the commands to run, each with the environment's Python.
 JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
     "quickstart": (["-e", ".[otlp,openai,orq,viewer]"], [["examples/quickstart.py"]]),
+    "example": (
+        ["-e", ".[otlp,openai,orq,viewer]", "--group", "examples"],
+        [["-c", EXAMPLE]],
+    ),
     "test": (
         ["-e", ".[otlp,openai,orq,viewer]", "--group", "test"],
         [
@@ -63,8 +75,14 @@ JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
             ["-m", "ruff", "check"],
             ["-m", "ruff", "format", "--check"],
             ["-c", "from importlinter.cli import lint_imports_command as main; main()"],
+            ["-m", "codespell_lib"],
+            ["docs/prose.py"],
             ["-c", ACTIONLINT],
         ],
+    ),
+    "docs": (
+        ["-e", ".[otlp,openai,orq]", "--group", "docs"],
+        [["docs/generate.py", "--check"], ["-m", "mkdocs", "build"]],
     ),
     "types": (
         ["-e", ".[otlp,openai,orq,viewer,clickhouse]", "--group", "test", "--group", "types"],
@@ -97,6 +115,7 @@ JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
     ),
     # These make environments of their own.
     "matrix": ([], [["tests/matrix.py"]]),
+    "others": ([], [["tests/others"]]),
     "package": (["--group", "package"], [["tests/package.py"]]),
     **{
         job: (
@@ -124,8 +143,10 @@ JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
 #: What each job does, for `--help`.
 MEANINGS = {
     "quickstart": "the example, end to end on loopback; --real talks to a real API",
+    "example": "a program of the cookbook on loopback: example user_sessions",
     "test": "the tests, with coverage recorded; arguments go to pytest",
-    "lint": "checks and format of the code, the order of the rooms, the workflows",
+    "lint": "the code, its format, the order of the rooms, the English, the workflows",
+    "docs": "builds the site into build/site, and fails for a link that leads nowhere",
     "types": "mypy and pyright",
     "coverage": "the report of the last test run; branches below 95 % fail it",
     "viewer": "the tests of the viewer, with Debian's chromium",
@@ -133,6 +154,7 @@ MEANINGS = {
     "mutations": "breaks one line at a time, and sees that a test fails; takes hours",
     "servers": "conversations over real servers, task queues and gRPC",
     "matrix": "the tests with each supported client and Python; --quick, --client, --python",
+    "others": "other projects' tests, bare and with ours switched on; takes hours; names of suites",
     "package": "builds wheel and source distribution, and tests both",
     "frameworks": "agent frameworks, in the two environments that follow",
     "frameworks-openai-3": "those that have come to version 3 of the client",

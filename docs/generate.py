@@ -1,4 +1,4 @@
-"""Write what is made of the code: pages of this folder, and the README's table of settings.
+"""Write the pages of this folder that are made of the code, and the programs in others.
 
     python docs/generate.py            # write them
     python docs/generate.py --check    # only say whether they are up to date
@@ -14,11 +14,11 @@ from pathlib import Path
 import backends_page
 import one_id_page
 import operations_page
-import settings_table
+import programs
+import settings_page
 import troubleshooting_page
 
 _DOCS = Path(__file__).parent
-_README = _DOCS.parent / "README.md"
 
 
 def main() -> int:
@@ -27,8 +27,12 @@ def main() -> int:
         _DOCS / "backends.md": backends_page.page(),
         _DOCS / "one_id.md": one_id_page.page(),
         _DOCS / "operations.md": operations_page.page(),
+        _DOCS / "settings.md": settings_page.page(),
         _DOCS / "troubleshooting.md": troubleshooting_page.page(),
-        _README: settings_table.with_table(_README.read_text(encoding="utf-8")),
+        **{
+            path: programs.with_programs(path.read_text(encoding="utf-8"))
+            for path in _DOCS.glob("cookbook/*.md")
+        },
     }
     outdated = 0
     for path, text in pages.items():

@@ -47,16 +47,20 @@ _CONTENT = {
 
 #: What the operations do whose names are ours.
 _DOES = {
+    semconv.CHECK_PROVENANCE: "looks for marks of a model in a file",
+    semconv.CHUNK_TEXT: "cuts a text into chunks",
     semconv.CLASSIFY: "sorts a text into categories",
     semconv.COMPACT: "makes a long conversation shorter",
     semconv.CREATE_BATCH: "starts many requests that are answered later",
     semconv.DECIDE: "answers questions about a text with a choice",
+    semconv.DETECT_PII: "looks for personal data in a text",
     semconv.EDIT_IMAGE: "changes images by a prompt",
     semconv.EDIT_VIDEO: "starts to change a video by a prompt",
     semconv.EVALUATE: "judges an answer",
     semconv.EXTEND_VIDEO: "starts to make a video longer",
     semconv.FETCH_MEMORY: "reads records of a memory store by their ids",
-    semconv.FETCH_PROMPT: "reads a Deployment's prompt and parameters",
+    semconv.FETCH_PROMPT: "reads a prompt and its parameters",
+    semconv.FINE_TUNE: "starts to train a model of one's own",
     semconv.GENERATE_IMAGE: "makes images from a prompt",
     semconv.GENERATE_SPEECH: "speaks a text",
     semconv.GENERATE_VIDEO: "starts to make a video from a prompt",
@@ -65,11 +69,13 @@ _DOES = {
     semconv.READ_DOCUMENT: "reads the text of a document",
     semconv.REALTIME_RESPONSE: "answers in a realtime session",
     semconv.REALTIME_SESSION: "a connection, from its opening to its end",
+    semconv.REDACT_PII: "takes personal data out of a text",
     semconv.REMIX_VIDEO: "starts to make a video like another",
     semconv.RERANK: "sorts documents by a query",
     semconv.RESPONSES_SESSION: "a connection, from its opening to its end",
-    semconv.RUN_ASSISTANT: "runs an assistant on its thread of messages",
-    semconv.SUBMIT_TOOL_OUTPUTS: "goes on with a run that waits for its tools",
+    semconv.RESTORE_PII: "puts personal data back into a text",
+    semconv.RUN_EVALUATION: "starts to evaluate many answers",
+    semconv.START_CALL: "sets up a call by voice, or takes one",
     semconv.TRANSCRIBE: "writes down speech",
     semconv.TRANSLATE: "writes down speech in English",
     semconv.TRANSLATION_SESSION: "a connection, from its opening to its end",
@@ -136,7 +142,9 @@ body's.
 An operation is found by the method and path of its request, whichever of the client's methods made
 it: `create`, `parse`, a stream helper, a raw or a streaming response, sync or async. A connection
 over a websocket has a span from its opening to its end, and one for each response in it; those of
-the Responses API are the `chat` of `POST /responses`.
+the Responses API are the `chat` of `POST /responses`. An agent's session takes input by one
+request, which is answered at once, and tells in another, a stream, what the agent does with it:
+`sessions.stream()` sends both, and answer and tokens are on the span of the stream.
 
 | request | `gen_ai.operation.name` | streams |
 |---|---|---|
@@ -211,7 +219,8 @@ def orq_rows() -> Iterator[Listed]:
 
 
 def _of_openai(request: str, operation: Operation) -> Listed:
-    found = attributes_of(operation, requests._server_attributes, requests.guardrail)  # noqa: SLF001
+    further = [requests._server_attributes, requests.guardrail, operation.read_start]  # noqa: SLF001
+    found = attributes_of(operation, *further)
     if operation.name == semconv.FETCH_RESPONSE:  # `payloads/background.py` renames them
         found = {name.replace("gen_ai.usage.", "orq_otel.usage.", 1) for name in found}
     return request, operation, found | _OF_EVERY_CALL

@@ -247,10 +247,20 @@ BREAKS = [
     ),
     _break(
         "genai/streams.py",
-        "value = getattr(self.__wrapped__, name)  # older streams of Orq's have no `close`\n"
-        '        return _closing(value, self._self_call) if name == "close" else value',
-        "value = getattr(self.__wrapped__, name)  # older streams of Orq's have no `close`\n"
-        "        return value",
+        'return MethodType(value.__func__, self) if is_method and name[0] != "_" else value',
+        "return value",
+        "openai/test_agents.py",
+    ),
+    _break(
+        "payloads/agent_sessions.py",
+        "self._of_subagents.add(id)",
+        "pass",
+        "openai/test_agents.py",
+    ),
+    _break(
+        "genai/streams.py",
+        'if name == "close":\n            return _closing(value, self._self_call)',
+        'if name == "close":\n            return value',
         "openai/test_streams.py",
         "openai/test_left_streams.py",
     ),

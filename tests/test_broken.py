@@ -89,6 +89,12 @@ def read_with_next(world: World) -> Any:
         return next(stream).object
 
 
+def read_as_itself(world: World) -> Any:
+    create = world.openai.beta.agents.sessions.create
+    stream = create(environment={"type": "none"}, input="x", stream=True)
+    return [event.type for event in stream.with_result_collection()]
+
+
 def left(world: World) -> Any:
     stream = world.openai.chat.completions.create(model="m", messages=MESSAGES, stream=True)
     kinds = []
@@ -184,6 +190,7 @@ PIECES: Final[dict[str, Callable[[World], Any]]] = {
         answered,
         streamed,
         read_with_next,
+        *([read_as_itself] if hasattr(openai.resources.beta, "Agents") else []),
         left,
         thrown_into,
         raw,

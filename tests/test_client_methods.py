@@ -11,9 +11,15 @@ holds what happens. A method that no list knows fails here, until somebody decid
 from __future__ import annotations
 
 import inspect
+import os
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
 from types import MethodType
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -21,18 +27,21 @@ from urllib.parse import unquote, urlsplit
 import openai
 import pytest
 from openai._resource import AsyncAPIResource, SyncAPIResource
-from support.byte_server import Answer, ByteServer, http
+from support.byte_server import Answer, ByteServer, as_json, http
 from support.client_versions import METHOD_LISTS, NEWEST, needs
 from support.recorded import Telemetry
 
 from orq_otel import OpenAIInstrumentor, OrqInstrumentor
 
 _REFUSED = Answer(http(b"{}", status="400 Bad Request"))
+#: What comes before the refusal, for a method that goes on only then.
+_FIRST = {"beta.agents.sessions.stream": Answer(http(as_json({"status": "idle"})))}
 
 #: Arguments for which the client takes no string, and those of methods that want more of them.
 _BYTES = dict.fromkeys(("audio_sample", "data", "file", "image", "recording", "video"), b"bytes")
 _ARGUMENTS: dict[str, dict[str, Any]] = {
     "beta.agents.environments.files.upload": {"path": "/workspace/file"},
+    "beta.agents.sessions.stream": {"input": "text"},
     "responses.stream": {"input": "text", "model": "gpt-5"},
     "uploads.upload_file_chunked": {"filename": "file", "bytes": 5},
     "vector_stores.file_batches.upload_and_poll": {"files": [b"bytes"]},
@@ -73,7 +82,7 @@ async def test_every_method_of_openai_is_decided_on(
     OpenAIInstrumentor().instrument(tracer_provider=telemetry.provider)
     try:
         for path, method in _methods(client, resource):
-            refusing.script(_REFUSED)
+            refusing.script(*filter(None, [_FIRST.get(path)]), _REFUSED)
             with suppress(Exception):
                 await _use(_called(path, method))
             sent[path] = Sent(_request(refusing), _operation(telemetry))
@@ -172,6 +181,54 @@ def _built(method: Callable[..., Any]) -> str:
     """The request that a method's source builds. None gets through with strings for arguments."""
     found = _BUILDS.search(inspect.getsource(inspect.unwrap(method)))
     return " ".join(found.groups()) if found else "-"
+
+
+# ---- A release that adds a method ---------------------------------------------------------------
+
+#: By package: the test of its list, a module, a class there, a method that it gets, and what the
+#: test says then.
+_ADDED = {
+    "openai": (
+        "test_every_method_of_openai_is_decided_on[OpenAI]",
+        "resources/embeddings.py",
+        "class Embeddings(SyncAPIResource):\n",
+        "    def invent(self):\n        return self._post('/inventions', cast_to=object)\n\n",
+        "embeddings.invent: sends Sent(request='POST /inventions', operation='none'), listed is",
+    ),
+    "orq_ai_sdk": (
+        "test_every_method_of_orqs_client_is_decided_on[False]",
+        "embeddings.py",
+        "class Embeddings(BaseSDK):\n",
+        "    def invent(self):\n        pass\n\n",
+        "router.embeddings.invent: sends Sent(request='-', operation='none'), listed is",
+    ),
+}
+
+
+@needs("openai", NEWEST["openai"], "what is listed")
+@needs("orq-ai-sdk", NEWEST["orq-ai-sdk"], "what is listed")
+@pytest.mark.parametrize("package", _ADDED)
+def test_a_method_that_a_copy_of_the_client_has_besides_fails(package: str, tmp_path: Path) -> None:
+    test, module, owner, method, expected = _ADDED[package]
+    spec = find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    copied = shutil.copytree(Path(spec.origin).parent, tmp_path / package)
+    source = (copied / module).read_text()
+    assert owner in source
+    (copied / module).write_text(source.replace(owner, owner + method))
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    options = ["-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, f"{__file__}::{test}"],
+        env={**os.environ, "PYTHONPATH": path},
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert expected in done.stdout
 
 
 # ---- Both ---------------------------------------------------------------------------------------

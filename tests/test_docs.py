@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 from opentelemetry.util.re import parse_env_headers
+from support.pages import without_settings
 
+import orq_otel
 from orq_otel.foundations import settings
 from orq_otel.labels.presets import PRESETS, choose
 from orq_otel.orq.operations import TABLE
 
 yaml = pytest.importorskip("yaml")
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+EVERY_PAGE = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 PAGES = sorted((DOCS / "backends").glob("*.md"))
-TEXTS = {path: path.read_text(encoding="utf-8") for path in [*PAGES, DOCS / "sampling.md"]}
+#: Pages with configurations of collectors, and with variables that go with these.
+TEXTS = {
+    path: path.read_text(encoding="utf-8")
+    for path in [*PAGES, DOCS / "production.md", DOCS / "sampling.md"]
+}
 TABLE_OF_PRESETS = (DOCS / "backends.md").read_text(encoding="utf-8")
 
 #: Of a collector's configuration, the parts that its pipelines are made of.
 COMPONENTS = ("receivers", "processors", "exporters", "connectors", "extensions")
+#: Pages of backends, whose code takes exporters of theirs: it is looked at, and not run.
+COMPILED = set(PAGES)
 #: Names that only others share a page with.
 WITHOUT_PAGE = {"session", "openinference"}
 OWN = {settings.Variable.of(one).name for one in fields(settings.Settings)}
@@ -113,6 +125,39 @@ def test_variables_are_known_and_their_values_sound() -> None:
             assert name in OWN | SAMPLER, (page, name)
 
 
+CONSOLE = "\n".join(
+    block
+    for path in EVERY_PAGE
+    for block in re.findall(r"```console\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+)
+
+
+def test_every_variable_of_ours_is_known() -> None:
+    found = set(re.findall(r"\b(ORQ_OTEL_(?!VIEWER_)\w+)=", CONSOLE))
+    assert found
+    assert found <= OWN
+
+
+@pytest.mark.skipif(find_spec("genai_prices") is None, reason="genai-prices is not installed")
+@pytest.mark.parametrize(
+    "command",
+    sorted(
+        set(
+            re.findall(r"^\$ orq-otel ((?:threads|thread|export)\b[^>|\n]*)", CONSOLE, re.MULTILINE)
+        )
+    ),
+)
+def test_a_command_can_be_typed_as_it_stands(command: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [Path(sys.executable).parent / "orq-otel", *shlex.split(command)],
+        env={**without_settings(), "HOME": str(tmp_path), "ORQ_OTEL_VIEWER_DB": f"{tmp_path}/db"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 2, done.stderr  # of wrong usage
+
+
 def test_code_compiles() -> None:
     for path, block in blocks("python"):
         compile(block, str(path), "exec")
@@ -120,7 +165,16 @@ def test_code_compiles() -> None:
 
 def test_there_are_collectors_for_those_that_need_one() -> None:
     pages = {param.id for param in collectors()}
-    assert pages == {"azure", "clickhouse", "datadog", "elastic", "jaeger", "sampling", "tempo"}
+    assert pages == {
+        "azure",
+        "clickhouse",
+        "datadog",
+        "elastic",
+        "jaeger",
+        "production",
+        "sampling",
+        "tempo",
+    }
 
 
 @pytest.mark.parametrize("collector", collectors())
@@ -150,7 +204,52 @@ def test_a_collector_listens_on_loopback(collector: dict[str, Any]) -> None:
     assert protocols == {name: {"endpoint": f"localhost:{ports[name]}"} for name in protocols}
 
 
-def test_links_lead_somewhere() -> None:
-    for path in [*DOCS.parent.glob("*.md"), *DOCS.glob("*.md"), *PAGES]:
-        for link in re.findall(r"\]\((?!http)([^)#]+)\)", path.read_text(encoding="utf-8")):
-            assert (path.parent / link).exists(), (path, link)
+def anchors(path: Path) -> set[str]:
+    """What links can point to within a page: its headings, as Git hosts and the site name them."""
+    text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+        for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    }
+
+
+@pytest.mark.parametrize("path", EVERY_PAGE, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for link, anchor in re.findall(r"\]\((?!\w+:)([^)#\s]*)(?:#([\w-]+))?\)", text):
+        target = path.parent / link if link else path
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), f"{link}#{anchor}"
+
+
+def test_every_example_of_code_is_run_by_a_test() -> None:
+    tests = ROOT / "tests"
+    told = "".join(
+        path.read_text(encoding="utf-8")
+        for path in [*tests.glob("test_*.py"), *tests.glob("*/test_*.py")]
+        if path != Path(__file__)
+    )
+    for path in EVERY_PAGE:
+        text = path.read_text(encoding="utf-8")
+        if "```python" not in text or path in COMPILED:
+            continue
+        if "<!-- program: " in text:  # tests/test_examples.py takes whatever has such a page
+            assert text.count("```python") == 1, path
+            assert "<!-- arrives: " in text, path
+        elif path.is_relative_to(DOCS):
+            page = path.relative_to(DOCS).as_posix()
+            assert f'"{page}"' in told, page
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
+    listed = re.findall(r"[- ]([\w/]+\.md)$", navigation, re.MULTILINE)
+    assert len(listed) == len(set(listed))
+    elsewhere = {"benchmarks.md", "changelog.md", "contributing.md", "security.md"}
+    pages = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
+    assert set(listed) == pages | elsewhere
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    told = re.findall(r"^::: orq_otel\.(\w+)$", (DOCS / "api.md").read_text(), re.MULTILINE)
+    assert sorted([*told, "__version__"]) == sorted(orq_otel.__all__)

@@ -21,6 +21,7 @@ import pytest
 from stand_ins.model_server import Fail, ModelServer
 from stand_ins.otlp_receiver import PROTOBUF, OtlpReceiver
 from support.openai_versions import since
+from support.pages import ROOT, settled
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 KEY = "sk-a-key-that-nobody-may-see"
@@ -117,6 +118,15 @@ def test_it_shows_each_conversation_as_a_thread() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert threads_in(done.stdout) == THREADS
     assert list(threads_in(done.stdout)) == list(THREADS)
+
+
+@as_a_whole
+def test_the_readme_shows_what_it_prints() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (excerpt,) = re.findall(r"```text\n(.*?)\n```", readme, re.DOTALL)
+    printed = settled(shown().stdout).split("\n\n")
+    for paragraph in settled(excerpt).split("\n\n"):
+        assert paragraph in printed
 
 
 @as_a_whole

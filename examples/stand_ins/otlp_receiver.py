@@ -5,7 +5,8 @@
         ...
         spans = receiver.wait_for(lambda spans: len(spans) == 3)
 
-It takes OTLP over HTTP with protobuf bodies, which every OpenTelemetry SDK can send.
+It takes OTLP over HTTP with protobuf bodies, which every OpenTelemetry SDK can send. Metrics and
+log records are taken, and not kept.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 PATH = "/v1/traces"
+NOT_KEPT = ("/v1/metrics", "/v1/logs")
 PROTOBUF = "application/x-protobuf"
 
 
@@ -136,6 +138,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Keep the spans of an export."""
         headers = {name.lower(): value for name, value in self.headers.items()}
         body = self.rfile.read(int(headers.get("content-length", 0)))
+        if self.path in NOT_KEPT:
+            self._answer(b"")  # all is well, in any of the protobuf messages for answers
+            return
         if self.path != PATH:
             self.send_error(HTTPStatus.NOT_FOUND, f"Traces go to {PATH}")
             return
@@ -149,7 +154,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.BAD_REQUEST, "The body is not an OTLP export")
             return
         cast("_Server", self.server).keep(Export(headers, spans))
-        answer = ExportTraceServiceResponse().SerializeToString()
+        self._answer(ExportTraceServiceResponse().SerializeToString())
+
+    def _answer(self, answer: bytes) -> None:
         self.send_response(HTTPStatus.OK)
         self.send_header("content-type", PROTOBUF)
         self.send_header("content-length", str(len(answer)))

@@ -14,7 +14,7 @@ from orq_otel.genai.call import Operation
 from orq_otel.openai.requests import find
 
 OPERATIONS = [
-    operation
+    pytest.param(operation, id=path)
     for path in (
         "/completions",
         "/responses",
@@ -29,21 +29,35 @@ OPERATIONS = [
         "/videos/video_1/remix",
         "/threads/thread_1/runs",
         "/batches",
+        "/agents",
+        "/agents/sessions",
+        "/agents/automations/auto_1/invocations",
+        "/content_provenance_checks",
+        "/evals/eval_1/runs",
+        "/fine_tuning/alpha/graders/run",
+        "/fine_tuning/jobs",
+        "/live/sessions",
+        "/vector_stores/vs_1/search",
     )
     if (operation := find("post", path)) is not None
 ]
 
 #: Fields of requests and responses, those within others too.
 FIELDS = [
+    "agent",
+    "agent_id",
     "assistant_id",
     "audio",
     "code",
     "conversation",
     "data",
+    "data_source",
+    "description",
     "error",
     "errors",
     "event",
     "format",
+    "grader",
     "id",
     "image",
     "incomplete_details",
@@ -52,9 +66,12 @@ FIELDS = [
     "input_tokens_details",
     "last_error",
     "max_completion_tokens",
+    "max_num_results",
     "max_output_tokens",
+    "metadata",
     "model",
     "n",
+    "name",
     "object",
     "output",
     "output_tokens",
@@ -66,9 +83,14 @@ FIELDS = [
     "reasoning_effort",
     "response",
     "response_format",
+    "reward",
     "run_id",
+    "sampled_model_name",
+    "sampling_params",
     "seed",
     "service_tier",
+    "session",
+    "session_id",
     "status",
     "stop",
     "stream",
@@ -80,6 +102,7 @@ FIELDS = [
     "top_p",
     "type",
     "usage",
+    "vector_store_id",
     "video_id",
 ]
 WORDS = ["", "x", "error", "thread.run", "failed", "incomplete", "completed", "sse", "json"]
@@ -110,11 +133,12 @@ def can_be_exported(value: Any) -> bool:
     return isinstance(value, (str, bool, int, float))
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+@pytest.mark.parametrize("operation", OPERATIONS)
 @settings(max_examples=40)
 @given(body=objects, response=anything | objects | runs)
 def test_whatever_is_asked_and_answered(operation: Operation, body: Any, response: Any) -> None:
     told = [
+        {} if operation.read_start is None else operation.read_start(body),
         operation.read_request(body),
         operation.read_response(response),
         operation.read_response(namespaces(response)),

@@ -218,6 +218,98 @@ CASES = [
         "batches.create",
         {"endpoint": "/v1/responses", "input_file_id": "file_1", "completion_window": "24h"},
     ),
+    case(
+        "beta.assistants.create",
+        {"model": "gpt-4o", "instructions": "Be brief.", "tools": [{"type": "file_search"}]},
+        INSTRUCTIONS=[text("Be brief.")],
+        TOOLS=[{"type": "file_search", "name": "file_search"}],
+    ),
+    case(
+        "beta.agents.sessions.create",
+        {
+            "environment": {"type": "none"},
+            "agent": {"model": "gpt-6", "instructions": "Be brief."},
+            "input": "Where is my parcel?",
+        },
+        user(text("Where is my parcel?")),
+        INSTRUCTIONS=[text("Be brief.")],
+    ),
+    case(
+        "beta.agents.sessions.create",
+        {"environment": {"type": "none"}, "input": "Where is my parcel?", "stream": True},
+        user(text("Where is my parcel?")),
+        OUTPUT=[ANSWER],
+    ),
+    case(
+        "beta.agents.sessions.events.stream",
+        {"session_id": "sess_1"},
+        OUTPUT=[ANSWER],
+    ),
+    case(
+        "fine_tuning.alpha.graders.run",
+        {
+            "grader": {
+                "type": "string_check",
+                "name": "exact",
+                "operation": "eq",
+                "input": "{{sample.output_text}}",
+                "reference": "{{item.answer}}",
+            },
+            "item": {"question": "Where is my parcel?", "answer": "In Oslo."},
+            "model_sample": "In Rome.",
+        },
+        user(
+            {
+                "type": "generic",
+                "kind": "item",
+                "value": {"question": "Where is my parcel?", "answer": "In Oslo."},
+            }
+        ),
+        {"role": "assistant", "parts": [text("In Rome.")]},
+        OUTPUT=[
+            assistant(
+                {
+                    "type": "generic",
+                    "kind": "sub_rewards",
+                    "value": {"politeness": 1.0, "length": 0.0},
+                }
+            )
+        ],
+    ),
+    case(
+        "evals.runs.create",
+        {
+            "eval_id": "eval_1",
+            "data_source": {
+                "type": "completions",
+                "model": "gpt-6",
+                "source": {"type": "file_id", "id": "file_1"},
+                "input_messages": {
+                    "type": "template",
+                    "template": [{"role": "user", "content": "Answer {{item.question}}"}],
+                },
+            },
+        },
+        user(text("Answer {{item.question}}")),
+    ),
+    case(
+        "content_provenance_checks.create",
+        {"file": PICTURE},
+        OUTPUT=[
+            assistant(
+                {
+                    "type": "generic",
+                    "kind": "c2pa",
+                    "value": {"outcome": "not_detected", "validation_state": "not_present"},
+                },
+                {
+                    "type": "generic",
+                    "kind": "synthid",
+                    "value": {"outcome": "detected", "model": "gpt-image-2"},
+                },
+            )
+        ],
+    ),
 ]
 
 
@@ -285,6 +377,26 @@ def test_without_capture_there_is_no_content(client: openai.OpenAI, case: Case) 
         returned(case.method, client)
 
     assert told(signals) == {}
+
+
+def test_a_search_of_a_vector_store(captured: Signals, client: openai.OpenAI) -> None:
+    search = Method("vector_stores.search").of(client)
+    search("vs_1", query=["Where is it?", "When does it come?"], max_num_results=1)
+
+    (span,) = captured.spans
+    assert (span.attributes or {})[
+        "gen_ai.retrieval.query.text"
+    ] == "Where is it?\nWhen does it come?"
+    assert json.loads(str((span.attributes or {})["gen_ai.retrieval.documents"])) == [
+        {
+            "type": "text",
+            "content": "Parcels leave at noon.\nAsk at the desk.",
+            "id": "file_1",
+            "score": 0.9,
+            "title": "parcels-1.md",
+            "metadata": {"year": 2026.0},
+        }
+    ]
 
 
 @pytest.mark.parametrize("kind", ["text", "srt"])

@@ -13,6 +13,13 @@ from support.recorded import Telemetry
 #: Assistants are about to go, and the client says so.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
+#: Labels of an assistant's thread outside of threads of ours.
+ADOPTED = {
+    "thread.id": "thread_1",
+    "orq.thread_id": "thread_1",
+    "orq_otel.adopted_from": "gen_ai.conversation.id",
+}
+
 
 def test_a_run_that_needs_a_tool(instrumented: Telemetry, client: openai.OpenAI) -> None:
     runs = client.beta.threads.runs
@@ -26,16 +33,17 @@ def test_a_run_that_needs_a_tool(instrumented: Telemetry, client: openai.OpenAI)
     runs.retrieve(waiting.id, thread_id="thread_1")
 
     begun, ended = instrumented.spans
-    assert begun.name == "run_assistant"
+    assert begun.name == "invoke_agent"
     assert told(begun)["gen_ai.response.status"] == "requires_action"
     assert told(begun)["gen_ai.response.finish_reasons"] == ("tool_calls",)
-    assert ended.name == "submit_tool_outputs"
+    assert ended.name == "invoke_agent"
     assert told(ended) == {
         **own(
-            "submit_tool_outputs",
+            "invoke_agent",
             **{**RUN, **COMPLETED, "agent__id": "asst_tool"},
             request__stream=True,
         ),
+        **ADOPTED,
         **server(client),
     }
 
@@ -79,7 +87,8 @@ def test_the_stream_helper_of_runs(instrumented: Telemetry, client: openai.OpenA
         assert stream.get_final_messages()
 
     assert told(instrumented.one()) == {
-        **own("run_assistant", **RUN, **COMPLETED, request__stream=True),
+        **own("invoke_agent", **RUN, **COMPLETED, request__stream=True),
+        **ADOPTED,
         **server(client),
     }
 
@@ -100,4 +109,4 @@ def test_a_run_that_is_polled_is_one_span(instrumented: Telemetry, client: opena
     run = client.beta.threads.runs.create_and_poll(thread_id="thread_1", assistant_id="asst_1")
 
     assert run.status == "completed"
-    assert instrumented.one().name == "run_assistant"
+    assert instrumented.one().name == "invoke_agent"

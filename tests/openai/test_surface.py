@@ -39,11 +39,32 @@ PROMPT = "A parcel on its way"
 
 @dataclass(frozen=True)
 class Case:
-    """A method and what its span tells: its name, and attributes besides those of the server."""
+    """A method and what its span tells.
+
+    Attributes:
+        method: The method.
+        name: The span's name.
+        attributes: Its attributes, besides those of the server.
+        adopted: The conversation that the request names, which is adopted outside of threads.
+    """
 
     method: Method
     name: str
     attributes: dict[str, Any] = field(default_factory=dict)
+    adopted: str | None = None
+
+    def told(self, client: openai.OpenAI | openai.AsyncOpenAI) -> dict[str, Any]:
+        """All attributes of the span outside of threads."""
+        expected = {**self.attributes, **server(client)}
+        if self.adopted is None:
+            return expected
+        return {
+            **expected,
+            "thread.id": self.adopted,
+            "orq.thread_id": self.adopted,
+            "gen_ai.conversation.id": self.adopted,
+            "orq_otel.adopted_from": "gen_ai.conversation.id",
+        }
 
     def __str__(self) -> str:
         return str(self.method)
@@ -56,11 +77,13 @@ def case(
     model: str | None = None,
     **attributes: Any,
 ) -> Case:
-    """A case of an operation that is ours."""
+    """A case of an operation. What its name ends with is the model, or `target`."""
+    target = attributes.pop("target", model)
+    adopted = attributes.pop("adopted", None)
     if model is not None:
         given = {"model": model, **given}
-    name = operation if model is None else f"{operation} {model}"
-    return Case(Method(path, given), name, own(operation, model, **attributes))
+    name = operation if target is None else f"{operation} {target}"
+    return Case(Method(path, given), name, own(operation, model, **attributes), adopted)
 
 
 TEXT_COMPLETION = {
@@ -88,6 +111,19 @@ COMPACT = {
     "usage__cache_read__input_tokens": 1,
     "usage__output_tokens": 9,
     "usage__reasoning__output_tokens": 2,
+}
+
+SESSION = {"environment": {"type": "none"}, "input": "Where is my parcel?"}
+TURN = {
+    "agent__id": "agent_1",
+    "response__id": "turn_*",
+    "response__model": "gpt-6",
+    "response__status": "completed",
+    "response__finish_reasons": ("stop",),
+    "usage__input_tokens": 20,
+    "usage__cache_read__input_tokens": 4,
+    "usage__output_tokens": 5,
+    "usage__reasoning__output_tokens": 1,
 }
 
 CASES = [
@@ -283,14 +319,16 @@ CASES = [
     case(
         "beta.threads.runs.create",
         {"thread_id": "thread_1", "assistant_id": "asst_1"},
-        "run_assistant",
+        "invoke_agent",
+        adopted="thread_1",
         **RUN,
         response__status="queued",
     ),
     case(
         "beta.threads.runs.create",
         {"thread_id": "thread_1", "assistant_id": "asst_1", "stream": True},
-        "run_assistant",
+        "invoke_agent",
+        adopted="thread_1",
         **RUN,
         **COMPLETED,
         request__stream=True,
@@ -304,8 +342,9 @@ CASES = [
             "max_completion_tokens": 50,
             "response_format": {"type": "json_object"},
         },
-        "run_assistant",
+        "invoke_agent",
         "gpt-4o-mini",
+        target=None,
         **{**RUN, "conversation__id": "thread_*", "response__model": "gpt-4o-mini"},
         request__temperature=1.0,
         request__top_p=0.5,
@@ -316,7 +355,7 @@ CASES = [
     case(
         "beta.threads.create_and_run",
         {"assistant_id": "asst_1", "stream": True},
-        "run_assistant",
+        "invoke_agent",
         **{**RUN, "conversation__id": "thread_*"},
         **COMPLETED,
         request__stream=True,
@@ -332,6 +371,119 @@ CASES = [
         response__id="batch_*",
         response__status="validating",
     ),
+    case(
+        "beta.assistants.create",
+        {"name": "parcels", "description": "Finds parcels."},
+        "create_agent",
+        "gpt-4o",
+        target="parcels",
+        agent__id="asst_*",
+        agent__name="parcels",
+        agent__description="Finds parcels.",
+    ),
+    case(
+        "beta.agents.create",
+        {"name": "parcels", "instructions": "Be brief."},
+        "create_agent",
+        "gpt-6",
+        target="parcels",
+        agent__id="agent_*",
+        agent__name="parcels",
+    ),
+    case(
+        "beta.agents.sessions.create",
+        {"agent_id": "agent_1", **SESSION},
+        "invoke_agent",
+        agent__id="agent_1",
+        conversation__id="sess_*",
+        response__model="gpt-6",
+        response__status="in_progress",
+    ),
+    case(
+        "beta.agents.sessions.create",
+        {"agent_id": "agent_1", "stream": True, **SESSION},
+        "invoke_agent",
+        request__stream=True,
+        conversation__id="sess_*",
+        **TURN,
+    ),
+    case(
+        "beta.agents.sessions.events.stream",
+        {"session_id": "sess_1"},
+        "invoke_agent",
+        adopted="sess_1",
+        request__stream=True,
+        conversation__id="sess_1",
+        **TURN,
+    ),
+    case(
+        "beta.agents.automations.invocations.create",
+        {"automation_id": "auto_1"},
+        "invoke_agent",
+        conversation__id="sess_1",
+        response__id="inv_*",
+        response__status="queued",
+    ),
+    case(
+        "vector_stores.search",
+        {"vector_store_id": "vs_1", "query": "Where is my parcel?", "max_num_results": 2},
+        "retrieval",
+        target="vs_1",
+        data_source__id="vs_1",
+        retrieval__top_k=2,
+    ),
+    case(
+        "fine_tuning.alpha.graders.run",
+        {
+            "grader": {
+                "type": "score_model",
+                "name": "politeness",
+                "model": "gpt-6",
+                "input": [{"role": "user", "content": "Is it polite: {{sample.output_text}}?"}],
+                "sampling_params": {"temperature": 0, "max_completions_tokens": 9},
+            },
+            "model_sample": "It is on its way.",
+        },
+        "evaluate",
+        target="politeness",
+        evaluation__name="politeness",
+        evaluation__score__value=0.5,
+        request__model="gpt-6",
+        request__temperature=0.0,
+        request__max_tokens=9,
+        response__model="gpt-6",
+    ),
+    case(
+        "evals.runs.create",
+        {
+            "eval_id": "eval_1",
+            "data_source": {
+                "type": "responses",
+                "model": "gpt-6",
+                "source": {"type": "file_id", "id": "file_1"},
+                "sampling_params": {"top_p": 0.5, "reasoning_effort": "low"},
+            },
+        },
+        "run_evaluation",
+        target="gpt-6",
+        request__model="gpt-6",
+        request__top_p=0.5,
+        request__reasoning__level="low",
+        response__id="evalrun_*",
+        response__model="gpt-6",
+        response__status="queued",
+    ),
+    case(
+        "fine_tuning.jobs.create",
+        {"training_file": "file_1", "seed": 3},
+        "fine_tune",
+        "gpt-4o-mini",
+        request__seed=3,
+        response__id="ftjob-*",
+        response__model="gpt-4o-mini",
+        response__status="validating_files",
+    ),
+    case("content_provenance_checks.create", {"file": PICTURE}, "check_provenance"),
 ]
 
 
@@ -350,7 +502,7 @@ def test_every_operation(
     assert span.name == case.name
     assert span.kind is SpanKind.CLIENT
     assert span.status.status_code is StatusCode.UNSET
-    assert told(span) == {**case.attributes, **server(client)}
+    assert told(span) == case.told(client)
     assert "orq-otel" not in caplog.text
 
 
@@ -366,12 +518,16 @@ async def test_every_operation_of_the_asynchronous_client(
 
     span = instrumented.one()
     assert span.name == case.name
-    assert told(span) == {**case.attributes, **server(client)}
+    assert told(span) == case.told(client)
 
 
-def of_each_operation() -> list[Any]:
-    """One case of each operation."""
-    first = {case.name.partition(" ")[0]: case for case in reversed(CASES)}
+def of_each_operation(*, with_get: bool = True) -> list[Any]:
+    """One case of each operation, and of each method that has it. The server refuses no GET."""
+    first = {
+        f"{case.name.partition(' ')[0]}-{case.method.path}": case
+        for case in reversed(CASES)
+        if with_get or not case.method.path.endswith("events.stream")
+    }
     return [pytest.param(case, id=name) for name, case in first.items()]
 
 
@@ -394,7 +550,7 @@ def test_an_operation_in_a_thread(
     assert told(instrumented.one()) == expected
 
 
-@pytest.mark.parametrize("case", of_each_operation())
+@pytest.mark.parametrize("case", of_each_operation(with_get=False))
 def test_an_operation_that_is_refused(
     instrumented: Telemetry, client: openai.OpenAI, model_server: ModelServer, case: Case
 ) -> None:
@@ -408,7 +564,7 @@ def test_an_operation_that_is_refused(
     assert span.status.description == "Error code: 429 - requests"
     attributes = told(span)
     assert attributes.pop("error.type") == "openai.RateLimitError"
-    assert attributes.items() <= {**case.attributes, **server(client)}.items()
+    assert attributes.items() <= case.told(client).items()
     assert not [name for name in attributes if ".usage." in name or ".response.m" in name]
 
 

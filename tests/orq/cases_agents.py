@@ -347,5 +347,50 @@ _STREAMS = [
     ),
 ]
 
+_MADE = Case(
+    "agents.create",
+    {
+        "key": _KEY,
+        "role": "Assistant",
+        "description": "Answers questions about parcels.",
+        "instructions": "Keep parcels secret.",
+        "path": "Default",
+        "model": {"id": _MODEL},
+        "settings": {"tools": [{"type": "current_date"}]},
+    },
+    "create_agent support",
+    {
+        "gen_ai.operation.name": "create_agent",
+        "gen_ai.provider.name": "orq",
+        "gen_ai.agent.name": _KEY,
+        "gen_ai.agent.id": Like("agent_[0-9A-F]{26}"),
+        "gen_ai.agent.description": "Answers questions about parcels.",
+        "gen_ai.request.model": _MODEL,
+    },
+    {
+        "gen_ai.system_instructions": [_text("Keep parcels secret.")],
+        "gen_ai.tool.definitions": [{"type": "current_date", "name": "current_date"}],
+    },
+    missing={"gen_ai.response.model"},
+)
+_TRIGGERED = Case(
+    "schedules.trigger",
+    {"agent_key": _KEY, "schedule_id": "sched_1"},
+    _NAME,
+    {
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.provider.name": "orq",
+        "gen_ai.agent.name": _KEY,
+    },
+    missing=_MISSING,
+)
+
 #: Before 4 events were nothing but text.
-CASES: list[Case] = [*_RESPONSES, _FETCHED, *_TASKS, *(_STREAMS if CLIENT >= (4, 0) else [])]
+CASES: list[Case] = [
+    *_RESPONSES,
+    _FETCHED,
+    *_TASKS,
+    _MADE,
+    _TRIGGERED,
+    *(_STREAMS if CLIENT >= (4, 0) else []),
+]

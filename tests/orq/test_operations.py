@@ -32,6 +32,7 @@ FAMILIES = (
     "responses",
     "retrieval",
     "router",
+    "texts",
 )
 CASES: list[Case] = [
     case for family in FAMILIES for case in importlib.import_module(f"orq.cases_{family}").CASES

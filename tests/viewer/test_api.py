@@ -417,7 +417,7 @@ def test_a_path_that_is_not_there(api: httpx.Client, path: str) -> None:
     ("method", "path", "allowed"),
     [
         ("POST", "/api/threads", "GET, HEAD"),
-        ("DELETE", "/api/threads/t", "GET, HEAD"),
+        ("PUT", "/api/threads/t", "GET, DELETE, HEAD"),
         ("OPTIONS", "/api/threads/t/spans", "GET, HEAD"),
         ("PUT", "/api/threads/t/export", "GET, HEAD"),
         ("GET", "/api/import", "POST"),

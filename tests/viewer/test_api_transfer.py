@@ -199,4 +199,7 @@ def test_an_unknown_format(store: Store, api: httpx.Client) -> None:
     keep(store, span("t"))
     answer = api.get("/api/threads/t/export?format=csv")
     assert answer.status_code == 400
-    assert answer.json()["error"]["message"] == "format must be one of json, otlp, not 'csv'."
+    assert (
+        answer.json()["error"]["message"]
+        == "format must be one of json, otlp, markdown, html, not 'csv'."
+    )

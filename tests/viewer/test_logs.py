@@ -203,8 +203,8 @@ def test_the_page_and_the_api_have_them(site: Site, browse: Browse) -> None:
     one = call("t", says="Where is it?")
     add(site.store, one, judged(one), record(one, "", "the model is slow"))  # type: ignore[arg-type]
     page = browse("/threads/t")
-    shown = page.locator(".evaluations li").inner_text()
-    assert shown.startswith("relevance good (0.9) It says where. Span")
+    shown = page.locator(".turn .evaluations li").inner_text()
+    assert shown.split("\n")[:4] == ["relevance", "good (0.9)", "It says where.", "Span"]
     with httpx.Client(base_url=site.url, trust_env=False) as client:
         logs = client.get("/api/threads/t/logs", params={"name": EVALUATION}).json()["logs"]
         assert [one["attributes"]["gen_ai.evaluation.score.value"] for one in logs] == [0.9]

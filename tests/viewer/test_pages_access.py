@@ -92,9 +92,11 @@ def test_all_can_be_done_by_keyboard(full: Site, browse: Browse) -> None:
     assert outline(page) != "none"
     page.keyboard.press("Enter")
     expect(page.locator("#said")).to_be_visible()
+    reach(page, ".steps > summary")
+    page.keyboard.press("Enter")
     reach(page, ".tool summary")
     page.keyboard.press("Enter")
-    expect(page.locator(".tool").first.get_by_label("Result")).to_be_visible()
+    expect(page.locator(".tool").first.get_by_label("Result", exact=True)).to_be_visible()
     reach(page, ".to-span")
     page.keyboard.press("Enter")
     expect(page.locator(".row[open]")).to_have_count(1)
@@ -138,8 +140,14 @@ def test_axe_finds_nothing(
     if path != "empty":
         request.getfixturevalue("full")
     page = browse("/" if path == "empty" else path, phone=phone, color_scheme=theme)
-    for row in page.locator(".row summary, .reasoning summary, .tool summary").all()[:6]:
-        row.click()
+    opened = page.locator(".steps > summary").all()[:2]
+    for one in [*opened, *page.locator(".row summary").all()[:3]]:
+        one.click()
+    for one in page.locator(".reasoning > summary, .tool > summary").all()[:4]:
+        if one.is_visible():
+            one.click()
+    if page.locator(".row").count():
+        expect(page.locator(".row").first.locator(".facts")).to_be_visible()
     found = axe.Axe().run(page).response["violations"]
     assert [
         (one["id"], node["html"][:200], node["failureSummary"][:200])

@@ -16,6 +16,29 @@ MODEL = "openai/gpt-5-mini"
 FINISHED = "task_finished"
 
 
+def create(asked: Asked) -> Answer:
+    """Make an agent."""
+    key = asked.need("key", str)
+    names = ("path", "role", "description", "instructions")
+    model = asked.need("model")
+    made: Json = {
+        "_id": asked.ids.ulid("agent_"),
+        "key": key,
+        "project_id": asked.ids.ulid(),
+        "status": "live",
+        "model": model if isinstance(model, dict) else {"id": model},
+        **{name: asked.body[name] for name in names if name in asked.body},
+    }
+    return Answer(made, status=201)
+
+
+def trigger(asked: Asked) -> Answer:
+    """Have an agent do now what it does by a schedule."""
+    asked.known("agent_key")
+    triggered = {"schedule_id": asked.path["schedule_id"], "status": "triggered"}
+    return Answer(triggered, status=202)
+
+
 def create_response(asked: Asked) -> Answer:
     """Answer a message to an agent."""
     key, said = asked.known("agent_key"), _reply(asked, "agent_key")

@@ -15,6 +15,7 @@ from . import answers_memory as memory
 from . import answers_responses as responses
 from . import answers_retrieval as retrieval
 from . import answers_sessions as sessions
+from . import answers_texts as texts
 from .answers import Endpoint
 
 
@@ -39,6 +40,24 @@ ROUTES = [
     Route("deployments.invoke", "POST", "/v2/deployments/invoke", deployments.invoke),
     Route("deployments.stream", "POST", "/v2/deployments/stream", deployments.stream),
     Route("deployments.get_config", "POST", "/v2/deployments/get_config", deployments.get_config),
+    Route("agents.create", "POST", "/v2/agents", agents.create),
+    Route(
+        "schedules.trigger",
+        "POST",
+        "/v3/agents/{agent_key}/schedules/{schedule_id}/execution",
+        agents.trigger,
+    ),
+    Route("prompts.retrieve", "GET", "/v2/prompts/{id}", texts.retrieve_prompt),
+    Route(
+        "prompts.get_version",
+        "GET",
+        "/v2/prompts/{prompt_id}/versions/{version_id}",
+        texts.retrieve_version,
+    ),
+    Route("chunking.parse", "POST", "/v2/chunking", texts.chunk),
+    Route("pii.detect", "POST", "/v2/pii/detect", texts.detect),
+    Route("pii.redact", "POST", "/v2/pii/redact", texts.redact),
+    Route("pii.restore", "POST", "/v2/pii/restore", texts.restore),
     Route("agents.run", "POST", "/v2/agents/run", agents.run),
     Route("agents.stream_run", "POST", "/v2/agents/stream-run", agents.stream_run),
     Route("agents.invoke", "POST", "/v2/agents/{key}/task", agents.invoke),

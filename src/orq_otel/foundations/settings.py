@@ -2,8 +2,8 @@
 
 `Settings.read()` reads them all, for whoever sets something up: `instrument()`, `configure()`, a
 processor, a propagator. They pass the object on to whatever they make. A value that is not valid
-is logged once, and the default is used. The README's table of variables is made of the fields
-below, by `docs/generate.py`.
+is logged once, and the default is used. `docs/generate.py` makes `docs/settings.md` of the fields
+below.
 
 Standard library only.
 """
@@ -207,7 +207,7 @@ class Settings:
     )
     labels: tuple[str, ...] = _setting(
         LABELS,
-        "names of [backends](docs/backends.md), and `attribute=encoder`, separated by commas",
+        "names of [backends](backends.md), and `attribute=encoder`, separated by commas",
         _list,
         (),
     )
@@ -215,7 +215,7 @@ class Settings:
     foreign_ids: str = _setting(
         "ORQ_OTEL_FOREIGN_IDS",
         "`thread`, `keep`: which id a span of a thread has where another library wrote "
-        "[its own](docs/one_id.md)",
+        "[its own](one_id.md)",
         _one_of(("thread", "keep"), "thread"),
         "thread",
     )
@@ -283,7 +283,7 @@ class Settings:
     keep_tags: tuple[str, ...] = _setting(
         "ORQ_OTEL_KEEP_TAGS",
         "tags, separated by commas: threads with one of them are always kept by "
-        "[`orq_thread_ratio`](docs/sampling.md)",
+        "[`orq_thread_ratio`](sampling.md)",
         _list,
         (),
     )

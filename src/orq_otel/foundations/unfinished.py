@@ -2,7 +2,7 @@
 
 A dropped call is ended by its finalizer, which a garbage collection may run. A collection may begin
 anywhere, also while the running code holds a lock of the SDK, of an exporter or of `logging`. If
-the finalizer ended the span there, and an exporter wanted the same lock, it would wait for ever. So
+the finalizer ended the span there, and an exporter wanted the same lock, it would wait forever. So
 during a collection a finalizer only leaves a note: a function that ends the call later. The notes
 are taken up when the next span starts or ends, and in an idle process by an OS thread that runs as
 long as any call is open.

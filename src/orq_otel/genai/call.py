@@ -23,6 +23,7 @@ from orq_otel.genai.metrics import INFERENCE, Gaps, Metrics
 from orq_otel.genai.semconv import (
     CONVERSATION_ID,
     ERROR_TYPE,
+    INVOKE_AGENT,
     OPENAI_NAMES,
     PROVIDER_NAME,
     REQUEST_CHOICE_COUNT,
@@ -99,6 +100,8 @@ class Operation:
         name: The value of `gen_ai.operation.name`.
         read_request: Turns a request, which is plain JSON, into span attributes.
         read_response: Turns a response, parsed or a namespace of its JSON, into span attributes.
+        read_start: Reads from a request what samplers, or the name of the span, want besides the
+            model and the conversation that its body names. Only for OpenAI's client.
         new_stream_reader: Makes the reader of one stream, for an operation that can stream. Its
             `read_request` sets `gen_ai.request.stream`, or the time to the first chunk is not told.
         constants: Attributes that every span of the operation has.
@@ -112,6 +115,7 @@ class Operation:
     name: str
     read_request: Callable[[Mapping[str, Any]], Attributes]
     read_response: Callable[[Any], Attributes]
+    read_start: Callable[[Mapping[str, Any]], Attributes] | None = None
     new_stream_reader: Callable[[], StreamReader] | None = None
     constants: Mapping[str, Any] = field(default_factory=dict)
     is_standard: bool = True
@@ -120,10 +124,14 @@ class Operation:
     is_evaluation: bool = False
 
 
+#: What is for events, where content goes to spans alone. Nobody writes into it.
+_NO_CONTENT: Final[Content] = {}
+
+
 class Call:
     """One call as telemetry. It ends once, whatever happens, and in whichever order.
 
-    A call that is dropped before its end, such as with an abandoned stream, ends on the spot, or
+    A call that is dropped before its end, such as with an abandoned stream, ends at once, or
     right after the garbage collection that found it. Its methods raise only what a signal handler
     of the host raises.
 
@@ -188,10 +196,15 @@ class Call:
         self._attributes: Attributes = {}
         self._reader: StreamReader | None = None
         self._fed = 0
-        if telemetry.capture is not None:
-            self._content: Content = {}
+        capture = telemetry.capture
+        if capture is not None:
             self._content_json: dict[str, Any] = {}
-            self._whole: Content | None = None if telemetry.capture.hook is None else {}
+            self._content: Content = _NO_CONTENT
+            self._whole: Content | None = None
+            if not capture.is_plain:
+                self._content = {}
+                if capture.hook is not None:
+                    self._whole = {}
 
     def request(self, body: Mapping[str, Any]) -> None:
         """Read the request: its attributes, and its content if that is captured."""
@@ -352,9 +365,13 @@ class Call:
             self._end(description, error, at)
 
     def _add_missing_reasons(self) -> None:
-        """Say "error" for each choice that was asked for, if the model gave no reason at all."""
-        attributes = self._attributes
-        if self._operation.name in INFERENCE and RESPONSE_FINISH_REASONS not in attributes:
+        """Say "error" for each choice that was asked for, if the model gave no reason at all.
+
+        An agent is only known to owe one where its answer is streamed.
+        """
+        attributes, name = self._attributes, self._operation.name
+        owes = name in INFERENCE or (name == INVOKE_AGENT and REQUEST_STREAM in attributes)
+        if owes and RESPONSE_FINISH_REASONS not in attributes:
             count = min(max(1, attributes.get(REQUEST_CHOICE_COUNT, 1)), MOST_CHOICES)
             attributes[RESPONSE_FINISH_REASONS] = ("error",) * count
 

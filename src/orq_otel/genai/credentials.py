@@ -264,7 +264,7 @@ def of_body(content: Any) -> Iterator[str]:
 
 
 def _value(content: bytes, start: int) -> Any:
-    """The JSON value that begins at `start`, or None if it is very long or not valid."""
+    """The JSON value that begins at `start`, or None if it is too long or not valid."""
     try:
         return _decoder.raw_decode(content[start : start + _LONGEST].decode("utf-8", "replace"))[0]
     except (ValueError, RecursionError):

@@ -76,13 +76,13 @@ def fields(thing: Any) -> Mapping[str, Any]:
     `getattr` for a field that a Pydantic model lacks takes longer than reading all those that it
     has. Fields that the installed client does not know are among the model's extras.
     """
-    if isinstance(thing, dict):
+    if type(thing) is dict:
         return thing
     try:
         own: dict[str, Any] = thing.__dict__
+        extra = thing.__pydantic_extra__
     except AttributeError:
-        return {}
-    extra = getattr(thing, "__pydantic_extra__", None)
+        return thing if isinstance(thing, dict) else getattr(thing, "__dict__", {})
     return {**extra, **own} if extra and type(extra) is dict else own
 
 

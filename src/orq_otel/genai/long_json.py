@@ -65,11 +65,11 @@ class LongJson:
 
 
 def parse_long_json(text: str | bytes, parse: Callable[[Any], Any] = parse_json) -> Any:
-    """Parse JSON, or only its two ends if it is very long. Returns None if it is not JSON.
+    """Parse JSON, or only its two ends if it is too long. Returns None if it is not JSON.
 
     Args:
         text: The JSON.
-        parse: Parses it, if it is not very long. The ends become namespaces.
+        parse: Parses it, if it is not too long. The ends become namespaces.
     """
     if len(text) <= _MOST:
         return _parsed(text, parse)

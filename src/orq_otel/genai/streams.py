@@ -17,6 +17,7 @@ import functools
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable
 from itertools import chain, islice
+from types import MethodType
 from typing import Any, Final, Protocol
 
 from orq_otel.foundations.guard import report
@@ -157,6 +158,15 @@ class _Proxy(Proxy):
                 report("watching the response of a stream", mistake)
         return response
 
+    def _bound(self, name: str, value: Any) -> Any:
+        """An attribute of the client's stream. A public method of it is one of the proxy.
+
+        Some methods read the whole stream, such as `get_final_result()` of agents' sessions, and
+        some return the stream itself. Both are to go through the proxy.
+        """
+        is_method = type(value) is MethodType and value.__self__ is self.__wrapped__
+        return MethodType(value.__func__, self) if is_method and name[0] != "_" else value
+
 
 class StreamProxy(_Proxy):
     """A synchronous stream."""
@@ -190,7 +200,13 @@ class StreamProxy(_Proxy):
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.__wrapped__, name)  # older streams of Orq's have no `close`
-        return _closing(value, self._self_call) if name == "close" else value
+        if name == "close":
+            return _closing(value, self._self_call)
+        try:
+            return self._bound(name, value)
+        except Exception as mistake:  # noqa: BLE001 - the consumer gets the client's own
+            report("handing out a method of a stream", mistake)
+            return value
 
 
 class AsyncStreamProxy(_Proxy):
@@ -225,7 +241,13 @@ class AsyncStreamProxy(_Proxy):
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.__wrapped__, name)  # newer clients have `aclose` as well
-        return _closing_soon(value, self._self_call) if name in {"close", "aclose"} else value
+        if name in {"close", "aclose"}:
+            return _closing_soon(value, self._self_call)
+        try:
+            return self._bound(name, value)
+        except Exception as mistake:  # noqa: BLE001 - the consumer gets the client's own
+            report("handing out a method of a stream", mistake)
+            return value
 
 
 class _Body(Proxy):

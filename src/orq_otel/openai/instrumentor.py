@@ -88,7 +88,7 @@ class OpenAIInstrumentor(ClientInstrumentor):
             settings.routers, settings.router_thread, trace_context=settings.router_trace_context
         )
 
-    def _begin(  # noqa: C901 - one function, since it runs on every call
+    def _begin(  # noqa: C901, PLR0912 - one function, since it runs on every call
         self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Begun:
         call = None
@@ -112,6 +112,8 @@ class OpenAIInstrumentor(ClientInstrumentor):
                 attributes = {**attributes, **guardrail(client, options)}
             if "conversation" in body:  # samplers see it
                 attributes = {**attributes, **conversation_attributes(body["conversation"])}
+            if operation.read_start is not None:
+                attributes = {**attributes, **operation.read_start(body)}
             call = start_call(telemetry, operation, attributes, thread, client, context)
             if type(call) is Call:
                 if provider != "openai" and AZURE_NAMESPACE in attributes:

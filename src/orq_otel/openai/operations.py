@@ -12,39 +12,55 @@ from functools import partial
 
 from orq_otel.genai.call import ContentReaders, Operation
 from orq_otel.genai.semconv import (
+    AGENT_NAME,
     CHAT,
+    CHECK_PROVENANCE,
     COMPACT,
+    CREATE_AGENT,
     CREATE_BATCH,
+    DATA_SOURCE_ID,
     DECIDE,
     EDIT_IMAGE,
     EDIT_VIDEO,
     EMBEDDINGS,
+    EVALUATE,
+    EVALUATION_NAME,
     EXTEND_VIDEO,
     FETCH_RESPONSE,
+    FINE_TUNE,
     GENERATE_IMAGE,
     GENERATE_SPEECH,
     GENERATE_VIDEO,
+    INVOKE_AGENT,
     MODERATE,
     OPENAI_API_TYPE,
     REMIX_VIDEO,
-    RUN_ASSISTANT,
-    SUBMIT_TOOL_OUTPUTS,
+    RETRIEVAL,
+    RUN_EVALUATION,
+    START_CALL,
     TEXT_COMPLETION,
     TRANSCRIBE,
     TRANSLATE,
     VARY_IMAGE,
 )
 from orq_otel.payloads import (
+    agent_sessions,
+    agents,
     audio,
     batches,
+    calls,
     chat,
     completions,
     decisions,
     embeddings,
+    evals,
+    fine_tuning,
     images,
     moderations,
+    provenance,
     responses,
     runs,
+    vector_stores,
     videos,
 )
 from orq_otel.payloads.events import EventReader
@@ -131,20 +147,88 @@ def _video(name: str) -> Operation:
     )
 
 
-def _run(name: str) -> Operation:
-    return Operation(
-        name=name,
-        read_request=runs.request_attributes,
-        read_response=runs.response_attributes,
-        new_stream_reader=partial(EventReader, runs.response_attributes),
-        is_standard=False,
-        content=ContentReaders(
-            read_request=runs.request_content,
-            read_response=runs.response_content,
-            new_stream_reader=runs.ContentStreamReader,
-            read_tools=runs.tool_definitions,
-        ),
-    )
+_RUN = Operation(
+    name=INVOKE_AGENT,
+    read_start=runs.start_attributes,
+    read_request=runs.request_attributes,
+    read_response=runs.response_attributes,
+    new_stream_reader=partial(EventReader, runs.response_attributes),
+    content=ContentReaders(
+        read_request=runs.request_content,
+        read_response=runs.response_content,
+        new_stream_reader=runs.ContentStreamReader,
+        read_tools=runs.tool_definitions,
+    ),
+    target=AGENT_NAME,
+)
+_CALL = Operation(
+    name=START_CALL,
+    read_start=calls.start_attributes,
+    read_request=calls.request_attributes,
+    read_response=calls.response_attributes,
+    is_standard=False,
+    content=ContentReaders(
+        read_request=calls.request_content,
+        read_response=calls.response_content,
+        read_tools=calls.tool_definitions,
+    ),
+)
+_NEW_AGENT = Operation(
+    name=CREATE_AGENT,
+    read_start=agents.start_attributes,
+    read_request=agents.request_attributes,
+    read_response=agents.response_attributes,
+    content=ContentReaders(
+        read_request=agents.request_content,
+        read_response=agents.response_content,
+        read_tools=agents.tool_definitions,
+    ),
+    target=AGENT_NAME,
+)
+_NEW_SESSION = Operation(
+    name=INVOKE_AGENT,
+    read_start=agent_sessions.new_start_attributes,
+    read_request=agent_sessions.new_request_attributes,
+    read_response=agent_sessions.session_attributes,
+    new_stream_reader=agent_sessions.StreamReader,
+    content=ContentReaders(
+        read_request=agent_sessions.new_request_content,
+        read_response=agent_sessions.no_content,
+        new_stream_reader=agent_sessions.ContentStreamReader,
+        read_tools=agent_sessions.new_tool_definitions,
+    ),
+    target=AGENT_NAME,
+)
+_SESSION_INPUT = Operation(
+    name=INVOKE_AGENT,
+    read_start=agent_sessions.start_attributes,
+    read_request=agent_sessions.input_request_attributes,
+    read_response=agent_sessions.submitted_attributes,
+    content=ContentReaders(
+        read_request=agent_sessions.input_request_content,
+        read_response=agent_sessions.no_content,
+    ),
+    target=AGENT_NAME,
+)
+_SESSION_STREAM = Operation(
+    name=INVOKE_AGENT,
+    read_start=agent_sessions.start_attributes,
+    read_request=agent_sessions.stream_request_attributes,
+    read_response=agent_sessions.submitted_attributes,
+    new_stream_reader=agent_sessions.StreamReader,
+    content=ContentReaders(
+        read_request=agent_sessions.no_content,
+        read_response=agent_sessions.no_content,
+        new_stream_reader=agent_sessions.ContentStreamReader,
+    ),
+    target=AGENT_NAME,
+)
+_AUTOMATION = Operation(
+    name=INVOKE_AGENT,
+    read_request=agent_sessions.input_request_attributes,
+    read_response=agent_sessions.invocation_attributes,
+    target=AGENT_NAME,
+)
 
 
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
@@ -218,7 +302,39 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("post", "/videos"): _video(GENERATE_VIDEO),
     ("post", "/videos/edits"): _video(EDIT_VIDEO),
     ("post", "/videos/extensions"): _video(EXTEND_VIDEO),
-    ("post", "/threads/runs"): _run(RUN_ASSISTANT),
+    ("post", "/content_provenance_checks"): Operation(
+        name=CHECK_PROVENANCE,
+        read_request=provenance.request_attributes,
+        read_response=provenance.response_attributes,
+        is_standard=False,
+        content=ContentReaders(
+            read_request=provenance.request_content, read_response=provenance.response_content
+        ),
+    ),
+    ("post", "/agents"): _NEW_AGENT,
+    ("post", "/assistants"): _NEW_AGENT,
+    ("post", "/agents/sessions"): _NEW_SESSION,
+    ("post", "/threads/runs"): _RUN,
+    ("post", "/fine_tuning/alpha/graders/run"): Operation(
+        name=EVALUATE,
+        read_start=evals.grade_start_attributes,
+        read_request=evals.grade_request_attributes,
+        read_response=evals.grade_response_attributes,
+        is_standard=False,
+        is_evaluation=True,
+        content=ContentReaders(
+            read_request=evals.grade_request_content, read_response=evals.grade_response_content
+        ),
+        target=EVALUATION_NAME,
+    ),
+    ("post", "/fine_tuning/jobs"): Operation(
+        name=FINE_TUNE,
+        read_request=fine_tuning.request_attributes,
+        read_response=fine_tuning.response_attributes,
+        is_standard=False,
+    ),
+    ("post", "/realtime/calls"): _CALL,
+    ("post", "/live/sessions"): _CALL,
     ("post", "/batches"): Operation(
         name=CREATE_BATCH,
         read_request=batches.request_attributes,
@@ -231,11 +347,50 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
 #: and the operation.
 WITH_IDS: Mapping[tuple[str, str], tuple[tuple[re.Pattern[str], Operation], ...]] = {
     ("get", "responses"): ((re.compile(r"(?P<response_id>[^/?]+)(?:\?beta=true)?"), _FETCH),),
-    ("post", "threads"): (
-        (re.compile(r"(?P<thread_id>[^/]+)/runs"), _run(RUN_ASSISTANT)),
+    ("get", "agents"): ((re.compile(r"sessions/(?P<session_id>[^/]+)/events"), _SESSION_STREAM),),
+    ("post", "agents"): (
+        (re.compile(r"sessions/(?P<session_id>[^/]+)/events"), _SESSION_INPUT),
+        (re.compile(r"automations/(?P<automation_id>[^/]+)/invocations"), _AUTOMATION),
+    ),
+    ("post", "evals"): (
         (
-            re.compile(r"(?P<thread_id>[^/]+)/runs/(?P<run_id>[^/]+)/submit_tool_outputs"),
-            _run(SUBMIT_TOOL_OUTPUTS),
+            re.compile(r"(?P<eval_id>[^/]+)/runs"),
+            Operation(
+                name=RUN_EVALUATION,
+                read_start=evals.run_start_attributes,
+                read_request=evals.run_request_attributes,
+                read_response=evals.run_response_attributes,
+                is_standard=False,
+                content=ContentReaders(
+                    read_request=evals.run_request_content,
+                    read_response=evals.run_response_content,
+                ),
+            ),
+        ),
+    ),
+    ("post", "live"): (
+        (re.compile(r"sessions/(?P<session_id>[^/]+)/accept"), _CALL),
+        (re.compile(r"sessions/(?P<session_id>[^/]+)/fork"), _CALL),
+    ),
+    ("post", "realtime"): ((re.compile(r"calls/(?P<call_id>[^/]+)/accept"), _CALL),),
+    ("post", "threads"): (
+        (re.compile(r"(?P<thread_id>[^/]+)/runs"), _RUN),
+        (re.compile(r"(?P<thread_id>[^/]+)/runs/(?P<run_id>[^/]+)/submit_tool_outputs"), _RUN),
+    ),
+    ("post", "vector_stores"): (
+        (
+            re.compile(r"(?P<vector_store_id>[^/]+)/search"),
+            Operation(
+                name=RETRIEVAL,
+                read_start=vector_stores.start_attributes,
+                read_request=vector_stores.request_attributes,
+                read_response=vector_stores.response_attributes,
+                content=ContentReaders(
+                    read_request=vector_stores.request_content,
+                    read_response=vector_stores.response_content,
+                ),
+                target=DATA_SOURCE_ID,
+            ),
         ),
     ),
     ("post", "videos"): ((re.compile(r"(?P<video_id>[^/]+)/remix"), _video(REMIX_VIDEO)),),

@@ -74,6 +74,7 @@ from orq_otel.payloads.usage import read_completion_usage
 _Fields: TypeAlias = Mapping[str, Any]
 
 _KEY: Final = (("agent_key", AGENT_NAME), ("key", AGENT_NAME))
+_DESCRIPTION: Final = (("description", AGENT_DESCRIPTION),)
 _TASK_ID: Final = (("task_id", ORQ_AGENT_EXECUTION_ID),)
 _RESPONSE: Final = (
     ("id", RESPONSE_ID),
@@ -124,7 +125,7 @@ def request_attributes(arguments: Arguments) -> Attributes:
 def run_request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of `agents.run`, which describe an agent."""
     attributes = request_attributes(arguments)
-    attributes.update(read_strings(arguments, (("description", AGENT_DESCRIPTION),)))
+    attributes.update(read_strings(arguments, _DESCRIPTION))
     sources = items(arguments.get("knowledge_bases"))
     if len(sources) == 1:  # the conventions have room for one
         attributes.update(read_strings(fields(sources[0]), (("knowledge_id", DATA_SOURCE_ID),)))
@@ -194,6 +195,21 @@ def run_request_content(arguments: Arguments) -> Content:
 def tool_definitions(request: Any) -> list[Any]:
     """The tools of the agent that a request describes, with descriptions and parameters."""
     return [_tool(fields(tool)) for tool in items(get(get(request, "settings"), "tools"))]
+
+
+def new_request_attributes(arguments: Arguments) -> Attributes:
+    """Attributes of the arguments of `agents.create`."""
+    return read_strings(arguments, _DESCRIPTION)
+
+
+def new_agent_attributes(agent: Any) -> Attributes:
+    """The id of an agent that was made."""
+    return read_strings(fields(agent), (("id", AGENT_ID),))
+
+
+def new_request_content(arguments: Arguments) -> Content:
+    """Instructions and tools of an agent that is made."""
+    return _description(arguments)
 
 
 def response_content(response: Any) -> Content:

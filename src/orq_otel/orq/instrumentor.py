@@ -47,7 +47,7 @@ from orq_otel.orq.requests import (
     with_details,
     with_thread,
 )
-from orq_otel.propagation.trace_context import has_trace, trace_headers
+from orq_otel.propagation.trace_context import trace_headers
 from orq_otel.threads.frames import current_thread
 
 
@@ -192,7 +192,7 @@ class OrqInstrumentor(ClientInstrumentor):
     def _send_trace(self, span: Span, request: Any) -> None:
         """Put the trace on a request, an `httpx.Request`, that goes to Orq."""
         url, headers = request.url, request.headers
-        if self._gets_trace(url.scheme, url.host, url.port) and not has_trace(headers):
+        if self._gets_trace(url.scheme, url.host, url.port) and "traceparent" not in headers:
             for name, value in trace_headers(span).items():  # `update` takes longer
                 headers[name] = value
 

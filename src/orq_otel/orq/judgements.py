@@ -41,8 +41,8 @@ from orq_otel.genai.semconv import (
 )
 from orq_otel.orq.models import TRACE_IDS, as_json, billing, telemetry_ids, token_counts
 from orq_otel.orq.requests import Arguments, input_argument, model_attributes
-from orq_otel.orq.retrieval import document_part, documents_content
 from orq_otel.payloads import chat, decisions, moderations, responses
+from orq_otel.payloads.documents import document_part, documents_content
 from orq_otel.payloads.parts import content_part, image_type, items
 from orq_otel.payloads.usage import read_response_usage
 

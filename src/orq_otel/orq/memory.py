@@ -21,8 +21,9 @@ from orq_otel.genai.semconv import (
     MEMORY_RECORDS,
     MEMORY_STORE_ID,
 )
+from orq_otel.orq.models import as_json
 from orq_otel.orq.requests import Arguments
-from orq_otel.orq.retrieval import document_part
+from orq_otel.payloads.documents import document_part
 from orq_otel.payloads.parts import items
 
 _STORE: Final = (("memory_store_key", MEMORY_STORE_ID),)
@@ -109,7 +110,7 @@ def _records(records: list[Any]) -> Content:
     """Those of the memories and documents, or of the arguments to make them, with any content."""
     parts = []
     for record in map(fields, records):
-        text, metadata = record.get("text"), record.get("metadata")
+        text, metadata = record.get("text"), as_json(record.get("metadata"))
         if text or metadata:
             ids = [record.get(name) for name in _RECORD_IDS]
             parts.append(document_part(text, next(filter(None, ids), None), metadata=metadata))

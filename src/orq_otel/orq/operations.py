@@ -17,14 +17,17 @@ from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import (
     AGENT_NAME,
     CHAT,
+    CHUNK_TEXT,
     CLASSIFY,
     COMPACT,
+    CREATE_AGENT,
     CREATE_MEMORY,
     CREATE_MEMORY_STORE,
     DATA_SOURCE_ID,
     DECIDE,
     DELETE_MEMORY,
     DELETE_MEMORY_STORE,
+    DETECT_PII,
     EDIT_IMAGE,
     EMBEDDINGS,
     EVALUATE,
@@ -38,7 +41,9 @@ from orq_otel.genai.semconv import (
     MODERATE,
     PROMPT_NAME,
     READ_DOCUMENT,
+    REDACT_PII,
     RERANK,
+    RESTORE_PII,
     RETRIEVAL,
     SEARCH_MEMORY,
     TEXT_COMPLETION,
@@ -47,7 +52,17 @@ from orq_otel.genai.semconv import (
     UPDATE_MEMORY,
     VARY_IMAGE,
 )
-from orq_otel.orq import agents, deployments, judgements, memory, responses, retrieval, router
+from orq_otel.orq import (
+    agents,
+    deployments,
+    judgements,
+    memory,
+    prompts,
+    responses,
+    retrieval,
+    router,
+    texts,
+)
 from orq_otel.orq.requests import Arguments, model_attributes
 from orq_otel.payloads import audio, completions, images, moderations
 
@@ -296,10 +311,59 @@ _DEPLOYMENTS: Mapping[str, Row] = {
     ),
 }
 
+
+def _text(
+    name: str,
+    request_content: Callable[[Arguments], Content],
+    response_content: Callable[[Any], Content],
+    start: Callable[[Arguments], Attributes] = _nothing,
+) -> Row:
+    return Row(
+        operation=Operation(
+            name=name,
+            read_request=_nothing,
+            read_response=_nothing,
+            is_standard=False,
+            content=ContentReaders(read_request=request_content, read_response=response_content),
+        ),
+        start=start,
+    )
+
+
+_PROMPT = Row(
+    operation=Operation(
+        name=FETCH_PROMPT,
+        read_request=prompts.request_attributes,
+        read_response=prompts.response_attributes,
+        is_standard=False,
+        content=ContentReaders(
+            read_request=_nothing,
+            read_response=prompts.response_content,
+            read_tools=prompts.tool_definitions,
+        ),
+        target=PROMPT_NAME,
+    ),
+    start=prompts.start_attributes,
+)
+
 #: By module and class, and method.
 TABLE: Mapping[str, Mapping[str, Row]] = {
     # Agents, and the responses of agents or models.
     "agents.Agents": {
+        "create": Row(
+            operation=Operation(
+                name=CREATE_AGENT,
+                read_request=agents.new_request_attributes,
+                read_response=agents.new_agent_attributes,
+                content=ContentReaders(
+                    read_request=agents.new_request_content,
+                    read_response=_nothing,
+                    read_tools=agents.tool_definitions,
+                ),
+                target=AGENT_NAME,
+            ),
+            start=agents.run_start_attributes,
+        ),
         "invoke": _agent(
             start=agents.start_attributes,
             read_request=agents.request_attributes,
@@ -325,6 +389,17 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
             content=_AGENT_RUN,
         ),
     },
+    "schedules.Schedules": {
+        "trigger": Row(
+            operation=Operation(
+                name=INVOKE_AGENT,
+                read_request=_nothing,
+                read_response=_nothing,
+                target=AGENT_NAME,
+            ),
+            start=agents.start_attributes,
+        )
+    },
     "orq_responses.OrqResponses": _RESPONSES,
     "responses.Responses": {
         **_RESPONSES,
@@ -345,6 +420,7 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
     # Before 3.14.37 the class of Deployments was `DeploymentsSDK`.
     "deployments.Deployments": _DEPLOYMENTS,
     "deployments_sdk.DeploymentsSDK": _DEPLOYMENTS,
+    "prompts.Prompts": {"retrieve": _PROMPT, "get_version": _PROMPT},
     # The AI Router's chat, completions and embeddings.
     "orq_completions.OrqCompletions": {
         "create": Row(
@@ -478,6 +554,20 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
         "search": _search(retrieval.web_response_content, retrieval.web_response_attributes)
     },
     "wikis.Wikis": {"search": _search(retrieval.wiki_response_content)},
+    # What is done to a text before a model gets it.
+    "chunking.Chunking": {
+        "parse": _text(
+            CHUNK_TEXT,
+            texts.chunking_request_content,
+            texts.chunking_response_content,
+            texts.chunking_start_attributes,
+        )
+    },
+    "pii.Pii": {
+        "detect": _text(DETECT_PII, texts.text_content, texts.detection_content),
+        "redact": _text(REDACT_PII, texts.text_content, texts.redaction_content),
+        "restore": _text(RESTORE_PII, texts.redacted_text_content, texts.restoration_content),
+    },
     # Memories and their documents, and the stores that hold them. Reading or changing the settings
     # of a store is no operation on what is remembered.
     "memorystores.MemoryStores": {
@@ -530,6 +620,7 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
 VERSIONS: Mapping[str, str] = {
     "deployments.Deployments": ">= 3.14.37",
     "deployments_sdk.DeploymentsSDK": "< 3.14.37",
+    "schedules.Schedules": ">= 4.9.30",
     "orq_responses.OrqResponses": ">= 4.2",
     "orq_responses.OrqResponses.get": ">= 4.10",
     "responses.Responses": ">= 4.0",
@@ -552,6 +643,7 @@ VERSIONS: Mapping[str, str] = {
     "evals.Evals": ">= 4.1",
     "knowledge.Knowledge": "< 4.14",
     "knowledge_sdk.KnowledgeSDK": ">= 4.14",
+    "pii.Pii": ">= 4.13.22",
     "websearch.Websearch": ">= 4.16",
     "wikis.Wikis": ">= 4.16",
 }

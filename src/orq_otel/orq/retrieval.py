@@ -2,28 +2,24 @@
 
 What is searched is the conventions' data source: a knowledge base or a wiki by its id, the web by
 the name of the search engine.
-
-As content, a document is a part of type "text" with an id and a score, so that whatever looks at
-parts of text before they leave the program sees documents too.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Final
 
 from orq_otel.genai.fields import Attributes, fields, get, is_whole, read_strings
-from orq_otel.genai.messages import Content, Part, clean, text, without_binary
+from orq_otel.genai.messages import Content, Part, clean
 from orq_otel.genai.semconv import (
     DATA_SOURCE_ID,
     ORQ_PROVIDER,
-    RETRIEVAL_DOCUMENTS,
     RETRIEVAL_QUERY_TEXT,
     RETRIEVAL_TOP_K,
 )
 from orq_otel.orq.models import as_json
 from orq_otel.orq.requests import Arguments
+from orq_otel.payloads.documents import document_part, documents_content
 from orq_otel.payloads.parts import items
 
 _SOURCES: Final = (
@@ -74,30 +70,6 @@ def web_response_content(response: Any) -> Content:
     return documents_content([_page(fields(one)) for one in pages])
 
 
-def document_part(
-    content: Any,
-    id: Any = None,  # noqa: A002 - what the conventions call it
-    score: Any = None,
-    **more: Any,
-) -> Part:
-    """A document as a part of text. Values that are missing or of a wrong type are left out."""
-    part: Part = text(content if isinstance(content, str) else "")
-    if isinstance(id, str):
-        part["id"] = clean(id)
-    if (type(score) is float and math.isfinite(score)) or is_whole(score):
-        part["score"] = score
-    for name, value in more.items():
-        cleaned = without_binary(as_json(value))
-        if cleaned:
-            part[name] = cleaned
-    return part
-
-
-def documents_content(documents: list[Part]) -> Content:
-    """Documents, if there are any."""
-    return {RETRIEVAL_DOCUMENTS: documents} if documents else {}
-
-
 def _web_result(response: Any) -> Any:
     """The result of a web search, which the client returns beside the headers of the response."""
     return get(response, "result") or response
@@ -109,7 +81,8 @@ def _match(match: Mapping[str, Any]) -> Part:
     score = scores.get("rerank_score")
     if score is None:
         score = scores.get("search_score")
-    return document_part(match.get("text"), match.get("id"), score, metadata=match.get("metadata"))
+    metadata = as_json(match.get("metadata"))
+    return document_part(match.get("text"), match.get("id"), score, metadata=metadata)
 
 
 def _hit(hit: Mapping[str, Any]) -> Part:
@@ -117,9 +90,13 @@ def _hit(hit: Mapping[str, Any]) -> Part:
     if isinstance(path, str) and isinstance(anchor, str) and anchor:
         path = f"{path}#{anchor}"
     return document_part(
-        hit.get("snippet"), path, title=hit.get("page_title"), heading=hit.get("heading_path")
+        hit.get("snippet"),
+        path,
+        title=as_json(hit.get("page_title")),
+        heading=as_json(hit.get("heading_path")),
     )
 
 
 def _page(page: Mapping[str, Any]) -> Part:
-    return document_part(page.get("description"), page.get("url"), title=page.get("title"))
+    title = as_json(page.get("title"))
+    return document_part(page.get("description"), page.get("url"), title=title)

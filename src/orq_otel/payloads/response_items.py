@@ -194,6 +194,9 @@ _READERS: Final[Mapping[str, _Reader]] = {
         "code_interpreter", ("code", "container_id", "status"), ("outputs",)
     ),
     "image_generation_call": _image_generation,
+    "command_execution": _server_call(
+        "command_execution", ("command", "cwd", "status"), ("output", "exit_code")
+    ),
     "mcp_call": _mcp_call,
     "mcp_list_tools": _server_call("mcp_list_tools", ("server_label",), ("tools", "error")),
     "tool_search_call": _tool_search,

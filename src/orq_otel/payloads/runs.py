@@ -55,9 +55,9 @@ from orq_otel.payloads.usage import read_completion_usage
 
 _REQUEST: Final = (
     ("assistant_id", AGENT_ID),
-    ("thread_id", CONVERSATION_ID),
     ("run_id", RESPONSE_ID),
 )
+_THREAD: Final = (("thread_id", CONVERSATION_ID),)
 _RUN: Final = (
     ("id", RESPONSE_ID),
     ("assistant_id", AGENT_ID),
@@ -83,6 +83,11 @@ _MESSAGE_REASONS: Final = {
 
 
 # ---- Attributes ---------------------------------------------------------------------------------
+
+
+def start_attributes(body: Mapping[str, Any]) -> Attributes:
+    """The assistant's thread, which is in the path of the request, unless it is yet to be made."""
+    return read_strings(body, _THREAD)
 
 
 def request_attributes(body: Mapping[str, Any]) -> Attributes:

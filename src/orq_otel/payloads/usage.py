@@ -191,17 +191,20 @@ def _read_cached(counts: Mapping[str, Any], attributes: Attributes) -> None:
 def _read_output(
     totals: Mapping[str, Any], total: str, details: str, attributes: Attributes
 ) -> None:
-    count = totals.get(total)
-    if not (type(count) is int and 0 <= count < _INT64):
+    output = totals.get(total)
+    if not (type(output) is int and 0 <= output < _INT64):
         return
-    attributes[USAGE_OUTPUT_TOKENS] = count
+    attributes[USAGE_OUTPUT_TOKENS] = output
     more = totals.get(details)
     if more is None:
         return
     counts = fields(more)
     count = counts.get("reasoning_tokens")
     if count and type(count) is int and 0 < count < _INT64:
-        _add_reasoning(count, totals, attributes)
+        attributes[USAGE_REASONING_OUTPUT_TOKENS] = count
+        both = attributes.get(USAGE_INPUT_TOKENS, 0) + output
+        if count > output or totals.get("total_tokens") != both:  # the output may lack them
+            _add_reasoning(count, totals, attributes)
     count = counts.get("audio_tokens")
     if count and type(count) is int and 0 < count < _INT64:
         attributes[USAGE_AUDIO_OUTPUT_TOKENS] = count

@@ -1,6 +1,6 @@
 """What `configure()` adds to a provider, once, and what it may exchange behind it.
 
-A provider keeps its processors for ever, and whatever was shut down in it stays silent. So an
+A provider keeps its processors forever, and whatever was shut down in it stays silent. So an
 outlet stays in the provider, and its exporters are exchanged: on a shutdown for none, and on the
 next `configure()` for new ones.
 """

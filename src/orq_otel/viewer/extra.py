@@ -10,6 +10,7 @@ MODULES = (
     "google.rpc",
     "grpc",
     "jinja2",
+    "markdown_it",
     "opentelemetry.proto",
     "starlette",
     "uvicorn",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
@@ -520,6 +520,12 @@ def pieces(store: Store, thread_id: str, after: Position | None = None) -> Itera
     while has_more and (some := store.spans(thread_id, after=after)):
         has_more, after = some.has_more, position(some[-1])
         yield some
+
+
+def deletion(store: Store) -> Callable[[str], int] | None:
+    """Returns what deletes a thread by its id, or None if the store is not the viewer's own."""
+    found: Callable[[str], int] | None = getattr(store, "delete_thread", None)
+    return found
 
 
 def all_logs(store: Store, thread_id: str) -> list[LogRecord]:

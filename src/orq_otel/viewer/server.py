@@ -81,7 +81,11 @@ def run(settings: Settings) -> None:
         }
         urls = {name: _url(settings.host, bound) for name, bound in sockets.items()}
         store = stack.enter_context(contextlib.closing(open_store(settings.store)))
-        pages = create_pages(store, otlp_endpoint=urls.get(_OTLP_HTTP, DEFAULT_ENDPOINT))
+        pages = create_pages(
+            store,
+            otlp_endpoint=urls.get(_OTLP_HTTP, DEFAULT_ENDPOINT),
+            trace_url=settings.trace_url,
+        )
         app: ASGIApp = Starlette(routes=[*create_api(store), *pages])
         web = WebGuard(app if settings.receives_spans else Leaving(app), guard)
         share = connections.share(2 * _OF_HTTP + _OF_GRPC)

@@ -28,6 +28,8 @@ class Settings:
         token: The token that requests need, or None.
         retention: The retention limits, such as `30d` or `2GB`. None keeps everything.
         allowed_hosts: Further host names of the viewer.
+        trace_url: The address of a trace in a backend, in which `{trace_id}`, `{span_id}` and
+            `{thread_id}` stand for ids, or None. Pages lead there.
     """
 
     host: str = "localhost"
@@ -38,6 +40,7 @@ class Settings:
     token: str | None = field(default=None, repr=False)
     retention: str | None = None
     allowed_hosts: Sequence[str] = ()
+    trace_url: str | None = None
 
     @property
     def receives_spans(self) -> bool:
@@ -45,11 +48,18 @@ class Settings:
         return not self.store.startswith(("clickhouse://", "clickhouses://"))
 
     def check(self) -> None:
-        """Check that a viewer which other machines can reach has a token.
+        """Check that a viewer which other machines can reach has a token, and the backend's URL.
 
         Raises:
-            SettingsError: It has none.
+            SettingsError: It has none, or the URL does not lead to a trace.
         """
+        if self.trace_url and not (
+            self.trace_url.startswith(("http://", "https://")) and "{trace_id}" in self.trace_url
+        ):
+            raise SettingsError(
+                f"--trace-url {self.trace_url} leads to no trace: write the address of a trace in "
+                "your backend with {trace_id} in it, such as https://jaeger.example.com/trace/{trace_id}"
+            )
         if not self.token and not is_loopback(self.host):
             raise SettingsError(
                 f"--host {self.host} lets other machines in, so a token is needed: set "

@@ -1,7 +1,7 @@
 """A stand-in for all of the OpenAI API that is instrumented, for tests.
 
 `ModelServer` in `examples/` serves chat completions, responses and embeddings. This serves the rest
-in the shapes of the real API, as openai 3.54 declares them, one module for each kind of endpoint.
+in the shapes of the real API, as openai 3.57 declares them, one module for each kind of endpoint.
 What it says is made up but always the same for the same request, and so are its counts:
 
 * a text has as many tokens as words (`str.split()`);

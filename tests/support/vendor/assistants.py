@@ -1,4 +1,4 @@
-"""Assistants: runs, whole or streamed, that call a tool if the assistant has one.
+"""Assistants, and their runs, whole or streamed, that call a tool if the assistant has one.
 
 A run of an assistant whose id begins with "asst_tool" needs a tool's output before it ends.
 """
@@ -12,6 +12,24 @@ from stand_ins.model_server import Answer
 from .parts import NOW, Asked, Json, new_id, pieces, stream_or_whole, words
 
 _USAGE = {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25}
+
+
+def create(asked: Asked) -> Answer:
+    """Make an assistant."""
+    body = asked.body
+    return Answer(
+        {
+            "id": new_id("asst_"),
+            "object": "assistant",
+            "created_at": NOW,
+            "name": body.get("name"),
+            "description": body.get("description"),
+            "model": asked.required("model"),
+            "instructions": body.get("instructions"),
+            "tools": body.get("tools") or [],
+            "metadata": {},
+        }
+    )
 
 
 def create_and_run(asked: Asked) -> Answer:

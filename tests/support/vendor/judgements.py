@@ -1,4 +1,4 @@
-"""Moderations and decisions."""
+"""Moderations, decisions, and checks of what made a file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from stand_ins.model_server import Answer
 
-from .parts import Asked, Json, new_id, snapshot, words
+from .parts import NOW, Asked, Json, new_id, snapshot, words
 
 _CATEGORIES = (
     "harassment",
@@ -58,6 +58,16 @@ def decide(asked: Asked) -> Answer:
             },
         }
     )
+
+
+def check(asked: Asked) -> Answer:
+    """Find one of two marks in a file."""
+    asked.required("file")
+    marks = [
+        {"type": "c2pa", "outcome": "not_detected", "validation_state": "not_present"},
+        {"type": "synthid", "outcome": "detected", "model": "gpt-image-2"},
+    ]
+    return Answer({"object": "content_provenance_check", "created_at": NOW, "results": marks})
 
 
 def _answer(question: Json) -> Json:

@@ -11,7 +11,20 @@ from typing import Any
 
 from stand_ins.model_server import Answer, Endpoint, ModelServer, Received, Reply
 
-from . import assistants, audio, batches, completions, images, judgements, responses, videos
+from . import (
+    agents,
+    assistants,
+    audio,
+    batches,
+    calls,
+    completions,
+    evaluations,
+    images,
+    judgements,
+    responses,
+    stores,
+    videos,
+)
 from .parts import Asked, File, Json
 
 _ROOT = r"(?:/v1|/openai/v1|/openai/deployments/(?P<deployment>[^/]+)|/openai)"
@@ -31,6 +44,23 @@ _SERVED: Mapping[tuple[str, str], Callable[[Asked], Answer]] = {
     ("POST", "/videos/extensions"): videos.extend,
     ("POST", "/videos/{video_id}/remix"): videos.remix,
     ("GET", "/videos/{video_id}"): videos.retrieve,
+    ("POST", "/content_provenance_checks"): judgements.check,
+    ("POST", "/agents"): agents.create,
+    ("POST", "/agents/sessions"): agents.begin,
+    ("GET", "/agents/sessions/{session_id}"): agents.retrieve,
+    ("POST", "/agents/sessions/{session_id}/events"): agents.submit,
+    ("GET", "/agents/sessions/{session_id}/events"): agents.follow,
+    ("POST", "/agents/automations/{automation_id}/invocations"): agents.invoke,
+    ("POST", "/realtime/calls"): calls.create,
+    ("POST", "/realtime/calls/{call_id}/accept"): calls.accept,
+    ("POST", "/live/sessions"): calls.begin,
+    ("POST", "/live/sessions/{session_id}/accept"): calls.accept,
+    ("POST", "/live/sessions/{session_id}/fork"): calls.begin,
+    ("POST", "/vector_stores/{vector_store_id}/search"): stores.search,
+    ("POST", "/fine_tuning/alpha/graders/run"): evaluations.grade,
+    ("POST", "/fine_tuning/jobs"): evaluations.train,
+    ("POST", "/evals/{eval_id}/runs"): evaluations.run,
+    ("POST", "/assistants"): assistants.create,
     ("POST", "/threads/runs"): assistants.create_and_run,
     ("POST", "/threads/{thread_id}/runs"): assistants.run,
     ("GET", "/threads/{thread_id}/runs/{run_id}"): assistants.retrieve,
@@ -56,7 +86,9 @@ class VendorServer(ModelServer):
         return super().find_endpoint(request)
 
     def read_body(self, content_type: str, raw: bytes) -> Any:
-        """Make of a body what `Received.body` is to be: forms are read as well."""
+        """Make of a body what `Received.body` is to be: forms and missing ones are read as well."""
+        if not raw:
+            return {}
         if content_type.startswith("multipart/form-data"):
             return _form(content_type, raw)
         return super().read_body(content_type, raw)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from orq_otel.viewer.conversation.entries import Conversation, Failure, Step, Turn
 from orq_otel.viewer.conversation.evaluations import Evaluation, evaluation
+from orq_otel.viewer.conversation.exchanges import Agent, Exchange, exchanges
 from orq_otel.viewer.conversation.parts import Media, Message, Other, Part, Text, ToolCall
 from orq_otel.viewer.conversation.reading import (
     INPUT,
@@ -17,8 +18,10 @@ __all__ = [
     "INPUT",
     "INSTRUCTIONS",
     "OUTPUT",
+    "Agent",
     "Conversation",
     "Evaluation",
+    "Exchange",
     "Failure",
     "Media",
     "Message",
@@ -30,5 +33,6 @@ __all__ = [
     "Turn",
     "conversation",
     "evaluation",
+    "exchanges",
     "failure",
 ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from orq_otel.viewer.formats import as_text
@@ -14,6 +15,30 @@ from orq_otel.viewer.model import KeptSpan
 MOST_PARTS: Final = 2000
 #: The types of parts that hold a tool's result.
 RESULTS: Final = frozenset({"tool_call_response", "server_tool_call_response"})
+#: Why an answer ends when nothing cut it off, by the names of all vendors, in lower case.
+NORMAL_ENDS: Final = frozenset(
+    {
+        "complete",
+        "completed",
+        "done",
+        "end",
+        "end_turn",
+        "eos",
+        "eos_token",
+        "finish_reason_stop",
+        "finished",
+        "function_call",
+        "pause_turn",
+        "stop",
+        "stop_sequence",
+        "stop_token",
+        "success",
+        "tool-calls",
+        "tool_call",
+        "tool_calls",
+        "tool_use",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +51,28 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """An image, sound or document. The viewer shows a placeholder for it.
+    """An image, sound or document.
 
     Attributes:
         modality: "image", "audio", "video", "document"...
         mime_type: Such as "image/png", or None if unknown.
         size: In bytes, or None if unknown.
         reference: Its URL or file id. The viewer never fetches it.
+        content: It itself in base64, or None if it was not kept.
     """
 
     modality: str
     mime_type: str | None = None
     size: int | None = None
     reference: str | None = None
+    content: str | None = field(default=None, repr=False)
+
+    @property
+    def digest(self) -> str | None:
+        """What identifies its content, or None if it was not kept."""
+        if self.content is None:
+            return None
+        return hashlib.sha256(self.content.encode("utf-8", "replace")).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,16 +186,20 @@ def part_of(raw: Mapping[str, Any]) -> Part:
 
 
 def _media(raw: Mapping[str, Any]) -> Media:
-    size, content = raw.get("size"), raw.get("content")
+    size, content = raw.get("size"), text_or_none(raw.get("content"))
+    mime, uri = text_or_none(raw.get("mime_type")), text_or_none(raw.get("uri"))
+    if uri and uri.startswith("data:"):
+        head, _, content = uri.partition(",")
+        mime, uri = mime or head[5:].partition(";")[0] or None, None
     if isinstance(size, bool) or not isinstance(size, int):
         # The conventions encode content in base64: three bytes in four characters.
-        known = isinstance(content, str) and bool(content)
-        size = len(str(content).rstrip("=")) * 3 // 4 if known else None
+        size = len(content.rstrip("=")) * 3 // 4 if content else None
     return Media(
         text_or_none(raw.get("modality")) or "file",
-        text_or_none(raw.get("mime_type")),
+        mime,
         size,
-        text_or_none(raw.get("uri")) or text_or_none(raw.get("file_id")),
+        uri or text_or_none(raw.get("file_id")),
+        content or None,
     )
 
 

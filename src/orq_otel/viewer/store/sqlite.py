@@ -205,6 +205,22 @@ class SQLiteStore:
             lambda connection: sqlite_writing.delete_oldest(connection, before, most, size)
         )
 
+    def delete_thread(self, thread_id: str) -> int:
+        """Delete a thread with its log records, and what only its traces have beside it.
+
+        Spans of other threads in the same traces stay.
+
+        Args:
+            thread_id: The complete id of the thread.
+
+        Returns:
+            How many spans and log records there were.
+
+        Raises:
+            StoreError: None of them is deleted.
+        """
+        return self._change(lambda connection: sqlite_writing.delete_thread(connection, thread_id))
+
     def give_back(self, size: int = 0) -> bool:
         """Give some of the file's free space back to the file system.
 

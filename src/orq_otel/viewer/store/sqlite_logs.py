@@ -240,6 +240,11 @@ def delete_of(connection: sqlite3.Connection, keys: Iterable[Key]) -> list[int]:
     return resources
 
 
+def delete_of_thread(connection: sqlite3.Connection, thread_id: str) -> list[int]:
+    """Delete the log records that name a thread, and no span. Returns the resource of each."""
+    return _deleted(connection, "thread = ? AND span_id IS NULL", (text(thread_id),))
+
+
 def delete_before(connection: sqlite3.Connection, before: int, most: int, size: int) -> list[int]:
     """Delete the oldest log records from before a time, unless their span is there.
 
@@ -262,7 +267,9 @@ def delete_before(connection: sqlite3.Connection, before: int, most: int, size: 
 
 
 def _deleted(
-    connection: sqlite3.Connection, where: str, values: tuple[bytes, bytes] | tuple[int]
+    connection: sqlite3.Connection,
+    where: str,
+    values: tuple[bytes, bytes] | tuple[int] | tuple[str],
 ) -> list[int]:
     found = connection.execute(f"SELECT resource FROM logs WHERE {where}", values).fetchall()
     if found:

@@ -391,18 +391,56 @@ def delete_oldest(connection: sqlite3.Connection, before: int | None, most: int,
         orphans = sqlite_logs.delete_before(connection, limit, most, size)
         _forget_resources(connection, orphans)
         return len(orphans)
-    connection.executemany("DELETE FROM spans WHERE seq = ?", [(seq,) for seq, *_ in oldest])
-    logs = sqlite_logs.delete_of(connection, [(row[3], row[4]) for row in oldest])
     # Rows are sorted by their start.
-    logs += sqlite_logs.delete_before(connection, oldest[-1][5], most, _ANY_SIZE)
-    _forget_resources(connection, [*(resource for _, resource, *_ in oldest), *logs])
-    tally = Tally(row_of(tuple(values)) for _, _, *values in oldest if values[0] is not None)
+    logs = sqlite_logs.delete_before(connection, oldest[-1][5], most, _ANY_SIZE)
+    return _delete(connection, oldest, logs)
+
+
+def delete_thread(connection: sqlite3.Connection, thread_id: str) -> int:
+    """Delete a thread, with its log records and what summed them up. In a transaction.
+
+    Spans of no thread go with it if their trace has no other thread.
+
+    Args:
+        connection: Where.
+        thread_id: Its id.
+
+    Returns:
+        How many spans and log records there were.
+    """
+    found = connection.execute(
+        "WITH its AS (SELECT key FROM threads WHERE id = ?),"
+        " traces AS (SELECT DISTINCT trace_id FROM spans WHERE thread IN its)"
+        f" SELECT seq, resource, {ROW_COLUMNS} FROM spans AS one WHERE thread IN its OR ("
+        "thread IS NULL AND trace_id IN traces AND NOT EXISTS (SELECT 1 FROM spans AS other"
+        " WHERE other.trace_id = one.trace_id AND other.thread IS NOT NULL"
+        " AND other.thread NOT IN its))",
+        (text(thread_id),),
+    ).fetchall()
+    return _delete(connection, found, sqlite_logs.delete_of_thread(connection, thread_id))
+
+
+def _delete(connection: sqlite3.Connection, rows: Sequence[Sequence[Any]], logs: list[int]) -> int:
+    """Delete spans with their log records, and what summed them up.
+
+    Args:
+        connection: Where.
+        rows: The key and the resource of each span, and `ROW_COLUMNS`.
+        logs: The resources of log records that are deleted already.
+
+    Returns:
+        How many spans and log records there were.
+    """
+    connection.executemany("DELETE FROM spans WHERE seq = ?", [(seq,) for seq, *_ in rows])
+    logs = logs + sqlite_logs.delete_of(connection, [(row[3], row[4]) for row in rows])
+    _forget_resources(connection, [*(resource for _, resource, *_ in rows), *logs])
+    tally = Tally(row_of(tuple(values)) for _, _, *values in rows if values[0] is not None)
     _add(connection, tally, -1)
     _delete_empty(connection, tally)
     for key in tally.threads:
         _sum_up_anew(connection, key)
     connection.execute("UPDATE changes SET count = count + 1")
-    return len(oldest) + len(logs)
+    return len(rows) + len(logs)
 
 
 def _forget_resources(connection: sqlite3.Connection, deleted: Iterable[int]) -> None:

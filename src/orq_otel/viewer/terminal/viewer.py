@@ -70,6 +70,12 @@ def add_parser(subparsers: Any) -> None:
         metavar="NAME",
         help="another name by which the viewer is reached; may be repeated",
     )
+    parser.add_argument(
+        "--trace-url",
+        default=_from_environment("trace-url"),
+        metavar="URL",
+        help="the address of a trace in your backend, with {trace_id} in it: pages lead there",
+    )
     parser.set_defaults(run=run)
 
 
@@ -102,6 +108,7 @@ def _settings(options: Namespace) -> Settings:
         retention=options.retention or None,
         allowed_hosts=options.allowed_host
         or _from_environment("allowed-hosts").replace(",", " ").split(),
+        trace_url=options.trace_url or None,
     )
 
 

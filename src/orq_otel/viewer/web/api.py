@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
-from orq_otel.viewer.conversation import conversation
+from orq_otel.viewer.conversation import conversation, exchanges
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import (
     InvalidCursorError,
@@ -23,12 +23,13 @@ from orq_otel.viewer.model import (
     StoreError,
     Thread,
     all_logs,
+    deletion,
     pieces,
     position,
 )
 from orq_otel.viewer.receive.otlp_files import UnreadableError, read_requests
 from orq_otel.viewer.store import cursors
-from orq_otel.viewer.web import api_json, conversation_json
+from orq_otel.viewer.web import api_json, conversation_json, exports
 from orq_otel.viewer.web.openapi import JSON_LINES, MOST_SPANS, document
 from orq_otel.viewer.web.query_parameters import (
     InvalidParameterError,
@@ -37,6 +38,7 @@ from orq_otel.viewer.web.query_parameters import (
     only,
     thread_query,
 )
+from orq_otel.viewer.web.zones import PARAMETER, zone_of
 
 MAX_IMPORT = 16 * 2**20
 """The highest size of an import's body in bytes. The command sends a file in pieces."""
@@ -79,22 +81,22 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True)
 class _Resource:
-    """The method that a path allows, and its handler."""
+    """The methods that a path allows, each with its handler."""
 
-    method: str
-    handler: Handler
+    handlers: Mapping[str, Handler]
 
     async def answer(self, request: Request) -> Response:
         """Answer a request. HEAD is handled as GET: the server leaves out the body."""
-        allowed = ["GET", "HEAD"] if self.method == "GET" else [self.method]
-        if request.method not in allowed:
+        handler = self.handlers.get("GET" if request.method == "HEAD" else request.method)
+        if handler is None:
+            allowed = [*self.handlers, *(["HEAD"] if "GET" in self.handlers else [])]
             raise _ApiError(
                 405,
                 "method_not_allowed",
                 f"Use {' or '.join(allowed)} for this path.",
                 {"allow": ", ".join(allowed)},
             )
-        return await self.handler(request)
+        return await handler(request)
 
 
 class _Api:
@@ -104,6 +106,7 @@ class _Api:
         self._store = store
         self._heavy = CapacityLimiter(AT_A_TIME)
         self._lists = CapacityLimiter(_LISTS_AT_A_TIME)
+        self._delete_thread = deletion(store)
         self._of_thread = {
             "conversation": self._conversation,
             "export": self._export,
@@ -143,16 +146,20 @@ class _Api:
         """Returns the resource of a path. Slashes in an id may be unescaped."""
         match segments:
             case ["threads"]:
-                return _Resource("GET", self._threads)
+                return _Resource({"GET": self._threads})
             case ["threads", first, *more, last] if first and last in self._of_thread:
                 handler = self._of_thread[last]
-                return _Resource("GET", self._of("/".join([first, *more]), handler))
+                return _Resource({"GET": self._of("/".join([first, *more]), handler)})
             case ["threads", first, *more] if first:
-                return _Resource("GET", self._of("/".join([first, *more]), self._thread))
+                one = "/".join([first, *more])
+                handlers = {"GET": self._of(one, self._thread)}
+                if self._delete_thread is not None:
+                    handlers["DELETE"] = self._of(one, self._delete)
+                return _Resource(handlers)
             case ["import"]:
-                return _Resource("POST", self._import)
+                return _Resource({"POST": self._import})
             case ["openapi.json"]:
-                return _Resource("GET", self._description)
+                return _Resource({"GET": self._description})
             case _:
                 raise _ApiError(
                     404,
@@ -190,6 +197,13 @@ class _Api:
     async def _thread(self, request: Request, thread: Thread) -> Response:
         only(request.query_params.multi_items(), ())
         return _json(api_json.thread(thread))
+
+    async def _delete(self, request: Request, thread: Thread) -> Response:
+        """Delete a thread. Browsers ask before they send this for a page of another site."""
+        only(request.query_params.multi_items(), ())
+        assert self._delete_thread is not None  # noqa: S101 - else the path has no such method
+        deleted = await to_thread.run_sync(self._delete_thread, thread.id, limiter=self._heavy)
+        return _json({"deleted": deleted})
 
     async def _spans(self, request: Request, thread: Thread) -> Response:
         asked = only(request.query_params.multi_items(), ("limit", "cursor"))
@@ -230,14 +244,18 @@ class _Api:
                     if some.has_more:
                         following = cursors.encode_position(position(spans[-1]))
                     break
-            return _json(conversation_json.conversation(conversation(thread.id, spans), following))
+            told = conversation(thread.id, spans)
+            told_in = exchanges(told, spans)
+            return _json(conversation_json.conversation(told, told_in, following))
 
         return await to_thread.run_sync(answer, limiter=self._heavy)
 
     async def _export(self, request: Request, thread: Thread) -> Response:
-        asked = only(request.query_params.multi_items(), ("format",))
-        form = choice("format", asked.get("format", ["json"])[0], api_json.FORMATS)
-
+        asked = only(request.query_params.multi_items(), ("format", PARAMETER))
+        forms = (*api_json.FORMATS, *exports.DOCUMENTS)
+        form = choice("format", asked.get("format", ["json"])[0], forms)
+        if form in exports.DOCUMENTS:
+            return await self._document(request, thread, form)
         headers = {
             "cache-control": "no-store",
             "content-disposition": f'attachment; filename="thread.{form}.json"',
@@ -249,6 +267,19 @@ class _Api:
         # An error before the first chunk still gets an error answer.
         first = await self._bit(bits)
         return StreamingResponse(self._rest(first, bits), 200, headers, "application/json")
+
+    async def _document(self, request: Request, thread: Thread, form: str) -> Response:
+        kind, ending = exports.DOCUMENTS[form]
+        headers = {
+            "cache-control": "no-store",
+            "content-disposition": f'attachment; filename="thread.{ending}"',
+        }
+        if request.method == "HEAD":
+            return Response(None, 200, headers, kind)
+        content = await to_thread.run_sync(
+            exports.document, self._store, thread, form, zone_of(request), limiter=self._heavy
+        )
+        return Response(content.encode("utf-8", "replace"), 200, headers, kind)
 
     async def _rest(self, first: bytes, bits: Iterator[bytes]) -> AsyncIterator[bytes]:
         """Yields the rest of an export. A slow reader does not block others between chunks."""

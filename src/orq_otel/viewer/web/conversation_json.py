@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from orq_otel.viewer.conversation import (
     Conversation,
+    Exchange,
     Media,
     Message,
     Other,
@@ -22,19 +24,37 @@ from orq_otel.viewer.times import rfc_3339
 from orq_otel.viewer.web.api_json import EVERY_DIGIT
 
 
-def conversation(told: Conversation, next_cursor: str | None) -> dict[str, Any]:
+def conversation(
+    told: Conversation, told_in: Iterable[Exchange], next_cursor: str | None
+) -> dict[str, Any]:
     """Returns a conversation as JSON, in chronological order.
 
     Args:
         told: The conversation.
+        told_in: Its exchanges, which say what each entry is in them.
         next_cursor: That of what follows, or None at the end.
     """
+    places = {id(one): each for each in told_in for one in each.entries}
     return {
-        "entries": [_turn(one) if isinstance(one, Turn) else _step(one) for one in told.entries],
+        "entries": [
+            {
+                **(_turn(one) if isinstance(one, Turn) else _step(one)),
+                **_place(one, places[id(one)]),
+            }
+            for one in told.entries
+        ],
         "turns": told.turns,
         "has_content": told.has_content,
         "truncated": next_cursor is not None,
         "next_cursor": next_cursor,
+    }
+
+
+def _place(entry: Turn | Step, exchange: Exchange) -> dict[str, Any]:
+    return {
+        "exchange": exchange.number,
+        "asks": entry is exchange.question,
+        "answers": any(entry is one for one in exchange.answers),
     }
 
 

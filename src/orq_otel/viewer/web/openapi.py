@@ -35,7 +35,7 @@ def document() -> dict[str, Any]:
         },
         "paths": {
             "/api/threads": {"get": _THREADS},
-            "/api/threads/{id}": {"get": _THREAD},
+            "/api/threads/{id}": {"get": _THREAD, "delete": _DELETE},
             "/api/threads/{id}/spans": {"get": _SPANS},
             "/api/threads/{id}/conversation": {"get": _CONVERSATION},
             "/api/threads/{id}/logs": {"get": _LOGS},
@@ -121,6 +121,16 @@ _OF_A_SPAN = {
     "output_tokens": _MAYBE_COUNT,
     "cost_usd": _DOLLARS,
     "error": {"anyOf": [{"type": "null"}, _object(type=_TEXT, message=_TEXT)]},
+}
+
+_IN_AN_EXCHANGE = {
+    "exchange": {
+        "type": "integer",
+        "minimum": 1,
+        "description": "the number of the question that it belongs to",
+    },
+    "asks": {"type": "boolean", "description": "whether it has the user's message"},
+    "answers": {"type": "boolean", "description": "whether its output answers the user"},
 }
 
 _SCHEMAS = {
@@ -253,6 +263,7 @@ _SCHEMAS = {
     "Turn": _object(
         type={"const": "turn"},
         **_OF_A_SPAN,
+        **_IN_AN_EXCHANGE,
         agent=_MAYBE_TEXT,
         number=_COUNT,
         input=_list_of("Message") | {"description": "what no earlier call was asked"},
@@ -264,7 +275,13 @@ _SCHEMAS = {
         is_rewritten={"type": "boolean", "description": "whether new messages stand between"},
         is_repeat={"type": "boolean", "description": "whether it asks exactly what one did before"},
     ),
-    "Step": _object("tool_call", type={"const": "step"}, **_OF_A_SPAN, tool_call=_schema("Part")),
+    "Step": _object(
+        "tool_call",
+        type={"const": "step"},
+        **_OF_A_SPAN,
+        **_IN_AN_EXCHANGE,
+        tool_call=_schema("Part"),
+    ),
     "Conversation": _object(
         entries={"type": "array", "items": {"anyOf": [_schema("Turn"), _schema("Step")]}},
         turns=_COUNT,
@@ -390,6 +407,13 @@ _THREAD = {
     "responses": _responses(_answer("The thread.", _schema("Thread")), "404"),
 }
 
+_DELETE = {
+    "operationId": "deleteThread",
+    "summary": "Delete a thread and its log records, where the store is the viewer's own",
+    "parameters": _OF_A_THREAD,
+    "responses": _responses(_answer("How much was deleted.", _object(deleted=_COUNT)), "404"),
+}
+
 _AT_MOST = _parameter(
     "limit",
     "How many to return at most. Where they are large, it is fewer.",
@@ -435,11 +459,24 @@ _EXPORT = {
     "parameters": [
         *_OF_A_THREAD,
         _parameter(
-            "format", "The JSON of this API, or OTLP/JSON.", _word_of(("json", "otlp"), "json")
+            "format",
+            "The JSON of this API, OTLP/JSON, or the conversation as Markdown or as one HTML file.",
+            _word_of(("json", "otlp", "markdown", "html"), "json"),
         ),
+        _parameter("tz", "The time zone of a document, such as Europe/Berlin.", _TEXT),
     ],
     "responses": _responses(
-        _answer("The thread.", {"anyOf": [_schema("Export"), _schema("TracesData")]}), "404"
+        {
+            "description": "The thread.",
+            "content": {
+                "application/json": {
+                    "schema": {"anyOf": [_schema("Export"), _schema("TracesData")]}
+                },
+                "text/markdown": {"schema": _TEXT},
+                "text/html": {"schema": _TEXT},
+            },
+        },
+        "404",
     ),
 }
 

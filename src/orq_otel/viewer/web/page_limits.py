@@ -24,12 +24,15 @@ _OVERHEAD: Final = 100
 class TextBudget:
     """How much more text a page may show. The templates use it up.
 
+    Args:
+        most: How many characters it may show at all.
+
     Attributes:
         left: The number of characters that are left.
     """
 
-    def __init__(self) -> None:
-        self.left = _PAGE_TEXT
+    def __init__(self, most: int = _PAGE_TEXT) -> None:
+        self.left = most
 
     def cut(self, text: str, most: int) -> str:
         """Returns the beginning of a text: at most `most` characters, and no more than are left."""

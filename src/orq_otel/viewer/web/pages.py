@@ -9,27 +9,23 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from anyio import CapacityLimiter, to_thread
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from orq_otel.viewer import formats
-from orq_otel.viewer.conversation import (
-    Conversation,
-    conversation,
-    evaluation,
-    failure,
-)
+from orq_otel.viewer.conversation import Exchange, conversation, evaluation, exchanges, failure
+from orq_otel.viewer.conversation import media as kept_media
 from orq_otel.viewer.conversation.facts import explained
 from orq_otel.viewer.dialects.capturing import settings
 from orq_otel.viewer.model import (
@@ -40,18 +36,22 @@ from orq_otel.viewer.model import (
     KeptSpan,
     Overview,
     Position,
+    Spans,
     Store,
     StoreError,
     Thread,
     ThreadQuery,
+    deletion,
     pieces,
     position,
     short_id,
 )
 from orq_otel.viewer.store import cursors
-from orq_otel.viewer.web import plots, timeline
+from orq_otel.viewer.web import conversation_html, media, plots, timeline
+from orq_otel.viewer.web.neighbours import neighbour
 from orq_otel.viewer.web.page_limits import TextBudget, trimmed
 from orq_otel.viewer.web.query_parameters import InvalidParameterError, thread_query
+from orq_otel.viewer.web.zones import UTC, zone_of
 
 HERE: Final = Path(__file__).parent
 #: The endpoint in the example that an empty overview shows.
@@ -66,13 +66,17 @@ MOST_BYTES: Final = 16 * 2**20
 AT_A_TIME: Final = 2
 """How many pages of each kind are rendered at the same time, to limit memory."""
 ENTRIES: Final = 50
-"""How many model calls and other steps one page of a thread shows."""
+"""About how many model calls and other steps one part of a thread shows."""
+CHARACTERS: Final = 200_000
+"""About how many characters of messages one part of a thread shows."""
 ROWS: Final = 200
 """How many spans the timeline of one page of a thread shows."""
 TAGS_SHOWN: Final = 8
 """How many tags of a thread the pages show."""
 TAGS: Final = 12
 """How many tags to filter by the overview shows at first."""
+#: The highest number of digits of a time in nanoseconds.
+_DIGITS: Final = 19
 
 PERIODS: Final = (
     ("", "Any time"),
@@ -93,17 +97,21 @@ SORT_NAMES: Final = {
 }
 
 
-def create_pages(store: Store, *, otlp_endpoint: str = DEFAULT_ENDPOINT) -> list[BaseRoute]:
+def create_pages(
+    store: Store, *, otlp_endpoint: str = DEFAULT_ENDPOINT, trace_url: str | None = None
+) -> list[BaseRoute]:
     """Returns the routes of the pages and their static files. They answer every other path, too.
 
     Args:
         store: Has the threads.
         otlp_endpoint: The endpoint for spans, which the empty overview shows.
+        trace_url: The address of a trace in a backend, as in `Settings`, or None.
     """
-    pages = _Pages(store, otlp_endpoint)
+    pages = _Pages(store, otlp_endpoint, trace_url)
     return [
         Route("/", pages.overview),
-        Route("/threads/", pages.thread),  # with `id`: a path cannot end in "." or ".."
+        # With `id`, since a path cannot end in "." or "..".
+        Route("/threads/", pages.thread),
         Route("/threads/{id:anything}", pages.thread),
         Route("/without-thread", pages.strays),
         Route("/changes", pages.changes),
@@ -129,7 +137,7 @@ def thread_url(thread_id: str, **parameters: str | int | None) -> str:
 
 
 def export_url(thread_id: str, form: str) -> str | None:
-    """Returns the API's address of a thread's export, with the format "json" or "otlp".
+    """Returns the API's address of a thread's export in a format of the API.
 
     None for the ids "." and "..", which cannot be the end of a path.
     """
@@ -186,9 +194,10 @@ def _guarded(handler: _Handler) -> _Handler:
 class _Pages:
     """Handles requests. Slow or large pages are rendered in OS threads, a few at a time."""
 
-    def __init__(self, store: Store, otlp_endpoint: str) -> None:
+    def __init__(self, store: Store, otlp_endpoint: str, trace_url: str | None) -> None:
         self._store = store
         self._otlp_endpoint = otlp_endpoint
+        self._trace_url = trace_url
         self._overviews = CapacityLimiter(AT_A_TIME)
         self._threads = CapacityLimiter(AT_A_TIME)
 
@@ -202,14 +211,20 @@ class _Pages:
         return await to_thread.run_sync(self._strays, request, limiter=self._threads)
 
     @_guarded
-    def _strays(self, _: Request) -> Response:
+    def _strays(self, request: Request) -> Response:
         change = self._store.change()
         traces = [
-            (stray, spans, conversation(None, spans))
+            (stray, spans, exchanges(conversation(None, spans), spans))
             for stray in self._store.strays()
             for spans in (self._store.trace(stray.trace_id),)
         ]
-        return _page("strays.html", traces=traces, text_budget=TextBudget(), change=change)
+        return _page(
+            "strays.html",
+            zone=zone_of(request),
+            traces=traces,
+            text_budget=TextBudget(),
+            change=change,
+        )
 
     @_guarded
     def _overview(self, request: Request) -> Response:
@@ -222,6 +237,7 @@ class _Pages:
         end = max((one.last_active for one in page.threads), default=0)
         return _page(
             "overview.html",
+            zone=zone_of(request),
             overview=overview,
             threads=page.threads,
             plots=plots.plots(overview),
@@ -233,6 +249,7 @@ class _Pages:
             end=end,
             otlp_endpoint=self._otlp_endpoint,
             link=functools.partial(_link, parameters),
+            listed=_link(parameters)[2:] or None,
             next=_link(parameters, cursor=page.next_cursor) if page.next_cursor else None,
             is_first=asked.cursor is None,
             change=self._store.change(),
@@ -241,56 +258,81 @@ class _Pages:
 
     @_guarded
     def _thread(self, request: Request) -> Response:
-        thread_id = request.path_params.get("id") or request.query_params.get("id", "")
-        thread = self._store.thread(thread_id)
+        thread = self._asked(request)
         if thread is None:
-            return _problem(
-                404,
-                "There is no such thread",
-                "No span that arrived here belongs to it, or its spans are gone already.",
-                detail=thread_id,
-            )
-        thread_id = thread.id
-        after = request.query_params.get("after")
+            return _no_such_thread(request)
+        asked = request.query_params
+        if (direction := asked.get("go")) is not None:
+            return self._neighbour(thread, asked.get("list", ""), is_next=direction == "next")
+        after = asked.get("after")
         began = cursors.decode_position(after) if after else None
-        if key := request.query_params.get("span"):
-            return self._span(thread_id, key, began)
+        if trace_id := asked.get("media"):
+            return self._media(thread, trace_id, asked.get("digest", ""))
+        if key := asked.get("span"):
+            return self._span(request, thread, key)
         # Read before the spans, so that the page notices spans that arrive in between.
         change = self._store.change()
-        spans, is_cut = self._spans(thread_id, began)
-        thread_conversation = conversation(thread_id, spans)
-        pages = max(-(-len(thread_conversation.entries) // ENTRIES), 1)
-        number = _number(request.query_params.get("page"), pages)
-        all_traces = timeline.traces(thread_id, spans)
-        shown, not_shown = _of_page(all_traces, thread_conversation, number)
+        spans, is_cut = self._spans(thread.id, began)
+        told = conversation(thread.id, spans)
+        parts = conversation_html.parts(exchanges(told, spans), ENTRIES, CHARACTERS)
+        number = _number(asked.get("page"), len(parts))
+        all_traces = timeline.traces(thread.id, spans)
+        shown, not_shown = _of_page(all_traces, parts, number)
+        evaluations = [
+            evaluation(one) for one in self._store.logs(thread.id, MOST_EVALUATIONS, EVALUATION)
+        ]
+        placed, elsewhere = conversation_html.placed(evaluations, parts)
         return _page(
             "thread.html",
+            zone=zone_of(request),
             thread=thread,
             is_long=_is_long(thread),
-            conversation=thread_conversation,
-            entries=thread_conversation.entries[(number - 1) * ENTRIES : number * ENTRIES],
+            conversation=told,
+            exchanges=parts[number - 1],
+            evaluations_of=placed,
+            evaluations=elsewhere,
             page=number,
-            pages=pages,
+            pages=len(parts),
             spans=len(spans),
             after=after,
             later=cursors.encode_position(position(spans[-1])) if is_cut else None,
-            capturing=settings(thread_conversation.senders),
+            list=asked.get("list"),
+            capturing=settings(told.senders),
             text_budget=TextBudget(),
             traces=shown,
             all_traces=all_traces,
             rows_left=not_shown,
             whole=timeline.summary_line(all_traces),
+            trace_url=functools.partial(_trace_url, self._trace_url, thread),
+            span_href=functools.partial(_span_href, thread, _rows_shown(shown)),
+            can_delete=deletion(self._store) is not None,
             estimated=sum(
                 bool(cost.doubts)
                 for one in spans
-                if one.facts.thread_id == thread_id and (cost := explained(one)) is not None
+                if one.facts.thread_id == thread.id and (cost := explained(one)) is not None
             ),
-            evaluations=[
-                evaluation(one) for one in self._store.logs(thread_id, MOST_EVALUATIONS, EVALUATION)
-            ],
-            failed=[one for one in spans if one.facts.thread_id == thread_id and failure(one)],
+            failed=[one for one in spans if one.facts.thread_id == thread.id and failure(one)],
             change=change,
         )
+
+    def _asked(self, request: Request) -> Thread | None:
+        """Returns the thread that a request names."""
+        return self._store.thread(_thread_id(request))
+
+    def _neighbour(self, thread: Thread, listed: str, *, is_next: bool) -> Response:
+        """Returns the way to the thread below or above one, or to the list at its end."""
+        parameters = [(name, value) for name, value in parse_qsl(listed) if name != "cursor"]
+        query = thread_query(_query_parameters(parameters))
+        found = neighbour(self._store, thread, query, is_next=is_next)
+        url = f"/?{listed}" if found is None else thread_url(found.short_id, list=listed or None)
+        return RedirectResponse(url, 303, headers={"Cache-Control": "no-store"})
+
+    def _media(self, thread: Thread, trace_id: str, digest: str) -> Response:
+        spans = self._store.trace(trace_id)
+        is_own = any(one.facts.thread_id == thread.id for one in spans)
+        found = kept_media.found(spans, digest) if is_own else None
+        response = None if found is None else media.response(found)
+        return response or _problem(404, "There is no such file", "It was not kept.")
 
     def _spans(self, thread_id: str, after: Position | None) -> tuple[list[KeptSpan], bool]:
         """Returns spans of a thread, trimmed for its page, and whether there are more."""
@@ -305,15 +347,31 @@ class _Pages:
                 spans.append(kept)
         return spans, False
 
-    def _span(self, thread_id: str, key: str, after: Position | None) -> Response:
-        spans = (one for some in pieces(self._store, thread_id, after) for one in some)
-        some = itertools.islice(spans, MOST_SPANS)
-        kept = next((one for one in some if span_key(one) == key), None)
+    def _span(self, request: Request, thread: Thread, key: str) -> Response:
+        """Returns the page of a span, or with `part=row` what the timeline shows of it."""
+        asked = request.query_params
+        found = (one for some in self._pieces(thread, asked.get("at")) for one in some)
+        kept = next(
+            (one for one in itertools.islice(found, MOST_SPANS) if span_key(one) == key), None
+        )
         if kept is None:
             return _problem(
                 404, "There is no such span", "It is none of this thread's.", detail=key
             )
-        return _page("span.html", thread_id=thread_id, kept=kept, text_budget=TextBudget())
+        return _page(
+            "row.html" if asked.get("part") == "row" else "span.html",
+            zone=zone_of(request),
+            thread_id=thread.id,
+            kept=kept,
+            trace_url=_trace_url(self._trace_url, thread, kept.span.trace_id, kept.span.span_id),
+            text_budget=TextBudget(),
+        )
+
+    def _pieces(self, thread: Thread, at: str | None) -> Iterator[Spans]:
+        """Yields the spans of a thread, from a time on if one is given."""
+        if at is None or not at.isascii() or not at.isdecimal() or len(at) > _DIGITS:
+            return pieces(self._store, thread.id)
+        return pieces(self._store, thread.id, (int(at) - 1, "f" * 16, "f" * 32))
 
     @_guarded
     def changes(self, _: Request) -> Response:
@@ -330,14 +388,13 @@ def _is_long(thread: Thread) -> bool:
 
 
 def _of_page(
-    traces: Sequence[timeline.Trace], thread_conversation: Conversation, page: int
+    traces: Sequence[timeline.Trace], parts: Sequence[Sequence[Exchange]], number: int
 ) -> tuple[list[timeline.Trace], int]:
-    """Returns the traces that belong to a page of the conversation, and how many rows are cut."""
-    first = thread_conversation.entries[(page - 1) * ENTRIES : page * ENTRIES]
-    later = thread_conversation.entries[page * ENTRIES : page * ENTRIES + 1]
-    names = {entry.kept.span.trace_id for entry in first}
-    begin = min((one.start for one in traces if one.id in names), default=0) if page > 1 else 0
-    end = later[0].kept.span.start if later else None
+    """Returns the traces that belong to a part of the conversation, and how many rows are cut."""
+    entries = [one for exchange in parts[number - 1] for one in exchange.entries]
+    names = {entry.kept.span.trace_id for entry in entries}
+    begin = min((one.start for one in traces if one.id in names), default=0) if number > 1 else 0
+    end = parts[number][0].begin if number < len(parts) else None
     chosen = [
         one
         for one in traces
@@ -347,13 +404,59 @@ def _of_page(
     for one in chosen:
         if left <= 0:
             break
-        shown.append(
-            one
-            if len(one.rows) <= left
-            else timeline.Trace(one.id, one.start, one.end, one.errors, one.rows[:left])
-        )
+        shown.append(one if len(one.rows) <= left else replace(one, rows=one.rows[:left]))
         left -= len(one.rows)
     return shown, sum(len(one.rows) for one in chosen) - sum(len(one.rows) for one in shown)
+
+
+def _spans_shown(told: Sequence[Exchange]) -> set[str]:
+    """Returns the keys of spans that a part of a conversation shows, so that rows lead there."""
+    return {
+        span_key(kept)
+        for exchange in told
+        for kept in (
+            *(entry.kept for entry in exchange.entries),
+            *(call.execution for call in exchange.calls),
+        )
+        if kept is not None
+    }
+
+
+def _rows_shown(traces: Iterable[timeline.Trace]) -> set[str]:
+    return {span_key(row.kept) for trace in traces for row in trace.rows}
+
+
+def _span_href(thread: Thread, shown: set[str], kept: KeptSpan) -> str:
+    """Returns where a span is: on the same page, or on one of its own."""
+    key = span_key(kept)
+    if key in shown:
+        return f"#s-{key}"
+    return thread_url(thread.id, span=key, at=kept.span.start)
+
+
+def _thread_id(request: Request) -> str:
+    return str(request.path_params.get("id") or request.query_params.get("id", ""))
+
+
+def _no_such_thread(request: Request) -> Response:
+    return _problem(
+        404,
+        "There is no such thread",
+        "No span that arrived here belongs to it, or its spans are gone already.",
+        detail=_thread_id(request),
+    )
+
+
+def _trace_url(
+    template: str | None, thread: Thread, trace_id: str, span_id: str = ""
+) -> str | None:
+    """Returns the address of a trace in the backend that the settings name, or None."""
+    if template is None:
+        return None
+    values = {"trace_id": trace_id, "span_id": span_id, "thread_id": thread.short_id}
+    for name, value in values.items():
+        template = template.replace(f"{{{name}}}", quote(value, safe="", errors="replace"))
+    return template
 
 
 #: The parameters that filter threads.
@@ -409,9 +512,14 @@ def _number(value: str | None, most: int) -> int:
     return min(max(int(value[:9]), 1), most)
 
 
+def rendered(name: str, **values: Any) -> str:
+    """Returns a template with its values."""
+    return _templates().get_template(name).render(**values)
+
+
 def _page(name: str, status: int = 200, **values: Any) -> Response:
     return HTMLResponse(
-        _templates().get_template(name).render(**values),
+        rendered(name, **values),
         status,
         headers={"Cache-Control": "no-store"},
     )
@@ -434,6 +542,7 @@ def _templates() -> Environment:
     environment.filters |= {
         name: getattr(formats, name)
         for name in (
+            "as_text",
             "visible",
             "shortened",
             "one_line",
@@ -452,10 +561,13 @@ def _templates() -> Environment:
     }
     environment.globals |= {
         "thread_url": thread_url,
+        "zone": UTC,
+        **conversation_html.GLOBALS,
         "export_url": export_url,
         "api_url": api_url,
         "long_id": LONG_ID,
         "span_key": span_key,
+        "spans_shown": _spans_shown,
         "position": plots.position,
         "unpriced": plots.unpriced,
         "failure": failure,

@@ -1,5 +1,5 @@
-// The pages are whole without this. It keeps them up to date while spans arrive, shows times as
-// this place has them, follows filters without leaving the page, and opens spans that links name.
+// The pages are whole without this. It keeps them up to date while spans arrive, shows times in the
+// browser's zone or in UTC, follows filters without leaving the page, and opens what links name.
 
 const INTERVAL = 2000; // between two questions whether anything has changed, in milliseconds
 const QUIET = 10000; // between two announcements to screen readers
@@ -8,6 +8,20 @@ const main = document.getElementById("main");
 
 // ---- Times -------------------------------------------------------------------------------------
 
+const UTC = "UTC";
+const ZONE_COOKIE = "orq_otel_zone";
+const A_YEAR = 31536000; // in seconds
+const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
+const isNamed = new URLSearchParams(location.search).has("tz"); // the address decides
+const kept = document.cookie.split("; ").find((one) => one.startsWith(`${ZONE_COOKIE}=`));
+const chosen = kept ? kept.slice(ZONE_COOKIE.length + 1) : null;
+// Whoever has chosen UTC keeps it. Everybody else has the zone of this place, also after a journey.
+const zone = isNamed ? document.documentElement.dataset.zone : chosen === UTC ? UTC : here;
+
+function keepZone(name) {
+  document.cookie = `${ZONE_COOKIE}=${name}; path=/; max-age=${A_YEAR}; SameSite=Strict`;
+}
+
 const formats = {
   clock: { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" },
   short: { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" },
@@ -15,10 +29,13 @@ const formats = {
     month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit",
     hourCycle: "h23",
   },
+  day: { weekday: "long", day: "numeric", month: "long", year: "numeric" },
   exact: { dateStyle: "full", timeStyle: "long" },
 };
 const formatters = Object.fromEntries(
-  Object.entries(formats).map(([name, options]) => [name, new Intl.DateTimeFormat("en-GB", options)]),
+  Object.entries(formats).map(([name, options]) => [
+    name, new Intl.DateTimeFormat("en-GB", { timeZone: zone, ...options }),
+  ]),
 );
 
 function localise(root) {
@@ -51,6 +68,7 @@ function morph(from, to, changesInputs) {
     }
     if (found === at) at = at.nextSibling;
     else from.insertBefore(found, at);
+    if (found.dataset?.loaded) continue; // it was asked for when the reader opened it
     if (found.nodeType === Node.ELEMENT_NODE) {
       copyAttributes(found, wanted, changesInputs);
       morph(found, wanted, changesInputs);
@@ -87,6 +105,7 @@ function show(page, changesInputs) {
   const selection = document.getSelection();
   const { anchorNode, anchorOffset, focusNode, focusOffset, isCollapsed } = selection;
   morph(main, wanted, changesInputs);
+  offer();
   if (activeElement !== document.activeElement && activeElement?.isConnected) {
     activeElement.focus({ preventScroll: true });
   }
@@ -226,29 +245,166 @@ addEventListener("popstate", () => {
 
 // ---- Small things ------------------------------------------------------------------------------
 
-// A link to a span opens it, wherever it is.
+// A link to something opens it, and whatever it is folded in.
 function open() {
   const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  if (target?.nodeName !== "DETAILS") return;
-  target.open = true;
+  if (!target) return;
+  for (let one = target; one; one = one.parentElement) if (one.nodeName === "DETAILS") one.open = true;
   target.scrollIntoView({ block: "nearest" });
-  target.querySelector("summary")?.focus({ preventScroll: true });
+  const focused = target.nodeName === "DETAILS" ? target.querySelector("summary") : target;
+  if (focused === target) target.tabIndex = -1;
+  focused?.focus({ preventScroll: true });
 }
 addEventListener("hashchange", open);
+// A link to where the page is already changes no hash.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[href*='#']");
+  if (link && link.hash && link.href === location.href) open();
+});
 
 // Escape closes what lies above the page, and so does a click beside it.
+const ABOVE = ".exact[open], .more-tags[open], .menu[open]";
 function closeOthers(except) {
-  for (const one of main.querySelectorAll(".exact[open], .more-tags[open]")) {
-    if (!one.contains(except)) one.open = false;
-  }
+  for (const one of main.querySelectorAll(ABOVE)) if (!one.contains(except)) one.open = false;
 }
 document.addEventListener("click", (event) => closeOthers(event.target));
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
-  const opened = event.target.closest?.(".exact[open], .more-tags[open]");
+  const opened = event.target.closest?.(ABOVE);
   if (opened) {
     opened.open = false;
     opened.querySelector("summary").focus();
+  }
+});
+// What would leave the window to the right is aligned to the right. Rows of the timeline are filled
+// when they are opened: with all of them, a page would be ten times as large.
+document.addEventListener("toggle", (event) => {
+  const { target } = event;
+  if (!target.open) return;
+  const above = target.querySelector(":scope > .pop");
+  if (above) {
+    above.classList.remove("from-right");
+    above.classList.toggle("from-right", above.getBoundingClientRect().right > innerWidth - 8);
+  }
+  if (target.classList.contains("row")) fill(target.querySelector(".row-body"));
+}, true);
+
+async function fill(body) {
+  if (body.dataset.loaded) return;
+  body.dataset.loaded = "true";
+  try {
+    const more = (await fetched(`${body.querySelector("a.all").href}&part=row`)).querySelector(".row-more");
+    if (!more) throw new Error("not found");
+    localise(more);
+    body.prepend(document.importNode(more, true));
+  } catch {
+    delete body.dataset.loaded; // the link beside it leads there, too
+  }
+}
+
+// ---- Copying -----------------------------------------------------------------------------------
+
+function copied(button) {
+  const what = button.dataset.copy;
+  if (what === "message") {
+    return [...button.closest(".message").querySelectorAll(":scope > .prose, :scope > .rest > .prose")]
+      .map((one) => one.innerText.trim()).join("\n\n");
+  }
+  if (what === "id") return button.previousElementSibling.textContent;
+  if (what) return what;
+  const tree = button.parentElement.querySelector(".tree");
+  if (!tree) return button.parentElement.querySelector("pre").textContent;
+  const bare = tree.cloneNode(true);
+  for (const one of bare.querySelectorAll(".folded")) one.remove();
+  return JSON.stringify(JSON.parse(bare.textContent), null, 2);
+}
+
+async function put(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Browsers offer that to pages of this machine and with TLS alone.
+    const area = document.createElement("textarea");
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+}
+
+document.addEventListener("click", async (event) => {
+  const one = event.target.closest("button.copy");
+  if (!one) return;
+  event.preventDefault();
+  await put(copied(one));
+  one.textContent = "Copied";
+  announcer.textContent = "Copied";
+  setTimeout(() => {
+    one.textContent = "Copy";
+  }, 1500);
+});
+
+// ---- A thread ----------------------------------------------------------------------------------
+
+// Whatever is folded is printed, too.
+let folded = [];
+addEventListener("beforeprint", () => {
+  folded = [...main.querySelectorAll(".said details:not([open])")];
+  for (const one of folded) one.open = true;
+});
+addEventListener("afterprint", () => {
+  for (const one of folded) one.open = false;
+});
+
+const WIDE = "orq-otel-wide-timeline";
+function remembered(name) {
+  try {
+    return localStorage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+function remember(name, value) {
+  try {
+    localStorage.setItem(name, value);
+  } catch {
+    // It holds for this page alone.
+  }
+}
+
+function widen(isWide) {
+  main.classList.toggle("wide-timeline", isWide);
+  const one = document.getElementById("widen");
+  if (!one) return;
+  one.hidden = false;
+  one.setAttribute("aria-pressed", String(isWide));
+}
+
+// Buttons that need this script are hidden without it, and after each change of the page.
+function offer() {
+  widen(remembered(WIDE) === "true");
+  const one = document.getElementById("delete");
+  if (one) one.hidden = false;
+}
+
+document.addEventListener("click", async (event) => {
+  const one = event.target.closest("button");
+  if (one?.id === "widen") {
+    const isWide = one.getAttribute("aria-pressed") !== "true";
+    remember(WIDE, String(isWide));
+    widen(isWide);
+  } else if (one?.id === "delete") {
+    document.getElementById("confirm").showModal();
+  } else if (one?.id === "really-delete") {
+    const problem = document.querySelector("#confirm .problem-text");
+    try {
+      const response = await fetch(one.dataset.api, { method: "DELETE" });
+      if (!response.ok) throw new Error((await response.json()).error.message);
+      location.assign("/");
+    } catch (error) {
+      problem.textContent = `It is still there: ${error.message}`;
+    }
   }
 });
 
@@ -261,16 +417,27 @@ if (theme) {
   theme.hidden = false;
   theme.setAttribute("aria-pressed", String(isDark()));
   theme.addEventListener("click", () => {
-    const chosen = isDark() ? "light" : "dark";
+    const chosen = isDark() ? "light" : "dark"; // and no longer the system's
     document.documentElement.dataset.theme = chosen;
     theme.setAttribute("aria-pressed", String(chosen === "dark"));
-    try {
-      localStorage.setItem("orq-otel-theme", chosen);
-    } catch {
-      // It holds for this page alone.
-    }
+    remember("orq-otel-theme", chosen);
   });
 }
 
+const switcher = document.getElementById("zone");
+switcher.hidden = false;
+switcher.lastChild.textContent = zone;
+switcher.addEventListener("click", () => {
+  keepZone(zone === UTC ? here : UTC);
+  const url = new URL(location.href);
+  url.searchParams.delete("tz");
+  location.assign(url);
+  if (url.hash) location.reload();
+});
+if (!isNamed && chosen !== zone) keepZone(zone);
+
 localise(document);
+offer();
+// The server learns the zone with the first page, and writes days and filters in it from then on.
+if (zone !== document.documentElement.dataset.zone) go(location.href, false);
 open();

@@ -1,0 +1,54 @@
+"""Read prompts that Orq keeps, which are fetched by their ids: requests and responses.
+
+Pure functions. Fetching one asks no model.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from orq_otel.genai.fields import Attributes, fields, get, read_strings
+from orq_otel.genai.messages import Content
+from orq_otel.genai.semconv import (
+    INPUT_MESSAGES,
+    PROMPT_NAME,
+    PROMPT_VERSION,
+    REQUEST_MODEL,
+    REQUEST_STREAM,
+)
+from orq_otel.orq.models import json_items, set_fields
+from orq_otel.orq.requests import Arguments
+from orq_otel.payloads import chat, parts
+
+_NAME: Final = (("id", PROMPT_NAME), ("prompt_id", PROMPT_NAME))
+_VERSION: Final = (("version_id", PROMPT_VERSION),)
+_MODEL: Final = (("model", REQUEST_MODEL),)
+
+
+def start_attributes(arguments: Arguments) -> Attributes:
+    """The id of the prompt."""
+    return read_strings(arguments, _NAME)
+
+
+def request_attributes(arguments: Arguments) -> Attributes:
+    """The id of the version that is asked for."""
+    return read_strings(arguments, _VERSION)
+
+
+def response_attributes(response: Any) -> Attributes:
+    """What a model would be called with."""
+    prompt = fields(get(response, "prompt"))
+    attributes = chat.request_attributes(set_fields(prompt))
+    attributes.pop(REQUEST_STREAM, None)
+    return {**attributes, **read_strings(prompt, _MODEL)}
+
+
+def response_content(response: Any) -> Content:
+    """The messages of the prompt."""
+    messages = chat.input_messages(json_items(get(get(response, "prompt"), "messages")))
+    return {INPUT_MESSAGES: messages} if messages else {}
+
+
+def tool_definitions(response: Any) -> list[Any]:
+    """The tools of a prompt, with descriptions and parameters."""
+    return parts.tool_definitions(json_items(get(get(response, "prompt"), "tools")))

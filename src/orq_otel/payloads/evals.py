@@ -1,0 +1,120 @@
+"""OpenAI's evaluations: graders, and runs of evaluations. Attributes and content. Pure functions.
+
+A grader judges one answer at once. A run of an evaluation judges many, later, as a job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from orq_otel.genai.errors import add_error, error_type
+from orq_otel.genai.fields import Attributes, fields, get, is_whole, number, read_strings, sampling
+from orq_otel.genai.messages import Content, generic, message, text
+from orq_otel.genai.semconv import (
+    ERROR_TYPE,
+    EVALUATION_NAME,
+    EVALUATION_SCORE_VALUE,
+    INPUT_MESSAGES,
+    OUTPUT_MESSAGES,
+    REQUEST_MAX_TOKENS,
+    REQUEST_MODEL,
+    REQUEST_REASONING_LEVEL,
+    RESPONSE_MODEL,
+)
+from orq_otel.payloads.parts import items, unknown_part
+from orq_otel.payloads.responses import input_messages
+from orq_otel.payloads.videos import job_attributes
+
+_GRADER: Final = (("name", EVALUATION_NAME), ("model", REQUEST_MODEL))
+_MODEL: Final = (("model", REQUEST_MODEL),)
+_GRADED_BY: Final = (("sampled_model_name", RESPONSE_MODEL),)
+
+
+def grade_start_attributes(body: Mapping[str, Any]) -> Attributes:
+    """The grader's name, and the model that it uses, if it uses one."""
+    return read_strings(fields(body.get("grader")), _GRADER)
+
+
+def grade_request_attributes(body: Mapping[str, Any]) -> Attributes:
+    """How the grader's model samples."""
+    return _sampling(get(body.get("grader"), "sampling_params"))
+
+
+def grade_response_attributes(response: Any) -> Attributes:
+    """The score, and what went wrong in grading: the first of the errors that are said to be so."""
+    values = fields(response)
+    attributes: Attributes = {}
+    add_error(values, attributes)
+    score = number(values.get("reward"))
+    if score is not None:
+        attributes[EVALUATION_SCORE_VALUE] = score
+    about = fields(values.get("metadata"))
+    attributes.update(read_strings(about, _GRADED_BY))
+    for name, is_so in fields(about.get("errors")).items():
+        if is_so is True:
+            attributes[ERROR_TYPE] = error_type({"code": name.removeprefix("api_")})
+            break
+    return attributes
+
+
+def grade_request_content(body: Mapping[str, Any]) -> Content:
+    """The item of a dataset, and the answer to it that is graded."""
+    messages = []
+    item = body.get("item")
+    if item is not None:
+        messages.append(message("user", [generic("item", item)]))
+    sample = body.get("model_sample")
+    if sample and isinstance(sample, str):
+        messages.append(message("assistant", [text(sample)]))
+    return {INPUT_MESSAGES: messages} if messages else {}
+
+
+def grade_response_content(response: Any) -> Content:
+    """The scores that the score is made of, where there are several."""
+    values = fields(response)
+    parts = fields(values.get("sub_rewards"))
+    if not parts:
+        return {}
+    part = unknown_part({"type": "sub_rewards", **parts})
+    return {OUTPUT_MESSAGES: [message("assistant", [part], finish_reason="stop")]}
+
+
+def run_start_attributes(body: Mapping[str, Any]) -> Attributes:
+    """The model that is evaluated, if it has yet to answer."""
+    return read_strings(fields(body.get("data_source")), _MODEL)
+
+
+def run_request_attributes(body: Mapping[str, Any]) -> Attributes:
+    """How that model is to sample."""
+    return _sampling(get(body.get("data_source"), "sampling_params"))
+
+
+def run_response_attributes(run: Any) -> Attributes:
+    """Attributes of a run, which mostly has yet to begin."""
+    return job_attributes(run, get(run, "error"))
+
+
+def run_request_content(body: Mapping[str, Any]) -> Content:
+    """The messages that are put to the model, with variables for what differs from item to item."""
+    template = get(get(body.get("data_source"), "input_messages"), "template")
+    messages = input_messages(items(template))
+    return {INPUT_MESSAGES: messages} if messages else {}
+
+
+def run_response_content(_: Any) -> Content:
+    """No content: the response is the state of a job."""
+    return {}
+
+
+def _sampling(parameters: Any) -> Attributes:
+    values = fields(parameters)
+    attributes = sampling(values)
+    for name in ("max_completion_tokens", "max_completions_tokens"):  # the latter of graders
+        limit = values.get(name)
+        if is_whole(limit):
+            attributes[REQUEST_MAX_TOKENS] = limit
+    effort = values.get("reasoning_effort")
+    if isinstance(effort, str):
+        attributes[REQUEST_REASONING_LEVEL] = effort
+    return attributes

@@ -1,0 +1,70 @@
+"""The time zone of a page: the one that its address names, or else the browser's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone, tzinfo
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from starlette.requests import Request
+
+from orq_otel.viewer.times import SECOND
+
+#: The query parameter and the cookie that name a zone, such as "Europe/Berlin". The page's script
+#: sets the cookie to the browser's zone, or to UTC if the reader wants that.
+PARAMETER: Final = "tz"
+COOKIE: Final = "orq_otel_zone"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_LATEST: Final = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Zone:
+    """A time zone.
+
+    Attributes:
+        name: Its name, such as "UTC" or "Europe/Berlin".
+        info: Its rules.
+    """
+
+    name: str = "UTC"
+    info: tzinfo = timezone.utc
+
+    def at(self, nanoseconds: int) -> datetime:
+        """Returns a moment by the clocks of this zone."""
+        seconds = min(max(nanoseconds, 0), _LATEST) // SECOND
+        return (_EPOCH + timedelta(seconds=seconds)).astimezone(self.info)
+
+    def day(self, nanoseconds: int) -> str:
+        """Returns the day on which a moment falls: `Saturday, 21 November 2026`."""
+        at = self.at(nanoseconds)
+        return f"{at:%A}, {at.day} {at:%B} {at.year}"
+
+    def clock(self, nanoseconds: int) -> str:
+        """Returns the time of a day: `14:00:04`."""
+        return f"{self.at(nanoseconds):%H:%M:%S}"
+
+    def full(self, nanoseconds: int) -> str:
+        """Returns a moment: `21 Nov, 14:00:04`, as the pages' script writes it."""
+        at = self.at(nanoseconds)
+        return f"{at.day} {at:%b}, {at:%H:%M:%S}"
+
+    def short(self, nanoseconds: int) -> str:
+        """Returns a moment without its seconds: `21 Nov, 14:00`."""
+        return self.full(nanoseconds)[:-3]
+
+
+UTC: Final = Zone()
+
+
+def zone_of(request: Request) -> Zone:
+    """Returns the zone of a request. A name that no zone has means UTC."""
+    name = request.query_params.get(PARAMETER) or request.cookies.get(COOKIE, "")
+    # A name is a path below the zones' folder, and zoneinfo refuses those that lead out of it.
+    if not name or len(name) > 64:  # noqa: PLR2004 - longer than any zone's name
+        return UTC
+    try:
+        return Zone(name, ZoneInfo(name))
+    except (ValueError, OSError, LookupError):
+        return UTC

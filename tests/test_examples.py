@@ -1,0 +1,91 @@
+"""The programs of the cookbook run against the stand-ins, and make the threads that it shows."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import programs
+import pytest
+from support.openai_versions import since
+from support.pages import EXAMPLES, blocks, run_example, settled, without_settings
+
+#: Those that need what is installed apart have their tests there, and one is a server.
+ELSEWHERE = {"agents_sdk", "celery_tickets", "langgraph_agent"}
+NAMES = sorted(
+    path.stem
+    for path in EXAMPLES.glob("*.py")
+    if path.stem not in {*ELSEWHERE, "fastapi_chat", "orq_conversation", "quickstart"}
+)
+
+
+def shown(name: str) -> str:
+    """What the program's page says that arrives."""
+    (table,) = blocks(f"cookbook/{name}.md", "text")
+    return settled(table)
+
+
+@since("1.66", "client.responses, which some of them use")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_program_makes_the_threads_of_its_page(name: str) -> None:
+    if name == "orq_platform":
+        pytest.importorskip("orq_ai_sdk")
+    assert settled(run_example(f"{name}.py")) == shown(name)
+
+
+@since("1.66", "client.responses, which it uses")
+def test_the_notebook(tmp_path: Path) -> None:
+    program = tmp_path / "notebook.py"
+    program.write_text(programs.source("notebook.ipynb"))
+    assert settled(run_example(str(program))) == shown("notebook")
+
+
+def test_the_chat_over_http() -> None:
+    pytest.importorskip("fastapi")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/chat",
+        b'{"text": "Where is my parcel?"}',
+        {"content-type": "application/json", "x-conversation-id": "chat-7"},
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with subprocess.Popen(
+        [sys.executable, "-m", "stand_ins", "fastapi_chat"],
+        cwd=EXAMPLES,
+        env={**without_settings(), "PORT": str(port)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as server:
+        try:
+            assert server.stderr is not None
+            while "running on" not in (line := server.stderr.readline()):
+                assert line, "it did not start"
+            answer = opener.open(request, timeout=30).read().decode()
+            os.killpg(server.pid, signal.SIGINT)  # as Ctrl-C does
+            output, _ = server.communicate(timeout=60)
+        finally:
+            server.kill()
+    assert server.returncode in (0, -signal.SIGINT, 130)
+    assert answer
+    assert settled(output.partition("over OTLP:\n\n")[2].rstrip() + "\n") == shown("fastapi_chat")
+
+
+def test_what_is_no_program_is_said() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "stand_ins", "nothing"],
+        cwd=EXAMPLES,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "there is no" in done.stderr
