@@ -64,7 +64,14 @@ JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
                 *("-m", "coverage", "run", "-m", "pytest", "-n", "auto", "--dist", "worksteal"),
                 *(
                     f"--ignore=tests/{apart}"
-                    for apart in ("backends", "coexistence", "frameworks", "servers", "viewer")
+                    for apart in (
+                        "backends",
+                        "coexistence",
+                        "frameworks",
+                        "mcp_command",
+                        "servers",
+                        "viewer",
+                    )
                 ),
             ],
         ],
@@ -100,6 +107,10 @@ JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
                 "tests/viewer",
             ]
         ],
+    ),
+    "mcp": (
+        ["-e", ".[mcp,openai,otlp]", "--group", "mcp"],
+        [["-m", "pytest", "tests/mcp_command"]],
     ),
     "coexistence": (
         ["-e", ".[otlp,openai,orq,viewer]", "--group", "test"],
@@ -150,6 +161,7 @@ MEANINGS = {
     "types": "mypy and pyright",
     "coverage": "the report of the last test run; branches below 95 % fail it",
     "viewer": "the tests of the viewer, with Debian's chromium",
+    "mcp": "what coding agents are told of threads",
     "coexistence": "other instrumentations of the same client, before and after ours",
     "mutations": "breaks one line at a time, and sees that a test fails; takes hours",
     "servers": "conversations over real servers, task queues and gRPC",
@@ -200,7 +212,7 @@ def main() -> int:
         return 2
     job = sys.argv[1]
     packages, commands = JOBS[job]
-    apart = {*FRAMEWORKS, *BACKENDS, "servers", "viewer"}
+    apart = {*FRAMEWORKS, *BACKENDS, "mcp", "servers", "viewer"}
     environment = ROOT / (f".venvs/{job}" if job in apart else ".venv")
     python = environment / BIN / "python"
     if not python.exists():

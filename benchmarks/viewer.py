@@ -92,6 +92,11 @@ ROWS = {
     "overview list": "overview, as JSON",
     "thread page": "a thread, page",
     "thread detail": "a thread, as JSON",
+    "search": "a word in messages, as JSON",
+    "two words": "two words in one message, as JSON",
+    "search page": "a word in messages, page",
+    "user": "a user's threads, as JSON",
+    "filters": "a tag, a model, errors and a cost, as JSON",
 }
 
 PEERS = {
@@ -108,6 +113,12 @@ PEERS = {
             "overview list": f"/api/threads?limit={LIST}",
             "thread page": "/threads/{thread}",
             "thread detail": "/api/threads/{thread}/spans",
+            "search": f"/api/threads?limit={LIST}&q={{word}}",
+            "two words": f"/api/threads?limit={LIST}&q={{word}}+{{other}}",
+            "search page": "/?q={word}",
+            "user": f"/api/threads?limit={LIST}&user=user-{{number}}",
+            "filters": f"/api/threads?limit={LIST}&tag=tier-1&model=gpt-4o-mini-2024-07-18"
+            "&errors=true&min_cost=0.0001",
         },
         same_port=False,
     ),
@@ -266,6 +277,12 @@ def _measure_running(
     )
 
 
+def _wanted(dice: random.Random) -> dict[str, str]:
+    """What somebody looks for: words that are said as often as any, and a user."""
+    word, other = (traffic.said(dice.randrange(2**32), 1) for _ in range(2))
+    return {"word": word, "other": other, "number": str(dice.randrange(5000))}
+
+
 def _until_stored(running: Running, spans: int) -> int:
     """Wait for what was acknowledged to be stored. How many are."""
     deadline = time.perf_counter() + STORE
@@ -287,7 +304,7 @@ def _ask(port: int, path: str, dice: random.Random, threads: int, seconds: float
         time.sleep(dice.random() * PAUSE)
         began = time.perf_counter()
         try:
-            connection.request("GET", path.format(thread=thread))
+            connection.request("GET", path.format(thread=thread, **_wanted(dice)))
             answer = connection.getresponse()
             body = answer.read()
         except TimeoutError:

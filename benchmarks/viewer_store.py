@@ -23,7 +23,10 @@ from typing import Any
 
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import KeptSpan, Span, ThreadQuery
+from orq_otel.viewer.store import schema, sqlite_writing
 from orq_otel.viewer.store.sqlite import SQLiteStore
+
+from viewer_traffic import WORDS, said
 
 BATCH = 512
 SECOND = 10**9
@@ -31,6 +34,7 @@ SECOND = 10**9
 BUSY = 200
 SPANS_A_TRACE = 5
 MONTH = 30 * 24 * 3600 * SECOND
+MODEL = (("model", "gpt-4o-2024-08-06"),)
 
 
 def conversations(threads: int, spans: int, end: int, seed: int = 7) -> Iterator[Span]:
@@ -75,9 +79,10 @@ def trace(thread: str, start: int, dice: random.Random) -> Iterator[Span]:
         "gen_ai.usage.input_tokens": dice.randrange(50, 4000),
         "gen_ai.usage.output_tokens": dice.randrange(5, 800),
     }
-    question = json.dumps(
-        [{"role": "user", "parts": [{"type": "text", "content": f"What about order {number}?"}]}]
-    )
+    seed = int(trace_id[:8], 16)
+    question = _message("user", f"What about order {number}? {said(seed, 12)}")
+    answer = _message("assistant", said(seed + 1, 40))
+    who = {"user.id": f"user-{number % 5000}"}
     request = {
         **labels,
         "http.request.method": "POST",
@@ -99,9 +104,9 @@ def trace(thread: str, start: int, dice: random.Random) -> Iterator[Span]:
     agent = {**labels, "gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "support"}
     status = "ERROR" if dice.random() < 0.02 else "UNSET"  # noqa: PLR2004
     shapes: list[tuple[str, str, int | None, dict[str, Any]]] = [
-        ("chat gpt-4o-mini", "CLIENT", 4, {**call, "gen_ai.input.messages": question}),
+        ("chat gpt-4o-mini", "CLIENT", 4, {**call, "gen_ai.input.messages": question, **who}),
         ("execute_tool look_up_order", "INTERNAL", 4, tool),
-        ("chat gpt-4o-mini", "CLIENT", 4, call),
+        ("chat gpt-4o-mini", "CLIENT", 4, {**call, "gen_ai.output.messages": answer}),
         ("POST /chat/{id}", "SERVER", None, request),
         ("invoke_agent support", "INTERNAL", 3, agent),
     ]
@@ -122,6 +127,10 @@ def trace(thread: str, start: int, dice: random.Random) -> Iterator[Span]:
             attributes=attributes,
             resource=RESOURCE,
         )
+
+
+def _message(role: str, text: str) -> str:
+    return json.dumps([{"role": role, "parts": [{"type": "text", "content": text}]}])
 
 
 RESOURCE = {
@@ -189,8 +198,18 @@ def questions(store: SQLiteStore, threads: int, end: int) -> dict[str, Callable[
     day = replace(plain, since=end - 24 * 3600 * SECOND)
     second = replace(plain, cursor=store.threads(plain).next_cursor)
 
+    expensive = replace(failed, tags=("tier-1",), labels=MODEL, least_cost=0.0001)
+
     def any_thread() -> str:
         return f"thread-{dice.randrange(threads):08d}"
+
+    def words(count: int) -> ThreadQuery:
+        """Looks for words that are said as often as any."""
+        text = " ".join(said(dice.randrange(2**32), 1) for _ in range(count))
+        return replace(plain, text=text)
+
+    def of_a_user() -> ThreadQuery:
+        return replace(plain, labels=(("user", f"user-{dice.randrange(5000)}"),))
 
     return {
         "threads()": lambda: store.threads(plain),
@@ -202,6 +221,12 @@ def questions(store: SQLiteStore, threads: int, end: int) -> dict[str, Callable[
         "threads(a tag, sort=tokens)": lambda: store.threads(replace(tagged, sort="tokens")),
         "threads(text)": lambda: store.threads(found),
         "threads(text that nobody said)": lambda: store.threads(replace(plain, text="xyzzy")),
+        "threads(a word)": lambda: store.threads(words(1)),
+        "threads(two words)": lambda: store.threads(words(2)),
+        "threads(the most frequent word)": lambda: store.threads(replace(plain, text=WORDS[0])),
+        "threads(a user)": lambda: store.threads(of_a_user()),
+        "threads(a model)": lambda: store.threads(replace(plain, labels=MODEL)),
+        "threads(a tag, a model, errors, a cost)": lambda: store.threads(expensive),
         "threads(errors)": lambda: store.threads(failed),
         "threads(last day)": lambda: store.threads(day),
         "overview()": lambda: store.overview(plain),
@@ -211,25 +236,46 @@ def questions(store: SQLiteStore, threads: int, end: int) -> dict[str, Callable[
         "overview(a frequent and a rare tag)": lambda: store.overview(rare),
         "overview(text)": lambda: store.overview(found),
         "overview(half of all threads)": lambda: store.overview(replace(plain, text="order 1")),
+        "overview(a word)": lambda: store.overview(words(1)),
+        "overview(a user)": lambda: store.overview(of_a_user()),
+        "overview(a tag, a model, errors, a cost)": lambda: store.overview(expensive),
         "overview(errors)": lambda: store.overview(failed),
         "thread()": lambda: store.thread(any_thread()),
         "spans()": lambda: store.spans(any_thread()),
         "change()": store.change,
+        "labels(a part of a user's name)": lambda: store.labels("user", "r-49"),
+    }
+
+
+def rarely_asked(store: SQLiteStore) -> dict[str, Callable[[], object]]:
+    """What the page of numbers asks. It sums up all calls, one by one."""
+    rare = ThreadQuery(tags=("customer-7",))
+    return {
+        "numbers(by model)": lambda: store.numbers(ThreadQuery(), "model"),
+        "numbers(by tag)": lambda: store.numbers(ThreadQuery(), "tag"),
+        "numbers(two tags)": lambda: store.numbers(ThreadQuery(), "tag", ("tier-1", "tier-2")),
+        "numbers(by model, a rare tag)": lambda: store.numbers(rare, "model"),
     }
 
 
 def measure(ask: Callable[[], object], times: int) -> dict[str, float]:
-    """Milliseconds: the median, the 95th percentile and the longest."""
-    took = []
+    """Milliseconds: the median, the 95th percentile and the longest.
+
+    Also the 95th percentile of processor time, which others on the machine do not prolong.
+    """
+    took, used = [], []
     for _ in range(times):
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.thread_time()
         ask()
+        used.append((time.thread_time() - worked) * 1000)
         took.append((time.perf_counter() - began) * 1000)
     took.sort()
+    used.sort()
     return {
         "p50": round(statistics.median(took), 2),
         "p95": round(took[int(len(took) * 0.95)], 2),
         "max": round(took[-1], 2),
+        "processor_p95": round(used[int(len(used) * 0.95)], 2),
     }
 
 
@@ -241,7 +287,13 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=2_000, help="spans a second, meanwhile")
     parser.add_argument("--times", type=int, default=200, help="how often each is asked")
     parser.add_argument("--directory", type=Path, help="where the file is left")
+    parser.add_argument(
+        "--without-index", action="store_true", help="of messages: what it costs is the rest"
+    )
     options = parser.parse_args()
+    if options.without_index:
+        schema._WORDS = "SELECT 1"
+        sqlite_writing.texts_of = lambda *_: {}
     with tempfile.TemporaryDirectory() as temporary:
         path = (options.directory or Path(temporary)) / "bench.db"
         end = time.time_ns()
@@ -249,8 +301,11 @@ def main() -> None:
         store = SQLiteStore(path)
         if not is_there:
             spans = conversations(options.threads, options.spans, end)
+            worked = time.process_time()
             count, seconds, times = fill(store, spans)
             print(f"{count} spans in {seconds:.1f} s: {count / seconds:.0f} spans/s", flush=True)
+            used = time.process_time() - worked
+            print(f"{used / count * 1e6:.0f} µs of processor time a span", flush=True)
             quarter = max(len(times) // 4, 1)
             last = BATCH / statistics.mean(times[-quarter:])
             print(f"in the last quarter {last:.0f} spans/s; {path.stat().st_size >> 20} MiB")
@@ -260,6 +315,8 @@ def main() -> None:
             for name, ask in questions(store, options.threads, end).items():
                 figures = measure(ask, options.times)
                 print(f"{name:40}{figures}", flush=True)
+            for name, ask in rarely_asked(store).items():
+                print(f"{name:40}{measure(ask, 5)}", flush=True)
         print(f"meanwhile {arriving.written / arriving.seconds:.0f} spans/s arrived")
         store.close()
 

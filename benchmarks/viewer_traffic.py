@@ -1,15 +1,18 @@
 """What the viewers are sent: conversations as OTLP, and the senders of it.
 
 Spans look as an agent's do: a request, in which the agent calls a model, a tool, and the model
-again. Five spans of ten attributes make a trace, five traces a thread, and 200 threads talk at a
-time, so a batch of 512 spans has spans of a hundred threads. All is encoded before a clock starts.
+again, each call with a question and an answer in words as frequent as those of a language. Five
+spans of ten attributes make a trace, five traces a thread, and 200 threads talk at a time, so a
+batch of 512 spans has spans of a hundred threads. All is encoded before a clock starts.
 """
 
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import multiprocessing
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +32,20 @@ SENDERS = 4
 _AGAIN_AFTER = 0.1
 _TIMEOUT = 60.0
 _LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+#: As many words as somebody uses, the second half as often as the first, and so on.
+_LETTERS = "etaoinshrdlucmfw"
+WORDS = [
+    "".join(_LETTERS[number >> shift & 15] for shift in (0, 4, 8, 12)) for number in range(20_000)
+]
+_WEIGHTS = list(itertools.accumulate(1 / (rank + 10) for rank in range(len(WORDS))))
+
+
+def said(seed: int, words: int) -> str:
+    """So many words, the same for each seed."""
+    dice = random.Random(seed)  # noqa: S311 - the same texts each time
+    return " ".join(dice.choices(WORDS, cum_weights=_WEIGHTS, k=words))
 
 
 def thread_name(number: int) -> str:
@@ -110,8 +127,14 @@ def _agent(thread: int, turn: int) -> tuple[str, int, dict[str, Any]]:
 
 
 def _call(thread: int, turn: int) -> tuple[str, int, dict[str, Any]]:
-    text = f"What about my order {thread}? I have asked {turn} times, and would like to know."
+    text = f"What about my order {thread}? {said(2 * (thread * TURNS + turn), 12)}"
     messages = [{"role": "user", "parts": [{"type": "text", "content": text}]}]
+    answer = [
+        {
+            "role": "assistant",
+            "parts": [{"type": "text", "content": said(2 * (thread * TURNS + turn) + 1, 40)}],
+        }
+    ]
     return (
         "chat gpt-4o-mini",
         3,
@@ -123,6 +146,8 @@ def _call(thread: int, turn: int) -> tuple[str, int, dict[str, Any]]:
             "gen_ai.usage.input_tokens": 200 + thread % 100,
             "gen_ai.usage.output_tokens": 50 + turn,
             "gen_ai.input.messages": json.dumps(messages),
+            "gen_ai.output.messages": json.dumps(answer),
+            "user.id": f"user-{thread % 5000}",
         },
     )
 

@@ -2,8 +2,9 @@
 
     python docs/prose.py
 
-proselint knows phrases that say little; typography and dates are left alone. The words below are of
-this project: longer ones for what has a short one, and praise. Code is not read.
+proselint knows phrases that say little; typography and dates are left alone, and
+clichés, which in a viewer may be meant as they stand. The words below are of this project: longer
+ones for what has a short one, and praise. Code is not read.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _WORDS = {
 _OWN = re.compile(
     "|".join(rf"(?P<w{n}>\b{word}\b)" for n, word in enumerate(_WORDS)), re.IGNORECASE
 )
-_CHECKS = {**DEFAULT["checks"], "dates_times": False, "typography": False}
+_CHECKS = {**DEFAULT["checks"], "cliches": False, "dates_times": False, "typography": False}
 _CONFIG: Config = {**DEFAULT, "checks": _CHECKS}
 
 

@@ -334,6 +334,12 @@ with orq_otel.configure():
     with orq_otel.thread("t-1"):
         call()
 """
+#: Nobody shuts down, and so the SDK does, when the program ends.
+LEFT_TO_THE_SDK = """
+orq_otel.configure()
+with orq_otel.thread("t-1"):
+    call()
+"""
 NO_SETUP = """
 with orq_otel.thread("t-1"):
     call()
@@ -504,7 +510,7 @@ def test_a_program(
 
 
 # The folder of the test has a sitecustomize, which runs besides the one with the probes.
-@pytest.mark.parametrize("program", [WELL, WORKER.replace("START", "fork")])
+@pytest.mark.parametrize("program", [WELL, LEFT_TO_THE_SDK, WORKER.replace("START", "fork")])
 def test_a_program_that_is_well(
     program: str, tmp_path: Path, model: ModelServer, collector: OtlpReceiver
 ) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from stand_ins.orq_api import OrqServer
 from support.pages import run_page
 from support.signals import Signals
 
-from orq_otel import OpenAIInstrumentor, propagate_threads, thread
+from orq_otel import OpenAIInstrumentor, propagate_threads, thread, use_labels
 from orq_otel.foundations.process import process
 
 MESSAGES: Any = [{"role": "user", "content": "Where is my parcel?"}]
@@ -28,6 +30,7 @@ def signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[Signals]:
     monkeypatch.setattr("opentelemetry.trace._TRACER_PROVIDER", signals.tracer_provider)
     yield signals
     propagate_threads()
+    use_labels()
     signals.close()
     process.reset()
 
@@ -128,3 +131,22 @@ def test_a_router_of_orqs(signals: Signals, monkeypatch: pytest.MonkeyPatch) -> 
         names["router"].close()
         assert [(one.id, one.tags) for one in api.threads.values()] == [("support-42", ["support"])]
     assert labels(signals) == [ONE]
+
+
+def test_pages_of_backends(signals: Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    azure = ModuleType("azure.monitor.opentelemetry")
+    azure.configure_azure_monitor = lambda: asked.append("azure")  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, azure.__name__, azure)
+    OpenAIInstrumentor().uninstrument()
+    run_page("backends/azure.md", {})
+    with thread("support-42"):
+        signals.tracer_provider.get_tracer("own").start_span("work").end()
+    (span,) = signals.spans
+    assert (span.attributes or {})["session.id"] == "support-42"
+
+    def search_traces(filter_string: str) -> None:
+        asked.append(filter_string)
+
+    run_page("backends/mlflow.md", {"mlflow": SimpleNamespace(search_traces=search_traces)})
+    assert asked == ["azure", "metadata.`mlflow.trace.session` = 'support-42'"]

@@ -360,7 +360,7 @@ with ModelServer() as server:
 
 def test_a_meter_provider_that_is_set_later_is_used_from_then_on() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", LATE_PROVIDER, str(Path(inspect.getfile(ModelServer)).parent)],
+        [sys.executable, "-c", LATE_PROVIDER, str(Path(inspect.getfile(ModelServer)).parents[1])],
         capture_output=True,
         text=True,
         check=True,

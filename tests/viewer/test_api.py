@@ -133,7 +133,7 @@ def test_threads_by_text(place: Place, any_api: httpx.Client) -> None:
     place.add(chat("order-1", text="Where is my LAMP?"), chat("lamp-2"), chat("100%_sure"))
     assert sorted(found(any_api, "q=lamp")) == ["lamp-2", "order-1"]
     assert found(any_api, f"q={quote('%_')}") == ["100%_sure"]
-    assert found(any_api, "q=%25lamp") == []
+    assert found(any_api, "q=l%25mp") == []
     assert len(found(any_api, "q=")) == 3
 
 

@@ -216,9 +216,14 @@ def test_pages(store: Store, db: Path, capsys: pytest.CaptureFixture[str]) -> No
     keep(store, *(span(f"t{number}", start=NOON + number) for number in range(3)))
     code, out, err = run(capsys, "threads", "--db", db, "--limit", "2")
     assert (code, len(out.splitlines())) == (0, 3)
-    cursor = err.removeprefix("There are more: add --cursor ").strip()
-    code, out, err = run(capsys, "threads", "--db", db, "--cursor", cursor)
+    assert err == "There are more: add --page 2\n"
+    code, out, err = run(capsys, "threads", "--db", db, "--limit", "2", "--page", "2")
     assert (code, out.splitlines()[1].split()[0], err) == (0, "t0", "")
+    assert run(capsys, "threads", "--db", db, "--limit", "2", "--page", "3")[1] == ""
+    _, out, _ = run(capsys, "threads", "--db", db, "--limit", "2", "--json")
+    cursor = json.loads(out)["next_cursor"]
+    _, out, _ = run(capsys, "threads", "--db", db, "--cursor", cursor, "--json")
+    assert [one["id"] for one in json.loads(out)["threads"]] == ["t0"]
 
 
 def test_a_thread_with_its_spans(
@@ -241,8 +246,8 @@ def test_a_thread_with_its_spans(
         "\n"
         "user       My parcel is late.\n"
         "           Where is it?\n"
-        "           [gpt-5-mini, 1.00 s, 1.0k / 100 tokens, $0.1250]\n"
-        "           [nobody-knows-it, 1.00 s, 1.0k / 100 tokens]\n"
+        "           [12:00:01, gpt-5-mini, 1.00 s, 1.0k / 100 tokens, $0.1250]\n"
+        "           [12:01:00, nobody-knows-it, 1.00 s, 1.0k / 100 tokens]\n"
         "\n"
         " AFTER  DURATION      TOKENS     COST  SPAN\n"
         "                                       trace abababababababababababababababab\n"
@@ -263,9 +268,9 @@ user       Where is my parcel, the one that I
 assistant  (thinking) Look it up.
            track({"id": 7})
 -> result  {"at": "the depot"}
-           [gpt-5-mini, 1.00 s, 1.0k / 100
-           tokens, $0.1250]
-           [a model, 1.00 s]
+           [12:00:00, gpt-5-mini, 1.00 s, 1.0k
+           / 100 tokens, $0.1250]
+           [12:00:02, a model, 1.00 s]
 ERROR      TimeoutError too slow
 """
 

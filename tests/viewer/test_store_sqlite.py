@@ -474,7 +474,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     disk, saved = tmp_path / "disk", tmp_path / "saved"
     disk.mkdir()
     saved.mkdir()
-    before = f'mount -t tmpfs -o size=2m none {disk} && "$@"; cp {disk}/* {saved}/'
+    before = f'mount -t tmpfs -o size=3m none {disk} && "$@"; cp {disk}/* {saved}/'
     told, _ = writer(disk / "spans.db", "a", before).communicate()
     *acknowledged, last = told.splitlines()
     assert last.startswith("error True")

@@ -17,6 +17,7 @@ COMMANDS = {
     "thread": "orq_otel.viewer.terminal.thread",
     "export": "orq_otel.viewer.terminal.export",
     "import": "orq_otel.viewer.terminal.import_spans",
+    "mcp": "orq_otel.viewer.terminal.mcp_server",
     "clickhouse-rollup": "orq_otel.viewer.terminal.clickhouse_rollup",
 }
 
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         if not extra.has(error.name or ""):
             raise
-        sys.stderr.write(extra.NOT_INSTALLED.format(missing=error.name))
+        sys.stderr.write(extra.not_installed(str(error.name)))
         return 1
 
 

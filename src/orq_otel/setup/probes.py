@@ -107,6 +107,7 @@ class Probe:
         self.traces: OrderedDict[int, _Trace] = OrderedDict()
         self._providers: list[Any] = []
         self._facts: list[str] = []
+        self._is_described = False
         self.reached: dict[tuple[str, str], list[Finding]] = {}
         self._changes = 0
         self._worker = threading.local()
@@ -301,6 +302,8 @@ class Probe:
                 self._changes += 1
                 for finding in self._about(span):
                     self.seen[finding] = None
+                if not self._is_described:  # a short program may end before anything is written
+                    self._note_facts()
         except Exception as error:  # noqa: BLE001 - never into the program's span.end()
             report("noting a span for the doctor", error)
 
@@ -387,9 +390,7 @@ class Probe:
                 for one in endpoints():
                     if (one[0], one[1]) not in self.reached:
                         self.reached[one[0], one[1]] = list(ask([one]))
-            # After a shutdown, what was set up before is still what matters.
-            if state.handle is not None or not self._facts:
-                self._facts = describe().splitlines()[1:]
+            self._note_facts()
             found += self.findings()
             found += [one for answers in self.reached.values() for one in answers]
             content = {
@@ -407,6 +408,13 @@ class Probe:
             new.replace(path)
         except Exception as error:  # noqa: BLE001 - the program goes on
             report("writing the doctor's report", error)
+
+    def _note_facts(self) -> None:
+        """Note what is set up. After a shutdown, the SDK's own as well, it is what was before."""
+        is_set_up = state.handle is not None and state.handle.is_current
+        if is_set_up or not self._facts:
+            self._is_described = is_set_up
+            self._facts = describe().splitlines()[1:]
 
 
 class _Trace:

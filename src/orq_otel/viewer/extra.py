@@ -1,4 +1,4 @@
-"""The extra `viewer`: its modules, and the message if it is not installed."""
+"""The extras `viewer` and `mcp`: their modules, and the message if one is not installed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,20 @@ MODULES = (
     "uvicorn",
 )
 
-NOT_INSTALLED = (
-    "orq-otel: this needs the extra `viewer`, which is not installed ({missing} is missing):\n"
-    '    pip install "orq-otel[viewer]"\n'
+#: The module that `orq-otel mcp` needs, of the extra `mcp`.
+MCP = "mcp"
+
+_NOT_INSTALLED = (
+    "orq-otel: this needs the extra `{extra}`, which is not installed ({missing} is missing):\n"
+    '    pip install "orq-otel[{extra}]"\n'
 )
+
+
+def not_installed(missing: str) -> str:
+    """Returns what to tell a user where a module is missing."""
+    return _NOT_INSTALLED.format(
+        extra="mcp" if f"{missing}.".startswith(f"{MCP}.") else "viewer", missing=missing
+    )
 
 
 def check() -> None:
@@ -34,7 +44,7 @@ def check() -> None:
 
 
 def has(module: str) -> bool:
-    """Whether a module belongs to the extra, or is a parent of such a module."""
-    return any(
+    """Whether a module belongs to the extras, or is a parent of such a module."""
+    return f"{module}.".startswith(f"{MCP}.") or any(
         f"{name}.".startswith(f"{module}.") or module.startswith(f"{name}.") for name in MODULES
     )

@@ -22,6 +22,16 @@ SORTS: tuple[Sort, ...] = (
     "errors",
 )
 
+Kind = Literal["tag", "user", "model", "service", "agent", "tool"]
+KINDS: Final[tuple[Kind, ...]] = ("tag", "user", "model", "service", "agent", "tool")
+"""What threads are told apart by."""
+
+Feedback = Literal["good", "bad", "any", "none"]
+FEEDBACK: Final[tuple[Feedback, ...]] = ("good", "bad", "any", "none")
+
+Ability = Literal["messages", "labels", "cost", "feedback", "numbers"]
+"""What not every store can do: search messages, filter by `KINDS` and cost, count evaluations, and
+sum up groups."""
 
 LONG_ID: Final = 200
 """Ids with more characters than this have a short id as well. Brief lists cut labels to it."""
@@ -290,6 +300,9 @@ class Thread:
         digest: The digest of a long id, or None. In a brief list, `id` is only its beginning.
         more_tags: How many tags are left out, because they are long or the list is brief.
         more_models: How many models are left out, for the same reasons.
+        good: How many evaluations and feedbacks are good.
+        bad: How many of them are bad.
+        evaluations: How many there are, with those that are neither.
     """
 
     id: str
@@ -308,6 +321,9 @@ class Thread:
     digest: str | None = None
     more_tags: int = 0
     more_models: int = 0
+    good: int = 0
+    bad: int = 0
+    evaluations: int = 0
 
     @property
     def short_id(self) -> str:
@@ -322,7 +338,7 @@ class ThreadQuery:
     Attributes:
         tags: Only threads with these tags.
         match: Whether threads need all of the tags, or any of them.
-        text: Only threads whose id or title contains this text, ignoring case.
+        text: Only threads with this text in their id, title, labels or messages, ignoring case.
         since: Only threads that were active at this time or later.
         until: Only threads that started before this time.
         errors: Only threads with errors.
@@ -331,6 +347,12 @@ class ThreadQuery:
         limit: The highest number of threads.
         cursor: `next_cursor` of the previous page, or None for the first page.
         is_brief: Whether ids are cut to their beginnings, and only some labels are returned.
+        labels: Only threads with one of the values of each kind that occurs here.
+        least_cost: In US dollars. Only threads that cost as much or more.
+        most_cost: Only threads that cost less, or as much.
+        least_duration: In nanoseconds. Only threads that took as long or longer.
+        most_duration: Only threads that took less, or as long.
+        feedback: Only threads with good, bad, any or no evaluations, or None for all.
     """
 
     tags: tuple[str, ...] = ()
@@ -344,6 +366,12 @@ class ThreadQuery:
     limit: int = 50
     cursor: str | None = None
     is_brief: bool = False
+    labels: tuple[tuple[Kind, str], ...] = ()
+    least_cost: float | None = None
+    most_cost: float | None = None
+    least_duration: int | None = None
+    most_duration: int | None = None
+    feedback: Feedback | None = None
 
 
 class Spans(list[KeptSpan]):
@@ -353,11 +381,37 @@ class Spans(list[KeptSpan]):
 
 
 @dataclass(frozen=True, slots=True)
+class Hit:
+    """A part of a message with the text that was searched for.
+
+    Attributes:
+        text: The part.
+        marks: Where what was searched for begins and ends in it.
+        trace_id: The trace of the message's span.
+        span_id: That span.
+    """
+
+    text: str
+    marks: tuple[tuple[int, int], ...]
+    trace_id: str
+    span_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class ThreadPage:
-    """A page of threads, and the cursor of the next page: None at the end."""
+    """A page of threads.
+
+    Attributes:
+        threads: The threads.
+        next_cursor: The cursor of the next page: None at the end.
+        hits: The latest message with the text that was searched for, by the id of its thread.
+        is_partial: Whether there are too many messages with that text to look at all of them.
+    """
 
     threads: tuple[Thread, ...]
     next_cursor: str | None
+    hits: Mapping[str, Hit] = field(default_factory=dict)
+    is_partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,7 +441,11 @@ class Overview:
         unpriced: How many model calls have no known price.
         buckets: Sums over time, without gaps, the oldest first.
         latencies: Of model calls: the upper end of each bucket in nanoseconds, and its calls.
-        tags: Each tag in the store with its number of threads, the most frequent first.
+        tags: The most frequent tags of the store with their numbers of threads.
+        percentiles: The exact median and 95th percentile of the latencies of model calls in
+            nanoseconds, or None where that would take too long.
+        is_partial: As in `ThreadPage`.
+        unindexed: How many spans of an earlier release may still have to be read for searches.
     """
 
     threads: int
@@ -400,6 +458,75 @@ class Overview:
     buckets: tuple[Bucket, ...]
     latencies: tuple[tuple[int, int], ...]
     tags: tuple[tuple[str, int], ...]
+    percentiles: tuple[int, int] | None = None
+    is_partial: bool = False
+    unindexed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The model calls of a group in an interval of time."""
+
+    start: int
+    calls: int
+    tokens: int
+    cost: float
+    p50: int
+    p95: int
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Sums over the model calls of a model, or of the threads with a label.
+
+    Attributes:
+        name: The model or label, or None for calls without one.
+        threads: The number of threads with such calls.
+        calls: The number of model calls.
+        errors: The number of spans that failed, in its threads; of a model, its calls.
+        input_tokens: The sum of input tokens.
+        output_tokens: The sum of output tokens.
+        cost: In US dollars, or None if no price is known.
+        unpriced: How many calls have no known price.
+        p50: The exact median of the calls' latencies in nanoseconds.
+        p95: Their exact 95th percentile.
+        good: How many evaluations of its threads are good.
+        bad: How many are bad.
+        slices: The same over time, without intervals that have no calls.
+    """
+
+    name: str | None
+    threads: int
+    calls: int
+    errors: int
+    input_tokens: int
+    output_tokens: int
+    cost: float | None
+    unpriced: int
+    p50: int
+    p95: int
+    good: int
+    bad: int
+    slices: tuple[Slice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Groups, those with the most calls first.
+
+    Attributes:
+        groups: The groups.
+        start: When the first interval of `slices` begins.
+        end: When the last one ends.
+        width: How long each is.
+        more: How many groups are left out.
+    """
+
+    groups: tuple[Group, ...]
+    start: int
+    end: int
+    width: int
+    more: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -436,7 +563,21 @@ class StoreError(Exception):
 
 
 class Store(Protocol):
-    """Stores spans and answers queries for threads. Safe to use from several OS threads."""
+    """Stores spans and answers queries for threads. Safe to use from several OS threads.
+
+    Attributes:
+        abilities: What it can do. Queries for anything else raise a `StoreError` that says so.
+    """
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What it can do, of what not every store can."""
+        ...
+
+    @property
+    def period(self) -> str | None:
+        """The time that pages show unless another one is chosen, as "24h", or None for any."""
+        ...
 
     def write(self, spans: Sequence[KeptSpan], logs: Sequence[LogRecord] = ()) -> None:
         """Store spans and log records. They are on disk when this returns.
@@ -490,6 +631,29 @@ class Store(Protocol):
 
     def overview(self, query: ThreadQuery, buckets: int = 60) -> Overview:
         """Sums up all threads that match a query, whatever its limit and cursor."""
+        ...
+
+    def labels(self, kind: Kind, text: str = "", limit: int = 200) -> tuple[tuple[str, int], ...]:
+        """Returns tags, users... with their numbers of threads, the most frequent first.
+
+        Args:
+            kind: What to return.
+            text: Only those that contain this text, ignoring case.
+            limit: The highest number of them.
+        """
+        ...
+
+    def numbers(
+        self, query: ThreadQuery, by: Kind, names: Sequence[str] = (), limit: int = 20
+    ) -> Numbers:
+        """Sums up the model calls of all threads that match a query, group by group.
+
+        Args:
+            query: Which threads. Of its times, only calls that began within them.
+            by: What the groups are made by.
+            names: The groups to return, or none for the most frequent.
+            limit: The highest number of groups.
+        """
         ...
 
     def strays(self, limit: int = 20) -> tuple[Stray, ...]:

@@ -33,6 +33,7 @@ from orq_otel.viewer.receive.ingest import Ingest
 from orq_otel.viewer.settings import Settings, SettingsError
 from orq_otel.viewer.store import open_store
 from orq_otel.viewer.store.follower import Follower
+from orq_otel.viewer.store.index_worker import IndexWorker
 from orq_otel.viewer.store.retention import Retention
 from orq_otel.viewer.store.retention_worker import RetentionWorker
 from orq_otel.viewer.store.sqlite import SQLiteStore
@@ -103,6 +104,8 @@ def run(settings: Settings) -> None:
             else:
                 otlp_grpc.add_insecure_port(f"unix:{relay.target}")
             servers.append(_GrpcServer(otlp_grpc, relay, sockets[_OTLP_GRPC]))
+        if isinstance(store, SQLiteStore):
+            stack.enter_context(contextlib.closing(IndexWorker(store.index_more)))
         if retention is not None and isinstance(store, SQLiteStore):
             retention_worker = RetentionWorker(functools.partial(retention.steps, store))
             stack.enter_context(contextlib.closing(retention_worker))

@@ -20,6 +20,21 @@ _DATE_TIME = re.compile(
 )
 
 
+_LONG = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(ms|[smhdw])?", re.ASCII)
+
+
+def seconds(text: str) -> float:
+    """Parses how long something took: `250ms`, `30s`, `5m`, `1.5h`, or a number of seconds.
+
+    Raises:
+        ValueError: The text is none of these.
+    """
+    found = _LONG.fullmatch(text)
+    if found is None:
+        raise ValueError("Write how long, such as 250ms, 30s, 5m or 1h.")
+    return float(found[1]) * (0.001 if found[2] == "ms" else _UNITS[found[2] or "s"])
+
+
 def moment(text: str) -> int:
     """Parses a time: RFC 3339, or a duration ago such as `30m`, `1h` or `7d`.
 

@@ -29,6 +29,15 @@ _WIDTHS: Final = (
 LATEST: Final = 2**62
 
 
+#: The percentiles that are computed exactly, in percent.
+PERCENTILES: Final = (50, 95)
+
+
+def rank(count: int, percent: int) -> int:
+    """Returns the index of a percentile in so many sorted values: that of the nearest rank."""
+    return max(-(-count * percent // 100) - 1, 0)
+
+
 def bounded(time: int) -> int:
     """Limits a time to the valid range."""
     return max(0, min(time, LATEST))

@@ -15,8 +15,11 @@ from typing import Final, TypeVar
 
 from orq_otel.viewer.model import (
     PAGE,
+    Ability,
     KeptSpan,
+    Kind,
     LogRecord,
+    Numbers,
     Overview,
     Position,
     Spans,
@@ -26,11 +29,12 @@ from orq_otel.viewer.model import (
     ThreadPage,
     ThreadQuery,
 )
+from orq_otel.viewer.store.abilities import lacking
 from orq_otel.viewer.store.clickhouse_activity import Tables
 from orq_otel.viewer.store.clickhouse_address import Address
 from orq_otel.viewer.store.clickhouse_copy import Copy
 from orq_otel.viewer.store.clickhouse_index import Index, Progress
-from orq_otel.viewer.store.clickhouse_reading import Reading
+from orq_otel.viewer.store.clickhouse_reading import ABILITIES, Reading
 from orq_otel.viewer.store.clickhouse_server import RefusedError, Server
 from orq_otel.viewer.store.clickhouse_spans import RawSpans
 from orq_otel.viewer.store.sqlite import SQLiteStore
@@ -156,6 +160,41 @@ class ClickHouseStore:
             lambda sums: sums.overview(query, buckets),
             lambda: self._copy.latest().overview(query, buckets),
         )
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What this store can do: with sums, neither search messages nor count evaluations."""
+        return ABILITIES if self._are_summed() else self._copy.latest().abilities
+
+    @property
+    def period(self) -> str | None:
+        """The time that pages show unless another one is chosen."""
+        return "24h"
+
+    def labels(self, kind: Kind, text: str = "", limit: int = 200) -> tuple[tuple[str, int], ...]:
+        """Returns tags, users... with their numbers of threads, the most frequent first.
+
+        From sums, those of the last day, or of any time if it has none.
+
+        Raises:
+            StoreError: The query failed.
+        """
+        return self._answer(
+            lambda sums: sums.labels(kind, text, limit),
+            lambda: self._copy.latest().labels(kind, text, limit),
+        )
+
+    def numbers(
+        self, query: ThreadQuery, by: Kind, names: Sequence[str] = (), limit: int = 20
+    ) -> Numbers:
+        """Sums up the model calls of all threads that match a query, group by group.
+
+        Raises:
+            StoreError: The query failed, or there are sums, which cannot be asked for it.
+        """
+        if self._are_summed():
+            raise lacking("numbers", "ClickHouse")
+        return self._copy.latest().numbers(query, by, names, limit)
 
     def strays(self, limit: int = 20) -> tuple[Stray, ...]:
         """Returns traces without a thread, the latest first.

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from orq_otel.viewer.conversation import calls
+from orq_otel.viewer.conversation.texts import tool_of
 from orq_otel.viewer.model import KeptSpan
-from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND, bounded, latency_bucket
+from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND, bounded
 from orq_otel.viewer.store.clickhouse_activity import Tables
 from orq_otel.viewer.store.clickhouse_server import Server
 from orq_otel.viewer.store.clickhouse_spans import RawSpans, Window, with_records
@@ -319,6 +320,7 @@ class _Row:
         self.title: tuple[int, str, str] | None = None
         self.tags: dict[str, tuple[int, int]] = {}
         self.models: dict[str, int] = {}
+        self.facets: set[tuple[str, str]] = set()
         self.scopes: set[str] = set()
         self.seconds: dict[int, list[int]] = {}
         self.calls: list[tuple[int, int]] = []
@@ -340,7 +342,16 @@ class _Row:
         self.sums[5] += cost is not None
         self.sums[6] += cost is None and facts.is_model_call
         if facts.is_model_call:
-            self.calls.append((second, latency_bucket(end - start)))
+            self.calls.append((second, end - start))
+        said = facts.said
+        found = {
+            "model": facts.model,
+            "user": said and said.user,
+            "agent": said and said.agent,
+            "tool": tool_of(span, facts),
+            "service": span.service,
+        }
+        self.facets.update((kind, value) for kind, value in found.items() if value)
         if (scope := _scope(node)) is not None:
             self.scopes.add(scope)
         if facts.title is not None:
@@ -368,6 +379,7 @@ class _Row:
             "title_span": title_span,
             "tags": [[tag, *first] for tag, first in self.tags.items()],
             "models": list(self.models.items()),
+            "facets": sorted(self.facets),
             "scopes": sorted(self.scopes),
             "seconds": list(self.seconds),
             "of_seconds": list(self.seconds.values()),

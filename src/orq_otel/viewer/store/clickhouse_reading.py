@@ -16,7 +16,9 @@ from orq_otel.viewer.model import (
     LABELS,
     LONG_ID,
     PAGE,
+    Ability,
     Bucket,
+    Kind,
     Overview,
     Sort,
     Stray,
@@ -26,15 +28,18 @@ from orq_otel.viewer.model import (
     digest_of,
     short_id,
 )
+from orq_otel.viewer.store import abilities, cursors
 from orq_otel.viewer.store import buckets as pieces
-from orq_otel.viewer.store import cursors
-from orq_otel.viewer.store.buckets import DAY, HOUR, LATENCIES, MINUTE, SECOND
+from orq_otel.viewer.store.buckets import DAY, HOUR, LATENCIES, MINUTE, PERCENTILES, SECOND
 from orq_otel.viewer.store.clickhouse_activity import Tables
 from orq_otel.viewer.store.clickhouse_server import Server
 from orq_otel.viewer.store.clickhouse_spans import Window
 from orq_otel.viewer.store.tally import COST_UNITS
 
-#: Up to this number of spans, plots are as fine as a second.
+ABILITIES: Final[frozenset[Ability]] = frozenset({"labels", "cost"})
+"""What can be asked of the sums, of what not every store can do."""
+
+#: Up to this number of spans, percentiles are exact, and plots are as fine as a second.
 _COUNTABLE: Final = 20_000
 _TAGS: Final = 200
 #: How many days a list without a time goes back at first, and then. At last it reads all.
@@ -72,6 +77,7 @@ _COLUMNS: Final = {
     "title": f"tupleElement(min(if(a.title = '', (toInt64({_NO_TITLE}), '', ''),"
     " (a.title_start, a.title_span, a.title))), 3)",
     "labels": "groupUniqArrayArray(arrayMap(x -> x.1, a.tags))",
+    "facets": "groupUniqArrayArray(a.facets)",
 }
 #: The columns of `_thread`.
 _THREAD: Final = (
@@ -188,6 +194,7 @@ class Reading:
         rows = self._rows(condition)
         made: tuple[Bucket, ...] = ()
         latencies: tuple[tuple[int, int], ...] = ()
+        percentiles = None
         if count:
             start = first if query.since is None else max(first, pieces.bounded(query.since))
             end = last + 1 if query.until is None else min(last + 1, pieces.bounded(query.until))
@@ -196,6 +203,8 @@ class Reading:
             times = range(start - start % width, end + -end % width, width)
             made = self._buckets(rows, condition, times)
             latencies = self._latencies(rows, condition, times)
+            if spans <= _COUNTABLE:
+                percentiles = self._percentiles(rows, condition, times)
         return Overview(
             threads=count,
             spans=spans,
@@ -206,7 +215,16 @@ class Reading:
             unpriced=unpriced,
             buckets=made,
             latencies=latencies,
-            tags=self._frequent(condition),
+            tags=self._frequent("tag", condition),
+            percentiles=percentiles,
+        )
+
+    def labels(self, kind: Kind, text: str, limit: int) -> tuple[tuple[str, int], ...]:
+        """Returns the most frequent labels of the last day, or of any time if it has none."""
+        now = time.time_ns()
+        query = ThreadQuery()
+        return self._frequent(kind, _condition(query, now, now - DAY), text, limit) or (
+            self._frequent(kind, _condition(query, now), text, limit)
         )
 
     def _ask(self, query: str, **values: Any) -> list[tuple[Any, ...]]:
@@ -274,12 +292,11 @@ class Reading:
     def _latencies(
         self, rows: str, condition: _Condition, times: range
     ) -> tuple[tuple[int, int], ...]:
-        at = f"(toInt64(toUnixTimestamp(a.hour)) + call.1) * {SECOND}"
-        rows = rows.replace(" WHERE ", " ARRAY JOIN a.calls AS call WHERE ", 1)
+        bucket = f"arrayFirstIndex(most -> most >= call.2, {list(LATENCIES)})"
         found = dict(
             self._ask(
-                f"SELECT call.2 AS bucket, count() {rows}"
-                f" AND {at} >= {{start:Int64}} AND {at} < {{end:Int64}} GROUP BY bucket",
+                f"SELECT toInt64(if({bucket} = 0, {len(LATENCIES)}, {bucket})) - 1 AS bucket,"
+                f" count() {_calls(rows)} GROUP BY bucket",
                 **condition.values,
                 start=times.start,
                 end=times.stop,
@@ -292,17 +309,39 @@ class Reading:
             for bucket in range(min(found), max(found) + 1)
         )
 
-    def _frequent(self, condition: _Condition) -> tuple[tuple[str, int], ...]:
-        """Returns the most frequent tags of the hours, each with its number of threads."""
-        found = self._ask(
-            "SELECT tag.1 AS label, uniqExact(a.thread_id) AS threads"
-            f" {self._from} ARRAY JOIN a.tags AS tag"
-            f" WHERE a.thread_id != '' AND {condition.hours} {self._scope}"
-            f" AND lengthUTF8(tag.1) <= {LONG_ID}"
-            f" GROUP BY label ORDER BY threads DESC, label LIMIT {_TAGS}",
+    def _percentiles(
+        self, rows: str, condition: _Condition, times: range
+    ) -> tuple[int, int] | None:
+        """Returns the exact median and 95th percentile of the latencies of model calls."""
+        ((latencies,),) = self._ask(
+            f"SELECT arraySort(groupArray(call.2)) {_calls(rows)}",
             **condition.values,
+            start=times.start,
+            end=times.stop,
         )
-        return tuple((tag, threads) for tag, threads in found)
+        if not latencies:
+            return None
+        half, most = (latencies[pieces.rank(len(latencies), one)] for one in PERCENTILES)
+        return half, most
+
+    def _frequent(
+        self, kind: Kind, condition: _Condition, text: str = "", limit: int = _TAGS
+    ) -> tuple[tuple[str, int], ...]:
+        """Returns the most frequent labels of some hours, each with its number of threads."""
+        name, column = ("one.1", "tags") if kind == "tag" else ("one.2", "facets")
+        of_kind = "" if kind == "tag" else f" AND one.1 = '{kind}'"
+        found = self._ask(
+            f"SELECT {name} AS label, uniqExact(a.thread_id) AS threads"
+            f" {self._from} ARRAY JOIN a.{column} AS one"
+            f" WHERE a.thread_id != '' AND {condition.hours} {self._scope}"
+            f" AND lengthUTF8(label) <= {LONG_ID}{of_kind}"
+            " AND ({wanted:String} = '' OR positionCaseInsensitiveUTF8(label, {wanted:String}) > 0)"
+            " GROUP BY label ORDER BY threads DESC, label LIMIT {most:UInt32}",
+            **condition.values,
+            wanted=text,
+            most=limit,
+        )
+        return tuple((label, threads) for label, threads in found)
 
     def _id_of(self, digest: str) -> str | None:
         """Returns the long id with a digest, or None."""
@@ -381,6 +420,13 @@ class Reading:
             labels.setdefault((thread_id, kind), []).append(label)
             counts[thread_id, kind] = count
         return labels, counts
+
+
+def _calls(rows: str) -> str:
+    """Returns SQL for the model calls of rows that began in a time."""
+    at = f"(toInt64(toUnixTimestamp(a.hour)) + call.1) * {SECOND}"
+    joined = rows.replace(" WHERE ", " ARRAY JOIN a.calls AS call WHERE ", 1)
+    return f"{joined} AND {at} >= {{start:Int64}} AND {at} < {{end:Int64}}"
 
 
 #: The digest of a thread's id, which stands for a long id.
@@ -471,6 +517,7 @@ def _condition(query: ThreadQuery, now: int, begin: int | None = None) -> _Condi
         now: The time that counts as now.
         begin: Only what happened since, if it is no whole answer.
     """
+    abilities.check(query, ABILITIES, "ClickHouse with sums")
     conditions = []
     hours = ["1"]
     values: dict[str, Any] = {"now": now}
@@ -488,6 +535,15 @@ def _condition(query: ThreadQuery, now: int, begin: int | None = None) -> _Condi
         # A span may have begun in the day before.
         day = max(begin - HOUR, 0) // DAY * DAY // SECOND
         hours.append(f"a.hour >= toDateTime({min(day, _NEVER)}, 'UTC')")
+    found, more = _filters(query)
+    every = " AND ".join((*conditions, *found)) or "1"
+    return _Condition(every, values | more, " AND ".join(hours))
+
+
+def _filters(query: ThreadQuery) -> tuple[list[str], dict[str, Any]]:
+    """Returns the conditions that are none on time, and their parameters."""
+    conditions = []
+    values: dict[str, Any] = {}
     if query.errors:
         conditions.append("errors > 0")
     if query.text:
@@ -496,8 +552,22 @@ def _condition(query: ThreadQuery, now: int, begin: int | None = None) -> _Condi
             " OR positionCaseInsensitiveUTF8(title, {text:String}) > 0)"
         )
         values["text"] = query.text
+    for compared, cost in ((">=", query.least_cost), ("<=", query.most_cost)):
+        if cost is not None:
+            amount = pieces.bounded(round(cost * COST_UNITS))
+            conditions.append(f"priced > 0 AND cost {compared} {amount}")
+    for compared, duration in ((">=", query.least_duration), ("<=", query.most_duration)):
+        if duration is not None:
+            conditions.append(f"last_active - started {compared} {pieces.bounded(duration)}")
+    for kind in dict.fromkeys(kind for kind, _ in query.labels):
+        wanted = [value for other, value in query.labels if other == kind]
+        has = "has({of_KIND:Array(String)}, x.2) AND x.1 = 'KIND', facets"
+        if kind == "tag":
+            has = "has({of_KIND:Array(String)}, x), labels"
+        conditions.append(f"arrayExists(x -> {has.replace('KIND', kind)})")
+        values[f"of_{kind}"] = wanted
     if query.tags:
         has = "hasAll" if query.match == "all" else "hasAny"
         conditions.append(f"{has}(labels, {{tags:Array(String)}})")
         values["tags"] = list(dict.fromkeys(query.tags))
-    return _Condition(" AND ".join(conditions) or "1", values, " AND ".join(hours))
+    return conditions, values

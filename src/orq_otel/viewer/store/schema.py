@@ -236,15 +236,125 @@ END;
 """
 
 
+#: What threads are found by. `facets` are users, models, services, agents and tools. `calls` are
+#: the model calls of threads, of which those that failed without tokens do not count. `documents`
+#: are the texts of a thread, each once, with the span that had it first. `evaluations` are those
+#: log records that are any, with 1 for a good one and -1 for a bad one, and their thread as soon as
+#: it is known. `unindexed` has a row for each table whose older rows, up to a key, are not in these
+#: tables yet: the viewer reads them in the background.
+_FINDING: Final = """
+ALTER TABLE spans ADD COLUMN user TEXT;
+ALTER TABLE spans ADD COLUMN agent TEXT;
+ALTER TABLE spans ADD COLUMN tool TEXT;
+
+CREATE TABLE thread_facets (
+    thread INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (thread, kind, value)
+) WITHOUT ROWID;
+CREATE INDEX thread_facets_by_value ON thread_facets (value, kind, thread);
+CREATE TABLE facets (
+    kind TEXT NOT NULL,
+    value TEXT NOT NULL,
+    threads INTEGER NOT NULL,
+    PRIMARY KEY (kind, value)
+) WITHOUT ROWID;
+CREATE INDEX facets_by_threads ON facets (kind, threads, value);
+CREATE TRIGGER facet_added AFTER INSERT ON thread_facets BEGIN
+    INSERT INTO facets VALUES (new.kind, new.value, 1)
+        ON CONFLICT DO UPDATE SET threads = threads + 1;
+END;
+CREATE TRIGGER facet_removed AFTER DELETE ON thread_facets BEGIN
+    UPDATE facets SET threads = threads - 1 WHERE kind = old.kind AND value = old.value;
+    DELETE FROM facets WHERE kind = old.kind AND value = old.value AND threads = 0;
+END;
+
+CREATE TABLE calls (
+    span INTEGER PRIMARY KEY,
+    thread INTEGER NOT NULL,
+    model TEXT,
+    start INTEGER NOT NULL,
+    end INTEGER NOT NULL,
+    is_error INTEGER NOT NULL,
+    is_model_call INTEGER NOT NULL,
+    input_tokens INTEGER,
+    output_tokens INTEGER,
+    cost INTEGER
+);
+CREATE INDEX calls_by_latency ON calls (max(end - start, 0)) WHERE is_model_call;
+CREATE TRIGGER call_removed AFTER DELETE ON spans BEGIN
+    DELETE FROM calls WHERE span = old.seq;
+END;
+
+CREATE TABLE documents (
+    key INTEGER PRIMARY KEY,
+    thread INTEGER NOT NULL,
+    span INTEGER NOT NULL,
+    digest INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX documents_by_digest ON documents (thread, digest);
+CREATE INDEX documents_by_span ON documents (span);
+CREATE TABLE texts (key INTEGER PRIMARY KEY, text TEXT NOT NULL);
+
+CREATE TABLE evaluations (log INTEGER PRIMARY KEY, thread INTEGER, verdict INTEGER NOT NULL);
+CREATE INDEX evaluations_by_thread ON evaluations (thread) WHERE thread IS NOT NULL;
+CREATE INDEX evaluations_waiting ON evaluations (log) WHERE thread IS NULL;
+CREATE TABLE thread_feedback (
+    thread INTEGER PRIMARY KEY,
+    good INTEGER NOT NULL,
+    bad INTEGER NOT NULL,
+    evaluations INTEGER NOT NULL
+);
+CREATE TRIGGER evaluation_joined AFTER UPDATE OF thread ON evaluations BEGIN
+    UPDATE thread_feedback SET good = good - (old.verdict > 0), bad = bad - (old.verdict < 0),
+        evaluations = evaluations - 1 WHERE thread = old.thread;
+    DELETE FROM thread_feedback WHERE thread = old.thread AND evaluations = 0;
+    INSERT INTO thread_feedback SELECT new.thread, new.verdict > 0, new.verdict < 0, 1
+        WHERE new.thread IS NOT NULL ON CONFLICT DO UPDATE SET good = good + (new.verdict > 0),
+        bad = bad + (new.verdict < 0), evaluations = evaluations + 1;
+END;
+CREATE TRIGGER evaluation_removed AFTER DELETE ON evaluations BEGIN
+    UPDATE thread_feedback SET good = good - (old.verdict > 0), bad = bad - (old.verdict < 0),
+        evaluations = evaluations - 1 WHERE thread = old.thread;
+    DELETE FROM thread_feedback WHERE thread = old.thread AND evaluations = 0;
+END;
+CREATE TRIGGER log_removed AFTER DELETE ON logs BEGIN
+    DELETE FROM evaluations WHERE log = old.key;
+END;
+CREATE TRIGGER thread_removed AFTER DELETE ON threads BEGIN
+    UPDATE evaluations SET thread = NULL WHERE thread = old.key;
+END;
+
+CREATE TABLE unindexed (source TEXT PRIMARY KEY, until INTEGER NOT NULL);
+INSERT INTO unindexed SELECT 'spans', max(seq) FROM spans HAVING max(seq) IS NOT NULL;
+INSERT INTO unindexed SELECT 'logs', max(key) FROM logs HAVING max(key) IS NOT NULL;
+"""
+#: The index of all words. Older releases of SQLite may lack FTS5, and do without.
+_WORDS: Final = (
+    "CREATE VIRTUAL TABLE words USING"
+    " fts5(text, content='', tokenize='unicode61 remove_diacritics 2')"
+)
+
+
+def _finding(connection: sqlite3.Connection) -> None:
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'documents'").fetchone():
+        return  # Spans of an older file have just been read again.
+    _run(connection, _FINDING)
+    if connection.execute("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'").fetchone():
+        connection.execute(_WORDS)
+
+
 def _read_again(connection: sqlite3.Connection) -> None:
     # Imported here, since they need the newest tables.
     from orq_otel.viewer.store import rereading  # noqa: PLC0415
 
+    _finding(connection)
     rereading.read_again(connection)
 
 
 #: The first makes an empty file into one of version 1, and so on.
-STEPS: Final[tuple[Step, ...]] = (_FIRST, _second, _STRAYS, _LOGS, _read_again)
+STEPS: Final[tuple[Step, ...]] = (_FIRST, _second, _STRAYS, _LOGS, _read_again, _finding)
 
 
 class NewerFileError(Exception):

@@ -22,8 +22,11 @@ from typing import Final, TypeVar
 
 from orq_otel.viewer.model import (
     PAGE,
+    Ability,
     KeptSpan,
+    Kind,
     LogRecord,
+    Numbers,
     Overview,
     Position,
     Spans,
@@ -33,7 +36,15 @@ from orq_otel.viewer.model import (
     ThreadPage,
     ThreadQuery,
 )
-from orq_otel.viewer.store import schema, sqlite_logs, sqlite_reading, sqlite_writing
+from orq_otel.viewer.store import (
+    schema,
+    sqlite_indexing,
+    sqlite_logs,
+    sqlite_numbers,
+    sqlite_reading,
+    sqlite_search,
+    sqlite_writing,
+)
 from orq_otel.viewer.store.shared_lock import SharedLock
 
 #: How long another process may keep the file locked.
@@ -157,6 +168,47 @@ class SQLiteStore:
             StoreError: The store cannot be read.
         """
         return self._read(lambda connection: sqlite_reading.overview(connection, query, buckets))
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What this store can do."""
+        able: set[Ability] = {"labels", "cost", "feedback", "numbers"}
+        if self._read(sqlite_search.is_possible):
+            able.add("messages")
+        return frozenset(able)
+
+    @property
+    def period(self) -> str | None:
+        """The time that pages show unless another one is chosen: any."""
+        return None
+
+    def labels(self, kind: Kind, text: str = "", limit: int = 200) -> tuple[tuple[str, int], ...]:
+        """Returns tags, users... with their numbers of threads, the most frequent first.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        return self._read(lambda connection: sqlite_reading.labels(connection, kind, text, limit))
+
+    def numbers(
+        self, query: ThreadQuery, by: Kind, names: Sequence[str] = (), limit: int = 20
+    ) -> Numbers:
+        """Sums up the model calls of all threads that match a query, group by group.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        return self._read(
+            lambda connection: sqlite_numbers.numbers(connection, query, by, names, limit)
+        )
+
+    def index_more(self) -> bool:
+        """Read some spans of an earlier release for searches. Returns whether there were any.
+
+        Raises:
+            StoreError: Nothing is changed.
+        """
+        return self._change(sqlite_indexing.step)
 
     def strays(self, limit: int = 20) -> tuple[Stray, ...]:
         """Returns traces without a thread, the latest first.

@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from orq_otel.viewer.conversation import facts
-from orq_otel.viewer.conversation.evaluations import RESPONSE_IDS
+from orq_otel.viewer.conversation.evaluations import RESPONSE_IDS, verdict
 from orq_otel.viewer.model import LogRecord
+from orq_otel.viewer.store import sqlite_feedback
 from orq_otel.viewer.store.buckets import bounded
 from orq_otel.viewer.store.sqlite_rows import (
     LONG,
@@ -42,6 +43,9 @@ class Batch:
         self.resources = Resources()
         self.rows = [_encoded(one) for one in logs]
         self.digests = [self.resources.digest(one) for one in logs]
+        self.verdicts = [verdict(one) for one in logs]
+        #: The keys of the evaluations that were inserted.
+        self.evaluations: list[int] = []
 
 
 def response_of(attributes: Mapping[str, Any]) -> str | None:
@@ -81,7 +85,8 @@ def insert(
 ) -> dict[int, int]:
     """Insert the log records that do not exist yet. Returns how many of each resource."""
     counts: dict[int, int] = {}
-    for row, resource in zip(batch.rows, batch.digests, strict=True):
+    evaluations: list[tuple[int, int]] = []
+    for row, resource, told in zip(batch.rows, batch.digests, batch.verdicts, strict=True):
         digest, trace_id, span_id, thread, response, time, name, body = row
         if trace_id is None and response is not None:
             trace_id, span_id = _answered(connection, response) or (None, None)
@@ -96,6 +101,10 @@ def insert(
         )
         if found.rowcount == 1:
             counts[key] = counts.get(key, 0) + 1
+            if told is not None:
+                evaluations.append((int(found.lastrowid or 0), told))
+    sqlite_feedback.add(connection, evaluations)
+    batch.evaluations = [key for key, _ in evaluations]
     return counts
 
 
@@ -162,7 +171,7 @@ def events_of(connection: sqlite3.Connection, key: Key) -> list[dict[str, Any]]:
         " ORDER BY time, key LIMIT ?",
         (*key, _OF_A_SPAN),
     ).fetchall()
-    return [_record(name, time, body, None, None, "", {}).as_event() for name, time, body in found]
+    return [record_of(name, time, body).as_event() for name, time, body in found]
 
 
 def with_events(body: str, events: list[dict[str, Any]]) -> str:
@@ -196,19 +205,22 @@ def logs(
         size -= _REST + len(body) + len(attributes)
         if size < 0 and records:
             break
-        records.append(_record(one, time, body, trace_id, span_id, service, json.loads(attributes)))
+        records.append(
+            record_of(one, time, body, trace_id, span_id, service, json.loads(attributes))
+        )
     return records
 
 
-def _record(  # noqa: PLR0913, PLR0917 - the columns of a row
+def record_of(  # noqa: PLR0913, PLR0917 - the columns of a row
     name: str,
     time: int,
     body: str | bytes,
-    trace_id: bytes | None,
-    span_id: bytes | None,
-    service: str,
-    resource: Mapping[str, Any],
+    trace_id: bytes | None = None,
+    span_id: bytes | None = None,
+    service: str = "",
+    resource: Mapping[str, Any] | None = None,
 ) -> LogRecord:
+    """A log record, from its row and that of its resource."""
     severity, scope, content, attributes = json.loads(body_of(body))
     return LogRecord(
         trace_id=trace_id.hex() if trace_id else None,
@@ -220,7 +232,7 @@ def _record(  # noqa: PLR0913, PLR0917 - the columns of a row
         service=service,
         scope=scope,
         attributes=attributes,
-        resource=resource,
+        resource=resource or {},
     )
 
 

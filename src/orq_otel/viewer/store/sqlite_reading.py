@@ -13,6 +13,9 @@ from orq_otel.viewer.model import (
     LONG_ID,
     PAGE,
     Bucket,
+    Feedback,
+    Hit,
+    Kind,
     Overview,
     Position,
     Sort,
@@ -24,8 +27,9 @@ from orq_otel.viewer.model import (
     digest_of,
 )
 from orq_otel.viewer.store import buckets as pieces
-from orq_otel.viewer.store import cursors, sqlite_logs
-from orq_otel.viewer.store.buckets import DAY, HOUR, LATENCIES, MINUTE
+from orq_otel.viewer.store import cursors, sqlite_logs, sqlite_search, words
+from orq_otel.viewer.store.buckets import DAY, HOUR, LATENCIES, MINUTE, PERCENTILES
+from orq_otel.viewer.store.sqlite_indexing import unindexed
 from orq_otel.viewer.store.sqlite_rows import SPAN_COLUMNS, body_of, span_of, text
 from orq_otel.viewer.store.tally import COST_UNITS, THREAD_WIDTHS
 
@@ -82,14 +86,21 @@ class _Condition(NamedTuple):
 def threads(connection: sqlite3.Connection, query: ThreadQuery) -> ThreadPage:
     """Returns a page of threads."""
     after = cursors.decode(query)
-    conditions = _conditions(query)
+    found_text = sqlite_search.find(connection, query.text) if query.text else None
+    conditions = _conditions(query, found_text)
     order = f"({_ORDERS[query.sort]})"
+    is_few = found_text is not None
     tags = _frequencies(connection, query)
     if tags:
         few = _at_most(query, tags) <= _FEW
         conditions.append(_with_tags(query, tags, few=few))
-        if few:
-            order = f"+{order}"  # keeps SQLite from using the index
+        is_few = is_few or few
+    for kind, wanted in _by_kind(query).items():
+        few = _most_with(connection, kind, wanted) <= _FEW
+        conditions.append(_with_labels(kind, wanted, few=few))
+        is_few = is_few or few
+    if is_few:
+        order = f"+{order}"  # keeps SQLite from using the index
     direction, beyond = ("ASC", ">") if query.ascending else ("DESC", "<")
     if after is not None:
         last = after.thread_id
@@ -104,13 +115,15 @@ def threads(connection: sqlite3.Connection, query: ThreadQuery) -> ThreadPage:
                 (after.value, after.value, last),
             )
         )
-    where, values = _where(conditions)
+    where, values = where_of(conditions)
     found = connection.execute(
         f"SELECT {order}, key FROM threads {where}"
         f" ORDER BY {order} {direction}, id {direction} LIMIT ?",
         (*values, query.limit + 1),
     ).fetchall()
     page: list[Thread] = []
+    hits: dict[str, Hit] = {}
+    pattern = words.pattern_of(query.text)
     left = PAGE
     for _, key in found[: query.limit]:
         one, size = _thread(connection, key, is_brief=query.is_brief)
@@ -118,10 +131,14 @@ def threads(connection: sqlite3.Connection, query: ThreadQuery) -> ThreadPage:
         if left < 0 and page:
             break
         page.append(one)
+        document = found_text.documents.get(key) if found_text else None
+        if document is not None:
+            hits[one.id] = sqlite_search.hit(connection, document, pattern)
     cursor = None
     if len(found) > len(page) and page:
         cursor = cursors.encode(query, found[len(page) - 1][0], page[-1])
-    return ThreadPage(tuple(page), cursor)
+    is_partial = found_text is not None and found_text.is_partial
+    return ThreadPage(tuple(page), cursor, hits, is_partial)
 
 
 def thread(connection: sqlite3.Connection, thread_id: str) -> Thread | None:
@@ -233,22 +250,21 @@ def _spans(connection: sqlite3.Connection, keys: Iterable[int], size: int) -> Sp
 
 def overview(connection: sqlite3.Connection, query: ThreadQuery, most: int) -> Overview:
     """Sums up all threads that match a query."""
-    conditions = _conditions(query)
-    if query.tags:
-        tags = _frequencies(connection, query)
-        conditions.append(_with_tags(query, tags, few=True))
-    where, values = _where(conditions)
+    found_text = sqlite_search.find(connection, query.text) if query.text else None
+    conditions = matching(connection, query, found_text)
+    where, values = where_of(conditions)
     count, first, last, *sums = connection.execute(
         f"SELECT COUNT(*), MIN(started), MAX(last_active), {_SUMS} FROM threads {where}",
         values,
     ).fetchone()
     some: _Condition | None = None
     (all_threads,) = connection.execute("SELECT COUNT(*) FROM threads").fetchone()
-    if (query.tags or query.text or query.errors) and count < all_threads:
+    if len(conditions) > _times(query) and count < all_threads:
         some = _Condition(f"SELECT key FROM threads {where}", values)
     total_spans, errors, input_tokens, output_tokens, cost, priced, unpriced = map(int, sums)
     buckets: tuple[Bucket, ...] = ()
     latencies: tuple[tuple[int, int], ...] = ()
+    percentiles = None
     if count:
         start = first if query.since is None else max(first, pieces.bounded(query.since))
         end = last + 1 if query.until is None else min(last + 1, pieces.bounded(query.until))
@@ -256,9 +272,10 @@ def overview(connection: sqlite3.Connection, query: ThreadQuery, most: int) -> O
         time = _time(start, max(end, start + 1), most, is_countable=is_countable, some=some)
         is_whole = query.since is None and query.until is None
         if is_countable:
-            plots = _of_spans(connection, some, time)
+            plots, percentiles = _of_spans(connection, some, time)
         elif some is None:
             plots = _of_all(connection, time)
+            percentiles = _of_all_calls(connection) if is_whole else None
         elif is_whole and count * 2 > all_threads:
             others = _Condition(
                 f"SELECT key FROM threads WHERE key NOT IN ({some.sql})",
@@ -268,11 +285,6 @@ def overview(connection: sqlite3.Connection, query: ThreadQuery, most: int) -> O
         else:
             plots = _of_threads(connection, some, time)
         buckets, latencies = _buckets(plots, time), _latencies(plots)
-    frequent = connection.execute(
-        "SELECT tag, threads FROM tags WHERE length(tag) <= ?"
-        " ORDER BY threads DESC, tag DESC LIMIT ?",
-        (LONG_ID, _TAGS),
-    ).fetchall()
     return Overview(
         threads=count,
         spans=total_spans,
@@ -283,8 +295,26 @@ def overview(connection: sqlite3.Connection, query: ThreadQuery, most: int) -> O
         unpriced=unpriced,
         buckets=buckets,
         latencies=latencies,
-        tags=tuple(sorted(frequent, key=lambda tag: (-tag[1], tag[0]))),
+        tags=labels(connection, "tag", "", _TAGS),
+        percentiles=percentiles,
+        is_partial=found_text is not None and found_text.is_partial,
+        unindexed=unindexed(connection),
     )
+
+
+def labels(
+    connection: sqlite3.Connection, kind: Kind, wanted: str, limit: int
+) -> tuple[tuple[str, int], ...]:
+    """Returns labels of a kind with their numbers of threads, the most frequent first."""
+    name, source = ("value", "facets") if kind != "tag" else ("tag", "tags")
+    of_kind = f"kind = '{kind}'" if kind != "tag" else "1"
+    lower = text(wanted.lower())
+    found = connection.execute(
+        f"SELECT {name}, threads FROM {source} WHERE {of_kind} AND length({name}) <= ?"
+        f" AND (? = '' OR instr(lower({name}), ?)) ORDER BY threads DESC, {name} DESC LIMIT ?",
+        (LONG_ID, lower, lower, limit),
+    ).fetchall()
+    return tuple(sorted(found, key=lambda one: (-one[1], one[0])))
 
 
 class _Time(NamedTuple):
@@ -323,8 +353,10 @@ def _without(plots: _Plots, others: _Plots) -> _Plots:
     return plots
 
 
-def _of_spans(connection: sqlite3.Connection, some: _Condition | None, time: _Time) -> _Plots:
-    """Computes plots from the spans themselves, if there are few."""
+def _of_spans(
+    connection: sqlite3.Connection, some: _Condition | None, time: _Time
+) -> tuple[_Plots, tuple[int, int] | None]:
+    """Computes plots and exact percentiles from the spans themselves, if there are few."""
     among = f"IN ({some.sql})" if some else "IS NOT NULL"
     values = (*(some.values if some else ()), time.start, time.end)
     where = f"WHERE thread {among} AND start >= ? AND start < ?"
@@ -333,12 +365,34 @@ def _of_spans(connection: sqlite3.Connection, some: _Condition | None, time: _Ti
         values,
     )
     plots = _Plots(_sums(activity), defaultdict(int))
-    for (latency,) in connection.execute(
-        f"SELECT max(end - start, 0) FROM spans {where} AND is_model_call",
-        values,
-    ):
+    latencies = sorted(
+        latency
+        for (latency,) in connection.execute(
+            f"SELECT max(end - start, 0) FROM spans {where} AND is_model_call",
+            values,
+        )
+    )
+    for latency in latencies:
         plots.latencies[pieces.latency_bucket(latency)] += 1
-    return plots
+    if not latencies:
+        return plots, None
+    half, most = (latencies[pieces.rank(len(latencies), share)] for share in PERCENTILES)
+    return plots, (half, most)
+
+
+def _of_all_calls(connection: sqlite3.Connection) -> tuple[int, int] | None:
+    """Returns the exact percentiles of all model calls' latencies."""
+    calls = _first(connection, "SELECT TOTAL(calls) FROM thread_latencies")
+    if not calls or _first(connection, "SELECT 1 FROM unindexed WHERE source = 'spans'"):
+        return None
+    by_latency = (
+        "SELECT max(end - start, 0) FROM calls WHERE is_model_call"
+        " ORDER BY max(end - start, 0) LIMIT 1 OFFSET ?"
+    )
+    half, most = (
+        _first(connection, by_latency, pieces.rank(int(calls), share)) for share in PERCENTILES
+    )
+    return None if half is None or most is None else (half, most)
 
 
 def _of_threads(connection: sqlite3.Connection, some: _Condition, time: _Time) -> _Plots:
@@ -404,8 +458,24 @@ def _latencies(plots: _Plots) -> tuple[tuple[int, int], ...]:
     )
 
 
-def _conditions(query: ThreadQuery) -> list[_Condition]:
-    """Returns all conditions except those on tags."""
+def matching(
+    connection: sqlite3.Connection, query: ThreadQuery, found: sqlite_search.Found | None
+) -> list[_Condition]:
+    """Returns all conditions of a query, for sums over all threads that match it."""
+    conditions = _conditions(query, found)
+    if query.tags:
+        conditions.append(_with_tags(query, _frequencies(connection, query), few=True))
+    conditions += [_with_labels(kind, values, few=True) for kind, values in _by_kind(query).items()]
+    return conditions
+
+
+def _times(query: ThreadQuery) -> int:
+    """Returns how many conditions are on times alone."""
+    return (query.since is not None) + (query.until is not None)
+
+
+def _conditions(query: ThreadQuery, found: sqlite_search.Found | None) -> list[_Condition]:
+    """Returns all conditions except those on tags and other labels."""
     conditions = []
     if query.since is not None:
         conditions.append(_Condition("active >= ?", (pieces.bounded(query.since),)))
@@ -413,12 +483,64 @@ def _conditions(query: ThreadQuery) -> list[_Condition]:
         conditions.append(_Condition("min(started, active) < ?", (pieces.bounded(query.until),)))
     if query.errors:
         conditions.append(_Condition("errors > 0", ()))
-    if query.text:
-        wanted = text(query.text.lower())
-        conditions.append(
-            _Condition("(instr(folded, ?) OR instr(title_folded, ?))", (wanted, wanted))
-        )
+    if found is not None:
+        keys = sqlite_search.as_list(found.keys)
+        conditions.append(_Condition("key IN (SELECT value FROM json_each(?))", (keys,)))
+    for least, compared, order in (
+        (query.least_cost, ">=", "cost"),
+        (query.most_cost, "<=", "cost"),
+        (query.least_duration, ">=", "duration"),
+        (query.most_duration, "<=", "duration"),
+    ):
+        if least is not None:
+            is_cost = order == "cost"
+            amount = round(least * COST_UNITS) if is_cost else int(least)
+            priced = "priced AND " if is_cost else ""
+            column = f"({_ORDERS['cost' if is_cost else 'duration']})"
+            conditions.append(
+                _Condition(f"({priced}{column} {compared} ?)", (pieces.bounded(amount),))
+            )
+    if query.feedback is not None:
+        conditions.append(_Condition(_FEEDBACK[query.feedback], ()))
     return conditions
+
+
+#: The conditions on evaluations.
+_FEEDBACK: Final[dict[Feedback, str]] = {
+    "good": "key IN (SELECT thread FROM thread_feedback WHERE good > 0)",
+    "bad": "key IN (SELECT thread FROM thread_feedback WHERE bad > 0)",
+    "any": "key IN (SELECT thread FROM thread_feedback)",
+    "none": "key NOT IN (SELECT thread FROM thread_feedback)",
+}
+
+
+def _by_kind(query: ThreadQuery) -> dict[Kind, list[str]]:
+    """Returns the labels in the query, but tags, of each kind."""
+    found: dict[Kind, list[str]] = {}
+    for kind, value in query.labels:
+        found.setdefault(kind, []).append(text(value))
+    return found
+
+
+def _most_with(connection: sqlite3.Connection, kind: Kind, values: Sequence[str]) -> int:
+    """Returns an upper bound of how many threads have one of some labels."""
+    count = "SELECT threads FROM facets WHERE kind = ? AND value = ?"
+    if kind == "tag":
+        count = "SELECT threads FROM tags WHERE ? = 'tag' AND tag = ?"
+    return sum(_first(connection, count, kind, value) or 0 for value in values)
+
+
+def _with_labels(kind: Kind, values: Sequence[str], *, few: bool) -> _Condition:
+    """Returns the condition that a thread has one of some labels, as `_with_tags` does."""
+    among = f"IN ({', '.join('?' * len(values))})"
+    table, label = ("thread_tags", "? = 'tag' AND tag")
+    if kind != "tag":
+        table, label = "thread_facets", "kind = ? AND value"
+    if few:
+        sql = f"key IN (SELECT thread FROM {table} WHERE {label} {among})"
+    else:
+        sql = f"EXISTS (SELECT 1 FROM {table} WHERE thread = key AND {label} {among})"
+    return _Condition(sql, (kind, *values))
 
 
 def _frequencies(connection: sqlite3.Connection, query: ThreadQuery) -> dict[str, int]:
@@ -445,7 +567,8 @@ def _with_tags(query: ThreadQuery, tags: dict[str, int], *, few: bool) -> _Condi
     return _Condition(" AND ".join(conditions), tuple(tags))
 
 
-def _where(conditions: Sequence[_Condition]) -> tuple[str, tuple[Any, ...]]:
+def where_of(conditions: Sequence[_Condition]) -> tuple[str, tuple[Any, ...]]:
+    """Returns the clause that all conditions make together, and its parameters."""
     if not conditions:
         return "", ()
     sql = " AND ".join(condition.sql for condition in conditions)
@@ -469,6 +592,9 @@ def _thread(
     models, more_models, models_size = _labels(
         connection, cut.format("model"), "thread_models", "start, model", key, is_brief=is_brief
     )
+    good, bad, evaluations = connection.execute(
+        "SELECT good, bad, evaluations FROM thread_feedback WHERE thread = ?", (key,)
+    ).fetchone() or (0, 0, 0)
     thread = Thread(
         id=thread_id,
         title=title,
@@ -486,6 +612,9 @@ def _thread(
         digest=digest,
         more_tags=more_tags,
         more_models=more_models,
+        good=good,
+        bad=bad,
+        evaluations=evaluations,
     )
     return thread, _REST + len(json.dumps(thread_id)) + tags_size + models_size
 

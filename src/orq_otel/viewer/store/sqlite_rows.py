@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any, Final
 
+from orq_otel.viewer.conversation.texts import tool_of
 from orq_otel.viewer.model import Facts, KeptSpan, LogRecord, Span
 from orq_otel.viewer.store.buckets import bounded
 from orq_otel.viewer.store.tally import COST_UNITS, Row
@@ -18,13 +19,14 @@ LONG: Final = 4096
 COLUMNS: Final = (
     "trace_id, span_id, parent_id, thread, start, end, is_error, is_model_call, input_tokens,"
     " output_tokens, cost, resource, name, kind, status, status_message, scope, operation, model,"
-    " provider, title, tags, body"
+    " provider, title, tags, body, user, agent, tool"
 )
-INSERT: Final = f"INSERT OR IGNORE INTO spans ({COLUMNS}) VALUES ({', '.join('?' * 23)})"
+INSERT: Final = f"INSERT OR IGNORE INTO spans ({COLUMNS}) VALUES ({', '.join('?' * 26)})"
 #: The columns of `row_of`, in its order.
 ROW_COLUMNS: Final = (
     "thread, trace_id, span_id, start, end, is_error, is_model_call, input_tokens, output_tokens,"
-    " cost, title, tags, model"
+    " cost, title, tags, model, user, agent, tool,"
+    " (SELECT service FROM resources WHERE resources.key = spans.resource)"
 )
 
 encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
@@ -55,7 +57,8 @@ def text(value: str) -> str:
     return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
 
-def _optional(value: str | None) -> str | None:
+def optional(value: str | None) -> str | None:
+    """Returns a text as `text` does, or None."""
     return None if value is None else text(value)
 
 
@@ -68,7 +71,7 @@ def counted(facts: Facts) -> tuple[bool, bool, int | None, int | None, int | Non
 #: Sets the columns of `facts_row`.
 FACTS: Final = (
     "is_error = ?, is_model_call = ?, input_tokens = ?, output_tokens = ?, cost = ?,"
-    " operation = ?, model = ?, provider = ?, title = ?, tags = ?"
+    " operation = ?, model = ?, provider = ?, title = ?, tags = ?, user = ?, agent = ?"
 )
 
 
@@ -76,12 +79,19 @@ def facts_row(facts: Facts) -> tuple[Any, ...]:
     """Returns what a row has of a span's facts, but its thread, in the order of `FACTS`."""
     return (
         *counted(facts),
-        _optional(facts.operation),
-        _optional(facts.model),
-        _optional(facts.provider),
-        _optional(facts.title),
+        optional(facts.operation),
+        optional(facts.model),
+        optional(facts.provider),
+        optional(facts.title),
         encode(facts.tags) if facts.tags else None,
+        *who(facts),
     )
+
+
+def who(facts: Facts) -> tuple[str | None, str | None]:
+    """Returns the user and the agent."""
+    said = facts.said
+    return (None, None) if said is None else (optional(said.user), optional(said.agent))
 
 
 def encoded(kept: KeptSpan) -> tuple[Any, ...]:
@@ -105,12 +115,14 @@ def encoded(kept: KeptSpan) -> tuple[Any, ...]:
         span.status,
         text(span.status_message),
         text(span.scope),
-        _optional(facts.operation),
-        _optional(facts.model),
-        _optional(facts.provider),
-        _optional(facts.title),
+        optional(facts.operation),
+        optional(facts.model),
+        optional(facts.provider),
+        optional(facts.title),
         encode(facts.tags) if facts.tags else None,
         _body(span),
+        *who(facts),
+        optional(tool_of(span, facts)),
     )
 
 
@@ -122,7 +134,7 @@ def _body(span: Span) -> str | bytes:
 def row_of(values: tuple[Any, ...]) -> Row:
     """Returns the values of a row that go into sums, from its `ROW_COLUMNS`."""
     (thread, trace_id, span_id, start, end, is_error, is_model_call, *rest) = values
-    input_tokens, output_tokens, cost, title, tags, model = rest
+    input_tokens, output_tokens, cost, title, tags, *facets = rest
     return Row(
         thread,
         trace_id,
@@ -136,7 +148,7 @@ def row_of(values: tuple[Any, ...]) -> Row:
         cost,
         title,
         tuple(text(tag) for tag in json.loads(tags)) if tags else (),
-        model,
+        *facets,
     )
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from orq_otel.viewer import model
+from orq_otel.viewer.conversation.facts import MODEL_CALLS, read
+from orq_otel.viewer.conversation.texts import texts_of
 from orq_otel.viewer.model import KeptSpan, LogRecord
-from orq_otel.viewer.store import deciding, sqlite_logs
+from orq_otel.viewer.store import deciding, sqlite_feedback, sqlite_logs, sqlite_search
 from orq_otel.viewer.store.deciding import Change
+from orq_otel.viewer.store.sqlite_indexing import ADD_CALLS, ADD_FACET
 from orq_otel.viewer.store.sqlite_rows import (
     INSERT,
     ROW_COLUMNS,
@@ -93,7 +96,9 @@ _OF_THREADS: Final = (
     "thread_models",
     "thread_activity",
     "thread_latencies",
+    "thread_facets",
 )
+_ADD_CALL: Final = "INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class Batch:
@@ -111,6 +116,7 @@ class Batch:
         ]
         self.tags = [tuple([text(tag) for tag in kept.facts.tags]) for kept in spans]
         self.responses = [sqlite_logs.response_of(kept.span.attributes) for kept in spans]
+        self.texts = [texts_of(kept.span, kept.facts) for kept in spans]
 
 
 def insert(connection: sqlite3.Connection, batch: Batch) -> None:
@@ -121,11 +127,65 @@ def insert(connection: sqlite3.Connection, batch: Batch) -> None:
         batch.threads[place] = None if kept.facts.thread_id is None else text(kept.facts.thread_id)
     keys, added = _thread_keys(connection, batch, changes)
     resources = _resource_keys(connection, batch.resources)
-    counts: Counter[int] = Counter()
-    tally = Tally()
-    responses: dict[int, str] = {}
-    for row, digest, thread, tags, response in zip(
-        batch.rows, batch.digests, batch.threads, batch.tags, batch.responses, strict=True
+    found = _insert_spans(connection, batch, keys, resources)
+    tally, counts = found.tally, found.counts
+    connection.executemany(_ADD_CALL, found.calls)
+    sqlite_logs.add_responses(connection, found.responses)
+    if batch.logs.rows:
+        of_logs = _resource_keys(connection, batch.logs.resources)
+        counts.update(sqlite_logs.insert(connection, batch.logs, of_logs))
+    _count_resources(connection, counts)
+    _add(connection, tally, 1)
+    _add_threads(connection, tally.threads, time.time_ns())
+    if found.texts and sqlite_search.is_possible(connection):
+        sqlite_search.add(connection, found.texts)
+    changed = _change(connection, changes, keys) if changes else set()
+    _add_titles(connection, batch)
+    traces = [bytes.fromhex(one.kept.span.trace_id) for one in changes]
+    traces += [row[0] for row in batch.rows]
+    new = set(added)
+    ids = [thread for thread, key in keys.items() if key in new]
+    sqlite_feedback.join(connection, batch.logs.evaluations, traces, ids)
+    # All spans of such a thread existed already, in another thread.
+    without = [(key,) for key in added if key not in tally.threads and key not in changed]
+    connection.executemany("DELETE FROM threads WHERE key = ?", without)
+    connection.execute("UPDATE changes SET count = count + 1")
+
+
+class _Inserted:
+    """What was new in a batch.
+
+    Attributes:
+        counts: How many spans each resource has got.
+        tally: What sums them up.
+        responses: The ids of responses by the keys of their spans.
+        calls: The rows of model calls.
+        texts: The texts of spans, as `sqlite_search.add` takes them.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[int] = Counter()
+        self.tally = Tally()
+        self.responses: dict[int, str] = {}
+        self.calls: list[tuple[Any, ...]] = []
+        self.texts: list[tuple[int, int, Mapping[int, str]]] = []
+
+
+def _insert_spans(
+    connection: sqlite3.Connection,
+    batch: Batch,
+    keys: Mapping[str, int],
+    resources: Mapping[bytes, int],
+) -> _Inserted:
+    found = _Inserted()
+    for row, digest, thread, tags, response, texts in zip(
+        batch.rows,
+        batch.digests,
+        batch.threads,
+        batch.tags,
+        batch.responses,
+        batch.texts,
+        strict=True,
     ):
         row[_RESOURCE] = resources[digest]
         if thread is not None:
@@ -133,37 +193,38 @@ def insert(connection: sqlite3.Connection, batch: Batch) -> None:
         inserted = connection.execute(INSERT, row)
         if inserted.rowcount != 1:
             continue
-        counts[row[_RESOURCE]] += 1
+        found.counts[row[_RESOURCE]] += 1
+        seq = int(inserted.lastrowid or 0)
         if response is not None:
-            responses[int(inserted.lastrowid or 0)] = response
+            found.responses[seq] = response
         if thread is not None:
-            tally.add(_row(row, tags))
-    sqlite_logs.add_responses(connection, responses)
-    if batch.logs.rows:
-        of_logs = _resource_keys(connection, batch.logs.resources)
-        counts.update(sqlite_logs.insert(connection, batch.logs, of_logs))
-    _count_resources(connection, counts)
-    _add(connection, tally, 1)
-    _add_threads(connection, tally.threads, time.time_ns())
-    changed = _change(connection, changes, keys) if changes else set()
-    _add_titles(connection, batch)
-    # All spans of such a thread existed already, in another thread.
-    without = [(key,) for key in added if key not in tally.threads and key not in changed]
-    connection.executemany("DELETE FROM threads WHERE key = ?", without)
-    connection.execute("UPDATE changes SET count = count + 1")
+            one = _row(row, tags, batch.resources.rows[digest][0])
+            found.tally.add(one)
+            if texts:
+                found.texts.append((one.thread, seq, texts))
+            if one.is_model_call or (one.is_error and row[17] in MODEL_CALLS):
+                found.calls.append(_call(seq, row))
+    return found
 
 
 def _add_titles(connection: sqlite3.Connection, batch: Batch) -> None:
-    """Set titles that stand in log records, which come before or after their spans."""
+    """Set titles, and add texts, that stand in log records: before or after their spans."""
     spans = ((row[0], row[1]) for row in batch.rows if row[20] is None)
     keys = sqlite_logs.keys_of(connection, batch.logs, spans)
+    if keys and sqlite_search.is_possible(connection):
+        sqlite_search.add_with_logs(connection, keys)
     for seq, thread, start, span_id, title in list(sqlite_logs.titles(connection, keys)):
         connection.execute("UPDATE spans SET title = ? WHERE seq = ?", (title, seq))
         if thread is not None:
             connection.execute(_SET_TITLE, (start, span_id, title, title.lower(), thread))
 
 
-def _row(row: list[Any], tags: tuple[str, ...]) -> Row:
+def _call(seq: int, row: list[Any]) -> tuple[Any, ...]:
+    """Returns the row of a model call, from that of its span."""
+    return seq, row[_THREAD], row[18], *row[4:11]
+
+
+def _row(row: list[Any], tags: tuple[str, ...], service: str) -> Row:
     start = row[4]
     return Row(
         thread=row[_THREAD],
@@ -179,6 +240,10 @@ def _row(row: list[Any], tags: tuple[str, ...]) -> Row:
         title=row[20],
         tags=tags,
         model=row[18],
+        user=row[23],
+        agent=row[24],
+        tool=row[25],
+        service=service,
     )
 
 
@@ -192,6 +257,7 @@ def _change(
     """
     old, new = Tally(), Tally()
     left: set[int] = set()
+    is_searchable = sqlite_search.is_possible(connection)
     for seq, kept in changes:
         values = connection.execute(
             f"SELECT {ROW_COLUMNS} FROM spans WHERE seq = ?", (seq,)
@@ -203,6 +269,15 @@ def _change(
             " output_tokens = ?, cost = ? WHERE seq = ?",
             (thread, is_error, is_model_call, input_tokens, output_tokens, cost, seq),
         )
+        connection.execute("DELETE FROM calls WHERE span = ?", (seq,))
+        connection.execute(f"{ADD_CALLS} AND seq = ?", (seq,))
+        if values[0] != thread:
+            sqlite_feedback.part(connection, [(values[1], values[2])])
+            if is_searchable:
+                sqlite_search.forget(connection, [seq])
+                if thread is not None:
+                    texts = texts_of(kept.span, read(kept.span, is_brief=True))
+                    sqlite_search.add(connection, [(thread, seq, texts)])
         if values[0] is not None:
             old.add(row_of(values))
             if values[0] != thread:
@@ -308,6 +383,7 @@ def _add_threads(
         [(key, trace_id) for key, one in items for trace_id in one.traces],
     )
     many(_ADD_TAG, [(key, tag, *first) for key, one in items for tag, first in one.tags.items()])
+    many(ADD_FACET, [(key, *facet) for key, one in items for facet in one.facets])
     many(_ADD_MODEL, [(key, *model) for key, one in items for model in one.models.items()])
     many(
         _ADD_THREAD_ACTIVITY,
@@ -431,7 +507,10 @@ def _delete(connection: sqlite3.Connection, rows: Sequence[Sequence[Any]], logs:
     Returns:
         How many spans and log records there were.
     """
-    connection.executemany("DELETE FROM spans WHERE seq = ?", [(seq,) for seq, *_ in rows])
+    deleted = [seq for seq, *_ in rows]
+    connection.executemany("DELETE FROM spans WHERE seq = ?", [(seq,) for seq in deleted])
+    if sqlite_search.is_possible(connection):
+        sqlite_search.forget(connection, deleted)
     logs = logs + sqlite_logs.delete_of(connection, [(row[3], row[4]) for row in rows])
     _forget_resources(connection, [*(resource for _, resource, *_ in rows), *logs])
     tally = Tally(row_of(tuple(values)) for _, _, *values in rows if values[0] is not None)
@@ -455,8 +534,9 @@ def _negative(keys: Iterable[int]) -> Counter[int]:
 
 def sum_up_all(connection: sqlite3.Connection, arrived: int) -> None:
     """Recompute all rollups, for spans that arrived at a time at the latest."""
-    for table in (*_OF_THREADS, "activity", "latencies", "tags"):
+    for table in (*_OF_THREADS, "activity", "latencies", "tags", "facets", "calls"):
         connection.execute(f"DELETE FROM {table}")
+    connection.execute(ADD_CALLS)
     keys = [key for (key,) in connection.execute("SELECT key FROM threads").fetchall()]
     for key in keys:
         tally = Tally(rows_of_thread(connection, key))

@@ -7,7 +7,7 @@ spans, and spans can be subtracted exactly.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from orq_otel.viewer.store.buckets import DAY, HOUR, MINUTE, latency_bucket
@@ -18,6 +18,8 @@ COST_UNITS: Final = 10**12
 WIDTHS: Final = (MINUTE, HOUR)
 #: The widths of the time buckets for sums over each thread.
 THREAD_WIDTHS: Final = (10 * MINUTE, DAY)
+#: The kinds of facets, in the order of the last fields of a row.
+FACETS: Final = ("model", "user", "agent", "tool", "service")
 
 
 class Row(NamedTuple):
@@ -37,6 +39,10 @@ class Row(NamedTuple):
         title: The user's first message, or None.
         tags: The tags of its thread.
         model: The model, or None.
+        user: The user's id, or None.
+        agent: The agent's name, or None.
+        tool: The name of the tool that it executes, or None.
+        service: The name of its service, or "".
     """
 
     thread: int
@@ -52,6 +58,16 @@ class Row(NamedTuple):
     title: str | None
     tags: tuple[str, ...]
     model: str | None
+    user: str | None = None
+    agent: str | None = None
+    tool: str | None = None
+    service: str | None = None
+
+    def facets(self) -> Iterator[tuple[str, str]]:
+        """Yields what its thread is found by, each with its kind."""
+        for kind, value in zip(FACETS, self[-len(FACETS) :], strict=True):
+            if value:
+                yield kind, str(value)
 
 
 class Sums:
@@ -100,10 +116,12 @@ class ThreadTally(Sums):
         models: Each model with the start of its first span.
         activity: The sums of each time bucket, by width and start.
         latencies: The number of model calls in each latency bucket.
+        facets: What it is found by: kinds and values.
     """
 
     __slots__ = (
         "activity",
+        "facets",
         "last_active",
         "latencies",
         "models",
@@ -122,10 +140,12 @@ class ThreadTally(Sums):
         self.models: dict[str, int] = {}
         self.activity: defaultdict[tuple[int, int], Sums] = defaultdict(Sums)
         self.latencies: defaultdict[int, int] = defaultdict(int)
+        self.facets: set[tuple[str, str]] = set()
 
     def add(self, row: Row) -> None:
         """Count a span."""
         super().add(row)
+        self.facets.update(row.facets())
         start = row.start
         self.started = min(self.started, start)
         self.last_active = max(self.last_active, row.end)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from orq_otel.viewer.formats import shortened
@@ -26,6 +28,13 @@ DONE, FAILED, WRONG_USAGE, NO_SUCH_THREAD = 0, 1, 2, 3
 
 #: The exit code of a program that SIGPIPE ends, when a reader such as `head` stops reading.
 READER_LEFT = 141
+
+#: Seconds between two looks at what `--watch` shows.
+BETWEEN = 1.0
+#: Makes a terminal show nothing, and write at its top.
+_CLEAR = "\x1b[H\x1b[2J"
+
+Answer = TypeVar("Answer")
 
 EXIT_CODES = "exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such thread"
 
@@ -95,6 +104,33 @@ def write(lines: Iterable[str]) -> None:
     """Print lines, which the caller has made safe to print."""
     for line in lines:
         sys.stdout.write(line + "\n")
+
+
+def watch(look: Callable[[], Answer], lines_of: Callable[[Answer], Sequence[str]]) -> None:
+    """Print lines again whenever what they show changes, until Ctrl-C.
+
+    In a terminal, they take the place of the ones before. Elsewhere, an empty line is between them.
+
+    Args:
+        look: Returns what to show.
+        lines_of: Returns its lines.
+    """
+    before: Answer | None = None
+    shown: Sequence[str] = ()
+    is_terminal = sys.stdout.isatty()
+    while True:
+        found = look()
+        lines = lines_of(found)
+        # How long ago something was changes all the time.
+        if found != before or (is_terminal and lines != shown):
+            if is_terminal:
+                sys.stdout.write(_CLEAR)
+            elif before is not None:
+                sys.stdout.write("\n")
+            write(lines)
+            sys.stdout.flush()
+            before, shown = found, lines
+        time.sleep(BETWEEN)
 
 
 def no_such_thread(thread_id: str) -> int:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from orq_otel.viewer.conversation import (
     Conversation,
+    Failure,
     Media,
     Message,
     Other,
     Part,
+    Step,
     Text,
     ToolCall,
     Turn,
@@ -18,7 +20,13 @@ from orq_otel.viewer.conversation import (
 from orq_otel.viewer.conversation.facts import explained
 from orq_otel.viewer.dialects.capturing import settings
 from orq_otel.viewer.formats import count, one_line, shortened, visible
-from orq_otel.viewer.terminal.formatting import cost_text, duration_text, token_counts
+from orq_otel.viewer.terminal.formatting import (
+    clock_of,
+    cost_text,
+    day_of,
+    duration_text,
+    token_counts,
+)
 from orq_otel.viewer.terminal.tables import plain, wrapped
 
 #: How many characters of a message part are shown. An export has all of them.
@@ -26,28 +34,45 @@ _MOST = 4000
 _ROLE = 11  # cells
 
 
-def conversation_lines(conversation: Conversation, width: int | None) -> Iterator[str]:
+def conversation_lines(
+    conversation: Conversation, width: int | None, limit: int | None = None
+) -> Iterator[str]:
     """Yields the lines of a conversation, with roles on the left.
 
     Args:
         conversation: The conversation.
         width: The width of the terminal in cells. None: unlimited.
+        limit: Only so many of its latest calls and steps. None: all.
     """
     if not conversation.has_content:
         if conversation.turns:
             switches = " and ".join(settings(conversation.senders))
             yield from wrapped(f"No messages were sent. Programs send them with {switches}", width)
         return
-    for entry in conversation.entries:
-        if isinstance(entry, Turn):
-            for message in (*entry.asked, *entry.answered):
-                yield from _message(message, width)
-            yield from _beside("", _call(entry), width)
-        elif entry.tool is not None:
-            yield from _part("tool", entry.tool, width)
-        error = failure(entry.kept)
-        if error is not None:
-            yield from _beside("ERROR", one_line(f"{error.kind} {error.message}".strip()), width)
+    days = {day_of(entry.kept.span.start) for entry in conversation.entries}
+    day = None
+    for entry in conversation.entries[-limit if limit else 0 :]:
+        if len(days) > 1 and day != (day := day_of(entry.kept.span.start)):
+            yield f"-- {day} --"
+        yield from entry_lines(entry, width)
+
+
+def entry_lines(entry: Turn | Step, width: int | None) -> Iterator[str]:
+    """Yields the lines of a model call or of a step."""
+    if isinstance(entry, Turn):
+        for message in (*entry.asked, *entry.answered):
+            yield from _message(message, width)
+        yield from _beside("", _call(entry), width)
+    elif entry.tool is not None:
+        yield from _part("tool", entry.tool, width)
+    error = failure(entry.kept)
+    # A tool's own error stands with its call.
+    if error is not None and not (isinstance(entry, Step) and entry.tool is not None):
+        yield from _beside("ERROR", _reason(error), width)
+
+
+def _reason(error: Failure) -> str:
+    return one_line(f"{error.kind} {error.message}".strip())
 
 
 def _message(message: Message, width: int | None) -> Iterator[str]:
@@ -56,24 +81,44 @@ def _message(message: Message, width: int | None) -> Iterator[str]:
 
 
 def _part(who: str, part: Part, width: int | None) -> Iterator[str]:
+    yield from _beside(who, _content(part), width)
+    if isinstance(part, ToolCall):
+        error = None if part.execution is None else failure(part.execution)
+        for result in part.result or ():
+            yield from _part("-> result" if error is None else "-> FAILED", result, width)
+        if error is not None:
+            yield from _beside("" if part.result else "-> FAILED", _reason(error), width)
+
+
+def _content(part: Part) -> str:
     match part:
         case Text(content, is_reasoning):
-            yield from _beside(who, f"(thinking) {content}" if is_reasoning else content, width)
+            return f"(thinking) {content}" if is_reasoning else content
         case Media(modality, mime_type, size):
             facts = [modality, mime_type, f"{count(size)} bytes" if size is not None else None]
-            yield from _beside(who, f"[{', '.join(filter(None, facts))}]", width)
+            return f"[{', '.join(filter(None, facts))}]"
         case Other(kind, content):
-            yield from _beside(who, f"[{kind}] {content}", width)
+            return f"[{kind}] {content}"
         case ToolCall():
-            yield from _beside(who, f"{part.name}({part.arguments or ''})", width)
-            for result in part.result or ():
-                yield from _part("-> result", result, width)
+            return f"{part.name}({part.arguments or ''})"
+
+
+def text_of(parts: Iterable[Part]) -> str:
+    """Returns the parts of a message as one text, which is not cut."""
+    texts = []
+    for part in parts:
+        texts.append(_content(part))
+        if isinstance(part, ToolCall):
+            texts += [f"-> {_content(result)}" for result in part.result or ()]
+    return "\n".join(texts)
 
 
 def _call(turn: Turn) -> str:
-    """Returns the model, duration, tokens and cost of a call."""
+    """Returns the time, model, duration, tokens and cost of a call."""
     span, facts, cost = turn.kept.span, turn.kept.facts, explained(turn.kept)
     values = [
+        clock_of(span.start),
+        turn.agent or "",
         facts.model or "a model",
         duration_text((span.end - span.start) / 1e6),
         f"{used} tokens" if (used := token_counts(facts.input_tokens, facts.output_tokens)) else "",

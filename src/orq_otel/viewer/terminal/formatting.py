@@ -32,8 +32,21 @@ def name_list(names: Sequence[str], more: int = 0) -> str:
 
 def local_time(text: str) -> str:
     """Formats a time in the local time zone, to the second."""
-    at = datetime.fromtimestamp(moment(text) // SECOND, timezone.utc).astimezone()
-    return f"{at:%Y-%m-%d %H:%M:%S}"
+    return f"{_local(moment(text)):%Y-%m-%d %H:%M:%S}"
+
+
+def clock_of(nanoseconds: int) -> str:
+    """Formats the time of a day in the local time zone, to the second."""
+    return f"{_local(nanoseconds):%H:%M:%S}"
+
+
+def day_of(nanoseconds: int) -> str:
+    """Formats the day of a time in the local time zone."""
+    return f"{_local(nanoseconds):%Y-%m-%d}"
+
+
+def _local(nanoseconds: int) -> datetime:
+    return datetime.fromtimestamp(nanoseconds // SECOND, timezone.utc).astimezone()
 
 
 def time_ago(text: str) -> str:

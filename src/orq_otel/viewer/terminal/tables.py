@@ -24,12 +24,14 @@ class Column:
         is_number: Whether it is aligned to the right.
         least: It may be cut to this width where space is short; None: it is never cut.
         unimportance: Where space is still short, the column with the highest goes; 0 stays.
+        most: It is never wider than this; None: as wide as it needs.
     """
 
     title: str
     is_number: bool = False
     least: int | None = None
     unimportance: int = 0
+    most: int | None = None
 
 
 def terminal_width() -> int | None:
@@ -90,7 +92,8 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int |
     """
     cells = [[column.title for column in columns], *rows]
     widths = {
-        index: max(cell_count(row[index]) for row in cells) for index, _column in enumerate(columns)
+        index: min(max(cell_count(row[index]) for row in cells), column.most or sys.maxsize)
+        for index, column in enumerate(columns)
     }
     if width is not None:
         _fit(columns, widths, width)

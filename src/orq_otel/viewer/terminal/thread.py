@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from orq_otel.viewer.conversation import conversation
+from orq_otel.viewer.conversation import Conversation, Step, Turn, conversation, failure
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.formats import count, one_line, plural
 from orq_otel.viewer.model import KeptSpan
 from orq_otel.viewer.terminal.command_line import (
+    BETWEEN,
     DONE,
     add_source,
     no_such_thread,
@@ -19,7 +22,7 @@ from orq_otel.viewer.terminal.command_line import (
     run_with_source,
     write,
 )
-from orq_otel.viewer.terminal.conversation_lines import conversation_lines
+from orq_otel.viewer.terminal.conversation_lines import conversation_lines, entry_lines, text_of
 from orq_otel.viewer.terminal.formatting import (
     cost_text,
     duration_text,
@@ -30,8 +33,12 @@ from orq_otel.viewer.terminal.formatting import (
 )
 from orq_otel.viewer.terminal.sources import Source
 from orq_otel.viewer.terminal.tables import Column, cut, table, terminal_width
-from orq_otel.viewer.times import moment
-from orq_otel.viewer.web import api_json
+from orq_otel.viewer.times import moment, rfc_3339
+from orq_otel.viewer.web import api_json, thread_csv
+from orq_otel.viewer.web.query_parameters import number
+
+#: The highest number for `--limit`.
+_MOST = 1_000_000
 
 COLUMNS = (
     Column("AFTER", is_number=True, unimportance=2),
@@ -52,7 +59,15 @@ def add_parser(subparsers: Any) -> None:
         description="Show a thread: its conversation, and the spans of its traces.",
     )
     parser.add_argument("id", metavar="ID", help="the thread's id or short id")
-    parser.add_argument("--json", action="store_true", help="write JSON, as the API does")
+    parser.add_argument(
+        "--limit", metavar="N", help="only the latest N calls of models and other steps"
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="write JSON, as the API does")
+    form.add_argument("--csv", action="store_true", help="write the messages as CSV")
+    form.add_argument(
+        "--watch", action="store_true", help="go on with what is said next, until Ctrl-C"
+    )
     add_source(parser)
     parser.set_defaults(run=run)
 
@@ -67,20 +82,78 @@ def run(options: Namespace) -> int:
         if options.json:
             write([api_json.as_json(thread).decode()])
             return DONE
+        limit = None if options.limit is None else number("--limit", options.limit, _MOST)
         answer = source.spans(thread["id"])
+        told = _told(thread["id"], answer)
+        if options.csv:
+            rows = csv_rows(told.entries[-limit if limit else 0 :])
+            write([thread_csv.lines([CSV_COLUMNS, *rows]).decode().rstrip("\r\n")])
+            return DONE
         width = terminal_width()
         summary = _summary(thread)
         write(summary if width is None else [cut(line, width) for line in summary])
-        spans = [api_json.span_of(one) for one in answer["spans"]]
-        kept = [KeptSpan(one, read(one)) for one in spans]
-        messages = list(conversation_lines(conversation(thread["id"], kept), width))
+        messages = list(conversation_lines(told, width, limit))
         write(["", *messages] if messages else [])
+        if options.watch:
+            _follow(source, thread["id"], told, width)
+        if limit is not None:
+            return DONE
         write(["", *table(COLUMNS, list(_rows(thread, answer["spans"])), width)])
         if answer["truncated"]:
             remark("There are more spans. `orq-otel export` writes all of them.")
         return DONE
 
     return run_with_source(options, ask)
+
+
+def _told(thread_id: str, answer: dict[str, Any]) -> Conversation:
+    spans = [api_json.span_of(one) for one in answer["spans"]]
+    return conversation(thread_id, [KeptSpan(one, read(one)) for one in spans])
+
+
+def _follow(source: Source, thread_id: str, told: Conversation, width: int | None) -> None:
+    """Print what is said next, until Ctrl-C."""
+    shown = {_key(one) for one in told.entries}
+    before: Any = None
+    while True:
+        thread = source.thread(thread_id)
+        if thread is not None and thread != before:
+            before = thread
+            for entry in _told(thread_id, source.spans(thread_id)).entries:
+                if _key(entry) not in shown:
+                    shown.add(_key(entry))
+                    write(entry_lines(entry, width))
+        sys.stdout.flush()
+        time.sleep(BETWEEN)
+
+
+def _key(entry: Turn | Step) -> tuple[str, str]:
+    return entry.kept.span.trace_id, entry.kept.span.span_id
+
+
+#: The columns of `--csv`: a line for each message, and for each step between them.
+CSV_COLUMNS = ("time", "role", "agent", "text", "model", "error", "trace_id", "span_id")
+
+
+def csv_rows(entries: Iterable[Turn | Step]) -> Iterator[tuple[str, ...]]:
+    """Yields the messages and steps of a conversation, each as a line of CSV."""
+    for entry in entries:
+        span, error = entry.kept.span, failure(entry.kept)
+        reason = "" if error is None else f"{error.kind} {error.message}".strip()
+        ids = (span.trace_id, span.span_id)
+        start, end = (rfc_3339(max(at, 0)) for at in (span.start, span.end))
+        model = entry.kept.facts.model or ""
+        if isinstance(entry, Turn):
+            agent = entry.agent or ""
+            for message in entry.asked:
+                yield start, message.role, agent, text_of(message.parts), "", "", *ids
+            for message in entry.answered:
+                yield end, message.role, agent, text_of(message.parts), model, reason, *ids
+            if reason and not entry.answered:
+                yield end, "error", agent, "", model, reason, *ids
+        else:
+            text = span.name if entry.tool is None else text_of((entry.tool,))
+            yield start, entry.kept.facts.operation or "step", "", text, model, reason, *ids
 
 
 def _summary(thread: dict[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from orq_otel.viewer.conversation import conversation, exchanges
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import (
+    KINDS,
     InvalidCursorError,
     KeptSpan,
     Store,
@@ -29,8 +30,15 @@ from orq_otel.viewer.model import (
 )
 from orq_otel.viewer.receive.otlp_files import UnreadableError, read_requests
 from orq_otel.viewer.store import cursors
-from orq_otel.viewer.web import api_json, conversation_json, exports
-from orq_otel.viewer.web.openapi import JSON_LINES, MOST_SPANS, document
+from orq_otel.viewer.web import api_json, conversation_json, exports, thread_csv
+from orq_otel.viewer.web.openapi import (
+    CSV,
+    JSON_LINES,
+    MOST_GROUPS,
+    MOST_LABELS,
+    MOST_SPANS,
+    document,
+)
 from orq_otel.viewer.web.query_parameters import (
     InvalidParameterError,
     choice,
@@ -106,6 +114,13 @@ class _Api:
         self._store = store
         self._heavy = CapacityLimiter(AT_A_TIME)
         self._lists = CapacityLimiter(_LISTS_AT_A_TIME)
+        self._of_all = {
+            "labels": self._labels,
+            "numbers": self._numbers,
+            "openapi.json": self._description,
+            "threads": self._threads,
+            "threads.csv": self._csv,
+        }
         self._delete_thread = deletion(store)
         self._of_thread = {
             "conversation": self._conversation,
@@ -145,8 +160,8 @@ class _Api:
     def _resource(self, segments: Sequence[str]) -> _Resource:
         """Returns the resource of a path. Slashes in an id may be unescaped."""
         match segments:
-            case ["threads"]:
-                return _Resource({"GET": self._threads})
+            case [name] if name in self._of_all:
+                return _Resource({"GET": self._of_all[name]})
             case ["threads", first, *more, last] if first and last in self._of_thread:
                 handler = self._of_thread[last]
                 return _Resource({"GET": self._of("/".join([first, *more]), handler)})
@@ -158,8 +173,6 @@ class _Api:
                 return _Resource(handlers)
             case ["import"]:
                 return _Resource({"POST": self._import})
-            case ["openapi.json"]:
-                return _Resource({"GET": self._description})
             case _:
                 raise _ApiError(
                     404,
@@ -178,6 +191,43 @@ class _Api:
             return _json(api_json.thread_page(self._store.threads(asked)))
 
         return await to_thread.run_sync(answer, limiter=self._lists)
+
+    async def _csv(self, request: Request) -> Response:
+        asked = thread_query(request.query_params.multi_items())
+        headers = {
+            "cache-control": "no-store",
+            "content-disposition": 'attachment; filename="threads.csv"',
+        }
+        if request.method == "HEAD":
+            return Response(None, 200, headers, CSV)
+        bits = thread_csv.pages(self._store, asked)
+        # An error before the first threads still gets an error answer.
+        first = await self._bit(bits) + await self._bit(bits)
+        return StreamingResponse(self._rest(first, bits), 200, headers, CSV)
+
+    async def _labels(self, request: Request) -> Response:
+        asked = only(request.query_params.multi_items(), ("kind", "q", "limit"))
+        kind = choice("kind", asked.get("kind", ["tag"])[0], KINDS)
+        limit = number("limit", asked.get("limit", ["200"])[0], MOST_LABELS)
+        text = asked.get("q", [""])[0]
+
+        def answer() -> Response:
+            found = self._store.labels(kind, text, limit)
+            return _json({"labels": [{"name": name, "threads": count} for name, count in found]})
+
+        return await to_thread.run_sync(answer, limiter=self._lists)
+
+    async def _numbers(self, request: Request) -> Response:
+        items = request.query_params.multi_items()
+        own = only([one for one in items if one[0] in {"by", "name"}], ("by", "name"), ("name",))
+        by = choice("by", own.get("by", ["model"])[0], KINDS)
+        names = own.get("name", [])[:MOST_GROUPS]
+        asked = thread_query([one for one in items if one[0] not in own])
+
+        def answer() -> Response:
+            return _json(api_json.numbers(self._store.numbers(asked, by, names), by))
+
+        return await to_thread.run_sync(answer, limiter=self._heavy)
 
     def _of(
         self, thread_id: str, handler: Callable[[Request, Thread], Awaitable[Response]]

@@ -7,9 +7,19 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from orq_otel.viewer.conversation.facts import explained
-from orq_otel.viewer.model import KeptSpan, LogRecord, Span, Spans, Thread, ThreadPage
+from orq_otel.viewer.model import (
+    Hit,
+    KeptSpan,
+    Kind,
+    LogRecord,
+    Numbers,
+    Span,
+    Spans,
+    Thread,
+    ThreadPage,
+)
 from orq_otel.viewer.receive.otlp import logs_to_json, to_json
-from orq_otel.viewer.times import moment, rfc_3339
+from orq_otel.viewer.times import SECOND, moment, rfc_3339
 
 FORMATS = ("json", "otlp")
 """The formats of an export: the API's JSON, or OTLP/JSON, which every collector accepts."""
@@ -25,12 +35,15 @@ def thread(one: Thread) -> dict[str, Any]:
     """Returns a thread as JSON.
 
     `cost_usd` is null if no price is known, and does not include the `unpriced_calls`. `short_id`,
-    `more_tags` and `more_models` are there only if the thread's id or labels are too long.
+    `more_tags` and `more_models` are there only if the thread's id or labels are too long, and
+    `feedback` only if there is any.
     """
+    feedback = {"good": one.good, "bad": one.bad, "evaluations": one.evaluations}
     long = {
         "short_id": one.short_id if one.digest else None,
         "more_tags": one.more_tags,
         "more_models": one.more_models,
+        "feedback": feedback if one.evaluations else None,
     }
     return {
         "id": one.id,
@@ -52,8 +65,63 @@ def thread(one: Thread) -> dict[str, Any]:
 
 
 def thread_page(page: ThreadPage) -> dict[str, Any]:
-    """Returns a page of threads, and the cursor of the next page: null at the end."""
-    return {"threads": [thread(one) for one in page.threads], "next_cursor": page.next_cursor}
+    """Returns a page of threads, and the cursor of the next page: null at the end.
+
+    A thread has a `hit` where a message has the text that was searched for. `is_partial` is there
+    only if too many messages have it to look at all of them.
+    """
+    threads = []
+    for one in page.threads:
+        fields = thread(one)
+        if (found := page.hits.get(one.id)) is not None:
+            fields["hit"] = hit(found)
+        threads.append(fields)
+    partial = {"is_partial": True} if page.is_partial else {}
+    return {"threads": threads, "next_cursor": page.next_cursor, **partial}
+
+
+def hit(one: Hit) -> dict[str, Any]:
+    """Returns a part of a message as JSON. `marks` says where the text begins and ends in it."""
+    return {
+        "text": one.text,
+        "marks": [list(mark) for mark in one.marks],
+        "trace_id": one.trace_id,
+        "span_id": one.span_id,
+    }
+
+
+def numbers(found: Numbers, by: Kind) -> dict[str, Any]:
+    """Returns groups of model calls as JSON."""
+    return {
+        "by": by,
+        "groups": [
+            {
+                "name": one.name,
+                "threads": one.threads,
+                "calls": one.calls,
+                "errors": one.errors,
+                "input_tokens": one.input_tokens,
+                "output_tokens": one.output_tokens,
+                "cost_usd": one.cost,
+                "unpriced_calls": one.unpriced,
+                "latency_ms": {"p50": one.p50 / 1e6, "p95": one.p95 / 1e6} if one.calls else None,
+                "feedback": {"good": one.good, "bad": one.bad},
+                "over_time": [
+                    {
+                        "start": rfc_3339(part.start),
+                        "calls": part.calls,
+                        "tokens": part.tokens,
+                        "cost_usd": part.cost,
+                        "latency_ms": {"p50": part.p50 / 1e6, "p95": part.p95 / 1e6},
+                    }
+                    for part in one.slices
+                ],
+            }
+            for one in found.groups
+        ],
+        "interval_seconds": found.width // SECOND,
+        "more_groups": found.more,
+    }
 
 
 def span(kept: KeptSpan) -> dict[str, Any]:

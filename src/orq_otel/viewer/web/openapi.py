@@ -5,13 +5,19 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from orq_otel.viewer.model import LONG_ID, SORTS
-from orq_otel.viewer.web.query_parameters import MATCHES, MOST_THREADS, ORDERS
+from orq_otel.viewer.model import FEEDBACK, KINDS, LONG_ID, SORTS
+from orq_otel.viewer.web.query_parameters import LABELS, MATCHES, MOST_THREADS, ORDERS
 
 MOST_SPANS = 5000
 """In one answer."""
 
+MOST_LABELS = 5000
+"""In one answer."""
+MOST_GROUPS = 50
+"""Named in one request for numbers."""
+
 JSON_LINES = "application/x-ndjson"
+CSV = "text/csv"
 
 _TEXT = {"type": "string"}
 _MAYBE_TEXT = {"type": ["string", "null"]}
@@ -35,6 +41,9 @@ def document() -> dict[str, Any]:
         },
         "paths": {
             "/api/threads": {"get": _THREADS},
+            "/api/threads.csv": {"get": _THREADS_CSV},
+            "/api/labels": {"get": _LABELS},
+            "/api/numbers": {"get": _NUMBERS},
             "/api/threads/{id}": {"get": _THREAD, "delete": _DELETE},
             "/api/threads/{id}/spans": {"get": _SPANS},
             "/api/threads/{id}/conversation": {"get": _CONVERSATION},
@@ -123,6 +132,10 @@ _OF_A_SPAN = {
     "error": {"anyOf": [{"type": "null"}, _object(type=_TEXT, message=_TEXT)]},
 }
 
+_LATENCY = _object(p50=_MILLISECONDS, p95=_MILLISECONDS) | {
+    "description": "the exact percentiles of its calls"
+}
+
 _IN_AN_EXCHANGE = {
     "exchange": {
         "type": "integer",
@@ -138,6 +151,8 @@ _SCHEMAS = {
         "short_id",
         "more_tags",
         "more_models",
+        "feedback",
+        "hit",
         id={"type": "string", "minLength": 1},
         title=_MAYBE_TEXT
         | {"description": "the user's first message; null where no content was captured"},
@@ -162,10 +177,61 @@ _SCHEMAS = {
         },
         more_tags=_COUNT | {"description": "how many tags are left out, beyond a megabyte of them"},
         more_models=_COUNT | {"description": "the same for models"},
+        feedback=_object(good=_COUNT, bad=_COUNT, evaluations=_COUNT)
+        | {"description": "how many evaluations are good, bad, and there at all, if any are"},
+        hit=_schema("Hit") | {"description": "the latest message with the text of `q`"},
+    ),
+    "Hit": _object(
+        text=_TEXT | {"description": "a part of the message"},
+        marks={
+            "type": "array",
+            "description": "where the text begins and ends in it",
+            "items": {"type": "array", "items": _COUNT, "minItems": 2, "maxItems": 2},
+        },
+        trace_id=_TEXT,
+        span_id=_TEXT,
     ),
     "ThreadPage": _object(
+        "is_partial",
         threads=_list_of("Thread"),
         next_cursor=_MAYBE_TEXT | {"description": "for `cursor`; null at the end"},
+        is_partial={
+            "const": True,
+            "description": "only the latest of very many messages with the text were looked at",
+        },
+    ),
+    "LabelList": _object(labels={"type": "array", "items": _object(name=_TEXT, threads=_COUNT)}),
+    "Numbers": _object(
+        by=_TEXT,
+        groups={
+            "type": "array",
+            "items": _object(
+                name=_MAYBE_TEXT | {"description": "null for calls whose model is unknown"},
+                threads=_COUNT,
+                calls=_COUNT,
+                errors=_COUNT
+                | {"description": "of a model its failed calls, else failed spans of the threads"},
+                input_tokens=_COUNT,
+                output_tokens=_COUNT,
+                cost_usd=_DOLLARS,
+                unpriced_calls=_COUNT,
+                latency_ms={"anyOf": [{"type": "null"}, _LATENCY]},
+                feedback=_object(good=_COUNT, bad=_COUNT),
+                over_time={
+                    "type": "array",
+                    "description": "the same over time, without intervals that have no calls",
+                    "items": _object(
+                        start=_TIME,
+                        calls=_COUNT,
+                        tokens=_COUNT,
+                        cost_usd=_DOLLARS,
+                        latency_ms=_LATENCY,
+                    ),
+                },
+            ),
+        },
+        interval_seconds=_COUNT | {"description": "how long an interval of `over_time` is"},
+        more_groups=_COUNT | {"description": "how many groups with fewer calls are left out"},
     ),
     "Span": _object(
         trace_id={"type": "string", "pattern": "^[0-9a-f]{32}$"},
@@ -364,40 +430,107 @@ _ID = {
 
 _OF_A_THREAD = [{"$ref": "#/components/parameters/id"}]
 
+
+def _labelled(kind: str, many: str = "May be repeated, for threads with any of them.") -> Any:
+    return _parameter(
+        kind,
+        f"Only threads with this {kind}. {many}",
+        {"type": "array", "items": {"type": "string", "minLength": 1}},
+        style="form",
+        explode=True,
+    )
+
+
+_AMOUNT = {"type": "number", "minimum": 0, "maximum": 1e6}
+_LASTING = {"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]{1,9})?(ms|[smhdw])?$"}
+
+_THREAD_FILTERS = [
+    _labelled("tag", "May be repeated."),
+    _parameter(
+        "match",
+        "Whether a thread needs all of the tags, or any of them.",
+        _word_of(MATCHES, "all"),
+    ),
+    _parameter(
+        "q",
+        "Only threads with this text in the id, the title or a label, or with all of its words in"
+        " a message.",
+        _TEXT,
+    ),
+    _moment("since", "Only threads that were active at this time or later"),
+    _moment("until", "Only threads that started before"),
+    _parameter("errors", "Only threads with errors.", {"type": "boolean", "default": False}),
+    *map(_labelled, LABELS),
+    _parameter("min_cost", "Only threads that cost so much or more, in US dollars.", _AMOUNT),
+    _parameter("max_cost", "Only threads that cost less, or as much.", _AMOUNT),
+    _parameter("min_duration", "Only threads that took so long: 250ms, 30s, 5m, 1h.", _LASTING),
+    _parameter("max_duration", "Only threads that took less, or as long.", _LASTING),
+    _parameter(
+        "feedback",
+        "Only threads with good or bad evaluations, with any, or with none.",
+        {"type": "string", "enum": list(FEEDBACK)},
+    ),
+    _parameter("sort", "What to sort by.", _word_of(SORTS, "last_active")),
+    _parameter(
+        "order",
+        "Whether the largest or latest comes first (`desc`) or last (`asc`).",
+        _word_of(ORDERS, "desc"),
+    ),
+    _parameter(
+        "limit",
+        "How many to return at most. Where they are large, it is fewer.",
+        _count_up_to(MOST_THREADS, 50),
+    ),
+    _parameter("cursor", "The `next_cursor` of the page before.", _TEXT),
+]
+
 _THREADS = {
     "operationId": "listThreads",
     "summary": "Threads, a page at a time",
+    "parameters": _THREAD_FILTERS,
+    "responses": _responses(_answer("Threads.", _schema("ThreadPage"))),
+}
+
+_THREADS_CSV = {
+    "operationId": "listThreadsAsCsv",
+    "summary": "All threads that match, as a file for spreadsheets",
+    "parameters": [one for one in _THREAD_FILTERS if one["name"] not in {"limit", "cursor"}],
+    "responses": _responses(
+        {"description": "Threads, one on each line.", "content": {CSV: {"schema": _TEXT}}}
+    ),
+}
+
+_LABELS = {
+    "operationId": "listLabels",
+    "summary": "Tags, users... with their numbers of threads, the most frequent first",
     "parameters": [
+        _parameter("kind", "What to return.", _word_of(KINDS, "tag")),
+        _parameter("q", "Only those that contain this text.", _TEXT),
+        _parameter("limit", "How many to return at most.", _count_up_to(MOST_LABELS, 200)),
+    ],
+    "responses": _responses(_answer("Labels.", _schema("LabelList"))),
+}
+
+_NUMBERS = {
+    "operationId": "getNumbers",
+    "summary": "Cost, tokens, latency and feedback by model, tag, user...",
+    "description": "Over the model calls of all threads that match.",
+    "parameters": [
+        _parameter("by", "What the groups are made by.", _word_of(KINDS, "model")),
         _parameter(
-            "tag",
-            "Only threads with this tag. May be repeated.",
-            {"type": "array", "items": {"type": "string", "minLength": 1}},
+            "name",
+            "Only this group. May be repeated.",
+            {"type": "array", "items": _TEXT},
             style="form",
             explode=True,
         ),
-        _parameter(
-            "match",
-            "Whether a thread needs all of the tags, or any of them.",
-            _word_of(MATCHES, "all"),
+        *(
+            one
+            for one in _THREAD_FILTERS
+            if one["name"] not in {"sort", "order", "limit", "cursor"}
         ),
-        _parameter("q", "Only threads with this text in the id or title.", _TEXT),
-        _moment("since", "Only threads that were active at this time or later"),
-        _moment("until", "Only threads that started before"),
-        _parameter("errors", "Only threads with errors.", {"type": "boolean", "default": False}),
-        _parameter("sort", "What to sort by.", _word_of(SORTS, "last_active")),
-        _parameter(
-            "order",
-            "Whether the largest or latest comes first (`desc`) or last (`asc`).",
-            _word_of(ORDERS, "desc"),
-        ),
-        _parameter(
-            "limit",
-            "How many to return at most. Where they are large, it is fewer.",
-            _count_up_to(MOST_THREADS, 50),
-        ),
-        _parameter("cursor", "The `next_cursor` of the page before.", _TEXT),
     ],
-    "responses": _responses(_answer("Threads.", _schema("ThreadPage"))),
+    "responses": _responses(_answer("Groups.", _schema("Numbers"))),
 }
 
 _THREAD = {

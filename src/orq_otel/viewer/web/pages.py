@@ -47,11 +47,18 @@ from orq_otel.viewer.model import (
     short_id,
 )
 from orq_otel.viewer.store import cursors
-from orq_otel.viewer.web import conversation_html, media, plots, timeline
+from orq_otel.viewer.web import (
+    conversation_html,
+    finding,
+    media,
+    numbers_page,
+    plots,
+    timeline,
+)
 from orq_otel.viewer.web.neighbours import neighbour
 from orq_otel.viewer.web.page_limits import TextBudget, trimmed
 from orq_otel.viewer.web.query_parameters import InvalidParameterError, thread_query
-from orq_otel.viewer.web.zones import UTC, zone_of
+from orq_otel.viewer.web.zones import UTC, Zone, zone_of
 
 HERE: Final = Path(__file__).parent
 #: The endpoint in the example that an empty overview shows.
@@ -77,6 +84,9 @@ TAGS: Final = 12
 """How many tags to filter by the overview shows at first."""
 #: The highest number of digits of a time in nanoseconds.
 _DIGITS: Final = 19
+
+MOST_TAGS: Final = 2000
+"""How many tags the page of tags shows at a time."""
 
 PERIODS: Final = (
     ("", "Any time"),
@@ -114,6 +124,8 @@ def create_pages(
         Route("/threads/", pages.thread),
         Route("/threads/{id:anything}", pages.thread),
         Route("/without-thread", pages.strays),
+        Route("/numbers", pages.numbers),
+        Route("/tags", pages.tags),
         Route("/changes", pages.changes),
         Mount("/static", StaticFiles(directory=HERE / "static")),
         Route("/{rest:path}", not_found),
@@ -210,6 +222,33 @@ class _Pages:
     async def strays(self, request: Request) -> Response:
         return await to_thread.run_sync(self._strays, request, limiter=self._threads)
 
+    async def numbers(self, request: Request) -> Response:
+        return await to_thread.run_sync(self._numbers, request, limiter=self._threads)
+
+    async def tags(self, request: Request) -> Response:
+        return await to_thread.run_sync(self._tags, request, limiter=self._overviews)
+
+    @_guarded
+    def _numbers(self, request: Request) -> Response:
+        asked = numbers_page.Asked(_parameters(request), zone_of(request))
+        return _page("numbers.html", **asked.values(self._store))
+
+    @_guarded
+    def _tags(self, request: Request) -> Response:
+        text = request.query_params.get("q", "")
+        found = self._store.labels("tag", text, MOST_TAGS + 1)
+        return _page(
+            "tags.html",
+            zone=zone_of(request),
+            text=text,
+            groups=finding.tag_groups(found[:MOST_TAGS]),
+            count=len(found[:MOST_TAGS]),
+            has_more=len(found) > MOST_TAGS,
+            marked=finding.marker(ThreadQuery(text=text)),
+            abilities=self._store.abilities,
+            change=None,
+        )
+
     @_guarded
     def _strays(self, request: Request) -> Response:
         change = self._store.change()
@@ -229,27 +268,46 @@ class _Pages:
     @_guarded
     def _overview(self, request: Request) -> Response:
         parameters = _parameters(request)
-        asked = replace(thread_query(_query_parameters(parameters)), is_brief=True)
+        zone = zone_of(request)
+        shown = finding.in_period(parameters, self._store.period)
+        is_last_day = len(shown) > len(parameters)
+        asked = _brief(shown, zone)
         overview = self._store.overview(asked)
+        if is_last_day and not overview.threads and not finding.is_filtered(parameters):
+            # Nothing has happened lately: what has happened before is more use than nothing.
+            shown, asked = parameters, _brief(parameters, zone)
+            overview = self._store.overview(asked)
         page = self._store.threads(asked)
-        filtered = any(name in _FILTERS for name, _ in parameters)
         begin = min((one.started for one in page.threads), default=0)
         end = max((one.last_active for one in page.threads), default=0)
         return _page(
             "overview.html",
-            zone=zone_of(request),
             overview=overview,
             threads=page.threads,
             plots=plots.plots(overview),
             query=asked,
-            parameters=dict(parameters),
+            parameters=dict(shown),
+            periods=PERIODS
+            if self._store.period is None
+            else ((*finding.ANY[1:], "Any time"), *PERIODS[1:]),
+            is_last_day=is_last_day,
+            anytime=finding.address("/", parameters, since="any", cursor=None),
             tags=_tags(overview, asked),
-            is_filtered=filtered,
+            is_filtered=finding.is_filtered(parameters),
+            is_partial=page.is_partial or overview.is_partial,
+            hits=page.hits,
+            marked=finding.marker(asked),
+            filters=finding.filters(parameters),
+            offered=finding.offered(self._store),
+            abilities=self._store.abilities,
+            csv=finding.address("/api/threads.csv", finding.api_parameters(shown, zone)),
+            numbers=finding.address("/numbers", shown, cursor=None, sort=None, order=None),
+            zone=zone,
             begin=begin,
             end=end,
             otlp_endpoint=self._otlp_endpoint,
             link=functools.partial(_link, parameters),
-            listed=_link(parameters)[2:] or None,
+            listed=_link(shown)[2:] or None,
             next=_link(parameters, cursor=page.next_cursor) if page.next_cursor else None,
             is_first=asked.cursor is None,
             change=self._store.change(),
@@ -263,7 +321,8 @@ class _Pages:
             return _no_such_thread(request)
         asked = request.query_params
         if (direction := asked.get("go")) is not None:
-            return self._neighbour(thread, asked.get("list", ""), is_next=direction == "next")
+            zone = zone_of(request)
+            return self._neighbour(thread, asked.get("list", ""), zone, is_next=direction == "next")
         after = asked.get("after")
         began = cursors.decode_position(after) if after else None
         if trace_id := asked.get("media"):
@@ -319,10 +378,10 @@ class _Pages:
         """Returns the thread that a request names."""
         return self._store.thread(_thread_id(request))
 
-    def _neighbour(self, thread: Thread, listed: str, *, is_next: bool) -> Response:
+    def _neighbour(self, thread: Thread, listed: str, zone: Zone, *, is_next: bool) -> Response:
         """Returns the way to the thread below or above one, or to the list at its end."""
         parameters = [(name, value) for name, value in parse_qsl(listed) if name != "cursor"]
-        query = thread_query(_query_parameters(parameters))
+        query = thread_query(finding.query_parameters(parameters, zone))
         found = neighbour(self._store, thread, query, is_next=is_next)
         url = f"/?{listed}" if found is None else thread_url(found.short_id, list=listed or None)
         return RedirectResponse(url, 303, headers={"Cache-Control": "no-store"})
@@ -459,28 +518,14 @@ def _trace_url(
     return template
 
 
-#: The parameters that filter threads.
-_FILTERS: Final = frozenset({"tag", "q", "since", "until", "errors", "from", "to"})
+def _brief(parameters: finding.Parameters, zone: Zone) -> ThreadQuery:
+    """Returns the query of an overview."""
+    return replace(thread_query(finding.query_parameters(parameters, zone)), is_brief=True)
 
 
 def _parameters(request: Request) -> list[tuple[str, str]]:
     """Returns a request's parameters without empty ones: forms send empty fields, too."""
     return [(name, value) for name, value in request.query_params.multi_items() if value]
-
-
-def _query_parameters(parameters: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Turns the form's exact times, `from` and `to` in UTC, into `since` and `until`."""
-    exact = dict(parameters)
-    query = [
-        (name, value)
-        for name, value in parameters
-        if name not in {"from", "to"} and not (name == "since" and "from" in exact)
-    ]
-    for name, into in (("from", "since"), ("to", "until")):
-        if value := exact.get(name):
-            seconds = "" if value.count(":") > 1 else ":00"
-            query.append((into, f"{value}{seconds}Z"))
-    return query
 
 
 def _link(parameters: Sequence[tuple[str, str]], **changes: str | None) -> str:
@@ -574,12 +619,12 @@ def _templates() -> Environment:
         "explained": explained,
         "kind_of": lambda value: type(value).__name__,
         "static": _static,
-        "periods": PERIODS,
         "sorts": [(sort, SORT_NAMES[sort]) for sort in SORTS],
         "most_tags": TAGS,
         "tags_shown": TAGS_SHOWN,
         "unknown": formats.UNKNOWN,
         "first_chunk": _first_chunk,
+        "feedback_names": finding.FEEDBACK_NAMES,
     }
     return environment
 

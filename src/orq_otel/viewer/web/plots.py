@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from orq_otel.viewer import formats
-from orq_otel.viewer.model import Bucket, Overview, Thread
+from orq_otel.viewer.model import Bucket, Numbers, Overview, Thread
 
 #: The coordinates inside a plot. The page stretches it to the available width.
 _WIDTH, _HEIGHT = 600, 96
@@ -28,6 +28,7 @@ class Plot:
         left: The left end of the horizontal axis: a time in nanoseconds, or a text.
         right: The right end.
         svg: The drawing, None where there is nothing to draw.
+        key: What stands beside the figure.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Plot:
     left: int | str = ""
     right: int | str = ""
     svg: Markup | None = None
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,16 +131,20 @@ def _latency(overview: Overview) -> Plot:
     half, most = _within(overview.latencies, 0.5), _within(overview.latencies, 0.95)
     if half is None or most is None:
         return Plot("latency", "Latency", formats.UNKNOWN, "No calls of models.")
+    # Without exact percentiles, those are the ends of the bars.
+    than = "" if overview.percentiles else "≤ "
+    half, most = overview.percentiles or (half, most)
     return Plot(
         "latency",
         "Latency",
-        f"p50 ≤ {formats.duration(half)}",
+        f"p50 {than}{formats.duration(half)}",
         f"Of {formats.plural(calls, 'call')} of models, half took {formats.duration(half)} or less,"
         f" and 95 % {formats.duration(most)} or less.",
         formats.short(max(number for _, number in overview.latencies)),
         "0",
         formats.duration(overview.latencies[-1][0]),
         _drawn("latency", bars),
+        f"p95 {than}{formats.duration(most)}",
     )
 
 
@@ -190,6 +196,31 @@ def _bar(bar: _Bar, left: float, step: float, top: float) -> Markup:
         '<g class="column"><rect class="hit" x="{:.2f}" y="0" width="{:.2f}" height="{}"/>{}'
         "<title>{}</title></g>"
     ).format(left, step, _HEIGHT, pieces, bar.label)
+
+
+def course(values: Sequence[tuple[int, float]], numbers: Numbers, top: float, text: str) -> Markup:
+    """Draws a value over time, as narrow bars.
+
+    Args:
+        values: Starts of intervals, each with a value.
+        numbers: The intervals.
+        top: What the upper end of the vertical axis stands for, the same for all groups.
+        text: What it shows, for who cannot see it.
+    """
+    step = _WIDTH * numbers.width / max(numbers.end - numbers.start, 1)
+    bars = Markup("").join(
+        _bar(
+            _Bar((("ok", value),), f"{_when(start)} UTC"),
+            (start - numbers.start) // numbers.width * step,
+            step,
+            top or 1,
+        )
+        for start, value in values
+    )
+    return Markup(
+        '<svg class="plot course" role="img" aria-label="{}" preserveAspectRatio="none" '
+        'viewBox="0 0 {} {}">{}</svg>'
+    ).format(text, _WIDTH, _HEIGHT, bars)
 
 
 def _pieces(bar: _Bar, left: float, width: float, top: float) -> Iterable[Markup]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal, TypeVar
 
-from orq_otel.viewer.model import SORTS, ThreadQuery
-from orq_otel.viewer.times import moment
+from orq_otel.viewer.model import FEEDBACK, KINDS, SORTS, Feedback, Kind, ThreadQuery
+from orq_otel.viewer.times import SECOND, moment, seconds
 
 MOST_THREADS = 500
 """The highest number of threads on one page."""
@@ -24,11 +24,31 @@ NAMES = (
     "since",
     "until",
     "errors",
+    "user",
+    "model",
+    "service",
+    "agent",
+    "tool",
+    "min_cost",
+    "max_cost",
+    "min_duration",
+    "max_duration",
+    "feedback",
     "sort",
     "order",
     "limit",
     "cursor",
 )
+
+#: Those of them that filter by a label. Each may occur several times.
+LABELS: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind != "tag")
+
+#: The parameters that filter threads.
+FILTERS = tuple(name for name in NAMES if name not in {"match", "sort", "order", "limit", "cursor"})
+
+#: A higher cost than that of all models in a year, in US dollars. Sums above would overflow.
+_MOST_COST = 1e6
+_MOST_SECONDS = 1e9
 
 
 class InvalidParameterError(ValueError):
@@ -44,10 +64,13 @@ def thread_query(parameters: Iterable[tuple[str, str]]) -> ThreadQuery:
     Raises:
         InvalidParameterError: A parameter is unknown, repeated or has an invalid value.
     """
-    found = only(parameters, NAMES, repeatable=("tag",))
+    found = only(parameters, NAMES, repeatable=KINDS)
+    for name in KINDS:
+        if "" in found.get(name, ()):
+            raise InvalidParameterError(
+                f"{name} must not be empty. Leave it out to see every thread."
+            )
     tags = tuple(dict.fromkeys(found.get("tag", ())))
-    if "" in tags:
-        raise InvalidParameterError("tag must not be empty. Leave it out to see every thread.")
     single = {name: values[-1] for name, values in found.items()}
     return ThreadQuery(
         tags=tags,
@@ -60,6 +83,14 @@ def thread_query(parameters: Iterable[tuple[str, str]]) -> ThreadQuery:
         ascending=choice("order", single.get("order", "desc"), ORDERS) == "asc",
         limit=number("limit", single.get("limit", "50"), MOST_THREADS),
         cursor=single.get("cursor"),
+        labels=tuple(
+            (kind, value) for kind in LABELS for value in dict.fromkeys(found.get(kind, ()))
+        ),
+        least_cost=_cost("min_cost", single),
+        most_cost=_cost("max_cost", single),
+        least_duration=_duration("min_duration", single),
+        most_duration=_duration("max_duration", single),
+        feedback=_feedback(single.get("feedback")),
     )
 
 
@@ -118,3 +149,32 @@ def _moment(name: str, value: str | None) -> int | None:
         return moment(value)
     except ValueError as error:
         raise InvalidParameterError(f"{name} is not a time. {error}") from None
+
+
+def _cost(name: str, single: Mapping[str, str]) -> float | None:
+    value = single.get(name)
+    if value is None:
+        return None
+    try:
+        cost = float(value.removeprefix("$"))
+    except ValueError:
+        cost = -1
+    if not 0 <= cost <= _MOST_COST:
+        raise InvalidParameterError(
+            f"{name} must be an amount in US dollars, such as 0.05, not {value!r}."
+        )
+    return cost
+
+
+def _duration(name: str, single: Mapping[str, str]) -> int | None:
+    value = single.get(name)
+    if value is None:
+        return None
+    try:
+        return int(min(seconds(value), _MOST_SECONDS) * SECOND)
+    except ValueError as error:
+        raise InvalidParameterError(f"{name} is not a duration. {error}") from None
+
+
+def _feedback(value: str | None) -> Feedback | None:
+    return None if value is None else choice("feedback", value, FEEDBACK)

@@ -251,7 +251,7 @@ function open() {
   if (!target) return;
   for (let one = target; one; one = one.parentElement) if (one.nodeName === "DETAILS") one.open = true;
   target.scrollIntoView({ block: "nearest" });
-  const focused = target.nodeName === "DETAILS" ? target.querySelector("summary") : target;
+  const focused = { DETAILS: "summary", TR: "a" }[target.nodeName] ? target.querySelector("summary, a") : target;
   if (focused === target) target.tabIndex = -1;
   focused?.focus({ preventScroll: true });
 }
@@ -434,7 +434,7 @@ switcher.addEventListener("click", () => {
   location.assign(url);
   if (url.hash) location.reload();
 });
-if (!isNamed && chosen !== zone) keepZone(zone);
+if (!isNamed && chosen !== zone && (chosen || zone !== document.documentElement.dataset.zone)) keepZone(zone);
 
 localise(document);
 offer();

@@ -1,0 +1,85 @@
+"""Reads the texts of a span that people search for: messages, tools with what they got, errors."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from orq_otel.viewer.conversation.histories import INSTRUCTING
+from orq_otel.viewer.conversation.parts import (
+    MOST_PARTS,
+    Other,
+    Text,
+    ToolCall,
+    part_of,
+    raw_parts,
+)
+from orq_otel.viewer.dialects import table
+from orq_otel.viewer.formats import as_text
+from orq_otel.viewer.model import Facts, Span
+
+#: How many characters of a text can be found.
+MOST: Final = 20_000
+#: Parts of the names of attributes that may hold an answer, and of some that never do.
+_ANSWER: Final = re.compile(
+    "output|completion|message|content|choice|result|response|return|text|tool_calls|generation"
+    "|reply|body|answer|event|data",
+    re.IGNORECASE,
+)
+_NO_ANSWER: Final = re.compile(r"usage|token|\.response\.(id|model|finish_reasons)$|^thread\.")
+
+
+def texts_of(span: Span, facts: Facts) -> dict[int, str]:
+    """Returns the texts of a span, each by its digest, which is the same wherever it is repeated.
+
+    Instructions are not among them: all threads of an agent have the same.
+
+    Args:
+        span: The span.
+        facts: What it says, as it is read when it arrives.
+    """
+    said = facts.said
+    found: list[str] = []
+    if said is None or said.is_genai or span.events:
+        messages = table.asked(span)[-MOST_PARTS:]
+        if span.events or _may_answer(frozenset(span.attributes)):
+            messages += table.answered(span)
+        for message in messages:
+            if message.get("role") not in INSTRUCTING:
+                found += _of_message(message)
+        if facts.operation == "execute_tool":
+            use = table.tool_use(span)
+            values = (use.arguments, use.result)
+            found.append(" ".join((use.name or "", *(as_text(one) for one in values if one))))
+    if facts.is_error:
+        found.append(span.status_message or table.failure(span) or "")
+    return {_digest(text): text[:MOST] for one in found if (text := one.strip())}
+
+
+@functools.lru_cache(maxsize=1024)
+def _may_answer(names: frozenset[str]) -> bool:
+    """Whether attributes may hold an answer, by their names alone: looking for it takes long."""
+    return any(_ANSWER.search(name) and not _NO_ANSWER.search(name) for name in names)
+
+
+def _of_message(message: Mapping[str, Any]) -> Iterator[str]:
+    for raw in raw_parts(message):
+        part = part_of(raw)
+        if isinstance(part, ToolCall):
+            yield f"{part.name} {part.arguments or ''}"
+        elif isinstance(part, Text) or (isinstance(part, Other) and part.kind == "tool result"):
+            yield part.content
+
+
+def tool_of(span: Span, facts: Facts) -> str | None:
+    """Returns the name of the tool that a span executes, or None."""
+    return table.tool_use(span).name if facts.operation == "execute_tool" else None
+
+
+def _digest(text: str) -> int:
+    """Returns a number that a row of SQLite can have."""
+    digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)

@@ -1,0 +1,51 @@
+"""Reads what an earlier release has stored for searches, in the background."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from orq_otel.viewer.model import StoreError
+
+_log = logging.getLogger(__name__)
+
+#: Seconds until it is tried again after an error.
+_PAUSE = 5.0
+#: How many seconds `close` waits for a step that is running.
+_CLOSE_TIMEOUT = 2.0
+
+
+class IndexWorker:
+    """Calls a function in an OS thread until nothing is left to do.
+
+    Args:
+        step: Does some of it, and returns whether there was any.
+    """
+
+    def __init__(self, step: Callable[[], bool]) -> None:
+        self._step = step
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="orq-otel-index", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop. The next run of the viewer goes on where this one ends."""
+        self._is_over.set()
+        self._thread.join(_CLOSE_TIMEOUT)
+
+    def _run(self) -> None:
+        last_message, pause = "", 0.0
+        while not self._is_over.wait(pause):
+            began = time.monotonic()
+            try:
+                if not self._step():
+                    return
+                # Leave writers as much time as the step took.
+                pause = time.monotonic() - began
+            except StoreError as error:
+                pause = _PAUSE
+                if not self._is_over.is_set() and last_message != str(error):
+                    last_message = str(error)
+                    _log.warning("Spans of an earlier release cannot be searched yet: %s", error)

@@ -1,0 +1,189 @@
+"""The index of messages in a SQLite file: FTS5 over each text of a thread, once.
+
+A text belongs to the span that had it first. When that span is deleted and a later one repeats the
+text, it belongs to that one from then on. A release of SQLite without FTS5 has no index: then only
+ids, titles and labels are searched.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.conversation.texts import texts_of
+from orq_otel.viewer.model import Hit
+from orq_otel.viewer.store import sqlite_logs, words
+from orq_otel.viewer.store.sqlite_rows import SPAN_COLUMNS, body_of, span_of, text
+
+#: Of a text that occurs more often, only the latest messages are looked at, and only so many
+#: threads with a label that contains it.
+MOST: Final = 10_000
+#: How many labels are looked at that contain a text.
+_LABELS: Final = 200
+#: SQLite before version 3.32 accepts no more than 999 parameters.
+_PARAMETERS: Final = 900
+
+
+class Found(NamedTuple):
+    """The threads with a text.
+
+    Attributes:
+        keys: Their keys.
+        documents: The latest message with it of some of them.
+        is_partial: Whether there may be more.
+    """
+
+    keys: list[int]
+    documents: dict[int, int]
+    is_partial: bool
+
+
+def is_possible(connection: sqlite3.Connection) -> bool:
+    """Whether there is an index, which this release of SQLite can use."""
+    found = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'words')"
+        " AND EXISTS (SELECT 1 FROM pragma_module_list WHERE name = 'fts5')"
+    ).fetchone()
+    return bool(found[0])
+
+
+def add(
+    connection: sqlite3.Connection, texts: Iterable[tuple[int, int, Mapping[int, str]]]
+) -> None:
+    """Add texts to the index that are not in it yet.
+
+    Args:
+        connection: In a transaction.
+        texts: The key of a thread, that of a span, and its texts by their digests.
+    """
+    new: list[tuple[int, str]] = []
+    for thread, span, some in texts:
+        for digest, content in some.items():
+            added = connection.execute(
+                "INSERT OR IGNORE INTO documents (thread, span, digest) VALUES (?, ?, ?)",
+                (thread, span, digest),
+            )
+            if added.rowcount == 1:
+                new.append((int(added.lastrowid or 0), text(content)))
+    if new:
+        connection.executemany("INSERT INTO texts VALUES (?, ?)", new)
+        connection.executemany(
+            "INSERT INTO words (rowid, text) VALUES (?, ?)",
+            [(key, words.spaced(content)) for key, content in new],
+        )
+
+
+def add_with_logs(connection: sqlite3.Connection, keys: Iterable[sqlite_logs.Key]) -> None:
+    """Add the texts of spans with what stands in their log records."""
+    for key in keys:
+        found = connection.execute(
+            f"SELECT {SPAN_COLUMNS}, thread, body FROM spans"
+            " WHERE trace_id = ? AND span_id = ? AND thread IS NOT NULL",
+            key,
+        ).fetchone()
+        if found is not None:
+            *row, thread, body = found
+            body = sqlite_logs.with_events(body_of(body), sqlite_logs.events_of(connection, key))
+            span = span_of(tuple(row), body, None, "", {}).span
+            add(connection, [(thread, row[0], texts_of(span, read(span, is_brief=True)))])
+
+
+def forget(connection: sqlite3.Connection, spans: Sequence[int]) -> None:
+    """Remove the texts of spans that are deleted, unless a later span of the thread has them."""
+    left: dict[int, dict[int, int]] = {}
+    for some in _pieces(spans):
+        marks = ",".join("?" * len(some))
+        for key, thread, digest in connection.execute(
+            f"SELECT key, thread, digest FROM documents WHERE span IN ({marks})", some
+        ):
+            left.setdefault(thread, {})[digest] = key
+    for thread, documents in left.items():
+        seq, texts = _first_call(connection, thread)
+        kept = [(seq, key) for digest, key in documents.items() if digest in texts]
+        connection.executemany("UPDATE documents SET span = ? WHERE key = ?", kept)
+        _remove(connection, [key for digest, key in documents.items() if digest not in texts])
+
+
+def _first_call(connection: sqlite3.Connection, thread: int) -> tuple[int, Mapping[int, str]]:
+    """Returns the first span of a thread that is a model call, and its texts."""
+    found = connection.execute(
+        f"SELECT {SPAN_COLUMNS}, body FROM spans WHERE thread = ? AND is_model_call"
+        " ORDER BY start LIMIT 1",
+        (thread,),
+    ).fetchone()
+    if found is None:
+        return 0, {}
+    *row, body = found
+    span = span_of(tuple(row), body_of(body), None, "", {}).span
+    return row[0], texts_of(span, read(span, is_brief=True))
+
+
+def _remove(connection: sqlite3.Connection, keys: Iterable[int]) -> None:
+    for key in keys:
+        # An index without content has to be told what it had.
+        found = connection.execute("SELECT text FROM texts WHERE key = ?", (key,)).fetchone()
+        connection.execute(
+            "INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)",
+            (key, words.spaced(found[0])),
+        )
+        connection.execute("DELETE FROM texts WHERE key = ?", (key,))
+        connection.execute("DELETE FROM documents WHERE key = ?", (key,))
+
+
+def find(connection: sqlite3.Connection, wanted: str) -> Found:
+    """Returns the threads with a text in their id, title, labels or messages."""
+    lower = text(wanted.lower())
+    keys = dict.fromkeys(
+        key
+        for (key,) in connection.execute(
+            "SELECT key FROM threads WHERE instr(folded, ?) OR instr(title_folded, ?)",
+            (lower, lower),
+        )
+    )
+    is_partial = False
+    for table, label in (("tag", "tag"), ("facet", "value")):
+        found = connection.execute(
+            f"SELECT thread FROM thread_{table}s WHERE {label} IN"
+            f" (SELECT {label} FROM {table}s WHERE instr(lower({label}), ?) LIMIT ?) LIMIT ?",
+            (lower, _LABELS, MOST),
+        ).fetchall()
+        keys.update((key, None) for (key,) in found)
+        is_partial = is_partial or len(found) == MOST
+    documents: dict[int, int] = {}
+    query = words.match_of(text(wanted).replace("\0", " "))
+    if query is not None and is_possible(connection):
+        rows = connection.execute(
+            "SELECT thread, documents.key FROM words JOIN documents ON documents.key = words.rowid"
+            " WHERE words MATCH ? ORDER BY words.rowid DESC LIMIT ?",
+            (query, MOST),
+        ).fetchall()
+        is_partial = is_partial or len(rows) == MOST
+        for thread, key in rows:
+            documents.setdefault(thread, key)
+    keys.update((key, None) for key in documents)
+    return Found(list(keys), documents, is_partial)
+
+
+def hit(connection: sqlite3.Connection, document: int, pattern: re.Pattern[str] | None) -> Hit:
+    """Returns the part of a message around what was searched for."""
+    content, trace_id, span_id = connection.execute(
+        "SELECT text, trace_id, span_id FROM documents JOIN texts USING (key)"
+        " JOIN spans ON spans.seq = documents.span WHERE documents.key = ?",
+        (document,),
+    ).fetchone()
+    shown, marks = words.excerpt(content, pattern)
+    return Hit(shown, marks, trace_id.hex(), span_id.hex())
+
+
+def as_list(keys: Iterable[int]) -> str:
+    """Returns keys as the parameter of `json_each`."""
+    return json.dumps(list(keys))
+
+
+def _pieces(values: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(values), _PARAMETERS):
+        yield values[start : start + _PARAMETERS]
