@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 
 #: How many traces are decided on together.
 _TRACES: Final = 400
+#: Days of more spans than this are summed up hour by hour.
+_FEW: Final = 200_000
 #: A trace that arrives takes so long to be seen, at most, in microseconds.
 _UNSEEN: Final = 10_000_000
 #: Another trace of a thread may tell of a call that began so much earlier, or ended so much before.
@@ -96,7 +98,7 @@ class Index:
             bounded(min(first for *_, first, _ in arrived)),
             bounded(max(last for *_, last in arrived)) + 1,
         )
-        self._write([trace_id for trace_id, *_ in arrived], window)
+        self._write([trace_id for trace_id, *_ in arrived], window, self._tables.now())
         self._seen.update((trace_id, last) for trace_id, last, *_ in arrived)
         self._cursor = max(self._cursor or 0, arrived[-1][1])
         self._tables.note("cursor", self._cursor)
@@ -115,7 +117,8 @@ class Index:
         """
         if self._tables.state("cursor") is None:
             self._tables.note("cursor", self._tables.now())
-        days = self._raw.days()
+        counts = self._raw.days()
+        days = list(counts)
         done = self._tables.days_done()
         begun = self._tables.state("round") or 0
         if anew or all(done.get(day) == begun for day in days):
@@ -123,21 +126,22 @@ class Index:
             self._tables.note("round", begun)
         left = [day for day in days if done.get(day) != begun]
         for day in left:
-            self.sum_up(day)
+            self._sum_up(day, counts[day])
             self._tables.note(f"day {day}", begun)
             number = len(days) - len(left) + left.index(day) + 1
             report(day, number, len(days))
         for day in done.keys() - set(days):
             self._forget(day, self._tables.now())
 
-    def sum_up(self, day: int) -> None:
+    def _sum_up(self, day: int, spans: int) -> None:
         """Sum up all traces with spans of a day, and forget what is gone from it."""
         version = self._tables.now()
-        for hour in range(day * DAY, (day + 1) * DAY, HOUR):
-            window = Window(hour, hour + HOUR)
+        width = DAY if spans <= _FEW else HOUR
+        for begin in range(day * DAY, (day + 1) * DAY, width):
+            window = Window(begin, begin + width)
             traces = self._raw.traces_about_genai(window)
             for start in range(0, len(traces), _TRACES):
-                self._write(traces[start : start + _TRACES], window)
+                self._write(traces[start : start + _TRACES], window, version)
         self._forget(day, version)
 
     def sweep(self) -> None:
@@ -153,8 +157,9 @@ class Index:
                 f" WHERE {_of_day(day)} GROUP BY trace_id",
                 window.around(),
             )
+            version = self._tables.now()
             for start in range(0, len(changed), _TRACES):
-                self._write(changed[start : start + _TRACES], window)
+                self._write(changed[start : start + _TRACES], window, version)
 
     def _sweep_if_fewer(self) -> None:
         """Sweep if spans were deleted: the table has fewer rows than it had."""
@@ -173,9 +178,14 @@ class Index:
             f" WHERE {_of_day(day)} AND version < {version}"
         )
 
-    def _write(self, trace_ids: Iterable[str], window: Window) -> None:
-        """Decide on traces, with others that tell of the same calls, and write their rows."""
-        version = self._tables.now()
+    def _write(self, trace_ids: Iterable[str], window: Window, version: int) -> None:
+        """Decide on traces, with others that tell of the same calls, and write their rows.
+
+        Args:
+            trace_ids: The traces.
+            window: When some of their spans began.
+            version: A time before they are read: of several decisions, that of the latest counts.
+        """
         around = window.around()
         wanted = list(dict.fromkeys(trace_ids))
         spans = list(self._read(wanted, window))

@@ -547,9 +547,11 @@ def _filters(query: ThreadQuery) -> tuple[list[str], dict[str, Any]]:
     if query.errors:
         conditions.append("errors > 0")
     if query.text:
+        has = "positionCaseInsensitiveUTF8({}, {{text:String}}) > 0"
         conditions.append(
-            "(positionCaseInsensitiveUTF8(thread_id, {text:String}) > 0"
-            " OR positionCaseInsensitiveUTF8(title, {text:String}) > 0)"
+            f"({has.format('thread_id')} OR {has.format('title')}"
+            f" OR arrayExists(x -> {has.format('x')}, labels)"
+            f" OR arrayExists(x -> {has.format('x.2')}, facets))"
         )
         values["text"] = query.text
     for compared, cost in ((">=", query.least_cost), ("<=", query.most_cost)):

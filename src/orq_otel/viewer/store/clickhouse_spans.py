@@ -122,14 +122,17 @@ class RawSpans:
         )
         return [trace_id for (trace_id,) in found]
 
-    def days(self) -> list[int]:
-        """Returns the days on which spans began, in days since the epoch, the latest first."""
+    def days(self) -> dict[int, int]:
+        """Returns the days on which spans began, the latest first, and how many each has.
+
+        Days are numbers since the epoch.
+        """
         found = self._ask(
-            "SELECT DISTINCT intDiv(toUnixTimestamp64Milli(Timestamp), 86400000) AS day"
-            f" FROM {self.table.sql} WHERE {self._where} ORDER BY day DESC",
+            "SELECT intDiv(toUnixTimestamp64Milli(Timestamp), 86400000) AS day, count()"
+            f" FROM {self.table.sql} WHERE {self._where} GROUP BY day ORDER BY day DESC",
             ALWAYS,
         )
-        return [int(day) for (day,) in found]
+        return {int(day): int(count) for day, count in found}
 
     def traces_unlike(self, known: str, window: Window) -> list[str]:
         """Returns traces that have another number of spans than is known.
