@@ -487,9 +487,9 @@ def delete_thread(connection: sqlite3.Connection, thread_id: str) -> int:
     found = connection.execute(
         "WITH its AS (SELECT key FROM threads WHERE id = ?),"
         " traces AS (SELECT DISTINCT trace_id FROM spans WHERE thread IN its)"
-        f" SELECT seq, resource, {ROW_COLUMNS} FROM spans AS one WHERE thread IN its OR ("
+        f" SELECT seq, resource, {ROW_COLUMNS} FROM spans WHERE thread IN its OR ("
         "thread IS NULL AND trace_id IN traces AND NOT EXISTS (SELECT 1 FROM spans AS other"
-        " WHERE other.trace_id = one.trace_id AND other.thread IS NOT NULL"
+        " WHERE other.trace_id = spans.trace_id AND other.thread IS NOT NULL"
         " AND other.thread NOT IN its))",
         (text(thread_id),),
     ).fetchall()
