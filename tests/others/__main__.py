@@ -227,12 +227,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="run.py others",
         description="Compare how other projects' tests end, bare and with ours switched on.",
+        epilog=f"Suites: {', '.join(SUITES)}. Without one, all of them run, which takes hours.",
     )
-    parser.add_argument("suites", nargs="*", choices=[*SUITES, []], default=list(SUITES))
+    parser.add_argument("suites", nargs="*", choices=[*SUITES, []], metavar="suite")
     options = parser.parse_args()
     has_differences, unreachable = False, []
     with stand_in() as server:
-        for name in options.suites:
+        for name in options.suites or SUITES:
             print(name, flush=True)
             with tempfile.TemporaryDirectory(prefix="others-") as folder:
                 try:
