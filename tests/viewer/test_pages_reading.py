@@ -434,6 +434,20 @@ def test_the_latest_is_one_step_away(site: Site, browse: Browse) -> None:
     expect(page.locator(".message.assistant").last).to_be_in_viewport()
 
 
+def test_what_was_found_is_shown_wherever_it_is(site: Site, browse: Browse) -> None:
+    site.store.write(conversations.long(turns=120))
+    page = browse("/?q=%22ThreadQuery%2030%22")
+    page.locator(".hit-text").click()
+    expect(page.locator(".pager").first).to_contain_text("Part 1 of 3")
+    focused = page.locator(".message:focus")
+    expect(focused.locator(".prose")).to_have_text("Answer 30")
+    focused.locator(".to-span").click()
+    page.locator(".row[open] a.all").click()
+    page.get_by_role("link", name="the timeline").click()
+    expect(page.locator(".pager").first).to_contain_text("Part 1 of 3")
+    expect(page.locator(".row[open]")).to_have_count(1)
+
+
 def test_evaluations_stand_at_their_answers(site: Site, browse: Browse) -> None:
     spans = agents.research()
     calls = [one for one in spans if one.facts.operation == "chat"]
