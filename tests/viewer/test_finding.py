@@ -178,6 +178,17 @@ def test_deleted_messages_are_not_found(store: SQLiteStore) -> None:
     assert left == (0,) * len(tables)
 
 
+def test_a_deleted_thread_is_not_found(store: SQLiteStore) -> None:
+    add(store, call("a", says="My umbrella", user__id="ada"), call("b", says="Their umbrella"))
+    store.write([], [evaluation("down", **{"thread.id": "a"})])
+    store.delete_thread("a")
+    assert found(store, "umbrella") == ["b"]
+    assert store.labels("user") == ()
+    assert ids(store, feedback="any") == []
+    (group,) = store.numbers(ThreadQuery(), "model").groups
+    assert group.threads == 1
+
+
 def test_filters_by_labels(store: SQLiteStore) -> None:
     add(
         store,
