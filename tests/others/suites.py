@@ -79,6 +79,7 @@ SUITES: Mapping[str, Suite] = {
             "fakeredis",
             "fastapi",
             "graphviz",
+            "httpx",
             "inline-snapshot",
             "pytest-asyncio",
             "pytest-mock",
