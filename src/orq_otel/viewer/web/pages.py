@@ -342,6 +342,7 @@ class _Pages:
             evaluations=elsewhere,
             page=number,
             pages=len(parts),
+            is_at_end=len(parts) > 1 and "page" not in asked,
             spans=len(spans),
             after=after,
             later=cursors.encode_position(position(spans[-1])) if is_cut else None,
@@ -536,9 +537,9 @@ def _tags(overview: Overview, asked: ThreadQuery) -> list[tuple[str, int | None,
 
 
 def _number(value: str | None, most: int) -> int:
-    """Returns a page number from 1 to `most`: the one nearest to `value`."""
+    """Returns a part's number from 1 to `most`: the one nearest to `value`, or else the last."""
     if value is None or not value.isascii() or not value.isdecimal():
-        return 1
+        return most
     return min(max(int(value[:9]), 1), most)
 
 
