@@ -110,6 +110,7 @@ SUITES: Mapping[str, Suite] = {
         "instructor",
         (
             "anthropic",
+            "httpx",
             "jsonref",
             "pytest-asyncio",
             "pytest-examples",
