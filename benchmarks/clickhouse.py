@@ -110,7 +110,7 @@ def measure(server: ClickHouseServer, ask: Callable[[], object], times: int) -> 
 
 def main() -> None:
     """Print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description="Measure the viewer over ClickHouse.")
     parser.add_argument("--spans", type=int, default=1_000_000)
     parser.add_argument("--times", type=int, default=5)
     options = parser.parse_args()

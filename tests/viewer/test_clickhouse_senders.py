@@ -70,7 +70,7 @@ def test_a_sender(
     thread = clickhouse_store.thread(thread_id)
     assert thread is not None
     assert thread == sqlite_store.thread(thread_id)
-    assert (thread.input_tokens, thread.output_tokens) == expected_tokens(sender, expected)
+    assert (thread.input_tokens, thread.output_tokens) == expected_tokens(expected)
     if is_whole(sender, expected):
         assert thread.cost == pytest.approx(expected["cost_usd"], rel=0.02)
 
