@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from . import conversations
+from . import agents, conversations
 from .browsing import Browse, Page, Site, browse, browser, expect, site
 
 __all__ = ["browse", "browser", "site"]
@@ -156,6 +156,27 @@ def test_axe_finds_nothing(
         for one in found
         for node in one["nodes"][:3]
     ] == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_in_what_lies_above_the_page(
+    site: Site, browse: Browse, theme: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    site.store.write(agents.research())
+    page = browse("/threads/research-7", color_scheme=theme)
+    page.locator("#export summary").click()
+    page.locator("#steps-1 > summary").click()
+    for agent in page.locator(".agent > summary, .step-line > summary").all():
+        agent.click()
+    for opens in ("", "#palette-open", "#delete", "?"):
+        if opens.startswith("#"):
+            page.locator(opens).click()
+        elif opens:
+            page.keyboard.press(opens)
+        found = axe.Axe().run(page).response["violations"]
+        assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found] == []
+        page.keyboard.press("Escape")
 
 
 def reach(page: Page, selector: str) -> None:
