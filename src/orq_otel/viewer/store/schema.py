@@ -298,6 +298,9 @@ CREATE INDEX documents_by_span ON documents (span);
 CREATE TABLE texts (key INTEGER PRIMARY KEY, text TEXT NOT NULL);
 
 CREATE TABLE evaluations (log INTEGER PRIMARY KEY, thread INTEGER, verdict INTEGER NOT NULL);
+-- Titles are looked through, and the rows of threads are much longer.
+CREATE INDEX threads_by_title ON threads (title_folded);
+
 CREATE INDEX evaluations_by_thread ON evaluations (thread) WHERE thread IS NOT NULL;
 CREATE INDEX evaluations_waiting ON evaluations (log) WHERE thread IS NULL;
 CREATE TABLE thread_feedback (
