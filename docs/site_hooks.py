@@ -26,11 +26,12 @@ ELSEWHERE = {
     "SECURITY.md": "security.md",
     "benchmarks/README.md": "benchmarks.md",
 }
-#: The same for programs, which readers look at and take along.
+#: The same for examples, which readers look at and take along.
 ELSEWHERE |= {
-    path.relative_to(ROOT).as_posix(): path.relative_to(ROOT).as_posix()
-    for pattern in ("*.py", "*.ipynb")
-    for path in (ROOT / "examples").glob(pattern)
+    place: place
+    for path in (ROOT / "examples").rglob("*")
+    if path.is_file() and not {"stand_ins", "__pycache__"}.intersection(path.parts)
+    for place in [path.relative_to(ROOT).as_posix()]
 }
 #: And back. The site has a front page of its own, which is read in the place of the README.
 _HERE = {site: place for place, site in ELSEWHERE.items() if place != "README.md"}

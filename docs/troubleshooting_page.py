@@ -9,8 +9,15 @@ _HEAD = """\
 
 <!-- made by docs/generate.py -->
 
-Start with the doctor. It says in plain words what is installed, patched, configured and reachable,
-and what to do:
+| what you notice | what it mostly is | what to do |
+|---|---|---|
+| calls of one conversation are not together | they have different ids | use one id for all calls of a session or workflow: [Ids and tags](cookbook/naming.md) |
+| two conversations are shown as one | they share an id | make ids unique, with a UUID or what your database has: `new_thread_id("support")` |
+| a span has no thread, or no tags | it began outside of the block, or in another OS thread | [A span has no thread, or no tags](missing_labels.md) |
+| nothing arrives | the endpoint, its port or its key is wrong | the doctor |
+
+For all of these there is the doctor. It says in plain words what is installed, patched, configured
+and reachable, and what to do:
 
 ```console
 $ orq-otel doctor                                           # packages, variables, the endpoint
@@ -24,7 +31,7 @@ is ever shown.
 
 Each finding has a code, and so has each line that orq-otel logs, at its end: `[ORQ-T01]`. Below
 they stand by what you notice, and `orq-otel doctor --explain ORQ-T01` says the same.
-"""
+"""  # noqa: E501 - rows of a table
 
 
 def page() -> str:

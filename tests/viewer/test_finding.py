@@ -309,7 +309,7 @@ def test_numbers_by_model_tag_and_user(store: SQLiteStore) -> None:
     store.write([], [evaluation("down", **{"thread.id": "a"})])
     by_model = store.numbers(ThreadQuery(), "model")
     fast, slow = by_model.groups
-    assert (fast.name, fast.threads, fast.calls, fast.errors) == ("fast", 1, 20, 1)
+    assert (fast.name, fast.threads, fast.calls, fast.errors) == ("fast", 2, 21, 1)
     assert (fast.input_tokens, fast.output_tokens, fast.unpriced) == (20_000, 2_000, 0)
     assert fast.cost == pytest.approx(10)
     assert (fast.p50, fast.p95) == (10 * SECOND, 19 * SECOND)
@@ -320,7 +320,7 @@ def test_numbers_by_model_tag_and_user(store: SQLiteStore) -> None:
         None,
         1,
     )
-    assert sum(part.calls for part in fast.slices) == 20
+    assert sum(part.calls for part in fast.slices) == 21
     assert [part.p50 for part in slow.slices] == [7 * SECOND]
     by_tag = store.numbers(ThreadQuery(), "tag")
     assert [(one.name, one.threads, one.calls, one.errors, one.bad) for one in by_tag.groups] == [

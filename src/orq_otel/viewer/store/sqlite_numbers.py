@@ -28,11 +28,14 @@ class _Source(NamedTuple):
         sql: From `FROM` on.
         values: Its parameters.
         names: A query for the names of all groups, those of the most threads or calls first.
+        is_call: Whether a row is a call that counts: all of those in `calls`, which has those that
+            failed. Others fail, too, so elsewhere it is a call that was answered.
     """
 
     sql: str
     values: tuple[Any, ...]
     names: str
+    is_call: str = "is_model_call"
 
 
 #: Written so that the index of latencies, which lacks the rest of a call, is not taken for it.
@@ -81,7 +84,7 @@ def numbers(
     at = f"start / {width} * {width}"
     latencies = _latencies(connection, source, at)
     parts = _parts(connection, source, at)
-    counts = _threads(connection, source, by)
+    counts = _threads(connection, source)
     made = [
         _group(name, parts.get(name, []), latencies.get(name, {}), counts.get(name))
         for name in groups
@@ -113,12 +116,13 @@ def _source(by: Kind, among: str, query: ThreadQuery) -> _Source:
         f"FROM {calls} WHERE thread {among}{times}",
         (),
         f"SELECT label FROM {labels} WHERE thread {among} GROUP BY 1 ORDER BY COUNT(*) DESC, 1",
+        "1" if by == "model" else "is_model_call",
     )
 
 
 def _times(connection: sqlite3.Connection, source: _Source) -> tuple[int, int]:
     start, end = connection.execute(
-        f"SELECT MIN(start), MAX(start) {source.sql} AND {_COUNTED}", source.values
+        f"SELECT MIN(start), MAX(start) {source.sql} AND {source.is_call}", source.values
     ).fetchone()
     return (0, 1) if start is None else (start, end + 1)
 
@@ -129,7 +133,7 @@ def _parts(
     """Returns the sums of each group over each interval of time."""
     found: dict[str | None, list[_Part]] = defaultdict(list)
     for name, *values in connection.execute(
-        f"SELECT label, {at}, TOTAL(is_model_call), TOTAL(is_error),"
+        f"SELECT label, {at}, TOTAL({source.is_call}), TOTAL(is_error),"
         " TOTAL(CASE WHEN is_model_call THEN input_tokens END),"
         " TOTAL(CASE WHEN is_model_call THEN output_tokens END), TOTAL(cost), COUNT(cost),"
         f" TOTAL(is_model_call AND cost IS NULL) {source.sql} GROUP BY 1, 2 ORDER BY 2",
@@ -156,15 +160,14 @@ def _latencies(
 
 
 def _threads(
-    connection: sqlite3.Connection, source: _Source, by: Kind
+    connection: sqlite3.Connection, source: _Source
 ) -> dict[str | None, tuple[int, int, int]]:
     """Returns the number of threads of each group, and of good and bad evaluations of these."""
-    only = f" AND {_COUNTED}" if by == "model" else ""
     return {
         name: (int(threads), int(good), int(bad))
         for name, threads, good, bad in connection.execute(
             "SELECT name, COUNT(*), TOTAL(good), TOTAL(bad) FROM (SELECT DISTINCT"
-            f" label AS name, thread {source.sql}{only})"
+            f" label AS name, thread {source.sql})"
             " LEFT JOIN thread_feedback USING (thread) GROUP BY 1",
             source.values,
         )
@@ -199,7 +202,7 @@ def _group(
                 one.calls,
                 one.input_tokens + one.output_tokens,
                 one.cost / COST_UNITS,
-                *_percentiles(latencies[one.start]),
+                *_percentiles(latencies.get(one.start, ())),
             )
             for one in parts
             if one.calls
