@@ -13,9 +13,11 @@ import pytest
 from support.viewer_spans import Api, chat, keep, served, span
 
 from orq_otel.viewer.store import open_store
+from orq_otel.viewer.web import answers
 from orq_otel.viewer.web import api as limits
 from orq_otel.viewer.web.openapi import document
 from orq_otel.viewer.web.query_parameters import NAMES
+from orq_otel.viewer.web.schemas import schema_of, schemas_of
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
@@ -71,3 +73,27 @@ def test_what_is_described_is_accepted(api: httpx.Client, tmp_path: Path) -> Non
 def test_every_parameter_is_described() -> None:
     told = document()["paths"]["/api/threads"]["get"]["parameters"]
     assert [one["name"] for one in told] == list(NAMES)
+
+
+def test_the_description_is_made_of_the_types_of_answers(api: httpx.Client) -> None:
+    """Every answer has all that its type requires, and nothing that its type does not have."""
+    schemas = document()["components"]["schemas"]
+    told = {
+        "Thread": api.get("/api/threads/t").json(),
+        "ThreadPage": api.get("/api/threads").json(),
+        "SpanList": api.get("/api/threads/t/spans").json(),
+        "Span": api.get("/api/threads/t/spans").json()["spans"][0],
+        "Conversation": api.get("/api/threads/t/conversation").json(),
+        "Turn": api.get("/api/threads/t/conversation").json()["entries"][0],
+    }
+    for name, answer in told.items():
+        model = getattr(answers, name)
+        assert schemas[name] == schemas_of([model])[name]
+        assert schemas[name]["description"] == model.__doc__
+        assert set(schemas[name]["required"]) == model.__required_keys__
+        assert model.__required_keys__ <= answer.keys() <= schemas[name]["properties"].keys()
+
+
+def test_what_has_no_schema_is_refused() -> None:
+    with pytest.raises(TypeError, match="has no schema"):
+        schema_of(set[str])

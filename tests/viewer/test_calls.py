@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from orq_otel.viewer.conversation import conversation, failure
+from orq_otel.viewer.conversation.entries import Failure
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import KeptSpan, Span, Thread
 from orq_otel.viewer.store.sqlite import SQLiteStore
@@ -180,3 +182,24 @@ def test_an_agent_that_goes_on_after_an_error_fails_for_a_reason_of_its_own(sums
         span(3, (30, 90), CALL, parent=1),
     )
     assert thread.errors == 2
+
+
+def test_a_failed_call_that_two_spans_beside_each_other_tell_is_one(sums: Any) -> None:
+    failed = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"}
+    thread = sums(
+        span(1, (0, 100), {}, name="turn"),
+        span(2, (5, 95), failed, parent=1, scope="instrumentation", status="ERROR"),
+        span(3, (6, 94), failed, parent=1, scope="client", status="ERROR"),
+    )
+    assert thread.errors == 1
+
+
+def test_a_request_with_a_label_is_not_the_step_that_failed(sums: Any) -> None:
+    request = {"http.request.method": "POST", "gen_ai.conversation.id": "t"}
+    spans = (
+        span(1, (0, 100), {**CALL, "gen_ai.conversation.id": "t"}, status="ERROR", message="No."),
+        span(2, (5, 95), request, parent=1, name="POST", scope="http", status="ERROR"),
+    )
+    assert sums(*spans).errors == 1
+    (turn,) = conversation("t", spans).entries
+    assert failure(turn.kept) == Failure("Error", "No.")

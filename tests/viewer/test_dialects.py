@@ -24,6 +24,7 @@ from orq_otel.viewer.conversation import (
 )
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.dialects import table
+from orq_otel.viewer.dialects.printed import unprinted
 from orq_otel.viewer.model import KeptSpan, LogRecord, Span, Thread
 from orq_otel.viewer.receive.otlp import from_json
 from orq_otel.viewer.store.sqlite import SQLiteStore
@@ -32,10 +33,17 @@ from .sqlite_checks import rollup_errors
 
 SENT = Path(__file__).parent / "dialects"
 SENDERS = sorted(one.name for one in SENT.iterdir() if one.is_dir())
-#: Calls whose usage stands in a log record alone, while their span tells of another call.
-ELSEWHERE = {"google-adk-openinference": {0}}
 #: Senders whose provider or price is their own.
-OWN_PRICES = {"azure-ai-inference", "openlit-openai", "strands-agents"}
+OWN_PRICES = {
+    "azure-ai-inference",
+    "genai-bedrock",
+    "openinference-mistralai",
+    "openlit-langchain",
+    "openlit-openai",
+    "strands-agents",
+    "traceloop-bedrock",
+    "traceloop-ollama",
+}
 
 
 def value(of: Mapping[str, Any]) -> Any:
@@ -120,6 +128,9 @@ def test_log_records_join_their_spans_in_the_store(
     assert thread is not None
     if expected["recoverable"]["messages"][1]:
         assert thread.title == expected["title"]
+    assert (thread.input_tokens, thread.output_tokens) == expected_tokens(expected)
+    if is_whole(sender, expected):
+        assert thread.cost == pytest.approx(expected["cost_usd"], rel=0.02)
     assert rollup_errors(sqlite) == []
 
 
@@ -134,14 +145,14 @@ def _all(turn: Turn) -> tuple[Message, ...]:
     return (*turn.asked, *turn.answered)
 
 
-def expected_tokens(sender: str, expected: dict[str, Any]) -> tuple[int, int]:
+def expected_tokens(expected: dict[str, Any]) -> tuple[int, int]:
     """The tokens of the calls that were sent."""
     told = [
         (call, recoverable)
-        for number, (call, recoverable) in enumerate(
-            zip(expected["calls"], expected["recoverable"]["usage"], strict=True)
+        for call, recoverable in zip(
+            expected["calls"], expected["recoverable"]["usage"], strict=True
         )
-        if recoverable and number not in ELSEWHERE.get(sender, ())
+        if recoverable
     ]
     return (
         sum(call["input_tokens"] for call, is_told in told if is_told["input"]),
@@ -153,7 +164,7 @@ def is_whole(sender: str, expected: dict[str, Any]) -> bool:
     """Whether the sender tells all numbers that a price needs."""
     usage = [one for one in expected["recoverable"]["usage"] if one]
     return (
-        sender not in OWN_PRICES | ELSEWHERE.keys()
+        sender not in OWN_PRICES
         and expected["cost_usd"] is not None
         and all(all(one.values()) for one in usage)
         and len(usage) + len(expected["errors"]) == len(expected["calls"])
@@ -165,7 +176,7 @@ def test_the_sums_of_a_thread(sender: str, tmp_path: Path) -> None:
     spans, expected = sent(sender)
     thread = stored(tmp_path / "threads.db", [spans], expected["thread_id"])
     assert thread is not None
-    assert (thread.input_tokens, thread.output_tokens) == expected_tokens(sender, expected)
+    assert (thread.input_tokens, thread.output_tokens) == expected_tokens(expected)
     assert list(thread.tags) == expected["tags"]
     if expected["recoverable"]["error_text"]:
         assert thread.errors == len(expected["errors"])
@@ -235,6 +246,35 @@ def test_an_error_says_why(sender: str) -> None:
     assert len(failures) == len(expected["errors"])
     for found, text in zip(failures, expected["errors"], strict=True):
         assert text in found.message or sender == "anthropic-sdk-native"
+
+
+PRINTED = (
+    ("Text(text='Hi', n=None)", {"text": "Hi", "n": None}),
+    ("Message(_role=<Role.USER: 'user'>)", {"role": "user"}),
+    ("[ToolCall(id='a')]", [{"type": "tool_call", "id": "a"}]),
+    ("{'text': 'Hi'}", {"text": "Hi"}),
+)
+
+
+@pytest.mark.parametrize(("text", "found"), PRINTED)
+def test_objects_that_python_prints_are_read(text: str, found: Any) -> None:
+    assert unprinted(text) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Run(code=__import__('os').getcwd())",  # parsed, and never run
+        "Open(file=open('/etc/passwd'))",
+        "Deep(x=" + "[" * 5000 + "]" * 5000 + ")",
+        "Cut(text='Hel)",
+        "Sum(a=1 + 1)",
+        "I think (that is all)",
+        "Big(text='" + "a" * 300_000 + "')",
+    ],
+)
+def test_other_texts_stay_as_they_are(text: str) -> None:
+    assert unprinted(text) is text
 
 
 JSON = st.recursive(

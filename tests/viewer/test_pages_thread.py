@@ -239,8 +239,12 @@ def test_any_id_has_a_page(site: Site, browse: Browse, thread_id: str) -> None:
 def test_a_long_thread_comes_in_parts(site: Site, browse: Browse) -> None:
     site.store.write(conversations.long(turns=120))
     page = browse("/threads/long")
-    assert page.locator(".turn").count() == 50
     expect(page.locator("#said + span")).to_have_text("120 calls of a model")
+    # It opens at its end.
+    expect(page.locator(".message.user .prose").last).to_have_text("ThreadQuery 120")
+    expect(page.locator(".message.assistant").last).to_be_in_viewport()
+    page.goto(site.url + "/threads/long?page=1")
+    assert page.locator(".turn").count() == 50
     page.get_by_role("link", name="Later").first.click()
     expect(page.locator(".message.user .prose").first).to_have_text("ThreadQuery 51")
     # What was said in the first part is not said again.

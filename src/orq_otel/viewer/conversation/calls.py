@@ -394,7 +394,7 @@ class _Twins:
                     other.scope != one.scope
                     and one.is_error
                     and other.is_error
-                    and one.key[0] != other.key[0]
+                    and (one.key[0] != other.key[0] or _is_beside(one, other))
                     and not self._has_scope(one, other.scope)
                 ):
                     self.join(other, one)
@@ -450,6 +450,14 @@ class _Twins:
 
 def _overlap(one: Node, other: Node) -> bool:
     return one.start <= other.end and other.start <= one.end
+
+
+def _is_beside(one: Node, other: Node) -> bool:
+    """Whether two spans have one parent, and one of them is open as long as the other."""
+    return one.parent == other.parent and (
+        one.start <= other.start <= other.end <= one.end
+        or other.start <= one.start <= one.end <= other.end
+    )
 
 
 def _is_same(outer: Node, inner: Node) -> bool:

@@ -19,6 +19,7 @@ from orq_otel.viewer.conversation.parts import (
     MOST_PARTS,
     RESULTS,
     Text,
+    ToolCall,
     as_part,
     decoded,
     kind_of,
@@ -106,7 +107,13 @@ class _History:
     marks: list[int]
     counting: list[bool]  # whether a part counts as left out if a later call lacks it
     failed: bool
+    answer: list[Item] = field(default_factory=list)
     places: dict[int, list[int]] = field(default_factory=dict)
+
+    @property
+    def awaits_tool(self) -> bool:
+        """Whether the answer is a tool's call, so that the question is still the same."""
+        return any(isinstance(one.part, ToolCall) for one in self.answer)
 
     def index(self) -> dict[int, list[int]]:
         if not self.places:
@@ -148,10 +155,28 @@ class Histories:
                 # The question at the end may be asked in the same words as an earlier one.
                 known = self._known(one, is_question=place > last_said and one.role == "user")
                 found.new[place] = not known
+        self._complete(items, marks, found.new)
         if found.is_rewritten:
             last_known = max((place for place, one in enumerate(found.new) if not one), default=-1)
             found.is_rewritten = any(found.new[:last_known])
         return found
+
+    def _complete(self, items: list[Item], marks: list[int], new: list[bool]) -> None:
+        """Complete an answer of which a sender has told the last piece of a stream alone."""
+        for history in reversed(self._histories):
+            place, answer = len(history.asked), history.answer
+            if (
+                len(answer) == 1
+                and place < len(items)
+                and new[place]
+                and answer[0].words
+                and items[place].role == answer[0].role
+                and items[place].words.endswith(answer[0].words)
+                and marks[:place] == history.asked
+            ):
+                answer[0].part, answer[0].words = items[place].part, items[place].words
+                new[place] = False
+                return
 
     def show(self, items: Iterable[Item]) -> None:
         """Note what is shown, so that it is known where another call repeats it."""
@@ -182,7 +207,8 @@ class Histories:
         if history is None or _is_beginning(items, new):
             return found
         if marks and not any(new):
-            if marks == history.asked and (history.failed or _is_continued(items)):
+            is_open = history.failed or history.awaits_tool or _is_continued(items)
+            if marks == history.asked and is_open:
                 found.is_repeat = True
             else:  # the user repeats an earlier question
                 found.new = _latest_question(items)
@@ -217,7 +243,7 @@ class Histories:
         # The conversation continues with at most one of several answers. The others do not count.
         counting = [not item.is_hidden and item.role != "system" for item in items]
         counting += [not item.is_hidden and item.position == 0 for item in answer]
-        self._histories.append(_History(marks, all_marks, counting, failed))
+        self._histories.append(_History(marks, all_marks, counting, failed, answer))
         del self._histories[:-HISTORIES]
 
 

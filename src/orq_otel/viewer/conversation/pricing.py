@@ -265,6 +265,11 @@ def is_reported(attributes: Mapping[str, Any]) -> bool:
     return bool(plan.reported or plan.reported_in_json)
 
 
+@functools.cache
+def _version() -> str:
+    return version("genai-prices")  # reads a file
+
+
 def explained(kept: KeptSpan, attributes: Mapping[str, Any]) -> Cost | None:
     """Returns how the cost of a stored span came about, or None if it has none.
 
@@ -292,7 +297,7 @@ def explained(kept: KeptSpan, attributes: Mapping[str, Any]) -> Cost | None:
         return Cost(facts.cost, name, is_reported=True)
     return Cost(
         facts.cost,
-        f"genai-prices {version('genai-prices')}",
+        f"genai-prices {_version()}",
         parts=entry.parts(kinds, facts.input_tokens or 0),
         provider=entry.provider,
         model=entry.model,

@@ -9,7 +9,7 @@ The code makes no assumptions about the shape of messages: any program can send 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -51,6 +51,8 @@ _WITHOUT_MESSAGES: Final = frozenset({"embeddings", "rerank", "moderate", "class
 #: Operations that are steps also where they are around model calls. Other spans around model calls
 #: repeat their messages.
 _SHOWN_AROUND: Final = frozenset({"execute_tool", "retrieval", *_WITHOUT_MESSAGES})
+#: What an agent or a workflow was asked, and what it answered.
+_Story = tuple[list[Mapping[str, object]], list[Mapping[str, object]]]
 #: Operations that are no steps of a conversation, but hold some, or are pieces of one.
 _NO_STEPS: Final = frozenset({"invoke_workflow", "chunk"})
 _TOOL: Final = "execute_tool"
@@ -109,7 +111,12 @@ class _Own:
                 if node.twin is not None:
                     self._twins.setdefault(node.twin, []).append(one)
         self._last_inside: dict[tuple[str, str], tuple[str, str]] = {}
+        self._stories: dict[tuple[str, str], _Story] = {}
         turns = [one for one in self.spans if self.has_messages(one) and not self.is_repeated(one)]
+        told = {one.span.trace_id for one in turns}
+        told.update(key[0] for key, node in self._nodes.items() if calls.is_model_call(node))
+        self._stories = self._find_stories(told)
+        turns += [one for one in self.spans if _key(one.span) in self._stories]
         self.enclosing = self._enclosing(turns)
 
     def is_repeated(self, kept: KeptSpan) -> bool:
@@ -127,6 +134,8 @@ class _Own:
     def has_messages(self, kept: KeptSpan) -> bool:
         """Whether a span exchanges messages with a model."""
         operation = kept.facts.operation
+        if _key(kept.span) in self._stories:
+            return True
         if operation == _TOOL or operation in _WITHOUT_MESSAGES or operation == "chunk":
             return False
         node = self._nodes[_key(kept.span)]
@@ -134,11 +143,41 @@ class _Own:
             (node.is_call and operation not in SUMMARIES)
             or node.counts
             or operation in _WITH_MESSAGES
-            or bool(content(kept.span, INPUT) or content(kept.span, OUTPUT))
+            or bool(content(kept.span, OUTPUT))
+            # An agent tells its question again, and its answer in another span.
+            or (
+                (operation not in SUMMARIES or kept.facts.is_error)
+                and bool(content(kept.span, INPUT))
+            )
         )
+
+    def _find_stories(self, told: Container[str]) -> dict[tuple[str, str], _Story]:
+        """Returns what agents and workflows tell of traces whose calls have no spans.
+
+        Args:
+            told: The traces with calls.
+        """
+        found: dict[tuple[str, str], _Story] = {}
+        for one in self.spans:
+            operation = one.facts.operation
+            if one.span.trace_id in told or operation not in table.AROUND:
+                continue
+            if any(_key(above.span) in found for above in self.around(one)):
+                continue
+            asked, answered = table.asked(one.span), table.answered(one.span)
+            if any(message["role"] != "assistant" for message in answered):
+                # It returns all of the conversation.
+                end = len(answered) - (answered[-1]["role"] == "assistant")
+                asked, answered = answered[:end], answered[end:]
+            if asked and (answered or one.facts.is_error):
+                found[_key(one.span)] = list(asked), list(answered)
+        return found
 
     def asked(self, kept: KeptSpan) -> list[Mapping[str, object]]:
         """Returns what a call was asked, if need be by the spans around it."""
+        story = self._stories.get(_key(kept.span))
+        if story is not None:
+            return story[0]
         for one in self._tellers(kept):
             found = table.asked(one.span)
             if any(message["role"] not in {"system", "developer"} for message in found):
@@ -147,13 +186,16 @@ class _Own:
 
     def answered(self, kept: KeptSpan) -> list[Mapping[str, object]]:
         """Returns what a call answered."""
+        story = self._stories.get(_key(kept.span))
+        if story is not None:
+            return story[1]
         for one in (kept, *self._twins.get(_key(kept.span), ())):
             found = table.answered(one.span)
             if found:
                 return list(found)
         if kept.facts.is_error:
             return []
-        for one in self._around(kept):
+        for one in self.around(kept):
             if self._last_inside.get(_key(one.span)) != _key(kept.span):
                 return []
             found = table.answered(one.span)
@@ -163,7 +205,7 @@ class _Own:
 
     def agent(self, kept: KeptSpan) -> str | None:
         """Returns the name of the agent that made a call: its own, or of the nearest around it."""
-        for one in (kept, *self._around(kept)):
+        for one in (kept, *self.around(kept)):
             found = table.read(one.span).agent
             if found is not None:
                 return found
@@ -175,7 +217,7 @@ class _Own:
             return kept
         if table.failure(kept.span):
             return kept
-        for one in self._around(kept):
+        for one in self.around(kept):
             if one.span.status_message:
                 reason = one.span.status_message
                 return replace(kept, span=replace(kept.span, status_message=reason))
@@ -185,9 +227,9 @@ class _Own:
         """Yields the spans that may have a call's messages: itself, its twins, those around it."""
         yield kept
         yield from self._twins.get(_key(kept.span), ())
-        yield from self._around(kept)
+        yield from self.around(kept)
 
-    def _around(self, kept: KeptSpan) -> Iterator[KeptSpan]:
+    def around(self, kept: KeptSpan) -> Iterator[KeptSpan]:
         """Yields the spans around a call, up to a tool that made it."""
         seen = {_key(kept.span)}
         above = self._above(kept)
@@ -298,23 +340,47 @@ class _Reader:
     def entries(self) -> tuple[Turn | Step, ...]:
         """Returns all that was read. A text that was cut at first is whole by now."""
         entries: list[Turn | Step] = []
+        agents: dict[tuple[str, str], int] = {}  # the places of agents' turns
         number = 0
         for one in self._read:
             if isinstance(one, _Draft):
                 number += 1
+                if one.kept.facts.operation in SUMMARIES:
+                    agents[_key(one.kept.span)] = len(entries)
                 entries.append(self._turn(one, number))
             elif one.facts.operation == _TOOL:
                 tool = _executed(one)
-                if not self._tools.attach(one, tool):
+                if self._tools.attach(one, tool):
+                    continue
+                place = next(
+                    (
+                        place
+                        for above in self._own.around(one)
+                        if (place := agents.get(_key(above.span))) is not None
+                    ),
+                    None,
+                )
+                turn = None if place is None else entries[place]
+                if place is not None and isinstance(turn, Turn):
+                    entries[place] = _with_tool(turn, tool)
+                else:
                     entries.append(Step(one, tool))
             else:
                 entries.append(Step(one))
-        return tuple(entries)
+        return tuple(one for one in entries if not self._is_told_later(one))
+
+    def _is_told_later(self, entry: Turn | Step) -> bool:
+        """Whether a tool's call was told only after its execution, by the next call's history."""
+        return (
+            isinstance(entry, Step)
+            and entry.tool is not None
+            and self._tools.attach_late(entry.kept, entry.tool)
+        )
 
     def _turn(self, draft: _Draft, number: int) -> Turn:
         asked = self._tools.messages(draft.asked)
         answered = self._tools.messages(draft.answered)
-        self._tools.open(draft.kept.span.trace_id, answered)
+        self._tools.open(draft.kept.span.trace_id, (*asked, *answered))
         found = draft.found
         return Turn(
             number,
@@ -365,6 +431,7 @@ class _Tools:
 
     _calls: dict[str, ToolCall] = field(default_factory=dict)
     _open: list[tuple[str, ToolCall]] = field(default_factory=list)  # with the trace
+    _unanswered: list[ToolCall] = field(default_factory=list)  # of the latest message with some
 
     def open(self, trace_id: str, answered: Iterable[Message]) -> None:
         """Note the tool calls that a model asked for."""
@@ -392,12 +459,29 @@ class _Tools:
             )
         if call is None:
             return False
+        self._execute(call, kept, executed)
+        return True
+
+    def attach_late(self, kept: KeptSpan, executed: ToolCall) -> bool:
+        """Add an execution to a call with the same arguments that was told after it."""
+        for trace_id, one in self._open:
+            if (
+                trace_id == kept.span.trace_id
+                and one.execution is None
+                and _is_same_tool(one.name, executed.name)
+                and decoded(one.arguments) == decoded(executed.arguments)
+            ):
+                self._execute(one, kept, executed)
+                return True
+        return False
+
+    @staticmethod
+    def _execute(call: ToolCall, kept: KeptSpan, executed: ToolCall) -> None:
         call.execution = kept
         if call.arguments is None:
             call.arguments = executed.arguments
         if call.result is None:
             call.result = executed.result
-        return True
 
     def _elsewhere(self, executed: ToolCall) -> ToolCall | None:
         """Returns the latest open call of a tool in any trace, where no id can tell."""
@@ -415,16 +499,21 @@ class _Tools:
     def messages(self, items: Iterable[Item]) -> tuple[Message, ...]:
         """Joins parts into messages. A tool's result is added to its call instead, if known."""
         joined: list[tuple[Item, list[Part]]] = []
+        calling: int | None = None  # the position of the latest message with calls
         for item in items:
             part = item.part
             if kind_of(item.raw) in RESULTS:
-                call = self._calls.get(str(item.raw.get("id")))
+                call = self._answered_by(item)
                 if call is not None:
                     if call.result is None or call.execution is not None:
                         call.result = result(item.raw)
                     continue
-            elif isinstance(part, ToolCall) and part.id:
-                self._calls[part.id] = part
+            elif isinstance(part, ToolCall):
+                if calling != item.position:
+                    calling, self._unanswered = item.position, []
+                self._unanswered.append(part)
+                if part.id:
+                    self._calls[part.id] = part
             last = joined[-1][0] if joined else None
             if last is not None and last.position == item.position and last.role == item.role:
                 joined[-1][1].append(part)
@@ -434,6 +523,34 @@ class _Tools:
             Message(item.role, tuple(parts), item.name, item.finish_reason)
             for item, parts in joined
         )
+
+    def _answered_by(self, item: Item) -> ToolCall | None:
+        """Returns the call that a result belongs to: by its id, or by the order of the calls.
+
+        Some vendors have no ids for calls, and some senders leave them out on one side.
+        """
+        call_id, name = item.raw.get("id"), item.raw.get("name") or item.name
+        found = self._calls.get(str(call_id))
+        if found is None:
+            found = next(
+                (
+                    one
+                    for one in self._unanswered
+                    if not (one.id and call_id) and name in {None, "", one.name}
+                ),
+                None,
+            )
+        self._unanswered = [one for one in self._unanswered if one is not found]
+        return found
+
+
+def _with_tool(turn: Turn, tool: ToolCall) -> Turn:
+    """Returns an agent's turn with a tool that it ran. Its calls to a model are not here."""
+    return replace(
+        turn,
+        answered=(*turn.answered[:-1], Message("assistant", (tool,)), *turn.answered[-1:]),
+        has_output=True,
+    )
 
 
 def _is_same_tool(name: str, executed: str) -> bool:

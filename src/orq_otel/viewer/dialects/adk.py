@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from orq_otel.viewer.dialects.dialect import Attributes, Dialect, answered_in, asked_in, usage_of
+from orq_otel.viewer.dialects.dialect import Dialect, answered_in, asked_in, usage_of
 from orq_otel.viewer.dialects.shapes import decoded
-from orq_otel.viewer.model import Usage
+from orq_otel.viewer.model import Span, Usage
 
 _REQUEST: Final = "gcp.vertex.agent.llm_request"
 _RESPONSE: Final = "gcp.vertex.agent.llm_response"
 
 
-def _usage(attributes: Attributes) -> Usage | None:
-    response = decoded(attributes.get(_RESPONSE))
+def _usage(span: Span) -> Usage | None:
+    response = decoded(span.attributes.get(_RESPONSE))
     if not isinstance(response, Mapping):
         return None
     return usage_of(response.get("usage_metadata", response.get("usageMetadata")))

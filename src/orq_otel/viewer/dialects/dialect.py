@@ -38,6 +38,8 @@ class Dialect:
         name: The convention or the sender.
         marks: By which its spans are known: names of attributes, or beginnings that end with ".".
         is_genai: Whether a span with these marks is about generative AI.
+        labels: Those that any span may have, such as a request of HTTP inside of a call, of which
+            they say no more than to whom it belongs.
         thread_ids: Attributes with the thread's id.
         tags: Attributes with the thread's tags.
         users: Attributes with the user's id.
@@ -52,7 +54,7 @@ class Dialect:
         usage: Attributes with each number of `Usage`.
         costs: Attributes with the cost in US dollars.
         tool: Attributes with each value of `ToolUse`.
-        read_usage: Reads usage that stands inside of JSON.
+        read_usage: Reads usage that stands inside of JSON, or that is counted otherwise.
         read_id: Reads a thread's id that stands inside of JSON.
         read_tool: Reads a tool's execution that stands inside of JSON.
         asked: Reads the input messages.
@@ -63,6 +65,7 @@ class Dialect:
     name: str
     marks: Names
     is_genai: bool = True
+    labels: Names = ()
     thread_ids: Names = ()
     tags: Names = ()
     users: Names = ()
@@ -77,7 +80,7 @@ class Dialect:
     usage: Mapping[str, Names] = field(default_factory=dict)
     costs: Names = ()
     tool: Mapping[str, Names] = field(default_factory=dict)
-    read_usage: Callable[[Attributes], Usage | None] | None = None
+    read_usage: Callable[[Span], Usage | None] | None = None
     read_id: Callable[[Span], str | None] | None = None
     read_tool: Callable[[Span], ToolUse | None] | None = None
     asked: Callable[[Span], Messages] | None = None
@@ -144,6 +147,25 @@ def first(attributes: Attributes, names: Iterable[str]) -> Any:
 def asked_in(*names: str) -> Callable[[Span], Messages]:
     """Returns a reader of requests that are in the first of these attributes."""
     return lambda span: asked(first(span.attributes, names))
+
+
+def id_in(*names: str) -> Callable[[Span], str | None]:
+    """Returns a reader of threads' ids in metadata as JSON, where frameworks and users put them."""
+
+    def read(span: Span) -> str | None:
+        for name in names:
+            metadata = decoded(span.attributes.get(name))
+            if isinstance(metadata, Mapping):
+                for key in _IDS:
+                    found = text(metadata.get(key))
+                    if found:
+                        return found
+        return None
+
+    return read
+
+
+_IDS: Final = ("thread_id", "session_id", "conversation_id", "threadId", "sessionId")
 
 
 def answered_in(*names: str) -> Callable[[Span], Messages]:
@@ -224,9 +246,10 @@ _USAGE: Final[Mapping[str, Names]] = {
         "output_audio_tokens",
     ),
 }
-#: Names whose number of input tokens leaves out what came from or went to a cache, as Anthropic and
-#: Bedrock count.
+#: Names of Bedrock, whose number of input tokens leaves out what came from or went to a cache.
 _APART: Final = frozenset({"cacheReadInputTokens", "cacheWriteInputTokens"})
+#: Names of Anthropic, which counts in the same way.
+_OF_ANTHROPIC: Final = frozenset({"cache_read_input_tokens", "cache_creation_input_tokens"})
 
 
 def usage_of(value: Any) -> Usage | None:
@@ -235,17 +258,19 @@ def usage_of(value: Any) -> Usage | None:
     if not isinstance(value, Mapping):
         return None
     found = Usage()
+    total = first_tokens(value, ("total_tokens", "totalTokens", "total", "totalTokenCount"))
+    # Anthropic's API has no total, unlike those who pass its numbers on in its names.
+    is_of_anthropic = total is None and "input_tokens" in value
     for name, paths in _USAGE.items():
         for path in paths:
             count = tokens(_inner(value, path))
             if count is not None:
                 setattr(found, name, count)
-                if path in _APART:
+                if path in _APART or (path in _OF_ANTHROPIC and is_of_anthropic):
                     found.input_tokens = (found.input_tokens or 0) + count
                 break
     if found.input_tokens is None and found.output_tokens is None:
         return None
-    total = first_tokens(value, ("total_tokens", "totalTokens", "total", "totalTokenCount"))
     return including_cache(found, total)
 
 

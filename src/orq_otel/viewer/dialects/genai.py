@@ -15,17 +15,19 @@ https://github.com/open-telemetry/semantic-conventions-genai
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from orq_otel.viewer.dialects.dialect import Dialect, Messages, ToolUse, first
+from orq_otel.viewer.dialects.dialect import Dialect, Messages, ToolUse, first, first_tokens
 from orq_otel.viewer.dialects.shapes import answered, asked, decoded, message, parts_of
-from orq_otel.viewer.model import Span
+from orq_otel.viewer.model import Span, Usage
 
 INPUT: Final = ("gen_ai.input.messages", "orq_otel.input.messages", "gen_ai.request.messages")
 OUTPUT: Final = ("gen_ai.output.messages", "orq_otel.output.messages")
 INSTRUCTIONS: Final = ("gen_ai.system_instructions",)
 
+#: The event with all of a call.
+DETAILS: Final = "gen_ai.client.inference.operation.details"
 #: Events that hold one message, and its role.
 _ROLES: Final = {
     "gen_ai.system.message": "system",
@@ -47,6 +49,29 @@ def events_of(span: Span) -> Iterator[tuple[str, Mapping[str, Any], Any]]:
         if not name and isinstance(body, Mapping):
             name = body.get("event.name")
         yield str(name or ""), attributes, body
+
+
+def recorded(events: Iterable[Mapping[str, Any]], own: Usage | None) -> Usage | None:
+    """Returns the usage of the calls that events of a span tell, or its own if that is more.
+
+    Google's ADK may have one span for several calls, with the usage of the last one, and an event
+    for each.
+    """
+    found = Usage()
+    for event in events:
+        attributes = event.get("attributes")
+        if event.get("name") != DETAILS or not isinstance(attributes, Mapping):
+            continue
+        for name, names in GENAI.usage.items():
+            count = first_tokens(attributes, names)
+            if count is not None:
+                setattr(found, name, (getattr(found, name) or 0) + count)
+    if found.input_tokens is None and found.output_tokens is None:
+        return own
+    if own is None:
+        return found
+    told = (own.input_tokens or 0) + (own.output_tokens or 0)
+    return found if (found.input_tokens or 0) + (found.output_tokens or 0) > told else own
 
 
 def content(span: Span, names: Sequence[str]) -> Any:
@@ -144,17 +169,22 @@ def _text(said: Mapping[str, Any]) -> Any:
     return "".join(str(one.get("content", one.get("response", ""))) for one in said["parts"])
 
 
+_IDS: Final = (
+    "gen_ai.conversation.id",
+    "gen_ai.session.id",
+    "gen_ai.thread.id",
+    "gen_ai.openai.thread.id",
+)
+_USERS: Final = ("gen_ai.user.id", "gen_ai.user")
+_AGENTS: Final = ("gen_ai.agent.name", "gen_ai.agent.id")
+
 GENAI: Final = Dialect(
     name="GenAI conventions",
     marks=("gen_ai.",),
-    thread_ids=(
-        "gen_ai.conversation.id",
-        "gen_ai.session.id",
-        "gen_ai.thread.id",
-        "gen_ai.openai.thread.id",
-    ),
-    users=("user.id", "enduser.id", "gen_ai.user.id", "gen_ai.user"),
-    agents=("gen_ai.agent.name",),
+    labels=(*_IDS, *_USERS, *_AGENTS),
+    thread_ids=_IDS,
+    users=("user.id", "enduser.id", *_USERS),
+    agents=_AGENTS[:1],
     operations=("gen_ai.operation.name",),
     models=("gen_ai.response.model", "gen_ai.request.model"),
     providers=("gen_ai.provider.name", "gen_ai.system"),

@@ -28,8 +28,8 @@ def _meta(attributes: Attributes) -> Mapping[str, Any]:
     return meta if isinstance(meta, Mapping) else {}
 
 
-def _usage(attributes: Attributes) -> Usage | None:
-    meta = _meta(attributes)
+def _usage(span: Span) -> Usage | None:
+    meta = _meta(span.attributes)
     found, model = usage_of(meta.get("usage")) or Usage(), meta.get("model")
     found.model = model if isinstance(model, str) else None
     return found

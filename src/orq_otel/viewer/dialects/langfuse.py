@@ -11,14 +11,14 @@ from typing import Final
 from orq_otel.viewer.dialects.dialect import (
     Attributes,
     Dialect,
+    Messages,
     ToolUse,
     answered_in,
-    asked_in,
     first,
     number,
     usage_of,
 )
-from orq_otel.viewer.dialects.shapes import decoded
+from orq_otel.viewer.dialects.shapes import asked, decoded
 from orq_otel.viewer.dialects.traceloop import called
 from orq_otel.viewer.model import Span, Usage
 
@@ -26,12 +26,24 @@ _INPUT: Final = ("langfuse.observation.input", "langfuse.trace.input", "input.va
 _OUTPUT: Final = ("langfuse.observation.output", "langfuse.trace.output", "output.value")
 
 
-def _usage(attributes: Attributes) -> Usage | None:
-    found = usage_of(attributes.get("langfuse.observation.usage_details"))
-    costs = decoded(attributes.get("langfuse.observation.cost_details"))
+def _usage(span: Span) -> Usage | None:
+    found = usage_of(span.attributes.get("langfuse.observation.usage_details"))
+    costs = decoded(span.attributes.get("langfuse.observation.cost_details"))
     if found is not None and isinstance(costs, Mapping):
         found.cost = number(costs.get("total"))
     return found
+
+
+def _asked(span: Span) -> Messages:
+    value = first(span.attributes, _INPUT)
+    if isinstance(value, list):  # the callback of LangChain adds the tools' definitions
+        value = [one for one in value if not _is_definition(one)]
+    return asked(value)
+
+
+def _is_definition(value: object) -> bool:
+    content = value.get("content") if isinstance(value, Mapping) else None
+    return isinstance(content, Mapping) and isinstance(content.get("function"), Mapping)
 
 
 def _tool(span: Span) -> ToolUse | None:
@@ -48,6 +60,17 @@ def _failure(attributes: Attributes) -> str | None:
 LANGFUSE: Final = Dialect(
     name="Langfuse",
     marks=("langfuse.",),
+    labels=(
+        "langfuse.environment",
+        "langfuse.release",
+        "langfuse.session.id",
+        "langfuse.trace.metadata.",
+        "langfuse.trace.name",
+        "langfuse.trace.public",
+        "langfuse.trace.tags",
+        "langfuse.user.id",
+        "langfuse.version",
+    ),
     thread_ids=("langfuse.session.id", "langfuse.trace.metadata.langfuse_session_id"),
     tags=("langfuse.trace.tags", "langfuse.tags"),
     users=("langfuse.user.id", "user.id"),
@@ -64,7 +87,7 @@ LANGFUSE: Final = Dialect(
     models=("langfuse.observation.model.name",),
     read_usage=_usage,
     read_tool=_tool,
-    asked=asked_in(*_INPUT),
+    asked=_asked,
     answered=answered_in(*_OUTPUT),
     failure=_failure,
 )

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from orq_otel.viewer.dialects.dialect import Attributes, Dialect, ToolUse, first, usage_of
+from orq_otel.viewer.dialects.dialect import Dialect, ToolUse, first, usage_of
 from orq_otel.viewer.model import Span, Usage
 
 _METADATA: Final = "langsmith.metadata."
 
 
-def _usage(attributes: Attributes) -> Usage | None:
+def _usage(span: Span) -> Usage | None:
+    attributes = span.attributes
     found = usage_of(attributes.get("langsmith.metadata.usage_metadata"))
     return found or usage_of(
         {

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from orq_otel.viewer.dialects.dialect import (
-    Attributes,
     Dialect,
     Messages,
     ToolUse,
@@ -24,12 +23,12 @@ from orq_otel.viewer.dialects.shapes import answered, asked, decoded
 from orq_otel.viewer.model import Span, Usage
 
 
-def _usage(attributes: Attributes) -> Usage | None:
+def _usage(span: Span) -> Usage | None:
     for name in ("gen_ai.usage.raw", "usage"):
-        found = usage_of(attributes.get(name))
+        found = usage_of(span.attributes.get(name))
         if found is not None:
             return found
-    response = decoded(attributes.get("response_data"))
+    response = decoded(span.attributes.get("response_data"))
     return usage_of(response.get("usage")) if isinstance(response, Mapping) else None
 
 

@@ -5,35 +5,41 @@ https://mlflow.org/docs/latest/genai/tracing/
 
 from __future__ import annotations
 
-from typing import Final
+import json
+from typing import Any, Final
 
 from orq_otel.viewer.dialects.dialect import (
-    Attributes,
     Dialect,
     ToolUse,
-    answered_in,
-    asked_in,
-    first,
+    id_in,
     number,
     usage_of,
 )
-from orq_otel.viewer.dialects.shapes import decoded
+from orq_otel.viewer.dialects.shapes import answered, asked, decoded
 from orq_otel.viewer.model import Span, Usage
 
-_INPUT: Final = ("mlflow.spanInputs",)
-_OUTPUT: Final = ("mlflow.spanOutputs",)
+_INPUT: Final = "mlflow.spanInputs"
+_OUTPUT: Final = "mlflow.spanOutputs"
 
 
-def _usage(attributes: Attributes) -> Usage | None:
-    found = usage_of(attributes.get("mlflow.chat.tokenUsage"))
-    cost = decoded(attributes.get("mlflow.llm.cost"))
+def _value(span: Span, name: str) -> Any:
+    value = span.attributes.get(name)
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError):  # it was cut
+        return value
+
+
+def _usage(span: Span) -> Usage | None:
+    found = usage_of(span.attributes.get("mlflow.chat.tokenUsage"))
+    cost = decoded(span.attributes.get("mlflow.llm.cost"))
     if found is not None and isinstance(cost, dict):
         found.cost = number(cost.get("total_cost", cost.get("total")))
     return found
 
 
 def _tool(span: Span) -> ToolUse | None:
-    return ToolUse(span.name, None, first(span.attributes, _INPUT), first(span.attributes, _OUTPUT))
+    return ToolUse(span.name, None, _value(span, _INPUT), _value(span, _OUTPUT))
 
 
 MLFLOW: Final = Dialect(
@@ -57,7 +63,8 @@ MLFLOW: Final = Dialect(
     models=("mlflow.llm.model", "model"),
     providers=("mlflow.llm.provider",),
     read_usage=_usage,
+    read_id=id_in("metadata"),
     read_tool=_tool,
-    asked=asked_in(*_INPUT),
-    answered=answered_in(*_OUTPUT),
+    asked=lambda span: asked(_value(span, _INPUT)),
+    answered=lambda span: answered(_value(span, _OUTPUT)),
 )

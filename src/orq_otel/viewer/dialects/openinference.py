@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from orq_otel.viewer.dialects.dialect import Dialect, Messages, ToolUse, first, text
+from orq_otel.viewer.dialects.dialect import Dialect, Messages, ToolUse, first, id_in, text
 from orq_otel.viewer.dialects.indexed import numbered, tree
 from orq_otel.viewer.dialects.shapes import answered, asked, decoded, message
 from orq_otel.viewer.model import Span
@@ -25,8 +25,6 @@ KINDS: Final = {
     "GUARDRAIL": "guardrail",
     "EVALUATOR": "evaluate",
 }
-#: Names in `metadata`, which frameworks fill.
-_IDS: Final = ("thread_id", "session_id", "conversation_id", "threadId", "sessionId")
 
 
 def _messages(span: Span, prefix: str) -> Messages:
@@ -87,7 +85,11 @@ def _flat(value: Mapping[str, Any]) -> dict[str, Any]:
 
 def _asked(span: Span) -> Messages:
     found = _messages(span, "llm.input_messages.")
-    return found or asked(first(span.attributes, ("input.value",)))
+    if found and len(found) == len(tree(span.attributes, "llm.input_messages.")):
+        return found
+    # DSPy's has texts alone there, and a message with a tool's call only here.
+    whole = asked(first(span.attributes, ("input.value",)))
+    return whole if len(whole) > len(found) else found
 
 
 def _answered(span: Span) -> Messages:
@@ -97,11 +99,26 @@ def _answered(span: Span) -> Messages:
 
 def _tool(span: Span) -> ToolUse | None:
     attributes = span.attributes
+    arguments = first(attributes, ("tool_call.function.arguments", "tool.parameters"))
+    if arguments is None or _is_schema(arguments):
+        given = first(attributes, ("input.value",))
+        arguments = arguments if given is None else given
+    if isinstance(arguments, Mapping) and {"args", "kwargs"} <= arguments.keys():
+        arguments = arguments["kwargs"] or arguments["args"]
     return ToolUse(
         text(attributes.get("tool.name")),
         text(attributes.get("tool_call.id")) or text(attributes.get("tool.id")),
-        first(attributes, ("tool_call.function.arguments", "tool.parameters", "input.value")),
+        arguments,
         _result(first(attributes, ("output.value",))),
+    )
+
+
+def _is_schema(value: Any) -> bool:
+    """Whether a tool's parameters are those that it takes, and not those that it was given."""
+    if not isinstance(value, Mapping):
+        return False
+    return isinstance(value.get("properties"), Mapping) or (
+        bool(value) and all(isinstance(one, Mapping) and "type" in one for one in value.values())
     )
 
 
@@ -115,16 +132,6 @@ def _result(value: Any) -> Any:
         if isinstance(inner, Mapping) and set(inner) == {"result"}:
             return inner["result"]
     return value
-
-
-def _id(span: Span) -> str | None:
-    metadata = decoded(span.attributes.get("metadata"))
-    if isinstance(metadata, Mapping):
-        for name in _IDS:
-            found = text(metadata.get(name))
-            if found:
-                return found
-    return None
 
 
 OPENINFERENCE: Final = Dialect(
@@ -156,7 +163,7 @@ OPENINFERENCE: Final = Dialect(
         "audio_output": ("llm.token_count.completion_details.audio",),
     },
     costs=("llm.cost.total",),
-    read_id=_id,
+    read_id=id_in("metadata"),
     read_tool=_tool,
     asked=_asked,
     answered=_answered,

@@ -14,6 +14,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from orq_otel.viewer.dialects.printed import is_address, unprinted
+
 Message = dict[str, Any]
 Part = dict[str, Any]
 
@@ -26,6 +28,8 @@ _ROLES: Final = {
     "chatbot": "assistant",
     "function": "tool",
     "AIMessageChunk": "assistant",
+    "tool-call": "assistant",
+    "tool-response": "tool",
 }
 _TEXTS: Final = frozenset({"text", "input_text", "output_text", "summary_text", "refusal"})
 _THOUGHTS: Final = frozenset({"reasoning", "thinking", "redacted_thinking"})
@@ -42,6 +46,24 @@ _RESULTS: Final = frozenset(
         "custom_tool_call_output",
     }
 )
+#: Where vendors and frameworks keep a tool's call, and its result, without a type.
+_CALLED: Final = (
+    "function",
+    "toolUse",
+    "functionCall",
+    "function_call",
+    "tool_call",
+    "toolRequest",
+)
+_ANSWERED_BY: Final = (
+    "toolResult",
+    "functionResponse",
+    "function_response",
+    "tool_call_result",
+    "toolResponse",
+)
+#: The only field of a part without a type.
+_ALONE: Final = frozenset({"text", "toolUse", "toolResult", "toolRequest", "toolResponse"})
 #: Types of the conventions that are passed on.
 _KNOWN: Final = frozenset({"blob", "uri", "file", "generic", "server_tool_call"})
 #: Where a request keeps its messages.
@@ -169,9 +191,8 @@ def _asked(value: Any, role: str, depth: int) -> list[Message]:  # noqa: C901, P
     for name in _ASKED:
         if value.get(name):
             inner = decoded(value[name])
-            if name in _OF_MESSAGES and isinstance(inner, list) and _are_printed(inner):
-                continue
-            return found + _asked(inner, role, depth + 1)
+            if name not in _OF_MESSAGES or (inner := _with_printed(inner)) is not None:
+                return found + _asked(inner, role, depth + 1)
     for name in _ARGUMENTS:
         inner = decoded(value.get(name))
         if isinstance(inner, Mapping) and (more := _asked(inner, role, depth + 1)):
@@ -179,9 +200,14 @@ def _asked(value: Any, role: str, depth: int) -> list[Message]:  # noqa: C901, P
     return found
 
 
-def _are_printed(values: list[Any]) -> bool:
-    """Whether messages are there only as Python prints objects."""
-    return all(isinstance(one, str) and one[:1] not in _JSON for one in values)
+def _with_printed(value: Any) -> Any:
+    """Returns messages, also those that Python has printed. None if they can't be read."""
+    if not isinstance(value, list):
+        return value
+    if not all(isinstance(one, str) and one[:1] not in _JSON for one in value):
+        return value
+    found = list(map(unprinted, value))
+    return found if all(isinstance(one, Mapping) for one in found) else None
 
 
 def _listed(values: Iterable[Any], role: str, depth: int) -> list[Message]:
@@ -204,7 +230,11 @@ def _answered(value: Any, depth: int) -> list[Message]:  # noqa: C901, PLR0911 -
     if value is None or depth > _DEEPEST:
         return []
     if isinstance(value, str):
-        return [_text_message("assistant", value)] if value else []
+        printed = unprinted(value)
+        if isinstance(printed, Mapping) and is_message(printed):
+            return _answered(printed, depth + 1)
+        is_told = value and not is_address(value)
+        return [_text_message("assistant", value)] if is_told else []
     if isinstance(value, (list, tuple)):
         found: list[Message] = []
         for one in value:
@@ -387,14 +417,14 @@ def _tool_calls(value: Mapping[str, Any]) -> list[Part]:
 def _call(value: Mapping[str, Any]) -> Part:
     """Reads a tool call of any shape."""
     inner = value
-    for name in ("function", "toolUse", "functionCall", "function_call", "tool_call"):
+    for name in _CALLED:
         if isinstance(value.get(name), Mapping):
             inner = value[name]
             break
     found: Part = {
         "type": "tool_call",
         "id": _first(value, ("call_id", "id", "toolCallId", "tool_call_id"))
-        or _first(inner, ("id", "toolUseId", "call_id", "tool_call_id")),
+        or _first(inner, ("id", "toolUseId", "call_id", "tool_call_id", "ref")),
         "name": _first(inner, ("name", "toolName", "tool_name", "tool_id"))
         or _first(value, ("name", "toolName", "tool_name")),
     }
@@ -416,11 +446,7 @@ def _has_results(content: Any) -> bool:
     content = decoded(content)
     return isinstance(content, (list, tuple)) and any(
         isinstance(one, Mapping)
-        and (
-            _kind(one) in _RESULTS
-            or any(name in one for name in ("toolResult", "function_response", "functionResponse"))
-            or "tool_call_result" in one
-        )
+        and (_kind(one) in _RESULTS or any(name in one for name in _ANSWERED_BY))
         for one in content
     )
 
@@ -447,18 +473,40 @@ def parts_of(content: Any) -> list[Part]:
         if isinstance(inner, (list, tuple)) and inner and all(map(_is_part, inner)):
             content = inner  # a list of parts as JSON
         else:
-            return [{"type": "text", "content": content}] if content else []
+            return _told(content)
     if isinstance(content, Mapping):
         content = [content]
     if not isinstance(content, (list, tuple)):
         return [{"type": "text", "content": json.dumps(content, default=str)}]
-    return [made for one in content if (made := part(one))]
+    found: list[Part] = []
+    for one in content:
+        made = part(one)
+        if made and made.get("type") == "text" and isinstance(made.get("content"), str):
+            found += _told(made["content"])
+        elif made:
+            found.append(made)
+    return found
+
+
+def _told(text: str) -> list[Part]:
+    """Returns the part that a text is, or those in an object that it prints."""
+    value = unprinted(text.removeprefix("Calling tools:\n"))  # as smolagents has it
+    if isinstance(value, Mapping) and value.get("tool_calls"):
+        return [*parts_of(value.get("text", value.get("content"))), *_tool_calls(value)]
+    printed = value if isinstance(value, list) else [value]
+    if value is not text and printed and all(map(_is_part, printed)):
+        return [made for one in printed if (made := part(one))]
+    return [{"type": "text", "content": text}] if text and not is_address(text) else []
 
 
 def _is_part(value: Any) -> bool:
     return isinstance(value, Mapping) and (
         _kind(value) in {*_TEXTS, *_THOUGHTS, *_CALLS, *_RESULTS, *_KNOWN}
-        or (len(value) == 1 and next(iter(value)) in {"text", "toolUse", "toolResult"})
+        or (
+            len(value) == 1
+            and next(iter(value))
+            in {"text", "toolUse", "toolResult", "toolRequest", "toolResponse"}
+        )
         or ("function" in value and "id" in value)
     )
 
@@ -483,10 +531,10 @@ def part(value: Any) -> Part | None:  # noqa: C901, PLR0911, PLR0912 - one branc
         return _result(value)
     if kind == "function" and isinstance(value.get("function"), Mapping):
         return _call(value)
-    for name in ("toolUse", "functionCall", "function_call", "tool_call"):
+    for name in _CALLED[1:]:
         if isinstance(value.get(name), Mapping):
             return _call(value)
-    for name in ("toolResult", "functionResponse", "function_response", "tool_call_result"):
+    for name in _ANSWERED_BY:
         if isinstance(value.get(name), Mapping):
             return _result(value[name])
     if kind in _KNOWN or (isinstance(kind, str) and "modality" in value):
@@ -509,7 +557,7 @@ def _thought(value: Mapping[str, Any]) -> Part | None:
 
 
 def _result(value: Mapping[str, Any]) -> Part:
-    call_id = _first(value, ("id", "tool_call_id", "toolCallId", "tool_use_id", "toolUseId"))
+    call_id = _first(value, ("id", "tool_call_id", "toolCallId", "tool_use_id", "toolUseId", "ref"))
     call_id = _first(value, ("call_id",)) or call_id
     if call_id is None and isinstance(value.get("origin"), Mapping):
         call_id = _first(value["origin"], ("id",))

@@ -10,12 +10,14 @@ most spans of a program share theirs. So that is worked out once for each set of
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from orq_otel.viewer.dialects.adk import ADK
-from orq_otel.viewer.dialects.bedrock import BEDROCK
+from orq_otel.viewer.dialects.agentops import AGENTOPS
+from orq_otel.viewer.dialects.apart import APART
 from orq_otel.viewer.dialects.dialect import (
     MOST_TOKENS,
     Dialect,
@@ -29,10 +31,13 @@ from orq_otel.viewer.dialects.dialect import (
     number,
     text,
 )
-from orq_otel.viewer.dialects.genai import GENAI, INPUT, INSTRUCTIONS
+from orq_otel.viewer.dialects.genai import GENAI, INPUT, INSTRUCTIONS, recorded
+from orq_otel.viewer.dialects.genkit import GENKIT
 from orq_otel.viewer.dialects.haystack import HAYSTACK
+from orq_otel.viewer.dialects.laminar import LAMINAR
 from orq_otel.viewer.dialects.langfuse import LANGFUSE
 from orq_otel.viewer.dialects.langsmith import LANGSMITH
+from orq_otel.viewer.dialects.langwatch import LANGWATCH
 from orq_otel.viewer.dialects.logfire import LOGFIRE
 from orq_otel.viewer.dialects.mastra import MASTRA
 from orq_otel.viewer.dialects.mlflow import MLFLOW
@@ -57,13 +62,17 @@ DIALECTS: Final = (
     VERCEL,
     LANGFUSE,
     LANGSMITH,
+    LANGWATCH,
     LOGFIRE,
     PYDANTIC_AI,
     MLFLOW,
     ADK,
     MASTRA,
     HAYSTACK,
-    BEDROCK,
+    GENKIT,
+    LAMINAR,
+    AGENTOPS,
+    APART,
 )
 
 #: The order of names of threads: the user's own labels, the convention, then those of senders.
@@ -120,7 +129,7 @@ class _Plan:
 
 @functools.lru_cache(maxsize=4096)
 def _plan(names: frozenset[str]) -> _Plan:
-    applying = tuple(one for one in DIALECTS if _applies(one, names))
+    applying = tuple(one for one in DIALECTS if _has(names, (*one.marks, *one.labels)))
 
     def there(some: Iterable[str]) -> Names:
         return tuple(dict.fromkeys(name for name in some if name in names))
@@ -132,7 +141,9 @@ def _plan(names: frozenset[str]) -> _Plan:
         count: there(name for one in applying for name in one.usage.get(count, ()))
         for count in _COUNTS
     }
-    is_genai = any(one.is_genai for one in applying)
+    is_genai = any(
+        one.is_genai and _has(_without(names, one.labels), one.marks) for one in applying
+    )
     models = of("models")
     return _Plan(
         dialects=applying,
@@ -179,12 +190,18 @@ def _plan(names: frozenset[str]) -> _Plan:
     )
 
 
-def _applies(dialect: Dialect, names: frozenset[str]) -> bool:
-    exact = {mark for mark in dialect.marks if not mark.endswith(".")}
-    beginnings = tuple(mark for mark in dialect.marks if mark.endswith("."))
-    return not exact.isdisjoint(names) or (
-        bool(beginnings) and any(name.startswith(beginnings) for name in names)
-    )
+def _has(names: frozenset[str], marks: Names) -> bool:
+    return any(map(_pattern(marks), names))
+
+
+def _without(names: frozenset[str], labels: Names) -> frozenset[str]:
+    return names if not labels else frozenset(itertools.filterfalse(_pattern(labels), names))
+
+
+def _pattern(marks: Names) -> Callable[[str], bool]:
+    """Returns whether a name is one of these, or begins with one that ends with "."."""
+    beginnings = tuple(mark for mark in marks if mark.endswith("."))
+    return lambda name: name in marks or name.startswith(beginnings)
 
 
 def read(span: Span) -> Said:
@@ -195,18 +212,21 @@ def read(span: Span) -> Said:
     session_id = first_text(attributes, plan.sessions) if plan.sessions else None
     if thread_id is None and plan.read_id:
         thread_id = _inside(span, plan)
-    usage = _usage(attributes, plan)
+    usage = _usage(span, plan)
     model = first_text(attributes, plan.models)
     if model is None and usage is not None:
         model = usage.model
+    operation = _operation(span, plan)
+    if span.events:
+        usage = recorded(span.events, usage)
     return Said(
         thread_id,
         session_id,
-        plan.is_genai,
+        plan.is_genai or operation is not None,
         _tags(attributes, plan.tags) if plan.tags else (),
         first_text(attributes, plan.users) if plan.users else None,
         first_text(attributes, plan.agents) if plan.agents else None,
-        _operation(span, plan),
+        operation,
         model,
         first_text(attributes, plan.providers),
         first_text(attributes, plan.response_ids),
@@ -237,9 +257,17 @@ def _operation(span: Span, plan: _Plan) -> str | None:
             if other == "chat" and plan.is_unanswered and span.status != "ERROR":
                 return "invoke_workflow"
             return other
+    if found is None and span.status == "ERROR":
+        # OpenLIT sets a failed call's attributes after the answer, which never came.
+        operation, _, model = span.name.partition(" ")
+        return operation if model and operation in _NAMED else None
     return found
 
 
+#: Operations that are around model calls.
+AROUND: Final = frozenset({"invoke_agent", "invoke_workflow"})
+#: Operations that a failed span may tell by its name alone, as the conventions have it.
+_NAMED: Final = frozenset({"chat", "generate_content", "text_completion"})
 #: Operations of the conventions, and those of this project.
 OPERATIONS: Final = frozenset(
     {
@@ -260,8 +288,9 @@ OPERATIONS: Final = frozenset(
 )
 
 
-def _usage(attributes: Mapping[str, Any], plan: _Plan) -> Usage | None:
-    found = _usage_inside(attributes, plan) if plan.read_usage else None
+def _usage(span: Span, plan: _Plan) -> Usage | None:
+    attributes = span.attributes
+    found = _usage_inside(span, plan) if plan.read_usage else None
     if found is None:
         if not plan.usage and not plan.costs:
             return None
@@ -282,9 +311,9 @@ def _usage(attributes: Mapping[str, Any], plan: _Plan) -> Usage | None:
     return including_cache(found)
 
 
-def _usage_inside(attributes: Mapping[str, Any], plan: _Plan) -> Usage | None:
+def _usage_inside(span: Span, plan: _Plan) -> Usage | None:
     for one in plan.read_usage:
-        found = one.read_usage(attributes) if one.read_usage else None
+        found = one.read_usage(span) if one.read_usage else None
         if found is not None:
             return found
     return None

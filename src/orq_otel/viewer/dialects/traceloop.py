@@ -26,6 +26,8 @@ def _messages(span: Span, prefixes: tuple[str, ...], role: str) -> Messages:
                 **one,
                 "tool_calls": numbered(one.get("tool_calls")),
             }
+            if value.get("content") == "[]":  # Cohere's answer without a text
+                value["content"] = None
             if isinstance(one.get("tool_calls"), (str, list, tuple)):
                 value["tool_calls"] = one["tool_calls"]
             read = message(value, role)
@@ -75,6 +77,7 @@ TRACELOOP: Final = Dialect(
         "llm.completions.",
         "llm.request.type",
     ),
+    labels=(_PROPERTIES,),
     thread_ids=tuple(
         _PROPERTIES + name
         for name in (

@@ -65,6 +65,7 @@ def _answered(span: Span) -> Messages:
 VERCEL: Final = Dialect(
     name="Vercel AI SDK",
     marks=("ai.operationId", "ai.model.id", "ai.toolCall.name"),
+    labels=_METADATA,
     thread_ids=tuple(start + name for start in _METADATA for name in _IDS),
     tags=tuple(start + "tags" for start in _METADATA),
     users=tuple(start + name for start in _METADATA for name in ("userId", "user_id")),

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
 from orq_otel.viewer.conversation import calls
 from orq_otel.viewer.conversation.facts import MODEL_CALLS, SUMMARIES, read
 from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.store import sqlite_logs
 from orq_otel.viewer.store.sqlite_rows import SPAN_COLUMNS, body_of, span_of, text
 
 #: If a trace has more spans than this in the file, new ones are decided on without them.
@@ -96,7 +97,10 @@ def plain(spans: Sequence[KeptSpan]) -> Plain:  # noqa: C901 - one loop, over ev
 
 
 def decide(
-    connection: sqlite3.Connection, spans: Sequence[KeptSpan], known: Plain
+    connection: sqlite3.Connection,
+    spans: Sequence[KeptSpan],
+    known: Plain,
+    recorded: Collection[str] = (),
 ) -> tuple[dict[int, KeptSpan], list[Change]]:
     """Decides on new spans.
 
@@ -104,13 +108,15 @@ def decide(
         connection: Where the spans before them are, in a transaction.
         spans: The new spans, by their facts alone.
         known: What `plain` has found.
+        recorded: The traces of which new log records tell usage.
 
     Returns:
         The new spans of which something else counts than they say, by their places, and what
         changes for spans in the file.
     """
-    there = _there(connection, known)
+    there = _there(connection, (*known.traces, *recorded))
     involved = _involved(connection, spans, known, there)
+    involved.update(recorded)
     if not involved:
         return {}, []
     stored: dict[calls.Key, tuple[int, KeptSpan]] = {}
@@ -162,7 +168,7 @@ def _involved(
     """Returns the traces whose spans need to be seen together, with what the file has."""
     involved = set(known.involved)
     for trace_id, has_thread in there.items():
-        if has_thread or any(_matters(spans[place]) for place in known.traces[trace_id]):
+        if has_thread or any(_matters(spans[place]) for place in known.traces.get(trace_id, ())):
             involved.add(trace_id)
     shared = _shared(connection, spans, known)
     if shared:
@@ -181,8 +187,10 @@ def _raw(kept: KeptSpan) -> KeptSpan:
     """Returns a span of the file with its own facts, as when it arrived."""
     facts = read(kept.span)
     stored = kept.facts
-    if stored.cost is not None:
-        # The price was that of the day, and may be rounded.
+    usage = facts.said.usage if facts.said else None
+    told = None if usage is None else (usage.input_tokens, usage.output_tokens)
+    if stored.cost is not None and told in {None, (stored.input_tokens, stored.output_tokens)}:
+        # The price was that of the day, and may be rounded. Records of more calls change it.
         facts = replace(facts, cost=stored.cost)
     return KeptSpan(kept.span, replace(facts, title=stored.title, tags=stored.tags))
 
@@ -191,10 +199,10 @@ def _node(kept: KeptSpan) -> calls.Node:
     return calls.node_of(kept.span, read(kept.span, is_brief=True))
 
 
-def _there(connection: sqlite3.Connection, known: Plain) -> dict[str, bool]:
+def _there(connection: sqlite3.Connection, traces: Iterable[str]) -> dict[str, bool]:
     """Returns the traces that have spans in the file, and whether any belongs to a thread."""
     found: dict[str, bool] = {}
-    for some in _pieces(list(known.traces)):
+    for some in _pieces(list(dict.fromkeys(traces))):
         marks = ",".join("?" * len(some))
         rows = connection.execute(
             "SELECT trace_id, COUNT(*), COUNT(thread) FROM spans"
@@ -266,13 +274,17 @@ def _of_trace(connection: sqlite3.Connection, trace_id: str) -> Iterator[tuple[i
 
 
 def span_at(connection: sqlite3.Connection, seq: int) -> KeptSpan:
-    """Returns a span of the file, without its resource."""
+    """Returns a span of the file with records of its calls' usage, without its resource."""
     *row, body, thread = connection.execute(
         f"SELECT {SPAN_COLUMNS}, body, (SELECT id FROM threads WHERE key = spans.thread)"
         " FROM spans WHERE seq = ?",
         (seq,),
     ).fetchone()
-    return span_of(tuple(row), body_of(body), thread, "", {})
+    key = (row[1], row[2])
+    whole = body_of(body)
+    if sqlite_logs.recorded(connection, (key,)):
+        whole = sqlite_logs.with_events(whole, sqlite_logs.details_of(connection, key))
+    return span_of(tuple(row), whole, thread, "", {})
 
 
 def _pieces(values: list[str]) -> Iterable[list[str]]:

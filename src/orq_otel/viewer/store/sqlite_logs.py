@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from orq_otel.viewer.conversation import facts
 from orq_otel.viewer.conversation.evaluations import RESPONSE_IDS, verdict
+from orq_otel.viewer.dialects.genai import DETAILS
 from orq_otel.viewer.model import LogRecord
 from orq_otel.viewer.store import sqlite_feedback
 from orq_otel.viewer.store.buckets import bounded
@@ -142,6 +143,32 @@ def keys_of(connection: sqlite3.Connection, batch: Batch, spans: Iterable[Key]) 
             ).fetchone()
         )
     return list(keys)
+
+
+def recorded(connection: sqlite3.Connection, keys: Iterable[Key]) -> set[Key]:
+    """Returns the spans of which log records tell usage that they do not tell themselves.
+
+    One record repeats the span's own usage, if it has some.
+    """
+    found: set[Key] = set()
+    for key in keys:
+        (count,) = connection.execute(_COUNT_DETAILS, key).fetchone()
+        if count > 1 or (count and not connection.execute(_HAS_USAGE, key).fetchone()):
+            found.add(key)
+    return found
+
+
+_COUNT_DETAILS: Final = (
+    f"SELECT COUNT(*) FROM logs WHERE trace_id = ? AND span_id = ? AND name = '{DETAILS}'"
+)
+_HAS_USAGE: Final = (
+    "SELECT 1 FROM spans WHERE trace_id = ? AND span_id = ? AND input_tokens IS NOT NULL"
+)
+
+
+def details_of(connection: sqlite3.Connection, key: Key) -> list[dict[str, Any]]:
+    """Returns the log records of a span that tell of calls, as events."""
+    return [one for one in events_of(connection, key) if one["name"] == DETAILS]
 
 
 def titles(connection: sqlite3.Connection, keys: Iterable[Key]) -> Iterator[tuple[Any, ...]]:

@@ -27,11 +27,14 @@ class _Source(NamedTuple):
         sql: From `FROM` on.
         values: Its parameters.
         names: A query for the names of all groups, those of the most threads or calls first.
+        is_call: Whether a row is a call that counts: all of those in `calls`, which has those that
+            failed. Others fail, too, so elsewhere it is a call that was answered.
     """
 
     sql: str
     values: tuple[Any, ...]
     names: str
+    is_call: str = "is_model_call"
 
 
 def numbers(
@@ -56,7 +59,7 @@ def numbers(
     width = pieces.width(start, end, _SLICES)
     slices = _slices(connection, source, width)
     percentiles = _percentiles(connection, source, "0")
-    counts = _threads(connection, source, by)
+    counts = _threads(connection, source)
     made = [
         _group(name, slices.get(name, []), percentiles.get((name, 0)), counts.get(name))
         for name in groups
@@ -88,12 +91,13 @@ def _source(by: Kind, among: str, query: ThreadQuery) -> _Source:
         f"FROM {calls} WHERE thread {among}{times}",
         (),
         f"SELECT label FROM {labels} WHERE thread {among} GROUP BY 1 ORDER BY COUNT(*) DESC, 1",
+        "1" if by == "model" else "is_model_call",
     )
 
 
 def _times(connection: sqlite3.Connection, source: _Source) -> tuple[int, int]:
     start, end = connection.execute(
-        f"SELECT MIN(start), MAX(start) {source.sql} AND is_model_call", source.values
+        f"SELECT MIN(start), MAX(start) {source.sql} AND {source.is_call}", source.values
     ).fetchone()
     return (0, 1) if start is None else (start, end + 1)
 
@@ -106,7 +110,7 @@ def _slices(
     latencies = _percentiles(connection, source, at)
     found: dict[str | None, list[tuple[Slice, list[int]]]] = defaultdict(list)
     for name, start, *sums in connection.execute(
-        f"SELECT label, {at}, TOTAL(is_model_call), TOTAL(is_error),"
+        f"SELECT label, {at}, TOTAL({source.is_call}), TOTAL(is_error),"
         " TOTAL(CASE WHEN is_model_call THEN input_tokens END),"
         " TOTAL(CASE WHEN is_model_call THEN output_tokens END), TOTAL(cost), COUNT(cost),"
         f" TOTAL(is_model_call AND cost IS NULL) {source.sql} GROUP BY 1, 2 ORDER BY 2",
@@ -140,15 +144,14 @@ def _percentiles(
 
 
 def _threads(
-    connection: sqlite3.Connection, source: _Source, by: Kind
+    connection: sqlite3.Connection, source: _Source
 ) -> dict[str | None, tuple[int, int, int]]:
     """Returns the number of threads of each group, and of good and bad evaluations of these."""
-    only = " AND is_model_call" if by == "model" else ""
     return {
         name: (int(threads), int(good), int(bad))
         for name, threads, good, bad in connection.execute(
             "SELECT name, COUNT(*), TOTAL(good), TOTAL(bad) FROM (SELECT DISTINCT"
-            f" label AS name, thread {source.sql}{only})"
+            f" label AS name, thread {source.sql})"
             " LEFT JOIN thread_feedback USING (thread) GROUP BY 1",
             source.values,
         )

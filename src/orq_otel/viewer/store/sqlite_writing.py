@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from orq_otel.viewer import model
@@ -29,7 +30,7 @@ from orq_otel.viewer.store.tally import Row, Tally, ThreadTally
 #: SQLite before version 3.32 accepts no more than 999 parameters.
 _PARAMETERS: Final = 900
 #: Where these stand in a row of `spans`.
-_THREAD, _RESOURCE = 3, 11
+_THREAD, _RESOURCE, _TITLE = 3, 11, 20
 #: Where those stand that `counted` returns.
 _COUNTED: Final = slice(6, 11)
 
@@ -121,26 +122,32 @@ class Batch:
 
 def insert(connection: sqlite3.Connection, batch: Batch) -> None:
     """Insert what does not exist yet. The caller has begun a transaction."""
-    decided, changes = deciding.decide(connection, batch.spans, batch.plain)
+    counts: Counter[int] = Counter()
+    if batch.logs.rows:
+        of_logs = _resource_keys(connection, batch.logs.resources)
+        counts.update(sqlite_logs.insert(connection, batch.logs, of_logs))
+    logged = sqlite_logs.keys_of(connection, batch.logs, _may_have_records(batch))
+    recorded = sqlite_logs.recorded(connection, logged)
+    spans = _with_records(connection, batch.spans, recorded)
+    told_later = {trace_id.hex() for trace_id, _ in recorded}
+    decided, changes = deciding.decide(connection, spans, batch.plain, told_later)
     for place, kept in decided.items():
         batch.rows[place][_COUNTED] = counted(kept.facts)
         batch.threads[place] = None if kept.facts.thread_id is None else text(kept.facts.thread_id)
     keys, added = _thread_keys(connection, batch, changes)
     resources = _resource_keys(connection, batch.resources)
     found = _insert_spans(connection, batch, keys, resources)
-    tally, counts = found.tally, found.counts
+    tally = found.tally
+    counts.update(found.counts)
     connection.executemany(_ADD_CALL, found.calls)
     sqlite_logs.add_responses(connection, found.responses)
-    if batch.logs.rows:
-        of_logs = _resource_keys(connection, batch.logs.resources)
-        counts.update(sqlite_logs.insert(connection, batch.logs, of_logs))
     _count_resources(connection, counts)
     _add(connection, tally, 1)
     _add_threads(connection, tally.threads, time.time_ns())
     if found.texts and sqlite_search.is_possible(connection):
         sqlite_search.add(connection, found.texts)
     changed = _change(connection, changes, keys) if changes else set()
-    _add_titles(connection, batch)
+    _add_titles(connection, logged)
     traces = [bytes.fromhex(one.kept.span.trace_id) for one in changes]
     traces += [row[0] for row in batch.rows]
     new = set(added)
@@ -207,10 +214,32 @@ def _insert_spans(
     return found
 
 
-def _add_titles(connection: sqlite3.Connection, batch: Batch) -> None:
+def _may_have_records(batch: Batch) -> Iterator[sqlite_logs.Key]:
+    """Yields the spans whose log records may say more than they do."""
+    for kept, row in zip(batch.spans, batch.rows, strict=True):
+        said = kept.facts.said
+        if row[_TITLE] is None or said is None or said.is_genai:
+            yield row[0], row[1]
+
+
+def _with_records(
+    connection: sqlite3.Connection, spans: Sequence[KeptSpan], recorded: Container[sqlite_logs.Key]
+) -> Sequence[KeptSpan]:
+    """Returns spans with what their log records tell of their calls."""
+    if not recorded:
+        return spans
+    found = list(spans)
+    for place, kept in enumerate(spans):
+        key = (bytes.fromhex(kept.span.trace_id), bytes.fromhex(kept.span.span_id))
+        if key in recorded:
+            events = (*kept.span.events, *sqlite_logs.details_of(connection, key))
+            told = read(replace(kept.span, events=events))
+            found[place] = KeptSpan(kept.span, replace(told, title=kept.facts.title))
+    return found
+
+
+def _add_titles(connection: sqlite3.Connection, keys: Sequence[sqlite_logs.Key]) -> None:
     """Set titles, and add texts, that stand in log records: before or after their spans."""
-    spans = ((row[0], row[1]) for row in batch.rows if row[20] is None)
-    keys = sqlite_logs.keys_of(connection, batch.logs, spans)
     if keys and sqlite_search.is_possible(connection):
         sqlite_search.add_with_logs(connection, keys)
     for seq, thread, start, span_id, title in list(sqlite_logs.titles(connection, keys)):
@@ -487,9 +516,9 @@ def delete_thread(connection: sqlite3.Connection, thread_id: str) -> int:
     found = connection.execute(
         "WITH its AS (SELECT key FROM threads WHERE id = ?),"
         " traces AS (SELECT DISTINCT trace_id FROM spans WHERE thread IN its)"
-        f" SELECT seq, resource, {ROW_COLUMNS} FROM spans AS one WHERE thread IN its OR ("
+        f" SELECT seq, resource, {ROW_COLUMNS} FROM spans WHERE thread IN its OR ("
         "thread IS NULL AND trace_id IN traces AND NOT EXISTS (SELECT 1 FROM spans AS other"
-        " WHERE other.trace_id = one.trace_id AND other.thread IS NOT NULL"
+        " WHERE other.trace_id = spans.trace_id AND other.thread IS NOT NULL"
         " AND other.thread NOT IN its))",
         (text(thread_id),),
     ).fetchall()

@@ -195,7 +195,7 @@ def _shortened(value: Any) -> Any:
 def _told(thread_id: str, spans: Sequence[KeptSpan]) -> dict[str, Any]:
     """Returns a conversation as the API does."""
     told = conversation(thread_id, spans)
-    return conversation_json.conversation(told, exchanges(told, spans), None)
+    return dict(conversation_json.conversation(told, exchanges(told, spans), None))
 
 
 def _explained(

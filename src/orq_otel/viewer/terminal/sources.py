@@ -84,20 +84,20 @@ class StoreSource:
     def threads(self, parameters: Parameters) -> dict[str, Any]:
         """Returns a page of threads."""
         try:
-            return api_json.thread_page(self._store.threads(thread_query(parameters)))
+            return dict(api_json.thread_page(self._store.threads(thread_query(parameters))))
         except InvalidCursorError as error:
             raise InvalidParameterError("cursor must be one that a page ended with.") from error
 
     def thread(self, thread_id: str) -> dict[str, Any] | None:
         """Returns a thread, or None."""
         found = self._store.thread(thread_id)
-        return None if found is None else api_json.thread(found)
+        return None if found is None else dict(api_json.thread(found))
 
     def spans(self, thread_id: str) -> dict[str, Any]:
         """Returns the first spans of a thread."""
         spans: list[dict[str, Any]] = []
         for number, some in enumerate(pieces(self._store, thread_id), 1):
-            spans += map(api_json.span, some)
+            spans += (dict(api_json.span(kept)) for kept in some)
             if number == _PAGES:
                 return {"spans": spans, "truncated": some.has_more}
         return {"spans": spans, "truncated": False}

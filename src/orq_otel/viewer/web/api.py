@@ -30,7 +30,7 @@ from orq_otel.viewer.model import (
 )
 from orq_otel.viewer.receive.otlp_files import UnreadableError, read_requests
 from orq_otel.viewer.store import cursors
-from orq_otel.viewer.web import api_json, conversation_json, exports, thread_csv
+from orq_otel.viewer.web import answers, api_json, conversation_json, exports, thread_csv
 from orq_otel.viewer.web.openapi import (
     CSV,
     JSON_LINES,
@@ -355,7 +355,7 @@ class _Api:
             body = await _body(request)
             return _json(await to_thread.run_sync(self._kept, body))
 
-    def _kept(self, body: bytes) -> dict[str, Any]:
+    def _kept(self, body: bytes) -> answers.Imported:
         """Store what a body has: all of it, or nothing if a part is invalid."""
         try:
             requests = list(read_requests(BytesIO(body)))
@@ -364,12 +364,14 @@ class _Api:
         spans = [span for one in requests for span in one.spans]
         logs = [record for one in requests for record in one.logs]
         self._store.write([KeptSpan(span, read(span)) for span in spans], logs)
-        return {
-            "spans": len(spans),
-            **({"logs": len(logs)} if logs else {}),
-            "rejected": sum(one.rejected for one in requests),
-            "reason": next((one.reason for one in requests if one.reason), ""),
-        }
+        found = answers.Imported(
+            spans=len(spans),
+            rejected=sum(one.rejected for one in requests),
+            reason=next((one.reason for one in requests if one.reason), ""),
+        )
+        if logs:
+            found["logs"] = len(logs)
+        return found
 
 
 def _segments(scope: Scope) -> list[str]:

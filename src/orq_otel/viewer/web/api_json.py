@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 from orq_otel.viewer.conversation.facts import explained
 from orq_otel.viewer.model import (
@@ -20,6 +20,7 @@ from orq_otel.viewer.model import (
 )
 from orq_otel.viewer.receive.otlp import logs_to_json, to_json
 from orq_otel.viewer.times import SECOND, moment, rfc_3339
+from orq_otel.viewer.web import answers
 
 FORMATS = ("json", "otlp")
 """The formats of an export: the API's JSON, or OTLP/JSON, which every collector accepts."""
@@ -31,40 +32,45 @@ EVERY_DIGIT = 9
 """The number of digits after the second of a time in nanoseconds."""
 
 
-def thread(one: Thread) -> dict[str, Any]:
+def thread(one: Thread) -> answers.Thread:
     """Returns a thread as JSON.
 
     `cost_usd` is null if no price is known, and does not include the `unpriced_calls`. `short_id`,
     `more_tags` and `more_models` are there only if the thread's id or labels are too long, and
     `feedback` only if there is any.
     """
-    feedback = {"good": one.good, "bad": one.bad, "evaluations": one.evaluations}
-    long = {
-        "short_id": one.short_id if one.digest else None,
-        "more_tags": one.more_tags,
-        "more_models": one.more_models,
-        "feedback": feedback if one.evaluations else None,
-    }
-    return {
-        "id": one.id,
-        "title": one.title,
-        "tags": list(one.tags),
-        "started_at": rfc_3339(one.started),
-        "last_active_at": rfc_3339(one.last_active),
-        "duration_ms": _milliseconds(one.started, one.last_active),
-        "traces": one.traces,
-        "spans": one.spans,
-        "errors": one.errors,
-        "models": list(one.models),
-        "input_tokens": one.input_tokens,
-        "output_tokens": one.output_tokens,
-        "cost_usd": one.cost,
-        "unpriced_calls": one.unpriced,
-        **{name: value for name, value in long.items() if value},
-    }
+    found = answers.Thread(
+        id=one.id,
+        title=one.title,
+        tags=list(one.tags),
+        started_at=rfc_3339(one.started),
+        last_active_at=rfc_3339(one.last_active),
+        duration_ms=_milliseconds(one.started, one.last_active),
+        traces=one.traces,
+        spans=one.spans,
+        errors=one.errors,
+        models=list(one.models),
+        input_tokens=one.input_tokens,
+        output_tokens=one.output_tokens,
+        cost_usd=one.cost,
+        unpriced_calls=one.unpriced,
+    )
+    if one.digest:
+        found["short_id"] = one.short_id
+    if one.more_tags:
+        found["more_tags"] = one.more_tags
+    if one.more_models:
+        found["more_models"] = one.more_models
+    if one.evaluations:
+        found["feedback"] = {
+            "good": one.good,
+            "bad": one.bad,
+            "evaluations": one.evaluations,
+        }
+    return found
 
 
-def thread_page(page: ThreadPage) -> dict[str, Any]:
+def thread_page(page: ThreadPage) -> answers.ThreadPage:
     """Returns a page of threads, and the cursor of the next page: null at the end.
 
     A thread has a `hit` where a message has the text that was searched for. `is_partial` is there
@@ -76,11 +82,13 @@ def thread_page(page: ThreadPage) -> dict[str, Any]:
         if (found := page.hits.get(one.id)) is not None:
             fields["hit"] = hit(found)
         threads.append(fields)
-    partial = {"is_partial": True} if page.is_partial else {}
-    return {"threads": threads, "next_cursor": page.next_cursor, **partial}
+    answer = answers.ThreadPage(threads=threads, next_cursor=page.next_cursor)
+    if page.is_partial:
+        answer["is_partial"] = True
+    return answer
 
 
-def hit(one: Hit) -> dict[str, Any]:
+def hit(one: Hit) -> answers.Hit:
     """Returns a part of a message as JSON. `marks` says where the text begins and ends in it."""
     return {
         "text": one.text,
@@ -90,7 +98,7 @@ def hit(one: Hit) -> dict[str, Any]:
     }
 
 
-def numbers(found: Numbers, by: Kind) -> dict[str, Any]:
+def numbers(found: Numbers, by: Kind) -> answers.Numbers:
     """Returns groups of model calls as JSON."""
     return {
         "by": by,
@@ -124,7 +132,7 @@ def numbers(found: Numbers, by: Kind) -> dict[str, Any]:
     }
 
 
-def span(kept: KeptSpan) -> dict[str, Any]:
+def span(kept: KeptSpan) -> answers.Span:
     """Returns a span and its facts as JSON.
 
     A thread's traces may contain spans of no thread, whose `thread_id` is null, or of others.
@@ -156,13 +164,14 @@ def span(kept: KeptSpan) -> dict[str, Any]:
         "attributes": dict(span.attributes),
         "resource": dict(span.resource),
         "events": [
-            {**event, "time": rfc_3339(int(event["time"]), EVERY_DIGIT)} for event in span.events
+            cast("answers.Event", {**event, "time": rfc_3339(int(event["time"]), EVERY_DIGIT)})
+            for event in span.events
         ],
-        "links": [dict(link) for link in span.links],
+        "links": [cast("answers.Link", dict(link)) for link in span.links],
     }
 
 
-def log(record: LogRecord) -> dict[str, Any]:
+def log(record: LogRecord) -> answers.LogRecord:
     """Returns a log record as JSON."""
     return {
         "trace_id": record.trace_id,
@@ -178,7 +187,7 @@ def log(record: LogRecord) -> dict[str, Any]:
     }
 
 
-def _cost(kept: KeptSpan) -> dict[str, Any] | None:
+def _cost(kept: KeptSpan) -> answers.Cost | None:
     found = explained(kept)
     if found is None:
         return None
@@ -236,6 +245,8 @@ def export(
         form: One of `FORMATS`.
         logs: The log records of the thread and its traces.
     """
+    items: Iterator[Any]
+    records: list[Any]
     if form == "otlp":
         begin, items = b'{"resourceSpans": [', _resource_spans(pieces)
         between, records = b'], "resourceLogs": [', logs_to_json(logs)["resourceLogs"]

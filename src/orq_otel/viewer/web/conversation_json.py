@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal, cast
 
 from orq_otel.viewer.conversation import (
     Conversation,
@@ -21,12 +21,13 @@ from orq_otel.viewer.conversation import (
 )
 from orq_otel.viewer.model import KeptSpan
 from orq_otel.viewer.times import rfc_3339
+from orq_otel.viewer.web import answers
 from orq_otel.viewer.web.api_json import EVERY_DIGIT
 
 
 def conversation(
     told: Conversation, told_in: Iterable[Exchange], next_cursor: str | None
-) -> dict[str, Any]:
+) -> answers.Conversation:
     """Returns a conversation as JSON, in chronological order.
 
     Args:
@@ -36,13 +37,7 @@ def conversation(
     """
     places = {id(one): each for each in told_in for one in each.entries}
     return {
-        "entries": [
-            {
-                **(_turn(one) if isinstance(one, Turn) else _step(one)),
-                **_place(one, places[id(one)]),
-            }
-            for one in told.entries
-        ],
+        "entries": [_entry(one, _place(one, places[id(one)])) for one in told.entries],
         "turns": told.turns,
         "has_content": told.has_content,
         "truncated": next_cursor is not None,
@@ -50,7 +45,7 @@ def conversation(
     }
 
 
-def _place(entry: Turn | Step, exchange: Exchange) -> dict[str, Any]:
+def _place(entry: Turn | Step, exchange: Exchange) -> answers.Place:
     return {
         "exchange": exchange.number,
         "asks": entry is exchange.question,
@@ -58,10 +53,15 @@ def _place(entry: Turn | Step, exchange: Exchange) -> dict[str, Any]:
     }
 
 
-def _turn(turn: Turn) -> dict[str, Any]:
+def _entry(entry: Turn | Step, place: answers.Place) -> answers.Turn | answers.Step:
+    return _turn(entry, place) if isinstance(entry, Turn) else _step(entry, place)
+
+
+def _turn(turn: Turn, place: answers.Place) -> answers.Turn:
     return {
         "type": "turn",
         **_span(turn.kept),
+        **place,
         "agent": turn.agent,
         "number": turn.number,
         "input": [_message(one) for one in turn.asked],
@@ -75,12 +75,14 @@ def _turn(turn: Turn) -> dict[str, Any]:
     }
 
 
-def _step(step: Step) -> dict[str, Any]:
-    found = {"type": "step", **_span(step.kept)}
-    return found if step.tool is None else {**found, "tool_call": _part(step.tool)}
+def _step(step: Step, place: answers.Place) -> answers.Step:
+    found = cast("answers.Step", {"type": "step", **_span(step.kept), **place})
+    if step.tool is not None:
+        found["tool_call"] = _tool_call(step.tool)
+    return found
 
 
-def _span(kept: KeptSpan) -> dict[str, Any]:
+def _span(kept: KeptSpan) -> answers.Run:
     span, facts, why = kept.span, kept.facts, failure(kept)
     return {
         "trace_id": span.trace_id,
@@ -97,19 +99,22 @@ def _span(kept: KeptSpan) -> dict[str, Any]:
     }
 
 
-def _message(message: Message) -> dict[str, Any]:
-    more = {"name": message.name, "finish_reason": message.finish_reason}
-    return {
+def _message(message: Message) -> answers.Message:
+    found: answers.Message = {
         "role": message.role,
         "parts": [_part(one) for one in message.parts],
-        **{name: value for name, value in more.items() if value is not None},
     }
+    if message.name is not None:
+        found["name"] = message.name
+    if message.finish_reason is not None:
+        found["finish_reason"] = message.finish_reason
+    return found
 
 
-def _part(part: Part) -> dict[str, Any]:
+def _part(part: Part) -> answers.Part:
     match part:
         case Text():
-            kind = "reasoning" if part.is_reasoning else "text"
+            kind: Literal["text", "reasoning"] = "reasoning" if part.is_reasoning else "text"
             return {"type": kind, "content": part.content}
         case Media():
             return {
@@ -120,17 +125,21 @@ def _part(part: Part) -> dict[str, Any]:
                 "uri": part.reference,
             }
         case ToolCall():
-            run = part.execution
-            return {
-                "type": "tool_call",
-                "id": part.id,
-                "name": part.name,
-                "arguments": _decoded(part.arguments),
-                "result": None if part.result is None else [_part(one) for one in part.result],
-                "executed_by": None if run is None else _span(run),
-            }
+            return _tool_call(part)
         case Other():
             return {"type": "other", "kind": part.kind, "content": part.content}
+
+
+def _tool_call(call: ToolCall) -> answers.ToolCallPart:
+    run = call.execution
+    return {
+        "type": "tool_call",
+        "id": call.id,
+        "name": call.name,
+        "arguments": _decoded(call.arguments),
+        "result": None if call.result is None else [_part(one) for one in call.result],
+        "executed_by": None if run is None else _span(run),
+    }
 
 
 def _decoded(text: str | None) -> Any:

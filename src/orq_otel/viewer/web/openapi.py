@@ -5,8 +5,10 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from orq_otel.viewer.model import FEEDBACK, KINDS, LONG_ID, SORTS
+from orq_otel.viewer.model import FEEDBACK, KINDS, SORTS
+from orq_otel.viewer.web import answers
 from orq_otel.viewer.web.query_parameters import LABELS, MATCHES, MOST_THREADS, ORDERS
+from orq_otel.viewer.web.schemas import reference, schemas_of
 
 MOST_SPANS = 5000
 """In one answer."""
@@ -20,14 +22,7 @@ JSON_LINES = "application/x-ndjson"
 CSV = "text/csv"
 
 _TEXT = {"type": "string"}
-_MAYBE_TEXT = {"type": ["string", "null"]}
-_COUNT = {"type": "integer", "minimum": 0}
-_MAYBE_COUNT = {"type": ["integer", "null"], "minimum": 0}
-_DOLLARS = {"type": ["number", "null"], "minimum": 0, "description": "null where unknown"}
 _TIME = {"type": "string", "format": "date-time"}
-_MILLISECONDS = {"type": "number", "minimum": 0}
-_TEXTS = {"type": "array", "items": _TEXT}
-_VALUES = {"type": "object", "description": "attributes, as JSON values"}
 
 
 def document() -> dict[str, Any]:
@@ -53,7 +48,7 @@ def document() -> dict[str, Any]:
             "/api/openapi.json": {"get": _DOCUMENT},
         },
         "components": {
-            "schemas": _SCHEMAS,
+            "schemas": schemas_of(_MODELS),
             "responses": _ERRORS,
             "parameters": {"id": _ID},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
@@ -61,22 +56,6 @@ def document() -> dict[str, Any]:
         # Only a viewer that was started with a token asks for one.
         "security": [{}, {"token": []}],
     }
-
-
-def _object(*optional: str, **properties: Any) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": [name for name in properties if name not in optional],
-    }
-
-
-def _schema(name: str) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _list_of(name: str) -> dict[str, Any]:
-    return {"type": "array", "items": _schema(name)}
 
 
 def _answer(description: str, schema: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -117,289 +96,37 @@ def _word_of(words: tuple[str, ...], default: str) -> dict[str, Any]:
     return {"type": "string", "enum": list(words), "default": default}
 
 
-#: What an entry of a conversation says of its span.
-_OF_A_SPAN = {
-    "trace_id": _TEXT,
-    "span_id": _TEXT,
-    "started_at": _TIME,
-    "ended_at": _TIME,
-    "operation": _MAYBE_TEXT,
-    "model": _MAYBE_TEXT,
-    "provider": _MAYBE_TEXT,
-    "input_tokens": _MAYBE_COUNT,
-    "output_tokens": _MAYBE_COUNT,
-    "cost_usd": _DOLLARS,
-    "error": {"anyOf": [{"type": "null"}, _object(type=_TEXT, message=_TEXT)]},
-}
-
-_LATENCY = _object(p50=_MILLISECONDS, p95=_MILLISECONDS) | {
-    "description": "the exact percentiles of its calls"
-}
-
-_IN_AN_EXCHANGE = {
-    "exchange": {
-        "type": "integer",
-        "minimum": 1,
-        "description": "the number of the question that it belongs to",
-    },
-    "asks": {"type": "boolean", "description": "whether it has the user's message"},
-    "answers": {"type": "boolean", "description": "whether its output answers the user"},
-}
-
-_SCHEMAS = {
-    "Thread": _object(
-        "short_id",
-        "more_tags",
-        "more_models",
-        "feedback",
-        "hit",
-        id={"type": "string", "minLength": 1},
-        title=_MAYBE_TEXT
-        | {"description": "the user's first message; null where no content was captured"},
-        tags=_TEXTS,
-        started_at=_TIME,
-        last_active_at=_TIME,
-        duration_ms=_MILLISECONDS,
-        traces=_COUNT,
-        spans=_COUNT,
-        errors=_COUNT,
-        models=_TEXTS,
-        input_tokens=_COUNT,
-        output_tokens=_COUNT,
-        cost_usd=_DOLLARS
-        | {"description": "of the calls whose price is known; null if there are none"},
-        unpriced_calls=_COUNT
-        | {"description": "model calls without a known price, which cost_usd leaves out"},
-        short_id=_TEXT
-        | {
-            "pattern": "^sha256:[0-9a-f]{64}$",
-            "description": f"stands for an id of more than {LONG_ID} characters",
-        },
-        more_tags=_COUNT | {"description": "how many tags are left out, beyond a megabyte of them"},
-        more_models=_COUNT | {"description": "the same for models"},
-        feedback=_object(good=_COUNT, bad=_COUNT, evaluations=_COUNT)
-        | {"description": "how many evaluations are good, bad, and there at all, if any are"},
-        hit=_schema("Hit") | {"description": "the latest message with the text of `q`"},
-    ),
-    "Hit": _object(
-        text=_TEXT | {"description": "a part of the message"},
-        marks={
-            "type": "array",
-            "description": "where the text begins and ends in it",
-            "items": {"type": "array", "items": _COUNT, "minItems": 2, "maxItems": 2},
-        },
-        trace_id=_TEXT,
-        span_id=_TEXT,
-    ),
-    "ThreadPage": _object(
-        "is_partial",
-        threads=_list_of("Thread"),
-        next_cursor=_MAYBE_TEXT | {"description": "for `cursor`; null at the end"},
-        is_partial={
-            "const": True,
-            "description": "only the latest of very many messages with the text were looked at",
-        },
-    ),
-    "LabelList": _object(labels={"type": "array", "items": _object(name=_TEXT, threads=_COUNT)}),
-    "Numbers": _object(
-        by=_TEXT,
-        groups={
-            "type": "array",
-            "items": _object(
-                name=_MAYBE_TEXT | {"description": "null for calls whose model is unknown"},
-                threads=_COUNT,
-                calls=_COUNT,
-                errors=_COUNT
-                | {"description": "of a model its failed calls, else failed spans of the threads"},
-                input_tokens=_COUNT,
-                output_tokens=_COUNT,
-                cost_usd=_DOLLARS,
-                unpriced_calls=_COUNT,
-                latency_ms={"anyOf": [{"type": "null"}, _LATENCY]},
-                feedback=_object(good=_COUNT, bad=_COUNT),
-                over_time={
-                    "type": "array",
-                    "description": "the same over time, without intervals that have no calls",
-                    "items": _object(
-                        start=_TIME,
-                        calls=_COUNT,
-                        tokens=_COUNT,
-                        cost_usd=_DOLLARS,
-                        latency_ms=_LATENCY,
-                    ),
-                },
-            ),
-        },
-        interval_seconds=_COUNT | {"description": "how long an interval of `over_time` is"},
-        more_groups=_COUNT | {"description": "how many groups with fewer calls are left out"},
-    ),
-    "Span": _object(
-        trace_id={"type": "string", "pattern": "^[0-9a-f]{32}$"},
-        span_id={"type": "string", "pattern": "^[0-9a-f]{16}$"},
-        parent_id=_MAYBE_TEXT,
-        thread_id=_MAYBE_TEXT
-        | {"description": "null or another thread's for other spans of the same traces"},
-        name=_TEXT,
-        kind={
-            "enum": ["INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER", "UNSPECIFIED"],
-        },
-        started_at=_TIME | {"description": "with nanoseconds"},
-        ended_at=_TIME,
-        duration_ms=_MILLISECONDS,
-        ends_before_start={
-            "type": "boolean",
-            "description": "whether the sender's clock was set back; duration_ms is 0 then",
-        },
-        status={"enum": ["UNSET", "OK", "ERROR"]},
-        status_message=_TEXT,
-        error={"type": "boolean"},
-        operation=_MAYBE_TEXT,
-        model=_MAYBE_TEXT,
-        provider=_MAYBE_TEXT,
-        input_tokens=_MAYBE_COUNT,
-        output_tokens=_MAYBE_COUNT,
-        cost_usd=_DOLLARS,
-        cost_details={
-            "anyOf": [_schema("Cost"), {"type": "null"}],
-            "description": "how cost_usd came about; null where it is",
-        },
-        service=_TEXT,
-        scope=_TEXT,
-        attributes=_VALUES,
-        resource=_VALUES,
-        events={
-            "type": "array",
-            "items": _object(
-                "body",
-                "severity",
-                "is_log",
-                name=_TEXT,
-                time=_TIME,
-                attributes=_VALUES,
-                body={"description": "of a log record that belongs to the span"},
-                severity=_TEXT,
-                is_log={"type": "boolean", "description": "whether it is such a log record"},
-            ),
-        },
-        links={
-            "type": "array",
-            "items": _object(trace_id=_TEXT, span_id=_TEXT, attributes=_VALUES),
-        },
-    ),
-    "Cost": _object(
-        source=_TEXT
-        | {"description": "the attribute that the sender reported it in, or the price list"},
-        is_reported={"type": "boolean"},
-        estimate=_MAYBE_TEXT
-        | {"description": "why it is an estimate, such as a model on one's own machine"},
-        provider=_MAYBE_TEXT | {"description": "who asks these prices"},
-        model=_MAYBE_TEXT | {"description": "the model's name in the list"},
-        service_tier=_MAYBE_TEXT | {"description": 'such as "flex"; null for the standard one'},
-        list_date=_MAYBE_TEXT | {"description": "the date of the newest price in the list"},
-        parts={
-            "type": "array",
-            "description": "empty where the sender reported the cost, or a later list has others",
-            "items": _object(
-                name=_TEXT, tokens=_COUNT, usd_per_million=_DOLLARS, cost_usd=_DOLLARS
-            ),
-        },
-    ),
-    "SpanList": _object(
-        spans=_list_of("Span"),
-        truncated={"type": "boolean", "description": "whether there are more"},
-        next_cursor=_MAYBE_TEXT | {"description": "for `cursor`; null at the end"},
-    ),
-    "Part": {
-        "type": "object",
-        "properties": {
-            "type": {"enum": ["text", "reasoning", "tool_call", "media", "other"]},
-        },
-        "required": ["type"],
-        "description": "a part of a message, as in the GenAI conventions; a tool call has its"
-        " result, and the span of its execution",
-    },
-    "Message": _object(
-        "name",
-        "finish_reason",
-        role=_TEXT,
-        parts=_list_of("Part"),
-        name=_TEXT,
-        finish_reason=_TEXT,
-    ),
-    "Turn": _object(
-        type={"const": "turn"},
-        **_OF_A_SPAN,
-        **_IN_AN_EXCHANGE,
-        agent=_MAYBE_TEXT,
-        number=_COUNT,
-        input=_list_of("Message") | {"description": "what no earlier call was asked"},
-        output=_list_of("Message"),
-        has_input={"type": "boolean", "description": "whether it was captured"},
-        has_output={"type": "boolean", "description": "whether it was captured"},
-        repeated_parts=_COUNT | {"description": "how many parts of messages earlier calls had"},
-        left_out_parts=_COUNT | {"description": "how many of the conversation so far it lacks"},
-        is_rewritten={"type": "boolean", "description": "whether new messages stand between"},
-        is_repeat={"type": "boolean", "description": "whether it asks exactly what one did before"},
-    ),
-    "Step": _object(
-        "tool_call",
-        type={"const": "step"},
-        **_OF_A_SPAN,
-        **_IN_AN_EXCHANGE,
-        tool_call=_schema("Part"),
-    ),
-    "Conversation": _object(
-        entries={"type": "array", "items": {"anyOf": [_schema("Turn"), _schema("Step")]}},
-        turns=_COUNT,
-        has_content={"type": "boolean", "description": "whether any message was captured"},
-        truncated={"type": "boolean", "description": "whether there is more"},
-        next_cursor=_MAYBE_TEXT | {"description": "for `cursor`; null at the end"},
-    ),
-    "LogRecord": _object(
-        trace_id=_MAYBE_TEXT,
-        span_id=_MAYBE_TEXT,
-        name=_TEXT | {"description": 'the name of an event, or ""'},
-        time=_TIME,
-        severity=_TEXT,
-        body={},
-        service=_TEXT,
-        scope=_TEXT,
-        attributes=_VALUES,
-        resource=_VALUES,
-    ),
-    "LogList": _object(logs=_list_of("LogRecord")),
-    "Export": _object(
-        "logs", thread=_schema("Thread"), spans=_list_of("Span"), logs=_list_of("LogRecord")
-    ),
-    "TracesData": _object(
-        "resourceSpans",
-        "resourceLogs",
-        resourceLogs={
-            "type": ["array", "null"],
-            "items": {"type": "object"},
-            "description": "as in OTLP/JSON; a file of spans has none",
-        },
-        resourceSpans={
-            "type": ["array", "null"],
-            "items": {"type": "object"},
-            "description": "as in OTLP/JSON",
-        },
-    ),
-    "Imported": _object(
-        "logs",
-        spans=_COUNT
-        | {"description": "how many were read; one that is stored already stays as it is"},
-        logs=_COUNT | {"description": "the same for log records, if there were any"},
-        rejected=_COUNT | {"description": "how many were refused, since they are not valid"},
-        reason=_TEXT | {"description": 'why the first of these was refused, or ""'},
-    ),
-    "Error": _object(
-        error=_object(code=_TEXT, message=_TEXT | {"description": "what to do"}),
-    ),
-}
-
+#: The models that the description names.
+_MODELS = (
+    answers.Thread,
+    answers.Hit,
+    answers.ThreadPage,
+    answers.LabelList,
+    answers.Numbers,
+    answers.Span,
+    answers.Cost,
+    answers.Event,
+    answers.Link,
+    answers.SpanList,
+    answers.Run,
+    answers.TextPart,
+    answers.MediaPart,
+    answers.ToolCallPart,
+    answers.OtherPart,
+    answers.Message,
+    answers.Turn,
+    answers.Step,
+    answers.Conversation,
+    answers.LogRecord,
+    answers.LogList,
+    answers.Export,
+    answers.TracesData,
+    answers.Imported,
+    answers.Deleted,
+    answers.Error,
+)
 _ERRORS = {
-    status: _answer(description, _schema("Error"), **more)
+    status: _answer(description, reference("Error"), **more)
     for status, description, more in (
         ("400", "The request is not valid.", {}),
         ("401", "The token is missing or wrong.", {}),
@@ -488,7 +215,7 @@ _THREADS = {
     "operationId": "listThreads",
     "summary": "Threads, a page at a time",
     "parameters": _THREAD_FILTERS,
-    "responses": _responses(_answer("Threads.", _schema("ThreadPage"))),
+    "responses": _responses(_answer("Threads.", reference("ThreadPage"))),
 }
 
 _THREADS_CSV = {
@@ -508,7 +235,7 @@ _LABELS = {
         _parameter("q", "Only those that contain this text.", _TEXT),
         _parameter("limit", "How many to return at most.", _count_up_to(MOST_LABELS, 200)),
     ],
-    "responses": _responses(_answer("Labels.", _schema("LabelList"))),
+    "responses": _responses(_answer("Labels.", reference("LabelList"))),
 }
 
 _NUMBERS = {
@@ -530,21 +257,21 @@ _NUMBERS = {
             if one["name"] not in {"sort", "order", "limit", "cursor"}
         ),
     ],
-    "responses": _responses(_answer("Groups.", _schema("Numbers"))),
+    "responses": _responses(_answer("Groups.", reference("Numbers"))),
 }
 
 _THREAD = {
     "operationId": "getThread",
     "summary": "One thread",
     "parameters": _OF_A_THREAD,
-    "responses": _responses(_answer("The thread.", _schema("Thread")), "404"),
+    "responses": _responses(_answer("The thread.", reference("Thread")), "404"),
 }
 
 _DELETE = {
     "operationId": "deleteThread",
     "summary": "Delete a thread and its log records, where the store is the viewer's own",
     "parameters": _OF_A_THREAD,
-    "responses": _responses(_answer("How much was deleted.", _object(deleted=_COUNT)), "404"),
+    "responses": _responses(_answer("How much was deleted.", reference("Deleted")), "404"),
 }
 
 _AT_MOST = _parameter(
@@ -561,7 +288,7 @@ _SPANS = {
         _AT_MOST,
         _parameter("cursor", "The `next_cursor` of the page before.", _TEXT),
     ],
-    "responses": _responses(_answer("Spans.", _schema("SpanList")), "404"),
+    "responses": _responses(_answer("Spans.", reference("SpanList")), "404"),
 }
 
 _LOGS = {
@@ -573,7 +300,7 @@ _LOGS = {
         _AT_MOST,
         _parameter("name", "Only events with this name, such as gen_ai.evaluation.result.", _TEXT),
     ],
-    "responses": _responses(_answer("Log records.", _schema("LogList")), "404"),
+    "responses": _responses(_answer("Log records.", reference("LogList")), "404"),
 }
 
 _CONVERSATION = {
@@ -583,7 +310,7 @@ _CONVERSATION = {
         *_OF_A_THREAD,
         _parameter("cursor", "The `next_cursor` of the part before.", _TEXT),
     ],
-    "responses": _responses(_answer("The conversation.", _schema("Conversation")), "404"),
+    "responses": _responses(_answer("The conversation.", reference("Conversation")), "404"),
 }
 
 _EXPORT = {
@@ -603,7 +330,7 @@ _EXPORT = {
             "description": "The thread.",
             "content": {
                 "application/json": {
-                    "schema": {"anyOf": [_schema("Export"), _schema("TracesData")]}
+                    "schema": {"anyOf": [reference("Export"), reference("TracesData")]}
                 },
                 "text/markdown": {"schema": _TEXT},
                 "text/html": {"schema": _TEXT},
@@ -619,11 +346,11 @@ _IMPORT = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": _schema("TracesData")},
+            "application/json": {"schema": reference("TracesData")},
             JSON_LINES: {"schema": _TEXT},
         },
     },
-    "responses": _responses(_answer("What was read.", _schema("Imported")), "413", "415"),
+    "responses": _responses(_answer("What was read.", reference("Imported")), "413", "415"),
 }
 
 _DOCUMENT = {

@@ -325,6 +325,10 @@ class _Pages:
         told = conversation(thread.id, spans)
         parts = conversation_html.parts(exchanges(told, spans), ENTRIES, CHARACTERS)
         number = _number(asked.get("page"), len(parts))
+        if (key := asked.get("with")) is not None:
+            number = next(
+                (at for at, one in enumerate(parts, 1) if key in _spans_shown(one)), number
+            )
         all_traces = timeline.traces(thread.id, spans)
         shown, not_shown = _of_page(all_traces, parts, number)
         evaluations = [
@@ -342,6 +346,7 @@ class _Pages:
             evaluations=elsewhere,
             page=number,
             pages=len(parts),
+            is_at_end=len(parts) > 1 and not {"page", "with"} & asked.keys(),
             spans=len(spans),
             after=after,
             later=cursors.encode_position(position(spans[-1])) if is_cut else None,
@@ -536,9 +541,9 @@ def _tags(overview: Overview, asked: ThreadQuery) -> list[tuple[str, int | None,
 
 
 def _number(value: str | None, most: int) -> int:
-    """Returns a page number from 1 to `most`: the one nearest to `value`."""
+    """Returns a part's number from 1 to `most`: the one nearest to `value`, or else the last."""
     if value is None or not value.isascii() or not value.isdecimal():
-        return 1
+        return most
     return min(max(int(value[:9]), 1), most)
 
 
@@ -598,6 +603,7 @@ def _templates() -> Environment:
         "long_id": LONG_ID,
         "span_key": span_key,
         "spans_shown": _spans_shown,
+        "hit_key": lambda hit: f"{hit.trace_id}-{hit.span_id}",
         "position": plots.position,
         "unpriced": plots.unpriced,
         "failure": failure,

@@ -14,6 +14,8 @@ _NARROWEST = 0.8
 _DEEPEST = 12
 #: The width of a pause between traces in percent, in the line at the top of the timeline.
 _PAUSE = 1.5
+#: The smallest width of a trace in that line, in percent.
+_THINNEST = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +26,20 @@ class Row:
         kept: The span.
         depth: The number of its ancestors, up to a limit.
         is_own: Whether the span itself belongs to the thread, not only its trace.
-        bar: Its time as an SVG image.
+        start: When its trace began.
+        end: When its trace ended.
     """
 
     kept: KeptSpan
     depth: int
     is_own: bool
-    bar: Markup
+    start: int
+    end: int
+
+    @property
+    def bar(self) -> Markup:
+        """Its time as an SVG image. A page shows few of all rows."""
+        return _bar(self.kept, self.start, self.end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +68,7 @@ def _trace(thread_id: str, trace_id: str, spans: list[KeptSpan]) -> Trace:
     start = min(one.span.start for one in spans)
     end = max(max(one.span.end, one.span.start) for one in spans)
     rows = [
-        Row(one, min(depth, _DEEPEST), one.facts.thread_id == thread_id, _bar(one, start, end))
+        Row(one, min(depth, _DEEPEST), one.facts.thread_id == thread_id, start, end)
         for one, depth in _tree(spans)
     ]
     return Trace(trace_id, start, end, sum(one.facts.is_error for one in spans), tuple(rows))
@@ -127,6 +136,7 @@ def summary_line(all_traces: Sequence[Trace]) -> Markup | None:
         begins.append((start, end, left))
         left += max(end - start, 1) / active * available + pause
     drawn = Markup("")
+    drawn_at: set[tuple[str, int]] = set()
     at = 0
     for trace in all_traces:
         while at + 1 < len(begins) and trace.start > begins[at][1]:
@@ -139,7 +149,12 @@ def summary_line(all_traces: Sequence[Trace]) -> Markup | None:
         ]
         for kind, begin, end in pieces:
             x = offset + (begin - start) / active * available
-            width = max((end - begin) / active * available, 0.4)
+            width = max((end - begin) / active * available, _THINNEST)
+            # Thousands of short traces would lie above each other.
+            place = kind, round(x / _THINNEST)
+            if width == _THINNEST and place in drawn_at:
+                continue
+            drawn_at.add(place)
             drawn += Markup('<rect class="{}" x="{:.2f}" y="0" width="{:.2f}" height="8"/>').format(
                 kind, x, width
             )

@@ -104,6 +104,7 @@ function commands() {
   for (const one of document.querySelectorAll("#export a")) offer(`Export as ${one.textContent}`, one);
   offer("Delete this thread", document.getElementById("delete"));
   offer("All threads", document.querySelector(".brand"));
+  offer("Numbers", document.querySelector(".nav"));
   offer("Switch the time zone", document.getElementById("zone"));
   offer("Switch the theme", document.getElementById("theme"));
   offer("Pause, or follow what arrives", document.getElementById("live"));

@@ -426,7 +426,11 @@ if (theme) {
 
 const switcher = document.getElementById("zone");
 switcher.hidden = false;
-switcher.lastChild.textContent = zone;
+const slash = zone.lastIndexOf("/") + 1;
+const continent = document.createElement("span");
+continent.className = "continent"; // there is no room for it on a phone
+continent.textContent = zone.slice(0, slash);
+switcher.lastChild.replaceChildren(continent, zone.slice(slash).replaceAll("_", " "));
 switcher.addEventListener("click", () => {
   keepZone(zone === UTC ? here : UTC);
   const url = new URL(location.href);
@@ -440,4 +444,6 @@ localise(document);
 offer();
 // The server learns the zone with the first page, and writes days and filters in it from then on.
 if (zone !== document.documentElement.dataset.zone) go(location.href, false);
-open();
+if (location.hash) open();
+// A long conversation begins with its end.
+else if (main.querySelector("[data-at-end]")) document.getElementById("latest").scrollIntoView();

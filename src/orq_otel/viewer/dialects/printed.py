@@ -1,0 +1,59 @@
+"""Objects as Python prints them: `ChatMessage(role='user', content=[TextContent(text='Hi')])`.
+
+Some senders have no other form of their messages: OpenInference's instrumentations of Haystack and
+DSPy, and OpenTelemetry's of the OpenAI Agents SDK. The text is parsed and never run.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import Any, Final
+
+#: How an object or a collection of them begins.
+_BEGINNING = re.compile(r"[A-Z]\w*\(\w+=|\[?\{'\w|\[[A-Z]\w*\(\w+=")
+#: A member of an enumeration, as `<Role.USER: 'user'>`.
+_MEMBER = re.compile(r"<\w[\w.]*: ('[^']*'|\d+)>")
+#: An object that prints no more than its address.
+_ADDRESS = re.compile(r"<[\w.]+ object at 0x[0-9a-fA-F]+>")
+#: Classes whose name says what their objects are, as a type of the conventions.
+_TYPES: Final = {
+    "ChatCompletionMessageToolCall": "tool_call",
+    "ReasoningContent": "reasoning",
+    "TextContent": "text",
+    "ToolCall": "tool_call",
+    "ToolCallResult": "tool_result",
+}
+#: No message is longer. Parsing takes some hundred bytes of memory for each character.
+_LONGEST: Final = 200_000
+
+
+def unprinted(text: str) -> Any:
+    """Returns a printed object as a mapping, a list of them as one, and any other text unchanged.
+
+    The underscore is taken from names of fields that begin with one.
+    """
+    if len(text) > _LONGEST or text[-1:] not in {")", "]", "}"} or not _BEGINNING.match(text):
+        return text
+    try:
+        return _value(ast.parse(_MEMBER.sub(r"\1", text), mode="eval").body)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return text
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an object that prints no more than its address."""
+    return text[:1] == "<" and _ADDRESS.fullmatch(text) is not None
+
+
+def _value(node: ast.expr) -> Any:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args:
+        found = {one.arg.lstrip("_"): _value(one.value) for one in node.keywords if one.arg}
+        kind = _TYPES.get(node.func.id)
+        return found if kind is None else {"type": kind, **found}
+    if isinstance(node, (ast.List, ast.Tuple)):
+        return [_value(one) for one in node.elts]
+    if isinstance(node, ast.Dict):
+        keys = [None if key is None else ast.literal_eval(key) for key in node.keys]
+        return {str(key): _value(one) for key, one in zip(keys, node.values, strict=True)}
+    return ast.literal_eval(node)
