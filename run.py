@@ -20,7 +20,7 @@ BIN = "Scripts" if os.name == "nt" else "bin"
 FRAMEWORKS = {
     "frameworks-openai-3": ["examples", "langchain", "openai_agents", "orq_tracing", "pydantic_ai"],
     "frameworks-openai-2": ["instructor", "litellm", "llama_index"],
-    "frameworks-ids": ["conversation_ids"],
+    "frameworks-ids": ["coming_from", "conversation_ids"],
     "frameworks-mcp-1": ["mcp"],
     "frameworks-mcp-2": ["mcp"],
 }
@@ -108,6 +108,10 @@ JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
             ]
         ],
     ),
+    "pictures": (
+        ["-e", ".[otlp,openai,viewer,clickhouse]", "--group", "viewer"],
+        [["docs/pictures.py"]],
+    ),
     "mcp": (
         ["-e", ".[mcp,openai,otlp]", "--group", "mcp"],
         [["-m", "pytest", "tests/mcp_command"]],
@@ -151,6 +155,9 @@ JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
     },
 }
 
+#: Jobs that use the environment of another.
+SHARED = {"pictures": "viewer"}
+
 #: What each job does, for `--help`.
 MEANINGS = {
     "quickstart": "the example, end to end on loopback; --real talks to a real API",
@@ -161,6 +168,7 @@ MEANINGS = {
     "types": "mypy and pyright",
     "coverage": "the report of the last test run; branches below 95 % fail it",
     "viewer": "the tests of the viewer, with Debian's chromium",
+    "pictures": "takes the pictures of the viewer in docs/images anew",
     "mcp": "what coding agents are told of threads",
     "coexistence": "other instrumentations of the same client, before and after ours",
     "mutations": "breaks one line at a time, and sees that a test fails; takes hours",
@@ -212,8 +220,8 @@ def main() -> int:
         return 2
     job = sys.argv[1]
     packages, commands = JOBS[job]
-    apart = {*FRAMEWORKS, *BACKENDS, "mcp", "servers", "viewer"}
-    environment = ROOT / (f".venvs/{job}" if job in apart else ".venv")
+    apart = {*FRAMEWORKS, *BACKENDS, "mcp", "pictures", "servers", "viewer"}
+    environment = ROOT / (f".venvs/{SHARED.get(job, job)}" if job in apart else ".venv")
     python = environment / BIN / "python"
     if not python.exists():
         venv.create(environment, with_pip=True)

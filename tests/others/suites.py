@@ -79,6 +79,7 @@ SUITES: Mapping[str, Suite] = {
             "fakeredis",
             "fastapi",
             "graphviz",
+            "httpx",
             "inline-snapshot",
             "pytest-asyncio",
             "pytest-mock",
@@ -109,6 +110,7 @@ SUITES: Mapping[str, Suite] = {
         "instructor",
         (
             "anthropic",
+            "httpx",
             "jsonref",
             "pytest-asyncio",
             "pytest-examples",

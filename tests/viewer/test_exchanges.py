@@ -131,6 +131,21 @@ def test_agents_that_nobody_joins_have_an_answer_each() -> None:
     assert outline(one.steps) == [("blue", [[]])]  # what it was told
 
 
+def test_one_agent_that_runs_in_pieces_is_one() -> None:
+    recorder = Recorder("t")
+    recorder.span("create_agent", 0.1, {"gen_ai.operation.name": "create_agent"})
+    recorder.trace()
+    workflow = recorder.span("graph", 9, advance=False)
+    messages = [said("user", "Where is it?")]
+    for answer in (said("assistant", call("1", "look")), said("assistant", "Here.")):
+        node = agent(recorder, "model", 1, workflow)
+        recorder.chat("m", messages, [answer], 1, (1, 1), parent=node)
+        messages.append(result("1", "found"))
+    (one,) = told("t", recorder.spans)
+    assert outline(one.steps) == ["create_agent", ["look"]]
+    assert texts(one.answers) == ["Here."]
+
+
 def test_in_one_trace_a_question_is_known_by_what_it_continues() -> None:
     recorder = Recorder("t")
     session = recorder.span("session", 60, advance=False)

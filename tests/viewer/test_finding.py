@@ -178,6 +178,17 @@ def test_deleted_messages_are_not_found(store: SQLiteStore) -> None:
     assert left == (0,) * len(tables)
 
 
+def test_a_deleted_thread_is_not_found(store: SQLiteStore) -> None:
+    add(store, call("a", says="My umbrella", user__id="ada"), call("b", says="Their umbrella"))
+    store.write([], [evaluation("down", **{"thread.id": "a"})])
+    store.delete_thread("a")
+    assert found(store, "umbrella") == ["b"]
+    assert store.labels("user") == ()
+    assert ids(store, feedback="any") == []
+    (group,) = store.numbers(ThreadQuery(), "model").groups
+    assert group.threads == 1
+
+
 def test_filters_by_labels(store: SQLiteStore) -> None:
     add(
         store,
@@ -298,7 +309,7 @@ def test_numbers_by_model_tag_and_user(store: SQLiteStore) -> None:
     store.write([], [evaluation("down", **{"thread.id": "a"})])
     by_model = store.numbers(ThreadQuery(), "model")
     fast, slow = by_model.groups
-    assert (fast.name, fast.threads, fast.calls, fast.errors) == ("fast", 1, 20, 1)
+    assert (fast.name, fast.threads, fast.calls, fast.errors) == ("fast", 2, 21, 1)
     assert (fast.input_tokens, fast.output_tokens, fast.unpriced) == (20_000, 2_000, 0)
     assert fast.cost == pytest.approx(10)
     assert (fast.p50, fast.p95) == (10 * SECOND, 19 * SECOND)
@@ -309,7 +320,7 @@ def test_numbers_by_model_tag_and_user(store: SQLiteStore) -> None:
         None,
         1,
     )
-    assert sum(part.calls for part in fast.slices) == 20
+    assert sum(part.calls for part in fast.slices) == 21
     assert [part.p50 for part in slow.slices] == [7 * SECOND]
     by_tag = store.numbers(ThreadQuery(), "tag")
     assert [(one.name, one.threads, one.calls, one.errors, one.bad) for one in by_tag.groups] == [
@@ -368,7 +379,7 @@ def forget_step_6(path: Path) -> None:
         for kind, name in connection.execute(
             "SELECT type, name FROM sqlite_master WHERE name IN ('words', 'thread_facets',"
             " 'facets', 'calls', 'documents', 'texts', 'evaluations', 'thread_feedback',"
-            " 'unindexed', 'call_removed', 'log_removed', 'thread_removed')"
+            " 'unindexed', 'call_removed', 'log_removed', 'thread_removed', 'threads_by_title')"
         ).fetchall():
             connection.execute(f"DROP {kind} {name}")
         for column in ("user", "agent", "tool"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 
 import httpx
 import pytest
@@ -222,9 +223,11 @@ def test_numbers_of_two_tags_side_by_side(three: Site, browse: Browse) -> None:
         ["gpt-4o", "1", "1", "0"],
     ]
     page.get_by_role("link", name="By tag").click()
+    expect(page).to_have_url(re.compile("by=tag"))
     page.get_by_role("combobox", name="Compare").fill("a")
     page.get_by_label("with").fill("b")
     page.get_by_role("button", name="Compare").click()
+    expect(page.locator("table.pair tbody tr").first).to_be_visible()
     lines = {
         cells[0]: cells[1:]
         for row in page.locator("table.pair tbody tr").all()

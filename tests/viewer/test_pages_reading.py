@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import struct
 from pathlib import Path
 
 import pytest
@@ -128,6 +130,34 @@ def test_an_image_that_was_kept_is_shown(site: Site, browse: Browse) -> None:
     site.store.write(conversations.support())
     elsewhere = source.replace("research-7", "support-4217")
     assert page.request.get(site.url + elsewhere).status == 404
+
+
+def test_a_sound_that_was_kept_is_played(site: Site, browse: Browse) -> None:
+    samples = b"\x80" * 800
+    riff = struct.pack("<4sI4s", b"RIFF", 836, b"WAVE")
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 8000, 8000, 1, 8)
+    file = riff + form + struct.pack("<4sI", b"data", 800) + samples
+    sound = {
+        "type": "blob",
+        "modality": "audio",
+        "mime_type": "audio/x-wav",
+        "content": base64.b64encode(file).decode(),
+    }
+    recorder = Recorder("heard")
+    recorder.chat("m", [said("user", sound)], [said("assistant", "I hear it.")], 1, (1, 1))
+    site.store.write(recorder.spans)
+    page = browse("/threads/heard")
+    player = page.locator(".message.user audio")
+    length = player.evaluate(
+        """async (one) => {
+            one.preload = "metadata";
+            const known = new Promise((resolve) => one.addEventListener("loadedmetadata", resolve));
+            one.load();
+            await known;
+            return one.duration;
+        }"""
+    )
+    assert length == 0.1
 
 
 SCRIPT = "<script>document.title='owned'</script>"
@@ -432,6 +462,20 @@ def test_the_latest_is_one_step_away(site: Site, browse: Browse) -> None:
     page.get_by_role("link", name="Jump to the latest").click()
     expect(page.locator(".message.user .prose").last).to_have_text("ThreadQuery 120")
     expect(page.locator(".message.assistant").last).to_be_in_viewport()
+
+
+def test_what_was_found_is_shown_wherever_it_is(site: Site, browse: Browse) -> None:
+    site.store.write(conversations.long(turns=120))
+    page = browse("/?q=%22ThreadQuery%2030%22")
+    page.locator(".hit-text").click()
+    expect(page.locator(".pager").first).to_contain_text("Part 1 of 3")
+    focused = page.locator(".message:focus")
+    expect(focused.locator(".prose")).to_have_text("Answer 30")
+    focused.locator(".to-span").click()
+    page.locator(".row[open] a.all").click()
+    page.get_by_role("link", name="the timeline").click()
+    expect(page.locator(".pager").first).to_contain_text("Part 1 of 3")
+    expect(page.locator(".row[open]")).to_have_count(1)
 
 
 def test_evaluations_stand_at_their_answers(site: Site, browse: Browse) -> None:

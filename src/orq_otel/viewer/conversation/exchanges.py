@@ -7,6 +7,7 @@ is told by the spans around a call, and by whether the call continues what was s
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -139,8 +140,8 @@ def exchanges(told: Conversation, spans: Iterable[KeptSpan]) -> tuple[Exchange, 
                 current.entries.append(placed)
             continue
         if current is None or _opens(placed, current, house):
-            same = [one for one in waiting if _trace(one.entry) == _trace(entry)]
-            others = [one for one in waiting if _trace(one.entry) != _trace(entry)]
+            same = [one for one in waiting if not drafts or _trace(one.entry) == _trace(entry)]
+            others = [one for one in waiting if one not in same]
             if others:
                 _put_aside(drafts, others)
             current = _Draft(placed, [*same, placed])
@@ -196,7 +197,7 @@ class _Draft:
     def finished(self, number: int, house: _Around) -> Exchange:
         question = self.opener.entry if self.opener else None
         answers = _answers(self.entries, house)
-        agents = len({one.agent for one in self.entries if isinstance(one.entry, Turn)})
+        agents = house.agents(one.agent for one in self.entries if isinstance(one.entry, Turn))
         inside = [
             one
             for one in self.entries
@@ -228,7 +229,7 @@ def _opens(placed: _Placed, current: _Draft, house: _Around) -> bool:
     is_same_trace = any(_trace(one.entry) == _trace(turn) for one in current.entries)
     if not isinstance(turn, Turn) or not any(one.role == "user" for one in turn.asked):
         is_captured = isinstance(turn, Turn) and turn.has_input
-        return not is_same_trace and not is_captured
+        return not is_same_trace and (not is_captured or current.is_over)
     if not is_same_trace or not isinstance(before, Turn):
         return True
     if placed.depth:
@@ -334,10 +335,17 @@ class _Around:
         """Returns the name of the agent that a span runs, or of the span."""
         kept = self._by_key.get(key)
         if kept is None:
-            return key[1]
+            return key[1]  # the name itself, where no span runs the agent
         if kept.facts.operation == _TOOL:
             return table.tool_use(kept.span).name or kept.span.name
         return table.read(kept.span).agent or kept.span.name.removeprefix(f"{_AGENT} ") or "agent"
+
+    def agents(self, keys: Iterable[Key | None]) -> int:
+        """Returns the number of agents, of which one may run several times, but not at once."""
+        runs = list(dict.fromkeys(keys))
+        names = {one and self.name(one) for one in runs}
+        pairs = itertools.pairwise(runs)
+        return len(runs) if any(self.overlap(*pair) for pair in pairs) else len(names)
 
     def place(self, entry: Turn | Step) -> _Placed:
         """Returns an entry with the agents around it, and the tools that call models.

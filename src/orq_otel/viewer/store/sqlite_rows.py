@@ -26,7 +26,7 @@ INSERT: Final = f"INSERT OR IGNORE INTO spans ({COLUMNS}) VALUES ({', '.join('?'
 ROW_COLUMNS: Final = (
     "thread, trace_id, span_id, start, end, is_error, is_model_call, input_tokens, output_tokens,"
     " cost, title, tags, model, user, agent, tool,"
-    " (SELECT service FROM resources WHERE resources.key = spans.resource)"
+    " (SELECT service FROM resources WHERE resources.key = resource)"
 )
 
 encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
