@@ -176,6 +176,20 @@ def test_the_terminal_writes_the_same_documents(
         assert capsys.readouterr().out == served + "\n"
 
 
+def test_the_terminal_tells_prompts_from_questions(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.store.write(agents.research())
+    assert main(["thread", "research-7", "--db", str(tmp_path / "threads.db")]) == 0
+    lines = capsys.readouterr().out.split("\n")
+    assert [line[11:] for line in lines if line.startswith("user ")] == [
+        "How do I **group** spans?", agents.HEBREW, "Return it as JSON.",
+    ]  # fmt: skip
+    assert [line[11:] for line in lines if line.startswith("prompt ")] == [
+        "Find out how spans are grouped.", "Write it down in brief.",
+    ]  # fmt: skip
+
+
 def test_the_terminal_tells_the_same(
     site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
