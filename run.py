@@ -20,7 +20,7 @@ BIN = "Scripts" if os.name == "nt" else "bin"
 FRAMEWORKS = {
     "frameworks-openai-3": ["examples", "langchain", "openai_agents", "orq_tracing", "pydantic_ai"],
     "frameworks-openai-2": ["instructor", "litellm", "llama_index"],
-    "frameworks-ids": ["conversation_ids"],
+    "frameworks-ids": ["coming_from", "conversation_ids"],
     "frameworks-mcp-1": ["mcp"],
     "frameworks-mcp-2": ["mcp"],
 }

@@ -58,7 +58,7 @@ def main() -> int:
 
 def _texts() -> Iterator[tuple[str, int, str]]:
     """Each page and docstring: its file, the line before it, and what it says."""
-    pages = [*_ROOT.glob("*.md"), *(_ROOT / "docs").rglob("*.md"), _ROOT / "benchmarks/README.md"]
+    pages = [*_ROOT.glob("*.md"), *_ROOT.glob("*/README.md"), *(_ROOT / "docs").rglob("*.md")]
     for path in sorted(pages):
         yield path.relative_to(_ROOT).as_posix(), 0, path.read_text(encoding="utf-8")
     sources = [*(_ROOT / "src").rglob("*.py"), *(_ROOT / "examples").rglob("*.py")]

@@ -30,7 +30,7 @@ ELSEWHERE = {
 ELSEWHERE |= {
     place: place
     for path in (ROOT / "examples").rglob("*")
-    if path.is_file() and not {"stand_ins", "__pycache__"}.intersection(path.parts)
+    if path.is_file() and not {"stand_ins", "__pycache__", "README.md"}.intersection(path.parts)
     for place in [path.relative_to(ROOT).as_posix()]
 }
 #: And back. The site has a front page of its own, which is read in the place of the README.

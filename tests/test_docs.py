@@ -25,7 +25,7 @@ yaml = pytest.importorskip("yaml")
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-EVERY_PAGE = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
+EVERY_PAGE = [*ROOT.glob("*.md"), ROOT / "examples/README.md", *sorted(DOCS.rglob("*.md"))]
 PAGES = sorted((DOCS / "backends").glob("*.md"))
 #: Pages with configurations of collectors, and with variables that go with these.
 TEXTS = {

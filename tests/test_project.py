@@ -60,7 +60,7 @@ def test_the_extra_all_has_every_extra_of_ours() -> None:
 def test_every_command_that_is_written_down_is_a_job() -> None:
     commands = [
         command
-        for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob(".ci/*")]
+        for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob(".ci/*")]
         for command in re.findall(r"python3? run\.py ([\w-]+)", path.read_text())
     ]
     for text in [*WORKFLOWS.values(), (ROOT / ".pre-commit-config.yaml").read_text()]:

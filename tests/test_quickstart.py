@@ -378,7 +378,7 @@ def test_it_says_why_a_real_call_failed(
 @pytest.mark.parametrize(
     ("path", "headers", "status"),
     [
-        ("/v1/metrics", {"content-type": PROTOBUF}, 404),
+        ("/v1/profiles", {"content-type": PROTOBUF}, 404),
         ("/v1/traces", {"content-type": "application/json"}, 415),
         ("/v1/traces", {"content-type": PROTOBUF}, 400),
         ("/v1/traces", {"content-type": PROTOBUF, "content-encoding": "gzip"}, 400),
@@ -393,4 +393,12 @@ def test_its_receiver_refuses_what_it_cannot_read(
         pass
     refused.value.close()
     assert refused.value.code == status
+    assert collector.exports == []
+
+
+@pytest.mark.parametrize("path", ["/v1/metrics", "/v1/logs"])
+def test_its_receiver_takes_what_it_does_not_keep(collector: OtlpReceiver, path: str) -> None:
+    request = urllib.request.Request(collector.url + path, b"", {"content-type": PROTOBUF})
+    with urllib.request.urlopen(request) as answer:
+        assert (answer.status, answer.read()) == (200, b"")
     assert collector.exports == []
