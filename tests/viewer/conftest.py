@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,13 @@ _NEEDED = ("chdb", "clickhouse_connect", "genai_prices", "grpc", "jinja2", "star
 if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
     collect_ignore_glob = ["test_*.py"]
 else:
+    from support.clickhouse_server import ClickHouseServer
+
     from orq_otel.viewer.conversation.facts import read
     from orq_otel.viewer.model import KeptSpan, Span, Store
-    from orq_otel.viewer.store.clickhouse import ClickHouseStore
     from orq_otel.viewer.store.sqlite import SQLiteStore
 
-    from .clickhouse_engine import TABLE, Engine, insert
+    from .clickhouse_tables import LOGS, TABLE, TIMES, Database
 
 _numbers = itertools.count()
 
@@ -36,35 +38,29 @@ class Place:
 
 
 @pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """ClickHouse, which a process can start once."""
-    engine = Engine(tmp_path_factory.mktemp("clickhouse"))
-    yield engine
-    engine.end()
+def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
+    """A server of ClickHouse."""
+    with ClickHouseServer(tmp_path_factory.mktemp("clickhouse")) as server:
+        yield server
 
 
 @pytest.fixture
-def database(engine: Engine) -> Iterator[Engine]:
-    """An empty table as the Collector makes it, in a database of its own."""
-    with FreshDatabase(engine):
-        yield engine
+def database(clickhouse: ClickHouseServer) -> Iterator[Database]:
+    """Empty tables as the Collector makes them, in a database of their own."""
+    with fresh_database(clickhouse) as database:
+        yield database
 
 
-class FreshDatabase:
+@contextmanager
+def fresh_database(server: ClickHouseServer) -> Iterator[Database]:
     """A database for as long as the block takes."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._name = f"test_{next(_numbers)}"
-
-    def __enter__(self) -> None:
-        self._engine.command(f"CREATE DATABASE {self._name}")
-        self._engine.command(f"USE {self._name}")
-        self._engine.command(TABLE)
-
-    def __exit__(self, *_: object) -> None:
-        self._engine.command("USE default")
-        self._engine.command(f"DROP DATABASE {self._name}")
+    name = f"test_{next(_numbers)}"
+    server.command(f"CREATE DATABASE {name}")
+    database = Database(server, name)
+    for statement in (TABLE, *TIMES, LOGS):
+        database.command(statement)
+    yield database
+    server.command(f"DROP DATABASE {name}")
 
 
 @pytest.fixture
@@ -75,13 +71,14 @@ def sqlite(tmp_path: Path) -> Iterator[SQLiteStore]:
 
 
 @pytest.fixture(params=["sqlite", "clickhouse", "clickhouse with a rollup"])
-def place(request: pytest.FixtureRequest) -> Place:
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """Each store, empty."""
     if request.param == "sqlite":
         store = request.getfixturevalue("sqlite")
-        return Place(store, store.write)
-    engine = request.getfixturevalue("database")
-    clickhouse = ClickHouseStore(engine)
-    if request.param == "clickhouse with a rollup":
-        clickhouse.create_rollup()
-    return Place(clickhouse, lambda spans: insert(engine, spans))
+        yield Place(store, store.write)
+        return
+    database = request.getfixturevalue("database")
+    with database.store() as clickhouse:
+        if request.param == "clickhouse with a rollup":
+            clickhouse.create_rollup()
+        yield Place(clickhouse, database.insert)

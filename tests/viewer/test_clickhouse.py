@@ -1,20 +1,21 @@
-"""What only ClickHouse has: a Collector that fills it, a rollup, a server that may be gone."""
+"""What only ClickHouse has: a Collector that fills it, sums, a server that may be gone."""
 
 from __future__ import annotations
 
 import itertools
-import json
+import logging
 from typing import Any
 
 import pytest
 from e2e.ports import free_port
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan, Span, StoreError, ThreadQuery
+from orq_otel.viewer.model import KeptSpan, LogRecord, Span, StoreError, ThreadQuery
 from orq_otel.viewer.store import open_store
-from orq_otel.viewer.store.clickhouse import ClickHouseStore
+from orq_otel.viewer.store.buckets import DAY
+from orq_otel.viewer.store.clickhouse_spans import RawSpans
 
-from .clickhouse_engine import Engine, insert
+from .clickhouse_tables import Database, row
 from .sample_spans import MINUTE, NOON, call, messages, span
 
 
@@ -22,67 +23,182 @@ def kept(*spans: Span) -> list[KeptSpan]:
     return [KeptSpan(one, read(one)) for one in spans]
 
 
-def test_the_collector_writes_and_nobody_else(database: Engine) -> None:
-    with pytest.raises(StoreError, match="filled by the OpenTelemetry Collector") as caught:
-        ClickHouseStore(database).write(kept(span("a")))
+def test_the_collector_writes_and_nobody_else(database: Database) -> None:
+    with (
+        database.store() as store,
+        pytest.raises(StoreError, match="filled by the OpenTelemetry Collector") as caught,
+    ):
+        store.write(kept(span("a")))
     assert not caught.value.is_temporary
 
 
-def test_a_rollup_holds_what_came_before_and_after(database: Engine) -> None:
-    store = ClickHouseStore(database)
-    insert(database, kept(call("a", tags=("x",), says="Hello"), call("b", start=NOON + MINUTE)))
-    before = store.threads(ThreadQuery()), store.overview(ThreadQuery())
-    store.create_rollup()
-    assert (store.threads(ThreadQuery()), store.overview(ThreadQuery())) == before
-    insert(database, kept(call("a", start=NOON + 2 * MINUTE, tags=("y",))))
-    with_rollup = store.threads(ThreadQuery()), store.overview(ThreadQuery())
-    # Another one finds it. Made anew, or not there, it is the same.
-    assert ClickHouseStore(database)._has_rollup
-    store.create_rollup()
-    assert (store.threads(ThreadQuery()), store.overview(ThreadQuery())) == with_rollup
-    store.drop_rollup()
-    assert not ClickHouseStore(database)._has_rollup
-    assert (store.threads(ThreadQuery()), store.overview(ThreadQuery())) == with_rollup
-    thread = store.thread("a")
-    assert thread is not None
-    assert (thread.spans, thread.tags) == (2, ("x", "y"))
-
-
-def test_a_rollup_is_asked_and_not_all_spans(database: Engine) -> None:
-    store = ClickHouseStore(database)
-    store.create_rollup()
-    insert(database, kept(call("a", tags=("x",), says="Hello")))
-    before = store.threads(ThreadQuery(sort="cost", tags=("x",), text="hello"))
-    database.command("TRUNCATE TABLE otel_traces")
-    assert store.threads(ThreadQuery(sort="cost", tags=("x",), text="hello")) == before
-    assert store.thread("a") == before.threads[0]
-
-
-def test_plots_of_a_rollup_are_those_of_the_spans(
-    database: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = ClickHouseStore(database)
-    insert(database, kept(*(call(f"t{n % 5}", start=NOON + n * 37 * MINUTE) for n in range(100))))
-    few = store.overview(ThreadQuery(), 50)
-    store.create_rollup()
-    monkeypatch.setattr("orq_otel.viewer.store.clickhouse._COUNTABLE", 0)
-    assert store.overview(ThreadQuery(), 50) == few
-    assert sum(bucket.spans for bucket in few.buckets) == 100
-
-
-def test_an_older_collector(database: Engine) -> None:
-    """It wrote kinds and states as OTLP names them."""
-    insert(database, kept(call("a", status="ERROR", operation="invoke_agent")))
-    store = ClickHouseStore(database)
-    database.command(
-        "ALTER TABLE otel_traces UPDATE SpanKind = 'SPAN_KIND_CLIENT',"
-        " StatusCode = 'STATUS_CODE_ERROR' WHERE 1 SETTINGS mutations_sync = 1"
+def test_a_rollup_holds_what_came_before_and_after(database: Database) -> None:
+    database.insert(kept(call("a", tags=("x",), says="Hello"), call("b", start=NOON + MINUTE)))
+    with database.store() as store, database.store() as other:
+        before = store.threads(ThreadQuery()), store.overview(ThreadQuery())
+        days: list[tuple[int, int, int]] = []
+        store.create_rollup(lambda *day: days.append(day))
+        assert days == [(NOON // DAY, 1, 1)]
+        assert (store.threads(ThreadQuery()), store.overview(ThreadQuery())) == before
+        database.insert(kept(call("a", start=NOON + 2 * MINUTE, tags=("y",))))
+        summed = store.threads(ThreadQuery()), store.overview(ThreadQuery())
+        thread = store.thread("a")
+        assert thread is not None
+        assert (thread.spans, thread.tags) == (2, ("x", "y"))
+        # Another viewer reads them. Made anew, they are the same.
+        assert (other.threads(ThreadQuery()), other.overview(ThreadQuery())) == summed
+        store.create_rollup()
+        assert (other.threads(ThreadQuery()), other.overview(ThreadQuery())) == summed
+        # It goes on without them when they are gone.
+        store.drop_rollup()
+        assert (other.threads(ThreadQuery()), other.overview(ThreadQuery())) == summed
+    assert (
+        database.rows(
+            "SELECT name FROM system.tables WHERE database = currentDatabase()"
+            " AND name LIKE '%_orq_%'"
+        )
+        == []
     )
-    (found,) = store.spans("a")
-    assert (found.span.kind, found.span.status) == ("CLIENT", "ERROR")
-    thread = store.thread("a")
+
+
+@pytest.mark.parametrize("is_summed", [False, True])
+def test_what_arrives_again_counts_once(database: Database, is_summed: bool) -> None:
+    batch = kept(call("a", tags=("x",), cost=0.5), call("a", start=NOON + MINUTE), span("b"))
+    with database.store() as store:
+        if is_summed:
+            store.create_rollup()
+        database.insert(batch)
+        once = store.threads(ThreadQuery()), store.overview(ThreadQuery())
+        database.insert(batch)
+        assert (store.threads(ThreadQuery()), store.overview(ThreadQuery())) == once
+        database.command("OPTIMIZE TABLE otel_traces FINAL")
+        assert (store.threads(ThreadQuery()), store.overview(ThreadQuery())) == once
+    assert once[1].spans == 3
+
+
+@pytest.mark.parametrize("is_summed", [False, True])
+def test_a_late_parent_moves_what_is_below(database: Database, is_summed: bool) -> None:
+    root = span("a", trace="ab" * 16, span_id="1" * 16)
+    below = call(trace="ab" * 16, span_id="2" * 16)
+    attributes = {**below.attributes}
+    late = Span(**{**_fields(below), "parent_id": "1" * 16, "attributes": attributes})
+    with database.store() as store:
+        if is_summed:
+            store.create_rollup()
+        database.insert(kept(late))
+        assert store.threads(ThreadQuery()).threads == ()
+        assert [one.trace_id for one in store.strays()] == ["ab" * 16]
+        database.insert(kept(root))
+        (thread,) = store.threads(ThreadQuery()).threads
+        assert (thread.id, thread.spans, thread.input_tokens) == ("a", 2, 1000)
+        assert store.strays() == ()
+
+
+def _fields(one: Span) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in Span.__dataclass_fields__}
+
+
+@pytest.mark.parametrize("is_summed", [False, True])
+def test_what_is_deleted_is_forgotten(database: Database, is_summed: bool) -> None:
+    gone = call("a", says="My secret is 4711", tags=("private",))
+    database.insert(kept(gone, call("b", start=NOON + MINUTE)))
+    with database.store() as store:
+        if is_summed:
+            store.create_rollup()
+        assert [one.id for one in store.threads(ThreadQuery()).threads] == ["b", "a"]
+        assert len(store.spans("a")) == 1
+        database.command(
+            f"ALTER TABLE otel_traces DELETE WHERE TraceId = '{gone.trace_id}'"
+            " SETTINGS mutations_sync = 1"
+        )
+        assert [one.id for one in store.threads(ThreadQuery()).threads] == ["b"]
+        assert store.thread("a") is None
+        assert store.spans("a") == []
+        assert store.overview(ThreadQuery()).tags == ()
+
+
+def test_sums_are_kept_as_long_as_spans(database: Database) -> None:
+    database.command("ALTER TABLE otel_traces MODIFY TTL toDateTime(Timestamp) + toIntervalDay(30)")
+    with database.store() as store:
+        store.create_rollup()
+    tables = dict(
+        database.rows(
+            "SELECT name, engine_full FROM system.tables WHERE database = currentDatabase()"
+        )
+    )
+    assert "TTL toDateTime(hour) + toIntervalDay(30)" in tables["otel_traces_orq_activity"]
+    assert "PARTITION BY toDate(hour)" in tables["otel_traces_orq_activity"]
+    assert "TTL toDateTime(arrived) + toIntervalDay(3)" in tables["otel_traces_orq_arrivals"]
+
+
+def test_making_sums_is_resumed_where_it_ended(
+    database: Database,
+) -> None:
+    days = [NOON // DAY - number for number in range(3)]
+    database.insert(kept(*(call("a", start=day * DAY + MINUTE) for day in days)))
+    with database.store() as store:
+        done: list[int] = []
+
+        def report(day: int, *_: int) -> None:
+            done.append(day)
+            if len(done) == 2:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            store.create_rollup(report)
+        assert done == days[:2]
+        # Until all is there, threads are read as before.
+        assert store.threads(ThreadQuery()).threads[0].spans == 3
+        store.create_rollup(lambda day, *_: done.append(day))
+        assert done == days
+        assert store.threads(ThreadQuery()).threads[0].spans == 3
+        store.create_rollup(lambda day, *_: done.append(day))
+        assert done == days + days
+
+
+def test_an_older_collector(database: Database) -> None:
+    """It wrote kinds and states as OTLP names them."""
+    one = row(call("a", status="ERROR", operation="invoke_agent"))
+    one |= {"SpanKind": "SPAN_KIND_CLIENT", "StatusCode": "STATUS_CODE_ERROR"}
+    database.insert_rows("otel_traces", [one])
+    with database.store() as store:
+        (found,) = store.spans("a")
+        assert (found.span.kind, found.span.status) == ("CLIENT", "ERROR")
+        thread = store.thread("a")
     assert thread is not None
     assert (thread.errors, thread.input_tokens) == (1, 1000)
+
+
+def test_a_user_who_may_only_read(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    database.insert(kept(call("a")))
+    with database.store(user="reader:secret") as reader, database.store() as writer:
+        assert len(reader.threads(ThreadQuery()).threads) == 1
+        with pytest.raises(StoreError, match="the user may only read"):
+            reader.create_rollup()
+        writer.create_rollup()
+        database.insert(kept(call("b", start=NOON + MINUTE)))
+        with database.store(user="reader:secret") as reader_of_sums:
+            # It sees what others have summed up, and says so.
+            assert [one.id for one in reader_of_sums.threads(ThreadQuery()).threads] == ["a"]
+            assert "What arrives is summed up by a viewer whose user may write" in caplog.text
+            writer.follow()
+            assert len(reader_of_sums.threads(ThreadQuery()).threads) == 2
+
+
+def test_a_scope_by_service(database: Database) -> None:
+    other = Span(**{**_fields(call("b", start=NOON + MINUTE)), "service": "bank"})
+    database.insert(kept(call("a"), other))
+    with database.store() as store:
+        store.create_rollup()
+        assert len(store.threads(ThreadQuery()).threads) == 2
+    for services in ("shop", "bank"):
+        with database.store(service=services) as store:
+            (thread,) = store.threads(ThreadQuery()).threads
+            assert thread.id == {"shop": "a", "bank": "b"}[services]
+            assert store.overview(ThreadQuery()).spans == 1
+            assert store.spans("a" if services == "bank" else "b") == []
+            with pytest.raises(StoreError, match="leave service= out"):
+                store.create_rollup()
 
 
 @pytest.mark.parametrize(
@@ -91,13 +207,84 @@ def test_an_older_collector(database: Engine) -> None:
         ("nothing", "no such table"),
         ("x; DROP TABLE otel_traces", "not the name of a table"),
         ("`", "not the name of a table"),
-        ("", "not the name of a table"),
+        ("a.b.c", "not the name of a table"),
+        ("otel_logs", "not a table of the Collector's ClickHouse exporter: it has no Duration"),
     ],
 )
-def test_a_table_that_is_not_there(database: Engine, table: str, error: str) -> None:
+def test_a_table_that_cannot_be_read(database: Database, table: str, error: str) -> None:
     with pytest.raises(StoreError, match=error) as caught:
-        ClickHouseStore(database, table)
+        open_store(database.url(table=table))
     assert not caught.value.is_temporary
+
+
+@pytest.mark.parametrize("style", ["{}.otel_traces", "`{}`.`otel_traces`", '"{}"."otel_traces"'])
+def test_a_table_of_another_database(database: Database, style: str) -> None:
+    database.insert(kept(call("a")))
+    url = database.server.url("default", table=style.format(database.name))
+    store = open_store(url)
+    try:
+        assert [one.id for one in store.threads(ThreadQuery()).threads] == ["a"]
+    finally:
+        store.close()
+
+
+def test_a_table_with_a_dash(database: Database) -> None:
+    database.command("CREATE TABLE `my-traces` AS otel_traces")
+    database.insert(kept(call("a")), table="`my-traces`")
+    with database.store(table="`my-traces`") as store:
+        store.create_rollup()
+        assert [one.id for one in store.threads(ThreadQuery()).threads] == ["a"]
+
+
+def test_a_view_is_read_and_not_summed_up(database: Database) -> None:
+    database.insert(kept(call("a")))
+    database.command("CREATE VIEW seen AS SELECT * FROM otel_traces")
+    with database.store(table="seen") as store:
+        assert [one.id for one in store.threads(ThreadQuery()).threads] == ["a"]
+        with pytest.raises(StoreError, match="Name the table that the Collector writes to"):
+            store.create_rollup()
+
+
+@pytest.mark.parametrize("is_summed", [False, True])
+def test_attributes_in_json(database: Database, is_summed: bool) -> None:
+    database.command("DROP TABLE otel_traces")
+    database.command(
+        "CREATE TABLE otel_traces (Timestamp DateTime64(9), TraceId String, SpanId String,"
+        " ParentSpanId String, SpanName String, SpanKind String, ServiceName String,"
+        " ResourceAttributes JSON, ScopeName String, SpanAttributes JSON, Duration UInt64,"
+        " StatusCode String, StatusMessage String, Events Nested (Timestamp DateTime64(9),"
+        " Name String, Attributes JSON), Links Nested (TraceId String, SpanId String,"
+        " TraceState String, Attributes JSON)) ENGINE = MergeTree ORDER BY Timestamp"
+    )
+    one = call("a", says="Hello", tags=("x", "y"))
+    told = {**row(one), "SpanAttributes": one.attributes, "ResourceAttributes": one.resource}
+    database.insert_rows("otel_traces", [told])
+    with database.store() as store:
+        if is_summed:
+            store.create_rollup()
+        thread = store.thread("a")
+        (found,) = store.spans("a")
+    assert thread is not None
+    assert (thread.title, thread.tags, thread.input_tokens) == ("Hello", ("x", "y"), 1000)
+    assert found.span.attributes["gen_ai.usage.input_tokens"] in {1000, "1000"}
+
+
+@pytest.mark.parametrize(
+    "index",
+    ["mapValues(SpanAttributes) TYPE bloom_filter(0.01)", "none"],
+)
+def test_a_thread_beyond_the_copy_is_found_by_its_id(database: Database, index: str) -> None:
+    database.insert(kept(*(call(f"t{n}", start=NOON + n * 60 * MINUTE) for n in range(6))))
+    with database.store() as store:
+        raw: RawSpans = store._raw
+        assert raw.of_thread("t0") == raw.of_thread("t0")
+        store._copy._most = 2
+        assert [one.id for one in store.threads(ThreadQuery()).threads] == ["t5", "t4"]
+        thread = store.thread("t0")
+        assert thread is not None
+        assert (thread.id, thread.spans) == ("t0", 1)
+        assert len(store.spans("t0")) == 1
+        assert store.thread("nobody") is None
 
 
 def test_a_server_that_is_not_there() -> None:
@@ -108,89 +295,128 @@ def test_a_server_that_is_not_there() -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_what_is_no_address() -> None:
-    with pytest.raises(StoreError, match="no address") as caught:
-        open_store("clickhouse://secret@host:port/")
+def test_the_next_host_is_asked(database: Database) -> None:
+    gone = f"clickhouse://viewer:secret@127.0.0.1:{free_port()},127.0.0.1:{database.server.port}"
+    store = open_store(f"{gone}/{database.name}")
+    try:
+        assert store.threads(ThreadQuery()).threads == ()
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        ("clickhouse://secret@host:port/", "no address"),
+        ("clickhouse://u:secret@host/?tabel=x", "'tabel' is no option.*table, logs, role"),
+        ("clickhouse://u:secret@host/?max_execution_time=soon", "needs a number"),
+        ("clickhouse://u:secret@host/?role=", "needs a value"),
+    ],
+)
+def test_what_is_no_address(url: str, error: str) -> None:
+    with pytest.raises(StoreError, match=error) as caught:
+        open_store(url)
     assert "secret" not in str(caught.value)
 
 
-def test_a_failure_in_between(database: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = ClickHouseStore(database)
+def test_every_query_has_limits_and_may_only_read(database: Database) -> None:
+    database.insert(kept(call("a")))
+    with database.store(max_execution_time="7", max_rows_to_read="5000", role="seer") as store:
+        begin = len(database.queries())
+        store.threads(ThreadQuery(text="a", sort="cost"))
+        store.overview(ThreadQuery(tags=("x",)))
+        store.spans("a")
+        asked = database.queries()[begin:]
+        assert len(asked) >= 3
+        for one in asked:
+            how = one["how"]
+            assert (how["readonly"], how["max_execution_time"]) == ("1", "7")
+            assert (how["max_rows_to_read"], how["role"]) == ("5000", "seer")
+            assert how["max_memory_usage"] == str(4 * 2**30)
+            assert how["log_comment"] == "orq-otel viewer"
+        assert len({one["how"]["query_id"] for one in asked}) == len(asked)
 
-    def fail(*_: Any, **__: Any) -> None:
-        raise RuntimeError("Code: 241. DB::Exception: (MEMORY_LIMIT_EXCEEDED)")
 
-    monkeypatch.setattr(database, "query", fail)
-    with pytest.raises(StoreError, match="rollup would help") as caught:
-        store.threads(ThreadQuery())
-    assert caught.value.is_temporary
-
-
-#: As the Collector's exporter makes it. Earlier releases have no `EventName`.
-_LOGS = """
-CREATE TABLE otel_logs (
-    Timestamp DateTime64(9),
-    TraceId String,
-    SpanId String,
-    TraceFlags UInt8,
-    SeverityText LowCardinality(String),
-    SeverityNumber UInt8,
-    ServiceName LowCardinality(String),
-    Body String,
-    ResourceAttributes Map(LowCardinality(String), String),
-    ScopeName String,
-    LogAttributes Map(LowCardinality(String), String){event_name}
-) ENGINE = MergeTree ORDER BY (ServiceName, Timestamp)
-"""
+def test_a_failure_says_what_to_do_and_no_sql(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    with database.store() as store:
+        database.server.fail("SELECT")
+        try:
+            with (
+                caplog.at_level(logging.INFO),
+                pytest.raises(StoreError, match="too much memory. Ask for a shorter") as caught,
+            ):
+                store.threads(ThreadQuery())
+        finally:
+            database.server.fail()
+        assert caught.value.is_temporary
+        assert "MEMORY_LIMIT_EXCEEDED" in str(caught.value)
+        assert "DB::Exception" in caplog.text
+        database.insert(kept(call("a")))
+        database.command("ALTER TABLE otel_traces DROP COLUMN StatusMessage")
+        with pytest.raises(StoreError, match="not one of the Collector's exporter") as caught:
+            store.threads(ThreadQuery())
+        assert "SELECT" not in str(caught.value)
 
 
 @pytest.mark.parametrize("has_name", [True, False])
-def test_log_records_of_the_collector(database: Engine, has_name: bool) -> None:
-    store = ClickHouseStore(database)
+@pytest.mark.parametrize("is_summed", [True, False])
+def test_log_records_of_the_collector(database: Database, has_name: bool, is_summed: bool) -> None:
     one = call("t")
-    insert(database, kept(one, call("u")))
-    assert store.logs("t") == []
-    database.command(_LOGS.format(event_name=", EventName String" if has_name else ""))
+    if not has_name:
+        database.command("ALTER TABLE otel_logs DROP COLUMN EventName")
+    moments = itertools.count(NOON + 1)
 
-    nanoseconds = itertools.count(1)
+    def record(name: str, of: Span | None = None, body: Any = None, **more: Any) -> LogRecord:
+        attributes = {} if has_name else {"event.name": name}
+        attributes |= {key.replace("__", "."): value for key, value in more.items()}
+        trace_id, span_id = (of.trace_id, of.span_id) if of else (None, None)
+        return LogRecord(
+            trace_id, span_id, name, next(moments), "", body, "shop", "tests", attributes
+        )
 
-    def add(name: str, of: Span | None = None, **more: Any) -> None:
-        row = {
-            "Timestamp": f"{NOON // 10**9}.00000000{next(nanoseconds)}",
-            "TraceId": of.trace_id if of else "",
-            "SpanId": of.span_id if of else "",
-            "ServiceName": "shop",
-            **({"EventName": name} if has_name else {}),
-            **more,
-            "LogAttributes": {
-                **({} if has_name else {"event.name": name}),
-                **more.get("LogAttributes", {}),
-            },
-        }
-        database.command(f"INSERT INTO otel_logs FORMAT JSONEachRow {json.dumps(row)}")
+    with database.store() as store:
+        if is_summed:
+            store.create_rollup()
+        database.insert(kept(one, call("u")))
+        assert store.logs("t") == []
+        thread = store.thread("t")
+        assert thread is not None
+        assert thread.title is None
+        details = "gen_ai.client.inference.operation.details"
+        database.insert(
+            [],
+            [
+                record(details, one, gen_ai__input__messages=messages("Where is it?")),
+                record("gen_ai.evaluation.result", gen_ai__conversation__id="t"),
+                record("gen_ai.choice", one, '{"message": {"content": "Here"}}'),
+                record("gen_ai.evaluation.result", thread__id="u"),
+            ],
+        )
+        (found,) = store.spans("t")
+        assert found.facts.title == "Where is it?"
+        thread = store.thread("t")
+        assert thread is not None
+        assert thread.title == "Where is it?"
+        assert [(event["name"], event["time"]) for event in found.span.events] == [
+            (details, NOON + 1),
+            ("gen_ai.choice", NOON + 3),
+        ]
+        assert found.span.events[1]["body"] == '{"message": {"content": "Here"}}'
+        assert len(store.logs("t")) == 3
+        (judged,) = store.logs("t", name="gen_ai.evaluation.result")
+        assert (judged.trace_id, judged.service) == (None, "shop")
 
-    asked = {"gen_ai.input.messages": messages("Where is it?")}
-    add("gen_ai.client.inference.operation.details", one, LogAttributes=asked)
-    add("gen_ai.evaluation.result", LogAttributes={"gen_ai.conversation.id": "t"})
-    add("gen_ai.choice", one, Body='{"message": {"content": "Here"}}')
-    add("gen_ai.evaluation.result", LogAttributes={"thread.id": "u"})
-    (found,) = store.spans("t")
-    assert found.facts.title == "Where is it?"
-    assert [(event["name"], event["time"]) for event in found.span.events] == [
-        ("gen_ai.client.inference.operation.details", NOON + 1),
-        ("gen_ai.choice", NOON + 3),
-    ]
-    assert found.span.events[1]["body"] == '{"message": {"content": "Here"}}'
-    assert len(store.logs("t")) == 3
-    (judged,) = store.logs("t", name="gen_ai.evaluation.result")
-    assert (judged.trace_id, judged.service) == (None, "shop")
 
-
-def test_an_end_before_its_start(database: Engine) -> None:
-    store = ClickHouseStore(database)
-    insert(database, kept(call("t", seconds=-0.003)))
-    (found,) = store.spans("t")
+@pytest.mark.parametrize("is_summed", [True, False])
+def test_an_end_before_its_start(database: Database, is_summed: bool) -> None:
+    database.insert(kept(call("t", seconds=-0.003)))
+    with database.store() as store:
+        if is_summed:
+            store.create_rollup()
+        (found,) = store.spans("t")
+        thread = store.thread("t")
     assert found.span.end == found.span.start - 3_000_000
-    thread = store.thread("t")
     assert thread is not None
     assert thread.last_active == thread.started == found.span.start

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from e2e.rotel_collector import Rotel
@@ -22,58 +17,16 @@ from orq_otel import thread as in_thread
 from orq_otel.viewer.model import ThreadQuery
 from orq_otel.viewer.store.clickhouse import ClickHouseStore
 
-from .clickhouse_engine import Engine
+from .clickhouse_tables import Database
 from .sample_spans import messages
 
 
-class Server:
-    """As much of ClickHouse's HTTP interface as an exporter needs."""
-
-    def __init__(self, engine: Engine, directory: Path) -> None:
-        self.arrived = threading.Condition()
-        self.inserts = 0
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                if self.headers.get("Transfer-Encoding") == "chunked":
-                    body = b"".join(self._chunks())
-                query = parse_qs(urlsplit(self.path).query).get("query", [""])[0]
-                (directory / "rows").write_bytes(body)
-                engine.insert(query, directory / "rows")
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                with outer.arrived:
-                    outer.inserts += 1
-                    outer.arrived.notify_all()
-
-            def _chunks(self) -> Iterator[bytes]:
-                while size := int(self.rfile.readline(), 16):
-                    yield self.rfile.read(size)
-                    self.rfile.readline()
-                self.rfile.readline()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Server:
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
 class ToClickHouse(Rotel):
-    """`rotel` that exports to ClickHouse."""
+    """`rotel` that exports to a database of ClickHouse."""
+
+    def __init__(self, folder: Path, database: Database) -> None:
+        super().__init__(folder, f"http://127.0.0.1:{database.server.port}")
+        self._database = database.name
 
     def _options(self) -> list[str]:
         options = dict(zip(*[iter(super()._options())] * 2, strict=True))
@@ -81,6 +34,9 @@ class ToClickHouse(Rotel):
         options |= {
             "--exporter": "clickhouse",
             "--clickhouse-exporter-endpoint": self._target,
+            "--clickhouse-exporter-database": self._database,
+            "--clickhouse-exporter-user": "viewer",
+            "--clickhouse-exporter-password": "secret",
             "--clickhouse-exporter-compression": "none",
             "--clickhouse-exporter-async-insert": "false",
         }
@@ -88,11 +44,17 @@ class ToClickHouse(Rotel):
 
 
 @pytest.mark.parametrize("is_rolled_up", [False, True], ids=["plain", "rollup"])
-def test_threads_that_rotel_wrote(database: Engine, tmp_path: Path, is_rolled_up: bool) -> None:
-    store = ClickHouseStore(database)
-    if is_rolled_up:
-        store.create_rollup()
-    with Server(database, tmp_path) as server, ToClickHouse(tmp_path, server.url) as rotel:
+def test_threads_that_rotel_wrote(database: Database, tmp_path: Path, is_rolled_up: bool) -> None:
+    with database.store() as store:
+        if is_rolled_up:
+            store.create_rollup()
+        send(tmp_path, database)
+        check(store)
+
+
+def send(folder: Path, database: Database) -> None:
+    """Send spans by a collector, which exports what it holds when it ends."""
+    with ToClickHouse(folder, database) as rotel:
         provider = TracerProvider(resource=Resource({"service.name": "shop"}))
         provider.add_span_processor(ThreadSpanProcessor())
         exporter = OTLPSpanExporter(f"http://127.0.0.1:{rotel.ports['http/protobuf']}/v1/traces")
@@ -114,8 +76,9 @@ def test_threads_that_rotel_wrote(database: Engine, tmp_path: Path, is_rolled_up
                 span.add_event("asked", {"how": "politely"})
                 span.set_status(Status(StatusCode.ERROR, "too late"))
         provider.shutdown()
-        with server.arrived:
-            assert server.arrived.wait_for(lambda: server.inserts, timeout=20)
+
+
+def check(store: ClickHouseStore) -> None:
     thread = store.thread("ticket-1")
     assert thread is not None
     assert (thread.title, thread.tags, thread.models) == (
@@ -123,7 +86,7 @@ def test_threads_that_rotel_wrote(database: Engine, tmp_path: Path, is_rolled_up
         ("prod", "eu"),
         ("gpt-4o-mini",),
     )
-    assert (thread.traces, thread.spans, thread.errors, thread.unpriced) == (1, 1, 1, 0)
+    assert (thread.traces, thread.spans, thread.errors, thread.unpriced) == (1, 2, 1, 0)
     assert (thread.input_tokens, thread.output_tokens) == (1000, 100)
     assert thread.cost == pytest.approx(0.00021)
     assert store.threads(ThreadQuery(tags=("eu", "prod"), errors=True)).threads == (thread,)

@@ -379,7 +379,7 @@ def forget_step_6(path: Path) -> None:
         for kind, name in connection.execute(
             "SELECT type, name FROM sqlite_master WHERE name IN ('words', 'thread_facets',"
             " 'facets', 'calls', 'documents', 'texts', 'evaluations', 'thread_feedback',"
-            " 'unindexed', 'call_removed', 'log_removed', 'thread_removed')"
+            " 'unindexed', 'call_removed', 'log_removed', 'thread_removed', 'threads_by_title')"
         ).fetchall():
             connection.execute(f"DROP {kind} {name}")
         for column in ("user", "agent", "tool"):

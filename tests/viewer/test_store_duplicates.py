@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import KeptSpan, ThreadQuery
 from orq_otel.viewer.store.sqlite import SQLiteStore
@@ -15,7 +13,6 @@ from .sample_spans import call, span
 from .sqlite_checks import rollup_errors
 
 
-@pytest.mark.parametrize("place", ["sqlite", "clickhouse"], indirect=True)
 def test_a_second_arrival_changes_nothing(place: Place) -> None:
     first = call("a", says="Hello", tags=("x",))
     place.add(first, first, span("b"))

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.clickhouse_server import ClickHouseServer
 
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import KeptSpan, Span, Thread, ThreadQuery
 from orq_otel.viewer.store.clickhouse import ClickHouseStore
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
-from .clickhouse_engine import Engine, insert
-from .conftest import FreshDatabase
+from .conftest import fresh_database
 from .sample_spans import MINUTE, NOON, call, span
 from .sqlite_checks import rollup_errors
 
@@ -112,31 +112,18 @@ def test_sqlite_tells_what_a_recount_does(batches: list[list[Span]]) -> None:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_clickhouse_tells_what_a_recount_does(
-    engine: Engine, batches: list[list[Span]], is_rolled_up: bool, earlier: int
+    clickhouse: ClickHouseServer, batches: list[list[Span]], is_rolled_up: bool, earlier: int
 ) -> None:
-    if is_rolled_up:  # a rollup takes each span to arrive once
-        seen: set[tuple[str, str]] = set()
-        batches = [
-            [
-                one
-                for one in batch
-                if (one.trace_id, one.span_id) not in seen
-                and not seen.add((one.trace_id, one.span_id))  # type: ignore[func-returns-value]
-            ]
-            for batch in batches
-        ]
-    else:  # which of two spans with one id is told, is not settled
-        first: dict[tuple[str, str], Span] = {}
-        batches = [
-            [first.setdefault((one.trace_id, one.span_id), one) for one in batch]
-            for batch in batches
-        ]
-    with FreshDatabase(engine):
-        store = ClickHouseStore(engine)
+    # Which of two spans with one id is told is not settled.
+    first: dict[tuple[str, str], Span] = {}
+    batches = [
+        [first.setdefault((one.trace_id, one.span_id), one) for one in batch] for batch in batches
+    ]
+    with fresh_database(clickhouse) as database, database.store() as store:
         for number, batch in enumerate(batches):
             if is_rolled_up and number == earlier:
                 store.create_rollup()
-            insert(engine, [KeptSpan(one, read(one)) for one in batch])
+            database.insert([KeptSpan(one, read(one)) for one in batch])
         check(store, recount(batches))
 
 

@@ -17,7 +17,7 @@ import functools
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable
 from itertools import chain, islice
-from types import MethodType
+from types import FunctionType, MethodType
 from typing import Any, Final, Protocol
 
 from orq_otel.foundations.guard import report
@@ -75,7 +75,8 @@ class Proxy:
     """Has the type, the attributes and the text of an object. Subclasses override what differs.
 
     A subclass names its own attributes `_self_...`. All others are read from the object, and set
-    on it.
+    on it. But what replaces a method of the subclass stays on the proxy. It may call the method
+    that it replaces, and that would call it on the object, without end.
 
     Args:
         wrapped: The object. It becomes the attribute `__wrapped__`.
@@ -98,13 +99,16 @@ class Proxy:
         return getattr(self.__wrapped__, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name.startswith("_self_"):
+        if name.startswith("_self_") or _is_own_method(self, name):
             object.__setattr__(self, name, value)
         else:
             setattr(self.__wrapped__, name, value)
 
     def __delattr__(self, name: str) -> None:
-        delattr(self.__wrapped__, name)
+        if _is_own_method(self, name):
+            object.__delattr__(self, name)
+        else:
+            delattr(self.__wrapped__, name)
 
     def __dir__(self) -> Any:
         return dir(self.__wrapped__)
@@ -123,6 +127,11 @@ class Proxy:
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return self.__wrapped__.__reduce_ex__(protocol)
+
+
+def _is_own_method(proxy: Proxy, name: str) -> bool:
+    """Whether the class of a proxy has a method of this name, other than a special one."""
+    return name[:1] != "_" and isinstance(getattr(type(proxy), name, None), FunctionType)
 
 
 class _Proxy(Proxy):

@@ -574,6 +574,11 @@ class Store(Protocol):
         """What it can do, of what not every store can."""
         ...
 
+    @property
+    def period(self) -> str | None:
+        """The time that pages show unless another one is chosen, as "24h", or None for any."""
+        ...
+
     def write(self, spans: Sequence[KeptSpan], logs: Sequence[LogRecord] = ()) -> None:
         """Store spans and log records. They are on disk when this returns.
 

@@ -24,6 +24,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from orq_otel.viewer import malloc
 from orq_otel.viewer.conversation import facts
+from orq_otel.viewer.model import Store
 from orq_otel.viewer.ports import connections, guards, listening
 from orq_otel.viewer.receive import grpc_receiver
 from orq_otel.viewer.receive.grpc_relay import GrpcRelay
@@ -31,11 +32,13 @@ from orq_otel.viewer.receive.http_receiver import HttpReceiver
 from orq_otel.viewer.receive.ingest import Ingest
 from orq_otel.viewer.settings import Settings, SettingsError
 from orq_otel.viewer.store import open_store
+from orq_otel.viewer.store.follower import Follower
 from orq_otel.viewer.store.index_worker import IndexWorker
 from orq_otel.viewer.store.retention import Retention
 from orq_otel.viewer.store.retention_worker import RetentionWorker
 from orq_otel.viewer.store.sqlite import SQLiteStore
 from orq_otel.viewer.web.api import create_api
+from orq_otel.viewer.web.leaving import Leaving
 from orq_otel.viewer.web.pages import DEFAULT_ENDPOINT, create_pages
 from orq_otel.viewer.web.web_guard import WebGuard
 
@@ -84,7 +87,8 @@ def run(settings: Settings) -> None:
             otlp_endpoint=urls.get(_OTLP_HTTP, DEFAULT_ENDPOINT),
             trace_url=settings.trace_url,
         )
-        web = WebGuard(Starlette(routes=[*create_api(store), *pages]), guard)
+        app: ASGIApp = Starlette(routes=[*create_api(store), *pages])
+        web = WebGuard(app if settings.receives_spans else Leaving(app), guard)
         share = connections.share(2 * _OF_HTTP + _OF_GRPC)
         servers: list[_Serving] = [_Server(web, sockets[_WEB], share, _GRACE_OF_PAGES)]
         if settings.receives_spans:
@@ -105,6 +109,8 @@ def run(settings: Settings) -> None:
         if retention is not None and isinstance(store, SQLiteStore):
             retention_worker = RetentionWorker(functools.partial(retention.steps, store))
             stack.enter_context(contextlib.closing(retention_worker))
+        if not settings.receives_spans:
+            _follow(store, stack)
         named = {**urls, "store": _without_password(settings.store)}
         line = " | ".join(f"{name}: {value}" for name, value in named.items())
         asyncio.run(_serve(servers, functools.partial(print, line, flush=True)))
@@ -119,6 +125,15 @@ def _retention(settings: Settings) -> Retention | None:
         return Retention.parse(settings.retention)
     except ValueError as error:
         raise SettingsError(f"--retention: {error}") from error
+
+
+def _follow(store: Store, stack: contextlib.ExitStack) -> None:
+    """Sum up what arrives in ClickHouse for as long as the viewer runs."""
+    # It is imported already, and by viewers of SQLite files never.
+    from orq_otel.viewer.store.clickhouse import ClickHouseStore  # noqa: PLC0415
+
+    if isinstance(store, ClickHouseStore):
+        stack.enter_context(contextlib.closing(Follower(store.follow)))
 
 
 def _commit_the_rest(ingest: Ingest) -> None:

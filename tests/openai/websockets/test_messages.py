@@ -256,6 +256,36 @@ def test_the_websocket_itself_can_be_used(
 
 
 @both
+def test_a_method_of_the_websocket_that_is_replaced_may_call_what_it_replaces(
+    instrumented: Telemetry,
+    client: openai.OpenAI,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    api: str,
+) -> None:
+    sent: list[Any] = []
+    with connect(client, api) as connection:
+        websocket = connection._connection
+        original = websocket.send
+
+        def noting(message: Any) -> None:
+            sent.append(message)
+            original(message)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(websocket, "send", noting)
+            ask(connection, api)
+            wait(connection)
+        assert websocket.send == original
+        ask(connection, api)
+        wait(connection)
+
+    assert len(sent) == 1
+    assert [name_of(span) for span in instrumented.spans] == [names(api)[0]] * 2 + [names(api)[1]]
+    assert "orq-otel" not in caplog.text
+
+
+@both
 def test_the_connection_is_the_clients_own(
     instrumented: Telemetry, client: openai.OpenAI, api: str
 ) -> None:

@@ -163,6 +163,18 @@ def _priced(span: Span, usage: Usage | None) -> Mapping[str, Any]:
     attributes = span.attributes
     if usage is None:
         return attributes
+    if not (
+        usage.cache_read
+        or usage.cache_write
+        or usage.reasoning
+        or usage.audio_input
+        or usage.audio_output
+        or usage.audio_cache_read
+        or usage.image_input
+        or usage.image_output
+        or usage.cost is not None
+    ):
+        return attributes  # as of most calls
     more: dict[str, Any] = {
         name: value
         for count, name in _PRICED.items()

@@ -271,8 +271,8 @@ CREATE TRIGGER facet_removed AFTER DELETE ON thread_facets BEGIN
 END;
 
 CREATE TABLE calls (
-    span INTEGER PRIMARY KEY,
     thread INTEGER NOT NULL,
+    span INTEGER NOT NULL,
     model TEXT,
     start INTEGER NOT NULL,
     end INTEGER NOT NULL,
@@ -280,11 +280,12 @@ CREATE TABLE calls (
     is_model_call INTEGER NOT NULL,
     input_tokens INTEGER,
     output_tokens INTEGER,
-    cost INTEGER
-);
+    cost INTEGER,
+    PRIMARY KEY (thread, span)
+) WITHOUT ROWID;
 CREATE INDEX calls_by_latency ON calls (max(end - start, 0)) WHERE is_model_call;
 CREATE TRIGGER call_removed AFTER DELETE ON spans BEGIN
-    DELETE FROM calls WHERE span = old.seq;
+    DELETE FROM calls WHERE thread = old.thread AND span = old.seq;
 END;
 
 CREATE TABLE documents (
@@ -298,6 +299,9 @@ CREATE INDEX documents_by_span ON documents (span);
 CREATE TABLE texts (key INTEGER PRIMARY KEY, text TEXT NOT NULL);
 
 CREATE TABLE evaluations (log INTEGER PRIMARY KEY, thread INTEGER, verdict INTEGER NOT NULL);
+-- Titles are looked through, and the rows of threads are much longer.
+CREATE INDEX threads_by_title ON threads (title_folded);
+
 CREATE INDEX evaluations_by_thread ON evaluations (thread) WHERE thread IS NOT NULL;
 CREATE INDEX evaluations_waiting ON evaluations (log) WHERE thread IS NULL;
 CREATE TABLE thread_feedback (

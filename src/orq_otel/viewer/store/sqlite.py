@@ -177,6 +177,11 @@ class SQLiteStore:
             able.add("messages")
         return frozenset(able)
 
+    @property
+    def period(self) -> str | None:
+        """The time that pages show unless another one is chosen: any."""
+        return None
+
     def labels(self, kind: Kind, text: str = "", limit: int = 200) -> tuple[tuple[str, int], ...]:
         """Returns tags, users... with their numbers of threads, the most frequent first.
 

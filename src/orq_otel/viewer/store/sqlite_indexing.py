@@ -22,7 +22,7 @@ _LOGS: Final = 2_000
 ADD_FACET: Final = "INSERT OR IGNORE INTO thread_facets VALUES (?, ?, ?)"
 #: Copies the model calls among some spans.
 ADD_CALLS: Final = (
-    "INSERT OR REPLACE INTO calls SELECT seq, thread, model, start, end, is_error, is_model_call,"
+    "INSERT OR REPLACE INTO calls SELECT thread, seq, model, start, end, is_error, is_model_call,"
     " input_tokens, output_tokens, cost FROM spans WHERE thread IS NOT NULL AND (is_model_call OR"
     f" (is_error AND operation IN ({', '.join(repr(one) for one in sorted(MODEL_CALLS))})))"
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from orq_otel.viewer.model import Group, Kind, Numbers, Slice, ThreadQuery
@@ -21,7 +21,8 @@ _SLICES: Final = 30
 class _Source(NamedTuple):
     """Where the rows of groups are, with the name of the group in `label`.
 
-    `calls` has the model's name. The spans of a thread are in an index that has all of the rest.
+    `calls` has the model's name, in the order of threads. The spans of a thread are in an index
+    that has all of the rest.
 
     Attributes:
         sql: From `FROM` on.
@@ -37,13 +38,36 @@ class _Source(NamedTuple):
     is_call: str = "is_model_call"
 
 
+#: Written so that the index of latencies, which lacks the rest of a call, is not taken for it.
+_COUNTED: Final = "is_model_call > 0"
+
+
+class _Part(NamedTuple):
+    """The sums of a group over an interval of time, its cost in units."""
+
+    start: int
+    calls: int
+    errors: int
+    input_tokens: int
+    output_tokens: int
+    cost: int
+    priced: int
+    unpriced: int
+
+
 def numbers(
     connection: sqlite3.Connection, query: ThreadQuery, by: Kind, names: Sequence[str], limit: int
 ) -> Numbers:
     """Sums up the model calls of all threads that match a query, group by group."""
     found_text = sqlite_search.find(connection, query.text) if query.text else None
     where, values = where_of(matching(connection, query, found_text))
-    source = _source(by, f"IN (SELECT key FROM threads {where})" if where else "IS NOT NULL", query)
+    # Found once: each sum needs them.
+    among = "IS NOT NULL"
+    if where:
+        keys = connection.execute(f"SELECT key FROM threads {where}", values).fetchall()
+        among = "IN (SELECT value FROM json_each(?))"
+        values = (sqlite_search.as_list(key for (key,) in keys),)
+    source = _source(by, among, query)
     groups: list[str | None] = [text(name) for name in names]
     more = 0
     if not names:
@@ -57,13 +81,14 @@ def numbers(
     )
     start, end = _times(connection, source)
     width = pieces.width(start, end, _SLICES)
-    slices = _slices(connection, source, width)
-    percentiles = _percentiles(connection, source, "0")
+    at = f"start / {width} * {width}"
+    latencies = _latencies(connection, source, at)
+    parts = _parts(connection, source, at)
     counts = _threads(connection, source)
     made = [
-        _group(name, slices.get(name, []), percentiles.get((name, 0)), counts.get(name))
+        _group(name, parts.get(name, []), latencies.get(name, {}), counts.get(name))
         for name in groups
-        if names or slices.get(name)  # of times without a call, there is nothing to say
+        if names or parts.get(name)  # of times without a call, there is nothing to say
     ]
     return Numbers(
         tuple(sorted(made, key=lambda one: (-one.calls, one.name or ""))),
@@ -102,44 +127,35 @@ def _times(connection: sqlite3.Connection, source: _Source) -> tuple[int, int]:
     return (0, 1) if start is None else (start, end + 1)
 
 
-def _slices(
-    connection: sqlite3.Connection, source: _Source, width: int
-) -> dict[str | None, list[tuple[Slice, list[int]]]]:
-    """Returns the slices of each group, each with the sums that it does not have."""
-    at = f"start / {width} * {width}"
-    latencies = _percentiles(connection, source, at)
-    found: dict[str | None, list[tuple[Slice, list[int]]]] = defaultdict(list)
-    for name, start, *sums in connection.execute(
+def _parts(
+    connection: sqlite3.Connection, source: _Source, at: str
+) -> dict[str | None, list[_Part]]:
+    """Returns the sums of each group over each interval of time."""
+    found: dict[str | None, list[_Part]] = defaultdict(list)
+    for name, *values in connection.execute(
         f"SELECT label, {at}, TOTAL({source.is_call}), TOTAL(is_error),"
         " TOTAL(CASE WHEN is_model_call THEN input_tokens END),"
         " TOTAL(CASE WHEN is_model_call THEN output_tokens END), TOTAL(cost), COUNT(cost),"
         f" TOTAL(is_model_call AND cost IS NULL) {source.sql} GROUP BY 1, 2 ORDER BY 2",
         source.values,
     ):
-        calls, errors, input_tokens, output_tokens, cost, priced, unpriced = map(int, sums)
-        half, most = latencies.get((name, start), (0, 0))
-        part = Slice(start, calls, input_tokens + output_tokens, cost / COST_UNITS, half, most)
-        more = [errors, input_tokens, output_tokens, cost, priced, unpriced]
-        found[name].append((part, more))
+        found[name].append(_Part(*map(int, values)))
     return found
 
 
-def _percentiles(
+def _latencies(
     connection: sqlite3.Connection, source: _Source, at: str
-) -> dict[tuple[str | None, int], tuple[int, int]]:
-    """Returns the exact percentiles of the calls of each group, and of each value of `at`."""
-    parts = f"PARTITION BY label, {at}"
-    ranks = [f"(calls * {percent} + 99) / 100" for percent in pieces.PERCENTILES]
-    found: dict[tuple[str | None, int], tuple[int, int]] = {}
-    for name, start, half, most in connection.execute(
-        f"SELECT name, at, MAX(CASE place WHEN {ranks[0]} THEN latency END),"
-        f" MAX(CASE place WHEN {ranks[1]} THEN latency END) FROM (SELECT label AS name,"
-        f" {at} AS at, max(end - start, 0) AS latency,"
-        f" row_number() OVER ({parts} ORDER BY max(end - start, 0)) AS place,"
-        f" COUNT(*) OVER ({parts}) AS calls {source.sql} AND is_model_call) GROUP BY 1, 2",
+) -> dict[str | None, dict[int, list[int]]]:
+    """Returns the sorted latencies of the calls of each group, by intervals of time.
+
+    SQLite's window functions would rank them, in ten times the time.
+    """
+    found: dict[str | None, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for name, start, latency in connection.execute(
+        f"SELECT label, {at}, max(end - start, 0) {source.sql} AND {_COUNTED} ORDER BY 3",
         source.values,
     ):
-        found[name, start] = half, most
+        found[name][start].append(latency)
     return found
 
 
@@ -160,26 +176,43 @@ def _threads(
 
 def _group(
     name: str | None,
-    parts: Sequence[tuple[Slice, Sequence[int]]],
-    percentiles: tuple[int, int] | None,
+    parts: Sequence[_Part],
+    latencies: Mapping[int, Sequence[int]],
     counts: tuple[int, int, int] | None,
 ) -> Group:
-    sums = [sum(values) for values in zip(*(more for _, more in parts), strict=True)] or [0] * 6
-    errors, input_tokens, output_tokens, cost, priced, unpriced = sums
-    half, most = percentiles or (0, 0)
+    sums = _Part(*map(sum, zip(*parts, strict=True))) if parts else _Part(*[0] * 8)
+    half, most = _percentiles(sorted(one for some in latencies.values() for one in some))
     threads, good, bad = counts or (0, 0, 0)
     return Group(
         name=name,
         threads=threads,
-        calls=sum(one.calls for one, _ in parts),
-        errors=errors,
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        cost=cost / COST_UNITS if priced else None,
-        unpriced=unpriced,
+        calls=sums.calls,
+        errors=sums.errors,
+        input_tokens=sums.input_tokens,
+        output_tokens=sums.output_tokens,
+        cost=sums.cost / COST_UNITS if sums.priced else None,
+        unpriced=sums.unpriced,
         p50=half,
         p95=most,
         good=good,
         bad=bad,
-        slices=tuple(one for one, _ in parts if one.calls),
+        slices=tuple(
+            Slice(
+                one.start,
+                one.calls,
+                one.input_tokens + one.output_tokens,
+                one.cost / COST_UNITS,
+                *_percentiles(latencies.get(one.start, ())),
+            )
+            for one in parts
+            if one.calls
+        ),
     )
+
+
+def _percentiles(latencies: Sequence[int]) -> tuple[int, int]:
+    """Returns the percentiles of sorted latencies, or 0 where there are none."""
+    if not latencies:
+        return 0, 0
+    half, most = (latencies[pieces.rank(len(latencies), one)] for one in pieces.PERCENTILES)
+    return half, most

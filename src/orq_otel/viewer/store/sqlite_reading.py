@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from orq_otel.viewer.model import (
@@ -260,7 +260,10 @@ def overview(connection: sqlite3.Connection, query: ThreadQuery, most: int) -> O
     some: _Condition | None = None
     (all_threads,) = connection.execute("SELECT COUNT(*) FROM threads").fetchone()
     if len(conditions) > _times(query) and count < all_threads:
-        some = _Condition(f"SELECT key FROM threads {where}", values)
+        # Found once: sums and plots ask for them several times.
+        keys = connection.execute(f"SELECT key FROM threads {where}", values).fetchall()
+        among = sqlite_search.as_list(key for (key,) in keys)
+        some = _Condition("SELECT value FROM json_each(?)", (among,))
     total_spans, errors, input_tokens, output_tokens, cost, priced, unpriced = map(int, sums)
     buckets: tuple[Bucket, ...] = ()
     latencies: tuple[tuple[int, int], ...] = ()
@@ -275,7 +278,7 @@ def overview(connection: sqlite3.Connection, query: ThreadQuery, most: int) -> O
             plots, percentiles = _of_spans(connection, some, time)
         elif some is None:
             plots = _of_all(connection, time)
-            percentiles = _of_all_calls(connection) if is_whole else None
+            percentiles = _of_all_calls(connection, plots.latencies) if is_whole else None
         elif is_whole and count * 2 > all_threads:
             others = _Condition(
                 f"SELECT key FROM threads WHERE key NOT IN ({some.sql})",
@@ -380,19 +383,42 @@ def _of_spans(
     return plots, (half, most)
 
 
-def _of_all_calls(connection: sqlite3.Connection) -> tuple[int, int] | None:
-    """Returns the exact percentiles of all model calls' latencies."""
-    calls = _first(connection, "SELECT TOTAL(calls) FROM thread_latencies")
-    if not calls or _first(connection, "SELECT 1 FROM unindexed WHERE source = 'spans'"):
+def _of_all_calls(
+    connection: sqlite3.Connection, latencies: Mapping[int, int]
+) -> tuple[int, int] | None:
+    """Returns the exact percentiles of all model calls' latencies.
+
+    Args:
+        connection: Where.
+        latencies: The calls of each latency bucket, which say where to look.
+    """
+    if _first(connection, "SELECT 1 FROM unindexed WHERE source = 'spans'"):
         return None
-    by_latency = (
-        "SELECT max(end - start, 0) FROM calls WHERE is_model_call"
-        " ORDER BY max(end - start, 0) LIMIT 1 OFFSET ?"
-    )
+    calls = sum(latencies.values())
     half, most = (
-        _first(connection, by_latency, pieces.rank(int(calls), share)) for share in PERCENTILES
+        _of_rank(connection, latencies, pieces.rank(calls, percent)) for percent in PERCENTILES
     )
     return None if half is None or most is None else (half, most)
+
+
+def _of_rank(connection: sqlite3.Connection, latencies: Mapping[int, int], rank: int) -> int | None:
+    """Returns the latency with a place among all, counted from the nearer end of its bucket."""
+    for bucket, calls in sorted(latencies.items()):
+        if rank >= calls:
+            rank -= calls
+            continue
+        low = -1 if bucket == 0 else LATENCIES[bucket - 1]
+        high = pieces.LATEST if bucket == len(LATENCIES) - 1 else LATENCIES[bucket]
+        order, offset = ("ASC", rank) if rank * 2 < calls else ("DESC", calls - 1 - rank)
+        latency = "max(end - start, 0)"
+        found = _first(
+            connection,
+            f"SELECT {latency} FROM calls WHERE is_model_call AND {latency} > ? AND {latency} <= ?"
+            f" ORDER BY {latency} {order} LIMIT 1 OFFSET ?",
+            *(low, high, offset),
+        )
+        return None if found is None else int(found)
+    return None
 
 
 def _of_threads(connection: sqlite3.Connection, some: _Condition, time: _Time) -> _Plots:

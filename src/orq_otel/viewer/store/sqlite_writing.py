@@ -250,7 +250,7 @@ def _add_titles(connection: sqlite3.Connection, keys: Sequence[sqlite_logs.Key])
 
 def _call(seq: int, row: list[Any]) -> tuple[Any, ...]:
     """Returns the row of a model call, from that of its span."""
-    return seq, row[_THREAD], row[18], *row[4:11]
+    return row[_THREAD], seq, row[18], *row[4:11]
 
 
 def _row(row: list[Any], tags: tuple[str, ...], service: str) -> Row:
@@ -298,7 +298,7 @@ def _change(
             " output_tokens = ?, cost = ? WHERE seq = ?",
             (thread, is_error, is_model_call, input_tokens, output_tokens, cost, seq),
         )
-        connection.execute("DELETE FROM calls WHERE span = ?", (seq,))
+        connection.execute("DELETE FROM calls WHERE thread = ? AND span = ?", (values[0], seq))
         connection.execute(f"{ADD_CALLS} AND seq = ?", (seq,))
         if values[0] != thread:
             sqlite_feedback.part(connection, [(values[1], values[2])])

@@ -7,6 +7,7 @@ change.
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -76,6 +77,7 @@ def folded(text: str) -> str:
     return text.lower() if text.isascii() else "".join(map(_folded, text))
 
 
+@functools.lru_cache(maxsize=4096)
 def _folded(character: str) -> str:
     plain = unicodedata.normalize("NFKD", character)[:1].lower()
     return plain if len(plain) == 1 else character

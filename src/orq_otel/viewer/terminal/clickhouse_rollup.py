@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from argparse import Namespace
 from contextlib import closing
-from typing import Any
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Final
 
 from orq_otel.viewer.model import StoreError
 from orq_otel.viewer.terminal.command_line import DONE, FAILED, WRONG_USAGE, complain, write
+
+if TYPE_CHECKING:
+    from orq_otel.viewer.store.clickhouse import ClickHouseStore
+
+#: The width of a bar in characters.
+_BAR: Final = 40
+#: Seconds between two looks at what has arrived.
+_PAUSE: Final = 2.0
 
 
 def add_parser(subparsers: Any) -> None:
@@ -16,9 +27,11 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "clickhouse-rollup",
         help="have ClickHouse sum up its spans by thread",
-        description="Make tables in ClickHouse that sum up spans by thread as they arrive, and "
-        "fill them with the spans that are there. Called again, it makes them anew. The "
-        "Collector's own table stays as it is.",
+        description="Make tables in ClickHouse that say what threads did, and fill them with the "
+        "spans that are there, a day at a time. A viewer that may write to them keeps them up "
+        "to date. Called again after it was stopped, it goes on; after it was done, it makes "
+        "them anew, and what is there is read until it is replaced. The Collector's own tables "
+        "stay as they are.",
     )
     parser.add_argument(
         "--store",
@@ -26,6 +39,11 @@ def add_parser(subparsers: Any) -> None:
         default=os.environ.get("ORQ_OTEL_VIEWER_STORE", ""),
         help="clickhouse://user:password@host:8123/database; a password is better kept in "
         "ORQ_OTEL_VIEWER_STORE: others on this machine can see the arguments of a command",
+    )
+    parser.add_argument(
+        "--follow",
+        action="store_true",
+        help="go on to sum up what arrives, for viewers that may only read",
     )
     parser.add_argument("--drop", action="store_true", help="remove them instead")
     parser.set_defaults(run=run)
@@ -44,9 +62,30 @@ def run(options: Namespace) -> int:
             if options.drop:
                 store.drop_rollup()
             else:
-                store.create_rollup()
+                store.create_rollup(_show)
+            write(["The sums are removed." if options.drop else "The sums are made."])
+            if options.follow and not options.drop:
+                _follow(store)
     except StoreError as error:
         return complain(error, FAILED)
-    done = "removed" if options.drop else "made"
-    write([f"The rollup is {done}. Start the viewer again: it looks for it when it starts."])
+    except KeyboardInterrupt:
+        return complain("Stopped. Called again, it goes on from here.", FAILED)
     return DONE
+
+
+def _show(day: int, done: int, days: int) -> None:
+    """Show a bar where somebody sees it, or else a line for each day."""
+    date = datetime.fromtimestamp(day * 86_400, timezone.utc).date()
+    if sys.stderr.isatty():
+        bar = "#" * (_BAR * done // days)
+        end = "\n" if done == days else ""
+        sys.stderr.write(f"\r[{bar:{_BAR}}] {done} of {days} days, {date}{end}")
+    else:
+        sys.stderr.write(f"{date}: {done} of {days} days\n")
+    sys.stderr.flush()
+
+
+def _follow(store: ClickHouseStore) -> None:
+    while True:
+        store.follow()
+        time.sleep(_PAUSE)

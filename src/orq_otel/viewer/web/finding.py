@@ -103,6 +103,19 @@ def _in_zone(value: str, zone: Zone) -> str:
         return value
 
 
+#: The value of `since` for a time without a beginning.
+ANY: Final = ("since", "any")
+
+
+def in_period(parameters: Parameters, period: str | None) -> Parameters:
+    """Returns parameters with the time that is shown unless another one is chosen, or any."""
+    if ANY in parameters or period is None:
+        return [one for one in parameters if one != ANY]
+    if any(name in {"since", "until", "from", "to"} for name, _ in parameters):
+        return parameters
+    return [*parameters, ("since", period)]
+
+
 def is_filtered(parameters: Parameters) -> bool:
     """Whether any filter is set."""
     return any(name in FILTERS or name in {"from", "to"} for name, _ in parameters)
@@ -119,7 +132,7 @@ def filters(parameters: Parameters, path: str = "/") -> list[Filter]:
     """Returns the filters that are set, but the tags, which the page shows as such."""
     found = []
     for place, (name, value) in enumerate(parameters):
-        if name in NAMES and name != "tag":
+        if name in NAMES and name != "tag" and (name, value) != ANY:
             others = [one for index, one in enumerate(parameters) if index != place]
             found.append(Filter(NAMES[name], value, address(path, others, cursor=None)))
     return found

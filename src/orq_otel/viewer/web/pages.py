@@ -269,9 +269,14 @@ class _Pages:
     def _overview(self, request: Request) -> Response:
         parameters = _parameters(request)
         zone = zone_of(request)
-        own = finding.query_parameters(parameters, zone)
-        asked = replace(thread_query(own), is_brief=True)
+        shown = finding.in_period(parameters, self._store.period)
+        is_last_day = len(shown) > len(parameters)
+        asked = _brief(shown, zone)
         overview = self._store.overview(asked)
+        if is_last_day and not overview.threads and not finding.is_filtered(parameters):
+            # Nothing has happened lately: what has happened before is more use than nothing.
+            shown, asked = parameters, _brief(parameters, zone)
+            overview = self._store.overview(asked)
         page = self._store.threads(asked)
         begin = min((one.started for one in page.threads), default=0)
         end = max((one.last_active for one in page.threads), default=0)
@@ -281,7 +286,12 @@ class _Pages:
             threads=page.threads,
             plots=plots.plots(overview),
             query=asked,
-            parameters=dict(parameters),
+            parameters=dict(shown),
+            periods=PERIODS
+            if self._store.period is None
+            else ((*finding.ANY[1:], "Any time"), *PERIODS[1:]),
+            is_last_day=is_last_day,
+            anytime=finding.address("/", parameters, since="any", cursor=None),
             tags=_tags(overview, asked),
             is_filtered=finding.is_filtered(parameters),
             is_partial=page.is_partial or overview.is_partial,
@@ -290,14 +300,14 @@ class _Pages:
             filters=finding.filters(parameters),
             offered=finding.offered(self._store),
             abilities=self._store.abilities,
-            csv=finding.address("/api/threads.csv", finding.api_parameters(parameters, zone)),
-            numbers=finding.address("/numbers", parameters, cursor=None, sort=None, order=None),
+            csv=finding.address("/api/threads.csv", finding.api_parameters(shown, zone)),
+            numbers=finding.address("/numbers", shown, cursor=None, sort=None, order=None),
             zone=zone,
             begin=begin,
             end=end,
             otlp_endpoint=self._otlp_endpoint,
             link=functools.partial(_link, parameters),
-            listed=_link(parameters)[2:] or None,
+            listed=_link(shown)[2:] or None,
             next=_link(parameters, cursor=page.next_cursor) if page.next_cursor else None,
             is_first=asked.cursor is None,
             change=self._store.change(),
@@ -513,6 +523,11 @@ def _trace_url(
     return template
 
 
+def _brief(parameters: finding.Parameters, zone: Zone) -> ThreadQuery:
+    """Returns the query of an overview."""
+    return replace(thread_query(finding.query_parameters(parameters, zone)), is_brief=True)
+
+
 def _parameters(request: Request) -> list[tuple[str, str]]:
     """Returns a request's parameters without empty ones: forms send empty fields, too."""
     return [(name, value) for name, value in request.query_params.multi_items() if value]
@@ -610,7 +625,6 @@ def _templates() -> Environment:
         "explained": explained,
         "kind_of": lambda value: type(value).__name__,
         "static": _static,
-        "periods": PERIODS,
         "sorts": [(sort, SORT_NAMES[sort]) for sort in SORTS],
         "most_tags": TAGS,
         "tags_shown": TAGS_SHOWN,

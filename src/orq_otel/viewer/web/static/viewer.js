@@ -350,7 +350,7 @@ document.addEventListener("click", async (event) => {
 // Whatever is folded is printed, too.
 let folded = [];
 addEventListener("beforeprint", () => {
-  folded = [...main.querySelectorAll(".said details:not([open])")];
+  folded = [...main.querySelectorAll(".said details:not([open]):not(.cost)")];
   for (const one of folded) one.open = true;
 });
 addEventListener("afterprint", () => {

@@ -1,0 +1,257 @@
+"""Tables of ours beside the Collector's: what each thread did in each trace and hour.
+
+`<table>_orq_activity` has a row for each thread, hour, trace and service, which
+`clickhouse_index.py` writes. It is a whole trace that is decided on, so that a row is replaced when
+more of its trace arrives or when it is sent again: nothing is added up twice. A view notes in
+`<table>_orq_arrivals` which traces spans or log records have arrived for, and `<table>_orq_state`
+what is done.
+
+Rows are kept as long as the spans that they were made of: they have the same TTL, by the hour of
+these, and partitions of a day.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+from orq_otel.viewer.model import StoreError
+from orq_otel.viewer.store.clickhouse_server import Server
+from orq_otel.viewer.store.clickhouse_tables import Table, name, quoted
+
+#: How long arrivals are kept for viewers that do not run.
+ARRIVALS_DAYS: Final = 3
+#: Tables and views that earlier releases have made.
+_EARLIER: Final = (
+    "source",
+    "seen",
+    *(f"{one}_view" for one in ("threads", "calls", "labels", "latencies", "prices")),
+    *("threads", "calls", "labels", "latencies", "prices", "facts"),
+)
+#: The form of the tables. Those of another form are made anew.
+FORM: Final = 1
+
+_ACTIVITY: Final = """
+    thread_id String,
+    hour DateTime('UTC'),
+    trace_id String,
+    service LowCardinality(String),
+    started Int64 CODEC(Delta, ZSTD(1)),
+    last_active Int64 CODEC(Delta, ZSTD(1)),
+    spans Int64,
+    errors Int64,
+    input_tokens Int64,
+    output_tokens Int64,
+    cost Int64,
+    priced Int64,
+    unpriced Int64,
+    title String CODEC(ZSTD(1)),
+    title_start Int64,
+    title_span String,
+    tags Array(Tuple(String, Int64, UInt32)) CODEC(ZSTD(1)),
+    models Array(Tuple(String, Int64)) CODEC(ZSTD(1)),
+    facets Array(Tuple(LowCardinality(String), String)) CODEC(ZSTD(1)),
+    scopes Array(LowCardinality(String)),
+    seconds Array(UInt16),
+    of_seconds Array(Tuple(Int64, Int64, Int64, Int64, Int64)) CODEC(ZSTD(1)),
+    calls Array(Tuple(UInt16, Int64)) CODEC(ZSTD(1)),
+    of_trace UInt32,
+    version UInt64,
+    is_deleted UInt8,
+    INDEX by_trace trace_id TYPE bloom_filter(0.001) GRANULARITY 1"""
+
+
+class _Part(NamedTuple):
+    """A table: its columns, and what follows them."""
+
+    columns: str
+    engine: str
+    rest: str
+    sharding: str
+
+
+_PARTS: Final = {
+    "activity": _Part(
+        _ACTIVITY,
+        "ReplacingMergeTree(version, is_deleted)",
+        "PARTITION BY toDate(hour) ORDER BY (thread_id, hour, trace_id, service) TTL_OF_SPANS"
+        " SETTINGS index_granularity = 1024",
+        "cityHash64(thread_id)",
+    ),
+    "arrivals": _Part(
+        "trace_id String, first DateTime64(9), last DateTime64(9), arrived DateTime64(6, 'UTC')",
+        "MergeTree",
+        "PARTITION BY toDate(arrived) ORDER BY arrived"
+        f" TTL toDateTime(arrived) + toIntervalDay({ARRIVALS_DAYS})",
+        "cityHash64(trace_id)",
+    ),
+    "state": _Part(
+        "key String, value Int64, version UInt64",
+        "ReplacingMergeTree(version)",
+        "ORDER BY key",
+        "cityHash64(key)",
+    ),
+}
+_TTL: Final = re.compile(r" TTL (.+?)(?: DELETE| WHERE| TO |, | SETTINGS |$)")
+_DISTRIBUTED: Final = re.compile(r"Distributed\('([^']+)', '([^']*)', '([^']+)'")
+
+
+class Tables:
+    """The tables of ours for a table of spans.
+
+    Args:
+        server: Where they are.
+        spans: The Collector's table of spans.
+        logs: Its table of log records, or None.
+    """
+
+    def __init__(self, server: Server, spans: Table, logs: Table | None) -> None:
+        self._server = server
+        self._spans = spans
+        self._logs = logs
+
+    def name(self, part: str) -> str:
+        """Returns the name of one of them for SQL."""
+        return f"{name(self._spans.database)}.{name(f'{self._spans.name}_orq_{part}')}"
+
+    def _is_there(self, part: str) -> bool:
+        found = self._server.ask(
+            "SELECT 1 FROM system.tables"
+            " WHERE database = {database:String} AND name = {name:String}",
+            {"database": self._spans.database, "name": f"{self._spans.name}_orq_{part}"},
+        )
+        return bool(found)
+
+    def are_there(self) -> bool:
+        """Whether they were made by this release."""
+        found = self._server.ask(
+            "SELECT name FROM system.tables WHERE database = {database:String}"
+            " AND name IN {names:Array(String)}",
+            {
+                "database": self._spans.database,
+                "names": [f"{self._spans.name}_orq_{part}" for part in _PARTS],
+            },
+        )
+        return len(found) == len(_PARTS) and self.state("form") == FORM
+
+    def state(self, key: str) -> int | None:
+        """Returns a number that was noted, or None."""
+        found = self._server.ask(
+            f"SELECT value FROM {self.name('state')} FINAL WHERE key = {{key:String}}",
+            {"key": key},
+        )
+        return int(found[0][0]) if found else None
+
+    def days_done(self) -> dict[int, int]:
+        """Returns the days that were summed up, in days since the epoch, and in which round."""
+        found = self._server.ask(
+            f"SELECT toInt64(substring(key, 5)), value FROM {self.name('state')} FINAL"
+            " WHERE startsWith(key, 'day ')"
+        )
+        return {int(day): int(value) for day, value in found}
+
+    def note(self, key: str, value: int) -> None:
+        """Note a number."""
+        version = self.now()
+        rows = [{"key": key, "value": value, "version": version}]
+        self._server.insert(self.name("state"), rows)
+
+    def now(self) -> int:
+        """Returns the server's time in microseconds: the version of rows that are made of it."""
+        ((now,),) = self._server.ask("SELECT toUnixTimestamp64Micro(now64(6))")
+        return int(now)
+
+    def make(self) -> None:
+        """Create those that are not there, with what fills them.
+
+        Raises:
+            StoreError: The server does not allow it, or nothing can note what arrives there.
+        """
+        if self._is_there("state") and self.state("form") != FORM:
+            self.drop()
+        for statement in self.statements():
+            self._server.do(statement)
+        if self.state("form") is None:
+            self.note("form", FORM)
+
+    def statements(self) -> list[str]:
+        """Returns the statements that make the tables.
+
+        Raises:
+            StoreError: The spans are in a view, or something else that notes no arrivals.
+        """
+        made = [f"DROP TABLE IF EXISTS {self.name(part)}{self._on()}" for part in _EARLIER]
+        spans, cluster = self._local(self._spans)
+        ttl = self._ttl(spans)
+        for part, one in _PARTS.items():
+            rest = one.rest.replace("TTL_OF_SPANS", ttl)
+            local = part if cluster is None else f"{part}_local"
+            made.append(
+                f"CREATE TABLE IF NOT EXISTS {self.name(local)}{self._on()} ({one.columns})"
+                f" ENGINE = {_family(spans)}{one.engine} {rest}"
+            )
+            if cluster is not None:
+                made.append(
+                    f"CREATE TABLE IF NOT EXISTS {self.name(part)}{self._on()} AS"
+                    f" {self.name(local)} ENGINE = Distributed({quoted(cluster)},"
+                    f" {quoted(self._spans.database)},"
+                    f" {quoted(f'{self._spans.name}_orq_{local}')}, {one.sharding})"
+                )
+        arrivals = self.name("arrivals" if cluster is None else "arrivals_local")
+        for view, table in (("arriving", self._spans), ("arriving_logs", self._logs)):
+            if table is not None:
+                source, _ = self._local(table)
+                made.append(
+                    f"CREATE MATERIALIZED VIEW IF NOT EXISTS {self.name(view)}{self._on()}"
+                    f" TO {arrivals} AS SELECT TraceId AS trace_id,"
+                    " min(Timestamp) AS first, max(Timestamp) AS last, now64(6, 'UTC') AS arrived"
+                    f" FROM {source.sql} WHERE TraceId != '' GROUP BY TraceId"
+                )
+        return made
+
+    def drop(self) -> None:
+        """Drop the tables and views, and those of earlier releases.
+
+        Raises:
+            StoreError: The server does not allow it.
+        """
+        views = ("arriving", "arriving_logs")
+        local = tuple(f"{part}_local" for part in _PARTS)
+        for part in (*views, *_EARLIER, *_PARTS, *local):
+            self._server.do(f"DROP TABLE IF EXISTS {self.name(part)}{self._on()}")
+
+    def _on(self) -> str:
+        cluster = self._server.address.cluster
+        if cluster is None:
+            found = _DISTRIBUTED.search(self._spans.engine_full)
+            cluster = found[1] if found else None
+        return "" if cluster is None else f" ON CLUSTER {name(cluster)}"
+
+    def _local(self, table: Table) -> tuple[Table, str | None]:
+        """Returns the table that spans are written to, and the cluster that it is spread over."""
+        found = _DISTRIBUTED.search(table.engine_full)
+        if found:
+            place = f"{name(found[2] or table.database)}.{name(found[3])}"
+            return Table.find(self._server, place), found[1]
+        if not table.engine.endswith("MergeTree"):
+            raise StoreError(
+                f"{table.name} is of the engine {table.engine or 'that this user may not see'},"
+                " which tells of nothing that arrives. Name the table that the Collector writes"
+                " to.",
+                is_temporary=False,
+            )
+        return table, None
+
+    @staticmethod
+    def _ttl(spans: Table) -> str:
+        """Returns how long rows are kept: as long as the spans of their hour."""
+        found = _TTL.search(spans.engine_full)
+        if found is None:
+            return ""
+        kept = re.sub(r"\bTimestamp(?:Time|Date)?\b", "hour", found[1])
+        return f"TTL {kept}"
+
+
+def _family(table: Table) -> str:
+    """Returns the beginning of the engines that belong to that of the spans."""
+    return next((one for one in ("Replicated", "Shared") if table.engine.startswith(one)), "")

@@ -1,0 +1,315 @@
+"""A ClickHouse server: queries with limits, and errors that say what to do.
+
+Text from users is always a query parameter, never part of the SQL. Every query that reads has
+limits of time, memory and rows, may only read, and has an id of its own, by which it can be ended.
+What the server says of an error may repeat the SQL: it goes to the log, and not into an answer.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import re
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Protocol
+
+from orq_otel.viewer.model import StoreError
+from orq_otel.viewer.store import visits
+from orq_otel.viewer.store.clickhouse_address import Address
+
+_log = logging.getLogger(__name__)
+
+#: Seconds that the client waits for longer than the server may take.
+_GRACE: Final = 10
+_CONNECT: Final = 10
+#: How long a statement may run that makes tables, or fills them.
+_LONG: Final = 24 * 3600
+#: What the server's `system.query_log` calls our queries.
+_COMMENT: Final = "orq-otel viewer"
+#: Bytes of rows in one INSERT.
+_INSERT: Final = 8 * 2**20
+
+
+class RefusedError(StoreError):
+    """The user lacks the right to do something."""
+
+
+class Answer(Protocol):
+    """The result of a query."""
+
+    @property
+    def result_rows(self) -> Sequence[Sequence[Any]]:
+        """Rows of values."""
+        ...
+
+
+class Client(Protocol):
+    """The methods that are used of a `clickhouse-connect` client. They are safe in OS threads."""
+
+    server_settings: dict[str, Any]
+
+    def query(
+        self,
+        query: str,
+        parameters: dict[str, Any] | None = None,
+        settings: dict[str, Any] | None = None,
+    ) -> Answer:
+        """Run a query."""
+        ...
+
+    def command(self, cmd: str, settings: dict[str, Any] | None = None) -> Any:
+        """Run a command."""
+        ...
+
+    def raw_insert(
+        self,
+        table: str,
+        column_names: Sequence[str],
+        insert_block: bytes,
+        settings: dict[str, Any] | None = None,
+        fmt: str | None = None,
+    ) -> Any:
+        """Insert rows in some format."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+class Server:
+    """A server, or several of which one is asked after the other.
+
+    Args:
+        address: Where they are.
+        connect: Makes a client for a host and a port.
+
+    Raises:
+        StoreError: None of them answers.
+    """
+
+    def __init__(self, address: Address, connect: Callable[[str, int], Client]) -> None:
+        self.address = address
+        self._connect = connect
+        self._lock = threading.Lock()
+        self._hosts = itertools.cycle(address.hosts)
+        self._client = self._connected()
+
+    @classmethod
+    def open(cls, address: Address) -> Server:
+        """Connect to a server.
+
+        Raises:
+            StoreError: `clickhouse-connect` is not installed, or no server answers.
+        """
+        try:
+            # It comes with an extra of its own, which few users need.
+            import clickhouse_connect  # noqa: PLC0415
+        except ImportError as error:
+            raise StoreError(
+                'ClickHouse needs another package: pip install "orq-otel[clickhouse]"',
+                is_temporary=False,
+            ) from error
+
+        def connect(host: str, port: int) -> Client:
+            options: dict[str, Any] = {
+                "ca_cert": address.ca_cert,
+                "client_cert": address.client_cert,
+                "client_cert_key": address.client_cert_key,
+            }
+            client: Any = clickhouse_connect.get_client(
+                host=host,
+                port=port,
+                username=address.user,
+                password=address.password,
+                database=address.database,
+                secure=address.is_secure,
+                # Several OS threads run queries at the same time.
+                autogenerate_session_id=False,
+                connect_timeout=_CONNECT,
+                send_receive_timeout=address.limits.seconds + _GRACE,
+                **{name: value for name, value in options.items() if value is not None},
+            )
+            found: Client = client
+            return found
+
+        return cls(address, connect)
+
+    def ask(self, query: str, values: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """Returns the rows of a query.
+
+        Raises:
+            StoreError: It failed.
+        """
+        query_id = str(uuid.uuid4())
+        current = visits.current.get()
+        with self._errors():
+            if current is None:
+                return self._ask(query, values, query_id)
+            with current.running(query_id, self._end):
+                return self._ask(query, values, query_id)
+
+    def _ask(
+        self, query: str, values: dict[str, Any] | None, query_id: str
+    ) -> list[tuple[Any, ...]]:
+        limits = self.address.limits
+        wanted = {
+            "readonly": 1,
+            "max_execution_time": limits.seconds,
+            "max_memory_usage": limits.memory,
+            "max_rows_to_read": limits.rows,
+            "log_comment": _COMMENT,
+        }
+        answer = self._on_some_host(
+            lambda client: client.query(
+                query, parameters=values or None, settings=self._settings(client, wanted, query_id)
+            )
+        )
+        return [tuple(row) for row in answer.result_rows]
+
+    def do(self, command: str) -> None:
+        """Run a statement that changes something.
+
+        Raises:
+            StoreError: It failed.
+        """
+        wanted = {"log_comment": _COMMENT, "max_execution_time": _LONG}
+        with self._errors():
+            client = self._client
+            client.command(command, settings=self._settings(client, wanted, str(uuid.uuid4())))
+
+    def insert(self, table: str, rows: Iterable[dict[str, Any]]) -> None:
+        """Insert rows, whose values are numbers, texts and lists of them.
+
+        Raises:
+            StoreError: It failed. Some rows may be there.
+        """
+        lines: list[bytes] = []
+        columns: list[str] = []
+        size = 0
+        for row in rows:
+            columns = list(row)
+            lines.append(json.dumps(row).encode())
+            size += len(lines[-1])
+            if size > _INSERT:
+                self._insert(table, columns, lines)
+                lines, size = [], 0
+        if lines:
+            self._insert(table, columns, lines)
+
+    def _insert(self, table: str, columns: list[str], lines: list[bytes]) -> None:
+        # Rows of several days come in one INSERT.
+        wanted = {"log_comment": _COMMENT, "max_partitions_per_insert_block": 0}
+        with self._errors():
+            client = self._client
+            client.raw_insert(
+                table,
+                columns,
+                b"\n".join(lines),
+                settings=self._settings(client, wanted, str(uuid.uuid4())),
+                fmt="JSONEachRow",
+            )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _end(self, query_id: str) -> None:
+        """End a query that runs. A user who may only read has to wait for its limit of time."""
+        try:
+            self._client.command(f"KILL QUERY WHERE query_id = '{query_id}' ASYNC")
+        # The query may have ended meanwhile, and clients raise errors of several libraries.
+        except Exception as error:  # noqa: BLE001
+            _log.debug("A query could not be ended: %s", error)
+
+    def _settings(self, client: Client, wanted: dict[str, Any], query_id: str) -> dict[str, Any]:
+        """Returns settings without those that this user may not change."""
+        settings = {
+            name: value
+            for name, value in wanted.items()
+            if (one := client.server_settings.get(name)) is None or not one.readonly
+        }
+        role = {} if self.address.role is None else {"role": self.address.role}
+        return {**settings, **role, "query_id": query_id}
+
+    def _on_some_host(self, ask: Callable[[Client], Answer]) -> Answer:
+        client = self._client
+        try:
+            return ask(client)
+        except Exception as error:
+            if len(self.address.hosts) == 1 or not _is_gone(str(error)):
+                raise
+        with self._lock:
+            if self._client is client:
+                self._client = self._connected()
+        return ask(self._client)
+
+    def _connected(self) -> Client:
+        with self._errors():
+            for _ in self.address.hosts[1:]:
+                try:
+                    return self._connect(*next(self._hosts))
+                # As in `_errors`.
+                except Exception as error:  # noqa: PERF203 - there are few hosts
+                    if not _is_gone(str(error)):
+                        raise
+            return self._connect(*next(self._hosts))
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turn errors into a `StoreError` that tells the user what to do."""
+        try:
+            yield
+        except StoreError:
+            raise
+        # Clients raise errors of several libraries.
+        except Exception as error:
+            message = str(error)
+            _log.info("%s: %s", self.address.place, message)
+            found = _CODE.search(message)
+            names = _NAME.findall(message)
+            code = f" (error {found[1]}{f', {names[-1]}' if names else ''})" if found else ""
+            for words, advice, is_temporary in _ADVICE:
+                if words in message:
+                    kind = RefusedError if words in _REFUSALS else StoreError
+                    raise kind(
+                        f"{self.address.place}: {advice}{code}", is_temporary=is_temporary
+                    ) from error
+            raise StoreError(
+                f"{self.address.place} cannot answer{code}. The viewer's log has more at its level"
+                " INFO, and the server's own log all of it.",
+                is_temporary=False,
+            ) from error
+
+
+def _is_gone(message: str) -> bool:
+    return any(words in message for words in _GONE)
+
+
+_GONE: Final = ("Connection", "Max retries", "timed out", "NameResolution")
+_CODE: Final = re.compile(r"[Cc]ode: (\d+)")
+_NAME: Final = re.compile(r"\(([A-Z][A-Z0-9_]{3,})\)")
+
+_REFUSALS: Final = frozenset({"ACCESS_DENIED", "NOT_ENOUGH_PRIVILEGES", "READONLY"})
+#: Part of an error message, advice for the user, and whether trying again may help.
+_ADVICE: Final = (
+    ("UNKNOWN_TABLE", "there is no such table. Does the Collector write to this database?", False),
+    ("UNKNOWN_DATABASE", "there is no such database.", False),
+    ("AUTHENTICATION_FAILED", "the user or password is wrong.", False),
+    ("ACCESS_DENIED", "the user lacks the right to do this.", False),
+    ("NOT_ENOUGH_PRIVILEGES", "the user lacks the right to do this.", False),
+    ("READONLY", "the user may only read.", False),
+    ("UNKNOWN_IDENTIFIER", "the table is not one of the Collector's exporter.", False),
+    ("TOO_MANY_ROWS", "that reads too much. Ask for a shorter time.", False),
+    ("TIMEOUT_EXCEEDED", "that takes too long. Ask for a shorter time.", False),
+    ("QUERY_WAS_CANCELLED", "the query was ended.", True),
+    ("MEMORY_LIMIT_EXCEEDED", "that takes too much memory. Ask for a shorter time.", True),
+    ("TOO_MANY", "the server is busy.", True),
+    ("Connection", "the server does not answer. Does it run?", True),
+    ("timed out", "the server takes too long to answer.", True),
+    ("Max retries", "the server does not answer. Does it run?", True),
+)

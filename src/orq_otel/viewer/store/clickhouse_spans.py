@@ -1,0 +1,403 @@
+"""Spans and log records of the Collector's tables, read as they were sent.
+
+All attributes are texts in the usual tables, and values of JSON in the newest. `dialects/` reads
+numbers and lists from texts as well.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+from orq_otel.viewer.conversation import facts
+from orq_otel.viewer.dialects.table import SESSION, THREAD_IDS
+from orq_otel.viewer.model import KeptSpan, LogRecord, Span
+from orq_otel.viewer.store.buckets import DAY, SECOND, bounded
+from orq_otel.viewer.store.clickhouse_server import Server
+from orq_otel.viewer.store.clickhouse_tables import Table
+
+#: How many ids are sent with one query.
+_IDS: Final = 2_000
+_HEXADECIMAL: Final = re.compile("[0-9a-f]{32} [0-9a-f]{16}")
+#: How many log records, and spans, one query returns at most.
+_LOG_SIZE: Final = 20_000
+_MOST: Final = 200_000
+#: Log records that belong to a thread and to no span name it by one of these.
+_LOG_IDS: Final = tuple(name for name in THREAD_IDS if name not in {"thread.id", SESSION})
+#: How far from one span of a trace others are looked for.
+_AROUND: Final = DAY
+
+#: The ids of a trace and a span, and when it began.
+Place = tuple[str, str, int]
+
+
+class Window(NamedTuple):
+    """A time in which spans began: from its first nanosecond up to but without its last."""
+
+    since: int
+    until: int
+
+    def around(self) -> Window:
+        """Returns the time in which other spans of the same traces began."""
+        return Window(bounded(self.since - _AROUND), bounded(self.until + _AROUND))
+
+
+ALWAYS: Final = Window(0, 2**63 - 1)
+
+
+class RawSpans:
+    """The Collector's tables.
+
+    Args:
+        server: Where they are.
+
+    Raises:
+        StoreError: They cannot be read.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.table = Table.of_spans(server)
+        self.logs_table = Table.of_logs(server)
+        self._times = Table.of_times(server, self.table)
+        services = server.address.services
+        self._where = "ServiceName IN {services:Array(String)}" if services else "1"
+        self._values: dict[str, Any] = {"services": list(services)} if services else {}
+
+    def counts(self) -> tuple[int, int]:
+        """Returns how many rows the tables of spans and of log records have."""
+        if self.logs_table is None:
+            self.logs_table = Table.of_logs(self._server)
+        count = f"(SELECT count() FROM {self.table.sql})"
+        logs = "0" if self.logs_table is None else f"(SELECT count() FROM {self.logs_table.sql})"
+        ((spans, records),) = self._server.ask(f"SELECT {count}, {logs}")
+        return int(spans), int(records)
+
+    def latest(self, most: int, until: int) -> int:
+        """Returns from when on there are not many more spans than a number, in nanoseconds."""
+        days = 1
+        while True:
+            since = until - days * DAY if days < _MOST_DAYS else 0
+            found = self._ask(
+                "SELECT toInt64(toUnixTimestamp(toStartOfHour(Timestamp))), count()"
+                f" FROM {self.table.sql} WHERE {_IN} AND {self._where}"
+                " GROUP BY 1 ORDER BY 1 DESC",
+                Window(since, ALWAYS.until),
+            )
+            total = sum(count for _, count in found)
+            if since == 0 and total <= most:
+                return 0
+            if since == 0 or total >= most:
+                break
+            days *= 8
+        begin = 0
+        for hour, count in found:
+            most -= count
+            if most < 0:
+                break
+            begin = hour * 10**9
+        return max(begin, 0)
+
+    def about_genai(self, window: Window, most: int) -> list[Place]:
+        """Returns all spans of traces that say something about threads, the latest first."""
+        found = self._ask(
+            f"SELECT TraceId, SpanId, toUnixTimestamp64Nano(Timestamp) FROM {self.table.sql}"
+            f" WHERE {_IN} AND {self._where} AND TraceId IN ("
+            f"SELECT TraceId FROM {self.table.sql} WHERE {_IN} AND {self._where}"
+            f" AND {self.table.is_about_genai()})"
+            " ORDER BY Timestamp DESC LIMIT 1 BY TraceId, SpanId LIMIT {most:UInt64}",
+            window,
+            most=most,
+        )
+        return [place for place in found if _is_valid(place)]
+
+    def traces_about_genai(self, window: Window, but: str = "") -> list[str]:
+        """Returns the traces that say something about threads in a time, by their first such span.
+
+        Args:
+            window: The time.
+            but: SQL for the ids of traces that are left out, or "".
+        """
+        others = f" AND TraceId NOT IN ({but})" if but else ""
+        found = self._ask(
+            f"SELECT TraceId FROM {self.table.sql}"
+            f" WHERE {_IN} AND {self._where} AND {self.table.is_about_genai()}{others}"
+            " GROUP BY TraceId ORDER BY min(Timestamp)",
+            window,
+        )
+        return [trace_id for (trace_id,) in found]
+
+    def bounds(self, trace_ids: Sequence[str], window: Window) -> Window:
+        """Returns the time in which all spans of some traces began.
+
+        The exporter notes it. Where it does not, they are looked for around some of them.
+
+        Args:
+            trace_ids: The traces.
+            window: When some of their spans began.
+        """
+        if self._times is not None:
+            ((count, begin, end),) = self._ask(
+                "SELECT uniqExact(TraceId), toInt64(toUnixTimestamp(min(Start))),"
+                f" toInt64(toUnixTimestamp(max(End))) FROM {self._times.sql}"
+                " WHERE TraceId IN {ids:Array(String)}",
+                window,
+                ids=list(trace_ids),
+            )
+            if count == len(set(trace_ids)):
+                return Window(bounded(begin * SECOND), bounded((end + 1) * SECOND))
+        return window.around()
+
+    def days(self) -> dict[int, int]:
+        """Returns the days on which spans began, the latest first, and how many each has.
+
+        Days are numbers since the epoch.
+        """
+        found = self._ask(
+            "SELECT intDiv(toUnixTimestamp64Milli(Timestamp), 86400000) AS day, count()"
+            f" FROM {self.table.sql} WHERE {self._where} GROUP BY day ORDER BY day DESC",
+            ALWAYS,
+        )
+        return {int(day): int(count) for day, count in found}
+
+    def traces_unlike(self, known: str, window: Window) -> list[str]:
+        """Returns traces that have another number of spans than is known.
+
+        Args:
+            known: SQL for their ids, `trace_id`, and their numbers of `spans`.
+            window: The time in which they began.
+        """
+        found = self._ask(
+            f"SELECT ours.trace_id FROM ({known}) AS ours LEFT JOIN ("
+            f"SELECT TraceId AS trace_id, uniqExact(SpanId) AS spans FROM {self.table.sql}"
+            f" WHERE {_IN} AND {self._where} AND TraceId IN (SELECT trace_id FROM ({known}))"
+            " GROUP BY TraceId) AS theirs ON ours.trace_id = theirs.trace_id"
+            " WHERE ours.spans != theirs.spans",
+            window,
+        )
+        return [trace_id for (trace_id,) in found]
+
+    def of_traces(self, trace_ids: Iterable[str], window: Window = ALWAYS) -> list[Place]:
+        """Returns all spans of some traces."""
+        found: list[Place] = []
+        for some in _pieces(trace_ids):
+            found += self._ask(
+                f"SELECT TraceId, SpanId, toUnixTimestamp64Nano(Timestamp) FROM {self.table.sql}"
+                f" WHERE {_IN} AND {self._where} AND TraceId IN {{ids:Array(String)}}"
+                " LIMIT 1 BY TraceId, SpanId",
+                window,
+                ids=some,
+            )
+        return [place for place in found if _is_valid(place)]
+
+    def of_thread(self, thread_id: str) -> list[str]:
+        """Returns the traces that have a thread's id on a span."""
+        found = self._ask(
+            f"SELECT DISTINCT TraceId FROM {self.table.sql}"
+            f" WHERE {_IN} AND {self._where} AND {self.table.has_id('{ids:Array(String)}')}"
+            f" LIMIT {_IDS}",
+            ALWAYS,
+            ids=[thread_id],
+        )
+        return [trace_id for (trace_id,) in found]
+
+    def read(self, trace_ids: Iterable[str], window: Window = ALWAYS) -> Iterator[list[KeptSpan]]:
+        """Yields the spans of some traces, each with its own facts, in pieces of whole traces.
+
+        A span that was written twice comes once.
+        """
+        columns = _columns(self.table)
+        for some in _pieces(trace_ids):
+            found = self._ask(
+                f"SELECT {columns} FROM {self.table.sql} WHERE {_IN} AND {self._where}"
+                f" AND TraceId IN {{ids:Array(String)}} LIMIT 1 BY TraceId, SpanId LIMIT {_MOST}",
+                window,
+                ids=some,
+            )
+            yield [_kept(row) for row in found if _is_valid(row)]
+
+    def records(self, trace_ids: Collection[str], window: Window = ALWAYS) -> list[LogRecord]:
+        """Returns the log records of some traces, sorted by time."""
+        found: list[LogRecord] = []
+        for some in _pieces(trace_ids):
+            found += self._records("TraceId IN {ids:Array(String)}", window, ids=some)
+        return found
+
+    def records_of_threads(self, window: Window = ALWAYS) -> list[LogRecord]:
+        """Returns log records that belong to threads and to no span, sorted by time."""
+        if self.logs_table is None:
+            return []
+        keys = self.logs_table.keys("LogAttributes")
+        names = ", ".join(f"'{name}'" for name in _LOG_IDS)
+        thread = self.logs_table.attribute("thread.id", "LogAttributes")
+        return self._records(
+            f"TraceId = '' AND (hasAny({keys}, [{names}]) OR match({thread}, '[^0-9-]')"
+            f" OR {self._event_name(self.logs_table)} LIKE 'gen_ai.%')",
+            window,
+        )
+
+    def records_of_thread(self, thread_id: str) -> list[LogRecord]:
+        """Returns log records that have a thread's id and belong to no span, sorted by time."""
+        if self.logs_table is None:
+            return []
+        table = self.logs_table
+        texts = ", ".join(table.attribute(name, "LogAttributes") for name in THREAD_IDS)
+        hint = ""
+        if not table.is_json("LogAttributes"):
+            hint = " AND hasAny(mapValues(LogAttributes), [{id:String}])"
+        return self._records(
+            f"TraceId = ''{hint} AND has([{texts}], {{id:String}})", ALWAYS, id=thread_id
+        )
+
+    @staticmethod
+    def _event_name(table: Table) -> str:
+        # Earlier releases of the Collector's exporter have no column for it.
+        column = "EventName" if "EventName" in table.types else "''"
+        name = table.attribute("event.name", "LogAttributes")
+        return f"if({column} != '', {column}, {name})"
+
+    def _records(self, where: str, window: Window, **values: Any) -> list[LogRecord]:
+        table = self.logs_table
+        if table is None:
+            return []
+        found = self._ask(
+            f"SELECT TraceId, SpanId, {self._event_name(table)}, toUnixTimestamp64Nano(Timestamp),"
+            f" SeverityText, Body, ServiceName, ScopeName, {_text(table, 'LogAttributes')},"
+            f" {_text(table, 'ResourceAttributes')} FROM {table.sql}"
+            f" WHERE {_IN} AND {self._where} AND {where} ORDER BY Timestamp LIMIT {_LOG_SIZE}",
+            window,
+            **values,
+        )
+        # The Collector may have sent a record again.
+        once = {repr(row): row for row in found}.values()
+        return [
+            LogRecord(
+                *(trace_id or None, span_id or None, event, time, severity, body, service, scope),
+                _attributes(attributes),
+                _attributes(resource),
+            )
+            for (
+                *(trace_id, span_id, event, time, severity, body, service, scope, attributes),
+                resource,
+            ) in once
+        ]
+
+    def _ask(self, query: str, window: Window, **values: Any) -> list[tuple[Any, ...]]:
+        bounds = {"since": window.since, "until": window.until}
+        return self._server.ask(query, {**bounds, **self._values, **values})
+
+
+#: Parts of the table are left out by it.
+_IN: Final = (
+    "Timestamp >= fromUnixTimestamp64Nano({since:Int64})"
+    " AND Timestamp < fromUnixTimestamp64Nano({until:Int64})"
+)
+_MOST_DAYS: Final = 500
+
+
+def _pieces(ids: Iterable[str]) -> Iterator[list[str]]:
+    every = list(ids)
+    for start in range(0, len(every), _IDS):
+        yield every[start : start + _IDS]
+
+
+def _is_valid(row: Sequence[Any]) -> bool:
+    """Whether the ids of a trace and a span are such: others were not made by OpenTelemetry."""
+    return _HEXADECIMAL.fullmatch(f"{row[0]} {row[1]}") is not None
+
+
+def _text(table: Table, column: str) -> str:
+    """Returns SQL for attributes as a map, or as the text of JSON."""
+    return f"toString({column})" if table.is_json(column) else column
+
+
+def _columns(table: Table) -> str:
+    """Returns the columns of `_kept`."""
+
+    def texts(column: str) -> str:
+        if table.is_json(column):
+            return f"arrayMap(x -> toString(x), {column})"
+        return column
+
+    return (
+        "TraceId, SpanId, ParentSpanId, SpanName, SpanKind, toUnixTimestamp64Nano(Timestamp),"
+        # The exporter subtracts the start from the end, without a sign.
+        " toInt64(Duration),"
+        " StatusCode, StatusMessage, ServiceName, ScopeName,"
+        f" {_text(table, 'SpanAttributes')}, {_text(table, 'ResourceAttributes')}, Events.Name,"
+        " arrayMap(x -> toUnixTimestamp64Nano(x), Events.Timestamp),"
+        f" {texts('Events.Attributes')}, Links.TraceId, Links.SpanId, {texts('Links.Attributes')}"
+    )
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    if isinstance(value, str):
+        return dict(_flat(json.loads(value), ""))
+    return dict(value)
+
+
+def _flat(value: Mapping[str, Any], before: str) -> Iterator[tuple[str, Any]]:
+    """Yields names with dots: a column of JSON nests them."""
+    for key, inner in value.items():
+        if isinstance(inner, Mapping) and inner:
+            yield from _flat(inner, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", inner
+
+
+def _restored(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Makes a `thread.id` in digits a number again: it is the id of an OS thread."""
+    os_thread = attributes.get("thread.id")
+    if isinstance(os_thread, str) and re.fullmatch("-?[0-9]+", os_thread):
+        attributes["thread.id"] = int(os_thread)
+    return attributes
+
+
+def _kept(row: Sequence[Any]) -> KeptSpan:
+    """Builds a span from a row, and reads its facts."""
+    trace_id, span_id, parent_id, name, kind, start, duration, status, message, *rest = row
+    service, scope, attributes, resource, *lists = rest
+    names, times, event_attributes, link_traces, link_spans, link_attributes = lists
+    span = Span(
+        trace_id=trace_id,
+        span_id=span_id,
+        parent_id=parent_id or None,
+        name=name,
+        kind=kind.upper().removeprefix("SPAN_KIND_"),
+        start=start,
+        end=start + duration,
+        status=status.upper().removeprefix("STATUS_CODE_"),
+        status_message=message,
+        service=service,
+        scope=scope,
+        attributes=_restored(_attributes(attributes)),
+        resource=_attributes(resource),
+        events=tuple(
+            {"name": name, "time": time, "attributes": _attributes(attributes)}
+            for name, time, attributes in zip(names, times, event_attributes, strict=True)
+        ),
+        links=tuple(
+            {"trace_id": trace, "span_id": span, "attributes": _attributes(attributes)}
+            for trace, span, attributes in zip(
+                link_traces, link_spans, link_attributes, strict=True
+            )
+        ),
+    )
+    return KeptSpan(span, facts.read(span))
+
+
+def with_records(spans: Iterable[KeptSpan], records: Iterable[LogRecord]) -> Iterator[KeptSpan]:
+    """Yields spans with their log records among their events, and facts that know of them."""
+    events: dict[tuple[str | None, str | None], list[dict[str, Any]]] = {}
+    for record in records:
+        events.setdefault((record.trace_id, record.span_id), []).append(record.as_event())
+    for one in spans:
+        more = events.get((one.span.trace_id, one.span.span_id))
+        if more:
+            span = replace(one.span, events=(*one.span.events, *more))
+            yield KeptSpan(span, facts.read(span))
+        else:
+            yield one

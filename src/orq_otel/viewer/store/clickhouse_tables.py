@@ -1,0 +1,215 @@
+"""The Collector's tables: which columns they have, and how spans are looked up in them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from orq_otel.viewer.dialects import table as dialects
+from orq_otel.viewer.model import StoreError
+from orq_otel.viewer.store.clickhouse_server import Server
+
+_QUOTED: Final = re.compile(r'`((?:[^`\\]|\\.)+)`|"((?:[^"\\]|\\.)+)"|([^.`"\s]+)')
+#: The columns of spans that every release of the exporter has written.
+_SPANS: Final = frozenset(
+    {
+        *("Timestamp", "TraceId", "SpanId", "ParentSpanId", "SpanName", "SpanKind", "ServiceName"),
+        *("ResourceAttributes", "ScopeName", "SpanAttributes", "Duration", "StatusCode"),
+        *("StatusMessage", "Events.Timestamp", "Events.Name", "Events.Attributes", "Links.TraceId"),
+        *("Links.SpanId", "Links.Attributes"),
+    }
+)
+_LOGS: Final = frozenset(
+    {
+        *("Timestamp", "TraceId", "SpanId", "SeverityText", "Body", "ServiceName", "ScopeName"),
+        *("LogAttributes", "ResourceAttributes"),
+    }
+)
+#: Marks that spans without generative AI have, too: of Java's threads, of all of Logfire's spans,
+#: of calls to AWS.
+_COMMON: Final = frozenset(
+    {"thread.", "logfire.msg", "logfire.msg_template", "rpc.service", "events"}
+)
+#: Attributes with the id of a thread, but for those of a web session and of OS threads.
+_IDS: Final = tuple(
+    name for name in dialects.THREAD_IDS if name not in {"thread.id", dialects.SESSION}
+)
+_MARKS: Final = tuple(
+    dict.fromkeys(mark for one in dialects.DIALECTS for mark in one.marks if mark not in _COMMON)
+)
+
+
+def quoted(text: str) -> str:
+    """Quotes a constant string for SQL. Text from users is always a query parameter."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
+    return f"'{escaped}'"
+
+
+def name(text: str) -> str:
+    """Quotes a name for SQL."""
+    return "`" + text.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def _strings(texts: tuple[str, ...]) -> str:
+    return f"[{', '.join(map(quoted, texts))}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table, a view, or a distributed table.
+
+    Attributes:
+        database: Its database.
+        name: Its name.
+        types: The types of its columns.
+        engine: Its engine, such as "MergeTree", or "" if the user may not see it.
+        engine_full: The engine with its arguments, keys and settings, or "".
+    """
+
+    database: str
+    name: str
+    types: dict[str, str]
+    engine: str = ""
+    engine_full: str = ""
+
+    @classmethod
+    def find(cls, server: Server, text: str) -> Table:
+        """Finds a table by its name.
+
+        Args:
+            server: Where it is.
+            text: The name, after its database and a dot if it is in another one. Either may be
+                quoted.
+
+        Raises:
+            StoreError: There is no such table.
+        """
+        parts = [next(filter(None, found.groups())) for found in _QUOTED.finditer(text)]
+        if len(parts) not in {1, 2} or len(_QUOTED.sub("", text)) != len(parts) - 1:
+            raise StoreError(
+                f"{text!r} is not the name of a table: table, database.table, or with quotes.",
+                is_temporary=False,
+            )
+        database, table = (server.address.database, *parts)[-2:]
+        described = server.ask(f"DESCRIBE TABLE {name(database)}.{name(table)}")
+        types = {str(column): str(kind) for column, kind, *_ in described}
+        found = server.ask(
+            "SELECT engine, engine_full FROM system.tables"
+            " WHERE database = {database:String} AND name = {table:String}",
+            {"database": database, "table": table},
+        )
+        engine, engine_full = found[0] if found else ("", "")
+        return cls(database, table, types, engine, engine_full)
+
+    @classmethod
+    def of_spans(cls, server: Server) -> Table:
+        """Finds the table of spans.
+
+        Raises:
+            StoreError: There is none, or it is not one of the Collector's exporter.
+        """
+        found = cls.find(server, server.address.table)
+        found.check(_SPANS, "SpanAttributes")
+        return found
+
+    @classmethod
+    def of_logs(cls, server: Server) -> Table | None:
+        """Finds the table of log records, if there is one that can be read."""
+        try:
+            found = cls.find(server, server.address.logs)
+            found.check(_LOGS, "LogAttributes")
+        except StoreError as error:
+            if error.is_temporary:
+                raise
+            return None
+        return found
+
+    @classmethod
+    def of_times(cls, server: Server, spans: Table) -> Table | None:
+        """Finds the exporter's table of when traces began and ended, if it has one."""
+        try:
+            found = cls.find(server, f"{name(spans.database)}.{name(f'{spans.name}_trace_id_ts')}")
+        except StoreError as error:
+            if error.is_temporary:
+                raise
+            return None
+        return found if {"TraceId", "Start", "End"} <= found.types.keys() else None
+
+    def check(self, needed: frozenset[str], attributes: str) -> None:
+        """Check that it can be read.
+
+        Args:
+            needed: The columns that it needs.
+            attributes: The one with attributes.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+        lacking = sorted(needed - self.types.keys())
+        if lacking:
+            raise StoreError(
+                f"{self.name} is not a table of the Collector's ClickHouse exporter: it has no"
+                f" {', '.join(lacking)}.",
+                is_temporary=False,
+            )
+        kind = self.types[attributes]
+        if not (kind.startswith("JSON") or re.match(r"Map\(.*String.*, String\)", kind)):
+            raise StoreError(
+                f"{self.name} cannot be read: its {attributes} are {kind}, and neither JSON nor a"
+                " map of texts.",
+                is_temporary=False,
+            )
+
+    @property
+    def sql(self) -> str:
+        """The name for SQL."""
+        return f"{name(self.database)}.{name(self.name)}"
+
+    def is_json(self, column: str = "SpanAttributes") -> bool:
+        """Whether attributes are JSON. Otherwise they are a map of texts."""
+        return "JSON" in self.types[column]
+
+    def attribute(self, key: str, column: str = "SpanAttributes") -> str:
+        """Returns SQL for an attribute's text, or ''."""
+        if self.is_json(column):
+            path = ".".join(map(name, key.split(".")))
+            return f"ifNull(toString({column}.{path}), '')"
+        return f"{column}[{quoted(key)}]"
+
+    def is_about_genai(self) -> str:
+        """Returns SQL for whether a span may say anything about a thread, by its names."""
+        names = self.keys()
+        exact = tuple(mark for mark in (*_MARKS, *_IDS) if not mark.endswith("."))
+        beginnings = "|".join(re.escape(mark) for mark in _MARKS if mark.endswith("."))
+        return (
+            f"(hasAny({names}, {_strings(exact)})"
+            f" OR arrayExists(k -> match(k, {quoted(f'^(?:{beginnings})')}), {names})"
+            f" OR match({self.attribute('thread.id')}, '[^0-9-]'))"
+        )
+
+    def keys(self, column: str = "SpanAttributes") -> str:
+        """Returns SQL for the names of all attributes."""
+        return f"JSONAllPaths({column})" if self.is_json(column) else f"mapKeys({column})"
+
+    def has_id(self, ids: str) -> str:
+        """Returns SQL for whether an attribute with ids of threads has one of these.
+
+        An index finds them first: a text index on items of newer tables, or else a bloom filter on
+        values.
+
+        Args:
+            ids: SQL for a list of texts.
+        """
+        every = dialects.THREAD_IDS
+        texts = ", ".join(map(self.attribute, every))
+        # Some senders write their ids as JSON.
+        both = f"arrayConcat({ids}, arrayMap(x -> concat('\"', x, '\"'), {ids}))"
+        exact = f"hasAny([{texts}], {both})"
+        if self.is_json():
+            return exact
+        if "SpanAttributeItems" in self.types:
+            items = f"arrayConcat(arrayMap(n -> arrayMap(x -> concat(n, '=', x), {both}), NAMES))"
+            items = f"arrayFlatten({items.replace('NAMES', _strings(every))})"
+            return f"(hasAny(SpanAttributeItems, {items}) AND {exact})"
+        return f"(hasAny(mapValues(SpanAttributes), {both}) AND {exact})"

@@ -1,0 +1,47 @@
+"""Sums up what arrives in ClickHouse in the background, whether or not anybody looks at a page."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from orq_otel.viewer.model import StoreError
+
+_log = logging.getLogger(__name__)
+
+#: Seconds between two runs.
+_PAUSE = 2.0
+#: How many seconds `close` waits for a run.
+_CLOSE_TIMEOUT = 2.0
+
+
+class Follower:
+    """Follows in an OS thread.
+
+    Args:
+        follow: Sums up what has arrived.
+    """
+
+    def __init__(self, follow: Callable[[], None]) -> None:
+        self._follow = follow
+        self._last_message = ""
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="orq-otel-follower", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop. The next run of a viewer sums up what is left."""
+        self._is_over.set()
+        self._thread.join(_CLOSE_TIMEOUT)
+
+    def _run(self) -> None:
+        while not self._is_over.is_set():
+            try:
+                self._follow()
+                self._last_message = ""
+            except StoreError as error:
+                if not self._is_over.is_set() and self._last_message != str(error):
+                    self._last_message = str(error)
+                    _log.warning("What arrives is not summed up for now: %s", error)
+            self._is_over.wait(_PAUSE)

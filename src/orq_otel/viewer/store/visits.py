@@ -1,0 +1,52 @@
+"""The queries of one request, which end when nobody waits for it any more."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from orq_otel.viewer.model import StoreError
+
+
+class Visit:
+    """What runs for one request, in any OS thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[str, Callable[[str], None]] = {}
+        self._is_over = False
+
+    @contextmanager
+    def running(self, query_id: str, end: Callable[[str], None]) -> Iterator[None]:
+        """Note a query for as long as the block takes.
+
+        Args:
+            query_id: What the server knows it by.
+            end: Ends it.
+
+        Raises:
+            StoreError: The visit is over.
+        """
+        with self._lock:
+            if self._is_over:
+                raise StoreError("Nobody waits for this any more.", is_temporary=True)
+            self._running[query_id] = end
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running.pop(query_id, None)
+
+    def end(self) -> None:
+        """End the queries that run, and let no others begin."""
+        with self._lock:
+            self._is_over = True
+            running = list(self._running.items())
+        for query_id, end in running:
+            end(query_id)
+
+
+#: The visit that queries belong to.
+current: ContextVar[Visit | None] = ContextVar("orq_otel.viewer.visit", default=None)

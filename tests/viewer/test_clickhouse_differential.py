@@ -1,0 +1,166 @@
+"""Some thousand spans of all senders, late, repeated, with odd clocks: as in SQLite's.
+
+All of it happens in the past, and each thread on one day: of times to come, and of what a thread
+did outside of the days that are asked for, the stores say different things on purpose.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from support.clickhouse_server import ClickHouseServer
+
+from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.model import SORTS, KeptSpan, LogRecord, Span, Store, Thread, ThreadQuery
+from orq_otel.viewer.receive.otlp import from_json
+from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND
+from orq_otel.viewer.store.clickhouse import ClickHouseStore
+from orq_otel.viewer.store.sqlite import SQLiteStore
+
+from .conftest import fresh_database
+from .sample_spans import call, messages, span
+from .test_dialects import SENDERS, SENT
+
+#: Some midnight.
+MIDNIGHT = 1_795_219_200 * SECOND
+DAYS = 3
+
+
+def of_senders(day: int) -> Iterator[Span | LogRecord]:
+    """What all senders send, with threads and traces of its own, on a day."""
+    for sender in SENDERS:
+        thread_id = json.loads((SENT / sender / "expected.json").read_text())["thread_id"]
+        for file in ("traces.json", "logs.json"):
+            path = SENT / sender / file
+            if not path.exists():
+                continue
+            text = path.read_text().replace(thread_id, f"day-{day}-{thread_id}")
+            received = from_json(text.encode())
+            for one in received.spans:
+                trace_id = f"{day}{one.trace_id[1:]}"
+                start = MIDNIGHT + day * DAY + HOUR + one.start % (20 * HOUR)
+                yield replace(one, trace_id=trace_id, start=start, end=start + one.end - one.start)
+            for record in received.logs:
+                trace = record.trace_id and f"{day}{record.trace_id[1:]}"
+                time = MIDNIGHT + day * DAY + record.time % (20 * HOUR)
+                yield replace(record, trace_id=trace, time=time)
+
+
+def of_threads(chance: random.Random) -> Iterator[Span]:
+    """Threads of our own, with tools, retries, errors, repeated usage and clocks that go wrong."""
+    for number in range(200):
+        start = MIDNIGHT + number % DAYS * DAY + chance.randrange(20 * HOUR)
+        thread = f"thread-{number}"
+        tags = tuple(f"tag-{chance.randrange(8)}" for _ in range(chance.randrange(3)))
+        for turn in range(chance.randrange(1, 5)):
+            begin = start + turn * 60 * SECOND
+            root = span(
+                thread if chance.random() < 0.5 else None, start=begin, tags=tags, seconds=9
+            )
+            yield root
+            for step in range(chance.randrange(1, 4)):
+                one = call(
+                    thread if chance.random() < 0.8 else None,
+                    trace=root.trace_id,
+                    start=begin + step * SECOND - chance.choice((0, 0, 3 * SECOND)),
+                    seconds=chance.choice((0.2, 1.5, -0.1)),
+                    status=chance.choice(("UNSET", "UNSET", "ERROR")),
+                    model=chance.choice(("gpt-4o-mini", "gpt-4.1", "nobody-knows-this")),
+                    tokens=chance.choice(((1000, 100), (250_000, 10), None)),
+                    tags=tags,
+                    gen_ai__input__messages=messages(f"Question {number}.{turn}"),
+                    gen_ai__response__id=f"response-{number}-{turn}-{step}",
+                )
+                yield replace(one, parent_id=root.span_id)
+                if chance.random() < 0.2:  # another instrumentation tells of the same call
+                    twin = replace(one, span_id=f"{chance.getrandbits(64):016x}", scope="other")
+                    yield replace(twin, parent_id=one.span_id)
+
+
+class Stores(NamedTuple):
+    clickhouse: ClickHouseStore
+    sqlite: SQLiteStore
+
+
+@pytest.fixture(scope="module")
+def arrived() -> list[tuple[list[KeptSpan], list[LogRecord]]]:
+    """Batches, in any order, some of it twice."""
+    chance = random.Random(4711)
+    everything: list[Span | LogRecord] = [one for day in range(DAYS) for one in of_senders(day)]
+    everything += of_threads(chance)
+    everything += chance.sample(everything, len(everything) // 20)
+    chance.shuffle(everything)
+    batches = []
+    while everything:
+        some, everything = everything[:600], everything[600:]
+        batches.append(
+            (
+                [KeptSpan(one, read(one)) for one in some if isinstance(one, Span)],
+                [one for one in some if isinstance(one, LogRecord)],
+            )
+        )
+    return batches
+
+
+@pytest.fixture(scope="module", params=["spans", "sums"])
+def stores(
+    request: pytest.FixtureRequest,
+    clickhouse: ClickHouseServer,
+    arrived: list[tuple[list[KeptSpan], list[LogRecord]]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stores]:
+    sqlite = SQLiteStore(Path(tmp_path_factory.mktemp("sqlite")) / "spans.db")
+    with fresh_database(clickhouse) as database, database.store() as store:
+        for number, batch in enumerate(arrived):
+            if request.param == "sums" and number == len(arrived) // 2:
+                store.create_rollup()
+            database.insert(*batch)
+            store.follow()
+        # Decided on at once, whatever it does with what comes bit by bit.
+        sqlite.write(
+            [one for spans, _ in arrived for one in spans],
+            [one for _, logs in arrived for one in logs],
+        )
+        yield Stores(store, sqlite)
+    sqlite.close()
+
+
+def test_there_are_some_thousand(stores: Stores) -> None:
+    assert stores.sqlite.overview(ThreadQuery()).spans > 2000
+
+
+QUERIES: list[dict[str, Any]] = [
+    *({"sort": sort, "ascending": ascending} for sort in SORTS for ascending in (False, True)),
+    {"errors": True},
+    {"tags": ("tag-1",)},
+    {"tags": ("tag-1", "tag-2")},
+    {"tags": ("tag-1", "tag-2"), "match": "any"},
+    {"text": "question 7"},
+    {"text": "DAY-1"},
+    {"since": MIDNIGHT + DAY},
+    {"since": MIDNIGHT + DAY, "until": MIDNIGHT + 2 * DAY},
+    {"until": MIDNIGHT + DAY, "errors": True, "sort": "cost"},
+]
+
+
+@pytest.mark.parametrize("asked", QUERIES, ids=str)
+def test_threads_and_sums(stores: Stores, asked: dict[str, Any]) -> None:
+    query = ThreadQuery(**asked, limit=100)
+    clickhouse, sqlite = stores
+    of_sums, of_file = clickhouse.overview(query), sqlite.overview(query)
+    # SQLite's store has the tags of all threads, and ClickHouse those of the time in question.
+    assert replace(of_sums, tags=()) == replace(of_file, tags=())
+    assert pages(clickhouse, query) == pages(sqlite, query)
+
+
+def pages(store: Store, query: ThreadQuery) -> list[tuple[Thread, ...]]:
+    found = store.threads(query)
+    if found.next_cursor is None:
+        return [found.threads]
+    return [found.threads, *pages(store, replace(query, cursor=found.next_cursor))]

@@ -1,0 +1,93 @@
+"""What other senders send, as the Collector writes it, is read as SQLite's store reads it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.clickhouse_server import ClickHouseServer
+
+from orq_otel.viewer.conversation import conversation
+from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.model import EVALUATION, KeptSpan, LogRecord, Store, ThreadQuery
+from orq_otel.viewer.receive.otlp import from_json
+from orq_otel.viewer.store.clickhouse import ClickHouseStore
+from orq_otel.viewer.store.sqlite import SQLiteStore
+
+from .conftest import fresh_database
+from .test_dialects import SENDERS, SENT, _told, expected_tokens, is_whole
+
+
+def everything() -> tuple[list[KeptSpan], list[LogRecord]]:
+    spans: list[KeptSpan] = []
+    logs: list[LogRecord] = []
+    for sender in SENDERS:
+        for file in ("traces.json", "logs.json"):
+            path = SENT / sender / file
+            if path.exists():
+                received = from_json(path.read_bytes())
+                spans += [KeptSpan(one, read(one)) for one in received.spans]
+                logs += received.logs
+    return spans, logs
+
+
+@pytest.fixture(scope="module", params=["spans", "sums", "sums of what arrives"])
+def clickhouse_store(
+    request: pytest.FixtureRequest, clickhouse: ClickHouseServer
+) -> Iterator[ClickHouseStore]:
+    """All of them, as they are, summed up, or summed up as they arrive: log records first."""
+    spans, logs = everything()
+    with fresh_database(clickhouse) as database:
+        if request.param != "sums of what arrives":
+            database.insert(spans, logs)
+        with database.store() as store:
+            if request.param != "spans":
+                store.create_rollup()
+            if request.param == "sums of what arrives":
+                database.insert([], logs)
+                for start in range(0, len(spans), 97):
+                    database.insert(spans[start : start + 97])
+                    store.follow()
+            yield store
+
+
+@pytest.fixture(scope="module")
+def sqlite_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SQLiteStore]:
+    store = SQLiteStore(Path(tmp_path_factory.mktemp("sqlite")) / "spans.db")
+    store.write(*everything())
+    yield store
+    store.close()
+
+
+@pytest.mark.parametrize("sender", SENDERS)
+def test_a_sender(
+    sender: str, clickhouse_store: ClickHouseStore, sqlite_store: SQLiteStore
+) -> None:
+    expected = json.loads((SENT / sender / "expected.json").read_text())
+    thread_id = expected["thread_id"]
+    thread = clickhouse_store.thread(thread_id)
+    assert thread is not None
+    assert thread == sqlite_store.thread(thread_id)
+    assert (thread.input_tokens, thread.output_tokens) == expected_tokens(expected)
+    if is_whole(sender, expected):
+        assert thread.cost == pytest.approx(expected["cost_usd"], rel=0.02)
+
+    def told(store: Store) -> list[object]:
+        entries = conversation(thread_id, store.spans(thread_id)).entries
+        return [(_told(one), one.kept.facts) for one in entries]
+
+    assert told(clickhouse_store) == told(sqlite_store)
+
+    def judged(store: Store) -> list[object]:
+        return [one.name for one in store.logs(thread_id, name=EVALUATION)]
+
+    assert judged(clickhouse_store) == judged(sqlite_store)
+
+
+def test_all_together(clickhouse_store: ClickHouseStore, sqlite_store: SQLiteStore) -> None:
+    query = ThreadQuery(limit=500)
+    assert clickhouse_store.threads(query) == sqlite_store.threads(query)
+    assert clickhouse_store.strays() == sqlite_store.strays()
+    assert clickhouse_store.overview(query) == sqlite_store.overview(query)
