@@ -273,8 +273,8 @@ class _Pages:
         is_last_day = len(shown) > len(parameters)
         asked = _brief(shown, zone)
         overview = self._store.overview(asked)
-        if is_last_day and not overview.threads and not finding.is_filtered(parameters):
-            # Nothing has happened lately: what has happened before is more use than nothing.
+        if is_last_day and not overview.threads:
+            # Nothing like that has happened lately: what has before is more use than nothing.
             shown, asked = parameters, _brief(parameters, zone)
             overview = self._store.overview(asked)
         page = self._store.threads(asked)
@@ -286,11 +286,10 @@ class _Pages:
             threads=page.threads,
             plots=plots.plots(overview),
             query=asked,
-            parameters=dict(shown),
-            periods=PERIODS
-            if self._store.period is None
-            else ((*finding.ANY[1:], "Any time"), *PERIODS[1:]),
+            parameters=dict(parameters),
+            periods=_periods(self._store.period),
             is_last_day=is_last_day,
+            is_empty_day=is_last_day and asked.since is None,
             anytime=finding.address("/", parameters, since="any", cursor=None),
             tags=_tags(overview, asked),
             is_filtered=finding.is_filtered(parameters),
@@ -521,6 +520,14 @@ def _trace_url(
     for name, value in values.items():
         template = template.replace(f"{{{name}}}", quote(value, safe="", errors="replace"))
     return template
+
+
+def _periods(period: str | None) -> tuple[tuple[str, str], ...]:
+    """Returns the times to choose from, by their values in the form: that of the store is ""."""
+    if period is None:
+        return PERIODS
+    others = tuple(one for one in PERIODS[1:] if one[0] != period)
+    return (("", dict(PERIODS)[period]), *others, (finding.ANY[1], PERIODS[0][1]))
 
 
 def _brief(parameters: finding.Parameters, zone: Zone) -> ThreadQuery:
