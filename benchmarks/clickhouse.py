@@ -27,7 +27,7 @@ sys.path[:0] = [str(CHECKOUT / "tests"), str(CHECKOUT / "src")]
 from orq_otel.viewer.model import ThreadQuery  # noqa: E402
 from orq_otel.viewer.store.clickhouse import ClickHouseStore  # noqa: E402
 from support.clickhouse_server import ClickHouseServer  # noqa: E402 - found by the path
-from viewer.clickhouse_tables import LOGS, TABLE  # noqa: E402
+from viewer.clickhouse_tables import LOGS, TABLE, TIMES  # noqa: E402
 
 MONTH = 30 * 86_400
 #: Spans of a thread, and of a trace.
@@ -118,7 +118,7 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         ClickHouseServer(Path(folder)) as server,
     ):
-        for table in (TABLE, LOGS):
+        for table in (TABLE, *TIMES, LOGS):
             server.command(table)
         print(f"{options.spans:,} spans made in {fill(server, options.spans):.1f} s", flush=True)
         store = ClickHouseStore.connect(server.url())

@@ -49,6 +49,24 @@ ORDER BY (ServiceName, SpanName, toDateTime(Timestamp), Timestamp)
 """
 
 
+#: When each trace began and ended, as the exporter has it noted.
+TIMES = (
+    """
+CREATE TABLE IF NOT EXISTS otel_traces_trace_id_ts (
+    TraceId String CODEC(ZSTD(1)),
+    Start DateTime CODEC(Delta, ZSTD(1)),
+    End DateTime CODEC(Delta, ZSTD(1)),
+    INDEX idx_trace_id TraceId TYPE bloom_filter(0.01) GRANULARITY 1
+) ENGINE = MergeTree
+PARTITION BY toDate(Start)
+ORDER BY (TraceId, Start)
+""",
+    """
+CREATE MATERIALIZED VIEW IF NOT EXISTS otel_traces_trace_id_ts_mv TO otel_traces_trace_id_ts AS
+SELECT TraceId, min(Timestamp) AS Start, max(Timestamp) AS End FROM otel_traces
+WHERE TraceId != '' GROUP BY TraceId
+""",
+)
 #: As it makes the table of log records. Earlier releases have no `EventName`.
 LOGS = """
 CREATE TABLE IF NOT EXISTS otel_logs (

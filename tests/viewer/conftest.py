@@ -21,7 +21,7 @@ else:
     from orq_otel.viewer.model import KeptSpan, Span, Store
     from orq_otel.viewer.store.sqlite import SQLiteStore
 
-    from .clickhouse_tables import LOGS, TABLE, Database
+    from .clickhouse_tables import LOGS, TABLE, TIMES, Database
 
 _numbers = itertools.count()
 
@@ -57,8 +57,8 @@ def fresh_database(server: ClickHouseServer) -> Iterator[Database]:
     name = f"test_{next(_numbers)}"
     server.command(f"CREATE DATABASE {name}")
     database = Database(server, name)
-    database.command(TABLE)
-    database.command(LOGS)
+    for statement in (TABLE, *TIMES, LOGS):
+        database.command(statement)
     yield database
     server.command(f"DROP DATABASE {name}")
 

@@ -13,13 +13,12 @@ from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import KeptSpan, LogRecord, Span, deletion
 from orq_otel.viewer.ports.guards import Guard
 from orq_otel.viewer.store import open_store
-from orq_otel.viewer.store.clickhouse import ClickHouseStore
 from orq_otel.viewer.store.sqlite import SQLiteStore
 from orq_otel.viewer.web.api import create_api
 from orq_otel.viewer.web.web_guard import WebGuard
 
 from .agents import judged
-from .clickhouse_engine import Engine
+from .clickhouse_tables import Database
 from .sqlite_checks import rollup_errors
 
 
@@ -98,12 +97,12 @@ def test_pages_of_others_cannot(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_store_of_others_has_no_deletion(database: Engine) -> None:
-    store = ClickHouseStore(database)
-    assert deletion(store) is None
-    api = Api()
-    api.store = store
-    with served(api) as client:
-        answer: httpx.Response = client.delete("/api/threads/t")
-        assert answer.status_code == 405
-        assert answer.headers["allow"] == "GET, HEAD"
+def test_a_store_of_others_has_no_deletion(database: Database) -> None:
+    with database.store() as store:
+        assert deletion(store) is None
+        api = Api()
+        api.store = store
+        with served(api) as client:
+            answer: httpx.Response = client.delete("/api/threads/t")
+            assert answer.status_code == 405
+            assert answer.headers["allow"] == "GET, HEAD"

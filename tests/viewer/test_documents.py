@@ -11,6 +11,7 @@ import httpx
 import pytest
 from markdown_it import MarkdownIt
 
+from orq_otel.cli.main import main
 from orq_otel.viewer.model import KeptSpan
 
 from . import agents, conversations
@@ -160,3 +161,42 @@ def test_markdown_has_the_steps(site: Site, browse: Browse) -> None:
         "\n  **CarrierTimeoutError** NordPost did not answer within 1.5 s (tracking API v2)\n"
         in text
     )
+
+
+@pytest.mark.parametrize("form", ["markdown", "html"])
+def test_the_terminal_writes_the_same_documents(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    site.store.write(agents.research())
+    served = httpx.get(
+        f"{site.url}/api/threads/research-7/export?format={form}", trust_env=False
+    ).text
+    for source in (["--db", str(tmp_path / "threads.db")], ["--url", site.url]):
+        assert main(["export", "research-7", f"--{form}", *source]) == 0
+        assert capsys.readouterr().out == served + "\n"
+
+
+def test_the_terminal_tells_prompts_from_questions(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.store.write(agents.research())
+    assert main(["thread", "research-7", "--db", str(tmp_path / "threads.db")]) == 0
+    lines = capsys.readouterr().out.split("\n")
+    assert [line[11:] for line in lines if line.startswith("user ")] == [
+        "How do I **group** spans?", agents.HEBREW, "Return it as JSON.",
+    ]  # fmt: skip
+    assert [line[11:] for line in lines if line.startswith("prompt ")] == [
+        "Find out how spans are grouped.", "Write it down in brief.",
+    ]  # fmt: skip
+
+
+def test_the_terminal_tells_the_same(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.store.write(conversations.support())
+    answer = httpx.get(f"{site.url}/api/threads/support-4217/conversation", trust_env=False)
+    assert main(["thread", "support-4217", "--db", str(tmp_path / "threads.db")]) == 0
+    shown = words(capsys.readouterr().out)
+    at = 0
+    for _, text in of_api(answer.json()):
+        at = shown.index(words(text), at)  # each, and in the same order

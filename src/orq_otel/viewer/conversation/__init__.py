@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orq_otel.viewer.conversation.entries import Conversation, Failure, Step, Turn
 from orq_otel.viewer.conversation.evaluations import Evaluation, evaluation
-from orq_otel.viewer.conversation.exchanges import Agent, Exchange, exchanges
+from orq_otel.viewer.conversation.exchanges import Agent, Exchange, exchanges, with_prompts
 from orq_otel.viewer.conversation.parts import Media, Message, Other, Part, Text, ToolCall
 from orq_otel.viewer.conversation.reading import (
     INPUT,
@@ -35,4 +35,5 @@ __all__ = [
     "evaluation",
     "exchanges",
     "failure",
+    "with_prompts",
 ]

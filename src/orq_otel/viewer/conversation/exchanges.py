@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from orq_otel.viewer.conversation.entries import Conversation, Step, Turn
@@ -152,6 +152,28 @@ def exchanges(told: Conversation, spans: Iterable[KeptSpan]) -> tuple[Exchange, 
     if waiting:
         _put_aside(drafts, waiting)
     return tuple(one.finished(number, house) for number, one in enumerate(drafts, 1))
+
+
+def with_prompts(told: Conversation, spans: Iterable[KeptSpan]) -> Conversation:
+    """Returns a conversation in which the prompts of agents have the role "prompt", not "user".
+
+    Args:
+        told: The conversation.
+        spans: As in `exchanges`.
+    """
+    questions = {id(one.question) for one in exchanges(told, spans)}
+
+    def named(turn: Turn) -> Turn:
+        asked = (replace(one, role="prompt") if one.role == "user" else one for one in turn.asked)
+        return replace(turn, asked=tuple(asked))
+
+    return replace(
+        told,
+        entries=tuple(
+            one if isinstance(one, Step) or id(one) in questions else named(one)
+            for one in told.entries
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,8 @@ from orq_otel.viewer.formats import as_text
 HISTORIES: Final = 12
 #: What stands at the end of a text that was cut.
 _CUT = re.compile(r"(\u2026 \[[\d,]+ characters cut\]|\u2026|\.\.\.|\[truncated\]|\(truncated\))$")
+#: At most so many characters.
+_NOTE_LENGTH: Final = 60
 #: A note in the place of messages that were cut.
 _NOTE = re.compile(r"\[(\d+) items cut\]")
 #: How many characters of a text say which one it may be.
@@ -80,7 +82,7 @@ class Item:
     @property
     def is_cut(self) -> bool:
         """Whether it is a text that was cut."""
-        return _CUT.search(self.words) is not None
+        return _CUT.search(self.words[-_NOTE_LENGTH:]) is not None
 
     @property
     def stem(self) -> str:
@@ -139,6 +141,7 @@ class Histories:
         self._histories: list[_History] = []
         self._shown: dict[int, Item] = {}
         self._beginnings: dict[tuple[str, str], list[Item]] = {}
+        self._cut: dict[tuple[str, str], list[Item]] = {}  # those of them that were cut
 
     def compare(self, items: list[Item], marks: list[int]) -> Comparison:
         """Compares the input of a call with what was there before."""
@@ -181,9 +184,10 @@ class Histories:
     def show(self, items: Iterable[Item]) -> None:
         """Note what is shown, so that it is known where another call repeats it."""
         for one in items:
-            self._shown.setdefault(one.mark, one)
-            if len(one.words) > _BEGINNING:
+            if self._shown.setdefault(one.mark, one) is one and len(one.words) > _BEGINNING:
                 self._beginnings.setdefault(_start(one), []).append(one)
+                if one.is_cut:
+                    self._cut.setdefault(_start(one), []).append(one)
 
     def _known(self, item: Item, *, is_question: bool) -> bool:
         """Whether a part was shown. If it is longer than what was shown, that is made longer."""
@@ -191,10 +195,12 @@ class Histories:
             return True
         if len(item.words) <= _BEGINNING:
             return False
-        stem = item.stem
-        for one in self._beginnings.get(_start(item), ()):
-            if item.is_cut and one.words.startswith(stem):
+        if item.is_cut:
+            stem = item.stem
+            if any(one.words.startswith(stem) for one in self._beginnings.get(_start(item), ())):
                 return True
+        # Many questions may begin alike, and few are cut.
+        for one in self._cut.get(_start(item), ()):
             if one.is_cut and item.words.startswith(one.stem):
                 one.part, one.words = item.part, item.words
                 return True

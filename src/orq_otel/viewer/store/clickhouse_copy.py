@@ -21,7 +21,7 @@ from orq_otel.viewer.store.clickhouse_spans import ALWAYS, Place, RawSpans, Wind
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 #: The copy has at most about so many spans.
-MOST: Final = 100_000
+MOST: Final = 50_000
 #: A copy of more spans than this is brought up to date for a share of the time at most: one of so
 #: many.
 _FEW: Final = 20_000

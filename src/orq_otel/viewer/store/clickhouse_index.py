@@ -29,7 +29,7 @@ _TRACES: Final = 400
 #: Days of more spans than this are summed up hour by hour.
 _FEW: Final = 200_000
 #: A trace that arrives takes so long to be seen, at most, in microseconds.
-_UNSEEN: Final = 10_000_000
+_UNSEEN: Final = 30_000_000
 #: Another trace of a thread may tell of a call that began so much earlier, or ended so much before.
 _EARLIER: Final = HOUR
 _NEAR: Final = 10 * 60 * SECOND
@@ -71,7 +71,9 @@ class Index:
             StoreError: ClickHouse cannot be read or written.
         """
         end = time.monotonic() + seconds
-        with self._lock:
+        if not self._lock.acquire(timeout=seconds):
+            return False
+        try:
             if self._cursor is None:
                 self._cursor = self._tables.state("cursor") or 0
             arrived = self._server.ask(
@@ -92,6 +94,8 @@ class Index:
             }
             self._sweep_if_fewer()
             return True
+        finally:
+            self._lock.release()
 
     def _take(self, arrived: Sequence[tuple[Any, ...]]) -> None:
         window = Window(
@@ -145,7 +149,10 @@ class Index:
         self._forget(day, version)
 
     def sweep(self) -> None:
-        """Sum up anew what has changed, and forget what is gone from the Collector's table."""
+        """Sum up anew what has changed, and forget what is gone from the Collector's table.
+
+        Of the last two days, what has been missed is summed up as well.
+        """
         activity = self._tables.name("activity")
         days = self._server.ask(
             f"SELECT DISTINCT intDiv(toInt64(toUnixTimestamp(hour)), 86400) FROM {activity}"
@@ -158,6 +165,9 @@ class Index:
                 window.around(),
             )
             version = self._tables.now()
+            if version // 1_000_000 - day * DAY // SECOND < 2 * DAY // SECOND:
+                known = f"SELECT trace_id FROM {activity} WHERE {_of_day(day)}"
+                changed += self._raw.traces_about_genai(window, known)
             for start in range(0, len(changed), _TRACES):
                 self._write(changed[start : start + _TRACES], window, version)
 
@@ -186,15 +196,19 @@ class Index:
             window: When some of their spans began.
             version: A time before they are read: of several decisions, that of the latest counts.
         """
-        around = window.around()
         wanted = list(dict.fromkeys(trace_ids))
-        spans = list(self._read(wanted, window))
+        if not wanted:
+            return
+        within = self._raw.bounds(wanted, window)
+        spans = list(self._read(wanted, within))
         context = self._neighbours(_nodes(spans).values(), set(wanted))
         others = [trace_id for trace_id, *_ in context]
         if others:
             begin = min(first for _, first, _, _ in context)
             end = max(last for _, _, last, _ in context)
-            spans += self._read(others, Window(bounded(begin), bounded(end) + 1))
+            of_others = Window(bounded(begin), bounded(end) + 1)
+            spans += self._read(others, self._raw.bounds(others, of_others))
+            within = Window(min(within.since, begin), max(within.until, end + 1))
             wanted += [trace_id for trace_id, _, _, is_near in context if is_near]
         nodes = _nodes(spans)
         rows: dict[_Key, _Row] = {}
@@ -212,15 +226,15 @@ class Index:
                 *(
                     _gone(key, version)
                     for key in self._keys(wanted)
-                    if key not in rows and around.since <= key.hour * SECOND < around.until
+                    if key not in rows and within.since < (key.hour + 3600) * SECOND
+                    if key.hour * SECOND < within.until
                 ),
             ],
         )
 
     def _read(self, trace_ids: Sequence[str], window: Window) -> Iterator[KeptSpan]:
-        around = window.around()
-        for spans in self._raw.read(trace_ids, around):
-            yield from with_records(spans, self._raw.records(trace_ids, around))
+        for spans in self._raw.read(trace_ids, window):
+            yield from with_records(spans, self._raw.records(trace_ids, window.around()))
 
     def _keys(self, trace_ids: Sequence[str]) -> list[_Key]:
         found = self._server.ask(
@@ -266,11 +280,10 @@ class Index:
             if (
                 trace_id not in known
                 and started <= end + _NEAR
-                and last_active >= begin - _NEAR
-                and started >= begin - _EARLIER
+                and last_active >= begin - _EARLIER
                 and _may_tell_the_same(scopes[thread_id].union(others))
             ):
-                is_near = started <= end + _NEAR and last_active >= begin
+                is_near = last_active >= begin - _NEAR
                 near[thread_id].append((trace_id, started, last_active, is_near))
         return [one for some in near.values() if len(some) < _CROWD for one in some]
 

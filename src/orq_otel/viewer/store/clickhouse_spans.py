@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from orq_otel.viewer.conversation import facts
 from orq_otel.viewer.dialects.table import SESSION, THREAD_IDS
 from orq_otel.viewer.model import KeptSpan, LogRecord, Span
-from orq_otel.viewer.store.buckets import DAY, bounded
+from orq_otel.viewer.store.buckets import DAY, SECOND, bounded
 from orq_otel.viewer.store.clickhouse_server import Server
 from orq_otel.viewer.store.clickhouse_tables import Table
 
@@ -62,6 +62,7 @@ class RawSpans:
         self._server = server
         self.table = Table.of_spans(server)
         self.logs_table = Table.of_logs(server)
+        self._times = Table.of_times(server, self.table)
         services = server.address.services
         self._where = "ServiceName IN {services:Array(String)}" if services else "1"
         self._values: dict[str, Any] = {"services": list(services)} if services else {}
@@ -113,14 +114,42 @@ class RawSpans:
         )
         return [place for place in found if _is_valid(place)]
 
-    def traces_about_genai(self, window: Window) -> list[str]:
-        """Returns the traces that say something about threads in a time."""
+    def traces_about_genai(self, window: Window, but: str = "") -> list[str]:
+        """Returns the traces that say something about threads in a time, by their first such span.
+
+        Args:
+            window: The time.
+            but: SQL for the ids of traces that are left out, or "".
+        """
+        others = f" AND TraceId NOT IN ({but})" if but else ""
         found = self._ask(
-            f"SELECT DISTINCT TraceId FROM {self.table.sql}"
-            f" WHERE {_IN} AND {self._where} AND {self.table.is_about_genai()}",
+            f"SELECT TraceId FROM {self.table.sql}"
+            f" WHERE {_IN} AND {self._where} AND {self.table.is_about_genai()}{others}"
+            " GROUP BY TraceId ORDER BY min(Timestamp)",
             window,
         )
         return [trace_id for (trace_id,) in found]
+
+    def bounds(self, trace_ids: Sequence[str], window: Window) -> Window:
+        """Returns the time in which all spans of some traces began.
+
+        The exporter notes it. Where it does not, they are looked for around some of them.
+
+        Args:
+            trace_ids: The traces.
+            window: When some of their spans began.
+        """
+        if self._times is not None:
+            ((count, begin, end),) = self._ask(
+                "SELECT uniqExact(TraceId), toInt64(toUnixTimestamp(min(Start))),"
+                f" toInt64(toUnixTimestamp(max(End))) FROM {self._times.sql}"
+                " WHERE TraceId IN {ids:Array(String)}",
+                window,
+                ids=list(trace_ids),
+            )
+            if count == len(set(trace_ids)):
+                return Window(bounded(begin * SECOND), bounded((end + 1) * SECOND))
+        return window.around()
 
     def days(self) -> dict[int, int]:
         """Returns the days on which spans began, the latest first, and how many each has.
@@ -242,6 +271,8 @@ class RawSpans:
             window,
             **values,
         )
+        # The Collector may have sent a record again.
+        once = {repr(row): row for row in found}.values()
         return [
             LogRecord(
                 *(trace_id or None, span_id or None, event, time, severity, body, service, scope),
@@ -251,7 +282,7 @@ class RawSpans:
             for (
                 *(trace_id, span_id, event, time, severity, body, service, scope, attributes),
                 resource,
-            ) in found
+            ) in once
         ]
 
     def _ask(self, query: str, window: Window, **values: Any) -> list[tuple[Any, ...]]:

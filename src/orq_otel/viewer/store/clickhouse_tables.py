@@ -125,6 +125,17 @@ class Table:
             return None
         return found
 
+    @classmethod
+    def of_times(cls, server: Server, spans: Table) -> Table | None:
+        """Finds the exporter's table of when traces began and ended, if it has one."""
+        try:
+            found = cls.find(server, f"{name(spans.database)}.{name(f'{spans.name}_trace_id_ts')}")
+        except StoreError as error:
+            if error.is_temporary:
+                raise
+            return None
+        return found if {"TraceId", "Start", "End"} <= found.types.keys() else None
+
     def check(self, needed: frozenset[str], attributes: str) -> None:
         """Check that it can be read.
 

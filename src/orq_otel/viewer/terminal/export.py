@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from argparse import Namespace
 from typing import Any
@@ -14,8 +15,8 @@ def add_parser(subparsers: Any) -> None:
     """Add the command to those of `orq-otel`."""
     parser = subparsers.add_parser(
         "export",
-        help="write a thread as OTLP/JSON, or as the API's JSON",
-        description="Write a thread and the spans of its traces to standard output.",
+        help="write a thread as OTLP/JSON, as the API's JSON, or as a document",
+        description="Write a thread to standard output: the spans of its traces, or what was said.",
     )
     parser.add_argument("id", metavar="ID", help="the thread's id or short id")
     form = parser.add_mutually_exclusive_group()
@@ -33,6 +34,14 @@ def add_parser(subparsers: Any) -> None:
         const="otlp",
         help="write OTLP/JSON, which `orq-otel import` and collectors read (default)",
     )
+    for name, what in (("markdown", "as Markdown"), ("html", "as one HTML file, to share")):
+        form.add_argument(
+            f"--{name}",
+            dest="form",
+            action="store_const",
+            const=name,
+            help=f"write the conversation {what}",
+        )
     add_source(parser)
     parser.set_defaults(run=run, form="otlp")
 
@@ -43,9 +52,9 @@ def run(options: Namespace) -> int:
     def ask(source: Source) -> int:
         if source.thread(options.id) is None:
             return no_such_thread(options.id)
+        decoder = codecs.getincrementaldecoder("utf-8")()  # bits are cut anywhere
         for bit in source.export(options.id, options.form):
-            # ASCII, which may be cut anywhere.
-            sys.stdout.write(bit.decode())
+            sys.stdout.write(decoder.decode(bit))
         sys.stdout.write("\n")
         return DONE
 

@@ -63,7 +63,7 @@ class Source(Protocol):
         ...
 
     def export(self, thread_id: str, form: str) -> Iterator[bytes]:
-        """Yields an existing thread in one of `api_json.FORMATS`, in chunks."""
+        """Yields an existing thread in a format of the API's export, in chunks."""
         ...
 
     def keep(self, spans: Sequence[Span], logs: Sequence[LogRecord] = ()) -> None:
@@ -107,6 +107,11 @@ class StoreSource:
         found = self._store.thread(thread_id)
         if found is None:
             raise SourceError(f"The thread {thread_id!r} has just been removed.")
+        if form not in api_json.FORMATS:
+            # Templates, and what else pages are made with, are for this alone.
+            from orq_otel.viewer.web import exports, zones  # noqa: PLC0415
+
+            return iter([exports.document(self._store, found, form, zones.UTC).encode()])
         logs = all_logs(self._store, found.id)
         return api_json.export(found, pieces(self._store, found.id), form, logs)
 

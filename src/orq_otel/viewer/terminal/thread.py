@@ -9,7 +9,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from orq_otel.viewer.conversation import Conversation, Step, Turn, conversation, failure
+from orq_otel.viewer.conversation import (
+    Conversation,
+    Step,
+    Turn,
+    conversation,
+    failure,
+    with_prompts,
+)
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.formats import count, one_line, plural
 from orq_otel.viewer.model import KeptSpan
@@ -108,7 +115,8 @@ def run(options: Namespace) -> int:
 
 def _told(thread_id: str, answer: dict[str, Any]) -> Conversation:
     spans = [api_json.span_of(one) for one in answer["spans"]]
-    return conversation(thread_id, [KeptSpan(one, read(one)) for one in spans])
+    kept = [KeptSpan(one, read(one)) for one in spans]
+    return with_prompts(conversation(thread_id, kept), kept)
 
 
 def _follow(source: Source, thread_id: str, told: Conversation, width: int | None) -> None:

@@ -1,0 +1,129 @@
+"""Sums in ClickHouse: what a page reads of them, what can be asked, and where they are made."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.model import KeptSpan, StoreError, ThreadQuery
+from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND
+from orq_otel.viewer.store.clickhouse_activity import Tables
+from orq_otel.viewer.store.clickhouse_address import Address
+from orq_otel.viewer.store.clickhouse_server import Server
+from orq_otel.viewer.store.clickhouse_tables import Table
+
+from .clickhouse_tables import Database
+from .sample_spans import NOON, call
+
+DAYS, EACH = 20, 60
+
+
+def fill(database: Database, last: int) -> None:
+    """Threads of many days, as many on each."""
+    database.insert(
+        KeptSpan(one, read(one))
+        for day in range(DAYS)
+        for number in range(EACH)
+        for one in [call(f"{day}-{number}", start=last - day * DAY + number * SECOND, tags=("x",))]
+    )
+
+
+def test_a_page_reads_its_own_days(database: Database) -> None:
+    now = time.time_ns()
+    fill(database, now - HOUR)
+    with database.store() as store:
+        store.create_rollup()
+        store.threads(ThreadQuery(limit=1))
+        since = now - DAY
+
+        def rows(*queries: ThreadQuery) -> int:
+            before = len(database.server.log())
+            for query in queries:
+                store.overview(query)
+                assert len(store.threads(query).threads) == min(query.limit, EACH)
+            return sum(
+                one.get("rows", 0)
+                for one in database.server.log()[before:]
+                if "_orq_activity" in one["sql"]
+            )
+
+        # An overview asks at most ten times, each time for the two days that 24 hours touch.
+        budget = 10 * 2 * EACH
+        assert 0 < rows(ThreadQuery(since=since, limit=5)) <= budget
+        assert 0 < rows(ThreadQuery(since=since, limit=5, tags=("x",), sort="cost")) <= budget
+        # A list of any time goes back no further than it has to.
+        before = len(database.server.log())
+        assert len(store.threads(ThreadQuery(limit=5)).threads) == 5
+        read_rows = [one.get("rows", 0) for one in database.server.log()[before:]]
+        assert max(read_rows) <= 5 * EACH
+
+
+def test_filters_of_sums(database: Database) -> None:
+    told = call("a", cost=0.5, seconds=4, enduser__id="anna", gen_ai__agent__name="helper")
+    other = call("b", cost=0.1, seconds=1, start=NOON + 60 * SECOND, model="gpt-4o")
+    database.insert([KeptSpan(one, read(one)) for one in (told, other)])
+    with database.store() as store:
+        store.create_rollup()
+
+        def ids(**query: object) -> list[str]:
+            return [one.id for one in store.threads(ThreadQuery(**query)).threads]  # type: ignore[arg-type]
+
+        assert ids(least_cost=0.2) == ["a"]
+        assert ids(most_cost=0.2) == ["b"]
+        assert ids(least_duration=2 * SECOND) == ["a"]
+        assert ids(labels=(("agent", "helper"),)) == ["a"]
+        assert ids(labels=(("model", "gpt-4o"), ("model", "gpt-4o-mini"))) == ["b", "a"]
+        assert ids(labels=(("model", "gpt-4o"), ("agent", "helper"))) == []
+        assert ids(text="HELPER") == ["a"]
+        assert store.labels("model") == (("gpt-4o", 1), ("gpt-4o-mini", 1))
+        assert store.labels("agent", "elp") == (("helper", 1),)
+        assert store.abilities == {"labels", "cost"}
+        with pytest.raises(StoreError, match="no filtering by feedback yet"):
+            ids(feedback="good")
+        with pytest.raises(StoreError, match="no numbers by model"):
+            store.numbers(ThreadQuery(), "model")
+
+
+@pytest.fixture
+def server(database: Database) -> Server:
+    return Server.open(Address.parse(database.url(cluster="prod")))
+
+
+def test_replicated_tables_have_replicated_sums(database: Database, server: Server) -> None:
+    spans = Table(
+        *(database.name, "otel_traces", {}, "ReplicatedMergeTree"),
+        "ReplicatedMergeTree('/t/{shard}', '{replica}') ORDER BY Timestamp"
+        " TTL toDate(Timestamp) + toIntervalDay(7) SETTINGS index_granularity = 8192",
+    )
+    made = [one for one in Tables(server, spans, None).statements() if one.startswith("CREATE")]
+    assert len(made) == 4
+    assert all(" ON CLUSTER `prod` " in one for one in made)
+    activity, arrivals, state, view = made
+    assert "ENGINE = ReplicatedReplacingMergeTree(version, is_deleted)" in activity
+    assert "TTL toDate(hour) + toIntervalDay(7) SETTINGS" in activity
+    assert "ENGINE = ReplicatedMergeTree PARTITION" in arrivals
+    assert "ENGINE = ReplicatedReplacingMergeTree(version)" in state
+    assert f"TO `{database.name}`.`otel_traces_orq_arrivals` AS" in view
+    server.close()
+
+
+def test_distributed_tables_have_distributed_sums(database: Database, server: Server) -> None:
+    spans = Table(
+        *(database.name, "all_traces", {}, "Distributed"),
+        f"Distributed('prod', '{database.name}', 'otel_traces', rand())",
+    )
+    made = [one for one in Tables(server, spans, None).statements() if one.startswith("CREATE")]
+    assert all(" ON CLUSTER `prod` " in one for one in made)
+    distributed = [one for one in made if "ENGINE = Distributed(" in one]
+    assert [one.rpartition(", ")[2] for one in distributed] == [
+        "cityHash64(thread_id))",
+        "cityHash64(trace_id))",
+        "cityHash64(key))",
+    ]
+    # What arrives is noted where it is written.
+    assert f"FROM `{database.name}`.`otel_traces` WHERE" in made[-1]
+    assert "TO" in made[-1]
+    assert "`all_traces_orq_arrivals_local`" in made[-1]
+    server.close()

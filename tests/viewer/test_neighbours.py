@@ -1,0 +1,55 @@
+"""The threads before and after one, in each order of a list."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.model import SORTS, KeptSpan, Sort, ThreadQuery
+from orq_otel.viewer.store.sqlite import SQLiteStore
+from orq_otel.viewer.web.neighbours import neighbour
+
+from .sample_spans import NOON, SECOND, call
+
+
+@pytest.fixture
+def store(sqlite: SQLiteStore) -> SQLiteStore:
+    """Threads that differ in everything, two alike, and one with a long id."""
+    for number, name in enumerate(("d", "a", "c", "b", "b2", "x" * 300)):
+        size = min(number, 3)
+        spans = [
+            call(
+                name,
+                start=NOON + (7 * size + 3 * each) * SECOND,
+                seconds=1 + (3 - size) * 2,
+                tokens=(100 * ((size * 3) % 4), 1),
+                status="ERROR" if each == 0 and size % 2 else "UNSET",
+                tags=("even",) if number % 2 == 0 else (),
+            )
+            for each in range(1 + (size * 5) % 4)
+        ]
+        sqlite.write([KeptSpan(one, read(one)) for one in spans])
+    return sqlite
+
+
+@pytest.mark.parametrize("tags", [(), ("even",)])
+@pytest.mark.parametrize("ascending", [False, True])
+@pytest.mark.parametrize("sort", SORTS)
+def test_in_the_order_of_the_list(
+    store: SQLiteStore, sort: Sort, ascending: bool, tags: tuple[str, ...]
+) -> None:
+    query = ThreadQuery(tags=tags, sort=sort, ascending=ascending)
+    # A thread does not say in full what it is sorted by, if that is its cost.
+    listed = query if sort != "cost" else ThreadQuery(tags=tags, ascending=ascending)
+    threads = store.threads(listed).threads
+    assert len(threads) == (3 if tags else 6)
+    for above, below in itertools.pairwise(threads):
+        after = neighbour(store, above, query, is_next=True)
+        before = neighbour(store, below, query, is_next=False)
+        assert after is not None
+        assert before is not None
+        assert (before.short_id, after.short_id) == (above.short_id, below.short_id)
+    assert neighbour(store, threads[-1], query, is_next=True) is None
+    assert neighbour(store, threads[0], query, is_next=False) is None
