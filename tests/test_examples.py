@@ -30,6 +30,12 @@ def shown(name: str) -> str:
     return settled(table)
 
 
+def rows(table: str) -> list[str]:
+    """Threads with their tags, and calls of models. FastAPI's own spans depend on its version."""
+    lines = (line[:54].strip() for line in table.splitlines())
+    return [line for line in lines if line.startswith("chat")]
+
+
 @since("1.66", "client.responses, which some of them use")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_program_makes_the_threads_of_its_page(name: str) -> None:
@@ -47,6 +53,7 @@ def test_the_notebook(tmp_path: Path) -> None:
 
 def test_the_chat_over_http() -> None:
     pytest.importorskip("fastapi")
+    pytest.importorskip("uvicorn")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -76,7 +83,7 @@ def test_the_chat_over_http() -> None:
             server.kill()
     assert server.returncode in (0, -signal.SIGINT, 130)
     assert answer
-    assert settled(output.partition("over OTLP:\n\n")[2].rstrip() + "\n") == shown("fastapi_chat")
+    assert rows(output.partition("over OTLP:\n\n")[2]) == rows(shown("fastapi_chat"))
 
 
 def test_what_is_no_program_is_said() -> None:
