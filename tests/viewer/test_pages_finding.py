@@ -16,11 +16,10 @@ from axe_playwright_python.sync_playwright import Axe
 
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import KeptSpan, LogRecord, Span, Store
-from orq_otel.viewer.store.clickhouse import ClickHouseStore
 from orq_otel.viewer.web.finding import tag_groups
 
 from .browsing import Browse, Page, Site, browse, browser, expect, serving, site
-from .clickhouse_engine import Engine
+from .clickhouse_tables import Database
 from .sample_spans import MINUTE, NOON, SECOND, call
 
 __all__ = ["browse", "browser", "site"]
@@ -279,19 +278,21 @@ def test_a_csv_has_all_pages_and_no_formulas(site: Site) -> None:
     assert {row["title"] for row in rows} == {"'=1+1"}
 
 
-def test_a_store_that_lacks_something_says_so(database: Engine) -> None:
-    store = ClickHouseStore(database)
-    with serving(store) as url, httpx.Client(base_url=url, timeout=60) as client:
-        page = client.get("/?q=nothing").text
-        assert "This store has no index of messages: only ids and titles were searched." in page
-        assert "More filters" not in page
-        assert "This store does not sum up groups yet." in client.get("/numbers").text
-        assert client.get("/tags").status_code == 200
-        for asked in ("user=ada", "feedback=good", "min_cost=1"):
-            answer = client.get(f"/api/threads?{asked}")
+def test_a_store_that_lacks_something_says_so(database: Database) -> None:
+    """Sums in ClickHouse have labels and costs, and neither messages nor evaluations."""
+    with database.store() as store:
+        store.create_rollup()
+        with serving(store) as url, httpx.Client(base_url=url, timeout=60) as client:
+            page = client.get("/?q=nothing").text
+            assert "This store has no index of messages: only ids and titles and labels" in page
+            assert 'id="feedback"' not in page
+            assert "This store does not sum up groups yet." in client.get("/numbers").text
+            assert client.get("/tags").status_code == 200
+            answer = client.get("/api/threads?feedback=good")
             assert answer.status_code == 503
             assert "yet: the viewer's own file has. Leave that out." in answer.text
-        assert client.get("/api/threads?min_duration=1s").status_code == 200
+            for asked in ("min_duration=1s", "user=ada", "min_cost=1"):
+                assert client.get(f"/api/threads?{asked}").status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/?q=rotterdam", "/numbers?by=tag", "/numbers?a=a&b=b", "/tags"])

@@ -20,6 +20,7 @@ from orq_otel.viewer.model import (
     KINDS,
     InvalidCursorError,
     KeptSpan,
+    Kind,
     Store,
     StoreError,
     Thread,
@@ -207,7 +208,7 @@ class _Api:
 
     async def _labels(self, request: Request) -> Response:
         asked = only(request.query_params.multi_items(), ("kind", "q", "limit"))
-        kind = choice("kind", asked.get("kind", ["tag"])[0], KINDS)
+        kind: Kind = choice("kind", asked.get("kind", ["tag"])[0], KINDS)
         limit = number("limit", asked.get("limit", ["200"])[0], MOST_LABELS)
         text = asked.get("q", [""])[0]
 
@@ -220,7 +221,7 @@ class _Api:
     async def _numbers(self, request: Request) -> Response:
         items = request.query_params.multi_items()
         own = only([one for one in items if one[0] in {"by", "name"}], ("by", "name"), ("name",))
-        by = choice("by", own.get("by", ["model"])[0], KINDS)
+        by: Kind = choice("by", own.get("by", ["model"])[0], KINDS)
         names = own.get("name", [])[:MOST_GROUPS]
         asked = thread_query([one for one in items if one[0] not in own])
 

@@ -177,4 +177,7 @@ def _duration(name: str, single: Mapping[str, str]) -> int | None:
 
 
 def _feedback(value: str | None) -> Feedback | None:
-    return None if value is None else choice("feedback", value, FEEDBACK)
+    if value is None:
+        return None
+    found: Feedback = choice("feedback", value, FEEDBACK)
+    return found
