@@ -34,11 +34,11 @@ class AgentRunner:
 
 
 class Session:
-    """A session that does not know its id."""
+    """A session that does not know its id yet, as those that OpenAI keeps."""
 
     @property
     def session_id(self) -> str:
-        raise LookupError("no session")
+        raise ValueError("Session ID not yet available.")
 
 
 @pytest.fixture
@@ -70,7 +70,8 @@ def runner(telemetry: Telemetry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ({"run_config": {}, "session": SimpleNamespace(session_id="7")}, "session"),
         ({"session": SimpleNamespace(session_id=" "), "conversation_id": "7"}, "conversation"),
         ({"run_config": SimpleNamespace(), "session": None, "conversation_id": None}, None),
-        ({"session": Session(), "conversation_id": "7"}, None),
+        ({"session": Session(), "conversation_id": "7"}, "conversation"),
+        ({"session": Session()}, None),
     ],
 )
 @pytest.mark.parametrize("method", ["run", "run_streamed"])
@@ -78,6 +79,7 @@ def test_a_call_in_a_run_has_the_runs_id(
     telemetry: Telemetry,
     client: openai.OpenAI,
     runner: Any,
+    caplog: pytest.LogCaptureFixture,
     arguments: dict[str, Any],
     source: str | None,
     method: str,
@@ -95,6 +97,7 @@ def test_a_call_in_a_run_has_the_runs_id(
     assert inside.get("thread.id") == (source and "7")
     assert inside.get("orq_otel.adopted_from") == (source and f"agents.{source}_id")
     assert "thread.id" not in after
+    assert "orq-otel" not in caplog.text
 
 
 def test_a_run_in_a_run_keeps_the_outer_id(

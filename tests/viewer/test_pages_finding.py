@@ -16,9 +16,11 @@ from axe_playwright_python.sync_playwright import Axe
 
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import KeptSpan, LogRecord, Span, Store
+from orq_otel.viewer.store.clickhouse import ClickHouseStore
 from orq_otel.viewer.web.finding import tag_groups
 
-from .browsing import Browse, Page, Site, browse, browser, expect, site
+from .browsing import Browse, Page, Site, browse, browser, expect, serving, site
+from .clickhouse_engine import Engine
 from .sample_spans import MINUTE, NOON, SECOND, call
 
 __all__ = ["browse", "browser", "site"]
@@ -275,6 +277,21 @@ def test_a_csv_has_all_pages_and_no_formulas(site: Site) -> None:
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert [row["id"] for row in rows] == [f"t{n:04}" for n in range(1100)]
     assert {row["title"] for row in rows} == {"'=1+1"}
+
+
+def test_a_store_that_lacks_something_says_so(database: Engine) -> None:
+    store = ClickHouseStore(database)
+    with serving(store) as url, httpx.Client(base_url=url, timeout=60) as client:
+        page = client.get("/?q=nothing").text
+        assert "This store has no index of messages: only ids and titles were searched." in page
+        assert "More filters" not in page
+        assert "This store does not sum up groups yet." in client.get("/numbers").text
+        assert client.get("/tags").status_code == 200
+        for asked in ("user=ada", "feedback=good", "min_cost=1"):
+            answer = client.get(f"/api/threads?{asked}")
+            assert answer.status_code == 503
+            assert "yet: the viewer's own file has. Leave that out." in answer.text
+        assert client.get("/api/threads?min_duration=1s").status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/?q=rotterdam", "/numbers?by=tag", "/numbers?a=a&b=b", "/tags"])

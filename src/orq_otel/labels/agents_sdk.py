@@ -65,9 +65,17 @@ def _id_of_run(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
     group = config.get("group_id") if isinstance(config, Mapping) else None
     for name, id in (  # noqa: A001
         (_GROUP, group or getattr(config, "group_id", None)),
-        (_SESSION, None if session is None else session.session_id),
+        (_SESSION, None if session is None else _id_of_session(session)),
         (_CONVERSATION, arguments.get("conversation_id")),
     ):
         if isinstance(id, str) and id.strip():
             return name, id
     return None
+
+
+def _id_of_session(session: Any) -> Any:
+    """The id of a session. One that OpenAI keeps has none before its first call, and raises."""
+    try:
+        return session.session_id
+    except Exception:  # noqa: BLE001 - the session's own, which the run meets where it needs the id
+        return None
