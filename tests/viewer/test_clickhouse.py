@@ -308,7 +308,7 @@ def test_the_next_host_is_asked(database: Database) -> None:
     ("url", "error"),
     [
         ("clickhouse://secret@host:port/", "no address"),
-        ("clickhouse://u:secret@host/?tabel=x", "'tabel' is no option.*table, logs, role"),
+        ("clickhouse://u:secret@host/?tables=x", "'tables' is no option.*table, logs, role"),
         ("clickhouse://u:secret@host/?max_execution_time=soon", "needs a number"),
         ("clickhouse://u:secret@host/?role=", "needs a value"),
     ],
