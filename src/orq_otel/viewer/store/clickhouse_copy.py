@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from orq_otel.viewer.model import LogRecord
-from orq_otel.viewer.store.buckets import HOUR, bounded
+from orq_otel.viewer.store.buckets import DAY, HOUR, bounded
 from orq_otel.viewer.store.clickhouse_spans import ALWAYS, Place, RawSpans, Window
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
@@ -140,6 +140,12 @@ class Copy:
         new = [one for one, spans in found.items() if spans - self._spans.get(one, set())]
         for spans in self._raw.read(new, window):
             records = self._raw.records({one.span.trace_id for one in spans}, window)
+            # The raw table does not say when spans arrived. If a clock is a day ahead, the sender's
+            # must be wrong, and its threads are not to stay on top.
+            latest = time.time_ns() + DAY
+            ahead = [one for one in spans if one.span.end > latest]
+            if ahead:
+                self._store.write(ahead, arrived=0)
             self._store.write(spans, records)
             for one in spans:
                 self._spans.setdefault(one.span.trace_id, set()).add(one.span.span_id)

@@ -14,6 +14,7 @@ import shutil
 import sqlite3
 import tempfile
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -109,8 +110,20 @@ class SQLiteStore:
                     self._path = self._copied()
                     self._writer = self._open_writer()
 
-    def write(self, spans: Sequence[KeptSpan], logs: Sequence[LogRecord] = ()) -> None:
+    def write(
+        self,
+        spans: Sequence[KeptSpan],
+        logs: Sequence[LogRecord] = (),
+        *,
+        arrived: int | None = None,
+    ) -> None:
         """Store spans and log records in one transaction. They are on disk when this returns.
+
+        Args:
+            spans: The spans.
+            logs: The log records.
+            arrived: When they arrived, in nanoseconds since the epoch. None if just now. In lists,
+                no thread is later than its spans arrived.
 
         Raises:
             StoreError: None of them is kept.
@@ -118,7 +131,8 @@ class SQLiteStore:
         if not (spans or logs):
             return
         batch = sqlite_writing.Batch(spans, logs)
-        self._change(lambda connection: sqlite_writing.insert(connection, batch))
+        at = time.time_ns() if arrived is None else arrived
+        self._change(lambda connection: sqlite_writing.insert(connection, batch, at))
 
     def threads(self, query: ThreadQuery) -> ThreadPage:
         """Returns a page of the threads that match a query.

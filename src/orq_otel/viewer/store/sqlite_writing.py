@@ -120,8 +120,8 @@ class Batch:
         self.texts = [texts_of(kept.span, kept.facts) for kept in spans]
 
 
-def insert(connection: sqlite3.Connection, batch: Batch) -> None:
-    """Insert what does not exist yet. The caller has begun a transaction."""
+def insert(connection: sqlite3.Connection, batch: Batch, arrived: int) -> None:
+    """Insert what does not exist yet, and arrived at a time. The caller has begun a transaction."""
     counts: Counter[int] = Counter()
     if batch.logs.rows:
         of_logs = _resource_keys(connection, batch.logs.resources)
@@ -143,7 +143,7 @@ def insert(connection: sqlite3.Connection, batch: Batch) -> None:
     sqlite_logs.add_responses(connection, found.responses)
     _count_resources(connection, counts)
     _add(connection, tally, 1)
-    _add_threads(connection, tally.threads, time.time_ns())
+    _add_threads(connection, tally.threads, arrived)
     if found.texts and sqlite_search.is_possible(connection):
         sqlite_search.add(connection, found.texts)
     changed = _change(connection, changes, keys) if changes else set()
