@@ -69,11 +69,13 @@ def _raising(cells: Sequence[str], by_signal: int | None) -> CodeType:
     raises = (
         f"raise __import__({__name__!r}, fromlist=['Broken']).Broken('with content in its text')"
         if by_signal is None
-        else f"__import__('signal').raise_signal({by_signal})"
+        # Handlers run in the main thread. One that another thread asks for would run anywhere.
+        else "_ = __import__('threading'); _.current_thread() is _.main_thread()"
+        f" and __import__('signal').raise_signal({by_signal})"
     )
     lines = [
         f"def around({', '.join(cells)}):",
-        "    def raising(*_, **__):",
+        "    def raising(*args, **kwargs):",
         *([f"        ({', '.join(cells)},)"] if cells else []),
         f"        {raises}",
         "    return raising",
