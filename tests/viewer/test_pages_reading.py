@@ -396,7 +396,9 @@ def test_the_palette_finds_threads_and_commands(three: Site, browse: Browse) -> 
     expect(option).to_have_text("middle?middle")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("middle?")
+    expect(page.get_by_role("button", name="Search and commands")).to_be_visible()  # by a script
     page.keyboard.press("Control+k")
+    expect(field).to_be_focused()
     page.keyboard.type("theme")
     expect(option).to_have_text("Switch the theme")
     before = page.evaluate("document.documentElement.dataset.theme ?? ''")
