@@ -19,14 +19,20 @@ FINISHED = "task_finished"
 def create(asked: Asked) -> Answer:
     """Make an agent."""
     key = asked.need("key", str)
-    names = ("path", "role", "description", "instructions")
+    names = (
+        *("path", "role", "description", "instructions"),
+        *("display_name", "memory_stores", "team_of_agents"),
+    )
     model = asked.need("model")
     made: Json = {
         "_id": asked.ids.ulid("agent_"),
         "key": key,
         "project_id": asked.ids.ulid(),
         "status": "live",
+        "display_name": key,
         "model": model if isinstance(model, dict) else {"id": model},
+        "memory_stores": [],
+        "team_of_agents": [],
         **{name: asked.body[name] for name in names if name in asked.body},
     }
     return Answer(made, status=201)
