@@ -46,6 +46,10 @@ def _prompt(path: str, given: dict[str, Any], **version: str) -> Case:
             **version,
         ),
         {"gen_ai.input.messages": [message("system", text("You are prompt-1."))]},
+        # Before, a prompt had its model and messages in other fields.
+        since=dict.fromkeys(
+            ("gen_ai.request.model", "gen_ai.request.temperature", "gen_ai.input.messages"), (4, 2)
+        ),
         is_standard=False,
     )
 
