@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.sampling import Sampler, SamplingResult
 from opentelemetry.trace import StatusCode
 from stand_ins.model_server import ModelServer, Reply
 from support.byte_server import Answer, ByteServer, as_json, http
-from support.client_calls import own, server, told
+from support.client_calls import TURN, own, server, told
 from support.client_versions import NEWEST, needs
 from support.content_rules import PNG_MEASURES, PNG_URL, anything, problems
 from support.recorded import Telemetry
@@ -40,17 +40,6 @@ ANSWER = {
     "role": "assistant",
     "parts": [{"type": "text", "content": "It is on its way."}],
     "finish_reason": "stop",
-}
-TURN = {
-    "agent__id": "agent_1",
-    "response__id": "turn_*",
-    "response__model": "gpt-6",
-    "response__status": "completed",
-    "response__finish_reasons": ("stop",),
-    "usage__input_tokens": 20,
-    "usage__cache_read__input_tokens": 4,
-    "usage__output_tokens": 5,
-    "usage__reasoning__output_tokens": 1,
 }
 IN_THREAD = {
     "thread.id": "t-1",

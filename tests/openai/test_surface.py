@@ -16,6 +16,7 @@ from support.client_calls import (
     COMPLETED,
     LABELS,
     RUN,
+    TURN,
     WAYS,
     AsyncWay,
     Method,
@@ -114,17 +115,6 @@ COMPACT = {
 }
 
 SESSION = {"environment": {"type": "none"}, "input": "Where is my parcel?"}
-TURN = {
-    "agent__id": "agent_1",
-    "response__id": "turn_*",
-    "response__model": "gpt-6",
-    "response__status": "completed",
-    "response__finish_reasons": ("stop",),
-    "usage__input_tokens": 20,
-    "usage__cache_read__input_tokens": 4,
-    "usage__output_tokens": 5,
-    "usage__reasoning__output_tokens": 1,
-}
 
 CASES = [
     Case(

@@ -35,6 +35,18 @@ COMPLETED = {
     "usage__input_tokens": 20,
     "usage__output_tokens": 5,
 }
+#: What the span of an agent's turn tells.
+TURN = {
+    "agent__id": "agent_1",
+    "response__id": "turn_*",
+    "response__model": "gpt-6",
+    "response__status": "completed",
+    "response__finish_reasons": ("stop",),
+    "usage__input_tokens": 20,
+    "usage__cache_read__input_tokens": 4,
+    "usage__output_tokens": 5,
+    "usage__reasoning__output_tokens": 1,
+}
 
 _TIME = "response.time_to_first_chunk"
 _MADE_UP = re.compile(r"[0-9a-f]{32}$")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +21,7 @@ else:
 
     from orq_otel.viewer.conversation.facts import read
     from orq_otel.viewer.model import KeptSpan, Span, Store
+    from orq_otel.viewer.store import open_store
     from orq_otel.viewer.store.sqlite import SQLiteStore
 
     from .clickhouse_tables import LOGS, TABLE, TIMES, Database
@@ -82,3 +85,27 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
         if request.param == "clickhouse with a rollup":
             clickhouse.create_rollup()
         yield Place(clickhouse, database.insert)
+
+
+@pytest.fixture
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands' variables are not set, and times are in UTC."""
+    for name in [*os.environ]:
+        if name.startswith(("ORQ_OTEL_VIEWER_", "COLUMNS")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Path:
+    """The path of a database."""
+    return tmp_path / "threads.db"
+
+
+@pytest.fixture
+def store(db: Path) -> Iterator[Store]:
+    """A database that is open elsewhere, as that of a viewer that runs."""
+    store = open_store(db)
+    yield store
+    store.close()

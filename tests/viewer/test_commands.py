@@ -30,33 +30,9 @@ from orq_otel.viewer.store import open_store
 from orq_otel.viewer.terminal.tables import wrapped
 from orq_otel.viewer.web import query_parameters
 
-COMMAND = [
-    sys.executable,
-    "-c",
-    "import sys; from orq_otel.cli.main import main; sys.exit(main())",
-]
+from .command_line import COMMAND
 
-
-@pytest.fixture(autouse=True)
-def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [*os.environ]:
-        if name.startswith(("ORQ_OTEL_VIEWER_", "COLUMNS")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Path:
-    return tmp_path / "threads.db"
-
-
-@pytest.fixture
-def store(db: Path) -> Iterator[Store]:
-    """A database that is open elsewhere, as that of a viewer that runs."""
-    store = open_store(db)
-    yield store
-    store.close()
+pytestmark = pytest.mark.usefixtures("no_variables")
 
 
 @pytest.fixture

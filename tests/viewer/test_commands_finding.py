@@ -10,9 +10,7 @@ import pty
 import select
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,34 +18,10 @@ from support.viewer_spans import NOON, SECOND, Api, chat, keep, served, span
 
 from orq_otel.cli.main import main
 from orq_otel.viewer.model import LogRecord, Store
-from orq_otel.viewer.store import open_store
 
-COMMAND = [
-    sys.executable,
-    "-c",
-    "import sys; from orq_otel.cli.main import main; sys.exit(main())",
-]
+from .command_line import COMMAND
 
-
-@pytest.fixture(autouse=True)
-def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [*os.environ]:
-        if name.startswith(("ORQ_OTEL_VIEWER_", "COLUMNS")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Path:
-    return tmp_path / "threads.db"
-
-
-@pytest.fixture
-def store(db: Path) -> Iterator[Store]:
-    store = open_store(db)
-    yield store
-    store.close()
+pytestmark = pytest.mark.usefixtures("no_variables")
 
 
 def out_of(capsys: pytest.CaptureFixture[str], *words: object) -> str:

@@ -146,7 +146,7 @@ class Copy:
             ahead = [one for one in spans if one.span.end > latest]
             if ahead:
                 self._store.write(ahead, arrived=0)
-            self._store.write(spans, records)
+            self._store.write([one for one in spans if one.span.end <= latest], records)
             for one in spans:
                 self._spans.setdefault(one.span.trace_id, set()).add(one.span.span_id)
                 begins[one.span.trace_id] = min(
