@@ -92,6 +92,8 @@ document.addEventListener("keydown", (event) => {
 let asked = 0;
 let waiting = 0;
 let chosen = 0;
+let isOld = false; // what is listed was found for another text than the field has
+let isWanted = false; // Enter was pressed before anything was found
 
 function commands() {
   const found = [];
@@ -157,7 +159,7 @@ async function find() {
   const words = text.value.trim();
   const matching = commands().filter(({ name }) => name.toLowerCase().includes(words.toLowerCase()));
   if (!words) {
-    draw(matching);
+    found(matching);
     return;
   }
   let threads = [];
@@ -169,7 +171,7 @@ async function find() {
     // The commands are there.
   }
   if (mine !== asked) return;
-  draw([
+  found([
     ...threads.map(({ id, short_id: short, title }) => ({
       name: title || id, more: title ? id : "", act: () => location.assign(address(short ?? id)),
     })),
@@ -177,13 +179,23 @@ async function find() {
   ]);
 }
 
+function found(options) {
+  isOld = false;
+  draw(options);
+  if (isWanted && palette.open) run(options[0]);
+}
+
 function openPalette() {
   text.value = "";
+  isWanted = false;
   palette.showModal();
   find();
 }
 
 text.addEventListener("input", () => {
+  asked++; // what is on its way was asked for another text
+  isOld = true;
+  isWanted = false;
   clearTimeout(waiting);
   waiting = setTimeout(find, PAUSE);
 });
@@ -194,7 +206,8 @@ text.addEventListener("keydown", (event) => {
     choose(chosen + by);
   } else if (event.key === "Enter") {
     event.preventDefault();
-    run(list.options?.[chosen]);
+    if (isOld) isWanted = true;
+    else run(list.options?.[chosen]);
   }
 });
 palette.addEventListener("click", (event) => {
