@@ -10,7 +10,7 @@ import pytest
 
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import KeptSpan
-from orq_otel.viewer.web.pages import thread_url
+from orq_otel.viewer.web.addresses import thread_url
 
 from . import conversations
 from .browsing import Browse, Page, Site, browse, browser, expect, held, site
