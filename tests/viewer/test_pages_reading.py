@@ -463,6 +463,35 @@ def test_tokens_and_cost_stand_in_the_timeline(site: Site, browse: Browse) -> No
     assert after["width"] > before["width"] * 1.2
 
 
+def test_the_questions_of_a_thread_are_its_contents(site: Site, browse: Browse) -> None:
+    site.store.write(conversations.long(turns=120))
+    page = browse("/threads/long?page=1")
+    page.keyboard.press("t")
+    lines = page.locator("#contents a")
+    expect(lines.first).to_be_focused()
+    assert lines.locator(".asked").all_inner_texts()[48:] == [
+        "ThreadQuery 49", "ThreadQuery 50", "ThreadQuery 51", "ThreadQuery 101",
+    ]  # fmt: skip
+    assert lines.locator(".number").all_inner_texts()[-2:] == ["51–100", "101–120"]
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator("#x-3")).to_be_focused()
+    expect(page.locator("#contents .pop")).to_be_hidden()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("query 44")
+    expect(page.locator("#palette-list [aria-selected=true]")).to_have_text(
+        "ThreadQuery 44question 44"
+    )
+    page.keyboard.press("Enter")
+    expect(page.locator("#x-44")).to_be_focused()
+    expect(page.locator("#x-44 .message.user")).to_be_in_viewport()
+    page.locator("#contents > summary").click()
+    lines.last.click()
+    expect(page.locator(".pager").first).to_contain_text("Part 3 of 3")
+    expect(page.locator("#x-101")).to_be_focused()
+
+
 def test_the_latest_is_one_step_away(site: Site, browse: Browse) -> None:
     site.store.write(conversations.long(turns=120))
     page = browse("/threads/long?page=1")

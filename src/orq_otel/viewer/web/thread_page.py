@@ -26,6 +26,7 @@ from orq_otel.viewer.model import (
 from orq_otel.viewer.store import cursors
 from orq_otel.viewer.web import conversation_html, timeline
 from orq_otel.viewer.web.addresses import span_key, thread_url, trace_url
+from orq_otel.viewer.web.contents import contents
 from orq_otel.viewer.web.conversation_html import spans_shown
 from orq_otel.viewer.web.page_limits import TextBudget, trimmed
 from orq_otel.viewer.web.rendering import TAGS_SHOWN
@@ -92,6 +93,7 @@ def values(
         "after": after,
         "later": cursors.encode_position(position(spans[-1])) if is_cut else None,
         "list": listed,
+        "contents": contents(thread.id, parts, number, after=after, list=listed),
         "capturing": settings(told.senders),
         "text_budget": TextBudget(),
         "traces": shown,

@@ -41,6 +41,13 @@ function latest() {
   else document.getElementById("latest")?.scrollIntoView();
 }
 
+function contents() {
+  const menu = document.getElementById("contents");
+  if (!menu) return;
+  menu.open = true;
+  menu.querySelector("a").focus();
+}
+
 function search() {
   const field = document.getElementById("q");
   if (field) field.focus();
@@ -54,6 +61,7 @@ const KEYS = {
   p: () => follow("previous-thread"),
   u: () => document.querySelector(".brand").click(),
   G: latest,
+  t: contents,
   "/": search,
   "?": () => help.showModal(),
 };
@@ -87,6 +95,17 @@ document.addEventListener("keydown", (event) => {
   act();
 });
 
+// In a menu, arrows go from line to line.
+document.addEventListener("keydown", (event) => {
+  const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  const menu = event.target.closest?.(".menu[open]");
+  if (!by || !menu) return;
+  event.preventDefault();
+  const links = [...menu.querySelectorAll("a")];
+  const at = links.indexOf(document.activeElement);
+  links[Math.min(Math.max(at + by, 0), links.length - 1)].focus();
+});
+
 // ---- The palette -------------------------------------------------------------------------------
 
 let asked = 0;
@@ -110,8 +129,18 @@ function commands() {
   offer("Switch the time zone", document.getElementById("zone"));
   offer("Switch the theme", document.getElementById("theme"));
   offer("Pause, or follow what arrives", document.getElementById("live"));
+  offer("Questions of this conversation", document.querySelector("#contents summary"));
   found.push({ name: "Keys", act: () => help.showModal() });
   return found;
+}
+
+// What was asked in this conversation.
+function questions() {
+  return [...document.querySelectorAll("#contents a")].map((one) => ({
+    name: one.querySelector(".asked").textContent,
+    more: `question ${one.querySelector(".number").textContent}`,
+    act: () => one.click(),
+  }));
 }
 
 function draw(options) {
@@ -157,7 +186,8 @@ function address(id) {
 async function find() {
   const mine = ++asked;
   const words = text.value.trim();
-  const matching = commands().filter(({ name }) => name.toLowerCase().includes(words.toLowerCase()));
+  const matching = [...commands(), ...(words ? questions() : [])]
+    .filter(({ name }) => name.toLowerCase().includes(words.toLowerCase()));
   if (!words) {
     found(matching);
     return;

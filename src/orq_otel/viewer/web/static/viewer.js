@@ -280,7 +280,7 @@ const ABOVE = ".exact[open], .more-tags[open], .menu[open]";
 function closeOthers(except) {
   for (const one of main.querySelectorAll(ABOVE)) if (!one.contains(except)) one.open = false;
 }
-document.addEventListener("click", (event) => closeOthers(event.target));
+document.addEventListener("click", ({ target }) => closeOthers(target.closest(".contents a") ? null : target));
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   const opened = event.target.closest?.(ABOVE);
