@@ -77,10 +77,10 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 @contextlib.contextmanager
-def serving(store: Store, **more: str) -> Iterator[str]:
+def serving(store: Store, token: str | None = None, **more: str) -> Iterator[str]:
     """The pages of a store, with the headers that the viewer puts on them."""
     app = Starlette(routes=[*create_api(store), *create_pages(store, **more)])
-    guarded = WebGuard(app, Guard("127.0.0.1"))
+    guarded = WebGuard(app, Guard("127.0.0.1", token))
     config = uvicorn.Config(guarded, log_level="warning", lifespan="off", ws="none")
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:
