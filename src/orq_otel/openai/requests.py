@@ -125,9 +125,10 @@ _WITH_THREAD: Final = frozenset(
 _WITH_METADATA: Final = frozenset({"/chat/completions", "/responses"})
 _ROUTER_PATH: Final = re.compile(r"/v\d+/router(/|$)")
 
-#: The attributes of every call of a client, by operation, as `_keep` keeps them.
-_attributes: Final[dict[int, tuple[Any, dict[Operation, Attributes]]]] = {}
+#: The attributes of every call of a client, by operation and model, as `_keep` keeps them.
+_attributes: Final[dict[int, tuple[Any, dict[tuple[Operation, str], Attributes]]]] = {}
 _MAX_CLIENTS: Final = 256  # a program may make a client for each request
+_MAX_MODELS: Final = 64  # and may be told the names of models by its users
 
 
 def find(method: str, path: str) -> Operation | None:
@@ -162,7 +163,7 @@ def request_fields(options: Any, operation: Operation) -> Mapping[str, Any]:
 
 
 def start_attributes(client: Any, url: Any, operation: Operation, model: Any) -> Attributes:
-    """Attributes of a call before it is made, by which samplers decide.
+    """Attributes of a call before it is made, by which samplers decide. Do not change them.
 
     Args:
         client: The client.
@@ -173,12 +174,19 @@ def start_attributes(client: Any, url: Any, operation: Operation, model: Any) ->
     cached = _attributes.get(id(url))
     if cached is None:
         cached = _keep(_attributes, url, {})
-    attributes = cached[1].get(operation)
+    if type(model) is not str:
+        model = str.__str__(model) if isinstance(model, str) else ""
+    known = cached[1]
+    attributes = known.get((operation, model))
     if attributes is None:
-        attributes = cached[1][operation] = _server_attributes(client, url, operation)
-    if not (model and isinstance(model, str)):
-        return attributes
-    return {**attributes, REQUEST_MODEL: model if model.isascii() else safe_text(model)}
+        attributes = _server_attributes(client, url, operation)
+        if model:
+            attributes[REQUEST_MODEL] = model if model.isascii() else safe_text(model)
+        if len(model) <= LARGEST:
+            if len(known) >= _MAX_MODELS:
+                known.clear()
+            known[operation, model] = attributes
+    return attributes
 
 
 def guardrail(client: Any, options: Any) -> Attributes:
