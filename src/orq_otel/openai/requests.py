@@ -32,7 +32,14 @@ from orq_otel.genai.semconv import (
 )
 from orq_otel.genai.wrapping import thread_in_request
 from orq_otel.labels.attributes import as_argument, as_details, as_texts
-from orq_otel.openai.operations import OF_PATHS_WITH_IDS, OPERATIONS, WITH_IDS
+from orq_otel.openai.operations import (
+    INVOKE_BY_MODEL,
+    OF_PATHS_WITH_IDS,
+    OPERATIONS,
+    RESPOND,
+    WITH_IDS,
+)
+from orq_otel.payloads.responses import agent_key
 from orq_otel.propagation.trace_context import has_trace, trace_headers
 from orq_otel.threads.frames import Thread
 
@@ -146,6 +153,13 @@ def _match(method: str, path: str) -> tuple[Operation | None, Mapping[str, str]]
         if match is not None:
             return operation, match.groupdict()
     return None, {}
+
+
+def at_router(operation: Operation, model: Any) -> tuple[Operation, Any]:
+    """What a call is at an AI Router, and its model. A model that names an Agent invokes it."""
+    if operation is RESPOND and agent_key(model) is not None:
+        return INVOKE_BY_MODEL, None
+    return operation, model
 
 
 def request_fields(options: Any, operation: Operation) -> Mapping[str, Any]:

@@ -39,6 +39,7 @@ from orq_otel.genai.messages import (
     text,
 )
 from orq_otel.genai.semconv import (
+    AGENT_NAME,
     CONVERSATION_COMPACTED,
     CONVERSATION_ID,
     ERROR_TYPE,
@@ -99,6 +100,23 @@ _STORED_RESPONSE = (
 
 
 # ---- Attributes ---------------------------------------------------------------------------------
+
+
+def agent_key(model: Any) -> str | None:
+    """The key in a model "agent/<key>", for which Orq's AI Router invokes that Agent, or None.
+
+    Source: the argument `model` of `orq_ai_sdk.responses.Responses.create`.
+    """
+    if not isinstance(model, str):
+        return None
+    kind, _, key = model.partition("/")
+    return key if kind == "agent" and key else None
+
+
+def agent_attributes(body: Mapping[str, Any]) -> Attributes:
+    """The key of the Agent that the model names."""
+    key = agent_key(body.get("model"))
+    return {} if key is None else {AGENT_NAME: safe_text(key)}
 
 
 def request_attributes(body: Mapping[str, Any]) -> Attributes:
