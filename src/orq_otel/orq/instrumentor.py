@@ -109,9 +109,9 @@ class OrqInstrumentor(ClientInstrumentor):
                 place = IN_ORQ
             places = detail_places(parameters, place)
             begin = self._begin(found, place, places)
-            if found.special is not None:
-                applies, special = found.special
-                begin = _either(applies, self._begin(special, place, places), begin)
+            special = found.special
+            if special is not None:
+                begin = _either(special.applies, self._begin(special.row, place, places), begin)
             return _deprecated_as(original, make(begin, _settle))
 
         return wrap

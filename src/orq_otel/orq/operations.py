@@ -76,7 +76,7 @@ class Row:
         start: Reads those attributes from the arguments that samplers may want to see.
         thread_in_orq: Whether the thread goes into the argument `orq`, where the method has no
             argument `thread`.
-        special: Which calls are of another row, by their arguments, and that row.
+        special: The calls that have another row.
         of_agent: The row to use for a method with an argument `agent_key`. The classes `Responses`
             and `OrqResponses` exchanged their roles in 4.8 and 4.9; the argument tells which is
             the agents'.
@@ -85,8 +85,23 @@ class Row:
     operation: Operation
     start: Callable[[Arguments], Attributes] = model_attributes
     thread_in_orq: bool = False
-    special: tuple[Callable[[Arguments], bool], Row] | None = None
+    special: Special | None = None
     of_agent: Row | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Special:
+    """Calls of a method that are another operation than the others.
+
+    Attributes:
+        which: Which they are, as the documentation writes it.
+        applies: Whether a call is one of them, by its arguments.
+        row: The row to use for them.
+    """
+
+    which: str
+    applies: Callable[[Arguments], bool]
+    row: Row
 
 
 def _nothing(_: Any) -> dict[str, Any]:
@@ -163,7 +178,8 @@ _RESPONSES = {
             content=_RESPONSE,
         ),
         start=responses.start_attributes,
-        special=(
+        special=Special(
+            'model="agent/..."',
             responses.names_agent,
             _agent(
                 start=responses.agent_start_attributes,
@@ -277,7 +293,7 @@ def _memory(
     read_response: Callable[[Any], Attributes] = _nothing,
     *,
     content: ContentReaders | None = None,
-    special: tuple[Callable[[Arguments], bool], Row] | None = None,
+    special: Special | None = None,
 ) -> Row:
     return Row(
         operation=Operation(
@@ -599,7 +615,8 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
             memory.fetch_request_attributes,
             memory.list_attributes,
             content=_LISTED,
-            special=(
+            special=Special(
+                "q",
                 memory.has_query,
                 _memory(
                     SEARCH_MEMORY,
