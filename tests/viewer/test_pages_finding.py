@@ -147,6 +147,7 @@ def test_filters_live_in_the_address(three: Site, browse: Browse, *, script: boo
     expect(page.locator("#found")).to_have_text("3 threads")
     assert "user=" not in page.url
     page.get_by_role("link", name="Duration from: 1s").click()
+    expect(page.locator("#set")).to_have_count(0)
     page.get_by_text("More filters").click()
     page.get_by_label("Feedback").select_option("bad")
     if not script:
