@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from orq_otel.viewer.model import LogRecord, Span
+from orq_otel.viewer.receive.otlp_messages import messages
 from orq_otel.viewer.receive.protobuf_parts import MalformedError, TooManyPartsError, parts
 from orq_otel.viewer.receive.received import (
     KINDS,
     MAX_DEPTH,
     MAX_NAME,
     MAX_SPAN,
-    MAX_TEXT,
     MAX_TIME,
     SPAN_ID,
     STATUSES,
@@ -33,6 +33,13 @@ from orq_otel.viewer.receive.received import (
     some,
 )
 
+#: Attributes with more bytes are seldom the same as others before.
+_MOST_BYTES: Final = 256
+#: So many attributes are remembered.
+_MOST_KNOWN: Final = 10_000
+#: Attributes that were decoded lately, by their bytes.
+_known: dict[bytes, tuple[str, Any]] = {}
+
 
 def from_protobuf(body: bytes) -> Received:
     """Read an `ExportTraceServiceRequest` in its binary form.
@@ -41,10 +48,10 @@ def from_protobuf(body: bytes) -> Received:
         InvalidRequestError: The body is not such a request.
         RequestTooLargeError: Reading it would take too much memory.
     """
-    from opentelemetry.proto.trace.v1.trace_pb2 import Span as Message  # noqa: PLC0415
+    decode = messages().span.FromString
 
     def add(message: bytes, received: Received, of: Origin) -> None:
-        received.add(_span(Message.FromString(message), of.resource, of.service, of.scope))
+        received.add(_span(decode(message), of.resource, of.service, of.scope))
 
     return _received(body, add, "span", "ExportTraceServiceRequest")
 
@@ -56,10 +63,10 @@ def logs_from_protobuf(body: bytes) -> Received:
         InvalidRequestError: The body is not such a request.
         RequestTooLargeError: Reading it would take too much memory.
     """
-    from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord as Message  # noqa: PLC0415
+    decode = messages().log_record.FromString
 
     def add(message: bytes, received: Received, of: Origin) -> None:
-        received.add_log(_log(Message.FromString(message), of))
+        received.add_log(_log(decode(message), of))
 
     return _received(body, add, "log record", "ExportLogsServiceRequest")
 
@@ -69,17 +76,16 @@ def _received(
 ) -> Received:
     """Read a request for spans or log records, whose outer messages have the same fields."""
     from google.protobuf.message import DecodeError  # noqa: PLC0415 - the API and commands need none
-    from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope  # noqa: PLC0415
-    from opentelemetry.proto.resource.v1.resource_pb2 import Resource  # noqa: PLC0415
 
+    classes = messages()
     received = Received()
     try:
         for part in parts(body):
             if max(len(part.resource), len(part.scope)) > MAX_SPAN:
                 raise RequestTooLargeError("a resource is too large")
-            resource = _attributes(Resource.FromString(part.resource).attributes)
+            resource = _attributes(classes.resource.FromString(part.resource).attributes)
             service = str(resource.get("service.name", ""))
-            scope = cut_text(InstrumentationScope.FromString(part.scope).name, MAX_NAME)
+            scope = cut_text(classes.scope.FromString(part.scope).name, MAX_NAME)
             origin = Origin(resource, service, scope)
             for message in part.spans:
                 if len(message) > MAX_SPAN:
@@ -95,14 +101,14 @@ def _received(
 
 def _log(record: Any, of: Origin) -> LogRecord:
     attributes = _attributes(record.attributes)
+    body = messages().any_value.FromString(record.body)
     return LogRecord(
         trace_id=id_or_none(record.trace_id.hex(), TRACE_ID),
         span_id=id_or_none(record.span_id.hex(), SPAN_ID),
-        # Before OpenTelemetry 1.5 of the protocol, the name was an attribute.
-        name=event_name(getattr(record, "event_name", ""), attributes),
+        name=event_name(record.event_name, attributes),
         time=record.time_unix_nano or record.observed_time_unix_nano,
         severity=cut_text(record.severity_text, MAX_NAME),
-        body=_VALUES[record.body.WhichOneof("value")](record.body, 0),
+        body=_VALUES[body.WhichOneof("value")](body, 0),
         service=of.service,
         scope=of.scope,
         attributes=attributes,
@@ -147,20 +153,37 @@ def _link(link: Any) -> dict[str, Any]:
     }
 
 
-def _attributes(pairs: Sequence[Any], depth: int = 0) -> dict[str, Any]:
-    # Most of the time is spent here, so strings, the most common values, are read in the loop.
+def _attributes(encoded: Sequence[bytes]) -> dict[str, Any]:
+    # Most of the time is spent here.
     attributes: dict[str, Any] = {}
-    for pair in some(pairs):
-        value = pair.value
-        kind = value.WhichOneof("value")
-        key = pair.key
-        if len(key) > MAX_NAME:
-            key = cut_text(key, MAX_NAME)
-        if kind == "string_value":
-            text = value.string_value
-            attributes[key] = text if len(text) <= MAX_TEXT else cut_text(text)
-        else:
-            attributes[key] = _VALUES[kind](value, depth)
+    for one in some(encoded):
+        key, value = _known.get(one) or _decoded(one)
+        # Values that could be changed belong to one span alone.
+        attributes[key] = value[:] if value.__class__ is list else value
+    return marked(attributes, len(encoded))
+
+
+def _decoded(encoded: bytes) -> tuple[str, Any]:
+    """Decode an attribute, and remember it if others may be the same."""
+    pair = messages().key_value.FromString(encoded)
+    value = pair.value
+    kind = value.WhichOneof("value")
+    found = cut_text(pair.key, MAX_NAME), _VALUES[kind](value, 0)
+    is_flat = kind != "kvlist_value" and (
+        kind != "array_value" or all(one.__class__ is str for one in found[1])
+    )
+    if is_flat and len(encoded) <= _MOST_BYTES:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[encoded] = found
+    return found
+
+
+def _pairs(pairs: Sequence[Any], depth: int) -> dict[str, Any]:
+    attributes = {
+        cut_text(pair.key, MAX_NAME): _VALUES[pair.value.WhichOneof("value")](pair.value, depth)
+        for pair in some(pairs)
+    }
     return marked(attributes, len(pairs))
 
 
@@ -172,7 +195,7 @@ def _list(value: Any, depth: int) -> Any:
 
 
 def _map(value: Any, depth: int) -> Any:
-    return TOO_DEEP if depth >= MAX_DEPTH else _attributes(value.kvlist_value.values, depth + 1)
+    return TOO_DEEP if depth >= MAX_DEPTH else _pairs(value.kvlist_value.values, depth + 1)
 
 
 _VALUES: dict[str | None, Callable[[Any, int], Any]] = {

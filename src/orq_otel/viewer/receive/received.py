@@ -35,6 +35,8 @@ STATUSES = ("UNSET", "OK", "ERROR")
 TRACE_ID = re.compile("[0-9a-f]{32}")
 SPAN_ID = re.compile("[0-9a-f]{16}")
 _NO_ID = "0"
+#: The ids of a span and its parent, if they are valid.
+_IDS = re.compile("(?!0{32})[0-9a-f]{32} (?!0{16})[0-9a-f]{16} (?:(?!0{16})[0-9a-f]{16})?")
 _CUT = "orq_otel.viewer.cut"
 TOO_DEEP = "… [cut: nested too deeply]"
 
@@ -84,18 +86,27 @@ class Received:
         self.reason = self.reason or reason
 
 
-def _problem(span: Span) -> str | None:
+def _problem(span: Span) -> str | None:  # noqa: PLR0911 - one for each rule
     """What is wrong with a span, in the words of the protocol, or None."""
-    parent = span.parent_id
-    problems = (
-        (not _is_id(span.trace_id, TRACE_ID), "trace_id must be 16 bytes, not all zero"),
-        (not _is_id(span.span_id, SPAN_ID), "span_id must be 8 bytes, not all zero"),
-        (parent and not _is_id(parent, SPAN_ID), "parent_span_id must be 8 bytes, or empty"),
-        (span.start == 0, "start_time_unix_nano is missing"),
-        (span.end == 0, "end_time_unix_nano is missing"),
-        (max(span.start, span.end) > MAX_TIME, "a time is after the year 2262"),
-    )
-    return next((problem for is_wrong, problem in problems if is_wrong), None)
+    if (
+        _IDS.fullmatch(f"{span.trace_id} {span.span_id} {span.parent_id or ''}")
+        and 0 < span.start <= MAX_TIME
+        and 0 < span.end <= MAX_TIME
+    ):
+        return None  # as with nearly all
+    if not _is_id(span.trace_id, TRACE_ID):
+        return "trace_id must be 16 bytes, not all zero"
+    if not _is_id(span.span_id, SPAN_ID):
+        return "span_id must be 8 bytes, not all zero"
+    if span.parent_id and not _is_id(span.parent_id, SPAN_ID):
+        return "parent_span_id must be 8 bytes, or empty"
+    if span.start == 0:
+        return "start_time_unix_nano is missing"
+    if span.end == 0:
+        return "end_time_unix_nano is missing"
+    if span.start > MAX_TIME or span.end > MAX_TIME:
+        return "a time is after the year 2262"
+    return None
 
 
 def _is_id(text: str, form: re.Pattern[str]) -> bool:
