@@ -56,6 +56,7 @@ class Dialect:
         tool: Attributes with each value of `ToolUse`.
         read_usage: Reads usage that stands inside of JSON, or that is counted otherwise.
         read_id: Reads a thread's id that stands inside of JSON.
+        read_operation: Reads an operation that stands inside of JSON.
         read_tool: Reads a tool's execution that stands inside of JSON.
         asked: Reads the input messages.
         answered: Reads the output messages.
@@ -82,6 +83,7 @@ class Dialect:
     tool: Mapping[str, Names] = field(default_factory=dict)
     read_usage: Callable[[Span], Usage | None] | None = None
     read_id: Callable[[Span], str | None] | None = None
+    read_operation: Callable[[Span], str | None] | None = None
     read_tool: Callable[[Span], ToolUse | None] | None = None
     asked: Callable[[Span], Messages] | None = None
     answered: Callable[[Span], Messages] | None = None
