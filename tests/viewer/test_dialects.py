@@ -144,7 +144,7 @@ def is_question_sent(expected: dict[str, Any]) -> bool:
         for one, is_sent in zip(
             expected["messages"], expected["recoverable"]["messages"], strict=True
         )
-        if one.get("text") == expected["title"]
+        if expected["title"] in one.get("text", "")
     )
 
 
@@ -218,17 +218,17 @@ def test_each_message_is_there_once_and_in_order(sender: str) -> None:
         said = [one for one in said if one[0] != "system"]
     assert said == wanted
     asked = [one["tool_call"] for one in expected["messages"] if "tool_call" in one]
-    has_result = any(
-        is_sent
+    results = {
+        one["tool_result"]["id"]
         for one, is_sent in zip(
             expected["messages"], expected["recoverable"]["messages"], strict=True
         )
-        if "tool_result" in one
-    )
+        if is_sent and "tool_result" in one
+    }
     for call, wanted_call in zip(calls, asked, strict=bool(calls)):
         assert call.name.endswith(wanted_call["name"])
         assert json.loads(call.arguments or "") == wanted_call["arguments"]
-        if has_result:
+        if wanted_call["id"] in results:
             assert call.result is not None
             assert "out for delivery" in "".join(str(one) for one in call.result)
 

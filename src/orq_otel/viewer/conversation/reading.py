@@ -115,7 +115,7 @@ class _Own:
         self._stories: dict[tuple[str, str], _Story] = {}
         self._asked_by: dict[tuple[str, str], tuple[str, str]] = {}
         turns = [one for one in self.spans if self.has_messages(one) and not self.is_repeated(one)]
-        told = {one.span.trace_id for one in turns}
+        told = {one.span.trace_id for one in turns if not self._tells_usage_alone(one)}
         told.update(key[0] for key, node in self._nodes.items() if calls.is_model_call(node))
         self._stories = self._find_stories(told)
         turns += [one for one in self.spans if _key(one.span) in self._stories]
@@ -153,6 +153,11 @@ class _Own:
             )
         )
 
+    def _tells_usage_alone(self, kept: KeptSpan) -> bool:
+        """Whether a span around calls counts for them, and has no messages as a call has."""
+        is_around = kept.facts.operation in table.AROUND
+        return is_around and not content(kept.span, OUTPUT) and not content(kept.span, INPUT)
+
     def _find_stories(self, told: Container[str]) -> dict[tuple[str, str], _Story]:
         """Returns what agents and workflows tell of traces whose calls have no spans.
 
@@ -173,6 +178,10 @@ class _Own:
                 asked, answered = answered[:end], answered[end:]
             if asked and (answered or one.facts.is_error):
                 found[_key(one.span)] = list(asked), list(answered)
+            elif not asked and one.facts.is_error:  # it failed before it told its question
+                above = map(table.asked, (outer.span for outer in self.around(one)))
+                if asked := next(filter(None, above), []):
+                    found[_key(one.span)] = list(asked), []
         return found
 
     def asked(self, kept: KeptSpan) -> list[Mapping[str, object]]:

@@ -20,6 +20,7 @@ from orq_otel.viewer.dialects.agentops import AGENTOPS
 from orq_otel.viewer.dialects.apart import APART
 from orq_otel.viewer.dialects.braintrust import BRAINTRUST
 from orq_otel.viewer.dialects.claude_code import CLAUDE_CODE
+from orq_otel.viewer.dialects.crewai import CREWAI
 from orq_otel.viewer.dialects.dialect import (
     MOST_TOKENS,
     Dialect,
@@ -87,6 +88,7 @@ DIALECTS: Final = (
     AGENTOPS,
     BRAINTRUST,
     CLAUDE_CODE,
+    CREWAI,
     LIVEKIT,
     PIPECAT,
     SPRING_AI,
