@@ -62,6 +62,7 @@ from orq_otel.payloads.chat_deltas import Deltas
 from orq_otel.payloads.parts import (
     SPEAKERS,
     THOUGHTS,
+    UNOPENED,
     content_parts,
     in_order,
     items,
@@ -156,7 +157,7 @@ def input_messages(messages: list[Any]) -> list[Message]:
             and type(words := each.get("content")) is str
             and words
             and (role := each.get("role")) in SPEAKERS
-            and (role != "assistant" or words[0] not in _TAG)
+            and (role != "assistant" or not (words[0] in _TAG or UNOPENED in words))
             else _input_message(each)
             for each in messages
         ]
@@ -467,7 +468,11 @@ def _message_parts(own: Mapping[str, Any]) -> list[Part]:
     if not THOUGHTS.isdisjoint(own) and (thoughts := thought(own)):
         parts.append(reasoning(thoughts))
     content = own.get("content")
-    if type(content) is str and content[:1] in _TAG and own.get("role") in _MODELS:
+    if (
+        type(content) is str
+        and (content[:1] in _TAG or UNOPENED in content)
+        and own.get("role") in _MODELS
+    ):
         parts += spoken(content)
     elif content is not None:
         parts += content_parts(content)
