@@ -62,7 +62,6 @@ from orq_otel.payloads.chat_deltas import Deltas
 from orq_otel.payloads.parts import (
     SPEAKERS,
     THOUGHTS,
-    UNOPENED,
     content_parts,
     in_order,
     items,
@@ -157,7 +156,7 @@ def input_messages(messages: list[Any]) -> list[Message]:
             and type(words := each.get("content")) is str
             and words
             and (role := each.get("role")) in SPEAKERS
-            and (role != "assistant" or not (words[0] in _TAG or UNOPENED in words))
+            and (role != "assistant" or (words[0] not in _TAG and "<" not in words))
             else _input_message(each)
             for each in messages
         ]
@@ -470,7 +469,7 @@ def _message_parts(own: Mapping[str, Any]) -> list[Part]:
     content = own.get("content")
     if (
         type(content) is str
-        and (content[:1] in _TAG or UNOPENED in content)
+        and (content[:1] in _TAG or "<" in content)  # one sign is found in no time
         and own.get("role") in _MODELS
     ):
         parts += spoken(content)

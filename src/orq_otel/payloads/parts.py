@@ -54,7 +54,7 @@ _TAGGED: Final = re.compile(
     re.DOTALL,
 )
 #: The same where the prompt's template had opened it.
-UNOPENED: Final = "</think>"
+_UNOPENED: Final = "</think>"
 
 _AUDIO_TYPES: Final = {"mp3": "audio/mpeg"}
 
@@ -96,7 +96,7 @@ def spoken(content: str) -> list[Part]:
     if found is not None:
         thoughts, answer = found["thought"] or found["other"] or "", content[found.end() :]
     else:
-        thoughts, _, rest = content.partition(UNOPENED)
+        thoughts, _, rest = content.partition(_UNOPENED)
         if "<think" in thoughts or (rest and rest[0] != "\n") or len(thoughts) == len(content):
             return [text(content)]
         thoughts, answer = thoughts.rstrip(), rest.lstrip()
