@@ -12,7 +12,7 @@ from io import StringIO
 from typing import Any, ClassVar, Final
 
 from orq_otel.genai.content import encode
-from orq_otel.genai.errors import ErrorType, add_error, error_type
+from orq_otel.genai.errors import ErrorType, add_error, add_page, error_type
 from orq_otel.genai.fields import (
     LONG,
     NO_CHUNK,
@@ -152,6 +152,8 @@ def response_attributes(response: Any) -> Attributes:
     values = fields(response)
     kinds = _item_types(values)
     attributes = _common_attributes(values, kinds, _NEW_RESPONSE)
+    if not values:
+        add_page(response, attributes)
     if "compaction" in kinds:
         attributes[CONVERSATION_COMPACTED] = True
     usage = values.get("usage")
@@ -239,9 +241,11 @@ def _stop_reason(response: Mapping[str, Any], kinds: Sequence[Any]) -> str | Non
     if status == "incomplete":
         reason = get(response.get("incomplete_details"), "reason")
         return stop_reason(reason) if isinstance(reason, str) and reason else "incomplete"
-    if status == "failed":
+    if status in ("failed", "cancelled"):
         return "error"
-    return "error" if status == "cancelled" else None
+    # A compatible server may have no status. A compacted history never has one.
+    is_unsaid = status is None and kinds and response.get("object") != "response.compaction"
+    return "error" if is_unsaid else None
 
 
 # ---- Content ------------------------------------------------------------------------------------
