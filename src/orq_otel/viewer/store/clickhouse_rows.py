@@ -141,6 +141,7 @@ class Row:
             *("spans", "errors", "input_tokens", "output_tokens", "cost"),
             *("priced", "unpriced"),
         )
+        self.calls.sort()
         return {
             **key._asdict(),
             "started": self.started,
@@ -153,8 +154,8 @@ class Row:
             "models": list(self.models.items()),
             "facets": sorted(self.facets),
             "scopes": sorted(self.scopes),
-            "seconds": list(self.seconds),
-            "of_seconds": list(self.seconds.values()),
+            "seconds": sorted(self.seconds),
+            "of_seconds": [sums for _, sums in sorted(self.seconds.items())],
             **{name: [one[place] for one in self.calls] for place, name in enumerate(_CALLS)},
             "of_trace": of_trace,
             "version": version,
