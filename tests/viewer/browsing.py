@@ -35,7 +35,19 @@ from orq_otel.viewer.web.api import create_api
 from orq_otel.viewer.web.pages import create_pages
 from orq_otel.viewer.web.web_guard import WebGuard
 
-__all__ = ["Browse", "Browser", "Locator", "Page", "Site", "browse", "browser", "expect", "site"]
+__all__ = [
+    "Browse",
+    "Browser",
+    "Locator",
+    "Page",
+    "Site",
+    "any_site",
+    "browse",
+    "browser",
+    "expect",
+    "of_own_file",
+    "site",
+]
 
 Browse = Callable[..., Page]
 
@@ -74,6 +86,21 @@ def site(tmp_path: Path) -> Iterator[Site]:
     store = open_store(tmp_path / "threads.db")
     with contextlib.closing(store), serving(store) as url:
         yield Site(url, store)
+
+
+@pytest.fixture(params=["sqlite", "clickhouse"])
+def any_site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    """Pages over each store: the viewer's own file, and the sums of ClickHouse."""
+    if request.param == "sqlite":
+        store = open_store(tmp_path / "threads.db")
+    else:
+        store = request.getfixturevalue("database").filled()
+    with contextlib.closing(store), serving(store) as url:
+        yield Site(url, store)
+
+
+#: For tests of what only the viewer's own file can do.
+of_own_file = pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from . import conversations
-from .browsing import Browse, Browser, Page, Site, browse, browser, expect, site
+from .browsing import Browse, Browser, Page, Site, browse, browser, expect, of_own_file
+from .browsing import any_site as site
 from .conversations import NOON, SECOND
 
 __all__ = ["browse", "browser", "site"]
@@ -230,6 +231,7 @@ def test_focus_on_a_row_stays_when_it_moves(four: Site, browse: Browse) -> None:
     assert page.evaluate("document.activeElement.textContent.trim()") == UNKNOWN
 
 
+@of_own_file  # others have asked their server by then
 def test_paused_means_paused(four: Site, browse: Browse) -> None:
     page = browse()
     page.clock.install()

@@ -13,7 +13,19 @@ from markdown_it import MarkdownIt
 from orq_otel.viewer.model import KeptSpan
 
 from . import agents, conversations
-from .browsing import Browse, Browser, Locator, Page, Site, browse, browser, expect, serving, site
+from .browsing import (
+    Browse,
+    Browser,
+    Locator,
+    Page,
+    Site,
+    browse,
+    browser,
+    expect,
+    of_own_file,
+    serving,
+)
+from .browsing import any_site as site
 from .conversations import NOON, SECOND, Recorder, call, result, said
 
 __all__ = ["browse", "browser", "site"]
@@ -568,6 +580,7 @@ def test_a_printed_page_has_what_was_folded(site: Site, browse: Browse) -> None:
     expect(page.locator(".steps-body").first).to_be_hidden()
 
 
+@of_own_file
 def test_a_thread_is_deleted(three: Site, browse: Browse) -> None:
     page = browse("/threads/middle")
     page.get_by_role("button", name="Delete").click()

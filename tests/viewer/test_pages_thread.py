@@ -13,7 +13,8 @@ from orq_otel.viewer.model import KeptSpan
 from orq_otel.viewer.web.addresses import thread_url
 
 from . import conversations
-from .browsing import Browse, Page, Site, browse, browser, expect, held, site
+from .browsing import Browse, Page, Site, browse, browser, expect, held
+from .browsing import any_site as site
 from .conversations import INJECTION, Recorder
 from .sample_spans import call
 
