@@ -53,6 +53,7 @@ def test_markdown_is_rendered_and_code_is_copied(site: Site, browse: Browse) -> 
     page = opened(browse, site, "/threads/research-7")
     asked = page.locator(".message.user .prose").first
     assert asked.locator("strong").inner_text() == "group"
+    expect(page.get_by_role("heading", level=1)).to_have_text("How do I group spans?")
     answer = page.locator(".message.assistant").first
     assert answer.locator(".heading").inner_text() == "Grouping"
     assert answer.locator(".prose th").all_inner_texts() == ["model", "calls"]
@@ -488,6 +489,7 @@ def test_the_questions_of_a_thread_are_its_contents(site: Site, browse: Browse) 
         "51\N{EN DASH}100",
         "101\N{EN DASH}120",
     ]
+    assert lines.nth(1).locator(".figure").all_inner_texts() == ["<$0.0001", "500 ms"]
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
