@@ -31,6 +31,7 @@ from orq_otel.viewer.store import cursors, sqlite_logs, sqlite_search, words
 from orq_otel.viewer.store.buckets import DAY, HOUR, LATENCIES, MINUTE, PERCENTILES
 from orq_otel.viewer.store.sqlite_indexing import unindexed
 from orq_otel.viewer.store.sqlite_rows import SPAN_COLUMNS, body_of, span_of, text
+from orq_otel.viewer.store.sqlite_search import Searches
 from orq_otel.viewer.store.tally import COST_UNITS, THREAD_WIDTHS
 
 #: The sort keys of threads. Each has an index.
@@ -83,10 +84,10 @@ class _Condition(NamedTuple):
     values: tuple[Any, ...]
 
 
-def threads(connection: sqlite3.Connection, query: ThreadQuery) -> ThreadPage:
+def threads(connection: sqlite3.Connection, query: ThreadQuery, searches: Searches) -> ThreadPage:
     """Returns a page of threads."""
     after = cursors.decode(query)
-    found_text = sqlite_search.find(connection, query.text) if query.text else None
+    found_text = searches.find(connection, query.text) if query.text else None
     conditions = _conditions(query, found_text)
     order = f"({_ORDERS[query.sort]})"
     is_few = found_text is not None
@@ -248,9 +249,11 @@ def _spans(connection: sqlite3.Connection, keys: Iterable[int], size: int) -> Sp
     return some
 
 
-def overview(connection: sqlite3.Connection, query: ThreadQuery, most: int) -> Overview:
+def overview(
+    connection: sqlite3.Connection, query: ThreadQuery, most: int, searches: Searches
+) -> Overview:
     """Sums up all threads that match a query."""
-    found_text = sqlite_search.find(connection, query.text) if query.text else None
+    found_text = searches.find(connection, query.text) if query.text else None
     conditions = matching(connection, query, found_text)
     where, values = where_of(conditions)
     count, first, last, *sums = connection.execute(
@@ -392,7 +395,7 @@ def _of_all_calls(
         connection: Where.
         latencies: The calls of each latency bucket, which say where to look.
     """
-    if _first(connection, "SELECT 1 FROM unindexed WHERE source = 'spans'"):
+    if _first(connection, "SELECT 1 FROM unindexed WHERE source <> 'logs'"):
         return None
     calls = sum(latencies.values())
     half, most = (
