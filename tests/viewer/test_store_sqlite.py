@@ -132,7 +132,7 @@ def test_plots_of_many_spans_are_those_of_few(
         ThreadQuery(since=start + 3 * day, tags=("t1",)),
     ]
     few = [sqlite.overview(query, 50) for query in queries]
-    monkeypatch.setattr("orq_otel.viewer.store.sqlite_reading._COUNTABLE", 0)
+    monkeypatch.setattr("orq_otel.viewer.store.sqlite_overview._COUNTABLE", 0)
     for query, expected in zip(queries, few, strict=True):
         found = sqlite.overview(query, 50)
         assert found.threads == expected.threads > 0

@@ -43,6 +43,7 @@ from orq_otel.viewer.store import (
     sqlite_indexing,
     sqlite_logs,
     sqlite_numbers,
+    sqlite_overview,
     sqlite_reading,
     sqlite_search,
     sqlite_writing,
@@ -186,7 +187,7 @@ class SQLiteStore:
             StoreError: The store cannot be read.
         """
         return self._read(
-            lambda connection: sqlite_reading.overview(connection, query, buckets, self._searches)
+            lambda connection: sqlite_overview.overview(connection, query, buckets, self._searches)
         )
 
     @property

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from orq_otel.viewer.model import Group, Kind, Numbers, Slice, ThreadQuery
 from orq_otel.viewer.store import buckets as pieces
 from orq_otel.viewer.store import sqlite_search
-from orq_otel.viewer.store.sqlite_reading import matching, where_of
+from orq_otel.viewer.store.sqlite_conditions import matching, where_of
 from orq_otel.viewer.store.sqlite_rows import text
 from orq_otel.viewer.store.tally import COST_UNITS
 
