@@ -306,9 +306,10 @@ class _Twins:
                 one.operation is None and one.is_call and not same and one.key in spenders
             ):
                 self._around.add(one.key)
+        for one in reversed(self.tree.downward):  # what stands above repeats the usage
             if one.operation in _AGENTS:
                 one.counts = one.has_usage and one.key not in spenders
-                if one.counts:  # what stands above repeats it
+                if one.counts:
                     spenders.update(above.key for above in self.tree.ancestors(one))
         self._find_responses(self.tree.nodes)
         self._find_records()

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from orq_otel.viewer.dialects.logged import told
 from orq_otel.viewer.model import LogRecord, Span
 
 #: Characters of a text. A longer one is cut, with a note at its end.
@@ -74,11 +75,15 @@ class Received:
             self.reject(f"span {span.name[:100]!r}: {problem}")
 
     def add_log(self, record: LogRecord) -> None:
-        """Add a log record, or reject it if it is not valid."""
+        """Add a log record, or the span that it stands for. Reject it if it is not valid."""
         if record.time > MAX_TIME:
             self.reject(f"log record {record.name[:100]!r}: a time is after the year 2262")
+            return
+        said = told(record)
+        if isinstance(said, Span):
+            self.add(said)
         else:
-            self.logs.append(record)
+            self.logs.append(said)
 
     def reject(self, reason: str) -> None:
         """Count a span or log record that is left out."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from orq_otel.viewer.dialects import table as dialects
-from orq_otel.viewer.model import StoreError
+from orq_otel.viewer.model import EVALUATION, StoreError
 from orq_otel.viewer.store.clickhouse_server import Server
 
 _QUOTED: Final = re.compile(r'`((?:[^`\\]|\\.)+)`|"((?:[^"\\]|\\.)+)"|([^.`"\s]+)')
@@ -27,13 +27,13 @@ _LOGS: Final = frozenset(
     }
 )
 #: Marks that spans without generative AI have, too: of Java's threads, of all of Logfire's spans,
-#: of calls to AWS.
+#: of calls to AWS, of Elastic's and Datadog's kinds.
 _COMMON: Final = frozenset(
-    {"thread.", "logfire.msg", "logfire.msg_template", "rpc.service", "events"}
+    {"thread.", "logfire.msg", "logfire.msg_template", "rpc.service", "events", "span.type"}
 )
 #: Attributes with the id of a thread, but for those of a web session and of OS threads.
 _IDS: Final = tuple(
-    name for name in dialects.THREAD_IDS if name not in {"thread.id", dialects.SESSION}
+    name for name in dialects.THREAD_IDS if name not in {"thread.id", *dialects.SESSIONS}
 )
 _MARKS: Final = tuple(
     dict.fromkeys(mark for one in dialects.DIALECTS for mark in one.marks if mark not in _COMMON)
@@ -191,6 +191,16 @@ class Table:
     def keys(self, column: str = "SpanAttributes") -> str:
         """Returns SQL for the names of all attributes."""
         return f"JSONAllPaths({column})" if self.is_json(column) else f"mapKeys({column})"
+
+    def event_name(self) -> str:
+        """Returns SQL for the name of a log record's event, or ''."""
+        # Earlier releases of the Collector's exporter have no column for it.
+        column = "EventName" if "EventName" in self.types else "''"
+        return f"if({column} != '', {column}, {self.attribute('event.name', 'LogAttributes')})"
+
+    def is_evaluation(self) -> str:
+        """Returns SQL for whether a log record is an evaluation."""
+        return f"{self.event_name()} = {quoted(EVALUATION)}"
 
     def has_id(self, ids: str) -> str:
         """Returns SQL for whether an attribute with ids of threads has one of these.

@@ -65,6 +65,9 @@ def insert(connection: sqlite3.Connection, batch: Batch, arrived: int) -> None:
     spans = _with_records(connection, batch.spans, recorded)
     told_later = {trace_id.hex() for trace_id, _ in recorded}
     decided, changes = deciding.decide(connection, spans, batch.plain, told_later)
+    if spans is not batch.spans:
+        both = enumerate(zip(spans, batch.spans, strict=True))
+        decided = {place: one for place, (one, alone) in both if one is not alone} | decided
     for place, kept in decided.items():
         batch.rows[place].count(kept.facts)
         batch.threads[place] = None if kept.facts.thread_id is None else text(kept.facts.thread_id)
