@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """Measure the viewer over ClickHouse: what pages cost as data grows, and what sums cost to make.
 
-    python3 benchmarks/clickhouse.py                         1,000,000 spans, in ten minutes
-    python3 benchmarks/clickhouse.py --spans 100000          the same in short
-    python3 benchmarks/clickhouse.py --spans 10000000        takes some gigabytes, and two hours
+    python3 benchmarks/clickhouse.py                            1,000,000 spans, in a minute
+    python3 benchmarks/clickhouse.py --spans 1000000 10000000   one after the other
+    python3 benchmarks/clickhouse.py --days 3                   the same spans, of three days
 
 It runs in the viewer's environment (`.venvs/viewer`). The engine is `chdb` behind HTTP, as in the
-tests. It makes the spans itself: 25 in each thread, 5 in each trace, over the month before now.
+tests. Spans are made in the engine: 25 in each thread, 5 in each trace, over the days before now.
+The viewer sums up some thousand of them, which says how long that takes. SQL makes the same rows of
+all, which are compared where the viewer has made them.
 """
+# ruff: noqa: S608 - numbers alone are put into the SQL
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,77 +30,167 @@ sys.path[:0] = [str(CHECKOUT / "tests"), str(CHECKOUT / "src")]
 
 from orq_otel.viewer.model import ThreadQuery  # noqa: E402
 from orq_otel.viewer.store.clickhouse import ClickHouseStore  # noqa: E402
+from orq_otel.viewer.store.clickhouse_activity import Tables  # noqa: E402
+from orq_otel.viewer.store.clickhouse_address import Address  # noqa: E402
+from orq_otel.viewer.store.clickhouse_server import Server  # noqa: E402
+from orq_otel.viewer.store.clickhouse_tables import Table  # noqa: E402
 from support.clickhouse_server import ClickHouseServer  # noqa: E402 - found by the path
 from viewer.clickhouse_tables import LOGS, TABLE, TIMES  # noqa: E402
 
-MONTH = 30 * 86_400
-#: Spans of a thread, and of a trace.
-EACH, OF_TRACE = 25, 5
-SAYS = json.dumps([{"role": "user", "parts": [{"type": "text", "content": "My parcel is late. "}]}])
-#: `number` is the span's number. Threads follow each other, 200 at a time.
+DAY = 86_400
+#: Traces of a thread, one a minute, and spans of a trace, one a second.
+TURNS, STEPS = 5, 5
+EACH = TURNS * STEPS
+#: How many spans the viewer itself sums up, and how many one statement makes.
+SUMMED_UP, AT_ONCE = 25_000, 500_000
+#: What a conversation has beside its question: instructions, and tools.
+REST = json.dumps([{"type": "text", "content": "You help customers of a shop. " * 30}])
+COST = 228_000_000
+
+#: `number` is a span's. Each thread has a minute in which it begins.
+_OF_SPAN = f"""
+    intDiv(number, {EACH}) AS thread,
+    intDiv(number % {EACH}, {STEPS}) AS turn,
+    number % {STEPS} AS step,
+    {{begin}} + intDiv(thread * {{width}}, 60) * 60 + turn * 60 + step AS second,
+    lower(concat(leftPad(hex(thread), 24, '0'), leftPad(hex(turn), 8, '0'))) AS trace,
+    lower(leftPad(hex(number + 1), 16, '0')) AS span,
+    concat('Where is parcel ', toString(number), ' of customer ', toString(thread),
+        ' please look into the depot of Rotterdam once more') AS question,
+    2000000 + number % 900 * 1000000 AS took,
+    number % 997 = 0 AS is_error
+"""
 SPANS = f"""
 INSERT INTO otel_traces (Timestamp, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName,
     ScopeName, SpanAttributes, Duration, StatusCode)
-WITH intDiv(number, {EACH * 200}) * 200 + number % 200 AS thread,
-    intDiv(number % {EACH * 200}, 200) AS place,
-    lower(concat(leftPad(hex(thread), 24, '0'), leftPad(hex(intDiv(place, {OF_TRACE})), 8, '0')))
-        AS trace,
-    (place % {OF_TRACE}) = 0 AS is_call
-SELECT fromUnixTimestamp64Nano(toInt64({{begin}} * 1e9 + number * {{step}})), trace,
-    leftPad(lower(hex(number + 1)), 16, '0'), '',
-    if(is_call, 'chat gpt-4o-mini', 'GET /parcels'), 'Client',
+WITH {_OF_SPAN}
+SELECT fromUnixTimestamp64Nano(toInt64(second) * 1000000000), trace, span, '',
+    if(step = 0, 'chat gpt-4o-mini', 'GET /parcels'), 'Client',
     concat('service-', toString(thread % 5)), 'benchmark',
-    if(is_call, map('orq.thread_id', concat('thread-', toString(thread)),
-        'thread.tags',
+    mapFromArrays(arrayConcat(['thread.id'], if(step = 0, ['thread.tags',
+        'gen_ai.operation.name', 'gen_ai.provider.name', 'gen_ai.response.model',
+        'gen_ai.usage.input_tokens', 'gen_ai.usage.output_tokens', 'gen_ai.system_instructions',
+        'gen_ai.input.messages'], ['http.request.method', 'url.path'])),
+        arrayConcat([concat('thread-', toString(thread))], if(step = 0, [
         concat('["tag-', toString(thread % 40), '","half-', toString(thread % 2), '"]'),
-        'gen_ai.operation.name', 'chat', 'gen_ai.provider.name', 'openai',
-        'gen_ai.response.model', 'gpt-4o-mini', 'gen_ai.usage.input_tokens', '1200',
-        'gen_ai.usage.output_tokens', '80', 'gen_ai.input.messages', {{says}}),
-        map('orq.thread_id', concat('thread-', toString(thread)),
-        'http.request.method', 'GET', 'url.path', '/parcels')),
-    2000000 + number % 900 * 1000000, if(number % 997 = 0, 'Error', 'Unset')
-FROM numbers({{from_}}, {{count}})
-"""  # noqa: S608 - numbers alone are put in
+        'chat', 'openai', 'gpt-4o-mini', '1200', '80', {{rest}},
+        concat('[{{{{"role":"user","parts":[{{{{"type":"text","content":"', question,
+            '"}}}}]}}}}]')], ['GET', '/parcels']))),
+    took, if(is_error, 'Error', 'Unset')
+FROM numbers({{from}}, {{count}})
+"""
+#: The same as rows of the viewer's, `number` is that of a trace's first span.
+_OF_TRACE = _OF_SPAN.replace("number", f"(trace_number * {STEPS})")
+_HOUR = "intDiv(second, 3600) * 3600"
+_ERRORS = f"arrayMap(s -> toInt64((trace_number * {STEPS} + s) % 997 = 0), range({STEPS}))"
+ACTIVITY = f"""
+INSERT INTO otel_traces_orq_activity (thread_id, hour, trace_id, service, started, last_active,
+    spans, errors, input_tokens, output_tokens, cost, priced, unpriced, title, title_start,
+    title_span, tags, models, facets, scopes, seconds, of_seconds, call_seconds, call_latencies,
+    call_kinds, call_models, call_sums, of_trace, version, is_deleted)
+WITH {_OF_TRACE}, toInt64(second) * 1000000000 AS start, {_ERRORS} AS errors,
+    arrayMap(s -> toUInt16(second - {_HOUR} + s), range({STEPS})) AS seconds
+SELECT concat('thread-', toString(thread)), toDateTime({_HOUR}, 'UTC'), trace,
+    concat('service-', toString(thread % 5)), start,
+    arrayMax(arrayMap(s -> start + s * 1000000000 + 2000000
+        + (trace_number * {STEPS} + s) % 900 * 1000000, range({STEPS}))),
+    {STEPS}, arraySum(errors), 1200, 80, {COST}, 1, 0, question, start, span,
+    [(concat('tag-', toString(thread % 40)), start, 0),
+        (concat('half-', toString(thread % 2)), start, 1)],
+    [('gpt-4o-mini', start)],
+    [('model', 'gpt-4o-mini'), ('service', concat('service-', toString(thread % 5)))],
+    ['benchmark'], seconds,
+    arrayMap((e, s) -> (1, e, if(s = 0, 1200, 0), if(s = 0, 80, 0), if(s = 0, {COST}, 0)), errors,
+        range({STEPS})),
+    [seconds[1]], [took], [toUInt8(5 + 2 * is_error)], ['gpt-4o-mini'], [(1200, 80, {COST})],
+    {STEPS}, 1, 0
+FROM (SELECT number AS trace_number FROM numbers({{from}}, {{count}}))
+"""
+TEXTS = f"""
+INSERT INTO otel_traces_orq_texts (thread_id, hour, digest, trace_id, span_id, service, start, text,
+    words, version, is_deleted)
+WITH {_OF_TRACE}
+SELECT concat('thread-', toString(thread)), toDateTime({_HOUR}, 'UTC'),
+    reinterpretAsInt64(cityHash64(question)), trace, span,
+    concat('service-', toString(thread % 5)), toInt64(second) * 1000000000, question,
+    concat(' ', lower(question), ' '), 1, 0
+FROM (SELECT number AS trace_number FROM numbers({{from}}, {{count}}))
+"""
+#: One in 25 threads is evaluated.
+FEEDBACK = f"""
+INSERT INTO otel_traces_orq_feedback (thread_id, hour, record, trace_id, service, verdict, version,
+    is_deleted)
+WITH {_OF_TRACE}
+SELECT concat('thread-', toString(thread)), toDateTime({_HOUR}, 'UTC'), toString(trace_number),
+    trace, '', if(thread % 50 = 0, 1, -1), 1, 0
+FROM (SELECT number AS trace_number FROM numbers({{from}}, {{count}}))
+WHERE thread % 25 = 0 AND turn = 0
+"""
 
 
-def fill(server: ClickHouseServer, spans: int) -> float:
-    """Makes the spans, in steps that fit into memory. Returns how long it took in seconds."""
-    began = time.perf_counter()
-    now = int(time.time())
-    step = MONTH * 10**9 // spans
-    says = "'" + SAYS.replace("My parcel", "My parcel " + "is late and " * 20) + "'"
-    for start in range(0, spans, 500_000):
-        count = min(500_000, spans - start)
-        sql = SPANS.replace("{begin}", str(now - MONTH)).replace("{step}", str(step))
-        sql = sql.replace("{says}", says).replace("{from_}", str(start))
-        server.command(sql.replace("{count}", str(count)))
-    return time.perf_counter() - began
+class Filling:
+    """Makes spans, of some number and days.
+
+    Args:
+        server: Where.
+        spans: How many.
+        days: How many days before now.
+    """
+
+    def __init__(self, server: ClickHouseServer, spans: int, days: float) -> None:
+        self._server = server
+        self._spans = spans
+        self._values = {
+            "begin": int(time.time() - days * DAY) // 3600 * 3600,
+            "width": f"{days * DAY / (spans / EACH):.9f}",
+            "rest": "'" + REST + "'",
+        }
+
+    def fill(self, statement: str, of_each: int, begin: int = 0, spans: int = 0) -> float:
+        """Runs a statement over all spans, in pieces that fit into memory. Returns seconds."""
+        began = time.perf_counter()
+        spans = spans or self._spans
+        for start in range(begin, begin + spans, AT_ONCE):
+            count = min(AT_ONCE, begin + spans - start)
+            values = {**self._values, "from": start // of_each, "count": count // of_each}
+            self._server.command(statement.format(**values))
+        return time.perf_counter() - began
 
 
 def questions(store: ClickHouseStore, spans: int) -> dict[str, Callable[[], object]]:
     """Returns what the pages ask."""
-    day = int((time.time() - 86_400) * 1e9)
+    day = int((time.time() - DAY) * 1e9)
     thread = f"thread-{spans // EACH - 5}"
+    word = f"customer {spans // EACH - 7}"
 
     def overview(**query: Any) -> Callable[[], object]:
         asked = ThreadQuery(is_brief=True, **query)
         return lambda: (store.overview(asked), store.threads(asked))
+
+    def listed(**query: Any) -> Callable[[], object]:
+        return lambda: store.threads(ThreadQuery(is_brief=True, **query))
 
     return {
         "overview, last day": overview(since=day),
         "the same, with errors": overview(since=day, errors=True),
         "the same, a tag of one in 40": overview(since=day, tags=("tag-7",)),
         "the same, a tag of every second": overview(since=day, tags=("half-1",)),
-        "the same, a text": overview(since=day, text="parcel"),
+        "the same, a text of one thread": overview(since=day, text=word),
+        "the same, a text of all": overview(since=day, text="rotterdam"),
+        "the same, bad feedback": overview(since=day, feedback="bad"),
         "the same, by cost": overview(since=day, sort="cost"),
-        "overview, any time": overview(),
-        "list, any time": lambda: store.threads(ThreadQuery(is_brief=True)),
+        "list of 50, last day": listed(since=day),
+        "numbers by model, last day": lambda: store.numbers(ThreadQuery(since=day), "model"),
+        "numbers by tag, last day": lambda: store.numbers(ThreadQuery(since=day), "tag"),
         "thread": lambda: (store.thread(thread), store.spans(thread)),
+        "list of 50, any time": listed(),
+        "overview, any time": overview(),
+        "a text of one thread, any time": overview(text=word),
     }
 
 
-def measure(server: ClickHouseServer, ask: Callable[[], object], times: int) -> tuple[float, int]:
-    """Returns the median time in seconds, and the rows that were read."""
+def measure(server: ClickHouseServer, ask: Callable[[], object], times: int) -> str:
+    """Returns the columns of a question: seconds, the engine's processor time, rows, queries."""
     ask()
     taken = []
     before = len(server.log())
@@ -104,40 +198,105 @@ def measure(server: ClickHouseServer, ask: Callable[[], object], times: int) -> 
         began = time.perf_counter()
         ask()
         taken.append(time.perf_counter() - began)
-    rows = sum(one.get("rows", 0) for one in server.log()[before:]) // times
-    return statistics.median(taken), rows
+    log = server.log()[before:]
+    rows, processor = (sum(one.get(key, 0) for one in log) / times for key in ("rows", "processor"))
+    return (
+        f"{statistics.median(taken) * 1000:.0f} | {processor * 1000:.0f} | {rows:,.0f}"
+        f" | {len(log) / times:.0f}"
+    )
+
+
+@contextmanager
+def started() -> Iterator[ClickHouseServer]:
+    """A server with the Collector's tables."""
+    with tempfile.TemporaryDirectory() as folder, ClickHouseServer(Path(folder)) as server:
+        for table in (TABLE, *TIMES, LOGS):
+            server.command(table)
+        yield server
+
+
+def sum_up() -> None:
+    """The viewer sums up some spans, and SQL makes the same of them."""
+    with started() as server:
+        filling = Filling(server, SUMMED_UP, 1)
+        filling.fill(SPANS, 1)
+        store = ClickHouseStore.connect(server.url())
+        before = len(server.log())
+        began, used = time.perf_counter(), time.process_time()
+        store.create_rollup()
+        taken, used = time.perf_counter() - began, time.process_time() - used
+        engine = sum(one.get("processor", 0) for one in server.log()[before:])
+        print(
+            f"{SUMMED_UP:,} spans summed up in {taken:.1f} s: {used:.1f} s of the viewer's"
+            f" processor, {engine:.1f} s of the engine's",
+            flush=True,
+        )
+        tables = {"activity": "version", "texts": "version, digest"}
+        made = {name: rows(server, name, but) for name, but in tables.items()}
+        for name in tables:
+            server.command(f"TRUNCATE TABLE otel_traces_orq_{name}")
+        filling.fill(ACTIVITY, STEPS)
+        filling.fill(TEXTS, STEPS)
+        for name, but in tables.items():
+            assert made[name] == rows(server, name, but), name
+        follow(store, filling)
+        store.close()
+
+
+def rows(server: ClickHouseServer, name: str, but: str) -> list[Any]:
+    """Returns the rows of one of the viewer's tables."""
+    return server.rows(
+        f"SELECT * EXCEPT ({but}) FROM otel_traces_orq_{name} FINAL ORDER BY thread_id, trace_id"
+    )
+
+
+def follow(store: ClickHouseStore, filling: Filling) -> None:
+    """What arrives is summed up, and inserted without the views."""
+    filling.fill(SPANS, 1, SUMMED_UP, SUMMED_UP)  # the first time of anything takes longer
+    store.follow()
+    with_views = filling.fill(SPANS, 1, 2 * SUMMED_UP, SUMMED_UP)
+    began = time.perf_counter()
+    store.follow()
+    print(f"as many that arrived, in {time.perf_counter() - began:.1f} s", flush=True)
+    store.drop_rollup()
+    alone = filling.fill(SPANS, 1, 3 * SUMMED_UP, SUMMED_UP)
+    print(f"inserting takes {with_views / alone:.2f} times as long with the views", flush=True)
+
+
+def pages(spans: int, days: float, times: int) -> None:
+    """Print what pages cost over so many spans."""
+    with started() as server:
+        filling = Filling(server, spans, days)
+        store = ClickHouseStore.connect(server.url())
+        store.create_rollup()
+        server.command("DROP TABLE otel_traces_orq_arriving")  # all is summed up already
+        made = f"{spans:,} spans of {days:g} days, made in {filling.fill(SPANS, 1):.0f} s"
+        for statement in (ACTIVITY, TEXTS, FEEDBACK):
+            filling.fill(statement, STEPS)
+        address = Server.open(Address.parse(server.url()))
+        Tables(address, Table.of_spans(address), Table.of_logs(address)).make()
+        address.close()
+        sizes = server.rows(
+            "SELECT table, sum(bytes_on_disk) FROM system.parts WHERE active GROUP BY table"
+        )
+        print(f"\n{made}; bytes a span:", end=" ")
+        print(", ".join(f"{name} {int(size) / spans:.0f}" for name, size in sorted(sizes)))
+        print("\n| | ms | engine's ms | rows read | queries |\n|---|--:|--:|--:|--:|", flush=True)
+        for name, ask in questions(store, spans).items():
+            print(f"| {name} | {measure(server, ask, times)} |", flush=True)
+        store.close()
 
 
 def main() -> None:
-    """Print a table."""
+    """Print tables."""
     parser = argparse.ArgumentParser(description="Measure the viewer over ClickHouse.")
-    parser.add_argument("--spans", type=int, default=1_000_000)
+    parser.add_argument("--spans", type=int, nargs="*", default=[1_000_000])
+    parser.add_argument("--days", type=float, default=30)
     parser.add_argument("--times", type=int, default=5)
     options = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        ClickHouseServer(Path(folder)) as server,
-    ):
-        for table in (TABLE, *TIMES, LOGS):
-            server.command(table)
-        print(f"{options.spans:,} spans made in {fill(server, options.spans):.1f} s", flush=True)
-        store = ClickHouseStore.connect(server.url())
-        began = time.perf_counter()
-        store.create_rollup()
-        print(f"summed up in {time.perf_counter() - began:.1f} s", flush=True)
-        print("| | ms | rows read |\n|---|--:|--:|")
-        for name, ask in questions(store, options.spans).items():
-            seconds, rows = measure(server, ask, options.times)
-            print(f"| {name} | {seconds * 1000:.0f} | {rows:,} |", flush=True)
-        began = time.perf_counter()
-        fill(server, 50_000)
-        with_view = time.perf_counter() - began
-        store.drop_rollup()
-        began = time.perf_counter()
-        fill(server, 50_000)
-        alone = time.perf_counter() - began
-        print(f"inserting costs {with_view / alone:.2f} times as much with the views")
-        store.close()
+    sum_up()
+    for spans in options.spans:
+        pages(spans, options.days, options.times)
 
 
 if __name__ == "__main__":

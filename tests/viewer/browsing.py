@@ -17,7 +17,15 @@ import pytest
 pytest.importorskip("playwright")
 
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Locator,
+    Page,
+    Route,
+    expect,
+    sync_playwright,
+)
 from starlette.applications import Starlette
 
 from orq_otel.viewer.model import Store
@@ -27,9 +35,25 @@ from orq_otel.viewer.web.api import create_api
 from orq_otel.viewer.web.pages import create_pages
 from orq_otel.viewer.web.web_guard import WebGuard
 
-__all__ = ["Browse", "Browser", "Page", "Site", "browse", "browser", "expect", "site"]
+__all__ = [
+    "Browse",
+    "Browser",
+    "Locator",
+    "Page",
+    "Site",
+    "any_site",
+    "browse",
+    "browser",
+    "expect",
+    "of_own_file",
+    "site",
+]
 
 Browse = Callable[..., Page]
+
+#: How long a browser may take for a step, in milliseconds: other programs may be using the machine.
+PATIENCE = 20_000
+expect.set_options(timeout=PATIENCE)
 
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
@@ -62,6 +86,21 @@ def site(tmp_path: Path) -> Iterator[Site]:
     store = open_store(tmp_path / "threads.db")
     with contextlib.closing(store), serving(store) as url:
         yield Site(url, store)
+
+
+@pytest.fixture(params=["sqlite", "clickhouse"])
+def any_site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    """Pages over each store: the viewer's own file, and the sums of ClickHouse."""
+    if request.param == "sqlite":
+        store = open_store(tmp_path / "threads.db")
+    else:
+        store = request.getfixturevalue("database").filled()
+    with contextlib.closing(store), serving(store) as url:
+        yield Site(url, store)
+
+
+#: For tests of what only the viewer's own file can do.
+of_own_file = pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 
 
 @contextlib.contextmanager
@@ -120,7 +159,7 @@ def browse(browser: Browser, site: Site) -> Iterator[Browse]:
             **more,
         )
         contexts.append(context)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE)
         page = context.new_page()
         watch(page)
         page.goto(site.url + path)
@@ -130,3 +169,14 @@ def browse(browser: Browser, site: Site) -> Iterator[Browse]:
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+def held(page: Page, pattern: str) -> list[Route]:
+    """Hold back a page's requests for such addresses, and return those of them that came so far."""
+    found: list[Route] = []
+
+    def hold(route: Route) -> None:
+        found.append(route)
+
+    page.route(pattern, hold)
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -94,6 +94,15 @@ ORDER BY (ServiceName, TimestampTime, Timestamp)
 """
 
 
+class FilledStore(ClickHouseStore):
+    """A store that writes as the Collector does."""
+
+    database: Database
+
+    def write(self, spans: Sequence[KeptSpan], logs: Sequence[LogRecord] = ()) -> None:
+        self.database.insert(spans, logs)
+
+
 class Database:
     """A database of a server, and what the Collector does with it."""
 
@@ -118,6 +127,14 @@ class Database:
             yield store
         finally:
             store.close()
+
+    def filled(self) -> FilledStore:
+        """A store with sums, which can be written to."""
+        store = FilledStore.connect(self.url())
+        assert isinstance(store, FilledStore)
+        store.database = self
+        store.create_rollup()
+        return store
 
     def insert(
         self, spans: Iterable[KeptSpan], logs: Iterable[LogRecord] = (), table: str = "otel_traces"

@@ -17,7 +17,19 @@ import pytest
 from support.clickhouse_server import ClickHouseServer
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import SORTS, KeptSpan, LogRecord, Span, Store, Thread, ThreadQuery
+from orq_otel.viewer.model import (
+    EVALUATION,
+    FEEDBACK,
+    KINDS,
+    SORTS,
+    KeptSpan,
+    Kind,
+    LogRecord,
+    Span,
+    Store,
+    Thread,
+    ThreadQuery,
+)
 from orq_otel.viewer.receive.otlp import from_json
 from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND
 from orq_otel.viewer.store.clickhouse import ClickHouseStore
@@ -75,12 +87,56 @@ def of_threads(chance: random.Random) -> Iterator[Span]:
                     tokens=chance.choice(((1000, 100), (250_000, 10), None)),
                     tags=tags,
                     gen_ai__input__messages=messages(f"Question {number}.{turn}"),
+                    gen_ai__output__messages=said(
+                        f"It left {chance.choice(PLACES)}, node-{number}"
+                    ),
+                    enduser__id=chance.choice(("ada", "bob", "")),
                     gen_ai__response__id=f"response-{number}-{turn}-{step}",
                 )
                 yield replace(one, parent_id=root.span_id)
                 if chance.random() < 0.2:  # another instrumentation tells of the same call
                     twin = replace(one, span_id=f"{chance.getrandbits(64):016x}", scope="other")
                     yield replace(twin, parent_id=one.span_id)
+
+
+def of_evaluators(spans: list[Span], chance: random.Random) -> Iterator[LogRecord]:
+    """Evaluations that name a thread, a span, its trace, a response, or all of them at once."""
+    for one in chance.sample([one for one in spans if one.scope == "tests"], 120):
+        way = chance.choice(("thread", "span", "trace", "response", "nobody's", "all"))
+        thread = one.attributes.get("thread.id")
+        names = {
+            "thread.id": thread if way in {"thread", "all"} else "nobody's",
+            "gen_ai.response.id": one.attributes.get("gen_ai.response.id"),
+        }
+        score = chance.choice((1.0, 0.25, 0.5, 7.0, None))
+        label = chance.choice(("thumbs_up", "Thumbs down", "so-so", None))
+        yield LogRecord(
+            trace_id=None if way in {"thread", "response"} else one.trace_id,
+            span_id=one.span_id if way in {"span", "all"} else None,
+            name=EVALUATION,
+            time=one.end + chance.randrange(HOUR),
+            severity="INFO",
+            body=None,
+            service="shop",
+            scope="orq_otel",
+            attributes={
+                "gen_ai.evaluation.name": "user_feedback",
+                **{
+                    name: value
+                    for name, value in names.items()
+                    if value and (name == "thread.id") == (way in {"thread", "nobody's", "all"})
+                },
+                **({} if score is None else {"gen_ai.evaluation.score.value": score}),
+                **({} if label is None else {"gen_ai.evaluation.score.label": label}),
+            },
+        )
+
+
+def said(text: str) -> str:
+    return json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": text}]}])
+
+
+PLACES = ("Rotterdam", "Malmö at noon", "東京都", "the harbour_of-Gent")
 
 
 class Stores(NamedTuple):
@@ -94,6 +150,7 @@ def arrived() -> list[tuple[list[KeptSpan], list[LogRecord]]]:
     chance = random.Random(4711)
     everything: list[Span | LogRecord] = [one for day in range(DAYS) for one in of_senders(day)]
     everything += of_threads(chance)
+    everything += of_evaluators([one for one in everything if isinstance(one, Span)], chance)
     everything += chance.sample(everything, len(everything) // 20)
     chance.shuffle(everything)
     batches = []
@@ -143,6 +200,13 @@ QUERIES: list[dict[str, Any]] = [
     {"tags": ("tag-1", "tag-2"), "match": "any"},
     {"text": "question 7"},
     {"text": "DAY-1"},
+    *(
+        {"text": text}
+        for text in ("rotter", "malmo NOON", '"left rotterdam"', "京", "of gent", "node-7", "?!")
+    ),
+    {"text": "rotterdam", "since": MIDNIGHT + DAY, "tags": ("tag-1",)},
+    *({"feedback": feedback} for feedback in FEEDBACK),
+    {"feedback": "bad", "since": MIDNIGHT + 2 * DAY},
     {"since": MIDNIGHT + DAY},
     {"since": MIDNIGHT + DAY, "until": MIDNIGHT + 2 * DAY},
     {"until": MIDNIGHT + DAY, "errors": True, "sort": "cost"},
@@ -159,8 +223,37 @@ def test_threads_and_sums(stores: Stores, asked: dict[str, Any]) -> None:
     assert pages(clickhouse, query) == pages(sqlite, query)
 
 
-def pages(store: Store, query: ThreadQuery) -> list[tuple[Thread, ...]]:
+def pages(store: Store, query: ThreadQuery) -> list[tuple[tuple[Thread, ...], list[str]]]:
+    """All pages, each with the threads that have an excerpt of a message."""
     found = store.threads(query)
+    page = found.threads, sorted(found.hits)
     if found.next_cursor is None:
-        return [found.threads]
-    return [found.threads, *pages(store, replace(query, cursor=found.next_cursor))]
+        return [page]
+    return [page, *pages(store, replace(query, cursor=found.next_cursor))]
+
+
+@pytest.mark.parametrize("by", KINDS)
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"since": MIDNIGHT + DAY, "until": MIDNIGHT + DAY + 15 * HOUR},
+        {"text": "rotterdam"},
+        {"feedback": "good"},
+        {"errors": True, "labels": (("user", "ada"),)},
+    ],
+    ids=str,
+)
+def test_numbers(stores: Stores, asked: dict[str, Any], by: Kind) -> None:
+    query = ThreadQuery(**asked)
+    of_sums, of_file = (one.numbers(query, by, limit=1000) for one in stores)
+    assert of_sums == of_file
+    assert of_file.groups or by in {"agent", "tool"}
+
+
+def test_numbers_of_some(stores: Stores) -> None:
+    of_sums, of_file = (
+        one.numbers(ThreadQuery(), "tag", ["tag-1", "unheard-of", "tag-2"]) for one in stores
+    )
+    assert of_sums == of_file
+    assert [group.name for group in of_file.groups][-1] == "unheard-of"

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan, StoreError, ThreadQuery
+from orq_otel.viewer.model import KeptSpan, ThreadQuery
 from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND
 from orq_otel.viewer.store.clickhouse_activity import Tables
 from orq_otel.viewer.store.clickhouse_address import Address
@@ -79,11 +79,6 @@ def test_filters_of_sums(database: Database) -> None:
         assert ids(text="HELPER") == ["a"]
         assert store.labels("model") == (("gpt-4o", 1), ("gpt-4o-mini", 1))
         assert store.labels("agent", "elp") == (("helper", 1),)
-        assert store.abilities == {"labels", "cost"}
-        with pytest.raises(StoreError, match="no filtering by feedback yet"):
-            ids(feedback="good")
-        with pytest.raises(StoreError, match="no numbers by model"):
-            store.numbers(ThreadQuery(), "model")
 
 
 @pytest.fixture
@@ -98,11 +93,13 @@ def test_replicated_tables_have_replicated_sums(database: Database, server: Serv
         " TTL toDate(Timestamp) + toIntervalDay(7) SETTINGS index_granularity = 8192",
     )
     made = [one for one in Tables(server, spans, None).statements() if one.startswith("CREATE")]
-    assert len(made) == 4
+    assert len(made) == 6
     assert all(" ON CLUSTER `prod` " in one for one in made)
-    activity, arrivals, state, view = made
+    activity, texts, feedback, arrivals, state, view = made
     assert "ENGINE = ReplicatedReplacingMergeTree(version, is_deleted)" in activity
-    assert "TTL toDate(hour) + toIntervalDay(7) SETTINGS" in activity
+    for one in (activity, texts, feedback):  # what users say, and what they think of it
+        assert "TTL toDate(hour) + toIntervalDay(7)" in one
+        assert "PARTITION BY toDate(hour)" in one
     assert "ENGINE = ReplicatedMergeTree PARTITION" in arrivals
     assert "ENGINE = ReplicatedReplacingMergeTree(version)" in state
     assert f"TO `{database.name}`.`otel_traces_orq_arrivals` AS" in view
@@ -118,7 +115,7 @@ def test_distributed_tables_have_distributed_sums(database: Database, server: Se
     assert all(" ON CLUSTER `prod` " in one for one in made)
     distributed = [one for one in made if "ENGINE = Distributed(" in one]
     assert [one.rpartition(", ")[2] for one in distributed] == [
-        "cityHash64(thread_id))",
+        *["cityHash64(thread_id))"] * 3,
         "cityHash64(trace_id))",
         "cityHash64(key))",
     ]

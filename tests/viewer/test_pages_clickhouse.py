@@ -1,51 +1,26 @@
-"""The overview in a browser, over ClickHouse: the same tests as over SQLite, and its last day."""
+"""What pages over ClickHouse do otherwise than over the viewer's own file."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
 
-from orq_otel.viewer.model import KeptSpan, LogRecord
-from orq_otel.viewer.store.clickhouse import ClickHouseStore
-
-from . import conversations, test_pages_overview
+from . import conversations
 from .browsing import Browse, Site, browse, browser, expect, serving
 from .clickhouse_tables import Database
 
 __all__ = ["browse", "browser", "site"]
 
-#: It counts the requests of a page that asks a store in its own process.
-_OTHERS = {"test_paused_means_paused"}
-# The tests of the other module, and their fixtures, with the site of this one.
-globals().update(
-    (name, value)
-    for name, value in vars(test_pages_overview).items()
-    if name == "four" or (name.startswith("test_") and name not in _OTHERS)
-)
-
 HOUR = 3600 * 10**9
-
-
-class Filled(ClickHouseStore):
-    """A store that writes as the Collector does."""
-
-    database: Database
-
-    def write(self, spans: Sequence[KeptSpan], logs: Sequence[LogRecord] = ()) -> None:
-        self.database.insert(spans, logs)
 
 
 @pytest.fixture
 def site(database: Database) -> Iterator[Site]:
     """Pages over the sums of ClickHouse."""
-    store = Filled.connect(database.url())
-    assert isinstance(store, Filled)
-    store.database = database
-    store.create_rollup()
-    with contextlib.closing(store), serving(store) as url:
+    with contextlib.closing(database.filled()) as store, serving(store) as url:
         yield Site(url, store)
 
 
@@ -69,3 +44,10 @@ def test_what_is_older_is_shown_where_nothing_has_happened(site: Site, browse: B
     page = browse()
     expect(page.locator("table.threads .title")).to_have_text(["before"])
     expect(page.locator("#period")).to_contain_text("Nothing happened in the last 24 hours")
+
+
+def test_nothing_is_deleted_that_the_collector_has_written(site: Site, browse: Browse) -> None:
+    site.store.write(conversations.without_content())
+    page = browse("/threads/billing-902")
+    expect(page.locator("#said")).to_be_visible()
+    expect(page.locator("#delete")).to_have_count(0)

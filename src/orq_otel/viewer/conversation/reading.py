@@ -12,9 +12,10 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final
 
-from orq_otel.viewer.conversation import calls
+from orq_otel.viewer.conversation import calls, handoffs
 from orq_otel.viewer.conversation.entries import Conversation, Failure, Step, Turn
 from orq_otel.viewer.conversation.facts import SUMMARIES, read
 from orq_otel.viewer.conversation.histories import (
@@ -27,6 +28,7 @@ from orq_otel.viewer.conversation.histories import (
 from orq_otel.viewer.conversation.order import in_order
 from orq_otel.viewer.conversation.parts import (
     RESULTS,
+    Handoff,
     Message,
     Part,
     Text,
@@ -51,7 +53,9 @@ _WITH_MESSAGES: Final = frozenset(
 _WITHOUT_MESSAGES: Final = frozenset({"embeddings", "rerank", "moderate", "classify"})
 #: Operations that are steps also where they are around model calls. Other spans around model calls
 #: repeat their messages.
-_SHOWN_AROUND: Final = frozenset({"execute_tool", "retrieval", *_WITHOUT_MESSAGES})
+_SHOWN_AROUND: Final = frozenset(
+    {"execute_tool", "retrieval", *handoffs.GUARDRAILS, *_WITHOUT_MESSAGES}
+)
 #: What an agent or a workflow was asked, and what it answered.
 _Story = tuple[list[Mapping[str, object]], list[Mapping[str, object]]]
 #: Operations that are no steps of a conversation, but hold some, or are pieces of one.
@@ -236,6 +240,18 @@ class _Own:
                 return found
         return None
 
+    def handoff(self, call: ToolCall, kept: KeptSpan) -> Handoff | None:
+        """Returns the handoff that a tool's call is, which a span tells of; None for others."""
+        if "to" not in call.name:  # nearly always
+            return None
+        return handoffs.of_tool(call, self.agent(kept), self._agents)
+
+    @cached_property
+    def _agents(self) -> set[str]:
+        """The names of all agents."""
+        found = (table.read(one.span).agent for one in self._by_key.values())
+        return {one for one in found if one is not None}
+
     def explained(self, kept: KeptSpan) -> KeptSpan:
         """Returns a failed span with the reason that a span around it tells, if it tells none."""
         if not kept.facts.is_error or kept.span.status_message or kept.span.events:
@@ -377,7 +393,8 @@ class _Reader:
                 entries.append(self._turn(one, number))
             elif one.facts.operation == _TOOL:
                 tool = _executed(one)
-                if self._tools.attach(one, tool):
+                tool.handoff = self._own.handoff(tool, one)
+                if self._tools.attach(one, tool) or self._tools.hand_over(one, tool.handoff):
                     continue
                 place = next(
                     (
@@ -395,7 +412,9 @@ class _Reader:
                 else:
                     entries.append(Step(one, tool))
             else:
-                entries.append(Step(one))
+                handoff = handoffs.of_span(one)
+                if not self._tools.hand_over(one, handoff):
+                    entries.append(Step(one, None, handoff, handoffs.guardrail(one)))
         return tuple(one for one in entries if not self._is_told_later(one))
 
     def _is_told_later(self, entry: Turn | Step) -> bool:
@@ -409,6 +428,9 @@ class _Reader:
     def _turn(self, draft: _Draft, number: int) -> Turn:
         asked = self._tools.messages(draft.asked)
         answered = self._tools.messages(draft.answered)
+        for part in (part for message in (*asked, *answered) for part in message.parts):
+            if isinstance(part, ToolCall):
+                part.handoff = self._own.handoff(part, draft.kept)
         self._tools.open(draft.kept.span.trace_id, (*asked, *answered))
         found = draft.found
         return Turn(
@@ -490,6 +512,22 @@ class _Tools:
             return False
         self._execute(call, kept, executed)
         return True
+
+    def hand_over(self, kept: KeptSpan, handoff: Handoff | None) -> bool:
+        """Add a handoff's span to the tool call that asked for it. False if there is none."""
+        if handoff is None:
+            return False
+        for trace_id, one in self._open:
+            if (
+                trace_id == kept.span.trace_id
+                and one.execution is None
+                and one.handoff is not None
+                and handoffs.is_same(one.handoff, handoff)
+            ):
+                one.execution = kept
+                one.handoff = Handoff(handoff.source or one.handoff.source, handoff.target)
+                return True
+        return False
 
     def attach_late(self, kept: KeptSpan, executed: ToolCall) -> bool:
         """Add an execution to a call with the same arguments that was told after it."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from typing import Final, TypeVar, get_args
 
 from orq_otel.viewer.model import (
     PAGE,
@@ -29,12 +29,12 @@ from orq_otel.viewer.model import (
     ThreadPage,
     ThreadQuery,
 )
-from orq_otel.viewer.store.abilities import lacking
 from orq_otel.viewer.store.clickhouse_activity import Tables
 from orq_otel.viewer.store.clickhouse_address import Address
 from orq_otel.viewer.store.clickhouse_copy import Copy
 from orq_otel.viewer.store.clickhouse_index import Index, Progress
-from orq_otel.viewer.store.clickhouse_reading import ABILITIES, Reading
+from orq_otel.viewer.store.clickhouse_numbers import numbers
+from orq_otel.viewer.store.clickhouse_reading import Reading
 from orq_otel.viewer.store.clickhouse_server import RefusedError, Server
 from orq_otel.viewer.store.clickhouse_spans import RawSpans
 from orq_otel.viewer.store.sqlite import SQLiteStore
@@ -163,8 +163,10 @@ class ClickHouseStore:
 
     @property
     def abilities(self) -> frozenset[Ability]:
-        """What this store can do: with sums, neither search messages nor count evaluations."""
-        return ABILITIES if self._are_summed() else self._copy.latest().abilities
+        """What this store can do."""
+        if self._are_summed():
+            return frozenset(get_args(Ability))
+        return self._copy.latest().abilities
 
     @property
     def period(self) -> str | None:
@@ -190,11 +192,12 @@ class ClickHouseStore:
         """Sums up the model calls of all threads that match a query, group by group.
 
         Raises:
-            StoreError: The query failed, or there are sums, which cannot be asked for it.
+            StoreError: The query failed.
         """
-        if self._are_summed():
-            raise lacking("numbers", "ClickHouse")
-        return self._copy.latest().numbers(query, by, names, limit)
+        return self._answer(
+            lambda sums: numbers(sums, query, by, names, limit),
+            lambda: self._copy.latest().numbers(query, by, names, limit),
+        )
 
     def strays(self, limit: int = 20) -> tuple[Stray, ...]:
         """Returns traces without a thread, the latest first.

@@ -1,10 +1,11 @@
-"""Tables of ours beside the Collector's: what each thread did in each trace and hour.
+"""Tables of ours beside the Collector's: what each thread did in each trace and hour, and said.
 
 `<table>_orq_activity` has a row for each thread, hour, trace and service, which
 `clickhouse_index.py` writes. It is a whole trace that is decided on, so that a row is replaced when
-more of its trace arrives or when it is sent again: nothing is added up twice. A view notes in
-`<table>_orq_arrivals` which traces spans or log records have arrived for, and `<table>_orq_state`
-what is done.
+more of its trace arrives or when it is sent again: nothing is added up twice. `<table>_orq_texts`
+has each text of a thread once a day, with the first span that had it, and `<table>_orq_feedback`
+each evaluation with its thread. A view notes in `<table>_orq_arrivals` which traces spans or log
+records have arrived for, and `<table>_orq_state` what is done.
 
 Rows are kept as long as the spans that they were made of: they have the same TTL, by the hour of
 these, and partitions of a day.
@@ -29,7 +30,7 @@ _EARLIER: Final = (
     *("threads", "calls", "labels", "latencies", "prices", "facts"),
 )
 #: The form of the tables. Those of another form are made anew.
-FORM: Final = 1
+FORM: Final = 2
 
 _ACTIVITY: Final = """
     thread_id String,
@@ -54,11 +55,38 @@ _ACTIVITY: Final = """
     scopes Array(LowCardinality(String)),
     seconds Array(UInt16),
     of_seconds Array(Tuple(Int64, Int64, Int64, Int64, Int64)) CODEC(ZSTD(1)),
-    calls Array(Tuple(UInt16, Int64)) CODEC(ZSTD(1)),
+    call_seconds Array(UInt16),
+    call_latencies Array(Int64) CODEC(ZSTD(1)),
+    call_kinds Array(UInt8),
+    call_models Array(LowCardinality(String)),
+    call_sums Array(Tuple(Int64, Int64, Int64)) CODEC(ZSTD(1)),
     of_trace UInt32,
     version UInt64,
     is_deleted UInt8,
     INDEX by_trace trace_id TYPE bloom_filter(0.001) GRANULARITY 1"""
+_TEXTS: Final = """
+    thread_id String,
+    hour DateTime('UTC'),
+    digest Int64,
+    trace_id String,
+    span_id String,
+    service LowCardinality(String),
+    start Int64 CODEC(Delta, ZSTD(1)),
+    text String CODEC(ZSTD(3)),
+    words String CODEC(ZSTD(3)),
+    version UInt64,
+    is_deleted UInt8"""
+_FEEDBACK: Final = """
+    thread_id String,
+    hour DateTime('UTC'),
+    record String,
+    trace_id String,
+    service LowCardinality(String),
+    verdict Int8,
+    version UInt64,
+    is_deleted UInt8"""
+#: What one call adds to the sums of its model: bits of `call_kinds`.
+IS_CALL, IS_ERROR, IS_PRICED = 1, 2, 4
 
 
 class _Part(NamedTuple):
@@ -78,8 +106,22 @@ _PARTS: Final = {
         " SETTINGS index_granularity = 1024",
         "cityHash64(thread_id)",
     ),
+    "texts": _Part(
+        _TEXTS,
+        "ReplacingMergeTree(version, is_deleted)",
+        "PARTITION BY toDate(hour) ORDER BY (thread_id, toDate(hour), digest) TTL_OF_SPANS"
+        " SETTINGS index_granularity = 1024",
+        "cityHash64(thread_id)",
+    ),
+    "feedback": _Part(
+        _FEEDBACK,
+        "ReplacingMergeTree(version, is_deleted)",
+        "PARTITION BY toDate(hour) ORDER BY (thread_id, hour, record) TTL_OF_SPANS",
+        "cityHash64(thread_id)",
+    ),
     "arrivals": _Part(
-        "trace_id String, first DateTime64(9), last DateTime64(9), arrived DateTime64(6, 'UTC')",
+        "trace_id String, first DateTime64(9), last DateTime64(9), arrived DateTime64(6, 'UTC'),"
+        " evaluations UInt64",
         "MergeTree",
         "PARTITION BY toDate(arrived) ORDER BY arrived"
         f" TTL toDateTime(arrived) + toIntervalDay({ARRIVALS_DAYS})",
@@ -201,11 +243,13 @@ class Tables:
         for view, table in (("arriving", self._spans), ("arriving_logs", self._logs)):
             if table is not None:
                 source, _ = self._local(table)
+                told = "0" if table is self._spans else source.is_evaluation()
                 made.append(
                     f"CREATE MATERIALIZED VIEW IF NOT EXISTS {self.name(view)}{self._on()}"
                     f" TO {arrivals} AS SELECT TraceId AS trace_id,"
-                    " min(Timestamp) AS first, max(Timestamp) AS last, now64(6, 'UTC') AS arrived"
-                    f" FROM {source.sql} WHERE TraceId != '' GROUP BY TraceId"
+                    " min(Timestamp) AS first, max(Timestamp) AS last, now64(6, 'UTC') AS arrived,"
+                    f" countIf({told}) AS evaluations FROM {source.sql}"
+                    f" WHERE TraceId != '' OR {told} GROUP BY TraceId"
                 )
         return made
 

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from orq_otel.viewer.model import (
     LABELS,
     LONG_ID,
     PAGE,
-    Ability,
     Bucket,
     Kind,
     Overview,
-    Sort,
     Stray,
     Thread,
     ThreadPage,
@@ -28,70 +27,32 @@ from orq_otel.viewer.model import (
     digest_of,
     short_id,
 )
-from orq_otel.viewer.store import abilities, cursors
 from orq_otel.viewer.store import buckets as pieces
-from orq_otel.viewer.store.buckets import DAY, HOUR, LATENCIES, MINUTE, PERCENTILES, SECOND
-from orq_otel.viewer.store.clickhouse_activity import Tables
+from orq_otel.viewer.store import cursors
+from orq_otel.viewer.store.buckets import DAY, HOUR, LATENCIES, MINUTE, SECOND
+from orq_otel.viewer.store.clickhouse_activity import IS_CALL, Tables
+from orq_otel.viewer.store.clickhouse_conditions import (
+    COLUMNS,
+    ORDERS,
+    SUMS,
+    Condition,
+    Conditions,
+    hours_of,
+)
+from orq_otel.viewer.store.clickhouse_feedback import Feedback
 from orq_otel.viewer.store.clickhouse_server import Server
 from orq_otel.viewer.store.clickhouse_spans import Window
+from orq_otel.viewer.store.clickhouse_texts import Texts
 from orq_otel.viewer.store.tally import COST_UNITS
-
-ABILITIES: Final[frozenset[Ability]] = frozenset({"labels", "cost"})
-"""What can be asked of the sums, of what not every store can do."""
 
 #: Up to this number of spans, percentiles are exact, and plots are as fine as a second.
 _COUNTABLE: Final = 20_000
 _TAGS: Final = 200
-#: How many days a list without a time goes back at first, and then. At last it reads all.
-_BACK: Final = (1, 8, 64)
-#: The latest hour of a row, in seconds, and one after it.
-_NEVER: Final = 2**32 - 1
-#: Stands for the start of the title's span if a thread has no title.
-_NO_TITLE: Final = 2**63 - 1
-
-#: The table does not record when spans arrived. A time up to a day in the future counts as now; a
-#: later one counts as 0, since the sender's clock must be wrong.
-_AHEAD: Final = (
-    "multiIf({0} <= {{now:Int64}}, {0}, {0} <= {{now:Int64}} + "
-    f"{DAY}"
-    ", {{now:Int64}}, toInt64(0))"
-)
-_ACTIVE: Final = _AHEAD.format("last_active")
-_STARTED: Final = _AHEAD.format("started")
-_ORDERS: Final[dict[Sort, str]] = {
-    "last_active": _ACTIVE,
-    "started": _STARTED,
-    "duration": "last_active - started",
-    "spans": "spans",
-    "tokens": "input_tokens + output_tokens",
-    "cost": "if(priced > 0, cost, -1)",
-    "errors": "errors",
-}
-_SUMS: Final = ("spans", "errors", "input_tokens", "output_tokens", "cost", "priced", "unpriced")
-#: What is known of a thread, by the names of conditions and orders.
-_COLUMNS: Final = {
-    "started": "min(a.started)",
-    "last_active": "max(a.last_active)",
-    "traces": "toInt64(uniqExact(a.trace_id))",
-    **{one: f"sum(a.{one})" for one in _SUMS},
-    "title": f"tupleElement(min(if(a.title = '', (toInt64({_NO_TITLE}), '', ''),"
-    " (a.title_start, a.title_span, a.title))), 3)",
-    "labels": "groupUniqArrayArray(arrayMap(x -> x.1, a.tags))",
-    "facets": "groupUniqArrayArray(a.facets)",
-}
 #: The columns of `_thread`.
 _THREAD: Final = (
     *("started", "last_active", "traces", "title", "spans", "errors", "input_tokens"),
     *("output_tokens", "cost", "priced", "unpriced"),
 )
-
-
-class _Condition(NamedTuple):
-    """A condition on threads, its parameters, and the hours in which they are looked for."""
-
-    sql: str
-    values: dict[str, Any]
-    hours: str
 
 
 class Reading:
@@ -104,6 +65,9 @@ class Reading:
 
     def __init__(self, server: Server, tables: Tables) -> None:
         self._server = server
+        self._texts = Texts(server, tables)
+        self._feedback = Feedback(server, tables)
+        self._conditions = Conditions(self._texts, self._feedback)
         self._from = f"FROM {tables.name('activity')} AS a FINAL"
         services = server.address.services
         self._scope = "AND a.service IN {services:Array(String)}" if services else ""
@@ -114,7 +78,7 @@ class Reading:
         after = cursors.decode(query)
         # All pages of a listing use the order that threads had when it began.
         now = time.time_ns() if after is None or after.now is None else after.now
-        order = _ORDERS[query.sort]
+        order = ORDERS[query.sort]
         direction, beyond = ("ASC", ">") if query.ascending else ("DESC", "<")
         position, place = "", {}
         if after is not None:
@@ -128,8 +92,10 @@ class Reading:
             )
             place = {"value": after.value, "last": last or ""}
         found: list[tuple[Any, ...]] = []
-        for condition in _walk(query, now):
-            found = self._ask(
+        is_partial = False
+        for condition in self._conditions.walk(query, now):
+            is_partial = condition.found is not None and condition.found.is_partial
+            found = self.ask(
                 f"SELECT thread_id, {order} AS order"
                 f" FROM ({self._threads(condition, order)})"
                 f" WHERE {condition.sql}{position}"
@@ -144,12 +110,17 @@ class Reading:
         cursor = None
         if page and len(found) > len(page):
             cursor = cursors.encode(query, found[len(page) - 1][1], page[-1], now)
-        return ThreadPage(page, cursor)
+        hits = {}
+        if query.text:
+            ids = [row[0] for row in found[: len(page)]]
+            told = self._texts.hits(query.text, ids, hours_of(query.since, query.until))
+            hits = {one.id: told[key] for one, key in zip(page, ids, strict=True) if key in told}
+        return ThreadPage(page, cursor, hits, is_partial)
 
     def thread(self, thread_id: str) -> Thread | None:
         """Returns a thread by its id or short id, or None."""
         ids = _Ids.of(short_id(thread_id))
-        found = self._ask(
+        found = self.ask(
             f"SELECT DISTINCT thread_id {self._from} WHERE {ids.where} AND a.thread_id != ''"
             f" {self._scope} ORDER BY length(thread_id) DESC LIMIT 1",
             **ids.values,
@@ -159,7 +130,7 @@ class Reading:
 
     def traces(self, thread_id: str) -> tuple[list[str], Window]:
         """Returns the traces of a thread, and the time in which their spans began."""
-        found = self._ask(
+        found = self.ask(
             f"SELECT a.trace_id, min(a.started), max(a.last_active) {self._from}"
             f" WHERE a.thread_id = {{id:String}} {self._scope} GROUP BY a.trace_id",
             id=thread_id,
@@ -171,7 +142,7 @@ class Reading:
 
     def strays(self, limit: int) -> tuple[Stray, ...]:
         """Returns traces without a thread, the latest first."""
-        found = self._ask(
+        found = self.ask(
             "SELECT a.trace_id, argMax(a.service, a.started), sum(a.spans), min(a.started)"
             f" {self._from} WHERE a.thread_id = '' {self._scope} AND a.trace_id NOT IN ("
             f"SELECT a.trace_id {self._from} WHERE a.thread_id != '')"
@@ -182,16 +153,16 @@ class Reading:
 
     def overview(self, query: ThreadQuery, buckets: int) -> Overview:
         """Sums up all threads that match a query."""
-        condition = _condition(query, time.time_ns())
-        names = ("started", "last_active", *_SUMS)
-        ((count, first, last, *sums),) = self._ask(
+        condition = self._conditions.of(query, time.time_ns())
+        names = ("started", "last_active", *SUMS)
+        ((count, first, last, *sums),) = self.ask(
             "SELECT count(), min(started), max(last_active),"
-            f" {', '.join(f'sum({one})' for one in _SUMS)}"
+            f" {', '.join(f'sum({one})' for one in SUMS)}"
             f" FROM ({self._threads(condition, *names)}) WHERE {condition.sql}",
             **condition.values,
         )
         spans, errors, input_tokens, output_tokens, cost, priced, unpriced = sums
-        rows = self._rows(condition)
+        rows = self.rows(condition)
         made: tuple[Bucket, ...] = ()
         latencies: tuple[tuple[int, int], ...] = ()
         percentiles = None
@@ -217,25 +188,36 @@ class Reading:
             latencies=latencies,
             tags=self._frequent("tag", condition),
             percentiles=percentiles,
+            is_partial=condition.found is not None and condition.found.is_partial,
         )
 
     def labels(self, kind: Kind, text: str, limit: int) -> tuple[tuple[str, int], ...]:
         """Returns the most frequent labels of the last day, or of any time if it has none."""
         now = time.time_ns()
-        query = ThreadQuery()
-        return self._frequent(kind, _condition(query, now, now - DAY), text, limit) or (
-            self._frequent(kind, _condition(query, now), text, limit)
+        every = Condition("1", {"now": now}, "1")
+        latest = every._replace(hours=hours_of(now - DAY))
+        return self._frequent(kind, latest, text, limit) or (
+            self._frequent(kind, every, text, limit)
         )
 
-    def _ask(self, query: str, **values: Any) -> list[tuple[Any, ...]]:
+    def condition(self, query: ThreadQuery, now: int) -> Condition:
+        """Returns the condition of a query."""
+        return self._conditions.of(query, now)
+
+    def feedback(self, among: str) -> str:
+        """Returns SQL for the numbers of evaluations of some threads."""
+        return self._feedback.counts(among)
+
+    def ask(self, query: str, **values: Any) -> list[tuple[Any, ...]]:
+        """Returns the rows of a query over the services in question."""
         return self._server.ask(query, {**self._values, **values})
 
-    def _threads(self, condition: _Condition, *names: str) -> str:
+    def _threads(self, condition: Condition, *names: str) -> str:
         """Returns SQL for threads by what they did in some hours, with what is asked of them."""
         asked = " ".join((condition.sql, *names))
         columns = "".join(
             f", {sql} AS {name}"
-            for name, sql in _COLUMNS.items()
+            for name, sql in COLUMNS.items()
             if re.search(rf"\b{name}\b", asked)
         )
         return (
@@ -243,7 +225,7 @@ class Reading:
             f" WHERE a.thread_id != '' AND {condition.hours} {self._scope} GROUP BY a.thread_id"
         )
 
-    def _rows(self, condition: _Condition) -> str:
+    def rows(self, condition: Condition) -> str:
         """Returns SQL for the rows of threads that match a condition."""
         among = (
             ""
@@ -253,21 +235,21 @@ class Reading:
         )
         return f"{self._from} WHERE a.thread_id != '' AND {condition.hours} {self._scope}{among}"
 
-    def _buckets(self, rows: str, condition: _Condition, times: range) -> tuple[Bucket, ...]:
+    def _buckets(self, rows: str, condition: Condition, times: range) -> tuple[Bucket, ...]:
         width = times.step
         hour = f"toInt64(toUnixTimestamp(a.hour)) * {SECOND}"
         if width % HOUR == 0:
-            columns = f"{hour} AS at, {', '.join(f'a.{one} AS {one}' for one in _SUMS[:5])}"
+            columns = f"{hour} AS at, {', '.join(f'a.{one} AS {one}' for one in SUMS[:5])}"
         else:
             columns = f"{hour} + second * {SECOND} AS at, " + ", ".join(
-                f"sums.{number} AS {one}" for number, one in enumerate(_SUMS[:5], 1)
+                f"sums.{number} AS {one}" for number, one in enumerate(SUMS[:5], 1)
             )
             rows = rows.replace(
                 " WHERE ", " ARRAY JOIN a.seconds AS second, a.of_seconds AS sums WHERE ", 1
             )
-        found = self._ask(
+        found = self.ask(
             f"SELECT intDiv(at, {width}) * {width} AS began,"
-            f" {', '.join(f'sum({one})' for one in _SUMS[:5])}"
+            f" {', '.join(f'sum({one})' for one in SUMS[:5])}"
             f" FROM (SELECT {columns} {rows})"
             " WHERE at >= {start:Int64} AND at < {end:Int64} GROUP BY began",
             **condition.values,
@@ -290,11 +272,12 @@ class Reading:
         )
 
     def _latencies(
-        self, rows: str, condition: _Condition, times: range
+        self, rows: str, condition: Condition, times: range
     ) -> tuple[tuple[int, int], ...]:
-        bucket = f"arrayFirstIndex(most -> most >= call.2, {list(LATENCIES)})"
+        """Returns the buckets of latencies of model calls, each with its number of calls."""
+        bucket = f"arrayFirstIndex(most -> most >= latency, {list(LATENCIES)})"
         found = dict(
-            self._ask(
+            self.ask(
                 f"SELECT toInt64(if({bucket} = 0, {len(LATENCIES)}, {bucket})) - 1 AS bucket,"
                 f" count() {_calls(rows)} GROUP BY bucket",
                 **condition.values,
@@ -309,28 +292,23 @@ class Reading:
             for bucket in range(min(found), max(found) + 1)
         )
 
-    def _percentiles(
-        self, rows: str, condition: _Condition, times: range
-    ) -> tuple[int, int] | None:
+    def _percentiles(self, rows: str, condition: Condition, times: range) -> tuple[int, int] | None:
         """Returns the exact median and 95th percentile of the latencies of model calls."""
-        ((latencies,),) = self._ask(
-            f"SELECT arraySort(groupArray(call.2)) {_calls(rows)}",
+        ((count, found),) = self.ask(
+            f"SELECT count(), {exact()} {_calls(rows)}",
             **condition.values,
             start=times.start,
             end=times.stop,
         )
-        if not latencies:
-            return None
-        half, most = (latencies[pieces.rank(len(latencies), one)] for one in PERCENTILES)
-        return half, most
+        return (found[0], found[1]) if count else None
 
     def _frequent(
-        self, kind: Kind, condition: _Condition, text: str = "", limit: int = _TAGS
+        self, kind: Kind, condition: Condition, text: str = "", limit: int = _TAGS
     ) -> tuple[tuple[str, int], ...]:
         """Returns the most frequent labels of some hours, each with its number of threads."""
         name, column = ("one.1", "tags") if kind == "tag" else ("one.2", "facets")
         of_kind = "" if kind == "tag" else f" AND one.1 = '{kind}'"
-        found = self._ask(
+        found = self.ask(
             f"SELECT {name} AS label, uniqExact(a.thread_id) AS threads"
             f" {self._from} ARRAY JOIN a.{column} AS one"
             f" WHERE a.thread_id != '' AND {condition.hours} {self._scope}"
@@ -346,7 +324,7 @@ class Reading:
     def _id_of(self, digest: str) -> str | None:
         """Returns the long id with a digest, or None."""
         ids = _Ids((), (digest,))
-        found = self._ask(
+        found = self.ask(
             f"SELECT DISTINCT a.thread_id {self._from} WHERE {ids.where} LIMIT 1", **ids.values
         )
         return str(found[0][0]) if found else None
@@ -357,17 +335,23 @@ class Reading:
             return ()
         found = {
             row[0]: row
-            for row in self._ask(
+            for row in self.ask(
                 f"SELECT thread_id, {_SHORT_ID}, {_cut('thread_id', is_brief=is_brief)},"
                 f" {', '.join(_THREAD)} FROM ("
                 f"SELECT a.thread_id AS thread_id,"
-                f" {', '.join(f'{_COLUMNS[one]} AS {one}' for one in _THREAD)}"
+                f" {', '.join(f'{COLUMNS[one]} AS {one}' for one in _THREAD)}"
                 f" {self._from} WHERE a.thread_id IN {{ids:Array(String)}} {self._scope}"
                 " GROUP BY a.thread_id)",
                 ids=list(ids),
             )
         }
         labels, counts = self._labels(ids, is_brief=is_brief)
+        evaluated = {
+            thread: told
+            for thread, *told in self.ask(
+                self._feedback.counts("thread_id IN {ids:Array(String)}"), ids=list(ids)
+            )
+        }
 
         def labelled(thread_id: str, kind: str) -> tuple[tuple[str, ...], int]:
             shown = tuple(labels.get((thread_id, kind), ()))
@@ -384,7 +368,9 @@ class Reading:
             if left < 0 and page:
                 break
             digest = digest_of(short) if short != thread_id else None
-            page.append(_thread(told, row, tags, models, digest))
+            one = _thread(told, row, tags, models, digest)
+            good, bad, evaluations = evaluated.get(thread_id, (0, 0, 0))
+            page.append(replace(one, good=good, bad=bad, evaluations=evaluations))
         return tuple(page)
 
     def _labels(
@@ -406,7 +392,7 @@ class Reading:
         )
         labels: dict[tuple[str, str], list[str]] = {}
         counts: dict[tuple[str, str], int] = {}
-        for thread_id, kind, count, label in self._ask(
+        for thread_id, kind, count, label in self.ask(
             "SELECT thread_id, kind, found, told FROM ("
             f"SELECT *, {_cut('label', is_brief=is_brief)} AS told,"
             f" row_number() OVER ({by}) AS number, count() OVER ({of_one}) AS found,"
@@ -422,11 +408,27 @@ class Reading:
         return labels, counts
 
 
+def exact(condition: str = "1") -> str:
+    """Returns SQL for the exact median and 95th percentile of latencies: those of nearest ranks.
+
+    Latencies are turned around, since an exact quantile of ClickHouse is the value above a rank.
+    """
+    return f"arrayMap(x -> -x, quantilesExactIf(0.5, 0.05)(-latency, {condition}))"
+
+
 def _calls(rows: str) -> str:
     """Returns SQL for the model calls of rows that began in a time."""
-    at = f"(toInt64(toUnixTimestamp(a.hour)) + call.1) * {SECOND}"
-    joined = rows.replace(" WHERE ", " ARRAY JOIN a.calls AS call WHERE ", 1)
-    return f"{joined} AND {at} >= {{start:Int64}} AND {at} < {{end:Int64}}"
+    at = f"(toInt64(toUnixTimestamp(a.hour)) + second) * {SECOND}"
+    joined = rows.replace(
+        " WHERE ",
+        " ARRAY JOIN a.call_seconds AS second, a.call_latencies AS latency, a.call_kinds AS kind"
+        " WHERE ",
+        1,
+    )
+    return (
+        f"{joined} AND bitAnd(kind, {IS_CALL}) > 0"
+        f" AND {at} >= {{start:Int64}} AND {at} < {{end:Int64}}"
+    )
 
 
 #: The digest of a thread's id, which stands for a long id.
@@ -498,78 +500,3 @@ def _thread(
         more_tags=tags[1],
         more_models=models[1],
     )
-
-
-def _walk(query: ThreadQuery, now: int) -> Iterator[_Condition]:
-    """Yields conditions with more and more days, until one is full."""
-    if query.since is None and query.sort == "last_active" and not query.ascending:
-        latest = now if query.until is None else min(now, pieces.bounded(query.until))
-        for days in _BACK:
-            yield _condition(query, now, latest - days * DAY)
-    yield _condition(query, now)
-
-
-def _condition(query: ThreadQuery, now: int, begin: int | None = None) -> _Condition:
-    """Returns a condition for threads.
-
-    Args:
-        query: What is asked.
-        now: The time that counts as now.
-        begin: Only what happened since, if it is no whole answer.
-    """
-    abilities.check(query, ABILITIES, "ClickHouse with sums")
-    conditions = []
-    hours = ["1"]
-    values: dict[str, Any] = {"now": now}
-    if query.since is not None:
-        since = pieces.bounded(query.since)
-        conditions.append(f"{_ACTIVE} >= {{since:Int64}}")
-        values["since"] = since
-        begin = since if begin is None else max(begin, since)
-    if query.until is not None:
-        until = pieces.bounded(query.until)
-        conditions.append(f"{_STARTED} < {{until:Int64}}")
-        values["until"] = until
-        hours.append(f"a.hour < toDateTime({min(-(-until // SECOND), _NEVER)}, 'UTC')")
-    if begin is not None:
-        # A span may have begun in the day before.
-        day = max(begin - HOUR, 0) // DAY * DAY // SECOND
-        hours.append(f"a.hour >= toDateTime({min(day, _NEVER)}, 'UTC')")
-    found, more = _filters(query)
-    every = " AND ".join((*conditions, *found)) or "1"
-    return _Condition(every, values | more, " AND ".join(hours))
-
-
-def _filters(query: ThreadQuery) -> tuple[list[str], dict[str, Any]]:
-    """Returns the conditions that are none on time, and their parameters."""
-    conditions = []
-    values: dict[str, Any] = {}
-    if query.errors:
-        conditions.append("errors > 0")
-    if query.text:
-        has = "positionCaseInsensitiveUTF8({}, {{text:String}}) > 0"
-        conditions.append(
-            f"({has.format('thread_id')} OR {has.format('title')}"
-            f" OR arrayExists(x -> {has.format('x')}, labels)"
-            f" OR arrayExists(x -> {has.format('x.2')}, facets))"
-        )
-        values["text"] = query.text
-    for compared, cost in ((">=", query.least_cost), ("<=", query.most_cost)):
-        if cost is not None:
-            amount = pieces.bounded(round(cost * COST_UNITS))
-            conditions.append(f"priced > 0 AND cost {compared} {amount}")
-    for compared, duration in ((">=", query.least_duration), ("<=", query.most_duration)):
-        if duration is not None:
-            conditions.append(f"last_active - started {compared} {pieces.bounded(duration)}")
-    for kind in dict.fromkeys(kind for kind, _ in query.labels):
-        wanted = [value for other, value in query.labels if other == kind]
-        has = "has({of_KIND:Array(String)}, x.2) AND x.1 = 'KIND', facets"
-        if kind == "tag":
-            has = "has({of_KIND:Array(String)}, x), labels"
-        conditions.append(f"arrayExists(x -> {has.replace('KIND', kind)})")
-        values[f"of_{kind}"] = wanted
-    if query.tags:
-        has = "hasAll" if query.match == "all" else "hasAny"
-        conditions.append(f"{has}(labels, {{tags:Array(String)}})")
-        values["tags"] = list(dict.fromkeys(query.tags))
-    return conditions, values

@@ -6,6 +6,7 @@ numbers and lists from texts as well.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from orq_otel.viewer.conversation import facts
+from orq_otel.viewer.conversation.evaluations import RESPONSE_IDS
 from orq_otel.viewer.dialects.table import SESSIONS, THREAD_IDS
 from orq_otel.viewer.model import KeptSpan, LogRecord, Span
 from orq_otel.viewer.store.buckets import DAY, SECOND, bounded
@@ -27,6 +29,7 @@ _LOG_SIZE: Final = 20_000
 _MOST: Final = 200_000
 #: Log records that belong to a thread and to no span name it by one of these.
 _LOG_IDS: Final = tuple(name for name in THREAD_IDS if name not in {"thread.id", *SESSIONS})
+_SCORE: Final = "gen_ai.evaluation.score.value"
 #: How far from one span of a trace others are looked for.
 _AROUND: Final = DAY
 
@@ -114,19 +117,24 @@ class RawSpans:
         )
         return [place for place in found if _is_valid(place)]
 
-    def traces_about_genai(self, window: Window, but: str = "") -> list[str]:
+    def traces_about_genai(
+        self, window: Window, but: str = "", among: Sequence[str] = ()
+    ) -> list[str]:
         """Returns the traces that say something about threads in a time, by their first such span.
 
         Args:
             window: The time.
             but: SQL for the ids of traces that are left out, or "".
+            among: The traces in question, or none for all.
         """
         others = f" AND TraceId NOT IN ({but})" if but else ""
+        others += " AND TraceId IN {ids:Array(String)}" if among else ""
         found = self._ask(
             f"SELECT TraceId FROM {self.table.sql}"
             f" WHERE {_IN} AND {self._where} AND {self.table.is_about_genai()}{others}"
             " GROUP BY TraceId ORDER BY min(Timestamp)",
             window,
+            ids=list(among),
         )
         return [trace_id for (trace_id,) in found]
 
@@ -219,6 +227,41 @@ class RawSpans:
             )
             yield [_kept(row) for row in found if _is_valid(row)]
 
+    def of_responses(self, responses: Sequence[str], window: Window) -> list[str]:
+        """Returns the traces with calls that were answered with some responses."""
+        if not responses:
+            return []
+        has = " OR ".join(
+            f"{self.table.attribute(name)} IN {{ids:Array(String)}}" for name in RESPONSE_IDS
+        )
+        hint = ""
+        if not self.table.is_json():
+            hint = " AND hasAny(mapValues(SpanAttributes), {ids:Array(String)})"
+        found = self._ask(
+            f"SELECT DISTINCT TraceId FROM {self.table.sql}"
+            f" WHERE {_IN} AND {self._where}{hint} AND ({has}) LIMIT {_IDS}",
+            window,
+            ids=list(responses),
+        )
+        return [trace_id for (trace_id,) in found]
+
+    def evaluations(self, window: Window) -> list[LogRecord]:
+        """Returns the evaluations of a time, sorted by it."""
+        if self.logs_table is None:
+            return []
+        return self._records(self.logs_table.is_evaluation(), window)
+
+    def days_with_evaluations(self) -> list[int]:
+        """Returns the days that have evaluations, as numbers since the epoch."""
+        if self.logs_table is None:
+            return []
+        found = self._ask(
+            "SELECT DISTINCT intDiv(toUnixTimestamp64Milli(Timestamp), 86400000)"
+            f" FROM {self.logs_table.sql} WHERE {self.logs_table.is_evaluation()}",
+            ALWAYS,
+        )
+        return [int(day) for (day,) in found]
+
     def records(self, trace_ids: Collection[str], window: Window = ALWAYS) -> list[LogRecord]:
         """Returns the log records of some traces, sorted by time."""
         found: list[LogRecord] = []
@@ -235,7 +278,7 @@ class RawSpans:
         thread = self.logs_table.attribute("thread.id", "LogAttributes")
         return self._records(
             f"TraceId = '' AND (hasAny({keys}, [{names}]) OR match({thread}, '[^0-9-]')"
-            f" OR {self._event_name(self.logs_table)} LIKE 'gen_ai.%')",
+            f" OR {self.logs_table.event_name()} LIKE 'gen_ai.%')",
             window,
         )
 
@@ -252,19 +295,12 @@ class RawSpans:
             f"TraceId = ''{hint} AND has([{texts}], {{id:String}})", ALWAYS, id=thread_id
         )
 
-    @staticmethod
-    def _event_name(table: Table) -> str:
-        # Earlier releases of the Collector's exporter have no column for it.
-        column = "EventName" if "EventName" in table.types else "''"
-        name = table.attribute("event.name", "LogAttributes")
-        return f"if({column} != '', {column}, {name})"
-
     def _records(self, where: str, window: Window, **values: Any) -> list[LogRecord]:
         table = self.logs_table
         if table is None:
             return []
         found = self._ask(
-            f"SELECT TraceId, SpanId, {self._event_name(table)}, toUnixTimestamp64Nano(Timestamp),"
+            f"SELECT TraceId, SpanId, {table.event_name()}, toUnixTimestamp64Nano(Timestamp),"
             f" SeverityText, Body, ServiceName, ScopeName, {_text(table, 'LogAttributes')},"
             f" {_text(table, 'ResourceAttributes')} FROM {table.sql}"
             f" WHERE {_IN} AND {self._where} AND {where} ORDER BY Timestamp LIMIT {_LOG_SIZE}",
@@ -276,7 +312,7 @@ class RawSpans:
         return [
             LogRecord(
                 *(trace_id or None, span_id or None, event, time, severity, body, service, scope),
-                _attributes(attributes),
+                _scored(_attributes(attributes)),
                 _attributes(resource),
             )
             for (
@@ -353,6 +389,15 @@ def _restored(attributes: dict[str, Any]) -> dict[str, Any]:
     os_thread = attributes.get("thread.id")
     if isinstance(os_thread, str) and re.fullmatch("-?[0-9]+", os_thread):
         attributes["thread.id"] = int(os_thread)
+    return attributes
+
+
+def _scored(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Makes an evaluation's score a number again, by which it is good or bad."""
+    score = attributes.get(_SCORE)
+    if isinstance(score, str):
+        with contextlib.suppress(ValueError):
+            attributes[_SCORE] = float(score)
     return attributes
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from orq_otel.viewer.dialects import table as dialects
-from orq_otel.viewer.model import StoreError
+from orq_otel.viewer.model import EVALUATION, StoreError
 from orq_otel.viewer.store.clickhouse_server import Server
 
 _QUOTED: Final = re.compile(r'`((?:[^`\\]|\\.)+)`|"((?:[^"\\]|\\.)+)"|([^.`"\s]+)')
@@ -191,6 +191,16 @@ class Table:
     def keys(self, column: str = "SpanAttributes") -> str:
         """Returns SQL for the names of all attributes."""
         return f"JSONAllPaths({column})" if self.is_json(column) else f"mapKeys({column})"
+
+    def event_name(self) -> str:
+        """Returns SQL for the name of a log record's event, or ''."""
+        # Earlier releases of the Collector's exporter have no column for it.
+        column = "EventName" if "EventName" in self.types else "''"
+        return f"if({column} != '', {column}, {self.attribute('event.name', 'LogAttributes')})"
+
+    def is_evaluation(self) -> str:
+        """Returns SQL for whether a log record is an evaluation."""
+        return f"{self.event_name()} = {quoted(EVALUATION)}"
 
     def has_id(self, ids: str) -> str:
         """Returns SQL for whether an attribute with ids of threads has one of these.

@@ -46,6 +46,18 @@ def match_of(text: str) -> str | None:
     return " AND ".join(parts) or None
 
 
+def separated(text: str) -> str:
+    """Returns the `folded` words of a text, each between two spaces."""
+    return f" {' '.join(_WORD.findall(spaced(folded(text))))} "
+
+
+def sought(text: str) -> list[str]:
+    """Returns what all has to be in a `separated` text: the words and phrases of a query."""
+    return [
+        f" {' '.join(words)}{'' if is_open else ' '}" for words, is_open in _parts(folded(text))
+    ]
+
+
 def _parts(text: str) -> Iterator[tuple[list[str], bool]]:
     """Yields the words of each phrase, and whether the last may be the beginning of a longer one.
 

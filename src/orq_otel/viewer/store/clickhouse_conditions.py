@@ -1,0 +1,164 @@
+"""Which threads a query is about, as SQL over what they did in some hours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from orq_otel.viewer.model import Sort, ThreadQuery
+from orq_otel.viewer.store import buckets as pieces
+from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND
+from orq_otel.viewer.store.clickhouse_feedback import Feedback
+from orq_otel.viewer.store.clickhouse_rows import NEVER
+from orq_otel.viewer.store.clickhouse_texts import Found, Texts
+from orq_otel.viewer.store.tally import COST_UNITS
+
+#: How many days a list without a time goes back at first, and then. At last it reads all.
+_BACK: Final = (1, 8, 64)
+#: Stands for the start of the title's span if a thread has no title.
+_NO_TITLE: Final = 2**63 - 1
+
+#: The table does not record when spans arrived. A time up to a day in the future counts as now; a
+#: later one counts as 0, since the sender's clock must be wrong.
+_AHEAD: Final = (
+    "multiIf({0} <= {{now:Int64}}, {0}, {0} <= {{now:Int64}} + "
+    f"{DAY}"
+    ", {{now:Int64}}, toInt64(0))"
+)
+ACTIVE: Final = _AHEAD.format("last_active")
+STARTED: Final = _AHEAD.format("started")
+ORDERS: Final[dict[Sort, str]] = {
+    "last_active": ACTIVE,
+    "started": STARTED,
+    "duration": "last_active - started",
+    "spans": "spans",
+    "tokens": "input_tokens + output_tokens",
+    "cost": "if(priced > 0, cost, -1)",
+    "errors": "errors",
+}
+SUMS: Final = ("spans", "errors", "input_tokens", "output_tokens", "cost", "priced", "unpriced")
+#: What is known of a thread, by the names of conditions and orders.
+COLUMNS: Final = {
+    "started": "min(a.started)",
+    "last_active": "max(a.last_active)",
+    "traces": "toInt64(uniqExact(a.trace_id))",
+    **{one: f"sum(a.{one})" for one in SUMS},
+    "title": f"tupleElement(min(if(a.title = '', (toInt64({_NO_TITLE}), '', ''),"
+    " (a.title_start, a.title_span, a.title))), 3)",
+    "labels": "groupUniqArrayArray(arrayMap(x -> x.1, a.tags))",
+    "facets": "groupUniqArrayArray(a.facets)",
+}
+
+
+class Condition(NamedTuple):
+    """A condition on threads, its parameters, and the hours in which they are looked for.
+
+    Attributes:
+        sql: The condition, on what `COLUMNS` has.
+        values: Its parameters.
+        hours: SQL for the hours.
+        found: The threads with the text of the query, or None if it has none.
+    """
+
+    sql: str
+    values: dict[str, Any]
+    hours: str
+    found: Found | None = None
+
+
+class Conditions:
+    """Makes conditions.
+
+    Args:
+        texts: What was said in threads.
+        feedback: The evaluations of threads.
+    """
+
+    def __init__(self, texts: Texts, feedback: Feedback) -> None:
+        self._texts = texts
+        self._feedback = feedback
+
+    def of(self, query: ThreadQuery, now: int) -> Condition:
+        """Returns the condition of a query.
+
+        Args:
+            query: The query.
+            now: The time that counts as now.
+        """
+        conditions, values = _filters(query)
+        values["now"] = now
+        hours = hours_of(query.since, query.until)
+        found = None
+        if query.text:
+            found = self._texts.find(query.text, hours)
+            conditions.append(_HAS_TEXT)
+            values |= {"text": query.text, "found": found.hashes}
+        if query.feedback is not None:
+            # It comes after what it is about.
+            conditions.append(self._feedback.condition(query.feedback, hours_of(query.since)))
+        if query.since is not None:
+            conditions.append(f"{ACTIVE} >= {{since:Int64}}")
+            values["since"] = pieces.bounded(query.since)
+        if query.until is not None:
+            conditions.append(f"{STARTED} < {{until:Int64}}")
+            values["until"] = pieces.bounded(query.until)
+        return Condition(" AND ".join(conditions) or "1", values, hours, found)
+
+    def walk(self, query: ThreadQuery, now: int) -> Iterator[Condition]:
+        """Yields conditions with more and more days, until one is full."""
+        every = self.of(query, now)
+        if query.since is None and query.sort == "last_active" and not query.ascending:
+            latest = now if query.until is None else min(now, pieces.bounded(query.until))
+            for days in _BACK:
+                hours = hours_of(latest - days * DAY, query.until)
+                yield every._replace(hours=hours)
+        yield every
+
+
+def hours_of(since: int | None, until: int | None = None) -> str:
+    """Returns SQL for the hours of rows that belong to a time."""
+    hours = ["1"]
+    if until is not None:
+        end = -(-pieces.bounded(until) // SECOND)
+        hours.append(f"a.hour < toDateTime({min(end, NEVER)}, 'UTC')")
+    if since is not None:
+        # A span may have begun in the day before.
+        day = max(pieces.bounded(since) - HOUR, 0) // DAY * DAY // SECOND
+        hours.append(f"a.hour >= toDateTime({min(day, NEVER)}, 'UTC')")
+    return " AND ".join(hours)
+
+
+_HAS: Final = "positionCaseInsensitiveUTF8({}, {{text:String}}) > 0"
+_HAS_TEXT: Final = (
+    f"({_HAS.format('thread_id')} OR {_HAS.format('title')}"
+    f" OR arrayExists(x -> {_HAS.format('x')}, labels)"
+    f" OR arrayExists(x -> {_HAS.format('x.2')}, facets)"
+    " OR cityHash64(thread_id) IN {found:Array(UInt64)})"
+)
+
+
+def _filters(query: ThreadQuery) -> tuple[list[str], dict[str, Any]]:
+    """Returns the conditions that are none on time, and their parameters."""
+    conditions = []
+    values: dict[str, Any] = {}
+    if query.errors:
+        conditions.append("errors > 0")
+    for compared, cost in ((">=", query.least_cost), ("<=", query.most_cost)):
+        if cost is not None:
+            amount = pieces.bounded(round(cost * COST_UNITS))
+            conditions.append(f"priced > 0 AND cost {compared} {amount}")
+    for compared, duration in ((">=", query.least_duration), ("<=", query.most_duration)):
+        if duration is not None:
+            conditions.append(f"last_active - started {compared} {pieces.bounded(duration)}")
+    for kind in dict.fromkeys(kind for kind, _ in query.labels):
+        wanted = [value for other, value in query.labels if other == kind]
+        has = "has({of_KIND:Array(String)}, x.2) AND x.1 = 'KIND', facets"
+        if kind == "tag":
+            has = "has({of_KIND:Array(String)}, x), labels"
+        conditions.append(f"arrayExists(x -> {has.replace('KIND', kind)})")
+        values[f"of_{kind}"] = wanted
+    if query.tags:
+        has = "hasAll" if query.match == "all" else "hasAny"
+        conditions.append(f"{has}(labels, {{tags:Array(String)}})")
+        values["tags"] = list(dict.fromkeys(query.tags))
+    return conditions, values

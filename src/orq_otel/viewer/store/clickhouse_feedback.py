@@ -1,0 +1,182 @@
+"""Evaluations and feedback in ClickHouse, each with the thread that it is about.
+
+Log records name a thread, a span, or a response. `<table>_orq_feedback` has what was found for
+each, so that the Collector's log records, which may be those of all programs, are not looked
+through.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from orq_otel.viewer.conversation import calls
+from orq_otel.viewer.conversation.evaluations import RESPONSE_IDS, verdict
+from orq_otel.viewer.conversation.facts import THREAD_IDS
+from orq_otel.viewer.model import Feedback as Wanted
+from orq_otel.viewer.model import LogRecord
+from orq_otel.viewer.store.clickhouse_activity import Tables
+from orq_otel.viewer.store.clickhouse_rows import hour_of, of_day
+from orq_otel.viewer.store.clickhouse_server import Server
+
+#: The conditions on the evaluations of a thread.
+_HAVING: Final[dict[Wanted, str]] = {
+    "good": "max(verdict) > 0",
+    "bad": "min(verdict) < 0",
+    "any": "1",
+    "none": "1",
+}
+
+
+class Feedback:
+    """The table of evaluations.
+
+    Args:
+        server: Where it is.
+        tables: Its name.
+    """
+
+    def __init__(self, server: Server, tables: Tables) -> None:
+        self._server = server
+        self._tables = tables
+        self._name = tables.name("feedback")
+        services = server.address.services
+        self._scope = "service IN {services:Array(String)}" if services else "1"
+
+    def condition(self, wanted: Wanted, hours: str) -> str:
+        """Returns SQL for whether a thread has such evaluations in some hours."""
+        is_in = "NOT IN" if wanted == "none" else "IN"
+        return (
+            f"thread_id {is_in} (SELECT thread_id FROM {self._name} AS a FINAL"
+            f" WHERE {hours} AND {self._scope} GROUP BY thread_id HAVING {_HAVING[wanted]})"
+        )
+
+    def counts(self, among: str) -> str:
+        """Returns SQL for the numbers of good, bad and all evaluations of some threads."""
+        return (
+            "SELECT thread_id, countIf(verdict > 0) AS good, countIf(verdict < 0) AS bad,"
+            f" count() AS evaluations FROM {self._name} AS a FINAL"
+            f" WHERE {among} AND {self._scope} GROUP BY thread_id"
+        )
+
+    @staticmethod
+    def waiting(records: Iterable[LogRecord]) -> list[str]:
+        """Returns the responses that evaluations name which name no span."""
+        found = (_text(one, RESPONSE_IDS) for one in records if one.trace_id is None)
+        return list(dict.fromkeys(filter(None, found)))
+
+    def days(self) -> list[int]:
+        """Returns the days with evaluations, as numbers since the epoch."""
+        found = self._server.ask(
+            f"SELECT DISTINCT intDiv(toInt64(toUnixTimestamp(hour)), 86400) FROM {self._name}"
+        )
+        return [int(day) for (day,) in found]
+
+    def write(
+        self, records: Sequence[LogRecord], nodes: Iterable[calls.Node], version: int
+    ) -> None:
+        """Write the evaluations among log records.
+
+        Args:
+            records: The log records.
+            nodes: What was decided on the spans of their traces.
+            version: As everywhere.
+        """
+        told = [(one, value) for one in records if (value := verdict(one)) is not None]
+        if not told:
+            return
+        threads = _Threads(nodes)
+        named = {name for one, _ in told if (name := _text(one, THREAD_IDS))}
+        known = self._known(named - threads.all) | threads.all
+        rows = {}
+        for record, value in told:
+            name = _text(record, THREAD_IDS)
+            thread = threads.of(record)
+            if name is not None and (name in known or thread is None):
+                thread = name
+            if thread is not None:
+                rows[_digest(record)] = {
+                    "thread_id": thread,
+                    "hour": hour_of(record.time),
+                    "record": _digest(record),
+                    "trace_id": record.trace_id or "",
+                    "service": record.service,
+                    "verdict": value,
+                    "version": version,
+                    "is_deleted": 0,
+                }
+        before = self._server.ask(
+            "SELECT thread_id, toInt64(toUnixTimestamp(hour)), record, trace_id, service"
+            f" FROM {self._name} FINAL WHERE record IN {{records:Array(String)}}"
+            " AND hour IN arrayMap(x -> toDateTime(x, 'UTC'), {hours:Array(Int64)})",
+            {
+                "records": list(rows),
+                "hours": list({row["hour"] for row in rows.values()}),
+            },
+        )
+        parted = [
+            {
+                **rows[record],
+                "thread_id": thread,
+                "hour": hour,
+                "trace_id": trace,
+                "service": service,
+                "is_deleted": 1,
+            }
+            for thread, hour, record, trace, service in before
+            if thread != rows[record]["thread_id"]
+        ]
+        self._server.insert(self._name, [*rows.values(), *parted])
+
+    def forget(self, day: int, version: int) -> None:
+        """Forget what is older than a version on a day."""
+        self._server.do(
+            f"INSERT INTO {self._name} (thread_id, hour, record, version, is_deleted)"
+            f" SELECT thread_id, hour, record, {self._tables.now()}, 1 FROM {self._name} FINAL"
+            f" WHERE {of_day(day)} AND version < {version}"
+        )
+
+    def _known(self, threads: set[str]) -> set[str]:
+        """Returns which of these there are."""
+        if not threads:
+            return set()
+        found = self._server.ask(
+            f"SELECT DISTINCT thread_id FROM {self._tables.name('activity')} FINAL"
+            " WHERE thread_id IN {ids:Array(String)}",
+            {"ids": list(threads)},
+        )
+        return {thread for (thread,) in found}
+
+
+class _Threads:
+    """The threads of spans, of their traces, and of responses."""
+
+    def __init__(self, nodes: Iterable[calls.Node]) -> None:
+        self._spans: dict[tuple[Any, Any], str] = {}
+        self._traces: dict[Any, str] = {}
+        self._responses: dict[Any, str] = {}
+        for one in nodes:
+            if one.thread is not None:
+                self._spans[one.key] = one.thread
+                self._traces.setdefault(one.key[0], one.thread)
+                if one.response:
+                    self._responses.setdefault(one.response, one.thread)
+        self.all = {*self._spans.values()}
+
+    def of(self, record: LogRecord) -> str | None:
+        """Returns the thread of the span that a log record is about, or None."""
+        if record.trace_id is None:
+            return self._responses.get(_text(record, RESPONSE_IDS))
+        of_span = self._spans.get((record.trace_id, record.span_id))
+        return of_span or self._traces.get(record.trace_id)
+
+
+def _text(record: LogRecord, names: Iterable[str]) -> str | None:
+    found = (record.attributes.get(name) for name in names)
+    return next((value for value in found if value and isinstance(value, str)), None)
+
+
+def _digest(record: LogRecord) -> str:
+    content = repr(record).encode("utf-8", "replace")
+    return hashlib.blake2b(content, digest_size=16).hexdigest()

@@ -1,0 +1,211 @@
+"""Sums over the model calls of groups of threads in ClickHouse, with exact percentiles.
+
+Times are as exact as a second. Threads have the labels of the days that are asked for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from orq_otel.viewer.model import Group, Kind, Numbers, Slice, ThreadQuery
+from orq_otel.viewer.store import buckets as pieces
+from orq_otel.viewer.store.buckets import SECOND
+from orq_otel.viewer.store.clickhouse_activity import IS_CALL, IS_ERROR, IS_PRICED
+from orq_otel.viewer.store.clickhouse_reading import Reading, exact
+from orq_otel.viewer.store.tally import COST_UNITS
+
+#: How many intervals of time the slices of a group have at most.
+_SLICES: Final = 30
+_AT: Final = f"(toInt64(toUnixTimestamp(a.hour)) + second) * {SECOND}"
+_IS_CALL: Final = f"bitTest(kind, {IS_CALL.bit_length() - 1})"
+_IS_ERROR: Final = f"bitTest(kind, {IS_ERROR.bit_length() - 1})"
+_IS_PRICED: Final = f"bitTest(kind, {IS_PRICED.bit_length() - 1})"
+
+
+class _Sums(NamedTuple):
+    """The sums over the calls of a group, its cost in units."""
+
+    calls: int = 0
+    errors: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: int = 0
+    priced: int = 0
+    unpriced: int = 0
+    percentiles: Sequence[int] = (0, 0)
+
+
+#: The columns of `_Sums`. Of a model, those of its calls that failed count as calls, too.
+_COLUMNS: Final = (
+    f"countIf(COUNTS), countIf({_IS_ERROR}), sum(sums.1), sum(sums.2), sum(sums.3),"
+    f" countIf({_IS_PRICED}), countIf({_IS_CALL} AND NOT {_IS_PRICED}),"
+    f" {exact(_IS_CALL)}"
+)
+
+
+def numbers(
+    reading: Reading, query: ThreadQuery, by: Kind, names: Sequence[str], limit: int
+) -> Numbers:
+    """Sums up the model calls of all threads that match a query, group by group."""
+    source = _Source(reading, query, by)
+    groups: list[str] = list(names)
+    more = 0
+    if not names:
+        found = source.ask(
+            f"SELECT label, count() OVER () FROM ({source.labels}) GROUP BY label"
+            " ORDER BY count() DESC, label LIMIT {most:UInt64}",
+            most=limit,
+        )
+        groups = [label for label, _ in found]
+        more = found[0][1] - len(found) if found else 0
+    start, end, width, sums = _sums(source, groups)
+    counts = source.counts(groups)
+    made = [
+        _group(name, sums.get(name, {}), counts.get(name, (0, 0, 0, 0)), source.is_of_calls)
+        for name in groups
+        if names or name in counts
+    ]
+    return Numbers(
+        tuple(sorted(made, key=lambda one: (-one.calls, one.name or ""))), start, end, width, more
+    )
+
+
+class _Source:
+    """SQL for the rows of groups, with the name of the group in `label`.
+
+    Attributes:
+        is_of_calls: Whether groups are made of calls, and not of all that their threads did.
+        is_call: SQL for whether a row is a call that counts.
+        labels: A query for each thread and label, or for each call and its model.
+    """
+
+    def __init__(self, reading: Reading, query: ThreadQuery, by: Kind) -> None:
+        self._reading = reading
+        condition = reading.condition(query, time.time_ns())
+        since = 0 if query.since is None else pieces.bounded(query.since)
+        self._values: dict[str, Any] = {
+            **condition.values,
+            "begin": since - since % SECOND,
+            "end": pieces.bounded(pieces.LATEST if query.until is None else query.until),
+        }
+        rows = reading.rows(condition)
+        self.is_of_calls = by == "model"
+        self.is_call = "1" if self.is_of_calls else _IS_CALL
+        calls = (
+            "a.call_seconds AS second, a.call_latencies AS latency, a.call_kinds AS kind,"
+            " a.call_models AS model, a.call_sums AS sums"
+        )
+        within = f" AND {_AT} >= {{begin:Int64}} AND {_AT} < {{end:Int64}}"
+        label = "model AS label, " if self.is_of_calls else ""
+        self._calls = (
+            f"SELECT {label}a.thread_id AS thread, {_AT} AS at, latency, kind, sums"
+            f" {_joined(rows, calls)}{within}"
+        )
+        if self.is_of_calls:
+            self.labels = f"SELECT model AS label {_joined(rows, 'a.call_models AS model')}"
+            return
+        column, name, of_kind = "facets", "one.2", f" AND one.1 = '{by}'"
+        if by == "tag":
+            column, name, of_kind = "tags", "one.1", ""
+        self.labels = (
+            f"SELECT DISTINCT a.thread_id AS thread, {name} AS label"
+            f" {_joined(rows, f'a.{column} AS one')}{of_kind}"
+        )
+        self._spans = (
+            f"SELECT a.thread_id AS thread, sums.2 AS errors"
+            f" {_joined(rows, 'a.seconds AS second, a.of_seconds AS sums')}{within}"
+        )
+
+    def ask(self, query: str, **values: Any) -> list[tuple[Any, ...]]:
+        return self._reading.ask(query, **self._values, **values)
+
+    def calls(self) -> str:
+        """Returns SQL for the calls of the groups in question."""
+        return self._labelled(self._calls)
+
+    def counts(self, groups: Sequence[str]) -> dict[str, tuple[int, int, int, int]]:
+        """Returns each group's number of threads, errors, and good and bad evaluations."""
+        rows = self.calls() if self.is_of_calls else self._labelled(self._spans)
+        errors = "0" if self.is_of_calls else "sum(errors)"
+        feedback = self._reading.feedback("1")
+        found = self.ask(
+            "SELECT label, count(), sum(errors), sum(good), sum(bad) FROM ("
+            f"SELECT label, thread, {errors} AS errors FROM ({rows}) GROUP BY label, thread"
+            f") AS threads LEFT JOIN ({feedback}) AS told ON threads.thread = told.thread_id"
+            " GROUP BY label",
+            groups=list(groups),
+        )
+        return {label: tuple(map(int, counts)) for label, *counts in found}  # type: ignore[misc]
+
+    def _labelled(self, rows: str) -> str:
+        among = "WHERE label IN {groups:Array(String)}"
+        if self.is_of_calls:
+            return f"SELECT * FROM ({rows}) {among}"
+        return (
+            f"SELECT * FROM ({rows}) AS some"
+            f" INNER JOIN (SELECT * FROM ({self.labels}) {among}) AS named"
+            " ON some.thread = named.thread"
+        )
+
+
+def _joined(rows: str, arrays: str) -> str:
+    return rows.replace(" WHERE ", f" ARRAY JOIN {arrays} WHERE ", 1)
+
+
+def _sums(
+    source: _Source, groups: Sequence[str]
+) -> tuple[int, int, int, dict[str, dict[int | None, _Sums]]]:
+    """Returns a time, the width of its intervals, and the sums of groups over each and in all."""
+    ((first, last, count),) = source.ask(
+        f"SELECT min(at), max(at), count() FROM ({source.calls()}) WHERE {source.is_call}",
+        groups=list(groups),
+    )
+    start, end = (first, last + 1) if count else (0, 1)
+    width = pieces.width(start, end, _SLICES)
+    sums: dict[str, dict[int | None, _Sums]] = defaultdict(dict)
+    for name, is_whole, began, *values in source.ask(
+        f"SELECT label, grouping(began), began, {_COLUMNS.replace('COUNTS', source.is_call)} FROM"
+        f" (SELECT *, intDiv(at, {width}) * {width} AS began FROM ({source.calls()}))"
+        " GROUP BY GROUPING SETS ((label, began), (label)) ORDER BY began",
+        groups=list(groups),
+    ):
+        sums[name][None if is_whole else began] = _Sums(*values)
+    return start - start % width, end + -end % width, width, sums
+
+
+def _group(
+    name: str,
+    sums: dict[int | None, _Sums],
+    counts: tuple[int, int, int, int],
+    is_of_calls: bool,  # noqa: FBT001
+) -> Group:
+    every = sums.get(None, _Sums())
+    threads, errors, good, bad = counts
+    return Group(
+        name=name or None,
+        threads=threads,
+        calls=every.calls,
+        errors=every.errors if is_of_calls else errors,
+        input_tokens=every.input_tokens,
+        output_tokens=every.output_tokens,
+        cost=every.cost / COST_UNITS if every.priced else None,
+        unpriced=every.unpriced,
+        p50=every.percentiles[0],
+        p95=every.percentiles[1],
+        good=good,
+        bad=bad,
+        slices=tuple(
+            Slice(
+                start,
+                one.calls,
+                one.input_tokens + one.output_tokens,
+                one.cost / COST_UNITS,
+                *one.percentiles,
+            )
+            for start, one in sums.items()
+            if start is not None and one.calls
+        ),
+    )
