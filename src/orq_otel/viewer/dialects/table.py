@@ -241,6 +241,8 @@ def read(span: Span) -> Said:
         thread_id = first_text(span.resource, _OF_RESOURCE)  # a program for each conversation
     usage = _usage(span, plan)
     model = first_text(attributes, plan.models)
+    if model == "none":  # as Spring AI says that it has none
+        model = first_text(attributes, plan.models[1:])
     if model is None and usage is not None:
         model = usage.model
     operation = _operation(span, plan)
