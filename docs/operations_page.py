@@ -197,6 +197,7 @@ def openai_rows() -> Iterator[Listed]:
     for (method, path), operation in operations.OPERATIONS.items():
         if not path.endswith("?beta=true"):  # the same under the beta classes
             yield _of_openai(f"{method.upper()} {path}", operation)
+    yield _of_openai('POST /responses (model="agent/...", at Orq)', operations.INVOKE_BY_MODEL)
     for (method, beginning), patterns in operations.WITH_IDS.items():
         for pattern, operation in patterns:
             path = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"{\1}", pattern.pattern)
@@ -212,8 +213,8 @@ def orq_rows() -> Iterator[Listed]:
         owner = place.partition(".")[2]
         for method, row in methods.items():
             yield _of_orq(f"{owner}.{method}", row)
-            if row.with_query is not None:
-                yield _of_orq(f"{owner}.{method}(q)", row.with_query)
+            if row.special is not None:
+                yield _of_orq(f"{owner}.{method}({row.special.which})", row.special.row)
             if row.of_agent is not None:
                 yield _of_orq(f"{owner}.{method}(agent_key)", row.of_agent)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from posixpath import dirname, join, normpath, relpath
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
@@ -39,6 +40,7 @@ _HERE = {site: place for place, site in ELSEWHERE.items() if place != "README.md
 _LINK = re.compile(r"(?<=\]\()(?!\w+:)([^)#\s]+)")
 
 
+@event_priority(100)  # before the plugin that checks links, which has to know them
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     """Add what lies elsewhere."""
     for site, place in _HERE.items():

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 import pytest
@@ -38,6 +39,11 @@ TABLE_OF_PRESETS = (DOCS / "backends.md").read_text(encoding="utf-8")
 COMPONENTS = ("receivers", "processors", "exporters", "connectors", "extensions")
 #: Names that only others share a page with.
 WITHOUT_PAGE = {"session", "openinference"}
+PROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+EXTRAS = set(
+    re.findall(r"^(\w+) = \[", PROJECT.partition("optional-dependencies]")[2], re.MULTILINE)
+)
+JOBS = run_path(str(ROOT / "run.py"))["JOBS"]
 OWN = {settings.Variable.of(one).name for one in fields(settings.Settings)}
 #: Of OpenTelemetry's variables, those that may have values of ours.
 SAMPLER = {"OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
@@ -123,11 +129,55 @@ def test_variables_are_known_and_their_values_sound() -> None:
             assert name in OWN | SAMPLER, (page, name)
 
 
-CONSOLE = "\n".join(
-    block
-    for path in EVERY_PAGE
-    for block in re.findall(r"```console\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+def written_in(language: str) -> list[str]:
+    """Every block of a language, on every page."""
+    texts = (path.read_text(encoding="utf-8") for path in EVERY_PAGE)
+    block = re.compile(rf"```{language}\n(.*?)```", re.DOTALL)
+    return [one for text in texts for one in block.findall(text)]
+
+
+CONSOLE = "\n".join(written_in("console"))
+#: What is typed there, a line each.
+TYPED = re.findall(r"^\$ (.*)$", CONSOLE.replace("\\\n", ""), re.MULTILINE)
+#: Programs of others that readers have, or are told to install.
+PROGRAMS = {".", "claude", "curl", "export", "mlflow", "opentelemetry-instrument", "phoenix"}
+
+
+def test_every_line_that_is_typed_is_one_of_a_shell() -> None:
+    assert TYPED
+    done = subprocess.run(
+        ["bash", "-n"], input="\n".join(TYPED), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "line", sorted({line for line in TYPED if not line.startswith(("AUTH=", "export "))})
 )
+def test_what_is_typed_is_there(line: str) -> None:
+    for command in line.split(" && "):
+        words = shlex.split(command, comments=True)
+        while words and re.match(r"[A-Z_]+=", words[0]):
+            words = words[1:]
+        if words[:2] == ["pip", "install"]:
+            own = [one for one in words[2:] if one.startswith("orq-otel")]
+            extras = {extra for one in own for extra in one[len("orq-otel[") : -1].split(",")}
+            assert extras <= EXTRAS
+        elif words[:2] == ["python3", "run.py"]:
+            assert words[2] in JOBS
+            assert words[2] != "example" or (ROOT / "examples" / f"{words[3]}.py").exists()
+        elif words[:3] == ["python3", "-m", "venv"]:
+            pass
+        elif words[:2] == ["python3", "-m"]:
+            module = ROOT / "examples" / words[2].replace(".", "/")
+            assert module.with_suffix(".py").exists() or (module / "__main__.py").exists()
+        elif words:
+            assert words[0] in {*PROGRAMS, "orq-otel"}
+
+
+@pytest.mark.parametrize("block", written_in("yaml"))
+def test_every_block_of_yaml_can_be_read(block: str) -> None:
+    assert list(yaml.safe_load_all(block))
 
 
 def test_every_variable_of_ours_is_known() -> None:
@@ -140,14 +190,18 @@ def test_every_variable_of_ours_is_known() -> None:
 @pytest.mark.parametrize(
     "command",
     sorted(
-        set(
-            re.findall(r"^\$ orq-otel ((?:threads|thread|export)\b[^>|\n]*)", CONSOLE, re.MULTILINE)
-        )
+        {
+            line.partition(" ")[2].partition(" > ")[0]
+            for line in TYPED
+            # The viewer runs until it is stopped, the doctor runs the program of the reader, and
+            # a store in ClickHouse is named by a variable.
+            if re.match(r"orq-otel (?!viewer$|clickhouse-rollup$|doctor -- )", line)
+        }
     ),
 )
 def test_a_command_can_be_typed_as_it_stands(command: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        [Path(sys.executable).parent / "orq-otel", *shlex.split(command)],
+        [Path(sys.executable).parent / "orq-otel", *shlex.split(command, comments=True)],
         env={**without_settings(), "HOME": str(tmp_path), "ORQ_OTEL_VIEWER_DB": f"{tmp_path}/db"},
         capture_output=True,
         text=True,

@@ -167,10 +167,21 @@ def test_names_of_loggings_own_are_left_alone() -> None:
     plain = logging.makeLogRecord({})
     record = logging.makeLogRecord({})
     before = dict(vars(record))
-    assert not {"thread_id", "thread_tags"} & vars(plain).keys()
-    with thread("one", tags=["a"]):
+    own = {"thread_id": "one", "thread_tags": "a", "thread_user": "ada"}
+    assert not own.keys() & vars(plain).keys()
+    with thread("one", tags=["a"], user="ada"):
         ThreadFilter().filter(record)
-    assert vars(record) == {**before, "thread_id": "one", "thread_tags": "a"}
+    assert vars(record) == {**before, **own}
+
+
+def test_a_record_is_written_with_the_user_of_its_thread(logger: logging.Logger) -> None:
+    stream = written_to(logger, "[%(thread_id)s|%(thread_user)s] %(message)s")
+    logger.info("before")
+    with thread("one", user="ada\n"):
+        logger.info("ada's")
+    with thread("one"):
+        logger.info("nobody's")
+    assert stream.getvalue() == "[|] before\n[one|ada\\n] ada's\n[one|] nobody's\n"
 
 
 def test_with_a_name_it_lets_pass_what_any_filter_would() -> None:

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
+from support.client_versions import needs
 
 OTHERS = Path(__file__).parent / "others"
 TESTS = """
@@ -55,13 +57,46 @@ def test_what_differs_is_named(
         (tmp_path / "source" / "test_it.py").write_text(written)
         suite = others.Suite("example", (), tests="test_it.py")
         installed = others.Installed(suite, tmp_path, tmp_path / "source")
-        assert others.compare(installed, server) is True
+        result = others.compare(installed, server)
 
+    assert str(result).split() == ["source", "4", "2", "1", "0", "1", "1", "0", "s"]
+    assert result.differing == ["test_it.py::test_that_is_not_the_same"]
     said = capsys.readouterr().out
-    assert "4 tests, 2 pass bare; 1 differ, and 0 did only once" in said
-    assert "ours recorded {'spans': 1, 'logs': 1}" in said
     assert "  test_it.py::test_that_is_not_the_same\n    bare: passed\n    ours: failed: " in said
     assert said.count("bare: ") == 1
+
+
+@needs("openai", "1.66", "client.responses")
+def test_the_stand_in_answers_a_client_with_values_of_its_own_types(
+    others: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "environment").symlink_to(sys.prefix)
+    answers = others.Installed(others.Suite("openai", ()), tmp_path, tmp_path).answers()
+    with (
+        others.stand_in(answers) as server,
+        openai.OpenAI(api_key="k", base_url=server, _strict_response_validation=True) as client,
+    ):
+        completion = client.chat.completions.create(model="m", messages=[])
+        assert completion.choices[0].message.content == "string"
+        chunks = client.chat.completions.create(model="m", messages=[], stream=True)
+        assert [chunk.choices[0].delta.content for chunk in chunks] == ["string"]
+        usage = client.responses.retrieve("r").usage
+        assert usage is not None
+        assert usage.input_tokens == 1
+        assert [file.filename for file in client.files.list()] == ["string"]
+
+
+def test_the_exit_status_says_what_differs_before_what_was_not_compared(others: Any) -> None:
+    same = others.Result("same", tests=1, passed=1, once=1)
+    other = others.Result("other", tests=1, passed=1, differing=["test"])
+    absent = others.Result("absent", problem="not compared: no source")
+    assert [others.status(results) for results in ([same], [same, absent], [absent, other])] == [
+        0,
+        2,
+        1,
+    ]
+    assert str(absent).split()[:7] == ["absent", *"000000"]
+    assert str(absent).endswith("0 s  not compared: no source")
 
 
 def test_suites_say_what_they_are(others: Any) -> None:

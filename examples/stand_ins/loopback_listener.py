@@ -8,16 +8,67 @@ import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class LoopbackServer:
+    """A server on a free port of 127.0.0.1, unless one is given; start() and stop(), or ``with``.
+
+    Attributes:
+        port: Where it listens. A free one is known once it has been started.
+    """
+
+    def __init__(self, handler: type[BaseHTTPRequestHandler], port: int = 0) -> None:
+        self.port = port
+        self._handler = handler
+        self._listener: LoopbackListener | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens, such as "http://127.0.0.1:8080"."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> Self:
+        """Start listening; requests are accepted as soon as this returns."""
+        if self._listener is None:
+            self._listener = LoopbackListener(self.port, self._handler, self)
+            self.port = self._listener.server_address[1]
+            serve = self._listener.serve_forever
+            threading.Thread(target=serve, args=(0.02,), daemon=True).start()
+        return self
+
+    def stop(self) -> None:
+        """Close the port and all connections, and wait for the threads; safe to repeat."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.shutdown()
+            listener.server_close()
+            listener.close_connections()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
 
 
 class LoopbackListener(ThreadingHTTPServer):
-    """Accepts connections and knows the open ones, so that they can be ended."""
+    """Accepts connections and knows the open ones, so that they can be ended.
+
+    Attributes:
+        owner: The server that it listens for, where handlers find it.
+    """
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+    def __init__(
+        self, port: int, handler: type[BaseHTTPRequestHandler], owner: LoopbackServer
+    ) -> None:
+        self.owner = owner
         self.open: dict[Any, threading.Thread] = {}
         super().__init__(("127.0.0.1", port), handler)
 

@@ -43,7 +43,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
-from .loopback_listener import LoopbackListener
+from .loopback_listener import LoopbackListener, LoopbackServer
 
 Json = dict[str, Any]
 
@@ -666,7 +666,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         self._began = time.monotonic()
-        model_server = cast("_Listener", self.server).model_server
+        model_server = cast("ModelServer", cast("LoopbackListener", self.server).owner)
         raw = self.rfile.read(int(self.headers.get("content-length") or 0))
         url = urlsplit(self.path)
         headers: dict[str, str] = {}
@@ -843,15 +843,7 @@ def _error_event(behaviour: ErrorEventAfter, number: int | None) -> Json:
     return {"type": "error", "sequence_number": number, **content}
 
 
-class _Listener(LoopbackListener):
-    """Hands requests to a model server."""
-
-    def __init__(self, port: int, model_server: ModelServer) -> None:
-        self.model_server = model_server
-        super().__init__(port, _Handler)
-
-
-class ModelServer:
+class ModelServer(LoopbackServer):
     """The server, on a free port of 127.0.0.1 unless one is given; start() and stop() or ``with``.
 
     ``requests`` lists what came in, in order of arrival. ``script()`` says how the next requests
@@ -862,17 +854,11 @@ class ModelServer:
     """
 
     def __init__(self, port: int = 0) -> None:
+        super().__init__(_Handler, port)
         self.requests: list[Received] = []
         self.stored: dict[str, Json] = {}
-        self._port = port
         self._script: deque[Behaviour] = deque()
         self._lock = threading.Lock()
-        self._listener: _Listener | None = None
-
-    @property
-    def url(self) -> str:
-        """Where the server listens; the port is known once it has been started."""
-        return f"http://127.0.0.1:{self._port}"
 
     @property
     def base_url(self) -> str:
@@ -883,29 +869,6 @@ class ModelServer:
         """Queue behaviours, one for each of the next POST requests with a JSON object as body."""
         with self._lock:
             self._script.extend(behaviours)
-
-    def start(self) -> ModelServer:
-        """Start listening; requests are accepted as soon as this returns."""
-        if self._listener is None:
-            self._listener = _Listener(self._port, self)
-            self._port = self._listener.server_address[1]
-            serve = self._listener.serve_forever
-            threading.Thread(target=serve, args=(0.02,), daemon=True).start()
-        return self
-
-    def stop(self) -> None:
-        """Close the port and all connections, and wait for the threads; safe to repeat."""
-        listener, self._listener = self._listener, None
-        if listener is not None:
-            listener.shutdown()
-            listener.server_close()
-            listener.close_connections()
-
-    def __enter__(self) -> ModelServer:
-        return self.start()
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.stop()
 
     def find_endpoint(self, request: Received) -> Endpoint | None:
         """Find what answers a request, or None if nobody does."""

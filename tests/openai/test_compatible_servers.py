@@ -57,7 +57,7 @@ def stream(server: ByteServer, client: openai.OpenAI, *deltas: Any) -> None:
         pass
 
 
-def piece(name: str | None = None, arguments: str | None = None, **more: Any) -> dict[str, Any]:
+def piece(name: str | None = None, arguments: Any = None, **more: Any) -> dict[str, Any]:
     """A piece of a tool call."""
     function = {"name": name, "arguments": arguments}
     return {**more, "function": {k: v for k, v in function.items() if v is not None}}
@@ -103,6 +103,7 @@ ONE = [("weather", {"city": "Paris"})]
             [[piece("weather", '{"city":"a}')], [piece("weather", '{b"}')]],
             [("weather", {"city": "a}{b"})],
         ),
+        ([[piece("weather", {"city": "Paris"})], [piece("weather", {"city": "Rome"})]], SAME),
     ],
     ids=[
         "nothing but names",
@@ -117,6 +118,7 @@ ONE = [("weather", {"city": "Paris"})]
         "a name with each piece",
         "a name once more",
         "braces in a text",
+        "parsed",
     ],
 )
 def test_tool_calls_of_a_stream(
@@ -183,6 +185,8 @@ def test_thoughts_that_are_sent_twice_are_said_once(
         "<thinking>Let me look.</thinking>Here.",
         "<thought>Let me look.</thought>Here.",
         "[THINK]Let me look.[/THINK]Here.",
+        "<seed:think>Let me look.</seed:think>Here.",
+        "Let me look.\n</think>\n\nHere.",
     ],
 )
 def test_thoughts_between_tags(
@@ -204,6 +208,16 @@ def test_thoughts_that_were_cut(
 ) -> None:
     stream(server, asked, {"content": "<think>Let me look."})
     assert parts(captured) == [THOUGHT]
+
+
+@pytest.mark.parametrize(
+    "content", ["Write </think> at the end.", "Write <think>\nso\n</think>\n to begin."]
+)
+def test_tags_in_the_middle_are_text(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI, content: str
+) -> None:
+    stream(server, asked, {"content": content})
+    assert parts(captured) == [{"type": "text", "content": content}]
 
 
 def test_a_users_tags_are_text(

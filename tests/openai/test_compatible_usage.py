@@ -366,6 +366,10 @@ ELSEWHERE: dict[str, list[Any]] = {
         chunk(None, "stop", usage=COUNTS),
         chunk(choices=[], usage=None),
     ],
+    "in two pieces": [
+        chunk("It is", usage={"prompt_tokens": 23, "completion_tokens": 0}),
+        chunk(None, "stop", usage={"prompt_tokens": 0, "completion_tokens": 19}),
+    ],
 }
 
 
@@ -393,6 +397,15 @@ def test_usage_elsewhere_in_a_response(
     server.script(completion(**fields))
     ask(compatible)
     assert usage(instrumented) == {"input_tokens": 23, "output_tokens": 19}
+
+
+def test_a_cost_that_comes_by_itself(
+    instrumented: Telemetry, server: ByteServer, compatible: openai.OpenAI
+) -> None:
+    last = chunk(choices=[], usage={"cost": 0.25})
+    server.script(stream(chunk("It is"), chunk(None, "stop", usage=COUNTS), last))
+    ask(compatible, streamed=True)
+    assert usage(instrumented) == {"input_tokens": 23, "output_tokens": 19, "cost": 0.25}
 
 
 def test_a_usage_of_zeros_is_told_where_there_is_no_other(

@@ -209,12 +209,12 @@ def test_neither_is_one_of_the_stream_helper(
 # ---- Errors in answers that succeeded -----------------------------------------------------------
 
 
-def chat(client: openai.OpenAI) -> Any:
-    return client.chat.completions.create(model="m", messages=MESSAGES)
+def chat(client: openai.OpenAI, **more: Any) -> Any:
+    return client.chat.completions.create(model="m", messages=MESSAGES, **more)
 
 
-def completions(client: openai.OpenAI) -> Any:
-    return client.completions.create(model="m", prompt="Where?")
+def completions(client: openai.OpenAI, **more: Any) -> Any:
+    return client.completions.create(model="m", prompt="Where?", **more)
 
 
 def embeddings(client: openai.OpenAI) -> Any:
@@ -229,8 +229,8 @@ def images(client: openai.OpenAI) -> Any:
     return client.images.generate(model="m", prompt="A parcel")
 
 
-def responses(client: openai.OpenAI) -> Any:
-    return client.responses.create(model="m", input="Where?")
+def responses(client: openai.OpenAI, **more: Any) -> Any:
+    return client.responses.create(model="m", input="Where?", **more)
 
 
 APIS = [
@@ -299,6 +299,48 @@ def test_answers_of_gateways_that_failed(
     assert span.status.description == description
 
 
+@pytest.mark.parametrize("empty", ["", {}, False], ids=repr)
+def test_an_empty_error_is_none(
+    instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI, empty: Any
+) -> None:
+    server.script(*answers(completion("It", "stop", error=empty)))
+    chat(asked)
+
+    assert instrumented.one().status.status_code is StatusCode.UNSET
+    assert ERROR_TYPE not in told(instrumented.one())
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        chat,
+        completions,
+        images,
+        moderations,
+        pytest.param(responses, marks=responses_api),
+    ],
+)
+def test_a_page_is_no_answer(
+    instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI, ask: Callable[[Any], Any]
+) -> None:
+    server.script(Answer(http(b"<html>It works!</html>", content_type="text/html")))
+    assert ask(asked) == "<html>It works!</html>"
+
+    span = instrumented.one()
+    assert span.status.status_code is StatusCode.ERROR
+    assert told(span)[ERROR_TYPE] == "error"
+    assert span.status.description == "No object in the response"
+
+
+def test_a_text_that_was_asked_for_is_no_error(
+    instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    server.script(*answers(completion("It", "stop")))
+    asked.post("/chat/completions", cast_to=str, body={"model": "m", "messages": MESSAGES})
+
+    assert instrumented.one().status.status_code is StatusCode.UNSET
+
+
 @chat_helpers_api
 def test_an_error_that_a_parser_trips_over_is_the_servers(
     instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI
@@ -310,16 +352,34 @@ def test_an_error_that_a_parser_trips_over_is_the_servers(
     assert told(instrumented.one())[ERROR_TYPE] == "overloaded"
 
 
-def test_a_stream_whose_choice_failed(
-    instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI
+FAILED_CHOICE = {"index": 0, "delta": {}, "finish_reason": "error", "error": {"code": 502}}
+
+
+@pytest.mark.parametrize(
+    ("last", "kind", "description"),
+    [
+        (chunk(None, "error"), "error", "Error in the response"),
+        ({"choices": [FAILED_CHOICE]}, "502", "Error in the response - code 502"),
+        ({"object": "error", "code": 503}, "503", "Error in the response - code 503"),
+    ],
+    ids=["finish reason", "of a choice", "vLLM's"],
+)
+def test_a_stream_that_failed(
+    instrumented: Telemetry,
+    server: ByteServer,
+    asked: openai.OpenAI,
+    last: Any,
+    kind: str,
+    description: str,
 ) -> None:
-    server.script(streams(chunk("It"), chunk(None, "error")))
+    server.script(streams(chunk("It"), last))
     list(asked.chat.completions.create(model="m", messages=MESSAGES, stream=True))
 
     span = instrumented.one()
     assert span.status.status_code is StatusCode.ERROR
-    assert told(span)[ERROR_TYPE] == "error"
-    assert span.status.description == "Error in the response"
+    assert told(span)[ERROR_TYPE] == kind
+    assert told(span)[REASONS] == ("error",)
+    assert span.status.description == description
 
 
 @responses_api
@@ -378,6 +438,28 @@ def test_each_choice_that_never_ended_says_error(
 
     assert told(captured.one())[REASONS] == ("error", "stop", "error")
     assert said(captured.one()) == [("error", "a"), ("stop", "b"), ("error", "")]
+
+
+@pytest.mark.parametrize("ask", [chat, completions, pytest.param(responses, marks=responses_api)])
+def test_an_empty_stream_never_ended(
+    instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI, ask: Callable[..., Any]
+) -> None:
+    server.script(streams())
+    assert list(ask(asked, stream=True)) == []
+
+    assert instrumented.one().status.status_code is StatusCode.UNSET
+    assert told(instrumented.one())[REASONS] == ("error",)
+
+
+@responses_api
+def test_a_response_without_a_status_never_ended(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    server.script(*answers(response("It", status=None)))
+    responses(asked)
+
+    assert told(captured.one())[REASONS] == ("error",)
+    assert said(captured.one()) == [("error", "It")]
 
 
 def test_a_server_may_make_fewer_choices(

@@ -131,6 +131,44 @@ def test_responses_carry_it_too(router: Switch, model_server: ModelServer) -> No
     assert told(model_server.requests[0]) == IN_BOTH
 
 
+@responses_api
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_agent_that_the_model_names_is_invoked(
+    router: Switch, telemetry: Telemetry, stream: bool
+) -> None:
+    client = router()
+    with thread("support-42"):
+        answer = client.responses.create(model="agent/stock-keeper", input="Any?", stream=stream)
+        if stream:
+            list(answer)
+    [span] = telemetry.spans
+    attributes = dict(span.attributes or {})
+    assert span.name == "invoke_agent stock-keeper"
+    assert attributes["gen_ai.operation.name"] == "invoke_agent"
+    assert attributes["gen_ai.agent.name"] == "stock-keeper"
+    assert "gen_ai.request.model" not in attributes
+    assert attributes["thread.id"] == "support-42"
+    assert attributes["gen_ai.response.finish_reasons"] == ("stop",)
+
+
+@responses_api
+@pytest.mark.parametrize("model", ["agent/", "agents/stock-keeper", "agent"])
+def test_any_other_model_is_a_model(router: Switch, telemetry: Telemetry, model: str) -> None:
+    router().responses.create(model=model, input="Any?")
+    [span] = telemetry.spans
+    assert span.name == f"chat {model}"
+
+
+@responses_api
+def test_elsewhere_no_model_names_an_agent(
+    router: Switch, telemetry: Telemetry, model_server: ModelServer
+) -> None:
+    client = router().with_options(base_url=f"{model_server.url}/v1")
+    client.responses.create(model="agent/stock-keeper", input="Any?")
+    [span] = telemetry.spans
+    assert span.name == "chat agent/stock-keeper"
+
+
 def test_streams_and_raw_responses_carry_it_too(router: Switch, model_server: ModelServer) -> None:
     client = router()
     completions = client.chat.completions

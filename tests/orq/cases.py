@@ -95,6 +95,10 @@ class Case:
         except AttributeError:
             lacking("orq-ai-sdk", path)
 
+    def look_for(self, client: Any) -> None:
+        """Skip the test if the client lacks the method, or one of its arguments."""
+        self.keywords(self.method(client))
+
     def keywords(self, method: Any, **more: Any) -> dict[str, Any]:
         """The arguments, under the names that the client has for them: `input` was `input_`."""
         known = inspect.signature(method).parameters

@@ -18,7 +18,8 @@ _NOT_ANSWERED = {
     "gen_ai.provider.name": "orq",
     "gen_ai.prompt.name": "empty",
 }
-_STREAMED = {"gen_ai.request.stream": True}
+#: A stream owes a reason to stop.
+_STREAMED = {"gen_ai.request.stream": True, "gen_ai.response.finish_reasons": ("error",)}
 #: Clients before this one drop the counts.
 _SINCE = {
     f"gen_ai.usage.{counted}_tokens": (4, 0)
@@ -137,7 +138,7 @@ CASES: list[Case] = [
         path,
         given,
         "chat",
-        {**told, **streamed},
+        {**streamed, **told},
         content,
         thread="thread",
         since=_SINCE,

@@ -87,7 +87,11 @@ _MISSING = frozenset(
 
 
 def _case(
-    given: Mapping[str, Any], told: Mapping[str, Any], content: Mapping[str, Any], about: str = ""
+    given: Mapping[str, Any],
+    told: Mapping[str, Any],
+    content: Mapping[str, Any],
+    about: str = "",
+    name: str = _NAME,
 ) -> Case:
     is_stream = "stream" in given
     is_blind = is_stream and (4, 9) <= CLIENT < (4, 13)
@@ -95,7 +99,7 @@ def _case(
     return Case(
         "responses.create",
         {"model": _MODEL, **_NEEDED, **given},
-        _NAME,
+        name,
         {**told, "gen_ai.request.stream": True} if is_stream else told,
         content,
         thread=_THREAD,
@@ -218,6 +222,20 @@ _CREATED = [
     ),
 ]
 
+_AGENT: dict[str, Any] = {"model": "agent/stock-keeper", "input": _ASKED}
+_INVOKED = {
+    **{name: value for name, value in _STOPPED.items() if name != "gen_ai.request.model"},
+    "gen_ai.operation.name": "invoke_agent",
+    "gen_ai.agent.name": "stock-keeper",
+    "gen_ai.response.model": "agent/stock-keeper",
+}
+
+#: A model that names an Agent. That of a request is then not known.
+_OF_AGENTS = [
+    _case(_AGENT, _INVOKED, _SAID, name="invoke_agent stock-keeper"),
+    _case({**_AGENT, "stream": True}, _INVOKED, _SAID, name="invoke_agent stock-keeper"),
+]
+
 _FETCHED = Case(
     "responses.get",
     # The request has no content, but the header, which is not told.
@@ -263,4 +281,4 @@ _COMPACTED = Case(
 )
 
 #: The client of 4.9 refuses what the API sends.
-CASES: list[Case] = [*_CREATED, _COMPACTED, *([_FETCHED] if CLIENT >= (4, 13) else [])]
+CASES: list[Case] = [*_CREATED, *_OF_AGENTS, _COMPACTED, *([_FETCHED] if CLIENT >= (4, 13) else [])]

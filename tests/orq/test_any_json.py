@@ -17,7 +17,11 @@ ROWS = {
     f"{place}.{method}{kind}": one
     for place, rows in TABLE.items()
     for method, row in rows.items()
-    for kind, one in (("", row), ("-search", row.with_query), ("-agent", row.of_agent))
+    for kind, one in (
+        ("", row),
+        ("-special", row.special and row.special.row),
+        ("-agent", row.of_agent),
+    )
     if one is not None
 }
 WITH_CONTENT = {name: row for name, row in ROWS.items() if row.operation.content is not None}

@@ -145,7 +145,7 @@ async def test_a_good_asynchronous_call(checked: Checked, api: OrqServer, case: 
 def test_an_error_of_the_api(
     checked: Checked, orq: Any, api: OrqServer, case: Case, status: int
 ) -> None:
-    case.method(orq)  # the test is skipped before it leaves anything on the server for others
+    case.look_for(orq)  # the test is skipped before it leaves anything for others
     api.faults.append(Status(status))
     with thread("support-42"), suppress(Exception):
         case.call(orq)
@@ -169,7 +169,7 @@ def test_a_refused_connection(checked: Checked, case: Case) -> None:
 def test_a_stream_that_breaks(
     checked: Checked, orq: Any, api: OrqServer, case: Case, fault: Any
 ) -> None:
-    case.method(orq)  # as above
+    case.look_for(orq)  # as above
     api.faults.append(fault)
     with thread("support-42"), suppress(Exception):
         case.call(orq)
@@ -187,6 +187,7 @@ def test_a_stream_that_is_left(checked: Checked, orq: Any, case: Case) -> None:
 @every_case
 @pytest.mark.parametrize("mode", ["NO_CONTENT", "SPAN_AND_EVENT"])
 def test_a_call_that_is_not_sampled(orq: Any, case: Case, mode: str) -> None:
+    case.look_for(orq)  # as above
     checked = Checked(mode, ALWAYS_OFF)
     with thread("support-42"):
         case.call(orq)

@@ -3,10 +3,10 @@
     python3 run.py others
     python3 run.py others openai-3 starlette
 
-All that is needed is downloaded into a folder that is removed at the end: source, environments and
-what pytest writes. A test that ends otherwise with ours is run again, both ways and twice: what
-differs each time is named, and the exit status is 1. It is 2 if nothing differs, but a suite could
-not be fetched or installed.
+The suites run one after the other. All that one needs is downloaded into a folder that is removed
+when it has ended: source, environment and what pytest writes. A test that ends otherwise with ours
+is run again, both ways and twice: what differs each time is named, and the exit status is 1. It is
+2 if nothing differs, but a suite was not compared. A table at the end sums up.
 """
 
 from __future__ import annotations
@@ -18,19 +18,18 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import venv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from email.parser import HeaderParser
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
+from typing import Any
 
 from stand_in import stand_in
 from suites import PYTEST, SUITES, Suite
 
 ROOT = Path(__file__).resolve().parents[2]
-PLUGIN = Path(__file__).resolve().parent / "plugin"
+HERE = Path(__file__).resolve().parent
 BIN = "Scripts" if os.name == "nt" else "bin"
 
 #: How long one run of a suite may take, and one of its tests, in seconds.
@@ -59,6 +58,43 @@ class Run:
     reported: list[str] = field(default_factory=list)
 
 
+def _row(first: str, counts: Iterable[object], last: str = "") -> str:
+    return f"{first:<28}{''.join(f'{count:>8}' for count in counts)}{last:>8}"
+
+
+HEADING = _row("suite", ("tests", "pass", "differ", "once", "spans", "logs"))
+
+
+@dataclass
+class Result:
+    """What the comparison of a suite showed.
+
+    Attributes:
+        source: The release that was compared, or the suite's name.
+        tests: How many tests ended, bare.
+        passed: How many of them passed.
+        differing: The tests that end otherwise with ours, each time.
+        once: How many did so only once.
+        recorded: How many spans and log records ours made of them.
+        problem: Why nothing was compared.
+    """
+
+    source: str
+    tests: int = 0
+    passed: int = 0
+    differing: list[str] = field(default_factory=list)
+    once: int = 0
+    recorded: Mapping[str, int] = field(default_factory=dict)
+    problem: str = ""
+    seconds: float = 0
+
+    def __str__(self) -> str:
+        spans, logs = (self.recorded.get(kind, 0) for kind in ("spans", "logs"))
+        counts = (self.tests, self.passed, len(self.differing), self.once, spans, logs)
+        line = _row(self.source, counts, f"{self.seconds:.0f} s")
+        return f"{line}  {self.problem}".rstrip()
+
+
 @dataclass(frozen=True)
 class Installed:
     """A suite that is ready to run."""
@@ -71,6 +107,14 @@ class Installed:
     def python(self) -> Path:
         """The Python of its environment."""
         return self.folder / "environment" / BIN / "python"
+
+    def answers(self) -> list[dict[str, Any]]:
+        """What the vendor would answer to the client that is installed, if it is one."""
+        done = subprocess.run(
+            [self.python, HERE / "answers.py"], capture_output=True, text=True, check=True
+        )
+        answers: list[dict[str, Any]] = json.loads(done.stdout)
+        return answers
 
     def run(self, server: str, tests: Iterable[str] = (), *, is_on: bool) -> Run:
         """Run all of the tests, or some."""
@@ -86,7 +130,7 @@ class Installed:
             "ORQ_OTEL_OUTCOMES": str(outcomes),
             "ORQ_OTEL_SWITCHED_ON": str(is_on).lower(),
             "PYTEST_TIMEOUT": str(PATIENCE_FOR_ONE),
-            "PYTHONPATH": str(PLUGIN),
+            "PYTHONPATH": str(HERE / "plugin"),
         }
         options = ["-p", "orq_otel_switched_on", "-p", "no:cacheprovider", "-q", "--tb=short"]
         options += ["--continue-on-collection-errors", "-o", "addopts=", *self.suite.arguments]
@@ -132,30 +176,17 @@ def install(suite: Suite, folder: Path) -> Installed:
     python = folder / "environment" / BIN / "python"
     source = _fetched(suite, folder, python)
     extras = f"[{','.join(suite.extras)}]" if suite.extras else ""
-    released = f"{suite.requirement}{extras}" if suite.is_source_apart else f"{source}{extras}"
-    _pip(python, "install", released, *PYTEST, *suite.needs, f"{ROOT}[otlp]")
+    released = [f"{source}{extras}"] if suite.is_installed else []
+    _pip(python, "install", *released, *PYTEST, *suite.needs, f"{ROOT}[otlp]")
     return Installed(suite, folder, source)
 
 
 def _fetched(suite: Suite, folder: Path, python: Path) -> Path:
     """The folder with the source of a suite's newest release."""
-    _pip(python, "download", "--no-deps", "--no-binary", ":all:", "-d", folder, suite.requirement)
+    options = ["--no-deps", "--no-binary", suite.package, "-d", folder]
+    _pip(python, "download", *options, suite.requirement)
     (archive,) = folder.glob("*.tar.gz")
-    source = _unpacked(archive, folder / "source")
-    if not suite.is_source_apart:
-        return source
-    about = HeaderParser().parsestr((source / "PKG-INFO").read_text(encoding="utf-8"))
-    urls = dict(one.split(", ", 1) for one in about.get_all("Project-URL", []))
-    address = f"{urls['Source']}/archive/refs/tags/v{about['Version']}.tar.gz"
-    tagged = folder / "tagged.tar.gz"
-    try:
-        with urlopen(address, timeout=60) as response:
-            tagged.write_bytes(response.read())
-    except (OSError, URLError) as error:
-        raise Unreachable(
-            f"its tests are in no source distribution, and {address}: {error}"
-        ) from None
-    return _unpacked(tagged, folder / "tagged")
+    return _unpacked(archive, folder / "source")
 
 
 def _unpacked(archive: Path, folder: Path) -> Path:
@@ -186,26 +217,29 @@ def differing(bare: Run, ours: Run) -> list[str]:
     return sorted(one for one in every if bare.outcomes.get(one) != ours.outcomes.get(one))
 
 
-def compare(installed: Installed, server: str) -> bool:
-    """Run a suite both ways and say what differs. Returns whether anything does."""
+def compare(installed: Installed, server: str) -> Result:
+    """Run a suite both ways and say what differs."""
     bare = installed.run(server, is_on=False)
     ours = installed.run(server, is_on=True)
     first = differing(bare, ours)
     still = _still_differing(installed, server, first)
     passed = sum(outcome == "passed" for outcome in bare.outcomes.values())
-    print(
-        f"  {len(bare.outcomes)} tests, {passed} pass bare; {len(still)} differ, and "
-        f"{len(first) - len(still)} did only once; ours recorded {dict(ours.recorded)}",
-        flush=True,
+    result = Result(
+        installed.source.name,
+        len(bare.outcomes),
+        passed,
+        still,
+        len(first) - len(still),
+        ours.recorded,
     )
     for test in still:
         print(f"  {test}\n    bare: {bare.outcomes.get(test)}\n    ours: {ours.outcomes.get(test)}")
     for reported in ours.reported:
         print(f"  ours reported: {reported}")
-    if not passed or not ours.recorded:  # then nothing was compared
+    if not passed or not ours.recorded:
         print((installed.folder / "ours.log").read_text()[-4000:])
-        return True
-    return bool(still)
+        result.problem = "nothing was compared"
+    return result
 
 
 def _still_differing(installed: Installed, server: str, tests: list[str]) -> list[str]:
@@ -231,22 +265,34 @@ def main() -> int:
     )
     parser.add_argument("suites", nargs="*", choices=[*SUITES, []], metavar="suite")
     options = parser.parse_args()
-    has_differences, unreachable = False, []
-    with stand_in() as server:
-        for name in options.suites or SUITES:
-            print(name, flush=True)
-            with tempfile.TemporaryDirectory(prefix="others-") as folder:
-                try:
-                    installed = install(SUITES[name], Path(folder))
-                except Unreachable as error:
-                    print(f"  not compared: {error}", flush=True)
-                    unreachable.append(name)
-                else:
-                    print(f"  {installed.source.name}", flush=True)
-                    has_differences |= compare(installed, server)
-    if unreachable:
-        print(f"Not compared: {', '.join(unreachable)}")
-    return 1 if has_differences else 2 if unreachable else 0
+    results = []
+    for name in options.suites or SUITES:
+        print(name, flush=True)
+        start = time.monotonic()
+        result = _result(name)
+        result.seconds = time.monotonic() - start
+        print(f"  {result}", flush=True)
+        results.append(result)
+    print("", HEADING, *results, sep="\n")
+    return status(results)
+
+
+def status(results: Sequence[Result]) -> int:
+    """The exit status: 1 if a test differs, 2 if something was not compared."""
+    if any(result.differing for result in results):
+        return 1
+    return 2 if any(result.problem for result in results) else 0
+
+
+def _result(name: str) -> Result:
+    """Fetch, install and compare a suite, and keep nothing of it."""
+    with tempfile.TemporaryDirectory(prefix="others-") as folder:
+        try:
+            installed = install(SUITES[name], Path(folder))
+        except Unreachable as error:
+            return Result(name, problem=f"not compared: {error}")
+        with stand_in(installed.answers()) as server:
+            return compare(installed, server)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,23 @@
 """A server for the tests of OpenAI's clients, which want the vendor's API mocked from its schema.
 
-The schema is not in the source distributions. So this answers every request with next to nothing:
-an empty object, an empty stream or a few bytes, as the request asks. A test that wants more fails,
-with ours switched on just as without.
+It answers what `answers.py` made of the client's types, as JSON or as a stream, as the request
+asks. A path that is not known gets an empty object, an empty stream or a few bytes.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
 
 
 class _Handler(BaseHTTPRequestHandler):
+    server: _Server
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # head and body are written one after the other
 
@@ -26,13 +29,16 @@ class _Handler(BaseHTTPRequestHandler):
         body = None
         with suppress(ValueError):
             body = json.loads(raw)
+        answer = self.server.answer(self.command, urlsplit(self.path).path)
         accepts = self.headers.get("accept") or ""
         if "event-stream" in accepts or (isinstance(body, dict) and body.get("stream") is True):
-            self._send("text/event-stream", b"data: [DONE]\n\n")
+            chunks = [json.dumps(answer["chunk"])] if "chunk" in answer else []
+            events = [f"data: {data}\n\n" for data in [*chunks, "[DONE]"]]
+            self._send("text/event-stream", "".join(events).encode())
         elif "octet-stream" in accepts or "application/binary" in accepts:
             self._send("application/octet-stream", b"bytes")
         else:
-            self._send("application/json", b"{}")
+            self._send("application/json", json.dumps(answer.get("json", {})).encode())
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
 
@@ -47,14 +53,31 @@ class _Handler(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
+    def __init__(self, answers: Sequence[dict[str, Any]]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self._answers = [
+            (one["method"], re.compile(rf"(?:/v1)?{one['path']}"), one) for one in answers
+        ]
+
+    def answer(self, method: str, path: str) -> dict[str, Any]:
+        """What a request gets: nothing known, if no method of the client sends it."""
+        for known, pattern, answer in self._answers:
+            if known == method and pattern.fullmatch(path):
+                return answer
+        return {}
+
     def handle_error(self, *args: object) -> None:
         """Stay silent about clients that leave."""
 
 
 @contextmanager
-def stand_in() -> Iterator[str]:
-    """Serve on a free port of loopback. Yields the address."""
-    with _Server(("127.0.0.1", 0), _Handler) as server:
+def stand_in(answers: Sequence[dict[str, Any]] = ()) -> Iterator[str]:
+    """Serve on a free port of loopback. Yields the address.
+
+    Args:
+        answers: What requests get, as `answers.py` prints them.
+    """
+    with _Server(answers) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:

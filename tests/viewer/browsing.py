@@ -17,7 +17,15 @@ import pytest
 pytest.importorskip("playwright")
 
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Locator,
+    Page,
+    Route,
+    expect,
+    sync_playwright,
+)
 from starlette.applications import Starlette
 
 from orq_otel.viewer.model import Store
@@ -30,6 +38,7 @@ from orq_otel.viewer.web.web_guard import WebGuard
 __all__ = [
     "Browse",
     "Browser",
+    "Locator",
     "Page",
     "Site",
     "any_site",
@@ -41,6 +50,10 @@ __all__ = [
 ]
 
 Browse = Callable[..., Page]
+
+#: How long a browser may take for a step, in milliseconds: other programs may be using the machine.
+PATIENCE = 20_000
+expect.set_options(timeout=PATIENCE)
 
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
@@ -146,7 +159,7 @@ def browse(browser: Browser, site: Site) -> Iterator[Browse]:
             **more,
         )
         contexts.append(context)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE)
         page = context.new_page()
         watch(page)
         page.goto(site.url + path)
@@ -156,3 +169,14 @@ def browse(browser: Browser, site: Site) -> Iterator[Browse]:
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+def held(page: Page, pattern: str) -> list[Route]:
+    """Hold back a page's requests for such addresses, and return those of them that came so far."""
+    found: list[Route] = []
+
+    def hold(route: Route) -> None:
+        found.append(route)
+
+    page.route(pattern, hold)
+    return found

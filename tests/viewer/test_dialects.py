@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,8 @@ from orq_otel.viewer.conversation import (
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.dialects import table
 from orq_otel.viewer.dialects.printed import unprinted
-from orq_otel.viewer.model import KeptSpan, LogRecord, Span, Thread
-from orq_otel.viewer.receive.otlp import from_json
+from orq_otel.viewer.model import KeptSpan, Span, Thread
+from orq_otel.viewer.receive.otlp import Received, from_json
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .sqlite_checks import rollup_errors
@@ -46,43 +46,21 @@ OWN_PRICES = {
 }
 
 
-def value(of: Mapping[str, Any]) -> Any:
-    """A value of OTLP."""
-    if not of:
-        return None
-    ((kind, inner),) = of.items()
-    if kind == "arrayValue":
-        return [value(one) for one in inner.get("values", ())]
-    if kind == "kvlistValue":
-        return {one["key"]: value(one["value"]) for one in inner.get("values", ())}
-    return int(inner) if kind == "intValue" else inner
-
-
-def records(sender: str) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    """The log records of a sender by their spans, as events of these."""
-    found: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    path = SENT / sender / "logs.json"
-    if path.exists():
-        for resource in json.loads(path.read_text())["resourceLogs"]:
-            for scope in resource["scopeLogs"]:
-                for record in scope["logRecords"]:
-                    attributes = record.get("attributes", ())
-                    event = {
-                        "name": record.get("eventName", ""),
-                        "time": 0,
-                        "attributes": {one["key"]: value(one["value"]) for one in attributes},
-                        "body": value(record.get("body", {})),
-                    }
-                    found[record.get("traceId", ""), record.get("spanId", "")].append(event)
-    return found
+def received(sender: str, file: str) -> Received:
+    """What a sender has sent in one of its files."""
+    path = SENT / sender / file
+    return from_json(path.read_bytes()) if path.exists() else Received()
 
 
 def sent(sender: str) -> tuple[list[KeptSpan], dict[str, Any]]:
     """The spans of a sender with their log records, by their start, and what is expected."""
-    events = records(sender)
+    logs = received(sender, "logs.json")
+    events: defaultdict[tuple[str | None, str | None], list[dict[str, Any]]] = defaultdict(list)
+    for record in logs.logs:
+        events[record.trace_id, record.span_id].append(record.as_event())
     spans = [
         dataclasses.replace(one, events=(*one.events, *events[one.trace_id, one.span_id]))
-        for one in from_json((SENT / sender / "traces.json").read_bytes()).spans
+        for one in (*received(sender, "traces.json").spans, *logs.spans)
     ]
     spans.sort(key=lambda one: one.start)
     expected = json.loads((SENT / sender / "expected.json").read_text())
@@ -109,12 +87,11 @@ def test_log_records_join_their_spans_in_the_store(
 ) -> None:
     spans, expected = sent(sender)
     thread_id = expected["thread_id"]
-    alone = [
-        KeptSpan(one, read(one))
-        for one in from_json((SENT / sender / "traces.json").read_bytes()).spans
+    alone, logs = received(sender, "traces.json").spans, received(sender, "logs.json")
+    batches = [
+        ([KeptSpan(one, read(one)) for one in some], records)
+        for some, records in ((alone, []), (logs.spans, logs.logs))
     ]
-    received = from_json((SENT / sender / "logs.json").read_bytes())
-    batches: list[tuple[list[KeptSpan], list[LogRecord]]] = [(alone, []), ([], received.logs)]
     for batch in reversed(batches) if is_early else batches:
         sqlite.write(*batch)
     kept = sqlite.spans(thread_id)
@@ -126,7 +103,7 @@ def test_log_records_join_their_spans_in_the_store(
     assert [_told(one) for one in own.entries] == [_told(one) for one in whole.entries]
     thread = sqlite.thread(thread_id)
     assert thread is not None
-    if expected["recoverable"]["messages"][1]:
+    if is_question_sent(expected):
         assert thread.title == expected["title"]
     assert (thread.input_tokens, thread.output_tokens) == expected_tokens(expected)
     if is_whole(sender, expected):
@@ -160,6 +137,17 @@ def expected_tokens(expected: dict[str, Any]) -> tuple[int, int]:
     )
 
 
+def is_question_sent(expected: dict[str, Any]) -> bool:
+    """Whether the sender tells what the user asked first."""
+    return any(
+        is_sent
+        for one, is_sent in zip(
+            expected["messages"], expected["recoverable"]["messages"], strict=True
+        )
+        if expected["title"] in one.get("text", "")
+    )
+
+
 def is_whole(sender: str, expected: dict[str, Any]) -> bool:
     """Whether the sender tells all numbers that a price needs."""
     usage = [one for one in expected["recoverable"]["usage"] if one]
@@ -182,7 +170,7 @@ def test_the_sums_of_a_thread(sender: str, tmp_path: Path) -> None:
         assert thread.errors == len(expected["errors"])
     if is_whole(sender, expected):
         assert thread.cost == pytest.approx(expected["cost_usd"], rel=0.02)
-    if expected["recoverable"]["messages"][1]:
+    if is_question_sent(expected):
         assert thread.title == expected["title"]
 
 
@@ -226,14 +214,23 @@ def test_each_message_is_there_once_and_in_order(sender: str) -> None:
         )
         if is_sent and "tool_result" not in one
     ]
-    if not expected["recoverable"]["messages"][0]:  # left out, or with words of the sender's own
+    if not any(role == "system" for role, _ in wanted):  # left out, or in the sender's own words
         said = [one for one in said if one[0] != "system"]
     assert said == wanted
-    for call in calls:
-        assert call.name.endswith("track_parcel")
-        assert json.loads(call.arguments or "") == {"parcel": "3SABC"}
-        assert call.result is not None
-        assert "out for delivery" in "".join(str(one) for one in call.result)
+    asked = [one["tool_call"] for one in expected["messages"] if "tool_call" in one]
+    results = {
+        one["tool_result"]["id"]
+        for one, is_sent in zip(
+            expected["messages"], expected["recoverable"]["messages"], strict=True
+        )
+        if is_sent and "tool_result" in one
+    }
+    for call, wanted_call in zip(calls, asked, strict=bool(calls)):
+        assert call.name.endswith(wanted_call["name"])
+        assert json.loads(call.arguments or "") == wanted_call["arguments"]
+        if wanted_call["id"] in results:
+            assert call.result is not None
+            assert "out for delivery" in "".join(str(one) for one in call.result)
 
 
 @pytest.mark.parametrize("sender", SENDERS)

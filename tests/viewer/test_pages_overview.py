@@ -208,6 +208,18 @@ def test_new_threads_appear_by_themselves(four: Site, browse: Browse) -> None:
     assert cells(page, "support-5000")["Spans"] == "17"
 
 
+def test_a_row_stays_under_a_pressed_button(four: Site, browse: Browse) -> None:
+    page = browse()
+    page.locator("tr", has_text=UNKNOWN).locator(".title").hover()
+    page.mouse.down()
+    with page.expect_response(four.url + "/") as response:
+        four.store.write(conversations.support("support-5000", NOON + 10 * MINUTE))
+    response.value.finished()
+    page.evaluate("new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)))")
+    page.mouse.up()
+    expect(page.get_by_role("heading", level=1)).to_have_text(UNKNOWN)
+
+
 def test_focus_on_a_row_stays_when_it_moves(four: Site, browse: Browse) -> None:
     page = browse()
     link = page.locator("tr", has_text=UNKNOWN).locator(".title")
@@ -245,9 +257,9 @@ def test_a_lost_connection_is_told_of(four: Site, browser: Browser) -> None:
     page = context.new_page()
     page.goto(four.url)
     context.set_offline(True)
-    expect(page.get_by_role("button", name="No connection")).to_be_visible(timeout=15_000)
+    expect(page.get_by_role("button", name="No connection")).to_be_visible()
     context.set_offline(False)
-    expect(page.get_by_role("button", name="Live")).to_be_visible(timeout=15_000)
+    expect(page.get_by_role("button", name="Live")).to_be_visible()
     context.close()
 
 

@@ -13,7 +13,18 @@ from markdown_it import MarkdownIt
 from orq_otel.viewer.model import KeptSpan
 
 from . import agents, conversations
-from .browsing import Browse, Browser, Page, Site, browse, browser, expect, of_own_file, serving
+from .browsing import (
+    Browse,
+    Browser,
+    Locator,
+    Page,
+    Site,
+    browse,
+    browser,
+    expect,
+    of_own_file,
+    serving,
+)
 from .browsing import any_site as site
 from .conversations import NOON, SECOND, Recorder, call, result, said
 
@@ -22,8 +33,12 @@ __all__ = ["browse", "browser", "site"]
 DAY = 86_400 * SECOND
 
 
-def copied(page: Page) -> str:
-    """What the clipboard has."""
+def copy(page: Page, button: Locator) -> str:
+    """Press a button that copies, and return what the clipboard has then."""
+    page.evaluate("navigator.clipboard.writeText('')")
+    button.click()
+    page.wait_for_function("async () => await navigator.clipboard.readText() !== ''")
+    expect(page.get_by_role("status")).to_have_text("Copied")
     return str(page.evaluate("navigator.clipboard.readText()"))
 
 
@@ -45,19 +60,14 @@ def test_markdown_is_rendered_and_code_is_copied(site: Site, browse: Browse) -> 
     link = answer.locator(".prose a")
     assert link.get_attribute("href") == "https://opentelemetry.io/docs/specs/semconv/gen-ai/"
     assert link.get_attribute("rel") == "noopener noreferrer nofollow"
-    answer.get_by_role("button", name="Copy code").click()
-    expect(answer.get_by_role("button", name="Copy code")).to_have_text("Copied")
-    assert copied(page) == (
+    assert copy(page, answer.get_by_role("button", name="Copy code")) == (
         'with thread("support-42"):\n'
         '    client.chat.completions.create(model="gpt-5-mini", messages=messages)'
     )
     answer.hover()
-    answer.get_by_role("button", name="Copy message").click()
-    expect(answer.get_by_role("button", name="Copy message")).to_have_text("Copied")
-    assert copied(page).startswith("Grouping\n\nPut calls into a scope, and every span gets")
-    page.get_by_role("button", name="Copy the thread's id").click()
-    expect(page.get_by_role("button", name="Copy the thread's id")).to_have_text("Copied")
-    assert copied(page) == "research-7"
+    message = copy(page, answer.get_by_role("button", name="Copy message"))
+    assert message.startswith("Grouping\n\nPut calls into a scope, and every span gets")
+    assert copy(page, page.get_by_role("button", name="Copy the thread's id")) == "research-7"
 
 
 def test_json_is_folded_unfolded_and_copied(site: Site, browse: Browse) -> None:
@@ -78,9 +88,8 @@ def test_json_is_folded_unfolded_and_copied(site: Site, browse: Browse) -> None:
     assert folded is not None
     assert whole is not None
     assert folded["height"] < 160 < whole["height"]
-    tool.get_by_role("button", name="Copy result").click()
-    expect(tool.get_by_role("button", name="Copy result")).to_have_text("Copied")
-    assert json.loads(copied(page)) == [{"page": one, "found": True} for one in range(20)]
+    result = copy(page, tool.get_by_role("button", name="Copy result"))
+    assert json.loads(result) == [{"page": one, "found": True} for one in range(20)]
 
 
 def test_what_led_to_an_answer_is_folded_before_it(site: Site, browse: Browse) -> None:
@@ -413,6 +422,15 @@ def test_the_palette_finds_threads_and_commands(three: Site, browse: Browse) -> 
     expect(page.locator("#palette")).to_be_hidden()
 
 
+def test_enter_waits_for_what_was_typed(three: Site, browse: Browse) -> None:
+    page = browse("/threads/old")
+    page.keyboard.press("Control+k")
+    expect(page.locator("#palette-list")).to_contain_text("Next thread")
+    page.keyboard.type("midd")
+    page.keyboard.press("Enter")  # while the list has commands
+    expect(page.get_by_role("heading", level=1)).to_have_text("middle?")
+
+
 def test_the_first_thread_is_two_tabs_away(three: Site, browse: Browse) -> None:
     page = browse()
     page.keyboard.press("Tab")
@@ -431,9 +449,7 @@ def test_a_turn_and_its_span_lead_to_each_other(site: Site, browse: Browse) -> N
     rows = row.locator(".attributes tbody tr")
     told = dict(one.split("\t") for one in rows.all_inner_texts())
     row.locator(".as-json summary").click()
-    row.get_by_role("button", name="as json").click()
-    expect(row.get_by_role("button", name="as json")).to_have_text("Copied")
-    as_json = json.loads(copied(page))
+    as_json = json.loads(copy(page, row.get_by_role("button", name="as json")))
     assert sorted(as_json) == sorted(told)
     assert as_json["gen_ai.usage.output_tokens"] == 71
     row.get_by_role("link", name="In the conversation").click()
@@ -457,6 +473,38 @@ def test_tokens_and_cost_stand_in_the_timeline(site: Site, browse: Browse) -> No
     assert before is not None
     assert after is not None
     assert after["width"] > before["width"] * 1.2
+
+
+def test_the_questions_of_a_thread_are_its_contents(site: Site, browse: Browse) -> None:
+    site.store.write(conversations.long(turns=120))
+    page = browse("/threads/long?page=1")
+    page.keyboard.press("t")
+    lines = page.locator("#contents a")
+    expect(lines.first).to_be_focused()
+    assert lines.locator(".asked").all_inner_texts()[48:] == [
+        "ThreadQuery 49", "ThreadQuery 50", "ThreadQuery 51", "ThreadQuery 101",
+    ]  # fmt: skip
+    assert lines.locator(".number").all_inner_texts()[-2:] == [
+        "51\N{EN DASH}100",
+        "101\N{EN DASH}120",
+    ]
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator("#x-3")).to_be_focused()
+    expect(page.locator("#contents .pop")).to_be_hidden()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("query 44")
+    expect(page.locator("#palette-list [aria-selected=true]")).to_have_text(
+        "ThreadQuery 44question 44"
+    )
+    page.keyboard.press("Enter")
+    expect(page.locator("#x-44")).to_be_focused()
+    expect(page.locator("#x-44 .message.user")).to_be_in_viewport()
+    page.locator("#contents > summary").click()
+    lines.last.click()
+    expect(page.locator(".pager").first).to_contain_text("Part 3 of 3")
+    expect(page.locator("#x-101")).to_be_focused()
 
 
 def test_the_latest_is_one_step_away(site: Site, browse: Browse) -> None:

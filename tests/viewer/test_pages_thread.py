@@ -10,10 +10,10 @@ import pytest
 
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import KeptSpan
-from orq_otel.viewer.web.pages import thread_url
+from orq_otel.viewer.web.addresses import thread_url
 
 from . import conversations
-from .browsing import Browse, Page, Site, browse, browser, expect
+from .browsing import Browse, Page, Site, browse, browser, expect, held
 from .browsing import any_site as site
 from .conversations import INJECTION, Recorder
 from .sample_spans import call
@@ -148,6 +148,40 @@ def test_the_timeline_shows_all_traces_and_mutes_what_is_not_the_threads(
     expect(page.get_by_label("Resource", exact=True)).to_contain_text("telemetry.sdk.language")
     page.locator(".crumb.id").click()
     expect(page.locator("#said")).to_have_text("Conversation")
+
+
+def test_a_row_that_opens_leaves_its_links_where_they_are(site: Site, browse: Browse) -> None:
+    site.store.write(conversations.support())
+    page = browse("/threads/support-4217")
+    asked = held(page, "**/*part=row*")
+    row = page.locator(".row").first
+    with page.expect_request("**/*part=row*"):
+        row.locator("summary").click()
+    link = row.get_by_role("link", name="Everything about this span")
+    before = link.bounding_box()
+    link.hover()
+    page.mouse.down()
+    with page.expect_response("**/*part=row*"):
+        asked[0].continue_()
+    page.mouse.up()
+    expect(page.get_by_role("heading", level=1)).to_have_text("POST /support/messages")
+    page.go_back()
+    page.unroute("**/*part=row*")
+    row.locator("summary").click()
+    expect(row.locator(".facts")).to_be_visible()
+    assert link.bounding_box() == before
+
+
+def test_a_row_opened_before_the_script_is_there_is_filled(site: Site, browse: Browse) -> None:
+    site.store.write(conversations.support())
+    page = browse()
+    scripts = held(page, "**/static/viewer.js*")
+    page.goto(site.url + "/threads/support-4217", wait_until="commit")
+    row = page.locator(".row").first
+    row.locator("summary").click()
+    expect(row.locator(".row-body")).to_be_visible()
+    scripts[0].continue_()
+    expect(row.locator(".facts")).to_be_visible()
 
 
 def test_reasoning_images_and_files(site: Site, browse: Browse) -> None:

@@ -345,6 +345,13 @@ def test_a_count_below_zero_is_none() -> None:
     assert found == cost("openai", "gpt-4o-mini")
 
 
+def test_a_sender_that_knows_no_price_reports_zero() -> None:
+    listed = cost("openai", "gpt-4o-mini")
+    assert listed
+    assert cost("openai", "gpt-4o-mini", gen_ai__usage__cost=0.0) == listed
+    assert cost("x", "y", gen_ai__usage__cost=0.0) == 0
+
+
 def test_an_unknown_price_is_never_zero() -> None:
     assert cost("openai", "gpt-4o-mini", (None, None)) is None
     assert cost("x", "y", (None, None), orq__billing__total_cost=0) is None

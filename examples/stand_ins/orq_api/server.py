@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
-from stand_ins.loopback_listener import LoopbackListener
+from stand_ins.loopback_listener import LoopbackListener, LoopbackServer
 
 from .answers import Answer, Asked, Ids, Refused, State
 from .events import Event, chunk
@@ -26,7 +26,7 @@ WRONG_KEY = "wrong"
 _LONGEST_BODY = 64 << 20
 
 
-class OrqServer:
+class OrqServer(LoopbackServer):
     """Orq's API on a free port of 127.0.0.1; start() and stop(), or ``with``.
 
     `requests` lists what came in, in order of arrival, with at most 1 MiB of each body. The next
@@ -35,47 +35,18 @@ class OrqServer:
     """
 
     def __init__(self, *, polls: int = 1) -> None:
+        super().__init__(_Handler)
         self.requests: list[Request] = []
         self.faults: list[Fault] = []
         self._threads = Threads()
         self._state = State(self._threads, polls=polls)
         self._seen: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._listener: _Listener | None = None
-        self.port = 0
-
-    @property
-    def url(self) -> str:
-        """Where the server listens, such as "http://127.0.0.1:8080"."""
-        return f"http://127.0.0.1:{self.port}"
 
     @property
     def threads(self) -> dict[str, Thread]:
         """The threads that Orq would show, by id: labels of requests with a good key."""
         return self._threads.all()
-
-    def start(self) -> OrqServer:
-        """Start listening; requests are accepted as soon as this returns."""
-        if self._listener is None:
-            self._listener = _Listener(self.port, self)
-            self.port = self._listener.server_address[1]
-            serve = self._listener.serve_forever
-            threading.Thread(target=serve, args=(0.02,), daemon=True).start()
-        return self
-
-    def stop(self) -> None:
-        """Close the port and all connections, and wait for the threads; safe to repeat."""
-        listener, self._listener = self._listener, None
-        if listener is not None:
-            listener.shutdown()
-            listener.server_close()
-            listener.close_connections()
-
-    def __enter__(self) -> OrqServer:
-        return self.start()
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.stop()
 
     def arrived(self, request: Request) -> tuple[Fault | None, Ids]:
         """Note a request; return what it meets, and the ids of its answer."""
@@ -136,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Stay silent: `OrqServer.requests` has it all."""
 
     def _serve(self) -> None:
-        server = cast("_Listener", self.server).orq_server
+        server = cast("OrqServer", cast("LoopbackListener", self.server).owner)
         request = self._read()
         if request is None:
             self.close_connection = True
@@ -231,14 +202,3 @@ def _refusal(fault: Status) -> Refused:
         headers["retry-after"] = f"{fault.retry_after:g}"
         headers["retry-after-ms"] = f"{fault.retry_after * 1000:g}"
     return Refused(fault.status, fault.message, code=fault.code, headers=headers)
-
-
-class _Listener(LoopbackListener):
-    """Hands requests to the stand-in."""
-
-    def __init__(self, port: int, orq_server: OrqServer) -> None:
-        self.orq_server = orq_server
-        super().__init__(port, _Handler)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: clients hang up, and stop() does; tests see what they did not get."""

@@ -330,7 +330,7 @@ class Call:
     def _end_stream(self, at: _Moment | None, *, is_whole: bool) -> None:
         try:
             self._read_chunks(is_whole=is_whole)
-            if not is_whole and REQUEST_STREAM in self._attributes:
+            if REQUEST_STREAM in self._attributes:
                 self._add_missing_reasons()
         finally:
             self._end(at=at)

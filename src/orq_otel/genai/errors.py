@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from orq_otel.foundations.guard import report
 from orq_otel.genai.content import Capture
 from orq_otel.genai.credentials import Credentials
-from orq_otel.genai.fields import Attributes, get, identifier, safe_text
+from orq_otel.genai.fields import Attributes, fields, get, identifier, safe_text
 from orq_otel.genai.semconv import ERROR_TYPE
 
 #: The value of `error.type` if the server gave the error no name that can be used.
@@ -25,6 +25,8 @@ UNNAMED: Final = "error"
 NO_STATUS: Final = "Error"
 #: The same for one that a server reports in a successful response.
 IN_RESPONSE: Final = "Error in the response"
+#: The same for a text, where the API sends JSON.
+_NO_OBJECT: Final = "No object in the response"
 _CLASS: Final = re.compile(r"[\w.<>\[\]]{1,200}")
 
 
@@ -189,21 +191,33 @@ def add_error(response: Mapping[str, Any], attributes: Attributes) -> None:
     """Add `error.type` to `attributes` if a response, by its fields, is or has an error.
 
     Compatible servers and gateways send errors with the status 200. vLLM's have no object around
-    them: `{"object": "error", "message": ...}`.
+    them: `{"object": "error", "message": ...}`. Some answers that are good have an error that is
+    empty: `""`, `{}` or `false`.
     """
     error = response.get("error")
-    if error is not None:
+    named = fields(error)
+    if error and (not named or any(named.values())):
         attributes[ERROR_TYPE] = error_type(error)
     elif response.get("object") == "error":
         attributes[ERROR_TYPE] = error_type(response)
 
 
+def add_page(response: Any, attributes: Attributes) -> None:
+    """Add `error.type` to `attributes` if a response is a text, and not JSON.
+
+    The client hands out what has another content type: the page of a server that has no API under
+    this address, or of a proxy in between.
+    """
+    if isinstance(response, str) and response.lstrip()[:1] != "{":
+        attributes[ERROR_TYPE] = error_type(None, _NO_OBJECT)
+
+
 def _by_identifiers(details: ErrorDetails, credentials: Credentials) -> str | None:
     """The description without the server's message, or None if there is nothing to say."""
-    fields = (("", details.kind), ("code ", details.code), ("param ", details.param))
+    named = (("", details.kind), ("code ", details.code), ("param ", details.param))
     identifiers = [
         f"{label}{name}"
-        for label, value in fields
+        for label, value in named
         if (name := identifier(value)) and not details.head.endswith(f" {name}")
         if not credentials.are_revealed_by(name)
     ]

@@ -174,7 +174,9 @@ def sampling(body: Mapping[str, Any]) -> Attributes:
     attributes: Attributes = {}
     for field, name in _NUMBERS:
         if field in body:
-            value = number(body[field])
+            value = body[field]
+            if type(value) is not float:
+                value = number(value)
             if value is not None:
                 attributes[name] = value
     if "seed" in body and is_whole(body["seed"]):

@@ -12,10 +12,9 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from time import perf_counter, time_ns
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from opentelemetry.context import Context
 from opentelemetry.metrics import (
@@ -139,11 +138,11 @@ _MOST_NOTES: Final = 1000
 _MOST_GAPS: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
-class _Note:
+class _Note(NamedTuple):
     """What was measured of a call; or of some chunks of a stream, if `seconds` is None.
 
-    `at` is when, in nanoseconds since the epoch.
+    `at` is when, in nanoseconds since the epoch. A tuple is made in a third of the time that a
+    frozen dataclass takes.
     """
 
     metrics: Metrics

@@ -164,7 +164,9 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             _CONVERSATION,
             "any attribute, to search and group by",
             "https://docs.datadoghq.com/llm_observability/instrumentation/otel_instrumentation/",
-            details=Details({"usr.id": "user"}, "https://docs.datadoghq.com/standard-attributes/"),
+            details=Details(
+                {"usr.id": "user"}, "https://docs.datadoghq.com/tracing/guide/users-accounts/"
+            ),
         ),
         "honeyhive": Preset(
             "HoneyHive",

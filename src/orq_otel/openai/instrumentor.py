@@ -28,6 +28,7 @@ from orq_otel.openai.raw import RawResponseProxy, respond_with_body, served_mode
 from orq_otel.openai.requests import (
     BEDROCK,
     Router,
+    at_router,
     caller_thread,
     find,
     guardrail,
@@ -104,9 +105,12 @@ class OpenAIInstrumentor(ClientInstrumentor):
             thread = current_thread()
             url = base_url(client)
             is_router = self._router.serves(url)
+            model = body.get("model")
             if is_router or "orq" in body:  # the caller's wins over the scope's
                 thread = caller_thread(body, at_top_level=is_router) or thread
-            attributes = start_attributes(client, url, operation, body.get("model"))
+                if is_router:
+                    operation, model = at_router(operation, model)
+            attributes = start_attributes(client, url, operation, model)
             provider = attributes[PROVIDER_NAME]
             if provider == BEDROCK:
                 attributes = {**attributes, **guardrail(client, options)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 from orq_otel.genai.call import ContentReaders, Operation
@@ -66,7 +67,7 @@ from orq_otel.payloads import (
 from orq_otel.payloads.events import EventReader
 
 _RESPONSES_API = {OPENAI_API_TYPE: "responses"}
-_RESPOND = Operation(
+RESPOND = Operation(
     name=CHAT,
     read_request=responses.request_attributes,
     read_response=responses.response_attributes,
@@ -78,6 +79,10 @@ _RESPOND = Operation(
         new_stream_reader=responses.ContentStreamReader,
         read_tools=responses.tool_definitions,
     ),
+)
+#: What that call is where the model names an Agent of Orq's, and the AI Router invokes it.
+INVOKE_BY_MODEL = replace(
+    RESPOND, name=INVOKE_AGENT, target=AGENT_NAME, read_start=responses.agent_attributes
 )
 _FETCH = Operation(
     name=FETCH_RESPONSE,
@@ -256,8 +261,8 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             new_stream_reader=completions.ContentStreamReader,
         ),
     ),
-    ("post", "/responses"): _RESPOND,
-    ("post", "/responses?beta=true"): _RESPOND,
+    ("post", "/responses"): RESPOND,
+    ("post", "/responses?beta=true"): RESPOND,
     ("post", "/responses/compact"): _COMPACT,
     ("post", "/responses/compact?beta=true"): _COMPACT,
     ("post", "/embeddings"): Operation(

@@ -32,7 +32,14 @@ from orq_otel.genai.semconv import (
 )
 from orq_otel.genai.wrapping import thread_in_request
 from orq_otel.labels.attributes import as_argument, as_details, as_texts
-from orq_otel.openai.operations import OF_PATHS_WITH_IDS, OPERATIONS, WITH_IDS
+from orq_otel.openai.operations import (
+    INVOKE_BY_MODEL,
+    OF_PATHS_WITH_IDS,
+    OPERATIONS,
+    RESPOND,
+    WITH_IDS,
+)
+from orq_otel.payloads.responses import agent_key
 from orq_otel.propagation.trace_context import has_trace, trace_headers
 from orq_otel.threads.frames import Thread
 
@@ -125,9 +132,10 @@ _WITH_THREAD: Final = frozenset(
 _WITH_METADATA: Final = frozenset({"/chat/completions", "/responses"})
 _ROUTER_PATH: Final = re.compile(r"/v\d+/router(/|$)")
 
-#: The attributes of every call of a client, by operation, as `_keep` keeps them.
-_attributes: Final[dict[int, tuple[Any, dict[Operation, Attributes]]]] = {}
+#: The attributes of every call of a client, by operation and model, as `_keep` keeps them.
+_attributes: Final[dict[int, tuple[Any, dict[tuple[Operation, str], Attributes]]]] = {}
 _MAX_CLIENTS: Final = 256  # a program may make a client for each request
+_MAX_MODELS: Final = 64  # and may be told the names of models by its users
 
 
 def find(method: str, path: str) -> Operation | None:
@@ -147,6 +155,13 @@ def _match(method: str, path: str) -> tuple[Operation | None, Mapping[str, str]]
     return None, {}
 
 
+def at_router(operation: Operation, model: Any) -> tuple[Operation, Any]:
+    """What a call is at an AI Router, and its model. A model that names an Agent invokes it."""
+    if operation is RESPOND and agent_key(model) is not None:
+        return INVOKE_BY_MODEL, None
+    return operation, model
+
+
 def request_fields(options: Any, operation: Operation) -> Mapping[str, Any]:
     """The fields of a request: its body, with what `extra_body` adds, or its path and query."""
     body = options.json_data
@@ -162,7 +177,7 @@ def request_fields(options: Any, operation: Operation) -> Mapping[str, Any]:
 
 
 def start_attributes(client: Any, url: Any, operation: Operation, model: Any) -> Attributes:
-    """Attributes of a call before it is made, by which samplers decide.
+    """Attributes of a call before it is made, by which samplers decide. Do not change them.
 
     Args:
         client: The client.
@@ -173,12 +188,19 @@ def start_attributes(client: Any, url: Any, operation: Operation, model: Any) ->
     cached = _attributes.get(id(url))
     if cached is None:
         cached = _keep(_attributes, url, {})
-    attributes = cached[1].get(operation)
+    if type(model) is not str:
+        model = str.__str__(model) if isinstance(model, str) else ""
+    known = cached[1]
+    attributes = known.get((operation, model))
     if attributes is None:
-        attributes = cached[1][operation] = _server_attributes(client, url, operation)
-    if not (model and isinstance(model, str)):
-        return attributes
-    return {**attributes, REQUEST_MODEL: model if model.isascii() else safe_text(model)}
+        attributes = _server_attributes(client, url, operation)
+        if model:
+            attributes[REQUEST_MODEL] = model if model.isascii() else safe_text(model)
+        if len(model) <= LARGEST:
+            if len(known) >= _MAX_MODELS:
+                known.clear()
+            known[operation, model] = attributes
+    return attributes
 
 
 def guardrail(client: Any, options: Any) -> Attributes:

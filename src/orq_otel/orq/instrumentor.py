@@ -39,6 +39,7 @@ from orq_otel.orq.requests import (
     IN_ORQ,
     IN_THREAD,
     NOWHERE,
+    Arguments,
     DetailPlaces,
     caller_thread,
     detail_places,
@@ -108,8 +109,9 @@ class OrqInstrumentor(ClientInstrumentor):
                 place = IN_ORQ
             places = detail_places(parameters, place)
             begin = self._begin(found, place, places)
-            if found.with_query is not None:
-                begin = _searching(begin, self._begin(found.with_query, place, places))
+            special = found.special
+            if special is not None:
+                begin = _either(special.applies, self._begin(special.row, place, places), begin)
             return _deprecated_as(original, make(begin, _settle))
 
         return wrap
@@ -204,13 +206,11 @@ def _note_trace(span: Span, response: Any) -> None:
         span.set_attributes(ids)
 
 
-def _searching(begin: Begin, search: Begin) -> Begin:
-    """Begins a call that has a query with `search`, and any other with `begin`."""
+def _either(applies: Callable[[Arguments], bool], special: Begin, begin: Begin) -> Begin:
+    """Begins a call with `special` where `applies` says so of its arguments, else with `begin`."""
 
     def begin_either(resource: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Begun:
-        query = kwargs.get("q")
-        chosen = search if type(query) is str and query else begin
-        return chosen(resource, args, kwargs)
+        return (special if applies(kwargs) else begin)(resource, args, kwargs)
 
     return begin_either
 

@@ -52,6 +52,12 @@ def new_store_start_attributes(arguments: Arguments) -> Attributes:
     )
 
 
+def has_query(arguments: Arguments) -> bool:
+    """Whether the memories that are listed are those found for a query."""
+    query = arguments.get("q")
+    return type(query) is str and query != ""
+
+
 def change_request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of a method that changes one memory."""
     return {**read_strings(arguments, _MEMORY_AS_RECORD), MEMORY_RECORD_COUNT: 1}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orq_otel.genai.call import ContentReaders, Operation
+from orq_otel.genai.call import ContentReaders, Operation, StreamReader
 from orq_otel.genai.fields import Attributes
 from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import (
@@ -76,7 +76,7 @@ class Row:
         start: Reads those attributes from the arguments that samplers may want to see.
         thread_in_orq: Whether the thread goes into the argument `orq`, where the method has no
             argument `thread`.
-        with_query: The row to use for a call with an argument `q`, which makes it a search.
+        special: The calls that have another row.
         of_agent: The row to use for a method with an argument `agent_key`. The classes `Responses`
             and `OrqResponses` exchanged their roles in 4.8 and 4.9; the argument tells which is
             the agents'.
@@ -85,8 +85,23 @@ class Row:
     operation: Operation
     start: Callable[[Arguments], Attributes] = model_attributes
     thread_in_orq: bool = False
-    with_query: Row | None = None
+    special: Special | None = None
     of_agent: Row | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Special:
+    """Calls of a method that are another operation than the others.
+
+    Attributes:
+        which: Which they are, as the documentation writes it.
+        applies: Whether a call is one of them, by its arguments.
+        row: The row to use for them.
+    """
+
+    which: str
+    applies: Callable[[Arguments], bool]
+    row: Row
 
 
 def _nothing(_: Any) -> dict[str, Any]:
@@ -100,13 +115,14 @@ def _agent(
     read_request: Callable[[Arguments], Attributes],
     read_response: Callable[[Any], Attributes],
     content: ContentReaders,
+    new_stream_reader: Callable[[], StreamReader] = agents.StreamReader,
 ) -> Row:
     return Row(
         operation=Operation(
             name=INVOKE_AGENT,
             read_request=read_request,
             read_response=read_response,
-            new_stream_reader=agents.StreamReader,
+            new_stream_reader=new_stream_reader,
             content=content,
             target=AGENT_NAME,
         ),
@@ -145,6 +161,12 @@ _FETCHED_AGENT_RESPONSE = Row(
     start=agents.start_attributes,
 )
 
+_RESPONSE = ContentReaders(
+    read_request=responses.request_content,
+    read_response=responses.response_content,
+    new_stream_reader=responses.ContentStreamReader,
+    read_tools=responses.tool_definitions,
+)
 #: Of two classes, each of which is the AI Router's in some versions and the agents' in others.
 _RESPONSES = {
     "create": Row(
@@ -153,14 +175,20 @@ _RESPONSES = {
             read_request=responses.request_attributes,
             read_response=responses.response_attributes,
             new_stream_reader=responses.StreamReader,
-            content=ContentReaders(
-                read_request=responses.request_content,
-                read_response=responses.response_content,
-                new_stream_reader=responses.ContentStreamReader,
-                read_tools=responses.tool_definitions,
-            ),
+            content=_RESPONSE,
         ),
         start=responses.start_attributes,
+        special=Special(
+            'model="agent/..."',
+            responses.names_agent,
+            _agent(
+                start=responses.agent_start_attributes,
+                read_request=responses.request_attributes,
+                read_response=responses.response_attributes,
+                new_stream_reader=responses.StreamReader,
+                content=_RESPONSE,
+            ),
+        ),
         of_agent=_AGENT_RESPONSE,
     ),
     "get": Row(
@@ -265,7 +293,7 @@ def _memory(
     read_response: Callable[[Any], Attributes] = _nothing,
     *,
     content: ContentReaders | None = None,
-    with_query: Row | None = None,
+    special: Special | None = None,
 ) -> Row:
     return Row(
         operation=Operation(
@@ -276,7 +304,7 @@ def _memory(
             content=content,
         ),
         start=memory.start_attributes,
-        with_query=with_query,
+        special=special,
     )
 
 
@@ -587,11 +615,15 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
             memory.fetch_request_attributes,
             memory.list_attributes,
             content=_LISTED,
-            with_query=_memory(
-                SEARCH_MEMORY,
-                memory.fetch_request_attributes,
-                memory.list_attributes,
-                content=_FOUND,
+            special=Special(
+                "q",
+                memory.has_query,
+                _memory(
+                    SEARCH_MEMORY,
+                    memory.fetch_request_attributes,
+                    memory.list_attributes,
+                    content=_FOUND,
+                ),
             ),
         ),
         "create_document": _memory(

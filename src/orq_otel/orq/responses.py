@@ -47,6 +47,19 @@ def start_attributes(arguments: Arguments) -> Attributes:
     return attributes
 
 
+def names_agent(arguments: Arguments) -> bool:
+    """Whether the model names an Agent, which the AI Router then invokes."""
+    return responses.agent_key(arguments.get("model")) is not None
+
+
+def agent_start_attributes(arguments: Arguments) -> Attributes:
+    """The Agent's key, and the caller's conversation."""
+    attributes = responses.agent_attributes(arguments)
+    if arguments.get("conversation"):
+        attributes.update(responses.conversation_attributes(arguments["conversation"]))
+    return attributes
+
+
 def request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of `responses.create` and `responses.compact`."""
     body = as_body(arguments)

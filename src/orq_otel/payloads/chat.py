@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 from typing import Any, Final
 
-from orq_otel.genai.errors import add_error, error_type
+from orq_otel.genai.errors import add_error, add_page, error_type
 from orq_otel.genai.fields import (
     LONG,
     MOST_CHOICES,
@@ -156,7 +156,7 @@ def input_messages(messages: list[Any]) -> list[Message]:
             and type(words := each.get("content")) is str
             and words
             and (role := each.get("role")) in SPEAKERS
-            and (role != "assistant" or words[0] not in _TAG)
+            and (role != "assistant" or (words[0] not in _TAG and "<" not in words))
             else _input_message(each)
             for each in messages
         ]
@@ -172,6 +172,7 @@ def response_attributes(response: Any) -> Attributes:
     reasons = add_finish_reasons(choices, attributes)
     if not reasons or "error" in completion or "error" in reasons:
         add_failure(completion, attributes)
+        add_page(response, attributes)
     usage = completion.get("usage")
     if usage is not None:
         read_completion_usage(usage, attributes)
@@ -285,10 +286,17 @@ class StreamReader:
             if usage is not None:
                 self._usage = later(self._usage, usage)
             may_be_last = not choices or choices[-1].__dict__["finish_reason"] is not None
-            if may_be_last and any(map(_has_more, (chunk, *(choices or ())))):
-                self._usage = later(self._usage, usage_elsewhere(chunk))
+            if may_be_last:
+                self._feed_more(chunk, choices or ())
         except NO_CHUNK:
             add_error(fields(chunk), self._failure)  # it may be an error that no client raised
+
+    def _feed_more(self, chunk: Any, choices: Collection[Any]) -> None:
+        """Take in what compatible servers add to a chunk that may be the last: usage, an error."""
+        if any(map(_has_more, (chunk, *choices))):
+            self._usage = later(self._usage, usage_elsewhere(chunk))
+            for one in (chunk, *choices):
+                add_error(fields(one), self._failure)
 
     def _begin(self, chunk: Any) -> None:
         """Keep the fields that each chunk repeats."""
@@ -459,7 +467,11 @@ def _message_parts(own: Mapping[str, Any]) -> list[Part]:
     if not THOUGHTS.isdisjoint(own) and (thoughts := thought(own)):
         parts.append(reasoning(thoughts))
     content = own.get("content")
-    if type(content) is str and content[:1] in _TAG and own.get("role") in _MODELS:
+    if (
+        type(content) is str
+        and (content[:1] in _TAG or "<" in content)  # one sign is found in no time
+        and own.get("role") in _MODELS
+    ):
         parts += spoken(content)
     elif content is not None:
         parts += content_parts(content)

@@ -183,6 +183,8 @@ class Deltas:
                 index = None
             kind = "custom" if delta.get("custom") else "function"
             piece = fields(delta.get(kind))
+            if type(piece.get("arguments")) is dict:  # some servers send them parsed
+                piece = {**piece, "arguments": json.dumps(piece["arguments"])}
             call = self._by_index.get(index)
             if call is not None and id and id != call.id and not piece.get("name"):
                 call = next((one for one in self._calls if one.id == id), call)

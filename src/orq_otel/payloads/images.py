@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from orq_otel.genai.errors import add_error
+from orq_otel.genai.errors import add_error, add_page
 from orq_otel.genai.fields import Attributes, fields, get, is_whole
 from orq_otel.genai.messages import Content, Message, Part, blob, file, media, message, text
 from orq_otel.genai.semconv import (
@@ -58,6 +58,7 @@ def response_attributes(response: Any) -> Attributes:
     """Attributes of images, or of an event: only the last one of a stream has token counts."""
     attributes: Attributes = {}
     add_error(fields(response), attributes)
+    add_page(response, attributes)
     usage = get(response, "usage")
     if usage is not None:
         read_response_usage(usage, attributes)

@@ -49,10 +49,12 @@ THOUGHTS: Final = frozenset(_THOUGHTS)
 _BLOCK_TEXTS: Final = ("text", "summary", "thinking", "reasoning", "thought", "content")
 #: What models write around their reasoning where the server leaves it in the answer.
 _TAGGED: Final = re.compile(
-    r"\s*(?:<(?P<tag>think|thinking|thought)>(?P<thought>.*?)(?:</(?P=tag)>|\Z)"
+    r"\s*(?:<(?P<tag>think|thinking|thought|reasoning|seed:think)>(?P<thought>.*?)(?:</(?P=tag)>|\Z)"
     r"|\[THINK\](?P<other>.*?)(?:\[/THINK\]|\Z))\s*",
     re.DOTALL,
 )
+#: The same where the prompt's template had opened it.
+_UNOPENED: Final = "</think>"
 
 _AUDIO_TYPES: Final = {"mp3": "audio/mpeg"}
 
@@ -91,9 +93,14 @@ def thought(message: Mapping[str, Any]) -> str:
 def spoken(content: str) -> list[Part]:
     """The parts of what a model said, whose reasoning may be in it, between tags."""
     found = _TAGGED.match(content)
-    if found is None:
-        return [text(content)]
-    parts = [reasoning(found["thought"] or found["other"] or ""), text(content[found.end() :])]
+    if found is not None:
+        thoughts, answer = found["thought"] or found["other"] or "", content[found.end() :]
+    else:
+        thoughts, _, rest = content.partition(_UNOPENED)
+        if "<think" in thoughts or (rest and rest[0] != "\n") or len(thoughts) == len(content):
+            return [text(content)]
+        thoughts, answer = thoughts.rstrip(), rest.lstrip()
+    parts = [reasoning(thoughts), text(answer)]
     return [part for part in parts if part["content"].strip()]
 
 

@@ -12,7 +12,7 @@ from io import StringIO
 from typing import Any, ClassVar, Final
 
 from orq_otel.genai.content import encode
-from orq_otel.genai.errors import ErrorType, add_error, error_type
+from orq_otel.genai.errors import ErrorType, add_error, add_page, error_type
 from orq_otel.genai.fields import (
     LONG,
     NO_CHUNK,
@@ -39,6 +39,7 @@ from orq_otel.genai.messages import (
     text,
 )
 from orq_otel.genai.semconv import (
+    AGENT_NAME,
     CONVERSATION_COMPACTED,
     CONVERSATION_ID,
     ERROR_TYPE,
@@ -101,6 +102,23 @@ _STORED_RESPONSE = (
 # ---- Attributes ---------------------------------------------------------------------------------
 
 
+def agent_key(model: Any) -> str | None:
+    """The key in a model "agent/<key>", for which Orq's AI Router invokes that Agent, or None.
+
+    Source: the argument `model` of `orq_ai_sdk.responses.Responses.create`.
+    """
+    if not isinstance(model, str):
+        return None
+    kind, _, key = model.partition("/")
+    return key if kind == "agent" and key else None
+
+
+def agent_attributes(body: Mapping[str, Any]) -> Attributes:
+    """The key of the Agent that the model names."""
+    key = agent_key(body.get("model"))
+    return {} if key is None else {AGENT_NAME: safe_text(key)}
+
+
 def request_attributes(body: Mapping[str, Any]) -> Attributes:
     """Attributes of the body of `POST /responses` and of `POST /responses/compact`."""
     attributes = sampling(body)
@@ -134,6 +152,8 @@ def response_attributes(response: Any) -> Attributes:
     values = fields(response)
     kinds = _item_types(values)
     attributes = _common_attributes(values, kinds, _NEW_RESPONSE)
+    if not values:
+        add_page(response, attributes)
     if "compaction" in kinds:
         attributes[CONVERSATION_COMPACTED] = True
     usage = values.get("usage")
@@ -221,9 +241,11 @@ def _stop_reason(response: Mapping[str, Any], kinds: Sequence[Any]) -> str | Non
     if status == "incomplete":
         reason = get(response.get("incomplete_details"), "reason")
         return stop_reason(reason) if isinstance(reason, str) and reason else "incomplete"
-    if status == "failed":
+    if status in ("failed", "cancelled"):
         return "error"
-    return "error" if status == "cancelled" else None
+    # A compatible server may have no status. A compacted history never has one.
+    is_unsaid = status is None and kinds and response.get("object") != "response.compaction"
+    return "error" if is_unsaid else None
 
 
 # ---- Content ------------------------------------------------------------------------------------

@@ -133,11 +133,17 @@ def usage_elsewhere(completion: Any) -> Any:
 
 
 def later(known: Any, usage: Any) -> Any:
-    """Which usage of a stream counts: the later one, unless it is empty or all zero."""
+    """The usage of a stream so far: the later counts, where there are any.
+
+    A later usage may be empty or all zero, or have only what the one before lacked: gateways to
+    Anthropic tell the input first and the output last, and some tell the cost by itself.
+    """
     if known is None or usage is None:
         return known if usage is None else usage
-    counts = fields(usage).values()
-    return usage if any(count for count in counts if type(count) in (int, float)) else known
+    counts = fields(usage)
+    if not any(count for count in counts.values() if type(count) in (int, float)):
+        return known
+    return {**fields(known), **{name: count for name, count in counts.items() if count}}
 
 
 def _read_input(

@@ -20,14 +20,14 @@ _SPANS: Final = "orq_otel.labels.entry_spans"
 
 
 class ThreadFilter(logging.Filter):
-    """Puts the current thread on each log record, as `thread_id` and `thread_tags`.
+    """Puts the current thread on each log record: `thread_id`, `thread_tags` and `thread_user`.
 
         handler.addFilter(ThreadFilter())
         handler.setFormatter(logging.Formatter("%(levelname)s [%(thread_id)s] %(message)s"))
 
-    Both are strings, and empty outside every scope. The tags are joined by commas. Line ends and
-    other characters that are not printable are written as escapes, so that an id cannot forge a
-    line of the log. A record that has these attributes already keeps them.
+    All are strings, and empty outside every scope, or where the thread has none. The tags are
+    joined by commas. Line ends and other characters that are not printable are written as escapes,
+    so that an id cannot forge a line of the log. A record that has `thread_id` already keeps it.
 
     Add it to a handler: the filters of a logger do not see the records of the loggers below it. If
     records go through a queue, add it to the `QueueHandler`, since the listener writes them outside
@@ -38,7 +38,7 @@ class ThreadFilter(logging.Filter):
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Set `thread_id` and `thread_tags` on `record`.
+        """Set `thread_id`, `thread_tags` and `thread_user` on `record`.
 
         Returns:
             Whether the record is to be logged.
@@ -46,7 +46,7 @@ class ThreadFilter(logging.Filter):
         try:
             if not hasattr(record, "thread_id"):
                 thread = _thread()
-                record.thread_id, record.thread_tags = _texts(thread)
+                record.thread_id, record.thread_tags, record.thread_user = _texts(thread)
         except Exception as error:  # noqa: BLE001 - never into the host's logging
             report("putting a thread on a log record", error)
         return bool(super().filter(record))
@@ -59,9 +59,9 @@ def _thread() -> Thread | None:
     return thread
 
 
-def _texts(thread: Thread | None) -> tuple[str, str]:
+def _texts(thread: Thread | None) -> tuple[str, str, str]:
     if thread is None:
-        return "", ""
+        return "", "", ""
     try:
         return _text(thread)
     except Uncached as uncached:
@@ -69,9 +69,10 @@ def _texts(thread: Thread | None) -> tuple[str, str]:
 
 
 @lru_cache(maxsize=256)
-def _text(thread: Thread) -> tuple[str, str]:
-    texts = (_escaped(thread.id), ",".join(_escaped(tag) for tag in thread.tags))
-    return keep(texts, thread.id, *thread.tags)
+def _text(thread: Thread) -> tuple[str, str, str]:
+    user = thread.user or ""
+    texts = (_escaped(thread.id), ",".join(_escaped(tag) for tag in thread.tags), _escaped(user))
+    return keep(texts, thread.id, *thread.tags, user)
 
 
 def _escaped(text: str) -> str:

@@ -239,7 +239,6 @@ class Scope(Frame):
         # the frame would be unbound if a signal handler raised at the very start.
         try:
             if get_top() is self:
-                left = self
                 reset_top(self.token)  # type: ignore[arg-type]
                 self.token = None
                 return

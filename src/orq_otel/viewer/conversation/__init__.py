@@ -5,7 +5,8 @@ from __future__ import annotations
 from orq_otel.viewer.conversation.entries import Conversation, Failure, Step, Turn
 from orq_otel.viewer.conversation.evaluations import Evaluation, evaluation
 from orq_otel.viewer.conversation.exchanges import Agent, Exchange, exchanges, with_prompts
-from orq_otel.viewer.conversation.parts import Media, Message, Other, Part, Text, ToolCall
+from orq_otel.viewer.conversation.handoffs import Guardrail
+from orq_otel.viewer.conversation.parts import Handoff, Media, Message, Other, Part, Text, ToolCall
 from orq_otel.viewer.conversation.reading import (
     INPUT,
     INSTRUCTIONS,
@@ -23,6 +24,8 @@ __all__ = [
     "Evaluation",
     "Exchange",
     "Failure",
+    "Guardrail",
+    "Handoff",
     "Media",
     "Message",
     "Other",

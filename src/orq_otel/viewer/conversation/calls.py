@@ -142,16 +142,27 @@ def decided(kept: KeptSpan, node: Node) -> KeptSpan:
         # By itself it repeats another span, so that its price was not asked for.
         said = facts.said or table.read(kept.span)
         cost = cost_of(kept.span, said.usage, facts.provider, facts.model)
+    told = (node.input, node.output, cost) if counts else (None, None, None)
+    found = (node.thread, *told, counts, node.is_failure)
+    if found == (
+        facts.thread_id,
+        facts.input_tokens,
+        facts.output_tokens,
+        facts.cost,
+        facts.is_model_call,
+        facts.is_error,
+    ):
+        return kept  # as of most spans, for which a copy would be made in vain
     changed = replace(
         facts,
         thread_id=node.thread,
-        input_tokens=node.input if counts else None,
-        output_tokens=node.output if counts else None,
-        cost=cost if counts else None,
+        input_tokens=told[0],
+        output_tokens=told[1],
+        cost=told[2],
         is_model_call=counts,
         is_error=node.is_failure,
     )
-    return kept if changed == facts else KeptSpan(kept.span, changed)
+    return KeptSpan(kept.span, changed)
 
 
 def is_model_call(node: Node) -> bool:
@@ -295,9 +306,10 @@ class _Twins:
                 one.operation is None and one.is_call and not same and one.key in spenders
             ):
                 self._around.add(one.key)
+        for one in reversed(self.tree.downward):  # what stands above repeats the usage
             if one.operation in _AGENTS:
                 one.counts = one.has_usage and one.key not in spenders
-                if one.counts:  # what stands above repeats it
+                if one.counts:
                     spenders.update(above.key for above in self.tree.ancestors(one))
         self._find_responses(self.tree.nodes)
         self._find_records()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orq_otel.viewer.conversation.parts import Message, ToolCall
+from orq_otel.viewer.conversation.handoffs import Guardrail
+from orq_otel.viewer.conversation.parts import Handoff, Message, ToolCall
 from orq_otel.viewer.model import KeptSpan
 
 
@@ -46,10 +47,14 @@ class Step:
     Attributes:
         kept: The operation's span.
         tool: The tool call, if the operation executes a tool.
+        handoff: The handoff to another agent, if it is one.
+        guardrail: What a guardrail decided, if it is one.
     """
 
     kept: KeptSpan
     tool: ToolCall | None = None
+    handoff: Handoff | None = None
+    guardrail: Guardrail | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from orq_otel.viewer.conversation.entries import Conversation, Step, Turn
-from orq_otel.viewer.conversation.parts import Media, Text, ToolCall
+from orq_otel.viewer.conversation.parts import Handoff, Media, Text, ToolCall
 from orq_otel.viewer.dialects import table
 from orq_otel.viewer.model import KeptSpan
 
@@ -85,9 +85,21 @@ class Exchange:
         found = [
             one.kept.facts.operation
             for one in self.entries
-            if isinstance(one, Step) and one.tool is None
+            if isinstance(one, Step) and not (one.tool or one.handoff)
         ]
         return list(dict.fromkeys(one for one in found if one is not None))
+
+    @property
+    def handoffs(self) -> list[Handoff]:
+        """Where one agent handed over to another."""
+        found = [one.handoff for one in self.entries if isinstance(one, Step)]
+        return [one for one in (*found, *(call.handoff for call in self.calls)) if one is not None]
+
+    @property
+    def tripped(self) -> list[str]:
+        """The names of guardrails that stopped something."""
+        found = [one.guardrail for one in self.entries if isinstance(one, Step)]
+        return [one.name for one in found if one is not None and one.has_tripped]
 
     @property
     def agents(self) -> list[str]:

@@ -88,6 +88,8 @@ _NOT_TOLD: Final = frozenset({"chunk", "embeddings", "execute_tool", "rerank", "
 TITLE_LENGTH: Final = 200
 #: How many characters of a message are read for a title.
 TITLE_SOURCE: Final = 1000
+#: What frameworks put before a task: smolagents and CrewAI.
+_FRAMING = re.compile(r"\s*(?:New task:|Current Task:)")
 _SPACE = re.compile(r"[ \t\n\r\f\v]+")
 _DECODER = json.JSONDecoder()
 
@@ -205,7 +207,8 @@ def _first_of_user(messages: Any) -> str | None:
         return None
     for message in _items(messages) if isinstance(messages, str) else messages:
         if isinstance(message, Mapping) and message.get("role") == "user":
-            text = _SPACE.sub(" ", _message_text(message)[:TITLE_SOURCE]).strip(" ")
+            text = _FRAMING.sub("", _message_text(message)[:TITLE_SOURCE], count=1)
+            text = _SPACE.sub(" ", text).strip(" ")
             if text:
                 return text[:TITLE_LENGTH]
     return None

@@ -83,6 +83,19 @@ class Other:
     content: str
 
 
+@dataclass(frozen=True, slots=True)
+class Handoff:
+    """What one agent passes on to another.
+
+    Attributes:
+        source: The agent that hands over, or None if it is unknown.
+        target: The agent that goes on.
+    """
+
+    source: str | None
+    target: str
+
+
 @dataclass(slots=True)
 class ToolCall:
     """A tool call that a model asked for, and its result if a later span has it.
@@ -94,6 +107,7 @@ class ToolCall:
         result: The tool's result, or None if no span has it.
         execution: The span of the tool's execution, or None.
         is_of_provider: Whether the model's provider ran the tool.
+        handoff: The handoff to another agent that it is, or None.
     """
 
     id: str | None
@@ -102,6 +116,7 @@ class ToolCall:
     result: tuple[Part, ...] | None = None
     execution: KeptSpan | None = None
     is_of_provider: bool = False
+    handoff: Handoff | None = None
 
 
 Part: TypeAlias = Text | Media | Other | ToolCall

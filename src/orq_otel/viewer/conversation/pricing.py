@@ -46,6 +46,10 @@ REPORTED: Final = (
     "gen_ai.cost.total_cost",
     "operation.cost",
 )
+#: Those of them with an amount that was billed, which may well be zero.
+_BILLED: Final = frozenset(
+    {"ai.response.providerMetadata", "orq.billing.total_cost", "orq_otel.usage.cost"}
+)
 #: The same inside of JSON: the attribute, and the paths of the cost.
 _REPORTED_IN_JSON: Final = (
     ("langfuse.observation.cost_details", ("total",)),
@@ -317,11 +321,19 @@ def _calculated(  # noqa: PLR0913, PLR0917 - as `cost`
 ) -> tuple[float, str, _Entry | None, list[tuple[str, int]]] | None:
     """Returns a cost, the attribute that reports it or "", the entry of the list, and tokens."""
     plan = _plan(frozenset(attributes))
+    nothing: tuple[float, str, _Entry | None, list[tuple[str, int]]] | None = None
     if plan.reported or plan.reported_in_json:
         reported, name = _reported(attributes, plan)
         # Orq reports zero if it does not know the number of tokens.
         if reported or (reported is not None and (input_tokens or output_tokens)):
-            return reported, name, None, []
+            if reported or name in _BILLED:
+                return reported, name, None, []
+            nothing = (
+                reported,
+                name,
+                None,
+                [],
+            )  # others report it for models whose price they do not know
     if input_tokens is None and output_tokens is None:
         return None
     models = (model or "", _text(attributes, plan.requested) or "")
@@ -334,7 +346,7 @@ def _calculated(  # noqa: PLR0913, PLR0917 - as `cost`
         start - start % _STEADY,
     )
     if entry is None:
-        return None
+        return nothing
     sent, answered = input_tokens or 0, output_tokens or 0
     try:
         kinds = usage.kinds(attributes, plan.tokens, sent, answered)

@@ -9,11 +9,13 @@ The code makes no assumptions about the shape of messages: any program can send 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final
 
-from orq_otel.viewer.conversation import calls
+from orq_otel.viewer.conversation import calls, handoffs
 from orq_otel.viewer.conversation.entries import Conversation, Failure, Step, Turn
 from orq_otel.viewer.conversation.facts import SUMMARIES, read
 from orq_otel.viewer.conversation.histories import (
@@ -26,6 +28,7 @@ from orq_otel.viewer.conversation.histories import (
 from orq_otel.viewer.conversation.order import in_order
 from orq_otel.viewer.conversation.parts import (
     RESULTS,
+    Handoff,
     Message,
     Part,
     Text,
@@ -50,7 +53,9 @@ _WITH_MESSAGES: Final = frozenset(
 _WITHOUT_MESSAGES: Final = frozenset({"embeddings", "rerank", "moderate", "classify"})
 #: Operations that are steps also where they are around model calls. Other spans around model calls
 #: repeat their messages.
-_SHOWN_AROUND: Final = frozenset({"execute_tool", "retrieval", *_WITHOUT_MESSAGES})
+_SHOWN_AROUND: Final = frozenset(
+    {"execute_tool", "retrieval", *handoffs.GUARDRAILS, *_WITHOUT_MESSAGES}
+)
 #: What an agent or a workflow was asked, and what it answered.
 _Story = tuple[list[Mapping[str, object]], list[Mapping[str, object]]]
 #: Operations that are no steps of a conversation, but hold some, or are pieces of one.
@@ -112,8 +117,9 @@ class _Own:
                     self._twins.setdefault(node.twin, []).append(one)
         self._last_inside: dict[tuple[str, str], tuple[str, str]] = {}
         self._stories: dict[tuple[str, str], _Story] = {}
+        self._asked_by: dict[tuple[str, str], tuple[str, str]] = {}
         turns = [one for one in self.spans if self.has_messages(one) and not self.is_repeated(one)]
-        told = {one.span.trace_id for one in turns}
+        told = {one.span.trace_id for one in turns if not self._tells_usage_alone(one)}
         told.update(key[0] for key, node in self._nodes.items() if calls.is_model_call(node))
         self._stories = self._find_stories(told)
         turns += [one for one in self.spans if _key(one.span) in self._stories]
@@ -151,6 +157,11 @@ class _Own:
             )
         )
 
+    def _tells_usage_alone(self, kept: KeptSpan) -> bool:
+        """Whether a span around calls counts for them, and has no messages as a call has."""
+        is_around = kept.facts.operation in table.AROUND
+        return is_around and not content(kept.span, OUTPUT) and not content(kept.span, INPUT)
+
     def _find_stories(self, told: Container[str]) -> dict[tuple[str, str], _Story]:
         """Returns what agents and workflows tell of traces whose calls have no spans.
 
@@ -171,6 +182,10 @@ class _Own:
                 asked, answered = answered[:end], answered[end:]
             if asked and (answered or one.facts.is_error):
                 found[_key(one.span)] = list(asked), list(answered)
+            elif not asked and one.facts.is_error:  # it failed before it told its question
+                above = map(table.asked, (outer.span for outer in self.around(one)))
+                if asked := next(filter(None, above), []):
+                    found[_key(one.span)] = list(asked), []
         return found
 
     def asked(self, kept: KeptSpan) -> list[Mapping[str, object]]:
@@ -181,8 +196,22 @@ class _Own:
         for one in self._tellers(kept):
             found = table.asked(one.span)
             if any(message["role"] not in {"system", "developer"} for message in found):
+                self._asked_by.setdefault(_key(one.span), _key(kept.span))
                 return list(found)
         return list(table.asked(kept.span))
+
+    def is_asked_again(self, kept: KeptSpan) -> bool:
+        """Whether what a call was asked stands on a span around it, which told it for another."""
+        return not self._has_own_input(kept) and any(
+            self._asked_by.get(_key(one.span), _key(kept.span)) != _key(kept.span)
+            for one in self.around(kept)
+        )
+
+    def _has_own_input(self, kept: KeptSpan) -> bool:
+        return self._asked_by.get(_key(kept.span)) == _key(kept.span) or any(
+            self._asked_by.get(_key(one.span)) == _key(kept.span)
+            for one in self._twins.get(_key(kept.span), ())
+        )
 
     def answered(self, kept: KeptSpan) -> list[Mapping[str, object]]:
         """Returns what a call answered."""
@@ -210,6 +239,18 @@ class _Own:
             if found is not None:
                 return found
         return None
+
+    def handoff(self, call: ToolCall, kept: KeptSpan) -> Handoff | None:
+        """Returns the handoff that a tool's call is, which a span tells of; None for others."""
+        if "to" not in call.name:  # nearly always
+            return None
+        return handoffs.of_tool(call, self.agent(kept), self._agents)
+
+    @cached_property
+    def _agents(self) -> set[str]:
+        """The names of all agents."""
+        found = (table.read(one.span).agent for one in self._by_key.values())
+        return {one for one in found if one is not None}
 
     def explained(self, kept: KeptSpan) -> KeptSpan:
         """Returns a failed span with the reason that a span around it tells, if it tells none."""
@@ -311,7 +352,9 @@ class _Reader:
         )
         answer = [one for one in items_of(self._own.answered(kept)) if not self._is_told(one)]
         marks = [item.mark for item in items]
-        if "gen_ai.request.previous_response.id" in kept.span.attributes:
+        if self._own.is_asked_again(kept):
+            found = Comparison([False] * len(items))
+        elif "gen_ai.request.previous_response.id" in kept.span.attributes:
             # The provider keeps the conversation so far, so that the call sends new messages only.
             found = Comparison([True] * len(items))
         else:
@@ -350,7 +393,8 @@ class _Reader:
                 entries.append(self._turn(one, number))
             elif one.facts.operation == _TOOL:
                 tool = _executed(one)
-                if self._tools.attach(one, tool):
+                tool.handoff = self._own.handoff(tool, one)
+                if self._tools.attach(one, tool) or self._tools.hand_over(one, tool.handoff):
                     continue
                 place = next(
                     (
@@ -360,13 +404,17 @@ class _Reader:
                     ),
                     None,
                 )
+                if place is None:
+                    place = _place_of_call(entries, one, tool)
                 turn = None if place is None else entries[place]
                 if place is not None and isinstance(turn, Turn):
                     entries[place] = _with_tool(turn, tool)
                 else:
                     entries.append(Step(one, tool))
             else:
-                entries.append(Step(one))
+                handoff = handoffs.of_span(one)
+                if not self._tools.hand_over(one, handoff):
+                    entries.append(Step(one, None, handoff, handoffs.guardrail(one)))
         return tuple(one for one in entries if not self._is_told_later(one))
 
     def _is_told_later(self, entry: Turn | Step) -> bool:
@@ -380,6 +428,9 @@ class _Reader:
     def _turn(self, draft: _Draft, number: int) -> Turn:
         asked = self._tools.messages(draft.asked)
         answered = self._tools.messages(draft.answered)
+        for part in (part for message in (*asked, *answered) for part in message.parts):
+            if isinstance(part, ToolCall):
+                part.handoff = self._own.handoff(part, draft.kept)
         self._tools.open(draft.kept.span.trace_id, (*asked, *answered))
         found = draft.found
         return Turn(
@@ -461,6 +512,22 @@ class _Tools:
             return False
         self._execute(call, kept, executed)
         return True
+
+    def hand_over(self, kept: KeptSpan, handoff: Handoff | None) -> bool:
+        """Add a handoff's span to the tool call that asked for it. False if there is none."""
+        if handoff is None:
+            return False
+        for trace_id, one in self._open:
+            if (
+                trace_id == kept.span.trace_id
+                and one.execution is None
+                and one.handoff is not None
+                and handoffs.is_same(one.handoff, handoff)
+            ):
+                one.execution = kept
+                one.handoff = Handoff(handoff.source or one.handoff.source, handoff.target)
+                return True
+        return False
 
     def attach_late(self, kept: KeptSpan, executed: ToolCall) -> bool:
         """Add an execution to a call with the same arguments that was told after it."""
@@ -544,13 +611,48 @@ class _Tools:
         return found
 
 
+def _place_of_call(entries: Sequence[Turn | Step], kept: KeptSpan, tool: ToolCall) -> int | None:
+    """Returns the place of the call that asked for a tool, where no message tells it, or None.
+
+    It is the one before, if it is known that a model asked: it ended with that reason, or the
+    tool's execution has an id, which only a model gives. Its answer has nothing else in it.
+    """
+    for place in range(len(entries) - 1, -1, -1):
+        turn = entries[place]
+        if isinstance(turn, Step):
+            continue
+        before = turn.kept.span
+        said = [part for message in turn.answered for part in message.parts]
+        is_asked = _ends_with_tools(before) or (
+            tool.id is not None and before.end <= kept.span.end and not _finish_reasons(before)
+        )
+        is_told = all(isinstance(part, ToolCall) and part.execution for part in said)
+        is_near = before.trace_id == kept.span.trace_id or before.scope == kept.span.scope
+        if turn.kept.facts.is_model_call and is_asked and is_told and is_near:
+            return place
+        return None
+    return None
+
+
+#: Why an answer ends that asks for tools, by the names of all vendors.
+_WITH_TOOLS: Final = re.compile("tool[_-]?(?:call|use)|function_call", re.IGNORECASE)
+
+
+def _finish_reasons(span: Span) -> str:
+    return as_text(span.attributes.get("gen_ai.response.finish_reasons") or "")
+
+
+def _ends_with_tools(span: Span) -> bool:
+    return _WITH_TOOLS.search(_finish_reasons(span)) is not None
+
+
 def _with_tool(turn: Turn, tool: ToolCall) -> Turn:
-    """Returns an agent's turn with a tool that it ran. Its calls to a model are not here."""
-    return replace(
-        turn,
-        answered=(*turn.answered[:-1], Message("assistant", (tool,)), *turn.answered[-1:]),
-        has_output=True,
-    )
+    """Returns a turn with a tool that was run, though no message of its own tells of it."""
+    answered = turn.answered
+    says = answered and not any(isinstance(part, ToolCall) for part in answered[-1].parts)
+    place = len(answered) - bool(says)  # before what it said in the end
+    call = Message("assistant", (tool,))
+    return replace(turn, answered=(*answered[:place], call, *answered[place:]), has_output=True)
 
 
 def _is_same_tool(name: str, executed: str) -> bool:

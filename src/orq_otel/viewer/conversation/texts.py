@@ -18,6 +18,7 @@ from orq_otel.viewer.conversation.parts import (
     raw_parts,
 )
 from orq_otel.viewer.dialects import table
+from orq_otel.viewer.dialects.dialect import ToolUse
 from orq_otel.viewer.formats import as_text
 from orq_otel.viewer.model import Facts, Span
 
@@ -32,7 +33,7 @@ _ANSWER: Final = re.compile(
 _NO_ANSWER: Final = re.compile(r"usage|token|\.response\.(id|model|finish_reasons)$|^thread\.")
 
 
-def texts_of(span: Span, facts: Facts) -> dict[int, str]:
+def texts_of(span: Span, facts: Facts, tool: ToolUse | None = None) -> dict[int, str]:
     """Returns the texts of a span, each by its digest, which is the same wherever it is repeated.
 
     Instructions are not among them: all threads of an agent have the same.
@@ -40,6 +41,7 @@ def texts_of(span: Span, facts: Facts) -> dict[int, str]:
     Args:
         span: The span.
         facts: What it says, as it is read when it arrives.
+        tool: What `tool_use` has returned, if it was asked.
     """
     said = facts.said
     found: list[str] = []
@@ -51,7 +53,7 @@ def texts_of(span: Span, facts: Facts) -> dict[int, str]:
             if message.get("role") not in INSTRUCTING:
                 found += _of_message(message)
         if facts.operation == "execute_tool":
-            use = table.tool_use(span)
+            use = tool or table.tool_use(span)
             values = (use.arguments, use.result)
             found.append(" ".join((use.name or "", *(as_text(one) for one in values if one))))
     if facts.is_error:
@@ -74,9 +76,15 @@ def _of_message(message: Mapping[str, Any]) -> Iterator[str]:
             yield part.content
 
 
+def tool_use(span: Span, facts: Facts) -> ToolUse | None:
+    """Returns what a span says of the tool that it executes, or None if it executes none."""
+    return table.tool_use(span) if facts.operation == "execute_tool" else None
+
+
 def tool_of(span: Span, facts: Facts) -> str | None:
     """Returns the name of the tool that a span executes, or None."""
-    return table.tool_use(span).name if facts.operation == "execute_tool" else None
+    use = tool_use(span, facts)
+    return None if use is None else use.name
 
 
 def _digest(text: str) -> int:

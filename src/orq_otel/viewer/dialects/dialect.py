@@ -56,6 +56,7 @@ class Dialect:
         tool: Attributes with each value of `ToolUse`.
         read_usage: Reads usage that stands inside of JSON, or that is counted otherwise.
         read_id: Reads a thread's id that stands inside of JSON.
+        read_operation: Reads an operation that stands inside of JSON.
         read_tool: Reads a tool's execution that stands inside of JSON.
         asked: Reads the input messages.
         answered: Reads the output messages.
@@ -82,6 +83,7 @@ class Dialect:
     tool: Mapping[str, Names] = field(default_factory=dict)
     read_usage: Callable[[Span], Usage | None] | None = None
     read_id: Callable[[Span], str | None] | None = None
+    read_operation: Callable[[Span], str | None] | None = None
     read_tool: Callable[[Span], ToolUse | None] | None = None
     asked: Callable[[Span], Messages] | None = None
     answered: Callable[[Span], Messages] | None = None
@@ -271,7 +273,25 @@ def usage_of(value: Any) -> Usage | None:
                 break
     if found.input_tokens is None and found.output_tokens is None:
         return None
+    counted = (found.input_tokens or 0) + (found.output_tokens or 0)
+    if found.reasoning and total == counted + found.reasoning:  # as Gemini counts
+        found.output_tokens = (found.output_tokens or 0) + found.reasoning
+        return found
     return including_cache(found, total)
+
+
+def summed(some: Iterable[Usage]) -> Usage | None:
+    """Returns the usage of several calls together, with the last one's model. None if of none."""
+    found: Usage | None = None
+    for one in some:
+        if found is None:
+            found = Usage()
+        for name in _USAGE:
+            count = getattr(one, name)
+            if count is not None:
+                setattr(found, name, (getattr(found, name) or 0) + count)
+        found.model = one.model or found.model
+    return found
 
 
 def including_cache(usage: Usage, total: int | None = None) -> Usage:

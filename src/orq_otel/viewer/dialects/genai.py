@@ -178,6 +178,31 @@ _IDS: Final = (
 _USERS: Final = ("gen_ai.user.id", "gen_ai.user")
 _AGENTS: Final = ("gen_ai.agent.name", "gen_ai.agent.id")
 
+#: Operations by names that senders have made up.
+_OPERATIONS: Final = {
+    "agent": "invoke_agent",
+    "agent_run": "invoke_agent",
+    "chat.completions": "chat",
+    "chat_completion": "chat",
+    "chat_completions": "chat",
+    "completion": "text_completion",
+    "embedding": "embeddings",
+    "framework": "invoke_workflow",  # Spring AI
+    "generate": "chat",
+    "generate_text": "chat",
+    "llm": "chat",
+    "llm_call": "invoke_workflow",  # Gemini CLI, whose log records tell the call
+    "message": "chat",
+    "messages": "chat",
+    "response": "chat",
+    "responses": "chat",
+    "schedule_tool_calls": "invoke_workflow",
+    "stream_text": "chat",
+    "tool": "execute_tool",
+    "tool_call": "execute_tool",
+    "workflow": "invoke_workflow",
+}
+
 GENAI: Final = Dialect(
     name="GenAI conventions",
     marks=("gen_ai.",),
@@ -186,6 +211,7 @@ GENAI: Final = Dialect(
     users=("user.id", "enduser.id", *_USERS),
     agents=_AGENTS[:1],
     operations=("gen_ai.operation.name",),
+    kinds={"gen_ai.operation.name": _OPERATIONS},
     models=("gen_ai.response.model", "gen_ai.request.model"),
     providers=("gen_ai.provider.name", "gen_ai.system"),
     response_ids=("gen_ai.response.id",),
@@ -200,6 +226,8 @@ GENAI: Final = Dialect(
             "gen_ai.usage.input_tokens.cached",
             "gen_ai.usage.input_tokens_cached",
             "gen_ai.usage.details.cache_read_tokens",
+            "gen_ai.usage.input_cached_tokens",
+            "gen_ai.usage.prompt_tokens_details.cached_tokens",
         ),
         "cache_write": (
             "gen_ai.usage.cache_write.input_tokens",
@@ -213,6 +241,8 @@ GENAI: Final = Dialect(
             "gen_ai.usage.reasoning_tokens",
             "gen_ai.usage.output_tokens.reasoning",
             "gen_ai.usage.details.reasoning_tokens",
+            "gen_ai.usage.reasoning_output_tokens",
+            "gen_ai.usage.completion_tokens_details.reasoning_tokens",
         ),
         "audio_input": ("gen_ai.usage.audio.input_tokens",),
         "audio_output": ("gen_ai.usage.audio.output_tokens",),
@@ -223,7 +253,7 @@ GENAI: Final = Dialect(
     costs=("gen_ai.usage.cost", "gen_ai.usage.total_cost", "operation.cost", "litellm.cost.total"),
     tool={
         "name": ("gen_ai.tool.name",),
-        "id": ("gen_ai.tool.call.id",),
+        "id": ("gen_ai.tool.call.id", "gen_ai.tool.call_id"),
         "arguments": ("gen_ai.tool.call.arguments", "gen_ai.tool.input", "gen_ai.tool.args"),
         "result": ("gen_ai.tool.call.result", "gen_ai.tool.output", "gen_ai.tool.message"),
     },

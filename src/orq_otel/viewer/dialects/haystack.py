@@ -5,10 +5,19 @@ https://docs.haystack.deepset.ai/docs/tracing
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from orq_otel.viewer.dialects.dialect import Attributes, Dialect, Messages, first, usage_of
+from orq_otel.viewer.dialects.dialect import (
+    Attributes,
+    Dialect,
+    Messages,
+    first,
+    summed,
+    usage_of,
+)
+from orq_otel.viewer.dialects.printed import unprinted
 from orq_otel.viewer.dialects.shapes import answered, asked, decoded
 from orq_otel.viewer.model import Span, Usage
 
@@ -26,6 +35,35 @@ def _meta(attributes: Attributes) -> Mapping[str, Any]:
         metas = output.get("meta")
         meta = metas[0] if isinstance(metas, list) and metas else None
     return meta if isinstance(meta, Mapping) else {}
+
+
+def in_printed(output: Mapping[str, Any], asked_with: Any) -> Usage | None:
+    """Returns the usage of the messages that an agent added, each as Python prints it.
+
+    Args:
+        output: What an agent returned, or a pipeline with one: all messages.
+        asked_with: What it was given: the messages before, as JSON.
+    """
+    holder = next((one for one in (output, *output.values()) if _printed(one)), None)
+    if holder is None or not isinstance(asked_with, str):
+        return None
+    found: list[Usage] = []
+    for text in _printed(holder):
+        if "usage" not in text or json.dumps(text, ensure_ascii=False) in asked_with:
+            continue
+        read = unprinted(text)
+        meta = read.get("meta") if isinstance(read, Mapping) else None
+        usage = usage_of(meta.get("usage")) if isinstance(meta, Mapping) else None
+        if usage is not None and isinstance(meta, Mapping):
+            model = meta.get("model")
+            usage.model = model if isinstance(model, str) else None
+            found.append(usage)
+    return summed(found)
+
+
+def _printed(holder: Any) -> list[str]:
+    texts = holder.get("messages") if isinstance(holder, Mapping) else None
+    return [one for one in texts if isinstance(one, str)] if isinstance(texts, list) else []
 
 
 def _usage(span: Span) -> Usage | None:

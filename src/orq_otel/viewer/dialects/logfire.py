@@ -78,6 +78,8 @@ LOGFIRE: Final = Dialect(
             "OpenAI Agents trace: {name}": "invoke_workflow",
             "Agent run: {name!r}": "invoke_agent",
             "Function: {name}": "execute_tool",
+            "Guardrail {name!r} {triggered=}": "guardrail",
+            "Handoff: {from_agent} \u2192 {to_agent}": "handoff",
             "Responses API with {gen_ai.request.model!r}": "chat",
             "Chat completion with {gen_ai.request.model!r}": "chat",
             "Chat Completion with {request_data[model]!r}": "chat",

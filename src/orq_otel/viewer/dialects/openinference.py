@@ -8,10 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from orq_otel.viewer.dialects.dialect import Dialect, Messages, ToolUse, first, id_in, text
+from orq_otel.viewer.dialects.dialect import (
+    Dialect,
+    Messages,
+    ToolUse,
+    first,
+    id_in,
+    text,
+    usage_of,
+)
+from orq_otel.viewer.dialects.haystack import in_printed
 from orq_otel.viewer.dialects.indexed import numbered, tree
 from orq_otel.viewer.dialects.shapes import answered, asked, decoded, message
-from orq_otel.viewer.model import Span
+from orq_otel.viewer.model import Span, Usage
 
 KIND: Final = "openinference.span.kind"
 KINDS: Final = {
@@ -81,6 +90,18 @@ def _flat(value: Mapping[str, Any]) -> dict[str, Any]:
             "arguments": value.get("function_call_arguments_json"),
         }
     return flat
+
+
+def _usage(span: Span) -> Usage | None:
+    """Reads usage that stands in a response alone: in its JSON, or in messages that are printed."""
+    attributes = span.attributes
+    value = attributes.get("output.value")
+    if "llm.token_count.prompt" in attributes or not isinstance(value, str) or "usage" not in value:
+        return None
+    output = decoded(value)
+    if not isinstance(output, Mapping):
+        return None
+    return usage_of(output.get("usage")) or in_printed(output, attributes.get("input.value"))
 
 
 def _asked(span: Span) -> Messages:
@@ -163,6 +184,7 @@ OPENINFERENCE: Final = Dialect(
         "audio_output": ("llm.token_count.completion_details.audio",),
     },
     costs=("llm.cost.total",),
+    read_usage=_usage,
     read_id=id_in("metadata"),
     read_tool=_tool,
     asked=_asked,

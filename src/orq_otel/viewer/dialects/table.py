@@ -18,6 +18,9 @@ from typing import Any, Final
 from orq_otel.viewer.dialects.adk import ADK
 from orq_otel.viewer.dialects.agentops import AGENTOPS
 from orq_otel.viewer.dialects.apart import APART
+from orq_otel.viewer.dialects.braintrust import BRAINTRUST
+from orq_otel.viewer.dialects.claude_code import CLAUDE_CODE
+from orq_otel.viewer.dialects.crewai import CREWAI
 from orq_otel.viewer.dialects.dialect import (
     MOST_TOKENS,
     Dialect,
@@ -38,20 +41,31 @@ from orq_otel.viewer.dialects.laminar import LAMINAR
 from orq_otel.viewer.dialects.langfuse import LANGFUSE
 from orq_otel.viewer.dialects.langsmith import LANGSMITH
 from orq_otel.viewer.dialects.langwatch import LANGWATCH
+from orq_otel.viewer.dialects.livekit import LIVEKIT
 from orq_otel.viewer.dialects.logfire import LOGFIRE
 from orq_otel.viewer.dialects.mastra import MASTRA
 from orq_otel.viewer.dialects.mlflow import MLFLOW
 from orq_otel.viewer.dialects.openinference import OPENINFERENCE
 from orq_otel.viewer.dialects.ours import OURS
+from orq_otel.viewer.dialects.pipecat import PIPECAT
 from orq_otel.viewer.dialects.pydantic_ai import PYDANTIC_AI
 from orq_otel.viewer.dialects.shapes import decoded
+from orq_otel.viewer.dialects.spring_ai import SPRING_AI
 from orq_otel.viewer.dialects.traceloop import TRACELOOP
 from orq_otel.viewer.dialects.vercel import VERCEL
 from orq_otel.viewer.model import Said, Span, Usage
 
-#: The user's id of a web session, and of a conversation in many dialects. It makes a thread only of
-#: spans that are about generative AI, and of those above them.
-SESSION: Final = "session.id"
+#: The id of a web session, and of a conversation in many dialects, and names that programs give to
+#: their own. They make a thread only of spans about generative AI, and of those above them.
+SESSIONS: Final = (
+    "session.id",
+    "conversation.id",
+    "conversation_id",
+    "session_id",
+    "thread_id",
+    "chat.id",
+    "chat_id",
+)
 
 #: In the order in which they count.
 DIALECTS: Final = (
@@ -72,6 +86,12 @@ DIALECTS: Final = (
     GENKIT,
     LAMINAR,
     AGENTOPS,
+    BRAINTRUST,
+    CLAUDE_CODE,
+    CREWAI,
+    LIVEKIT,
+    PIPECAT,
+    SPRING_AI,
     APART,
 )
 
@@ -79,9 +99,12 @@ DIALECTS: Final = (
 THREAD_IDS: Final = (
     *OURS.thread_ids,
     *GENAI.thread_ids,
-    SESSION,
+    SESSIONS[0],
     *(name for one in DIALECTS[2:] for name in one.thread_ids),
+    *SESSIONS[1:],
 )
+#: Those that a program with one conversation may have as its own.
+_OF_RESOURCE: Final = (*OURS.thread_ids, *GENAI.thread_ids[:1], *SESSIONS[:1])
 TAGS: Final = tuple(name for one in DIALECTS for name in one.tags)
 _COSTS: Final = tuple(name for one in DIALECTS for name in one.costs)
 _TIERS: Final = (
@@ -123,6 +146,7 @@ class _Plan:
     costs: Names
     tiers: Names
     read_id: tuple[Dialect, ...]
+    read_operation: tuple[Dialect, ...]
     read_usage: tuple[Dialect, ...]
     failure: tuple[Dialect, ...]
 
@@ -156,8 +180,8 @@ def _plan(names: frozenset[str]) -> _Plan:
             bool(one.asked) and (one is not GENAI or not names.isdisjoint(_ASKED_IN))
             for one in applying
         ),
-        thread_ids=there(name for name in THREAD_IDS if name != SESSION or is_genai),
-        sessions=() if is_genai else there((SESSION,)),
+        thread_ids=there(name for name in THREAD_IDS if is_genai or name not in SESSIONS),
+        sessions=() if is_genai else there(SESSIONS),
         tags=there(TAGS),
         users=of("users"),
         agents=of("agents"),
@@ -185,6 +209,7 @@ def _plan(names: frozenset[str]) -> _Plan:
         costs=there(_COSTS),
         tiers=there(_TIERS),
         read_id=tuple(one for one in applying if one.read_id),
+        read_operation=tuple(one for one in applying if one.read_operation),
         read_usage=tuple(one for one in applying if one.read_usage),
         failure=tuple(one for one in applying if one.failure),
     )
@@ -212,6 +237,8 @@ def read(span: Span) -> Said:
     session_id = first_text(attributes, plan.sessions) if plan.sessions else None
     if thread_id is None and plan.read_id:
         thread_id = _inside(span, plan)
+    if thread_id is None and plan.is_genai and span.resource:
+        thread_id = first_text(span.resource, _OF_RESOURCE)  # a program for each conversation
     usage = _usage(span, plan)
     model = first_text(attributes, plan.models)
     if model is None and usage is not None:
@@ -257,6 +284,9 @@ def _operation(span: Span, plan: _Plan) -> str | None:
             if other == "chat" and plan.is_unanswered and span.status != "ERROR":
                 return "invoke_workflow"
             return other
+    for one in plan.read_operation:
+        if found is None and one.read_operation is not None:
+            found = one.read_operation(span)
     if found is None and span.status == "ERROR":
         # OpenLIT sets a failed call's attributes after the answer, which never came.
         operation, _, model = span.name.partition(" ")

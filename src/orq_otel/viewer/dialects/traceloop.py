@@ -96,6 +96,8 @@ TRACELOOP: Final = Dialect(
         "traceloop.span.kind": {
             "tool": "execute_tool",
             "agent": "invoke_agent",
+            "guardrail": "guardrail",
+            "handoff": "handoff",
             "workflow": "invoke_workflow",
         },
         "llm.request.type": {

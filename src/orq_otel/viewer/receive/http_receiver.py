@@ -14,8 +14,8 @@ from orq_otel.viewer.ports.body_timeout import BODY_TIMEOUT, BodyTimeout
 from orq_otel.viewer.ports.guards import Guard
 from orq_otel.viewer.ports.refusals import RefusedError, Why
 from orq_otel.viewer.receive.ingest import Ingest, Signal
-from orq_otel.viewer.receive.otlp import Received
 from orq_otel.viewer.receive.otlp_replies import export_response, status, status_json
+from orq_otel.viewer.receive.received import Received
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"

@@ -1,8 +1,9 @@
 """Passes request bodies from the receivers to the store, through a bounded queue.
 
-One OS thread empties the queue: it inflates and decodes the bodies, reads the facts of their spans
-and writes them. Bodies wait as they were sent, so that the queue's size in bytes is known, and only
-a few are decoded at a time. All requests that arrive during a transaction go into the next one, so
+One OS thread empties the queue: it inflates and decodes the bodies, and reads the facts of their
+spans. Another one writes them: while the database works, which needs no interpreter, the next ones
+are decoded. Bodies wait as they were sent, so that the queue's size in bytes is known, and only a
+few are decoded at a time. All requests that arrive during a transaction go into the next one, so
 that one commit serves many senders.
 """
 
@@ -87,8 +88,48 @@ class _Request:
     kept: list[KeptSpan] = field(default_factory=list)
 
 
+class _Group:
+    """Requests that are committed together: what is decoded while others are written.
+
+    Args:
+        most: The approximate number of spans in one transaction.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._changed = threading.Condition()
+        self._requests: list[_Request] = []
+        self._spans = 0
+        self._is_last = False
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    def add(self, request: _Request) -> None:
+        """Add a request, after those before it are taken if there are too many."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._spans < self._most)
+            self._requests.append(request)
+            self._spans += len(request.kept) + len(request.received.logs)
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """Let `take` return what is left, and then nothing."""
+        with self._changed:
+            self._is_last = True
+            self._changed.notify_all()
+
+    def take(self) -> list[_Request]:
+        """Wait for requests, and return all of them: none at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._requests or self._is_last)
+            taken, self._requests, self._spans = self._requests, [], 0
+            self._changed.notify_all()
+            return taken
+
+
 class Ingest:
-    """Writes the spans and log records of request bodies to the store, in an OS thread.
+    """Writes the spans and log records of request bodies to the store, in OS threads of its own.
 
     Args:
         write: Writes spans, and log records if there are any, to disk, or raises StoreError.
@@ -110,8 +151,9 @@ class Ingest:
         self._lock = threading.Lock()
         self._is_open = True
         self._metrics = Metrics()
-        self._thread = threading.Thread(target=self._run, name="orq-otel-writer", daemon=True)
-        self._thread.start()
+        self._decoded = _Group(self.limits.group)
+        self._writer = _started(self._write_all, "orq-otel-writer")
+        _started(self._decode_all, "orq-otel-decoder")
 
     def submit(
         self,
@@ -140,7 +182,7 @@ class Ingest:
     @property
     def waiting(self) -> int:
         """How many requests wait for the next commit."""
-        return self._queue.qsize()
+        return self._queue.qsize() + len(self._decoded)
 
     def close(self, timeout: float = 10.0) -> bool:
         """Refuse new requests, and write those that wait. Returns whether that was done in time."""
@@ -148,28 +190,17 @@ class Ingest:
             if self._is_open:
                 self._is_open = False
                 self._queue.put(None)
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        self._writer.join(timeout)
+        return not self._writer.is_alive()
 
-    def _run(self) -> None:
-        is_last = False
-        while not is_last:
-            group: list[_Request] = []
-            request = self._queue.get()
-            spans = 0
-            while True:
-                if request is None:
-                    is_last = True
-                    break
-                if self._decode(request):
-                    group.append(request)
-                    spans += len(request.kept) + len(request.received.logs)
-                if spans >= self.limits.group:
-                    break
-                try:
-                    request = self._queue.get_nowait()
-                except queue.Empty:
-                    break
+    def _decode_all(self) -> None:
+        while (request := self._queue.get()) is not None:
+            if self._decode(request):
+                self._decoded.add(request)
+        self._decoded.end()
+
+    def _write_all(self) -> None:
+        while group := self._decoded.take():
             self._keep(group)
 
     def _decode(self, request: _Request) -> bool:
@@ -226,6 +257,12 @@ class Ingest:
             _log.exception("Spans could not be written")
             return RefusedError(Why.BROKEN, "the spans are not kept: the viewer failed")
         return None
+
+
+def _started(run: Callable[[], None], name: str) -> threading.Thread:
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 def _answer(request: _Request, refused: RefusedError | None) -> None:

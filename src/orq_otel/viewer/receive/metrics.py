@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from orq_otel.viewer.formats import one_line
-from orq_otel.viewer.receive.otlp import InvalidRequestError, Received, RequestTooLargeError
 from orq_otel.viewer.receive.protobuf_parts import (
     MalformedError,
     TooManyPartsError,
     count_data_points,
 )
+from orq_otel.viewer.receive.received import InvalidRequestError, Received, RequestTooLargeError
 
 _log = logging.getLogger(__name__)
 

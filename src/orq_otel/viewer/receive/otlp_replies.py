@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from orq_otel.viewer.ports.refusals import RefusedError, Why
-from orq_otel.viewer.receive.otlp import Received
+from orq_otel.viewer.receive.received import Received
 
 
 def export_response(received: Received) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from orq_otel.viewer.conversation import facts
 from orq_otel.viewer.conversation.evaluations import RESPONSE_IDS
-from orq_otel.viewer.dialects.table import SESSION, THREAD_IDS
+from orq_otel.viewer.dialects.table import SESSIONS, THREAD_IDS
 from orq_otel.viewer.model import KeptSpan, LogRecord, Span
 from orq_otel.viewer.store.buckets import DAY, SECOND, bounded
 from orq_otel.viewer.store.clickhouse_server import Server
@@ -28,7 +28,7 @@ _HEXADECIMAL: Final = re.compile("[0-9a-f]{32} [0-9a-f]{16}")
 _LOG_SIZE: Final = 20_000
 _MOST: Final = 200_000
 #: Log records that belong to a thread and to no span name it by one of these.
-_LOG_IDS: Final = tuple(name for name in THREAD_IDS if name not in {"thread.id", SESSION})
+_LOG_IDS: Final = tuple(name for name in THREAD_IDS if name not in {"thread.id", *SESSIONS})
 _SCORE: Final = "gen_ai.evaluation.score.value"
 #: How far from one span of a trace others are looked for.
 _AROUND: Final = DAY

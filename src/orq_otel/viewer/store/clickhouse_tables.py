@@ -27,13 +27,13 @@ _LOGS: Final = frozenset(
     }
 )
 #: Marks that spans without generative AI have, too: of Java's threads, of all of Logfire's spans,
-#: of calls to AWS.
+#: of calls to AWS, of Elastic's and Datadog's kinds.
 _COMMON: Final = frozenset(
-    {"thread.", "logfire.msg", "logfire.msg_template", "rpc.service", "events"}
+    {"thread.", "logfire.msg", "logfire.msg_template", "rpc.service", "events", "span.type"}
 )
 #: Attributes with the id of a thread, but for those of a web session and of OS threads.
 _IDS: Final = tuple(
-    name for name in dialects.THREAD_IDS if name not in {"thread.id", dialects.SESSION}
+    name for name in dialects.THREAD_IDS if name not in {"thread.id", *dialects.SESSIONS}
 )
 _MARKS: Final = tuple(
     dict.fromkeys(mark for one in dialects.DIALECTS for mark in one.marks if mark not in _COMMON)

@@ -145,7 +145,11 @@ def decide(
         return [node for *_, node in others.values()]
 
     calls.decide(list(nodes.values()), find_others)
-    decided = {place: calls.decided(spans[place], nodes[key]) for key, place in new.items()}
+    decided = {
+        place: changed
+        for key, place in new.items()
+        if (changed := calls.decided(spans[place], nodes[key])) is not spans[place]
+    }
     changes = [
         Change(seq, changed)
         for key, (seq, kept) in stored.items()

@@ -17,7 +17,7 @@ from orq_otel.viewer import model
 from orq_otel.viewer.conversation import calls
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import KeptSpan
-from orq_otel.viewer.store import sqlite_writing
+from orq_otel.viewer.store import sqlite_sums
 from orq_otel.viewer.store.deciding import span_at
 from orq_otel.viewer.store.sqlite_logs import add_responses, response_of
 from orq_otel.viewer.store.sqlite_rows import FACTS, facts_row, text
@@ -49,7 +49,7 @@ def read_again(connection: sqlite3.Connection) -> None:
         found = {seq: response_of(kept.span.attributes) for seq, kept in spans}
         responses = {seq: response for seq, response in found.items() if response is not None}
         add_responses(connection, responses)
-    sqlite_writing.sum_up_all(connection, time.time_ns())
+    sqlite_sums.sum_up_all(connection, time.time_ns())
 
 
 def _again(kept: KeptSpan) -> KeptSpan:

@@ -39,6 +39,7 @@ from orq_otel.viewer.model import (
 )
 from orq_otel.viewer.store import (
     schema,
+    sqlite_deleting,
     sqlite_indexing,
     sqlite_logs,
     sqlite_numbers,
@@ -268,7 +269,7 @@ class SQLiteStore:
         """
         size = min(size, _STEP_SIZE)
         return self._change(
-            lambda connection: sqlite_writing.delete_oldest(connection, before, most, size)
+            lambda connection: sqlite_deleting.delete_oldest(connection, before, most, size)
         )
 
     def delete_thread(self, thread_id: str) -> int:
@@ -285,7 +286,7 @@ class SQLiteStore:
         Raises:
             StoreError: None of them is deleted.
         """
-        return self._change(lambda connection: sqlite_writing.delete_thread(connection, thread_id))
+        return self._change(lambda connection: sqlite_deleting.delete_thread(connection, thread_id))
 
     def give_back(self, size: int = 0) -> bool:
         """Give some of the file's free space back to the file system.

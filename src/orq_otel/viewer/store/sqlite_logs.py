@@ -25,6 +25,7 @@ from orq_otel.viewer.store.sqlite_rows import (
     Resources,
     body_of,
     encode,
+    insert_many,
     span_of,
     text,
 )
@@ -120,7 +121,7 @@ def _answered(connection: sqlite3.Connection, response: str) -> Key | None:
 
 def add_responses(connection: sqlite3.Connection, responses: Mapping[int, str]) -> None:
     """Remember the responses of spans, and join log records that waited for them."""
-    connection.executemany("INSERT OR IGNORE INTO responses VALUES (?, ?)", responses.items())
+    insert_many(connection, "INSERT OR IGNORE INTO responses VALUES", list(responses.items()))
     waiting = "SELECT 1 FROM logs WHERE response IS NOT NULL AND trace_id IS NULL LIMIT 1"
     if responses and connection.execute(waiting).fetchone():
         connection.executemany(

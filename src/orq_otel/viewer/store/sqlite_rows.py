@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import sqlite3
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import chain
+from operator import attrgetter
 from typing import Any, Final
 
-from orq_otel.viewer.conversation.texts import tool_of
+from orq_otel.viewer.dialects.dialect import ToolUse
 from orq_otel.viewer.model import Facts, KeptSpan, LogRecord, Span
 from orq_otel.viewer.store.buckets import bounded
 from orq_otel.viewer.store.tally import COST_UNITS, Row
@@ -16,12 +21,60 @@ from orq_otel.viewer.store.tally import COST_UNITS, Row
 #: Shorter JSON is not worth the time that it takes to compress it.
 LONG: Final = 4096
 
-COLUMNS: Final = (
-    "trace_id, span_id, parent_id, thread, start, end, is_error, is_model_call, input_tokens,"
-    " output_tokens, cost, resource, name, kind, status, status_message, scope, operation, model,"
-    " provider, title, tags, body, user, agent, tool"
-)
-INSERT: Final = f"INSERT OR IGNORE INTO spans ({COLUMNS}) VALUES ({', '.join('?' * 26)})"
+
+@dataclass(slots=True)
+class SpanRow:
+    """A row of `spans`, with the table's names of columns.
+
+    Attributes:
+        seq: The key, and the order of arrival. It is given when the row is inserted.
+        thread: The key of the thread, likewise.
+        resource: The key of the resource, likewise.
+        tags: As JSON, or None.
+        body: The attributes, events and links as JSON, which is compressed if it is long.
+        tool: The name of the tool that it executes, or None.
+    """
+
+    seq: int
+    trace_id: bytes
+    span_id: bytes
+    parent_id: bytes | None
+    thread: int | None
+    start: int
+    end: int
+    is_error: bool
+    is_model_call: bool
+    input_tokens: int | None
+    output_tokens: int | None
+    cost: int | None
+    resource: int
+    name: str
+    kind: str
+    status: str
+    status_message: str
+    scope: str
+    operation: str | None
+    model: str | None
+    provider: str | None
+    title: str | None
+    tags: str | None
+    body: str | bytes
+    user: str | None
+    agent: str | None
+    tool: str | None
+
+    def count(self, facts: Facts) -> None:
+        """Take over what counts of a span, if that is not what it says itself."""
+        for name, value in zip(_COUNTED, counted(facts), strict=True):
+            setattr(self, name, value)
+
+
+_COLUMNS: Final = tuple(one.name for one in fields(SpanRow))
+#: The columns that `counted` returns.
+_COUNTED: Final = ("is_error", "is_model_call", "input_tokens", "output_tokens", "cost")
+#: Returns the values of a `SpanRow`, in the order of `INSERT`.
+values_of: Final = attrgetter(*_COLUMNS)
+INSERT: Final = f"INSERT OR IGNORE INTO spans ({', '.join(_COLUMNS)}) VALUES"
 #: The columns of `row_of`, in its order.
 ROW_COLUMNS: Final = (
     "thread, trace_id, span_id, start, end, is_error, is_model_call, input_tokens, output_tokens,"
@@ -29,7 +82,13 @@ ROW_COLUMNS: Final = (
     " (SELECT service FROM resources WHERE resources.key = resource)"
 )
 
-encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
+
+def _plain(value: Any) -> Any:
+    """Returns what JSON has for a value: mappings of other classes, or texts."""
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+encode = json.JSONEncoder(separators=(",", ":"), default=_plain).encode
 
 
 class Resources:
@@ -94,22 +153,20 @@ def who(facts: Facts) -> tuple[str | None, str | None]:
     return (None, None) if said is None else (optional(said.user), optional(said.agent))
 
 
-def encoded(kept: KeptSpan) -> tuple[Any, ...]:
-    """Returns the values of a span's row, in the order of `COLUMNS`.
-
-    Those of its thread and resource are None: the caller sets them.
-    """
+def encoded(kept: KeptSpan, tool: ToolUse | None) -> SpanRow:
+    """Returns a span's row. Its caller sets its key, and those of its thread and its resource."""
     span, facts = kept.span, kept.facts
-    start = bounded(span.start)
-    return (
+    said = facts.said
+    return SpanRow(
+        0,
         bytes.fromhex(span.trace_id),
         bytes.fromhex(span.span_id),
         bytes.fromhex(span.parent_id) if span.parent_id else None,
         None,
-        start,
+        bounded(span.start),
         bounded(span.end),
         *counted(facts),
-        None,
+        0,
         text(span.name),
         span.kind,
         span.status,
@@ -121,14 +178,59 @@ def encoded(kept: KeptSpan) -> tuple[Any, ...]:
         optional(facts.title),
         encode(facts.tags) if facts.tags else None,
         _body(span),
-        *who(facts),
-        optional(tool_of(span, facts)),
+        None if said is None else optional(said.user),
+        None if said is None else optional(said.agent),
+        None if tool is None else optional(tool.name),
     )
 
 
 def _body(span: Span) -> str | bytes:
-    body = encode([dict(span.attributes), list(span.events), list(span.links)])
+    body = encode([span.attributes, span.events, span.links])
     return body if len(body) < LONG else zlib.compress(body.encode(), 1)
+
+
+def insert_many(
+    connection: sqlite3.Connection,
+    statement: str,
+    rows: Sequence[Sequence[Any]],
+    conflict: str = "",
+) -> int:
+    """Insert rows, many of them in one step, while which other OS threads can run.
+
+    Args:
+        connection: In a transaction.
+        statement: From `INSERT` to `VALUES`.
+        rows: The values of each.
+        conflict: What follows the values.
+
+    Returns:
+        How many were inserted or changed.
+    """
+    if not rows:
+        return 0
+    width = len(rows[0])
+    done = start = 0
+    for size in _SIZES:
+        if size * width > _PARAMETERS:
+            continue
+        joined = _joined(statement, width, size, conflict)
+        while len(rows) - start >= size:
+            values = list(chain.from_iterable(rows[start : start + size]))
+            done += connection.execute(joined, values).rowcount
+            start += size
+    return done
+
+
+@functools.lru_cache(maxsize=128)
+def _joined(statement: str, width: int, size: int, conflict: str) -> str:
+    marks = f"({', '.join('?' * width)})"
+    return f"{statement} {', '.join([marks] * size)} {conflict}"
+
+
+#: How many rows are inserted at once. There are few sizes, since each is a statement of its own.
+_SIZES: Final = (256, 32, 4, 1)
+#: How many parameters a statement may have: SQLite before version 3.32 accepts no more than 999.
+_PARAMETERS: Final = 30_000 if sqlite3.sqlite_version_info >= (3, 32) else 900
 
 
 def row_of(values: tuple[Any, ...]) -> Row:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.conversation.texts import texts_of
 from orq_otel.viewer.model import Hit
 from orq_otel.viewer.store import sqlite_logs, words
-from orq_otel.viewer.store.sqlite_rows import SPAN_COLUMNS, body_of, span_of, text
+from orq_otel.viewer.store.sqlite_rows import SPAN_COLUMNS, body_of, insert_many, span_of, text
 
 #: Of a text that occurs more often, only the latest messages are looked at, and only so many
 #: threads with a label that contains it.
@@ -62,21 +62,29 @@ def add(
         connection: In a transaction.
         texts: The key of a thread, that of a span, and its texts by their digests.
     """
-    new: list[tuple[int, str]] = []
+    wanted: dict[tuple[int, int], tuple[int, str]] = {}
     for thread, span, some in texts:
         for digest, content in some.items():
-            added = connection.execute(
-                "INSERT OR IGNORE INTO documents (thread, span, digest) VALUES (?, ?, ?)",
-                (thread, span, digest),
-            )
-            if added.rowcount == 1:
-                new.append((int(added.lastrowid or 0), text(content)))
-    if new:
-        connection.executemany("INSERT INTO texts VALUES (?, ?)", new)
-        connection.executemany(
-            "INSERT INTO words (rowid, text) VALUES (?, ?)",
-            [(key, words.spaced(content)) for key, content in new],
-        )
+            wanted.setdefault((thread, digest), (span, content))
+    (last,) = connection.execute("SELECT max(key) FROM documents").fetchone()
+    first = (last or 0) + 1
+    rows = [
+        (key, thread, span, digest)
+        for key, ((thread, digest), (span, _)) in enumerate(wanted.items(), first)
+    ]
+    inserted = insert_many(connection, "INSERT OR IGNORE INTO documents VALUES", rows)
+    if not inserted:
+        return
+    there: Container[int] = range(first, first + len(rows))
+    if inserted < len(rows):
+        found = connection.execute("SELECT key FROM documents WHERE key >= ?", (first,))
+        there = {key for (key,) in found}
+    new = [
+        (key, text(wanted[thread, digest][1])) for key, thread, _, digest in rows if key in there
+    ]
+    insert_many(connection, "INSERT INTO texts VALUES", new)
+    spaced = [(key, words.spaced(content)) for key, content in new]
+    insert_many(connection, "INSERT INTO words (rowid, text) VALUES", spaced)
 
 
 def add_with_logs(connection: sqlite3.Connection, keys: Iterable[sqlite_logs.Key]) -> None:

@@ -7,10 +7,10 @@ spans, and spans can be subtracted exactly.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from orq_otel.viewer.store.buckets import DAY, HOUR, MINUTE, latency_bucket
+from orq_otel.viewer.store.buckets import DAY, HOUR, LATEST, MINUTE, latency_bucket
 
 #: The units of costs in one US dollar.
 COST_UNITS: Final = 10**12
@@ -22,11 +22,15 @@ THREAD_WIDTHS: Final = (10 * MINUTE, DAY)
 FACETS: Final = ("model", "user", "agent", "tool", "service")
 
 
+#: Later than any span begins.
+_NEVER: Final = LATEST + 1
+
+
 class Row(NamedTuple):
     """The values of a span that go into sums.
 
     Attributes:
-        thread: The key of its thread.
+        thread: The key of its thread, or None.
         trace_id: 16 bytes.
         span_id: 8 bytes.
         start: In nanoseconds since the epoch.
@@ -45,7 +49,7 @@ class Row(NamedTuple):
         service: The name of its service, or "".
     """
 
-    thread: int
+    thread: int | None
     trace_id: bytes
     span_id: bytes
     start: int
@@ -63,11 +67,13 @@ class Row(NamedTuple):
     tool: str | None = None
     service: str | None = None
 
-    def facets(self) -> Iterator[tuple[str, str]]:
-        """Yields what its thread is found by, each with its kind."""
-        for kind, value in zip(FACETS, self[-len(FACETS) :], strict=True):
-            if value:
-                yield kind, str(value)
+    def facets(self) -> list[tuple[str, str]]:
+        """Returns what its thread is found by, each with its kind."""
+        return _facets((self.model, self.user, self.agent, self.tool, self.service))
+
+
+def _facets(whose: Iterable[str | None]) -> list[tuple[str, str]]:
+    return [(kind, value) for kind, value in zip(FACETS, whose, strict=True) if value]
 
 
 class Sums:
@@ -91,6 +97,16 @@ class Sums:
         elif row.is_model_call:
             self.unpriced += 1
 
+    def merge(self, other: Sums) -> None:
+        """Count the spans of other sums."""
+        self.spans += other.spans
+        self.errors += other.errors
+        self.input_tokens += other.input_tokens
+        self.output_tokens += other.output_tokens
+        self.cost += other.cost
+        self.priced += other.priced
+        self.unpriced += other.unpriced
+
     def values(self) -> tuple[int, int, int, int, int, int, int]:
         """Returns all sums, in the order of the rollups' columns."""
         return (
@@ -104,64 +120,100 @@ class Sums:
         )
 
 
-class ThreadTally(Sums):
-    """The rollup of a thread.
+class ThreadTally:
+    """The rollup of a thread. Each span is counted once, in its minute; all else follows from that.
 
     Attributes:
         started: When its first span began.
         last_active: When its last span ended.
         title: The earliest title: its span's start, its span's id, and the text.
         traces: The ids of its traces.
-        tags: Each tag with its first occurrence: the start of the span, and its place in the list.
-        models: Each model with the start of its first span.
-        activity: The sums of each time bucket, by width and start.
-        latencies: The number of model calls in each latency bucket.
-        facets: What it is found by: kinds and values.
+        minutes: The sums of each minute, by its start.
+        calls: The number of model calls, by the minute's start and latency bucket.
     """
 
     __slots__ = (
-        "activity",
-        "facets",
+        "_tags",
+        "_whose",
+        "calls",
         "last_active",
-        "latencies",
-        "models",
+        "minutes",
         "started",
-        "tags",
         "title",
         "traces",
     )
 
     def __init__(self, row: Row) -> None:
-        super().__init__()
         self.started, self.last_active = row.start, row.end
         self.title: tuple[int, bytes, str] | None = None
         self.traces: set[bytes] = set()
-        self.tags: dict[str, tuple[int, int]] = {}
-        self.models: dict[str, int] = {}
-        self.activity: defaultdict[tuple[int, int], Sums] = defaultdict(Sums)
-        self.latencies: defaultdict[int, int] = defaultdict(int)
-        self.facets: set[tuple[str, str]] = set()
+        self.minutes: defaultdict[int, Sums] = defaultdict(Sums)
+        self.calls: defaultdict[tuple[int, int], int] = defaultdict(int)
+        # Most spans of a thread have the same as others: of each the first start.
+        self._tags: dict[tuple[str, ...], int] = {}
+        self._whose: dict[tuple[str | None, ...], int] = {}
 
     def add(self, row: Row) -> None:
         """Count a span."""
-        super().add(row)
-        self.facets.update(row.facets())
-        start = row.start
+        start, end = row.start, row.end
         self.started = min(self.started, start)
-        self.last_active = max(self.last_active, row.end)
+        self.last_active = max(self.last_active, end)
         self.traces.add(row.trace_id)
         if row.title is not None:
             title = (start, row.span_id, row.title)
             self.title = title if self.title is None else min(self.title, title)
-        for place, tag in enumerate(row.tags):
-            occurrence = (start, place)
-            self.tags[tag] = min(self.tags.get(tag, occurrence), occurrence)
-        if row.model is not None:
-            self.models[row.model] = min(self.models.get(row.model, start), start)
-        for width in THREAD_WIDTHS:
-            self.activity[width, start - start % width].add(row)
+        if start < self._tags.get(row.tags, _NEVER):
+            self._tags[row.tags] = start
+        whose = (row.model, row.user, row.agent, row.tool, row.service)
+        if start < self._whose.get(whose, _NEVER):
+            self._whose[whose] = start
+        minute = start - start % MINUTE
+        self.minutes[minute].add(row)
         if row.is_model_call:
-            self.latencies[latency_bucket(row.end - start)] += 1
+            self.calls[minute, latency_bucket(end - start)] += 1
+
+    def values(self) -> tuple[int, int, int, int, int, int, int]:
+        """Returns the sums over all of its spans, in the order of the rollups' columns."""
+        found = Sums()
+        for sums in self.minutes.values():
+            found.merge(sums)
+        return found.values()
+
+    @property
+    def activity(self) -> dict[tuple[int, int], Sums]:
+        """The sums of each time bucket, by width and start."""
+        return _wider(self.minutes, THREAD_WIDTHS)
+
+    @property
+    def latencies(self) -> dict[int, int]:
+        """The number of model calls in each latency bucket."""
+        found: defaultdict[int, int] = defaultdict(int)
+        for (_, bucket), calls in self.calls.items():
+            found[bucket] += calls
+        return found
+
+    @property
+    def tags(self) -> dict[str, tuple[int, int]]:
+        """Each tag with its first occurrence: the start of the span, and its place in the list."""
+        found: dict[str, tuple[int, int]] = {}
+        for tags, start in self._tags.items():
+            for place, tag in enumerate(tags):
+                found[tag] = min(found.get(tag, (start, place)), (start, place))
+        return found
+
+    @property
+    def models(self) -> dict[str, int]:
+        """Each model with the start of its first span."""
+        found: dict[str, int] = {}
+        for (model, *_), start in self._whose.items():
+            if model is not None:
+                found[model] = min(found.get(model, start), start)
+        return found
+
+    @property
+    def facets(self) -> set[tuple[str, str]]:
+        """What it is found by: kinds and values."""
+        return {facet for whose in self._whose for facet in _facets(whose)}
 
 
 class Tally:
@@ -169,26 +221,49 @@ class Tally:
 
     Attributes:
         threads: The rollup of each thread, by its key.
-        activity: The sums of each time bucket over all threads, by width and start.
-        latencies: The model calls of all threads, by width and start of the time bucket, and
-            latency bucket.
     """
 
     def __init__(self, rows: Iterable[Row] = ()) -> None:
         self.threads: dict[int, ThreadTally] = {}
-        self.activity: defaultdict[tuple[int, int], Sums] = defaultdict(Sums)
-        self.latencies: defaultdict[tuple[int, int, int], int] = defaultdict(int)
         for row in rows:
             self.add(row)
 
     def add(self, row: Row) -> None:
-        """Count a span."""
+        """Count a span. One of no thread is in no sums."""
+        if row.thread is None:
+            return
         thread = self.threads.get(row.thread)
         if thread is None:
             thread = self.threads[row.thread] = ThreadTally(row)
         thread.add(row)
-        for width in WIDTHS:
-            slot = row.start - row.start % width
-            self.activity[width, slot].add(row)
-            if row.is_model_call:
-                self.latencies[width, slot, latency_bucket(row.end - row.start)] += 1
+
+    @property
+    def activity(self) -> dict[tuple[int, int], Sums]:
+        """The sums of each time bucket over all threads, by width and start."""
+        minutes: defaultdict[int, Sums] = defaultdict(Sums)
+        for thread in self.threads.values():
+            for start, sums in thread.minutes.items():
+                minutes[start].merge(sums)
+        return _wider(minutes, WIDTHS)
+
+    @property
+    def latencies(self) -> dict[tuple[int, int, int], int]:
+        """The model calls of all threads.
+
+        By width and start of the time bucket, and latency bucket.
+        """
+        found: defaultdict[tuple[int, int, int], int] = defaultdict(int)
+        for thread in self.threads.values():
+            for (start, bucket), calls in thread.calls.items():
+                for width in WIDTHS:
+                    found[width, start - start % width, bucket] += calls
+        return found
+
+
+def _wider(minutes: Mapping[int, Sums], widths: Iterable[int]) -> dict[tuple[int, int], Sums]:
+    """Returns the sums of wider buckets, by width and start."""
+    found: defaultdict[tuple[int, int], Sums] = defaultdict(Sums)
+    for start, sums in minutes.items():
+        for width in widths:
+            found[width, start - start % width].merge(sums)
+    return found

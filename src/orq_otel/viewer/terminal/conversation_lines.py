@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from orq_otel.viewer.conversation import (
     Conversation,
     Failure,
+    Handoff,
     Media,
     Message,
     Other,
@@ -65,6 +66,11 @@ def entry_lines(entry: Turn | Step, width: int | None) -> Iterator[str]:
         yield from _beside("", _call(entry), width)
     elif entry.tool is not None:
         yield from _part("tool", entry.tool, width)
+    elif entry.handoff is not None:
+        yield from _beside("handoff", told(entry.handoff), width)
+    elif entry.guardrail is not None:
+        verdict = "TRIPPED" if entry.guardrail.has_tripped else "passed"
+        yield from _beside("guardrail", f"{entry.guardrail.name}: {verdict}", width)
     error = failure(entry.kept)
     # A tool's own error stands with its call.
     if error is not None and not (isinstance(entry, Step) and entry.tool is not None):
@@ -82,6 +88,8 @@ def _message(message: Message, width: int | None) -> Iterator[str]:
 
 def _part(who: str, part: Part, width: int | None) -> Iterator[str]:
     yield from _beside(who, _content(part), width)
+    if isinstance(part, ToolCall) and part.handoff is not None:
+        yield from _beside("handoff", told(part.handoff), width)
     if isinstance(part, ToolCall):
         error = None if part.execution is None else failure(part.execution)
         for result in part.result or ():
@@ -101,6 +109,12 @@ def _content(part: Part) -> str:
             return f"[{kind}] {content}"
         case ToolCall():
             return f"{part.name}({part.arguments or ''})"
+
+
+def told(handoff: Handoff) -> str:
+    """Returns a handoff as a sentence."""
+    source = f" from {handoff.source}" if handoff.source else ""
+    return one_line(f"handed over{source} to {handoff.target}")
 
 
 def text_of(parts: Iterable[Part]) -> str:

@@ -301,7 +301,25 @@ class MediaPart(TypedDict):
     uri: str | None
 
 
-class ToolCallPart(TypedDict):
+class _Handoff(TypedDict):
+    """One agent hands over to another."""
+
+    source: Annotated[str | None, Field(description="the agent that hands over")]
+    target: Annotated[str, Field(description="the agent that goes on")]
+
+
+class _Guardrail(TypedDict):
+    """What a guardrail decided."""
+
+    name: str
+    has_tripped: Annotated[bool, Field(description="whether it stopped something")]
+
+
+class _ToolCallMore(TypedDict, total=False):
+    handoff: Annotated[_Handoff, Field(description="where the tool hands over to another agent")]
+
+
+class ToolCallPart(_ToolCallMore):
     """A tool's call, with its result and its execution where they are known."""
 
     type: Literal["tool_call"]
@@ -367,6 +385,8 @@ class Turn(Run, Place):
 
 class _StepMore(TypedDict, total=False):
     tool_call: ToolCallPart
+    handoff: _Handoff
+    guardrail: _Guardrail
 
 
 class Step(Run, Place, _StepMore):

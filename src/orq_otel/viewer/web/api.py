@@ -82,7 +82,9 @@ class _ApiError(Exception):
         self, status: int, code: str, message: str, headers: dict[str, str] | None = None
     ) -> None:
         super().__init__(message)
-        self.response = _json({"error": {"code": code, "message": message}}, status, headers)
+        self.response = _json(
+            answers.Error(error={"code": code, "message": message}), status, headers
+        )
 
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -214,7 +216,11 @@ class _Api:
 
         def answer() -> Response:
             found = self._store.labels(kind, text, limit)
-            return _json({"labels": [{"name": name, "threads": count} for name, count in found]})
+            return _json(
+                answers.LabelList(
+                    labels=[{"name": name, "threads": count} for name, count in found]
+                )
+            )
 
         return await to_thread.run_sync(answer, limiter=self._lists)
 
@@ -254,7 +260,7 @@ class _Api:
         only(request.query_params.multi_items(), ())
         assert self._delete_thread is not None  # noqa: S101 - else the path has no such method
         deleted = await to_thread.run_sync(self._delete_thread, thread.id, limiter=self._heavy)
-        return _json({"deleted": deleted})
+        return _json(answers.Deleted(deleted=deleted))
 
     async def _spans(self, request: Request, thread: Thread) -> Response:
         asked = only(request.query_params.multi_items(), ("limit", "cursor"))
@@ -266,7 +272,9 @@ class _Api:
             spans = self._store.spans(thread.id, limit, after)
             following = cursors.encode_position(position(spans[-1])) if spans.has_more else None
             shown = [api_json.span(one) for one in spans]
-            return _json({"spans": shown, "truncated": spans.has_more, "next_cursor": following})
+            return _json(
+                answers.SpanList(spans=shown, truncated=spans.has_more, next_cursor=following)
+            )
 
         return await to_thread.run_sync(answer, limiter=self._heavy)
 
@@ -277,7 +285,7 @@ class _Api:
 
         def answer() -> Response:
             logs = self._store.logs(thread.id, limit, name)
-            return _json({"logs": [api_json.log(one) for one in logs]})
+            return _json(answers.LogList(logs=[api_json.log(one) for one in logs]))
 
         return await to_thread.run_sync(answer, limiter=self._heavy)
 

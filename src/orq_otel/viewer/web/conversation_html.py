@@ -9,7 +9,9 @@ from markupsafe import Markup
 
 from orq_otel.viewer.conversation import Evaluation, Exchange, Step, Turn, documents
 from orq_otel.viewer.conversation.parts import NORMAL_ENDS
+from orq_otel.viewer.model import KeptSpan
 from orq_otel.viewer.web import json_view, markdown, media
+from orq_otel.viewer.web.addresses import span_key
 
 #: At most this many steps of an exchange are shown: a page has to stay small.
 MOST_STEPS: Final = 100
@@ -90,16 +92,39 @@ def json_tree(text: str) -> Markup | None:
     return None if value is None else json_view.tree(value)
 
 
+def spans_shown(told: Sequence[Exchange]) -> set[str]:
+    """Returns the keys of spans that a part of a conversation shows, so that rows lead there."""
+    return {
+        span_key(kept)
+        for exchange in told
+        for kept in (
+            *(entry.kept for entry in exchange.entries),
+            *(call.execution for call in exchange.calls),
+        )
+        if kept is not None
+    }
+
+
+def first_chunk(kept: KeptSpan) -> int | None:
+    """Returns the time to the first chunk of a streamed answer in nanoseconds, or None."""
+    seconds = kept.span.attributes.get("gen_ai.response.time_tofirst_chunk")
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < 1e9:  # noqa: PLR2004
+        return None
+    return int(seconds * 1e9)
+
+
 #: For the templates.
 GLOBALS: Final[dict[str, Any]] = {
     "as_prose": prose,
     "as_tree": json_tree,
     "documents_of": lambda kept: documents.documents(kept.span),
     "ended_early": ended_early,
+    "first_chunk": first_chunk,
     "is_step": lambda one: isinstance(one, Step),
     "is_turn": lambda one: isinstance(one, Turn),
     "media_data": media.data_url,
     "media_kind": media.shown_as,
     "most_steps": MOST_STEPS,
     "query_of": lambda kept: documents.query(kept.span),
+    "spans_shown": spans_shown,
 }

@@ -79,6 +79,13 @@ def _step(step: Step, place: answers.Place) -> answers.Step:
     found = cast("answers.Step", {"type": "step", **_span(step.kept), **place})
     if step.tool is not None:
         found["tool_call"] = _tool_call(step.tool)
+    if step.handoff is not None:
+        found["handoff"] = {"source": step.handoff.source, "target": step.handoff.target}
+    if step.guardrail is not None:
+        found["guardrail"] = {
+            "name": step.guardrail.name,
+            "has_tripped": step.guardrail.has_tripped,
+        }
     return found
 
 
@@ -132,7 +139,7 @@ def _part(part: Part) -> answers.Part:
 
 def _tool_call(call: ToolCall) -> answers.ToolCallPart:
     run = call.execution
-    return {
+    found: answers.ToolCallPart = {
         "type": "tool_call",
         "id": call.id,
         "name": call.name,
@@ -140,6 +147,9 @@ def _tool_call(call: ToolCall) -> answers.ToolCallPart:
         "result": None if call.result is None else [_part(one) for one in call.result],
         "executed_by": None if run is None else _span(run),
     }
+    if call.handoff is not None:
+        found["handoff"] = {"source": call.handoff.source, "target": call.handoff.target}
+    return found
 
 
 def _decoded(text: str | None) -> Any:

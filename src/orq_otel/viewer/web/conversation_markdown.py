@@ -11,6 +11,7 @@ from orq_otel.viewer.conversation import (
     Agent,
     Evaluation,
     Exchange,
+    Handoff,
     Media,
     Message,
     Part,
@@ -156,7 +157,13 @@ def _step(step: Step, indent: str) -> Iterator[str]:
         yield from _tool(step.tool, indent)
         return
     span = step.kept.span
-    yield f"{indent}- {_line(step.kept.facts.operation or '')} {_code(span.name)}"
+    if step.handoff is not None:
+        yield f"{indent}- Handed over {_way(step.handoff)}"
+    elif step.guardrail is not None:
+        verdict = "**tripped**" if step.guardrail.has_tripped else "passed"
+        yield f"{indent}- Guardrail {_code(step.guardrail.name)} {verdict}"
+    else:
+        yield f"{indent}- {_line(step.kept.facts.operation or '')} {_code(span.name)}"
     for line in _failed(step.kept):
         yield f"{indent}  {line}" if line else ""
     if query := documents.query(span):
@@ -198,7 +205,8 @@ def _call(turn: Turn, exchange: Exchange, indent: str) -> Iterator[str]:
 def _tool(call: ToolCall, indent: str) -> Iterator[str]:
     inside = f"{indent}  "
     is_bad = call.execution is not None and call.execution.facts.is_error
-    yield f"{indent}- Tool {_code(call.name)}{' failed' if is_bad else ''}"
+    handoff = f", handed over {_way(call.handoff)}" if call.handoff else ""
+    yield f"{indent}- Tool {_code(call.name)}{handoff}{' failed' if is_bad else ''}"
     if call.arguments is not None:
         yield from (f"{inside}{line}" if line else "" for line in _fenced(call.arguments))
     for part in call.result or ():
@@ -206,6 +214,11 @@ def _tool(call: ToolCall, indent: str) -> Iterator[str]:
         yield from (f"{inside}{line}" if line else "" for line in lines)
     if call.execution is not None:
         yield from (f"{inside}{line}" if line else "" for line in _failed(call.execution))
+
+
+def _way(one: Handoff) -> str:
+    source = f"from {_code(one.source)} " if one.source else ""
+    return f"{source}to {_code(one.target)}"
 
 
 def _failed(kept: KeptSpan) -> Iterator[str]:

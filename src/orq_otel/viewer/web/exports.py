@@ -8,7 +8,8 @@ from orq_otel.viewer.conversation import conversation, evaluation, exchanges
 from orq_otel.viewer.model import EVALUATION, KeptSpan, Store, Thread, pieces
 from orq_otel.viewer.web import conversation_html, conversation_markdown
 from orq_otel.viewer.web.page_limits import TextBudget
-from orq_otel.viewer.web.pages import HERE, MOST_EVALUATIONS, rendered
+from orq_otel.viewer.web.rendering import HERE, rendered
+from orq_otel.viewer.web.thread_page import MOST_EVALUATIONS
 from orq_otel.viewer.web.zones import Zone
 
 DOCUMENTS: Final = {

@@ -41,6 +41,13 @@ function latest() {
   else document.getElementById("latest")?.scrollIntoView();
 }
 
+function contents() {
+  const menu = document.getElementById("contents");
+  if (!menu) return;
+  menu.open = true;
+  menu.querySelector("a").focus();
+}
+
 function search() {
   const field = document.getElementById("q");
   if (field) field.focus();
@@ -54,6 +61,7 @@ const KEYS = {
   p: () => follow("previous-thread"),
   u: () => document.querySelector(".brand").click(),
   G: latest,
+  t: contents,
   "/": search,
   "?": () => help.showModal(),
 };
@@ -87,11 +95,24 @@ document.addEventListener("keydown", (event) => {
   act();
 });
 
+// In a menu, arrows go from line to line.
+document.addEventListener("keydown", (event) => {
+  const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  const menu = event.target.closest?.(".menu[open]");
+  if (!by || !menu) return;
+  event.preventDefault();
+  const links = [...menu.querySelectorAll("a")];
+  const at = links.indexOf(document.activeElement);
+  links[Math.min(Math.max(at + by, 0), links.length - 1)].focus();
+});
+
 // ---- The palette -------------------------------------------------------------------------------
 
 let asked = 0;
 let waiting = 0;
 let chosen = 0;
+let isOld = false; // what is listed was found for another text than the field has
+let isWanted = false; // Enter was pressed before anything was found
 
 function commands() {
   const found = [];
@@ -108,8 +129,18 @@ function commands() {
   offer("Switch the time zone", document.getElementById("zone"));
   offer("Switch the theme", document.getElementById("theme"));
   offer("Pause, or follow what arrives", document.getElementById("live"));
+  offer("Questions of this conversation", document.querySelector("#contents summary"));
   found.push({ name: "Keys", act: () => help.showModal() });
   return found;
+}
+
+// What was asked in this conversation.
+function questions() {
+  return [...document.querySelectorAll("#contents a")].map((one) => ({
+    name: one.querySelector(".asked").textContent,
+    more: `question ${one.querySelector(".number").textContent}`,
+    act: () => one.click(),
+  }));
 }
 
 function draw(options) {
@@ -155,9 +186,10 @@ function address(id) {
 async function find() {
   const mine = ++asked;
   const words = text.value.trim();
-  const matching = commands().filter(({ name }) => name.toLowerCase().includes(words.toLowerCase()));
+  const matching = [...commands(), ...(words ? questions() : [])]
+    .filter(({ name }) => name.toLowerCase().includes(words.toLowerCase()));
   if (!words) {
-    draw(matching);
+    found(matching);
     return;
   }
   let threads = [];
@@ -169,7 +201,7 @@ async function find() {
     // The commands are there.
   }
   if (mine !== asked) return;
-  draw([
+  found([
     ...threads.map(({ id, short_id: short, title }) => ({
       name: title || id, more: title ? id : "", act: () => location.assign(address(short ?? id)),
     })),
@@ -177,13 +209,23 @@ async function find() {
   ]);
 }
 
+function found(options) {
+  isOld = false;
+  draw(options);
+  if (isWanted && palette.open) run(options[0]);
+}
+
 function openPalette() {
   text.value = "";
+  isWanted = false;
   palette.showModal();
   find();
 }
 
 text.addEventListener("input", () => {
+  asked++; // what is on its way was asked for another text
+  isOld = true;
+  isWanted = false;
   clearTimeout(waiting);
   waiting = setTimeout(find, PAUSE);
 });
@@ -194,7 +236,8 @@ text.addEventListener("keydown", (event) => {
     choose(chosen + by);
   } else if (event.key === "Enter") {
     event.preventDefault();
-    run(list.options?.[chosen]);
+    if (isOld) isWanted = true;
+    else run(list.options?.[chosen]);
   }
 });
 palette.addEventListener("click", (event) => {

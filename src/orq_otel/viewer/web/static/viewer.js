@@ -125,6 +125,17 @@ async function fetched(url) {
   return new DOMParser().parseFromString(await response.text(), "text/html");
 }
 
+// Nothing moves under a pressed button: what is let go of elsewhere is no click.
+let released = Promise.resolve();
+let release = () => {};
+addEventListener("pointerdown", () => {
+  release();
+  released = new Promise((resolve) => {
+    release = resolve;
+  });
+}, true);
+for (const name of ["pointerup", "pointercancel", "blur"]) addEventListener(name, () => setTimeout(release));
+
 // ---- Live --------------------------------------------------------------------------------------
 
 const button = document.getElementById("live");
@@ -160,6 +171,7 @@ async function look() {
     const { change } = await response.json();
     if (isLive && mine === navigation && String(change) !== document.body.dataset.change) {
       const page = await fetched(location.href);
+      await released;
       if (isLive && mine === navigation && page.body.dataset.change) {
         show(page, false);
         announce();
@@ -202,6 +214,7 @@ async function go(url, isNew) {
   const mine = ++navigation;
   try {
     const page = await fetched(url);
+    await released;
     if (mine !== navigation) return;
     if (isNew) history.pushState(null, "", url);
     show(page, true);
@@ -267,7 +280,7 @@ const ABOVE = ".exact[open], .more-tags[open], .menu[open]";
 function closeOthers(except) {
   for (const one of main.querySelectorAll(ABOVE)) if (!one.contains(except)) one.open = false;
 }
-document.addEventListener("click", (event) => closeOthers(event.target));
+document.addEventListener("click", ({ target }) => closeOthers(target.closest(".contents a") ? null : target));
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   const opened = event.target.closest?.(ABOVE);
@@ -296,7 +309,8 @@ async function fill(body) {
     const more = (await fetched(`${body.querySelector("a.all").href}&part=row`)).querySelector(".row-more");
     if (!more) throw new Error("not found");
     localise(more);
-    body.prepend(document.importNode(more, true));
+    await released;
+    body.append(document.importNode(more, true)); // below the links, which stay where they are
   } catch {
     delete body.dataset.loaded; // the link beside it leads there, too
   }
@@ -442,6 +456,7 @@ if (!isNamed && chosen !== zone && (chosen || zone !== document.documentElement.
 
 localise(document);
 offer();
+for (const one of main.querySelectorAll(".row[open] > .row-body")) fill(one); // opened before this came
 // The server learns the zone with the first page, and writes days and filters in it from then on.
 if (zone !== document.documentElement.dataset.zone) go(location.href, false);
 if (location.hash) open();

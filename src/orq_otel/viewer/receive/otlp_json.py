@@ -1,0 +1,254 @@
+"""Read spans and log records from the JSON form of OTLP."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from orq_otel.viewer.model import LogRecord, Span
+from orq_otel.viewer.receive.received import (
+    KINDS,
+    MAX_DEPTH,
+    MAX_JSON_ITEMS,
+    MAX_NAME,
+    MAX_TIME,
+    SPAN_ID,
+    STATUSES,
+    TOO_DEEP,
+    TRACE_ID,
+    InvalidRequestError,
+    Origin,
+    Received,
+    RequestTooLargeError,
+    cut_text,
+    event_name,
+    id_or_none,
+    json_number,
+    marked,
+    name_of,
+    parent_of,
+    some,
+)
+
+_INT64: Final = range(-(2**63), 2**63)
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def from_json(body: bytes) -> Received:
+    """Read an `ExportTraceServiceRequest` or `ExportLogsServiceRequest` in its JSON form, or both.
+
+    Raises:
+        InvalidRequestError: The body is not such a request.
+        RequestTooLargeError: Reading it would take too much memory.
+    """
+    if sum(map(body.count, (b"{", b"[", b","))) > MAX_JSON_ITEMS:
+        raise RequestTooLargeError("the request has too many spans or attributes")
+    try:
+        request = json.loads(body)
+        if _SURROGATE.search(body):
+            request = _whole(request)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"the body is no JSON that can be read: {error}") from error
+    received = Received()
+    for of_resource in _objects(_object(request, "the body"), "resourceSpans"):
+        resource = _json_attributes(_child(of_resource, "resource"))
+        service = str(resource.get("service.name", ""))
+        for of_scope in _objects(of_resource, "scopeSpans"):
+            scope = cut_text(_string(_child(of_scope, "scope"), "name"), MAX_NAME)
+            for span in _objects(of_scope, "spans"):
+                received.add(_json_span(span, resource, service, scope))
+    for of_resource in _objects(_object(request, "the body"), "resourceLogs"):
+        resource = _json_attributes(_child(of_resource, "resource"))
+        service = str(resource.get("service.name", ""))
+        for of_scope in _objects(of_resource, "scopeLogs"):
+            scope = cut_text(_string(_child(of_scope, "scope"), "name"), MAX_NAME)
+            for record in _objects(of_scope, "logRecords"):
+                received.add_log(_json_log(record, Origin(resource, service, scope)))
+    return received
+
+
+def _json_log(record: Mapping[str, Any], of: Origin) -> LogRecord:
+    attributes = _json_attributes(record)
+    return LogRecord(
+        trace_id=id_or_none(_string(record, "traceId").lower(), TRACE_ID),
+        span_id=id_or_none(_string(record, "spanId").lower(), SPAN_ID),
+        name=event_name(_string(record, "eventName"), attributes),
+        time=_time(record, "timeUnixNano") or _time(record, "observedTimeUnixNano"),
+        severity=cut_text(_string(record, "severityText"), MAX_NAME),
+        body=_json_value(_child(record, "body"), 0),
+        service=of.service,
+        scope=of.scope,
+        attributes=attributes,
+        resource=of.resource,
+    )
+
+
+def _json_span(span: Mapping[str, Any], resource: dict[str, Any], service: str, scope: str) -> Span:
+    status = _child(span, "status")
+    return Span(
+        trace_id=_string(span, "traceId").lower(),
+        span_id=_string(span, "spanId").lower(),
+        parent_id=parent_of(_string(span, "parentSpanId").lower()),
+        name=cut_text(_string(span, "name"), MAX_NAME),
+        kind=_json_enum(span, "kind", KINDS, "SPAN_KIND_"),
+        start=_time(span, "startTimeUnixNano"),
+        end=_time(span, "endTimeUnixNano"),
+        status=_json_enum(status, "code", STATUSES, "STATUS_CODE_"),
+        status_message=cut_text(_string(status, "message")),
+        service=service,
+        scope=scope,
+        attributes=_json_attributes(span),
+        resource=resource,
+        events=tuple(map(_json_event, some(_objects(span, "events")))),
+        links=tuple(map(_json_link, some(_objects(span, "links")))),
+    )
+
+
+def _json_event(event: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": cut_text(_string(event, "name"), MAX_NAME),
+        "time": min(_time(event, "timeUnixNano"), MAX_TIME),
+        "attributes": _json_attributes(event),
+    }
+
+
+def _json_link(link: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "trace_id": _string(link, "traceId").lower()[:32],
+        "span_id": _string(link, "spanId").lower()[:16],
+        "attributes": _json_attributes(link),
+    }
+
+
+def _json_enum(thing: Mapping[str, Any], key: str, names: tuple[str, ...], prefix: str) -> str:
+    """An enum's value, a number. Some senders write its name, against the protocol."""
+    value = thing.get(key)
+    if value is None:
+        return names[0]
+    if isinstance(value, int):
+        return name_of(names, value)
+    if isinstance(value, str):
+        name = value.removeprefix(prefix)
+        return name if name in names else names[0]
+    raise InvalidRequestError(f"{key} must be a number")
+
+
+def _json_attributes(thing: Mapping[str, Any], key: str = "attributes", depth: int = 0) -> Any:
+    pairs = _objects(thing, key)
+    attributes = {
+        cut_text(_string(pair, "key"), MAX_NAME): _json_value(_child(pair, "value"), depth)
+        for pair in some(pairs)
+    }
+    return marked(attributes, len(pairs))
+
+
+def _json_value(value: Mapping[str, Any], depth: int) -> Any:
+    """The value of the first known key. Unknown keys are ignored, as in protobuf."""
+    for key, read in _JSON_VALUES.items():
+        if value.get(key) is not None:
+            return read(value, key, depth)
+    return None
+
+
+def _json_bool(value: Mapping[str, Any], key: str, _depth: int) -> bool:
+    truth = value[key]
+    if not isinstance(truth, bool):
+        raise InvalidRequestError(f"{key} must be true or false")
+    return truth
+
+
+def _json_double(value: Mapping[str, Any], key: str, _depth: int) -> float | str:
+    number = value[key]
+    if isinstance(number, bool) or not isinstance(number, (int, float, str)):
+        raise InvalidRequestError(f"{key} must be a number")
+    try:
+        return json_number(float(number))
+    except (ValueError, OverflowError) as error:
+        raise InvalidRequestError(f"{key} must be a number") from error
+
+
+def _json_list(value: Mapping[str, Any], key: str, depth: int) -> Any:
+    if depth >= MAX_DEPTH:
+        return TOO_DEEP
+    values = some(_objects(_child(value, key), "values"))
+    return [_json_value(item, depth + 1) for item in values]
+
+
+def _json_map(value: Mapping[str, Any], key: str, depth: int) -> Any:
+    if depth >= MAX_DEPTH:
+        return TOO_DEEP
+    return _json_attributes(_child(value, key), "values", depth + 1)
+
+
+_JSON_VALUES: dict[str, Callable[[Mapping[str, Any], str, int], Any]] = {
+    "stringValue": lambda value, key, _depth: cut_text(_string(value, key)),
+    "intValue": lambda value, key, _depth: _integer(value, key, _INT64),
+    "boolValue": _json_bool,
+    "doubleValue": _json_double,
+    "arrayValue": _json_list,
+    "kvlistValue": _json_map,
+    "bytesValue": lambda value, key, _depth: cut_text(_string(value, key)),
+}
+
+
+def _object(value: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidRequestError(f"{name} must be an object")
+    return value
+
+
+def _child(thing: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = thing.get(key)
+    return {} if value is None else _object(value, key)
+
+
+def _objects(thing: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    value = thing.get(key)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise InvalidRequestError(f"{key} must be a list")
+    for item in value:
+        _object(item, f"each of {key}")
+    return value
+
+
+def _string(thing: Mapping[str, Any], key: str) -> str:
+    value = thing.get(key)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise InvalidRequestError(f"{key} must be a string")
+    return value
+
+
+def _integer(thing: Mapping[str, Any], key: str, allowed: range) -> int:
+    """A whole number of 64 bits. The protocol writes it as a string; a number is read too."""
+    value = thing[key]
+    if isinstance(value, str) and len(value) <= 20:  # noqa: PLR2004 - digits of 64 bits, and a sign
+        try:
+            value = int(value)
+        except ValueError:
+            value = None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value not in allowed:
+        raise InvalidRequestError(f"{key} must be a whole number of 64 bits")
+    return value
+
+
+def _time(thing: Mapping[str, Any], key: str) -> int:
+    return 0 if thing.get(key) is None else _integer(thing, key, range(2**64))
+
+
+def _whole(value: Any) -> Any:
+    """Replace lone surrogates, which JSON can hold and UTF-8 cannot, by replacement characters."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    if isinstance(value, dict):
+        return {_whole(key): _whole(item) for key, item in value.items()}
+    return value

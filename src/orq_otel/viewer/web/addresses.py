@@ -1,0 +1,61 @@
+"""The addresses of the pages, for any id: of a thread, its spans and exports, and of the list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import quote, urlencode
+
+from orq_otel.viewer.model import KeptSpan, Thread, short_id
+
+
+def thread_url(thread_id: str, **parameters: str | int | None) -> str:
+    """Returns the address of a thread's page, for any id."""
+    query = [(name, str(value)) for name, value in parameters.items() if value is not None]
+    thread_id = short_id(thread_id)
+    if thread_id in {".", ".."}:
+        query.insert(0, ("id", thread_id))
+        return "/threads/?" + urlencode(query)
+    path = "/threads/" + quote(thread_id, safe="", errors="replace")
+    return f"{path}?{urlencode(query)}" if query else path
+
+
+def export_url(thread_id: str, form: str) -> str | None:
+    """Returns the API's address of a thread's export in a format of the API.
+
+    None for the ids "." and "..", which cannot be the end of a path.
+    """
+    path = api_url(thread_id)
+    return None if path is None else f"{path}/export?format={form}"
+
+
+def api_url(thread_id: str) -> str | None:
+    """Returns the API's address of a thread, or None as `export_url` does."""
+    if thread_id in {".", ".."}:
+        return None
+    return f"/api/threads/{quote(short_id(thread_id), safe='', errors='replace')}"
+
+
+def span_key(kept: KeptSpan) -> str:
+    """Returns the key of a span in addresses and element ids."""
+    return f"{kept.span.trace_id}-{kept.span.span_id}"
+
+
+def list_url(parameters: Sequence[tuple[str, str]], **changes: str | None) -> str:
+    """Returns the list's address with changed parameters, from the first page on.
+
+    A parameter that is None is removed.
+    """
+    changes = {"cursor": None, **changes}
+    query = [(name, value) for name, value in parameters if name not in changes]
+    query += [(name, value) for name, value in changes.items() if value is not None]
+    return "/?" + urlencode(query, errors="replace") if query else "/"
+
+
+def trace_url(template: str | None, thread: Thread, trace_id: str, span_id: str = "") -> str | None:
+    """Returns the address of a trace in the backend that the settings name, or None."""
+    if template is None:
+        return None
+    values = {"trace_id": trace_id, "span_id": span_id, "thread_id": thread.short_id}
+    for name, value in values.items():
+        template = template.replace(f"{{{name}}}", quote(value, safe="", errors="replace"))
+    return template

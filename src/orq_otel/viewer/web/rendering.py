@@ -1,0 +1,119 @@
+"""Renders the templates: their filters, what they can call, and the headers of a page.
+
+The text of spans is untrusted: the templates escape it, and `formats.visible` makes control
+characters visible.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse, Response
+
+from orq_otel.viewer import formats
+from orq_otel.viewer.conversation import failure
+from orq_otel.viewer.conversation.facts import explained
+from orq_otel.viewer.model import LONG_ID, SORTS
+from orq_otel.viewer.web import conversation_html, finding, plots
+from orq_otel.viewer.web.addresses import api_url, export_url, span_key, thread_url
+from orq_otel.viewer.web.zones import UTC
+
+HERE: Final = Path(__file__).parent
+
+TAGS_SHOWN: Final = 8
+"""How many tags of a thread the pages show."""
+_TAGS: Final = 12
+"""How many tags to filter by the overview shows at first."""
+_SORT_NAMES: Final = {
+    "last_active": "Last activity",
+    "started": "Start",
+    "duration": "Duration",
+    "spans": "Spans",
+    "tokens": "Tokens",
+    "cost": "Cost",
+    "errors": "Errors",
+}
+
+
+def rendered(name: str, **values: Any) -> str:
+    """Returns a template with its values."""
+    return _templates().get_template(name).render(**values)
+
+
+def page(name: str, status: int = 200, **values: Any) -> Response:
+    """Returns the answer with a template and its values, which nobody keeps."""
+    return HTMLResponse(
+        rendered(name, **values),
+        status,
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+def problem(status: int, heading: str, text: str, detail: str | None = None) -> Response:
+    """Returns a page that explains an error."""
+    return page("problem.html", status, heading=heading, text=text, detail=detail, change=None)
+
+
+@functools.cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters |= {
+        name: getattr(formats, name)
+        for name in (
+            "as_text",
+            "visible",
+            "shortened",
+            "one_line",
+            "unfolded",
+            "excerpt",
+            "timestamp",
+            "moment",
+            "duration",
+            "count",
+            "short",
+            "cost",
+            "rate",
+            "size",
+            "plural",
+        )
+    }
+    environment.globals |= {
+        "thread_url": thread_url,
+        "zone": UTC,
+        **conversation_html.GLOBALS,
+        "export_url": export_url,
+        "api_url": api_url,
+        "long_id": LONG_ID,
+        "span_key": span_key,
+        "hit_key": lambda hit: f"{hit.trace_id}-{hit.span_id}",
+        "position": plots.position,
+        "unpriced": plots.unpriced,
+        "failure": failure,
+        "explained": explained,
+        "kind_of": lambda value: type(value).__name__,
+        "static": _static,
+        "sorts": [(sort, _SORT_NAMES[sort]) for sort in SORTS],
+        "most_tags": _TAGS,
+        "tags_shown": TAGS_SHOWN,
+        "unknown": formats.UNKNOWN,
+        "feedback_names": finding.FEEDBACK_NAMES,
+    }
+    return environment
+
+
+@functools.cache
+def _static(name: str) -> str:
+    """Returns the address of a static file, which changes when the file changes."""
+    digest = hashlib.sha256((HERE / "static" / name).read_bytes()).hexdigest()[:12]
+    return f"/static/{name}?v={digest}"

@@ -1,0 +1,197 @@
+"""The page of a thread: a part of its conversation, and the timeline of that part's traces."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from orq_otel.viewer.conversation import Exchange, conversation, evaluation, exchanges, failure
+from orq_otel.viewer.conversation.facts import explained
+from orq_otel.viewer.dialects.capturing import settings
+from orq_otel.viewer.model import (
+    EVALUATION,
+    LONG_ID,
+    KeptSpan,
+    Position,
+    Spans,
+    Store,
+    Thread,
+    deletion,
+    pieces,
+    position,
+)
+from orq_otel.viewer.store import cursors
+from orq_otel.viewer.web import conversation_html, timeline
+from orq_otel.viewer.web.addresses import span_key, thread_url, trace_url
+from orq_otel.viewer.web.contents import contents
+from orq_otel.viewer.web.conversation_html import spans_shown
+from orq_otel.viewer.web.page_limits import TextBudget, trimmed
+from orq_otel.viewer.web.rendering import TAGS_SHOWN
+from orq_otel.viewer.web.zones import Zone
+
+MOST_SPANS: Final = 5000
+"""How many spans of a thread a page reads at most."""
+MOST_EVALUATIONS: Final = 200
+"""How many evaluations of a thread its page shows."""
+MOST_BYTES: Final = 16 * 2**20
+"""How many bytes of spans a page reads at most."""
+ENTRIES: Final = 50
+"""About how many model calls and other steps one part of a thread shows."""
+CHARACTERS: Final = 200_000
+"""About how many characters of messages one part of a thread shows."""
+ROWS: Final = 200
+"""How many spans the timeline of one page of a thread shows."""
+#: The highest number of digits of a time in nanoseconds.
+_DIGITS: Final = 19
+
+
+def values(
+    store: Store, thread: Thread, asked: Mapping[str, str], zone: Zone, template: str | None
+) -> dict[str, Any]:
+    """Returns the values of its template.
+
+    Args:
+        store: Has the spans.
+        thread: The thread.
+        asked: The request's parameters.
+        zone: The zone of its times.
+        template: The address of a trace in a backend, as in `Settings`, or None.
+
+    Raises:
+        InvalidCursorError: `after` is none.
+    """
+    after = asked.get("after")
+    began = cursors.decode_position(after) if after else None
+    # Read before the spans, so that the page notices spans that arrive in between.
+    change = store.change()
+    spans, is_cut = _spans(store, thread.id, began)
+    told = conversation(thread.id, spans)
+    parts = conversation_html.parts(exchanges(told, spans), ENTRIES, CHARACTERS)
+    number = _number(asked.get("page"), len(parts))
+    if (key := asked.get("with")) is not None:
+        number = next((at for at, one in enumerate(parts, 1) if key in spans_shown(one)), number)
+    all_traces = timeline.traces(thread.id, spans)
+    shown, not_shown = _of_page(all_traces, parts, number)
+    evaluations = [evaluation(one) for one in store.logs(thread.id, MOST_EVALUATIONS, EVALUATION)]
+    listed = asked.get("list")
+    placed, elsewhere = conversation_html.placed(evaluations, parts)
+    return {
+        "zone": zone,
+        "thread": thread,
+        "is_long": _is_long(thread),
+        "conversation": told,
+        "exchanges": parts[number - 1],
+        "evaluations_of": placed,
+        "evaluations": elsewhere,
+        "page": number,
+        "pages": len(parts),
+        "is_at_end": len(parts) > 1 and not {"page", "with"} & asked.keys(),
+        "spans": len(spans),
+        "after": after,
+        "later": cursors.encode_position(position(spans[-1])) if is_cut else None,
+        "list": listed,
+        "contents": contents(thread.id, parts, number, after=after, list=listed),
+        "capturing": settings(told.senders),
+        "text_budget": TextBudget(),
+        "traces": shown,
+        "all_traces": all_traces,
+        "rows_left": not_shown,
+        "whole": timeline.summary_line(all_traces),
+        "trace_url": functools.partial(trace_url, template, thread),
+        "span_href": functools.partial(_span_href, thread, _rows_shown(shown)),
+        "can_delete": deletion(store) is not None,
+        "estimated": sum(
+            bool(cost.doubts)
+            for one in spans
+            if one.facts.thread_id == thread.id and (cost := explained(one)) is not None
+        ),
+        "failed": [one for one in spans if one.facts.thread_id == thread.id and failure(one)],
+        "change": change,
+    }
+
+
+def span(store: Store, thread: Thread, key: str, at: str | None) -> KeptSpan | None:
+    """Returns a span of a thread by its key, or None.
+
+    Args:
+        store: Has the spans.
+        thread: The thread.
+        key: As `span_key` has it.
+        at: When it started, in nanoseconds since the epoch, which saves reading those before it.
+    """
+    found = (one for some in _pieces(store, thread, at) for one in some)
+    return next((one for one in itertools.islice(found, MOST_SPANS) if span_key(one) == key), None)
+
+
+def _pieces(store: Store, thread: Thread, at: str | None) -> Iterator[Spans]:
+    """Yields the spans of a thread, from a time on if one is given."""
+    if at is None or not at.isascii() or not at.isdecimal() or len(at) > _DIGITS:
+        return pieces(store, thread.id)
+    return pieces(store, thread.id, (int(at) - 1, "f" * 16, "f" * 32))
+
+
+def _spans(store: Store, thread_id: str, after: Position | None) -> tuple[list[KeptSpan], bool]:
+    """Returns spans of a thread, trimmed for its page, and whether there are more."""
+    spans: list[KeptSpan] = []
+    left = MOST_BYTES
+    for some in pieces(store, thread_id, after):
+        for one in some:
+            kept, size = trimmed(one, thread_id)
+            left -= size
+            if spans and (left < 0 or len(spans) == MOST_SPANS):
+                return spans, True
+            spans.append(kept)
+    return spans, False
+
+
+def _is_long(thread: Thread) -> bool:
+    """Whether a page shows only a part of a thread's id or tags."""
+    return (
+        thread.digest is not None
+        or len(thread.tags) + thread.more_tags > TAGS_SHOWN
+        or any(len(tag) > LONG_ID for tag in thread.tags)
+    )
+
+
+def _of_page(
+    traces: Sequence[timeline.Trace], parts: Sequence[Sequence[Exchange]], number: int
+) -> tuple[list[timeline.Trace], int]:
+    """Returns the traces that belong to a part of the conversation, and how many rows are cut."""
+    entries = [one for exchange in parts[number - 1] for one in exchange.entries]
+    names = {entry.kept.span.trace_id for entry in entries}
+    begin = min((one.start for one in traces if one.id in names), default=0) if number > 1 else 0
+    end = parts[number][0].begin if number < len(parts) else None
+    chosen = [
+        one
+        for one in traces
+        if one.id in names or (one.start >= begin and (end is None or one.start < end))
+    ]
+    shown, left = [], ROWS
+    for one in chosen:
+        if left <= 0:
+            break
+        shown.append(one if len(one.rows) <= left else replace(one, rows=one.rows[:left]))
+        left -= len(one.rows)
+    return shown, sum(len(one.rows) for one in chosen) - sum(len(one.rows) for one in shown)
+
+
+def _rows_shown(traces: Iterable[timeline.Trace]) -> set[str]:
+    return {span_key(row.kept) for trace in traces for row in trace.rows}
+
+
+def _span_href(thread: Thread, shown: set[str], kept: KeptSpan) -> str:
+    """Returns where a span is: on the same page, or on one of its own."""
+    key = span_key(kept)
+    if key in shown:
+        return f"#s-{key}"
+    return thread_url(thread.id, span=key, at=kept.span.start)
+
+
+def _number(value: str | None, most: int) -> int:
+    """Returns a part's number from 1 to `most`: the one nearest to `value`, or else the last."""
+    if value is None or not value.isascii() or not value.isdecimal():
+        return most
+    return min(max(int(value[:9]), 1), most)
