@@ -89,7 +89,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield Site(url, store)
 
 
-@pytest.fixture(params=["sqlite", "clickhouse"])
+@pytest.fixture(params=["sqlite", pytest.param("clickhouse", marks=pytest.mark.slow)])
 def any_site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     """Pages over each store: the viewer's own file, and the sums of ClickHouse."""
     if request.param == "sqlite":
