@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
+from orq_otel.viewer.formats import plain
 from orq_otel.viewer.model import KeptSpan
 
 from . import agents, conversations
@@ -69,6 +70,18 @@ def test_markdown_is_rendered_and_code_is_copied(site: Site, browse: Browse) -> 
     message = copy(page, answer.get_by_role("button", name="Copy message"))
     assert message.startswith("Grouping\n\nPut calls into a scope, and every span gets")
     assert copy(page, page.get_by_role("button", name="Copy the thread's id")) == "research-7"
+
+
+@pytest.mark.parametrize(
+    ("said", "title"),
+    [
+        ("# Where is `it`?", "Where is it?"),
+        ("**Now** and **at once**", "Now and at once"),
+        ("2 ** 3 ** 4 * `", "2 ** 3 ** 4 * `"),
+    ],
+)
+def test_a_title_is_without_the_signs_of_markdown(said: str, title: str) -> None:
+    assert plain(said) == title
 
 
 def test_json_is_folded_unfolded_and_copied(site: Site, browse: Browse) -> None:
