@@ -6,8 +6,8 @@ The engine is `chdb`, in a process of its own, one query at a time:
 
 It has users, with passwords and read-only profiles, and knows bound parameters, settings, inserted
 rows in any format, and the summary of a query. For tests, `/log` has the queries so far, one JSON
-object a line, `/fail?words=...` lets queries with these words fail, and `/hold?words=...` lets them
-wait until they are killed.
+object a line, `/fail?words=...` lets queries and inserts with these words fail, and
+`/hold?words=...` lets queries wait until they are killed.
 """
 
 from __future__ import annotations
@@ -51,6 +51,9 @@ _HOLD = 60
 _READS = re.compile(r"\s*\(?\s*(?:SELECT|WITH|SHOW|DESC|EXPLAIN|EXISTS)", re.IGNORECASE)
 #: The engine sends these states of errors as missing things.
 _MISSING = frozenset({"60", "81"})
+#: What a server answers that lacks memory, or room on its disk.
+TOO_MUCH = "Code: 241. DB::Exception: too much (MEMORY_LIMIT_EXCEEDED)"
+DISK_IS_FULL = "Code: 243. DB::Exception: Cannot reserve 1.00 MiB (NOT_ENOUGH_SPACE)"
 #: Users: their passwords, and the value of `readonly` in their profiles.
 USERS = {"default": ("", 0), "viewer": ("secret", 0), "reader": ("secret", 1)}
 
@@ -80,6 +83,7 @@ class Engine:
         self._settings: dict[str, str] = {}
         self.log: list[dict[str, Any]] = []
         self.failing = self.holding = ""
+        self.error = TOO_MUCH
         self._killed = threading.Condition()
         self._kills: set[str] = set()
 
@@ -93,8 +97,7 @@ class Engine:
                 self._kills.add(kill[1])
                 self._killed.notify_all()
             return Answer(b"", form, 0)
-        if self.failing and self.failing in sql:
-            raise Refused("Code: 241. DB::Exception: too much (MEMORY_LIMIT_EXCEEDED)")
+        self._fail(sql)
         if self.holding and self.holding in sql:
             with self._killed:
                 query_id = how.get("query_id", "")
@@ -112,6 +115,7 @@ class Engine:
 
     def insert(self, found: re.Match[str], rows: bytes, how: dict[str, str]) -> None:
         """Insert rows of a format."""
+        self._fail(found[0])
         with tempfile.NamedTemporaryFile() as file, self._lock:
             file.write(rows)
             file.flush()
@@ -131,6 +135,10 @@ class Engine:
                 f"INSERT INTO {table} ({columns}) SELECT * FROM"
                 f" file('{file.name}', '{found['format']}', '{structure}')"
             )
+
+    def _fail(self, sql: str) -> None:
+        if self.failing and self.failing in sql:
+            raise Refused(self.error)
 
     def _use(self, how: dict[str, str]) -> None:
         database = how.get("database") or "default"
@@ -191,7 +199,7 @@ class Handler(BaseHTTPRequestHandler):
         elif address.path == "/log":
             self._answer(200, "\n".join(map(json.dumps, self.engine.log)).encode())
         elif address.path == "/fail":
-            self.engine.failing = how.get("words", "")
+            self.engine.failing, self.engine.error = how.get("words", ""), how["error"]
             self._answer(200, b"")
         elif address.path == "/hold":
             self.engine.holding = how.get("words", "")
@@ -328,7 +336,13 @@ class ClickHouseServer:
     def __exit__(self, *_: object) -> None:
         assert self._process is not None
         with self._process:
-            self._process.kill()
+            self.kill()
+
+    def kill(self) -> None:
+        """End it at once. A new one with its folder and port has what it had."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
 
     def url(self, database: str = "default", user: str = "viewer:secret", **options: str) -> str:
         """Returns the address of a store."""
@@ -349,9 +363,9 @@ class ClickHouseServer:
         """Returns the queries so far."""
         return [json.loads(line) for line in self._post("/log", "").splitlines()]
 
-    def fail(self, words: str = "") -> None:
-        """Lets queries with some words fail from now on, or none."""
-        self._post(f"/fail?{urlencode({'words': words})}", "")
+    def fail(self, words: str = "", error: str = TOO_MUCH) -> None:
+        """Lets queries and inserts with some words fail from now on, or none."""
+        self._post(f"/fail?{urlencode({'words': words, 'error': error})}", "")
 
     def hold(self, words: str = "") -> None:
         """Lets queries with some words wait until they are killed, or none."""

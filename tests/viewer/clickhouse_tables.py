@@ -94,13 +94,60 @@ ORDER BY (ServiceName, TimestampTime, Timestamp)
 """
 
 
+#: As HyperDX makes them: the exporter's, with flat columns of events, items of attributes that a
+#: text index has, columns of its own, and no table of when traces began.
+HYPERDX = (
+    TABLE.replace(
+        """    Events Nested (
+        Timestamp DateTime64(9),
+        Name LowCardinality(String),
+        Attributes Map(LowCardinality(String), String)
+    ) CODEC(ZSTD(1)),
+    Links Nested (
+        TraceId String,
+        SpanId String,
+        TraceState String,
+        Attributes Map(LowCardinality(String), String)
+    ) CODEC(ZSTD(1)),
+""",
+        """    `Events.Timestamp` Array(DateTime64(9)) CODEC(ZSTD(1)),
+    `Events.Name` Array(LowCardinality(String)) CODEC(ZSTD(1)),
+    `Events.Attributes` Array(Map(LowCardinality(String), String)) CODEC(ZSTD(1)),
+    `Links.TraceId` Array(String) CODEC(ZSTD(1)),
+    `Links.SpanId` Array(String) CODEC(ZSTD(1)),
+    `Links.TraceState` Array(String) CODEC(ZSTD(1)),
+    `Links.Attributes` Array(Map(LowCardinality(String), String)) CODEC(ZSTD(1)),
+    `__hdx_materialized_rum.sessionId` String MATERIALIZED ResourceAttributes['rum.sessionId'],
+    SampleRate UInt64 MATERIALIZED greatest(toUInt64OrZero(SpanAttributes['SampleRate']), 1),
+    SpanAttributeItems Array(String)
+        ALIAS arrayMap(x -> concat(x.1, '=', x.2), SpanAttributes::Array(Tuple(String, String))),
+""",
+    )
+    .replace(
+        "mapValues(SpanAttributes) TYPE bloom_filter(0.01) GRANULARITY 1",
+        "SpanAttributeItems TYPE text(tokenizer = 'array')",
+    )
+    .replace(
+        "ORDER BY (ServiceName, SpanName, toDateTime(Timestamp), Timestamp)",
+        "ORDER BY (ServiceName, SpanName, toDateTime(Timestamp))"
+        " TTL toDate(Timestamp) + toIntervalDay(30) SETTINGS ttl_only_drop_parts = 1",
+    ),
+    LOGS.replace(
+        "PARTITION BY toDate(TimestampTime)\nORDER BY (ServiceName, TimestampTime, Timestamp)",
+        "PARTITION BY toDate(Timestamp) ORDER BY (toStartOfFiveMinutes(Timestamp), ServiceName)"
+        " TTL Timestamp + INTERVAL 30 DAY DELETE SETTINGS ttl_only_drop_parts = 1",
+    ),
+)
+
+
 class FilledStore(ClickHouseStore):
-    """A store that writes as the Collector does."""
+    """A store that writes as the Collector does, and sums up what it has written."""
 
     database: Database
 
     def write(self, spans: Sequence[KeptSpan], logs: Sequence[LogRecord] = ()) -> None:
         self.database.insert(spans, logs)
+        self.follow()
 
 
 class Database:

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import itertools
 import logging
+import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from e2e.ports import free_port
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan, LogRecord, Span, StoreError, ThreadQuery
+from orq_otel.viewer.model import (
+    EVALUATION,
+    KeptSpan,
+    LogRecord,
+    Span,
+    StoreError,
+    ThreadQuery,
+)
 from orq_otel.viewer.store import open_store
 from orq_otel.viewer.store.buckets import DAY
 from orq_otel.viewer.store.clickhouse_spans import RawSpans
 
-from .clickhouse_tables import Database, row
+from .clickhouse_tables import HYPERDX, Database, row
 from .sample_spans import MINUTE, NOON, call, messages, span
 
 
@@ -243,6 +252,36 @@ def test_a_view_is_read_and_not_summed_up(database: Database) -> None:
         assert [one.id for one in store.threads(ThreadQuery()).threads] == ["a"]
         with pytest.raises(StoreError, match="Name the table that the Collector writes to"):
             store.create_rollup()
+
+
+@pytest.mark.parametrize("is_summed", [False, True])
+def test_tables_of_hyperdx(database: Database, is_summed: bool) -> None:
+    for table in ("otel_traces_trace_id_ts_mv", "otel_traces_trace_id_ts", "otel_traces"):
+        database.command(f"DROP TABLE {table}")
+    database.command("DROP TABLE otel_logs")
+    for statement in HYPERDX:
+        database.command(statement)
+    now = time.time_ns() - MINUTE  # they are kept for 30 days
+    one = call("a", start=now, says="Where is it?", tags=("x",), cost=0.5)
+    told = {"gen_ai.evaluation.score.value": 1.0}
+    ids = (one.trace_id, one.span_id)
+    log = LogRecord(*ids, EVALUATION, now, "INFO", None, "shop", "", told)
+    event = {"name": "cut", "time": now, "attributes": {"at": "noon"}}
+    database.insert(kept(replace(one, events=(event,))), [log])
+    with database.store() as store:
+        if is_summed:
+            store.create_rollup()
+            table, *_ = database.rows(
+                "SELECT engine_full FROM system.tables WHERE database = currentDatabase()"
+                " AND name = 'otel_traces_orq_texts'"
+            )
+            assert "TTL toDate(hour) + toIntervalDay(30)" in table[0]
+        (thread,) = store.threads(ThreadQuery(text="where")).threads
+        assert (thread.title, thread.tags, thread.cost) == ("Where is it?", ("x",), 0.5)
+        assert (thread.good, thread.evaluations) == (1, 1)
+        (found,) = store.spans("a")
+        assert [one["name"] for one in found.span.events] == ["cut", EVALUATION]
+        assert store._raw.of_thread("a") == [one.trace_id]
 
 
 @pytest.mark.parametrize("is_summed", [False, True])

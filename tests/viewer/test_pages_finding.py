@@ -164,7 +164,7 @@ def test_a_wrong_filter_says_what_to_write(site: Site) -> None:
         ("/?feedback=great", "feedback must be one of good, bad, any, none"),
         ("/numbers?by=color", "by must be one of tag, user, model, service, agent, tool"),
     ):
-        answer = httpx.get(site.url + path)
+        answer = httpx.get(site.url + path, timeout=60)
         assert answer.status_code == 400
         assert words in answer.text
 
@@ -260,7 +260,7 @@ def test_the_list_as_csv(three: Site, browse: Browse) -> None:
     page = browse("/?tag=plan:gold&from=2026-11-21T11:00")
     address = page.locator("#to-csv").get_attribute("href")
     assert address is not None
-    answer = httpx.get(three.url + address)
+    answer = httpx.get(three.url + address, timeout=60)
     assert answer.headers["content-type"].startswith("text/csv")
     assert answer.headers["content-disposition"] == 'attachment; filename="threads.csv"'
     (row,) = csv.DictReader(io.StringIO(answer.text))
@@ -274,7 +274,7 @@ def test_the_list_as_csv(three: Site, browse: Browse) -> None:
 def test_a_csv_has_all_pages_and_no_formulas(site: Site) -> None:
     many = [call(f"t{n:04}", start=NOON + n * SECOND, says="=1+1") for n in range(1100)]
     add(site.store, *many)
-    answer = httpx.get(site.url + "/api/threads.csv?sort=started&order=asc")
+    answer = httpx.get(site.url + "/api/threads.csv?sort=started&order=asc", timeout=60)
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert [row["id"] for row in rows] == [f"t{n:04}" for n in range(1100)]
     assert {row["title"] for row in rows} == {"'=1+1"}

@@ -29,6 +29,7 @@ from orq_otel.viewer.model import (
     ThreadPage,
     ThreadQuery,
 )
+from orq_otel.viewer.store import visits
 from orq_otel.viewer.store.clickhouse_activity import Tables
 from orq_otel.viewer.store.clickhouse_address import Address
 from orq_otel.viewer.store.clickhouse_copy import Copy
@@ -280,7 +281,7 @@ class ClickHouseStore:
         """Returns an answer from the tables with sums, or from the copy if there are none."""
         if self._are_summed():
             try:
-                self._catch_up(_PATIENCE)
+                visits.once(self, lambda: self._catch_up(_PATIENCE))
                 return of_sums(self._reading)
             except StoreError:
                 # Somebody may just have dropped them.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from orq_otel.viewer.model import Sort, ThreadQuery
 from orq_otel.viewer.store import buckets as pieces
+from orq_otel.viewer.store import visits
 from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND
 from orq_otel.viewer.store.clickhouse_feedback import Feedback
 from orq_otel.viewer.store.clickhouse_rows import NEVER
@@ -65,6 +66,10 @@ class Condition(NamedTuple):
     hours: str
     found: Found | None = None
 
+    def among(self, ids: Sequence[str]) -> Condition:
+        """Returns it for threads that are known to match."""
+        return self._replace(sql="known", values={"now": self.values["now"], "among": list(ids)})
+
 
 class Conditions:
     """Makes conditions.
@@ -90,7 +95,8 @@ class Conditions:
         hours = hours_of(query.since, query.until)
         found = None
         if query.text:
-            found = self._texts.find(query.text, hours)
+            text = query.text
+            found = visits.once((self, text, hours), lambda: self._texts.find(text, hours))
             conditions.append(_HAS_TEXT)
             values |= {"text": query.text, "found": found.hashes}
         if query.feedback is not None:

@@ -7,11 +7,12 @@ threads alone. Without a time, it walks back from today until its page is full.
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from orq_otel.viewer.model import (
     LABELS,
@@ -28,7 +29,7 @@ from orq_otel.viewer.model import (
     short_id,
 )
 from orq_otel.viewer.store import buckets as pieces
-from orq_otel.viewer.store import cursors
+from orq_otel.viewer.store import cursors, visits
 from orq_otel.viewer.store.buckets import DAY, HOUR, LATENCIES, MINUTE, SECOND
 from orq_otel.viewer.store.clickhouse_activity import IS_CALL, Tables
 from orq_otel.viewer.store.clickhouse_conditions import (
@@ -48,6 +49,13 @@ from orq_otel.viewer.store.tally import COST_UNITS
 #: Up to this number of spans, percentiles are exact, and plots are as fine as a second.
 _COUNTABLE: Final = 20_000
 _TAGS: Final = 200
+#: Among how many traces without a thread those are looked for that stay without.
+_STRAYS: Final = 200
+#: Up to so many threads are looked up by their ids, which have so many characters together. More
+#: of them are found again by what is asked of them.
+_FEW: Final = 2_000
+_FEW_CHARACTERS: Final = 80_000
+_Labels = Literal["tag", "facet"]
 #: The columns of `_thread`.
 _THREAD: Final = (
     *("started", "last_active", "traces", "title", "spans", "errors", "input_tokens"),
@@ -141,27 +149,37 @@ class Reading:
         return [one for one, _, _ in found], Window(begin, end + 1).around()
 
     def strays(self, limit: int) -> tuple[Stray, ...]:
-        """Returns traces without a thread, the latest first."""
+        """Returns traces without a thread, the latest first, among the latest such traces."""
         found = self.ask(
-            "SELECT a.trace_id, argMax(a.service, a.started), sum(a.spans), min(a.started)"
-            f" {self._from} WHERE a.thread_id = '' {self._scope} AND a.trace_id NOT IN ("
-            f"SELECT a.trace_id {self._from} WHERE a.thread_id != '')"
+            "SELECT a.trace_id, argMax(a.service, a.started), sum(a.spans), min(a.started),"
+            f" max(a.started) {self._from} WHERE a.thread_id = '' {self._scope}"
             " GROUP BY a.trace_id ORDER BY max(a.started) DESC LIMIT {most:UInt32}",
-            most=limit,
+            most=_STRAYS,
         )
-        return tuple(Stray(*one) for one in found)
+        if not found:
+            return ()
+        hours = hours_of(min(one[3] for one in found) - DAY, found[0][4] + DAY)
+        threaded = self.ask(
+            f"SELECT DISTINCT a.trace_id {self._from} WHERE a.thread_id != ''"
+            f" AND a.trace_id IN {{ids:Array(String)}} AND {hours}",
+            ids=[one[0] for one in found],
+        )
+        left = [one[:4] for one in found if (one[0],) not in threaded]
+        return tuple(Stray(*one) for one in left[:limit])
 
     def overview(self, query: ThreadQuery, buckets: int) -> Overview:
         """Sums up all threads that match a query."""
         condition = self._conditions.of(query, time.time_ns())
         names = ("started", "last_active", *SUMS)
-        ((count, first, last, *sums),) = self.ask(
-            "SELECT count(), min(started), max(last_active),"
+        ((count, first, last, ids, *sums),) = self.ask(
+            f"SELECT count(), min(started), max(last_active), groupArray({_FEW})(thread_id),"
             f" {', '.join(f'sum({one})' for one in SUMS)}"
             f" FROM ({self._threads(condition, *names)}) WHERE {condition.sql}",
             **condition.values,
         )
         spans, errors, input_tokens, output_tokens, cost, priced, unpriced = sums
+        if count <= _FEW and sum(map(len, ids)) <= _FEW_CHARACTERS and condition.sql != "1":
+            condition = condition.among(ids)
         rows = self.rows(condition)
         made: tuple[Bucket, ...] = ()
         latencies: tuple[tuple[int, int], ...] = ()
@@ -186,19 +204,21 @@ class Reading:
             unpriced=unpriced,
             buckets=made,
             latencies=latencies,
-            tags=self._frequent("tag", condition),
+            tags=tuple(self._frequent("tag", condition.hours).get("tag", ())),
             percentiles=percentiles,
             is_partial=condition.found is not None and condition.found.is_partial,
         )
 
     def labels(self, kind: Kind, text: str, limit: int) -> tuple[tuple[str, int], ...]:
         """Returns the most frequent labels of the last day, or of any time if it has none."""
-        now = time.time_ns()
-        every = Condition("1", {"now": now}, "1")
-        latest = every._replace(hours=hours_of(now - DAY))
-        return self._frequent(kind, latest, text, limit) or (
-            self._frequent(kind, every, text, limit)
-        )
+        for hours in (hours_of(time.time_ns() - DAY), "1"):
+            sort: _Labels = "tag" if kind == "tag" else "facet"
+            if found := visits.once(
+                (self, sort, hours, text, limit),
+                functools.partial(self._frequent, sort, hours, text, limit),
+            ):
+                return tuple(found.get(kind, ()))
+        return ()
 
     def condition(self, query: ThreadQuery, now: int) -> Condition:
         """Returns the condition of a query."""
@@ -230,6 +250,8 @@ class Reading:
         among = (
             ""
             if condition.sql == "1"
+            else " AND a.thread_id IN {among:Array(String)}"
+            if "among" in condition.values
             else f" AND a.thread_id IN (SELECT thread_id FROM ({self._threads(condition)})"
             f" WHERE {condition.sql})"
         )
@@ -303,23 +325,23 @@ class Reading:
         return (found[0], found[1]) if count else None
 
     def _frequent(
-        self, kind: Kind, condition: Condition, text: str = "", limit: int = _TAGS
-    ) -> tuple[tuple[str, int], ...]:
-        """Returns the most frequent labels of some hours, each with its number of threads."""
-        name, column = ("one.1", "tags") if kind == "tag" else ("one.2", "facets")
-        of_kind = "" if kind == "tag" else f" AND one.1 = '{kind}'"
-        found = self.ask(
-            f"SELECT {name} AS label, uniqExact(a.thread_id) AS threads"
-            f" {self._from} ARRAY JOIN a.{column} AS one"
-            f" WHERE a.thread_id != '' AND {condition.hours} {self._scope}"
-            f" AND lengthUTF8(label) <= {LONG_ID}{of_kind}"
+        self, sort: _Labels, hours: str, text: str = "", limit: int = _TAGS
+    ) -> dict[str, list[tuple[str, int]]]:
+        """Returns the most frequent labels of each kind, with their numbers of threads."""
+        kind, label = ("'tag'", "one.1") if sort == "tag" else ("toString(one.1)", "one.2")
+        found: dict[str, list[tuple[str, int]]] = {}
+        for name, value, threads in self.ask(
+            f"SELECT {kind} AS kind, {label} AS label, uniqExact(a.thread_id) AS threads"
+            f" {self._from} ARRAY JOIN a.{sort}s AS one"
+            f" WHERE a.thread_id != '' AND {hours} {self._scope}"
+            f" AND lengthUTF8(label) <= {LONG_ID}"
             " AND ({wanted:String} = '' OR positionCaseInsensitiveUTF8(label, {wanted:String}) > 0)"
-            " GROUP BY label ORDER BY threads DESC, label LIMIT {most:UInt32}",
-            **condition.values,
+            " GROUP BY kind, label ORDER BY kind, threads DESC, label LIMIT {most:UInt32} BY kind",
             wanted=text,
             most=limit,
-        )
-        return tuple((label, threads) for label, threads in found)
+        ):
+            found.setdefault(name, []).append((value, threads))
+        return found
 
     def _id_of(self, digest: str) -> str | None:
         """Returns the long id with a digest, or None."""

@@ -120,6 +120,8 @@ class Server:
                 "ca_cert": address.ca_cert,
                 "client_cert": address.client_cert,
                 "client_cert_key": address.client_cert_key,
+                # Without it, a certificate is the user's, and the password is not sent.
+                "tls_mode": "proxy" if address.client_cert and address.password else None,
             }
             client: Any = clickhouse_connect.get_client(
                 host=host,
@@ -163,6 +165,8 @@ class Server:
             "max_memory_usage": limits.memory,
             "max_rows_to_read": limits.rows,
             "log_comment": _COMMENT,
+            # No row of ours is replaced by one of another day.
+            "do_not_merge_across_partitions_select_final": 1,
         }
         answer = self._on_some_host(
             lambda client: client.query(
@@ -308,6 +312,7 @@ _ADVICE: Final = (
     ("TIMEOUT_EXCEEDED", "that takes too long. Ask for a shorter time.", False),
     ("QUERY_WAS_CANCELLED", "the query was ended.", True),
     ("MEMORY_LIMIT_EXCEEDED", "that takes too much memory. Ask for a shorter time.", True),
+    ("NOT_ENOUGH_SPACE", "its disk is full.", True),
     ("TOO_MANY", "the server is busy.", True),
     ("Connection", "the server does not answer. Does it run?", True),
     ("timed out", "the server takes too long to answer.", True),

@@ -14,8 +14,8 @@ from orq_otel.viewer.conversation.texts import texts_of, tool_use
 from orq_otel.viewer.model import KeptSpan, LogRecord
 from orq_otel.viewer.store import deciding, sqlite_feedback, sqlite_logs, sqlite_search, sqlite_sums
 from orq_otel.viewer.store.deciding import Change
-from orq_otel.viewer.store.sqlite_indexing import ADD_CALLS
 from orq_otel.viewer.store.sqlite_rows import (
+    ADD_CALLS,
     INSERT,
     ROW_COLUMNS,
     Resources,

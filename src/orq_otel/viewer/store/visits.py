@@ -1,13 +1,16 @@
-"""The queries of one request, which end when nobody waits for it any more."""
+"""The queries of one request, which end when nobody waits for it any more, and what they found."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any, TypeVar
 
 from orq_otel.viewer.model import StoreError
+
+Result = TypeVar("Result")
 
 
 class Visit:
@@ -17,6 +20,19 @@ class Visit:
         self._lock = threading.Lock()
         self._running: dict[str, Callable[[str], None]] = {}
         self._is_over = False
+        self._known: dict[Hashable, Any] = {}
+
+    def once(self, key: Hashable, find: Callable[[], Result]) -> Result:
+        """Returns what is found at the first time, however often it is asked for.
+
+        Args:
+            key: What it is.
+            find: Finds it.
+        """
+        if key not in self._known:
+            self._known[key] = find()
+        found: Result = self._known[key]
+        return found
 
     @contextmanager
     def running(self, query_id: str, end: Callable[[str], None]) -> Iterator[None]:
@@ -50,3 +66,9 @@ class Visit:
 
 #: The visit that queries belong to.
 current: ContextVar[Visit | None] = ContextVar("orq_otel.viewer.visit", default=None)
+
+
+def once(key: Hashable, find: Callable[[], Result]) -> Result:
+    """Returns what is found, once for each visit."""
+    visit = current.get()
+    return find() if visit is None else visit.once(key, find)

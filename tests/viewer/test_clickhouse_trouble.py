@@ -1,0 +1,242 @@
+"""A server that ends, has no room, or asks for certificates: nothing is lost, or counts twice."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.clickhouse_server import DISK_IS_FULL, ClickHouseServer
+
+from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.model import EVALUATION, KeptSpan, LogRecord, StoreError, ThreadQuery
+from orq_otel.viewer.store import open_store
+from orq_otel.viewer.store.buckets import DAY, HOUR
+from orq_otel.viewer.store.clickhouse import ClickHouseStore
+
+from .clickhouse_tables import LOGS, TABLE, TIMES, Database
+from .sample_spans import MINUTE, NOON, call
+
+#: How long a step may take on a machine that does much else, in seconds.
+PATIENCE = 60
+
+
+def kept(*spans: object) -> list[KeptSpan]:
+    return [KeptSpan(one, read(one)) for one in spans]  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def started(folder: Path, port: int = 0) -> Iterator[Database]:
+    """A server of a test's own."""
+    with ClickHouseServer(folder, port) as server:
+        database = Database(server, "default")
+        for statement in (TABLE, *TIMES, LOGS):
+            database.command(statement)
+        yield database
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_held(database: Database, words: str) -> bool:
+    """Whether a query with some words waits."""
+    return any(words in one["sql"] and "seconds" not in one for one in database.server.log())
+
+
+def killed_while(database: Database, words: str, do: Callable[[], object]) -> StoreError:
+    """Kills the server in the middle of something. Returns the error."""
+    found: list[StoreError] = []
+
+    def run() -> None:
+        try:
+            do()
+        except StoreError as error:
+            found.append(error)
+
+    database.server.hold(words)
+    running = threading.Thread(target=run)
+    running.start()
+    wait_for(lambda: is_held(database, words))
+    database.server.kill()
+    running.join(PATIENCE)
+    return found[0]
+
+
+@pytest.mark.parametrize("is_summed", [True, False])
+def test_a_server_that_ends_in_the_middle_of_a_page(tmp_path: Path, is_summed: bool) -> None:
+    with started(tmp_path) as database:
+        port = database.server.port
+        database.insert(kept(call("a", says="Where is it?")))
+        store = ClickHouseStore.connect(database.url())
+        if is_summed:
+            store.create_rollup()
+        words = "SpanAttributes"
+        error = killed_while(database, words, lambda: store.spans("a"))
+        assert error.is_temporary
+        assert "the server does not answer. Does it run?" in str(error)
+    with started(tmp_path, port) as database:
+        database.insert(kept(call("b", start=NOON + MINUTE)))
+        assert [one.id for one in store.threads(ThreadQuery()).threads] == ["b", "a"]
+        assert [one.span.trace_id for one in store.spans("a")]
+        store.close()
+
+
+@pytest.mark.parametrize("words", ["GROUP BY TraceId ORDER BY", "AND version < "])
+def test_a_server_that_ends_in_the_middle_of_a_backfill(tmp_path: Path, words: str) -> None:
+    days = [NOON // DAY - number for number in range(3)]
+    spans = kept(*(call("a", start=day * DAY + MINUTE, cost=0.5) for day in days))
+    with started(tmp_path) as database:
+        port = database.server.port
+        database.insert(spans)
+        store = ClickHouseStore.connect(database.url())
+        done: list[int] = []
+
+        def report(day: int, *_: int) -> None:
+            done.append(day)
+            database.server.hold(words)
+
+        def fill() -> None:
+            database.server.hold()  # of the first day it may do all
+            store.create_rollup(report)
+
+        error = killed_while(database, words, fill)
+        assert error.is_temporary
+        assert done == days[:1]
+    with started(tmp_path, port) as database:
+        database.insert(spans)  # the Collector was not told that they had arrived
+        store.create_rollup(lambda day, *_: done.append(day))
+        assert done == days
+        (thread,) = store.threads(ThreadQuery()).threads
+        assert (thread.spans, thread.cost) == (3, 1.5)
+        assert store.overview(ThreadQuery()).spans == 3
+        store.close()
+
+
+@pytest.mark.parametrize("table", ["activity", "texts", "feedback", "state"])
+def test_a_disk_that_is_full(database: Database, table: str) -> None:
+    with database.store() as store:
+        store.create_rollup()
+        one = call("a", says="Where is it?", cost=0.5)
+        database.insert(kept(one), [judged(one.trace_id, one.span_id)])
+        database.server.fail(f"_orq_{table}` (", DISK_IS_FULL)
+        try:
+            with pytest.raises(StoreError, match="its disk is full") as raised:
+                store.threads(ThreadQuery())
+            assert raised.value.is_temporary
+        finally:
+            database.server.fail()
+        database.insert(kept(one), [judged(one.trace_id, one.span_id)])
+        for _ in range(2):
+            (thread,) = store.threads(ThreadQuery(text="where")).threads
+            assert (thread.spans, thread.cost) == (1, 0.5)
+            assert (thread.good, thread.bad, thread.evaluations) == (1, 0, 1)
+            assert store.numbers(ThreadQuery(), "model").groups[0].calls == 1
+
+
+def judged(trace_id: str | None, span_id: str | None, **attributes: object) -> LogRecord:
+    told = {name.replace("__", "."): value for name, value in attributes.items()}
+    return LogRecord(
+        *(trace_id, span_id, EVALUATION, NOON + HOUR, "INFO", None, "shop", "orq_otel"),
+        {"gen_ai.evaluation.score.label": "thumbs_up", **told},
+    )
+
+
+def test_an_evaluation_before_its_span(database: Database) -> None:
+    one = call("a", gen_ai__response__id="r-1")
+    with database.store() as store:
+        store.create_rollup()
+        database.insert([], [judged(one.trace_id, one.span_id)])
+        assert store.threads(ThreadQuery(feedback="good")).threads == ()
+        database.insert(kept(one))
+        assert store.threads(ThreadQuery(feedback="good")).threads[0].good == 1
+        database.insert([], [judged(None, None, gen_ai__response__id="r-1")])
+        assert store.threads(ThreadQuery(feedback="good")).threads[0].good == 2
+
+
+def test_what_is_said_again_is_found_when_it_was_deleted_where_it_was_said_first(
+    database: Database,
+) -> None:
+    first, again = (call("a", says="My secret is 4711", start=NOON + n * MINUTE) for n in (0, 1))
+    with database.store() as store:
+        store.create_rollup()
+        database.insert(kept(first, again))
+        query = ThreadQuery(text="secret")
+        assert store.threads(query).hits["a"].span_id == first.span_id
+        for deleted, hits in ((first, [again.span_id]), (again, [])):
+            database.command(
+                f"ALTER TABLE otel_traces DELETE WHERE SpanId = '{deleted.span_id}'"
+                " SETTINGS mutations_sync = 1"
+            )
+            assert [one.span_id for one in store.threads(query).hits.values()] == hits
+        assert database.rows("SELECT text FROM otel_traces_orq_texts FINAL") == []
+
+
+@contextlib.contextmanager
+def tls_in_front(port: int, context: ssl.SSLContext) -> Iterator[int]:
+    """A port with TLS, and the server behind it."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def carry(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def serve(raw: socket.socket) -> None:
+        with contextlib.suppress(OSError), raw:
+            raw.settimeout(PATIENCE)
+            with (
+                context.wrap_socket(raw, server_side=True) as inside,
+                socket.create_connection(("127.0.0.1", port)) as behind,
+            ):
+                back = threading.Thread(target=carry, args=(behind, inside))
+                back.start()
+                carry(inside, behind)
+                back.join()
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listening.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+
+
+def test_certificates_of_the_server_and_of_the_client(database: Database, tmp_path: Path) -> None:
+    trustme = pytest.importorskip("trustme")
+    authority, stranger = trustme.CA(), trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    paths = {name: str(tmp_path / f"{name}.pem") for name in ("ca", "other", "cert", "key")}
+    authority.cert_pem.write_to_path(paths["ca"])
+    stranger.cert_pem.write_to_path(paths["other"])
+    client = authority.issue_cert("viewer@example.org")
+    client.private_key_pem.write_to_path(paths["key"])
+    client.cert_chain_pems[0].write_to_path(paths["cert"])
+    database.insert(kept(call("a")))
+    with tls_in_front(database.server.port, context) as port:
+        address = f"clickhouses://viewer:secret@127.0.0.1:{port}/{database.name}?ca_cert="
+        of_client = f"&client_cert={paths['cert']}&client_cert_key={paths['key']}"
+        store = open_store(f"{address}{paths['ca']}{of_client}")
+        assert [one.id for one in store.threads(ThreadQuery()).threads] == ["a"]
+        store.close()
+        for refused in (paths["ca"], paths["other"] + of_client):
+            with pytest.raises(StoreError, match="the server does not answer") as raised:
+                open_store(address + refused)
+            assert "secret" not in str(raised.value)
