@@ -46,7 +46,10 @@ from conformance.checker import (
 from orq_otel import thread
 
 # The vendor has announced the end of some of these APIs.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.many_examples,
+]
 
 ALLOWED = (
     "core_type_conflict:thread.id",
@@ -309,7 +312,14 @@ def nothing_is_scripted_for_a_method_that_the_client_lacks(
         request.getfixturevalue("method").of(client)
 
 
-@pytest.fixture(params=["NO_CONTENT", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT"])
+@pytest.fixture(
+    params=[
+        "NO_CONTENT",
+        "SPAN_AND_EVENT",
+        pytest.param("SPAN_ONLY", marks=pytest.mark.slow),
+        pytest.param("EVENT_ONLY", marks=pytest.mark.slow),
+    ]
+)
 def checked(request: pytest.FixtureRequest) -> Iterator[Checked]:
     """The instrumentation, with content in each place."""
     made = Checked(request.param)

@@ -28,7 +28,10 @@ from orq.test_operations import CASES
 from orq_otel import OrqInstrumentor, thread
 
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the client's own
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # the client's own
+    pytest.mark.many_examples,
+]
 
 ALLOWED = ("core_type_conflict:thread.id",)
 #: What is found of operations that the conventions do not name.
@@ -39,6 +42,7 @@ ALLOWED_OF_OURS = (
 #: Allowed of what a case says that the answer does not tell.
 MISSING = frozenset({"content_missing", "missing_if_available", "missing_recommended"})
 
+slow = pytest.mark.slow
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 STREAMED = [case for case in CASES if case.arguments.get("stream") or "stream" in case.path]
 every_stream = pytest.mark.parametrize("case", STREAMED, ids=str)
@@ -141,7 +145,9 @@ async def test_a_good_asynchronous_call(checked: Checked, api: OrqServer, case: 
 
 
 @every_case
-@pytest.mark.parametrize("status", [401, 429, 500])
+@pytest.mark.parametrize(
+    "status", [429, pytest.param(401, marks=slow), pytest.param(500, marks=slow)]
+)
 def test_an_error_of_the_api(
     checked: Checked, orq: Any, api: OrqServer, case: Case, status: int
 ) -> None:

@@ -89,7 +89,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield Site(url, store)
 
 
-@pytest.fixture(params=["sqlite", "clickhouse"])
+@pytest.fixture(params=["sqlite", pytest.param("clickhouse", marks=pytest.mark.slow)])
 def any_site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     """Pages over each store: the viewer's own file, and the sums of ClickHouse."""
     if request.param == "sqlite":
@@ -105,10 +105,10 @@ of_own_file = pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 
 
 @contextlib.contextmanager
-def serving(store: Store, **more: str) -> Iterator[str]:
+def serving(store: Store, token: str | None = None, **more: str) -> Iterator[str]:
     """The pages of a store, with the headers that the viewer puts on them."""
     app = Leaving(Starlette(routes=[*create_api(store), *create_pages(store, **more)]))
-    guarded = WebGuard(app, Guard("127.0.0.1"))
+    guarded = WebGuard(app, Guard("127.0.0.1", token))
     config = uvicorn.Config(guarded, log_level="warning", lifespan="off", ws="none")
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:

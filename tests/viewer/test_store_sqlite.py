@@ -132,7 +132,7 @@ def test_plots_of_many_spans_are_those_of_few(
         ThreadQuery(since=start + 3 * day, tags=("t1",)),
     ]
     few = [sqlite.overview(query, 50) for query in queries]
-    monkeypatch.setattr("orq_otel.viewer.store.sqlite_reading._COUNTABLE", 0)
+    monkeypatch.setattr("orq_otel.viewer.store.sqlite_overview._COUNTABLE", 0)
     for query, expected in zip(queries, few, strict=True):
         found = sqlite.overview(query, 50)
         assert found.threads == expected.threads > 0
@@ -383,10 +383,84 @@ def test_spans_of_an_older_file_are_read_again(tmp_path: Path) -> None:
         )
     connection.close()
     store = SQLiteStore(path)
+    while store.index_more():
+        pass
     assert store.thread("support-42") == before
     assert before.title == "Where is it?"
     assert rollup_errors(store) == []
     store.close()
+
+
+def test_an_older_file_is_read_again_bit_by_bit_while_it_is_served(tmp_path: Path) -> None:
+    """What a stopped viewer has read stays, and nothing is lost or counted twice meanwhile."""
+    path = tmp_path / "spans.db"
+
+    def answer(thread: int, number: int) -> Span:
+        sent = {
+            "gen_ai__operation__name": "chat",
+            "gen_ai__request__model": "gpt-4o-mini",
+            "gen_ai__usage__input_tokens": 100,
+            "gen_ai__prompt__0__role": "user",
+            "gen_ai__prompt__0__content": f"Question number{number:03}",
+        }
+        start = NOON + number
+        return span(f"t{thread}", trace_id=f"{number + 1:032x}", start=start, **sent)
+
+    store = SQLiteStore(path)
+    spans = [answer(number % 7, number) for number in range(140)]
+    store.write(kept(*spans))
+    whole = store.threads(ThreadQuery()).threads
+    store.close()
+    make_older(path)
+    with sqlite3.connect(path) as connection:  # as a release that knows neither calls nor texts
+        connection.executescript(
+            """
+            UPDATE spans SET model = NULL, title = NULL, operation = NULL;
+            UPDATE threads SET title = NULL, title_folded = NULL, title_start = NULL,
+                title_span = NULL;
+            DELETE FROM thread_models;
+            """
+        )
+    connection.close()
+    forget_finding(path)
+    store = SQLiteStore(path)
+    assert store.overview(ThreadQuery()).unindexed == 140
+    assert [one.spans for one in store.threads(ThreadQuery()).threads] == [20] * 7
+    while store.overview(ThreadQuery()).unindexed == 140:
+        assert store.index_more()
+    found = store.threads(ThreadQuery(text="number139")).threads
+    assert [(one.id, one.title, one.models) for one in found] == [
+        ("t6", "Question number090", ("gpt-4o-mini",))
+    ]
+    store.close()  # the viewer is stopped in between
+
+    store = SQLiteStore(path)
+    assert 0 < store.overview(ThreadQuery()).unindexed < 140
+    store.write(kept(spans[139], answer(7, 140)))  # the first of them is there
+    while store.index_more():
+        pass
+    assert store.overview(ThreadQuery()).unindexed == 0
+    after = store.threads(ThreadQuery()).threads
+    assert [one for one in after if one.id != "t7"] == list(whole)
+    assert rollup_errors(store) == []
+    assert len(store.threads(ThreadQuery(text="number")).threads) == 8
+    (calls,) = store.numbers(ThreadQuery(), "model").groups
+    assert calls.calls == 141
+    store.close()
+
+
+def forget_finding(path: Path) -> None:
+    """Take from a file what only the newest version has."""
+    with sqlite3.connect(path) as connection:
+        for kind, name in connection.execute(
+            "SELECT type, name FROM sqlite_master WHERE name IN ('words', 'thread_facets',"
+            " 'facets', 'calls', 'documents', 'texts', 'evaluations', 'thread_feedback',"
+            " 'unindexed', 'call_removed', 'thread_removed', 'threads_by_title')"
+        ).fetchall():
+            connection.execute(f"DROP {kind} {name}")
+        for column in ("user", "agent", "tool"):
+            connection.execute(f"ALTER TABLE spans DROP COLUMN {column}")
+    connection.close()
 
 
 def make_older(path: Path) -> None:

@@ -37,9 +37,8 @@ from orq_otel.viewer.store.index_worker import IndexWorker
 from orq_otel.viewer.store.retention import Retention
 from orq_otel.viewer.store.retention_worker import RetentionWorker
 from orq_otel.viewer.store.sqlite import SQLiteStore
-from orq_otel.viewer.web.api import create_api
+from orq_otel.viewer.web.late import Late
 from orq_otel.viewer.web.leaving import Leaving
-from orq_otel.viewer.web.pages import DEFAULT_ENDPOINT, create_pages
 from orq_otel.viewer.web.web_guard import WebGuard
 
 _log = logging.getLogger(__name__)
@@ -82,13 +81,8 @@ def run(settings: Settings) -> None:
         }
         urls = {name: _url(settings.host, bound) for name, bound in sockets.items()}
         store = stack.enter_context(contextlib.closing(open_store(settings.store)))
-        pages = create_pages(
-            store,
-            otlp_endpoint=urls.get(_OTLP_HTTP, DEFAULT_ENDPOINT),
-            trace_url=settings.trace_url,
-        )
-        app: ASGIApp = Starlette(routes=[*create_api(store), *pages])
-        web = WebGuard(app if settings.receives_spans else Leaving(app), guard)
+        pages = Late(functools.partial(_pages, store, settings, urls.get(_OTLP_HTTP)))
+        web = WebGuard(pages if settings.receives_spans else Leaving(pages), guard)
         share = connections.share(2 * _OF_HTTP + _OF_GRPC)
         servers: list[_Serving] = [_Server(web, sockets[_WEB], share, _GRACE_OF_PAGES)]
         if settings.receives_spans:
@@ -113,7 +107,25 @@ def run(settings: Settings) -> None:
             _follow(store, stack)
         named = {**urls, "store": _without_password(settings.store)}
         line = " | ".join(f"{name}: {value}" for name, value in named.items())
-        asyncio.run(_serve(servers, functools.partial(print, line, flush=True)))
+
+        say = functools.partial(print, line, flush=True)
+
+        def announce() -> None:
+            say()
+            pages.begin()
+
+        asyncio.run(_serve(servers, announce))
+
+
+def _pages(store: Store, settings: Settings, endpoint: str | None) -> ASGIApp:
+    """Returns pages and API. What they import takes a third of the time of a start."""
+    from orq_otel.viewer.web.api import create_api  # noqa: PLC0415
+    from orq_otel.viewer.web.pages import DEFAULT_ENDPOINT, create_pages  # noqa: PLC0415
+
+    pages = create_pages(
+        store, otlp_endpoint=endpoint or DEFAULT_ENDPOINT, trace_url=settings.trace_url
+    )
+    return Starlette(routes=[*create_api(store), *pages])
 
 
 def _retention(settings: Settings) -> Retention | None:

@@ -190,12 +190,12 @@ def _priced(span: Span, usage: Usage | None) -> Mapping[str, Any]:
 def _title(span: Span, *, is_told: bool) -> str | None:
     for name in MESSAGES:
         messages = span.attributes.get(name)
-        if messages:
-            return _first_of_user(messages)
+        if messages and (found := _first_of_user(messages)):
+            return found
     for event in span.events:
         messages = (event.get("attributes") or {}).get(MESSAGES[0])
-        if messages:
-            return _first_of_user(messages)
+        if messages and (found := _first_of_user(messages)):
+            return found
     if is_told:
         return _first_of_user(table.asked(span))
     return None

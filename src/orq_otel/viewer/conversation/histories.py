@@ -140,6 +140,7 @@ class Histories:
     def __init__(self) -> None:
         self._histories: list[_History] = []
         self._shown: dict[int, Item] = {}
+        self._times: dict[int, int] = {}  # how often each was shown
         self._beginnings: dict[tuple[str, str], list[Item]] = {}
         self._cut: dict[tuple[str, str], list[Item]] = {}  # those of them that were cut
 
@@ -150,14 +151,16 @@ class Histories:
             (place for place, one in enumerate(items) if one.role in {"assistant", "tool"}),
             default=-1,
         )
+        times: dict[int, int] = {}
         for place, one in enumerate(items):
+            times[one.mark] = times.get(one.mark, 0) + 1
             if one.cut:
                 found.new[place] = False
                 found.left_out = max(found.left_out, one.cut)
             elif found.new[place]:
                 # The question at the end may be asked in the same words as an earlier one.
-                known = self._known(one, is_question=place > last_said and one.role == "user")
-                found.new[place] = not known
+                is_question = place > last_said and one.role == "user"
+                found.new[place] = not self._known(one, times[one.mark], is_question=is_question)
         self._complete(items, marks, found.new)
         if found.is_rewritten:
             last_known = max((place for place, one in enumerate(found.new) if not one), default=-1)
@@ -184,14 +187,21 @@ class Histories:
     def show(self, items: Iterable[Item]) -> None:
         """Note what is shown, so that it is known where another call repeats it."""
         for one in items:
+            self._times[one.mark] = self._times.get(one.mark, 0) + 1
             if self._shown.setdefault(one.mark, one) is one and len(one.words) > _BEGINNING:
                 self._beginnings.setdefault(_start(one), []).append(one)
                 if one.is_cut:
                     self._cut.setdefault(_start(one), []).append(one)
 
-    def _known(self, item: Item, *, is_question: bool) -> bool:
-        """Whether a part was shown. If it is longer than what was shown, that is made longer."""
-        if not is_question and item.mark in self._shown:
+    def _known(self, item: Item, times: int, *, is_question: bool) -> bool:
+        """Whether a part was shown. If it is longer than what was shown, that is made longer.
+
+        Args:
+            item: The part.
+            times: How often the call has it, up to this place: it may have been said again.
+            is_question: Whether it is what the call asks.
+        """
+        if not is_question and times <= self._times.get(item.mark, 0):
             return True
         if len(item.words) <= _BEGINNING:
             return False

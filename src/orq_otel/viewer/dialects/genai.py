@@ -187,7 +187,7 @@ _OPERATIONS: Final = {
     "chat_completions": "chat",
     "completion": "text_completion",
     "embedding": "embeddings",
-    "framework": "invoke_workflow",  # Spring AI
+    "agent_step": "invoke_workflow",
     "generate": "chat",
     "generate_text": "chat",
     "llm": "chat",

@@ -225,9 +225,11 @@ def _asked(value: Any, role: str, depth: int) -> list[Message]:  # noqa: C901, P
     if is_message(value):
         return [one for one in (message(value, role),) if one]
     found: list[Message] = []
-    for name in _INSTRUCTED:
-        if value.get(name):
-            found += _instructions(value[name])
+    settings = value.get("config")  # where Google's client has instructions
+    for holder in (value, settings if isinstance(settings, Mapping) else {}):
+        name = next((one for one in _INSTRUCTED if holder.get(one)), None)
+        if name is not None:
+            found += _instructions(holder[name])
             break
     for name in _ASKED:
         if value.get(name):

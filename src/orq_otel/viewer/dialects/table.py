@@ -241,6 +241,8 @@ def read(span: Span) -> Said:
         thread_id = first_text(span.resource, _OF_RESOURCE)  # a program for each conversation
     usage = _usage(span, plan)
     model = first_text(attributes, plan.models)
+    if model == "none":  # as Spring AI says that it has none
+        model = first_text(attributes, plan.models[1:])
     if model is None and usage is not None:
         model = usage.model
     operation = _operation(span, plan)
@@ -259,7 +261,8 @@ def read(span: Span) -> Said:
         first_text(attributes, plan.response_ids),
         usage,
         span.status == "ERROR"
-        or (bool(plan.failure) and any(_told(one, attributes) for one in plan.failure)),
+        or (bool(plan.failure) and any(_told(one, attributes) for one in plan.failure))
+        or (plan.is_genai and span.status == "UNSET" and _raised(span, operation, usage)),
         bool(plan.records) and any(attributes[name] == value for name, value in plan.records),
         plan.may_ask or bool(span.events),
     )
@@ -281,8 +284,9 @@ def _operation(span: Span, plan: _Plan) -> str | None:
         kind = span.name if name == "name" else text(attributes.get(name))
         other = kinds.get(kind) if kind is not None else None
         if other is not None and (found is None or found not in OPERATIONS):
-            if other == "chat" and plan.is_unanswered and span.status != "ERROR":
-                return "invoke_workflow"
+            if other == "chat" and plan.is_unanswered:
+                is_failed = span.status == "ERROR" or _has_exception(span)
+                return other if is_failed else "invoke_workflow"
             return other
     for one in plan.read_operation:
         if found is None and one.read_operation is not None:
@@ -351,6 +355,18 @@ def _usage_inside(span: Span, plan: _Plan) -> Usage | None:
 
 def _told(dialect: Dialect, attributes: Mapping[str, Any]) -> bool:
     return dialect.failure is not None and dialect.failure(attributes) is not None
+
+
+def _has_exception(span: Span) -> bool:
+    """Whether a span has an event for an exception."""
+    return any(event.get("name") == "exception" for event in span.events)
+
+
+def _raised(span: Span, operation: str | None, usage: Usage | None) -> bool:
+    """Whether a call raised an exception and has no answer, though its sender set no status."""
+    if operation in AROUND or (usage is not None and usage.output_tokens):
+        return False
+    return _has_exception(span)
 
 
 def _tags(attributes: Mapping[str, Any], names: Names) -> tuple[str, ...]:

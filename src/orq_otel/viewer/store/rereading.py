@@ -1,55 +1,91 @@
-"""Reads the spans of a file again that an earlier release has written.
+"""Reads the spans again that an earlier release has written to a file, in the background.
 
 What they say is read by the dialects of this release, so that threads gain ids, texts and tokens
-that were not known as such when the spans arrived.
+that were not known as such when the spans arrived. Until then, they count as they did.
 """
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
 from orq_otel.viewer import model
 from orq_otel.viewer.conversation import calls
 from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.conversation.texts import texts_of, tool_of
 from orq_otel.viewer.model import KeptSpan
-from orq_otel.viewer.store import sqlite_sums
+from orq_otel.viewer.store import sqlite_feedback, sqlite_logs, sqlite_search, sqlite_sums
 from orq_otel.viewer.store.deciding import span_at
-from orq_otel.viewer.store.sqlite_logs import add_responses, response_of
-from orq_otel.viewer.store.sqlite_rows import FACTS, facts_row, text
+from orq_otel.viewer.store.sqlite_rows import (
+    ADD_CALLS,
+    FACTS,
+    ROW_COLUMNS,
+    facts_row,
+    optional,
+    row_of,
+    text,
+)
+from orq_otel.viewer.store.tally import Row, Tally
 
-_log = logging.getLogger(__name__)
+#: So many spans are read at a time, each with all others of its trace.
+_SPANS: Final = 50
+#: If a trace has more spans than this, they are read without each other.
+_LONGEST: Final = 2_000
 
-#: So many traces are read at a time.
-_TRACES: Final = 200
+
+def read_some(connection: sqlite3.Connection, until: int) -> int | None:
+    """Read the latest spans up to a key again. In a transaction.
+
+    Returns:
+        The key of the next, or None if none is left.
+    """
+    window = connection.execute(
+        "SELECT seq, trace_id FROM spans WHERE seq <= ? ORDER BY seq DESC LIMIT ?", (until, _SPANS)
+    ).fetchall()
+    if not window:
+        return None
+    keys = {seq for seq, _ in window}
+    traces = list(dict.fromkeys(trace_id for _, trace_id in window))
+    for trace_id in traces:
+        found = connection.execute(
+            "SELECT seq FROM spans WHERE trace_id = ? LIMIT ?", (trace_id, _LONGEST + 1)
+        ).fetchall()
+        if len(found) <= _LONGEST:
+            keys.update(seq for (seq,) in found)
+    _read_again(connection, sorted(keys))
+    sqlite_feedback.join(connection, (), traces, ())
+    return int(window[-1][0]) - 1 if len(window) == _SPANS else None
 
 
-def read_again(connection: sqlite3.Connection) -> None:
-    """Read all spans again, and sum them up anew. In a transaction."""
-    (count,) = connection.execute("SELECT COUNT(*) FROM spans").fetchone()
-    if not count:
-        return
-    _log.warning("The file is of an earlier release. Its %s spans are read again.", f"{count:,}")
-    keys: dict[str, int] = dict(connection.execute("SELECT id, key FROM threads").fetchall())
-    for traces in _traces(connection):
-        spans = [(seq, _again(span_at(connection, seq))) for seq in traces]
-        nodes = calls.of_spans(kept for _, kept in spans)
-        for seq, kept in spans:
-            decided = calls.decided(kept, nodes[kept.span.trace_id, kept.span.span_id])
-            thread = decided.facts.thread_id
-            key = None if thread is None else _key(connection, keys, text(thread))
-            connection.execute(
-                f"UPDATE spans SET thread = ?, {FACTS} WHERE seq = ?",
-                (key, *facts_row(decided.facts), seq),
-            )
-        found = {seq: response_of(kept.span.attributes) for seq, kept in spans}
-        responses = {seq: response for seq, response in found.items() if response is not None}
-        add_responses(connection, responses)
-    sqlite_sums.sum_up_all(connection, time.time_ns())
+def _read_again(connection: sqlite3.Connection, keys: Iterable[int]) -> None:
+    spans = {seq: _again(span_at(connection, seq)) for seq in keys}
+    nodes = calls.of_spans(spans.values())
+    old, new = Tally(), Tally()
+    for seq, kept in spans.items():
+        decided = calls.decided(kept, nodes[kept.span.trace_id, kept.span.span_id])
+        before, after = _set(connection, seq, decided)
+        old.add(before)
+        new.add(after)
+        if before.thread != after.thread:
+            sqlite_feedback.part(connection, [(before.trace_id, before.span_id)])
+        if sqlite_search.is_possible(connection):
+            if before.thread not in {None, after.thread}:
+                sqlite_search.forget(connection, [seq])
+            if after.thread is not None:
+                texts = texts_of(kept.span, kept.facts)
+                sqlite_search.add(connection, [(after.thread, seq, texts)])
+                sqlite_search.add_with_logs(connection, [(after.trace_id, after.span_id)])
+    found = {seq: sqlite_logs.response_of(kept.span.attributes) for seq, kept in spans.items()}
+    responses = {seq: response for seq, response in found.items() if response is not None}
+    sqlite_logs.add_responses(connection, responses)
+    sqlite_sums.add(connection, old, -1)
+    sqlite_sums.add(connection, new, 1)
+    sqlite_sums.delete_empty(connection, old)
+    for key in {**old.threads, **new.threads}:
+        sqlite_sums.sum_up_anew(connection, key, time.time_ns())
 
 
 def _again(kept: KeptSpan) -> KeptSpan:
@@ -59,28 +95,32 @@ def _again(kept: KeptSpan) -> KeptSpan:
     return KeptSpan(kept.span, facts)
 
 
-def _traces(connection: sqlite3.Connection) -> Iterator[list[int]]:
-    """Yields the keys of spans, those of some traces at a time."""
-    last = b""
-    while True:
-        found = connection.execute(
-            "SELECT DISTINCT trace_id FROM spans WHERE trace_id > ? ORDER BY trace_id LIMIT ?",
-            (last, _TRACES),
-        ).fetchall()
-        if not found:
-            return
-        first, last = found[0][0], found[-1][0]
-        rows = connection.execute(
-            "SELECT seq FROM spans WHERE trace_id BETWEEN ? AND ?", (first, last)
-        )
-        yield [seq for (seq,) in rows.fetchall()]
+def _set(connection: sqlite3.Connection, seq: int, kept: KeptSpan) -> tuple[Row, Row]:
+    """Set what is read again. Returns what of the span went into sums, and what does now."""
+    row = f"SELECT {ROW_COLUMNS} FROM spans WHERE seq = ?"
+    before = row_of(connection.execute(row, (seq,)).fetchone())
+    facts = kept.facts
+    thread = None if facts.thread_id is None else _key(connection, text(facts.thread_id))
+    title = before.title if facts.title is None else facts.title  # it may stand in a log record
+    connection.execute(
+        f"UPDATE spans SET thread = ?, tool = ?, {FACTS} WHERE seq = ?",
+        (
+            thread,
+            optional(tool_of(kept.span, facts)),
+            *facts_row(replace(facts, title=title)),
+            seq,
+        ),
+    )
+    connection.execute("DELETE FROM calls WHERE thread = ? AND span = ?", (before.thread, seq))
+    connection.execute(f"{ADD_CALLS} AND seq = ?", (seq,))
+    return before, row_of(connection.execute(row, (seq,)).fetchone())
 
 
-def _key(connection: sqlite3.Connection, keys: dict[str, int], thread: str) -> int:
-    if thread not in keys:
-        inserted = connection.execute(
-            "INSERT INTO threads (id, folded, digest) VALUES (?, ?, ?)",
-            (thread, thread.lower(), model.digest(thread)),
-        )
-        keys[thread] = int(inserted.lastrowid or 0)
-    return keys[thread]
+def _key(connection: sqlite3.Connection, thread: str) -> int:
+    """Returns the key of a thread, which is made if it is not there."""
+    connection.execute(
+        "INSERT OR IGNORE INTO threads (id, folded, digest) VALUES (?, ?, ?)",
+        (thread, thread.lower(), model.digest(thread)),
+    )
+    (key,) = connection.execute("SELECT key FROM threads WHERE id = ?", (thread,)).fetchone()
+    return int(key)

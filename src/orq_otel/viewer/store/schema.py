@@ -6,12 +6,15 @@ is never changed: whatever is to be different goes into a new one.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
 from collections.abc import Callable
 from typing import Final
 
 from orq_otel.viewer.model import LONG_ID, digest
+
+_log = logging.getLogger(__name__)
 
 Step = str | Callable[[sqlite3.Connection], None]
 
@@ -241,7 +244,8 @@ END;
 #: are the texts of a thread, each once, with the span that had it first. `evaluations` are those
 #: log records that are any, with 1 for a good one and -1 for a bad one, and their thread as soon as
 #: it is known. `unindexed` has a row for each table whose older rows, up to a key, are not in these
-#: tables yet: the viewer reads them in the background.
+#: tables yet: the viewer reads them in the background. Spans that are to be read again as a whole
+#: have the source `again`.
 _FINDING: Final = """
 ALTER TABLE spans ADD COLUMN user TEXT;
 ALTER TABLE spans ADD COLUMN agent TEXT;
@@ -343,18 +347,25 @@ _WORDS: Final = (
 
 def _finding(connection: sqlite3.Connection) -> None:
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'documents'").fetchone():
-        return  # Spans of an older file have just been read again.
+        return  # Spans of an older file are to be read again, and these tables are there.
     _run(connection, _FINDING)
     if connection.execute("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'").fetchone():
         connection.execute(_WORDS)
 
 
 def _read_again(connection: sqlite3.Connection) -> None:
-    # Imported here, since they need the newest tables.
-    from orq_otel.viewer.store import rereading  # noqa: PLC0415
-
+    """Let the spans be read again in the background, and not only for searches."""
     _finding(connection)
-    rereading.read_again(connection)
+    connection.execute("DELETE FROM unindexed WHERE source = 'spans'")
+    connection.execute(
+        "INSERT INTO unindexed SELECT 'again', max(seq) FROM spans HAVING max(seq) IS NOT NULL"
+    )
+    (count,) = connection.execute("SELECT COUNT(*) FROM spans").fetchone()
+    if count:
+        _log.warning(
+            "The file is of an earlier release. Its %s spans are read again in the background.",
+            f"{count:,}",
+        )
 
 
 #: The first makes an empty file into one of version 1, and so on.

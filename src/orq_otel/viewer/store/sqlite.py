@@ -43,6 +43,7 @@ from orq_otel.viewer.store import (
     sqlite_indexing,
     sqlite_logs,
     sqlite_numbers,
+    sqlite_overview,
     sqlite_reading,
     sqlite_search,
     sqlite_writing,
@@ -91,6 +92,7 @@ class SQLiteStore:
         self._lock = threading.Lock()
         self._file_lock = SharedLock()
         self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
+        self._searches = sqlite_search.Searches()
         self._is_closed = False
         self._writer: sqlite3.Connection | None = None
         self._copy: tempfile.TemporaryDirectory[str] | None = None
@@ -142,7 +144,9 @@ class SQLiteStore:
             InvalidCursorError: The cursor is invalid.
             StoreError: The store cannot be read.
         """
-        return self._read(lambda connection: sqlite_reading.threads(connection, query))
+        return self._read(
+            lambda connection: sqlite_reading.threads(connection, query, self._searches)
+        )
 
     def thread(self, thread_id: str) -> Thread | None:
         """Returns a thread by its id or short id, or None.
@@ -182,7 +186,9 @@ class SQLiteStore:
         Raises:
             StoreError: The store cannot be read.
         """
-        return self._read(lambda connection: sqlite_reading.overview(connection, query, buckets))
+        return self._read(
+            lambda connection: sqlite_overview.overview(connection, query, buckets, self._searches)
+        )
 
     @property
     def abilities(self) -> frozenset[Ability]:
@@ -214,7 +220,9 @@ class SQLiteStore:
             StoreError: The store cannot be read.
         """
         return self._read(
-            lambda connection: sqlite_numbers.numbers(connection, query, by, names, limit)
+            lambda connection: sqlite_numbers.numbers(
+                connection, query, by, names, limit, self._searches
+            )
         )
 
     def index_more(self) -> bool:

@@ -9,34 +9,38 @@ import sqlite3
 from typing import Final
 
 from orq_otel.viewer.conversation.evaluations import verdict
-from orq_otel.viewer.conversation.facts import MODEL_CALLS, read
+from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.conversation.texts import texts_of, tool_of
 from orq_otel.viewer.model import EVALUATION
-from orq_otel.viewer.store import sqlite_feedback, sqlite_logs, sqlite_search
+from orq_otel.viewer.store import rereading, sqlite_feedback, sqlite_logs, sqlite_search
 from orq_otel.viewer.store.deciding import span_at
-from orq_otel.viewer.store.sqlite_rows import ROW_COLUMNS, optional, row_of, who
+from orq_otel.viewer.store.sqlite_rows import (
+    ADD_CALLS,
+    ADD_FACET,
+    ROW_COLUMNS,
+    optional,
+    row_of,
+    who,
+)
 
 #: So many spans are read in one transaction, and so many keys of log records.
 _SPANS: Final = 100
 _LOGS: Final = 2_000
-ADD_FACET: Final = "INSERT OR IGNORE INTO thread_facets VALUES (?, ?, ?)"
-#: Copies the model calls among some spans.
-ADD_CALLS: Final = (
-    "INSERT OR REPLACE INTO calls SELECT thread, seq, model, start, end, is_error, is_model_call,"
-    " input_tokens, output_tokens, cost FROM spans WHERE thread IS NOT NULL AND (is_model_call OR"
-    f" (is_error AND operation IN ({', '.join(repr(one) for one in sorted(MODEL_CALLS))})))"
-)
 
 
 def unindexed(connection: sqlite3.Connection) -> int:
     """Returns how many spans may still have to be read."""
-    found = connection.execute("SELECT until FROM unindexed WHERE source = 'spans'").fetchone()
+    found = connection.execute("SELECT until FROM unindexed WHERE source <> 'logs'").fetchone()
     return int(found[0]) if found else 0
 
 
 def step(connection: sqlite3.Connection) -> bool:
     """Read some rows. Returns whether there were any. In a transaction."""
-    for source, read_some in (("logs", _logs), ("spans", _spans)):
+    for source, read_some in (
+        ("logs", _logs),
+        ("again", rereading.read_some),
+        ("spans", _spans),
+    ):
         found = connection.execute("SELECT until FROM unindexed WHERE source = ?", (source,))
         row = found.fetchone()
         if row is None:
@@ -48,6 +52,7 @@ def step(connection: sqlite3.Connection) -> bool:
             else "UPDATE unindexed SET until = ?2 WHERE source = ?1",
             (source, until) if until is not None else (source,),
         )
+        connection.execute("UPDATE changes SET count = count + 1")
         return True
     return False
 

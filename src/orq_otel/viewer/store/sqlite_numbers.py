@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from orq_otel.viewer.model import Group, Kind, Numbers, Slice, ThreadQuery
 from orq_otel.viewer.store import buckets as pieces
 from orq_otel.viewer.store import sqlite_search
-from orq_otel.viewer.store.sqlite_reading import matching, where_of
+from orq_otel.viewer.store.sqlite_conditions import matching, where_of
 from orq_otel.viewer.store.sqlite_rows import text
 from orq_otel.viewer.store.tally import COST_UNITS
 
@@ -55,11 +55,16 @@ class _Part(NamedTuple):
     unpriced: int
 
 
-def numbers(
-    connection: sqlite3.Connection, query: ThreadQuery, by: Kind, names: Sequence[str], limit: int
+def numbers(  # noqa: PLR0913, PLR0917 - what is asked, and of whom
+    connection: sqlite3.Connection,
+    query: ThreadQuery,
+    by: Kind,
+    names: Sequence[str],
+    limit: int,
+    searches: sqlite_search.Searches,
 ) -> Numbers:
     """Sums up the model calls of all threads that match a query, group by group."""
-    found_text = sqlite_search.find(connection, query.text) if query.text else None
+    found_text = searches.find(connection, query.text) if query.text else None
     where, values = where_of(matching(connection, query, found_text))
     # Found once: each sum needs them.
     among = "IS NOT NULL"

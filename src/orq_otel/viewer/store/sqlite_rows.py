@@ -13,6 +13,7 @@ from itertools import chain
 from operator import attrgetter
 from typing import Any, Final
 
+from orq_otel.viewer.conversation.facts import MODEL_CALLS
 from orq_otel.viewer.dialects.dialect import ToolUse
 from orq_otel.viewer.model import Facts, KeptSpan, LogRecord, Span
 from orq_otel.viewer.store.buckets import bounded
@@ -75,6 +76,13 @@ _COUNTED: Final = ("is_error", "is_model_call", "input_tokens", "output_tokens",
 #: Returns the values of a `SpanRow`, in the order of `INSERT`.
 values_of: Final = attrgetter(*_COLUMNS)
 INSERT: Final = f"INSERT OR IGNORE INTO spans ({', '.join(_COLUMNS)}) VALUES"
+ADD_FACET: Final = "INSERT OR IGNORE INTO thread_facets VALUES (?, ?, ?)"
+#: Copies the model calls among some spans.
+ADD_CALLS: Final = (
+    "INSERT OR REPLACE INTO calls SELECT thread, seq, model, start, end, is_error, is_model_call,"
+    " input_tokens, output_tokens, cost FROM spans WHERE thread IS NOT NULL AND (is_model_call OR"
+    f" (is_error AND operation IN ({', '.join(repr(one) for one in sorted(MODEL_CALLS))})))"
+)
 #: The columns of `row_of`, in its order.
 ROW_COLUMNS: Final = (
     "thread, trace_id, span_id, start, end, is_error, is_model_call, input_tokens, output_tokens,"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import threading
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -24,6 +25,8 @@ from orq_otel.viewer.store.sqlite_rows import SPAN_COLUMNS, body_of, insert_many
 MOST: Final = 5_000
 #: How many labels are looked at that contain a text.
 _LABELS: Final = 200
+#: How many searches are remembered.
+_REMEMBERED: Final = 8
 #: The length of a pattern for LIKE in characters. SQLite takes 50,000 bytes.
 _PATTERN: Final = 10_000
 #: SQLite before version 3.32 accepts no more than 999 parameters.
@@ -170,6 +173,29 @@ def find(connection: sqlite3.Connection, wanted: str) -> Found:
             documents.setdefault(thread, key)
     keys.update((key, None) for key in documents)
     return Found(list(keys), documents, is_partial)
+
+
+class Searches:
+    """The last searches of a store. The sums of a page, and its list, ask for the same."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._found: dict[str, tuple[int, Found]] = {}
+
+    def find(self, connection: sqlite3.Connection, wanted: str) -> Found:
+        """Returns what `find` does, again if nothing was written since."""
+        (change,) = connection.execute("SELECT count FROM changes").fetchone()
+        with self._lock:
+            known = self._found.get(wanted)
+        if known is not None and known[0] == change:
+            return known[1]
+        found = find(connection, wanted)
+        with self._lock:
+            self._found.pop(wanted, None)
+            self._found[wanted] = change, found
+            if len(self._found) > _REMEMBERED:
+                del self._found[next(iter(self._found))]
+        return found
 
 
 def _named(connection: sqlite3.Connection, lower: str) -> Iterator[int]:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from orq_otel.viewer import model
-from orq_otel.viewer.store.sqlite_indexing import ADD_CALLS
 from orq_otel.viewer.store.sqlite_rows import ROW_COLUMNS, insert_many, row_of
 from orq_otel.viewer.store.tally import Row, Tally, ThreadTally
 
@@ -197,31 +196,21 @@ def delete_empty(connection: sqlite3.Connection, tally: Tally) -> None:
     )
 
 
-def sum_up_all(connection: sqlite3.Connection, arrived: int) -> None:
-    """Recompute all rollups, for spans that arrived at a time at the latest."""
-    for table in (*_OF_THREADS, "activity", "latencies", "tags", "facets", "calls"):
-        connection.execute(f"DELETE FROM {table}")
-    connection.execute(ADD_CALLS)
-    ids: dict[int, str] = dict(connection.execute("SELECT key, id FROM threads").fetchall())
-    for key in ids:
-        tally = Tally(rows_of_thread(connection, key))
-        if tally.threads:
-            connection.execute(_RESET_THREAD, (key,))
-            add_threads(connection, tally.threads, ids, arrived)
-            add(connection, tally, 1)
-        else:
-            connection.execute("DELETE FROM threads WHERE key = ?", (key,))
+def sum_up_anew(connection: sqlite3.Connection, key: int, arrived: int = 0) -> None:
+    """Recompute the rollup of a thread from its spans. One without spans is deleted.
 
-
-def sum_up_anew(connection: sqlite3.Connection, key: int) -> None:
-    """Recompute the rollup of a thread from its remaining spans."""
+    Args:
+        connection: In a transaction.
+        key: The thread's key.
+        arrived: When new ones of them arrived, in nanoseconds since the epoch.
+    """
     for table in _OF_THREADS:
         connection.execute(f"DELETE FROM {table} WHERE thread = ?", (key,))
     tally = Tally(rows_of_thread(connection, key))
     if tally.threads:
         connection.execute(_RESET_THREAD, (key,))
         (thread_id,) = connection.execute("SELECT id FROM threads WHERE key = ?", (key,)).fetchone()
-        add_threads(connection, tally.threads, {key: thread_id}, 0)
+        add_threads(connection, tally.threads, {key: thread_id}, arrived)
         # The arrival of the remaining spans is not recorded. It was no later than the latest one's.
         connection.execute(
             "UPDATE threads SET active = min(active, last_active) WHERE key = ?", (key,)

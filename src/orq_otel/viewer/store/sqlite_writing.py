@@ -14,8 +14,8 @@ from orq_otel.viewer.conversation.texts import texts_of, tool_use
 from orq_otel.viewer.model import KeptSpan, LogRecord
 from orq_otel.viewer.store import deciding, sqlite_feedback, sqlite_logs, sqlite_search, sqlite_sums
 from orq_otel.viewer.store.deciding import Change
-from orq_otel.viewer.store.sqlite_indexing import ADD_CALLS
 from orq_otel.viewer.store.sqlite_rows import (
+    ADD_CALLS,
     INSERT,
     ROW_COLUMNS,
     Resources,
@@ -65,6 +65,9 @@ def insert(connection: sqlite3.Connection, batch: Batch, arrived: int) -> None:
     spans = _with_records(connection, batch.spans, recorded)
     told_later = {trace_id.hex() for trace_id, _ in recorded}
     decided, changes = deciding.decide(connection, spans, batch.plain, told_later)
+    if spans is not batch.spans:
+        both = enumerate(zip(spans, batch.spans, strict=True))
+        decided = {place: one for place, (one, alone) in both if one is not alone} | decided
     for place, kept in decided.items():
         batch.rows[place].count(kept.facts)
         batch.threads[place] = None if kept.facts.thread_id is None else text(kept.facts.thread_id)

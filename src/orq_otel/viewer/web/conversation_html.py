@@ -107,7 +107,7 @@ def spans_shown(told: Sequence[Exchange]) -> set[str]:
 
 def first_chunk(kept: KeptSpan) -> int | None:
     """Returns the time to the first chunk of a streamed answer in nanoseconds, or None."""
-    seconds = kept.span.attributes.get("gen_ai.response.time_tofirst_chunk")
+    seconds = kept.span.attributes.get("gen_ai.response.time_to_first_chunk")
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < 1e9:  # noqa: PLR2004
         return None
     return int(seconds * 1e9)

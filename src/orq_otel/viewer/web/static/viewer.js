@@ -266,7 +266,8 @@ function open() {
   target.scrollIntoView({ block: "nearest" });
   const focused = { DETAILS: "summary", TR: "a" }[target.nodeName] ? target.querySelector("summary, a") : target;
   if (focused === target) target.tabIndex = -1;
-  focused?.focus({ preventScroll: true });
+  // Whoever was quick is inside of it already.
+  if (!target.contains(document.activeElement)) focused?.focus({ preventScroll: true });
 }
 addEventListener("hashchange", open);
 // A link to where the page is already changes no hash.

@@ -1,0 +1,343 @@
+"""A conversation is read back alike, whoever wrote it, and whatever else stands around it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orq_otel.viewer.conversation import Message, Text, ToolCall, Turn, conversation, failure
+from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.model import KeptSpan, Span, Thread
+from orq_otel.viewer.store.sqlite import SQLiteStore
+
+from .dialect_writers import SECOND, WRITERS, Call, Talk, Tool, parts, parts_answer, spans_of, talk
+
+THREAD = "support-42"
+
+
+def kept(spans: Sequence[Span]) -> list[KeptSpan]:
+    return [KeptSpan(one, read(one)) for one in sorted(spans, key=lambda one: one.start)]
+
+
+def told(spans: Sequence[Span]) -> tuple[list[tuple[str, str]], list[ToolCall], list[str]]:
+    """The texts of a conversation with their roles, its tool calls, and its failures."""
+    said: list[tuple[str, str]] = []
+    calls: list[ToolCall] = []
+    failures: list[str] = []
+    for entry in conversation(THREAD, kept(spans)).entries:
+        if found := failure(entry.kept):
+            failures.append(found.message)
+        assert isinstance(entry, Turn), entry
+        messages: tuple[Message, ...] = (*entry.asked, *entry.answered)
+        for message in messages:
+            for part in message.parts:
+                if isinstance(part, ToolCall):
+                    calls.append(part)
+                else:
+                    assert isinstance(part, Text), part
+                    said.append((message.role, part.content))
+    return said, calls, failures
+
+
+def check(spans: Sequence[Span], written: Talk) -> None:
+    """All that was said is read from these spans, each once and in order."""
+    said, calls, failures = told(spans)
+    assert said == written.said
+    found = [(one.name, json.loads(one.arguments or ""), texts(one)) for one in calls]
+    assert found == [(one.name, one.arguments, one.result) for one in written.tools]
+    assert failures == [one.error for one in written.calls if one.error]
+
+
+def texts(call: ToolCall) -> str:
+    assert call.result is not None
+    return "".join(one.content for one in call.result if isinstance(one, Text))
+
+
+def thread_of(spans: Sequence[Span], store: SQLiteStore) -> Thread:
+    for one in spans:
+        store.write(kept([one]))
+    found = store.thread(THREAD)
+    assert found is not None
+    return found
+
+
+def tokens(written: Talk) -> tuple[int, int]:
+    return (
+        sum(one.usage[0] for one in written.calls),
+        sum(one.usage[1] for one in written.calls),
+    )
+
+
+TRACKING = Tool("call_1", "track", {"parcel": "3SABC"}, "It is out for delivery today.")
+ADDRESS = Tool("call_2", "address", {"of": "the neighbour"}, "Number 7, the door on the left.")
+SUPPORT = talk(
+    [
+        ("Where is my parcel?", [TRACKING, ADDRESS], "It is on its way."),
+        ("Can it go to number 7?", [], "Yes, I have noted that."),
+        ("Where is my parcel?", [], "Still on its way, and near."),
+        ("Refund me.", [], ""),
+    ],
+    fails=True,
+)
+
+WORDS = st.text("abcdefgh é", min_size=3, max_size=24).map(str.strip).filter(len)
+TOOLS = st.lists(
+    st.tuples(st.sampled_from(["track", "search"]), st.dictionaries(st.just("q"), WORDS), WORDS),
+    max_size=3,
+)
+
+
+@st.composite
+def talks(draw: st.DrawFn) -> Talk:
+    """Any conversation of up to four turns. No text occurs in two of its messages."""
+    turns = draw(st.lists(st.tuples(WORDS, TOOLS, WORDS), min_size=1, max_size=4))
+    numbered: list[tuple[str, list[Tool], str]] = []
+    for number, (question, tools, answer) in enumerate(turns):
+        called = [
+            Tool(
+                f"call_{number}_{place}",
+                name,
+                {**arguments, "n": place},
+                f"r{number}.{place} {text}",
+            )
+            for place, (name, arguments, text) in enumerate(tools)
+        ]
+        numbered.append((f"q{number} {question}", called, f"a{number} {answer}"))
+    return talk(numbered, fails=draw(st.booleans()))
+
+
+@pytest.mark.parametrize("sender", WRITERS)
+def test_a_conversation_is_read_back(sender: str, sqlite: SQLiteStore) -> None:
+    spans = spans_of(sender, SUPPORT, THREAD)
+    check(spans, SUPPORT)
+    thread = thread_of(spans, sqlite)
+    assert (thread.input_tokens, thread.output_tokens) == tokens(SUPPORT)
+    assert thread.errors == 1
+    assert thread.title == "Where is my parcel?"
+
+
+@pytest.mark.parametrize("sender", WRITERS)
+@settings(max_examples=20)
+@given(written=talks())
+def test_any_conversation_is_read_back(sender: str, written: Talk) -> None:
+    check(spans_of(sender, written, THREAD), written)
+
+
+@pytest.mark.parametrize("sender", WRITERS)
+def test_what_is_cached_is_priced_alike(sender: str) -> None:
+    spans = spans_of(sender, SUPPORT, THREAD)
+    costs = [one.facts.cost for one in kept(spans)]
+    wanted = [
+        None if call.error else ((sent - cached) * 0.15 + cached * 0.075 + answered * 0.6) / 1e6
+        for call in SUPPORT.calls
+        for sent, answered, cached in [call.usage]
+    ]
+    assert costs == [None if one is None else pytest.approx(one) for one in wanted]
+
+
+def as_texts(span: Span) -> Span:
+    """A span whose numbers are texts, as some exporters write all attributes."""
+    attributes = {
+        key: str(value) if isinstance(value, int) else value
+        for key, value in span.attributes.items()
+    }
+    return dataclasses.replace(span, attributes=attributes)
+
+
+def quoted(span: Span) -> Span:
+    """A span whose id is JSON."""
+    return dataclasses.replace(
+        span, attributes={**span.attributes, "session.id": json.dumps(THREAD)}
+    )
+
+
+def under(attributes: dict[str, Any]) -> Callable[[Span], list[Span]]:
+    """Puts a span below one of the program, which has these attributes and ends after it."""
+
+    def change(span: Span) -> list[Span]:
+        above = dataclasses.replace(
+            span,
+            span_id="f" + span.span_id[1:],
+            name="handle_message",
+            kind="SERVER",
+            scope="app",
+            start=span.start - 1,
+            end=span.end + 1,
+            status="UNSET",
+            status_message="",
+            attributes=attributes,
+        )
+        own = {key: value for key, value in span.attributes.items() if key != "session.id"}
+        return [dataclasses.replace(span, parent_id=above.span_id, attributes=own), above]
+
+    return change
+
+
+def of_resource(span: Span) -> Span:
+    own = {key: value for key, value in span.attributes.items() if key != "session.id"}
+    return dataclasses.replace(span, attributes=own, resource={"session.id": THREAD})
+
+
+def with_request(span: Span) -> list[Span]:
+    """A span with the request that it made, which has the session's id as well."""
+    request = dataclasses.replace(
+        span,
+        span_id="e" + span.span_id[1:],
+        parent_id=span.span_id,
+        name="POST",
+        scope="opentelemetry.instrumentation.httpx",
+        start=span.start + 1,
+        end=span.end - 1,
+        status_message="",
+        attributes={"session.id": THREAD, "http.request.method": "POST"},
+    )
+    return [request, span]
+
+
+def with_agent(span: Span) -> list[Span]:
+    """A span inside of an agent's, which tells the usage again."""
+    usage = read(span)
+    agent = dataclasses.replace(
+        span,
+        span_id="d" + span.span_id[1:],
+        name="invoke_agent support",
+        kind="INTERNAL",
+        scope="a.framework",
+        start=span.start - 1,
+        end=span.end + 1,
+        attributes={
+            "gen_ai.operation.name": "invoke_agent",
+            "session.id": THREAD,
+            "gen_ai.usage.input_tokens": usage.input_tokens or 0,
+            "gen_ai.usage.output_tokens": usage.output_tokens or 0,
+        },
+    )
+    return [dataclasses.replace(span, parent_id=agent.span_id), agent]
+
+
+def twice(span: Span) -> list[Span]:
+    """A span that an exporter has sent again."""
+    return [span, span]
+
+
+CHANGES: dict[str, Callable[[Span], Span | list[Span]]] = {
+    "numbers are texts": as_texts,
+    "the id is JSON": quoted,
+    "the id is on the parent": under({"session.id": THREAD}),
+    "the id is on the parent, under a name of its own": under({"conversation_id": THREAD}),
+    "the id is the resource's": of_resource,
+    "its request has the id": with_request,
+    "an agent repeats the usage": with_agent,
+    "it is sent twice": twice,
+}
+
+
+@pytest.mark.parametrize("sender", WRITERS)
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_stands_around_changes_nothing(change: str, sender: str, sqlite: SQLiteStore) -> None:
+    spans: list[Span] = []
+    for one in spans_of(sender, SUPPORT, THREAD):
+        changed = CHANGES[change](one)
+        spans += changed if isinstance(changed, list) else [changed]
+    thread = thread_of(spans, sqlite)
+    assert (thread.input_tokens, thread.output_tokens) == tokens(SUPPORT)
+    assert thread.errors == 1
+    check([one.span for one in sqlite.spans(THREAD)], SUPPORT)
+
+
+@pytest.mark.parametrize("sender", WRITERS)
+@pytest.mark.parametrize("last", [1, 2, 3])
+def test_a_history_that_is_cut_loses_nothing(last: int, sender: str) -> None:
+    """Only the instructions and the last messages are sent, from a question or a call on."""
+    whole = talk([(f"Question {one}?", [], f"Answer {one}.") for one in range(5)])
+    calls = []
+    for call in whole.calls:
+        rest = call.asked[1:]
+        calls.append(dataclasses.replace(call, asked=(call.asked[0], *rest[-(2 * last - 1) :])))
+    check(spans_of(sender, dataclasses.replace(whole, calls=calls), THREAD), whole)
+
+
+def nested(call: Call, number: int) -> list[Span]:
+    """One call as a framework and a client tell it, with the response's id on both."""
+    (inner,) = spans_of("conventions", Talk([call]), THREAD)
+    inner = dataclasses.replace(
+        inner,
+        trace_id=f"{number + 1:032x}",
+        start=(2 * number + 1) * SECOND,
+        end=(2 * number + 2) * SECOND,
+        attributes={**inner.attributes, "gen_ai.response.id": f"r{number}"},
+    )
+    outer = dataclasses.replace(
+        inner,
+        span_id="c" + inner.span_id[1:],
+        scope="a.framework",
+        start=inner.start - 1,
+        end=inner.end + 1,
+    )
+    return [dataclasses.replace(inner, parent_id=outer.span_id), outer]
+
+
+def test_one_response_on_nested_spans_is_one_call(sqlite: SQLiteStore) -> None:
+    spans = [one for number, call in enumerate(SUPPORT.calls) for one in nested(call, number)]
+    thread = thread_of(spans, sqlite)
+    assert (thread.input_tokens, thread.output_tokens) == tokens(SUPPORT)
+    assert thread.errors == 1
+    check(spans, SUPPORT)
+
+
+def test_usage_on_agents_alone_counts_once(sqlite: SQLiteStore) -> None:
+    """Of agents inside each other that all tell their usage, in whatever order they come."""
+    (span,) = spans_of("conventions", Talk(SUPPORT.calls[:1]), THREAD)
+    names = ("gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "session.id")
+    attributes = {name: span.attributes[name] for name in names}
+    agents = [
+        dataclasses.replace(
+            span,
+            span_id=f"{depth + 1:016x}",
+            parent_id=f"{depth:016x}" if depth else None,
+            start=span.start + depth,
+            end=span.end - depth,
+            attributes={**attributes, "gen_ai.operation.name": "invoke_agent"},
+        )
+        for depth in range(3)
+    ]
+    assert thread_of(agents, sqlite).input_tokens == SUPPORT.calls[0].usage[0]
+
+
+def test_an_answer_that_only_events_tell(sqlite: SQLiteStore) -> None:
+    spans = []
+    for call, span in zip(SUPPORT.calls, spans_of("conventions", SUPPORT, THREAD), strict=True):
+        attributes = dict(span.attributes)
+        content = {
+            "gen_ai.input.messages": parts(call),
+            "gen_ai.output.messages": [parts_answer(call)],
+        }
+        for name in content:
+            attributes.pop(name, None)
+        event = {
+            "name": "gen_ai.client.inference.operation.details",
+            "time": span.end,
+            "attributes": content if not call.error else {**content, "gen_ai.output.messages": []},
+        }
+        spans.append(dataclasses.replace(span, attributes=attributes, events=(event,)))
+    check(spans, SUPPORT)
+    assert thread_of(spans, sqlite).title == "Where is my parcel?"
+
+
+@pytest.mark.parametrize("sender", WRITERS)
+def test_an_error_that_only_an_event_tells(sender: str, sqlite: SQLiteStore) -> None:
+    *spans, last = spans_of(sender, SUPPORT, THREAD)
+    event = {
+        "name": "exception",
+        "time": last.end,
+        "attributes": {"exception.type": "BadRequestError", "exception.message": "Refused."},
+    }
+    failed = dataclasses.replace(last, status="UNSET", status_message="", events=(event,))
+    thread = thread_of([*spans, failed], sqlite)
+    assert thread.errors == 1
