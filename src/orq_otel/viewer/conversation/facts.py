@@ -190,8 +190,12 @@ def _priced(span: Span, usage: Usage | None) -> Mapping[str, Any]:
 def _title(span: Span, *, is_told: bool) -> str | None:
     for name in MESSAGES:
         messages = span.attributes.get(name)
-        if messages and (found := _first_of_user(messages)):
+        if not messages:
+            continue
+        if found := _first_of_user(messages):
             return found
+        if isinstance(messages, str) and "{" not in messages:
+            return None  # no messages, whatever shape they may have
     for event in span.events:
         messages = (event.get("attributes") or {}).get(MESSAGES[0])
         if messages and (found := _first_of_user(messages)):

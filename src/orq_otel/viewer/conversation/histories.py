@@ -141,6 +141,7 @@ class Histories:
         self._histories: list[_History] = []
         self._shown: dict[int, Item] = {}
         self._times: dict[int, int] = {}  # how often each was shown
+        self._calls: set[tuple[int, str]] = set()  # tool calls, with their ids
         self._beginnings: dict[tuple[str, str], list[Item]] = {}
         self._cut: dict[tuple[str, str], list[Item]] = {}  # those of them that were cut
 
@@ -188,6 +189,8 @@ class Histories:
         """Note what is shown, so that it is known where another call repeats it."""
         for one in items:
             self._times[one.mark] = self._times.get(one.mark, 0) + 1
+            if isinstance(one.part, ToolCall) and one.part.id:
+                self._calls.add((one.mark, one.part.id))
             if self._shown.setdefault(one.mark, one) is one and len(one.words) > _BEGINNING:
                 self._beginnings.setdefault(_start(one), []).append(one)
                 if one.is_cut:
@@ -202,6 +205,8 @@ class Histories:
             is_question: Whether it is what the call asks.
         """
         if not is_question and times <= self._times.get(item.mark, 0):
+            return True
+        if isinstance(item.part, ToolCall) and (item.mark, item.part.id) in self._calls:
             return True
         if len(item.words) <= _BEGINNING:
             return False
