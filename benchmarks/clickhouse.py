@@ -108,13 +108,13 @@ SELECT concat('thread-', toString(thread)), toDateTime({_HOUR}, 'UTC'), trace,
 FROM (SELECT number AS trace_number FROM numbers({{from}}, {{count}}))
 """
 TEXTS = f"""
-INSERT INTO otel_traces_orq_texts (thread_id, hour, digest, trace_id, span_id, service, start, text,
-    words, version, is_deleted)
+INSERT INTO otel_traces_orq_texts (thread_id, hour, digest, trace_id, span_id, service, start,
+    place, text, words, version, is_deleted)
 WITH {_OF_TRACE}
 SELECT concat('thread-', toString(thread)), toDateTime({_HOUR}, 'UTC'),
     reinterpretAsInt64(cityHash64(question)), trace, span,
-    concat('service-', toString(thread % 5)), toInt64(second) * 1000000000, question,
-    concat(' ', lower(question), ' '), 1, 0
+    concat('service-', toString(thread % 5)), toInt64(second) * 1000000000, 0,
+    question, concat(' ', lower(question), ' '), 1, 0
 FROM (SELECT number AS trace_number FROM numbers({{from}}, {{count}}))
 """
 #: One in 25 threads is evaluated.

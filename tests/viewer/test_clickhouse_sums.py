@@ -8,6 +8,7 @@ import pytest
 
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model import KeptSpan, ThreadQuery
+from orq_otel.viewer.store import clickhouse_texts
 from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND
 from orq_otel.viewer.store.clickhouse_activity import Tables
 from orq_otel.viewer.store.clickhouse_address import Address
@@ -26,7 +27,14 @@ def fill(database: Database, last: int) -> None:
         KeptSpan(one, read(one))
         for day in range(DAYS)
         for number in range(EACH)
-        for one in [call(f"{day}-{number}", start=last - day * DAY + number * SECOND, tags=("x",))]
+        for one in [
+            call(
+                f"{day}-{number}",
+                start=last - day * DAY + number * SECOND,
+                tags=("x",),
+                says=f"Where is parcel {day}?",
+            )
+        ]
     )
 
 
@@ -46,18 +54,44 @@ def test_a_page_reads_its_own_days(database: Database) -> None:
             return sum(
                 one.get("rows", 0)
                 for one in database.server.log()[before:]
-                if "_orq_activity" in one["sql"]
+                if any(f"_orq_{table}" in one["sql"] for table in ("activity", "texts", "feedback"))
             )
 
         # An overview asks at most ten times, each time for the two days that 24 hours touch.
         budget = 10 * 2 * EACH
         assert 0 < rows(ThreadQuery(since=since, limit=5)) <= budget
         assert 0 < rows(ThreadQuery(since=since, limit=5, tags=("x",), sort="cost")) <= budget
+        # Messages are looked through once for the sums and once for the list, and twice more for
+        # the days that have some, and for excerpts.
+        searched = budget + 6 * 2 * EACH
+        assert 0 < rows(ThreadQuery(since=since, limit=5, text="parcel")) <= searched
+        assert 0 < rows(ThreadQuery(since=since, limit=5, feedback="none")) <= budget
+        before = len(database.server.log())
+        assert store.numbers(ThreadQuery(since=since), "tag").groups[0].calls == EACH
+        counted = [one.get("rows", 0) for one in database.server.log()[before:]]
+        assert max(counted) <= 6 * 2 * EACH
         # A list of any time goes back no further than it has to.
         before = len(database.server.log())
         assert len(store.threads(ThreadQuery(limit=5)).threads) == 5
         read_rows = [one.get("rows", 0) for one in database.server.log()[before:]]
         assert max(read_rows) <= 5 * EACH
+
+
+def test_a_search_has_a_budget(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    last = time.time_ns() - HOUR
+    fill(database, last)
+    monkeypatch.setattr(clickhouse_texts, "BUDGET", 3 * EACH)
+    with database.store() as store:
+        store.create_rollup()
+        # All of a thread's days that are looked through, and none of the others.
+        for day, threads in ((0, EACH), (DAYS - 1, 0)):
+            query = ThreadQuery(text=f"parcel {day}", limit=1000)
+            page = store.threads(query)
+            assert page.is_partial
+            assert store.overview(query).is_partial
+            assert len(page.threads) == len(page.hits) == threads
+        since = last - DAY // 2
+        assert not store.threads(ThreadQuery(text="parcel 0", since=since)).is_partial
 
 
 def test_filters_of_sums(database: Database) -> None:

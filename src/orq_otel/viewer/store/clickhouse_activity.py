@@ -72,6 +72,7 @@ _TEXTS: Final = """
     span_id String,
     service LowCardinality(String),
     start Int64 CODEC(Delta, ZSTD(1)),
+    place UInt32,
     text String CODEC(ZSTD(3)),
     words String CODEC(ZSTD(3)),
     version UInt64,

@@ -117,7 +117,7 @@ class Index:
         traces = [trace_id for trace_id, *_ in arrived if trace_id]
         # Of all else that a program does, nothing is read but its names of attributes.
         known = {key.trace_id for key in self._keys(traces, window.around())}
-        known.update(self._raw.traces_about_genai(window.around(), among=traces))
+        known.update(self._raw.traces_about_genai(window, among=traces))
         self._write([one for one in traces if one in known], window, version)
         if any(evaluations for _, _, evaluations, *_ in arrived):
             self._evaluate(window, version)

@@ -73,15 +73,16 @@ class Texts:
         Returns:
             The threads from which a text is gone.
         """
-        new: dict[_Place, tuple[int, KeptSpan, str]] = {}
+        new: dict[_Place, tuple[int, KeptSpan, int, str]] = {}
         for kept, thread in spans:
             if thread is not None:
                 start = kept.span.start
                 day = hour_of(start) * SECOND // DAY
-                for digest, text in texts_of(kept.span, kept.facts).items():
+                texts = texts_of(kept.span, kept.facts)
+                for number, (digest, text) in enumerate(texts.items()):
                     place = _Place(thread, day, digest)
                     if place not in new or start < new[place][0]:
-                        new[place] = start, kept, text
+                        new[place] = start, kept, number, text
         where = {(key.thread_id, key.hour * SECOND // DAY) for key in keys if key.thread_id}
         traces = {key.trace_id for key in keys}
         rows = []
@@ -105,12 +106,13 @@ class Texts:
                 "span_id": kept.span.span_id,
                 "service": kept.span.service,
                 "start": start,
+                "place": number,
                 "text": text,
                 "words": words.separated(text),
                 "version": version,
                 "is_deleted": 0,
             }
-            for place, (start, kept, text) in new.items()
+            for place, (start, kept, number, text) in new.items()
         ]
         self._server.insert(self._name, rows)
         return lost
@@ -131,9 +133,10 @@ class Texts:
 
     @staticmethod
     def _gone(place: _Place, version: int) -> dict[str, Any]:
-        nothing = {"trace_id": "", "span_id": "", "service": "", "text": "", "words": ""}
+        texts = ("trace_id", "span_id", "service", "text", "words")
+        nothing = {**dict.fromkeys(texts, ""), "start": 0, "place": 0}
         hour = place.day * DAY // SECOND
-        row = {"thread_id": place.thread, "hour": hour, "digest": place.digest, "start": 0}
+        row = {"thread_id": place.thread, "hour": hour, "digest": place.digest}
         return {**row, **nothing, "version": version, "is_deleted": 1}
 
     def forget(self, day: int) -> None:
@@ -190,7 +193,7 @@ class Texts:
             for thread, said, trace_id, span_id in self._server.ask(
                 f"SELECT thread_id, text, trace_id, span_id FROM {self._name} AS a FINAL"
                 f" WHERE thread_id IN {{ids:Array(String)}} AND {hours} AND {self._scope}"
-                f" AND {_has(sought)} ORDER BY start DESC, digest LIMIT 1 BY thread_id",
+                f" AND {_has(sought)} ORDER BY start DESC, place DESC LIMIT 1 BY thread_id",
                 {**self._values, **_values(sought), "ids": list(ids)},
             )
         }
