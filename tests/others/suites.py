@@ -122,7 +122,7 @@ SUITES: Mapping[str, Suite] = {
     "pydantic-ai": Suite(
         "pydantic-ai<1.24",
         (
-            "anthropic",
+            "anthropic==0.75.*",
             "dirty-equals",
             "genai-prices==0.0.40",
             "inline-snapshot",
