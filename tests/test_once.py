@@ -16,7 +16,7 @@ import pytest
 from support.recorded import Telemetry
 
 from orq_otel import current_thread, thread
-from orq_otel.foundations.once import Once
+from orq_otel.foundations.once import Once, take
 
 OS_THREADS = 8
 ROUNDS = 300
@@ -42,17 +42,17 @@ def at_once(pool: ThreadPoolExecutor, do: Callable[[], Any]) -> list[Any]:
 
 
 def test_one_of_many_os_threads_takes_it() -> None:
-    things = [Once((number,)) for number in range(20_000)]
+    things: list[Once[int]] = [[number] for number in range(20_000)]
 
-    def take() -> list[int]:
+    def take_all() -> list[int]:
         taken = []
         for thing in things:
             with suppress(IndexError):
-                taken.append(thing.take())
+                taken.append(take(thing))
         return taken
 
     with ThreadPoolExecutor(OS_THREADS) as pool:
-        assert sorted(chain.from_iterable(at_once(pool, take))) == list(range(20_000))
+        assert sorted(chain.from_iterable(at_once(pool, take_all))) == list(range(20_000))
 
 
 def test_a_scope_is_entered_by_many_os_threads() -> None:

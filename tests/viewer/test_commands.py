@@ -31,6 +31,7 @@ from orq_otel.viewer.terminal.tables import wrapped
 from orq_otel.viewer.web import query_parameters
 
 from .command_line import COMMAND
+from .sample_spans import call
 
 pytestmark = pytest.mark.usefixtures("no_variables")
 
@@ -308,6 +309,14 @@ def test_what_was_said(
     code, out, _ = run(capsys, "thread", "t", there, db if there == "--db" else url)
     assert code == 0
     assert out.split("\n\n")[1] + "\n" == TALK
+
+
+def test_a_thread_says_how_much_of_its_cost_is_an_estimate(
+    store: Store, db: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep(store, call("t", cost=0.5), call("t", server__address="10.0.0.5"))
+    _, out, _ = run(capsys, "thread", "t", "--db", db)
+    assert "  cost    $0.5002, of which $0.0002 is estimated, for 1 call\n" in out
 
 
 def test_a_thread_without_content_says_how_it_is_sent(

@@ -252,6 +252,18 @@ def test_what_is_too_large_is_cut_visibly(is_json: bool) -> None:
     assert full.attributes["orq_otel.viewer.cut"] == "3 attributes more"
 
 
+def test_spans_with_the_same_attributes_share_nothing_that_can_be_changed() -> None:
+    same = {"word": "one", "list": ["a", "b"], "map": {"list": [1]}, "empty": []}
+    encoded = body(*(message(attributes=same) for _ in range(2)))
+    first, second = otlp.from_protobuf(encoded).spans
+    for value in first.attributes.values():
+        if isinstance(value, list):
+            value.append("more")
+    first.attributes["map"]["list"].append(2)  # type: ignore[index]
+    (third, _) = otlp.from_protobuf(encoded).spans
+    assert second.attributes == third.attributes == same
+
+
 def test_a_span_of_many_megabytes_is_rejected_and_others_are_kept() -> None:
     spans = (message(name="good"), message(attributes={"a": "x" * otlp.MAX_SPAN}))
     received = otlp.from_protobuf(body(*spans))

@@ -107,6 +107,7 @@ def test_nothing_is_cut_or_too_small(browser: Browser, urls: dict[str, str], wid
         is_mobile=width < 500,
         timezone_id="UTC",
         locale="en-GB",
+        reduced_motion="reduce",
     )
     context.set_default_timeout(PATIENCE)
     page = context.new_page()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
+from orq_otel.viewer.formats import plain
 from orq_otel.viewer.model import KeptSpan
 
 from . import agents, conversations
@@ -53,6 +54,7 @@ def test_markdown_is_rendered_and_code_is_copied(site: Site, browse: Browse) -> 
     page = opened(browse, site, "/threads/research-7")
     asked = page.locator(".message.user .prose").first
     assert asked.locator("strong").inner_text() == "group"
+    expect(page.get_by_role("heading", level=1)).to_have_text("How do I group spans?")
     answer = page.locator(".message.assistant").first
     assert answer.locator(".heading").inner_text() == "Grouping"
     assert answer.locator(".prose th").all_inner_texts() == ["model", "calls"]
@@ -68,6 +70,18 @@ def test_markdown_is_rendered_and_code_is_copied(site: Site, browse: Browse) -> 
     message = copy(page, answer.get_by_role("button", name="Copy message"))
     assert message.startswith("Grouping\n\nPut calls into a scope, and every span gets")
     assert copy(page, page.get_by_role("button", name="Copy the thread's id")) == "research-7"
+
+
+@pytest.mark.parametrize(
+    ("said", "title"),
+    [
+        ("# Where is `it`?", "Where is it?"),
+        ("**Now** and **at once**", "Now and at once"),
+        ("2 ** 3 ** 4 * `", "2 ** 3 ** 4 * `"),
+    ],
+)
+def test_a_title_is_without_the_signs_of_markdown(said: str, title: str) -> None:
+    assert plain(said) == title
 
 
 def test_json_is_folded_unfolded_and_copied(site: Site, browse: Browse) -> None:
@@ -488,6 +502,7 @@ def test_the_questions_of_a_thread_are_its_contents(site: Site, browse: Browse) 
         "51\N{EN DASH}100",
         "101\N{EN DASH}120",
     ]
+    assert lines.nth(1).locator(".figure").all_inner_texts() == ["<$0.0001", "500 ms"]
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")

@@ -82,7 +82,7 @@ def test_a_cost_explains_itself(site: Site, browse: Browse) -> None:
     expect(cost.locator("p")).to_contain_text(
         "An estimate: it was served from 10.0.0.5, a private address; this is what OpenAI asks."
     )
-    assert "1 call estimated" in page.locator(".stats").inner_text()
+    assert "1 call estimated: $0.0002" in page.locator(".stats").inner_text()
 
 
 def test_an_end_before_its_start_is_marked(site: Site, browse: Browse) -> None:

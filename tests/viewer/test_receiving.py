@@ -414,6 +414,16 @@ def test_what_arrives_during_a_commit_goes_into_the_next_one(receiver: Receiver)
     assert receiver.store.groups == [2, 10]
 
 
+def test_requests_are_decoded_while_others_are_written(receiver: Receiver) -> None:
+    receiver.store.is_open.clear()
+    sent = in_background(lambda: receiver.post(body(message())).status_code)
+    until(lambda: receiver.store.groups == [1])
+    assert receiver.post(b"no protobuf").status_code == 400
+    assert not sent.is_there()
+    receiver.store.is_open.set()
+    assert sent() == 200
+
+
 def test_what_waits_when_it_ends_is_kept_and_answered(receiver: Receiver) -> None:
     receiver.store.is_open.clear()
     sent = [in_background(lambda: receiver.post(body(message())).status_code)]
@@ -421,7 +431,7 @@ def test_what_waits_when_it_ends_is_kept_and_answered(receiver: Receiver) -> Non
     sent += [in_background(lambda: receiver.post(body(message())).status_code) for _ in range(3)]
     until(lambda: receiver.ingest.waiting == 3)
     closed = in_background(receiver.ingest.close)
-    until(lambda: receiver.ingest.waiting == 4)  # with the word to end
+    until(lambda: not receiver.ingest._is_open)
     receiver.store.is_open.set()
     assert closed() is True
     assert [answer() for answer in sent] == [200] * 4

@@ -12,7 +12,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, StatusCode
 
 from orq_otel.foundations.guard import report
-from orq_otel.foundations.once import Once
+from orq_otel.foundations.once import Once, take
 from orq_otel.foundations.reaches import is_collected, is_processed_by, put
 from orq_otel.foundations.unfinished import forget, is_collecting, leave_note, open_calls
 from orq_otel.genai.errors import UNNAMED, Description, class_name
@@ -188,7 +188,7 @@ class Call:
     ) -> None:
         self._started_at = perf_counter()
         self._operation = operation
-        self._span = Once((span,))
+        self._span: Once[Span] = [span]
         self.context = context
         self._started = started
         self._client = client
@@ -401,7 +401,7 @@ class Call:
     ) -> None:
         try:
             # Of several ends, from several OS threads even, the first counts.
-            span = self._span.take()
+            span = take(self._span)
         except IndexError:
             return
         if open_calls:

@@ -187,8 +187,11 @@ def add_finish_reasons(choices: Any, attributes: Attributes) -> list[str]:
         return []
     first = islice(choices, MOST_CHOICES)
     try:
-        reasons = [_reason(choice.finish_reason) for choice in first]
-    except AttributeError:  # one of them is not a choice
+        reasons = [
+            reason if (reason := choice.finish_reason) in REASONS else _reason(reason)
+            for choice in first
+        ]
+    except (AttributeError, TypeError):  # one of them is not a choice, or not a reason
         first = islice(choices, MOST_CHOICES)
         reasons = [_reason(get(choice, "finish_reason")) for choice in first]
     attributes[RESPONSE_FINISH_REASONS] = tuple(reasons)

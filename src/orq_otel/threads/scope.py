@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 from orq_otel.foundations.caching import Uncached
 from orq_otel.foundations.codes import BRACES_IN_BLOCK
 from orq_otel.foundations.guard import is_signals, report, warn_once
+from orq_otel.foundations.once import Once, take
 from orq_otel.threads.details import (
     NO_METADATA,
     Metadata,
@@ -122,8 +123,7 @@ class Scope(Frame):
 
     # In the usual case the object has a fixed thread and is entered once, outside every other
     # scope. Then it is its own frame, which saves an allocation. Each further entry makes a frame.
-    # `fresh` holds its thread until then: it is what `Once` is, whose class would cost a seventh of
-    # the scope.
+    # `fresh` holds its thread until then.
     __slots__ = ("_arguments", "_entries", "fresh")
     parent = None
     # `thread()` sets what a scope needs. With another `__init__`, making one would take longer.
@@ -144,7 +144,7 @@ class Scope(Frame):
             TypeError: The decorator is written without parentheses.
         """
         self.thread = None
-        self.fresh: list[Thread] = []
+        self.fresh: Once[Thread] = []
         self._arguments = _Arguments(id, (), None, None, None)
         if _is_definition(id) and _lacks_parentheses(sys._getframe(2)):  # noqa: SLF001 - documented
             raise TypeError(
@@ -173,7 +173,7 @@ class Scope(Frame):
             if get_top() is not None or hooks.inbound_thread is not None:
                 return self._enter_another()
             try:
-                thread = self.fresh.pop()  # of many OS threads that enter this, one succeeds
+                thread = take(self.fresh)  # of many OS threads that enter this, one succeeds
             except IndexError:
                 return self._enter_another()
             try:

@@ -23,6 +23,8 @@ _INVISIBLE = re.compile(
     "\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff"
     "\U000e0000-\U000e0fff]"
 )
+#: What Markdown puts around text, or before it.
+_MARKS = re.compile(r"\*\*(?P<strong>[^*\s](?:[^*]*[^*\s])?)\*\*|`(?P<code>[^`]+)`|^#{1,6} ")
 #: Combining marks on one letter. More than any language uses would cover neighbouring lines.
 _STACKED = re.compile(
     "([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{4})"
@@ -49,6 +51,11 @@ def shortened(value: Any, most: int) -> str:
 def one_line(value: Any, most: int = 200) -> str:
     """Returns the beginning of a text on one line."""
     return visible(shortened(" ".join(str(value)[: 4 * most].split()), most))
+
+
+def plain(text: str) -> str:
+    """Returns a message as a title: without the signs of Markdown for what is strong or code."""
+    return _MARKS.sub(lambda match: match["strong"] or match["code"] or "", text)
 
 
 def as_text(value: Any) -> str:

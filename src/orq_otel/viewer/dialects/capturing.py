@@ -19,6 +19,13 @@ _SETTINGS: Final = (
     ),
     ("gcp.vertex.agent", "ADK_CAPTURE_MESSAGE_CONTENT_IN_SPANS=true"),
     ("pydantic-ai", "InstrumentationSettings(include_content=True)"),
+    ("agent_framework", "ENABLE_SENSITIVE_DATA=true"),
+    (
+        "com.anthropic.claude_code",
+        "OTEL_LOG_USER_PROMPTS=1 OTEL_LOG_ASSISTANT_RESPONSES=1 OTEL_LOG_TOOL_CONTENT=1",
+    ),
+    ("codex", "otel.log_user_prompt=true"),
+    ("gemini-cli", "telemetry.logPrompts=true"),
     (
         "opentelemetry.instrumentation.",
         "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true",

@@ -100,7 +100,7 @@ class _Group:
         self._changed = threading.Condition()
         self._requests: list[_Request] = []
         self._spans = 0
-        self._is_last = False
+        self._is_ready = self._is_last = False
 
     def __len__(self) -> int:
         return len(self._requests)
@@ -111,6 +111,13 @@ class _Group:
             self._changed.wait_for(lambda: self._spans < self._most)
             self._requests.append(request)
             self._spans += len(request.kept) + len(request.received.logs)
+        if self._spans >= self._most:
+            self.offer()
+
+    def offer(self) -> None:
+        """Let the requests be taken: no more have arrived."""
+        with self._changed:
+            self._is_ready = bool(self._requests)
             self._changed.notify_all()
 
     def end(self) -> None:
@@ -122,8 +129,9 @@ class _Group:
     def take(self) -> list[_Request]:
         """Wait for requests, and return all of them: none at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._requests or self._is_last)
+            self._changed.wait_for(lambda: self._is_ready or self._is_last)
             taken, self._requests, self._spans = self._requests, [], 0
+            self._is_ready = False
             self._changed.notify_all()
             return taken
 
@@ -181,8 +189,8 @@ class Ingest:
 
     @property
     def waiting(self) -> int:
-        """How many requests wait for the next commit."""
-        return self._queue.qsize() + len(self._decoded)
+        """How many requests are decoded and wait for the next commit."""
+        return len(self._decoded)
 
     def close(self, timeout: float = 10.0) -> bool:
         """Refuse new requests, and write those that wait. Returns whether that was done in time."""
@@ -197,6 +205,8 @@ class Ingest:
         while (request := self._queue.get()) is not None:
             if self._decode(request):
                 self._decoded.add(request)
+            if self._queue.empty():
+                self._decoded.offer()
         self._decoded.end()
 
     def _write_all(self) -> None:

@@ -52,12 +52,17 @@ def overview(
     found_text = searches.find(connection, query.text) if query.text else None
     conditions = matching(connection, query, found_text)
     where, values = where_of(conditions)
-    count, first, last, *sums = connection.execute(
-        f"SELECT COUNT(*), MIN(started), MAX(last_active), {_SUMS} FROM threads {where}",
-        values,
-    ).fetchone()
-    some: Condition | None = None
     (all_threads,) = connection.execute("SELECT COUNT(*) FROM threads").fetchone()
+    whole = _whole(connection) if all_threads and not conditions else None
+    count, first, last, *sums = (
+        (all_threads, *whole)
+        if whole is not None
+        else connection.execute(
+            f"SELECT COUNT(*), MIN(started), MAX(last_active), {_SUMS} FROM threads {where}",
+            values,
+        ).fetchone()
+    )
+    some: Condition | None = None
     if len(conditions) > times(query) and count < all_threads:
         # Found once: sums and plots ask for them several times.
         keys = connection.execute(f"SELECT key FROM threads {where}", values).fetchall()
@@ -104,6 +109,22 @@ def overview(
     )
 
 
+def _whole(connection: sqlite3.Connection) -> tuple[Any, ...] | None:
+    """Returns what all threads have together, from the common rollups: start, end and sums.
+
+    The start is that of its minute, since plots of so many spans are no finer. None for few spans.
+    """
+    sums = connection.execute(f"SELECT {_SUMS} FROM activity WHERE width = {HOUR}").fetchone()
+    if sums[0] <= _COUNTABLE:
+        return None
+    first, last = connection.execute(
+        f"SELECT MIN(start), MAX(start) FROM activity WHERE width = {MINUTE}"
+    ).fetchone()
+    # Where a clock was ahead, threads were active until later.
+    (active,) = connection.execute("SELECT MAX(active) FROM threads").fetchone()
+    return first, max(last + MINUTE - 1, active), *sums
+
+
 class _Time(NamedTuple):
     """The time that plots show, the width of their buckets, and that of the rollups to read."""
 
@@ -147,18 +168,15 @@ def _of_spans(
     among = f"IN ({some.sql})" if some else "IS NOT NULL"
     values = (*(some.values if some else ()), time.start, time.end)
     where = f"WHERE thread {among} AND start >= ? AND start < ?"
-    activity = connection.execute(
-        f"SELECT start / {time.width} * {time.width}, {_SPAN_SUMS} FROM spans {where} GROUP BY 1",
+    # Latencies are listed in the same go: a second one takes nearly as long as the first.
+    rows = connection.execute(
+        f"SELECT start / {time.width} * {time.width}, {_SPAN_SUMS},"
+        " group_concat(CASE WHEN is_model_call THEN max(end - start, 0) END)"
+        f" FROM spans {where} GROUP BY 1",
         values,
-    )
-    plots = _Plots(_sums(activity), defaultdict(int))
-    latencies = sorted(
-        latency
-        for (latency,) in connection.execute(
-            f"SELECT max(end - start, 0) FROM spans {where} AND is_model_call",
-            values,
-        )
-    )
+    ).fetchall()
+    plots = _Plots(_sums(row[:-1] for row in rows), defaultdict(int))
+    latencies = sorted(int(one) for *_, listed in rows if listed for one in listed.split(","))
     for latency in latencies:
         plots.latencies[pieces.latency_bucket(latency)] += 1
     if not latencies:

@@ -97,7 +97,7 @@ def run(options: Namespace) -> int:
             write([thread_csv.lines([CSV_COLUMNS, *rows]).decode().rstrip("\r\n")])
             return DONE
         width = terminal_width()
-        summary = _summary(thread)
+        summary = _summary(thread, answer["spans"])
         write(summary if width is None else [cut(line, width) for line in summary])
         messages = list(conversation_lines(told, width, limit))
         write(["", *messages] if messages else [])
@@ -164,7 +164,7 @@ def csv_rows(entries: Iterable[Turn | Step]) -> Iterator[tuple[str, ...]]:
             yield start, entry.kept.facts.operation or "step", "", text, model, reason, *ids
 
 
-def _summary(thread: dict[str, Any]) -> list[str]:
+def _summary(thread: dict[str, Any], spans: Sequence[Span]) -> list[str]:
     fields = {
         "title": one_line(thread["title"] or ""),
         "tags": name_list(thread["tags"], thread.get("more_tags", 0)),
@@ -176,7 +176,7 @@ def _summary(thread: dict[str, Any]) -> list[str]:
         "errors": count(thread["errors"]),
         "models": name_list(thread["models"], thread.get("more_models", 0)),
         "tokens": f"{count(thread['input_tokens'])} in, {count(thread['output_tokens'])} out",
-        "cost": _cost(thread),
+        "cost": _cost(thread) + _estimated(thread, spans),
     }
     return [thread_name(thread), *(f"  {name:8}{text}" for name, text in fields.items() if text)]
 
@@ -190,12 +190,28 @@ def _cost(thread: dict[str, Any]) -> str:
     return cost_text(thread["cost_usd"])
 
 
+def _estimated(thread: dict[str, Any], spans: Sequence[Span]) -> str:
+    """Says how much of a thread's cost is an estimate, if any is."""
+    costs = [
+        span["cost_usd"]
+        for span in spans
+        if span["thread_id"] == thread["id"] and span["cost_usd"] is not None and _is_estimate(span)
+    ]
+    if not costs:
+        return ""
+    return f", of which {cost_text(sum(costs))} is estimated, for {plural(len(costs), 'call')}"
+
+
+def _is_estimate(span: Span) -> bool:
+    """Whether a cost is an estimate, which a viewer of an earlier release does not tell."""
+    return bool((span.get("cost_details") or {}).get("estimate"))
+
+
 def _cost_of(span: Span) -> str:
-    """Formats the cost of a span, which a viewer of an earlier release does not explain."""
+    """Formats the cost of a span."""
     if span["cost_usd"] is None:
         return ""
-    is_estimate = bool((span.get("cost_details") or {}).get("estimate"))
-    return ("≈" if is_estimate else "") + cost_text(span["cost_usd"])
+    return ("≈" if _is_estimate(span) else "") + cost_text(span["cost_usd"])
 
 
 def _rows(thread: dict[str, Any], spans: Sequence[Span]) -> Iterator[list[str]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orq_otel.viewer.conversation import Exchange, Text
-from orq_otel.viewer.formats import one_line, plural
+from orq_otel.viewer.formats import one_line, plain, plural
 from orq_otel.viewer.web.addresses import thread_url
 
 _LENGTH = 90  # characters of a question
@@ -21,6 +21,8 @@ class Line:
         text: What was asked.
         href: Where it is.
         at: When it was asked, in nanoseconds since the epoch.
+        took: How long it took until the last answer in nanoseconds, or None for another part.
+        cost: What its calls of models cost in US dollars, or None if that is unknown.
         is_bad: Whether something failed on the way to the answer, if it is one question.
     """
 
@@ -28,7 +30,9 @@ class Line:
     text: str
     href: str
     at: int
-    is_bad: bool
+    took: int | None = None
+    cost: float | None = None
+    is_bad: bool = False
 
 
 def contents(
@@ -45,22 +49,26 @@ def contents(
     lines: list[Line] = []
     for number, part in enumerate(parts, 1):
         if number == page:
-            lines += [
-                Line(
-                    str(one.number),
-                    _text(one),
-                    f"#x-{one.number}",
-                    one.begin,
-                    bool(one.failures or any(each.kept.facts.is_error for each in one.answers)),
-                )
-                for one in part
-            ]
+            lines += map(_line, part)
         elif part:
             first, last = part[0], part[-1]
             href = f"{thread_url(thread_id, page=number, **kept)}#x-{first.number}"
             numbers = f"{first.number}\N{EN DASH}{last.number}"
-            lines.append(Line(numbers, _text(first), href, first.begin, is_bad=False))
+            lines.append(Line(numbers, _text(first), href, first.begin))
     return lines
+
+
+def _line(one: Exchange) -> Line:
+    costs = [each.kept.facts.cost for each in one.entries if each.kept.facts.cost is not None]
+    return Line(
+        str(one.number),
+        _text(one),
+        f"#x-{one.number}",
+        one.begin,
+        max(max(each.kept.span.end for each in one.entries) - one.begin, 0),
+        sum(costs) if costs else None,
+        bool(one.failures or any(each.kept.facts.is_error for each in one.answers)),
+    )
 
 
 def _text(exchange: Exchange) -> str:
@@ -69,7 +77,7 @@ def _text(exchange: Exchange) -> str:
     for message in asked:
         if message.role == "user":
             said = [one.content for one in message.parts if isinstance(one, Text)]
-            text = one_line(" ".join(said), _LENGTH)
+            text = one_line(plain(" ".join(said)), _LENGTH)
             if text:
                 return text
     if any(message.role == "user" for message in asked):

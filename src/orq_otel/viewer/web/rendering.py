@@ -77,6 +77,7 @@ def _templates() -> Environment:
             "one_line",
             "unfolded",
             "excerpt",
+            "plain",
             "timestamp",
             "moment",
             "duration",

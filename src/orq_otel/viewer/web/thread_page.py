@@ -103,11 +103,13 @@ def values(
         "trace_url": functools.partial(trace_url, template, thread),
         "span_href": functools.partial(_span_href, thread, _rows_shown(shown)),
         "can_delete": deletion(store) is not None,
-        "estimated": sum(
-            bool(cost.doubts)
+        "estimated": [
+            cost.total
             for one in spans
-            if one.facts.thread_id == thread.id and (cost := explained(one)) is not None
-        ),
+            if one.facts.thread_id == thread.id
+            and (cost := explained(one)) is not None
+            and cost.doubts
+        ],
         "failed": [one for one in spans if one.facts.thread_id == thread.id and failure(one)],
         "change": change,
     }

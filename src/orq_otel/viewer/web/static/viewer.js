@@ -105,6 +105,7 @@ function show(page, changesInputs) {
   const selection = document.getSelection();
   const { anchorNode, anchorOffset, focusNode, focusOffset, isCollapsed } = selection;
   morph(main, wanted, changesInputs);
+  morph(document.getElementById("skips"), page.getElementById("skips"), false);
   offer();
   if (activeElement !== document.activeElement && activeElement?.isConnected) {
     activeElement.focus({ preventScroll: true });
