@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -21,6 +22,10 @@ from .sample_spans import NOON, call
 DAYS, EACH = 20, 60
 
 
+def answer(text: str) -> str:
+    return json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": text}]}])
+
+
 def fill(database: Database, last: int) -> None:
     """Threads of many days, as many on each."""
     database.insert(
@@ -32,7 +37,8 @@ def fill(database: Database, last: int) -> None:
                 f"{day}-{number}",
                 start=last - day * DAY + number * SECOND,
                 tags=("x",),
-                says=f"Where is parcel {day}?",
+                says="Where is my parcel?",
+                gen_ai__output__messages=answer(f"In depot {day}."),
             )
         ]
     )
@@ -80,18 +86,18 @@ def test_a_page_reads_its_own_days(database: Database) -> None:
 def test_a_search_has_a_budget(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     last = time.time_ns() - HOUR
     fill(database, last)
-    monkeypatch.setattr(clickhouse_texts, "BUDGET", 3 * EACH)
+    monkeypatch.setattr(clickhouse_texts, "BUDGET", 5 * EACH)  # each says two texts
     with database.store() as store:
         store.create_rollup()
         # All of a thread's days that are looked through, and none of the others.
         for day, threads in ((0, EACH), (DAYS - 1, 0)):
-            query = ThreadQuery(text=f"parcel {day}", limit=1000)
+            query = ThreadQuery(text=f"depot {day}", limit=1000)
             page = store.threads(query)
             assert page.is_partial
             assert store.overview(query).is_partial
             assert len(page.threads) == len(page.hits) == threads
         since = last - DAY // 2
-        assert not store.threads(ThreadQuery(text="parcel 0", since=since)).is_partial
+        assert not store.threads(ThreadQuery(text="depot 0", since=since)).is_partial
 
 
 def test_filters_of_sums(database: Database) -> None:

@@ -52,8 +52,13 @@ def is_held(database: Database, words: str) -> bool:
     return any(words in one["sql"] and "seconds" not in one for one in database.server.log())
 
 
-def killed_while(database: Database, words: str, do: Callable[[], object]) -> StoreError:
-    """Kills the server in the middle of something. Returns the error."""
+def killed_while(
+    database: Database,
+    words: str,
+    do: Callable[[], object],
+    is_ready: Callable[[], object] = lambda: True,
+) -> StoreError:
+    """Kills the server as soon as a query waits that has some words. Returns the error."""
     found: list[StoreError] = []
 
     def run() -> None:
@@ -62,10 +67,9 @@ def killed_while(database: Database, words: str, do: Callable[[], object]) -> St
         except StoreError as error:
             found.append(error)
 
-    database.server.hold(words)
     running = threading.Thread(target=run)
     running.start()
-    wait_for(lambda: is_held(database, words))
+    wait_for(lambda: is_ready() and is_held(database, words))
     database.server.kill()
     running.join(PATIENCE)
     return found[0]
@@ -80,6 +84,7 @@ def test_a_server_that_ends_in_the_middle_of_a_page(tmp_path: Path, is_summed: b
         if is_summed:
             store.create_rollup()
         words = "SpanAttributes"
+        database.server.hold(words)
         error = killed_while(database, words, lambda: store.spans("a"))
         assert error.is_temporary
         assert "the server does not answer. Does it run?" in str(error)
@@ -101,14 +106,10 @@ def test_a_server_that_ends_in_the_middle_of_a_backfill(tmp_path: Path, words: s
         done: list[int] = []
 
         def report(day: int, *_: int) -> None:
-            done.append(day)
             database.server.hold(words)
+            done.append(day)
 
-        def fill() -> None:
-            database.server.hold()  # of the first day it may do all
-            store.create_rollup(report)
-
-        error = killed_while(database, words, fill)
+        error = killed_while(database, words, lambda: store.create_rollup(report), lambda: done)
         assert error.is_temporary
         assert done == days[:1]
     with started(tmp_path, port) as database:

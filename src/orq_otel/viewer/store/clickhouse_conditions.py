@@ -113,7 +113,8 @@ class Conditions:
     def walk(self, query: ThreadQuery, now: int) -> Iterator[Condition]:
         """Yields conditions with more and more days, until one is full."""
         every = self.of(query, now)
-        if query.since is None and query.sort == "last_active" and not query.ascending:
+        is_plain = not query.text  # few threads have a text: most often, all days are looked at
+        if is_plain and query.since is None and query.sort == "last_active" and not query.ascending:
             latest = now if query.until is None else min(now, pieces.bounded(query.until))
             for days in _BACK:
                 hours = hours_of(latest - days * DAY, query.until)

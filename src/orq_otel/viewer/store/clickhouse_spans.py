@@ -7,6 +7,7 @@ numbers and lists from texts as well.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -385,11 +386,28 @@ def _flat(value: Mapping[str, Any], before: str) -> Iterator[tuple[str, Any]]:
 
 
 def _restored(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Makes a `thread.id` in digits a number again: it is the id of an OS thread."""
-    os_thread = attributes.get("thread.id")
-    if isinstance(os_thread, str) and re.fullmatch("-?[0-9]+", os_thread):
-        attributes["thread.id"] = int(os_thread)
+    """Makes texts numbers again which are such by the conventions.
+
+    A `thread.id` in digits is the id of an OS thread.
+    """
+    for name, value in attributes.items():
+        if _is_number(name) and isinstance(value, str) and _NUMBER.fullmatch(value):
+            attributes[name] = json.loads(value)
     return attributes
+
+
+#: As the Collector writes them.
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_NUMBERS: Final = re.compile(
+    r"thread\.id|gen_ai\.usage\..*|gen_ai\.response\.time_to_first_chunk"
+    r"|gen_ai\.request\.(?:choice\.count|frequency_penalty|max_tokens|presence_penalty|seed"
+    "|temperature|top_k|top_p)"
+)
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_number(name: str) -> bool:
+    return _NUMBERS.fullmatch(name) is not None
 
 
 def _scored(attributes: dict[str, Any]) -> dict[str, Any]:
