@@ -71,9 +71,9 @@ def test_the_command_says_how_to_install_it(missing: tuple[str, ...]) -> None:
 
 
 def test_other_modules_that_are_missing_are_no_matter_of_the_extra() -> None:
-    ended = python(BLOCKER.format(blocked={"orq_otel.viewer.web.api"}) + CODE, "viewer")
+    ended = python(BLOCKER.format(blocked={"orq_otel.viewer.receive.ingest"}) + CODE, "viewer")
     assert ended.returncode == 1
-    assert "No module named 'orq_otel.viewer.web.api'" in ended.stderr
+    assert "No module named 'orq_otel.viewer.receive.ingest'" in ended.stderr
     assert "extra" not in ended.stderr.splitlines()[-1]
 
 
