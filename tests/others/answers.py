@@ -141,8 +141,9 @@ def _answer(node: ast.AST, names: dict[str, Any]) -> dict[str, Any] | None:
         method = ast.literal_eval(given["method"]).upper()
     kind = given.get("page", given.get("cast_to"))
     answer = {"method": method, "path": path, "json": _made(kind, names)}
-    if isinstance(given.get("stream_cls"), ast.Subscript):
-        answer["chunk"] = _made(given["stream_cls"].slice, names)
+    stream = given.get("stream_cls")
+    if isinstance(stream, ast.Subscript):
+        answer["chunk"] = _made(stream.slice, names)
     return answer
 
 
