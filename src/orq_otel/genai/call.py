@@ -328,9 +328,10 @@ class Call:
             self._end_stream(None, is_whole=is_whole)
 
     def _end_stream(self, at: _Moment | None, *, is_whole: bool) -> None:
+        is_cut = not is_whole or self._reader is None  # nothing has come
         try:
             self._read_chunks(is_whole=is_whole)
-            if REQUEST_STREAM in self._attributes:
+            if is_cut and REQUEST_STREAM in self._attributes:
                 self._add_missing_reasons()
         finally:
             self._end(at=at)
