@@ -97,7 +97,13 @@ def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         yield found
 
 
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(
+    "width",
+    [
+        one if one in (min(WIDTHS), max(WIDTHS)) else pytest.param(one, marks=pytest.mark.slow)
+        for one in WIDTHS
+    ],
+)
 def test_nothing_is_cut_or_too_small(browser: Browser, urls: dict[str, str], width: int) -> None:
     is_touch = width < 1000
     context = browser.new_context(
