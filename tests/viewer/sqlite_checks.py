@@ -1,10 +1,11 @@
-"""Compares the rollups of a SQLite file with its spans."""
+"""Compares the rollups of a SQLite file with its spans, and makes a file an older one."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Final
 
 from orq_otel.viewer.model import digest
@@ -82,3 +83,17 @@ def _differing(query: str, found: set[Any], expected: set[Any]) -> Iterable[str]
     table = query.rpartition(" ")[2]
     yield from (f"{table} has {row}, which is wrong" for row in found - expected)
     yield from (f"{table} lacks {row}" for row in expected - found)
+
+
+def forget_finding(path: Path) -> None:
+    """Take from a file what only the newest version has."""
+    with sqlite3.connect(path) as connection:
+        for kind, name in connection.execute(
+            "SELECT type, name FROM sqlite_master WHERE name IN ('words', 'thread_facets',"
+            " 'facets', 'calls', 'documents', 'texts', 'evaluations', 'thread_feedback',"
+            " 'unindexed', 'call_removed', 'log_removed', 'thread_removed', 'threads_by_title')"
+        ).fetchall():
+            connection.execute(f"DROP {kind} {name}")
+        for column in ("user", "agent", "tool"):
+            connection.execute(f"ALTER TABLE spans DROP COLUMN {column}")
+    connection.close()

@@ -14,7 +14,7 @@ from orq_otel.viewer.store import schema
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .sample_spans import MINUTE, NOON, SECOND, call, new_trace, span
-from .sqlite_checks import rollup_errors
+from .sqlite_checks import forget_finding, rollup_errors
 
 
 def add(store: SQLiteStore, *spans: Span) -> None:
@@ -347,7 +347,9 @@ def test_a_file_of_the_version_before_is_read_bit_by_bit(tmp_path: Path) -> None
     log = evaluation("up", trace_id=about[0].trace_id, span_id=about[0].span_id)
     store.write([], [log])
     store.close()
-    forget_step_6(path)
+    forget_finding(path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 5")
     with sqlite3.connect(path) as older:
         assert older.execute("PRAGMA user_version").fetchone() == (5,)
     store = SQLiteStore(path)
@@ -371,20 +373,6 @@ def test_a_file_of_the_version_before_is_read_bit_by_bit(tmp_path: Path) -> None
     assert rollup_errors(store) == []
     assert index_errors(store) == []
     store.close()
-
-
-def forget_step_6(path: Path) -> None:
-    """Make a file into one of version 5."""
-    with sqlite3.connect(path) as connection:
-        for kind, name in connection.execute(
-            "SELECT type, name FROM sqlite_master WHERE name IN ('words', 'thread_facets',"
-            " 'facets', 'calls', 'documents', 'texts', 'evaluations', 'thread_feedback',"
-            " 'unindexed', 'call_removed', 'log_removed', 'thread_removed', 'threads_by_title')"
-        ).fetchall():
-            connection.execute(f"DROP {kind} {name}")
-        for column in ("user", "agent", "tool"):
-            connection.execute(f"ALTER TABLE spans DROP COLUMN {column}")
-        connection.execute("PRAGMA user_version = 5")
 
 
 def test_without_fts5_ids_and_titles_are_searched(

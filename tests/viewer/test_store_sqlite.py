@@ -21,7 +21,7 @@ from orq_otel.viewer.store import sqlite as module
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .sample_spans import NOON, SECOND, call, span
-from .sqlite_checks import rollup_errors
+from .sqlite_checks import forget_finding, rollup_errors
 
 
 def kept(*spans: Span) -> list[KeptSpan]:
@@ -447,20 +447,6 @@ def test_an_older_file_is_read_again_bit_by_bit_while_it_is_served(tmp_path: Pat
     (calls,) = store.numbers(ThreadQuery(), "model").groups
     assert calls.calls == 141
     store.close()
-
-
-def forget_finding(path: Path) -> None:
-    """Take from a file what only the newest version has."""
-    with sqlite3.connect(path) as connection:
-        for kind, name in connection.execute(
-            "SELECT type, name FROM sqlite_master WHERE name IN ('words', 'thread_facets',"
-            " 'facets', 'calls', 'documents', 'texts', 'evaluations', 'thread_feedback',"
-            " 'unindexed', 'call_removed', 'thread_removed', 'threads_by_title')"
-        ).fetchall():
-            connection.execute(f"DROP {kind} {name}")
-        for column in ("user", "agent", "tool"):
-            connection.execute(f"ALTER TABLE spans DROP COLUMN {column}")
-    connection.close()
 
 
 def make_older(path: Path) -> None:

@@ -71,6 +71,15 @@ class Address:
         """What error messages call the server."""
         return "ClickHouse at " + ", ".join(f"{host}:{port}" for host, port in self.hosts)
 
+    def scope(self, column: str) -> str:
+        """Returns SQL for whether a row is of these services. It needs `scope_values`."""
+        return f"{column} IN {{services:Array(String)}}" if self.services else "1"
+
+    @property
+    def scope_values(self) -> dict[str, Any]:
+        """The values of the parameters in `scope`."""
+        return {"services": list(self.services)} if self.services else {}
+
     @classmethod
     def parse(cls, url: str) -> Address:
         """Parses an address.

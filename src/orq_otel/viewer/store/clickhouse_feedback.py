@@ -41,8 +41,7 @@ class Feedback:
         self._server = server
         self._tables = tables
         self._name = tables.name("feedback")
-        services = server.address.services
-        self._scope = "service IN {services:Array(String)}" if services else "1"
+        self._scope = server.address.scope("service")
 
     def condition(self, wanted: Wanted, hours: str) -> str:
         """Returns SQL for whether a thread has such evaluations in some hours."""

@@ -77,9 +77,8 @@ class Reading:
         self._feedback = Feedback(server, tables)
         self._conditions = Conditions(self._texts, self._feedback)
         self._from = f"FROM {tables.name('activity')} AS a FINAL"
-        services = server.address.services
-        self._scope = "AND a.service IN {services:Array(String)}" if services else ""
-        self._values: dict[str, Any] = {"services": list(services)} if services else {}
+        self._scope = f"AND {server.address.scope('a.service')}"
+        self._values = server.address.scope_values
 
     def threads(self, query: ThreadQuery) -> ThreadPage:
         """Returns the threads that match a query."""

@@ -67,9 +67,8 @@ class RawSpans:
         self.table = Table.of_spans(server)
         self.logs_table = Table.of_logs(server)
         self._times = Table.of_times(server, self.table)
-        services = server.address.services
-        self._where = "ServiceName IN {services:Array(String)}" if services else "1"
-        self._values: dict[str, Any] = {"services": list(services)} if services else {}
+        self._where = server.address.scope("ServiceName")
+        self._values = server.address.scope_values
 
     def counts(self) -> tuple[int, int]:
         """Returns how many rows the tables of spans and of log records have."""

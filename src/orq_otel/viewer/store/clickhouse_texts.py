@@ -56,9 +56,8 @@ class Texts:
         self._server = server
         self._tables = tables
         self._name = tables.name("texts")
-        services = server.address.services
-        self._scope = "service IN {services:Array(String)}" if services else "1"
-        self._values: dict[str, Any] = {"services": list(services)} if services else {}
+        self._scope = server.address.scope("service")
+        self._values = server.address.scope_values
 
     def write(
         self, spans: Iterable[tuple[KeptSpan, str | None]], keys: Iterable[Key], version: int
