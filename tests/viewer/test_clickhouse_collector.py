@@ -15,7 +15,7 @@ from support.pages import blocks
 
 from orq_otel import ThreadSpanProcessor
 from orq_otel import thread as in_thread
-from orq_otel.viewer.model import ThreadQuery
+from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.store.clickhouse import ClickHouseStore
 
 from .clickhouse_tables import Database

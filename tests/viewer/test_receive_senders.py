@@ -20,7 +20,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 from support.javascript import installed
 from support.viewer_process import Viewer
 
-from orq_otel.viewer.model import KeptSpan, Thread
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.threads import Thread
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .sqlite_checks import rollup_errors
