@@ -60,7 +60,10 @@ def test_a_page_reads_its_own_days(database: Database) -> None:
             return sum(
                 one.get("rows", 0)
                 for one in database.server.log()[before:]
-                if any(f"_orq_{table}" in one["sql"] for table in ("activity", "texts", "feedback"))
+                if any(
+                    f"_orq_{table}" in one["sql"]
+                    for table in ("activity", "days", "messages", "feedback")
+                )
             )
 
         # An overview asks at most ten times, each time for the two days that 24 hours touch.
@@ -133,11 +136,11 @@ def test_replicated_tables_have_replicated_sums(database: Database, server: Serv
         " TTL toDate(Timestamp) + toIntervalDay(7) SETTINGS index_granularity = 8192",
     )
     made = [one for one in Tables(server, spans, None).statements() if one.startswith("CREATE")]
-    assert len(made) == 6
+    assert len(made) == 7
     assert all(" ON CLUSTER `prod` " in one for one in made)
-    activity, texts, feedback, arrivals, state, view = made
+    activity, days, messages, feedback, arrivals, state, view = made
     assert "ENGINE = ReplicatedReplacingMergeTree(version, is_deleted)" in activity
-    for one in (activity, texts, feedback):  # what users say, and what they think of it
+    for one in (activity, days, messages, feedback):  # what users say, and what they think of it
         assert "TTL toDate(hour) + toIntervalDay(7)" in one
         assert "PARTITION BY toDate(hour)" in one
     assert "ENGINE = ReplicatedMergeTree PARTITION" in arrivals
@@ -155,7 +158,7 @@ def test_distributed_tables_have_distributed_sums(database: Database, server: Se
     assert all(" ON CLUSTER `prod` " in one for one in made)
     distributed = [one for one in made if "ENGINE = Distributed(" in one]
     assert [one.rpartition(", ")[2] for one in distributed] == [
-        *["cityHash64(thread_id))"] * 3,
+        *["cityHash64(thread_id))"] * 4,
         "cityHash64(trace_id))",
         "cityHash64(key))",
     ]

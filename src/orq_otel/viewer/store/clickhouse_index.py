@@ -17,6 +17,7 @@ from orq_otel.viewer.conversation import calls
 from orq_otel.viewer.model import KeptSpan, LogRecord
 from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND, bounded
 from orq_otel.viewer.store.clickhouse_activity import Tables
+from orq_otel.viewer.store.clickhouse_days import Days
 from orq_otel.viewer.store.clickhouse_feedback import Feedback
 from orq_otel.viewer.store.clickhouse_rows import (
     LATEST_HOUR,
@@ -66,6 +67,7 @@ class Index:
         self._tables = tables
         self._texts = Texts(server, tables)
         self._feedback = Feedback(server, tables)
+        self._days = Days(server, tables)
         self._lock = threading.Lock()
         self._cursor: int | None = None
         self._seen: dict[str, int] = {}
@@ -118,7 +120,8 @@ class Index:
         # Of all else that a program does, nothing is read but its names of attributes.
         known = {key.trace_id for key in self._keys(traces, window.around())}
         known.update(self._raw.traces_about_genai(window, among=traces))
-        self._write([one for one in traces if one in known], window, version)
+        days = self._write([one for one in traces if one in known], window, version)
+        self._days.sum_up(days, version)
         if any(evaluations for _, _, evaluations, *_ in arrived):
             self._evaluate(window, version)
         self._seen.update((trace_id, last) for trace_id, last, *_ in arrived)
@@ -161,12 +164,14 @@ class Index:
         """Sum up all traces with spans of a day, and forget what is gone from it."""
         version = self._tables.now()
         width = DAY if spans <= _FEW else HOUR
+        days: set[int] = set()
         for begin in range(day * DAY, (day + 1) * DAY, width):
             window = Window(begin, begin + width)
             traces = self._raw.traces_about_genai(window)
             for start in range(0, len(traces), _TRACES):
-                self._write(traces[start : start + _TRACES], window, version)
+                days |= self._write(traces[start : start + _TRACES], window, version)
         self._forget(day, version)
+        self._days.sum_up(days - {day}, version)
 
     def sweep(self) -> None:
         """Sum up anew what has changed, and forget what is gone from the Collector's table.
@@ -174,10 +179,7 @@ class Index:
         Of the last two days, what has been missed is summed up as well.
         """
         activity = self._tables.name("activity")
-        days = self._server.ask(
-            f"SELECT DISTINCT intDiv(toInt64(toUnixTimestamp(hour)), 86400) FROM {activity}"
-        )
-        for (day,) in days:
+        for day in self._days_of_rows():
             window = Window(bounded(day * DAY), bounded((day + 1) * DAY))
             changed = self._raw.traces_unlike(
                 f"SELECT trace_id, max(of_trace) AS spans FROM {activity} FINAL"
@@ -189,7 +191,8 @@ class Index:
                 known = f"SELECT trace_id FROM {activity} WHERE {of_day(day)}"
                 changed += self._raw.traces_about_genai(window, known)
             for start in range(0, len(changed), _TRACES):
-                self._write(changed[start : start + _TRACES], window, version)
+                touched = self._write(changed[start : start + _TRACES], window, version)
+                self._days.sum_up(touched, version)
         for day in {*self._raw.days_with_evaluations(), *self._feedback.days()}:
             self._evaluate_day(day)
 
@@ -223,11 +226,29 @@ class Index:
             f" FROM {activity} FINAL"
             f" WHERE {of_day(day)} AND version < {version}"
         )
+        self._days.sum_up([day])
         self._texts.forget(day)
+
+    def carry_over(self) -> None:
+        """Take over what the tables had in the form before.
+
+        Raises:
+            StoreError: ClickHouse cannot be read or written.
+        """
+        if self._tables.is_there("texts"):
+            self._days.sum_up(self._days_of_rows())
+            self._texts.carry_over()
+
+    def _days_of_rows(self) -> list[int]:
+        found = self._server.ask(
+            "SELECT DISTINCT intDiv(toInt64(toUnixTimestamp(hour)), 86400) AS day"
+            f" FROM {self._tables.name('activity')} ORDER BY day DESC"
+        )
+        return [int(day) for (day,) in found]
 
     def _write(
         self, trace_ids: Iterable[str], window: Window, version: int, *, is_first: bool = True
-    ) -> None:
+    ) -> set[int]:
         """Decide on traces, with others that tell of the same calls, and write their rows.
 
         Args:
@@ -235,10 +256,13 @@ class Index:
             window: When some of their spans began.
             version: A time before they are read: of several decisions, that of the latest counts.
             is_first: Whether others of their threads are written again if a text is gone.
+
+        Returns:
+            The days of the rows.
         """
         wanted = list(dict.fromkeys(trace_ids))
         if not wanted:
-            return
+            return set()
         within = self._raw.bounds(wanted, window)
         spans, records = self._read(wanted, within)
         nodes = nodes_of(spans)
@@ -274,9 +298,11 @@ class Index:
             {*before, *rows},
             version,
         )
+        days = {key.hour * SECOND // DAY for key in (*before, *rows)}
         if lost and is_first:  # others of the thread may say it again
             others = self._traces_of(lost, within.around(), emitted)
-            self._write(others, within, version, is_first=False)
+            days |= self._write(others, within, version, is_first=False)
+        return days
 
     def _read(
         self, trace_ids: Sequence[str], window: Window

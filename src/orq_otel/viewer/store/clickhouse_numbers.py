@@ -91,7 +91,6 @@ class _Source:
             "begin": since - since % SECOND,
             "end": pieces.bounded(pieces.LATEST if query.until is None else query.until),
         }
-        rows = reading.rows(condition)
         self.is_of_calls = by == "model"
         self.is_call = "1" if self.is_of_calls else _IS_CALL
         calls = (
@@ -102,21 +101,23 @@ class _Source:
         label = "model AS label, " if self.is_of_calls else ""
         self._calls = (
             f"SELECT {label}a.thread_id AS thread, {_AT} AS at, latency, kind, sums"
-            f" {_joined(rows, calls)}{within}"
+            f" {reading.rows(condition, calls)}{within}"
         )
         if self.is_of_calls:
-            self.labels = f"SELECT model AS label {_joined(rows, 'a.call_models AS model')}"
+            self.labels = (
+                f"SELECT model AS label {reading.rows(condition, 'a.call_models AS model')}"
+            )
             return
         column, name, of_kind = "facets", "one.2", f" AND one.1 = '{by}'"
         if by == "tag":
-            column, name, of_kind = "tags", "one.1", ""
+            column, name, of_kind = "labels", "one", ""
         self.labels = (
             f"SELECT DISTINCT a.thread_id AS thread, {name} AS label"
-            f" {_joined(rows, f'a.{column} AS one')}{of_kind}"
+            f" {reading.rows(condition, f'a.{column} AS one', of_days=True)}{of_kind}"
         )
         self._spans = (
             f"SELECT a.thread_id AS thread, sums.2 AS errors"
-            f" {_joined(rows, 'a.seconds AS second, a.of_seconds AS sums')}{within}"
+            f" {reading.rows(condition, 'a.seconds AS second, a.of_seconds AS sums')}{within}"
         )
 
     def ask(self, query: str, **values: Any) -> list[tuple[Any, ...]]:
@@ -149,10 +150,6 @@ class _Source:
             f" INNER JOIN (SELECT * FROM ({self.labels}) {among}) AS named"
             " ON some.thread = named.thread"
         )
-
-
-def _joined(rows: str, arrays: str) -> str:
-    return rows.replace(" WHERE ", f" ARRAY JOIN {arrays} WHERE ", 1)
 
 
 def _sums(

@@ -2,7 +2,8 @@
 
 Over a time, a query reads the days of it and no others: threads are found, sorted and added up by
 what they did in these days. A list first finds the ids of its threads, and then reads all of these
-threads alone. Without a time, it walks back from today until its page is full.
+threads alone. Without a time, it walks back from today until its page is full. What is asked of
+many threads comes from the sums of their days, and what is finer from the rows of few.
 """
 
 from __future__ import annotations
@@ -30,20 +31,32 @@ from orq_otel.viewer.model import (
 )
 from orq_otel.viewer.store import buckets as pieces
 from orq_otel.viewer.store import cursors, visits
-from orq_otel.viewer.store.buckets import DAY, HOUR, LATENCIES, MINUTE, SECOND
+from orq_otel.viewer.store.buckets import DAY, LATENCIES, MINUTE, SECOND
 from orq_otel.viewer.store.clickhouse_activity import IS_CALL, Tables
 from orq_otel.viewer.store.clickhouse_conditions import (
+    BACK,
     COLUMNS,
     ORDERS,
-    SUMS,
     Condition,
     Conditions,
     hours_of,
 )
+from orq_otel.viewer.store.clickhouse_days import (
+    CALL_AT,
+    CALL_BUCKET,
+    JOINED_CALLS,
+    JOINED_SLOTS,
+    OF_SLOTS,
+    SLOT,
+    SLOT_AT,
+    SLOTTED,
+    SUMS,
+    bucket_of,
+)
 from orq_otel.viewer.store.clickhouse_feedback import Feedback
 from orq_otel.viewer.store.clickhouse_server import Server
 from orq_otel.viewer.store.clickhouse_spans import Window
-from orq_otel.viewer.store.clickhouse_texts import Texts
+from orq_otel.viewer.store.clickhouse_texts import Found, Texts
 from orq_otel.viewer.store.tally import COST_UNITS
 
 #: Up to this number of spans, percentiles are exact, and plots are as fine as a second.
@@ -61,6 +74,7 @@ _THREAD: Final = (
     *("started", "last_active", "traces", "title", "spans", "errors", "input_tokens"),
     *("output_tokens", "cost", "priced", "unpriced"),
 )
+_OF_ROWS: Final = {**COLUMNS, "traces": "toInt64(uniqExact(a.trace_id))"}
 
 
 class Reading:
@@ -77,6 +91,7 @@ class Reading:
         self._feedback = Feedback(server, tables)
         self._conditions = Conditions(self._texts, self._feedback)
         self._from = f"FROM {tables.name('activity')} AS a FINAL"
+        self._days = f"FROM {tables.name('days')} AS a FINAL"
         self._scope = f"AND {server.address.scope('a.service')}"
         self._values = server.address.scope_values
 
@@ -99,9 +114,9 @@ class Reading:
             )
             place = {"value": after.value, "last": last or ""}
         found: list[tuple[Any, ...]] = []
-        is_partial = False
+        told: Found | None = None
         for condition in self._conditions.walk(query, now):
-            is_partial = condition.found is not None and condition.found.is_partial
+            told = condition.found
             found = self.ask(
                 f"SELECT thread_id, {order} AS order"
                 f" FROM ({self._threads(condition, order)})"
@@ -118,17 +133,17 @@ class Reading:
         if page and len(found) > len(page):
             cursor = cursors.encode(query, found[len(page) - 1][1], page[-1], now)
         hits = {}
-        if query.text:
+        if told is not None:
             ids = [row[0] for row in found[: len(page)]]
-            told = self._texts.hits(query.text, ids, hours_of(query.since, query.until))
-            hits = {one.id: told[key] for one, key in zip(page, ids, strict=True) if key in told}
-        return ThreadPage(page, cursor, hits, is_partial)
+            said = self._texts.hits(query.text, ids, told)
+            hits = {one.id: said[key] for one, key in zip(page, ids, strict=True) if key in said}
+        return ThreadPage(page, cursor, hits, told is not None and told.is_partial)
 
     def thread(self, thread_id: str) -> Thread | None:
         """Returns a thread by its id or short id, or None."""
         ids = _Ids.of(short_id(thread_id))
         found = self.ask(
-            f"SELECT DISTINCT thread_id {self._from} WHERE {ids.where} AND a.thread_id != ''"
+            f"SELECT DISTINCT thread_id {self._days} WHERE {ids.where} AND a.thread_id != ''"
             f" {self._scope} ORDER BY length(thread_id) DESC LIMIT 1",
             **ids.values,
         )
@@ -149,12 +164,17 @@ class Reading:
 
     def strays(self, limit: int) -> tuple[Stray, ...]:
         """Returns traces without a thread, the latest first, among the latest such traces."""
-        found = self.ask(
-            "SELECT a.trace_id, argMax(a.service, a.started), sum(a.spans), min(a.started),"
-            f" max(a.started) {self._from} WHERE a.thread_id = '' {self._scope}"
-            " GROUP BY a.trace_id ORDER BY max(a.started) DESC LIMIT {most:UInt32}",
-            most=_STRAYS,
-        )
+        now = time.time_ns()
+        found: list[tuple[Any, ...]] = []
+        for hours in (*(hours_of(now - days * DAY) for days in BACK), "1"):
+            found = self.ask(
+                "SELECT a.trace_id, argMax(a.service, a.started), sum(a.spans), min(a.started),"
+                f" max(a.started) {self._from} WHERE a.thread_id = '' AND {hours} {self._scope}"
+                " GROUP BY a.trace_id ORDER BY max(a.started) DESC LIMIT {most:UInt32}",
+                most=_STRAYS,
+            )
+            if len(found) == _STRAYS:
+                break
         if not found:
             return ()
         hours = hours_of(min(one[3] for one in found) - DAY, found[0][4] + DAY)
@@ -179,7 +199,6 @@ class Reading:
         spans, errors, input_tokens, output_tokens, cost, priced, unpriced = sums
         if count <= _FEW and sum(map(len, ids)) <= _FEW_CHARACTERS and condition.sql != "1":
             condition = condition.among(ids)
-        rows = self.rows(condition)
         made: tuple[Bucket, ...] = ()
         latencies: tuple[tuple[int, int], ...] = ()
         percentiles = None
@@ -189,10 +208,10 @@ class Reading:
             finest = SECOND if spans <= _COUNTABLE else MINUTE
             width = pieces.width(start, max(end, start + 1), buckets, finest)
             times = range(start - start % width, end + -end % width, width)
-            made = self._buckets(rows, condition, times)
-            latencies = self._latencies(rows, condition, times)
+            made = self._buckets(condition, times)
+            latencies = self._latencies(condition, times)
             if spans <= _COUNTABLE:
-                percentiles = self._percentiles(rows, condition, times)
+                percentiles = self._percentiles(condition, times)
         return Overview(
             threads=count,
             spans=spans,
@@ -240,44 +259,50 @@ class Reading:
             if re.search(rf"\b{name}\b", asked)
         )
         return (
-            f"SELECT a.thread_id AS thread_id{columns} {self._from}"
+            f"SELECT a.thread_id AS thread_id{columns} {self._days}"
             f" WHERE a.thread_id != '' AND {condition.hours} {self._scope} GROUP BY a.thread_id"
         )
 
-    def rows(self, condition: Condition) -> str:
-        """Returns SQL for the rows of threads that match a condition."""
+    def rows(self, condition: Condition, arrays: str, *, of_days: bool = False) -> str:
+        """Returns SQL for what is in arrays of rows of threads that match a condition.
+
+        Args:
+            condition: The condition.
+            arrays: The arrays, with names for their elements.
+            of_days: Whether they are those of sums of days.
+        """
         among = (
             ""
-            if condition.sql == "1"
+            if condition.is_of_time
             else " AND a.thread_id IN {among:Array(String)}"
             if "among" in condition.values
             else f" AND a.thread_id IN (SELECT thread_id FROM ({self._threads(condition)})"
             f" WHERE {condition.sql})"
         )
-        return f"{self._from} WHERE a.thread_id != '' AND {condition.hours} {self._scope}{among}"
+        return (
+            f"{self._days if of_days else self._from} ARRAY JOIN {arrays}"
+            f" WHERE a.thread_id != '' AND {condition.hours} {self._scope}{among}"
+        )
 
-    def _buckets(self, rows: str, condition: Condition, times: range) -> tuple[Bucket, ...]:
+    def _buckets(self, condition: Condition, times: range) -> tuple[Bucket, ...]:
         width = times.step
-        hour = f"toInt64(toUnixTimestamp(a.hour)) * {SECOND}"
-        if width % HOUR == 0:
-            columns = f"{hour} AS at, {', '.join(f'a.{one} AS {one}' for one in SUMS[:5])}"
+        if width % SLOT == 0:
+            columns = f"{SLOT_AT} AS at, {OF_SLOTS}"
+            rows = self.rows(condition, JOINED_SLOTS, of_days=True)
         else:
-            columns = f"{hour} + second * {SECOND} AS at, " + ", ".join(
-                f"sums.{number} AS {one}" for number, one in enumerate(SUMS[:5], 1)
-            )
-            rows = rows.replace(
-                " WHERE ", " ARRAY JOIN a.seconds AS second, a.of_seconds AS sums WHERE ", 1
-            )
+            sums = ", ".join(f"sums.{number} AS {one}" for number, one in enumerate(SLOTTED, 1))
+            columns = f"{_AT} AS at, {sums}"
+            rows = self.rows(condition, "a.seconds AS second, a.of_seconds AS sums")
         found = self.ask(
             f"SELECT intDiv(at, {width}) * {width} AS began,"
-            f" {', '.join(f'sum({one})' for one in SUMS[:5])}"
+            f" {', '.join(f'sum({one})' for one in SLOTTED)}"
             f" FROM (SELECT {columns} {rows})"
             " WHERE at >= {start:Int64} AND at < {end:Int64} GROUP BY began",
             **condition.values,
             start=times.start,
             end=times.stop,
         )
-        sums = {began: values for began, *values in found}
+        sums_of = {began: values for began, *values in found}
         return tuple(
             Bucket(
                 start=began,
@@ -289,18 +314,23 @@ class Reading:
                 cost=row[4] / COST_UNITS,
             )
             for began in times
-            for row in [sums.get(began, [0] * 5)]
+            for row in [sums_of.get(began, [0] * 5)]
         )
 
-    def _latencies(
-        self, rows: str, condition: Condition, times: range
-    ) -> tuple[tuple[int, int], ...]:
+    def _latencies(self, condition: Condition, times: range) -> tuple[tuple[int, int], ...]:
         """Returns the buckets of latencies of model calls, each with its number of calls."""
-        bucket = f"arrayFirstIndex(most -> most >= latency, {list(LATENCIES)})"
+        if times.step % SLOT == 0:
+            rows = self.rows(condition, JOINED_CALLS, of_days=True)
+            counted = (
+                f"{CALL_BUCKET} AS bucket, toInt64(sum(number)) AS many {rows} AND number > 0"
+                f" AND {CALL_AT} >= {{start:Int64}} AND {CALL_AT} < {{end:Int64}}"
+            )
+        else:
+            bucket = bucket_of("latency")
+            counted = f"toInt64({bucket}) AS bucket, count() {self._calls(condition)}"
         found = dict(
             self.ask(
-                f"SELECT toInt64(if({bucket} = 0, {len(LATENCIES)}, {bucket})) - 1 AS bucket,"
-                f" count() {_calls(rows)} GROUP BY bucket",
+                f"SELECT {counted} GROUP BY bucket",
                 **condition.values,
                 start=times.start,
                 end=times.stop,
@@ -313,10 +343,18 @@ class Reading:
             for bucket in range(min(found), max(found) + 1)
         )
 
-    def _percentiles(self, rows: str, condition: Condition, times: range) -> tuple[int, int] | None:
+    def _calls(self, condition: Condition) -> str:
+        """Returns SQL for the model calls of threads that began in a time."""
+        calls = "a.call_seconds AS second, a.call_latencies AS latency, a.call_kinds AS kind"
+        return (
+            f"{self.rows(condition, calls)} AND bitAnd(kind, {IS_CALL}) > 0"
+            f" AND {_AT} >= {{start:Int64}} AND {_AT} < {{end:Int64}}"
+        )
+
+    def _percentiles(self, condition: Condition, times: range) -> tuple[int, int] | None:
         """Returns the exact median and 95th percentile of the latencies of model calls."""
         ((count, found),) = self.ask(
-            f"SELECT count(), {exact()} {_calls(rows)}",
+            f"SELECT count(), {exact()} {self._calls(condition)}",
             **condition.values,
             start=times.start,
             end=times.stop,
@@ -327,11 +365,14 @@ class Reading:
         self, sort: _Labels, hours: str, text: str = "", limit: int = _TAGS
     ) -> dict[str, list[tuple[str, int]]]:
         """Returns the most frequent labels of each kind, with their numbers of threads."""
-        kind, label = ("'tag'", "one.1") if sort == "tag" else ("toString(one.1)", "one.2")
+        column, kind, label = "facets", "toString(one.1)", "one.2"
+        if sort == "tag":
+            column, kind, label = "labels", "'tag'", "one"
         found: dict[str, list[tuple[str, int]]] = {}
         for name, value, threads in self.ask(
-            f"SELECT {kind} AS kind, {label} AS label, uniqExact(a.thread_id) AS threads"
-            f" {self._from} ARRAY JOIN a.{sort}s AS one"
+            f"SELECT {kind} AS kind, {label} AS label,"
+            " uniqExact(cityHash64(a.thread_id)) AS threads"
+            f" {self._days} ARRAY JOIN a.{column} AS one"
             f" WHERE a.thread_id != '' AND {hours} {self._scope}"
             f" AND lengthUTF8(label) <= {LONG_ID}"
             " AND ({wanted:String} = '' OR positionCaseInsensitiveUTF8(label, {wanted:String}) > 0)"
@@ -346,7 +387,7 @@ class Reading:
         """Returns the long id with a digest, or None."""
         ids = _Ids((), (digest,))
         found = self.ask(
-            f"SELECT DISTINCT a.thread_id {self._from} WHERE {ids.where} LIMIT 1", **ids.values
+            f"SELECT DISTINCT a.thread_id {self._days} WHERE {ids.where} LIMIT 1", **ids.values
         )
         return str(found[0][0]) if found else None
 
@@ -360,7 +401,7 @@ class Reading:
                 f"SELECT thread_id, {_SHORT_ID}, {_cut('thread_id', is_brief=is_brief)},"
                 f" {', '.join(_THREAD)} FROM ("
                 f"SELECT a.thread_id AS thread_id,"
-                f" {', '.join(f'{COLUMNS[one]} AS {one}' for one in _THREAD)}"
+                f" {', '.join(f'{_OF_ROWS[one]} AS {one}' for one in _THREAD)}"
                 f" {self._from} WHERE a.thread_id IN {{ids:Array(String)}} {self._scope}"
                 " GROUP BY a.thread_id)",
                 ids=list(ids),
@@ -437,21 +478,8 @@ def exact(condition: str = "1") -> str:
     return f"arrayMap(x -> -x, quantilesExactIf(0.5, 0.05)(-latency, {condition}))"
 
 
-def _calls(rows: str) -> str:
-    """Returns SQL for the model calls of rows that began in a time."""
-    at = f"(toInt64(toUnixTimestamp(a.hour)) + second) * {SECOND}"
-    joined = rows.replace(
-        " WHERE ",
-        " ARRAY JOIN a.call_seconds AS second, a.call_latencies AS latency, a.call_kinds AS kind"
-        " WHERE ",
-        1,
-    )
-    return (
-        f"{joined} AND bitAnd(kind, {IS_CALL}) > 0"
-        f" AND {at} >= {{start:Int64}} AND {at} < {{end:Int64}}"
-    )
-
-
+#: When something of a row happened, as exactly as a second.
+_AT: Final = f"(toInt64(toUnixTimestamp(a.hour)) + second) * {SECOND}"
 #: The digest of a thread's id, which stands for a long id.
 _DIGEST: Final = "lower(hex(SHA256(thread_id)))"
 _IS_LONG: Final = f"lengthUTF8(thread_id) > {LONG_ID}"
