@@ -97,12 +97,12 @@ class Days:
         self._server = server
         self._tables = tables
 
-    def sum_up(self, days: Iterable[int], written: int | None = None) -> None:
+    def sum_up(self, days: Iterable[int], since: int = 0) -> None:
         """Sum up threads on some days.
 
         Args:
             days: As numbers since the epoch.
-            written: Only threads of which rows of this version have been written, or None for all.
+            since: Only threads of which rows of this version, or a later one, have been written.
 
         Raises:
             StoreError: ClickHouse cannot be read or written.
@@ -110,10 +110,10 @@ class Days:
         activity, name = self._tables.name("activity"), self._tables.name("days")
         for day in days:
             threads = "thread_id != ''"
-            if written is not None:
+            if since:
                 threads += (
                     f" AND thread_id IN (SELECT thread_id FROM {activity}"
-                    f" WHERE {of_day(day)} AND version = {written})"
+                    f" WHERE {of_day(day)} AND version >= {since})"
                 )
             # Of two that do this at the same time, the later one has seen the rows of both.
             version = self._tables.now()

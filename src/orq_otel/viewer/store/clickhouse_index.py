@@ -98,19 +98,36 @@ class Index:
                 {"cursor": max(self._cursor - _UNSEEN, 0)},
             )
             new = [one for one in arrived if self._seen.get(one[0], -1) < one[1]]
-            for start in range(0, len(new), _TRACES):
-                if start and time.monotonic() > end:
-                    return False
-                self._take(new[start : start + _TRACES])
+            is_all = self._take_all(new, end)
             self._seen = {
                 trace: last for trace, last in self._seen.items() if last > self._cursor - _UNSEEN
             }
-            self._sweep_if_fewer()
-            return True
+            if is_all:
+                self._sweep_if_fewer()
+            return is_all
         finally:
             self._lock.release()
 
-    def _take(self, arrived: Sequence[tuple[Any, ...]]) -> None:
+    def _take_all(self, new: Sequence[tuple[Any, ...]], end: float) -> bool:
+        """Sum up traces that have arrived, until some time. Returns whether that is all."""
+        begun = self._tables.now()
+        days: set[int] = set()
+        done = 0
+        try:
+            while done < len(new) and (not done or time.monotonic() < end):
+                days |= self._take(new[done : done + _TRACES])
+                done += _TRACES
+        finally:
+            taken = new[:done]
+            if taken:
+                self._days.sum_up(days, begun)
+                self._seen.update((trace_id, last) for trace_id, last, *_ in taken)
+                self._cursor = max(self._cursor or 0, taken[-1][1])
+                self._tables.note("cursor", self._cursor)
+        return done >= len(new)
+
+    def _take(self, arrived: Sequence[tuple[Any, ...]]) -> set[int]:
+        """Sum up some traces. Returns the days of their rows."""
         window = Window(
             bounded(min(first for *_, first, _ in arrived)),
             bounded(max(last for *_, last in arrived)) + 1,
@@ -121,12 +138,9 @@ class Index:
         known = {key.trace_id for key in self._keys(traces, window.around())}
         known.update(self._raw.traces_about_genai(window, among=traces))
         days = self._write([one for one in traces if one in known], window, version)
-        self._days.sum_up(days, version)
         if any(evaluations for _, _, evaluations, *_ in arrived):
             self._evaluate(window, version)
-        self._seen.update((trace_id, last) for trace_id, last, *_ in arrived)
-        self._cursor = max(self._cursor or 0, arrived[-1][1])
-        self._tables.note("cursor", self._cursor)
+        return days
 
     def backfill(self, report: Progress, *, anew: bool = False) -> None:
         """Sum up all spans that are there, the latest day first.
