@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(CHECKOUT / "tests"), str(CHECKOUT / "src")]
 
-from orq_otel.viewer.model import ThreadQuery  # noqa: E402
+from orq_otel.viewer.model.queries import ThreadQuery  # noqa: E402
 from orq_otel.viewer.store import visits  # noqa: E402
 from orq_otel.viewer.store.clickhouse import ClickHouseStore  # noqa: E402
 from orq_otel.viewer.store.clickhouse_activity import Tables  # noqa: E402

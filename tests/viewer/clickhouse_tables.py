@@ -9,7 +9,8 @@ from typing import Any
 
 from support.clickhouse_server import ClickHouseServer
 
-from orq_otel.viewer.model import KeptSpan, LogRecord, Span
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.telemetry import LogRecord, Span
 from orq_otel.viewer.store.clickhouse import ClickHouseStore
 
 #: As the Collector's exporter makes it (contrib 0.1xx, `traces_table.sql`, map variant).

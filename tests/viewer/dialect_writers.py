@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orq_otel.viewer.model import Span
+from orq_otel.viewer.model.telemetry import Span
 
 Attributes = dict[str, Any]
 Message = dict[str, Any]

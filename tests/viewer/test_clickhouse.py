@@ -12,14 +12,10 @@ import pytest
 from e2e.ports import free_port
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import (
-    EVALUATION,
-    KeptSpan,
-    LogRecord,
-    Span,
-    StoreError,
-    ThreadQuery,
-)
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.queries import ThreadQuery
+from orq_otel.viewer.model.store import StoreError
+from orq_otel.viewer.model.telemetry import EVALUATION, LogRecord, Span
 from orq_otel.viewer.store import open_store
 from orq_otel.viewer.store.buckets import DAY
 from orq_otel.viewer.store.clickhouse import ClickHouseStore

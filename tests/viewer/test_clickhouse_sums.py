@@ -8,7 +8,8 @@ import time
 import pytest
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan, ThreadQuery
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.store import clickhouse_texts
 from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND
 from orq_otel.viewer.store.clickhouse_activity import Tables

@@ -14,7 +14,10 @@ import pytest
 from support.clickhouse_server import DISK_IS_FULL, ClickHouseServer
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import EVALUATION, KeptSpan, LogRecord, StoreError, ThreadQuery
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.queries import ThreadQuery
+from orq_otel.viewer.model.store import StoreError
+from orq_otel.viewer.model.telemetry import EVALUATION, LogRecord
 from orq_otel.viewer.store import open_store
 from orq_otel.viewer.store.buckets import DAY, HOUR
 from orq_otel.viewer.store.clickhouse import ClickHouseStore

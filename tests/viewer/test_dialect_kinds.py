@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from orq_otel.viewer.conversation import Message, Text, ToolCall, Turn, conversation, failure
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan, Span, Thread
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.telemetry import Span
+from orq_otel.viewer.model.threads import Thread
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .dialect_writers import SECOND, WRITERS, Call, Talk, Tool, parts, parts_answer, spans_of, talk

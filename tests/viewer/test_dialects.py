@@ -25,7 +25,9 @@ from orq_otel.viewer.conversation import (
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.dialects import table
 from orq_otel.viewer.dialects.printed import unprinted
-from orq_otel.viewer.model import KeptSpan, Span, Thread
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.telemetry import Span
+from orq_otel.viewer.model.threads import Thread
 from orq_otel.viewer.receive.otlp import Received, from_json
 from orq_otel.viewer.store.sqlite import SQLiteStore
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orq_otel.viewer.conversation.facts import MODEL_CALLS, read
-from orq_otel.viewer.model import Facts, Span
+from orq_otel.viewer.model.facts import Facts
+from orq_otel.viewer.model.telemetry import Span
 
 from .sample_spans import call, messages, span
 

@@ -28,7 +28,9 @@ from support.viewer_spans import served
 
 from orq_otel.viewer.conversation import Text, Turn, conversation, evaluation
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import EVALUATION, KeptSpan, LogRecord, Span, ThreadQuery
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.queries import ThreadQuery
+from orq_otel.viewer.model.telemetry import EVALUATION, LogRecord, Span
 from orq_otel.viewer.ports.guards import Guard
 from orq_otel.viewer.receive import grpc_receiver, otlp
 from orq_otel.viewer.receive.http_receiver import HttpReceiver

@@ -11,7 +11,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from orq_otel.viewer.formats import plain
-from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.model.kept_spans import KeptSpan
 
 from . import agents, conversations
 from .browsing import (

@@ -9,7 +9,7 @@ from importlib.metadata import version
 import pytest
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.web.addresses import thread_url
 
 from . import conversations

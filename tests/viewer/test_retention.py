@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan, Span, StoreError, ThreadQuery
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.queries import ThreadQuery
+from orq_otel.viewer.model.store import StoreError
+from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.store import sqlite as module
 from orq_otel.viewer.store.retention import Retention
 from orq_otel.viewer.store.sqlite import SQLiteStore

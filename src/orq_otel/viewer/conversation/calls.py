@@ -17,7 +17,9 @@ from typing import Final
 
 from orq_otel.viewer.conversation.facts import MODEL_CALLS, SUMMARIES, cost_of
 from orq_otel.viewer.dialects import table
-from orq_otel.viewer.model import Facts, KeptSpan, Span
+from orq_otel.viewer.model.facts import Facts
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.telemetry import Span
 
 #: The ids of a trace and a span.
 Key = tuple[str, str]

@@ -41,7 +41,8 @@ from orq_otel.viewer.dialects import table
 from orq_otel.viewer.dialects.genai import INPUT, INSTRUCTIONS, OUTPUT, content, instructions
 from orq_otel.viewer.dialects.shapes import asked as messages_of
 from orq_otel.viewer.formats import as_text
-from orq_otel.viewer.model import KeptSpan, Span
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.telemetry import Span
 
 __all__ = ["INPUT", "INSTRUCTIONS", "OUTPUT", "conversation", "failure"]
 

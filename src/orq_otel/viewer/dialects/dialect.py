@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from orq_otel.viewer.dialects.shapes import Message, answered, asked, decoded
-from orq_otel.viewer.model import Span, Usage
+from orq_otel.viewer.model.facts import Usage
+from orq_otel.viewer.model.telemetry import Span
 
 Attributes = Mapping[str, Any]
 

@@ -20,7 +20,8 @@ from orq_otel.viewer.dialects.dialect import (
 from orq_otel.viewer.dialects.haystack import in_printed
 from orq_otel.viewer.dialects.indexed import numbered, tree
 from orq_otel.viewer.dialects.shapes import answered, asked, decoded, message
-from orq_otel.viewer.model import Span, Usage
+from orq_otel.viewer.model.facts import Usage
+from orq_otel.viewer.model.telemetry import Span
 
 KIND: Final = "openinference.span.kind"
 KINDS: Final = {

@@ -53,7 +53,8 @@ from orq_otel.viewer.dialects.shapes import decoded
 from orq_otel.viewer.dialects.spring_ai import SPRING_AI
 from orq_otel.viewer.dialects.traceloop import TRACELOOP
 from orq_otel.viewer.dialects.vercel import VERCEL
-from orq_otel.viewer.model import Said, Span, Usage
+from orq_otel.viewer.model.facts import Said, Usage
+from orq_otel.viewer.model.telemetry import Span
 
 #: The id of a web session, and of a conversation in many dialects, and names that programs give to
 #: their own. They make a thread only of spans about generative AI, and of those above them.

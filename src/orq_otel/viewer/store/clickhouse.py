@@ -13,22 +13,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar, get_args
 
-from orq_otel.viewer.model import (
-    PAGE,
-    Ability,
-    KeptSpan,
-    Kind,
-    LogRecord,
-    Numbers,
-    Overview,
-    Position,
-    Spans,
-    StoreError,
-    Stray,
-    Thread,
-    ThreadPage,
-    ThreadQuery,
-)
+from orq_otel.viewer.model.kept_spans import KeptSpan, Position, Spans
+from orq_otel.viewer.model.queries import Kind, ThreadQuery
+from orq_otel.viewer.model.store import PAGE, Ability, StoreError
+from orq_otel.viewer.model.sums import Numbers, Overview
+from orq_otel.viewer.model.telemetry import LogRecord
+from orq_otel.viewer.model.threads import Stray, Thread, ThreadPage
 from orq_otel.viewer.store import visits
 from orq_otel.viewer.store.clickhouse_activity import Tables
 from orq_otel.viewer.store.clickhouse_address import Address

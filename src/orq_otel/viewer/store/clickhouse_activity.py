@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from orq_otel.viewer.model import StoreError
+from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.store.clickhouse_server import Server
 from orq_otel.viewer.store.clickhouse_tables import Table, name, quoted
 

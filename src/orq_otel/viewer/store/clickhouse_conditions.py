@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from orq_otel.viewer.model import Sort, ThreadQuery
+from orq_otel.viewer.model.queries import Sort, ThreadQuery
 from orq_otel.viewer.store import buckets as pieces
 from orq_otel.viewer.store import visits
 from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND

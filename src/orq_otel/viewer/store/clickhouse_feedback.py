@@ -14,8 +14,8 @@ from typing import Any, Final
 from orq_otel.viewer.conversation import calls
 from orq_otel.viewer.conversation.evaluations import RESPONSE_IDS, verdict
 from orq_otel.viewer.conversation.facts import THREAD_IDS
-from orq_otel.viewer.model import Feedback as Wanted
-from orq_otel.viewer.model import LogRecord
+from orq_otel.viewer.model.queries import Feedback as Wanted
+from orq_otel.viewer.model.telemetry import LogRecord
 from orq_otel.viewer.store.clickhouse_activity import Tables
 from orq_otel.viewer.store.clickhouse_rows import hour_of, of_day
 from orq_otel.viewer.store.clickhouse_server import Server

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from orq_otel.viewer.conversation import calls
-from orq_otel.viewer.model import KeptSpan, LogRecord
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.telemetry import LogRecord
 from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND, bounded
 from orq_otel.viewer.store.clickhouse_activity import Tables
 from orq_otel.viewer.store.clickhouse_days import Days

@@ -10,7 +10,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from orq_otel.viewer.model import Group, Kind, Numbers, Slice, ThreadQuery
+from orq_otel.viewer.model.queries import Kind, ThreadQuery
+from orq_otel.viewer.model.sums import Group, Numbers, Slice
 from orq_otel.viewer.store import buckets as pieces
 from orq_otel.viewer.store.buckets import SECOND
 from orq_otel.viewer.store.clickhouse_activity import IS_CALL, IS_ERROR, IS_PRICED

@@ -15,20 +15,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal, NamedTuple
 
-from orq_otel.viewer.model import (
-    LABELS,
-    LONG_ID,
-    PAGE,
-    Bucket,
-    Kind,
-    Overview,
-    Stray,
-    Thread,
-    ThreadPage,
-    ThreadQuery,
-    digest_of,
-    short_id,
-)
+from orq_otel.viewer.model.ids import LONG_ID, digest_of, short_id
+from orq_otel.viewer.model.queries import Kind, ThreadQuery
+from orq_otel.viewer.model.store import LABELS, PAGE
+from orq_otel.viewer.model.sums import Bucket, Overview
+from orq_otel.viewer.model.threads import Stray, Thread, ThreadPage
 from orq_otel.viewer.store import buckets as pieces
 from orq_otel.viewer.store import cursors, visits
 from orq_otel.viewer.store.buckets import DAY, LATENCIES, MINUTE, SECOND

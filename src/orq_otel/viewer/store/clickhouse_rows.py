@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from orq_otel.viewer.conversation import calls
 from orq_otel.viewer.conversation.facts import MODEL_CALLS
 from orq_otel.viewer.conversation.texts import tool_of
-from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND
 from orq_otel.viewer.store.clickhouse_activity import IS_CALL, IS_ERROR, IS_PRICED
 from orq_otel.viewer.store.tally import COST_UNITS

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
-from orq_otel.viewer.model import StoreError
+from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.store import visits
 from orq_otel.viewer.store.clickhouse_address import Address
 

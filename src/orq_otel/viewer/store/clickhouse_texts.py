@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from orq_otel.viewer.conversation.texts import texts_of
-from orq_otel.viewer.model import Hit, KeptSpan
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.threads import Hit
 from orq_otel.viewer.store import words
 from orq_otel.viewer.store.buckets import DAY, SECOND
 from orq_otel.viewer.store.clickhouse_activity import TEXTS, Tables

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from orq_otel.viewer.model import StoreError
+from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 _AGES: Final = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}

@@ -21,22 +21,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
-from orq_otel.viewer.model import (
-    PAGE,
-    Ability,
-    KeptSpan,
-    Kind,
-    LogRecord,
-    Numbers,
-    Overview,
-    Position,
-    Spans,
-    StoreError,
-    Stray,
-    Thread,
-    ThreadPage,
-    ThreadQuery,
-)
+from orq_otel.viewer.model.kept_spans import KeptSpan, Position, Spans
+from orq_otel.viewer.model.queries import Kind, ThreadQuery
+from orq_otel.viewer.model.store import PAGE, Ability, StoreError
+from orq_otel.viewer.model.sums import Numbers, Overview
+from orq_otel.viewer.model.telemetry import LogRecord
+from orq_otel.viewer.model.threads import Stray, Thread, ThreadPage
 from orq_otel.viewer.store import (
     schema,
     sqlite_deleting,

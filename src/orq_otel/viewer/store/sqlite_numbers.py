@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from orq_otel.viewer.model import Group, Kind, Numbers, Slice, ThreadQuery
+from orq_otel.viewer.model.queries import Kind, ThreadQuery
+from orq_otel.viewer.model.sums import Group, Numbers, Slice
 from orq_otel.viewer.store import buckets as pieces
 from orq_otel.viewer.store import sqlite_search
 from orq_otel.viewer.store.sqlite_conditions import matching, where_of

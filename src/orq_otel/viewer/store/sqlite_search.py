@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.conversation.texts import texts_of
-from orq_otel.viewer.model import Hit
+from orq_otel.viewer.model.threads import Hit
 from orq_otel.viewer.store import sqlite_logs, words
 from orq_otel.viewer.store.sqlite_rows import SPAN_COLUMNS, body_of, insert_many, span_of, text
 

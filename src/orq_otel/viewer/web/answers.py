@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias, TypedDict
 
-from orq_otel.viewer.model import LONG_ID
+from orq_otel.viewer.model.ids import LONG_ID
 from orq_otel.viewer.web.schemas import Field
 
 Json = dict[str, Any]

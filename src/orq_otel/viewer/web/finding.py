@@ -12,7 +12,8 @@ from urllib.parse import urlencode
 from markupsafe import Markup
 
 from orq_otel.viewer import formats
-from orq_otel.viewer.model import Store, ThreadQuery
+from orq_otel.viewer.model.queries import ThreadQuery
+from orq_otel.viewer.model.store import Store
 from orq_otel.viewer.store import words
 from orq_otel.viewer.times import rfc_3339
 from orq_otel.viewer.web.query_parameters import FILTERS, LABELS

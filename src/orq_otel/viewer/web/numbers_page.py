@@ -9,7 +9,9 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from orq_otel.viewer import formats
-from orq_otel.viewer.model import KINDS, Group, Kind, Numbers, Slice, Store, StoreError
+from orq_otel.viewer.model.queries import KINDS, Kind
+from orq_otel.viewer.model.store import Store, StoreError
+from orq_otel.viewer.model.sums import Group, Numbers, Slice
 from orq_otel.viewer.web import finding, plots
 from orq_otel.viewer.web.query_parameters import choice, thread_query
 from orq_otel.viewer.web.zones import Zone

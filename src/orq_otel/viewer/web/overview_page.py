@@ -6,7 +6,9 @@ import functools
 from dataclasses import replace
 from typing import Any, Final
 
-from orq_otel.viewer.model import Overview, Store, ThreadQuery
+from orq_otel.viewer.model.queries import ThreadQuery
+from orq_otel.viewer.model.store import Store
+from orq_otel.viewer.model.sums import Overview
 from orq_otel.viewer.web import finding, plots
 from orq_otel.viewer.web.addresses import list_url
 from orq_otel.viewer.web.query_parameters import thread_query
