@@ -24,7 +24,7 @@ from orq_otel.viewer.store.clickhouse_activity import Tables
 from orq_otel.viewer.store.clickhouse_address import Address
 from orq_otel.viewer.store.clickhouse_copy import Copy
 from orq_otel.viewer.store.clickhouse_index import Index, Progress
-from orq_otel.viewer.store.clickhouse_numbers import numbers
+from orq_otel.viewer.store.clickhouse_numbers import numbers, overview
 from orq_otel.viewer.store.clickhouse_reading import Reading
 from orq_otel.viewer.store.clickhouse_server import RefusedError, Server
 from orq_otel.viewer.store.clickhouse_spans import RawSpans
@@ -148,7 +148,7 @@ class ClickHouseStore:
             StoreError: The query failed.
         """
         return self._answer(
-            lambda sums: sums.overview(query, buckets),
+            lambda sums: overview(sums, query, buckets),
             lambda: self._copy.latest().overview(query, buckets),
         )
 

@@ -97,7 +97,7 @@ class Conditions:
             text = query.text
             found = visits.once((self, text, hours), lambda: self._texts.find(text, hours))
             conditions.append(_HAS_TEXT)
-            values |= {"text": query.text, "found": found.hashes}
+            values |= {"text": query.text, "found": list(found.hours)}
         if query.feedback is not None:
             # It comes after what it is about.
             conditions.append(self._feedback.condition(query.feedback, hours_of(query.since)))

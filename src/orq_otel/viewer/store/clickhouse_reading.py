@@ -18,12 +18,10 @@ from typing import Any, Final, Literal, NamedTuple
 from orq_otel.viewer.model.ids import LONG_ID, digest_of, short_id
 from orq_otel.viewer.model.queries import Kind, ThreadQuery
 from orq_otel.viewer.model.store import LABELS, PAGE
-from orq_otel.viewer.model.sums import Bucket, Overview
 from orq_otel.viewer.model.threads import Stray, Thread, ThreadPage
-from orq_otel.viewer.store import buckets as pieces
 from orq_otel.viewer.store import cursors, visits
-from orq_otel.viewer.store.buckets import DAY, LATENCIES, MINUTE, SECOND
-from orq_otel.viewer.store.clickhouse_activity import IS_CALL, Tables
+from orq_otel.viewer.store.buckets import DAY
+from orq_otel.viewer.store.clickhouse_activity import Tables
 from orq_otel.viewer.store.clickhouse_conditions import (
     BACK,
     COLUMNS,
@@ -32,33 +30,15 @@ from orq_otel.viewer.store.clickhouse_conditions import (
     Conditions,
     hours_of,
 )
-from orq_otel.viewer.store.clickhouse_days import (
-    CALL_AT,
-    CALL_BUCKET,
-    JOINED_CALLS,
-    JOINED_SLOTS,
-    OF_SLOTS,
-    SLOT,
-    SLOT_AT,
-    SLOTTED,
-    SUMS,
-    bucket_of,
-)
 from orq_otel.viewer.store.clickhouse_feedback import Feedback
 from orq_otel.viewer.store.clickhouse_server import Server
 from orq_otel.viewer.store.clickhouse_spans import Window
 from orq_otel.viewer.store.clickhouse_texts import Found, Texts
 from orq_otel.viewer.store.tally import COST_UNITS
 
-#: Up to this number of spans, percentiles are exact, and plots are as fine as a second.
-_COUNTABLE: Final = 20_000
 _TAGS: Final = 200
 #: Among how many traces without a thread those are looked for that stay without.
 _STRAYS: Final = 200
-#: Up to so many threads are looked up by their ids, which have so many characters together. More
-#: of them are found again by what is asked of them.
-_FEW: Final = 2_000
-_FEW_CHARACTERS: Final = 80_000
 _Labels = Literal["tag", "facet"]
 #: The columns of `_thread`.
 _THREAD: Final = (
@@ -109,8 +89,8 @@ class Reading:
         for condition in self._conditions.walk(query, now):
             told = condition.found
             found = self.ask(
-                f"SELECT thread_id, {order} AS order"
-                f" FROM ({self._threads(condition, order)})"
+                f"SELECT thread_id, {order} AS order, cityHash64(thread_id)"
+                f" FROM ({self.of_threads(condition, order)})"
                 f" WHERE {condition.sql}{position}"
                 f" ORDER BY order {direction}, thread_id {direction} LIMIT {{most:UInt32}}",
                 **condition.values,
@@ -125,8 +105,10 @@ class Reading:
             cursor = cursors.encode(query, found[len(page) - 1][1], page[-1], now)
         hits = {}
         if told is not None:
-            ids = [row[0] for row in found[: len(page)]]
-            said = self._texts.hits(query.text, ids, told)
+            rows = found[: len(page)]
+            ids = [thread_id for thread_id, *_ in rows]
+            hours = [told.hours[one] for *_, one in rows if one in told.hours]
+            said = self._texts.hits(query.text, ids, hours)
             hits = {one.id: said[key] for one, key in zip(page, ids, strict=True) if key in said}
         return ThreadPage(page, cursor, hits, told is not None and told.is_partial)
 
@@ -177,54 +159,13 @@ class Reading:
         left = [one[:4] for one in found if (one[0],) not in threaded]
         return tuple(Stray(*one) for one in left[:limit])
 
-    def overview(self, query: ThreadQuery, buckets: int) -> Overview:
-        """Sums up all threads that match a query."""
-        condition = self._conditions.of(query, time.time_ns())
-        names = ("started", "last_active", *SUMS)
-        ((count, first, last, ids, *sums),) = self.ask(
-            f"SELECT count(), min(started), max(last_active), groupArray({_FEW})(thread_id),"
-            f" {', '.join(f'sum({one})' for one in SUMS)}"
-            f" FROM ({self._threads(condition, *names)}) WHERE {condition.sql}",
-            **condition.values,
-        )
-        spans, errors, input_tokens, output_tokens, cost, priced, unpriced = sums
-        if count <= _FEW and sum(map(len, ids)) <= _FEW_CHARACTERS and condition.sql != "1":
-            condition = condition.among(ids)
-        made: tuple[Bucket, ...] = ()
-        latencies: tuple[tuple[int, int], ...] = ()
-        percentiles = None
-        if count:
-            start = first if query.since is None else max(first, pieces.bounded(query.since))
-            end = last + 1 if query.until is None else min(last + 1, pieces.bounded(query.until))
-            finest = SECOND if spans <= _COUNTABLE else MINUTE
-            width = pieces.width(start, max(end, start + 1), buckets, finest)
-            times = range(start - start % width, end + -end % width, width)
-            made = self._buckets(condition, times)
-            latencies = self._latencies(condition, times)
-            if spans <= _COUNTABLE:
-                percentiles = self._percentiles(condition, times)
-        return Overview(
-            threads=count,
-            spans=spans,
-            errors=errors,
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            cost=cost / COST_UNITS if priced else None,
-            unpriced=unpriced,
-            buckets=made,
-            latencies=latencies,
-            tags=tuple(self._frequent("tag", condition.hours).get("tag", ())),
-            percentiles=percentiles,
-            is_partial=condition.found is not None and condition.found.is_partial,
-        )
-
     def labels(self, kind: Kind, text: str, limit: int) -> tuple[tuple[str, int], ...]:
         """Returns the most frequent labels of the last day, or of any time if it has none."""
         for hours in (hours_of(time.time_ns() - DAY), "1"):
             sort: _Labels = "tag" if kind == "tag" else "facet"
             if found := visits.once(
                 (self, sort, hours, text, limit),
-                functools.partial(self._frequent, sort, hours, text, limit),
+                functools.partial(self.frequent, sort, hours, text, limit),
             ):
                 return tuple(found.get(kind, ()))
         return ()
@@ -241,7 +182,7 @@ class Reading:
         """Returns the rows of a query over the services in question."""
         return self._server.ask(query, {**self._values, **values})
 
-    def _threads(self, condition: Condition, *names: str) -> str:
+    def of_threads(self, condition: Condition, *names: str) -> str:
         """Returns SQL for threads by what they did in some hours, with what is asked of them."""
         asked = " ".join((condition.sql, *names))
         columns = "".join(
@@ -267,7 +208,7 @@ class Reading:
             if condition.is_of_time
             else " AND a.thread_id IN {among:Array(String)}"
             if "among" in condition.values
-            else f" AND a.thread_id IN (SELECT thread_id FROM ({self._threads(condition)})"
+            else f" AND a.thread_id IN (SELECT thread_id FROM ({self.of_threads(condition)})"
             f" WHERE {condition.sql})"
         )
         return (
@@ -275,84 +216,7 @@ class Reading:
             f" WHERE a.thread_id != '' AND {condition.hours} {self._scope}{among}"
         )
 
-    def _buckets(self, condition: Condition, times: range) -> tuple[Bucket, ...]:
-        width = times.step
-        if width % SLOT == 0:
-            columns = f"{SLOT_AT} AS at, {OF_SLOTS}"
-            rows = self.rows(condition, JOINED_SLOTS, of_days=True)
-        else:
-            sums = ", ".join(f"sums.{number} AS {one}" for number, one in enumerate(SLOTTED, 1))
-            columns = f"{_AT} AS at, {sums}"
-            rows = self.rows(condition, "a.seconds AS second, a.of_seconds AS sums")
-        found = self.ask(
-            f"SELECT intDiv(at, {width}) * {width} AS began,"
-            f" {', '.join(f'sum({one})' for one in SLOTTED)}"
-            f" FROM (SELECT {columns} {rows})"
-            " WHERE at >= {start:Int64} AND at < {end:Int64} GROUP BY began",
-            **condition.values,
-            start=times.start,
-            end=times.stop,
-        )
-        sums_of = {began: values for began, *values in found}
-        return tuple(
-            Bucket(
-                start=began,
-                end=began + width,
-                spans=row[0],
-                errors=row[1],
-                input_tokens=row[2],
-                output_tokens=row[3],
-                cost=row[4] / COST_UNITS,
-            )
-            for began in times
-            for row in [sums_of.get(began, [0] * 5)]
-        )
-
-    def _latencies(self, condition: Condition, times: range) -> tuple[tuple[int, int], ...]:
-        """Returns the buckets of latencies of model calls, each with its number of calls."""
-        if times.step % SLOT == 0:
-            rows = self.rows(condition, JOINED_CALLS, of_days=True)
-            counted = (
-                f"{CALL_BUCKET} AS bucket, toInt64(sum(number)) AS many {rows} AND number > 0"
-                f" AND {CALL_AT} >= {{start:Int64}} AND {CALL_AT} < {{end:Int64}}"
-            )
-        else:
-            bucket = bucket_of("latency")
-            counted = f"toInt64({bucket}) AS bucket, count() {self._calls(condition)}"
-        found = dict(
-            self.ask(
-                f"SELECT {counted} GROUP BY bucket",
-                **condition.values,
-                start=times.start,
-                end=times.stop,
-            )
-        )
-        if not found:
-            return ()
-        return tuple(
-            (LATENCIES[bucket], found.get(bucket, 0))
-            for bucket in range(min(found), max(found) + 1)
-        )
-
-    def _calls(self, condition: Condition) -> str:
-        """Returns SQL for the model calls of threads that began in a time."""
-        calls = "a.call_seconds AS second, a.call_latencies AS latency, a.call_kinds AS kind"
-        return (
-            f"{self.rows(condition, calls)} AND bitAnd(kind, {IS_CALL}) > 0"
-            f" AND {_AT} >= {{start:Int64}} AND {_AT} < {{end:Int64}}"
-        )
-
-    def _percentiles(self, condition: Condition, times: range) -> tuple[int, int] | None:
-        """Returns the exact median and 95th percentile of the latencies of model calls."""
-        ((count, found),) = self.ask(
-            f"SELECT count(), {exact()} {self._calls(condition)}",
-            **condition.values,
-            start=times.start,
-            end=times.stop,
-        )
-        return (found[0], found[1]) if count else None
-
-    def _frequent(
+    def frequent(
         self, sort: _Labels, hours: str, text: str = "", limit: int = _TAGS
     ) -> dict[str, list[tuple[str, int]]]:
         """Returns the most frequent labels of each kind, with their numbers of threads."""
@@ -461,16 +325,6 @@ class Reading:
         return labels, counts
 
 
-def exact(condition: str = "1") -> str:
-    """Returns SQL for the exact median and 95th percentile of latencies: those of nearest ranks.
-
-    Latencies are turned around, since an exact quantile of ClickHouse is the value above a rank.
-    """
-    return f"arrayMap(x -> -x, quantilesExactIf(0.5, 0.05)(-latency, {condition}))"
-
-
-#: When something of a row happened, as exactly as a second.
-_AT: Final = f"(toInt64(toUnixTimestamp(a.hour)) + second) * {SECOND}"
 #: The digest of a thread's id, which stands for a long id.
 _DIGEST: Final = "lower(hex(SHA256(thread_id)))"
 _IS_LONG: Final = f"lengthUTF8(thread_id) > {LONG_ID}"

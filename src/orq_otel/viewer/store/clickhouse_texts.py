@@ -8,6 +8,7 @@ the latest one, until it has found enough threads, or looked through as much as 
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -18,7 +19,7 @@ from orq_otel.viewer.model.threads import Hit
 from orq_otel.viewer.store import words
 from orq_otel.viewer.store.buckets import DAY, SECOND
 from orq_otel.viewer.store.clickhouse_activity import TEXTS, Tables
-from orq_otel.viewer.store.clickhouse_rows import Key, hour_of, of_day
+from orq_otel.viewer.store.clickhouse_rows import Key, hour_of, in_hours, of_day
 from orq_otel.viewer.store.clickhouse_server import Server
 
 #: How many threads with a text are found at most.
@@ -34,14 +35,13 @@ class Found(NamedTuple):
     """The threads with a text.
 
     Attributes:
-        hashes: Their ids' hashes: the ids may be too long for a query.
+        hours: When they said it last, in seconds, by the hashes of their ids, the latest first: the
+            ids may be too long for a query.
         is_partial: Whether there may be more.
-        hours: When they said it last, in seconds.
     """
 
-    hashes: list[int]
+    hours: Mapping[int, int] = {}
     is_partial: bool = False
-    hours: frozenset[int] = frozenset()
 
 
 class _Place(NamedTuple):
@@ -167,15 +167,15 @@ class Texts:
         There are several of one if two viewers have written it at the same time.
         """
         threads = list({thread for thread, _ in where})
-        days = list({day for _, day in where})
+        days = sorted({day for _, day in where})
         if not threads:
             return {}
         found: defaultdict[_Place, list[_Known]] = defaultdict(list)
         for thread, hour, digest, *known in self._server.ask(
             "SELECT thread_id, toInt64(toUnixTimestamp(hour)), digest, trace_id, span_id, start"
             f" FROM {self._name} FINAL WHERE thread_id IN {{threads:Array(String)}}"
-            " AND toDate(hour) IN arrayMap(x -> toDate(x), {days:Array(UInt16)}) ORDER BY start",
-            {"threads": threads, "days": days},
+            f" AND ({' OR '.join(f'({of_day(day)})' for day in days)}) ORDER BY start",
+            {"threads": threads},
         ):
             found[_Place(thread, hour * SECOND // DAY, digest)].append(_Known(hour, *known))
         return found
@@ -215,7 +215,7 @@ class Texts:
         """
         sought = words.sought(text)
         if not sought:
-            return Found([])
+            return Found()
         counts = self._server.ask(
             "SELECT toInt64(toUnixTimestamp(a.hour)) AS began, count()"
             f" FROM {self._name} AS a WHERE {hours} GROUP BY began ORDER BY began DESC"
@@ -239,24 +239,30 @@ class Texts:
                 {**self._values, **_values(sought)},
             ):
                 found.setdefault(thread, hour)
-        hashes = list(found)[:MOST]
-        is_partial = len(hashes) == MOST or bool(counts)
-        return Found(hashes, is_partial, frozenset(found.values()))
+        most_recent = dict(itertools.islice(found.items(), MOST))
+        return Found(most_recent, len(most_recent) == MOST or bool(counts))
 
-    def hits(self, text: str, ids: Sequence[str], found: Found) -> Mapping[str, Hit]:
-        """Returns the latest message with a text of some of the threads that were found."""
+    def hits(self, text: str, ids: Sequence[str], hours: Iterable[int]) -> Mapping[str, Hit]:
+        """Returns the latest message with a text of some threads.
+
+        Args:
+            text: What was searched for.
+            ids: The threads.
+            hours: When they said it last.
+        """
         sought = words.sought(text)
-        if not ids or not found.hours:
+        hours = set(hours)
+        if not hours:
             return {}
         pattern = words.pattern_of(text)
         return {
             thread: Hit(*words.excerpt(said, pattern), trace_id, span_id)
             for thread, said, trace_id, span_id in self._server.ask(
                 f"SELECT thread_id, text, trace_id, span_id FROM {self._name} AS a FINAL"
-                " WHERE hour IN arrayMap(x -> toDateTime(x, 'UTC'), {hours:Array(Int64)})"
+                f" WHERE {in_hours(hours)}"
                 f" AND thread_id IN {{ids:Array(String)}} AND {self._scope}"
                 f" AND {_has(sought)} ORDER BY start DESC, place DESC LIMIT 1 BY thread_id",
-                {**self._values, **_values(sought), "ids": list(ids), "hours": list(found.hours)},
+                {**self._values, **_values(sought), "ids": list(ids)},
             )
         }
 
