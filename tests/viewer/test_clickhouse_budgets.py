@@ -31,16 +31,16 @@ PAGES = {
     "/?sort=cost": 8,
     "/?sort=duration&order=asc": 8,
     "/?since=1h": 6,
-    "/numbers": 6,
-    "/numbers?by=tag": 9,
-    "/numbers?by=tag&a=x&b=y": 8,
+    "/numbers": 7,
+    "/numbers?by=tag": 10,
+    "/numbers?by=tag&a=x&b=y": 9,
     "/tags": 2,
     "/threads/THREAD": 5,
     "/api/threads?limit=5": 3,
     "/api/threads?since=24h&sort=errors": 3,
     "/api/threads.csv?since=24h": 3,
     "/api/threads/THREAD/spans": 4,
-    "/api/numbers?since=24h&by=user": 8,
+    "/api/numbers?since=24h&by=user": 9,
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.queries import ThreadQuery
-from orq_otel.viewer.store import clickhouse_texts
+from orq_otel.viewer.store import clickhouse_numbers, clickhouse_texts
 from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND
 from orq_otel.viewer.store.clickhouse_activity import Tables
 from orq_otel.viewer.store.clickhouse_address import Address
@@ -71,6 +71,21 @@ def test_a_search_has_a_budget(database: Database, monkeypatch: pytest.MonkeyPat
             assert len(page.threads) == len(page.hits) == threads
         since = last - DAY // 2
         assert not store.threads(ThreadQuery(text="depot 0", since=since)).is_partial
+
+
+def test_numbers_have_a_budget(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    last = time.time_ns() - HOUR
+    fill(database, last)
+    monkeypatch.setattr(clickhouse_numbers, "BUDGET", 5 * EACH)
+    with database.store() as store:
+        store.create_rollup()
+        found = store.numbers(ThreadQuery(), "tag")
+        assert (found.groups[0].calls, found.is_partial) == (5 * EACH, True)
+        # Those of some days, or of some threads, are all counted.
+        some = store.numbers(ThreadQuery(since=last - 3 * DAY - HOUR), "tag")
+        assert (some.groups[0].calls, some.is_partial) == (4 * EACH, False)
+        tagged = store.numbers(ThreadQuery(tags=("x",)), "model")
+        assert (tagged.groups[0].calls, tagged.is_partial) == (DAYS * EACH, False)
 
 
 def test_filters_of_sums(database: Database) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from orq_otel.viewer.model.queries import Kind, ThreadQuery
 from orq_otel.viewer.model.sums import Bucket, Group, Numbers, Overview, Slice
 from orq_otel.viewer.store import buckets as pieces
-from orq_otel.viewer.store.buckets import LATENCIES, MINUTE, SECOND
+from orq_otel.viewer.store.buckets import DAY, LATENCIES, MINUTE, SECOND
 from orq_otel.viewer.store.clickhouse_activity import IS_CALL, IS_ERROR, IS_PRICED
 from orq_otel.viewer.store.clickhouse_conditions import Condition
 from orq_otel.viewer.store.clickhouse_days import (
@@ -32,6 +33,8 @@ from orq_otel.viewer.store.clickhouse_days import (
 from orq_otel.viewer.store.clickhouse_reading import Reading
 from orq_otel.viewer.store.tally import COST_UNITS
 
+#: How many spans numbers are counted of at most, those of the latest days, unless one has more.
+BUDGET: Final = 5_000_000
 #: How many intervals of time the slices of a group have at most.
 _SLICES: Final = 30
 #: Up to this number of spans, percentiles are exact, and plots are as fine as a second.
@@ -210,7 +213,13 @@ class _Plots:
 def numbers(
     reading: Reading, query: ThreadQuery, by: Kind, names: Sequence[str], limit: int
 ) -> Numbers:
-    """Sums up the model calls of all threads that match a query, group by group."""
+    """Sums up the model calls of all threads that match a query, group by group.
+
+    Without a filter, it goes back no further than to as many spans as it may count.
+    """
+    since = _since(reading, query)
+    if since is not None:
+        query = replace(query, since=since)
     source = _Source(reading, query, by)
     groups: list[str] = list(names)
     more = 0
@@ -230,8 +239,28 @@ def numbers(
         if names or name in counts
     ]
     return Numbers(
-        tuple(sorted(made, key=lambda one: (-one.calls, one.name or ""))), start, end, width, more
+        tuple(sorted(made, key=lambda one: (-one.calls, one.name or ""))),
+        start,
+        end,
+        width,
+        more,
+        is_partial=since is not None,
     )
+
+
+def _since(reading: Reading, query: ThreadQuery) -> int | None:
+    """Returns from when on there are not too many spans to count, or None if there never are."""
+    condition = reading.condition(query, time.time_ns())
+    if not condition.is_of_time:
+        return None
+    left = BUDGET
+    since: int | None = None
+    for day, spans in reading.spans_of_days(condition):
+        left -= spans
+        if left < 0 and since is not None:
+            return since
+        since = int(day) * DAY
+    return None
 
 
 class _Source:

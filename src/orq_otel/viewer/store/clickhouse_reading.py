@@ -195,6 +195,14 @@ class Reading:
             f" WHERE a.thread_id != '' AND {condition.hours} {self._scope} GROUP BY a.thread_id"
         )
 
+    def spans_of_days(self, condition: Condition) -> list[tuple[Any, ...]]:
+        """Returns the days of a condition, the latest first, and how many spans each has."""
+        return self.ask(
+            "SELECT intDiv(toInt64(toUnixTimestamp(a.hour)), 86400) AS day, sum(a.spans)"
+            f" {self._days} WHERE a.thread_id != '' AND {condition.hours} {self._scope}"
+            " GROUP BY day ORDER BY day DESC"
+        )
+
     def rows(self, condition: Condition, arrays: str, *, of_days: bool = False) -> str:
         """Returns SQL for what is in arrays of rows of threads that match a condition.
 
