@@ -15,7 +15,7 @@ import pytest
 from support.clickhouse_server import ClickHouseServer
 from support.pages import blocks
 
-from orq_otel.viewer.model import ThreadQuery
+from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.store.clickhouse_server import RefusedError
 
 from . import agents, conversations
