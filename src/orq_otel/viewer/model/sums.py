@@ -111,6 +111,7 @@ class Numbers:
         end: When the last one ends.
         width: How long each is.
         more: How many groups are left out.
+        is_partial: Whether there are too many calls to count any but those of the latest days.
     """
 
     groups: tuple[Group, ...]
@@ -118,3 +119,4 @@ class Numbers:
     end: int
     width: int
     more: int
+    is_partial: bool = False

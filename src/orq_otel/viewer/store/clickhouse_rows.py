@@ -32,6 +32,12 @@ def of_day(day: int) -> str:
     return f"hour >= toDateTime({begin}, 'UTC') AND hour < toDateTime({end}, 'UTC')"
 
 
+def in_hours(hours: Iterable[int]) -> str:
+    """Returns SQL for whether a row is of some hours: constants, of which parts of tables are."""
+    listed = ", ".join(f"toDateTime({hour}, 'UTC')" for hour in sorted(hours))
+    return f"hour IN ({listed})"
+
+
 class Key(NamedTuple):
     """What a row is about. The hour is in seconds since the epoch."""
 

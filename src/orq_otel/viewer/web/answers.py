@@ -150,7 +150,14 @@ class _Group(TypedDict):
     ]
 
 
-class Numbers(TypedDict):
+class _PartialNumbers(TypedDict, total=False):
+    is_partial: Annotated[
+        Literal[True],
+        Field(description="only the calls of the latest days were counted: there are too many"),
+    ]
+
+
+class Numbers(_PartialNumbers):
     """Model calls in groups."""
 
     by: str

@@ -94,7 +94,7 @@ def hit(one: Hit) -> answers.Hit:
 
 def numbers(found: Numbers, by: Kind) -> answers.Numbers:
     """Returns groups of model calls as JSON."""
-    return {
+    answer: answers.Numbers = {
         "by": by,
         "groups": [
             {
@@ -124,6 +124,9 @@ def numbers(found: Numbers, by: Kind) -> answers.Numbers:
         "interval_seconds": found.width // SECOND,
         "more_groups": found.more,
     }
+    if found.is_partial:
+        answer["is_partial"] = True
+    return answer
 
 
 def span(kept: KeptSpan) -> answers.Span:

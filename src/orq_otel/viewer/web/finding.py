@@ -117,6 +117,11 @@ def in_period(parameters: Parameters, period: str | None) -> Parameters:
     return [*parameters, ("since", period)]
 
 
+def with_time(parameters: Parameters, period: str | None) -> Parameters:
+    """Returns parameters of which `in_period` makes the same again: any time has to be said."""
+    return [*parameters, ANY] if in_period(parameters, period) != parameters else parameters
+
+
 def is_filtered(parameters: Parameters) -> bool:
     """Whether any filter is set."""
     return any(name in FILTERS or name in {"from", "to"} for name, _ in parameters)

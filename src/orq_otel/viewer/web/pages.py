@@ -129,7 +129,7 @@ class _Pages:
 
     @_guarded
     def _numbers(self, request: Request) -> Response:
-        asked = numbers_page.Asked(_parameters(request), zone_of(request))
+        asked = numbers_page.Asked(_parameters(request), zone_of(request), self._store.period)
         return page("numbers.html", **asked.values(self._store))
 
     @_guarded
