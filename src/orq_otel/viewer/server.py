@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 
 import grpc
 import uvicorn
-from starlette.applications import Starlette
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
@@ -119,6 +118,8 @@ def run(settings: Settings) -> None:
 
 def _pages(store: Store, settings: Settings, endpoint: str | None) -> ASGIApp:
     """Returns pages and API. What they import takes a third of the time of a start."""
+    from starlette.applications import Starlette  # noqa: PLC0415
+
     from orq_otel.viewer.web.api import create_api  # noqa: PLC0415
     from orq_otel.viewer.web.pages import DEFAULT_ENDPOINT, create_pages  # noqa: PLC0415
 
