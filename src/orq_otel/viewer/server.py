@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import logging
 import os
 import signal
@@ -53,6 +54,9 @@ _OF_HTTP, _OF_GRPC = 1, 3
 _LONGEST_FOLDER = 90
 #: Python switches OS threads after this many seconds, so that decoding does not delay pages.
 _SWITCH_INTERVAL = 0.001
+#: Python looks for circles of garbage after so many new objects, instead of 700. A span is some
+#: hundred objects, which live as long as a transaction and are in no circles.
+_OBJECTS = 10_000
 
 
 def run(settings: Settings) -> None:
@@ -67,6 +71,8 @@ def run(settings: Settings) -> None:
     retention = _retention(settings)
     sys.setswitchinterval(_SWITCH_INTERVAL)
     malloc.give_back_large_blocks()
+    gc.set_threshold(_OBJECTS)
+    gc.freeze()  # what is imported stays, and need not be looked at again
     guard = guards.Guard(settings.host, settings.token, settings.allowed_hosts)
     ports = {_WEB: (settings.port, "--port")}
     if settings.receives_spans:
@@ -126,7 +132,9 @@ def _pages(store: Store, settings: Settings, endpoint: str | None) -> ASGIApp:
     pages = create_pages(
         store, otlp_endpoint=endpoint or DEFAULT_ENDPOINT, trace_url=settings.trace_url
     )
-    return Starlette(routes=[*create_api(store), *pages])
+    app = Starlette(routes=[*create_api(store), *pages])
+    gc.freeze()  # the same
+    return app
 
 
 def _retention(settings: Settings) -> Retention | None:
