@@ -109,9 +109,8 @@ class _Few:
         self._values: tuple[Any, ...] = ()
         if where:
             # Found once: each sum needs them.
-            keys = connection.execute(f"SELECT key FROM threads {where}", values).fetchall()
             among = "IN (SELECT value FROM json_each(?))"
-            self._values = (sqlite_search.as_list(key for (key,) in keys),)
+            self._values = (sqlite_search.listed(connection, where, values),)
         during = ""
         for compared, time in ((">=", query.since), ("<", query.until)):
             if time is not None:
