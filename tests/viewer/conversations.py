@@ -551,7 +551,7 @@ def long(thread_id: str = "long", turns: int = 120, start: int = NOON) -> list[K
     messages: list[dict[str, Any]] = []
     for number in range(1, turns + 1):
         recorder.trace()
-        messages.append(said("user", f"ThreadQuery {number}"))
+        messages.append(said("user", f"Question {number}"))
         recorder.chat(
             "gpt-5-mini",
             messages,

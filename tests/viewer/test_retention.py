@@ -153,6 +153,33 @@ def test_what_fits_is_kept_and_the_disk_gets_the_rest(
     assert Retention(size=limit).apply(sqlite) == 0
 
 
+@pytest.mark.parametrize("part", [0.9, 0.33, 0.1])
+def test_words_leave_the_index_with_their_messages(
+    sqlite: SQLiteStore, tmp_path: Path, part: float
+) -> None:
+    said = [os.urandom(10_000).hex() for _ in range(600)]
+    for n, one in enumerate(said):
+        keep(sqlite, call(f"t{n // 20}", start=NOON + n * SECOND, says=one))
+    path = tmp_path / "spans.db"
+    limit = int(bytes_of(path) * part)
+    deleted = Retention(size=limit).apply(sqlite)
+    assert on_disk(path) <= limit
+    assert 600 - deleted >= 600 * part * 0.8
+    assert sqlite.threads(ThreadQuery(text=said[0])).threads == ()
+    assert sqlite.threads(ThreadQuery(text=said[-1])).threads[0].id == "t29"
+    assert rollup_errors(sqlite) == []
+
+
+def test_words_leave_the_index_with_age(sqlite: SQLiteStore, tmp_path: Path) -> None:
+    empty = bytes_of(tmp_path / "spans.db")
+    for _ in range(50):
+        keep(sqlite, call("old", says=os.urandom(10_000).hex()))
+    keep(sqlite, call("new", start=NOON + HOUR, says="the words that stay"))
+    assert Retention(seconds=90 * 60).apply(sqlite, NOON + 2 * HOUR) == 50
+    assert sqlite.threads(ThreadQuery(text="words that stay")).threads[0].id == "new"
+    assert bytes_of(tmp_path / "spans.db") < empty + 50_000
+
+
 def test_a_file_just_above_its_limit_loses_little(sqlite: SQLiteStore, tmp_path: Path) -> None:
     for n in range(300):
         keep(sqlite, call(f"t{n}", start=NOON + n, text=os.urandom(10_000).hex()))
