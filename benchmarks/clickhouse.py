@@ -375,11 +375,22 @@ def main() -> None:
         metavar="FILE",
         help="write the tables between its markers",
     )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="add the figures to those of earlier sets"
+    )
     options = parser.parse_args()
     sum_up()
-    costs = {one: pages(one, options.times) for one in options.sets}
+    costs: dict[Set, dict[str, Cost]] = {}
+    if options.json and options.json.exists():
+        for key, found in json.loads(options.json.read_text()).items():
+            costs[Set.parse(key)] = {name: Cost(*cost) for name, cost in found.items()}
+    for one in options.sets:
+        costs[one] = pages(one, options.times)
+        if options.json:
+            kept = {f"{one.millions:g}:{one.days:g}": found for one, found in costs.items()}
+            options.json.write_text(json.dumps(kept, indent=1) + "\n")
     alike: dict[str, list[Set]] = {}
-    for one in sorted(options.sets):
+    for one in sorted(costs):
         alike.setdefault(f"More spans on each of {one.days:g} days", []).append(one)
         a_day = f"More days with {one.spans / one.days:,.0f} spans on each"
         alike.setdefault(a_day, []).append(one)

@@ -36,11 +36,20 @@ ORDERS: Final[dict[Sort, str]] = {
     "cost": "if(priced > 0, cost, -1)",
     "errors": "errors",
 }
+_HAS: Final = "positionCaseInsensitiveUTF8({}, {{text:String}}) > 0"
+_HAS_TEXT: Final = " OR ".join(
+    (
+        *map(_HAS.format, ("a.thread_id", "a.title")),
+        f"arrayExists(x -> {_HAS.format('x')}, a.labels)",
+        f"arrayExists(x -> {_HAS.format('x.2')}, a.facets)",
+    )
+)
 #: What is known of a thread, by the names of conditions and orders.
 COLUMNS: Final = {
     "started": "min(a.started)",
     "last_active": "max(a.last_active)",
     **{one: f"sum(a.{one})" for one in SUMS},
+    "has_text": f"max({_HAS_TEXT})",
     "title": f"tupleElement({TITLE}, 3)",
     "labels": "groupUniqArrayArray(a.labels)",
     "facets": "groupUniqArrayArray(a.facets)",
@@ -96,7 +105,7 @@ class Conditions:
         if query.text:
             text = query.text
             found = visits.once((self, text, hours), lambda: self._texts.find(text, hours))
-            conditions.append(_HAS_TEXT)
+            conditions.append("(has_text OR cityHash64(thread_id) IN {found:Array(UInt64)})")
             values |= {"text": query.text, "found": list(found.hours)}
         if query.feedback is not None:
             # It comes after what it is about.
@@ -133,15 +142,6 @@ def hours_of(since: int | None, until: int | None = None) -> str:
         day = max(pieces.bounded(since) - HOUR, 0) // DAY * DAY // SECOND
         hours.append(f"a.hour >= toDateTime({min(day, NEVER)}, 'UTC')")
     return " AND ".join(hours)
-
-
-_HAS: Final = "positionCaseInsensitiveUTF8({}, {{text:String}}) > 0"
-_HAS_TEXT: Final = (
-    f"({_HAS.format('thread_id')} OR {_HAS.format('title')}"
-    f" OR arrayExists(x -> {_HAS.format('x')}, labels)"
-    f" OR arrayExists(x -> {_HAS.format('x.2')}, facets)"
-    " OR cityHash64(thread_id) IN {found:Array(UInt64)})"
-)
 
 
 def _filters(query: ThreadQuery) -> tuple[list[str], dict[str, Any]]:

@@ -143,14 +143,13 @@ class Index:
             self._evaluate(window, version)
         return days
 
-    def backfill(self, report: Progress, *, anew: bool = False) -> None:
+    def backfill(self, report: Progress) -> None:
         """Sum up all spans that are there, the latest day first.
 
         What was done before is not done again, unless all of it was.
 
         Args:
             report: Is called after each day.
-            anew: Whether nothing of it counts.
 
         Raises:
             StoreError: ClickHouse cannot be read or written. The days before are done.
@@ -161,7 +160,7 @@ class Index:
         days = list(counts)
         done = self._tables.days_done()
         begun = self._tables.state("round") or 0
-        if anew or all(done.get(day) == begun for day in days):
+        if all(done.get(day) == begun for day in days):
             begun = self._tables.now()
             self._tables.note("round", begun)
         left = [day for day in days if done.get(day) != begun]

@@ -17,7 +17,7 @@ from orq_otel.viewer.model.sums import Bucket, Group, Numbers, Overview, Slice
 from orq_otel.viewer.store import buckets as pieces
 from orq_otel.viewer.store.buckets import DAY, LATENCIES, MINUTE, SECOND
 from orq_otel.viewer.store.clickhouse_activity import IS_CALL, IS_ERROR, IS_PRICED
-from orq_otel.viewer.store.clickhouse_conditions import Condition
+from orq_otel.viewer.store.clickhouse_conditions import Condition, hours_of
 from orq_otel.viewer.store.clickhouse_days import (
     CALL_AT,
     CALL_BUCKET,
@@ -45,6 +45,9 @@ _FEW: Final = 2_000
 _FEW_CHARACTERS: Final = 80_000
 #: When something of a row happened, as exactly as a second.
 _AT: Final = f"(toInt64(toUnixTimestamp(a.hour)) + second) * {SECOND}"
+#: Threads by the hashes of their ids, which are compared faster.
+_THREAD: Final = "cityHash64(a.thread_id) AS thread"
+_AMONG: Final = "label IN {groups:Array(String)}"
 _IS_CALL: Final = f"bitTest(kind, {IS_CALL.bit_length() - 1})"
 _IS_ERROR: Final = f"bitTest(kind, {IS_ERROR.bit_length() - 1})"
 _IS_PRICED: Final = f"bitTest(kind, {IS_PRICED.bit_length() - 1})"
@@ -283,61 +286,70 @@ class _Source:
         }
         self.is_of_calls = by == "model"
         self.is_call = "1" if self.is_of_calls else _IS_CALL
-        calls = (
-            "a.call_seconds AS second, a.call_latencies AS latency, a.call_kinds AS kind,"
-            " a.call_models AS model, a.call_sums AS sums"
-        )
+        self._told = reading.feedback(hours_of(query.since))
+        times = "a.call_seconds AS second, a.call_kinds AS kind, a.call_models AS model"
+        calls = f"{times}, a.call_latencies AS latency, a.call_sums AS sums"
         within = f" AND {_AT} >= {{begin:Int64}} AND {_AT} < {{end:Int64}}"
         label = "model AS label, " if self.is_of_calls else ""
+        self._times = (
+            f"SELECT {label}{_THREAD}, {_AT} AS at, kind {reading.rows(condition, times)}{within}"
+        )
         self._calls = (
-            f"SELECT {label}a.thread_id AS thread, {_AT} AS at, latency, kind, sums"
+            f"SELECT {label}{_THREAD}, {_AT} AS at, latency, kind, sums"
             f" {reading.rows(condition, calls)}{within}"
         )
         if self.is_of_calls:
-            self.labels = (
-                f"SELECT model AS label {reading.rows(condition, 'a.call_models AS model')}"
-            )
+            models = reading.rows(condition, "a.call_models AS model")
+            self.labels = f"SELECT model AS label {models}"
             return
         column, name, of_kind = "facets", "one.2", f" AND one.1 = '{by}'"
         if by == "tag":
             column, name, of_kind = "labels", "one", ""
         self.labels = (
-            f"SELECT DISTINCT a.thread_id AS thread, {name} AS label"
+            f"SELECT DISTINCT {_THREAD}, {name} AS label"
             f" {reading.rows(condition, f'a.{column} AS one', of_days=True)}{of_kind}"
         )
-        self._spans = (
-            f"SELECT a.thread_id AS thread, sums.2 AS errors"
-            f" {reading.rows(condition, 'a.seconds AS second, a.of_seconds AS sums')}{within}"
-        )
+        spans = reading.rows(condition, "a.seconds AS second, a.of_seconds.2 AS failed")
+        self._spans = f"SELECT {_THREAD}, sum(failed) AS errors {spans}{within} GROUP BY thread"
 
-    def ask(self, query: str, **values: Any) -> list[tuple[Any, ...]]:
-        return self._reading.ask(query, **self._values, **values)
+    def ask(self, query: str, groups: Sequence[str] = (), **values: Any) -> list[tuple[Any, ...]]:
+        """Returns the rows of a query about some groups."""
+        return self._reading.ask(query, **self._values, groups=list(groups), **values)
 
     def calls(self) -> str:
         """Returns SQL for the calls of the groups in question."""
         return self._labelled(self._calls)
 
+    def first_and_last(self, groups: Sequence[str]) -> tuple[int, int] | None:
+        """Returns when the first and the last of their calls began."""
+        some = f"({self.labels}) WHERE {_AMONG}"
+        among = _AMONG if self.is_of_calls else f"thread IN (SELECT thread FROM {some})"
+        ((first, last, count),) = self.ask(
+            f"SELECT min(at), max(at), count() FROM ({self._times})"
+            f" WHERE {self.is_call} AND {among}",
+            groups,
+        )
+        return (first, last) if count else None
+
     def counts(self, groups: Sequence[str]) -> dict[str, tuple[int, int, int, int]]:
         """Returns each group's number of threads, errors, and good and bad evaluations."""
-        rows = self.calls() if self.is_of_calls else self._labelled(self._spans)
-        errors = "0" if self.is_of_calls else "sum(errors)"
-        feedback = self._reading.feedback("1")
+        threads = self._labelled(self._times if self.is_of_calls else self._spans)
+        if self.is_of_calls:
+            threads = f"SELECT DISTINCT label, thread, 0 AS errors FROM ({threads})"
         found = self.ask(
-            "SELECT label, count(), sum(errors), sum(good), sum(bad) FROM ("
-            f"SELECT label, thread, {errors} AS errors FROM ({rows}) GROUP BY label, thread"
-            f") AS threads LEFT JOIN ({feedback}) AS told ON threads.thread = told.thread_id"
-            " GROUP BY label",
-            groups=list(groups),
+            f"SELECT label, count(), sum(errors), sum(good), sum(bad) FROM ({threads}) AS threads"
+            f" LEFT JOIN (SELECT *, cityHash64(thread_id) AS thread FROM ({self._told})) AS told"
+            " ON threads.thread = told.thread GROUP BY label",
+            groups,
         )
         return {label: tuple(map(int, counts)) for label, *counts in found}  # type: ignore[misc]
 
     def _labelled(self, rows: str) -> str:
-        among = "WHERE label IN {groups:Array(String)}"
         if self.is_of_calls:
-            return f"SELECT * FROM ({rows}) {among}"
+            return f"SELECT * FROM ({rows}) WHERE {_AMONG}"
         return (
-            f"SELECT * FROM ({rows}) AS some"
-            f" INNER JOIN (SELECT * FROM ({self.labels}) {among}) AS named"
+            f"SELECT some.*, label FROM ({rows}) AS some"
+            f" INNER JOIN (SELECT * FROM ({self.labels}) WHERE {_AMONG}) AS named"
             " ON some.thread = named.thread"
         )
 
@@ -346,18 +358,15 @@ def _sums(
     source: _Source, groups: Sequence[str]
 ) -> tuple[int, int, int, dict[str, dict[int | None, _Sums]]]:
     """Returns a time, the width of its intervals, and the sums of groups over each and in all."""
-    ((first, last, count),) = source.ask(
-        f"SELECT min(at), max(at), count() FROM ({source.calls()}) WHERE {source.is_call}",
-        groups=list(groups),
-    )
-    start, end = (first, last + 1) if count else (0, 1)
+    first, last = source.first_and_last(groups) or (0, 0)
+    start, end = first, last + 1
     width = pieces.width(start, end, _SLICES)
     sums: dict[str, dict[int | None, _Sums]] = defaultdict(dict)
     for name, is_whole, began, *values in source.ask(
         f"SELECT label, grouping(began), began, {_COLUMNS.replace('COUNTS', source.is_call)} FROM"
         f" (SELECT *, intDiv(at, {width}) * {width} AS began FROM ({source.calls()}))"
         " GROUP BY GROUPING SETS ((label, began), (label)) ORDER BY began",
-        groups=list(groups),
+        groups,
     ):
         sums[name][None if is_whole else began] = _Sums(*values)
     return start - start % width, end + -end % width, width, sums

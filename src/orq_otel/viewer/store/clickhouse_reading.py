@@ -305,15 +305,13 @@ class Reading:
         of_one = "PARTITION BY thread_id, kind"
         by = f"{of_one} ORDER BY first, label"
         some = f" AND number <= {_AT_A_GLANCE}" if is_brief else ""
-        every = " UNION ALL ".join(
-            f"SELECT a.thread_id AS thread_id, '{kind}' AS kind, one.1 AS label,"
-            f" min({first}) AS first {self._from} ARRAY JOIN a.{column} AS one"
+        every = (
+            "SELECT a.thread_id AS thread_id, one.1 AS kind, one.2 AS label,"
+            f" min((one.3, one.4)) AS first {self._from} ARRAY JOIN arrayConcat("
+            "arrayMap(x -> ('tag', x.1, x.2, x.3), a.tags),"
+            " arrayMap(x -> ('model', x.1, x.2, toUInt32(0)), a.models)) AS one"
             f" WHERE a.thread_id IN {{ids:Array(String)}} {self._scope}"
-            " GROUP BY a.thread_id, label"
-            for kind, column, first in (
-                ("tag", "tags", "(one.2, one.3)"),
-                ("model", "models", "(one.2, toUInt32(0))"),
-            )
+            " GROUP BY a.thread_id, kind, label"
         )
         labels: dict[tuple[str, str], list[str]] = {}
         counts: dict[tuple[str, str], int] = {}
