@@ -224,6 +224,7 @@ def main() -> int:
     environment = ROOT / (f".venvs/{SHARED.get(job, job)}" if job in apart else ".venv")
     python = environment / BIN / "python"
     if not python.exists():
+        print(f"Setting up {environment.relative_to(ROOT)}, which takes a minute.", file=sys.stderr)
         venv.create(environment, with_pip=True)
         # Dependency groups need pip 25.1, which Python brings along only since 3.14.
         install(python, "pip>=25.1")

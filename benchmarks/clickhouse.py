@@ -1,43 +1,52 @@
 #!/usr/bin/env python3
 """Measure the viewer over ClickHouse: what pages cost as data grows, and what sums cost to make.
 
-    python3 benchmarks/clickhouse.py                            1,000,000 spans, in some minutes
-    python3 benchmarks/clickhouse.py --spans 1000000 10000000   one after the other
-    python3 benchmarks/clickhouse.py --days 3                   the same spans, of three days
+    python3 benchmarks/clickhouse.py                        a million spans of 30 days, in a minute
+    python3 benchmarks/clickhouse.py --sets 1:30 10:30      ten times as many spans on each day
+    python3 benchmarks/clickhouse.py --sets 1:3 10:30       ten times as many days
+    python3 benchmarks/clickhouse.py --sets 1:3 1:30 10:30 50:30 --markdown benchmarks/README.md
 
-It runs in the viewer's environment (`.venvs/viewer`). The engine is `chdb` behind HTTP, as in the
-tests. Spans are made in the engine: 25 in each thread, 5 in each trace, over the days before now.
-The viewer sums up some thousand of them, which says how long that takes. SQL makes the same rows of
-all, which are compared where the viewer has made them. Of the spans themselves, those of the last
-two days are made: no page reads others.
+Sets are millions of spans and days. Of those with the same days, and of those with as many spans a
+day, a table says how costs grow, which `--markdown` writes between its markers. It runs in the
+viewer's environment (`.venvs/viewer`). The engine is `chdb` behind HTTP, as in the tests. Spans are
+made in the engine: 25 in each thread, 5 in each trace, over the days before now. The viewer sums up
+some thousand of them, which says how long that takes. SQL makes the same rows of all, which are
+compared where the viewer has made them. Of the spans themselves, those of the last two days are
+made: no page reads others.
 """
 # ruff: noqa: S608 - numbers alone are put into the SQL
 
 from __future__ import annotations
 
 import argparse
+import functools
+import itertools
 import json
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(CHECKOUT / "tests"), str(CHECKOUT / "src")]
 
-from orq_otel.viewer.model import ThreadQuery  # noqa: E402
+from orq_otel.viewer.model.queries import ThreadQuery  # noqa: E402
+from orq_otel.viewer.store import visits  # noqa: E402
 from orq_otel.viewer.store.clickhouse import ClickHouseStore  # noqa: E402
 from orq_otel.viewer.store.clickhouse_activity import Tables  # noqa: E402
 from orq_otel.viewer.store.clickhouse_address import Address  # noqa: E402
+from orq_otel.viewer.store.clickhouse_days import Days  # noqa: E402
 from orq_otel.viewer.store.clickhouse_server import Server  # noqa: E402
 from orq_otel.viewer.store.clickhouse_tables import Table  # noqa: E402
 from support.clickhouse_server import ClickHouseServer  # noqa: E402 - found by the path
 from viewer.clickhouse_tables import LOGS, TABLE, TIMES  # noqa: E402
 
+from report import marked_file, write_between_markers  # noqa: E402 - a neighbour
+
+SECTION = "clickhouse"
 DAY = 86_400
 #: Traces of a thread, one a minute, and spans of a trace, one a second.
 TURNS, STEPS = 5, 5
@@ -48,6 +57,8 @@ SUMMED_UP, AT_ONCE = 25_000, 500_000
 REST = json.dumps([{"type": "text", "content": "You help customers of a shop. " * 30}])
 COST = 228_000_000
 
+#: The name of a thread, which says nothing of when it was: those of a day lie anywhere in a table.
+_NAME = "lower(concat('thread-', hex(cityHash64(thread))))"
 #: `number` is a span's. Each thread has a minute in which it begins.
 _OF_SPAN = f"""
     intDiv(number, {EACH}) AS thread,
@@ -72,7 +83,7 @@ SELECT fromUnixTimestamp64Nano(toInt64(second) * 1000000000), trace, span, '',
         'gen_ai.operation.name', 'gen_ai.provider.name', 'gen_ai.response.model',
         'gen_ai.usage.input_tokens', 'gen_ai.usage.output_tokens', 'gen_ai.system_instructions',
         'gen_ai.input.messages'], ['http.request.method', 'url.path'])),
-        arrayConcat([concat('thread-', toString(thread))], if(step = 0, [
+        arrayConcat([{_NAME}], if(step = 0, [
         concat('["tag-', toString(thread % 40), '","half-', toString(thread % 2), '"]'),
         'chat', 'openai', 'gpt-4o-mini', '1200', '80', {{rest}},
         concat('[{{{{"role":"user","parts":[{{{{"type":"text","content":"', question,
@@ -91,7 +102,7 @@ INSERT INTO otel_traces_orq_activity (thread_id, hour, trace_id, service, starte
     call_kinds, call_models, call_sums, of_trace, version, is_deleted)
 WITH {_OF_TRACE}, toInt64(second) * 1000000000 AS start, {_ERRORS} AS errors,
     arrayMap(s -> toUInt16(second - {_HOUR} + s), range({STEPS})) AS seconds
-SELECT concat('thread-', toString(thread)), toDateTime({_HOUR}, 'UTC'), trace,
+SELECT {_NAME}, toDateTime({_HOUR}, 'UTC'), trace,
     concat('service-', toString(thread % 5)), start,
     arrayMax(arrayMap(s -> start + s * 1000000000 + 2000000
         + (trace_number * {STEPS} + s) % 900 * 1000000, range({STEPS}))),
@@ -107,11 +118,11 @@ SELECT concat('thread-', toString(thread)), toDateTime({_HOUR}, 'UTC'), trace,
     {STEPS}, 1, 0
 FROM (SELECT number AS trace_number FROM numbers({{from}}, {{count}}))
 """
-TEXTS = f"""
-INSERT INTO otel_traces_orq_texts (thread_id, hour, digest, trace_id, span_id, service, start,
+MESSAGES = f"""
+INSERT INTO otel_traces_orq_messages (thread_id, hour, digest, trace_id, span_id, service, start,
     place, text, words, version, is_deleted)
 WITH {_OF_TRACE}
-SELECT concat('thread-', toString(thread)), toDateTime({_HOUR}, 'UTC'),
+SELECT {_NAME}, toDateTime({_HOUR}, 'UTC'),
     reinterpretAsInt64(cityHash64(question)), trace, span,
     concat('service-', toString(thread % 5)), toInt64(second) * 1000000000, 0,
     question, concat(' ', lower(question), ' '), 1, 0
@@ -122,7 +133,7 @@ FEEDBACK = f"""
 INSERT INTO otel_traces_orq_feedback (thread_id, hour, record, trace_id, service, verdict, version,
     is_deleted)
 WITH {_OF_TRACE}
-SELECT concat('thread-', toString(thread)), toDateTime({_HOUR}, 'UTC'), toString(trace_number),
+SELECT {_NAME}, toDateTime({_HOUR}, 'UTC'), toString(trace_number),
     trace, '', if(thread % 50 = 0, 1, -1), 1, 0
 FROM (SELECT number AS trace_number FROM numbers({{from}}, {{count}}))
 WHERE thread % 25 = 0 AND turn = 0
@@ -158,10 +169,9 @@ class Filling:
         return time.perf_counter() - began
 
 
-def questions(store: ClickHouseStore, spans: int) -> dict[str, Callable[[], object]]:
-    """Returns what the pages ask."""
+def questions(store: ClickHouseStore, thread: str, spans: int) -> dict[str, Callable[[], object]]:
+    """Returns what the pages ask, also of one of the latest of all threads."""
     day = int((time.time() - DAY) * 1e9)
-    thread = f"thread-{spans // EACH - 5}"
     word = f"customer {spans // EACH - 7}"
 
     def overview(**query: Any) -> Callable[[], object]:
@@ -190,21 +200,26 @@ def questions(store: ClickHouseStore, spans: int) -> dict[str, Callable[[], obje
     }
 
 
-def measure(server: ClickHouseServer, ask: Callable[[], object], times: int) -> str:
-    """Returns the columns of a question: seconds, the engine's processor time, rows, queries."""
-    ask()
-    taken = []
-    before = len(server.log())
-    for _ in range(times):
-        began = time.perf_counter()
+class Cost(NamedTuple):
+    """What an answer costs: of the engine's processor time, in ms, the median; rows; queries."""
+
+    processor: float
+    rows: int
+    queries: int
+
+
+def measure(server: ClickHouseServer, ask: Callable[[], object], times: int) -> Cost:
+    """Returns what a question costs that was asked before."""
+    costs = []
+    for _ in range(times + 1):
+        before = len(server.log())
+        token = visits.current.set(visits.Visit())  # a page is one
         ask()
-        taken.append(time.perf_counter() - began)
-    log = server.log()[before:]
-    rows, processor = (sum(one.get(key, 0) for one in log) / times for key in ("rows", "processor"))
-    return (
-        f"{statistics.median(taken) * 1000:.0f} | {processor * 1000:.0f} | {rows:,.0f}"
-        f" | {len(log) / times:.0f}"
-    )
+        visits.current.reset(token)
+        log = server.log()[before:]
+        rows, processor = (sum(one.get(key, 0) for one in log) for key in ("rows", "processor"))
+        costs.append(Cost(processor * 1000, rows, len(log)))
+    return sorted(costs[1:])[times // 2]
 
 
 @contextmanager
@@ -230,12 +245,12 @@ def sum_up() -> None:
             f" processor, {engine:.1f} s of the engine's",
             flush=True,
         )
-        tables = {"activity": "version", "texts": "version, digest"}
+        tables = {"activity": "version", "messages": "version, digest"}
         made = {name: rows(server, name, but) for name, but in tables.items()}
         for name in tables:
             server.command(f"TRUNCATE TABLE otel_traces_orq_{name}")
         filling.fill(ACTIVITY, STEPS)
-        filling.fill(TEXTS, STEPS)
+        filling.fill(MESSAGES, STEPS)
         for name, but in tables.items():
             assert made[name] == rows(server, name, but), name
         follow(server, store, filling)
@@ -274,8 +289,30 @@ def follow(server: ClickHouseServer, store: ClickHouseStore, filling: Filling) -
     print(f"inserting takes {with_views / alone:.2f} times the processor time with views")
 
 
-def pages(spans: int, days: float, times: int) -> None:
-    """Print what pages cost over so many spans."""
+class Set(NamedTuple):
+    """Some millions of spans, and the days that they are of."""
+
+    millions: float
+    days: float
+
+    @classmethod
+    def parse(cls, text: str) -> Set:
+        """Reads `MILLIONS:DAYS`."""
+        millions, _, days = text.partition(":")
+        return cls(float(millions), float(days or 30))
+
+    @property
+    def spans(self) -> int:
+        """How many spans there are."""
+        return int(self.millions * 1_000_000)
+
+    def __str__(self) -> str:
+        return f"{self.millions:g}M of {self.days:g} days"
+
+
+def pages(one: Set, times: int) -> dict[str, Cost]:
+    """Prints and returns what pages cost over a set."""
+    spans, days = one.spans, one.days
     with started() as server:
         filling = Filling(server, spans, days)
         store = ClickHouseStore.connect(server.url())
@@ -283,33 +320,88 @@ def pages(spans: int, days: float, times: int) -> None:
         server.command("DROP TABLE otel_traces_orq_arriving")  # all is summed up already
         latest = min(int(spans * 2 / days) // EACH * EACH, spans)
         filling.fill(SPANS, 1, spans - latest, latest)
-        for statement in (ACTIVITY, TEXTS, FEEDBACK):
+        for statement in (ACTIVITY, MESSAGES, FEEDBACK):
             filling.fill(statement, STEPS)
         address = Server.open(Address.parse(server.url()))
-        Tables(address, Table.of_spans(address), Table.of_logs(address)).make()
+        tables = Tables(address, Table.of_spans(address), Table.of_logs(address))
+        tables.make()
+        latest_day = int(time.time()) // DAY
+        Days(address, tables).sum_up(
+            range(latest_day - int(days) - 1, latest_day + 1),
+        )
         address.close()
+        server.command("SYSTEM STOP MERGES")  # they take the processor's time, too
         sizes = server.rows(
             "SELECT table, sum(bytes_on_disk) FROM system.parts WHERE active GROUP BY table"
         )
-        print(f"\n{spans:,} spans of {days:g} days; bytes for each in the tables of sums:", end=" ")
         ours = sum(int(size) for name, size in sizes if "_orq_" in name)
-        print(f"{ours / spans:.0f}")
-        print("\n| | ms | engine's ms | rows read | queries |\n|---|--:|--:|--:|--:|", flush=True)
-        for name, ask in questions(store, spans).items():
-            print(f"| {name} | {measure(server, ask, times)} |", flush=True)
+        print(f"\n{one}: {ours / spans:.0f} bytes a span in the tables of sums", flush=True)
+        ((thread,),) = server.rows(f"SELECT {_NAME} FROM (SELECT {spans // EACH - 5} AS thread)")
+        costs = {}
+        for name, ask in questions(store, thread, spans).items():
+            costs[name] = measure(server, ask, times)
+            print(f"{name}: {costs[name]}", flush=True)
         store.close()
+    return costs
+
+
+def growth(costs: dict[Set, dict[str, Cost]]) -> str:
+    """Returns a table of what answers cost over sets, each compared with the one before."""
+    sets = list(costs)
+    head = ["", *(f"ms, {one}" for one in sets), "growth", *(f"rows, {one}" for one in sets)]
+    lines = [head, ["---", *["--:"] * (len(head) - 1)]]
+    for name in costs[sets[0]]:
+        row = [costs[one][name] for one in sets]
+        times = [
+            f"{after.processor / before.processor:.1f}" for before, after in itertools.pairwise(row)
+        ]
+        lines.append(
+            [
+                *(name, *(f"{cost.processor:.0f}" for cost in row), ", ".join(times)),
+                *(f"{cost.rows:,}" for cost in row),
+            ]
+        )
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def main() -> None:
     """Print tables."""
     parser = argparse.ArgumentParser(description="Measure the viewer over ClickHouse.")
-    parser.add_argument("--spans", type=int, nargs="*", default=[1_000_000])
-    parser.add_argument("--days", type=float, default=30)
+    parser.add_argument("--sets", type=Set.parse, nargs="*", default=[Set(1, 30)])
     parser.add_argument("--times", type=int, default=5)
+    parser.add_argument(
+        "--markdown",
+        type=functools.partial(marked_file, section=SECTION),
+        metavar="FILE",
+        help="write the tables between its markers",
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="add the figures to those of earlier sets"
+    )
     options = parser.parse_args()
     sum_up()
-    for spans in options.spans:
-        pages(spans, options.days, options.times)
+    costs: dict[Set, dict[str, Cost]] = {}
+    if options.json and options.json.exists():
+        for key, found in json.loads(options.json.read_text()).items():
+            costs[Set.parse(key)] = {name: Cost(*cost) for name, cost in found.items()}
+    for one in options.sets:
+        costs[one] = pages(one, options.times)
+        if options.json:
+            kept = {f"{one.millions:g}:{one.days:g}": found for one, found in costs.items()}
+            options.json.write_text(json.dumps(kept, indent=1) + "\n")
+    alike: dict[str, list[Set]] = {}
+    for one in sorted(costs):
+        alike.setdefault(f"More spans on each of {one.days:g} days", []).append(one)
+        a_day = f"More days with {one.spans / one.days:,.0f} spans on each"
+        alike.setdefault(a_day, []).append(one)
+    text = "\n\n".join(
+        f"{title}:\n\n{growth({one: costs[one] for one in sets})}"
+        for title, sets in alike.items()
+        if len(sets) > 1
+    )
+    print(f"\n{text}")
+    if options.markdown:
+        write_between_markers(options.markdown, f"{text}\n", SECTION)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import faulthandler
 import gc
 import json
 import logging
@@ -46,6 +47,7 @@ ROOT = Path(__file__).resolve().parents[1]
 THREADS, TASKS = 6, 6
 PAUSE = 0.02  # seconds between two calls of a thread or task: some 300 calls a second
 FORK_EVERY, COLLECTOR_UP, COLLECTOR_DOWN = 60.0, 50.0, 10.0
+PATIENCE = 60.0  # seconds that a forked child may take
 CONVERSATION = re.compile(r"[ac]-\d+-\d+")
 
 SERVE = """
@@ -285,10 +287,15 @@ def collect(port: int, stopped: threading.Event) -> None:
 
 
 def fork(traffic: Traffic, counts: Counts, provider: TracerProvider) -> None:
-    """A child that makes calls of its own, and tells its counts."""
+    """A child that makes calls of its own, and tells its counts.
+
+    Another thread may hold a lock as the process forks, which nobody ever lets go of in the child.
+    If that is a lock of the client's or of Pydantic's, the child would wait without us as well.
+    """
     reading, writing = os.pipe()
     process = os.fork()
     if process == 0:
+        faulthandler.dump_traceback_later(PATIENCE, exit=True, file=writing)
         try:
             counts.lock = threading.Lock()
             counts.of.clear()
@@ -303,8 +310,15 @@ def fork(traffic: Traffic, counts: Counts, provider: TracerProvider) -> None:
             os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as told:
-        for name, number in json.loads(told.read() or '{"failed children": 1}').items():
+        answer = told.read()
+    if answer.startswith("{"):
+        for name, number in json.loads(answer).items():
             counts.count(name, number)
+    elif answer and not re.search(r'first\):\n  File "[^"]*/orq_otel/', answer):
+        counts.count("children that waited for others' locks")
+    else:
+        print(answer)
+        counts.count("failed children")
     os.waitpid(process, 0)
     counts.count("forks")
 

@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.receive.otlp import from_protobuf
 from orq_otel.viewer.store import sqlite_search, sqlite_writing
 from orq_otel.viewer.store.sqlite import SQLiteStore

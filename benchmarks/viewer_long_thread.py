@@ -23,7 +23,8 @@ REPEATS = 3
 def fill(path: Path, turns: int, characters: int) -> None:
     """Write a thread, each question and answer of which has so many characters."""
     from orq_otel.viewer.conversation.facts import read
-    from orq_otel.viewer.model import KeptSpan, Span
+    from orq_otel.viewer.model.kept_spans import KeptSpan
+    from orq_otel.viewer.model.telemetry import Span
     from orq_otel.viewer.store.sqlite import SQLiteStore
 
     words = ("It is on its way. " * characters)[:characters]

@@ -19,7 +19,9 @@ import time
 from pathlib import Path
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan, Span, ThreadQuery
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.queries import ThreadQuery
+from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.store.retention import Retention
 from orq_otel.viewer.store.retention_worker import RetentionWorker
 from orq_otel.viewer.store.sqlite import SQLiteStore

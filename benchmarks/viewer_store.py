@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan, Span, ThreadQuery
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.queries import ThreadQuery
+from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.store import schema, sqlite_writing
 from orq_otel.viewer.store.sqlite import SQLiteStore
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import uvicorn
 from fastapi import FastAPI
@@ -12,9 +13,17 @@ from pydantic import BaseModel
 from orq_otel import configure
 from orq_otel.asgi import ThreadMiddleware
 
-configure(service_name="fastapi-chat")
 client = AsyncOpenAI()
-app = FastAPI()
+
+
+@asynccontextmanager
+async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    """Send at the end what has not been sent: `SIGTERM` ends uvicorn without Python's exit."""
+    with configure(service_name="fastapi-chat"):
+        yield
+
+
+app = FastAPI(lifespan=lifespan)
 app.add_middleware(ThreadMiddleware, header="x-conversation-id", tags=["chat"])
 
 

@@ -317,8 +317,8 @@ BREAKS = [
     ),
     _break(
         "payloads/responses.py",
-        'return "error" if status == "cancelled" else None',
-        "return None",
+        'if status in ("failed", "cancelled"):',
+        'if status == "failed":',
         "openai/test_responses_content.py",
     ),
     _break(

@@ -546,8 +546,27 @@ def test_a_program_under_opentelemetry_instrument(
     program = "with orq_otel.thread('t-1'):\n    call()\n"
     code, report = examine(program, tmp_path, model, *command, sys.executable, **variables)
     assert (code, problems(report)) == (0, {})
+    where = f"{collector.url}/v1/traces (http/protobuf)"
+    assert f"  traces: by the program's own exporter, to {where}" in report["facts"]
     code, report = examine("call()", tmp_path, model, *command, sys.executable, **variables)
     assert (code, list(problems(report))) == (1, ["ORQ-T06"])
+
+
+def test_an_exporter_that_sends_nowhere_is_named(tmp_path: Path, model: ModelServer) -> None:
+    program = """
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(InMemorySpanExporter()))
+trace.set_tracer_provider(provider)
+orq_otel.OpenAIInstrumentor().instrument()
+with orq_otel.thread("t-1"):
+    call()
+"""
+    _, report = examine(program, tmp_path, model)
+    assert "  traces: by the program's own InMemorySpanExporter" in report["facts"]
 
 
 def test_who_else_makes_spans(tmp_path: Path, model: ModelServer, collector: OtlpReceiver) -> None:

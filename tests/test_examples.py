@@ -8,10 +8,15 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import programs
 import pytest
+from stand_ins.model_server import ModelServer
+from stand_ins.otlp_receiver import OtlpReceiver
+from stand_ins.thread_table import thread_table
 from support.openai_versions import since
 from support.pages import EXAMPLES, blocks, run_example, settled, without_settings
 
@@ -51,7 +56,9 @@ def test_the_notebook(tmp_path: Path) -> None:
     assert settled(run_example(str(program))) == shown("notebook")
 
 
-def test_the_chat_over_http() -> None:
+@contextmanager
+def chatting(*command: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """The chat over HTTP, once it has answered."""
     pytest.importorskip("fastapi")
     pytest.importorskip("uvicorn")
     with socket.socket() as free:
@@ -64,9 +71,9 @@ def test_the_chat_over_http() -> None:
     )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with subprocess.Popen(
-        [sys.executable, "-m", "stand_ins", "fastapi_chat"],
+        [sys.executable, *command],
         cwd=EXAMPLES,
-        env={**without_settings(), "PORT": str(port)},
+        env={**without_settings(), **variables, "PORT": str(port)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -76,14 +83,33 @@ def test_the_chat_over_http() -> None:
             assert server.stderr is not None
             while "running on" not in (line := server.stderr.readline()):
                 assert line, "it did not start"
-            answer = opener.open(request, timeout=30).read().decode()
-            os.killpg(server.pid, signal.SIGINT)  # as Ctrl-C does
-            output, _ = server.communicate(timeout=60)
+            assert opener.open(request, timeout=30).read().decode()
+            yield server
         finally:
             server.kill()
+
+
+def test_the_chat_over_http() -> None:
+    with chatting("-m", "stand_ins", "fastapi_chat") as server:
+        os.killpg(server.pid, signal.SIGINT)  # as Ctrl-C does
+        output, _ = server.communicate(timeout=60)
     assert server.returncode in (0, -signal.SIGINT, 130)
-    assert answer
     assert rows(output.partition("over OTLP:\n\n")[2]) == rows(shown("fastapi_chat"))
+
+
+def test_a_signal_that_ends_the_chat_loses_nothing(model_server: ModelServer) -> None:
+    with OtlpReceiver() as receiver:
+        with chatting(
+            "fastapi_chat.py",
+            OPENAI_API_KEY="k",
+            OPENAI_BASE_URL=model_server.base_url,
+            OTEL_BSP_SCHEDULE_DELAY="600000",
+            OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url,
+        ) as server:
+            server.terminate()
+            server.communicate(timeout=60)
+        assert server.returncode == -signal.SIGTERM
+        assert rows(thread_table(receiver.spans)) == rows(shown("fastapi_chat"))
 
 
 def test_what_is_no_program_is_said() -> None:

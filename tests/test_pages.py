@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from openai import OpenAI
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from stand_ins.model_server import ModelServer
 from stand_ins.orq_api import OrqServer
 from support.pages import run_page
@@ -94,6 +96,20 @@ def test_cost(signals: Signals, client: OpenAI, capsys: pytest.CaptureFixture[st
     (span,) = signals.spans
     assert (span.attributes or {})["gen_ai.usage.output_tokens"]
     assert capsys.readouterr().out
+
+
+async def test_production(signals: Signals) -> None:
+    pytest.importorskip("fastapi")
+    exporter = InMemorySpanExporter()
+    signals.tracer_provider.add_span_processor(
+        BatchSpanProcessor(exporter, schedule_delay_millis=600_000)
+    )
+    names: dict[str, Any] = {}
+    run_page("production.md", names)
+    async with names["app"].router.lifespan_context(names["app"]):
+        signals.tracer_provider.get_tracer("own").start_span("work").end()
+        assert exporter.get_finished_spans() == ()
+    assert [one.name for one in exporter.get_finished_spans()] == ["work"]
 
 
 def test_missing_labels(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,9 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from orq_otel.cli.main import main
 from orq_otel.viewer.conversation import conversation, exchanges
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan, Span, Store
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.store import Store
+from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.store import open_store
 from orq_otel.viewer.terminal.sources import StoreSource
 from orq_otel.viewer.web import conversation_json

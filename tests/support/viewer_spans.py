@@ -15,7 +15,9 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan, Span, Store
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.store import Store
+from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.web.api import create_api
 
 SECOND = 1_000_000_000

@@ -8,7 +8,8 @@ import struct
 import zlib
 from typing import Any
 
-from orq_otel.viewer.model import EVALUATION, KeptSpan, LogRecord
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.telemetry import EVALUATION, LogRecord
 
 from .conversations import NOON, SECOND, Recorder, call, result, said
 

@@ -28,7 +28,7 @@ from playwright.sync_api import (
 )
 from starlette.applications import Starlette
 
-from orq_otel.viewer.model import Store
+from orq_otel.viewer.model.store import Store
 from orq_otel.viewer.ports.guards import Guard
 from orq_otel.viewer.store import open_store
 from orq_otel.viewer.web.api import create_api

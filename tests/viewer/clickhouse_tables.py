@@ -9,7 +9,8 @@ from typing import Any
 
 from support.clickhouse_server import ClickHouseServer
 
-from orq_otel.viewer.model import KeptSpan, LogRecord, Span
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.telemetry import LogRecord, Span
 from orq_otel.viewer.store.clickhouse import ClickHouseStore
 
 #: As the Collector's exporter makes it (contrib 0.1xx, `traces_table.sql`, map variant).
@@ -260,6 +261,10 @@ def row(span: Span) -> dict[str, Any]:
 
 def _texts(attributes: Any) -> dict[str, str]:
     return {
-        name: value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+        name: value
+        if isinstance(value, str)
+        else ""
+        if value is None
+        else json.dumps(value, separators=(",", ":"))
         for name, value in attributes.items()
     }

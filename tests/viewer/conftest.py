@@ -25,7 +25,9 @@ else:
     from support.clickhouse_server import ClickHouseServer
 
     from orq_otel.viewer.conversation.facts import read
-    from orq_otel.viewer.model import KeptSpan, Span, Store
+    from orq_otel.viewer.model.kept_spans import KeptSpan
+    from orq_otel.viewer.model.store import Store
+    from orq_otel.viewer.model.telemetry import Span
     from orq_otel.viewer.store import open_store
     from orq_otel.viewer.store.sqlite import SQLiteStore
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from orq_otel.viewer.conversation import facts
-from orq_otel.viewer.model import KeptSpan, Span
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.telemetry import Span
 
 SECOND = 1_000_000_000
 #: 2026-11-21 14:00:00 UTC.
@@ -550,7 +551,7 @@ def long(thread_id: str = "long", turns: int = 120, start: int = NOON) -> list[K
     messages: list[dict[str, Any]] = []
     for number in range(1, turns + 1):
         recorder.trace()
-        messages.append(said("user", f"ThreadQuery {number}"))
+        messages.append(said("user", f"Question {number}"))
         recorder.chat(
             "gpt-5-mini",
             messages,

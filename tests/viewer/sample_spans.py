@@ -6,7 +6,7 @@ import itertools
 import json
 from typing import Any
 
-from orq_otel.viewer.model import Span
+from orq_otel.viewer.model.telemetry import Span
 
 SECOND = 10**9
 MINUTE = 60 * SECOND

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from orq_otel.viewer.model import digest
+from orq_otel.viewer.model.ids import digest
 from orq_otel.viewer.store.sqlite import SQLiteStore
 from orq_otel.viewer.store.sqlite_rows import ROW_COLUMNS, row_of
 from orq_otel.viewer.store.tally import THREAD_WIDTHS, Tally

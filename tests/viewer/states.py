@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from orq_otel.viewer.model import KeptSpan, Store
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.store import Store
 from orq_otel.viewer.store import open_store
 from orq_otel.viewer.web.addresses import thread_url
 

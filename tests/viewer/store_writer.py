@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan, StoreError
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.store.sqlite import SQLiteStore
 from viewer.sample_spans import call
 

@@ -12,7 +12,8 @@ import httpx
 import pytest
 from support.viewer_spans import NOON, SECOND, Api, chat, keep, served, span
 
-from orq_otel.viewer.model import Span, Store
+from orq_otel.viewer.model.store import Store
+from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.receive.otlp import from_json
 from orq_otel.viewer.store import open_store
 from orq_otel.viewer.web import api as limits

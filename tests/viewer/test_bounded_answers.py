@@ -17,7 +17,9 @@ import pytest
 from support.viewer_process import Viewer, run
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan, ThreadQuery, digest, position, short_id
+from orq_otel.viewer.model.ids import digest, short_id
+from orq_otel.viewer.model.kept_spans import KeptSpan, position
+from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .conftest import Place

@@ -10,7 +10,9 @@ import pytest
 from orq_otel.viewer.conversation import conversation, failure
 from orq_otel.viewer.conversation.entries import Failure
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan, Span, Thread
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.telemetry import Span
+from orq_otel.viewer.model.threads import Thread
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .conversations import NOON

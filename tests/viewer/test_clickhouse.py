@@ -12,16 +12,13 @@ import pytest
 from e2e.ports import free_port
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import (
-    EVALUATION,
-    KeptSpan,
-    LogRecord,
-    Span,
-    StoreError,
-    ThreadQuery,
-)
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.queries import ThreadQuery
+from orq_otel.viewer.model.store import StoreError
+from orq_otel.viewer.model.telemetry import EVALUATION, LogRecord, Span
 from orq_otel.viewer.store import open_store
 from orq_otel.viewer.store.buckets import DAY
+from orq_otel.viewer.store.clickhouse import ClickHouseStore
 from orq_otel.viewer.store.clickhouse_spans import RawSpans
 
 from .clickhouse_tables import HYPERDX, Database, row
@@ -126,6 +123,51 @@ def test_what_is_deleted_is_forgotten(database: Database, is_summed: bool) -> No
         assert store.overview(ThreadQuery()).tags == ()
 
 
+def test_sums_of_the_release_before_are_carried_over(database: Database) -> None:
+    spans = kept(
+        call("a", says="Where is my parcel?", tags=("x",), cost=0.5),
+        call("a", start=NOON + DAY, says="And now?", status="ERROR"),
+        call("b", start=NOON + DAY, tags=("y",)),
+    )
+    database.insert(spans)
+    asked = ThreadQuery(), ThreadQuery(text="parcel"), ThreadQuery(tags=("y",), since=NOON)
+
+    def answers(store: ClickHouseStore) -> list[object]:
+        return [(store.threads(one), store.overview(one)) for one in asked]
+
+    with database.store() as store:
+        store.create_rollup()
+        before = answers(store)
+    database.command(
+        "CREATE TABLE otel_traces_orq_texts AS otel_traces_orq_messages ENGINE ="
+        " ReplacingMergeTree(version, is_deleted) PARTITION BY toDate(hour)"
+        " ORDER BY (thread_id, toDate(hour), digest)"
+    )
+    for statement in (
+        "INSERT INTO otel_traces_orq_texts SELECT * FROM otel_traces_orq_messages",
+        "DROP TABLE otel_traces_orq_messages",
+        "DROP TABLE otel_traces_orq_days",
+        "ALTER TABLE otel_traces_orq_activity DROP INDEX by_thread",
+        "INSERT INTO otel_traces_orq_state VALUES ('form', 2, toUnixTimestamp64Micro(now64(6)))",
+        "TRUNCATE TABLE otel_traces_orq_arrivals",
+    ):
+        database.command(statement)
+    with database.store() as store:
+        database.server.fail("AS day, count() FROM")  # no span is summed up anew
+        try:
+            with pytest.raises(StoreError):
+                store.create_rollup()
+        finally:
+            database.server.fail()
+        reads = len(database.queries())
+        assert answers(store) == before
+        assert any("_orq_days" in one["sql"] for one in database.queries()[reads:])
+    left = database.rows(
+        "SELECT name FROM system.tables WHERE database = currentDatabase() AND name LIKE '%_texts'"
+    )
+    assert left == []
+
+
 def test_sums_are_kept_as_long_as_spans(database: Database) -> None:
     database.command("ALTER TABLE otel_traces MODIFY TTL toDateTime(Timestamp) + toIntervalDay(30)")
     with database.store() as store:
@@ -135,8 +177,9 @@ def test_sums_are_kept_as_long_as_spans(database: Database) -> None:
             "SELECT name, engine_full FROM system.tables WHERE database = currentDatabase()"
         )
     )
-    assert "TTL toDateTime(hour) + toIntervalDay(30)" in tables["otel_traces_orq_activity"]
-    assert "PARTITION BY toDate(hour)" in tables["otel_traces_orq_activity"]
+    for part in ("activity", "days", "messages", "feedback"):  # what users say, and do
+        assert "TTL toDateTime(hour) + toIntervalDay(30)" in tables[f"otel_traces_orq_{part}"]
+        assert "PARTITION BY toDate(hour)" in tables[f"otel_traces_orq_{part}"]
     assert "TTL toDateTime(arrived) + toIntervalDay(3)" in tables["otel_traces_orq_arrivals"]
 
 
@@ -273,7 +316,7 @@ def test_tables_of_hyperdx(database: Database, is_summed: bool) -> None:
             store.create_rollup()
             table, *_ = database.rows(
                 "SELECT engine_full FROM system.tables WHERE database = currentDatabase()"
-                " AND name = 'otel_traces_orq_texts'"
+                " AND name = 'otel_traces_orq_messages'"
             )
             assert "TTL toDate(hour) + toIntervalDay(30)" in table[0]
         (thread,) = store.threads(ThreadQuery(text="where")).threads

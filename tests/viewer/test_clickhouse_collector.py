@@ -11,10 +11,11 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode
+from support.pages import blocks
 
 from orq_otel import ThreadSpanProcessor
 from orq_otel import thread as in_thread
-from orq_otel.viewer.model import ThreadQuery
+from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.store.clickhouse import ClickHouseStore
 
 from .clickhouse_tables import Database
@@ -50,6 +51,22 @@ def test_threads_that_rotel_wrote(database: Database, tmp_path: Path, is_rolled_
             store.create_rollup()
         send(tmp_path, database)
         check(store)
+
+
+def test_the_queries_of_the_page(database: Database, tmp_path: Path) -> None:
+    send(tmp_path, database)
+    conversations, one_conversation = blocks("backends/clickhouse.md", "sql")
+    (row,) = database.rows(conversations)
+    thread, spans, traces, began, ended, input_tokens, output_tokens, tags = row
+    assert (thread, int(spans), int(traces)) == ("ticket-1", 1, 1)
+    assert began == ended  # when they began: of the only span that is in the thread
+    assert (int(input_tokens), int(output_tokens), sorted(tags)) == (1000, 100, ["eu", "prod"])
+    assert database.rows(one_conversation) == []
+    ((at, name, milliseconds, status),) = database.rows(
+        one_conversation.replace("support-42", "ticket-1")
+    )
+    assert (at, name, status) == (began, "chat gpt-4o-mini", "Error")
+    assert milliseconds > 0
 
 
 def send(folder: Path, database: Database) -> None:

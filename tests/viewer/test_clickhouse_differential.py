@@ -17,19 +17,11 @@ import pytest
 from support.clickhouse_server import ClickHouseServer
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import (
-    EVALUATION,
-    FEEDBACK,
-    KINDS,
-    SORTS,
-    KeptSpan,
-    Kind,
-    LogRecord,
-    Span,
-    Store,
-    Thread,
-    ThreadQuery,
-)
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.queries import FEEDBACK, KINDS, SORTS, Kind, ThreadQuery
+from orq_otel.viewer.model.store import Store
+from orq_otel.viewer.model.telemetry import EVALUATION, LogRecord, Span
+from orq_otel.viewer.model.threads import Thread
 from orq_otel.viewer.receive.otlp import from_json
 from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND
 from orq_otel.viewer.store.clickhouse import ClickHouseStore

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.types import Message, Scope
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.web.leaving import Leaving
 from orq_otel.viewer.web.pages import create_pages
 

@@ -11,7 +11,10 @@ from support.clickhouse_server import ClickHouseServer
 
 from orq_otel.viewer.conversation import conversation
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import EVALUATION, KeptSpan, LogRecord, Store, ThreadQuery
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.queries import ThreadQuery
+from orq_otel.viewer.model.store import Store
+from orq_otel.viewer.model.telemetry import EVALUATION, LogRecord
 from orq_otel.viewer.receive.otlp import from_json
 from orq_otel.viewer.store.clickhouse import ClickHouseStore
 from orq_otel.viewer.store.sqlite import SQLiteStore

@@ -8,8 +8,9 @@ import time
 import pytest
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan, ThreadQuery
-from orq_otel.viewer.store import clickhouse_texts
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.queries import ThreadQuery
+from orq_otel.viewer.store import clickhouse_numbers, clickhouse_texts
 from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND
 from orq_otel.viewer.store.clickhouse_activity import Tables
 from orq_otel.viewer.store.clickhouse_address import Address
@@ -44,39 +45,11 @@ def fill(database: Database, last: int) -> None:
     )
 
 
-def test_a_page_reads_its_own_days(database: Database) -> None:
-    now = time.time_ns()
-    fill(database, now - HOUR)
+def test_a_list_of_any_time_goes_back_no_further_than_it_has_to(database: Database) -> None:
+    fill(database, time.time_ns() - HOUR)
     with database.store() as store:
         store.create_rollup()
         store.threads(ThreadQuery(limit=1))
-        since = now - DAY
-
-        def rows(*queries: ThreadQuery) -> int:
-            before = len(database.server.log())
-            for query in queries:
-                store.overview(query)
-                assert len(store.threads(query).threads) == min(query.limit, EACH)
-            return sum(
-                one.get("rows", 0)
-                for one in database.server.log()[before:]
-                if any(f"_orq_{table}" in one["sql"] for table in ("activity", "texts", "feedback"))
-            )
-
-        # An overview asks at most ten times, each time for the two days that 24 hours touch.
-        budget = 10 * 2 * EACH
-        assert 0 < rows(ThreadQuery(since=since, limit=5)) <= budget
-        assert 0 < rows(ThreadQuery(since=since, limit=5, tags=("x",), sort="cost")) <= budget
-        # Messages are looked through once for the sums and once for the list, and twice more for
-        # the days that have some, and for excerpts.
-        searched = budget + 6 * 2 * EACH
-        assert 0 < rows(ThreadQuery(since=since, limit=5, text="parcel")) <= searched
-        assert 0 < rows(ThreadQuery(since=since, limit=5, feedback="none")) <= budget
-        before = len(database.server.log())
-        assert store.numbers(ThreadQuery(since=since), "tag").groups[0].calls == EACH
-        counted = [one.get("rows", 0) for one in database.server.log()[before:]]
-        assert max(counted) <= 6 * 2 * EACH
-        # A list of any time goes back no further than it has to.
         before = len(database.server.log())
         assert len(store.threads(ThreadQuery(limit=5)).threads) == 5
         read_rows = [one.get("rows", 0) for one in database.server.log()[before:]]
@@ -98,6 +71,21 @@ def test_a_search_has_a_budget(database: Database, monkeypatch: pytest.MonkeyPat
             assert len(page.threads) == len(page.hits) == threads
         since = last - DAY // 2
         assert not store.threads(ThreadQuery(text="depot 0", since=since)).is_partial
+
+
+def test_numbers_have_a_budget(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    last = time.time_ns() - HOUR
+    fill(database, last)
+    monkeypatch.setattr(clickhouse_numbers, "BUDGET", 5 * EACH)
+    with database.store() as store:
+        store.create_rollup()
+        found = store.numbers(ThreadQuery(), "tag")
+        assert (found.groups[0].calls, found.is_partial) == (5 * EACH, True)
+        # Those of some days, or of some threads, are all counted.
+        some = store.numbers(ThreadQuery(since=last - 3 * DAY - HOUR), "tag")
+        assert (some.groups[0].calls, some.is_partial) == (4 * EACH, False)
+        tagged = store.numbers(ThreadQuery(tags=("x",)), "model")
+        assert (tagged.groups[0].calls, tagged.is_partial) == (DAYS * EACH, False)
 
 
 def test_filters_of_sums(database: Database) -> None:
@@ -133,11 +121,11 @@ def test_replicated_tables_have_replicated_sums(database: Database, server: Serv
         " TTL toDate(Timestamp) + toIntervalDay(7) SETTINGS index_granularity = 8192",
     )
     made = [one for one in Tables(server, spans, None).statements() if one.startswith("CREATE")]
-    assert len(made) == 6
+    assert len(made) == 7
     assert all(" ON CLUSTER `prod` " in one for one in made)
-    activity, texts, feedback, arrivals, state, view = made
+    activity, days, messages, feedback, arrivals, state, view = made
     assert "ENGINE = ReplicatedReplacingMergeTree(version, is_deleted)" in activity
-    for one in (activity, texts, feedback):  # what users say, and what they think of it
+    for one in (activity, days, messages, feedback):  # what users say, and what they think of it
         assert "TTL toDate(hour) + toIntervalDay(7)" in one
         assert "PARTITION BY toDate(hour)" in one
     assert "ENGINE = ReplicatedMergeTree PARTITION" in arrivals
@@ -155,7 +143,7 @@ def test_distributed_tables_have_distributed_sums(database: Database, server: Se
     assert all(" ON CLUSTER `prod` " in one for one in made)
     distributed = [one for one in made if "ENGINE = Distributed(" in one]
     assert [one.rpartition(", ")[2] for one in distributed] == [
-        *["cityHash64(thread_id))"] * 3,
+        *["cityHash64(thread_id))"] * 4,
         "cityHash64(trace_id))",
         "cityHash64(key))",
     ]

@@ -14,7 +14,10 @@ import pytest
 from support.clickhouse_server import DISK_IS_FULL, ClickHouseServer
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import EVALUATION, KeptSpan, LogRecord, StoreError, ThreadQuery
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.queries import ThreadQuery
+from orq_otel.viewer.model.store import StoreError
+from orq_otel.viewer.model.telemetry import EVALUATION, LogRecord
 from orq_otel.viewer.store import open_store
 from orq_otel.viewer.store.buckets import DAY, HOUR
 from orq_otel.viewer.store.clickhouse import ClickHouseStore
@@ -122,7 +125,7 @@ def test_a_server_that_ends_in_the_middle_of_a_backfill(tmp_path: Path, words: s
         store.close()
 
 
-@pytest.mark.parametrize("table", ["activity", "texts", "feedback", "state"])
+@pytest.mark.parametrize("table", ["activity", "days", "messages", "feedback", "state"])
 def test_a_disk_that_is_full(database: Database, table: str) -> None:
     with database.store() as store:
         store.create_rollup()
@@ -178,7 +181,7 @@ def test_what_is_said_again_is_found_when_it_was_deleted_where_it_was_said_first
                 " SETTINGS mutations_sync = 1"
             )
             assert [one.span_id for one in store.threads(query).hits.values()] == hits
-        assert database.rows("SELECT text FROM otel_traces_orq_texts FINAL") == []
+        assert database.rows("SELECT text FROM otel_traces_orq_messages FINAL") == []
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ from support.viewer_spans import NOON, SECOND, Api, chat, keep, served, span
 
 from orq_otel.cli.main import COMMANDS, main
 from orq_otel.viewer.formats import UNKNOWN
-from orq_otel.viewer.model import Store
+from orq_otel.viewer.model.store import Store
 from orq_otel.viewer.store import open_store
 from orq_otel.viewer.terminal.tables import wrapped
 from orq_otel.viewer.web import query_parameters

@@ -11,7 +11,7 @@ from support.viewer_spans import chat, span
 
 from orq_otel.cli.main import main
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.model.kept_spans import KeptSpan
 
 from .clickhouse_tables import Database
 

@@ -17,7 +17,8 @@ import pytest
 from support.viewer_spans import NOON, SECOND, Api, chat, keep, served, span
 
 from orq_otel.cli.main import main
-from orq_otel.viewer.model import LogRecord, Store
+from orq_otel.viewer.model.store import Store
+from orq_otel.viewer.model.telemetry import LogRecord
 
 from .command_line import COMMAND
 

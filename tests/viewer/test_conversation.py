@@ -22,7 +22,7 @@ from orq_otel.viewer.conversation import (
     conversation,
     failure,
 )
-from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.model.kept_spans import KeptSpan
 
 from . import conversations
 from .conversations import Recorder, call, result, said

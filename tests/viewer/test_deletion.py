@@ -10,7 +10,9 @@ from starlette.applications import Starlette
 from support.viewer_spans import Api, chat, served, span
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan, LogRecord, Span, deletion
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.store import deletion
+from orq_otel.viewer.model.telemetry import LogRecord, Span
 from orq_otel.viewer.ports.guards import Guard
 from orq_otel.viewer.store import open_store
 from orq_otel.viewer.store.sqlite import SQLiteStore

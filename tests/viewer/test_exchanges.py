@@ -18,7 +18,7 @@ from orq_otel.viewer.conversation import (
     exchanges,
 )
 from orq_otel.viewer.conversation.documents import Document
-from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.model.kept_spans import KeptSpan
 
 from . import agents, conversations
 from .conversations import Recorder, call, result, said

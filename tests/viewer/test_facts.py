@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orq_otel.viewer.conversation.facts import MODEL_CALLS, read
-from orq_otel.viewer.model import Facts, Span
+from orq_otel.viewer.model.facts import Facts
+from orq_otel.viewer.model.telemetry import Span
 
 from .sample_spans import call, messages, span
 
@@ -124,6 +125,7 @@ def test_counts(value: object, expected: int | None) -> None:
         (("a", "a"), ("a",)),
         ('["a", "b"]', ("a", "b")),
         (["a", 1, None, "", ["b"]], ("a",)),
+        (["graph:step:1", "a", "seq:step:2", "langsmith:hidden"], ("a",)),  # LangChain's own
         ("a", ()),
         ('{"a": 1}', ()),
         ("[" * 100_000, ()),

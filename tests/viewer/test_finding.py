@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import Feedback, KeptSpan, LogRecord, Span, ThreadQuery
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.queries import Feedback, ThreadQuery
+from orq_otel.viewer.model.telemetry import LogRecord, Span
 from orq_otel.viewer.store import schema
 from orq_otel.viewer.store.sqlite import SQLiteStore
 

@@ -28,7 +28,9 @@ from support.viewer_spans import served
 
 from orq_otel.viewer.conversation import Text, Turn, conversation, evaluation
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import EVALUATION, KeptSpan, LogRecord, Span, ThreadQuery
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.queries import ThreadQuery
+from orq_otel.viewer.model.telemetry import EVALUATION, LogRecord, Span
 from orq_otel.viewer.ports.guards import Guard
 from orq_otel.viewer.receive import grpc_receiver, otlp
 from orq_otel.viewer.receive.http_receiver import HttpReceiver
@@ -254,8 +256,8 @@ def test_retention_deletes_them_with_their_spans(sqlite: SQLiteStore) -> None:
 def test_retention_counts_their_size(sqlite: SQLiteStore) -> None:
     spans = [call("t", start=NOON + number * SECOND) for number in range(5)]
     add(sqlite, *spans, *(details(one, os.urandom(2000).hex()) for one in spans))
-    # Without its records, a span has some hundred bytes.
-    assert sqlite.delete_oldest(size=4000) == 4
+    # A span has some hundred bytes, its record has 2,000, and to find its text takes 8,000.
+    assert sqlite.delete_oldest(size=15_000) == 4
     assert len(sqlite.spans("t")) == 3
 
 

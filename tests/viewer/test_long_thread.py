@@ -9,7 +9,8 @@ import httpx
 from support.viewer_process import Viewer
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan, Span
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .conversations import NOON, SECOND, said

@@ -7,7 +7,8 @@ import itertools
 import pytest
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import SORTS, KeptSpan, Sort, ThreadQuery
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.queries import SORTS, Sort, ThreadQuery
 from orq_otel.viewer.store.sqlite import SQLiteStore
 from orq_otel.viewer.web.neighbours import neighbour
 

@@ -11,7 +11,10 @@ import httpx
 import pytest
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import Group, KeptSpan, Kind, Numbers, Span, ThreadQuery
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.queries import Kind, ThreadQuery
+from orq_otel.viewer.model.sums import Group, Numbers
+from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.store import sqlite_groups, sqlite_many, sqlite_numbers
 from orq_otel.viewer.store.sqlite import SQLiteStore
 

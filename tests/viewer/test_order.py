@@ -12,7 +12,8 @@ import pytest
 from orq_otel.viewer.conversation import Turn, conversation
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.conversation.order import in_order
-from orq_otel.viewer.model import KeptSpan, Span
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .sample_spans import NOON, SECOND, new_trace, span

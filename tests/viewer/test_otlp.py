@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from support.otlp_requests import BOMBS, SECOND, START, body, message, request
 
-from orq_otel.viewer.model import Span
+from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.receive import otlp, protobuf_parts
 
 VALUES = {

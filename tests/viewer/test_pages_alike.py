@@ -9,7 +9,10 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import EVALUATION, KeptSpan, LogRecord, Store, ThreadQuery
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.queries import ThreadQuery
+from orq_otel.viewer.model.store import Store
+from orq_otel.viewer.model.telemetry import EVALUATION, LogRecord
 from orq_otel.viewer.store.sqlite import SQLiteStore
 from orq_otel.viewer.web.addresses import thread_url
 from orq_otel.viewer.web.api import create_api

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 
@@ -44,6 +45,27 @@ def test_what_is_older_is_shown_where_nothing_has_happened(site: Site, browse: B
     page = browse()
     expect(page.locator("table.threads .title")).to_have_text(["before"])
     expect(page.locator("#period")).to_contain_text("Nothing happened in the last 24 hours")
+
+
+def test_numbers_are_of_the_time_that_the_list_has(site: Site, browse: Browse) -> None:
+    now = time.time_ns()
+    site.store.write(conversations.without_content("today", now - HOUR))
+    site.store.write(conversations.without_content("before", now - 80 * HOUR))
+    page = browse("/numbers?by=service")
+    calls = page.locator("table.sums tbody td:nth-child(2)")
+    expect(page.locator("#period")).to_contain_text("These are numbers of the last 24 hours.")
+    expect(calls).to_have_text(["1"])
+    page.locator("#any-time").click()
+    expect(page).to_have_url(re.compile(r"/numbers\?by=service&since=any$"))
+    expect(calls).to_have_text(["2"])
+    expect(page.locator("#period")).to_have_count(0)
+    # The list of any time leads to the numbers of any time.
+    for address, since in (("/?since=any", "any"), ("/", "24h")):
+        page = browse(address)
+        page.locator("#to-numbers").click()
+        expect(page.locator("table.sums")).to_be_visible()
+        expect(page.locator("#period")).to_have_count(0)
+        assert page.url.endswith(f"/numbers?since={since}")
 
 
 def test_nothing_is_deleted_that_the_collector_has_written(site: Site, browse: Browse) -> None:

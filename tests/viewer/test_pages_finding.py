@@ -15,7 +15,9 @@ pytest.importorskip("playwright")
 from axe_playwright_python.sync_playwright import Axe
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan, LogRecord, Span, Store
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.store import Store
+from orq_otel.viewer.model.telemetry import LogRecord, Span
 from orq_otel.viewer.web.finding import tag_groups
 
 from .browsing import Browse, Page, Site, browse, browser, expect

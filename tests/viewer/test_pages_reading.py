@@ -11,7 +11,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from orq_otel.viewer.formats import plain
-from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.model.kept_spans import KeptSpan
 
 from . import agents, conversations
 from .browsing import (
@@ -495,8 +495,9 @@ def test_the_questions_of_a_thread_are_its_contents(site: Site, browse: Browse) 
     page.keyboard.press("t")
     lines = page.locator("#contents a")
     expect(lines.first).to_be_focused()
+    assert page.locator("section.said").inner_text().count("Question 7\n") == 1  # not there, too
     assert lines.locator(".asked").all_inner_texts()[48:] == [
-        "ThreadQuery 49", "ThreadQuery 50", "ThreadQuery 51", "ThreadQuery 101",
+        "Question 49", "Question 50", "Question 51", "Question 101",
     ]  # fmt: skip
     assert lines.locator(".number").all_inner_texts()[-2:] == [
         "51\N{EN DASH}100",
@@ -509,9 +510,9 @@ def test_the_questions_of_a_thread_are_its_contents(site: Site, browse: Browse) 
     expect(page.locator("#x-3")).to_be_focused()
     expect(page.locator("#contents .pop")).to_be_hidden()
     page.keyboard.press("Control+k")
-    page.keyboard.type("query 44")
+    page.keyboard.type("question 44")
     expect(page.locator("#palette-list [aria-selected=true]")).to_have_text(
-        "ThreadQuery 44question 44"
+        "Question 44question 44"
     )
     page.keyboard.press("Enter")
     expect(page.locator("#x-44")).to_be_focused()
@@ -526,13 +527,13 @@ def test_the_latest_is_one_step_away(site: Site, browse: Browse) -> None:
     site.store.write(conversations.long(turns=120))
     page = browse("/threads/long?page=1")
     page.get_by_role("link", name="Jump to the latest").click()
-    expect(page.locator(".message.user .prose").last).to_have_text("ThreadQuery 120")
+    expect(page.locator(".message.user .prose").last).to_have_text("Question 120")
     expect(page.locator(".message.assistant").last).to_be_in_viewport()
 
 
 def test_what_was_found_is_shown_wherever_it_is(site: Site, browse: Browse) -> None:
     site.store.write(conversations.long(turns=120))
-    page = browse("/?q=%22ThreadQuery%2030%22")
+    page = browse("/?q=%22Question%2030%22")
     page.locator(".hit-text").click()
     expect(page.locator(".pager").first).to_contain_text("Part 1 of 3")
     focused = page.locator(".message:focus")

@@ -9,7 +9,7 @@ from importlib.metadata import version
 import pytest
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.web.addresses import thread_url
 
 from . import conversations
@@ -275,17 +275,17 @@ def test_a_long_thread_comes_in_parts(site: Site, browse: Browse) -> None:
     page = browse("/threads/long")
     expect(page.locator("#said + span")).to_have_text("120 calls of a model")
     # It opens at its end.
-    expect(page.locator(".message.user .prose").last).to_have_text("ThreadQuery 120")
+    expect(page.locator(".message.user .prose").last).to_have_text("Question 120")
     expect(page.locator(".message.assistant").last).to_be_in_viewport()
     page.goto(site.url + "/threads/long?page=1")
     assert page.locator(".turn").count() == 50
     page.get_by_role("link", name="Later").first.click()
-    expect(page.locator(".message.user .prose").first).to_have_text("ThreadQuery 51")
+    expect(page.locator(".message.user .prose").first).to_have_text("Question 51")
     # What was said in the first part is not said again.
     assert page.locator(".message.user").count() == 50
     expect(page.locator(".trace h3").first).to_have_text("14:08:45")
     page.get_by_role("link", name="Later").first.click()
-    expect(page.locator(".message.user .prose").last).to_have_text("ThreadQuery 120")
+    expect(page.locator(".message.user .prose").last).to_have_text("Question 120")
     assert page.get_by_role("link", name="Later").count() == 0
 
 

@@ -7,7 +7,8 @@ import re
 import pytest
 
 from orq_otel.viewer import formats
-from orq_otel.viewer.model import Bucket, Overview, Thread
+from orq_otel.viewer.model.sums import Bucket, Overview
+from orq_otel.viewer.model.threads import Thread
 from orq_otel.viewer.web import plots, timeline
 
 from . import conversations

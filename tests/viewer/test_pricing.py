@@ -15,7 +15,8 @@ from genai_prices.data_snapshot import get_snapshot
 
 from orq_otel.viewer.conversation import pricing
 from orq_otel.viewer.conversation.facts import explained, read
-from orq_otel.viewer.model import Facts, KeptSpan
+from orq_otel.viewer.model.facts import Facts
+from orq_otel.viewer.model.kept_spans import KeptSpan
 
 from .sample_spans import NOON, SECOND, span
 

@@ -14,7 +14,7 @@ import pytest
 from support.otlp_requests import body, message
 from support.viewer_process import Viewer
 
-from orq_otel.viewer.model import ThreadQuery
+from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .sqlite_checks import rollup_errors

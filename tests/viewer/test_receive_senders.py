@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,16 +17,14 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
+from support.javascript import installed
 from support.viewer_process import Viewer
 
-from orq_otel.viewer.model import KeptSpan, Thread
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.threads import Thread
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .sqlite_checks import rollup_errors
-
-ROOT = Path(__file__).parents[2]
-JAVASCRIPT = Path(__file__).with_name("javascript")
-INSTALLED = ROOT / ".venvs" / "viewer-javascript"
 
 
 @pytest.fixture
@@ -121,23 +118,7 @@ def test_rotel(viewer: Viewer, tmp_path: Path, protocol: str) -> None:
 @pytest.fixture(scope="session")
 def javascript() -> Path:
     """The packages of OpenTelemetry for JavaScript, installed once."""
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        pytest.skip("this machine has no node and npm")
-    INSTALLED.mkdir(parents=True, exist_ok=True)
-    for name in ("package.json", "conversation.mjs"):
-        shutil.copy(JAVASCRIPT / name, INSTALLED / name)
-    installed = subprocess.run(
-        [npm, "install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"],
-        cwd=INSTALLED,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    if installed.returncode != 0:
-        pytest.skip(f"this machine cannot install packages from npm: {installed.stderr[-300:]}")
-    return INSTALLED
+    return installed(Path(__file__).with_name("javascript"), "viewer-javascript")
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip"])

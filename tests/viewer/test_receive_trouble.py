@@ -22,7 +22,8 @@ from support.otlp_requests import body, message
 from support.viewer_process import PORTS, Viewer, run
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan, ThreadQuery
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .sample_spans import call

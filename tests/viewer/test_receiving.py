@@ -23,7 +23,8 @@ from support.otlp_requests import body, message
 from support.viewer_spans import served
 
 from orq_otel.viewer.conversation import facts
-from orq_otel.viewer.model import KeptSpan, StoreError
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.ports.guards import Guard
 from orq_otel.viewer.receive import grpc_receiver
 from orq_otel.viewer.receive.http_receiver import HttpReceiver

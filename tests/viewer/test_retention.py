@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan, Span, StoreError, ThreadQuery
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.queries import ThreadQuery
+from orq_otel.viewer.model.store import StoreError
+from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.store import sqlite as module
 from orq_otel.viewer.store.retention import Retention
 from orq_otel.viewer.store.sqlite import SQLiteStore
@@ -149,6 +152,33 @@ def test_what_fits_is_kept_and_the_disk_gets_the_rest(
     assert first.started == NOON + deleted * SECOND
     assert rollup_errors(sqlite) == []
     assert Retention(size=limit).apply(sqlite) == 0
+
+
+@pytest.mark.parametrize("part", [0.9, 0.33, 0.1])
+def test_words_leave_the_index_with_their_messages(
+    sqlite: SQLiteStore, tmp_path: Path, part: float
+) -> None:
+    said = [os.urandom(10_000).hex() for _ in range(600)]
+    for n, one in enumerate(said):
+        keep(sqlite, call(f"t{n // 20}", start=NOON + n * SECOND, says=one))
+    path = tmp_path / "spans.db"
+    limit = int(bytes_of(path) * part)
+    deleted = Retention(size=limit).apply(sqlite)
+    assert on_disk(path) <= limit
+    assert 600 - deleted >= 600 * part * 0.8
+    assert sqlite.threads(ThreadQuery(text=said[0])).threads == ()
+    assert sqlite.threads(ThreadQuery(text=said[-1])).threads[0].id == "t29"
+    assert rollup_errors(sqlite) == []
+
+
+def test_words_leave_the_index_with_age(sqlite: SQLiteStore, tmp_path: Path) -> None:
+    empty = bytes_of(tmp_path / "spans.db")
+    for _ in range(50):
+        keep(sqlite, call("old", says=os.urandom(10_000).hex()))
+    keep(sqlite, call("new", start=NOON + HOUR, says="the words that stay"))
+    assert Retention(seconds=90 * 60).apply(sqlite, NOON + 2 * HOUR) == 50
+    assert sqlite.threads(ThreadQuery(text="words that stay")).threads[0].id == "new"
+    assert bytes_of(tmp_path / "spans.db") < empty + 50_000
 
 
 def test_a_file_just_above_its_limit_loses_little(sqlite: SQLiteStore, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 
 from orq_otel.cli.main import main
 from orq_otel.viewer.formats import UNKNOWN, cost, count
-from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.terminal.mcp_server import Tools
 from orq_otel.viewer.terminal.sources import StoreSource
 from orq_otel.viewer.web.addresses import api_url, thread_url

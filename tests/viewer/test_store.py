@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from orq_otel.viewer.model import SORTS, InvalidCursorError, Thread, ThreadQuery
+from orq_otel.viewer.model.queries import SORTS, ThreadQuery
+from orq_otel.viewer.model.store import InvalidCursorError
+from orq_otel.viewer.model.threads import Thread
 
 from .conftest import Place
 from .sample_spans import MINUTE, NOON, SECOND, call, new_trace, span

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan, ThreadQuery
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .conftest import Place

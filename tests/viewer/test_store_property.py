@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from support.clickhouse_server import ClickHouseServer
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan, Span, Thread, ThreadQuery
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.queries import ThreadQuery
+from orq_otel.viewer.model.telemetry import Span
+from orq_otel.viewer.model.threads import Thread
 from orq_otel.viewer.store import sqlite_groups
 from orq_otel.viewer.store.clickhouse import ClickHouseStore
 from orq_otel.viewer.store.sqlite import SQLiteStore

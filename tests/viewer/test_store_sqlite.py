@@ -15,7 +15,11 @@ from pathlib import Path
 import pytest
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import KeptSpan, LogRecord, Span, StoreError, ThreadQuery, short_id
+from orq_otel.viewer.model.ids import short_id
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.queries import ThreadQuery
+from orq_otel.viewer.model.store import StoreError
+from orq_otel.viewer.model.telemetry import LogRecord, Span
 from orq_otel.viewer.store import open_store, schema
 from orq_otel.viewer.store import sqlite as module
 from orq_otel.viewer.store.sqlite import SQLiteStore

@@ -298,11 +298,17 @@ class Call:
 
     def finish(self) -> None:
         """End the call: its stream, or its body, was read to its end."""
-        self._over(is_whole=True)
+        if is_collecting():
+            self._end_later(is_whole=True)
+        else:
+            self._end_stream(None, is_whole=True)
 
     def end(self) -> None:
         """End the call with the chunks read so far. To stop early is normal, and no error."""
-        self._over(is_whole=False)
+        if is_collecting():
+            self._end_later(is_whole=False)
+        else:
+            self._end_stream(None, is_whole=False)
 
     def fail(self, error: BaseException) -> None:
         """End the call with the error that the caller gets."""
@@ -320,12 +326,9 @@ class Call:
         """Whether the span goes to `processors`, those of a provider of the SDK."""
         return any(is_processed_by(span, processors) for span in self._span)
 
-    def _over(self, *, is_whole: bool) -> None:
-        if is_collecting():
-            at = time_ns(), perf_counter()
-            leave_note(partial(self._end_stream, at, is_whole=is_whole))
-        else:
-            self._end_stream(None, is_whole=is_whole)
+    def _end_later(self, *, is_whole: bool) -> None:
+        at = time_ns(), perf_counter()
+        leave_note(partial(self._end_stream, at, is_whole=is_whole))
 
     def _end_stream(self, at: _Moment | None, *, is_whole: bool) -> None:
         is_cut = not is_whole or self._reader is None  # nothing has come

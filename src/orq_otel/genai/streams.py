@@ -59,16 +59,14 @@ def stream_proxy(stream: Any, call: Call) -> Any:
     return (AsyncStreamProxy if hasattr(stream, "__anext__") else StreamProxy)(stream, call)
 
 
-def iterate(inner: Any, reading: Reading, items: Any = None) -> Any:
+def iterate(inner: Any, reading: Reading) -> Any:
     """An iterator in the place of `inner`, synchronous or asynchronous as it is.
 
     Args:
         inner: The client's iterator.
         reading: Reads each item along.
-        items: If all that `inner` does is to pass on the items of another iterator: that one.
     """
-    kind = AsyncIteration if hasattr(inner, "__anext__") else Iteration
-    return kind(inner, inner if items is None else items, reading)
+    return (AsyncIteration if hasattr(inner, "__anext__") else Iteration)(inner, None, reading)
 
 
 class Proxy:
@@ -147,8 +145,8 @@ class _Proxy(Proxy):
     _self_is_watched = False
 
     def __init__(self, stream: Any, call: Call) -> None:
-        super().__init__(stream)
-        self._self_call = call
+        object.__setattr__(self, "__wrapped__", stream)  # what `super` does, in less time
+        object.__setattr__(self, "_self_call", call)
 
     @property
     def response(self) -> Any:
@@ -156,7 +154,7 @@ class _Proxy(Proxy):
         stream = self.__wrapped__
         response = stream.response
         if not self._self_is_watched:
-            self._self_is_watched = True
+            object.__setattr__(self, "_self_is_watched", True)
             try:
                 is_async = hasattr(stream, "__anext__")
                 reads = type(stream).__aiter__ if is_async else type(stream).__iter__
@@ -181,17 +179,17 @@ class StreamProxy(_Proxy):
     """A synchronous stream."""
 
     def __iter__(self) -> Any:
-        inner = iter(self.__wrapped__)
+        stream = self.__wrapped__
+        inner = iter(stream)
         try:
-            items = passed_on(self.__wrapped__, "__iter__")
-            return iterate(inner, self._self_call, items)
+            return Iteration(inner, passed_on(stream, "__iter__"), self._self_call)
         except Exception as mistake:  # noqa: BLE001 - the consumer gets the client's iterator
             report("reading a stream along", mistake)
             return inner
 
     def __next__(self) -> Any:
         if self._self_items is None:
-            self._self_items = iter(self)
+            object.__setattr__(self, "_self_items", iter(self))
         return next(self._self_items)
 
     def __enter__(self) -> Any:
@@ -222,17 +220,17 @@ class AsyncStreamProxy(_Proxy):
     """An asynchronous stream."""
 
     def __aiter__(self) -> Any:
-        inner = aiter(self.__wrapped__)
+        stream = self.__wrapped__
+        inner = aiter(stream)
         try:
-            items = passed_on(self.__wrapped__, "__aiter__")
-            return iterate(inner, self._self_call, items)
+            return AsyncIteration(inner, passed_on(stream, "__aiter__"), self._self_call)
         except Exception as mistake:  # noqa: BLE001 - the consumer gets the client's iterator
             report("reading a stream along", mistake)
             return inner
 
     async def __anext__(self) -> Any:
         if self._self_items is None:
-            self._self_items = aiter(self)
+            object.__setattr__(self, "_self_items", aiter(self))
         return await self._self_items.__anext__()
 
     async def __aenter__(self) -> Any:
@@ -338,9 +336,15 @@ class Iteration(_Iteration, chain):  # type: ignore[type-arg]
     __slots__ = ("__weakref__", "_inner", "_items", "_reading")
 
     def __new__(cls, inner: Any, items: Any, reading: Reading) -> Iteration:
-        """Make an iterator of `items`, in the place of `inner`, that `reading` reads along."""
-        items = _chunks(items, weakref.ref(reading))
-        self = super().__new__(cls, items)
+        """Make an iterator in the place of `inner` that `reading` reads along.
+
+        Args:
+            inner: The client's iterator.
+            items: If all that `inner` does is to pass on the items of another iterator: that one.
+            reading: Reads each item along.
+        """
+        items = _chunks(inner if items is None else items, weakref.ref(reading))
+        self = chain.__new__(cls, items)
         self._inner, self._items, self._reading = inner, items, reading
         return self
 
@@ -358,7 +362,7 @@ class AsyncIteration(_Iteration):
 
     def __init__(self, inner: Any, items: Any, reading: Reading) -> None:
         self._inner, self._reading = inner, reading
-        self._items = _async_chunks(items, weakref.ref(reading))
+        self._items = _async_chunks(inner if items is None else items, weakref.ref(reading))
         self.__anext__ = self._items.__anext__
 
     def __aiter__(self) -> Any:

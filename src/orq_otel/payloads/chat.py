@@ -88,6 +88,9 @@ _TAG: Final = frozenset("<[ \n")
 #: Roles of a model's messages. In some answers it is missing.
 _MODELS: Final = ("assistant", None)
 
+#: Fields of an object that its class does not know. Only the client's own classes have it.
+_EXTRA: Final = "__pydantic_extra__"
+
 #: How the description begins of an answer that has no choices, and no error either.
 _NO_CHOICES: Final = "No choices in the response"
 
@@ -238,11 +241,6 @@ def choice_message(reason: Any, message_fields: Mapping[str, Any]) -> Message:
     return message(role, _message_parts(message_fields), finish_reason(reason))
 
 
-def _has_more(thing: Any) -> bool:
-    """Whether an object of the client's may have fields that its class does not know."""
-    return bool(getattr(thing, "__pydantic_extra__", True))
-
-
 class StreamReader:
     """Reads attributes from the chunks of one chat completion.
 
@@ -263,14 +261,11 @@ class StreamReader:
         """Take in the next chunk. Hot: most hold one more piece of the only choice."""
         try:
             chunk_fields = chunk.__dict__
-            (choice,) = chunk_fields["choices"]
-            choice_fields = choice.__dict__
-            if (
-                choice_fields["finish_reason"] is None
-                and chunk_fields["usage"] is None
-                and choice_fields["index"] == self._index
-            ):
-                return
+            if chunk_fields["usage"] is None:
+                (choice,) = chunk_fields["choices"]
+                choice_fields = choice.__dict__
+                if choice_fields["finish_reason"] is None and choice_fields["index"] == self._index:
+                    return
         except UNUSUAL:
             pass
         self._feed_any(chunk)
@@ -287,19 +282,21 @@ class StreamReader:
             for choice in choices or ():
                 self._feed_choice(choice.__dict__)
             if usage is not None:
-                self._usage = later(self._usage, usage)
+                self._usage = usage if self._usage is None else later(self._usage, usage)
             may_be_last = not choices or choices[-1].__dict__["finish_reason"] is not None
-            if may_be_last:
+            if may_be_last and (
+                getattr(chunk, _EXTRA, True)
+                or (choices and (len(choices) > 1 or getattr(choices[0], _EXTRA, True)))
+            ):
                 self._feed_more(chunk, choices or ())
         except NO_CHUNK:
             add_error(fields(chunk), self._failure)  # it may be an error that no client raised
 
     def _feed_more(self, chunk: Any, choices: Collection[Any]) -> None:
         """Take in what compatible servers add to a chunk that may be the last: usage, an error."""
-        if any(map(_has_more, (chunk, *choices))):
-            self._usage = later(self._usage, usage_elsewhere(chunk))
-            for one in (chunk, *choices):
-                add_error(fields(one), self._failure)
+        self._usage = later(self._usage, usage_elsewhere(chunk))
+        for one in (chunk, *choices):
+            add_error(fields(one), self._failure)
 
     def _begin(self, chunk: Any) -> None:
         """Keep the fields that each chunk repeats."""
@@ -318,7 +315,7 @@ class StreamReader:
         """Keep the finish reason of a choice, None until it has one. A wrong index is ignored."""
         if type(index) is int and 0 <= index < MOST_CHOICES:
             if isinstance(reason, str):
-                self._reasons[index] = _reason(reason)
+                self._reasons[index] = reason if reason in REASONS else _reason(reason)
                 if reason == "error":
                     self._failure.setdefault(ERROR_TYPE, error_type(None))
             else:
@@ -379,18 +376,18 @@ class ContentStreamReader(StreamReader):
         """Take in the next chunk. Hot: most hold one more piece of text of the only choice."""
         try:
             chunk_fields = chunk.__dict__
-            (choice,) = chunk_fields["choices"]
-            choice_fields = choice.__dict__
-            delta = choice_fields["delta"]
-            if (
-                choice_fields["finish_reason"] is None
-                and chunk_fields["usage"] is None
-                and len(delta.__pydantic_fields_set__) == 1
-                and not delta.__pydantic_extra__  # reasoning, from compatible servers
-                and (piece := delta.content)
-            ):
-                self._append[choice_fields["index"]](piece)
-                return
+            if chunk_fields["usage"] is None:
+                (choice,) = chunk_fields["choices"]
+                choice_fields = choice.__dict__
+                delta = choice_fields["delta"]
+                if (
+                    choice_fields["finish_reason"] is None
+                    and len(delta.__pydantic_fields_set__) == 1
+                    and not delta.__pydantic_extra__  # reasoning, from compatible servers
+                    and (piece := delta.content)
+                ):
+                    self._append[choice_fields["index"]](piece)
+                    return
         except UNUSUAL:
             pass
         self._feed_any(chunk)
@@ -472,7 +469,7 @@ def _message_parts(own: Mapping[str, Any]) -> list[Part]:
     content = own.get("content")
     if (
         type(content) is str
-        and (content[:1] in _TAG or "<" in content)  # one sign is found in no time
+        and ("<" in content or (content[:1] in _TAG and content.lstrip()[:1] == "["))
         and own.get("role") in _MODELS
     ):
         parts += spoken(content)

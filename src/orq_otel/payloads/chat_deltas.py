@@ -89,11 +89,16 @@ class Deltas:
         delta_fields = delta.__dict__
         extra = getattr(delta, "__pydantic_extra__", None)
         if extra:  # reasoning, from compatible servers
-            delta_fields = {**delta_fields, **extra}
-        if not THOUGHTS.isdisjoint(delta_fields):
+            names = delta_fields = {**delta_fields, **extra}
+        else:  # a model has all fields, and most are None
+            names = getattr(delta, "__pydantic_fields_set__", delta_fields)
+        if not names:
+            return
+        if not THOUGHTS.isdisjoint(names):
             self._thought = _written(self._thought, thought(delta_fields))
-        for name, value in delta_fields.items():
-            if not value:  # a model has all fields, and most are None
+        for name in names:
+            value = delta_fields.get(name)
+            if not value:
                 continue
             if name == "content":
                 self.content.append(value)

@@ -408,19 +408,22 @@ class StreamReader:
         """Take in the next event."""
         try:
             kind = event.type
-            if kind not in _TELLING:
-                return
-            if kind in _SNAPSHOTS:
-                self._take_response(kind, event.response)
-            elif kind == "error":
-                self._error = error_type(event)
-            else:
-                self._note_item(event.item)
+            if kind in _TELLING:
+                self._take(kind, event)
         except NO_CHUNK:
             return
 
-    def _note_item(self, item: Any) -> None:
-        if get(item, "type") == "compaction":
+    def _take(self, kind: str, event: Any) -> None:
+        if kind in _SNAPSHOTS:
+            self._take_response(kind, event.response)
+        elif kind == "error":
+            self._error = error_type(event)
+        else:
+            item = event.item
+            self._note_item((item if type(item) is dict else item.__dict__).get("type"))
+
+    def _note_item(self, kind: Any) -> None:
+        if kind == "compaction":
             self._noted[CONVERSATION_COMPACTED] = True
 
     def _take_response(self, kind: str, response: Any) -> None:
@@ -450,7 +453,7 @@ class FetchedStreamReader(StreamReader):
 
     __slots__ = ()
 
-    def _note_item(self, item: Any) -> None:
+    def _note_item(self, kind: Any) -> None:
         """The compaction was of the call that made the response, not of the fetch."""
 
     def _read(self, response: Any) -> Attributes:
@@ -504,11 +507,13 @@ class ContentStreamReader(StreamReader):
             if "delta" in values:
                 self._events.append(values)
                 return
-            if values["type"] in _ITEMS:
+            kind = values["type"]
+            if kind in _ITEMS:
                 self._events.append(values)
+            if kind in _TELLING:
+                self._take(kind, event)
         except NO_CHUNK:
             return
-        super().feed(event)
 
     def content(self) -> Content:
         """The content of the response so far."""

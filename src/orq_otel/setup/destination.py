@@ -10,10 +10,11 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from opentelemetry.util.re import parse_env_headers
 
+from orq_otel.foundations import reaches
 from orq_otel.foundations.codes import (
     BAD_ENDPOINT,
     BAD_VARIABLE,
@@ -59,6 +60,17 @@ class Destination:
     def shown(self) -> str:
         """The URL without what may be secret: a user's name, a password, and a query."""
         return without_secrets(self.url)
+
+
+def destinations_in(provider: Any) -> list[Destination]:
+    """Where the exporters of a tracer provider send spans, as far as they say."""
+    found = []
+    for exporter in reaches.exporters_in(provider):
+        url = reaches.url_of(exporter)
+        if url is not None:
+            protocol = GRPC if ".grpc." in type(exporter).__module__ else HTTP
+            found.append(Destination(protocol, url, reaches.headers_of(exporter), url))
+    return found
 
 
 def without_secrets(url: str) -> str:

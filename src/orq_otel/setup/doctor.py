@@ -36,7 +36,7 @@ from orq_otel.setup.configuration import INSTRUMENTORS
 from orq_otel.setup.destination import (
     CONSOLE,
     GRPC,
-    HTTP,
+    destinations_in,
     headers_of_environment,
     is_off,
     is_sdk_disabled,
@@ -123,19 +123,12 @@ def ask(wanted: Iterable[Endpoint]) -> Iterator[Finding]:
 
 def endpoints() -> list[Endpoint]:
     """Where the exporters of this process send spans: ours, and those in the providers in use."""
-    found: list[Endpoint] = [
+    ours = [one for one in state.targets.get("traces", ()) if one.protocol != CONSOLE]
+    others = [one for provider in used_providers() for one in destinations_in(provider)]
+    return [
         (one.protocol, one.url, {**headers_of_environment(), **(one.headers or {})})
-        for one in state.targets.get("traces", ())
-        if one.protocol != CONSOLE
+        for one in (*ours, *others)
     ]
-    for provider in used_providers():
-        for exporter in reaches.exporters_in(provider):
-            url = reaches.url_of(exporter)
-            if url is not None:
-                protocol = GRPC if ".grpc." in type(exporter).__module__ else HTTP
-                headers = {**headers_of_environment(), **reaches.headers_of(exporter)}
-                found.append((protocol, url, headers))
-    return found
 
 
 def in_process() -> Iterator[Finding]:

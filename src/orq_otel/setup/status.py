@@ -9,6 +9,7 @@ from typing import Any, Final
 from opentelemetry import trace
 from packaging.requirements import Requirement
 
+from orq_otel.foundations import reaches
 from orq_otel.foundations.codes import OWN_FAILURE
 from orq_otel.foundations.guard import occurrences
 from orq_otel.foundations.version import __version__
@@ -16,7 +17,7 @@ from orq_otel.genai.counts import counts
 from orq_otel.genai.instrumentor import ClientInstrumentor
 from orq_otel.labels.attributes import label_names
 from orq_otel.setup.configuration import INSTRUMENTORS
-from orq_otel.setup.destination import CONSOLE, Destination
+from orq_otel.setup.destination import CONSOLE, Destination, destinations_in
 from orq_otel.setup.state import state
 
 _BY_PARENT: Final = re.compile(r"ParentBased\{root:(.+?),remoteParentSampled:.*\}")
@@ -91,16 +92,9 @@ def describe() -> str:
     """What is set up in this process, in a few lines."""
     now = status()
     lines = [f"orq-otel {now['version']}"]
-    for signal, targets in now["exports"].items():
-        where = [
-            one["protocol"]
-            if one["protocol"] == CONSOLE
-            else f"{one['endpoint']} ({one['protocol']})"
-            for one in targets
-        ]
-        lines.append(f"  {signal}: to {' and '.join(where) if where else 'nowhere'}")
+    lines.extend(f"  {signal}: to {_listed(to)}" for signal, to in now["exports"].items())
     if "traces" not in now["exports"]:
-        lines.append("  traces: not exported by orq-otel")
+        lines.append(f"  traces: {_by_others()}")
     for name, client in now["clients"].items():
         if client["version"] is not None:
             is_on = client["is_instrumented"]
@@ -115,6 +109,24 @@ def describe() -> str:
         (f"  labels: {', '.join(now['labels'])}", f"  sampler: {_briefly(now['sampler'])}")
     )
     return "\n".join(lines)
+
+
+def _by_others() -> str:
+    """Who exports spans where `configure()` does not."""
+    provider = trace.get_tracer_provider()
+    if places := destinations_in(provider):
+        return f"by the program's own exporter, to {_listed([_destination(one) for one in places])}"
+    names = sorted({type(one).__name__ for one in reaches.exporters_in(provider)})
+    return f"by the program's own {' and '.join(names)}" if names else "not exported by orq-otel"
+
+
+def _listed(targets: list[dict[str, str | None]]) -> str:
+    """Destinations in words: "https://api.orq.ai/v2/otel (http/protobuf) and console"."""
+    where = [
+        CONSOLE if one["protocol"] == CONSOLE else f"{one['endpoint']} ({one['protocol']})"
+        for one in targets
+    ]
+    return " and ".join(where) or "nowhere"
 
 
 def _briefly(sampler: str | None) -> str:

@@ -24,7 +24,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from orq_otel.viewer import malloc
 from orq_otel.viewer.conversation import facts
-from orq_otel.viewer.model import Store
+from orq_otel.viewer.model.store import Store
 from orq_otel.viewer.ports import connections, guards, listening
 from orq_otel.viewer.receive import grpc_receiver
 from orq_otel.viewer.receive.grpc_relay import GrpcRelay

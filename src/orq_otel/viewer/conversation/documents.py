@@ -10,7 +10,7 @@ from orq_otel.viewer.conversation.parts import decoded
 from orq_otel.viewer.dialects.dialect import number
 from orq_otel.viewer.dialects.indexed import tree
 from orq_otel.viewer.formats import as_text
-from orq_otel.viewer.model import Span
+from orq_otel.viewer.model.telemetry import Span
 
 #: At most this many documents of a span are read.
 MOST_DOCUMENTS: Final = 100

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from orq_otel.viewer.conversation.handoffs import Guardrail
 from orq_otel.viewer.conversation.parts import Handoff, Message, ToolCall
-from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.model.kept_spans import KeptSpan
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from orq_otel.viewer.formats import as_text
-from orq_otel.viewer.model import EVALUATION, LogRecord
+from orq_otel.viewer.model.telemetry import EVALUATION, LogRecord
 
 #: Attributes with the id of the response that an evaluation is about, where it names no span.
 RESPONSE_IDS: Final = ("gen_ai.response.id", "orq_otel.response.id")

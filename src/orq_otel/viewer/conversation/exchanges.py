@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 from orq_otel.viewer.conversation.entries import Conversation, Step, Turn
 from orq_otel.viewer.conversation.parts import Handoff, Media, Text, ToolCall
 from orq_otel.viewer.dialects import table
-from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.model.kept_spans import KeptSpan
 
 _AGENT: Final = "invoke_agent"
 _TOOL: Final = "execute_tool"

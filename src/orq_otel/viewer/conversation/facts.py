@@ -15,7 +15,9 @@ from orq_otel.viewer.dialects import table
 from orq_otel.viewer.dialects.dialect import MOST_TOKENS, number
 from orq_otel.viewer.dialects.genai import INPUT
 from orq_otel.viewer.dialects.openinference import KIND, KINDS
-from orq_otel.viewer.model import Facts, KeptSpan, Span, Usage
+from orq_otel.viewer.model.facts import Facts, Usage
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.telemetry import Span
 
 __all__ = ["KIND", "KINDS", "MOST_TOKENS", "explained", "number", "read"]
 

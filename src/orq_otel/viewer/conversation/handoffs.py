@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from orq_otel.viewer.conversation.parts import Handoff, ToolCall, decoded
 from orq_otel.viewer.dialects.dialect import first_text
-from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.model.kept_spans import KeptSpan
 
 #: The operations of spans that only hand over.
 HANDOFFS: Final = frozenset({"agent_handoff", "handoff"})

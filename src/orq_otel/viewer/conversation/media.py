@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from orq_otel.viewer.conversation.histories import items_of
 from orq_otel.viewer.conversation.parts import RESULTS, Media, Part, kind_of, result
 from orq_otel.viewer.dialects import table
-from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.model.kept_spans import KeptSpan
 
 
 def found(spans: Iterable[KeptSpan], digest: str) -> Media | None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from orq_otel.viewer.model import KeptSpan, Span
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.telemetry import Span
 
 #: What tells hosts apart, and programs on them that may run in machines of their own.
 HOST: Final = (

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from orq_otel.viewer.formats import as_text
-from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.model.kept_spans import KeptSpan
 
 #: At most this many messages of a call are read, and parts of them: the latest.
 MOST_PARTS: Final = 2000

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 
 from orq_otel.viewer.conversation import sellers, usage
 from orq_otel.viewer.conversation.usage import CACHE_READ, CACHE_WRITE
-from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.model.kept_spans import KeptSpan
 
 __all__ = [
     "CACHE_READ",

@@ -20,7 +20,8 @@ from orq_otel.viewer.conversation.parts import (
 from orq_otel.viewer.dialects import table
 from orq_otel.viewer.dialects.dialect import ToolUse
 from orq_otel.viewer.formats import as_text
-from orq_otel.viewer.model import Facts, Span
+from orq_otel.viewer.model.facts import Facts
+from orq_otel.viewer.model.telemetry import Span
 
 #: How many characters of a text can be found.
 MOST: Final = 20_000

@@ -9,7 +9,7 @@ from typing import Final
 
 from orq_otel.viewer.dialects.dialect import Dialect, ToolUse, first
 from orq_otel.viewer.dialects.traceloop import called
-from orq_otel.viewer.model import Span
+from orq_otel.viewer.model.telemetry import Span
 
 _INPUT: Final = ("agentops.tool.input", "agentops.entity.input")
 _OUTPUT: Final = ("agentops.tool.output", "agentops.entity.output")

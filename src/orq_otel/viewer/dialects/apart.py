@@ -10,7 +10,8 @@ from typing import Final
 
 from orq_otel.viewer.dialects.dialect import Dialect, first_tokens
 from orq_otel.viewer.dialects.genai import GENAI
-from orq_otel.viewer.model import Span, Usage
+from orq_otel.viewer.model.facts import Usage
+from orq_otel.viewer.model.telemetry import Span
 
 _SCOPES: Final = (
     "opentelemetry.instrumentation.bedrock",

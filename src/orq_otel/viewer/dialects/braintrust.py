@@ -21,7 +21,8 @@ from orq_otel.viewer.dialects.dialect import (
 )
 from orq_otel.viewer.dialects.shapes import asked, decoded
 from orq_otel.viewer.dialects.traceloop import called
-from orq_otel.viewer.model import Span, Usage
+from orq_otel.viewer.model.facts import Usage
+from orq_otel.viewer.model.telemetry import Span
 
 _INPUT: Final = ("braintrust.input_json", "braintrust.input")
 _OUTPUT: Final = ("braintrust.output_json", "braintrust.output")

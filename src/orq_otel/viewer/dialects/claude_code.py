@@ -11,7 +11,8 @@ from typing import Final
 
 from orq_otel.viewer.dialects.dialect import Dialect, Messages, ToolUse, first_tokens, text
 from orq_otel.viewer.dialects.shapes import answered
-from orq_otel.viewer.model import Span, Usage
+from orq_otel.viewer.model.facts import Usage
+from orq_otel.viewer.model.telemetry import Span
 
 _CACHED: Final = {"cache_read": "cache_read_tokens", "cache_write": "cache_creation_tokens"}
 

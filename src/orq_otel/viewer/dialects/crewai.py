@@ -10,7 +10,7 @@ from typing import Final
 
 from orq_otel.viewer.dialects.dialect import Dialect, Messages, first
 from orq_otel.viewer.dialects.shapes import asked
-from orq_otel.viewer.model import Span
+from orq_otel.viewer.model.telemetry import Span
 
 _TASKS: Final = ("crew_tasks", "crewai.crew.tasks")
 

@@ -20,7 +20,8 @@ from typing import Any, Final
 
 from orq_otel.viewer.dialects.dialect import Dialect, Messages, ToolUse, first, first_tokens
 from orq_otel.viewer.dialects.shapes import answered, asked, decoded, message, parts_of
-from orq_otel.viewer.model import Span, Usage
+from orq_otel.viewer.model.facts import Usage
+from orq_otel.viewer.model.telemetry import Span
 
 INPUT: Final = ("gen_ai.input.messages", "orq_otel.input.messages", "gen_ai.request.messages")
 OUTPUT: Final = ("gen_ai.output.messages", "orq_otel.output.messages")

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from orq_otel.viewer.dialects.dialect import Attributes, Dialect, answered_in, asked_in, usage_of
 from orq_otel.viewer.dialects.shapes import decoded
-from orq_otel.viewer.model import Span, Usage
+from orq_otel.viewer.model.facts import Usage
+from orq_otel.viewer.model.telemetry import Span
 
 _INPUT: Final = "genkit:input"
 _OUTPUT: Final = "genkit:output"

@@ -19,7 +19,8 @@ from orq_otel.viewer.dialects.dialect import (
 )
 from orq_otel.viewer.dialects.printed import unprinted
 from orq_otel.viewer.dialects.shapes import answered, asked, decoded
-from orq_otel.viewer.model import Span, Usage
+from orq_otel.viewer.model.facts import Usage
+from orq_otel.viewer.model.telemetry import Span
 
 _INPUT: Final = ("haystack.agent.step.llm.input", "haystack.component.input")
 _OUTPUT: Final = ("haystack.agent.step.llm.output", "haystack.component.output")

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from orq_otel.viewer.dialects.dialect import Dialect, ToolUse
 from orq_otel.viewer.dialects.shapes import answered, asked
-from orq_otel.viewer.model import Span
+from orq_otel.viewer.model.telemetry import Span
 
 _PROPERTIES: Final = "lmnr.association.properties."
 

@@ -20,7 +20,8 @@ from orq_otel.viewer.dialects.dialect import (
 )
 from orq_otel.viewer.dialects.shapes import asked, decoded
 from orq_otel.viewer.dialects.traceloop import called
-from orq_otel.viewer.model import Span, Usage
+from orq_otel.viewer.model.facts import Usage
+from orq_otel.viewer.model.telemetry import Span
 
 _INPUT: Final = ("langfuse.observation.input", "langfuse.trace.input", "input.value")
 _OUTPUT: Final = ("langfuse.observation.output", "langfuse.trace.output", "output.value")

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from orq_otel.viewer.dialects.dialect import Dialect, ToolUse, first, usage_of
-from orq_otel.viewer.model import Span, Usage
+from orq_otel.viewer.model.facts import Usage
+from orq_otel.viewer.model.telemetry import Span
 
 _METADATA: Final = "langsmith.metadata."
 

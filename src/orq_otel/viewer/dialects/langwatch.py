@@ -16,7 +16,8 @@ from orq_otel.viewer.dialects.dialect import (
     usage_of,
 )
 from orq_otel.viewer.dialects.shapes import answered, asked, decoded
-from orq_otel.viewer.model import Span, Usage
+from orq_otel.viewer.model.facts import Usage
+from orq_otel.viewer.model.telemetry import Span
 
 
 def _value(span: Span, name: str) -> Any:

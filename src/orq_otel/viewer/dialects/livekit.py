@@ -9,7 +9,7 @@ from typing import Final
 
 from orq_otel.viewer.dialects.dialect import Dialect, Messages, answered_in, first
 from orq_otel.viewer.dialects.shapes import answered, asked
-from orq_otel.viewer.model import Span
+from orq_otel.viewer.model.telemetry import Span
 
 _CONTEXT: Final = ("lk.pii.chat_ctx", "lk.chat_ctx")
 _TEXT: Final = ("lk.pii.response.text", "lk.response.text")

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from orq_otel.viewer.dialects.dialect import first, first_text, first_tokens, number
 from orq_otel.viewer.dialects.shapes import answered
-from orq_otel.viewer.model import LogRecord, Span
+from orq_otel.viewer.model.telemetry import LogRecord, Span
 
 #: How the names of events begin, and the provider of the models.
 _AGENTS: Final = {

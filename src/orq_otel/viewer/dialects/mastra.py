@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from orq_otel.viewer.dialects.dialect import Attributes, Dialect, Messages, first
 from orq_otel.viewer.dialects.shapes import answered, asked
-from orq_otel.viewer.model import Span
+from orq_otel.viewer.model.telemetry import Span
 
 _KINDS: Final = ("agent_run", "model_generation", "model_step", "model_inference", "tool_call")
 

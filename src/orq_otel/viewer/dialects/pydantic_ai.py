@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from orq_otel.viewer.dialects.dialect import Dialect, Messages, first
 from orq_otel.viewer.dialects.shapes import answered, asked, message
-from orq_otel.viewer.model import Span
+from orq_otel.viewer.model.telemetry import Span
 
 _CHOICE: Final = "gen_ai.choice"
 _ALL: Final = ("pydantic_ai.all_messages", "all_messages_events", "all_messages")

@@ -10,7 +10,7 @@ from typing import Any, Final
 from orq_otel.viewer.dialects.dialect import Dialect, Messages, ToolUse, first
 from orq_otel.viewer.dialects.indexed import numbered, tree
 from orq_otel.viewer.dialects.shapes import message
-from orq_otel.viewer.model import Span
+from orq_otel.viewer.model.telemetry import Span
 
 _PROPERTIES: Final = "traceloop.association.properties."
 _ASKED: Final = ("gen_ai.prompt.", "llm.prompts.")

@@ -9,7 +9,7 @@ from typing import Final
 
 from orq_otel.viewer.dialects.dialect import Dialect, Messages, first
 from orq_otel.viewer.dialects.shapes import answered, asked, decoded
-from orq_otel.viewer.model import Span
+from orq_otel.viewer.model.telemetry import Span
 
 _CALL: Final = ("generateText", "streamText", "generateObject", "streamObject")
 _KINDS: Final = {

@@ -19,7 +19,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from orq_otel.viewer.model import KeptSpan, LogRecord, Span, StoreError
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.store import StoreError
+from orq_otel.viewer.model.telemetry import LogRecord, Span
 from orq_otel.viewer.ports.refusals import RefusedError, Why
 from orq_otel.viewer.receive.metrics import Metrics
 from orq_otel.viewer.receive.otlp import (

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from orq_otel.viewer.model import LogRecord, Span
+from orq_otel.viewer.model.telemetry import LogRecord, Span
 from orq_otel.viewer.receive.received import (
     KINDS,
     MAX_DEPTH,

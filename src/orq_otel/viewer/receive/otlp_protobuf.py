@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from orq_otel.viewer.model import LogRecord, Span
+from orq_otel.viewer.model.telemetry import LogRecord, Span
 from orq_otel.viewer.receive.otlp_messages import messages
 from orq_otel.viewer.receive.protobuf_parts import MalformedError, TooManyPartsError, parts
 from orq_otel.viewer.receive.received import (

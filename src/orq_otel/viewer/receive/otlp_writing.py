@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from orq_otel.viewer.model import LogRecord, Span
+from orq_otel.viewer.model.telemetry import LogRecord, Span
 from orq_otel.viewer.receive.received import KINDS, STATUSES
 
 

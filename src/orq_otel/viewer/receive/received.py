@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from orq_otel.viewer.dialects.logged import told
-from orq_otel.viewer.model import LogRecord, Span
+from orq_otel.viewer.model.telemetry import LogRecord, Span
 
 #: Characters of a text. A longer one is cut, with a note at its end.
 MAX_TEXT = 1_000_000

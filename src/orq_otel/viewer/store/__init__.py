@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orq_otel.viewer.model import Store
+from orq_otel.viewer.model.store import Store
 
 __all__ = ["open_store"]
 

@@ -13,28 +13,18 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar, get_args
 
-from orq_otel.viewer.model import (
-    PAGE,
-    Ability,
-    KeptSpan,
-    Kind,
-    LogRecord,
-    Numbers,
-    Overview,
-    Position,
-    Spans,
-    StoreError,
-    Stray,
-    Thread,
-    ThreadPage,
-    ThreadQuery,
-)
+from orq_otel.viewer.model.kept_spans import KeptSpan, Position, Spans
+from orq_otel.viewer.model.queries import Kind, ThreadQuery
+from orq_otel.viewer.model.store import PAGE, Ability, StoreError
+from orq_otel.viewer.model.sums import Numbers, Overview
+from orq_otel.viewer.model.telemetry import LogRecord
+from orq_otel.viewer.model.threads import Stray, Thread, ThreadPage
 from orq_otel.viewer.store import visits
 from orq_otel.viewer.store.clickhouse_activity import Tables
 from orq_otel.viewer.store.clickhouse_address import Address
 from orq_otel.viewer.store.clickhouse_copy import Copy
 from orq_otel.viewer.store.clickhouse_index import Index, Progress
-from orq_otel.viewer.store.clickhouse_numbers import numbers
+from orq_otel.viewer.store.clickhouse_numbers import numbers, overview
 from orq_otel.viewer.store.clickhouse_reading import Reading
 from orq_otel.viewer.store.clickhouse_server import RefusedError, Server
 from orq_otel.viewer.store.clickhouse_spans import RawSpans
@@ -158,7 +148,7 @@ class ClickHouseStore:
             StoreError: The query failed.
         """
         return self._answer(
-            lambda sums: sums.overview(query, buckets),
+            lambda sums: overview(sums, query, buckets),
             lambda: self._copy.latest().overview(query, buckets),
         )
 
@@ -247,7 +237,9 @@ class ClickHouseStore:
             raise StoreError(
                 "Sums are of all services: leave service= out of the address.", is_temporary=False
             )
-        self._tables.make()
+        if self._tables.make():
+            self._index.carry_over()
+            self._tables.settle()
         self._index.backfill(report)
         self._tables.note("made", 1)
         self._checked = 0.0

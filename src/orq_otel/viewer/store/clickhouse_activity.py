@@ -2,10 +2,12 @@
 
 `<table>_orq_activity` has a row for each thread, hour, trace and service, which
 `clickhouse_index.py` writes. It is a whole trace that is decided on, so that a row is replaced when
-more of its trace arrives or when it is sent again: nothing is added up twice. `<table>_orq_texts`
-has each text of a thread once a day, with the first span that had it, and `<table>_orq_feedback`
-each evaluation with its thread. A view notes in `<table>_orq_arrivals` which traces spans or log
-records have arrived for, and `<table>_orq_state` what is done.
+more of its trace arrives or when it is sent again: nothing is added up twice. `<table>_orq_days`
+has the sums of these for each thread, day and service: lists and plots read it. It is made of them,
+never added to. `<table>_orq_messages` has each text of a thread once a day, with the first span
+that had it, and `<table>_orq_feedback` each evaluation with its thread. A view notes in
+`<table>_orq_arrivals` which traces spans or log records have arrived for, and `<table>_orq_state`
+what is done.
 
 Rows are kept as long as the spans that they were made of: they have the same TTL, by the hour of
 these, and partitions of a day.
@@ -16,7 +18,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from orq_otel.viewer.model import StoreError
+from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.store.clickhouse_server import Server
 from orq_otel.viewer.store.clickhouse_tables import Table, name, quoted
 
@@ -27,12 +29,14 @@ _EARLIER: Final = (
     "source",
     "seen",
     *(f"{one}_view" for one in ("threads", "calls", "labels", "latencies", "prices")),
-    *("threads", "calls", "labels", "latencies", "prices", "facts"),
+    *("threads", "calls", "labels", "latencies", "prices", "facts", "texts"),
 )
-#: The form of the tables. Those of another form are made anew.
-FORM: Final = 2
+#: The form of the tables, and the one before, which is carried over. Others are made anew.
+FORM: Final = 3
+BEFORE: Final = 2
+_BY_THREAD: Final = "by_thread thread_id TYPE bloom_filter(0.001) GRANULARITY 1"
 
-_ACTIVITY: Final = """
+_ACTIVITY: Final = f"""
     thread_id String,
     hour DateTime('UTC'),
     trace_id String,
@@ -63,8 +67,40 @@ _ACTIVITY: Final = """
     of_trace UInt32,
     version UInt64,
     is_deleted UInt8,
-    INDEX by_trace trace_id TYPE bloom_filter(0.001) GRANULARITY 1"""
-_TEXTS: Final = """
+    INDEX by_trace trace_id TYPE bloom_filter(0.001) GRANULARITY 1,
+    INDEX {_BY_THREAD}"""
+#: The hour is that of a row's first span. Slots are those of `SLOT` since midnight; `calls` has a
+#: slot and a bucket of latencies in each number.
+_DAYS: Final = f"""
+    thread_id String,
+    hour DateTime('UTC'),
+    service LowCardinality(String),
+    started Int64,
+    last_active Int64,
+    spans Int64,
+    errors Int64,
+    input_tokens Int64,
+    output_tokens Int64,
+    cost Int64,
+    priced Int64,
+    unpriced Int64,
+    title String CODEC(ZSTD(1)),
+    title_start Int64,
+    title_span String,
+    labels Array(String) CODEC(ZSTD(1)),
+    facets Array(Tuple(LowCardinality(String), String)) CODEC(ZSTD(1)),
+    slots Array(UInt16),
+    slot_spans Array(Int64) CODEC(ZSTD(1)),
+    slot_errors Array(Int64) CODEC(ZSTD(1)),
+    slot_input_tokens Array(Int64) CODEC(ZSTD(1)),
+    slot_output_tokens Array(Int64) CODEC(ZSTD(1)),
+    slot_cost Array(Int64) CODEC(ZSTD(1)),
+    calls Array(UInt16),
+    of_calls Array(UInt64) CODEC(ZSTD(1)),
+    version UInt64,
+    is_deleted UInt8,
+    INDEX {_BY_THREAD}"""
+_MESSAGES: Final = """
     thread_id String,
     hour DateTime('UTC'),
     digest Int64,
@@ -86,6 +122,10 @@ _FEEDBACK: Final = """
     verdict Int8,
     version UInt64,
     is_deleted UInt8"""
+#: The columns of messages, as the table of them had them in the form before.
+TEXTS: Final = tuple(
+    column.split()[0] for column in _MESSAGES.split(",\n") if column.split()[0] != "INDEX"
+)
 #: What one call adds to the sums of its model: bits of `call_kinds`.
 IS_CALL, IS_ERROR, IS_PRICED = 1, 2, 4
 
@@ -107,10 +147,18 @@ _PARTS: Final = {
         " SETTINGS index_granularity = 1024",
         "cityHash64(thread_id)",
     ),
-    "texts": _Part(
-        _TEXTS,
+    "days": _Part(
+        _DAYS,
         "ReplacingMergeTree(version, is_deleted)",
-        "PARTITION BY toDate(hour) ORDER BY (thread_id, toDate(hour), digest) TTL_OF_SPANS"
+        "PARTITION BY toDate(hour) ORDER BY (thread_id, service) TTL_OF_SPANS"
+        " SETTINGS index_granularity = 1024",
+        "cityHash64(thread_id)",
+    ),
+    "messages": _Part(
+        _MESSAGES,
+        "ReplacingMergeTree(version, is_deleted)",
+        # A search goes back from the latest hour.
+        "PARTITION BY toDate(hour) ORDER BY (hour, thread_id, digest) TTL_OF_SPANS"
         " SETTINGS index_granularity = 1024",
         "cityHash64(thread_id)",
     ),
@@ -157,7 +205,8 @@ class Tables:
         """Returns the name of one of them for SQL."""
         return f"{name(self._spans.database)}.{name(f'{self._spans.name}_orq_{part}')}"
 
-    def _is_there(self, part: str) -> bool:
+    def is_there(self, part: str) -> bool:
+        """Whether one of them is there."""
         found = self._server.ask(
             "SELECT 1 FROM system.tables"
             " WHERE database = {database:String} AND name = {name:String}",
@@ -204,18 +253,40 @@ class Tables:
         ((now,),) = self._server.ask("SELECT toUnixTimestamp64Micro(now64(6))")
         return int(now)
 
-    def make(self) -> None:
+    def make(self) -> bool:
         """Create those that are not there, with what fills them.
+
+        Returns:
+            Whether they are there in the form before: rows of it have to be carried over, and
+            `settle` called.
 
         Raises:
             StoreError: The server does not allow it, or nothing can note what arrives there.
         """
-        if self._is_there("state") and self.state("form") != FORM:
+        form = self.state("form") if self.is_there("state") else 0
+        if form not in {0, FORM, BEFORE}:
             self.drop()
         for statement in self.statements():
             self._server.do(statement)
-        if self.state("form") is None:
+        if form == BEFORE:
+            activity = f"ALTER TABLE {self._stored('activity')}{self._on()}"
+            self._server.do(f"{activity} ADD INDEX IF NOT EXISTS {_BY_THREAD}")
+            self._server.do(f"{activity} MATERIALIZE INDEX by_thread")
+            return True
+        self.settle()
+        return False
+
+    def settle(self) -> None:
+        """Drop what earlier releases had, and note the form."""
+        if self.state("form") != FORM:
+            for part in (*_EARLIER, "texts_local"):
+                self._server.do(f"DROP TABLE IF EXISTS {self.name(part)}{self._on()}")
             self.note("form", FORM)
+
+    def _stored(self, part: str) -> str:
+        """Returns the name of the table that has the rows, which may be distributed."""
+        _, cluster = self._local(self._spans)
+        return self.name(part if cluster is None else f"{part}_local")
 
     def statements(self) -> list[str]:
         """Returns the statements that make the tables.
@@ -223,7 +294,7 @@ class Tables:
         Raises:
             StoreError: The spans are in a view, or something else that notes no arrivals.
         """
-        made = [f"DROP TABLE IF EXISTS {self.name(part)}{self._on()}" for part in _EARLIER]
+        made = []
         spans, cluster = self._local(self._spans)
         ttl = self._ttl(spans)
         for part, one in _PARTS.items():
@@ -261,7 +332,7 @@ class Tables:
             StoreError: The server does not allow it.
         """
         views = ("arriving", "arriving_logs")
-        local = tuple(f"{part}_local" for part in _PARTS)
+        local = (f"{part}_local" for part in (*_PARTS, "texts"))
         for part in (*views, *_EARLIER, *_PARTS, *local):
             self._server.do(f"DROP TABLE IF EXISTS {self.name(part)}{self._on()}")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from orq_otel.viewer.model import StoreError
+from orq_otel.viewer.model.store import StoreError
 
 SCHEMES: Final = ("clickhouse://", "clickhouses://")
 _PORTS: Final = {"clickhouse": 8123, "clickhouses": 8443}

@@ -1,23 +1,22 @@
-"""Which threads a query is about, as SQL over what they did in some hours."""
+"""Which threads a query is about, as SQL over what they did on some days."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from orq_otel.viewer.model import Sort, ThreadQuery
+from orq_otel.viewer.model.queries import Sort, ThreadQuery
 from orq_otel.viewer.store import buckets as pieces
 from orq_otel.viewer.store import visits
 from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND
+from orq_otel.viewer.store.clickhouse_days import SUMS, TITLE
 from orq_otel.viewer.store.clickhouse_feedback import Feedback
 from orq_otel.viewer.store.clickhouse_rows import NEVER
 from orq_otel.viewer.store.clickhouse_texts import Found, Texts
 from orq_otel.viewer.store.tally import COST_UNITS
 
 #: How many days a list without a time goes back at first, and then. At last it reads all.
-_BACK: Final = (1, 8, 64)
-#: Stands for the start of the title's span if a thread has no title.
-_NO_TITLE: Final = 2**63 - 1
+BACK: Final = (1, 8, 64)
 
 #: The table does not record when spans arrived. A time up to a day in the future counts as now; a
 #: later one counts as 0, since the sender's clock must be wrong.
@@ -37,16 +36,22 @@ ORDERS: Final[dict[Sort, str]] = {
     "cost": "if(priced > 0, cost, -1)",
     "errors": "errors",
 }
-SUMS: Final = ("spans", "errors", "input_tokens", "output_tokens", "cost", "priced", "unpriced")
+_HAS: Final = "positionCaseInsensitiveUTF8({}, {{text:String}}) > 0"
+_HAS_TEXT: Final = " OR ".join(
+    (
+        *map(_HAS.format, ("a.thread_id", "a.title")),
+        f"arrayExists(x -> {_HAS.format('x')}, a.labels)",
+        f"arrayExists(x -> {_HAS.format('x.2')}, a.facets)",
+    )
+)
 #: What is known of a thread, by the names of conditions and orders.
 COLUMNS: Final = {
     "started": "min(a.started)",
     "last_active": "max(a.last_active)",
-    "traces": "toInt64(uniqExact(a.trace_id))",
     **{one: f"sum(a.{one})" for one in SUMS},
-    "title": f"tupleElement(min(if(a.title = '', (toInt64({_NO_TITLE}), '', ''),"
-    " (a.title_start, a.title_span, a.title))), 3)",
-    "labels": "groupUniqArrayArray(arrayMap(x -> x.1, a.tags))",
+    "has_text": f"max({_HAS_TEXT})",
+    "title": f"tupleElement({TITLE}, 3)",
+    "labels": "groupUniqArrayArray(a.labels)",
     "facets": "groupUniqArrayArray(a.facets)",
 }
 
@@ -59,16 +64,19 @@ class Condition(NamedTuple):
         values: Its parameters.
         hours: SQL for the hours.
         found: The threads with the text of the query, or None if it has none.
+        is_of_time: Whether it is on nothing but time: whatever happened in it is of such a thread.
     """
 
     sql: str
     values: dict[str, Any]
     hours: str
     found: Found | None = None
+    is_of_time: bool = False
 
     def among(self, ids: Sequence[str]) -> Condition:
         """Returns it for threads that are known to match."""
-        return self._replace(sql="known", values={"now": self.values["now"], "among": list(ids)})
+        values = {"now": self.values["now"], "among": list(ids)}
+        return self._replace(sql="known", values=values, is_of_time=False)
 
 
 class Conditions:
@@ -97,18 +105,19 @@ class Conditions:
         if query.text:
             text = query.text
             found = visits.once((self, text, hours), lambda: self._texts.find(text, hours))
-            conditions.append(_HAS_TEXT)
-            values |= {"text": query.text, "found": found.hashes}
+            conditions.append("(has_text OR cityHash64(thread_id) IN {found:Array(UInt64)})")
+            values |= {"text": query.text, "found": list(found.hours)}
         if query.feedback is not None:
             # It comes after what it is about.
             conditions.append(self._feedback.condition(query.feedback, hours_of(query.since)))
+        is_of_time = not conditions
         if query.since is not None:
             conditions.append(f"{ACTIVE} >= {{since:Int64}}")
             values["since"] = pieces.bounded(query.since)
         if query.until is not None:
             conditions.append(f"{STARTED} < {{until:Int64}}")
             values["until"] = pieces.bounded(query.until)
-        return Condition(" AND ".join(conditions) or "1", values, hours, found)
+        return Condition(" AND ".join(conditions) or "1", values, hours, found, is_of_time)
 
     def walk(self, query: ThreadQuery, now: int) -> Iterator[Condition]:
         """Yields conditions with more and more days, until one is full."""
@@ -116,7 +125,7 @@ class Conditions:
         is_plain = not query.text  # few threads have a text: most often, all days are looked at
         if is_plain and query.since is None and query.sort == "last_active" and not query.ascending:
             latest = now if query.until is None else min(now, pieces.bounded(query.until))
-            for days in _BACK:
+            for days in BACK:
                 hours = hours_of(latest - days * DAY, query.until)
                 yield every._replace(hours=hours)
         yield every
@@ -133,15 +142,6 @@ def hours_of(since: int | None, until: int | None = None) -> str:
         day = max(pieces.bounded(since) - HOUR, 0) // DAY * DAY // SECOND
         hours.append(f"a.hour >= toDateTime({min(day, NEVER)}, 'UTC')")
     return " AND ".join(hours)
-
-
-_HAS: Final = "positionCaseInsensitiveUTF8({}, {{text:String}}) > 0"
-_HAS_TEXT: Final = (
-    f"({_HAS.format('thread_id')} OR {_HAS.format('title')}"
-    f" OR arrayExists(x -> {_HAS.format('x')}, labels)"
-    f" OR arrayExists(x -> {_HAS.format('x.2')}, facets)"
-    " OR cityHash64(thread_id) IN {found:Array(UInt64)})"
-)
 
 
 def _filters(query: ThreadQuery) -> tuple[list[str], dict[str, Any]]:

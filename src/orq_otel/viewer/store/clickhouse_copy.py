@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from orq_otel.viewer.model import LogRecord
+from orq_otel.viewer.model.telemetry import LogRecord
 from orq_otel.viewer.store.buckets import DAY, HOUR, bounded
 from orq_otel.viewer.store.clickhouse_spans import ALWAYS, Place, RawSpans, Window
 from orq_otel.viewer.store.sqlite import SQLiteStore

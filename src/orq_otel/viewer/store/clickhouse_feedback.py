@@ -14,10 +14,10 @@ from typing import Any, Final
 from orq_otel.viewer.conversation import calls
 from orq_otel.viewer.conversation.evaluations import RESPONSE_IDS, verdict
 from orq_otel.viewer.conversation.facts import THREAD_IDS
-from orq_otel.viewer.model import Feedback as Wanted
-from orq_otel.viewer.model import LogRecord
+from orq_otel.viewer.model.queries import Feedback as Wanted
+from orq_otel.viewer.model.telemetry import LogRecord
 from orq_otel.viewer.store.clickhouse_activity import Tables
-from orq_otel.viewer.store.clickhouse_rows import hour_of, of_day
+from orq_otel.viewer.store.clickhouse_rows import hour_of, in_hours, of_day
 from orq_otel.viewer.store.clickhouse_server import Server
 
 #: The conditions on the evaluations of a thread.
@@ -105,14 +105,13 @@ class Feedback:
                     "version": version,
                     "is_deleted": 0,
                 }
+        if not rows:
+            return
         before = self._server.ask(
             "SELECT thread_id, toInt64(toUnixTimestamp(hour)), record, trace_id, service"
             f" FROM {self._name} FINAL WHERE record IN {{records:Array(String)}}"
-            " AND hour IN arrayMap(x -> toDateTime(x, 'UTC'), {hours:Array(Int64)})",
-            {
-                "records": list(rows),
-                "hours": list({row["hour"] for row in rows.values()}),
-            },
+            f" AND {in_hours({hour_of(one.time) for one, _ in told})}",
+            {"records": list(rows)},
         )
         parted = [
             {

@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from orq_otel.viewer.conversation import calls
-from orq_otel.viewer.model import KeptSpan, LogRecord
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.telemetry import LogRecord
 from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND, bounded
 from orq_otel.viewer.store.clickhouse_activity import Tables
+from orq_otel.viewer.store.clickhouse_days import Days
 from orq_otel.viewer.store.clickhouse_feedback import Feedback
 from orq_otel.viewer.store.clickhouse_rows import (
     LATEST_HOUR,
@@ -66,6 +68,7 @@ class Index:
         self._tables = tables
         self._texts = Texts(server, tables)
         self._feedback = Feedback(server, tables)
+        self._days = Days(server, tables)
         self._lock = threading.Lock()
         self._cursor: int | None = None
         self._seen: dict[str, int] = {}
@@ -96,19 +99,36 @@ class Index:
                 {"cursor": max(self._cursor - _UNSEEN, 0)},
             )
             new = [one for one in arrived if self._seen.get(one[0], -1) < one[1]]
-            for start in range(0, len(new), _TRACES):
-                if start and time.monotonic() > end:
-                    return False
-                self._take(new[start : start + _TRACES])
+            is_all = self._take_all(new, end)
             self._seen = {
                 trace: last for trace, last in self._seen.items() if last > self._cursor - _UNSEEN
             }
-            self._sweep_if_fewer()
-            return True
+            if is_all:
+                self._sweep_if_fewer()
+            return is_all
         finally:
             self._lock.release()
 
-    def _take(self, arrived: Sequence[tuple[Any, ...]]) -> None:
+    def _take_all(self, new: Sequence[tuple[Any, ...]], end: float) -> bool:
+        """Sum up traces that have arrived, until some time. Returns whether that is all."""
+        begun = self._tables.now()
+        days: set[int] = set()
+        done = 0
+        try:
+            while done < len(new) and (not done or time.monotonic() < end):
+                days |= self._take(new[done : done + _TRACES])
+                done += _TRACES
+        finally:
+            taken = new[:done]
+            if taken:
+                self._days.sum_up(days, begun)
+                self._seen.update((trace_id, last) for trace_id, last, *_ in taken)
+                self._cursor = max(self._cursor or 0, taken[-1][1])
+                self._tables.note("cursor", self._cursor)
+        return done >= len(new)
+
+    def _take(self, arrived: Sequence[tuple[Any, ...]]) -> set[int]:
+        """Sum up some traces. Returns the days of their rows."""
         window = Window(
             bounded(min(first for *_, first, _ in arrived)),
             bounded(max(last for *_, last in arrived)) + 1,
@@ -118,21 +138,18 @@ class Index:
         # Of all else that a program does, nothing is read but its names of attributes.
         known = {key.trace_id for key in self._keys(traces, window.around())}
         known.update(self._raw.traces_about_genai(window, among=traces))
-        self._write([one for one in traces if one in known], window, version)
+        days = self._write([one for one in traces if one in known], window, version)
         if any(evaluations for _, _, evaluations, *_ in arrived):
             self._evaluate(window, version)
-        self._seen.update((trace_id, last) for trace_id, last, *_ in arrived)
-        self._cursor = max(self._cursor or 0, arrived[-1][1])
-        self._tables.note("cursor", self._cursor)
+        return days
 
-    def backfill(self, report: Progress, *, anew: bool = False) -> None:
+    def backfill(self, report: Progress) -> None:
         """Sum up all spans that are there, the latest day first.
 
         What was done before is not done again, unless all of it was.
 
         Args:
             report: Is called after each day.
-            anew: Whether nothing of it counts.
 
         Raises:
             StoreError: ClickHouse cannot be read or written. The days before are done.
@@ -143,7 +160,7 @@ class Index:
         days = list(counts)
         done = self._tables.days_done()
         begun = self._tables.state("round") or 0
-        if anew or all(done.get(day) == begun for day in days):
+        if all(done.get(day) == begun for day in days):
             begun = self._tables.now()
             self._tables.note("round", begun)
         left = [day for day in days if done.get(day) != begun]
@@ -161,12 +178,14 @@ class Index:
         """Sum up all traces with spans of a day, and forget what is gone from it."""
         version = self._tables.now()
         width = DAY if spans <= _FEW else HOUR
+        days: set[int] = set()
         for begin in range(day * DAY, (day + 1) * DAY, width):
             window = Window(begin, begin + width)
             traces = self._raw.traces_about_genai(window)
             for start in range(0, len(traces), _TRACES):
-                self._write(traces[start : start + _TRACES], window, version)
+                days |= self._write(traces[start : start + _TRACES], window, version)
         self._forget(day, version)
+        self._days.sum_up(days - {day}, version)
 
     def sweep(self) -> None:
         """Sum up anew what has changed, and forget what is gone from the Collector's table.
@@ -174,10 +193,7 @@ class Index:
         Of the last two days, what has been missed is summed up as well.
         """
         activity = self._tables.name("activity")
-        days = self._server.ask(
-            f"SELECT DISTINCT intDiv(toInt64(toUnixTimestamp(hour)), 86400) FROM {activity}"
-        )
-        for (day,) in days:
+        for day in self._days_of_rows():
             window = Window(bounded(day * DAY), bounded((day + 1) * DAY))
             changed = self._raw.traces_unlike(
                 f"SELECT trace_id, max(of_trace) AS spans FROM {activity} FINAL"
@@ -189,7 +205,8 @@ class Index:
                 known = f"SELECT trace_id FROM {activity} WHERE {of_day(day)}"
                 changed += self._raw.traces_about_genai(window, known)
             for start in range(0, len(changed), _TRACES):
-                self._write(changed[start : start + _TRACES], window, version)
+                touched = self._write(changed[start : start + _TRACES], window, version)
+                self._days.sum_up(touched, version)
         for day in {*self._raw.days_with_evaluations(), *self._feedback.days()}:
             self._evaluate_day(day)
 
@@ -223,11 +240,29 @@ class Index:
             f" FROM {activity} FINAL"
             f" WHERE {of_day(day)} AND version < {version}"
         )
+        self._days.sum_up([day])
         self._texts.forget(day)
+
+    def carry_over(self) -> None:
+        """Take over what the tables had in the form before.
+
+        Raises:
+            StoreError: ClickHouse cannot be read or written.
+        """
+        if self._tables.is_there("texts"):
+            self._days.sum_up(self._days_of_rows())
+            self._texts.carry_over()
+
+    def _days_of_rows(self) -> list[int]:
+        found = self._server.ask(
+            "SELECT DISTINCT intDiv(toInt64(toUnixTimestamp(hour)), 86400) AS day"
+            f" FROM {self._tables.name('activity')} ORDER BY day DESC"
+        )
+        return [int(day) for (day,) in found]
 
     def _write(
         self, trace_ids: Iterable[str], window: Window, version: int, *, is_first: bool = True
-    ) -> None:
+    ) -> set[int]:
         """Decide on traces, with others that tell of the same calls, and write their rows.
 
         Args:
@@ -235,10 +270,13 @@ class Index:
             window: When some of their spans began.
             version: A time before they are read: of several decisions, that of the latest counts.
             is_first: Whether others of their threads are written again if a text is gone.
+
+        Returns:
+            The days of the rows.
         """
         wanted = list(dict.fromkeys(trace_ids))
         if not wanted:
-            return
+            return set()
         within = self._raw.bounds(wanted, window)
         spans, records = self._read(wanted, within)
         nodes = nodes_of(spans)
@@ -274,9 +312,11 @@ class Index:
             {*before, *rows},
             version,
         )
+        days = {key.hour * SECOND // DAY for key in (*before, *rows)}
         if lost and is_first:  # others of the thread may say it again
             others = self._traces_of(lost, within.around(), emitted)
-            self._write(others, within, version, is_first=False)
+            days |= self._write(others, within, version, is_first=False)
+        return days
 
     def _read(
         self, trace_ids: Sequence[str], window: Window

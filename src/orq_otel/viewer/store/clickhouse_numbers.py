@@ -1,6 +1,7 @@
-"""Sums over the model calls of groups of threads in ClickHouse, with exact percentiles.
+"""Sums over the threads that match a query: the overview of all, and the numbers of groups.
 
-Times are as exact as a second. Threads have the labels of the days that are asked for.
+Numbers have exact percentiles, and times as exact as a second. Threads have the labels of the days
+that are asked for.
 """
 
 from __future__ import annotations
@@ -8,21 +9,56 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from orq_otel.viewer.model import Group, Kind, Numbers, Slice, ThreadQuery
+from orq_otel.viewer.model.queries import Kind, ThreadQuery
+from orq_otel.viewer.model.sums import Bucket, Group, Numbers, Overview, Slice
 from orq_otel.viewer.store import buckets as pieces
-from orq_otel.viewer.store.buckets import SECOND
+from orq_otel.viewer.store.buckets import DAY, LATENCIES, MINUTE, SECOND
 from orq_otel.viewer.store.clickhouse_activity import IS_CALL, IS_ERROR, IS_PRICED
-from orq_otel.viewer.store.clickhouse_reading import Reading, exact
+from orq_otel.viewer.store.clickhouse_conditions import Condition, hours_of
+from orq_otel.viewer.store.clickhouse_days import (
+    CALL_AT,
+    CALL_BUCKET,
+    JOINED_CALLS,
+    JOINED_SLOTS,
+    OF_SLOTS,
+    SLOT,
+    SLOT_AT,
+    SLOTTED,
+    SUMS,
+    bucket_of,
+)
+from orq_otel.viewer.store.clickhouse_reading import Reading
 from orq_otel.viewer.store.tally import COST_UNITS
 
+#: How many spans numbers are counted of at most, those of the latest days, unless one has more.
+BUDGET: Final = 5_000_000
 #: How many intervals of time the slices of a group have at most.
 _SLICES: Final = 30
+#: Up to this number of spans, percentiles are exact, and plots are as fine as a second.
+_COUNTABLE: Final = 20_000
+#: Up to so many threads are looked up by their ids, which have so many characters together. More
+#: of them are found again by what is asked of them.
+_FEW: Final = 2_000
+_FEW_CHARACTERS: Final = 80_000
+#: When something of a row happened, as exactly as a second.
 _AT: Final = f"(toInt64(toUnixTimestamp(a.hour)) + second) * {SECOND}"
+#: Threads by the hashes of their ids, which are compared faster.
+_THREAD: Final = "cityHash64(a.thread_id) AS thread"
+_AMONG: Final = "label IN {groups:Array(String)}"
 _IS_CALL: Final = f"bitTest(kind, {IS_CALL.bit_length() - 1})"
 _IS_ERROR: Final = f"bitTest(kind, {IS_ERROR.bit_length() - 1})"
 _IS_PRICED: Final = f"bitTest(kind, {IS_PRICED.bit_length() - 1})"
+
+
+def _exact(condition: str = "1") -> str:
+    """Returns SQL for the exact median and 95th percentile of latencies: those of nearest ranks.
+
+    Latencies are turned around, since an exact quantile of ClickHouse is the value above a rank.
+    """
+    return f"arrayMap(x -> -x, quantilesExactIf(0.5, 0.05)(-latency, {condition}))"
 
 
 class _Sums(NamedTuple):
@@ -42,14 +78,151 @@ class _Sums(NamedTuple):
 _COLUMNS: Final = (
     f"countIf(COUNTS), countIf({_IS_ERROR}), sum(sums.1), sum(sums.2), sum(sums.3),"
     f" countIf({_IS_PRICED}), countIf({_IS_CALL} AND NOT {_IS_PRICED}),"
-    f" {exact(_IS_CALL)}"
+    f" {_exact(_IS_CALL)}"
 )
+
+
+def overview(reading: Reading, query: ThreadQuery, buckets: int) -> Overview:
+    """Sums up all threads that match a query."""
+    condition = reading.condition(query, time.time_ns())
+    names = ("started", "last_active", *SUMS)
+    ((count, first, last, ids, *sums),) = reading.ask(
+        f"SELECT count(), min(started), max(last_active), groupArray({_FEW})(thread_id),"
+        f" {', '.join(f'sum({one})' for one in SUMS)}"
+        f" FROM ({reading.of_threads(condition, *names)}) WHERE {condition.sql}",
+        **condition.values,
+    )
+    spans, errors, input_tokens, output_tokens, cost, priced, unpriced = sums
+    if count <= _FEW and sum(map(len, ids)) <= _FEW_CHARACTERS and condition.sql != "1":
+        condition = condition.among(ids)
+    made: tuple[Bucket, ...] = ()
+    latencies: tuple[tuple[int, int], ...] = ()
+    percentiles = None
+    if count:
+        start = first if query.since is None else max(first, pieces.bounded(query.since))
+        end = last + 1 if query.until is None else min(last + 1, pieces.bounded(query.until))
+        finest = SECOND if spans <= _COUNTABLE else MINUTE
+        width = pieces.width(start, max(end, start + 1), buckets, finest)
+        times = range(start - start % width, end + -end % width, width)
+        plots = _Plots(reading, condition, times)
+        made = plots.buckets()
+        latencies = plots.latencies()
+        if spans <= _COUNTABLE:
+            percentiles = plots.percentiles()
+    return Overview(
+        threads=count,
+        spans=spans,
+        errors=errors,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cost=cost / COST_UNITS if priced else None,
+        unpriced=unpriced,
+        buckets=made,
+        latencies=latencies,
+        tags=tuple(reading.frequent("tag", condition.hours).get("tag", ())),
+        percentiles=percentiles,
+        is_partial=condition.found is not None and condition.found.is_partial,
+    )
+
+
+class _Plots:
+    """What an overview shows of the threads that match a condition, over some times.
+
+    Sums of days have what is coarser than their slots, and rows of activity all that is finer.
+    """
+
+    def __init__(self, reading: Reading, condition: Condition, times: range) -> None:
+        self._reading = reading
+        self._condition = condition
+        self._times = times
+
+    def buckets(self) -> tuple[Bucket, ...]:
+        """Returns the sums of each time."""
+        width = self._times.step
+        if width % SLOT == 0:
+            columns = f"{SLOT_AT} AS at, {OF_SLOTS}"
+            rows = self._rows(JOINED_SLOTS, of_days=True)
+        else:
+            sums = ", ".join(f"sums.{number} AS {one}" for number, one in enumerate(SLOTTED, 1))
+            columns = f"{_AT} AS at, {sums}"
+            rows = self._rows("a.seconds AS second, a.of_seconds AS sums")
+        found = self._ask(
+            f"SELECT intDiv(at, {width}) * {width} AS began,"
+            f" {', '.join(f'sum({one})' for one in SLOTTED)}"
+            f" FROM (SELECT {columns} {rows})"
+            " WHERE at >= {start:Int64} AND at < {end:Int64} GROUP BY began",
+        )
+        sums_of = {began: values for began, *values in found}
+        return tuple(
+            Bucket(
+                start=began,
+                end=began + width,
+                spans=row[0],
+                errors=row[1],
+                input_tokens=row[2],
+                output_tokens=row[3],
+                cost=row[4] / COST_UNITS,
+            )
+            for began in self._times
+            for row in [sums_of.get(began, [0] * 5)]
+        )
+
+    def latencies(self) -> tuple[tuple[int, int], ...]:
+        """Returns the buckets of latencies of model calls, each with its number of calls."""
+        if self._times.step % SLOT == 0:
+            rows = self._rows(JOINED_CALLS, of_days=True)
+            counted = (
+                f"{CALL_BUCKET} AS bucket, toInt64(sum(number)) AS many {rows} AND number > 0"
+                f" AND {CALL_AT} >= {{start:Int64}} AND {CALL_AT} < {{end:Int64}}"
+            )
+        else:
+            bucket = bucket_of("latency")
+            counted = f"toInt64({bucket}) AS bucket, count() {self._calls()}"
+        found = dict(
+            self._ask(
+                f"SELECT {counted} GROUP BY bucket",
+            )
+        )
+        if not found:
+            return ()
+        return tuple(
+            (LATENCIES[bucket], found.get(bucket, 0))
+            for bucket in range(min(found), max(found) + 1)
+        )
+
+    def _rows(self, arrays: str, *, of_days: bool = False) -> str:
+        return self._reading.rows(self._condition, arrays, of_days=of_days)
+
+    def _ask(self, query: str) -> list[tuple[Any, ...]]:
+        times = self._times
+        return self._reading.ask(query, **self._condition.values, start=times.start, end=times.stop)
+
+    def _calls(self) -> str:
+        """Returns SQL for the model calls of threads that began in a time."""
+        calls = "a.call_seconds AS second, a.call_latencies AS latency, a.call_kinds AS kind"
+        return (
+            f"{self._rows(calls)} AND bitAnd(kind, {IS_CALL}) > 0"
+            f" AND {_AT} >= {{start:Int64}} AND {_AT} < {{end:Int64}}"
+        )
+
+    def percentiles(self) -> tuple[int, int] | None:
+        """Returns the exact median and 95th percentile of the latencies of model calls."""
+        ((count, found),) = self._ask(
+            f"SELECT count(), {_exact()} {self._calls()}",
+        )
+        return (found[0], found[1]) if count else None
 
 
 def numbers(
     reading: Reading, query: ThreadQuery, by: Kind, names: Sequence[str], limit: int
 ) -> Numbers:
-    """Sums up the model calls of all threads that match a query, group by group."""
+    """Sums up the model calls of all threads that match a query, group by group.
+
+    Without a filter, it goes back no further than to as many spans as it may count.
+    """
+    since = _since(reading, query)
+    if since is not None:
+        query = replace(query, since=since)
     source = _Source(reading, query, by)
     groups: list[str] = list(names)
     more = 0
@@ -69,8 +242,28 @@ def numbers(
         if names or name in counts
     ]
     return Numbers(
-        tuple(sorted(made, key=lambda one: (-one.calls, one.name or ""))), start, end, width, more
+        tuple(sorted(made, key=lambda one: (-one.calls, one.name or ""))),
+        start,
+        end,
+        width,
+        more,
+        is_partial=since is not None,
     )
+
+
+def _since(reading: Reading, query: ThreadQuery) -> int | None:
+    """Returns from when on there are not too many spans to count, or None if there never are."""
+    condition = reading.condition(query, time.time_ns())
+    if not condition.is_of_time:
+        return None
+    left = BUDGET
+    since: int | None = None
+    for day, spans in reading.spans_of_days(condition):
+        left -= spans
+        if left < 0 and since is not None:
+            return since
+        since = int(day) * DAY
+    return None
 
 
 class _Source:
@@ -91,86 +284,89 @@ class _Source:
             "begin": since - since % SECOND,
             "end": pieces.bounded(pieces.LATEST if query.until is None else query.until),
         }
-        rows = reading.rows(condition)
         self.is_of_calls = by == "model"
         self.is_call = "1" if self.is_of_calls else _IS_CALL
-        calls = (
-            "a.call_seconds AS second, a.call_latencies AS latency, a.call_kinds AS kind,"
-            " a.call_models AS model, a.call_sums AS sums"
-        )
+        self._told = reading.feedback(hours_of(query.since))
+        times = "a.call_seconds AS second, a.call_kinds AS kind, a.call_models AS model"
+        calls = f"{times}, a.call_latencies AS latency, a.call_sums AS sums"
         within = f" AND {_AT} >= {{begin:Int64}} AND {_AT} < {{end:Int64}}"
         label = "model AS label, " if self.is_of_calls else ""
+        self._times = (
+            f"SELECT {label}{_THREAD}, {_AT} AS at, kind {reading.rows(condition, times)}{within}"
+        )
         self._calls = (
-            f"SELECT {label}a.thread_id AS thread, {_AT} AS at, latency, kind, sums"
-            f" {_joined(rows, calls)}{within}"
+            f"SELECT {label}{_THREAD}, {_AT} AS at, latency, kind, sums"
+            f" {reading.rows(condition, calls)}{within}"
         )
         if self.is_of_calls:
-            self.labels = f"SELECT model AS label {_joined(rows, 'a.call_models AS model')}"
+            models = reading.rows(condition, "a.call_models AS model")
+            self.labels = f"SELECT model AS label {models}"
             return
         column, name, of_kind = "facets", "one.2", f" AND one.1 = '{by}'"
         if by == "tag":
-            column, name, of_kind = "tags", "one.1", ""
+            column, name, of_kind = "labels", "one", ""
         self.labels = (
-            f"SELECT DISTINCT a.thread_id AS thread, {name} AS label"
-            f" {_joined(rows, f'a.{column} AS one')}{of_kind}"
+            f"SELECT DISTINCT {_THREAD}, {name} AS label"
+            f" {reading.rows(condition, f'a.{column} AS one', of_days=True)}{of_kind}"
         )
-        self._spans = (
-            f"SELECT a.thread_id AS thread, sums.2 AS errors"
-            f" {_joined(rows, 'a.seconds AS second, a.of_seconds AS sums')}{within}"
-        )
+        spans = reading.rows(condition, "a.seconds AS second, a.of_seconds.2 AS failed")
+        self._spans = f"SELECT {_THREAD}, sum(failed) AS errors {spans}{within} GROUP BY thread"
 
-    def ask(self, query: str, **values: Any) -> list[tuple[Any, ...]]:
-        return self._reading.ask(query, **self._values, **values)
+    def ask(self, query: str, groups: Sequence[str] = (), **values: Any) -> list[tuple[Any, ...]]:
+        """Returns the rows of a query about some groups."""
+        return self._reading.ask(query, **self._values, groups=list(groups), **values)
 
     def calls(self) -> str:
         """Returns SQL for the calls of the groups in question."""
         return self._labelled(self._calls)
 
+    def first_and_last(self, groups: Sequence[str]) -> tuple[int, int] | None:
+        """Returns when the first and the last of their calls began."""
+        some = f"({self.labels}) WHERE {_AMONG}"
+        among = _AMONG if self.is_of_calls else f"thread IN (SELECT thread FROM {some})"
+        ((first, last, count),) = self.ask(
+            f"SELECT min(at), max(at), count() FROM ({self._times})"
+            f" WHERE {self.is_call} AND {among}",
+            groups,
+        )
+        return (first, last) if count else None
+
     def counts(self, groups: Sequence[str]) -> dict[str, tuple[int, int, int, int]]:
         """Returns each group's number of threads, errors, and good and bad evaluations."""
-        rows = self.calls() if self.is_of_calls else self._labelled(self._spans)
-        errors = "0" if self.is_of_calls else "sum(errors)"
-        feedback = self._reading.feedback("1")
+        threads = self._labelled(self._times if self.is_of_calls else self._spans)
+        if self.is_of_calls:
+            threads = f"SELECT DISTINCT label, thread, 0 AS errors FROM ({threads})"
         found = self.ask(
-            "SELECT label, count(), sum(errors), sum(good), sum(bad) FROM ("
-            f"SELECT label, thread, {errors} AS errors FROM ({rows}) GROUP BY label, thread"
-            f") AS threads LEFT JOIN ({feedback}) AS told ON threads.thread = told.thread_id"
-            " GROUP BY label",
-            groups=list(groups),
+            f"SELECT label, count(), sum(errors), sum(good), sum(bad) FROM ({threads}) AS threads"
+            f" LEFT JOIN (SELECT *, cityHash64(thread_id) AS thread FROM ({self._told})) AS told"
+            " ON threads.thread = told.thread GROUP BY label",
+            groups,
         )
         return {label: tuple(map(int, counts)) for label, *counts in found}  # type: ignore[misc]
 
     def _labelled(self, rows: str) -> str:
-        among = "WHERE label IN {groups:Array(String)}"
         if self.is_of_calls:
-            return f"SELECT * FROM ({rows}) {among}"
+            return f"SELECT * FROM ({rows}) WHERE {_AMONG}"
         return (
-            f"SELECT * FROM ({rows}) AS some"
-            f" INNER JOIN (SELECT * FROM ({self.labels}) {among}) AS named"
+            f"SELECT some.*, label FROM ({rows}) AS some"
+            f" INNER JOIN (SELECT * FROM ({self.labels}) WHERE {_AMONG}) AS named"
             " ON some.thread = named.thread"
         )
-
-
-def _joined(rows: str, arrays: str) -> str:
-    return rows.replace(" WHERE ", f" ARRAY JOIN {arrays} WHERE ", 1)
 
 
 def _sums(
     source: _Source, groups: Sequence[str]
 ) -> tuple[int, int, int, dict[str, dict[int | None, _Sums]]]:
     """Returns a time, the width of its intervals, and the sums of groups over each and in all."""
-    ((first, last, count),) = source.ask(
-        f"SELECT min(at), max(at), count() FROM ({source.calls()}) WHERE {source.is_call}",
-        groups=list(groups),
-    )
-    start, end = (first, last + 1) if count else (0, 1)
+    first, last = source.first_and_last(groups) or (0, 0)
+    start, end = first, last + 1
     width = pieces.width(start, end, _SLICES)
     sums: dict[str, dict[int | None, _Sums]] = defaultdict(dict)
     for name, is_whole, began, *values in source.ask(
         f"SELECT label, grouping(began), began, {_COLUMNS.replace('COUNTS', source.is_call)} FROM"
         f" (SELECT *, intDiv(at, {width}) * {width} AS began FROM ({source.calls()}))"
         " GROUP BY GROUPING SETS ((label, began), (label)) ORDER BY began",
-        groups=list(groups),
+        groups,
     ):
         sums[name][None if is_whole else began] = _Sums(*values)
     return start - start % width, end + -end % width, width, sums

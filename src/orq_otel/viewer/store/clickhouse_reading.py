@@ -2,7 +2,8 @@
 
 Over a time, a query reads the days of it and no others: threads are found, sorted and added up by
 what they did in these days. A list first finds the ids of its threads, and then reads all of these
-threads alone. Without a time, it walks back from today until its page is full.
+threads alone. Without a time, it walks back from today until its page is full. What is asked of
+many threads comes from the sums of their days, and what is finer from the rows of few.
 """
 
 from __future__ import annotations
@@ -14,28 +15,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal, NamedTuple
 
-from orq_otel.viewer.model import (
-    LABELS,
-    LONG_ID,
-    PAGE,
-    Bucket,
-    Kind,
-    Overview,
-    Stray,
-    Thread,
-    ThreadPage,
-    ThreadQuery,
-    digest_of,
-    short_id,
-)
-from orq_otel.viewer.store import buckets as pieces
+from orq_otel.viewer.model.ids import LONG_ID, digest_of, short_id
+from orq_otel.viewer.model.queries import Kind, ThreadQuery
+from orq_otel.viewer.model.store import LABELS, PAGE
+from orq_otel.viewer.model.threads import Stray, Thread, ThreadPage
 from orq_otel.viewer.store import cursors, visits
-from orq_otel.viewer.store.buckets import DAY, HOUR, LATENCIES, MINUTE, SECOND
-from orq_otel.viewer.store.clickhouse_activity import IS_CALL, Tables
+from orq_otel.viewer.store.buckets import DAY
+from orq_otel.viewer.store.clickhouse_activity import Tables
 from orq_otel.viewer.store.clickhouse_conditions import (
+    BACK,
     COLUMNS,
     ORDERS,
-    SUMS,
     Condition,
     Conditions,
     hours_of,
@@ -43,24 +33,19 @@ from orq_otel.viewer.store.clickhouse_conditions import (
 from orq_otel.viewer.store.clickhouse_feedback import Feedback
 from orq_otel.viewer.store.clickhouse_server import Server
 from orq_otel.viewer.store.clickhouse_spans import Window
-from orq_otel.viewer.store.clickhouse_texts import Texts
+from orq_otel.viewer.store.clickhouse_texts import Found, Texts
 from orq_otel.viewer.store.tally import COST_UNITS
 
-#: Up to this number of spans, percentiles are exact, and plots are as fine as a second.
-_COUNTABLE: Final = 20_000
 _TAGS: Final = 200
 #: Among how many traces without a thread those are looked for that stay without.
 _STRAYS: Final = 200
-#: Up to so many threads are looked up by their ids, which have so many characters together. More
-#: of them are found again by what is asked of them.
-_FEW: Final = 2_000
-_FEW_CHARACTERS: Final = 80_000
 _Labels = Literal["tag", "facet"]
 #: The columns of `_thread`.
 _THREAD: Final = (
     *("started", "last_active", "traces", "title", "spans", "errors", "input_tokens"),
     *("output_tokens", "cost", "priced", "unpriced"),
 )
+_OF_ROWS: Final = {**COLUMNS, "traces": "toInt64(uniqExact(a.trace_id))"}
 
 
 class Reading:
@@ -77,6 +62,7 @@ class Reading:
         self._feedback = Feedback(server, tables)
         self._conditions = Conditions(self._texts, self._feedback)
         self._from = f"FROM {tables.name('activity')} AS a FINAL"
+        self._days = f"FROM {tables.name('days')} AS a FINAL"
         self._scope = f"AND {server.address.scope('a.service')}"
         self._values = server.address.scope_values
 
@@ -99,12 +85,12 @@ class Reading:
             )
             place = {"value": after.value, "last": last or ""}
         found: list[tuple[Any, ...]] = []
-        is_partial = False
+        told: Found | None = None
         for condition in self._conditions.walk(query, now):
-            is_partial = condition.found is not None and condition.found.is_partial
+            told = condition.found
             found = self.ask(
-                f"SELECT thread_id, {order} AS order"
-                f" FROM ({self._threads(condition, order)})"
+                f"SELECT thread_id, {order} AS order, cityHash64(thread_id)"
+                f" FROM ({self.of_threads(condition, order)})"
                 f" WHERE {condition.sql}{position}"
                 f" ORDER BY order {direction}, thread_id {direction} LIMIT {{most:UInt32}}",
                 **condition.values,
@@ -118,17 +104,19 @@ class Reading:
         if page and len(found) > len(page):
             cursor = cursors.encode(query, found[len(page) - 1][1], page[-1], now)
         hits = {}
-        if query.text:
-            ids = [row[0] for row in found[: len(page)]]
-            told = self._texts.hits(query.text, ids, hours_of(query.since, query.until))
-            hits = {one.id: told[key] for one, key in zip(page, ids, strict=True) if key in told}
-        return ThreadPage(page, cursor, hits, is_partial)
+        if told is not None:
+            rows = found[: len(page)]
+            ids = [thread_id for thread_id, *_ in rows]
+            hours = [told.hours[one] for *_, one in rows if one in told.hours]
+            said = self._texts.hits(query.text, ids, hours)
+            hits = {one.id: said[key] for one, key in zip(page, ids, strict=True) if key in said}
+        return ThreadPage(page, cursor, hits, told is not None and told.is_partial)
 
     def thread(self, thread_id: str) -> Thread | None:
         """Returns a thread by its id or short id, or None."""
         ids = _Ids.of(short_id(thread_id))
         found = self.ask(
-            f"SELECT DISTINCT thread_id {self._from} WHERE {ids.where} AND a.thread_id != ''"
+            f"SELECT DISTINCT thread_id {self._days} WHERE {ids.where} AND a.thread_id != ''"
             f" {self._scope} ORDER BY length(thread_id) DESC LIMIT 1",
             **ids.values,
         )
@@ -149,12 +137,17 @@ class Reading:
 
     def strays(self, limit: int) -> tuple[Stray, ...]:
         """Returns traces without a thread, the latest first, among the latest such traces."""
-        found = self.ask(
-            "SELECT a.trace_id, argMax(a.service, a.started), sum(a.spans), min(a.started),"
-            f" max(a.started) {self._from} WHERE a.thread_id = '' {self._scope}"
-            " GROUP BY a.trace_id ORDER BY max(a.started) DESC LIMIT {most:UInt32}",
-            most=_STRAYS,
-        )
+        now = time.time_ns()
+        found: list[tuple[Any, ...]] = []
+        for hours in (*(hours_of(now - days * DAY) for days in BACK), "1"):
+            found = self.ask(
+                "SELECT a.trace_id, argMax(a.service, a.started), sum(a.spans), min(a.started),"
+                f" max(a.started) {self._from} WHERE a.thread_id = '' AND {hours} {self._scope}"
+                " GROUP BY a.trace_id ORDER BY max(a.started) DESC LIMIT {most:UInt32}",
+                most=_STRAYS,
+            )
+            if len(found) == _STRAYS:
+                break
         if not found:
             return ()
         hours = hours_of(min(one[3] for one in found) - DAY, found[0][4] + DAY)
@@ -166,55 +159,13 @@ class Reading:
         left = [one[:4] for one in found if (one[0],) not in threaded]
         return tuple(Stray(*one) for one in left[:limit])
 
-    def overview(self, query: ThreadQuery, buckets: int) -> Overview:
-        """Sums up all threads that match a query."""
-        condition = self._conditions.of(query, time.time_ns())
-        names = ("started", "last_active", *SUMS)
-        ((count, first, last, ids, *sums),) = self.ask(
-            f"SELECT count(), min(started), max(last_active), groupArray({_FEW})(thread_id),"
-            f" {', '.join(f'sum({one})' for one in SUMS)}"
-            f" FROM ({self._threads(condition, *names)}) WHERE {condition.sql}",
-            **condition.values,
-        )
-        spans, errors, input_tokens, output_tokens, cost, priced, unpriced = sums
-        if count <= _FEW and sum(map(len, ids)) <= _FEW_CHARACTERS and condition.sql != "1":
-            condition = condition.among(ids)
-        rows = self.rows(condition)
-        made: tuple[Bucket, ...] = ()
-        latencies: tuple[tuple[int, int], ...] = ()
-        percentiles = None
-        if count:
-            start = first if query.since is None else max(first, pieces.bounded(query.since))
-            end = last + 1 if query.until is None else min(last + 1, pieces.bounded(query.until))
-            finest = SECOND if spans <= _COUNTABLE else MINUTE
-            width = pieces.width(start, max(end, start + 1), buckets, finest)
-            times = range(start - start % width, end + -end % width, width)
-            made = self._buckets(rows, condition, times)
-            latencies = self._latencies(rows, condition, times)
-            if spans <= _COUNTABLE:
-                percentiles = self._percentiles(rows, condition, times)
-        return Overview(
-            threads=count,
-            spans=spans,
-            errors=errors,
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            cost=cost / COST_UNITS if priced else None,
-            unpriced=unpriced,
-            buckets=made,
-            latencies=latencies,
-            tags=tuple(self._frequent("tag", condition.hours).get("tag", ())),
-            percentiles=percentiles,
-            is_partial=condition.found is not None and condition.found.is_partial,
-        )
-
     def labels(self, kind: Kind, text: str, limit: int) -> tuple[tuple[str, int], ...]:
         """Returns the most frequent labels of the last day, or of any time if it has none."""
         for hours in (hours_of(time.time_ns() - DAY), "1"):
             sort: _Labels = "tag" if kind == "tag" else "facet"
             if found := visits.once(
                 (self, sort, hours, text, limit),
-                functools.partial(self._frequent, sort, hours, text, limit),
+                functools.partial(self.frequent, sort, hours, text, limit),
             ):
                 return tuple(found.get(kind, ()))
         return ()
@@ -231,7 +182,7 @@ class Reading:
         """Returns the rows of a query over the services in question."""
         return self._server.ask(query, {**self._values, **values})
 
-    def _threads(self, condition: Condition, *names: str) -> str:
+    def of_threads(self, condition: Condition, *names: str) -> str:
         """Returns SQL for threads by what they did in some hours, with what is asked of them."""
         asked = " ".join((condition.sql, *names))
         columns = "".join(
@@ -240,98 +191,51 @@ class Reading:
             if re.search(rf"\b{name}\b", asked)
         )
         return (
-            f"SELECT a.thread_id AS thread_id{columns} {self._from}"
+            f"SELECT a.thread_id AS thread_id{columns} {self._days}"
             f" WHERE a.thread_id != '' AND {condition.hours} {self._scope} GROUP BY a.thread_id"
         )
 
-    def rows(self, condition: Condition) -> str:
-        """Returns SQL for the rows of threads that match a condition."""
+    def spans_of_days(self, condition: Condition) -> list[tuple[Any, ...]]:
+        """Returns the days of a condition, the latest first, and how many spans each has."""
+        return self.ask(
+            "SELECT intDiv(toInt64(toUnixTimestamp(a.hour)), 86400) AS day, sum(a.spans)"
+            f" {self._days} WHERE a.thread_id != '' AND {condition.hours} {self._scope}"
+            " GROUP BY day ORDER BY day DESC"
+        )
+
+    def rows(self, condition: Condition, arrays: str, *, of_days: bool = False) -> str:
+        """Returns SQL for what is in arrays of rows of threads that match a condition.
+
+        Args:
+            condition: The condition.
+            arrays: The arrays, with names for their elements.
+            of_days: Whether they are those of sums of days.
+        """
         among = (
             ""
-            if condition.sql == "1"
+            if condition.is_of_time
             else " AND a.thread_id IN {among:Array(String)}"
             if "among" in condition.values
-            else f" AND a.thread_id IN (SELECT thread_id FROM ({self._threads(condition)})"
+            else f" AND a.thread_id IN (SELECT thread_id FROM ({self.of_threads(condition)})"
             f" WHERE {condition.sql})"
         )
-        return f"{self._from} WHERE a.thread_id != '' AND {condition.hours} {self._scope}{among}"
-
-    def _buckets(self, rows: str, condition: Condition, times: range) -> tuple[Bucket, ...]:
-        width = times.step
-        hour = f"toInt64(toUnixTimestamp(a.hour)) * {SECOND}"
-        if width % HOUR == 0:
-            columns = f"{hour} AS at, {', '.join(f'a.{one} AS {one}' for one in SUMS[:5])}"
-        else:
-            columns = f"{hour} + second * {SECOND} AS at, " + ", ".join(
-                f"sums.{number} AS {one}" for number, one in enumerate(SUMS[:5], 1)
-            )
-            rows = rows.replace(
-                " WHERE ", " ARRAY JOIN a.seconds AS second, a.of_seconds AS sums WHERE ", 1
-            )
-        found = self.ask(
-            f"SELECT intDiv(at, {width}) * {width} AS began,"
-            f" {', '.join(f'sum({one})' for one in SUMS[:5])}"
-            f" FROM (SELECT {columns} {rows})"
-            " WHERE at >= {start:Int64} AND at < {end:Int64} GROUP BY began",
-            **condition.values,
-            start=times.start,
-            end=times.stop,
-        )
-        sums = {began: values for began, *values in found}
-        return tuple(
-            Bucket(
-                start=began,
-                end=began + width,
-                spans=row[0],
-                errors=row[1],
-                input_tokens=row[2],
-                output_tokens=row[3],
-                cost=row[4] / COST_UNITS,
-            )
-            for began in times
-            for row in [sums.get(began, [0] * 5)]
+        return (
+            f"{self._days if of_days else self._from} ARRAY JOIN {arrays}"
+            f" WHERE a.thread_id != '' AND {condition.hours} {self._scope}{among}"
         )
 
-    def _latencies(
-        self, rows: str, condition: Condition, times: range
-    ) -> tuple[tuple[int, int], ...]:
-        """Returns the buckets of latencies of model calls, each with its number of calls."""
-        bucket = f"arrayFirstIndex(most -> most >= latency, {list(LATENCIES)})"
-        found = dict(
-            self.ask(
-                f"SELECT toInt64(if({bucket} = 0, {len(LATENCIES)}, {bucket})) - 1 AS bucket,"
-                f" count() {_calls(rows)} GROUP BY bucket",
-                **condition.values,
-                start=times.start,
-                end=times.stop,
-            )
-        )
-        if not found:
-            return ()
-        return tuple(
-            (LATENCIES[bucket], found.get(bucket, 0))
-            for bucket in range(min(found), max(found) + 1)
-        )
-
-    def _percentiles(self, rows: str, condition: Condition, times: range) -> tuple[int, int] | None:
-        """Returns the exact median and 95th percentile of the latencies of model calls."""
-        ((count, found),) = self.ask(
-            f"SELECT count(), {exact()} {_calls(rows)}",
-            **condition.values,
-            start=times.start,
-            end=times.stop,
-        )
-        return (found[0], found[1]) if count else None
-
-    def _frequent(
+    def frequent(
         self, sort: _Labels, hours: str, text: str = "", limit: int = _TAGS
     ) -> dict[str, list[tuple[str, int]]]:
         """Returns the most frequent labels of each kind, with their numbers of threads."""
-        kind, label = ("'tag'", "one.1") if sort == "tag" else ("toString(one.1)", "one.2")
+        column, kind, label = "facets", "toString(one.1)", "one.2"
+        if sort == "tag":
+            column, kind, label = "labels", "'tag'", "one"
         found: dict[str, list[tuple[str, int]]] = {}
         for name, value, threads in self.ask(
-            f"SELECT {kind} AS kind, {label} AS label, uniqExact(a.thread_id) AS threads"
-            f" {self._from} ARRAY JOIN a.{sort}s AS one"
+            f"SELECT {kind} AS kind, {label} AS label,"
+            " uniqExact(cityHash64(a.thread_id)) AS threads"
+            f" {self._days} ARRAY JOIN a.{column} AS one"
             f" WHERE a.thread_id != '' AND {hours} {self._scope}"
             f" AND lengthUTF8(label) <= {LONG_ID}"
             " AND ({wanted:String} = '' OR positionCaseInsensitiveUTF8(label, {wanted:String}) > 0)"
@@ -346,7 +250,7 @@ class Reading:
         """Returns the long id with a digest, or None."""
         ids = _Ids((), (digest,))
         found = self.ask(
-            f"SELECT DISTINCT a.thread_id {self._from} WHERE {ids.where} LIMIT 1", **ids.values
+            f"SELECT DISTINCT a.thread_id {self._days} WHERE {ids.where} LIMIT 1", **ids.values
         )
         return str(found[0][0]) if found else None
 
@@ -360,7 +264,7 @@ class Reading:
                 f"SELECT thread_id, {_SHORT_ID}, {_cut('thread_id', is_brief=is_brief)},"
                 f" {', '.join(_THREAD)} FROM ("
                 f"SELECT a.thread_id AS thread_id,"
-                f" {', '.join(f'{COLUMNS[one]} AS {one}' for one in _THREAD)}"
+                f" {', '.join(f'{_OF_ROWS[one]} AS {one}' for one in _THREAD)}"
                 f" {self._from} WHERE a.thread_id IN {{ids:Array(String)}} {self._scope}"
                 " GROUP BY a.thread_id)",
                 ids=list(ids),
@@ -401,15 +305,13 @@ class Reading:
         of_one = "PARTITION BY thread_id, kind"
         by = f"{of_one} ORDER BY first, label"
         some = f" AND number <= {_AT_A_GLANCE}" if is_brief else ""
-        every = " UNION ALL ".join(
-            f"SELECT a.thread_id AS thread_id, '{kind}' AS kind, one.1 AS label,"
-            f" min({first}) AS first {self._from} ARRAY JOIN a.{column} AS one"
+        every = (
+            "SELECT a.thread_id AS thread_id, one.1 AS kind, one.2 AS label,"
+            f" min((one.3, one.4)) AS first {self._from} ARRAY JOIN arrayConcat("
+            "arrayMap(x -> ('tag', x.1, x.2, x.3), a.tags),"
+            " arrayMap(x -> ('model', x.1, x.2, toUInt32(0)), a.models)) AS one"
             f" WHERE a.thread_id IN {{ids:Array(String)}} {self._scope}"
-            " GROUP BY a.thread_id, label"
-            for kind, column, first in (
-                ("tag", "tags", "(one.2, one.3)"),
-                ("model", "models", "(one.2, toUInt32(0))"),
-            )
+            " GROUP BY a.thread_id, kind, label"
         )
         labels: dict[tuple[str, str], list[str]] = {}
         counts: dict[tuple[str, str], int] = {}
@@ -427,29 +329,6 @@ class Reading:
             labels.setdefault((thread_id, kind), []).append(label)
             counts[thread_id, kind] = count
         return labels, counts
-
-
-def exact(condition: str = "1") -> str:
-    """Returns SQL for the exact median and 95th percentile of latencies: those of nearest ranks.
-
-    Latencies are turned around, since an exact quantile of ClickHouse is the value above a rank.
-    """
-    return f"arrayMap(x -> -x, quantilesExactIf(0.5, 0.05)(-latency, {condition}))"
-
-
-def _calls(rows: str) -> str:
-    """Returns SQL for the model calls of rows that began in a time."""
-    at = f"(toInt64(toUnixTimestamp(a.hour)) + second) * {SECOND}"
-    joined = rows.replace(
-        " WHERE ",
-        " ARRAY JOIN a.call_seconds AS second, a.call_latencies AS latency, a.call_kinds AS kind"
-        " WHERE ",
-        1,
-    )
-    return (
-        f"{joined} AND bitAnd(kind, {IS_CALL}) > 0"
-        f" AND {at} >= {{start:Int64}} AND {at} < {{end:Int64}}"
-    )
 
 
 #: The digest of a thread's id, which stands for a long id.

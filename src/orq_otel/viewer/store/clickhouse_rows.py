@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from orq_otel.viewer.conversation import calls
 from orq_otel.viewer.conversation.facts import MODEL_CALLS
 from orq_otel.viewer.conversation.texts import tool_of
-from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND
 from orq_otel.viewer.store.clickhouse_activity import IS_CALL, IS_ERROR, IS_PRICED
 from orq_otel.viewer.store.tally import COST_UNITS
@@ -30,6 +30,12 @@ def of_day(day: int) -> str:
     """Returns SQL for whether a row is of a day, by which parts of the table are left out."""
     begin, end = (min(max(one, 0) * DAY // SECOND, NEVER) for one in (day, day + 1))
     return f"hour >= toDateTime({begin}, 'UTC') AND hour < toDateTime({end}, 'UTC')"
+
+
+def in_hours(hours: Iterable[int]) -> str:
+    """Returns SQL for whether a row is of some hours: constants, of which parts of tables are."""
+    listed = ", ".join(f"toDateTime({hour}, 'UTC')" for hour in sorted(hours))
+    return f"hour IN ({listed})"
 
 
 class Key(NamedTuple):

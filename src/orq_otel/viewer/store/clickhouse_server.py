@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
-from orq_otel.viewer.model import StoreError
+from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.store import visits
 from orq_otel.viewer.store.clickhouse_address import Address
 
@@ -30,6 +30,19 @@ _CONNECT: Final = 10
 _LONG: Final = 24 * 3600
 #: What the server's `system.query_log` calls our queries.
 _COMMENT: Final = "orq-otel viewer"
+_ALWAYS: Final = {
+    "log_comment": _COMMENT,
+    # No row of ours is replaced by one of another day.
+    "do_not_merge_across_partitions_select_final": 1,
+    # Those of ours have columns of the key, which all versions of a row share.
+    "use_skip_indexes_if_final": 1,
+    # What is asked for within a question is asked for once, and not on each server of a cluster.
+    "distributed_product_mode": "global",
+}
+#: What is inserted into a table of a cluster is there when the statement ends.
+_AT_ONCE: Final = {"distributed_foreground_insert": 1}
+#: How many bytes of memory are used to sum up a day.
+_SUMMED: Final = 2**30
 #: Bytes of rows in one INSERT.
 _INSERT: Final = 8 * 2**20
 
@@ -164,9 +177,7 @@ class Server:
             "max_execution_time": limits.seconds,
             "max_memory_usage": limits.memory,
             "max_rows_to_read": limits.rows,
-            "log_comment": _COMMENT,
-            # No row of ours is replaced by one of another day.
-            "do_not_merge_across_partitions_select_final": 1,
+            **_ALWAYS,
         }
         answer = self._on_some_host(
             lambda client: client.query(
@@ -181,7 +192,13 @@ class Server:
         Raises:
             StoreError: It failed.
         """
-        wanted = {"log_comment": _COMMENT, "max_execution_time": _LONG}
+        wanted = {
+            **_ALWAYS,
+            **_AT_ONCE,
+            "max_execution_time": _LONG,
+            # On the disk rather than in memory.
+            "max_bytes_before_external_group_by": _SUMMED,
+        }
         with self._errors():
             client = self._client
             client.command(command, settings=self._settings(client, wanted, str(uuid.uuid4())))
@@ -207,7 +224,7 @@ class Server:
 
     def _insert(self, table: str, columns: list[str], lines: list[bytes]) -> None:
         # Rows of several days come in one INSERT.
-        wanted = {"log_comment": _COMMENT, "max_partitions_per_insert_block": 0}
+        wanted = {**_ALWAYS, **_AT_ONCE, "max_partitions_per_insert_block": 0}
         with self._errors():
             client = self._client
             client.raw_insert(

@@ -17,7 +17,8 @@ from typing import Any, Final, NamedTuple
 from orq_otel.viewer.conversation import facts
 from orq_otel.viewer.conversation.evaluations import RESPONSE_IDS
 from orq_otel.viewer.dialects.table import SESSIONS, THREAD_IDS
-from orq_otel.viewer.model import KeptSpan, LogRecord, Span
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.telemetry import LogRecord, Span
 from orq_otel.viewer.store.buckets import DAY, SECOND, bounded
 from orq_otel.viewer.store.clickhouse_server import Server
 from orq_otel.viewer.store.clickhouse_tables import Table
@@ -303,7 +304,9 @@ class RawSpans:
             f"SELECT TraceId, SpanId, {table.event_name()}, toUnixTimestamp64Nano(Timestamp),"
             f" SeverityText, Body, ServiceName, ScopeName, {_text(table, 'LogAttributes')},"
             f" {_text(table, 'ResourceAttributes')} FROM {table.sql}"
-            f" WHERE {_IN} AND {self._where} AND {where} ORDER BY Timestamp LIMIT {_LOG_SIZE}",
+            f" WHERE {_IN} AND {self._where} AND {where}"
+            # Records of one time keep the order in which they were written.
+            f" ORDER BY Timestamp, rowNumberInAllBlocks() LIMIT {_LOG_SIZE}",
             window,
             **values,
         )

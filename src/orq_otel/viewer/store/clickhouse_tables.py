@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from orq_otel.viewer.dialects import table as dialects
-from orq_otel.viewer.model import EVALUATION, StoreError
+from orq_otel.viewer.model.store import StoreError
+from orq_otel.viewer.model.telemetry import EVALUATION
 from orq_otel.viewer.store.clickhouse_server import Server
 
 _QUOTED: Final = re.compile(r'`((?:[^`\\]|\\.)+)`|"((?:[^"\\]|\\.)+)"|([^.`"\s]+)')

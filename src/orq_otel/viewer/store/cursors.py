@@ -8,7 +8,10 @@ import json
 import re
 from typing import Any, Final, NamedTuple
 
-from orq_otel.viewer.model import InvalidCursorError, Position, Thread, ThreadQuery
+from orq_otel.viewer.model.kept_spans import Position
+from orq_otel.viewer.model.queries import ThreadQuery
+from orq_otel.viewer.model.store import InvalidCursorError
+from orq_otel.viewer.model.threads import Thread
 
 #: Larger integers do not fit into a store.
 _LARGEST = 2**63

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from orq_otel.viewer.conversation import calls
 from orq_otel.viewer.conversation.facts import MODEL_CALLS, SUMMARIES, read
-from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.store import sqlite_logs
 from orq_otel.viewer.store.sqlite_rows import SPAN_COLUMNS, body_of, span_of, text
 

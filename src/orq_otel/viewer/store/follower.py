@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from orq_otel.viewer.model import StoreError
+from orq_otel.viewer.model.store import StoreError
 
 _log = logging.getLogger(__name__)
 

@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from orq_otel.viewer import model
 from orq_otel.viewer.conversation import calls
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.conversation.texts import texts_of, tool_of
-from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.model.ids import digest
+from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.store import (
     sqlite_feedback,
     sqlite_groups,
@@ -131,7 +131,7 @@ def _key(connection: sqlite3.Connection, thread: str) -> int:
     """Returns the key of a thread, which is made if it is not there."""
     connection.execute(
         "INSERT OR IGNORE INTO threads (id, folded, digest) VALUES (?, ?, ?)",
-        (thread, thread.lower(), model.digest(thread)),
+        (thread, thread.lower(), digest(thread)),
     )
     (key,) = connection.execute("SELECT key FROM threads WHERE id = ?", (thread,)).fetchone()
     return int(key)

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from orq_otel.viewer.model import StoreError
+from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 _AGES: Final = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
@@ -17,6 +17,9 @@ _LIMIT: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([a-z]+)")
 
 #: A file that is too large shrinks to this part of its limit, to leave space for new spans.
 _TARGET: Final = 0.99
+#: More than this part of it may be taken up by words of messages that are deleted. To free it takes
+#: writing the whole index.
+_WASTE: Final = 0.05
 #: Each step deletes at least this part of the limit.
 _LEAST: Final = 0.005
 
@@ -81,6 +84,7 @@ class Retention:
             before = (time.time_ns() if now is None else now) - int(self.seconds * 10**9)
             while some := store.delete_oldest(before):
                 yield some
+            yield from _merge(store, store.size())
         target = None if self.seconds is None else 0
         is_empty = False
         if self.size is not None and store.size_on_disk() > self.size:
@@ -106,9 +110,21 @@ class Retention:
 def _delete_beyond(store: SQLiteStore, limit: int) -> Generator[int, None, bool]:
     """Delete step by step. Returns whether the file is too large even without spans."""
     while (beyond := store.size() - int(limit * _TARGET)) > 0:
+        if (yield from _merge(store, limit)):
+            continue
         # Half of the excess at a time: only freed pages show how much space spans really took.
         some = store.delete_oldest(size=max(beyond // 2, int(limit * _LEAST)))
         if not some:
+            yield from _merge(store, 0)
             return store.size() > limit
         yield some
     return False
+
+
+def _merge(store: SQLiteStore, size: int) -> Generator[int, None, bool]:
+    """Merge the index of messages if much of `size` is of no use in it. Returns whether it was."""
+    if store.waste() <= size * _WASTE:
+        return False
+    for _ in store.merge_index():
+        yield 0
+    return True

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from orq_otel.viewer.model import StoreError
+from orq_otel.viewer.model.store import StoreError
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from orq_otel.viewer.model import LONG_ID, digest
+from orq_otel.viewer.model.ids import LONG_ID, digest
 from orq_otel.viewer.store import sqlite_groups
 
 _log = logging.getLogger(__name__)

@@ -6,6 +6,7 @@ began (`PRAGMA journal_mode = WAL`): neither waits for the other.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -21,22 +22,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
-from orq_otel.viewer.model import (
-    PAGE,
-    Ability,
-    KeptSpan,
-    Kind,
-    LogRecord,
-    Numbers,
-    Overview,
-    Position,
-    Spans,
-    StoreError,
-    Stray,
-    Thread,
-    ThreadPage,
-    ThreadQuery,
-)
+from orq_otel.viewer.model.kept_spans import KeptSpan, Position, Spans
+from orq_otel.viewer.model.queries import Kind, ThreadQuery
+from orq_otel.viewer.model.store import PAGE, Ability, StoreError
+from orq_otel.viewer.model.sums import Numbers, Overview
+from orq_otel.viewer.model.telemetry import LogRecord
+from orq_otel.viewer.model.threads import Stray, Thread, ThreadPage
 from orq_otel.viewer.store import (
     schema,
     sqlite_deleting,
@@ -94,6 +85,7 @@ class SQLiteStore:
         self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
         self._searches = sqlite_search.Searches()
         self._is_closed = False
+        self._waste = 0
         self._writer: sqlite3.Connection | None = None
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         #: What the writer has open: the file, its log, and what its connections share.
@@ -276,7 +268,7 @@ class SQLiteStore:
             StoreError: None of them is deleted.
         """
         size = min(size, _STEP_SIZE)
-        return self._change(
+        return self._delete(
             lambda connection: sqlite_deleting.delete_oldest(connection, before, most, size)
         )
 
@@ -294,7 +286,33 @@ class SQLiteStore:
         Raises:
             StoreError: None of them is deleted.
         """
-        return self._change(lambda connection: sqlite_deleting.delete_thread(connection, thread_id))
+        return self._delete(lambda connection: sqlite_deleting.delete_thread(connection, thread_id))
+
+    def _delete(self, delete: Callable[[sqlite3.Connection], sqlite_deleting.Deleted]) -> int:
+        deleted = self._change(delete)
+        self._waste += deleted.waste
+        return deleted.things
+
+    def waste(self) -> int:
+        """Returns about how many bytes `merge_index` would free.
+
+        What an earlier run has left is not known.
+        """
+        return self._waste
+
+    def merge_index(self) -> Iterator[None]:
+        """Rewrite the index of messages without what was deleted, step by step.
+
+        Until then the words of deleted messages are in the file, and take up room.
+
+        Raises:
+            StoreError: It cannot be written to.
+        """
+        waste, is_first = self._waste, True
+        while self._change(functools.partial(sqlite_search.merge, is_first=is_first)):
+            is_first = False
+            yield
+        self._waste -= waste
 
     def give_back(self, size: int = 0) -> bool:
         """Give some of the file's free space back to the file system.

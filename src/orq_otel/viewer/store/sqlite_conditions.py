@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from orq_otel.viewer.model import Feedback, Kind, Sort, ThreadQuery
+from orq_otel.viewer.model.queries import Feedback, Kind, Sort, ThreadQuery
 from orq_otel.viewer.store import buckets as pieces
 from orq_otel.viewer.store import sqlite_search
 from orq_otel.viewer.store.sqlite_rows import text

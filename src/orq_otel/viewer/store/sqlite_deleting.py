@@ -12,8 +12,8 @@ from orq_otel.viewer.store.sqlite_rows import ROW_COLUMNS, row_of, text
 from orq_otel.viewer.store.tally import Row, Tally
 
 _ANY_SIZE: Final = 2**62
-#: The approximate size of a span: its texts, and an estimate for its numbers and indexes. SQLite
-#: knows the length of a blob without reading it.
+#: The approximate size of a span's row: its texts, and an estimate for its numbers and indexes.
+#: SQLite knows the length of a blob without reading it.
 _BYTES: Final = (
     "300 + length(CAST(name || status_message || scope || coalesce(title, '') || coalesce(tags, '')"
     " AS BLOB)) + CASE typeof(body) WHEN 'blob' THEN length(body)"
@@ -21,7 +21,21 @@ _BYTES: Final = (
 )
 
 
-def delete_oldest(connection: sqlite3.Connection, before: int | None, most: int, size: int) -> int:
+class Deleted(NamedTuple):
+    """What was deleted.
+
+    Attributes:
+        things: How many spans and log records there were.
+        waste: About how many bytes they leave in the index of messages, until it is merged.
+    """
+
+    things: int
+    waste: int
+
+
+def delete_oldest(
+    connection: sqlite3.Connection, before: int | None, most: int, size: int
+) -> Deleted:
     """Delete the oldest spans, by their start, with their log records and what summed them up.
 
     Log records of the same time go, too, whether or not they belong to a span. In a transaction.
@@ -31,9 +45,6 @@ def delete_oldest(connection: sqlite3.Connection, before: int | None, most: int,
         before: Only spans that began before, or None.
         most: At most so many.
         size: No more once they take up so many bytes together.
-
-    Returns:
-        How many spans and log records there were.
     """
     limit = 2**63 - 1 if before is None else before
     found = connection.execute(
@@ -41,24 +52,27 @@ def delete_oldest(connection: sqlite3.Connection, before: int | None, most: int,
         " ORDER BY start LIMIT ?",
         (limit, most),
     )
+    has_index = sqlite_search.is_possible(connection)
     oldest: list[_Span] = []
     for taken, *values in found:
         one = _span(values)
         oldest.append(one)
         size -= taken + sqlite_logs.size_of(connection, (one.row.trace_id, one.row.span_id))
+        if has_index:
+            size -= sqlite_search.size_of(connection, one.seq)
         if size <= 0:
             break
     found.close()
     if not oldest:
         orphans = sqlite_logs.delete_before(connection, limit, most, size)
         _forget_resources(connection, orphans)
-        return len(orphans)
+        return Deleted(len(orphans), 0)
     # Rows are sorted by their start.
     logs = sqlite_logs.delete_before(connection, oldest[-1].row.start, most, _ANY_SIZE)
     return _delete(connection, oldest, logs)
 
 
-def delete_thread(connection: sqlite3.Connection, thread_id: str) -> int:
+def delete_thread(connection: sqlite3.Connection, thread_id: str) -> Deleted:
     """Delete a thread, with its log records and what summed them up. In a transaction.
 
     Spans of no thread go with it if their trace has no other thread.
@@ -66,9 +80,6 @@ def delete_thread(connection: sqlite3.Connection, thread_id: str) -> int:
     Args:
         connection: Where.
         thread_id: Its id.
-
-    Returns:
-        How many spans and log records there were.
     """
     found = connection.execute(
         "WITH its AS (SELECT key FROM threads WHERE id = ?),"
@@ -96,22 +107,20 @@ def _span(values: Sequence[Any]) -> _Span:
     return _Span(seq, resource, row_of(tuple(row)))
 
 
-def _delete(connection: sqlite3.Connection, spans: Sequence[_Span], logs: list[int]) -> int:
+def _delete(connection: sqlite3.Connection, spans: Sequence[_Span], logs: list[int]) -> Deleted:
     """Delete spans with their log records, and what summed them up.
 
     Args:
         connection: Where.
         spans: The spans.
         logs: The resources of log records that are deleted already.
-
-    Returns:
-        How many spans and log records there were.
     """
     deleted = [one.seq for one in spans]
     sqlite_groups.add_calls(connection, sqlite_groups.calls_of(connection, deleted), -1)
     connection.executemany("DELETE FROM spans WHERE seq = ?", [(seq,) for seq in deleted])
+    waste = 0
     if sqlite_search.is_possible(connection):
-        sqlite_search.forget(connection, deleted)
+        waste = sqlite_search.forget(connection, deleted)
     keys = [(one.row.trace_id, one.row.span_id) for one in spans]
     logs = logs + sqlite_logs.delete_of(connection, keys)
     _forget_resources(connection, [*(one.resource for one in spans), *logs])
@@ -123,7 +132,7 @@ def _delete(connection: sqlite3.Connection, spans: Sequence[_Span], logs: list[i
             sqlite_sums.sum_up_anew(connection, key)
     sqlite_groups.delete_empty(connection)
     connection.execute("UPDATE changes SET count = count + 1")
-    return len(spans) + len(logs)
+    return Deleted(len(spans) + len(logs), waste)
 
 
 def _forget_resources(connection: sqlite3.Connection, deleted: Iterable[int]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from orq_otel.viewer.conversation.evaluations import verdict
-from orq_otel.viewer.model import EVALUATION
+from orq_otel.viewer.model.telemetry import EVALUATION
 
 #: The thread that a log record names, or that of its span, or another of its trace.
 _THREAD: Final = (

@@ -13,7 +13,7 @@ from typing import Final
 from orq_otel.viewer.conversation.evaluations import verdict
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.conversation.texts import texts_of, tool_of
-from orq_otel.viewer.model import EVALUATION
+from orq_otel.viewer.model.telemetry import EVALUATION
 from orq_otel.viewer.store import (
     rereading,
     sqlite_feedback,

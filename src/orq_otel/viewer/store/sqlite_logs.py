@@ -16,7 +16,7 @@ from typing import Any, Final
 from orq_otel.viewer.conversation import facts
 from orq_otel.viewer.conversation.evaluations import RESPONSE_IDS, verdict
 from orq_otel.viewer.dialects.genai import DETAILS
-from orq_otel.viewer.model import LogRecord
+from orq_otel.viewer.model.telemetry import LogRecord
 from orq_otel.viewer.store import sqlite_feedback
 from orq_otel.viewer.store.buckets import bounded
 from orq_otel.viewer.store.sqlite_rows import (

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from orq_otel.viewer.model import Kind, ThreadQuery
+from orq_otel.viewer.model.queries import Kind, ThreadQuery
 from orq_otel.viewer.store import buckets, sqlite_groups, sqlite_search
 from orq_otel.viewer.store.sqlite_groups import Part
 from orq_otel.viewer.store.tally import THREAD_WIDTHS

@@ -11,7 +11,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from orq_otel.viewer.model import Group, Kind, Numbers, Slice, ThreadQuery
+from orq_otel.viewer.model.queries import Kind, ThreadQuery
+from orq_otel.viewer.model.sums import Group, Numbers, Slice
 from orq_otel.viewer.store import buckets as pieces
 from orq_otel.viewer.store import sqlite_search
 from orq_otel.viewer.store.buckets import HOUR

@@ -7,11 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from orq_otel.viewer.model import (
-    Bucket,
-    Overview,
-    ThreadQuery,
-)
+from orq_otel.viewer.model.queries import ThreadQuery
+from orq_otel.viewer.model.sums import Bucket, Overview
 from orq_otel.viewer.store import buckets as pieces
 from orq_otel.viewer.store import sqlite_search
 from orq_otel.viewer.store.buckets import DAY, HOUR, LATENCIES, MINUTE, PERCENTILES

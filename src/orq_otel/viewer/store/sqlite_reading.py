@@ -7,20 +7,11 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
-from orq_otel.viewer.model import (
-    LABELS,
-    LONG_ID,
-    PAGE,
-    Hit,
-    Kind,
-    Position,
-    Spans,
-    Stray,
-    Thread,
-    ThreadPage,
-    ThreadQuery,
-    digest_of,
-)
+from orq_otel.viewer.model.ids import LONG_ID, digest_of
+from orq_otel.viewer.model.kept_spans import Position, Spans
+from orq_otel.viewer.model.queries import Kind, ThreadQuery
+from orq_otel.viewer.model.store import LABELS, PAGE
+from orq_otel.viewer.model.threads import Hit, Stray, Thread, ThreadPage
 from orq_otel.viewer.store import cursors, sqlite_logs, sqlite_search, words
 from orq_otel.viewer.store.sqlite_conditions import (
     FEW,

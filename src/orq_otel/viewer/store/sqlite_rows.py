@@ -15,7 +15,9 @@ from typing import Any, Final
 
 from orq_otel.viewer.conversation.facts import MODEL_CALLS
 from orq_otel.viewer.dialects.dialect import ToolUse
-from orq_otel.viewer.model import Facts, KeptSpan, LogRecord, Span
+from orq_otel.viewer.model.facts import Facts
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.telemetry import LogRecord, Span
 from orq_otel.viewer.store.buckets import bounded
 from orq_otel.viewer.store.tally import COST_UNITS, Row
 

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.conversation.texts import texts_of
-from orq_otel.viewer.model import Hit
+from orq_otel.viewer.model.threads import Hit
 from orq_otel.viewer.store import sqlite_logs, words
 from orq_otel.viewer.store.sqlite_rows import SPAN_COLUMNS, body_of, insert_many, span_of, text
 
@@ -29,6 +29,8 @@ _LABELS: Final = 200
 _REMEMBERED: Final = 8
 #: The length of a pattern for LIKE in characters. SQLite takes 50,000 bytes.
 _PATTERN: Final = 10_000
+#: How many pages of the index one step of a merge writes.
+_MERGED: Final = 500
 #: SQLite before version 3.32 accepts no more than 999 parameters.
 _PARAMETERS: Final = 900
 
@@ -105,8 +107,21 @@ def add_with_logs(connection: sqlite3.Connection, keys: Iterable[sqlite_logs.Key
             add(connection, [(thread, row[0], texts_of(span, read(span, is_brief=True)))])
 
 
-def forget(connection: sqlite3.Connection, spans: Sequence[int]) -> None:
-    """Remove the texts of spans that are deleted, unless a later span of the thread has them."""
+def size_of(connection: sqlite3.Connection, span: int) -> int:
+    """Returns about how many bytes the texts of a span take up, here and in the index."""
+    (length,) = connection.execute(
+        "SELECT sum(length(text)) FROM documents JOIN texts USING (key) WHERE span = ?", (span,)
+    ).fetchone()
+    return 2 * (length or 0)
+
+
+def forget(connection: sqlite3.Connection, spans: Sequence[int]) -> int:
+    """Remove the texts of spans that are deleted, unless a later span of the thread has them.
+
+    Returns:
+        About how many bytes of the index are of no use from now on, and taken up until `merge`.
+    """
+    size = 0
     left: dict[int, dict[int, int]] = {}
     for some in _pieces(spans):
         marks = ",".join("?" * len(some))
@@ -118,7 +133,27 @@ def forget(connection: sqlite3.Connection, spans: Sequence[int]) -> None:
         seq, texts = _first_call(connection, thread)
         kept = [(seq, key) for digest, key in documents.items() if digest in texts]
         connection.executemany("UPDATE documents SET span = ? WHERE key = ?", kept)
-        _remove(connection, [key for digest, key in documents.items() if digest not in texts])
+        size += _remove(connection, [documents[one] for one in documents.keys() - texts.keys()])
+    return size
+
+
+def merge(connection: sqlite3.Connection, *, is_first: bool) -> bool:
+    """Rewrite a part of the index without what was removed. In a transaction.
+
+    FTS5 only notes down what is removed. What was there before takes up room, and stays in the
+    file, until the parts of the index are merged.
+
+    Args:
+        connection: Where.
+        is_first: Whether this is the first step of a merge of everything.
+
+    Returns:
+        Whether there is more to do.
+    """
+    before = connection.total_changes
+    pages = -_MERGED if is_first else _MERGED  # negative: of parts of any size
+    connection.execute("INSERT INTO words (words, rank) VALUES ('merge', ?)", (pages,))
+    return connection.total_changes - before > 1  # one is the statement itself
 
 
 def _first_call(connection: sqlite3.Connection, thread: int) -> tuple[int, Mapping[int, str]]:
@@ -135,7 +170,8 @@ def _first_call(connection: sqlite3.Connection, thread: int) -> tuple[int, Mappi
     return row[0], texts_of(span, read(span, is_brief=True))
 
 
-def _remove(connection: sqlite3.Connection, keys: Iterable[int]) -> None:
+def _remove(connection: sqlite3.Connection, keys: Iterable[int]) -> int:
+    size = 0
     for key in keys:
         # An index without content has to be told what it had.
         found = connection.execute("SELECT text FROM texts WHERE key = ?", (key,)).fetchone()
@@ -145,6 +181,8 @@ def _remove(connection: sqlite3.Connection, keys: Iterable[int]) -> None:
         )
         connection.execute("DELETE FROM texts WHERE key = ?", (key,))
         connection.execute("DELETE FROM documents WHERE key = ?", (key,))
+        size += len(found[0])
+    return size
 
 
 def find(connection: sqlite3.Connection, wanted: str) -> Found:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from orq_otel.viewer import model
+from orq_otel.viewer.model.ids import digest
 from orq_otel.viewer.store.sqlite_rows import ROW_COLUMNS, insert_many, row_of
 from orq_otel.viewer.store.tally import Row, Tally, ThreadTally
 
@@ -112,7 +112,7 @@ def add_threads(
                 key,
                 ids[key],
                 ids[key].lower(),
-                model.digest(ids[key]),
+                digest(ids[key]),
                 one.started,
                 one.last_active,
                 min(one.last_active, arrived),

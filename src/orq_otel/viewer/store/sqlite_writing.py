@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from orq_otel.viewer.conversation.facts import MODEL_CALLS, read
 from orq_otel.viewer.conversation.texts import texts_of, tool_use
-from orq_otel.viewer.model import KeptSpan, LogRecord
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.telemetry import LogRecord
 from orq_otel.viewer.store import (
     deciding,
     sqlite_feedback,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from orq_otel.viewer.model import StoreError
+from orq_otel.viewer.model.store import StoreError
 
 Result = TypeVar("Result")
 

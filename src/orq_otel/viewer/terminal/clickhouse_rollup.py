@@ -10,7 +10,7 @@ from contextlib import closing
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
-from orq_otel.viewer.model import StoreError
+from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.terminal.command_line import DONE, FAILED, WRONG_USAGE, complain, write
 
 if TYPE_CHECKING:

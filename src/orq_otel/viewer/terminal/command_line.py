@@ -12,7 +12,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from orq_otel.viewer.formats import shortened
-from orq_otel.viewer.model import StoreError
+from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.settings import default_store
 from orq_otel.viewer.terminal.sources import (
     TOKEN_VARIABLE,

@@ -12,7 +12,7 @@ from io import BufferedReader
 from typing import Any, BinaryIO, cast
 
 from orq_otel.viewer.formats import plural
-from orq_otel.viewer.model import Span
+from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.receive.otlp_files import UnreadableError, read_requests
 from orq_otel.viewer.terminal.command_line import (
     DONE,

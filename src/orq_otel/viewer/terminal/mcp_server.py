@@ -16,7 +16,8 @@ from typing import Any, Final
 from orq_otel.viewer.conversation import conversation, exchanges, failure
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.formats import shortened
-from orq_otel.viewer.model import KeptSpan, StoreError
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.terminal.command_line import DONE, add_source, run_with_source
 from orq_otel.viewer.terminal.sources import Source, SourceError
 from orq_otel.viewer.times import rfc_3339

@@ -12,16 +12,10 @@ from typing import Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import (
-    InvalidCursorError,
-    KeptSpan,
-    LogRecord,
-    Span,
-    Store,
-    all_logs,
-    pieces,
-    short_id,
-)
+from orq_otel.viewer.model.ids import short_id
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.store import InvalidCursorError, Store, all_logs, pieces
+from orq_otel.viewer.model.telemetry import LogRecord, Span
 from orq_otel.viewer.ports.guards import is_loopback
 from orq_otel.viewer.receive.otlp import logs_to_json, to_json
 from orq_otel.viewer.web import api_json

@@ -19,7 +19,7 @@ from orq_otel.viewer.conversation import (
 )
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.formats import count, one_line, plural
-from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.terminal.command_line import (
     BETWEEN,
     DONE,

@@ -6,7 +6,7 @@ from argparse import Namespace
 from typing import Any
 
 from orq_otel.viewer.formats import count, one_line
-from orq_otel.viewer.model import FEEDBACK, SORTS
+from orq_otel.viewer.model.queries import FEEDBACK, SORTS
 from orq_otel.viewer.terminal.command_line import (
     DONE,
     add_source,

@@ -9,7 +9,7 @@ from argparse import ArgumentTypeError, Namespace
 from typing import Any
 
 from orq_otel.viewer import extra
-from orq_otel.viewer.model import StoreError
+from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.settings import Settings, SettingsError, default_store
 from orq_otel.viewer.terminal.log_filter import RepeatedLineFilter
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import quote, urlencode
 
-from orq_otel.viewer.model import KeptSpan, Thread, short_id
+from orq_otel.viewer.model.ids import short_id
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.threads import Thread
 
 
 def thread_url(thread_id: str, **parameters: str | int | None) -> str:

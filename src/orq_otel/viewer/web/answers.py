@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias, TypedDict
 
-from orq_otel.viewer.model import LONG_ID
+from orq_otel.viewer.model.ids import LONG_ID
 from orq_otel.viewer.web.schemas import Field
 
 Json = dict[str, Any]
@@ -157,7 +157,14 @@ class _Group(TypedDict):
     ]
 
 
-class Numbers(TypedDict):
+class _PartialNumbers(TypedDict, total=False):
+    is_partial: Annotated[
+        Literal[True],
+        Field(description="only the calls of the latest days were counted: there are too many"),
+    ]
+
+
+class Numbers(_PartialNumbers):
     """Model calls in groups."""
 
     by: str

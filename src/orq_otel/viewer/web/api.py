@@ -16,19 +16,17 @@ from starlette.types import Receive, Scope, Send
 
 from orq_otel.viewer.conversation import conversation, exchanges
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.model import (
-    KINDS,
+from orq_otel.viewer.model.kept_spans import KeptSpan, position
+from orq_otel.viewer.model.queries import KINDS, Kind
+from orq_otel.viewer.model.store import (
     InvalidCursorError,
-    KeptSpan,
-    Kind,
     Store,
     StoreError,
-    Thread,
     all_logs,
     deletion,
     pieces,
-    position,
 )
+from orq_otel.viewer.model.threads import Thread
 from orq_otel.viewer.receive.otlp_files import UnreadableError, read_requests
 from orq_otel.viewer.store import cursors
 from orq_otel.viewer.web import answers, api_json, conversation_json, exports, thread_csv

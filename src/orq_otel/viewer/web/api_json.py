@@ -7,17 +7,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 from orq_otel.viewer.conversation.facts import explained
-from orq_otel.viewer.model import (
-    Hit,
-    KeptSpan,
-    Kind,
-    LogRecord,
-    Numbers,
-    Span,
-    Spans,
-    Thread,
-    ThreadPage,
-)
+from orq_otel.viewer.model.kept_spans import KeptSpan, Spans
+from orq_otel.viewer.model.queries import Kind
+from orq_otel.viewer.model.sums import Numbers
+from orq_otel.viewer.model.telemetry import LogRecord, Span
+from orq_otel.viewer.model.threads import Hit, Thread, ThreadPage
 from orq_otel.viewer.receive.otlp import logs_to_json, to_json
 from orq_otel.viewer.times import SECOND, moment, rfc_3339
 from orq_otel.viewer.web import answers
@@ -100,7 +94,7 @@ def hit(one: Hit) -> answers.Hit:
 
 def numbers(found: Numbers, by: Kind) -> answers.Numbers:
     """Returns groups of model calls as JSON."""
-    return {
+    answer: answers.Numbers = {
         "by": by,
         "groups": [
             {
@@ -131,6 +125,9 @@ def numbers(found: Numbers, by: Kind) -> answers.Numbers:
         "interval_seconds": found.width // SECOND,
         "more_groups": found.more,
     }
+    if found.is_partial:
+        answer["is_partial"] = True
+    return answer
 
 
 def span(kept: KeptSpan) -> answers.Span:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from orq_otel.viewer.conversation import Evaluation, Exchange, Step, Turn, documents
 from orq_otel.viewer.conversation.parts import NORMAL_ENDS
-from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.web import json_view, markdown, media
 from orq_otel.viewer.web.addresses import span_key
 

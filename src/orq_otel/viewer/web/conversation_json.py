@@ -19,7 +19,7 @@ from orq_otel.viewer.conversation import (
     Turn,
     failure,
 )
-from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.times import rfc_3339
 from orq_otel.viewer.web import answers
 from orq_otel.viewer.web.api_json import EVERY_DIGIT

@@ -23,7 +23,8 @@ from orq_otel.viewer.conversation import (
     failure,
 )
 from orq_otel.viewer.conversation.exchanges import Inner
-from orq_otel.viewer.model import KeptSpan, Thread
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.threads import Thread
 from orq_otel.viewer.web.zones import Zone
 
 _ROLES: Final = {

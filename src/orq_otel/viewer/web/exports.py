@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from orq_otel.viewer.conversation import conversation, evaluation, exchanges
-from orq_otel.viewer.model import EVALUATION, KeptSpan, Store, Thread, pieces
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.store import Store, pieces
+from orq_otel.viewer.model.telemetry import EVALUATION
+from orq_otel.viewer.model.threads import Thread
 from orq_otel.viewer.web import conversation_html, conversation_markdown
 from orq_otel.viewer.web.page_limits import TextBudget
 from orq_otel.viewer.web.rendering import HERE, rendered

@@ -12,7 +12,8 @@ from urllib.parse import urlencode
 from markupsafe import Markup
 
 from orq_otel.viewer import formats
-from orq_otel.viewer.model import Store, ThreadQuery
+from orq_otel.viewer.model.queries import ThreadQuery
+from orq_otel.viewer.model.store import Store
 from orq_otel.viewer.store import words
 from orq_otel.viewer.times import rfc_3339
 from orq_otel.viewer.web.query_parameters import FILTERS, LABELS
@@ -114,6 +115,11 @@ def in_period(parameters: Parameters, period: str | None) -> Parameters:
     if any(name in {"since", "until", "from", "to"} for name, _ in parameters):
         return parameters
     return [*parameters, ("since", period)]
+
+
+def with_time(parameters: Parameters, period: str | None) -> Parameters:
+    """Returns parameters of which `in_period` makes the same again: any time has to be said."""
+    return [*parameters, ANY] if in_period(parameters, period) != parameters else parameters
 
 
 def is_filtered(parameters: Parameters) -> bool:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from orq_otel.viewer.model import Sort, Store, Thread, ThreadQuery
+from orq_otel.viewer.model.queries import Sort, ThreadQuery
+from orq_otel.viewer.model.store import Store
+from orq_otel.viewer.model.threads import Thread
 from orq_otel.viewer.store import cursors
 
 #: What threads are sorted by, where the thread itself says it. Others are sorted by activity.

@@ -9,7 +9,9 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from orq_otel.viewer import formats
-from orq_otel.viewer.model import KINDS, Group, Kind, Numbers, Slice, Store, StoreError
+from orq_otel.viewer.model.queries import KINDS, Kind
+from orq_otel.viewer.model.store import Store, StoreError
+from orq_otel.viewer.model.sums import Group, Numbers, Slice
 from orq_otel.viewer.web import finding, plots
 from orq_otel.viewer.web.query_parameters import choice, thread_query
 from orq_otel.viewer.web.zones import Zone
@@ -42,12 +44,15 @@ class Asked:
     Args:
         parameters: Its parameters. `a` and `b` name two groups to compare.
         zone: The zone of its times.
+        period: The time that is shown unless another one is chosen, as "24h", or None for any.
 
     Raises:
         InvalidParameterError: One is invalid.
     """
 
-    def __init__(self, parameters: Sequence[tuple[str, str]], zone: Zone) -> None:
+    def __init__(
+        self, parameters: Sequence[tuple[str, str]], zone: Zone, period: str | None
+    ) -> None:
         own = dict(parameters)
         self._parameters = parameters
         self._by: Kind = choice("by", own.get("by", "tag" if "a" in own else "model"), KINDS)
@@ -55,7 +60,9 @@ class Asked:
         self._pair = [own[name] for name in ("a", "b") if name in own]
         self._others = [one for one in parameters if one[0] not in _OWN]
         self._zone = zone
-        self._query = thread_query(finding.query_parameters(self._others, zone))
+        shown = finding.in_period(self._others, period)
+        self._is_last_day = len(shown) > len(self._others)
+        self._query = thread_query(finding.query_parameters(shown, zone))
 
     def values(self, store: Store) -> dict[str, Any]:
         """Returns what the template shows.
@@ -82,6 +89,7 @@ class Asked:
             "pair": self._pair,
             "lines": comparison(*pair) if len(pair) == len(self._pair) == 2 else (),  # noqa: PLR2004
             "problem": problem,
+            "is_last_day": self._is_last_day,
             "filters": finding.filters(self._others, "/numbers"),
             "tags": self._query.tags,
             "threads": finding.address("/", self._others),

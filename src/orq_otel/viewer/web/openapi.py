@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from orq_otel.viewer.model import FEEDBACK, KINDS, SORTS
+from orq_otel.viewer.model.queries import FEEDBACK, KINDS, SORTS
 from orq_otel.viewer.web import answers
 from orq_otel.viewer.web.query_parameters import LABELS, MATCHES, MOST_THREADS, ORDERS
 from orq_otel.viewer.web.schemas import reference, schemas_of

@@ -6,7 +6,9 @@ import functools
 from dataclasses import replace
 from typing import Any, Final
 
-from orq_otel.viewer.model import Overview, Store, ThreadQuery
+from orq_otel.viewer.model.queries import ThreadQuery
+from orq_otel.viewer.model.store import Store
+from orq_otel.viewer.model.sums import Overview
 from orq_otel.viewer.web import finding, plots
 from orq_otel.viewer.web.addresses import list_url
 from orq_otel.viewer.web.query_parameters import thread_query
@@ -63,7 +65,13 @@ def values(store: Store, parameters: finding.Parameters, zone: Zone) -> dict[str
         "offered": finding.offered(store),
         "abilities": store.abilities,
         "csv": finding.address("/api/threads.csv", finding.api_parameters(shown, zone)),
-        "numbers": finding.address("/numbers", shown, cursor=None, sort=None, order=None),
+        "numbers": finding.address(
+            "/numbers",
+            finding.with_time(shown, store.period),
+            cursor=None,
+            sort=None,
+            order=None,
+        ),
         "zone": zone,
         "begin": begin,
         "end": end,

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from orq_otel.viewer.conversation.order import HOST
 from orq_otel.viewer.formats import shortened
-from orq_otel.viewer.model import KeptSpan
+from orq_otel.viewer.model.kept_spans import KeptSpan
 
 #: How many characters of an attribute a thread's page keeps. JSON is kept completely, since there
 #: may be messages in it.

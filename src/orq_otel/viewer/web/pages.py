@@ -19,7 +19,9 @@ from starlette.staticfiles import StaticFiles
 
 from orq_otel.viewer.conversation import conversation, exchanges
 from orq_otel.viewer.conversation import media as kept_media
-from orq_otel.viewer.model import InvalidCursorError, Store, StoreError, Thread, ThreadQuery
+from orq_otel.viewer.model.queries import ThreadQuery
+from orq_otel.viewer.model.store import InvalidCursorError, Store, StoreError
+from orq_otel.viewer.model.threads import Thread
 from orq_otel.viewer.web import finding, media, numbers_page, overview_page, thread_page
 from orq_otel.viewer.web.addresses import thread_url, trace_url
 from orq_otel.viewer.web.neighbours import neighbour
@@ -127,7 +129,7 @@ class _Pages:
 
     @_guarded
     def _numbers(self, request: Request) -> Response:
-        asked = numbers_page.Asked(_parameters(request), zone_of(request))
+        asked = numbers_page.Asked(_parameters(request), zone_of(request), self._store.period)
         return page("numbers.html", **asked.values(self._store))
 
     @_guarded

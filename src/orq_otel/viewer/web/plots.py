@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from orq_otel.viewer import formats
-from orq_otel.viewer.model import Bucket, Numbers, Overview, Thread
+from orq_otel.viewer.model.sums import Bucket, Numbers, Overview
+from orq_otel.viewer.model.threads import Thread
 
 #: The coordinates inside a plot. The page stretches it to the available width.
 _WIDTH, _HEIGHT = 600, 96

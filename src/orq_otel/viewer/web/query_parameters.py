@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Literal, TypeVar
 
-from orq_otel.viewer.model import FEEDBACK, KINDS, SORTS, Feedback, Kind, ThreadQuery
+from orq_otel.viewer.model.queries import FEEDBACK, KINDS, SORTS, Feedback, Kind, ThreadQuery
 from orq_otel.viewer.times import SECOND, moment, seconds
 
 MOST_THREADS = 500

@@ -21,7 +21,8 @@ from starlette.responses import HTMLResponse, Response
 from orq_otel.viewer import formats
 from orq_otel.viewer.conversation import failure
 from orq_otel.viewer.conversation.facts import explained
-from orq_otel.viewer.model import LONG_ID, SORTS
+from orq_otel.viewer.model.ids import LONG_ID
+from orq_otel.viewer.model.queries import SORTS
 from orq_otel.viewer.web import conversation_html, finding, plots
 from orq_otel.viewer.web.addresses import api_url, export_url, span_key, thread_url
 from orq_otel.viewer.web.zones import UTC

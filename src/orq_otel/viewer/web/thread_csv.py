@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Final
 
-from orq_otel.viewer.model import Store, Thread, ThreadQuery
+from orq_otel.viewer.model.queries import ThreadQuery
+from orq_otel.viewer.model.store import Store
+from orq_otel.viewer.model.threads import Thread
 from orq_otel.viewer.times import rfc_3339
 
 MOST: Final = 100_000

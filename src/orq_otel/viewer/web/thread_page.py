@@ -11,18 +11,11 @@ from typing import Any, Final
 from orq_otel.viewer.conversation import Exchange, conversation, evaluation, exchanges, failure
 from orq_otel.viewer.conversation.facts import explained
 from orq_otel.viewer.dialects.capturing import settings
-from orq_otel.viewer.model import (
-    EVALUATION,
-    LONG_ID,
-    KeptSpan,
-    Position,
-    Spans,
-    Store,
-    Thread,
-    deletion,
-    pieces,
-    position,
-)
+from orq_otel.viewer.model.ids import LONG_ID
+from orq_otel.viewer.model.kept_spans import KeptSpan, Position, Spans, position
+from orq_otel.viewer.model.store import Store, deletion, pieces
+from orq_otel.viewer.model.telemetry import EVALUATION
+from orq_otel.viewer.model.threads import Thread
 from orq_otel.viewer.store import cursors
 from orq_otel.viewer.web import conversation_html, timeline
 from orq_otel.viewer.web.addresses import span_key, thread_url, trace_url

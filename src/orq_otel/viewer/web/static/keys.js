@@ -186,10 +186,9 @@ function address(id) {
 async function find() {
   const mine = ++asked;
   const words = text.value.trim();
-  const matching = [...commands(), ...(words ? questions() : [])]
-    .filter(({ name }) => name.toLowerCase().includes(words.toLowerCase()));
+  const matches = ({ name }) => name.toLowerCase().includes(words.toLowerCase());
   if (!words) {
-    found(matching);
+    found(commands());
     return;
   }
   let threads = [];
@@ -202,10 +201,11 @@ async function find() {
   }
   if (mine !== asked) return;
   found([
+    ...questions().filter(matches),
     ...threads.map(({ id, short_id: short, title }) => ({
       name: title || id, more: title ? id : "", act: () => location.assign(address(short ?? id)),
     })),
-    ...matching,
+    ...commands().filter(matches),
   ]);
 }
 
