@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from orq_otel.viewer.model.queries import Kind, ThreadQuery
-from orq_otel.viewer.store import buckets, sqlite_groups
+from orq_otel.viewer.store import buckets, sqlite_groups, sqlite_search
 from orq_otel.viewer.store.sqlite_groups import Part
 from orq_otel.viewer.store.tally import THREAD_WIDTHS
 
@@ -91,8 +91,15 @@ class Many:
         self._connection = connection
         self._by = by
         self._is_filtered = is_filtered
-        self._among = f" AND thread IN (SELECT key FROM threads {where})" if where else ""
-        self._values = values if where else ()
+        self._among, self._values = "", values
+        if is_filtered:
+            # Found once: each sum needs them.
+            self._among = " AND thread IN (SELECT value FROM json_each(?))"
+            self._values = (sqlite_search.listed(connection, where, values),)
+        elif where:
+            self._among = f" AND thread IN (SELECT key FROM threads {where})"
+        # With a label, its threads are gone through, instead of all of these for each label.
+        self._of_label = self._among.replace(" AND thread", " AND +thread", 1)
         self._since = 0 if query.since is None else buckets.bounded(query.since)
         self._until = buckets.LATEST if query.until is None else buckets.bounded(query.until)
         self._labels = labels_of(by)
@@ -111,14 +118,24 @@ class Many:
         start -= start % _FINEST
         end = max(end + -end % _FINEST, start + _FINEST)
         width = buckets.width(start, end, most, _FINEST)
+        if width % _DAY == 0:
+            # Where no time ends, whole days do.
+            start -= start % _DAY if start > self._since else 0
+            end += -end % _DAY if end < self._until else 0
         groups: list[str | None] = list(names)
+        counts: dict[str | None, int] = {}
         more = 0
-        if not names:
-            groups, more = self._most_frequent(limit, start, end, width)
-        parts = self._parts(groups, start, end, width)
-        calls = {name: sum(one.calls for one in some) for name, some in parts.items()}
+        if self._by == "model" and self._is_filtered:
+            parts = self._of_calls(start, end, width)
+            groups = groups or sorted(parts, key=lambda name: -_calls(parts[name]))
+            groups, more = groups[:limit], len(groups[limit:])
+        else:
+            if not names:
+                groups, counts, more = self._most_frequent(limit, start, end, width)
+            parts = self._parts(groups, start, end, width)
+        calls = {name: _calls(parts[name]) for name in groups if name in parts}
         latencies, sampled = self._sample(calls, start, end, width)
-        threads = self._threads(groups)
+        threads = self._threads(groups, counts)
         return Found(groups, more, start, end, width, parts, latencies, threads, sampled)
 
     def _ask(self, query: str, *values: Any) -> Iterator[Any]:
@@ -126,58 +143,47 @@ class Many:
 
     def _most_frequent(
         self, limit: int, start: int, end: int, width: int
-    ) -> tuple[list[str | None], int]:
+    ) -> tuple[list[str | None], dict[str | None, int], int]:
+        """Returns groups, their numbers of threads as far as these come along, and other groups."""
+        counts: Counter[str | None] = Counter()
         if self._by == "model":
-            if self._is_filtered:
-                found = self._ask(
-                    f"SELECT model, COUNT(*) FROM calls WHERE start >= ? AND start < ?{self._among}"
-                    " GROUP BY 1",
-                    *(start, end, *self._values),
-                )
-                counts = Counter(dict(found))
-            else:
-                counts = Counter()
-                for rolled, low, high in _ranges(start, end, width):
-                    for name, calls in self._ask(
-                        "SELECT value, SUM(calls) FROM group_sums WHERE kind = 'model'"
-                        " AND width = ? AND start >= ? AND start < ? GROUP BY 1",
-                        *(rolled, low, high),
-                    ):
-                        counts[name or None] += calls
+            for rolled, low, high in _ranges(start, end, width):
+                for name, calls in self._ask(
+                    "SELECT value, SUM(calls) FROM group_sums WHERE kind = 'model'"
+                    " AND width = ? AND start >= ? AND start < ? GROUP BY 1",
+                    *(rolled, low, high),
+                ):
+                    counts[name or None] += calls
             names = [name for name, _ in counts.most_common()]
-            return names[:limit], len(names[limit:])
+            return names[:limit], {}, len(names[limit:])
         if not self._among:
             table, label = ("tags", "? = 'tag'") if self._by == "tag" else ("facets", "kind = ?")
             name = "tag" if self._by == "tag" else "value"
-            found = self._ask(
-                f"SELECT {name} FROM {table} WHERE {label} ORDER BY threads DESC, 1 LIMIT ?",
-                *(self._by, limit),
+            counts.update(
+                dict(
+                    self._ask(
+                        f"SELECT {name}, threads FROM {table} WHERE {label}"
+                        f" ORDER BY threads DESC, {name} LIMIT ?",
+                        *(self._by, limit),
+                    )
+                )
             )
-            names = [name for (name,) in found]
             (count,) = next(self._ask(f"SELECT COUNT(*) FROM {table} WHERE {label}", self._by))
-            return names, count - len(names)
-        rows = list(
-            self._ask(
-                f"SELECT label FROM {self._labels} WHERE true{self._among}"
-                " GROUP BY 1 ORDER BY COUNT(*) DESC, 1",
-                *self._values,
+        else:
+            rows = self._ask(
+                "SELECT label, COUNT(*) AS threads, COUNT(*) OVER () FROM"
+                f" {self._labels} WHERE true{self._among}"
+                " GROUP BY 1 ORDER BY threads DESC, label LIMIT ?",
+                *(*self._values, limit),
             )
-        )
-        return [name for (name,) in rows[:limit]], len(rows[limit:])
+            count = 0
+            for name, threads, count in rows:  # noqa: B007 - each row has it
+                counts[name] = threads
+        return list(counts), dict(counts), count - len(counts)
 
     def _parts(self, groups: Sequence[str | None], start: int, end: int, width: int) -> Parts:
         """Returns the sums of each group over each interval of time."""
         at = f"start / {width} * {width}"
-        if self._by == "model" and self._is_filtered:
-            marks, names = _marks(groups)
-            found = self._ask(
-                f"SELECT model, {at}, COUNT(*), SUM(is_error), TOTAL(input_tokens),"
-                " TOTAL(output_tokens), TOTAL(cost), COUNT(cost), SUM(is_model_call AND cost IS"
-                f" NULL) FROM calls WHERE start >= ? AND start < ? AND coalesce(model, '') {marks}"
-                f"{self._among} GROUP BY 1, 2",
-                *(start, end, *names, *self._values),
-            )
-            return _merged(found)
         kept: Sequence[str | None] = groups
         if self._by != "model":
             labels = () if self._is_filtered else sqlite_groups.kept(self._connection)
@@ -199,7 +205,7 @@ class Many:
                 )
             if others:
                 marks, names = _marks(others)
-                among, values = (self._among, self._values) if self._is_filtered else ("", ())
+                among, values = (self._of_label, self._values) if self._is_filtered else ("", ())
                 queries.append(
                     self._ask(
                         f"SELECT label, {at}, SUM(priced + unpriced), SUM(errors),"
@@ -211,6 +217,18 @@ class Many:
                     )
                 )
         return _merged(chain.from_iterable(queries))
+
+    def _of_calls(self, start: int, end: int, width: int) -> Parts:
+        """Returns the same of each model that some threads have called."""
+        return _merged(
+            self._ask(
+                f"SELECT model, start / {width} * {width}, COUNT(*), SUM(is_error),"
+                " TOTAL(input_tokens), TOTAL(output_tokens), TOTAL(cost), COUNT(cost),"
+                " SUM(is_model_call AND cost IS NULL) FROM calls"
+                f" WHERE start >= ? AND start < ?{self._among} GROUP BY 1, 2",
+                *(start, end, *self._values),
+            )
+        )
 
     def _sample(
         self, calls: Mapping[str | None, int], start: int, end: int, width: int
@@ -233,7 +251,7 @@ class Many:
             rows = self._ask(
                 f"WITH asked (name, most) AS (VALUES {asked}) {listed} (SELECT name, {call}"
                 f" FROM asked CROSS JOIN {self._labels} ON label = name CROSS JOIN calls"
-                f" USING (thread) WHERE {_HASHED} < most{of_model}{self._among}{during})"
+                f" USING (thread) WHERE {_HASHED} < most{of_model}{self._of_label}{during})"
                 " GROUP BY 1, 2",
                 *chain.from_iterable((name, int(shares[name] * 2**32)) for name in named),
                 *values,
@@ -249,11 +267,18 @@ class Many:
             found[name][at] = sorted(map(int, latencies.split(",")))
         return found, frozenset(name for name, share in shares.items() if share < 1)
 
-    def _threads(self, groups: Sequence[str | None]) -> Threads:
-        """Returns the numbers of threads with each label, and of their evaluations."""
+    def _threads(self, groups: Sequence[str | None], counts: dict[str | None, int]) -> Threads:
+        """Returns the numbers of threads with each label, and of their evaluations.
+
+        Args:
+            groups: The labels.
+            counts: Their numbers of threads, or nothing if they are not known.
+        """
         marks, names = _marks(groups)
-        where = f"WHERE label {marks}{self._among} GROUP BY 1"
-        if self._among:
+        where = f"WHERE label {marks}{self._of_label} GROUP BY 1"
+        if counts:
+            pass
+        elif self._among:
             query = f"SELECT label, COUNT(*) FROM {self._labels} {where}"
             counts = dict(self._ask(query, *names, *self._values))
         elif self._by == "tag":
@@ -273,6 +298,10 @@ class Many:
             query = f"SELECT COUNT(DISTINCT thread) FROM calls WHERE model IS NULL{self._among}"
             (counts[None],) = next(self._ask(query, *self._values))
         return {name: (counts.get(name, 0), *evaluated.get(name, (0, 0))) for name in groups}
+
+
+def _calls(parts: Sequence[Part]) -> int:
+    return sum(one.calls for one in parts)
 
 
 def _shares(calls: Mapping[str | None, int]) -> dict[str | None, float]:
@@ -296,7 +325,8 @@ def _ranges(start: int, end: int, width: int) -> list[tuple[int, int, int]]:
     if width % _DAY:
         return [(_FINEST, start, end)]
     first, last = start + -start % _DAY, end - end % _DAY
-    return [(_FINEST, start, first), (_DAY, first, last), (_FINEST, last, end)]
+    found = [(_FINEST, start, first), (_DAY, first, last), (_FINEST, last, end)]
+    return [one for one in found if one[1] < one[2]]
 
 
 def _marks(groups: Sequence[str | None]) -> tuple[str, list[str]]:
