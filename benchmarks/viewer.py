@@ -56,6 +56,10 @@ OURS = 240.0
 #: a viewer is busy and answers nobody.
 PAUSE = 0.05
 PROBLEM = 200
+#: Where somebody develops, modules may not be kept compiled. Where somebody installs, they are.
+_ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+}
 
 
 @dataclass(frozen=True)
@@ -369,7 +373,7 @@ def _running(viewer: Viewer) -> Iterator[Running]:
             process = subprocess.Popen(
                 [str(python_of(viewer.environment).with_name(program)), *arguments],
                 cwd=directory,
-                env={**os.environ, "HOME": name, **variables},
+                env={**_ENVIRONMENT, "HOME": name, **variables},
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

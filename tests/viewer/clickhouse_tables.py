@@ -261,6 +261,10 @@ def row(span: Span) -> dict[str, Any]:
 
 def _texts(attributes: Any) -> dict[str, str]:
     return {
-        name: value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+        name: value
+        if isinstance(value, str)
+        else ""
+        if value is None
+        else json.dumps(value, separators=(",", ":"))
         for name, value in attributes.items()
     }

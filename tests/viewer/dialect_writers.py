@@ -622,6 +622,84 @@ def _adk(call: Call) -> Attributes:
     }
 
 
+def _traceai(call: Call) -> Attributes:
+    found = {name.replace("llm.", "gen_ai."): value for name, value in _openinference(call).items()}
+    sent, answered, cached = call.usage
+    messages = {
+        name.replace("put_messages", "put.messages"): value
+        for name, value in found.items()
+        if "put_messages" in name
+    }
+    return {
+        "gen_ai.span.kind": "LLM",
+        "gen_ai.request.model": "gpt-4o-mini",
+        **messages,
+        **_numbers(
+            call,
+            {
+                "gen_ai.usage.input_tokens": sent,
+                "gen_ai.usage.output_tokens": answered,
+                "gen_ai.usage.cache_read.input_tokens": cached,
+            },
+        ),
+    }
+
+
+def _unknown(call: Call) -> Attributes:
+    sent, answered, cached = call.usage
+    return {
+        "acme.span_kind": "llm",
+        "acme.model_name": "gpt-4o-mini",
+        "acme.input.messages": json.dumps(openai(call)),
+        **_numbers(
+            call,
+            {
+                "acme.output.messages": json.dumps([openai_answer(call)]),
+                "acme.usage.input_tokens": sent,
+                "acme.usage.output_tokens": answered,
+                "acme.usage.cached_tokens": cached,
+            },
+        ),
+    }
+
+
+def _unknown_javascript(call: Call) -> Attributes:
+    return {
+        "acmeSpanType": "GENERATION",
+        "acmeModel": "gpt-4o-mini",
+        "acmeRequest": json.dumps({"model": "gpt-4o-mini", "messages": openai(call)}),
+        **_numbers(
+            call,
+            {
+                "acmeResponse": json.dumps(_completion(call)),
+                "acmeTokenUsage": json.dumps(_openai_usage(call)),
+            },
+        ),
+    }
+
+
+def _unknown_numbered(call: Call) -> Attributes:
+    def message(one: Message) -> Message:
+        calls = [{"id": call["id"], **call["function"]} for call in one.get("tool_calls", ())]
+        return {**one, "tool_calls": calls}
+
+    sent, answered, cached = call.usage
+    return {
+        "acme.observation.type": "Chat",
+        "acme.request.model": "gpt-4o-mini",
+        **dict(_flat("acme.prompts", [message(one) for one in openai(call)])),
+        **_numbers(
+            call,
+            {
+                **dict(_flat("acme.completions", [message(openai_answer(call))])),
+                "acme.prompt_tokens": sent,
+                "acme.completion_tokens": answered,
+                "acme.cache_read_tokens": cached,
+            },
+        ),
+    }
+
+
 #: How each sender writes a call, by its name.
 WRITERS: Mapping[str, Callable[[Call], Attributes]] = {
     "conventions": _in_conventions,
@@ -643,6 +721,10 @@ WRITERS: Mapping[str, Callable[[Call], Attributes]] = {
     "Braintrust": _braintrust,
     "Pipecat": _pipecat,
     "Google ADK": _adk,
+    "traceAI": _traceai,
+    "nobody knows": _unknown,
+    "nobody knows, in JavaScript": _unknown_javascript,
+    "nobody knows, with numbers": _unknown_numbered,
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -11,9 +11,10 @@ from typing import Any, Final
 from orq_otel.viewer.model.ids import digest
 from orq_otel.viewer.store.sqlite import SQLiteStore
 from orq_otel.viewer.store.sqlite_rows import ROW_COLUMNS, row_of
-from orq_otel.viewer.store.tally import Tally
+from orq_otel.viewer.store.tally import THREAD_WIDTHS, Tally
 
 _SUMS: Final = "spans, errors, input_tokens, output_tokens, cost, priced, unpriced"
+_GROUP_SUMS: Final = "calls, errors, input_tokens, output_tokens, cost, priced, unpriced"
 
 
 def rollup_errors(store: SQLiteStore) -> list[str]:
@@ -67,6 +68,13 @@ def _rollup_errors(connection: sqlite3.Connection) -> list[str]:
         "SELECT width, start, bucket, calls FROM latencies": [
             (*key, calls) for key, calls in tally.latencies.items()
         ],
+        f"SELECT kind, value, width, start, {_GROUP_SUMS} FROM group_sums WHERE calls OR errors": [
+            (*group, *sums) for group, sums in _groups(connection, tally).items()
+        ],
+        "SELECT key, mask FROM threads JOIN kept_labels ON kept & mask": connection.execute(
+            "SELECT thread, mask FROM kept_labels JOIN (SELECT thread, 'tag' AS kind, tag AS value"
+            " FROM thread_tags UNION ALL SELECT * FROM thread_facets) USING (kind, value)"
+        ).fetchall(),
         "SELECT key, spans FROM resources": connection.execute(
             "SELECT resource, COUNT(*) FROM (SELECT resource FROM spans"
             " UNION ALL SELECT resource FROM logs) GROUP BY resource"
@@ -77,6 +85,31 @@ def _rollup_errors(connection: sqlite3.Connection) -> list[str]:
         for query, rows in expected.items()
         for line in _differing(query, set(connection.execute(query)), set(rows))
     ]
+
+
+def _groups(connection: sqlite3.Connection, tally: Tally) -> dict[tuple[Any, ...], list[int]]:
+    """Returns the sums of groups that are not empty, by kind, value, width and start."""
+    found: defaultdict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0] * 7)
+
+    def count(group: tuple[str, str], width: int, start: int, values: Iterable[int]) -> None:
+        key = (*group, width, start - start % width)
+        found[key] = [a + b for a, b in zip(found[key], values, strict=True)]
+
+    for model, start, *values in connection.execute(
+        "SELECT coalesce(model, ''), start, 1, is_error, coalesce(input_tokens, 0),"
+        " coalesce(output_tokens, 0), coalesce(cost, 0), cost IS NOT NULL,"
+        " is_model_call AND cost IS NULL FROM calls"
+    ):
+        for width in THREAD_WIDTHS:
+            count(("model", model), width, start, values)
+    labels = connection.execute("SELECT kind, value FROM kept_labels").fetchall()
+    for one in tally.threads.values():
+        its = {*one.facets, *(("tag", tag) for tag in one.tags)}
+        for label in its & set(labels):
+            for (width, start), sums in one.activity.items():
+                _, *values = sums.values()
+                count(label, width, start, [sums.priced + sums.unpriced, *values])
+    return {key: values for key, values in found.items() if values[0] or values[1]}
 
 
 def _differing(query: str, found: set[Any], expected: set[Any]) -> Iterable[str]:
@@ -91,9 +124,13 @@ def forget_finding(path: Path) -> None:
         for kind, name in connection.execute(
             "SELECT type, name FROM sqlite_master WHERE name IN ('words', 'thread_facets',"
             " 'facets', 'calls', 'documents', 'texts', 'evaluations', 'thread_feedback',"
-            " 'unindexed', 'call_removed', 'log_removed', 'thread_removed', 'threads_by_title')"
+            " 'unindexed', 'kept_labels', 'group_sums', 'call_removed',"
+            " 'log_removed', 'thread_removed', 'threads_by_title')"
         ).fetchall():
             connection.execute(f"DROP {kind} {name}")
         for column in ("user", "agent", "tool"):
             connection.execute(f"ALTER TABLE spans DROP COLUMN {column}")
+        columns = connection.execute("SELECT name FROM pragma_table_info('threads')").fetchall()
+        if ("kept",) in columns:  # unless the file is an even older one
+            connection.execute("ALTER TABLE threads DROP COLUMN kept")
     connection.close()

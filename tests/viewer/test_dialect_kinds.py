@@ -223,6 +223,21 @@ def with_agent(span: Span) -> list[Span]:
     return [dataclasses.replace(span, parent_id=agent.span_id), agent]
 
 
+def without_parent(span: Span) -> list[Span]:
+    """A span whose parent is lost, in a trace whose first span has the id."""
+    first = dataclasses.replace(
+        span,
+        span_id="c" + span.span_id[1:],
+        name="invoke_agent support",
+        kind="INTERNAL",
+        start=span.start - 1,
+        end=span.end + 1,
+        attributes={"gen_ai.operation.name": "invoke_agent", "session.id": THREAD},
+    )
+    own = {key: value for key, value in span.attributes.items() if key != "session.id"}
+    return [dataclasses.replace(span, parent_id="0" * 15 + "f", attributes=own), first]
+
+
 def twice(span: Span) -> list[Span]:
     """A span that an exporter has sent again."""
     return [span, span]
@@ -236,6 +251,7 @@ CHANGES: dict[str, Callable[[Span], Span | list[Span]]] = {
     "the id is the resource's": of_resource,
     "its request has the id": with_request,
     "an agent repeats the usage": with_agent,
+    "its parent is lost": without_parent,
     "it is sent twice": twice,
 }
 

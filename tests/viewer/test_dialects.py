@@ -247,6 +247,51 @@ def test_an_error_says_why(sender: str) -> None:
         assert text in found.message or sender == "anthropic-sdk-native"
 
 
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"http.request.method": "POST", "session.id": "web", "url.path": "/chat"},
+        {"messaging.operation.type": "process", "messaging.message.conversation_id": "q1"},
+        {"db.operation.name": "SELECT", "db.response.status_code": "0", "user_id": "u1"},
+        {"acme.event_type": "click", "acme.session_id": "web", "input": "button"},
+        {"acme.max_input_tokens": 5, "acme.total_output_tokens": 5, "acme.model": "T"},
+    ],
+)
+def test_spans_about_other_things_are_left_alone(attributes: dict[str, Any]) -> None:
+    span = Span(
+        *("1" * 32, "2" * 16, None, "POST /chat", "SERVER", 1, 2, "ERROR", "", "", ""),
+        attributes=attributes,
+    )
+    facts = read(span)
+    assert (facts.thread_id, facts.operation, facts.input_tokens) == (None, None, None)
+    assert conversation(None, [KeptSpan(span, facts)]).entries == ()
+
+
+def test_names_that_nobody_knows_are_read_by_their_ends() -> None:
+    span = Span(
+        *("1" * 32, "2" * 16, None, "track", "INTERNAL", 1, 2, "OK", "", "", ""),
+        attributes={
+            "acme.run_type": "tool",
+            "acme.tool.name": "track_parcel",
+            "acme.tool_call.id": "c1",
+            "acme.tool.arguments": '{"parcel": "3SABC"}',
+            "acme.tool.result": "on its way",
+            "acme.conversation.id": "support-42",
+            "acme.user_id": "u1",
+            "acme.agent_name": "support",
+            "acme.trace_tags": ["vip"],
+        },
+    )
+    said = table.read(span)
+    assert (said.session_id, said.user, said.agent, said.tags) == (
+        *("support-42", "u1", "support", ("vip",)),
+    )
+    assert said.operation == "execute_tool"
+    assert table.tool_use(span) == table.ToolUse(
+        "track_parcel", "c1", {"parcel": "3SABC"}, "on its way"
+    )
+
+
 PRINTED = (
     ("Text(text='Hi', n=None)", {"text": "Hi", "n": None}),
     ("Message(_role=<Role.USER: 'user'>)", {"role": "user"}),
@@ -299,6 +344,8 @@ NAMES = (
     *("mlflow.spanInputs", "mlflow.chat.tokenUsage", "mastra.model_step.input", "metadata"),
     *("haystack.component.output", "gcp.vertex.agent.llm_response", "openinference.span.kind"),
     *("gen_ai.usage.input_tokens", "langsmith.span.tags", "session.id", "gen_ai.tool.name"),
+    *("acme.span_kind", "acme.usage", "acme.messages.0.role", "acme.outputs.a.b", "acme.output"),
+    *("span.type", "monocle_apptrace.version", "agent.state", "output", "llamaindex.run_id"),
 )
 
 

@@ -125,6 +125,7 @@ def test_counts(value: object, expected: int | None) -> None:
         (("a", "a"), ("a",)),
         ('["a", "b"]', ("a", "b")),
         (["a", 1, None, "", ["b"]], ("a",)),
+        (["graph:step:1", "a", "seq:step:2", "langsmith:hidden"], ("a",)),  # LangChain's own
         ("a", ()),
         ('{"a": 1}', ()),
         ("[" * 100_000, ()),

@@ -16,7 +16,7 @@ from . import conversations
 from .browsing import Browse, Page, Site, browse, browser, expect, held
 from .browsing import any_site as site
 from .conversations import INJECTION, Recorder
-from .sample_spans import call
+from .sample_spans import NOON, call, new_trace, span
 
 __all__ = ["browse", "browser", "site"]
 
@@ -328,3 +328,42 @@ def test_a_thread_is_exported(site: Site, browse: Browse) -> None:
             page.get_by_role("link", name=form, exact=True).click()
         told = json.loads(download.value.path().read_text())
         assert ("resourceSpans" in told) == (form == "OTLP")
+
+
+def test_a_narrow_timeline_says_which_steps_failed(site: Site, browse: Browse) -> None:
+    """However deep a step lies, and however long its name is."""
+    trace, parent = new_trace(), None
+    spans = []
+    for depth in range(14):
+        step = span("a", trace=trace, start=NOON + depth, name="a step with more to do than others")
+        failed = span(
+            "a",
+            trace=trace,
+            start=NOON + depth,
+            name="execute_tool look_up_the_order_of_the_customer",
+            status="ERROR",
+            gen_ai__operation__name="execute_tool",
+        )
+        spans += [replace(step, parent_id=parent), replace(failed, parent_id=step.span_id)]
+        parent = step.span_id
+    site.store.write([KeptSpan(one, read(one)) for one in spans])
+    page = browse("/threads/a", phone=True)
+    badges = page.locator(".row.bad > summary .badge")
+    expect(badges).to_have_count(14)
+    for badge in badges.all():
+        row, shown = badge.locator("xpath=ancestor::summary").bounding_box(), badge.bounding_box()
+        bar = badge.locator("xpath=ancestor::summary").locator(".bar").bounding_box()
+        assert row is not None
+        assert bar is not None
+        assert shown is not None
+        assert shown["width"] > 30
+        assert row["x"] < shown["x"]
+        assert shown["x"] + shown["width"] <= bar["x"]
+        hit = badge.evaluate(
+            """(one) => {
+                one.scrollIntoView({block: "center", behavior: "instant"});
+                const box = one.getBoundingClientRect();
+                return document.elementFromPoint(box.right - 4, box.top + box.height / 2) === one;
+            }"""
+        )
+        assert hit  # nothing cuts it off

@@ -145,7 +145,8 @@ def test_what_fits_is_kept_and_the_disk_gets_the_rest(
     deleted = Retention(size=limit).apply(sqlite)
     assert on_disk(path) <= limit
     left = sqlite.overview(ThreadQuery())
-    assert left.spans == len(spans) - deleted >= len(spans) * room * 0.9 - 1
+    # Of spans of several sizes, the room has as many only about.
+    assert left.spans == len(spans) - deleted >= len(spans) * room * 0.9 - len(sizes)
     # The oldest have gone, and no other.
     first = sqlite.threads(ThreadQuery(sort="started", ascending=True)).threads[0]
     assert first.started == NOON + deleted * SECOND

@@ -59,6 +59,35 @@ def test_the_line(tmp_path: Path) -> None:
         assert viewer.stop() == ""
 
 
+@pytest.mark.parametrize("is_wanted", [True, False])
+def test_compiled_templates_are_kept_as_compiled_modules_are(
+    tmp_path: Path, *, is_wanted: bool
+) -> None:
+    folder = tmp_path / "compiled"
+    kept: list[set[tuple[str, int]]] = []
+    for _ in range(2):
+        with Viewer(
+            tmp_path / "threads.db",
+            PYTHONPYCACHEPREFIX=str(folder),
+            PYTHONDONTWRITEBYTECODE="" if is_wanted else "1",
+        ) as viewer:
+            assert httpx.get(viewer.pages, timeout=60).status_code == 200
+        files = folder.rglob("templates/*.jinja")
+        kept.append({(one.name, one.stat().st_mtime_ns) for one in files})
+    assert bool(kept[0]) == is_wanted
+    assert kept[1] == kept[0]  # what is there is not made again
+
+
+def test_where_compiled_templates_cannot_be_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "a file"
+    folder.write_text("")
+    with Viewer(
+        tmp_path / "threads.db", PYTHONPYCACHEPREFIX=str(folder), PYTHONDONTWRITEBYTECODE=""
+    ) as viewer:
+        assert httpx.get(viewer.pages, timeout=60).status_code == 200
+        assert viewer.stop() == ""
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])
 def test_localhost_is_both_addresses(tmp_path: Path, address: str) -> None:
     if address == "[::1]":

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from importlib.metadata import requires
+from pathlib import Path
 
+import httpx
 import pytest
-from support.viewer_process import CODE
+from support.viewer_process import CODE, Viewer
 
 EXTRA = (
     "starlette",
@@ -18,6 +21,9 @@ EXTRA = (
     "google.rpc",
     "google.protobuf",
     "genai_prices",
+    "markdown_it",
+    "anyio",
+    "markupsafe",
 )
 
 #: As if some modules were not installed.
@@ -75,6 +81,39 @@ def test_other_modules_that_are_missing_are_no_matter_of_the_extra() -> None:
     assert ended.returncode == 1
     assert "No module named 'orq_otel.viewer.receive.ingest'" in ended.stderr
     assert "extra" not in ended.stderr.splitlines()[-1]
+
+
+def test_pages_that_cannot_be_imported_are_said_once_with_the_cure(tmp_path: Path) -> None:
+    """Spans are taken all the same, and each request for a page is told why there is none."""
+    code = BLOCKER.format(blocked={"jinja2.environment"}) + CODE
+    with Viewer(tmp_path / "spans.db", code=code) as viewer:
+        for path in ("/", "/api/threads"):
+            answer = httpx.get(viewer.pages + path, timeout=60)
+            assert answer.status_code == 503
+            assert "No module named 'jinja2.environment'" in answer.text
+            assert 'pip install --force-reinstall "orq-otel[viewer]"' in answer.text
+        sent = httpx.post(viewer.traces, json={"resourceSpans": []}, timeout=60)
+        assert sent.status_code == 200
+        said = viewer.stop()
+    assert len(said.splitlines()) == 1
+    assert "There are no pages" in said
+    assert 'pip install --force-reinstall "orq-otel[viewer]"' in said
+
+
+@pytest.mark.parametrize(
+    ("blocked", "expected"),
+    [
+        (("markdown_it", "uvicorn"), ["markdown_it, uvicorn are missing."]),
+        (("genai_prices", "uvicorn"), []),  # nobody installed it
+        ((), []),
+    ],
+)
+def test_the_doctor_knows_what_is_missing(blocked: tuple[str, ...], expected: list[str]) -> None:
+    ended = python(
+        BLOCKER.format(blocked=set(blocked)) + CODE if blocked else CODE, "doctor", "--json"
+    )
+    found = json.loads(ended.stdout)["problems"]
+    assert [one["details"] for one in found if one["code"] == "ORQ-X15"] == expected
 
 
 def test_the_help_needs_no_extra() -> None:

@@ -17,6 +17,7 @@ from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.model.threads import Thread
+from orq_otel.viewer.store import sqlite_groups
 from orq_otel.viewer.store.clickhouse import ClickHouseStore
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
@@ -93,10 +94,11 @@ def thread(name: str, spans: list[KeptSpan]) -> Thread:
     )
 
 
-@given(_BATCHES)
+@given(_BATCHES, st.sampled_from([1, 2, 1000]))
 @settings(max_examples=100, deadline=None)
-def test_sqlite_tells_what_a_recount_does(batches: list[list[Span]]) -> None:
-    with tempfile.TemporaryDirectory() as directory:
+def test_sqlite_tells_what_a_recount_does(batches: list[list[Span]], many: int) -> None:
+    with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite_groups, "MANY", many)  # threads with a label whose sums are kept
         store = SQLiteStore(Path(directory) / "spans.db")
         for batch in batches:
             store.write([KeptSpan(one, read(one)) for one in batch])

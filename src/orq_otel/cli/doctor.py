@@ -18,6 +18,7 @@ from typing import Any
 
 from orq_otel.foundations.codes import (
     ENTRIES,
+    INCOMPLETE_VIEWER,
     NO_SETUP,
     NOT_INSTALLED,
     NOT_INSTRUMENTED,
@@ -66,12 +67,24 @@ def run(options: Namespace) -> int:
             report = _of_program(command, as_json=options.json)
         else:
             with _without_log_lines():
-                report = doctor.without_program()
+                report = _with_viewer(doctor.without_program())
     except OSError as error:
         sys.stderr.write(f"orq-otel: {command[0]}: {error.strerror}\n")
         return _WRONG_USAGE
     print(json.dumps(report.to_dict(), indent=2) if options.json else report)  # noqa: T201
     return 0 if report.is_well else _ILL
+
+
+def _with_viewer(report: Any) -> Any:
+    """Returns a report with what is missing of the viewer, where somebody installed it."""
+    from orq_otel.setup.report import Finding, Report  # noqa: PLC0415 - as above
+    from orq_otel.viewer import extra  # noqa: PLC0415 - a program needs none of it
+
+    missing = extra.missing() if extra.is_wanted() else []
+    if not missing:
+        return report
+    names = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
+    return Report.of([*report.findings, Finding(INCOMPLETE_VIEWER, names)], report.facts)
 
 
 @contextmanager

@@ -52,6 +52,7 @@ SAMPLED_AWAY: Final = "ORQ-X11"
 SDK_DISABLED: Final = "ORQ-X12"
 NO_EXPORTER: Final = "ORQ-X13"
 UNCONFIGURED_WORKER: Final = "ORQ-X14"
+INCOMPLETE_VIEWER: Final = "ORQ-X15"
 
 NOTHING_LISTENS: Final = "ORQ-N01"
 WRONG_PROTOCOL: Final = "ORQ-N02"
@@ -331,6 +332,11 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
             "A worker process calls a model, and the set-up was made in another process only.",
             "Set up where each worker starts: on import of the application, in gunicorn's "
             "`post_fork`, or in Celery's `worker_process_init`.",
+        ),
+        INCOMPLETE_VIEWER: Entry(
+            NOTHING_ARRIVES,
+            "A part of the viewer is missing: `orq-otel viewer` does not start, or has no pages.",
+            'pip install --force-reinstall "orq-otel[viewer]".',
         ),
         NOTHING_LISTENS: Entry(
             NOTHING_ARRIVES,

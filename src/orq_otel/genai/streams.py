@@ -154,7 +154,7 @@ class _Proxy(Proxy):
         stream = self.__wrapped__
         response = stream.response
         if not self._self_is_watched:
-            self._self_is_watched = True
+            object.__setattr__(self, "_self_is_watched", True)
             try:
                 is_async = hasattr(stream, "__anext__")
                 reads = type(stream).__aiter__ if is_async else type(stream).__iter__
@@ -189,7 +189,7 @@ class StreamProxy(_Proxy):
 
     def __next__(self) -> Any:
         if self._self_items is None:
-            self._self_items = iter(self)
+            object.__setattr__(self, "_self_items", iter(self))
         return next(self._self_items)
 
     def __enter__(self) -> Any:
@@ -230,7 +230,7 @@ class AsyncStreamProxy(_Proxy):
 
     async def __anext__(self) -> Any:
         if self._self_items is None:
-            self._self_items = aiter(self)
+            object.__setattr__(self, "_self_items", aiter(self))
         return await self._self_items.__anext__()
 
     async def __aenter__(self) -> Any:

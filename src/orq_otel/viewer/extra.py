@@ -5,16 +5,23 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 MODULES = (
+    "anyio",
     "genai_prices",
     "google.protobuf",
     "google.rpc",
     "grpc",
     "jinja2",
     "markdown_it",
+    "markupsafe",
     "opentelemetry.proto",
     "starlette",
     "uvicorn",
 )
+
+#: The module that nothing but the viewer needs, as good as always.
+_OWN = "genai_prices"
+#: How to install the viewer's modules anew.
+REPAIR = 'pip install --force-reinstall "orq-otel[viewer]", and start it again.'
 
 #: The module that `orq-otel mcp` needs, of the extra `mcp`.
 MCP = "mcp"
@@ -38,9 +45,25 @@ def check() -> None:
     Raises:
         ModuleNotFoundError: A module is missing.
     """
-    for name in MODULES:
-        if find_spec(name) is None:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    for name in missing():
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def missing() -> list[str]:
+    """Returns the modules of the viewer that are not there."""
+    return [name for name in MODULES if not _is_there(name)]
+
+
+def is_wanted() -> bool:
+    """Whether the viewer was installed, be it as a whole or not."""
+    return _is_there(_OWN)
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):  # its package is missing, or blocked
+        return False
 
 
 def has(module: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import logging
 import os
 import signal
@@ -18,7 +19,6 @@ from urllib.parse import urlsplit
 
 import grpc
 import uvicorn
-from starlette.applications import Starlette
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
@@ -54,6 +54,9 @@ _OF_HTTP, _OF_GRPC = 1, 3
 _LONGEST_FOLDER = 90
 #: Python switches OS threads after this many seconds, so that decoding does not delay pages.
 _SWITCH_INTERVAL = 0.001
+#: Python looks for circles of garbage after so many new objects, instead of 700. A span is some
+#: hundred objects, which live as long as a transaction and are in no circles.
+_OBJECTS = 10_000
 
 
 def run(settings: Settings) -> None:
@@ -68,6 +71,8 @@ def run(settings: Settings) -> None:
     retention = _retention(settings)
     sys.setswitchinterval(_SWITCH_INTERVAL)
     malloc.give_back_large_blocks()
+    gc.set_threshold(_OBJECTS)
+    gc.freeze()  # what is imported stays, and need not be looked at again
     guard = guards.Guard(settings.host, settings.token, settings.allowed_hosts)
     ports = {_WEB: (settings.port, "--port")}
     if settings.receives_spans:
@@ -119,13 +124,17 @@ def run(settings: Settings) -> None:
 
 def _pages(store: Store, settings: Settings, endpoint: str | None) -> ASGIApp:
     """Returns pages and API. What they import takes a third of the time of a start."""
+    from starlette.applications import Starlette  # noqa: PLC0415
+
     from orq_otel.viewer.web.api import create_api  # noqa: PLC0415
     from orq_otel.viewer.web.pages import DEFAULT_ENDPOINT, create_pages  # noqa: PLC0415
 
     pages = create_pages(
         store, otlp_endpoint=endpoint or DEFAULT_ENDPOINT, trace_url=settings.trace_url
     )
-    return Starlette(routes=[*create_api(store), *pages])
+    app = Starlette(routes=[*create_api(store), *pages])
+    gc.freeze()  # the same
+    return app
 
 
 def _retention(settings: Settings) -> Retention | None:

@@ -1,19 +1,34 @@
-"""What the spans of a thread say together: a conversation, and what it cost."""
+"""What the spans of a thread say together: a conversation, and what it cost.
+
+Its names are imported when they are asked for: whoever stores spans needs none of them.
+"""
 
 from __future__ import annotations
 
-from orq_otel.viewer.conversation.entries import Conversation, Failure, Step, Turn
-from orq_otel.viewer.conversation.evaluations import Evaluation, evaluation
-from orq_otel.viewer.conversation.exchanges import Agent, Exchange, exchanges, with_prompts
-from orq_otel.viewer.conversation.handoffs import Guardrail
-from orq_otel.viewer.conversation.parts import Handoff, Media, Message, Other, Part, Text, ToolCall
-from orq_otel.viewer.conversation.reading import (
-    INPUT,
-    INSTRUCTIONS,
-    OUTPUT,
-    conversation,
-    failure,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from orq_otel.viewer.conversation.entries import Conversation, Failure, Step, Turn
+    from orq_otel.viewer.conversation.evaluations import Evaluation, evaluation
+    from orq_otel.viewer.conversation.exchanges import Agent, Exchange, exchanges, with_prompts
+    from orq_otel.viewer.conversation.handoffs import Guardrail
+    from orq_otel.viewer.conversation.parts import (
+        Handoff,
+        Media,
+        Message,
+        Other,
+        Part,
+        Text,
+        ToolCall,
+    )
+    from orq_otel.viewer.conversation.reading import (
+        INPUT,
+        INSTRUCTIONS,
+        OUTPUT,
+        conversation,
+        failure,
+    )
 
 __all__ = [
     "INPUT",
@@ -40,3 +55,17 @@ __all__ = [
     "failure",
     "with_prompts",
 ]
+
+_MODULES: Final = ("reading", "entries", "evaluations", "exchanges", "handoffs", "parts")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    for module in _MODULES:
+        # Imported names are in several modules, and are the same everywhere.
+        found = getattr(import_module(f"{__name__}.{module}"), name, None)
+        if found is not None:
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,13 +5,13 @@ proxy's, two instrumentations side by side, a record of the usage after it. One 
 error is told by every span around it, and counts where it happened.
 
 A span without a thread's id has that of its nearest ancestor. Where a trace has one id alone, it
-belongs to the spans above as well. Spans may arrive in any order: what is decided for a trace is
-decided anew when more of it arrives.
+belongs to the spans above as well, and to calls whose parents are missing. Spans may arrive in any
+order: what is decided for a trace is decided anew when more of it arrives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -25,6 +25,7 @@ from orq_otel.viewer.model.telemetry import Span
 Key = tuple[str, str]
 
 _TOOL: Final = "execute_tool"
+_NO_IDS: Final[set[str]] = set()
 #: Operations that ask again for an answer that an earlier call has brought.
 _FETCHES: Final = frozenset({"fetch_response"})
 _AGENTS: Final = SUMMARIES - _FETCHES - {_TOOL, "chunk"}
@@ -36,7 +37,7 @@ class Node:
 
     Attributes:
         key: The ids of its trace and the span.
-        parent: The id of its parent, or None.
+        parent: The id of its parent, or None. If that has not come, an agent's that was at work.
         start: In nanoseconds since the epoch.
         end: In nanoseconds since the epoch.
         scope: Its instrumentation scope.
@@ -180,6 +181,7 @@ class _Tree:
     def __init__(self, nodes: Sequence[Node]) -> None:
         self.nodes = nodes
         self.by_key = {one.key: one for one in nodes}
+        self._adopt()
         self.children: dict[Key, list[Node]] = {}
         tops: list[Node] = []
         for one in nodes:
@@ -193,6 +195,25 @@ class _Tree:
         seen: set[Key] = set()
         self._walk(tops, seen)
         self._walk([one for one in nodes if one.key not in seen], seen)
+
+    def _adopt(self) -> None:
+        """Put a call whose parent is missing below the agent of its trace that was at work then."""
+        agents: dict[str, list[Node]] | None = None
+        for one in self.nodes:
+            if not one.is_genai or one.parent is None or self.above(one) is not None:
+                continue
+            if agents is None:
+                agents = {}
+                for other in self.nodes:
+                    if other.operation in _AGENTS:
+                        agents.setdefault(other.key[0], []).append(other)
+            around = [
+                other
+                for other in agents.get(one.key[0], ())
+                if other.start <= one.start and one.end <= other.end and other is not one
+            ]
+            if around:
+                one.parent = min(around, key=lambda other: other.end - other.start).key[1]
 
     def _walk(self, tops: list[Node], seen: set[Key]) -> None:
         waiting = list(reversed(tops))
@@ -222,7 +243,12 @@ class _Tree:
     def find_threads(self) -> None:
         """Find the thread of each span."""
         self._give_own()
-        lent = self._lend()
+        ids: dict[str, set[str]] = {}
+        for one in self.nodes:
+            if one.thread is not None:
+                ids.setdefault(one.key[0], set()).add(one.thread)
+        lent = self._lend(ids)
+        self._lend_to_orphans(ids)
         for one in self.downward:
             if one.thread is None:
                 parent = self.above(one)
@@ -231,12 +257,8 @@ class _Tree:
                     if parent.key in lent:
                         lent.add(one.key)
 
-    def _lend(self) -> set[Key]:
+    def _lend(self, ids: Mapping[str, set[str]]) -> set[Key]:
         """Lend the id of a trace with one alone to the spans above. Returns these."""
-        ids: dict[str, set[str]] = {}
-        for one in self.nodes:
-            if one.thread is not None:
-                ids.setdefault(one.key[0], set()).add(one.thread)
         lent: set[Key] = set()
         for one in self.nodes:
             if one.thread is None or one.key in lent or len(ids[one.key[0]]) > 1:
@@ -247,6 +269,18 @@ class _Tree:
                 above.thread = one.thread
                 lent.add(above.key)
         return lent
+
+    def _lend_to_orphans(self, ids: Mapping[str, set[str]]) -> None:
+        """Lend the id of a trace with one alone to calls whose parents have not come."""
+        for one in self.nodes:
+            if (
+                one.thread is None
+                and one.is_genai
+                and one.parent is not None
+                and len(of_trace := ids.get(one.key[0], _NO_IDS)) == 1
+                and self.above(one) is None
+            ):
+                (one.thread,) = of_trace
 
     def _give_own(self) -> None:
         """Give each span the id on itself, and a session's where spans below need one."""

@@ -283,18 +283,18 @@ class _Own:
             above = self._above(above)
 
     def _above(self, kept: KeptSpan) -> KeptSpan | None:
-        parent = kept.span.parent_id
+        parent = self._nodes[_key(kept.span)].parent
         return None if parent is None else self._by_key.get((kept.span.trace_id, parent))
 
     def _enclosing(self, turns: Sequence[KeptSpan]) -> set[tuple[str, str]]:
         """Returns the keys of spans around calls, whose messages the spans inside have."""
         seen = self._last_inside
         for one in reversed(turns):
-            trace_id, parent = one.span.trace_id, one.span.parent_id
+            trace_id, parent = one.span.trace_id, self._nodes[_key(one.span)].parent
             while parent is not None and (trace_id, parent) not in seen:  # there may be a circle
                 seen[trace_id, parent] = _key(one.span)
-                above = self._by_key.get((trace_id, parent))
-                parent = None if above is None else above.span.parent_id
+                above = self._nodes.get((trace_id, parent))
+                parent = None if above is None else above.parent
         return {
             key
             for key in seen

@@ -38,6 +38,7 @@ class Dialect:
     Attributes:
         name: The convention or the sender.
         marks: By which its spans are known: names of attributes, or beginnings that end with ".".
+        scopes: Instrumentation scopes by which its spans are known, where no attribute tells.
         is_genai: Whether a span with these marks is about generative AI.
         labels: Those that any span may have, such as a request of HTTP inside of a call, of which
             they say no more than to whom it belongs.
@@ -66,6 +67,7 @@ class Dialect:
 
     name: str
     marks: Names
+    scopes: Names = ()
     is_genai: bool = True
     labels: Names = ()
     thread_ids: Names = ()

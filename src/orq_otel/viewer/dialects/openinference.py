@@ -5,6 +5,7 @@ https://github.com/Arize-ai/openinference/blob/main/spec/semantic_conventions.md
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -37,7 +38,12 @@ KINDS: Final = {
 }
 
 
-def _messages(span: Span, prefix: str) -> Messages:
+#: What only spans with a request to a model have.
+_FIRST: Final = "llm.input_messages.0.message.role"
+
+
+def messages(span: Span, prefix: str) -> Messages:
+    """Returns messages that stand in attributes with a number each, below a prefix."""
     found: Messages = []
     for one in tree(span.attributes, prefix):
         inner = one.get("message", one)
@@ -63,9 +69,10 @@ def _flat(value: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a message with lists where the attributes have numbers."""
     flat = {key: one for key, one in value.items() if not isinstance(one, dict)}
     calls = [
-        {**call, "function": call.get("function", {})}
+        call
         for one in numbered(value.get("tool_calls"))
         if isinstance(one, dict) and isinstance(call := one.get("tool_call", one), dict)
+        if call.get("id") or call.get("name") or _is_named(call.get("function"))
     ]
     parts: list[Any] = []
     for one in numbered(value.get("contents")):
@@ -79,7 +86,8 @@ def _flat(value: Mapping[str, Any]) -> dict[str, Any]:
             if isinstance(image, dict):
                 image = image.get("image", image)
                 inner = {"type": "image", "image": image}
-            parts.append(inner)
+            if any(one for key, one in inner.items() if key != "type"):
+                parts.append(inner)
     if parts and not flat.get("content"):
         flat["content"] = parts
     if calls:
@@ -91,6 +99,10 @@ def _flat(value: Mapping[str, Any]) -> dict[str, Any]:
             "arguments": value.get("function_call_arguments_json"),
         }
     return flat
+
+
+def _is_named(function: Any) -> bool:
+    return isinstance(function, dict) and bool(function.get("name"))
 
 
 def _usage(span: Span) -> Usage | None:
@@ -106,7 +118,7 @@ def _usage(span: Span) -> Usage | None:
 
 
 def _asked(span: Span) -> Messages:
-    found = _messages(span, "llm.input_messages.")
+    found = messages(span, "llm.input_messages.")
     if found and len(found) == len(tree(span.attributes, "llm.input_messages.")):
         return found
     # DSPy's has texts alone there, and a message with a tool's call only here.
@@ -115,11 +127,18 @@ def _asked(span: Span) -> Messages:
 
 
 def _answered(span: Span) -> Messages:
-    found = _messages(span, "llm.output_messages.")
-    return found or answered(first(span.attributes, ("output.value",)))
+    value = first(span.attributes, ("output.value",))
+    found = messages(span, "llm.output_messages.") or answered(value)
+    is_call = _FIRST in span.attributes and span.attributes.get(KIND) == "CHAIN"
+    if not found and is_call and isinstance(value, Mapping):
+        # An object that the model was asked for, as Instructor returns it.
+        parts = [{"type": "text", "content": json.dumps(value, ensure_ascii=False)}]
+        return [{"role": "assistant", "parts": parts}]
+    return found
 
 
-def _tool(span: Span) -> ToolUse | None:
+def read_tool(span: Span) -> ToolUse | None:
+    """Reads a tool's execution: what it was given, and what it returned."""
     attributes = span.attributes
     arguments = first(attributes, ("tool_call.function.arguments", "tool.parameters"))
     if arguments is None or _is_schema(arguments):
@@ -187,7 +206,7 @@ OPENINFERENCE: Final = Dialect(
     costs=("llm.cost.total",),
     read_usage=_usage,
     read_id=id_in("metadata"),
-    read_tool=_tool,
+    read_tool=read_tool,
     asked=_asked,
     answered=_answered,
 )

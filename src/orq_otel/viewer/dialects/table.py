@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
@@ -42,17 +43,22 @@ from orq_otel.viewer.dialects.langfuse import LANGFUSE
 from orq_otel.viewer.dialects.langsmith import LANGSMITH
 from orq_otel.viewer.dialects.langwatch import LANGWATCH
 from orq_otel.viewer.dialects.livekit import LIVEKIT
+from orq_otel.viewer.dialects.llama_index import LLAMA_INDEX
 from orq_otel.viewer.dialects.logfire import LOGFIRE
 from orq_otel.viewer.dialects.mastra import MASTRA
 from orq_otel.viewer.dialects.mlflow import MLFLOW
+from orq_otel.viewer.dialects.monocle import MONOCLE
 from orq_otel.viewer.dialects.openinference import OPENINFERENCE
+from orq_otel.viewer.dialects.others import dialect_of
 from orq_otel.viewer.dialects.ours import OURS
 from orq_otel.viewer.dialects.pipecat import PIPECAT
 from orq_otel.viewer.dialects.pydantic_ai import PYDANTIC_AI
 from orq_otel.viewer.dialects.shapes import decoded
 from orq_otel.viewer.dialects.spring_ai import SPRING_AI
+from orq_otel.viewer.dialects.traceai import TRACEAI
 from orq_otel.viewer.dialects.traceloop import TRACELOOP
 from orq_otel.viewer.dialects.vercel import VERCEL
+from orq_otel.viewer.dialects.voltagent import VOLTAGENT
 from orq_otel.viewer.model.facts import Said, Usage
 from orq_otel.viewer.model.telemetry import Span
 
@@ -91,8 +97,12 @@ DIALECTS: Final = (
     CLAUDE_CODE,
     CREWAI,
     LIVEKIT,
+    LLAMA_INDEX,
+    MONOCLE,
     PIPECAT,
     SPRING_AI,
+    TRACEAI,
+    VOLTAGENT,
     APART,
 )
 
@@ -152,9 +162,23 @@ class _Plan:
     failure: tuple[Dialect, ...]
 
 
+def _plan(span: Span) -> _Plan:
+    scope = span.scope
+    return _plan_of(frozenset(span.attributes), scope if scope in _SCOPES else "")
+
+
+#: Scopes that are the mark of a dialect.
+_SCOPES: Final = frozenset(scope for one in DIALECTS for scope in one.scopes)
+
+
 @functools.lru_cache(maxsize=4096)
-def _plan(names: frozenset[str]) -> _Plan:
-    applying = tuple(one for one in DIALECTS if _has(names, (*one.marks, *one.labels)))
+def _plan_of(names: frozenset[str], scope: str) -> _Plan:
+    applying = tuple(
+        one for one in DIALECTS if scope in one.scopes or _has(names, (*one.marks, *one.labels))
+    )
+    other = None if _tells(names, applying) else dialect_of(names)
+    if other is not None:
+        applying += (other,)
 
     def there(some: Iterable[str]) -> Names:
         return tuple(dict.fromkeys(name for name in some if name in names))
@@ -167,8 +191,10 @@ def _plan(names: frozenset[str]) -> _Plan:
         for count in _COUNTS
     }
     is_genai = any(
-        one.is_genai and _has(_without(names, one.labels), one.marks) for one in applying
+        one.is_genai and (one is other or _has(_without(names, one.labels), one.marks))
+        for one in applying
     )
+    more_ids = other.thread_ids if other is not None else ()
     models = of("models")
     return _Plan(
         dialects=applying,
@@ -181,9 +207,11 @@ def _plan(names: frozenset[str]) -> _Plan:
             bool(one.asked) and (one is not GENAI or not names.isdisjoint(_ASKED_IN))
             for one in applying
         ),
-        thread_ids=there(name for name in THREAD_IDS if is_genai or name not in SESSIONS),
-        sessions=() if is_genai else there(SESSIONS),
-        tags=there(TAGS),
+        thread_ids=there((*THREAD_IDS, *more_ids))
+        if is_genai
+        else there(name for name in THREAD_IDS if name not in SESSIONS),
+        sessions=() if is_genai else there((*SESSIONS, *more_ids)),
+        tags=there((*TAGS, *other.tags) if other is not None else TAGS),
         users=of("users"),
         agents=of("agents"),
         operations=of("operations"),
@@ -207,12 +235,24 @@ def _plan(names: frozenset[str]) -> _Plan:
         providers=of("providers"),
         response_ids=of("response_ids"),
         usage=tuple((count, some) for count, some in usage.items() if some),
-        costs=there(_COSTS),
+        costs=there((*_COSTS, *other.costs) if other is not None else _COSTS),
         tiers=there(_TIERS),
         read_id=tuple(one for one in applying if one.read_id),
         read_operation=tuple(one for one in applying if one.read_operation),
         read_usage=tuple(one for one in applying if one.read_usage),
         failure=tuple(one for one in applying if one.failure),
+    )
+
+
+def _tells(names: frozenset[str], applying: Iterable[Dialect]) -> bool:
+    """Whether some dialects may tell a span's operation, or its usage."""
+    return any(
+        one.read_operation
+        or one.read_usage
+        or not names.isdisjoint(
+            (*one.operations, *one.kinds, *itertools.chain(*one.usage.values()))
+        )
+        for one in applying
     )
 
 
@@ -233,13 +273,11 @@ def _pattern(marks: Names) -> Callable[[str], bool]:
 def read(span: Span) -> Said:
     """Returns what a span says. Attributes with unexpected values are ignored."""
     attributes = span.attributes
-    plan = _plan(frozenset(attributes))
+    plan = _plan(span)
     thread_id = first_text(attributes, plan.thread_ids)
     session_id = first_text(attributes, plan.sessions) if plan.sessions else None
     if thread_id is None and plan.read_id:
         thread_id = _inside(span, plan)
-    if thread_id is None and plan.is_genai and span.resource:
-        thread_id = first_text(span.resource, _OF_RESOURCE)  # a program for each conversation
     usage = _usage(span, plan)
     model = first_text(attributes, plan.models)
     if model == "none":  # as Spring AI says that it has none
@@ -247,12 +285,15 @@ def read(span: Span) -> Said:
     if model is None and usage is not None:
         model = usage.model
     operation = _operation(span, plan)
+    is_genai = plan.is_genai or operation is not None
+    if thread_id is None and is_genai and session_id is None and span.resource:
+        thread_id = first_text(span.resource, _OF_RESOURCE)  # a program for each conversation
     if span.events:
         usage = recorded(span.events, usage)
     return Said(
         thread_id,
         session_id,
-        plan.is_genai or operation is not None,
+        is_genai,
         _tags(attributes, plan.tags) if plan.tags else (),
         first_text(attributes, plan.users) if plan.users else None,
         first_text(attributes, plan.agents) if plan.agents else None,
@@ -263,7 +304,7 @@ def read(span: Span) -> Said:
         usage,
         span.status == "ERROR"
         or (bool(plan.failure) and any(_told(one, attributes) for one in plan.failure))
-        or (plan.is_genai and span.status == "UNSET" and _raised(span, operation, usage)),
+        or (is_genai and span.status == "UNSET" and _raised(span, operation, usage)),
         bool(plan.records) and any(attributes[name] == value for name, value in plan.records),
         plan.may_ask or bool(span.events),
     )
@@ -390,13 +431,19 @@ def _strings(value: Any, *, has_commas: bool) -> Iterator[str]:
         value = inner
     if isinstance(value, (list, tuple)):
         for one in value:
-            if one and isinstance(one, str):
+            if one and isinstance(one, str) and not _OF_FRAMEWORKS.fullmatch(one):
                 yield one
+
+
+#: Tags that LangChain gives to its own steps.
+_OF_FRAMEWORKS: Final = re.compile(
+    r"(?:graph|seq):step(?::\d+)?|map:key:\w+|langsmith:(?:hidden|nostream)"
+)
 
 
 def asked(span: Span) -> Messages:
     """Returns the input messages of a model call, by the first dialect that has some."""
-    if not span.events and not _plan(frozenset(span.attributes)).may_ask:
+    if not span.events and not _plan(span).may_ask:
         return []
     found: Messages = []
     for one in _with_content(span):
@@ -416,7 +463,7 @@ def answered(span: Span) -> Messages:
 
 
 def _with_content(span: Span) -> Iterator[Dialect]:
-    applying = _plan(frozenset(span.attributes)).dialects
+    applying = _plan(span).dialects
     yield from applying
     if GENAI not in applying and span.events:
         yield GENAI
@@ -444,7 +491,7 @@ def tool_use(span: Span) -> ToolUse:
 
 def failure(span: Span) -> str | None:
     """Returns the text of an error that a span's status does not tell, or None."""
-    for one in _plan(frozenset(span.attributes)).failure:
+    for one in _plan(span).failure:
         found = one.failure(span.attributes) if one.failure else None
         if found is not None:
             return found

@@ -79,11 +79,13 @@ class Group:
         output_tokens: The sum of output tokens.
         cost: In US dollars, or None if no price is known.
         unpriced: How many calls have no known price.
-        p50: The exact median of the calls' latencies in nanoseconds.
-        p95: Their exact 95th percentile.
+        p50: The median of the calls' latencies in nanoseconds.
+        p95: Their 95th percentile.
         good: How many evaluations of its threads are good.
         bad: How many are bad.
         slices: The same over time, without intervals that have no calls.
+        sampled: How many calls p50 and p95 are of, where there are too many to look at all of them.
+            They are exact where it is 0.
     """
 
     name: str | None
@@ -99,6 +101,7 @@ class Group:
     good: int
     bad: int
     slices: tuple[Slice, ...]
+    sampled: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -304,7 +304,9 @@ class RawSpans:
             f"SELECT TraceId, SpanId, {table.event_name()}, toUnixTimestamp64Nano(Timestamp),"
             f" SeverityText, Body, ServiceName, ScopeName, {_text(table, 'LogAttributes')},"
             f" {_text(table, 'ResourceAttributes')} FROM {table.sql}"
-            f" WHERE {_IN} AND {self._where} AND {where} ORDER BY Timestamp LIMIT {_LOG_SIZE}",
+            f" WHERE {_IN} AND {self._where} AND {where}"
+            # Records of one time keep the order in which they were written.
+            f" ORDER BY Timestamp, rowNumberInAllBlocks() LIMIT {_LOG_SIZE}",
             window,
             **values,
         )

@@ -17,7 +17,13 @@ from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.conversation.texts import texts_of, tool_of
 from orq_otel.viewer.model.ids import digest
 from orq_otel.viewer.model.kept_spans import KeptSpan
-from orq_otel.viewer.store import sqlite_feedback, sqlite_logs, sqlite_search, sqlite_sums
+from orq_otel.viewer.store import (
+    sqlite_feedback,
+    sqlite_groups,
+    sqlite_logs,
+    sqlite_search,
+    sqlite_sums,
+)
 from orq_otel.viewer.store.deciding import span_at
 from orq_otel.viewer.store.sqlite_rows import (
     ADD_CALLS,
@@ -64,6 +70,7 @@ def _read_again(connection: sqlite3.Connection, keys: Iterable[int]) -> None:
     spans = {seq: _again(span_at(connection, seq)) for seq in keys}
     nodes = calls.of_spans(spans.values())
     old, new = Tally(), Tally()
+    sqlite_groups.add_calls(connection, sqlite_groups.calls_of(connection, spans), -1)
     for seq, kept in spans.items():
         decided = calls.decided(kept, nodes[kept.span.trace_id, kept.span.span_id])
         before, after = _set(connection, seq, decided)
@@ -84,8 +91,12 @@ def _read_again(connection: sqlite3.Connection, keys: Iterable[int]) -> None:
     sqlite_sums.add(connection, old, -1)
     sqlite_sums.add(connection, new, 1)
     sqlite_sums.delete_empty(connection, old)
-    for key in {**old.threads, **new.threads}:
-        sqlite_sums.sum_up_anew(connection, key, time.time_ns())
+    sqlite_groups.add_calls(connection, sqlite_groups.calls_of(connection, spans))
+    threads = {**old.threads, **new.threads}
+    with sqlite_groups.summed_anew(connection, threads):
+        for key in threads:
+            sqlite_sums.sum_up_anew(connection, key, time.time_ns())
+    sqlite_groups.choose(connection)
 
 
 def _again(kept: KeptSpan) -> KeptSpan:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from orq_otel.viewer.model.ids import LONG_ID, digest
+from orq_otel.viewer.store import sqlite_groups
 
 _log = logging.getLogger(__name__)
 
@@ -368,8 +369,35 @@ def _read_again(connection: sqlite3.Connection) -> None:
         )
 
 
+#: What `sqlite_groups` keeps: `mask` is the bit of a label, and `kept` has those of a thread.
+_GROUPS: Final = """
+ALTER TABLE threads ADD COLUMN kept INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE kept_labels (mask INTEGER PRIMARY KEY, kind TEXT NOT NULL, value TEXT NOT NULL);
+CREATE TABLE group_sums (
+    kind TEXT NOT NULL,
+    value TEXT NOT NULL,
+    width INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    calls INTEGER NOT NULL,
+    errors INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cost INTEGER NOT NULL,
+    priced INTEGER NOT NULL,
+    unpriced INTEGER NOT NULL,
+    PRIMARY KEY (kind, value, width, start)
+) WITHOUT ROWID;
+"""
+
+
+def _groups(connection: sqlite3.Connection) -> None:
+    _run(connection, _GROUPS)
+    sqlite_groups.add_calls(connection, connection.execute("SELECT * FROM calls"))
+    sqlite_groups.choose(connection)
+
+
 #: The first makes an empty file into one of version 1, and so on.
-STEPS: Final[tuple[Step, ...]] = (_FIRST, _second, _STRAYS, _LOGS, _read_again, _finding)
+STEPS: Final[tuple[Step, ...]] = (_FIRST, _second, _STRAYS, _LOGS, _read_again, _finding, _groups)
 
 
 class NewerFileError(Exception):

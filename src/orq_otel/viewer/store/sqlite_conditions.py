@@ -66,8 +66,7 @@ def conditions_of(query: ThreadQuery, found: sqlite_search.Found | None) -> list
     if query.errors:
         conditions.append(Condition("errors > 0", ()))
     if found is not None:
-        keys = sqlite_search.as_list(found.keys)
-        conditions.append(Condition("key IN (SELECT value FROM json_each(?))", (keys,)))
+        conditions.append(Condition("key IN (SELECT value FROM json_each(?))", (found.keys,)))
     for least, compared, order in (
         (query.least_cost, ">=", "cost"),
         (query.most_cost, "<=", "cost"),

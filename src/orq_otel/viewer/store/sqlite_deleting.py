@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from orq_otel.viewer.store import sqlite_logs, sqlite_search, sqlite_sums
+from orq_otel.viewer.store import sqlite_groups, sqlite_logs, sqlite_search, sqlite_sums
 from orq_otel.viewer.store.sqlite_rows import ROW_COLUMNS, row_of, text
 from orq_otel.viewer.store.tally import Row, Tally
 
@@ -116,6 +116,7 @@ def _delete(connection: sqlite3.Connection, spans: Sequence[_Span], logs: list[i
         logs: The resources of log records that are deleted already.
     """
     deleted = [one.seq for one in spans]
+    sqlite_groups.add_calls(connection, sqlite_groups.calls_of(connection, deleted), -1)
     connection.executemany("DELETE FROM spans WHERE seq = ?", [(seq,) for seq in deleted])
     waste = 0
     if sqlite_search.is_possible(connection):
@@ -126,8 +127,10 @@ def _delete(connection: sqlite3.Connection, spans: Sequence[_Span], logs: list[i
     tally = Tally(one.row for one in spans)
     sqlite_sums.add(connection, tally, -1)
     sqlite_sums.delete_empty(connection, tally)
-    for key in tally.threads:
-        sqlite_sums.sum_up_anew(connection, key)
+    with sqlite_groups.summed_anew(connection, tally.threads):
+        for key in tally.threads:
+            sqlite_sums.sum_up_anew(connection, key)
+    sqlite_groups.delete_empty(connection)
     connection.execute("UPDATE changes SET count = count + 1")
     return Deleted(len(spans) + len(logs), waste)
 

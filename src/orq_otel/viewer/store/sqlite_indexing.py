@@ -5,14 +5,22 @@ Newer rows first, a few in a transaction, so that nobody who writes or reads wai
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Iterable
 from typing import Final
 
 from orq_otel.viewer.conversation.evaluations import verdict
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.conversation.texts import texts_of, tool_of
 from orq_otel.viewer.model.telemetry import EVALUATION
-from orq_otel.viewer.store import rereading, sqlite_feedback, sqlite_logs, sqlite_search
+from orq_otel.viewer.store import (
+    rereading,
+    sqlite_feedback,
+    sqlite_groups,
+    sqlite_logs,
+    sqlite_search,
+)
 from orq_otel.viewer.store.deciding import span_at
 from orq_otel.viewer.store.sqlite_rows import (
     ADD_CALLS,
@@ -65,30 +73,46 @@ def _spans(connection: sqlite3.Connection, until: int) -> int | None:
             "SELECT seq FROM spans WHERE seq <= ? ORDER BY seq DESC LIMIT ?", (until, _SPANS)
         )
     ]
-    for seq in keys:
-        span = span_at(connection, seq).span
-        facts = read(span, is_brief=True)
-        connection.execute(
-            "UPDATE spans SET user = ?, agent = ?, tool = ? WHERE seq = ?",
-            (
-                *who(facts),
-                optional(tool_of(span, facts)),
-                seq,
-            ),
-        )
-        row = row_of(
-            connection.execute(f"SELECT {ROW_COLUMNS} FROM spans WHERE seq = ?", (seq,)).fetchone()
-        )
-        if row.thread is None:
-            continue
-        connection.executemany(ADD_FACET, [(row.thread, *one) for one in row.facets()])
-        connection.execute(f"{ADD_CALLS} AND seq = ?", (seq,))
-        if sqlite_search.is_possible(connection):
-            key = (row.trace_id, row.span_id)
-            sqlite_search.add(connection, [(row.thread, seq, texts_of(span, facts))])
-            if sqlite_logs.events_of(connection, key):
-                sqlite_search.add_with_logs(connection, [key])
+    threads = _threads_of(connection, keys)
+    sqlite_groups.add_calls(connection, sqlite_groups.calls_of(connection, keys), -1)
+    with sqlite_groups.summed_anew(connection, threads):
+        for seq in keys:
+            span = span_at(connection, seq).span
+            facts = read(span, is_brief=True)
+            connection.execute(
+                "UPDATE spans SET user = ?, agent = ?, tool = ? WHERE seq = ?",
+                (
+                    *who(facts),
+                    optional(tool_of(span, facts)),
+                    seq,
+                ),
+            )
+            row = row_of(
+                connection.execute(
+                    f"SELECT {ROW_COLUMNS} FROM spans WHERE seq = ?", (seq,)
+                ).fetchone()
+            )
+            if row.thread is None:
+                continue
+            connection.executemany(ADD_FACET, [(row.thread, *one) for one in row.facets()])
+            connection.execute(f"{ADD_CALLS} AND seq = ?", (seq,))
+            if sqlite_search.is_possible(connection):
+                key = (row.trace_id, row.span_id)
+                sqlite_search.add(connection, [(row.thread, seq, texts_of(span, facts))])
+                if sqlite_logs.events_of(connection, key):
+                    sqlite_search.add_with_logs(connection, [key])
+    sqlite_groups.add_calls(connection, sqlite_groups.calls_of(connection, keys))
+    sqlite_groups.choose(connection)
     return keys[-1] - 1 if len(keys) == _SPANS else None
+
+
+def _threads_of(connection: sqlite3.Connection, spans: Iterable[int]) -> list[int]:
+    found = connection.execute(
+        "SELECT DISTINCT thread FROM spans WHERE thread IS NOT NULL"
+        " AND seq IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(spans)),),
+    )
+    return [thread for (thread,) in found]
 
 
 def _logs(connection: sqlite3.Connection, until: int) -> int | None:

@@ -62,8 +62,7 @@ def overview(
     some: Condition | None = None
     if len(conditions) > times(query) and count < all_threads:
         # Found once: sums and plots ask for them several times.
-        keys = connection.execute(f"SELECT key FROM threads {where}", values).fetchall()
-        among = sqlite_search.as_list(key for (key,) in keys)
+        among = sqlite_search.listed(connection, where, values)
         some = Condition("SELECT value FROM json_each(?)", (among,))
     total_spans, errors, input_tokens, output_tokens, cost, priced, unpriced = map(int, sums)
     buckets: tuple[Bucket, ...] = ()

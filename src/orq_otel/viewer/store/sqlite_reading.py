@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, TypeAlias
 
 from orq_otel.viewer.model.ids import LONG_ID, digest_of
 from orq_otel.viewer.model.kept_spans import Position, Spans
@@ -41,8 +41,12 @@ _REST: Final = 500
 
 _THREAD: Final = (
     "title, started, last_active, traces, spans, errors, input_tokens, output_tokens,"
-    " cost, priced, unpriced, digest"
+    " cost, priced, unpriced, digest, coalesce(good, 0), coalesce(bad, 0),"
+    " coalesce(evaluations, 0)"
 )
+_EVALUATED: Final = "LEFT JOIN thread_feedback ON thread_feedback.thread = threads.key"
+#: Labels of a thread, how many are left out, and their size in bytes.
+_Labels: TypeAlias = tuple[tuple[str, ...], int, int]
 
 
 def threads(connection: sqlite3.Connection, query: ThreadQuery, searches: Searches) -> ThreadPage:
@@ -87,8 +91,10 @@ def threads(connection: sqlite3.Connection, query: ThreadQuery, searches: Search
     hits: dict[str, Hit] = {}
     pattern = words.pattern_of(query.text)
     left = PAGE
-    for _, key in found[: query.limit]:
-        one, size = _thread(connection, key, is_brief=query.is_brief)
+    keys = [key for _, key in found[: query.limit]]
+    brief = _brief(connection, keys) if query.is_brief else {}
+    for key in keys:
+        one, size = brief.get(key) or _thread(connection, key)
         left -= size
         if left < 0 and page:
             break
@@ -219,53 +225,76 @@ def labels(
     return tuple(sorted(found, key=lambda one: (-one[1], one[0])))
 
 
-def _thread(
-    connection: sqlite3.Connection, key: int, *, is_brief: bool = False
-) -> tuple[Thread, int]:
+def _thread(connection: sqlite3.Connection, key: int) -> tuple[Thread, int]:
     """Returns a thread, and its approximate size in bytes of JSON."""
-    # One character more than a short id may have shows that it is long.
-    cut = f"substr({{}}, 1, {LONG_ID + 1})" if is_brief else "{}"
     row = connection.execute(
-        f"SELECT {cut.format('id')}, {_THREAD} FROM threads WHERE key = ?", (key,)
+        f"SELECT id, {_THREAD} FROM threads {_EVALUATED} WHERE key = ?", (key,)
     ).fetchone()
+    tags = _labels(connection, "tag", "thread_tags", "start, place, tag", key)
+    models = _labels(connection, "model", "thread_models", "start, model", key)
+    return _made(row, tags, models)
+
+
+def _brief(connection: sqlite3.Connection, keys: Sequence[int]) -> dict[int, tuple[Thread, int]]:
+    """Returns some threads in brief by their keys, with their sizes.
+
+    They are one query: after each row, this waits for OS threads that write.
+    """
+    # One character more than a short id may have shows that it is long.
+    cut = f"substr({{}}, 1, {LONG_ID + 1})"
+    few = (
+        "(SELECT json_group_array(label) FROM (SELECT {} AS label FROM {}"
+        f" WHERE thread = key ORDER BY {{}} LIMIT {_AT_A_GLANCE})),"
+        " (SELECT COUNT(*) FROM {} WHERE thread = key)"
+    )
+    tags = few.format(cut.format("tag"), "thread_tags", "start, place, tag", "thread_tags")
+    models = few.format(cut.format("model"), "thread_models", "start, model", "thread_models")
+    found = connection.execute(
+        f"SELECT key, {tags}, {models}, {cut.format('id')}, {_THREAD} FROM threads {_EVALUATED}"
+        " WHERE key IN (SELECT value FROM json_each(?))",
+        (json.dumps(keys),),
+    )
+    return {
+        key: _made(row, _counted(its_tags, more_tags), _counted(its_models, more_models))
+        for key, its_tags, more_tags, its_models, more_models, *row in found
+    }
+
+
+def _counted(listed: str, count: int) -> _Labels:
+    labels = json.loads(listed)
+    return tuple(labels), count - len(labels), len(listed)
+
+
+def _made(row: Sequence[Any], tags: _Labels, models: _Labels) -> tuple[Thread, int]:
     thread_id, title, started, last_active, traces, spans, errors, *rest = row
-    input_tokens, output_tokens, cost, priced, unpriced, digest = rest
-    tags, more_tags, tags_size = _labels(
-        connection, cut.format("tag"), "thread_tags", "start, place, tag", key, is_brief=is_brief
-    )
-    models, more_models, models_size = _labels(
-        connection, cut.format("model"), "thread_models", "start, model", key, is_brief=is_brief
-    )
-    good, bad, evaluations = connection.execute(
-        "SELECT good, bad, evaluations FROM thread_feedback WHERE thread = ?", (key,)
-    ).fetchone() or (0, 0, 0)
+    input_tokens, output_tokens, cost, priced, unpriced, digest, *evaluated = rest
     thread = Thread(
         id=thread_id,
         title=title,
-        tags=tags,
+        tags=tags[0],
         started=started,
         last_active=last_active,
         traces=traces,
         spans=spans,
         errors=errors,
-        models=models,
+        models=models[0],
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         cost=cost / COST_UNITS if priced else None,
         unpriced=unpriced,
         digest=digest,
-        more_tags=more_tags,
-        more_models=more_models,
-        good=good,
-        bad=bad,
-        evaluations=evaluations,
+        more_tags=tags[1],
+        more_models=models[1],
+        good=evaluated[0],
+        bad=evaluated[1],
+        evaluations=evaluated[2],
     )
-    return thread, _REST + len(json.dumps(thread_id)) + tags_size + models_size
+    return thread, _REST + len(json.dumps(thread_id)) + tags[2] + models[2]
 
 
-def _labels(  # noqa: PLR0913 - what a query is made of
-    connection: sqlite3.Connection, column: str, table: str, order: str, key: int, *, is_brief: bool
-) -> tuple[tuple[str, ...], int, int]:
+def _labels(
+    connection: sqlite3.Connection, column: str, table: str, order: str, key: int
+) -> _Labels:
     """Returns labels of a thread, how many are left out, and the size of the others in bytes."""
     labels: list[str] = []
     size = 0
@@ -274,7 +303,7 @@ def _labels(  # noqa: PLR0913 - what a query is made of
     )
     for (label,) in rows:
         taken = len(json.dumps(label)) + 2
-        if labels and (size + taken > LABELS or (is_brief and len(labels) == _AT_A_GLANCE)):
+        if labels and size + taken > LABELS:
             rows.close()
             count = first(connection, f"SELECT COUNT(*) FROM {table} WHERE thread = ?", key)
             return tuple(labels), count - len(labels), size

@@ -12,7 +12,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.conversation.texts import texts_of
@@ -39,12 +39,12 @@ class Found(NamedTuple):
     """The threads with a text.
 
     Attributes:
-        keys: Their keys.
+        keys: Their keys, as the parameter of `json_each`.
         documents: The latest message with it of some of them.
         is_partial: Whether there may be more.
     """
 
-    keys: list[int]
+    keys: str
     documents: dict[int, int]
     is_partial: bool
 
@@ -188,29 +188,33 @@ def _remove(connection: sqlite3.Connection, keys: Iterable[int]) -> int:
 def find(connection: sqlite3.Connection, wanted: str) -> Found:
     """Returns the threads with a text in their id, title, labels or messages."""
     lower = text(wanted.lower())
-    keys = dict.fromkeys(_named(connection, lower))
+    lists = list(_named(connection, lower))
     is_partial = False
     for table, label in (("tag", "tag"), ("facet", "value")):
-        found = connection.execute(
-            f"SELECT thread FROM thread_{table}s WHERE {label} IN"
-            f" (SELECT {label} FROM {table}s WHERE instr(lower({label}), ?) LIMIT ?) LIMIT ?",
+        threads, count = connection.execute(
+            "SELECT json_group_array(thread), COUNT(*) FROM"
+            f" (SELECT thread FROM thread_{table}s WHERE {label} IN"
+            f" (SELECT {label} FROM {table}s WHERE instr(lower({label}), ?) LIMIT ?) LIMIT ?)",
             (lower, _LABELS, MOST),
-        ).fetchall()
-        keys.update((key, None) for (key,) in found)
-        is_partial = is_partial or len(found) == MOST
+        ).fetchone()
+        lists.append(threads)
+        is_partial = is_partial or count == MOST
     documents: dict[int, int] = {}
     query = words.match_of(text(wanted).replace("\0", " "))
     if query is not None and is_possible(connection):
-        rows = connection.execute(
-            "SELECT thread, documents.key FROM words JOIN documents ON documents.key = words.rowid"
-            " WHERE words MATCH ? ORDER BY words.rowid DESC LIMIT ?",
+        latest, threads, count = connection.execute(
+            "SELECT json_group_object(thread, key), json_group_array(thread), TOTAL(messages) FROM"
+            " (SELECT thread, MAX(key) AS key, COUNT(*) AS messages FROM"
+            " (SELECT thread, documents.key AS key FROM words"
+            " JOIN documents ON documents.key = words.rowid"
+            " WHERE words MATCH ? ORDER BY words.rowid DESC LIMIT ?) GROUP BY thread)",
             (query, MOST),
-        ).fetchall()
-        is_partial = is_partial or len(rows) == MOST
-        for thread, key in rows:
-            documents.setdefault(thread, key)
-    keys.update((key, None) for key in documents)
-    return Found(list(keys), documents, is_partial)
+        ).fetchone()
+        documents = {int(thread): key for thread, key in json.loads(latest).items()}
+        lists.append(threads)
+        is_partial = is_partial or count == MOST
+    keys = ",".join(one[1:-1] for one in lists if one != "[]")
+    return Found(f"[{keys}]", documents, is_partial)
 
 
 class Searches:
@@ -236,8 +240,8 @@ class Searches:
         return found
 
 
-def _named(connection: sqlite3.Connection, lower: str) -> Iterator[int]:
-    """Yields the threads whose id or title contains a text, from two indexes that have all of it.
+def _named(connection: sqlite3.Connection, lower: str) -> Iterator[str]:
+    """Yields lists of threads whose id or title contains a text, from two indexes that have it all.
 
     LIKE is as blind to the case of ASCII letters as `lower` is, and quicker than `instr`.
     """
@@ -247,11 +251,7 @@ def _named(connection: sqlite3.Connection, lower: str) -> Iterator[int]:
     is_short = len(pattern) <= _PATTERN
     for column in (name, "title_folded"):
         has = f"{column} LIKE ? ESCAPE '\\'" if is_short else f"instr(lower({column}), ?)"
-        found = connection.execute(
-            f"SELECT key FROM threads WHERE {has}", (pattern if is_short else lower,)
-        )
-        for (key,) in found:
-            yield key
+        yield listed(connection, f"WHERE {has}", (pattern if is_short else lower,))
 
 
 def hit(connection: sqlite3.Connection, document: int, pattern: re.Pattern[str] | None) -> Hit:
@@ -265,9 +265,13 @@ def hit(connection: sqlite3.Connection, document: int, pattern: re.Pattern[str] 
     return Hit(shown, marks, trace_id.hex(), span_id.hex())
 
 
-def as_list(keys: Iterable[int]) -> str:
-    """Returns keys as the parameter of `json_each`."""
-    return json.dumps(list(keys))
+def listed(connection: sqlite3.Connection, where: str, values: Sequence[Any]) -> str:
+    """Returns the keys of threads under a condition, as the parameter of `json_each`.
+
+    It is one row: whoever takes rows one by one waits after each for OS threads that write.
+    """
+    query = f"SELECT json_group_array(key) FROM threads {where}"
+    return str(connection.execute(query, values).fetchone()[0])
 
 
 def _pieces(values: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -26,14 +26,14 @@ _IS_FIRST_TITLE: Final = (
 )
 #: Adds to threads that are there, and makes the others.
 _ADD_THREADS: Final = (
-    "INSERT INTO threads (key, id, folded, digest, started, last_active, active,"
+    "INSERT INTO threads (key, id, folded, digest, started, last_active, active, kept,"
     f" {', '.join((*_SUMS, *_TITLE))}) VALUES"
 )
 _TO_THREADS: Final = (
     "ON CONFLICT (key) DO UPDATE SET"
     " started = CASE WHEN spans THEN min(started, excluded.started) ELSE excluded.started END,"
     " last_active = max(last_active, excluded.last_active), active = max(active, excluded.active),"
-    f" {_ADDED}, "
+    f" kept = kept | excluded.kept, {_ADDED}, "
     + ", ".join(
         f"{name} = CASE WHEN {_IS_FIRST_TITLE} THEN excluded.{name} ELSE {name} END"
         for name in _TITLE
@@ -91,6 +91,7 @@ def add_threads(
     threads: Mapping[int, ThreadTally],
     ids: Mapping[int, str],
     arrived: int,
+    masks: Mapping[int, int] | None = None,
 ) -> None:
     """Add to the sums over each thread, for spans that arrived at a time.
 
@@ -99,7 +100,9 @@ def add_threads(
         threads: What is added, by the keys of threads.
         ids: The id of each of them.
         arrived: When the spans arrived, in nanoseconds since the epoch.
+        masks: The bits of labels that the threads have got, as `sqlite_groups` tells them.
     """
+    masks = masks or {}
     items = threads.items()
     insert_many(
         connection,
@@ -113,6 +116,7 @@ def add_threads(
                 one.started,
                 one.last_active,
                 min(one.last_active, arrived),
+                masks.get(key, 0),
                 *one.values(),
                 *((*one.title, one.title[2].lower()) if one.title else (None,) * 4),
             )

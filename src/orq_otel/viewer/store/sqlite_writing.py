@@ -13,7 +13,14 @@ from orq_otel.viewer.conversation.facts import MODEL_CALLS, read
 from orq_otel.viewer.conversation.texts import texts_of, tool_use
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import LogRecord
-from orq_otel.viewer.store import deciding, sqlite_feedback, sqlite_logs, sqlite_search, sqlite_sums
+from orq_otel.viewer.store import (
+    deciding,
+    sqlite_feedback,
+    sqlite_groups,
+    sqlite_logs,
+    sqlite_search,
+    sqlite_sums,
+)
 from orq_otel.viewer.store.deciding import Change
 from orq_otel.viewer.store.sqlite_rows import (
     ADD_CALLS,
@@ -78,10 +85,13 @@ def insert(connection: sqlite3.Connection, batch: Batch, arrived: int) -> None:
     tally = found.tally
     counts.update(found.counts)
     insert_many(connection, "INSERT INTO calls VALUES", found.calls)
+    sqlite_groups.add_calls(connection, found.calls)
     sqlite_logs.add_responses(connection, found.responses)
     sqlite_sums.count_resources(connection, counts)
     sqlite_sums.add(connection, tally, 1)
-    sqlite_sums.add_threads(connection, tally.threads, threads.ids, arrived)
+    masks = sqlite_groups.add(connection, tally.threads, threads.masks)
+    threads.add(masks)
+    sqlite_sums.add_threads(connection, tally.threads, threads.ids, arrived, masks)
     if found.texts and sqlite_search.is_possible(connection):
         sqlite_search.add(connection, found.texts)
     if changes:
@@ -90,6 +100,7 @@ def insert(connection: sqlite3.Connection, batch: Batch, arrived: int) -> None:
     traces = [bytes.fromhex(one.kept.span.trace_id) for one in changes]
     traces += [row.trace_id for row in batch.rows]
     sqlite_feedback.join(connection, batch.logs.evaluations, traces, threads.new)
+    sqlite_groups.choose(connection)
     connection.execute("UPDATE changes SET count = count + 1")
 
 
@@ -100,6 +111,7 @@ class _Threads:
         keys: Their keys by their ids. Those of new ones are not in the file yet: a thread is made
             when spans are added to its sums.
         ids: Their ids by their keys.
+        masks: The bits of their labels, of those that are in the file.
         new: The ids of new ones.
     """
 
@@ -111,15 +123,24 @@ class _Threads:
         ]
         wanted = list(dict.fromkeys(one for one in (*batch.threads, *changed) if one is not None))
         self.keys: dict[str, int] = {}
+        self.masks: dict[int, int] = {}
         for some in _pieces(wanted):
             marks = ",".join("?" * len(some))
-            found = connection.execute(f"SELECT id, key FROM threads WHERE id IN ({marks})", some)
-            self.keys.update(found.fetchall())
+            for thread, key, mask in connection.execute(
+                f"SELECT id, key, kept FROM threads WHERE id IN ({marks})", some
+            ):
+                self.keys[thread] = key
+                self.masks[key] = mask
         self.new = [thread for thread in wanted if thread not in self.keys]
         if self.new:
             first = _next(connection, "key", "threads")
             self.keys.update(zip(self.new, range(first, first + len(self.new)), strict=True))
         self.ids = {key: thread for thread, key in self.keys.items()}
+
+    def add(self, masks: Mapping[int, int]) -> None:
+        """Add bits of labels that threads have got."""
+        for key, mask in masks.items():
+            self.masks[key] = self.masks.get(key, 0) | mask
 
 
 def _next(connection: sqlite3.Connection, key: str, table: str) -> int:
@@ -259,11 +280,13 @@ def _row(row: SpanRow, tags: tuple[str, ...], service: str) -> Row:
     )
 
 
-def _change(connection: sqlite3.Connection, changes: Iterable[Change], threads: _Threads) -> None:
+def _change(connection: sqlite3.Connection, changes: Sequence[Change], threads: _Threads) -> None:
     """Change what counts of spans that are there, and the rollups with them."""
     old, new = Tally(), Tally()
     left: set[int] = set()
     is_searchable = sqlite_search.is_possible(connection)
+    keys = [seq for seq, _ in changes]
+    sqlite_groups.add_calls(connection, sqlite_groups.calls_of(connection, keys), -1)
     for seq, kept in changes:
         before = row_of(
             connection.execute(f"SELECT {ROW_COLUMNS} FROM spans WHERE seq = ?", (seq,)).fetchone()
@@ -297,13 +320,19 @@ def _change(connection: sqlite3.Connection, changes: Iterable[Change], threads: 
                 cost=cost,
             )
         )
+    sqlite_groups.add_calls(connection, sqlite_groups.calls_of(connection, keys))
     sqlite_sums.add(connection, old, -1)
     sqlite_sums.add(connection, new, 1)
-    sqlite_sums.add_threads(connection, new.threads, threads.ids, time.time_ns())
-    stay = {key: one for key, one in old.threads.items() if key not in left}
-    sqlite_sums.subtract_threads(connection, stay)
-    for key in left:
-        sqlite_sums.sum_up_anew(connection, key)
+    is_moved = old.threads.keys() != new.threads.keys() or left
+    involved = old.threads.keys() | new.threads.keys() if is_moved else ()
+    with sqlite_groups.summed_anew(connection, involved):
+        sqlite_sums.add_threads(connection, new.threads, threads.ids, time.time_ns())
+        stay = {key: one for key, one in old.threads.items() if key not in left}
+        sqlite_sums.subtract_threads(connection, stay)
+        for key in left:
+            sqlite_sums.sum_up_anew(connection, key)
+    if not is_moved:
+        sqlite_groups.correct(connection, old.threads, new.threads, threads.masks)
     sqlite_sums.delete_empty(connection, old)
 
 

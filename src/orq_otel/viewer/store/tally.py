@@ -69,10 +69,11 @@ class Row(NamedTuple):
 
     def facets(self) -> list[tuple[str, str]]:
         """Returns what its thread is found by, each with its kind."""
-        return _facets((self.model, self.user, self.agent, self.tool, self.service))
+        return facets_of((self.model, self.user, self.agent, self.tool, self.service))
 
 
-def _facets(whose: Iterable[str | None]) -> list[tuple[str, str]]:
+def facets_of(whose: Iterable[str | None]) -> list[tuple[str, str]]:
+    """Returns those of `FACETS` that are there, each with its kind."""
     return [(kind, value) for kind, value in zip(FACETS, whose, strict=True) if value]
 
 
@@ -130,15 +131,17 @@ class ThreadTally:
         traces: The ids of its traces.
         minutes: The sums of each minute, by its start.
         calls: The number of model calls, by the minute's start and latency bucket.
+        tag_lists: The first start of the spans with the same tags.
+        facet_lists: The first start of those with the same values of `FACETS`.
     """
 
     __slots__ = (
-        "_tags",
-        "_whose",
         "calls",
+        "facet_lists",
         "last_active",
         "minutes",
         "started",
+        "tag_lists",
         "title",
         "traces",
     )
@@ -150,8 +153,8 @@ class ThreadTally:
         self.minutes: defaultdict[int, Sums] = defaultdict(Sums)
         self.calls: defaultdict[tuple[int, int], int] = defaultdict(int)
         # Most spans of a thread have the same as others: of each the first start.
-        self._tags: dict[tuple[str, ...], int] = {}
-        self._whose: dict[tuple[str | None, ...], int] = {}
+        self.tag_lists: dict[tuple[str, ...], int] = {}
+        self.facet_lists: dict[tuple[str | None, ...], int] = {}
 
     def add(self, row: Row) -> None:
         """Count a span."""
@@ -162,11 +165,11 @@ class ThreadTally:
         if row.title is not None:
             title = (start, row.span_id, row.title)
             self.title = title if self.title is None else min(self.title, title)
-        if start < self._tags.get(row.tags, _NEVER):
-            self._tags[row.tags] = start
+        if start < self.tag_lists.get(row.tags, _NEVER):
+            self.tag_lists[row.tags] = start
         whose = (row.model, row.user, row.agent, row.tool, row.service)
-        if start < self._whose.get(whose, _NEVER):
-            self._whose[whose] = start
+        if start < self.facet_lists.get(whose, _NEVER):
+            self.facet_lists[whose] = start
         minute = start - start % MINUTE
         self.minutes[minute].add(row)
         if row.is_model_call:
@@ -196,7 +199,7 @@ class ThreadTally:
     def tags(self) -> dict[str, tuple[int, int]]:
         """Each tag with its first occurrence: the start of the span, and its place in the list."""
         found: dict[str, tuple[int, int]] = {}
-        for tags, start in self._tags.items():
+        for tags, start in self.tag_lists.items():
             for place, tag in enumerate(tags):
                 found[tag] = min(found.get(tag, (start, place)), (start, place))
         return found
@@ -205,7 +208,7 @@ class ThreadTally:
     def models(self) -> dict[str, int]:
         """Each model with the start of its first span."""
         found: dict[str, int] = {}
-        for (model, *_), start in self._whose.items():
+        for (model, *_), start in self.facet_lists.items():
             if model is not None:
                 found[model] = min(found.get(model, start), start)
         return found
@@ -213,7 +216,7 @@ class ThreadTally:
     @property
     def facets(self) -> set[tuple[str, str]]:
         """What it is found by: kinds and values."""
-        return {facet for whose in self._whose for facet in _facets(whose)}
+        return {facet for whose in self.facet_lists for facet in facets_of(whose)}
 
 
 class Tally:

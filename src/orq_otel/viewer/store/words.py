@@ -19,8 +19,6 @@ _UNSPACED: Final = (
     "\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdc"
     "\U00020000-\U0003ffff"
 )
-_LETTER: Final = re.compile(f"([{_UNSPACED}])")
-_ENDS_UNSPACED: Final = re.compile(f"[{_UNSPACED}]$")
 #: A phrase in quotation marks, or a word.
 _PART: Final = re.compile(r'"([^"]*)"|(\S+)')
 _WORD: Final = re.compile(r"[^\W_]+")
@@ -35,7 +33,17 @@ _BEFORE: Final = 50
 
 def spaced(text: str) -> str:
     """Puts spaces around each letter of a script without spaces."""
-    return text if text.isascii() else _LETTER.sub(r" \1 ", text)
+    return text if text.isascii() else _letter().sub(r" \1 ", text)
+
+
+@functools.cache
+def _letter() -> re.Pattern[str]:
+    """Returns the pattern of a letter of these scripts, which takes its time to compile."""
+    return re.compile(f"([{_UNSPACED}])")
+
+
+def _ends_unspaced(text: str) -> bool:
+    return not text.isascii() and _letter().match(text, len(text) - 1) is not None
 
 
 def match_of(text: str) -> str | None:
@@ -67,7 +75,7 @@ def _parts(text: str) -> Iterator[tuple[list[str], bool]]:
         words = _WORD.findall(spaced(phrase or word))
         if words and number < _PARTS:
             last = words[-1]
-            yield words, not phrase and len(last) >= _BEGINNING and not _ENDS_UNSPACED.search(last)
+            yield words, not phrase and len(last) >= _BEGINNING and not _ends_unspaced(last)
 
 
 def pattern_of(text: str) -> re.Pattern[str] | None:
@@ -75,8 +83,8 @@ def pattern_of(text: str) -> re.Pattern[str] | None:
     found = []
     for words, is_open in _parts(folded(text)):
         joined = r"[\W_]*".join(map(re.escape, words))
-        begin = "" if _ENDS_UNSPACED.search(words[0]) else r"(?<![^\W_])"
-        end = "" if is_open or _ENDS_UNSPACED.search(words[-1]) else r"(?![^\W_])"
+        begin = "" if _ends_unspaced(words[0]) else r"(?<![^\W_])"
+        end = "" if is_open or _ends_unspaced(words[-1]) else r"(?![^\W_])"
         found.append(begin + joined + end)
     whole = folded(text.strip())
     if whole:

@@ -112,7 +112,7 @@ class LabelList(TypedDict):
 
 
 class _Latency(TypedDict):
-    """The exact percentiles of its calls."""
+    """The percentiles of its calls."""
 
     p50: Milliseconds
     p95: Milliseconds
@@ -143,6 +143,13 @@ class _Group(TypedDict):
     cost_usd: Dollars
     unpriced_calls: Count
     latency_ms: _Latency | None
+    sampled_calls: Annotated[
+        Count,
+        Field(
+            description="how many calls the latencies are of, where there are too many to look at"
+            " all of them; 0 where they are exact"
+        ),
+    ]
     feedback: _Verdicts
     over_time: Annotated[
         list[_Slice],

@@ -107,6 +107,7 @@ def numbers(found: Numbers, by: Kind) -> answers.Numbers:
                 "cost_usd": one.cost,
                 "unpriced_calls": one.unpriced,
                 "latency_ms": {"p50": one.p50 / 1e6, "p95": one.p95 / 1e6} if one.calls else None,
+                "sampled_calls": one.sampled,
                 "feedback": {"good": one.good, "bad": one.bad},
                 "over_time": [
                     {

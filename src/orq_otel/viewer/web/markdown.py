@@ -9,13 +9,15 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from markdown_it import MarkdownIt
-from markdown_it.renderer import RendererHTML, RendererProtocol
-from markdown_it.token import Token
-from markdown_it.utils import EnvType, OptionsDict
 from markupsafe import Markup
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.renderer import RendererHTML, RendererProtocol
+    from markdown_it.token import Token
+    from markdown_it.utils import EnvType, OptionsDict
 
 #: Longer texts are shown as they are: parsing them takes too long.
 MOST: Final = 40_000
@@ -82,6 +84,8 @@ def _cut(text: str, tokens: Sequence[Token], most: int) -> int:
 
 @functools.cache
 def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt  # noqa: PLC0415 - the list of threads does without
+
     parser = MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": _NESTED})
     parser.enable(["table", "strikethrough"]).disable("entity")  # `&lt;` is what was said
     parser.validateLink = _is_safe  # type: ignore[method-assign]

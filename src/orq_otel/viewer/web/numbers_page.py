@@ -125,6 +125,7 @@ def _courses(numbers: Numbers, over: str) -> dict[str | None, Markup]:
 
 def comparison(first: Group, second: Group) -> list[Line]:
     """Returns the lines of two groups side by side."""
+    sample = " of a sample" if first.sampled or second.sampled else ""
     rows: list[tuple[str, Callable[[Group], float | None], Callable[[Any], str]]] = [
         ("Threads", lambda one: one.threads, formats.count),
         ("Model calls", lambda one: one.calls, formats.count),
@@ -133,8 +134,8 @@ def comparison(first: Group, second: Group) -> list[Line]:
         ("Cost of a thread", lambda one: _share(one.cost, one.threads), formats.cost),
         ("Cost of a call", lambda one: _share(one.cost, one.calls), formats.cost),
         ("Tokens of a call", _tokens, formats.short),
-        ("Latency, p50", lambda one: one.p50 if one.calls else None, formats.duration),
-        ("Latency, p95", lambda one: one.p95 if one.calls else None, formats.duration),
+        (f"Latency, p50{sample}", lambda one: one.p50 if one.calls else None, formats.duration),
+        (f"Latency, p95{sample}", lambda one: one.p95 if one.calls else None, formats.duration),
         ("Good feedback", _approval, lambda share: f"{share:.0%}"),
         ("Feedback", lambda one: one.good + one.bad, formats.count),
     ]

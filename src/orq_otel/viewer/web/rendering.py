@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import sys
+from contextlib import suppress
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
+from jinja2.bccache import Bucket
 from starlette.responses import HTMLResponse, Response
 
 from orq_otel.viewer import formats
@@ -59,15 +63,47 @@ def problem(status: int, heading: str, text: str, detail: str | None = None) -> 
     return page("problem.html", status, heading=heading, text=text, detail=detail, change=None)
 
 
+class _Compiled(FileSystemBytecodeCache):
+    """Keeps compiled templates where Python would keep compiled modules of their folder.
+
+    To compile them takes as long as all imports of the pages. Where nothing can be written, or
+    Python is not to write such files, they are compiled at each start.
+
+    Args:
+        templates: The folder.
+    """
+
+    def __init__(self, templates: Path) -> None:
+        folder = Path(cache_from_source(str(templates / "_.py"))).parent
+        if not sys.dont_write_bytecode:
+            with suppress(OSError):
+                folder.mkdir(parents=True, exist_ok=True)
+        # With other options they would mean another thing: so these are part of the name.
+        super().__init__(str(folder), "%s.escaped-trimmed.jinja")
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Read a template, if it is there."""
+        with suppress(OSError):
+            super().load_bytecode(bucket)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Write a template."""
+        if not sys.dont_write_bytecode:
+            with suppress(OSError):
+                super().dump_bytecode(bucket)
+
+
 @functools.cache
 def _templates() -> Environment:
+    templates = HERE / "templates"
     environment = Environment(
-        loader=FileSystemLoader(HERE / "templates"),
+        loader=FileSystemLoader(templates),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        bytecode_cache=_Compiled(templates),
     )
     environment.filters |= {
         name: getattr(formats, name)

@@ -1,0 +1,196 @@
+"""Senders that have no module here: what a span says is found by how its attributes' names end.
+
+There are more conventions than anybody can list, but they use few words: `acme.session_id`,
+`acme.span_kind` with the value "llm", `acme.input.messages`, `acme.usage.prompt_tokens`. They are
+read only on spans of which no dialect of the table tells an operation or a usage.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from orq_otel.viewer.dialects.dialect import (
+    Dialect,
+    Messages,
+    Names,
+    answered_in,
+    asked_in,
+    usage_of,
+)
+from orq_otel.viewer.dialects.indexed import nested
+from orq_otel.viewer.dialects.openinference import messages
+from orq_otel.viewer.dialects.shapes import answered
+from orq_otel.viewer.model.facts import Usage
+from orq_otel.viewer.model.telemetry import Span
+
+#: Conventions about other things, whose names end alike.
+_OTHER_THINGS: Final = (
+    *("aws.", "browser.", "client.", "cloud.", "code.", "container.", "db.", "device.", "enduser."),
+    *("event.", "exception.", "faas.", "geo.", "http.", "k8s.", "messaging.", "net.", "network."),
+    *("os.", "otel.", "peer.", "process.", "rpc.", "server.", "source.", "telemetry.", "thread."),
+    *("tls.", "url.", "user.", "user_agent.", "webengine."),
+)
+_CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_SEPARATOR = re.compile(r"[.\-/]")
+_NUMBERED = re.compile(r"(.+\.)\d+\.(?:message\.)?role")
+
+_KIND: Final = re.compile(r"(?:span|event|observation|run|step|operation)_(?:kind|type)$")
+#: Kinds of spans, in lower case.
+_KINDS: Final = {
+    **dict.fromkeys(
+        ("llm", "chat", "chat_completion", "completion", "generation", "inference", "model"), "chat"
+    ),
+    **dict.fromkeys(("tool", "tool_call", "function_call"), "execute_tool"),
+    **dict.fromkeys(("embedding", "embeddings"), "embeddings"),
+    **dict.fromkeys(("retriever", "retrieval"), "retrieval"),
+    **dict.fromkeys(("chain", "workflow", "task"), "invoke_workflow"),
+    "agent": "invoke_agent",
+    "guardrail": "guardrail",
+    "reranker": "rerank",
+}
+#: Each also in capitals, and with a capital.
+_ALL_KINDS: Final = {
+    written: operation
+    for kind, operation in _KINDS.items()
+    for written in (kind, kind.upper(), kind.capitalize())
+}
+
+_THREAD_ID: Final = re.compile(r"(?:session|thread|conversation|chat)_id$")
+_TAGS: Final = re.compile(r"(?:trace|thread|session|conversation)_tags$")
+_USER: Final = re.compile(r"user_id$")
+_AGENT: Final = re.compile(r"agent_name$")
+_MODEL: Final = re.compile(r"(?:^|_)model(?:_name|_id)?$")
+_PROVIDER: Final = re.compile(r"(?:^|_)provider(?:_name)?$")
+_COST: Final = re.compile(r"(?:^|_)(?:total_cost(?:_usd)?|cost_usd|cost_total|llm_cost)$")
+
+#: How names of numbers of tokens end, but for those of parts.
+_INPUT_TOKENS: Final = re.compile(
+    r"(?:(?:input|prompt)_tokens?(?:_count|_used)?|tokens?_(?:count_)?(?:input|prompt|in))$"
+)
+_OUTPUT_TOKENS: Final = re.compile(
+    r"(?:(?:output|completion)_tokens?(?:_count|_used)?|tokens?_(?:count_)?(?:output|completion|out))$"
+)
+_CACHE_READ: Final = re.compile(
+    r"(?<!non_)(?<!un)cache(?:d|_read)\w{0,20}tokens|tokens\w{0,20}_cached?_?read$"
+)
+_CACHE_WRITE: Final = re.compile(r"cache_(?:write|creation)\w{0,20}tokens")
+_REASONING: Final = re.compile(r"reasoning_tokens|tokens_reasoning$")
+_PARTS: Final = re.compile(r"cache|reasoning|audio|image|cost|max_|limit|total")
+_USAGE: Final = re.compile(r"(?:^|_)(?:usage|usage_metadata|usage_details|token_usage|tokens)$")
+
+#: How names of messages end, the most specific first.
+_ASKED: Final = tuple(
+    re.compile(rf"(?:^|_){ending}$")
+    for ending in (
+        r"(?:input|request|prompt)_messages",
+        r"messages",
+        r"chat_history",
+        r"prompts?",
+        r"inputs?(?:_value|_json|_data)?",
+        r"request(?:_body)?",
+        r"(?:user_)?(?:question|query|message)",
+    )
+)
+_ANSWERED: Final = tuple(
+    re.compile(rf"(?:^|_){ending}$")
+    for ending in (
+        r"(?:output|response)_messages",
+        r"completions?",
+        r"(?:response|output)_(?:text|content|message)",
+        r"outputs?(?:_value|_json|_data)?",
+        r"response(?:_body)?",
+        r"(?:answer|result|generated_text)",
+    )
+)
+#: How a name goes that has something of an answer below it.
+_TOLD: Final = re.compile(r"outputs?|response|completion|answer|result|generat(?:ed|ion)")
+_TOOL: Final = {
+    "name": re.compile(r"(?:^|_)(?:tool|function)_name$"),
+    "id": re.compile(r"(?:^|_)tool_call_id$"),
+    "arguments": re.compile(
+        r"(?:^|_)(?:tool_)?(?:arguments|args|parameters|inputs?)(?:_value|_json)?$"
+    ),
+    "result": re.compile(r"(?:^|_)(?:tool_)?(?:results?|outputs?)(?:_value|_json)?$"),
+}
+
+
+def dialect_of(names: Iterable[str]) -> Dialect | None:
+    """Returns the dialect of a span by the names of its attributes, or None if it has none.
+
+    A span is about generative AI by its numbers of tokens, or by the value of its kind.
+    """
+    words = {
+        name: _SEPARATOR.sub("_", _CAPITAL.sub("_", name)).lower()
+        for name in sorted(names)
+        if not name.startswith(_OTHER_THINGS)
+    }
+    kinds = [name for name, word in words.items() if _KIND.search(word)]
+    usage = {
+        "input_tokens": _plain(words, _INPUT_TOKENS),
+        "output_tokens": _plain(words, _OUTPUT_TOKENS),
+    }
+    has_usage = all(usage.values())
+    if not kinds and not has_usage:
+        return None
+    usage["cache_read"] = _ending(words, _CACHE_READ)
+    usage["cache_write"] = _ending(words, _CACHE_WRITE)
+    usage["reasoning"] = _ending(words, _REASONING)
+    asked_names = _in_order(words, _ASKED)
+    told_names = _in_order(words, _ANSWERED)
+    roots = sorted({found[1] for name in words if (found := _NUMBERED.fullmatch(name))})
+    told_roots = tuple(one for one in roots if _TOLD.search(one.lower()))
+    usages = _ending(words, _USAGE)
+    return Dialect(
+        name="others",
+        marks=(),
+        is_genai=has_usage,
+        thread_ids=_ending(words, _THREAD_ID),
+        tags=_ending(words, _TAGS),
+        users=_ending(words, _USER),
+        agents=_ending(words, _AGENT),
+        kinds=dict.fromkeys(kinds, _ALL_KINDS),
+        models=_ending(words, _MODEL),
+        providers=_ending(words, _PROVIDER),
+        usage={count: some for count, some in usage.items() if some},
+        costs=_ending(words, _COST),
+        tool={value: _ending(words, pattern) for value, pattern in _TOOL.items()},
+        read_usage=(lambda span: _usage(span, usages)) if usages else None,
+        asked=_asked(tuple(one for one in roots if one not in told_roots), asked_names),
+        answered=_answered(told_roots, told_names),
+    )
+
+
+def _ending(words: dict[str, str], pattern: re.Pattern[str]) -> Names:
+    return tuple(name for name, word in words.items() if pattern.search(word))
+
+
+def _plain(words: dict[str, str], pattern: re.Pattern[str]) -> Names:
+    return tuple(
+        name for name, word in words.items() if pattern.search(word) and not _PARTS.search(word)
+    )
+
+
+def _in_order(words: dict[str, str], patterns: Iterable[re.Pattern[str]]) -> Names:
+    return tuple(dict.fromkeys(name for one in patterns for name in _ending(words, one)))
+
+
+def _usage(span: Span, names: Names) -> Usage | None:
+    return next((found for name in names if (found := usage_of(span.attributes.get(name)))), None)
+
+
+def _asked(roots: Names, names: Names) -> Callable[[Span], Messages]:
+    whole = asked_in(*names)
+    return lambda span: _numbered(span, roots) or whole(span)
+
+
+def _answered(roots: Names, names: Names) -> Callable[[Span], Messages]:
+    whole = answered_in(*names)
+    return lambda span: (
+        _numbered(span, roots) or whole(span) or answered(nested(span.attributes, _TOLD))
+    )
+
+
+def _numbered(span: Span, roots: Names) -> Messages:
+    return next((found for root in roots if (found := messages(span, root))), [])
