@@ -151,7 +151,7 @@ _PARTS: Final = {
         _ACTIVITY,
         "ReplacingMergeTree(version, is_deleted)",
         "PARTITION BY toDate(hour) ORDER BY (thread_id, hour, trace_id, service) TTL_OF_SPANS"
-        " SETTINGS index_granularity = 1024",
+        " SETTINGS index_granularity = 256",  # rows are read for one thread here, another there
         "cityHash64(thread_id)",
     ),
     "days": _Part(
@@ -166,7 +166,7 @@ _PARTS: Final = {
         "ReplacingMergeTree(version, is_deleted)",
         # A thread is looked up in few parts.
         "PARTITION BY toYYYYMM(hour) ORDER BY (thread_id, toDate(hour), service) TTL_OF_SPANS"
-        " SETTINGS index_granularity = 1024",
+        " SETTINGS index_granularity = 256",
         "cityHash64(thread_id)",
     ),
     "messages": _Part(

@@ -190,7 +190,7 @@ class Reading:
         asked = " ".join((condition.sql, *names))
         columns = "".join(
             f", {sql} AS {name}"
-            for name, sql in COLUMNS.items()
+            for name, sql in {**COLUMNS, **condition.columns}.items()
             if re.search(rf"\b{name}\b", asked)
         )
         return (
@@ -217,8 +217,8 @@ class Reading:
         among = (
             ""
             if condition.is_of_time
-            else " AND a.thread_id IN {among:Array(String)}"
-            if "among" in condition.values
+            else f" AND {condition.known}"
+            if condition.known
             else f" AND a.thread_id IN (SELECT thread_id FROM ({self.of_threads(condition)})"
             f" WHERE {condition.sql})"
         )
@@ -304,10 +304,13 @@ class Reading:
 
     def _when(self, ids: Sequence[str]) -> str:
         """Returns SQL for the days on which some threads did something."""
-        found = self.ask(
-            "SELECT DISTINCT intDiv(toInt64(toUnixTimestamp(a.hour)), 86400)"
-            f" {self._dates} WHERE a.thread_id IN {{ids:Array(String)}} {self._scope}",
-            ids=list(ids),
+        found = visits.once(
+            (self, "when", *ids),
+            lambda: self.ask(
+                "SELECT DISTINCT intDiv(toInt64(toUnixTimestamp(a.hour)), 86400)"
+                f" {self._dates} WHERE a.thread_id IN {{ids:Array(String)}} {self._scope}",
+                ids=list(ids),
+            ),
         )
         return of_days([int(day) for (day,) in found])
 
