@@ -10,7 +10,6 @@ from typing import Any, Final, NamedTuple
 from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.model.sums import Bucket, Overview
 from orq_otel.viewer.store import buckets as pieces
-from orq_otel.viewer.store import sqlite_search
 from orq_otel.viewer.store.buckets import DAY, HOUR, LATENCIES, MINUTE, PERCENTILES
 from orq_otel.viewer.store.sqlite_conditions import (
     Condition,
@@ -51,18 +50,20 @@ def overview(
     where, values = where_of(conditions)
     (all_threads,) = connection.execute("SELECT COUNT(*) FROM threads").fetchone()
     whole = _whole(connection) if all_threads and not conditions else None
-    count, first, last, *sums = (
-        (all_threads, *whole)
+    # Their keys come along, since plots ask for them several times.
+    is_some = len(conditions) > times(query)
+    keys = "json_group_array(key)" if is_some else "NULL"
+    count, among, first, last, *sums = (
+        (all_threads, None, *whole)
         if whole is not None
         else connection.execute(
-            f"SELECT COUNT(*), MIN(started), MAX(last_active), {_SUMS} FROM threads {where}",
+            f"SELECT COUNT(*), {keys}, MIN(started), MAX(last_active), {_SUMS}"
+            f" FROM threads {where}",
             values,
         ).fetchone()
     )
     some: Condition | None = None
-    if len(conditions) > times(query) and count < all_threads:
-        # Found once: sums and plots ask for them several times.
-        among = sqlite_search.listed(connection, where, values)
+    if is_some and count < all_threads:
         some = Condition("SELECT value FROM json_each(?)", (among,))
     total_spans, errors, input_tokens, output_tokens, cost, priced, unpriced = map(int, sums)
     buckets: tuple[Bucket, ...] = ()
