@@ -373,7 +373,7 @@ def _kind(value: Mapping[str, Any]) -> str | None:
     kind = value.get("type")
     if kind is None:  # as of LlamaIndex and Pydantic AI
         kind = value.get("block_type") or value.get("part_kind")
-    if kind.__class__ is not str:
+    if not isinstance(kind, str):
         return None
     return kind.lower() if kind.isupper() else kind  # Java has capitals
 
