@@ -370,10 +370,12 @@ _HOLDING: Final = ("text", "content", "contents")
 
 
 def _kind(value: Mapping[str, Any]) -> str | None:
-    kind = value.get("type", value.get("block_type", value.get("part_kind")))
+    kind = value.get("type")
+    if kind is None:  # as of LlamaIndex and Pydantic AI
+        kind = value.get("block_type") or value.get("part_kind")
     if not isinstance(kind, str):
         return None
-    return kind.lower() if kind.isupper() else kind  # Java's are in capitals
+    return kind.lower() if kind.isupper() else kind  # Java has capitals
 
 
 def _text_message(role: str, text: str) -> Message:

@@ -495,8 +495,15 @@ def tool_use(span: Span) -> ToolUse:
 
 def failure(span: Span) -> str | None:
     """Returns the text of an error that a span's status does not tell, or None."""
-    for one in _plan(span).failure:
+    plan = _plan(span)
+    for one in plan.failure:
         found = one.failure(span.attributes) if one.failure else None
         if found is not None:
             return found
-    return None
+    if span.status != "ERROR" or span.status_message:
+        return None
+    found = first_text(span.attributes, (name for one in plan.dialects for name in one.reasons))
+    raised = (event.get("attributes") for event in span.events if event.get("name") == "exception")
+    # What was answered before it failed stands in the same attribute.
+    messages = [one.get("exception.message") for one in raised if isinstance(one, Mapping)]
+    return found if found and all(str(one) in found for one in messages) else None
