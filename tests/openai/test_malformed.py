@@ -134,8 +134,8 @@ def differences_of_fields(
     return found
 
 
-#: To spoil every field takes long, so mostly every third is.
-every_field = pytest.mark.parametrize("step", [3, pytest.param(1, marks=pytest.mark.slow)])
+#: To spoil every field takes long, so mostly every seventh is.
+every_field = pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.slow)])
 
 #: Where a field that is missing or null is logged, which is to be mended.
 LOGGING = (

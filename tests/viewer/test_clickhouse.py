@@ -147,6 +147,7 @@ def test_sums_of_the_release_before_are_carried_over(database: Database) -> None
         "INSERT INTO otel_traces_orq_texts SELECT * FROM otel_traces_orq_messages",
         "DROP TABLE otel_traces_orq_messages",
         "DROP TABLE otel_traces_orq_days",
+        "DROP TABLE otel_traces_orq_dates",
         "ALTER TABLE otel_traces_orq_activity DROP INDEX by_thread",
         "INSERT INTO otel_traces_orq_state VALUES ('form', 2, toUnixTimestamp64Micro(now64(6)))",
         "TRUNCATE TABLE otel_traces_orq_arrivals",
@@ -177,9 +178,10 @@ def test_sums_are_kept_as_long_as_spans(database: Database) -> None:
             "SELECT name, engine_full FROM system.tables WHERE database = currentDatabase()"
         )
     )
-    for part in ("activity", "days", "messages", "feedback"):  # what users say, and do
+    for part in ("activity", "days", "dates", "messages", "feedback"):  # what users say, and do
         assert "TTL toDateTime(hour) + toIntervalDay(30)" in tables[f"otel_traces_orq_{part}"]
-        assert "PARTITION BY toDate(hour)" in tables[f"otel_traces_orq_{part}"]
+        by = "toYYYYMM" if part == "dates" else "toDate"
+        assert f"PARTITION BY {by}(hour)" in tables[f"otel_traces_orq_{part}"]
     assert "TTL toDateTime(arrived) + toIntervalDay(3)" in tables["otel_traces_orq_arrivals"]
 
 

@@ -157,7 +157,7 @@ def arrived() -> list[tuple[list[KeptSpan], list[LogRecord]]]:
     return batches
 
 
-@pytest.fixture(scope="module", params=["spans", "sums"])
+@pytest.fixture(scope="module", params=[pytest.param("spans", marks=pytest.mark.slow), "sums"])
 def stores(
     request: pytest.FixtureRequest,
     clickhouse: ClickHouseServer,

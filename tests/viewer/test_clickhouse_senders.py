@@ -36,7 +36,14 @@ def everything() -> tuple[list[KeptSpan], list[LogRecord]]:
     return spans, logs
 
 
-@pytest.fixture(scope="module", params=["spans", "sums", "sums of what arrives"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param("spans", marks=pytest.mark.slow),
+        pytest.param("sums", marks=pytest.mark.slow),
+        "sums of what arrives",
+    ],
+)
 def clickhouse_store(
     request: pytest.FixtureRequest, clickhouse: ClickHouseServer
 ) -> Iterator[ClickHouseStore]:

@@ -121,10 +121,11 @@ def test_replicated_tables_have_replicated_sums(database: Database, server: Serv
         " TTL toDate(Timestamp) + toIntervalDay(7) SETTINGS index_granularity = 8192",
     )
     made = [one for one in Tables(server, spans, None).statements() if one.startswith("CREATE")]
-    assert len(made) == 7
+    assert len(made) == 8
     assert all(" ON CLUSTER `prod` " in one for one in made)
-    activity, days, messages, feedback, arrivals, state, view = made
+    activity, days, dates, messages, feedback, arrivals, state, view = made
     assert "ENGINE = ReplicatedReplacingMergeTree(version, is_deleted)" in activity
+    assert "TTL toDate(hour) + toIntervalDay(7)" in dates
     for one in (activity, days, messages, feedback):  # what users say, and what they think of it
         assert "TTL toDate(hour) + toIntervalDay(7)" in one
         assert "PARTITION BY toDate(hour)" in one
@@ -143,7 +144,7 @@ def test_distributed_tables_have_distributed_sums(database: Database, server: Se
     assert all(" ON CLUSTER `prod` " in one for one in made)
     distributed = [one for one in made if "ENGINE = Distributed(" in one]
     assert [one.rpartition(", ")[2] for one in distributed] == [
-        *["cityHash64(thread_id))"] * 4,
+        *["cityHash64(thread_id))"] * 5,
         "cityHash64(trace_id))",
         "cityHash64(key))",
     ]

@@ -125,7 +125,7 @@ def test_a_server_that_ends_in_the_middle_of_a_backfill(tmp_path: Path, words: s
         store.close()
 
 
-@pytest.mark.parametrize("table", ["activity", "days", "messages", "feedback", "state"])
+@pytest.mark.parametrize("table", ["activity", "days", "dates", "messages", "feedback", "state"])
 def test_a_disk_that_is_full(database: Database, table: str) -> None:
     with database.store() as store:
         store.create_rollup()

@@ -222,6 +222,7 @@ def test_numbers_of_two_tags_side_by_side(three: Site, browse: Browse) -> None:
     page.get_by_role("link", name="Numbers").first.click()
     expect(page.get_by_role("heading", name="Numbers")).to_be_visible()
     rows = page.locator("table.sums tbody tr")
+    expect(rows).to_have_count(2)  # the heading is there before the rest of the page
     assert [row.inner_text().split("\t")[:4] for row in rows.all()] == [
         ["gpt-4o-mini", "2", "2", "0"],
         ["gpt-4o", "1", "1", "0"],
@@ -232,6 +233,7 @@ def test_numbers_of_two_tags_side_by_side(three: Site, browse: Browse) -> None:
     page.get_by_label("with").fill("b")
     page.get_by_role("button", name="Compare").click()
     expect(page.locator("table.pair tbody tr").first).to_be_visible()
+    page.wait_for_load_state()
     lines = {
         cells[0]: cells[1:]
         for row in page.locator("table.pair tbody tr").all()

@@ -117,7 +117,10 @@ def _of_program(command: Sequence[str], *, as_json: bool) -> Any:
     Raises:
         OSError: The program cannot be started.
     """
-    with tempfile.TemporaryDirectory(prefix="orq-otel-doctor-") as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="orq-otel-doctor-",
+        ignore_cleanup_errors=True,  # a process that outlives the program may still write there
+    ) as folder:
         status = _run(command, folder, sys.stderr if as_json else None)
         processes = [
             json.loads(path.read_text(encoding="utf-8"))

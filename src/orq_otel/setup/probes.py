@@ -407,7 +407,8 @@ class Probe:
             new.write_text(json.dumps(content), encoding="utf-8")
             new.replace(path)
         except Exception as error:  # noqa: BLE001 - the program goes on
-            report("writing the doctor's report", error)
+            if Path(str(self.folder)).exists():  # else the doctor has ended, and nobody reads it
+                report("writing the doctor's report", error)
 
     def _note_facts(self) -> None:
         """Note what is set up. After a shutdown, the SDK's own as well, it is what was before."""

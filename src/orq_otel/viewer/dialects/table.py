@@ -131,7 +131,7 @@ _COUNTS: Final = tuple(
 
 
 #: Attributes of the GenAI conventions with what a model was asked.
-_ASKED_IN: Final = (*INPUT, *INSTRUCTIONS, "gen_ai.prompt")
+_ASKED_IN: Final = (*INPUT, *INSTRUCTIONS, "gen_ai.prompt", "gen_ai.content.prompt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +284,10 @@ def read(span: Span) -> Said:
         model = first_text(attributes, plan.models[1:])
     if model is None and usage is not None:
         model = usage.model
+    if model is not None and model[0] == "{":  # an object of a client's, as MLflow may have it
+        inner = decoded(model)
+        names = ("model_name", "_model_name", "model", "name")
+        model = first_text(inner, names) if isinstance(inner, dict) else model
     operation = _operation(span, plan)
     is_genai = plan.is_genai or operation is not None
     if thread_id is None and is_genai and session_id is None and span.resource:

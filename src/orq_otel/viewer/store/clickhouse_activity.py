@@ -4,7 +4,8 @@
 `clickhouse_index.py` writes. It is a whole trace that is decided on, so that a row is replaced when
 more of its trace arrives or when it is sent again: nothing is added up twice. `<table>_orq_days`
 has the sums of these for each thread, day and service: lists and plots read it. It is made of them,
-never added to. `<table>_orq_messages` has each text of a thread once a day, with the first span
+never added to. `<table>_orq_dates` says on which days a thread did something, for those who ask for
+all of it. `<table>_orq_messages` has each text of a thread once a day, with the first span
 that had it, and `<table>_orq_feedback` each evaluation with its thread. A view notes in
 `<table>_orq_arrivals` which traces spans or log records have arrived for, and `<table>_orq_state`
 what is done.
@@ -100,6 +101,12 @@ _DAYS: Final = f"""
     version UInt64,
     is_deleted UInt8,
     INDEX {_BY_THREAD}"""
+_DATES: Final = """
+    thread_id String,
+    hour DateTime('UTC'),
+    service LowCardinality(String),
+    version UInt64,
+    is_deleted UInt8"""
 _MESSAGES: Final = """
     thread_id String,
     hour DateTime('UTC'),
@@ -144,7 +151,7 @@ _PARTS: Final = {
         _ACTIVITY,
         "ReplacingMergeTree(version, is_deleted)",
         "PARTITION BY toDate(hour) ORDER BY (thread_id, hour, trace_id, service) TTL_OF_SPANS"
-        " SETTINGS index_granularity = 1024",
+        " SETTINGS index_granularity = 256",  # rows are read for one thread here, another there
         "cityHash64(thread_id)",
     ),
     "days": _Part(
@@ -152,6 +159,14 @@ _PARTS: Final = {
         "ReplacingMergeTree(version, is_deleted)",
         "PARTITION BY toDate(hour) ORDER BY (thread_id, service) TTL_OF_SPANS"
         " SETTINGS index_granularity = 1024",
+        "cityHash64(thread_id)",
+    ),
+    "dates": _Part(
+        _DATES,
+        "ReplacingMergeTree(version, is_deleted)",
+        # A thread is looked up in few parts.
+        "PARTITION BY toYYYYMM(hour) ORDER BY (thread_id, toDate(hour), service) TTL_OF_SPANS"
+        " SETTINGS index_granularity = 256",
         "cityHash64(thread_id)",
     ),
     "messages": _Part(

@@ -51,8 +51,6 @@ COLUMNS: Final = {
     **{one: f"sum(a.{one})" for one in SUMS},
     "has_text": f"max({_HAS_TEXT})",
     "title": f"tupleElement({TITLE}, 3)",
-    "labels": "groupUniqArrayArray(a.labels)",
-    "facets": "groupUniqArrayArray(a.facets)",
 }
 
 
@@ -60,23 +58,34 @@ class Condition(NamedTuple):
     """A condition on threads, its parameters, and the hours in which they are looked for.
 
     Attributes:
-        sql: The condition, on what `COLUMNS` has.
+        sql: The condition, on what `COLUMNS` and `columns` have.
         values: Its parameters.
         hours: SQL for the hours.
+        columns: What it needs beside `COLUMNS`.
         found: The threads with the text of the query, or None if it has none.
         is_of_time: Whether it is on nothing but time: whatever happened in it is of such a thread.
+        known: The condition on rows of threads that are known to match, or "".
     """
 
     sql: str
     values: dict[str, Any]
     hours: str
+    columns: dict[str, str]
     found: Found | None = None
     is_of_time: bool = False
+    known: str = ""
 
     def among(self, ids: Sequence[str]) -> Condition:
         """Returns it for threads that are known to match."""
-        values = {"now": self.values["now"], "among": list(ids)}
-        return self._replace(sql="known", values=values, is_of_time=False)
+        return self._known("a.thread_id IN {among:Array(String)}", ids)
+
+    def among_hashes(self, hashes: Sequence[int]) -> Condition:
+        """Returns it for threads that are known to match, by the hashes of their ids."""
+        return self._known("cityHash64(a.thread_id) IN {among:Array(UInt64)}", hashes)
+
+    def _known(self, sql: str, among: Sequence[Any]) -> Condition:
+        values = {"now": self.values["now"], "among": list(among)}
+        return self._replace(values=values, is_of_time=False, known=sql)
 
 
 class Conditions:
@@ -98,7 +107,7 @@ class Conditions:
             query: The query.
             now: The time that counts as now.
         """
-        conditions, values = _filters(query)
+        columns, conditions, values = _filters(query)
         values["now"] = now
         hours = hours_of(query.since, query.until)
         found = None
@@ -117,7 +126,8 @@ class Conditions:
         if query.until is not None:
             conditions.append(f"{STARTED} < {{until:Int64}}")
             values["until"] = pieces.bounded(query.until)
-        return Condition(" AND ".join(conditions) or "1", values, hours, found, is_of_time)
+        sql = " AND ".join(conditions) or "1"
+        return Condition(sql, values, hours, columns, found, is_of_time)
 
     def walk(self, query: ThreadQuery, now: int) -> Iterator[Condition]:
         """Yields conditions with more and more days, until one is full."""
@@ -144,9 +154,13 @@ def hours_of(since: int | None, until: int | None = None) -> str:
     return " AND ".join(hours)
 
 
-def _filters(query: ThreadQuery) -> tuple[list[str], dict[str, Any]]:
-    """Returns the conditions that are none on time, and their parameters."""
+def _filters(query: ThreadQuery) -> tuple[dict[str, str], list[str], dict[str, Any]]:
+    """Returns the conditions that are none on time, their columns, and their parameters.
+
+    What a label is looked for in are rows, and not all labels of a thread put together.
+    """
     conditions = []
+    columns: dict[str, str] = {}
     values: dict[str, Any] = {}
     if query.errors:
         conditions.append("errors > 0")
@@ -158,14 +172,13 @@ def _filters(query: ThreadQuery) -> tuple[list[str], dict[str, Any]]:
         if duration is not None:
             conditions.append(f"last_active - started {compared} {pieces.bounded(duration)}")
     for kind in dict.fromkeys(kind for kind, _ in query.labels):
-        wanted = [value for other, value in query.labels if other == kind]
-        has = "has({of_KIND:Array(String)}, x.2) AND x.1 = 'KIND', facets"
+        has = f"x -> x.1 = '{kind}' AND has({{of_{kind}:Array(String)}}, x.2), a.facets"
         if kind == "tag":
-            has = "has({of_KIND:Array(String)}, x), labels"
-        conditions.append(f"arrayExists(x -> {has.replace('KIND', kind)})")
-        values[f"of_{kind}"] = wanted
-    if query.tags:
-        has = "hasAll" if query.match == "all" else "hasAny"
-        conditions.append(f"{has}(labels, {{tags:Array(String)}})")
-        values["tags"] = list(dict.fromkeys(query.tags))
-    return conditions, values
+            has = "x -> has({of_tag:Array(String)}, x), a.labels"
+        columns[f"has_{kind}"] = f"max(arrayExists({has}))"
+        values[f"of_{kind}"] = [value for other, value in query.labels if other == kind]
+    tags = list(dict.fromkeys(query.tags))
+    for number, some in enumerate([tags] if query.match == "any" and tags else [[t] for t in tags]):
+        columns[f"has_tag_{number}"] = f"max(hasAny(a.labels, {{tags_{number}:Array(String)}}))"
+        values[f"tags_{number}"] = some
+    return columns, [*conditions, *columns], values

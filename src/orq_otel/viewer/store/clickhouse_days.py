@@ -129,3 +129,8 @@ class Days:
                 f" WHERE {of_day(day)} AND {threads} AND (thread_id, service) NOT IN"
                 f" (SELECT thread_id, service FROM {activity} FINAL WHERE {of_day(day)})"
             )
+            key = "thread_id, hour, service, version, is_deleted"
+            self._server.do(
+                f"INSERT INTO {self._tables.name('dates')} ({key}) SELECT {key} FROM {name}"
+                f" WHERE {of_day(day)} AND version = {version}"
+            )

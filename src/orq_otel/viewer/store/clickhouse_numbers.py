@@ -43,6 +43,8 @@ _COUNTABLE: Final = 20_000
 #: of them are found again by what is asked of them.
 _FEW: Final = 2_000
 _FEW_CHARACTERS: Final = 80_000
+#: Up to so many are looked up by the hashes of their ids.
+_MANY: Final = 6_000
 #: When something of a row happened, as exactly as a second.
 _AT: Final = f"(toInt64(toUnixTimestamp(a.hour)) + second) * {SECOND}"
 #: Threads by the hashes of their ids, which are compared faster.
@@ -86,8 +88,9 @@ def overview(reading: Reading, query: ThreadQuery, buckets: int) -> Overview:
     """Sums up all threads that match a query."""
     condition = reading.condition(query, time.time_ns())
     names = ("started", "last_active", *SUMS)
-    ((count, first, last, ids, *sums),) = reading.ask(
+    ((count, first, last, ids, hashes, *sums),) = reading.ask(
         f"SELECT count(), min(started), max(last_active), groupArray({_FEW})(thread_id),"
+        f" groupArray({1 if condition.is_of_time else _MANY})(cityHash64(thread_id)),"
         f" {', '.join(f'sum({one})' for one in SUMS)}"
         f" FROM ({reading.of_threads(condition, *names)}) WHERE {condition.sql}",
         **condition.values,
@@ -95,6 +98,8 @@ def overview(reading: Reading, query: ThreadQuery, buckets: int) -> Overview:
     spans, errors, input_tokens, output_tokens, cost, priced, unpriced = sums
     if count <= _FEW and sum(map(len, ids)) <= _FEW_CHARACTERS and condition.sql != "1":
         condition = condition.among(ids)
+    elif count <= len(hashes) and not condition.is_of_time:
+        condition = condition.among_hashes(hashes)
     made: tuple[Bucket, ...] = ()
     latencies: tuple[tuple[int, int], ...] = ()
     percentiles = None

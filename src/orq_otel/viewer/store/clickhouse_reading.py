@@ -31,6 +31,7 @@ from orq_otel.viewer.store.clickhouse_conditions import (
     hours_of,
 )
 from orq_otel.viewer.store.clickhouse_feedback import Feedback
+from orq_otel.viewer.store.clickhouse_rows import of_days
 from orq_otel.viewer.store.clickhouse_server import Server
 from orq_otel.viewer.store.clickhouse_spans import Window
 from orq_otel.viewer.store.clickhouse_texts import Found, Texts
@@ -63,6 +64,7 @@ class Reading:
         self._conditions = Conditions(self._texts, self._feedback)
         self._from = f"FROM {tables.name('activity')} AS a FINAL"
         self._days = f"FROM {tables.name('days')} AS a FINAL"
+        self._dates = f"FROM {tables.name('dates')} AS a FINAL"
         self._scope = f"AND {server.address.scope('a.service')}"
         self._values = server.address.scope_values
 
@@ -116,7 +118,7 @@ class Reading:
         """Returns a thread by its id or short id, or None."""
         ids = _Ids.of(short_id(thread_id))
         found = self.ask(
-            f"SELECT DISTINCT thread_id {self._days} WHERE {ids.where} AND a.thread_id != ''"
+            f"SELECT DISTINCT thread_id {self._dates} WHERE {ids.where} AND a.thread_id != ''"
             f" {self._scope} ORDER BY length(thread_id) DESC LIMIT 1",
             **ids.values,
         )
@@ -127,7 +129,8 @@ class Reading:
         """Returns the traces of a thread, and the time in which their spans began."""
         found = self.ask(
             f"SELECT a.trace_id, min(a.started), max(a.last_active) {self._from}"
-            f" WHERE a.thread_id = {{id:String}} {self._scope} GROUP BY a.trace_id",
+            f" WHERE a.thread_id = {{id:String}} AND {self._when([thread_id])} {self._scope}"
+            " GROUP BY a.trace_id",
             id=thread_id,
         )
         if not found:
@@ -187,7 +190,7 @@ class Reading:
         asked = " ".join((condition.sql, *names))
         columns = "".join(
             f", {sql} AS {name}"
-            for name, sql in COLUMNS.items()
+            for name, sql in {**COLUMNS, **condition.columns}.items()
             if re.search(rf"\b{name}\b", asked)
         )
         return (
@@ -214,8 +217,8 @@ class Reading:
         among = (
             ""
             if condition.is_of_time
-            else " AND a.thread_id IN {among:Array(String)}"
-            if "among" in condition.values
+            else f" AND {condition.known}"
+            if condition.known
             else f" AND a.thread_id IN (SELECT thread_id FROM ({self.of_threads(condition)})"
             f" WHERE {condition.sql})"
         )
@@ -250,7 +253,7 @@ class Reading:
         """Returns the long id with a digest, or None."""
         ids = _Ids((), (digest,))
         found = self.ask(
-            f"SELECT DISTINCT a.thread_id {self._days} WHERE {ids.where} LIMIT 1", **ids.values
+            f"SELECT DISTINCT a.thread_id {self._dates} WHERE {ids.where} LIMIT 1", **ids.values
         )
         return str(found[0][0]) if found else None
 
@@ -258,6 +261,7 @@ class Reading:
         """Returns threads with all that they ever did, as many as fit into a page."""
         if not ids:
             return ()
+        when = self._when(ids)
         found = {
             row[0]: row
             for row in self.ask(
@@ -265,12 +269,12 @@ class Reading:
                 f" {', '.join(_THREAD)} FROM ("
                 f"SELECT a.thread_id AS thread_id,"
                 f" {', '.join(f'{_OF_ROWS[one]} AS {one}' for one in _THREAD)}"
-                f" {self._from} WHERE a.thread_id IN {{ids:Array(String)}} {self._scope}"
+                f" {self._from} WHERE a.thread_id IN {{ids:Array(String)}} AND {when} {self._scope}"
                 " GROUP BY a.thread_id)",
                 ids=list(ids),
             )
         }
-        labels, counts = self._labels(ids, is_brief=is_brief)
+        labels, counts = self._labels(ids, when, is_brief=is_brief)
         evaluated = {
             thread: told
             for thread, *told in self.ask(
@@ -298,8 +302,20 @@ class Reading:
             page.append(replace(one, good=good, bad=bad, evaluations=evaluations))
         return tuple(page)
 
+    def _when(self, ids: Sequence[str]) -> str:
+        """Returns SQL for the days on which some threads did something."""
+        found = visits.once(
+            (self, "when", *ids),
+            lambda: self.ask(
+                "SELECT DISTINCT intDiv(toInt64(toUnixTimestamp(a.hour)), 86400)"
+                f" {self._dates} WHERE a.thread_id IN {{ids:Array(String)}} {self._scope}",
+                ids=list(ids),
+            ),
+        )
+        return of_days([int(day) for (day,) in found])
+
     def _labels(
-        self, ids: Sequence[str], *, is_brief: bool
+        self, ids: Sequence[str], when: str, *, is_brief: bool
     ) -> tuple[dict[tuple[str, str], list[str]], dict[tuple[str, str], int]]:
         """Returns tags and models of threads, as many as fit, and how many there are."""
         of_one = "PARTITION BY thread_id, kind"
@@ -310,7 +326,7 @@ class Reading:
             f" min((one.3, one.4)) AS first {self._from} ARRAY JOIN arrayConcat("
             "arrayMap(x -> ('tag', x.1, x.2, x.3), a.tags),"
             " arrayMap(x -> ('model', x.1, x.2, toUInt32(0)), a.models)) AS one"
-            f" WHERE a.thread_id IN {{ids:Array(String)}} {self._scope}"
+            f" WHERE a.thread_id IN {{ids:Array(String)}} AND {when} {self._scope}"
             " GROUP BY a.thread_id, kind, label"
         )
         labels: dict[tuple[str, str], list[str]] = {}

@@ -5,7 +5,7 @@ A row is made of spans that were decided on, and counts what the stores of all k
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from orq_otel.viewer.conversation import calls
@@ -19,6 +19,8 @@ from orq_otel.viewer.store.tally import COST_UNITS
 #: The latest hour that a column has, in the year 2106, and one after it, in seconds.
 LATEST_HOUR: Final = 4_293_900_000
 NEVER: Final = 2**32 - 1
+#: So many days are listed in a query.
+_LISTED: Final = 100
 
 
 def hour_of(time: int) -> int:
@@ -26,10 +28,23 @@ def hour_of(time: int) -> int:
     return min(max(time - time % HOUR, 0) // SECOND, LATEST_HOUR)
 
 
-def of_day(day: int) -> str:
-    """Returns SQL for whether a row is of a day, by which parts of the table are left out."""
-    begin, end = (min(max(one, 0) * DAY // SECOND, NEVER) for one in (day, day + 1))
+def of_day(day: int, last: int | None = None) -> str:
+    """Returns SQL for whether a row is of a day, by which parts of the table are left out.
+
+    Args:
+        day: The day, or the first of several.
+        last: The last of several.
+    """
+    after = (day if last is None else last) + 1
+    begin, end = (min(max(one, 0) * DAY // SECOND, NEVER) for one in (day, after))
     return f"hour >= toDateTime({begin}, 'UTC') AND hour < toDateTime({end}, 'UTC')"
+
+
+def of_days(days: Sequence[int]) -> str:
+    """Returns SQL for whether a row is of one of some days, or between many."""
+    if len(days) > _LISTED:
+        return f"({of_day(min(days), max(days))})"
+    return f"({' OR '.join(f'({of_day(day)})' for day in days) or '0'})"
 
 
 def in_hours(hours: Iterable[int]) -> str:

@@ -19,7 +19,7 @@ from orq_otel.viewer.model.threads import Hit
 from orq_otel.viewer.store import words
 from orq_otel.viewer.store.buckets import DAY, SECOND
 from orq_otel.viewer.store.clickhouse_activity import TEXTS, Tables
-from orq_otel.viewer.store.clickhouse_rows import Key, hour_of, in_hours, of_day
+from orq_otel.viewer.store.clickhouse_rows import Key, hour_of, in_hours, of_day, of_days
 from orq_otel.viewer.store.clickhouse_server import Server
 
 #: How many threads with a text are found at most.
@@ -174,7 +174,7 @@ class Texts:
         for thread, hour, digest, *known in self._server.ask(
             "SELECT thread_id, toInt64(toUnixTimestamp(hour)), digest, trace_id, span_id, start"
             f" FROM {self._name} FINAL WHERE thread_id IN {{threads:Array(String)}}"
-            f" AND ({' OR '.join(f'({of_day(day)})' for day in days)}) ORDER BY start",
+            f" AND {of_days(days)} ORDER BY start",
             {"threads": threads},
         ):
             found[_Place(thread, hour * SECOND // DAY, digest)].append(_Known(hour, *known))
@@ -190,12 +190,11 @@ class Texts:
     def forget(self, day: int) -> None:
         """Forget the texts of traces that did nothing around a day."""
         activity = self._tables.name("activity")
-        near = " OR ".join(f"({of_day(one)})" for one in (day - 1, day, day + 1))
         self._server.do(
             f"INSERT INTO {self._name} (thread_id, hour, digest, version, is_deleted)"
             f" SELECT thread_id, hour, digest, {self._tables.now()}, 1 FROM {self._name} FINAL"
             f" WHERE {of_day(day)} AND trace_id NOT IN"
-            f" (SELECT trace_id FROM {activity} FINAL WHERE {near})"
+            f" (SELECT trace_id FROM {activity} FINAL WHERE {of_day(day - 1, day + 1)})"
         )
 
     def carry_over(self) -> None:
