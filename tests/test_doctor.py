@@ -581,6 +581,40 @@ with orq_otel.configure(), orq_otel.thread("t-1"):
     assert "openinference.instrumentation.openai" in notes(report)["ORQ-C05"]
 
 
+def test_what_several_workers_do_is_one_problem(
+    tmp_path: Path, model: ModelServer, collector: OtlpReceiver
+) -> None:
+    program = """
+import multiprocessing
+import orq_otel
+
+def work(calls):
+    import openai
+    with orq_otel.thread("t-1"), openai.OpenAI() as client:
+        for _ in range(calls):
+            client.chat.completions.create(model="m", messages=[{"role": "user", "content": "x"}])
+
+if __name__ == "__main__":
+    orq_otel.configure()
+    workers = [multiprocessing.get_context("spawn").Process(target=work, args=[n]) for n in (1, 2)]
+    for one in workers:
+        one.start()
+    for one in workers:
+        one.join()
+"""
+    (tmp_path / "program.py").write_text(program)
+    code, report = doctor(
+        *("--", sys.executable, str(tmp_path / "program.py")),
+        OPENAI_API_KEY="k",
+        OPENAI_BASE_URL=model.base_url,
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+    )
+    assert code == 1
+    assert [(one["code"], one["details"]) for one in report["problems"]] == [
+        ("ORQ-X14", f"{tmp_path}/program.py:9 (3 times)")
+    ]
+
+
 def test_what_outlives_the_program_takes_no_report_away(tmp_path: Path) -> None:
     outliving = tmp_path / "outliving.py"
     outliving.write_text(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from orq_otel.viewer.model.queries import ThreadQuery
@@ -79,7 +80,7 @@ def overview(
             plots, percentiles = _of_spans(connection, some, time)
         elif some is None:
             plots = _of_all(connection, time)
-            percentiles = _of_all_calls(connection, plots.latencies) if is_whole else None
+            percentiles = _of_all_calls(connection) if is_whole else None
         elif is_whole and count * 2 > all_threads:
             others = Condition(
                 f"SELECT key FROM threads WHERE key NOT IN ({some.sql})",
@@ -182,39 +183,33 @@ def _of_spans(
     return plots, (half, most)
 
 
-def _of_all_calls(
-    connection: sqlite3.Connection, latencies: Mapping[int, int]
-) -> tuple[int, int] | None:
-    """Returns the exact percentiles of all model calls' latencies.
-
-    Args:
-        connection: Where.
-        latencies: The calls of each latency bucket, which say where to look.
-    """
+def _of_all_calls(connection: sqlite3.Connection) -> tuple[int, int] | None:
+    """Returns the exact percentiles of all model calls' latencies."""
     if first(connection, "SELECT 1 FROM unindexed WHERE source <> 'logs'"):
         return None
-    calls = sum(latencies.values())
+    counted = first(connection, "SELECT json_group_object(step, calls) FROM latency_steps")
+    steps = sorted((int(step), calls) for step, calls in json.loads(counted).items())
+    calls = sum(one for _, one in steps)
     half, most = (
-        _of_rank(connection, latencies, pieces.rank(calls, percent)) for percent in PERCENTILES
+        _of_rank(connection, steps, pieces.rank(calls, percent)) for percent in PERCENTILES
     )
     return None if half is None or most is None else (half, most)
 
 
-def _of_rank(connection: sqlite3.Connection, latencies: Mapping[int, int], rank: int) -> int | None:
-    """Returns the latency with a place among all, counted from the nearer end of its bucket."""
-    for bucket, calls in sorted(latencies.items()):
+def _of_rank(
+    connection: sqlite3.Connection, steps: Sequence[tuple[int, int]], rank: int
+) -> int | None:
+    """Returns the latency with a place among all. The calls of each step say where to look."""
+    for step, calls in steps:
         if rank >= calls:
             rank -= calls
             continue
-        low = -1 if bucket == 0 else LATENCIES[bucket - 1]
-        high = pieces.LATEST if bucket == len(LATENCIES) - 1 else LATENCIES[bucket]
-        order, offset = ("ASC", rank) if rank * 2 < calls else ("DESC", calls - 1 - rank)
         latency = "max(end - start, 0)"
         found = first(
             connection,
-            f"SELECT {latency} FROM calls WHERE is_model_call AND {latency} > ? AND {latency} <= ?"
-            f" ORDER BY {latency} {order} LIMIT 1 OFFSET ?",
-            *(low, high, offset),
+            f"SELECT {latency} FROM calls WHERE is_model_call AND {latency} >= ? AND {latency} < ?"
+            f" ORDER BY {latency} LIMIT 1 OFFSET ?",
+            *(*pieces.step_range(step), rank),
         )
         return None if found is None else int(found)
     return None
