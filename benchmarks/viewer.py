@@ -101,6 +101,8 @@ ROWS = {
     "search page": "a word in messages, page",
     "user": "a user's threads, as JSON",
     "filters": "a tag, a model, errors and a cost, as JSON",
+    "tagged page": "a tag of every third thread, page",
+    "numbers page": "numbers by tag, page",
 }
 
 PEERS = {
@@ -123,6 +125,8 @@ PEERS = {
             "user": f"/api/threads?limit={LIST}&user=user-{{number}}",
             "filters": f"/api/threads?limit={LIST}&tag=tier-1&model=gpt-4o-mini-2024-07-18"
             "&errors=true&min_cost=0.0001",
+            "tagged page": "/?tag=tier-1",
+            "numbers page": "/numbers?by=tag",
         },
         same_port=False,
     ),

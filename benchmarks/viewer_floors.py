@@ -10,12 +10,14 @@ run several times, and the least of them counts.
 from __future__ import annotations
 
 import argparse
+import gc
 import tempfile
 import time
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 
+from orq_otel.viewer import server
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.receive.otlp import from_protobuf
@@ -112,6 +114,9 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=20, help="of 512 spans each")
     parser.add_argument("--turns", type=int, default=5, help="how often each part is run")
     options = parser.parse_args()
+    # As in the viewer.
+    gc.set_threshold(server._OBJECTS)
+    gc.freeze()
     spans = options.requests * viewer_ingest.BATCH
     columns = [
         parts(viewer_ingest.bodies(spans, is_gzip=False), options.turns),

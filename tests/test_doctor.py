@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -12,7 +13,7 @@ import sysconfig
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import entry_points
@@ -578,6 +579,66 @@ with orq_otel.configure(), orq_otel.thread("t-1"):
 """
     _, report = examine(program, tmp_path, model, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
     assert "openinference.instrumentation.openai" in notes(report)["ORQ-C05"]
+
+
+def test_what_several_workers_do_is_one_problem(
+    tmp_path: Path, model: ModelServer, collector: OtlpReceiver
+) -> None:
+    program = """
+import multiprocessing
+import orq_otel
+
+def work(calls):
+    import openai
+    with orq_otel.thread("t-1"), openai.OpenAI() as client:
+        for _ in range(calls):
+            client.chat.completions.create(model="m", messages=[{"role": "user", "content": "x"}])
+
+if __name__ == "__main__":
+    orq_otel.configure()
+    workers = [multiprocessing.get_context("spawn").Process(target=work, args=[n]) for n in (1, 2)]
+    for one in workers:
+        one.start()
+    for one in workers:
+        one.join()
+"""
+    (tmp_path / "program.py").write_text(program)
+    code, report = doctor(
+        *("--", sys.executable, str(tmp_path / "program.py")),
+        OPENAI_API_KEY="k",
+        OPENAI_BASE_URL=model.base_url,
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+    )
+    assert code == 1
+    assert [(one["code"], one["details"]) for one in report["problems"]] == [
+        ("ORQ-X14", f"{tmp_path}/program.py:9 (3 times)")
+    ]
+
+
+def test_what_outlives_the_program_takes_no_report_away(tmp_path: Path) -> None:
+    outliving = tmp_path / "outliving.py"
+    outliving.write_text(
+        """
+import contextlib, os
+with contextlib.suppress(OSError):  # the folder is gone
+    for number in range(100_000):
+        open(f"{os.environ['ORQ_OTEL_DOCTOR_FOLDER']}/late-{number}", "w").close()
+"""
+    )
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import os, subprocess, sys, time\n"
+        f"late = subprocess.Popen([sys.executable, '-S', {str(outliving)!r}],"
+        " stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
+        "while not os.path.exists(os.environ['ORQ_OTEL_DOCTOR_FOLDER'] + '/late-999'):\n"
+        "    time.sleep(0.01)\n"
+        f"open({str(tmp_path / 'pid')!r}, 'w').write(str(late.pid))\n"
+    )
+    code, report = doctor("--", sys.executable, str(program), TMPDIR=str(tmp_path))
+    with suppress(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    assert code == 1
+    assert report["facts"][-1] == "  the program ended with status 0"
 
 
 def test_a_program_that_cannot_be_started_or_is_no_python(tmp_path: Path) -> None:

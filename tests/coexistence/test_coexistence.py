@@ -70,7 +70,7 @@ class Runs:
     def wait(self) -> None:
         """Let the processes finish."""
         for run, process in self._processes.items():
-            printed, errors = process.communicate(timeout=120)
+            printed, errors = process.communicate(timeout=600)  # four at once, and more beside them
             assert process.returncode == 0, errors
             self._seen[run] = [
                 {call: seen for call, seen in state.items() if call not in self.peer.breaks}

@@ -287,6 +287,69 @@ def langchain_answer(call: Call) -> Message:
     return {"generations": [[{"text": call.text, "message": message}]]}
 
 
+def langchain4j(call: Call) -> list[Message]:
+    """Returns the input of a call as LangChain4j writes its messages."""
+    return [_langchain4j(*one) for one in call.asked]
+
+
+def _langchain4j(role: str, text: str, tools: tuple[Tool, ...], of: Tool | None) -> Message:
+    if of is not None:
+        return {"type": "TOOL_EXECUTION_RESULT", "id": of.id, "toolName": of.name, "text": text}
+    if role == "user":
+        return {"type": "USER", "contents": [{"type": "TEXT", "text": text}]}
+    calls = [
+        {"id": one.id, "name": one.name, "arguments": json.dumps(one.arguments)} for one in tools
+    ]
+    kind = {"assistant": "AI"}.get(role, "SYSTEM")
+    return {"type": kind, "text": text or None, "toolExecutionRequests": calls}
+
+
+def langchain4j_answer(call: Call) -> Message:
+    """Returns an answer as LangChain4j writes it."""
+    return _langchain4j("assistant", call.text, call.tools, None)
+
+
+def pydantic_ai(call: Call) -> list[Message]:
+    """Returns the input of a call as Pydantic AI writes its messages."""
+    found: list[Message] = []
+    for role, text, tools, of in call.asked:
+        if role == "assistant":
+            found.append(_pydantic_ai_answer(text, tools))
+            continue
+        one: Message = {"part_kind": f"{role}-prompt", "content": text}
+        if of is not None:
+            one = {
+                "part_kind": "tool-return",
+                "tool_name": of.name,
+                "tool_call_id": of.id,
+                "content": text,
+            }
+        if found and found[-1]["kind"] == "request":
+            found[-1]["parts"].append(one)
+        else:
+            found.append({"kind": "request", "parts": [one]})
+    return found
+
+
+def _pydantic_ai_answer(text: str, tools: tuple[Tool, ...]) -> Message:
+    calls = [
+        {
+            "part_kind": "tool-call",
+            "tool_name": one.name,
+            "args": json.dumps(one.arguments),
+            "tool_call_id": one.id,
+        }
+        for one in tools
+    ]
+    said = [{"part_kind": "text", "content": text}] if text else []
+    return {"kind": "response", "parts": [*said, *calls]}
+
+
+def pydantic_ai_answer(call: Call) -> Message:
+    """Returns an answer as Pydantic AI writes it."""
+    return _pydantic_ai_answer(call.text, call.tools)
+
+
 # Attributes of senders.
 
 
@@ -356,6 +419,18 @@ def _bedrock_in_conventions(call: Call) -> Attributes:
 
 def _langchain_in_conventions(call: Call) -> Attributes:
     return _genai(call, [langchain(call)], langchain_answer(call))
+
+
+def _langchain4j_in_conventions(call: Call) -> Attributes:
+    found = _genai(call, langchain4j(call), [langchain4j_answer(call)])
+    return {
+        name.replace("input.messages", "prompt").replace("output.messages", "completion"): value
+        for name, value in found.items()
+    }
+
+
+def _pydantic_ai_in_conventions(call: Call) -> Attributes:
+    return _genai(call, pydantic_ai(call), [pydantic_ai_answer(call)])
 
 
 def _openinference(call: Call) -> Attributes:
@@ -700,6 +775,25 @@ def _unknown_numbered(call: Call) -> Attributes:
     }
 
 
+def _trulens(call: Call) -> Attributes:
+    sent, answered, cached = call.usage
+    prefix = "ai.observability."
+    return {
+        f"{prefix}span_type": "generation",
+        f"{prefix}cost.model": "gpt-4o-mini",
+        f"{prefix}call.kwargs.messages": json.dumps(openai(call)),
+        **_numbers(
+            call,
+            {
+                f"{prefix}call.return": json.dumps(_completion(call)),
+                f"{prefix}cost.num_prompt_tokens": sent,
+                f"{prefix}cost.num_completion_tokens": answered,
+                f"{prefix}cost.num_cached_tokens": cached,
+            },
+        ),
+    }
+
+
 #: How each sender writes a call, by its name.
 WRITERS: Mapping[str, Callable[[Call], Attributes]] = {
     "conventions": _in_conventions,
@@ -709,6 +803,8 @@ WRITERS: Mapping[str, Callable[[Call], Attributes]] = {
     "conventions, Gemini's contents": _gemini_in_conventions,
     "conventions, Bedrock's messages": _bedrock_in_conventions,
     "conventions, LangChain's messages": _langchain_in_conventions,
+    "conventions, LangChain4j's messages": _langchain4j_in_conventions,
+    "conventions, Pydantic AI's messages": _pydantic_ai_in_conventions,
     "OpenInference": _openinference,
     "Traceloop": _traceloop,
     "Vercel AI SDK": _vercel,
@@ -722,6 +818,7 @@ WRITERS: Mapping[str, Callable[[Call], Attributes]] = {
     "Pipecat": _pipecat,
     "Google ADK": _adk,
     "traceAI": _traceai,
+    "TruLens": _trulens,
     "nobody knows": _unknown,
     "nobody knows, in JavaScript": _unknown_javascript,
     "nobody knows, with numbers": _unknown_numbered,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from orq_otel.viewer.model.ids import digest
+from orq_otel.viewer.store.buckets import latency_step
 from orq_otel.viewer.store.sqlite import SQLiteStore
 from orq_otel.viewer.store.sqlite_rows import ROW_COLUMNS, row_of
 from orq_otel.viewer.store.tally import THREAD_WIDTHS, Tally
@@ -71,6 +72,10 @@ def _rollup_errors(connection: sqlite3.Connection) -> list[str]:
         f"SELECT kind, value, width, start, {_GROUP_SUMS} FROM group_sums WHERE calls OR errors": [
             (*group, *sums) for group, sums in _groups(connection, tally).items()
         ],
+        "SELECT step, calls FROM latency_steps WHERE calls": Counter(
+            latency_step(max(end - start, 0))
+            for start, end in connection.execute("SELECT start, end FROM calls WHERE is_model_call")
+        ).items(),
         "SELECT key, mask FROM threads JOIN kept_labels ON kept & mask": connection.execute(
             "SELECT thread, mask FROM kept_labels JOIN (SELECT thread, 'tag' AS kind, tag AS value"
             " FROM thread_tags UNION ALL SELECT * FROM thread_facets) USING (kind, value)"
@@ -124,7 +129,7 @@ def forget_finding(path: Path) -> None:
         for kind, name in connection.execute(
             "SELECT type, name FROM sqlite_master WHERE name IN ('words', 'thread_facets',"
             " 'facets', 'calls', 'documents', 'texts', 'evaluations', 'thread_feedback',"
-            " 'unindexed', 'kept_labels', 'group_sums', 'call_removed',"
+            " 'unindexed', 'kept_labels', 'group_sums', 'latency_steps', 'call_removed',"
             " 'log_removed', 'thread_removed', 'threads_by_title')"
         ).fetchall():
             connection.execute(f"DROP {kind} {name}")

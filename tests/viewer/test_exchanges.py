@@ -15,9 +15,9 @@ from orq_otel.viewer.conversation import (
     Turn,
     conversation,
     documents,
-    exchanges,
 )
 from orq_otel.viewer.conversation.documents import Document
+from orq_otel.viewer.conversation.exchanges import exchanges
 from orq_otel.viewer.model.kept_spans import KeptSpan
 
 from . import agents, conversations

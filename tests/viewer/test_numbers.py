@@ -15,7 +15,7 @@ from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.queries import Kind, ThreadQuery
 from orq_otel.viewer.model.sums import Group, Numbers
 from orq_otel.viewer.model.telemetry import Span
-from orq_otel.viewer.store import sqlite_groups, sqlite_many, sqlite_numbers
+from orq_otel.viewer.store import buckets, sqlite_groups, sqlite_many, sqlite_numbers
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .browsing import Site, site
@@ -217,3 +217,14 @@ def test_the_page_says_what_is_a_sample(site: Site, monkeypatch: pytest.MonkeyPa
     assert 20 < group["sampled_calls"] < 90
     page = httpx.get(site.url + "/numbers?tag=nowhere").text
     assert "of a sample" not in page
+
+
+@pytest.mark.parametrize(
+    "latency", [0, 1, 63, 64, 127, 128, 129, 255, 256, 999_999, 2**62 - 1, 2**62]
+)
+def test_steps_of_latencies(latency: int) -> None:
+    step = buckets.latency_step(latency)
+    first, following = buckets.step_range(step)
+    assert first <= latency < following
+    assert following - first <= max(latency / 64, 1)
+    assert buckets.latency_step(following) == step + 1

@@ -45,6 +45,9 @@ def test_what_is_older_is_shown_where_nothing_has_happened(site: Site, browse: B
     page = browse()
     expect(page.locator("table.threads .title")).to_have_text(["before"])
     expect(page.locator("#period")).to_contain_text("Nothing happened in the last 24 hours")
+    page = browse("/numbers?by=service")
+    expect(page.locator("table.sums tbody td:nth-child(2)")).to_have_text(["1"])
+    expect(page.locator("#period")).to_contain_text("these are numbers of any time")
 
 
 def test_numbers_are_of_the_time_that_the_list_has(site: Site, browse: Browse) -> None:

@@ -380,7 +380,8 @@ def test_spans_of_an_older_file_are_read_again(tmp_path: Path) -> None:
             DELETE FROM threads; DELETE FROM thread_traces; DELETE FROM thread_models;
             DELETE FROM thread_activity; DELETE FROM thread_latencies;
             DELETE FROM activity; DELETE FROM latencies; DELETE FROM calls;
-            DROP TABLE kept_labels; DROP TABLE group_sums; ALTER TABLE threads DROP COLUMN kept;
+            DROP TABLE kept_labels; DROP TABLE group_sums; DROP TABLE latency_steps;
+        ALTER TABLE threads DROP COLUMN kept;
             DROP INDEX spans_without_thread;
             DROP TRIGGER response_removed; DROP TABLE responses; DROP TABLE logs;
             PRAGMA user_version = 2;
@@ -459,7 +460,8 @@ def make_older(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.executescript(
         """
-        DROP TABLE kept_labels; DROP TABLE group_sums; ALTER TABLE threads DROP COLUMN kept;
+        DROP TABLE kept_labels; DROP TABLE group_sums; DROP TABLE latency_steps;
+        ALTER TABLE threads DROP COLUMN kept;
         DROP INDEX IF EXISTS spans_without_thread;
         DROP TRIGGER response_removed;
         DROP TABLE responses;

@@ -117,7 +117,10 @@ def _of_program(command: Sequence[str], *, as_json: bool) -> Any:
     Raises:
         OSError: The program cannot be started.
     """
-    with tempfile.TemporaryDirectory(prefix="orq-otel-doctor-") as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="orq-otel-doctor-",
+        ignore_cleanup_errors=True,  # a process that outlives the program may still write there
+    ) as folder:
         status = _run(command, folder, sys.stderr if as_json else None)
         processes = [
             json.loads(path.read_text(encoding="utf-8"))
@@ -145,21 +148,27 @@ def _run(command: Sequence[str], folder: str, output: Any) -> int:
 def _merged(processes: list[dict[str, Any]], ending: str) -> Any:
     """One report of all processes of a program."""
     from orq_otel.setup import environment  # noqa: PLC0415 - as above
-    from orq_otel.setup.report import Finding, Report  # noqa: PLC0415 - the same
+    from orq_otel.setup.report import Finding, Report, listed  # noqa: PLC0415 - the same
 
     if not processes:
         missing = "No Python process that has orq-otel was seen in the program."
         return Report.of([Finding(NOT_INSTALLED, missing)], [*environment.facts(), ending])
     busy = [one for one in processes if one["calls"] or one["spans"] or one["is_set_up"]]
     is_set_up = any(one["is_set_up"] for one in busy)
-    findings = []
+    findings: list[Any] = []
+    places: dict[str, Counter[str]] = {}
     for one in busy or processes[:1]:
         idle = one["calls"] and not one["is_set_up"] and is_set_up
-        if idle:
-            findings.append(Finding(UNCONFIGURED_WORKER, one["uninstrumented"]))
+        hidden = (NO_SETUP,) if idle else ()
         found = [Finding(*finding) for finding in one["findings"]]
-        hidden = (NO_SETUP, NOT_INSTRUMENTED) if idle else ()
         findings.extend(each for each in found if each.code not in hidden)
+        if idle:  # even if its clients are instrumented
+            places.setdefault(UNCONFIGURED_WORKER, Counter())
+        for code, lines in one["places"].items():
+            is_told = idle and code == NOT_INSTRUMENTED
+            if lines:
+                places.setdefault(UNCONFIGURED_WORKER if is_told else code, Counter()).update(lines)
+    findings.extend(Finding(code, listed(lines)) for code, lines in places.items())
     groups = Counter(tuple(one["facts"]) for one in busy or processes[:1])
     facts = []
     for group, count in groups.items():

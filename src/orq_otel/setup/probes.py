@@ -47,7 +47,7 @@ from orq_otel.labels.entry_spans import inherited_thread
 from orq_otel.openai.requests import find
 from orq_otel.setup.configuration import INSTRUMENTORS
 from orq_otel.setup.doctor import ask, endpoints, exports, in_process, used_providers
-from orq_otel.setup.report import Finding
+from orq_otel.setup.report import Finding, listed
 from orq_otel.setup.state import state
 from orq_otel.setup.status import describe
 from orq_otel.threads.frames import scoped_thread
@@ -58,7 +58,6 @@ FOLDER: Final = "ORQ_OTEL_DOCTOR_FOLDER"
 _PAUSE: Final = 1.0
 #: Traces that are remembered, and lines that are listed.
 _TRACES: Final = 4096
-_LINES: Final = 10
 _OPENINFERENCE: Final = "openinference.span.kind"
 _OURS: Final = "orq_otel."
 
@@ -352,22 +351,25 @@ class Probe:
     # ---- The report ---------------------------------------------------------------------------
 
     def findings(self) -> Iterator[Finding]:
-        """What the notes say."""
+        """What the notes say, without `places`."""
         with self._lock:
-            if self.outside:
-                yield Finding(NO_THREAD, _lines(self.outside))
-            if self.unbound:
-                yield Finding(UNBOUND_WORKER, _lines(self.unbound))
-            if self.uninstrumented:
-                yield Finding(NOT_INSTRUMENTED, _lines(self.uninstrumented))
             if self.refused_providers:
                 yield Finding(
                     REPLACED_PROVIDER,
-                    f"A second provider was refused:\n{_lines(self.refused_providers)}",
+                    f"A second provider was refused:\n{listed(self.refused_providers)}",
                 )
             if self.without_usage:
                 yield Finding(NO_USAGE, f"{self.without_usage} calls.", is_problem=False)
             yield from list(self.seen)
+
+    def places(self) -> dict[str, dict[str, int]]:
+        """The lines where something happened, and how often, by the code of what it was."""
+        with self._lock:
+            return {
+                NO_THREAD: dict(self.outside),
+                UNBOUND_WORKER: dict(self.unbound),
+                NOT_INSTRUMENTED: dict(self.uninstrumented),
+            }
 
     def write(self, *, asks: bool = True, is_last: bool = False) -> None:
         """Write the report of this process.
@@ -397,7 +399,7 @@ class Probe:
                 "pid": os.getpid(),
                 "calls": self.calls,
                 "spans": self.spans,
-                "uninstrumented": _lines(self.uninstrumented),
+                "places": self.places(),
                 "is_set_up": is_set_up and not any(one.code == NO_SETUP for one in found),
                 "findings": [(one.code, one.details, one.is_problem) for one in found],
                 "facts": self._facts,
@@ -407,7 +409,8 @@ class Probe:
             new.write_text(json.dumps(content), encoding="utf-8")
             new.replace(path)
         except Exception as error:  # noqa: BLE001 - the program goes on
-            report("writing the doctor's report", error)
+            if Path(str(self.folder)).exists():  # else the doctor has ended, and nobody reads it
+                report("writing the doctor's report", error)
 
     def _note_facts(self) -> None:
         """Note what is set up. After a shutdown, the SDK's own as well, it is what was before."""
@@ -473,14 +476,6 @@ def _short(file: str) -> str:
 
 def _add(counted: dict[str, int], line: str) -> None:
     counted[line] = counted.get(line, 0) + 1
-
-
-def _lines(counted: dict[str, int]) -> str:
-    listed = [
-        f"{line}{f' ({count} times)' if count > 1 else ''}" for line, count in counted.items()
-    ]
-    more = len(listed) - _LINES
-    return "\n".join([*listed[:_LINES], *([f"and {more} more"] if more > 0 else [])])
 
 
 probe: Final = process.keep(Probe())

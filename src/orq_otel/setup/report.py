@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from textwrap import fill
 from typing import Any, Final
@@ -10,6 +10,8 @@ from typing import Any, Final
 from orq_otel.foundations.codes import ENTRIES
 
 _WIDTH: Final = 98
+#: How many lines of a program are listed.
+_LINES: Final = 10
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,13 @@ class Finding:
             "details": self.details,
             "cure": entry.cure,
         }
+
+
+def listed(counted: Mapping[str, int]) -> str:
+    """Lines of a program, with how often something happened there."""
+    lines = [f"{line}{f' ({count} times)' if count > 1 else ''}" for line, count in counted.items()]
+    more = len(lines) - _LINES
+    return "\n".join([*lines[:_LINES], *([f"and {more} more"] if more > 0 else [])])
 
 
 @dataclass(frozen=True)

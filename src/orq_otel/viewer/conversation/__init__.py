@@ -1,6 +1,7 @@
 """What the spans of a thread say together: a conversation, and what it cost.
 
-Its names are imported when they are asked for: whoever stores spans needs none of them.
+Its names are imported when they are asked for: whoever stores spans needs none of them. None may be
+that of a module here, which would stand in its place once that is imported.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from orq_otel.viewer.conversation.entries import Conversation, Failure, Step, Turn
     from orq_otel.viewer.conversation.evaluations import Evaluation, evaluation
-    from orq_otel.viewer.conversation.exchanges import Agent, Exchange, exchanges, with_prompts
+    from orq_otel.viewer.conversation.exchanges import Agent, Exchange, with_prompts
     from orq_otel.viewer.conversation.handoffs import Guardrail
     from orq_otel.viewer.conversation.parts import (
         Handoff,
@@ -51,7 +52,6 @@ __all__ = [
     "Turn",
     "conversation",
     "evaluation",
-    "exchanges",
     "failure",
     "with_prompts",
 ]

@@ -62,6 +62,7 @@ _Story = tuple[list[Mapping[str, object]], list[Mapping[str, object]]]
 #: Operations that are no steps of a conversation, but hold some, or are pieces of one.
 _NO_STEPS: Final = frozenset({"invoke_workflow", "chunk"})
 _TOOL: Final = "execute_tool"
+_AGENT: Final = "invoke_agent"
 
 
 def conversation(thread_id: str | None, spans: Iterable[KeptSpan]) -> Conversation:
@@ -181,7 +182,7 @@ class _Own:
                 # It returns all of the conversation.
                 end = len(answered) - (answered[-1]["role"] == "assistant")
                 asked, answered = answered[:end], answered[end:]
-            if asked and (answered or one.facts.is_error):
+            if asked and (answered or one.facts.is_error or operation == _AGENT):
                 found[_key(one.span)] = list(asked), list(answered)
             elif not asked and one.facts.is_error:  # it failed before it told its question
                 above = map(table.asked, (outer.span for outer in self.around(one)))

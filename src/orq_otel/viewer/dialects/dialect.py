@@ -62,6 +62,7 @@ class Dialect:
         read_tool: Reads a tool's execution that stands inside of JSON.
         asked: Reads the input messages.
         answered: Reads the output messages.
+        reasons: Attributes that say why a span failed whose status says that it did.
         failure: Returns the text of an error that a span's status does not tell, or None.
     """
 
@@ -90,6 +91,7 @@ class Dialect:
     read_tool: Callable[[Span], ToolUse | None] | None = None
     asked: Callable[[Span], Messages] | None = None
     answered: Callable[[Span], Messages] | None = None
+    reasons: Names = ()
     failure: Callable[[Attributes], str | None] | None = None
 
 

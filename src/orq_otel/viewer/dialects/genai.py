@@ -40,6 +40,11 @@ _ROLES: Final = {
 _CHOICE: Final = "gen_ai.choice"
 
 
+#: Those of LangSmith and Traceloop, and those that Quarkus has on the span.
+_PROMPT: Final = ("gen_ai.prompt", "gen_ai.content.prompt")
+_COMPLETION: Final = ("gen_ai.completion", "gen_ai.content.completion")
+
+
 def events_of(span: Span) -> Iterator[tuple[str, Mapping[str, Any], Any]]:
     """Yields the events of a span: name, attributes, and the body of a log record."""
     for event in span.events:
@@ -102,7 +107,7 @@ def _asked(span: Span) -> Messages:
     found = [one for name, one in _messages(span) if name != _CHOICE]
     if found:
         return _with_instructions(span, found)
-    return _with_instructions(span, asked(content(span, ("gen_ai.prompt",))))
+    return _with_instructions(span, asked(content(span, _PROMPT)))
 
 
 def _with_instructions(span: Span, found: Messages) -> Messages:
@@ -122,7 +127,7 @@ def _answered(span: Span) -> Messages:
         return found
     said = answered(content(span, ("gen_ai.response.text",)))  # Sentry
     calls = answered({"tool_calls": content(span, ("gen_ai.response.tool_calls",))})
-    return said or calls or answered(content(span, ("gen_ai.completion",)))
+    return said or calls or answered(content(span, _COMPLETION))
 
 
 def _messages(span: Span) -> Iterator[tuple[str, dict[str, Any]]]:

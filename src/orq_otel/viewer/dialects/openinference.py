@@ -128,7 +128,10 @@ def _asked(span: Span) -> Messages:
 
 def _answered(span: Span) -> Messages:
     value = first(span.attributes, ("output.value",))
-    found = messages(span, "llm.output_messages.") or answered(value)
+    found = messages(span, "llm.output_messages.")
+    if found or (span.status == "ERROR" and isinstance(value, str)):  # why it failed
+        return found
+    found = answered(value)
     is_call = _FIRST in span.attributes and span.attributes.get(KIND) == "CHAIN"
     if not found and is_call and isinstance(value, Mapping):
         # An object that the model was asked for, as Instructor returns it.
@@ -205,6 +208,7 @@ OPENINFERENCE: Final = Dialect(
     },
     costs=("llm.cost.total",),
     read_usage=_usage,
+    reasons=("output.value",),
     read_id=id_in("metadata"),
     read_tool=read_tool,
     asked=_asked,

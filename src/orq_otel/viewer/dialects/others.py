@@ -77,7 +77,7 @@ _CACHE_READ: Final = re.compile(
 )
 _CACHE_WRITE: Final = re.compile(r"cache_(?:write|creation)\w{0,20}tokens")
 _REASONING: Final = re.compile(r"reasoning_tokens|tokens_reasoning$")
-_PARTS: Final = re.compile(r"cache|reasoning|audio|image|cost|max_|limit|total")
+_PARTS: Final = re.compile(r"cache|reasoning|audio|image|_per_|max_|limit|total")
 _USAGE: Final = re.compile(r"(?:^|_)(?:usage|usage_metadata|usage_details|token_usage|tokens)$")
 
 #: How names of messages end, the most specific first.
@@ -101,7 +101,7 @@ _ANSWERED: Final = tuple(
         r"(?:response|output)_(?:text|content|message)",
         r"outputs?(?:_value|_json|_data)?",
         r"response(?:_body)?",
-        r"(?:answer|result|generated_text)",
+        r"(?:answer|result|return|generated_text)",
     )
 )
 #: How a name goes that has something of an answer below it.

@@ -5,7 +5,8 @@ parts the types `text`, `reasoning`, `tool_call`, `tool_call_response`, `blob`, 
 that of the sender. Whatever is not known stays as it is, and nothing raises: senders may send
 anything. The shapes are those of the public APIs of OpenAI (chat completions and responses),
 Anthropic, Bedrock (Converse), Gemini and Cohere, and those in which LangChain, LlamaIndex,
-Haystack, the Vercel AI SDK and Semantic Kernel keep messages.
+Haystack, the Vercel AI SDK, Semantic Kernel, Pydantic AI and LangChain4j keep
+messages.
 """
 
 from __future__ import annotations
@@ -30,8 +31,14 @@ _ROLES: Final = {
     "AIMessageChunk": "assistant",
     "tool-call": "assistant",
     "tool-response": "tool",
+    "tool_execution_result": "tool",
 }
-_TEXTS: Final = frozenset({"text", "input_text", "output_text", "summary_text", "refusal"})
+_TEXTS: Final = frozenset(
+    {
+        *("text", "input_text", "output_text", "summary_text", "refusal"),
+        *("user-prompt", "system-prompt"),
+    }
+)
 _THOUGHTS: Final = frozenset({"reasoning", "thinking", "redacted_thinking"})
 _CALLS: Final = frozenset(
     {"tool_call", "tool-call", "tool_use", "function_call", "server_tool_use", "mcp_call"}
@@ -44,6 +51,8 @@ _RESULTS: Final = frozenset(
         "function_call_output",
         "function_response",
         "custom_tool_call_output",
+        "tool-return",
+        "retry-prompt",
     }
 )
 #: Where vendors and frameworks keep a tool's call, and its result, without a type.
@@ -257,7 +266,9 @@ def _listed(values: Iterable[Any], role: str, depth: int) -> list[Message]:
     found: list[Message] = []
     for one in values:
         one = decoded(one)  # noqa: PLW2901 - lists of JSON texts are common
-        if isinstance(one, Mapping) and is_message(one):
+        if isinstance(one, Mapping) and one.get("kind") == "request":
+            found += _of_request(one, is_first=not found)
+        elif isinstance(one, Mapping) and is_message(one):
             read = message(one, role)
             if read:
                 found.append(read)
@@ -267,6 +278,18 @@ def _listed(values: Iterable[Any], role: str, depth: int) -> list[Message]:
         elif isinstance(one, (list, tuple, Mapping)):
             found += _asked(one, role, depth + 1)
     return joined(found)
+
+
+def _of_request(value: Mapping[str, Any], *, is_first: bool) -> list[Message]:
+    """Reads a request of Pydantic AI, of which each part has a role of its own."""
+    found = _instructions(value.get("instructions")) if is_first else []
+    parts = value.get("parts")
+    for one in parts if isinstance(parts, (list, tuple)) else ():
+        if isinstance(one, Mapping):
+            role = "system" if _kind(one) == "system-prompt" else "user"
+            read = message({"role": role, "content": [one]})
+            found += [read] if read else []
+    return found
 
 
 def _answered(value: Any, depth: int) -> list[Message]:  # noqa: C901, PLR0911 - shapes
@@ -333,6 +356,7 @@ def is_message(value: Mapping[str, Any]) -> bool:
         or kind in _CALLS
         or kind in _RESULTS
         or (kind in {"human", "ai", "system", "tool", "AIMessageChunk"})
+        or (kind in {"user", "tool_execution_result"} and not value.keys().isdisjoint(_HOLDING))
         or (kind in {"reasoning", "message"} and ("summary" in value or "content" in value))
         or ("lc" in value and "kwargs" in value)
         or ("event.name" in value and ("content" in value or "message" in value))
@@ -341,9 +365,17 @@ def is_message(value: Mapping[str, Any]) -> bool:
     )
 
 
+#: Where a message of LangChain4j has its content.
+_HOLDING: Final = ("text", "content", "contents")
+
+
 def _kind(value: Mapping[str, Any]) -> str | None:
-    kind = value.get("type", value.get("block_type"))
-    return kind if isinstance(kind, str) else None
+    kind = value.get("type")
+    if kind is None:  # as of LlamaIndex and Pydantic AI
+        kind = value.get("block_type") or value.get("part_kind")
+    if not isinstance(kind, str):
+        return None
+    return kind.lower() if kind.isupper() else kind  # Java has capitals
 
 
 def _text_message(role: str, text: str) -> Message:
@@ -441,14 +473,16 @@ def role_of(value: Mapping[str, Any], default: str = "user") -> str:
         role = role.get("value", role.get("label"))
     if not isinstance(role, str) or not role:
         kind = _kind(value)
-        role = kind if kind is not None and kind in {*_ROLES, "system", "tool"} else default
+        is_role = kind is not None and kind in {*_ROLES, "system", "tool", "user"}
+        role = kind if kind is not None and is_role else default
+        role = "assistant" if value.get("kind") == "response" else role
     return _ROLES.get(role, role)
 
 
 def _tool_calls(value: Mapping[str, Any]) -> list[Part]:
     more = value.get("additional_kwargs")
     for holder in (value, more if isinstance(more, Mapping) else {}):
-        for name in ("tool_calls", "toolCalls", "tool_call_requests"):
+        for name in ("tool_calls", "toolCalls", "tool_call_requests", "toolExecutionRequests"):
             calls = decoded(holder.get(name))
             if isinstance(calls, (list, tuple)) and calls:
                 return [_call(one) for one in calls if isinstance(one, Mapping)]

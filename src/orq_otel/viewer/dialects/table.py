@@ -131,7 +131,7 @@ _COUNTS: Final = tuple(
 
 
 #: Attributes of the GenAI conventions with what a model was asked.
-_ASKED_IN: Final = (*INPUT, *INSTRUCTIONS, "gen_ai.prompt")
+_ASKED_IN: Final = (*INPUT, *INSTRUCTIONS, "gen_ai.prompt", "gen_ai.content.prompt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +284,10 @@ def read(span: Span) -> Said:
         model = first_text(attributes, plan.models[1:])
     if model is None and usage is not None:
         model = usage.model
+    if model is not None and model[0] == "{":  # an object of a client's, as MLflow may have it
+        inner = decoded(model)
+        names = ("model_name", "_model_name", "model", "name")
+        model = first_text(inner, names) if isinstance(inner, dict) else model
     operation = _operation(span, plan)
     is_genai = plan.is_genai or operation is not None
     if thread_id is None and is_genai and session_id is None and span.resource:
@@ -491,8 +495,15 @@ def tool_use(span: Span) -> ToolUse:
 
 def failure(span: Span) -> str | None:
     """Returns the text of an error that a span's status does not tell, or None."""
-    for one in _plan(span).failure:
+    plan = _plan(span)
+    for one in plan.failure:
         found = one.failure(span.attributes) if one.failure else None
         if found is not None:
             return found
-    return None
+    if span.status != "ERROR" or span.status_message:
+        return None
+    found = first_text(span.attributes, (name for one in plan.dialects for name in one.reasons))
+    raised = (event.get("attributes") for event in span.events if event.get("name") == "exception")
+    # What was answered before it failed stands in the same attribute.
+    messages = [one.get("exception.message") for one in raised if isinstance(one, Mapping)]
+    return found if found and all(str(one) in found for one in messages) else None

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from orq_otel.viewer.dialects.dialect import Dialect, Messages, ToolUse, first
 from orq_otel.viewer.dialects.indexed import numbered, tree
-from orq_otel.viewer.dialects.shapes import message
+from orq_otel.viewer.dialects.shapes import answered, asked, message
 from orq_otel.viewer.model.telemetry import Span
 
 _PROPERTIES: Final = "traceloop.association.properties."
@@ -39,11 +39,18 @@ def _messages(span: Span, prefixes: tuple[str, ...], role: str) -> Messages:
 
 
 def _asked(span: Span) -> Messages:
-    return _messages(span, _ASKED, "user")
+    return _messages(span, _ASKED, "user") or asked(_of_agent(span, "traceloop.entity.input"))
 
 
 def _answered(span: Span) -> Messages:
-    return _messages(span, _ANSWERED, "assistant")
+    found = _messages(span, _ANSWERED, "assistant")
+    return found or answered(_of_agent(span, "traceloop.entity.output"))
+
+
+def _of_agent(span: Span, name: str) -> Any:
+    """Returns what an agent was asked, or what it answered. Other functions have any arguments."""
+    is_agent = span.attributes.get("traceloop.span.kind") == "agent"
+    return first(span.attributes, (name,)) if is_agent else None
 
 
 def _tool(span: Span) -> ToolUse | None:

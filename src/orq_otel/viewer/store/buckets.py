@@ -43,6 +43,19 @@ def bounded(time: int) -> int:
     return max(0, min(time, LATEST))
 
 
+def latency_step(latency: int) -> int:
+    """Returns a latency's place on a scale with steps of a percent: its first seven bits count."""
+    exponent = max(latency.bit_length() - 7, 0)
+    return exponent * 64 + (latency >> exponent)
+
+
+def step_range(step: int) -> tuple[int, int]:
+    """Returns the first latency of a step, and that of the next one."""
+    exponent = max(step // 64 - 1, 0)
+    first = step - exponent * 64
+    return first << exponent, (first + 1) << exponent
+
+
 def latency_bucket(latency: int) -> int:
     """Returns the index in `LATENCIES` of a latency's bucket. The last one has no upper end."""
     return min(bisect.bisect_left(LATENCIES, latency), len(LATENCIES) - 1)

@@ -110,10 +110,13 @@ class Retention:
 def _delete_beyond(store: SQLiteStore, limit: int) -> Generator[int, None, bool]:
     """Delete step by step. Returns whether the file is too large even without spans."""
     while (beyond := store.size() - int(limit * _TARGET)) > 0:
-        if (yield from _merge(store, limit)):
+        # To merge writes the whole index. So as much is deleted before as may be enough: words of
+        # prose take about the room that they have as text, long identifiers twice that.
+        waste = store.waste()
+        if waste >= beyond // 3 and (yield from _merge(store, limit)):
             continue
         # Half of the excess at a time: only freed pages show how much space spans really took.
-        some = store.delete_oldest(size=max(beyond // 2, int(limit * _LEAST)))
+        some = store.delete_oldest(size=max((beyond - waste) // 2, int(limit * _LEAST)))
         if not some:
             yield from _merge(store, 0)
             return store.size() > limit

@@ -370,6 +370,7 @@ def _read_again(connection: sqlite3.Connection) -> None:
 
 
 #: What `sqlite_groups` keeps: `mask` is the bit of a label, and `kept` has those of a thread.
+#: `latency_steps` has the model calls of all threads.
 _GROUPS: Final = """
 ALTER TABLE threads ADD COLUMN kept INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE kept_labels (mask INTEGER PRIMARY KEY, kind TEXT NOT NULL, value TEXT NOT NULL);
@@ -387,6 +388,7 @@ CREATE TABLE group_sums (
     unpriced INTEGER NOT NULL,
     PRIMARY KEY (kind, value, width, start)
 ) WITHOUT ROWID;
+CREATE TABLE latency_steps (step INTEGER PRIMARY KEY, calls INTEGER NOT NULL);
 """
 
 

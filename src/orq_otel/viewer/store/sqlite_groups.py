@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import product
 from typing import Any, Final, NamedTuple
 
+from orq_otel.viewer.store.buckets import latency_step
 from orq_otel.viewer.store.sqlite_rows import insert_many
 from orq_otel.viewer.store.tally import THREAD_WIDTHS, Sums, ThreadTally, facets_of
 
@@ -136,10 +137,13 @@ def summed_anew(connection: sqlite3.Connection, threads: Iterable[int]) -> Itera
 
 
 def add_calls(connection: sqlite3.Connection, calls: Iterable[Call], sign: int = 1) -> None:
-    """Add rows of `calls` to the sums of their models, or subtract them."""
+    """Add rows of `calls` to the sums of their models and to the steps, or subtract them."""
     finest, *wider = THREAD_WIDTHS
     sums: dict[tuple[str, int], list[int]] = {}
-    for _, _, model, start, _, is_error, is_call, input_tokens, output_tokens, cost in calls:
+    steps: Counter[int] = Counter()
+    for _, _, model, start, end, is_error, is_call, input_tokens, output_tokens, cost in calls:
+        if is_call:
+            steps[latency_step(max(end - start, 0))] += sign
         key = (model or "", start - start % finest)
         one = sums.get(key)
         if one is None:
@@ -162,6 +166,12 @@ def add_calls(connection: sqlite3.Connection, calls: Iterable[Call], sign: int =
             for (model, start), values in sums.items()
         ],
         _TO_SUMS,
+    )
+    insert_many(
+        connection,
+        "INSERT INTO latency_steps VALUES",
+        list(steps.items()),
+        "ON CONFLICT (step) DO UPDATE SET calls = calls + excluded.calls",
     )
 
 
@@ -200,6 +210,7 @@ def choose(connection: sqlite3.Connection) -> None:
 def delete_empty(connection: sqlite3.Connection) -> None:
     """Delete the sums in which nothing is counted any more, and those of labels of few threads."""
     connection.execute("DELETE FROM group_sums WHERE calls = 0 AND errors = 0")
+    connection.execute("DELETE FROM latency_steps WHERE calls = 0")
     for (kind, value), mask in kept(connection).items():
         table, label = ("tags", "? = 'tag' AND tag = ?")
         if kind != "tag":

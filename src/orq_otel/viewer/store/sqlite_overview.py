@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.model.sums import Bucket, Overview
 from orq_otel.viewer.store import buckets as pieces
-from orq_otel.viewer.store import sqlite_search
 from orq_otel.viewer.store.buckets import DAY, HOUR, LATENCIES, MINUTE, PERCENTILES
 from orq_otel.viewer.store.sqlite_conditions import (
     Condition,
@@ -51,18 +51,20 @@ def overview(
     where, values = where_of(conditions)
     (all_threads,) = connection.execute("SELECT COUNT(*) FROM threads").fetchone()
     whole = _whole(connection) if all_threads and not conditions else None
-    count, first, last, *sums = (
-        (all_threads, *whole)
+    # Their keys come along, since plots ask for them several times.
+    is_some = len(conditions) > times(query)
+    keys = "json_group_array(key)" if is_some else "NULL"
+    count, among, first, last, *sums = (
+        (all_threads, None, *whole)
         if whole is not None
         else connection.execute(
-            f"SELECT COUNT(*), MIN(started), MAX(last_active), {_SUMS} FROM threads {where}",
+            f"SELECT COUNT(*), {keys}, MIN(started), MAX(last_active), {_SUMS}"
+            f" FROM threads {where}",
             values,
         ).fetchone()
     )
     some: Condition | None = None
-    if len(conditions) > times(query) and count < all_threads:
-        # Found once: sums and plots ask for them several times.
-        among = sqlite_search.listed(connection, where, values)
+    if is_some and count < all_threads:
         some = Condition("SELECT value FROM json_each(?)", (among,))
     total_spans, errors, input_tokens, output_tokens, cost, priced, unpriced = map(int, sums)
     buckets: tuple[Bucket, ...] = ()
@@ -78,7 +80,7 @@ def overview(
             plots, percentiles = _of_spans(connection, some, time)
         elif some is None:
             plots = _of_all(connection, time)
-            percentiles = _of_all_calls(connection, plots.latencies) if is_whole else None
+            percentiles = _of_all_calls(connection) if is_whole else None
         elif is_whole and count * 2 > all_threads:
             others = Condition(
                 f"SELECT key FROM threads WHERE key NOT IN ({some.sql})",
@@ -181,39 +183,33 @@ def _of_spans(
     return plots, (half, most)
 
 
-def _of_all_calls(
-    connection: sqlite3.Connection, latencies: Mapping[int, int]
-) -> tuple[int, int] | None:
-    """Returns the exact percentiles of all model calls' latencies.
-
-    Args:
-        connection: Where.
-        latencies: The calls of each latency bucket, which say where to look.
-    """
+def _of_all_calls(connection: sqlite3.Connection) -> tuple[int, int] | None:
+    """Returns the exact percentiles of all model calls' latencies."""
     if first(connection, "SELECT 1 FROM unindexed WHERE source <> 'logs'"):
         return None
-    calls = sum(latencies.values())
+    counted = first(connection, "SELECT json_group_object(step, calls) FROM latency_steps")
+    steps = sorted((int(step), calls) for step, calls in json.loads(counted).items())
+    calls = sum(one for _, one in steps)
     half, most = (
-        _of_rank(connection, latencies, pieces.rank(calls, percent)) for percent in PERCENTILES
+        _of_rank(connection, steps, pieces.rank(calls, percent)) for percent in PERCENTILES
     )
     return None if half is None or most is None else (half, most)
 
 
-def _of_rank(connection: sqlite3.Connection, latencies: Mapping[int, int], rank: int) -> int | None:
-    """Returns the latency with a place among all, counted from the nearer end of its bucket."""
-    for bucket, calls in sorted(latencies.items()):
+def _of_rank(
+    connection: sqlite3.Connection, steps: Sequence[tuple[int, int]], rank: int
+) -> int | None:
+    """Returns the latency with a place among all. The calls of each step say where to look."""
+    for step, calls in steps:
         if rank >= calls:
             rank -= calls
             continue
-        low = -1 if bucket == 0 else LATENCIES[bucket - 1]
-        high = pieces.LATEST if bucket == len(LATENCIES) - 1 else LATENCIES[bucket]
-        order, offset = ("ASC", rank) if rank * 2 < calls else ("DESC", calls - 1 - rank)
         latency = "max(end - start, 0)"
         found = first(
             connection,
-            f"SELECT {latency} FROM calls WHERE is_model_call AND {latency} > ? AND {latency} <= ?"
-            f" ORDER BY {latency} {order} LIMIT 1 OFFSET ?",
-            *(low, high, offset),
+            f"SELECT {latency} FROM calls WHERE is_model_call AND {latency} >= ? AND {latency} < ?"
+            f" ORDER BY {latency} LIMIT 1 OFFSET ?",
+            *(*pieces.step_range(step), rank),
         )
         return None if found is None else int(found)
     return None

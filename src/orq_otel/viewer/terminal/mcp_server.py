@@ -13,7 +13,8 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any, Final
 
-from orq_otel.viewer.conversation import conversation, exchanges, failure
+from orq_otel.viewer.conversation import conversation, failure
+from orq_otel.viewer.conversation.exchanges import exchanges
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.formats import shortened
 from orq_otel.viewer.model.kept_spans import KeptSpan

@@ -63,6 +63,7 @@ class Asked:
         shown = finding.in_period(self._others, period)
         self._is_last_day = len(shown) > len(self._others)
         self._query = thread_query(finding.query_parameters(shown, zone))
+        self._is_empty_day = False
 
     def values(self, store: Store) -> dict[str, Any]:
         """Returns what the template shows.
@@ -74,6 +75,11 @@ class Asked:
         numbers = Numbers((), 0, 1, 1, 0)
         if "numbers" in store.abilities:
             numbers = store.numbers(self._query, self._by, self._pair)
+            if self._is_last_day and not any(one.threads for one in numbers.groups):
+                # As the list does: what was before is more use than nothing.
+                self._is_empty_day = True
+                self._query = thread_query(finding.query_parameters(self._others, self._zone))
+                numbers = store.numbers(self._query, self._by, self._pair)
         else:
             problem = "This store does not sum up groups yet. The viewer's own file does."
         groups = {one.name: one for one in numbers.groups}
@@ -90,6 +96,7 @@ class Asked:
             "lines": comparison(*pair) if len(pair) == len(self._pair) == 2 else (),  # noqa: PLR2004
             "problem": problem,
             "is_last_day": self._is_last_day,
+            "is_empty_day": self._is_empty_day,
             "filters": finding.filters(self._others, "/numbers"),
             "tags": self._query.tags,
             "threads": finding.address("/", self._others),

@@ -17,8 +17,9 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from orq_otel.viewer.conversation import conversation, exchanges
+from orq_otel.viewer.conversation import conversation
 from orq_otel.viewer.conversation import media as kept_media
+from orq_otel.viewer.conversation.exchanges import exchanges
 from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.model.store import InvalidCursorError, Store, StoreError
 from orq_otel.viewer.model.threads import Thread

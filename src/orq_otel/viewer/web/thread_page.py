@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from orq_otel.viewer.conversation import Exchange, conversation, evaluation, exchanges, failure
+from orq_otel.viewer.conversation import Exchange, conversation, evaluation, failure
+from orq_otel.viewer.conversation.exchanges import exchanges
 from orq_otel.viewer.conversation.facts import explained
 from orq_otel.viewer.dialects.capturing import settings
 from orq_otel.viewer.model.ids import LONG_ID

@@ -4,7 +4,7 @@ from openai import OpenAI
 
 from orq_otel import configure, new_thread_id, thread
 
-configure(service_name="workflows")
+configure(service_name="workflow-steps")
 client = OpenAI()
 
 
