@@ -20,7 +20,7 @@ from orq_otel.viewer.store.clickhouse_tables import Table
 from .clickhouse_tables import Database
 from .sample_spans import NOON, call
 
-DAYS, EACH = 20, 60
+DAYS, EACH = 12, 60
 
 
 def answer(text: str) -> str:

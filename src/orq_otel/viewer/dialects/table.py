@@ -46,6 +46,7 @@ from orq_otel.viewer.dialects.livekit import LIVEKIT
 from orq_otel.viewer.dialects.llama_index import LLAMA_INDEX
 from orq_otel.viewer.dialects.logfire import LOGFIRE
 from orq_otel.viewer.dialects.mastra import MASTRA
+from orq_otel.viewer.dialects.mirascope import MIRASCOPE
 from orq_otel.viewer.dialects.mlflow import MLFLOW
 from orq_otel.viewer.dialects.monocle import MONOCLE
 from orq_otel.viewer.dialects.openinference import OPENINFERENCE
@@ -98,6 +99,7 @@ DIALECTS: Final = (
     CREWAI,
     LIVEKIT,
     LLAMA_INDEX,
+    MIRASCOPE,
     MONOCLE,
     PIPECAT,
     SPRING_AI,
@@ -284,6 +286,8 @@ def read(span: Span) -> Said:
         model = first_text(attributes, plan.models[1:])
     if model is None and usage is not None:
         model = usage.model
+    if model is not None and model.endswith(_APIS):
+        model = model.rpartition(":")[0]
     if model is not None and model[0] == "{":  # an object of a client's, as MLflow may have it
         inner = decoded(model)
         names = ("model_name", "_model_name", "model", "name")
@@ -312,6 +316,10 @@ def read(span: Span) -> Said:
         bool(plan.records) and any(attributes[name] == value for name, value in plan.records),
         plan.may_ask or bool(span.events),
     )
+
+
+#: What Mirascope puts behind a model's name.
+_APIS: Final = (":completions", ":responses")
 
 
 def _inside(span: Span, plan: _Plan) -> str | None:

@@ -222,7 +222,7 @@ class Texts:
         found: dict[int, int] = {}
         left, most = BUDGET, _FIRST
         while counts and left > 0 and len(found) < MOST:
-            last = counts[0][0]
+            began = last = counts[0][0]
             taken = 0
             while counts and (not taken or taken + counts[0][1] <= min(most, left)):
                 began, count = counts.pop(0)
