@@ -188,9 +188,11 @@ class StreamProxy(_Proxy):
             return inner
 
     def __next__(self) -> Any:
-        if self._self_items is None:
-            object.__setattr__(self, "_self_items", iter(self))
-        return next(self._self_items)
+        items = self._self_items
+        if items is None:
+            items = iter(self)
+            object.__setattr__(self, "_self_items", items)
+        return next(items)
 
     def __enter__(self) -> Any:
         self.__wrapped__.__enter__()
@@ -229,9 +231,11 @@ class AsyncStreamProxy(_Proxy):
             return inner
 
     async def __anext__(self) -> Any:
-        if self._self_items is None:
-            object.__setattr__(self, "_self_items", aiter(self))
-        return await self._self_items.__anext__()
+        items = self._self_items
+        if items is None:
+            items = aiter(self)
+            object.__setattr__(self, "_self_items", items)
+        return await items.__anext__()
 
     async def __aenter__(self) -> Any:
         await self.__wrapped__.__aenter__()
