@@ -105,7 +105,7 @@ _ANSWERED: Final = tuple(
     )
 )
 #: How a name goes that has something of an answer below it.
-_TOLD: Final = re.compile(r"outputs?|response|completion|answer|result|generat(?:ed|ion)")
+_TOLD: Final = re.compile(r"outputs?|response|completion|answer|result|generated|generation")
 _TOOL: Final = {
     "name": re.compile(r"(?:^|_)(?:tool|function)_name$"),
     "id": re.compile(r"(?:^|_)tool_call_id$"),
