@@ -188,7 +188,7 @@ class StreamProxy(_Proxy):
             return inner
 
     def __next__(self) -> Any:
-        items = self._self_items
+        items: Any = self._self_items
         if items is None:
             items = iter(self)
             object.__setattr__(self, "_self_items", items)
@@ -231,7 +231,7 @@ class AsyncStreamProxy(_Proxy):
             return inner
 
     async def __anext__(self) -> Any:
-        items = self._self_items
+        items: Any = self._self_items
         if items is None:
             items = aiter(self)
             object.__setattr__(self, "_self_items", items)

@@ -1,4 +1,4 @@
-"""Reads groups of very many model calls in a SQLite file, without looking at each of them.
+"""Reads groups of a great many model calls in a SQLite file, without looking at each of them.
 
 Sums are exact. Those of a model, and of a label that many threads have, are kept already. Those of
 other labels, or of some threads alone, are sums over what each thread sums up to. Times are whole
