@@ -25,7 +25,7 @@ from .sample_spans import call
 #: What differs on purpose: how often anything was written, deletion, and the time that is shown.
 _CHANGES = re.compile(r'data-change="\d+"')
 _DELETION = re.compile(r'<button[^>]* id="delete".*?</button>|<dialog.*? id="confirm".*?</dialog>')
-_PERIODS = re.compile(r'<select name="since".*?</select>')
+_PERIODS = re.compile(r'<select name="since".*?</select>|<p class="note" id="period">.*?</p>')
 _NUMBERS = re.compile(r'href="/numbers[^"]*" id="to-numbers"')
 
 
