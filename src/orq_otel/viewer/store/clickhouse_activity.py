@@ -36,15 +36,8 @@ _EARLIER: Final = (
 FORM: Final = 3
 BEFORE: Final = 2
 _BY_THREAD: Final = "by_thread thread_id TYPE bloom_filter(0.001) GRANULARITY 1"
-
-_ACTIVITY: Final = f"""
-    thread_id String,
-    hour DateTime('UTC'),
-    trace_id String,
-    service LowCardinality(String),
-    started Int64 CODEC(Delta, ZSTD(1)),
-    last_active Int64 CODEC(Delta, ZSTD(1)),
-    spans Int64,
+#: What spans sum up to, in rows of a trace and in those of a day.
+_SUMS: Final = """spans Int64,
     errors Int64,
     input_tokens Int64,
     output_tokens Int64,
@@ -53,7 +46,16 @@ _ACTIVITY: Final = f"""
     unpriced Int64,
     title String CODEC(ZSTD(1)),
     title_start Int64,
-    title_span String,
+    title_span String"""
+
+_ACTIVITY: Final = f"""
+    thread_id String,
+    hour DateTime('UTC'),
+    trace_id String,
+    service LowCardinality(String),
+    started Int64 CODEC(Delta, ZSTD(1)),
+    last_active Int64 CODEC(Delta, ZSTD(1)),
+    {_SUMS},
     tags Array(Tuple(String, Int64, UInt32)) CODEC(ZSTD(1)),
     models Array(Tuple(String, Int64)) CODEC(ZSTD(1)),
     facets Array(Tuple(LowCardinality(String), String)) CODEC(ZSTD(1)),
@@ -78,16 +80,7 @@ _DAYS: Final = f"""
     service LowCardinality(String),
     started Int64,
     last_active Int64,
-    spans Int64,
-    errors Int64,
-    input_tokens Int64,
-    output_tokens Int64,
-    cost Int64,
-    priced Int64,
-    unpriced Int64,
-    title String CODEC(ZSTD(1)),
-    title_start Int64,
-    title_span String,
+    {_SUMS},
     labels Array(String) CODEC(ZSTD(1)),
     facets Array(Tuple(LowCardinality(String), String)) CODEC(ZSTD(1)),
     slots Array(UInt16),
