@@ -282,7 +282,7 @@ class StreamReader:
             for choice in choices or ():
                 self._feed_choice(choice.__dict__)
             if usage is not None:
-                self._usage = usage if self._usage is None else later(self._usage, usage)
+                self._usage = later(self._usage, usage)
             may_be_last = not choices or choices[-1].__dict__["finish_reason"] is not None
             if may_be_last and (
                 getattr(chunk, _EXTRA, True)
@@ -315,7 +315,7 @@ class StreamReader:
         """Keep the finish reason of a choice, None until it has one. A wrong index is ignored."""
         if type(index) is int and 0 <= index < MOST_CHOICES:
             if isinstance(reason, str):
-                self._reasons[index] = reason if reason in REASONS else _reason(reason)
+                self._reasons[index] = _reason(reason)
                 if reason == "error":
                     self._failure.setdefault(ERROR_TYPE, error_type(None))
             else:
