@@ -207,9 +207,7 @@ def test_a_slip_in_a_variable_of_opentelemetrys(collector: OtlpReceiver) -> None
         OTEL_PYTHON_EXCLUDED_URLS=SECRET,
     )
     assert code == 0
-    assert notes(report)["ORQ-S10"] == (
-        "OTEL_SERVICENAME is set. Did you mean OTEL_SERVICE_NAME?"
-    )
+    assert notes(report)["ORQ-S10"] == ("OTEL_SERVICENAME is set. Did you mean OTEL_SERVICE_NAME?")
 
 
 def test_what_is_missing(tmp_path: Path, collector: OtlpReceiver) -> None:

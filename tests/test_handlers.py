@@ -320,7 +320,7 @@ def awaited_generator(ticket: int) -> Generator[Any, Any, tuple[int, Thread | No
     [
         thread("one-{ticket}")(awaited_generator),
         thread("one-{ticket}")(functools.partial(awaited_generator)),
-        thread("one-{ticket}")(lambda ticket: awaited_generator(ticket)),
+        thread("one-{ticket}")(lambda ticket: awaited_generator(ticket=ticket)),
     ],
     ids=["function", "partial", "returned"],
 )

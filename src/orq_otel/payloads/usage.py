@@ -255,10 +255,7 @@ def _add_rest(every: int, totals: Mapping[str, Any], attributes: Attributes) -> 
 
 def _read_others(counts: Mapping[str, Any], attributes: Attributes) -> None:
     """Add what compatible servers have beside the fields of OpenAI's usage."""
-    if USAGE_INPUT_TOKENS not in attributes and USAGE_OUTPUT_TOKENS not in attributes:
-        for of_input, more_of_input, of_output, more_of_output in _NAMES:
-            _read_input(counts, of_input, more_of_input, attributes)
-            _read_output(counts, of_output, more_of_output, attributes)
+    _read_other_names(counts, attributes)
     if USAGE_INPUT_TOKENS in attributes:
         if USAGE_CACHE_READ_INPUT_TOKENS not in attributes:
             for name in _CACHE_READ:
@@ -277,6 +274,15 @@ def _read_others(counts: Mapping[str, Any], attributes: Attributes) -> None:
     # A gateway that knows no tokens reports zero, which is not what the call cost.
     if cost or (cost is not None and attributes.get(USAGE_INPUT_TOKENS)):
         attributes[USAGE_COST] = cost
+
+
+def _read_other_names(counts: Mapping[str, Any], attributes: Attributes) -> None:
+    """Add the counts by the names of whichever API, if those of its own API are missing."""
+    if USAGE_INPUT_TOKENS in attributes or USAGE_OUTPUT_TOKENS in attributes:
+        return
+    for of_input, more_of_input, of_output, more_of_output in _NAMES:
+        _read_input(counts, of_input, more_of_input, attributes)
+        _read_output(counts, of_output, more_of_output, attributes)
 
 
 def _count(value: Any) -> int:

@@ -196,8 +196,10 @@ def later_generator(
     body: Generator[Any, Any, Any], open_frame: OpenFrame
 ) -> Generator[Any, Any, Any]:
     """Another generator, whose steps run in a frame. It can be awaited if `body` can be."""
-    make = scoped_generator(lambda: body, open_frame)
-    made: Generator[Any, Any, Any] = (coroutine(make) if inspect.isawaitable(body) else make)()
+    make: Callable[[], Any] = scoped_generator(lambda: body, open_frame)
+    if inspect.isawaitable(body):
+        make = coroutine(make)
+    made: Generator[Any, Any, Any] = make()
     return made
 
 
