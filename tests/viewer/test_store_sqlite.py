@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.model.telemetry import LogRecord, Span
-from orq_otel.viewer.store import open_store, schema
+from orq_otel.viewer.store import open_store, schema, sqlite_overview, sqlite_search
 from orq_otel.viewer.store import sqlite as module
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
@@ -143,6 +144,47 @@ def test_plots_of_many_spans_are_those_of_few(
         if query.since is None:
             assert found.latencies == expected.latencies
         assert [b for b in found.buckets if b.spans] == [b for b in expected.buckets if b.spans]
+
+
+@pytest.mark.parametrize(
+    "latencies",
+    [
+        [SECOND] * 40,
+        [SECOND, SECOND + 1, *[SECOND + 2] * 30, *[SECOND + 3] * 8],  # one step, several latencies
+        [*[SECOND] * 21, SECOND + 1, *[SECOND + 2] * 18],
+        [n * SECOND // 7 for n in range(40)],
+        [0] * 40,
+    ],
+)
+def test_percentiles_of_many_calls_are_those_of_few(
+    sqlite: SQLiteStore, monkeypatch: pytest.MonkeyPatch, latencies: list[int]
+) -> None:
+    sqlite.write(kept(*(replace(call("a"), end=NOON + one) for one in latencies)))
+    few = sqlite.overview(ThreadQuery()).percentiles
+    assert few == (sorted(latencies)[19], sorted(latencies)[37])
+    monkeypatch.setattr("orq_otel.viewer.store.sqlite_overview._COUNTABLE", 0)
+    assert sqlite.overview(ThreadQuery()).percentiles == few
+
+
+def test_calls_that_take_equally_long_are_not_gone_through(
+    sqlite: SQLiteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orq_otel.viewer.store.sqlite_overview._COUNTABLE", 0)
+    connection = sqlite3.connect(tmp_path / "spans.db")
+
+    def steps() -> int:
+        """How many hundreds of steps SQLite takes for the sums over all threads."""
+        taken = []
+        connection.set_progress_handler(lambda: taken.append(1), 100)
+        sqlite_overview.overview(connection, ThreadQuery(), 60, sqlite_search.Searches())
+        connection.set_progress_handler(None, 0)
+        return len(taken)
+
+    sqlite.write(kept(*(call("a") for _ in range(100))))
+    few = steps()
+    sqlite.write(kept(*(call("a") for _ in range(3_000))))
+    assert steps() <= few + 5
+    connection.close()
 
 
 def test_readers_and_a_writer_in_threads(sqlite: SQLiteStore) -> None:
