@@ -2,8 +2,8 @@
 
 `Settings.read()` reads them all, for whoever sets something up: `instrument()`, `configure()`, a
 processor, a propagator. They pass the object on to whatever they make. A value that is not valid
-is logged once, and the default is used. So is a name that no setting has. `docs/generate.py` makes
-`docs/settings.md` of the fields below.
+is logged once, and the default is used. A name that no setting has is logged, too.
+`docs/generate.py` makes `docs/settings.md` of the fields below.
 
 Standard library only.
 """
