@@ -15,6 +15,7 @@ from orq_otel.viewer.dialects.dialect import (
     Dialect,
     Messages,
     Names,
+    ToolUse,
     answered_in,
     asked_in,
     usage_of,
@@ -63,7 +64,13 @@ _USER: Final = re.compile(r"user_id$")
 _AGENT: Final = re.compile(r"agent_name$")
 _MODEL: Final = re.compile(r"(?:^|_)model(?:_name|_id)?$")
 _PROVIDER: Final = re.compile(r"(?:^|_)provider(?:_name)?$")
-_COST: Final = re.compile(r"(?:^|_)(?:total_cost(?:_usd)?|cost_usd|cost_total|llm_cost)$")
+_COST: Final = re.compile(
+    r"(?:^|_)(?:(?:total|estimated)_cost(?:_usd)?|cost_usd|cost_total|llm_cost)$"
+)
+#: What users put beside their calls, as many senders let them: Helicone's `Helicone-Session-Id`.
+_METADATA: Final = r"(?:^|[._])(?:metadata|(?:association_)?properties)[._](?:\w+_)?"
+_ID_IN_METADATA: Final = re.compile(_METADATA + r"(?:session|thread|conversation|chat)(?:_id)?$")
+_USER_IN_METADATA: Final = re.compile(_METADATA + r"user_id$")
 
 #: How names of numbers of tokens end, but for those of parts.
 _INPUT_TOKENS: Final = re.compile(
@@ -112,8 +119,12 @@ _TOOL: Final = {
     "arguments": re.compile(
         r"(?:^|_)(?:tool_)?(?:arguments|args|parameters|inputs?)(?:_value|_json)?$"
     ),
-    "result": re.compile(r"(?:^|_)(?:tool_)?(?:results?|outputs?)(?:_value|_json)?$"),
+    "result": re.compile(
+        r"(?:^|_)(?:(?:tool_)?(?:results?|outputs?)(?:_value|_json)?|call_return)$"
+    ),
 }
+#: How a name goes that has an argument of a function below it: TruLens' `call.kwargs.parcel`.
+_GIVEN: Final = re.compile(r"(?:^|[._])(?:kwargs|arguments)(?=\.)")
 
 
 def dialect_of(names: Iterable[str]) -> Dialect | None:
@@ -121,11 +132,7 @@ def dialect_of(names: Iterable[str]) -> Dialect | None:
 
     A span is about generative AI by its numbers of tokens, or by the value of its kind.
     """
-    words = {
-        name: _SEPARATOR.sub("_", _CAPITAL.sub("_", name)).lower()
-        for name in sorted(names)
-        if not name.startswith(_OTHER_THINGS)
-    }
+    words = {name: _word(name) for name in sorted(names) if not name.startswith(_OTHER_THINGS)}
     kinds = [name for name, word in words.items() if _KIND.search(word)]
     usage = {
         "input_tokens": _plain(words, _INPUT_TOKENS),
@@ -157,9 +164,29 @@ def dialect_of(names: Iterable[str]) -> Dialect | None:
         costs=_ending(words, _COST),
         tool={value: _ending(words, pattern) for value, pattern in _TOOL.items()},
         read_usage=(lambda span: _usage(span, usages)) if usages else None,
+        read_tool=lambda span: ToolUse(arguments=nested(span.attributes, _GIVEN) or None),
         asked=_asked(tuple(one for one in roots if one not in told_roots), asked_names),
         answered=_answered(told_roots, told_names),
     )
+
+
+def ids_in_metadata(names: Iterable[str]) -> Names:
+    """Returns those of some attributes in which users keep the id of a conversation."""
+    return _matching(names, _ID_IN_METADATA)
+
+
+def users_in_metadata(names: Iterable[str]) -> Names:
+    """Returns those of some attributes in which users keep whom they talk to."""
+    return _matching(names, _USER_IN_METADATA)
+
+
+def _matching(names: Iterable[str], pattern: re.Pattern[str]) -> Names:
+    return tuple(name for name in sorted(names) if pattern.search(_word(name)))
+
+
+def _word(name: str) -> str:
+    """Returns a name in lower case, its words joined by underscores."""
+    return _SEPARATOR.sub("_", _CAPITAL.sub("_", name)).lower()
 
 
 def _ending(words: dict[str, str], pattern: re.Pattern[str]) -> Names:

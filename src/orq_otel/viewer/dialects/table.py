@@ -28,13 +28,14 @@ from orq_otel.viewer.dialects.dialect import (
     Messages,
     Names,
     ToolUse,
+    dollars,
     first,
     first_text,
     first_tokens,
     including_cache,
-    number,
     text,
 )
+from orq_otel.viewer.dialects.elevenlabs import ELEVENLABS
 from orq_otel.viewer.dialects.genai import GENAI, INPUT, INSTRUCTIONS, recorded
 from orq_otel.viewer.dialects.genkit import GENKIT
 from orq_otel.viewer.dialects.haystack import HAYSTACK
@@ -50,7 +51,7 @@ from orq_otel.viewer.dialects.mirascope import MIRASCOPE
 from orq_otel.viewer.dialects.mlflow import MLFLOW
 from orq_otel.viewer.dialects.monocle import MONOCLE
 from orq_otel.viewer.dialects.openinference import OPENINFERENCE
-from orq_otel.viewer.dialects.others import dialect_of
+from orq_otel.viewer.dialects.others import dialect_of, ids_in_metadata, users_in_metadata
 from orq_otel.viewer.dialects.ours import OURS
 from orq_otel.viewer.dialects.pipecat import PIPECAT
 from orq_otel.viewer.dialects.pydantic_ai import PYDANTIC_AI
@@ -97,6 +98,7 @@ DIALECTS: Final = (
     BRAINTRUST,
     CLAUDE_CODE,
     CREWAI,
+    ELEVENLABS,
     LIVEKIT,
     LLAMA_INDEX,
     MIRASCOPE,
@@ -178,7 +180,8 @@ def _plan_of(names: frozenset[str], scope: str) -> _Plan:
     applying = tuple(
         one for one in DIALECTS if scope in one.scopes or _has(names, (*one.marks, *one.labels))
     )
-    other = None if _tells(names, applying) else dialect_of(names)
+    spare = dialect_of(names)
+    other = None if _tells(names, applying) else spare
     if other is not None:
         applying += (other,)
 
@@ -196,14 +199,18 @@ def _plan_of(names: frozenset[str], scope: str) -> _Plan:
         one.is_genai and (one is other or _has(_without(names, one.labels), one.marks))
         for one in applying
     )
-    more_ids = other.thread_ids if other is not None else ()
+    costs = there((*_COSTS, *other.costs) if other is not None else _COSTS)
+    if is_genai and spare is not None:  # names of a sender's own beside those of the conventions
+        if not any(usage.values()):
+            usage.update(spare.usage)
+        costs = costs or spare.costs
+    more_ids = (*(other.thread_ids if other is not None else ()), *ids_in_metadata(names))
     models = of("models")
     return _Plan(
         dialects=applying,
         is_genai=is_genai,
         is_unanswered=any(
-            one.answers and not any(name.startswith(one.answers) for name in names)
-            for one in applying
+            one.is_answered is not None and not one.is_answered(names) for one in applying
         ),
         may_ask=any(
             bool(one.asked) and (one is not GENAI or not names.isdisjoint(_ASKED_IN))
@@ -214,7 +221,7 @@ def _plan_of(names: frozenset[str], scope: str) -> _Plan:
         else there(name for name in THREAD_IDS if name not in SESSIONS),
         sessions=() if is_genai else there((*SESSIONS, *more_ids)),
         tags=there((*TAGS, *other.tags) if other is not None else TAGS),
-        users=of("users"),
+        users=of("users") or (users_in_metadata(names) if is_genai else ()),
         agents=of("agents"),
         operations=of("operations"),
         kinds=tuple(
@@ -237,7 +244,7 @@ def _plan_of(names: frozenset[str], scope: str) -> _Plan:
         providers=of("providers"),
         response_ids=of("response_ids"),
         usage=tuple((count, some) for count, some in usage.items() if some),
-        costs=there((*_COSTS, *other.costs) if other is not None else _COSTS),
+        costs=costs,
         tiers=there(_TIERS),
         read_id=tuple(one for one in applying if one.read_id),
         read_operation=tuple(one for one in applying if one.read_operation),
@@ -390,7 +397,7 @@ def _usage(span: Span, plan: _Plan) -> Usage | None:
                 value = first_tokens(attributes, names)
             setattr(found, count, value)
     for name in plan.costs:
-        cost = number(attributes[name])
+        cost = dollars(attributes[name])
         if cost is not None:
             found.cost = cost
             break
