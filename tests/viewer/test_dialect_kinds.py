@@ -381,6 +381,18 @@ def test_an_error_that_only_an_event_tells(sender: str, sqlite: SQLiteStore) -> 
     assert thread.errors == 1
 
 
+@pytest.mark.parametrize("told", [{"error.type": "bad"}, {"http.response.status_code": 422}])
+def test_an_error_that_only_an_attribute_tells(told: dict[str, Any], sqlite: SQLiteStore) -> None:
+    *spans, last = spans_of("conventions", SUPPORT, THREAD)
+    failed = dataclasses.replace(
+        last, status="UNSET", status_message="", attributes={**last.attributes, **told}
+    )
+    thread = thread_of([*spans, failed], sqlite)
+    assert thread.errors == 1
+    answered = dataclasses.replace(spans[0], attributes={**spans[0].attributes, **told})
+    assert not read(answered).is_error
+
+
 def test_openinference_by_hand_needs_no_messages_with_numbers(sqlite: SQLiteStore) -> None:
     """As Flowise has it: what was asked and answered as one value each, and no numbers at all."""
     attributes = [
@@ -411,10 +423,13 @@ CHAT = talk([("Where is it?", [], "On its way."), ("Refund me.", [], "")], fails
         "langsmith.metadata.chatId",
         "ai.telemetry.metadata.conversation.id",
         "langfuse.trace.metadata.ticket_thread_id",
+        "respan.threads.thread_identifier",
     ],
 )
 def test_an_id_that_users_keep_in_metadata(name: str, sqlite: SQLiteStore) -> None:
-    user = name.rpartition(".")[0] + ".Helicone-User-Id"
+    user = "respan.customer_params.customer_identifier"
+    if not name.startswith("respan."):
+        user = name.rpartition(".")[0] + ".Helicone-User-Id"
     spans = [
         dataclasses.replace(span, attributes={**span.attributes, name: THREAD, user: "ada"})
         for span in spans_of("conventions", CHAT, None)

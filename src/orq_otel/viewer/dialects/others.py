@@ -58,7 +58,7 @@ _ALL_KINDS: Final = {
     for written in (kind, kind.upper(), kind.capitalize())
 }
 
-_THREAD_ID: Final = re.compile(r"(?:session|thread|conversation|chat)_id$")
+_THREAD_ID: Final = re.compile(r"(?:session|thread|conversation|chat)_id(?:entifier)?$")
 _TAGS: Final = re.compile(r"(?:trace|thread|session|conversation)_tags$")
 _USER: Final = re.compile(r"user_id$")
 _AGENT: Final = re.compile(r"agent_name$")
@@ -124,7 +124,7 @@ _TOOL: Final = {
     ),
 }
 #: How a name goes that has an argument of a function below it: TruLens' `call.kwargs.parcel`.
-_GIVEN: Final = re.compile(r"(?:^|[._])(?:kwargs|arguments)(?=\.)")
+_GIVEN: Final = re.compile(r"(?:^|[._])(?:kwargs|arguments|inputs)(?=\.)")
 
 
 def dialect_of(names: Iterable[str]) -> Dialect | None:

@@ -424,10 +424,20 @@ def _has_exception(span: Span) -> bool:
 
 
 def _raised(span: Span, operation: str | None, usage: Usage | None) -> bool:
-    """Whether a call raised an exception and has no answer, though its sender set no status."""
+    """Whether a call failed and has no answer, though its sender set no status."""
     if operation in AROUND or (usage is not None and usage.output_tokens):
         return False
-    return _has_exception(span)
+    attributes = span.attributes
+    code = attributes.get("http.response.status_code")  # Mistral's client
+    return (
+        bool(attributes.get("error.type"))
+        or (isinstance(code, int) and code >= _FAILED)
+        or _has_exception(span)
+    )
+
+
+#: Status codes of HTTP from here on are errors.
+_FAILED: Final = 400
 
 
 def _tags(attributes: Mapping[str, Any], names: Names) -> tuple[str, ...]:
