@@ -98,8 +98,9 @@ TRACELOOP: Final = Dialect(
         "llm.prompts.",
         "llm.completions.",
         "llm.request.type",
+        *_RESELLERS,
     ),
-    labels=(_PROPERTIES,),
+    labels=(_PROPERTIES, *_RESELLERS),
     thread_ids=(
         *(one + "threads.thread_identifier" for one in _RESELLERS),
         *(one + "sessions.session_identifier" for one in _RESELLERS),

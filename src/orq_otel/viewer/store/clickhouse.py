@@ -237,9 +237,7 @@ class ClickHouseStore:
             raise StoreError(
                 "Sums are of all services: leave service= out of the address.", is_temporary=False
             )
-        if self._tables.make():
-            self._index.carry_over()
-            self._tables.settle()
+        self._tables.make()
         self._index.backfill(report)
         self._tables.note("made", 1)
         self._checked = 0.0

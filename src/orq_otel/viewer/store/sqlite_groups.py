@@ -36,6 +36,7 @@ class Part(NamedTuple):
     cost: int
     priced: int
     unpriced: int
+    estimated: int
 
 
 _COLUMNS: Final = Part._fields[1:]
@@ -46,7 +47,8 @@ _TO_SUMS: Final = (
 #: Sums over rows of `thread_activity`, in the order of the columns. What is not priced is a call.
 _OF_THREADS: Final = (
     "?1 * SUM(priced + unpriced), ?1 * SUM(errors), ?1 * SUM(input_tokens),"
-    " ?1 * SUM(output_tokens), ?1 * SUM(cost), ?1 * SUM(priced), ?1 * SUM(unpriced)"
+    " ?1 * SUM(output_tokens), ?1 * SUM(cost), ?1 * SUM(priced), ?1 * SUM(unpriced),"
+    " ?1 * SUM(estimated)"
 )
 _INSERT: Final = "INSERT INTO group_sums SELECT kind, value, width, start,"
 #: The labels of a thread whose key is `key`.
@@ -141,7 +143,8 @@ def add_calls(connection: sqlite3.Connection, calls: Iterable[Call], sign: int =
     finest, *wider = THREAD_WIDTHS
     sums: dict[tuple[str, int], list[int]] = {}
     steps: Counter[int] = Counter()
-    for _, _, model, start, end, is_error, is_call, input_tokens, output_tokens, cost in calls:
+    for _, _, model, start, end, is_error, is_call, *rest in calls:
+        input_tokens, output_tokens, cost, estimated = rest
         if is_call:
             steps[latency_step(max(end - start, 0))] += sign
         key = (model or "", start - start % finest)
@@ -155,6 +158,7 @@ def add_calls(connection: sqlite3.Connection, calls: Iterable[Call], sign: int =
         if cost is not None:
             one[4] += cost
             one[5] += 1
+            one[7] += estimated
         elif is_call:
             one[6] += 1
     insert_many(

@@ -197,7 +197,8 @@ class Many:
                 queries.append(
                     self._ask(
                         f"SELECT value, {at}, SUM(calls), SUM(errors), SUM(input_tokens),"
-                        " SUM(output_tokens), SUM(cost), SUM(priced), SUM(unpriced)"
+                        " SUM(output_tokens), SUM(cost), SUM(priced), SUM(unpriced),"
+                        " SUM(estimated)"
                         f" FROM group_sums WHERE kind = ? AND value {marks}"
                         " AND width = ? AND start >= ? AND start < ? GROUP BY 1, 2",
                         *(self._by, *names, *during),
@@ -210,8 +211,9 @@ class Many:
                     self._ask(
                         f"SELECT label, {at}, SUM(priced + unpriced), SUM(errors),"
                         " SUM(input_tokens), SUM(output_tokens), SUM(cost), SUM(priced),"
-                        f" SUM(unpriced) FROM {self._labels} CROSS JOIN thread_activity"
-                        f" USING (thread) WHERE label {marks}{among}"
+                        f" SUM(unpriced), SUM(estimated) FROM {self._labels}"
+                        " CROSS JOIN thread_activity USING (thread)"
+                        f" WHERE label {marks}{among}"
                         " AND width = ? AND start >= ? AND start < ? GROUP BY 1, 2",
                         *(*names, *values, *during),
                     )
@@ -224,7 +226,7 @@ class Many:
             self._ask(
                 f"SELECT model, start / {width} * {width}, COUNT(*), SUM(is_error),"
                 " TOTAL(input_tokens), TOTAL(output_tokens), TOTAL(cost), COUNT(cost),"
-                " SUM(is_model_call AND cost IS NULL) FROM calls"
+                " SUM(is_model_call AND cost IS NULL), TOTAL(estimated) FROM calls"
                 f" WHERE start >= ? AND start < ?{self._among} GROUP BY 1, 2",
                 *(start, end, *self._values),
             )

@@ -35,6 +35,8 @@ _SUMS: Final = (
     "TOTAL(spans), TOTAL(errors), TOTAL(input_tokens), TOTAL(output_tokens), TOTAL(cost),"
     " TOTAL(priced), TOTAL(unpriced)"
 )
+#: Those of all, which no plot has.
+_WHOLE: Final = f"{_SUMS}, TOTAL(estimated)"
 #: The same of spans.
 _SPAN_SUMS: Final = (
     "COUNT(*), TOTAL(is_error), TOTAL(input_tokens), TOTAL(output_tokens), TOTAL(cost),"
@@ -58,7 +60,7 @@ def overview(
         (all_threads, None, *whole)
         if whole is not None
         else connection.execute(
-            f"SELECT COUNT(*), {keys}, MIN(started), MAX(last_active), {_SUMS}"
+            f"SELECT COUNT(*), {keys}, MIN(started), MAX(last_active), {_WHOLE}"
             f" FROM threads {where}",
             values,
         ).fetchone()
@@ -66,7 +68,8 @@ def overview(
     some: Condition | None = None
     if is_some and count < all_threads:
         some = Condition("SELECT value FROM json_each(?)", (among,))
-    total_spans, errors, input_tokens, output_tokens, cost, priced, unpriced = map(int, sums)
+    total_spans, errors, *rest = map(int, sums)
+    input_tokens, output_tokens, cost, priced, unpriced, estimated = rest
     buckets: tuple[Bucket, ...] = ()
     latencies: tuple[tuple[int, int], ...] = ()
     percentiles = None
@@ -104,6 +107,7 @@ def overview(
         percentiles=percentiles,
         is_partial=found_text is not None and found_text.is_partial,
         unindexed=unindexed(connection),
+        estimated=estimated / COST_UNITS,
     )
 
 
@@ -112,7 +116,7 @@ def _whole(connection: sqlite3.Connection) -> tuple[Any, ...] | None:
 
     The start is that of its minute, since plots of so many spans are no finer. None for few spans.
     """
-    sums = connection.execute(f"SELECT {_SUMS} FROM activity WHERE width = {HOUR}").fetchone()
+    sums = connection.execute(f"SELECT {_WHOLE} FROM activity WHERE width = {HOUR}").fetchone()
     if sums[0] <= _COUNTABLE:
         return None
     first, last = connection.execute(
