@@ -251,7 +251,7 @@ def cost(  # noqa: PLR0913, PLR0917 - what a price depends on
 ) -> float | None:
     """Returns the cost of a model call in US dollars, or None if it is unknown.
 
-    It is an `Estimate` where the one who asks this price may not have served the call.
+    It is an `Estimate` where the list has no price for just this call.
 
     Args:
         attributes: The span's attributes, which may have the cost, the number of tokens of each

@@ -41,9 +41,9 @@ class Usage:
 
 
 class Estimate(float):
-    """A cost at the price of a provider who may not have served the call.
+    """A cost whose price may be another one: of a model on one's own machine, or not in the list.
 
-    A model on one's own machine, or behind a gateway of one's own, costs what nobody can tell.
+    What a call costs there nobody can tell. This is what the model's maker asks.
     """
 
     __slots__ = ()

@@ -398,7 +398,7 @@ CREATE TABLE latency_steps (step INTEGER PRIMARY KEY, calls INTEGER NOT NULL);
 """
 
 
-#: How much of a cost is an estimate: at the price of a provider who may not have served the call.
+#: How much of a cost is an estimate.
 _ESTIMATES: Final = """
 ALTER TABLE spans ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE calls ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0;

@@ -145,7 +145,7 @@ def counted(facts: Facts) -> tuple[bool, bool, int | None, int | None, int | Non
         facts.input_tokens,
         facts.output_tokens,
         cost,
-        cost or 0 if isinstance(facts.cost, Estimate) else 0,
+        cost or 0 if facts.cost.__class__ is Estimate else 0,
     )
 
 

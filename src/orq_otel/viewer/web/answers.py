@@ -87,8 +87,8 @@ class Thread(_ThreadMore):
     estimated_usd: Annotated[
         float,
         Field(
-            description="how much of cost_usd is an estimate, at the price of a provider who may"
-            " not have served the call"
+            description="how much of cost_usd is an estimate, such as that of a model on one's"
+            " own machine"
         ),
     ]
 
