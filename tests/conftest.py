@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import zlib
 from collections.abc import AsyncIterator, Generator, Iterator
 from typing import TypeVar
 
@@ -22,6 +23,15 @@ from orq_otel import OpenAIInstrumentor, ThreadSpanProcessor, current_thread
 from orq_otel.foundations.process import process
 
 _Report = TypeVar("_Report", pytest.TestReport, pytest.CollectReport)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark cases of large matrices as slow, but one in so many: the same ones each time."""
+    for item in items:
+        mark = item.get_closest_marker("one_in")
+        if mark and hasattr(item, "callspec") and zlib.crc32(item.nodeid.encode()) % mark.args[0]:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(wrapper=True)

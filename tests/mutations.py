@@ -447,7 +447,7 @@ def notices(one: Break, folder: Path) -> str:
     (source / "orq_otel" / one.file).write_text(text.replace(one.old, one.new))
     path = os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH")]))
     tests = [f"tests/{name}" for name in one.tests]
-    command = ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    command = ["-m", "pytest", "-q", "-x", "-m", "", "-p", "no:cacheprovider", *tests]
     try:
         done = subprocess.run(
             [sys.executable, *command],

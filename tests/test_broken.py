@@ -418,7 +418,7 @@ def each(
 every_module = pytest.mark.parametrize(
     ("module", "step"),
     [
-        *((module, 12) for module in MODULES),
+        *((module, 24) for module in MODULES),
         *(pytest.param(module, 1, marks=pytest.mark.slow) for module in MODULES),
     ],
 )

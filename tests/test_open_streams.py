@@ -186,6 +186,7 @@ def kept(reader: Any, chunks: Iterable[Any]) -> int:
     return after - before
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(("new_reader", "make"), SPEAKING.values(), ids=SPEAKING)
 def test_an_open_stream_keeps_its_text_and_little_else(
     new_reader: Callable[[], Any], make: Callable[[str], Any]
@@ -198,6 +199,7 @@ def test_an_open_stream_keeps_its_text_and_little_else(
     assert "".join(pieces()) in str(reader.content())
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(("new_reader", "make"), SILENT.values(), ids=SILENT)
 def test_without_content_an_open_stream_keeps_nothing(
     new_reader: Callable[[], Any], make: Callable[[str], Any]

@@ -49,6 +49,7 @@ from orq_otel import thread
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.many_examples,
+    pytest.mark.one_in(3),
 ]
 
 ALLOWED = (

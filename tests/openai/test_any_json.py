@@ -133,6 +133,7 @@ def can_be_exported(value: Any) -> bool:
     return isinstance(value, (str, bool, int, float))
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("operation", OPERATIONS)
 @settings(max_examples=40)
 @given(body=objects, response=anything | objects | runs)

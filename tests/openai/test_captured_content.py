@@ -343,6 +343,7 @@ def told(captured: Signals) -> dict[str, Any]:
     return content
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_content_is_on_the_span_however_the_operation_is_called(
@@ -358,6 +359,7 @@ def test_content_is_on_the_span_however_the_operation_is_called(
     assert "orq-otel" not in caplog.text
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("way", ASYNC_WAYS, ids=lambda way: way.__name__)
 @pytest.mark.parametrize("case", CASES, ids=str)
 async def test_content_of_the_asynchronous_client(

@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import importlib.metadata
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ import pytest
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
 from stand_ins.model_server import Fail, ModelServer
 from support.content_rules import PNG, PNG_BASE64, PNG_MEASURES, PNG_URL
+from support.programs import run_program
 from support.signals import Signals
 
 from orq_otel import OpenAIInstrumentor
@@ -135,6 +137,43 @@ def test_content_goes_to_storage_and_references_to_the_span(
     (message,) = stored(told["gen_ai.output.messages_ref"])
     assert message["role"] == "assistant"
     assert message["parts"][0]["type"] == "text"
+
+
+#: A program that has called before it forks, as a server does that warms up.
+FORKING = """
+import os, signal, sys, time
+import openai
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from orq_otel import OpenAIInstrumentor
+
+exporter = InMemorySpanExporter()
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(exporter))
+OpenAIInstrumentor().instrument(tracer_provider=provider, capture_content=True)
+
+def ask(text):
+    client = openai.OpenAI(api_key="k", base_url=sys.argv[1])
+    client.chat.completions.create(model="m", messages=[{"role": "user", "content": text}])
+    span = exporter.get_finished_spans()[-1]
+    path = span.attributes["gen_ai.output.messages_ref"].removeprefix("file://")
+    while not (os.path.exists(path) and open(path).read().endswith("\\n")):
+        time.sleep(0.01)
+
+ask("Hi." * 1_000_000)  # it takes so long to write that the answer is written by another OS thread
+child = os.fork()
+signal.alarm(60)
+if child:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+ask("Hi.")
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this machine has no fork")
+def test_a_forked_process_writes_too(model_server: ModelServer, shelf: Path) -> None:
+    run_program(FORKING, shelf, model_server.base_url)
 
 
 def test_the_event_has_references_too(

@@ -308,6 +308,7 @@ def attempt(ask: Ask, client: Any) -> None:
         ask(client)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("answer", "ask"),
     [
@@ -353,6 +354,7 @@ OF_EVERY_CALL = [
 ]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", [*OF_EVERY_CALL, PROMPT, SIGNED])
 @pytest.mark.parametrize(("answer", "ask"), NAMED.values(), ids=NAMED)
 def test_a_credential_for_a_name(
@@ -371,6 +373,7 @@ def test_a_credential_for_a_name(
     assert_nothing_leaked(signals, log.text)
 
 
+@pytest.mark.one_in(2)
 @responses_api
 @pytest.mark.parametrize("name", [*OF_EVERY_CALL, PROMPT, SIGNED])
 @pytest.mark.parametrize(("answer", "ask"), RESPONSES_NAMED.values(), ids=RESPONSES_NAMED)

@@ -80,6 +80,7 @@ WAYS = [
 EXPLICIT = [close, leave_its_block, raise_in_its_block, close_the_iterator, throw_into_the_iterator]
 
 
+@pytest.mark.one_in(2)
 @both
 @pytest.mark.parametrize("leave", WAYS)
 def test_a_stream_that_is_left(
@@ -251,6 +252,7 @@ ASYNC_WAYS = [
 ]
 
 
+@pytest.mark.one_in(2)
 @both
 @pytest.mark.parametrize("leave", ASYNC_WAYS)
 def test_an_asynchronous_stream_ends_without_its_loop(

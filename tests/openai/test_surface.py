@@ -477,6 +477,7 @@ CASES = [
 ]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_operation(
@@ -496,6 +497,7 @@ def test_every_operation(
     assert "orq-otel" not in caplog.text
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("way", ASYNC_WAYS, ids=lambda way: way.__name__)
 @pytest.mark.parametrize("case", CASES, ids=str)
 async def test_every_operation_of_the_asynchronous_client(

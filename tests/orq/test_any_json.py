@@ -158,6 +158,7 @@ def can_be_exported(value: Any) -> bool:
     return type(value) in (bool, float)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 @settings(max_examples=25)
 @given(arguments=objects, response=anything | objects)
@@ -185,6 +186,7 @@ def test_attributes(row: Row, arguments: Any, response: Any) -> None:
     ]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("row", WITH_CONTENT.values(), ids=WITH_CONTENT)
 @settings(max_examples=25)
 @given(arguments=objects, response=anything | objects)

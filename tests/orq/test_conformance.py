@@ -31,6 +31,7 @@ orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # the client's own
     pytest.mark.many_examples,
+    pytest.mark.one_in(3),
 ]
 
 ALLOWED = ("core_type_conflict:thread.id",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,10 +12,12 @@ from orq_otel.viewer.model.ids import digest
 from orq_otel.viewer.store.buckets import latency_step
 from orq_otel.viewer.store.sqlite import SQLiteStore
 from orq_otel.viewer.store.sqlite_rows import ROW_COLUMNS, row_of
-from orq_otel.viewer.store.tally import THREAD_WIDTHS, Tally
+from orq_otel.viewer.store.tally import THREAD_WIDTHS, Tally, ThreadTally
 
 _SUMS: Final = "spans, errors, input_tokens, output_tokens, cost, priced, unpriced, estimated"
-_GROUP_SUMS: Final = "calls, errors, input_tokens, output_tokens, cost, priced, unpriced, estimated"
+_GROUP_SUMS: Final = (
+    "calls, errors, input_tokens, output_tokens, cost, priced, unpriced, spans, estimated"
+)
 
 
 def rollup_errors(store: SQLiteStore) -> list[str]:
@@ -69,8 +71,11 @@ def _rollup_errors(connection: sqlite3.Connection) -> list[str]:
         "SELECT width, start, bucket, calls FROM latencies": [
             (*key, calls) for key, calls in tally.latencies.items()
         ],
-        f"SELECT kind, value, width, start, {_GROUP_SUMS} FROM group_sums WHERE calls OR errors": [
+        f"SELECT kind, value, width, start, {_GROUP_SUMS} FROM group_sums WHERE spans": [
             (*group, *sums) for group, sums in _groups(connection, tally).items()
+        ],
+        "SELECT kind, value, bucket, calls FROM group_latencies WHERE calls": [
+            (*bucket, calls) for bucket, calls in _group_latencies(connection, tally).items()
         ],
         "SELECT step, calls FROM latency_steps WHERE calls": Counter(
             latency_step(max(end - start, 0))
@@ -94,7 +99,7 @@ def _rollup_errors(connection: sqlite3.Connection) -> list[str]:
 
 def _groups(connection: sqlite3.Connection, tally: Tally) -> dict[tuple[Any, ...], list[int]]:
     """Returns the sums of groups that are not empty, by kind, value, width and start."""
-    found: defaultdict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0] * 8)
+    found: defaultdict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0] * 9)
 
     def count(group: tuple[str, str], width: int, start: int, values: Iterable[int]) -> None:
         key = (*group, width, start - start % width)
@@ -103,18 +108,35 @@ def _groups(connection: sqlite3.Connection, tally: Tally) -> dict[tuple[Any, ...
     for model, start, *values in connection.execute(
         "SELECT coalesce(model, ''), start, 1, is_error, coalesce(input_tokens, 0),"
         " coalesce(output_tokens, 0), coalesce(cost, 0), cost IS NOT NULL,"
-        " is_model_call AND cost IS NULL, estimated FROM calls"
+        " is_model_call AND cost IS NULL, 1, estimated FROM calls"
     ):
         for width in THREAD_WIDTHS:
             count(("model", model), width, start, values)
-    labels = connection.execute("SELECT kind, value FROM kept_labels").fetchall()
+    for label, one in _labelled(connection, tally):
+        for (width, start), sums in one.activity.items():
+            spans, *values, estimated = sums.values()
+            counted = [sums.priced + sums.unpriced, *values, spans, estimated]
+            count(label, width, start, counted)
+    return {key: values for key, values in found.items() if any(values)}
+
+
+def _group_latencies(connection: sqlite3.Connection, tally: Tally) -> Counter[tuple[str, str, int]]:
+    """Returns the calls of each label by the buckets of their latencies."""
+    found: Counter[tuple[str, str, int]] = Counter()
+    for label, one in _labelled(connection, tally):
+        for bucket, calls in one.latencies.items():
+            found[(*label, bucket)] += calls
+    return found
+
+
+def _labelled(
+    connection: sqlite3.Connection, tally: Tally
+) -> Iterator[tuple[tuple[str, str], ThreadTally]]:
+    """Yields each label whose sums are kept, with each of its threads."""
+    labels = set(connection.execute("SELECT kind, value FROM kept_labels").fetchall())
     for one in tally.threads.values():
-        its = {*one.facets, *(("tag", tag) for tag in one.tags)}
-        for label in its & set(labels):
-            for (width, start), sums in one.activity.items():
-                _, *values = sums.values()
-                count(label, width, start, [sums.priced + sums.unpriced, *values])
-    return {key: values for key, values in found.items() if values[0] or values[1]}
+        for label in labels & {*one.facets, *(("tag", tag) for tag in one.tags)}:
+            yield label, one
 
 
 def _differing(query: str, found: set[Any], expected: set[Any]) -> Iterable[str]:
@@ -130,7 +152,8 @@ def forget_finding(path: Path) -> None:
         for kind, name in connection.execute(
             "SELECT type, name FROM sqlite_master WHERE name IN ('words', 'thread_facets',"
             " 'facets', 'calls', 'documents', 'texts', 'evaluations', 'thread_feedback',"
-            " 'unindexed', 'kept_labels', 'group_sums', 'latency_steps', 'call_removed',"
+            " 'unindexed', 'kept_labels', 'group_sums', 'group_latencies', 'latency_steps',"
+            " 'call_removed',"
             " 'log_removed', 'thread_removed', 'threads_by_title')"
         ).fetchall():
             connection.execute(f"DROP {kind} {name}")

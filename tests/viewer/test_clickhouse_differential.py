@@ -205,6 +205,7 @@ QUERIES: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("asked", QUERIES, ids=str)
 def test_threads_and_sums(stores: Stores, asked: dict[str, Any]) -> None:
     query = ThreadQuery(**asked, limit=100)

@@ -133,6 +133,7 @@ def test_the_theme_is_the_systems_until_another_is_chosen(full: Site, browse: Br
     assert brightness(browse(color_scheme="light")) > 200
 
 
+@pytest.mark.one_in(3)  # `test_pages_layout` has axe look at all states of pages
 @pytest.mark.parametrize(("phone", "theme"), [(False, "light"), (False, "dark"), (True, "light")])
 @pytest.mark.parametrize("path", [*PATHS, "/?tag=support&errors=true", "empty"])
 def test_axe_finds_nothing(

@@ -374,11 +374,13 @@ def test_previous_and_next_follow_the_list(three: Site, browse: Browse) -> None:
     page.get_by_role("link", name="Previous").click()
     expect(heading).to_have_text("new?")
     page.get_by_role("link", name="Next").click()
+    expect(heading).to_have_text("middle?")
     page.get_by_role("link", name="Next").click()  # the end of the list
     page.wait_for_url("**/?tag=vip")
     page.goto(three.url + "/threads/middle")
     page.keyboard.press("n")
     expect(heading).to_have_text("old?")
+    page.wait_for_load_state()  # only then are keys listened to
     page.keyboard.press("p")
     expect(heading).to_have_text("middle?")
 

@@ -260,6 +260,7 @@ def test_what_spans_say_is_text_and_nothing_else(site: Site, browse: Browse) -> 
     assert page.evaluate("document.querySelectorAll('main script, main img').length") == 0
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "thread_id",
     ["a/b", ".", "..", "../..", "a b+c", "%2F", "né ☃", "line\nbreak", "a//b/", "?q=1#x", "x\\y"],

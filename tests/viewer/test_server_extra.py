@@ -8,6 +8,7 @@ import sys
 from importlib.metadata import requires
 from pathlib import Path
 
+import grpc
 import httpx
 import pytest
 from support.viewer_process import CODE, Viewer
@@ -47,6 +48,17 @@ def python(code: str, *words: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
+
+
+def export(address: str) -> grpc.StatusCode:
+    """The status of a call without spans."""
+    with grpc.insecure_channel(address.removeprefix("http://")) as channel:
+        method = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+        try:
+            channel.unary_unary(method)(b"", timeout=60)
+        except grpc.RpcError as error:
+            return error.code()
+        return grpc.StatusCode.OK
 
 
 def test_importing_orq_otel_imports_nothing_of_the_viewer() -> None:
@@ -97,6 +109,34 @@ def test_pages_that_cannot_be_imported_are_said_once_with_the_cure(tmp_path: Pat
         said = viewer.stop()
     assert len(said.splitlines()) == 1
     assert "There are no pages" in said
+    assert 'pip install --force-reinstall "orq-otel[viewer]"' in said
+
+
+def test_grpc_is_imported_for_the_first_who_sends_over_it(tmp_path: Path) -> None:
+    code = (
+        "import atexit, sys;atexit.register(lambda: print('grpc' in sys.modules, file=sys.stderr));"
+    )
+    with Viewer(tmp_path / "spans.db", code=code + CODE) as viewer:
+        assert httpx.get(viewer.pages, timeout=60).status_code == 200
+        sent = httpx.post(viewer.traces, json={"resourceSpans": []}, timeout=60)
+        assert sent.status_code == 200
+        assert viewer.stop() == "False\n"
+    with Viewer(tmp_path / "spans.db", code=code + CODE) as viewer:
+        assert export(viewer.otlp_grpc) == grpc.StatusCode.OK
+        assert viewer.stop() == "True\n"
+
+
+def test_grpc_that_cannot_be_imported_is_said_once_with_the_cure(tmp_path: Path) -> None:
+    """Spans over HTTP are taken all the same."""
+    code = BLOCKER.format(blocked={"grpc._server"}) + CODE
+    with Viewer(tmp_path / "spans.db", code=code) as viewer:
+        for _ in range(2):
+            assert export(viewer.otlp_grpc) == grpc.StatusCode.UNAVAILABLE
+        sent = httpx.post(viewer.traces, json={"resourceSpans": []}, timeout=60)
+        assert sent.status_code == 200
+        said = viewer.stop()
+    assert len(said.splitlines()) == 1
+    assert "No spans are taken over gRPC" in said
     assert 'pip install --force-reinstall "orq-otel[viewer]"' in said
 
 

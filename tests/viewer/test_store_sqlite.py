@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.model.telemetry import LogRecord, Span
-from orq_otel.viewer.store import open_store, schema
+from orq_otel.viewer.store import open_store, schema, sqlite_groups, sqlite_overview, sqlite_search
 from orq_otel.viewer.store import sqlite as module
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
@@ -105,10 +106,12 @@ def test_long_content_is_compressed(sqlite: SQLiteStore) -> None:
     assert sqlite.size() < len(says) // 2
 
 
+@pytest.mark.parametrize("many", [sqlite_groups.MANY, 5])
 def test_plots_of_many_spans_are_those_of_few(
-    sqlite: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+    sqlite: SQLiteStore, monkeypatch: pytest.MonkeyPatch, many: int
 ) -> None:
     """Rollups give the same plots as the spans, for each way of asking."""
+    monkeypatch.setattr(sqlite_groups, "MANY", many)  # threads with a label whose sums are kept
     day = 24 * 3600 * SECOND
     start = NOON - NOON % day
     sqlite.write(
@@ -131,6 +134,9 @@ def test_plots_of_many_spans_are_those_of_few(
         ThreadQuery(tags=("all",)),
         ThreadQuery(tags=("most",)),
         ThreadQuery(tags=("t1",)),
+        ThreadQuery(tags=("most", "t1")),
+        ThreadQuery(tags=("most", "t1"), match="any"),
+        ThreadQuery(labels=(("service", "shop"),)),
         ThreadQuery(errors=True),
         ThreadQuery(since=start + 3 * day, until=start + 5 * day),
         ThreadQuery(since=start + 3 * day, tags=("t1",)),
@@ -140,9 +146,55 @@ def test_plots_of_many_spans_are_those_of_few(
     for query, expected in zip(queries, few, strict=True):
         found = sqlite.overview(query, 50)
         assert found.threads == expected.threads > 0
+        assert (found.spans, found.errors) == (expected.spans, expected.errors)
+        assert (found.cost, found.input_tokens) == (expected.cost, expected.input_tokens)
         if query.since is None:
             assert found.latencies == expected.latencies
         assert [b for b in found.buckets if b.spans] == [b for b in expected.buckets if b.spans]
+
+
+@pytest.mark.parametrize(
+    "latencies",
+    [
+        [SECOND] * 40,
+        [SECOND, SECOND + 1, *[SECOND + 2] * 30, *[SECOND + 3] * 8],  # one step, several latencies
+        [*[SECOND] * 21, SECOND + 1, *[SECOND + 2] * 18],
+        [n * SECOND // 7 for n in range(40)],
+        [0] * 40,
+    ],
+)
+def test_percentiles_of_many_calls_are_those_of_few(
+    sqlite: SQLiteStore, monkeypatch: pytest.MonkeyPatch, latencies: list[int]
+) -> None:
+    sqlite.write(kept(*(replace(call("a"), end=NOON + one) for one in latencies)))
+    few = sqlite.overview(ThreadQuery()).percentiles
+    assert few == (sorted(latencies)[19], sorted(latencies)[37])
+    monkeypatch.setattr("orq_otel.viewer.store.sqlite_overview._COUNTABLE", 0)
+    assert sqlite.overview(ThreadQuery()).percentiles == few
+
+
+@pytest.mark.parametrize("tags", [(), ("most",)])
+def test_many_calls_and_threads_are_not_gone_through(
+    sqlite: SQLiteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tags: tuple[str, ...]
+) -> None:
+    """Neither calls that take equally long, nor threads with a label that many have."""
+    monkeypatch.setattr("orq_otel.viewer.store.sqlite_overview._COUNTABLE", 0)
+    monkeypatch.setattr(sqlite_groups, "MANY", 5)
+    connection = sqlite3.connect(tmp_path / "spans.db")
+
+    def steps() -> int:
+        """How many hundreds of steps SQLite takes for the sums."""
+        taken = []
+        connection.set_progress_handler(lambda: taken.append(1), 100)
+        sqlite_overview.overview(connection, ThreadQuery(tags=tags), 60, sqlite_search.Searches())
+        connection.set_progress_handler(None, 0)
+        return len(taken)
+
+    sqlite.write(kept(call("other"), *(call(f"t{n}", tags=("most",)) for n in range(100))))
+    few = steps()
+    sqlite.write(kept(*(call(f"t{n}", tags=("most",)) for n in range(3_000))))
+    assert steps() <= few + 5
+    connection.close()
 
 
 def test_readers_and_a_writer_in_threads(sqlite: SQLiteStore) -> None:
@@ -325,6 +377,31 @@ def test_a_version_2_file_takes_log_records(
     store.close()
 
 
+def test_a_file_without_plots_of_labels_gets_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "spans.db"
+    monkeypatch.setattr(sqlite_groups, "MANY", 2)
+    store = SQLiteStore(path)
+    store.write(kept(*(call(f"t{n}", tags=("all",), seconds=n) for n in range(5))))
+    store.write(kept(span("t0", tags=("all",))))
+    store.close()
+    with sqlite3.connect(path) as connection:
+        forget_estimates(connection)
+        connection.executescript(
+            "ALTER TABLE group_sums DROP COLUMN spans; DROP TABLE group_latencies;"
+            "PRAGMA user_version = 7"
+        )
+    connection.close()
+    store = SQLiteStore(path)
+    assert rollup_errors(store) == []
+    monkeypatch.setattr("orq_otel.viewer.store.sqlite_overview._COUNTABLE", 0)
+    found = store.overview(ThreadQuery(tags=("all",)))
+    assert (found.threads, found.spans) == (5, 6)
+    assert sum(calls for _, calls in found.latencies) == 5
+    store.close()
+
+
 def test_a_file_of_a_newer_release_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "spans.db"
     SQLiteStore(path).close()
@@ -382,6 +459,7 @@ def test_spans_of_an_older_file_are_read_again(tmp_path: Path) -> None:
             DELETE FROM thread_activity; DELETE FROM thread_latencies;
             DELETE FROM activity; DELETE FROM latencies; DELETE FROM calls;
             DROP TABLE kept_labels; DROP TABLE group_sums; DROP TABLE latency_steps;
+            DROP TABLE group_latencies;
         ALTER TABLE threads DROP COLUMN kept;
             DROP INDEX spans_without_thread;
             DROP TRIGGER response_removed; DROP TABLE responses; DROP TABLE logs;
@@ -456,25 +534,35 @@ def test_an_older_file_is_read_again_bit_by_bit_while_it_is_served(tmp_path: Pat
     store.close()
 
 
-def test_estimates_in_a_file_of_the_version_before_are_told(tmp_path: Path) -> None:
+def test_estimates_in_a_file_of_the_version_before_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "spans.db"
+    monkeypatch.setattr(sqlite_groups, "MANY", 2)
     store = SQLiteStore(path)
-    store.write(kept(call("a", server__address="10.0.0.5"), call("a"), call("b")))
+    near = call("a", server__address="10.0.0.5", tags=("all",))
+    store.write(kept(near, call("a"), call("b", tags=("all",))))
     before = store.threads(ThreadQuery()).threads
     assert {one.id: one.estimated > 0 for one in before} == {"a": True, "b": False}
     store.close()
     with sqlite3.connect(path) as connection:
         forget_estimates(connection)
-        connection.execute("PRAGMA user_version = 7")
+        connection.execute("PRAGMA user_version = 8")
     connection.close()
     store = SQLiteStore(path)
     assert sum(one.estimated for one in store.threads(ThreadQuery()).threads) == 0
     while store.index_more():
         pass
     assert store.threads(ThreadQuery()).threads == before
-    (group,) = store.numbers(ThreadQuery(), "model").groups
-    assert group.estimated == pytest.approx(before[1].estimated or before[0].estimated)
     assert rollup_errors(store) == []
+    estimated = pytest.approx(sum(one.estimated for one in before))
+    for module in ("overview", "numbers"):  # from the spans, and from what is summed up
+        monkeypatch.setattr(f"orq_otel.viewer.store.sqlite_{module}._COUNTABLE", 0)
+        for query in (ThreadQuery(), ThreadQuery(tags=("all",)), ThreadQuery(text="a")):
+            assert store.overview(query).estimated == estimated
+            for kind in ("model", "tag"):
+                (group,) = store.numbers(query, kind).groups  # type: ignore[arg-type]
+                assert group.estimated == estimated
     store.close()
 
 
@@ -486,6 +574,7 @@ def make_older(path: Path) -> None:
     connection.executescript(
         """
         DROP TABLE kept_labels; DROP TABLE group_sums; DROP TABLE latency_steps;
+            DROP TABLE group_latencies;
         ALTER TABLE threads DROP COLUMN kept;
         DROP INDEX IF EXISTS spans_without_thread;
         DROP TRIGGER response_removed;

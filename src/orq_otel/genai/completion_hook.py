@@ -7,6 +7,7 @@ It is imported here and nowhere else, and this module only where a hook is named
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -55,10 +56,17 @@ _PARTS: Final[Mapping[str, tuple[type, tuple[str, ...]]]] = {
 
 
 def load() -> Hook:
-    """Load the hook that the environment names."""
-    hook = load_completion_hook()
+    """Load the hook that the environment names.
+
+    A forked process loads its own: the hook named "upload" has a pool of OS threads, which a fork
+    leaves behind. What the child gave to it would wait for them, and never be written.
+    """
+    hook, process = load_completion_hook(), os.getpid()
 
     def complete(content: Content, span: Span, log_record: LogRecord | None) -> None:
+        nonlocal hook, process
+        if os.getpid() != process:
+            hook, process = load_completion_hook(), os.getpid()
         hook.on_completion(
             inputs=[_input(one) for one in content.get(INPUT_MESSAGES, ())],
             outputs=[_output(one) for one in content.get(OUTPUT_MESSAGES, ())],

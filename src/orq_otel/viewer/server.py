@@ -14,10 +14,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlsplit
 
-import grpc
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
@@ -26,7 +25,7 @@ from orq_otel.viewer import malloc
 from orq_otel.viewer.conversation import facts
 from orq_otel.viewer.model.store import Store
 from orq_otel.viewer.ports import connections, guards, listening
-from orq_otel.viewer.receive import grpc_receiver
+from orq_otel.viewer.ports.connections import Connection
 from orq_otel.viewer.receive.grpc_relay import GrpcRelay
 from orq_otel.viewer.receive.http_receiver import HttpReceiver
 from orq_otel.viewer.receive.ingest import Ingest
@@ -40,6 +39,9 @@ from orq_otel.viewer.store.sqlite import SQLiteStore
 from orq_otel.viewer.web.late import Late
 from orq_otel.viewer.web.leaving import Leaving
 from orq_otel.viewer.web.web_guard import WebGuard
+
+if TYPE_CHECKING:
+    import grpc
 
 _log = logging.getLogger(__name__)
 
@@ -95,14 +97,13 @@ def run(settings: Settings) -> None:
             stack.callback(_commit_the_rest, ingest)
             otlp_http = HttpReceiver(ingest, guard)
             servers.append(_Server(otlp_http, sockets[_OTLP_HTTP], share, _GRACE_OF_SENDERS))
-            relay = _relay(stack, share)
-            find = relay.find if relay else None
-            otlp_grpc = grpc_receiver.create_receiver(ingest, guard, find=find)
-            if relay is None:
-                _bind_grpc(otlp_grpc, sockets[_OTLP_GRPC])
+            create = functools.partial(_create_grpc, ingest, guard)
+            if relay := _relay(stack, share, create):
+                servers.append(_RelayedGrpcServer(relay, sockets[_OTLP_GRPC]))
             else:
-                otlp_grpc.add_insecure_port(f"unix:{relay.target}")
-            servers.append(_GrpcServer(otlp_grpc, relay, sockets[_OTLP_GRPC]))
+                otlp_grpc = create()
+                _bind_grpc(otlp_grpc, sockets[_OTLP_GRPC])
+                servers.append(_GrpcServer(otlp_grpc))
         if isinstance(store, SQLiteStore):
             stack.enter_context(contextlib.closing(IndexWorker(store.index_more)))
         if retention is not None and isinstance(store, SQLiteStore):
@@ -162,7 +163,18 @@ def _commit_the_rest(ingest: Ingest) -> None:
         _log.error("The store takes too long: spans that were not acknowledged may be lost")
 
 
-def _relay(stack: contextlib.ExitStack, most: int) -> GrpcRelay | None:
+def _create_grpc(
+    ingest: Ingest, guard: guards.Guard, find: Callable[[str], Connection | None] | None = None
+) -> grpc.Server:
+    """Returns the server of OTLP over gRPC. Its import takes a quarter of the time of a start."""
+    from orq_otel.viewer.receive import grpc_receiver  # noqa: PLC0415
+
+    return grpc_receiver.create_receiver(ingest, guard, find=find)
+
+
+def _relay(
+    stack: contextlib.ExitStack, most: int, create: Callable[..., grpc.Server]
+) -> GrpcRelay | None:
     """Returns the relay for gRPC, or None if no folder can have Unix sockets."""
     if sys.platform == "win32":
         return None
@@ -171,7 +183,7 @@ def _relay(stack: contextlib.ExitStack, most: int) -> GrpcRelay | None:
     except OSError:
         return None
     is_short = len(os.fsencode(folder)) <= _LONGEST_FOLDER
-    return GrpcRelay(connections.Port(most), Path(folder)) if is_short else None
+    return GrpcRelay(connections.Port(most), Path(folder), create) if is_short else None
 
 
 def _bind_grpc(server: grpc.Server, sockets: list[socket.socket]) -> None:
@@ -276,15 +288,34 @@ class _Server(uvicorn.Server):
 
 
 class _GrpcServer:
-    """The server of OTLP over gRPC, with the relay of its connections, if there is one."""
+    """The server of OTLP over gRPC, where it has a port of its own."""
 
-    def __init__(
-        self,
-        server: grpc.Server,
-        relay: GrpcRelay | None = None,
-        sockets: Sequence[socket.socket] = (),
-    ) -> None:
+    def __init__(self, server: grpc.Server) -> None:
         self._server = server
+        self._ending = asyncio.Event()
+        self.is_ready = asyncio.Event()
+
+    def end(self) -> None:
+        """Stop serving."""
+        self._ending.set()
+
+    async def run_until_end(self) -> None:
+        """Serve until `end` is called."""
+        self._server.start()
+        self.is_ready.set()
+        await self._ending.wait()
+        await asyncio.to_thread(self._server.stop(_GRACE_OF_SENDERS).wait)
+
+
+class _RelayedGrpcServer:
+    """The same behind a relay of its connections.
+
+    Args:
+        relay: Starts gRPC when the first connection needs it.
+        sockets: The sockets to listen on.
+    """
+
+    def __init__(self, relay: GrpcRelay, sockets: Sequence[socket.socket]) -> None:
         self._relay = relay
         self._sockets = sockets
         self._ending = asyncio.Event()
@@ -296,30 +327,22 @@ class _GrpcServer:
 
     async def run_until_end(self) -> None:
         """Serve until `end` is called."""
-        self._server.start()
         loop = asyncio.get_running_loop()
         listening: list[asyncio.Server] = []
-        watching: list[asyncio.Task[None]] = []
-        if self._relay is not None:
-            watching = [asyncio.create_task(self._relay.port.watch())]
-            for one in self._sockets:
-                listening.append(
-                    await loop.create_server(
-                        self._relay.protocol, sock=one, backlog=connections.BATCH
-                    )
-                )
-                one.listen(connections.BACKLOG)
+        watching = asyncio.create_task(self._relay.port.watch())
+        for one in self._sockets:
+            listening.append(
+                await loop.create_server(self._relay.protocol, sock=one, backlog=connections.BATCH)
+            )
+            one.listen(connections.BACKLOG)
         self.is_ready.set()
         await self._ending.wait()
         for server in listening:
             server.close()
-        if self._relay is not None:
-            self._relay.port.end()
-        await asyncio.to_thread(self._server.stop(_GRACE_OF_SENDERS).wait)
-        if self._relay is not None:
-            await self._relay.port.drain(_GRACE_OF_PAGES)
-        for task in watching:
-            task.cancel()
+        self._relay.port.end()
+        await self._relay.stop(_GRACE_OF_SENDERS)
+        await self._relay.port.drain(_GRACE_OF_PAGES)
+        watching.cancel()
 
 
 async def _serve(servers: list[_Serving], announce: Callable[[], None]) -> None:

@@ -2,6 +2,9 @@
 
 gRPC listens on a Unix socket in a temporary folder. The relay forwards a connection once it has
 sent the preface of HTTP/2. It binds its own end to a name, by which a call finds its connection.
+
+The first of them starts gRPC: most viewers are sent spans over HTTP alone, and need neither the
+time nor the 20 MB that it takes to import.
 """
 
 from __future__ import annotations
@@ -9,11 +12,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import logging
 import socket
+from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
+from orq_otel.viewer import extra
 from orq_otel.viewer.ports.connections import Connection, Port
+
+if TYPE_CHECKING:
+    import grpc
+
+_log = logging.getLogger(__name__)
 
 _BEGINNING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _AT_ONCE = 4
@@ -48,14 +59,25 @@ class _End(asyncio.Protocol):
 class GrpcRelay:
     """Relays connections to gRPC.
 
+    If gRPC cannot be started, that is logged once, and connections are closed.
+
     Args:
         port: Holds the connections and limits their number.
         folder: The folder of the Unix sockets. No other user may write to it.
+        create: Imports gRPC, and returns a server without a port. It is called in an OS thread
+            with `find`.
     """
 
-    def __init__(self, port: Port, folder: Path) -> None:
+    def __init__(
+        self,
+        port: Port,
+        folder: Path,
+        create: Callable[[Callable[[str], Connection | None]], grpc.Server],
+    ) -> None:
         self.port = port
-        self.target = str(folder / "grpc")
+        self._create = create
+        self._server: asyncio.Future[grpc.Server | None] | None = None
+        self._target = str(folder / "grpc")
         self._folder = folder
         self._numbers = itertools.count()
         # If a thousand arrive at once, most are closed again before it is their turn.
@@ -76,10 +98,36 @@ class GrpcRelay:
         Raises:
             OSError: gRPC does not listen, or the connection has been closed in the meantime.
         """
+        if self._server is None:
+            self._server = asyncio.ensure_future(asyncio.to_thread(self._start))
+        if await asyncio.shield(self._server) is None:
+            raise ConnectionRefusedError
         async with self._turns:
             if connection.is_closing:
                 raise ConnectionAbortedError
             return await self._connect(connection)
+
+    async def stop(self, grace: int) -> None:
+        """Stop gRPC, if it was started. Its calls may take some seconds."""
+        if self._server is not None and (server := await self._server) is not None:
+            await asyncio.to_thread(server.stop(grace).wait)
+
+    def _start(self) -> grpc.Server | None:
+        try:
+            server = self._create(self.find)
+            server.add_insecure_port(f"unix:{self._target}")
+            server.start()
+        except Exception as error:  # noqa: BLE001 - spans over HTTP are taken all the same
+            is_missing = isinstance(error, ImportError)
+            cure = f". A part of the extra is missing or broken: {extra.REPAIR}"
+            _log.error(
+                "No spans are taken over gRPC, while those over HTTP are: %s%s",
+                error,
+                cure if is_missing else "",
+                exc_info=None if is_missing else error,
+            )
+            return None
+        return server
 
     async def _connect(self, connection: Connection) -> _End:
         name = self._folder / str(next(self._numbers))
@@ -88,7 +136,7 @@ class GrpcRelay:
             one.setblocking(False)  # noqa: FBT003 - it has no name
             with contextlib.suppress(OSError):  # On a full disk the socket has no name.
                 one.bind(str(name))
-            one.connect(self.target)
+            one.connect(self._target)
         except OSError:
             one.close()
             raise

@@ -398,6 +398,23 @@ CREATE TABLE latency_steps (step INTEGER PRIMARY KEY, calls INTEGER NOT NULL);
 """
 
 
+#: Plots of a label that many threads have are read from the same sums: `spans` are all of its
+#: threads', and of a model its calls. Those of labels are summed up anew.
+_PLOTS_OF_LABELS: Final = """
+ALTER TABLE group_sums ADD COLUMN spans INTEGER NOT NULL DEFAULT 0;
+UPDATE group_sums SET spans = calls WHERE kind = 'model';
+CREATE TABLE group_latencies (
+    kind TEXT NOT NULL,
+    value TEXT NOT NULL,
+    bucket INTEGER NOT NULL,
+    calls INTEGER NOT NULL,
+    PRIMARY KEY (kind, value, bucket)
+) WITHOUT ROWID;
+DELETE FROM group_sums WHERE kind <> 'model';
+DELETE FROM kept_labels;
+UPDATE threads SET kept = 0 WHERE kept;
+"""
+
 #: How much of a cost is an estimate.
 _ESTIMATES: Final = """
 ALTER TABLE spans ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0;
@@ -416,15 +433,23 @@ CREATE INDEX spans_by_thread ON spans (
 
 def _estimates(connection: sqlite3.Connection) -> None:
     _run(connection, _ESTIMATES)
-    if not connection.execute("SELECT 1 FROM group_sums").fetchone():  # as the step before left it
+    if not connection.execute("SELECT 1 FROM latency_steps").fetchone():
         sqlite_groups.add_calls(connection, connection.execute("SELECT * FROM calls"))
-        sqlite_groups.choose(connection)
+    sqlite_groups.choose(connection)
     _let_be_read_again(connection)
 
 
 #: The first makes an empty file into one of version 1, and so on.
 STEPS: Final[tuple[Step, ...]] = (
-    *(_FIRST, _second, _STRAYS, _LOGS, _read_again, _finding, _GROUPS, _estimates),
+    _FIRST,
+    _second,
+    _STRAYS,
+    _LOGS,
+    _read_again,
+    _finding,
+    _GROUPS,
+    _PLOTS_OF_LABELS,
+    _estimates,
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
@@ -38,6 +39,29 @@ def first(connection: sqlite3.Connection, query: str, *values: Any) -> Any:
     """Returns the first value of the first row, or None."""
     found = connection.execute(query, values).fetchone()
     return None if found is None else found[0]
+
+
+def rows(connection: sqlite3.Connection, columns: int, query: str, *values: Any) -> list[list[Any]]:
+    """Returns all rows of a query, whose values are integers and texts.
+
+    SQLite makes one of them: whoever takes rows one by one waits after each for OS threads that
+    write.
+
+    Args:
+        connection: Where to ask.
+        columns: How many columns the query has.
+        query: The query.
+        values: Its parameters.
+    """
+    names = ", ".join(f"c{column}" for column in range(columns))
+    listed = first(
+        connection,
+        f"WITH found ({names}) AS ({query}) SELECT json_group_array(json_array({names}))"
+        " FROM found",
+        *values,
+    )
+    found: list[list[Any]] = json.loads(listed)
+    return found
 
 
 def matching(

@@ -1,4 +1,4 @@
-"""Sums over groups by time, which numbers of many threads are read from.
+"""Sums over groups by time, which numbers and plots of many threads are read from.
 
 Groups are the calls of each model, and the threads with a label that many have. Labels of few
 threads are summed up when they are asked for. Each label with sums has a bit, and a thread has the
@@ -39,7 +39,7 @@ class Part(NamedTuple):
     estimated: int
 
 
-_COLUMNS: Final = Part._fields[1:]
+_COLUMNS: Final = (*Part._fields[1:-1], "spans", "estimated")
 _TO_SUMS: Final = (
     "ON CONFLICT (kind, value, width, start) DO UPDATE SET"
     f" {', '.join(f'{name} = {name} + excluded.{name}' for name in _COLUMNS)}"
@@ -48,9 +48,16 @@ _TO_SUMS: Final = (
 _OF_THREADS: Final = (
     "?1 * SUM(priced + unpriced), ?1 * SUM(errors), ?1 * SUM(input_tokens),"
     " ?1 * SUM(output_tokens), ?1 * SUM(cost), ?1 * SUM(priced), ?1 * SUM(unpriced),"
-    " ?1 * SUM(estimated)"
+    " ?1 * SUM(spans), ?1 * SUM(estimated)"
 )
-_INSERT: Final = "INSERT INTO group_sums SELECT kind, value, width, start,"
+_TO_LATENCIES: Final = (
+    "ON CONFLICT (kind, value, bucket) DO UPDATE SET calls = calls + excluded.calls"
+)
+#: Each table of what threads sum up to, with what is added of it to which sums of their labels.
+_TABLES: Final = (
+    ("thread_activity", "group_sums", "width, start", _OF_THREADS, _TO_SUMS),
+    ("thread_latencies", "group_latencies", "bucket", "?1 * SUM(calls)", _TO_LATENCIES),
+)
 #: The labels of a thread whose key is `key`.
 _LABELS: Final = (
     "(SELECT 'tag' AS kind, tag AS value FROM thread_tags WHERE thread = key"
@@ -85,11 +92,13 @@ def add(
     new = {key: found.of(one) for key, one in threads.items()}
     for key, mask in new.items():
         if joined := mask & ~before.get(key, mask):
-            connection.execute(
-                f"{_INSERT} {_OF_THREADS} FROM thread_activity JOIN kept_labels ON mask & ?2"
-                f" WHERE thread = ?3 GROUP BY 1, 2, 3, 4 {_TO_SUMS}",
-                (1, joined, key),
-            )
+            for table, into, by, sums, conflict in _TABLES:
+                connection.execute(
+                    f"INSERT INTO {into} SELECT kind, value, {by}, {sums} FROM {table}"
+                    " JOIN kept_labels ON mask & ?2 WHERE thread = ?3"
+                    f" GROUP BY kind, value, {by} {conflict}",
+                    (1, joined, key),
+                )
     masks = {key: mask | before.get(key, 0) for key, mask in new.items()}
     _add(connection, threads, masks, bits, 1)
     return new
@@ -158,9 +167,10 @@ def add_calls(connection: sqlite3.Connection, calls: Iterable[Call], sign: int =
         if cost is not None:
             one[4] += cost
             one[5] += 1
-            one[7] += estimated
+            one[8] += estimated
         elif is_call:
             one[6] += 1
+        one[7] += 1
     insert_many(
         connection,
         "INSERT INTO group_sums VALUES",
@@ -203,17 +213,19 @@ def choose(connection: sqlite3.Connection) -> None:
             connection.execute(
                 f"UPDATE threads SET kept = kept | ?3 WHERE key IN {threads}", (kind, value, mask)
             )
-            connection.execute(
-                f"INSERT INTO group_sums SELECT ?2, ?3, width, start, {_OF_THREADS}"
-                f" FROM thread_activity WHERE thread IN (SELECT thread FROM {_threads_of(kind, 2)})"
-                " GROUP BY width, start",
-                (1, kind, value),
-            )
+            threads = f"(SELECT thread FROM {_threads_of(kind, 2)})"
+            for table, into, by, sums, _ in _TABLES:
+                connection.execute(
+                    f"INSERT INTO {into} SELECT ?2, ?3, {by}, {sums} FROM {table}"
+                    f" WHERE thread IN {threads} GROUP BY {by}",
+                    (1, kind, value),
+                )
 
 
 def delete_empty(connection: sqlite3.Connection) -> None:
     """Delete the sums in which nothing is counted any more, and those of labels of few threads."""
-    connection.execute("DELETE FROM group_sums WHERE calls = 0 AND errors = 0")
+    connection.execute("DELETE FROM group_sums WHERE spans = 0")
+    connection.execute("DELETE FROM group_latencies WHERE calls = 0")
     connection.execute("DELETE FROM latency_steps WHERE calls = 0")
     for (kind, value), mask in kept(connection).items():
         table, label = ("tags", "? = 'tag' AND tag = ?")
@@ -223,12 +235,19 @@ def delete_empty(connection: sqlite3.Connection) -> None:
         if (found.fetchone() or (0,))[0] >= MANY / 2:
             continue
         connection.execute("DELETE FROM kept_labels WHERE mask = ?", (mask,))
-        connection.execute("DELETE FROM group_sums WHERE kind = ? AND value = ?", (kind, value))
+        for _, into, *_ in _TABLES:
+            connection.execute(f"DELETE FROM {into} WHERE kind = ? AND value = ?", (kind, value))
         connection.execute(
             "UPDATE threads SET kept = kept & ~?3 WHERE key IN"
             f" (SELECT thread FROM {_threads_of(kind)})",
             (kind, value, mask),
         )
+
+
+def is_kept(connection: sqlite3.Connection, kind: str, value: str) -> bool:
+    """Whether the sums of a label are kept."""
+    query = "SELECT 1 FROM kept_labels WHERE kind = ? AND value = ?"
+    return connection.execute(query, (kind, value)).fetchone() is not None
 
 
 def _threads_of(kind: str, first: int = 1) -> str:
@@ -280,34 +299,46 @@ def _add(
     sign: int,
 ) -> None:
     """Adds to the sums of the labels that threads have by their bits."""
-    alike: defaultdict[int, defaultdict[int, Sums]] = defaultdict(lambda: defaultdict(Sums))
+    alike: defaultdict[int, tuple[defaultdict[int, Sums], Counter[int]]]
+    alike = defaultdict(lambda: (defaultdict(Sums), Counter()))
     finest = THREAD_WIDTHS[0]
     for key, one in threads.items():
         if mask := masks.get(key):
-            found = alike[mask]
+            found, buckets = alike[mask]
             for start, sums in one.minutes.items():
                 found[start - start % finest].merge(sums)
+            for (_, bucket), calls in one.calls.items():
+                buckets[bucket] += calls
     totals: defaultdict[tuple[str, str, int, int], Sums] = defaultdict(Sums)
-    for mask, pieces in alike.items():
+    latencies: Counter[tuple[str, str, int]] = Counter()
+    for mask, (pieces, buckets) in alike.items():
         labels = [label for label, bit in bits.items() if mask & bit]
         for (start, sums), width in product(pieces.items(), THREAD_WIDTHS):
             for kind, value in labels:
                 totals[kind, value, width, start - start % width].merge(sums)
+        for (bucket, calls), (kind, value) in product(buckets.items(), labels):
+            latencies[kind, value, bucket] += calls
     rows = []
     for group, sums in totals.items():
-        _, *values = sums.values()
-        calls = sums.priced + sums.unpriced
-        if calls or sums.errors:
-            rows.append((*group, *(sign * value for value in (calls, *values))))
+        spans, *values, estimated = sums.values()
+        counts = (sums.priced + sums.unpriced, *values, spans, estimated)
+        rows.append((*group, *(sign * value for value in counts)))
     insert_many(connection, "INSERT INTO group_sums VALUES", rows, _TO_SUMS)
+    insert_many(
+        connection,
+        "INSERT INTO group_latencies VALUES",
+        [(*group, sign * calls) for group, calls in latencies.items()],
+        _TO_LATENCIES,
+    )
 
 
 def _put(connection: sqlite3.Connection, keys: str, sign: int) -> None:
     """Adds threads to the sums of their labels, or takes them out, by what they sum up to now."""
-    connection.execute(
-        f"{_INSERT} {_OF_THREADS} FROM (SELECT key, kept FROM threads"
-        " WHERE kept AND key IN (SELECT value FROM json_each(?2)))"
-        " CROSS JOIN thread_activity ON thread = key JOIN kept_labels ON kept & mask"
-        f" WHERE true GROUP BY 1, 2, 3, 4 {_TO_SUMS}",
-        (sign, keys),
-    )
+    for table, into, by, sums, conflict in _TABLES:
+        connection.execute(
+            f"INSERT INTO {into} SELECT kind, value, {by}, {sums} FROM (SELECT key, kept"
+            " FROM threads WHERE kept AND key IN (SELECT value FROM json_each(?2)))"
+            f" CROSS JOIN {table} ON thread = key JOIN kept_labels ON kept & mask"
+            f" WHERE true GROUP BY kind, value, {by} {conflict}",
+            (sign, keys),
+        )

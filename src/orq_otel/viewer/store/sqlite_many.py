@@ -200,7 +200,8 @@ class Many:
                         " SUM(output_tokens), SUM(cost), SUM(priced), SUM(unpriced),"
                         " SUM(estimated)"
                         f" FROM group_sums WHERE kind = ? AND value {marks}"
-                        " AND width = ? AND start >= ? AND start < ? GROUP BY 1, 2",
+                        " AND width = ? AND start >= ? AND start < ? AND (calls OR errors)"
+                        " GROUP BY 1, 2",
                         *(self._by, *names, *during),
                     )
                 )

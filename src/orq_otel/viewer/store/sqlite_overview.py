@@ -8,19 +8,23 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from orq_otel.viewer.model.queries import ThreadQuery
+from orq_otel.viewer.model.queries import Kind, ThreadQuery
 from orq_otel.viewer.model.sums import Bucket, Overview
 from orq_otel.viewer.store import buckets as pieces
+from orq_otel.viewer.store import sqlite_groups
 from orq_otel.viewer.store.buckets import DAY, HOUR, LATENCIES, MINUTE, PERCENTILES
 from orq_otel.viewer.store.sqlite_conditions import (
     Condition,
     first,
     matching,
+    most_with,
+    rows,
     times,
     where_of,
 )
 from orq_otel.viewer.store.sqlite_indexing import unindexed
 from orq_otel.viewer.store.sqlite_reading import labels
+from orq_otel.viewer.store.sqlite_rows import text
 from orq_otel.viewer.store.sqlite_search import Searches
 from orq_otel.viewer.store.tally import COST_UNITS, THREAD_WIDTHS
 
@@ -31,12 +35,12 @@ _LONG: Final = 7 * DAY
 #: How many tags an overview returns, the most frequent.
 _TAGS: Final = 200
 
-_SUMS: Final = (
-    "TOTAL(spans), TOTAL(errors), TOTAL(input_tokens), TOTAL(output_tokens), TOTAL(cost),"
-    " TOTAL(priced), TOTAL(unpriced)"
-)
-#: Those of all, which no plot has.
-_WHOLE: Final = f"{_SUMS}, TOTAL(estimated)"
+_SUMMED: Final = ("spans", "errors", "input_tokens", "output_tokens", "cost", "priced", "unpriced")
+_SUMS: Final = ", ".join(f"TOTAL({name})" for name in _SUMMED)
+#: The same as integers, which JSON keeps as they are.
+_WHOLE_SUMS: Final = ", ".join(f"CAST(TOTAL({name}) AS INTEGER)" for name in _SUMMED)
+#: With how much of the cost is an estimate, which no plot has.
+_IN_ALL: Final = f"{_SUMS}, TOTAL(estimated)"
 #: The same of spans.
 _SPAN_SUMS: Final = (
     "COUNT(*), TOTAL(is_error), TOTAL(input_tokens), TOTAL(output_tokens), TOTAL(cost),"
@@ -49,52 +53,18 @@ def overview(
 ) -> Overview:
     """Sums up all threads that match a query."""
     found_text = searches.find(connection, query.text) if query.text else None
-    conditions = matching(connection, query, found_text)
-    where, values = where_of(conditions)
-    (all_threads,) = connection.execute("SELECT COUNT(*) FROM threads").fetchone()
-    whole = _whole(connection) if all_threads and not conditions else None
-    # Their keys come along, since plots ask for them several times.
-    is_some = len(conditions) > times(query)
-    keys = "json_group_array(key)" if is_some else "NULL"
-    count, among, first, last, *sums = (
-        (all_threads, None, *whole)
-        if whole is not None
-        else connection.execute(
-            f"SELECT COUNT(*), {keys}, MIN(started), MAX(last_active), {_WHOLE}"
-            f" FROM threads {where}",
-            values,
-        ).fetchone()
-    )
-    some: Condition | None = None
-    if is_some and count < all_threads:
-        some = Condition("SELECT value FROM json_each(?)", (among,))
-    total_spans, errors, *rest = map(int, sums)
+    found = _found(connection, query, matching(connection, query, found_text))
+    total_spans, errors, *rest = found.sums
     input_tokens, output_tokens, cost, priced, unpriced, estimated = rest
     buckets: tuple[Bucket, ...] = ()
     latencies: tuple[tuple[int, int], ...] = ()
     percentiles = None
-    if count:
-        start = first if query.since is None else max(first, pieces.bounded(query.since))
-        end = last + 1 if query.until is None else min(last + 1, pieces.bounded(query.until))
-        is_countable = total_spans <= _COUNTABLE
-        time = _time(start, max(end, start + 1), most, is_countable=is_countable, some=some)
-        is_whole = query.since is None and query.until is None
-        if is_countable:
-            plots, percentiles = _of_spans(connection, some, time)
-        elif some is None:
-            plots = _of_all(connection, time)
-            percentiles = _of_all_calls(connection) if is_whole else None
-        elif is_whole and count * 2 > all_threads:
-            others = Condition(
-                f"SELECT key FROM threads WHERE key NOT IN ({some.sql})",
-                some.values,
-            )
-            plots = _without(_of_all(connection, time), _of_threads(connection, others, time))
-        else:
-            plots = _of_threads(connection, some, time)
+    if found.threads:
+        time = _time(query, found, most)
+        plots, percentiles = _plots(connection, query, found, time)
         buckets, latencies = _buckets(plots, time), _latencies(plots)
     return Overview(
-        threads=count,
+        threads=found.threads,
         spans=total_spans,
         errors=errors,
         input_tokens=input_tokens,
@@ -111,12 +81,73 @@ def overview(
     )
 
 
+class _Label(NamedTuple):
+    """A label whose sums are kept."""
+
+    kind: Kind
+    value: str
+
+
+class _Found(NamedTuple):
+    """The threads that match.
+
+    Attributes:
+        threads: How many there are.
+        others: How many threads do not match.
+        start: When the first of their spans began.
+        end: When the last one ended.
+        sums: Of `_SUMMED`, and how much of the cost is an estimate.
+        some: Their keys, or None where all that match have one label, or are all there are.
+        label: That label.
+    """
+
+    threads: int
+    others: int
+    start: int
+    end: int
+    sums: list[int]
+    some: Condition | None
+    label: _Label | None
+
+    @property
+    def is_countable(self) -> bool:
+        """Whether their spans are few."""
+        return self.sums[0] <= _COUNTABLE
+
+
+def _found(
+    connection: sqlite3.Connection, query: ThreadQuery, conditions: Sequence[Condition]
+) -> _Found:
+    (all_threads,) = connection.execute("SELECT COUNT(*) FROM threads").fetchone()
+    label = _label(connection, query) if len(conditions) == 1 else None
+    count = all_threads if label is None else most_with(connection, label.kind, [label.value])
+    known = None
+    if count == all_threads and (label or not conditions):
+        known, label = _whole(connection), None
+    elif label:
+        known = _of_label(connection, label)
+    if known is not None:
+        start, end, *sums = known
+        return _Found(count, all_threads - count, start, end, list(map(int, sums)), None, label)
+    # Their keys come along, since plots ask for them several times.
+    keys = "json_group_array(key)" if len(conditions) > times(query) else "NULL"
+    where, values = where_of(conditions)
+    count, among, start, end, *sums = connection.execute(
+        f"SELECT COUNT(*), {keys}, MIN(started), MAX(last_active), {_IN_ALL} FROM threads {where}",
+        values,
+    ).fetchone()
+    some = None
+    if among is not None and count < all_threads:
+        some = Condition("SELECT value FROM json_each(?)", (among,))
+    return _Found(count, all_threads - count, start, end, list(map(int, sums)), some, None)
+
+
 def _whole(connection: sqlite3.Connection) -> tuple[Any, ...] | None:
     """Returns what all threads have together, from the common rollups: start, end and sums.
 
     The start is that of its minute, since plots of so many spans are no finer. None for few spans.
     """
-    sums = connection.execute(f"SELECT {_WHOLE} FROM activity WHERE width = {HOUR}").fetchone()
+    sums = connection.execute(f"SELECT {_IN_ALL} FROM activity WHERE width = {HOUR}").fetchone()
     if sums[0] <= _COUNTABLE:
         return None
     first, last = connection.execute(
@@ -125,6 +156,29 @@ def _whole(connection: sqlite3.Connection) -> tuple[Any, ...] | None:
     # Where a clock was ahead, threads were active until later.
     (active,) = connection.execute("SELECT MAX(active) FROM threads").fetchone()
     return first, max(last + MINUTE - 1, active), *sums
+
+
+def _label(connection: sqlite3.Connection, query: ThreadQuery) -> _Label | None:
+    """Returns the label in a query with one condition, if it is one, and its sums are kept."""
+    labels: list[tuple[Kind, str]] = [("tag", tag) for tag in query.tags]
+    labels += query.labels
+    if len(labels) != 1:
+        return None
+    label = _Label(labels[0][0], text(labels[0][1]))
+    return label if sqlite_groups.is_kept(connection, *label) else None
+
+
+def _of_label(connection: sqlite3.Connection, label: _Label) -> tuple[Any, ...] | None:
+    """Returns what the threads with a label have together, as `_whole` does."""
+    finest, widest = THREAD_WIDTHS
+    where = "FROM group_sums WHERE kind = ? AND value = ? AND width ="
+    sums = connection.execute(f"SELECT {_IN_ALL} {where} {widest}", label).fetchone()
+    if sums[0] <= _COUNTABLE:
+        return None
+    begun, ended = connection.execute(
+        f"SELECT MIN(start), MAX(start) {where} {finest}", label
+    ).fetchone()
+    return begun, ended + finest - 1, *sums
 
 
 class _Time(NamedTuple):
@@ -143,15 +197,42 @@ class _Plots(NamedTuple):
     latencies: dict[int, int]
 
 
-def _time(start: int, end: int, most: int, *, is_countable: bool, some: Condition | None) -> _Time:
-    if is_countable:
+def _time(query: ThreadQuery, found: _Found, most: int) -> _Time:
+    start, end = found.start, found.end + 1
+    if query.since is not None:
+        start = max(start, pieces.bounded(query.since))
+    if query.until is not None:
+        end = min(end, pieces.bounded(query.until))
+    end = max(end, start + 1)
+    rolled = MINUTE
+    if found.is_countable:
         rolled = pieces.SECOND
-    elif some is None:
-        rolled = MINUTE
-    else:
+    elif found.some is not None:
         rolled = THREAD_WIDTHS[end - start > _LONG]
+    elif found.label is not None:
+        rolled = THREAD_WIDTHS[0]
     width = pieces.width(start, end, most, rolled)
     return _Time(start - start % width, end + -end % width, width, rolled)
+
+
+def _plots(
+    connection: sqlite3.Connection, query: ThreadQuery, found: _Found, time: _Time
+) -> tuple[_Plots, tuple[int, int] | None]:
+    """Computes plots, and exact percentiles where these are known."""
+    is_whole = query.since is None and query.until is None
+    if found.is_countable:
+        return _of_spans(connection, found.some, time)
+    if found.label is not None:
+        return _plots_of_label(connection, found.label, time), None
+    if found.some is None:
+        return _of_all(connection, time), _of_all_calls(connection) if is_whole else None
+    if is_whole and found.threads > found.others:
+        others = Condition(
+            f"SELECT key FROM threads WHERE key NOT IN ({found.some.sql})",
+            found.some.values,
+        )
+        return _without(_of_all(connection, time), _of_threads(connection, others, time)), None
+    return _of_threads(connection, found.some, time), None
 
 
 def _without(plots: _Plots, others: _Plots) -> _Plots:
@@ -171,14 +252,14 @@ def _of_spans(
     values = (*(some.values if some else ()), time.start, time.end)
     where = f"WHERE thread {among} AND start >= ? AND start < ?"
     # Latencies are listed in the same go: a second one takes nearly as long as the first.
-    rows = connection.execute(
+    found = connection.execute(
         f"SELECT start / {time.width} * {time.width}, {_SPAN_SUMS},"
         " group_concat(CASE WHEN is_model_call THEN max(end - start, 0) END)"
         f" FROM spans {where} GROUP BY 1",
         values,
     ).fetchall()
-    plots = _Plots(_sums(row[:-1] for row in rows), defaultdict(int))
-    latencies = sorted(int(one) for *_, listed in rows if listed for one in listed.split(","))
+    plots = _Plots(_sums(row[:-1] for row in found), defaultdict(int))
+    latencies = sorted(int(one) for *_, listed in found if listed for one in listed.split(","))
     for latency in latencies:
         plots.latencies[pieces.latency_bucket(latency)] += 1
     if not latencies:
@@ -208,48 +289,91 @@ def _of_rank(
         if rank >= calls:
             rank -= calls
             continue
-        latency = "max(end - start, 0)"
-        found = first(
-            connection,
-            f"SELECT {latency} FROM calls WHERE is_model_call AND {latency} >= ? AND {latency} < ?"
-            f" ORDER BY {latency} LIMIT 1 OFFSET ?",
-            *(*pieces.step_range(step), rank),
-        )
-        return None if found is None else int(found)
+        ends = pieces.step_range(step)
+        # Many calls take as long as each other, where clocks are coarse or answers come from a
+        # cache. A step of one latency has it at both ends, and nothing between is gone through.
+        least, most = (_from_end(connection, ends, end, 0) for end in ("ASC", "DESC"))
+        if least == most:
+            return least
+        if rank * 2 < calls:
+            return _from_end(connection, ends, "ASC", rank)
+        return _from_end(connection, ends, "DESC", calls - 1 - rank)
     return None
+
+
+def _from_end(
+    connection: sqlite3.Connection, ends: tuple[int, int], order: str, passed: int
+) -> int | None:
+    """Returns the latency at a place in a step, counted from one of its ends."""
+    latency = "max(end - start, 0)"
+    found = first(
+        connection,
+        f"SELECT {latency} FROM calls WHERE is_model_call AND {latency} >= ? AND {latency} < ?"
+        f" ORDER BY {latency} {order} LIMIT 1 OFFSET ?",
+        *(*ends, passed),
+    )
+    return None if found is None else int(found)
 
 
 def _of_threads(connection: sqlite3.Connection, some: Condition, time: _Time) -> _Plots:
     """Computes plots of some threads from their rollups. Latencies cover their complete time."""
-    activity = connection.execute(
-        f"SELECT start / {time.width} * {time.width}, {_SUMS} FROM thread_activity"
-        f" WHERE thread IN ({some.sql}) AND width = ? AND start >= ? AND start < ? GROUP BY 1",
-        (*some.values, time.rolled, time.start, time.end),
+    return _Plots(
+        _activity(
+            connection,
+            f"thread_activity WHERE thread IN ({some.sql})",
+            some.values,
+            time,
+            time.rolled,
+        ),
+        _latency_buckets(connection, f"thread_latencies WHERE thread IN ({some.sql})", some.values),
     )
-    latencies = connection.execute(
-        f"SELECT bucket, SUM(calls) FROM thread_latencies WHERE thread IN ({some.sql}) GROUP BY 1",
-        some.values,
+
+
+def _plots_of_label(connection: sqlite3.Connection, label: _Label, time: _Time) -> _Plots:
+    """Computes the same plots of all threads with a label, from its sums."""
+    where = "WHERE kind = ? AND value = ?"
+    rolled = THREAD_WIDTHS[time.width % DAY == 0]
+    return _Plots(
+        _activity(connection, f"group_sums {where}", label, time, rolled),
+        _latency_buckets(connection, f"group_latencies {where}", label),
     )
-    return _Plots(_sums(activity), dict(latencies))
 
 
 def _of_all(connection: sqlite3.Connection, time: _Time) -> _Plots:
     """Computes plots of all threads from the common rollups."""
-    values = (HOUR if time.width % HOUR == 0 else MINUTE, time.start, time.end)
-    where = "WHERE width = ? AND start >= ? AND start < ?"
-    activity = connection.execute(
-        f"SELECT start / {time.width} * {time.width}, {_SUMS} FROM activity {where} GROUP BY 1",
-        values,
+    rolled = HOUR if time.width % HOUR == 0 else MINUTE
+    during = "width = ? AND start >= ? AND start < ?"
+    return _Plots(
+        _activity(connection, "activity WHERE true", (), time, rolled),
+        _latency_buckets(connection, f"latencies WHERE {during}", (rolled, time.start, time.end)),
     )
-    latencies = connection.execute(
-        f"SELECT bucket, SUM(calls) FROM latencies {where} GROUP BY 1",
-        values,
-    )
-    return _Plots(_sums(activity), dict(latencies))
 
 
-def _sums(rows: Iterable[tuple[Any, ...]]) -> dict[int, list[int]]:
-    return {start: list(map(int, sums)) for start, *sums in rows}
+def _activity(
+    connection: sqlite3.Connection, table: str, values: Sequence[Any], time: _Time, rolled: int
+) -> dict[int, list[int]]:
+    """Returns the sums of each non-empty bucket, of the rows of a rollup with a width."""
+    return _sums(
+        rows(
+            connection,
+            1 + len(_SUMMED),
+            f"SELECT start / {time.width} * {time.width}, {_WHOLE_SUMS} FROM {table}"
+            " AND width = ? AND start >= ? AND start < ? GROUP BY 1",
+            *(*values, rolled, time.start, time.end),
+        )
+    )
+
+
+def _latency_buckets(
+    connection: sqlite3.Connection, table: str, values: Sequence[Any]
+) -> dict[int, int]:
+    """Returns the calls of each latency bucket, of some rows of a rollup."""
+    query = f"SELECT bucket, SUM(calls) FROM {table} GROUP BY 1"
+    return {int(bucket): int(calls) for bucket, calls in rows(connection, 2, query, *values)}
+
+
+def _sums(found: Iterable[Sequence[Any]]) -> dict[int, list[int]]:
+    return {start: list(map(int, sums)) for start, *sums in found}
 
 
 def _buckets(plots: _Plots, time: _Time) -> tuple[Bucket, ...]:
