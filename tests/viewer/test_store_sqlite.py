@@ -556,8 +556,8 @@ def test_estimates_in_a_file_of_the_version_before_are_told(
     assert store.threads(ThreadQuery()).threads == before
     assert rollup_errors(store) == []
     estimated = pytest.approx(sum(one.estimated for one in before))
-    for module in ("overview", "numbers"):  # from the spans, and from what is summed up
-        monkeypatch.setattr(f"orq_otel.viewer.store.sqlite_{module}._COUNTABLE", 0)
+    for sums in ("overview", "numbers"):  # from the spans, and from what is summed up
+        monkeypatch.setattr(f"orq_otel.viewer.store.sqlite_{sums}._COUNTABLE", 0)
         for query in (ThreadQuery(), ThreadQuery(tags=("all",)), ThreadQuery(text="a")):
             assert store.overview(query).estimated == estimated
             for kind in ("model", "tag"):
