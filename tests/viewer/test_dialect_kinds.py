@@ -222,6 +222,22 @@ def with_request(span: Span) -> list[Span]:
     return [request, span]
 
 
+def in_a_node(span: Span) -> list[Span]:
+    """A span after a node of a graph, as Traceloop tells it."""
+    node = dataclasses.replace(
+        span,
+        span_id="b" + span.span_id[1:],
+        name="execute_task tools",
+        kind="INTERNAL",
+        start=span.start - 2,
+        end=span.start - 1,
+        status="UNSET",
+        status_message="",
+        attributes={"gen_ai.operation.name": "execute_task", "session.id": THREAD},
+    )
+    return [node, span]
+
+
 def with_agent(span: Span) -> list[Span]:
     """A span inside of an agent's, which tells the usage again."""
     usage = read(span)
@@ -271,6 +287,7 @@ CHANGES: dict[str, Callable[[Span], Span | list[Span]]] = {
     "the id is the resource's": of_resource,
     "its request has the id": with_request,
     "an agent repeats the usage": with_agent,
+    "a node of a graph comes first": in_a_node,
     "its parent is lost": without_parent,
     "it is sent twice": twice,
 }
