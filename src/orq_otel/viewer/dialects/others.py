@@ -132,18 +132,12 @@ def dialect_of(names: Iterable[str]) -> Dialect | None:
 
     A span is about generative AI by its numbers of tokens, or by the value of its kind.
     """
-    words = {name: _word(name) for name in sorted(names) if not name.startswith(_OTHER_THINGS)}
+    words = _words(names)
     kinds = [name for name, word in words.items() if _KIND.search(word)]
-    usage = {
-        "input_tokens": _plain(words, _INPUT_TOKENS),
-        "output_tokens": _plain(words, _OUTPUT_TOKENS),
-    }
-    has_usage = all(usage.values())
+    usage = _tokens_in(words)
+    has_usage = bool(usage["input_tokens"] and usage["output_tokens"])
     if not kinds and not has_usage:
         return None
-    usage["cache_read"] = _ending(words, _CACHE_READ)
-    usage["cache_write"] = _ending(words, _CACHE_WRITE)
-    usage["reasoning"] = _ending(words, _REASONING)
     asked_names = _in_order(words, _ASKED)
     told_names = _in_order(words, _ANSWERED)
     roots = sorted({found[1] for name in words if (found := _NUMBERED.fullmatch(name))})
@@ -170,23 +164,51 @@ def dialect_of(names: Iterable[str]) -> Dialect | None:
     )
 
 
+def tokens_of(names: Iterable[str]) -> dict[str, Names]:
+    """Returns the attributes with each number of tokens, or nothing if no two have the two sums."""
+    found = _tokens_in(_words(name for name in names if "token" in name.lower()))
+    return found if found["input_tokens"] and found["output_tokens"] else {}
+
+
+def costs_of(names: Iterable[str]) -> Names:
+    """Returns those of some attributes that have a cost."""
+    found = [name for name in names if "cost" in name or "Cost" in name]
+    return _ending(_words(found), _COST) if found else ()
+
+
 def ids_in_metadata(names: Iterable[str]) -> Names:
     """Returns those of some attributes in which users keep the id of a conversation."""
-    return _matching(names, _ID_IN_METADATA)
+    return _in_metadata(names, _ID_IN_METADATA)
 
 
 def users_in_metadata(names: Iterable[str]) -> Names:
     """Returns those of some attributes in which users keep whom they talk to."""
-    return _matching(names, _USER_IN_METADATA)
+    return _in_metadata(names, _USER_IN_METADATA)
 
 
-def _matching(names: Iterable[str], pattern: re.Pattern[str]) -> Names:
-    return tuple(name for name in sorted(names) if pattern.search(_word(name)))
+def _in_metadata(names: Iterable[str], pattern: re.Pattern[str]) -> Names:
+    found = [name for name in names if "etadata." in name or "roperties." in name]
+    return _ending(_words(found), pattern) if found else ()
 
 
-def _word(name: str) -> str:
-    """Returns a name in lower case, its words joined by underscores."""
-    return _SEPARATOR.sub("_", _CAPITAL.sub("_", name)).lower()
+def _words(names: Iterable[str]) -> dict[str, str]:
+    """Returns names with what they are in lower case, their words joined by underscores."""
+    return {
+        name: _SEPARATOR.sub("_", _CAPITAL.sub("_", name)).lower()
+        for name in sorted(names)
+        if not name.startswith(_OTHER_THINGS)
+    }
+
+
+def _tokens_in(words: dict[str, str]) -> dict[str, Names]:
+    """Returns the attributes with each number of tokens."""
+    return {
+        "input_tokens": _plain(words, _INPUT_TOKENS),
+        "output_tokens": _plain(words, _OUTPUT_TOKENS),
+        "cache_read": _ending(words, _CACHE_READ),
+        "cache_write": _ending(words, _CACHE_WRITE),
+        "reasoning": _ending(words, _REASONING),
+    }
 
 
 def _ending(words: dict[str, str], pattern: re.Pattern[str]) -> Names:

@@ -51,7 +51,13 @@ from orq_otel.viewer.dialects.mirascope import MIRASCOPE
 from orq_otel.viewer.dialects.mlflow import MLFLOW
 from orq_otel.viewer.dialects.monocle import MONOCLE
 from orq_otel.viewer.dialects.openinference import OPENINFERENCE
-from orq_otel.viewer.dialects.others import dialect_of, ids_in_metadata, users_in_metadata
+from orq_otel.viewer.dialects.others import (
+    costs_of,
+    dialect_of,
+    ids_in_metadata,
+    tokens_of,
+    users_in_metadata,
+)
 from orq_otel.viewer.dialects.ours import OURS
 from orq_otel.viewer.dialects.pipecat import PIPECAT
 from orq_otel.viewer.dialects.pydantic_ai import PYDANTIC_AI
@@ -180,8 +186,7 @@ def _plan_of(names: frozenset[str], scope: str) -> _Plan:
     applying = tuple(
         one for one in DIALECTS if scope in one.scopes or _has(names, (*one.marks, *one.labels))
     )
-    spare = dialect_of(names)
-    other = None if _tells(names, applying) else spare
+    other = None if _tells(names, applying) else dialect_of(names)
     if other is not None:
         applying += (other,)
 
@@ -200,11 +205,12 @@ def _plan_of(names: frozenset[str], scope: str) -> _Plan:
         for one in applying
     )
     costs = there((*_COSTS, *other.costs) if other is not None else _COSTS)
-    if is_genai and spare is not None:  # names of a sender's own beside those of the conventions
+    if is_genai and other is None:  # names of a sender's own beside those of the conventions
         if not any(usage.values()):
-            usage.update(spare.usage)
-        costs = costs or spare.costs
-    more_ids = (*(other.thread_ids if other is not None else ()), *ids_in_metadata(names))
+            usage.update(tokens_of(names))
+        costs = costs or costs_of(names)
+    ids = there(THREAD_IDS)
+    more_ids = other.thread_ids if other is not None else () if ids else ids_in_metadata(names)
     models = of("models")
     return _Plan(
         dialects=applying,
@@ -216,9 +222,9 @@ def _plan_of(names: frozenset[str], scope: str) -> _Plan:
             bool(one.asked) and (one is not GENAI or not names.isdisjoint(_ASKED_IN))
             for one in applying
         ),
-        thread_ids=there((*THREAD_IDS, *more_ids))
+        thread_ids=(*ids, *there(more_ids))
         if is_genai
-        else there(name for name in THREAD_IDS if name not in SESSIONS),
+        else tuple(name for name in ids if name not in SESSIONS),
         sessions=() if is_genai else there((*SESSIONS, *more_ids)),
         tags=there((*TAGS, *other.tags) if other is not None else TAGS),
         users=of("users") or (users_in_metadata(names) if is_genai else ()),
