@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from orq_otel.viewer.conversation import conversation, failure
+from orq_otel.viewer.conversation import calls, conversation, failure
 from orq_otel.viewer.conversation.entries import Failure
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model.kept_spans import KeptSpan
@@ -115,6 +118,78 @@ def test_a_crowd_of_calls_is_not_compared(tmp_path: Path) -> None:
     store.close()
     assert thread is not None
     assert thread.input_tokens == 121_000
+
+
+def test_turns_before_are_not_read_again_where_nobody_else_tells_of_calls(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "threads.db")
+    assert store._writer is not None
+    said: list[str] = []
+    store._writer.set_trace_callback(said.append)
+
+    def read_again() -> int:
+        """How many spans of the file were read since it was asked last."""
+        count = sum("body" in one and "FROM spans WHERE seq" in one for one in said)
+        said.clear()
+        return count
+
+    for number in range(1, 9):
+        store.write([span(number, (number * 100, number * 100 + 50), CALL, trace=number)])
+    assert read_again() == 0
+    store.write([span(9, (810, 840), CALL, trace=9, scope="b")])
+    assert read_again() == 8
+    thread = store.thread("t")
+    store.close()
+    assert thread is not None
+    assert thread.input_tokens == 8_000  # both tell of the last one
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 3),
+            st.sampled_from([50, 250]),
+            st.sampled_from(["chat", "fetch_response", "execute_tool", None]),
+            st.sampled_from(["a", "a", "b"]),
+            st.sampled_from([None, "r1", "r2"]),
+            st.sampled_from([(1000, 100), (1000, 100), (7, 1), None]),
+            st.booleans(),
+        ),
+        min_size=2,
+        max_size=7,
+    )
+)
+@settings(max_examples=15, deadline=None)
+def test_what_is_not_read_again_would_change_nothing(made: list[tuple[Any, ...]]) -> None:
+    spans = []
+    for number, (at, long, operation, scope, response, usage, is_error) in enumerate(made, 1):
+        told: dict[str, Any] = {"gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o"}
+        if usage is not None:
+            told["gen_ai.usage.input_tokens"], told["gen_ai.usage.output_tokens"] = usage
+        if operation is not None:
+            told["gen_ai.operation.name"] = operation
+        if response is not None:
+            told["gen_ai.response.id"] = response
+        times = (at * 100, at * 100 + long)
+        status = "ERROR" if is_error else "UNSET"
+        spans.append(span(number, times, told, trace=number, scope=scope, status=status))
+    counts = []
+    for reads_all in (False, True):
+        with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+            if reads_all:
+                patch.setattr(calls, "may_be_told_by", lambda *_: True)
+            store = SQLiteStore(Path(folder) / "threads.db")
+            for one in spans:
+                store.write([one])
+            counts.append(
+                store._read(
+                    lambda connection: connection.execute(
+                        "SELECT seq, is_error, is_model_call, input_tokens, output_tokens, cost"
+                        " FROM spans"
+                    ).fetchall()
+                )
+            )
+            store.close()
+    assert counts[0] == counts[1]
 
 
 def test_a_server_may_give_every_answer_the_same_id(sums: Any) -> None:

@@ -11,7 +11,7 @@ order: what is decided for a trace is decided anew when more of it arrives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -128,6 +128,24 @@ def decide(
     twins.find_elsewhere(find_others)
     twins.settle()
     tree.find_errors()
+
+
+def may_be_told_by(nodes: Collection[Node], others: Iterable[tuple[str, str | None]]) -> bool:
+    """Whether spans elsewhere may tell of the same calls as some spans do.
+
+    An instrumentation tells of a call with its usage once, unless it fetches the response again.
+
+    Args:
+        nodes: The spans that tell of calls of a thread.
+        others: The scopes and operations of other spans of the thread.
+    """
+    scopes = {one.scope for one in nodes}
+    if len(scopes) > 1 or any(
+        one.operation is None or one.operation in _FETCHES or one.is_record or not one.has_usage
+        for one in nodes
+    ):
+        return True
+    return any(scope not in scopes or operation in _FETCHES for scope, operation in others)
 
 
 def of_spans(spans: Iterable[KeptSpan]) -> dict[Key, Node]:

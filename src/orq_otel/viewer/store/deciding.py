@@ -241,7 +241,7 @@ def _shared(connection: sqlite3.Connection, spans: Sequence[KeptSpan], known: Pl
 
 #: Calls in the file, of a thread, that may be those of other spans.
 _CALLS: Final = (
-    "SELECT seq, trace_id, span_id FROM spans"
+    "SELECT seq, trace_id, span_id, scope, operation FROM spans"
     " WHERE thread = (SELECT key FROM threads WHERE id = ?)"
     " AND start BETWEEN ? AND ? AND end >= ?"
 )
@@ -252,20 +252,21 @@ def _others(
 ) -> Iterator[tuple[int, calls.Key, str]]:
     """Yields the calls of the same threads at the same time, each with its thread.
 
-    None where there is a crowd of them, in which nobody can tell which two are the same.
+    None where there is a crowd of them, in which nobody can tell which two are the same, and none
+    where nobody else tells of calls: then they need not be read.
     """
-    times: dict[str, tuple[int, int]] = {}
+    threads: defaultdict[str, list[calls.Node]] = defaultdict(list)
     for one in told:
         if one.thread is not None:
-            begin, end = times.get(one.thread, (one.start, one.end))
-            times[one.thread] = min(begin, one.start), max(end, one.end)
-    for thread, (begin, end) in times.items():
+            threads[one.thread].append(one)
+    for thread, nodes in threads.items():
+        begin, end = min(one.start for one in nodes), max(one.end for one in nodes)
         rows = connection.execute(
             f"{_CALLS} AND operation IS NOT NULL LIMIT {_CROWD}",
             (text(thread), begin - _EARLIER, end + _BEFORE, begin - _BEFORE),
         ).fetchall()
-        if len(rows) < _CROWD:
-            for seq, trace_id, span_id in rows:
+        if len(rows) < _CROWD and calls.may_be_told_by(nodes, {one[3:] for one in rows}):
+            for seq, trace_id, span_id, *_ in rows:
                 yield seq, (trace_id.hex(), span_id.hex()), thread
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from orq_otel.viewer.model.queries import Kind, ThreadQuery
 from orq_otel.viewer.store import buckets, sqlite_groups, sqlite_search
+from orq_otel.viewer.store.sqlite_conditions import rows
 from orq_otel.viewer.store.sqlite_groups import Part
 from orq_otel.viewer.store.tally import THREAD_WIDTHS
 
@@ -141,6 +142,9 @@ class Many:
     def _ask(self, query: str, *values: Any) -> Iterator[Any]:
         return self._connection.execute(query, values)
 
+    def _listed(self, columns: int, query: str, *values: Any) -> list[list[Any]]:
+        return rows(self._connection, columns, query, *values)
+
     def _most_frequent(
         self, limit: int, start: int, end: int, width: int
     ) -> tuple[list[str | None], dict[str | None, int], int]:
@@ -148,7 +152,8 @@ class Many:
         counts: Counter[str | None] = Counter()
         if self._by == "model":
             for rolled, low, high in _ranges(start, end, width):
-                for name, calls in self._ask(
+                for name, calls in self._listed(
+                    2,
                     "SELECT value, SUM(calls) FROM group_sums WHERE kind = 'model'"
                     " AND width = ? AND start >= ? AND start < ? GROUP BY 1",
                     *(rolled, low, high),
@@ -161,7 +166,8 @@ class Many:
             name = "tag" if self._by == "tag" else "value"
             counts.update(
                 dict(
-                    self._ask(
+                    self._listed(
+                        2,
                         f"SELECT {name}, threads FROM {table} WHERE {label}"
                         f" ORDER BY threads DESC, {name} LIMIT ?",
                         *(self._by, limit),
@@ -170,14 +176,15 @@ class Many:
             )
             (count,) = next(self._ask(f"SELECT COUNT(*) FROM {table} WHERE {label}", self._by))
         else:
-            rows = self._ask(
+            found = self._listed(
+                3,
                 "SELECT label, COUNT(*) AS threads, COUNT(*) OVER () FROM"
                 f" {self._labels} WHERE true{self._among}"
                 " GROUP BY 1 ORDER BY threads DESC, label LIMIT ?",
                 *(*self._values, limit),
             )
             count = 0
-            for name, threads, count in rows:  # noqa: B007 - each row has it
+            for name, threads, count in found:  # noqa: B007 - each row has it
                 counts[name] = threads
         return list(counts), dict(counts), count - len(counts)
 
@@ -195,7 +202,8 @@ class Many:
             if kept:
                 marks, names = _marks(kept)
                 queries.append(
-                    self._ask(
+                    self._listed(
+                        10,
                         f"SELECT value, {at}, SUM(calls), SUM(errors), SUM(input_tokens),"
                         " SUM(output_tokens), SUM(cost), SUM(priced), SUM(unpriced),"
                         " SUM(estimated)"
@@ -209,7 +217,8 @@ class Many:
                 marks, names = _marks(others)
                 among, values = (self._of_label, self._values) if self._is_filtered else ("", ())
                 queries.append(
-                    self._ask(
+                    self._listed(
+                        10,
                         f"SELECT label, {at}, SUM(priced + unpriced), SUM(errors),"
                         " SUM(input_tokens), SUM(output_tokens), SUM(cost), SUM(priced),"
                         f" SUM(unpriced), SUM(estimated) FROM {self._labels}"
@@ -224,10 +233,12 @@ class Many:
     def _of_calls(self, start: int, end: int, width: int) -> Parts:
         """Returns the same of each model that some threads have called."""
         return _merged(
-            self._ask(
+            self._listed(
+                10,
                 f"SELECT model, start / {width} * {width}, COUNT(*), SUM(is_error),"
-                " TOTAL(input_tokens), TOTAL(output_tokens), TOTAL(cost), COUNT(cost),"
-                " SUM(is_model_call AND cost IS NULL), TOTAL(estimated) FROM calls"
+                " CAST(TOTAL(input_tokens) AS INTEGER), CAST(TOTAL(output_tokens) AS INTEGER),"
+                " CAST(TOTAL(cost) AS INTEGER), COUNT(cost),"
+                " SUM(is_model_call AND cost IS NULL), CAST(TOTAL(estimated) AS INTEGER) FROM calls"
                 f" WHERE start >= ? AND start < ?{self._among} GROUP BY 1, 2",
                 *(start, end, *self._values),
             )
@@ -245,13 +256,13 @@ class Many:
         during = " AND start >= ? AND start < ? AND is_model_call > 0 LIMIT ?"
         values = (*self._values, start, end, 4 * _SAMPLE)
         call = f"start / {width} * {width} AS at, max(end - start, 0) AS latency"
-        # A list for each interval: other OS threads may come in between after each row.
         listed = "SELECT name, at, group_concat(latency) FROM"
-        rows: Iterator[Any] = iter(())
+        some: list[list[Any]] = []
         if named := [name for name in calls if name is not None]:
             asked = ", ".join(["(?, ?)"] * len(named))
             of_model = " AND model = label" if self._by == "model" else ""
-            rows = self._ask(
+            some = self._listed(
+                3,
                 f"WITH asked (name, most) AS (VALUES {asked}) {listed} (SELECT name, {call}"
                 f" FROM asked CROSS JOIN {self._labels} ON label = name CROSS JOIN calls"
                 f" USING (thread) WHERE {_HASHED} < most{of_model}{self._of_label}{during})"
@@ -260,13 +271,13 @@ class Many:
                 *values,
             )
         if None in calls:
-            unknown = self._ask(
+            some += self._listed(
+                3,
                 f"{listed} (SELECT NULL AS name, {call} FROM calls WHERE {_HASHED} < ?"
                 f" AND model IS NULL{self._among}{during}) GROUP BY 1, 2",
                 *(int(shares[None] * 2**32), *values),
             )
-            rows = chain(rows, unknown)
-        for name, at, latencies in rows:
+        for name, at, latencies in some:
             found[name][at] = sorted(map(int, latencies.split(",")))
         return found, frozenset(name for name, share in shares.items() if share < 1)
 
@@ -337,17 +348,17 @@ def _marks(groups: Sequence[str | None]) -> tuple[str, list[str]]:
     return f"IN ({', '.join('?' * len(groups))})", [name or "" for name in groups]
 
 
-def _merged(rows: Iterator[Any]) -> Parts:
+def _merged(found: Iterable[Sequence[Any]]) -> Parts:
     """Returns the parts of each group by their start. Of one interval there may be several rows."""
     sums: dict[tuple[str | None, int], Part] = {}
-    for name, start, *values in rows:
+    for name, start, *values in found:
         key = (name or None, start)
         one = Part(start, *map(int, values))
         known = sums.get(key)
         if known is not None:
             one = Part(start, *(a + b for a, b in zip(known[1:], one[1:], strict=True)))
         sums[key] = one
-    found: Parts = defaultdict(list)
+    parts: Parts = defaultdict(list)
     for (name, _), one in sorted(sums.items(), key=lambda item: item[0][1]):
-        found[name].append(one)
-    return found
+        parts[name].append(one)
+    return parts

@@ -23,6 +23,7 @@ from orq_otel.viewer.store.sqlite_conditions import (
     first,
     frequencies,
     most_with,
+    rows,
     where_of,
     with_labels,
     with_tags,
@@ -89,7 +90,6 @@ def threads(connection: sqlite3.Connection, query: ThreadQuery, searches: Search
     ).fetchall()
     page: list[Thread] = []
     hits: dict[str, Hit] = {}
-    pattern = words.pattern_of(query.text)
     left = PAGE
     keys = [key for _, key in found[: query.limit]]
     brief = _brief(connection, keys) if query.is_brief else {}
@@ -99,9 +99,14 @@ def threads(connection: sqlite3.Connection, query: ThreadQuery, searches: Search
         if left < 0 and page:
             break
         page.append(one)
-        document = found_text.documents.get(key) if found_text else None
-        if document is not None:
-            hits[one.id] = sqlite_search.hit(connection, document, pattern)
+    if found_text is not None:
+        documents = {
+            found_text.documents[key]: one.id
+            for key, one in zip(keys, page, strict=False)
+            if key in found_text.documents
+        }
+        found_hits = sqlite_search.hits(connection, list(documents), words.pattern_of(query.text))
+        hits = {documents[document]: hit for document, hit in found_hits}
     cursor = None
     if len(found) > len(page) and page:
         cursor = cursors.encode(query, found[len(page) - 1][0], page[-1])
@@ -217,12 +222,16 @@ def labels(
     name, source = ("value", "facets") if kind != "tag" else ("tag", "tags")
     of_kind = f"kind = '{kind}'" if kind != "tag" else "1"
     lower = text(wanted.lower())
-    found = connection.execute(
+    found = rows(
+        connection,
+        2,
         f"SELECT {name}, threads FROM {source} WHERE {of_kind} AND length({name}) <= ?"
         f" AND (? = '' OR instr(lower({name}), ?)) ORDER BY threads DESC, {name} DESC LIMIT ?",
-        (LONG_ID, lower, lower, limit),
-    ).fetchall()
-    return tuple(sorted(found, key=lambda one: (-one[1], one[0])))
+        *(LONG_ID, lower, lower, limit),
+    )
+    return tuple(
+        sorted(((label, count) for label, count in found), key=lambda one: (-one[1], one[0]))
+    )
 
 
 def _thread(connection: sqlite3.Connection, key: int) -> tuple[Thread, int]:

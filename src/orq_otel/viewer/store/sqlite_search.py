@@ -254,15 +254,19 @@ def _named(connection: sqlite3.Connection, lower: str) -> Iterator[str]:
         yield listed(connection, f"WHERE {has}", (pattern if is_short else lower,))
 
 
-def hit(connection: sqlite3.Connection, document: int, pattern: re.Pattern[str] | None) -> Hit:
-    """Returns the part of a message around what was searched for."""
-    content, trace_id, span_id = connection.execute(
-        "SELECT text, trace_id, span_id FROM documents JOIN texts USING (key)"
-        " JOIN spans ON spans.seq = documents.span WHERE documents.key = ?",
-        (document,),
+def hits(
+    connection: sqlite3.Connection, documents: Sequence[int], pattern: re.Pattern[str] | None
+) -> Iterator[tuple[int, Hit]]:
+    """Yields the part of each message around what was searched for. They are one query."""
+    found = connection.execute(
+        "SELECT json_group_array(json_array(documents.key, text, hex(trace_id), hex(span_id)))"
+        " FROM documents JOIN texts USING (key) JOIN spans ON spans.seq = documents.span"
+        " WHERE documents.key IN (SELECT value FROM json_each(?))",
+        (json.dumps(documents),),
     ).fetchone()
-    shown, marks = words.excerpt(content, pattern)
-    return Hit(shown, marks, trace_id.hex(), span_id.hex())
+    for document, content, trace_id, span_id in json.loads(found[0]):
+        shown, marks = words.excerpt(content, pattern)
+        yield document, Hit(shown, marks, trace_id.lower(), span_id.lower())
 
 
 def listed(connection: sqlite3.Connection, where: str, values: Sequence[Any]) -> str:
