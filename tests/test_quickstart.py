@@ -21,7 +21,7 @@ import pytest
 from stand_ins.model_server import Fail, ModelServer
 from stand_ins.otlp_receiver import PROTOBUF, OtlpReceiver
 from support.openai_versions import since
-from support.pages import ROOT, settled
+from support.pages import ROOT, settled, without_settings
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 KEY = "sk-a-key-that-nobody-may-see"
@@ -67,7 +67,7 @@ def run(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *command],
         cwd=EXAMPLES,
-        env={**environment(), **variables},
+        env={**without_settings(), **variables},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -80,11 +80,6 @@ def run(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
 def shown() -> subprocess.CompletedProcess[str]:
     """The quickstart, run once for all tests that look at what it prints by itself."""
     return run("quickstart.py")
-
-
-def environment() -> dict[str, str]:
-    """This one, without settings for telemetry or models."""
-    return {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "OPENAI_", "ORQ_"))}
 
 
 def get(url: str) -> bytes:
@@ -240,7 +235,7 @@ def test_it_keeps_its_threads_page_until_it_is_told(end: str) -> None:
     with subprocess.Popen(
         [sys.executable, "quickstart.py"],
         cwd=EXAMPLES,
-        env=environment(),
+        env=without_settings(),
         stdin=its_terminal,
         stdout=its_terminal,
         stderr=subprocess.PIPE,
