@@ -100,13 +100,10 @@ def threads(connection: sqlite3.Connection, query: ThreadQuery, searches: Search
             break
         page.append(one)
     if found_text is not None:
-        documents = {
-            found_text.documents[key]: one.id
-            for key, one in zip(keys, page, strict=False)
-            if key in found_text.documents
-        }
-        found_hits = sqlite_search.hits(connection, list(documents), words.pattern_of(query.text))
-        hits = {documents[document]: hit for document, hit in found_hits}
+        ids = {key: one.id for key, one in zip(keys, page, strict=False)}
+        documents = {key: found_text.documents[key] for key in ids.keys() & found_text.documents}
+        pattern = words.pattern_of(query.text)
+        hits = {ids[key]: hit for key, hit in sqlite_search.hits(connection, documents, pattern)}
     cursor = None
     if len(found) > len(page) and page:
         cursor = cursors.encode(query, found[len(page) - 1][0], page[-1])
