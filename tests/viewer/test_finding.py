@@ -12,7 +12,7 @@ from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.queries import Feedback, ThreadQuery
 from orq_otel.viewer.model.telemetry import LogRecord, Span
-from orq_otel.viewer.store import schema
+from orq_otel.viewer.store import schema, visits
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .sample_spans import MINUTE, NOON, SECOND, call, new_trace, span
@@ -286,6 +286,18 @@ def test_feedback_goes_with_its_thread(store: SQLiteStore) -> None:
     assert ids(store, feedback="any") == ["a"]
     store.delete_oldest(NOON + SECOND)
     assert ids(store, feedback="any") == []
+
+
+def test_a_page_lists_the_threads_that_it_counts(store: SQLiteStore) -> None:
+    """Whatever arrives, or is deleted, between its queries."""
+    add(store, call("a", says="Where is my parcel?"), call("b", says="A parcel, please"))
+    with visits.one():
+        assert store.overview(ThreadQuery(text="parcel")).threads == 2
+        add(store, call("c", says="Another parcel"))
+        store.delete_thread("b")
+        page = store.threads(ThreadQuery(text="parcel"))
+    assert [one.id for one in page.threads] == list(page.hits) == ["a"]
+    assert ids(store, text="parcel") == ["c", "a"]
 
 
 def test_percentiles_are_exact(store: SQLiteStore) -> None:

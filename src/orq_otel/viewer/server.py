@@ -13,6 +13,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlsplit
@@ -87,8 +88,12 @@ def run(settings: Settings) -> None:
             for name, port in ports.items()
         }
         urls = {name: _url(settings.host, bound) for name, bound in sockets.items()}
+        # A new file is waited for until it is on the disk: meanwhile the pages are imported.
+        opened: Future[Store] = Future()
+        pages = Late(functools.partial(_pages, opened, settings, urls.get(_OTLP_HTTP)))
+        pages.begin()
         store = stack.enter_context(contextlib.closing(open_store(settings.store)))
-        pages = Late(functools.partial(_pages, store, settings, urls.get(_OTLP_HTTP)))
+        opened.set_result(store)
         web = WebGuard(pages if settings.receives_spans else Leaving(pages), guard)
         share = connections.share(2 * _OF_HTTP + _OF_GRPC)
         servers: list[_Serving] = [_Server(web, sockets[_WEB], share, _GRACE_OF_PAGES)]
@@ -114,22 +119,17 @@ def run(settings: Settings) -> None:
         named = {**urls, "store": _without_password(settings.store)}
         line = " | ".join(f"{name}: {value}" for name, value in named.items())
 
-        say = functools.partial(print, line, flush=True)
-
-        def announce() -> None:
-            say()
-            pages.begin()
-
-        asyncio.run(_serve(servers, announce))
+        asyncio.run(_serve(servers, functools.partial(print, line, flush=True)))
 
 
-def _pages(store: Store, settings: Settings, endpoint: str | None) -> ASGIApp:
+def _pages(opened: Future[Store], settings: Settings, endpoint: str | None) -> ASGIApp:
     """Returns pages and API. What they import takes a third of the time of a start."""
     from starlette.applications import Starlette  # noqa: PLC0415
 
     from orq_otel.viewer.web.api import create_api  # noqa: PLC0415
     from orq_otel.viewer.web.pages import DEFAULT_ENDPOINT, create_pages  # noqa: PLC0415
 
+    store = opened.result()
     pages = create_pages(
         store, otlp_endpoint=endpoint or DEFAULT_ENDPOINT, trace_url=settings.trace_url
     )

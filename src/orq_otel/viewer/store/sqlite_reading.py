@@ -42,7 +42,7 @@ _REST: Final = 500
 
 _THREAD: Final = (
     "title, started, last_active, traces, spans, errors, input_tokens, output_tokens,"
-    " cost, priced, unpriced, digest, coalesce(good, 0), coalesce(bad, 0),"
+    " cost, priced, unpriced, estimated, digest, coalesce(good, 0), coalesce(bad, 0),"
     " coalesce(evaluations, 0)"
 )
 _EVALUATED: Final = "LEFT JOIN thread_feedback ON thread_feedback.thread = threads.key"
@@ -100,13 +100,10 @@ def threads(connection: sqlite3.Connection, query: ThreadQuery, searches: Search
             break
         page.append(one)
     if found_text is not None:
-        documents = {
-            found_text.documents[key]: one.id
-            for key, one in zip(keys, page, strict=False)
-            if key in found_text.documents
-        }
-        found_hits = sqlite_search.hits(connection, list(documents), words.pattern_of(query.text))
-        hits = {documents[document]: hit for document, hit in found_hits}
+        ids = {key: one.id for key, one in zip(keys, page, strict=False)}
+        documents = {key: found_text.documents[key] for key in ids.keys() & found_text.documents}
+        pattern = words.pattern_of(query.text)
+        hits = {ids[key]: hit for key, hit in sqlite_search.hits(connection, documents, pattern)}
     cursor = None
     if len(found) > len(page) and page:
         cursor = cursors.encode(query, found[len(page) - 1][0], page[-1])
@@ -276,7 +273,7 @@ def _counted(listed: str, count: int) -> _Labels:
 
 def _made(row: Sequence[Any], tags: _Labels, models: _Labels) -> tuple[Thread, int]:
     thread_id, title, started, last_active, traces, spans, errors, *rest = row
-    input_tokens, output_tokens, cost, priced, unpriced, digest, *evaluated = rest
+    input_tokens, output_tokens, cost, priced, unpriced, estimated, digest, *evaluated = rest
     thread = Thread(
         id=thread_id,
         title=title,
@@ -291,6 +288,7 @@ def _made(row: Sequence[Any], tags: _Labels, models: _Labels) -> tuple[Thread, i
         output_tokens=output_tokens,
         cost=cost / COST_UNITS if priced else None,
         unpriced=unpriced,
+        estimated=estimated / COST_UNITS,
         digest=digest,
         more_tags=tags[1],
         more_models=models[1],

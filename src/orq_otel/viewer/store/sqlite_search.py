@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.conversation.texts import texts_of
 from orq_otel.viewer.model.threads import Hit
-from orq_otel.viewer.store import sqlite_logs, words
+from orq_otel.viewer.store import sqlite_logs, visits, words
 from orq_otel.viewer.store.sqlite_rows import SPAN_COLUMNS, body_of, insert_many, span_of, text
 
 #: Of a text that occurs more often, only the latest messages are looked at, and only so many
@@ -225,7 +225,10 @@ class Searches:
         self._found: dict[str, tuple[int, Found]] = {}
 
     def find(self, connection: sqlite3.Connection, wanted: str) -> Found:
-        """Returns what `find` does, again if nothing was written since."""
+        """Returns what `find` does, again if nothing was written since, or in the same visit."""
+        return visits.once((self, wanted), lambda: self._find(connection, wanted))
+
+    def _find(self, connection: sqlite3.Connection, wanted: str) -> Found:
         (change,) = connection.execute("SELECT count FROM changes").fetchone()
         with self._lock:
             known = self._found.get(wanted)
@@ -255,18 +258,31 @@ def _named(connection: sqlite3.Connection, lower: str) -> Iterator[str]:
 
 
 def hits(
-    connection: sqlite3.Connection, documents: Sequence[int], pattern: re.Pattern[str] | None
+    connection: sqlite3.Connection,
+    documents: Mapping[int, int],
+    pattern: re.Pattern[str] | None,
 ) -> Iterator[tuple[int, Hit]]:
-    """Yields the part of each message around what was searched for. They are one query."""
+    """Yields the part of each message around what was searched for, with the key of its thread.
+
+    They are one query. What was deleted since it was found has none.
+
+    Args:
+        connection: Where they are.
+        documents: The keys of messages, by those of their threads.
+        pattern: What was searched for.
+    """
     found = connection.execute(
-        "SELECT json_group_array(json_array(documents.key, text, hex(trace_id), hex(span_id)))"
-        " FROM documents JOIN texts USING (key) JOIN spans ON spans.seq = documents.span"
-        " WHERE documents.key IN (SELECT value FROM json_each(?))",
+        "SELECT json_group_array(json_array(thread, text, hex(trace_id), hex(span_id))) FROM"
+        " (SELECT documents.thread AS thread, text, trace_id, span_id"
+        " FROM json_each(?) AS wanted JOIN documents ON documents.key = wanted.value"
+        " AND documents.thread = CAST(wanted.key AS INTEGER)"
+        " JOIN texts ON texts.key = documents.key"
+        " JOIN spans ON spans.seq = documents.span)",
         (json.dumps(documents),),
     ).fetchone()
-    for document, content, trace_id, span_id in json.loads(found[0]):
+    for thread, content, trace_id, span_id in json.loads(found[0]):
         shown, marks = words.excerpt(content, pattern)
-        yield document, Hit(shown, marks, trace_id.lower(), span_id.lower())
+        yield thread, Hit(shown, marks, trace_id.lower(), span_id.lower())
 
 
 def listed(connection: sqlite3.Connection, where: str, values: Sequence[Any]) -> str:

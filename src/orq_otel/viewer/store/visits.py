@@ -72,3 +72,16 @@ def once(key: Hashable, find: Callable[[], Result]) -> Result:
     """Returns what is found, once for each visit."""
     visit = current.get()
     return find() if visit is None else visit.once(key, find)
+
+
+@contextmanager
+def one() -> Iterator[None]:
+    """Make what the block asks for one visit, unless it belongs to one already."""
+    if current.get() is not None:
+        yield
+        return
+    token = current.set(Visit())
+    try:
+        yield
+    finally:
+        current.reset(token)

@@ -1,4 +1,4 @@
-"""An app whose modules are imported while the ports are open already: spans need none of them."""
+"""An app whose modules are imported while other things are made ready: spans need none of them."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ from orq_otel.viewer.conversation.exchanges import exchanges
 from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.model.store import InvalidCursorError, Store, StoreError
 from orq_otel.viewer.model.threads import Thread
+from orq_otel.viewer.store import visits
 from orq_otel.viewer.web import finding, media, numbers_page, overview_page, thread_page
 from orq_otel.viewer.web.addresses import thread_url, trace_url
 from orq_otel.viewer.web.neighbours import neighbour
@@ -87,12 +88,17 @@ _Handler = Callable[..., Response]
 
 
 def _guarded(handler: _Handler) -> _Handler:
-    """Turn errors of a store or a query into a page that explains them."""
+    """Turn errors of a store or a query into a page that explains them.
+
+    All that a page asks is one visit: nothing is searched for twice, and its list has the threads
+    that it counts, whatever arrives meanwhile.
+    """
 
     @functools.wraps(handler)
     def guarded(self: _Pages, request: Request) -> Response:
         try:
-            return handler(self, request)
+            with visits.one():
+                return handler(self, request)
         except InvalidParameterError as error:
             return problem(400, "That cannot be asked", str(error))
         except InvalidCursorError:
