@@ -193,11 +193,11 @@ def _steps_in(frame: Frame) -> Steps | _OuterSteps:
 
 
 def later_generator(
-    body: Generator[Any, Any, Any], open_frame: OpenFrame
+    body: GeneratorType[Any, Any, Any], open_frame: OpenFrame
 ) -> Generator[Any, Any, Any]:
     """Another generator, whose steps run in a frame. It can be awaited if `body` can be."""
     make: Callable[[], Any] = scoped_generator(lambda: body, open_frame)
-    if inspect.isawaitable(body):
+    if body.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE:
         make = coroutine(make)
     made: Generator[Any, Any, Any] = make()
     return made
