@@ -1,21 +1,26 @@
 """What it costs to read a span, by its sender: what it says, its cost and its title.
 
-    python benchmarks/viewer_dialects.py
+    python benchmarks/viewer_dialects.py --markdown benchmarks/README.md
 
-The spans are those of `tests/viewer/dialects`, as their senders have sent them. Prints a table for
-`benchmarks/README.md`.
+The spans are those of `tests/viewer/dialects`, as their senders have sent them. Prints the table of
+`benchmarks/README.md`, or writes it there. It takes some seconds.
 """
 
 from __future__ import annotations
 
+import argparse
+import functools
 import time
 from pathlib import Path
 
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.receive.otlp import from_json
 
+from report import marked_file, write_between_markers
+
 SENT = Path(__file__).parent.parent / "tests" / "viewer" / "dialects"
 REPEATS = 30
+SECTION = "dialects"
 
 
 def microseconds(folder: Path) -> tuple[int, float]:
@@ -33,11 +38,26 @@ def microseconds(folder: Path) -> tuple[int, float]:
 
 
 def main() -> None:
-    """Print the table."""
-    print("| sender | spans | µs a span |\n| --- | --: | --: |")
+    """Make the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--markdown",
+        type=functools.partial(marked_file, section=SECTION),
+        metavar="FILE",
+        help="write the table between its markers",
+    )
+    options = parser.parse_args()
+    lines = ["| sender | spans | µs a span |", "| --- | --: | --: |"]
     for folder in sorted(one for one in SENT.iterdir() if one.is_dir()):
         count, cost = microseconds(folder)
-        print(f"| {folder.name} | {count} | {cost:.0f} |")
+        lines.append(f"| {folder.name} | {count} | {cost:.0f} |")
+    text = "\n".join(lines) + "\n"
+    if options.markdown is None:
+        print(text, end="")
+    else:
+        write_between_markers(options.markdown, text, SECTION)
 
 
 if __name__ == "__main__":

@@ -794,6 +794,43 @@ def _trulens(call: Call) -> Attributes:
     }
 
 
+def _trulens_printed(call: Call) -> Attributes:
+    """As TruLens keeps what OpenAI's client returns: as Python prints it."""
+    calls = [
+        f"ChatCompletionMessageFunctionToolCall(id={one.id!r}, function=Function(arguments="
+        f"{json.dumps(one.arguments)!r}, name={one.name!r}), type='function')"
+        for one in call.tools
+    ]
+    told = f"content={call.text or None!r}, role='assistant', tool_calls=[{', '.join(calls)}]"
+    choice = f"Choice(finish_reason='stop', index=0, message=ChatCompletionMessage({told}))"
+    found = _trulens(call)
+    if "ai.observability.call.return" in found:
+        found["ai.observability.call.return"] = f"ChatCompletion(id='c', choices=[{choice}])"
+    return found
+
+
+def _own_numbers(call: Call) -> Attributes:
+    """In the conventions, but for the numbers and the roles: as .NET's Semantic Kernel has them."""
+    sent, answered, cached = call.usage
+    told = {**openai_answer(call), "role": "Assistant"}
+    return {
+        "gen_ai.operation.name": "chat.completions",
+        "gen_ai.request.model": "gpt-4o-mini",
+        "gen_ai.input.messages": json.dumps(
+            [{**one, "role": one["role"].capitalize()} for one in openai(call)]
+        ),
+        **_numbers(
+            call,
+            {
+                "gen_ai.output.messages": json.dumps([told]),
+                "gen_ai.response.prompt_tokens": sent,
+                "gen_ai.response.completion_tokens": answered,
+                "gen_ai.response.cached_tokens": cached,
+            },
+        ),
+    }
+
+
 #: How each sender writes a call, by its name.
 WRITERS: Mapping[str, Callable[[Call], Attributes]] = {
     "conventions": _in_conventions,
@@ -819,6 +856,8 @@ WRITERS: Mapping[str, Callable[[Call], Attributes]] = {
     "Google ADK": _adk,
     "traceAI": _traceai,
     "TruLens": _trulens,
+    "TruLens, printed": _trulens_printed,
+    "conventions, numbers by other names": _own_numbers,
     "nobody knows": _unknown,
     "nobody knows, in JavaScript": _unknown_javascript,
     "nobody knows, with numbers": _unknown_numbered,

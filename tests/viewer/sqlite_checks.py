@@ -14,8 +14,10 @@ from orq_otel.viewer.store.sqlite import SQLiteStore
 from orq_otel.viewer.store.sqlite_rows import ROW_COLUMNS, row_of
 from orq_otel.viewer.store.tally import THREAD_WIDTHS, Tally, ThreadTally
 
-_SUMS: Final = "spans, errors, input_tokens, output_tokens, cost, priced, unpriced"
-_GROUP_SUMS: Final = "calls, errors, input_tokens, output_tokens, cost, priced, unpriced, spans"
+_SUMS: Final = "spans, errors, input_tokens, output_tokens, cost, priced, unpriced, estimated"
+_GROUP_SUMS: Final = (
+    "calls, errors, input_tokens, output_tokens, cost, priced, unpriced, spans, estimated"
+)
 
 
 def rollup_errors(store: SQLiteStore) -> list[str]:
@@ -97,7 +99,7 @@ def _rollup_errors(connection: sqlite3.Connection) -> list[str]:
 
 def _groups(connection: sqlite3.Connection, tally: Tally) -> dict[tuple[Any, ...], list[int]]:
     """Returns the sums of groups that are not empty, by kind, value, width and start."""
-    found: defaultdict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0] * 8)
+    found: defaultdict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0] * 9)
 
     def count(group: tuple[str, str], width: int, start: int, values: Iterable[int]) -> None:
         key = (*group, width, start - start % width)
@@ -106,14 +108,15 @@ def _groups(connection: sqlite3.Connection, tally: Tally) -> dict[tuple[Any, ...
     for model, start, *values in connection.execute(
         "SELECT coalesce(model, ''), start, 1, is_error, coalesce(input_tokens, 0),"
         " coalesce(output_tokens, 0), coalesce(cost, 0), cost IS NOT NULL,"
-        " is_model_call AND cost IS NULL, 1 FROM calls"
+        " is_model_call AND cost IS NULL, 1, estimated FROM calls"
     ):
         for width in THREAD_WIDTHS:
             count(("model", model), width, start, values)
     for label, one in _labelled(connection, tally):
         for (width, start), sums in one.activity.items():
-            spans, *values = sums.values()
-            count(label, width, start, [sums.priced + sums.unpriced, *values, spans])
+            spans, *values, estimated = sums.values()
+            counted = [sums.priced + sums.unpriced, *values, spans, estimated]
+            count(label, width, start, counted)
     return {key: values for key, values in found.items() if any(values)}
 
 
@@ -145,6 +148,7 @@ def _differing(query: str, found: set[Any], expected: set[Any]) -> Iterable[str]
 def forget_finding(path: Path) -> None:
     """Take from a file what only the newest version has."""
     with sqlite3.connect(path) as connection:
+        forget_estimates(connection)
         for kind, name in connection.execute(
             "SELECT type, name FROM sqlite_master WHERE name IN ('words', 'thread_facets',"
             " 'facets', 'calls', 'documents', 'texts', 'evaluations', 'thread_feedback',"
@@ -159,3 +163,16 @@ def forget_finding(path: Path) -> None:
         if ("kept",) in columns:  # unless the file is an even older one
             connection.execute("ALTER TABLE threads DROP COLUMN kept")
     connection.close()
+
+
+def forget_estimates(connection: sqlite3.Connection) -> None:
+    """Take from a file what tells estimates from other costs."""
+    connection.execute("DROP INDEX IF EXISTS spans_by_thread")
+    for table in ("spans", "calls", "threads", "thread_activity", "activity", "group_sums"):
+        columns = connection.execute(f"SELECT name FROM pragma_table_info('{table}')").fetchall()
+        if ("estimated",) in columns:
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN estimated")
+    connection.execute(
+        "CREATE INDEX spans_by_thread ON spans (thread, start, end, is_error, is_model_call,"
+        " input_tokens, output_tokens, cost) WHERE thread IS NOT NULL"
+    )

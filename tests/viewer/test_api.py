@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import http.client
+import io
 import json
 import threading
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from support.viewer_spans import NOON, SECOND, Api, chat, served, span
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .conftest import Place
+from .sample_spans import call
 
 IDS = [
     "support-42",
@@ -100,6 +103,7 @@ def test_a_thread_has_what_the_overview_shows(place: Place, any_api: httpx.Clien
         "output_tokens": 200,
         "cost_usd": 0.125,
         "unpriced_calls": 1,
+        "estimated_usd": 0.0,
     }
     assert any_api.get("/api/threads").json() == {"threads": [thread], "next_cursor": None}
 
@@ -108,6 +112,19 @@ def test_an_unknown_cost_is_null(place: Place, any_api: httpx.Client) -> None:
     place.add(chat("t", model="nobody-knows-it", cost=None))
     thread = any_api.get("/api/threads/t").json()
     assert (thread["cost_usd"], thread["unpriced_calls"], thread["title"]) == (None, 1, None)
+
+
+def test_how_much_of_a_cost_is_an_estimate(place: Place, any_api: httpx.Client) -> None:
+    place.add(
+        call("t", cost=0.5, tags=("near",)), call("t", server__address="10.0.0.5", tags=("near",))
+    )
+    thread = any_api.get("/api/threads/t").json()
+    told = (thread["cost_usd"], thread["estimated_usd"])
+    assert told == (pytest.approx(0.50021), pytest.approx(0.00021))
+    (group,) = any_api.get("/api/numbers?by=tag").json()["groups"]
+    assert (group["cost_usd"], group["estimated_usd"]) == told
+    (row,) = csv.DictReader(io.StringIO(any_api.get("/api/threads.csv").text))
+    assert float(row["estimated_usd"]) == pytest.approx(0.00021)
 
 
 def test_nothing_is_an_empty_list(api: httpx.Client) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
+import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.clickhouse_server import ClickHouseServer
@@ -16,9 +20,11 @@ from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.model.store import Store
 from orq_otel.viewer.model.telemetry import EVALUATION, LogRecord
 from orq_otel.viewer.receive.otlp import from_json
+from orq_otel.viewer.store.buckets import SECOND
 from orq_otel.viewer.store.clickhouse import ClickHouseStore
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
+from .browsing import serving
 from .conftest import fresh_database
 from .test_dialects import SENDERS, SENT, _told, expected_tokens, is_whole
 
@@ -112,3 +118,63 @@ def test_all_together(clickhouse_store: ClickHouseStore, sqlite_store: SQLiteSto
     assert clickhouse_store.threads(query) == sqlite_store.threads(query)
     assert clickhouse_store.strays() == sqlite_store.strays()
     assert clickhouse_store.overview(query) == sqlite_store.overview(query)
+
+
+def raw_records(sender: str) -> list[LogRecord]:
+    """The log records of a sender before any of them is taken for a span."""
+
+    def values(pairs: list[dict[str, Any]]) -> dict[str, Any]:
+        return {one["key"]: next(iter(one["value"].values()), "") for one in pairs}
+
+    sent = json.loads((SENT / sender / "logs.json").read_text())
+    return [
+        LogRecord(
+            one.get("traceId") or None,
+            one.get("spanId") or None,
+            one.get("eventName", ""),
+            int(one.get("timeUnixNano", 0)) or int(one["observedTimeUnixNano"]),
+            one.get("severityText", ""),
+            (one.get("body") or {}).get("stringValue"),
+            values(of_resource["resource"]["attributes"])["service.name"],
+            of_scope["scope"]["name"],
+            values(one["attributes"]),
+            values(of_resource["resource"]["attributes"]),
+        )
+        for of_resource in sent["resourceLogs"]
+        for of_scope in of_resource["scopeLogs"]
+        for one in of_scope["logRecords"]
+    ]
+
+
+def test_coding_agents_that_send_log_records_alone(
+    clickhouse: ClickHouseServer, sqlite_store: SQLiteStore
+) -> None:
+    agents = ("claude-code-logs", "codex-logs")
+    with fresh_database(clickhouse) as database, database.store() as store:
+        for agent in agents:
+            database.insert([], raw_records(agent))
+            thread_id = json.loads((SENT / agent / "expected.json").read_text())["thread_id"]
+            thread = store.thread(thread_id)
+            assert thread is not None
+            assert thread == sqlite_store.thread(thread_id)
+            entries = conversation(thread_id, store.spans(thread_id)).entries
+            expected = conversation(thread_id, sqlite_store.spans(thread_id)).entries
+            assert list(map(_told, entries)) == list(map(_told, expected))
+        assert len(store.threads(ThreadQuery()).threads) == len(agents)
+        assert not store.leaves_agents_out
+        database.command("TRUNCATE TABLE otel_logs")
+        assert store.threads(ThreadQuery()).threads == ()
+
+
+def test_sums_say_that_log_records_of_coding_agents_are_left_out(
+    clickhouse: ClickHouseServer,
+) -> None:
+    with fresh_database(clickhouse) as database:
+        late = [replace(one, time=time.time_ns() - SECOND) for one in raw_records("codex-logs")[:3]]
+        for records in ([], late):
+            database.insert([], records)
+            with database.store() as store:
+                store.create_rollup()
+                assert store.leaves_agents_out == bool(records)
+                with serving(store) as url, urllib.request.urlopen(url) as page:
+                    assert ('id="agents"' in page.read().decode()) == bool(records)

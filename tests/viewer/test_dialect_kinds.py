@@ -11,14 +11,34 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orq_otel.viewer.conversation import Message, Text, ToolCall, Turn, conversation, failure
+from orq_otel.viewer.conversation import (
+    Message,
+    Step,
+    Text,
+    ToolCall,
+    Turn,
+    conversation,
+    failure,
+)
 from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.dialects import table
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.model.threads import Thread
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
-from .dialect_writers import SECOND, WRITERS, Call, Talk, Tool, parts, parts_answer, spans_of, talk
+from .dialect_writers import (
+    SECOND,
+    WRITERS,
+    Call,
+    Talk,
+    Tool,
+    openai,
+    parts,
+    parts_answer,
+    spans_of,
+    talk,
+)
 
 THREAD = "support-42"
 
@@ -202,6 +222,22 @@ def with_request(span: Span) -> list[Span]:
     return [request, span]
 
 
+def in_a_node(span: Span) -> list[Span]:
+    """A span after a node of a graph, as Traceloop tells it."""
+    node = dataclasses.replace(
+        span,
+        span_id="b" + span.span_id[1:],
+        name="execute_task tools",
+        kind="INTERNAL",
+        start=span.start - 2,
+        end=span.start - 1,
+        status="UNSET",
+        status_message="",
+        attributes={"gen_ai.operation.name": "execute_task", "session.id": THREAD},
+    )
+    return [node, span]
+
+
 def with_agent(span: Span) -> list[Span]:
     """A span inside of an agent's, which tells the usage again."""
     usage = read(span)
@@ -251,6 +287,7 @@ CHANGES: dict[str, Callable[[Span], Span | list[Span]]] = {
     "the id is the resource's": of_resource,
     "its request has the id": with_request,
     "an agent repeats the usage": with_agent,
+    "a node of a graph comes first": in_a_node,
     "its parent is lost": without_parent,
     "it is sent twice": twice,
 }
@@ -359,3 +396,132 @@ def test_an_error_that_only_an_event_tells(sender: str, sqlite: SQLiteStore) -> 
     failed = dataclasses.replace(last, status="UNSET", status_message="", events=(event,))
     thread = thread_of([*spans, failed], sqlite)
     assert thread.errors == 1
+
+
+@pytest.mark.parametrize("told", [{"error.type": "bad"}, {"http.response.status_code": 422}])
+def test_an_error_that_only_an_attribute_tells(told: dict[str, Any], sqlite: SQLiteStore) -> None:
+    *spans, last = spans_of("conventions", SUPPORT, THREAD)
+    failed = dataclasses.replace(
+        last, status="UNSET", status_message="", attributes={**last.attributes, **told}
+    )
+    thread = thread_of([*spans, failed], sqlite)
+    assert thread.errors == 1
+    answered = dataclasses.replace(spans[0], attributes={**spans[0].attributes, **told})
+    assert not read(answered).is_error
+
+
+def test_openinference_by_hand_needs_no_messages_with_numbers(sqlite: SQLiteStore) -> None:
+    """As Flowise has it: what was asked and answered as one value each, and no numbers at all."""
+    attributes = [
+        {
+            "openinference.span.kind": "LLM",
+            "input.value": json.dumps(openai(call)),
+            "session.id": THREAD,
+            **({} if call.error else {"output.value": json.dumps(call.text)}),
+        }
+        for call in CHAT.calls
+    ]
+    spans = [
+        dataclasses.replace(span, attributes=own)
+        for span, own in zip(spans_of("OpenInference", CHAT, THREAD), attributes, strict=True)
+    ]
+    check(spans, CHAT)
+    assert thread_of(spans, sqlite).errors == 1
+
+
+CHAT = talk([("Where is it?", [], "On its way."), ("Refund me.", [], "")], fails=True)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "traceloop.association.properties.Helicone-Session-Id",
+        "traceloop.association.properties.session",
+        "langsmith.metadata.chatId",
+        "ai.telemetry.metadata.conversation.id",
+        "langfuse.trace.metadata.ticket_thread_id",
+        "respan.threads.thread_identifier",
+    ],
+)
+def test_an_id_that_users_keep_in_metadata(name: str, sqlite: SQLiteStore) -> None:
+    user = "respan.customer_params.customer_identifier"
+    if not name.startswith("respan."):
+        user = name.rpartition(".")[0] + ".Helicone-User-Id"
+    spans = [
+        dataclasses.replace(span, attributes={**span.attributes, name: THREAD, user: "ada"})
+        for span in spans_of("conventions", CHAT, None)
+    ]
+    assert thread_of(spans, sqlite).errors == 1
+    assert {table.read(one).user for one in spans} == {"ada"}
+
+
+@pytest.mark.parametrize(
+    ("name", "cost"),
+    [
+        ("gen_ai.client.estimated_cost", "0.25USD"),  # Quarkus
+        ("gen_ai.usage.estimated_cost_usd", 0.25),
+        ("acme.total_cost", "$0.25"),
+    ],
+)
+def test_a_cost_that_a_sender_reports_by_another_name(name: str, cost: Any) -> None:
+    (span,) = spans_of("conventions", Talk(SUPPORT.calls[:1]), THREAD)
+    told = dataclasses.replace(span, attributes={**span.attributes, name: cost})
+    assert read(told).cost == 0.25
+    other = dataclasses.replace(span, attributes={**span.attributes, name: "0.25EUR"})
+    assert read(other).cost == read(span).cost
+
+
+def test_a_trace_of_elevenlabs(sqlite: SQLiteStore) -> None:
+    """A span for what each side said, the usage as Python prints it, the id on the resource."""
+
+    def usage(sent: int, cached: int, answered: int) -> dict[str, str]:
+        counts = {"input": sent, "input_cache_read": cached, "output_total": answered}
+        return {
+            f"elevenlabs.llm_usage.gemini-2.5-flash.{part}": f"{{'tokens': {n}, 'price': 1e-05}}"
+            for part, n in counts.items()
+        }
+
+    told: list[tuple[str, int | None, dict[str, Any]]] = [
+        ("elevenlabs.conversation", None, {"elevenlabs.source": "post_call_webhook"}),
+        ("elevenlabs.recv.user_transcript", 0, {"elevenlabs.user.text": "Where is it?"}),
+        (
+            "elevenlabs.recv.agent_response",
+            0,
+            {"elevenlabs.agent.text": "Let me look.", **usage(60, 40, 20)},
+        ),
+        (
+            "elevenlabs.tool.track",
+            2,
+            {"elevenlabs.tool.arguments": '{"parcel": "3S"}', "elevenlabs.tool.result": "today"},
+        ),
+        (
+            "elevenlabs.recv.agent_response",
+            0,
+            {"elevenlabs.agent.text": "It comes today.", **usage(50, 100, 15)},
+        ),
+    ]
+    spans = [
+        Span(
+            *("1" * 32, f"{number + 1:016x}", None if of is None else f"{of + 1:016x}"),
+            *(name, "INTERNAL", (number + 1) * SECOND, (number + 2) * SECOND, "OK", ""),
+            *("elevenlabs-convai", "elevenlabs.convai"),
+            attributes=attributes,
+            resource={"elevenlabs.conversation_id": THREAD},
+        )
+        for number, (name, of, attributes) in enumerate(told)
+    ]
+    thread = thread_of(spans, sqlite)
+    assert (thread.input_tokens, thread.output_tokens) == (250, 35)
+    assert thread.cost == pytest.approx(6e-05)
+    assert (thread.title, thread.models) == ("Where is it?", ("gemini-2.5-flash",))
+    asked, first, step, second = conversation(THREAD, sqlite.spans(THREAD)).entries
+    said = [
+        [part for message in (*turn.asked, *turn.answered) for part in message.parts]
+        for turn in (asked, first, second)
+        if isinstance(turn, Turn)
+    ]
+    assert said == [[Text("Where is it?")], [Text("Let me look.")], [Text("It comes today.")]]
+    assert isinstance(step, Step)
+    assert step.tool is not None
+    assert (step.tool.name, step.tool.arguments) == ("track", '{"parcel": "3S"}')
+    assert texts(step.tool) == "today"

@@ -83,6 +83,12 @@ def test_a_cost_explains_itself(site: Site, browse: Browse) -> None:
         "An estimate: it was served from 10.0.0.5, a private address; this is what OpenAI asks."
     )
     assert "1 call estimated: $0.0002" in page.locator(".stats").inner_text()
+    page = browse("/")
+    cell = page.locator("#t-shop [data-label=Cost]")
+    expect(cell.locator("abbr").first).to_have_text("≈")
+    expect(page.locator("#plot-cost")).to_contain_text("≈ $0.0002 estimated")
+    page = browse("/numbers?by=model")
+    expect(page.locator(".sums tbody tr").first.locator("abbr").first).to_have_text("≈")
 
 
 def test_an_end_before_its_start_is_marked(site: Site, browse: Browse) -> None:

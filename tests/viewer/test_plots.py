@@ -70,6 +70,8 @@ def test_words_say_what_the_drawing_does() -> None:
 
 
 def test_no_price_is_no_drawing_and_not_zero() -> None:
+    cost = plots.plots(overview(estimated=0.1))[2]
+    assert cost.summary == "$0.2500 in all. $0.1000 of this is an estimate."
     cost = plots.plots(overview(cost=None, unpriced=1))[2]
     assert (cost.figure, cost.svg) == (formats.UNKNOWN, None)
     assert cost.summary == "No price is known. 1 call of a model has no known price."

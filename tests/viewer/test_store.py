@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from orq_otel.viewer.model.facts import Estimate
 from orq_otel.viewer.model.queries import SORTS, ThreadQuery
 from orq_otel.viewer.model.store import InvalidCursorError
 from orq_otel.viewer.model.threads import Thread
@@ -95,6 +96,33 @@ def test_a_cost_is_told_or_known_or_unknown(place: Place) -> None:
     }
     overview = place.store.overview(ThreadQuery())
     assert (overview.cost, overview.unpriced) == (1.0, 4)
+
+
+def test_sums_tell_how_much_of_them_is_an_estimate(place: Place) -> None:
+    """A model on one's own machine costs what its maker asks: what nobody may have paid."""
+    near = call("a", server__address="10.0.0.5", tags=("x",))
+    place.add(
+        near,
+        call("a", tags=("x",)),
+        call("b", cost=0.5, model="gpt-4o", server__address="10.0.0.5", tags=("x",)),
+    )
+    estimate = 0.00021
+    store = place.store
+    told = {one.id: (one.cost, one.estimated) for one in store.threads(ThreadQuery()).threads}
+    assert told == {
+        "a": (pytest.approx(2 * estimate), pytest.approx(estimate)),
+        "b": (0.5, 0.0),
+    }
+    for query in (ThreadQuery(), ThreadQuery(text="a")):
+        assert store.overview(query).estimated == pytest.approx(estimate)
+    assert store.overview(ThreadQuery(text="b")).estimated == 0
+    for kind, names in (("model", ("gpt-4o-mini", "gpt-4o")), ("tag", ("x",))):
+        groups = store.numbers(ThreadQuery(), kind).groups  # type: ignore[arg-type]
+        assert tuple(one.name for one in groups) == names
+        assert groups[0].estimated == pytest.approx(estimate)
+        assert all(one.estimated == 0 for one in groups[1:])
+    kept = store.spans("a")
+    assert [isinstance(one.facts.cost, Estimate) for one in kept].count(True) == 1
 
 
 def test_cached_tokens_cost_less(place: Place) -> None:

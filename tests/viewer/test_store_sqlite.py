@@ -26,7 +26,7 @@ from orq_otel.viewer.store import sqlite as module
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .sample_spans import NOON, SECOND, call, span
-from .sqlite_checks import forget_finding, rollup_errors
+from .sqlite_checks import forget_estimates, forget_finding, rollup_errors
 
 
 def kept(*spans: Span) -> list[KeptSpan]:
@@ -387,6 +387,7 @@ def test_a_file_without_plots_of_labels_gets_them(
     store.write(kept(span("t0", tags=("all",))))
     store.close()
     with sqlite3.connect(path) as connection:
+        forget_estimates(connection)
         connection.executescript(
             "ALTER TABLE group_sums DROP COLUMN spans; DROP TABLE group_latencies;"
             "PRAGMA user_version = 7"
@@ -450,6 +451,7 @@ def test_spans_of_an_older_file_are_read_again(tmp_path: Path) -> None:
     store.close()
     assert before is not None
     with sqlite3.connect(path) as connection:  # as a release that knows neither id nor text
+        forget_estimates(connection)
         connection.executescript(
             """
             UPDATE spans SET thread = NULL, title = NULL;
@@ -532,9 +534,43 @@ def test_an_older_file_is_read_again_bit_by_bit_while_it_is_served(tmp_path: Pat
     store.close()
 
 
+def test_estimates_in_a_file_of_the_version_before_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "spans.db"
+    monkeypatch.setattr(sqlite_groups, "MANY", 2)
+    store = SQLiteStore(path)
+    near = call("a", server__address="10.0.0.5", tags=("all",))
+    store.write(kept(near, call("a"), call("b", tags=("all",))))
+    before = store.threads(ThreadQuery()).threads
+    assert {one.id: one.estimated > 0 for one in before} == {"a": True, "b": False}
+    store.close()
+    with sqlite3.connect(path) as connection:
+        forget_estimates(connection)
+        connection.execute("PRAGMA user_version = 8")
+    connection.close()
+    store = SQLiteStore(path)
+    assert sum(one.estimated for one in store.threads(ThreadQuery()).threads) == 0
+    while store.index_more():
+        pass
+    assert store.threads(ThreadQuery()).threads == before
+    assert rollup_errors(store) == []
+    estimated = pytest.approx(sum(one.estimated for one in before))
+    for sums in ("overview", "numbers"):  # from the spans, and from what is summed up
+        monkeypatch.setattr(f"orq_otel.viewer.store.sqlite_{sums}._COUNTABLE", 0)
+        for query in (ThreadQuery(), ThreadQuery(tags=("all",)), ThreadQuery(text="a")):
+            assert store.overview(query).estimated == estimated
+            for kind in ("model", "tag"):
+                (group,) = store.numbers(query, kind).groups  # type: ignore[arg-type]
+                assert group.estimated == estimated
+    store.close()
+
+
 def make_older(path: Path) -> None:
     """Make a file into one of version 1."""
     connection = sqlite3.connect(path)
+    forget_estimates(connection)
+    connection.commit()
     connection.executescript(
         """
         DROP TABLE kept_labels; DROP TABLE group_sums; DROP TABLE latency_steps;

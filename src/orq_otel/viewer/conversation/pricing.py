@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 
 from orq_otel.viewer.conversation import sellers, usage
 from orq_otel.viewer.conversation.usage import CACHE_READ, CACHE_WRITE
+from orq_otel.viewer.model.facts import Estimate
 from orq_otel.viewer.model.kept_spans import KeptSpan
 
 __all__ = [
@@ -250,6 +251,8 @@ def cost(  # noqa: PLR0913, PLR0917 - what a price depends on
 ) -> float | None:
     """Returns the cost of a model call in US dollars, or None if it is unknown.
 
+    It is an `Estimate` where the list has no price for just this call.
+
     Args:
         attributes: The span's attributes, which may have the cost, the number of tokens of each
             kind, the service tier, and the address that answered.
@@ -260,7 +263,10 @@ def cost(  # noqa: PLR0913, PLR0917 - what a price depends on
         start: When the call began, in nanoseconds since the epoch: prices change.
     """
     found = _calculated(attributes, provider, model, input_tokens, output_tokens, start)
-    return None if found is None else found[0]
+    if found is None:
+        return None
+    amount, _, entry, _ = found
+    return Estimate(amount) if entry is not None and entry.doubts else amount
 
 
 def is_reported(attributes: Mapping[str, Any]) -> bool:

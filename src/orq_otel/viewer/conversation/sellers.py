@@ -83,6 +83,8 @@ def host_of(address: str) -> str:
             address = urlsplit(address).hostname or ""
         except ValueError:
             return ""
+    elif address.count(":") == 1:  # with its port, as Mistral's client has it
+        address = address.partition(":")[0]
     return address.strip("[]").rstrip(".").lower()
 
 

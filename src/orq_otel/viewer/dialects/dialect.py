@@ -47,7 +47,8 @@ class Dialect:
         users: Attributes with the user's id.
         agents: Attributes with the agent's name.
         operations: Attributes with the operation, by the conventions' names.
-        answers: Beginnings of attributes without which a call that did not fail was none.
+        is_answered: Whether a call that did not fail was made, by the names of its attributes.
+            Some frameworks prepare their calls in spans of the same kind.
         kinds: Attributes with the operation by other names, and these names. "name" is the span's.
         records: Attributes by whose value a span tells afterwards what a call has answered.
         models: Attributes with the model, that of the response first.
@@ -76,7 +77,7 @@ class Dialect:
     users: Names = ()
     agents: Names = ()
     operations: Names = ()
-    answers: Names = ()
+    is_answered: Callable[[frozenset[str]], bool] | None = None
     kinds: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     records: Mapping[str, str] = field(default_factory=dict)
     models: Names = ()
@@ -123,6 +124,14 @@ def number(value: Any) -> float | None:
     except (ValueError, OverflowError):
         return None
     return found if math.isfinite(found) and found >= 0 else None
+
+
+def dollars(value: Any) -> float | None:
+    """Returns a cost in US dollars from a number, or a text that may name the currency, or None."""
+    found = number(value)
+    if found is None and isinstance(value, str):
+        return number(value.upper().removeprefix("$").removesuffix("USD"))
+    return found
 
 
 def tokens(value: Any) -> int | None:

@@ -193,6 +193,7 @@ _OPERATIONS: Final = {
     "chat_completions": "chat",
     "completion": "text_completion",
     "embedding": "embeddings",
+    "execute_task": "invoke_workflow",  # Traceloop's nodes of a graph
     "agent_step": "invoke_workflow",
     "generate": "chat",
     "generate_text": "chat",

@@ -28,8 +28,12 @@ _AGENTS: Final = {
     "gemini_cli.": "gcp.gemini",
     "qwen-code.": "",
 }
+#: How the names of their events begin.
+EVENTS: Final = tuple(_AGENTS)
 #: The scope of Claude Code's events, whose names have no beginning.
 _CLAUDE: Final = "com.anthropic.claude_code"
+#: How the scopes of those begin that send nothing else.
+SCOPES: Final = (_CLAUDE, "codex")
 _IDS: Final = ("session.id", "conversation.id")
 _PROMPTS: Final = ("prompt.id", "prompt_id")
 #: What the record of a model call that was answered is named. Codex has one with its tokens.

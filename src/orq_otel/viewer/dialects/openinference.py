@@ -178,14 +178,23 @@ def _result(value: Any) -> Any:
     return value
 
 
+def _is_answered(names: frozenset[str]) -> bool:
+    """Whether a call was made: LlamaIndex prepares its own in spans of the same kind.
+
+    Flowise and users who write spans by hand have no messages but in `output.value`.
+    """
+    if "output.value" in names and "llm.invocation_parameters" not in names:
+        return True
+    return any(name.startswith(("llm.output_messages.", "llm.token_count.")) for name in names)
+
+
 OPENINFERENCE: Final = Dialect(
     name="OpenInference",
     marks=(KIND, "llm.input_messages.", "llm.output_messages.", "llm.token_count."),
     tags=("tag.tags",),
     users=("user.id",),
     agents=("agent.name",),
-    # LlamaIndex prepares its calls in spans of the same kind.
-    answers=("llm.output_messages.", "llm.token_count."),
+    is_answered=_is_answered,
     kinds={KIND: KINDS},
     models=(
         "llm.response.model_name",

@@ -15,6 +15,7 @@ from orq_otel.viewer.dialects.dialect import (
     Dialect,
     Messages,
     Names,
+    ToolUse,
     answered_in,
     asked_in,
     usage_of,
@@ -57,13 +58,19 @@ _ALL_KINDS: Final = {
     for written in (kind, kind.upper(), kind.capitalize())
 }
 
-_THREAD_ID: Final = re.compile(r"(?:session|thread|conversation|chat)_id$")
+_THREAD_ID: Final = re.compile(r"(?:session|thread|conversation|chat)_id(?:entifier)?$")
 _TAGS: Final = re.compile(r"(?:trace|thread|session|conversation)_tags$")
 _USER: Final = re.compile(r"user_id$")
 _AGENT: Final = re.compile(r"agent_name$")
 _MODEL: Final = re.compile(r"(?:^|_)model(?:_name|_id)?$")
 _PROVIDER: Final = re.compile(r"(?:^|_)provider(?:_name)?$")
-_COST: Final = re.compile(r"(?:^|_)(?:total_cost(?:_usd)?|cost_usd|cost_total|llm_cost)$")
+_COST: Final = re.compile(
+    r"(?:^|_)(?:(?:total|estimated)_cost(?:_usd)?|cost_usd|cost_total|llm_cost)$"
+)
+#: What users put beside their calls, as many senders let them: Helicone's `Helicone-Session-Id`.
+_METADATA: Final = r"(?:^|[._])(?:metadata|(?:association_)?properties)[._](?:\w+_)?"
+_ID_IN_METADATA: Final = re.compile(_METADATA + r"(?:session|thread|conversation|chat)(?:_id)?$")
+_USER_IN_METADATA: Final = re.compile(_METADATA + r"user_id$")
 
 #: How names of numbers of tokens end, but for those of parts.
 _INPUT_TOKENS: Final = re.compile(
@@ -112,8 +119,12 @@ _TOOL: Final = {
     "arguments": re.compile(
         r"(?:^|_)(?:tool_)?(?:arguments|args|parameters|inputs?)(?:_value|_json)?$"
     ),
-    "result": re.compile(r"(?:^|_)(?:tool_)?(?:results?|outputs?)(?:_value|_json)?$"),
+    "result": re.compile(
+        r"(?:^|_)(?:(?:tool_)?(?:results?|outputs?)(?:_value|_json)?|call_return)$"
+    ),
 }
+#: How a name goes that has an argument of a function below it: TruLens' `call.kwargs.parcel`.
+_GIVEN: Final = re.compile(r"(?:^|[._])(?:kwargs|arguments|inputs)(?=\.)")
 
 
 def dialect_of(names: Iterable[str]) -> Dialect | None:
@@ -121,22 +132,12 @@ def dialect_of(names: Iterable[str]) -> Dialect | None:
 
     A span is about generative AI by its numbers of tokens, or by the value of its kind.
     """
-    words = {
-        name: _SEPARATOR.sub("_", _CAPITAL.sub("_", name)).lower()
-        for name in sorted(names)
-        if not name.startswith(_OTHER_THINGS)
-    }
+    words = _words(names)
     kinds = [name for name, word in words.items() if _KIND.search(word)]
-    usage = {
-        "input_tokens": _plain(words, _INPUT_TOKENS),
-        "output_tokens": _plain(words, _OUTPUT_TOKENS),
-    }
-    has_usage = all(usage.values())
+    usage = _tokens_in(words)
+    has_usage = bool(usage["input_tokens"] and usage["output_tokens"])
     if not kinds and not has_usage:
         return None
-    usage["cache_read"] = _ending(words, _CACHE_READ)
-    usage["cache_write"] = _ending(words, _CACHE_WRITE)
-    usage["reasoning"] = _ending(words, _REASONING)
     asked_names = _in_order(words, _ASKED)
     told_names = _in_order(words, _ANSWERED)
     roots = sorted({found[1] for name in words if (found := _NUMBERED.fullmatch(name))})
@@ -157,9 +158,57 @@ def dialect_of(names: Iterable[str]) -> Dialect | None:
         costs=_ending(words, _COST),
         tool={value: _ending(words, pattern) for value, pattern in _TOOL.items()},
         read_usage=(lambda span: _usage(span, usages)) if usages else None,
+        read_tool=lambda span: ToolUse(arguments=nested(span.attributes, _GIVEN) or None),
         asked=_asked(tuple(one for one in roots if one not in told_roots), asked_names),
         answered=_answered(told_roots, told_names),
     )
+
+
+def tokens_of(names: Iterable[str]) -> dict[str, Names]:
+    """Returns the attributes with each number of tokens, or nothing if no two have the two sums."""
+    found = _tokens_in(_words(name for name in names if "token" in name.lower()))
+    return found if found["input_tokens"] and found["output_tokens"] else {}
+
+
+def costs_of(names: Iterable[str]) -> Names:
+    """Returns those of some attributes that have a cost."""
+    found = [name for name in names if "cost" in name or "Cost" in name]
+    return _ending(_words(found), _COST) if found else ()
+
+
+def ids_in_metadata(names: Iterable[str]) -> Names:
+    """Returns those of some attributes in which users keep the id of a conversation."""
+    return _in_metadata(names, _ID_IN_METADATA)
+
+
+def users_in_metadata(names: Iterable[str]) -> Names:
+    """Returns those of some attributes in which users keep whom they talk to."""
+    return _in_metadata(names, _USER_IN_METADATA)
+
+
+def _in_metadata(names: Iterable[str], pattern: re.Pattern[str]) -> Names:
+    found = [name for name in names if "etadata." in name or "roperties." in name]
+    return _ending(_words(found), pattern) if found else ()
+
+
+def _words(names: Iterable[str]) -> dict[str, str]:
+    """Returns names with what they are in lower case, their words joined by underscores."""
+    return {
+        name: _SEPARATOR.sub("_", _CAPITAL.sub("_", name)).lower()
+        for name in sorted(names)
+        if not name.startswith(_OTHER_THINGS)
+    }
+
+
+def _tokens_in(words: dict[str, str]) -> dict[str, Names]:
+    """Returns the attributes with each number of tokens."""
+    return {
+        "input_tokens": _plain(words, _INPUT_TOKENS),
+        "output_tokens": _plain(words, _OUTPUT_TOKENS),
+        "cache_read": _ending(words, _CACHE_READ),
+        "cache_write": _ending(words, _CACHE_WRITE),
+        "reasoning": _ending(words, _REASONING),
+    }
 
 
 def _ending(words: dict[str, str], pattern: re.Pattern[str]) -> Names:

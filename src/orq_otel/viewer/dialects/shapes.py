@@ -113,6 +113,8 @@ _ANSWERED: Final = (
     "content",
     "text",
 )
+#: Where only a response keeps them, such as one that Python has printed.
+_RESPONSE: Final = frozenset({"choices", "candidates", "generations"})
 #: The types of parts with binary data, or the names of their fields, and what they hold.
 _MODALITIES: Final = {
     "image_url": "image",
@@ -297,7 +299,7 @@ def _answered(value: Any, depth: int) -> list[Message]:  # noqa: C901, PLR0911 -
         return []
     if isinstance(value, str):
         printed = unprinted(value)
-        if isinstance(printed, Mapping) and is_message(printed):
+        if isinstance(printed, Mapping) and (is_message(printed) or _RESPONSE & printed.keys()):
             return _answered(printed, depth + 1)
         is_told = value and not is_address(value)
         return [_text_message("assistant", value)] if is_told else []
@@ -476,7 +478,8 @@ def role_of(value: Mapping[str, Any], default: str = "user") -> str:
         is_role = kind is not None and kind in {*_ROLES, "system", "tool", "user"}
         role = kind if kind is not None and is_role else default
         role = "assistant" if value.get("kind") == "response" else role
-    return _ROLES.get(role, role)
+    lower = role.lower()  # as .NET has them
+    return _ROLES.get(role, lower if lower in _TOLD_BY or lower == "tool" else role)
 
 
 def _tool_calls(value: Mapping[str, Any]) -> list[Part]:

@@ -28,13 +28,14 @@ from orq_otel.viewer.dialects.dialect import (
     Messages,
     Names,
     ToolUse,
+    dollars,
     first,
     first_text,
     first_tokens,
     including_cache,
-    number,
     text,
 )
+from orq_otel.viewer.dialects.elevenlabs import ELEVENLABS
 from orq_otel.viewer.dialects.genai import GENAI, INPUT, INSTRUCTIONS, recorded
 from orq_otel.viewer.dialects.genkit import GENKIT
 from orq_otel.viewer.dialects.haystack import HAYSTACK
@@ -50,7 +51,13 @@ from orq_otel.viewer.dialects.mirascope import MIRASCOPE
 from orq_otel.viewer.dialects.mlflow import MLFLOW
 from orq_otel.viewer.dialects.monocle import MONOCLE
 from orq_otel.viewer.dialects.openinference import OPENINFERENCE
-from orq_otel.viewer.dialects.others import dialect_of
+from orq_otel.viewer.dialects.others import (
+    costs_of,
+    dialect_of,
+    ids_in_metadata,
+    tokens_of,
+    users_in_metadata,
+)
 from orq_otel.viewer.dialects.ours import OURS
 from orq_otel.viewer.dialects.pipecat import PIPECAT
 from orq_otel.viewer.dialects.pydantic_ai import PYDANTIC_AI
@@ -97,6 +104,7 @@ DIALECTS: Final = (
     BRAINTRUST,
     CLAUDE_CODE,
     CREWAI,
+    ELEVENLABS,
     LIVEKIT,
     LLAMA_INDEX,
     MIRASCOPE,
@@ -196,25 +204,30 @@ def _plan_of(names: frozenset[str], scope: str) -> _Plan:
         one.is_genai and (one is other or _has(_without(names, one.labels), one.marks))
         for one in applying
     )
-    more_ids = other.thread_ids if other is not None else ()
+    costs = there((*_COSTS, *other.costs) if other is not None else _COSTS)
+    if is_genai and other is None:  # names of a sender's own beside those of the conventions
+        if not any(usage.values()):
+            usage.update(tokens_of(names))
+        costs = costs or costs_of(names)
+    ids = there(THREAD_IDS)
+    more_ids = other.thread_ids if other is not None else () if ids else ids_in_metadata(names)
     models = of("models")
     return _Plan(
         dialects=applying,
         is_genai=is_genai,
         is_unanswered=any(
-            one.answers and not any(name.startswith(one.answers) for name in names)
-            for one in applying
+            one.is_answered is not None and not one.is_answered(names) for one in applying
         ),
         may_ask=any(
             bool(one.asked) and (one is not GENAI or not names.isdisjoint(_ASKED_IN))
             for one in applying
         ),
-        thread_ids=there((*THREAD_IDS, *more_ids))
+        thread_ids=(*ids, *there(more_ids))
         if is_genai
-        else there(name for name in THREAD_IDS if name not in SESSIONS),
+        else tuple(name for name in ids if name not in SESSIONS),
         sessions=() if is_genai else there((*SESSIONS, *more_ids)),
         tags=there((*TAGS, *other.tags) if other is not None else TAGS),
-        users=of("users"),
+        users=of("users") or (users_in_metadata(names) if is_genai else ()),
         agents=of("agents"),
         operations=of("operations"),
         kinds=tuple(
@@ -237,7 +250,7 @@ def _plan_of(names: frozenset[str], scope: str) -> _Plan:
         providers=of("providers"),
         response_ids=of("response_ids"),
         usage=tuple((count, some) for count, some in usage.items() if some),
-        costs=there((*_COSTS, *other.costs) if other is not None else _COSTS),
+        costs=costs,
         tiers=there(_TIERS),
         read_id=tuple(one for one in applying if one.read_id),
         read_operation=tuple(one for one in applying if one.read_operation),
@@ -390,7 +403,7 @@ def _usage(span: Span, plan: _Plan) -> Usage | None:
                 value = first_tokens(attributes, names)
             setattr(found, count, value)
     for name in plan.costs:
-        cost = number(attributes[name])
+        cost = dollars(attributes[name])
         if cost is not None:
             found.cost = cost
             break
@@ -417,10 +430,20 @@ def _has_exception(span: Span) -> bool:
 
 
 def _raised(span: Span, operation: str | None, usage: Usage | None) -> bool:
-    """Whether a call raised an exception and has no answer, though its sender set no status."""
+    """Whether a call failed and has no answer, though its sender set no status."""
     if operation in AROUND or (usage is not None and usage.output_tokens):
         return False
-    return _has_exception(span)
+    attributes = span.attributes
+    code = attributes.get("http.response.status_code")  # Mistral's client
+    return (
+        bool(attributes.get("error.type"))
+        or (isinstance(code, int) and code >= _FAILED)
+        or _has_exception(span)
+    )
+
+
+#: Status codes of HTTP from here on are errors.
+_FAILED: Final = 400
 
 
 def _tags(attributes: Mapping[str, Any], names: Names) -> tuple[str, ...]:

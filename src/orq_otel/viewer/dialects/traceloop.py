@@ -13,6 +13,8 @@ from orq_otel.viewer.dialects.shapes import answered, asked, message
 from orq_otel.viewer.model.telemetry import Span
 
 _PROPERTIES: Final = "traceloop.association.properties."
+#: Those who pass Traceloop's on with names of their own: KeywordsAI, now Respan.
+_RESELLERS: Final = ("respan.", "keywordsai.")
 _ASKED: Final = ("gen_ai.prompt.", "llm.prompts.")
 _ANSWERED: Final = ("gen_ai.completion.", "llm.completions.")
 
@@ -74,6 +76,19 @@ def called(value: Any) -> Any:
     return value
 
 
+_THREAD_IDS: Final = tuple(
+    _PROPERTIES + name
+    for name in (
+        "session_id",
+        "thread_id",
+        "conversation_id",
+        "chat_id",
+        "sessionId",
+        "threadId",
+        "conversationId",
+    )
+)
+
 TRACELOOP: Final = Dialect(
     name="Traceloop",
     marks=(
@@ -83,21 +98,19 @@ TRACELOOP: Final = Dialect(
         "llm.prompts.",
         "llm.completions.",
         "llm.request.type",
+        *_RESELLERS,
     ),
-    labels=(_PROPERTIES,),
-    thread_ids=tuple(
-        _PROPERTIES + name
-        for name in (
-            "session_id",
-            "thread_id",
-            "conversation_id",
-            "chat_id",
-            "sessionId",
-            "threadId",
-            "conversationId",
-        )
+    labels=(_PROPERTIES, *_RESELLERS),
+    thread_ids=(
+        *(one + "threads.thread_identifier" for one in _RESELLERS),
+        *(one + "sessions.session_identifier" for one in _RESELLERS),
+        *_THREAD_IDS,
     ),
-    users=(_PROPERTIES + "user_id", _PROPERTIES + "userId"),
+    users=(
+        _PROPERTIES + "user_id",
+        _PROPERTIES + "userId",
+        *(one + "customer_params.customer_identifier" for one in _RESELLERS),
+    ),
     tags=(_PROPERTIES + "tags",),
     kinds={
         "traceloop.span.kind": {

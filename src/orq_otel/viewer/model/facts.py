@@ -40,6 +40,15 @@ class Usage:
     model: str | None = None
 
 
+class Estimate(float):
+    """A cost whose price may be another one: of a model on one's own machine, or not in the list.
+
+    What a call costs there nobody can tell. This is what the model's maker asks.
+    """
+
+    __slots__ = ()
+
+
 @dataclass(slots=True)
 class Said:
     """What a span says.
@@ -89,7 +98,7 @@ class Facts:
         provider: The model's provider, or None.
         input_tokens: The number of input tokens, or None if unknown or not a model call.
         output_tokens: The number of output tokens, or None likewise.
-        cost: In US dollars, or None if unknown.
+        cost: In US dollars, or None if unknown. An `Estimate` if its price is one.
         is_model_call: Whether the span is a model call, which has tokens and a cost.
         is_error: Whether it failed.
         title: The user's first message, or None if content was not captured.

@@ -30,6 +30,7 @@ class Overview:
         output_tokens: The sum of output tokens.
         cost: In US dollars, or None if no price is known.
         unpriced: How many model calls have no known price.
+        estimated: How much of the cost is an estimate, in US dollars.
         buckets: Sums over time, without gaps, the oldest first.
         latencies: Of model calls: the upper end of each bucket in nanoseconds, and its calls.
         tags: The most frequent tags of the store with their numbers of threads.
@@ -52,6 +53,7 @@ class Overview:
     percentiles: tuple[int, int] | None = None
     is_partial: bool = False
     unindexed: int = 0
+    estimated: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Group:
         output_tokens: The sum of output tokens.
         cost: In US dollars, or None if no price is known.
         unpriced: How many calls have no known price.
+        estimated: How much of the cost is an estimate, in US dollars.
         p50: The median of the calls' latencies in nanoseconds.
         p95: Their 95th percentile.
         good: How many evaluations of its threads are good.
@@ -102,6 +105,7 @@ class Group:
     bad: int
     slices: tuple[Slice, ...]
     sampled: int = 0
+    estimated: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ class Thread:
         output_tokens: The sum over its model calls.
         cost: In US dollars, the sum over calls with a known price. None if no price is known.
         unpriced: How many model calls have no known price.
+        estimated: How much of the cost is an estimate, in US dollars.
         digest: The digest of a long id, or None. In a brief list, `id` is only its beginning.
         more_tags: How many tags are left out, because they are long or the list is brief.
         more_models: How many models are left out, for the same reasons.
@@ -45,6 +46,7 @@ class Thread:
     output_tokens: int
     cost: float | None
     unpriced: int
+    estimated: float = 0.0
     digest: str | None = None
     more_tags: int = 0
     more_models: int = 0

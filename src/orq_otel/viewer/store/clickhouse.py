@@ -20,6 +20,7 @@ from orq_otel.viewer.model.sums import Numbers, Overview
 from orq_otel.viewer.model.telemetry import LogRecord
 from orq_otel.viewer.model.threads import Stray, Thread, ThreadPage
 from orq_otel.viewer.store import visits
+from orq_otel.viewer.store.buckets import DAY
 from orq_otel.viewer.store.clickhouse_activity import Tables
 from orq_otel.viewer.store.clickhouse_address import Address
 from orq_otel.viewer.store.clickhouse_copy import Copy
@@ -27,7 +28,7 @@ from orq_otel.viewer.store.clickhouse_index import Index, Progress
 from orq_otel.viewer.store.clickhouse_numbers import numbers, overview
 from orq_otel.viewer.store.clickhouse_reading import Reading
 from orq_otel.viewer.store.clickhouse_server import RefusedError, Server
-from orq_otel.viewer.store.clickhouse_spans import RawSpans
+from orq_otel.viewer.store.clickhouse_spans import ALWAYS, RawSpans, Window
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 _log = logging.getLogger(__name__)
@@ -37,6 +38,8 @@ Result = TypeVar("Result")
 _PATIENCE: Final = 1.0
 #: How many seconds may pass until tables are noticed that somebody else has made or dropped.
 _CHECK: Final = 5.0
+#: And whether log records of coding agents are there.
+_RARELY: Final = 3600.0
 #: How many seconds may pass until a deletion is noticed that leaves no fewer spans than there were.
 _SWEEP: Final = 3600.0
 #: How many seconds one step of following takes.
@@ -60,7 +63,8 @@ class ClickHouseStore:
         self._tables = Tables(server, self._raw.table, self._raw.logs_table)
         self._index = Index(server, self._raw, self._tables)
         self._reading = Reading(server, self._tables)
-        self._checked = 0.0
+        self._checked = self._asked_for_agents = 0.0
+        self._has_agents = False
         self._next_sweep = time.monotonic() + _SWEEP
         self._is_summed = False
         self._followed: tuple[int, int] | None = None
@@ -160,6 +164,23 @@ class ClickHouseStore:
         return self._copy.latest().abilities
 
     @property
+    def leaves_agents_out(self) -> bool:
+        """Whether coding agents have sent log records alone lately, of which sums know nothing.
+
+        They have no trace, by which the tables of sums are made.
+
+        Raises:
+            StoreError: The query failed.
+        """
+        if not self._are_summed():
+            return False
+        now = time.monotonic()
+        if now > self._asked_for_agents:
+            self._asked_for_agents = now + _RARELY
+            self._has_agents = self._raw.has_agents(Window(time.time_ns() - DAY, ALWAYS.until))
+        return self._has_agents
+
+    @property
     def period(self) -> str | None:
         """The time that pages show unless another one is chosen."""
         return "24h"
@@ -237,9 +258,7 @@ class ClickHouseStore:
             raise StoreError(
                 "Sums are of all services: leave service= out of the address.", is_temporary=False
             )
-        if self._tables.make():
-            self._index.carry_over()
-            self._tables.settle()
+        self._tables.make()
         self._index.backfill(report)
         self._tables.note("made", 1)
         self._checked = 0.0

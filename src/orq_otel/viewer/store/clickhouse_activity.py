@@ -32,9 +32,8 @@ _EARLIER: Final = (
     *(f"{one}_view" for one in ("threads", "calls", "labels", "latencies", "prices")),
     *("threads", "calls", "labels", "latencies", "prices", "facts", "texts"),
 )
-#: The form of the tables, and the one before, which is carried over. Others are made anew.
-FORM: Final = 3
-BEFORE: Final = 2
+#: The form of the tables. Those of another one are made anew.
+FORM: Final = 4
 _BY_THREAD: Final = "by_thread thread_id TYPE bloom_filter(0.001) GRANULARITY 1"
 #: What spans sum up to, in rows of a trace and in those of a day.
 _SUMS: Final = """spans Int64,
@@ -44,6 +43,7 @@ _SUMS: Final = """spans Int64,
     cost Int64,
     priced Int64,
     unpriced Int64,
+    estimated Int64,
     title String CODEC(ZSTD(1)),
     title_start Int64,
     title_span String"""
@@ -122,12 +122,8 @@ _FEEDBACK: Final = """
     verdict Int8,
     version UInt64,
     is_deleted UInt8"""
-#: The columns of messages, as the table of them had them in the form before.
-TEXTS: Final = tuple(
-    column.split()[0] for column in _MESSAGES.split(",\n") if column.split()[0] != "INDEX"
-)
 #: What one call adds to the sums of its model: bits of `call_kinds`.
-IS_CALL, IS_ERROR, IS_PRICED = 1, 2, 4
+IS_CALL, IS_ERROR, IS_PRICED, IS_ESTIMATED = 1, 2, 4, 8
 
 
 class _Part(NamedTuple):
@@ -261,40 +257,21 @@ class Tables:
         ((now,),) = self._server.ask("SELECT toUnixTimestamp64Micro(now64(6))")
         return int(now)
 
-    def make(self) -> bool:
-        """Create those that are not there, with what fills them.
-
-        Returns:
-            Whether they are there in the form before: rows of it have to be carried over, and
-            `settle` called.
+    def make(self) -> None:
+        """Create those that are not there, with what fills them. Drop those of another form.
 
         Raises:
             StoreError: The server does not allow it, or nothing can note what arrives there.
         """
         form = self.state("form") if self.is_there("state") else 0
-        if form not in {0, FORM, BEFORE}:
+        if form not in {0, FORM}:
             self.drop()
         for statement in self.statements():
             self._server.do(statement)
-        if form == BEFORE:
-            activity = f"ALTER TABLE {self._stored('activity')}{self._on()}"
-            self._server.do(f"{activity} ADD INDEX IF NOT EXISTS {_BY_THREAD}")
-            self._server.do(f"{activity} MATERIALIZE INDEX by_thread")
-            return True
-        self.settle()
-        return False
-
-    def settle(self) -> None:
-        """Drop what earlier releases had, and note the form."""
-        if self.state("form") != FORM:
-            for part in (*_EARLIER, "texts_local"):
+        if form != FORM:
+            for part in _EARLIER:
                 self._server.do(f"DROP TABLE IF EXISTS {self.name(part)}{self._on()}")
             self.note("form", FORM)
-
-    def _stored(self, part: str) -> str:
-        """Returns the name of the table that has the rows, which may be distributed."""
-        _, cluster = self._local(self._spans)
-        return self.name(part if cluster is None else f"{part}_local")
 
     def statements(self) -> list[str]:
         """Returns the statements that make the tables.

@@ -9,11 +9,11 @@ from orq_otel.viewer.model.queries import Sort, ThreadQuery
 from orq_otel.viewer.store import buckets as pieces
 from orq_otel.viewer.store import visits
 from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND
-from orq_otel.viewer.store.clickhouse_days import SUMS, TITLE
+from orq_otel.viewer.store.clickhouse_days import TITLE
 from orq_otel.viewer.store.clickhouse_feedback import Feedback
 from orq_otel.viewer.store.clickhouse_rows import NEVER
 from orq_otel.viewer.store.clickhouse_texts import Found, Texts
-from orq_otel.viewer.store.tally import COST_UNITS
+from orq_otel.viewer.store.tally import COST_UNITS, SUMS
 
 #: How many days a list without a time goes back at first, and then. At last it reads all.
 BACK: Final = (1, 8, 64)

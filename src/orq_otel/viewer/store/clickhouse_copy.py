@@ -15,7 +15,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from orq_otel.viewer.model.telemetry import LogRecord
+from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.telemetry import LogRecord, Span
 from orq_otel.viewer.store.buckets import DAY, HOUR, bounded
 from orq_otel.viewer.store.clickhouse_spans import ALWAYS, Place, RawSpans, Window
 from orq_otel.viewer.store.sqlite import SQLiteStore
@@ -40,6 +42,7 @@ class Copy:
 
     _store: SQLiteStore
     _counts: tuple[int, int] | None
+    _has_agents: bool
 
     def __init__(self, raw: RawSpans, most: int = MOST) -> None:
         self._raw = raw
@@ -69,6 +72,8 @@ class Copy:
             if began >= self._next:
                 counts = self._raw.counts()
                 if counts != self._counts:
+                    if self._has_agents and self._counts and counts[1] < self._counts[1]:
+                        self._empty()  # what was deleted may be theirs
                     self._follow()
                     self._counts = counts
                     ended = time.monotonic()
@@ -122,9 +127,14 @@ class Copy:
         records = self._raw.records_of_threads(Window(bounded(since), ALWAYS.until))
         if self._spans:
             records += self._raw.records(list(self._spans), Window(bounded(since), ALWAYS.until))
-        if records:
-            self._logs_until = max(record.time for record in records)
-            self._store.write([], records)
+        told = self._raw.of_agents(Window(bounded(since), ALWAYS.until))
+        spans = [KeptSpan(one, read(one)) for one in told if isinstance(one, Span)]
+        self._has_agents = self._has_agents or bool(spans)
+        records += [one for one in told if not isinstance(one, Span)]
+        times = [*(one.time for one in records), *(one.span.end for one in spans)]
+        if times:
+            self._logs_until = max(times)
+            self._store.write(spans, records)
 
     def _match(self, places: Iterable[Place], asked: set[str], window: Window) -> None:
         """Add what is new in some traces, and start again if something is gone from them."""
@@ -167,3 +177,5 @@ class Copy:
         self._logs: dict[str, int] = {}
         self._logs_until = 0
         self._counts = None
+        #: Whether it has spans that log records of coding agents stand for.
+        self._has_agents = False

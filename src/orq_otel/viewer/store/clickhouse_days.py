@@ -13,12 +13,12 @@ from orq_otel.viewer.store.buckets import DAY, LATENCIES, MINUTE, SECOND
 from orq_otel.viewer.store.clickhouse_activity import IS_CALL, Tables
 from orq_otel.viewer.store.clickhouse_rows import of_day
 from orq_otel.viewer.store.clickhouse_server import Server
+from orq_otel.viewer.store.tally import SUMS
 
 #: The width of the slots of a day.
 SLOT: Final = 5 * MINUTE
 #: There are fewer buckets of latencies than this.
 _BUCKETS: Final = 32
-SUMS: Final = ("spans", "errors", "input_tokens", "output_tokens", "cost", "priced", "unpriced")
 #: Of these, what a slot has.
 SLOTTED: Final = SUMS[:5]
 #: Stands for the start of the title's span if a thread has no title.

@@ -243,16 +243,6 @@ class Index:
         self._days.sum_up([day])
         self._texts.forget(day)
 
-    def carry_over(self) -> None:
-        """Take over what the tables had in the form before.
-
-        Raises:
-            StoreError: ClickHouse cannot be read or written.
-        """
-        if self._tables.is_there("texts"):
-            self._days.sum_up(self._days_of_rows())
-            self._texts.carry_over()
-
     def _days_of_rows(self) -> list[int]:
         found = self._server.ask(
             "SELECT DISTINCT intDiv(toInt64(toUnixTimestamp(hour)), 86400) AS day"

@@ -16,7 +16,7 @@ from orq_otel.viewer.model.queries import Kind, ThreadQuery
 from orq_otel.viewer.model.sums import Bucket, Group, Numbers, Overview, Slice
 from orq_otel.viewer.store import buckets as pieces
 from orq_otel.viewer.store.buckets import DAY, LATENCIES, MINUTE, SECOND
-from orq_otel.viewer.store.clickhouse_activity import IS_CALL, IS_ERROR, IS_PRICED
+from orq_otel.viewer.store.clickhouse_activity import IS_CALL, IS_ERROR, IS_ESTIMATED, IS_PRICED
 from orq_otel.viewer.store.clickhouse_conditions import Condition, hours_of
 from orq_otel.viewer.store.clickhouse_days import (
     CALL_AT,
@@ -27,11 +27,10 @@ from orq_otel.viewer.store.clickhouse_days import (
     SLOT,
     SLOT_AT,
     SLOTTED,
-    SUMS,
     bucket_of,
 )
 from orq_otel.viewer.store.clickhouse_reading import Reading
-from orq_otel.viewer.store.tally import COST_UNITS
+from orq_otel.viewer.store.tally import COST_UNITS, SUMS
 
 #: How many spans numbers are counted of at most, those of the latest days, unless one has more.
 BUDGET: Final = 5_000_000
@@ -53,6 +52,7 @@ _AMONG: Final = "label IN {groups:Array(String)}"
 _IS_CALL: Final = f"bitTest(kind, {IS_CALL.bit_length() - 1})"
 _IS_ERROR: Final = f"bitTest(kind, {IS_ERROR.bit_length() - 1})"
 _IS_PRICED: Final = f"bitTest(kind, {IS_PRICED.bit_length() - 1})"
+_IS_ESTIMATED: Final = f"bitTest(kind, {IS_ESTIMATED.bit_length() - 1})"
 
 
 def _exact(condition: str = "1") -> str:
@@ -73,6 +73,7 @@ class _Sums(NamedTuple):
     cost: int = 0
     priced: int = 0
     unpriced: int = 0
+    estimated: int = 0
     percentiles: Sequence[int] = (0, 0)
 
 
@@ -80,6 +81,7 @@ class _Sums(NamedTuple):
 _COLUMNS: Final = (
     f"countIf(COUNTS), countIf({_IS_ERROR}), sum(sums.1), sum(sums.2), sum(sums.3),"
     f" countIf({_IS_PRICED}), countIf({_IS_CALL} AND NOT {_IS_PRICED}),"
+    f" sumIf(sums.3, {_IS_ESTIMATED}),"
     f" {_exact(_IS_CALL)}"
 )
 
@@ -95,7 +97,7 @@ def overview(reading: Reading, query: ThreadQuery, buckets: int) -> Overview:
         f" FROM ({reading.of_threads(condition, *names)}) WHERE {condition.sql}",
         **condition.values,
     )
-    spans, errors, input_tokens, output_tokens, cost, priced, unpriced = sums
+    spans, errors, input_tokens, output_tokens, cost, priced, unpriced, estimated = sums
     if count <= _FEW and sum(map(len, ids)) <= _FEW_CHARACTERS and condition.sql != "1":
         condition = condition.among(ids)
     elif count <= len(hashes) and not condition.is_of_time:
@@ -127,6 +129,7 @@ def overview(reading: Reading, query: ThreadQuery, buckets: int) -> Overview:
         tags=tuple(reading.frequent("tag", condition.hours).get("tag", ())),
         percentiles=percentiles,
         is_partial=condition.found is not None and condition.found.is_partial,
+        estimated=estimated / COST_UNITS,
     )
 
 
@@ -409,4 +412,5 @@ def _group(
             for start, one in sums.items()
             if start is not None and one.calls
         ),
+        estimated=every.estimated / COST_UNITS,
     )

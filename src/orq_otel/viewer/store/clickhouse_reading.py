@@ -44,7 +44,7 @@ _Labels = Literal["tag", "facet"]
 #: The columns of `_thread`.
 _THREAD: Final = (
     *("started", "last_active", "traces", "title", "spans", "errors", "input_tokens"),
-    *("output_tokens", "cost", "priced", "unpriced"),
+    *("output_tokens", "cost", "priced", "unpriced", "estimated"),
 )
 _OF_ROWS: Final = {**COLUMNS, "traces": "toInt64(uniqExact(a.trace_id))"}
 
@@ -412,6 +412,7 @@ def _thread(
         output_tokens=of["output_tokens"],
         cost=of["cost"] / COST_UNITS if of["priced"] else None,
         unpriced=of["unpriced"],
+        estimated=of["estimated"] / COST_UNITS,
         digest=digest,
         more_tags=tags[1],
         more_models=models[1],

@@ -11,10 +11,11 @@ from typing import Any, Final, NamedTuple
 from orq_otel.viewer.conversation import calls
 from orq_otel.viewer.conversation.facts import MODEL_CALLS
 from orq_otel.viewer.conversation.texts import tool_of
+from orq_otel.viewer.model.facts import Estimate
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND
-from orq_otel.viewer.store.clickhouse_activity import IS_CALL, IS_ERROR, IS_PRICED
-from orq_otel.viewer.store.tally import COST_UNITS
+from orq_otel.viewer.store.clickhouse_activity import IS_CALL, IS_ERROR, IS_ESTIMATED, IS_PRICED
+from orq_otel.viewer.store.tally import COST_UNITS, SUMS
 
 #: The latest hour that a column has, in the year 2106, and one after it, in seconds.
 LATEST_HOUR: Final = 4_293_900_000
@@ -102,7 +103,7 @@ class Row:
 
     def __init__(self, start: int) -> None:
         self.started = self.last_active = start
-        self.sums = [0] * 7
+        self.sums = [0] * len(SUMS)
         self.title: tuple[int, str, str] | None = None
         self.tags: dict[str, tuple[int, int]] = {}
         self.models: dict[str, int] = {}
@@ -128,10 +129,13 @@ class Row:
             here[place] += value
         self.sums[5] += cost is not None
         self.sums[6] += cost is None and facts.is_model_call
+        is_estimate = isinstance(facts.cost, Estimate)
+        self.sums[7] += is_estimate * (cost or 0)
         kind = (
             IS_CALL * facts.is_model_call
             + IS_ERROR * facts.is_error
             + IS_PRICED * (cost is not None)
+            + IS_ESTIMATED * is_estimate
         )
         if facts.is_model_call or (facts.is_error and facts.operation in MODEL_CALLS):
             sums = (*tokens, cost or 0)
@@ -158,16 +162,12 @@ class Row:
     def values(self, key: Key, of_trace: int, version: int) -> dict[str, Any]:
         """Returns the row's columns."""
         title_start, title_span, title = self.title or (0, "", "")
-        names = (
-            *("spans", "errors", "input_tokens", "output_tokens", "cost"),
-            *("priced", "unpriced"),
-        )
         self.calls.sort()
         return {
             **key._asdict(),
             "started": self.started,
             "last_active": self.last_active,
-            **dict(zip(names, self.sums, strict=True)),
+            **dict(zip(SUMS, self.sums, strict=True)),
             "title": title,
             "title_start": title_start,
             "title_span": title_span,

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from orq_otel.viewer.conversation import facts
 from orq_otel.viewer.conversation.evaluations import RESPONSE_IDS
+from orq_otel.viewer.dialects import logged
 from orq_otel.viewer.dialects.table import SESSIONS, THREAD_IDS
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import LogRecord, Span
@@ -32,6 +33,8 @@ _MOST: Final = 200_000
 #: Log records that belong to a thread and to no span name it by one of these.
 _LOG_IDS: Final = tuple(name for name in THREAD_IDS if name not in {"thread.id", *SESSIONS})
 _SCORE: Final = "gen_ai.evaluation.score.value"
+#: SQL for log records of coding agents, by their scopes.
+_OF_AGENTS: Final = " OR ".join(f"startsWith(ScopeName, '{one}')" for one in logged.SCOPES)
 #: How far from one span of a trace others are looked for.
 _AROUND: Final = DAY
 
@@ -281,6 +284,38 @@ class RawSpans:
             f"TraceId = '' AND (hasAny({keys}, [{names}]) OR match({thread}, '[^0-9-]')"
             f" OR {self.logs_table.event_name()} LIKE 'gen_ai.%')",
             window,
+        )
+
+    def of_agents(self, window: Window = ALWAYS) -> list[Span | LogRecord]:
+        """Returns what the latest log records of coding agents stand for, sorted by time.
+
+        Those of Claude Code, Codex and others who send no spans: `dialects.logged` has them.
+        """
+        table = self.logs_table
+        if table is None:
+            return []
+        event = table.attribute("event.name", "LogAttributes")
+        events = (f"startsWith({event}, '{one}')" for one in logged.EVENTS)
+        theirs = " OR ".join((_OF_AGENTS, *events))
+        ((first,),) = self._ask(
+            f"SELECT toUnixTimestamp64Nano(min(Timestamp)) FROM (SELECT Timestamp FROM {table.sql}"
+            f" WHERE {_IN} AND {self._where} AND ({theirs})"
+            f" ORDER BY Timestamp DESC LIMIT {_LOG_SIZE})",
+            window,
+        )
+        latest = Window(max(int(first), window.since), window.until)
+        return [logged.told(one) for one in self._records(f"({theirs})", latest)]
+
+    def has_agents(self, window: Window) -> bool:
+        """Whether coding agents that send nothing else have sent log records in a time."""
+        if self.logs_table is None:
+            return False
+        return bool(
+            self._ask(
+                f"SELECT 1 FROM {self.logs_table.sql}"
+                f" WHERE {_IN} AND {self._where} AND ({_OF_AGENTS}) LIMIT 1",
+                window,
+            )
         )
 
     def records_of_thread(self, thread_id: str) -> list[LogRecord]:

@@ -18,7 +18,7 @@ from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.threads import Hit
 from orq_otel.viewer.store import words
 from orq_otel.viewer.store.buckets import DAY, SECOND
-from orq_otel.viewer.store.clickhouse_activity import TEXTS, Tables
+from orq_otel.viewer.store.clickhouse_activity import Tables
 from orq_otel.viewer.store.clickhouse_rows import Key, hour_of, in_hours, of_day, of_days
 from orq_otel.viewer.store.clickhouse_server import Server
 
@@ -195,14 +195,6 @@ class Texts:
             f" SELECT thread_id, hour, digest, {self._tables.now()}, 1 FROM {self._name} FINAL"
             f" WHERE {of_day(day)} AND trace_id NOT IN"
             f" (SELECT trace_id FROM {activity} FINAL WHERE {of_day(day - 1, day + 1)})"
-        )
-
-    def carry_over(self) -> None:
-        """Take over what the table had in the form before."""
-        columns = ", ".join(TEXTS)
-        self._server.do(
-            f"INSERT INTO {self._name} ({columns}) SELECT {columns}"
-            f" FROM {self._tables.name('texts')} FINAL"
         )
 
     def find(self, text: str, hours: str) -> Found:

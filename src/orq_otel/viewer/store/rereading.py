@@ -15,6 +15,7 @@ from typing import Final
 from orq_otel.viewer.conversation import calls
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.conversation.texts import texts_of, tool_of
+from orq_otel.viewer.model.facts import Estimate
 from orq_otel.viewer.model.ids import digest
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.store import (
@@ -102,7 +103,9 @@ def _read_again(connection: sqlite3.Connection, keys: Iterable[int]) -> None:
 def _again(kept: KeptSpan) -> KeptSpan:
     facts = read(kept.span)
     if facts.cost is not None and kept.facts.cost is not None:
-        facts = replace(facts, cost=kept.facts.cost)  # the price of its day
+        cost = kept.facts.cost  # the price of its day
+        is_estimate = isinstance(facts.cost, Estimate)
+        facts = replace(facts, cost=Estimate(cost) if is_estimate else cost)
     return KeptSpan(kept.span, facts)
 
 

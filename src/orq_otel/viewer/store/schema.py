@@ -357,7 +357,13 @@ def _finding(connection: sqlite3.Connection) -> None:
 def _read_again(connection: sqlite3.Connection) -> None:
     """Let the spans be read again in the background, and not only for searches."""
     _finding(connection)
+    _let_be_read_again(connection)
+
+
+def _let_be_read_again(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM unindexed WHERE source = 'spans'")
+    if connection.execute("SELECT 1 FROM unindexed WHERE source = 'again'").fetchone():
+        return  # an earlier step has said so
     connection.execute(
         "INSERT INTO unindexed SELECT 'again', max(seq) FROM spans HAVING max(seq) IS NOT NULL"
     )
@@ -409,12 +415,28 @@ DELETE FROM kept_labels;
 UPDATE threads SET kept = 0 WHERE kept;
 """
 
+#: How much of a cost is an estimate.
+_ESTIMATES: Final = """
+ALTER TABLE spans ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE calls ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE threads ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE thread_activity ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE activity ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE group_sums ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0;
+-- It covers what numbers of some threads are made of.
+DROP INDEX spans_by_thread;
+CREATE INDEX spans_by_thread ON spans (
+    thread, start, end, is_error, is_model_call, input_tokens, output_tokens, cost, estimated
+) WHERE thread IS NOT NULL;
+"""
 
-def _plots_of_labels(connection: sqlite3.Connection) -> None:
-    _run(connection, _PLOTS_OF_LABELS)
+
+def _estimates(connection: sqlite3.Connection) -> None:
+    _run(connection, _ESTIMATES)
     if not connection.execute("SELECT 1 FROM latency_steps").fetchone():
         sqlite_groups.add_calls(connection, connection.execute("SELECT * FROM calls"))
     sqlite_groups.choose(connection)
+    _let_be_read_again(connection)
 
 
 #: The first makes an empty file into one of version 1, and so on.
@@ -426,7 +448,8 @@ STEPS: Final[tuple[Step, ...]] = (
     _read_again,
     _finding,
     _GROUPS,
-    _plots_of_labels,
+    _PLOTS_OF_LABELS,
+    _estimates,
 )
 
 

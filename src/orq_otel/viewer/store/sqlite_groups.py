@@ -36,9 +36,10 @@ class Part(NamedTuple):
     cost: int
     priced: int
     unpriced: int
+    estimated: int
 
 
-_COLUMNS: Final = (*Part._fields[1:], "spans")
+_COLUMNS: Final = (*Part._fields[1:-1], "spans", "estimated")
 _TO_SUMS: Final = (
     "ON CONFLICT (kind, value, width, start) DO UPDATE SET"
     f" {', '.join(f'{name} = {name} + excluded.{name}' for name in _COLUMNS)}"
@@ -47,7 +48,7 @@ _TO_SUMS: Final = (
 _OF_THREADS: Final = (
     "?1 * SUM(priced + unpriced), ?1 * SUM(errors), ?1 * SUM(input_tokens),"
     " ?1 * SUM(output_tokens), ?1 * SUM(cost), ?1 * SUM(priced), ?1 * SUM(unpriced),"
-    " ?1 * SUM(spans)"
+    " ?1 * SUM(spans), ?1 * SUM(estimated)"
 )
 _TO_LATENCIES: Final = (
     "ON CONFLICT (kind, value, bucket) DO UPDATE SET calls = calls + excluded.calls"
@@ -151,7 +152,8 @@ def add_calls(connection: sqlite3.Connection, calls: Iterable[Call], sign: int =
     finest, *wider = THREAD_WIDTHS
     sums: dict[tuple[str, int], list[int]] = {}
     steps: Counter[int] = Counter()
-    for _, _, model, start, end, is_error, is_call, input_tokens, output_tokens, cost in calls:
+    for _, _, model, start, end, is_error, is_call, *rest in calls:
+        input_tokens, output_tokens, cost, estimated = rest
         if is_call:
             steps[latency_step(max(end - start, 0))] += sign
         key = (model or "", start - start % finest)
@@ -165,6 +167,7 @@ def add_calls(connection: sqlite3.Connection, calls: Iterable[Call], sign: int =
         if cost is not None:
             one[4] += cost
             one[5] += 1
+            one[8] += estimated
         elif is_call:
             one[6] += 1
         one[7] += 1
@@ -317,8 +320,8 @@ def _add(
             latencies[kind, value, bucket] += calls
     rows = []
     for group, sums in totals.items():
-        spans, *values = sums.values()
-        counts = (sums.priced + sums.unpriced, *values, spans)
+        spans, *values, estimated = sums.values()
+        counts = (sums.priced + sums.unpriced, *values, spans, estimated)
         rows.append((*group, *(sign * value for value in counts)))
     insert_many(connection, "INSERT INTO group_sums VALUES", rows, _TO_SUMS)
     insert_many(

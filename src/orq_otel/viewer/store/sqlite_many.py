@@ -203,9 +203,10 @@ class Many:
                 marks, names = _marks(kept)
                 queries.append(
                     self._listed(
-                        9,
+                        10,
                         f"SELECT value, {at}, SUM(calls), SUM(errors), SUM(input_tokens),"
-                        " SUM(output_tokens), SUM(cost), SUM(priced), SUM(unpriced)"
+                        " SUM(output_tokens), SUM(cost), SUM(priced), SUM(unpriced),"
+                        " SUM(estimated)"
                         f" FROM group_sums WHERE kind = ? AND value {marks}"
                         " AND width = ? AND start >= ? AND start < ? AND (calls OR errors)"
                         " GROUP BY 1, 2",
@@ -217,11 +218,12 @@ class Many:
                 among, values = (self._of_label, self._values) if self._is_filtered else ("", ())
                 queries.append(
                     self._listed(
-                        9,
+                        10,
                         f"SELECT label, {at}, SUM(priced + unpriced), SUM(errors),"
                         " SUM(input_tokens), SUM(output_tokens), SUM(cost), SUM(priced),"
-                        f" SUM(unpriced) FROM {self._labels} CROSS JOIN thread_activity"
-                        f" USING (thread) WHERE label {marks}{among}"
+                        f" SUM(unpriced), SUM(estimated) FROM {self._labels}"
+                        " CROSS JOIN thread_activity USING (thread)"
+                        f" WHERE label {marks}{among}"
                         " AND width = ? AND start >= ? AND start < ? GROUP BY 1, 2",
                         *(*names, *values, *during),
                     )
@@ -232,11 +234,11 @@ class Many:
         """Returns the same of each model that some threads have called."""
         return _merged(
             self._listed(
-                9,
+                10,
                 f"SELECT model, start / {width} * {width}, COUNT(*), SUM(is_error),"
                 " CAST(TOTAL(input_tokens) AS INTEGER), CAST(TOTAL(output_tokens) AS INTEGER),"
                 " CAST(TOTAL(cost) AS INTEGER), COUNT(cost),"
-                " SUM(is_model_call AND cost IS NULL) FROM calls"
+                " SUM(is_model_call AND cost IS NULL), CAST(TOTAL(estimated) AS INTEGER) FROM calls"
                 f" WHERE start >= ? AND start < ?{self._among} GROUP BY 1, 2",
                 *(start, end, *self._values),
             )

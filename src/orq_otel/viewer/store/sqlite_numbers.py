@@ -160,7 +160,8 @@ class _Few:
             f"SELECT label, {at}, TOTAL({self._is_call}), TOTAL(is_error),"
             " TOTAL(CASE WHEN is_model_call THEN input_tokens END),"
             " TOTAL(CASE WHEN is_model_call THEN output_tokens END), TOTAL(cost), COUNT(cost),"
-            f" TOTAL(is_model_call AND cost IS NULL) {self._from} GROUP BY 1, 2 ORDER BY 2",
+            " TOTAL(is_model_call AND cost IS NULL), TOTAL(estimated)"
+            f" {self._from} GROUP BY 1, 2 ORDER BY 2",
             self._values,
         ):
             found[name].append(Part(*map(int, values)))
@@ -199,7 +200,7 @@ def _group(
     counts: tuple[int, int, int] | None,
 ) -> Group:
     latencies: Mapping[int, Sequence[int]] = found.latencies.get(name, {})
-    sums = Part(*map(sum, zip(*parts, strict=True))) if parts else Part(*[0] * 8)
+    sums = Part(*map(sum, zip(*parts, strict=True))) if parts else Part(*[0] * len(Part._fields))
     all_latencies = sorted(one for some in latencies.values() for one in some)
     half, most = _percentiles(all_latencies)
     threads, good, bad = counts or (0, 0, 0)
@@ -228,6 +229,7 @@ def _group(
             if one.calls
         ),
         sampled=len(all_latencies) if name in found.sampled else 0,
+        estimated=sums.estimated / COST_UNITS,
     )
 
 

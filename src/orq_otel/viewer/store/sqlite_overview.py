@@ -39,6 +39,8 @@ _SUMMED: Final = ("spans", "errors", "input_tokens", "output_tokens", "cost", "p
 _SUMS: Final = ", ".join(f"TOTAL({name})" for name in _SUMMED)
 #: The same as integers, which JSON keeps as they are.
 _WHOLE_SUMS: Final = ", ".join(f"CAST(TOTAL({name}) AS INTEGER)" for name in _SUMMED)
+#: With how much of the cost is an estimate, which no plot has.
+_IN_ALL: Final = f"{_SUMS}, TOTAL(estimated)"
 #: The same of spans.
 _SPAN_SUMS: Final = (
     "COUNT(*), TOTAL(is_error), TOTAL(input_tokens), TOTAL(output_tokens), TOTAL(cost),"
@@ -52,7 +54,8 @@ def overview(
     """Sums up all threads that match a query."""
     found_text = searches.find(connection, query.text) if query.text else None
     found = _found(connection, query, matching(connection, query, found_text))
-    total_spans, errors, input_tokens, output_tokens, cost, priced, unpriced = found.sums
+    total_spans, errors, *rest = found.sums
+    input_tokens, output_tokens, cost, priced, unpriced, estimated = rest
     buckets: tuple[Bucket, ...] = ()
     latencies: tuple[tuple[int, int], ...] = ()
     percentiles = None
@@ -74,6 +77,7 @@ def overview(
         percentiles=percentiles,
         is_partial=found_text is not None and found_text.is_partial,
         unindexed=unindexed(connection),
+        estimated=estimated / COST_UNITS,
     )
 
 
@@ -92,7 +96,7 @@ class _Found(NamedTuple):
         others: How many threads do not match.
         start: When the first of their spans began.
         end: When the last one ended.
-        sums: Of `_SUMMED`.
+        sums: Of `_SUMMED`, and how much of the cost is an estimate.
         some: Their keys, or None where all that match have one label, or are all there are.
         label: That label.
     """
@@ -129,7 +133,7 @@ def _found(
     keys = "json_group_array(key)" if len(conditions) > times(query) else "NULL"
     where, values = where_of(conditions)
     count, among, start, end, *sums = connection.execute(
-        f"SELECT COUNT(*), {keys}, MIN(started), MAX(last_active), {_SUMS} FROM threads {where}",
+        f"SELECT COUNT(*), {keys}, MIN(started), MAX(last_active), {_IN_ALL} FROM threads {where}",
         values,
     ).fetchone()
     some = None
@@ -143,7 +147,7 @@ def _whole(connection: sqlite3.Connection) -> tuple[Any, ...] | None:
 
     The start is that of its minute, since plots of so many spans are no finer. None for few spans.
     """
-    sums = connection.execute(f"SELECT {_SUMS} FROM activity WHERE width = {HOUR}").fetchone()
+    sums = connection.execute(f"SELECT {_IN_ALL} FROM activity WHERE width = {HOUR}").fetchone()
     if sums[0] <= _COUNTABLE:
         return None
     first, last = connection.execute(
@@ -168,7 +172,7 @@ def _of_label(connection: sqlite3.Connection, label: _Label) -> tuple[Any, ...] 
     """Returns what the threads with a label have together, as `_whole` does."""
     finest, widest = THREAD_WIDTHS
     where = "FROM group_sums WHERE kind = ? AND value = ? AND width ="
-    sums = connection.execute(f"SELECT {_SUMS} {where} {widest}", label).fetchone()
+    sums = connection.execute(f"SELECT {_IN_ALL} {where} {widest}", label).fetchone()
     if sums[0] <= _COUNTABLE:
         return None
     begun, ended = connection.execute(

@@ -42,7 +42,7 @@ _REST: Final = 500
 
 _THREAD: Final = (
     "title, started, last_active, traces, spans, errors, input_tokens, output_tokens,"
-    " cost, priced, unpriced, digest, coalesce(good, 0), coalesce(bad, 0),"
+    " cost, priced, unpriced, estimated, digest, coalesce(good, 0), coalesce(bad, 0),"
     " coalesce(evaluations, 0)"
 )
 _EVALUATED: Final = "LEFT JOIN thread_feedback ON thread_feedback.thread = threads.key"
@@ -273,7 +273,7 @@ def _counted(listed: str, count: int) -> _Labels:
 
 def _made(row: Sequence[Any], tags: _Labels, models: _Labels) -> tuple[Thread, int]:
     thread_id, title, started, last_active, traces, spans, errors, *rest = row
-    input_tokens, output_tokens, cost, priced, unpriced, digest, *evaluated = rest
+    input_tokens, output_tokens, cost, priced, unpriced, estimated, digest, *evaluated = rest
     thread = Thread(
         id=thread_id,
         title=title,
@@ -288,6 +288,7 @@ def _made(row: Sequence[Any], tags: _Labels, models: _Labels) -> tuple[Thread, i
         output_tokens=output_tokens,
         cost=cost / COST_UNITS if priced else None,
         unpriced=unpriced,
+        estimated=estimated / COST_UNITS,
         digest=digest,
         more_tags=tags[1],
         more_models=models[1],

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from orq_otel.viewer.conversation.facts import MODEL_CALLS
 from orq_otel.viewer.dialects.dialect import ToolUse
-from orq_otel.viewer.model.facts import Facts
+from orq_otel.viewer.model.facts import Estimate, Facts
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import LogRecord, Span
 from orq_otel.viewer.store.buckets import bounded
@@ -35,6 +35,7 @@ class SpanRow:
         resource: The key of the resource, likewise.
         tags: As JSON, or None.
         body: The attributes, events and links as JSON, which is compressed if it is long.
+        estimated: The cost if that is an estimate, or else 0.
         tool: The name of the tool that it executes, or None.
     """
 
@@ -50,6 +51,7 @@ class SpanRow:
     input_tokens: int | None
     output_tokens: int | None
     cost: int | None
+    estimated: int
     resource: int
     name: str
     kind: str
@@ -74,7 +76,9 @@ class SpanRow:
 
 _COLUMNS: Final = tuple(one.name for one in fields(SpanRow))
 #: The columns that `counted` returns.
-_COUNTED: Final = ("is_error", "is_model_call", "input_tokens", "output_tokens", "cost")
+_COUNTED: Final = (
+    *("is_error", "is_model_call", "input_tokens", "output_tokens", "cost", "estimated"),
+)
 #: Returns the values of a `SpanRow`, in the order of `INSERT`.
 values_of: Final = attrgetter(*_COLUMNS)
 INSERT: Final = f"INSERT OR IGNORE INTO spans ({', '.join(_COLUMNS)}) VALUES"
@@ -82,13 +86,14 @@ ADD_FACET: Final = "INSERT OR IGNORE INTO thread_facets VALUES (?, ?, ?)"
 #: Copies the model calls among some spans.
 ADD_CALLS: Final = (
     "INSERT OR REPLACE INTO calls SELECT thread, seq, model, start, end, is_error, is_model_call,"
-    " input_tokens, output_tokens, cost FROM spans WHERE thread IS NOT NULL AND (is_model_call OR"
+    " input_tokens, output_tokens, cost, estimated FROM spans"
+    " WHERE thread IS NOT NULL AND (is_model_call OR"
     f" (is_error AND operation IN ({', '.join(repr(one) for one in sorted(MODEL_CALLS))})))"
 )
 #: The columns of `row_of`, in its order.
 ROW_COLUMNS: Final = (
     "thread, trace_id, span_id, start, end, is_error, is_model_call, input_tokens, output_tokens,"
-    " cost, title, tags, model, user, agent, tool,"
+    " cost, estimated, title, tags, model, user, agent, tool,"
     " (SELECT service FROM resources WHERE resources.key = resource)"
 )
 
@@ -131,16 +136,24 @@ def optional(value: str | None) -> str | None:
     return None if value is None else text(value)
 
 
-def counted(facts: Facts) -> tuple[bool, bool, int | None, int | None, int | None]:
-    """Returns what counts of a span: error, call, tokens and cost, in the order of `COLUMNS`."""
+def counted(facts: Facts) -> tuple[bool, bool, int | None, int | None, int | None, int]:
+    """Returns what counts of a span: error, call, tokens and costs, in the order of `_COUNTED`."""
     cost = None if facts.cost is None else round(facts.cost * COST_UNITS)
-    return facts.is_error, facts.is_model_call, facts.input_tokens, facts.output_tokens, cost
+    return (
+        facts.is_error,
+        facts.is_model_call,
+        facts.input_tokens,
+        facts.output_tokens,
+        cost,
+        cost or 0 if facts.cost.__class__ is Estimate else 0,
+    )
 
 
 #: Sets the columns of `facts_row`.
 FACTS: Final = (
     "is_error = ?, is_model_call = ?, input_tokens = ?, output_tokens = ?, cost = ?,"
-    " operation = ?, model = ?, provider = ?, title = ?, tags = ?, user = ?, agent = ?"
+    " estimated = ?, operation = ?, model = ?, provider = ?, title = ?, tags = ?, user = ?,"
+    " agent = ?"
 )
 
 
@@ -246,7 +259,7 @@ _PARAMETERS: Final = 30_000 if sqlite3.sqlite_version_info >= (3, 32) else 900
 def row_of(values: tuple[Any, ...]) -> Row:
     """Returns the values of a row that go into sums, from its `ROW_COLUMNS`."""
     (thread, trace_id, span_id, start, end, is_error, is_model_call, *rest) = values
-    input_tokens, output_tokens, cost, title, tags, *facets = rest
+    input_tokens, output_tokens, cost, estimated, title, tags, *facets = rest
     return Row(
         thread,
         trace_id,
@@ -258,10 +271,18 @@ def row_of(values: tuple[Any, ...]) -> Row:
         input_tokens or 0,
         output_tokens or 0,
         cost,
+        estimated,
         title,
         tuple(text(tag) for tag in json.loads(tags)) if tags else (),
         *facets,
     )
+
+
+def cost_of(units: int | None, *, is_estimate: bool) -> float | None:
+    """Returns a cost in US dollars from its units."""
+    if units is None:
+        return None
+    return Estimate(units / COST_UNITS) if is_estimate else units / COST_UNITS
 
 
 def body_of(body: str | bytes) -> str:
@@ -272,8 +293,8 @@ def body_of(body: str | bytes) -> str:
 #: The columns of `span_of`, in its order.
 SPAN_COLUMNS: Final = (
     "seq, trace_id, span_id, parent_id, start, end, is_error, is_model_call, input_tokens,"
-    " output_tokens, cost, name, kind, status, status_message, scope, operation, model, provider,"
-    " title, tags"
+    " output_tokens, cost, estimated, name, kind, status, status_message, scope, operation, model,"
+    " provider, title, tags"
 )
 
 
@@ -286,8 +307,8 @@ def span_of(
 ) -> KeptSpan:
     """A span, from `SPAN_COLUMNS` and what stands elsewhere or is compressed."""
     (arrival, trace_id, span_id, parent_id, start, end, is_error, is_model_call, *rest) = values
-    (input_tokens, output_tokens, cost, name, kind, status, status_message, scope, *rest) = rest
-    operation, model, provider, title, tags = rest
+    (input_tokens, output_tokens, cost, estimated, name, kind, status, *rest) = rest
+    status_message, scope, operation, model, provider, title, tags = rest
     attributes, events, links = json.loads(body)
     return KeptSpan(
         Span(
@@ -315,7 +336,7 @@ def span_of(
             provider=provider,
             input_tokens=input_tokens,
             output_tokens=output_tokens,
-            cost=None if cost is None else cost / COST_UNITS,
+            cost=cost_of(cost, is_estimate=bool(estimated)),
             is_model_call=bool(is_model_call),
             is_error=bool(is_error),
             title=title,

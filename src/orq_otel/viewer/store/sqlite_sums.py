@@ -9,10 +9,9 @@ from typing import Final
 
 from orq_otel.viewer.model.ids import digest
 from orq_otel.viewer.store.sqlite_rows import ROW_COLUMNS, insert_many, row_of
-from orq_otel.viewer.store.tally import Row, Tally, ThreadTally
+from orq_otel.viewer.store.tally import SUMS, Row, Tally, ThreadTally
 
-_SUMS: Final = ("spans", "errors", "input_tokens", "output_tokens", "cost", "priced", "unpriced")
-_ADDED: Final = ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMS)
+_ADDED: Final = ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)
 _TO_ACTIVITY: Final = f"ON CONFLICT (width, start) DO UPDATE SET {_ADDED}"
 _TO_THREAD_ACTIVITY: Final = f"ON CONFLICT (thread, width, start) DO UPDATE SET {_ADDED}"
 _MORE_CALLS: Final = "DO UPDATE SET calls = calls + excluded.calls"
@@ -27,7 +26,7 @@ _IS_FIRST_TITLE: Final = (
 #: Adds to threads that are there, and makes the others.
 _ADD_THREADS: Final = (
     "INSERT INTO threads (key, id, folded, digest, started, last_active, active, kept,"
-    f" {', '.join((*_SUMS, *_TITLE))}) VALUES"
+    f" {', '.join((*SUMS, *_TITLE))}) VALUES"
 )
 _TO_THREADS: Final = (
     "ON CONFLICT (key) DO UPDATE SET"
@@ -55,7 +54,7 @@ _TO_MODELS: Final = (
 _RESET_THREAD: Final = (
     "UPDATE threads SET started = 0, last_active = 0, traces = 0, title = NULL,"
     " title_folded = NULL, title_start = NULL, title_span = NULL,"
-    f" {', '.join(f'{name} = 0' for name in _SUMS)} WHERE key = ?"
+    f" {', '.join(f'{name} = 0' for name in SUMS)} WHERE key = ?"
 )
 _OF_THREADS: Final = (
     "thread_traces",
@@ -179,7 +178,7 @@ def _add_plots(
 def subtract_threads(connection: sqlite3.Connection, threads: Mapping[int, ThreadTally]) -> None:
     """Subtract from the sums over each thread. Its first and last spans stay what they are."""
     connection.executemany(
-        f"UPDATE threads SET {', '.join(f'{name} = {name} - ?' for name in _SUMS)} WHERE key = ?",
+        f"UPDATE threads SET {', '.join(f'{name} = {name} - ?' for name in SUMS)} WHERE key = ?",
         [(*one.values(), key) for key, one in threads.items()],
     )
     _add_plots(connection, threads, -1)

@@ -254,6 +254,7 @@ def _call(row: SpanRow) -> tuple[Any, ...]:
         row.input_tokens,
         row.output_tokens,
         row.cost,
+        row.estimated,
     )
 
 
@@ -270,6 +271,7 @@ def _row(row: SpanRow, tags: tuple[str, ...], service: str) -> Row:
         row.input_tokens or 0,
         row.output_tokens or 0,
         row.cost,
+        row.estimated,
         row.title,
         tags,
         row.model,
@@ -292,11 +294,12 @@ def _change(connection: sqlite3.Connection, changes: Sequence[Change], threads: 
             connection.execute(f"SELECT {ROW_COLUMNS} FROM spans WHERE seq = ?", (seq,)).fetchone()
         )
         thread = None if kept.facts.thread_id is None else threads.keys[text(kept.facts.thread_id)]
-        is_error, is_model_call, input_tokens, output_tokens, cost = counted(kept.facts)
+        now = counted(kept.facts)
+        is_error, is_model_call, input_tokens, output_tokens, cost, estimated = now
         connection.execute(
             "UPDATE spans SET thread = ?, is_error = ?, is_model_call = ?, input_tokens = ?,"
-            " output_tokens = ?, cost = ? WHERE seq = ?",
-            (thread, is_error, is_model_call, input_tokens, output_tokens, cost, seq),
+            " output_tokens = ?, cost = ?, estimated = ? WHERE seq = ?",
+            (thread, *now, seq),
         )
         connection.execute("DELETE FROM calls WHERE thread = ? AND span = ?", (before.thread, seq))
         connection.execute(f"{ADD_CALLS} AND seq = ?", (seq,))
@@ -318,6 +321,7 @@ def _change(connection: sqlite3.Connection, changes: Sequence[Change], threads: 
                 input_tokens=input_tokens or 0,
                 output_tokens=output_tokens or 0,
                 cost=cost,
+                estimated=estimated,
             )
         )
     sqlite_groups.add_calls(connection, sqlite_groups.calls_of(connection, keys))

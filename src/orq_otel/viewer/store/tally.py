@@ -18,6 +18,11 @@ COST_UNITS: Final = 10**12
 WIDTHS: Final = (MINUTE, HOUR)
 #: The widths of the time buckets for sums over each thread.
 THREAD_WIDTHS: Final = (10 * MINUTE, DAY)
+#: What spans sum up to, in the order of the rollups' columns.
+SUMS: Final = (
+    *("spans", "errors", "input_tokens", "output_tokens", "cost", "priced", "unpriced"),
+    "estimated",
+)
 #: The kinds of facets, in the order of the last fields of a row.
 FACETS: Final = ("model", "user", "agent", "tool", "service")
 
@@ -40,6 +45,7 @@ class Row(NamedTuple):
         input_tokens: The number of input tokens, 0 if unknown.
         output_tokens: The number of output tokens, 0 if unknown.
         cost: In `COST_UNITS`, or None if unknown.
+        estimated: The same if it is an estimate, or else 0.
         title: The user's first message, or None.
         tags: The tags of its thread.
         model: The model, or None.
@@ -59,6 +65,7 @@ class Row(NamedTuple):
     input_tokens: int
     output_tokens: int
     cost: int | None
+    estimated: int
     title: str | None
     tags: tuple[str, ...]
     model: str | None
@@ -80,11 +87,11 @@ def facets_of(whose: Iterable[str | None]) -> list[tuple[str, str]]:
 class Sums:
     """The sums over some spans."""
 
-    __slots__ = ("cost", "errors", "input_tokens", "output_tokens", "priced", "spans", "unpriced")
+    __slots__ = SUMS
 
     def __init__(self) -> None:
         self.spans = self.errors = self.input_tokens = self.output_tokens = 0
-        self.cost = self.priced = self.unpriced = 0
+        self.cost = self.priced = self.unpriced = self.estimated = 0
 
     def add(self, row: Row) -> None:
         """Count a span."""
@@ -95,6 +102,7 @@ class Sums:
         if row.cost is not None:
             self.cost += row.cost
             self.priced += 1
+            self.estimated += row.estimated
         elif row.is_model_call:
             self.unpriced += 1
 
@@ -107,8 +115,9 @@ class Sums:
         self.cost += other.cost
         self.priced += other.priced
         self.unpriced += other.unpriced
+        self.estimated += other.estimated
 
-    def values(self) -> tuple[int, int, int, int, int, int, int]:
+    def values(self) -> tuple[int, int, int, int, int, int, int, int]:
         """Returns all sums, in the order of the rollups' columns."""
         return (
             self.spans,
@@ -118,6 +127,7 @@ class Sums:
             self.cost,
             self.priced,
             self.unpriced,
+            self.estimated,
         )
 
 
@@ -175,7 +185,7 @@ class ThreadTally:
         if row.is_model_call:
             self.calls[minute, latency_bucket(end - start)] += 1
 
-    def values(self) -> tuple[int, int, int, int, int, int, int]:
+    def values(self) -> tuple[int, int, int, int, int, int, int, int]:
         """Returns the sums over all of its spans, in the order of the rollups' columns."""
         found = Sums()
         for sums in self.minutes.values():

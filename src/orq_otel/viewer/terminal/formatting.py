@@ -68,6 +68,10 @@ def token_counts(read: int | None, written: int | None) -> str:
     return f"{short(read or 0)} / {short(written or 0)}"
 
 
-def cost_text(dollars: float | None, unpriced: int = 0) -> str:
-    """Formats a cost in US dollars, with a plus sign if some calls have no known price."""
-    return cost(dollars) + ("+" if unpriced and dollars is not None else "")
+def cost_text(dollars: float | None, unpriced: int = 0, estimated: float = 0) -> str:
+    """Formats a cost in US dollars, with a plus sign if some calls have no known price.
+
+    Before a cost of which a part is an estimate stands "≈".
+    """
+    text = cost(dollars) + ("+" if unpriced and dollars is not None else "")
+    return f"≈{text}" if estimated else text

@@ -216,6 +216,10 @@ def _row(thread: dict[str, Any]) -> list[str]:
         count(thread["errors"]),
         _feedback(thread),
         token_counts(thread["input_tokens"], thread["output_tokens"]),
-        cost_text(thread["cost_usd"], thread["unpriced_calls"]),
+        cost_text(
+            thread["cost_usd"],
+            thread["unpriced_calls"],
+            thread.get("estimated_usd", 0),  # which a viewer of an earlier release does not tell
+        ),
         name_list(thread["models"], thread.get("more_models", 0)),
     ]

@@ -84,6 +84,13 @@ class Thread(_ThreadMore):
     unpriced_calls: Annotated[
         Count, Field(description="model calls without a known price, which cost_usd leaves out")
     ]
+    estimated_usd: Annotated[
+        float,
+        Field(
+            description="how much of cost_usd is an estimate, such as that of a model on one's"
+            " own machine"
+        ),
+    ]
 
 
 class _Partial(TypedDict, total=False):
@@ -142,6 +149,7 @@ class _Group(TypedDict):
     output_tokens: Count
     cost_usd: Dollars
     unpriced_calls: Count
+    estimated_usd: Annotated[float, Field(description="how much of cost_usd is an estimate")]
     latency_ms: _Latency | None
     sampled_calls: Annotated[
         Count,

@@ -29,7 +29,8 @@ EVERY_DIGIT = 9
 def thread(one: Thread) -> answers.Thread:
     """Returns a thread as JSON.
 
-    `cost_usd` is null if no price is known, and does not include the `unpriced_calls`. `short_id`,
+    `cost_usd` is null if no price is known, and does not include the `unpriced_calls`. Of it,
+    `estimated_usd` is an estimate. `short_id`,
     `more_tags` and `more_models` are there only if the thread's id or labels are too long, and
     `feedback` only if there is any.
     """
@@ -48,6 +49,7 @@ def thread(one: Thread) -> answers.Thread:
         output_tokens=one.output_tokens,
         cost_usd=one.cost,
         unpriced_calls=one.unpriced,
+        estimated_usd=one.estimated,
     )
     if one.digest:
         found["short_id"] = one.short_id
@@ -106,6 +108,7 @@ def numbers(found: Numbers, by: Kind) -> answers.Numbers:
                 "output_tokens": one.output_tokens,
                 "cost_usd": one.cost,
                 "unpriced_calls": one.unpriced,
+                "estimated_usd": one.estimated,
                 "latency_ms": {"p50": one.p50 / 1e6, "p95": one.p95 / 1e6} if one.calls else None,
                 "sampled_calls": one.sampled,
                 "feedback": {"good": one.good, "bad": one.bad},

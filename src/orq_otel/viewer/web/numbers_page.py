@@ -130,14 +130,20 @@ def _courses(numbers: Numbers, over: str) -> dict[str | None, Markup]:
     return drawn
 
 
+#: A line's name, what it reads of a group, and how that is shown.
+_Row = tuple[str, Callable[[Group], float | None], Callable[[Any], str]]
+_ESTIMATED: Final[_Row] = ("Of it estimated", lambda one: one.estimated, formats.cost)
+
+
 def comparison(first: Group, second: Group) -> list[Line]:
     """Returns the lines of two groups side by side."""
     sample = " of a sample" if first.sampled or second.sampled else ""
-    rows: list[tuple[str, Callable[[Group], float | None], Callable[[Any], str]]] = [
+    rows: list[_Row] = [
         ("Threads", lambda one: one.threads, formats.count),
         ("Model calls", lambda one: one.calls, formats.count),
         ("Errors", lambda one: one.errors, formats.count),
         ("Cost", lambda one: one.cost, formats.cost),
+        *((_ESTIMATED,) if first.estimated or second.estimated else ()),
         ("Cost of a thread", lambda one: _share(one.cost, one.threads), formats.cost),
         ("Cost of a call", lambda one: _share(one.cost, one.calls), formats.cost),
         ("Tokens of a call", _tokens, formats.short),

@@ -106,6 +106,8 @@ def _tokens(overview: Overview) -> Plot:
 def _cost(overview: Overview) -> Plot:
     figure = formats.cost(overview.cost)
     summary = "No price is known." if overview.cost is None else f"{figure} in all."
+    if overview.estimated:
+        summary += f" {formats.cost(overview.estimated)} of this is an estimate."
     if overview.unpriced:
         summary += f" {unpriced(overview.unpriced)}"
     plot = Plot("cost", "Cost", figure, summary)
