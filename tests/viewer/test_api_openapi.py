@@ -44,7 +44,7 @@ def try_everything(api: httpx.Client, folder: Path, described: object, *options:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
