@@ -187,6 +187,7 @@ def test_a_whole_set_up_is_well(collector: OtlpReceiver, tmp_path: Path) -> None
         ({"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "x, orq_openai"}, "ORQ-C03", "orq_openai"),
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, "ORQ-S01", "OTEL_EXPORTER_OTLP_PROTOCOL"),
         ({"ORQ_OTEL_METRICS": "maybe"}, "ORQ-S01", "ORQ_OTEL_METRICS"),
+        ({"ORQ_OTEL_LABLES": "x"}, "ORQ-S10", "ORQ_OTEL_LABLES. Did you mean ORQ_OTEL_LABELS?"),
         ({"OTEL_ATTRIBUTE_COUNT_LIMIT": "10"}, "ORQ-S09", "OTEL_ATTRIBUTE_COUNT_LIMIT=10"),
     ],
 )
@@ -197,6 +198,16 @@ def test_variables(
     assert code == 1
     assert list(problems(report)) == [expected]
     assert details in problems(report)[expected]
+
+
+def test_a_slip_in_a_variable_of_opentelemetrys(collector: OtlpReceiver) -> None:
+    code, report = doctor(
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+        OTEL_SERVICENAME=SECRET,
+        OTEL_PYTHON_EXCLUDED_URLS=SECRET,
+    )
+    assert code == 0
+    assert notes(report)["ORQ-S10"] == ("OTEL_SERVICENAME is set. Did you mean OTEL_SERVICE_NAME?")
 
 
 def test_what_is_missing(tmp_path: Path, collector: OtlpReceiver) -> None:

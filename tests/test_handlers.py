@@ -7,6 +7,7 @@ import functools
 import gc
 import inspect
 import threading
+import types
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import suppress
 from typing import Any, cast
@@ -303,8 +304,32 @@ async def test_a_partial_of_every_kind_runs_in_the_thread(function: Callable[...
     assert inspect.isgeneratorfunction(decorated) == inspect.isgeneratorfunction(function)
     assert inspect.isasyncgenfunction(decorated) == inspect.isasyncgenfunction(function)
     assert await outcome(decorated, priority="high") == (7, "high", ONE)
-    *_, seen = await outcome(thread("p-{priority}")(partial))
-    assert seen == Thread("p-low")
+    *_, seen = await outcome(thread("p-{priority}-{ticket}")(partial))
+    assert seen == Thread("p-low-7")
+
+
+@types.coroutine
+def awaited_generator(ticket: int) -> Generator[Any, Any, tuple[int, Thread | None]]:
+    """A generator that is awaited, as they were written before `async def`."""
+    yield from asyncio.sleep(0).__await__()
+    return ticket, current_thread()
+
+
+@pytest.mark.parametrize(
+    "decorated",
+    [
+        thread("one-{ticket}")(awaited_generator),
+        thread("one-{ticket}")(functools.partial(awaited_generator)),
+        thread("one-{ticket}")(lambda ticket: awaited_generator(ticket=ticket)),
+    ],
+    ids=["function", "partial", "returned"],
+)
+async def test_a_generator_that_is_awaited_runs_in_the_thread(decorated: Any) -> None:
+    assert await decorated(7) == (7, Thread("one-7"))
+    assert current_thread() is None
+    with in_one:
+        bound = bind(awaited_generator(8))
+    assert await bound == (8, ONE)
 
 
 def test_a_builtin_runs_in_the_thread() -> None:

@@ -157,10 +157,16 @@ def test_a_record_that_is_pickled_keeps_its_thread() -> None:
 
 
 def test_what_the_caller_gives_stays(logger: logging.Logger) -> None:
-    stream = written_to(logger, "%(thread_id)s %(message)s")
-    with thread("one"):
+    stream = written_to(logger, f"%(thread_user)s {PERCENT}")
+    with thread("one", tags=["a"], user="ada"):
         logger.info("hello", extra={"thread_id": "mine"})
-    assert stream.getvalue() == "mine hello\n"
+        logger.info("hello", extra={"thread_tags": "b"})
+        logger.info("hello", extra={"thread_id": "mine", "thread_tags": "b", "thread_user": "bob"})
+    assert stream.getvalue().splitlines() == [
+        " shop.orders [mine|] hello",
+        "ada shop.orders [one|b] hello",
+        "bob shop.orders [mine|b] hello",
+    ]
 
 
 def test_names_of_loggings_own_are_left_alone() -> None:

@@ -421,6 +421,13 @@ def test_a_response_that_keeps_its_body_elsewhere_is_handed_on(
     assert caplog.messages == []
 
 
+async def test_a_task_is_handed_on(work: Work, caplog: pytest.LogCaptureFixture) -> None:
+    task = thread("one")(lambda: asyncio.ensure_future(work.async_task()))()
+    await task
+    assert work.seen == ["one"]
+    assert caplog.messages == []
+
+
 def test_results_of_any_other_class_are_the_users(work: Work) -> None:
     class Job:
         """A class of the user's own that happens to have such names."""

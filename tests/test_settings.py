@@ -248,3 +248,16 @@ def test_a_key_that_no_header_can_carry_is_neither_used_nor_shown(
     assert Settings.read().orq_api_key is None
     (record,) = caplog.records
     assert record.message == "ORQ_API_KEY has characters that no key has. It is not used. [ORQ-S01]"
+
+
+def test_a_name_that_no_setting_has_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("ORQ_OTEL_PROPOGATE_TO", "ORQ_OTEL_X", "ORQ_OTEL_VIEWER_PORT", "ORQ_OTEL_STRICT"):
+        monkeypatch.setenv(name, "true")
+    Settings.read()
+    Settings.read()
+    assert sorted(caplog.messages) == [
+        "There is no variable ORQ_OTEL_PROPOGATE_TO. Did you mean ORQ_OTEL_PROPAGATE_TO? [ORQ-S10]",
+        "There is no variable ORQ_OTEL_X. [ORQ-S10]",
+    ]

@@ -1,4 +1,4 @@
-"""Tool calls and thoughts, in every form in which servers of OpenAI's API send them."""
+"""Tool calls, thoughts and errors, in every form in which servers of OpenAI's API send them."""
 
 from __future__ import annotations
 
@@ -270,3 +270,52 @@ def test_no_model_is_none(
 
     assert instrumented.one().name == "chat"
     assert "gen_ai.request.model" not in (instrumented.one().attributes or {})
+
+
+#: Bodies of errors, each with the description of its span where content is captured.
+ERRORS: dict[str, tuple[Any, str]] = {
+    "openai": (
+        {"error": {"message": "No.", "type": "invalid_request", "param": "n", "code": "odd"}},
+        "Error code: 400 - invalid_request, code odd, param n: No.",
+    ),
+    "gemini": (
+        [{"error": {"code": 400, "message": "No.", "status": "INVALID_ARGUMENT"}}],
+        "Error code: 400 - INVALID_ARGUMENT: No.",
+    ),
+    "vllm": (
+        {"object": "error", "message": "No.", "type": "BadRequestError", "code": 400},
+        "Error code: 400 - BadRequestError: No.",
+    ),
+    "hugging face": ({"error": "No."}, "Error code: 400 - No."),
+    "fastapi": ({"detail": "No."}, "Error code: 400 - No."),
+    "fastapi's validation": (
+        {"detail": [{"type": "missing", "loc": ["body", "model"], "msg": "No."}]},
+        "Error code: 400 - missing: No.",
+    ),
+    "litellm": (
+        {"detail": {"error": {"message": "No.", "type": "budget_exceeded", "code": "400"}}},
+        "Error code: 400 - budget_exceeded: No.",
+    ),
+    "cloudflare": (
+        {"success": False, "errors": [{"code": 7003, "message": "No."}]},
+        "Error code: 400 - code 7003: No.",
+    ),
+    "databricks": (
+        {"error_code": "BAD_REQUEST", "message": "No."},
+        "Error code: 400 - code BAD_REQUEST: No.",
+    ),
+    "nothing": ({}, "Error code: 400"),
+    "an empty list": ([], "Error code: 400"),
+    "lists without end": ([[[[[["No."]]]]]], "Error code: 400"),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_the_body_of_an_error(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI, case: str
+) -> None:
+    body, description = ERRORS[case]
+    server.script(Answer(http(as_json(body), status="400 Bad Request")))
+    with pytest.raises(openai.BadRequestError):
+        asked.chat.completions.create(model="m", messages=MESSAGES)
+    assert captured.one().status.description == description

@@ -71,6 +71,38 @@ USAGE: dict[str, tuple[Any, dict[str, Any]]] = {
             "cost": 0.02,
         },
     ),
+    "gemini, which has its thoughts in the total alone": (
+        {"prompt_tokens": 20, "completion_tokens": 198, "total_tokens": 623},
+        {"input_tokens": 20, "output_tokens": 603, "reasoning.output_tokens": 405},
+    ),
+    "a total that has tokens from a cache": (
+        {
+            "prompt_tokens": 20,
+            "completion_tokens": 10,
+            "total_tokens": 430,
+            "cache_read_input_tokens": 400,
+        },
+        {"input_tokens": 20, "output_tokens": 10, "cache_read.input_tokens": 400},
+    ),
+    "a total, and no input": (
+        {"completion_tokens": 10, "total_tokens": 30},
+        {"output_tokens": 10},
+    ),
+    "by the names of the Responses API": (
+        {
+            "input_tokens": 20,
+            "output_tokens": 30,
+            "total_tokens": 50,
+            "input_tokens_details": {"cached_tokens": 4},
+            "output_tokens_details": {"reasoning_tokens": 20},
+        },
+        {
+            "input_tokens": 20,
+            "cache_read.input_tokens": 4,
+            "output_tokens": 30,
+            "reasoning.output_tokens": 20,
+        },
+    ),
     "deepseek": (
         {
             "prompt_tokens": 500,
@@ -311,6 +343,16 @@ def test_usage_of_a_response(
     }
 
 
+@needs("openai", "1.66", "client.responses")
+def test_usage_of_a_response_by_the_names_of_a_chat(
+    instrumented: Telemetry, server: ByteServer, compatible: openai.OpenAI
+) -> None:
+    head = {"id": "r-1", "object": "response", "created_at": 1, "model": "m", "output": []}
+    server.script(Answer(http(as_json({**head, "status": "completed", "usage": COUNTS}))))
+    compatible.responses.create(model="m", input="x")
+    assert usage(instrumented) == {"input_tokens": 23, "output_tokens": 19}
+
+
 def test_usage_of_a_completion(
     instrumented: Telemetry, server: ByteServer, compatible: openai.OpenAI
 ) -> None:
@@ -332,6 +374,16 @@ def test_usage_of_embeddings(
     )
     compatible.embeddings.create(model="m", input="x", encoding_format="float")
     assert usage(instrumented) == {"input_tokens": 5, "cost": 0.25}
+
+
+def test_usage_of_embeddings_that_is_a_total_alone(
+    instrumented: Telemetry, server: ByteServer, compatible: openai.OpenAI
+) -> None:
+    data = [{"object": "embedding", "index": 0, "embedding": [0.5, 1.0]}]
+    body = {"object": "list", "data": data, "model": "m", "usage": {"total_tokens": 5}}
+    server.script(Answer(http(as_json(body))))
+    compatible.embeddings.create(model="m", input="x", encoding_format="float")
+    assert usage(instrumented) == {"input_tokens": 5}
 
 
 COUNTS = {"prompt_tokens": 23, "completion_tokens": 19, "total_tokens": 42}

@@ -1,9 +1,9 @@
 """Answers that nobody thought of: the client does with us what it does without, to the byte.
 
 `openai_differential` says what is compared. The examples are the same on every run. With
-`ORQ_OTEL_FUZZ=5000` set, each test tries so many others, made anew each time:
+`FUZZ_OF_TESTS=5000` set, each test tries so many others, made anew each time:
 
-    ORQ_OTEL_FUZZ=5000 python -m pytest tests/openai/test_fuzz.py
+    FUZZ_OF_TESTS=5000 python -m pytest tests/openai/test_fuzz.py
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from support.byte_server import Answer, http
 from support.json_places import places, replaced, value_at, without
 from support.openai_differential import PAIRS, REQUESTS, SETTINGS, Differential, Request
 
-MORE = os.environ.get("ORQ_OTEL_FUZZ", "")
+MORE = os.environ.get("FUZZ_OF_TESTS", "")
 
 #: Log lines of ours that an answer may lead to which is not what the API says.
 LINES = 1

@@ -2,7 +2,7 @@
 
 Each case is called in many ways, with us and without, and everything that a caller can see is
 compared: `openai_differential` says how. The cases of a group take turns with the ways to make a
-call; with `ORQ_OTEL_FUZZ` set, each goes through all of them, which takes some minutes.
+call; with `FUZZ_OF_TESTS` set, each goes through all of them, which takes some minutes.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ from orq_otel.openai.raw import RawResponseProxy
 
 pytestmark = [pytest.mark.many_examples, pytest.mark.one_in(2)]
 
-THOROUGH = "ORQ_OTEL_FUZZ" in os.environ
+THOROUGH = "FUZZ_OF_TESTS" in os.environ
 MANY = 40
 KINDS = ("body", "events", "helper")
 

@@ -127,8 +127,8 @@ class Installed:
             **{name: value.format(server=server) for name, value in self.suite.environment.items()},
             "HOME": str(home),
             "PATH": os.pathsep.join(path),
-            "ORQ_OTEL_OUTCOMES": str(outcomes),
-            "ORQ_OTEL_SWITCHED_ON": str(is_on).lower(),
+            "OUTCOMES_OF_TESTS": str(outcomes),
+            "SWITCHED_ON_IN_TESTS": str(is_on).lower(),
             "PYTEST_TIMEOUT": str(PATIENCE_FOR_ONE),
             "PYTHONPATH": str(HERE / "plugin"),
         }

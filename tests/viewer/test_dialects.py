@@ -345,8 +345,18 @@ NAMES = (
     *("haystack.component.output", "gcp.vertex.agent.llm_response", "openinference.span.kind"),
     *("gen_ai.usage.input_tokens", "langsmith.span.tags", "session.id", "gen_ai.tool.name"),
     *("acme.span_kind", "acme.usage", "acme.messages.0.role", "acme.outputs.a.b", "acme.output"),
+    *("mastra.span.type", "gen_ai.response.finish_reasons"),
     *("span.type", "monocle_apptrace.version", "agent.state", "output", "llamaindex.run_id"),
 )
+
+
+def test_a_kind_that_is_no_word_is_none() -> None:
+    attributes = {"mastra.span.type": ["x"], "gen_ai.response.finish_reasons": '["error"]'}
+    told = Span(
+        *("1" * 32, "2" * 16, None, "chat", "CLIENT", 1, 2, "OK", "", "", ""),
+        attributes=attributes,
+    )
+    assert not read(told).is_error
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), JSON | JSON.map(json.dumps), max_size=6), JSON)

@@ -137,6 +137,10 @@ def test_a_tool_of_openinference_is_the_call_that_asked_for_it() -> None:
             Guardrail("Relevance", has_tripped=True),
         ),
         (
+            {"gen_ai.operation.name": "guardrail_check", "gen_ai.guardrail.triggered": ["x"]},
+            Guardrail("check", has_tripped=False),
+        ),
+        (
             {
                 "logfire.msg_template": "Guardrail {name!r} {triggered=}",
                 "name": "Relevance",

@@ -352,7 +352,19 @@ def test_a_record_that_makes_no_sense_is_rejected(receivers: Receivers, over: st
     made.resource_logs[0].scope_logs[0].log_records[0].time_unix_nano = 2**63
     answer = ExportLogsServiceResponse.FromString(receivers.send("logs", made, over=over))
     assert answer.partial_success.rejected_log_records == 1
-    assert "after the year 2262" in answer.partial_success.error_message
+    assert "after the year 2261" in answer.partial_success.error_message
+
+
+@pytest.mark.parametrize("duration", [1e308, 1e300, -5.0, "long"])
+def test_a_record_of_an_agent_with_values_that_are_none_is_kept(
+    sqlite: SQLiteStore, receivers: Receivers, duration: Any
+) -> None:
+    told = {"session.id": "t", "duration_ms": duration, "success": ["x"], "tool_name": "Read"}
+    sent = otlp.logs_to_json([record(None, "claude_code.tool_result", **told)])
+    answer = receivers.http.post("/v1/logs", json=sent)
+    assert (answer.status_code, answer.json()) == (200, {})
+    (found,) = sqlite.spans("t")
+    assert (found.span.start, found.span.end, found.facts.is_error) == (NOON, NOON, False)
 
 
 def _metrics_request(service: str) -> ExportMetricsServiceRequest:

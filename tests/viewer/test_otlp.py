@@ -16,6 +16,7 @@ from support.otlp_requests import BOMBS, SECOND, START, body, message, request
 
 from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.receive import otlp, protobuf_parts
+from orq_otel.viewer.receive.received import MAX_TIME
 
 VALUES = {
     "text": "Grüße 🙂",
@@ -189,7 +190,8 @@ def test_an_end_before_its_start_is_kept_and_marked(is_json: bool) -> None:
         ({"parent_span_id": b"\1"}, "parent_span_id must be 8 bytes"),
         ({"start_time_unix_nano": 0}, "start_time_unix_nano is missing"),
         ({"end_time_unix_nano": 0}, "end_time_unix_nano is missing"),
-        ({"end_time_unix_nano": 2**63}, "after the year 2262"),
+        ({"end_time_unix_nano": 2**63}, "after the year 2261"),
+        ({"start_time_unix_nano": MAX_TIME + 1}, "after the year 2261"),
     ],
 )
 @pytest.mark.parametrize("is_json", [False, True])

@@ -25,6 +25,7 @@ from support.viewer_spans import served
 from orq_otel.viewer.conversation import facts
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.store import StoreError
+from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.ports.guards import Guard
 from orq_otel.viewer.receive import grpc_receiver
 from orq_otel.viewer.receive.http_receiver import HttpReceiver
@@ -92,10 +93,12 @@ def start() -> Iterator[Callable[..., Receiver]]:
     """Starts receivers."""
     started: list[Any] = []
 
-    def start(guard: Guard | None = None, timeout: float = 30, **limits: int) -> Receiver:
+    def start(
+        guard: Guard | None = None, timeout: float = 30, read: Any = facts.read, **limits: int
+    ) -> Receiver:
         store = Kept()
         store.is_open.set()
-        ingest = Ingest(store.write, facts.read, Limits(**{"body": LIMIT, **limits}))
+        ingest = Ingest(store.write, read, Limits(**{"body": LIMIT, **limits}))
         given = guard or Guard("localhost")
         client = served(HttpReceiver(ingest, given, timeout))
         http = client.__enter__()
@@ -167,6 +170,21 @@ def test_http_json(receiver: Receiver) -> None:
     assert (answer.status_code, answer.json()) == (200, {})
     assert answer.headers["content-type"] == "application/json"
     assert receiver.store.names == ["one"]
+
+
+def test_a_span_that_cannot_be_read_costs_no_other(start: Callable[..., Receiver]) -> None:
+    def read(span: Span) -> Any:
+        if span.name == "odd":
+            raise KeyError(span.name)
+        return facts.read(span)
+
+    receiver = start(read=read)
+    answer = receiver.post(body(message(name="one"), message(name="odd"), message(name="two")))
+    assert answer.status_code == 200
+    told = ExportTraceServiceResponse.FromString(answer.content).partial_success
+    assert told.rejected_spans == 1
+    assert told.error_message == "span 'odd': the viewer could not read it"
+    assert receiver.store.names == ["one", "two"]
 
 
 def test_http_gzip(receiver: Receiver) -> None:

@@ -21,6 +21,7 @@ from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.model.telemetry import LogRecord, Span
+from orq_otel.viewer.receive.received import MAX_TIME
 from orq_otel.viewer.store import open_store, schema, sqlite_groups, sqlite_overview, sqlite_search
 from orq_otel.viewer.store import sqlite as module
 from orq_otel.viewer.store.sqlite import SQLiteStore
@@ -47,6 +48,13 @@ def test_spans_are_there_after_opening_again(tmp_path: Path) -> None:
     again = open_store(str(path))
     assert (again.thread("a"), again.spans("a"), again.change()) == before
     again.close()
+
+
+def test_the_latest_time_that_is_received_can_be_written(sqlite: SQLiteStore) -> None:
+    sqlite.write(kept(call("a", start=MAX_TIME, seconds=0), call("a", start=1, seconds=0)))
+    first, last = sqlite.spans("a")
+    assert first.span.start == 1
+    assert last.span.start > NOON
 
 
 def test_only_the_owner_may_read_it(tmp_path: Path) -> None:

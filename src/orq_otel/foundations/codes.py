@@ -37,6 +37,7 @@ NO_HOOK: Final = "ORQ-S06"
 NO_CONTENT: Final = "ORQ-S07"
 NO_EVENTS: Final = "ORQ-S08"
 CUT_CONTENT: Final = "ORQ-S09"
+UNKNOWN_VARIABLE: Final = "ORQ-S10"
 
 NO_PROCESSORS: Final = "ORQ-X01"
 UNKNOWN_EXPORTER: Final = "ORQ-X02"
@@ -209,6 +210,12 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
             NO_EFFECT,
             "An environment variable has a value that it cannot have.",
             "The log line names the values that it takes.",
+        ),
+        UNKNOWN_VARIABLE: Entry(
+            NO_EFFECT,
+            "An environment variable is set that nothing reads, perhaps a name with a slip.",
+            "Correct its name: docs/settings.md has ours, and OpenTelemetry's documentation its "
+            "own.",
         ),
         BAD_LABELS: Entry(
             NOT_GROUPED,

@@ -2,8 +2,8 @@
 
 `Settings.read()` reads them all, for whoever sets something up: `instrument()`, `configure()`, a
 processor, a propagator. They pass the object on to whatever they make. A value that is not valid
-is logged once, and the default is used. `docs/generate.py` makes `docs/settings.md` of the fields
-below.
+is logged once, and the default is used. A name that no setting has is logged, too.
+`docs/generate.py` makes `docs/settings.md` of the fields below.
 
 Standard library only.
 """
@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Final
 
-from orq_otel.foundations.codes import BAD_VARIABLE
+from orq_otel.foundations.codes import BAD_VARIABLE, UNKNOWN_VARIABLE
 from orq_otel.foundations.guard import warn_once
 from orq_otel.foundations.orq_hosts import is_orqs
 
@@ -31,6 +31,10 @@ PROPAGATE_TO: Final = "ORQ_OTEL_PROPAGATE_TO"
 ACCEPT_THREADS: Final = "ORQ_OTEL_ACCEPT_THREADS"
 STRICT: Final = "ORQ_OTEL_STRICT"
 ORQ_BASE_URL: Final = "ORQ_BASE_URL"
+
+_PREFIX: Final = "ORQ_OTEL_"
+#: Variables with that prefix that are read elsewhere.
+_ELSEWHERE: Final = ("ORQ_OTEL_DOCTOR_", "ORQ_OTEL_VIEWER_")
 
 #: Where content goes: to span attributes, to events.
 CAPTURE_MODES: Final = {
@@ -306,9 +310,37 @@ class Settings:
             environ: The variables, by default those of the process.
         """
         variables = os.environ if environ is None else environ
+        _warn_of_unknown(variables)
         return cls(
             **{one.name: Variable.of(one).read(variables, one.default) for one in fields(cls)}
         )
+
+
+def names() -> list[str]:
+    """The names of all variables that are settings."""
+    return [Variable.of(one).name for one in fields(Settings)]
+
+
+def _warn_of_unknown(variables: Mapping[str, str]) -> None:
+    """Log each variable that has our prefix and is no setting."""
+    set_here = [name for name in variables if name.startswith(_PREFIX)]
+    for name in set_here and set(set_here).difference(names()):
+        if not name.startswith(_ELSEWHERE):
+            warn_once(UNKNOWN_VARIABLE, f"There is no variable {name}.{meant(name, names())}")
+
+
+def meant(name: str, known: Collection[str], likeness: float = 0.85) -> str:
+    """A question whether another variable was meant, with a space before it. "" if none is alike.
+
+    Args:
+        name: The name of a variable that there is none of.
+        known: The names of those that there are.
+        likeness: From 0 to 1, as `difflib` counts it.
+    """
+    from difflib import get_close_matches  # noqa: PLC0415 - only where something is wrong
+
+    close = get_close_matches(name, known, 1, likeness)
+    return f" Did you mean {close[0]}?" if close else ""
 
 
 def is_strict() -> bool:

@@ -49,6 +49,51 @@ class ErrorDetails:
     message: Any = None
 
 
+#: Where servers have the error within the body of one, and how deep.
+_INNER: Final = ("error", "errors", "detail")
+_DEEPEST: Final = 4
+#: The names of a message, a kind and a code of an error.
+_MESSAGES: Final = ("message", "error", "detail", "msg")
+_KINDS: Final = ("type", "error_type", "status")
+_CODES: Final = ("code", "error_code")
+
+
+def error_details(head: str, body: Any) -> ErrorDetails:
+    """The details in the body of an error.
+
+    OpenAI and those after it have them in an object, `error`. Google's servers have a list around
+    that, and a `status`; FastAPI's a `detail`, which may be a text, an object or a list; gateways a
+    list, `errors`; Databricks an `error_code`; and Hugging Face's a text as `error`.
+
+    Args:
+        head: How the description begins.
+        body: What the server sent, parsed if it is JSON.
+    """
+    for _ in range(_DEEPEST):
+        if isinstance(body, list) and body:
+            body = body[0]
+        elif isinstance(body, Mapping) and not isinstance(body.get("message"), str):
+            inner = [body[name] for name in _INNER if isinstance(body.get(name), (Mapping, list))]
+            if not any(inner):
+                break
+            body = next(filter(None, inner))
+        else:
+            break
+    if not isinstance(body, Mapping):
+        return ErrorDetails(head, message=body)
+    return ErrorDetails(
+        head,
+        _first(body, _KINDS),
+        _first(body, _CODES),
+        body.get("param"),
+        next((body[name] for name in _MESSAGES if isinstance(body.get(name), str)), None),
+    )
+
+
+def _first(body: Mapping[str, Any], names: Iterable[str]) -> Any:
+    return next((body[name] for name in names if body.get(name)), None)
+
+
 class Description(NamedTuple):
     """The descriptions of an error for a span and for an event. They differ only in content."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 from orq_otel.foundations.reaches import http_client_of, unparsed_response
 from orq_otel.genai import credentials
-from orq_otel.genai.errors import NO_STATUS, ErrorDetails, Errors
+from orq_otel.genai.errors import NO_STATUS, ErrorDetails, Errors, error_details
 from orq_otel.openai.raw import read_body
 
 #: Messages that are the client's own, without any content.
@@ -24,16 +25,10 @@ def read_error(error: BaseException) -> ErrorDetails | None:
     text = str(error)
     if text in _CLIENT_MESSAGES:
         return ErrorDetails(text)
-    status = getattr(error, "status_code", None)
-    body = getattr(error, "body", None)
-    values = body if isinstance(body, Mapping) else {}
+    status, body = getattr(error, "status_code", None), getattr(error, "body", None)
     if type(status) is int:
-        head, message = f"Error code: {status}", values.get("message")
-        if isinstance(body, str):  # not JSON, or JSON that is nothing but a message
-            message = body
-    else:
-        head, message = NO_STATUS, text
-    return ErrorDetails(head, values.get("type"), values.get("code"), values.get("param"), message)
+        return error_details(f"Error code: {status}", body)
+    return replace(error_details(NO_STATUS, body), message=text)
 
 
 def find_credentials(client: Any, sent: Any, error: BaseException | None) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from orq_otel.genai import credentials
-from orq_otel.genai.errors import ErrorDetails, Errors
+from orq_otel.genai.errors import ErrorDetails, Errors, error_details
 from orq_otel.genai.long_json import parse_long_json
 
 #: The longest body, in characters, that is parsed as an error.
@@ -32,13 +32,7 @@ def read_error(error: BaseException) -> ErrorDetails | None:
     if isinstance(body, str) and len(body) <= _LONGEST:
         with suppress(ValueError, RecursionError):
             body = json.loads(body)
-    if isinstance(body, Mapping):
-        body = body.get("error") or body
-    if not isinstance(body, Mapping):
-        return ErrorDetails(head, message=body)
-    return ErrorDetails(
-        head, body.get("type"), body.get("code"), body.get("param"), body.get("message")
-    )
+    return error_details(head, body)
 
 
 def find_credentials(resource: Any, sent: Any, error: BaseException | None) -> Iterator[Any]:

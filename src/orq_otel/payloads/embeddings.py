@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from orq_otel.genai.errors import add_error
-from orq_otel.genai.fields import Attributes, fields, is_whole, read_strings
+from orq_otel.genai.fields import Attributes, fields, get, is_whole, read_strings
 from orq_otel.genai.semconv import (
     EMBEDDINGS_DIMENSION_COUNT,
     REQUEST_ENCODING_FORMATS,
     RESPONSE_MODEL,
+    USAGE_INPUT_TOKENS,
 )
 from orq_otel.payloads.usage import read_completion_usage
 
@@ -42,6 +43,10 @@ def response_attributes(response: Any) -> Attributes:
     usage = embeddings.get("usage")
     if usage is not None:
         read_completion_usage(usage, attributes)
+        if USAGE_INPUT_TOKENS not in attributes:  # Voyage tells the total alone
+            total = get(usage, "total_tokens")
+            if is_whole(total):
+                attributes[USAGE_INPUT_TOKENS] = total
     dimensions = _dimensions(data)
     if dimensions:
         attributes[EMBEDDINGS_DIMENSION_COUNT] = dimensions

@@ -5,8 +5,10 @@ tokens include reasoning, as in OpenAI's usage. Servers that are compatible with
 
 - xAI counts reasoning outside the output: total = prompt + completion + reasoning.
 - Perplexity has the reasoning beside the output, not in its details.
+- Gemini, and gateways to it, have it in the total alone: total > prompt + completion.
 - Cached tokens are `prompt_cache_hit_tokens` (DeepSeek), `cached_tokens` (Kimi, Together),
   `num_cached_tokens` (Mistral) or `cache_read_input_tokens` (LiteLLM) beside the input.
+- Some have the Responses API's names in chats, or the names of chats in the Responses API.
 - Groq's streams have usage in `x_groq`, Moonshot's in the choice.
 - OpenRouter and LiteLLM report a cost in `cost`, Orq in `total_cost`, Perplexity in an object, and
   xAI in `cost_in_usd_ticks`.
@@ -73,6 +75,12 @@ _OF_AUDIO: Final = frozenset(
         "total_tokens",
         "type",
     }
+)
+
+#: The names of counts and their details in a chat and in the Responses API.
+_NAMES: Final = (
+    ("prompt_tokens", "prompt_tokens_details", "completion_tokens", "completion_tokens_details"),
+    ("input_tokens", "input_tokens_details", "output_tokens", "output_tokens_details"),
 )
 
 #: Other servers' names for cached tokens, beside the input tokens.
@@ -203,6 +211,9 @@ def _read_output(
     attributes[USAGE_OUTPUT_TOKENS] = output
     more = totals.get(details)
     if more is None:
+        every = totals.get("total_tokens")
+        if type(every) is int and every > attributes.get(USAGE_INPUT_TOKENS, every) + output:
+            _add_rest(every, totals, attributes)
         return
     counts = fields(more)
     count = counts.get("reasoning_tokens")
@@ -231,8 +242,20 @@ def _add_reasoning(count: int, totals: Mapping[str, Any], attributes: Attributes
         attributes[USAGE_OUTPUT_TOKENS] = output + count
 
 
+def _add_rest(every: int, totals: Mapping[str, Any], attributes: Attributes) -> None:
+    """Add what a total has beyond input and output as reasoning, if no other count may explain it.
+
+    Those that may are of tokens read from a cache and of citations.
+    """
+    if _OF_COMPLETIONS.issuperset(totals) or _OF_RESPONSES.issuperset(totals):
+        known = attributes[USAGE_INPUT_TOKENS] + attributes[USAGE_OUTPUT_TOKENS]
+        if every < _INT64:
+            _add_reasoning(every - known, totals, attributes)
+
+
 def _read_others(counts: Mapping[str, Any], attributes: Attributes) -> None:
     """Add what compatible servers have beside the fields of OpenAI's usage."""
+    _read_other_names(counts, attributes)
     if USAGE_INPUT_TOKENS in attributes:
         if USAGE_CACHE_READ_INPUT_TOKENS not in attributes:
             for name in _CACHE_READ:
@@ -251,6 +274,15 @@ def _read_others(counts: Mapping[str, Any], attributes: Attributes) -> None:
     # A gateway that knows no tokens reports zero, which is not what the call cost.
     if cost or (cost is not None and attributes.get(USAGE_INPUT_TOKENS)):
         attributes[USAGE_COST] = cost
+
+
+def _read_other_names(counts: Mapping[str, Any], attributes: Attributes) -> None:
+    """Add the counts by the names of whichever API, if those of its own API are missing."""
+    if USAGE_INPUT_TOKENS in attributes or USAGE_OUTPUT_TOKENS in attributes:
+        return
+    for of_input, more_of_input, of_output, more_of_output in _NAMES:
+        _read_input(counts, of_input, more_of_input, attributes)
+        _read_output(counts, of_output, more_of_output, attributes)
 
 
 def _count(value: Any) -> int:

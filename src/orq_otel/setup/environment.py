@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Final
 
@@ -18,9 +19,10 @@ from orq_otel.foundations.codes import (
     SAMPLED_AWAY,
     SDK_DISABLED,
     SWITCHED_OFF,
+    UNKNOWN_VARIABLE,
     UNSUPPORTED_CLIENT,
 )
-from orq_otel.foundations.settings import CAPTURE_MODES, Settings
+from orq_otel.foundations.settings import CAPTURE_MODES, Settings, meant, names
 from orq_otel.foundations.version import __version__
 from orq_otel.setup.configuration import INSTRUMENTORS
 from orq_otel.setup.destination import (
@@ -58,6 +60,14 @@ _DISTRO: Final = (
 #: Our entry points, each with the distribution of its client.
 _ENTRY_POINTS: Final = {"orq_openai": "openai", "orq": "orq-ai-sdk"}
 _DISABLED: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+#: The modules that define OpenTelemetry's variables.
+_VARIABLES: Final = (
+    "opentelemetry.environment_variables",
+    "opentelemetry.sdk.environment_variables",
+    "opentelemetry.instrumentation.environment_variables",
+)
+#: How alike a variable is to one of these if it is a slip. Other packages' variables are less so.
+_SLIP: Final = 0.92
 #: Where opentelemetry-instrument sends spans if nothing is set.
 DEFAULT_GRPC: Final = "http://localhost:4317"
 #: Of the conversations, a sampler that keeps less than this share hides most.
@@ -92,6 +102,7 @@ def findings(*, needs_distro: bool) -> Iterator[Finding]:
     yield from _switched_off()
     yield from _sampling()
     yield from _limits()
+    yield from _slips()
 
 
 def where() -> list[tuple[Destination, dict[str, str]]]:
@@ -181,6 +192,18 @@ def _limits() -> Iterator[Finding]:
         limit = os.environ.get(name, "").strip()
         if limit.isdigit() and int(limit) < _SHORT:
             yield Finding(CUT_CONTENT, f"{name}={limit}")
+
+
+def _slips() -> Iterator[Finding]:
+    """Variables that are nearly called like one of OpenTelemetry's. Other packages have others."""
+    known = set(names())
+    for module in filter(_is_there, _VARIABLES):
+        known.update(name for name in vars(import_module(module)) if name.startswith("OTEL_"))
+    for name in os.environ:
+        if name.startswith("OTEL_") and name not in known:
+            question = meant(name, known, _SLIP)
+            if question:
+                yield Finding(UNKNOWN_VARIABLE, f"{name} is set.{question}", is_problem=False)
 
 
 def names_protocol() -> bool:

@@ -12,9 +12,9 @@ from typing import Any, TypeVar, overload
 from orq_otel.threads.frames import Frame, Thread, current_frame, current_thread
 from orq_otel.threads.handlers import (
     StepsWhereItRuns,
+    later_generator,
     scoped,
     scoped_async_generator,
-    scoped_generator,
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -69,7 +69,7 @@ def bind(work: Any) -> Any:
     if callable(work):
         return scoped(work, open_frame)
     if inspect.isgenerator(work):
-        return scoped_generator(lambda: work, open_frame)()
+        return later_generator(work, open_frame)
     if inspect.isasyncgen(work):
         return scoped_async_generator(lambda: work, open_frame)()
     if isinstance(work, Coroutine):

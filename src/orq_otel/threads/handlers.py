@@ -20,7 +20,7 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
-from types import AsyncGeneratorType, CoroutineType, FunctionType, GeneratorType
+from types import AsyncGeneratorType, CoroutineType, FunctionType, GeneratorType, coroutine
 from typing import Any, Final, TypeAlias
 from weakref import ref
 
@@ -40,10 +40,19 @@ def scoped(function: Callable[..., Any], open_frame: OpenFrame) -> Callable[...,
     if inspect.isasyncgenfunction(kind):
         return scoped_async_generator(function, open_frame)
     if inspect.isgeneratorfunction(kind):
-        return scoped_generator(function, open_frame)
+        scoped_one = scoped_generator(function, open_frame)
+        return coroutine(scoped_one) if _makes_awaitables(kind) else scoped_one
     if inspect.iscoroutinefunction(kind):
         return _scoped_coroutine(function, open_frame)
     return _scoped_function(function, open_frame)
+
+
+def _makes_awaitables(function: Any) -> bool:
+    """Whether a generator function is one of `types.coroutine`, whose generators are awaited."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    return code is not None and bool(code.co_flags & inspect.CO_ITERABLE_COROUTINE)
 
 
 def _opened(open_frame: OpenFrame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Frame | None:
@@ -183,6 +192,17 @@ def _steps_in(frame: Frame) -> Steps | _OuterSteps:
         return _OuterSteps()
 
 
+def later_generator(
+    body: GeneratorType[Any, Any, Any], open_frame: OpenFrame
+) -> Generator[Any, Any, Any]:
+    """Another generator, whose steps run in a frame. It can be awaited if `body` can be."""
+    make: Callable[[], Any] = scoped_generator(lambda: body, open_frame)
+    if body.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE:
+        make = coroutine(make)
+    made: Generator[Any, Any, Any] = make()
+    return made
+
+
 class _OuterSteps:
     """Takes the place of `Steps` for a generator that has no scope of its own."""
 
@@ -304,10 +324,11 @@ def _keep_first(result: tuple[Any, ...], frame: Frame) -> tuple[Any, ...]:
 
 def _keep_body_iterator(result: Any, frame: Frame) -> Any:
     """Keep the thread for a response like Starlette's, of whatever class."""
-    # Looked up in `__dict__`, since mocks have every attribute.
-    attributes = result.__dict__
-    body = attributes.get("body_iterator")
-    if body is not None and type(attributes) is dict:  # that of a class is another
+    # Looked up in `__dict__`, since mocks have every attribute. Some classes, as that of asyncio's
+    # tasks, have an offset for one and none, and that of a class is no dict.
+    attributes = getattr(result, "__dict__", None)
+    body = attributes.get("body_iterator") if type(attributes) is dict else None
+    if body is not None:
         result.body_iterator = later(body, frame)
     return result
 
@@ -327,7 +348,7 @@ def later(value: Any, frame: Frame) -> Any:
     """
     make = _MAKERS.get(type(value))
     if make is not None:
-        return make(lambda: value, _reopening(frame))()
+        return make(value, _reopening(frame))
     if type(value) is list or type(value) is tuple:
         items = type(value)(later(item, frame) for item in value)
         return items if any(map(_differ, items, value)) else value
@@ -337,10 +358,10 @@ def later(value: Any, frame: Frame) -> Any:
 
 
 #: Objects that can be replaced by another of the same type, which runs in a thread.
-_MAKERS: Final[Mapping[type, Callable[[Callable[[], Any], OpenFrame], Callable[[], Any]]]] = {
-    GeneratorType: scoped_generator,
-    AsyncGeneratorType: scoped_async_generator,
-    CoroutineType: _scoped_coroutine,
+_MAKERS: Final[Mapping[type, Callable[[Any, OpenFrame], Any]]] = {
+    GeneratorType: later_generator,
+    AsyncGeneratorType: lambda body, frame: scoped_async_generator(lambda: body, frame)(),
+    CoroutineType: lambda body, frame: _scoped_coroutine(lambda: body, frame)(),
 }
 
 

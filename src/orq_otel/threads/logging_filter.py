@@ -19,6 +19,9 @@ from orq_otel.threads.frames import Thread, current_thread
 _SPANS: Final = "orq_otel.labels.entry_spans"
 
 
+_FIELDS: Final = ("thread_id", "thread_tags", "thread_user")
+
+
 class ThreadFilter(logging.Filter):
     """Puts the current thread on each log record: `thread_id`, `thread_tags` and `thread_user`.
 
@@ -27,7 +30,8 @@ class ThreadFilter(logging.Filter):
 
     All are strings, and empty outside every scope, or where the thread has none. The tags are
     joined by commas. Line ends and other characters that are not printable are written as escapes,
-    so that an id cannot forge a line of the log. A record that has `thread_id` already keeps it.
+    so that an id cannot forge a line of the log. What a record has of these already it keeps; one
+    with a `thread_id` gets neither tags nor a user of another thread.
 
     Add it to a handler: the filters of a logger do not see the records of the loggers below it. If
     records go through a queue, add it to the `QueueHandler`, since the listener writes them outside
@@ -44,9 +48,13 @@ class ThreadFilter(logging.Filter):
             Whether the record is to be logged.
         """
         try:
-            if not hasattr(record, "thread_id"):
-                thread = _thread()
-                record.thread_id, record.thread_tags, record.thread_user = _texts(thread)
+            fields = record.__dict__
+            if fields.keys().isdisjoint(_FIELDS):  # nearly always
+                record.thread_id, record.thread_tags, record.thread_user = _texts(_thread())
+            else:  # a format may have all three, and tags come from the same place as the id
+                found = _texts(None if "thread_id" in fields else _thread())
+                for name, text in zip(_FIELDS, found, strict=True):
+                    fields.setdefault(name, text)
         except Exception as error:  # noqa: BLE001 - never into the host's logging
             report("putting a thread on a log record", error)
         return bool(super().filter(record))

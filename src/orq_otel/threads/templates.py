@@ -5,6 +5,7 @@ Standard library only.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from string import Formatter
@@ -170,15 +171,25 @@ def field_names(template: str, subject: str) -> list[str]:
         ) from None
 
 
+def _given_by_position(handler: Callable[..., Any]) -> Mapping[str, Any]:
+    """The arguments that a `functools.partial` gives by position. Its signature lacks them."""
+    if not isinstance(handler, functools.partial):
+        return {}
+    left = inspect.signature(handler).parameters
+    given = inspect.signature(handler.func).bind_partial(*handler.args).arguments
+    return {name: value for name, value in given.items() if name not in left}
+
+
 class _Template(Formatter):
     """Formats a template with the arguments of a call: "{ticket_id}", "{request.session_id}"."""
 
     def __init__(self, handler: Callable[..., Any], text: str) -> None:
         self.text = text
         self.signature = inspect.signature(handler)
-        parameters = self.signature.parameters
+        self.given = _given_by_position(handler)
+        parameters = {**self.given, **self.signature.parameters}
         self.catch_all = next(
-            (p.name for p in parameters.values() if p.kind is p.VAR_KEYWORD), None
+            (p.name for p in self.signature.parameters.values() if p.kind is p.VAR_KEYWORD), None
         )
         for field in field_names(text, "@thread:"):
             name = field.partition(".")[0].partition("[")[0]
@@ -198,7 +209,7 @@ class _Template(Formatter):
         except TypeError as error:
             raise WrongCallError from error
         bound.apply_defaults()
-        names = dict(bound.arguments)
+        names = {**self.given, **bound.arguments}
         if self.catch_all is not None:
             names.update(names[self.catch_all])
         try:

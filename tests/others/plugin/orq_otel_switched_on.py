@@ -1,7 +1,7 @@
 """A plugin of pytest for others' tests: it notes how each ends, and switches ours on if asked to.
 
-`ORQ_OTEL_OUTCOMES` names the file for the outcomes, one JSON object a line, written as each test
-ends: what was known when a process breaks off is not lost. With `ORQ_OTEL_SWITCHED_ON=true` the
+`OUTCOMES_OF_TESTS` names the file for the outcomes, one JSON object a line, written as each test
+ends: what was known when a process breaks off is not lost. With `SWITCHED_ON_IN_TESTS=true` the
 clients are instrumented with content, metrics and events, a thread is open in all tests, and
 applications for Starlette's test client run in the middleware. Warnings are errors either way,
 before the filters of the suite itself.
@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 _PLACES = re.compile(r"0x[0-9a-fA-F]+|\d+")
-_IS_ON = os.environ.get("ORQ_OTEL_SWITCHED_ON") == "true"
+_IS_ON = os.environ.get("SWITCHED_ON_IN_TESTS") == "true"
 
 #: What was recorded, to show at the end that ours was on.
 recorded = {"spans": 0, "logs": 0}
@@ -83,7 +83,7 @@ def _outcome(report: Any) -> str:
 
 
 def _write(line: dict[str, Any]) -> None:
-    with Path(os.environ["ORQ_OTEL_OUTCOMES"]).open("a", encoding="utf-8") as outcomes:
+    with Path(os.environ["OUTCOMES_OF_TESTS"]).open("a", encoding="utf-8") as outcomes:
         outcomes.write(json.dumps(line) + "\n")
 
 

@@ -94,7 +94,7 @@ def guardrail(kept: KeptSpan) -> Guardrail | None:
 
 
 def _is_true(value: Any) -> bool:
-    return value is True or value in {"true", "True"}
+    return str(value).lower() == "true"
 
 
 def _plain(name: str) -> str:

@@ -128,7 +128,7 @@ def _told(name: str, attributes: Mapping[str, Any], provider: str) -> dict[str, 
 
 
 def _tool(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    is_failure = attributes.get("success") in {False, "false"}
+    is_failure = str(attributes.get("success")).lower() == "false"
     return {
         "gen_ai.operation.name": "execute_tool",
         "gen_ai.tool.name": first_text(attributes, ("tool_name", "function_name")),
@@ -154,7 +154,7 @@ def _span(
     operation, failure = more["gen_ai.operation.name"], more.get("error.message")
     is_prompt = operation == "user_prompt"
     end = record.time
-    milliseconds = 0.0 if is_prompt else number(attributes.get("duration_ms")) or 0.0
+    length = 0.0 if is_prompt else (number(attributes.get("duration_ms")) or 0.0) * _MILLISECOND
     of_prompt = _ids(thread_id, prompt_id) if prompt_id else None
     own = json.dumps([end, record.attributes], sort_keys=True, default=str)
     trace_id, span_id = _ids(thread_id, own)
@@ -169,7 +169,7 @@ def _span(
         parent_id=parent,
         name=str(attributes.get("event.name") or record.name),
         kind="INTERNAL",
-        start=max(0, end - int(milliseconds * _MILLISECOND)),
+        start=end - int(length) if 0 < length < end else end,  # others are no lengths of time
         end=end,
         status="UNSET" if failure is None else "ERROR",
         status_message=failure or "",

@@ -51,7 +51,7 @@ def _answered(span: Span) -> Messages:
 
 def _failure(attributes: Attributes) -> str | None:
     reasons = attributes.get("gen_ai.response.finish_reasons")
-    is_call = attributes.get("mastra.span.type") in {"model_inference", "model_generation"}
+    is_call = str(attributes.get("mastra.span.type")) in {"model_inference", "model_generation"}
     return "" if is_call and str(reasons) in {'["error"]', "['error']"} else None
 
 

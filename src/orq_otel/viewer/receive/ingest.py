@@ -14,7 +14,7 @@ import queue
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -222,7 +222,7 @@ class Ingest:
                 _inflated(request.body, self.limits.body) if request.is_compressed else request.body
             )
             request.received = self._received(request, body)
-            request.kept = [KeptSpan(span, self._read(span)) for span in request.received.spans]
+            request.kept = [*self._kept(request.received)]
         except RequestTooLargeError as error:
             _answer(request, RefusedError(Why.TOO_LARGE, str(error)))
         except InvalidRequestError as error:
@@ -243,6 +243,17 @@ class Ingest:
         if request.is_json:
             return from_json(body)
         return logs_from_protobuf(body) if request.signal == "logs" else from_protobuf(body)
+
+    def _kept(self, received: Received) -> Iterator[KeptSpan]:
+        """Yields spans with their facts, without those whose facts cannot be read."""
+        for span in received.spans:
+            try:
+                facts = self._read(span)
+            except Exception:  # noqa: BLE001, PERF203 - the other spans are kept
+                _log.exception("A span could not be read")
+                received.reject(f"span {span.name[:100]!r}: the viewer could not read it")
+            else:
+                yield KeptSpan(span, facts)
 
     def _keep(self, group: list[_Request]) -> None:
         """Write the spans and log records of requests, and answer them."""

@@ -27,8 +27,9 @@ MAX_SPAN = 8 * 2**20
 MAX_JSON_ITEMS = 2_000_000
 #: How deep lists and maps may be nested. Deeper ones are cut.
 MAX_DEPTH = 24
-#: The largest time, in nanoseconds: databases have signed numbers of 64 bits. The year 2262.
-MAX_TIME = 2**63 - 1
+#: The largest time, in nanoseconds: the end of the year 2261. Databases have signed numbers of 64
+#: bits, which end in April of 2262, and stores look some minutes around a time.
+MAX_TIME = 9_214_646_400 * 10**9 - 1
 
 KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 STATUSES = ("UNSET", "OK", "ERROR")
@@ -77,7 +78,7 @@ class Received:
     def add_log(self, record: LogRecord) -> None:
         """Add a log record, or the span that it stands for. Reject it if it is not valid."""
         if record.time > MAX_TIME:
-            self.reject(f"log record {record.name[:100]!r}: a time is after the year 2262")
+            self.reject(f"log record {record.name[:100]!r}: a time is after the year 2261")
             return
         said = told(record)
         if isinstance(said, Span):
@@ -110,7 +111,7 @@ def _problem(span: Span) -> str | None:  # noqa: PLR0911 - one for each rule
     if span.end == 0:
         return "end_time_unix_nano is missing"
     if span.start > MAX_TIME or span.end > MAX_TIME:
-        return "a time is after the year 2262"
+        return "a time is after the year 2261"
     return None
 
 
