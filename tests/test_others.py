@@ -13,6 +13,7 @@ from support.client_versions import needs
 
 OTHERS = Path(__file__).parent / "others"
 TESTS = """
+import random
 import warnings
 
 import openai
@@ -25,6 +26,9 @@ def test_that_is_the_same_either_way():
 
 def test_that_fails_either_way():
     raise ValueError("always")
+
+def test_that_fails_with_another_message_each_time():
+    raise ValueError("".join(random.choices("abcdef", k=40)))
 
 def test_that_is_not_the_same():
     assert current_thread() is None
@@ -59,7 +63,7 @@ def test_what_differs_is_named(
         installed = others.Installed(suite, tmp_path, tmp_path / "source")
         result = others.compare(installed, server)
 
-    assert str(result).split() == ["source", "4", "2", "1", "0", "1", "1", "0", "s"]
+    assert str(result).split() == ["source", "5", "2", "1", "1", "1", "1", "0", "s"]
     assert result.differing == ["test_it.py::test_that_is_not_the_same"]
     said = capsys.readouterr().out
     assert "  test_it.py::test_that_is_not_the_same\n    bare: passed\n    ours: failed: " in said
