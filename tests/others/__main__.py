@@ -37,6 +37,8 @@ PATIENCE = 3 * 3600
 PATIENCE_FOR_ONE = 120
 #: How many tests are run again at a time, since a command line has a length.
 MOST_AGAIN = 100
+#: So few are run one by one: some suites leave garbage, which fails whichever test collects it.
+FEW = 20
 
 
 class Unreachable(Exception):
@@ -263,13 +265,14 @@ def compare(installed: Installed, server: str) -> Result:
 
 
 def _still_differing(installed: Installed, server: str, tests: list[str], before: Run) -> list[str]:
-    """Those tests that differ again, twice, when they are run with few others."""
+    """Those tests that differ again, twice, when they are run with few others, or with none."""
     still = tests
     for _ in range(2):
         again = [test for test in still if not test.endswith(" (collection)")]
         differ = {test for test in still if test not in again}
-        for start in range(0, len(again), MOST_AGAIN):
-            some = again[start : start + MOST_AGAIN]
+        at_once = 1 if len(again) <= FEW else MOST_AGAIN
+        for start in range(0, len(again), at_once):
+            some = again[start : start + at_once]
             bare = installed.run(server, some, is_on=False)
             differ |= _differing_by_kind(before, bare, installed.run(server, some, is_on=True))
         still = [test for test in still if test in differ]
