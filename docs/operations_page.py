@@ -221,10 +221,7 @@ def orq_rows() -> Iterator[Listed]:
 
 def _of_openai(request: str, operation: Operation) -> Listed:
     further = [requests._server_attributes, requests.guardrail, operation.read_start]  # noqa: SLF001
-    found = attributes_of(operation, *further)
-    if operation.name == semconv.FETCH_RESPONSE:  # `payloads/background.py` renames them
-        found = {name.replace("gen_ai.usage.", "orq_otel.usage.", 1) for name in found}
-    return request, operation, found | _OF_EVERY_CALL
+    return request, operation, attributes_of(operation, *further) | _OF_EVERY_CALL
 
 
 def _of_orq(method: str, row: Row) -> Listed:
@@ -247,6 +244,8 @@ def attributes_of(operation: Operation, *further: Any) -> set[str]:
         found -= _OF_STREAMS
     elif semconv.REQUEST_STREAM in found:
         found |= _OF_STREAMS
+    if operation.name == semconv.FETCH_RESPONSE:  # `payloads/background.py` renames them
+        return {name.replace("gen_ai.usage.", "orq_otel.usage.", 1) for name in found}
     return found
 
 
