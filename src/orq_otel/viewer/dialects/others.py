@@ -187,7 +187,7 @@ def users_in_metadata(names: Iterable[str]) -> Names:
 
 
 def _in_metadata(names: Iterable[str], pattern: re.Pattern[str]) -> Names:
-    found = [name for name in names if "etadata." in name or "roperties." in name]
+    found = [name for name in names if "metadata." in name.lower() or "properties." in name.lower()]
     return _ending(_words(found), pattern) if found else ()
 
 
