@@ -32,13 +32,19 @@ def api(tmp_path: Path) -> Iterator[httpx.Client]:
     app.store.close()
 
 
-def try_everything(api: httpx.Client, folder: Path, described: object, *options: str) -> None:
+#: How many requests are made up for each part of the API. Many take a minute.
+many = pytest.mark.parametrize("many", ["12", pytest.param("60", marks=pytest.mark.slow)])
+
+
+def try_everything(
+    api: httpx.Client, folder: Path, described: object, many: str, *options: str
+) -> None:
     file = folder / "openapi.json"
     file.write_text(json.dumps(described))
     done = subprocess.run(
         [
             *(SCHEMATHESIS, "run", file, "--url", str(api.base_url), "--no-color"),
-            *("--phases", "examples,coverage,fuzzing", "--max-examples", "60"),
+            *("--phases", "examples,coverage,fuzzing", "--max-examples", many),
             *("--seed", "6", *options),  # whatever is found is found again
         ],
         cwd=folder,
@@ -51,23 +57,25 @@ def try_everything(api: httpx.Client, folder: Path, described: object, *options:
     assert "Tested: 12" in done.stdout
 
 
+@many
 def test_every_answer_is_as_described(
-    api: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    api: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: str
 ) -> None:
     monkeypatch.setattr(limits, "MAX_IMPORT", 2000)  # so that larger ones are tried
     described = api.get("/api/openapi.json").json()
     assert described == document()
     # A cursor that nobody handed out is text all the same, and refused.
-    try_everything(api, tmp_path, described, "--exclude-checks", "positive_data_acceptance")
+    try_everything(api, tmp_path, described, many, "--exclude-checks", "positive_data_acceptance")
 
 
-def test_what_is_described_is_accepted(api: httpx.Client, tmp_path: Path) -> None:
+@many
+def test_what_is_described_is_accepted(api: httpx.Client, tmp_path: Path, many: str) -> None:
     described = document()
     for path in ("/api/threads", "/api/threads/{id}/spans", "/api/threads/{id}/conversation"):
         asked = described["paths"][path]["get"]
         without = [one for one in asked["parameters"] if one.get("name") != "cursor"]
         described["paths"][path] = {"get": {**asked, "parameters": without}}
-    try_everything(api, tmp_path, described)
+    try_everything(api, tmp_path, described, many)
 
 
 def test_every_parameter_is_described() -> None:

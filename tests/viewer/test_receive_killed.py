@@ -19,7 +19,6 @@ from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .sqlite_checks import rollup_errors
 
-KILLS = 20
 BATCH = 40
 THREADS = 30
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -131,12 +130,12 @@ def kept(store: SQLiteStore) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("seed", [1])
-def test_nothing_that_was_acknowledged_is_lost(tmp_path: Path, seed: int) -> None:
-    choice = random.Random(seed)
+@pytest.mark.parametrize("kills", [6, pytest.param(20, marks=pytest.mark.slow)])
+def test_nothing_that_was_acknowledged_is_lost(tmp_path: Path, kills: int) -> None:
+    choice = random.Random(kills)
     load = Load()
     database = tmp_path / "threads.db"
-    for _ in range(KILLS):
+    for _ in range(kills):
         with Viewer(database) as viewer:
             load.until_killed(viewer, choice.randint(1, 60))
         store = SQLiteStore(database)
@@ -147,7 +146,7 @@ def test_nothing_that_was_acknowledged_is_lost(tmp_path: Path, seed: int) -> Non
         threads = store.threads(ThreadQuery(limit=THREADS + 1)).threads
         assert sum(thread.spans for thread in threads) == len(ids)
         store.close()
-    assert len(load.acknowledged) > KILLS * BATCH
+    assert len(load.acknowledged) > kills * BATCH
 
 
 def test_spans_that_are_sent_again_count_once(tmp_path: Path) -> None:
