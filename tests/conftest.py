@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import sys
 import zlib
-from collections import Counter
 from collections.abc import AsyncIterator, Generator, Iterator
 from typing import TypeVar
 
@@ -24,10 +23,6 @@ from orq_otel import OpenAIInstrumentor, ThreadSpanProcessor, current_thread
 from orq_otel.foundations.process import process
 
 _Report = TypeVar("_Report", pytest.TestReport, pytest.CollectReport)
-
-#: Of so many cases of a test coverage is recorded.
-TRACED_CASES = 4
-_traced: Counter[str] = Counter()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -52,12 +47,10 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Run a test without a tracer that others are enough for: coverage takes half of its time."""
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Run a test of many examples without a tracer: coverage would take half of its time."""
     if not any(map(item.get_closest_marker, ("hypothesis", "many_examples"))):
-        _traced[item.nodeid.partition("[")[0]] += 1
-        if _traced[item.nodeid.partition("[")[0]] <= TRACED_CASES:
-            return (yield)
+        return (yield)
     tracer = sys.gettrace()
     sys.settrace(None)
     try:
