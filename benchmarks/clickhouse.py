@@ -19,7 +19,6 @@ made: no page reads others.
 from __future__ import annotations
 
 import argparse
-import functools
 import itertools
 import json
 import sys
@@ -44,7 +43,7 @@ from orq_otel.viewer.store.clickhouse_tables import Table  # noqa: E402
 from support.clickhouse_server import ClickHouseServer  # noqa: E402 - found by the path
 from viewer.clickhouse_tables import LOGS, TABLE, TIMES  # noqa: E402
 
-from report import marked_file, write_between_markers  # noqa: E402 - a neighbour
+from report import add_markdown, write_between_markers  # noqa: E402 - a neighbour
 
 SECTION = "clickhouse"
 DAY = 86_400
@@ -369,12 +368,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the viewer over ClickHouse.")
     parser.add_argument("--sets", type=Set.parse, nargs="*", default=[Set(1, 30)])
     parser.add_argument("--times", type=int, default=5)
-    parser.add_argument(
-        "--markdown",
-        type=functools.partial(marked_file, section=SECTION),
-        metavar="FILE",
-        help="write the tables between its markers",
-    )
+    add_markdown(parser, SECTION)
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="add the figures to those of earlier sets"
     )

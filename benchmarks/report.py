@@ -7,8 +7,9 @@ is within it. Nothing is asserted: a missed budget is a figure too.
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,16 @@ def marked_file(name: str, section: str = SECTION) -> Path:
     except (OSError, ValueError) as error:
         raise ArgumentTypeError(str(error)) from error
     return file
+
+
+def add_markdown(parser: ArgumentParser, section: str) -> None:
+    """Add the option that names the file with a section's markers."""
+    parser.add_argument(
+        "--markdown",
+        type=partial(marked_file, section=section),
+        metavar="FILE",
+        help="write the figures between its markers",
+    )
 
 
 def _around_markers(file: Path, section: str) -> tuple[str, str]:

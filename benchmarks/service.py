@@ -13,7 +13,6 @@ loopback, and a load generator calls the services in turn. README.md says how to
 from __future__ import annotations
 
 import argparse
-import functools
 import itertools
 import json
 import math
@@ -30,7 +29,7 @@ from typing import Any
 from children import HERE, environment_for, heard, progress
 from environments import ALONE, SERVING, EnvironmentFailedError, ensure, python_of, versions
 from peers import BARE, PEERS
-from report import marked_file, render, write_between_markers
+from report import add_markdown, render, write_between_markers
 
 SECTION = "service"
 #: Endpoint -> what the table calls it.
@@ -211,12 +210,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.5, help="a third of a turn")
     parser.add_argument("--quick", action="store_true", help="one short round: see that it works")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw figures")
-    parser.add_argument(
-        "--markdown",
-        type=functools.partial(marked_file, section=SECTION),
-        metavar="FILE",
-        help="write the table between its markers",
-    )
+    add_markdown(parser, SECTION)
     options = parser.parse_args()
     wanted = dict.fromkeys([BARE, *options.peers.split(",")])
     if unknown := set(wanted) - set(ENVIRONMENTS):

@@ -39,7 +39,7 @@ from typing import Any
 
 import viewer_traffic as traffic
 from environments import CHECKOUT, VIEWERS, EnvironmentFailedError, ensure, python_of
-from report import marked_file, write_between_markers
+from report import add_markdown, write_between_markers
 from viewer_ingest import BATCH, PER_THREAD
 
 LOOPBACK = "127.0.0.1"
@@ -543,12 +543,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rate", type=int, default=2000, help="spans a second, meanwhile")
     parser.add_argument("--asking", type=float, default=6, help="seconds for each page")
     parser.add_argument("--json", type=Path, metavar="FILE", help="the raw figures")
-    parser.add_argument(
-        "--markdown",
-        type=functools.partial(marked_file, section=SECTION),
-        metavar="FILE",
-        help="write the table between its markers",
-    )
+    add_markdown(parser, SECTION)
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.only = options.only.split(",")

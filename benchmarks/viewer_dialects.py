@@ -9,14 +9,13 @@ The spans are those of `tests/viewer/dialects`, as their senders have sent them.
 from __future__ import annotations
 
 import argparse
-import functools
 import time
 from pathlib import Path
 
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.receive.otlp import from_json
 
-from report import marked_file, write_between_markers
+from report import add_markdown, write_between_markers
 
 SENT = Path(__file__).parent.parent / "tests" / "viewer" / "dialects"
 REPEATS = 30
@@ -42,12 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--markdown",
-        type=functools.partial(marked_file, section=SECTION),
-        metavar="FILE",
-        help="write the table between its markers",
-    )
+    add_markdown(parser, SECTION)
     options = parser.parse_args()
     lines = ["| sender | spans | µs a span |", "| --- | --: | --: |"]
     for folder in sorted(one for one in SENT.iterdir() if one.is_dir()):

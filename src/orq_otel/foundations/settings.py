@@ -323,10 +323,11 @@ def names() -> list[str]:
 
 def _warn_of_unknown(variables: Mapping[str, str]) -> None:
     """Log each variable that has our prefix and is no setting."""
-    set_here = [name for name in variables if name.startswith(_PREFIX)]
-    for name in set_here and set(set_here).difference(names()):
-        if not name.startswith(_ELSEWHERE):
-            warn_once(UNKNOWN_VARIABLE, f"There is no variable {name}.{meant(name, names())}")
+    ours = [one for one in variables if one.startswith(_PREFIX) and not one.startswith(_ELSEWHERE)]
+    known = names() if ours else []
+    for name in ours:
+        if name not in known:
+            warn_once(UNKNOWN_VARIABLE, f"There is no variable {name}.{meant(name, known)}")
 
 
 def meant(name: str, known: Collection[str], likeness: float = 0.85) -> str:

@@ -17,8 +17,7 @@ from orq_otel.threads.frames import Thread, current_thread
 #: The module that knows which thread an OS thread inherits from a span. It needs OpenTelemetry, so
 #: it is used only if something else has imported it.
 _SPANS: Final = "orq_otel.labels.entry_spans"
-
-
+#: What a record gets, in this order.
 _FIELDS: Final = ("thread_id", "thread_tags", "thread_user")
 
 

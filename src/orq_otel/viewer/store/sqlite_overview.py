@@ -26,7 +26,7 @@ from orq_otel.viewer.store.sqlite_indexing import unindexed
 from orq_otel.viewer.store.sqlite_reading import labels
 from orq_otel.viewer.store.sqlite_rows import text
 from orq_otel.viewer.store.sqlite_search import Searches
-from orq_otel.viewer.store.tally import COST_UNITS, THREAD_WIDTHS
+from orq_otel.viewer.store.tally import COST_UNITS, SUMS, THREAD_WIDTHS
 
 #: Up to this number of spans, plots are computed from the spans themselves, as fine as possible.
 _COUNTABLE: Final = 20_000
@@ -35,12 +35,11 @@ _LONG: Final = 7 * DAY
 #: How many tags an overview returns, the most frequent.
 _TAGS: Final = 200
 
-_SUMMED: Final = ("spans", "errors", "input_tokens", "output_tokens", "cost", "priced", "unpriced")
-_SUMS: Final = ", ".join(f"TOTAL({name})" for name in _SUMMED)
-#: The same as integers, which JSON keeps as they are.
+_IN_ALL: Final = ", ".join(f"TOTAL({name})" for name in SUMS)
+#: All sums but how much of the cost is an estimate, which no plot has.
+_SUMMED: Final = SUMS[:-1]
+#: These as integers, which JSON keeps as they are.
 _WHOLE_SUMS: Final = ", ".join(f"CAST(TOTAL({name}) AS INTEGER)" for name in _SUMMED)
-#: With how much of the cost is an estimate, which no plot has.
-_IN_ALL: Final = f"{_SUMS}, TOTAL(estimated)"
 #: The same of spans.
 _SPAN_SUMS: Final = (
     "COUNT(*), TOTAL(is_error), TOTAL(input_tokens), TOTAL(output_tokens), TOTAL(cost),"
@@ -96,7 +95,7 @@ class _Found(NamedTuple):
         others: How many threads do not match.
         start: When the first of their spans began.
         end: When the last one ended.
-        sums: Of `_SUMMED`, and how much of the cost is an estimate.
+        sums: Of `SUMS`.
         some: Their keys, or None where all that match have one label, or are all there are.
         label: That label.
     """
