@@ -459,6 +459,17 @@ if __name__ == "__main__":
     work()
 """
 
+# What it stands for is made when somebody asks for its class, as Django's and the client's are.
+LAZY = """
+class Lazy:
+    def __init__(self, made):
+        self.made = made
+    @property
+    def __class__(self):
+        open(self.made, "w").close()
+        return dict
+"""
+
 
 def examine(
     program: str, folder: Path, model: ModelServer, *before: str, **variables: str
@@ -527,8 +538,10 @@ def test_a_program_that_is_well(
     program: str, tmp_path: Path, model: ModelServer, collector: OtlpReceiver
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text("is_here = True")
+    made = tmp_path / "made"
     code, report = examine(
-        f"import sitecustomize\nassert sitecustomize.is_here\n{program}",
+        f"import sitecustomize\nassert sitecustomize.is_here\n{LAZY}"
+        f"lazy = Lazy({str(made)!r})\n{program}",
         tmp_path,
         model,
         OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
@@ -537,6 +550,7 @@ def test_a_program_that_is_well(
     assert (code, problems(report)) == (0, {})
     assert report["facts"][-1] == "  the program ended with status 0"
     assert f"  traces: to {collector.url}/v1/traces (http/protobuf)" in report["facts"]
+    assert not made.exists()
 
 
 def test_a_program_under_opentelemetry_instrument(
@@ -743,6 +757,17 @@ def test_no_secret_is_shown(tmp_path: Path, model: ModelServer) -> None:
             assert "ORQ-N04" in done.stdout
             assert "sentinel" not in done.stdout + done.stderr
     assert done.stdout.count("ORQ-T06") == 1
+
+
+def test_whoever_reads_may_leave() -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [sys.executable, "-m", "orq_otel", "doctor", "--explain", "ORQ-T01"]
+    with open(writes, "wb") as output:
+        done = subprocess.run(
+            command, stdout=output, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 # ---- Codes --------------------------------------------------------------------------------------

@@ -197,7 +197,8 @@ def sdk_providers() -> list[Any]:
     kind = getattr(sdk, "TracerProvider", None)
     if kind is None:
         return []
-    return [one for one in gc.get_objects() if isinstance(one, kind)]
+    # isinstance() would ask each lazy object of the program for its class, and so make it.
+    return [one for one in gc.get_objects() if issubclass(type(one), kind)]
 
 
 def exports(provider: Any) -> bool:
