@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -21,6 +22,9 @@ COMMANDS = {
     "clickhouse-rollup": "orq_otel.viewer.terminal.clickhouse_rollup",
 }
 
+#: As a shell tells of a command that SIGPIPE ended.
+READER_LEFT = 141
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
@@ -29,12 +33,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows `orq-otel` on the command line, by default that of the process.
 
     Returns:
-        The exit code: 0 if the command succeeded, 1 if it failed, 2 if it was used wrongly.
+        The exit code: 0 if the command succeeded, 1 if it failed, 2 if it was used wrongly, 141 if
+        whoever reads its output has left.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    # Characters that the terminal cannot encode are printed as escapes.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         options = _parser(arguments).parse_args(arguments)
-        return int(options.run(options))
+        code = int(options.run(options))
+        sys.stdout.flush()
     except ModuleNotFoundError as error:
         from orq_otel.viewer import extra  # noqa: PLC0415 - a command of the viewer was asked for
 
@@ -42,6 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         sys.stderr.write(extra.not_installed(str(error.name)))
         return 1
+    except BrokenPipeError:
+        # Otherwise Python would report the broken pipe again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_LEFT
+    return code
 
 
 def _parser(arguments: Sequence[str]) -> ArgumentParser:

@@ -26,9 +26,6 @@ from orq_otel.viewer.web.query_parameters import InvalidParameterError
 
 DONE, FAILED, WRONG_USAGE, NO_SUCH_THREAD = 0, 1, 2, 3
 
-#: The exit code of a program that SIGPIPE ends, when a reader such as `head` stops reading.
-READER_LEFT = 141
-
 #: Seconds between two looks at what `--watch` shows.
 BETWEEN = 1.0
 #: Makes a terminal show nothing, and write at its top.
@@ -67,23 +64,16 @@ def run_with_source(
     Returns:
         The exit code.
     """
-    # Characters that the terminal cannot encode are printed as escapes.
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         source = _opened(options, creates=creates)
         try:
             code = ask(source)
-            sys.stdout.flush()
         finally:
             source.close()
     except InvalidParameterError as error:
         return complain(error, WRONG_USAGE)
     except (SourceError, StoreError) as error:
         return complain(error, FAILED)
-    except BrokenPipeError:
-        # Otherwise Python would report the broken pipe again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return READER_LEFT
     except KeyboardInterrupt:
         return 130
     return code
