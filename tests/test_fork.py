@@ -117,7 +117,7 @@ outer, inner = thread("outer"), thread("inner", tags=["a"])
 with outer:
     with inner:
         child = os.fork()
-        print(child == 0, current_thread().id, flush=True)
+        os.write(1, f"{{child == 0}} {{current_thread().id}}\\n".encode())  # in one piece
         with tracer.start_as_current_span("span") as span:
             assert span.attributes["thread.id"] == "inner"
         with thread("inner", tags=["b"]):
