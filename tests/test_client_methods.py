@@ -205,6 +205,7 @@ _ADDED = {
 }
 
 
+@pytest.mark.slow
 @needs("openai", NEWEST["openai"], "what is listed")
 @needs("orq-ai-sdk", NEWEST["orq-ai-sdk"], "what is listed")
 @pytest.mark.parametrize("package", _ADDED)

@@ -51,6 +51,7 @@ def others(monkeypatch: pytest.MonkeyPatch) -> Any:
     return module
 
 
+@pytest.mark.slow
 def test_what_differs_is_named(
     others: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -70,6 +71,7 @@ def test_what_differs_is_named(
     assert said.count("bare: ") == 1
 
 
+@pytest.mark.slow
 @needs("openai", "1.66", "client.responses")
 def test_the_stand_in_answers_a_client_with_values_of_its_own_types(
     others: Any, tmp_path: Path
