@@ -763,7 +763,7 @@ def test_whoever_reads_may_leave() -> None:
     reads, writes = os.pipe()
     os.close(reads)
     command = [sys.executable, "-m", "orq_otel", "doctor", "--explain", "ORQ-T01"]
-    with open(writes, "wb") as output:
+    with os.fdopen(writes, "wb") as output:
         done = subprocess.run(
             command, stdout=output, stderr=subprocess.PIPE, timeout=60, check=False
         )
