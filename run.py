@@ -32,6 +32,9 @@ BACKENDS = {
     "backends-phoenix": ["phoenix"],
 }
 
+#: Folders of tests that need more than the group `test` has, and so have jobs of their own.
+APART = ("backends", "coexistence", "frameworks", "mcp_command", "servers", "viewer")
+
 #: It finds the workflows itself only in a clone, and not where a source distribution is unpacked.
 ACTIONLINT = """
 import sys
@@ -62,17 +65,7 @@ JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
             ["-m", "coverage", "erase"],
             [
                 *("-m", "coverage", "run", "-m", "pytest", "-n", "auto", "--dist", "worksteal"),
-                *(
-                    f"--ignore=tests/{apart}"
-                    for apart in (
-                        "backends",
-                        "coexistence",
-                        "frameworks",
-                        "mcp_command",
-                        "servers",
-                        "viewer",
-                    )
-                ),
+                *(f"--ignore=tests/{apart}" for apart in APART),
             ],
         ],
     ),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,7 @@ BIN = "Scripts" if os.name == "nt" else "bin"
 #: What the tests of `python3 run.py test` need.
 EXTRAS = "otlp,openai,orq,viewer"
 #: Tests that have environments of their own.
-APART = ("backends", "coexistence", "frameworks", "servers", "viewer")
+APART = runpy.run_path(str(ROOT / "run.py"))["APART"]
 
 #: What pyroma may miss, by the first words of its line: the project has no public home yet.
 HOMELESS = ("Your package does not have author-email", "Your package should have a 'url' field")
