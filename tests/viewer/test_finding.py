@@ -10,7 +10,7 @@ import pytest
 
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model.kept_spans import KeptSpan
-from orq_otel.viewer.model.queries import Feedback, ThreadQuery
+from orq_otel.viewer.model.queries import Feedback, Sort, ThreadQuery
 from orq_otel.viewer.model.telemetry import LogRecord, Span
 from orq_otel.viewer.store import schema, visits
 from orq_otel.viewer.store.sqlite import SQLiteStore
@@ -160,6 +160,42 @@ def test_a_history_is_indexed_once(store: SQLiteStore) -> None:
     count = store._read(lambda one: one.execute("SELECT COUNT(*) FROM documents").fetchone())
     assert count == (1,)  # and none of the instructions
     assert found(store, "umbrella") == ["a"]
+
+
+@pytest.mark.parametrize("sort", ["last_active", "started", "duration", "tokens", "errors"])
+@pytest.mark.parametrize("ascending", [False, True])
+def test_what_many_threads_have_is_sorted_as_any_list(
+    sqlite: SQLiteStore, sort: Sort, ascending: bool
+) -> None:
+    add(
+        sqlite,
+        *(
+            call(
+                f"{number}-{'asks' if number % 5 else 'sleeps'}",
+                says="Where is my parcel?" if number % 5 else "Good night",
+                start=NOON + number * 7919 % 2600 * SECOND,
+                seconds=number % 17,
+                status="ERROR" if number % 3 else "UNSET",
+                tokens=(number % 23, 1),
+            )
+            for number in range(2600)
+        ),
+    )
+
+    def walk(**query: object) -> list[str]:
+        told: list[str] = []
+        cursor = None
+        while True:
+            asked = ThreadQuery(  # type: ignore[arg-type]
+                sort=sort, ascending=ascending, limit=700, cursor=cursor, **query
+            )
+            page = sqlite.threads(asked)
+            told += [one.id for one in page.threads]
+            cursor = page.next_cursor
+            if cursor is None:
+                return told
+
+    assert walk(text="parcel") == [one for one in walk() if one.endswith("asks")]
 
 
 def test_deleted_messages_are_not_found(store: SQLiteStore) -> None:

@@ -54,9 +54,9 @@ def threads(connection: sqlite3.Connection, query: ThreadQuery, searches: Search
     """Returns a page of threads."""
     after = cursors.decode(query)
     found_text = searches.find(connection, query.text) if query.text else None
-    conditions = conditions_of(query, found_text)
+    is_few = found_text is not None and found_text.count <= FEW
+    conditions = conditions_of(query, found_text, few=is_few)
     order = f"({ORDERS[query.sort]})"
-    is_few = found_text is not None
     tags = frequencies(connection, query)
     if tags:
         few = at_most(query, tags) <= FEW

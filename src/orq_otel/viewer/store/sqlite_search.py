@@ -48,6 +48,11 @@ class Found(NamedTuple):
     documents: dict[int, int]
     is_partial: bool
 
+    @property
+    def count(self) -> int:
+        """About how many there are: one that is found in two ways counts twice."""
+        return self.keys.count(",") + 1
+
 
 def is_possible(connection: sqlite3.Connection) -> bool:
     """Whether there is an index, which this release of SQLite can use."""
