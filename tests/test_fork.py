@@ -58,7 +58,7 @@ def output_of(program: str, tmp_path: Path, *args: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("lock", ["entry_spans._lock", "scopes._first_entry"])
+@pytest.mark.parametrize("lock", ["entry_spans._lock"])
 def test_a_lock_that_another_thread_holds_is_free_in_the_child(lock: str, tmp_path: Path) -> None:
     program = f"""{CHILD}
 held, done = threading.Event(), threading.Event()

@@ -1,8 +1,11 @@
-"""Something that happens once, whichever OS thread comes first. Standard library only."""
+"""What OS threads share: a thing that only the first of them gets, and locks.
+
+Standard library only.
+"""
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
@@ -16,3 +19,29 @@ Once: TypeAlias = list[T]
 #: none (free-threaded builds), the list's own lock does. A `threading.Lock` would cost more, and a
 #: signal handler that ends what it interrupts would wait for it forever.
 take: Final = list.pop
+
+
+class Lock(Protocol):
+    """A `threading.Lock` or `threading.RLock`."""
+
+    def acquire(self, blocking: bool = ..., /) -> bool: ...  # noqa: D102, FBT001 - as they are
+    def release(self) -> None: ...  # noqa: D102
+
+
+def hold(lock: Lock) -> None:
+    """Take a lock. The next statement is a `try` whose `finally` releases it.
+
+    On Python 3.14, what a signal handler raises may come between a with statement's lock and its
+    block: then the lock stays taken, and all other OS threads wait for ever. Here, one call in C
+    takes the lock and notes it.
+    """
+    held: list[bool] = []
+    try:
+        held.extend(map(lock.acquire, _BLOCKING))
+    except BaseException:
+        if held:
+            lock.release()
+        raise
+
+
+_BLOCKING: Final = (True,)

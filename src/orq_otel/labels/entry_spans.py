@@ -12,6 +12,7 @@ from opentelemetry import trace
 from opentelemetry.trace import INVALID_SPAN, SpanKind
 
 from orq_otel.foundations.guard import report
+from orq_otel.foundations.once import hold
 from orq_otel.foundations.process import process
 from orq_otel.labels.attributes import stamp, thread_of
 from orq_otel.threads.frames import Frame, Thread, current_frame, hooks
@@ -58,7 +59,8 @@ class EntrySpans:
     def opened(self, span: Any) -> None:
         """Add a request's span, which is labelled if a scope begins while it is open."""
         context = span.get_span_context()
-        with self._lock:
+        hold(lock := self._lock)
+        try:
             self._until_sweep -= 1
             if self._until_sweep <= 0:
                 self._sweep()
@@ -69,17 +71,22 @@ class EntrySpans:
                 spans[context.span_id] = weakref.ref(span)
             if self.on_scope not in hooks.listeners:
                 hooks.listeners.append(self.on_scope)
+        finally:
+            lock.release()
 
     def closed(self, span: Any) -> None:
         """Remove a request's span, which has ended."""
         context = span.get_span_context()
-        with self._lock:
+        hold(lock := self._lock)
+        try:
             spans = self.open.get(context.trace_id, {})
             spans.pop(context.span_id, None)
             if not spans:
                 self.open.pop(context.trace_id, None)
             if not self.open and self.on_scope in hooks.listeners:
                 hooks.listeners.remove(self.on_scope)
+        finally:
+            lock.release()
 
     def _sweep(self) -> None:
         """Remove spans that were dropped without being ended.

@@ -6,9 +6,7 @@ Standard library only: scopes do not depend on OpenTelemetry.
 from __future__ import annotations
 
 import inspect
-import os
 import sys
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar, cast
@@ -78,19 +76,6 @@ _NO_ID: Final = SafeText(
 _READING: Final = "reading an id or tags"
 _READING_DETAILS: Final = "reading a user or metadata"
 
-#: Held while a `Scope` creates its set of entries, since several OS threads may enter it at once.
-_first_entry = threading.Lock()
-
-
-def _renew_lock() -> None:
-    """Replace the lock in a forked child, where the OS thread that held it does not exist."""
-    global _first_entry  # noqa: PLW0603 - one lock for each process
-    _first_entry = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
-
 
 class _Arguments(NamedTuple):
     """The arguments of `thread()`, and the error of those that cannot be used."""
@@ -122,9 +107,10 @@ class Scope(Frame):
     """What `thread()` returns: a context manager and a decorator."""
 
     # In the usual case the object has a fixed thread and is entered once, outside every other
-    # scope. Then it is its own frame, which saves an allocation. Each further entry makes a frame.
-    # `fresh` holds its thread until then.
-    __slots__ = ("_arguments", "_entries", "fresh")
+    # scope. Then it is its own frame, which saves an allocation. Each further entry makes a frame,
+    # which is in `entries` while it is open. `fresh` holds the thread until the first entry.
+    __slots__ = ("_arguments", "entries", "fresh")
+    entries: dict[Frame, None]
     parent = None
     # `thread()` sets what a scope needs. With another `__init__`, making one would take longer.
     if TYPE_CHECKING:
@@ -204,17 +190,11 @@ class Scope(Frame):
             found = nested(fixed, around)
         frame = Frame(found, outer)
         frame.dead = found is None  # then the code inside stays in the surrounding thread
-        try:
-            self._entries.add(frame)
-        except AttributeError:
-            with _first_entry:
-                if not hasattr(self, "_entries"):
-                    self._entries: set[Frame] = set()
-            self._entries.add(frame)
+        self.entries[frame] = None
         try:
             enter(frame)
         except BaseException:
-            self._entries.discard(frame)
+            self.entries.pop(frame, None)
             raise
         return around if found is None else found
 
@@ -265,16 +245,16 @@ class Scope(Frame):
 
     def _forget(self, frame: Frame) -> None:
         if frame is not self:
-            self._entries.discard(frame)
+            self.entries.pop(frame, None)
 
     def _entry(self) -> Frame | None:
         """The innermost open entry in this context. In another context, any open entry."""
-        entries: set[Frame] = getattr(self, "_entries", set())
+        entries = self.entries
         own = None if getattr(self, "token", None) is None else self
         frame = get_top()
         while frame is not None and frame not in entries and frame is not own:
             frame = frame.parent
-        return own or next(iter(entries.copy()), None) if frame is None else frame
+        return own or next(iter(list(entries)), None) if frame is None else frame
 
     async def __aenter__(self) -> Thread | None:
         return self.__enter__()
@@ -552,6 +532,7 @@ def thread(
     # A function, since calling a class takes half as long again if it has an `__init__` of its own.
     scope = Scope()
     scope.dead = False
+    scope.entries = {}
     kind = type(tags)
     if type(id) is str and (kind is list or kind is tuple) and user is None and metadata is None:
         try:
