@@ -280,7 +280,7 @@ class StreamReader:
             if not self._head and (choices or usage is not None):
                 self._begin(chunk)
             for choice in choices or ():
-                self._feed_choice(choice.__dict__)
+                self._feed_choice(fields(choice))
             if usage is not None:
                 self._usage = later(self._usage, usage)
             may_be_last = not choices or choices[-1].__dict__["finish_reason"] is not None
@@ -402,7 +402,11 @@ class ContentStreamReader(StreamReader):
             deltas = self._begin_choice(index)
         if reason is not None:
             self._note_choice(index, reason)
-        deltas.add(choice.get("delta"))
+        delta = choice.get("delta")
+        if delta is None and choice.get("message") is not None:
+            deltas.add_message(choice["message"])
+        else:
+            deltas.add(delta)
 
     def _begin_choice(self, index: Any) -> Deltas:
         """Deltas for a choice that no chunk had before."""
