@@ -248,12 +248,13 @@ class StreamReader:
     was asked for and has not begun.
     """
 
-    __slots__ = ("_failure", "_head", "_index", "_reasons", "_usage")
+    __slots__ = ("_failure", "_head", "_index", "_of_choices", "_reasons", "_usage")
 
     def __init__(self) -> None:
         self._head: Attributes | None = None
         self._reasons: dict[int, str | None] = {}  # by index of the choice, None until it ends
         self._usage: Any = None
+        self._of_choices: dict[int, Any] = {}  # usage by index of the choice, where it is there
         self._index: Any = None  # of the choice in the last chunk
         self._failure: Attributes = {}  # `error.type`, if a choice failed
 
@@ -294,7 +295,7 @@ class StreamReader:
 
     def _feed_more(self, chunk: Any, choices: Collection[Any]) -> None:
         """Take in what compatible servers add to a chunk that may be the last: usage, an error."""
-        self._usage = later(self._usage, usage_elsewhere(chunk))
+        self._usage = later(self._usage, usage_elsewhere(chunk, self._of_choices))
         for one in (chunk, *choices):
             add_error(fields(one), self._failure)
 
