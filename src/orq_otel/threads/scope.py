@@ -292,9 +292,9 @@ class Scope(Frame):
         if not is_function or isinstance(function, staticmethod):
             raise TypeError(
                 SafeText(
-                    f"@thread(...) decorates functions, not {_short_name(function)}. "
-                    'It needs an id, @thread("support-42"), and stands below @classmethod and '
-                    "@staticmethod."
+                    f"@thread(...) decorates functions, not {_short_name(function)}. It needs an "
+                    'id, @thread("support-42"), and stands below @classmethod, @staticmethod and '
+                    "@property."
                 )
             )
         try:
@@ -515,8 +515,9 @@ def thread(
         def endpoint(request: Request) -> Response: ...
 
     A generator's scope is active while the generator's own code runs, and never in the code that
-    consumes it. If a handler returns a generator or a Starlette streaming response, that body is
-    produced in the handler's thread too.
+    consumes it. Under or above `contextlib.contextmanager` or `asynccontextmanager`, the block of
+    the with statement is inside, too. If a handler returns a generator or a Starlette streaming
+    response, that body is produced in the handler's thread too.
 
     Scopes nest, and the inner id wins. If the inner scope has the same id, or none, its tags are
     added to the outer ones, and its user and each value of its metadata replace the outer ones.
