@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar, cast
 from uuid import UUID, uuid4
@@ -281,6 +282,14 @@ class Scope(Frame):
 
     async def __aexit__(self, *_: object) -> None:
         self.__exit__(None, None, None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy, or one that was pickled, has the same arguments and is entered nowhere."""
+        if self.thread is not None:
+            return thread, (self.thread,)
+        id, tags, user, metadata, _ = self._arguments  # noqa: A001
+        options = {"tags": tags, "user": user, "metadata": metadata}
+        return partial(thread, **options), () if id is _CURRENT else (id,)
 
     def __call__(self, function: F) -> F:
         """Decorate a function: each of its calls runs in a scope of its own.
