@@ -25,6 +25,7 @@ from orq_otel.labels.presets import Choice
 from orq_otel.openai import OpenAIInstrumentor
 from orq_otel.orq import OrqInstrumentor
 from orq_otel.propagation.start import start
+from orq_otel.setup.children import flush_at_end
 from orq_otel.setup.destination import (
     GRPC,
     HTTP,
@@ -347,6 +348,7 @@ def _set_up(arguments: Arguments) -> Handle:
 
 def _resource(service_name: str | None) -> Any:
     from opentelemetry.sdk.resources import SERVICE_NAME, Resource  # noqa: PLC0415
+    flush_at_end()
 
     return Resource.create({} if service_name is None else {SERVICE_NAME: service_name})
 
