@@ -54,6 +54,8 @@ SDK_DISABLED: Final = "ORQ-X12"
 NO_EXPORTER: Final = "ORQ-X13"
 UNCONFIGURED_WORKER: Final = "ORQ-X14"
 INCOMPLETE_VIEWER: Final = "ORQ-X15"
+SENT_TWICE: Final = "ORQ-X16"
+NO_SUCH_EXPORTER: Final = "ORQ-X17"
 
 NOTHING_LISTENS: Final = "ORQ-N01"
 WRONG_PROTOCOL: Final = "ORQ-N02"
@@ -344,6 +346,18 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
             NOTHING_ARRIVES,
             "A part of the viewer is missing: `orq-otel viewer` does not start, or has no pages.",
             'pip install --force-reinstall "orq-otel[viewer]".',
+        ),
+        SENT_TWICE: Entry(
+            DOUBLED,
+            "Two exporters send each span to the same endpoint.",
+            "Take one away: that of the program itself, where opentelemetry-instrument or "
+            "`configure()` exports.",
+        ),
+        NO_SUCH_EXPORTER: Entry(
+            NOTHING_ARRIVES,
+            "The SDK made no exporter, or no processor for it, from what the environment says. The "
+            "program went on without.",
+            "`orq-otel doctor` names the variable that has a wrong value.",
         ),
         NOTHING_LISTENS: Entry(
             NOTHING_ARRIVES,

@@ -13,8 +13,8 @@ from opentelemetry import trace
 from opentelemetry.instrumentation.dependencies import DependencyConflictError
 
 from orq_otel.foundations import reaches
-from orq_otel.foundations.codes import IGNORED_ARGUMENT
-from orq_otel.foundations.guard import warn_once
+from orq_otel.foundations.codes import IGNORED_ARGUMENT, NO_SUCH_EXPORTER
+from orq_otel.foundations.guard import place_of, warn_once
 from orq_otel.foundations.settings import Settings
 from orq_otel.foundations.unfinished import end_all
 from orq_otel.genai.content import check_capture
@@ -228,7 +228,12 @@ class Handle:
 
         for signal in SIGNALS:
             if signal in targets or signal in state.outlets:
-                signals.send(signal, targets.get(signal, ()), self._provider)
+                try:
+                    signals.send(signal, targets.get(signal, ()), self._provider)
+                except ImportError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - a wrong value of a variable
+                    _warn_of_exporter(signal, error)
 
     def instrument(self) -> None:
         """Switch on the instrumentors whose client is installed."""
@@ -343,12 +348,12 @@ def _set_up(arguments: Arguments) -> Handle:
     handle.instrument()
     _warn_of_events()
     state.handle = handle
+    flush_at_end()
     return handle
 
 
 def _resource(service_name: str | None) -> Any:
     from opentelemetry.sdk.resources import SERVICE_NAME, Resource  # noqa: PLC0415
-    flush_at_end()
 
     return Resource.create({} if service_name is None else {SERVICE_NAME: service_name})
 
@@ -380,6 +385,15 @@ def _other_signals(arguments: Arguments) -> list[Signal]:
         elif is_asked_for(signal) if argument is None else argument:
             wanted.append(signal)
     return wanted
+
+
+def _warn_of_exporter(signal: Signal, error: Exception) -> None:
+    """Log that a signal is not exported, without the error's words, which may hold a header."""
+    warn_once(
+        NO_SUCH_EXPORTER,
+        f"configure() exports no {signal}: making an exporter failed with {type(error).__name__}"
+        f"{place_of(error)}. A variable OTEL_* may have a wrong value: see orq-otel doctor.",
+    )
 
 
 def _warn_of_service(provider: Any, service_name: str | None) -> None:
