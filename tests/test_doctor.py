@@ -674,6 +674,23 @@ def test_a_program_that_cannot_be_started_or_is_no_python(tmp_path: Path) -> Non
     code, report = doctor("--", "true")
     assert (code, list(problems(report))) == (1, ["ORQ-X10"])
 
+@pytest.mark.parametrize(("account", "expected"), [("one", ["ORQ-X16"]), ("other", [])])
+def test_two_exporters_to_one_endpoint(
+    account: str, expected: list[str], tmp_path: Path, model: ModelServer, collector: OtlpReceiver
+) -> None:
+    program = f"""
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+with orq_otel.configure(headers={{"Authorization": "one"}}), orq_otel.thread("t-1"):
+    exporter = OTLPSpanExporter(headers={{"authorization": {account!r}}})
+    trace.get_tracer_provider().add_span_processor(SimpleSpanProcessor(exporter))
+    call()
+"""
+    _, report = examine(program, tmp_path, model, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+    assert list(problems(report)) == expected
+
+
 
 #: Where a secret may be, each with one of its own.
 SECRET_VARIABLES = (

@@ -100,7 +100,7 @@ def destinations(
         match name.strip().lower():
             case "otlp":
                 one = _otlp(signal, settings, endpoint, protocol, headers)
-                found.extend([] if one is None else [one])
+                found.extend([] if one is None or one in found else [one])
             case "console":
                 found.append(Destination(CONSOLE))
             case "none" | "":

@@ -27,6 +27,7 @@ from orq_otel.foundations.codes import (
     OTHERS_SPANS,
     REPLACED_PROVIDER,
     SAMPLED_AWAY,
+    SENT_TWICE,
 )
 from orq_otel.foundations.guard import occurrences
 from orq_otel.genai.counts import counts
@@ -59,6 +60,9 @@ _OURS: Final = (
     "orq_otel.setup.outlets",
     "orq_otel.setup.probes",
 )
+
+#: Headers of exporters that say nothing of an account.
+_OF_HTTP: Final = ("content-type", "content-encoding", "user-agent")
 
 #: What is sent where: protocol, URL, headers.
 Endpoint = tuple[str, str, dict[str, str]]
@@ -189,6 +193,24 @@ def _providers() -> Iterator[Finding]:
         yield Finding(REPLACED_PROVIDER, "configure() was called when another one was global.")
     for provider in used:
         yield from _sampler(provider)
+        yield from _twice(provider)
+
+
+def _twice(provider: Any) -> Iterator[Finding]:
+    """Find two exporters of a provider that send to one endpoint, to the same account there."""
+    exporters = destinations_in(provider)
+    outlet = state.outlets.get("traces")
+    if any(one is outlet for one in reaches.processors_in(provider) or ()):
+        exporters += [one for one in state.targets.get("traces", ()) if one.protocol != CONSOLE]
+    of_all = headers_of_environment()
+    seen: list[Any] = []
+    for one in exporters:
+        own = {name.lower(): value for name, value in (one.headers or {}).items()}
+        sent = {name: of for name, of in {**of_all, **own}.items() if name not in _OF_HTTP}
+        where = one.protocol, one.url, sent
+        if where in seen:
+            yield Finding(SENT_TWICE, f"{one.shown} ({one.protocol})")
+        seen.append(where)
 
 
 def sdk_providers() -> list[Any]:
