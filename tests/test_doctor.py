@@ -76,13 +76,21 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(
-    status: int = 200, body: bytes = b"", tls: Path | None = None, **headers: str
+    status: int = 200,
+    body: bytes = b"",
+    tls: Path | None = None,
+    trusted: Path | None = None,
+    **headers: str,
 ) -> Iterator[Server]:
+    """A server, with TLS if `tls` is given, and for clients with a `trusted` certificate alone."""
     with Server(("127.0.0.1", 0), _Handler) as server:
         server.status, server.body, server.headers = status, body, headers
         if tls is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(tls)
+            if trusted is not None:
+                context.verify_mode = ssl.CERT_REQUIRED
+                context.load_verify_locations(trusted)
             server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield server
@@ -90,7 +98,7 @@ def serving(
 
 
 @contextmanager
-def grpc_server(*, takes_traces: bool = True) -> Iterator[str]:
+def grpc_server(*, takes_traces: bool = True, at: str = "") -> Iterator[str]:
     def export(_: bytes, __: Any) -> bytes:
         return b""
 
@@ -99,9 +107,9 @@ def grpc_server(*, takes_traces: bool = True) -> Iterator[str]:
     server = grpc.server(ThreadPoolExecutor(1))
     if takes_traces:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(at or "127.0.0.1:0")
     server.start()
-    yield f"http://127.0.0.1:{port}"
+    yield at or f"http://127.0.0.1:{port}"
     server.stop(None).wait()
 
 
@@ -323,6 +331,18 @@ def test_tls(tmp_path: Path) -> None:
         trusted = str(certificate)
         code, report = doctor(
             OTEL_EXPORTER_OTLP_ENDPOINT=secure.replace("127.0.0.1", "localhost"),
+def test_an_address_for_grpc_without_a_scheme_is_asked_with_tls(tmp_path: Path) -> None:
+    grpcs = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    in_clear = {**grpcs, "OTEL_EXPORTER_OTLP_INSECURE": "true"}
+    with grpc_server(at=f"unix:{tmp_path / 'otlp'}") as target:
+        code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=target, **in_clear)
+        assert (code, problems(report)) == (0, {})
+        code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=target, **grpcs)
+        assert (code, list(problems(report))) == (1, ["ORQ-N06"])
+    code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=target, **in_clear)
+    assert (code, list(problems(report))) == (1, ["ORQ-N01"])
+
+
             OTEL_EXPORTER_OTLP_CERTIFICATE=trusted,
         )
         assert (code, problems(report)) == (0, {})
@@ -367,6 +387,26 @@ def main():
     with orq_otel.thread("t-1"):
         call()
 main()
+def test_tls_with_a_certificate_of_the_clients_own(tmp_path: Path) -> None:
+    certificate = Path(__file__).parent / "support" / "self_signed.pem"
+    own = {
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": str(certificate),
+        "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": str(certificate),
+        "OTEL_EXPORTER_OTLP_CLIENT_KEY": str(certificate),
+    }
+    with serving(tls=certificate, trusted=certificate) as server:
+        secure = server.url.replace("http://127.0.0.1", "https://localhost")
+        code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=secure, **own)
+        assert (code, problems(report)) == (0, {})
+        code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=secure, **dict([*own.items()][:1]))
+        assert (code, len(problems(report))) == (1, 1)
+        for name in own:
+            wrong = {**own, name: str(tmp_path / "gone.pem")}
+            code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=secure, **wrong)
+            assert (code, list(problems(report))) == (1, ["ORQ-N06"])
+            assert name in problems(report)["ORQ-N06"]
+
+
 """
 REPLACED = (
     WELL
