@@ -23,6 +23,7 @@ from orq_otel.foundations.codes import (
     NOT_INSTALLED,
     NOT_INSTRUMENTED,
     UNCONFIGURED_WORKER,
+    UNKNOWN_VARIABLE,
 )
 
 _ILL, _WRONG_USAGE = 1, 2
@@ -71,20 +72,30 @@ def run(options: Namespace) -> int:
     except OSError as error:
         sys.stderr.write(f"orq-otel: {command[0]}: {error.strerror}\n")
         return _WRONG_USAGE
-    print(json.dumps(report.to_dict(), indent=2) if options.json else report)  # noqa: T201
+    return _show(report, as_json=options.json)
+
+
+def _show(report: Any, *, as_json: bool) -> int:
+    print(json.dumps(report.to_dict(), indent=2) if as_json else report)  # noqa: T201
     return 0 if report.is_well else _ILL
 
 
 def _with_viewer(report: Any) -> Any:
-    """Returns a report with what is missing of the viewer, where somebody installed it."""
-    from orq_otel.setup.report import Finding, Report  # noqa: PLC0415 - as above
+    """Returns a report with what is wrong with the viewer, as far as somebody uses it."""
+    from orq_otel.foundations.settings import meant  # noqa: PLC0415 - as above
+    from orq_otel.setup.report import Finding, Report  # noqa: PLC0415 - the same
     from orq_otel.viewer import extra  # noqa: PLC0415 - a program needs none of it
+    from orq_otel.viewer.settings import unknown_variables, variables  # noqa: PLC0415 - the same
 
+    found = [
+        Finding(UNKNOWN_VARIABLE, f"There is no variable {name}.{meant(name, variables())}")
+        for name in unknown_variables()
+    ]
     missing = extra.missing() if extra.is_wanted() else []
-    if not missing:
-        return report
-    names = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
-    return Report.of([*report.findings, Finding(INCOMPLETE_VIEWER, names)], report.facts)
+    if missing:
+        names = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
+        found.append(Finding(INCOMPLETE_VIEWER, names))
+    return Report.of([*report.findings, *found], report.facts)
 
 
 @contextmanager
