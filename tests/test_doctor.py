@@ -227,6 +227,26 @@ def test_variables(
     assert details in problems(report)[expected]
 
 
+def test_variables_that_are_right(collector: OtlpReceiver) -> None:
+    code, report = doctor(
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+        OTEL_EXPORTER_OTLP_HEADERS=f"authorization=Bearer {SECRET}, x-b=%20=",
+        OTEL_EXPORTER_OTLP_COMPRESSION="gzip",
+        OTEL_EXPORTER_OTLP_TIMEOUT="0.5",
+        OTEL_SDK_DISABLED="False",
+        OTEL_BSP_MAX_QUEUE_SIZE="512",
+        OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT="200",
+        OTEL_RESOURCE_ATTRIBUTES="service.name=shop,a=",
+        OTEL_TRACES_SAMPLER="ParentBased_TraceIDRatio",
+        OTEL_TRACES_SAMPLER_ARG="1.0",
+        OTEL_PROPAGATORS="tracecontext, orq_thread,none",
+        OTEL_PYTHON_TRACER_PROVIDER="sdk_tracer_provider",
+        ORQ_OTEL_VIEWER_DB="threads.db",
+        ORQ_OTEL_VIEWER_TRACE_URL="https://jaeger.example.com/trace/{trace_id}",
+    )
+    assert (code, problems(report)) == (0, {})
+
+
 def test_a_slip_in_a_variable_of_opentelemetrys(collector: OtlpReceiver) -> None:
     code, report = doctor(
         OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
@@ -311,6 +331,18 @@ def test_http_to_a_port_for_grpc_and_the_reverse(collector: OtlpReceiver) -> Non
     assert (code, list(problems(report))) == (1, ["ORQ-N02"])
 
 
+def test_an_address_for_grpc_without_a_scheme_is_asked_with_tls(tmp_path: Path) -> None:
+    grpcs = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    in_clear = {**grpcs, "OTEL_EXPORTER_OTLP_INSECURE": "true"}
+    with grpc_server(at=f"unix:{tmp_path / 'otlp'}") as target:
+        code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=target, **in_clear)
+        assert (code, problems(report)) == (0, {})
+        code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=target, **grpcs)
+        assert (code, list(problems(report))) == (1, ["ORQ-N06"])
+    code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=target, **in_clear)
+    assert (code, list(problems(report))) == (1, ["ORQ-N01"])
+
+
 def test_a_server_for_grpc_that_takes_no_traces() -> None:
     with grpc_server(takes_traces=False) as url:
         code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
@@ -350,21 +382,29 @@ def test_tls(tmp_path: Path) -> None:
         trusted = str(certificate)
         code, report = doctor(
             OTEL_EXPORTER_OTLP_ENDPOINT=secure.replace("127.0.0.1", "localhost"),
-def test_an_address_for_grpc_without_a_scheme_is_asked_with_tls(tmp_path: Path) -> None:
-    grpcs = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
-    in_clear = {**grpcs, "OTEL_EXPORTER_OTLP_INSECURE": "true"}
-    with grpc_server(at=f"unix:{tmp_path / 'otlp'}") as target:
-        code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=target, **in_clear)
-        assert (code, problems(report)) == (0, {})
-        code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=target, **grpcs)
-        assert (code, list(problems(report))) == (1, ["ORQ-N06"])
-    code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=target, **in_clear)
-    assert (code, list(problems(report))) == (1, ["ORQ-N01"])
-
-
             OTEL_EXPORTER_OTLP_CERTIFICATE=trusted,
         )
         assert (code, problems(report)) == (0, {})
+
+
+def test_tls_with_a_certificate_of_the_clients_own(tmp_path: Path) -> None:
+    certificate = Path(__file__).parent / "support" / "self_signed.pem"
+    own = {
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": str(certificate),
+        "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": str(certificate),
+        "OTEL_EXPORTER_OTLP_CLIENT_KEY": str(certificate),
+    }
+    with serving(tls=certificate, trusted=certificate) as server:
+        secure = server.url.replace("http://127.0.0.1", "https://localhost")
+        code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=secure, **own)
+        assert (code, problems(report)) == (0, {})
+        code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=secure, **dict([*own.items()][:1]))
+        assert (code, len(problems(report))) == (1, 1)
+        for name in own:
+            wrong = {**own, name: str(tmp_path / "gone.pem")}
+            code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=secure, **wrong)
+            assert (code, list(problems(report))) == (1, ["ORQ-N06"])
+            assert name in problems(report)["ORQ-N06"]
 
 
 @pytest.mark.parametrize("seconds", [-3600, 3600])
@@ -406,26 +446,6 @@ def main():
     with orq_otel.thread("t-1"):
         call()
 main()
-def test_tls_with_a_certificate_of_the_clients_own(tmp_path: Path) -> None:
-    certificate = Path(__file__).parent / "support" / "self_signed.pem"
-    own = {
-        "OTEL_EXPORTER_OTLP_CERTIFICATE": str(certificate),
-        "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": str(certificate),
-        "OTEL_EXPORTER_OTLP_CLIENT_KEY": str(certificate),
-    }
-    with serving(tls=certificate, trusted=certificate) as server:
-        secure = server.url.replace("http://127.0.0.1", "https://localhost")
-        code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=secure, **own)
-        assert (code, problems(report)) == (0, {})
-        code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=secure, **dict([*own.items()][:1]))
-        assert (code, len(problems(report))) == (1, 1)
-        for name in own:
-            wrong = {**own, name: str(tmp_path / "gone.pem")}
-            code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=secure, **wrong)
-            assert (code, list(problems(report))) == (1, ["ORQ-N06"])
-            assert name in problems(report)["ORQ-N06"]
-
-
 """
 REPLACED = (
     WELL
@@ -654,6 +674,23 @@ with orq_otel.thread("t-1"):
     assert "  traces: by the program's own InMemorySpanExporter" in report["facts"]
 
 
+@pytest.mark.parametrize(("account", "expected"), [("one", ["ORQ-X16"]), ("other", [])])
+def test_two_exporters_to_one_endpoint(
+    account: str, expected: list[str], tmp_path: Path, model: ModelServer, collector: OtlpReceiver
+) -> None:
+    program = f"""
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+with orq_otel.configure(headers={{"Authorization": "one"}}), orq_otel.thread("t-1"):
+    exporter = OTLPSpanExporter(headers={{"authorization": {account!r}}})
+    trace.get_tracer_provider().add_span_processor(SimpleSpanProcessor(exporter))
+    call()
+"""
+    _, report = examine(program, tmp_path, model, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+    assert list(problems(report)) == expected
+
+
 def test_who_else_makes_spans(tmp_path: Path, model: ModelServer, collector: OtlpReceiver) -> None:
     program = """
 from openinference.instrumentation.openai import OpenAIInstrumentor
@@ -732,23 +769,6 @@ def test_a_program_that_cannot_be_started_or_is_no_python(tmp_path: Path) -> Non
     assert "no-such-program" in done.stderr
     code, report = doctor("--", "true")
     assert (code, list(problems(report))) == (1, ["ORQ-X10"])
-
-@pytest.mark.parametrize(("account", "expected"), [("one", ["ORQ-X16"]), ("other", [])])
-def test_two_exporters_to_one_endpoint(
-    account: str, expected: list[str], tmp_path: Path, model: ModelServer, collector: OtlpReceiver
-) -> None:
-    program = f"""
-from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-with orq_otel.configure(headers={{"Authorization": "one"}}), orq_otel.thread("t-1"):
-    exporter = OTLPSpanExporter(headers={{"authorization": {account!r}}})
-    trace.get_tracer_provider().add_span_processor(SimpleSpanProcessor(exporter))
-    call()
-"""
-    _, report = examine(program, tmp_path, model, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
-    assert list(problems(report)) == expected
-
 
 
 #: Where a secret may be, each with one of its own.
