@@ -691,6 +691,31 @@ with orq_otel.configure(headers={{"Authorization": "one"}}), orq_otel.thread("t-
     assert list(problems(report)) == expected
 
 
+@pytest.mark.parametrize(
+    ("provider", "code", "details"),
+    [
+        ("TracerProvider()", "ORQ-X08", "its spans have no thread"),
+        ("trace.NoOpTracerProvider()", "ORQ-X01", "NoOpTracerProvider: only model calls"),
+    ],
+)
+def test_a_global_provider_whose_spans_have_no_thread(
+    provider: str, code: str, details: str, tmp_path: Path, model: ModelServer
+) -> None:
+    program = f"""
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+own = TracerProvider()
+own.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
+trace.set_tracer_provider({provider})
+orq_otel.OpenAIInstrumentor().instrument(tracer_provider=own)
+with orq_otel.thread("t-1"):
+    call()
+"""
+    _, report = examine(program, tmp_path, model)
+    assert details in notes(report)[code]
+
+
 def test_who_else_makes_spans(tmp_path: Path, model: ModelServer, collector: OtlpReceiver) -> None:
     program = """
 from openinference.instrumentation.openai import OpenAIInstrumentor

@@ -21,6 +21,7 @@ from orq_otel.foundations.codes import (
     NO_CONTENT,
     NO_EVENTS,
     NO_EXPORTER,
+    NO_PROCESSORS,
     NO_SETUP,
     NOT_INSTRUMENTED,
     OTHER_PROVIDER,
@@ -32,6 +33,7 @@ from orq_otel.foundations.codes import (
 from orq_otel.foundations.guard import occurrences
 from orq_otel.genai.counts import counts
 from orq_otel.genai.instrumentor import ClientInstrumentor
+from orq_otel.labels.providers import unset
 from orq_otel.setup import environment
 from orq_otel.setup.configuration import INSTRUMENTORS
 from orq_otel.setup.destination import (
@@ -192,8 +194,23 @@ def _providers() -> Iterator[Finding]:
     if handle is not None and handle.provider is not trace.get_tracer_provider():
         yield Finding(REPLACED_PROVIDER, "configure() was called when another one was global.")
     for provider in used:
+        yield from _unlabelled(provider)
         yield from _sampler(provider)
         yield from _twice(provider)
+
+
+def _unlabelled(provider: Any) -> Iterator[Finding]:
+    """Find a provider whose spans have no thread, but for those of model calls, if it has them."""
+    if not hasattr(provider, "add_span_processor"):
+        name = type(provider).__name__
+        yield Finding(NO_PROCESSORS, f"{name}: only model calls are labelled.", is_problem=False)
+        return
+    is_left = provider is trace.get_tracer_provider() and not (
+        _is_labelled(provider) or unset.spans  # the next scope labels it
+    )
+    if is_left and any(kind().telemetry is not None for kind in INSTRUMENTORS):
+        details = "The global provider is another one: its spans have no thread."
+        yield Finding(OTHER_PROVIDER, details, is_problem=False)
 
 
 def _twice(provider: Any) -> Iterator[Finding]:

@@ -120,7 +120,8 @@ def where() -> list[tuple[Destination, dict[str, str]]]:
 
 def _missing_packages(*, needs_distro: bool) -> Iterator[Finding]:
     needed = [*_NEEDED, *([_DISTRO] if needs_distro else [])]
-    if os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "").strip() == GRPC:
+    names = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+    if any(os.environ.get(name, "").strip() == GRPC for name in names):
         needed.append(_FOR_GRPC)
     for module, distribution, consequence in needed:
         if not _is_there(module):
