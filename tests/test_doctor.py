@@ -691,6 +691,27 @@ with orq_otel.configure(headers={{"Authorization": "one"}}), orq_otel.thread("t-
     assert list(problems(report)) == expected
 
 
+def test_spans_that_a_full_queue_drops(
+    tmp_path: Path, model: ModelServer, collector: OtlpReceiver
+) -> None:
+    program = """
+from opentelemetry import trace
+with orq_otel.configure(), orq_otel.thread("t-1"):
+    call()
+    for _ in range(2000):
+        trace.get_tracer("own").start_span("own").end()
+"""
+    _, report = examine(
+        program,
+        tmp_path,
+        model,
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+        OTEL_BSP_MAX_QUEUE_SIZE="2",
+        OTEL_BSP_MAX_EXPORT_BATCH_SIZE="2",
+    )
+    assert "spans, as far as the SDK says so." in problems(report)["ORQ-X18"]
+
+
 @pytest.mark.parametrize(
     ("provider", "code", "details"),
     [

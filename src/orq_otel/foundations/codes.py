@@ -56,6 +56,7 @@ UNCONFIGURED_WORKER: Final = "ORQ-X14"
 INCOMPLETE_VIEWER: Final = "ORQ-X15"
 SENT_TWICE: Final = "ORQ-X16"
 NO_SUCH_EXPORTER: Final = "ORQ-X17"
+FULL_QUEUE: Final = "ORQ-X18"
 
 NOTHING_LISTENS: Final = "ORQ-N01"
 WRONG_PROTOCOL: Final = "ORQ-N02"
@@ -358,6 +359,12 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
             "The SDK made no exporter, or no processor for it, from what the environment says. The "
             "program went on without.",
             "`orq-otel doctor` names the variable that has a wrong value.",
+        ),
+        FULL_QUEUE: Entry(
+            NOTHING_ARRIVES,
+            "Spans were dropped, since the queue in which they wait for their export was full.",
+            "Raise OTEL_BSP_MAX_QUEUE_SIZE, or lower OTEL_BSP_SCHEDULE_DELAY. A slow endpoint "
+            "fills it, too.",
         ),
         NOTHING_LISTENS: Entry(
             NOTHING_ARRIVES,

@@ -18,6 +18,7 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 from orq_otel.foundations import reaches
 from orq_otel.foundations.codes import (
     ENTRIES,
+    FULL_QUEUE,
     NO_CONTENT,
     NO_EVENTS,
     NO_EXPORTER,
@@ -142,6 +143,8 @@ def in_process() -> Iterator[Finding]:
     yield from environment.findings(needs_distro=_AUTO in sys.modules)
     yield from _logged()
     yield from _providers()
+    if counts.dropped:
+        yield Finding(FULL_QUEUE, f"{counts.dropped} spans, as far as the SDK says so.")
     yield from _instrumentations()
     yield from _content()
 
