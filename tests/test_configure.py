@@ -34,6 +34,26 @@ os.environ["OTEL_TRACES_EXPORTER"] = "zipkin"
 import orq_otel
 orq_otel.configure().shutdown()
 """
+REFUSED_BY_THE_SDK = """
+import logging, os
+logging.basicConfig(format="%(message)s")
+os.environ["OTEL_BSP_MAX_QUEUE_SIZE"] = "10"
+import orq_otel
+handle = orq_otel.configure()
+print(orq_otel.OpenAIInstrumentor().is_instrumented_by_opentelemetry)
+handle.shutdown()
+"""
+AFTER_THE_END = """
+import logging, os
+logging.basicConfig(format="%(message)s")
+os.environ["OTEL_TRACES_EXPORTER"] = "console"
+from opentelemetry import trace
+import orq_otel
+orq_otel.configure()
+trace.get_tracer_provider().shutdown()
+for _ in range(2):
+    trace.get_tracer("own").start_span("late").end()
+"""
 OTHER_PROVIDER = """
 import logging, os
 logging.basicConfig(format="%(message)s")
@@ -83,6 +103,9 @@ print(orq_otel.OpenAIInstrumentor().is_instrumented_by_opentelemetry)
         (BLOCKED_SDK, 'pip install "orq-otel[otlp]"'),
         (UNKNOWN_PROTOCOL, 'takes the protocol "http/protobuf" or "grpc", got \'http/json\''),
         (UNKNOWN_EXPORTER, '"otlp", "console" and "none", not \'zipkin\''),
+        (REFUSED_BY_THE_SDK, "configure() exports no traces: making an exporter failed with"),
+        (REFUSED_BY_THE_SDK, "True"),
+        (AFTER_THE_END, "A span ended after its provider was shut down, and goes nowhere."),
         (OTHER_PROVIDER, "the tracer provider NoOpTracerProvider takes no span processors"),
         (TWICE, "done"),
         (INSTRUMENTED_BEFORE, "True"),
@@ -92,6 +115,9 @@ print(orq_otel.OpenAIInstrumentor().is_instrumented_by_opentelemetry)
         "no SDK",
         "unknown protocol",
         "unknown exporter",
+        "a value that the SDK refuses",
+        "instrumented nevertheless",
+        "a span after the end",
         "foreign provider",
         "twice",
         "instrumented before",

@@ -76,13 +76,21 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(
-    status: int = 200, body: bytes = b"", tls: Path | None = None, **headers: str
+    status: int = 200,
+    body: bytes = b"",
+    tls: Path | None = None,
+    trusted: Path | None = None,
+    **headers: str,
 ) -> Iterator[Server]:
+    """A server, with TLS if `tls` is given, and for clients with a `trusted` certificate alone."""
     with Server(("127.0.0.1", 0), _Handler) as server:
         server.status, server.body, server.headers = status, body, headers
         if tls is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(tls)
+            if trusted is not None:
+                context.verify_mode = ssl.CERT_REQUIRED
+                context.load_verify_locations(trusted)
             server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield server
@@ -90,7 +98,7 @@ def serving(
 
 
 @contextmanager
-def grpc_server(*, takes_traces: bool = True) -> Iterator[str]:
+def grpc_server(*, takes_traces: bool = True, at: str = "") -> Iterator[str]:
     def export(_: bytes, __: Any) -> bytes:
         return b""
 
@@ -99,9 +107,9 @@ def grpc_server(*, takes_traces: bool = True) -> Iterator[str]:
     server = grpc.server(ThreadPoolExecutor(1))
     if takes_traces:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(at or "127.0.0.1:0")
     server.start()
-    yield f"http://127.0.0.1:{port}"
+    yield at or f"http://127.0.0.1:{port}"
     server.stop(None).wait()
 
 
@@ -187,6 +195,25 @@ def test_a_whole_set_up_is_well(collector: OtlpReceiver, tmp_path: Path) -> None
         ({"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "x, orq_openai"}, "ORQ-C03", "orq_openai"),
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, "ORQ-S01", "OTEL_EXPORTER_OTLP_PROTOCOL"),
         ({"ORQ_OTEL_METRICS": "maybe"}, "ORQ-S01", "ORQ_OTEL_METRICS"),
+        ({"OTEL_EXPORTER_OTLP_HEADERS": f"Bearer {SECRET}"}, "ORQ-S01", "name=value"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_HEADERS": f"a=b, authorization: {SECRET}"}, "ORQ-S01", "="),
+        ({"OTEL_EXPORTER_OTLP_COMPRESSION": "zstd"}, "ORQ-S01", "gzip"),
+        ({"OTEL_EXPORTER_OTLP_TIMEOUT": "10s"}, "ORQ-S01", "seconds, not '10s'"),
+        ({"OTEL_SDK_DISABLED": "1"}, "ORQ-S01", "true or false"),
+        ({"OTEL_BSP_SCHEDULE_DELAY": "5s"}, "ORQ-S01", "OTEL_BSP_SCHEDULE_DELAY"),
+        ({"OTEL_BSP_MAX_QUEUE_SIZE": "10"}, "ORQ-S01", "MAX_EXPORT_BATCH_SIZE is 512"),
+        ({"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "many"}, "ORQ-S01", "a whole number"),
+        ({"OTEL_METRIC_EXPORT_INTERVAL": "1m"}, "ORQ-S01", "milliseconds"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name"}, "ORQ-S01", "OTEL_RESOURCE_ATTRIBUTES"),
+        ({"OTEL_TRACES_SAMPLER": "always"}, "ORQ-S01", "not 'always'"),
+        (
+            {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "50%"},
+            "ORQ-S01",
+            "a number from 0 to 1",
+        ),
+        ({"OTEL_PROPAGATORS": "tracecontext,trecaontext"}, "ORQ-S01", "trecaontext"),
+        ({"OTEL_PYTHON_TRACER_PROVIDER": "mine"}, "ORQ-S01", "'mine'"),
+        ({"ORQ_OTEL_VIEWER_TOKN": SECRET}, "ORQ-S10", "Did you mean ORQ_OTEL_VIEWER_TOKEN?"),
         ({"ORQ_OTEL_LABLES": "x"}, "ORQ-S10", "ORQ_OTEL_LABLES. Did you mean ORQ_OTEL_LABELS?"),
         ({"OTEL_ATTRIBUTE_COUNT_LIMIT": "10"}, "ORQ-S09", "OTEL_ATTRIBUTE_COUNT_LIMIT=10"),
     ],
@@ -198,6 +225,26 @@ def test_variables(
     assert code == 1
     assert list(problems(report)) == [expected]
     assert details in problems(report)[expected]
+
+
+def test_variables_that_are_right(collector: OtlpReceiver) -> None:
+    code, report = doctor(
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+        OTEL_EXPORTER_OTLP_HEADERS=f"authorization=Bearer {SECRET}, x-b=%20=",
+        OTEL_EXPORTER_OTLP_COMPRESSION="gzip",
+        OTEL_EXPORTER_OTLP_TIMEOUT="0.5",
+        OTEL_SDK_DISABLED="False",
+        OTEL_BSP_MAX_QUEUE_SIZE="512",
+        OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT="200",
+        OTEL_RESOURCE_ATTRIBUTES="service.name=shop,a=",
+        OTEL_TRACES_SAMPLER="ParentBased_TraceIDRatio",
+        OTEL_TRACES_SAMPLER_ARG="1.0",
+        OTEL_PROPAGATORS="tracecontext, orq_thread,none",
+        OTEL_PYTHON_TRACER_PROVIDER="sdk_tracer_provider",
+        ORQ_OTEL_VIEWER_DB="threads.db",
+        ORQ_OTEL_VIEWER_TRACE_URL="https://jaeger.example.com/trace/{trace_id}",
+    )
+    assert (code, problems(report)) == (0, {})
 
 
 def test_a_slip_in_a_variable_of_opentelemetrys(collector: OtlpReceiver) -> None:
@@ -284,6 +331,18 @@ def test_http_to_a_port_for_grpc_and_the_reverse(collector: OtlpReceiver) -> Non
     assert (code, list(problems(report))) == (1, ["ORQ-N02"])
 
 
+def test_an_address_for_grpc_without_a_scheme_is_asked_with_tls(tmp_path: Path) -> None:
+    grpcs = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    in_clear = {**grpcs, "OTEL_EXPORTER_OTLP_INSECURE": "true"}
+    with grpc_server(at=f"unix:{tmp_path / 'otlp'}") as target:
+        code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=target, **in_clear)
+        assert (code, problems(report)) == (0, {})
+        code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=target, **grpcs)
+        assert (code, list(problems(report))) == (1, ["ORQ-N06"])
+    code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=target, **in_clear)
+    assert (code, list(problems(report))) == (1, ["ORQ-N01"])
+
+
 def test_a_server_for_grpc_that_takes_no_traces() -> None:
     with grpc_server(takes_traces=False) as url:
         code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
@@ -326,6 +385,26 @@ def test_tls(tmp_path: Path) -> None:
             OTEL_EXPORTER_OTLP_CERTIFICATE=trusted,
         )
         assert (code, problems(report)) == (0, {})
+
+
+def test_tls_with_a_certificate_of_the_clients_own(tmp_path: Path) -> None:
+    certificate = Path(__file__).parent / "support" / "self_signed.pem"
+    own = {
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": str(certificate),
+        "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": str(certificate),
+        "OTEL_EXPORTER_OTLP_CLIENT_KEY": str(certificate),
+    }
+    with serving(tls=certificate, trusted=certificate) as server:
+        secure = server.url.replace("http://127.0.0.1", "https://localhost")
+        code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=secure, **own)
+        assert (code, problems(report)) == (0, {})
+        code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=secure, **dict([*own.items()][:1]))
+        assert (code, len(problems(report))) == (1, 1)
+        for name in own:
+            wrong = {**own, name: str(tmp_path / "gone.pem")}
+            code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=secure, **wrong)
+            assert (code, list(problems(report))) == (1, ["ORQ-N06"])
+            assert name in problems(report)["ORQ-N06"]
 
 
 @pytest.mark.parametrize("seconds", [-3600, 3600])
@@ -593,6 +672,69 @@ with orq_otel.thread("t-1"):
 """
     _, report = examine(program, tmp_path, model)
     assert "  traces: by the program's own InMemorySpanExporter" in report["facts"]
+
+
+@pytest.mark.parametrize(("account", "expected"), [("one", ["ORQ-X16"]), ("other", [])])
+def test_two_exporters_to_one_endpoint(
+    account: str, expected: list[str], tmp_path: Path, model: ModelServer, collector: OtlpReceiver
+) -> None:
+    program = f"""
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+with orq_otel.configure(headers={{"Authorization": "one"}}), orq_otel.thread("t-1"):
+    exporter = OTLPSpanExporter(headers={{"authorization": {account!r}}})
+    trace.get_tracer_provider().add_span_processor(SimpleSpanProcessor(exporter))
+    call()
+"""
+    _, report = examine(program, tmp_path, model, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+    assert list(problems(report)) == expected
+
+
+def test_spans_that_a_full_queue_drops(
+    tmp_path: Path, model: ModelServer, collector: OtlpReceiver
+) -> None:
+    program = """
+from opentelemetry import trace
+with orq_otel.configure(), orq_otel.thread("t-1"):
+    call()
+    for _ in range(2000):
+        trace.get_tracer("own").start_span("own").end()
+"""
+    _, report = examine(
+        program,
+        tmp_path,
+        model,
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+        OTEL_BSP_MAX_QUEUE_SIZE="2",
+        OTEL_BSP_MAX_EXPORT_BATCH_SIZE="2",
+    )
+    assert "spans, as far as the SDK says so." in problems(report)["ORQ-X18"]
+
+
+@pytest.mark.parametrize(
+    ("provider", "code", "details"),
+    [
+        ("TracerProvider()", "ORQ-X08", "its spans have no thread"),
+        ("trace.NoOpTracerProvider()", "ORQ-X01", "NoOpTracerProvider: only model calls"),
+    ],
+)
+def test_a_global_provider_whose_spans_have_no_thread(
+    provider: str, code: str, details: str, tmp_path: Path, model: ModelServer
+) -> None:
+    program = f"""
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+own = TracerProvider()
+own.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
+trace.set_tracer_provider({provider})
+orq_otel.OpenAIInstrumentor().instrument(tracer_provider=own)
+with orq_otel.thread("t-1"):
+    call()
+"""
+    _, report = examine(program, tmp_path, model)
+    assert details in notes(report)[code]
 
 
 def test_who_else_makes_spans(tmp_path: Path, model: ModelServer, collector: OtlpReceiver) -> None:

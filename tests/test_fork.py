@@ -215,3 +215,39 @@ if __name__ == "__main__":
     assert output_of(program, tmp_path, method) == (
         "(1, 'one') (2, 'one') (3, 'one') (4, None) (5, None) (6, None) (7, None)\n"
     )
+
+
+#: A program whose workers end spans. It prints those that arrive at a receiver.
+WORKERS = """
+import concurrent.futures, multiprocessing, os, sys
+from opentelemetry import trace
+import orq_otel
+from orq_otel import thread
+
+if "ENDPOINT" in os.environ:  # in what a fork server has begun
+    orq_otel.configure(endpoint=os.environ["ENDPOINT"])
+
+def work(number):
+    with thread(f"t-{number}"):
+        trace.get_tracer("own").start_span("work").end()
+
+if __name__ == "__main__":
+    from stand_ins.otlp_receiver import OtlpReceiver
+
+    with OtlpReceiver() as receiver:
+        handle = orq_otel.configure(endpoint=receiver.url)
+        context = multiprocessing.get_context("fork")
+        with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+            list(pool.map(work, range(2)))
+        os.environ["ENDPOINT"] = receiver.url
+        for number, context in enumerate((context, multiprocessing.get_context("forkserver")), 2):
+            process = context.Process(target=work, args=(number,))
+            process.start()
+            process.join()
+        handle.shutdown()
+        print(sorted(span.attributes["thread.id"] for span in receiver.spans))
+"""
+
+
+def test_what_workers_of_multiprocessing_have_left_is_exported(tmp_path: Path) -> None:
+    assert output_of(WORKERS, tmp_path) == "['t-0', 't-1', 't-2', 't-3']\n"

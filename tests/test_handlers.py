@@ -9,7 +9,7 @@ import inspect
 import threading
 import types
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from contextlib import suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, cast
 
 import pytest
@@ -262,15 +262,23 @@ async def test_methods_of_every_kind_run_in_the_thread() -> None:
     assert in_one(desk.answer)(7) == ("desk", 7, ONE)
 
 
-@pytest.mark.parametrize("kind", [classmethod, staticmethod])
-def test_the_decorator_refuses_to_stand_above_classmethod_and_staticmethod(
-    kind: Callable[[Any], Any],
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (classmethod, "plain"),
+        (staticmethod, "plain"),
+        (functools.cached_property, "cached_property"),
+        (functools.singledispatchmethod, "singledispatchmethod"),
+    ],
+)
+def test_the_decorator_refuses_to_stand_above_what_makes_no_function(
+    kind: Callable[[Any], Any], name: str
 ) -> None:
     with pytest.raises(TypeError) as raised:
         in_one(kind(plain))
     assert str(raised.value) == (
-        '@thread(...) decorates functions, not plain. It needs an id, @thread("support-42"), '
-        "and stands below @classmethod and @staticmethod."
+        f"@thread(...) decorates functions, not {name}. It needs an id, "
+        '@thread("support-42"), and stands below @classmethod, @staticmethod and @property.'
     )
 
 
@@ -360,6 +368,105 @@ async def test_the_consumer_never_sees_the_thread_of_an_async_generator() -> Non
     with thread("consumer") as around:
         seen = [(inside, current_thread()) async for inside in in_one(async_generator)(7)]
         assert seen == [((7, "low", ONE), around)]
+
+
+above_or_below = pytest.mark.parametrize("is_above", [True, False], ids=["above", "below"])
+
+
+def session(ticket: int) -> Generator[Thread | None, None, None]:
+    """What `contextmanager` makes a with statement of."""
+    try:
+        yield current_thread()
+    finally:
+        assert current_thread() == Thread(f"ticket-{ticket}")
+
+
+async def async_session(ticket: int) -> AsyncGenerator[Thread | None, None]:
+    """The same for `asynccontextmanager`."""
+    try:
+        yield current_thread()
+    finally:
+        await asyncio.sleep(0)
+        assert current_thread() == Thread(f"ticket-{ticket}")
+
+
+def in_ticket(manager: Callable[[Any], Any], function: Any, *, is_above: bool) -> Any:
+    """Decorate a function with a context manager, and with `thread` above or below that."""
+    decorate = thread("ticket-{ticket}")
+    return decorate(manager(function)) if is_above else manager(decorate(function))
+
+
+@above_or_below
+def test_the_block_of_a_context_manager_is_in_the_thread(is_above: bool) -> None:
+    opened = in_ticket(contextmanager, session, is_above=is_above)
+
+    @opened(7)
+    def decorated() -> Thread | None:
+        return current_thread()
+
+    with opened(7) as inside:
+        assert inside == current_thread() == Thread("ticket-7")
+        with thread("inner"):
+            assert current_thread() == Thread("inner")
+        assert current_thread() == Thread("ticket-7")
+    assert current_thread() is None
+    assert decorated() == decorated() == Thread("ticket-7")
+    with pytest.raises(HandlerError), opened(7):
+        raise HandlerError
+    with pytest.raises(StopIteration), opened(7):
+        raise StopIteration
+    assert current_thread() is None
+    assert str(inspect.signature(opened)) == str(inspect.signature(session))
+
+
+async def test_decorators_can_be_stacked_above_an_async_context_manager() -> None:
+    in_ticket_7 = in_ticket(asynccontextmanager, async_session, is_above=True)
+    async with thread("outer")(in_ticket_7)(7):
+        assert current_thread() == Thread("ticket-7")
+    assert current_thread() is None
+
+
+@above_or_below
+async def test_the_block_of_an_async_context_manager_is_in_the_thread(is_above: bool) -> None:
+    opened = in_ticket(asynccontextmanager, async_session, is_above=is_above)
+
+    async with opened(7) as inside:
+        assert inside == current_thread() == Thread("ticket-7")
+        assert await asyncio.create_task(coroutine(1)) == (1, "low", Thread("ticket-7"))
+    assert current_thread() is None
+    with pytest.raises(HandlerError):
+        async with opened(7):
+            raise HandlerError
+    assert current_thread() is None
+
+
+def test_decorators_and_bind_can_be_stacked_above_a_context_manager() -> None:
+    in_inner = thread("inner")(contextmanager(quiet))
+    stacked = thread(tags=["added"])(thread("outer-{ticket}")(in_inner))
+    with stacked(7):
+        assert current_thread() == Thread("inner")
+    with thread("bound"):
+        bound = bind(contextmanager(quiet))
+    with bound(7) as ticket:
+        assert (ticket, current_thread()) == (7, Thread("bound"))
+    with thread("around"), thread("inner", tags=["added"])(in_inner)(7):
+        assert current_thread() == Thread("inner", ("added",))
+    assert current_thread() is None
+
+
+def test_blocks_of_context_managers_that_are_left_in_any_order() -> None:
+    opened = in_ticket(contextmanager, session, is_above=False)
+    one, other = opened(1), in_ticket(contextmanager, quiet, is_above=False)(2)
+    other.__enter__()
+    one.__enter__()
+    other.__exit__(None, None, None)
+    assert current_thread() == Thread("ticket-1")
+    one.__exit__(None, None, None)
+    assert current_thread() is None
+
+
+def quiet(ticket: int) -> Generator[int, None, None]:
+    yield ticket
 
 
 def test_nothing_of_a_generator_runs_before_its_first_step() -> None:

@@ -170,6 +170,14 @@ def test_a_ratio_that_is_none(ratio: float) -> None:
         ThreadSampler(ratio)
 
 
+@pytest.mark.parametrize("ratio", ["0.5", None])
+def test_a_ratio_of_another_type(ratio: Any) -> None:
+    with pytest.raises(
+        TypeError, match=r"a number from 0 to 1, ThreadSampler\(0\.25\), not of type"
+    ):
+        ThreadSampler(ratio)
+
+
 def test_a_string_is_not_several_tags() -> None:
     with pytest.raises(TypeError, match="keep="):
         ThreadSampler(0.25, keep="vip")

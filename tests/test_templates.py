@@ -92,6 +92,7 @@ def wrong_calls(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatc
     [
         ("ticket-{ticket}", (7,), {}, "ticket-7"),
         ("{ticket}", ("seven",), {}, "seven"),
+        ("{ticket}", (7,), {"ticket": "of the catch-all"}, "7"),
         ("{priority}", (7,), {}, "low"),
         ("{priority}", (7,), {"priority": "high"}, "high"),
         ("{request.session_id}", (7,), {}, "s-1"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 import re
 import subprocess
 import sys
@@ -264,6 +266,32 @@ async def test_an_exception_leaves_the_asynchronous_block_unchanged() -> None:
 def test_exceptions_that_are_no_errors_leave_the_block_too(kind: type[BaseException]) -> None:
     with pytest.raises(kind), thread("one"):
         raise kind
+    assert current_thread() is None
+
+
+ADDED: Any = {"tags": ["b"]}
+
+
+@pytest.mark.parametrize(
+    ("scope", "expected"),
+    [
+        (thread("inner", tags=["b"]), Thread("inner", ("b",))),
+        (thread("inner", user=7, metadata={"k": 1}), Thread("inner", (), "7", {"k": 1})),
+        (thread(**ADDED), Thread("outer", ("a", "b"))),
+    ],
+    ids=["plain", "with details", "of another thread"],
+)
+@pytest.mark.parametrize(
+    "again",
+    [copy.copy, copy.deepcopy, lambda scope: pickle.loads(pickle.dumps(scope))],
+    ids=["copied", "copied deeply", "pickled"],
+)
+def test_a_scope_can_be_copied(scope: Any, expected: Thread, again: Callable[[Any], Any]) -> None:
+    with thread("outer", tags=["a"]), scope:
+        copied = again(scope)
+        with copied as inside:
+            assert inside == current_thread() == expected
+        assert current_thread() == expected
     assert current_thread() is None
 
 

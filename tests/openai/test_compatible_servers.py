@@ -104,6 +104,17 @@ ONE = [("weather", {"city": "Paris"})]
             [("weather", {"city": "a}{b"})],
         ),
         ([[piece("weather", {"city": "Paris"})], [piece("weather", {"city": "Rome"})]], SAME),
+        (
+            [
+                [piece("wea", "", index=0, id="a")],
+                [piece("ther", index=0)],
+                [piece(None, PARIS, index=0)],
+                [piece("ti", "", index=1, id="b")],
+                [piece("me", ROME[:5], index=1, id="b")],
+                [piece(None, ROME[5:], index=1)],
+            ],
+            TWO,
+        ),
     ],
     ids=[
         "nothing but names",
@@ -119,6 +130,7 @@ ONE = [("weather", {"city": "Paris"})]
         "a name once more",
         "braces in a text",
         "parsed",
+        "names in pieces",
     ],
 )
 def test_tool_calls_of_a_stream(
@@ -129,6 +141,29 @@ def test_tool_calls_of_a_stream(
     told = parts(captured)
     assert [(one["name"], one.get("arguments")) for one in told] == calls
     assert {one["type"] for one in told} == {"tool_call"}
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [{"role": "assistant", "content": "He"}, {"content": "re."}],
+        [{"role": "assistant", "content": "He"}, {"content": "Here."}, {"content": "Here."}],
+        [{"delta": {"content": "He"}}, {"delta": {"content": "re."}}, {"content": "Here."}],
+    ],
+    ids=["in pieces", "all of it so far", "after its deltas"],
+)
+def test_a_stream_with_messages_in_the_place_of_deltas(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI, messages: Any
+) -> None:
+    choices: list[Any] = [one if "delta" in one else {"message": one} for one in messages]
+    choices[-1]["finish_reason"] = "stop"
+    chunks = [{"id": "c", "model": "m", "choices": [{"index": 0, **one}]} for one in choices]
+    server.script(Answer(http(sse(chunks))))
+
+    for _ in asked.chat.completions.create(model="m", messages=MESSAGES, stream=True):
+        pass
+
+    assert parts(captured) == [{"type": "text", "content": "Here."}]
 
 
 THOUGHT = {"type": "reasoning", "content": "Let me look."}

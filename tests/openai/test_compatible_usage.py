@@ -389,6 +389,12 @@ def test_usage_of_embeddings_that_is_a_total_alone(
 COUNTS = {"prompt_tokens": 23, "completion_tokens": 19, "total_tokens": 42}
 ZEROS = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
 
+#: The usage of each of three choices: all have read the same input.
+OWN = [
+    {"prompt_tokens": 23, "completion_tokens": output, "total_tokens": 23 + output}
+    for output in (9, 7, 3)
+]
+
 #: Streams whose usage is not where OpenAI has it, or is followed by one that says nothing.
 ELSEWHERE: dict[str, list[Any]] = {
     "in the choice": [chunk("It is"), chunk(None, "stop", choice={"usage": COUNTS})],
@@ -418,6 +424,10 @@ ELSEWHERE: dict[str, list[Any]] = {
         chunk(None, "stop", usage=COUNTS),
         chunk(choices=[], usage=None),
     ],
+    "of each choice": [
+        chunk("It", choice={"usage": {**COUNTS, "completion_tokens": 2}}),
+        *[chunk(None, "stop", choice={"index": n, "usage": OWN[n]}) for n in range(3)],
+    ],
     "in two pieces": [
         chunk("It is", usage={"prompt_tokens": 23, "completion_tokens": 0}),
         chunk(None, "stop", usage={"prompt_tokens": 0, "completion_tokens": 19}),
@@ -441,6 +451,7 @@ def test_usage_elsewhere_in_a_stream(
         {"x_groq": {"id": "r", "usage": COUNTS}},
         {"x_groq": {"usage": COUNTS}, "usage": ZEROS},
         {"choice": {"usage": COUNTS}, "usage": {}},
+        {"choices": [{"index": n, "usage": one} for n, one in enumerate(OWN)]},
     ],
 )
 def test_usage_elsewhere_in_a_response(

@@ -249,6 +249,14 @@ def test_pages_notice_that_a_file_goes_away(tmp_path: Path) -> None:
         assert viewer.stop().count("deleted or replaced") == 1
 
 
+def test_a_variable_with_a_slip_is_said_and_not_shown(tmp_path: Path) -> None:
+    with Viewer(tmp_path / "threads.db", ORQ_OTEL_VIEWER_TOKN="a-secret") as viewer:
+        said = viewer.stop()
+    assert "orq-otel viewer: there is no variable ORQ_OTEL_VIEWER_TOKN: " in said
+    assert "ORQ_OTEL_VIEWER_TOKEN" in said
+    assert "a-secret" not in said
+
+
 @pytest.mark.parametrize(
     "content", [b"no database" * 1_000, b"SQLite format 3\0" + b"\xff" * 5_000]
 )

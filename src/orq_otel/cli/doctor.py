@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from orq_otel.foundations.codes import (
+    BAD_VARIABLE,
     ENTRIES,
     INCOMPLETE_VIEWER,
     NO_SETUP,
     NOT_INSTALLED,
     NOT_INSTRUMENTED,
     UNCONFIGURED_WORKER,
+    UNKNOWN_VARIABLE,
 )
 
 _ILL, _WRONG_USAGE = 1, 2
@@ -60,8 +62,10 @@ def run(options: Namespace) -> int:
     if options.explain is not None:
         return _explain(options.explain, as_json=options.json)
     command = [one for at, one in enumerate(options.command) if (at, one) != (0, "--")]
-    from orq_otel.setup import doctor  # noqa: PLC0415 - `--explain` needs none of it
-
+    try:
+        from orq_otel.setup import doctor  # noqa: PLC0415 - `--explain` needs none of it
+    except Exception as error:  # noqa: BLE001 - a variable may keep OpenTelemetry from being imported
+        return _show(_without_opentelemetry(error), as_json=options.json)
     try:
         if command:
             report = _of_program(command, as_json=options.json)
@@ -71,20 +75,45 @@ def run(options: Namespace) -> int:
     except OSError as error:
         sys.stderr.write(f"orq-otel: {command[0]}: {error.strerror}\n")
         return _WRONG_USAGE
-    print(json.dumps(report.to_dict(), indent=2) if options.json else report)  # noqa: T201
+    return _show(report, as_json=options.json)
+
+
+def _show(report: Any, *, as_json: bool) -> int:
+    print(json.dumps(report.to_dict(), indent=2) if as_json else report)  # noqa: T201
     return 0 if report.is_well else _ILL
 
 
-def _with_viewer(report: Any) -> Any:
-    """Returns a report with what is missing of the viewer, where somebody installed it."""
-    from orq_otel.setup.report import Finding, Report  # noqa: PLC0415 - as above
-    from orq_otel.viewer import extra  # noqa: PLC0415 - a program needs none of it
+def _without_opentelemetry(error: Exception) -> Any:
+    """Returns a report of the variables with which OpenTelemetry cannot be imported.
 
+    Raises:
+        Exception: `error`, if it is not that.
+    """
+    from orq_otel.setup.report import Finding, Report  # noqa: PLC0415 - as above
+    from orq_otel.setup.variables import wrong  # noqa: PLC0415 - the same
+
+    found = [Finding(BAD_VARIABLE, one) for one in wrong()]
+    if not found:
+        raise error
+    return Report.of(found, [f"OpenTelemetry cannot be imported: {type(error).__name__}"])
+
+
+def _with_viewer(report: Any) -> Any:
+    """Returns a report with what is wrong with the viewer, as far as somebody uses it."""
+    from orq_otel.foundations.settings import meant  # noqa: PLC0415 - as above
+    from orq_otel.setup.report import Finding, Report  # noqa: PLC0415 - the same
+    from orq_otel.viewer import extra  # noqa: PLC0415 - a program needs none of it
+    from orq_otel.viewer.settings import unknown_variables, variables  # noqa: PLC0415 - the same
+
+    found = [
+        Finding(UNKNOWN_VARIABLE, f"There is no variable {name}.{meant(name, variables())}")
+        for name in unknown_variables()
+    ]
     missing = extra.missing() if extra.is_wanted() else []
-    if not missing:
-        return report
-    names = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
-    return Report.of([*report.findings, Finding(INCOMPLETE_VIEWER, names)], report.facts)
+    if missing:
+        names = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
+        found.append(Finding(INCOMPLETE_VIEWER, names))
+    return Report.of([*report.findings, *found], report.facts)
 
 
 @contextmanager

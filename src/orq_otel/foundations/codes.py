@@ -54,6 +54,9 @@ SDK_DISABLED: Final = "ORQ-X12"
 NO_EXPORTER: Final = "ORQ-X13"
 UNCONFIGURED_WORKER: Final = "ORQ-X14"
 INCOMPLETE_VIEWER: Final = "ORQ-X15"
+SENT_TWICE: Final = "ORQ-X16"
+NO_SUCH_EXPORTER: Final = "ORQ-X17"
+FULL_QUEUE: Final = "ORQ-X18"
 
 NOTHING_LISTENS: Final = "ORQ-N01"
 WRONG_PROTOCOL: Final = "ORQ-N02"
@@ -344,6 +347,24 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
             NOTHING_ARRIVES,
             "A part of the viewer is missing: `orq-otel viewer` does not start, or has no pages.",
             'pip install --force-reinstall "orq-otel[viewer]".',
+        ),
+        SENT_TWICE: Entry(
+            DOUBLED,
+            "Two exporters send each span to the same endpoint.",
+            "Take one away: that of the program itself, where opentelemetry-instrument or "
+            "`configure()` exports.",
+        ),
+        NO_SUCH_EXPORTER: Entry(
+            NOTHING_ARRIVES,
+            "The SDK made no exporter, or no processor for it, from what the environment says. The "
+            "program went on without.",
+            "`orq-otel doctor` names the variable that has a wrong value.",
+        ),
+        FULL_QUEUE: Entry(
+            NOTHING_ARRIVES,
+            "Spans were dropped, since the queue in which they wait for their export was full.",
+            "Raise OTEL_BSP_MAX_QUEUE_SIZE, or lower OTEL_BSP_SCHEDULE_DELAY. A slow endpoint "
+            "fills it, too.",
         ),
         NOTHING_LISTENS: Entry(
             NOTHING_ARRIVES,

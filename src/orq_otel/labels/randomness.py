@@ -59,6 +59,11 @@ def threshold(ratio: float) -> int:
         TypeError: The ratio is not a number.
         ValueError: It is not from 0 to 1.
     """
+    if not isinstance(ratio, (int, float)):
+        raise TypeError(
+            "The ratio of a sampler is a number from 0 to 1, ThreadSampler(0.25), not of type "
+            f"{type(ratio).__name__}."
+        )
     if not 0 <= ratio <= 1:
         raise ValueError(f"The ratio of a sampler is a number from 0 to 1, not {ratio!r}.")
     exact = NOTHING - round(ratio * NOTHING)

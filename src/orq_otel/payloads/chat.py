@@ -248,12 +248,13 @@ class StreamReader:
     was asked for and has not begun.
     """
 
-    __slots__ = ("_failure", "_head", "_index", "_reasons", "_usage")
+    __slots__ = ("_failure", "_head", "_index", "_of_choices", "_reasons", "_usage")
 
     def __init__(self) -> None:
         self._head: Attributes | None = None
         self._reasons: dict[int, str | None] = {}  # by index of the choice, None until it ends
         self._usage: Any = None
+        self._of_choices: dict[int, Any] = {}  # usage by index of the choice, where it is there
         self._index: Any = None  # of the choice in the last chunk
         self._failure: Attributes = {}  # `error.type`, if a choice failed
 
@@ -280,7 +281,7 @@ class StreamReader:
             if not self._head and (choices or usage is not None):
                 self._begin(chunk)
             for choice in choices or ():
-                self._feed_choice(choice.__dict__)
+                self._feed_choice(fields(choice))
             if usage is not None:
                 self._usage = later(self._usage, usage)
             may_be_last = not choices or choices[-1].__dict__["finish_reason"] is not None
@@ -294,7 +295,7 @@ class StreamReader:
 
     def _feed_more(self, chunk: Any, choices: Collection[Any]) -> None:
         """Take in what compatible servers add to a chunk that may be the last: usage, an error."""
-        self._usage = later(self._usage, usage_elsewhere(chunk))
+        self._usage = later(self._usage, usage_elsewhere(chunk, self._of_choices))
         for one in (chunk, *choices):
             add_error(fields(one), self._failure)
 
@@ -402,7 +403,11 @@ class ContentStreamReader(StreamReader):
             deltas = self._begin_choice(index)
         if reason is not None:
             self._note_choice(index, reason)
-        deltas.add(choice.get("delta"))
+        delta = choice.get("delta")
+        if delta is None and choice.get("message") is not None:
+            deltas.add_message(choice["message"])
+        else:
+            deltas.add(delta)
 
     def _begin_choice(self, index: Any) -> Deltas:
         """Deltas for a choice that no chunk had before."""

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from io import StringIO
+from types import SimpleNamespace
 from typing import Any, Final, TypeAlias
 
 from orq_otel.genai.fields import fields
@@ -20,7 +21,7 @@ _Texts: TypeAlias = dict[str, StringIO]
 _OBJECTS: Final = frozenset({"audio", "function_call"})
 #: Parts of a content that come in pieces: the API's type, by the conventions' type.
 _IN_PIECES: Final = {"text": "text", "reasoning": "thinking"}
-#: Fields of a call that a server may repeat with each piece. Servers never cut them.
+#: Fields of a call that a server may repeat with each piece.
 _REPEATED: Final = frozenset({"id", "name"})
 #: So many characters at the end of arguments show how they end, spaces or not.
 _END: Final = 16
@@ -109,6 +110,14 @@ class Deltas:
             else:
                 self._add_other(name, value)
 
+    def add_message(self, message: Any) -> None:
+        """Take in what some servers send in the place of a delta: a piece, or all of it so far."""
+        own = fields(message)
+        content, so_far = own.get("content"), self._content()
+        if so_far and isinstance(so_far, str) and isinstance(content, str):
+            own = {**own, "content": content.removeprefix(so_far)}
+        self.add(SimpleNamespace(**own))
+
     def _add_other(self, name: str, value: Any) -> None:
         """Take in a field that few deltas have."""
         if name == "role" and isinstance(value, str):
@@ -193,7 +202,7 @@ class Deltas:
             call = self._by_index.get(index)
             if call is not None and id and id != call.id and not piece.get("name"):
                 call = next((one for one in self._calls if one.id == id), call)
-            if call is None or (piece.get("name") and call in named) or call.is_over(id, piece):
+            if call is None or _begins(call, index, id, piece, is_named=call in named):
                 if len(self._calls) >= _MOST_CALLS:
                     continue
                 if call is not None and not piece.get("name"):  # it came before its arguments
@@ -241,9 +250,19 @@ class _Call:
         self._is_repeated = self._is_repeated or self._is_complete()
         return False
 
+    def continues_name(self, id: Any, piece: Mapping[str, Any]) -> bool:  # noqa: A002
+        """Whether a piece with the same index holds more of the name, as clients read it.
+
+        A server that gives two calls one index sends the first with its arguments, or the second
+        with an id of its own.
+        """
+        name = piece.get("name")
+        is_more = bool(name) and self.name is not None and name != self.name
+        return is_more and "arguments" not in self._texts and (not id or id == self.id)
+
     @property
     def name(self) -> str | None:
-        """The name so far. Servers do not cut it."""
+        """The name so far."""
         return self._texts["name"].getvalue() if "name" in self._texts else None
 
     def add(self, piece: Mapping[str, Any]) -> None:
@@ -269,6 +288,28 @@ class _Call:
             pass
         self._incomplete = length
         return False
+
+
+def _begins(
+    call: _Call,
+    index: Any,
+    id: Any,  # noqa: A002
+    piece: Mapping[str, Any],
+    *,
+    is_named: bool,
+) -> bool:
+    """Whether a piece begins another call than `call`, the one before with its index.
+
+    Args:
+        call: That call.
+        index: The piece's own, or None.
+        id: The piece's own, or nothing.
+        piece: A name, arguments, or both.
+        is_named: Whether this very chunk has a name for `call`.
+    """
+    if index is not None and call.continues_name(id, piece):
+        return False
+    return bool(is_named and piece.get("name")) or call.is_over(id, piece)
 
 
 def _written(text: StringIO | None, piece: Any) -> StringIO | None:

@@ -25,7 +25,7 @@ from collections.abc import Mapping
 from math import inf
 from typing import Any, Final
 
-from orq_otel.genai.fields import Attributes, fields, get, number
+from orq_otel.genai.fields import MOST_CHOICES, Attributes, fields, get, number
 from orq_otel.genai.semconv import (
     USAGE_AUDIO_CACHE_READ_INPUT_TOKENS,
     USAGE_AUDIO_INPUT_TOKENS,
@@ -126,18 +126,37 @@ def read_audio_usage(usage: Any, attributes: Attributes) -> None:
         _read_others(counts, attributes)
 
 
-def usage_elsewhere(completion: Any) -> Any:
+def usage_elsewhere(completion: Any, of_choices: dict[int, Any] | None = None) -> Any:
     """The usage of a completion or a chunk that has none in `usage`, or None.
 
-    Groq's is in `x_groq`, Moonshot's in a choice.
+    Groq's is in `x_groq`, Moonshot's in each choice.
+
+    Args:
+        completion: The completion or chunk.
+        of_choices: The usage of each choice so far, by index, to which that of a chunk is added.
     """
     values = fields(completion)
     usage = get(values.get("x_groq"), "usage")
     choices = values.get("choices")
-    if usage is None and isinstance(choices, list):
-        for choice in choices:
-            usage = later(usage, get(choice, "usage"))
-    return usage
+    if usage is not None or not isinstance(choices, list):
+        return usage
+    so_far = {} if of_choices is None else of_choices
+    for position, choice in enumerate(choices[:MOST_CHOICES]):
+        index = get(choice, "index")
+        index = index if type(index) is int and 0 <= index < MOST_CHOICES else position
+        usage = later(so_far.get(index), get(choice, "usage"))
+        if usage is not None:
+            so_far[index] = usage
+    return _of_all(list(so_far.values()))
+
+
+def _of_all(usages: list[Any]) -> Any:
+    """One usage for several choices: all have read the same input, and each has its own output."""
+    if len(usages) < 2:  # noqa: PLR2004 - nothing to add up
+        return usages[0] if usages else None
+    outputs = [_count(get(usage, "completion_tokens")) for usage in usages]
+    total = _count(get(usages[0], "total_tokens")) + sum(outputs[1:])
+    return {**fields(usages[0]), "completion_tokens": sum(outputs), "total_tokens": total}
 
 
 def later(known: Any, usage: Any) -> Any:

@@ -13,8 +13,8 @@ from opentelemetry import trace
 from opentelemetry.instrumentation.dependencies import DependencyConflictError
 
 from orq_otel.foundations import reaches
-from orq_otel.foundations.codes import IGNORED_ARGUMENT
-from orq_otel.foundations.guard import warn_once
+from orq_otel.foundations.codes import IGNORED_ARGUMENT, NO_SUCH_EXPORTER
+from orq_otel.foundations.guard import place_of, warn_once
 from orq_otel.foundations.settings import Settings
 from orq_otel.foundations.unfinished import end_all
 from orq_otel.genai.content import check_capture
@@ -25,6 +25,7 @@ from orq_otel.labels.presets import Choice
 from orq_otel.openai import OpenAIInstrumentor
 from orq_otel.orq import OrqInstrumentor
 from orq_otel.propagation.start import start
+from orq_otel.setup.children import flush_at_end
 from orq_otel.setup.destination import (
     GRPC,
     HTTP,
@@ -227,7 +228,12 @@ class Handle:
 
         for signal in SIGNALS:
             if signal in targets or signal in state.outlets:
-                signals.send(signal, targets.get(signal, ()), self._provider)
+                try:
+                    signals.send(signal, targets.get(signal, ()), self._provider)
+                except ImportError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - a wrong value of a variable
+                    _warn_of_exporter(signal, error)
 
     def instrument(self) -> None:
         """Switch on the instrumentors whose client is installed."""
@@ -342,6 +348,7 @@ def _set_up(arguments: Arguments) -> Handle:
     handle.instrument()
     _warn_of_events()
     state.handle = handle
+    flush_at_end()
     return handle
 
 
@@ -378,6 +385,15 @@ def _other_signals(arguments: Arguments) -> list[Signal]:
         elif is_asked_for(signal) if argument is None else argument:
             wanted.append(signal)
     return wanted
+
+
+def _warn_of_exporter(signal: Signal, error: Exception) -> None:
+    """Log that a signal is not exported, without the error's words, which may hold a header."""
+    warn_once(
+        NO_SUCH_EXPORTER,
+        f"configure() exports no {signal}: making an exporter failed with {type(error).__name__}"
+        f"{place_of(error)}. A variable OTEL_* may have a wrong value: see orq-otel doctor.",
+    )
 
 
 def _warn_of_service(provider: Any, service_name: str | None) -> None:

@@ -25,6 +25,7 @@ from orq_otel.foundations.codes import (
 from orq_otel.foundations.guard import warn_once
 from orq_otel.foundations.orq_hosts import is_orqs
 from orq_otel.foundations.settings import Settings
+from orq_otel.setup.variables import headers_in
 
 HTTP: Final = "http/protobuf"
 GRPC: Final = "grpc"
@@ -100,7 +101,7 @@ def destinations(
         match name.strip().lower():
             case "otlp":
                 one = _otlp(signal, settings, endpoint, protocol, headers)
-                found.extend([] if one is None else [one])
+                found.extend([] if one is None or one in found else [one])
             case "console":
                 found.append(Destination(CONSOLE))
             case "none" | "":
@@ -263,4 +264,5 @@ def headers_of_environment(signal: Signal = "traces") -> dict[str, str]:
     """The headers that variables give to an exporter, with names in lower case."""
     names = (f"OTEL_EXPORTER_OTLP_{signal.upper()}_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
     value = next((os.environ[name] for name in names if os.environ.get(name)), "")
-    return dict(parse_env_headers(value, liberal=True))
+    # What is no header would be logged, and may be a key.
+    return dict(parse_env_headers(",".join(headers_in(value)), liberal=True))

@@ -18,19 +18,23 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 from orq_otel.foundations import reaches
 from orq_otel.foundations.codes import (
     ENTRIES,
+    FULL_QUEUE,
     NO_CONTENT,
     NO_EVENTS,
     NO_EXPORTER,
+    NO_PROCESSORS,
     NO_SETUP,
     NOT_INSTRUMENTED,
     OTHER_PROVIDER,
     OTHERS_SPANS,
     REPLACED_PROVIDER,
     SAMPLED_AWAY,
+    SENT_TWICE,
 )
 from orq_otel.foundations.guard import occurrences
 from orq_otel.genai.counts import counts
 from orq_otel.genai.instrumentor import ClientInstrumentor
+from orq_otel.labels.providers import unset
 from orq_otel.setup import environment
 from orq_otel.setup.configuration import INSTRUMENTORS
 from orq_otel.setup.destination import (
@@ -59,6 +63,9 @@ _OURS: Final = (
     "orq_otel.setup.outlets",
     "orq_otel.setup.probes",
 )
+
+#: Headers of exporters that say nothing of an account.
+_OF_HTTP: Final = ("content-type", "content-encoding", "user-agent")
 
 #: What is sent where: protocol, URL, headers.
 Endpoint = tuple[str, str, dict[str, str]]
@@ -136,6 +143,8 @@ def in_process() -> Iterator[Finding]:
     yield from environment.findings(needs_distro=_AUTO in sys.modules)
     yield from _logged()
     yield from _providers()
+    if counts.dropped:
+        yield Finding(FULL_QUEUE, f"{counts.dropped} spans, as far as the SDK says so.")
     yield from _instrumentations()
     yield from _content()
 
@@ -188,7 +197,40 @@ def _providers() -> Iterator[Finding]:
     if handle is not None and handle.provider is not trace.get_tracer_provider():
         yield Finding(REPLACED_PROVIDER, "configure() was called when another one was global.")
     for provider in used:
+        yield from _unlabelled(provider)
         yield from _sampler(provider)
+        yield from _twice(provider)
+
+
+def _unlabelled(provider: Any) -> Iterator[Finding]:
+    """Find a provider whose spans have no thread, but for those of model calls, if it has them."""
+    if not hasattr(provider, "add_span_processor"):
+        name = type(provider).__name__
+        yield Finding(NO_PROCESSORS, f"{name}: only model calls are labelled.", is_problem=False)
+        return
+    is_left = provider is trace.get_tracer_provider() and not (
+        _is_labelled(provider) or unset.spans  # the next scope labels it
+    )
+    if is_left and any(kind().telemetry is not None for kind in INSTRUMENTORS):
+        details = "The global provider is another one: its spans have no thread."
+        yield Finding(OTHER_PROVIDER, details, is_problem=False)
+
+
+def _twice(provider: Any) -> Iterator[Finding]:
+    """Find two exporters of a provider that send to one endpoint, to the same account there."""
+    exporters = destinations_in(provider)
+    outlet = state.outlets.get("traces")
+    if any(one is outlet for one in reaches.processors_in(provider) or ()):
+        exporters += [one for one in state.targets.get("traces", ()) if one.protocol != CONSOLE]
+    of_all = headers_of_environment()
+    seen: list[Any] = []
+    for one in exporters:
+        own = {name.lower(): value for name, value in (one.headers or {}).items()}
+        sent = {name: of for name, of in {**of_all, **own}.items() if name not in _OF_HTTP}
+        where = one.protocol, one.url, sent
+        if where in seen:
+            yield Finding(SENT_TWICE, f"{one.shown} ({one.protocol})")
+        seen.append(where)
 
 
 def sdk_providers() -> list[Any]:

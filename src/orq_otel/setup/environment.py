@@ -11,6 +11,7 @@ from typing import Final
 from packaging.requirements import Requirement
 
 from orq_otel.foundations.codes import (
+    BAD_VARIABLE,
     CUT_CONTENT,
     NO_CONTENT,
     NO_EVENTS,
@@ -37,6 +38,7 @@ from orq_otel.setup.destination import (
 )
 from orq_otel.setup.report import Finding
 from orq_otel.setup.status import installed, package
+from orq_otel.setup.variables import wrong
 
 #: What exporting needs: a module, its distribution, and what it is for.
 _NEEDED: Final = (
@@ -102,6 +104,7 @@ def findings(*, needs_distro: bool) -> Iterator[Finding]:
     yield from _switched_off()
     yield from _sampling()
     yield from _limits()
+    yield from (Finding(BAD_VARIABLE, one) for one in wrong())
     yield from _slips()
 
 
@@ -117,7 +120,8 @@ def where() -> list[tuple[Destination, dict[str, str]]]:
 
 def _missing_packages(*, needs_distro: bool) -> Iterator[Finding]:
     needed = [*_NEEDED, *([_DISTRO] if needs_distro else [])]
-    if os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "").strip() == GRPC:
+    names = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+    if any(os.environ.get(name, "").strip() == GRPC for name in names):
         needed.append(_FOR_GRPC)
     for module, distribution, consequence in needed:
         if not _is_there(module):

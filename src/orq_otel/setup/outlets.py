@@ -13,6 +13,10 @@ from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
+from orq_otel.foundations.codes import NO_EXPORTER
+from orq_otel.foundations.guard import warn_once
+from orq_otel.setup.state import state
+
 
 class Exporter:
     """Passes everything on to an exporter, and counts what it sent.
@@ -144,3 +148,12 @@ class SpanOutlet(Outlet, SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """Hand a span over. Replaced as soon as the outlet is opened."""
+
+    def _to_all(self, item: Any) -> None:
+        if not self.is_open and state.handle is not None:  # shut down by its provider
+            warn_once(
+                NO_EXPORTER,
+                "A span ended after its provider was shut down, and goes nowhere. Exit handlers "
+                "run in reverse order: register yours after configure().",
+            )
+        super()._to_all(item)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import http.client
 import os
+import re
 import socket
 import ssl
 import time
@@ -37,7 +38,7 @@ from orq_otel.foundations.codes import (
     WRONG_PROTOCOL,
 )
 from orq_otel.foundations.version import __version__
-from orq_otel.setup.destination import HTTP, has_credential_provider, without_secrets
+from orq_otel.setup.destination import GRPC, HTTP, has_credential_provider, without_secrets
 from orq_otel.setup.report import Finding
 
 #: Seconds for one question.
@@ -47,6 +48,14 @@ _APART: Final = 10.0
 #: What a connection of HTTP/2 begins with, and a frame of settings without any.
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 _SETTINGS: Final = 4
+#: Targets of gRPC that are no URL: https://grpc.github.io/grpc/core/md_doc_naming.html.
+_OF_GRPC_ALONE: Final = re.compile(r"(unix|unix-abstract|dns|ipv4|ipv6|vsock|xds):", re.IGNORECASE)
+#: The variables that name files with certificates and keys.
+_FILES: Final = tuple(
+    f"OTEL_EXPORTER_OTLP_{signal}{what}"
+    for what in ("CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE")
+    for signal in ("TRACES_", "")
+)
 _EXPORT: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 #: Headers of exporters that are not sent along: the body here is another one.
 _OWN: Final = ("content-type", "content-encoding", "content-length", "user-agent")
@@ -93,6 +102,9 @@ def reach(protocol: str, url: str, headers: Mapping[str, str]) -> list[Finding]:
         What is wrong, or nothing.
     """
     shown = without_secrets(url)
+    if protocol == GRPC and _OF_GRPC_ALONE.match(url):
+        findings = _of_export(url, headers, is_tls=not _is_insecure(), unavailable=NOTHING_LISTENS)
+        return [Finding(one.code, f"{shown} ({protocol}): {one.details}") for one in findings]
     try:
         parts = urlsplit(url if "//" in url else f"//{url}")
         host, port = parts.hostname, parts.port
@@ -100,7 +112,10 @@ def reach(protocol: str, url: str, headers: Mapping[str, str]) -> list[Finding]:
         return [Finding(BAD_ENDPOINT, shown)]
     if host is None or (protocol == HTTP and parts.scheme not in ("http", "https")):
         return [Finding(BAD_ENDPOINT, shown)]
-    is_tls = parts.scheme == "https"
+    is_tls = parts.scheme == "https" or (not parts.scheme and not _is_insecure())
+    unreadable = [name for name in _FILES if not _is_readable(os.environ.get(name))]
+    if is_tls and unreadable:
+        return [Finding(BAD_TLS, f"The file of {unreadable[0]} cannot be read.")]
     if protocol == HTTP:
         address = Address(host, port or (443 if is_tls else 80), is_tls, _proxy_for(url, host))
         findings = _over_http(address, url, headers)
@@ -110,6 +125,17 @@ def reach(protocol: str, url: str, headers: Mapping[str, str]) -> list[Finding]:
         Finding(one.code, f"{shown} ({protocol}): {one.details}", one.is_problem)
         for one in findings
     ]
+
+
+def _is_insecure() -> bool:
+    """Whether gRPC goes without TLS to an address that has no scheme. Exporters take TLS there."""
+    names = ("OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE")
+    value = next((os.environ[name] for name in names if os.environ.get(name)), "")
+    return value.strip().lower() == "true"
+
+
+def _is_readable(file: str | None) -> bool:
+    return not file or os.access(file, os.R_OK)
 
 
 def speaks_http2(host: str, port: int) -> bool:
@@ -168,17 +194,21 @@ def _send(
 
 def _trust() -> ssl.SSLContext:
     """Trust what exporters trust: the certificate of the variable, or else certifi's."""
-    file = _certificate()
+    file = _file("CERTIFICATE")
     if file is None and find_spec("certifi") is not None:
         import certifi  # noqa: PLC0415 - comes with the exporter
 
         file = certifi.where()
-    return ssl.create_default_context(cafile=file)
+    context = ssl.create_default_context(cafile=file)
+    own = _file("CLIENT_CERTIFICATE")
+    if own is not None:
+        context.load_cert_chain(own, _file("CLIENT_KEY"))
+    return context
 
 
-def _certificate() -> str | None:
-    """The file with the certificate of the authority that a variable names."""
-    names = ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE")
+def _file(what: str) -> str | None:
+    """The file that a variable names: one of `_FILES`, without the beginning of its name."""
+    names = (f"OTEL_EXPORTER_OTLP_TRACES_{what}", f"OTEL_EXPORTER_OTLP_{what}")
     return next((os.environ[name] for name in names if os.environ.get(name)), None)
 
 
@@ -285,15 +315,29 @@ def _over_grpc(address: Address, headers: Mapping[str, str]) -> list[Finding]:
     findings = _is_for_grpc(address)
     if findings:
         return findings
+    return _of_export(address.target, headers, is_tls=address.is_tls)
+
+
+def _of_export(
+    target: str, headers: Mapping[str, str], *, is_tls: bool, unavailable: str = NO_OTLP
+) -> list[Finding]:
+    """What is wrong with a target of gRPC, by sending an export without spans.
+
+    Args:
+        target: As gRPC takes it.
+        headers: What is sent along.
+        is_tls: Whether to speak TLS.
+        unavailable: The code of a finding for a target that is not available.
+    """
     try:
-        code = _export_over_grpc(address, headers)
+        code = _export_over_grpc(target, headers, is_tls=is_tls)
     except ImportError:
         return [Finding(NOT_INSTALLED, "grpcio is missing.")]
-    except OSError:
-        return [Finding(BAD_TLS, "the file of OTEL_EXPORTER_OTLP_CERTIFICATE cannot be read.")]
     if code is None:
         return []
-    kind = _OF_GRPC.get(code, BAD_TLS if address.is_tls and code == "UNAVAILABLE" else NO_OTLP)
+    if is_tls and code == "UNAVAILABLE":
+        return [Finding(BAD_TLS, f"it answers with {code} to TLS, which it gets without http://.")]
+    kind = unavailable if code == "UNAVAILABLE" else _OF_GRPC.get(code, NO_OTLP)
     return [Finding(kind, f"it answers with {code}.")]
 
 
@@ -315,16 +359,16 @@ def _is_for_grpc(address: Address) -> list[Finding]:
     return [Finding(WRONG_PROTOCOL, "this is no port for gRPC.")]
 
 
-def _export_over_grpc(address: Address, headers: Mapping[str, str]) -> str | None:
+def _export_over_grpc(target: str, headers: Mapping[str, str], *, is_tls: bool) -> str | None:
     """Send an export without spans. Returns the name of an error's status, or None."""
     import grpc  # noqa: PLC0415 - comes with the exporter for gRPC
 
-    if address.is_tls:
-        file = _certificate()
-        root = None if file is None else Path(file).read_bytes()
-        channel = grpc.secure_channel(address.target, grpc.ssl_channel_credentials(root))
+    if is_tls:
+        files = [_file(what) for what in ("CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE")]
+        read = [None if file is None else Path(file).read_bytes() for file in files]
+        channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(*read))
     else:
-        channel = grpc.insecure_channel(address.target)
+        channel = grpc.insecure_channel(target)
     with closing(channel):
         try:
             named = {name.lower(): value for name, value in headers.items()}

@@ -77,8 +77,8 @@ def send(signal: Signal, targets: tuple[Destination, ...], provider: Any) -> Non
             return
         state.outlets[signal] = outlet
     if outlet is not None:
-        state.targets[signal] = targets
         outlet.open(_processors(signal, exporters))
+        state.targets[signal] = targets
 
 
 def _new_to(provider: Any, exporters: list[Exporter]) -> list[Exporter]:

@@ -22,6 +22,7 @@ class State:
         outlets: The outlet of each signal that was ever set up. They stay in their providers.
         targets: Where each of them sends.
         made: The tracer provider that `configure()` made, if it made one.
+        is_inherited: Whether processes that are forked see to their last exports.
         lock: Held while something is set up or shut down.
     """
 
@@ -30,6 +31,7 @@ class State:
         self.outlets: dict[Signal, Outlet] = {}
         self.targets: dict[Signal, tuple[Destination, ...]] = {}
         self.made: Any = None
+        self.is_inherited = False
         self.renew_lock()
 
     def renew_lock(self) -> None:

@@ -1,7 +1,9 @@
 """Run a function of any kind inside a scope, without the scope reaching its caller.
 
 A generator shares the context of the code that consumes it. So its scope is current only during
-each `send`, `throw` or `close`, when its own code runs, and never while it is suspended.
+each `send`, `throw` or `close`, when its own code runs, and never while it is suspended. The one
+exception is a generator of `contextlib.contextmanager`: what runs at its `yield` is the block of a
+with statement, which belongs to it.
 
 Standard library only.
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import sys
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -20,7 +23,20 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
-from types import AsyncGeneratorType, CoroutineType, FunctionType, GeneratorType, coroutine
+from contextlib import (
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
+from types import (
+    AsyncGeneratorType,
+    CoroutineType,
+    FrameType,
+    FunctionType,
+    GeneratorType,
+    coroutine,
+)
 from typing import Any, Final, TypeAlias
 from weakref import ref
 
@@ -37,6 +53,12 @@ def scoped(function: Callable[..., Any], open_frame: OpenFrame) -> Callable[...,
     kind = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
     if isinstance(function, functools.partial):
         kind = function
+    make_manager = _MANAGERS.get(getattr(kind, "__code__", None))
+    if make_manager is not None:
+        inner = scoped(function.__wrapped__, open_frame)  # type: ignore[attr-defined]
+        manager = functools.update_wrapper(make_manager(inner), function)
+        manager.__wrapped__ = inner  # which another decorator looks for
+        return manager
     if inspect.isasyncgenfunction(kind):
         return scoped_async_generator(function, open_frame)
     if inspect.isgeneratorfunction(kind):
@@ -45,6 +67,65 @@ def scoped(function: Callable[..., Any], open_frame: OpenFrame) -> Callable[...,
     if inspect.iscoroutinefunction(kind):
         return _scoped_coroutine(function, open_frame)
     return _scoped_function(function, open_frame)
+
+
+@contextmanager
+def _manager() -> Iterator[None]:
+    yield
+
+
+@asynccontextmanager
+async def _async_manager() -> AsyncGenerator[None, None]:
+    yield
+
+
+#: How the functions are made that these decorators return, by their code, which is always the same.
+_MANAGERS: Final[Mapping[Any, Callable[[Any], Any]]] = {
+    _manager.__code__: contextmanager,
+    _async_manager.__code__: asynccontextmanager,
+}
+#: The code of the methods by which a with statement begins such a generator.
+_BEGINNINGS: Final = (
+    type(_manager()).__enter__.__code__,
+    type(_async_manager()).__aenter__.__code__,
+)
+
+
+class _Block:
+    """Keeps a frame current from here to the end of the block of a with statement."""
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+
+    def __enter__(self) -> None:
+        try:
+            enter(self._frame)
+        except Exception as error:  # noqa: BLE001 - the block has to run
+            report("entering a scope", error)
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            leave(self._frame)
+        except Exception as error:  # noqa: BLE001 - the block has ended anyway
+            report("leaving a scope", error)
+
+
+def _holding(frame: Frame, generator: FrameType) -> tuple[AbstractContextManager[None], Any]:
+    """How a generator is in its scope: what is held while it lives, and what in each step.
+
+    Args:
+        frame: The scope.
+        generator: The generator's own frame of Python, in its first step.
+    """
+    try:
+        consumer = generator.f_back  # None where code in C consumes it, as some servers are
+        while consumer is not None and consumer.f_code is generator.f_code:
+            consumer = consumer.f_back  # another decorator of ours is around
+        if consumer is not None and consumer.f_code in _BEGINNINGS:
+            return _Block(frame), _OuterSteps()
+    except Exception as error:  # noqa: BLE001 - the generator has to run
+        report("looking for a with statement", error)
+    return nullcontext(), _steps_in(frame)
 
 
 def _makes_awaitables(function: Any) -> bool:
@@ -156,30 +237,31 @@ def scoped_generator(function: Callable[..., Any], open_frame: OpenFrame) -> Cal
         frame = _opened(open_frame, args, kwargs)
         if frame is None:
             return (yield from function(*args, **kwargs))
-        steps = _steps_in(frame)
+        held, steps = _holding(frame, sys._getframe())  # noqa: SLF001 - documented
         lent = _lent(args, kwargs)
         body = function(*args, **kwargs)
         step = functools.partial(body.send, None)
-        while True:
-            try:
-                steps.enter()
-                item = step()
-            except StopIteration as stop:
-                if lent:
-                    _keep_lent(lent, frame)
-                return stop.value
-            finally:
+        with held:
+            while True:
                 try:
-                    steps.leave()
-                except BaseException:
-                    steps.leave()
-                    raise
+                    steps.enter()
+                    item = step()
+                except StopIteration as stop:
+                    if lent:
+                        _keep_lent(lent, frame)
+                    return stop.value
                 finally:
-                    del step  # it may hold an error, whose traceback holds this Python frame
-            try:
-                step = functools.partial(body.send, (yield item))
-            except BaseException as error:  # noqa: BLE001 - what is thrown in goes to the body
-                step = functools.partial(body.throw, error)
+                    try:
+                        steps.leave()
+                    except BaseException:
+                        steps.leave()
+                        raise
+                    finally:
+                        del step  # it may hold an error, whose traceback holds this Python frame
+                try:
+                    step = functools.partial(body.send, (yield item))
+                except BaseException as error:  # noqa: BLE001 - what is thrown in goes to the body
+                    step = functools.partial(body.throw, error)
 
     return wrapper
 
@@ -221,30 +303,34 @@ def scoped_async_generator(
     @functools.wraps(function)
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         frame = _opened(open_frame, args, kwargs)
-        steps = _OuterSteps() if frame is None else _steps_in(frame)
+        held: AbstractContextManager[None] = nullcontext()
+        steps = _OuterSteps()
+        if frame is not None:
+            held, steps = _holding(frame, sys._getframe())  # noqa: SLF001 - documented
         lent = None if frame is None else _lent(args, kwargs)
         body = function(*args, **kwargs)
         step = functools.partial(body.asend, None)
-        while True:
-            try:
-                steps.enter()
-                item = await step()
-            except StopAsyncIteration:
-                if lent:
-                    _keep_lent(lent, frame)  # type: ignore[arg-type]
-                return
-            finally:
+        with held:
+            while True:
                 try:
-                    steps.leave()
-                except BaseException:
-                    steps.leave()
-                    raise
+                    steps.enter()
+                    item = await step()
+                except StopAsyncIteration:
+                    if lent:
+                        _keep_lent(lent, frame)  # type: ignore[arg-type]
+                    return
                 finally:
-                    del step  # for the same reason
-            try:
-                step = functools.partial(body.asend, (yield item))
-            except BaseException as error:  # noqa: BLE001 - what is thrown in goes to the body
-                step = functools.partial(body.athrow, error)
+                    try:
+                        steps.leave()
+                    except BaseException:
+                        steps.leave()
+                        raise
+                    finally:
+                        del step  # for the same reason
+                try:
+                    step = functools.partial(body.asend, (yield item))
+                except BaseException as error:  # noqa: BLE001 - what is thrown in goes to the body
+                    step = functools.partial(body.athrow, error)
 
     return wrapper
 

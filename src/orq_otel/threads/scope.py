@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar, cast
 from uuid import UUID, uuid4
@@ -262,6 +263,14 @@ class Scope(Frame):
     async def __aexit__(self, *_: object) -> None:
         self.__exit__(None, None, None)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy, or one that was pickled, has the same arguments and is entered nowhere."""
+        if self.thread is not None:
+            return thread, (self.thread,)
+        id, tags, user, metadata, _ = self._arguments  # noqa: A001
+        options = {"tags": tags, "user": user, "metadata": metadata}
+        return partial(thread, **options), () if id is _CURRENT else (id,)
+
     def __call__(self, function: F) -> F:
         """Decorate a function: each of its calls runs in a scope of its own.
 
@@ -272,9 +281,9 @@ class Scope(Frame):
         if not is_function or isinstance(function, staticmethod):
             raise TypeError(
                 SafeText(
-                    f"@thread(...) decorates functions, not {_short_name(function)}. "
-                    'It needs an id, @thread("support-42"), and stands below @classmethod and '
-                    "@staticmethod."
+                    f"@thread(...) decorates functions, not {_short_name(function)}. It needs an "
+                    'id, @thread("support-42"), and stands below @classmethod, @staticmethod and '
+                    "@property."
                 )
             )
         try:
@@ -495,8 +504,9 @@ def thread(
         def endpoint(request: Request) -> Response: ...
 
     A generator's scope is active while the generator's own code runs, and never in the code that
-    consumes it. If a handler returns a generator or a Starlette streaming response, that body is
-    produced in the handler's thread too.
+    consumes it. Under or above `contextlib.contextmanager` or `asynccontextmanager`, the block of
+    the with statement is inside, too. If a handler returns a generator or a Starlette streaming
+    response, that body is produced in the handler's thread too.
 
     Scopes nest, and the inner id wins. If the inner scope has the same id, or none, its tags are
     added to the outer ones, and its user and each value of its metadata replace the outer ones.

@@ -210,8 +210,8 @@ class _Template(Formatter):
             raise WrongCallError from error
         bound.apply_defaults()
         names = {**self.given, **bound.arguments}
-        if self.catch_all is not None:
-            names.update(names[self.catch_all])
+        if self.catch_all is not None:  # it may have the name of an argument that has none, `a, /`
+            names = {**names[self.catch_all], **names}
         try:
             return self.vformat(self.text, (), names)
         except WrongCallError:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Final
 
 from orq_otel.viewer.ports.guards import is_loopback
 
@@ -65,6 +66,20 @@ class Settings:
                 f"--host {self.host} lets other machines in, so a token is needed: set "
                 "ORQ_OTEL_VIEWER_TOKEN (or --token, which others on this machine can see)"
             )
+
+
+#: The beginning of the names of its variables. The rest is the name of a setting.
+PREFIX: Final = "ORQ_OTEL_VIEWER_"
+
+
+def variables() -> list[str]:
+    """Returns the names of the viewer's variables. `DB` is the older name of `STORE`."""
+    return [f"{PREFIX}{name.upper()}" for name in (*(one.name for one in fields(Settings)), "db")]
+
+
+def unknown_variables() -> list[str]:
+    """Returns the variables that are set with its prefix, and that it does not have."""
+    return sorted({one for one in os.environ if one.startswith(PREFIX)} - {*variables()})
 
 
 def default_store() -> str:

@@ -10,7 +10,14 @@ from typing import Any
 
 from orq_otel.viewer import extra
 from orq_otel.viewer.model.store import StoreError
-from orq_otel.viewer.settings import Settings, SettingsError, default_store
+from orq_otel.viewer.settings import (
+    PREFIX,
+    Settings,
+    SettingsError,
+    default_store,
+    unknown_variables,
+    variables,
+)
 from orq_otel.viewer.terminal.log_filter import RepeatedLineFilter
 
 FAILED, WRONG_USAGE = 1, 2
@@ -88,6 +95,8 @@ def run(options: Namespace) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     for handler in logging.getLogger().handlers:
         handler.addFilter(RepeatedLineFilter())
+    for name in unknown_variables():
+        _complain(f"there is no variable {name}: {', '.join(variables())}", 0)
     try:
         server.run(_settings(options))
     except SettingsError as error:
@@ -120,7 +129,7 @@ def _store(options: Namespace) -> str:
 
 def _from_environment(option: str, default: str = "") -> str:
     """Returns the value of an option's environment variable."""
-    return os.environ.get(f"ORQ_OTEL_VIEWER_{option.upper().replace('-', '_')}") or default
+    return os.environ.get(f"{PREFIX}{option.upper().replace('-', '_')}") or default
 
 
 def _port(text: str) -> int:
