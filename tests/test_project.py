@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from matrix import ALL, PYTHONS
+from mutations import BREAKS
 from packaging.requirements import Requirement
 
 from orq_otel import OpenAIInstrumentor, OrqInstrumentor
@@ -78,6 +79,11 @@ def test_every_job_is_explained() -> None:
     explained = re.findall(r"`([\w-]+)`", "".join(cells))
     apart = {job for job in JOBS if job.startswith("frameworks-")}  # parts of `frameworks`
     assert JOBS.keys() - apart <= set(explained)
+
+
+def test_what_mutations_break_is_there_once() -> None:
+    source = ROOT / "src" / "orq_otel"
+    assert [one for one in BREAKS if (source / one.file).read_text().count(one.old) != 1] == []
 
 
 def test_actions_are_pinned() -> None:
