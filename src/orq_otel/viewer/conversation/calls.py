@@ -45,6 +45,7 @@ class Node:
         session: An id that is the thread's if spans about generative AI below have none, or None.
         is_genai: Whether it is about generative AI.
         operation: "chat", "execute_tool"..., or None.
+        model: The model, or None.
         response: The id of the model's response, or None.
         input: Its number of input tokens, or None.
         output: Its number of output tokens, or None.
@@ -67,6 +68,7 @@ class Node:
     session: str | None
     is_genai: bool
     operation: str | None
+    model: str | None
     response: str | None
     input: int | None
     output: int | None
@@ -101,6 +103,7 @@ def node_of(span: Span, facts: Facts) -> Node:
         session=said.session_id,
         is_genai=said.is_genai or facts.is_model_call,
         operation=facts.operation,
+        model=said.model,
         response=said.response_id,
         input=usage.input_tokens if is_told and usage is not None else facts.input_tokens,
         output=usage.output_tokens if is_told and usage is not None else facts.output_tokens,
@@ -460,12 +463,26 @@ class _Twins:
                     other.scope != one.scope
                     and one.is_error
                     and other.is_error
-                    and (one.key[0] != other.key[0] or _is_beside(one, other))
+                    and (one.key[0] != other.key[0] or self._is_beside(one, other))
                     and not self._has_scope(one, other.scope)
                 ):
                     self.join(other, one)
                     break
             running.append(one)
+
+    def _is_beside(self, one: Node, other: Node) -> bool:
+        """Whether two calls of a trace may be one, with neither span inside of the other.
+
+        What a framework's callbacks tell is no parent of the client's span, nor of what another
+        instrumentation of the framework tells. The spans are open at the same time for most of it.
+        """
+        common = min(one.end, other.end) - max(one.start, other.start)
+        return (
+            2 * common >= min(one.end - one.start, other.end - other.start)
+            and (one.model is None or other.model is None or one.model == other.model)
+            and other not in self.tree.ancestors(one)
+            and one not in self.tree.ancestors(other)
+        )
 
     def _has_scope(self, node: Node, scope: str) -> bool:
         """Whether a span of an instrumentation tells of the same call already."""
@@ -516,14 +533,6 @@ class _Twins:
 
 def _overlap(one: Node, other: Node) -> bool:
     return one.start <= other.end and other.start <= one.end
-
-
-def _is_beside(one: Node, other: Node) -> bool:
-    """Whether two spans have one parent, and one of them is open as long as the other."""
-    return one.parent == other.parent and (
-        one.start <= other.start <= other.end <= one.end
-        or other.start <= one.start <= one.end <= other.end
-    )
 
 
 def _is_same(outer: Node, inner: Node) -> bool:

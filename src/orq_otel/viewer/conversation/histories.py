@@ -189,6 +189,9 @@ class Histories:
         """Note what is shown, so that it is known where another call repeats it."""
         for one in items:
             self._times[one.mark] = self._times.get(one.mark, 0) + 1
+            if kind_of(one.raw) in RESULTS and one.raw.get("id"):  # some senders leave it out
+                mark = _mark(one, {**one.raw, "id": None})
+                self._times[mark] = self._times.get(mark, 0) + 1
             if isinstance(one.part, ToolCall) and one.part.id:
                 self._calls.add((one.mark, one.part.id))
             if self._shown.setdefault(one.mark, one) is one and len(one.words) > _BEGINNING:
