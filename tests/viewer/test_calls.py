@@ -271,6 +271,27 @@ def test_a_failed_call_that_two_spans_beside_each_other_tell_is_one(sums: Any) -
     assert thread.errors == 1
 
 
+@pytest.mark.parametrize("failed", [{}, {"status": "ERROR", "message": "refused"}])
+@pytest.mark.parametrize(
+    ("model", "count"), [("gpt-4o-2024-08-06", 1), (None, 1), ("gpt-4o-mini", 2)]
+)
+def test_a_span_that_ends_when_its_stream_begins_is_told_by_the_next(
+    sums: Any, failed: Any, model: str | None, count: int
+) -> None:
+    """As LlamaIndex ends its own, before the client's begins."""
+    usage = {} if failed else {"gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 100}
+    call = {"gen_ai.operation.name": "chat", **usage}
+    served = call if model is None else {**call, "gen_ai.response.model": model}
+    asked = {**call, "gen_ai.request.model": "gpt-4o"}
+    thread = sums(
+        span(1, (0, 100), {}, name="turn"),
+        span(2, (5, 10), asked, parent=1, scope="framework", **failed),
+        span(3, (20, 90), served, parent=1, scope="client", **failed),
+    )
+    assert thread.errors == (count if failed else 0)
+    assert thread.input_tokens == (0 if failed else 1000 * count)
+
+
 def test_a_request_with_a_label_is_not_the_step_that_failed(sums: Any) -> None:
     request = {"http.request.method": "POST", "gen_ai.conversation.id": "t"}
     spans = (

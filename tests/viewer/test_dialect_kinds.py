@@ -34,6 +34,7 @@ from .dialect_writers import (
     Talk,
     Tool,
     openai,
+    openai_answer,
     parts,
     parts_answer,
     spans_of,
@@ -603,9 +604,14 @@ def test_a_tool_result_that_is_a_message_says_which_call_it_is_of() -> None:
         "traceloop.entity.input": json.dumps({"args": [json.dumps(tool.arguments)]}),
         "traceloop.entity.output": json.dumps(said),
     }
+    printed = f"content={tool.result!r} name={tool.name!r} tool_call_id={tool.id!r}"
     (span, *_) = spans_of("conventions", CHAT, THREAD)
-    use = table.tool_use(dataclasses.replace(span, attributes=attributes))
-    assert (use.name, use.id, use.result) == (tool.name, tool.id, tool.result)
+    for output in (json.dumps(said), json.dumps({"output": said}), printed):
+        told = {**attributes, "traceloop.entity.output": output}
+        use = table.tool_use(dataclasses.replace(span, attributes=told))
+        assert (use.name, use.id, use.result) == (tool.name, tool.id, tool.result)
+    told = {**attributes, "traceloop.entity.output": printed + " and more"}
+    assert table.tool_use(dataclasses.replace(span, attributes=told)).id is None
 
 
 def test_a_result_without_the_id_that_it_had_before_is_the_same() -> None:
@@ -617,6 +623,71 @@ def test_a_result_without_the_id_that_it_had_before_is_the_same() -> None:
     ]
     attributes = {**last.attributes, "gen_ai.input.messages": json.dumps(asked)}
     check([*spans, dataclasses.replace(last, attributes=attributes)], SUPPORT)
+
+
+@pytest.mark.parametrize("sender", ["conventions", "traceAI", "Netra"])
+def test_results_and_calls_of_gemini_and_of_other_senders(sender: str) -> None:
+    """Without ids, as objects, in the role of a user or as a text that is all of a message."""
+    tool = Tool("call_1", "track", {"parcel": "3S"}, '{"status": "out"}')
+    turns = [("Where is it?", [tool], "On its way."), ("Can I have it?", [], "Yes, today.")]
+    written = talk(turns)
+    spans = []
+    for call, span in zip(written.calls, spans_of("traceAI", written, THREAD), strict=True):
+        asked = []
+        for message in openai(call):
+            if message["role"] == "tool" and sender == "traceAI":
+                del message["tool_call_id"]
+                message["role"] = "user"
+            elif message["role"] == "tool" and sender == "conventions":
+                del message["tool_call_id"]
+                if len(call.asked) > 4:  # another instrumentation's
+                    message["content"] = json.dumps({"result": message["content"]})
+            asked.append(_of_sender(message, sender))
+        said = _of_sender(openai_answer(call), sender)
+        attributes = {
+            name: one
+            for name, one in span.attributes.items()
+            if not name.startswith(("gen_ai.input.", "gen_ai.output."))
+        }
+        attributes |= {
+            "gen_ai.input.messages": json.dumps(asked),
+            "gen_ai.output.messages": json.dumps([said]),
+        }
+        spans.append(dataclasses.replace(span, attributes=attributes))
+    check(spans, written)
+
+
+def _of_sender(message: dict[str, Any], sender: str) -> dict[str, Any]:
+    for call in message.get("tool_calls", ()):
+        if sender == "Netra":
+            content = json.dumps(call["function"])
+            return {"role": "assistant", "content": content, "tool_call_id": call["id"]}
+        del call["id"]
+    return message
+
+
+def test_an_id_that_a_sender_has_beside_known_names() -> None:
+    (span, *_) = spans_of("Traceloop", CHAT, None)
+    told = dataclasses.replace(span, attributes={**span.attributes, "netra.session_id": THREAD})
+    assert read(told).thread_id == THREAD
+    other = dataclasses.replace(span, attributes={**span.attributes, "browser.session_id": "web"})
+    assert read(other).thread_id is None
+
+
+def test_calls_of_tools_that_stand_in_the_whole_response_alone() -> None:
+    """As traceAI has LangChain's."""
+    spans = []
+    for call, span in zip(SUPPORT.calls, spans_of("traceAI", SUPPORT, THREAD), strict=True):
+        attributes = dict(span.attributes)
+        if call.tools:
+            for name in [one for one in attributes if one.startswith("gen_ai.output.")]:
+                del attributes[name]
+            attributes["gen_ai.output.messages.0.message.role"] = "assistant"
+            attributes["output.value"] = json.dumps(
+                {"generations": [[{"message": openai_answer(call)}]]}
+            )
+        spans.append(dataclasses.replace(span, attributes=attributes))
+    check(spans, SUPPORT)
 
 
 def test_none_as_a_text_is_no_answer() -> None:

@@ -11,6 +11,8 @@ order: what is decided for a trace is decided anew when more of it arrives.
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -419,7 +421,25 @@ class _Twins:
                 beside.setdefault((one.key[0], one.parent), []).append(one)
         for group in beside.values():
             if len(group) > 1:
-                _pair(self, sorted(group, key=lambda one: one.start))
+                group.sort(key=lambda one: one.start)
+                _pair(self, group)
+                self._find_ended_early(group)
+
+    def _find_ended_early(self, calls: Sequence[Node]) -> None:
+        """Find calls whose span ended when the stream began, which the next one tells as well."""
+        for one, other in itertools.pairwise(calls):
+            if (
+                one.scope != other.scope
+                and None not in {one.operation, other.operation}
+                and _is_same_model(one, other)
+                and one.is_error == other.is_error
+                and (one.has_usage or one.is_error)
+                and (one.input, one.output) == (other.input, other.output)
+                and not (one.response and other.response)
+                and not self.is_joined(one)
+                and not self.is_joined(other)
+            ):
+                self.join(one, other)
 
     def find_elsewhere(self, find_others: Callable[[list[Node]], list[Node]] | None) -> None:
         """Find calls that other spans of the thread tell of, in other traces or beside them."""
@@ -479,7 +499,7 @@ class _Twins:
         common = min(one.end, other.end) - max(one.start, other.start)
         return (
             2 * common >= min(one.end - one.start, other.end - other.start)
-            and (one.model is None or other.model is None or one.model == other.model)
+            and _is_same_model(one, other)
             and other not in self.tree.ancestors(one)
             and one not in self.tree.ancestors(other)
         )
@@ -533,6 +553,19 @@ class _Twins:
 
 def _overlap(one: Node, other: Node) -> bool:
     return one.start <= other.end and other.start <= one.end
+
+
+def _is_same_model(one: Node, other: Node) -> bool:
+    """Whether two spans may be about one model: a response tells its version."""
+    if one.model is None or other.model is None:
+        return True
+    short, long = sorted((one.model, other.model), key=len)
+    version = long.removeprefix(short)
+    return short == long or (version != long and _VERSION.match(version) is not None)
+
+
+#: What stands behind a model's name in its version.
+_VERSION: Final = re.compile(r"[-@:]\d")
 
 
 def _is_same(outer: Node, inner: Node) -> bool:

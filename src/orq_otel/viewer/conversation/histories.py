@@ -330,11 +330,17 @@ def _mark(item: Item, raw: Mapping[str, Any]) -> int:
         content: Any = (raw.get("name"), _canonical(raw.get("arguments")))
         return hash((kind, content))
     if kind in RESULTS:
-        return hash((kind, raw.get("id") or _canonical(raw.get("response"))))
+        return hash((kind, raw.get("id") or _canonical(_alone(raw.get("response")))))
     if kind in {"text", "reasoning"}:
         words = item.words or " ".join(text_of(raw).split())
         return hash((kind, _normalized_role(role), words))
     return hash((kind, _normalized_role(role), as_text(dict(raw))))
+
+
+def _alone(value: Any) -> Any:
+    """Returns the value of a function of Gemini, which is an object around it in some senders."""
+    value = decoded(value)
+    return value["result"] if isinstance(value, dict) and set(value) == {"result"} else value
 
 
 def _canonical(value: Any) -> str:

@@ -20,7 +20,7 @@ from orq_otel.viewer.dialects.dialect import (
 )
 from orq_otel.viewer.dialects.haystack import in_printed
 from orq_otel.viewer.dialects.indexed import numbered, tree
-from orq_otel.viewer.dialects.shapes import answered, asked, decoded, message
+from orq_otel.viewer.dialects.shapes import answered, asked, by_tools, decoded, message
 from orq_otel.viewer.model.facts import Usage
 from orq_otel.viewer.model.telemetry import Span
 
@@ -62,7 +62,7 @@ def messages(span: Span, prefix: str) -> Messages:
             read = message(value)
             if read:
                 found.append(read)
-    return found
+    return by_tools(found)
 
 
 def _flat(value: Mapping[str, Any]) -> dict[str, Any]:

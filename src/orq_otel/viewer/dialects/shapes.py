@@ -289,18 +289,27 @@ def _listed(values: Sequence[Any], role: str, depth: int) -> list[Message]:
                 found.append(_text_message(role, one))
         elif isinstance(one, (list, tuple, Mapping)):
             found += _asked(one, role, depth + 1)
-    return _by_tools(joined(found))
+    return by_tools(joined(found))
 
 
-def _by_tools(messages: list[Message]) -> list[Message]:
-    """Makes results of what tools say in the role of their own names, as Langfuse has it in JS."""
+def by_tools(messages: list[Message]) -> list[Message]:
+    """Makes results of what tools say in another role.
+
+    That of their own names, as Langfuse has it in JavaScript, or the user's, as traceAI has it of
+    Gemini: an object right behind calls without ids.
+    """
     called: set[Any] = set()
+    is_awaited = False
     for said in messages:
         name, parts = said["role"], said["parts"]
-        if name in called and name not in _TOLD_BY:
-            result = {"type": "tool_call_response", "id": None, "name": name}
+        calls = [one for one in parts if one.get("type") == "tool_call"]
+        if (name in called and name not in _TOLD_BY) or (
+            is_awaited and name == "user" and isinstance(decoded(_plain(parts)), dict)
+        ):
+            result = {"type": "tool_call_response", "id": None}
             said["role"], said["parts"] = "tool", [{**result, "response": _plain(parts)}]
-        called.update(one.get("name") for one in parts if one.get("type") == "tool_call")
+        called.update(one.get("name") for one in calls)
+        is_awaited = bool(calls) and not any(one.get("id") for one in calls)
     return messages
 
 
@@ -435,6 +444,8 @@ def message(  # noqa: C901, PLR0912 - one branch for each shape
         content = value.get("text")
     if value.get("event.name") == "gen_ai.tool.message":
         call_id, name = value.get("id") or call_id, "tool"
+    if call_id and name == "assistant" and (call := _alone(content)):
+        return {"role": name, "parts": [_call({**call, "id": call_id})]}
     if call_id and name == "user":  # OpenInference keeps Anthropic's results so
         name = "tool"
     if name == "tool" and not _has_results(content):
@@ -469,6 +480,13 @@ def message(  # noqa: C901, PLR0912 - one branch for each shape
     if kind == "message":
         found["_is_item"] = True
     return found
+
+
+def _alone(content: Any) -> Mapping[str, Any] | None:
+    """Returns the call of a tool that is all of a message, as Netra has it in JSON."""
+    value = decoded(content)
+    is_call = isinstance(value, Mapping) and value.keys() == {"name", "arguments"}
+    return value if is_call else None
 
 
 def _once(parts: list[Part]) -> list[Part]:

@@ -54,14 +54,15 @@ from orq_otel.viewer.dialects.openinference import OPENINFERENCE
 from orq_otel.viewer.dialects.others import (
     costs_of,
     dialect_of,
-    ids_in_metadata,
+    ids_in,
     tokens_of,
     users_in_metadata,
 )
 from orq_otel.viewer.dialects.ours import OURS
 from orq_otel.viewer.dialects.pipecat import PIPECAT
+from orq_otel.viewer.dialects.printed import unprinted
 from orq_otel.viewer.dialects.pydantic_ai import PYDANTIC_AI
-from orq_otel.viewer.dialects.shapes import decoded, is_message, message
+from orq_otel.viewer.dialects.shapes import decoded
 from orq_otel.viewer.dialects.spring_ai import SPRING_AI
 from orq_otel.viewer.dialects.traceai import TRACEAI
 from orq_otel.viewer.dialects.traceloop import TRACELOOP
@@ -210,7 +211,7 @@ def _plan_of(names: frozenset[str], scope: str) -> _Plan:
             usage.update(tokens_of(names))
         costs = costs or costs_of(names)
     ids = there(THREAD_IDS)
-    more_ids = other.thread_ids if other is not None else () if ids else ids_in_metadata(names)
+    more_ids = other.thread_ids if other is not None else () if ids else ids_in(names)
     models = of("models")
     return _Plan(
         dialects=applying,
@@ -536,14 +537,21 @@ def tool_use(span: Span) -> ToolUse:
                 name, call_id = name or more.name, call_id or more.id
                 arguments = more.arguments if arguments is None else arguments
                 result = more.result if result is None else result
-    said = (
-        message(found) if isinstance(found := decoded(result), dict) and is_message(found) else None
-    )
-    if said is not None and said["role"] == "tool":  # LangChain's own, with the call's id
-        told, named = said["parts"][0], found.get("kwargs", found)
-        result, call_id = told.get("response"), call_id or told.get("id")
-        name = first_text(named, ("name",)) or name
+    told = _tool_message(result)
+    if told is not None:
+        result, call_id = told["content"], call_id or text(told["tool_call_id"])
+        name = first_text(told, ("name",)) or name
     return ToolUse(name or span.name, call_id, arguments, result)
+
+
+def _tool_message(result: Any) -> Mapping[str, Any] | None:
+    """Returns the message of LangChain that a tool's result is, which may be printed, or None."""
+    found = decoded(result)
+    found = decoded(found.get("output", found)) if isinstance(found, dict) else found
+    found = unprinted(found) if isinstance(found, str) else found
+    found = found.get("kwargs", found) if isinstance(found, dict) else found
+    is_message = isinstance(found, dict) and found.get("tool_call_id") and "content" in found
+    return found if is_message else None
 
 
 def failure(span: Span) -> str | None:
