@@ -562,6 +562,23 @@ def test_what_two_sets_of_callbacks_tell_is_told_once(sqlite: SQLiteStore) -> No
     check(spans, SUPPORT)
 
 
+@pytest.mark.parametrize("asks_the_same", [True, False])
+def test_a_call_whose_usage_only_one_of_two_tells(asks_the_same: bool, sqlite: SQLiteStore) -> None:
+    """OpenInference has no usage of streams in JavaScript. Other calls may be asked meanwhile."""
+    written = talk([("Where is my parcel?", [], "It is on its way.")])
+    (span,) = spans_of("conventions", written, THREAD)
+    attributes = {name: one for name, one in span.attributes.items() if "usage" not in name}
+    if not asks_the_same:
+        asked = json.dumps([{"role": "user", "content": "Is it there?"}])
+        attributes["gen_ai.input.messages"] = asked
+    spans = beside(span, 1, attributes=attributes)
+    assert thread_of(spans, sqlite).input_tokens == written.calls[0].usage[0]
+    said, _, _ = told(spans)
+    assert ("user", "Is it there?") in said or asks_the_same
+    if asks_the_same:
+        check(spans, written)
+
+
 def test_calls_of_two_models_may_fail_at_the_same_time(sqlite: SQLiteStore) -> None:
     failed = spans_of("conventions", CHAT, THREAD)[-1]
     attributes = {**failed.attributes, "gen_ai.request.model": "claude-sonnet-4-5"}

@@ -55,6 +55,7 @@ class Node:
         is_call: Whether it is a model call by itself.
         is_error: Whether it failed by itself.
         is_record: Whether it tells afterwards what a call before it has answered.
+        span: The span, for what is seldom needed.
         thread: The thread that it belongs to, or None. This and the rest is decided.
         counts: Whether its tokens, its cost and its call count.
         is_failure: Whether its error counts.
@@ -77,7 +78,8 @@ class Node:
     details: int
     is_call: bool
     is_error: bool
-    is_record: bool = False
+    is_record: bool
+    span: Span = field(repr=False)
     thread: str | None = None
     counts: bool = False
     is_failure: bool = False
@@ -87,6 +89,15 @@ class Node:
     def has_usage(self) -> bool:
         """Whether it tells how many tokens were used."""
         return bool(self.input or self.output)
+
+    @property
+    def question(self) -> str:
+        """The text of the last message that it was asked, or ""."""
+        asked = table.asked(self.span)
+        parts = asked[-1]["parts"] if asked else ()
+        return " ".join(
+            " ".join(str(one.get("content", one.get("response"))) for one in parts).split()
+        )
 
 
 def node_of(span: Span, facts: Facts) -> Node:
@@ -113,6 +124,7 @@ def node_of(span: Span, facts: Facts) -> Node:
         is_call=facts.is_model_call,
         is_error=facts.is_error,
         is_record=said.is_record,
+        span=span,
     )
 
 
@@ -477,6 +489,19 @@ class _Twins:
                     and not self._has_scope(one, other.scope)
                     and not self._has_scope(other, one.scope)
                 ):
+                    self.join(other, one)
+                    break
+                if (
+                    other.scope != one.scope
+                    and one.key[0] == other.key[0]
+                    and one.has_usage != other.has_usage
+                    and not (one.is_error or other.is_error)
+                    and not (one.response and other.response)
+                    and not self._has_scope(one, other.scope)
+                    and not self._has_scope(other, one.scope)
+                    and self._is_beside(one, other)
+                    and one.question == other.question != ""
+                ):  # one of them does not tell the usage of streams
                     self.join(other, one)
                     break
                 if (
