@@ -271,6 +271,29 @@ def test_a_failed_call_that_two_spans_beside_each_other_tell_is_one(sums: Any) -
     assert thread.errors == 1
 
 
+def test_a_failed_agent_tells_no_usage_that_no_call_inside_has(sums: Any) -> None:
+    """Strands' agents tell in JavaScript what they have used so far, in earlier traces."""
+    failed = {"status": "ERROR", "message": "refused"}
+    used = {"gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 100}
+    agent = {"gen_ai.operation.name": "invoke_agent", **used}
+    thread = sums(
+        span(1, (0, 100), agent, **failed),
+        span(2, (10, 90), {"gen_ai.operation.name": "chat"}, parent=1, **failed),
+    )
+    assert (thread.input_tokens, thread.errors) == (0, 1)
+
+
+def test_a_call_without_an_answer_failed_if_the_agent_around_it_says_so() -> None:
+    """Mastra's exporter to Arize tells no failure of a call."""
+    asked = {"gen_ai.input.messages": '[{"role": "user", "content": "Refund me."}]'}
+    spans = (
+        span(1, (0, 100), {"gen_ai.operation.name": "invoke_agent"}, status="ERROR", message="No."),
+        span(2, (10, 90), {"gen_ai.operation.name": "chat", **asked}, parent=1),
+    )
+    (turn,) = conversation("t", spans).entries
+    assert failure(turn.kept) == Failure("Error", "No.")
+
+
 @pytest.mark.parametrize("failed", [{}, {"status": "ERROR", "message": "refused"}])
 @pytest.mark.parametrize(
     ("model", "count"), [("gpt-4o-2024-08-06", 1), (None, 1), ("gpt-4o-mini", 2)]

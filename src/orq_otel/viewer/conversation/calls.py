@@ -367,7 +367,7 @@ class _Twins:
 
     def find_nested(self) -> None:
         """Find calls inside of calls, and usage that is told again."""
-        inside, spenders = self._inside()
+        inside, spenders, failed = self._inside()
         for one in self.tree.nodes:
             inner = inside.get(one.key, [])
             same = [other for other in inner if _is_same(one, other)]
@@ -379,19 +379,27 @@ class _Twins:
                 self._around.add(one.key)
         for one in reversed(self.tree.downward):  # what stands above repeats the usage
             if one.operation in _AGENTS:
-                one.counts = one.has_usage and one.key not in spenders
+                # An agent whose calls failed may repeat what it has used before, as Strands has it.
+                is_spent = one.key in spenders or one.key in failed
+                one.counts = one.has_usage and not is_spent
                 if one.counts:
                     spenders.update(above.key for above in self.tree.ancestors(one))
         self._find_responses(self.tree.nodes)
         self._find_records()
 
-    def _inside(self) -> tuple[dict[Key, list[Node]], set[Key]]:
-        """Returns the calls right inside of each call, and the spans with usage below."""
+    def _inside(self) -> tuple[dict[Key, list[Node]], set[Key], set[Key]]:
+        """Returns the calls right inside of each call, and the spans around calls with usage.
+
+        And those around calls of which all have failed.
+        """
         inside: dict[Key, list[Node]] = {}
         spenders: set[Key] = set()
+        failed: set[Key] = set()
+        worked: set[Key] = set()
         for one in filter(is_model_call, self.tree.nodes):
             is_nearest = True
             for above in self.tree.ancestors(one):
+                (failed if one.is_error else worked).add(above.key)
                 if one.has_usage:
                     spenders.add(above.key)
                 if above.operation == _TOOL or above.operation in _AGENTS:
@@ -399,7 +407,7 @@ class _Twins:
                 if is_nearest and is_model_call(above):
                     inside.setdefault(above.key, []).append(one)
                     is_nearest = False
-        return inside, spenders
+        return inside, spenders, failed - worked
 
     def _find_responses(self, nodes: Iterable[Node]) -> None:
         """Find calls with the same response: fetched later, or told of by two instrumentations.

@@ -289,7 +289,9 @@ class _Own:
 
     def explained(self, kept: KeptSpan) -> KeptSpan:
         """Returns a failed span with the reason that a span around it tells, if it tells none."""
-        if not kept.facts.is_error or kept.span.status_message or kept.span.events:
+        if not kept.facts.is_error:
+            return self._broken_off(kept)
+        if kept.span.status_message or kept.span.events:
             return kept
         if table.failure(kept.span):
             return kept
@@ -298,6 +300,22 @@ class _Own:
                 reason = _exception(one.span)[1] or one.span.status_message
                 return replace(kept, span=replace(kept.span, status_message=reason))
         return kept
+
+    def _broken_off(self, kept: KeptSpan) -> KeptSpan:
+        """Returns a call that has no answer as failed, if an agent around it tells that it did."""
+        if kept.facts.operation not in _WITH_MESSAGES or self._nodes[_key(kept.span)].has_usage:
+            return kept
+        failed = next(
+            (one for one in self.around(kept) if self._nodes[_key(one.span)].is_failure), None
+        )
+        if failed is None or self.answered(kept):
+            return kept
+        told = failure(replace(failed, facts=replace(failed.facts, is_error=True)))
+        return replace(
+            kept,
+            facts=replace(kept.facts, is_error=True),
+            span=replace(kept.span, status_message=told.message if told else ""),
+        )
 
     def _tellers(self, kept: KeptSpan) -> Iterator[KeptSpan]:
         """Yields the spans that may have a call's messages: itself, its twins, those around it."""
@@ -333,10 +351,16 @@ class _Own:
             key
             for key in seen
             if (kept := self._by_key.get(key)) is not None
-            and not self._nodes[key].counts
+            and (not self._nodes[key].counts or self._is_told_inside(kept))
             and key not in self._twins
             and kept.facts.operation not in _SHOWN_AROUND
         }
+
+    def _is_told_inside(self, kept: KeptSpan) -> bool:
+        """Whether an agent counts for its usage alone: the calls inside tell what was said."""
+        last = self._by_key.get(self._last_inside[_key(kept.span)])
+        is_around = kept.facts.operation in table.AROUND
+        return is_around and last is not None and bool(table.answered(last.span))
 
 
 def _is_none(answered: Iterable[Mapping[str, object]]) -> bool:

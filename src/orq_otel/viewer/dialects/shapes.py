@@ -43,13 +43,17 @@ _TEXTS: Final = frozenset(
 )
 _THOUGHTS: Final = frozenset({"reasoning", "thinking", "redacted_thinking"})
 _CALLS: Final = frozenset(
-    {"tool_call", "tool-call", "tool_use", "function_call", "server_tool_use", "mcp_call"}
+    {
+        *("tool_call", "tool-call", "tool_use", "toolUse", "function_call"),
+        *("server_tool_use", "mcp_call"),
+    }
 )
 _RESULTS: Final = frozenset(
     {
         "tool_call_response",
         "tool-result",
         "tool_result",
+        "toolResult",
         "function_call_output",
         "function_response",
         "custom_tool_call_output",

@@ -87,6 +87,7 @@ SESSIONS: Final = (
 DIALECTS: Final = (
     OURS,
     GENAI,
+    MASTRA,
     OPENINFERENCE,
     TRACELOOP,
     VERCEL,
@@ -97,7 +98,6 @@ DIALECTS: Final = (
     PYDANTIC_AI,
     MLFLOW,
     ADK,
-    MASTRA,
     HAYSTACK,
     GENKIT,
     LAMINAR,
