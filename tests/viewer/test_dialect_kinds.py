@@ -683,6 +683,16 @@ def _of_sender(message: dict[str, Any], sender: str) -> dict[str, Any]:
     return message
 
 
+def test_instructions_that_stand_beside_the_messages_as_well() -> None:
+    """As Langfuse has those of the Responses API in Python."""
+    name = "langfuse.observation.metadata.instructions"
+    spans = [
+        dataclasses.replace(span, attributes={**span.attributes, name: call.asked[0][1]})
+        for call, span in zip(SUPPORT.calls, spans_of("Langfuse", SUPPORT, THREAD), strict=True)
+    ]
+    check(spans, SUPPORT)
+
+
 def test_an_id_that_a_sender_has_beside_known_names() -> None:
     (span, *_) = spans_of("Traceloop", CHAT, None)
     told = dataclasses.replace(span, attributes={**span.attributes, "netra.session_id": THREAD})

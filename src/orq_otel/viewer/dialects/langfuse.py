@@ -46,7 +46,10 @@ def _asked(span: Span) -> Messages:
     if isinstance(value, list):  # the callback of LangChain adds the tools' definitions
         value = [one for one in value if not _is_definition(one)]
     before = text(span.attributes.get("langfuse.observation.metadata.instructions"))
-    return asked({"instructions": before, "input": value} if before else value)
+    found = asked(value)
+    if before and all(one["role"] not in {"system", "developer"} for one in found):
+        return asked({"instructions": before, "input": value})
+    return found  # in Python, they stand before the input as well
 
 
 def _is_definition(value: object) -> bool:
