@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orq_otel.viewer.model.telemetry import Span
@@ -831,6 +832,75 @@ def _own_numbers(call: Call) -> Attributes:
     }
 
 
+def _langfuse_in_javascript(call: Call) -> Attributes:
+    """LangChain's messages: a tool says its result in the role of its own name, without an id."""
+    asked = [
+        one if of is None else {"role": of.name, "content": text, "additional_kwargs": {}}
+        for one, (_, text, _, of) in zip(openai(call), call.asked, strict=True)
+    ]
+    return {
+        **_langfuse(call),
+        "langfuse.observation.input": json.dumps({"messages": asked}),
+    }
+
+
+def _langfuse_by_hand(call: Call) -> Attributes:
+    """Langfuse's names of usage have no token twice. Instructions stand apart."""
+    sent, answered, cached = call.usage
+    usage = {"input": sent - cached, "output": answered, "input_cached_tokens": cached}
+    instructions, *asked = openai(call)
+    return {
+        **_langfuse(call),
+        "langfuse.observation.metadata.instructions": instructions["content"],
+        "langfuse.observation.input": json.dumps(asked),
+        **_numbers(call, {"langfuse.observation.usage_details": json.dumps(usage)}),
+    }
+
+
+def _openinference_in_javascript(call: Call) -> Attributes:
+    """Anthropic's API: a user gives a tool's result, and instructions stand apart."""
+    told = {
+        name: "user" if value == "tool" else value
+        for name, value in _openinference(call).items()
+        if not name.startswith("llm.input_messages.0.")
+    }
+    moved = {
+        re.sub(r"(?<=llm.input_messages.)\d+", lambda one: str(int(one[0]) - 1), name): value
+        for name, value in told.items()
+    }
+    system = {"max_tokens": 100, "system": call.asked[0][1]}
+    return {**moved, "llm.invocation_parameters": json.dumps(system)}
+
+
+def _traceloop_of_langchain(call: Call) -> Attributes:
+    """Parts of Anthropic's API as JSON in texts, beside the calls that they are."""
+
+    def message(role: str, text: str, tools: tuple[Tool, ...], of: Tool | None) -> Message:
+        found = _parts(role, text, tools, of)
+        if of is None and text:
+            inner = json.dumps([{"type": "text", "text": text}])
+            found["parts"] = [{"type": "text", "content": inner}]
+        blocks = [
+            {"id": one.id, "input": one.arguments, "name": one.name, "type": "tool_use"}
+            for one in tools
+        ]
+        texts = [{"type": "text", "content": json.dumps(one)} for one in blocks]
+        return {**found, "parts": [*texts, *found["parts"]]}
+
+    answer = {**message("assistant", call.text, call.tools, None), "role": "unknown"}
+    return _genai(call, [message(*one) for one in call.asked], [answer])
+
+
+def _traceloop_of_responses(call: Call) -> Attributes:
+    """A call has the id of its item, which its result does not know."""
+    items = [
+        (role, text, tuple(replace(one, id=f"fc_{one.id}") for one in tools), of)
+        for role, text, tools, of in call.asked
+    ]
+    made = tuple(replace(one, id=f"fc_{one.id}") for one in call.tools)
+    return _in_conventions(replace(call, asked=tuple(items), tools=made))
+
+
 #: How each sender writes a call, by its name.
 WRITERS: Mapping[str, Callable[[Call], Attributes]] = {
     "conventions": _in_conventions,
@@ -843,9 +913,14 @@ WRITERS: Mapping[str, Callable[[Call], Attributes]] = {
     "conventions, LangChain4j's messages": _langchain4j_in_conventions,
     "conventions, Pydantic AI's messages": _pydantic_ai_in_conventions,
     "OpenInference": _openinference,
+    "OpenInference, in JavaScript": _openinference_in_javascript,
     "Traceloop": _traceloop,
+    "Traceloop, of LangChain": _traceloop_of_langchain,
+    "Traceloop, of OpenAI's responses": _traceloop_of_responses,
     "Vercel AI SDK": _vercel,
     "Langfuse": _langfuse,
+    "Langfuse, by hand": _langfuse_by_hand,
+    "Langfuse, in JavaScript": _langfuse_in_javascript,
     "LangSmith": _langsmith,
     "Logfire": _logfire,
     "MLflow": _mlflow,

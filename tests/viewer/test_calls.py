@@ -271,6 +271,50 @@ def test_a_failed_call_that_two_spans_beside_each_other_tell_is_one(sums: Any) -
     assert thread.errors == 1
 
 
+def test_a_failed_agent_tells_no_usage_that_no_call_inside_has(sums: Any) -> None:
+    """Strands' agents tell in JavaScript what they have used so far, in earlier traces."""
+    failed = {"status": "ERROR", "message": "refused"}
+    used = {"gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 100}
+    agent = {"gen_ai.operation.name": "invoke_agent", **used}
+    thread = sums(
+        span(1, (0, 100), agent, **failed),
+        span(2, (10, 90), {"gen_ai.operation.name": "chat"}, parent=1, **failed),
+    )
+    assert (thread.input_tokens, thread.errors) == (0, 1)
+
+
+def test_a_call_without_an_answer_failed_if_the_agent_around_it_says_so() -> None:
+    """Mastra's exporter to Arize tells no failure of a call."""
+    asked = {"gen_ai.input.messages": '[{"role": "user", "content": "Refund me."}]'}
+    spans = (
+        span(1, (0, 100), {"gen_ai.operation.name": "invoke_agent"}, status="ERROR", message="No."),
+        span(2, (10, 90), {"gen_ai.operation.name": "chat", **asked}, parent=1),
+    )
+    (turn,) = conversation("t", spans).entries
+    assert failure(turn.kept) == Failure("Error", "No.")
+
+
+@pytest.mark.parametrize("failed", [{}, {"status": "ERROR", "message": "refused"}])
+@pytest.mark.parametrize(
+    ("model", "count"), [("gpt-4o-2024-08-06", 1), (None, 1), ("gpt-4o-mini", 2)]
+)
+def test_a_span_that_ends_when_its_stream_begins_is_told_by_the_next(
+    sums: Any, failed: Any, model: str | None, count: int
+) -> None:
+    """As LlamaIndex ends its own, before the client's begins."""
+    usage = {} if failed else {"gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 100}
+    call = {"gen_ai.operation.name": "chat", **usage}
+    served = call if model is None else {**call, "gen_ai.response.model": model}
+    asked = {**call, "gen_ai.request.model": "gpt-4o"}
+    thread = sums(
+        span(1, (0, 100), {}, name="turn"),
+        span(2, (5, 10), asked, parent=1, scope="framework", **failed),
+        span(3, (20, 90), served, parent=1, scope="client", **failed),
+    )
+    assert thread.errors == (count if failed else 0)
+    assert thread.input_tokens == (0 if failed else 1000 * count)
+
+
 def test_a_request_with_a_label_is_not_the_step_that_failed(sums: Any) -> None:
     request = {"http.request.method": "POST", "gen_ai.conversation.id": "t"}
     spans = (

@@ -34,6 +34,7 @@ from .dialect_writers import (
     Talk,
     Tool,
     openai,
+    openai_answer,
     parts,
     parts_answer,
     spans_of,
@@ -385,17 +386,21 @@ def test_an_answer_that_only_events_tell(sqlite: SQLiteStore) -> None:
     assert thread_of(spans, sqlite).title == "Where is my parcel?"
 
 
+@pytest.mark.parametrize("status", ["UNSET", "OK"])
 @pytest.mark.parametrize("sender", WRITERS)
-def test_an_error_that_only_an_event_tells(sender: str, sqlite: SQLiteStore) -> None:
+def test_an_error_that_only_an_event_tells(sender: str, status: str, sqlite: SQLiteStore) -> None:
+    """LangSmith sets the status of all calls to OK in JavaScript."""
     *spans, last = spans_of(sender, SUPPORT, THREAD)
     event = {
         "name": "exception",
         "time": last.end,
         "attributes": {"exception.type": "BadRequestError", "exception.message": "Refused."},
     }
-    failed = dataclasses.replace(last, status="UNSET", status_message="", events=(event,))
+    failed = dataclasses.replace(last, status=status, status_message="", events=(event,))
     thread = thread_of([*spans, failed], sqlite)
     assert thread.errors == 1
+    answered = dataclasses.replace(spans[0], status=status, events=(event,))
+    assert not read(answered).is_error
 
 
 @pytest.mark.parametrize("told", [{"error.type": "bad"}, {"http.response.status_code": 422}])
@@ -453,6 +458,287 @@ def test_an_id_that_users_keep_in_metadata(name: str, sqlite: SQLiteStore) -> No
     ]
     assert thread_of(spans, sqlite).errors == 1
     assert {table.read(one).user for one in spans} == {"ada"}
+
+
+@pytest.mark.parametrize("hidden", ["[Scrubbed due to 'session']", "[Filtered]", "<REDACTED>"])
+def test_an_id_that_was_hidden_makes_no_thread(hidden: str) -> None:
+    (span, *_) = spans_of("conventions", CHAT, hidden)
+    assert read(span).thread_id is None
+    labelled = dataclasses.replace(span, attributes={**span.attributes, "conversation_id": THREAD})
+    assert read(labelled).thread_id == THREAD
+
+
+def test_messages_that_are_pairs_of_a_role_and_a_text() -> None:
+    """As LangGraph takes them: a workflow around calls tells what it was given."""
+    spans = []
+    for call, span in zip(CHAT.calls, spans_of("OpenInference", CHAT, THREAD), strict=True):
+        pairs = [[role, text] for role, text, _, _ in call.asked]
+        attributes = {
+            "openinference.span.kind": "LLM",
+            "session.id": THREAD,
+            "input.value": json.dumps({"messages": pairs}),
+            **({} if call.error else {"output.value": call.text}),
+        }
+        spans.append(dataclasses.replace(span, attributes=attributes))
+    check(spans, CHAT)
+    assert read(spans[0]).title == "Where is it?"
+
+
+def test_instructions_that_the_agent_alone_tells() -> None:
+    spans = []
+    for call, span in zip(SUPPORT.calls, spans_of("conventions", SUPPORT, THREAD), strict=True):
+        asked = json.dumps(parts(call)[1:])
+        own = dataclasses.replace(
+            span,
+            parent_id="e" * 16,
+            attributes={**span.attributes, "gen_ai.input.messages": asked},
+        )
+        agent = dataclasses.replace(
+            span,
+            span_id="e" * 16,
+            start=span.start - 1,
+            end=span.end + 1,
+            scope="a.framework",
+            attributes={
+                "gen_ai.operation.name": "invoke_agent",
+                "system_prompt": call.asked[0][1],
+                "session.id": THREAD,
+            },
+        )
+        spans += [own, agent]
+    check(spans, SUPPORT)
+
+
+def beside(span: Span, number: int, **changes: Any) -> list[Span]:
+    """One span as two sets of callbacks tell it, each below steps of its own."""
+    step = dataclasses.replace(
+        span,
+        span_id=f"{number:x}a" + span.span_id[2:],
+        name="model",
+        scope="a.framework",
+        status="UNSET",
+        status_message="",
+        attributes={"gen_ai.operation.name": "invoke_workflow", "session.id": THREAD},
+        start=span.start - 2,
+        end=span.end + 2,
+    )
+    other = dataclasses.replace(
+        span,
+        span_id=f"{number:x}b" + span.span_id[2:],
+        parent_id=step.span_id,
+        scope="a.framework",
+        start=span.start + 1,
+        end=span.end + 1,
+        **changes,
+    )
+    return [span, step, other]
+
+
+def test_what_two_sets_of_callbacks_tell_is_told_once(sqlite: SQLiteStore) -> None:
+    """Calls, errors and executions of tools, though neither's spans are inside of the other's."""
+    spans: list[Span] = []
+    for number, span in enumerate(spans_of("conventions", SUPPORT, THREAD)):
+        call = SUPPORT.calls[number]
+        spans += beside(span, number)
+        for place, tool in enumerate(call.tools):
+            attributes = {
+                "gen_ai.operation.name": "execute_tool",
+                "gen_ai.tool.name": tool.name,
+                "gen_ai.tool.call.arguments": json.dumps(tool.arguments),
+                "session.id": THREAD,
+            }
+            executed = dataclasses.replace(
+                span,
+                span_id=f"{number:x}c{place:x}" + span.span_id[3:],
+                name=f"execute_tool {tool.name}",
+                start=span.end + place * 10,
+                end=span.end + place * 10 + 9,
+                attributes=attributes,
+            )
+            spans += beside(executed, 8 + place, name=tool.name)
+    thread = thread_of(spans, sqlite)
+    assert (thread.input_tokens, thread.output_tokens) == tokens(SUPPORT)
+    assert thread.errors == 1
+    check(spans, SUPPORT)
+
+
+@pytest.mark.parametrize("asks_the_same", [True, False])
+def test_a_call_whose_usage_only_one_of_two_tells(asks_the_same: bool, sqlite: SQLiteStore) -> None:
+    """OpenInference has no usage of streams in JavaScript. Other calls may be asked meanwhile."""
+    written = talk([("Where is my parcel?", [], "It is on its way.")])
+    (span,) = spans_of("conventions", written, THREAD)
+    attributes = {name: one for name, one in span.attributes.items() if "usage" not in name}
+    if not asks_the_same:
+        asked = json.dumps([{"role": "user", "content": "Is it there?"}])
+        attributes["gen_ai.input.messages"] = asked
+    spans = beside(span, 1, attributes=attributes)
+    assert thread_of(spans, sqlite).input_tokens == written.calls[0].usage[0]
+    said, _, _ = told(spans)
+    assert ("user", "Is it there?") in said or asks_the_same
+    if asks_the_same:
+        check(spans, written)
+
+
+def test_calls_of_two_models_may_fail_at_the_same_time(sqlite: SQLiteStore) -> None:
+    failed = spans_of("conventions", CHAT, THREAD)[-1]
+    attributes = {**failed.attributes, "gen_ai.request.model": "claude-sonnet-4-5"}
+    spans = beside(failed, 1, attributes=attributes)
+    assert thread_of(spans, sqlite).errors == 2
+
+
+def test_an_agent_in_another_trace_than_its_calls() -> None:
+    """As LangSmith has the Agents SDK: the agent tells what its calls tell as well."""
+    kind = {"langsmith.span.kind": "chain", "gen_ai.operation.name": "chain"}
+    spans = []
+    for number, span in enumerate(spans_of("LangSmith", CHAT, THREAD)):
+        content = {name: one for name, one in span.attributes.items() if "usage" not in name}
+        agent = dataclasses.replace(
+            span,
+            trace_id=f"{number + 8:032x}",
+            name="support",
+            start=span.start - 1,
+            end=span.end + 1,
+            status="OK",
+            status_message="",
+            attributes={**content, **kind},
+        )
+        spans += [agent, span]
+    check(spans, CHAT)
+
+
+def test_a_tool_result_that_is_a_message_says_which_call_it_is_of() -> None:
+    """LangChain's, told under the name of its class."""
+    tool = SUPPORT.tools[0]
+    said = {
+        "lc": 1,
+        "type": "constructor",
+        "id": ["langchain_core", "messages", "ToolMessage"],
+        "kwargs": {"content": tool.result, "tool_call_id": tool.id, "name": tool.name},
+    }
+    attributes = {
+        "gen_ai.operation.name": "execute_tool",
+        "traceloop.entity.name": "DynamicStructuredTool",
+        "traceloop.entity.input": json.dumps({"args": [json.dumps(tool.arguments)]}),
+        "traceloop.entity.output": json.dumps(said),
+    }
+    printed = f"content={tool.result!r} name={tool.name!r} tool_call_id={tool.id!r}"
+    (span, *_) = spans_of("conventions", CHAT, THREAD)
+    for output in (json.dumps(said), json.dumps({"output": said}), printed):
+        told = {**attributes, "traceloop.entity.output": output}
+        use = table.tool_use(dataclasses.replace(span, attributes=told))
+        assert (use.name, use.id, use.result) == (tool.name, tool.id, tool.result)
+    told = {**attributes, "traceloop.entity.output": printed + " and more"}
+    assert table.tool_use(dataclasses.replace(span, attributes=told)).id is None
+
+
+def test_a_result_without_the_id_that_it_had_before_is_the_same() -> None:
+    """A framework tells of a failed call alone, and keeps no ids and no calls of tools."""
+    *spans, last = spans_of("conventions", SUPPORT, THREAD)
+    asked = [
+        {"role": role, "parts": [{"type": "text", "content": text}]}
+        for role, text, _, _ in SUPPORT.calls[-1].asked
+    ]
+    attributes = {**last.attributes, "gen_ai.input.messages": json.dumps(asked)}
+    check([*spans, dataclasses.replace(last, attributes=attributes)], SUPPORT)
+
+
+@pytest.mark.parametrize("sender", ["conventions", "traceAI", "Netra"])
+def test_results_and_calls_of_gemini_and_of_other_senders(sender: str) -> None:
+    """Without ids, as objects, in the role of a user or as a text that is all of a message."""
+    tool = Tool("call_1", "track", {"parcel": "3S"}, '{"status": "out"}')
+    turns = [("Where is it?", [tool], "On its way."), ("Can I have it?", [], "Yes, today.")]
+    written = talk(turns)
+    spans = []
+    for call, span in zip(written.calls, spans_of("traceAI", written, THREAD), strict=True):
+        asked = []
+        for message in openai(call):
+            if message["role"] == "tool" and sender == "traceAI":
+                del message["tool_call_id"]
+                message["role"] = "user"
+            elif message["role"] == "tool" and sender == "conventions":
+                del message["tool_call_id"]
+                if len(call.asked) > 4:  # another instrumentation's
+                    message["content"] = json.dumps({"result": message["content"]})
+            asked.append(_of_sender(message, sender))
+        said = _of_sender(openai_answer(call), sender)
+        attributes = {
+            name: one
+            for name, one in span.attributes.items()
+            if not name.startswith(("gen_ai.input.", "gen_ai.output."))
+        }
+        attributes |= {
+            "gen_ai.input.messages": json.dumps(asked),
+            "gen_ai.output.messages": json.dumps([said]),
+        }
+        spans.append(dataclasses.replace(span, attributes=attributes))
+    check(spans, written)
+
+
+def _of_sender(message: dict[str, Any], sender: str) -> dict[str, Any]:
+    for call in message.get("tool_calls", ()):
+        if sender == "Netra":
+            content = json.dumps(call["function"])
+            return {"role": "assistant", "content": content, "tool_call_id": call["id"]}
+        del call["id"]
+    return message
+
+
+def test_instructions_that_stand_beside_the_messages_as_well() -> None:
+    """As Langfuse has those of the Responses API in Python."""
+    name = "langfuse.observation.metadata.instructions"
+    spans = [
+        dataclasses.replace(span, attributes={**span.attributes, name: call.asked[0][1]})
+        for call, span in zip(SUPPORT.calls, spans_of("Langfuse", SUPPORT, THREAD), strict=True)
+    ]
+    check(spans, SUPPORT)
+
+
+def test_an_id_that_a_sender_has_beside_known_names() -> None:
+    (span, *_) = spans_of("Traceloop", CHAT, None)
+    told = dataclasses.replace(span, attributes={**span.attributes, "netra.session_id": THREAD})
+    assert read(told).thread_id == THREAD
+    other = dataclasses.replace(span, attributes={**span.attributes, "browser.session_id": "web"})
+    assert read(other).thread_id is None
+
+
+def test_calls_of_tools_that_stand_in_the_whole_response_alone() -> None:
+    """As traceAI has LangChain's."""
+    spans = []
+    for call, span in zip(SUPPORT.calls, spans_of("traceAI", SUPPORT, THREAD), strict=True):
+        attributes = dict(span.attributes)
+        if call.tools:
+            for name in [one for one in attributes if one.startswith("gen_ai.output.")]:
+                del attributes[name]
+            attributes["gen_ai.output.messages.0.message.role"] = "assistant"
+            attributes["output.value"] = json.dumps(
+                {"generations": [[{"message": openai_answer(call)}]]}
+            )
+        spans.append(dataclasses.replace(span, attributes=attributes))
+    check(spans, SUPPORT)
+
+
+def test_none_as_a_text_is_no_answer() -> None:
+    """OpenLIT and LangSmith print what Google's client has not got."""
+    none = {"type": "text", "content": "None"}
+    spans = []
+    for call, span in zip(SUPPORT.calls, spans_of("conventions", SUPPORT, THREAD), strict=True):
+        said = parts_answer(call)
+        if call.tools or call.error:
+            said["parts"] = [none, *said["parts"]]
+        attributes = {**span.attributes, "gen_ai.output.messages": json.dumps([said])}
+        spans.append(dataclasses.replace(span, attributes=attributes))
+    check(spans, SUPPORT)
+
+
+def test_the_reason_of_an_error_may_stand_in_the_place_of_its_stack() -> None:
+    """As MLflow keeps what the Agents SDK tells."""
+    (*_, last) = spans_of("conventions", CHAT, THREAD)
+    raised = {"exception.message": "No.", "exception.stacktrace": '{"error": "Refused."}'}
+    event = {"name": "exception", "time": last.end, "attributes": raised}
+    for message in ("No.", ""):
+        span = dataclasses.replace(last, status_message=message, events=(event,))
+        _, _, failures = told([span])
+        assert failures == ["Refused."]
 
 
 @pytest.mark.parametrize(

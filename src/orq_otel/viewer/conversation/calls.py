@@ -11,6 +11,8 @@ order: what is decided for a trace is decided anew when more of it arrives.
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -45,6 +47,7 @@ class Node:
         session: An id that is the thread's if spans about generative AI below have none, or None.
         is_genai: Whether it is about generative AI.
         operation: "chat", "execute_tool"..., or None.
+        model: The model, or None.
         response: The id of the model's response, or None.
         input: Its number of input tokens, or None.
         output: Its number of output tokens, or None.
@@ -52,6 +55,7 @@ class Node:
         is_call: Whether it is a model call by itself.
         is_error: Whether it failed by itself.
         is_record: Whether it tells afterwards what a call before it has answered.
+        span: The span, for what is seldom needed.
         thread: The thread that it belongs to, or None. This and the rest is decided.
         counts: Whether its tokens, its cost and its call count.
         is_failure: Whether its error counts.
@@ -67,13 +71,15 @@ class Node:
     session: str | None
     is_genai: bool
     operation: str | None
+    model: str | None
     response: str | None
     input: int | None
     output: int | None
     details: int
     is_call: bool
     is_error: bool
-    is_record: bool = False
+    is_record: bool
+    span: Span = field(repr=False)
     thread: str | None = None
     counts: bool = False
     is_failure: bool = False
@@ -83,6 +89,15 @@ class Node:
     def has_usage(self) -> bool:
         """Whether it tells how many tokens were used."""
         return bool(self.input or self.output)
+
+    @property
+    def question(self) -> str:
+        """The text of the last message that it was asked, or ""."""
+        asked = table.asked(self.span)
+        parts = asked[-1]["parts"] if asked else ()
+        return " ".join(
+            " ".join(str(one.get("content", one.get("response"))) for one in parts).split()
+        )
 
 
 def node_of(span: Span, facts: Facts) -> Node:
@@ -101,6 +116,7 @@ def node_of(span: Span, facts: Facts) -> Node:
         session=said.session_id,
         is_genai=said.is_genai or facts.is_model_call,
         operation=facts.operation,
+        model=said.model,
         response=said.response_id,
         input=usage.input_tokens if is_told and usage is not None else facts.input_tokens,
         output=usage.output_tokens if is_told and usage is not None else facts.output_tokens,
@@ -108,6 +124,7 @@ def node_of(span: Span, facts: Facts) -> Node:
         is_call=facts.is_model_call,
         is_error=facts.is_error,
         is_record=said.is_record,
+        span=span,
     )
 
 
@@ -350,7 +367,7 @@ class _Twins:
 
     def find_nested(self) -> None:
         """Find calls inside of calls, and usage that is told again."""
-        inside, spenders = self._inside()
+        inside, spenders, failed = self._inside()
         for one in self.tree.nodes:
             inner = inside.get(one.key, [])
             same = [other for other in inner if _is_same(one, other)]
@@ -362,19 +379,27 @@ class _Twins:
                 self._around.add(one.key)
         for one in reversed(self.tree.downward):  # what stands above repeats the usage
             if one.operation in _AGENTS:
-                one.counts = one.has_usage and one.key not in spenders
+                # An agent whose calls failed may repeat what it has used before, as Strands has it.
+                is_spent = one.key in spenders or one.key in failed
+                one.counts = one.has_usage and not is_spent
                 if one.counts:
                     spenders.update(above.key for above in self.tree.ancestors(one))
         self._find_responses(self.tree.nodes)
         self._find_records()
 
-    def _inside(self) -> tuple[dict[Key, list[Node]], set[Key]]:
-        """Returns the calls right inside of each call, and the spans with usage below."""
+    def _inside(self) -> tuple[dict[Key, list[Node]], set[Key], set[Key]]:
+        """Returns the calls right inside of each call, and the spans around calls with usage.
+
+        And those around calls of which all have failed.
+        """
         inside: dict[Key, list[Node]] = {}
         spenders: set[Key] = set()
+        failed: set[Key] = set()
+        worked: set[Key] = set()
         for one in filter(is_model_call, self.tree.nodes):
             is_nearest = True
             for above in self.tree.ancestors(one):
+                (failed if one.is_error else worked).add(above.key)
                 if one.has_usage:
                     spenders.add(above.key)
                 if above.operation == _TOOL or above.operation in _AGENTS:
@@ -382,7 +407,7 @@ class _Twins:
                 if is_nearest and is_model_call(above):
                     inside.setdefault(above.key, []).append(one)
                     is_nearest = False
-        return inside, spenders
+        return inside, spenders, failed - worked
 
     def _find_responses(self, nodes: Iterable[Node]) -> None:
         """Find calls with the same response: fetched later, or told of by two instrumentations.
@@ -416,7 +441,25 @@ class _Twins:
                 beside.setdefault((one.key[0], one.parent), []).append(one)
         for group in beside.values():
             if len(group) > 1:
-                _pair(self, sorted(group, key=lambda one: one.start))
+                group.sort(key=lambda one: one.start)
+                _pair(self, group)
+                self._find_ended_early(group)
+
+    def _find_ended_early(self, calls: Sequence[Node]) -> None:
+        """Find calls whose span ended when the stream began, which the next one tells as well."""
+        for one, other in itertools.pairwise(calls):
+            if (
+                one.scope != other.scope
+                and None not in {one.operation, other.operation}
+                and _is_same_model(one, other)
+                and one.is_error == other.is_error
+                and (one.has_usage or one.is_error)
+                and (one.input, one.output) == (other.input, other.output)
+                and not (one.response and other.response)
+                and not self.is_joined(one)
+                and not self.is_joined(other)
+            ):
+                self.join(one, other)
 
     def find_elsewhere(self, find_others: Callable[[list[Node]], list[Node]] | None) -> None:
         """Find calls that other spans of the thread tell of, in other traces or beside them."""
@@ -458,14 +501,41 @@ class _Twins:
                     break
                 if (
                     other.scope != one.scope
+                    and one.key[0] == other.key[0]
+                    and one.has_usage != other.has_usage
+                    and not (one.is_error or other.is_error)
+                    and not (one.response and other.response)
+                    and not self._has_scope(one, other.scope)
+                    and not self._has_scope(other, one.scope)
+                    and self._is_beside(one, other)
+                    and one.question == other.question != ""
+                ):  # one of them does not tell the usage of streams
+                    self.join(other, one)
+                    break
+                if (
+                    other.scope != one.scope
                     and one.is_error
                     and other.is_error
-                    and (one.key[0] != other.key[0] or _is_beside(one, other))
+                    and (one.key[0] != other.key[0] or self._is_beside(one, other))
                     and not self._has_scope(one, other.scope)
                 ):
                     self.join(other, one)
                     break
             running.append(one)
+
+    def _is_beside(self, one: Node, other: Node) -> bool:
+        """Whether two calls of a trace may be one, with neither span inside of the other.
+
+        What a framework's callbacks tell is no parent of the client's span, nor of what another
+        instrumentation of the framework tells. The spans are open at the same time for most of it.
+        """
+        common = min(one.end, other.end) - max(one.start, other.start)
+        return (
+            2 * common >= min(one.end - one.start, other.end - other.start)
+            and _is_same_model(one, other)
+            and other not in self.tree.ancestors(one)
+            and one not in self.tree.ancestors(other)
+        )
 
     def _has_scope(self, node: Node, scope: str) -> bool:
         """Whether a span of an instrumentation tells of the same call already."""
@@ -518,12 +588,17 @@ def _overlap(one: Node, other: Node) -> bool:
     return one.start <= other.end and other.start <= one.end
 
 
-def _is_beside(one: Node, other: Node) -> bool:
-    """Whether two spans have one parent, and one of them is open as long as the other."""
-    return one.parent == other.parent and (
-        one.start <= other.start <= other.end <= one.end
-        or other.start <= one.start <= one.end <= other.end
-    )
+def _is_same_model(one: Node, other: Node) -> bool:
+    """Whether two spans may be about one model: a response tells its version."""
+    if one.model is None or other.model is None:
+        return True
+    short, long = sorted((one.model, other.model), key=len)
+    version = long.removeprefix(short)
+    return short == long or (version != long and _VERSION.match(version) is not None)
+
+
+#: What stands behind a model's name in its version.
+_VERSION: Final = re.compile(r"[-@:]\d")
 
 
 def _is_same(outer: Node, inner: Node) -> bool:

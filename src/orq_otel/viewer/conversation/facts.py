@@ -15,6 +15,7 @@ from orq_otel.viewer.dialects import table
 from orq_otel.viewer.dialects.dialect import MOST_TOKENS, number
 from orq_otel.viewer.dialects.genai import INPUT
 from orq_otel.viewer.dialects.openinference import KIND, KINDS
+from orq_otel.viewer.dialects.shapes import parts_of
 from orq_otel.viewer.model.facts import Facts, Usage
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import Span
@@ -246,5 +247,7 @@ def _message_text(message: Mapping[str, Any]) -> str:
         if isinstance(part, Mapping):
             text = part.get("content", part.get("text"))
             if isinstance(text, str) and part.get("type") == "text":
-                texts.append(text)
+                inner = parts_of(text) if text[:2] == "[{" else []  # a list of parts as JSON
+                is_list = bool(inner) and all(one.get("type") == "text" for one in inner)
+                texts += [str(one.get("content")) for one in inner] if is_list else [text]
     return " ".join(texts)

@@ -189,6 +189,9 @@ class Histories:
         """Note what is shown, so that it is known where another call repeats it."""
         for one in items:
             self._times[one.mark] = self._times.get(one.mark, 0) + 1
+            if kind_of(one.raw) in RESULTS and one.raw.get("id"):  # some senders leave it out
+                mark = _mark(one, {**one.raw, "id": None})
+                self._times[mark] = self._times.get(mark, 0) + 1
             if isinstance(one.part, ToolCall) and one.part.id:
                 self._calls.add((one.mark, one.part.id))
             if self._shown.setdefault(one.mark, one) is one and len(one.words) > _BEGINNING:
@@ -327,11 +330,17 @@ def _mark(item: Item, raw: Mapping[str, Any]) -> int:
         content: Any = (raw.get("name"), _canonical(raw.get("arguments")))
         return hash((kind, content))
     if kind in RESULTS:
-        return hash((kind, raw.get("id") or _canonical(raw.get("response"))))
+        return hash((kind, raw.get("id") or _canonical(_alone(raw.get("response")))))
     if kind in {"text", "reasoning"}:
         words = item.words or " ".join(text_of(raw).split())
         return hash((kind, _normalized_role(role), words))
     return hash((kind, _normalized_role(role), as_text(dict(raw))))
+
+
+def _alone(value: Any) -> Any:
+    """Returns the value of a function of Gemini, which is an object around it in some senders."""
+    value = decoded(value)
+    return value["result"] if isinstance(value, dict) and set(value) == {"result"} else value
 
 
 def _canonical(value: Any) -> str:

@@ -20,6 +20,7 @@ from orq_otel.viewer.conversation.entries import Conversation, Failure, Step, Tu
 from orq_otel.viewer.conversation.facts import SUMMARIES, read
 from orq_otel.viewer.conversation.histories import (
     HISTORIES,
+    INSTRUCTING,
     Comparison,
     Histories,
     Item,
@@ -125,7 +126,7 @@ class _Own:
         turns = [one for one in self.spans if self.has_messages(one) and not self.is_repeated(one)]
         told = {one.span.trace_id for one in turns if not self._tells_usage_alone(one)}
         told.update(key[0] for key, node in self._nodes.items() if calls.is_model_call(node))
-        self._stories = self._find_stories(told)
+        self._stories = self._find_stories(thread_id, told)
         turns += [one for one in self.spans if _key(one.span) in self._stories]
         self.enclosing = self._enclosing(turns)
 
@@ -167,16 +168,32 @@ class _Own:
         is_around = kept.facts.operation in table.AROUND
         return is_around and not content(kept.span, OUTPUT) and not content(kept.span, INPUT)
 
-    def _find_stories(self, told: Container[str]) -> dict[tuple[str, str], _Story]:
+    def _find_stories(
+        self, thread_id: str | None, told: Container[str]
+    ) -> dict[tuple[str, str], _Story]:
         """Returns what agents and workflows tell of traces whose calls have no spans.
 
         Args:
+            thread_id: The thread's id, or None.
             told: The traces with calls.
         """
         found: dict[tuple[str, str], _Story] = {}
+        # LangSmith may have an agent in one trace, and its calls in another one.
+        elsewhere = [
+            node
+            for node in self._nodes.values()
+            if node.thread == thread_id and calls.is_model_call(node)
+        ]
         for one in self.spans:
             operation = one.facts.operation
             if one.span.trace_id in told or operation not in table.AROUND:
+                continue
+            if any(
+                call.scope == one.span.scope
+                and call.start >= one.span.start
+                and call.end <= one.span.end
+                for call in elsewhere
+            ):
                 continue
             if any(_key(above.span) in found for above in self.around(one)):
                 continue
@@ -200,10 +217,23 @@ class _Own:
             return story[0]
         for one in self._tellers(kept):
             found = table.asked(one.span)
-            if any(message["role"] not in {"system", "developer"} for message in found):
+            if any(message["role"] not in INSTRUCTING for message in found):
                 self._asked_by.setdefault(_key(one.span), _key(kept.span))
+                if all(message["role"] not in INSTRUCTING for message in found):
+                    return [*self.instructions(kept), *found]
                 return list(found)
         return list(table.asked(kept.span))
+
+    def instructions(self, kept: KeptSpan) -> list[Mapping[str, object]]:
+        """Returns what a call was told to be, where it stands apart from its messages.
+
+        It may stand on the span of the agent alone, of which no other agent has it.
+        """
+        for one in (kept, *self.around(kept)):
+            found = instructions(one.span)
+            if found or one.facts.operation == _AGENT:
+                return list(found)
+        return []
 
     def is_asked_again(self, kept: KeptSpan) -> bool:
         """Whether what a call was asked stands on a span around it, which told it for another."""
@@ -225,7 +255,7 @@ class _Own:
             return story[1]
         for one in (kept, *self._twins.get(_key(kept.span), ())):
             found = table.answered(one.span)
-            if found:
+            if found and not (kept.facts.is_error and _is_none(found)):
                 return list(found)
         if kept.facts.is_error:
             return []
@@ -259,15 +289,33 @@ class _Own:
 
     def explained(self, kept: KeptSpan) -> KeptSpan:
         """Returns a failed span with the reason that a span around it tells, if it tells none."""
-        if not kept.facts.is_error or kept.span.status_message or kept.span.events:
+        if not kept.facts.is_error:
+            return self._broken_off(kept)
+        if kept.span.status_message or kept.span.events:
             return kept
         if table.failure(kept.span):
             return kept
         for one in self.around(kept):
             if one.span.status_message:
-                reason = one.span.status_message
+                reason = _exception(one.span)[1] or one.span.status_message
                 return replace(kept, span=replace(kept.span, status_message=reason))
         return kept
+
+    def _broken_off(self, kept: KeptSpan) -> KeptSpan:
+        """Returns a call that has no answer as failed, if an agent around it tells that it did."""
+        if kept.facts.operation not in _WITH_MESSAGES or self._nodes[_key(kept.span)].has_usage:
+            return kept
+        failed = next(
+            (one for one in self.around(kept) if self._nodes[_key(one.span)].is_failure), None
+        )
+        if failed is None or self.answered(kept):
+            return kept
+        told = failure(replace(failed, facts=replace(failed.facts, is_error=True)))
+        return replace(
+            kept,
+            facts=replace(kept.facts, is_error=True),
+            span=replace(kept.span, status_message=told.message if told else ""),
+        )
 
     def _tellers(self, kept: KeptSpan) -> Iterator[KeptSpan]:
         """Yields the spans that may have a call's messages: itself, its twins, those around it."""
@@ -303,10 +351,21 @@ class _Own:
             key
             for key in seen
             if (kept := self._by_key.get(key)) is not None
-            and not self._nodes[key].counts
+            and (not self._nodes[key].counts or self._is_told_inside(kept))
             and key not in self._twins
             and kept.facts.operation not in _SHOWN_AROUND
         }
+
+    def _is_told_inside(self, kept: KeptSpan) -> bool:
+        """Whether an agent counts for its usage alone: the calls inside tell what was said."""
+        last = self._by_key.get(self._last_inside[_key(kept.span)])
+        is_around = kept.facts.operation in table.AROUND
+        return is_around and last is not None and bool(table.answered(last.span))
+
+
+def _is_none(answered: Iterable[Mapping[str, object]]) -> bool:
+    """Whether an answer is Python's `None` as a text, as of a call that failed."""
+    return all(one["parts"] == [{"type": "text", "content": "None"}] for one in answered)
 
 
 def failure(kept: KeptSpan) -> Failure | None:
@@ -316,13 +375,26 @@ def failure(kept: KeptSpan) -> Failure | None:
     span = kept.span
     kind, message = str(span.attributes.get("error.type") or ""), span.status_message
     message = message or table.failure(span) or ""
+    raised, reason, told = _exception(span)
+    return Failure(kind or raised or "Error", reason or message or told)
+
+
+def _exception(span: Span) -> tuple[str, str, str]:
+    """Returns a span's last exception: its type, the reason beside its message, and its message.
+
+    MLflow keeps what the Agents SDK tells in the place of the stack: `{"error": "..."}`.
+    """
     for event in reversed(span.events):
         attributes = event.get("attributes")
         if event.get("name") == "exception" and isinstance(attributes, Mapping):
-            kind = kind or str(attributes.get("exception.type") or "")
-            message = message or str(attributes.get("exception.message") or "")
-            break
-    return Failure(kind or "Error", message)
+            stack = decoded(attributes.get("exception.stacktrace"))
+            reason = stack.get("error") if isinstance(stack, dict) else None
+            return (
+                str(attributes.get("exception.type") or ""),
+                reason if isinstance(reason, str) else "",
+                str(attributes.get("exception.message") or ""),
+            )
+    return "", "", ""
 
 
 @dataclass(slots=True)
@@ -475,10 +547,9 @@ class _Reader:
             return items_of(self._own.asked(kept))
         self._texts.append((text, items))
         del self._texts[:-HISTORIES]
-        before_all = items_of(instructions(span))
-        if before_all and items[0].role in {"system", "developer"}:
+        if items[0].role in INSTRUCTING:
             return items
-        return before_all + items
+        return items_of(self._own.instructions(kept)) + items
 
 
 @dataclass(slots=True)
@@ -502,6 +573,9 @@ class _Tools:
         """Add an execution to the tool call that asked for it. Returns False if there is none."""
         call = self._calls.get(executed.id) if executed.id else None
         if call is None or call.execution is not None:
+            call = self._told_twice(kept, executed)
+            if call is not None:
+                return True
             call = next(
                 (
                     one
@@ -517,6 +591,23 @@ class _Tools:
             return False
         self._execute(call, kept, executed)
         return True
+
+    def _told_twice(self, kept: KeptSpan, executed: ToolCall) -> ToolCall | None:
+        """Returns the call whose execution another instrumentation tells at the same time."""
+        span = kept.span
+        return next(
+            (
+                one
+                for trace_id, one in self._open
+                if trace_id == span.trace_id
+                and one.execution is not None
+                and one.execution.span.scope != span.scope
+                and max(one.execution.span.start, span.start)
+                <= min(one.execution.span.end, span.end)
+                and (_is_same_tool(one.name, executed.name))
+            ),
+            None,
+        )
 
     def hand_over(self, kept: KeptSpan, handoff: Handoff | None) -> bool:
         """Add a handoff's span to the tool call that asked for it. False if there is none."""
@@ -604,13 +695,11 @@ class _Tools:
         call_id, name = item.raw.get("id"), item.raw.get("name") or item.name
         found = self._calls.get(str(call_id))
         if found is None:
+            open_calls = [one for one in self._unanswered if name in {None, "", one.name}]
             found = next(
-                (
-                    one
-                    for one in self._unanswered
-                    if not (one.id and call_id) and name in {None, "", one.name}
-                ),
-                None,
+                (one for one in open_calls if not (one.id and call_id)),
+                # Traceloop tells a call by the id of its item where the result has the call's.
+                next(iter(open_calls), None),
             )
         self._unanswered = [one for one in self._unanswered if one is not found]
         return found

@@ -25,7 +25,8 @@ from orq_otel.viewer.model.telemetry import Span
 
 INPUT: Final = ("gen_ai.input.messages", "orq_otel.input.messages", "gen_ai.request.messages")
 OUTPUT: Final = ("gen_ai.output.messages", "orq_otel.output.messages")
-INSTRUCTIONS: Final = ("gen_ai.system_instructions",)
+#: Strands has the other name on the agent's span.
+INSTRUCTIONS: Final = ("gen_ai.system_instructions", "system_prompt")
 
 #: The event with all of a call.
 DETAILS: Final = "gen_ai.client.inference.operation.details"
@@ -95,7 +96,7 @@ def content(span: Span, names: Sequence[str]) -> Any:
 
 
 def instructions(span: Span) -> Messages:
-    """Returns the system's message of `gen_ai.system_instructions`."""
+    """Returns the system's message of attributes with instructions alone."""
     parts = parts_of(content(span, INSTRUCTIONS))
     return [{"role": "system", "parts": parts}] if parts else []
 

@@ -16,6 +16,8 @@ from orq_otel.viewer.dialects.dialect import (
     answered_in,
     first,
     number,
+    text,
+    tokens,
     usage_of,
 )
 from orq_otel.viewer.dialects.shapes import asked, decoded
@@ -28,7 +30,11 @@ _OUTPUT: Final = ("langfuse.observation.output", "langfuse.trace.output", "outpu
 
 
 def _usage(span: Span) -> Usage | None:
-    found = usage_of(span.attributes.get("langfuse.observation.usage_details"))
+    details = decoded(span.attributes.get("langfuse.observation.usage_details"))
+    if isinstance(details, Mapping) and "input" in details and "total" not in details:
+        # By its own names, no token counts twice: what was read from a cache stands apart.
+        details = {**details, "total": sum(tokens(one) or 0 for one in details.values())}
+    found = usage_of(details)
     costs = decoded(span.attributes.get("langfuse.observation.cost_details"))
     if found is not None and isinstance(costs, Mapping):
         found.cost = number(costs.get("total"))
@@ -39,7 +45,11 @@ def _asked(span: Span) -> Messages:
     value = first(span.attributes, _INPUT)
     if isinstance(value, list):  # the callback of LangChain adds the tools' definitions
         value = [one for one in value if not _is_definition(one)]
-    return asked(value)
+    before = text(span.attributes.get("langfuse.observation.metadata.instructions"))
+    found = asked(value)
+    if before and all(one["role"] not in {"system", "developer"} for one in found):
+        return asked({"instructions": before, "input": value})
+    return found  # in Python, they stand before the input as well
 
 
 def _is_definition(value: object) -> bool:

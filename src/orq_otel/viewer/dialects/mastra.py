@@ -29,7 +29,8 @@ def _names(what: str) -> tuple[str, ...]:
 
 
 def _asked(span: Span) -> Messages:
-    found = asked(first(span.attributes, _names("input")))
+    # Its exporter to Langfuse has the same under Langfuse's name.
+    found = asked(first(span.attributes, (*_names("input"), "langfuse.observation.input")))
     for one in found:
         one["parts"] = [dict(_CUT) if _stands_for_tool(part) else part for part in one["parts"]]
     return found

@@ -20,7 +20,7 @@ from orq_otel.viewer.dialects.dialect import (
 )
 from orq_otel.viewer.dialects.haystack import in_printed
 from orq_otel.viewer.dialects.indexed import numbered, tree
-from orq_otel.viewer.dialects.shapes import answered, asked, decoded, message
+from orq_otel.viewer.dialects.shapes import answered, asked, by_tools, decoded, message
 from orq_otel.viewer.model.facts import Usage
 from orq_otel.viewer.model.telemetry import Span
 
@@ -62,7 +62,7 @@ def messages(span: Span, prefix: str) -> Messages:
             read = message(value)
             if read:
                 found.append(read)
-    return found
+    return by_tools(found)
 
 
 def _flat(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,7 +120,11 @@ def _usage(span: Span) -> Usage | None:
 def _asked(span: Span) -> Messages:
     found = messages(span, "llm.input_messages.")
     if found and len(found) == len(tree(span.attributes, "llm.input_messages.")):
-        return found
+        if any(one["role"] in {"system", "developer"} for one in found):
+            return found
+        # In JavaScript, Anthropic's instructions stand among the parameters alone.
+        set_up = asked(first(span.attributes, ("llm.invocation_parameters",)))
+        return [one for one in set_up if one["role"] == "system"] + found
     # DSPy's has texts alone there, and a message with a tool's call only here.
     whole = asked(first(span.attributes, ("input.value",)))
     return whole if len(whole) > len(found) else found

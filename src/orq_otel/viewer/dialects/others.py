@@ -176,9 +176,10 @@ def costs_of(names: Iterable[str]) -> Names:
     return _ending(_words(found), _COST) if found else ()
 
 
-def ids_in_metadata(names: Iterable[str]) -> Names:
-    """Returns those of some attributes in which users keep the id of a conversation."""
-    return _in_metadata(names, _ID_IN_METADATA)
+def ids_in(names: Iterable[str]) -> Names:
+    """Returns those of some attributes in which users or senders keep a conversation's id."""
+    own = [name for name in names if name.endswith(("_id", "Id", ".id"))]
+    return _in_metadata(names, _ID_IN_METADATA) or (_ending(_words(own), _THREAD_ID) if own else ())
 
 
 def users_in_metadata(names: Iterable[str]) -> Names:

@@ -33,12 +33,28 @@ def unprinted(text: str) -> Any:
 
     The underscore is taken from names of fields that begin with one.
     """
+    if text.startswith("content=") and len(text) <= _LONGEST:
+        return _message(text)
     if len(text) > _LONGEST or text[-1:] not in {")", "]", "}"} or not _BEGINNING.match(text):
         return text
     try:
         return _value(ast.parse(_MEMBER.sub(r"\1", text), mode="eval").body)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return text
+
+
+def _message(text: str) -> Any:
+    """Returns a message as LangChain prints it: `content='On its way.' tool_call_id='call_1'`."""
+    found: dict[str, Any] = {}
+    at = 0
+    while match := _FIELD.match(text, at):
+        found[match[1]] = ast.literal_eval(match[2])
+        at = match.end()
+    return found if at == len(text) else text
+
+
+#: A field of such a message with a text: the others are those of answers.
+_FIELD: Final = re.compile(r"(\w+)=('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")(?: |$)")
 
 
 def is_address(text: str) -> bool:

@@ -12,7 +12,7 @@ messages.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from orq_otel.viewer.dialects.printed import is_address, unprinted
@@ -33,6 +33,8 @@ _ROLES: Final = {
     "tool-response": "tool",
     "tool_execution_result": "tool",
 }
+#: Traceloop has no name for the role of LangChain's pieces of a stream.
+_NO_ROLES: Final = ("", "unknown")
 _TEXTS: Final = frozenset(
     {
         *("text", "input_text", "output_text", "summary_text", "refusal"),
@@ -41,13 +43,17 @@ _TEXTS: Final = frozenset(
 )
 _THOUGHTS: Final = frozenset({"reasoning", "thinking", "redacted_thinking"})
 _CALLS: Final = frozenset(
-    {"tool_call", "tool-call", "tool_use", "function_call", "server_tool_use", "mcp_call"}
+    {
+        *("tool_call", "tool-call", "tool_use", "toolUse", "function_call"),
+        *("server_tool_use", "mcp_call"),
+    }
 )
 _RESULTS: Final = frozenset(
     {
         "tool_call_response",
         "tool-result",
         "tool_result",
+        "toolResult",
         "function_call_output",
         "function_response",
         "custom_tool_call_output",
@@ -128,6 +134,12 @@ _MODALITIES: Final = {
     "file": "document",
     "inline_data": "image",
     "inlineData": "image",
+}
+#: Who says the second of two texts: LangChain takes `("user", "Hi")` for a message.
+_SHORT: Final = {
+    **dict.fromkeys(("user", "human"), "user"),
+    **dict.fromkeys(("assistant", "ai"), "assistant"),
+    "system": "system",
 }
 #: Types of a tool's result in the Vercel AI SDK, around its value.
 _WRAPPED: Final = frozenset({"text", "json", "error-text", "error-json", "content"})
@@ -264,7 +276,9 @@ def _with_printed(value: Any) -> Any:
     return found if all(isinstance(one, Mapping) for one in found) else None
 
 
-def _listed(values: Iterable[Any], role: str, depth: int) -> list[Message]:
+def _listed(values: Sequence[Any], role: str, depth: int) -> list[Message]:
+    if len(values) == 2 and _SHORT.get(values[0] if isinstance(values[0], str) else ""):  # noqa: PLR2004 - a pair
+        return _asked(values[1], _SHORT[values[0]], depth + 1)
     found: list[Message] = []
     for one in values:
         one = decoded(one)  # noqa: PLW2901 - lists of JSON texts are common
@@ -279,7 +293,28 @@ def _listed(values: Iterable[Any], role: str, depth: int) -> list[Message]:
                 found.append(_text_message(role, one))
         elif isinstance(one, (list, tuple, Mapping)):
             found += _asked(one, role, depth + 1)
-    return joined(found)
+    return by_tools(joined(found))
+
+
+def by_tools(messages: list[Message]) -> list[Message]:
+    """Makes results of what tools say in another role.
+
+    That of their own names, as Langfuse has it in JavaScript, or the user's, as traceAI has it of
+    Gemini: an object right behind calls without ids.
+    """
+    called: set[Any] = set()
+    is_awaited = False
+    for said in messages:
+        name, parts = said["role"], said["parts"]
+        calls = [one for one in parts if one.get("type") == "tool_call"]
+        if (name in called and name not in _TOLD_BY) or (
+            is_awaited and name == "user" and isinstance(decoded(_plain(parts)), dict)
+        ):
+            result = {"type": "tool_call_response", "id": None}
+            said["role"], said["parts"] = "tool", [{**result, "response": _plain(parts)}]
+        called.update(one.get("name") for one in calls)
+        is_awaited = bool(calls) and not any(one.get("id") for one in calls)
+    return messages
 
 
 def _of_request(value: Mapping[str, Any], *, is_first: bool) -> list[Message]:
@@ -413,6 +448,10 @@ def message(  # noqa: C901, PLR0912 - one branch for each shape
         content = value.get("text")
     if value.get("event.name") == "gen_ai.tool.message":
         call_id, name = value.get("id") or call_id, "tool"
+    if call_id and name == "assistant" and (call := _alone(content)):
+        return {"role": name, "parts": [_call({**call, "id": call_id})]}
+    if call_id and name == "user":  # OpenInference keeps Anthropic's results so
+        name = "tool"
     if name == "tool" and not _has_results(content):
         response = _plain(content)
         parts = [
@@ -424,9 +463,10 @@ def message(  # noqa: C901, PLR0912 - one branch for each shape
                 parts.append({"type": "reasoning", "content": value[key]})
                 break
         parts += parts_of(content)
-        has_calls = any(one.get("type") == "tool_call" for one in parts)
-        if not has_calls:
+        if not any(one.get("type") == "tool_call" for one in parts):
             parts += _tool_calls(value)
+        if any(one.get("type") == "tool_call" for one in parts):
+            parts = _once(parts)
         if isinstance(value.get("refusal"), str) and value["refusal"]:
             parts.append({"type": "text", "content": value["refusal"]})
         if isinstance(value.get("audio"), Mapping) and value["audio"].get("transcript"):
@@ -443,6 +483,28 @@ def message(  # noqa: C901, PLR0912 - one branch for each shape
         found["finish_reason"] = reason
     if kind == "message":
         found["_is_item"] = True
+    return found
+
+
+def _alone(content: Any) -> Mapping[str, Any] | None:
+    """Returns the call of a tool that is all of a message, as Netra has it in JSON."""
+    value = decoded(content)
+    is_call = isinstance(value, Mapping) and value.keys() == {"name", "arguments"}
+    return value if is_call else None
+
+
+def _once(parts: list[Part]) -> list[Part]:
+    """Returns the parts of an answer with calls: each call once, and no text that is none.
+
+    Traceloop has the JSON of Anthropic's calls as texts beside them, OpenLIT Python's `None`.
+    """
+    ids: set[Any] = set()
+    found: list[Part] = []
+    for one in parts:
+        call_id = one.get("id") if one.get("type") == "tool_call" else None
+        if one.get("content") != "None" and (call_id is None or call_id not in ids):
+            found.append(one)
+            ids.add(call_id)
     return found
 
 
@@ -473,7 +535,7 @@ def role_of(value: Mapping[str, Any], default: str = "user") -> str:
     role = value.get("role")
     if isinstance(role, Mapping):  # an enumeration as Semantic Kernel and LlamaIndex keep it
         role = role.get("value", role.get("label"))
-    if not isinstance(role, str) or not role:
+    if not isinstance(role, str) or role in _NO_ROLES:
         kind = _kind(value)
         is_role = kind is not None and kind in {*_ROLES, "system", "tool", "user"}
         role = kind if kind is not None and is_role else default
@@ -549,11 +611,7 @@ def parts_of(content: Any) -> list[Part]:
     if content is None or isinstance(content, bool):
         return []
     if isinstance(content, str):
-        inner = decoded(content) if content[:2] in {"[{", '{"'} else content
-        if isinstance(inner, (list, tuple)) and inner and all(map(_is_part, inner)):
-            content = inner  # a list of parts as JSON
-        else:
-            return _told(content)
+        return _told(content)
     if isinstance(content, Mapping):
         content = [content]
     if not isinstance(content, (list, tuple)):
@@ -568,9 +626,16 @@ def parts_of(content: Any) -> list[Part]:
     return found
 
 
+#: How the JSON of parts begins, or of a tool's call.
+_OF_PARTS: Final = ("[{", '{"')
+
+
 def _told(text: str) -> list[Part]:
-    """Returns the part that a text is, or those in an object that it prints."""
-    value = unprinted(text.removeprefix("Calling tools:\n"))  # as smolagents has it
+    """Returns the part that a text is, or those that it holds as JSON or as a printed object."""
+    value: Any = decoded(text) if text[:2] in _OF_PARTS else text
+    is_call = isinstance(value, Mapping) and (_kind(value) or "") in _CALLS
+    if not (is_call or isinstance(value, list)):
+        value = unprinted(text.removeprefix("Calling tools:\n"))  # as smolagents has it
     if isinstance(value, Mapping) and value.get("tool_calls"):
         return [*parts_of(value.get("text", value.get("content"))), *_tool_calls(value)]
     printed = value if isinstance(value, list) else [value]

@@ -54,12 +54,13 @@ from orq_otel.viewer.dialects.openinference import OPENINFERENCE
 from orq_otel.viewer.dialects.others import (
     costs_of,
     dialect_of,
-    ids_in_metadata,
+    ids_in,
     tokens_of,
     users_in_metadata,
 )
 from orq_otel.viewer.dialects.ours import OURS
 from orq_otel.viewer.dialects.pipecat import PIPECAT
+from orq_otel.viewer.dialects.printed import unprinted
 from orq_otel.viewer.dialects.pydantic_ai import PYDANTIC_AI
 from orq_otel.viewer.dialects.shapes import decoded
 from orq_otel.viewer.dialects.spring_ai import SPRING_AI
@@ -86,6 +87,7 @@ SESSIONS: Final = (
 DIALECTS: Final = (
     OURS,
     GENAI,
+    MASTRA,
     OPENINFERENCE,
     TRACELOOP,
     VERCEL,
@@ -96,7 +98,6 @@ DIALECTS: Final = (
     PYDANTIC_AI,
     MLFLOW,
     ADK,
-    MASTRA,
     HAYSTACK,
     GENKIT,
     LAMINAR,
@@ -210,7 +211,7 @@ def _plan_of(names: frozenset[str], scope: str) -> _Plan:
             usage.update(tokens_of(names))
         costs = costs or costs_of(names)
     ids = there(THREAD_IDS)
-    more_ids = other.thread_ids if other is not None else () if ids else ids_in_metadata(names)
+    more_ids = other.thread_ids if other is not None else () if ids else ids_in(names)
     models = of("models")
     return _Plan(
         dialects=applying,
@@ -289,8 +290,8 @@ def read(span: Span) -> Said:
     """Returns what a span says. Attributes with unexpected values are ignored."""
     attributes = span.attributes
     plan = _plan(span)
-    thread_id = first_text(attributes, plan.thread_ids)
-    session_id = first_text(attributes, plan.sessions) if plan.sessions else None
+    thread_id = _id(attributes, plan.thread_ids)
+    session_id = _id(attributes, plan.sessions) if plan.sessions else None
     if thread_id is None and plan.read_id:
         thread_id = _inside(span, plan)
     usage = _usage(span, plan)
@@ -325,11 +326,24 @@ def read(span: Span) -> Said:
         usage,
         span.status == "ERROR"
         or (bool(plan.failure) and any(_told(one, attributes) for one in plan.failure))
-        or (is_genai and span.status == "UNSET" and _raised(span, operation, usage)),
+        or (is_genai and span.status != "ERROR" and _raised(span, operation, usage)),
         bool(plan.records) and any(attributes[name] == value for name, value in plan.records),
         plan.may_ask or bool(span.events),
     )
 
+
+def _id(attributes: Mapping[str, Any], names: Names) -> str | None:
+    found = first_text(attributes, names)
+    while found is not None and found[0] in "[<*" and _HIDDEN.match(found):
+        names = tuple(name for name in names if attributes[name] != found)
+        found = first_text(attributes, names)
+    return found
+
+
+#: What senders put in the place of a secret. Logfire takes `session.id` for one, unless it is told.
+_HIDDEN: Final = re.compile(
+    r"\[Scrubbed due to|[\[<](?:Filtered|REDACTED)[\]>]|\*+$", re.IGNORECASE
+)
 
 #: What Mirascope puts behind a model's name.
 _APIS: Final = (":completions", ":responses")
@@ -430,9 +444,11 @@ def _has_exception(span: Span) -> bool:
 
 
 def _raised(span: Span, operation: str | None, usage: Usage | None) -> bool:
-    """Whether a call failed and has no answer, though its sender set no status."""
+    """Whether a call failed and has no answer, though its sender does not say so in its status."""
     if operation in AROUND or (usage is not None and usage.output_tokens):
         return False
+    if span.status == "OK":  # LangSmith says so in JavaScript, and tells the exception beside it
+        return operation in _NAMED and _has_exception(span)
     attributes = span.attributes
     code = attributes.get("http.response.status_code")  # Mistral's client
     return (
@@ -521,7 +537,21 @@ def tool_use(span: Span) -> ToolUse:
                 name, call_id = name or more.name, call_id or more.id
                 arguments = more.arguments if arguments is None else arguments
                 result = more.result if result is None else result
+    told = _tool_message(result)
+    if told is not None:
+        result, call_id = told["content"], call_id or text(told["tool_call_id"])
+        name = first_text(told, ("name",)) or name
     return ToolUse(name or span.name, call_id, arguments, result)
+
+
+def _tool_message(result: Any) -> Mapping[str, Any] | None:
+    """Returns the message of LangChain that a tool's result is, which may be printed, or None."""
+    found = decoded(result)
+    found = decoded(found.get("output", found)) if isinstance(found, dict) else found
+    found = unprinted(found) if isinstance(found, str) else found
+    found = found.get("kwargs", found) if isinstance(found, dict) else found
+    is_message = isinstance(found, dict) and found.get("tool_call_id") and "content" in found
+    return found if is_message else None
 
 
 def failure(span: Span) -> str | None:

@@ -10,12 +10,22 @@ from __future__ import annotations
 
 from typing import Final
 
-from orq_otel.viewer.dialects.dialect import Dialect
+from orq_otel.viewer.dialects.dialect import Dialect, Messages, first
 from orq_otel.viewer.dialects.openinference import KINDS, messages, read_tool
+from orq_otel.viewer.dialects.shapes import answered
+from orq_otel.viewer.model.telemetry import Span
 
 _KIND: Final = "gen_ai.span.kind"
 _INPUT: Final = "gen_ai.input.messages."
 _OUTPUT: Final = "gen_ai.output.messages."
+
+
+def _answered(span: Span) -> Messages:
+    found = messages(span, _OUTPUT)
+    # LangChain's calls of tools stand in the whole response alone.
+    is_whole = not found and span.attributes.get(_KIND) == "LLM" and span.status != "ERROR"
+    return answered(first(span.attributes, ("output.value",))) if is_whole else found
+
 
 TRACEAI: Final = Dialect(
     name="traceAI",
@@ -25,5 +35,5 @@ TRACEAI: Final = Dialect(
     },
     read_tool=read_tool,
     asked=lambda span: messages(span, _INPUT),
-    answered=lambda span: messages(span, _OUTPUT),
+    answered=_answered,
 )
