@@ -106,8 +106,8 @@ ONE = [("weather", {"city": "Paris"})]
         ([[piece("weather", {"city": "Paris"})], [piece("weather", {"city": "Rome"})]], SAME),
         (
             [
-                [piece("wea", "", index=0, id="a")],
-                [piece("ther", index=0)],
+                [piece("weather"[:3], "", index=0, id="a")],
+                [piece("weather"[3:], index=0)],
                 [piece(None, PARIS, index=0)],
                 [piece("ti", "", index=1, id="b")],
                 [piece("me", ROME[:5], index=1, id="b")],

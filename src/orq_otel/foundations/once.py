@@ -32,7 +32,7 @@ def hold(lock: Lock) -> None:
     """Take a lock. The next statement is a `try` whose `finally` releases it.
 
     On Python 3.14, what a signal handler raises may come between a with statement's lock and its
-    block: then the lock stays taken, and all other OS threads wait for ever. Here, one call in C
+    block: then the lock stays taken, and all other OS threads wait forever. Here, one call in C
     takes the lock and notes it.
     """
     held: list[bool] = []

@@ -305,7 +305,7 @@ def _begins(
         index: The piece's own, or None.
         id: The piece's own, or nothing.
         piece: A name, arguments, or both.
-        is_named: Whether this very chunk has a name for `call`.
+        is_named: Whether this chunk itself has a name for `call`.
     """
     if index is not None and call.continues_name(id, piece):
         return False

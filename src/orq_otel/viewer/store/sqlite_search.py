@@ -49,7 +49,7 @@ class Found(NamedTuple):
     is_partial: bool
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         """About how many there are: one that is found in two ways counts twice."""
         return self.keys.count(",") + 1
 
