@@ -129,9 +129,7 @@ def reach(protocol: str, url: str, headers: Mapping[str, str]) -> list[Finding]:
 
 def _is_insecure() -> bool:
     """Whether gRPC goes without TLS to an address that has no scheme. Exporters take TLS there."""
-    names = ("OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE")
-    value = next((os.environ[name] for name in names if os.environ.get(name)), "")
-    return value.strip().lower() == "true"
+    return (_variable("INSECURE") or "").strip().lower() == "true"
 
 
 def _is_readable(file: str | None) -> bool:
@@ -194,20 +192,20 @@ def _send(
 
 def _trust() -> ssl.SSLContext:
     """Trust what exporters trust: the certificate of the variable, or else certifi's."""
-    file = _file("CERTIFICATE")
+    file = _variable("CERTIFICATE")
     if file is None and find_spec("certifi") is not None:
         import certifi  # noqa: PLC0415 - comes with the exporter
 
         file = certifi.where()
     context = ssl.create_default_context(cafile=file)
-    own = _file("CLIENT_CERTIFICATE")
+    own = _variable("CLIENT_CERTIFICATE")
     if own is not None:
-        context.load_cert_chain(own, _file("CLIENT_KEY"))
+        context.load_cert_chain(own, _variable("CLIENT_KEY"))
     return context
 
 
-def _file(what: str) -> str | None:
-    """The file that a variable names: one of `_FILES`, without the beginning of its name."""
+def _variable(what: str) -> str | None:
+    """The value of an exporter's variable, by the end of its name: of traces, or of all signals."""
     names = (f"OTEL_EXPORTER_OTLP_TRACES_{what}", f"OTEL_EXPORTER_OTLP_{what}")
     return next((os.environ[name] for name in names if os.environ.get(name)), None)
 
@@ -364,7 +362,7 @@ def _export_over_grpc(target: str, headers: Mapping[str, str], *, is_tls: bool) 
     import grpc  # noqa: PLC0415 - comes with the exporter for gRPC
 
     if is_tls:
-        files = [_file(what) for what in ("CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE")]
+        files = [_variable(what) for what in ("CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE")]
         read = [None if file is None else Path(file).read_bytes() for file in files]
         channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(*read))
     else:

@@ -50,18 +50,14 @@ def wrong() -> Iterator[str]:
         if value and kind is not None and not kind.is_right(value):
             shown = f"not {value!r}" if kind.is_shown else "and not what it has, which is not shown"
             yield f"{name} is {kind.what}, {shown}."
-    name, argument = (
-        "OTEL_TRACES_SAMPLER_ARG",
-        os.environ.get("OTEL_TRACES_SAMPLER_ARG", "").strip(),
-    )
+    name = "OTEL_TRACES_SAMPLER_ARG"
+    argument = os.environ.get(name, "").strip()
     is_ratio = os.environ.get("OTEL_TRACES_SAMPLER", "").strip().lower().endswith("ratio")
     if is_ratio and argument and not _is_share(argument):
         yield f"{name} is a number from 0 to 1, such as 0.25, not {argument!r}. It counts as 1."
     for kind_of_batch in ("BSP", "BLRP"):
-        batch, queue = (
-            f"OTEL_{kind_of_batch}_MAX_EXPORT_BATCH_SIZE",
-            f"OTEL_{kind_of_batch}_MAX_QUEUE_SIZE",
-        )
+        batch = f"OTEL_{kind_of_batch}_MAX_EXPORT_BATCH_SIZE"
+        queue = f"OTEL_{kind_of_batch}_MAX_QUEUE_SIZE"
         sizes = [os.environ.get(batch, "512").strip(), os.environ.get(queue, "2048").strip()]
         if all(map(_is_positive, sizes)) and int(sizes[0]) > int(sizes[1]):
             yield f"{batch} is {sizes[0]}, and may not be more than {queue}, which is {sizes[1]}."
