@@ -164,6 +164,8 @@ def test_an_evaluation_before_its_span(database: Database) -> None:
         assert store.threads(ThreadQuery(feedback="good")).threads[0].good == 1
         database.insert([], [judged(None, None, gen_ai__response__id="r-1")])
         assert store.threads(ThreadQuery(feedback="good")).threads[0].good == 2
+        database.insert([], [judged(None, None, langwatch__thread__id="a")])
+        assert store.threads(ThreadQuery(feedback="good")).threads[0].good == 3
 
 
 def test_what_is_said_again_is_found_when_it_was_deleted_where_it_was_said_first(

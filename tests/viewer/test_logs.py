@@ -190,7 +190,9 @@ def test_an_evaluation_of_a_response(sqlite: SQLiteStore, is_early: bool) -> Non
     assert sqlite.spans("t")[0].span.events[0]["name"] == EVALUATION
 
 
-@pytest.mark.parametrize("name", ["thread.id", "gen_ai.conversation.id", "session.id"])
+@pytest.mark.parametrize(
+    "name", ["thread.id", "gen_ai.conversation.id", "session.id", "langwatch.thread.id"]
+)
 def test_feedback_for_a_thread(sqlite: SQLiteStore, name: str) -> None:
     named: dict[str, Any] = {name: "t"}
     said = judged(**named)

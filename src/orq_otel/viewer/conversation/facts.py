@@ -12,58 +12,13 @@ from typing import Any, Final
 
 from orq_otel.viewer.conversation import pricing
 from orq_otel.viewer.dialects import table
-from orq_otel.viewer.dialects.dialect import MOST_TOKENS, number
 from orq_otel.viewer.dialects.genai import INPUT
-from orq_otel.viewer.dialects.openinference import KIND, KINDS
 from orq_otel.viewer.dialects.shapes import parts_of
 from orq_otel.viewer.model.facts import Facts, Usage
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import Span
 
-__all__ = ["KIND", "KINDS", "MOST_TOKENS", "explained", "number", "read"]
-
-#: What ClickHouse looks for, where each name costs time for every span. See `dialects.table` for
-#: all of them.
-THREAD_IDS: Final = (
-    "thread.id",
-    "orq.thread_id",
-    "gen_ai.conversation.id",
-    "session.id",
-    "traceloop.association.properties.session_id",
-    "ai.telemetry.metadata.sessionId",
-    "langsmith.metadata.thread_id",
-    "langsmith.metadata.session_id",
-    "langfuse.session.id",
-)
-TAGS: Final = ("thread.tags", "orq.tags", "tag.tags")
-OPERATIONS: Final = ("gen_ai.operation.name", "orq_otel.operation.name")
-MODELS: Final = (
-    "gen_ai.response.model",
-    "orq_otel.response.model",
-    "gen_ai.request.model",
-    "orq_otel.request.model",
-    "llm.model_name",
-)
-PROVIDERS: Final = (
-    "orq.provider",  # the provider behind Orq's router, which the other attributes name
-    "gen_ai.provider.name",
-    "orq_otel.provider.name",
-    "gen_ai.system",
-    "llm.provider",
-)
-INPUT_TOKENS: Final = (
-    "gen_ai.usage.input_tokens",
-    "orq_otel.usage.input_tokens",
-    "gen_ai.usage.prompt_tokens",
-    "llm.token_count.prompt",
-)
-OUTPUT_TOKENS: Final = (
-    "gen_ai.usage.output_tokens",
-    "orq_otel.usage.output_tokens",
-    "gen_ai.usage.completion_tokens",
-    "llm.token_count.completion",
-)
-MESSAGES: Final = INPUT[:2]
+_MESSAGES: Final = INPUT[:2]
 
 #: Operations that repeat tokens and costs of other spans, inside of them or earlier.
 SUMMARIES: Final = frozenset(
@@ -191,7 +146,7 @@ def _priced(span: Span, usage: Usage | None) -> Mapping[str, Any]:
 
 
 def _title(span: Span, *, is_told: bool) -> str | None:
-    for name in MESSAGES:
+    for name in _MESSAGES:
         messages = span.attributes.get(name)
         if not messages:
             continue
@@ -200,7 +155,7 @@ def _title(span: Span, *, is_told: bool) -> str | None:
         if isinstance(messages, str) and "{" not in messages:
             return None  # no messages, whatever shape they may have
     for event in span.events:
-        messages = (event.get("attributes") or {}).get(MESSAGES[0])
+        messages = (event.get("attributes") or {}).get(_MESSAGES[0])
         if messages and (found := _first_of_user(messages)):
             return found
     if is_told:

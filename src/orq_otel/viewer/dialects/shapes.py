@@ -77,8 +77,6 @@ _ANSWERED_BY: Final = (
     "tool_call_result",
     "toolResponse",
 )
-#: The only field of a part without a type.
-_ALONE: Final = frozenset({"text", "toolUse", "toolResult", "toolRequest", "toolResponse"})
 #: Types of the conventions that are passed on.
 _KNOWN: Final = frozenset({"blob", "uri", "file", "generic", "server_tool_call"})
 #: Where a request keeps its messages.

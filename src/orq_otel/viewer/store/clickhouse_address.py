@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from orq_otel.viewer.model.store import StoreError
 
-SCHEMES: Final = ("clickhouse://", "clickhouses://")
 _PORTS: Final = {"clickhouse": 8123, "clickhouses": 8443}
 _EXAMPLE: Final = "clickhouse://user:password@host:8123/database"
 

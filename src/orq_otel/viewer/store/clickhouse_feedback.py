@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from orq_otel.viewer.conversation import calls
 from orq_otel.viewer.conversation.evaluations import RESPONSE_IDS, verdict
-from orq_otel.viewer.conversation.facts import THREAD_IDS
+from orq_otel.viewer.dialects.table import THREAD_IDS
 from orq_otel.viewer.model.queries import Feedback as Wanted
 from orq_otel.viewer.model.telemetry import LogRecord
 from orq_otel.viewer.store.clickhouse_activity import Tables

@@ -13,9 +13,10 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from orq_otel.viewer.conversation import facts
 from orq_otel.viewer.conversation.evaluations import RESPONSE_IDS, verdict
+from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.dialects.genai import DETAILS
+from orq_otel.viewer.dialects.table import THREAD_IDS
 from orq_otel.viewer.model.telemetry import LogRecord
 from orq_otel.viewer.store import sqlite_feedback
 from orq_otel.viewer.store.buckets import bounded
@@ -65,7 +66,7 @@ def _encoded(record: LogRecord) -> tuple[Any, ...]:
     thread = next(
         (
             value
-            for name in facts.THREAD_IDS
+            for name in THREAD_IDS
             if (value := record.attributes.get(name)) and isinstance(value, str)
         ),
         None,
@@ -187,7 +188,7 @@ def titles(connection: sqlite3.Connection, keys: Iterable[Key]) -> Iterator[tupl
             continue
         *row, thread, body = found
         body_text = with_events(body_of(body), events_of(connection, key))
-        title = facts.read(span_of(tuple(row), body_text, None, "", {}).span).title
+        title = read(span_of(tuple(row), body_text, None, "", {}).span).title
         if title is not None:
             yield row[0], thread, row[4], key[1], text(title)
 
