@@ -186,7 +186,7 @@ def usage() -> str:
         [
             "usage: python3 run.py JOB [arguments]",
             "",
-            "Sets up what a job needs, in .venv or .venvs, and runs it:",
+            "Sets up what a job needs, in .venv or .venvs, and, without --set-up, runs it:",
             "",
             *lines,
         ]
@@ -203,16 +203,8 @@ def install(python: Path, *packages: str) -> None:
     subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], cwd=ROOT, check=True)
 
 
-def main() -> int:
-    """Run the job that the command line names, with the arguments that follow it."""
-    if sys.argv[1:2] in (["--help"], ["-h"]):
-        print(usage())
-        return 0
-    if len(sys.argv) < 2 or sys.argv[1] not in JOBS:  # noqa: PLR2004
-        print(usage(), file=sys.stderr)
-        return 2
-    job = sys.argv[1]
-    packages, commands = JOBS[job]
+def set_up(job: str) -> Path:
+    """Make the environment of a job, unless it is there, and return its Python."""
     apart = {*FRAMEWORKS, *BACKENDS, "mcp", "pictures", "servers", "viewer"}
     environment = ROOT / (f".venvs/{SHARED.get(job, job)}" if job in apart else ".venv")
     python = environment / BIN / "python"
@@ -221,10 +213,26 @@ def main() -> int:
         venv.create(environment, with_pip=True)
         # Dependency groups need pip 25.1, which Python brings along only since 3.14.
         install(python, "pip>=25.1")
+    packages, _ = JOBS[job]
     if packages:
         install(python, *packages)
-    commands = [*commands[:-1], [*commands[-1], *sys.argv[2:]]]
-    for command in commands:
+    return python
+
+
+def main() -> int:
+    """Run the job that the command line names, with the arguments that follow it."""
+    if sys.argv[1:2] in (["--help"], ["-h"]):
+        print(usage())
+        return 0
+    if len(sys.argv) < 2 or sys.argv[1] not in JOBS:  # noqa: PLR2004
+        print(usage(), file=sys.stderr)
+        return 2
+    job, *arguments = sys.argv[1:]
+    python = set_up(job)
+    if arguments == ["--set-up"]:
+        return 0
+    *first, last = JOBS[job][1]
+    for command in [*first, [*last, *arguments]]:
         status = subprocess.run([python, *command], cwd=ROOT, check=False).returncode
         if status != 0:
             return status

@@ -97,7 +97,7 @@ async_ways = pytest.mark.parametrize("call", [invoke_async, read_stream_async])
 
 def limited(fault: Any) -> dict[str, Any]:
     """Arguments that end a call whose answer does not come."""
-    return {"timeout_ms": 100} if isinstance(fault, Hang) else {}
+    return {"timeout_ms": 500} if isinstance(fault, Hang) else {}
 
 
 @ways
