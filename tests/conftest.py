@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import zlib
 from collections.abc import AsyncIterator, Generator, Iterator
@@ -85,6 +86,9 @@ gc.set_threshold(100_000)
 
 # Each client reads all authorities, which takes it 20 to 40 ms, and trusts nobody on loopback.
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).parent / "support" / "authority.pem")
+
+# Who starts the tests in the background may have them ignore Ctrl-C, and programs inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("steady", deadline=None)
