@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ import sysconfig
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import entry_points
@@ -26,6 +27,7 @@ from stand_ins.model_server import ModelServer
 from stand_ins.otlp_receiver import OtlpReceiver
 from support.viewer_process import Viewer
 
+from orq_otel.cli.main import main
 from orq_otel.foundations.codes import ENTRIES, SYMPTOMS
 
 ROOT = Path(__file__).parents[1]
@@ -953,6 +955,14 @@ def test_the_version_and_the_module() -> None:
     command = [sys.executable, "-m", "orq_otel", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == f"orq-otel {__version__}\n"
+
+
+def test_output_may_go_anywhere() -> None:
+    from orq_otel import __version__  # noqa: PLC0415
+
+    with redirect_stdout(io.StringIO()) as output, pytest.raises(SystemExit):
+        main(["--version"])
+    assert output.getvalue() == f"orq-otel {__version__}\n"
 
 
 def test_each_job_of_run_is_explained() -> None:
