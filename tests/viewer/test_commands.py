@@ -364,8 +364,12 @@ def test_spans_that_are_each_others_parents_are_shown(
         ),
     )
     code, out, _ = run(capsys, "thread", "t", "--db", db)
-    names = [line.split()[-1] for line in out.splitlines()[out.splitlines().index("") + 3 :]]
+    lines = out.splitlines()[out.splitlines().index("") + 3 :]
+    names = [line.split()[-1] for line in lines]
     assert code == 0
+    assert max(map(len, lines)) <= 80
+    deep = [line for line in lines if line.endswith(" deep")]
+    assert all(line.endswith(f"  [{depth}] deep") for depth, line in enumerate(deep[12:], 13))
     assert sorted(set(names)) == ["deep", "egg", "hen", "itself"]
     assert len(names) == 2003
 

@@ -49,7 +49,7 @@ def plain(text: str) -> str:
 
 def cell_count(text: str) -> int:
     """How many cells a text takes: some characters are wide, others go onto the one before."""
-    return sum(_cells(char) for char in text)
+    return len(text) if text.isascii() else sum(map(_cells, text))
 
 
 def cut(text: str, cells: int) -> str:

@@ -46,6 +46,8 @@ from orq_otel.viewer.web.query_parameters import number
 
 #: The highest number for `--limit`.
 _MOST = 1_000_000
+#: Spans that are deeper in their trace stand at this depth, with their own in brackets.
+_DEEPEST = 12
 
 COLUMNS = (
     Column("AFTER", is_number=True, unimportance=2),
@@ -228,8 +230,13 @@ def _rows(thread: dict[str, Any], spans: Sequence[Span]) -> Iterator[list[str]]:
                 duration_text(span["duration_ms"]),
                 token_counts(span["input_tokens"], span["output_tokens"]),
                 _cost_of(span),
-                "  " * (depth + 1) + _span_name(span, thread["id"]),
+                _indented(depth + 1) + _span_name(span, thread["id"]),
             ]
+
+
+def _indented(depth: int) -> str:
+    """What stands before a span's name. A line holds no more than so much and the name."""
+    return "  " * depth if depth <= _DEEPEST else "  " * _DEEPEST + f"[{depth}] "
 
 
 def _tree(spans: Iterable[Span]) -> Iterator[tuple[Span, int]]:
