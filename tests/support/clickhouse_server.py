@@ -26,6 +26,7 @@ import time
 import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -320,6 +321,10 @@ class ClickHouseServer:
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> ClickHouseServer:
+        if find_spec("chdb") is None:
+            import pytest  # noqa: PLC0415 - the engine's process does without
+
+            pytest.skip("chdb is not installed")
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "support.clickhouse_server", str(self.port), str(self.folder)],
@@ -329,7 +334,9 @@ class ClickHouseServer:
         )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
-        assert line, "the engine did not start"
+        if not line:
+            self.__exit__()
+            raise AssertionError("the engine did not start")
         self.port = int(line)
         return self
 

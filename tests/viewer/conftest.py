@@ -17,8 +17,11 @@ import pytest
 # are in cycles, and count as open until these are collected.
 gc.set_threshold(700)
 
-#: `python3 run.py viewer` has an environment with these; other jobs leave these tests alone.
-_NEEDED = ("chdb", "clickhouse_connect", "genai_prices", "grpc", "jinja2", "starlette", "uvicorn")
+#: `python3 run.py viewer` has an environment with these; other jobs leave these tests alone, and so
+#: does Windows, which has no `resource`.
+_NEEDED = (
+    *("clickhouse_connect", "genai_prices", "grpc", "jinja2", "resource", "starlette", "uvicorn"),
+)
 if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
     collect_ignore_glob = ["test_*.py"]
 else:

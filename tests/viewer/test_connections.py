@@ -35,6 +35,10 @@ CONNECTIONS = 1_200
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 MEDIA = {"content-type": "application/x-protobuf"}
 HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+NO_BODY = (
+    b"POST /api/import HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    b"content-length: 100\r\n\r\n"
+)
 TOKEN = "the-right-one"
 
 
@@ -134,13 +138,22 @@ def test_silent_connections_keep_nobody_out(narrow: Narrow, greeting: bytes) -> 
     assert narrow.log.stat().st_size < 100_000
 
 
-def test_connections_that_come_again_keep_no_sender_out(narrow: Narrow) -> None:
-    with Silent(narrow.ports, CONNECTIONS, again=True) as attack:
+@pytest.mark.parametrize(
+    ("greeting", "count"),
+    [(b"", CONNECTIONS), (b"P", 300), (NO_BODY, 300)],
+    ids=["silent", "a byte each", "no body"],
+)
+def test_connections_that_come_again_keep_nobody_out(
+    narrow: Narrow, greeting: bytes, count: int
+) -> None:
+    with Silent(narrow.ports, count, greeting, again=True) as attack:
         for one in exporters(narrow):
+            # A page is asked for once, a sender tries again.
+            assert httpx.get(narrow.pages, timeout=30).status_code == 200
             assert one.export(one_span()) is SpanExportResult.SUCCESS
             one.shutdown()
         assert narrow.descriptors() < 1_024
-        assert attack.end() > CONNECTIONS
+        assert attack.end() > count
     narrow.stop()
     assert narrow.log.stat().st_size < 100_000
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -398,9 +399,9 @@ def test_a_file_of_the_version_before_is_read_bit_by_bit(tmp_path: Path) -> None
     store.write([], [log])
     store.close()
     forget_finding(path)
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 5")
-    with sqlite3.connect(path) as older:
+    with closing(sqlite3.connect(path)) as older:
+        older.execute("PRAGMA user_version = 5")
+    with closing(sqlite3.connect(path)) as older:
         assert older.execute("PRAGMA user_version").fetchone() == (5,)
     store = SQLiteStore(path)
     assert store.overview(ThreadQuery()).unindexed == 150

@@ -2,8 +2,8 @@
 
 Servers keep a connection until it ends, so that a client which opens many idle connections would
 use up all file descriptors of the process. Here each port has a limit. When it is reached, the
-connection with the lowest priority is closed for a new one. A connection without a request is
-closed after some seconds.
+connection with the lowest priority is closed for a new one, other than the newest ones, whose
+requests may not have been read yet. A connection without a request is closed after some seconds.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from itertools import islice
 from typing import cast
 
 from starlette.datastructures import Headers
@@ -31,6 +32,8 @@ _SLOW_READER, _STUCK_READER = 3.0, 30.0
 _PAUSE = 0.5
 #: How many connections are accepted before one of them is counted, and how many the kernel queues.
 BATCH, BACKLOG = 4, 1024
+#: One in as many connections is among the newest.
+_NEWEST = 4
 #: File descriptors for everything else, above all the store's files.
 _RESERVED = 256
 _MOST = 1_000
@@ -193,22 +196,30 @@ class Port:
             connection.abort()
             return
         if len(self._held) >= self._most:
-            # The first silent connection is the oldest one. There may be very many.
-            silent = (one for one in self._held.values() if one.is_silent)
-            least = next(silent, None) or min(self._held.values(), key=Connection.priority)
-            if least.priority()[0] is Activity.READING:
-                least = connection
-            else:
-                self.remove(least)
-            least.abort()
-            if least is connection:
+            least = self._least()
+            if least is None:
+                connection.abort()
                 return
+            self.remove(least)
+            least.abort()
         self._held[connection.client] = connection
 
     def remove(self, connection: Connection) -> None:
         """Remove a connection."""
         if self._held.get(connection.client) is connection:
             del self._held[connection.client]
+
+    def _least(self) -> Connection | None:
+        """Returns the connection to close for a new one, or None if all are being answered."""
+        for count in (self._most - self._most // _NEWEST, self._most):
+            # The first silent one is the oldest one. There may be very many.
+            silent = (one for one in islice(self._held.values(), count) if one.is_silent)
+            least = next(silent, None) or min(
+                islice(self._held.values(), count), key=Connection.priority
+            )
+            if least.priority()[0] is not Activity.READING:
+                return least
+        return None
 
     async def watch(self) -> None:
         """Close connections whose timeout is over, until cancelled."""
