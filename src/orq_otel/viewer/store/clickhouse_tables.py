@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from orq_otel.viewer.dialects import logged
 from orq_otel.viewer.dialects import table as dialects
 from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.model.telemetry import EVALUATION
@@ -202,6 +203,18 @@ class Table:
     def is_evaluation(self) -> str:
         """Returns SQL for whether a log record is an evaluation."""
         return f"{self.event_name()} = {quoted(EVALUATION)}"
+
+    def is_of_agent(self) -> str:
+        """Returns SQL for whether a log record may be one of a coding agent without spans."""
+        scopes = [f"startsWith(ScopeName, {quoted(one)})" for one in logged.SCOPES]
+        event = self.event_name()
+        events = (f"startsWith({event}, {quoted(one)})" for one in logged.EVENTS)
+        return f"({' OR '.join((*scopes, *events))})"
+
+    def conversation(self) -> str:
+        """Returns SQL for the conversation of a coding agent's log record, or ''."""
+        first, other = (self.attribute(one, "LogAttributes") for one in logged.IDS)
+        return f"if({first} != '', {first}, {other})"
 
     def has_id(self, ids: str) -> str:
         """Returns SQL for whether an attribute with ids of threads has one of these.
