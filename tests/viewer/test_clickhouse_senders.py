@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,13 @@ from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.model.store import Store
 from orq_otel.viewer.model.telemetry import EVALUATION, LogRecord
 from orq_otel.viewer.receive.otlp import from_json
+from orq_otel.viewer.store.buckets import DAY
 from orq_otel.viewer.store.clickhouse import ClickHouseStore
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .conftest import fresh_database
+from .dialect_writers import WRITERS, spans_of
+from .test_dialect_kinds import SUPPORT
 from .test_dialects import SENDERS, SENT, _told, expected_tokens, is_whole
 
 
@@ -113,6 +117,37 @@ def test_all_together(clickhouse_store: ClickHouseStore, sqlite_store: SQLiteSto
     assert clickhouse_store.threads(query) == sqlite_store.threads(query)
     assert clickhouse_store.strays() == sqlite_store.strays()
     assert clickhouse_store.overview(query) == sqlite_store.overview(query)
+
+
+@pytest.mark.parametrize("way", ["spans", "sums"])
+def test_conventions_that_nobody_knows(
+    way: str, clickhouse: ClickHouseServer, sqlite: SQLiteStore
+) -> None:
+    """They are found by how names end, and a failed call by its own name."""
+    kept: list[KeptSpan] = []
+    for number, sender in enumerate(WRITERS):
+        spans = [
+            replace(
+                one,
+                trace_id=f"{number:02x}{one.trace_id[2:]}",
+                start=one.start + 20_000 * DAY,
+                end=one.end + 20_000 * DAY,
+                attributes={**one.attributes, "acme.conversation.id": sender},
+            )
+            for one in spans_of(sender, SUPPORT, None)
+        ]
+        spans[-1] = replace(spans[-1], attributes={"session.id": sender})
+        kept += [KeptSpan(one, read(one)) for one in spans]
+    sqlite.write(kept)
+    with fresh_database(clickhouse) as database:
+        database.insert(kept)
+        with database.store() as store:
+            if way == "sums":
+                store.create_rollup()
+            query = ThreadQuery(limit=100)
+            found = store.threads(query)
+            assert {one.id: one.errors for one in found.threads} == dict.fromkeys(WRITERS, 1)
+            assert found == sqlite.threads(query)
 
 
 def raw_records(sender: str) -> list[LogRecord]:

@@ -52,7 +52,7 @@ _KINDS: Final = {
     "reranker": "rerank",
 }
 #: Each also in capitals, and with a capital.
-_ALL_KINDS: Final = {
+KINDS: Final = {
     written: operation
     for kind, operation in _KINDS.items()
     for written in (kind, kind.upper(), kind.capitalize())
@@ -111,6 +111,12 @@ _ANSWERED: Final = tuple(
         r"(?:answer|result|return|generated_text)",
     )
 )
+#: By what a store finds spans that may be read here: how a name ends, whatever separates its words,
+#: and one whose value must be one of `KINDS`.
+MAY_COUNT, MAY_BE_KIND = (
+    f"(?i:{one.pattern.replace('_', '[._/-]?')})" for one in (_INPUT_TOKENS, _KIND)
+)
+
 #: How a name goes that has something of an answer below it.
 _TOLD: Final = re.compile(r"outputs?|response|completion|answer|result|generated|generation")
 _TOOL: Final = {
@@ -151,7 +157,7 @@ def dialect_of(names: Iterable[str]) -> Dialect | None:
         tags=_ending(words, _TAGS),
         users=_ending(words, _USER),
         agents=_ending(words, _AGENT),
-        kinds=dict.fromkeys(kinds, _ALL_KINDS),
+        kinds=dict.fromkeys(kinds, KINDS),
         models=_ending(words, _MODEL),
         providers=_ending(words, _PROVIDER),
         usage={count: some for count, some in usage.items() if some},

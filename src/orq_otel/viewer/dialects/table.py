@@ -375,14 +375,14 @@ def _operation(span: Span, plan: _Plan) -> str | None:
     if found is None and span.status == "ERROR":
         # OpenLIT sets a failed call's attributes after the answer, which never came.
         operation, _, model = span.name.partition(" ")
-        return operation if model and operation in _NAMED else None
+        return operation if model and operation in NAMED else None
     return found
 
 
 #: Operations that are around model calls.
 AROUND: Final = frozenset({"invoke_agent", "invoke_workflow"})
 #: Operations that a failed span may tell by its name alone, as the conventions have it.
-_NAMED: Final = frozenset({"chat", "generate_content", "text_completion"})
+NAMED: Final = frozenset({"chat", "generate_content", "text_completion"})
 #: Operations of the conventions, and those of this project.
 OPERATIONS: Final = frozenset(
     {
@@ -448,7 +448,7 @@ def _raised(span: Span, operation: str | None, usage: Usage | None) -> bool:
     if operation in AROUND or (usage is not None and usage.output_tokens):
         return False
     if span.status == "OK":  # LangSmith says so in JavaScript, and tells the exception beside it
-        return operation in _NAMED and _has_exception(span)
+        return operation in NAMED and _has_exception(span)
     attributes = span.attributes
     code = attributes.get("http.response.status_code")  # Mistral's client
     return (

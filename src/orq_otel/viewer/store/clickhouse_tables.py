@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from orq_otel.viewer.dialects import logged
+from orq_otel.viewer.dialects import logged, others
 from orq_otel.viewer.dialects import table as dialects
 from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.model.telemetry import EVALUATION
@@ -40,6 +40,9 @@ _IDS: Final = tuple(
 _MARKS: Final = tuple(
     dict.fromkeys(mark for one in dialects.DIALECTS for mark in one.marks if mark not in _COMMON)
 )
+
+
+_SCOPES: Final = tuple(scope for one in dialects.DIALECTS for scope in one.scopes)
 
 
 def quoted(text: str) -> str:
@@ -180,14 +183,33 @@ class Table:
         return f"{column}[{quoted(key)}]"
 
     def is_about_genai(self) -> str:
-        """Returns SQL for whether a span may say anything about a thread, by its names."""
+        """Returns SQL for whether a span may say anything about a thread."""
         names = self.keys()
         exact = tuple(mark for mark in (*_MARKS, *_IDS) if not mark.endswith("."))
         beginnings = "|".join(re.escape(mark) for mark in _MARKS if mark.endswith("."))
+        pattern = quoted(f"^(?:{beginnings})|{others.MAY_COUNT}")
+        failed = quoted(f"^(?:{'|'.join(sorted(dialects.NAMED))}) .")
         return (
             f"(hasAny({names}, {_strings(exact)})"
-            f" OR arrayExists(k -> match(k, {quoted(f'^(?:{beginnings})')}), {names})"
-            f" OR match({self.attribute('thread.id')}, '[^0-9-]'))"
+            f" OR arrayExists(k -> match(k, {pattern}), {names})"
+            f" OR match({self.attribute('thread.id')}, '[^0-9-]') OR {self._may_have_kind()}"
+            f" OR has({_strings(_SCOPES)}, ScopeName)"
+            f" OR (endsWith(upper(StatusCode), 'ERROR') AND match(SpanName, {failed})))"
+        )
+
+    def _may_have_kind(self) -> str:
+        """Returns SQL for whether a span may have a kind of a convention that nobody knows."""
+        pattern = quoted(others.MAY_BE_KIND)
+        if self.is_json():
+            kinds = quoted(f'"(?:{"|".join(others.KINDS)})"')
+            return (
+                f"(arrayExists(k -> match(k, {pattern}), {self.keys()})"
+                f" AND match(toString(SpanAttributes), {kinds}))"
+            )
+        kinds = _strings(tuple(others.KINDS))
+        return (
+            f"arrayExists((k, v) -> has({kinds}, v) AND match(k, {pattern}),"
+            " mapKeys(SpanAttributes), mapValues(SpanAttributes))"
         )
 
     def keys(self, column: str = "SpanAttributes") -> str:
