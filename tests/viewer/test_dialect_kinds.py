@@ -563,9 +563,15 @@ def test_what_two_sets_of_callbacks_tell_is_told_once(sqlite: SQLiteStore) -> No
     check(spans, SUPPORT)
 
 
+@pytest.mark.parametrize("is_one_trace", [True, False])
 @pytest.mark.parametrize("asks_the_same", [True, False])
-def test_a_call_whose_usage_only_one_of_two_tells(asks_the_same: bool, sqlite: SQLiteStore) -> None:
-    """OpenInference has no usage of streams in JavaScript. Other calls may be asked meanwhile."""
+def test_a_call_whose_usage_only_one_of_two_tells(
+    asks_the_same: bool, is_one_trace: bool, sqlite: SQLiteStore
+) -> None:
+    """OpenInference has no usage of streams in JavaScript. Other calls may be asked meanwhile.
+
+    A callback is no parent of the client's span, which begins a trace if there is no other.
+    """
     written = talk([("Where is my parcel?", [], "It is on its way.")])
     (span,) = spans_of("conventions", written, THREAD)
     attributes = {name: one for name, one in span.attributes.items() if "usage" not in name}
@@ -573,6 +579,8 @@ def test_a_call_whose_usage_only_one_of_two_tells(asks_the_same: bool, sqlite: S
         asked = json.dumps([{"role": "user", "content": "Is it there?"}])
         attributes["gen_ai.input.messages"] = asked
     spans = beside(span, 1, attributes=attributes)
+    if not is_one_trace:
+        spans[0] = dataclasses.replace(span, trace_id="f" * 32)
     assert thread_of(spans, sqlite).input_tokens == written.calls[0].usage[0]
     said, _, _ = told(spans)
     assert ("user", "Is it there?") in said or asks_the_same

@@ -501,7 +501,6 @@ class _Twins:
                     break
                 if (
                     other.scope != one.scope
-                    and one.key[0] == other.key[0]
                     and one.has_usage != other.has_usage
                     and not (one.is_error or other.is_error)
                     and not (one.response and other.response)
