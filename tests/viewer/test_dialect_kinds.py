@@ -469,6 +469,15 @@ def test_an_id_that_was_hidden_makes_no_thread(hidden: str) -> None:
     assert read(labelled).thread_id == THREAD
 
 
+def test_operations_that_a_sender_does_not_name() -> None:
+    """As RubyLLM has them: by what the span tells."""
+    (*_, failed) = spans_of("RubyLLM", CHAT, THREAD)
+    assert read(dataclasses.replace(failed, name="ruby_llm.chat")).operation == "chat"
+    attributes = {"gen_ai.tool.name": "track", "gen_ai.tool.call.id": "call_1"}
+    tool = dataclasses.replace(failed, name="ruby_llm.tool", attributes=attributes)
+    assert read(tool).operation == "execute_tool"
+
+
 def test_messages_that_are_pairs_of_a_role_and_a_text() -> None:
     """As LangGraph takes them: a workflow around calls tells what it was given."""
     spans = []

@@ -170,6 +170,33 @@ def dialect_of(names: Iterable[str]) -> Dialect | None:
     )
 
 
+def content_of(names: Iterable[str], *, is_alone: bool) -> Dialect | None:
+    """Returns a dialect with the messages that a sender keeps under names of its own, if it does.
+
+    Args:
+        names: The attributes of a span about generative AI.
+        is_alone: Whether no dialect reads messages from any of them. Otherwise only those are read
+            that can be nothing else.
+    """
+    words = _words(names)
+    told = {name: word for name, word in words.items() if _TOLD.search(word)}
+    given = {name: word for name, word in words.items() if name not in told}
+    asked_in_names = _in_order(given, _ASKED if is_alone else _ASKED[:_SURE])
+    answered_in_names = _in_order(told, _ANSWERED if is_alone else _ANSWERED[:1])
+    if not asked_in_names and not answered_in_names:
+        return None
+    return Dialect(
+        name="others",
+        marks=(),
+        asked=asked_in(*asked_in_names) if asked_in_names else None,
+        answered=answered_in(*answered_in_names) if answered_in_names else None,
+    )
+
+
+#: So many endings of names are those of messages and of nothing else.
+_SURE: Final = 3
+
+
 def tokens_of(names: Iterable[str]) -> dict[str, Names]:
     """Returns the attributes with each number of tokens, or nothing if no two have the two sums."""
     found = _tokens_in(_words(name for name in names if "token" in name.lower()))

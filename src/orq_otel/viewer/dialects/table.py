@@ -36,7 +36,7 @@ from orq_otel.viewer.dialects.dialect import (
     text,
 )
 from orq_otel.viewer.dialects.elevenlabs import ELEVENLABS
-from orq_otel.viewer.dialects.genai import GENAI, INPUT, INSTRUCTIONS, recorded
+from orq_otel.viewer.dialects.genai import COMPLETION, GENAI, INPUT, INSTRUCTIONS, OUTPUT, recorded
 from orq_otel.viewer.dialects.genkit import GENKIT
 from orq_otel.viewer.dialects.haystack import HAYSTACK
 from orq_otel.viewer.dialects.laminar import LAMINAR
@@ -52,6 +52,7 @@ from orq_otel.viewer.dialects.mlflow import MLFLOW
 from orq_otel.viewer.dialects.monocle import MONOCLE
 from orq_otel.viewer.dialects.openinference import OPENINFERENCE
 from orq_otel.viewer.dialects.others import (
+    content_of,
     costs_of,
     dialect_of,
     ids_in,
@@ -160,6 +161,7 @@ class _Plan:
     agents: Names
     operations: Names
     kinds: tuple[tuple[str, Mapping[str, str]], ...]
+    implied: str | None
     records: tuple[tuple[str, str], ...]
     models: Names
     providers: Names
@@ -210,19 +212,39 @@ def _plan_of(names: frozenset[str], scope: str) -> _Plan:
         if not any(usage.values()):
             usage.update(tokens_of(names))
         costs = costs or costs_of(names)
+        applying += _with_own_names(names, applying)
     ids = there(THREAD_IDS)
     more_ids = other.thread_ids if other is not None else () if ids else ids_in(names)
     models = of("models")
+    operations = of("operations")
+    kinds = tuple(
+        (name, kinds)
+        for one in applying
+        for name, kinds in one.kinds.items()
+        if name in names or name == "name"
+    )
+    may_ask = any(
+        bool(one.asked) and (one is not GENAI or not names.isdisjoint(_ASKED_IN))
+        for one in applying
+    )
+    implied = None
+    if (
+        is_genai
+        and other is None
+        and not operations
+        and not any(name in names for name, _ in kinds)
+    ):
+        if "gen_ai.tool.name" in names:
+            implied = "execute_tool"
+        elif may_ask and models:
+            implied = "chat"
     return _Plan(
         dialects=applying,
         is_genai=is_genai,
         is_unanswered=any(
             one.is_answered is not None and not one.is_answered(names) for one in applying
         ),
-        may_ask=any(
-            bool(one.asked) and (one is not GENAI or not names.isdisjoint(_ASKED_IN))
-            for one in applying
-        ),
+        may_ask=may_ask,
         thread_ids=(*ids, *there(more_ids))
         if is_genai
         else tuple(name for name in ids if name not in SESSIONS),
@@ -230,13 +252,9 @@ def _plan_of(names: frozenset[str], scope: str) -> _Plan:
         tags=there((*TAGS, *other.tags) if other is not None else TAGS),
         users=of("users") or (users_in_metadata(names) if is_genai else ()),
         agents=of("agents"),
-        operations=of("operations"),
-        kinds=tuple(
-            (name, kinds)
-            for one in applying
-            for name, kinds in one.kinds.items()
-            if name in names or name == "name"
-        ),
+        operations=operations,
+        kinds=kinds,
+        implied=implied,
         records=tuple(
             (name, value)
             for one in applying
@@ -258,6 +276,14 @@ def _plan_of(names: frozenset[str], scope: str) -> _Plan:
         read_usage=tuple(one for one in applying if one.read_usage),
         failure=tuple(one for one in applying if one.failure),
     )
+
+
+def _with_own_names(names: frozenset[str], applying: Iterable[Dialect]) -> tuple[Dialect, ...]:
+    """Returns a dialect with the messages of a sender's own names beside the conventions' ones."""
+    is_read = not names.isdisjoint((*_ASKED_IN, *OUTPUT, *COMPLETION))
+    is_alone = all(one.asked is None or one is GENAI for one in applying) and not is_read
+    found = content_of(names, is_alone=is_alone)
+    return () if found is None else (found,)
 
 
 def _tells(names: frozenset[str], applying: Iterable[Dialect]) -> bool:
@@ -375,8 +401,8 @@ def _operation(span: Span, plan: _Plan) -> str | None:
     if found is None and span.status == "ERROR":
         # OpenLIT sets a failed call's attributes after the answer, which never came.
         operation, _, model = span.name.partition(" ")
-        return operation if model and operation in NAMED else None
-    return found
+        found = operation if model and operation in NAMED else None
+    return found or plan.implied
 
 
 #: Operations that are around model calls.
