@@ -469,6 +469,48 @@ def test_an_id_that_was_hidden_makes_no_thread(hidden: str) -> None:
     assert read(labelled).thread_id == THREAD
 
 
+@pytest.mark.parametrize("place", ["above, as a session", "above", "in baggage"])
+def test_an_id_that_a_framework_made_up_is_no_thread(place: str, sqlite: SQLiteStore) -> None:
+    """Pydantic AI makes one up, also for spans of others inside of its own."""
+    made_up = "01a2287d-5ce7-705e-a9b5-6cb1e392d43c"
+    spans = []
+    for number, span in enumerate(spans_of("conventions", CHAT, made_up)):
+        attributes = {**span.attributes, "gen_ai.conversation.id": made_up}
+        call = dataclasses.replace(span, parent_id=f"{number:x}a" * 8, attributes=attributes)
+        agent = dataclasses.replace(
+            call,
+            span_id=f"{number:x}a" * 8,
+            parent_id=f"{number:x}b" * 8,
+            scope="pydantic-ai",
+            start=span.start - 1,
+            end=span.end + 1,
+            attributes={
+                "gen_ai.operation.name": "invoke_agent",
+                "gen_ai.conversation.id": made_up,
+                **({"baggage_conflict.gen_ai.conversation.id": THREAD} if "bag" in place else {}),
+            },
+        )
+        label = "session.id" if "session" in place else "gen_ai.conversation.id"
+        request = dataclasses.replace(
+            agent,
+            span_id=f"{number:x}b" * 8,
+            parent_id=None,
+            scope="app",
+            status="UNSET",
+            attributes={} if "bag" in place else {label: THREAD},
+        )
+        spans += [call, agent, request]
+    assert thread_of(spans, sqlite).errors == 1
+    assert sqlite.thread(made_up) is None
+    alone = dataclasses.replace(
+        spans[1],
+        trace_id="e" * 32,
+        attributes={"gen_ai.operation.name": "chat", "gen_ai.conversation.id": made_up},
+    )
+    sqlite.write(kept([alone]))
+    assert sqlite.thread(made_up) is not None
+
+
 def test_operations_that_a_sender_does_not_name() -> None:
     """As RubyLLM has them: by what the span tells."""
     (*_, failed) = spans_of("RubyLLM", CHAT, THREAD)
