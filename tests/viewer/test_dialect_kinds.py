@@ -348,6 +348,30 @@ def test_one_response_on_nested_spans_is_one_call(sqlite: SQLiteStore) -> None:
     check(spans, SUPPORT)
 
 
+def test_a_span_around_calls_that_tells_their_sum_counts_no_more(sqlite: SQLiteStore) -> None:
+    """As TanStack AI has it around the calls of one question, by the same operation."""
+    calls = [
+        dataclasses.replace(one, trace_id="1" * 32, parent_id="d" * 16)
+        for one in spans_of("conventions", Talk(SUPPORT.calls[:2]), THREAD)
+    ]
+    told = [read(one) for one in calls]
+    around = dataclasses.replace(
+        calls[0],
+        span_id="d" * 16,
+        parent_id=None,
+        start=calls[0].start - 1,
+        end=calls[-1].end + 1,
+        attributes={
+            "gen_ai.operation.name": "chat",
+            "gen_ai.request.model": "gpt-4o-mini",
+            "gen_ai.usage.input_tokens": sum(one.input_tokens or 0 for one in told),
+            "gen_ai.usage.output_tokens": sum(one.output_tokens or 0 for one in told),
+        },
+    )
+    thread = thread_of([*calls, around], sqlite)
+    assert (thread.input_tokens, thread.output_tokens) == tokens(Talk(SUPPORT.calls[:2]))
+
+
 def test_usage_on_agents_alone_counts_once(sqlite: SQLiteStore) -> None:
     """Of agents inside each other that all tell their usage, in whatever order they come."""
     (span,) = spans_of("conventions", Talk(SUPPORT.calls[:1]), THREAD)

@@ -400,7 +400,10 @@ class _Twins:
             if len(same) == 1:
                 self.join(one, same[0])
             elif len(same) > 1 or (
-                one.operation is None and one.is_call and not same and one.key in spenders
+                one.is_call
+                and not same
+                and one.key in spenders
+                and (one.operation is None or _is_sum(one, inner))
             ):
                 self._around.add(one.key)
         for one in reversed(self.tree.downward):  # what stands above repeats the usage
@@ -607,6 +610,14 @@ class _Twins:
             for one in members:
                 one.twin = None if one is best else best.key
                 one.counts = one is best and (one.is_call or one.has_usage)
+
+
+def _is_sum(outer: Node, inner: Sequence[Node]) -> bool:
+    """Whether a span tells what the calls inside of it have used together."""
+    return (outer.input or 0, outer.output or 0) == (
+        sum(one.input or 0 for one in inner),
+        sum(one.output or 0 for one in inner),
+    )
 
 
 def _overlap(one: Node, other: Node) -> bool:

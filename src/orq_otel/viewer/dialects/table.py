@@ -563,11 +563,21 @@ def tool_use(span: Span) -> ToolUse:
                 name, call_id = name or more.name, call_id or more.id
                 arguments = more.arguments if arguments is None else arguments
                 result = more.result if result is None else result
+    arguments, result = _said_by_tool(arguments), _said_by_tool(result)
     told = _tool_message(result)
     if told is not None:
         result, call_id = told["content"], call_id or text(told["tool_call_id"])
         name = first_text(told, ("name",)) or name
     return ToolUse(name or span.name, call_id, arguments, result)
+
+
+def _said_by_tool(value: Any) -> Any:
+    """Returns what a message of a tool says, as TanStack has it, or else the value."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
+        (said,) = value
+        if said.keys() == {"role", "content"} and said["role"] == "tool":
+            return decoded(said["content"])
+    return value
 
 
 def _tool_message(result: Any) -> Mapping[str, Any] | None:
