@@ -851,6 +851,12 @@ def _by_own_names(call: Call) -> Attributes:
     return {own.get(name, name): value for name, value in found.items()}
 
 
+def _cached_by_own_name(call: Call) -> Attributes:
+    """Numbers are in the conventions, but for those of a cache: as AgentScope has them."""
+    own = {"gen_ai.usage.cache_read.input_tokens": "agentscope.usage.cache_input_tokens"}
+    return {own.get(name, name): value for name, value in _in_conventions(call).items()}
+
+
 def _ruby(call: Call) -> Attributes:
     """Without a name of what it does, as RubyLLM has it."""
     found = _traceloop(call)
@@ -983,6 +989,7 @@ WRITERS: Mapping[str, Callable[[Call], Attributes]] = {
     "conventions, Rig's messages": _rig_in_conventions,
     "conventions, messages by other names": _by_own_names,
     "conventions, numbers by other names": _own_numbers,
+    "conventions, cached tokens by another name": _cached_by_own_name,
     "RubyLLM": _ruby,
     "nobody knows": _unknown,
     "nobody knows, in JavaScript": _unknown_javascript,

@@ -485,7 +485,17 @@ def test_an_id_that_users_keep_in_metadata(name: str, sqlite: SQLiteStore) -> No
     assert {table.read(one).user for one in spans} == {"ada"}
 
 
-@pytest.mark.parametrize("hidden", ["[Scrubbed due to 'session']", "[Filtered]", "<REDACTED>"])
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        *("[Scrubbed due to 'session']", "[Filtered]", "<REDACTED>"),
+        *(
+            "[no_session_id]",
+            "None",
+            "undefined",
+        ),  # AgentScope's, Python's and JavaScript's nothing
+    ],
+)
 def test_an_id_that_was_hidden_makes_no_thread(hidden: str) -> None:
     (span, *_) = spans_of("conventions", CHAT, hidden)
     assert read(span).thread_id is None

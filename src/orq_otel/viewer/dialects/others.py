@@ -80,10 +80,15 @@ _OUTPUT_TOKENS: Final = re.compile(
     r"(?:(?:output|completion)_tokens?(?:_count|_used)?|tokens?_(?:count_)?(?:output|completion|out))$"
 )
 _CACHE_READ: Final = re.compile(
-    r"(?<!non_)(?<!un)cache(?:d|_read)\w{0,20}tokens|tokens\w{0,20}_cached?_?read$"
+    r"(?<!non_)(?<!un)cache(?:d|_read|_input)\w{0,20}tokens|tokens\w{0,20}_cached?_?read$"
 )
 _CACHE_WRITE: Final = re.compile(r"cache_(?:write|creation)\w{0,20}tokens")
 _REASONING: Final = re.compile(r"reasoning_tokens|tokens_reasoning$")
+_PARTS_OF_USAGE: Final = {
+    "cache_read": _CACHE_READ,
+    "cache_write": _CACHE_WRITE,
+    "reasoning": _REASONING,
+}
 _PARTS: Final = re.compile(r"cache|reasoning|audio|image|_per_|max_|limit|total")
 _USAGE: Final = re.compile(r"(?:^|_)(?:usage|usage_metadata|usage_details|token_usage|tokens)$")
 
@@ -203,6 +208,12 @@ def tokens_of(names: Iterable[str]) -> dict[str, Names]:
     return found if found["input_tokens"] and found["output_tokens"] else {}
 
 
+def parts_of_usage(names: Iterable[str]) -> dict[str, Names]:
+    """Returns the attributes with numbers of tokens that are parts of others."""
+    words = _words(name for name in names if "token" in name.lower())
+    return {count: _ending(words, pattern) for count, pattern in _PARTS_OF_USAGE.items()}
+
+
 def costs_of(names: Iterable[str]) -> Names:
     """Returns those of some attributes that have a cost."""
     found = [name for name in names if "cost" in name or "Cost" in name]
@@ -239,9 +250,7 @@ def _tokens_in(words: dict[str, str]) -> dict[str, Names]:
     return {
         "input_tokens": _plain(words, _INPUT_TOKENS),
         "output_tokens": _plain(words, _OUTPUT_TOKENS),
-        "cache_read": _ending(words, _CACHE_READ),
-        "cache_write": _ending(words, _CACHE_WRITE),
-        "reasoning": _ending(words, _REASONING),
+        **{count: _ending(words, pattern) for count, pattern in _PARTS_OF_USAGE.items()},
     }
 
 

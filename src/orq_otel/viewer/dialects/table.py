@@ -56,6 +56,7 @@ from orq_otel.viewer.dialects.others import (
     costs_of,
     dialect_of,
     ids_in,
+    parts_of_usage,
     tokens_of,
     users_in_metadata,
 )
@@ -211,6 +212,9 @@ def _plan_of(names: frozenset[str], scope: str) -> _Plan:
     if is_genai and other is None:  # names of a sender's own beside those of the conventions
         if not any(usage.values()):
             usage.update(tokens_of(names))
+        else:
+            for count, some in parts_of_usage(names).items():
+                usage[count] = usage[count] or some
         costs = costs or costs_of(names)
         applying += _with_own_names(names, applying)
     ids = there(THREAD_IDS)
@@ -360,16 +364,21 @@ def read(span: Span) -> Said:
 
 def _id(attributes: Mapping[str, Any], names: Names) -> str | None:
     found = first_text(attributes, names)
-    while found is not None and found[0] in "[<*" and _HIDDEN.match(found):
+    while found is not None and found[0] in _MAY_HIDE and _HIDDEN.match(found):
         names = tuple(name for name in names if attributes[name] != found)
         found = first_text(attributes, names)
     return found
 
 
-#: What senders put in the place of a secret. Logfire takes `session.id` for one, unless it is told.
+#: What senders put in the place of a secret, or of nothing. Logfire takes `session.id` for a secret
+#: unless it is told.
 _HIDDEN: Final = re.compile(
-    r"\[Scrubbed due to|[\[<](?:Filtered|REDACTED)[\]>]|\*+$", re.IGNORECASE
+    r"\[Scrubbed due to|[\[<](?:Filtered|REDACTED|no_session_id)[\]>]|\*+$"
+    "|(?:none|null|undefined)$",
+    re.IGNORECASE,
 )
+#: How it begins.
+_MAY_HIDE: Final = "[<*nNuU"
 
 #: What Mirascope puts behind a model's name.
 _APIS: Final = (":completions", ":responses")
