@@ -545,11 +545,36 @@ def test_an_id_that_a_framework_made_up_is_no_thread(place: str, sqlite: SQLiteS
     assert sqlite.thread(made_up) is not None
 
 
+def test_a_span_around_a_failed_call_does_not_take_its_place() -> None:
+    """mcp-agent has its numbers there, which are 0, and the instructions under its own name."""
+    spans = []
+    for span in spans_of("conventions", CHAT, THREAD):
+        facts = read(span)
+        around = dataclasses.replace(
+            span,
+            span_id="e" + span.span_id[1:],
+            name="support.generate",
+            scope="a.framework",
+            start=span.start - 1,
+            end=span.end + 1,
+            attributes={
+                "session.id": THREAD,
+                "gen_ai.request.model": "gpt-4o-mini",
+                "gen_ai.usage.input_tokens": facts.input_tokens or 0,
+                "gen_ai.usage.output_tokens": facts.output_tokens or 0,
+                "request_params.systemPrompt": "Be kind.",
+            },
+        )
+        assert table.asked(around) == []
+        spans += [dataclasses.replace(span, parent_id=around.span_id), around]
+    check(spans, CHAT)
+
+
 def test_operations_that_a_sender_does_not_name() -> None:
     """As RubyLLM has them: by what the span tells."""
     (*_, failed) = spans_of("RubyLLM", CHAT, THREAD)
     assert read(dataclasses.replace(failed, name="ruby_llm.chat")).operation == "chat"
-    attributes = {"gen_ai.tool.name": "track", "gen_ai.tool.call.id": "call_1"}
+    attributes = {"gen_ai.tool.name": "track", "input.value": TRACKING.arguments}
     tool = dataclasses.replace(failed, name="ruby_llm.tool", attributes=attributes)
     assert read(tool).operation == "execute_tool"
 

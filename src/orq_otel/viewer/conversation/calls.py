@@ -603,6 +603,7 @@ class _Twins:
                     one.operation not in _FETCHES or one.has_usage,
                     one.details,
                     one.response is not None,
+                    one.operation is not None,
                     -one.start,
                     one.key,
                 ),

@@ -99,7 +99,7 @@ _ASKED: Final = tuple(
         r"(?:input|request|prompt)_messages",
         r"messages",
         r"chat_history",
-        r"prompts?",
+        r"(?<!system_)prompts?",
         r"inputs?(?:_value|_json|_data)?",
         r"request(?:_body)?",
         r"(?:user_)?(?:question|query|message)",
@@ -176,7 +176,7 @@ def dialect_of(names: Iterable[str]) -> Dialect | None:
 
 
 def content_of(names: Iterable[str], *, is_alone: bool) -> Dialect | None:
-    """Returns a dialect with the messages that a sender keeps under names of its own, if it does.
+    """Returns a dialect with what was said, if a sender keeps it under names of its own.
 
     Args:
         names: The attributes of a span about generative AI.
@@ -188,16 +188,22 @@ def content_of(names: Iterable[str], *, is_alone: bool) -> Dialect | None:
     given = {name: word for name, word in words.items() if name not in told}
     asked_in_names = _in_order(given, _ASKED if is_alone else _ASKED[:_SURE])
     answered_in_names = _in_order(told, _ANSWERED if is_alone else _ANSWERED[:1])
-    if not asked_in_names and not answered_in_names:
+    tool = {}
+    if "gen_ai.tool.name" in words:
+        tool = {fact: _ending(words, _TOOL[fact]) for fact in ("arguments", "result")}
+    if not (asked_in_names or answered_in_names or any(tool.values())):
         return None
     return Dialect(
-        name="others",
+        name=OWN_NAMES,
         marks=(),
+        tool=tool,
         asked=asked_in(*asked_in_names) if asked_in_names else None,
         answered=answered_in(*answered_in_names) if answered_in_names else None,
     )
 
 
+#: The name of a dialect with what a sender has under names of its own.
+OWN_NAMES: Final = "own names"
 #: So many endings of names are those of messages and of nothing else.
 _SURE: Final = 3
 

@@ -52,6 +52,7 @@ from orq_otel.viewer.dialects.mlflow import MLFLOW
 from orq_otel.viewer.dialects.monocle import MONOCLE
 from orq_otel.viewer.dialects.openinference import OPENINFERENCE
 from orq_otel.viewer.dialects.others import (
+    OWN_NAMES,
     content_of,
     costs_of,
     dialect_of,
@@ -144,7 +145,8 @@ _COUNTS: Final = tuple(
 
 
 #: Attributes of the GenAI conventions with what a model was asked.
-_ASKED_IN: Final = (*INPUT, *INSTRUCTIONS, "gen_ai.prompt", "gen_ai.content.prompt")
+_MESSAGES_IN: Final = (*INPUT, "gen_ai.prompt", "gen_ai.content.prompt")
+_ASKED_IN: Final = (*_MESSAGES_IN, *INSTRUCTIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,10 +240,7 @@ def _plan_of(names: frozenset[str], scope: str) -> _Plan:
         and not operations
         and not any(name in names for name, _ in kinds)
     ):
-        if "gen_ai.tool.name" in names:
-            implied = "execute_tool"
-        elif may_ask and models:
-            implied = "chat"
+        implied = _implied(names, applying, models)
     return _Plan(
         dialects=applying,
         is_genai=is_genai,
@@ -280,6 +279,21 @@ def _plan_of(names: frozenset[str], scope: str) -> _Plan:
         read_usage=tuple(one for one in applying if one.read_usage),
         failure=tuple(one for one in applying if one.failure),
     )
+
+
+def _implied(names: frozenset[str], applying: Iterable[Dialect], models: Names) -> str | None:
+    """Returns the operation of a span that names none, by what else it tells, or None."""
+    if "gen_ai.tool.name" in names:
+        told = (name for one in applying for fact in _OF_RUNS for name in one.tool.get(fact, ()))
+        return None if names.isdisjoint(told) else "execute_tool"
+    has_messages = not names.isdisjoint(_MESSAGES_IN) or any(
+        one.asked is not None and one is not GENAI and one.name != OWN_NAMES for one in applying
+    )
+    return "chat" if models and has_messages else None
+
+
+#: What a span tells of a tool that was run, and not of one that might be.
+_OF_RUNS: Final = ("arguments", "result")
 
 
 def _with_own_names(names: frozenset[str], applying: Iterable[Dialect]) -> tuple[Dialect, ...]:
