@@ -117,9 +117,14 @@ _ANSWERED: Final = tuple(
     )
 )
 #: By what a store finds spans that may be read here: how a name ends, whatever separates its words,
-#: and one whose value must be one of `KINDS`.
-MAY_COUNT, MAY_BE_KIND = (
-    f"(?i:{one.pattern.replace('_', '[._/-]?')})" for one in (_INPUT_TOKENS, _KIND)
+#: one whose value must be one of `KINDS`, and one whose value is a thread's id.
+MAY_COUNT, MAY_BE_KIND, MAY_BE_ID = (
+    f"(?i:{one.replace('_', '[._/-]?')})"
+    for one in (
+        _INPUT_TOKENS.pattern,
+        _KIND.pattern,
+        r"(?:session|thread|conversation|chat)(?:_id(?:entifier)?)?$",
+    )
 )
 
 #: How a name goes that has something of an answer below it.

@@ -258,4 +258,8 @@ class Table:
             items = f"arrayConcat(arrayMap(n -> arrayMap(x -> concat(n, '=', x), {both}), NAMES))"
             items = f"arrayFlatten({items.replace('NAMES', _strings(every))})"
             return f"(hasAny(SpanAttributeItems, {items}) AND {exact})"
-        return f"(hasAny(mapValues(SpanAttributes), {both}) AND {exact})"
+        like = f"has({both}, v) AND match(k, {quoted(others.MAY_BE_ID)})"
+        return (
+            f"(hasAny(mapValues(SpanAttributes), {both}) AND ({exact} OR arrayExists((k, v) ->"
+            f" {like}, mapKeys(SpanAttributes), mapValues(SpanAttributes))))"
+        )
