@@ -810,6 +810,59 @@ def _trulens_printed(call: Call) -> Attributes:
     return found
 
 
+_CLASSES = {"user": "Human", "assistant": "AI", "system": "System", "tool": "Tool"}
+
+
+def _classes_in_conventions(call: Call) -> Attributes:
+    """Roles are the names of LangChain's classes, as utilities of OpenTelemetry had them."""
+    asked = [{**one, "role": _CLASSES[one["role"]]} for one in parts(call)]
+    return _genai(call, asked, [{**parts_answer(call), "role": "AI"}])
+
+
+def _rig_in_conventions(call: Call) -> Attributes:
+    """What a part is, only the user's have a word for."""
+
+    def message(role: str, text: str, tools: tuple[Tool, ...], of: Tool | None) -> Message:
+        said: Message = {"type": "text", "text": text}
+        if of is not None:
+            result = {"type": "toolresult", "id": of.id, "call_id": None, "content": [said]}
+            return {"role": "user", "content": [result]}
+        if role == "user":
+            return {"role": role, "content": [said]}
+        calls = [
+            {
+                "id": one.id,
+                "call_id": None,
+                "function": {"name": one.name, "arguments": one.arguments},
+            }
+            for one in tools
+        ]
+        return {"role": role, "id": None, "content": [*([{"text": text}] if text else []), *calls]}
+
+    asked = [message(*one) for one in call.asked if one[0] != "system"]
+    found = _genai(call, asked, [message("assistant", call.text, call.tools, None)])
+    return {**found, "gen_ai.system_instructions": "Be kind."}
+
+
+def _by_own_names(call: Call) -> Attributes:
+    """Numbers are in the conventions, messages are not."""
+    found = _genai(call, openai(call), openai_answer(call))
+    own = {"gen_ai.input.messages": "app.input", "gen_ai.output.messages": "app.output"}
+    return {own.get(name, name): value for name, value in found.items()}
+
+
+def _cached_by_own_name(call: Call) -> Attributes:
+    """Numbers are in the conventions, but for those of a cache: as AgentScope has them."""
+    own = {"gen_ai.usage.cache_read.input_tokens": "agentscope.usage.cache_input_tokens"}
+    return {own.get(name, name): value for name, value in _in_conventions(call).items()}
+
+
+def _ruby(call: Call) -> Attributes:
+    """Without a name of what it does, as RubyLLM has it."""
+    found = _traceloop(call)
+    return {name: value for name, value in found.items() if name != "llm.request.type"}
+
+
 def _own_numbers(call: Call) -> Attributes:
     """In the conventions, but for the numbers and the roles: as .NET's Semantic Kernel has them."""
     sent, answered, cached = call.usage
@@ -932,7 +985,12 @@ WRITERS: Mapping[str, Callable[[Call], Attributes]] = {
     "traceAI": _traceai,
     "TruLens": _trulens,
     "TruLens, printed": _trulens_printed,
+    "conventions, roles of LangChain's classes": _classes_in_conventions,
+    "conventions, Rig's messages": _rig_in_conventions,
+    "conventions, messages by other names": _by_own_names,
     "conventions, numbers by other names": _own_numbers,
+    "conventions, cached tokens by another name": _cached_by_own_name,
+    "RubyLLM": _ruby,
     "nobody knows": _unknown,
     "nobody knows, in JavaScript": _unknown_javascript,
     "nobody knows, with numbers": _unknown_numbered,

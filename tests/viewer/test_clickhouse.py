@@ -326,12 +326,15 @@ def test_attributes_in_json(database: Database, is_summed: bool) -> None:
     )
     one = call("a", says="Hello", tags=("x", "y"))
     told = {**row(one), "SpanAttributes": one.attributes, "ResourceAttributes": one.resource}
-    database.insert_rows("otel_traces", [told])
+    names = {"acme.span_kind": "LLM", "acme.session_id": "b"}
+    unknown = {**row(replace(one, trace_id="b" * 32)), "SpanAttributes": names}
+    database.insert_rows("otel_traces", [told, {**unknown, "ResourceAttributes": {}}])
     with database.store() as store:
         if is_summed:
             store.create_rollup()
         thread = store.thread("a")
         (found,) = store.spans("a")
+        assert store.thread("b") is not None
     assert thread is not None
     assert (thread.title, thread.tags, thread.input_tokens) == ("Hello", ("x", "y"), 1000)
     assert found.span.attributes["gen_ai.usage.input_tokens"] in {1000, "1000"}
@@ -343,6 +346,9 @@ def test_attributes_in_json(database: Database, is_summed: bool) -> None:
 )
 def test_a_thread_beyond_the_copy_is_found_by_its_id(database: Database, index: str) -> None:
     database.insert(kept(*(call(f"t{n}", start=NOON + n * 60 * MINUTE) for n in range(6))))
+    told = call(None, start=NOON)  # by a name that nobody lists
+    told = replace(told, attributes={**told.attributes, "acme.conversationId": "own"})
+    database.insert(kept(told))
     with database.store() as store:
         raw: RawSpans = store._raw
         assert raw.of_thread("t0") == raw.of_thread("t0")
@@ -353,6 +359,9 @@ def test_a_thread_beyond_the_copy_is_found_by_its_id(database: Database, index: 
         assert (thread.id, thread.spans) == ("t0", 1)
         assert len(store.spans("t0")) == 1
         assert store.thread("nobody") is None
+        own = store.thread("own")
+        assert own is not None
+        assert own.spans == 1
 
 
 def test_a_server_that_is_not_there() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,12 +18,13 @@ from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.model.store import Store
 from orq_otel.viewer.model.telemetry import EVALUATION, LogRecord
 from orq_otel.viewer.receive.otlp import from_json
-from orq_otel.viewer.store.buckets import SECOND
+from orq_otel.viewer.store.buckets import DAY
 from orq_otel.viewer.store.clickhouse import ClickHouseStore
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
-from .browsing import serving
 from .conftest import fresh_database
+from .dialect_writers import WRITERS, spans_of
+from .test_dialect_kinds import SUPPORT
 from .test_dialects import SENDERS, SENT, _told, expected_tokens, is_whole
 
 
@@ -120,6 +119,37 @@ def test_all_together(clickhouse_store: ClickHouseStore, sqlite_store: SQLiteSto
     assert clickhouse_store.overview(query) == sqlite_store.overview(query)
 
 
+@pytest.mark.parametrize("way", ["spans", "sums"])
+def test_conventions_that_nobody_knows(
+    way: str, clickhouse: ClickHouseServer, sqlite: SQLiteStore
+) -> None:
+    """They are found by how names end, and a failed call by its own name."""
+    kept: list[KeptSpan] = []
+    for number, sender in enumerate(WRITERS):
+        spans = [
+            replace(
+                one,
+                trace_id=f"{number:02x}{one.trace_id[2:]}",
+                start=one.start + 20_000 * DAY,
+                end=one.end + 20_000 * DAY,
+                attributes={**one.attributes, "acme.conversation.id": sender},
+            )
+            for one in spans_of(sender, SUPPORT, None)
+        ]
+        spans[-1] = replace(spans[-1], attributes={"session.id": sender})
+        kept += [KeptSpan(one, read(one)) for one in spans]
+    sqlite.write(kept)
+    with fresh_database(clickhouse) as database:
+        database.insert(kept)
+        with database.store() as store:
+            if way == "sums":
+                store.create_rollup()
+            query = ThreadQuery(limit=100)
+            found = store.threads(query)
+            assert {one.id: one.errors for one in found.threads} == dict.fromkeys(WRITERS, 1)
+            assert found == sqlite.threads(query)
+
+
 def raw_records(sender: str) -> list[LogRecord]:
     """The log records of a sender before any of them is taken for a span."""
 
@@ -146,35 +176,41 @@ def raw_records(sender: str) -> list[LogRecord]:
     ]
 
 
+@pytest.mark.parametrize("way", ["spans", "sums", "sums of what arrives"])
 def test_coding_agents_that_send_log_records_alone(
-    clickhouse: ClickHouseServer, sqlite_store: SQLiteStore
+    way: str, clickhouse: ClickHouseServer, sqlite_store: SQLiteStore
 ) -> None:
-    agents = ("claude-code-logs", "codex-logs")
+    sent = {
+        json.loads((SENT / one / "expected.json").read_text())["thread_id"]: raw_records(one)
+        for one in ("claude-code-logs", "codex-logs")
+    }
     with fresh_database(clickhouse) as database, database.store() as store:
-        for agent in agents:
-            database.insert([], raw_records(agent))
-            thread_id = json.loads((SENT / agent / "expected.json").read_text())["thread_id"]
+        if way == "sums of what arrives":
+            store.create_rollup()
+        for records in sent.values():
+            for half in (records[len(records) // 2 :], records[: len(records) // 2]):
+                database.insert([], half)
+                store.follow()
+        if way == "sums":
+            store.create_rollup()
+        for thread_id in sent:
             thread = store.thread(thread_id)
             assert thread is not None
             assert thread == sqlite_store.thread(thread_id)
             entries = conversation(thread_id, store.spans(thread_id)).entries
             expected = conversation(thread_id, sqlite_store.spans(thread_id)).entries
             assert list(map(_told, entries)) == list(map(_told, expected))
-        assert len(store.threads(ThreadQuery()).threads) == len(agents)
-        assert not store.leaves_agents_out
+            names = [one.name for one in sqlite_store.logs(thread_id)]
+            assert [one.name for one in store.logs(thread_id)] == names
+        assert {one.id for one in store.threads(ThreadQuery()).threads} == sent.keys()
+        assert store.overview(ThreadQuery()).threads == len(sent)
+        codex = "ScopeName LIKE 'codex%'"
+        database.command(f"DELETE FROM otel_logs WHERE {codex}")
+        assert database.rows(f"SELECT count() FROM otel_logs WHERE {codex}") == [[0]]
+        store.follow()
+        (left,) = store.threads(ThreadQuery()).threads
+        assert left.id == next(iter(sent))
+        assert store.thread(next(reversed(sent))) is None
         database.command("TRUNCATE TABLE otel_logs")
         assert store.threads(ThreadQuery()).threads == ()
-
-
-def test_sums_say_that_log_records_of_coding_agents_are_left_out(
-    clickhouse: ClickHouseServer,
-) -> None:
-    with fresh_database(clickhouse) as database:
-        late = [replace(one, time=time.time_ns() - SECOND) for one in raw_records("codex-logs")[:3]]
-        for records in ([], late):
-            database.insert([], records)
-            with database.store() as store:
-                store.create_rollup()
-                assert store.leaves_agents_out == bool(records)
-                with serving(store) as url, urllib.request.urlopen(url) as page:
-                    assert ('id="agents"' in page.read().decode()) == bool(records)
+        assert list(store.spans(left.id)) == []

@@ -348,6 +348,30 @@ def test_one_response_on_nested_spans_is_one_call(sqlite: SQLiteStore) -> None:
     check(spans, SUPPORT)
 
 
+def test_a_span_around_calls_that_tells_their_sum_counts_no_more(sqlite: SQLiteStore) -> None:
+    """As TanStack AI has it around the calls of one question, by the same operation."""
+    calls = [
+        dataclasses.replace(one, trace_id="1" * 32, parent_id="d" * 16)
+        for one in spans_of("conventions", Talk(SUPPORT.calls[:2]), THREAD)
+    ]
+    told = [read(one) for one in calls]
+    around = dataclasses.replace(
+        calls[0],
+        span_id="d" * 16,
+        parent_id=None,
+        start=calls[0].start - 1,
+        end=calls[-1].end + 1,
+        attributes={
+            "gen_ai.operation.name": "chat",
+            "gen_ai.request.model": "gpt-4o-mini",
+            "gen_ai.usage.input_tokens": sum(one.input_tokens or 0 for one in told),
+            "gen_ai.usage.output_tokens": sum(one.output_tokens or 0 for one in told),
+        },
+    )
+    thread = thread_of([*calls, around], sqlite)
+    assert (thread.input_tokens, thread.output_tokens) == tokens(Talk(SUPPORT.calls[:2]))
+
+
 def test_usage_on_agents_alone_counts_once(sqlite: SQLiteStore) -> None:
     """Of agents inside each other that all tell their usage, in whatever order they come."""
     (span,) = spans_of("conventions", Talk(SUPPORT.calls[:1]), THREAD)
@@ -461,12 +485,98 @@ def test_an_id_that_users_keep_in_metadata(name: str, sqlite: SQLiteStore) -> No
     assert {table.read(one).user for one in spans} == {"ada"}
 
 
-@pytest.mark.parametrize("hidden", ["[Scrubbed due to 'session']", "[Filtered]", "<REDACTED>"])
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        *("[Scrubbed due to 'session']", "[Filtered]", "<REDACTED>"),
+        *(
+            "[no_session_id]",
+            "None",
+            "undefined",
+        ),  # AgentScope's, Python's and JavaScript's nothing
+    ],
+)
 def test_an_id_that_was_hidden_makes_no_thread(hidden: str) -> None:
     (span, *_) = spans_of("conventions", CHAT, hidden)
     assert read(span).thread_id is None
     labelled = dataclasses.replace(span, attributes={**span.attributes, "conversation_id": THREAD})
     assert read(labelled).thread_id == THREAD
+
+
+@pytest.mark.parametrize("place", ["above, as a session", "above", "in baggage"])
+def test_an_id_that_a_framework_made_up_is_no_thread(place: str, sqlite: SQLiteStore) -> None:
+    """Pydantic AI makes one up, also for spans of others inside of its own."""
+    made_up = "01a2287d-5ce7-705e-a9b5-6cb1e392d43c"
+    spans = []
+    for number, span in enumerate(spans_of("conventions", CHAT, made_up)):
+        attributes = {**span.attributes, "gen_ai.conversation.id": made_up}
+        call = dataclasses.replace(span, parent_id=f"{number:x}a" * 8, attributes=attributes)
+        agent = dataclasses.replace(
+            call,
+            span_id=f"{number:x}a" * 8,
+            parent_id=f"{number:x}b" * 8,
+            scope="pydantic-ai",
+            start=span.start - 1,
+            end=span.end + 1,
+            attributes={
+                "gen_ai.operation.name": "invoke_agent",
+                "gen_ai.conversation.id": made_up,
+                **({"baggage_conflict.gen_ai.conversation.id": THREAD} if "bag" in place else {}),
+            },
+        )
+        label = "session.id" if "session" in place else "gen_ai.conversation.id"
+        request = dataclasses.replace(
+            agent,
+            span_id=f"{number:x}b" * 8,
+            parent_id=None,
+            scope="app",
+            status="UNSET",
+            attributes={} if "bag" in place else {label: THREAD},
+        )
+        spans += [call, agent, request]
+    assert thread_of(spans, sqlite).errors == 1
+    assert sqlite.thread(made_up) is None
+    alone = dataclasses.replace(
+        spans[1],
+        trace_id="e" * 32,
+        attributes={"gen_ai.operation.name": "chat", "gen_ai.conversation.id": made_up},
+    )
+    sqlite.write(kept([alone]))
+    assert sqlite.thread(made_up) is not None
+
+
+def test_a_span_around_a_failed_call_does_not_take_its_place() -> None:
+    """mcp-agent has its numbers there, which are 0, and the instructions under its own name."""
+    spans = []
+    for span in spans_of("conventions", CHAT, THREAD):
+        facts = read(span)
+        around = dataclasses.replace(
+            span,
+            span_id="e" + span.span_id[1:],
+            name="support.generate",
+            scope="a.framework",
+            start=span.start - 1,
+            end=span.end + 1,
+            attributes={
+                "session.id": THREAD,
+                "gen_ai.request.model": "gpt-4o-mini",
+                "gen_ai.usage.input_tokens": facts.input_tokens or 0,
+                "gen_ai.usage.output_tokens": facts.output_tokens or 0,
+                "request_params.systemPrompt": "Be kind.",
+            },
+        )
+        assert table.asked(around) == []
+        spans += [dataclasses.replace(span, parent_id=around.span_id), around]
+    check(spans, CHAT)
+
+
+def test_operations_that_a_sender_does_not_name() -> None:
+    """As RubyLLM has them: by what the span tells."""
+    (*_, failed) = spans_of("RubyLLM", CHAT, THREAD)
+    assert read(dataclasses.replace(failed, name="ruby_llm.chat")).operation == "chat"
+    attributes = {"gen_ai.tool.name": "track", "input.value": TRACKING.arguments}
+    tool = dataclasses.replace(failed, name="ruby_llm.tool", attributes=attributes)
+    assert read(tool).operation == "execute_tool"
 
 
 def test_messages_that_are_pairs_of_a_role_and_a_text() -> None:
@@ -563,9 +673,15 @@ def test_what_two_sets_of_callbacks_tell_is_told_once(sqlite: SQLiteStore) -> No
     check(spans, SUPPORT)
 
 
+@pytest.mark.parametrize("is_one_trace", [True, False])
 @pytest.mark.parametrize("asks_the_same", [True, False])
-def test_a_call_whose_usage_only_one_of_two_tells(asks_the_same: bool, sqlite: SQLiteStore) -> None:
-    """OpenInference has no usage of streams in JavaScript. Other calls may be asked meanwhile."""
+def test_a_call_whose_usage_only_one_of_two_tells(
+    asks_the_same: bool, is_one_trace: bool, sqlite: SQLiteStore
+) -> None:
+    """OpenInference has no usage of streams in JavaScript. Other calls may be asked meanwhile.
+
+    A callback is no parent of the client's span, which begins a trace if there is no other.
+    """
     written = talk([("Where is my parcel?", [], "It is on its way.")])
     (span,) = spans_of("conventions", written, THREAD)
     attributes = {name: one for name, one in span.attributes.items() if "usage" not in name}
@@ -573,6 +689,8 @@ def test_a_call_whose_usage_only_one_of_two_tells(asks_the_same: bool, sqlite: S
         asked = json.dumps([{"role": "user", "content": "Is it there?"}])
         attributes["gen_ai.input.messages"] = asked
     spans = beside(span, 1, attributes=attributes)
+    if not is_one_trace:
+        spans[0] = dataclasses.replace(span, trace_id="f" * 32)
     assert thread_of(spans, sqlite).input_tokens == written.calls[0].usage[0]
     said, _, _ = told(spans)
     assert ("user", "Is it there?") in said or asks_the_same

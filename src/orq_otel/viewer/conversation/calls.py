@@ -4,7 +4,8 @@ Several spans may tell of one model call: a framework's around a client's, a cli
 proxy's, two instrumentations side by side, a record of the usage after it. One of them counts. Each
 error is told by every span around it, and counts where it happened.
 
-A span without a thread's id has that of its nearest ancestor. Where a trace has one id alone, it
+A span without a thread's id has that of its nearest ancestor, and so has one whose id a framework
+made up. Where a trace has one id alone, it
 belongs to the spans above as well, and to calls whose parents are missing. Spans may arrive in any
 order: what is decided for a trace is decided anew when more of it arrives.
 """
@@ -28,6 +29,11 @@ Key = tuple[str, str]
 
 _TOOL: Final = "execute_tool"
 _NO_IDS: Final[set[str]] = set()
+#: Where Logfire keeps an id in baggage that a span has another one for.
+_IN_BAGGAGE: Final = "baggage_conflict.gen_ai.conversation.id"
+#: How the scope of a framework begins that makes up ids where it was given none, and how they look.
+_INVENTING: Final = "pydantic-ai"
+_INVENTED: Final = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 #: Operations that ask again for an answer that an earlier call has brought.
 _FETCHES: Final = frozenset({"fetch_response"})
 _AGENTS: Final = SUMMARIES - _FETCHES - {_TOOL, "chunk"}
@@ -320,14 +326,34 @@ class _Tree:
     def _give_own(self) -> None:
         """Give each span the id on itself, and a session's where spans below need one."""
         needy: set[Key] = set()
+        made_up = self._made_up()
         for one in reversed(self.downward):
-            one.thread = one.own
+            one.thread = made_up.get((one.key[0], one.own), one.own) if made_up else one.own
             is_needy = one.own is None and (one.is_genai or one.key in needy)
             if is_needy and one.session is not None:
                 one.thread, is_needy = one.session, False
             above = self.above(one)
             if is_needy and above is not None:
                 needy.add(above.key)
+
+    def _made_up(self) -> dict[tuple[str, str | None], str]:
+        """Returns the ids of each trace that a framework made up, with those that users gave.
+
+        A user's stands on a span above, or beside it where Logfire had it in baggage.
+        """
+        found: dict[tuple[str, str | None], str] = {}
+        for one in self.nodes:
+            if one.own is None:
+                continue
+            given = one.span.attributes.get(_IN_BAGGAGE)
+            if one.scope.startswith(_INVENTING) and _INVENTED.fullmatch(one.own):
+                ids = ((above.own, above.session) for above in self.ancestors(one))
+                given = given or next(
+                    (some for some in itertools.chain(*ids) if some and some != one.own), None
+                )
+            if isinstance(given, str) and given:
+                found[one.key[0], one.own] = given
+        return found
 
     def find_errors(self) -> None:
         """Find where each error happened."""
@@ -374,7 +400,10 @@ class _Twins:
             if len(same) == 1:
                 self.join(one, same[0])
             elif len(same) > 1 or (
-                one.operation is None and one.is_call and not same and one.key in spenders
+                one.is_call
+                and not same
+                and one.key in spenders
+                and (one.operation is None or _is_sum(one, inner))
             ):
                 self._around.add(one.key)
         for one in reversed(self.tree.downward):  # what stands above repeats the usage
@@ -501,7 +530,6 @@ class _Twins:
                     break
                 if (
                     other.scope != one.scope
-                    and one.key[0] == other.key[0]
                     and one.has_usage != other.has_usage
                     and not (one.is_error or other.is_error)
                     and not (one.response and other.response)
@@ -575,6 +603,7 @@ class _Twins:
                     one.operation not in _FETCHES or one.has_usage,
                     one.details,
                     one.response is not None,
+                    one.operation is not None,
                     -one.start,
                     one.key,
                 ),
@@ -582,6 +611,14 @@ class _Twins:
             for one in members:
                 one.twin = None if one is best else best.key
                 one.counts = one is best and (one.is_call or one.has_usage)
+
+
+def _is_sum(outer: Node, inner: Sequence[Node]) -> bool:
+    """Whether a span tells what the calls inside of it have used together."""
+    return (outer.input or 0, outer.output or 0) == (
+        sum(one.input or 0 for one in inner),
+        sum(one.output or 0 for one in inner),
+    )
 
 
 def _overlap(one: Node, other: Node) -> bool:

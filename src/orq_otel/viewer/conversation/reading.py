@@ -13,7 +13,7 @@ import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from orq_otel.viewer.conversation import calls, handoffs
 from orq_otel.viewer.conversation.entries import Conversation, Failure, Step, Turn
@@ -486,6 +486,7 @@ class _Reader:
                 turn = None if place is None else entries[place]
                 if place is not None and isinstance(turn, Turn):
                     entries[place] = _with_tool(turn, tool)
+                    self._tools.untold.append(tool)
                 else:
                     entries.append(Step(one, tool))
             else:
@@ -559,6 +560,9 @@ class _Tools:
     _calls: dict[str, ToolCall] = field(default_factory=dict)
     _open: list[tuple[str, ToolCall]] = field(default_factory=list)  # with the trace
     _unanswered: list[ToolCall] = field(default_factory=list)  # of the latest message with some
+
+    #: Executions of calls that no message has.
+    untold: list[ToolCall] = field(default_factory=list)
 
     def open(self, trace_id: str, answered: Iterable[Message]) -> None:
         """Note the tool calls that a model asked for."""
@@ -671,6 +675,9 @@ class _Tools:
                     if call.result is None or call.execution is not None:
                         call.result = result(item.raw)
                     continue
+                told = _values(result(item.raw))
+                if any(told == _values(one.result) for one in self.untold):
+                    continue
             elif isinstance(part, ToolCall):
                 if calling != item.position:
                     calling, self._unanswered = item.position, []
@@ -703,6 +710,11 @@ class _Tools:
             )
         self._unanswered = [one for one in self._unanswered if one is not found]
         return found
+
+
+def _values(parts: Iterable[Part] | None) -> list[Any]:
+    """Returns what a tool's result says, however it was encoded."""
+    return [decoded(one.content) if isinstance(one, Text) else one for one in parts or ()]
 
 
 def _place_of_call(entries: Sequence[Turn | Step], kept: KeptSpan, tool: ToolCall) -> int | None:

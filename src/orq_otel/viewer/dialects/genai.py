@@ -43,7 +43,7 @@ _CHOICE: Final = "gen_ai.choice"
 
 #: Those of LangSmith and Traceloop, and those that Quarkus has on the span.
 _PROMPT: Final = ("gen_ai.prompt", "gen_ai.content.prompt")
-_COMPLETION: Final = ("gen_ai.completion", "gen_ai.content.completion")
+COMPLETION: Final = ("gen_ai.completion", "gen_ai.content.completion")
 
 
 def events_of(span: Span) -> Iterator[tuple[str, Mapping[str, Any], Any]]:
@@ -128,7 +128,7 @@ def _answered(span: Span) -> Messages:
         return found
     said = answered(content(span, ("gen_ai.response.text",)))  # Sentry
     calls = answered({"tool_calls": content(span, ("gen_ai.response.tool_calls",))})
-    return said or calls or answered(content(span, _COMPLETION))
+    return said or calls or answered(content(span, COMPLETION))
 
 
 def _messages(span: Span) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -34,7 +34,8 @@ EVENTS: Final = tuple(_AGENTS)
 _CLAUDE: Final = "com.anthropic.claude_code"
 #: How the scopes of those begin that send nothing else.
 SCOPES: Final = (_CLAUDE, "codex")
-_IDS: Final = ("session.id", "conversation.id")
+#: Attributes with the id of a conversation.
+IDS: Final = ("session.id", "conversation.id")
 _PROMPTS: Final = ("prompt.id", "prompt_id")
 #: What the record of a model call that was answered is named. Codex has one with its tokens.
 _CALLS: Final = frozenset({"api_request", "api_response", "sse_event", "websocket_event"})
@@ -67,7 +68,7 @@ def told(record: LogRecord) -> Span | LogRecord:
     if agent is None:
         return record
     attributes = record.attributes
-    thread_id = first_text(attributes, _IDS)
+    thread_id = first_text(attributes, IDS)
     if thread_id is None:
         return record
     prompt_id = first_text(attributes, _PROMPTS)

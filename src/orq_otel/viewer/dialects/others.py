@@ -52,7 +52,7 @@ _KINDS: Final = {
     "reranker": "rerank",
 }
 #: Each also in capitals, and with a capital.
-_ALL_KINDS: Final = {
+KINDS: Final = {
     written: operation
     for kind, operation in _KINDS.items()
     for written in (kind, kind.upper(), kind.capitalize())
@@ -80,10 +80,15 @@ _OUTPUT_TOKENS: Final = re.compile(
     r"(?:(?:output|completion)_tokens?(?:_count|_used)?|tokens?_(?:count_)?(?:output|completion|out))$"
 )
 _CACHE_READ: Final = re.compile(
-    r"(?<!non_)(?<!un)cache(?:d|_read)\w{0,20}tokens|tokens\w{0,20}_cached?_?read$"
+    r"(?<!non_)(?<!un)cache(?:d|_read|_input)\w{0,20}tokens|tokens\w{0,20}_cached?_?read$"
 )
 _CACHE_WRITE: Final = re.compile(r"cache_(?:write|creation)\w{0,20}tokens")
 _REASONING: Final = re.compile(r"reasoning_tokens|tokens_reasoning$")
+_PARTS_OF_USAGE: Final = {
+    "cache_read": _CACHE_READ,
+    "cache_write": _CACHE_WRITE,
+    "reasoning": _REASONING,
+}
 _PARTS: Final = re.compile(r"cache|reasoning|audio|image|_per_|max_|limit|total")
 _USAGE: Final = re.compile(r"(?:^|_)(?:usage|usage_metadata|usage_details|token_usage|tokens)$")
 
@@ -94,7 +99,7 @@ _ASKED: Final = tuple(
         r"(?:input|request|prompt)_messages",
         r"messages",
         r"chat_history",
-        r"prompts?",
+        r"(?<!system_)prompts?",
         r"inputs?(?:_value|_json|_data)?",
         r"request(?:_body)?",
         r"(?:user_)?(?:question|query|message)",
@@ -111,6 +116,17 @@ _ANSWERED: Final = tuple(
         r"(?:answer|result|return|generated_text)",
     )
 )
+#: By what a store finds spans that may be read here: how a name ends, whatever separates its words,
+#: one whose value must be one of `KINDS`, and one whose value is a thread's id.
+MAY_COUNT, MAY_BE_KIND, MAY_BE_ID = (
+    f"(?i:{one.replace('_', '[._/-]?')})"
+    for one in (
+        _INPUT_TOKENS.pattern,
+        _KIND.pattern,
+        r"(?:session|thread|conversation|chat)(?:_id(?:entifier)?)?$",
+    )
+)
+
 #: How a name goes that has something of an answer below it.
 _TOLD: Final = re.compile(r"outputs?|response|completion|answer|result|generated|generation")
 _TOOL: Final = {
@@ -151,7 +167,7 @@ def dialect_of(names: Iterable[str]) -> Dialect | None:
         tags=_ending(words, _TAGS),
         users=_ending(words, _USER),
         agents=_ending(words, _AGENT),
-        kinds=dict.fromkeys(kinds, _ALL_KINDS),
+        kinds=dict.fromkeys(kinds, KINDS),
         models=_ending(words, _MODEL),
         providers=_ending(words, _PROVIDER),
         usage={count: some for count, some in usage.items() if some},
@@ -164,10 +180,49 @@ def dialect_of(names: Iterable[str]) -> Dialect | None:
     )
 
 
+def content_of(names: Iterable[str], *, is_alone: bool) -> Dialect | None:
+    """Returns a dialect with what was said, if a sender keeps it under names of its own.
+
+    Args:
+        names: The attributes of a span about generative AI.
+        is_alone: Whether no dialect reads messages from any of them. Otherwise only those are read
+            that can be nothing else.
+    """
+    words = _words(names)
+    told = {name: word for name, word in words.items() if _TOLD.search(word)}
+    given = {name: word for name, word in words.items() if name not in told}
+    asked_in_names = _in_order(given, _ASKED if is_alone else _ASKED[:_SURE])
+    answered_in_names = _in_order(told, _ANSWERED if is_alone else _ANSWERED[:1])
+    tool = {}
+    if "gen_ai.tool.name" in words:
+        tool = {fact: _ending(words, _TOOL[fact]) for fact in ("arguments", "result")}
+    if not (asked_in_names or answered_in_names or any(tool.values())):
+        return None
+    return Dialect(
+        name=OWN_NAMES,
+        marks=(),
+        tool=tool,
+        asked=asked_in(*asked_in_names) if asked_in_names else None,
+        answered=answered_in(*answered_in_names) if answered_in_names else None,
+    )
+
+
+#: The name of a dialect with what a sender has under names of its own.
+OWN_NAMES: Final = "own names"
+#: So many endings of names are those of messages and of nothing else.
+_SURE: Final = 3
+
+
 def tokens_of(names: Iterable[str]) -> dict[str, Names]:
     """Returns the attributes with each number of tokens, or nothing if no two have the two sums."""
     found = _tokens_in(_words(name for name in names if "token" in name.lower()))
     return found if found["input_tokens"] and found["output_tokens"] else {}
+
+
+def parts_of_usage(names: Iterable[str]) -> dict[str, Names]:
+    """Returns the attributes with numbers of tokens that are parts of others."""
+    words = _words(name for name in names if "token" in name.lower())
+    return {count: _ending(words, pattern) for count, pattern in _PARTS_OF_USAGE.items()}
 
 
 def costs_of(names: Iterable[str]) -> Names:
@@ -206,9 +261,7 @@ def _tokens_in(words: dict[str, str]) -> dict[str, Names]:
     return {
         "input_tokens": _plain(words, _INPUT_TOKENS),
         "output_tokens": _plain(words, _OUTPUT_TOKENS),
-        "cache_read": _ending(words, _CACHE_READ),
-        "cache_write": _ending(words, _CACHE_WRITE),
-        "reasoning": _ending(words, _REASONING),
+        **{count: _ending(words, pattern) for count, pattern in _PARTS_OF_USAGE.items()},
     }
 
 

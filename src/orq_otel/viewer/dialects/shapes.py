@@ -44,7 +44,7 @@ _TEXTS: Final = frozenset(
 _THOUGHTS: Final = frozenset({"reasoning", "thinking", "redacted_thinking"})
 _CALLS: Final = frozenset(
     {
-        *("tool_call", "tool-call", "tool_use", "toolUse", "function_call"),
+        *("tool_call", "tool-call", "toolcall", "tool_use", "toolUse", "function_call"),
         *("server_tool_use", "mcp_call"),
     }
 )
@@ -54,6 +54,7 @@ _RESULTS: Final = frozenset(
         "tool-result",
         "tool_result",
         "toolResult",
+        "toolresult",  # Rig
         "function_call_output",
         "function_response",
         "custom_tool_call_output",
@@ -538,8 +539,9 @@ def role_of(value: Mapping[str, Any], default: str = "user") -> str:
         is_role = kind is not None and kind in {*_ROLES, "system", "tool", "user"}
         role = kind if kind is not None and is_role else default
         role = "assistant" if value.get("kind") == "response" else role
-    lower = role.lower()  # as .NET has them
-    return _ROLES.get(role, lower if lower in _TOLD_BY or lower == "tool" else role)
+    lower = role.lower()  # as .NET and LangChain have them
+    known = lower if lower in _TOLD_BY or lower == "tool" else role
+    return _ROLES.get(role) or _ROLES.get(lower, known)
 
 
 def _tool_calls(value: Mapping[str, Any]) -> list[Part]:
@@ -672,7 +674,7 @@ def part(value: Any) -> Part | None:  # noqa: C901, PLR0911, PLR0912 - one branc
         return _call(value)
     if kind in _RESULTS:
         return _result(value)
-    if kind == "function" and isinstance(value.get("function"), Mapping):
+    if kind in {"function", None} and isinstance(value.get("function"), Mapping):
         return _call(value)
     for name in _CALLED[1:]:
         if isinstance(value.get(name), Mapping):

@@ -36,7 +36,7 @@ from orq_otel.viewer.dialects.dialect import (
     text,
 )
 from orq_otel.viewer.dialects.elevenlabs import ELEVENLABS
-from orq_otel.viewer.dialects.genai import GENAI, INPUT, INSTRUCTIONS, recorded
+from orq_otel.viewer.dialects.genai import COMPLETION, GENAI, INPUT, INSTRUCTIONS, OUTPUT, recorded
 from orq_otel.viewer.dialects.genkit import GENKIT
 from orq_otel.viewer.dialects.haystack import HAYSTACK
 from orq_otel.viewer.dialects.laminar import LAMINAR
@@ -52,9 +52,12 @@ from orq_otel.viewer.dialects.mlflow import MLFLOW
 from orq_otel.viewer.dialects.monocle import MONOCLE
 from orq_otel.viewer.dialects.openinference import OPENINFERENCE
 from orq_otel.viewer.dialects.others import (
+    OWN_NAMES,
+    content_of,
     costs_of,
     dialect_of,
     ids_in,
+    parts_of_usage,
     tokens_of,
     users_in_metadata,
 )
@@ -142,7 +145,8 @@ _COUNTS: Final = tuple(
 
 
 #: Attributes of the GenAI conventions with what a model was asked.
-_ASKED_IN: Final = (*INPUT, *INSTRUCTIONS, "gen_ai.prompt", "gen_ai.content.prompt")
+_MESSAGES_IN: Final = (*INPUT, "gen_ai.prompt", "gen_ai.content.prompt")
+_ASKED_IN: Final = (*_MESSAGES_IN, *INSTRUCTIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,7 @@ class _Plan:
     agents: Names
     operations: Names
     kinds: tuple[tuple[str, Mapping[str, str]], ...]
+    implied: str | None
     records: tuple[tuple[str, str], ...]
     models: Names
     providers: Names
@@ -209,20 +214,40 @@ def _plan_of(names: frozenset[str], scope: str) -> _Plan:
     if is_genai and other is None:  # names of a sender's own beside those of the conventions
         if not any(usage.values()):
             usage.update(tokens_of(names))
+        else:
+            for count, some in parts_of_usage(names).items():
+                usage[count] = usage[count] or some
         costs = costs or costs_of(names)
+        applying += _with_own_names(names, applying)
     ids = there(THREAD_IDS)
     more_ids = other.thread_ids if other is not None else () if ids else ids_in(names)
     models = of("models")
+    operations = of("operations")
+    kinds = tuple(
+        (name, kinds)
+        for one in applying
+        for name, kinds in one.kinds.items()
+        if name in names or name == "name"
+    )
+    may_ask = any(
+        bool(one.asked) and (one is not GENAI or not names.isdisjoint(_ASKED_IN))
+        for one in applying
+    )
+    implied = None
+    if (
+        is_genai
+        and other is None
+        and not operations
+        and not any(name in names for name, _ in kinds)
+    ):
+        implied = _implied(names, applying, models)
     return _Plan(
         dialects=applying,
         is_genai=is_genai,
         is_unanswered=any(
             one.is_answered is not None and not one.is_answered(names) for one in applying
         ),
-        may_ask=any(
-            bool(one.asked) and (one is not GENAI or not names.isdisjoint(_ASKED_IN))
-            for one in applying
-        ),
+        may_ask=may_ask,
         thread_ids=(*ids, *there(more_ids))
         if is_genai
         else tuple(name for name in ids if name not in SESSIONS),
@@ -230,13 +255,9 @@ def _plan_of(names: frozenset[str], scope: str) -> _Plan:
         tags=there((*TAGS, *other.tags) if other is not None else TAGS),
         users=of("users") or (users_in_metadata(names) if is_genai else ()),
         agents=of("agents"),
-        operations=of("operations"),
-        kinds=tuple(
-            (name, kinds)
-            for one in applying
-            for name, kinds in one.kinds.items()
-            if name in names or name == "name"
-        ),
+        operations=operations,
+        kinds=kinds,
+        implied=implied,
         records=tuple(
             (name, value)
             for one in applying
@@ -258,6 +279,29 @@ def _plan_of(names: frozenset[str], scope: str) -> _Plan:
         read_usage=tuple(one for one in applying if one.read_usage),
         failure=tuple(one for one in applying if one.failure),
     )
+
+
+def _implied(names: frozenset[str], applying: Iterable[Dialect], models: Names) -> str | None:
+    """Returns the operation of a span that names none, by what else it tells, or None."""
+    if "gen_ai.tool.name" in names:
+        told = (name for one in applying for fact in _OF_RUNS for name in one.tool.get(fact, ()))
+        return None if names.isdisjoint(told) else "execute_tool"
+    has_messages = not names.isdisjoint(_MESSAGES_IN) or any(
+        one.asked is not None and one is not GENAI and one.name != OWN_NAMES for one in applying
+    )
+    return "chat" if models and has_messages else None
+
+
+#: What a span tells of a tool that was run, and not of one that might be.
+_OF_RUNS: Final = ("arguments", "result")
+
+
+def _with_own_names(names: frozenset[str], applying: Iterable[Dialect]) -> tuple[Dialect, ...]:
+    """Returns a dialect with the messages of a sender's own names beside the conventions' ones."""
+    is_read = not names.isdisjoint((*_ASKED_IN, *OUTPUT, *COMPLETION))
+    is_alone = all(one.asked is None or one is GENAI for one in applying) and not is_read
+    found = content_of(names, is_alone=is_alone)
+    return () if found is None else (found,)
 
 
 def _tells(names: frozenset[str], applying: Iterable[Dialect]) -> bool:
@@ -334,16 +378,21 @@ def read(span: Span) -> Said:
 
 def _id(attributes: Mapping[str, Any], names: Names) -> str | None:
     found = first_text(attributes, names)
-    while found is not None and found[0] in "[<*" and _HIDDEN.match(found):
+    while found is not None and found[0] in _MAY_HIDE and _HIDDEN.match(found):
         names = tuple(name for name in names if attributes[name] != found)
         found = first_text(attributes, names)
     return found
 
 
-#: What senders put in the place of a secret. Logfire takes `session.id` for one, unless it is told.
+#: What senders put in the place of a secret, or of nothing. Logfire takes `session.id` for a secret
+#: unless it is told.
 _HIDDEN: Final = re.compile(
-    r"\[Scrubbed due to|[\[<](?:Filtered|REDACTED)[\]>]|\*+$", re.IGNORECASE
+    r"\[Scrubbed due to|[\[<](?:Filtered|REDACTED|no_session_id)[\]>]|\*+$"
+    "|(?:none|null|undefined)$",
+    re.IGNORECASE,
 )
+#: How it begins.
+_MAY_HIDE: Final = "[<*nNuU"
 
 #: What Mirascope puts behind a model's name.
 _APIS: Final = (":completions", ":responses")
@@ -375,14 +424,14 @@ def _operation(span: Span, plan: _Plan) -> str | None:
     if found is None and span.status == "ERROR":
         # OpenLIT sets a failed call's attributes after the answer, which never came.
         operation, _, model = span.name.partition(" ")
-        return operation if model and operation in _NAMED else None
-    return found
+        found = operation if model and operation in NAMED else None
+    return found or plan.implied
 
 
 #: Operations that are around model calls.
 AROUND: Final = frozenset({"invoke_agent", "invoke_workflow"})
 #: Operations that a failed span may tell by its name alone, as the conventions have it.
-_NAMED: Final = frozenset({"chat", "generate_content", "text_completion"})
+NAMED: Final = frozenset({"chat", "generate_content", "text_completion"})
 #: Operations of the conventions, and those of this project.
 OPERATIONS: Final = frozenset(
     {
@@ -448,7 +497,7 @@ def _raised(span: Span, operation: str | None, usage: Usage | None) -> bool:
     if operation in AROUND or (usage is not None and usage.output_tokens):
         return False
     if span.status == "OK":  # LangSmith says so in JavaScript, and tells the exception beside it
-        return operation in _NAMED and _has_exception(span)
+        return operation in NAMED and _has_exception(span)
     attributes = span.attributes
     code = attributes.get("http.response.status_code")  # Mistral's client
     return (
@@ -537,11 +586,21 @@ def tool_use(span: Span) -> ToolUse:
                 name, call_id = name or more.name, call_id or more.id
                 arguments = more.arguments if arguments is None else arguments
                 result = more.result if result is None else result
+    arguments, result = _said_by_tool(arguments), _said_by_tool(result)
     told = _tool_message(result)
     if told is not None:
         result, call_id = told["content"], call_id or text(told["tool_call_id"])
         name = first_text(told, ("name",)) or name
     return ToolUse(name or span.name, call_id, arguments, result)
+
+
+def _said_by_tool(value: Any) -> Any:
+    """Returns what a message of a tool says, as TanStack has it, or else the value."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
+        (said,) = value
+        if said.keys() == {"role", "content"} and said["role"] == "tool":
+            return decoded(said["content"])
+    return value
 
 
 def _tool_message(result: Any) -> Mapping[str, Any] | None:

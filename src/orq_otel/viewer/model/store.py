@@ -59,11 +59,6 @@ class Store(Protocol):
         """The time that pages show unless another one is chosen, as "24h", or None for any."""
         ...
 
-    @property
-    def leaves_agents_out(self) -> bool:
-        """Whether log records of coding agents are there that it does not show as threads."""
-        ...
-
     def write(self, spans: Sequence[KeptSpan], logs: Sequence[LogRecord] = ()) -> None:
         """Store spans and log records. They are on disk when this returns.
 

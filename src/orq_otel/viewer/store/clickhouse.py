@@ -20,7 +20,6 @@ from orq_otel.viewer.model.sums import Numbers, Overview
 from orq_otel.viewer.model.telemetry import LogRecord
 from orq_otel.viewer.model.threads import Stray, Thread, ThreadPage
 from orq_otel.viewer.store import visits
-from orq_otel.viewer.store.buckets import DAY
 from orq_otel.viewer.store.clickhouse_activity import Tables
 from orq_otel.viewer.store.clickhouse_address import Address
 from orq_otel.viewer.store.clickhouse_copy import Copy
@@ -28,7 +27,7 @@ from orq_otel.viewer.store.clickhouse_index import Index, Progress
 from orq_otel.viewer.store.clickhouse_numbers import numbers, overview
 from orq_otel.viewer.store.clickhouse_reading import Reading
 from orq_otel.viewer.store.clickhouse_server import RefusedError, Server
-from orq_otel.viewer.store.clickhouse_spans import ALWAYS, RawSpans, Window
+from orq_otel.viewer.store.clickhouse_spans import RawSpans
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 _log = logging.getLogger(__name__)
@@ -38,8 +37,6 @@ Result = TypeVar("Result")
 _PATIENCE: Final = 1.0
 #: How many seconds may pass until tables are noticed that somebody else has made or dropped.
 _CHECK: Final = 5.0
-#: And whether log records of coding agents are there.
-_RARELY: Final = 3600.0
 #: How many seconds may pass until a deletion is noticed that leaves no fewer spans than there were.
 _SWEEP: Final = 3600.0
 #: How many seconds one step of following takes.
@@ -63,8 +60,7 @@ class ClickHouseStore:
         self._tables = Tables(server, self._raw.table, self._raw.logs_table)
         self._index = Index(server, self._raw, self._tables)
         self._reading = Reading(server, self._tables)
-        self._checked = self._asked_for_agents = 0.0
-        self._has_agents = False
+        self._checked = 0.0
         self._next_sweep = time.monotonic() + _SWEEP
         self._is_summed = False
         self._followed: tuple[int, int] | None = None
@@ -162,23 +158,6 @@ class ClickHouseStore:
         if self._are_summed():
             return frozenset(get_args(Ability))
         return self._copy.latest().abilities
-
-    @property
-    def leaves_agents_out(self) -> bool:
-        """Whether coding agents have sent log records alone lately, of which sums know nothing.
-
-        They have no trace, by which the tables of sums are made.
-
-        Raises:
-            StoreError: The query failed.
-        """
-        if not self._are_summed():
-            return False
-        now = time.monotonic()
-        if now > self._asked_for_agents:
-            self._asked_for_agents = now + _RARELY
-            self._has_agents = self._raw.has_agents(Window(time.time_ns() - DAY, ALWAYS.until))
-        return self._has_agents
 
     @property
     def period(self) -> str | None:
@@ -338,9 +317,13 @@ class ClickHouseStore:
         """Returns the copy with all traces of a thread."""
 
         def of_sums(sums: Reading) -> SQLiteStore:
-            traces, window = sums.traces(thread_id)
+            traces, window, has_agent = sums.traces(thread_id)
             if not traces:  # what may still be in the copy is gone
                 return self._copy.empty()
-            return self._copy.with_traces(traces, window, self._raw.records_of_thread(thread_id))
+            records = self._raw.records_of_thread(thread_id)
+            if not has_agent:
+                return self._copy.with_traces(traces, window, records)
+            spans, more = self._raw.of_agents_in([thread_id], window)
+            return self._copy.with_traces(traces, window, records + more, spans)
 
         return self._answer(of_sums, lambda: self._copied(thread_id))

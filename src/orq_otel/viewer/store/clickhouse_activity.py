@@ -8,7 +8,8 @@ never added to. `<table>_orq_dates` says on which days a thread did something, f
 all of it. `<table>_orq_messages` has each text of a thread once a day, with the first span
 that had it, and `<table>_orq_feedback` each evaluation with its thread. A view notes in
 `<table>_orq_arrivals` which traces spans or log records have arrived for, and `<table>_orq_state`
-what is done.
+what is done. What log records of coding agents stand for has rows as well, of traces that are in no
+table of spans, where they have 0 of them.
 
 Rows are kept as long as the spans that they were made of: they have the same TTL, by the hour of
 these, and partitions of a day.
@@ -33,7 +34,7 @@ _EARLIER: Final = (
     *("threads", "calls", "labels", "latencies", "prices", "facts", "texts"),
 )
 #: The form of the tables. Those of another one are made anew.
-FORM: Final = 4
+FORM: Final = 5
 _BY_THREAD: Final = "by_thread thread_id TYPE bloom_filter(0.001) GRANULARITY 1"
 #: What spans sum up to, in rows of a trace and in those of a day.
 _SUMS: Final = """spans Int64,
@@ -174,7 +175,7 @@ _PARTS: Final = {
     ),
     "arrivals": _Part(
         "trace_id String, first DateTime64(9), last DateTime64(9), arrived DateTime64(6, 'UTC'),"
-        " evaluations UInt64",
+        " evaluations UInt64, agents UInt64",
         "MergeTree",
         "PARTITION BY toDate(arrived) ORDER BY arrived"
         f" TTL toDateTime(arrived) + toIntervalDay({ARRIVALS_DAYS})",
@@ -238,11 +239,16 @@ class Tables:
         )
         return int(found[0][0]) if found else None
 
-    def days_done(self) -> dict[int, int]:
-        """Returns the days that were summed up, in days since the epoch, and in which round."""
+    def noted(self, kind: str) -> dict[int, int]:
+        """Returns what was noted of each day since the epoch.
+
+        Args:
+            kind: "day", the round in which it was summed up, or "agents", how many log records of
+                coding agents were.
+        """
         found = self._server.ask(
-            f"SELECT toInt64(substring(key, 5)), value FROM {self.name('state')} FINAL"
-            " WHERE startsWith(key, 'day ')"
+            f"SELECT toInt64(substring(key, {len(kind) + 2})), value"
+            f" FROM {self.name('state')} FINAL WHERE startsWith(key, '{kind} ')"
         )
         return {int(day): int(value) for day, value in found}
 
@@ -300,13 +306,16 @@ class Tables:
         for view, table in (("arriving", self._spans), ("arriving_logs", self._logs)):
             if table is not None:
                 source, _ = self._local(table)
-                told = "0" if table is self._spans else source.is_evaluation()
+                told = theirs = "0"
+                if table is not self._spans:
+                    told, theirs = source.is_evaluation(), source.is_of_agent()
                 made.append(
                     f"CREATE MATERIALIZED VIEW IF NOT EXISTS {self.name(view)}{self._on()}"
                     f" TO {arrivals} AS SELECT TraceId AS trace_id,"
                     " min(Timestamp) AS first, max(Timestamp) AS last, now64(6, 'UTC') AS arrived,"
-                    f" countIf({told}) AS evaluations FROM {source.sql}"
-                    f" WHERE TraceId != '' OR {told} GROUP BY TraceId"
+                    f" countIf({told}) AS evaluations, countIf({theirs}) AS agents"
+                    f" FROM {source.sql} WHERE TraceId != '' OR {told} OR {theirs}"
+                    " GROUP BY TraceId"
                 )
         return made
 

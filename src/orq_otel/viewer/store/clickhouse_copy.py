@@ -15,9 +15,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model.kept_spans import KeptSpan
-from orq_otel.viewer.model.telemetry import LogRecord, Span
+from orq_otel.viewer.model.telemetry import LogRecord
 from orq_otel.viewer.store.buckets import DAY, HOUR, bounded
 from orq_otel.viewer.store.clickhouse_spans import ALWAYS, Place, RawSpans, Window
 from orq_otel.viewer.store.sqlite import SQLiteStore
@@ -50,6 +49,8 @@ class Copy:
         self._lock = threading.Lock()
         self._folder = tempfile.TemporaryDirectory(prefix="orq-otel-")
         self._number = 0
+        #: How many log records there were in all.
+        self._records = 0
         self._before: SQLiteStore | None = None
         self._next = 0.0
         self._logs_until = 0
@@ -72,8 +73,7 @@ class Copy:
             if began >= self._next:
                 counts = self._raw.counts()
                 if counts != self._counts:
-                    if self._has_agents and self._counts and counts[1] < self._counts[1]:
-                        self._empty()  # what was deleted may be theirs
+                    self._forget_agents(counts[1])
                     self._follow()
                     self._counts = counts
                     ended = time.monotonic()
@@ -86,19 +86,29 @@ class Copy:
         trace_ids: Iterable[str],
         window: Window = ALWAYS,
         records: Sequence[LogRecord] = (),
+        of_agents: Sequence[KeptSpan] = (),
     ) -> SQLiteStore:
         """Returns the copy with all spans of some traces, and some log records.
+
+        Args:
+            trace_ids: The traces.
+            window: When their spans began.
+            records: The log records.
+            of_agents: Spans of the traces that log records of coding agents stand for.
 
         Raises:
             StoreError: ClickHouse cannot be read.
         """
         with self._lock:
             wanted = set(trace_ids)
-            self._match(self._raw.of_traces(wanted, window), wanted, window)
             _, count = self._raw.counts()
+            self._forget_agents(count)
+            self._match(self._raw.of_traces(wanted, window), wanted, window)
             stale = {one for one in wanted & self._spans.keys() if self._logs.get(one) != count}
-            if found := [*self._raw.records(stale, window), *records]:
-                self._store.write([], found)
+            self._has_agents = self._has_agents or bool(of_agents)
+            found = [*self._raw.records(stale, window), *records]
+            if found or of_agents:
+                self._store.write(of_agents, found)
             self._logs.update(dict.fromkeys(stale, count))
             return self._store
 
@@ -116,6 +126,12 @@ class Copy:
                 self._before.close()
             self._folder.cleanup()
 
+    def _forget_agents(self, records: int) -> None:
+        """Start again if log records were deleted, and some of them may stand for spans."""
+        if self._has_agents and records < self._records:
+            self._empty()
+        self._records = records
+
     def _follow(self) -> None:
         self._since = self._raw.latest(self._most, time.time_ns())
         window = Window(self._since, ALWAYS.until)
@@ -127,10 +143,9 @@ class Copy:
         records = self._raw.records_of_threads(Window(bounded(since), ALWAYS.until))
         if self._spans:
             records += self._raw.records(list(self._spans), Window(bounded(since), ALWAYS.until))
-        told = self._raw.of_agents(Window(bounded(since), ALWAYS.until))
-        spans = [KeptSpan(one, read(one)) for one in told if isinstance(one, Span)]
+        spans, others = self._raw.of_agents(Window(bounded(since), ALWAYS.until))
         self._has_agents = self._has_agents or bool(spans)
-        records += [one for one in told if not isinstance(one, Span)]
+        records += others
         times = [*(one.time for one in records), *(one.span.end for one in spans)]
         if times:
             self._logs_until = max(times)

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from orq_otel.viewer.conversation import calls
@@ -39,6 +39,8 @@ _log = logging.getLogger(__name__)
 
 #: How many traces are decided on together.
 _TRACES: Final = 400
+#: And threads of coding agents with so many log records.
+_RECORDS: Final = 20_000
 #: Days of more spans than this are summed up hour by hour.
 _FEW: Final = 200_000
 #: A trace that arrives takes so long to be seen, at most, in microseconds.
@@ -72,7 +74,9 @@ class Index:
         self._lock = threading.Lock()
         self._cursor: int | None = None
         self._seen: dict[str, int] = {}
-        self._rows = -1
+        self._rows = self._records = -1
+        #: Days of which it is noted that they have log records of coding agents.
+        self._of_agents: set[int] = set()
 
     def follow(self, seconds: float) -> bool:
         """Sum up what has arrived. Returns whether that is all.
@@ -91,7 +95,7 @@ class Index:
                 self._cursor = self._tables.state("cursor") or 0
             arrived = self._server.ask(
                 "SELECT trace_id, toInt64(max(toUnixTimestamp64Micro(arrived))) AS latest,"
-                " sum(evaluations), min(toUnixTimestamp64Nano(first)),"
+                " sum(evaluations), sum(agents), min(toUnixTimestamp64Nano(first)),"
                 " max(toUnixTimestamp64Nano(last))"
                 f" FROM {self._tables.name('arrivals')}"
                 " WHERE arrived > fromUnixTimestamp64Micro({cursor:Int64}) GROUP BY trace_id"
@@ -129,16 +133,20 @@ class Index:
 
     def _take(self, arrived: Sequence[tuple[Any, ...]]) -> set[int]:
         """Sum up some traces. Returns the days of their rows."""
-        window = Window(
-            bounded(min(first for *_, first, _ in arrived)),
-            bounded(max(last for *_, last in arrived)) + 1,
-        )
+        window = _window(arrived)
         version = self._tables.now()
         traces = [trace_id for trace_id, *_ in arrived if trace_id]
         # Of all else that a program does, nothing is read but its names of attributes.
         known = {key.trace_id for key in self._keys(traces, window.around())}
         known.update(self._raw.traces_about_genai(window, among=traces))
         days = self._write([one for one in traces if one in known], window, version)
+        of_agents = [one for one in arrived if one[3]]
+        if of_agents:
+            theirs = self._take_agents(_window(of_agents), version)
+            for day in theirs - self._of_agents:
+                self._tables.note(f"agents {day}", _SOME)
+            self._of_agents |= theirs
+            days |= theirs
         if any(evaluations for _, _, evaluations, *_ in arrived):
             self._evaluate(window, version)
         return days
@@ -157,15 +165,17 @@ class Index:
         if self._tables.state("cursor") is None:
             self._tables.note("cursor", self._tables.now())
         counts = self._raw.days()
-        days = list(counts)
-        done = self._tables.days_done()
+        of_agents = self._raw.days_of_agents()
+        days = sorted({*counts, *of_agents}, reverse=True)
+        done = self._tables.noted("day")
         begun = self._tables.state("round") or 0
         if all(done.get(day) == begun for day in days):
             begun = self._tables.now()
             self._tables.note("round", begun)
         left = [day for day in days if done.get(day) != begun]
         for day in left:
-            self._sum_up(day, counts[day])
+            self._sum_up(day, counts.get(day, 0))
+            self._tables.note(f"agents {day}", of_agents.get(day, 0))
             self._tables.note(f"day {day}", begun)
             number = len(days) - len(left) + left.index(day) + 1
             report(day, number, len(days))
@@ -184,6 +194,7 @@ class Index:
             traces = self._raw.traces_about_genai(window)
             for start in range(0, len(traces), _TRACES):
                 days |= self._write(traces[start : start + _TRACES], window, version)
+        days |= self._take_agents(_of_agents(day), version)
         self._forget(day, version)
         self._days.sum_up(days - {day}, version)
 
@@ -209,6 +220,20 @@ class Index:
                 self._days.sum_up(touched, version)
         for day in {*self._raw.days_with_evaluations(), *self._feedback.days()}:
             self._evaluate_day(day)
+        self._sweep_agents()
+
+    def _sweep_agents(self) -> None:
+        """Sum up anew the days that have other numbers of agents' log records than they had."""
+        known = self._tables.noted("agents")
+        if not any(known.values()):
+            return  # as in most tables, which may have many other log records
+        counts = self._raw.days_of_agents()
+        for day in counts.keys() | known.keys():
+            if counts.get(day, 0) != known.get(day, 0):
+                version = self._tables.now()
+                self._days.sum_up(self._take_agents(_of_agents(day), version), version)
+                self._forget(day, version, _IS_OF_AGENT)
+                self._tables.note(f"agents {day}", counts.get(day, 0))
 
     def _evaluate_day(self, day: int) -> None:
         version = self._tables.now()
@@ -225,20 +250,22 @@ class Index:
         self._feedback.write(records, nodes_of(spans).values(), version)
 
     def _sweep_if_fewer(self) -> None:
-        """Sweep if spans were deleted: the table has fewer rows than it had."""
-        rows, _ = self._raw.counts()
-        if 0 <= rows < self._rows:
+        """Sweep if spans or log records were deleted: a table has fewer rows than it had."""
+        rows, records = self._raw.counts()
+        if rows < self._rows:
             self.sweep()
-        self._rows = rows
+        elif records < self._records:
+            self._sweep_agents()
+        self._rows, self._records = rows, records
 
-    def _forget(self, day: int, version: int) -> None:
-        """Forget rows of a day that are older than a version."""
+    def _forget(self, day: int, version: int, which: str = "1") -> None:
+        """Forget rows of a day that are older than a version, and of a condition in SQL."""
         activity = self._tables.name("activity")
         self._server.do(
             f"INSERT INTO {activity} (thread_id, hour, trace_id, service, version, is_deleted)"
             f" SELECT thread_id, hour, trace_id, service, {self._tables.now()}, 1"
             f" FROM {activity} FINAL"
-            f" WHERE {of_day(day)} AND version < {version}"
+            f" WHERE {of_day(day)} AND version < {version} AND {which}"
         )
         self._days.sum_up([day])
         self._texts.forget(day)
@@ -284,29 +311,82 @@ class Index:
         emitted = set(wanted)
         told = [one for one in spans if one.span.trace_id in emitted]
         counts = Counter(one.span.trace_id for one in told)
+        days, lost = self._emit(told, nodes, self._keys(wanted, within), counts, version)
+        self._feedback.write(records, nodes.values(), version)
+        if lost and is_first:  # others of the thread may say it again
+            others = self._traces_of(lost, within.around(), emitted)
+            days |= self._write(others, within, version, is_first=False)
+        return days
+
+    def _take_agents(self, window: Window, version: int) -> set[int]:
+        """Write what log records of coding agents in a time stand for. Returns the days of rows."""
+        days: set[int] = set()
+        for threads in _few(self._raw.threads_of_agents(window)):
+            days |= self._write_agents(threads, window, version)
+        return days
+
+    def _write_agents(
+        self, threads: Sequence[str], window: Window, version: int, *, is_first: bool = True
+    ) -> set[int]:
+        """Write the rows of what coding agents did in some threads and in a time.
+
+        Nobody else tells of it, so that it is decided on apart from other traces.
+        """
+        around = window.around()
+        spans, records = self._raw.of_agents_in(threads, around)
+        spans = list(with_records(spans, records))
+        touched = {
+            one.span.trace_id
+            for one in spans
+            if one.span.start < window.until and one.span.end >= window.since
+        }
+        told = [one for one in spans if one.span.trace_id in touched]
+        before = self._keys(list(touched), around)
+        days, lost = self._emit(told, nodes_of(spans), before, {}, version)
+        if lost and is_first:
+            days |= self._write_agents(list(lost), around, version, is_first=False)
+        return days
+
+    def _emit(
+        self,
+        told: Sequence[KeptSpan],
+        nodes: Mapping[calls.Key, calls.Node],
+        before: Sequence[Key],
+        counts: Mapping[str, int],
+        version: int,
+    ) -> tuple[set[int], set[str]]:
+        """Write the rows and texts of whole traces.
+
+        Args:
+            told: Their spans.
+            nodes: What was decided on them.
+            before: The rows that they had.
+            counts: How many spans each trace has in the Collector's table, if it has any.
+            version: As everywhere.
+
+        Returns:
+            The days of the rows, and the threads from which a text is gone.
+        """
         rows: dict[Key, Row] = {}
         for one in told:
             node = nodes[one.span.trace_id, one.span.span_id]
             add(rows, calls.decided(one, node), node)
-        before = self._keys(wanted, within)
         self._server.insert(
             self._tables.name("activity"),
             [
-                *(row.values(key, counts[key.trace_id], version) for key, row in rows.items()),
+                *(
+                    row.values(key, counts.get(key.trace_id, 0), version)
+                    for key, row in rows.items()
+                ),
                 *(gone(key, version) for key in before if key not in rows),
             ],
         )
-        self._feedback.write(records, nodes.values(), version)
         lost = self._texts.write(
             [(one, nodes[one.span.trace_id, one.span.span_id].thread) for one in told],
             {*before, *rows},
             version,
         )
-        days = {key.hour * SECOND // DAY for key in (*before, *rows)}
-        if lost and is_first:  # others of the thread may say it again
-            others = self._traces_of(lost, within.around(), emitted)
-            days |= self._write(others, within, version, is_first=False)
-        return days
+        return {key.hour * SECOND // DAY for key in (*before, *rows)}, lost
 
     def _read(
         self, trace_ids: Sequence[str], window: Window
@@ -329,7 +409,7 @@ class Index:
         """Returns the first traces of some threads in a time."""
         found = self._server.ask(
             f"SELECT trace_id FROM {self._tables.name('activity')} FINAL"
-            f" WHERE thread_id IN {{ids:Array(String)}} AND {_IN}"
+            f" WHERE thread_id IN {{ids:Array(String)}} AND {_IN} AND NOT {_IS_OF_AGENT}"
             " GROUP BY trace_id ORDER BY min(started) LIMIT {most:UInt64}",
             {"ids": list(threads), "most": _CROWD + len(but), **_hours(window)},
         )
@@ -356,7 +436,7 @@ class Index:
             " groupUniqArrayArray(scopes)"
             f" FROM {self._tables.name('activity')} FINAL"
             " WHERE thread_id IN {threads:Array(String)} AND notEmpty(scopes)"
-            f" AND {_IN} GROUP BY thread_id, trace_id",
+            f" AND {_IN} AND NOT {_IS_OF_AGENT} GROUP BY thread_id, trace_id",
             {
                 "threads": list(times),
                 **_hours(
@@ -383,6 +463,39 @@ class Index:
 
 #: Parts of the table are left out by it.
 _IN: Final = "hour >= fromUnixTimestamp({begin:Int64}) AND hour <= fromUnixTimestamp({end:Int64})"
+
+
+#: Stands for an unknown number of log records.
+_SOME: Final = -1
+#: Whether a row is of what log records of coding agents stand for.
+_IS_OF_AGENT: Final = "(of_trace = 0)"
+
+
+def _window(arrived: Sequence[tuple[Any, ...]]) -> Window:
+    """Returns the time of what has arrived."""
+    return Window(
+        bounded(min(first for *_, first, _ in arrived)),
+        bounded(max(last for *_, last in arrived)) + 1,
+    )
+
+
+def _of_agents(day: int) -> Window:
+    """Returns when log records tell of what began on a day: they come when it ends."""
+    return Window(bounded(day * DAY), bounded((day + 1) * DAY + HOUR))
+
+
+def _few(counts: Mapping[str, int]) -> Iterator[list[str]]:
+    """Yields threads, so many at a time that they have not too many log records together."""
+    some: list[str] = []
+    total = 0
+    for thread, count in counts.items():
+        if some and total + count > _RECORDS:
+            yield some
+            some, total = [], 0
+        some.append(thread)
+        total += count
+    if some:
+        yield some
 
 
 def _hours(window: Window) -> dict[str, int]:

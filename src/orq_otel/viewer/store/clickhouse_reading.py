@@ -125,18 +125,21 @@ class Reading:
         threads = self._details([one for (one,) in found])
         return threads[0] if threads else None
 
-    def traces(self, thread_id: str) -> tuple[list[str], Window]:
-        """Returns the traces of a thread, and the time in which their spans began."""
+    def traces(self, thread_id: str) -> tuple[list[str], Window, bool]:
+        """Returns the traces of a thread, and the time in which their spans began.
+
+        And whether log records of a coding agent stand for some of these.
+        """
         found = self.ask(
-            f"SELECT a.trace_id, min(a.started), max(a.last_active) {self._from}"
+            f"SELECT a.trace_id, min(a.started), max(a.last_active), min(a.of_trace) {self._from}"
             f" WHERE a.thread_id = {{id:String}} AND {self._when([thread_id])} {self._scope}"
             " GROUP BY a.trace_id",
             id=thread_id,
         )
         if not found:
-            return [], Window(0, 0)
-        begin, end = min(one for _, one, _ in found), max(one for *_, one in found)
-        return [one for one, _, _ in found], Window(begin, end + 1).around()
+            return [], Window(0, 0), False
+        traces, begins, ends, counts = zip(*found, strict=True)
+        return list(traces), Window(min(begins), max(ends) + 1).around(), 0 in counts
 
     def strays(self, limit: int) -> tuple[Stray, ...]:
         """Returns traces without a thread, the latest first, among the latest such traces."""

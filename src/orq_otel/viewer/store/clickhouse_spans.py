@@ -33,8 +33,6 @@ _MOST: Final = 200_000
 #: Log records that belong to a thread and to no span name it by one of these.
 _LOG_IDS: Final = tuple(name for name in THREAD_IDS if name not in {"thread.id", *SESSIONS})
 _SCORE: Final = "gen_ai.evaluation.score.value"
-#: SQL for log records of coding agents, by their scopes.
-_OF_AGENTS: Final = " OR ".join(f"startsWith(ScopeName, '{one}')" for one in logged.SCOPES)
 #: How far from one span of a trace others are looked for.
 _AROUND: Final = DAY
 
@@ -286,37 +284,57 @@ class RawSpans:
             window,
         )
 
-    def of_agents(self, window: Window = ALWAYS) -> list[Span | LogRecord]:
+    def of_agents(self, window: Window = ALWAYS) -> tuple[list[KeptSpan], list[LogRecord]]:
         """Returns what the latest log records of coding agents stand for, sorted by time.
 
         Those of Claude Code, Codex and others who send no spans: `dialects.logged` has them.
         """
         table = self.logs_table
         if table is None:
-            return []
-        event = table.attribute("event.name", "LogAttributes")
-        events = (f"startsWith({event}, '{one}')" for one in logged.EVENTS)
-        theirs = " OR ".join((_OF_AGENTS, *events))
+            return [], []
         ((first,),) = self._ask(
             f"SELECT toUnixTimestamp64Nano(min(Timestamp)) FROM (SELECT Timestamp FROM {table.sql}"
-            f" WHERE {_IN} AND {self._where} AND ({theirs})"
+            f" WHERE {_IN} AND {self._where} AND {table.is_of_agent()}"
             f" ORDER BY Timestamp DESC LIMIT {_LOG_SIZE})",
             window,
         )
         latest = Window(max(int(first), window.since), window.until)
-        return [logged.told(one) for one in self._records(f"({theirs})", latest)]
+        return _told(self._records(table.is_of_agent(), latest))
 
-    def has_agents(self, window: Window) -> bool:
-        """Whether coding agents that send nothing else have sent log records in a time."""
-        if self.logs_table is None:
-            return False
-        return bool(
-            self._ask(
-                f"SELECT 1 FROM {self.logs_table.sql}"
-                f" WHERE {_IN} AND {self._where} AND ({_OF_AGENTS}) LIMIT 1",
-                window,
-            )
+    def of_agents_in(
+        self, threads: Sequence[str], window: Window
+    ) -> tuple[list[KeptSpan], list[LogRecord]]:
+        """Returns what the log records of coding agents in some threads stand for."""
+        table = self.logs_table
+        if table is None:
+            return [], []
+        where = f"{table.is_of_agent()} AND {table.conversation()} IN {{ids:Array(String)}}"
+        return _told(self._records(where, window, _MOST, ids=list(threads)))
+
+    def threads_of_agents(self, window: Window) -> dict[str, int]:
+        """Returns the threads of coding agents in a time, and how many log records each has."""
+        table = self.logs_table
+        if table is None:
+            return {}
+        found = self._ask(
+            f"SELECT {table.conversation()} AS thread, count() FROM {table.sql}"
+            f" WHERE {_IN} AND {self._where} AND {table.is_of_agent()} AND thread != ''"
+            " GROUP BY thread ORDER BY thread",
+            window,
         )
+        return {thread: int(count) for thread, count in found}
+
+    def days_of_agents(self) -> dict[int, int]:
+        """Returns how many log records of coding agents each day has."""
+        table = self.logs_table
+        if table is None:
+            return {}
+        found = self._ask(
+            "SELECT intDiv(toUnixTimestamp64Milli(Timestamp), 86400000) AS day, count()"
+            f" FROM {table.sql} WHERE {self._where} AND {table.is_of_agent()} GROUP BY day",
+            ALWAYS,
+        )
+        return {int(day): int(count) for day, count in found}
 
     def records_of_thread(self, thread_id: str) -> list[LogRecord]:
         """Returns log records that have a thread's id and belong to no span, sorted by time."""
@@ -328,10 +346,14 @@ class RawSpans:
         if not table.is_json("LogAttributes"):
             hint = " AND hasAny(mapValues(LogAttributes), [{id:String}])"
         return self._records(
-            f"TraceId = ''{hint} AND has([{texts}], {{id:String}})", ALWAYS, id=thread_id
+            f"TraceId = ''{hint} AND has([{texts}], {{id:String}}) AND NOT {table.is_of_agent()}",
+            ALWAYS,
+            id=thread_id,
         )
 
-    def _records(self, where: str, window: Window, **values: Any) -> list[LogRecord]:
+    def _records(
+        self, where: str, window: Window, most: int = _LOG_SIZE, **values: Any
+    ) -> list[LogRecord]:
         table = self.logs_table
         if table is None:
             return []
@@ -341,7 +363,7 @@ class RawSpans:
             f" {_text(table, 'ResourceAttributes')} FROM {table.sql}"
             f" WHERE {_IN} AND {self._where} AND {where}"
             # Records of one time keep the order in which they were written.
-            f" ORDER BY Timestamp, rowNumberInAllBlocks() LIMIT {_LOG_SIZE}",
+            f" ORDER BY Timestamp, rowNumberInAllBlocks() LIMIT {most}",
             window,
             **values,
         )
@@ -370,6 +392,19 @@ _IN: Final = (
     " AND Timestamp < fromUnixTimestamp64Nano({until:Int64})"
 )
 _MOST_DAYS: Final = 500
+
+
+def _told(records: Iterable[LogRecord]) -> tuple[list[KeptSpan], list[LogRecord]]:
+    """Returns the spans that log records of coding agents stand for, and the other records."""
+    spans: dict[tuple[str, str], Span] = {}
+    others = []
+    for record in records:
+        told = logged.told(record)
+        if isinstance(told, Span):
+            spans.setdefault((told.trace_id, told.span_id), told)
+        else:
+            others.append(told)
+    return [KeptSpan(one, facts.read(one)) for one in spans.values()], others
 
 
 def _pieces(ids: Iterable[str]) -> Iterator[list[str]]:

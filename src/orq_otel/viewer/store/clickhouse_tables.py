@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from orq_otel.viewer.dialects import logged, others
 from orq_otel.viewer.dialects import table as dialects
 from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.model.telemetry import EVALUATION
@@ -39,6 +40,9 @@ _IDS: Final = tuple(
 _MARKS: Final = tuple(
     dict.fromkeys(mark for one in dialects.DIALECTS for mark in one.marks if mark not in _COMMON)
 )
+
+
+_SCOPES: Final = tuple(scope for one in dialects.DIALECTS for scope in one.scopes)
 
 
 def quoted(text: str) -> str:
@@ -179,14 +183,33 @@ class Table:
         return f"{column}[{quoted(key)}]"
 
     def is_about_genai(self) -> str:
-        """Returns SQL for whether a span may say anything about a thread, by its names."""
+        """Returns SQL for whether a span may say anything about a thread."""
         names = self.keys()
         exact = tuple(mark for mark in (*_MARKS, *_IDS) if not mark.endswith("."))
         beginnings = "|".join(re.escape(mark) for mark in _MARKS if mark.endswith("."))
+        pattern = quoted(f"^(?:{beginnings})|{others.MAY_COUNT}")
+        failed = quoted(f"^(?:{'|'.join(sorted(dialects.NAMED))}) .")
         return (
             f"(hasAny({names}, {_strings(exact)})"
-            f" OR arrayExists(k -> match(k, {quoted(f'^(?:{beginnings})')}), {names})"
-            f" OR match({self.attribute('thread.id')}, '[^0-9-]'))"
+            f" OR arrayExists(k -> match(k, {pattern}), {names})"
+            f" OR match({self.attribute('thread.id')}, '[^0-9-]') OR {self._may_have_kind()}"
+            f" OR has({_strings(_SCOPES)}, ScopeName)"
+            f" OR (endsWith(upper(StatusCode), 'ERROR') AND match(SpanName, {failed})))"
+        )
+
+    def _may_have_kind(self) -> str:
+        """Returns SQL for whether a span may have a kind of a convention that nobody knows."""
+        pattern = quoted(others.MAY_BE_KIND)
+        if self.is_json():
+            kinds = quoted(f'"(?:{"|".join(others.KINDS)})"')
+            return (
+                f"(arrayExists(k -> match(k, {pattern}), {self.keys()})"
+                f" AND match(toString(SpanAttributes), {kinds}))"
+            )
+        kinds = _strings(tuple(others.KINDS))
+        return (
+            f"arrayExists((k, v) -> has({kinds}, v) AND match(k, {pattern}),"
+            " mapKeys(SpanAttributes), mapValues(SpanAttributes))"
         )
 
     def keys(self, column: str = "SpanAttributes") -> str:
@@ -202,6 +225,18 @@ class Table:
     def is_evaluation(self) -> str:
         """Returns SQL for whether a log record is an evaluation."""
         return f"{self.event_name()} = {quoted(EVALUATION)}"
+
+    def is_of_agent(self) -> str:
+        """Returns SQL for whether a log record may be one of a coding agent without spans."""
+        scopes = [f"startsWith(ScopeName, {quoted(one)})" for one in logged.SCOPES]
+        event = self.event_name()
+        events = (f"startsWith({event}, {quoted(one)})" for one in logged.EVENTS)
+        return f"({' OR '.join((*scopes, *events))})"
+
+    def conversation(self) -> str:
+        """Returns SQL for the conversation of a coding agent's log record, or ''."""
+        first, other = (self.attribute(one, "LogAttributes") for one in logged.IDS)
+        return f"if({first} != '', {first}, {other})"
 
     def has_id(self, ids: str) -> str:
         """Returns SQL for whether an attribute with ids of threads has one of these.
@@ -223,4 +258,8 @@ class Table:
             items = f"arrayConcat(arrayMap(n -> arrayMap(x -> concat(n, '=', x), {both}), NAMES))"
             items = f"arrayFlatten({items.replace('NAMES', _strings(every))})"
             return f"(hasAny(SpanAttributeItems, {items}) AND {exact})"
-        return f"(hasAny(mapValues(SpanAttributes), {both}) AND {exact})"
+        like = f"has({both}, v) AND match(k, {quoted(others.MAY_BE_ID)})"
+        return (
+            f"(hasAny(mapValues(SpanAttributes), {both}) AND ({exact} OR arrayExists((k, v) ->"
+            f" {like}, mapKeys(SpanAttributes), mapValues(SpanAttributes))))"
+        )

@@ -191,11 +191,6 @@ class SQLiteStore:
         return frozenset(able)
 
     @property
-    def leaves_agents_out(self) -> bool:
-        """No: they have become spans when they arrived."""
-        return False
-
-    @property
     def period(self) -> str | None:
         """The time that pages show unless another one is chosen: any."""
         return None

@@ -53,7 +53,6 @@ def values(store: Store, parameters: finding.Parameters, zone: Zone) -> dict[str
         "query": asked,
         "parameters": dict(parameters),
         "periods": _periods(store.period),
-        "leaves_agents_out": store.leaves_agents_out,
         "is_last_day": is_last_day,
         "is_empty_day": is_last_day and asked.since is None,
         "anytime": finding.address("/", parameters, since="any", cursor=None),
