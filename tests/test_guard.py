@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import json
 import logging
 import signal
 import sys
@@ -12,10 +13,11 @@ from typing import Any
 
 import openai
 import pytest
-from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.sampling import Sampler
 from support.recorded import Telemetry
 
-from orq_otel import OpenAIInstrumentor, thread
+from orq_otel import OpenAIInstrumentor, status, thread
 from orq_otel.foundations import guard, unfinished
 from orq_otel.foundations.process import process
 
@@ -228,7 +230,49 @@ def test_what_a_processor_raises_by_itself_is_held_back(
     finally:
         OpenAIInstrumentor().uninstrument()
 
-    assert "orq-otel failed while ending the span of chat: TimeLimit" in caplog.text
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.startswith("tests.test_guard.")
+    assert "called by orq-otel while ending the span of chat: TimeLimit at test_guard" in message
+    assert message.endswith("[ORQ-F02]")
+
+
+class Sampling(Sampler):
+    """Does as a sampler of the host's that fails, or returns what is no result."""
+
+    def __init__(self, give: Callable[[], Any]) -> None:
+        self.give = give
+
+    def should_sample(self, *_: Any, **__: Any) -> Any:
+        return self.give()
+
+    def get_description(self) -> str:
+        return "Sampling"
+
+
+@pytest.mark.parametrize(
+    ("give", "whose"),
+    [
+        (lambda: json.loads("{"), "tests.test_guard."),
+        (lambda: None, "opentelemetry.sdk.trace."),
+    ],
+    ids=["of the host", "of the SDK"],
+)
+def test_who_failed_is_named(
+    client: openai.OpenAI, caplog: pytest.LogCaptureFixture, give: Callable[[], Any], whose: str
+) -> None:
+    provider = TracerProvider(sampler=Sampling(give))
+    OpenAIInstrumentor().instrument(tracer_provider=provider)
+    try:
+        for _ in range(2):
+            assert client.chat.completions.create(model="m", messages=MESSAGES).choices
+    finally:
+        OpenAIInstrumentor().uninstrument()
+
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.startswith(whose)
+    assert "called by orq-otel while starting the span of " in message
+    assert (" at test_guard.py:" in message) is whose.startswith("tests.")
+    assert [one["code"] for one in status()["warnings"]] == ["ORQ-F02"]
 
 
 def test_a_function_with_its_callers_frame_is_no_handler() -> None:

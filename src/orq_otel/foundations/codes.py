@@ -82,6 +82,7 @@ NO_LOGGER_PROVIDER: Final = "ORQ-E02"
 NO_ORQ_IDS: Final = "ORQ-E03"
 
 OWN_FAILURE: Final = "ORQ-F01"
+OTHERS_FAILURE: Final = "ORQ-F02"
 
 #: What users notice, in the order in which they are asked about.
 NOT_GROUPED: Final = "My spans are not grouped"
@@ -91,7 +92,7 @@ DOUBLED: Final = "Two spans per call"
 NOTHING_ARRIVES: Final = "Nothing arrives"
 WITHOUT_COST: Final = "Cost is missing"
 NO_EFFECT: Final = "A setting has no effect"
-FAILED: Final = "Something in orq-otel failed"
+FAILED: Final = "A log line says that something failed"
 
 SYMPTOMS: Final = (
     NOT_GROUPED,
@@ -481,6 +482,14 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
             FAILED,
             "Something in orq-otel failed. The program went on as if it were not there.",
             "Upgrade orq-otel. The log line names the place, for a report.",
+        ),
+        OTHERS_FAILURE: Entry(
+            FAILED,
+            "A function of the program or of another package failed, which orq-otel or "
+            "OpenTelemetry calls: a sampler, a span processor, an encoder of labels, `redact`. The "
+            "program went on without what it should have done.",
+            "Mend it: the log line names the function and the place. If it names one of "
+            "OpenTelemetry's, look at what your samplers and processors return.",
         ),
     }
 )
