@@ -76,6 +76,8 @@ from weakref import ref
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
 
+from orq_otel.foundations.once import hold
+
 #: Modules of OpenAI's client whose responses have a method `parse`.
 _RESPONSES: Final = ("openai._legacy_response", "openai._response")
 
@@ -115,8 +117,7 @@ def put(span: Any, attributes: Mapping[str, Any], *, pinned: bool = False) -> No
         values, most = kept._dict, kept.maxlen  # noqa: SLF001 - see above
         fits = type(values) is dict and (most is None or len(values) + len(attributes) <= most)
         if fits:
-            with kept._lock:  # noqa: SLF001
-                values.update(attributes)
+            values.update(attributes)  # one call in C: no lock, which might stay taken (see `hold`)
             return
     except AttributeError:  # it keeps them in another way
         pass
@@ -311,8 +312,11 @@ def _add_first(processors: Any, name: str, kind: type) -> bool | None:
         return None
     if any(isinstance(one, kind) for one in present):
         return False
-    with processors._lock:  # noqa: SLF001
+    hold(lock := processors._lock)  # noqa: SLF001
+    try:
         setattr(processors, name, (kind(), *getattr(processors, name)))
+    finally:
+        lock.release()
     return True
 
 
