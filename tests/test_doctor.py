@@ -540,6 +540,18 @@ if __name__ == "__main__":
     work()
 """
 
+#: As RQ's worker has each job done, and Celery's ends its processes.
+FORKED = """
+orq_otel.configure()
+child = os.fork()
+if child == 0:
+    with orq_otel.thread("t-1"):
+        call()
+    FLUSH
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+
 # What it stands for is made when somebody asks for its class, as Django's and the client's are.
 LAZY = """
 class Lazy:
@@ -581,6 +593,7 @@ def examine(
         (NO_SEAM, ["ORQ-C01"], "openai._base_client.AsyncAPIClient.request"),
         # as uvicorn starts its workers
         (WORKER.replace("START", "spawn"), ["ORQ-X14"], "app.py:7"),
+        (FORKED.replace("FLUSH", ""), ["ORQ-X19"], ""),
     ],
     ids=[
         "no set-up",
@@ -598,6 +611,7 @@ def examine(
         "two spans for a call",
         "no seam",
         "workers",
+        "a child that just ends",
     ],
 )
 def test_a_program(
@@ -614,7 +628,15 @@ def test_a_program(
 
 
 # The folder of the test has a sitecustomize, which runs besides the one with the probes.
-@pytest.mark.parametrize("program", [WELL, LEFT_TO_THE_SDK, WORKER.replace("START", "fork")])
+@pytest.mark.parametrize(
+    "program",
+    [
+        WELL,
+        LEFT_TO_THE_SDK,
+        WORKER.replace("START", "fork"),
+        FORKED.replace("FLUSH", "trace.get_tracer_provider().force_flush()"),
+    ],
+)
 def test_a_program_that_is_well(
     program: str, tmp_path: Path, model: ModelServer, collector: OtlpReceiver
 ) -> None:

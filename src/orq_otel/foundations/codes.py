@@ -57,6 +57,7 @@ INCOMPLETE_VIEWER: Final = "ORQ-X15"
 SENT_TWICE: Final = "ORQ-X16"
 NO_SUCH_EXPORTER: Final = "ORQ-X17"
 FULL_QUEUE: Final = "ORQ-X18"
+LEFT_IN_QUEUE: Final = "ORQ-X19"
 
 NOTHING_LISTENS: Final = "ORQ-N01"
 WRONG_PROTOCOL: Final = "ORQ-N02"
@@ -366,6 +367,13 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
             "Spans were dropped, since the queue in which they wait for their export was full.",
             "Raise OTEL_BSP_MAX_QUEUE_SIZE, or lower OTEL_BSP_SCHEDULE_DELAY. A slow endpoint "
             "fills it, too.",
+        ),
+        LEFT_IN_QUEUE: Entry(
+            NOTHING_ARRIVES,
+            "A process that was forked ended by `os._exit()`, as those of Celery and RQ do. The "
+            "spans that waited for their export are lost.",
+            "Export them before: `trace.get_tracer_provider().force_flush()` in Celery's "
+            "`worker_process_shutdown`, or at the end of each job of RQ. docs/workers.md has both.",
         ),
         NOTHING_LISTENS: Entry(
             NOTHING_ARRIVES,

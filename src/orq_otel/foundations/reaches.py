@@ -292,6 +292,12 @@ def processors_in(provider: Any) -> tuple[Any, ...] | None:
     return getattr(span_processors(provider), "_span_processors", None)
 
 
+def waiting_in(processor: Any) -> int:
+    """How many spans wait for their export in a processor, as far as can be seen."""
+    batches = getattr(processor, "_batch_processor", processor)
+    return len(getattr(batches, "_queue", None) or getattr(batches, "queue", ()))
+
+
 def add_span_processor_first(provider: Any, kind: type) -> None:
     """Put a processor before those that a provider has, unless one of its kind is among them."""
     if _add_first(span_processors(provider), "_span_processors", kind) is None:

@@ -82,6 +82,11 @@ class Outlet:
         self._lock: Final = threading.RLock()
 
     @property
+    def targets(self) -> tuple[Any, ...]:
+        """The processors of now."""
+        return self._targets
+
+    @property
     def exported(self) -> int:
         """How many were exported so far."""
         return self._exported + sum(one.exported for one in self._exporters)
