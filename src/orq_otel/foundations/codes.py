@@ -21,6 +21,7 @@ EARLY_ROOT: Final = "ORQ-T08"
 TWO_IDS: Final = "ORQ-T09"
 BAD_INBOUND_DETAILS: Final = "ORQ-T10"
 MUCH_METADATA: Final = "ORQ-T11"
+PASSED_BY: Final = "ORQ-T12"
 
 LONG_BAGGAGE_ID: Final = "ORQ-P01"
 LONG_BAGGAGE_TAGS: Final = "ORQ-P02"
@@ -172,6 +173,12 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
             NOT_GROUPED,
             "Code in a thread handed work to another OS thread, which began outside of it.",
             "Hand over `bind(function)` instead, or call `propagate_to_workers()` once.",
+        ),
+        PASSED_BY: Entry(
+            NOT_GROUPED,
+            "A function that is decorated with `@thread` was called without the decorator. In "
+            "`@thread(...)` above `@app.get(...)`, the route has the function as it was.",
+            "Put `@thread` directly above `def`, below all decorators that register the function.",
         ),
         EARLY_ROOT: Entry(
             NOT_GROUPED,

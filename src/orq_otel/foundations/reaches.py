@@ -295,7 +295,8 @@ def processors_in(provider: Any) -> tuple[Any, ...] | None:
 def waiting_in(processor: Any) -> int:
     """How many spans wait for their export in a processor, as far as can be seen."""
     batches = getattr(processor, "_batch_processor", processor)
-    return len(getattr(batches, "_queue", None) or getattr(batches, "queue", ()))
+    queue: Any = getattr(batches, "_queue", None) or getattr(batches, "queue", ())
+    return len(queue)
 
 
 def add_span_processor_first(provider: Any, kind: type) -> None:
