@@ -215,6 +215,12 @@ def test_a_whole_set_up_is_well(collector: OtlpReceiver, tmp_path: Path) -> None
         ),
         ({"OTEL_PROPAGATORS": "tracecontext,trecaontext"}, "ORQ-S01", "trecaontext"),
         ({"OTEL_PYTHON_TRACER_PROVIDER": "mine"}, "ORQ-S01", "'mine'"),
+        ({"OTEL_PYTHON_CONTEXT": "gevent"}, "ORQ-S01", "'gevent'"),
+        ({"OTEL_PYTHON_DISTRO": "mine"}, "ORQ-S01", "'mine'"),
+        ({"OTEL_PYTHON_CONFIGURATOR": "mine"}, "ORQ-S01", "'mine'"),
+        ({"OTEL_METRICS_EXPORTER": "prom"}, "ORQ-S01", "or none, not 'prom'"),
+        ({"OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "k8s"}, "ORQ-S01", "'k8s'"),
+        ({"OTEL_CONFIG_FILE": "/no/such.yaml"}, "ORQ-S01", "opentelemetry-configuration"),
         ({"ORQ_OTEL_VIEWER_TOKN": SECRET}, "ORQ-S10", "Did you mean ORQ_OTEL_VIEWER_TOKEN?"),
         ({"ORQ_OTEL_LABLES": "x"}, "ORQ-S10", "ORQ_OTEL_LABLES. Did you mean ORQ_OTEL_LABELS?"),
         ({"OTEL_ATTRIBUTE_COUNT_LIMIT": "10"}, "ORQ-S09", "OTEL_ATTRIBUTE_COUNT_LIMIT=10"),
@@ -243,6 +249,10 @@ def test_variables_that_are_right(collector: OtlpReceiver) -> None:
         OTEL_TRACES_SAMPLER_ARG="1.0",
         OTEL_PROPAGATORS="tracecontext, orq_thread,none",
         OTEL_PYTHON_TRACER_PROVIDER="sdk_tracer_provider",
+        OTEL_PYTHON_CONTEXT="contextvars_context",
+        OTEL_METRICS_EXPORTER="console, otlp",
+        OTEL_LOGS_EXPORTER="none",
+        OTEL_EXPERIMENTAL_RESOURCE_DETECTORS="otel,*",
         ORQ_OTEL_VIEWER_DB="threads.db",
         ORQ_OTEL_VIEWER_TRACE_URL="https://jaeger.example.com/trace/{trace_id}",
     )
@@ -679,6 +689,19 @@ def test_a_program_under_opentelemetry_instrument(
     assert f"  traces: by the program's own exporter, to {where}" in report["facts"]
     code, report = examine("call()", tmp_path, model, *command, sys.executable, **variables)
     assert (code, list(problems(report))) == (1, ["ORQ-T06"])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("OTEL_METRICS_EXPORTER", "ORQ-S01"), ("OTEL_TRACES_EXPORTER", "ORQ-X02")],
+)
+def test_a_set_up_that_opentelemetry_instrument_gives_up(
+    name: str, expected: str, tmp_path: Path, model: ModelServer
+) -> None:
+    """Then nothing of the program is seen, and what is wrong is in its environment."""
+    command = str(Path(sysconfig.get_path("scripts")) / "opentelemetry-instrument")
+    code, report = examine("call()", tmp_path, model, command, sys.executable, **{name: "prom"})
+    assert (code, list(problems(report))) == (1, [expected])
 
 
 def test_an_exporter_that_sends_nowhere_is_named(tmp_path: Path, model: ModelServer) -> None:

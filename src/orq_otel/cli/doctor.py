@@ -177,11 +177,17 @@ def _run(command: Sequence[str], folder: str, output: Any) -> int:
 def _merged(processes: list[dict[str, Any]], ending: str) -> Any:
     """One report of all processes of a program."""
     from orq_otel.setup import environment  # noqa: PLC0415 - as above
+    from orq_otel.setup.doctor import logged  # noqa: PLC0415 - the same
     from orq_otel.setup.report import Finding, Report, listed  # noqa: PLC0415 - the same
 
     if not processes:
+        # A set-up that fails under opentelemetry-instrument keeps our probes off, too.
+        with _without_log_lines():
+            environment.where()
+        found = [*environment.findings(needs_distro=False), *logged()]
+        found = [one for one in found if one.is_problem]
         missing = "No Python process that has orq-otel was seen in the program."
-        return Report.of([Finding(NOT_INSTALLED, missing)], [*environment.facts(), ending])
+        return Report.of(found or [Finding(NOT_INSTALLED, missing)], [*environment.facts(), ending])
     busy = [one for one in processes if one["calls"] or one["spans"] or one["is_set_up"]]
     is_set_up = any(one["is_set_up"] for one in busy)
     findings: list[Any] = []

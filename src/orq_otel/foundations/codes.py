@@ -221,7 +221,7 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
         BAD_VARIABLE: Entry(
             NO_EFFECT,
             "An environment variable has a value that it cannot have.",
-            "The log line names the values that it takes.",
+            "The log line, or what is found, names the values that it takes.",
         ),
         UNKNOWN_VARIABLE: Entry(
             NO_EFFECT,
