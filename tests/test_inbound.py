@@ -15,8 +15,17 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry import baggage, propagate
+from opentelemetry.context import attach, detach
 
-from orq_otel import Thread, current_thread, thread, thread_from_headers, thread_headers
+from orq_otel import (
+    Thread,
+    current_thread,
+    propagate_threads,
+    thread,
+    thread_from_headers,
+    thread_headers,
+)
 from orq_otel.foundations.process import process
 from orq_otel.threads.inbound import MAX_ID, MAX_TAG, MAX_TAGS, accept
 
@@ -294,6 +303,31 @@ def test_headers_of_a_given_thread() -> None:
         told = thread_headers(Thread("é+%"))["baggage"]
     assert told.split(", ")[0] == "orq.thread_id=%C3%A9%2B%25"
     assert "orq.tags" not in told
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("a+b@example.com", "a+b@example.com"),  # as Go writes it
+        ("+31-6-12345678", "+31-6-12345678"),
+        ("a+b%40example.com", "a b@example.com"),  # as OpenTelemetry for Python does
+        ("a%2Bb;is_new;by=x", "a+b"),
+    ],
+)
+def test_the_baggage_of_other_languages(value: str, expected: str) -> None:
+    headers = {"baggage": f"user=a+b;c, orq.thread_id = {value} ,orq.tags=[%22vip%2c+1%22]"}
+    found = Thread(expected, ("vip,+1",))
+    with thread_from_headers(headers) as t:
+        assert t == found
+    propagate_threads(accept=True)
+    try:
+        context = propagate.extract(headers)
+        assert baggage.get_baggage("user", context) == "a b;c"  # as it is without us
+        token = attach(context)
+        assert current_thread() == found
+        detach(token)
+    finally:
+        propagate_threads()
 
 
 @given(id=WRITTEN, tags=st.lists(WRITTEN, max_size=4))

@@ -9,11 +9,12 @@ which exist for other languages, label spans with the same attributes as this pa
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any, Final
-from urllib.parse import quote, unquote_plus
+from urllib.parse import quote, unquote, unquote_plus
 
 from orq_otel.foundations.caching import Uncached, keep
 from orq_otel.foundations.codes import (
@@ -57,6 +58,10 @@ KEYS: Final = (*_IDS, ORQ_TAGS, THREAD_TAGS, *DETAIL_KEYS)
 #: The separator of the members that `thread_headers` writes. Propagators write no space. That shows
 #: whether the caller wrote a header on purpose, or an earlier request left it.
 BY_HAND: Final = ", "
+
+#: A value in which "+" may stand for a space, as OpenTelemetry for Python writes it, which leaves
+#: no other character unencoded. By the standard it stands for itself.
+_WITH_SPACES: Final = re.compile(r"[\w.~%-]+(\+[\w.~%-]+)*", re.ASCII)
 
 
 def thread_headers(
@@ -225,5 +230,27 @@ def _read(text: str) -> dict[str, str]:
     for member in text.split(",", MAX_MEMBERS)[:MAX_MEMBERS]:
         key, _, value = member.partition(";")[0].partition("=")
         if key.strip() in KEYS:
-            entries[key.strip()] = unquote_plus(value.strip())
+            value = value.strip()
+            decode = unquote_plus if _WITH_SPACES.fullmatch(value) else unquote
+            entries[key.strip()] = decode(value)
     return entries
+
+
+def readable(text: str) -> str:
+    """A baggage header in which OpenTelemetry for Python reads the members of a thread rightly.
+
+    It takes every "+" for a space, and properties for part of the value. All other members are left
+    to it as they are.
+    """
+    if "+" not in text and ";" not in text:
+        return text
+    members = []
+    for member in text.split(","):
+        key, _, value = member.partition("=")
+        if key.strip() in KEYS:
+            value = value.partition(";")[0].strip()
+            if not _WITH_SPACES.fullmatch(value):
+                value = value.replace("+", "%2B")
+            member = f"{key}={value}"  # noqa: PLW2901 - what becomes of it
+        members.append(member)
+    return ",".join(members)
