@@ -389,6 +389,10 @@ def test_of_tags_that_are_too_long_together_the_first_ones_travel(
         {"baggage": "gen_ai.conversation.id=one"},
         {"baggage": " thread.id \t= one "},
         {"baggage": "thread.id=,orq.thread_id=,gen_ai.conversation.id=one"},
+        {"baggage": {"StringValue": "thread.id=one", "DataType": "String"}},  # SQS
+        {"baggage": {"Type": "String", "Value": "thread.id=one"}},  # SNS
+        [("baggage", bytearray(b"thread.id=one"))],
+        [("baggage", memoryview(b"thread.id=one"))],
     ],
 )
 def test_headers_of_many_kinds_are_read(headers: Any) -> None:

@@ -59,6 +59,8 @@ KEYS: Final = (*_IDS, ORQ_TAGS, THREAD_TAGS, *DETAIL_KEYS)
 #: whether the caller wrote a header on purpose, or an earlier request left it.
 BY_HAND: Final = ", "
 
+_BYTES: Final = (bytes, bytearray, memoryview)
+
 #: A value in which "+" may stand for a space, as OpenTelemetry for Python writes it, which leaves
 #: no other character unencoded. By the standard it stands for itself.
 _WITH_SPACES: Final = re.compile(r"[\w.~%-]+(\+[\w.~%-]+)*", re.ASCII)
@@ -109,7 +111,8 @@ def thread_from_headers(
 
     Args:
         headers: A mapping or an iterable of pairs, or None. Names and values are strings or bytes.
-            Names may be in any case, and a value may be a list of values.
+            Names may be in any case, and a value may be a list of values, or a mapping as SQS and
+            SNS have it: `{"StringValue": ..., "DataType": "String"}`.
         user: Whether the user that came along is used.
         metadata: The keys of metadata that are used.
     """
@@ -207,15 +210,15 @@ def header(headers: Any) -> str:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+    if isinstance(value, (str, *_BYTES)) or not isinstance(value, Iterable):
         yield _text(value)
     else:
-        yield from map(_text, value)
+        yield from map(_text, value.values() if isinstance(value, Mapping) else value)
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
+    if isinstance(value, _BYTES):
+        return bytes(value).decode("utf-8", "replace")
     return value if isinstance(value, str) else ""
 
 
