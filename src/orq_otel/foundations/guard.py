@@ -78,6 +78,18 @@ class Occurrences:
         return True
 
 
+class UnusableError(TypeError):
+    """A function of others returned what cannot be used.
+
+    Args:
+        function: The function, or an object that is called as one.
+        wanted: What it has to return, as the end of a sentence.
+    """
+
+    def __init__(self, function: Any, wanted: str) -> None:
+        super().__init__(function, wanted)
+
+
 #: Whether a garbage collection is running; `unfinished` sets it. Nothing is logged then, since the
 #: code that the collection interrupts may hold the lock of a logging handler.
 is_collecting: Callable[[], bool] = bool
@@ -146,16 +158,26 @@ def report(doing: str, error: BaseException) -> None:
 
 
 def _failure(doing: str, error: BaseException) -> Occurrences:
+    if isinstance(error, UnusableError):
+        function, wanted = error.args
+        named = function if hasattr(function, "__qualname__") else type(function)
+        whose = _whose(named.__module__, named.__qualname__)
+        message = f"{whose}, called by orq-otel while {doing}, has to return {wanted}, and did not"
+        return Occurrences(OTHERS_FAILURE, message, "")
     name, others = type(error).__name__, _failed_for_us(error)
     name = name if _NAME.fullmatch(name) else "an error"
     if others is None:
         return Occurrences(OWN_FAILURE, f"{doing}: {name}", place_of(error).strip())
     code = others.tb_frame.f_code
-    function = getattr(code, "co_qualname", code.co_name).rpartition("<locals>.")[2]
-    whose = f"{others.tb_frame.f_globals.get('__name__')}.{function}"
-    whose = whose if _PATH_OF_NAMES.fullmatch(whose) else "A function"
+    function = getattr(code, "co_qualname", code.co_name)
+    whose = _whose(others.tb_frame.f_globals.get("__name__"), function)
     message = f"{whose} failed, called by orq-otel while {doing}: {name}"
     return Occurrences(OTHERS_FAILURE, message, _place(others).strip())
+
+
+def _whose(module: Any, function: str) -> str:
+    name = f"{module}.{function.rpartition('<locals>.')[2]}"
+    return name if _PATH_OF_NAMES.fullmatch(name) else "A function"
 
 
 def _failed_for_us(error: BaseException) -> TracebackType | None:
