@@ -691,6 +691,15 @@ def test_a_program_under_opentelemetry_instrument(
     assert (code, list(problems(report))) == (1, ["ORQ-T06"])
 
 
+def test_a_program_that_a_signal_ends(
+    tmp_path: Path, model: ModelServer, collector: OtlpReceiver
+) -> None:
+    program = f"{LEFT_TO_THE_SDK}\nos.kill(os.getpid(), 15)\n"
+    code, report = examine(program, tmp_path, model, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+    assert (code, problems(report)) == (0, {})
+    assert notes(report)["ORQ-X19"] == "The program was ended by signal 15."
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [("OTEL_METRICS_EXPORTER", "ORQ-S01"), ("OTEL_TRACES_EXPORTER", "ORQ-X02")],

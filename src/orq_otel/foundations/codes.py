@@ -377,10 +377,11 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
         ),
         LEFT_IN_QUEUE: Entry(
             NOTHING_ARRIVES,
-            "A process that was forked ended by `os._exit()`, as those of Celery and RQ do. The "
-            "spans that waited for their export are lost.",
+            "A process ended without Python's exit handlers: by `os._exit()`, as workers of Celery "
+            "and RQ do, or by a signal. The spans that waited for their export are lost.",
             "Export them before: `trace.get_tracer_provider().force_flush()` in Celery's "
-            "`worker_process_shutdown`, or at the end of each job of RQ. docs/workers.md has both.",
+            "`worker_process_shutdown`, or at the end of each job of RQ. Let SIGTERM end a program "
+            "as `sys.exit()` does. docs/workers.md and docs/production.md have more.",
         ),
         NOTHING_LISTENS: Entry(
             NOTHING_ARRIVES,

@@ -424,6 +424,7 @@ class Probe:
                 "pid": os.getpid(),
                 "calls": self.calls,
                 "spans": self.spans,
+                "is_over": self._is_over,
                 "places": self.places(),
                 "is_set_up": is_set_up and not any(one.code == NO_SETUP for one in found),
                 "findings": [(one.code, one.details, one.is_problem) for one in found],
