@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any, Final
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 from orq_otel.foundations.codes import PASSED_BY
 from orq_otel.foundations.guard import report, warn_once
@@ -36,7 +36,9 @@ class Decorated:
     """
 
     def __init__(self) -> None:
-        self._codes: WeakSet[CodeType] = WeakSet()
+        # By identity: code is equal to any that looks the same, and its hash takes a while.
+        self._seen: WeakValueDictionary[int, CodeType] = WeakValueDictionary()
+        self._codes: WeakValueDictionary[int, CodeType] = WeakValueDictionary()
         self.reset()
 
     def reset(self) -> None:
@@ -48,9 +50,11 @@ class Decorated:
         """Note a function that `caller` decorates."""
         try:
             code = getattr(inspect.unwrap(function), "__code__", None)
-            if code is not None and code not in self._codes and is_decorating(caller):
-                self._codes.add(code)
-                self.is_watched = self._looks > 0
+            if code is not None and id(code) not in self._seen:
+                self._seen[id(code)] = code
+                if is_decorating(caller):
+                    self._codes[id(code)] = code
+                    self.is_watched = self._looks > 0
         except Exception as error:  # noqa: BLE001 - the function is decorated all the same
             report("noting a decorated function", error)
 
@@ -62,7 +66,7 @@ class Decorated:
             found: CodeType | None = None
             frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - documented
             while frame is not None:
-                if frame.f_code in self._codes:
+                if id(frame.f_code) in self._codes:
                     found = frame.f_code
                 elif frame.f_globals.get("__name__") == _WRAPPERS:
                     return  # it was called by it, and had no thread that could be used
