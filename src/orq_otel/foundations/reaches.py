@@ -319,11 +319,14 @@ def _add_first(processors: Any, name: str, kind: type) -> bool | None:
         return None
     if any(isinstance(one, kind) for one in present):
         return False
-    hold(lock := processors._lock)  # noqa: SLF001
+    held: list[bool] = []
+    lock = processors._lock  # noqa: SLF001
     try:
+        hold(lock, held)
         setattr(processors, name, (kind(), *getattr(processors, name)))
     finally:
-        lock.release()
+        if held:
+            lock.release()
     return True
 
 

@@ -172,12 +172,15 @@ class Handle:
         The providers stay, since OpenTelemetry lets nobody replace them: a later `configure()`
         exports again. Exporters that others have added to them go on.
         """
-        hold(lock := state.lock)
+        held: list[bool] = []
+        lock = state.lock
         try:
+            hold(lock, held)
             if state.handle is self:
                 self._shut_down()
         finally:
-            lock.release()
+            if held:
+                lock.release()
 
     def _shut_down(self) -> None:
         state.handle = None
@@ -318,8 +321,10 @@ def configure(  # noqa: PLR0913 - each a keyword, and optional
     ).checked()
     if labels is not None:
         use_labels(labels)
-    hold(lock := state.lock)
+    held: list[bool] = []
+    lock = state.lock
     try:
+        hold(lock, held)
         handle = state.handle
         if handle is not None and handle.is_current:
             handle.apply(given)
@@ -328,7 +333,8 @@ def configure(  # noqa: PLR0913 - each a keyword, and optional
             handle.shutdown()
         return _set_up(given)
     finally:
-        lock.release()
+        if held:
+            lock.release()
 
 
 def _set_up(arguments: Arguments) -> Handle:

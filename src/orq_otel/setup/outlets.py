@@ -126,8 +126,9 @@ class Outlet:
         return all(flushed)
 
     def _exchange(self, targets: tuple[Any, ...], exporters: tuple[Exporter, ...]) -> None:
-        hold(self._lock)
+        held: list[bool] = []
         try:
+            hold(self._lock, held)
             old, self._targets = self._targets, targets
             # One target is called without a detour over us.
             self.__dict__[self._receives] = (
@@ -140,7 +141,8 @@ class Outlet:
                 self._exported, self._failed = self.exported, self.failed
                 self._exporters = exporters
         finally:
-            self._lock.release()
+            if held:
+                self._lock.release()
 
     def _to_all(self, item: Any) -> None:
         for target in self._targets:
