@@ -48,15 +48,12 @@ class Decorated:
 
     def add(self, function: Callable[..., Any], caller: FrameType) -> None:
         """Note a function that `caller` decorates."""
-        try:
-            code = getattr(inspect.unwrap(function), "__code__", None)
-            if code is not None and id(code) not in self._seen:
-                self._seen[id(code)] = code
-                if is_decorating(caller):
-                    self._codes[id(code)] = code
-                    self.is_watched = self._looks > 0
-        except Exception as error:  # noqa: BLE001 - the function is decorated all the same
-            report("noting a decorated function", error)
+        code = getattr(inspect.unwrap(function), "__code__", None)
+        if code is not None and id(code) not in self._seen:
+            self._seen[id(code)] = code
+            if is_decorating(caller):
+                self._codes[id(code)] = code
+                self.is_watched = self._looks > 0
 
     def look(self) -> None:
         """Warn of a decorated function around the caller that runs without its decorator."""

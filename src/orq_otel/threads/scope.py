@@ -287,15 +287,15 @@ class Scope(Frame):
                     "@property."
                 )
             )
+        wrapped: Any = function
         try:
-            wrapped = cast("F", scoped(function, self._opener(function)))
+            wrapped = scoped(function, self._opener(function))
+            decorated.add(function, sys._getframe(1))  # noqa: SLF001 - documented
         except Exception as error:
             if is_refusal(error):
                 raise
             report("decorating a function", error)
-            return function  # pyright: ignore[reportReturnType]
-        decorated.add(function, sys._getframe(1))  # noqa: SLF001 - documented
-        return wrapped
+        return cast("F", wrapped)
 
     def _opener(self, function: Callable[..., Any]) -> OpenFrame:
         fixed = self.thread
