@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -87,6 +88,27 @@ orq_otel.OpenAIInstrumentor().instrument()
 orq_otel.configure().shutdown()
 print(orq_otel.OpenAIInstrumentor().is_instrumented_by_opentelemetry)
 """
+INTERRUPTED = """
+import os, signal, threading
+os.environ["OTEL_TRACES_EXPORTER"] = "none"
+import orq_otel
+orq_otel.configure()
+class SoftTimeLimit(Exception): ...
+def handle(*_): raise SoftTimeLimit
+signal.signal(signal.SIGALRM, handle)
+for number in range(1500):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 3e-5 + number * 37 % 601 * 1e-7)
+        while True:
+            orq_otel.configure()
+    except SoftTimeLimit:
+        pass
+other = threading.Thread(target=orq_otel.configure, daemon=True)
+other.start()
+other.join(30)
+print("waits" if other.is_alive() else "done", flush=True)
+os._exit(0)
+"""
 WRONG_CLIENT = """
 import os
 os.environ["OTEL_TRACES_EXPORTER"] = "none"
@@ -132,6 +154,14 @@ def test_what_it_says(program: str, said: str) -> None:
     assert done.returncode == 0, done.stderr
     assert said in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(
+    not hasattr(signal, "setitimer"), reason="this machine has no timers that send signals"
+)
+def test_no_lock_stays_taken_where_a_signal_handler_raises() -> None:
+    """With a with statement one would, on Python 3.14."""
+    test_what_it_says(INTERRUPTED, "done")
 
 
 EXPORT = """

@@ -215,6 +215,12 @@ def test_a_whole_set_up_is_well(collector: OtlpReceiver, tmp_path: Path) -> None
         ),
         ({"OTEL_PROPAGATORS": "tracecontext,trecaontext"}, "ORQ-S01", "trecaontext"),
         ({"OTEL_PYTHON_TRACER_PROVIDER": "mine"}, "ORQ-S01", "'mine'"),
+        ({"OTEL_PYTHON_CONTEXT": "gevent"}, "ORQ-S01", "'gevent'"),
+        ({"OTEL_PYTHON_DISTRO": "mine"}, "ORQ-S01", "'mine'"),
+        ({"OTEL_PYTHON_CONFIGURATOR": "mine"}, "ORQ-S01", "'mine'"),
+        ({"OTEL_METRICS_EXPORTER": "prom"}, "ORQ-S01", "or none, not 'prom'"),
+        ({"OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "k8s"}, "ORQ-S01", "'k8s'"),
+        ({"OTEL_CONFIG_FILE": "/no/such.yaml"}, "ORQ-S01", "opentelemetry-configuration"),
         ({"ORQ_OTEL_VIEWER_TOKN": SECRET}, "ORQ-S10", "Did you mean ORQ_OTEL_VIEWER_TOKEN?"),
         ({"ORQ_OTEL_LABLES": "x"}, "ORQ-S10", "ORQ_OTEL_LABLES. Did you mean ORQ_OTEL_LABELS?"),
         ({"OTEL_ATTRIBUTE_COUNT_LIMIT": "10"}, "ORQ-S09", "OTEL_ATTRIBUTE_COUNT_LIMIT=10"),
@@ -243,6 +249,10 @@ def test_variables_that_are_right(collector: OtlpReceiver) -> None:
         OTEL_TRACES_SAMPLER_ARG="1.0",
         OTEL_PROPAGATORS="tracecontext, orq_thread,none",
         OTEL_PYTHON_TRACER_PROVIDER="sdk_tracer_provider",
+        OTEL_PYTHON_CONTEXT="contextvars_context",
+        OTEL_METRICS_EXPORTER="console, otlp",
+        OTEL_LOGS_EXPORTER="none",
+        OTEL_EXPERIMENTAL_RESOURCE_DETECTORS="otel,*",
         ORQ_OTEL_VIEWER_DB="threads.db",
         ORQ_OTEL_VIEWER_TRACE_URL="https://jaeger.example.com/trace/{trace_id}",
     )
@@ -540,6 +550,18 @@ if __name__ == "__main__":
     work()
 """
 
+#: As RQ's worker has each job done, and Celery's ends its processes.
+FORKED = """
+orq_otel.configure()
+child = os.fork()
+if child == 0:
+    with orq_otel.thread("t-1"):
+        call()
+    FLUSH
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+
 # What it stands for is made when somebody asks for its class, as Django's and the client's are.
 LAZY = """
 class Lazy:
@@ -581,6 +603,7 @@ def examine(
         (NO_SEAM, ["ORQ-C01"], "openai._base_client.AsyncAPIClient.request"),
         # as uvicorn starts its workers
         (WORKER.replace("START", "spawn"), ["ORQ-X14"], "app.py:7"),
+        (FORKED.replace("FLUSH", ""), ["ORQ-X19"], ""),
     ],
     ids=[
         "no set-up",
@@ -598,6 +621,7 @@ def examine(
         "two spans for a call",
         "no seam",
         "workers",
+        "a child that just ends",
     ],
 )
 def test_a_program(
@@ -614,7 +638,15 @@ def test_a_program(
 
 
 # The folder of the test has a sitecustomize, which runs besides the one with the probes.
-@pytest.mark.parametrize("program", [WELL, LEFT_TO_THE_SDK, WORKER.replace("START", "fork")])
+@pytest.mark.parametrize(
+    "program",
+    [
+        WELL,
+        LEFT_TO_THE_SDK,
+        WORKER.replace("START", "fork"),
+        FORKED.replace("FLUSH", "trace.get_tracer_provider().force_flush()"),
+    ],
+)
 def test_a_program_that_is_well(
     program: str, tmp_path: Path, model: ModelServer, collector: OtlpReceiver
 ) -> None:
@@ -657,6 +689,28 @@ def test_a_program_under_opentelemetry_instrument(
     assert f"  traces: by the program's own exporter, to {where}" in report["facts"]
     code, report = examine("call()", tmp_path, model, *command, sys.executable, **variables)
     assert (code, list(problems(report))) == (1, ["ORQ-T06"])
+
+
+def test_a_program_that_a_signal_ends(
+    tmp_path: Path, model: ModelServer, collector: OtlpReceiver
+) -> None:
+    program = f"{LEFT_TO_THE_SDK}\nos.kill(os.getpid(), 15)\n"
+    code, report = examine(program, tmp_path, model, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+    assert (code, problems(report)) == (0, {})
+    assert notes(report)["ORQ-X19"] == "The program was ended by signal 15."
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("OTEL_METRICS_EXPORTER", "ORQ-S01"), ("OTEL_TRACES_EXPORTER", "ORQ-X02")],
+)
+def test_a_set_up_that_opentelemetry_instrument_gives_up(
+    name: str, expected: str, tmp_path: Path, model: ModelServer
+) -> None:
+    """Then nothing of the program is seen, and what is wrong is in its environment."""
+    command = str(Path(sysconfig.get_path("scripts")) / "opentelemetry-instrument")
+    code, report = examine("call()", tmp_path, model, command, sys.executable, **{name: "prom"})
+    assert (code, list(problems(report))) == (1, [expected])
 
 
 def test_an_exporter_that_sends_nowhere_is_named(tmp_path: Path, model: ModelServer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import json
 import logging
 import signal
 import sys
@@ -12,12 +13,14 @@ from typing import Any
 
 import openai
 import pytest
-from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.sampling import Sampler
 from support.recorded import Telemetry
 
-from orq_otel import OpenAIInstrumentor, thread
+from orq_otel import OpenAIInstrumentor, Thread, status, thread, use_labels
 from orq_otel.foundations import guard, unfinished
 from orq_otel.foundations.process import process
+from orq_otel.labels.attributes import labels
 
 MESSAGES: Any = [{"role": "user", "content": "Where is my parcel?"}]
 logger = logging.getLogger("orq_otel")
@@ -228,7 +231,88 @@ def test_what_a_processor_raises_by_itself_is_held_back(
     finally:
         OpenAIInstrumentor().uninstrument()
 
-    assert "orq-otel failed while ending the span of chat: TimeLimit" in caplog.text
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.startswith("tests.test_guard.")
+    assert "called by orq-otel while ending the span of chat: TimeLimit at test_guard" in message
+    assert message.endswith("[ORQ-F02]")
+
+
+class Sampling(Sampler):
+    """Does as a sampler of the host's that fails, or returns what is no result."""
+
+    def __init__(self, give: Callable[[], Any]) -> None:
+        self.give = give
+
+    def should_sample(self, *_: Any, **__: Any) -> Any:
+        return self.give()
+
+    def get_description(self) -> str:
+        return "Sampling"
+
+
+@pytest.mark.parametrize(
+    ("give", "whose"),
+    [
+        (lambda: json.loads("{"), "tests.test_guard."),
+        (lambda: None, "opentelemetry.sdk.trace."),
+    ],
+    ids=["of the host", "of the SDK"],
+)
+def test_who_failed_is_named(
+    client: openai.OpenAI, caplog: pytest.LogCaptureFixture, give: Callable[[], Any], whose: str
+) -> None:
+    provider = TracerProvider(sampler=Sampling(give))
+    OpenAIInstrumentor().instrument(tracer_provider=provider)
+    try:
+        for _ in range(2):
+            assert client.chat.completions.create(model="m", messages=MESSAGES).choices
+    finally:
+        OpenAIInstrumentor().uninstrument()
+
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.startswith(whose)
+    assert "called by orq-otel while starting the span of " in message
+    assert (" at test_guard.py:" in message) is whose.startswith("tests.")
+    assert [one["code"] for one in status()["warnings"]] == ["ORQ-F02"]
+
+
+class Redacting:
+    def __call__(self, part: Any) -> Any:
+        return "***"
+
+
+@pytest.mark.parametrize("redact", [Redacting(), lambda _: "***"], ids=["object", "function"])
+def test_who_returned_what_cannot_be_used_is_named(
+    telemetry: Telemetry, client: openai.OpenAI, caplog: pytest.LogCaptureFixture, redact: Any
+) -> None:
+    OpenAIInstrumentor().instrument(
+        tracer_provider=telemetry.provider, capture_content=True, redact=redact
+    )
+    try:
+        assert client.chat.completions.create(model="m", messages=MESSAGES).choices
+    finally:
+        OpenAIInstrumentor().uninstrument()
+
+    name = "Redacting" if isinstance(redact, Redacting) else "<lambda>"
+    (message,) = {record.getMessage() for record in caplog.records}
+    assert message.startswith(f"tests.test_guard.{name}, called by orq-otel while reading or ")
+    assert ", has to return a part, which is a mapping with a type, or None" in message
+    assert message.endswith("[ORQ-F02]")
+
+
+@pytest.mark.parametrize("value", [b"x", 7j, [1]])
+def test_an_encoder_that_returned_what_cannot_be_used(
+    caplog: pytest.LogCaptureFixture, value: Any
+) -> None:
+    use_labels({"my.label": lambda _: value})
+    try:
+        labels(Thread("t-1"))
+    finally:
+        process.reset()
+
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "while encoding the attribute my.label of a thread, has to return a text, a " in message
+    assert message.endswith("[ORQ-F02]")
 
 
 def test_a_function_with_its_callers_frame_is_no_handler() -> None:

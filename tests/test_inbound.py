@@ -15,8 +15,17 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry import baggage, propagate
+from opentelemetry.context import attach, detach
 
-from orq_otel import Thread, current_thread, thread, thread_from_headers, thread_headers
+from orq_otel import (
+    Thread,
+    current_thread,
+    propagate_threads,
+    thread,
+    thread_from_headers,
+    thread_headers,
+)
 from orq_otel.foundations.process import process
 from orq_otel.threads.inbound import MAX_ID, MAX_TAG, MAX_TAGS, accept
 
@@ -166,10 +175,10 @@ def test_objects_that_fail_are_refused_with_one_line(caplog: pytest.LogCaptureFi
     assert accept("one", Failing()) is None
     assert accept(True) is None
     lines = logged(caplog)
-    assert [line.partition(" at ")[0] for line in lines] == [
-        "orq-otel failed while reading a thread from outside: RuntimeError",
-        "orq-otel failed while reading a thread from outside: TypeError",
-    ]
+    theirs, ours = (line.partition(" at ")[0] for line in lines)
+    assert theirs.startswith("tests.test_inbound.")
+    assert theirs.endswith("called by orq-otel while reading a thread from outside: RuntimeError")
+    assert ours == "orq-otel failed while reading a thread from outside: TypeError"
     assert "secret" not in caplog.text
 
 
@@ -296,6 +305,31 @@ def test_headers_of_a_given_thread() -> None:
     assert "orq.tags" not in told
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("a+b@example.com", "a+b@example.com"),  # as Go writes it
+        ("+31-6-12345678", "+31-6-12345678"),
+        ("a+b%40example.com", "a b@example.com"),  # as OpenTelemetry for Python does
+        ("a%2Bb;is_new;by=x", "a+b"),
+    ],
+)
+def test_the_baggage_of_other_languages(value: str, expected: str) -> None:
+    headers = {"baggage": f"user=a+b;c, orq.thread_id = {value} ,orq.tags=[%22vip%2c+1%22]"}
+    found = Thread(expected, ("vip,+1",))
+    with thread_from_headers(headers) as t:
+        assert t == found
+    propagate_threads(accept=True)
+    try:
+        context = propagate.extract(headers)
+        assert baggage.get_baggage("user", context) == "a b;c"  # as it is without us
+        token = attach(context)
+        assert current_thread() == found
+        detach(token)
+    finally:
+        propagate_threads()
+
+
 @given(id=WRITTEN, tags=st.lists(WRITTEN, max_size=4))
 def test_any_thread_comes_back_from_its_headers(id: str, tags: list[str]) -> None:  # noqa: A002
     with thread(id, tags=tags) as t:
@@ -355,6 +389,10 @@ def test_of_tags_that_are_too_long_together_the_first_ones_travel(
         {"baggage": "gen_ai.conversation.id=one"},
         {"baggage": " thread.id \t= one "},
         {"baggage": "thread.id=,orq.thread_id=,gen_ai.conversation.id=one"},
+        {"baggage": {"StringValue": "thread.id=one", "DataType": "String"}},  # SQS
+        {"baggage": {"Type": "String", "Value": "thread.id=one"}},  # SNS
+        [("baggage", bytearray(b"thread.id=one"))],
+        [("baggage", memoryview(b"thread.id=one"))],
     ],
 )
 def test_headers_of_many_kinds_are_read(headers: Any) -> None:

@@ -172,6 +172,22 @@ def test_no_lock_stays_taken() -> None:
     assert not other.is_alive()
 
 
+@pytest.mark.usefixtures("limit")
+def test_a_span_that_was_being_labelled_can_be_used() -> None:
+    """The same of a span's own lock, for which its end would wait."""
+    tracer = TracerProvider().get_tracer("own")
+    spans = [tracer.start_span("work") for _ in range(60 * TRIES)]
+    processor, unlabelled = ThreadSpanProcessor(), iter(spans)
+
+    with thread("one"):
+        for _ in interrupted(lambda: processor.on_start(next(unlabelled, spans[0]))):
+            pass
+    other = Thread(target=lambda: [span.set_attribute("n", 1) for span in spans], daemon=True)
+    other.start()
+    other.join(60)
+    assert not other.is_alive()
+
+
 def depth() -> int:
     frame: FrameType | None = sys._getframe()
     count = 0

@@ -524,7 +524,7 @@ def test_a_failure_of_ours_is_logged_and_the_thread_starts(
     with in_one:
         joined(own)
     assert own.seen is None
-    assert "orq-otel failed while carrying a thread into a worker: LookupError" in caplog.text
+    assert "while carrying a thread into a worker: LookupError" in caplog.text
 
 
 # ---- Pools of processes ---------------------------------------------------------------------

@@ -332,6 +332,16 @@ def test_a_page_is_no_answer(
     assert span.status.description == "No object in the response"
 
 
+@pytest.mark.parametrize("path", ["/chat/completions", "chat/completions"])
+def test_a_request_of_the_users_own(
+    instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI, path: str
+) -> None:
+    server.script(*answers(completion("It", "stop")))
+    asked.post(path, cast_to=object, body={"model": "m", "messages": MESSAGES})
+
+    assert instrumented.one().name == "chat m"
+
+
 def test_a_text_that_was_asked_for_is_no_error(
     instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI
 ) -> None:

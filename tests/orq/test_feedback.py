@@ -126,13 +126,13 @@ def test_an_error_of_orqs_is_not_the_programs(
         logger_provider=signals.logger_provider,
     )
     assert len(signals.logs) == 1
-    assert "failed while sending an evaluation to Orq" in caplog.text
+    assert "while sending an evaluation to Orq" in caplog.text
     assert "secret" not in caplog.text
 
 
 def test_what_is_no_client_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     feedback(True, thread="t-1", orq="key", orq_trace_id="T")
-    assert "failed while sending an evaluation to Orq: AttributeError" in caplog.text
+    assert "while sending an evaluation to Orq: AttributeError" in caplog.text
 
 
 def test_asynchronous_code_sends_it_in_a_worker(orq: Any, api: OrqServer) -> None:

@@ -486,7 +486,7 @@ def test_a_function_of_ours_fails(
         assert invoke(orq).model == "gpt-5-mini"
         assert len(read_stream(orq)) == EVENTS
 
-    assert len([one for one in caplog.records if "orq-otel failed" in one.message]) == 1
+    assert len([one for one in caplog.records if "called by orq-otel" in one.message]) == 1
 
 
 def test_configure_switches_on_both_instrumentors(monkeypatch: pytest.MonkeyPatch) -> None:

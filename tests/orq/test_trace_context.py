@@ -223,8 +223,9 @@ def test_the_clients_own_decorator(
         invoke(orq)
 
     if comes_first == "traced":
-        work()  # which patches httpx
-        assert "traceparent" in api.requests[0].headers
+        work()  # which patches httpx, though not in the pre-releases of 4.18
+        if find_spec("orq_ai_sdk.traced.http_propagation"):
+            assert "traceparent" in api.requests[0].headers
         telemetry = switch_on()
         api.requests.clear()
     work()

@@ -20,6 +20,7 @@ from orq_otel.foundations.codes import (
     BAD_VARIABLE,
     ENTRIES,
     INCOMPLETE_VIEWER,
+    LEFT_IN_QUEUE,
     NO_SETUP,
     NOT_INSTALLED,
     NOT_INSTRUMENTED,
@@ -155,7 +156,7 @@ def _of_program(command: Sequence[str], *, as_json: bool) -> Any:
             json.loads(path.read_text(encoding="utf-8"))
             for path in sorted(Path(folder).glob("*.json"), key=lambda path: path.stat().st_mtime)
         ]
-    return _merged(processes, f"  the program ended with status {status}")
+    return _merged(processes, status)
 
 
 def _run(command: Sequence[str], folder: str, output: Any) -> int:
@@ -174,14 +175,21 @@ def _run(command: Sequence[str], folder: str, output: Any) -> int:
         signal.signal(signal.SIGTERM, before)
 
 
-def _merged(processes: list[dict[str, Any]], ending: str) -> Any:
-    """One report of all processes of a program."""
+def _merged(processes: list[dict[str, Any]], status: int) -> Any:
+    """One report of all processes of a program, and of the status with which it ended."""
     from orq_otel.setup import environment  # noqa: PLC0415 - as above
+    from orq_otel.setup.doctor import logged  # noqa: PLC0415 - the same
     from orq_otel.setup.report import Finding, Report, listed  # noqa: PLC0415 - the same
 
+    ending = f"  the program ended with status {status}"
     if not processes:
+        # A set-up that fails under opentelemetry-instrument keeps our probes off, too.
+        with _without_log_lines():
+            environment.where()
+        found = [*environment.findings(needs_distro=False), *logged()]
+        found = [one for one in found if one.is_problem]
         missing = "No Python process that has orq-otel was seen in the program."
-        return Report.of([Finding(NOT_INSTALLED, missing)], [*environment.facts(), ending])
+        return Report.of(found or [Finding(NOT_INSTALLED, missing)], [*environment.facts(), ending])
     busy = [one for one in processes if one["calls"] or one["spans"] or one["is_set_up"]]
     is_set_up = any(one["is_set_up"] for one in busy)
     findings: list[Any] = []
@@ -197,6 +205,9 @@ def _merged(processes: list[dict[str, Any]], ending: str) -> Any:
             is_told = idle and code == NOT_INSTRUMENTED
             if lines:
                 places.setdefault(UNCONFIGURED_WORKER if is_told else code, Counter()).update(lines)
+    if status < 0 and not all(one["is_over"] for one in busy):
+        by = f"The program was ended by signal {-status}."
+        findings.append(Finding(LEFT_IN_QUEUE, by, is_problem=False))
     findings.extend(Finding(code, listed(lines)) for code, lines in places.items())
     groups = Counter(tuple(one["facts"]) for one in busy or processes[:1])
     facts = []

@@ -21,6 +21,7 @@ EARLY_ROOT: Final = "ORQ-T08"
 TWO_IDS: Final = "ORQ-T09"
 BAD_INBOUND_DETAILS: Final = "ORQ-T10"
 MUCH_METADATA: Final = "ORQ-T11"
+PASSED_BY: Final = "ORQ-T12"
 
 LONG_BAGGAGE_ID: Final = "ORQ-P01"
 LONG_BAGGAGE_TAGS: Final = "ORQ-P02"
@@ -57,6 +58,7 @@ INCOMPLETE_VIEWER: Final = "ORQ-X15"
 SENT_TWICE: Final = "ORQ-X16"
 NO_SUCH_EXPORTER: Final = "ORQ-X17"
 FULL_QUEUE: Final = "ORQ-X18"
+LEFT_IN_QUEUE: Final = "ORQ-X19"
 
 NOTHING_LISTENS: Final = "ORQ-N01"
 WRONG_PROTOCOL: Final = "ORQ-N02"
@@ -82,6 +84,7 @@ NO_LOGGER_PROVIDER: Final = "ORQ-E02"
 NO_ORQ_IDS: Final = "ORQ-E03"
 
 OWN_FAILURE: Final = "ORQ-F01"
+OTHERS_FAILURE: Final = "ORQ-F02"
 
 #: What users notice, in the order in which they are asked about.
 NOT_GROUPED: Final = "My spans are not grouped"
@@ -91,7 +94,7 @@ DOUBLED: Final = "Two spans per call"
 NOTHING_ARRIVES: Final = "Nothing arrives"
 WITHOUT_COST: Final = "Cost is missing"
 NO_EFFECT: Final = "A setting has no effect"
-FAILED: Final = "Something in orq-otel failed"
+FAILED: Final = "A log line says that something failed"
 
 SYMPTOMS: Final = (
     NOT_GROUPED,
@@ -171,6 +174,12 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
             "Code in a thread handed work to another OS thread, which began outside of it.",
             "Hand over `bind(function)` instead, or call `propagate_to_workers()` once.",
         ),
+        PASSED_BY: Entry(
+            NOT_GROUPED,
+            "A function that is decorated with `@thread` was called without the decorator. In "
+            "`@thread(...)` above `@app.get(...)`, the route has the function as it was.",
+            "Put `@thread` directly above `def`, below all decorators that register the function.",
+        ),
         EARLY_ROOT: Entry(
             NOT_GROUPED,
             "The first span of a trace began before its thread did, so the span has no thread, "
@@ -212,7 +221,7 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
         BAD_VARIABLE: Entry(
             NO_EFFECT,
             "An environment variable has a value that it cannot have.",
-            "The log line names the values that it takes.",
+            "The log line, or what is found, names the values that it takes.",
         ),
         UNKNOWN_VARIABLE: Entry(
             NO_EFFECT,
@@ -366,6 +375,14 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
             "Raise OTEL_BSP_MAX_QUEUE_SIZE, or lower OTEL_BSP_SCHEDULE_DELAY. A slow endpoint "
             "fills it, too.",
         ),
+        LEFT_IN_QUEUE: Entry(
+            NOTHING_ARRIVES,
+            "A process ended without Python's exit handlers: by `os._exit()`, as workers of Celery "
+            "and RQ do, or by a signal. The spans that waited for their export are lost.",
+            "Export them before: `trace.get_tracer_provider().force_flush()` in Celery's "
+            "`worker_process_shutdown`, or at the end of each job of RQ. Let SIGTERM end a program "
+            "as `sys.exit()` does. docs/workers.md and docs/production.md have more.",
+        ),
         NOTHING_LISTENS: Entry(
             NOTHING_ARRIVES,
             "Nothing listens at the endpoint, or its name is not known.",
@@ -481,6 +498,14 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
             FAILED,
             "Something in orq-otel failed. The program went on as if it were not there.",
             "Upgrade orq-otel. The log line names the place, for a report.",
+        ),
+        OTHERS_FAILURE: Entry(
+            FAILED,
+            "A function of the program or of another package failed, which orq-otel or "
+            "OpenTelemetry calls: a sampler, a span processor, an encoder of labels, `redact`. The "
+            "program went on without what it should have done.",
+            "Mend it: the log line names the function and the place. If it names one of "
+            "OpenTelemetry's, look at what your samplers and processors return.",
         ),
     }
 )

@@ -15,15 +15,17 @@ Standard library only.
 from __future__ import annotations
 
 import logging
+import os
 import re
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, Final
 
-from orq_otel.foundations.codes import OWN_FAILURE
+from orq_otel.foundations.codes import OTHERS_FAILURE, OWN_FAILURE
 from orq_otel.foundations.process import process
 
 logger = logging.getLogger("orq_otel")
@@ -32,9 +34,15 @@ logger = logging.getLogger("orq_otel")
 _LOG_INTERVAL: Final = 3600.0
 
 #: The folder of this package's code.
-_PACKAGE: Final = str(Path(__file__).parents[1])
+_PACKAGE: Final = str(Path(__file__).parents[1]) + os.sep
 
 _NAME: Final = re.compile(r"\w{1,64}", re.ASCII)
+
+#: The name of a function, with its module and class.
+_PATH_OF_NAMES: Final = re.compile(r"[\w.<>]{1,200}", re.ASCII)
+
+#: Packages that do nothing but what we ask them for, besides those of the standard library.
+_TOOLS: Final = frozenset({"httpx", "openai", "orq_ai_sdk", "pydantic", "pydantic_core", "wrapt"})
 
 
 @dataclass
@@ -70,6 +78,18 @@ class Occurrences:
         return True
 
 
+class UnusableError(TypeError):
+    """A function of others returned what cannot be used.
+
+    Args:
+        function: The function, or an object that is called as one.
+        wanted: What it has to return, as the end of a sentence.
+    """
+
+    def __init__(self, function: Any, wanted: str) -> None:
+        super().__init__(function, wanted)
+
+
 #: Whether a garbage collection is running; `unfinished` sets it. Nothing is logged then, since the
 #: code that the collection interrupts may hold the lock of a logging handler.
 is_collecting: Callable[[], bool] = bool
@@ -97,6 +117,9 @@ _MAX_ENTRIES: Final = 4096
 def report(doing: str, error: BaseException) -> None:
     """Log a failure of this package, at most once an hour for each place, and count it.
 
+    Code of others may have failed as well, that this package calls: a sampler, a span processor, a
+    function that redacts. Then the log line says whose it was.
+
     The log line names the type of the error and where it was raised. It leaves out the message of
     the error, which may hold content of the call; and a type's name that is not an identifier,
     which could hold content too. If the host's logging fails, that is ignored.
@@ -111,27 +134,74 @@ def report(doing: str, error: BaseException) -> None:
     if is_signals(error):
         raise error
     try:
-        where, name = place_of(error), type(error).__name__
+        where = place_of(error)
         failure = _log.failures.get((doing, where))
         if failure is None:
             if len(_log.failures) >= _MAX_ENTRIES:
                 _log.failures.clear()
-            message = f"{doing}: {name if _NAME.fullmatch(name) else 'an error'}"
-            failure = _log.failures[doing, where] = Occurrences(OWN_FAILURE, message, where.strip())
+            failure = _log.failures[doing, where] = _failure(doing, error)
         failure.add()
         if is_collecting() or not failure.is_due():
             return
+        is_own = failure.code == OWN_FAILURE
         logger.warning(
-            "orq-otel failed while %s%s. The call goes on without it.%s "
-            "Logged at most once an hour. [%s]",
+            "%s%s%s. The call goes on without it.%s Logged at most once an hour. [%s]",
+            "orq-otel failed while " if is_own else "",
             failure.message,
-            where,
+            f" {failure.place}" if failure.place else "",
             "" if failure.count == 1 else f" It has happened {failure.count} times.",
-            OWN_FAILURE,
+            failure.code,
         )
     except Exception as mistake:
         if is_signals(mistake):
             raise
+
+
+def _failure(doing: str, error: BaseException) -> Occurrences:
+    if isinstance(error, UnusableError):
+        function, wanted = error.args
+        named = function if hasattr(function, "__qualname__") else type(function)
+        whose = _whose(named.__module__, named.__qualname__)
+        message = f"{whose}, called by orq-otel while {doing}, has to return {wanted}, and did not"
+        return Occurrences(OTHERS_FAILURE, message, "")
+    name, others = type(error).__name__, _failed_for_us(error)
+    name = name if _NAME.fullmatch(name) else "an error"
+    if others is None:
+        return Occurrences(OWN_FAILURE, f"{doing}: {name}", place_of(error).strip())
+    code = others.tb_frame.f_code
+    function = getattr(code, "co_qualname", code.co_name)
+    whose = _whose(others.tb_frame.f_globals.get("__name__"), function)
+    message = f"{whose} failed, called by orq-otel while {doing}: {name}"
+    return Occurrences(OTHERS_FAILURE, message, _place(others).strip())
+
+
+def _whose(module: Any, function: str) -> str:
+    name = f"{module}.{function.rpartition('<locals>.')[2]}"
+    return name if _PATH_OF_NAMES.fullmatch(name) else "A function"
+
+
+def _failed_for_us(error: BaseException) -> TracebackType | None:
+    """The call of a function of others, made by us, in which `error` was raised.
+
+    OpenTelemetry makes most of these calls for us. It is found itself where nobody else is:
+    something of others may have handed it what it could not use.
+
+    Returns:
+        None if the error was raised in this package, or in what it called for itself.
+    """
+    found: TracebackType | None = None
+    is_called = False
+    step = error.__traceback__
+    while step is not None:
+        top = str(step.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+        if step.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+            found, is_called = None, True
+        elif top == "opentelemetry":
+            found, is_called = found or step, True
+        elif is_called and top not in _TOOLS and top not in sys.stdlib_module_names:
+            found, is_called = step, False
+        step = step.tb_next
+    return found
 
 
 def warn_once(code: str, message: str, place: str = "") -> None:
@@ -204,6 +274,10 @@ def place_of(error: BaseException) -> str:
     step = error.__traceback__
     while step is not None and step.tb_next is not None:
         step = step.tb_next
-    if step is None:
-        return ""
-    return f" at {Path(step.tb_frame.f_code.co_filename).name}:{step.tb_lineno}"
+    return "" if step is None else _place(step)
+
+
+def _place(step: TracebackType) -> str:
+    path = Path(step.tb_frame.f_code.co_filename)
+    name = f"{path.parent.name}/{path.name}" if path.stem == "__init__" else path.name
+    return f" at {name}:{step.tb_lineno}"

@@ -28,20 +28,22 @@ class Lock(Protocol):
     def release(self) -> None: ...  # noqa: D102
 
 
-def hold(lock: Lock) -> None:
-    """Take a lock. The next statement is a `try` whose `finally` releases it.
+def hold(lock: Lock, held: list[bool]) -> None:
+    """Take a lock, and note in a list that it is held, with one call in C.
 
-    On Python 3.14, what a signal handler raises may come between a with statement's lock and its
-    block: then the lock stays taken, and all other OS threads wait forever. Here, one call in C
-    takes the lock and notes it.
+        held: list[bool] = []
+        try:
+            hold(lock, held)
+            ...
+        finally:
+            if held:
+                lock.release()
+
+    A signal handler may raise wherever a call returns. On Python 3.14 that is between a with
+    statement's lock and its block, too: then the lock stays taken, and all other OS threads wait
+    forever. On 3.10 it is behind this call, so it is inside of the try.
     """
-    held: list[bool] = []
-    try:
-        held.extend(map(lock.acquire, _BLOCKING))
-    except BaseException:
-        if held:
-            lock.release()
-        raise
+    held.extend(map(lock.acquire, _BLOCKING))
 
 
 _BLOCKING: Final = (True,)

@@ -76,6 +76,8 @@ from weakref import ref
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
 
+from orq_otel.foundations.once import hold
+
 #: Modules of OpenAI's client whose responses have a method `parse`.
 _RESPONSES: Final = ("openai._legacy_response", "openai._response")
 
@@ -115,8 +117,7 @@ def put(span: Any, attributes: Mapping[str, Any], *, pinned: bool = False) -> No
         values, most = kept._dict, kept.maxlen  # noqa: SLF001 - see above
         fits = type(values) is dict and (most is None or len(values) + len(attributes) <= most)
         if fits:
-            with kept._lock:  # noqa: SLF001
-                values.update(attributes)
+            values.update(attributes)  # one call in C: no lock, which might stay taken (see `hold`)
             return
     except AttributeError:  # it keeps them in another way
         pass
@@ -291,6 +292,13 @@ def processors_in(provider: Any) -> tuple[Any, ...] | None:
     return getattr(span_processors(provider), "_span_processors", None)
 
 
+def waiting_in(processor: Any) -> int:
+    """How many spans wait for their export in a processor, as far as can be seen."""
+    batches = getattr(processor, "_batch_processor", processor)
+    queue: Any = getattr(batches, "_queue", None) or getattr(batches, "queue", ())
+    return len(queue)
+
+
 def add_span_processor_first(provider: Any, kind: type) -> None:
     """Put a processor before those that a provider has, unless one of its kind is among them."""
     if _add_first(span_processors(provider), "_span_processors", kind) is None:
@@ -311,8 +319,14 @@ def _add_first(processors: Any, name: str, kind: type) -> bool | None:
         return None
     if any(isinstance(one, kind) for one in present):
         return False
-    with processors._lock:  # noqa: SLF001
+    held: list[bool] = []
+    lock = processors._lock  # noqa: SLF001
+    try:
+        hold(lock, held)
         setattr(processors, name, (kind(), *getattr(processors, name)))
+    finally:
+        if held:
+            lock.release()
     return True
 
 

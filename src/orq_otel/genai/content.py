@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from opentelemetry.trace import Span
 
 from orq_otel.foundations.codes import BAD_REDACT, NO_HOOK, NO_STRUCTURES
-from orq_otel.foundations.guard import report, warn_once
+from orq_otel.foundations.guard import UnusableError, report, warn_once
 from orq_otel.foundations.settings import (
     CAPTURE_MODES,
     COMPLETION_HOOK,
@@ -512,18 +512,18 @@ def _redact_items(redact: Redact, items: list[Any]) -> list[Any]:
         else:
             redacted = redact(item)
             if redacted is not None:
-                kept.append(_checked(redacted, item))
+                kept.append(_checked(redacted, item, redact))
     return kept
 
 
-def _checked(redacted: Any, given: Part) -> Part:
+def _checked(redacted: Any, given: Part, redact: Redact) -> Part:
     """What the user's function returned for a part, as plain JSON.
 
     Raises:
-        TypeError: It is not a part.
+        UnusableError: It is not a part.
     """
     if not isinstance(redacted, Mapping) or not isinstance(redacted.get("type"), str):
-        raise TypeError("redact must return a part, a mapping with a type, or None.")
+        raise UnusableError(redact, "a part, which is a mapping with a type, or None")
     data = redacted.get("content")
     if data and given.get("type") == "blob" and given.get("content") is data:
         return {**without_binary({**redacted, "content": ""}), "content": data}

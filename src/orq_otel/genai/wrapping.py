@@ -52,6 +52,7 @@ from orq_otel.labels.adoption import adopted_labels, has_frameworks
 from orq_otel.labels.attributes import labels, set_aside, stamp
 from orq_otel.labels.providers import unset
 from orq_otel.threads.frames import Thread, as_id, make_thread
+from orq_otel.threads.passed_by import decorated
 
 #: A started call, or None for one that has no telemetry, and the arguments for the client's method.
 Begun: TypeAlias = tuple["Call | Unrecorded | None", tuple[Any, ...], dict[str, Any]]
@@ -267,6 +268,8 @@ def start_call(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one function, run on 
     if _Imported.others and _is_covered(operation.name, thread):
         counts.add_others()
         return None
+    if thread is None and decorated.is_watched:
+        decorated.look()
     target = attributes.get(operation.target)
     of_thread: Mapping[str, Any] | None = None
     if thread is not None:

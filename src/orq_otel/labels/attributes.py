@@ -30,7 +30,7 @@ from typing import Any, Final
 
 from orq_otel.foundations.caching import Uncached, keep
 from orq_otel.foundations.codes import BAD_LABELS, MUCH_METADATA
-from orq_otel.foundations.guard import report, warn_once
+from orq_otel.foundations.guard import UnusableError, report, warn_once
 from orq_otel.foundations.process import process
 from orq_otel.foundations.reaches import pinned, put, read, restore, value_limit
 from orq_otel.foundations.settings import LABELS, Settings
@@ -284,19 +284,26 @@ in_force: Final = process.keep(LabelsInForce())
 def _encoded(name: str, encoder: Encoder, thread: Thread) -> Value | Mapping[str, Value] | None:
     try:
         value = encoder(thread)
-        return value if name.endswith("*") else _checked(value)
+        return value if name.endswith("*") else _checked(value, encoder)
     except Exception as error:  # noqa: BLE001 - the encoder may be the user's
         report(f"encoding the attribute {name} of a thread", error)
         return None
 
 
-def _checked(value: Any) -> Value | None:
-    """The value that an encoder returned, as one that exporters can write."""
+def _checked(value: Any, encoder: Encoder) -> Value | None:
+    """The value that an encoder returned, as one that exporters can write.
+
+    Raises:
+        UnusableError: It is none.
+    """
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, str):
         return _writable(value)
-    return tuple([_writable(text) for text in value])
+    texts = None if isinstance(value, bytes) or not isinstance(value, Iterable) else tuple(value)
+    if texts is None or not all(isinstance(text, str) for text in texts):
+        raise UnusableError(encoder, "a text, a number, a truth value, several texts, or None")
+    return tuple([_writable(text) for text in texts])
 
 
 def _writable(text: str) -> str:

@@ -59,8 +59,10 @@ class EntrySpans:
     def opened(self, span: Any) -> None:
         """Add a request's span, which is labelled if a scope begins while it is open."""
         context = span.get_span_context()
-        hold(lock := self._lock)
+        held: list[bool] = []
+        lock = self._lock
         try:
+            hold(lock, held)
             self._until_sweep -= 1
             if self._until_sweep <= 0:
                 self._sweep()
@@ -72,13 +74,16 @@ class EntrySpans:
             if self.on_scope not in hooks.listeners:
                 hooks.listeners.append(self.on_scope)
         finally:
-            lock.release()
+            if held:
+                lock.release()
 
     def closed(self, span: Any) -> None:
         """Remove a request's span, which has ended."""
         context = span.get_span_context()
-        hold(lock := self._lock)
+        held: list[bool] = []
+        lock = self._lock
         try:
+            hold(lock, held)
             spans = self.open.get(context.trace_id, {})
             spans.pop(context.span_id, None)
             if not spans:
@@ -86,7 +91,8 @@ class EntrySpans:
             if not self.open and self.on_scope in hooks.listeners:
                 hooks.listeners.remove(self.on_scope)
         finally:
-            lock.release()
+            if held:
+                lock.release()
 
     def _sweep(self) -> None:
         """Remove spans that were dropped without being ended.

@@ -141,12 +141,14 @@ _MAX_MODELS: Final = 64  # and may be told the names of models by its users
 def find(method: str, path: str) -> Operation | None:
     """The operation of a request, or None for one that is no call of a model."""
     operation = OPERATIONS.get((method, path))
+    if operation is None and not path.startswith("/"):  # a user's own `client.post("responses")`
+        operation = OPERATIONS.get((method, f"/{path}"))
     return _match(method, path)[0] if operation is None else operation
 
 
 def _match(method: str, path: str) -> tuple[Operation | None, Mapping[str, str]]:
     """The operation of a path with ids in it, and the ids."""
-    _, _, path = path.partition("/")
+    path = path.removeprefix("/")
     beginning, _, rest = path.partition("/")
     for pattern, operation in WITH_IDS.get((method, beginning), ()):
         match = pattern.fullmatch(rest)

@@ -9,11 +9,12 @@ which exist for other languages, label spans with the same attributes as this pa
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any, Final
-from urllib.parse import quote, unquote_plus
+from urllib.parse import quote, unquote, unquote_plus
 
 from orq_otel.foundations.caching import Uncached, keep
 from orq_otel.foundations.codes import (
@@ -57,6 +58,12 @@ KEYS: Final = (*_IDS, ORQ_TAGS, THREAD_TAGS, *DETAIL_KEYS)
 #: The separator of the members that `thread_headers` writes. Propagators write no space. That shows
 #: whether the caller wrote a header on purpose, or an earlier request left it.
 BY_HAND: Final = ", "
+
+_BYTES: Final = (bytes, bytearray, memoryview)
+
+#: A value in which "+" may stand for a space, as OpenTelemetry for Python writes it, which leaves
+#: no other character unencoded. By the standard it stands for itself.
+_WITH_SPACES: Final = re.compile(r"[\w.~%-]+(\+[\w.~%-]+)*", re.ASCII)
 
 
 def thread_headers(
@@ -104,7 +111,8 @@ def thread_from_headers(
 
     Args:
         headers: A mapping or an iterable of pairs, or None. Names and values are strings or bytes.
-            Names may be in any case, and a value may be a list of values.
+            Names may be in any case, and a value may be a list of values, or a mapping as SQS and
+            SNS have it: `{"StringValue": ..., "DataType": "String"}`.
         user: Whether the user that came along is used.
         metadata: The keys of metadata that are used.
     """
@@ -202,15 +210,15 @@ def header(headers: Any) -> str:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+    if isinstance(value, (str, *_BYTES)) or not isinstance(value, Iterable):
         yield _text(value)
     else:
-        yield from map(_text, value)
+        yield from map(_text, value.values() if isinstance(value, Mapping) else value)
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
+    if isinstance(value, _BYTES):
+        return bytes(value).decode("utf-8", "replace")
     return value if isinstance(value, str) else ""
 
 
@@ -225,5 +233,27 @@ def _read(text: str) -> dict[str, str]:
     for member in text.split(",", MAX_MEMBERS)[:MAX_MEMBERS]:
         key, _, value = member.partition(";")[0].partition("=")
         if key.strip() in KEYS:
-            entries[key.strip()] = unquote_plus(value.strip())
+            value = value.strip()
+            decode = unquote_plus if _WITH_SPACES.fullmatch(value) else unquote
+            entries[key.strip()] = decode(value)
     return entries
+
+
+def readable(text: str) -> str:
+    """A baggage header in which OpenTelemetry for Python reads the members of a thread rightly.
+
+    It takes every "+" for a space, and properties for part of the value. All other members are left
+    to it as they are.
+    """
+    if "+" not in text and ";" not in text:
+        return text
+    members = []
+    for member in text.split(","):
+        key, _, value = member.partition("=")
+        if key.strip() in KEYS:
+            value = value.partition(";")[0].strip()
+            if not _WITH_SPACES.fullmatch(value):
+                value = value.replace("+", "%2B")
+            member = f"{key}={value}"  # noqa: PLW2901 - what becomes of it
+        members.append(member)
+    return ",".join(members)

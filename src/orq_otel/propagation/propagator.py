@@ -40,6 +40,7 @@ from orq_otel.propagation.headers import (
     NAME,
     members,
     named_thread,
+    readable,
 )
 from orq_otel.propagation.hosts import ANY, allows, host_of, host_pattern
 from orq_otel.threads.frames import Thread, current_frame, hooks
@@ -190,7 +191,7 @@ class ThreadPropagator(TextMapPropagator):
     ) -> Context:
         """Add the baggage of all baggage headers to the context, unless they are too long."""
         try:
-            text = ",".join(getter.get(carrier, NAME) or ())
+            text = readable(",".join(getter.get(carrier, NAME) or ()))
             if len(text) <= MAX_HEADER:
                 return self._w3c.extract({NAME: text}, context)
             warn_once(

@@ -15,6 +15,7 @@ from opentelemetry.instrumentation.dependencies import DependencyConflictError
 from orq_otel.foundations import reaches
 from orq_otel.foundations.codes import IGNORED_ARGUMENT, NO_SUCH_EXPORTER
 from orq_otel.foundations.guard import place_of, warn_once
+from orq_otel.foundations.once import hold
 from orq_otel.foundations.settings import Settings
 from orq_otel.foundations.unfinished import end_all
 from orq_otel.genai.content import check_capture
@@ -171,19 +172,27 @@ class Handle:
         The providers stay, since OpenTelemetry lets nobody replace them: a later `configure()`
         exports again. Exporters that others have added to them go on.
         """
-        with state.lock:
-            if state.handle is not self:
-                return
-            state.handle = None
-            for instrumentor in self._instrumentors:
-                if instrumentor.is_instrumented_by_opentelemetry:
-                    instrumentor.uninstrument()
-            if self._provider is state.made:  # nobody else gets their spans
-                end_all(reaches.span_processors(self._provider))
-            for provider in state.other_providers():
-                provider.force_flush()  # a reader of metrics collects only then
-            for outlet in state.outlets.values():
-                outlet.shutdown()
+        held: list[bool] = []
+        lock = state.lock
+        try:
+            hold(lock, held)
+            if state.handle is self:
+                self._shut_down()
+        finally:
+            if held:
+                lock.release()
+
+    def _shut_down(self) -> None:
+        state.handle = None
+        for instrumentor in self._instrumentors:
+            if instrumentor.is_instrumented_by_opentelemetry:
+                instrumentor.uninstrument()
+        if self._provider is state.made:  # nobody else gets their spans
+            end_all(reaches.span_processors(self._provider))
+        for provider in state.other_providers():
+            provider.force_flush()  # a reader of metrics collects only then
+        for outlet in state.outlets.values():
+            outlet.shutdown()
 
     # ---- for configure() ----
 
@@ -312,7 +321,10 @@ def configure(  # noqa: PLR0913 - each a keyword, and optional
     ).checked()
     if labels is not None:
         use_labels(labels)
-    with state.lock:
+    held: list[bool] = []
+    lock = state.lock
+    try:
+        hold(lock, held)
         handle = state.handle
         if handle is not None and handle.is_current:
             handle.apply(given)
@@ -320,6 +332,9 @@ def configure(  # noqa: PLR0913 - each a keyword, and optional
         if handle is not None:
             handle.shutdown()
         return _set_up(given)
+    finally:
+        if held:
+            lock.release()
 
 
 def _set_up(arguments: Arguments) -> Handle:

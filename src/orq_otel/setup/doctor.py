@@ -94,7 +94,7 @@ def without_program() -> Report:
     asked: list[Endpoint] = [
         (one.protocol, one.url, headers) for one, headers in environment.where()
     ]
-    findings = [*environment.findings(needs_distro=True), *environment.content(), *_logged()]
+    findings = [*environment.findings(needs_distro=True), *environment.content(), *logged()]
     if asked and not environment.names_protocol():
         findings.extend(_ask_both_ways(*asked[0]))
     else:
@@ -141,7 +141,7 @@ def endpoints() -> list[Endpoint]:
 def in_process() -> Iterator[Finding]:
     """What is wrong with this process, as far as its environment and its state show."""
     yield from environment.findings(needs_distro=_AUTO in sys.modules)
-    yield from _logged()
+    yield from logged()
     yield from _providers()
     if counts.dropped:
         yield Finding(FULL_QUEUE, f"{counts.dropped} spans, as far as the SDK says so.")
@@ -149,7 +149,7 @@ def in_process() -> Iterator[Finding]:
     yield from _content()
 
 
-def _logged() -> Iterator[Finding]:
+def logged() -> Iterator[Finding]:
     """What was logged in this process, by code."""
     for one in occurrences():
         if one.code in ENTRIES:

@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from orq_otel.foundations.codes import NO_EXPORTER
 from orq_otel.foundations.guard import warn_once
+from orq_otel.foundations.once import hold
 from orq_otel.setup.state import state
 
 
@@ -81,6 +82,11 @@ class Outlet:
         self._lock: Final = threading.RLock()
 
     @property
+    def targets(self) -> tuple[Any, ...]:
+        """The processors of now."""
+        return self._targets
+
+    @property
     def exported(self) -> int:
         """How many were exported so far."""
         return self._exported + sum(one.exported for one in self._exporters)
@@ -120,7 +126,9 @@ class Outlet:
         return all(flushed)
 
     def _exchange(self, targets: tuple[Any, ...], exporters: tuple[Exporter, ...]) -> None:
-        with self._lock:
+        held: list[bool] = []
+        try:
+            hold(self._lock, held)
             old, self._targets = self._targets, targets
             # One target is called without a detour over us.
             self.__dict__[self._receives] = (
@@ -132,6 +140,9 @@ class Outlet:
             finally:
                 self._exported, self._failed = self.exported, self.failed
                 self._exporters = exporters
+        finally:
+            if held:
+                self._lock.release()
 
     def _to_all(self, item: Any) -> None:
         for target in self._targets:

@@ -27,6 +27,7 @@ from orq_otel.foundations import reaches
 from orq_otel.foundations.codes import (
     CUT_CONTENT,
     EARLY_ROOT,
+    LEFT_IN_QUEUE,
     NO_SETUP,
     NO_THREAD,
     NO_USAGE,
@@ -120,6 +121,7 @@ class Probe:
         atexit.register(self.write, is_last=True)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forked)
+            os._exit = self._around_exit(os._exit)  # type: ignore[assignment]
         trace.set_tracer_provider = self._around_set(trace.set_tracer_provider)
         ThreadPoolExecutor.submit = self._around_submit(ThreadPoolExecutor.submit)  # type: ignore[method-assign]
         threading.Thread.start = self._around_start(threading.Thread.start)  # type: ignore[method-assign]
@@ -143,7 +145,9 @@ class Probe:
         self._start_writing()
 
     def _forked(self) -> None:
+        providers = self._providers
         self._forget()
+        self._providers = providers
         self._start_writing()
 
     def _start_writing(self) -> None:
@@ -156,6 +160,27 @@ class Probe:
             if self._changes != written:
                 written = self._changes
                 self.write()
+
+    def _around_exit(self, original: Callable[[int], Any]) -> Callable[[int], Any]:
+        @functools.wraps(original)
+        def _exit(status: int) -> Any:
+            try:
+                if self.spans:
+                    self._note_what_waits()
+                    self.write(asks=False, is_last=True)
+            finally:
+                original(status)
+
+        return _exit
+
+    def _note_what_waits(self) -> None:
+        """Note whether spans are lost if the process ends now."""
+        outlet = state.outlets.get("traces")
+        processors = list(outlet.targets) if outlet is not None else []
+        for provider in self._providers:
+            processors += reaches.processors_in(provider) or ()
+        if any(map(reaches.waiting_in, processors)):
+            self.seen[Finding(LEFT_IN_QUEUE)] = None
 
     # ---- Calls --------------------------------------------------------------------------------
 
@@ -399,6 +424,7 @@ class Probe:
                 "pid": os.getpid(),
                 "calls": self.calls,
                 "spans": self.spans,
+                "is_over": self._is_over,
                 "places": self.places(),
                 "is_set_up": is_set_up and not any(one.code == NO_SETUP for one in found),
                 "findings": [(one.code, one.details, one.is_problem) for one in found],

@@ -15,6 +15,8 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Final, NamedTuple
 
 #: A header as exporters take it: a name, and a value that may be URL-encoded.
@@ -99,6 +101,13 @@ def _are_pairs(text: str) -> bool:
     return all("=" in one for one in _parts(text))
 
 
+def _is_configuration(text: str) -> bool:
+    try:
+        return Path(text).is_file() and find_spec("opentelemetry.configuration") is not None
+    except (ImportError, ValueError):  # its package is missing, or the path is no path
+        return False
+
+
 def _installed(group: str, *others: str) -> Callable[[str], bool]:
     """Whether each of several names is one of `others`, or one that a package has brought."""
 
@@ -144,6 +153,32 @@ _KINDS: Final = (
             "a name that an installed package has",
             _installed(group),
         )
-        for group in ("tracer_provider", "meter_provider", "logger_provider", "id_generator")
+        for group in (
+            "tracer_provider",
+            "meter_provider",
+            "logger_provider",
+            "id_generator",
+            "context",
+            "distro",
+            "configurator",
+        )
     ],
+    *[
+        Kind(
+            f"OTEL_{signal.upper()}_EXPORTER",
+            "a list of exporters that are installed, or none",
+            _installed(f"{signal}_exporter", "otlp", "none"),
+        )
+        for signal in ("metrics", "logs")
+    ],
+    Kind(
+        "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS",
+        "a list of detectors that are installed",
+        _installed("resource_detector", "*"),
+    ),
+    Kind(
+        "OTEL_CONFIG_FILE",
+        "the path of a file, for which opentelemetry-configuration has to be installed",
+        _is_configuration,
+    ),
 )

@@ -55,6 +55,7 @@ from orq_otel.threads.misuse import (
     loggable,
     warn_of_misuse,
 )
+from orq_otel.threads.passed_by import decorated
 from orq_otel.threads.templates import WrongCallError, detail_resolver, is_template, resolvers
 
 __all__ = ["Thread", "current_thread", "new_thread_id", "thread"]
@@ -286,13 +287,15 @@ class Scope(Frame):
                     "@property."
                 )
             )
+        wrapped: Any = function
         try:
-            return cast("F", scoped(function, self._opener(function)))
+            wrapped = scoped(function, self._opener(function))
+            decorated.add(function, sys._getframe(1))  # noqa: SLF001 - documented
         except Exception as error:
             if is_refusal(error):
                 raise
             report("decorating a function", error)
-            return function  # pyright: ignore[reportReturnType]
+        return cast("F", wrapped)
 
     def _opener(self, function: Callable[..., Any]) -> OpenFrame:
         fixed = self.thread
