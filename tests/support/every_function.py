@@ -30,7 +30,12 @@ def functions() -> dict[str, FunctionType]:
     """Every function and method of the package, by module and qualified name."""
     found: dict[str, FunctionType] = {}
     for name in _modules():
-        module = importlib.import_module(name)
+        try:
+            module = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if str(error.name).startswith("orq_otel"):
+                raise
+            continue  # it needs a package that is optional
         for thing in vars(module).values():
             for function in _functions_of(thing, name):
                 found[f"{name}:{function.__qualname__}"] = function
