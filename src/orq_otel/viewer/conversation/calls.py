@@ -615,7 +615,7 @@ class _Twins:
 
 def _is_sum(outer: Node, inner: Sequence[Node]) -> bool:
     """Whether a span tells what the calls inside of it have used together."""
-    return (outer.input or 0, outer.output or 0) == (
+    return outer.has_usage and (outer.input or 0, outer.output or 0) == (
         sum(one.input or 0 for one in inner),
         sum(one.output or 0 for one in inner),
     )
