@@ -150,6 +150,25 @@ def test_conventions_that_nobody_knows(
             assert found == sqlite.threads(query)
 
 
+def test_a_neighbour_of_a_new_trace_has_neighbours_of_its_own(
+    clickhouse: ClickHouseServer,
+) -> None:
+    """A graph in one trace, and each call in a trace of the client's, of which one comes late."""
+    sender = "conflict-langgraph-openinference"
+    path = SENT / sender / "traces.json"
+    expected = json.loads((SENT / sender / "expected.json").read_text())
+    spans = [KeptSpan(one, read(one)) for one in from_json(path.read_bytes()).spans]
+    late = next(one for one in spans if one.span.scope == "orq_otel.openai")
+    with fresh_database(clickhouse) as database, database.store() as store:
+        store.create_rollup()
+        for some in ([one for one in spans if one is not late], [late]):
+            database.insert(some)
+            store.follow()
+        thread = store.thread(expected["thread_id"])
+        assert thread is not None
+        assert (thread.input_tokens, thread.output_tokens) == expected_tokens(expected)
+
+
 def raw_records(sender: str) -> list[LogRecord]:
     """The log records of a sender before any of them is taken for a span."""
 

@@ -447,14 +447,17 @@ class Index:
                 ),
             },
         )
+        # What is decided anew for a neighbour depends on its own neighbours, of whatever scope.
+        for thread_id, *_, others in found:
+            scopes[thread_id].update(others)
         near: defaultdict[str, list[tuple[str, int, int, bool]]] = defaultdict(list)
-        for thread_id, trace_id, started, last_active, others in found:
+        for thread_id, trace_id, started, last_active, _ in found:
             begin, end = times[thread_id]
             if (
                 trace_id not in known
                 and started <= end + _NEAR
                 and last_active >= begin - _EARLIER
-                and may_tell_the_same(scopes[thread_id].union(others))
+                and may_tell_the_same(scopes[thread_id])
             ):
                 is_near = last_active >= begin - _NEAR
                 near[thread_id].append((trace_id, started, last_active, is_near))
