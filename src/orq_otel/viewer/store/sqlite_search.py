@@ -207,17 +207,19 @@ def find(connection: sqlite3.Connection, wanted: str) -> Found:
     documents: dict[int, int] = {}
     query = words.match_of(text(wanted).replace("\0", " "))
     if query is not None and is_possible(connection):
-        latest, threads, count = connection.execute(
-            "SELECT json_group_object(thread, key), json_group_array(thread), TOTAL(messages) FROM"
-            " (SELECT thread, MAX(key) AS key, COUNT(*) AS messages FROM"
-            " (SELECT thread, documents.key AS key FROM words"
-            " JOIN documents ON documents.key = words.rowid"
-            " WHERE words MATCH ? ORDER BY words.rowid DESC LIMIT ?) GROUP BY thread)",
-            (query, MOST),
-        ).fetchone()
-        documents = {int(thread): key for thread, key in json.loads(latest).items()}
-        lists.append(threads)
-        is_partial = is_partial or count == MOST
+        threads, found = map(
+            json.loads,
+            connection.execute(
+                "SELECT json_group_array(thread), json_group_array(key) FROM"
+                " (SELECT thread, documents.key AS key FROM words"
+                " JOIN documents ON documents.key = words.rowid"
+                " WHERE words MATCH ? ORDER BY words.rowid DESC LIMIT ?)",
+                (query, MOST),
+            ).fetchone(),
+        )
+        documents = dict(zip(reversed(threads), reversed(found), strict=True))  # the latest stays
+        lists.append(json.dumps([*documents]))
+        is_partial = is_partial or len(found) == MOST
     keys = ",".join(one[1:-1] for one in lists if one != "[]")
     return Found(f"[{keys}]", documents, is_partial)
 
