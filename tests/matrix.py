@@ -237,8 +237,9 @@ def installed(pair: Pair) -> str:
 
 
 def counts(pair: Pair) -> dict[str, str]:
-    """How many tests passed and so on, by the last line of pytest's output."""
-    *_, last = ["", *pair.log.read_text().splitlines()] if pair.log.exists() else [""]
+    """How many tests passed and so on, by pytest's last line, which others may follow."""
+    lines = pair.log.read_text().splitlines() if pair.log.exists() else []
+    last = next((one for one in reversed(lines) if re.search(r" in [\d.]+s\b", one)), "")
     return {kind: number for number, kind in re.findall(rf"(\d+) ({'|'.join(COUNTS)})", last)}
 
 
