@@ -78,10 +78,11 @@ CLIENTS = {
     "orq-4.13": _orq("orq-ai-sdk==4.13.*"),
     "orq-4": _orq("orq-ai-sdk>=4.17,<5"),
 }
-#: What comes next: pre-releases of everything, and no upper bound. Run only by name.
+#: What comes next: pre-releases of everything, and no upper bound. Run only by name. The next httpx
+#: is another library by the same name, which no client can import.
 NEXT = {
-    "openai-next": _openai("--pre", "openai[realtime]"),
-    "orq-next": _orq("--pre", "orq-ai-sdk"),
+    "openai-next": _openai("--pre", "openai[realtime]", "httpx<1"),
+    "orq-next": _orq("--pre", "orq-ai-sdk", "httpx<1"),
 }
 ALL = {**CLIENTS, **NEXT}
 PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14", "3.15"]
