@@ -5,9 +5,9 @@ proxy's, two instrumentations side by side, a record of the usage after it. One 
 error is told by every span around it, and counts where it happened.
 
 A span without a thread's id has that of its nearest ancestor, and so has one whose id a framework
-made up. Where a trace has one id alone, it
-belongs to the spans above as well, and to calls whose parents are missing. Spans may arrive in any
-order: what is decided for a trace is decided anew when more of it arrives.
+made up. Where a trace has one id alone, it belongs to the spans above as well, and to calls whose
+parents are missing. Spans may arrive in any order: what is decided for a trace is decided anew when
+more of it arrives.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from orq_otel.viewer.conversation import calls
 from orq_otel.viewer.conversation.evaluations import RESPONSE_IDS, verdict
+from orq_otel.viewer.dialects.dialect import first_text
 from orq_otel.viewer.dialects.table import THREAD_IDS
 from orq_otel.viewer.model.queries import Feedback as Wanted
 from orq_otel.viewer.model.telemetry import LogRecord
@@ -62,7 +63,9 @@ class Feedback:
     @staticmethod
     def waiting(records: Iterable[LogRecord]) -> list[str]:
         """Returns the responses that evaluations name which name no span."""
-        found = (_text(one, RESPONSE_IDS) for one in records if one.trace_id is None)
+        found = (
+            first_text(one.attributes, RESPONSE_IDS) for one in records if one.trace_id is None
+        )
         return list(dict.fromkeys(filter(None, found)))
 
     def days(self) -> list[int]:
@@ -86,11 +89,11 @@ class Feedback:
         if not told:
             return
         threads = _Threads(nodes)
-        named = {name for one, _ in told if (name := _text(one, THREAD_IDS))}
+        named = {name for one, _ in told if (name := first_text(one.attributes, THREAD_IDS))}
         known = self._known(named - threads.all) | threads.all
         rows = {}
         for record, value in told:
-            name = _text(record, THREAD_IDS)
+            name = first_text(record.attributes, THREAD_IDS)
             thread = threads.of(record)
             if name is not None and (name in known or thread is None):
                 thread = name
@@ -165,14 +168,9 @@ class _Threads:
     def of(self, record: LogRecord) -> str | None:
         """Returns the thread of the span that a log record is about, or None."""
         if record.trace_id is None:
-            return self._responses.get(_text(record, RESPONSE_IDS))
+            return self._responses.get(first_text(record.attributes, RESPONSE_IDS))
         of_span = self._spans.get((record.trace_id, record.span_id))
         return of_span or self._traces.get(record.trace_id)
-
-
-def _text(record: LogRecord, names: Iterable[str]) -> str | None:
-    found = (record.attributes.get(name) for name in names)
-    return next((value for value in found if value and isinstance(value, str)), None)
 
 
 def _digest(record: LogRecord) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from orq_otel.viewer.conversation.evaluations import RESPONSE_IDS, verdict
 from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.dialects.dialect import first_text
 from orq_otel.viewer.dialects.genai import DETAILS
 from orq_otel.viewer.dialects.table import THREAD_IDS
 from orq_otel.viewer.model.telemetry import LogRecord
@@ -53,24 +54,14 @@ class Batch:
 
 def response_of(attributes: Mapping[str, Any]) -> str | None:
     """Returns the id of a response, or None."""
-    for name in RESPONSE_IDS:
-        response = attributes.get(name)
-        if response and isinstance(response, str):
-            return text(response)
-    return None
+    response = first_text(attributes, RESPONSE_IDS)
+    return None if response is None else text(response)
 
 
 def _encoded(record: LogRecord) -> tuple[Any, ...]:
     body = encode([record.severity, record.scope, record.body, dict(record.attributes)])
     ids = [bytes.fromhex(one) if one else None for one in (record.trace_id, record.span_id)]
-    thread = next(
-        (
-            value
-            for name in THREAD_IDS
-            if (value := record.attributes.get(name)) and isinstance(value, str)
-        ),
-        None,
-    )
+    thread = first_text(record.attributes, THREAD_IDS)
     content = encode([record.trace_id, record.span_id, record.name, record.time, body])
     return (
         hashlib.blake2b(content.encode(), digest_size=16).digest(),
