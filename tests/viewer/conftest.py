@@ -31,12 +31,18 @@ else:
     from orq_otel.viewer.model.kept_spans import KeptSpan
     from orq_otel.viewer.model.store import Store
     from orq_otel.viewer.model.telemetry import Span
-    from orq_otel.viewer.store import open_store
+    from orq_otel.viewer.store import open_store, sqlite_names
     from orq_otel.viewer.store.sqlite import SQLiteStore
 
     from .clickhouse_tables import LOGS, TABLE, TIMES, Database
 
 _numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def _few_names_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let names come into the index by the three: tests have few threads."""
+    monkeypatch.setattr(sqlite_names, "AT_A_TIME", 3)
 
 
 class Place:

@@ -90,10 +90,32 @@ def _rollup_errors(connection: sqlite3.Connection) -> list[str]:
             " UNION ALL SELECT resource FROM logs) GROUP BY resource"
         ).fetchall(),
     }
+    _trigrams(connection, expected)
     return [
         line
         for query, rows in expected.items()
         for line in _differing(query, set(connection.execute(query)), set(rows))
+    ]
+
+
+def _trigrams(
+    connection: sqlite3.Connection, expected: dict[str, Iterable[tuple[Any, ...]]]
+) -> None:
+    """Adds what the index of names should have of the threads in it."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'names'").fetchone():
+        return
+    connection.execute(
+        "CREATE VIRTUAL TABLE IF NOT EXISTS temp.trigrams USING fts5vocab(main, names, instance)"
+    )
+    expected["SELECT key, folded FROM renamed"] = []
+    expected['SELECT doc, col, term, "offset" FROM temp.trigrams'] = [
+        (key, column, name[at : at + 3], at)
+        for key, *names in connection.execute(
+            "SELECT key, folded, title_folded FROM threads WHERE key <= (SELECT until FROM named)"
+        )
+        for column, name in zip(("id", "title"), names, strict=True)
+        if name is not None
+        for at in range(len(name) - 2)
     ]
 
 
@@ -166,7 +188,15 @@ def forget_finding(path: Path) -> None:
 
 
 def forget_estimates(connection: sqlite3.Connection) -> None:
-    """Take from a file what tells estimates from other costs."""
+    """Take from a file what tells estimates from other costs, and the index of names."""
+    for kind, name in (
+        ("TRIGGER", "thread_renamed"),
+        ("TRIGGER", "named_thread_removed"),
+        ("TABLE", "renamed"),
+        ("TABLE", "named"),
+        ("TABLE", "names"),
+    ):
+        connection.execute(f"DROP {kind} IF EXISTS {name}")
     connection.execute("DROP INDEX IF EXISTS spans_by_thread")
     for table in ("spans", "calls", "threads", "thread_activity", "activity", "group_sums"):
         columns = connection.execute(f"SELECT name FROM pragma_table_info('{table}')").fetchall()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from orq_otel.viewer.model.ids import LONG_ID, digest
-from orq_otel.viewer.store import sqlite_groups
+from orq_otel.viewer.store import sqlite_groups, sqlite_names
 
 _log = logging.getLogger(__name__)
 
@@ -439,6 +439,12 @@ def _estimates(connection: sqlite3.Connection) -> None:
     _let_be_read_again(connection)
 
 
+def _names(connection: sqlite3.Connection) -> None:
+    _run(connection, sqlite_names.TABLES)
+    if sqlite_names.can_be_made(connection):
+        connection.execute(sqlite_names.INDEX)
+
+
 #: The first makes an empty file into one of version 1, and so on.
 STEPS: Final[tuple[Step, ...]] = (
     _FIRST,
@@ -450,6 +456,7 @@ STEPS: Final[tuple[Step, ...]] = (
     _GROUPS,
     _PLOTS_OF_LABELS,
     _estimates,
+    _names,
 )
 
 

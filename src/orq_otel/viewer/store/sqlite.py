@@ -33,6 +33,7 @@ from orq_otel.viewer.store import (
     sqlite_deleting,
     sqlite_indexing,
     sqlite_logs,
+    sqlite_names,
     sqlite_numbers,
     sqlite_overview,
     sqlite_reading,
@@ -393,7 +394,9 @@ class SQLiteStore:
             try:
                 writer.execute("BEGIN IMMEDIATE")
                 result = work(writer)
+                waste = sqlite_names.settle(writer)
                 writer.execute("COMMIT")
+                self._waste += waste
             except BaseException:
                 self._roll_back()
                 raise

@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from orq_otel.viewer.model.queries import Kind, ThreadQuery
-from orq_otel.viewer.store import buckets, sqlite_groups, sqlite_search
+from orq_otel.viewer.store import buckets, sqlite_groups, sqlite_names
 from orq_otel.viewer.store.sqlite_conditions import rows
 from orq_otel.viewer.store.sqlite_groups import Part
 from orq_otel.viewer.store.tally import THREAD_WIDTHS
@@ -96,7 +96,7 @@ class Many:
         if is_filtered:
             # Found once: each sum needs them.
             self._among = " AND thread IN (SELECT value FROM json_each(?))"
-            self._values = (sqlite_search.listed(connection, where, values),)
+            self._values = (sqlite_names.listed(connection, f"threads {where}", values),)
         elif where:
             self._among = f" AND thread IN (SELECT key FROM threads {where})"
         # With a label, its threads are gone through, instead of all of these for each label.

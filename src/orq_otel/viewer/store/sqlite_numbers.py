@@ -14,7 +14,7 @@ from typing import Any, Final
 from orq_otel.viewer.model.queries import Kind, ThreadQuery
 from orq_otel.viewer.model.sums import Group, Numbers, Slice
 from orq_otel.viewer.store import buckets as pieces
-from orq_otel.viewer.store import sqlite_search
+from orq_otel.viewer.store import sqlite_names, sqlite_search
 from orq_otel.viewer.store.buckets import HOUR
 from orq_otel.viewer.store.sqlite_conditions import matching, times, where_of
 from orq_otel.viewer.store.sqlite_groups import Part
@@ -111,7 +111,7 @@ class _Few:
         if where:
             # Found once: each sum needs them.
             among = "IN (SELECT value FROM json_each(?))"
-            self._values = (sqlite_search.listed(connection, where, values),)
+            self._values = (sqlite_names.listed(connection, f"threads {where}", values),)
         during = ""
         for compared, time in ((">=", query.since), ("<", query.until)):
             if time is not None:

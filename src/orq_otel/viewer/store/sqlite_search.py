@@ -12,12 +12,12 @@ import re
 import sqlite3
 import threading
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.conversation.texts import texts_of
 from orq_otel.viewer.model.threads import Hit
-from orq_otel.viewer.store import sqlite_logs, visits, words
+from orq_otel.viewer.store import sqlite_logs, sqlite_names, visits, words
 from orq_otel.viewer.store.sqlite_rows import SPAN_COLUMNS, body_of, insert_many, span_of, text
 
 #: Of a text that occurs more often, only the latest messages are looked at, and only so many
@@ -27,8 +27,6 @@ MOST: Final = 5_000
 _LABELS: Final = 200
 #: How many searches are remembered.
 _REMEMBERED: Final = 8
-#: The length of a pattern for LIKE in characters. SQLite takes 50,000 bytes.
-_PATTERN: Final = 10_000
 #: How many pages of the index one step of a merge writes.
 _MERGED: Final = 500
 #: SQLite before version 3.32 accepts no more than 999 parameters.
@@ -143,7 +141,7 @@ def forget(connection: sqlite3.Connection, spans: Sequence[int]) -> int:
 
 
 def merge(connection: sqlite3.Connection, *, is_first: bool) -> bool:
-    """Rewrite a part of the index without what was removed. In a transaction.
+    """Rewrite a part of the indexes without what was removed. In a transaction.
 
     FTS5 only notes down what is removed. What was there before takes up room, and stays in the
     file, until the parts of the index are merged.
@@ -155,10 +153,15 @@ def merge(connection: sqlite3.Connection, *, is_first: bool) -> bool:
     Returns:
         Whether there is more to do.
     """
-    before = connection.total_changes
     pages = -_MERGED if is_first else _MERGED  # negative: of parts of any size
-    connection.execute("INSERT INTO words (words, rank) VALUES ('merge', ?)", (pages,))
-    return connection.total_changes - before > 1  # one is the statement itself
+    is_left = False
+    indexes = "SELECT name FROM sqlite_master WHERE name IN ('words', 'names')"
+    for (index,) in connection.execute(indexes).fetchall():
+        before = connection.total_changes
+        connection.execute(f"INSERT INTO {index} ({index}, rank) VALUES ('merge', ?)", (pages,))
+        # One is the statement itself.
+        is_left = is_left or connection.total_changes - before > 1
+    return is_left
 
 
 def _first_call(connection: sqlite3.Connection, thread: int) -> tuple[int, Mapping[int, str]]:
@@ -193,7 +196,7 @@ def _remove(connection: sqlite3.Connection, keys: Iterable[int]) -> int:
 def find(connection: sqlite3.Connection, wanted: str) -> Found:
     """Returns the threads with a text in their id, title, labels or messages."""
     lower = text(wanted.lower())
-    lists = list(_named(connection, lower))
+    lists = list(sqlite_names.find(connection, lower))
     is_partial = False
     for table, label in (("tag", "tag"), ("facet", "value")):
         threads, count = connection.execute(
@@ -250,20 +253,6 @@ class Searches:
         return found
 
 
-def _named(connection: sqlite3.Connection, lower: str) -> Iterator[str]:
-    """Yields lists of threads whose id or title contains a text, from two indexes that have it all.
-
-    LIKE is as blind to the case of ASCII letters as `lower` is, and quicker than `instr`.
-    """
-    pattern = "%" + re.sub(r"([\\%_])", r"\\\1", lower) + "%"
-    # An index of ids in lower case would be one more for each span that begins a thread.
-    name = "id" if lower.isascii() else "folded"
-    is_short = len(pattern) <= _PATTERN
-    for column in (name, "title_folded"):
-        has = f"{column} LIKE ? ESCAPE '\\'" if is_short else f"instr(lower({column}), ?)"
-        yield listed(connection, f"WHERE {has}", (pattern if is_short else lower,))
-
-
 def hits(
     connection: sqlite3.Connection,
     documents: Mapping[int, int],
@@ -290,15 +279,6 @@ def hits(
     for thread, content, trace_id, span_id in json.loads(found[0]):
         shown, marks = words.excerpt(content, pattern)
         yield thread, Hit(shown, marks, trace_id.lower(), span_id.lower())
-
-
-def listed(connection: sqlite3.Connection, where: str, values: Sequence[Any]) -> str:
-    """Returns the keys of threads under a condition, as the parameter of `json_each`.
-
-    It is one row: whoever takes rows one by one waits after each for OS threads that write.
-    """
-    query = f"SELECT json_group_array(key) FROM threads {where}"
-    return str(connection.execute(query, values).fetchone()[0])
 
 
 def _pieces(values: Sequence[int]) -> Iterator[Sequence[int]]:
