@@ -37,8 +37,6 @@ from orq_otel import OpenAIInstrumentor, OrqInstrumentor, bind, thread
 
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
 
-pytestmark = pytest.mark.many_examples
-
 MESSAGES: Any = [{"role": "user", "content": "x"}]
 
 
@@ -419,7 +417,7 @@ def each(
 every_module = pytest.mark.parametrize(
     ("module", "step"),
     [
-        *((module, 24) for module in MODULES),
+        *((module, 36) for module in MODULES),
         *(pytest.param(module, 1, marks=pytest.mark.slow) for module in MODULES),
     ],
 )

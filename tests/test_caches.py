@@ -23,8 +23,6 @@ from orq_otel import (
     thread_headers,
 )
 
-pytestmark = pytest.mark.many_examples
-
 LARGE = 200_000
 TIMES = 60
 

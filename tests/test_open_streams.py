@@ -23,8 +23,6 @@ from orq_otel.orq import agents, deployments, router
 from orq_otel.orq import responses as orq_responses
 from orq_otel.payloads import audio, chat, completions, responses, runs
 
-pytestmark = pytest.mark.many_examples
-
 COUNT = 25_000
 KILOBYTE = 1024
 #: Bytes that a text in a buffer takes for each character, with what the buffer has to spare.

@@ -48,7 +48,6 @@ from orq_otel import thread
 # The vendor has announced the end of some of these APIs.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.many_examples,
     pytest.mark.one_in(3),
 ]
 

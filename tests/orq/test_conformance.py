@@ -30,7 +30,6 @@ from orq_otel import OrqInstrumentor, thread
 orq_ai_sdk = pytest.importorskip("orq_ai_sdk")
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # the client's own
-    pytest.mark.many_examples,
     pytest.mark.one_in(3),
 ]
 

@@ -163,13 +163,11 @@ def test_a_history_is_indexed_once(store: SQLiteStore) -> None:
     assert found(store, "umbrella") == ["a"]
 
 
-@pytest.mark.parametrize("sort", ["last_active", "started", "duration", "tokens", "errors"])
-@pytest.mark.parametrize("ascending", [False, True])
-def test_what_many_threads_have_is_sorted_as_any_list(
-    sqlite: SQLiteStore, sort: Sort, ascending: bool
-) -> None:
+@pytest.fixture(scope="module")
+def many_threads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SQLiteStore]:
+    store = SQLiteStore(tmp_path_factory.mktemp("many") / "spans.db")
     add(
-        sqlite,
+        store,
         *(
             call(
                 f"{number}-{'asks' if number % 5 else 'sleeps'}",
@@ -182,7 +180,15 @@ def test_what_many_threads_have_is_sorted_as_any_list(
             for number in range(2600)
         ),
     )
+    yield store
+    store.close()
 
+
+@pytest.mark.parametrize("sort", ["last_active", "started", "duration", "tokens", "errors"])
+@pytest.mark.parametrize("ascending", [False, True])
+def test_what_many_threads_have_is_sorted_as_any_list(
+    many_threads: SQLiteStore, sort: Sort, ascending: bool
+) -> None:
     def walk(**query: object) -> list[str]:
         told: list[str] = []
         cursor = None
@@ -190,7 +196,7 @@ def test_what_many_threads_have_is_sorted_as_any_list(
             asked = ThreadQuery(  # type: ignore[arg-type]
                 sort=sort, ascending=ascending, limit=700, cursor=cursor, **query
             )
-            page = sqlite.threads(asked)
+            page = many_threads.threads(asked)
             told += [one.id for one in page.threads]
             cursor = page.next_cursor
             if cursor is None:
