@@ -38,6 +38,8 @@ def visible(value: Any) -> str:
     Escaping it for HTML is left to the templates.
     """
     text = str(value).replace("\r\n", "\n")
+    if text.isascii() and text.isprintable():
+        return text
     named = _INVISIBLE.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
     return _STACKED.sub(r"\1", named)
 

@@ -92,7 +92,6 @@ class _Found(NamedTuple):
 
     Attributes:
         threads: How many there are.
-        others: How many threads do not match.
         start: When the first of their spans began.
         end: When the last one ended.
         sums: Of `SUMS`.
@@ -101,7 +100,6 @@ class _Found(NamedTuple):
     """
 
     threads: int
-    others: int
     start: int
     end: int
     sums: list[int]
@@ -117,17 +115,18 @@ class _Found(NamedTuple):
 def _found(
     connection: sqlite3.Connection, query: ThreadQuery, conditions: Sequence[Condition]
 ) -> _Found:
-    (all_threads,) = connection.execute("SELECT COUNT(*) FROM threads").fetchone()
     label = _label(connection, query) if len(conditions) == 1 else None
-    count = all_threads if label is None else most_with(connection, label.kind, [label.value])
     known = None
-    if count == all_threads and (label or not conditions):
-        known, label = _whole(connection), None
-    elif label:
-        known = _of_label(connection, label)
+    if label or not conditions:
+        (count,) = connection.execute("SELECT COUNT(*) FROM threads").fetchone()
+        labelled = most_with(connection, label.kind, [label.value]) if label else count
+        if labelled == count:
+            known, label = _whole(connection), None
+        elif label:
+            count, known = labelled, _of_label(connection, label)
     if known is not None:
         start, end, *sums = known
-        return _Found(count, all_threads - count, start, end, list(map(int, sums)), None, label)
+        return _Found(count, start, end, list(map(int, sums)), None, label)
     # Their keys come along, since plots ask for them several times.
     keys = "json_group_array(key)" if len(conditions) > times(query) else "NULL"
     where, values = where_of(conditions)
@@ -136,9 +135,15 @@ def _found(
         values,
     ).fetchone()
     some = None
-    if among is not None and count < all_threads:
+    if among is not None and _are_more(connection, count):
         some = Condition("SELECT value FROM json_each(?)", (among,))
-    return _Found(count, all_threads - count, start, end, list(map(int, sums)), some, None)
+    return _Found(count, start, end, list(map(int, sums)), some, None)
+
+
+def _are_more(connection: sqlite3.Connection, count: int) -> bool:
+    """Whether there are more than so many threads. To count all takes longer."""
+    query = "SELECT EXISTS (SELECT 1 FROM threads LIMIT 1 OFFSET ?)"
+    return bool(first(connection, query, count))
 
 
 def _whole(connection: sqlite3.Connection) -> tuple[Any, ...] | None:
@@ -225,7 +230,8 @@ def _plots(
         return _plots_of_label(connection, found.label, time), None
     if found.some is None:
         return _of_all(connection, time), _of_all_calls(connection) if is_whole else None
-    if is_whole and found.threads > found.others:
+    if is_whole and not _are_more(connection, 2 * found.threads - 1):
+        # Those that do not match are fewer.
         others = Condition(
             f"SELECT key FROM threads WHERE key NOT IN ({found.some.sql})",
             found.some.values,

@@ -22,7 +22,7 @@ from orq_otel.viewer.store.sqlite_rows import SPAN_COLUMNS, body_of, insert_many
 
 #: Of a text that occurs more often, only the latest messages are looked at, and only so many
 #: threads with a label that contains it.
-MOST: Final = 5_000
+MOST: Final = 2_000
 #: How many labels are looked at that contain a text.
 _LABELS: Final = 200
 #: How many searches are remembered.
