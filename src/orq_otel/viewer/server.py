@@ -39,6 +39,7 @@ from orq_otel.viewer.store.retention_worker import RetentionWorker
 from orq_otel.viewer.store.sqlite import SQLiteStore
 from orq_otel.viewer.web.late import Late
 from orq_otel.viewer.web.leaving import Leaving
+from orq_otel.viewer.web.readers import Readers
 from orq_otel.viewer.web.web_guard import WebGuard
 
 if TYPE_CHECKING:
@@ -92,13 +93,14 @@ def run(settings: Settings) -> None:
         opened: Future[Store] = Future()
         pages = Late(functools.partial(_pages, opened, settings, urls.get(_OTLP_HTTP)))
         pages.begin()
+        readers = Readers(pages)
         store = stack.enter_context(contextlib.closing(open_store(settings.store)))
         opened.set_result(store)
-        web = WebGuard(pages if settings.receives_spans else Leaving(pages), guard)
+        web = WebGuard(readers if settings.receives_spans else Leaving(pages), guard)
         share = connections.share(2 * _OF_HTTP + _OF_GRPC)
         servers: list[_Serving] = [_Server(web, sockets[_WEB], share, _GRACE_OF_PAGES)]
         if settings.receives_spans:
-            ingest = Ingest(store.write, facts.read)
+            ingest = Ingest(readers.first(store.write), readers.first(facts.read))
             stack.callback(_commit_the_rest, ingest)
             otlp_http = HttpReceiver(ingest, guard)
             servers.append(_Server(otlp_http, sockets[_OTLP_HTTP], share, _GRACE_OF_SENDERS))
