@@ -48,7 +48,7 @@ from orq_otel import thread
 # The vendor has announced the end of some of these APIs.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.one_in(3),
+    pytest.mark.one_in(5),
 ]
 
 ALLOWED = (

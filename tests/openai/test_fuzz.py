@@ -215,19 +215,19 @@ def differences(differential: Differential, case: tuple[str, bytes], mode: Any) 
     return differential.of(*PAIRS[name], answers, **how)
 
 
-@examples(400)
+@examples(200)
 @given(case=cases("body"), mode=MODES)
 def test_any_body(differential: Differential, case: tuple[str, bytes], mode: Any) -> None:
     assert differences(differential, case, mode) == []
 
 
-@examples(500)
+@examples(250)
 @given(case=cases("events", "helper"), mode=MODES)
 def test_any_stream(differential: Differential, case: tuple[str, bytes], mode: Any) -> None:
     assert differences(differential, case, mode) == []
 
 
-@examples(250)
+@examples(120)
 @given(case=cases("body", "events", "helper", is_own=False), mode=MODES)
 def test_an_answer_to_another_request(
     differential: Differential, case: tuple[str, bytes], mode: Any

@@ -53,7 +53,7 @@ from orq_otel.genai.errors import Errors
 from orq_otel.genai.streams import StreamProxy
 from orq_otel.openai.raw import RawResponseProxy
 
-pytestmark = pytest.mark.one_in(2)
+pytestmark = pytest.mark.one_in(4)
 
 THOROUGH = "FUZZ_OF_TESTS" in os.environ
 MANY = 40

@@ -21,7 +21,7 @@ from orq_otel import OrqInstrumentor, thread
 
 pytest.importorskip("orq_ai_sdk")
 # Orq has announced the end of some of these methods; the client leaves sockets to be collected.
-pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning"), pytest.mark.one_in(2)]
+pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning"), pytest.mark.one_in(4)]
 
 FAMILIES = (
     "agents",

@@ -33,7 +33,7 @@ def api(tmp_path: Path) -> Iterator[httpx.Client]:
 
 
 #: How many requests are made up for each part of the API. Many take a minute.
-many = pytest.mark.parametrize("many", ["12", pytest.param("60", marks=pytest.mark.slow)])
+many = pytest.mark.parametrize("many", ["4", pytest.param("60", marks=pytest.mark.slow)])
 
 
 def try_everything(

@@ -296,7 +296,7 @@ CHANGES: dict[str, Callable[[Span], Span | list[Span]]] = {
 
 @pytest.mark.parametrize("sender", WRITERS)
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(4)
 def test_what_stands_around_changes_nothing(change: str, sender: str, sqlite: SQLiteStore) -> None:
     spans: list[Span] = []
     for one in spans_of(sender, SUPPORT, THREAD):

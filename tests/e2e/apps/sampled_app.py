@@ -8,7 +8,7 @@ from opentelemetry import trace
 import orq_otel
 from orq_otel import thread
 
-CONVERSATIONS = 10_000
+CONVERSATIONS = 6_000
 PROCESSES = 3
 
 
