@@ -73,10 +73,11 @@ CASES: list[Case] = [
     _case("memory_stores.delete", _STORE, "delete_memory_store", _told("delete_memory_store")),
     _case(
         "memory_stores.create_memory",
-        {**_STORE, "entity_id": "customer-42", **_NOTE},
+        # What another case has noted about the other one would be in the answer.
+        {**_STORE, "entity_id": "customer-43", **_NOTE},
         "create_memory",
-        _told("create_memory", **_CHANGED),
-        {"gen_ai.memory.records": [_record("customer-42", "", **_NOTE)]} if _NOTE else {},
+        _told("create_memory", record__id="customer-43", record__count=1),
+        {"gen_ai.memory.records": [_record("customer-43", "", **_NOTE)]} if _NOTE else {},
     ),
     _case(
         "memory_stores.update_memory",
