@@ -32,7 +32,7 @@ PAGES = {
     "/?feedback=none": 8,
     "/?sort=cost": 8,
     "/?sort=duration&order=asc": 8,
-    "/?since=1h": 6,
+    "/?since=1h": 7,
     "/numbers": 7,
     "/numbers?by=tag": 10,
     "/numbers?by=tag&a=x&b=y": 9,

@@ -116,17 +116,8 @@ def _found(
     connection: sqlite3.Connection, query: ThreadQuery, conditions: Sequence[Condition]
 ) -> _Found:
     label = _label(connection, query) if len(conditions) == 1 else None
-    known = None
-    if label or not conditions:
-        (count,) = connection.execute("SELECT COUNT(*) FROM threads").fetchone()
-        labelled = most_with(connection, label.kind, [label.value]) if label else count
-        if labelled == count:
-            known, label = _whole(connection), None
-        elif label:
-            count, known = labelled, _of_label(connection, label)
-    if known is not None:
-        start, end, *sums = known
-        return _Found(count, start, end, list(map(int, sums)), None, label)
+    if (label or not conditions) and (kept := _kept(connection, label)):
+        return kept
     # Their keys come along, since plots ask for them several times.
     keys = "json_group_array(key)" if len(conditions) > times(query) else "NULL"
     where, values = where_of(conditions)
@@ -138,6 +129,21 @@ def _found(
     if among is not None and _are_more(connection, count):
         some = Condition("SELECT value FROM json_each(?)", (among,))
     return _Found(count, start, end, list(map(int, sums)), some, None)
+
+
+def _kept(connection: sqlite3.Connection, label: _Label | None) -> _Found | None:
+    """Returns what is kept of all threads, or of those with a label. None for few spans."""
+    (count,) = connection.execute("SELECT COUNT(*) FROM threads").fetchone()
+    if label is not None:
+        labelled = most_with(connection, label.kind, [label.value])
+        if labelled == count:
+            label = None
+        count = labelled
+    known = _whole(connection) if label is None else _of_label(connection, label)
+    if known is None:
+        return None
+    start, end, *sums = known
+    return _Found(count, start, end, list(map(int, sums)), None, label)
 
 
 def _are_more(connection: sqlite3.Connection, count: int) -> bool:
