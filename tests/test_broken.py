@@ -417,7 +417,7 @@ def each(
 every_module = pytest.mark.parametrize(
     ("module", "step"),
     [
-        *((module, 36) for module in MODULES),
+        *((module, 48) for module in MODULES),
         *(pytest.param(module, 1, marks=pytest.mark.slow) for module in MODULES),
     ],
 )

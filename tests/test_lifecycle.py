@@ -269,6 +269,7 @@ print(json.dumps([counted, orq_otel.status()["counts"]["exported"]]))
     assert run(program, tmp_path) == [3 if is_said else 0, 8]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("variables", "arguments", "paths"),
     [

@@ -386,6 +386,7 @@ with thread("support-42"):
 """
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("end", ["", "provider.shutdown()\nstream.close()\n"])
 def test_a_stream_that_is_open_at_the_end(tmp_path: Path, provider: str, end: str) -> None:

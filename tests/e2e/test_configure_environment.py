@@ -18,6 +18,7 @@ CONFIGURED = plain("configured_app.py")
 SPANS = Counter((name, thread_id) for thread_id in SHAPES for name, _, _ in SHAPES[thread_id])
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "variables",
     [{"OTEL_TRACES_EXPORTER": "none"}, {"OTEL_SDK_DISABLED": "true"}],

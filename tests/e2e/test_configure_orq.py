@@ -300,6 +300,7 @@ def test_the_key_does_not_travel_in_clear_text_to_hosts_of_orqs(other: Server) -
     assert other.keys == [None]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", ["authorization", "Authorization", "AUTHORIZATION"])
 @pytest.mark.parametrize("where", ["an argument", "OTEL_EXPORTER_OTLP_HEADERS", "for traces"])
 def test_the_users_own_authorization_wins(orq: Server, where: str, name: str) -> None:

@@ -85,7 +85,7 @@ def told_of(thread_id: str) -> list[str]:
     ]
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize("sender", SENDERS)
 def test_a_sender(
     sender: str, clickhouse_store: ClickHouseStore, sqlite_store: SQLiteStore
