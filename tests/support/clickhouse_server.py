@@ -5,9 +5,9 @@ The engine is `chdb`, in a process of its own, one query at a time:
     python3 -m support.clickhouse_server PORT FOLDER
 
 It has users, with passwords and read-only profiles, and knows bound parameters, settings, inserted
-rows in any format, and the summary of a query. For tests, `/log` has the queries so far, one JSON
-object a line, `/fail?words=...` lets queries and inserts with these words fail, and
-`/hold?words=...` lets queries wait until they are killed.
+rows in any format, and the summary of a query. For tests, `/log?since=0` has the queries so far,
+one JSON object a line, `/logged` how many there are, `/fail?words=...` lets queries and inserts
+with these words fail, and `/hold?words=...` lets queries wait until they are killed.
 """
 
 from __future__ import annotations
@@ -198,7 +198,10 @@ class Handler(BaseHTTPRequestHandler):
         if address.path == "/ping":
             self._answer(200, b"Ok.\n")
         elif address.path == "/log":
-            self._answer(200, "\n".join(map(json.dumps, self.engine.log)).encode())
+            queries = self.engine.log[int(how["since"]) :]
+            self._answer(200, "\n".join(map(json.dumps, queries)).encode())
+        elif address.path == "/logged":
+            self._answer(200, str(len(self.engine.log)).encode())
         elif address.path == "/fail":
             self.engine.failing, self.engine.error = how.get("words", ""), how["error"]
             self._answer(200, b"")
@@ -366,9 +369,13 @@ class ClickHouseServer:
         told = self.command(f"{sql} FORMAT JSONCompactEachRow", database)
         return [json.loads(line) for line in told.splitlines()]
 
-    def log(self) -> list[dict[str, Any]]:
-        """Returns the queries so far."""
-        return [json.loads(line) for line in self._post("/log", "").splitlines()]
+    def log(self, since: int) -> list[dict[str, Any]]:
+        """Returns the queries so far, without the first of them."""
+        return [json.loads(line) for line in self._post(f"/log?since={since}", "").splitlines()]
+
+    def logged(self) -> int:
+        """Returns how many queries there were so far."""
+        return int(self._post("/logged", ""))
 
     def fail(self, words: str = "", error: str = TOO_MUCH) -> None:
         """Lets queries and inserts with some words fail from now on, or none."""

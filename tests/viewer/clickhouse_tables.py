@@ -157,6 +157,7 @@ class Database:
     def __init__(self, server: ClickHouseServer, name: str) -> None:
         self.server = server
         self.name = name
+        self._since = server.logged()
 
     def command(self, sql: str) -> str:
         return self.server.command(sql, self.name)
@@ -206,11 +207,15 @@ class Database:
             lines = "\n".join(map(json.dumps, rows))
             self.command(f"INSERT INTO {table} FORMAT JSONEachRow {lines}")
 
+    def log(self) -> list[dict[str, Any]]:
+        """What the server was asked since there is this database."""
+        return self.server.log(self._since)
+
     def queries(self) -> list[dict[str, Any]]:
         """What the store has asked so far, but for what the client asks by itself."""
         return [
             one
-            for one in self.server.log()
+            for one in self.log()
             if one["how"].get("database") == self.name and one["user"] != "default"
         ]
 

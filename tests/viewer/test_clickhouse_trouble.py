@@ -52,7 +52,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 def is_held(database: Database, words: str) -> bool:
     """Whether a query with some words waits."""
-    return any(words in one["sql"] and "seconds" not in one for one in database.server.log())
+    return any(words in one["sql"] and "seconds" not in one for one in database.log())
 
 
 def killed_while(
