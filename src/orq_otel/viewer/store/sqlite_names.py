@@ -1,7 +1,7 @@
 """The index of ids and titles in a SQLite file: FTS5 over each three letters in a row.
 
 Threads come into it by the thousand, up to a key that `named` has, and later ones are gone through:
-one by one they would cost ten times as much to write. Of a thread that is in it, `renamed` has the
+one by one they would cost four times as much to write. Of a thread that is in it, `renamed` has the
 id and the title that it was indexed by, from when these change or are deleted until `settle`.
 
 A release of SQLite before 3.34 has no such index, and all threads are gone through.
