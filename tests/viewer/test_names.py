@@ -84,7 +84,7 @@ def test_an_older_release_of_sqlite_finds_the_same(
         write(sqlite, f"Order-{number:05}", name, number)
     with_index = found(sqlite, text)
     assert with_index
-    monkeypatch.setattr(sqlite_names, "can_be_made", lambda _: False)
+    monkeypatch.setattr(sqlite_names, "has_trigrams", lambda: False)
     write(sqlite, "another", "Nothing", 1)  # what was found before is remembered until then
     assert found(sqlite, text) == with_index
 
@@ -95,7 +95,7 @@ def test_what_it_has_renamed_is_found_and_comes_into_the_index_later(
     for number in range(4):
         write(sqlite, f"t{number}", f"Question number{number}", 5)
     with monkeypatch.context() as older:
-        older.setattr(sqlite_names, "can_be_made", lambda _: False)
+        older.setattr(sqlite_names, "has_trigrams", lambda: False)
         write(sqlite, "t0", "An earlier question", 1)
         sqlite.delete_thread("t1")
     assert (found(sqlite, "rlier"), found(sqlite, "estion number0")) == ({"t0"}, set())

@@ -350,7 +350,7 @@ def _finding(connection: sqlite3.Connection) -> None:
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'documents'").fetchone():
         return  # Spans of an older file are to be read again, and these tables are there.
     _run(connection, _FINDING)
-    if connection.execute("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'").fetchone():
+    if sqlite_names.has_fts5(connection):
         connection.execute(_WORDS)
 
 
@@ -441,7 +441,7 @@ def _estimates(connection: sqlite3.Connection) -> None:
 
 def _names(connection: sqlite3.Connection) -> None:
     _run(connection, sqlite_names.TABLES)
-    if sqlite_names.can_be_made(connection):
+    if sqlite_names.has_trigrams() and sqlite_names.has_fts5(connection):
         connection.execute(sqlite_names.INDEX)
 
 

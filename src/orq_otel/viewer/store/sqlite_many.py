@@ -15,9 +15,10 @@ from itertools import chain
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from orq_otel.viewer.model.queries import Kind, ThreadQuery
-from orq_otel.viewer.store import buckets, sqlite_groups, sqlite_names
+from orq_otel.viewer.store import buckets, sqlite_groups
 from orq_otel.viewer.store.sqlite_conditions import rows
 from orq_otel.viewer.store.sqlite_groups import Part
+from orq_otel.viewer.store.sqlite_rows import listed
 from orq_otel.viewer.store.tally import THREAD_WIDTHS
 
 Parts: TypeAlias = defaultdict[str | None, list[Part]]
@@ -96,7 +97,7 @@ class Many:
         if is_filtered:
             # Found once: each sum needs them.
             self._among = " AND thread IN (SELECT value FROM json_each(?))"
-            self._values = (sqlite_names.listed(connection, f"threads {where}", values),)
+            self._values = (listed(connection, f"threads {where}", values),)
         elif where:
             self._among = f" AND thread IN (SELECT key FROM threads {where})"
         # With a label, its threads are gone through, instead of all of these for each label.

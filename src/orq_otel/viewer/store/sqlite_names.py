@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
+
+from orq_otel.viewer.store.sqlite_rows import listed
 
 #: Shorter texts are in no index of three letters.
 _LEAST: Final = 3
@@ -25,6 +27,7 @@ _PATTERN: Final = 10_000
 #: How many bytes of the index a letter takes.
 _BYTES: Final = 5
 
+_FTS5: Final = "EXISTS (SELECT 1 FROM pragma_module_list WHERE name = 'fts5')"
 _ADD: Final = "INSERT INTO names (rowid, id, title) SELECT key, folded, title_folded FROM threads"
 
 TABLES: Final = """
@@ -49,15 +52,24 @@ INDEX: Final = (
 )
 
 
-def can_be_made(connection: sqlite3.Connection) -> bool:
-    """Whether this release of SQLite has what the index needs."""
-    has_fts5 = "SELECT 1 FROM pragma_module_list WHERE name = 'fts5'"
-    return sqlite3.sqlite_version_info >= (3, 34) and bool(connection.execute(has_fts5).fetchone())
+def has_trigrams() -> bool:
+    """Whether this release of SQLite knows three letters in a row."""
+    return sqlite3.sqlite_version_info >= (3, 34)
+
+
+def has_fts5(connection: sqlite3.Connection) -> bool:
+    """Whether this release of SQLite can make an index of texts."""
+    return bool(connection.execute(f"SELECT {_FTS5}").fetchone()[0])
+
+
+def has_index(connection: sqlite3.Connection, name: str) -> bool:
+    """Whether there is an index of texts, which this release of SQLite can use."""
+    query = f"SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = ?) AND {_FTS5}"
+    return bool(connection.execute(query, (name,)).fetchone()[0])
 
 
 def _is_possible(connection: sqlite3.Connection) -> bool:
-    is_there = "SELECT 1 FROM sqlite_master WHERE name = 'names'"
-    return bool(connection.execute(is_there).fetchone()) and can_be_made(connection)
+    return has_trigrams() and has_index(connection, "names")
 
 
 def settle(connection: sqlite3.Connection) -> int:
@@ -128,20 +140,3 @@ def find(connection: sqlite3.Connection, lower: str) -> Iterator[str]:
         values = (pattern if is_short else lower, until)
         # What is sorted by titles would otherwise be left for the range of keys.
         yield listed(connection, f"threads WHERE {has} AND {'' if until else '+'}key > ?", values)
-
-
-def listed(
-    connection: sqlite3.Connection, where: str, values: Sequence[Any], key: str = "key"
-) -> str:
-    """Returns the keys of threads under a condition, as the parameter of `json_each`.
-
-    It is one row: whoever takes rows one by one waits after each for OS threads that write.
-
-    Args:
-        connection: Where they are.
-        where: A table and the condition.
-        values: Its parameters.
-        key: The column with the keys.
-    """
-    query = f"SELECT json_group_array({key}) FROM {where}"
-    return str(connection.execute(query, values).fetchone()[0])

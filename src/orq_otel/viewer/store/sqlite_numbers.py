@@ -14,12 +14,12 @@ from typing import Any, Final
 from orq_otel.viewer.model.queries import Kind, ThreadQuery
 from orq_otel.viewer.model.sums import Group, Numbers, Slice
 from orq_otel.viewer.store import buckets as pieces
-from orq_otel.viewer.store import sqlite_names, sqlite_search
+from orq_otel.viewer.store import sqlite_search
 from orq_otel.viewer.store.buckets import HOUR
 from orq_otel.viewer.store.sqlite_conditions import matching, times, where_of
 from orq_otel.viewer.store.sqlite_groups import Part
 from orq_otel.viewer.store.sqlite_many import Found, Latencies, Many, Parts, Threads, labels_of
-from orq_otel.viewer.store.sqlite_rows import text
+from orq_otel.viewer.store.sqlite_rows import listed, text
 from orq_otel.viewer.store.tally import COST_UNITS
 
 #: How many intervals of time the slices of a group have at most.
@@ -111,7 +111,7 @@ class _Few:
         if where:
             # Found once: each sum needs them.
             among = "IN (SELECT value FROM json_each(?))"
-            self._values = (sqlite_names.listed(connection, f"threads {where}", values),)
+            self._values = (listed(connection, f"threads {where}", values),)
         during = ""
         for compared, time in ((">=", query.since), ("<", query.until)):
             if time is not None:

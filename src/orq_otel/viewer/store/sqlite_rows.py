@@ -343,3 +343,20 @@ def span_of(
         ),
         arrival,
     )
+
+
+def listed(
+    connection: sqlite3.Connection, where: str, values: Sequence[Any], key: str = "key"
+) -> str:
+    """Returns the keys of threads under a condition, as the parameter of `json_each`.
+
+    It is one row: whoever takes rows one by one waits after each for OS threads that write.
+
+    Args:
+        connection: Where they are.
+        where: A table and the condition.
+        values: Its parameters.
+        key: The column with the keys.
+    """
+    query = f"SELECT json_group_array({key}) FROM {where}"
+    return str(connection.execute(query, values).fetchone()[0])

@@ -54,11 +54,7 @@ class Found(NamedTuple):
 
 def is_possible(connection: sqlite3.Connection) -> bool:
     """Whether there is an index, which this release of SQLite can use."""
-    found = connection.execute(
-        "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'words')"
-        " AND EXISTS (SELECT 1 FROM pragma_module_list WHERE name = 'fts5')"
-    ).fetchone()
-    return bool(found[0])
+    return sqlite_names.has_index(connection, "words")
 
 
 def add(
