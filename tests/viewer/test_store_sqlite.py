@@ -232,6 +232,29 @@ def test_readers_and_a_writer_in_threads(sqlite: SQLiteStore) -> None:
     assert rollup_errors(sqlite) == []
 
 
+def test_what_is_read_can_come_between_the_steps_of_writing(sqlite: SQLiteStore) -> None:
+    sqlite.write(kept(call("a")))
+    seen: list[list[str]] = []
+    sqlite.write(kept(call("b")), wait=lambda: seen.append(ids(sqlite)))
+    assert len(seen) > 10
+    assert seen == [["a"]] * len(seen)  # they are committed together
+    assert sorted(ids(sqlite)) == ["a", "b"]
+    sqlite.write(kept(call("c")))
+    sqlite.delete_thread("a")  # whoever waits for this is not to wait for itself
+    assert len(seen) == seen.count(["a"])
+
+
+def test_a_write_that_fails_while_it_waits_is_none(sqlite: SQLiteStore) -> None:
+    def wait() -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        sqlite.write(kept(call("a")), wait=wait)
+    assert not ids(sqlite)
+    sqlite.write(kept(call("b")))
+    assert ids(sqlite) == ["b"]
+
+
 def test_a_long_log_is_shortened_though_somebody_reads(
     sqlite: SQLiteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,7 +100,10 @@ def run(settings: Settings) -> None:
         share = connections.share(2 * _OF_HTTP + _OF_GRPC)
         servers: list[_Serving] = [_Server(web, sockets[_WEB], share, _GRACE_OF_PAGES)]
         if settings.receives_spans:
-            ingest = Ingest(readers.first(store.write), readers.first(facts.read))
+            write: Callable[..., None] = store.write
+            if isinstance(store, SQLiteStore):
+                write = functools.partial(store.write, wait=readers.waiter())
+            ingest = Ingest(write, readers.first(facts.read))
             stack.callback(_commit_the_rest, ingest)
             otlp_http = HttpReceiver(ingest, guard)
             servers.append(_Server(otlp_http, sockets[_OTLP_HTTP], share, _GRACE_OF_SENDERS))

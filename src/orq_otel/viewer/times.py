@@ -55,7 +55,7 @@ def rfc_3339(nanoseconds: int, digits: int = 3) -> str:
     """Formats a time in UTC, such as `2026-08-01T12:00:00.000Z`, with some digits of a second."""
     seconds, rest = divmod(nanoseconds, SECOND)
     moment = _EPOCH + timedelta(seconds=seconds)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest:09d}"[: 20 + digits] + "Z"
+    return f"{moment.isoformat()[:19]}.{rest:09d}"[: 20 + digits] + "Z"
 
 
 def _rfc_3339(text: str) -> int:

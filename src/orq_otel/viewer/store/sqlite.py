@@ -17,10 +17,10 @@ import tempfile
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from orq_otel.viewer.model.kept_spans import KeptSpan, Position, Spans
 from orq_otel.viewer.model.queries import Kind, ThreadQuery
@@ -62,10 +62,33 @@ _STEP_SIZE: Final = 4 * 2**20
 _PAGES: Final = 500
 
 Result = TypeVar("Result")
+_Connection = TypeVar("_Connection", bound=sqlite3.Connection)
 #: The device and inode of a file.
 _Identity = tuple[int, int]
 
 _log = logging.getLogger(__name__)
+
+
+class _Writer(sqlite3.Connection):
+    """The connection that writes.
+
+    Attributes:
+        wait: What to call before each statement, or None.
+    """
+
+    wait: Callable[[], object] | None = None
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """Execute a statement."""
+        if self.wait is not None:
+            self.wait()
+        return super().execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
+        """Execute a statement for each row."""
+        if self.wait is not None:
+            self.wait()
+        return super().executemany(sql, parameters)
 
 
 class SQLiteStore:
@@ -87,7 +110,7 @@ class SQLiteStore:
         self._searches = sqlite_search.Searches()
         self._is_closed = False
         self._waste = 0
-        self._writer: sqlite3.Connection | None = None
+        self._writer: _Writer | None = None
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         #: What the writer has open: the file, its log, and what its connections share.
         self._files: dict[Path, _Identity] = {}
@@ -112,6 +135,7 @@ class SQLiteStore:
         logs: Sequence[LogRecord] = (),
         *,
         arrived: int | None = None,
+        wait: Callable[[], object] | None = None,
     ) -> None:
         """Store spans and log records in one transaction. They are on disk when this returns.
 
@@ -120,6 +144,7 @@ class SQLiteStore:
             logs: The log records.
             arrived: When they arrived, in nanoseconds since the epoch. None if just now. In lists,
                 no thread is later than its spans arrived.
+            wait: Called between the steps, to wait a little if something else is to come first.
 
         Raises:
             StoreError: None of them is kept.
@@ -128,7 +153,15 @@ class SQLiteStore:
             return
         batch = sqlite_writing.Batch(spans, logs)
         at = time.time_ns() if arrived is None else arrived
-        self._change(lambda connection: sqlite_writing.insert(connection, batch, at))
+
+        def work(connection: _Writer) -> None:
+            connection.wait = wait
+            try:
+                sqlite_writing.insert(connection, batch, at)
+            finally:
+                connection.wait = None
+
+        self._change(work)
 
     def threads(self, query: ThreadQuery) -> ThreadPage:
         """Returns a page of the threads that match a query.
@@ -387,7 +420,7 @@ class SQLiteStore:
             if self._copy is not None:
                 self._copy.cleanup()
 
-    def _change(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+    def _change(self, work: Callable[[_Writer], Result]) -> Result:
         """Run a function in a transaction."""
         with self._errors(), self._lock:
             writer = self._opened_writer()
@@ -405,7 +438,7 @@ class SQLiteStore:
             self._shorten_log(writer)
             return result
 
-    def _opened_writer(self) -> sqlite3.Connection:
+    def _opened_writer(self) -> _Writer:
         """Returns the writing connection. The caller holds the lock."""
         self._check_open()
         self._check_there()
@@ -541,16 +574,16 @@ class SQLiteStore:
             pass
         try:
             # It reads the tables' names.
-            return self._connect("ro", _CACHE["reader"]), False
+            return self._connect("ro", _CACHE["reader"], sqlite3.Connection), False
         except sqlite3.OperationalError:
             # A log cannot be made beside it. Where there is none, the file is all there is.
             log = Path(f"{self._path}-wal")
             if self._writer or not self._path.exists() or (log.exists() and log.stat().st_size):
                 raise
-            return self._connect("ro&immutable=1", _CACHE["reader"]), True
+            return self._connect("ro&immutable=1", _CACHE["reader"], sqlite3.Connection), True
 
-    def _open_writer(self) -> sqlite3.Connection:
-        connection = self._connect("rw", _CACHE["writer"])
+    def _open_writer(self) -> _Writer:
+        connection = self._connect("rw", _CACHE["writer"], _Writer)
         try:
             # This has an effect on an empty file only.
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -566,13 +599,14 @@ class SQLiteStore:
             raise
         return connection
 
-    def _connect(self, mode: str, cache: int) -> sqlite3.Connection:
+    def _connect(self, mode: str, cache: int, kind: type[_Connection]) -> _Connection:
         connection = sqlite3.connect(
             f"{self._path.absolute().as_uri()}?mode={mode}",
             uri=True,
             timeout=_LOCK_TIMEOUT,
             isolation_level=None,
             check_same_thread=False,
+            factory=kind,
         )
         try:
             connection.execute(f"PRAGMA cache_size = -{cache}")

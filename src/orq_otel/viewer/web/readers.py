@@ -61,23 +61,35 @@ class Readers:
         finally:
             answered()
 
-    def first(self, work: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-        """Returns a function that waits for readers before it works, for one OS thread.
+    def waiter(self) -> Callable[[], None]:
+        """Returns a function that waits for readers, to call often from one OS thread.
 
-        Args:
-            work: A part of what there is to do, which takes much less than a page.
+        It waits after work that has taken a moment, for as long as that has taken.
         """
         since = time.monotonic()
         is_nobody_waiting = self._nobody.is_set
 
-        @functools.wraps(work)
-        def later(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        def wait() -> None:
             if not is_nobody_waiting():
                 nonlocal since
                 worked = time.monotonic() - since
                 if worked >= _SHORTEST:
                     self._nobody.wait(min(worked, _LONGEST))
                     since = time.monotonic()
+
+        return wait
+
+    def first(self, work: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+        """Returns a function that waits for readers before it works, for one OS thread.
+
+        Args:
+            work: A part of what there is to do, which takes much less than a page.
+        """
+        wait = self.waiter()
+
+        @functools.wraps(work)
+        def later(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+            wait()
             return work(*args, **kwargs)
 
         return later

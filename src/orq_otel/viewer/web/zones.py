@@ -48,7 +48,7 @@ class Zone:
     def full(self, nanoseconds: int) -> str:
         """Returns a moment: `21 Nov, 14:00:04`, as the pages' script writes it."""
         at = self.at(nanoseconds)
-        return f"{at.day} {at:%b}, {at:%H:%M:%S}"
+        return f"{at.day} {at:%b, %H:%M:%S}"
 
     def short(self, nanoseconds: int) -> str:
         """Returns a moment without its seconds: `21 Nov, 14:00`."""
