@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.queries import ThreadQuery
-from orq_otel.viewer.store import schema, sqlite_names
+from orq_otel.viewer.store import schema, sqlite_names, sqlite_search
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .sample_spans import MINUTE, NOON, call
@@ -102,6 +102,27 @@ def test_what_it_has_renamed_is_found_and_comes_into_the_index_later(
     write(sqlite, "t4", "Another", 1)
     assert rollup_errors(sqlite) == []
     assert (found(sqlite, "rlier"), found(sqlite, "umber0")) == ({"t0"}, set())
+
+
+@pytest.mark.parametrize("has_index", [True, False])
+def test_of_very_many_threads_the_latest_are_looked_at_and_the_id_itself(
+    sqlite: SQLiteStore, monkeypatch: pytest.MonkeyPatch, has_index: bool
+) -> None:
+    monkeypatch.setattr(sqlite_names, "has_trigrams", lambda: has_index)
+    monkeypatch.setattr(sqlite_search, "MOST", 4)
+    write(sqlite, "ticket", "The first", 0)
+    for number in range(12):
+        write(sqlite, f"ticket{number:02}", "Another", number)
+    page = sqlite.threads(ThreadQuery(text="ticket"))
+    latest = [one.id for one in page.threads]
+    # With an index, those that are not in it yet are some more.
+    assert latest[:4] == ["ticket11", "ticket10", "ticket09", "ticket08"]
+    assert latest[-1] == "ticket"
+    assert 5 <= len(latest) <= 9
+    assert page.is_partial
+    assert sqlite.overview(ThreadQuery(text="ticket")).threads == len(latest)
+    few = sqlite.threads(ThreadQuery(text="ticket1"))
+    assert ({one.id for one in few.threads}, few.is_partial) == ({"ticket10", "ticket11"}, False)
 
 
 def test_a_file_of_the_version_before_is_indexed_by_and_by(

@@ -85,7 +85,7 @@ class ThreadPage:
         threads: The threads.
         next_cursor: The cursor of the next page: None at the end.
         hits: The latest message with the text that was searched for, by the id of its thread.
-        is_partial: Whether there are too many messages with that text to look at all of them.
+        is_partial: Whether too many messages or threads have that text to look at all of them.
     """
 
     threads: tuple[Thread, ...]

@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
-from typing import Final
-
-from orq_otel.viewer.store.sqlite_rows import listed
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 #: Shorter texts are in no index of three letters.
 _LEAST: Final = 3
@@ -114,12 +112,16 @@ def _rename(connection: sqlite3.Connection) -> int:
     return int(length) * _BYTES
 
 
-def find(connection: sqlite3.Connection, lower: str) -> Iterator[str]:
+def find(connection: sqlite3.Connection, lower: str, most: int) -> Iterator[tuple[str, int]]:
     """Yields lists of threads whose id or title contains a text, as parameters of `json_each`.
 
     Args:
         connection: Where they are.
         lower: The text in lower case.
+        most: How many a list has at most: the latest.
+
+    Yields:
+        A list, and how many it has.
     """
     until = 0
     if _LEAST <= len(lower) <= _MOST and "\0" not in lower and _is_possible(connection):
@@ -129,14 +131,28 @@ def find(connection: sqlite3.Connection, lower: str) -> Iterator[str]:
         ).fetchone()
     if until:
         quoted = lower.replace('"', '""')
-        yield listed(connection, "names WHERE names MATCH ?", (f'"{quoted}"',), "rowid")
+        names = "names WHERE names MATCH ?"
+        yield _latest(connection, names, (f'"{quoted}"',), "rowid", most)
     # LIKE is as blind to the case of ASCII letters as `lower` is, and quicker than `instr`.
     pattern = "%" + re.sub(r"([\\%_])", r"\\\1", lower) + "%"
     is_short = len(pattern) <= _PATTERN
     # An index of ids in lower case would be one more for each span that begins a thread.
     name = "id" if lower.isascii() else "folded"
+    # What is sorted by titles would otherwise be left for the range of keys.
+    key = "key" if until else "+key"
     for column in (name, "title_folded"):
         has = f"{column} LIKE ? ESCAPE '\\'" if is_short else f"instr(lower({column}), ?)"
         values = (pattern if is_short else lower, until)
-        # What is sorted by titles would otherwise be left for the range of keys.
-        yield listed(connection, f"threads WHERE {has} AND {'' if until else '+'}key > ?", values)
+        yield _latest(connection, f"threads WHERE {has} AND {key} > ?", values, key, most)
+
+
+def _latest(
+    connection: sqlite3.Connection, where: str, values: Sequence[Any], key: str, most: int
+) -> tuple[str, int]:
+    """Returns the keys of the latest threads under a condition, and how many there are."""
+    listed, count = connection.execute(
+        "SELECT json_group_array(key), COUNT(*) FROM"
+        f" (SELECT {key} AS key FROM {where} ORDER BY {key} DESC LIMIT ?)",
+        (*values, most),
+    ).fetchone()
+    return listed, count

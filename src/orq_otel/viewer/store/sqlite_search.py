@@ -18,10 +18,17 @@ from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.conversation.texts import texts_of
 from orq_otel.viewer.model.threads import Hit
 from orq_otel.viewer.store import sqlite_logs, sqlite_names, visits, words
-from orq_otel.viewer.store.sqlite_rows import SPAN_COLUMNS, body_of, insert_many, span_of, text
+from orq_otel.viewer.store.sqlite_rows import (
+    SPAN_COLUMNS,
+    body_of,
+    insert_many,
+    listed,
+    span_of,
+    text,
+)
 
-#: Of a text that occurs more often, only the latest messages are looked at, and only so many
-#: threads with a label that contains it.
+#: Of a text that occurs more often, only the latest messages are looked at, only the latest threads
+#: whose id or title contains it, and only so many with such a label.
 MOST: Final = 2_000
 #: How many labels are looked at that contain a text.
 _LABELS: Final = 200
@@ -192,8 +199,12 @@ def _remove(connection: sqlite3.Connection, keys: Iterable[int]) -> int:
 def find(connection: sqlite3.Connection, wanted: str) -> Found:
     """Returns the threads with a text in their id, title, labels or messages."""
     lower = text(wanted.lower())
-    lists = list(sqlite_names.find(connection, lower))
+    # The id itself is found, however many others contain it.
+    lists = [listed(connection, "threads WHERE id = ?", (text(wanted),))]
     is_partial = False
+    for named, count in sqlite_names.find(connection, lower, MOST):
+        lists.append(named)
+        is_partial = is_partial or count == MOST
     for table, label in (("tag", "tag"), ("facet", "value")):
         threads, count = connection.execute(
             "SELECT json_group_array(thread), COUNT(*) FROM"

@@ -172,7 +172,7 @@ def _show(page: dict[str, Any], number: int) -> None:
     if any("short_id" in one for one in page["threads"]):
         remark("Long ids are cut. --json has them, and the short ones that commands take.")
     if page.get("is_partial"):
-        remark("Very many messages have this text. Only the latest of them were looked at.")
+        remark("Very many messages or threads have this text. Only the latest were looked at.")
     if page["next_cursor"] is not None:
         remark(f"There are more: add --page {number + 1}")
 

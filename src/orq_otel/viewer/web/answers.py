@@ -96,7 +96,7 @@ class Thread(_ThreadMore):
 class _Partial(TypedDict, total=False):
     is_partial: Annotated[
         Literal[True],
-        Field(description="only the latest of very many messages with the text were looked at"),
+        Field(description="very many have the text, of which only the latest were looked at"),
     ]
 
 

@@ -70,7 +70,7 @@ def thread_page(page: ThreadPage) -> answers.ThreadPage:
     """Returns a page of threads, and the cursor of the next page: null at the end.
 
     A thread has a `hit` where a message has the text that was searched for. `is_partial` is there
-    only if too many messages have it to look at all of them.
+    only if too many messages or threads have it to look at all of them.
     """
     threads = []
     for one in page.threads:
