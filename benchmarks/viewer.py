@@ -102,6 +102,7 @@ ROWS = {
     "user": "a user's threads, as JSON",
     "filters": "a tag, a model, errors and a cost, as JSON",
     "tagged page": "a tag of every third thread, page",
+    "titled page": "a text in the titles of all threads, page",
     "numbers page": "numbers by tag, page",
 }
 
@@ -126,6 +127,7 @@ PEERS = {
             "filters": f"/api/threads?limit={LIST}&tag=tier-1&model=gpt-4o-mini-2024-07-18"
             "&errors=true&min_cost=0.0001",
             "tagged page": "/?tag=tier-1",
+            "titled page": "/?q=order",
             "numbers page": "/numbers?by=tag",
         },
         same_port=False,

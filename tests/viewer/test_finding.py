@@ -172,12 +172,12 @@ def many_threads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SQLiteSto
             call(
                 f"{number}-{'asks' if number % 5 else 'sleeps'}",
                 says="Where is my parcel?" if number % 5 else "Good night",
-                start=NOON + number * 7919 % 2600 * SECOND,
+                start=NOON + number * 7919 % 2400 * SECOND,
                 seconds=number % 17,
                 status="ERROR" if number % 3 else "UNSET",
                 tokens=(number % 23, 1),
             )
-            for number in range(2600)
+            for number in range(2400)
         ),
     )
     yield store

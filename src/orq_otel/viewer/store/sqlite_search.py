@@ -18,17 +18,10 @@ from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.conversation.texts import texts_of
 from orq_otel.viewer.model.threads import Hit
 from orq_otel.viewer.store import sqlite_logs, sqlite_names, visits, words
-from orq_otel.viewer.store.sqlite_rows import (
-    SPAN_COLUMNS,
-    body_of,
-    insert_many,
-    listed,
-    span_of,
-    text,
-)
+from orq_otel.viewer.store.sqlite_rows import SPAN_COLUMNS, body_of, insert_many, span_of, text
 
-#: Of a text that occurs more often, only the latest messages are looked at, only the latest threads
-#: whose id or title contains it, and only so many with such a label.
+#: Of a text that occurs more often, only the latest messages and threads are looked at, and only so
+#: many threads with a label that contains it.
 MOST: Final = 2_000
 #: How many labels are looked at that contain a text.
 _LABELS: Final = 200
@@ -197,13 +190,15 @@ def _remove(connection: sqlite3.Connection, keys: Iterable[int]) -> int:
 
 
 def find(connection: sqlite3.Connection, wanted: str) -> Found:
-    """Returns the threads with a text in their id, title, labels or messages."""
-    lower = text(wanted.lower())
-    # The id itself is found, however many others contain it.
-    lists = [listed(connection, "threads WHERE id = ?", (text(wanted),))]
+    """Returns the threads with a text in their id, title, labels or messages: the latest `MOST`.
+
+    The one whose id it is, is always among them.
+    """
+    exact, lower = text(wanted), text(wanted.lower())
+    keys: set[int] = set()
     is_partial = False
     for named, count in sqlite_names.find(connection, lower, MOST):
-        lists.append(named)
+        keys.update(json.loads(named))
         is_partial = is_partial or count == MOST
     for table, label in (("tag", "tag"), ("facet", "value")):
         threads, count = connection.execute(
@@ -212,10 +207,10 @@ def find(connection: sqlite3.Connection, wanted: str) -> Found:
             f" (SELECT {label} FROM {table}s WHERE instr(lower({label}), ?) LIMIT ?) LIMIT ?)",
             (lower, _LABELS, MOST),
         ).fetchone()
-        lists.append(threads)
+        keys.update(json.loads(threads))
         is_partial = is_partial or count == MOST
     documents: dict[int, int] = {}
-    query = words.match_of(text(wanted).replace("\0", " "))
+    query = words.match_of(exact.replace("\0", " "))
     if query is not None and is_possible(connection):
         threads, found = map(
             json.loads,
@@ -228,10 +223,13 @@ def find(connection: sqlite3.Connection, wanted: str) -> Found:
             ).fetchone(),
         )
         documents = dict(zip(reversed(threads), reversed(found), strict=True))  # the latest stays
-        lists.append(json.dumps([*documents]))
+        keys.update(documents)
         is_partial = is_partial or len(found) == MOST
-    keys = ",".join(one[1:-1] for one in lists if one != "[]")
-    return Found(f"[{keys}]", documents, is_partial)
+    own = {key for (key,) in connection.execute("SELECT key FROM threads WHERE id = ?", (exact,))}
+    ordered = sorted(keys | own)
+    if len(ordered) > MOST:
+        ordered, is_partial = [*own, *ordered[-MOST:]], True
+    return Found(json.dumps(ordered), documents, is_partial)
 
 
 class Searches:
