@@ -13,7 +13,7 @@ from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.queries import Feedback, Sort, ThreadQuery
 from orq_otel.viewer.model.telemetry import LogRecord, Span
-from orq_otel.viewer.store import schema, visits
+from orq_otel.viewer.store import schema, sqlite_reading, visits
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .sample_spans import MINUTE, NOON, SECOND, call, new_trace, span
@@ -172,12 +172,14 @@ def many_threads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SQLiteSto
             call(
                 f"{number}-{'asks' if number % 5 else 'sleeps'}",
                 says="Where is my parcel?" if number % 5 else "Good night",
-                start=NOON + number * 7919 % 2400 * SECOND,
+                tags=("asks",) if number % 5 else (),
+                user__id="ada" if number % 5 else "bob",
+                start=NOON + number * 7919 % 300 * SECOND,
                 seconds=number % 17,
                 status="ERROR" if number % 3 else "UNSET",
                 tokens=(number % 23, 1),
             )
-            for number in range(2400)
+            for number in range(300)
         ),
     )
     yield store
@@ -186,15 +188,22 @@ def many_threads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SQLiteSto
 
 @pytest.mark.parametrize("sort", ["last_active", "started", "duration", "tokens", "errors"])
 @pytest.mark.parametrize("ascending", [False, True])
+@pytest.mark.parametrize("few", [1, 2_000])
 def test_what_many_threads_have_is_sorted_as_any_list(
-    many_threads: SQLiteStore, sort: Sort, ascending: bool
+    many_threads: SQLiteStore,
+    sort: Sort,
+    ascending: bool,
+    few: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(sqlite_reading, "FEW", few)
+
     def walk(**query: object) -> list[str]:
         told: list[str] = []
         cursor = None
         while True:
             asked = ThreadQuery(  # type: ignore[arg-type]
-                sort=sort, ascending=ascending, limit=700, cursor=cursor, **query
+                sort=sort, ascending=ascending, limit=70, cursor=cursor, **query
             )
             page = many_threads.threads(asked)
             told += [one.id for one in page.threads]
@@ -202,7 +211,11 @@ def test_what_many_threads_have_is_sorted_as_any_list(
             if cursor is None:
                 return told
 
-    assert walk(text="parcel") == [one for one in walk() if one.endswith("asks")]
+    asks = [one for one in walk() if one.endswith("asks")]
+    assert len(asks) == 240
+    assert walk(text="parcel") == asks
+    assert walk(tags=("asks",)) == asks
+    assert walk(labels=(("user", "ada"),)) == asks
 
 
 def test_deleted_messages_are_not_found(store: SQLiteStore) -> None:

@@ -80,15 +80,12 @@ def times(query: ThreadQuery) -> int:
     return (query.since is not None) + (query.until is not None)
 
 
-def conditions_of(
-    query: ThreadQuery, found: sqlite_search.Found | None, *, few: bool = True
-) -> list[Condition]:
+def conditions_of(query: ThreadQuery, found: sqlite_search.Found | None) -> list[Condition]:
     """Returns all conditions except those on tags and other labels.
 
     Args:
         query: What threads have to match.
         found: Those with the text of the query, if it has one.
-        few: Whether to look up these, or to go through threads in an order, and see if each is one.
     """
     conditions = []
     if query.since is not None:
@@ -98,8 +95,7 @@ def conditions_of(
     if query.errors:
         conditions.append(Condition("errors > 0", ()))
     if found is not None:
-        key = "key" if few else "+key"
-        conditions.append(Condition(f"{key} IN (SELECT value FROM json_each(?))", (found.keys,)))
+        conditions.append(Condition("key IN (SELECT value FROM json_each(?))", (found.keys,)))
     for least, compared, order in (
         (query.least_cost, ">=", "cost"),
         (query.most_cost, "<=", "cost"),

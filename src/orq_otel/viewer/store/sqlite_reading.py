@@ -54,8 +54,8 @@ def threads(connection: sqlite3.Connection, query: ThreadQuery, searches: Search
     """Returns a page of threads."""
     after = cursors.decode(query)
     found_text = searches.find(connection, query.text) if query.text else None
-    is_few = found_text is not None and found_text.size <= FEW
-    conditions = conditions_of(query, found_text, few=is_few)
+    is_few = found_text is not None
+    conditions = conditions_of(query, found_text)
     order = f"({ORDERS[query.sort]})"
     tags = frequencies(connection, query)
     if tags:

@@ -37,7 +37,7 @@ class Found(NamedTuple):
     """The threads with a text.
 
     Attributes:
-        keys: Their keys, as the parameter of `json_each`.
+        keys: Their keys, few, as the parameter of `json_each`.
         documents: The latest message with it of some of them.
         is_partial: Whether there may be more.
     """
@@ -45,11 +45,6 @@ class Found(NamedTuple):
     keys: str
     documents: dict[int, int]
     is_partial: bool
-
-    @property
-    def size(self) -> int:
-        """About how many there are: one that is found in two ways counts twice."""
-        return self.keys.count(",") + 1
 
 
 def is_possible(connection: sqlite3.Connection) -> bool:
