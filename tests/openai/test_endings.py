@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 from pydantic import BaseModel
 from support.byte_server import Answer, ByteServer, as_json, http, sse
-from support.openai_versions import chat_helpers, chat_helpers_api, responses_api
+from support.openai_versions import chat_helpers, chat_helpers_api, responses_api, since
 from support.recorded import Telemetry
 from support.signals import Signals
 
@@ -608,7 +608,7 @@ def counts(spans: list[ReadableSpan]) -> list[tuple[Any, Any]]:
     return [(told(one).get(INPUT), told(one).get(OUTPUT)) for one in spans]
 
 
-@responses_api
+@since("1.80", "responses.create(background)")
 def test_a_response_in_the_background_is_counted_once(
     server: ByteServer, asked: openai.OpenAI
 ) -> None:
@@ -628,7 +628,7 @@ def test_a_response_in_the_background_is_counted_once(
     assert input_tokens.attributes["gen_ai.operation.name"] == "fetch_response"
 
 
-@responses_api
+@since("1.82", "responses.retrieve(stream)")
 def test_so_is_one_that_is_streamed_later(
     instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI
 ) -> None:
@@ -640,7 +640,7 @@ def test_so_is_one_that_is_streamed_later(
     assert counts(instrumented.spans) == [(10, 5), (None, None)]
 
 
-@responses_api
+@since("1.80", "responses.create(background)")
 def test_one_whose_creation_was_read_to_its_end_was_counted_there(
     instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI
 ) -> None:

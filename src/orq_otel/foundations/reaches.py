@@ -514,7 +514,7 @@ def is_called_from(modules: tuple[str, ...]) -> bool:
 def unparsed_response(error: BaseException) -> Any:
     """The HTTP response that one of OpenAI's clients was parsing when `error` was raised, or None.
 
-    Its body has been read by then.
+    Its body has been read by then, unless reading it is what has failed.
     """
     trace = error.__traceback__
     while trace is not None:

@@ -54,7 +54,10 @@ def read_answer(error: BaseException) -> Any:
     not what was asked for, and both after the model was paid.
     """
     response = unparsed_response(error)
-    return None if response is None else read_body(response)
+    try:
+        return None if response is None else read_body(response)
+    except RuntimeError:  # httpx's: some clients read a body where they parse it, and that failed
+        return None
 
 
 ERRORS: Final = Errors(read_error, find_credentials, read_answer)

@@ -504,12 +504,14 @@ class ContentStreamReader(StreamReader):
         """Take in the next event. This is a hot path, so events are taken apart later."""
         try:
             values = event.__dict__
-            if "delta" in values:
+            # Some clients make an event that they can't place one of the first kind they know, and
+            # its missing fields None.
+            if values.get("delta") is not None:
                 self._events.append(values)
                 return
             kind = values["type"]
             if kind in _ITEMS:
-                self._events.append(values)
+                self._events.append(fields(event))
             if kind in _TELLING:
                 self._take(kind, event)
         except NO_CHUNK:
