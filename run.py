@@ -97,6 +97,8 @@ JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
         [
             [
                 *("-m", "coverage", "run", "-m", "pytest", "-n", "auto", "--dist", "loadfile"),
+                # Files of one long test would come last, and one process would wait for the other.
+                "--no-loadscope-reorder",
                 "tests/viewer",
             ]
         ],
