@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Final
 
+import openai
 import pytest
 
 from support.client_versions import is_below, needs
@@ -15,6 +18,12 @@ def since(version: str, what: str) -> pytest.MarkDecorator:
     """Skip a test, or one of its parameters, with a client that is too old to have `what`."""
     return needs("openai", version, what)
 
+
+#: What a client raises where a connection breaks off. Some pass on what the one for HTTP raises.
+BROKEN_OFF: Final[tuple[type[Exception], ...]] = (
+    openai.APIError,
+    *(import_module(name).HTTPError for name in ("httpx", "httpx2") if find_spec(name)),
+)
 
 responses_api = since("1.66", "client.responses")
 chat_helpers_api = since("1.40", "parse() and stream() of chat completions")

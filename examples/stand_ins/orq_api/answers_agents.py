@@ -33,6 +33,7 @@ def create(asked: Asked) -> Answer:
         "model": model if isinstance(model, dict) else {"id": model},
         "memory_stores": [],
         "team_of_agents": [],
+        "skills": [],
         **{name: asked.body[name] for name in names if name in asked.body},
     }
     return Answer(made, status=201)

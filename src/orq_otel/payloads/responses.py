@@ -77,7 +77,8 @@ from orq_otel.payloads.response_items import CALLER_CALLS, item_parts, item_role
 from orq_otel.payloads.usage import read_response_usage
 
 #: Events that end a response. They carry the final response.
-_ENDS = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_FAILED: Final = "response.failed"
+_ENDS = frozenset({"response.completed", "response.incomplete", _FAILED})
 #: All events that carry the response. The others carry pieces of its content.
 _SNAPSHOTS = _ENDS | {"response.created", "response.queued"}
 _DONE: Final = "response.output_item.done"
@@ -415,6 +416,8 @@ class StreamReader:
 
     def _take(self, kind: str, event: Any) -> None:
         if kind in _SNAPSHOTS:
+            # Orq's client of 4.9 leaves the response out. One that failed says so in it.
+            self._has_ended = kind in _ENDS and kind != _FAILED
             self._take_response(kind, event.response)
         elif kind == "error":
             self._error = error_type(event)
