@@ -37,7 +37,7 @@ class Found(NamedTuple):
     """The threads with a text.
 
     Attributes:
-        keys: Their keys, few, as the parameter of `json_each`.
+        keys: Their keys, hardly more than `MOST`, as the parameter of `json_each`.
         documents: The latest message with it of some of them.
         is_partial: Whether there may be more.
     """
