@@ -202,6 +202,8 @@ def test_very_many_calls_have_the_percentiles_of_a_sample(
         assert 200 < one.sampled < 450
         assert one.p50 == pytest.approx(other.p50, rel=0.1)
         assert one.p95 == pytest.approx(other.p95, rel=0.05)
+    monkeypatch.setattr(sqlite_numbers, "_COUNTABLE", 50)
+    assert store.numbers(ThreadQuery(is_exact=True), "tag").groups == exact.groups
 
 
 def test_the_page_says_what_is_a_sample(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,9 +214,16 @@ def test_the_page_says_what_is_a_sample(site: Site, monkeypatch: pytest.MonkeyPa
     write(site.store, *(call(f"t{n}", seconds=3, tags=("a", "b")) for n in range(100)))
     for path in ("/numbers", "/numbers?a=a&b=b"):
         assert "of a sample" in httpx.get(site.url + path).text
+        exact = httpx.get(f"{site.url}{path}{'&' if '?' in path else '?'}exact=true").text
+        assert "of a sample" not in exact
+        assert "exact=true" in exact  # its links keep to it
     (group,) = httpx.get(site.url + "/api/numbers").json()["groups"]
     assert (group["calls"], group["latency_ms"]) == (100, {"p50": 3000, "p95": 3000})
     assert 20 < group["sampled_calls"] < 90
+    (group,) = httpx.get(site.url + "/api/numbers?exact=true").json()["groups"]
+    assert (group["calls"], group["sampled_calls"]) == (100, 0)
+    wrong = httpx.get(site.url + "/api/numbers?exact=yes")
+    assert (wrong.status_code, "exact must be one of" in wrong.text) == (400, True)
     page = httpx.get(site.url + "/numbers?tag=nowhere").text
     assert "of a sample" not in page
 

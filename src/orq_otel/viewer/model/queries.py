@@ -49,6 +49,7 @@ class ThreadQuery:
         least_duration: In nanoseconds. Only threads that took as long or longer.
         most_duration: Only threads that took less, or as long.
         feedback: Only threads with good, bad, any or no evaluations, or None for all.
+        is_exact: Whether percentiles of groups are those of all calls, however many there are.
     """
 
     tags: tuple[str, ...] = ()
@@ -68,3 +69,4 @@ class ThreadQuery:
     least_duration: int | None = None
     most_duration: int | None = None
     feedback: Feedback | None = None
+    is_exact: bool = False

@@ -1,7 +1,8 @@
 """Sums over the model calls of groups of threads in a SQLite file.
 
 Those of some thousand calls are read one by one. Of more, sums are read from those that
-`sqlite_groups` keeps, or from those of threads, and percentiles from a sample.
+`sqlite_groups` keeps, or from those of threads, and percentiles from a sample, unless somebody
+wants those of all calls, and waits for them.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def numbers(  # noqa: PLR0913, PLR0917 - what is asked, and of whom
     is_filtered = len(conditions) > times(query)
     spans, *ends = _extent(connection, query, where if is_filtered else "", values)
     wanted = [text(name) for name in names]
-    if spans <= _COUNTABLE:
+    if spans <= _COUNTABLE or query.is_exact:
         found = _Few(connection, query, by, where, values).find(wanted, limit)
     else:
         many = Many(connection, query, by, where, values, is_filtered=is_filtered)

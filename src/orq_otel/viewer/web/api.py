@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
 from urllib.parse import unquote
@@ -42,6 +42,7 @@ from orq_otel.viewer.web.openapi import (
 from orq_otel.viewer.web.query_parameters import (
     InvalidParameterError,
     choice,
+    exactness,
     number,
     only,
     thread_query,
@@ -225,10 +226,14 @@ class _Api:
 
     async def _numbers(self, request: Request) -> Response:
         items = request.query_params.multi_items()
-        own = only([one for one in items if one[0] in {"by", "name"}], ("by", "name"), ("name",))
+        names_of_own = ("by", "name", "exact")
+        own = only([one for one in items if one[0] in names_of_own], names_of_own, ("name",))
         by: Kind = choice("by", own.get("by", ["model"])[0], KINDS)
         names = own.get("name", [])[:MOST_GROUPS]
-        asked = thread_query([one for one in items if one[0] not in own])
+        asked = replace(
+            thread_query([one for one in items if one[0] not in own]),
+            is_exact=exactness(own.get("exact", [None])[0]),
+        )
 
         def answer() -> Response:
             return _json(api_json.numbers(self._store.numbers(asked, by, names), by))

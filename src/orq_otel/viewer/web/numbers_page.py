@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from markupsafe import Markup
 
 from orq_otel.viewer import formats
-from orq_otel.viewer.model.queries import KINDS, Kind
+from orq_otel.viewer.model.queries import KINDS, Kind, ThreadQuery
 from orq_otel.viewer.model.store import Store, StoreError
 from orq_otel.viewer.model.sums import Group, Numbers, Slice
 from orq_otel.viewer.web import finding, plots
-from orq_otel.viewer.web.query_parameters import choice, thread_query
+from orq_otel.viewer.web.query_parameters import choice, exactness, thread_query
 from orq_otel.viewer.web.zones import Zone
 
 #: What the course of each group over time can show.
@@ -25,7 +25,7 @@ MEASURES: Final[dict[str, tuple[str, Callable[[Slice], float], Callable[[Any], s
     "p95": ("p95", lambda one: one.p95, formats.duration),
 }
 #: The parameters that are the page's own.
-_OWN: Final = ("by", "over", "a", "b")
+_OWN: Final = ("by", "over", "a", "b", "exact")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ class Asked:
         self._zone = zone
         shown = finding.in_period(self._others, period)
         self._is_last_day = len(shown) > len(self._others)
-        self._query = thread_query(finding.query_parameters(shown, zone))
+        self._exact = exactness(own.get("exact"))
+        self._query = self._asked(shown)
         self._is_empty_day = False
 
     def values(self, store: Store) -> dict[str, Any]:
@@ -78,7 +79,7 @@ class Asked:
             if self._is_last_day and not any(one.threads for one in numbers.groups):
                 # As the list does: what was before is more use than nothing.
                 self._is_empty_day = True
-                self._query = thread_query(finding.query_parameters(self._others, self._zone))
+                self._query = self._asked(self._others)
                 numbers = store.numbers(self._query, self._by, self._pair)
         else:
             problem = "This store does not sum up groups yet. The viewer's own file does."
@@ -102,10 +103,16 @@ class Asked:
             "threads": finding.address("/", self._others),
             "link": lambda **changes: finding.address("/numbers", self._parameters, **changes),
             "thread_link": self._threads_of,
-            "hidden": [one for one in self._others if one[0] != "tz"],
+            "hidden": [
+                one for one in self._parameters if one[0] not in {"tz", "by", "over", "a", "b"}
+            ],
             "offered": _offered(store, self._by),
             "change": None,
         }
+
+    def _asked(self, parameters: finding.Parameters) -> ThreadQuery:
+        query = thread_query(finding.query_parameters(parameters, self._zone))
+        return replace(query, is_exact=self._exact)
 
     def _threads_of(self, name: str) -> str:
         return finding.address("/", [*self._others, (self._by, name)])

@@ -251,6 +251,11 @@ _NUMBERS = {
             style="form",
             explode=True,
         ),
+        _parameter(
+            "exact",
+            "Whether percentiles are those of all calls, which takes seconds for a million.",
+            {"type": "boolean", "default": False},
+        ),
         *(
             one
             for one in _THREAD_FILTERS

@@ -131,6 +131,15 @@ def choice(name: str, value: str, choices: tuple[Word, ...]) -> Word:
     raise InvalidParameterError(f"{name} must be one of {', '.join(choices)}, not {value!r}.")
 
 
+def exactness(value: str | None) -> bool:
+    """Returns whether percentiles are to be those of all calls.
+
+    Raises:
+        InvalidParameterError: The value is neither "true" nor "false".
+    """
+    return choice("exact", value or "false", ("true", "false")) == "true"
+
+
 def number(name: str, value: str, most: int) -> int:
     """Parses an integer from 1 to `most`.
 
