@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import openai
 import pytest
 from opentelemetry._logs import SeverityNumber
 from stand_ins.model_server import DropAfter, Fail, Hold, ModelServer
+from support.client_versions import is_below
 from support.signals import Signals
 
 from orq_otel import OpenAIInstrumentor, thread
@@ -135,6 +137,31 @@ def test_details_tell_what_the_span_tells(
     record = signals.logs[0].log_record
     assert span.context is not None
     assert record.span_id == span.context.span_id
+
+
+def test_lists_of_values_of_different_types_are_kept(
+    switch_on: Switch, client: openai.OpenAI, caplog: pytest.LogCaptureFixture
+) -> None:
+    """OpenTelemetry's SDK dropped them before 1.45, and said so on each call."""
+    arguments = {"at": [52, 4.5], "of": [1, "b", None], "in": [{"a": [True, 0]}], "to": [1, 2]}
+    asked: Any = {"name": "find", "arguments": json.dumps(arguments)}
+    calls: Any = [{"id": "c-1", "type": "function", "function": asked}]
+    signals = switch_on(capture_content="EVENT_ONLY")
+    client.chat.completions.create(
+        model="gpt-5-mini",
+        messages=[
+            {"role": "assistant", "tool_calls": calls},
+            {"role": "tool", "tool_call_id": "c-1", "content": "found"},
+        ],
+    )
+    (log,) = signals.logs
+    (called, _) = log.log_record.attributes["gen_ai.input.messages"]
+    (part,) = called["parts"]
+    if is_below("opentelemetry-api", "1.45"):
+        mixed = {"at": "[52,4.5]", "of": '[1,"b",null]', "in": [{"a": "[true,0]"}]}
+        arguments = {**arguments, **mixed}
+    assert json.loads(json.dumps(part["arguments"])) == arguments
+    assert caplog.messages == []
 
 
 def test_a_failed_call_has_details_too(

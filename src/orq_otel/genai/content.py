@@ -175,7 +175,9 @@ class Capture:
                 continue
             value, encoded = self._encode(found)
             if self.on_event:
-                on_event[name] = value
+                on_event[name] = (
+                    value if _is_any_structure_taken() else _with_lists_of_one_type(value)
+                )
             if self.on_span:
                 limit = self.span_limit
                 if self.is_structured:  # the SDK cuts each text in it
@@ -303,21 +305,42 @@ def _load_hook() -> Hook | None:
         return None
 
 
-def _takes_structures() -> bool:
-    """Whether spans take structured values. If not, a log line says so."""
+@functools.cache
+def _opentelemetry() -> str:
     from importlib.metadata import version  # noqa: PLC0415 - rarely needed
 
-    from packaging.version import Version  # noqa: PLC0415
+    return version("opentelemetry-api")
 
-    installed = version("opentelemetry-api")
-    if Version(installed) >= Version(_STRUCTURES_SINCE):
+
+@functools.cache
+def _is_any_structure_taken() -> bool:
+    """Whether OpenTelemetry takes structured values on spans, and lists of different types."""
+    from packaging.version import Version  # noqa: PLC0415 - rarely needed
+
+    return Version(_opentelemetry()) >= Version(_STRUCTURES_SINCE)
+
+
+def _takes_structures() -> bool:
+    """Whether spans take structured values. If not, a log line says so."""
+    if _is_any_structure_taken():
         return True
     warn_once(
         NO_STRUCTURES,
-        f"{STRUCTURED_CONTENT} needs OpenTelemetry {_STRUCTURES_SINCE}, and {installed} is "
-        "installed. Content on spans is JSON.",
+        f"{STRUCTURED_CONTENT} needs OpenTelemetry {_STRUCTURES_SINCE}, and {_opentelemetry()}"
+        " is installed. Content on spans is JSON.",
     )
     return False
+
+
+def _with_lists_of_one_type(value: Any) -> Any:
+    """Make each list of values of different types JSON text: the SDK would drop it, and say so."""
+    if isinstance(value, dict):
+        return {name: _with_lists_of_one_type(one) for name, one in value.items()}
+    if not isinstance(value, list):
+        return value
+    items = [_with_lists_of_one_type(one) for one in value]
+    kinds = {type(one) for one in items if one is not None}
+    return items if len(kinds) <= 1 else encode(value)
 
 
 def _load(name: str) -> Redact | None:
