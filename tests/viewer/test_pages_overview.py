@@ -159,6 +159,7 @@ def test_page_through_all_threads(site: Site, browse: Browse, script: bool) -> N
         if number == 50:
             following.click()
             expect(page.locator("table.threads tbody tr").first).not_to_have_id(shown[0])
+            expect(page.locator("tr.fresh")).to_have_count(0)  # none has just arrived
     assert following.count() == 0
     assert len(set(seen)) == 120
     page.get_by_role("link", name="First page").click()
@@ -196,6 +197,7 @@ def test_new_threads_appear_by_themselves(four: Site, browse: Browse) -> None:
     four.store.write(late)
     expect(page.locator("#found")).to_have_text("5 threads")
     expect(page.locator("table.threads tbody tr").first).to_contain_text("support-5000")
+    expect(page.locator("tr.fresh")).to_have_count(1)
     expect(page.get_by_role("status")).to_have_text("5 threads")
     assert search.input_value() == "half typed"
     assert page.locator("#exact").get_attribute("open") is not None

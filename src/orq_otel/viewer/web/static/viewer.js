@@ -62,7 +62,7 @@ function morph(from, to, changesInputs) {
     else if (at && !at.id && at.nodeType === wanted.nodeType && at.nodeName === wanted.nodeName) found = at;
     if (found === null) {
       const made = document.importNode(wanted, true);
-      if (made.nodeName === "TR") made.classList.add("fresh");
+      if (made.nodeName === "TR" && !changesInputs) made.classList.add("fresh"); // it has arrived
       from.insertBefore(made, at);
       continue;
     }
