@@ -73,6 +73,7 @@ class Capture:
         span_limit: The SDK's limit for an attribute of a span, in characters, if it has one. It
             would cut JSON anywhere.
         is_structured: Whether spans have structured values, as events have.
+        is_mixed: Whether OpenTelemetry takes lists of values of different types in events.
         inline_images: How many bytes an image may have that spans and events show.
         hook: Receives all content of a call, uncut and with its binary data, if there is one.
     """
@@ -84,6 +85,7 @@ class Capture:
     tool_schemas: bool = False
     span_limit: int | None = None
     is_structured: bool = False
+    is_mixed: bool = True
     inline_images: int = 0
     hook: Hook | None = None
     #: Whether content is JSON on spans and nothing else happens to it, as nearly everywhere.
@@ -175,9 +177,7 @@ class Capture:
                 continue
             value, encoded = self._encode(found)
             if self.on_event:
-                on_event[name] = (
-                    value if _is_any_structure_taken() else _with_lists_of_one_type(value)
-                )
+                on_event[name] = value if self.is_mixed else _with_lists_of_one_type(value)
             if self.on_span:
                 limit = self.span_limit
                 if self.is_structured:  # the SDK cuts each text in it
@@ -281,6 +281,7 @@ def choose_capture(
         hook,
         settings.tool_schemas,
         is_structured=on_span and settings.structured_content and _takes_structures(),
+        is_mixed=not on_event or _is_any_structure_taken(),
         inline_images=settings.inline_images,
         hook=_load_hook() if name else None,
     )
@@ -305,14 +306,12 @@ def _load_hook() -> Hook | None:
         return None
 
 
-@functools.cache
 def _opentelemetry() -> str:
     from importlib.metadata import version  # noqa: PLC0415 - rarely needed
 
     return version("opentelemetry-api")
 
 
-@functools.cache
 def _is_any_structure_taken() -> bool:
     """Whether OpenTelemetry takes structured values on spans, and lists of different types."""
     from packaging.version import Version  # noqa: PLC0415 - rarely needed
