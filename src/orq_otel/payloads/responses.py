@@ -417,7 +417,7 @@ class StreamReader:
     def _take(self, kind: str, event: Any) -> None:
         if kind in _SNAPSHOTS:
             # Orq's client of 4.9 leaves the response out. One that failed says so in it.
-            self._has_ended = kind in _ENDS and kind != _FAILED
+            self._has_ended = self._has_ended or (kind in _ENDS and kind != _FAILED)
             self._take_response(kind, event.response)
         elif kind == "error":
             self._error = error_type(event)

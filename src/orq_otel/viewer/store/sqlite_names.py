@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
+
+from orq_otel.viewer.store.sqlite_rows import some_keys
 
 #: Shorter texts are in no index of three letters.
 _LEAST: Final = 3
@@ -112,16 +114,13 @@ def _rename(connection: sqlite3.Connection) -> int:
     return int(length) * _BYTES
 
 
-def find(connection: sqlite3.Connection, lower: str, most: int) -> Iterator[tuple[str, int]]:
-    """Yields lists of threads whose id or title contains a text, as parameters of `json_each`.
+def find(connection: sqlite3.Connection, lower: str, most: int) -> Iterator[list[int]]:
+    """Yields lists of the keys of threads whose id or title contains a text.
 
     Args:
         connection: Where they are.
         lower: The text in lower case.
         most: How many a list has at most: the latest.
-
-    Yields:
-        A list, and how many it has.
     """
     until = 0
     if _LEAST <= len(lower) <= _MOST and "\0" not in lower and _is_possible(connection):
@@ -131,8 +130,8 @@ def find(connection: sqlite3.Connection, lower: str, most: int) -> Iterator[tupl
         ).fetchone()
     if until:
         quoted = lower.replace('"', '""')
-        names = "names WHERE names MATCH ?"
-        yield _latest(connection, names, (f'"{quoted}"',), "rowid", most)
+        named = "SELECT rowid AS key FROM names WHERE names MATCH ? ORDER BY rowid DESC"
+        yield some_keys(connection, named, (f'"{quoted}"',), most)
     # LIKE is as blind to the case of ASCII letters as `lower` is, and quicker than `instr`.
     pattern = "%" + re.sub(r"([\\%_])", r"\\\1", lower) + "%"
     is_short = len(pattern) <= _PATTERN
@@ -143,16 +142,5 @@ def find(connection: sqlite3.Connection, lower: str, most: int) -> Iterator[tupl
     for column in (name, "title_folded"):
         has = f"{column} LIKE ? ESCAPE '\\'" if is_short else f"instr(lower({column}), ?)"
         values = (pattern if is_short else lower, until)
-        yield _latest(connection, f"threads WHERE {has} AND {key} > ?", values, key, most)
-
-
-def _latest(
-    connection: sqlite3.Connection, where: str, values: Sequence[Any], key: str, most: int
-) -> tuple[str, int]:
-    """Returns the keys of the latest threads under a condition, and how many there are."""
-    listed, count = connection.execute(
-        "SELECT json_group_array(key), COUNT(*) FROM"
-        f" (SELECT {key} AS key FROM {where} ORDER BY {key} DESC LIMIT ?)",
-        (*values, most),
-    ).fetchone()
-    return listed, count
+        query = f"SELECT key FROM threads WHERE {has} AND {key} > ? ORDER BY {key} DESC"
+        yield some_keys(connection, query, values, most)

@@ -345,9 +345,7 @@ def span_of(
     )
 
 
-def listed(
-    connection: sqlite3.Connection, where: str, values: Sequence[Any], key: str = "key"
-) -> str:
+def listed(connection: sqlite3.Connection, where: str, values: Sequence[Any]) -> str:
     """Returns the keys of threads under a condition, as the parameter of `json_each`.
 
     It is one row: whoever takes rows one by one waits after each for OS threads that write.
@@ -356,7 +354,15 @@ def listed(
         connection: Where they are.
         where: A table and the condition.
         values: Its parameters.
-        key: The column with the keys.
     """
-    query = f"SELECT json_group_array({key}) FROM {where}"
+    query = f"SELECT json_group_array(key) FROM {where}"
     return str(connection.execute(query, values).fetchone()[0])
+
+
+def some_keys(
+    connection: sqlite3.Connection, query: str, values: Sequence[Any], most: int
+) -> list[int]:
+    """Returns the first keys of threads that a query has, under the name `key`. As `listed`."""
+    limited = f"SELECT json_group_array(key) FROM ({query} LIMIT ?)"
+    found: list[int] = json.loads(connection.execute(limited, (*values, most)).fetchone()[0])
+    return found

@@ -18,7 +18,14 @@ from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.conversation.texts import texts_of
 from orq_otel.viewer.model.threads import Hit
 from orq_otel.viewer.store import sqlite_logs, sqlite_names, visits, words
-from orq_otel.viewer.store.sqlite_rows import SPAN_COLUMNS, body_of, insert_many, span_of, text
+from orq_otel.viewer.store.sqlite_rows import (
+    SPAN_COLUMNS,
+    body_of,
+    insert_many,
+    some_keys,
+    span_of,
+    text,
+)
 
 #: Of a text that occurs more often, only the latest messages and threads are looked at, and only so
 #: many threads with a label that contains it.
@@ -190,20 +197,13 @@ def find(connection: sqlite3.Connection, wanted: str) -> Found:
     The one whose id it is, is always among them.
     """
     exact, lower = text(wanted), text(wanted.lower())
-    keys: set[int] = set()
-    is_partial = False
-    for named, count in sqlite_names.find(connection, lower, MOST):
-        keys.update(json.loads(named))
-        is_partial = is_partial or count == MOST
+    lists = list(sqlite_names.find(connection, lower, MOST))
     for table, label in (("tag", "tag"), ("facet", "value")):
-        threads, count = connection.execute(
-            "SELECT json_group_array(thread), COUNT(*) FROM"
-            f" (SELECT thread FROM thread_{table}s WHERE {label} IN"
-            f" (SELECT {label} FROM {table}s WHERE instr(lower({label}), ?) LIMIT ?) LIMIT ?)",
-            (lower, _LABELS, MOST),
-        ).fetchone()
-        keys.update(json.loads(threads))
-        is_partial = is_partial or count == MOST
+        labelled = (
+            f"SELECT thread AS key FROM thread_{table}s WHERE {label} IN"
+            f" (SELECT {label} FROM {table}s WHERE instr(lower({label}), ?) LIMIT ?)"
+        )
+        lists.append(some_keys(connection, labelled, (lower, _LABELS), MOST))
     documents: dict[int, int] = {}
     query = words.match_of(exact.replace("\0", " "))
     if query is not None and is_possible(connection):
@@ -218,10 +218,10 @@ def find(connection: sqlite3.Connection, wanted: str) -> Found:
             ).fetchone(),
         )
         documents = dict(zip(reversed(threads), reversed(found), strict=True))  # the latest stays
-        keys.update(documents)
-        is_partial = is_partial or len(found) == MOST
+        lists.append(threads)
     own = {key for (key,) in connection.execute("SELECT key FROM threads WHERE id = ?", (exact,))}
-    ordered = sorted(keys | own)
+    ordered = sorted(own.union(*lists))
+    is_partial = any(len(one) == MOST for one in lists)
     if len(ordered) > MOST:
         ordered, is_partial = [*own, *ordered[-MOST:]], True
     return Found(json.dumps(ordered), documents, is_partial)

@@ -42,7 +42,7 @@ from orq_otel.viewer.web.openapi import (
 from orq_otel.viewer.web.query_parameters import (
     InvalidParameterError,
     choice,
-    exactness,
+    flag,
     number,
     only,
     thread_query,
@@ -232,7 +232,7 @@ class _Api:
         names = own.get("name", [])[:MOST_GROUPS]
         asked = replace(
             thread_query([one for one in items if one[0] not in own]),
-            is_exact=exactness(own.get("exact", [None])[0]),
+            is_exact=flag("exact", own.get("exact", [None])[0]),
         )
 
         def answer() -> Response:

@@ -13,7 +13,7 @@ from orq_otel.viewer.model.queries import KINDS, Kind, ThreadQuery
 from orq_otel.viewer.model.store import Store, StoreError
 from orq_otel.viewer.model.sums import Group, Numbers, Slice
 from orq_otel.viewer.web import finding, plots
-from orq_otel.viewer.web.query_parameters import choice, exactness, thread_query
+from orq_otel.viewer.web.query_parameters import choice, flag, thread_query
 from orq_otel.viewer.web.zones import Zone
 
 #: What the course of each group over time can show.
@@ -62,7 +62,7 @@ class Asked:
         self._zone = zone
         shown = finding.in_period(self._others, period)
         self._is_last_day = len(shown) > len(self._others)
-        self._exact = exactness(own.get("exact"))
+        self._exact = flag("exact", own.get("exact"))
         self._query = self._asked(shown)
         self._is_empty_day = False
 
@@ -103,9 +103,7 @@ class Asked:
             "threads": finding.address("/", self._others),
             "link": lambda **changes: finding.address("/numbers", self._parameters, **changes),
             "thread_link": self._threads_of,
-            "hidden": [
-                one for one in self._parameters if one[0] not in {"tz", "by", "over", "a", "b"}
-            ],
+            "hidden": [one for one in self._parameters if one[0] not in {"tz", *_OWN} - {"exact"}],
             "offered": _offered(store, self._by),
             "change": None,
         }

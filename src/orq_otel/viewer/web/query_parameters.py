@@ -78,7 +78,7 @@ def thread_query(parameters: Iterable[tuple[str, str]]) -> ThreadQuery:
         text=single.get("q", ""),
         since=_moment("since", single.get("since")),
         until=_moment("until", single.get("until")),
-        errors=choice("errors", single.get("errors", "false"), ("true", "false")) == "true",
+        errors=flag("errors", single.get("errors")),
         sort=choice("sort", single.get("sort", "last_active"), SORTS),
         ascending=choice("order", single.get("order", "desc"), ORDERS) == "asc",
         limit=number("limit", single.get("limit", "50"), MOST_THREADS),
@@ -131,13 +131,13 @@ def choice(name: str, value: str, choices: tuple[Word, ...]) -> Word:
     raise InvalidParameterError(f"{name} must be one of {', '.join(choices)}, not {value!r}.")
 
 
-def exactness(value: str | None) -> bool:
-    """Returns whether percentiles are to be those of all calls.
+def flag(name: str, value: str | None) -> bool:
+    """Returns whether a parameter is "true". It is "false" where it is not given.
 
     Raises:
         InvalidParameterError: The value is neither "true" nor "false".
     """
-    return choice("exact", value or "false", ("true", "false")) == "true"
+    return choice(name, "false" if value is None else value, ("true", "false")) == "true"
 
 
 def number(name: str, value: str, most: int) -> int:
