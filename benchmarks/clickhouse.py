@@ -211,11 +211,11 @@ def measure(server: ClickHouseServer, ask: Callable[[], object], times: int) -> 
     """Returns what a question costs that was asked before."""
     costs = []
     for _ in range(times + 1):
-        before = len(server.log())
+        before = server.logged()
         token = visits.current.set(visits.Visit())  # a page is one
         ask()
         visits.current.reset(token)
-        log = server.log()[before:]
+        log = server.log(before)
         rows, processor = (sum(one.get(key, 0) for one in log) for key in ("rows", "processor"))
         costs.append(Cost(processor * 1000, rows, len(log)))
     return sorted(costs[1:])[times // 2]
@@ -265,9 +265,9 @@ def rows(server: ClickHouseServer, name: str, but: str) -> list[Any]:
 
 def processor(server: ClickHouseServer, do: Callable[[], object]) -> float:
     """Returns the engine's processor time for something, in seconds."""
-    before = len(server.log())
+    before = server.logged()
     do()
-    return float(sum(one.get("processor", 0) for one in server.log()[before:]))
+    return float(sum(one.get("processor", 0) for one in server.log(before)))
 
 
 def follow(server: ClickHouseServer, store: ClickHouseStore, filling: Filling) -> None:
