@@ -13,14 +13,12 @@ from orq_otel.viewer.store.buckets import DAY, LATENCIES, MINUTE, SECOND
 from orq_otel.viewer.store.clickhouse_activity import IS_CALL, Tables
 from orq_otel.viewer.store.clickhouse_rows import of_day
 from orq_otel.viewer.store.clickhouse_server import Server
-from orq_otel.viewer.store.tally import SUMS
+from orq_otel.viewer.store.tally import PLOTTED, SUMS
 
 #: The width of the slots of a day.
 SLOT: Final = 5 * MINUTE
 #: There are fewer buckets of latencies than this.
 _BUCKETS: Final = 32
-#: Of these, what a slot has.
-SLOTTED: Final = SUMS[:5]
 #: Stands for the start of the title's span if a thread has no title.
 _NO_TITLE: Final = 2**63 - 1
 #: The earliest title of some rows: the start of its span, that span's id, and the title.
@@ -65,7 +63,7 @@ _COLUMNS: Final = {
         f"slot_{name}": (
             f"mapValues(sumMap(mapFromArrays({_SLOTS}, arrayMap(x -> x.{number}, a.of_seconds))))"
         )
-        for number, name in enumerate(SLOTTED[1:], 2)
+        for number, name in enumerate(PLOTTED[1:], 2)
     },
     "calls": f"mapKeys(sumMap(mapFromArrays({_CALLS}, {_COUNTED})) AS counted)",
     "of_calls": "mapValues(counted)",
@@ -74,9 +72,9 @@ _COLUMNS: Final = {
 #: What a row begins with, in seconds since the epoch.
 _MIDNIGHT: Final = f"intDiv(toInt64(toUnixTimestamp(a.hour)), {DAY // SECOND}) * {DAY // SECOND}"
 #: Slots of rows: their columns, and what follows `ARRAY JOIN`.
-OF_SLOTS: Final = ", ".join(f"sum_{one} AS {one}" for one in SLOTTED)
+OF_SLOTS: Final = ", ".join(f"sum_{one} AS {one}" for one in PLOTTED)
 JOINED_SLOTS: Final = ", ".join(
-    ("a.slots AS slot", *(f"a.slot_{one} AS sum_{one}" for one in SLOTTED))
+    ("a.slots AS slot", *(f"a.slot_{one} AS sum_{one}" for one in PLOTTED))
 )
 SLOT_AT: Final = f"({_MIDNIGHT} + slot * {SLOT // SECOND}) * {SECOND}"
 #: Calls of rows, likewise.

@@ -26,11 +26,10 @@ from orq_otel.viewer.store.clickhouse_days import (
     OF_SLOTS,
     SLOT,
     SLOT_AT,
-    SLOTTED,
     bucket_of,
 )
 from orq_otel.viewer.store.clickhouse_reading import Reading
-from orq_otel.viewer.store.tally import COST_UNITS, SUMS
+from orq_otel.viewer.store.tally import COST_UNITS, PLOTTED, SUMS
 
 #: How many spans numbers are counted of at most, those of the latest days, unless one has more.
 BUDGET: Final = 5_000_000
@@ -151,12 +150,12 @@ class _Plots:
             columns = f"{SLOT_AT} AS at, {OF_SLOTS}"
             rows = self._rows(JOINED_SLOTS, of_days=True)
         else:
-            sums = ", ".join(f"sums.{number} AS {one}" for number, one in enumerate(SLOTTED, 1))
+            sums = ", ".join(f"sums.{number} AS {one}" for number, one in enumerate(PLOTTED, 1))
             columns = f"{_AT} AS at, {sums}"
             rows = self._rows("a.seconds AS second, a.of_seconds AS sums")
         found = self._ask(
             f"SELECT intDiv(at, {width}) * {width} AS began,"
-            f" {', '.join(f'sum({one})' for one in SLOTTED)}"
+            f" {', '.join(f'sum({one})' for one in PLOTTED)}"
             f" FROM (SELECT {columns} {rows})"
             " WHERE at >= {start:Int64} AND at < {end:Int64} GROUP BY began",
         )

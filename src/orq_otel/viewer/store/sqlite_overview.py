@@ -26,7 +26,7 @@ from orq_otel.viewer.store.sqlite_indexing import unindexed
 from orq_otel.viewer.store.sqlite_reading import labels
 from orq_otel.viewer.store.sqlite_rows import text
 from orq_otel.viewer.store.sqlite_search import Searches
-from orq_otel.viewer.store.tally import COST_UNITS, SUMS, THREAD_WIDTHS
+from orq_otel.viewer.store.tally import COST_UNITS, PLOTTED, SUMS, THREAD_WIDTHS
 
 #: Up to this number of spans, plots are computed from the spans themselves, as fine as possible.
 _COUNTABLE: Final = 20_000
@@ -36,14 +36,11 @@ _LONG: Final = 7 * DAY
 _TAGS: Final = 200
 
 _IN_ALL: Final = ", ".join(f"TOTAL({name})" for name in SUMS)
-#: All sums but how much of the cost is an estimate, which no plot has.
-_SUMMED: Final = SUMS[:-1]
-#: These as integers, which JSON keeps as they are.
-_WHOLE_SUMS: Final = ", ".join(f"CAST(TOTAL({name}) AS INTEGER)" for name in _SUMMED)
+#: Those of plots as integers, which JSON keeps as they are.
+_WHOLE_SUMS: Final = ", ".join(f"CAST(TOTAL({name}) AS INTEGER)" for name in PLOTTED)
 #: The same of spans.
 _SPAN_SUMS: Final = (
-    "COUNT(*), TOTAL(is_error), TOTAL(input_tokens), TOTAL(output_tokens), TOTAL(cost),"
-    " COUNT(cost), TOTAL(is_model_call AND cost IS NULL)"
+    "COUNT(*), TOTAL(is_error), TOTAL(input_tokens), TOTAL(output_tokens), TOTAL(cost)"
 )
 
 
@@ -367,7 +364,7 @@ def _activity(
     return _sums(
         rows(
             connection,
-            1 + len(_SUMMED),
+            1 + len(PLOTTED),
             f"SELECT start / {time.width} * {time.width}, {_WHOLE_SUMS} FROM {table}"
             " AND width = ? AND start >= ? AND start < ? GROUP BY 1",
             *(*values, rolled, time.start, time.end),
@@ -391,8 +388,8 @@ def _buckets(plots: _Plots, time: _Time) -> tuple[Bucket, ...]:
     """Returns all buckets from the first to the last, including empty ones."""
     made = []
     for start in range(time.start, time.end, time.width):
-        sums = plots.activity.get(start, [0] * 7)
-        spans, errors, input_tokens, output_tokens, cost, *_ = sums
+        sums = plots.activity.get(start, [0] * len(PLOTTED))
+        spans, errors, input_tokens, output_tokens, cost = sums
         made.append(
             Bucket(
                 start=start,

@@ -23,6 +23,8 @@ SUMS: Final = (
     *("spans", "errors", "input_tokens", "output_tokens", "cost", "priced", "unpriced"),
     "estimated",
 )
+#: Those that plots show.
+PLOTTED: Final = SUMS[:5]
 #: The kinds of facets, in the order of the last fields of a row.
 FACETS: Final = ("model", "user", "agent", "tool", "service")
 
