@@ -130,3 +130,21 @@ def test_nothing_is_cut_or_too_small(browser: Browser, urls: dict[str, str], wid
                 wrong[f"{name}, {theme}"] = {what: some for what, some in found.items() if some}
     context.close()
     assert wrong == {}
+
+
+@pytest.mark.parametrize("media", ["screen", "print"])
+@pytest.mark.parametrize("width", [390, 768])
+def test_numbers_need_not_be_scrolled_sideways(
+    browser: Browser, urls: dict[str, str], width: int, media: str
+) -> None:
+    with browser.new_context(viewport={"width": width, "height": 900}) as context:
+        page = context.new_page()
+        page.goto(urls["full"] + "/numbers?by=tag")
+        page.emulate_media(media=media)
+        lacking = "one => one.scrollWidth - one.clientWidth"
+        assert page.locator(".wide").evaluate(lacking) <= 0
+        # Without the head of the table, each number says what it is.
+        tokens = page.get_by_role("row").nth(1).get_by_role("cell").nth(3)
+        label = tokens.evaluate('one => getComputedStyle(one, "::before").content')
+        is_head_there = page.locator(".groups thead").is_visible()
+        assert (label, is_head_there) in [('"Tokens"', False), ("none", True)]
