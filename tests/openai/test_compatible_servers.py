@@ -199,6 +199,33 @@ def test_thoughts_in_a_field(
     assert parts(captured) == [THOUGHT, ANSWER]
 
 
+#: What servers send beside each piece of text, and what of it a message has.
+BESIDE: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "a role": ({"role": "assistant"}, []),
+    "nulls": ({"role": None, "tool_calls": None, "function_call": None, "refusal": None}, []),
+    "no reasoning": ({"reasoning_content": None, "reasoning": "", "reasoning_details": []}, []),
+    "reasoning": ({"role": "assistant", "reasoning_content": "Hm."}, ["reasoning"]),
+    "a refusal": ({"refusal": "No."}, ["text"]),
+    "a call": (
+        {"tool_calls": [{"index": 0, "id": "c-1", "function": {"name": "f", "arguments": ""}}]},
+        ["tool_call"],
+    ),
+    "a call of before": ({"function_call": {"name": "f", "arguments": ""}}, ["tool_call"]),
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_what_comes_beside_each_piece_of_text(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI, name: str
+) -> None:
+    beside, more = BESIDE[name]
+    pieces = ["He", "re", "."]
+    stream(server, asked, {"content": ""}, *({"content": one, **beside} for one in pieces))
+    told = parts(captured)
+    assert [one for one in told if one == ANSWER] == [ANSWER]
+    assert [one["type"] for one in told if one != ANSWER] == more
+
+
 def test_thoughts_that_are_sent_twice_are_said_once(
     captured: Telemetry, server: ByteServer, asked: openai.OpenAI
 ) -> None:

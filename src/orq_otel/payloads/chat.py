@@ -58,7 +58,7 @@ from orq_otel.genai.semconv import (
     TOOL_DEFINITIONS,
     USAGE_INPUT_TOKENS,
 )
-from orq_otel.payloads.chat_deltas import Deltas
+from orq_otel.payloads.chat_deltas import Deltas, has_only_text
 from orq_otel.payloads.parts import (
     SPEAKERS,
     THOUGHTS,
@@ -383,9 +383,11 @@ class ContentStreamReader(StreamReader):
                 delta = choice_fields["delta"]
                 if (
                     choice_fields["finish_reason"] is None
-                    and len(delta.__pydantic_fields_set__) == 1
-                    and not delta.__pydantic_extra__  # reasoning, from compatible servers
                     and (piece := delta.content)
+                    and (
+                        (len(delta.__pydantic_fields_set__) == 1 and not delta.__pydantic_extra__)
+                        or has_only_text(delta)
+                    )
                 ):
                     self._append[choice_fields["index"]](piece)
                     return

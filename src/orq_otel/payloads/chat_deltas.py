@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from io import StringIO
 from types import SimpleNamespace
 from typing import Any, Final, TypeAlias
@@ -21,12 +21,27 @@ _Texts: TypeAlias = dict[str, StringIO]
 _OBJECTS: Final = frozenset({"audio", "function_call"})
 #: Parts of a content that come in pieces: the API's type, by the conventions' type.
 _IN_PIECES: Final = {"text": "text", "reasoning": "thinking"}
+#: Fields of a piece of text.
+_OF_TEXT: Final = frozenset({"content", "role"})
 #: Fields of a call that a server may repeat with each piece.
 _REPEATED: Final = frozenset({"id", "name"})
 #: So many characters at the end of arguments show how they end, spaces or not.
 _END: Final = 16
 #: Tool calls of one message. More are none that a model makes.
 _MOST_CALLS: Final = 4096
+
+
+def has_only_text(delta: Any) -> bool:
+    """Whether a piece of a message, a model of the client's, says nothing but text.
+
+    Many servers send the role with each piece, and null for all that it lacks.
+    """
+    own = delta.__dict__
+    for name in delta.__pydantic_fields_set__:
+        if own[name] and name not in _OF_TEXT:
+            return False
+    extra = delta.__pydantic_extra__  # reasoning, from compatible servers
+    return not extra or not any(extra.values())
 
 
 class Deltas:
@@ -88,13 +103,12 @@ class Deltas:
         if delta is None:  # Azure sends results of its filter without one
             return
         delta_fields = delta.__dict__
+        # A model has all fields, and most are None.
+        names: Collection[str] = getattr(delta, "__pydantic_fields_set__", delta_fields)
         extra = getattr(delta, "__pydantic_extra__", None)
         if extra:  # reasoning, from compatible servers
-            names = delta_fields = {**delta_fields, **extra}
-        else:  # a model has all fields, and most are None
-            names = getattr(delta, "__pydantic_fields_set__", delta_fields)
-        if not names:
-            return
+            delta_fields = {**delta_fields, **extra}
+            names = (*names, *extra)
         if not THOUGHTS.isdisjoint(names):
             self._thought = _written(self._thought, thought(delta_fields))
         for name in names:

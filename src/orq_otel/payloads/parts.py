@@ -87,7 +87,11 @@ def content_parts(content: Any) -> list[Part]:
 
 def thought(message: Mapping[str, Any]) -> str:
     """The reasoning in a message, by its fields, or "". Servers that send it twice mean it once."""
-    return next((said for name in _THOUGHTS if (said := _plain(message.get(name)))), "")
+    for name in _THOUGHTS:
+        value = message.get(name)
+        if value and (said := value if type(value) is str else _plain(value)):
+            return said
+    return ""
 
 
 def spoken(content: str) -> list[Part]:
