@@ -136,6 +136,12 @@ def optional(value: str | None) -> str | None:
     return None if value is None else text(value)
 
 
+@functools.lru_cache(maxsize=256)
+def _labels(tags: tuple[str, ...]) -> str:
+    """Returns tags as JSON. All spans of a thread have the same."""
+    return encode(tags)
+
+
 def counted(facts: Facts) -> tuple[bool, bool, int | None, int | None, int | None, int]:
     """Returns what counts of a span: error, call, tokens and costs, in the order of `_COUNTED`."""
     cost = None if facts.cost is None else round(facts.cost * COST_UNITS)
@@ -165,7 +171,7 @@ def facts_row(facts: Facts) -> tuple[Any, ...]:
         optional(facts.model),
         optional(facts.provider),
         optional(facts.title),
-        encode(facts.tags) if facts.tags else None,
+        _labels(facts.tags) if facts.tags else None,
         *who(facts),
     )
 
@@ -199,7 +205,7 @@ def encoded(kept: KeptSpan, tool: ToolUse | None) -> SpanRow:
         optional(facts.model),
         optional(facts.provider),
         optional(facts.title),
-        encode(facts.tags) if facts.tags else None,
+        _labels(facts.tags) if facts.tags else None,
         _body(span),
         None if said is None else optional(said.user),
         None if said is None else optional(said.agent),
