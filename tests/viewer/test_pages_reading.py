@@ -106,6 +106,52 @@ def test_json_is_folded_unfolded_and_copied(site: Site, browse: Browse) -> None:
     assert json.loads(result) == [{"page": one, "found": True} for one in range(20)]
 
 
+def test_what_is_copied_is_all_that_was_said(site: Site, browse: Browse) -> None:
+    long = "\n\n".join(f"Paragraph {number} of many, with some *words*." for number in range(200))
+    big = '{"id": 9007199254740993, "sum": 1.0, "none": {}, "deep": [1, {"a, b": "[\\"c\\"]"}]}'
+    recorder = Recorder("copied")
+    messages = [said("user", long)]
+    tools = [call("c-1", "look", id=1234567890123456789, part=2.0)]
+    recorder.chat("gpt-5", messages, [said("assistant", *tools)], 1, (9, 9))
+    messages.append(result("c-1", '{"mean": NaN, "rows": []}'))
+    recorder.chat("gpt-5", messages, [said("assistant", big)], 1, (9, 9))
+    messages.append(said("user", "How?"))
+    code = "So:\n\n```bash\nls -l\n```\n\nDone."
+    recorder.chat("gpt-5", messages, [said("assistant", code)], 1, (9, 9))
+    site.store.write(recorder.spans)
+    page = opened(browse, site, "/threads/copied")
+
+    def copied(message: Locator) -> str:
+        message.hover()
+        return copy(page, message.get_by_role("button", name="Copy message"))
+
+    asked = copied(page.locator(".message.user").first)
+    assert asked == long.replace("*", "")
+    assert page.locator(".message.user .rest").first.get_attribute("open") is None
+    answers = page.locator(".message.assistant")
+    told = copied(answers.first)
+    assert json.loads(told) == json.loads(big)
+    assert told.splitlines()[1:3] == ['  "id": 9007199254740993,', '  "sum": 1.0,']
+    assert copied(answers.last).split() == ["So:", "ls", "-l", "Done."]
+    page.locator("#steps-1 > summary").click()
+    tool = page.locator(".tool")
+    tool.locator("> summary").click()
+    arguments = copy(page, tool.get_by_role("button", name="Copy arguments"))
+    assert '"id": 1234567890123456789,' in arguments
+    assert '"part": 2.0' in arguments
+    told = copy(page, tool.get_by_role("button", name="Copy result"))
+    assert told.split() == ["{", '"mean":', "NaN,", '"rows":', "[]", "}"]
+
+
+def test_what_is_printed_is_light(site: Site, browse: Browse) -> None:
+    page = browse("/")
+    page.get_by_role("button", name="Dark theme").click()
+    scheme = "getComputedStyle(document.documentElement).colorScheme"
+    assert page.evaluate(scheme) == "dark"
+    page.emulate_media(media="print")
+    assert page.evaluate(scheme) == "light"
+
+
 def test_what_led_to_an_answer_is_folded_before_it(site: Site, browse: Browse) -> None:
     site.store.write(agents.research())
     page = browse("/threads/research-7")

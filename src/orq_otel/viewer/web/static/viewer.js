@@ -50,16 +50,19 @@ function localise(root) {
 
 // ---- Bring what is shown up to date, and keep what the reader is doing -------------------------
 
+// What an element is known by. Turns have numbers, which change when an earlier one arrives late.
+const keyOf = (one) => one.dataset?.key ?? one.id;
+
 // Makes the children of `from` those of `to`. What stays the same stays the same element: focus,
 // selection, scroll positions, and what was opened are kept.
 function morph(from, to, changesInputs) {
-  const byId = new Map();
-  for (const child of from.children) if (child.id) byId.set(child.id, child);
+  const byKey = new Map();
+  for (const child of from.children) if (keyOf(child)) byKey.set(keyOf(child), child);
   let at = from.firstChild;
   for (const wanted of [...to.childNodes]) {
     let found = null;
-    if (wanted.id) found = byId.get(wanted.id) ?? null;
-    else if (at && !at.id && at.nodeType === wanted.nodeType && at.nodeName === wanted.nodeName) found = at;
+    if (keyOf(wanted)) found = byKey.get(keyOf(wanted)) ?? null;
+    else if (at && !keyOf(at) && at.nodeType === wanted.nodeType && at.nodeName === wanted.nodeName) found = at;
     if (found === null) {
       const made = document.importNode(wanted, true);
       if (made.nodeName === "TR" && !changesInputs) made.classList.add("fresh"); // it has arrived
@@ -69,6 +72,7 @@ function morph(from, to, changesInputs) {
     if (found === at) at = at.nextSibling;
     else from.insertBefore(found, at);
     if (found.dataset?.loaded) continue; // it was asked for when the reader opened it
+    if (found.nodeName === "DIALOG" && found.open) continue; // the reader is being asked
     if (found.nodeType === Node.ELEMENT_NODE) {
       copyAttributes(found, wanted, changesInputs);
       morph(found, wanted, changesInputs);
@@ -82,14 +86,16 @@ function morph(from, to, changesInputs) {
 }
 
 function copyAttributes(from, to, changesInputs) {
-  const isDetails = from.nodeName === "DETAILS";
+  // What the reader opened, and what these scripts have set.
+  const isKept = (name) => name === "tabindex" || (name === "open" && from.nodeName === "DETAILS");
+  const isRight = from.classList.contains("from-right");
   for (const { name } of [...from.attributes]) {
-    if (!to.hasAttribute(name) && !(isDetails && name === "open")) from.removeAttribute(name);
+    if (!to.hasAttribute(name) && !isKept(name)) from.removeAttribute(name);
   }
   for (const { name, value } of to.attributes) {
-    if (isDetails && name === "open") continue; // that is the reader's
-    if (from.getAttribute(name) !== value) from.setAttribute(name, value);
+    if (!isKept(name) && from.getAttribute(name) !== value) from.setAttribute(name, value);
   }
+  if (isRight) from.classList.add("from-right");
   if (!changesInputs || from === document.activeElement) return;
   if (from.nodeName === "INPUT") {
     if (from.type === "checkbox") from.checked = to.checked;
@@ -121,8 +127,11 @@ function show(page, changesInputs) {
   document.body.dataset.change = page.body.dataset.change ?? "";
 }
 
+class GoneError extends Error {}
+
 async function fetched(url) {
   const response = await fetch(url, { headers: { Accept: "text/html" }, cache: "no-store" });
+  if (response.status === 404 && main.querySelector(".thread")) throw new GoneError();
   return new DOMParser().parseFromString(await response.text(), "text/html");
 }
 
@@ -163,6 +172,26 @@ function setLabel(text, isLost = false) {
   button.classList.toggle("lost", isLost);
 }
 
+// The part of a long thread that is shown is shown on, also when the next one begins.
+function shownNow() {
+  const url = new URL(location.href);
+  const { part } = main.querySelector("[data-part]")?.dataset ?? {};
+  if (part && !url.searchParams.has("page") && !url.searchParams.has("with")) url.searchParams.set("page", part);
+  return url;
+}
+
+// What was deleted while somebody read it stays there to be read.
+function sayGone() {
+  isLive = false;
+  button.hidden = true;
+  const note = document.createElement("p");
+  note.className = "note";
+  note.id = "gone";
+  note.textContent = "This thread is gone: it was deleted, or kept for no longer. This is what it was.";
+  main.prepend(note);
+  announcer.textContent = note.textContent;
+}
+
 async function look() {
   const began = performance.now();
   const mine = navigation;
@@ -171,7 +200,7 @@ async function look() {
     if (!response.ok) throw new Error(`status ${response.status}`);
     const { change } = await response.json();
     if (isLive && mine === navigation && String(change) !== document.body.dataset.change) {
-      const page = await fetched(location.href);
+      const page = await fetched(shownNow());
       await released;
       if (isLive && mine === navigation && page.body.dataset.change) {
         show(page, false);
@@ -181,7 +210,11 @@ async function look() {
     // A slow server is asked less often.
     wait = Math.max(INTERVAL, 10 * (performance.now() - began));
     if (isLive) setLabel("Live");
-  } catch {
+  } catch (error) {
+    if (error instanceof GoneError) {
+      sayGone();
+      return;
+    }
     wait = Math.min(wait * 2, 30000);
     if (isLive) setLabel("No connection", true);
   }
@@ -322,17 +355,42 @@ async function fill(body) {
 
 function copied(button) {
   const what = button.dataset.copy;
-  if (what === "message") {
-    return [...button.closest(".message").querySelectorAll(":scope > .prose, :scope > .rest > .prose")]
-      .map((one) => one.innerText.trim()).join("\n\n");
-  }
+  if (what === "message") return said(button.closest(".message"));
   if (what === "id") return button.previousElementSibling.textContent;
   if (what) return what;
   const tree = button.parentElement.querySelector(".tree");
-  if (!tree) return button.parentElement.querySelector("pre").textContent;
+  return tree ? indented(tree) : button.parentElement.querySelector("pre").textContent;
+}
+
+// All of a message, without buttons. What is folded has no text to browsers.
+function said(message) {
+  const folded = [...message.querySelectorAll(":scope > .rest:not([open])")];
+  message.classList.add("copying");
+  for (const one of folded) one.open = true;
+  const texts = [...message.querySelectorAll(":scope > .prose, :scope > .rest > .prose")].map((one) => {
+    return one.querySelector(":scope > .json") ? indented(one) : one.innerText.trim();
+  });
+  for (const one of folded) one.open = false;
+  message.classList.remove("copying");
+  return texts.join("\n\n");
+}
+
+// JSON from its tree. It is not parsed, since numbers would lose what JavaScript's do not have.
+function indented(tree) {
   const bare = tree.cloneNode(true);
   for (const one of bare.querySelectorAll(".folded")) one.remove();
-  return JSON.stringify(JSON.parse(bare.textContent), null, 2);
+  const signs = bare.textContent.match(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s"{}[\],:]+/g) ?? [];
+  let text = "";
+  let depth = 0;
+  const line = () => `\n${"  ".repeat(depth)}`;
+  signs.forEach((sign, at) => {
+    const isEmpty = "{[".includes(signs[at - 1]);
+    if ("}]".includes(sign)) depth--;
+    if (("}]".includes(sign) && !isEmpty) || (isEmpty && !"}]".includes(sign)) || signs[at - 1] === ",") text += line();
+    text += sign === ":" ? ": " : sign;
+    if ("{[".includes(sign)) depth++;
+  });
+  return text;
 }
 
 async function put(text) {
@@ -416,7 +474,7 @@ document.addEventListener("click", async (event) => {
     const problem = document.querySelector("#confirm .problem-text");
     try {
       const response = await fetch(one.dataset.api, { method: "DELETE" });
-      if (!response.ok) throw new Error((await response.json()).error.message);
+      if (!response.ok && response.status !== 404) throw new Error((await response.json()).error.message);
       location.assign("/");
     } catch (error) {
       problem.textContent = `It is still there: ${error.message}`;
