@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import pytest
 
@@ -12,6 +13,7 @@ from orq_otel.viewer.model.queries import SORTS, Sort, ThreadQuery
 from orq_otel.viewer.store.sqlite import SQLiteStore
 from orq_otel.viewer.web.neighbours import neighbour
 
+from .conftest import Place
 from .sample_spans import NOON, SECOND, call
 
 
@@ -42,9 +44,7 @@ def test_in_the_order_of_the_list(
     store: SQLiteStore, sort: Sort, ascending: bool, tags: tuple[str, ...]
 ) -> None:
     query = ThreadQuery(tags=tags, sort=sort, ascending=ascending)
-    # A thread does not say in full what it is sorted by, if that is its cost.
-    listed = query if sort != "cost" else ThreadQuery(tags=tags, ascending=ascending)
-    threads = store.threads(listed).threads
+    threads = store.threads(query).threads
     assert len(threads) == (3 if tags else 6)
     for above, below in itertools.pairwise(threads):
         after = neighbour(store, above, query, is_next=True)
@@ -54,3 +54,21 @@ def test_in_the_order_of_the_list(
         assert (before.short_id, after.short_id) == (above.short_id, below.short_id)
     assert neighbour(store, threads[-1], query, is_next=True) is None
     assert neighbour(store, threads[0], query, is_next=False) is None
+
+
+@pytest.mark.parametrize("sort", ["last_active", "started", "duration"])
+def test_a_clock_that_is_ahead_stops_nobody(place: Place, sort: Sort) -> None:
+    now = time.time_ns()
+    starts = {"ahead": now + 20 * SECOND, "now": now - 60 * SECOND, "before": now - 120 * SECOND}
+    for name, start in starts.items():
+        span = call(name, start=start, seconds=1)
+        place.add(span)
+    query = ThreadQuery(sort=sort)
+    names = [one.id for one in place.store.threads(query).threads]
+    thread = place.store.thread(names[0])
+    found = []
+    while thread is not None and len(found) < len(names):
+        found.append(thread.id)
+        thread = neighbour(place.store, thread, query, is_next=True)
+    assert found == names
+    assert thread is None

@@ -136,6 +136,10 @@ class Store(Protocol):
         """
         ...
 
+    def place(self, thread: Thread, query: ThreadQuery) -> int | None:
+        """Returns the value by which a list sorts a thread, or None if it is gone."""
+        ...
+
     def strays(self, limit: int = 20) -> tuple[Stray, ...]:
         """Returns traces without a thread, the latest first, as far as the store looks for them."""
         ...

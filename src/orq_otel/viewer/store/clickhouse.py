@@ -190,6 +190,17 @@ class ClickHouseStore:
             lambda: self._copy.latest().numbers(query, by, names, limit),
         )
 
+    def place(self, thread: Thread, query: ThreadQuery) -> int | None:
+        """Returns the value by which a list sorts a thread, or None if it is gone.
+
+        Raises:
+            StoreError: The query failed.
+        """
+        return self._answer(
+            lambda sums: sums.place(thread, query),
+            lambda: self._copy.latest().place(thread, query),
+        )
+
     def strays(self, limit: int = 20) -> tuple[Stray, ...]:
         """Returns traces without a thread, the latest first.
 

@@ -125,6 +125,19 @@ class Reading:
         threads = self._details([one for (one,) in found])
         return threads[0] if threads else None
 
+    def place(self, thread: Thread, query: ThreadQuery) -> int | None:
+        """Returns the value by which a list sorts a thread, or None if it is gone."""
+        thread_id = thread.id if thread.digest is None else self._id_of(thread.digest)
+        condition = self._conditions.of(replace(query, text=""), time.time_ns())
+        condition = condition.among([] if thread_id is None else [thread_id])
+        order = ORDERS[query.sort]
+        found = self.ask(
+            f"SELECT {order} FROM ({self.of_threads(condition, order)})"
+            " WHERE thread_id IN {among:Array(String)}",
+            **condition.values,
+        )
+        return int(found[0][0]) if found else None
+
     def traces(self, thread_id: str) -> tuple[list[str], Window, bool]:
         """Returns the traces of a thread, and the time in which their spans began.
 

@@ -259,6 +259,14 @@ class SQLiteStore:
         """
         return self._change(sqlite_indexing.step)
 
+    def place(self, thread: Thread, query: ThreadQuery) -> int | None:
+        """Returns the value by which a list sorts a thread, or None if it is gone.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        return self._read(lambda connection: sqlite_reading.place(connection, thread, query.sort))
+
     def strays(self, limit: int = 20) -> tuple[Stray, ...]:
         """Returns traces without a thread, the latest first.
 

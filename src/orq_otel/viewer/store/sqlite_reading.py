@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from orq_otel.viewer.model.ids import LONG_ID, digest_of
 from orq_otel.viewer.model.kept_spans import Position, Spans
-from orq_otel.viewer.model.queries import Kind, ThreadQuery
+from orq_otel.viewer.model.queries import Kind, Sort, ThreadQuery
 from orq_otel.viewer.model.store import LABELS, PAGE
 from orq_otel.viewer.model.threads import Hit, Stray, Thread, ThreadPage
 from orq_otel.viewer.store import cursors, sqlite_logs, sqlite_search, words
@@ -119,6 +119,13 @@ def thread(connection: sqlite3.Connection, thread_id: str) -> Thread | None:
     if key is None:
         key = first(connection, "SELECT key FROM threads WHERE id = ?", text(thread_id))
     return None if key is None else _thread(connection, key)[0]
+
+
+def place(connection: sqlite3.Connection, thread: Thread, sort: Sort) -> int | None:
+    """Returns the value by which a thread is sorted, or None if it is gone."""
+    column, value = ("id", text(thread.id)) if thread.digest is None else ("digest", thread.digest)
+    found = first(connection, f"SELECT {ORDERS[sort]} FROM threads WHERE {column} = ?", value)
+    return None if found is None else int(found)
 
 
 def _id_of(connection: sqlite3.Connection, digest: str) -> str | None:
