@@ -20,6 +20,7 @@ from orq_otel.viewer.model.store import Store
 from orq_otel.viewer.model.telemetry import LogRecord, Span
 from orq_otel.viewer.web.finding import tag_groups
 
+from . import conversations
 from .browsing import Browse, Page, Site, browse, browser, expect
 from .browsing import any_site as site
 from .sample_spans import MINUTE, NOON, SECOND, call
@@ -178,6 +179,83 @@ def test_exact_times_are_those_of_the_zone(three: Site, browse: Browse) -> None:
     assert ids(page) == ["order-1", "order-2"]
     page.goto(three.url + "/?from=2026-11-21T12:00&tz=UTC")
     assert ids(page) == ["order-1"]
+
+
+def test_a_zone_in_the_address_stays_with_the_form(three: Site, browse: Browse) -> None:
+    page = browse("/?tz=Asia/Tokyo")
+    page.locator("#exact > summary").click()
+    page.get_by_label("From", exact=True).fill("2026-11-21T21:00")
+    page.get_by_label("From", exact=True).press("Enter")
+    expect(page.locator("#found")).to_have_text("1 thread")
+    assert "tz=Asia%2FTokyo" in page.url
+    page.locator(".threads .title").click()
+    expect(page.locator("#zone")).to_contain_text("Tokyo")
+    page.goto(three.url + "/numbers?by=tag&tz=Asia/Tokyo")
+    page.get_by_label("Compare", exact=True).fill("a")
+    page.get_by_label("with", exact=True).fill("b")
+    page.get_by_role("button", name="Compare").click()
+    expect(page.locator(".pair")).to_be_visible()
+    assert "tz=Asia%2FTokyo" in page.url
+
+
+def test_of_a_period_and_an_exact_time_the_later_choice_holds(three: Site, browse: Browse) -> None:
+    page = browse("/?since=1h&from=2026-11-21T12:00")
+    expect(page.locator("#since")).to_have_value("")
+    expect(page.locator("#set li")).to_have_count(1)
+    page.goto(three.url + "/?since=1h")
+    page.locator("#exact > summary").click()
+    page.get_by_label("From", exact=True).fill("2026-11-21T11:00")
+    page.get_by_label("From", exact=True).press("Enter")
+    expect(page.locator("#found")).to_have_text("3 threads")
+    assert "since" not in page.url
+    page.locator("#since").select_option("15m")
+    expect(page.locator("#set li")).to_have_count(1)
+    assert "from" not in page.url
+
+
+def test_the_key_to_the_list_leads_to_the_same_list(three: Site, browse: Browse) -> None:
+    page = browse("/?tag=b&sort=cost")
+    page.locator(".threads .title").click()
+    expect(page.locator("#said")).to_be_visible()
+    page.keyboard.press("u")
+    expect(page.locator("#found")).to_have_text("1 thread")
+    assert page.url.endswith("/?tag=b&sort=cost")
+
+
+def test_a_hit_in_the_result_of_a_tool_is_unfolded(site: Site, browse: Browse) -> None:
+    recorder = conversations.Recorder("tools")
+    messages = [conversations.said("user", "Where is it?")]
+    asked = conversations.said("assistant", conversations.call("c-1", "look", order="7"))
+    recorder.chat("gpt-5", messages, [asked], 1, (9, 9))
+    messages.append(conversations.result("c-1", {"place": "behind the zebra"}))
+    recorder.chat("gpt-5", messages, [conversations.said("assistant", "There.")], 1, (9, 9))
+    site.store.write(recorder.spans)
+    page = browse("/?q=zebra")
+    page.locator(".hit-text").click()
+    expect(page.locator(".tool").get_by_text("behind the zebra")).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("at", [3, 58])
+def test_a_hit_that_is_not_said_leads_to_its_row(site: Site, browse: Browse, at: int) -> None:
+    recorder = conversations.Recorder("parts")
+    for number in range(60):
+        recorder.trace()
+        root = recorder.span("POST /ask", 2, advance=False)
+        error = ("OSError", "no zebra there") if number == at else None
+        recorder.span("SELECT stock", 0.5, parent=root, error=error)
+        messages = [conversations.said("user", f"Question {number}")]
+        answer = [conversations.said("assistant", "Yes.")]
+        recorder.chat("gpt-5", messages, answer, 1, (9, 9), parent=root)
+        recorder.wait(60)
+    site.store.write(recorder.spans)
+    page = browse("/?q=zebra")
+    page.locator(".hit-text").click()
+    failed = page.locator(".row", has_text="SELECT stock").filter(has_text="error")
+    expect(failed).to_be_in_viewport()
+    expect(failed).to_have_attribute("open", "")
+    failed.get_by_role("link", name="Everything about this span").click()
+    page.get_by_role("link", name="the timeline").click()
+    expect(failed).to_be_in_viewport()
 
 
 def test_tags_are_grouped_and_found_among_thousands(site: Site, browse: Browse) -> None:

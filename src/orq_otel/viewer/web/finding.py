@@ -137,7 +137,10 @@ def address(path: str, parameters: Parameters, **changes: str | None) -> str:
 def filters(parameters: Parameters, path: str = "/") -> list[Filter]:
     """Returns the filters that are set, but the tags, which the page shows as such."""
     found = []
+    names = {name for name, _ in parameters}
     for place, (name, value) in enumerate(parameters):
+        if name == "since" and "from" in names:
+            continue  # the exact time holds
         if name in NAMES and name != "tag" and (name, value) != ANY:
             others = [one for index, one in enumerate(parameters) if index != place]
             found.append(Filter(NAMES[name], value, address(path, others, cursor=None)))

@@ -103,7 +103,7 @@ class Asked:
             "threads": finding.address("/", self._others),
             "link": lambda **changes: finding.address("/numbers", self._parameters, **changes),
             "thread_link": self._threads_of,
-            "hidden": [one for one in self._parameters if one[0] not in {"tz", *_OWN} - {"exact"}],
+            "hidden": [one for one in self._parameters if one[0] not in {*_OWN} - {"exact"}],
             "offered": _offered(store, self._by),
             "change": None,
         }

@@ -66,7 +66,7 @@ def values(
     parts = conversation_html.parts(exchanges(told, spans), ENTRIES, CHARACTERS)
     number = _number(asked.get("page"), len(parts))
     if (key := asked.get("with")) is not None:
-        number = next((at for at, one in enumerate(parts, 1) if key in spans_shown(one)), number)
+        number = _part_with(key, spans, parts) or number
     all_traces = timeline.traces(thread.id, spans)
     shown, not_shown = _of_page(all_traces, parts, number)
     evaluations = [evaluation(one) for one in store.logs(thread.id, MOST_EVALUATIONS, EVALUATION)]
@@ -152,12 +152,31 @@ def _is_long(thread: Thread) -> bool:
     )
 
 
+def _part_with(
+    key: str, spans: Iterable[KeptSpan], parts: Sequence[Sequence[Exchange]]
+) -> int | None:
+    """Returns the number of the part that shows a span, in what was said or in its timeline."""
+    numbered = list(enumerate(parts, 1))
+    for number, part in numbered:
+        if key in spans_shown(part):
+            return number
+    span = next((one.span for one in spans if span_key(one) == key), None)
+    if span is None:
+        return None
+    own = [one for one in numbered if span.trace_id in _trace_ids(one[1])] or numbered
+    begun = [number for number, part in own if part and part[0].begin <= span.start]
+    return begun[-1] if begun else own[0][0]
+
+
+def _trace_ids(part: Iterable[Exchange]) -> set[str]:
+    return {entry.kept.span.trace_id for exchange in part for entry in exchange.entries}
+
+
 def _of_page(
     traces: Sequence[timeline.Trace], parts: Sequence[Sequence[Exchange]], number: int
 ) -> tuple[list[timeline.Trace], int]:
     """Returns the traces that belong to a part of the conversation, and how many rows are cut."""
-    entries = [one for exchange in parts[number - 1] for one in exchange.entries]
-    names = {entry.kept.span.trace_id for entry in entries}
+    names = _trace_ids(parts[number - 1])
     begin = min((one.start for one in traces if one.id in names), default=0) if number > 1 else 0
     end = parts[number][0].begin if number < len(parts) else None
     chosen = [

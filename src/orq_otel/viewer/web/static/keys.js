@@ -35,6 +35,12 @@ function follow(id) {
   document.getElementById(id)?.click();
 }
 
+function toList() {
+  const listed = new URLSearchParams(location.search).get("list");
+  if (listed) location.assign(`/?${listed}`);
+  else document.querySelector(".brand").click();
+}
+
 function latest() {
   const link = document.querySelector(".to-latest");
   if (link) link.click();
@@ -59,7 +65,7 @@ const KEYS = {
   k: () => move(-1),
   n: () => follow("next-thread"),
   p: () => follow("previous-thread"),
-  u: () => document.querySelector(".brand").click(),
+  u: toList,
   G: latest,
   t: contents,
   "/": search,

@@ -274,7 +274,12 @@ document.addEventListener("submit", (event) => {
 });
 document.addEventListener("change", (event) => {
   const form = event.target.closest("#filters");
-  if (form) form.requestSubmit();
+  if (!form) return;
+  // A period and an exact beginning exclude each other: the one that was chosen last holds.
+  const { since, from, to } = form.elements;
+  if (event.target === since) from.value = to.value = "";
+  if (event.target === from) since.value = "";
+  form.requestSubmit();
 });
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-soft]");
@@ -287,15 +292,30 @@ document.addEventListener("click", (event) => {
 });
 let path = location.pathname;
 addEventListener("popstate", () => {
-  if (location.pathname === "/" && path === "/" && main.querySelector(".overview")) go(location.href, false);
+  if (location.pathname !== "/" || path !== "/") return;
+  if (main.querySelector(".overview")) go(location.href, false);
+  else location.reload(); // what came instead of the list was an explanation
 });
 
 // ---- Small things ------------------------------------------------------------------------------
 
-// A link to something opens it, and whatever it is folded in.
+// What a search found may be folded beside the answer that it belongs to.
+function foundBeside(target) {
+  const parameters = new URLSearchParams(location.search);
+  const [word] = new URLSearchParams(parameters.get("list") ?? "").get("q")?.toLowerCase().match(/[^\s"]+/) ?? [];
+  const turn = parameters.has("with") && word ? target.closest(".turn") : null;
+  if (!turn || target.textContent.toLowerCase().includes(word)) return target;
+  const texts = document.createTreeWalker(turn, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) if (texts.currentNode.data.toLowerCase().includes(word)) return texts.currentNode.parentElement;
+  return target;
+}
+
+// A link to something opens it, and whatever it is folded in. What is not said is in the timeline.
 function open() {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  if (!target) return;
+  const name = decodeURIComponent(location.hash.slice(1));
+  const named = document.getElementById(name) ?? document.getElementById(name.replace(/^e-/, "s-"));
+  if (!named) return;
+  const target = foundBeside(named);
   for (let one = target; one; one = one.parentElement) if (one.nodeName === "DETAILS") one.open = true;
   target.scrollIntoView({ block: "nearest" });
   const focused = { DETAILS: "summary", TR: "a" }[target.nodeName] ? target.querySelector("summary, a") : target;
