@@ -118,3 +118,20 @@ def test_a_thread_that_is_deleted_meanwhile_says_so(site: Site, browser: Browser
         page.locator("#delete").click()
         page.get_by_role("button", name="Delete it").click()
         page.wait_for_url(site.url + "/")
+
+
+@pytest.mark.slow
+def test_the_latest_of_very_many_spans_is_shown_and_followed(site: Site, browse: Browse) -> None:
+    spans = talk("huge", 5_302)
+    site.store.write(spans[:-1])
+    page = browse("/threads/huge")
+    expect(page.locator(".message.user").last).to_contain_text("Question 5301")
+    arrive(page, lambda: site.store.write(spans[-1:]))
+    expect(page.locator(".message.user").last).to_contain_text("Question 5302")
+    page.get_by_role("link", name="From the beginning").click()
+    expect(page.locator(".message.user").first).to_contain_text("Question 1")
+    page.locator(".to-latest").click()
+    expect(page.locator(".message.user").last).to_contain_text("Question 5302")
+    page.goto(site.url + "/?q=Question+5290")
+    page.locator(".hit-text").click()
+    expect(page.locator(".message.user", has_text="Question 5290")).to_be_in_viewport()

@@ -136,6 +136,10 @@ class Store(Protocol):
         """
         ...
 
+    def before_last(self, thread_id: str, count: int) -> Position | None:
+        """Returns the position of the span before a thread's last `count`, or None if none is."""
+        ...
+
     def place(self, thread: Thread, query: ThreadQuery) -> int | None:
         """Returns the value by which a list sorts a thread, or None if it is gone."""
         ...

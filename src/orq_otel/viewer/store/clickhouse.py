@@ -190,6 +190,14 @@ class ClickHouseStore:
             lambda: self._copy.latest().numbers(query, by, names, limit),
         )
 
+    def before_last(self, thread_id: str, count: int) -> Position | None:
+        """Returns the position of the span before a thread's last `count`, or None if none is.
+
+        Raises:
+            StoreError: The query failed.
+        """
+        return self._with_spans(thread_id).before_last(thread_id, count)
+
     def place(self, thread: Thread, query: ThreadQuery) -> int | None:
         """Returns the value by which a list sorts a thread, or None if it is gone.
 

@@ -259,6 +259,16 @@ class SQLiteStore:
         """
         return self._change(sqlite_indexing.step)
 
+    def before_last(self, thread_id: str, count: int) -> Position | None:
+        """Returns the position of the span before a thread's last `count`, or None if none is.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        return self._read(
+            lambda connection: sqlite_reading.before_last(connection, thread_id, count)
+        )
+
     def place(self, thread: Thread, query: ThreadQuery) -> int | None:
         """Returns the value by which a list sorts a thread, or None if it is gone.
 

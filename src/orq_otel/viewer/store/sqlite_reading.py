@@ -154,6 +154,17 @@ def spans(
     return some
 
 
+def before_last(connection: sqlite3.Connection, thread_id: str, count: int) -> Position | None:
+    """Returns the position of the span before the last `count` of a thread and of its traces."""
+    found = connection.execute(
+        "SELECT start, span_id, spans.trace_id FROM thread_traces JOIN spans USING (trace_id)"
+        " WHERE thread_traces.thread = (SELECT key FROM threads WHERE id = ?)"
+        " ORDER BY start DESC, span_id DESC, spans.trace_id DESC LIMIT 1 OFFSET ?",
+        (text(thread_id), count),
+    ).fetchone()
+    return None if found is None else (found[0], found[1].hex(), found[2].hex())
+
+
 def trace(connection: sqlite3.Connection, trace_id: str) -> Spans:
     """Returns the first spans of a trace."""
     found = connection.execute(

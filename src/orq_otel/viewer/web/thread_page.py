@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -38,6 +39,7 @@ CHARACTERS: Final = 200_000
 """About how many characters of messages one part of a thread shows."""
 ROWS: Final = 200
 """How many spans the timeline of one page of a thread shows."""
+_KEY: Final = re.compile("[0-9a-f]{32}-[0-9a-f]{16}")
 #: The highest number of digits of a time in nanoseconds.
 _DIGITS: Final = 19
 
@@ -62,10 +64,19 @@ def values(
     # Read before the spans, so that the page notices spans that arrive in between.
     change = store.change()
     spans, is_cut = _spans(store, thread.id, began)
+    key = asked.get("with")
+    is_missing = key is None or key not in map(span_key, spans)
+    if is_cut and is_missing and not {"after", "page"} & asked.keys():
+        # The first ones of very many: what is asked for is the latest, or a later one. There is
+        # room left for those that arrive while the page is shown.
+        latest = len(spans) // 2 + ENTRIES // 2
+        began = _before(store, key) if key else store.before_last(thread.id, latest)
+        spans, is_cut = _spans(store, thread.id, began)
+        after = None if began is None else cursors.encode_position(began)
     told = conversation(thread.id, spans)
     parts = conversation_html.parts(exchanges(told, spans), ENTRIES, CHARACTERS)
     number = _number(asked.get("page"), len(parts))
-    if (key := asked.get("with")) is not None:
+    if key is not None:
         number = _part_with(key, spans, parts) or number
     all_traces = timeline.traces(thread.id, spans)
     shown, not_shown = _of_page(all_traces, parts, number)
@@ -107,6 +118,12 @@ def values(
         "failed": [one for one in spans if one.facts.thread_id == thread.id and failure(one)],
         "change": change,
     }
+
+
+def _before(store: Store, key: str) -> Position | None:
+    """Returns the position before the trace of a span, or None if it is not there."""
+    spans = store.trace(key.partition("-")[0]) if _KEY.fullmatch(key) else ()
+    return (spans[0].span.start - 1, "f" * 16, "f" * 32) if spans else None
 
 
 def span(store: Store, thread: Thread, key: str, at: str | None) -> KeptSpan | None:

@@ -175,8 +175,9 @@ function setLabel(text, isLost = false) {
 // The part of a long thread that is shown is shown on, also when the next one begins.
 function shownNow() {
   const url = new URL(location.href);
-  const { part } = main.querySelector("[data-part]")?.dataset ?? {};
+  const { part, after } = main.querySelector("[data-part]")?.dataset ?? {};
   if (part && !url.searchParams.has("page") && !url.searchParams.has("with")) url.searchParams.set("page", part);
+  if (after) url.searchParams.set("after", after);
   return url;
 }
 
