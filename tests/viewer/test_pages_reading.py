@@ -143,6 +143,29 @@ def test_what_is_copied_is_all_that_was_said(site: Site, browse: Browse) -> None
     assert told.split() == ["{", '"mean":', "NaN,", '"rows":', "[]", "}"]
 
 
+@pytest.mark.parametrize("script", [True, False])
+def test_times_have_years_where_they_span_several(
+    site: Site, browse: Browse, *, script: bool
+) -> None:
+    recorder = Recorder("long ago", start=NOON - 366 * DAY)
+    messages = [said("user", "And now?")]
+    recorder.chat("gpt-5", messages, [said("assistant", "Later.")], 1, (9, 9))
+    recorder.wait(366 * 86_400)
+    recorder.chat("gpt-5", [*messages, said("user", "Now?")], [], 1, (9, 9))
+    site.store.write(recorder.spans)
+    page = browse("/", script=script)
+    times = page.locator(".threads td.active time")
+    expect(times.first).to_have_text("21 Nov 2026, 14:00:02")
+    expect(page.locator(".range time")).to_have_text(["20 Nov 2025, 14:00", "21 Nov 2026, 14:00"])
+    page.locator(".threads .title").click()
+    expect(page.locator(".stats time")).to_have_text(
+        ["20 Nov 2025, 14:00:00", "21 Nov 2026, 14:00:02"]
+    )
+    for form in ("markdown", "html"):
+        told = page.request.get(f"{site.url}/api/threads/long%20ago/export?format={form}").text()
+        assert "20 Nov 2025, 14:00:00" in told
+
+
 def test_what_is_printed_is_light(site: Site, browse: Browse) -> None:
     page = browse("/")
     page.get_by_role("button", name="Dark theme").click()

@@ -43,6 +43,7 @@ def document(store: Store, thread: Thread, form: str, zone: Zone) -> str:
         if len(spans) >= MOST_SPANS:
             is_cut = some.has_more
             break
+    zone = zone.over(thread.started, thread.last_active)
     told = conversation(thread.id, spans)
     all_exchanges = exchanges(told, spans)
     evaluations = conversation_html.placed(

@@ -72,7 +72,10 @@ def values(store: Store, parameters: finding.Parameters, zone: Zone) -> dict[str
             sort=None,
             order=None,
         ),
-        "zone": zone,
+        "zone": zone.over(
+            min(begin, overview.buckets[0].start if overview.buckets else begin),
+            max(end, overview.buckets[-1].end - 1 if overview.buckets else end),
+        ),
         "begin": begin,
         "end": end,
         "link": functools.partial(list_url, parameters),

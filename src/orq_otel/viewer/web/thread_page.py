@@ -84,7 +84,7 @@ def values(
     listed = asked.get("list")
     placed, elsewhere = conversation_html.placed(evaluations, parts)
     return {
-        "zone": zone,
+        "zone": zone.over(thread.started, thread.last_active),
         "thread": thread,
         "is_long": _is_long(thread),
         "conversation": told,

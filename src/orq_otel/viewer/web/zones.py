@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -26,10 +26,16 @@ class Zone:
     Attributes:
         name: Its name, such as "UTC" or "Europe/Berlin".
         info: Its rules.
+        has_years: Whether moments are written with their year.
     """
 
     name: str = "UTC"
     info: tzinfo = timezone.utc
+    has_years: bool = False
+
+    def over(self, first: int, last: int) -> Zone:
+        """Returns this zone for a time, which is written with years if it spans several."""
+        return replace(self, has_years=self.at(first).year != self.at(last).year)
 
     def at(self, nanoseconds: int) -> datetime:
         """Returns a moment by the clocks of this zone."""
@@ -48,7 +54,8 @@ class Zone:
     def full(self, nanoseconds: int) -> str:
         """Returns a moment: `21 Nov, 14:00:04`, as the pages' script writes it."""
         at = self.at(nanoseconds)
-        return f"{at.day} {at:%b, %H:%M:%S}"
+        year = f" {at.year}" if self.has_years else ""
+        return f"{at.day} {at:%b}{year}, {at:%H:%M:%S}"
 
     def short(self, nanoseconds: int) -> str:
         """Returns a moment without its seconds: `21 Nov, 14:00`."""

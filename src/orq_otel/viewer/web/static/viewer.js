@@ -29,6 +29,13 @@ const formats = {
     month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit",
     hourCycle: "h23",
   },
+  dated: {
+    year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit",
+    second: "2-digit", hourCycle: "h23",
+  },
+  "short-dated": {
+    year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23",
+  },
   day: { weekday: "long", day: "numeric", month: "long", year: "numeric" },
   exact: { dateStyle: "full", timeStyle: "long" },
 };
