@@ -314,7 +314,10 @@ function foundBeside(target) {
   const turn = parameters.has("with") && word ? target.closest(".turn") : null;
   if (!turn || target.textContent.toLowerCase().includes(word)) return target;
   const texts = document.createTreeWalker(turn, NodeFilter.SHOW_TEXT);
-  while (texts.nextNode()) if (texts.currentNode.data.toLowerCase().includes(word)) return texts.currentNode.parentElement;
+  while (texts.nextNode()) {
+    const { data, parentElement } = texts.currentNode;
+    if (data.toLowerCase().includes(word)) return parentElement.closest(".message, details") ?? target;
+  }
   return target;
 }
 
