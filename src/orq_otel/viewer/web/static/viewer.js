@@ -550,6 +550,12 @@ offer();
 for (const one of main.querySelectorAll(".row[open] > .row-body")) fill(one); // opened before this came
 // The server learns the zone with the first page, and writes days and filters in it from then on.
 if (zone !== document.documentElement.dataset.zone) go(location.href, false);
-if (location.hash) open();
+if (location.hash) {
+  open();
+  // The browser takes the focus away from what is beside the element that the address names.
+  addEventListener("load", () => setTimeout(() => {
+    if (document.activeElement === document.body) open();
+  }));
+}
 // A long conversation begins with its end.
 else if (main.querySelector("[data-at-end]")) document.getElementById("latest").scrollIntoView();
