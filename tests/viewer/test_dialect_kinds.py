@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orq_otel.viewer.conversation import (
+    Media,
     Message,
     Step,
     Text,
@@ -593,6 +594,73 @@ def test_messages_that_are_pairs_of_a_role_and_a_text() -> None:
         spans.append(dataclasses.replace(span, attributes=attributes))
     check(spans, CHAT)
     assert read(spans[0]).title == "Where is it?"
+
+
+@pytest.mark.parametrize(
+    ("part", "made"),
+    [
+        (
+            {"type": "image_url", "image_url": {"url": "https://a/b.png"}},
+            Media("image", reference="https://a/b.png"),
+        ),
+        (
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+            Media("image", "image/png", 3, content="AAAA"),
+        ),
+        (
+            {"type": "input_image", "image_url": "https://a/b.png"},
+            Media("image", reference="https://a/b.png"),
+        ),
+        (
+            {
+                "type": "image",
+                "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"},
+            },
+            Media("image", "image/png", 3, content="AAAA"),
+        ),
+        (
+            {"inline_data": {"mime_type": "image/png", "data": "AAAA"}},
+            Media("image", "image/png", 3, content="AAAA"),
+        ),
+        (
+            {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+            Media("audio", "wav", 3, content="AAAA"),
+        ),
+        ({"type": "input_file", "file_id": "file_1"}, Media("document", reference="file_1")),
+    ],
+    ids=["of OpenAI", "in its URL", "of Responses", "of Anthropic", "of Gemini", "sound", "file"],
+)
+@pytest.mark.parametrize("has_numbers", [True, False])
+def test_an_image_beside_a_text_in_a_list_that_is_one_text(
+    part: dict[str, Any], made: Media, has_numbers: bool
+) -> None:
+    """As Traceloop has it, and whoever takes content for a text."""
+    content = json.dumps([{"type": "text", "text": "What is it?"}, part])
+    told: dict[str, Any] = {"gen_ai.prompt.0.role": "user", "gen_ai.prompt.0.content": content}
+    if not has_numbers:
+        asked = [{"role": "user", "content": content}]
+        told = {"gen_ai.input.messages": json.dumps(asked)}
+    (span, *_) = spans_of("conventions", CHAT, THREAD)
+    attributes = {"gen_ai.operation.name": "chat", "thread.id": THREAD, **told}
+    (found,) = kept([dataclasses.replace(span, attributes=attributes)])
+    assert found.facts.title == "What is it?"
+    (turn,) = conversation(THREAD, [found]).entries
+    assert isinstance(turn, Turn)
+    assert turn.asked == (Message("user", (Text("What is it?"), made)),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"name": "Ann", "image": "ann.png"}]',
+        '[{"type": "image", "caption": "A dog"}]',
+        '[{"type": "text", "text": "Who?"}, {"image": "dog.png"}]',
+    ],
+)
+def test_a_list_of_other_things_is_a_text(text: str) -> None:
+    (span, *_) = spans_of("Traceloop", CHAT, THREAD)
+    said = table.asked(dataclasses.replace(span, attributes={"gen_ai.prompt.0.content": text}))
+    assert said == [{"role": "user", "parts": [{"type": "text", "content": text}]}]
 
 
 def test_instructions_that_the_agent_alone_tells() -> None:

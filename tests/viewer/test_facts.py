@@ -156,6 +156,17 @@ def test_tags(value: object, expected: tuple[str, ...]) -> None:
             ),
             "After an image",
         ),
+        (
+            json.dumps(
+                [{"role": "user", "content": '[{"type": "image_url", "image_url": {"url": "x"}}]'}]
+            ),
+            None,
+        ),
+        (
+            messages('[{"type": "text", "text": "See"}, {"type": "file", "file_id": "f"}]'),
+            "See",
+        ),
+        (messages('[{"type": "no part"}]'), '[{"type": "no part"}]'),
         (messages("Before a cut")[:-1] + ', {"role": "assis', "Before a cut"),
         ("[" * 100_000, None),
         ("no JSON", None),

@@ -194,7 +194,7 @@ def _message_text(message: Mapping[str, Any]) -> str:
     """Returns the text of a message, from its `parts` as in the conventions, or its `content`."""
     parts = message.get("parts", message.get("content"))
     if isinstance(parts, str):
-        return parts
+        return _text_in(parts)
     if not isinstance(parts, (list, tuple)):
         return ""
     texts = []
@@ -202,7 +202,12 @@ def _message_text(message: Mapping[str, Any]) -> str:
         if isinstance(part, Mapping):
             text = part.get("content", part.get("text"))
             if isinstance(text, str) and part.get("type") == "text":
-                inner = parts_of(text) if text[:2] == "[{" else []  # a list of parts as JSON
-                is_list = bool(inner) and all(one.get("type") == "text" for one in inner)
-                texts += [str(one.get("content")) for one in inner] if is_list else [text]
+                texts.append(_text_in(text))
     return " ".join(texts)
+
+
+def _text_in(text: str) -> str:
+    """Returns a text, or those in a list of parts that is kept as one, as JSON."""
+    if not text.startswith("[{"):
+        return text
+    return " ".join(str(one["content"]) for one in parts_of(text) if one.get("type") == "text")

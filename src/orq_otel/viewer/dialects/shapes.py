@@ -645,15 +645,22 @@ def _told(text: str) -> list[Part]:
 
 
 def _is_part(value: Any) -> bool:
-    return isinstance(value, Mapping) and (
-        _kind(value) in {*_TEXTS, *_THOUGHTS, *_CALLS, *_RESULTS, *_KNOWN}
-        or (
-            len(value) == 1
-            and next(iter(value))
-            in {"text", "toolUse", "toolResult", "toolRequest", "toolResponse"}
-        )
+    if not isinstance(value, Mapping):
+        return False
+    kind = _kind(value)
+    alone = next(iter(value)) if len(value) == 1 else None
+    return (
+        kind in {*_TEXTS, *_THOUGHTS, *_CALLS, *_RESULTS, *_KNOWN}
+        or alone in {"text", "toolUse", "toolResult", "toolRequest", "toolResponse"}
         or ("function" in value and "id" in value)
+        or ((kind in _MODALITIES or isinstance(value.get(alone), Mapping)) and _is_media(value))
     )
+
+
+def _is_media(value: Mapping[str, Any]) -> bool:
+    """Whether an image, a sound or a document is in a part, or what leads to it."""
+    read = _media(value, _kind(value)) or {}
+    return any(read.get(name) for name in ("content", "uri", "file_id"))
 
 
 def part(value: Any) -> Part | None:  # noqa: C901, PLR0911, PLR0912 - one branch for each shape
