@@ -186,6 +186,7 @@ def test_what_cannot_be_a_cost(told: object) -> None:
         ("orq_otel.usage.cost", 0.5),
         ("llm.cost.total", 0.5),
         ("langfuse.observation.cost_details", '{"input": 0.2, "total": 0.5}'),
+        ("langfuse.observation.cost_details", '{"input": 0.25, "output": "0.25", "web": null}'),
         ("mlflow.llm.cost", '{"total_cost": 0.5}'),
         ("ai.response.providerMetadata", '{"gateway": {"cost": "0.5"}}'),
     ],

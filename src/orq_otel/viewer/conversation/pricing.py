@@ -51,7 +51,8 @@ REPORTED: Final = (
 _BILLED: Final = frozenset(
     {"ai.response.providerMetadata", "orq.billing.total_cost", "orq_otel.usage.cost"}
 )
-#: The same inside of JSON: the attribute, and the paths of the cost.
+#: The same inside of JSON: the attribute, and the paths of the cost. Without it, the numbers there
+#: are its parts.
 _REPORTED_IN_JSON: Final = (
     ("langfuse.observation.cost_details", ("total",)),
     ("mlflow.llm.cost", ("total_cost",)),
@@ -374,6 +375,10 @@ def _reported(attributes: Mapping[str, Any], plan: _Plan) -> tuple[float | None,
                 value = value.get(key) if isinstance(value, Mapping) else None
             if (amount := _amount(value)) is not None:
                 return amount, name
+        values = inner.values() if isinstance(inner, Mapping) else ()
+        parts = [amount for one in values if (amount := _amount(one)) is not None]
+        if parts:
+            return _amount(sum(parts)), name
     return None, ""
 
 
