@@ -23,6 +23,7 @@ from orq_otel.viewer.conversation import (
 )
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.dialects import table
+from orq_otel.viewer.model.facts import Usage
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.model.threads import Thread
@@ -942,6 +943,52 @@ def test_a_cost_that_a_sender_reports_by_another_name(name: str, cost: Any) -> N
     assert read(told).cost == 0.25
     other = dataclasses.replace(span, attributes={**span.attributes, name: "0.25EUR"})
     assert read(other).cost == read(span).cost
+
+
+@pytest.mark.parametrize(
+    ("details", "counted"),
+    [
+        # LangChain's handler, and the one of JavaScript, take each kind from what it is part of.
+        (
+            {"input": 60, "output": 12, "input_cache_read": 40, "output_reasoning": 8},
+            Usage(100, 20, cache_read=40, reasoning=8),
+        ),
+        (
+            {"input": 60, "output": 12, "input_cached_tokens": 40, "output_reasoning_tokens": 8},
+            Usage(100, 20, cache_read=40, reasoning=8),
+        ),
+        (
+            {"input": 100, "output": 12, "input_cache_read": 0, "output_reasoning": 8},
+            Usage(100, 20, cache_read=0, reasoning=8),
+        ),
+        (
+            {"input": 90, "output": 15, "input_audio": 10, "output_audio": 5},
+            Usage(100, 20, audio_input=10, audio_output=5),
+        ),
+        (
+            {"input": 60, "output": 20, "input_cache_read": 40, "input_priority": 100},
+            Usage(100, 20, cache_read=40),
+        ),
+        ({"input_text": 100, "output_text": 15, "output_image": 5}, Usage(100, 20)),
+        # Users may leave one of the two in.
+        (
+            {"input": 60, "output": 20, "input_cached_tokens": 40, "output_reasoning_tokens": 8},
+            Usage(100, 20, cache_read=40, reasoning=8),
+        ),
+        (
+            {"input": 100, "output": 12, "input_cached_tokens": 40, "output_reasoning_tokens": 8},
+            Usage(100, 20, cache_read=40, reasoning=8),
+        ),
+    ],
+)
+def test_usage_by_langfuses_own_names(details: dict[str, int], counted: Usage) -> None:
+    (span, *_) = spans_of("Langfuse", CHAT, THREAD)
+    name = "langfuse.observation.usage_details"
+    told = {**span.attributes, name: json.dumps({**details, "total": 120})}
+    assert table.read(dataclasses.replace(span, attributes=told)).usage == counted
+    if sum(count for name, count in details.items() if "priority" not in name) == 120:
+        told[name] = json.dumps(details)
+        assert table.read(dataclasses.replace(span, attributes=told)).usage == counted
 
 
 def test_a_trace_of_elevenlabs(sqlite: SQLiteStore) -> None:

@@ -247,6 +247,7 @@ _USAGE: Final[Mapping[str, Names]] = {
         "output_tokens_details/reasoning_tokens",
         "output_token_details/reasoning",
         "output_reasoning_tokens",
+        "output_reasoning",
         "reasoning_tokens",
         "reasoningTokens",
         "thoughtsTokenCount",
@@ -255,11 +256,13 @@ _USAGE: Final[Mapping[str, Names]] = {
         "prompt_tokens_details/audio_tokens",
         "input_token_details/audio",
         "input_audio_tokens",
+        "input_audio",
     ),
     "audio_output": (
         "completion_tokens_details/audio_tokens",
         "output_token_details/audio",
         "output_audio_tokens",
+        "output_audio",
     ),
 }
 #: Names of Bedrock, whose number of input tokens leaves out what came from or went to a cache.

@@ -6,7 +6,7 @@ https://langfuse.com/integrations/native/opentelemetry
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from orq_otel.viewer.dialects.dialect import (
     Attributes,
@@ -15,7 +15,6 @@ from orq_otel.viewer.dialects.dialect import (
     ToolUse,
     answered_in,
     first,
-    number,
     text,
     tokens,
     usage_of,
@@ -31,14 +30,28 @@ _OUTPUT: Final = ("langfuse.observation.output", "langfuse.trace.output", "outpu
 
 def _usage(span: Span) -> Usage | None:
     details = decoded(span.attributes.get("langfuse.observation.usage_details"))
-    if isinstance(details, Mapping) and "input" in details and "total" not in details:
-        # By its own names, no token counts twice: what was read from a cache stands apart.
-        details = {**details, "total": sum(tokens(one) or 0 for one in details.values())}
     found = usage_of(details)
-    costs = decoded(span.attributes.get("langfuse.observation.cost_details"))
-    if found is not None and isinstance(costs, Mapping):
-        found.cost = number(costs.get("total"))
+    if not isinstance(details, Mapping) or (found and details.keys().isdisjoint(_SIDES)):
+        return found  # in the names of the API that was called
+    # By its own names, no token counts twice: those of which more is known stand apart. Users may
+    # have given it other numbers, which then do not make the total.
+    sent, answered = (_sum(details, side) for side in _SIDES)
+    counted = (sent or 0) + (answered or 0)
+    if counted and tokens(details.get("total")) in {None, counted}:
+        found = found or Usage()
+        found.input_tokens, found.output_tokens = sent, answered
     return found
+
+
+#: The names of tokens of which nothing more is known. Those of others have one of them inside.
+_SIDES: Final = ("input", "output")
+
+
+def _sum(details: Mapping[str, Any], side: str) -> int | None:
+    """Returns the number of tokens of all kinds that were sent, or that were answered."""
+    # Which of them had priority says nothing of their kind.
+    names = [one for one in details if side in one and not one.startswith(f"{side}_priority")]
+    return sum(tokens(details[one]) or 0 for one in names) if names else None
 
 
 def _asked(span: Span) -> Messages:
