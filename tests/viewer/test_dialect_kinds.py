@@ -664,6 +664,100 @@ def test_a_list_of_other_things_is_a_text(text: str) -> None:
     assert said == [{"role": "user", "parts": [{"type": "text", "content": text}]}]
 
 
+def said(role: str, text: str) -> list[dict[str, Any]]:
+    return [{"role": role, "parts": [{"type": "text", "content": text}]}]
+
+
+_DATA = (
+    '{"message": "Refund it", "amount": 12.50}',
+    '{"text":"Hello","lang":"en"}',
+    '{"result": {"ok": true}, "why": "because"}',
+    '{"output": {"text": "Hello", "lang": "en"}, "score": 1}',
+    '{"result": {"text": "Hello", "lang": "en"}}',
+    '{"choices": ["red", "blue"], "question": "Which?"}',
+    '{"city": "Rome", "name": "weather"}',
+    '{"spam": false}',
+    '[{"name": "Ann"}, {"name": "Bob"}]',
+    "[1, 2]",
+)
+
+
+@pytest.mark.parametrize("text", [*_DATA, '["a", "b"]', '{"role": "admin", "content": "all"}'])
+@pytest.mark.parametrize("name", ["ai.response.text", "ai.result.text", "ai.response.object"])
+def test_vercels_answer_is_as_the_model_wrote_it(name: str, text: str) -> None:
+    (span, *_) = spans_of("Vercel AI SDK", CHAT, THREAD)
+    told = {"ai.operationId": "ai.generateText.doGenerate", name: text}
+    answer = table.answered(dataclasses.replace(span, attributes=told))
+    assert answer == said("assistant", text)
+
+
+@pytest.mark.parametrize("text", _DATA)
+def test_langfuses_answer_with_fields_of_its_own_is_whole(text: str) -> None:
+    assert table.answered(of_langfuse("output", text)) == said("assistant", text)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"text": "Hi"},
+        {"text": "Hi", "usage": {"total_tokens": 3}, "finish_reason": None},
+        {"type": "text", "text": "Hi", "citations": None},
+        [{"type": "text", "text": "Hi"}],
+        {"generations": [[{"text": "Hi"}]], "run": None},
+        {"messages": [{"role": "assistant", "content": "Hi"}], "step": 3},
+        {"message": {"content": "Hi"}, "index": 0},
+    ],
+    ids=json.dumps,
+)
+def test_langfuses_answer_in_a_response_is_its_text(value: Any) -> None:
+    assert table.answered(of_langfuse("output", json.dumps(value))) == said("assistant", "Hi")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *({"content": "", "role": "assistant"}, {"text": None}, {"output": [], "content": ""}, {}),
+        {"choices": [], "usage": {"total_tokens": 3}},
+    ],
+    ids=json.dumps,
+)
+def test_langfuses_answer_that_is_empty_is_none(value: Any) -> None:
+    assert table.answered(of_langfuse("output", json.dumps(value))) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"question": "Where is it?"}, '{"question": "Where is it?"}'),
+        ({"args": [], "kwargs": {"name": "Zoë"}}, '{"name": "Zoë"}'),
+        ({"args": ["Where is it?"], "kwargs": {}}, "Where is it?"),
+    ],
+    ids=json.dumps,
+)
+def test_langfuses_question_with_fields_of_its_own(value: Any, text: str) -> None:
+    span = of_langfuse("input", json.dumps(value))
+    assert table.asked(span) == said("user", text)
+    assert read(span).title == text
+    instructed = {**span.attributes, "langfuse.observation.metadata.instructions": "Be kind."}
+    before = said("system", "Be kind.")
+    asked = table.asked(dataclasses.replace(span, attributes=instructed))
+    assert asked == [*before, *said("user", text)]
+
+
+def test_what_a_function_is_given_is_no_question() -> None:
+    for value in ({"args": [], "kwargs": {}}, {}, []):
+        assert table.asked(of_langfuse("input", json.dumps(value))) == []
+    span = of_langfuse("input", '{"order": 7}')
+    step = {**span.attributes, "langfuse.observation.type": "chain"}
+    assert table.asked(dataclasses.replace(span, attributes=step)) == []
+
+
+def of_langfuse(place: str, text: str) -> Span:
+    (span, *_) = spans_of("Langfuse", CHAT, THREAD)
+    told = {"langfuse.observation.type": "generation", f"langfuse.observation.{place}": text}
+    return dataclasses.replace(span, attributes=told)
+
+
 def test_instructions_that_the_agent_alone_tells() -> None:
     spans = []
     for call, span in zip(SUPPORT.calls, spans_of("conventions", SUPPORT, THREAD), strict=True):

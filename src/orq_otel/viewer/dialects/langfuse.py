@@ -5,6 +5,7 @@ https://langfuse.com/integrations/native/opentelemetry
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -13,13 +14,12 @@ from orq_otel.viewer.dialects.dialect import (
     Dialect,
     Messages,
     ToolUse,
-    answered_in,
     first,
     text,
     tokens,
     usage_of,
 )
-from orq_otel.viewer.dialects.shapes import asked, decoded
+from orq_otel.viewer.dialects.shapes import answered, asked, decoded, is_data
 from orq_otel.viewer.dialects.traceloop import called
 from orq_otel.viewer.model.facts import Usage
 from orq_otel.viewer.model.telemetry import Span
@@ -58,11 +58,32 @@ def _asked(span: Span) -> Messages:
     value = first(span.attributes, _INPUT)
     if isinstance(value, list):  # the callback of LangChain adds the tools' definitions
         value = [one for one in value if not _is_definition(one)]
-    before = text(span.attributes.get("langfuse.observation.metadata.instructions"))
     found = asked(value)
+    if not found and _is_call(span):  # arguments of the user's function, or variables of a prompt
+        given = called(value)
+        found = asked(given) or _as_json("user", given)
+    before = text(span.attributes.get("langfuse.observation.metadata.instructions"))
     if before and all(one["role"] not in {"system", "developer"} for one in found):
-        return asked({"instructions": before, "input": value})
+        return asked({"instructions": before}) + found
     return found  # in Python, they stand before the input as well
+
+
+def _answered(span: Span) -> Messages:
+    values = (span.attributes.get(name) for name in _OUTPUT)
+    value = next((one for one in values if one is not None and one != ""), None)
+    return (_is_call(span) and _as_json("assistant", value)) or answered(value)
+
+
+def _is_call(span: Span) -> bool:
+    return span.attributes.get("langfuse.observation.type") == "generation"
+
+
+def _as_json(role: str, value: Any) -> Messages:
+    """Returns a message with JSON as its text, or [] if the JSON has messages inside."""
+    if not is_data(decoded(value)):
+        return []
+    content = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return [{"role": role, "parts": [{"type": "text", "content": content}]}]
 
 
 def _is_definition(value: object) -> bool:
@@ -112,6 +133,6 @@ LANGFUSE: Final = Dialect(
     read_usage=_usage,
     read_tool=_tool,
     asked=_asked,
-    answered=answered_in(*_OUTPUT),
+    answered=_answered,
     failure=_failure,
 )

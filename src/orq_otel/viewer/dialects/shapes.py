@@ -362,6 +362,38 @@ def _answered(value: Any, depth: int) -> list[Message]:  # noqa: C901, PLR0911 -
     return []
 
 
+def is_data(value: Any, depth: int = 0) -> bool:
+    """Whether an answer is JSON that a model was asked for: no message, nor something around one.
+
+    A text beside other fields is one of them, unless they are those of a response.
+    """
+    if isinstance(value, (list, tuple)):
+        items = [one for one in value if not isinstance(one, str)]
+        is_known = bool(items) and depth <= _DEEPEST
+        return is_known and all(is_data(one, depth + 1) for one in items)
+    if not isinstance(value, Mapping):
+        return value is not None and not isinstance(value, str)
+    if is_message(value) or _kind(value) in _TEXTS or not _OF_RESPONSES.isdisjoint(value):
+        return False
+    for name in _ANSWERED:
+        inner = decoded(value.get(name))
+        texts = inner if isinstance(inner, (list, tuple)) else (inner,)
+        is_text = all(isinstance(one, str) for one in texts)
+        is_told = bool(_answered(inner, depth + 1))
+        if is_told and (len(value) == 1 if is_text else not is_data(inner, depth + 1)):
+            return False
+    return any(one not in (None, "", [], {}) for one in value.values())
+
+
+#: Fields beside an answer in a response, whatever API it is of, that data hardly has.
+_OF_RESPONSES: Final = frozenset(
+    {
+        *("finish_reason", "finishReason", "stop_reason", "stopReason", "usage"),
+        *("tool_calls", "toolCalls", "response_metadata", "additional_kwargs"),
+    }
+)
+
+
 def joined(messages: list[Message]) -> list[Message]:
     """Joins what one role says in several items, as the Responses API and frameworks keep it."""
     found: list[Message] = []

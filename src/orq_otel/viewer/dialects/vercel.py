@@ -48,18 +48,19 @@ def _answered(span: Span) -> Messages:
     attributes = span.attributes
     found = {
         "role": "assistant",
-        "content": first(attributes, ("ai.response.text", "ai.result.text")),
+        # Never JSON, though a model may have written some.
+        "content": next((one for name in _TEXTS if (one := attributes.get(name))), None),
         "toolCalls": decoded(
             attributes.get("ai.response.toolCalls") or attributes.get("ai.result.toolCalls")
         ),
         "reasoning": attributes.get("ai.response.reasoning"),
         "finishReason": attributes.get("ai.response.finishReason"),
     }
-    if not found["content"]:
-        found["content"] = attributes.get("ai.response.object") or attributes.get(
-            "ai.result.object"
-        )
     return answered({key: one for key, one in found.items() if one})
+
+
+#: Where a model's answer stands, as it wrote it.
+_TEXTS: Final = ("ai.response.text", "ai.result.text", "ai.response.object", "ai.result.object")
 
 
 VERCEL: Final = Dialect(
