@@ -664,6 +664,23 @@ def test_a_list_of_other_things_is_a_text(text: str) -> None:
     assert said == [{"role": "user", "parts": [{"type": "text", "content": text}]}]
 
 
+@pytest.mark.parametrize(
+    ("asked", "answered"),
+    [("gen_ai.prompt", "gen_ai.completion"), ("llm.prompts", "llm.completions")],
+)
+def test_the_prompt_of_a_text_completion(asked: str, answered: str) -> None:
+    (span, *_) = spans_of("Traceloop", CHAT, THREAD)
+    told = {
+        "llm.request.type": "completion",
+        f"{asked}.0.user": "Say hi",
+        f"{answered}.0.content": "hi",
+    }
+    found = dataclasses.replace(span, attributes=told)
+    assert read(found).title == "Say hi"
+    assert table.asked(found) == said("user", "Say hi")
+    assert table.answered(found) == said("assistant", "hi")
+
+
 def said(role: str, text: str) -> list[dict[str, Any]]:
     return [{"role": role, "parts": [{"type": "text", "content": text}]}]
 

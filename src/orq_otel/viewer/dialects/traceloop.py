@@ -23,8 +23,11 @@ def _messages(span: Span, prefixes: tuple[str, ...], role: str) -> Messages:
     for prefix in prefixes:
         found: Messages = []
         for one in tree(span.attributes, prefix):
+            # The prompt of a text completion is told by who says it.
+            prompt = {"content": one["user"]} if "user" in one else {}
             value: dict[str, Any] = {
                 "role": role,
+                **prompt,
                 **one,
                 "tool_calls": numbered(one.get("tool_calls")),
             }
