@@ -51,8 +51,7 @@ REPORTED: Final = (
 _BILLED: Final = frozenset(
     {"ai.response.providerMetadata", "orq.billing.total_cost", "orq_otel.usage.cost"}
 )
-#: The same inside of JSON: the attribute, and the paths of the cost. Without it, the numbers there
-#: are its parts.
+#: The same inside of JSON: the attribute, and the paths of the cost.
 _REPORTED_IN_JSON: Final = (
     ("langfuse.observation.cost_details", ("total",)),
     ("mlflow.llm.cost", ("total_cost",)),
@@ -375,7 +374,8 @@ def _reported(attributes: Mapping[str, Any], plan: _Plan) -> tuple[float | None,
                 value = value.get(key) if isinstance(value, Mapping) else None
             if (amount := _amount(value)) is not None:
                 return amount, name
-        values = inner.values() if isinstance(inner, Mapping) else ()
+        # Without a total, the numbers are its parts. Metadata of a provider may have others.
+        values = inner.values() if isinstance(inner, Mapping) and name not in _BILLED else ()
         parts = [amount for one in values if (amount := _amount(one)) is not None]
         if parts:
             return _amount(sum(parts)), name
