@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -54,6 +55,39 @@ def test_a_list_of_any_time_goes_back_no_further_than_it_has_to(database: Databa
         assert len(store.threads(ThreadQuery(limit=5)).threads) == 5
         read_rows = [one.get("rows", 0) for one in database.server.log(before)]
         assert max(read_rows) <= 5 * EACH
+
+
+def test_a_list_of_any_time_judges_threads_by_all_that_they_did(database: Database) -> None:
+    now = time.time_ns()
+    spans = [
+        call("long", start=now - 3 * DAY, status="ERROR", cost=50, tags=("x",), enduser__id="ada"),
+        call("long", start=now - HOUR, cost=0.001),
+        *(
+            call(f"t{number}", start=now - number * HOUR, status="ERROR", cost=0.001, tags=("x",))
+            for number in range(1, 6)
+        ),
+    ]
+    database.insert(KeptSpan(one, read(one)) for one in spans)
+    with database.store() as store:
+        store.create_rollup()
+
+        def ids(**asked: object) -> set[str]:
+            query = ThreadQuery(limit=2, **asked)  # type: ignore[arg-type]
+            found = [page := store.threads(query)]
+            while page.next_cursor is not None:
+                found.append(page := store.threads(replace(query, cursor=page.next_cursor)))
+            names = [one.id for page in found for one in page.threads]
+            assert store.overview(query).threads == len(names) == len({*names})
+            return {*names}
+
+        others = {f"t{number}" for number in range(1, 6)}
+        assert ids(errors=True) == {"long", *others}
+        assert ids(tags=("x",)) == {"long", *others}
+        assert ids(labels=(("user", "ada"),)) == {"long"}
+        assert ids(most_cost=1) == others
+        assert ids(least_cost=1) == {"long"}
+        assert ids(most_duration=HOUR) == others
+        assert ids(until=now - 2 * DAY, errors=True) == {"long"}
 
 
 def test_a_search_has_a_budget(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

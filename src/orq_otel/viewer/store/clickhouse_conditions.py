@@ -130,10 +130,13 @@ class Conditions:
         return Condition(sql, values, hours, columns, found, is_of_time)
 
     def walk(self, query: ThreadQuery, now: int) -> Iterator[Condition]:
-        """Yields conditions with more and more days, until one is full."""
+        """Yields conditions with more and more days, until one is full.
+
+        With a filter, it is one with all days: what a thread did on some says nothing of its cost.
+        """
         every = self.of(query, now)
-        is_plain = not query.text  # few threads have a text: most often, all days are looked at
-        if is_plain and query.since is None and query.sort == "last_active" and not query.ascending:
+        is_latest = query.sort == "last_active" and not query.ascending
+        if every.is_of_time and query.since is None and is_latest:
             latest = now if query.until is None else min(now, pieces.bounded(query.until))
             for days in BACK:
                 hours = hours_of(latest - days * DAY, query.until)
