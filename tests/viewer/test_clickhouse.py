@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import re
 import time
 from dataclasses import replace
 from typing import Any
@@ -167,6 +168,51 @@ def test_sums_are_kept_as_long_as_spans(database: Database) -> None:
         by = "toYYYYMM" if part == "dates" else "toDate"
         assert f"PARTITION BY {by}(hour)" in tables[f"otel_traces_orq_{part}"]
     assert "TTL toDateTime(arrived) + toIntervalDay(3)" in tables["otel_traces_orq_arrivals"]
+
+
+DAYS = "toDateTime(Timestamp) + toIntervalDay"
+
+
+@pytest.mark.parametrize(
+    ("ttl", "kept"),
+    [
+        (f"{DAYS}(7) TO DISK 'default', {DAYS}(90) DELETE", "toDateTime(hour) + toIntervalDay(90)"),
+        (
+            f"{DAYS}(7) RECOMPRESS CODEC(ZSTD(9)), {DAYS}(30)",
+            "toDateTime(hour) + toIntervalDay(30)",
+        ),
+        (
+            f"{DAYS}(1) DELETE WHERE SpanName = 'a, (b', {DAYS}(30)",
+            "toDateTime(hour) + toIntervalDay(30)",
+        ),
+        (f"{DAYS}(1) DELETE WHERE ServiceName = 'noise'", None),
+        (
+            "toDateTime(Timestamp, 'UTC') + INTERVAL 3 DAY",
+            "toDateTime(hour, 'UTC') + toIntervalDay(3)",
+        ),
+        ("addDays(toDate(Timestamp), 30)", "addDays(toDate(hour), 30)"),
+    ],
+)
+def test_sums_are_deleted_when_every_span_of_their_time_is(
+    database: Database, ttl: str, kept: str | None
+) -> None:
+    database.command(f"ALTER TABLE otel_traces MODIFY TTL {ttl}")
+    with database.store() as store:
+        store.create_rollup()
+    ((made,),) = database.rows(
+        "SELECT engine_full FROM system.tables WHERE database = currentDatabase()"
+        " AND name = 'otel_traces_orq_messages'"
+    )
+    assert made.endswith(
+        f"digest){'' if kept is None else f' TTL {kept}'} SETTINGS index_granularity = 1024"
+    )
+
+
+def test_sums_that_cannot_be_deleted_with_their_spans_are_not_made(database: Database) -> None:
+    ttl = f"{DAYS}(multiIf(ServiceName = 'shop', 7, 30))"
+    database.command(f"ALTER TABLE otel_traces MODIFY TTL {ttl}")
+    with database.store() as store, pytest.raises(StoreError, match=re.escape(f"TTL {ttl}:")):
+        store.create_rollup()
 
 
 def test_making_sums_is_resumed_where_it_ended(

@@ -188,7 +188,12 @@ _PARTS: Final = {
         "cityHash64(key)",
     ),
 }
-_TTL: Final = re.compile(r" TTL (.+?)(?: DELETE| WHERE| TO |, | SETTINGS |$)")
+#: How long rows are kept, in what defines a table, and those of its parts that delete no rows, or
+#: only some. Both are without what stands in brackets and quotes.
+_TTL: Final = re.compile(r" TTL (.+?)(?= SETTINGS |$)")
+_IS_OTHER_PART: Final = re.compile(" (?:TO (?:DISK|VOLUME)|RECOMPRESS|WHERE|GROUP BY) ")
+#: Text in quotes, or one character.
+_TOKEN: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`|.""", re.DOTALL)
 _DISTRIBUTED: Final = re.compile(r"Distributed\('([^']+)', '([^']*)', '([^']+)'")
 
 
@@ -269,10 +274,11 @@ class Tables:
         Raises:
             StoreError: The server does not allow it, or nothing can note what arrives there.
         """
+        statements = self.statements()
         form = self.state("form") if self.is_there("state") else 0
         if form not in {0, FORM}:
             self.drop()
-        for statement in self.statements():
+        for statement in statements:
             self._server.do(statement)
         if form != FORM:
             for part in _EARLIER:
@@ -287,7 +293,7 @@ class Tables:
         """
         made = []
         spans, cluster = self._local(self._spans)
-        ttl = self._ttl(spans)
+        ttl = self._ttl(spans.engine_full)
         for part, one in _PARTS.items():
             rest = one.rest.replace("TTL_OF_SPANS", ttl)
             local = part if cluster is None else f"{part}_local"
@@ -352,14 +358,48 @@ class Tables:
             )
         return table, None
 
-    @staticmethod
-    def _ttl(spans: Table) -> str:
-        """Returns how long rows are kept: as long as the spans of their hour."""
-        found = _TTL.search(spans.engine_full)
-        if found is None:
+    def _ttl(self, definition: str) -> str:
+        """Returns how long rows are kept: as long as the spans of their hour.
+
+        Raises:
+            StoreError: Rows of ours cannot be kept as long: it depends on what they do not have.
+        """
+        kept = _ttl_of_all(definition)
+        if kept is None:
             return ""
-        kept = re.sub(r"\bTimestamp(?:Time|Date)?\b", "hour", found[1])
-        return f"TTL {kept}"
+        ours = re.sub(r"\bTimestamp(?:Time|Date)?\b", "hour", kept)
+        try:
+            self._server.ask(f"SELECT {ours} FROM (SELECT now('UTC') AS hour)")
+        except StoreError as error:
+            if error.is_temporary:
+                raise
+            raise StoreError(
+                f"Sums cannot be kept as long as spans are by TTL {kept}: of what it asks for, they"
+                " have the time alone.",
+                is_temporary=False,
+            ) from error
+        return f"TTL {ours}"
+
+
+def _ttl_of_all(definition: str) -> str | None:
+    """Returns after which time a table deletes any row, in SQL, or None if it keeps some."""
+    outside = []
+    depth = 0
+    for token in _TOKEN.findall(definition):
+        depth -= token in {")", "]"}
+        outside.append(token if not depth and len(token) == 1 else "_" * len(token))
+        depth += token in {"(", "["}
+    plain = "".join(outside)
+    found = _TTL.search(plain)
+    if found is None:
+        return None
+    begin = found.start(1)
+    for part in found[1].split(", "):
+        end = begin + len(part)
+        if not _IS_OTHER_PART.search(part):
+            return definition[begin:end].removesuffix(" DELETE")
+        begin = end + len(", ")
+    return None
 
 
 def _family(table: Table) -> str:
