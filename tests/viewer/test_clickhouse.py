@@ -20,6 +20,7 @@ from orq_otel.viewer.model.telemetry import EVALUATION, LogRecord, Span
 from orq_otel.viewer.store import open_store
 from orq_otel.viewer.store.buckets import DAY
 from orq_otel.viewer.store.clickhouse import ClickHouseStore
+from orq_otel.viewer.store.clickhouse_address import Address
 from orq_otel.viewer.store.clickhouse_spans import RawSpans
 
 from .clickhouse_tables import HYPERDX, Database, row
@@ -434,12 +435,25 @@ def test_the_next_host_is_asked(database: Database) -> None:
         ("clickhouse://u:secret@host/?tables=x", "'tables' is no option.*table, logs, role"),
         ("clickhouse://u:secret@host/?max_execution_time=soon", "needs a number"),
         ("clickhouse://u:secret@host/?role=", "needs a value"),
+        ("clickhouse://viewer:?secret@host:8123/otel", "/ [?] # .* as %2F %3F %23 "),
+        ("clickhouse://viewer:12?secret@host/otel", "/ [?] # .* as %2F %3F %23 "),
+        ("clickhouse://viewer:77/secret@host/otel", "/ [?] # .* as %2F %3F %23 "),
+        ("clickhouse://viewer:77#secret@host/otel", "/ [?] # .* as %2F %3F %23 "),
+        ("clickhouse://viewer:a@b/secret@host/otel", "/ [?] # .* as %2F %3F %23 "),
+        ("clickhouse://viewer:a[secret@host/otel", "/ [?] # .* as %2F %3F %23 "),
     ],
 )
 def test_what_is_no_address(url: str, error: str) -> None:
     with pytest.raises(StoreError, match=error) as caught:
         open_store(url)
     assert "secret" not in str(caught.value)
+
+
+def test_an_address_may_have_any_password() -> None:
+    url = "clickhouse://me%40corp:%2F%3F%23%25%40%5B%5D+@host/otel?service=a%40b"
+    found = Address.parse(url)
+    assert (found.user, found.password, found.services) == ("me@corp", "/?#%@[]+", ("a@b",))
+    assert found.hosts == (("host", 8123),)
 
 
 def test_every_query_has_limits_and_may_only_read(database: Database) -> None:

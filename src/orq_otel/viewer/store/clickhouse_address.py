@@ -6,12 +6,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from orq_otel.viewer.model.store import StoreError
 
 _PORTS: Final = {"clickhouse": 8123, "clickhouses": 8443}
 _EXAMPLE: Final = "clickhouse://user:password@host:8123/database"
+#: What ends a password, or a part of the address.
+_RESERVED: Final = "/ ? # % @ [ ]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +93,15 @@ class Address:
             StoreError: It is none, or has options that are not known. The message has no password.
         """
         try:
-            parts = urlsplit(url)
+            parts = _split(url)
             user, _, hosts = parts.netloc.rpartition("@")
             name, _, password = user.partition(":")
             port = _PORTS[parts.scheme]
             found = tuple(_host(one, port) for one in hosts.split(","))
         except (KeyError, ValueError):
             raise StoreError(
-                f"This is no address of a ClickHouse server. One looks like {_EXAMPLE}",
+                f"This is no address of a ClickHouse server. One looks like {_EXAMPLE}, and what a"
+                f" password has of {_RESERVED} is written there as {quote(_RESERVED, safe=' ')}.",
                 is_temporary=False,
             ) from None
         options, limits, services = _options(parts.query)
@@ -112,6 +115,13 @@ class Address:
             limits=limits,
             **options,
         )
+
+
+def _split(url: str) -> SplitResult:
+    parts = urlsplit(url)
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        raise ValueError("something in the password ends the host")
+    return parts
 
 
 def _host(text: str, port: int) -> tuple[str, int]:
