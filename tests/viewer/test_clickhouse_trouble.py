@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -123,6 +127,32 @@ def test_a_server_that_ends_in_the_middle_of_a_backfill(tmp_path: Path, words: s
         assert (thread.spans, thread.cost) == (3, 1.5)
         assert store.overview(ThreadQuery()).spans == 3
         store.close()
+
+
+def test_following_goes_on_when_the_server_is_there_again(tmp_path: Path) -> None:
+    with started(tmp_path) as database, contextlib.ExitStack() as stack:
+        port = database.server.port
+        command = [sys.executable, "-m", "orq_otel", "clickhouse-rollup", "--follow"]
+        environment = {**os.environ, "ORQ_OTEL_VIEWER_STORE": database.url()}
+        running = stack.enter_context(
+            subprocess.Popen(
+                command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+        )
+        stack.callback(running.kill)
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert running.stdout.readline() == "The sums are made.\n"
+        database.server.kill()
+        told = "What arrives is not summed up for now: ClickHouse at"
+        assert any(line.startswith(told) for line in running.stderr)
+        assert running.poll() is None
+        with started(tmp_path, port) as again:
+            again.insert(kept(call("a")))
+            wait_for(lambda: bool(again.rows("SELECT thread_id FROM otel_traces_orq_days FINAL")))
+            running.send_signal(signal.SIGINT)
+            assert running.wait(PATIENCE) == 1
+            assert "Stopped." in running.stderr.read()
 
 
 @pytest.mark.parametrize("table", ["activity", "days", "dates", "messages", "feedback", "state"])

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-import time
+import threading
 from argparse import Namespace
 from contextlib import closing
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from orq_otel.viewer.model.store import StoreError
+from orq_otel.viewer.store.follower import keep_following
 from orq_otel.viewer.terminal.command_line import DONE, FAILED, WRONG_USAGE, complain, write
-
-if TYPE_CHECKING:
-    from orq_otel.viewer.store.clickhouse import ClickHouseStore
 
 #: The width of a bar in characters.
 _BAR: Final = 40
-#: Seconds between two looks at what has arrived.
-_PAUSE: Final = 2.0
 
 
 def add_parser(subparsers: Any) -> None:
@@ -65,7 +61,7 @@ def run(options: Namespace) -> int:
                 store.create_rollup(_show)
             write(["The sums are removed." if options.drop else "The sums are made."])
             if options.follow and not options.drop:
-                _follow(store)
+                keep_following(store.follow, threading.Event())
     except StoreError as error:
         return complain(error, FAILED)
     except KeyboardInterrupt:
@@ -83,9 +79,3 @@ def _show(day: int, done: int, days: int) -> None:
     else:
         sys.stderr.write(f"{date}: {done} of {days} days\n")
     sys.stderr.flush()
-
-
-def _follow(store: ClickHouseStore) -> None:
-    while True:
-        store.follow()
-        time.sleep(_PAUSE)
