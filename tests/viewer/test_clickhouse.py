@@ -23,7 +23,7 @@ from orq_otel.viewer.store.clickhouse import ClickHouseStore
 from orq_otel.viewer.store.clickhouse_address import Address
 from orq_otel.viewer.store.clickhouse_spans import RawSpans
 
-from .clickhouse_tables import HYPERDX, Database, row
+from .clickhouse_tables import HYPERDX, LOGS, Database, row
 from .sample_spans import MINUTE, NOON, call, messages, span
 
 
@@ -300,6 +300,61 @@ def test_a_table_that_cannot_be_read(database: Database, table: str, error: str)
     with pytest.raises(StoreError, match=error) as caught:
         open_store(database.url(table=table))
     assert not caught.value.is_temporary
+
+
+@pytest.mark.parametrize(
+    ("table", "error"),
+    [
+        ("otel_logz", r"Log records \(otel_logz\): .* no such table"),
+        ("otel_traces", r"Log records \(otel_traces\): .* it has no Body, LogAttributes"),
+    ],
+)
+def test_log_records_that_cannot_be_read(database: Database, table: str, error: str) -> None:
+    with pytest.raises(StoreError, match=error) as caught:
+        open_store(database.url(logs=table))
+    assert not caught.value.is_temporary
+
+
+def test_log_records_are_left_out_where_none_are_written(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    database.insert(kept(call("a")))
+    database.command("DROP TABLE otel_logs")
+    with database.store() as store:
+        assert store.logs("a") == []
+    assert caplog.records == []
+    database.command("CREATE TABLE otel_logs AS otel_traces")
+    with database.store() as store:
+        assert store.logs("a") == store.logs("a") == []
+    (warned,) = caplog.messages
+    assert warned.startswith("Log records are not read: otel_logs is not a table of")
+
+
+def test_log_records_that_come_after_the_sums(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    database.insert(kept(one := call("a")))
+    database.command("DROP TABLE otel_logs")
+    with database.store() as store:
+        store.create_rollup()
+        store.follow()
+    assert caplog.records == []
+    database.command(LOGS)
+    with database.store() as store:
+        store.follow()
+        store.follow()
+        (warned,) = caplog.messages
+        assert warned.endswith("Call `orq-otel clickhouse-rollup` again.")
+        store.create_rollup()
+    caplog.clear()
+    told = {"gen_ai.evaluation.score.value": 1.0}
+    ids = (one.trace_id, one.span_id)
+    with database.store() as store:
+        store.follow()
+        database.insert([], [LogRecord(*ids, EVALUATION, NOON, "INFO", None, "shop", "", told)])
+        (thread,) = store.threads(ThreadQuery()).threads
+        assert thread.evaluations == 1
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("style", ["{}.otel_traces", "`{}`.`otel_traces`", '"{}"."otel_traces"'])

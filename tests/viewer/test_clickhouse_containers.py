@@ -105,7 +105,7 @@ def test_all_use_one_database_as_one_user(
         assert address.hosts == (("clickhouse", 8123),)
         assert (address.database, address.user) == (database, user)
         assert address.password == exporter["password"]
-        assert (address.table, address.logs) == ("otel_traces", "otel_logs")
+        assert (address.table, address.logs) == ("otel_traces", None)
     assert services["viewer"]["environment"]["ORQ_OTEL_VIEWER_TOKEN"] == CHOSEN["VIEWER_TOKEN"]
 
 

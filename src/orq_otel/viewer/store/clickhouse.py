@@ -63,6 +63,7 @@ class ClickHouseStore:
         self._checked = 0.0
         self._next_sweep = time.monotonic() + _SWEEP
         self._is_summed = False
+        self._has_checked_logs = False
         self._followed: tuple[int, int] | None = None
         self._may_write = not server.address.services
 
@@ -304,7 +305,18 @@ class ClickHouseStore:
         if now > self._checked:
             self._is_summed = self._tables.are_there() and self._tables.state("made") == 1
             self._checked = now + _CHECK
+            if self._is_summed and not self._has_checked_logs and self._raw.logs_table is not None:
+                self._has_checked_logs = True
+                self._check_logs()
         return self._is_summed
+
+    def _check_logs(self) -> None:
+        """Warn if the sums were made before there was a table of log records."""
+        if self._tables.is_there("arriving") and not self._tables.is_there("arriving_logs"):
+            _log.warning(
+                "The sums were made before there was a table of log records, and nothing notes what"
+                " arrives in it. Call `orq-otel clickhouse-rollup` again."
+            )
 
     def _catch_up(self, seconds: float) -> bool:
         """Sum up what has arrived. Returns whether no more can be done."""

@@ -216,7 +216,7 @@ class Tables:
         return f"{name(self._spans.database)}.{name(f'{self._spans.name}_orq_{part}')}"
 
     def is_there(self, part: str) -> bool:
-        """Whether one of them is there."""
+        """Whether one of them, or of the views, is there and may be seen."""
         found = self._server.ask(
             "SELECT 1 FROM system.tables"
             " WHERE database = {database:String} AND name = {name:String}",

@@ -41,7 +41,7 @@ class Address:
         password: The user's password.
         database: The database.
         table: The table of spans, which may begin with a database.
-        logs: The table of log records, likewise.
+        logs: The table of log records, likewise. None means `otel_logs`, if there is one.
         is_secure: Whether TLS is used.
         ca_cert: The path of certificates that the server's must be signed with, or None.
         client_cert: The path of a certificate of the client, or None.
@@ -57,7 +57,7 @@ class Address:
     password: str = field(default="", repr=False)
     database: str = "default"
     table: str = "otel_traces"
-    logs: str = "otel_logs"
+    logs: str | None = None
     is_secure: bool = False
     ca_cert: str | None = None
     client_cert: str | None = None

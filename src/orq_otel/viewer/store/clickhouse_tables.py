@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +14,10 @@ from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.model.telemetry import EVALUATION
 from orq_otel.viewer.store.clickhouse_server import Server
 
+_log = logging.getLogger(__name__)
+
+#: The exporter's name for the table of log records.
+_LOGS_TABLE: Final = "otel_logs"
 _QUOTED: Final = re.compile(r'`((?:[^`\\]|\\.)+)`|"((?:[^"\\]|\\.)+)"|([^.`"\s]+)')
 #: The columns of spans that every release of the exporter has written.
 _SPANS: Final = frozenset(
@@ -43,6 +49,11 @@ _MARKS: Final = tuple(
 
 
 _SCOPES: Final = tuple(scope for one in dialects.DIALECTS for scope in one.scopes)
+
+
+@functools.lru_cache(maxsize=16)
+def _warn_once(server: Server, message: str) -> None:  # noqa: ARG001 - once for each
+    _log.warning("%s", message)
 
 
 def quoted(text: str) -> str:
@@ -120,13 +131,22 @@ class Table:
 
     @classmethod
     def of_logs(cls, server: Server) -> Table | None:
-        """Finds the table of log records, if there is one that can be read."""
+        """Finds the table of log records, if there is one that can be read.
+
+        Raises:
+            StoreError: The address names one that cannot be read.
+        """
+        named = server.address.logs
         try:
-            found = cls.find(server, server.address.logs)
+            found = cls.find(server, named or _LOGS_TABLE)
             found.check(_LOGS, "LogAttributes")
         except StoreError as error:
             if error.is_temporary:
                 raise
+            if named is not None:
+                raise StoreError(f"Log records ({named}): {error}", is_temporary=False) from error
+            if "UNKNOWN_TABLE" not in str(error):
+                _warn_once(server, f"Log records are not read: {error}")
             return None
         return found
 
