@@ -52,6 +52,15 @@ def test_sums_are_made_and_removed(database: Database, capsys: pytest.CaptureFix
     assert listed(capsys, "--store", store) == before
 
 
+def test_a_limit_that_is_reached_is_named(
+    database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spans = [chat("t"), span("t"), span("u")]
+    database.insert([KeptSpan(one, read(one)) for one in spans])
+    assert main(["clickhouse-rollup", "--store", database.url(max_rows_to_read="1")]) == 1
+    assert "that reads too much. max_rows_to_read= in the address" in capsys.readouterr().err
+
+
 def test_the_store_may_be_in_a_variable(
     database: Database, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

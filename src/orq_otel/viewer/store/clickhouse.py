@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, TypeVar, get_args
 
 from orq_otel.viewer.model.kept_spans import KeptSpan, Position, Spans
@@ -41,6 +42,30 @@ _CHECK: Final = 5.0
 _SWEEP: Final = 3600.0
 #: How many seconds one step of following takes.
 _STEP: Final = 30.0
+
+
+#: The limits of the address, by the errors of queries that reach them.
+_LIMITS: Final = {
+    "TOO_MANY_ROWS": "max_rows_to_read",
+    "TIMEOUT_EXCEEDED": "max_execution_time",
+    "MEMORY_LIMIT_EXCEEDED": "max_memory_usage",
+}
+
+
+@contextmanager
+def _summing() -> Iterator[None]:
+    """Have errors name the limit that was reached: nobody chooses the time that is summed up."""
+    try:
+        yield
+    except StoreError as error:
+        for code, limit in _LIMITS.items():
+            if code in str(error):
+                advice = f"{limit}= in the address allows more."
+                raise StoreError(
+                    str(error).replace("Ask for a shorter time.", advice),
+                    is_temporary=error.is_temporary,
+                ) from error
+        raise
 
 
 class ClickHouseStore:
@@ -257,9 +282,10 @@ class ClickHouseStore:
             raise StoreError(
                 "Sums are of all services: leave service= out of the address.", is_temporary=False
             )
-        self._tables.make()
-        self._index.backfill(report)
-        self._tables.note("made", 1)
+        with _summing():
+            self._tables.make()
+            self._index.backfill(report)
+            self._tables.note("made", 1)
         self._checked = 0.0
 
     def drop_rollup(self) -> None:
@@ -283,7 +309,8 @@ class ClickHouseStore:
         if self._are_summed() and self._may_write and now > self._next_sweep:
             # Spans may be deleted while as many arrive.
             self._next_sweep = now + _SWEEP
-            self._index.sweep()
+            with _summing():
+                self._index.sweep()
 
     def _answer(
         self, of_sums: Callable[[Reading], Result], of_copy: Callable[[], Result]
@@ -324,7 +351,8 @@ class ClickHouseStore:
         if counts == self._followed or not self._may_write:
             return True
         try:
-            is_done = self._index.follow(seconds)
+            with _summing():
+                is_done = self._index.follow(seconds)
         except RefusedError as error:
             self._may_write = False
             _log.warning(
