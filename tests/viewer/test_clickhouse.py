@@ -368,10 +368,11 @@ def test_a_table_of_another_database(database: Database, style: str) -> None:
         store.close()
 
 
-def test_a_table_with_a_dash(database: Database) -> None:
-    database.command("CREATE TABLE `my-traces` AS otel_traces")
-    database.insert(kept(call("a")), table="`my-traces`")
-    with database.store(table="`my-traces`") as store:
+@pytest.mark.parametrize("name", ["`my-traces`", r"`a\`b`", r'"a\"b"', r"`a\\b`", "`a.b`"])
+def test_a_table_with_a_name_to_quote(database: Database, name: str) -> None:
+    database.command(f"CREATE TABLE {name} AS otel_traces")
+    database.insert(kept(call("a")), table=name)
+    with database.store(table=name) as store:
         store.create_rollup()
         assert [one.id for one in store.threads(ThreadQuery()).threads] == ["a"]
 

@@ -101,7 +101,10 @@ class Table:
         Raises:
             StoreError: There is no such table.
         """
-        parts = [next(filter(None, found.groups())) for found in _QUOTED.finditer(text)]
+        parts = [
+            bare or re.sub(r"\\(.)", r"\1", in_backticks or in_quotes)
+            for in_backticks, in_quotes, bare in _QUOTED.findall(text)
+        ]
         if len(parts) not in {1, 2} or len(_QUOTED.sub("", text)) != len(parts) - 1:
             raise StoreError(
                 f"{text!r} is not the name of a table: table, database.table, or with quotes.",
