@@ -22,6 +22,8 @@ from .clickhouse_tables import Database
 from .sample_spans import NOON, call
 
 DAYS, EACH = 12, 60
+#: As many as an id may have of them before it is a long one.
+QUOTES = "'" * 190
 
 
 def answer(text: str) -> str:
@@ -120,6 +122,48 @@ def test_numbers_have_a_budget(database: Database, monkeypatch: pytest.MonkeyPat
         assert (some.groups[0].calls, some.is_partial) == (4 * EACH, False)
         tagged = store.numbers(ThreadQuery(tags=("x",)), "model")
         assert (tagged.groups[0].calls, tagged.is_partial) == (DAYS * EACH, False)
+
+
+#: A real server refuses longer parameters.
+LONGEST = 128 * 2**10
+
+
+def test_no_parameter_is_too_long(database: Database) -> None:
+    """Whatever ids and labels there are: also those of quotes, which are escaped."""
+    many, few, long = 5999, 400, 50
+    database.insert(
+        KeptSpan(one, read(one))
+        for one in (
+            *(call(f"t{n}", start=NOON + n, tags=("many",)) for n in range(many)),
+            *(call(f"{n}{QUOTES}", start=NOON + n, tags=("few",)) for n in range(few)),
+            *(
+                call(f"{n}{'é' * 3000}", start=NOON + HOUR, tags=("long", f"{n}{'é' * 5000}"))
+                for n in range(long)
+            ),
+        )
+    )
+    with database.store() as store:
+        store.create_rollup()
+        before = database.server.logged()
+        page = store.threads(ThreadQuery(limit=500))
+        every = [*page.threads]
+        while page.next_cursor is not None:
+            page = store.threads(ThreadQuery(limit=500, cursor=page.next_cursor))
+            every += page.threads
+        assert len(every) == len({one.id for one in every}) == many + few + long
+        for tag, threads in (("many", many), ("few", few), ("long", long)):
+            found = store.overview(ThreadQuery(tags=(tag,)))
+            assert (found.threads, found.spans) == (threads, threads)
+        groups = store.numbers(ThreadQuery(tags=("long",)), "tag")
+        assert (groups.groups[0].name, groups.groups[0].threads) == ("long", long)
+        assert len(groups.groups) + groups.more == 1 + long
+        sizes = [
+            len(value.encode())
+            for one in database.server.log(before)
+            for name, value in one["how"].items()
+            if name.startswith("param_")
+        ]
+        assert 100_000 < max(sizes) <= LONGEST
 
 
 def test_filters_of_sums(database: Database) -> None:

@@ -17,7 +17,7 @@ from orq_otel.viewer.model.sums import Bucket, Group, Numbers, Overview, Slice
 from orq_otel.viewer.store import buckets as pieces
 from orq_otel.viewer.store.buckets import DAY, LATENCIES, MINUTE, SECOND
 from orq_otel.viewer.store.clickhouse_activity import IS_CALL, IS_ERROR, IS_ESTIMATED, IS_PRICED
-from orq_otel.viewer.store.clickhouse_conditions import Condition, hours_of
+from orq_otel.viewer.store.clickhouse_conditions import Condition, fitting, hours_of
 from orq_otel.viewer.store.clickhouse_days import (
     CALL_AT,
     CALL_BUCKET,
@@ -37,12 +37,11 @@ BUDGET: Final = 5_000_000
 _SLICES: Final = 30
 #: Up to this number of spans, percentiles are exact, and plots are as fine as a second.
 _COUNTABLE: Final = 20_000
-#: Up to so many threads are looked up by their ids, which have so many characters together. More
-#: of them are found again by what is asked of them.
+#: Up to so many threads are looked up by their ids, if these fit into a parameter.
 _FEW: Final = 2_000
-_FEW_CHARACTERS: Final = 80_000
-#: Up to so many are looked up by the hashes of their ids.
-_MANY: Final = 6_000
+#: Up to so many are looked up by the hashes of their ids, which always fit. More of them are found
+#: again by what is asked of them.
+_MANY: Final = 5_000
 #: When something of a row happened, as exactly as a second.
 _AT: Final = f"(toInt64(toUnixTimestamp(a.hour)) + second) * {SECOND}"
 #: Threads by the hashes of their ids, which are compared faster.
@@ -97,7 +96,7 @@ def overview(reading: Reading, query: ThreadQuery, buckets: int) -> Overview:
         **condition.values,
     )
     spans, errors, input_tokens, output_tokens, cost, priced, unpriced, estimated = sums
-    if count <= _FEW and sum(map(len, ids)) <= _FEW_CHARACTERS and condition.sql != "1":
+    if count == len(fitting(ids)) and condition.sql != "1":
         condition = condition.among(ids)
     elif count <= len(hashes) and not condition.is_of_time:
         condition = condition.among_hashes(hashes)
@@ -239,8 +238,8 @@ def numbers(
             " ORDER BY count() DESC, label LIMIT {most:UInt64}",
             most=limit,
         )
-        groups = [label for label, _ in found]
-        more = found[0][1] - len(found) if found else 0
+        groups = [*fitting([label for label, _ in found])]
+        more = found[0][1] - len(groups) if found else 0
     start, end, width, sums = _sums(source, groups)
     counts = source.counts(groups)
     made = [

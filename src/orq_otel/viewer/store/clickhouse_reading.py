@@ -28,6 +28,7 @@ from orq_otel.viewer.store.clickhouse_conditions import (
     ORDERS,
     Condition,
     Conditions,
+    fitting,
     hours_of,
 )
 from orq_otel.viewer.store.clickhouse_feedback import Feedback
@@ -101,7 +102,8 @@ class Reading:
             )
             if len(found) > query.limit:
                 break
-        page = self._details([row[0] for row in found[: query.limit]], is_brief=query.is_brief)
+        ids = fitting([row[0] for row in found[: query.limit]])
+        page = self._details(ids, is_brief=query.is_brief)
         cursor = None
         if page and len(found) > len(page):
             cursor = cursors.encode(query, found[len(page) - 1][1], page[-1], now)
