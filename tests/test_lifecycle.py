@@ -236,6 +236,65 @@ with OtlpReceiver() as a:
     assert run(program, tmp_path) == [[True, False, True, True], 1, 1, ["sent"]]
 
 
+@pytest.mark.parametrize(
+    ("flush", "error"),
+    [
+        ("def force_flush(self): return True", "TypeError"),
+        ("def force_flush(self, _=0): raise ConnectionError('a secret')", "ConnectionError"),
+    ],
+    ids=["without a time limit", "that raises"],
+)
+def test_a_processor_that_cannot_be_flushed_is_said(flush: str, error: str, tmp_path: Path) -> None:
+    program = f"""
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+class Theirs(SpanProcessor):
+    {flush}
+provider = TracerProvider()
+provider.add_span_processor(Theirs())
+trace.set_tracer_provider(provider)
+caught = None
+with OtlpReceiver() as a:
+    try:
+        with orq_otel.configure(endpoint=a.url) as handle:
+            span("flushed")
+            said = handle.force_flush()
+            flushed = names(a)
+            span("rest")
+            raise KeyError("of the program")
+    except Exception as error:
+        caught = repr(error)
+    print(json.dumps([caught, said, flushed, names(a), orq_otel.status()["is_configured"], lines]))
+"""
+    caught, said, flushed, sent, is_configured, lines = run(program, tmp_path)
+    assert (caught, said) == ("KeyError('of the program')", False)
+    assert (flushed, sent) == (["flushed"], ["flushed", "rest"])
+    assert not is_configured
+    (line,) = lines
+    assert error in line
+    assert "secret" not in line
+    assert line.endswith("[ORQ-F02]")
+
+
+def test_what_cannot_be_shut_down_is_said_and_the_rest_is(tmp_path: Path) -> None:
+    program = """
+with OtlpReceiver() as a:
+    handle = orq_otel.configure(endpoint=a.url, logs=True, metrics=True)
+    def refuse(*_, **__):
+        raise ConnectionError("a secret")
+    from opentelemetry import _logs, metrics
+    _logs.get_logger_provider().force_flush = refuse
+    metrics.get_meter_provider().force_flush = refuse
+    span("last")
+    handle.shutdown()
+    print(json.dumps([names(a), orq_otel.status()["exports"], lines]))
+"""
+    sent, exports, lines = run(program, tmp_path)
+    assert (sent, exports) == (["last"], {})
+    assert len(lines) == 1
+    assert "ConnectionError" in lines[0]
+    assert "secret" not in lines[0]
+
+
 def test_spans_that_fit_into_no_queue_are_counted(tmp_path: Path) -> None:
     program = """
 os.environ.update(OTEL_BSP_MAX_QUEUE_SIZE="4", OTEL_BSP_MAX_EXPORT_BATCH_SIZE="4")

@@ -14,7 +14,7 @@ from opentelemetry.instrumentation.dependencies import DependencyConflictError
 
 from orq_otel.foundations import reaches
 from orq_otel.foundations.codes import IGNORED_ARGUMENT, NO_SUCH_EXPORTER
-from orq_otel.foundations.guard import place_of, warn_once
+from orq_otel.foundations.guard import place_of, report, warn_once
 from orq_otel.foundations.once import hold
 from orq_otel.foundations.settings import Settings
 from orq_otel.foundations.unfinished import end_all
@@ -45,6 +45,7 @@ logger = logging.getLogger("orq_otel")
 
 INSTRUMENTORS: Final[tuple[type[ClientInstrumentor], ...]] = (OpenAIInstrumentor, OrqInstrumentor)
 _SERVICE_NAME: Final = "service.name"
+_EXPORTING: Final = "exporting what has ended"  # for log lines
 
 
 @dataclass(frozen=True)
@@ -141,8 +142,10 @@ class Handle:
         error: BaseException | None,
         trace_back: TracebackType | None,
     ) -> None:
-        self.force_flush()
-        self.shutdown()
+        try:
+            self.force_flush()
+        finally:
+            self.shutdown()
 
     def __repr__(self) -> str:
         from orq_otel.setup.status import describe  # noqa: PLC0415 - it imports this module
@@ -160,8 +163,7 @@ class Handle:
         """
         in_time = True
         for provider in (self._provider, *state.other_providers()):
-            flush = getattr(provider, "force_flush", None)
-            in_time = (flush is None or bool(flush(timeout_millis))) and in_time
+            in_time = _flush(provider, timeout_millis) and in_time
         failed = sum(outlet.failed for outlet in state.outlets.values())
         earlier, self._failed = self._failed, failed
         return in_time and failed == earlier
@@ -190,9 +192,9 @@ class Handle:
         if self._provider is state.made:  # nobody else gets their spans
             end_all(reaches.span_processors(self._provider))
         for provider in state.other_providers():
-            provider.force_flush()  # a reader of metrics collects only then
+            _flush(provider)  # a reader of metrics collects only then
         for outlet in state.outlets.values():
-            outlet.shutdown()
+            _attempt("shutting down an exporter", outlet.shutdown)
 
     # ---- for configure() ----
 
@@ -262,6 +264,26 @@ class Handle:
                 logger.debug("%s stays off: %s", kind.__name__, conflict)
             else:
                 self._instrumentors.append(instrumentor)
+
+
+def _flush(provider: Any, timeout_millis: int = 30000) -> bool:
+    """Whether a provider exports what has ended."""
+    flush = getattr(provider, "force_flush", None)
+    if flush is None or _attempt(_EXPORTING, flush, timeout_millis):
+        return True
+    ours = state.outlets.get("traces")
+    if ours is not None and ours.provider is provider:  # it may stand behind one that failed
+        _attempt(_EXPORTING, ours.force_flush, timeout_millis)
+    return False
+
+
+def _attempt(doing: str, act: Callable[..., Any], *args: Any) -> bool:
+    """What something of others answers, which may fail: then it is logged."""
+    try:
+        return bool(act(*args))
+    except Exception as error:  # noqa: BLE001 - the program and the rest of our work go on
+        report(doing, error)
+        return False
 
 
 def configure(  # noqa: PLR0913 - each a keyword, and optional
