@@ -63,7 +63,7 @@ with OtlpReceiver() as a, OtlpReceiver() as b:
                     with orq_otel.configure(endpoint=a.url):
                         span("in a block")
                     sent["A"].append("in a block")
-                    where = None
+                    where = where and "A"  # who set it up before goes on
                 case "shutdown" if handle is not None:
                     handle.shutdown()
                     where = None
@@ -141,9 +141,9 @@ print(json.dumps(lines))
 """
     assert run(program, tmp_path) == [
         (
-            "configure() ignores service_name='other': a tracer provider is set already, and its "
-            "service, 'shop', stays. Set OTEL_SERVICE_NAME, or call configure() before others set "
-            "a provider. [ORQ-X04]"
+            "configure() ignores service_name='other': an earlier configure() has set a tracer "
+            "provider, and its service, 'shop', stays. Set OTEL_SERVICE_NAME, or pass service_name "
+            "in the first call. [ORQ-X04]"
         ),
         "configure() exports no metrics, since OTEL_METRICS_EXPORTER is none. [ORQ-X04]",
     ]
@@ -293,6 +293,38 @@ with OtlpReceiver() as a:
     assert len(lines) == 1
     assert "ConnectionError" in lines[0]
     assert "secret" not in lines[0]
+
+
+def test_the_outermost_block_shuts_down(tmp_path: Path) -> None:
+    program = """
+seen = []
+with OtlpReceiver() as a:
+    def after(name):
+        span(name)
+        orq_otel.configure().force_flush()
+        seen.append([name in names(a), handle is orq_otel.configure()])
+    with orq_otel.configure(endpoint=a.url) as handle:
+        with orq_otel.configure():
+            span("inner")
+        seen.append("inner" in names(a))
+        after("outer")
+    seen.append(orq_otel.status()["is_configured"])
+    handle = orq_otel.configure(endpoint=a.url)
+    with orq_otel.configure():
+        with handle:
+            span("inner")
+    after("set up without a block")
+    handle.shutdown()
+    seen.append(orq_otel.status()["is_configured"])
+    handle = orq_otel.configure(endpoint=a.url)
+    with handle:
+        orq_otel.configure()
+    seen.append(orq_otel.status()["is_configured"])
+    print(json.dumps([seen, lines]))
+"""
+    seen, lines = run(program, tmp_path)
+    assert seen == [True, [True, True], False, [True, True], False, False]
+    assert lines == []
 
 
 def test_spans_that_fit_into_no_queue_are_counted(tmp_path: Path) -> None:

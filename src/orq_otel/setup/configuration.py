@@ -124,7 +124,8 @@ def _check_headers(headers: Any) -> None:
 class Handle:
     """What `configure()` set up: print it to see it, flush it, and shut it down.
 
-    As a context manager, it is flushed and shut down at the end of the block.
+    As a context manager, it is flushed at the end of the block, and shut down at the end of the
+    outermost one. It goes on if it was set up by an earlier call, outside of every block.
     """
 
     def __init__(self, provider: Any, arguments: Arguments) -> None:
@@ -132,8 +133,12 @@ class Handle:
         self._arguments = arguments
         self._instrumentors: list[ClientInstrumentor] = []
         self._failed = 0
+        # A list, since the methods of lists are atomic: blocks may begin and end in any OS thread.
+        self._blocks: list[None] = []
+        self._outlives_blocks = False
 
     def __enter__(self) -> Handle:
+        self._blocks.append(None)
         return self
 
     def __exit__(
@@ -142,10 +147,12 @@ class Handle:
         error: BaseException | None,
         trace_back: TracebackType | None,
     ) -> None:
+        del self._blocks[-1:]
         try:
             self.force_flush()
         finally:
-            self.shutdown()
+            if not self._blocks and not self._outlives_blocks:
+                self.shutdown()
 
     def __repr__(self) -> str:
         from orq_otel.setup.status import describe  # noqa: PLC0415 - it imports this module
@@ -212,6 +219,7 @@ class Handle:
 
     def apply(self, given: Arguments) -> None:
         """Apply what was passed to another `configure()`, and say what cannot be applied."""
+        self._outlives_blocks |= not self._blocks
         changed = given.given()
         self._arguments = replace(self._arguments, **changed)
         if changed.keys() & {"endpoint", "protocol", "headers", "metrics", "logs"}:
@@ -438,11 +446,14 @@ def _warn_of_service(provider: Any, service_name: str | None) -> None:
     resource = getattr(provider, "resource", None)
     current = getattr(resource, "attributes", {}).get(_SERVICE_NAME)
     if current != service_name:
+        if provider is state.made:
+            who, cure = "an earlier configure() has set a", "pass service_name in the first call"
+        else:
+            who, cure = "others have set a", "call configure() before they do"
         warn_once(
             IGNORED_ARGUMENT,
-            f"configure() ignores service_name={service_name!r}: a tracer provider is set already, "
-            f"and its service, {current!r}, stays. Set OTEL_SERVICE_NAME, or call configure() "
-            "before others set a provider.",
+            f"configure() ignores service_name={service_name!r}: {who} tracer provider, and its "
+            f"service, {current!r}, stays. Set OTEL_SERVICE_NAME, or {cure}.",
         )
 
 
