@@ -487,8 +487,32 @@ def test_a_proxy_is_not_for_this_machine(
     assert run(capsys, "threads", "--url", url)[0] == 0
 
 
+@pytest.mark.parametrize("token", ["sec ret", "sécret", "日本", "sec\nret"])
+def test_a_token_that_no_request_can_carry(
+    token: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORQ_OTEL_VIEWER_TOKEN", token)
+    code, out, err = run(capsys, "threads", "--url", "http://127.0.0.1:1")
+    assert (code, out) == (1, "")
+    assert "No request can carry the token in ORQ_OTEL_VIEWER_TOKEN" in err
+    assert token not in err
+
+
+@pytest.mark.parametrize(
+    "secret", ["http://user:secret@localhost:1", "http://localhost:1/?token=secret"]
+)
+def test_an_address_with_a_secret_is_refused(
+    secret: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, "threads", "--url", secret)
+    assert (code, out) == (2, "")
+    assert "The viewer's token is in ORQ_OTEL_VIEWER_TOKEN." in err
+    assert "secret" not in err
+
+
+@pytest.mark.parametrize("token", ["secret", " secret\n"])
 def test_a_token_goes_to_the_viewer_and_nobody_else(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    token: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[str, str]] = []
 
@@ -497,7 +521,7 @@ def test_a_token_goes_to_the_viewer_and_nobody_else(
         asked.append((request.url.path, request.headers.get("authorization", "")))
         await RedirectResponse("/other")(scope, receive, send)
 
-    monkeypatch.setenv("ORQ_OTEL_VIEWER_TOKEN", "secret")
+    monkeypatch.setenv("ORQ_OTEL_VIEWER_TOKEN", token)
     with served(elsewhere) as client:
         code, out, err = run(capsys, "threads", "--url", client.base_url)
     assert (code, out) == (1, "")

@@ -158,9 +158,26 @@ def test_other_machines_need_a_token(host: str) -> None:
     assert "ORQ_OTEL_VIEWER_TOKEN" in ended.stderr
 
 
-def test_all_addresses_with_a_token(tmp_path: Path) -> None:
+@pytest.mark.parametrize("token", ["sec ret", "sécret", "日本", "sec\nret", "sec\x7fret"])
+def test_a_token_that_nobody_can_send(token: str) -> None:
+    with pytest.raises(SettingsError, match="no request can carry the token"):
+        Settings(token=token).check()
+    ended = run("viewer", *PORTS, ORQ_OTEL_VIEWER_TOKEN=token)
+    assert ended.returncode == 2
+    assert "no request can carry the token: set ORQ_OTEL_VIEWER_TOKEN" in ended.stderr
+    assert token not in ended.stderr
+
+
+def test_a_token_of_spaces_is_none() -> None:
+    ended = run("viewer", *PORTS, "--host", "0.0.0.0", ORQ_OTEL_VIEWER_TOKEN=" \n")
+    assert ended.returncode == 2
+    assert "a token is needed" in ended.stderr
+
+
+@pytest.mark.parametrize("token", ["secret", " secret ", "secret\n"])
+def test_all_addresses_with_a_token(token: str, tmp_path: Path) -> None:
     with Viewer(
-        tmp_path / "threads.db", "--host", "0.0.0.0", ORQ_OTEL_VIEWER_TOKEN="secret"
+        tmp_path / "threads.db", "--host", "0.0.0.0", ORQ_OTEL_VIEWER_TOKEN=token
     ) as viewer:
         assert viewer.pages.startswith("http://localhost:")
         api = f"{viewer.pages}/api/threads"

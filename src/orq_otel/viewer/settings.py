@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final
 
-from orq_otel.viewer.ports.guards import is_loopback
+from orq_otel.viewer.ports.guards import is_loopback, is_token
 
 
 class SettingsError(ValueError):
@@ -49,10 +49,11 @@ class Settings:
         return not self.store.startswith(("clickhouse://", "clickhouses://"))
 
     def check(self) -> None:
-        """Check that a viewer which other machines can reach has a token, and the backend's URL.
+        """Check the token, without which other machines are not let in, and the backend's URL.
 
         Raises:
-            SettingsError: It has none, or the URL does not lead to a trace.
+            SettingsError: It is needed and missing, or nobody can send it, or the URL leads to no
+                trace.
         """
         if self.trace_url and not (
             self.trace_url.startswith(("http://", "https://")) and "{trace_id}" in self.trace_url
@@ -60,6 +61,11 @@ class Settings:
             raise SettingsError(
                 f"--trace-url {self.trace_url} leads to no trace: write the address of a trace in "
                 "your backend with {trace_id} in it, such as https://jaeger.example.com/trace/{trace_id}"
+            )
+        if self.token and not is_token(self.token):
+            raise SettingsError(
+                "no request can carry the token: set ORQ_OTEL_VIEWER_TOKEN (or --token) to ASCII "
+                "without spaces and control characters"
             )
         if not self.token and not is_loopback(self.host):
             raise SettingsError(

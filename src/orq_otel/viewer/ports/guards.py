@@ -25,6 +25,7 @@ READING = frozenset({"GET", "HEAD"})
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _HOST = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<name>[^\[\]:/@\s]+))(?::[0-9]{1,5})?")
+_TOKEN = re.compile(r"[!-~]+")
 _BEARER = re.compile(r"(?i:bearer) +(?P<token>\S+) *")
 WILDCARDS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - to know them, not to bind them
 
@@ -37,6 +38,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def is_token(text: str) -> bool:
+    """Whether a header `Authorization` can carry a token."""
+    return _TOKEN.fullmatch(text) is not None
 
 
 class WrongTokens:

@@ -135,9 +135,13 @@ def no_such_thread(thread_id: str) -> int:
 def _opened(options: Namespace, *, creates: bool) -> Source:
     if options.url is not None:
         parts = urlsplit(options.url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise InvalidParameterError("--url must be like http://localhost:4319.")
-        return ViewerSource(options.url, os.environ.get(TOKEN_VARIABLE))
+        more = parts.query or parts.fragment or "@" in parts.netloc  # where a token would be shown
+        if parts.scheme not in {"http", "https"} or not parts.hostname or more:
+            raise InvalidParameterError(
+                "--url must be like http://localhost:4319. The viewer's token is in "
+                f"{TOKEN_VARIABLE}."
+            )
+        return ViewerSource(options.url, os.environ.get(TOKEN_VARIABLE, "").strip())
     from orq_otel.viewer.store import open_store  # noqa: PLC0415 - only when needed
 
     if options.store is not None:

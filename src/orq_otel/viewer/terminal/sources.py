@@ -16,7 +16,7 @@ from orq_otel.viewer.model.ids import short_id
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.store import InvalidCursorError, Store, all_logs, pieces
 from orq_otel.viewer.model.telemetry import LogRecord, Span
-from orq_otel.viewer.ports.guards import is_loopback
+from orq_otel.viewer.ports.guards import is_loopback, is_token
 from orq_otel.viewer.receive.otlp import logs_to_json, to_json
 from orq_otel.viewer.web import api_json
 from orq_otel.viewer.web.query_parameters import InvalidParameterError, thread_query
@@ -123,10 +123,18 @@ class ViewerSource:
 
     Args:
         url: Where its pages are.
-        token: Its token, if it has one. It goes to no other host.
+        token: Its token, or "" if it has none. It goes to no other host.
+
+    Raises:
+        SourceError: No request can carry the token.
     """
 
-    def __init__(self, url: str, token: str | None) -> None:
+    def __init__(self, url: str, token: str) -> None:
+        if token and not is_token(token):
+            raise SourceError(
+                f"No request can carry the token in {TOKEN_VARIABLE}: a viewer's is ASCII without "
+                "spaces and control characters."
+            )
         self._url = url.rstrip("/")
         self._token = token
         handlers: list[urllib.request.BaseHandler] = [_NoRedirects()]

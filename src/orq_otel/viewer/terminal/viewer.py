@@ -113,7 +113,8 @@ def _settings(options: Namespace) -> Settings:
         otlp_http_port=options.otlp_http_port,
         otlp_grpc_port=options.otlp_grpc_port,
         store=_store(options),
-        token=options.token or _from_environment("token") or None,
+        # Line breaks come with files that a variable is filled from.
+        token=(options.token or _from_environment("token")).strip() or None,
         retention=options.retention or None,
         allowed_hosts=options.allowed_host
         or _from_environment("allowed-hosts").replace(",", " ").split(),
