@@ -779,6 +779,76 @@ def test_a_decorated_async_generator_behaves_as_the_undecorated_one(
     )
 
 
+def begun(on_exit: str) -> Generator[Any, Any, str]:
+    """A generator that has begun."""
+    body = scripted(on_exit)
+    assert next(body) == "started"
+    return body
+
+
+def begun_async(on_exit: str) -> AsyncGenerator[Any, Any]:
+    """The same, asynchronous."""
+    body = scripted_async(on_exit)
+    assert run(body.asend(None)) == "started"
+    return body
+
+
+@given(on_exit=ENDINGS, operations=OPERATIONS)
+def test_a_body_that_has_begun_behaves_as_it_would_by_itself(
+    on_exit: str, operations: list[Any]
+) -> None:
+    for function in (begun, begun_async):
+        expected = played(function, on_exit, operations)
+        assert played(in_one(function), on_exit, operations) == expected
+        assert played(lambda ending, of=function: bind(of(ending)), on_exit, operations) == expected
+
+
+@pytest.mark.parametrize("function", [begun, begun_async])
+def test_a_body_that_has_begun_has_begun_where_it_is_handed_on(
+    function: Callable[[str], Any],
+) -> None:
+    body = in_one(in_one(function))("raise")
+    assert operate(body, "send", "one") == "one"
+    assert operate(body, "throw", ValueError) == "handled ValueError('thrown')"
+
+
+def test_a_body_that_has_begun_runs_in_the_thread() -> None:
+    seen: list[Thread | None] = []
+
+    def averager() -> Generator[float, float, None]:
+        total, count = 0.0, 0
+        try:
+            while True:
+                total += yield total / max(count, 1)
+                count += 1
+                seen.append(current_thread())
+        finally:
+            seen.append(current_thread())
+
+    @in_one
+    def handler() -> Generator[float, float, None]:
+        body = averager()
+        next(body)
+        return body
+
+    body = handler()
+    assert [body.send(10), body.send(20)] == [10, 15]
+    body.close()
+    assert seen == [ONE, ONE, ONE]
+    handler().close()
+    assert seen == [ONE, ONE, ONE, ONE]
+
+
+@pytest.mark.parametrize("make", [scripted, begun, scripted_async, begun_async, coroutine])
+async def test_a_returned_body_keeps_its_name(make: Callable[[Any], Any]) -> None:
+    # Python's warning of a coroutine that nobody awaits has it.
+    body, expected = in_one(lambda: make("raise"))(), make("raise")
+    assert (body.__name__, body.__qualname__) == (expected.__name__, expected.__qualname__)
+    if inspect.iscoroutine(body):
+        await body
+        await expected
+
+
 def test_what_is_thrown_into_a_generator_is_the_same_object_inside() -> None:
     caught: list[BaseException] = []
 

@@ -12,9 +12,9 @@ from typing import Any, TypeVar, overload
 from orq_otel.threads.frames import Frame, Thread, current_frame, current_thread
 from orq_otel.threads.handlers import (
     StepsWhereItRuns,
+    later_async_generator,
     later_generator,
     scoped,
-    scoped_async_generator,
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -71,7 +71,7 @@ def bind(work: Any) -> Any:
     if inspect.isgenerator(work):
         return later_generator(work, open_frame)
     if inspect.isasyncgen(work):
-        return scoped_async_generator(lambda: work, open_frame)()
+        return later_async_generator(work, open_frame)
     if isinstance(work, Coroutine):
         return _BoundCoroutine(work, StepsWhereItRuns(thread))
     if isinstance(work, Awaitable):

@@ -18,6 +18,7 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     Callable,
+    Coroutine,
     Generator,
     Iterable,
     Iterator,
@@ -28,7 +29,9 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
     nullcontext,
+    suppress,
 )
+from dis import opmap
 from types import (
     AsyncGeneratorType,
     CoroutineType,
@@ -60,13 +63,15 @@ def scoped(function: Callable[..., Any], open_frame: OpenFrame) -> Callable[...,
         manager.__wrapped__ = inner  # which another decorator looks for
         return manager
     if inspect.isasyncgenfunction(kind):
-        return scoped_async_generator(function, open_frame)
-    if inspect.isgeneratorfunction(kind):
-        scoped_one = scoped_generator(function, open_frame)
-        return coroutine(scoped_one) if _makes_awaitables(kind) else scoped_one
-    if inspect.iscoroutinefunction(kind):
-        return _scoped_coroutine(function, open_frame)
-    return _scoped_function(function, open_frame)
+        wrapper = _scoped_async_generator(function, open_frame)
+    elif inspect.isgeneratorfunction(kind):
+        wrapper = _scoped_generator(function, open_frame)
+        wrapper = coroutine(wrapper) if _makes_awaitables(kind) else wrapper
+    elif inspect.iscoroutinefunction(kind):
+        wrapper = _scoped_coroutine(function, open_frame)
+    else:
+        wrapper = _scoped_function(function, open_frame)
+    return functools.update_wrapper(wrapper, function)
 
 
 @contextmanager
@@ -108,6 +113,24 @@ class _Block:
             leave(self._frame)
         except Exception as error:  # noqa: BLE001 - the block has ended anyway
             report("leaving a scope", error)
+
+
+class _OuterSteps:
+    """Takes the place of `Steps` for a generator that has no scope of its own."""
+
+    def enter(self) -> None:
+        """Do nothing."""
+
+    def leave(self) -> None:
+        """Do nothing."""
+
+
+#: What a generator without a scope is in, and what it is lent, like `_holding` and `_lent`.
+_NOTHING: Final[tuple[AbstractContextManager[None], Any, list[Keep] | None]] = (
+    nullcontext(),
+    _OuterSteps(),
+    None,
+)
 
 
 def _holding(frame: Frame, generator: FrameType) -> tuple[AbstractContextManager[None], Any]:
@@ -171,7 +194,7 @@ def _lent(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Keep] | None:
         return None
 
 
-def _keep_lent(lent: list[Keep], frame: Frame) -> None:
+def _keep_lent(lent: list[Keep], frame: Any) -> None:
     try:
         for keep in lent:
             keep(frame)
@@ -180,7 +203,6 @@ def _keep_lent(lent: list[Keep], frame: Frame) -> None:
 
 
 def _scoped_function(function: Callable[..., Any], open_frame: OpenFrame) -> Callable[..., Any]:
-    @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         frame = _opened(open_frame, args, kwargs)
         if frame is None:
@@ -205,7 +227,6 @@ def _scoped_function(function: Callable[..., Any], open_frame: OpenFrame) -> Cal
 
 
 def _scoped_coroutine(function: Callable[..., Any], open_frame: OpenFrame) -> Callable[..., Any]:
-    @functools.wraps(function)
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         frame = _opened(open_frame, args, kwargs)
         if frame is None:
@@ -229,18 +250,33 @@ def _scoped_coroutine(function: Callable[..., Any], open_frame: OpenFrame) -> Ca
     return wrapper
 
 
-def scoped_generator(function: Callable[..., Any], open_frame: OpenFrame) -> Callable[..., Any]:
-    """Wrap a generator function, so that each step of a generator runs in its frame."""
+def _scoped_generator(
+    function: Callable[..., Any], open_frame: OpenFrame, begun: Any = None
+) -> Callable[..., Any]:
+    """Wrap a generator function, so that each step of a generator runs in its frame.
 
-    @functools.wraps(function)
+    Args:
+        function: The function.
+        open_frame: Opens the frame, in the first step.
+        begun: The generator that `function` returns, if that has begun. Then that around it is to
+            begin at once, with a step that does nothing, since it is sent a value next.
+    """
+
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        step = None
+        if begun is not None:
+            try:
+                step = functools.partial(begun.send, (yield))
+            except BaseException as error:  # noqa: BLE001 - what is thrown in goes to the body
+                step = functools.partial(begun.throw, error)
         frame = _opened(open_frame, args, kwargs)
         if frame is None:
-            return (yield from function(*args, **kwargs))
-        held, steps = _holding(frame, sys._getframe())  # noqa: SLF001 - documented
-        lent = _lent(args, kwargs)
+            held, steps, lent = _NOTHING
+        else:
+            held, steps = _holding(frame, sys._getframe())  # noqa: SLF001 - documented
+            lent = _lent(args, kwargs)
         body = function(*args, **kwargs)
-        step = functools.partial(body.send, None)
+        step = step or functools.partial(body.send, None)
         with held:
             while True:
                 try:
@@ -277,39 +313,75 @@ def _steps_in(frame: Frame) -> Steps | _OuterSteps:
 def later_generator(
     body: GeneratorType[Any, Any, Any], open_frame: OpenFrame
 ) -> Generator[Any, Any, Any]:
-    """Another generator, whose steps run in a frame. It can be awaited if `body` can be."""
-    make: Callable[[], Any] = scoped_generator(lambda: body, open_frame)
+    """Another generator, whose steps run in a frame. It has begun, or can be awaited, as `body`."""
+    has_begun = _has_begun(getattr(body, "gi_suspended", None), body.gi_frame)
+    make: Callable[[], Any]
+    make = _scoped_generator(lambda: body, open_frame, body if has_begun else None)
     if body.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE:
         make = coroutine(make)
-    made: Generator[Any, Any, Any] = make()
+    made: Generator[Any, Any, Any] = _named_as(body, make())
+    if has_begun:
+        next(made)
     return made
 
 
-class _OuterSteps:
-    """Takes the place of `Steps` for a generator that has no scope of its own."""
+def later_async_generator(
+    body: AsyncGeneratorType[Any, Any], open_frame: OpenFrame
+) -> AsyncGenerator[Any, Any]:
+    """The same for an asynchronous generator."""
+    has_begun = _has_begun(getattr(body, "ag_suspended", None), body.ag_frame)
+    make = _scoped_async_generator(lambda: body, open_frame, body if has_begun else None)
+    made: AsyncGenerator[Any, Any] = _named_as(body, make())
+    if has_begun:
+        with suppress(StopIteration):  # which brings what it yields
+            made.asend(None).__await__().__next__()
+    return made
 
-    def enter(self) -> None:
-        """Do nothing."""
 
-    def leave(self) -> None:
-        """Do nothing."""
+def _later_coroutine(
+    body: CoroutineType[Any, Any, Any], open_frame: OpenFrame
+) -> Coroutine[Any, Any, Any]:
+    made: Coroutine[Any, Any, Any] = _named_as(body, _scoped_coroutine(lambda: body, open_frame)())
+    return made
 
 
-def scoped_async_generator(
-    function: Callable[..., Any], open_frame: OpenFrame
+def _named_as(body: Any, made: Any) -> Any:
+    """The same, with the name of `body`, which Python's warnings and debuggers show."""
+    made.__name__, made.__qualname__ = body.__name__, body.__qualname__
+    return made
+
+
+#: The last instruction that a generator has run which has not begun. Python 3.10 has no such one.
+_FIRST: Final = opmap.get("RETURN_GENERATOR")
+
+
+def _has_begun(is_suspended: bool | None, frame: FrameType | None) -> bool:  # noqa: FBT001
+    """Whether a generator has begun. Older Pythons do not say whether one is suspended."""
+    if is_suspended is not None or frame is None:
+        return bool(is_suspended)
+    return frame.f_lasti >= 0 and frame.f_code.co_code[frame.f_lasti] != _FIRST
+
+
+def _scoped_async_generator(
+    function: Callable[..., Any], open_frame: OpenFrame, begun: Any = None
 ) -> Callable[..., Any]:
     """Wrap an asynchronous generator function in the same way."""
 
-    @functools.wraps(function)
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        step = None
+        if begun is not None:
+            try:
+                step = functools.partial(begun.asend, (yield))
+            except BaseException as error:  # noqa: BLE001 - what is thrown in goes to the body
+                step = functools.partial(begun.athrow, error)
         frame = _opened(open_frame, args, kwargs)
-        held: AbstractContextManager[None] = nullcontext()
-        steps = _OuterSteps()
-        if frame is not None:
+        if frame is None:
+            held, steps, lent = _NOTHING
+        else:
             held, steps = _holding(frame, sys._getframe())  # noqa: SLF001 - documented
-        lent = None if frame is None else _lent(args, kwargs)
+            lent = _lent(args, kwargs)
         body = function(*args, **kwargs)
-        step = functools.partial(body.asend, None)
+        step = step or functools.partial(body.asend, None)
         with held:
             while True:
                 try:
@@ -317,7 +389,7 @@ def scoped_async_generator(
                     item = await step()
                 except StopAsyncIteration:
                     if lent:
-                        _keep_lent(lent, frame)  # type: ignore[arg-type]
+                        _keep_lent(lent, frame)
                     return
                 finally:
                     try:
@@ -446,15 +518,15 @@ def later(value: Any, frame: Frame) -> Any:
 #: Objects that can be replaced by another of the same type, which runs in a thread.
 _MAKERS: Final[Mapping[type, Callable[[Any, OpenFrame], Any]]] = {
     GeneratorType: later_generator,
-    AsyncGeneratorType: lambda body, frame: scoped_async_generator(lambda: body, frame)(),
-    CoroutineType: lambda body, frame: _scoped_coroutine(lambda: body, frame)(),
+    AsyncGeneratorType: later_async_generator,
+    CoroutineType: _later_coroutine,
 }
 
 
 def _later_body(body: Any, frame: Frame) -> Any:
     """Another body of a response, in the thread. None of a value that is no body."""
     if hasattr(type(body), "__aiter__"):
-        return scoped_async_generator(lambda: _each(body), _reopening(frame))()
+        return _scoped_async_generator(lambda: _each(body), _reopening(frame))()
     if not hasattr(type(body), "__iter__"):
         return None
     # A server sends a file by itself, and a collection has been produced already.
