@@ -637,6 +637,21 @@ def test_a_program(
     assert details in " ".join(problems(report).values())
 
 
+def test_content_that_a_mistyped_redaction_keeps_here(
+    tmp_path: Path, model: ModelServer, collector: OtlpReceiver
+) -> None:
+    code, report = examine(
+        WELL,
+        tmp_path,
+        model,
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+        OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT="SPAN_ONLY",
+        ORQ_OTEL_REDACT="no_such_module:f",
+    )
+    assert (code, list(problems(report)), list(notes(report))) == (1, ["ORQ-S04"], [])
+    assert "there is no module 'no_such_module'" in problems(report)["ORQ-S04"]
+
+
 # The folder of the test has a sitecustomize, which runs besides the one with the probes.
 @pytest.mark.parametrize(
     "program",

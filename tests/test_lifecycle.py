@@ -159,6 +159,7 @@ WRONG: list[tuple[str, str, str]] = [
     ('capture_content="all"', "ValueError", "SPAN_AND_EVENT"),
     ("capture_content=1", "TypeError", "SPAN_AND_EVENT, not int"),
     ('redact="mine"', "TypeError", "redact takes a function"),
+    ("redact=lambda: None", "TypeError", "of one part, not one with other arguments"),
     ("labels=5", "TypeError", "labels are names of backends"),
     ('labels="langfus"', "ValueError", "langfuse"),
     ('metrics="otlp"', "TypeError", "metrics is True, False or None"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -139,22 +140,35 @@ def test_a_redacting_function_is_found_by_its_name(monkeypatch: pytest.MonkeyPat
     assert capture(redact_nothing).redact is redact_nothing
 
 
-@pytest.mark.parametrize("value", ["json", "json:missing", "no.such.module:f", ":f", "json:"])
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("json", "'json' has no function of that name"),
+        ("json:", "'json' has no function of that name"),
+        ("json:missing", "'json' has no function of that name"),
+        ("json:__name__", "'json' has no function of that name"),
+        ("no.such.module:f", "there is no module 'no'"),
+        (":f", "importing '' failed with ValueError at "),
+        ("os:getcwd", "it does not take one part"),
+        ("broken_redaction:f", "importing 'broken_redaction' failed with KeyError at "),
+    ],
+)
 def test_content_stays_here_if_the_redacting_function_is_missing(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, value: str
+    value: str,
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
 ) -> None:
+    (tmp_path / "broken_redaction.py").write_text("raise KeyError('a secret')")
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("ORQ_OTEL_REDACT", value)
     assert content(capture_content="SPAN_AND_EVENT")[:2] == (False, False)
-    (record,) = caplog.records
-    assert "no content is captured" in record.message.lower()
-
-
-def test_what_is_no_function_redacts_nothing(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setenv("ORQ_OTEL_REDACT", "json:__name__")
-    assert content(capture_content=True)[:2] == (False, False)
-    assert "names no function" in caplog.text
+    (line,) = caplog.messages
+    start = f"ORQ_OTEL_REDACT names no function that redacts: {value!r}, but {why}"
+    assert line.startswith(start)
+    assert line.endswith("No content is captured. [ORQ-S04]")
+    assert "secret" not in line
 
 
 def test_without_content_the_redacting_function_is_not_even_imported(

@@ -241,8 +241,9 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
         ),
         BAD_REDACT: Entry(
             WITHOUT_CONTENT,
-            "ORQ_OTEL_REDACT names something that is not a function.",
-            "Write `package.module:function`. Until then no content is captured.",
+            "ORQ_OTEL_REDACT names something that is not a function, or cannot be imported.",
+            "Write `package.module:function`, which takes one part. The log line says what is "
+            "missing. Until then no content is captured.",
         ),
         NO_STRUCTURES: Entry(
             NO_EFFECT,

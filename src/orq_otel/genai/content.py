@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from opentelemetry.trace import Span
 
 from orq_otel.foundations.codes import BAD_REDACT, NO_HOOK, NO_STRUCTURES
-from orq_otel.foundations.guard import UnusableError, report, warn_once
+from orq_otel.foundations.guard import UnusableError, is_signals, place_of, report, warn_once
 from orq_otel.foundations.settings import (
     CAPTURE_MODES,
     COMPLETION_HOOK,
@@ -234,8 +235,20 @@ def check_capture(capture_content: Any, redact: Any) -> None:
             f"capture_content is True, False or one of {', '.join(CAPTURE_MODES)}, "
             f"not {type(capture_content).__name__}."
         )
-    if redact is not None and not callable(redact):
-        raise TypeError(f"redact takes a function of one part, not {type(redact).__name__}.")
+    if redact is not None and not _takes_a_part(redact):
+        kind = "one with other arguments" if callable(redact) else type(redact).__name__
+        raise TypeError(f"redact takes a function of one part, not {kind}.")
+
+
+def _takes_a_part(redact: Any) -> bool:
+    """Whether this is a function that can be called with one argument."""
+    try:
+        inspect.signature(redact).bind({})
+    except ValueError:  # some C functions have no signature
+        return True
+    except TypeError:
+        return False
+    return True
 
 
 def choose_capture(
@@ -350,13 +363,24 @@ def _load(name: str) -> Redact | None:
     """
     module, _, function = name.partition(":")
     try:
-        found = getattr(importlib.import_module(module), function)
-    except Exception as error:  # noqa: BLE001 - whatever the user's module does when imported
-        report(f"loading {REDACT}; no content is captured", error)
-        return None
-    if callable(found):
-        return found  # type: ignore[no-any-return]
-    warn_once(BAD_REDACT, f"{REDACT} names no function: {name!r}. No content is captured.")
+        found = getattr(importlib.import_module(module), function, None)
+    except Exception as error:
+        if is_signals(error):
+            raise
+        why = f"importing {module!r} failed with {type(error).__name__}{place_of(error)}"
+        if isinstance(error, ModuleNotFoundError):
+            why = f"there is no module {error.name!r}"
+    else:
+        if _takes_a_part(found):
+            return cast("Redact", found)
+        why = "it does not take one part"
+        if not callable(found):
+            why = f"{module!r} has no function of that name"
+    warn_once(
+        BAD_REDACT,
+        f"{REDACT} names no function that redacts: {name!r}, but {why}. It is written as "
+        "package.module:function. No content is captured.",
+    )
     return None
 
 

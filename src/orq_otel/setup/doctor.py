@@ -17,6 +17,7 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 
 from orq_otel.foundations import reaches
 from orq_otel.foundations.codes import (
+    BAD_REDACT,
     ENTRIES,
     FULL_QUEUE,
     NO_CONTENT,
@@ -334,7 +335,8 @@ def _clients_of(instrumentor: Any) -> set[str]:
 def _content() -> Iterator[Finding]:
     telemetries = [kind().telemetry for kind in INSTRUMENTORS]
     set_up = [one for one in telemetries if one is not None]
-    if set_up and not any(one.capture for one in set_up):
+    is_lost = any(one.code == BAD_REDACT for one in occurrences())  # which is found for itself
+    if set_up and not is_lost and not any(one.capture for one in set_up):
         yield Finding(NO_CONTENT, is_problem=False)
     wanted = [one.events for one in set_up if one.events is not None and one.events.details_wanted]
     if wanted and all(one.find_logger() is None for one in wanted):
