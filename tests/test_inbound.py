@@ -454,6 +454,21 @@ def test_headers_without_a_thread_that_can_be_used_change_nothing(
     assert len(logged(caplog)) <= 1
 
 
+@pytest.mark.parametrize(("headers", "kind"), [("thread.id=a", "str"), (b"a", "bytes"), (5, "int")])
+def test_what_is_no_headers_is_named_with_its_place(
+    caplog: pytest.LogCaptureFixture, headers: Any, kind: str
+) -> None:
+    with thread("outer") as outer:
+        for _ in range(2):
+            with thread_from_headers(headers) as t:
+                assert t is None
+                assert current_thread() is outer
+    (line,) = logged(caplog)
+    assert line.startswith(f"thread_from_headers() takes a mapping or pairs, not {kind}.")
+    assert line.endswith("[ORQ-T04]")
+    assert "test_inbound.py:" in line
+
+
 @pytest.mark.parametrize(
     "tags", ["vip", "%22vip%22", "[[[[", "%5B" * 1300, "%7B%7D", "%5B1,null%5D"]
 )

@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote, unquote_plus
 
 from orq_otel.foundations.caching import Uncached, keep
 from orq_otel.foundations.codes import (
+    BAD_INBOUND_ID,
     LONG_BAGGAGE_DETAILS,
     LONG_BAGGAGE_HEADER,
     LONG_BAGGAGE_ID,
@@ -41,6 +42,7 @@ from orq_otel.propagation.details import (
 )
 from orq_otel.threads.frames import Thread, current_thread
 from orq_otel.threads.inbound import accept
+from orq_otel.threads.misuse import code_location
 from orq_otel.threads.scope import Scope
 from orq_otel.threads.scope import thread as scope
 
@@ -116,6 +118,14 @@ def thread_from_headers(
         user: Whether the user that came along is used.
         metadata: The keys of metadata that are used.
     """
+    if isinstance(headers, (str, *_BYTES)) or not isinstance(headers, Iterable | None):
+        warn_once(
+            BAD_INBOUND_ID,
+            f"thread_from_headers() takes a mapping or pairs, not {type(headers).__name__}. The "
+            "code runs in the surrounding thread if there is one.",
+            code_location(),
+        )
+        headers = None
     try:
         found = named_thread(_read(header(headers)), Carried.of(user, metadata))
     except Exception as error:  # noqa: BLE001 - they may be of any class
