@@ -238,6 +238,16 @@ def test_none_in_a_template_is_left_out(
     )
 
 
+@pytest.mark.parametrize("field", ["{ticket!s}", "{ticket!r}", "{ticket!a}"])
+def test_none_is_left_out_however_it_is_converted(field: str, wrong_calls: WrongCalls) -> None:
+    wrong_calls.survive(
+        thread(f"t-{field}"),
+        None,
+        kind=TypeError,
+        words=f"@thread: an argument that the template 't-{field}' uses is None.",
+    )
+
+
 def test_none_deep_in_a_template_is_left_out_too(wrong_calls: WrongCalls) -> None:
     wrong_calls.survive(
         thread("{request.session_id}"),
@@ -248,10 +258,22 @@ def test_none_deep_in_a_template_is_left_out_too(wrong_calls: WrongCalls) -> Non
     )
 
 
-def test_an_id_that_turns_out_empty_is_left_out(wrong_calls: WrongCalls) -> None:
+@pytest.mark.parametrize("template", ["{ticket}", "t-{ticket}", "t-{ticket:>5}"])
+@pytest.mark.parametrize("ticket", ["", "  "])
+def test_an_id_of_which_a_part_turns_out_empty_is_left_out(
+    template: str, ticket: str, wrong_calls: WrongCalls
+) -> None:
     wrong_calls.survive(
-        thread("{ticket}"), "", kind=ValueError, words="thread() needs a non-empty id"
+        thread(template),
+        ticket,
+        kind=ValueError,
+        words=f"@thread: an argument that the template {template!r} uses is empty. Give the "
+        "handler a value for it, or work out the id with a callable.",
     )
+
+
+def test_a_part_of_a_tag_may_be_empty() -> None:
+    assert seen_by(thread("one", tags=["t-{ticket}"]), "") == Thread("one", ("t-",))
 
 
 def test_a_tag_that_turns_out_empty_is_left_out(wrong_calls: WrongCalls) -> None:
@@ -419,6 +441,14 @@ def test_what_a_callable_raises_stays_out_of_the_call_and_of_the_log(
     cause = wrong_calls.survive(decorate, 7, words="@thread: ", runs_in=runs_in)
     assert cause is error
     assert "secret" not in caplog.text
+
+
+def test_a_template_on_a_function_without_a_signature_is_refused(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.raises(TypeError, match=r"'\{ticket\}' cannot be filled in, .* of max\(\)\. Work"):
+        thread("{ticket}")(max)
+    assert not caplog.records
 
 
 def test_what_a_callable_raises_is_survived_by_a_function_without_a_signature() -> None:

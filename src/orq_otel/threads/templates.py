@@ -41,7 +41,8 @@ def resolvers(handler: Callable[..., Any], id: Any, tags: Any) -> tuple[Resolver
         TypeError: A template names an argument that the handler does not take.
         ValueError: A template has unbalanced braces.
     """
-    return _resolver(handler, id), _tags_resolver(handler, tags)
+    get_id = _Template(handler, id, is_id=True) if is_template(id) else _resolver(handler, id)
+    return get_id, _tags_resolver(handler, tags)
 
 
 def detail_resolver(handler: Callable[..., Any], user: Any, metadata: Any) -> DetailResolver | None:
@@ -183,9 +184,19 @@ def _given_by_position(handler: Callable[..., Any]) -> Mapping[str, Any]:
 class _Template(Formatter):
     """Formats a template with the arguments of a call: "{ticket_id}", "{request.session_id}"."""
 
-    def __init__(self, handler: Callable[..., Any], text: str) -> None:
+    def __init__(self, handler: Callable[..., Any], text: str, *, is_id: bool = False) -> None:
         self.text = text
-        self.signature = inspect.signature(handler)
+        self.is_id = is_id
+        try:
+            self.signature = inspect.signature(handler)
+        except ValueError:
+            raise TypeError(
+                SafeText(
+                    f"@thread: the template {text!r} cannot be filled in, since Python knows no "
+                    f"names of arguments of {getattr(handler, '__qualname__', handler)}(). Work "
+                    "out the id with a callable."
+                )
+            ) from None
         self.given = _given_by_position(handler)
         parameters = {**self.given, **self.signature.parameters}
         self.catch_all = next(
@@ -235,12 +246,20 @@ class _Template(Formatter):
             )
         )
 
+    def convert_field(self, value: Any, conversion: str | None) -> Any:
+        # "ticket-None" and "ticket-" would put every call without a ticket into one thread.
+        if value is None:
+            raise TypeError(self._refusal("None"))
+        return value if conversion is None else super().convert_field(value, conversion)  # type: ignore[arg-type,unused-ignore]
+
     def format_field(self, value: Any, format_spec: str) -> Any:
-        if value is None:  # "ticket-None" would put every call without a ticket into one thread
-            raise TypeError(
-                SafeText(
-                    f"@thread: an argument that the template {self.text!r} uses is None. Give the "
-                    "handler a value for it, or work out the id with a callable."
-                )
-            )
-        return super().format_field(value, format_spec)
+        filled_in = format(value, format_spec)
+        if self.is_id and not filled_in.strip():
+            raise ValueError(self._refusal("empty"))
+        return filled_in
+
+    def _refusal(self, what: str) -> SafeText:
+        return SafeText(
+            f"@thread: an argument that the template {self.text!r} uses is {what}. Give the "
+            "handler a value for it, or work out the id with a callable."
+        )
