@@ -482,6 +482,22 @@ print(json.dumps([repr(handle), orq_otel.status(), str(vars(handle))]))
     ]
 
 
+def test_a_disabled_sdk_exports_nothing_and_says_so(tmp_path: Path) -> None:
+    program = """
+os.environ["OTEL_SDK_DISABLED"] = "true"
+with OtlpReceiver() as a:
+    handle = orq_otel.configure(endpoint=a.url, metrics=True, logs=True)
+    span("nowhere")
+    handle.shutdown()
+    print(json.dumps([str(handle).splitlines()[1], orq_otel.status()["exports"], names(a)]))
+"""
+    assert run(program, tmp_path) == [
+        "  traces: not exported, since OTEL_SDK_DISABLED is true",
+        {},
+        [],
+    ]
+
+
 def test_what_happened_is_counted(tmp_path: Path) -> None:
     program = """
 import openai

@@ -238,11 +238,10 @@ class Handle:
             ImportError: An exporter is not installed.
         """
         where = self._arguments.endpoint, self._arguments.protocol, self._arguments.headers
+        wanted = [] if is_sdk_disabled() else ["traces", *_other_signals(self._arguments)]
         targets: dict[Signal, tuple[Destination, ...]] = {
-            "traces": destinations("traces", settings, *where)
+            signal: destinations(signal, settings, *where) for signal in wanted
         }
-        for signal in _other_signals(self._arguments):
-            targets[signal] = destinations(signal, settings, *where)
         from orq_otel.setup import signals  # noqa: PLC0415 - needs the SDK
 
         for signal in SIGNALS:
@@ -414,8 +413,6 @@ def _sampler() -> Any:
 
 def _other_signals(arguments: Arguments) -> list[Signal]:
     """Which signals besides traces are to be exported."""
-    if is_sdk_disabled():
-        return []
     wanted: list[Signal] = []
     others: tuple[tuple[Signal, bool | None], ...] = (
         ("metrics", arguments.metrics),

@@ -17,7 +17,7 @@ from orq_otel.genai.counts import counts
 from orq_otel.genai.instrumentor import ClientInstrumentor
 from orq_otel.labels.attributes import label_names
 from orq_otel.setup.configuration import INSTRUMENTORS
-from orq_otel.setup.destination import CONSOLE, Destination, destinations_in
+from orq_otel.setup.destination import CONSOLE, Destination, destinations_in, is_sdk_disabled
 from orq_otel.setup.state import state
 
 _BY_PARENT: Final = re.compile(r"ParentBased\{root:(.+?),remoteParentSampled:.*\}")
@@ -113,6 +113,8 @@ def describe() -> str:
 
 def _by_others() -> str:
     """Who exports spans where `configure()` does not."""
+    if is_sdk_disabled():
+        return "not exported, since OTEL_SDK_DISABLED is true"
     provider = trace.get_tracer_provider()
     if places := destinations_in(provider):
         return f"by the program's own exporter, to {_listed([_destination(one) for one in places])}"
