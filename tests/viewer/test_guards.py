@@ -24,6 +24,7 @@ from support.viewer_spans import served
 from orq_otel.viewer import web
 from orq_otel.viewer.ports.guards import Guard, is_loopback
 from orq_otel.viewer.ports.refusals import RefusedError
+from orq_otel.viewer.settings import Settings, SettingsError
 from orq_otel.viewer.web.web_guard import WebGuard
 
 TOKEN = "correct-horse-battery-staple"
@@ -87,7 +88,18 @@ def test_names(listening: str, called: str, is_known: bool) -> None:
 
 
 def test_further_names() -> None:
-    Guard("0.0.0.0", TOKEN, ["viewer.example"]).check_host("viewer.example:4319")
+    for name in ("viewer.example", "Viewer.example.", "[fe80::7]", "fe80::7"):
+        Settings(allowed_hosts=[name]).check()
+        guard = Guard("localhost", TOKEN, [name])
+        guard.check_host("[fe80::7]:80" if "::" in name else "viewer.example:4319")
+
+
+@pytest.mark.parametrize(
+    "name", ["http://foo", "bar:80", "a/b", "*.example.com", "a,b", "user@host", "", "[::1]:80"]
+)
+def test_a_further_name_that_no_request_has_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match="is no host: write its name or address without scheme"):
+        Settings(allowed_hosts=[name]).check()
 
 
 @given(st.text())

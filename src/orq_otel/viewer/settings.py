@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final
 
-from orq_otel.viewer.ports.guards import is_loopback, is_token
+from orq_otel.viewer.ports.guards import is_host, is_loopback, is_token
 
 
 class SettingsError(ValueError):
@@ -49,11 +49,11 @@ class Settings:
         return not self.store.startswith(("clickhouse://", "clickhouses://"))
 
     def check(self) -> None:
-        """Check the token, without which other machines are not let in, and the backend's URL.
+        """Check hosts, the token that a viewer for other machines needs, and the backend's URL.
 
         Raises:
-            SettingsError: It is needed and missing, or nobody can send it, or the URL leads to no
-                trace.
+            SettingsError: A host is none, the token is missing or cannot be sent, or the URL leads
+                to no trace.
         """
         if self.trace_url and not (
             self.trace_url.startswith(("http://", "https://")) and "{trace_id}" in self.trace_url
@@ -62,6 +62,12 @@ class Settings:
                 f"--trace-url {self.trace_url} leads to no trace: write the address of a trace in "
                 "your backend with {trace_id} in it, such as https://jaeger.example.com/trace/{trace_id}"
             )
+        for name in self.allowed_hosts:
+            if not is_host(name):
+                raise SettingsError(
+                    f"--allowed-host {name} is no host: write its name or address without scheme, "
+                    "port and path"
+                )
         if self.token and not is_token(self.token):
             raise SettingsError(
                 "no request can carry the token: set ORQ_OTEL_VIEWER_TOKEN (or --token) to ASCII "

@@ -25,6 +25,7 @@ READING = frozenset({"GET", "HEAD"})
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _HOST = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<name>[^\[\]:/@\s]+))(?::[0-9]{1,5})?")
+_ALLOWED = re.compile(r"[^\[\]:/@\s*?#,]+")
 _TOKEN = re.compile(r"[!-~]+")
 _BEARER = re.compile(r"(?i:bearer) +(?P<token>\S+) *")
 WILDCARDS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - to know them, not to bind them
@@ -38,6 +39,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def is_host(text: str) -> bool:
+    """Whether a request can name a host so: by a name or an address alone."""
+    return _ALLOWED.fullmatch(text) is not None or _is_address(text.strip("[]"))
 
 
 def is_token(text: str) -> bool:
@@ -176,7 +182,7 @@ class Guard:
         names = {self.host, *self.allowed_hosts}
         if self.host in WILDCARDS:
             names.add(socket.gethostname())
-        return frozenset(name.lower().strip("[]") for name in names)
+        return frozenset(name.lower().strip("[]").rstrip(".") for name in names)
 
 
 def _is_address(name: str) -> bool:
