@@ -196,6 +196,8 @@ def test_wrong_arguments_are_told_at_once() -> None:
 
     with pytest.raises(TypeError, match="needs to know where"):
         ThreadMiddleware(app)
+    with pytest.raises(ValueError, match="no header has the name 'x id'"):
+        ThreadMiddleware(app, header="x id")
 
 
 # ---- Requests -------------------------------------------------------------------------------

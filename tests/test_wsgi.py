@@ -139,6 +139,10 @@ def test_the_first_source_that_tells_a_usable_id_wins() -> None:
 # ---- What is wrong from the start -----------------------------------------------------------
 
 
+async def asynchronous(_: object) -> str:
+    return "s-1"
+
+
 @pytest.mark.parametrize(
     ("sources", "error", "message"),
     [
@@ -146,6 +150,12 @@ def test_the_first_source_that_tells_a_usable_id_wins() -> None:
         ({"tags": ["a"]}, TypeError, "needs to know where"),
         ({"thread": "s-1"}, TypeError, "takes a function as thread="),
         ({"header": b"x-id"}, TypeError, "takes strings"),
+        ({"header": ""}, ValueError, "no header has the name ''"),
+        ({"header": "X-Conv:"}, ValueError, "no header has the name 'X-Conv:'"),
+        ({"header": "x-id", "cookie": ""}, ValueError, "no cookie has the name ''"),
+        ({"cookie": "a=b"}, ValueError, "no cookie has the name 'a=b'"),
+        ({"thread": asynchronous}, TypeError, "as thread= that is not asynchronous"),
+        ({"header": "x-id", "tags": asynchronous}, TypeError, "as tags= that is not asynchronous"),
         ({"path": "tickets/{id}"}, ValueError, "does not begin with a slash"),
         ({"path": "/tickets"}, ValueError, "does not say where the id is"),
         ({"path": "/tickets/T-{id}"}, ValueError, "write a name in braces between two slashes"),

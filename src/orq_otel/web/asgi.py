@@ -76,7 +76,8 @@ class ThreadMiddleware:
 
     Raises:
         TypeError: There is no source for the id, or an argument has a wrong type.
-        ValueError: The path is not a template, or a tag uses a name that is not in the path.
+        ValueError: The path is not a template, no header or cookie can have that name, or a tag
+            uses a name that is not in the path.
     """
 
     def __init__(  # noqa: PLR0913 - optional keywords

@@ -7,9 +7,11 @@ Standard library only.
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from orq_otel.foundations.codes import BAD_ID_OR_TAGS
 from orq_otel.foundations.guard import is_signals, place_of, warn_once
@@ -17,6 +19,9 @@ from orq_otel.threads.frames import Thread, as_tags
 from orq_otel.threads.inbound import accept
 from orq_otel.threads.misuse import raise_if_strict
 from orq_otel.threads.templates import field_names
+
+_HEADERS: Final = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
+_COOKIES: Final = re.compile(r"[^=;\s]+")
 
 #: The `tags` argument of a middleware.
 Tags: TypeAlias = "Iterable[str] | Callable[[Any], Iterable[str]]"
@@ -52,7 +57,8 @@ class Sources:
 
         Raises:
             TypeError: There is no source for the id, or an argument has a wrong type.
-            ValueError: The path is not a template, or a tag uses a name that is not in the path.
+            ValueError: The path is not a template, no header or cookie can have that name, or a
+                tag uses a name that is not in the path.
         """
         if header is None and cookie is None and path is None and thread is None:
             raise TypeError(
@@ -70,6 +76,11 @@ class Sources:
                     "ThreadMiddleware takes strings as header=, cookie= and path=, got "
                     f"{type(source).__name__}."
                 )
+        for kind, name, names in (("header", header, _HEADERS), ("cookie", cookie, _COOKIES)):
+            if name is not None and not names.fullmatch(name):
+                raise ValueError(f"ThreadMiddleware: no {kind} has the name {name!r}.")
+        if is_asynchronous(tags):
+            raise TypeError("ThreadMiddleware takes a function as tags= that is not asynchronous.")
         self.thread = thread
         self._header = None if header is None else header.lower()
         self._cookie = None if cookie is None else cookie.encode()
@@ -113,6 +124,12 @@ class Sources:
             return tags if isinstance(tags, (str, bytes)) else tuple(tags)
         names = self._names(request)
         return [tag for template in self._tags if (tag := template.fill(names)) is not None]
+
+
+def is_asynchronous(function: object) -> bool:
+    """Whether a call of a function returns a coroutine."""
+    call = getattr(function, "__call__", None)  # noqa: B004 - it may be an object of any class
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 def warn_of_function(argument: str, error: Exception, outcome: str) -> None:

@@ -18,7 +18,7 @@ from orq_otel.foundations.guard import report
 from orq_otel.threads.frames import Frame, Steps, Thread, current_frame, nested
 from orq_otel.threads.handlers import Body
 from orq_otel.threads.misuse import raise_if_strict
-from orq_otel.web.sources import Request, Sources, Tags, warn_of_function
+from orq_otel.web.sources import Request, Sources, Tags, is_asynchronous, warn_of_function
 
 
 class ThreadMiddleware:
@@ -45,7 +45,8 @@ class ThreadMiddleware:
 
     Raises:
         TypeError: There is no source for the id, or an argument has a wrong type.
-        ValueError: The path is not a template, or a tag uses a name that is not in the path.
+        ValueError: The path is not a template, no header or cookie can have that name, or a tag
+            uses a name that is not in the path.
     """
 
     def __init__(  # noqa: PLR0913 - optional keywords
@@ -58,6 +59,10 @@ class ThreadMiddleware:
         thread: Callable[[dict[str, Any]], Any] | None = None,
         tags: Tags = (),
     ) -> None:
+        if is_asynchronous(thread):
+            raise TypeError(
+                "ThreadMiddleware for WSGI takes a function as thread= that is not asynchronous."
+            )
         self.app = app
         self._sources = Sources(header, cookie, path, thread, tags)
 
