@@ -179,6 +179,21 @@ def test_without_content_the_redacting_function_is_not_even_imported(
     assert not caplog.records
 
 
+@pytest.mark.parametrize(
+    "entry",
+    ["127.0.0.1:4000", "llm.example.com", "foo", "https://user:secret@a.example", "ftp://a"],
+)
+def test_a_router_that_is_no_url_is_left_out(
+    entry: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("ORQ_OTEL_ROUTER_URL", f"{entry}, https://b.example/v3/router")
+    assert Settings.read().router_urls == ("https://b.example/v3/router",)
+    (line,) = caplog.messages
+    assert line.startswith("ORQ_OTEL_ROUTER_URL has an entry that is no URL like https://llm.")
+    assert line.endswith("That entry is not used. [ORQ-S01]")
+    assert "secret" not in line
+
+
 def test_metrics_and_router_have_words_of_their_own(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

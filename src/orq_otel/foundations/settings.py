@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from orq_otel.foundations.codes import BAD_VARIABLE, UNKNOWN_VARIABLE
 from orq_otel.foundations.guard import warn_once
-from orq_otel.foundations.orq_hosts import is_orqs
+from orq_otel.foundations.orq_hosts import is_orqs, server
 
 CAPTURE_CONTENT: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 EMIT_EVENT: Final = "OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT"
@@ -43,6 +43,7 @@ CAPTURE_MODES: Final = {
     "EVENT_ONLY": (False, True),
     "SPAN_AND_EVENT": (True, True),
 }
+_ROUTER_URL: Final = "ORQ_OTEL_ROUTER_URL"
 _SHORTEST_CONTENT: Final = 1024
 _ROUTER_PATH: Final = re.compile(r"/v\d+/router$")
 _KEY: Final = re.compile(r"[!-~]+")
@@ -118,6 +119,18 @@ def _number_of_bytes(text: str) -> int:
 
 def _list(text: str) -> tuple[str, ...]:
     return tuple([item.strip() for item in text.split(",") if item.strip()])
+
+
+def _router_urls(text: str) -> tuple[str, ...]:
+    urls = _list(text)
+    usable = tuple(filter(server, urls))
+    if len(usable) < len(urls):  # without the URL, which may hold a password
+        warn_once(
+            BAD_VARIABLE,
+            f"{_ROUTER_URL} has an entry that is no URL like https://llm.example.com/v3/router, "
+            "with http or https and without a user's name. That entry is not used.",
+        )
+    return usable
 
 
 def _base_url(text: str) -> str:
@@ -241,9 +254,9 @@ class Settings:
         default=True,
     )
     router_urls: tuple[str, ...] = _setting(
-        "ORQ_OTEL_ROUTER_URL",
+        _ROUTER_URL,
         "base URLs of AI Routers besides Orq's own, separated by commas",
-        _list,
+        _router_urls,
         (),
     )
     orq_base_url: str | None = _setting(
