@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import os
 import resource
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -19,7 +22,7 @@ from google.rpc import status_pb2
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 from support.otlp_requests import body, message
-from support.viewer_process import PORTS, Viewer, run
+from support.viewer_process import CODE, PORTS, Viewer, run
 
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model.kept_spans import KeptSpan
@@ -154,6 +157,41 @@ def test_a_locked_file(tmp_path: Path) -> None:
         assert post(viewer).status_code == 200
         assert "Spans are not kept" in viewer.stop()
     assert count(database) == 2
+
+
+def test_senders_that_are_not_answered_before_the_end_are_told_to_send_again(
+    tmp_path: Path,
+) -> None:
+    database = tmp_path / "threads.db"
+    code = f"from orq_otel.viewer import server; server._GRACE_OF_SENDERS = 1; {CODE}"
+    content = body(message(attributes={"thread.id": "one"}))
+    head = (
+        "POST /v1/traces HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\n"
+        f"content-type: application/x-protobuf\r\ncontent-length: {len(content)}\r\n\r\n"
+    )
+    with Viewer(database, code=code) as viewer, contextlib.ExitStack() as stack:
+        assert post(viewer).status_code == 200
+        other = stack.enter_context(contextlib.closing(sqlite3.connect(database)))
+        other.execute("BEGIN EXCLUSIVE")
+        port = int(viewer.otlp_http.rpartition(":")[2])
+        senders = []
+        # One waits for the file, and the viewer waits for the rest of the other.
+        for sent in (content, content[:-1]):
+            sender = stack.enter_context(socket.create_connection(("localhost", port), timeout=30))
+            sender.sendall(head.encode())
+            assert sender.recv(1_000).startswith(b"HTTP/1.1 100 ")
+            sender.sendall(sent)
+            senders.append(sender)
+        said = viewer.stop()
+        for sender in senders:
+            with http.client.HTTPResponse(sender) as answer:
+                answer.begin()
+                assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+                made = status_pb2.Status.FromString(answer.read())
+                assert made.message == "the viewer is shutting down"
+    assert "Traceback" not in said
+    # Of those two, none has been written: the file was locked until the end.
+    assert count(database) == 1
 
 
 @pytest.mark.skipif(

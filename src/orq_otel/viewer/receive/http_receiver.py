@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from orq_otel.viewer.ports.body_timeout import BODY_TIMEOUT, BodyTimeout
 from orq_otel.viewer.ports.guards import Guard
 from orq_otel.viewer.ports.refusals import RefusedError, Why
-from orq_otel.viewer.receive.ingest import Ingest, Signal
+from orq_otel.viewer.receive.ingest import SHUTTING_DOWN, Ingest, Signal
 from orq_otel.viewer.receive.otlp_replies import export_response, status, status_json
 from orq_otel.viewer.receive.received import Received
 
@@ -53,6 +53,10 @@ class HttpReceiver:
         except RefusedError as refused:
             # uvicorn reads the rest of the body and drops it, so that the sender gets the answer.
             answer = _refusal(request, refused)
+        except asyncio.CancelledError:
+            # Only uvicorn cancels requests: those that are not answered in time when it stops. It
+            # would answer 500 itself, after which senders drop their spans.
+            answer = _refusal(request, RefusedError(Why.UNAVAILABLE, SHUTTING_DOWN))
         except ClientDisconnect:
             return
         finally:

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.store import StoreError
@@ -35,6 +35,7 @@ from orq_otel.viewer.receive.otlp import (
 
 _log = logging.getLogger(__name__)
 
+SHUTTING_DOWN: Final = "the viewer is shutting down"
 _MIB = 2**20
 #: zlib's option to accept either format, by its header.
 _GZIP_OR_ZLIB = zlib.MAX_WBITS + 32
@@ -185,7 +186,7 @@ class Ingest:
         request = _Request(body, signal, is_json, is_compressed)
         with self._lock:
             if not self._is_open:
-                raise RefusedError(Why.UNAVAILABLE, "the viewer is shutting down")
+                raise RefusedError(Why.UNAVAILABLE, SHUTTING_DOWN)
             self._queue.put(request)
         return request.answer
 
