@@ -582,6 +582,17 @@ def test_import_makes_a_database(
     assert run(capsys, "thread", "t", "--db", other)[0] == 0
 
 
+def test_import_reads_lines_with_texts_that_are_no_utf_8(
+    store: Store, db: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep(store, span("t", name="caf#"))
+    line = run(capsys, "export", "t", "--db", db)[1].encode().replace(b"#", b"\xe9")
+    keep(store, span("u"))
+    (tmp_path / "lines").write_bytes(line + run(capsys, "export", "u", "--db", db)[1].encode())
+    code, out, _ = run(capsys, "import", tmp_path / "lines", "--db", tmp_path / "other.db")
+    assert (code, out) == (0, f"{tmp_path}/lines: 2 spans\n")
+
+
 def test_import_goes_on_after_a_file_that_it_cannot_read(
     store: Store, db: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

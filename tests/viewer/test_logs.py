@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest,
     ExportLogsServiceResponse,
@@ -357,6 +358,22 @@ def test_a_record_that_makes_no_sense_is_rejected(receivers: Receivers, over: st
     assert "after the year 2261" in answer.partial_success.error_message
 
 
+def test_texts_that_are_no_utf_8_are_kept_with_replacement_characters(
+    sqlite: SQLiteStore, receivers: Receivers
+) -> None:
+    one = call("t")
+    add(sqlite, one)
+    made = _logs_request(one, **{"event.name": "caf#", "#": "#"})
+    made.resource_logs[0].scope_logs[0].log_records[0].body.CopyFrom(AnyValue(string_value="#"))
+    content = made.SerializeToString().replace(b"#", b"\xe9")
+    headers = {"content-type": "application/x-protobuf"}
+    answer = receivers.http.post("/v1/logs", content=content, headers=headers)
+    assert (answer.status_code, answer.content) == (200, b"")
+    (found,) = sqlite.logs("t")
+    expected = record(one, "caf\ufffd", "\ufffd")
+    assert found == replace(expected, attributes={"event.name": "caf\ufffd", "\ufffd": "\ufffd"})
+
+
 @pytest.mark.parametrize("duration", [1e308, 1e300, -5.0, "long"])
 def test_a_record_of_an_agent_with_values_that_are_none_is_kept(
     sqlite: SQLiteStore, receivers: Receivers, duration: Any
@@ -399,6 +416,21 @@ def test_metrics_are_taken_and_not_kept(
         " stops that."
         for service in ("shop", "till")
     ]
+
+
+@pytest.mark.parametrize("is_json", [False, True])
+def test_metrics_of_a_service_whose_name_is_no_utf_8(
+    receivers: Receivers, caplog: pytest.LogCaptureFixture, is_json: bool
+) -> None:
+    made = _metrics_request("sh#p")
+    content = json.dumps(MessageToDict(made)).encode() if is_json else made.SerializeToString()
+    headers = {"content-type": "application/json" if is_json else "application/x-protobuf"}
+    answer = receivers.http.post(
+        "/v1/metrics", content=content.replace(b"#", b"\xe9"), headers=headers
+    )
+    assert answer.status_code == 200
+    (said,) = caplog.messages
+    assert said.startswith("sh\ufffdp sends metrics")
 
 
 def test_metrics_in_json(receivers: Receivers) -> None:

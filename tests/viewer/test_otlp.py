@@ -280,6 +280,31 @@ def test_halves_of_characters_become_text() -> None:
     assert span.name == "a\ufffd b🙂"
 
 
+@pytest.mark.parametrize("is_json", [False, True])
+def test_texts_that_are_no_utf_8_are_kept_with_replacement_characters(is_json: bool) -> None:
+    values = {"a#": "#b", "long": "x" * 126 + "#", "in": {"list": ["Grüße", {"k#": "#"}], "n": 1}}
+    span = message(name="caf#", attributes=values)
+    span.status.message = "#"
+    span.events.add(name="ev#nt").attributes.add(key="#").value.string_value = "##"
+    made = request(message(name="good"), span, resource={"service.name": "sh#p", "n": 2.5})
+    made.resource_spans[0].scope_spans[0].scope.name = "sc#pe"
+    encoded = as_json(made) if is_json else made.SerializeToString()
+    read = otlp.from_json if is_json else otlp.from_protobuf
+    found = read(encoded.replace(b"#", b"\xe9"))
+    assert (found.rejected, len(found.spans)) == (0, 2)
+    expected = json.dumps(otlp.to_json(read(encoded).spans), ensure_ascii=False)
+    assert json.dumps(otlp.to_json(found.spans), ensure_ascii=False) == (
+        expected.replace("#", "\ufffd")
+    )
+
+
+@given(st.binary(min_size=1, max_size=300))
+def test_any_bytes_of_a_text_are_read_as_python_reads_them(data: bytes) -> None:
+    encoded = body(message(attributes={"a": "#" * len(data)}))
+    (span,) = otlp.from_protobuf(encoded.replace(b"#" * len(data), data)).spans
+    assert span.attributes == {"a": data.decode("utf-8", "replace")}
+
+
 @pytest.mark.parametrize(
     ("document", "where"),
     [

@@ -5,17 +5,18 @@ Refusing them would make an SDK that sends all signals log errors.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable
 from typing import Any, Final
 
 from orq_otel.viewer.formats import one_line
+from orq_otel.viewer.receive.otlp_json import read_json
 from orq_otel.viewer.receive.protobuf_parts import (
     MalformedError,
     TooManyPartsError,
     count_data_points,
 )
+from orq_otel.viewer.receive.protobuf_texts import decoder
 from orq_otel.viewer.receive.received import InvalidRequestError, Received, RequestTooLargeError
 
 _log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ def _of_protobuf(body: bytes) -> tuple[int, list[str]]:
 
     try:
         points, resources = count_data_points(body)
-        decoded = [Resource.FromString(one) for one in resources]
+        decoded = list(map(decoder(Resource), resources))
     except (DecodeError, MalformedError) as error:
         raise InvalidRequestError("the body is no ExportMetricsServiceRequest") from error
     except TooManyPartsError as error:
@@ -69,7 +70,7 @@ def _of_protobuf(body: bytes) -> tuple[int, list[str]]:
 
 def _of_json(body: bytes) -> tuple[int, list[str]]:
     try:
-        request = json.loads(body)
+        request = read_json(body)
         points, services = 0, []
         for of_resource in request.get("resourceMetrics") or ():
             services.append(_service(of_resource.get("resource") or {}))

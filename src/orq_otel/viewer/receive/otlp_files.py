@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from orq_otel.viewer.receive.otlp import InvalidRequestError, Received, from_json
+from orq_otel.viewer.receive.otlp_json import read_json
 
 
 class UnreadableError(ValueError):
@@ -32,7 +32,7 @@ def read_requests(file: BinaryIO) -> Iterator[Received]:
 
 def _is_json(text: bytes) -> bool:
     try:
-        json.loads(text)
+        read_json(text)
     except (ValueError, RecursionError):
         return False
     return True

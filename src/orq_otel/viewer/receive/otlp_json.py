@@ -33,7 +33,7 @@ from orq_otel.viewer.receive.received import (
 )
 
 _INT64: Final = range(-(2**63), 2**63)
-_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def from_json(body: bytes) -> Received:
@@ -46,9 +46,7 @@ def from_json(body: bytes) -> Received:
     if sum(map(body.count, (b"{", b"[", b","))) > MAX_JSON_ITEMS:
         raise RequestTooLargeError("the request has too many spans or attributes")
     try:
-        request = json.loads(body)
-        if _SURROGATE.search(body):
-            request = _whole(request)
+        request = read_json(body)
     except (ValueError, RecursionError) as error:
         raise InvalidRequestError(f"the body is no JSON that can be read: {error}") from error
     received = Received()
@@ -67,6 +65,18 @@ def from_json(body: bytes) -> Received:
             for record in _objects(of_scope, "logRecords"):
                 received.add_log(_json_log(record, Origin(resource, service, scope)))
     return received
+
+
+def read_json(body: bytes) -> Any:
+    """Read JSON, also with texts that are not UTF-8 or have halves of characters.
+
+    Raises:
+        ValueError: It is none.
+        RecursionError: It is nested too deeply.
+    """
+    text = body.decode(json.detect_encoding(body), "replace")
+    value = json.loads(text)
+    return _whole(value) if _SURROGATE.search(text) else value
 
 
 def _json_log(record: Mapping[str, Any], of: Origin) -> LogRecord:

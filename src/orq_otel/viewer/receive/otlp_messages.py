@@ -10,7 +10,10 @@ https://github.com/open-telemetry/opentelemetry-proto/tree/main/opentelemetry/pr
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
+
+from orq_otel.viewer.receive.protobuf_texts import decoder
 
 #: Of each message its fields: the name, and the type, which begins with "*" if it is repeated.
 _FIELDS: Final[dict[str, dict[int, tuple[str, str]]]] = {
@@ -54,20 +57,23 @@ _FIELDS: Final[dict[str, dict[int, tuple[str, str]]]] = {
 _PACKAGE: Final = "orq_otel.viewer"
 
 
-class Messages(NamedTuple):
-    """The classes of the messages, and of those that attributes consist of."""
+_Decoder = Callable[[bytes], Any]
 
-    span: Any
-    log_record: Any
-    resource: Any
-    scope: Any
-    key_value: Any
-    any_value: Any
+
+class Decoders(NamedTuple):
+    """What decodes the messages, and those that attributes consist of."""
+
+    span: _Decoder
+    log_record: _Decoder
+    resource: _Decoder
+    scope: _Decoder
+    key_value: _Decoder
+    any_value: _Decoder
 
 
 @functools.cache
-def messages() -> Messages:
-    """Returns the classes. They are made, and protobuf is imported, when spans arrive."""
+def decoders() -> Decoders:
+    """Returns the decoders. They are made, and protobuf is imported, when spans arrive."""
     from google.protobuf import descriptor_pool, message_factory  # noqa: PLC0415
     from google.protobuf.descriptor_pb2 import (  # noqa: PLC0415
         FieldDescriptorProto,
@@ -95,15 +101,15 @@ def messages() -> Messages:
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
 
-    def of(name: str) -> Any:
+    def of(name: str) -> _Decoder:
         found = pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")
-        return message_factory.GetMessageClass(found)
+        return decoder(message_factory.GetMessageClass(found))
 
-    return Messages(
+    return Decoders(
         of("Span"),
         of("LogRecord"),
         of("Resource"),
         of("InstrumentationScope"),
-        KeyValue,
-        AnyValue,
+        decoder(KeyValue),
+        decoder(AnyValue),
     )

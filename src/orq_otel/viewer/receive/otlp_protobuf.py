@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from orq_otel.viewer.model.telemetry import LogRecord, Span
-from orq_otel.viewer.receive.otlp_messages import messages
+from orq_otel.viewer.receive.otlp_messages import decoders
 from orq_otel.viewer.receive.protobuf_parts import MalformedError, TooManyPartsError, parts
 from orq_otel.viewer.receive.received import (
     KINDS,
@@ -49,7 +49,7 @@ def from_protobuf(body: bytes) -> Received:
         InvalidRequestError: The body is not such a request.
         RequestTooLargeError: Reading it would take too much memory.
     """
-    decode = messages().span.FromString
+    decode = decoders().span
 
     def add(message: bytes, received: Received, of: Origin) -> None:
         received.add(_span(decode(message), of.resource, of.service, of.scope))
@@ -64,7 +64,7 @@ def logs_from_protobuf(body: bytes) -> Received:
         InvalidRequestError: The body is not such a request.
         RequestTooLargeError: Reading it would take too much memory.
     """
-    decode = messages().log_record.FromString
+    decode = decoders().log_record
 
     def add(message: bytes, received: Received, of: Origin) -> None:
         received.add_log(_log(decode(message), of))
@@ -78,15 +78,15 @@ def _received(
     """Read a request for spans or log records, whose outer messages have the same fields."""
     from google.protobuf.message import DecodeError  # noqa: PLC0415 - the API and commands need none
 
-    classes = messages()
+    decode = decoders()
     received = Received()
     try:
         for part in parts(body):
             if max(len(part.resource), len(part.scope)) > MAX_SPAN:
                 raise RequestTooLargeError("a resource is too large")
-            resource = _attributes(classes.resource.FromString(part.resource).attributes)
+            resource = _attributes(decode.resource(part.resource).attributes)
             service = str(resource.get("service.name", ""))
-            scope = cut_text(classes.scope.FromString(part.scope).name, MAX_NAME)
+            scope = cut_text(decode.scope(part.scope).name, MAX_NAME)
             origin = Origin(resource, service, scope)
             for message in part.spans:
                 if len(message) > MAX_SPAN:
@@ -102,7 +102,7 @@ def _received(
 
 def _log(record: Any, of: Origin) -> LogRecord:
     attributes = _attributes(record.attributes)
-    body = messages().any_value.FromString(record.body)
+    body = decoders().any_value(record.body)
     return LogRecord(
         trace_id=id_or_none(record.trace_id.hex(), TRACE_ID),
         span_id=id_or_none(record.span_id.hex(), SPAN_ID),
@@ -166,7 +166,7 @@ def _attributes(encoded: Sequence[bytes]) -> dict[str, Any]:
 
 def _decoded(encoded: bytes) -> tuple[str, Any]:
     """Decode an attribute, and remember it if others may be the same."""
-    pair = messages().key_value.FromString(encoded)
+    pair = decoders().key_value(encoded)
     value = pair.value
     kind = value.WhichOneof("value")
     # Few names are many attributes': one text for each is less memory, and found sooner.

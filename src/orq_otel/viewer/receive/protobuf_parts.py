@@ -46,7 +46,7 @@ def parts(body: bytes) -> Iterator[Part]:
         MalformedError: It is none.
         TooManyPartsError: It has too many.
     """
-    walk = _Walk(body)
+    walk = Walk(body)
     for of_resource in walk.messages(0, len(body)).get(_RESOURCE_SPANS, ()):
         found = walk.messages(*of_resource)
         resource = walk.merged(found.get(_RESOURCE, []))
@@ -63,7 +63,7 @@ def count_data_points(body: bytes) -> tuple[int, list[bytes]]:
         MalformedError: It is none.
         TooManyPartsError: It has too many.
     """
-    walk = _Walk(body)
+    walk = Walk(body)
     points, resources = 0, []
     for of_resource in walk.messages(0, len(body)).get(_RESOURCE_SPANS, ()):
         found = walk.messages(*of_resource)
@@ -77,7 +77,9 @@ def count_data_points(body: bytes) -> tuple[int, list[bytes]]:
     return points, resources
 
 
-class _Walk:
+class Walk:
+    """Reads the wire format of a message, up to a number of fields."""
+
     def __init__(self, body: bytes) -> None:
         self._body = body
         self._left = MAX_PARTS
@@ -89,17 +91,29 @@ class _Walk:
     def messages(self, start: int, end: int) -> dict[int, list[tuple[int, int]]]:
         """Where the messages in a message are, by the number of their field."""
         found: dict[int, list[tuple[int, int]]] = {}
+        for number, _, content, after in self.fields(start, end):
+            found.setdefault(number, []).append((content, after))
+        return found
+
+    def fields(self, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+        """Yields the messages and texts in a message: the number, the start, the content, the end.
+
+        Raises:
+            MalformedError: It is no message.
+            TooManyPartsError: It has too many fields.
+        """
         at = start
         while at < end:
             self._left -= 1
             if self._left < 0:
                 raise TooManyPartsError
+            field = at
             tag, at = self._varint(at, end)
             wire = tag & 7
+            content = None
             if wire == _LENGTH:
-                length, at = self._varint(at, end)
-                found.setdefault(tag >> 3, []).append((at, at + length))
-                at += length
+                length, content = self._varint(at, end)
+                at = content + length
             elif wire == _VARINT:
                 _, at = self._varint(at, end)
             elif wire == _FIXED_64:
@@ -110,7 +124,8 @@ class _Walk:
                 raise MalformedError
             if at > end or tag < 8:  # noqa: PLR2004 - no field has the number 0
                 raise MalformedError
-        return found
+            if content is not None:
+                yield tag >> 3, field, content, at
 
     def _varint(self, at: int, end: int) -> tuple[int, int]:
         value = 0
