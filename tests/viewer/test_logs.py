@@ -358,6 +358,24 @@ def test_a_record_that_makes_no_sense_is_rejected(receivers: Receivers, over: st
     assert "after the year 2261" in answer.partial_success.error_message
 
 
+def test_a_record_in_json_that_is_no_otlp_is_rejected_and_others_are_kept(
+    sqlite: SQLiteStore, receivers: Receivers
+) -> None:
+    one = call("t")
+    add(sqlite, one)
+    sent = otlp.logs_to_json([details(one), details(one, "And where is it now?")])
+    bad, _ = sent["resourceLogs"][0]["scopeLogs"][0]["logRecords"]
+    bad["timeUnixNano"] = "soon"
+    answer = receivers.http.post("/v1/logs", json=sent)
+    assert answer.json() == {
+        "partialSuccess": {
+            "rejectedLogRecords": "1",
+            "errorMessage": "log record: timeUnixNano must be a whole number",
+        }
+    }
+    assert sqlite.logs("t") == [details(one, "And where is it now?")]
+
+
 def test_texts_that_are_no_utf_8_are_kept_with_replacement_characters(
     sqlite: SQLiteStore, receivers: Receivers
 ) -> None:

@@ -341,18 +341,44 @@ def test_json_that_is_no_otlp(document: bytes, where: str) -> None:
         ("attributes", [{"key": 1}], "key must be a string"),
         ("attributes", [{"key": "a", "value": "b"}], "value must be an object"),
         ("attributes", [{"key": "a", "value": {"stringValue": 1}}], "stringValue must"),
-        ("attributes", [{"key": "a", "value": {"intValue": 2**63}}], "intValue must"),
+        ("attributes", [{"key": "a", "value": {"intValue": 1.5}}], "intValue must"),
+        ("attributes", [{"key": "a", "value": {"intValue": "1" * 310}}], "intValue must"),
         ("attributes", [{"key": "a", "value": {"boolValue": 1}}], "boolValue must"),
         ("attributes", [{"key": "a", "value": {"doubleValue": "x"}}], "doubleValue must"),
         ("attributes", [{"key": "a", "value": {"doubleValue": 10**400}}], "doubleValue must"),
         ("attributes", [{"key": "a", "value": {"arrayValue": []}}], "arrayValue must"),
     ],
 )
-def test_json_whose_span_is_no_otlp(field: str, value: Any, where: str) -> None:
-    document = json.loads(as_json(request(message())))
+def test_a_span_in_json_that_is_no_otlp_is_rejected_and_others_are_kept(
+    field: str, value: Any, where: str
+) -> None:
+    document = json.loads(as_json(request(message(name="bad"), message(name="good"))))
     document["resourceSpans"][0]["scopeSpans"][0]["spans"][0][field] = value
-    with pytest.raises(otlp.InvalidRequestError, match=where):
-        otlp.from_json(json.dumps(document).encode())
+    received = otlp.from_json(json.dumps(document).encode())
+    assert [span.name for span in received.spans] == ["good"]
+    assert received.rejected == 1
+    assert received.reason.startswith("span ")
+    assert where in received.reason
+
+
+@pytest.mark.parametrize(
+    ("number", "kept"),
+    [
+        (2**63 - 1, 2**63 - 1),
+        (str(-(2**63)), -(2**63)),
+        (2.0**53, 2**53),
+        (2**63, "9223372036854775808"),
+        (18446744073709552000, "18446744073709552000"),
+        (1e21, "1000000000000000000000"),
+        ("-1000000000000000000000", "-1000000000000000000000"),
+    ],
+)
+def test_whole_numbers_beyond_64_bits_are_kept_as_text(number: Any, kept: Any) -> None:
+    document = json.loads(as_json(request(message(attributes={"n": 1}))))
+    (attribute,) = document["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["attributes"]
+    attribute["value"]["intValue"] = number
+    (span,) = otlp.from_json(json.dumps(document).encode()).spans
+    assert span.attributes == {"n": kept}
 
 
 @given(st.binary(max_size=400))

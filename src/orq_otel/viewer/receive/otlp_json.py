@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from orq_otel.viewer.model.telemetry import LogRecord, Span
@@ -33,6 +33,9 @@ from orq_otel.viewer.receive.received import (
 )
 
 _INT64: Final = range(-(2**63), 2**63)
+_UINT64: Final = range(2**64)
+#: As many as the largest double has.
+_MOST_DIGITS: Final = 309
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -46,24 +49,24 @@ def from_json(body: bytes) -> Received:
     if sum(map(body.count, (b"{", b"[", b","))) > MAX_JSON_ITEMS:
         raise RequestTooLargeError("the request has too many spans or attributes")
     try:
-        request = read_json(body)
+        request = _object(read_json(body), "the body")
     except (ValueError, RecursionError) as error:
+        if isinstance(error, InvalidRequestError):
+            raise
         raise InvalidRequestError(f"the body is no JSON that can be read: {error}") from error
     received = Received()
-    for of_resource in _objects(_object(request, "the body"), "resourceSpans"):
-        resource = _json_attributes(_child(of_resource, "resource"))
-        service = str(resource.get("service.name", ""))
-        for of_scope in _objects(of_resource, "scopeSpans"):
-            scope = cut_text(_string(_child(of_scope, "scope"), "name"), MAX_NAME)
-            for span in _objects(of_scope, "spans"):
-                received.add(_json_span(span, resource, service, scope))
-    for of_resource in _objects(_object(request, "the body"), "resourceLogs"):
-        resource = _json_attributes(_child(of_resource, "resource"))
-        service = str(resource.get("service.name", ""))
-        for of_scope in _objects(of_resource, "scopeLogs"):
-            scope = cut_text(_string(_child(of_scope, "scope"), "name"), MAX_NAME)
-            for record in _objects(of_scope, "logRecords"):
-                received.add_log(_json_log(record, Origin(resource, service, scope)))
+    for of, scope in _scopes(request, "resourceSpans", "scopeSpans"):
+        for span in _objects(scope, "spans"):
+            try:
+                received.add(_json_span(span, of.resource, of.service, of.scope))
+            except InvalidRequestError as error:  # noqa: PERF203 - the other spans are kept
+                received.reject(f"span {str(span.get('name') or '')[:100]!r}: {error}")
+    for of, scope in _scopes(request, "resourceLogs", "scopeLogs"):
+        for record in _objects(scope, "logRecords"):
+            try:
+                received.add_log(_json_log(record, of))
+            except InvalidRequestError as error:  # noqa: PERF203 - the same
+                received.reject(f"log record: {error}")
     return received
 
 
@@ -77,6 +80,17 @@ def read_json(body: bytes) -> Any:
     text = body.decode(json.detect_encoding(body), "replace")
     value = json.loads(text)
     return _whole(value) if _SURROGATE.search(text) else value
+
+
+def _scopes(
+    request: Mapping[str, Any], of_resources: str, of_scopes: str
+) -> Iterator[tuple[Origin, Mapping[str, Any]]]:
+    for of_resource in _objects(request, of_resources):
+        resource = _json_attributes(_child(of_resource, "resource"))
+        service = str(resource.get("service.name", ""))
+        for of_scope in _objects(of_resource, of_scopes):
+            scope = cut_text(_string(_child(of_scope, "scope"), "name"), MAX_NAME)
+            yield Origin(resource, service, scope), of_scope
 
 
 def _json_log(record: Mapping[str, Any], of: Origin) -> LogRecord:
@@ -169,6 +183,12 @@ def _json_bool(value: Mapping[str, Any], key: str, _depth: int) -> bool:
     return truth
 
 
+def _json_integer(value: Mapping[str, Any], key: str, _depth: int) -> int | str:
+    """A whole number, or its digits if it has more than 64 bits, as some of JavaScript's have."""
+    number = _integer(value[key], key)
+    return number if number in _INT64 else str(number)
+
+
 def _json_double(value: Mapping[str, Any], key: str, _depth: int) -> float | str:
     number = value[key]
     if isinstance(number, bool) or not isinstance(number, (int, float, str)):
@@ -194,7 +214,7 @@ def _json_map(value: Mapping[str, Any], key: str, depth: int) -> Any:
 
 _JSON_VALUES: dict[str, Callable[[Mapping[str, Any], str, int], Any]] = {
     "stringValue": lambda value, key, _depth: cut_text(_string(value, key)),
-    "intValue": lambda value, key, _depth: _integer(value, key, _INT64),
+    "intValue": _json_integer,
     "boolValue": _json_bool,
     "doubleValue": _json_double,
     "arrayValue": _json_list,
@@ -234,23 +254,26 @@ def _string(thing: Mapping[str, Any], key: str) -> str:
     return value
 
 
-def _integer(thing: Mapping[str, Any], key: str, allowed: range) -> int:
-    """A whole number of 64 bits. The protocol writes it as a string; a number is read too."""
-    value = thing[key]
-    if isinstance(value, str) and len(value) <= 20:  # noqa: PLR2004 - digits of 64 bits, and a sign
+def _integer(value: Any, key: str) -> int:
+    """A whole number. The protocol writes it as a string; a number is read too."""
+    if isinstance(value, str) and len(value) <= _MOST_DIGITS:
         try:
             value = int(value)
         except ValueError:
             value = None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value not in allowed:
-        raise InvalidRequestError(f"{key} must be a whole number of 64 bits")
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidRequestError(f"{key} must be a whole number")
     return value
 
 
 def _time(thing: Mapping[str, Any], key: str) -> int:
-    return 0 if thing.get(key) is None else _integer(thing, key, range(2**64))
+    value = thing.get(key)
+    time = 0 if value is None else _integer(value, key)
+    if time not in _UINT64:
+        raise InvalidRequestError(f"{key} must be a whole number of 64 bits")
+    return time
 
 
 def _whole(value: Any) -> Any:
