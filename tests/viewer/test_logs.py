@@ -339,6 +339,25 @@ def test_log_records_arrive(sqlite: SQLiteStore, receivers: Receivers, over: str
     assert texts(sqlite) == ["Be kind.", "Where is it?"]
 
 
+def test_json_with_the_names_of_protobuf(
+    sqlite: SQLiteStore, receivers: Receivers, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = call("t")
+    add(sqlite, one)
+    logs = _logs_request(one, **{"event.name": "n"})
+    told = MessageToDict(logs, preserving_proto_field_name=True)
+    (sent,) = told["resource_logs"][0]["scope_logs"][0]["log_records"]
+    sent |= {"trace_id": one.trace_id, "span_id": one.span_id, "event_name": "n"}
+    answer = receivers.http.post("/v1/logs", json=told)
+    assert (answer.status_code, answer.json()) == (200, {})
+    assert sqlite.logs("t") == [replace(record(one, "n", None), attributes={"event.name": "n"})]
+    told = MessageToDict(_metrics_request("shop"), preserving_proto_field_name=True)
+    answer = receivers.http.post("/v1/metrics", json=told)
+    assert answer.json()["partialSuccess"]["rejectedDataPoints"] == "3"
+    (said,) = caplog.messages
+    assert said.startswith("shop sends metrics")
+
+
 def test_log_records_arrive_as_json(sqlite: SQLiteStore, receivers: Receivers) -> None:
     one = call("t")
     add(sqlite, one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -103,6 +104,18 @@ def test_protobuf(full: ExportTraceServiceRequest) -> None:
 
 def test_json(full: ExportTraceServiceRequest) -> None:
     assert otlp.from_json(as_json(full)) == otlp.Received([EXPECTED])
+
+
+def test_json_with_the_names_of_protobuf(full: ExportTraceServiceRequest) -> None:
+    assert otlp.from_json(_snake_case(as_json(full))) == otlp.Received([EXPECTED])
+
+
+def _snake_case(document: bytes) -> bytes:
+    return re.sub(
+        rb'"[a-z]+(?:[A-Z][a-z]+)+":',
+        lambda name: re.sub(rb"[A-Z]", lambda one: b"_" + one[0].lower(), name[0]),
+        document,
+    )
 
 
 def test_spans_become_otlp_json_again() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from orq_otel.viewer.formats import one_line
-from orq_otel.viewer.receive.otlp_json import read_json
+from orq_otel.viewer.receive.otlp_json import field_of, read_json
 from orq_otel.viewer.receive.protobuf_parts import (
     MalformedError,
     TooManyPartsError,
@@ -72,12 +72,13 @@ def _of_json(body: bytes) -> tuple[int, list[str]]:
     try:
         request = read_json(body)
         points, services = 0, []
-        for of_resource in request.get("resourceMetrics") or ():
+        for of_resource in field_of(request, "resourceMetrics") or ():
             services.append(_service(of_resource.get("resource") or {}))
-            for of_scope in of_resource.get("scopeMetrics") or ():
+            for of_scope in field_of(of_resource, "scopeMetrics") or ():
                 for metric in of_scope.get("metrics") or ():
                     points += sum(
-                        len((metric.get(kind) or {}).get("dataPoints") or ()) for kind in _DATA
+                        len(field_of(field_of(metric, kind) or {}, "dataPoints") or ())
+                        for kind in _DATA
                     )
     except (ValueError, RecursionError, AttributeError, TypeError) as error:
         raise InvalidRequestError("the body is no ExportMetricsServiceRequest") from error
@@ -86,5 +87,7 @@ def _of_json(body: bytes) -> tuple[int, list[str]]:
 
 def _service(resource: Any) -> str:
     attributes: Iterable[Any] = resource.get("attributes") or ()
-    names = (one["value"].get("stringValue") for one in attributes if one["key"] == "service.name")
+    names = (
+        field_of(one["value"], "stringValue") for one in attributes if one["key"] == "service.name"
+    )
     return str(next(names, ""))

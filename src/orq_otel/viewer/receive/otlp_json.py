@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -80,6 +81,17 @@ def read_json(body: bytes) -> Any:
     text = body.decode(json.detect_encoding(body), "replace")
     value = json.loads(text)
     return _whole(value) if _SURROGATE.search(text) else value
+
+
+def field_of(thing: Mapping[str, Any], name: str) -> Any:
+    """A field, by its name in JSON or else in protobuf, as protobuf's parsers take both."""
+    value = thing.get(name)
+    return thing.get(_snake(name)) if value is None else value
+
+
+@functools.cache
+def _snake(name: str) -> str:
+    return re.sub("[A-Z]", lambda capital: f"_{capital[0].lower()}", name)
 
 
 def _scopes(
@@ -221,6 +233,7 @@ _JSON_VALUES: dict[str, Callable[[Mapping[str, Any], str, int], Any]] = {
     "kvlistValue": _json_map,
     "bytesValue": lambda value, key, _depth: cut_text(_string(value, key)),
 }
+_JSON_VALUES |= {_snake(key): read for key, read in _JSON_VALUES.items()}
 
 
 def _object(value: Any, name: str) -> Mapping[str, Any]:
@@ -230,12 +243,12 @@ def _object(value: Any, name: str) -> Mapping[str, Any]:
 
 
 def _child(thing: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = thing.get(key)
+    value = field_of(thing, key)
     return {} if value is None else _object(value, key)
 
 
 def _objects(thing: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    value = thing.get(key)
+    value = field_of(thing, key)
     if value is None:
         return []
     if not isinstance(value, list):
@@ -246,7 +259,7 @@ def _objects(thing: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
 
 
 def _string(thing: Mapping[str, Any], key: str) -> str:
-    value = thing.get(key)
+    value = field_of(thing, key)
     if value is None:
         return ""
     if not isinstance(value, str):
@@ -269,7 +282,7 @@ def _integer(value: Any, key: str) -> int:
 
 
 def _time(thing: Mapping[str, Any], key: str) -> int:
-    value = thing.get(key)
+    value = field_of(thing, key)
     time = 0 if value is None else _integer(value, key)
     if time not in _UINT64:
         raise InvalidRequestError(f"{key} must be a whole number of 64 bits")
