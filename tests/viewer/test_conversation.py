@@ -20,9 +20,11 @@ from orq_otel.viewer.conversation import (
     ToolCall,
     Turn,
     conversation,
+    facts,
     failure,
 )
 from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.receive import otlp
 
 from . import conversations
 from .conversations import Recorder, call, result, said
@@ -68,6 +70,23 @@ def test_each_turn_tells_what_is_new() -> None:
     assert (first.repeated, second.repeated) == (0, 3)
     assert not second.left_out
     assert not second.is_rewritten
+
+
+def test_an_image_that_is_too_large_to_be_kept_hides_no_messages() -> None:
+    recorder = Recorder("t")
+    image = {"type": "blob", "modality": "image", "mime_type": "image/png", "content": "A" * 2**21}
+    messages = [said("user", "What is on it?", image)]
+    recorder.chat("m", messages, ANSWER, 1, (1, 1))
+    messages.append(said("user", "And its colour?"))
+    recorder.chat("m", messages, ANSWER, 1, (1, 1))
+    sent = json.dumps(otlp.to_json(one.span for one in recorder.spans))
+    arrived = otlp.from_json(sent.encode()).spans
+    told = conversation("t", [KeptSpan(one, facts.read(one)) for one in arrived])
+    first, second = turns(told)
+    (asked,) = first.asked
+    assert asked.parts == (Text("What is on it?"), Media("image", "image/png"))
+    assert words(second.asked) == [("user", "And its colour?")]
+    assert (first.repeated, second.repeated) == (0, 3)
 
 
 def test_instructions_beside_the_messages_are_told_once_and_again_when_they_change() -> None:

@@ -267,6 +267,65 @@ def test_what_is_too_large_is_cut_visibly(is_json: bool) -> None:
     assert full.attributes["orq_otel.viewer.cut"] == "3 attributes more"
 
 
+@pytest.mark.parametrize("is_json", [False, True])
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        # Files first, and always to the same length.
+        (
+            ["Ä" * 200_000, {"data": "A" * 900_000, "url": "data:image/png;base64," + "b" * 5_000}],
+            [
+                "Ä" * 200_000,
+                {
+                    "data": "A" * 1_000 + "… [cut: 900,000 characters]",
+                    "url": "data:image/png;base64," + "b" * 978 + "… [cut: 5,022 characters]",
+                },
+            ],
+        ),
+        # Then the longest texts.
+        (
+            {"long": "so " * 400_000, "short": "so " * 30_000, "n": [1.5, None, True]},
+            {
+                "long": ("so " * 400_000)[:100_000] + "… [cut: 1,200,000 characters]",
+                "short": "so " * 30_000,
+                "n": [1.5, None, True],
+            },
+        ),
+        (["so " * 1_000] * 400, [("so " * 1_000)[:1_000] + "… [cut: 3,000 characters]"] * 400),
+        (
+            ["\ud83d" + "so " * 400_000],
+            ["?" + ("so " * 400_000)[:99_999] + "… [cut: 1,200,001 characters]"],
+        ),
+    ],
+)
+def test_json_that_is_too_long_stays_json(value: Any, expected: Any, is_json: bool) -> None:
+    made = request(message(attributes={"value": json.dumps(value), "in": [json.dumps(value)]}))
+    encoded = as_json(made) if is_json else made.SerializeToString()
+    (span,) = (otlp.from_json if is_json else otlp.from_protobuf)(encoded).spans
+    assert json.loads(span.attributes["value"]) == expected
+    assert len(span.attributes["value"]) <= 1_000_000
+    assert span.attributes["in"] == [span.attributes["value"]]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "so " * 400_000,
+        "[" + "so " * 400_000,
+        "[" * 1_200_000,
+        "[" + "1," * 600_000 + "1]",
+        "[" + "1.5," * 300_000 + "1]",
+        "{" + '"' + "k" * 1_200_000 + '": 1}',
+        "[" + "1" * 1_200_000 + "]",
+    ],
+    ids=range(7),
+)
+def test_what_cannot_stay_json_is_cut(value: str) -> None:
+    (span,) = otlp.from_protobuf(body(message(attributes={"value": value}))).spans
+    cut = f"{value[:1_000_000]}… [cut: {len(value):,} characters]"
+    assert span.attributes["value"] == cut
+
+
 def test_spans_with_the_same_attributes_share_nothing_that_can_be_changed() -> None:
     same = {"word": "one", "list": ["a", "b"], "map": {"list": [1]}, "empty": []}
     encoded = body(*(message(attributes=same) for _ in range(2)))

@@ -206,6 +206,8 @@ def _media(raw: Mapping[str, Any]) -> Media:
     if uri and uri.startswith("data:"):
         head, _, content = uri.partition(",")
         mime, uri = mime or head[5:].partition(";")[0] or None, None
+    if content and not content.isascii():
+        content = None  # It is no base64: it was cut, with a note.
     if isinstance(size, bool) or not isinstance(size, int):
         # The conventions encode content in base64: three bytes in four characters.
         size = len(content.rstrip("=")) * 3 // 4 if content else None

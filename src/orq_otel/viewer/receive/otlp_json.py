@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from orq_otel.viewer.model.telemetry import LogRecord, Span
+from orq_otel.viewer.receive.cut_texts import MAX_NAME, cut_text, cut_value
 from orq_otel.viewer.receive.received import (
     KINDS,
     MAX_DEPTH,
     MAX_JSON_ITEMS,
-    MAX_NAME,
     MAX_TIME,
     SPAN_ID,
     STATUSES,
@@ -23,7 +23,6 @@ from orq_otel.viewer.receive.received import (
     Origin,
     Received,
     RequestTooLargeError,
-    cut_text,
     event_name,
     id_or_none,
     json_number,
@@ -225,7 +224,7 @@ def _json_map(value: Mapping[str, Any], key: str, depth: int) -> Any:
 
 
 _JSON_VALUES: dict[str, Callable[[Mapping[str, Any], str, int], Any]] = {
-    "stringValue": lambda value, key, _depth: cut_text(_string(value, key)),
+    "stringValue": lambda value, key, _depth: cut_value(_string(value, key)),
     "intValue": _json_integer,
     "boolValue": _json_bool,
     "doubleValue": _json_double,

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from orq_otel.viewer.model.telemetry import LogRecord, Span
+from orq_otel.viewer.receive.cut_texts import MAX_NAME, cut_text, cut_value
 from orq_otel.viewer.receive.otlp_messages import decoders
 from orq_otel.viewer.receive.protobuf_parts import MalformedError, TooManyPartsError, parts
 from orq_otel.viewer.receive.received import (
     KINDS,
     MAX_DEPTH,
-    MAX_NAME,
     MAX_SPAN,
     MAX_TIME,
     SPAN_ID,
@@ -24,7 +24,6 @@ from orq_otel.viewer.receive.received import (
     Origin,
     Received,
     RequestTooLargeError,
-    cut_text,
     event_name,
     id_or_none,
     json_number,
@@ -202,7 +201,7 @@ def _map(value: Any, depth: int) -> Any:
 
 _VALUES: dict[str | None, Callable[[Any, int], Any]] = {
     None: lambda _value, _depth: None,
-    "string_value": lambda value, _depth: cut_text(value.string_value),
+    "string_value": lambda value, _depth: cut_value(value.string_value),
     "bool_value": lambda value, _depth: value.bool_value,
     "int_value": lambda value, _depth: value.int_value,
     "double_value": lambda value, _depth: json_number(value.double_value),

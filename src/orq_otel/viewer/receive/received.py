@@ -14,11 +14,8 @@ from typing import Any, NamedTuple
 
 from orq_otel.viewer.dialects.logged import told
 from orq_otel.viewer.model.telemetry import LogRecord, Span
+from orq_otel.viewer.receive.cut_texts import MAX_NAME, cut_text
 
-#: Characters of a text. A longer one is cut, with a note at its end.
-MAX_TEXT = 1_000_000
-#: The same for names of spans, attributes and events.
-MAX_NAME = 1_000
 #: How many attributes, events and links of a span, and values of a list, are kept.
 MAX_ITEMS = 1_000
 #: Bytes of one span in protobuf. Decoded, they can become forty times as many.
@@ -127,13 +124,6 @@ def parent_of(text: str) -> str | None:
 def id_or_none(text: str, form: re.Pattern[str]) -> str | None:
     """The id in a log record, or None. A record without one is valid."""
     return text if _is_id(text, form) else None
-
-
-def cut_text(text: str, limit: int = MAX_TEXT) -> str:
-    """A text, cut visibly if it is too long."""
-    if len(text) <= limit:
-        return text
-    return f"{text[:limit]}… [cut: {len(text):,} characters]"
 
 
 def json_number(value: float) -> float | str:
