@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -324,6 +324,37 @@ def test_what_cannot_stay_json_is_cut(value: str) -> None:
     (span,) = otlp.from_protobuf(body(message(attributes={"value": value}))).spans
     cut = f"{value[:1_000_000]}… [cut: {len(value):,} characters]"
     assert span.attributes["value"] == cut
+
+
+@pytest.mark.parametrize("is_json", [False, True])
+def test_of_too_many_attributes_the_earliest_messages_are_left_out(is_json: bool) -> None:
+    def said(number: int) -> dict[str, Any]:
+        prefix = f"llm.input_messages.{number}.message."
+        return {f"{prefix}{name}": f"{name} {number}" for name in ("role", "content", "id")}
+
+    before = {"thread.id": "t", "llm.output_messages.0.message.content": "Yes."}
+    after = {"llm.token_count.prompt": 5_000, "llm.model_name": "m"}
+
+    def sent(numbers: Iterable[int]) -> dict[str, Any]:
+        return (
+            before | {key: one for number in numbers for key, one in said(number).items()} | after
+        )
+
+    many = sent(range(400)) | {f"a{number}": 1 for number in range(10)}
+    very_many = sent(range(20_000))
+    last = sent([0]) | {f"llm.input_messages.1.message.contents.{n}.text": n for n in range(1_200)}
+    made = request(*(message(attributes=one) for one in (many, very_many, last)))
+    encoded = as_json(made) if is_json else made.SerializeToString()
+    spans = (otlp.from_json if is_json else otlp.from_protobuf)(encoded).spans
+    few, fewer, some = (dict(span.attributes) for span in spans)
+    # 1,214 were sent. A message is left out as a whole.
+    assert few.pop("orq_otel.viewer.cut") == "216 attributes more"
+    assert few == sent([0, *range(73, 400)]) | {f"a{number}": 1 for number in range(10)}
+    assert fewer.pop("orq_otel.viewer.cut") == "59,004 attributes more"
+    assert fewer == sent([0, *range(19_669, 20_000)])
+    # Of the last message, a part is kept.
+    assert some.pop("orq_otel.viewer.cut") == "207 attributes more"
+    assert some == {key: one for key, one in last.items() if not isinstance(one, int) or one >= 207}
 
 
 def test_spans_with_the_same_attributes_share_nothing_that_can_be_changed() -> None:

@@ -26,6 +26,7 @@ from orq_otel.viewer.receive.received import (
     event_name,
     id_or_none,
     json_number,
+    kept,
     marked,
     name_of,
     parent_of,
@@ -172,11 +173,12 @@ def _json_enum(thing: Mapping[str, Any], key: str, names: tuple[str, ...], prefi
 
 def _json_attributes(thing: Mapping[str, Any], key: str = "attributes", depth: int = 0) -> Any:
     pairs = _objects(thing, key)
+    chosen = kept(pairs, lambda pair: _string(pair, "key"))
     attributes = {
         cut_text(_string(pair, "key"), MAX_NAME): _json_value(_child(pair, "value"), depth)
-        for pair in some(pairs)
+        for pair in chosen
     }
-    return marked(attributes, len(pairs))
+    return marked(attributes, len(pairs) - len(chosen))
 
 
 def _json_value(value: Mapping[str, Any], depth: int) -> Any:

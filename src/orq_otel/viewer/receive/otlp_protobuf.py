@@ -14,6 +14,7 @@ from orq_otel.viewer.receive.protobuf_parts import MalformedError, TooManyPartsE
 from orq_otel.viewer.receive.received import (
     KINDS,
     MAX_DEPTH,
+    MAX_ITEMS,
     MAX_SPAN,
     MAX_TIME,
     SPAN_ID,
@@ -27,6 +28,7 @@ from orq_otel.viewer.receive.received import (
     event_name,
     id_or_none,
     json_number,
+    kept,
     marked,
     name_of,
     parent_of,
@@ -156,11 +158,17 @@ def _link(link: Any) -> dict[str, Any]:
 def _attributes(encoded: Sequence[bytes]) -> dict[str, Any]:
     # Most of the time is spent here.
     attributes: dict[str, Any] = {}
-    for one in some(encoded):
+    chosen = encoded if len(encoded) <= MAX_ITEMS else kept(encoded, _name)
+    for one in chosen:
         key, value = _known.get(one) or _decoded(one)
         # Values that could be changed belong to one span alone.
         attributes[key] = value[:] if value.__class__ is list else value
-    return marked(attributes, len(encoded))
+    return attributes if chosen is encoded else marked(attributes, len(encoded) - len(chosen))
+
+
+def _name(encoded: bytes) -> str:
+    name: str = decoders().key_value(encoded).key
+    return name
 
 
 def _decoded(encoded: bytes) -> tuple[str, Any]:
@@ -181,11 +189,12 @@ def _decoded(encoded: bytes) -> tuple[str, Any]:
 
 
 def _pairs(pairs: Sequence[Any], depth: int) -> dict[str, Any]:
+    chosen = kept(pairs, lambda pair: str(pair.key))
     attributes = {
         cut_text(pair.key, MAX_NAME): _VALUES[pair.value.WhichOneof("value")](pair.value, depth)
-        for pair in some(pairs)
+        for pair in chosen
     }
-    return marked(attributes, len(pairs))
+    return marked(attributes, len(pairs) - len(chosen))
 
 
 def _list(value: Any, depth: int) -> Any:

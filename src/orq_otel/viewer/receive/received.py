@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from orq_otel.viewer.dialects.logged import told
 from orq_otel.viewer.model.telemetry import LogRecord, Span
@@ -37,6 +37,10 @@ _NO_ID = "0"
 #: The ids of a span and its parent, if they are valid.
 _IDS = re.compile("(?!0{32})[0-9a-f]{32} (?!0{16})[0-9a-f]{16} (?:(?!0{16})[0-9a-f]{16})?")
 _CUT = "orq_otel.viewer.cut"
+#: The name of an attribute of a conversation: what is before a message's number, and the number.
+_NUMBERED = re.compile(r"(\D+\.)([0-9]{1,9})\.")
+#: Of very many attributes, so many at the beginning and at the end are looked at.
+_CONSIDERED = 10_000
 TOO_DEEP = "… [cut: nested too deeply]"
 
 
@@ -140,10 +144,39 @@ def some(items: Sequence[Any]) -> Sequence[Any]:
     return items if len(items) <= MAX_ITEMS else items[:MAX_ITEMS]
 
 
-def marked(attributes: dict[str, Any], sent: int) -> dict[str, Any]:
+_Pair = TypeVar("_Pair")
+
+
+def kept(pairs: Sequence[_Pair], name_of: Callable[[_Pair], str]) -> Sequence[_Pair]:
+    """As many attributes as are kept.
+
+    Some senders write a conversation in attributes with numbers, such as `gen_ai.prompt.7.content`,
+    before what the call took and answered. Of too many, the earliest messages are left out but the
+    first, which has the instructions.
+    """
+    if len(pairs) <= MAX_ITEMS:
+        return pairs
+    if len(pairs) > 2 * _CONSIDERED:
+        pairs = [*pairs[:_CONSIDERED], *pairs[-_CONSIDERED:]]
+    conversations: dict[str, list[tuple[int, int]]] = {}
+    for place, pair in enumerate(pairs):
+        numbered = _NUMBERED.match(name_of(pair))
+        if numbered:
+            conversations.setdefault(numbered[1], []).append((int(numbered[2]), place))
+    longest = max(conversations.values(), key=len) if conversations else []
+    first = min(longest, default=(0, 0))[0]
+    later = sorted(one for one in longest if one[0] > first)
+    excess = later[: len(pairs) - MAX_ITEMS]
+    if excess and excess[-1][0] < later[-1][0]:  # and the rest of that message
+        excess = [one for one in later if one[0] <= excess[-1][0]]
+    left_out = {place for _, place in excess}
+    return [pair for place, pair in enumerate(pairs) if place not in left_out][:MAX_ITEMS]
+
+
+def marked(attributes: dict[str, Any], left_out: int) -> dict[str, Any]:
     """Add an attribute that says how many were left out, if any were."""
-    if sent > MAX_ITEMS:
-        attributes[_CUT] = f"{sent - MAX_ITEMS:,} attributes more"
+    if left_out:
+        attributes[_CUT] = f"{left_out:,} attributes more"
     return attributes
 
 
