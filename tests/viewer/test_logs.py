@@ -157,6 +157,26 @@ def test_the_same_record_again_is_kept_once(sqlite: SQLiteStore) -> None:
     assert len(sqlite.logs("t")) == 2
 
 
+def test_a_message_said_twice_is_kept_twice_if_the_clock_stands_still(sqlite: SQLiteStore) -> None:
+    """OpenTelemetry's instrumentation for JavaScript tells a whole history in one millisecond."""
+    one = call("t")
+    history = [
+        record(one, f"gen_ai.{role}.message", {"content": content})
+        for role, content in (
+            *(("system", "Quiz master"), ("user", "yes"), ("assistant", "next?")),
+            *(("user", "yes"), ("assistant", "next?"), ("user", "no")),
+        )
+    ]
+    answer = {"index": 0, "message": {"content": "bye"}}
+    choice = record(one, "gen_ai.choice", answer, time=NOON + SECOND)
+    said = ["Quiz master", "yes", "next?", "yes", "next?", "no", "bye"]
+    add(sqlite, one, *history, choice)
+    assert texts(sqlite) == said
+    add(sqlite, *history, choice, *history)  # requests that came again, two of them at once
+    assert len(sqlite.logs("t")) == len(said)
+    assert texts(sqlite) == said
+
+
 def test_a_record_of_a_trace_alone_is_the_threads_and_no_spans(sqlite: SQLiteStore) -> None:
     one = call("t")
     of_trace = replace(record(one, "", "storage is slow"), span_id=None)

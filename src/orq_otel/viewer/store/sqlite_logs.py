@@ -10,6 +10,7 @@ import hashlib
 import json
 import sqlite3
 import zlib
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -32,6 +33,8 @@ from orq_otel.viewer.store.sqlite_rows import (
     text,
 )
 
+#: How the names of log records end that tell a message of a call.
+_MESSAGE: Final = ".message"
 #: How many log records of a span are returned with it.
 _OF_A_SPAN: Final = 1_000
 _REST: Final = 300
@@ -45,11 +48,49 @@ class Batch:
 
     def __init__(self, logs: Sequence[LogRecord]) -> None:
         self.resources = Resources()
-        self.rows = [_encoded(one) for one in logs]
+        self.rows = _told_apart([_encoded(one) for one in logs])
         self.digests = [self.resources.digest(one) for one in logs]
         self.verdicts = [verdict(one) for one in logs]
         #: The keys of the evaluations that were inserted.
         self.evaluations: list[int] = []
+
+
+def _told_apart(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Gives equal messages of a call digests of their own, in their order.
+
+    A sender whose clock has milliseconds tells a whole history at one time, in which a user may say
+    the same twice. A request that came twice has all of its records twice in the same order.
+    """
+    calls: defaultdict[Key, list[int]] = defaultdict(list)
+    for place, (_, trace_id, span_id, _, _, _, name, _) in enumerate(rows):
+        if span_id is not None and name.endswith(_MESSAGE):
+            calls[trace_id, span_id].append(place)
+    for places in calls.values():
+        digests = [rows[place][0] for place in places]
+        if len(set(digests)) == len(digests):
+            continue
+        length = _period(digests)
+        counts: Counter[bytes] = Counter()
+        for number, (place, digest) in enumerate(zip(places, digests, strict=True)):
+            if number % length == 0:
+                counts.clear()
+            if count := counts[digest]:
+                another = hashlib.blake2b(digest + str(count).encode(), digest_size=16).digest()
+                rows[place] = (another, *rows[place][1:])
+            counts[digest] += 1
+    return rows
+
+
+def _period(values: Sequence[bytes]) -> int:
+    """Returns the length of the shortest sequence of which another one is made by repetition."""
+    borders = [0]  # by Knuth, Morris and Pratt
+    for place in range(1, len(values)):
+        border = borders[-1]
+        while border and values[place] != values[border]:
+            border = borders[border - 1]
+        borders.append(border + (values[place] == values[border]))
+    length = len(values) - borders[-1]
+    return len(values) if len(values) % length else length
 
 
 def response_of(attributes: Mapping[str, Any]) -> str | None:
