@@ -324,3 +324,40 @@ def test_a_request_with_a_label_is_not_the_step_that_failed(sums: Any) -> None:
     assert sums(*spans).errors == 1
     (turn,) = conversation("t", spans).entries
     assert failure(turn.kept) == Failure("Error", "No.")
+
+
+FAILED = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"}
+
+
+@pytest.mark.parametrize(
+    ("model", "calls"),
+    [
+        ("claude-sonnet-4-5", 2),
+        ("gpt-4o-mini", 2),
+        ("gpt-4o-2024-08-06", 1),
+        ("openai/gpt-4o", 1),
+        ("azure.gpt-4o", 1),
+    ],
+)
+def test_calls_of_different_models_at_the_same_time_are_several(
+    sums: Any, model: str, calls: int
+) -> None:
+    other = {**CALL, "gen_ai.request.model": model, "gen_ai.response.id": "r"}
+    thread = sums(span(1, (0, 100), CALL), span(2, (5, 95), other, trace=2, scope="b"))
+    assert (thread.input_tokens, thread.output_tokens) == (1000 * calls, 100 * calls)
+
+
+@pytest.mark.parametrize(("model", "errors"), [("claude-sonnet-4-5", 2), ("gpt-4o", 1)])
+def test_failures_of_different_models_at_the_same_time_are_several(
+    sums: Any, model: str, errors: int
+) -> None:
+    thread = sums(
+        span(1, (0, 100), FAILED, status="ERROR"),
+        span(
+            *(2, (5, 95), {**FAILED, "gen_ai.request.model": model}),
+            trace=2,
+            scope="b",
+            status="ERROR",
+        ),
+    )
+    assert thread.errors == errors

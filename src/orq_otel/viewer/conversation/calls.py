@@ -522,6 +522,7 @@ class _Twins:
                     other.scope != one.scope
                     and one.has_usage
                     and (one.input, one.output) == (other.input, other.output)
+                    and _is_same_model(one, other)
                     and not (one.response and other.response)
                     and not self._has_scope(one, other.scope)
                     and not self._has_scope(other, one.scope)
@@ -544,6 +545,7 @@ class _Twins:
                     other.scope != one.scope
                     and one.is_error
                     and other.is_error
+                    and _is_same_model(one, other)
                     and (one.key[0] != other.key[0] or self._is_beside(one, other))
                     and not self._has_scope(one, other.scope)
                 ):
@@ -629,11 +631,14 @@ def _is_same_model(one: Node, other: Node) -> bool:
     """Whether two spans may be about one model: a response tells its version."""
     if one.model is None or other.model is None:
         return True
-    short, long = sorted((one.model, other.model), key=len)
+    models = (_SELLER.sub("", some.model.lower()) for some in (one, other) if some.model)
+    short, long = sorted(models, key=len)
     version = long.removeprefix(short)
     return short == long or (version != long and _VERSION.match(version) is not None)
 
 
+#: What stands before a model's name at those who sell the models of others.
+_SELLER: Final = re.compile(r"^(?:.*/)?(?:(?:[a-z-]+\.)+(?=[a-z]))?")
 #: What stands behind a model's name in its version.
 _VERSION: Final = re.compile(r"[-@:]\d")
 
