@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orq_otel.viewer.conversation import calls, conversation, failure
-from orq_otel.viewer.conversation.entries import Failure
-from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.conversation.entries import Failure, Turn
+from orq_otel.viewer.conversation.facts import explained, read
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.model.threads import Thread
@@ -327,6 +327,46 @@ def test_a_request_with_a_label_is_not_the_step_that_failed(sums: Any) -> None:
 
 
 FAILED = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"}
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "nobody-knows-this"])
+@pytest.mark.parametrize("reporter", ["outer", "inner", "agent"])
+def test_a_cost_counts_whichever_span_of_the_call_reports_it(
+    sums: Any, model: str, reporter: str
+) -> None:
+    told = {**CALL, "gen_ai.request.model": model}
+    cost = {"gen_ai.usage.cost": 0.75}
+    details = {"gen_ai.usage.cache_read.input_tokens": 400, "gen_ai.response.id": "r"}
+    agent = {**told, "gen_ai.operation.name": "invoke_agent"}
+    outer, inner = (details, cost) if reporter == "inner" else (cost, details)
+    if reporter == "agent":
+        outer, inner, agent = {}, details, {**agent, **cost}
+    spans = (
+        span(1, (0, 100), agent, scope="app"),
+        span(2, (5, 95), {**told, **outer}, parent=1, scope="litellm"),
+        span(3, (6, 94), {**told, **inner}, parent=2, scope="openai"),
+    )
+    assert counted(sums(*spans)) == (1000, 100, 0.75)
+    (turn,) = (one for one in conversation("t", spans).entries if isinstance(one, Turn))
+    assert turn.kept.facts.cost == 0.75
+    found = explained(turn.kept)
+    assert found is not None
+    assert (found.source, found.is_reported) == ("gen_ai.usage.cost", True)
+
+
+def test_a_cost_of_several_calls_together_is_none_of_theirs(sums: Any) -> None:
+    agent = {
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.usage.input_tokens": 2000,
+        "gen_ai.usage.output_tokens": 200,
+        "gen_ai.usage.cost": 0.75,
+    }
+    thread = sums(
+        span(1, (0, 100), agent),
+        span(2, (5, 45), CALL, parent=1),
+        span(3, (50, 95), CALL, parent=1),
+    )
+    assert counted(thread) == (2000, 200, 2 * PRICE)
 
 
 @pytest.mark.parametrize(

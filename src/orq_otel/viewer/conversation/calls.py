@@ -18,9 +18,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from orq_otel.viewer.conversation.facts import MODEL_CALLS, SUMMARIES, cost_of
+from orq_otel.viewer.conversation.facts import MODEL_CALLS, SUMMARIES, cost_of, reported_cost
 from orq_otel.viewer.dialects import table
-from orq_otel.viewer.model.facts import Facts
+from orq_otel.viewer.model.facts import Facts, Reported, Usage
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import Span
 
@@ -57,7 +57,7 @@ class Node:
         response: The id of the model's response, or None.
         input: Its number of input tokens, or None.
         output: Its number of output tokens, or None.
-        details: How many numbers it tells of its usage.
+        usage: All that it tells of its usage, or None.
         is_call: Whether it is a model call by itself.
         is_error: Whether it failed by itself.
         is_record: Whether it tells afterwards what a call before it has answered.
@@ -66,6 +66,7 @@ class Node:
         counts: Whether its tokens, its cost and its call count.
         is_failure: Whether its error counts.
         twin: The key of the span that counts in its place, or None.
+        cost: What another span reports that tells of the same call, or None.
     """
 
     key: Key
@@ -81,7 +82,7 @@ class Node:
     response: str | None
     input: int | None
     output: int | None
-    details: int
+    usage: Usage | None
     is_call: bool
     is_error: bool
     is_record: bool
@@ -90,11 +91,25 @@ class Node:
     counts: bool = False
     is_failure: bool = False
     twin: Key | None = None
+    cost: Reported | None = None
 
     @property
     def has_usage(self) -> bool:
         """Whether it tells how many tokens were used."""
         return bool(self.input or self.output)
+
+    @property
+    def details(self) -> int:
+        """How many numbers it tells of its usage, beside the usual ones."""
+        if self.usage is None:
+            return 0
+        counts = (self.usage.cache_read, self.usage.cache_write, self.usage.reasoning)
+        return sum(one is not None for one in counts)
+
+    @property
+    def reported(self) -> Reported | None:
+        """The cost that it reports itself, or None."""
+        return reported_cost(self.span, self.usage)
 
     @property
     def question(self) -> str:
@@ -111,7 +126,6 @@ def node_of(span: Span, facts: Facts) -> Node:
     said = facts.said or table.read(span)
     usage = said.usage
     is_told = usage is not None and facts.operation in SUMMARIES
-    counts = () if usage is None else (usage.cache_read, usage.cache_write, usage.reasoning)
     return Node(
         key=(span.trace_id, span.span_id),
         parent=span.parent_id,
@@ -126,7 +140,7 @@ def node_of(span: Span, facts: Facts) -> Node:
         response=said.response_id,
         input=usage.input_tokens if is_told and usage is not None else facts.input_tokens,
         output=usage.output_tokens if is_told and usage is not None else facts.output_tokens,
-        details=sum(one is not None for one in counts),
+        usage=usage,
         is_call=facts.is_model_call,
         is_error=facts.is_error,
         is_record=said.is_record,
@@ -186,9 +200,11 @@ def decided(kept: KeptSpan, node: Node) -> KeptSpan:
         # By itself it repeats another span, so that its price was not asked for.
         said = facts.said or table.read(kept.span)
         cost = cost_of(kept.span, said.usage, facts.provider, facts.model)
+    if node.cost is not None:
+        cost = node.cost
     told = (node.input, node.output, cost) if counts else (None, None, None)
     found = (node.thread, *told, counts, node.is_failure)
-    if found == (
+    if node.cost is None and found == (
         facts.thread_id,
         facts.input_tokens,
         facts.output_tokens,
@@ -595,6 +611,7 @@ class _Twins:
             if one.operation in _AGENTS or self.is_joined(one):
                 continue
             one.counts = one.is_call and one.key not in self._around and one.twin is None
+        self._take_costs_of_agents()
 
     def _settle_groups(self) -> None:
         for members in self._members.values():
@@ -613,6 +630,34 @@ class _Twins:
             for one in members:
                 one.twin = None if one is best else best.key
                 one.counts = one is best and (one.is_call or one.has_usage)
+            if best.counts and best.reported is None:
+                costs = (one.reported for one in sorted(members, key=lambda one: one.key))
+                best.cost = next((cost for cost in costs if cost is not None), None)
+
+    def _take_costs_of_agents(self) -> None:
+        """Give a call the cost that an agent around it reports, which has made this one alone."""
+        agents = {
+            one.key: one.reported
+            for one in self.tree.nodes
+            if one.operation in _AGENTS and one.has_usage and not one.counts
+        }
+        if not any(agents.values()):
+            return
+        inside: dict[Key, list[Node]] = {}
+        for one in self.tree.nodes:
+            if one.counts:
+                for above in self.tree.ancestors(one):
+                    if agents.get(above.key):
+                        inside.setdefault(above.key, []).append(one)
+        for key, calls in inside.items():
+            agent, one = self.tree.by_key[key], calls[0]
+            if (
+                len(calls) == 1
+                and (one.input, one.output) == (agent.input, agent.output)
+                and one.cost is None
+                and one.reported is None
+            ):
+                one.cost = agents[key]
 
 
 def _is_sum(outer: Node, inner: Sequence[Node]) -> bool:

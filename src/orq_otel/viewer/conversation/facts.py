@@ -14,7 +14,7 @@ from orq_otel.viewer.conversation import pricing
 from orq_otel.viewer.dialects import table
 from orq_otel.viewer.dialects.genai import INPUT
 from orq_otel.viewer.dialects.shapes import parts_of
-from orq_otel.viewer.model.facts import Facts, Usage
+from orq_otel.viewer.model.facts import Facts, Reported, Usage
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import Span
 
@@ -108,6 +108,11 @@ def cost_of(
     """Returns the cost of a model call in US dollars, or None if it is unknown."""
     sent, answered = (usage.input_tokens, usage.output_tokens) if usage else (None, None)
     return pricing.cost(_priced(span, usage), provider, model, sent, answered, span.start)
+
+
+def reported_cost(span: Span, usage: Usage | None) -> Reported | None:
+    """Returns the cost that a span reports itself, or None."""
+    return pricing.reported(_priced(span, usage))
 
 
 def explained(kept: KeptSpan) -> pricing.Cost | None:

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 
 from orq_otel.viewer.conversation import sellers, usage
 from orq_otel.viewer.conversation.usage import CACHE_READ, CACHE_WRITE
-from orq_otel.viewer.model.facts import Estimate
+from orq_otel.viewer.model.facts import Estimate, Reported
 from orq_otel.viewer.model.kept_spans import KeptSpan
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Price",
     "cost",
     "explained",
+    "reported",
     "unit_price",
 ]
 
@@ -269,6 +270,14 @@ def cost(  # noqa: PLR0913, PLR0917 - what a price depends on
     return Estimate(amount) if entry is not None and entry.doubts else amount
 
 
+def reported(attributes: Mapping[str, Any]) -> Reported | None:
+    """Returns the cost that a span with tokens reports, if it knows the price, or None."""
+    plan = _plan(frozenset(attributes))
+    amount, name = _reported(attributes, plan)
+    is_known = bool(amount) or name in _BILLED
+    return Reported(amount, name) if amount is not None and is_known else None
+
+
 def is_reported(attributes: Mapping[str, Any]) -> bool:
     """Whether a span's attributes tell the cost."""
     plan = _plan(frozenset(attributes))
@@ -292,6 +301,8 @@ def explained(kept: KeptSpan, attributes: Mapping[str, Any]) -> Cost | None:
     facts = kept.facts
     if facts.cost is None:
         return None
+    if isinstance(facts.cost, Reported):
+        return Cost(float(facts.cost), facts.cost.source, is_reported=True)
     found = _calculated(
         attributes,
         facts.provider,
@@ -329,17 +340,13 @@ def _calculated(  # noqa: PLR0913, PLR0917 - as `cost`
     plan = _plan(frozenset(attributes))
     nothing: tuple[float, str, _Entry | None, list[tuple[str, int]]] | None = None
     if plan.reported or plan.reported_in_json:
-        reported, name = _reported(attributes, plan)
+        amount, name = _reported(attributes, plan)
         # Orq reports zero if it does not know the number of tokens.
-        if reported or (reported is not None and (input_tokens or output_tokens)):
-            if reported or name in _BILLED:
-                return reported, name, None, []
-            nothing = (
-                reported,
-                name,
-                None,
-                [],
-            )  # others report it for models whose price they do not know
+        if amount or (amount is not None and (input_tokens or output_tokens)):
+            if amount or name in _BILLED:
+                return amount, name, None, []
+            # Others report it for models whose price they do not know.
+            nothing = (amount, name, None, [])
     if input_tokens is None and output_tokens is None:
         return None
     models = (model or "", _text(attributes, plan.requested) or "")

@@ -49,6 +49,23 @@ class Estimate(float):
     __slots__ = ()
 
 
+class Reported(float):
+    """A cost that another span of the call reports.
+
+    Attributes:
+        source: The attribute that has it there.
+    """
+
+    __slots__ = ("source",)
+    source: str
+
+    def __new__(cls, amount: float, source: str) -> Reported:
+        """Make one of an amount in US dollars."""
+        found = super().__new__(cls, amount)
+        found.source = source
+        return found
+
+
 @dataclass(slots=True)
 class Said:
     """What a span says.
@@ -98,7 +115,8 @@ class Facts:
         provider: The model's provider, or None.
         input_tokens: The number of input tokens, or None if unknown or not a model call.
         output_tokens: The number of output tokens, or None likewise.
-        cost: In US dollars, or None if unknown. An `Estimate` if its price is one.
+        cost: In US dollars, or None if unknown. An `Estimate` if its price is one, and `Reported`
+            if another span of the call has it.
         is_model_call: Whether the span is a model call, which has tokens and a cost.
         is_error: Whether it failed.
         title: The user's first message, or None if content was not captured.
