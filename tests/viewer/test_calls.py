@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import sqlite3
 import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +19,13 @@ from orq_otel.viewer.conversation import calls, conversation, failure
 from orq_otel.viewer.conversation.entries import Failure, Turn
 from orq_otel.viewer.conversation.facts import explained, read
 from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.model.threads import Thread
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .conversations import NOON
+from .sqlite_checks import rollup_errors
 
 MILLISECOND = 10**6
 CALL = {
@@ -329,6 +336,33 @@ def test_a_request_with_a_label_is_not_the_step_that_failed(sums: Any) -> None:
 FAILED = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"}
 
 
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))), ids=str)
+def test_a_failed_call_in_traces_of_two_instrumentations_is_one(
+    tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    spans = [
+        span(1, (0, 100), {"gen_ai.operation.name": "invoke_agent"}, scope="langchain"),
+        span(2, (5, 95), FAILED, parent=1, scope="langchain", status="ERROR", message="429"),
+        span(3, (10, 90), FAILED, trace=2, scope="openai", status="ERROR", message="429"),
+        span(4, (15, 85), {"http.method": "POST"}, parent=3, trace=2, scope="httpx"),
+    ]
+    with closing(SQLiteStore(tmp_path / "threads.db")) as store:
+        for place in order:
+            store.write([spans[place]])
+        (thread,) = store.threads(ThreadQuery()).threads
+    assert (thread.errors, thread.spans) == (1, 4)
+
+
+def test_an_error_that_another_span_tells_stays_when_more_of_its_trace_arrives(sums: Any) -> None:
+    usage = {name: value for name, value in CALL.items() if "usage" in name or "model" in name}
+    thread = sums(
+        span(1, (0, 100), {**CALL, "gen_ai.operation.name": "embeddings"}),
+        span(2, (100, 200), usage, trace=2, status="ERROR", message="cut off"),
+        span(3, (0, 50), {"http.method": "GET"}, scope="httpx"),
+    )
+    assert (thread.errors, thread.input_tokens) == (1, 1000)
+
+
 @pytest.mark.parametrize("model", ["gpt-4o", "nobody-knows-this"])
 @pytest.mark.parametrize("reporter", ["outer", "inner", "agent"])
 def test_a_cost_counts_whichever_span_of_the_call_reports_it(
@@ -401,3 +435,72 @@ def test_failures_of_different_models_at_the_same_time_are_several(
         ),
     )
     assert thread.errors == errors
+
+
+def steps(count: int, ids: dict[str, Any]) -> Iterator[list[KeptSpan]]:
+    """Steps of an agent, each with a call that two instrumentations tell, and with requests."""
+    for number in range(count):
+        begin, key = number * 10, number * 10
+        told = {**CALL, **ids, "gen_ai.response.id": f"r{number}"}
+        yield [
+            span(key + 13, (begin + 2, begin + 5), {"http.method": "POST", **ids}, parent=key + 12),
+            span(key + 12, (begin + 1, begin + 6), told, parent=key + 11, scope="openai"),
+            span(key + 11, (begin, begin + 7), told, parent=key + 10, scope="litellm"),
+            span(key + 14, (begin + 8, begin + 9), {"db.system": "x", **ids}, parent=key + 10),
+            span(
+                *(key + 10, (begin, begin + 10)),
+                {**CALL, **ids, "gen_ai.operation.name": "invoke_agent"},
+                parent=2 if number < 60 else 1,
+            ),
+        ]
+
+
+def write_long_trace(store: SQLiteStore, count: int, ids: dict[str, Any], order: str) -> Thread:
+    """Write a trace with so many steps, of which one fails. The root comes "first" or "last"."""
+    repeated = {
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.usage.input_tokens": 1000 * count,
+        "gen_ai.usage.output_tokens": 100 * count,
+    }
+    root = span(1, (-10, count * 10), repeated, status="ERROR", message="boom")
+    arriving = [one for step in steps(count, ids) for one in step]
+    failed = replace(arriving[-4].span, status="ERROR", status_message="boom")
+    arriving[-4] = KeptSpan(failed, read(failed))
+    # Around what arrived long before it.
+    arriving.append(span(2, (-5, 600), {**repeated, **ids}, parent=1))
+    arriving.insert(0 if order == "first" else len(arriving), root)
+    for begin in range(0, len(arriving), 400):
+        store.write(arriving[begin : begin + 400])
+    thread = store.thread("t")
+    assert thread is not None
+    return thread
+
+
+NOBODY = {"thread.id": None}
+
+
+@pytest.mark.parametrize("ids", [{}, NOBODY], ids=["everywhere", "root"])
+@pytest.mark.parametrize("order", ["first", "last"])
+def test_a_long_trace_counts_as_a_short_one(
+    sqlite: SQLiteStore, order: str, ids: dict[str, Any]
+) -> None:
+    """Whether the agent around all of it comes first or last, and only it has the thread's id."""
+    count = 500
+    thread = write_long_trace(sqlite, count, ids, order)
+    assert (thread.spans, thread.errors) == (5 * count + 2, 1)
+    assert counted(thread) == (1000 * count, 100 * count, round(count * PRICE, 6))
+    assert not rollup_errors(sqlite)
+
+
+def test_a_long_trace_stays_as_it_is_when_it_is_read_again(tmp_path: Path) -> None:
+    """As after an upgrade."""
+    path = tmp_path / "threads.db"
+    with closing(SQLiteStore(path)) as store:
+        thread = write_long_trace(store, 401, NOBODY, "last")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO unindexed VALUES ('again', 300)")
+    with closing(SQLiteStore(path)) as store:
+        while store.index_more():
+            pass
+        assert store.thread("t") == thread
+        assert not rollup_errors(store)

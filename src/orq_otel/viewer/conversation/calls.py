@@ -16,7 +16,8 @@ import itertools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from orq_otel.viewer.conversation.facts import MODEL_CALLS, SUMMARIES, cost_of, reported_cost
 from orq_otel.viewer.dialects import table
@@ -29,6 +30,7 @@ Key = tuple[str, str]
 
 _TOOL: Final = "execute_tool"
 _NO_IDS: Final[set[str]] = set()
+_NO_THREADS: Final[Mapping[str, Collection[str]]] = MappingProxyType({})
 #: Where Logfire keeps an id in baggage that a span has another one for.
 _IN_BAGGAGE: Final = "baggage_conflict.gen_ai.conversation.id"
 #: How the scope of a framework begins that makes up ids where it was given none, and how they look.
@@ -37,6 +39,20 @@ _INVENTED: Final = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-
 #: Operations that ask again for an answer that an earlier call has brought.
 _FETCHES: Final = frozenset({"fetch_response"})
 _AGENTS: Final = SUMMARIES - _FETCHES - {_TOOL, "chunk"}
+
+
+class Before(NamedTuple):
+    """What was decided on a span before.
+
+    Attributes:
+        thread: The thread that it belonged to, or None.
+        counts: Whether its tokens, its cost and its call counted.
+        is_failure: Whether its error counted.
+    """
+
+    thread: str | None
+    counts: bool
+    is_failure: bool
 
 
 @dataclass(slots=True)
@@ -62,6 +78,8 @@ class Node:
         is_error: Whether it failed by itself.
         is_record: Whether it tells afterwards what a call before it has answered.
         span: The span, for what is seldom needed.
+        before: What was decided on it before, or None.
+        is_partial: Whether spans are missing here that it was decided on with before.
         thread: The thread that it belongs to, or None. This and the rest is decided.
         counts: Whether its tokens, its cost and its call count.
         is_failure: Whether its error counts.
@@ -87,6 +105,8 @@ class Node:
     is_error: bool
     is_record: bool
     span: Span = field(repr=False)
+    before: Before | None = None
+    is_partial: bool = False
     thread: str | None = None
     counts: bool = False
     is_failure: bool = False
@@ -110,6 +130,13 @@ class Node:
     def reported(self) -> Reported | None:
         """The cost that it reports itself, or None."""
         return reported_cost(self.span, self.usage)
+
+    @property
+    def is_told_elsewhere(self) -> bool:
+        """Whether another span counted in its place, which may be missing here."""
+        return (
+            self.is_partial and self.is_call and self.before is not None and not self.before.counts
+        )
 
     @property
     def question(self) -> str:
@@ -149,22 +176,26 @@ def node_of(span: Span, facts: Facts) -> Node:
 
 
 def decide(
-    nodes: Sequence[Node], find_others: Callable[[list[Node]], list[Node]] | None = None
+    nodes: Sequence[Node],
+    find_others: Callable[[list[Node]], list[Node]] | None = None,
+    threads: Mapping[str, Collection[str]] = _NO_THREADS,
 ) -> None:
-    """Decides on all spans of some traces.
+    """Decides on the spans of some traces.
 
     Args:
-        nodes: All known spans of each trace.
-        find_others: Returns calls of the same threads in other traces, which were decided on
-            before, for the calls of these traces. They are decided on as well.
+        nodes: All known spans of each trace. Those that are partial have all spans above them.
+        find_others: Returns calls of the same threads elsewhere, each as it was decided on before,
+            and partial, for the calls of these traces. They are decided on as well.
+        threads: The threads that each trace belonged to before, if spans of it are partial.
     """
     tree = _Tree(nodes)
-    tree.find_threads()
+    tree.find_threads(threads)
     twins = _Twins(tree)
     twins.find_nested()
     twins.find_elsewhere(find_others)
     twins.settle()
     tree.find_errors()
+    twins.move_errors()
 
 
 def may_be_told_by(nodes: Collection[Node], others: Iterable[tuple[str, str | None]]) -> bool:
@@ -182,7 +213,10 @@ def may_be_told_by(nodes: Collection[Node], others: Iterable[tuple[str, str | No
         for one in nodes
     ):
         return True
-    return any(scope not in scopes or operation in _FETCHES for scope, operation in others)
+    return any(
+        scope not in scopes or operation is None or operation in _FETCHES
+        for scope, operation in others
+    )
 
 
 def of_spans(spans: Iterable[KeptSpan]) -> dict[Key, Node]:
@@ -297,10 +331,14 @@ class _Tree:
             seen.add(above.key)
             above = self.above(above)
 
-    def find_threads(self) -> None:
-        """Find the thread of each span."""
+    def find_threads(self, known: Mapping[str, Collection[str]]) -> None:
+        """Find the thread of each span.
+
+        Args:
+            known: The threads that each trace belonged to before.
+        """
         self._give_own()
-        ids: dict[str, set[str]] = {}
+        ids = {trace_id: set(some) for trace_id, some in known.items()}
         for one in self.nodes:
             if one.thread is not None:
                 ids.setdefault(one.key[0], set()).add(one.thread)
@@ -313,6 +351,9 @@ class _Tree:
                     one.thread = parent.thread
                     if parent.key in lent:
                         lent.add(one.key)
+            if one.thread is None and one.is_partial and one.before is not None:
+                one.thread = one.before.thread  # lent by a span that is missing here
+                lent.add(one.key)
 
     def _lend(self, ids: Mapping[str, set[str]]) -> set[Key]:
         """Lend the id of a trace with one alone to the spans above. Returns these."""
@@ -345,7 +386,11 @@ class _Tree:
         made_up = self._made_up()
         for one in reversed(self.downward):
             one.thread = made_up.get((one.key[0], one.own), one.own) if made_up else one.own
-            is_needy = one.own is None and (one.is_genai or one.key in needy)
+            is_needy = one.own is None and (
+                one.is_genai
+                or one.key in needy
+                or (one.is_partial and one.before is not None and one.before.thread == one.session)
+            )
             if is_needy and one.session is not None:
                 one.thread, is_needy = one.session, False
             above = self.above(one)
@@ -377,21 +422,22 @@ class _Tree:
         worked_below: dict[Key, int] = {}  # when the latest call that went well began
         for one in reversed(self.downward):
             failed, worked = failed_below.get(one.key, -1), worked_below.get(one.key, -1)
-            is_error = one.is_error
+            is_error, before = one.is_error, one.before if one.is_partial else None
+            if is_error and before is not None and not before.is_failure:
+                failed = max(failed, one.end)  # where it happened is missing here
             if is_error and failed < 0 and not one.is_genai and self._is_told_above(one):
                 is_error = False  # a request of a call, which tells it
             one.is_failure = is_error and (failed < 0 or worked >= failed)
             if is_error:
                 failed = max(failed, one.end)
+            elif before is not None and before.is_failure:
+                one.is_failure = True  # a twin's, which is missing here
             elif one.is_call or one.operation == _TOOL:
                 worked = max(worked, one.start)
             above = self.above(one)
             if above is not None:
                 failed_below[above.key] = max(failed_below.get(above.key, -1), failed)
                 worked_below[above.key] = max(worked_below.get(above.key, -1), worked)
-        for one in self.nodes:
-            if one.is_failure and one.twin is not None and one.twin in self.by_key:
-                one.is_failure, self.by_key[one.twin].is_failure = False, True
 
     def _is_told_above(self, node: Node) -> bool:
         """Whether a call or step around a failed request has failed with it."""
@@ -406,6 +452,7 @@ class _Twins:
     _group: dict[Key, Key] = field(default_factory=dict)
     _members: dict[Key, list[Node]] = field(default_factory=dict)
     _around: set[Key] = field(default_factory=set)  # around several calls
+    _others: list[Node] = field(default_factory=list)
 
     def find_nested(self) -> None:
         """Find calls inside of calls, and usage that is told again."""
@@ -413,11 +460,10 @@ class _Twins:
         for one in self.tree.nodes:
             inner = inside.get(one.key, [])
             same = [other for other in inner if _is_same(one, other)]
-            if len(same) == 1:
+            if len(same) == 1 and not (one.is_told_elsewhere and same[0].before is None):
                 self.join(one, same[0])
-            elif len(same) > 1 or (
+            elif same or (
                 one.is_call
-                and not same
                 and one.key in spenders
                 and (one.operation is None or _is_sum(one, inner))
             ):
@@ -426,6 +472,8 @@ class _Twins:
             if one.operation in _AGENTS:
                 # An agent whose calls failed may repeat what it has used before, as Strands has it.
                 is_spent = one.key in spenders or one.key in failed
+                if one.is_partial and one.before is not None:
+                    is_spent = is_spent or not one.before.counts
                 one.counts = one.has_usage and not is_spent
                 if one.counts:
                     spenders.update(above.key for above in self.tree.ancestors(one))
@@ -517,7 +565,7 @@ class _Twins:
         ]
         if not calls:
             return
-        others = [] if find_others is None else find_others(calls)
+        self._others = others = [] if find_others is None else find_others(calls)
         threads: dict[str | None, list[Node]] = {}
         for one in filter(is_model_call, (*calls, *others)):
             threads.setdefault(one.thread, []).append(one)
@@ -610,7 +658,7 @@ class _Twins:
         for one in self.tree.nodes:
             if one.operation in _AGENTS or self.is_joined(one):
                 continue
-            one.counts = one.is_call and one.key not in self._around and one.twin is None
+            one.counts = one.is_call and one.key not in self._around and not one.is_told_elsewhere
         self._take_costs_of_agents()
 
     def _settle_groups(self) -> None:
@@ -627,9 +675,12 @@ class _Twins:
                     one.key,
                 ),
             )
+            is_told = any(one.is_told_elsewhere for one in members) and not any(
+                one.before is not None and one.before.counts for one in members
+            )
             for one in members:
                 one.twin = None if one is best else best.key
-                one.counts = one is best and (one.is_call or one.has_usage)
+                one.counts = one is best and not is_told and (one.is_call or one.has_usage)
             if best.counts and best.reported is None:
                 costs = (one.reported for one in sorted(members, key=lambda one: one.key))
                 best.cost = next((cost for cost in costs if cost is not None), None)
@@ -658,6 +709,22 @@ class _Twins:
                 and one.reported is None
             ):
                 one.cost = agents[key]
+
+    def move_errors(self) -> None:
+        """Let the error of a call count once: on the span that counts for it."""
+        nodes = {one.key: one for one in (*self.tree.nodes, *self._others)}
+        for one in nodes.values():
+            if one.twin is None:
+                continue
+            twin = nodes[one.twin]
+            if one.is_failure:
+                # In another trace, it is known where the twin itself has failed.
+                is_here = one.key[0] == twin.key[0] or not twin.is_error
+                one.is_failure, twin.is_failure = False, twin.is_failure or is_here
+            elif one.is_partial and one.is_error and not twin.is_error:
+                # It was moved to the twin before.
+                before = twin.before
+                twin.is_failure = twin.is_failure or (before is not None and before.is_failure)
 
 
 def _is_sum(outer: Node, inner: Sequence[Node]) -> bool:

@@ -2,30 +2,44 @@
 
 `conversation/calls.py` decides for whole traces. Most traces need none of it: their spans have the
 thread's id, and tell of one call each. They are seen without reading anything from the file.
+
+Of a long trace, only those spans are read that have to do with new ones: what is above and below
+them, and what arrived shortly before. It is read as a whole when it gets its first thread, and its
+second: until then, one thread is lent to all of it.
 """
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from orq_otel.viewer.conversation import calls
 from orq_otel.viewer.conversation.facts import MODEL_CALLS, SUMMARIES, read
 from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.store import sqlite_logs
 from orq_otel.viewer.store.sqlite_rows import SPAN_COLUMNS, body_of, span_of, text
 
-#: If a trace has more spans than this in the file, new ones are decided on without them.
-_LONGEST: Final = 2_000
+_log = logging.getLogger(__name__)
+
+#: A trace is long if it has more spans than this in the file.
+_SHORT: Final = 2_000
+#: Of a long trace, so many of the spans that arrived last are read for new ones.
+_LATEST: Final = 1_000
+#: Of a long trace, no more spans than this are read at a time: the latest.
+_MOST: Final = 50_000
 #: Of so many calls of a thread at the same time, none is compared with new ones.
 _CROWD: Final = 100
 #: How much earlier than a call another span may have begun that tells of it, in nanoseconds.
 _EARLIER: Final = 3600 * 10**9
 #: How long before or after a call a span may be that tells its result.
 _BEFORE: Final = 600 * 10**9
+_T = TypeVar("_T")
+
 #: SQLite before version 3.32 accepts no more than 999 parameters.
 _PARAMETERS: Final = 900
 
@@ -100,7 +114,7 @@ def decide(
     connection: sqlite3.Connection,
     spans: Sequence[KeptSpan],
     known: Plain,
-    recorded: Collection[str] = (),
+    recorded: Collection[sqlite_logs.Key] = (),
 ) -> tuple[dict[int, KeptSpan], list[Change]]:
     """Decides on new spans.
 
@@ -108,59 +122,210 @@ def decide(
         connection: Where the spans before them are, in a transaction.
         spans: The new spans, by their facts alone.
         known: What `plain` has found.
-        recorded: The traces of which new log records tell usage.
+        recorded: The spans of which new log records tell usage.
 
     Returns:
         The new spans of which something else counts than they say, by their places, and what
         changes for spans in the file.
     """
-    there = _there(connection, (*known.traces, *recorded))
+    touched = {trace_id: [spans[at].span for at in of] for trace_id, of in known.traces.items()}
+    told: defaultdict[str, list[bytes]] = defaultdict(list)
+    for trace_id, span_id in recorded:
+        told[trace_id.hex()].append(span_id)
+    there, counts = _there(connection, (*known.traces, *told))
+    long = {
+        trace_id: _Long(
+            connection, trace_id, count, touched.get(trace_id, ()), told.get(trace_id, ())
+        )
+        for trace_id, count in counts.items()
+    }
+    there.update({trace_id: bool(one.threads) for trace_id, one in long.items()})
     involved = _involved(connection, spans, known, there)
-    involved.update(recorded)
+    involved.update(told)
     if not involved:
         return {}, []
-    stored: dict[calls.Key, tuple[int, KeptSpan]] = {}
-    for trace_id in involved & there.keys():
-        for seq, kept in _of_trace(connection, trace_id):
-            stored[kept.span.trace_id, kept.span.span_id] = seq, kept
-    nodes = {key: _node(kept) for key, (_, kept) in stored.items()}
-    new: dict[calls.Key, int] = {}
-    for trace_id in involved:
-        for place in known.traces.get(trace_id, ()):
-            one = spans[place]
-            key = (trace_id, one.span.span_id)
-            if key not in nodes:
-                nodes[key] = calls.node_of(one.span, one.facts)
-                new[key] = place
-    others: dict[calls.Key, tuple[int, KeptSpan, calls.Node]] = {}
+    long = {trace_id: one for trace_id, one in long.items() if trace_id in involved}
+    decision = _Decision(connection, spans, known, involved, there, long)
+    whole = [one for trace_id, one in long.items() if one.is_other(decision.threads(trace_id))]
+    if whole:
+        for one in whole:
+            one.is_whole = True
+        decision = _Decision(connection, spans, known, involved, there, long)
+    return decision.new_spans(), decision.changes()
 
-    def find_others(told: list[calls.Node]) -> list[calls.Node]:
-        for seq, key, thread in _others(connection, told):
-            if key not in nodes and key not in others:
-                kept = span_at(connection, seq)
-                node = _node(kept)
-                node.thread, node.counts = thread, kept.facts.is_model_call
-                node.is_failure = kept.facts.is_error
-                others[key] = seq, kept, node
-        return [node for *_, node in others.values()]
 
-    calls.decide(list(nodes.values()), find_others)
-    decided = {
-        place: changed
-        for key, place in new.items()
-        if (changed := calls.decided(spans[place], nodes[key])) is not spans[place]
-    }
-    changes = [
-        Change(seq, changed)
-        for key, (seq, kept) in stored.items()
-        if (changed := calls.decided(_raw(kept), nodes[key])).facts != kept.facts
-    ]
-    changes += [
-        Change(seq, changed)
-        for seq, kept, node in others.values()
-        if (changed := calls.decided(_raw(kept), node)).facts != kept.facts
-    ]
-    return decided, changes
+class _Decision:
+    """What is decided on new spans of some traces, and on those in the file.
+
+    Args:
+        connection: Where the spans before them are.
+        spans: The new spans.
+        known: What `plain` has found.
+        involved: The traces whose spans need to be seen together.
+        there: The traces that have spans in the file.
+        long: Those of them that are long, with what is read of them.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - all that a decision depends on
+        self,
+        connection: sqlite3.Connection,
+        spans: Sequence[KeptSpan],
+        known: Plain,
+        involved: Collection[str],
+        there: Collection[str],
+        long: Mapping[str, _Long],
+    ) -> None:
+        self._connection = connection
+        self._spans = spans
+        self._stored: dict[calls.Key, tuple[int, KeptSpan]] = {}
+        self._nodes: dict[calls.Key, calls.Node] = {}
+        self._new: dict[calls.Key, int] = {}
+        self._others: dict[calls.Key, tuple[int, KeptSpan, calls.Node]] = {}
+        for trace_id in involved:
+            if trace_id in there:
+                self._read(trace_id, long.get(trace_id))
+            for place in known.traces.get(trace_id, ()):
+                one = spans[place]
+                key = (trace_id, one.span.span_id)
+                if key not in self._nodes:
+                    self._nodes[key] = calls.node_of(one.span, one.facts)
+                    self._new[key] = place
+        threads = {trace_id: one.threads for trace_id, one in long.items() if one.is_partial}
+        calls.decide(list(self._nodes.values()), self._find_others, threads)
+
+    def _read(self, trace_id: str, long: _Long | None) -> None:
+        seqs = _of_trace(self._connection, trace_id) if long is None else long.seqs()
+        for seq in seqs:
+            kept = span_at(self._connection, seq)
+            key = (trace_id, kept.span.span_id)
+            self._stored[key] = seq, kept
+            is_partial = long is not None and long.is_partial and not long.is_told(key)
+            self._nodes[key] = _node(kept, is_partial=is_partial)
+
+    def _find_others(self, told: list[calls.Node]) -> list[calls.Node]:
+        for seq, key in _others(self._connection, told):
+            if key not in self._nodes and key not in self._others:
+                kept = span_at(self._connection, seq)
+                node = _node(kept, is_partial=True)
+                node.thread, node.counts, node.is_failure = node.before or (None, False, False)
+                self._others[key] = seq, kept, node
+        return [node for *_, node in self._others.values()]
+
+    def threads(self, trace_id: str) -> set[str]:
+        """Returns the threads of the spans of a trace."""
+        found = (one.thread for one in self._nodes.values() if one.key[0] == trace_id)
+        return {thread for thread in found if thread is not None}
+
+    def new_spans(self) -> dict[int, KeptSpan]:
+        """Returns the new spans of which something else counts than they say, by their places."""
+        spans, nodes = self._spans, self._nodes
+        return {
+            place: changed
+            for key, place in self._new.items()
+            if (changed := calls.decided(spans[place], nodes[key])) is not spans[place]
+        }
+
+    def changes(self) -> list[Change]:
+        """Returns what changes for spans in the file."""
+        decided = [(seq, kept, self._nodes[key]) for key, (seq, kept) in self._stored.items()]
+        return [
+            Change(seq, changed)
+            for seq, kept, node in (*decided, *self._others.values())
+            if (changed := calls.decided(_raw(kept), node)).facts != kept.facts
+        ]
+
+
+class _Long:
+    """What is read of a long trace for new spans of it.
+
+    Attributes:
+        threads: The threads that it belongs to in the file.
+        is_whole: Whether all of it is read.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        trace_id: str,
+        count: int,
+        new: Sequence[Span],
+        told: Collection[bytes],
+    ) -> None:
+        self.is_whole = False
+        self._connection = connection
+        self._id = trace_id
+        self._trace = bytes.fromhex(trace_id)
+        self._count = count
+        self._told = told
+        self._ids = {bytes.fromhex(one.span_id) for one in new}
+        parents = {bytes.fromhex(one.parent_id) for one in new if one.parent_id is not None}
+        self._wanted = (parents | set(told)) - self._ids
+        self._latest = self._last(_LATEST)
+        #: Whether earlier ones waited for new ones, which are their parents.
+        self._is_parent = False
+        self.threads: set[str] = set()
+        ids = list(self._ids)
+        for some in _pieces(ids) if ids else [[]]:
+            rows = connection.execute(
+                "SELECT DISTINCT (SELECT id FROM threads WHERE key = thread), waits FROM ("
+                f"SELECT DISTINCT thread, parent_id IN ({','.join('?' * len(some))}) AND seq < ?"
+                " AS waits FROM spans WHERE trace_id = ?)",
+                (*some, self._latest[-1], self._trace),
+            ).fetchall()
+            self.threads.update(thread for thread, _ in rows if thread is not None)
+            self._is_parent = self._is_parent or any(waits for _, waits in rows)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether spans of it are not read."""
+        return not self.is_whole or self._count > _MOST
+
+    def is_told(self, key: calls.Key) -> bool:
+        """Whether new log records tell more of a span than was known before."""
+        return bytes.fromhex(key[1]) in self._told
+
+    def is_other(self, threads: Collection[str]) -> bool:
+        """Whether it gets its first or second thread, so that the thread of any span may change."""
+        return len(self.threads) < 2 and not self.threads.issuperset(threads)  # noqa: PLR2004
+
+    def seqs(self) -> list[int]:
+        """Returns the keys of the spans that are read."""
+        if self.is_whole:
+            found = self._last(_MOST)
+        else:
+            found = list(dict.fromkeys((*self._latest, *self._below())))
+            found += above(self._connection, self._trace, found, self._wanted, self._ids)
+        if self._count > _MOST <= len(found):
+            _log.warning(
+                "Trace %s has %s spans. What has just arrived is seen together with no more than"
+                " %s of them, the latest: others may stay without their thread, or count twice.",
+                *(self._id, f"{self._count:,}", f"{_MOST:,}"),
+            )
+        return found
+
+    def _last(self, count: int) -> list[int]:
+        rows = self._connection.execute(
+            "SELECT seq FROM spans WHERE trace_id = ? ORDER BY seq DESC LIMIT ?",
+            (self._trace, count),
+        )
+        return [seq for (seq,) in rows]
+
+    def _below(self) -> list[int]:
+        """Returns the earlier spans below new ones."""
+        if not self._is_parent:
+            return []
+        children: defaultdict[bytes | None, list[tuple[int, bytes]]] = defaultdict(list)
+        for seq, span_id, parent_id in self._connection.execute(
+            "SELECT seq, span_id, parent_id FROM spans WHERE trace_id = ?", (self._trace,)
+        ):
+            children[parent_id].append((seq, span_id))
+        found: list[int] = []
+        waiting: list[bytes] = list(self._ids)
+        while waiting:
+            below = children.pop(waiting.pop(), ())
+            found += [seq for seq, _ in below]
+            waiting += [span_id for _, span_id in below]
+        return sorted(found, reverse=True)[:_MOST]
 
 
 def _involved(
@@ -199,24 +364,43 @@ def _raw(kept: KeptSpan) -> KeptSpan:
     return KeptSpan(kept.span, replace(facts, title=stored.title, tags=stored.tags))
 
 
-def _node(kept: KeptSpan) -> calls.Node:
-    return calls.node_of(kept.span, read(kept.span, is_brief=True))
+def _node(kept: KeptSpan, *, is_partial: bool) -> calls.Node:
+    node = calls.node_of(kept.span, read(kept.span, is_brief=True))
+    facts = kept.facts
+    node.before = calls.Before(facts.thread_id, facts.is_model_call, facts.is_error)
+    node.is_partial = is_partial
+    return node
 
 
-def _there(connection: sqlite3.Connection, traces: Iterable[str]) -> dict[str, bool]:
-    """Returns the traces that have spans in the file, and whether any belongs to a thread."""
-    found: dict[str, bool] = {}
-    for some in _pieces(list(dict.fromkeys(traces))):
+def _there(
+    connection: sqlite3.Connection, traces: Iterable[str]
+) -> tuple[dict[str, bool], dict[str, int]]:
+    """Returns the traces that have spans in the file, and whether any belongs to a thread.
+
+    Of long ones, the second has the number of their spans instead.
+    """
+    short: list[bytes] = []
+    long: dict[str, int] = {}
+    for some in _pieces([bytes.fromhex(one) for one in dict.fromkeys(traces)]):
+        marks = ",".join("?" * len(some))
+        for trace_id, spans in connection.execute(
+            f"SELECT trace_id, COUNT(*) FROM spans WHERE trace_id IN ({marks}) GROUP BY trace_id",
+            some,
+        ):
+            if spans > _SHORT:
+                long[trace_id.hex()] = spans
+            else:
+                short.append(trace_id)
+    there: dict[str, bool] = {}
+    for some in _pieces(short):
         marks = ",".join("?" * len(some))
         rows = connection.execute(
-            "SELECT trace_id, COUNT(*), COUNT(thread) FROM spans"
+            "SELECT trace_id, COUNT(thread) FROM spans"
             f" WHERE trace_id IN ({marks}) GROUP BY trace_id",
-            [bytes.fromhex(one) for one in some],
+            some,
         )
-        for trace_id, spans, threads in rows:
-            if spans <= _LONGEST:
-                found[trace_id.hex()] = threads > 0
-    return found
+        there.update({trace_id.hex(): threads > 0 for trace_id, threads in rows})
+    return there, long
 
 
 def _shared(connection: sqlite3.Connection, spans: Sequence[KeptSpan], known: Plain) -> set[str]:
@@ -249,8 +433,8 @@ _CALLS: Final = (
 
 def _others(
     connection: sqlite3.Connection, told: Iterable[calls.Node]
-) -> Iterator[tuple[int, calls.Key, str]]:
-    """Yields the calls of the same threads at the same time, each with its thread.
+) -> Iterator[tuple[int, calls.Key]]:
+    """Yields the calls of the same threads at the same time.
 
     None where there is a crowd of them, in which nobody can tell which two are the same, and none
     where nobody else tells of calls: then they need not be read.
@@ -262,20 +446,19 @@ def _others(
     for thread, nodes in threads.items():
         begin, end = min(one.start for one in nodes), max(one.end for one in nodes)
         rows = connection.execute(
-            f"{_CALLS} AND operation IS NOT NULL LIMIT {_CROWD}",
+            f"{_CALLS} AND (operation IS NOT NULL OR model IS NOT NULL) LIMIT {_CROWD}",
             (text(thread), begin - _EARLIER, end + _BEFORE, begin - _BEFORE),
         ).fetchall()
         if len(rows) < _CROWD and calls.may_be_told_by(nodes, {one[3:] for one in rows}):
             for seq, trace_id, span_id, *_ in rows:
-                yield seq, (trace_id.hex(), span_id.hex()), thread
+                yield seq, (trace_id.hex(), span_id.hex())
 
 
-def _of_trace(connection: sqlite3.Connection, trace_id: str) -> Iterator[tuple[int, KeptSpan]]:
+def _of_trace(connection: sqlite3.Connection, trace_id: str) -> list[int]:
     found = connection.execute(
         "SELECT seq FROM spans WHERE trace_id = ?", (bytes.fromhex(trace_id),)
     )
-    for (seq,) in found.fetchall():
-        yield seq, span_at(connection, seq)
+    return [seq for (seq,) in found]
 
 
 def span_at(connection: sqlite3.Connection, seq: int) -> KeptSpan:
@@ -292,6 +475,47 @@ def span_at(connection: sqlite3.Connection, seq: int) -> KeptSpan:
     return span_of(tuple(row), whole, thread, "", {})
 
 
-def _pieces(values: list[str]) -> Iterable[list[str]]:
+def above(
+    connection: sqlite3.Connection,
+    trace_id: bytes,
+    seqs: Sequence[int],
+    wanted: Collection[bytes] = (),
+    new: Collection[bytes] = (),
+) -> list[int]:
+    """Returns the keys of all spans above some, without these.
+
+    Args:
+        connection: Where they are.
+        trace_id: Their trace.
+        seqs: The keys of the spans.
+        wanted: The ids of further spans that are returned, with those above them.
+        new: The ids of spans that are not in the file.
+    """
+    there = set(new)
+    next_ones = set(wanted)
+    for keys in _pieces(seqs):
+        marks = ",".join("?" * len(keys))
+        for span_id, parent_id in connection.execute(
+            f"SELECT span_id, parent_id FROM spans WHERE seq IN ({marks})", keys
+        ):
+            there.add(span_id)
+            next_ones.add(parent_id)
+    found: list[int] = []
+    while next_ones := next_ones - there - {None}:
+        there |= next_ones
+        parents: set[bytes] = set()
+        for some in _pieces(list(next_ones)):
+            marks = ",".join("?" * len(some))
+            for seq, parent_id in connection.execute(
+                f"SELECT seq, parent_id FROM spans WHERE trace_id = ? AND span_id IN ({marks})",
+                (trace_id, *some),
+            ):
+                found.append(seq)
+                parents.add(parent_id)
+        next_ones = parents
+    return found
+
+
+def _pieces(values: Sequence[_T]) -> Iterable[Sequence[_T]]:
     for start in range(0, len(values), _PARAMETERS):
         yield values[start : start + _PARAMETERS]

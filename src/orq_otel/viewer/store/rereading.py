@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -25,7 +25,7 @@ from orq_otel.viewer.store import (
     sqlite_search,
     sqlite_sums,
 )
-from orq_otel.viewer.store.deciding import span_at
+from orq_otel.viewer.store.deciding import above, span_at
 from orq_otel.viewer.store.sqlite_rows import (
     ADD_CALLS,
     FACTS,
@@ -39,8 +39,9 @@ from orq_otel.viewer.store.tally import Row, Tally
 
 #: So many spans are read at a time, each with all others of its trace.
 _SPANS: Final = 50
-#: If a trace has more spans than this, they are read without each other.
-_LONGEST: Final = 2_000
+#: If a trace has more spans than this, they are read only with those above them. What is decided
+#: with others stays as it was.
+_SHORT: Final = 2_000
 
 
 def read_some(connection: sqlite3.Connection, until: int) -> int | None:
@@ -55,21 +56,49 @@ def read_some(connection: sqlite3.Connection, until: int) -> int | None:
     if not window:
         return None
     keys = {seq for seq, _ in window}
+    long: dict[str, set[str]] = {}
     traces = list(dict.fromkeys(trace_id for _, trace_id in window))
     for trace_id in traces:
         found = connection.execute(
-            "SELECT seq FROM spans WHERE trace_id = ? LIMIT ?", (trace_id, _LONGEST + 1)
+            "SELECT seq FROM spans WHERE trace_id = ? LIMIT ?", (trace_id, _SHORT + 1)
         ).fetchall()
-        if len(found) <= _LONGEST:
+        if len(found) <= _SHORT:
             keys.update(seq for (seq,) in found)
-    _read_again(connection, sorted(keys))
+        else:
+            keys.update(above(connection, trace_id, [seq for seq, of in window if of == trace_id]))
+            threads = connection.execute(
+                "SELECT DISTINCT threads.id FROM spans JOIN threads ON threads.key = spans.thread"
+                " WHERE trace_id = ?",
+                (trace_id,),
+            )
+            long[trace_id.hex()] = {thread for (thread,) in threads}
+    _read_again(connection, sorted(keys), long)
     sqlite_feedback.join(connection, (), traces, ())
     return int(window[-1][0]) - 1 if len(window) == _SPANS else None
 
 
-def _read_again(connection: sqlite3.Connection, keys: Iterable[int]) -> None:
-    spans = {seq: _again(span_at(connection, seq)) for seq in keys}
-    nodes = calls.of_spans(spans.values())
+def _read_again(
+    connection: sqlite3.Connection, keys: Iterable[int], long: Mapping[str, Collection[str]]
+) -> None:
+    """Read some spans again.
+
+    Args:
+        connection: Where they are.
+        keys: Their keys.
+        long: The threads of long traces, of which not all spans are read.
+    """
+    spans: dict[int, KeptSpan] = {}
+    nodes: dict[calls.Key, calls.Node] = {}
+    for seq in keys:
+        stored = span_at(connection, seq)
+        spans[seq] = kept = _again(stored)
+        node = calls.node_of(kept.span, kept.facts)
+        if node.key[0] in long and kept.facts.operation == stored.facts.operation:
+            facts = stored.facts
+            node.before = calls.Before(facts.thread_id, facts.is_model_call, facts.is_error)
+            node.is_partial = True
+        nodes[node.key] = node
+    calls.decide(list(nodes.values()), threads=long)
     old, new = Tally(), Tally()
     sqlite_groups.add_calls(connection, sqlite_groups.calls_of(connection, spans), -1)
     for seq, kept in spans.items():

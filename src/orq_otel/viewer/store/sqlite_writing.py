@@ -71,8 +71,7 @@ def insert(connection: sqlite3.Connection, batch: Batch, arrived: int) -> None:
     logged = sqlite_logs.keys_of(connection, batch.logs, _may_have_records(batch))
     recorded = sqlite_logs.recorded(connection, logged)
     spans = _with_records(connection, batch.spans, recorded)
-    told_later = {trace_id.hex() for trace_id, _ in recorded}
-    decided, changes = deciding.decide(connection, spans, batch.plain, told_later)
+    decided, changes = deciding.decide(connection, spans, batch.plain, recorded)
     if spans is not batch.spans:
         both = enumerate(zip(spans, batch.spans, strict=True))
         decided = {place: one for place, (one, alone) in both if one is not alone} | decided
