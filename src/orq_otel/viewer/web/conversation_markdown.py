@@ -25,6 +25,7 @@ from orq_otel.viewer.conversation import (
 from orq_otel.viewer.conversation.exchanges import Inner
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.threads import Thread
+from orq_otel.viewer.web.quoted_markdown import fenced, quoted
 from orq_otel.viewer.web.zones import Zone
 
 _ROLES: Final = {
@@ -34,13 +35,6 @@ _ROLES: Final = {
     "tool": "Tool",
     "user": "User",
 }
-#: What would become a tag, or a link that runs something, in programs that show Markdown.
-_TAG: Final = re.compile(r"<(?=[A-Za-z/!?])")
-_SCRIPT: Final = re.compile(
-    r"(\]\s*[(:]\s*<?\s*)(?=(?:javascript|vbscript|data)\s*:)", re.IGNORECASE
-)
-_CODE: Final = re.compile(r"(`+)(?:(?!\1).)+?\1", re.DOTALL)
-_FENCE: Final = re.compile(r"^ {0,3}(```+|~~~+)")
 
 
 def document(
@@ -119,17 +113,20 @@ def _message(
     who = _ROLES.get(message.role, _line(message.role))
     by = ", ".join(_line(one) for one in (agent, model, message.name, at) if one)
     yield from ("", f"### {who} ({by})")
-    for part in message.parts:
+    for number, part in enumerate(message.parts):
         yield ""
-        yield from _part(part)
+        yield from _part(part, follows=number > 0)
 
 
-def _part(part: Part) -> Iterator[str]:
+def _part(part: Part, *, is_nested: bool = False, follows: bool = False) -> Iterator[str]:
     match part:
         case Text(is_reasoning=True):
-            yield from (f"> {line}" for line in ["*Reasoning*", "", *_safe(part.content)])
+            lines = quoted(part.content, is_nested=True)
+            yield from (f"> {line}" for line in ["*Reasoning*", "", *lines])
         case Text():
-            yield from _safe(part.content)
+            # Indented, it would go on with a list before it.
+            words = part.content.lstrip() if follows else part.content
+            yield from quoted(words, is_nested=is_nested)
         case ToolCall():
             yield from _tool(part, "")
         case Media():
@@ -138,7 +135,7 @@ def _part(part: Part) -> Iterator[str]:
             if part.reference:
                 yield _code(part.reference)
         case _:
-            yield from (f"*{_line(part.kind)}*", *_fenced(part.content))
+            yield from (f"*{_line(part.kind)}*", *fenced(part.content))
 
 
 def _steps(steps: Iterable[Inner], exchange: Exchange, indent: str) -> Iterator[str]:
@@ -196,7 +193,7 @@ def _call(turn: Turn, exchange: Exchange, indent: str) -> Iterator[str]:
         else:
             yield f"{indent}- {_line(role)}"
             yield ""
-            yield from (f"{inside}{line}" if line else "" for line in _part(part))
+            yield from (f"{inside}{line}" if line else "" for line in _part(part, is_nested=True))
             yield ""
     if not is_answer:
         for line in _failed(turn.kept):
@@ -209,9 +206,9 @@ def _tool(call: ToolCall, indent: str) -> Iterator[str]:
     handoff = f", handed over {_way(call.handoff)}" if call.handoff else ""
     yield f"{indent}- Tool {_code(call.name)}{handoff}{' failed' if is_bad else ''}"
     if call.arguments is not None:
-        yield from (f"{inside}{line}" if line else "" for line in _fenced(call.arguments))
+        yield from (f"{inside}{line}" if line else "" for line in fenced(call.arguments))
     for part in call.result or ():
-        lines = _fenced(part.content) if isinstance(part, Text) else _part(part)
+        lines = fenced(part.content) if isinstance(part, Text) else _part(part, is_nested=True)
         yield from (f"{inside}{line}" if line else "" for line in lines)
     if call.execution is not None:
         yield from (f"{inside}{line}" if line else "" for line in _failed(call.execution))
@@ -236,8 +233,9 @@ def _evaluation(one: Evaluation) -> str:
 
 
 def _line(text: str) -> str:
-    """Returns a text on one line, in which nothing is marked."""
-    return re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", formats.one_line(text, 500))
+    """Returns a text on one line, in which nothing is marked, and which begins no list."""
+    shown = re.sub(r"([\\`*_\[\]<>#|~])", r"\\\1", formats.one_line(text, 500))
+    return re.sub(r"^(?=[-+])|^(\d+)(?=[.)](?:\s|$))", r"\1\\", shown)
 
 
 def _code(text: str) -> str:
@@ -245,45 +243,3 @@ def _code(text: str) -> str:
     ticks = "`" * (max((len(one) for one in re.findall("`+", shown)), default=0) + 1)
     space = " " if "`" in shown else ""
     return f"{ticks}{space}{shown}{space}{ticks}"
-
-
-def _fenced(text: str) -> Iterator[str]:
-    shown = formats.visible(text)
-    fence = "`" * max(3, max((len(one) for one in re.findall("`+", shown)), default=0) + 1)
-    yield from ("", fence, *shown.split("\n"), fence)
-
-
-def _safe(text: str) -> Iterator[str]:
-    """Yields the lines of a message: Markdown stays, and HTML is text."""
-    fence = ""
-    waiting: list[str] = []
-    for line in formats.visible(text).split("\n"):
-        found = _FENCE.match(line)
-        if fence:
-            yield line
-            if found and found[1].startswith(fence) and not line.strip(f" {fence[0]}"):
-                fence = ""
-        elif found:
-            yield from _without_tags(waiting)
-            waiting = []
-            fence = found[1]
-            yield line
-        else:
-            waiting.append(line)
-    yield from _without_tags(waiting)
-    if fence:
-        yield fence  # what comes after is not code
-
-
-def _without_tags(lines: Sequence[str]) -> list[str]:
-    if not lines:
-        return []
-    text, found, at = "\n".join(lines), [], 0
-    for code in _CODE.finditer(text):
-        found += [_escaped(text[at : code.start()]), code[0]]
-        at = code.end()
-    return "".join((*found, _escaped(text[at:]))).split("\n")
-
-
-def _escaped(text: str) -> str:
-    return _SCRIPT.sub(lambda match: "\\" + match[0], _TAG.sub(r"\\<", text))
