@@ -317,6 +317,8 @@ def test_a_thread_says_how_much_of_its_cost_is_an_estimate(
     keep(store, call("t", cost=0.5), call("t", server__address="10.0.0.5"))
     _, out, _ = run(capsys, "thread", "t", "--db", db)
     assert "  cost    $0.5002, of which $0.0002 is estimated, for 1 call\n" in out
+    _, out, _ = run(capsys, "export", "t", "--markdown", "--db", db)
+    assert "\n- Cost: $0.5002, of which $0.0002 is estimated\n" in out
     _, out, _ = run(capsys, "threads", "--db", db)
     assert "≈$0.5002" in out
 

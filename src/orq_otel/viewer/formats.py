@@ -157,6 +157,14 @@ def cost(dollars: float | None) -> str:
     return f"${dollars:,.2f}"
 
 
+def cost_of_calls(dollars: float | None, unpriced: int) -> str:
+    """Formats the cost of calls, and says how many of them it leaves out."""
+    text = cost(dollars)
+    if dollars is None or not unpriced:
+        return text
+    return f"{text}, without {plural(unpriced, 'call')} of unknown price"
+
+
 def rate(dollars: float) -> str:
     """Formats a price in US dollars, with all of its digits: `$0.15`, `$0.0125`."""
     text = f"{dollars:.6f}".rstrip("0")

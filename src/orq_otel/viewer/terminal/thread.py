@@ -18,7 +18,7 @@ from orq_otel.viewer.conversation import (
     with_prompts,
 )
 from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.formats import count, one_line, plural
+from orq_otel.viewer.formats import cost_of_calls, count, one_line, plural
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.terminal.command_line import (
     BETWEEN,
@@ -186,10 +186,7 @@ def _summary(thread: dict[str, Any], spans: Sequence[Span]) -> list[str]:
 def _cost(thread: dict[str, Any]) -> str:
     if thread["cost_usd"] is None:
         return "unknown" if thread["unpriced_calls"] else ""
-    if thread["unpriced_calls"]:
-        without = plural(thread["unpriced_calls"], "call")
-        return f"{cost_text(thread['cost_usd'])}, without {without} of unknown price"
-    return cost_text(thread["cost_usd"])
+    return cost_of_calls(thread["cost_usd"], thread["unpriced_calls"])
 
 
 def _estimated(thread: dict[str, Any], spans: Sequence[Span]) -> str:

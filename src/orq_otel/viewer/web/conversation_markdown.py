@@ -83,7 +83,10 @@ def _facts(thread: Thread, zone: Zone) -> Iterator[tuple[str, str]]:
         "Tokens",
         f"{formats.count(thread.input_tokens)} in, {formats.count(thread.output_tokens)} out",
     )
-    yield "Cost", formats.cost(thread.cost)
+    cost = formats.cost_of_calls(thread.cost, thread.unpriced)
+    if thread.estimated:
+        cost += f", of which {formats.cost(thread.estimated)} is estimated"
+    yield "Cost", cost
     if thread.errors:
         yield "Errors", formats.count(thread.errors)
 
