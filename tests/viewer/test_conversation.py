@@ -242,6 +242,61 @@ def test_a_result_without_its_call_is_a_message() -> None:
     assert asked[0] == Message("tool", (Other("tool result", "lost"),))
 
 
+REASONS = "gen_ai.response.finish_reasons"
+LENGTH = {"finish_reason": "length"}
+
+
+@pytest.mark.parametrize(
+    ("output", "told", "is_captured"),
+    [
+        ([said("assistant", "", **LENGTH)], "length", True),
+        ([said("assistant", **LENGTH)], "length", True),
+        ([{"role": "assistant", "content": "", **LENGTH}], "length", True),
+        ([said("assistant", "")], "max_tokens", True),  # as the span tells
+        ([{"role": "assistant", "parts": [{"type": "text"}], **LENGTH}], "max_tokens", False),
+        (None, "max_tokens", False),
+    ],
+)
+def test_an_empty_answer_is_none_that_was_not_captured(
+    output: list[dict[str, Any]] | None, told: str, is_captured: bool
+) -> None:
+    recorder = Recorder("t")
+    messages = [said("user", "One?")]
+    more: dict[str, Any] = {REASONS: ["max_tokens"]}
+    if output is not None:
+        more["gen_ai.output.messages"] = json.dumps(output)
+    recorder.chat("m", messages, None, 1, None, more=more)
+    messages += [*(output or ()), said("user", "Two?")]
+    recorder.chat("m", messages, ANSWER, 1, (1, 1))
+    first, second = turns(read(recorder))
+    assert first.answered == (Message("assistant", (), None, told),)
+    assert first.has_output == is_captured
+    assert words(second.asked) == [("user", "Two?")]
+    assert (second.left_out, second.is_rewritten, second.is_repeat) == (0, False, False)
+
+
+def test_nothing_is_an_empty_answer_where_a_call_failed_or_asked_for_tools() -> None:
+    recorder = Recorder("t")
+    asked = [said("user", "One?")]
+    empty, calling = said("assistant", ""), said("assistant", "", finish_reason="tool_calls")
+    recorder.chat("m", [*asked], [empty], 1, None, error=("TimeoutError", "late"))
+    recorder.chat("m", [*asked], [calling], 1, None)
+    recorder.chat("m", [*asked], None, 1, None, more={REASONS: '["tool_calls"]'})
+    recorder.chat("m", [], None, 1, None, more={REASONS: ["length"]})  # nothing was captured
+    recorder.chat("m", [said("user", "Two?")], None, 1, None, more={REASONS: ["stop"]})
+    told = turns(read(recorder))
+    assert [(one.answered, one.has_output) for one in told] == [((), False)] * 5
+
+
+def test_a_tool_of_which_a_span_alone_tells_is_the_answer_in_the_place_of_an_empty_one() -> None:
+    recorder = Recorder("t")
+    recorder.chat("m", [said("user", "One?")], [said("assistant", "")], 1, None)
+    recorder.tool("1", "search", 1)
+    (turn,) = turns(read(recorder))
+    (message,) = turn.answered
+    assert [part.name for part in message.parts if isinstance(part, ToolCall)] == ["search"]
+
+
 def test_tools_are_steps_where_no_text_was_captured() -> None:
     told = conversation("t", conversations.support("t", content=False))
     assert not told.has_content

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from orq_otel.cli.main import main
+from orq_otel.viewer.conversation.parts import ended_early
 from orq_otel.viewer.formats import UNKNOWN, cost, count
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.terminal.mcp_server import Tools
@@ -22,6 +23,7 @@ from orq_otel.viewer.web.addresses import api_url, thread_url
 
 from . import agents, conversations
 from .browsing import Browse, Browser, Page, Site, browse, browser, site
+from .conversations import Recorder, said
 
 __all__ = ["browse", "browser", "site"]
 
@@ -37,13 +39,15 @@ class Told:
         dialogue: Questions and answers, in their order.
         inside: What agents were told and said on the way, in any order.
         tools: The name, arguments and result of each call of a tool, and whether it failed.
-        figures: Tokens in and out, and the cost.
+        figures: Tokens in and out, and the cost, with "+" if some calls have no known price.
+        ends: Which answers are empty or were not captured, and why some ended early.
     """
 
     dialogue: list[Said]
     inside: list[Said]
     tools: list[tuple[str, str, str, bool]]
     figures: tuple[str, str, str]
+    ends: list[str] = field(default_factory=list)
 
 
 def words(text: str) -> str:
@@ -68,13 +72,20 @@ def of_json(thread: dict[str, Any], entries: Iterable[dict[str, Any]]) -> Told:
         for message in entry.get("input", ()):
             role = "prompt" if message["role"] == "user" and not entry["asks"] else message["role"]
             _json_parts(role, message, told.dialogue if entry["asks"] else told.inside, told)
+        if "tool_call" in entry:
+            told.tools.append(_json_tool(entry["tool_call"]))
         for message in entry.get("output", ()):
             into = told.dialogue if entry["answers"] else told.inside
             _json_parts("assistant", message, into, told)
-        if "tool_call" in entry:
-            told.tools.append(_json_tool(entry["tool_call"]))
+            if not message["parts"]:
+                told.ends.append("empty" if entry["has_output"] else "not captured")
+            if ended_early(message.get("finish_reason")):
+                told.ends.append(message["finish_reason"])
+    told.ends.sort()
     told.figures = (
-        count(thread["input_tokens"]), count(thread["output_tokens"]), cost(thread["cost_usd"]),
+        count(thread["input_tokens"]),
+        count(thread["output_tokens"]),
+        cost(thread["cost_usd"]) + "+" * bool(thread["cost_usd"] and thread["unpriced_calls"]),
     )  # fmt: skip
     return told
 
@@ -100,6 +111,7 @@ def _json_tool(call: dict[str, Any]) -> tuple[str, str, str, bool]:
 
 # ---- The page, and the file ---------------------------------------------------------------------
 
+ENDS = {"Empty answer": "empty", "Answer not captured": "not captured"}
 READ = """() => {
     for (const one of document.querySelectorAll("details")) one.open = true;
     for (const one of document.querySelectorAll(".prose .copy, .prose .language")) one.remove();
@@ -125,6 +137,7 @@ READ = """() => {
             [...one.querySelectorAll(".tool-body [aria-label=Result]")].map(text).join(" "),
             one.classList.contains("bad"),
         ]),
+        ends: [...document.querySelectorAll(".entries :is(.not-captured, .finish)")].map(text),
         stats: Object.fromEntries([...document.querySelectorAll(".stats > div")].map((one) =>
             [text(one.querySelector("dt")), text(one.querySelector("dd"))])),
     };
@@ -153,8 +166,9 @@ def of_page(page: Page) -> Told:
         (
             stats.get("Tokens in", sent),
             stats.get("Tokens out", got),
-            stats["Cost"].split("\n")[0],
+            re.sub(r"^([^+\n]+)(\+)?(?s:.*)", r"\1\2", stats["Cost"]),
         ),
+        sorted(ENDS[one] if one in ENDS else one.removeprefix("ended: ") for one in read["ends"]),
     )
 
 
@@ -167,7 +181,12 @@ def of_markdown(text: str) -> Told:
     price = re.search(r"^- Cost: (.*)$", text, re.MULTILINE)
     assert tokens is not None
     assert price is not None
-    told.figures = (tokens[1], tokens[2], price[1])
+    told.figures = (tokens[1], tokens[2], with_plus(price[1]))
+    end = re.compile(
+        r"^ *(?:- answer: )?\*(?:(Empty|Not captured)\.|Ended:)\*(?: `(.*)`)?\n", re.MULTILINE
+    )
+    told.ends = sorted(one[0].lower() or one[1] for one in end.findall(text))
+    text = end.sub("", text)
     for section in re.split(r"^### ", text, flags=re.MULTILINE)[1:]:
         heading, _, body = section.partition("\n")
         body = re.sub(r"^## \w+day, .*$", "", body, flags=re.MULTILINE)
@@ -180,6 +199,10 @@ def of_markdown(text: str) -> Told:
         if plain(body):
             told.dialogue.append((role, plain(body)))
     return told
+
+
+def with_plus(price: str) -> str:
+    return re.sub(r", without \d+ calls? of unknown price", "+", price)
 
 
 def _markdown_steps(text: str, told: Told) -> None:
@@ -214,7 +237,14 @@ def of_terminal(output: str) -> tuple[list[Said], Told]:
     conversation = re.split(r"\n\n *AFTER", rest)[0]
     figures = re.search(r"^  tokens  (\S+) in, (\S+) out\n  cost    (.*)$", summary, re.MULTILINE)
     assert figures is not None
-    told.figures = (figures[1], figures[2], figures[3].replace("unknown", UNKNOWN))
+    told.figures = (figures[1], figures[2], with_plus(figures[3]))
+    if told.figures[2] == "unknown":
+        told.figures = (*told.figures[:2], UNKNOWN)
+    end = re.compile(
+        r"^.{11}\((?:(empty) answer|answer (not captured)|ended: (.*))\)\n", re.MULTILINE
+    )
+    told.ends = sorted("".join(one) for one in end.findall(conversation))
+    conversation = end.sub("", conversation)
     said: list[Said] = []
     speaker = ""
     blocks: list[tuple[str, str]] = []
@@ -240,9 +270,43 @@ def of_terminal(output: str) -> tuple[list[Said], Told]:
     return said, told
 
 
+def cut_off() -> list[KeptSpan]:
+    """Answers that are empty, cut, filtered or not captured, and one of unknown price."""
+    recorder = Recorder("cut-off")
+    told = [said("user", "Think hard.")]
+    length = {"finish_reason": "length"}
+    recorder.chat("gpt-5-mini", told, [said("assistant", "", **length)], 1, (1000, 1000))
+    recorder.trace()
+    told.append(said("user", "Tell me all."))
+    filtered = said("assistant", "It begins", finish_reason="content_filter")
+    recorder.chat("nobody-knows-1", told, [filtered], 1, (10, 5), provider="acme")
+    recorder.trace()
+    told.append(said("user", "Go on."))
+    run = recorder.span("run", 9, {"gen_ai.operation.name": "invoke_agent"}, advance=False)
+    inner = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "inner"}
+    inside = recorder.span("inner", 2, inner, parent=run, advance=False)
+    prompt = [said("user", "Look it up.")]
+    recorder.chat("m", prompt, [said("assistant", **length)], 1, (1, 1), parent=inside)
+    recorder.chat(
+        "m",
+        [said("user", "Again.")],
+        [said("assistant", "Half", **length)],
+        1,
+        (1, 1),
+        parent=inside,
+    )
+    recorder.chat("m", told, [said("assistant", "")], 1, (1, 1), parent=run)
+    recorder.trace()
+    told.append(said("user", "And?"))
+    reasons = {"gen_ai.response.finish_reasons": ["max_tokens"]}
+    recorder.chat("m", told, None, 1, None, more=reasons)
+    return recorder.spans
+
+
 @pytest.mark.parametrize(
     ("thread_id", "spans"),
     [
+        ("cut-off", cut_off()),
         ("support-4217", conversations.support()),
         ("research-7", agents.research()),
         ("trip/lisbon → porto", conversations.travel()),
@@ -268,6 +332,12 @@ def test_six_tell_the_same(
         markdown = client.get(f"{path}/export?format=markdown").text
         html = client.get(f"{path}/export?format=html").text
     assert len(api.dialogue) >= 2
+    if thread_id == "cut-off":
+        assert api.ends == [
+            *("content_filter", "empty", "empty", "empty"),
+            *("length", "length", "length", "max_tokens", "not captured"),
+        ]
+        assert api.figures[2].endswith("+")
     assert api.figures[0] != "0"
 
     answer = Tools(StoreSource(site.store)).read_thread(thread_id, last=50)
@@ -275,6 +345,7 @@ def test_six_tell_the_same(
 
     told = of_markdown(markdown)
     assert (told.dialogue, told.tools, told.figures) == (api.dialogue, api.tools, api.figures)
+    assert told.ends == api.ends
     assert sorted(told.inside) == sorted(api.inside)
 
     file = tmp_path / "thread.html"
@@ -284,6 +355,7 @@ def test_six_tell_the_same(
     alone.goto(file.as_uri())
     for told in (of_page(browse(thread_url(thread_id))), of_page(alone)):
         assert (told.dialogue, told.tools, told.figures) == (api.dialogue, api.tools, api.figures)
+        assert told.ends == api.ends
         assert sorted(told.inside) == sorted(api.inside)
     context.close()
 
@@ -292,4 +364,4 @@ def test_six_tell_the_same(
     said, told = of_terminal(capsys.readouterr().out)
     assert sorted(said) == sorted((*api.dialogue, *api.inside))
     assert [one for one in said if one in api.dialogue] == api.dialogue
-    assert (told.tools, told.figures) == (api.tools, api.figures)
+    assert (told.tools, told.figures, told.ends) == (api.tools, api.figures, api.ends)

@@ -17,7 +17,8 @@ class Turn:
         number: The turn's number, from 1.
         kept: The call's span.
         asked: The input messages that no earlier call had.
-        answered: The output messages: one, or several alternatives.
+        answered: The output messages: one, or several alternatives. They have no parts if the
+            model said nothing, or if only the reason is known for which it ended early.
         has_input: Whether the input messages were captured.
         has_output: Whether the output messages were captured.
         repeated: How many message parts repeat the conversation so far.

@@ -41,6 +41,11 @@ NORMAL_ENDS: Final = frozenset(
 )
 
 
+def ended_early(reason: str | None) -> bool:
+    """Whether a finish reason says that an answer is not what the model wanted to say."""
+    return bool(reason) and str(reason).lower() not in NORMAL_ENDS
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """The text of a message, or a model's reasoning."""
@@ -124,7 +129,7 @@ Part: TypeAlias = Text | Media | Other | ToolCall
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message of the conversation."""
+    """A message of the conversation. One without parts is empty, or was not captured."""
 
     role: str
     parts: tuple[Part, ...]

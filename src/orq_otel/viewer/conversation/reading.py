@@ -9,6 +9,7 @@ The code makes no assumptions about the shape of messages: any program can send 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,7 @@ from orq_otel.viewer.conversation.parts import (
     Text,
     ToolCall,
     decoded,
+    ended_early,
     kind_of,
     result,
 )
@@ -406,6 +408,9 @@ class _Draft:
     answered: list[Item]
     found: Comparison
     has_input: bool
+    #: In the place of an answer in which nothing was found.
+    silent: tuple[Message, ...]
+    is_empty: bool  # by what its sender tells
 
 
 class _Reader:
@@ -427,7 +432,8 @@ class _Reader:
         self._told.update(
             one.part.id for one in items if isinstance(one.part, ToolCall) and one.part.id
         )
-        answer = [one for one in items_of(self._own.answered(kept)) if not self._is_told(one)]
+        answered = items_of(self._own.answered(kept))
+        answer = [one for one in answered if not self._is_told(one)]
         marks = [item.mark for item in items]
         if self._own.is_asked_again(kept):
             found = Comparison([False] * len(items))
@@ -439,7 +445,10 @@ class _Reader:
         asked = [item for item, is_new in zip(items, found.new, strict=True) if is_new]
         self._histories.remember(items, answer, marks, failed=kept.facts.is_error)
         self._histories.show((*asked, *answer))
-        self._read.append(_Draft(kept, asked, answer, found, bool(items)))
+        is_silent = not (answered or kept.facts.is_error or _ends_with_tools(kept.span))
+        empty = _empty_answers(kept.span) if is_silent else ()
+        silent = empty or (_cut_off(kept.span) if is_silent and items else ())
+        self._read.append(_Draft(kept, asked, answer, found, bool(items), silent, bool(empty)))
 
     def _is_told(self, item: Item) -> bool:
         """Whether a tool call was an answer before: some senders write several calls' answers."""
@@ -505,7 +514,7 @@ class _Reader:
 
     def _turn(self, draft: _Draft, number: int) -> Turn:
         asked = self._tools.messages(draft.asked)
-        answered = self._tools.messages(draft.answered)
+        answered = self._tools.messages(draft.answered) or draft.silent
         for part in (part for message in (*asked, *answered) for part in message.parts):
             if isinstance(part, ToolCall):
                 part.handoff = self._own.handoff(part, draft.kept)
@@ -517,7 +526,7 @@ class _Reader:
             asked,
             answered,
             has_input=draft.has_input,
-            has_output=bool(draft.answered),
+            has_output=bool(draft.answered) or draft.is_empty,
             repeated=len(found.new) - sum(found.new),
             left_out=found.left_out,
             is_rewritten=found.is_rewritten,
@@ -744,17 +753,56 @@ def _place_of_call(entries: Sequence[Turn | Step], kept: KeptSpan, tool: ToolCal
 _WITH_TOOLS: Final = re.compile("tool[_-]?(?:call|use)|function_call", re.IGNORECASE)
 
 
-def _finish_reasons(span: Span) -> str:
-    return as_text(span.attributes.get("gen_ai.response.finish_reasons") or "")
+def _finish_reasons(span: Span) -> list[str]:
+    found = decoded(span.attributes.get("gen_ai.response.finish_reasons") or [])
+    return [as_text(one) for one in (found if isinstance(found, (list, tuple)) else [found])]
 
 
 def _ends_with_tools(span: Span) -> bool:
-    return _WITH_TOOLS.search(_finish_reasons(span)) is not None
+    return any(map(_WITH_TOOLS.search, _finish_reasons(span)))
+
+
+def _empty_answers(span: Span) -> tuple[Message, ...]:
+    """Returns the answers of a call in which nothing was said, if its sender tells so of all.
+
+    Senders that tell no content have a part without its text, or no message.
+    """
+    told = decoded(content(span, OUTPUT))
+    said = told if isinstance(told, list) else []
+    if not all(isinstance(one, Mapping) and _is_empty(one) for one in said):
+        return ()
+    found = []
+    for one, otherwise in itertools.zip_longest(said, _finish_reasons(span)[: len(said)]):
+        reason = one.get("finish_reason")
+        reason = reason if isinstance(reason, str) and reason else otherwise
+        if reason and _WITH_TOOLS.search(reason):
+            return ()  # some senders tell the calls elsewhere
+        found.append(Message("assistant", (), None, reason))
+    return tuple(found)
+
+
+def _is_empty(message: Mapping[str, Any]) -> bool:
+    parts = message.get("parts", message.get("content"))
+    return parts == "" or (
+        isinstance(parts, list)
+        and all(
+            isinstance(one, Mapping)
+            and kind_of(one) == "text"
+            and one.get("content", one.get("text")) == ""
+            for one in parts
+        )
+    )
+
+
+def _cut_off(span: Span) -> tuple[Message, ...]:
+    """Returns a message in the place of an answer of which only is known why it ended early."""
+    reason = next(filter(ended_early, _finish_reasons(span)), None)
+    return () if reason is None else (Message("assistant", (), None, reason),)
 
 
 def _with_tool(turn: Turn, tool: ToolCall) -> Turn:
     """Returns a turn with a tool that was run, though no message of its own tells of it."""
-    answered = turn.answered
+    answered = tuple(one for one in turn.answered if one.parts)
     says = answered and not any(isinstance(part, ToolCall) for part in answered[-1].parts)
     place = len(answered) - bool(says)  # before what it said in the end
     call = Message("assistant", (tool,))

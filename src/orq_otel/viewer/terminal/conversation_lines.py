@@ -19,6 +19,7 @@ from orq_otel.viewer.conversation import (
     failure,
 )
 from orq_otel.viewer.conversation.facts import explained
+from orq_otel.viewer.conversation.parts import ended_early
 from orq_otel.viewer.dialects.capturing import settings
 from orq_otel.viewer.formats import count, one_line, shortened, visible
 from orq_otel.viewer.terminal.formatting import (
@@ -61,8 +62,15 @@ def conversation_lines(
 def entry_lines(entry: Turn | Step, width: int | None) -> Iterator[str]:
     """Yields the lines of a model call or of a step."""
     if isinstance(entry, Turn):
-        for message in (*entry.asked, *entry.answered):
+        for message in entry.asked:
             yield from _message(message, width)
+        for message in entry.answered:
+            yield from _message(message, width)
+            if not message.parts:
+                what = "(empty answer)" if entry.has_output else "(answer not captured)"
+                yield from _beside(message.role, what, width)
+            if ended_early(message.finish_reason):
+                yield from _beside("", f"(ended: {one_line(message.finish_reason, 40)})", width)
         yield from _beside("", _call(entry), width)
     elif entry.tool is not None:
         yield from _part("tool", entry.tool, width)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from orq_otel.viewer.conversation import Evaluation, Exchange, Step, Turn, documents
-from orq_otel.viewer.conversation.parts import NORMAL_ENDS
+from orq_otel.viewer.conversation.parts import ended_early
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.web import json_view, markdown, media
 from orq_otel.viewer.web.addresses import span_key
@@ -71,11 +71,6 @@ def placed(
             )
         rest.append(each) if number is None else found.setdefault(number, []).append(each)
     return found, rest
-
-
-def ended_early(reason: str | None) -> bool:
-    """Whether a finish reason says that an answer is not what the model wanted to say."""
-    return bool(reason) and str(reason).lower() not in NORMAL_ENDS
 
 
 def prose(text: str, most: int) -> tuple[Markup, Markup]:

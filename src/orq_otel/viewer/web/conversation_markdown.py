@@ -23,6 +23,7 @@ from orq_otel.viewer.conversation import (
     failure,
 )
 from orq_otel.viewer.conversation.exchanges import Inner
+from orq_otel.viewer.conversation.parts import ended_early
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.threads import Thread
 from orq_otel.viewer.web.quoted_markdown import fenced, quoted
@@ -103,6 +104,8 @@ def _exchange(one: Exchange, zone: Zone) -> Iterator[str]:
         at = zone.clock(turn.kept.span.end)
         for message in turn.answered:
             yield from _message(message, at, turn.kept.facts.model, turn.agent)
+            for line in _ended(message, turn):
+                yield from ("", line)
         if not turn.answered:
             yield from ("", f"### Assistant ({at})", "")
             if not failure(turn.kept):
@@ -119,6 +122,14 @@ def _message(
     for number, part in enumerate(message.parts):
         yield ""
         yield from _part(part, follows=number > 0)
+
+
+def _ended(message: Message, turn: Turn) -> Iterator[str]:
+    """Yields what stands below an answer: that it is empty, and why it ended early."""
+    if not message.parts:
+        yield "*Empty.*" if turn.has_output else "*Not captured.*"
+    if ended_early(message.finish_reason):
+        yield f"*Ended:* {_code(message.finish_reason or '')}"
 
 
 def _part(part: Part, *, is_nested: bool = False, follows: bool = False) -> Iterator[str]:
@@ -179,7 +190,7 @@ def _call(turn: Turn, exchange: Exchange, indent: str) -> Iterator[str]:
     inside = f"{indent}  "
     is_question = turn is exchange.question
     is_answer = any(turn is one for one in exchange.answers)
-    said: list[tuple[str, Part]] = (
+    said: list[tuple[str, Part | str]] = (
         []
         if is_question
         else [
@@ -189,10 +200,13 @@ def _call(turn: Turn, exchange: Exchange, indent: str) -> Iterator[str]:
         ]
     )
     if not is_answer:
-        said += [("answer", part) for message in turn.answered for part in message.parts]
+        for message in turn.answered:
+            said += [("answer", part) for part in (*message.parts, *_ended(message, turn))]
     for role, part in said:
         if isinstance(part, ToolCall):
             yield from _tool(part, indent)
+        elif isinstance(part, str):
+            yield f"{indent}- {role}: {part}"
         else:
             yield f"{indent}- {_line(role)}"
             yield ""
