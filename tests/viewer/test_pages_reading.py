@@ -175,6 +175,40 @@ def test_what_is_printed_is_light(site: Site, browse: Browse) -> None:
     assert page.evaluate(scheme) == "light"
 
 
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        ("[1.10, 2.50]", ["1.10", "2.50"]),
+        (
+            '{"a": 0.10000000000000000555, "b": 1E5, "c": -0.0, "d": 12345678901234567890123}',
+            ["0.10000000000000000555", "1E5", "-0.0", "12345678901234567890123"],
+        ),
+        ('[NaN, 1e999, {"n": []}]', ["NaN", "1e999"]),
+    ],
+)
+def test_numbers_are_shown_as_they_were_written(
+    site: Site, browse: Browse, answer: str, shown: list[str]
+) -> None:
+    recorder = Recorder("numbers")
+    recorder.chat("m", [said("user", "How many?")], [said("assistant", answer)], 1, (1, 1))
+    site.store.write(recorder.spans)
+    page = browse("/threads/numbers")
+    assert page.locator(".message.assistant .json-number").all_inner_texts() == shown
+
+
+@pytest.mark.parametrize(
+    "answer", ['{"a":1,"a":2}', '[{"b": {"a":1,"a":1}}]', "[" * 900 + '"[{"' + "]" * 900]
+)
+def test_json_of_which_a_tree_would_lose_something_is_text(
+    site: Site, browse: Browse, answer: str
+) -> None:
+    recorder = Recorder("twice")
+    recorder.chat("m", [said("user", "Well?")], [said("assistant", answer)], 1, (1, 1))
+    site.store.write(recorder.spans)
+    prose = browse("/threads/twice").locator(".message.assistant .prose")
+    assert prose.inner_text() == answer
+
+
 def test_what_led_to_an_answer_is_folded_before_it(site: Site, browse: Browse) -> None:
     site.store.write(agents.research())
     page = browse("/threads/research-7")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 from typing import Any, Final
 
 from markupsafe import Markup
@@ -14,21 +16,50 @@ MOST: Final = 20_000
 #: How many values are shown, and how deep, before the rest is shown as text on one line.
 _VALUES: Final = 400
 _DEEPEST: Final = 8
+#: Deeper JSON is shown as it is.
+_NESTED: Final = 100
+_NESTING: Final = re.compile(r'"(?:\\.|[^"\\])*"|[\[\]{}]')
 #: Objects and lists with more values than this are folded at first, and so are deeper ones.
 _OPEN: Final = 12
 _OPEN_LEVELS: Final = 2
 
 
+class _Number(str):
+    """A number as it was written: as a `float`, 1.10 would be another text."""
+
+    __slots__ = ()
+
+
 def parsed(text: str) -> Any:
-    """Returns the object or list in a text, or None if there is none, or it is too long."""
+    """Returns the object or list in a text, or None.
+
+    There is none if it is too long or too deep, or if an object has a name twice, of which one
+    would be lost.
+    """
     stripped = text.strip()
     if not stripped.startswith(("{", "[")) or len(stripped) > MOST:
         return None
+    steps = ({"[": 1, "{": 1, '"': 0}.get(one[0], -1) for one in _NESTING.findall(stripped))
+    if max(itertools.accumulate(steps)) > _NESTED:
+        return None
     try:
-        found = json.loads(stripped)
+        found = json.loads(
+            stripped,
+            parse_int=_Number,
+            parse_float=_Number,
+            parse_constant=_Number,
+            object_pairs_hook=_object,
+        )
     except (ValueError, RecursionError):
         return None
     return found or None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is there twice")
+    return found
 
 
 def tree(value: Any) -> Markup:
@@ -73,15 +104,16 @@ class _Tree:
 
 
 def _dumped(value: Any) -> str:
+    """Returns a value as JSON on one line."""
+    if isinstance(value, _Number):
+        return value
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_dumped(name)}: {_dumped(one)}' for name, one in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_dumped, value))}]"
     return json.dumps(value, ensure_ascii=False)
 
 
 def _leaf(value: Any) -> Markup:
-    kind = (
-        "text"
-        if isinstance(value, str)
-        else "number"
-        if isinstance(value, (int, float)) and not isinstance(value, bool)
-        else "word"
-    )
+    kind = "number" if isinstance(value, _Number) else "text" if isinstance(value, str) else "word"
     return Markup('<span class="{}" dir="auto">{}</span>').format(f"json-{kind}", _dumped(value))
