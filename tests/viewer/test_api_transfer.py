@@ -148,6 +148,16 @@ def test_spans_that_make_no_sense_are_counted(api: httpx.Client) -> None:
     [
         (b"{", JSON, 400, "invalid_body", "The file is no OTLP/JSON"),
         (b"", JSON, 200, "", ""),
+        (b"{}", JSON, 200, "", ""),
+        (b'{"resourceLogs": [], "resourceSpans": null}', JSON, 200, "", ""),
+        (
+            b'{"thread": {}, "spans": []}',
+            JSON,
+            400,
+            "invalid_body",
+            "export?format=otlp` writes it",
+        ),
+        (b'{"a": 1}\n{"b": 2}', LINES, 400, "invalid_body", "There are no spans in it"),
         (b"[]", JSON, 400, "invalid_body", "Line 1 is no OTLP/JSON"),
         (b"{}\n{]\n", LINES, 400, "invalid_body", "Line 2 is no OTLP/JSON"),
         (b'{"resourceSpans": 1}', JSON, 400, "invalid_body", "must be a list"),

@@ -52,6 +52,8 @@ from orq_otel.viewer.web.zones import PARAMETER, zone_of
 MAX_IMPORT = 16 * 2**20
 """The highest size of an import's body in bytes. The command sends a file in pieces."""
 
+#: What a request in OTLP/JSON has, if it has anything.
+_OTLP = (b'"resourceSpans"', b'"resourceLogs"')
 #: How many answers with spans, and imports, are handled at the same time, to limit memory.
 AT_A_TIME = 2
 #: How many answers with threads are made at the same time.
@@ -376,6 +378,15 @@ class _Api:
             raise _ApiError(400, "invalid_body", str(error)) from error
         spans = [span for one in requests for span in one.spans]
         logs = [record for one in requests for record in one.logs]
+        is_found = spans or logs or any(one.rejected for one in requests)
+        # A request may be empty, but what has other names in it is none.
+        if not is_found and b'"' in body and not any(name in body for name in _OTLP):
+            raise _ApiError(
+                400,
+                "invalid_body",
+                "There are no spans in it. OTLP/JSON is read, as "
+                "`GET /api/threads/{id}/export?format=otlp` writes it.",
+            )
         self._store.write([KeptSpan(span, read(span)) for span in spans], logs)
         found = answers.Imported(
             spans=len(spans),

@@ -351,7 +351,16 @@ _IMPORT = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": reference("TracesData")},
+            "application/json": {
+                "schema": {
+                    **reference("TracesData"),
+                    "anyOf": [  # what has other names alone is something else
+                        {"required": ["resourceSpans"]},
+                        {"required": ["resourceLogs"]},
+                        {"maxProperties": 0},
+                    ],
+                }
+            },
             JSON_LINES: {"schema": _TEXT},
         },
     },
