@@ -238,7 +238,9 @@ class Handle:
             ImportError: An exporter is not installed.
         """
         where = self._arguments.endpoint, self._arguments.protocol, self._arguments.headers
-        wanted = [] if is_sdk_disabled() else ["traces", *_other_signals(self._arguments)]
+        wanted: list[Signal] = []
+        if not is_sdk_disabled():
+            wanted = ["traces", *_other_signals(self._arguments)]
         targets: dict[Signal, tuple[Destination, ...]] = {
             signal: destinations(signal, settings, *where) for signal in wanted
         }
