@@ -73,7 +73,7 @@ BREAKS = [
     ),
     _break(
         "threads/templates.py",
-        "if value is None:  #",
+        "if value is None:",
         "if False:  #",
         "test_templates.py",
     ),

@@ -637,6 +637,37 @@ def test_a_program(
     assert details in " ".join(problems(report).values())
 
 
+@pytest.mark.parametrize(
+    ("program", "status"),
+    [
+        ("orq_otel.configure()\nraise RuntimeError('no database')", 1),
+        ("with orq_otel.configure():\n    sys.exit(7)", 7),
+    ],
+)
+def test_a_program_that_fails_before_it_makes_a_span(
+    program: str, status: int, tmp_path: Path, model: ModelServer, collector: OtlpReceiver
+) -> None:
+    code, report = examine(
+        f"import sys\n{program}",
+        tmp_path,
+        model,
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+    )
+    assert (code, problems(report)) == (1, {"ORQ-X20": f"It ended with status {status}."})
+    assert f"  traces: to {collector.url}/v1/traces (http/protobuf)" in report["facts"]
+
+
+@pytest.mark.parametrize(
+    "program", ["orq_otel.configure()", "with orq_otel.configure():\n    pass"]
+)
+def test_a_program_that_makes_no_span_is_well_and_says_where_they_go(
+    program: str, tmp_path: Path, model: ModelServer, collector: OtlpReceiver
+) -> None:
+    code, report = examine(program, tmp_path, model, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+    assert (code, problems(report)) == (0, {})
+    assert f"  traces: to {collector.url}/v1/traces (http/protobuf)" in report["facts"]
+
+
 def test_content_that_a_mistyped_redaction_keeps_here(
     tmp_path: Path, model: ModelServer, collector: OtlpReceiver
 ) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from orq_otel.foundations.codes import (
     BAD_VARIABLE,
     ENTRIES,
+    FAILED_EARLY,
     INCOMPLETE_VIEWER,
     LEFT_IN_QUEUE,
     NO_SETUP,
@@ -29,6 +30,8 @@ from orq_otel.foundations.codes import (
 )
 
 _ILL, _WRONG_USAGE = 1, 2
+#: The statuses of a program that did not fail: it ended, or was asked to, by itself or by a shell.
+_ENDED = {0, *(one for by in (signal.SIGINT, signal.SIGTERM) for one in (-by, 128 + by))}
 _FOLDER = "ORQ_OTEL_DOCTOR_FOLDER"
 
 _EPILOG = """\
@@ -209,6 +212,8 @@ def _merged(processes: list[dict[str, Any]], status: int) -> Any:
         by = f"The program was ended by signal {-status}."
         findings.append(Finding(LEFT_IN_QUEUE, by, is_problem=False))
     findings.extend(Finding(code, listed(lines)) for code, lines in places.items())
+    if status not in _ENDED and not any(one["calls"] or one["spans"] for one in processes):
+        findings.append(Finding(FAILED_EARLY, f"It ended with status {status}."))
     groups = Counter(tuple(one["facts"]) for one in busy or processes[:1])
     facts = []
     for group, count in groups.items():

@@ -59,6 +59,7 @@ SENT_TWICE: Final = "ORQ-X16"
 NO_SUCH_EXPORTER: Final = "ORQ-X17"
 FULL_QUEUE: Final = "ORQ-X18"
 LEFT_IN_QUEUE: Final = "ORQ-X19"
+FAILED_EARLY: Final = "ORQ-X20"
 
 NOTHING_LISTENS: Final = "ORQ-N01"
 WRONG_PROTOCOL: Final = "ORQ-N02"
@@ -383,6 +384,11 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
             "Export them before: `trace.get_tracer_provider().force_flush()` in Celery's "
             "`worker_process_shutdown`, or at the end of each job of RQ. Let SIGTERM end a program "
             "as `sys.exit()` does. docs/workers.md and docs/production.md have more.",
+        ),
+        FAILED_EARLY: Entry(
+            NOTHING_ARRIVES,
+            "The program failed before it made a span.",
+            "Its own output says why. Mend that, and run the doctor again.",
         ),
         NOTHING_LISTENS: Entry(
             NOTHING_ARRIVES,

@@ -118,18 +118,18 @@ def thread_from_headers(
         user: Whether the user that came along is used.
         metadata: The keys of metadata that are used.
     """
-    if isinstance(headers, (str, *_BYTES)) or not isinstance(headers, Iterable | None):
-        warn_once(
-            BAD_INBOUND_ID,
-            f"thread_from_headers() takes a mapping or pairs, not {type(headers).__name__}. The "
-            "code runs in the surrounding thread if there is one.",
-            code_location(),
-        )
-        headers = None
     try:
         found = named_thread(_read(header(headers)), Carried.of(user, metadata))
     except Exception as error:  # noqa: BLE001 - they may be of any class
-        report("reading a thread from headers", error)
+        if isinstance(headers, (str, *_BYTES)) or not isinstance(headers, Iterable):
+            warn_once(
+                BAD_INBOUND_ID,
+                f"thread_from_headers() takes a mapping or pairs, not {type(headers).__name__}. "
+                "The code runs in the surrounding thread if there is one.",
+                code_location(),
+            )
+        else:
+            report("reading a thread from headers", error)
         found = None
     return nullcontext() if found is None else scope(found)
 

@@ -300,6 +300,14 @@ class Probe:
                 def on_end(self, span: Any) -> None:
                     probe.ended(span)
 
+                # It comes before what exports, which is silent after its own.
+                def shutdown(self) -> None:
+                    probe.note_facts()
+
+                def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002 - as above
+                    probe.note_facts()
+                    return True
+
             if hasattr(provider, "add_span_processor"):
                 provider.add_span_processor(Watching())
         except Exception as error:  # noqa: BLE001 - never into the program's set-up
@@ -326,10 +334,18 @@ class Probe:
                 self._changes += 1
                 for finding in self._about(span):
                     self.seen[finding] = None
-                if not self._is_described:  # a short program may end before anything is written
-                    self._note_facts()
+            self.note_facts()
         except Exception as error:  # noqa: BLE001 - never into the program's span.end()
             report("noting a span for the doctor", error)
+
+    def note_facts(self) -> None:
+        """Note what is set up, once: a short program may end before anything is written."""
+        try:
+            with self._lock:
+                if not self._is_described:
+                    self._note_facts()
+        except Exception as error:  # noqa: BLE001 - never into the program's flush or shutdown
+            report("noting a set-up for the doctor", error)
 
     def _about(self, span: Any) -> Iterator[Finding]:
         attributes = reaches.read(span)
