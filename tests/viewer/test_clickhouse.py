@@ -427,7 +427,7 @@ def test_attributes_in_json(database: Database, is_summed: bool) -> None:
         " Name String, Attributes JSON), Links Nested (TraceId String, SpanId String,"
         " TraceState String, Attributes JSON)) ENGINE = MergeTree ORDER BY Timestamp"
     )
-    one = call("a", says="Hello", tags=("x", "y"))
+    one = call("a", says="Hello", tags=("x", "y"), gen_ai__usage__input_tokens__cached=500)
     told = {**row(one), "SpanAttributes": one.attributes, "ResourceAttributes": one.resource}
     names = {"acme.span_kind": "LLM", "acme.session_id": "b"}
     unknown = {**row(replace(one, trace_id="b" * 32)), "SpanAttributes": names}
@@ -441,6 +441,7 @@ def test_attributes_in_json(database: Database, is_summed: bool) -> None:
     assert thread is not None
     assert (thread.title, thread.tags, thread.input_tokens) == ("Hello", ("x", "y"), 1000)
     assert found.span.attributes["gen_ai.usage.input_tokens"] in {1000, "1000"}
+    assert found.span.attributes["gen_ai.usage.input_tokens.cached"] in {500, "500"}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import contextlib
 import functools
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -444,17 +444,29 @@ def _columns(table: Table) -> str:
 
 def _attributes(value: Any) -> dict[str, Any]:
     if isinstance(value, str):
-        return dict(_flat(json.loads(value), ""))
+        return dict(_flat(json.loads(value, object_pairs_hook=_Pairs), ""))
     return dict(value)
 
 
-def _flat(value: Mapping[str, Any], before: str) -> Iterator[tuple[str, Any]]:
+class _Pairs(tuple[tuple[str, Any], ...]):
+    """An object of JSON. A key may be there twice: for an attribute, and for those below it."""
+
+    __slots__ = ()
+
+
+def _flat(pairs: _Pairs, before: str) -> Iterator[tuple[str, Any]]:
     """Yields names with dots: a column of JSON nests them."""
-    for key, inner in value.items():
-        if isinstance(inner, Mapping) and inner:
+    for key, inner in pairs:
+        if isinstance(inner, _Pairs) and inner:
             yield from _flat(inner, f"{before}{key}.")
         else:
-            yield f"{before}{key}", inner
+            yield f"{before}{key}", _plain(inner)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, _Pairs):
+        return {key: _plain(inner) for key, inner in value}
+    return list(map(_plain, value)) if isinstance(value, list) else value
 
 
 def _restored(attributes: dict[str, Any]) -> dict[str, Any]:
