@@ -12,7 +12,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.clickhouse_server import DISK_IS_FULL, ClickHouseServer
@@ -21,13 +23,13 @@ from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.model.store import StoreError
-from orq_otel.viewer.model.telemetry import EVALUATION, LogRecord
-from orq_otel.viewer.store import open_store
-from orq_otel.viewer.store.buckets import DAY, HOUR
+from orq_otel.viewer.model.telemetry import EVALUATION, LogRecord, Span
+from orq_otel.viewer.store import clickhouse_spans, open_store
+from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND
 from orq_otel.viewer.store.clickhouse import ClickHouseStore
 
 from .clickhouse_tables import LOGS, TABLE, TIMES, Database
-from .sample_spans import MINUTE, NOON, call
+from .sample_spans import MINUTE, NOON, call, messages, span
 
 #: How long a step may take on a machine that does much else, in seconds.
 PATIENCE = 60
@@ -214,6 +216,25 @@ def test_what_is_said_again_is_found_when_it_was_deleted_where_it_was_said_first
             )
             assert [one.span_id for one in store.threads(query).hits.values()] == hits
         assert database.rows("SELECT text FROM otel_traces_orq_messages FINAL") == []
+
+
+@pytest.mark.parametrize("has_times", [True, False])
+def test_a_trace_across_midnight_is_whole(database: Database, has_times: bool) -> None:
+    if not has_times:
+        for name in ("otel_traces_trace_id_ts_mv", "otel_traces_trace_id_ts"):
+            database.command(f"DROP TABLE {name}")
+    midnight = NOON // DAY * DAY
+    root = span(None, start=midnight - 10 * SECOND, seconds=60, name="POST /chat", status="ERROR")
+    one = call("night", trace=root.trace_id, start=midnight + 5 * SECOND)
+    database.insert(kept(root, replace(one, parent_id=root.span_id)))
+    with database.store() as store:
+        for _ in range(2):
+            store.create_rollup()
+            (thread,) = store.threads(ThreadQuery()).threads
+            assert (thread.spans, thread.errors, thread.started) == (2, 1, root.start)
+        database.command("ALTER TABLE otel_traces DELETE WHERE 1 SETTINGS mutations_sync = 1")
+        store.create_rollup()
+        assert store.threads(ThreadQuery()).threads == ()
 
 
 @contextlib.contextmanager

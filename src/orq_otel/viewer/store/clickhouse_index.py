@@ -168,13 +168,13 @@ class Index:
         of_agents = self._raw.days_of_agents()
         days = sorted({*counts, *of_agents}, reverse=True)
         done = self._tables.noted("day")
-        begun = self._tables.state("round") or 0
-        if all(done.get(day) == begun for day in days):
+        begun = self._tables.state("round")
+        if begun is None or all(done.get(day) == begun for day in days):
             begun = self._tables.now()
             self._tables.note("round", begun)
         left = [day for day in days if done.get(day) != begun]
         for day in left:
-            self._sum_up(day, counts.get(day, 0))
+            self._sum_up(day, counts.get(day, 0), begun)
             self._tables.note(f"agents {day}", of_agents.get(day, 0))
             self._tables.note(f"day {day}", begun)
             number = len(days) - len(left) + left.index(day) + 1
@@ -184,8 +184,11 @@ class Index:
         for day in done.keys() - set(days):
             self._forget(day, self._tables.now())
 
-    def _sum_up(self, day: int, spans: int) -> None:
-        """Sum up all traces with spans of a day, and forget what is gone from it."""
+    def _sum_up(self, day: int, spans: int, begun: int) -> None:
+        """Sum up all traces with spans of a day, and forget what is gone from it.
+
+        What began before midnight was written with the day after, in the same round.
+        """
         version = self._tables.now()
         width = DAY if spans <= _FEW else HOUR
         days: set[int] = set()
@@ -195,7 +198,7 @@ class Index:
             for start in range(0, len(traces), _TRACES):
                 days |= self._write(traces[start : start + _TRACES], window, version)
         days |= self._take_agents(_of_agents(day), version)
-        self._forget(day, version)
+        self._forget(day, begun)
         self._days.sum_up(days - {day}, version)
 
     def sweep(self) -> None:
