@@ -47,6 +47,8 @@ _INSERT = re.compile(
 )
 _FORMAT = re.compile(r"\sFORMAT\s+(\w+)\s*;?\s*$")
 _KILL = re.compile(r"\s*KILL QUERY WHERE query_id = '([^']*)'")
+#: The server's `http_max_field_value_size`: bytes of a parameter, in an address or in a form.
+_FIELD = 128 * 1024
 #: How many seconds a query waits to be killed.
 _HOLD = 60
 _READS = re.compile(r"\s*\(?\s*(?:SELECT|WITH|SHOW|DESC|EXPLAIN|EXISTS)", re.IGNORECASE)
@@ -227,6 +229,9 @@ class Handler(BaseHTTPRequestHandler):
                 field = str(part.get_param("name", header="content-disposition"))
                 how[field] = part.get_payload(decode=True).decode()
             body = b""
+        if any(len(value.encode()) > _FIELD for value in how.values()):
+            self._fail("Poco::Exception. Code: 1000, HTML Form Exception: Field value too long")
+            return
         sql = how.get("query", "")
         began = time.perf_counter()
         entry: dict[str, Any] = {

@@ -237,6 +237,22 @@ def test_a_trace_across_midnight_is_whole(database: Database, has_times: bool) -
         assert store.threads(ThreadQuery()).threads == ()
 
 
+def test_parameters_are_no_longer_than_a_server_takes(database: Database) -> None:
+    names = [*(f"{n}-{'x' * 400}" for n in range(400)), "\\" * 65_000, "'" * 130_000]
+    spans = [call(one, start=NOON + n, says="Hi") for n, one in enumerate(names)]
+    of_spans = [judged(one.trace_id, one.span_id, number=n) for n in range(10) for one in spans]
+    of_threads = [judged(None, None, thread__id=one) for one in names[:400]]
+    of_nobody = [judged(None, None, gen_ai__response__id=one) for one in names]
+    with database.store() as store:
+        store.create_rollup()
+        database.insert(kept(*spans), [*of_spans, *of_threads, *of_nobody])
+        for again in (store.follow, store.create_rollup):
+            again()
+            assert store.overview(ThreadQuery()).spans == len(spans)
+            rows = database.rows("SELECT count() FROM otel_traces_orq_feedback FINAL")
+            assert rows == [[len(of_spans) + len(of_threads)]]
+
+
 @contextlib.contextmanager
 def tls_in_front(port: int, context: ssl.SSLContext) -> Iterator[int]:
     """A port with TLS, and the server behind it."""

@@ -19,7 +19,8 @@ from orq_otel.viewer.model.queries import Feedback as Wanted
 from orq_otel.viewer.model.telemetry import LogRecord
 from orq_otel.viewer.store.clickhouse_activity import Tables
 from orq_otel.viewer.store.clickhouse_rows import hour_of, in_hours, of_day
-from orq_otel.viewer.store.clickhouse_server import Server
+from orq_otel.viewer.store.clickhouse_server import Server, parts
+from orq_otel.viewer.store.sqlite_rows import optional
 
 #: The conditions on the evaluations of a thread.
 _HAVING: Final[dict[Wanted, str]] = {
@@ -110,12 +111,16 @@ class Feedback:
                 }
         if not rows:
             return
-        before = self._server.ask(
-            "SELECT thread_id, toInt64(toUnixTimestamp(hour)), record, trace_id, service"
-            f" FROM {self._name} FINAL WHERE record IN {{records:Array(String)}}"
-            f" AND {in_hours({hour_of(one.time) for one, _ in told})}",
-            {"records": list(rows)},
-        )
+        before = [
+            one
+            for some in parts(rows)
+            for one in self._server.ask(
+                "SELECT thread_id, toInt64(toUnixTimestamp(hour)), record, trace_id, service"
+                f" FROM {self._name} FINAL WHERE record IN {{records:Array(String)}}"
+                f" AND {in_hours({rows[record]['hour'] for record in some})}",
+                {"records": some},
+            )
+        ]
         parted = [
             {
                 **rows[record],
@@ -140,12 +145,10 @@ class Feedback:
 
     def _known(self, threads: set[str]) -> set[str]:
         """Returns which of these there are."""
-        if not threads:
-            return set()
-        found = self._server.ask(
+        found = self._server.ask_of(
+            threads,
             f"SELECT DISTINCT thread_id FROM {self._tables.name('activity')} FINAL"
             " WHERE thread_id IN {ids:Array(String)}",
-            {"ids": list(threads)},
         )
         return {thread for (thread,) in found}
 

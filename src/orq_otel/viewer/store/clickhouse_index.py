@@ -400,11 +400,12 @@ class Index:
 
     def _keys(self, trace_ids: Sequence[str], window: Window) -> list[Key]:
         """Returns the keys of the rows that traces have in a time."""
-        found = self._server.ask(
+        found = self._server.ask_of(
+            trace_ids,
             "SELECT thread_id, toInt64(toUnixTimestamp(hour)), trace_id, service"
             f" FROM {self._tables.name('activity')} FINAL WHERE trace_id IN {{ids:Array(String)}}"
             f" AND {_IN}",
-            {"ids": list(trace_ids), **_hours(window)},
+            _hours(window),
         )
         return [Key(*key) for key in found]
 
@@ -434,21 +435,19 @@ class Index:
                 scopes[one.thread].add(scope)
         if not times:
             return []
-        found = self._server.ask(
+        found = self._server.ask_of(
+            times,
             "SELECT thread_id, trace_id, min(started), max(last_active),"
             " groupUniqArrayArray(scopes)"
             f" FROM {self._tables.name('activity')} FINAL"
-            " WHERE thread_id IN {threads:Array(String)} AND notEmpty(scopes)"
+            " WHERE thread_id IN {ids:Array(String)} AND notEmpty(scopes)"
             f" AND {_IN} AND NOT {_IS_OF_AGENT} GROUP BY thread_id, trace_id",
-            {
-                "threads": list(times),
-                **_hours(
-                    Window(
-                        min(one for one, _ in times.values()) - HOUR,
-                        max(one for _, one in times.values()) + HOUR,
-                    )
-                ),
-            },
+            _hours(
+                Window(
+                    min(one for one, _ in times.values()) - HOUR,
+                    max(one for _, one in times.values()) + HOUR,
+                )
+            ),
         )
         # What is decided anew for a neighbour depends on its own neighbours, of whatever scope.
         for thread_id, *_, others in found:

@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol
 from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.store import visits
 from orq_otel.viewer.store.clickhouse_address import Address
+from orq_otel.viewer.store.sqlite_rows import text
 
 _log = logging.getLogger(__name__)
 
@@ -43,12 +44,38 @@ _ALWAYS: Final = {
 _AT_ONCE: Final = {"distributed_foreground_insert": 1}
 #: How many bytes of memory are used to sum up a day.
 _SUMMED: Final = 2**30
+#: How many texts are sent with one query, and how many bytes of them: a server takes no parameter
+#: of more than 128 KiB.
+_TEXTS: Final = 2_000
+_PARAMETER: Final = 128_000
+#: Characters that take two bytes in a parameter.
+_ESCAPED: Final = "\\'`\t\n"
 #: Bytes of rows in one INSERT.
 _INSERT: Final = 8 * 2**20
 
 
 class RefusedError(StoreError):
     """The user lacks the right to do something."""
+
+
+def parts(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Yields texts, as many at a time as one parameter of a query can have.
+
+    A text that is too long for any query is left out.
+    """
+    some: list[str] = []
+    size = 0
+    for one in map(text, texts):
+        own = len(one.encode()) + sum(map(one.count, _ESCAPED)) + len("'', ")
+        if own > _PARAMETER:
+            continue
+        if size + own > _PARAMETER or len(some) == _TEXTS:
+            yield some
+            some, size = [], 0
+        some.append(one)
+        size += own
+    if some:
+        yield some
 
 
 class Answer(Protocol):
@@ -167,6 +194,20 @@ class Server:
                 return self._ask(query, values, query_id)
             with current.running(query_id, self._end):
                 return self._ask(query, values, query_id)
+
+    def ask_of(
+        self, texts: Iterable[str], query: str, values: dict[str, Any] | None = None
+    ) -> list[tuple[Any, ...]]:
+        """Returns the rows of a query on texts, its parameter `ids`, of which there may be many.
+
+        It is asked as often as it takes, so that its rows have an order in parts alone.
+
+        Raises:
+            StoreError: It failed.
+        """
+        return [
+            row for some in parts(texts) for row in self.ask(query, {**(values or {}), "ids": some})
+        ]
 
     def _ask(
         self, query: str, values: dict[str, Any] | None, query_id: str

@@ -21,8 +21,8 @@ from orq_otel.viewer.dialects.table import SESSIONS, THREAD_IDS
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import LogRecord, Span
 from orq_otel.viewer.store.buckets import DAY, SECOND, bounded
-from orq_otel.viewer.store.clickhouse_server import Server
-from orq_otel.viewer.store.clickhouse_tables import Table
+from orq_otel.viewer.store.clickhouse_server import Server, parts
+from orq_otel.viewer.store.clickhouse_tables import Table, quoted
 
 #: How many ids are sent with one query.
 _IDS: Final = 2_000
@@ -36,6 +36,8 @@ _SCORE: Final = "gen_ai.evaluation.score.value"
 #: How far from one span of a trace others are looked for.
 _AROUND: Final = DAY
 
+#: What a query returns.
+Row = tuple[Any, ...]
 #: The ids of a trace and a span, and when it began.
 Place = tuple[str, str, int]
 
@@ -131,13 +133,12 @@ class RawSpans:
         """
         others = f" AND TraceId NOT IN ({but})" if but else ""
         others += " AND TraceId IN {ids:Array(String)}" if among else ""
-        found = self._ask(
+        query = (
             f"SELECT TraceId FROM {self.table.sql}"
             f" WHERE {_IN} AND {self._where} AND {self.table.is_about_genai()}{others}"
-            " GROUP BY TraceId ORDER BY min(Timestamp)",
-            window,
-            ids=list(among),
+            " GROUP BY TraceId ORDER BY min(Timestamp)"
         )
+        found = self._ask_of(among, query, window) if among else self._ask(query, window)
         return [trace_id for (trace_id,) in found]
 
     def bounds(self, trace_ids: Sequence[str], window: Window) -> Window:
@@ -150,14 +151,15 @@ class RawSpans:
             window: When some of their spans began.
         """
         if self._times is not None:
-            ((count, begin, end),) = self._ask(
-                "SELECT uniqExact(TraceId), toInt64(toUnixTimestamp(min(Start))),"
+            found = self._ask_of(
+                wanted := set(trace_ids),
+                "SELECT uniqExact(TraceId) AS found, toInt64(toUnixTimestamp(min(Start))),"
                 f" toInt64(toUnixTimestamp(max(End))) FROM {self._times.sql}"
-                " WHERE TraceId IN {ids:Array(String)}",
+                " WHERE TraceId IN {ids:Array(String)} HAVING found > 0",
                 window,
-                ids=list(trace_ids),
             )
-            if count == len(set(trace_ids)):
+            if found and sum(count for count, _, _ in found) == len(wanted):
+                begin, end = min(one for _, one, _ in found), max(one for *_, one in found)
                 return Window(bounded(begin * SECOND), bounded((end + 1) * SECOND))
         return window.around()
 
@@ -192,15 +194,13 @@ class RawSpans:
 
     def of_traces(self, trace_ids: Iterable[str], window: Window = ALWAYS) -> list[Place]:
         """Returns all spans of some traces."""
-        found: list[Place] = []
-        for some in _pieces(trace_ids):
-            found += self._ask(
-                f"SELECT TraceId, SpanId, toUnixTimestamp64Nano(Timestamp) FROM {self.table.sql}"
-                f" WHERE {_IN} AND {self._where} AND TraceId IN {{ids:Array(String)}}"
-                " LIMIT 1 BY TraceId, SpanId",
-                window,
-                ids=some,
-            )
+        found = self._ask_of(
+            trace_ids,
+            f"SELECT TraceId, SpanId, toUnixTimestamp64Nano(Timestamp) FROM {self.table.sql}"
+            f" WHERE {_IN} AND {self._where} AND TraceId IN {{ids:Array(String)}}"
+            " LIMIT 1 BY TraceId, SpanId",
+            window,
+        )
         return [place for place in found if _is_valid(place)]
 
     def of_thread(self, thread_id: str) -> list[str]:
@@ -231,19 +231,17 @@ class RawSpans:
 
     def of_responses(self, responses: Sequence[str], window: Window) -> list[str]:
         """Returns the traces with calls that were answered with some responses."""
-        if not responses:
-            return []
         has = " OR ".join(
             f"{self.table.attribute(name)} IN {{ids:Array(String)}}" for name in RESPONSE_IDS
         )
         hint = ""
         if not self.table.is_json():
             hint = " AND hasAny(mapValues(SpanAttributes), {ids:Array(String)})"
-        found = self._ask(
+        found = self._ask_of(
+            responses,
             f"SELECT DISTINCT TraceId FROM {self.table.sql}"
             f" WHERE {_IN} AND {self._where}{hint} AND ({has}) LIMIT {_IDS}",
             window,
-            ids=list(responses),
         )
         return [trace_id for (trace_id,) in found]
 
@@ -381,9 +379,11 @@ class RawSpans:
             ) in once
         ]
 
-    def _ask(self, query: str, window: Window, **values: Any) -> list[tuple[Any, ...]]:
-        bounds = {"since": window.since, "until": window.until}
-        return self._server.ask(query, {**bounds, **self._values, **values})
+    def _ask(self, query: str, window: Window, **values: Any) -> list[Row]:
+        return self._server.ask(query, {**window._asdict(), **self._values, **values})
+
+    def _ask_of(self, ids: Iterable[str], query: str, window: Window) -> list[Row]:
+        return self._server.ask_of(ids, query, {**window._asdict(), **self._values})
 
 
 #: Parts of the table are left out by it.

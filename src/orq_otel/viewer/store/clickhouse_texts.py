@@ -166,16 +166,13 @@ class Texts:
 
         There are several of one if two viewers have written it at the same time.
         """
-        threads = list({thread for thread, _ in where})
         days = sorted({day for _, day in where})
-        if not threads:
-            return {}
         found: defaultdict[_Place, list[_Known]] = defaultdict(list)
-        for thread, hour, digest, *known in self._server.ask(
+        for thread, hour, digest, *known in self._server.ask_of(
+            {thread for thread, _ in where},
             "SELECT thread_id, toInt64(toUnixTimestamp(hour)), digest, trace_id, span_id, start"
-            f" FROM {self._name} FINAL WHERE thread_id IN {{threads:Array(String)}}"
+            f" FROM {self._name} FINAL WHERE thread_id IN {{ids:Array(String)}}"
             f" AND {of_days(days)} ORDER BY start",
-            {"threads": threads},
         ):
             found[_Place(thread, hour * SECOND // DAY, digest)].append(_Known(hour, *known))
         return found
