@@ -4,10 +4,11 @@ The engine is `chdb`, in a process of its own, one query at a time:
 
     python3 -m support.clickhouse_server PORT FOLDER
 
-It has users, with passwords and read-only profiles, and knows bound parameters, settings, inserted
-rows in any format, and the summary of a query. For tests, `/log?since=0` has the queries so far,
-one JSON object a line, `/logged` how many there are, `/fail?words=...` lets queries and inserts
-with these words fail, and `/hold?words=...` lets queries wait until they are killed.
+It has users, with passwords and read-only profiles, and knows bound parameters and how long they
+may be, settings, inserted rows in any format, and the summary of a query. For tests, `/log?since=0`
+has the queries so far, one JSON object a line, `/logged` how many there are, `/fail?words=...` lets
+queries and inserts with these words fail, in the SQL or in the rows, and `/hold?words=...` lets
+queries wait until they are killed.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ class Engine:
 
     def insert(self, found: re.Match[str], rows: bytes, how: dict[str, str]) -> None:
         """Insert rows of a format."""
-        self._fail(found[0])
+        self._fail(found[0], rows)
         with tempfile.NamedTemporaryFile() as file, self._lock:
             file.write(rows)
             file.flush()
@@ -139,8 +140,8 @@ class Engine:
                 f" file('{file.name}', '{found['format']}', '{structure}')"
             )
 
-    def _fail(self, sql: str) -> None:
-        if self.failing and self.failing in sql:
+    def _fail(self, sql: str, rows: bytes = b"") -> None:
+        if self.failing and (self.failing in sql or self.failing.encode() in rows):
             raise Refused(self.error)
 
     def _use(self, how: dict[str, str]) -> None:

@@ -218,6 +218,52 @@ def test_what_is_said_again_is_found_when_it_was_deleted_where_it_was_said_first
         assert database.rows("SELECT text FROM otel_traces_orq_messages FINAL") == []
 
 
+def test_half_an_emoji_is_replaced(database: Database) -> None:
+    cut = r'[{"role":"user","parts":[{"type":"text","content":"My cut \ud83d"}]}]'
+    spans = kept(
+        call("a", thread__tags=r'["\ud83d"]', gen_ai__input__messages=cut),
+        call(None, gen_ai__conversation__id=r'"b-\ud83d"', start=NOON + MINUTE),
+    )
+    named = {"gen_ai.conversation.id": r'"b-\ud83d"', "gen_ai.response.id": r'"\ud83d"'}
+    record = LogRecord(None, None, EVALUATION, NOON, "", None, "shop", "tests", named)
+    with database.store() as store:
+        store.create_rollup()
+        database.insert(spans, [record])
+        for _ in range(2):
+            b, a = store.threads(ThreadQuery()).threads
+            assert (a.id, a.title, a.tags, a.spans) == ("a", "My cut ?", ("?",), 1)
+            assert (b.id, b.spans, b.evaluations) == ("b-?", 1, 1)
+            assert store.threads(ThreadQuery(text="cut ?")).hits["a"].text == "My cut ?"
+            database.insert(spans)
+        store.create_rollup()
+        assert store.threads(ThreadQuery()).threads == (b, a)
+
+
+def test_a_row_that_is_refused_keeps_no_others_out(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    says = {"a": "Where is it?", "b": "poison", "c": "There."}
+    database.insert(
+        kept(*(call(one, says=text, start=NOON + n) for n, (one, text) in enumerate(says.items())))
+    )
+    with database.store() as store:
+        database.server.fail("poison", "Code: 117. DB::Exception: (INCORRECT_DATA)")
+        try:
+            store.create_rollup()
+            database.server.fail("poison", "Code: 25. DB::Exception: (CANNOT_PARSE_NUMBER)")
+            store.follow()
+        finally:
+            database.server.fail()
+        assert [one.id for one in store.threads(ThreadQuery()).threads] == ["c", "a"]
+        warnings = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+        assert [("_orq_activity" in one, "1 of them is left out" in one) for one in warnings] == [
+            (True, True),
+            (False, True),
+        ]
+        store.create_rollup()
+        assert [one.id for one in store.threads(ThreadQuery()).threads] == ["c", "b", "a"]
+
+
 @pytest.mark.parametrize("has_times", [True, False])
 def test_a_trace_across_midnight_is_whole(database: Database, has_times: bool) -> None:
     if not has_times:

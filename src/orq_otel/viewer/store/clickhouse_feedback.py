@@ -90,11 +90,10 @@ class Feedback:
         if not told:
             return
         threads = _Threads(nodes)
-        named = {name for one, _ in told if (name := first_text(one.attributes, THREAD_IDS))}
-        known = self._known(named - threads.all) | threads.all
-        rows = {}
-        for record, value in told:
-            name = first_text(record.attributes, THREAD_IDS)
+        names = [optional(first_text(one.attributes, THREAD_IDS)) for one, _ in told]
+        known = self._known({*filter(None, names)} - threads.all) | threads.all
+        rows: dict[str, dict[str, Any]] = {}
+        for (record, value), name in zip(told, names, strict=True):
             thread = threads.of(record)
             if name is not None and (name in known or thread is None):
                 thread = name

@@ -15,6 +15,7 @@ from orq_otel.viewer.model.facts import Estimate
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND
 from orq_otel.viewer.store.clickhouse_activity import IS_CALL, IS_ERROR, IS_ESTIMATED, IS_PRICED
+from orq_otel.viewer.store.sqlite_rows import optional
 from orq_otel.viewer.store.tally import COST_UNITS, SUMS
 
 #: The latest hour that a column has, in the year 2106, and one after it, in seconds.
@@ -64,12 +65,17 @@ class Key(NamedTuple):
 
 
 def nodes_of(spans: Iterable[KeptSpan]) -> dict[calls.Key, calls.Node]:
-    """Returns what is decided on spans, by their own facts and each other's."""
+    """Returns what is decided on spans, by their own facts and each other's.
+
+    Ids of threads are those that are written: without half surrogate pairs.
+    """
     nodes = {
         (one.span.trace_id, one.span.span_id): calls.node_of(one.span, one.facts)
         for one in sorted(spans, key=lambda one: one.span.start)
     }
     calls.decide(list(nodes.values()))
+    for one in nodes.values():
+        one.thread = optional(one.thread)
     return nodes
 
 

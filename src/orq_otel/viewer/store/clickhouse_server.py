@@ -58,6 +58,10 @@ class RefusedError(StoreError):
     """The user lacks the right to do something."""
 
 
+class _InvalidRowsError(StoreError):
+    """Some of the rows cannot be inserted, however often that is tried."""
+
+
 def parts(texts: Iterable[str]) -> Iterator[list[str]]:
     """Yields texts, as many at a time as one parameter of a query can have.
 
@@ -252,16 +256,38 @@ class Server:
         """
         lines: list[bytes] = []
         columns: list[str] = []
-        size = 0
+        size = left_out = 0
         for row in rows:
             columns = list(row)
-            lines.append(json.dumps(row).encode())
+            # Half surrogate pairs are replaced as in SQLite: no server takes them.
+            lines.append(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace"))
             size += len(lines[-1])
             if size > _INSERT:
-                self._insert(table, columns, lines)
+                left_out += self._insert_valid(table, columns, lines)
                 lines, size = [], 0
         if lines:
+            left_out += self._insert_valid(table, columns, lines)
+        if left_out:
+            _log.warning(
+                "%s refuses rows of %s, and %s left out. The viewer's log has more at its level"
+                " INFO.",
+                self.address.place,
+                table,
+                "1 of them is" if left_out == 1 else f"{left_out} of them are",
+            )
+
+    def _insert_valid(self, table: str, columns: list[str], lines: list[bytes]) -> int:
+        """Insert rows: one that is refused does not keep others out. Returns how many are."""
+        try:
             self._insert(table, columns, lines)
+        except _InvalidRowsError:
+            half = len(lines) // 2
+            if not half:
+                return 1
+            return sum(
+                self._insert_valid(table, columns, some) for some in (lines[:half], lines[half:])
+            )
+        return 0
 
     def _insert(self, table: str, columns: list[str], lines: list[bytes]) -> None:
         # Rows of several days come in one INSERT.
@@ -337,8 +363,7 @@ class Server:
             code = f" (error {found[1]}{f', {names[-1]}' if names else ''})" if found else ""
             for words, advice, is_temporary in _ADVICE:
                 if words in message:
-                    kind = RefusedError if words in _REFUSALS else StoreError
-                    raise kind(
+                    raise _KINDS.get(words, StoreError)(
                         f"{self.address.place}: {advice}{code}", is_temporary=is_temporary
                     ) from error
             raise StoreError(
@@ -356,7 +381,10 @@ _GONE: Final = ("Connection", "Max retries", "timed out", "NameResolution")
 _CODE: Final = re.compile(r"[Cc]ode: (\d+)")
 _NAME: Final = re.compile(r"\(([A-Z][A-Z0-9_]{3,})\)")
 
-_REFUSALS: Final = frozenset({"ACCESS_DENIED", "NOT_ENOUGH_PRIVILEGES", "READONLY"})
+_KINDS: Final[dict[str, type[StoreError]]] = {
+    **dict.fromkeys(("ACCESS_DENIED", "NOT_ENOUGH_PRIVILEGES", "READONLY"), RefusedError),
+    **dict.fromkeys(("(CANNOT_PARSE_", "(INCORRECT_DATA)"), _InvalidRowsError),
+}
 #: Part of an error message, advice for the user, and whether trying again may help.
 _ADVICE: Final = (
     ("UNKNOWN_TABLE", "there is no such table. Does the Collector write to this database?", False),
@@ -366,6 +394,8 @@ _ADVICE: Final = (
     ("NOT_ENOUGH_PRIVILEGES", "the user lacks the right to do this.", False),
     ("READONLY", "the user may only read.", False),
     ("UNKNOWN_IDENTIFIER", "the table is not one of the Collector's exporter.", False),
+    ("(CANNOT_PARSE_", "a value is not one of its column.", False),
+    ("(INCORRECT_DATA)", "a value is not one of its column.", False),
     ("TOO_MANY_ROWS", "that reads too much. Ask for a shorter time.", False),
     ("TIMEOUT_EXCEEDED", "that takes too long. Ask for a shorter time.", False),
     ("QUERY_WAS_CANCELLED", "the query was ended.", True),
