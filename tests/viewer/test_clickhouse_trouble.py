@@ -283,6 +283,42 @@ def test_a_trace_across_midnight_is_whole(database: Database, has_times: bool) -
         assert store.threads(ThreadQuery()).threads == ()
 
 
+def test_all_log_records_count_however_many_there_are(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clickhouse_spans, "_LOG_SIZE", 20)
+    monkeypatch.setattr(clickhouse_spans, "_EVALUATIONS", 7)
+    monkeypatch.setattr(clickhouse_spans, "_MOST", 9)
+    spans, records = [], []
+    for number in range(12):
+        one = call(f"t{number}", start=NOON + number * SECOND)
+        tools = (span(None, trace=one.trace_id, start=one.start, name="tool") for _ in range(2))
+        spans += [one, *(replace(tool, parent_id=one.span_id) for tool in tools)]
+        lines = [said(one, "", 1, body=f"line {line}") for line in range(30)]
+        asked = {"gen_ai.input.messages": messages(f"Where is {number}?")}
+        records += [*lines, said(one, "gen_ai.client.inference.operation.details", 1, **asked)]
+        records += [judged(one.trace_id, one.span_id, number=k) for k in range(3)]
+
+    def found() -> list[tuple[str | None, int, int]]:
+        threads = store.threads(ThreadQuery(sort="started", ascending=True)).threads
+        return [(one.title, one.spans, one.evaluations) for one in threads]
+
+    expected = [(f"Where is {number}?", 3, 3) for number in range(12)]
+    with database.store() as store:
+        database.insert(kept(*spans), records)
+        assert found() == expected
+        store.create_rollup()
+        assert found() == expected
+        for one in spans:
+            database.insert(kept(one))
+        assert found() == expected
+
+
+def said(of: Span, name: str, after: int, body: str | None = None, **attributes: Any) -> LogRecord:
+    place = (of.trace_id, of.span_id, name, of.start + after, "INFO", body, "shop", "app")
+    return LogRecord(*place, attributes)
+
+
 def test_parameters_are_no_longer_than_a_server_takes(database: Database) -> None:
     names = [*(f"{n}-{'x' * 400}" for n in range(400)), "\\" * 65_000, "'" * 130_000]
     spans = [call(one, start=NOON + n, says="Hi") for n, one in enumerate(names)]

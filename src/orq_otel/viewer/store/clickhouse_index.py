@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from orq_otel.viewer.conversation import calls
@@ -245,12 +245,14 @@ class Index:
 
     def _evaluate(self, window: Window, version: int) -> None:
         """Find the threads of all evaluations of a time, whichever they name."""
-        records = self._raw.evaluations(window)
         around = window.around()
-        traces = {one.trace_id for one in records if one.trace_id}
-        traces.update(self._raw.of_responses(self._feedback.waiting(records), around))
-        spans, _ = self._read(list(traces), around)
-        self._feedback.write(records, nodes_of(spans).values(), version)
+        for records in self._raw.evaluations(window):
+            traces = {one.trace_id for one in records if one.trace_id}
+            traces.update(self._raw.of_responses(self._feedback.waiting(records), around))
+            nodes = nodes_of(self._read(traces, around)[0])
+            # A user may look at an answer days after it was given.
+            self._feedback.write(records, nodes.values(), version)
+
 
     def _sweep_if_fewer(self) -> None:
         """Sweep if spans or log records were deleted: a table has fewer rows than it had."""
@@ -392,9 +394,9 @@ class Index:
         return {key.hour * SECOND // DAY for key in (*before, *rows)}, lost
 
     def _read(
-        self, trace_ids: Sequence[str], window: Window
+        self, trace_ids: Collection[str], window: Window
     ) -> tuple[list[KeptSpan], list[LogRecord]]:
-        records = self._raw.records(trace_ids, window.around())
+        records = self._raw.told(trace_ids, window.around())
         spans = [one for some in self._raw.read(trace_ids, window) for one in some]
         return list(with_records(spans, records)), records
 

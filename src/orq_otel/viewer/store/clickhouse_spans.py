@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -24,11 +25,14 @@ from orq_otel.viewer.store.buckets import DAY, SECOND, bounded
 from orq_otel.viewer.store.clickhouse_server import Server, parts
 from orq_otel.viewer.store.clickhouse_tables import Table, quoted
 
-#: How many ids are sent with one query.
+#: How many traces are found at most by an id of theirs.
 _IDS: Final = 2_000
 _HEXADECIMAL: Final = re.compile("[0-9a-f]{32} [0-9a-f]{16}")
-#: How many log records, and spans, one query returns at most.
+#: How many log records, and spans, one query returns at most. Where all of them count, it is asked
+#: again for the others.
 _LOG_SIZE: Final = 20_000
+#: So many evaluations are looked at together.
+_EVALUATIONS: Final = 2_000
 _MOST: Final = 200_000
 #: Log records that belong to a thread and to no span name it by one of these.
 _LOG_IDS: Final = tuple(name for name in THREAD_IDS if name not in {"thread.id", *SESSIONS})
@@ -217,17 +221,26 @@ class RawSpans:
     def read(self, trace_ids: Iterable[str], window: Window = ALWAYS) -> Iterator[list[KeptSpan]]:
         """Yields the spans of some traces, each with its own facts, in pieces of whole traces.
 
-        A span that was written twice comes once.
+        A span that was written twice comes once. Of a trace with too many spans, the first come.
         """
-        columns = _columns(self.table)
-        for some in _pieces(trace_ids):
-            found = self._ask(
-                f"SELECT {columns} FROM {self.table.sql} WHERE {_IN} AND {self._where}"
-                f" AND TraceId IN {{ids:Array(String)}} LIMIT 1 BY TraceId, SpanId LIMIT {_MOST}",
-                window,
-                ids=some,
-            )
+        for some in parts(trace_ids):
+            yield from self._read(some, window)
+
+    def _read(self, trace_ids: list[str], window: Window) -> Iterator[list[KeptSpan]]:
+        first = " ORDER BY Timestamp" if len(trace_ids) == 1 else ""
+        found = self._ask(
+            f"SELECT {_columns(self.table)} FROM {self.table.sql} WHERE {_IN} AND {self._where}"
+            f" AND TraceId IN {{ids:Array(String)}}{first} LIMIT 1 BY TraceId, SpanId"
+            f" LIMIT {_MOST}",
+            window,
+            ids=trace_ids,
+        )
+        if len(found) < _MOST or first:
             yield [_kept(row) for row in found if _is_valid(row)]
+            return
+        half = len(trace_ids) // 2
+        yield from self._read(trace_ids[:half], window)
+        yield from self._read(trace_ids[half:], window)
 
     def of_responses(self, responses: Sequence[str], window: Window) -> list[str]:
         """Returns the traces with calls that were answered with some responses."""
@@ -245,11 +258,13 @@ class RawSpans:
         )
         return [trace_id for (trace_id,) in found]
 
-    def evaluations(self, window: Window) -> list[LogRecord]:
-        """Returns the evaluations of a time, sorted by it."""
-        if self.logs_table is None:
-            return []
-        return self._records(self.logs_table.is_evaluation(), window)
+    def evaluations(self, window: Window) -> Iterator[list[LogRecord]]:
+        """Yields the evaluations of a time, sorted by it, so many at a time."""
+        if self.logs_table is not None:
+            for rows in self._log_rows(self.logs_table.is_evaluation(), window):
+                found = _records(rows)
+                for start in range(0, len(found), _EVALUATIONS):
+                    yield found[start : start + _EVALUATIONS]
 
     def days_with_evaluations(self) -> list[int]:
         """Returns the days that have evaluations, as numbers since the epoch."""
@@ -263,11 +278,32 @@ class RawSpans:
         return [int(day) for (day,) in found]
 
     def records(self, trace_ids: Collection[str], window: Window = ALWAYS) -> list[LogRecord]:
-        """Returns the log records of some traces, sorted by time."""
+        """Returns the log records of some traces, sorted by time.
+
+        Of those that say nothing of conversations, the first come if there are many.
+        """
         found: list[LogRecord] = []
-        for some in _pieces(trace_ids):
-            found += self._records("TraceId IN {ids:Array(String)}", window, ids=some)
+        for some in parts(trace_ids):
+            rows = self._first_log_rows(_OF_TRACES, window, _LOG_SIZE, ids=some)
+            if len(rows) == _LOG_SIZE:
+                rows += self._told_rows(some, Window(rows[-1][_TIME], window.until))
+            found += _records(rows)
         return found
+
+    def told(self, trace_ids: Iterable[str], window: Window) -> list[LogRecord]:
+        """Returns those log records of some traces that may say something of conversations."""
+        return [
+            record
+            for some in parts(trace_ids)
+            for record in _records(self._told_rows(some, window))
+        ]
+
+    def _told_rows(self, trace_ids: list[str], window: Window) -> list[Row]:
+        table = self.logs_table
+        if table is None:
+            return []
+        where = f"{_OF_TRACES} AND {_tells(table)}"
+        return [row for rows in self._log_rows(where, window, ids=trace_ids) for row in rows]
 
     def records_of_threads(self, window: Window = ALWAYS) -> list[LogRecord]:
         """Returns log records that belong to threads and to no span, sorted by time."""
@@ -276,11 +312,13 @@ class RawSpans:
         keys = self.logs_table.keys("LogAttributes")
         names = ", ".join(f"'{name}'" for name in _LOG_IDS)
         thread = self.logs_table.attribute("thread.id", "LogAttributes")
-        return self._records(
+        rows = self._first_log_rows(
             f"TraceId = '' AND (hasAny({keys}, [{names}]) OR match({thread}, '[^0-9-]')"
             f" OR {self.logs_table.event_name()} LIKE 'gen_ai.%')",
             window,
+            _MOST,
         )
+        return _records(rows)
 
     def of_agents(self, window: Window = ALWAYS) -> tuple[list[KeptSpan], list[LogRecord]]:
         """Returns what the latest log records of coding agents stand for, sorted by time.
@@ -307,7 +345,8 @@ class RawSpans:
         if table is None:
             return [], []
         where = f"{table.is_of_agent()} AND {table.conversation()} IN {{ids:Array(String)}}"
-        return _told(self._records(where, window, _MOST, ids=list(threads)))
+        found = (self._records(where, window, ids=some) for some in parts(threads))
+        return _told(itertools.chain.from_iterable(found))
 
     def threads_of_agents(self, window: Window) -> dict[str, int]:
         """Returns the threads of coding agents in a time, and how many log records each has."""
@@ -343,19 +382,38 @@ class RawSpans:
         hint = ""
         if not table.is_json("LogAttributes"):
             hint = " AND hasAny(mapValues(LogAttributes), [{id:String}])"
-        return self._records(
+        rows = self._first_log_rows(
             f"TraceId = ''{hint} AND has([{texts}], {{id:String}}) AND NOT {table.is_of_agent()}",
             ALWAYS,
+            _LOG_SIZE,
             id=thread_id,
         )
+        return _records(rows)
 
-    def _records(
-        self, where: str, window: Window, most: int = _LOG_SIZE, **values: Any
-    ) -> list[LogRecord]:
+    def _records(self, where: str, window: Window, **values: Any) -> Iterator[LogRecord]:
+        for rows in self._log_rows(where, window, **values):
+            yield from _records(rows)
+
+    def _log_rows(self, where: str, window: Window, **values: Any) -> Iterator[list[Row]]:
+        """Yields all log records of a condition, sorted by time, those of one time together."""
+        most = _LOG_SIZE
+        while True:
+            rows = self._first_log_rows(where, window, most, **values)
+            if len(rows) < most:
+                yield rows
+                return
+            last = rows[-1][_TIME]
+            if some := [row for row in rows if row[_TIME] < last]:
+                yield some
+                window = Window(last, window.until)
+            else:
+                most *= 2
+
+    def _first_log_rows(self, where: str, window: Window, most: int, **values: Any) -> list[Row]:
         table = self.logs_table
         if table is None:
             return []
-        found = self._ask(
+        return self._ask(
             f"SELECT TraceId, SpanId, {table.event_name()}, toUnixTimestamp64Nano(Timestamp),"
             f" SeverityText, Body, ServiceName, ScopeName, {_text(table, 'LogAttributes')},"
             f" {_text(table, 'ResourceAttributes')} FROM {table.sql}"
@@ -365,19 +423,6 @@ class RawSpans:
             window,
             **values,
         )
-        # The Collector may have sent a record again.
-        once = {repr(row): row for row in found}.values()
-        return [
-            LogRecord(
-                *(trace_id or None, span_id or None, event, time, severity, body, service, scope),
-                _scored(_attributes(attributes)),
-                _attributes(resource),
-            )
-            for (
-                *(trace_id, span_id, event, time, severity, body, service, scope, attributes),
-                resource,
-            ) in once
-        ]
 
     def _ask(self, query: str, window: Window, **values: Any) -> list[Row]:
         return self._server.ask(query, {**window._asdict(), **self._values, **values})
@@ -391,7 +436,42 @@ _IN: Final = (
     "Timestamp >= fromUnixTimestamp64Nano({since:Int64})"
     " AND Timestamp < fromUnixTimestamp64Nano({until:Int64})"
 )
+_OF_TRACES: Final = "TraceId IN {ids:Array(String)}"
 _MOST_DAYS: Final = 500
+#: Where a row of a log record has its time.
+_TIME: Final = 3
+
+
+def _tells(table: Table) -> str:
+    """Returns SQL for whether a log record may be an event of a conversation.
+
+    Events have a name, or content. Programs write many other lines.
+    """
+    return (
+        f"({table.event_name()} != ''"
+        f" OR arrayExists(k -> match(k, {quoted(_CONTENT)}), {table.keys('LogAttributes')})"
+        f" OR match(Body, {quoted(_IN_BODY)}))"
+    )
+
+
+_CONTENT: Final = r"^(?:gen_ai|orq_otel)\.|^system_prompt$"
+_IN_BODY: Final = r'"(?:(?:gen_ai|orq_otel)\.|system_prompt"|event\.name")'
+
+
+def _records(rows: Iterable[Row]) -> list[LogRecord]:
+    # The Collector may have sent a record again.
+    once = {repr(row): row for row in rows}.values()
+    return [
+        LogRecord(
+            *(trace_id or None, span_id or None, event, time, severity, body, service, scope),
+            _scored(_attributes(attributes)),
+            _attributes(resource),
+        )
+        for (
+            *(trace_id, span_id, event, time, severity, body, service, scope, attributes),
+            resource,
+        ) in once
+    ]
 
 
 def _told(records: Iterable[LogRecord]) -> tuple[list[KeptSpan], list[LogRecord]]:
@@ -405,12 +485,6 @@ def _told(records: Iterable[LogRecord]) -> tuple[list[KeptSpan], list[LogRecord]
         else:
             others.append(told)
     return [KeptSpan(one, facts.read(one)) for one in spans.values()], others
-
-
-def _pieces(ids: Iterable[str]) -> Iterator[list[str]]:
-    every = list(ids)
-    for start in range(0, len(every), _IDS):
-        yield every[start : start + _IDS]
 
 
 def _is_valid(row: Sequence[Any]) -> bool:
