@@ -335,6 +335,27 @@ def test_parameters_are_no_longer_than_a_server_takes(database: Database) -> Non
             assert rows == [[len(of_spans) + len(of_threads)]]
 
 
+@pytest.mark.parametrize("is_late", [True, False])
+def test_an_evaluation_days_after_its_span(database: Database, is_late: bool) -> None:
+    days = (0, 1, 2, 3, 7)
+    spans = [call(f"after {day}", gen_ai__response__id="r") for day in days]
+    records = [
+        replace(judged(one.trace_id, one.span_id), time=NOON + day * DAY)
+        for one, day in zip(spans, days, strict=True)
+    ]
+    database.insert(kept(*spans), [] if is_late else records)
+    with database.store() as store:
+        store.create_rollup()
+        if is_late:
+            database.insert([], records)
+        for _ in range(2):
+            threads = store.threads(ThreadQuery(feedback="good")).threads
+            assert sorted(one.id for one in threads) == [
+                one.attributes["thread.id"] for one in spans
+            ]
+            store.create_rollup()
+
+
 @contextlib.contextmanager
 def tls_in_front(port: int, context: ssl.SSLContext) -> Iterator[int]:
     """A port with TLS, and the server behind it."""

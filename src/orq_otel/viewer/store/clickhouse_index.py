@@ -251,8 +251,18 @@ class Index:
             traces.update(self._raw.of_responses(self._feedback.waiting(records), around))
             nodes = nodes_of(self._read(traces, around)[0])
             # A user may look at an answer days after it was given.
+            late = traces - {one.key[0] for one in nodes.values() if one.thread is not None}
+            nodes |= nodes_of(self._read(late, self._times_of(late).around())[0])
             self._feedback.write(records, nodes.values(), version)
 
+    def _times_of(self, traces: Iterable[str]) -> Window:
+        """Returns the time in which some traces did something in threads, whenever that was."""
+        found = self._server.ask_of(
+            traces,
+            f"SELECT min(started), max(last_active) FROM {self._tables.name('activity')} FINAL"
+            " WHERE trace_id IN {ids:Array(String)} AND thread_id != '' GROUP BY trace_id",
+        )
+        return _spanned(found)
 
     def _sweep_if_fewer(self) -> None:
         """Sweep if spans or log records were deleted: a table has fewer rows than it had."""
@@ -484,6 +494,12 @@ def _window(arrived: Sequence[tuple[Any, ...]]) -> Window:
         bounded(min(first for *_, first, _ in arrived)),
         bounded(max(last for *_, last in arrived)) + 1,
     )
+
+
+def _spanned(times: Iterable[tuple[Any, ...]]) -> Window:
+    """Returns the time from the first beginning to the last end."""
+    begins, ends = zip(*times, strict=True) if (times := list(times)) else ((0,), (0,))
+    return Window(bounded(min(begins)), bounded(max(ends)) + 1)
 
 
 def _of_agents(day: int) -> Window:
