@@ -356,6 +356,31 @@ def test_an_evaluation_days_after_its_span(database: Database, is_late: bool) ->
             store.create_rollup()
 
 
+def test_what_a_log_record_said_goes_with_it(database: Database) -> None:
+    one, other = call("a"), call("b", says="My card is 4711", start=NOON + MINUTE)
+    asked = {"gen_ai.input.messages": messages("My card is 4711")}
+    lines = [said(other, "", 1, body=f"line {line}") for line in range(3)]
+    record = said(one, "gen_ai.client.inference.operation.details", 1, **asked)
+    with database.store() as store:
+        store.create_rollup()
+        database.insert(kept(one, other), [record, *lines])
+        query = ThreadQuery(text="4711")
+        assert [one.id for one in store.threads(query).threads] == ["b", "a"]
+        database.command(
+            "ALTER TABLE otel_logs DELETE WHERE EventName != '' SETTINGS mutations_sync = 1"
+        )
+        assert [one.id for one in store.threads(query).threads] == ["b"]
+        assert [one.title for one in store.threads(ThreadQuery()).threads] == [
+            "My card is 4711",
+            None,
+        ]
+        # What says nothing of conversations is no reason to look at a trace again.
+        before = database.server.logged()
+        database.command("ALTER TABLE otel_logs DELETE WHERE 1 SETTINGS mutations_sync = 1")
+        store.follow()
+        assert not any("INSERT" in one["sql"] for one in database.server.log(before))
+
+
 @contextlib.contextmanager
 def tls_in_front(port: int, context: ssl.SSLContext) -> Iterator[int]:
     """A port with TLS, and the server behind it."""

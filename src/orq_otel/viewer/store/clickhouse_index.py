@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from orq_otel.viewer.conversation import calls
 from orq_otel.viewer.model.kept_spans import KeptSpan
-from orq_otel.viewer.model.telemetry import LogRecord
+from orq_otel.viewer.model.telemetry import EVALUATION, LogRecord
 from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND, bounded
 from orq_otel.viewer.store.clickhouse_activity import Tables
 from orq_otel.viewer.store.clickhouse_days import Days
@@ -77,6 +77,8 @@ class Index:
         self._rows = self._records = -1
         #: Days of which it is noted that they have log records of coding agents.
         self._of_agents: set[int] = set()
+        #: And of those that log records of other senders tell of.
+        self._of_records: set[int] = set()
 
     def follow(self, seconds: float) -> bool:
         """Sum up what has arrived. Returns whether that is all.
@@ -206,24 +208,29 @@ class Index:
 
         Of the last two days, what has been missed is summed up as well.
         """
-        activity = self._tables.name("activity")
+        of_records = self._tables.noted("records")
         for day in self._days_of_rows():
-            window = Window(bounded(day * DAY), bounded((day + 1) * DAY))
-            changed = self._raw.traces_unlike(
-                f"SELECT trace_id, max(of_trace) AS spans FROM {activity} FINAL"
-                f" WHERE {of_day(day)} GROUP BY trace_id",
-                window.around(),
-            )
-            version = self._tables.now()
-            if version // 1_000_000 - day * DAY // SECOND < 2 * DAY // SECOND:
-                known = f"SELECT trace_id FROM {activity} WHERE {of_day(day)}"
-                changed += self._raw.traces_about_genai(window, known)
-            for start in range(0, len(changed), _TRACES):
-                touched = self._write(changed[start : start + _TRACES], window, version)
-                self._days.sum_up(touched, version)
+            self._sweep_day(day, has_records=day in of_records)
         for day in {*self._raw.days_with_evaluations(), *self._feedback.days()}:
             self._evaluate_day(day)
         self._sweep_agents()
+
+    def _sweep_day(self, day: int, *, has_records: bool) -> None:
+        activity = self._tables.name("activity")
+        window = Window(bounded(day * DAY), bounded((day + 1) * DAY))
+        changed = self._raw.traces_unlike(
+            f"SELECT trace_id, max(of_trace) AS number FROM {activity} FINAL"
+            f" WHERE {of_day(day)} AND NOT {_IS_OF_AGENT} GROUP BY trace_id",
+            window.around(),
+            has_records=has_records,
+        )
+        version = self._tables.now()
+        if version // 1_000_000 - day * DAY // SECOND < 2 * DAY // SECOND:
+            known = f"SELECT trace_id FROM {activity} WHERE {of_day(day)}"
+            changed += self._raw.traces_about_genai(window, known)
+        for start in range(0, len(changed), _TRACES):
+            touched = self._write(changed[start : start + _TRACES], window, version)
+            self._days.sum_up(touched, version)
 
     def _sweep_agents(self) -> None:
         """Sum up anew the days that have other numbers of agents' log records than they had."""
@@ -270,6 +277,8 @@ class Index:
         if rows < self._rows:
             self.sweep()
         elif records < self._records:
+            for day in self._tables.noted("records"):
+                self._sweep_day(day, has_records=True)
             self._sweep_agents()
         self._rows, self._records = rows, records
 
@@ -323,10 +332,21 @@ class Index:
             nodes = nodes_of(spans)
             within = Window(min(within.since, begin), max(within.until, end + 1))
             wanted += [trace_id for trace_id, _, _, is_near in context if is_near]
+        # Evaluations may come long afterwards, and are looked after by themselves.
+        of_records = {
+            (one.trace_id or "", one.span_id, one.time, one.name, one.body)
+            for one in records
+            if one.name != EVALUATION
+        }
         emitted = set(wanted)
         told = [one for one in spans if one.span.trace_id in emitted]
         counts = Counter(one.span.trace_id for one in told)
+        counts.update(trace_id for trace_id, *_ in of_records)
         days, lost = self._emit(told, nodes, self._keys(wanted, within), counts, version)
+        if of_records:
+            for day in days - self._of_records:
+                self._tables.note(f"records {day}", _SOME)
+            self._of_records |= days
         self._feedback.write(records, nodes.values(), version)
         if lost and is_first:  # others of the thread may say it again
             others = self._traces_of(lost, within.around(), emitted)

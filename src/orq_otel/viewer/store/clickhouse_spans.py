@@ -179,19 +179,32 @@ class RawSpans:
         )
         return {int(day): int(count) for day, count in found}
 
-    def traces_unlike(self, known: str, window: Window) -> list[str]:
-        """Returns traces that have another number of spans than is known.
+    def traces_unlike(self, known: str, window: Window, *, has_records: bool) -> list[str]:
+        """Returns traces that have other numbers than are known.
 
         Args:
-            known: SQL for their ids, `trace_id`, and their numbers of `spans`.
+            known: SQL for their ids, `trace_id`, and how many spans and `told` records they have
+                together, `number`.
             window: The time in which they began.
+            has_records: Whether any of them may have such log records: those of all programs take
+                long to look through.
         """
+        among = f"{_IN} AND {self._where} AND TraceId IN (SELECT trace_id FROM ({known}))"
+        theirs = (
+            f"SELECT TraceId, uniqExact(SpanId) AS one FROM {self.table.sql} WHERE {among}"
+            " GROUP BY TraceId"
+        )
+        logs = self.logs_table
+        if has_records and logs is not None:
+            record = f"SpanId, Timestamp, {logs.event_name()}, Body"
+            theirs += (
+                f" UNION ALL SELECT TraceId, uniqExact({record}) FROM {logs.sql} WHERE {among}"
+                f" AND {_tells(logs)} AND NOT {logs.is_evaluation()} GROUP BY TraceId"
+            )
         found = self._ask(
-            f"SELECT ours.trace_id FROM ({known}) AS ours LEFT JOIN ("
-            f"SELECT TraceId AS trace_id, uniqExact(SpanId) AS spans FROM {self.table.sql}"
-            f" WHERE {_IN} AND {self._where} AND TraceId IN (SELECT trace_id FROM ({known}))"
-            " GROUP BY TraceId) AS theirs ON ours.trace_id = theirs.trace_id"
-            " WHERE ours.spans != theirs.spans",
+            f"SELECT ours.trace_id FROM ({known}) AS ours LEFT JOIN (SELECT TraceId AS trace_id,"
+            f" sum(one) AS number FROM ({theirs}) GROUP BY TraceId) AS theirs"
+            " ON ours.trace_id = theirs.trace_id WHERE ours.number != theirs.number",
             window,
         )
         return [trace_id for (trace_id,) in found]
