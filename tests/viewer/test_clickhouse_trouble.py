@@ -381,6 +381,28 @@ def test_what_a_log_record_said_goes_with_it(database: Database) -> None:
         assert not any("INSERT" in one["sql"] for one in database.server.log(before))
 
 
+def test_traces_that_say_a_text_again_are_decided_on_as_a_whole(database: Database) -> None:
+    for name in ("otel_traces_trace_id_ts_mv", "otel_traces_trace_id_ts"):
+        database.command(f"DROP TABLE {name}")
+    day = NOON // DAY * DAY
+    first = call("a", start=day - 2 * DAY + HOUR, says="My secret is 4711")
+    again = call("a", start=day + 20 * HOUR, says="My secret is 4711")
+    more = replace(call("a", trace=again.trace_id, start=day + 27 * HOUR), parent_id=again.span_id)
+    with database.store() as store:
+        database.insert(kept(first, again, more))
+        store.create_rollup()
+        store.follow()
+        database.command(
+            f"ALTER TABLE otel_traces DELETE WHERE SpanId = '{first.span_id}'"
+            " SETTINGS mutations_sync = 1"
+        )
+        store.follow()
+        assert database.rows("SELECT spans, of_trace FROM otel_traces_orq_activity FINAL") == [
+            [1, 2],
+            [1, 2],
+        ]
+
+
 @contextlib.contextmanager
 def tls_in_front(port: int, context: ssl.SSLContext) -> Iterator[int]:
     """A port with TLS, and the server behind it."""

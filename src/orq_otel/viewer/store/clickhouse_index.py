@@ -349,8 +349,8 @@ class Index:
             self._of_records |= days
         self._feedback.write(records, nodes.values(), version)
         if lost and is_first:  # others of the thread may say it again
-            others = self._traces_of(lost, within.around(), emitted)
-            days |= self._write(others, within, version, is_first=False)
+            others, theirs = self._traces_of(lost, within.around(), emitted)
+            days |= self._write(others, theirs, version, is_first=False)
         return days
 
     def _take_agents(self, window: Window, version: int) -> set[int]:
@@ -441,15 +441,20 @@ class Index:
         )
         return [Key(*key) for key in found]
 
-    def _traces_of(self, threads: Iterable[str], window: Window, but: set[str]) -> list[str]:
-        """Returns the first traces of some threads in a time."""
-        found = self._server.ask(
-            f"SELECT trace_id FROM {self._tables.name('activity')} FINAL"
+    def _traces_of(
+        self, threads: Iterable[str], window: Window, but: set[str]
+    ) -> tuple[list[str], Window]:
+        """Returns the first traces of some threads in a time, and when these did something."""
+        found = self._server.ask_of(
+            threads,
+            "SELECT trace_id, min(started) AS begin, max(last_active)"
+            f" FROM {self._tables.name('activity')} FINAL"
             f" WHERE thread_id IN {{ids:Array(String)}} AND {_IN} AND NOT {_IS_OF_AGENT}"
-            " GROUP BY trace_id ORDER BY min(started) LIMIT {most:UInt64}",
-            {"ids": list(threads), "most": _CROWD + len(but), **_hours(window)},
+            " GROUP BY trace_id ORDER BY begin LIMIT {most:UInt64}",
+            {"most": _CROWD + len(but), **_hours(window)},
         )
-        return [trace_id for (trace_id,) in found if trace_id not in but]
+        others = [one for one in found if one[0] not in but]
+        return [trace_id for trace_id, *_ in others], _spanned(one[1:] for one in others)
 
     def _neighbours(
         self, nodes: Iterable[calls.Node], known: set[str]
