@@ -353,6 +353,7 @@ def test_an_evaluation_days_after_its_span(database: Database, is_late: bool) ->
             assert sorted(one.id for one in threads) == [
                 one.attributes["thread.id"] for one in spans
             ]
+            assert [len(store.logs(one.id, name=EVALUATION)) for one in threads] == [1] * 5
             store.create_rollup()
 
 

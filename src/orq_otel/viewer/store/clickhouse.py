@@ -24,6 +24,7 @@ from orq_otel.viewer.store import visits
 from orq_otel.viewer.store.clickhouse_activity import Tables
 from orq_otel.viewer.store.clickhouse_address import Address
 from orq_otel.viewer.store.clickhouse_copy import Copy
+from orq_otel.viewer.store.clickhouse_feedback import Feedback
 from orq_otel.viewer.store.clickhouse_index import Index, Progress
 from orq_otel.viewer.store.clickhouse_numbers import numbers, overview
 from orq_otel.viewer.store.clickhouse_reading import Reading
@@ -84,6 +85,7 @@ class ClickHouseStore:
         self._copy = Copy(self._raw)
         self._tables = Tables(server, self._raw.table, self._raw.logs_table)
         self._index = Index(server, self._raw, self._tables)
+        self._feedback = Feedback(server, self._tables)
         self._reading = Reading(server, self._tables)
         self._checked = 0.0
         self._next_sweep = time.monotonic() + _SWEEP
@@ -380,6 +382,9 @@ class ClickHouseStore:
             if not traces:  # what may still be in the copy is gone
                 return self._copy.empty()
             records = self._raw.records_of_thread(thread_id)
+            evaluated = self._feedback.when(thread_id)
+            if evaluated.until > window.until:  # days after all else
+                records += self._raw.evaluations_of(traces, evaluated)
             if not has_agent:
                 return self._copy.with_traces(traces, window, records)
             spans, more = self._raw.of_agents_in([thread_id], window)

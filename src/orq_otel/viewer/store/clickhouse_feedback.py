@@ -17,9 +17,11 @@ from orq_otel.viewer.dialects.dialect import first_text
 from orq_otel.viewer.dialects.table import THREAD_IDS
 from orq_otel.viewer.model.queries import Feedback as Wanted
 from orq_otel.viewer.model.telemetry import LogRecord
+from orq_otel.viewer.store.buckets import HOUR, SECOND, bounded
 from orq_otel.viewer.store.clickhouse_activity import Tables
 from orq_otel.viewer.store.clickhouse_rows import hour_of, in_hours, of_day
 from orq_otel.viewer.store.clickhouse_server import Server, parts
+from orq_otel.viewer.store.clickhouse_spans import Window
 from orq_otel.viewer.store.sqlite_rows import optional
 
 #: The conditions on the evaluations of a thread.
@@ -60,6 +62,15 @@ class Feedback:
             f" count() AS evaluations FROM {self._name} AS a FINAL"
             f" WHERE {among} AND {self._scope} GROUP BY thread_id"
         )
+
+    def when(self, thread_id: str) -> Window:
+        """Returns the time in which a thread was evaluated."""
+        ((begin, end),) = self._server.ask(
+            f"SELECT toInt64(toUnixTimestamp(min(hour))), toInt64(toUnixTimestamp(max(hour)))"
+            f" FROM {self._name} FINAL WHERE thread_id = {{id:String}}",
+            {"id": thread_id},
+        )
+        return Window(bounded(begin * SECOND), bounded((end + HOUR // SECOND) * SECOND))
 
     @staticmethod
     def waiting(records: Iterable[LogRecord]) -> list[str]:

@@ -279,6 +279,14 @@ class RawSpans:
                 for start in range(0, len(found), _EVALUATIONS):
                     yield found[start : start + _EVALUATIONS]
 
+    def evaluations_of(self, trace_ids: Iterable[str], window: Window) -> list[LogRecord]:
+        """Returns the evaluations of some traces in a time."""
+        if self.logs_table is None:
+            return []
+        where = f"{_OF_TRACES} AND {self.logs_table.is_evaluation()}"
+        found = (self._records(where, window, ids=some) for some in parts(trace_ids))
+        return [*itertools.chain.from_iterable(found)]
+
     def days_with_evaluations(self) -> list[int]:
         """Returns the days that have evaluations, as numbers since the epoch."""
         if self.logs_table is None:

@@ -245,12 +245,13 @@ class Texts:
         pattern = words.pattern_of(text)
         return {
             thread: Hit(*words.excerpt(said, pattern), trace_id, span_id)
-            for thread, said, trace_id, span_id in self._server.ask(
+            for thread, said, trace_id, span_id in self._server.ask_of(
+                ids,
                 f"SELECT thread_id, text, trace_id, span_id FROM {self._name} AS a FINAL"
                 f" WHERE {in_hours(hours)}"
                 f" AND thread_id IN {{ids:Array(String)}} AND {self._scope}"
                 f" AND {_has(sought)} ORDER BY start DESC, place DESC LIMIT 1 BY thread_id",
-                {**self._values, **_values(sought), "ids": list(ids)},
+                {**self._values, **_values(sought)},
             )
         }
 
