@@ -277,7 +277,7 @@ class Index:
         if rows < self._rows:
             self.sweep()
         elif records < self._records:
-            for day in self._tables.noted("records"):
+            for day in self._tables.noted("records").keys() & {*self._days_of_rows()}:
                 self._sweep_day(day, has_records=True)
             self._sweep_agents()
         self._rows, self._records = rows, records
