@@ -374,42 +374,6 @@ def test_a_scope_of_one_object_is_left_elsewhere_than_in_a_task_that_was_inside_
 
 
 @in_its_own_context
-@pytest.mark.parametrize("leaves_first", [0, 1])
-def test_a_scope_of_one_object_that_is_left_elsewhere_ends_nobody_elses(leaves_first: int) -> None:
-    shared = thread("shared")
-
-    def hold() -> Generator[None, None, None]:
-        with shared:
-            yield
-
-    def threads() -> list[Thread | None]:
-        return [context.run(current_thread) for context in contexts]
-
-    contexts = [contextvars.Context(), contextvars.Context()]
-    held_in = [hold(), hold()]
-    for ctx, suspended in zip(contexts, held_in, strict=True):
-        ctx.run(next, suspended)
-    contextvars.Context().run(held_in[leaves_first].close)
-    assert threads() == [Thread("shared"), Thread("shared")]
-    contexts[1 - leaves_first].run(held_in[1 - leaves_first].close)
-    assert threads()[1 - leaves_first] is None
-
-
-@in_its_own_context
-def test_all_have_left_a_scope_of_one_object_in_other_contexts() -> None:
-    shared = thread("shared")
-    contexts = [contextvars.Context() for _ in range(3)]
-    for ctx in contexts:
-        ctx.run(shared.__enter__)
-    for _ in contexts:
-        contextvars.Context().run(shared.__exit__, None, None, None)
-    assert [context.run(current_thread) for context in contexts] == [None, None, None]
-    with shared:
-        assert current_thread() == Thread("shared")
-    assert current_thread() is None
-
-
-@in_its_own_context
 def test_scopes_left_out_of_order_do_not_pile_up() -> None:
     def entered_and_left_elsewhere() -> None:
         suspended = held("held")

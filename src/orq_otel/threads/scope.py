@@ -111,7 +111,7 @@ class Scope(Frame):
     # In the usual case the object has a fixed thread and is entered once, outside every other
     # scope. Then it is its own frame, which saves an allocation. Each further entry makes a frame,
     # which is in `entries` while it is open. `fresh` holds the thread until the first entry.
-    __slots__ = ("_arguments", "entries", "fresh", "strays")
+    __slots__ = ("_arguments", "entries", "fresh")
     entries: dict[Frame, None]
     parent = None
     # `thread()` sets what a scope needs. With another `__init__`, making one would take longer.
@@ -250,26 +250,13 @@ class Scope(Frame):
             self.entries.pop(frame, None)
 
     def _entry(self) -> Frame | None:
-        """The innermost open entry in this context. In another context, the one that is open.
-
-        If several are, it may be anybody's, so each stays until all of them have been left.
-        """
+        """The innermost open entry in this context. In another context, any open entry."""
         entries = self.entries
         own = None if getattr(self, "token", None) is None else self
         frame = get_top()
         while frame is not None and frame not in entries and frame is not own:
             frame = frame.parent
-        if frame is not None:
-            return frame
-        all_open = [*([] if own is None else [own]), *list(entries)]
-        self.strays = getattr(self, "strays", 0) + 1  # how many left it in another context
-        if self.strays < len(all_open):
-            return None
-        self.strays = 0
-        for other in all_open[1:]:
-            other.dead = True
-            entries.pop(other, None)
-        return next(iter(all_open), None)
+        return own or next(iter(list(entries)), None) if frame is None else frame
 
     async def __aenter__(self) -> Thread | None:
         return self.__enter__()
