@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
 from stand_ins.model_server import ModelServer, Received
-from support.openai_versions import responses_api
+from support.openai_versions import responses_api, since
 from support.recorded import Telemetry
 
 from orq_otel import OpenAIInstrumentor, thread
@@ -195,6 +195,56 @@ def test_requests_that_take_no_thread_are_left_alone(
     (request,) = model_server.requests
     assert told(request) == {}
     assert "traceparent" in request.headers
+
+
+def post(client: Any, **body: Any) -> Any:
+    return client.post("/chat/completions", cast_to=object, **body)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(
+            lambda client: post(client, content=b'{"model": "gpt-5-mini", "messages": []}'),
+            marks=since("2.16", "the argument content of post()"),
+            id="content",
+        ),
+        pytest.param(lambda client: post(client, body=["no", "fields"]), id="a list"),
+        pytest.param(lambda client: ask(client, extra_body="text"), id="extra text"),
+        pytest.param(lambda client: ask(client, extra_body=["text"]), id="extra list"),
+    ],
+)
+def test_a_body_that_has_no_room_for_a_thread_is_left_alone(
+    router: Switch,
+    model_server: ModelServer,
+    telemetry: Telemetry,
+    caplog: pytest.LogCaptureFixture,
+    call: Callable[[openai.OpenAI], Any],
+) -> None:
+    def outcome() -> Any:
+        try:
+            call(client)
+        except Exception as error:  # noqa: BLE001 - some are errors without us, too
+            return type(error), str(error), [request.raw for request in model_server.requests]
+        return [request.raw for request in model_server.requests]
+
+    client = router()
+    with thread("support-42"), caplog.at_level(logging.WARNING, "orq_otel"):
+        with_us = outcome()
+    assert (telemetry.one().attributes or {})["thread.id"] == "support-42"
+    assert not caplog.records
+    OpenAIInstrumentor().uninstrument()
+    model_server.requests.clear()
+    assert with_us == outcome()
+
+
+@since("2.16", "the argument content of post()")
+async def test_asynchronous_bytes_are_left_alone(router: Switch, model_server: ModelServer) -> None:
+    url = str(router().base_url)
+    async with openai.AsyncOpenAI(api_key="k", base_url=url, max_retries=0) as client:
+        with thread("support-42"):
+            await client.post("/responses", content=b'{"model": "m"}', cast_to=object)
+    assert model_server.requests[0].raw == b'{"model": "m"}'
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ def request_fields(options: Any, operation: Operation) -> Mapping[str, Any]:
     if type(body) is not dict:
         body = dict(body) if isinstance(body, Mapping) else {}
     extra = options.extra_json
-    if extra:
+    if extra and isinstance(extra, Mapping):
         body = {**body, **extra}
     if operation not in OF_PATHS_WITH_IDS:
         return body
@@ -302,7 +302,8 @@ class Router:
             context: The context with the span of the call.
         """
         prepared = copy.copy(options)
-        if thread is not None and options.url in _WITH_THREAD and not _has(body, "thread"):
+        takes_thread = options.url in _WITH_THREAD and _takes_fields(options)
+        if thread is not None and takes_thread and not _has(body, "thread"):
             prepared.extra_json = self._with_thread(options, body, thread)
         if self._trace_context:
             headers = options.headers if isinstance(options.headers, Mapping) else {}
@@ -359,6 +360,14 @@ def _is_below(url: str, router: str) -> bool:
     if not (path == base or path.startswith(base + "/")):
         return False
     return path == base or base.endswith("/router") or bool(_ROUTER_PATH.match(path[len(base) :]))
+
+
+def _takes_fields(options: Any) -> bool:
+    """Whether the client can add fields to a request's body. It raises for bytes or a list."""
+    return getattr(options, "content", None) is None and all(  # older clients have no `content`
+        part is None or isinstance(part, Mapping)
+        for part in (options.json_data, options.extra_json)
+    )
 
 
 def _has(body: Mapping[str, Any], name: str) -> bool:
