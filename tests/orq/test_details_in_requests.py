@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -125,6 +126,21 @@ def test_what_the_caller_gave_stays(orq: Any, api: OrqServer) -> None:
             agent_key="keeper", message=MESSAGE, background=False, contact={"id": "old"}
         )
         assert "identity" not in part(api)
+
+
+@needs("orq-ai-sdk", "4.2", "the argument identity")
+@pytest.mark.usefixtures("instrumented")
+def test_a_model_that_the_caller_made_is_completed_without_a_warning(
+    orq: Any, api: OrqServer
+) -> None:
+    own = orq_ai_sdk.models.CreateChatCompletionOrq(name="n", contact={"id": "old"})
+    for details in ({}, DETAILS):
+        with thread("t-1", **details), warnings.catch_warnings():
+            warnings.simplefilter("error")
+            orq.router.chat.completions.create(model="openai/gpt-5", messages=QUESTION, orq=own)
+        sent = {"name": "n", "contact": {"id": "old"}, "thread": {"id": "t-1"}}
+        assert api.requests[-1].fields["orq"] == sent
+    assert own.thread is None
 
 
 @needs("orq-ai-sdk", "4.17", "memory stores")

@@ -8,7 +8,9 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import warnings
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -89,6 +91,24 @@ def test_the_thread_on_the_span_and_in_the_request(
         assert in_body(api.requests[0].json, case) == IN_BODY
     else:
         assert b"t-1" not in api.requests[0].body
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.thread], ids=str)
+async def test_a_thread_adds_no_warning(telemetry: Telemetry, orq: Any, case: Case) -> None:
+    async def warned(*, within: bool) -> list[str]:
+        with thread("t-1", user="ada", metadata={"plan": "pro"}) if within else nullcontext():
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                case.call(orq)
+                await case.call_async(orq)
+        return [str(one.message) for one in caught]
+
+    without_us = await warned(within=False)
+    OrqInstrumentor().instrument(tracer_provider=telemetry.provider)
+    try:
+        assert await warned(within=True) == without_us
+    finally:
+        OrqInstrumentor().uninstrument()
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.thread], ids=str)

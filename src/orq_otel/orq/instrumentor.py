@@ -42,11 +42,13 @@ from orq_otel.orq.requests import (
     Arguments,
     DetailPlaces,
     caller_thread,
+    deprecated_model,
     detail_places,
     hosts_with_trace,
     server_attributes,
     with_details,
     with_thread,
+    without_warning,
 )
 from orq_otel.propagation.trace_context import trace_headers
 from orq_otel.threads.frames import current_thread
@@ -108,15 +110,17 @@ class OrqInstrumentor(ClientInstrumentor):
             if found.thread_in_orq and not place and "orq" in parameters:
                 place = IN_ORQ
             places = detail_places(parameters, place)
-            begin = self._begin(found, place, places)
+            model = deprecated_model(parameters)
+            begin = self._begin(found, place, places, model)
             special = found.special
             if special is not None:
-                begin = _either(special.applies, self._begin(special.row, place, places), begin)
+                of_special = self._begin(special.row, place, places, model)
+                begin = _either(special.applies, of_special, begin)
             return _deprecated_as(original, make(begin, _settle))
 
         return wrap
 
-    def _begin(self, row: Row, place: str, places: DetailPlaces) -> Begin:
+    def _begin(self, row: Row, place: str, places: DetailPlaces, model: type | None) -> Begin:
         operation, start = row.operation, row.start
         fixed = {OPERATION_NAME: operation.name, PROVIDER_NAME: "orq"}
 
@@ -133,10 +137,13 @@ class OrqInstrumentor(ClientInstrumentor):
                 if isinstance(call, Call):
                     call.request(kwargs)
                 if thread is not None and self._sends_threads:
+                    given = kwargs
                     if place and not is_given:
                         kwargs = with_thread(kwargs, place, thread)
                     if not thread.is_plain:
                         kwargs = with_details(kwargs, places, thread)
+                    if model is not None:
+                        kwargs = without_warning(kwargs, given, model)
             except Exception as error:  # noqa: BLE001 - the user's call must go on
                 report("starting the span of an Orq call", error)
             return call, args, kwargs

@@ -22,7 +22,7 @@ from orq_otel.genai.messages import Content, clean, without_binary
 from orq_otel.genai.semconv import REQUEST_MODEL, SERVER_ADDRESS, SERVER_PORT
 from orq_otel.genai.wrapping import thread_in_request
 from orq_otel.labels.attributes import as_argument, as_details, as_texts
-from orq_otel.orq.models import as_json, is_unset, set_fields
+from orq_otel.orq.models import as_json, is_unset
 from orq_otel.payloads.parts import items
 from orq_otel.threads.frames import Thread
 
@@ -186,6 +186,7 @@ def with_thread(arguments: Arguments, place: str, thread: Thread) -> dict[str, A
     """A copy of the arguments with `thread` in its place.
 
     It is a plain dict, since the client's model class for it differs by operation and version.
+    `without_warning` makes that class of it where the dict would have the client warn.
     """
     value = as_argument(thread)
     if place == IN_THREAD:
@@ -193,9 +194,33 @@ def with_thread(arguments: Arguments, place: str, thread: Thread) -> dict[str, A
     return {**arguments, "orq": {**_orq_fields(arguments), "thread": value}}
 
 
+def deprecated_model(parameters: Mapping[str, Parameter]) -> type | None:
+    """The client's class for the argument `orq`, if whoever makes one is warned."""
+    kinds = get_args(parameters["orq"].annotation) if "orq" in parameters else ()
+    return next((kind for kind in kinds if hasattr(kind, "__deprecated__")), None)
+
+
+def without_warning(changed: dict[str, Any], given: dict[str, Any], model: type) -> dict[str, Any]:
+    """The arguments, with `orq` as a `model`, if the client would warn of ours and not of `given`.
+
+    The client makes the model of a dict, and the class warns as it makes a new object. A warning
+    that the program has not caused may be an error to it. Of a dict of its own it is warned.
+    """
+    orq, own = changed.get("orq"), given.get("orq")
+    if orq is None or orq is own or isinstance(own, Mapping):
+        return changed
+    made: Any = object.__new__(model)
+    made.__init__(**orq)
+    return {**changed, "orq": made}
+
+
 def _orq_fields(arguments: Arguments) -> dict[str, Any]:
-    """A copy of the fields of the argument `orq`."""
+    """A copy of the fields of the argument `orq`. Models among them stay models."""
     orq = arguments.get("orq")
-    if orq is None or is_unset(orq):
-        return {}
-    return dict(orq) if isinstance(orq, Mapping) else set_fields(fields(orq))
+    if isinstance(orq, Mapping):
+        return dict(orq)
+    return {
+        name: value
+        for name, value in fields(orq).items()
+        if value is not None and not is_unset(value)
+    }
