@@ -113,7 +113,7 @@ def answers(*bodies: Any) -> list[Answer]:
 
 def streams(*events: Any, then: Any = "hangs up", **more: Any) -> Answer:
     """A stream of these events; one that breaks off has no end."""
-    body = http(sse(events, **more))
+    body = http(sse(events, **more), content_type="text/event-stream")
     return (
         Answer(body.removesuffix(b"0\r\n\r\n"), then=then) if then != "hangs up" else Answer(body)
     )
@@ -459,6 +459,83 @@ def test_an_empty_stream_never_ended(
 
     assert instrumented.one().status.status_code is StatusCode.UNSET
     assert told(instrumented.one())[REASONS] == ("error",)
+
+
+@pytest.fixture
+def in_every_way(asked: openai.OpenAI) -> Callable[[Callable[..., Any]], list[Any]]:
+    """Reads a stream as it comes from the client, from raw responses and asynchronously."""
+
+    async def asynchronously(ask: Callable[..., Any]) -> list[Any]:
+        async with openai.AsyncOpenAI(
+            api_key="sk-test-key", base_url=asked.base_url, max_retries=0
+        ) as client:
+            return [chunk async for chunk in await ask(client, stream=True)]
+
+    def read(ask: Callable[..., Any]) -> list[Any]:
+        chunks = list(ask(asked, stream=True))
+        chunks += list(ask(asked.with_raw_response, stream=True).parse())
+        with ask(asked.with_streaming_response, stream=True) as raw:
+            chunks += list(raw.parse())
+        return [*chunks, *asyncio.run(asynchronously(ask))]
+
+    return read
+
+
+OF_ANSWER = {"gen_ai.response.model": "m-1", "gen_ai.usage.output_tokens": 5}
+NOTHING = {ERROR_TYPE: "error", REASONS: ("error",)}
+REFUSAL = {"error": {"message": "no", "type": "quota", "code": "spent"}}
+LINES = as_json(chunk("a")) + b"\n" + as_json(chunk(None, "stop"))
+
+
+@pytest.mark.parametrize(
+    ("ask", "body", "expected"),
+    [
+        (chat, http(as_json(REFUSAL)), {**NOTHING, ERROR_TYPE: "spent"}),
+        (chat, http(b"<p>Log in</p>", content_type="text/html"), NOTHING),
+        (chat, http(LINES, content_type="application/x-ndjson"), NOTHING),
+        (chat, http(b""), NOTHING),
+        (
+            chat,
+            http(as_json(completion("It", "length"))),
+            {**NOTHING, REASONS: ("length",), **OF_ANSWER},
+        ),
+        pytest.param(
+            responses,
+            http(as_json(response("It"))),
+            {**NOTHING, REASONS: ("stop",), **OF_ANSWER},
+            marks=responses_api,
+        ),
+    ],
+    ids=["an error", "a page", "lines", "nothing", "a completion", "a response"],
+)
+def test_what_comes_in_the_place_of_a_stream_is_read(
+    captured: Telemetry,
+    server: ByteServer,
+    in_every_way: Callable[[Callable[..., Any]], list[Any]],
+    ask: Callable[..., Any],
+    body: bytes,
+    expected: dict[str, Any],
+) -> None:
+    server.script(*[Answer(body)] * 4)
+    assert in_every_way(ask) == []
+
+    names = (ERROR_TYPE, REASONS, *OF_ANSWER)
+    begin = "No events in the response" if expected[ERROR_TYPE] == "error" else "Error in the resp"
+    assert len(captured.spans) == 4
+    for span in captured.spans:
+        assert {name: value for name, value in told(span).items() if name in names} == expected
+        assert (span.status.description or "").startswith(begin)
+        assert ("gen_ai.output.messages" in told(span)) == ("gen_ai.response.model" in expected)
+
+
+def test_events_of_another_content_type_are_events(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    server.script(Answer(http(sse([chunk("It"), chunk(None, "stop")]))))
+    assert len(list(chat(asked, stream=True))) == 2
+
+    assert captured.one().status.status_code is StatusCode.UNSET
+    assert said(captured.one()) == [("stop", "It")]
 
 
 @responses_api

@@ -15,7 +15,7 @@ from orq_otel.foundations.guard import report
 from orq_otel.foundations.once import Once, take
 from orq_otel.foundations.reaches import is_collected, is_processed_by, put
 from orq_otel.foundations.unfinished import forget, is_collecting, leave_note, open_calls
-from orq_otel.genai.errors import UNNAMED, Description, class_name
+from orq_otel.genai.errors import NO_EVENTS, UNNAMED, Description, class_name, error_type
 from orq_otel.genai.events import Events
 from orq_otel.genai.fields import MOST_CHOICES, Attributes
 from orq_otel.genai.messages import Content
@@ -149,6 +149,8 @@ class Call:
             request's options or a response. Not set before there is one.
         read_model: Reads the model's name from `sent`, or returns None. Set only where a server
             tells it better there than in the body.
+        read_skipped: Reads the answer that came in the place of a stream's events, or returns None.
+            Set only where the response says that it has no events.
     """
 
     __slots__ = (
@@ -169,11 +171,13 @@ class Call:
         "_whole",
         "context",
         "read_model",
+        "read_skipped",
         "sent",
     )
 
     sent: Any
     read_model: Callable[[Any], str | None]
+    read_skipped: Callable[[], Any]
     _feed: Callable[[Any], None]
     _gaps: Gaps
 
@@ -334,10 +338,22 @@ class Call:
         is_cut = not is_whole or self._reader is None  # nothing has come
         try:
             self._read_chunks(is_whole=is_whole)
+            if is_whole and is_cut and hasattr(self, "read_skipped"):
+                self._take_skipped()
             if is_cut and REQUEST_STREAM in self._attributes:
                 self._add_missing_reasons()
         finally:
             self._end(at=at)
+
+    def _take_skipped(self) -> None:
+        """Say that no events came, or which error came in their place. Read what else came."""
+        try:
+            answer = self.read_skipped()
+            if answer is not None:
+                self.respond(answer, is_end=False)
+        except Exception as error:  # noqa: BLE001 - it may be anything
+            report(f"reading the response of {self._operation.name}", error)
+        self._attributes.setdefault(ERROR_TYPE, error_type(None, NO_EVENTS))
 
     def _fail(self, error: BaseException, at: _Moment | None) -> None:
         description = _UNDESCRIBED

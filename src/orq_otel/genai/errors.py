@@ -27,6 +27,8 @@ NO_STATUS: Final = "Error"
 IN_RESPONSE: Final = "Error in the response"
 #: The same for a text, where the API sends JSON.
 _NO_OBJECT: Final = "No object in the response"
+#: The same for anything but a stream of events, where one was asked for. Clients skip it.
+NO_EVENTS: Final = "No events in the response"
 _CLASS: Final = re.compile(r"[\w.<>\[\]]{1,200}")
 
 

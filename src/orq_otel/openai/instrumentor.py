@@ -19,12 +19,11 @@ from orq_otel.foundations.settings import Settings
 from orq_otel.genai.call import Call
 from orq_otel.genai.instrumentor import ClientInstrumentor
 from orq_otel.genai.semconv import AZURE_NAMESPACE, PROVIDER_NAME
-from orq_otel.genai.streams import stream_proxy
 from orq_otel.genai.wrapping import Begun, async_wrapper, start_call, sync_wrapper, traced_context
 from orq_otel.labels import agents_sdk
 from orq_otel.openai import websockets
 from orq_otel.openai.errors import ERRORS
-from orq_otel.openai.raw import RawResponseProxy, respond_with_body, served_model
+from orq_otel.openai.raw import RawResponseProxy, event_stream, respond_with_body, served_model
 from orq_otel.openai.requests import (
     BEDROCK,
     Router,
@@ -154,4 +153,4 @@ def _settle(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any], result: A
         return result
     # Not the options, which would be kept in memory as long as the stream.
     call.sent = getattr(result, "response", None)
-    return stream_proxy(result, call)
+    return event_stream(result, call)

@@ -7,6 +7,7 @@ what passes through, and ends the call's span when the body ends or is closed.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import weakref
 from collections.abc import Callable
@@ -71,8 +72,12 @@ class Body:
 
     def finish(self) -> None:
         """End the call: the body was read to its end."""
+        _end(self._call, self.answer())
+
+    def answer(self) -> Any:
+        """The body as a namespace, or None if it is no JSON."""
         is_json = self._has_begun and not self._is_events
-        _end(self._call, self._json.parse() if is_json else None)
+        return self._json.parse() if is_json else None
 
     def _feed_lines(self, piece: bytes) -> None:
         """Take in lines of server-sent events. CR, LF or CRLF ends a line, even if split by pieces.
@@ -122,6 +127,59 @@ class Body:
         event = data.parse()
         if event is not None:  # the client raises for what is not JSON
             self._call.feed(event)
+
+
+class _Aside:
+    """Reads a body along that the client reads as a stream of events, and so skips.
+
+    The call ends with the stream.
+    """
+
+    __slots__ = ("__weakref__", "_body")
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    def feeder(self) -> Callable[[Any], object]:
+        """The function that takes in each piece."""
+        return self._body.feed
+
+    def finish(self) -> None:
+        """The body was read to its end."""
+
+    def end(self) -> None:
+        """The client stopped reading."""
+
+    def fail(self, error: BaseException, /) -> None:
+        """Reading the body raised an error, which the stream's consumer gets."""
+
+
+def event_stream(stream: Any, call: Call) -> Any:
+    """A proxy of a stream, which ends `call`.
+
+    What comes in the place of events, such as an error or a whole answer, the client skips. It is
+    read for the call, unless events come all the same.
+    """
+    try:
+        response = stream.response
+        if "event-stream" not in _kind(response):
+            body = Body(weakref.proxy(call), response)  # no cycle: the call keeps the body
+            call.read_skipped = body.answer
+            for name in ("iter_bytes", "aiter_bytes"):
+                setattr(response, name, _read_aside(getattr(response, name), body))
+    except Exception as mistake:  # noqa: BLE001 - the caller gets the stream all the same
+        report("watching the body of a stream", mistake)
+    return stream_proxy(stream, call)
+
+
+def _read_aside(method: Callable[..., Any], body: Body) -> Callable[..., Any]:
+    """Wrap a method of a response that iterates over its body."""
+
+    @functools.wraps(method)
+    def iterate_aside(*args: Any, **kwargs: Any) -> Any:
+        return iterate(method(*args, **kwargs), _Aside(body))
+
+    return iterate_aside
 
 
 def read_body(response: Any) -> Any:
@@ -247,7 +305,7 @@ class RawResponseProxy(Proxy):
     def _self_parsed(self, result: Any, /, to: Any = None, **_: Any) -> Any:
         call = self._self_call
         if hasattr(type(result), "__stream__"):
-            return self._self_proxy(result, stream_proxy)
+            return self._self_proxy(result, event_stream)
         if to is None and not isinstance(result, (str, bytes)):
             call.respond(result)
         else:
