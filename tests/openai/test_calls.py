@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,7 @@ from stand_ins.model_server import ModelServer, Reply
 from support.openai_versions import call, chat_helpers, chat_helpers_api, responses_api, since
 from support.recorded import Telemetry
 
-from orq_otel import thread
+from orq_otel import OpenAIInstrumentor, thread
 from orq_otel.payloads import chat
 
 MESSAGES: Any = [
@@ -606,3 +607,77 @@ def test_a_thread_in_the_call_that_is_none_leaves_the_block_in_force(
         )
 
     assert attributes(instrumented.one())["thread.id"] == "t-1"
+
+
+# ---- Calls inside of calls ----------------------------------------------------------------------
+
+
+def names(telemetry: Telemetry) -> list[tuple[str, Any]]:
+    """The spans in the order in which they began, each with the tokens of its request."""
+    spans = sorted(telemetry.spans, key=lambda span: span.start_time or 0)
+    return [
+        (span.name, (span.attributes or {}).get("gen_ai.usage.output_tokens")) for span in spans
+    ]
+
+
+def test_a_call_in_a_hook_of_the_http_client_has_a_span(
+    instrumented: Telemetry, client: openai.OpenAI
+) -> None:
+    def guard(_: Any) -> None:
+        client.chat.completions.create(model="guard", messages=MESSAGES)
+
+    kind = type(client._client)
+    with kind(event_hooks={"request": [guard]}) as http:
+        client.with_options(http_client=http).chat.completions.create(
+            model="gpt-5-mini", messages=MESSAGES
+        )
+
+    assert [name for name, _ in names(instrumented)] == ["chat gpt-5-mini", "chat guard"]
+    assert all(tokens for _, tokens in names(instrumented))
+
+
+async def test_the_calls_of_a_gateway_in_process_have_spans(
+    instrumented: Telemetry, model_server: ModelServer
+) -> None:
+    options: Any = {"api_key": "k", "max_retries": 0}
+
+    async def gateway(_: Any, receive: Any, send: Any) -> None:
+        await receive()
+        async with openai.AsyncOpenAI(base_url=model_server.base_url, **options) as upstream:
+            for model in ("guard", "real"):
+                answer = await upstream.chat.completions.create(model=model, messages=MESSAGES)
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.model_dump_json().encode()})
+
+    async with openai.AsyncOpenAI(base_url="http://gateway/v1", **options) as plain:
+        kind = next(one for one in type(plain._client).__mro__ if one.__name__ == "AsyncClient")
+        http = import_module(kind.__module__.partition(".")[0])
+    async with http.AsyncClient(transport=http.ASGITransport(app=gateway)) as transport:
+        client = openai.AsyncOpenAI(base_url="http://gateway/v1", http_client=transport, **options)
+        await client.chat.completions.create(model="gateway", messages=MESSAGES)
+
+    assert [name for name, _ in names(instrumented)] == ["chat gateway", "chat guard", "chat real"]
+
+
+@pytest.mark.parametrize("again", [1, 2])
+def test_a_wrapper_that_another_tool_has_kept_makes_no_second_span(
+    telemetry: Telemetry, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch, again: int
+) -> None:
+    owner = next(kind for kind in type(client).__mro__ if "request" in vars(kind))
+    monkeypatch.setattr(owner, "request", vars(owner)["request"])
+    for _ in range(again):
+        OpenAIInstrumentor().instrument(tracer_provider=telemetry.provider)
+        ours = vars(owner)["request"]
+
+        def theirs(*args: Any, inner: Any = ours, **kwargs: Any) -> Any:
+            return inner(*args, **kwargs)
+
+        owner.request = theirs  # type: ignore[attr-defined]
+        OpenAIInstrumentor().uninstrument()
+    OpenAIInstrumentor().instrument(tracer_provider=telemetry.provider)
+    try:
+        client.chat.completions.create(model="gpt-5-mini", messages=MESSAGES)
+    finally:
+        OpenAIInstrumentor().uninstrument()
+    assert [span.name for span in telemetry.spans] == ["chat gpt-5-mini"]

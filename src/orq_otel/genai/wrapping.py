@@ -385,12 +385,41 @@ def thread_in_request(value: Any) -> Thread | None:
 
 
 def covers_call(span: Any, operation: str) -> bool:
-    """Whether `span`, which is current, is another instrumentation's span for this model call."""
+    """Whether `span`, which is current, is another instrumentation's span for this model call.
+
+    One of ours is that of the call inside of which this one is made: a guard in a hook of the HTTP
+    client, or a gateway that is called in process.
+    """
     attributes = getattr(span, "attributes", None)
     if attributes:
         for key, values in _MARKS:
             if attributes.get(key) in values.get(operation, ()):
-                return True
+                return not _is_ours(span) or is_wrapped_twice()
+    return False
+
+
+def _is_ours(span: Any) -> bool:
+    name = getattr(getattr(span, "instrumentation_scope", None), "name", "")
+    return isinstance(name, str) and name.startswith("orq_otel.")
+
+
+def is_wrapped_twice() -> bool:
+    """Whether two of our wrappers run for one call.
+
+    A tool that wrapped ours has kept it, although it was switched off, and it came back outside.
+    """
+    frame: Any = sys._getframe(1)  # noqa: SLF001 - documented; inspect.stack() reads source files
+    arguments: list[Any] = []  # what our wrapper was called with, instance and all
+    for _ in range(_DEPTH):
+        if frame.f_code.co_name == "wrapper" and frame.f_globals is globals():
+            own = frame.f_locals
+            passed = [own["instance"], *own["args"], *own["kwargs"].values()]
+            if arguments:
+                return list(map(id, passed)) == list(map(id, arguments))
+            arguments = passed
+        frame = frame.f_back
+        if frame is None:
+            break
     return False
 
 
