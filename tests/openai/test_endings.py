@@ -422,6 +422,67 @@ def test_a_failed_response_has_a_description(
     assert span.status.description == description
 
 
+BEGUN = [
+    {"type": "response.created", "response": response(None, status="in_progress", usage=None)},
+    {"type": "response.output_text.delta", "delta": "It", "output_index": 0, "content_index": 0},
+]
+OVERLOADED = {"code": "overloaded", "message": "m"}
+
+
+def read_events(client: openai.OpenAI) -> None:
+    list(responses(client, stream=True))
+
+
+def read_lines(client: openai.OpenAI) -> None:
+    with responses(client.with_streaming_response, stream=True) as raw:
+        list(raw.iter_lines())
+
+
+@responses_api
+@pytest.mark.parametrize("read", [read_events, read_lines])
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [("completed", ("stop",)), ("incomplete", ("incomplete",)), ("failed", ("error",))],
+)
+def test_a_response_that_is_done_however_it_ends(
+    captured: Telemetry,
+    server: ByteServer,
+    asked: openai.OpenAI,
+    read: Callable[[openai.OpenAI], None],
+    status: str,
+    expected: Any,
+) -> None:
+    done = {"type": "response.done", "response": response("It", status=status)}
+    server.script(streams(*BEGUN, done))
+    read(asked)
+
+    attributes = told(captured.one())
+    assert (attributes[REASONS], attributes["gen_ai.usage.output_tokens"]) == (expected, 5)
+    assert (ERROR_TYPE in attributes) == (status == "failed")
+    assert said(captured.one()) == [(expected[0], "It")]
+
+
+@responses_api
+@pytest.mark.parametrize(
+    "last",
+    [
+        {"type": "error", **OVERLOADED},
+        {"type": "error", "error": OVERLOADED},
+        {"type": "response.error", "error": OVERLOADED},
+    ],
+    ids=["OpenAI's", "nested", "OpenRouter's"],
+)
+def test_an_error_event_of_a_response(
+    instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI, last: Any
+) -> None:
+    server.script(streams(*BEGUN, last))
+    read_lines(asked)
+
+    span = instrumented.one()
+    assert told(span)[ERROR_TYPE] == "overloaded"
+    assert span.status.description == "Error in the response - code overloaded"
+
+
 # ---- Reasons that never came --------------------------------------------------------------------
 
 

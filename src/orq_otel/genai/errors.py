@@ -234,6 +234,11 @@ def error_type(error: Any, head: str = IN_RESPONSE) -> ErrorType:
     return name
 
 
+def event_error(event: Any) -> ErrorType:
+    """The value of `error.type` for an event that is an error, or that has one in a field."""
+    return error_type(get(event, "error") or event)
+
+
 def add_error(response: Mapping[str, Any], attributes: Attributes) -> None:
     """Add `error.type` to `attributes` if a response, by its fields, is or has an error.
 

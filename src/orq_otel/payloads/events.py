@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from orq_otel.genai.errors import error_type
+from orq_otel.genai.errors import event_error
 from orq_otel.genai.fields import Attributes, get
 from orq_otel.genai.semconv import ERROR_TYPE
 
@@ -26,7 +26,7 @@ class EventReader:
     def feed(self, event: Any) -> None:
         """Take in the next event."""
         if get(event, "type") == "error":  # an error that the client does not raise
-            self._attributes[ERROR_TYPE] = error_type(event)
+            self._attributes[ERROR_TYPE] = event_error(event)
         else:
             self._attributes.update(self._read(event))
 

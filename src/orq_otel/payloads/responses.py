@@ -12,7 +12,7 @@ from io import StringIO
 from typing import Any, ClassVar, Final
 
 from orq_otel.genai.content import encode
-from orq_otel.genai.errors import ErrorType, add_error, add_page, error_type
+from orq_otel.genai.errors import ErrorType, add_error, add_page, error_type, event_error
 from orq_otel.genai.fields import (
     LONG,
     NO_CHUNK,
@@ -76,16 +76,18 @@ from orq_otel.payloads.parts import (
 from orq_otel.payloads.response_items import CALLER_CALLS, item_parts, item_role
 from orq_otel.payloads.usage import read_response_usage
 
-#: Events that end a response. They carry the final response.
+#: Events that end a response. They carry the final response. Some servers have one for all ends.
 _FAILED: Final = "response.failed"
-_ENDS = frozenset({"response.completed", "response.incomplete", _FAILED})
+_ENDS = frozenset({"response.completed", "response.done", "response.incomplete", _FAILED})
 #: All events that carry the response. The others carry pieces of its content.
 _SNAPSHOTS = _ENDS | {"response.created", "response.queued"}
 _DONE: Final = "response.output_item.done"
 #: Events that carry an item of the response.
 _ITEMS: Final = frozenset({"response.output_item.added", _DONE})
+#: Events that report an error: OpenAI's, and OpenRouter's.
+_ERRORS: Final = frozenset({"error", "response.error"})
 #: Events that change the attributes.
-_TELLING = _SNAPSHOTS | _ITEMS | {"error"}
+_TELLING = _SNAPSHOTS | _ITEMS | _ERRORS
 
 _ID_AND_MODEL = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL))
 _NEW_RESPONSE = (
@@ -419,8 +421,8 @@ class StreamReader:
             # Orq's client of 4.9 leaves the response out. One that failed says so in it.
             self._has_ended = self._has_ended or (kind in _ENDS and kind != _FAILED)
             self._take_response(kind, event.response)
-        elif kind == "error":
-            self._error = error_type(event)
+        elif kind in _ERRORS:
+            self._error = event_error(event)
         else:
             item = event.item
             self._note_item((item if type(item) is dict else item.__dict__).get("type"))
