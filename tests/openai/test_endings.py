@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 import httpx
@@ -349,6 +350,46 @@ def test_a_text_that_was_asked_for_is_no_error(
     asked.post("/chat/completions", cast_to=str, body={"model": "m", "messages": MESSAGES})
 
     assert instrumented.one().status.status_code is StatusCode.UNSET
+
+
+def http_response(client: openai.OpenAI) -> Any:
+    """The class of the HTTP responses of a client."""
+    module = next(
+        one.__module__ for one in type(client._client).__mro__ if one.__name__ == "Client"
+    )
+    return import_module(module.partition(".")[0]).Response
+
+
+KINDS: list[Callable[[openai.OpenAI], Any]] = [lambda _: str, lambda _: object, http_response]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=["text", "JSON", "HTTP"])
+def test_what_the_client_hands_out_unparsed_is_read(
+    captured: Telemetry,
+    server: ByteServer,
+    asked: openai.OpenAI,
+    kind: Callable[[openai.OpenAI], Any],
+) -> None:
+    server.script(*answers(completion("It", "stop"), {"error": REPORTED}))
+    for _ in range(2):
+        body = {"model": "m", "messages": MESSAGES}
+        asked.post("/chat/completions", cast_to=kind(asked), body=body)
+
+    answer, refusal = captured.spans
+    assert (told(answer)[REASONS], told(answer)["gen_ai.usage.output_tokens"]) == (("stop",), 5)
+    assert said(answer) == [("stop", "It")]
+    assert told(refusal)[ERROR_TYPE] == "overloaded"
+
+
+def test_an_error_in_the_place_of_speech(
+    instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    server.script(*answers({"error": REPORTED}))
+    asked.audio.speech.create(model="m", voice="alloy", input="It is on its way.")
+
+    span = instrumented.one()
+    assert told(span)[ERROR_TYPE] == "overloaded"
+    assert span.status.description == "Error in the response - upstream, code overloaded"
 
 
 @chat_helpers_api

@@ -23,7 +23,14 @@ from orq_otel.genai.wrapping import Begun, async_wrapper, start_call, sync_wrapp
 from orq_otel.labels import agents_sdk
 from orq_otel.openai import websockets
 from orq_otel.openai.errors import ERRORS
-from orq_otel.openai.raw import RawResponseProxy, event_stream, respond_with_body, served_model
+from orq_otel.openai.raw import (
+    RawResponseProxy,
+    event_stream,
+    is_unparsed,
+    parsed,
+    respond_with_body,
+    served_model,
+)
 from orq_otel.openai.requests import (
     BEDROCK,
     Router,
@@ -149,7 +156,7 @@ def _settle(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any], result: A
         return RawResponseProxy(result, call)
     if not is_stream:
         call.sent = options
-        call.respond(result)
+        call.respond(parsed(result) if is_unparsed(result.__class__) else result)
         return result
     # Not the options, which would be kept in memory as long as the stream.
     call.sent = getattr(result, "response", None)

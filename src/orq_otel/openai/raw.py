@@ -11,7 +11,7 @@ import functools
 import inspect
 import weakref
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from orq_otel.foundations.guard import report
@@ -30,6 +30,9 @@ _WRITERS = frozenset({"stream_to_file"})  # they read the body past the proxy
 
 #: The header in which Azure names the model that answered.
 _SERVED_MODEL = "x-ms-served-model"
+
+#: How far into a body its first character is looked for.
+_START = 1000
 
 #: Content types of bodies without attributes: speech.
 _OPAQUE = ("audio/", "application/octet-stream")
@@ -187,6 +190,20 @@ def read_body(response: Any) -> Any:
     content, kind = response.content, _kind(response)
     is_json = not kind.startswith(_OPAQUE) and content.lstrip().startswith(b"{")
     return parse_long_json(content) if is_json else None
+
+
+@lru_cache(maxsize=256)
+def is_unparsed(kind: type) -> bool:
+    """Whether results of a type are bodies as they came: texts, bytes or HTTP responses."""
+    return issubclass(kind, (str, bytes)) or hasattr(kind, "iter_bytes")
+
+
+def parsed(result: Any) -> Any:
+    """A body that the client hands out unparsed as a namespace, or as it is if it is no JSON."""
+    content = getattr(result, "content", result)
+    is_object = content[:_START].lstrip()[:1] in ("{", b"{")
+    answer = parse_long_json(content) if is_object else None
+    return result if answer is None else answer
 
 
 def served_model(sent: Any) -> str | None:

@@ -47,11 +47,15 @@ def speech_request_content(body: Mapping[str, Any]) -> Content:
 
 
 def speech_response_attributes(response: Any) -> Attributes:
-    """Attributes of speech: token counts if it came as events, which the client does not parse."""
+    """Attributes of speech: token counts if it came as events, which the client does not parse.
+
+    What is JSON, parsed, is an error in the place of speech.
+    """
+    attributes: Attributes = {}
+    add_error(fields(response), attributes)
     http = get(response, "response")
     if "event-stream" not in getattr(http, "headers", {}).get("content-type", ""):
-        return {}
-    attributes: Attributes = {}
+        return attributes
     for line in http.content.splitlines():
         if line.startswith(b"data:") and b'"usage"' in line:
             attributes.update(usage_attributes(parse_json(line.removeprefix(b"data:"))))
