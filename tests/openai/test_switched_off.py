@@ -256,3 +256,60 @@ def test_imports_are_lazy_and_the_client_may_come_later() -> None:
     )
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+ANEW = """
+import importlib, sys
+from stand_ins.model_server import ModelServer
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from orq_otel import OpenAIInstrumentor
+
+provider, spans = TracerProvider(), InMemorySpanExporter()
+provider.add_span_processor(SimpleSpanProcessor(spans))
+instrumentor = OpenAIInstrumentor()
+
+def ask():
+    import openai
+    with openai.OpenAI(api_key="k", base_url=model.base_url, max_retries=0) as client:
+        client.embeddings.create(model="m", input="x", encoding_format="float")
+    return len(spans.get_finished_spans())
+
+def forget():
+    for name in [name for name in sys.modules if name.partition(".")[0] == "openai"]:
+        del sys.modules[name]
+
+with ModelServer() as model:
+    instrumentor.instrument(tracer_provider=provider)
+    assert ask() == 1
+    wrapped = instrumentor.wrapped
+    forget()
+    assert instrumentor.wrapped == []
+    instrumentor.instrument()
+    assert ask() == 2
+    import openai
+    for name in ("openai._base_client", "openai._client", "openai"):
+        importlib.reload(sys.modules[name])
+    assert "SyncAPIClient.request" not in instrumentor.wrapped
+    instrumentor.instrument()
+    assert ask() == 3
+    assert "SyncAPIClient.request" in instrumentor.wrapped
+    former = openai.OpenAI
+    instrumentor.uninstrument()
+    forget()
+    instrumentor.instrument(tracer_provider=provider)
+    assert ask() == 4
+    assert set(instrumentor.wrapped) <= set(wrapped)
+    instrumentor.uninstrument()
+    assert ask() == 4
+    assert not hasattr(former.request, "__wrapped__")
+"""
+
+
+def test_a_client_that_is_imported_anew_is_instrumented_again() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ANEW], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr

@@ -62,33 +62,44 @@ class Patch:
         self.seams = seams
         self._submodules = submodules
         self._active = False
-        self._hooked = False
-        self._applied: list[tuple[type, str, Any, Any]] = []
+        self._waiting = False
+        self._applied: list[tuple[type, Seam, Any, Any]] = []
 
     def apply(self) -> None:
-        """Apply the wrappers, now or as soon as the module is imported."""
+        """Apply the wrappers, now or as soon as the module is imported.
+
+        Apply them again where the module was imported anew, and has other classes.
+        """
         self._active = True
-        if not self._hooked:
-            self._hooked = True  # wrapt keeps its hooks, so it is registered once
+        module = sys.modules.get(self.module)
+        if module is not None:
+            self._on_import(module)
+        elif not self._waiting:
+            self._waiting = True  # wrapt keeps a hook until the module is imported
             wrapt.register_post_import_hook(self._on_import, self.module)
-        elif self.module in sys.modules:
-            self._on_import(sys.modules[self.module])
 
     @property
     def wrapped(self) -> list[str]:
         """The methods that are wrapped now, such as "OpenAI.request"."""
-        return [f"{owner.__name__}.{method}" for owner, method, _, _ in self._applied]
+        return [f"{owner.__name__}.{seam.method}" for owner, seam in self._wrapped_in_module()]
+
+    def _wrapped_in_module(self) -> list[tuple[type, Seam]]:
+        """What is wrapped in the module as it is imported now, and not in a former one."""
+        module = sys.modules.get(self.module)
+        each = [(owner, seam) for owner, seam, _, _ in self._applied]
+        return [one for one in each if getattr(module, one[1].owner, None) is one[0]]
 
     @property
     def missing(self) -> list[str]:
         """What an imported module lacks, also what only other versions of it have."""
         if not (self._active and self.module in sys.modules):
             return []
-        present = {method for _, method, _, _ in self._applied}
+        present = {seam.method for _, seam in self._wrapped_in_module()}
         return [f"{one.owner}.{one.method}" for one in self.seams if one.method not in present]
 
     def _on_import(self, module: Any) -> None:
-        if not self._active or self._applied:
+        self._waiting = False
+        if not self._active or self._wrapped_in_module():
             return
         missing = [(self.module, seam) for seam in self.seams if not self._wrap(module, seam)]
         try:
@@ -114,7 +125,7 @@ class Patch:
             wrapped = seam.wrapper(original)
             setattr(owner, seam.method, wrapped)
             _unshadow(owner, seam.method, original)
-            self._applied.append((owner, seam.method, original, wrapped))
+            self._applied.append((owner, seam, original, wrapped))
         except Exception as error:  # noqa: BLE001 - the host's import must not fail
             report(f"instrumenting {self.module}", error)
             return False
@@ -123,9 +134,9 @@ class Patch:
     def remove(self) -> None:
         """Remove the wrappers. One that another tool has wrapped since stays in place."""
         self._active = False
-        for owner, method, original, wrapped in self._applied:
-            if owner.__dict__.get(method) is wrapped:
-                setattr(owner, method, original)
+        for owner, seam, original, wrapped in self._applied:
+            if owner.__dict__.get(seam.method) is wrapped:
+                setattr(owner, seam.method, original)
         self._applied.clear()
 
 

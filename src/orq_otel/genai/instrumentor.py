@@ -64,6 +64,8 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
     ) -> None:
         """Give every call of the client a span, as the class says.
 
+        Called again, it does so for a client that was imported anew, and nothing else.
+
         Args:
             tracer_provider: Makes the spans. By default the global one. Spans and log records are
                 labelled with their threads from then on.
@@ -97,6 +99,7 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
                 capture_content=capture_content,
                 redact=redact,
             )
+            self._apply()  # to a client that was imported anew
         super().instrument(
             tracer_provider=tracer_provider,
             meter_provider=meter_provider,
@@ -136,7 +139,10 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
         )
         if self._patches is None:
             self._patches = self.patches()
-        for patch in self._patches:
+        self._apply()
+
+    def _apply(self) -> None:
+        for patch in self._patches or ():
             patch.apply()
 
     def recapture(self, capture_content: bool | str | None, redact: Any) -> None:  # noqa: FBT001 - as instrument() names it
