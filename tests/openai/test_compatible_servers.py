@@ -100,6 +100,31 @@ ONE = [("weather", {"city": "Paris"})]
         ([[piece("weather", PARIS[:5])], [piece("weather", PARIS[5:])]], ONE),
         ([[piece("weather", PARIS, id="a")], [piece("weather", "", id="a")]], ONE),
         (
+            [
+                [piece("weather", PARIS, index=0, id="a")],
+                [piece("weather", PARIS, index=0, id="a")],
+            ],
+            ONE,
+        ),
+        (
+            [
+                [piece("weather", "", index=0, id="a")],
+                [piece(None, PARIS[:5], index=0)],
+                [piece(None, PARIS[5:], index=0)],
+                [piece("weather", "", index=0, id="a")],
+                [piece(None, PARIS, index=0, id="a")],
+            ],
+            ONE,
+        ),
+        ([[piece("weather", PARIS, index=0)], [piece(None, PARIS, index=0)]], ONE),
+        ([[piece("weather", PARIS, index=n, id="a")] for n in (0, 1)], ONE * 2),
+        ([[piece("weather", PARIS, index=0)] for _ in range(2)], ONE * 2),
+        (
+            [[piece("weather", text, index=0, id="a")] for text in (PARIS, "", " ")]
+            + [[piece("time", ROME, index=1, id="b")]],
+            TWO,
+        ),
+        (
             [[piece("weather", '{"city":"a}')], [piece("weather", '{b"}')]],
             [("weather", {"city": "a}{b"})],
         ),
@@ -128,6 +153,12 @@ ONE = [("weather", {"city": "Paris"})]
         "told apart by id",
         "a name with each piece",
         "a name once more",
+        "a call once more",
+        "a call once more in pieces",
+        "arguments once more",
+        "one id, two indexes",
+        "one index, the same call",
+        "spaces at the end",
         "braces in a text",
         "parsed",
         "names in pieces",

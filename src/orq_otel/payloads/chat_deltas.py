@@ -250,11 +250,14 @@ class _Call:
         arguments. Its own name alone may be repeated: then the next arguments decide.
         """
         name, arguments = piece.get("name"), piece.get("arguments")
+        if not name and not self._is_repeated:
+            return False
+        if isinstance(arguments, str) and self._has_said(id, arguments):
+            arguments = None
         if not name:
-            return bool(self._is_repeated and arguments)
-        if id and self.id and id != self.id:
-            return True
-        if self.name is not None and name != self.name:
+            return bool(arguments)
+        has_other_id = id and self.id and id != self.id
+        if has_other_id or (self.name is not None and name != self.name):
             return True
         if "arguments" not in self._texts:
             return False
@@ -280,12 +283,26 @@ class _Call:
         return self._texts["name"].getvalue() if "name" in self._texts else None
 
     def add(self, piece: Mapping[str, Any]) -> None:
-        """Take in a piece."""
+        """Take in a piece. Some servers end with all of the arguments once more."""
+        arguments = piece.get("arguments")
+        if arguments and isinstance(arguments, str) and self._are_all(arguments):
+            piece = {**piece, "arguments": None}
         _add(self._texts, piece)
 
     def tool_call(self) -> dict[str, Any]:
         """The tool call, as the API sends one in a single piece."""
         return {"id": self.id, self.kind: _joined(self._texts)}
+
+    def _has_said(self, id: Any, arguments: str) -> bool:  # noqa: A002
+        """Whether arguments say nothing new of this call: spaces, or all of them with its id."""
+        return not arguments.strip() or bool(id and id == self.id and self._are_all(arguments))
+
+    def _are_all(self, arguments: str) -> bool:
+        """Whether arguments are those so far, which are whole."""
+        text = self._texts.get("arguments")
+        if text is None or text.tell() != len(arguments):  # nearly always
+            return False
+        return text.getvalue() == arguments and self._is_complete()
 
     def _is_complete(self) -> bool:
         """Whether its arguments are whole: an object of JSON. Looked at once for each length."""
