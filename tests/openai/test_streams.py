@@ -7,6 +7,7 @@ import gc
 import json
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openai
@@ -494,3 +495,51 @@ def test_many_abandoned_streams_leave_nothing_behind(
 
     assert all(is_well(span) for span in instrumented.spans)
     assert not any(proxy() for proxy in proxies)
+
+
+def test_a_second_reader_does_not_end_the_stream_of_the_first(
+    instrumented: Telemetry, client: openai.OpenAI, model_server: ModelServer
+) -> None:
+    hold = Hold(after_chunks=1)
+    model_server.script(hold)
+    stream = chat(client)
+    chunks: list[Any] = []
+
+    def read() -> None:
+        for chunk in stream:
+            chunks.append(chunk)
+
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(read)
+        while not (chunks and stream._iterator.gi_running):
+            assert not first.done()
+        with pytest.raises(ValueError, match="already executing"):
+            read()
+        assert instrumented.spans == []
+        hold.release()
+        first.result()
+
+    assert is_well(instrumented.one())
+
+
+async def test_neither_does_a_second_asynchronous_reader(
+    instrumented: Telemetry, async_client: openai.AsyncOpenAI, model_server: ModelServer
+) -> None:
+    async def read() -> None:
+        async for chunk in stream:
+            chunks.append(chunk)
+
+    hold = Hold(after_chunks=1)
+    model_server.script(hold)
+    stream = await chat(async_client)
+    chunks: list[Any] = []
+    first = asyncio.create_task(read())
+    while not (chunks and stream._iterator.ag_running):  # noqa: ASYNC110 - nothing tells
+        await asyncio.sleep(0)
+    with pytest.raises(RuntimeError, match="already running"):
+        await read()
+    assert instrumented.spans == []
+    hold.release()
+    await first
+
+    assert is_well(instrumented.one())

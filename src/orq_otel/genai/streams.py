@@ -457,6 +457,7 @@ def _chunks(items: Iterable[Any], reading: weakref.ref[Reading]) -> Generator[An
 
     Nobody calls `throw` on this generator, so what is raised in it comes from the stream.
     """
+    inner = None
     try:
         inner = iter(items)
         while (chunk := next(inner, _NONE)) is not _NONE:
@@ -476,7 +477,8 @@ def _chunks(items: Iterable[Any], reading: weakref.ref[Reading]) -> Generator[An
     except GeneratorExit:  # the consumer left the iterator, and may read the stream on later
         raise
     except BaseException as error:
-        _end(reading(), error)
+        if not _is_read_elsewhere(error, getattr(inner, "gi_frame", None)):
+            _end(reading(), error)
         raise
     _end(reading())
 
@@ -510,10 +512,21 @@ async def _async_chunks(
     except GeneratorExit:  # as above
         raise
     except BaseException as error:
-        if chunk is _NONE:
+        is_of_stream = not _is_read_elsewhere(error, getattr(inner, "ag_frame", None))
+        if chunk is _NONE and is_of_stream:
             _end(reading(), error)
         raise
     _end(reading())
+
+
+def _is_read_elsewhere(error: BaseException, frame: Any) -> bool:
+    """Whether Python raised `error` since somebody else is reading the stream, who will end it.
+
+    Args:
+        error: What was raised as the next item was asked for.
+        frame: The frame of the stream's generator. One that has raised an error itself has none.
+    """
+    return isinstance(error, (ValueError, RuntimeError)) and frame is not None
 
 
 def _end(reading: Reading | None, error: BaseException | None = None) -> None:
