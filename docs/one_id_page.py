@@ -79,8 +79,9 @@ a UUID of pydantic-ai's is not adopted.
 Where another instrumentation has a span for a call of a model, that one is labelled, and we make
 none. This goes for instrumentations of LangChain, too, although they do not make their spans
 current: OpenInference's, OpenLLMetry's, and Langfuse's callbacks. What you call in a tool or a
-node, or in a callback, has its own span. Two calls that a model of your own makes in one run have
-the one span of that run.
+node, or in a callback, has its own span, and so has a call inside of another, such as a guard's in
+a hook of the HTTP client. Two calls that a model of your own makes in one run have the one span of
+that run.
 
 ## What stays as it is
 
