@@ -168,7 +168,8 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
             NOT_GROUPED,
             "Model calls were made outside of every thread, so their spans have no thread.",
             "Put them into `with thread(...)`, or decorate the handler around them. The finding "
-            "names the lines.",
+            "names the lines. A coroutine runs where it is awaited: await it inside of the block, "
+            "or use `bind(coroutine)` there.",
         ),
         UNBOUND_WORKER: Entry(
             NOT_GROUPED,
