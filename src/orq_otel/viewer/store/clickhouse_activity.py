@@ -248,8 +248,8 @@ class Tables:
         """Returns what was noted of each day since the epoch.
 
         Args:
-            kind: "day", the round in which it was summed up, or "agents", how many log records of
-                coding agents were.
+            kind: "day", the round in which it was summed up, "agents", how many log records of
+                coding agents were, or "records", that other log records tell of it.
         """
         found = self._server.ask(
             f"SELECT toInt64(substring(key, {len(kind) + 2})), value"

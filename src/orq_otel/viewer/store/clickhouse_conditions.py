@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -19,9 +18,6 @@ from orq_otel.viewer.store.tally import COST_UNITS, SUMS
 #: How many days a list without a time goes back at first, and then. At last it reads all.
 BACK: Final = (1, 8, 64)
 
-#: How many bytes a parameter may have. A server refuses longer ones than 128 KiB.
-_PARAMETER: Final = 128_000
-_ESCAPED: Final = re.compile(r"[\\'`\s]")
 #: The table does not record when spans arrived. A time up to a day in the future counts as now; a
 #: later one counts as 0, since the sender's clock must be wrong.
 _AHEAD: Final = (
@@ -146,17 +142,6 @@ class Conditions:
                 hours = hours_of(latest - days * DAY, query.until)
                 yield every._replace(hours=hours)
         yield every
-
-
-def fitting(texts: Sequence[str]) -> Sequence[str]:
-    """Returns the first of some texts, as many as fit into one parameter, and at least one."""
-    size = 0
-    for number, one in enumerate(texts):
-        # Some characters have a backslash before them.
-        size += len(_ESCAPED.sub("  ", one).encode("utf-8", "replace")) + len("'', ")
-        if size > _PARAMETER and number:
-            return texts[:number]
-    return texts
 
 
 def hours_of(since: int | None, until: int | None = None) -> str:

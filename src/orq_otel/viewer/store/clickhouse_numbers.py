@@ -17,7 +17,7 @@ from orq_otel.viewer.model.sums import Bucket, Group, Numbers, Overview, Slice
 from orq_otel.viewer.store import buckets as pieces
 from orq_otel.viewer.store.buckets import DAY, LATENCIES, MINUTE, SECOND
 from orq_otel.viewer.store.clickhouse_activity import IS_CALL, IS_ERROR, IS_ESTIMATED, IS_PRICED
-from orq_otel.viewer.store.clickhouse_conditions import Condition, fitting, hours_of
+from orq_otel.viewer.store.clickhouse_conditions import Condition, hours_of
 from orq_otel.viewer.store.clickhouse_days import (
     CALL_AT,
     CALL_BUCKET,
@@ -29,6 +29,7 @@ from orq_otel.viewer.store.clickhouse_days import (
     bucket_of,
 )
 from orq_otel.viewer.store.clickhouse_reading import Reading
+from orq_otel.viewer.store.clickhouse_server import fitting
 from orq_otel.viewer.store.tally import COST_UNITS, PLOTTED, SUMS
 
 #: How many spans numbers are counted of at most, those of the latest days, unless one has more.
@@ -238,7 +239,7 @@ def numbers(
             " ORDER BY count() DESC, label LIMIT {most:UInt64}",
             most=limit,
         )
-        groups = [*fitting([label for label, _ in found])]
+        groups = fitting(label for label, _ in found)
         more = found[0][1] - len(groups) if found else 0
     start, end, width, sums = _sums(source, groups)
     counts = source.counts(groups)

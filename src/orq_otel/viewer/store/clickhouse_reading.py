@@ -28,12 +28,11 @@ from orq_otel.viewer.store.clickhouse_conditions import (
     ORDERS,
     Condition,
     Conditions,
-    fitting,
     hours_of,
 )
 from orq_otel.viewer.store.clickhouse_feedback import Feedback
 from orq_otel.viewer.store.clickhouse_rows import of_days
-from orq_otel.viewer.store.clickhouse_server import Server
+from orq_otel.viewer.store.clickhouse_server import Server, fitting
 from orq_otel.viewer.store.clickhouse_spans import Window
 from orq_otel.viewer.store.clickhouse_texts import Found, Texts
 from orq_otel.viewer.store.tally import COST_UNITS
@@ -102,7 +101,7 @@ class Reading:
             )
             if len(found) > query.limit:
                 break
-        ids = fitting([row[0] for row in found[: query.limit]])
+        ids = fitting(row[0] for row in found[: query.limit])
         page = self._details(ids, is_brief=query.is_brief)
         cursor = None
         if page and len(found) > len(page):

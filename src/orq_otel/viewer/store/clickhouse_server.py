@@ -82,6 +82,11 @@ def parts(texts: Iterable[str]) -> Iterator[list[str]]:
         yield some
 
 
+def fitting(texts: Iterable[str]) -> list[str]:
+    """Returns the first of some texts, as many as one parameter of a query can have."""
+    return next(parts(texts), [])
+
+
 class Answer(Protocol):
     """The result of a query."""
 
