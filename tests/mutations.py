@@ -337,8 +337,8 @@ BREAKS = [
     # Both clients
     _break(
         "openai/requests.py",
-        'options.url in _WITH_THREAD and not _has(body, "thread")',
-        "options.url in _WITH_THREAD",
+        'thread is not None and takes_thread and not _has(body, "thread")',
+        "thread is not None and takes_thread",
         "openai/test_router.py",
     ),
     _break(

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -19,6 +20,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision, Sampler, Samp
 from opentelemetry.trace import NoOpTracerProvider, get_current_span
 from stand_ins.model_server import ModelServer
 from support.openai_versions import call, responses_api
+from support.programs import run_program
 from support.recorded import Telemetry
 
 from orq_otel import OpenAIInstrumentor, thread
@@ -307,9 +309,5 @@ with ModelServer() as model:
 """
 
 
-def test_a_client_that_is_imported_anew_is_instrumented_again() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", ANEW], capture_output=True, text=True, timeout=60, check=False
-    )
-
-    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+def test_a_client_that_is_imported_anew_is_instrumented_again(tmp_path: Path) -> None:
+    assert run_program(ANEW, tmp_path).stdout == ""

@@ -20,6 +20,7 @@ from orq_otel.genai.call import Call
 from orq_otel.genai.fields import safe_text
 from orq_otel.genai.long_json import LongJson, parse_long_json
 from orq_otel.genai.streams import Proxy, iterate, stream_proxy
+from orq_otel.openai.requests import has_events
 
 _ITERATORS = frozenset({"iter_bytes", "iter_text", "aiter_bytes", "aiter_text"})
 _LINE_ITERATORS = frozenset({"iter_lines", "aiter_lines"})
@@ -158,18 +159,22 @@ class _Aside:
 
 
 def event_stream(stream: Any, call: Call) -> Any:
-    """A proxy of a stream, which ends `call`.
+    """A proxy of a stream, which ends `call`."""
+    return stream_proxy(stream, call) if has_events(stream.response) else other_stream(stream, call)
 
-    What comes in the place of events, such as an error or a whole answer, the client skips. It is
-    read for the call, unless events come all the same.
+
+def other_stream(stream: Any, call: Call) -> Any:
+    """A proxy of a stream whose response says that it has no events.
+
+    What comes in their place, such as an error or a whole answer, the client skips. It is read for
+    the call, unless events come all the same.
     """
     try:
         response = stream.response
-        if "event-stream" not in _kind(response):
-            body = Body(weakref.proxy(call), response)  # no cycle: the call keeps the body
-            call.read_skipped = body.answer
-            for name in ("iter_bytes", "aiter_bytes"):
-                setattr(response, name, _read_aside(getattr(response, name), body))
+        body = Body(weakref.proxy(call), response)  # no cycle: the call keeps the body
+        call.read_skipped = body.answer
+        for name in ("iter_bytes", "aiter_bytes"):
+            setattr(response, name, _read_aside(getattr(response, name), body))
     except Exception as mistake:  # noqa: BLE001 - the caller gets the stream all the same
         report("watching the body of a stream", mistake)
     return stream_proxy(stream, call)

@@ -362,6 +362,17 @@ def _is_below(url: str, router: str) -> bool:
     return path == base or base.endswith("/router") or bool(_ROUTER_PATH.match(path[len(base) :]))
 
 
+def has_events(response: Any) -> bool:
+    """Whether a response says that it has events. To ask for the header by name takes longer."""
+    try:
+        for name, value in response.headers.raw:
+            if name.lower() == b"content-type":
+                return b"event-stream" in value
+    except (AttributeError, TypeError, ValueError):  # of another HTTP client
+        return True
+    return False
+
+
 def _takes_fields(options: Any) -> bool:
     """Whether the client can add fields to a request's body. It raises for bytes or a list."""
     return getattr(options, "content", None) is None and all(  # older clients have no `content`
