@@ -195,7 +195,9 @@ def raw_records(sender: str) -> list[LogRecord]:
     ]
 
 
-@pytest.mark.parametrize("way", ["spans", "sums", "sums of what arrives"])
+@pytest.mark.parametrize(
+    "way", ["spans", pytest.param("sums", marks=pytest.mark.slow), "sums of what arrives"]
+)
 def test_coding_agents_that_send_log_records_alone(
     way: str, clickhouse: ClickHouseServer, sqlite_store: SQLiteStore
 ) -> None:

@@ -48,6 +48,7 @@ def fill(database: Database, last: int) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_list_of_any_time_goes_back_no_further_than_it_has_to(database: Database) -> None:
     fill(database, time.time_ns() - HOUR)
     with database.store() as store:
@@ -92,6 +93,7 @@ def test_a_list_of_any_time_judges_threads_by_all_that_they_did(database: Databa
         assert ids(until=now - 2 * DAY, errors=True) == {"long"}
 
 
+@pytest.mark.slow
 def test_a_search_has_a_budget(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     last = time.time_ns() - HOUR
     fill(database, last)
@@ -128,6 +130,7 @@ def test_numbers_have_a_budget(database: Database, monkeypatch: pytest.MonkeyPat
 LONGEST = 128 * 2**10
 
 
+@pytest.mark.slow
 def test_no_parameter_is_too_long(database: Database) -> None:
     """Whatever ids and labels there are: also those of quotes, which are escaped."""
     many, few, long = 5999, 400, 50

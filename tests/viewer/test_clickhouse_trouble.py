@@ -104,7 +104,10 @@ def test_a_server_that_ends_in_the_middle_of_a_page(tmp_path: Path, is_summed: b
         store.close()
 
 
-@pytest.mark.parametrize("words", ["GROUP BY TraceId ORDER BY", "AND version < "])
+@pytest.mark.parametrize(
+    "words",
+    [pytest.param("GROUP BY TraceId ORDER BY", marks=pytest.mark.slow), "AND version < "],
+)
 def test_a_server_that_ends_in_the_middle_of_a_backfill(tmp_path: Path, words: str) -> None:
     days = [NOON // DAY - number for number in range(3)]
     spans = kept(*(call("a", start=day * DAY + MINUTE, cost=0.5) for day in days))
@@ -157,7 +160,16 @@ def test_following_goes_on_when_the_server_is_there_again(tmp_path: Path) -> Non
             assert "Stopped." in running.stderr.read()
 
 
-@pytest.mark.parametrize("table", ["activity", "days", "dates", "messages", "feedback", "state"])
+@pytest.mark.parametrize(
+    "table",
+    [
+        *("activity", "state"),
+        *(
+            pytest.param(one, marks=pytest.mark.slow)
+            for one in ("days", "dates", "messages", "feedback")
+        ),
+    ],
+)
 def test_a_disk_that_is_full(database: Database, table: str) -> None:
     with database.store() as store:
         store.create_rollup()
@@ -264,7 +276,7 @@ def test_a_row_that_is_refused_keeps_no_others_out(
         assert [one.id for one in store.threads(ThreadQuery()).threads] == ["c", "b", "a"]
 
 
-@pytest.mark.parametrize("has_times", [True, False])
+@pytest.mark.parametrize("has_times", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_trace_across_midnight_is_whole(database: Database, has_times: bool) -> None:
     if not has_times:
         for name in ("otel_traces_trace_id_ts_mv", "otel_traces_trace_id_ts"):
@@ -283,6 +295,7 @@ def test_a_trace_across_midnight_is_whole(database: Database, has_times: bool) -
         assert store.threads(ThreadQuery()).threads == ()
 
 
+@pytest.mark.slow
 def test_all_log_records_count_however_many_there_are(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -335,7 +348,7 @@ def test_parameters_are_no_longer_than_a_server_takes(database: Database) -> Non
             assert rows == [[len(of_spans) + len(of_threads)]]
 
 
-@pytest.mark.parametrize("is_late", [True, False])
+@pytest.mark.parametrize("is_late", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_an_evaluation_days_after_its_span(database: Database, is_late: bool) -> None:
     days = (0, 1, 2, 3, 7)
     spans = [call(f"after {day}", gen_ai__response__id="r") for day in days]
@@ -382,6 +395,7 @@ def test_what_a_log_record_said_goes_with_it(database: Database) -> None:
         assert not any("INSERT" in one["sql"] for one in database.server.log(before))
 
 
+@pytest.mark.slow
 def test_traces_that_say_a_text_again_are_decided_on_as_a_whole(database: Database) -> None:
     for name in ("otel_traces_trace_id_ts_mv", "otel_traces_trace_id_ts"):
         database.command(f"DROP TABLE {name}")

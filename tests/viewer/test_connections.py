@@ -112,7 +112,11 @@ class SilentCalls:
 # Many connections.
 
 
-@pytest.mark.parametrize("greeting", [b"", b"P"], ids=["silent", "a byte each"])
+@pytest.mark.parametrize(
+    "greeting",
+    [b"", pytest.param(b"P", marks=pytest.mark.slow)],
+    ids=["silent", "a byte each"],
+)
 def test_silent_connections_keep_nobody_out(narrow: Narrow, greeting: bytes) -> None:
     assert httpx.get(narrow.pages).status_code == 200
     before = exporters(narrow)
@@ -140,7 +144,11 @@ def test_silent_connections_keep_nobody_out(narrow: Narrow, greeting: bytes) -> 
 
 @pytest.mark.parametrize(
     ("greeting", "count"),
-    [(b"", CONNECTIONS), (b"P", 300), (NO_BODY, 300)],
+    [
+        pytest.param(b"", CONNECTIONS, marks=pytest.mark.slow),
+        pytest.param(b"P", 300, marks=pytest.mark.slow),
+        (NO_BODY, 300),
+    ],
     ids=["silent", "a byte each", "no body"],
 )
 def test_connections_that_come_again_keep_nobody_out(

@@ -216,6 +216,7 @@ def test_no_message_changes_the_next(site: Site, messages: list[tuple[str, ...]]
     assert [one for one in links if one.lower().startswith(("javascript", "file"))] == []
 
 
+@pytest.mark.slow
 @settings(
     max_examples=150,
     deadline=None,

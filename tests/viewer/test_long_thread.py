@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import httpx
+import pytest
 from support.viewer_process import Viewer
 
 from orq_otel.viewer.conversation.facts import read
@@ -44,6 +45,7 @@ def turn(number: int) -> KeptSpan:
     return KeptSpan(span, read(span))
 
 
+@pytest.mark.slow
 def test_a_page_of_a_long_thread_is_small(tmp_path: Path) -> None:
     store = SQLiteStore(tmp_path / "threads.db")
     store.write([turn(number) for number in range(TURNS)])

@@ -49,6 +49,7 @@ def named(store: SQLiteStore, text: str) -> set[str]:
     }
 
 
+@pytest.mark.slow
 @given(_STEPS, st.lists(_NAMES, max_size=5))
 def test_whatever_threads_are_called(
     steps: list[tuple[str, str, int] | str], texts: list[str]

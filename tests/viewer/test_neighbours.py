@@ -56,7 +56,13 @@ def test_in_the_order_of_the_list(
     assert neighbour(store, threads[0], query, is_next=False) is None
 
 
-@pytest.mark.parametrize("sort", ["last_active", "started", "duration"])
+@pytest.mark.parametrize(
+    "sort",
+    [
+        "last_active",
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("started", "duration")),
+    ],
+)
 def test_a_clock_that_is_ahead_stops_nobody(place: Place, sort: Sort) -> None:
     now = time.time_ns()
     starts = {"ahead": now + 20 * SECOND, "now": now - 60 * SECOND, "before": now - 120 * SECOND}

@@ -50,6 +50,7 @@ def test_what_is_older_is_shown_where_nothing_has_happened(site: Site, browse: B
     expect(page.locator("#period")).to_contain_text("these are numbers of any time")
 
 
+@pytest.mark.slow
 def test_numbers_are_of_the_time_that_the_list_has(site: Site, browse: Browse) -> None:
     now = time.time_ns()
     site.store.write(conversations.without_content("today", now - HOUR))

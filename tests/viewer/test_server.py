@@ -78,6 +78,7 @@ def test_compiled_templates_are_kept_as_compiled_modules_are(
     assert kept[1] == kept[0]  # what is there is not made again
 
 
+@pytest.mark.slow
 def test_where_compiled_templates_cannot_be_kept(tmp_path: Path) -> None:
     folder = tmp_path / "a file"
     folder.write_text("")

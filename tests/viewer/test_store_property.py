@@ -110,6 +110,7 @@ def test_sqlite_tells_what_a_recount_does(batches: list[list[Span]], many: int) 
         store.close()
 
 
+@pytest.mark.slow
 @given(batches=_BATCHES, is_rolled_up=st.booleans(), earlier=st.integers(0, 5))
 @settings(
     max_examples=10,
