@@ -639,7 +639,8 @@ def test_whoever_reads_may_leave(store: Store, db: Path) -> None:
     keep(store, *(span(f"t{number}", tags=["x" * 500]) for number in range(500)))
     done = subprocess.run(
         [
-            *("bash", "-c", '"$@" | head -n 1; exit ${PIPESTATUS[0]}', "-"),
+            # It leaves before anything is written: a pipe would hold the whole table.
+            *("bash", "-c", '"$@" | true; exit ${PIPESTATUS[0]}', "-"),
             *(*COMMAND, "threads", "--limit", "500", "--db", str(db)),
         ],
         capture_output=True,
@@ -648,7 +649,6 @@ def test_whoever_reads_may_leave(store: Store, db: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (141, "")
-    assert done.stdout.startswith("THREAD")
 
 
 def test_a_terminal_that_cannot_show_a_character(store: Store, db: Path) -> None:
