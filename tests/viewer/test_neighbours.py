@@ -67,9 +67,9 @@ def test_a_clock_that_is_ahead_stops_nobody(place: Place, sort: Sort) -> None:
     now = time.time_ns()
     starts = {"ahead": now + 20 * SECOND, "now": now - 60 * SECOND, "before": now - 120 * SECOND}
     for name, start in starts.items():
-        span = call(name, start=start, seconds=1)
+        span = call(name, start=start, seconds=1, tags=("a",))
         place.add(span)
-    query = ThreadQuery(sort=sort)
+    query = ThreadQuery(sort=sort, tags=("a",))
     names = [one.id for one in place.store.threads(query).threads]
     thread = place.store.thread(names[0])
     found = []

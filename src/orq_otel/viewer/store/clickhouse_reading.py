@@ -129,13 +129,15 @@ class Reading:
     def place(self, thread: Thread, query: ThreadQuery) -> int | None:
         """Returns the value by which a list sorts a thread, or None if it is gone."""
         thread_id = thread.id if thread.digest is None else self._id_of(thread.digest)
-        condition = self._conditions.of(replace(query, text=""), time.time_ns())
-        condition = condition.among([] if thread_id is None else [thread_id])
+        # The list's time says what counts. Its filters let the thread in.
+        of_time = ThreadQuery(since=query.since, until=query.until)
+        condition = self._conditions.of(of_time, time.time_ns())
         order = ORDERS[query.sort]
         found = self.ask(
             f"SELECT {order} FROM ({self.of_threads(condition, order)})"
-            " WHERE thread_id IN {among:Array(String)}",
+            " WHERE thread_id = {id:String}",
             **condition.values,
+            id=thread_id or "",
         )
         return int(found[0][0]) if found else None
 
