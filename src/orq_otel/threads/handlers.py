@@ -125,12 +125,14 @@ class _OuterSteps:
         """Do nothing."""
 
 
-#: What a generator without a scope is in, and what it is lent, like `_holding` and `_lent`.
-_NOTHING: Final[tuple[AbstractContextManager[None], Any, list[Keep] | None]] = (
-    nullcontext(),
-    _OuterSteps(),
-    None,
-)
+def _in_frame(
+    frame: Frame | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[AbstractContextManager[None], Any, list[Keep] | None]:
+    """How a generator, which calls this, is in its scope, and what it was lent."""
+    if frame is None:
+        return nullcontext(), _OuterSteps(), None
+    held, steps = _holding(frame, sys._getframe(1))  # noqa: SLF001 - documented
+    return held, steps, _lent(args, kwargs)
 
 
 def _holding(frame: Frame, generator: FrameType) -> tuple[AbstractContextManager[None], Any]:
@@ -270,11 +272,7 @@ def _scoped_generator(
             except BaseException as error:  # noqa: BLE001 - what is thrown in goes to the body
                 step = functools.partial(begun.throw, error)
         frame = _opened(open_frame, args, kwargs)
-        if frame is None:
-            held, steps, lent = _NOTHING
-        else:
-            held, steps = _holding(frame, sys._getframe())  # noqa: SLF001 - documented
-            lent = _lent(args, kwargs)
+        held, steps, lent = _in_frame(frame, args, kwargs)
         body = function(*args, **kwargs)
         step = step or functools.partial(body.send, None)
         with held:
@@ -375,11 +373,7 @@ def _scoped_async_generator(
             except BaseException as error:  # noqa: BLE001 - what is thrown in goes to the body
                 step = functools.partial(begun.athrow, error)
         frame = _opened(open_frame, args, kwargs)
-        if frame is None:
-            held, steps, lent = _NOTHING
-        else:
-            held, steps = _holding(frame, sys._getframe())  # noqa: SLF001 - documented
-            lent = _lent(args, kwargs)
+        held, steps, lent = _in_frame(frame, args, kwargs)
         body = function(*args, **kwargs)
         step = step or functools.partial(body.asend, None)
         with held:
