@@ -135,7 +135,7 @@ class Index:
 
     def _take(self, arrived: Sequence[tuple[Any, ...]]) -> set[int]:
         """Sum up some traces. Returns the days of their rows."""
-        window = _window(arrived)
+        window = _spanned(one[-2:] for one in arrived)
         version = self._tables.now()
         traces = [trace_id for trace_id, *_ in arrived if trace_id]
         # Of all else that a program does, nothing is read but its names of attributes.
@@ -144,7 +144,7 @@ class Index:
         days = self._write([one for one in traces if one in known], window, version)
         of_agents = [one for one in arrived if one[3]]
         if of_agents:
-            theirs = self._take_agents(_window(of_agents), version)
+            theirs = self._take_agents(_spanned(one[-2:] for one in of_agents), version)
             for day in theirs - self._of_agents:
                 self._tables.note(f"agents {day}", _SOME)
             self._of_agents |= theirs
@@ -511,14 +511,6 @@ _IN: Final = "hour >= fromUnixTimestamp({begin:Int64}) AND hour <= fromUnixTimes
 _SOME: Final = -1
 #: Whether a row is of what log records of coding agents stand for.
 _IS_OF_AGENT: Final = "(of_trace = 0)"
-
-
-def _window(arrived: Sequence[tuple[Any, ...]]) -> Window:
-    """Returns the time of what has arrived."""
-    return Window(
-        bounded(min(first for *_, first, _ in arrived)),
-        bounded(max(last for *_, last in arrived)) + 1,
-    )
 
 
 def _spanned(times: Iterable[tuple[Any, ...]]) -> Window:

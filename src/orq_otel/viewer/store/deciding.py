@@ -27,7 +27,7 @@ from orq_otel.viewer.store.sqlite_rows import SPAN_COLUMNS, body_of, span_of, te
 _log = logging.getLogger(__name__)
 
 #: A trace is long if it has more spans than this in the file.
-_SHORT: Final = 2_000
+SHORT: Final = 2_000
 #: Of a long trace, so many of the spans that arrived last are read for new ones.
 _LATEST: Final = 1_000
 #: Of a long trace, no more spans than this are read at a time: the latest.
@@ -387,7 +387,7 @@ def _there(
             f"SELECT trace_id, COUNT(*) FROM spans WHERE trace_id IN ({marks}) GROUP BY trace_id",
             some,
         ):
-            if spans > _SHORT:
+            if spans > SHORT:
                 long[trace_id.hex()] = spans
             else:
                 short.append(trace_id)

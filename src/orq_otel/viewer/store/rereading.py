@@ -25,7 +25,7 @@ from orq_otel.viewer.store import (
     sqlite_search,
     sqlite_sums,
 )
-from orq_otel.viewer.store.deciding import above, span_at
+from orq_otel.viewer.store.deciding import SHORT, above, span_at
 from orq_otel.viewer.store.sqlite_rows import (
     ADD_CALLS,
     FACTS,
@@ -39,9 +39,6 @@ from orq_otel.viewer.store.tally import Row, Tally
 
 #: So many spans are read at a time, each with all others of its trace.
 _SPANS: Final = 50
-#: If a trace has more spans than this, they are read only with those above them. What is decided
-#: with others stays as it was.
-_SHORT: Final = 2_000
 
 
 def read_some(connection: sqlite3.Connection, until: int) -> int | None:
@@ -60,11 +57,11 @@ def read_some(connection: sqlite3.Connection, until: int) -> int | None:
     traces = list(dict.fromkeys(trace_id for _, trace_id in window))
     for trace_id in traces:
         found = connection.execute(
-            "SELECT seq FROM spans WHERE trace_id = ? LIMIT ?", (trace_id, _SHORT + 1)
+            "SELECT seq FROM spans WHERE trace_id = ? LIMIT ?", (trace_id, SHORT + 1)
         ).fetchall()
-        if len(found) <= _SHORT:
+        if len(found) <= SHORT:
             keys.update(seq for (seq,) in found)
-        else:
+        else:  # they are read with those above them, and what others decide stays as it was
             keys.update(above(connection, trace_id, [seq for seq, of in window if of == trace_id]))
             threads = connection.execute(
                 "SELECT DISTINCT threads.id FROM spans JOIN threads ON threads.key = spans.thread"
