@@ -270,6 +270,7 @@ OUTERMOST: Final = {
     "orq_otel.threads.handlers:_lent",
     "orq_otel.threads.handlers:_keep_lent",
     "orq_otel.threads.handlers:_steps_in",
+    "orq_otel.threads.handlers:_in_frame",
     "orq_otel.threads.handlers:_holding",
     "orq_otel.threads.frames:Steps.enter",
     "orq_otel.threads.frames:Steps.leave",

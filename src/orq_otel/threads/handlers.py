@@ -131,18 +131,14 @@ def _in_frame(
     """How a generator, which calls this, is in its scope, and what it was lent."""
     if frame is None:
         return nullcontext(), _OuterSteps(), None
-    held, steps = _holding(frame, sys._getframe(1))  # noqa: SLF001 - documented
+    held, steps = _holding(frame)
     return held, steps, _lent(args, kwargs)
 
 
-def _holding(frame: Frame, generator: FrameType) -> tuple[AbstractContextManager[None], Any]:
-    """How a generator is in its scope: what is held while it lives, and what in each step.
-
-    Args:
-        frame: The scope.
-        generator: The generator's own frame of Python, in its first step.
-    """
+def _holding(frame: Frame) -> tuple[AbstractContextManager[None], Any]:
+    """How the generator that is beginning is in its scope: what it holds, and its steps."""
     try:
+        generator = sys._getframe(2)  # noqa: SLF001 - documented
         consumer = generator.f_back  # None where code in C consumes it, as some servers are
         while consumer is not None and consumer.f_code is generator.f_code:
             consumer = consumer.f_back  # another decorator of ours is around
