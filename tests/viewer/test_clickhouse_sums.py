@@ -19,7 +19,7 @@ from orq_otel.viewer.store.clickhouse_server import Server
 from orq_otel.viewer.store.clickhouse_tables import Table
 
 from .clickhouse_tables import Database
-from .sample_spans import NOON, call
+from .sample_spans import MINUTE, NOON, call
 
 DAYS, EACH = 12, 60
 #: As many as an id may have of them before it is a long one.
@@ -91,6 +91,38 @@ def test_a_list_of_any_time_judges_threads_by_all_that_they_did(database: Databa
         assert ids(least_cost=1) == {"long"}
         assert ids(most_duration=HOUR) == others
         assert ids(until=now - 2 * DAY, errors=True) == {"long"}
+
+
+def test_a_list_goes_back_in_steps_and_leaves_nobody_out(database: Database) -> None:
+    now = time.time_ns()
+    # A clock that is a little ahead counts as now, and one that is far ahead for nothing.
+    ages = (-30, 10, 50, 70, 600, 1_300, 3_000, 14_000, 140_000, -700_000, -600_000)
+    # The latest of these is of the last hour, and the thread began before.
+    long = [("long", ago) for ago in (20, 400, 9_000)]
+    database.insert(
+        KeptSpan(one, read(one))
+        for name, ago in [*((f"t{ago}", ago) for ago in ages), *long]
+        for one in [call(name, start=now - ago * MINUTE, seconds=1)]
+    )
+    latest = ["t-30", "t10", "long", "t50"]
+    today = [*latest, "t70", "t600", "t1300"]
+    before = ["t3000", "t14000", "t140000", "t-700000", "t-600000"]
+    expected: list[tuple[dict[str, int], list[str]]] = [
+        ({}, [*today, *before]),
+        ({"since": now - DAY}, today),
+        ({"since": now - HOUR}, latest),
+        ({"until": now - 3 * HOUR}, ["long", "t600", "t1300", *before[:3]]),
+    ]
+    with database.store() as store:
+        store.create_rollup()
+        for limit in (1, 2, 3, 5, 50):
+            for of_time, ids in expected:
+                query = ThreadQuery(limit=limit, **of_time)  # type: ignore[arg-type]
+                found = [page := store.threads(query)]
+                while page.next_cursor is not None:
+                    found.append(page := store.threads(replace(query, cursor=page.next_cursor)))
+                pages = [[one.id for one in page.threads] for page in found]
+                assert pages == [ids[at : at + limit] for at in range(0, len(ids), limit)], query
 
 
 @pytest.mark.slow

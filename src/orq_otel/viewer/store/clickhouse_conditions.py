@@ -15,8 +15,8 @@ from orq_otel.viewer.store.clickhouse_rows import NEVER
 from orq_otel.viewer.store.clickhouse_texts import Found, Texts
 from orq_otel.viewer.store.tally import COST_UNITS, SUMS
 
-#: How many days a list without a time goes back at first, and then. At last it reads all.
-BACK: Final = (1, 8, 64)
+#: How far a list by time goes back at first, and then. At last it reads all.
+BACK: Final = (HOUR, DAY, 8 * DAY, 64 * DAY)
 
 #: The table does not record when spans arrived. A time up to a day in the future counts as now; a
 #: later one counts as 0, since the sender's clock must be wrong.
@@ -129,18 +129,27 @@ class Conditions:
         sql = " AND ".join(conditions) or "1"
         return Condition(sql, values, hours, columns, found, is_of_time)
 
-    def walk(self, query: ThreadQuery, now: int) -> Iterator[Condition]:
-        """Yields conditions with more and more days, until one is full.
+    def walk(self, query: ThreadQuery, now: int, last: int | None) -> Iterator[Condition]:
+        """Yields conditions with more and more time, until a page is full.
 
-        With a filter, it is one with all days: what a thread did on some says nothing of its cost.
+        With a filter, it is one with all of it: what a thread did in some says nothing of its cost.
+
+        Args:
+            query: The query.
+            now: The time that counts as now.
+            last: By what the last page's last thread was sorted, or None.
         """
         every = self.of(query, now)
-        is_latest = query.sort == "last_active" and not query.ascending
-        if every.is_of_time and query.since is None and is_latest:
-            latest = now if query.until is None else min(now, pieces.bounded(query.until))
-            for days in BACK:
-                hours = hours_of(latest - days * DAY, query.until)
-                yield every._replace(hours=hours)
+        if every.is_of_time and query.sort == "last_active" and not query.ascending:
+            latest = min(pieces.bounded(one) for one in (now, query.until, last) if one is not None)
+            for back in BACK:
+                begin = latest - back
+                if query.since is not None and begin <= query.since:
+                    break
+                hours = hours_of(begin, query.until)
+                if query.until is None:  # otherwise it matters when a thread began, too
+                    hours += f" AND a.last_active >= {begin}"
+                yield every._replace(hours=hours, sql=f"{every.sql} AND {ACTIVE} >= {begin}")
         yield every
 
 

@@ -64,7 +64,8 @@ class Reading:
         self._conditions = Conditions(self._texts, self._feedback)
         self._from = f"FROM {tables.name('activity')} AS a FINAL"
         self._days = f"FROM {tables.name('days')} AS a FINAL"
-        self._dates = f"FROM {tables.name('dates')} AS a FINAL"
+        self._every_date = f"FROM {tables.name('dates')} AS a"  # also those that are replaced
+        self._dates = f"{self._every_date} FINAL"
         self._scope = f"AND {server.address.scope('a.service')}"
         self._values = server.address.scope_values
 
@@ -88,7 +89,8 @@ class Reading:
             place = {"value": after.value, "last": last or ""}
         found: list[tuple[Any, ...]] = []
         told: Found | None = None
-        for condition in self._conditions.walk(query, now):
+        last_value = None if after is None else after.value
+        for condition in self._conditions.walk(query, now, last_value):
             told = condition.found
             found = self.ask(
                 f"SELECT thread_id, {order} AS order, cityHash64(thread_id)"
@@ -161,7 +163,7 @@ class Reading:
         """Returns traces without a thread, the latest first, among the latest such traces."""
         now = time.time_ns()
         found: list[tuple[Any, ...]] = []
-        for hours in (*(hours_of(now - days * DAY) for days in BACK), "1"):
+        for hours in (*(hours_of(now - back) for back in BACK), "1"):
             found = self.ask(
                 "SELECT a.trace_id, argMax(a.service, a.started), sum(a.spans), min(a.started),"
                 f" max(a.started) {self._from} WHERE a.thread_id = '' AND {hours} {self._scope}"
@@ -214,15 +216,14 @@ class Reading:
         )
         return (
             f"SELECT a.thread_id AS thread_id{columns} {self._days}"
-            f" WHERE a.thread_id != '' AND {condition.hours} {self._scope} GROUP BY a.thread_id"
+            f" WHERE {condition.hours} {self._scope} GROUP BY a.thread_id"
         )
 
     def spans_of_days(self, condition: Condition) -> list[tuple[Any, ...]]:
         """Returns the days of a condition, the latest first, and how many spans each has."""
         return self.ask(
             "SELECT intDiv(toInt64(toUnixTimestamp(a.hour)), 86400) AS day, sum(a.spans)"
-            f" {self._days} WHERE a.thread_id != '' AND {condition.hours} {self._scope}"
-            " GROUP BY day ORDER BY day DESC"
+            f" {self._days} WHERE {condition.hours} {self._scope} GROUP BY day ORDER BY day DESC"
         )
 
     def rows(self, condition: Condition, arrays: str, *, of_days: bool = False) -> str:
@@ -241,10 +242,9 @@ class Reading:
             else f" AND a.thread_id IN (SELECT thread_id FROM ({self.of_threads(condition)})"
             f" WHERE {condition.sql})"
         )
-        return (
-            f"{self._days if of_days else self._from} ARRAY JOIN {arrays}"
-            f" WHERE a.thread_id != '' AND {condition.hours} {self._scope}{among}"
-        )
+        source = self._days if of_days else self._from
+        some = "" if of_days else "a.thread_id != '' AND "  # days are of threads alone
+        return f"{source} ARRAY JOIN {arrays} WHERE {some}{condition.hours} {self._scope}{among}"
 
     def frequent(
         self, sort: _Labels, hours: str, text: str = "", limit: int = _TAGS
@@ -258,10 +258,10 @@ class Reading:
             f"SELECT {kind} AS kind, {label} AS label,"
             " uniqExact(cityHash64(a.thread_id)) AS threads"
             f" {self._days} ARRAY JOIN a.{column} AS one"
-            f" WHERE a.thread_id != '' AND {hours} {self._scope}"
-            f" AND lengthUTF8(label) <= {LONG_ID}"
+            f" WHERE {hours} {self._scope} GROUP BY kind, label"
+            f" HAVING lengthUTF8(label) <= {LONG_ID}"
             " AND ({wanted:String} = '' OR positionCaseInsensitiveUTF8(label, {wanted:String}) > 0)"
-            " GROUP BY kind, label ORDER BY kind, threads DESC, label LIMIT {most:UInt32} BY kind",
+            " ORDER BY kind, threads DESC, label LIMIT {most:UInt32} BY kind",
             wanted=text,
             most=limit,
         ):
@@ -322,12 +322,12 @@ class Reading:
         return tuple(page)
 
     def _when(self, ids: Sequence[str]) -> str:
-        """Returns SQL for the days on which some threads did something."""
+        """Returns SQL for the days on which some threads did something, and perhaps more."""
         found = visits.once(
             (self, "when", *ids),
             lambda: self.ask(
                 "SELECT DISTINCT intDiv(toInt64(toUnixTimestamp(a.hour)), 86400)"
-                f" {self._dates} WHERE a.thread_id IN {{ids:Array(String)}} {self._scope}",
+                f" {self._every_date} WHERE a.thread_id IN {{ids:Array(String)}} {self._scope}",
                 ids=list(ids),
             ),
         )
