@@ -584,6 +584,7 @@ def examine(
     return doctor("--", *command, python=str(folder), MODEL=model.base_url, **variables)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("program", "expected", "details"),
     [
@@ -641,7 +642,7 @@ def test_a_program(
     ("program", "status"),
     [
         ("orq_otel.configure()\nraise RuntimeError('no database')", 1),
-        ("with orq_otel.configure():\n    sys.exit(7)", 7),
+        pytest.param("with orq_otel.configure():\n    sys.exit(7)", 7, marks=pytest.mark.slow),
     ],
 )
 def test_a_program_that_fails_before_it_makes_a_span(
@@ -658,7 +659,11 @@ def test_a_program_that_fails_before_it_makes_a_span(
 
 
 @pytest.mark.parametrize(
-    "program", ["orq_otel.configure()", "with orq_otel.configure():\n    pass"]
+    "program",
+    [
+        pytest.param("orq_otel.configure()", marks=pytest.mark.slow),
+        "with orq_otel.configure():\n    pass",
+    ],
 )
 def test_a_program_that_makes_no_span_is_well_and_says_where_they_go(
     program: str, tmp_path: Path, model: ModelServer, collector: OtlpReceiver
@@ -688,7 +693,7 @@ def test_content_that_a_mistyped_redaction_keeps_here(
     "program",
     [
         WELL,
-        LEFT_TO_THE_SDK,
+        pytest.param(LEFT_TO_THE_SDK, marks=pytest.mark.slow),
         WORKER.replace("START", "fork"),
         FORKED.replace("FLUSH", "trace.get_tracer_provider().force_flush()"),
     ],
@@ -748,7 +753,10 @@ def test_a_program_that_a_signal_ends(
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("OTEL_METRICS_EXPORTER", "ORQ-S01"), ("OTEL_TRACES_EXPORTER", "ORQ-X02")],
+    [
+        ("OTEL_METRICS_EXPORTER", "ORQ-S01"),
+        pytest.param("OTEL_TRACES_EXPORTER", "ORQ-X02", marks=pytest.mark.slow),
+    ],
 )
 def test_a_set_up_that_opentelemetry_instrument_gives_up(
     name: str, expected: str, tmp_path: Path, model: ModelServer
@@ -776,7 +784,10 @@ with orq_otel.thread("t-1"):
     assert "  traces: by the program's own InMemorySpanExporter" in report["facts"]
 
 
-@pytest.mark.parametrize(("account", "expected"), [("one", ["ORQ-X16"]), ("other", [])])
+@pytest.mark.parametrize(
+    ("account", "expected"),
+    [("one", ["ORQ-X16"]), pytest.param("other", [], marks=pytest.mark.slow)],
+)
 def test_two_exporters_to_one_endpoint(
     account: str, expected: list[str], tmp_path: Path, model: ModelServer, collector: OtlpReceiver
 ) -> None:
@@ -818,7 +829,11 @@ with orq_otel.configure(), orq_otel.thread("t-1"):
     ("provider", "code", "details"),
     [
         ("TracerProvider()", "ORQ-X08", "its spans have no thread"),
-        ("trace.NoOpTracerProvider()", "ORQ-X01", "NoOpTracerProvider: only model calls"),
+        pytest.param(
+            "trace.NoOpTracerProvider()",
+            *("ORQ-X01", "NoOpTracerProvider: only model calls"),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_global_provider_whose_spans_have_no_thread(

@@ -46,7 +46,9 @@ def one_trace() -> Context:
     return trace.set_span_in_context(trace.NonRecordingSpan(outside), Context())
 
 
-@pytest.mark.parametrize("kind", [SpanKind.SERVER, SpanKind.CONSUMER])
+@pytest.mark.parametrize(
+    "kind", [SpanKind.SERVER, pytest.param(SpanKind.CONSUMER, marks=pytest.mark.slow)]
+)
 def test_requests_that_are_dropped_without_an_end_are_forgotten(
     tracer: Tracer, kind: SpanKind
 ) -> None:

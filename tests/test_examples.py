@@ -42,6 +42,7 @@ def rows(table: str) -> list[str]:
 
 
 @since("1.66", "client.responses, which some of them use")
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_program_makes_the_threads_of_its_page(name: str) -> None:
     if name == "orq_platform":

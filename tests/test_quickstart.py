@@ -229,7 +229,7 @@ def page_in(terminal: int) -> str:
 
 @as_a_whole
 @with_the_viewer
-@pytest.mark.parametrize("end", ["Enter", "Ctrl-C"])
+@pytest.mark.parametrize("end", [pytest.param("Enter", marks=pytest.mark.slow), "Ctrl-C"])
 def test_it_keeps_its_threads_page_until_it_is_told(end: str) -> None:
     terminal, its_terminal = pty.openpty()
     with subprocess.Popen(
@@ -320,7 +320,7 @@ def test_it_needs_a_key_for_the_real_service() -> None:
 
 
 @as_a_whole
-@pytest.mark.parametrize("option", [(), ("--model", "gpt-5")])
+@pytest.mark.parametrize("option", [pytest.param((), marks=pytest.mark.slow), ("--model", "gpt-5")])
 def test_it_talks_to_openai(model_server: ModelServer, option: tuple[str, ...]) -> None:
     done = run(
         "quickstart.py",
@@ -354,9 +354,10 @@ def test_it_talks_to_the_ai_router(model_server: ModelServer) -> None:
             Fail(401, "invalid_api_key", f"Incorrect API key provided: {KEY}."),
             "127.0.0.1 refused the API key (HTTP 401).\n",
         ),
-        (
+        pytest.param(
             Fail(404, "model_not_found", f"{KEY} may not use this model."),
             "127.0.0.1 answered with HTTP 404: *** may not use this model.\n",
+            marks=pytest.mark.slow,
         ),
     ],
 )
