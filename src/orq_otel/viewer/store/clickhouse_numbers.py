@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -231,29 +231,19 @@ def numbers(
     if since is not None:
         query = replace(query, since=since)
     source = _Source(reading, query, by)
-    groups: list[str] = list(names)
-    more = 0
-    if not names:
-        found = source.ask(
-            f"SELECT label, count() OVER () FROM ({source.labels}) GROUP BY label"
-            " ORDER BY count() DESC, label LIMIT {most:UInt64}",
-            most=limit,
-        )
-        groups = fitting(label for label, _ in found)
-        more = found[0][1] - len(groups) if found else 0
-    start, end, width, sums = _sums(source, groups)
-    counts = source.counts(groups)
+    counts, every = source.counts(names, limit)
+    groups = list(names) or fitting(counts)
+    start, end, width, sums = _sums(source, groups, counts)
     made = [
-        _group(name, sums.get(name, {}), counts.get(name, (0, 0, 0, 0)), source.is_of_calls)
+        _group(name, sums.get(name, {}), counts.get(name, _Counts()), source.is_of_calls)
         for name in groups
-        if names or name in counts
     ]
     return Numbers(
         tuple(sorted(made, key=lambda one: (-one.calls, one.name or ""))),
         start,
         end,
         width,
-        more,
+        0 if names else every - len(groups),
         is_partial=since is not None,
     )
 
@@ -273,13 +263,24 @@ def _since(reading: Reading, query: ThreadQuery) -> int | None:
     return None
 
 
+class _Counts(NamedTuple):
+    """What is counted of the threads of a group: calls that count, when these began, and so on."""
+
+    threads: int = 0
+    errors: int = 0
+    good: int = 0
+    bad: int = 0
+    calls: int = 0
+    first: int = 0
+    last: int = 0
+
+
 class _Source:
     """SQL for the rows of groups, with the name of the group in `label`.
 
     Attributes:
         is_of_calls: Whether groups are made of calls, and not of all that their threads did.
         is_call: SQL for whether a row is a call that counts.
-        labels: A query for each thread and label, or for each call and its model.
     """
 
     def __init__(self, reading: Reading, query: ThreadQuery, by: Kind) -> None:
@@ -293,31 +294,39 @@ class _Source:
         }
         self.is_of_calls = by == "model"
         self.is_call = "1" if self.is_of_calls else _IS_CALL
-        self._told = reading.feedback(hours_of(query.since))
+        told = reading.feedback(hours_of(query.since))
+        self._told = f"SELECT cityHash64(thread_id) AS thread, good, bad FROM ({told})"
         times = "a.call_seconds AS second, a.call_kinds AS kind, a.call_models AS model"
         calls = f"{times}, a.call_latencies AS latency, a.call_sums AS sums"
-        within = f" AND {_AT} >= {{begin:Int64}} AND {_AT} < {{end:Int64}}"
+        is_in = f"{_AT} >= {{begin:Int64}} AND {_AT} < {{end:Int64}}"
         label = "model AS label, " if self.is_of_calls else ""
-        self._times = (
-            f"SELECT {label}{_THREAD}, {_AT} AS at, kind {reading.rows(condition, times)}{within}"
-        )
         self._calls = (
             f"SELECT {label}{_THREAD}, {_AT} AS at, latency, kind, sums"
-            f" {reading.rows(condition, calls)}{within}"
+            f" {reading.rows(condition, calls)} AND {is_in}"
         )
         if self.is_of_calls:
-            models = reading.rows(condition, "a.call_models AS model")
-            self.labels = f"SELECT model AS label {models}"
+            self._counted = (
+                f"SELECT {label}{_THREAD}, {_AT} AS at {reading.rows(condition, times)} AND {is_in}"
+            )
             return
         column, name, of_kind = "facets", "one.2", f" AND one.1 = '{by}'"
         if by == "tag":
             column, name, of_kind = "labels", "one", ""
-        self.labels = (
+        self._labels = (
             f"SELECT DISTINCT {_THREAD}, {name} AS label"
             f" {reading.rows(condition, f'a.{column} AS one', of_days=True)}{of_kind}"
         )
-        spans = reading.rows(condition, "a.seconds AS second, a.of_seconds.2 AS failed")
-        self._spans = f"SELECT {_THREAD}, sum(failed) AS errors {spans}{within} GROUP BY thread"
+        of_calls = (
+            f"arrayMap(second -> {_AT}, arrayFilter((second, kind) -> {_IS_CALL} AND {is_in},"
+            " a.call_seconds, a.call_kinds))"
+        )
+        self._counted = (
+            f"SELECT {_THREAD}, sum(arrayCount(second -> {is_in}, a.seconds)) AS began,"
+            f" sum(arraySum((second, failed) -> if({is_in}, failed, 0), a.seconds,"
+            " a.of_seconds.2)) AS failed,"
+            f" sum(length({of_calls} AS times)) AS number, minArray(times) AS earliest,"
+            f" maxArray(times) AS latest {reading.rows(condition)} GROUP BY thread HAVING began > 0"
+        )
 
     def ask(self, query: str, groups: Sequence[str] = (), **values: Any) -> list[tuple[Any, ...]]:
         """Returns the rows of a query about some groups."""
@@ -325,48 +334,45 @@ class _Source:
 
     def calls(self) -> str:
         """Returns SQL for the calls of the groups in question."""
-        return self._labelled(self._calls)
+        return self._labelled(self._calls, _AMONG)
 
-    def first_and_last(self, groups: Sequence[str]) -> tuple[int, int] | None:
-        """Returns when the first and the last of their calls began."""
-        some = f"({self.labels}) WHERE {_AMONG}"
-        among = _AMONG if self.is_of_calls else f"thread IN (SELECT thread FROM {some})"
-        ((first, last, count),) = self.ask(
-            f"SELECT min(at), max(at), count() FROM ({self._times})"
-            f" WHERE {self.is_call} AND {among}",
-            groups,
-        )
-        return (first, last) if count else None
-
-    def counts(self, groups: Sequence[str]) -> dict[str, tuple[int, int, int, int]]:
-        """Returns each group's number of threads, errors, and good and bad evaluations."""
-        threads = self._labelled(self._times if self.is_of_calls else self._spans)
+    def counts(self, groups: Sequence[str], limit: int) -> tuple[dict[str, _Counts], int]:
+        """Counts some groups, or those that have the most, and says how many there are in all."""
+        among = _AMONG if groups else "1"
+        columns = "count() AS many, sum(failed), sum(good), sum(bad), sum(number),"
+        columns += " minIf(earliest, number > 0), maxIf(latest, number > 0)"
         if self.is_of_calls:
-            threads = f"SELECT DISTINCT label, thread, 0 AS errors FROM ({threads})"
+            judged = "groupUniqArrayIf((some.thread, good, bad), good + bad > 0)"
+            columns = f"uniqExact(some.thread), 0, arraySum(x -> x.2, {judged} AS judged),"
+            columns += " arraySum(x -> x.3, judged), count() AS many, min(at), max(at)"
         found = self.ask(
-            f"SELECT label, count(), sum(errors), sum(good), sum(bad) FROM ({threads}) AS threads"
-            f" LEFT JOIN (SELECT *, cityHash64(thread_id) AS thread FROM ({self._told})) AS told"
-            " ON threads.thread = told.thread GROUP BY label",
+            f"SELECT count() OVER (), label, {columns}"
+            f" FROM ({self._labelled(self._counted, among)}) AS some"
+            f" LEFT JOIN ({self._told}) AS told ON some.thread = told.thread"
+            " GROUP BY label ORDER BY many DESC, label LIMIT {most:UInt64}",
             groups,
+            most=max(limit, len(groups)),
         )
-        return {label: tuple(map(int, counts)) for label, *counts in found}  # type: ignore[misc]
+        counts = {label: _Counts(*map(int, row)) for _, label, *row in found}
+        return counts, found[0][0] if found else 0
 
-    def _labelled(self, rows: str) -> str:
+    def _labelled(self, rows: str, among: str) -> str:
         if self.is_of_calls:
-            return f"SELECT * FROM ({rows}) WHERE {_AMONG}"
+            return f"SELECT * FROM ({rows}) WHERE {among}"
         return (
             f"SELECT some.*, label FROM ({rows}) AS some"
-            f" INNER JOIN (SELECT * FROM ({self.labels}) WHERE {_AMONG}) AS named"
+            f" INNER JOIN (SELECT * FROM ({self._labels}) WHERE {among}) AS named"
             " ON some.thread = named.thread"
         )
 
 
 def _sums(
-    source: _Source, groups: Sequence[str]
+    source: _Source, groups: Sequence[str], counts: Mapping[str, _Counts]
 ) -> tuple[int, int, int, dict[str, dict[int | None, _Sums]]]:
     """Returns a time, the width of its intervals, and the sums of groups over each and in all."""
-    first, last = source.first_and_last(groups) or (0, 0)
-    start, end = first, last + 1
+    counted = [one for name in groups if (one := counts.get(name, _Counts())).calls]
+    start = min((one.first for one in counted), default=0)
+    end = max((one.last for one in counted), default=0) + 1
     width = pieces.width(start, end, _SLICES)
     sums: dict[str, dict[int | None, _Sums]] = defaultdict(dict)
     for name, is_whole, began, *values in source.ask(
@@ -382,24 +388,23 @@ def _sums(
 def _group(
     name: str,
     sums: dict[int | None, _Sums],
-    counts: tuple[int, int, int, int],
+    counts: _Counts,
     is_of_calls: bool,  # noqa: FBT001
 ) -> Group:
     every = sums.get(None, _Sums())
-    threads, errors, good, bad = counts
     return Group(
         name=name or None,
-        threads=threads,
+        threads=counts.threads,
         calls=every.calls,
-        errors=every.errors if is_of_calls else errors,
+        errors=every.errors if is_of_calls else counts.errors,
         input_tokens=every.input_tokens,
         output_tokens=every.output_tokens,
         cost=every.cost / COST_UNITS if every.priced else None,
         unpriced=every.unpriced,
         p50=every.percentiles[0],
         p95=every.percentiles[1],
-        good=good,
-        bad=bad,
+        good=counts.good,
+        bad=counts.bad,
         slices=tuple(
             Slice(
                 start,

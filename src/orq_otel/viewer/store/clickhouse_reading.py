@@ -226,12 +226,12 @@ class Reading:
             f" {self._days} WHERE {condition.hours} {self._scope} GROUP BY day ORDER BY day DESC"
         )
 
-    def rows(self, condition: Condition, arrays: str, *, of_days: bool = False) -> str:
-        """Returns SQL for what is in arrays of rows of threads that match a condition.
+    def rows(self, condition: Condition, arrays: str = "", *, of_days: bool = False) -> str:
+        """Returns SQL for rows of threads that match a condition, or for what is in their arrays.
 
         Args:
             condition: The condition.
-            arrays: The arrays, with names for their elements.
+            arrays: The arrays, with names for their elements, or "" for the rows.
             of_days: Whether they are those of sums of days.
         """
         among = (
@@ -244,7 +244,8 @@ class Reading:
         )
         source = self._days if of_days else self._from
         some = "" if of_days else "a.thread_id != '' AND "  # days are of threads alone
-        return f"{source} ARRAY JOIN {arrays} WHERE {some}{condition.hours} {self._scope}{among}"
+        joined = arrays and f" ARRAY JOIN {arrays}"
+        return f"{source}{joined} WHERE {some}{condition.hours} {self._scope}{among}"
 
     def frequent(
         self, sort: _Labels, hours: str, text: str = "", limit: int = _TAGS
