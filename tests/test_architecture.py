@@ -15,7 +15,7 @@ from support.recorded import Telemetry
 
 import orq_otel
 from orq_otel import OpenAIInstrumentor, thread
-from orq_otel.openai.operations import OPERATIONS
+from orq_otel.openai.requests import ROWS, Found
 
 SOURCE = Path(orq_otel.__file__).parent
 PAGE = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text()
@@ -75,7 +75,7 @@ def test_the_example_of_an_operation(telemetry: Telemetry, monkeypatch: pytest.M
     names: dict[str, Any] = {}
     exec(compile(READERS + ROW, "architecture.md", "exec"), names)
     for place, operation in names["ROW"].items():
-        monkeypatch.setitem(OPERATIONS, place, operation)
+        monkeypatch.setitem(ROWS, place, Found(operation, place[1]))
     OpenAIInstrumentor().instrument(tracer_provider=telemetry.provider, capture_content=True)
     body = {"model": "bge-m3", "query": "parcels", "documents": ["a", "b"], "top_n": 1}
     with ByteServer() as server, openai.OpenAI(api_key="k", base_url=server.base_url) as client:

@@ -14,7 +14,7 @@ from orq_otel.genai.call import Operation
 from orq_otel.openai.requests import find
 
 OPERATIONS = [
-    pytest.param(operation, id=path)
+    pytest.param(found.operation, id=path)
     for path in (
         "/completions",
         "/responses",
@@ -39,7 +39,7 @@ OPERATIONS = [
         "/live/sessions",
         "/vector_stores/vs_1/search",
     )
-    if (operation := find("post", path)) is not None
+    if (found := find("post", path)) is not None
 ]
 
 #: Fields of requests and responses, those within others too.

@@ -228,7 +228,10 @@ def test_a_reader_fails(
     monkeypatch.setattr(
         instrumentor,
         "find",
-        lambda *args: (op := real(*args)) and replace(op, **{reader: fault}),
+        lambda *args: (
+            (found := real(*args))
+            and found._replace(operation=replace(found.operation, **{reader: fault}))
+        ),
     )
     assert use_everything(client) == bare
 

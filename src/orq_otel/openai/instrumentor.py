@@ -14,7 +14,6 @@ from typing import Any
 
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.patching import Patch, Seam
-from orq_otel.foundations.reaches import base_url
 from orq_otel.foundations.settings import Settings
 from orq_otel.genai.call import Call
 from orq_otel.genai.instrumentor import ClientInstrumentor
@@ -41,6 +40,7 @@ from orq_otel.openai.requests import (
     guardrail,
     has_events,
     request_fields,
+    served_by,
     start_attributes,
 )
 from orq_otel.payloads.responses import conversation_attributes
@@ -106,12 +106,13 @@ class OpenAIInstrumentor(ClientInstrumentor):
             if telemetry is None or (context := traced_context()) is None:
                 return None, args, kwargs
             options = args[1] if len(args) > 1 else kwargs["options"]
-            operation = find(options.method, options.url)
-            if operation is None:
+            found = find(options.method, options.url)
+            if found is None:
                 return None, args, kwargs
-            body = request_fields(options, operation)
+            operation = found.operation
+            body = request_fields(options, found)
             thread = current_thread()
-            url = base_url(client)
+            url = served_by(client, found)
             is_router = self._router.serves(url)
             model = body.get("model")
             if is_router or "orq" in body:  # the caller's wins over the scope's
@@ -134,7 +135,7 @@ class OpenAIInstrumentor(ClientInstrumentor):
             if is_router:
                 if call is not None:
                     context = call.context
-                options = self._router.prepare(client, options, body, thread, context)
+                options = self._router.prepare(client, options, found.path, body, thread, context)
                 if len(args) > 1:
                     args = (args[0], options, *args[2:])
                 else:

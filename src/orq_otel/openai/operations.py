@@ -400,4 +400,3 @@ WITH_IDS: Mapping[tuple[str, str], tuple[tuple[re.Pattern[str], Operation], ...]
     ),
     ("post", "videos"): ((re.compile(r"(?P<video_id>[^/]+)/remix"), _video(REMIX_VIDEO)),),
 }
-OF_PATHS_WITH_IDS = {one for patterns in WITH_IDS.values() for _, one in patterns}

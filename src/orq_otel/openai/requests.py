@@ -3,7 +3,7 @@
 Requests to Orq's AI Router carry their thread and their trace, so that Orq groups them, too. The
 thread is written into the request body in two places: `orq.thread`, as Orq documents it, and
 `thread` at the top level, which Orq's own workshop found to work. The trace goes into headers.
-Nothing is sent to other hosts: the client's base URL has to be Orq's, or one that is configured.
+Nothing is sent to other hosts: the URL of the server has to be Orq's, or one that is configured.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from opentelemetry.context import Context
 from opentelemetry.trace import get_current_span
 
 from orq_otel.foundations.caching import LARGEST
 from orq_otel.foundations.orq_hosts import is_orqs, server
+from orq_otel.foundations.reaches import base_url
 from orq_otel.genai.call import Operation
 from orq_otel.genai.fields import Attributes, get, safe_text
 from orq_otel.genai.semconv import (
@@ -32,13 +34,7 @@ from orq_otel.genai.semconv import (
 )
 from orq_otel.genai.wrapping import thread_in_request
 from orq_otel.labels.attributes import as_argument, as_details, as_texts
-from orq_otel.openai.operations import (
-    INVOKE_BY_MODEL,
-    OF_PATHS_WITH_IDS,
-    OPERATIONS,
-    RESPOND,
-    WITH_IDS,
-)
+from orq_otel.openai.operations import INVOKE_BY_MODEL, OPERATIONS, RESPOND, WITH_IDS
 from orq_otel.payloads.responses import agent_key
 from orq_otel.propagation.trace_context import has_trace, trace_headers
 from orq_otel.threads.frames import Thread
@@ -131,6 +127,13 @@ _WITH_THREAD: Final = frozenset(
 #: Those of them that take metadata.
 _WITH_METADATA: Final = frozenset({"/chat/completions", "/responses"})
 _ROUTER_PATH: Final = re.compile(r"/v\d+/router(/|$)")
+#: How a URL begins that is a whole one, and what ends its path.
+_SERVER: Final = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
+_QUERY: Final = re.compile(r"[?#]")
+#: How a path goes on before that of an operation, where Azure has the model.
+_DEPLOYMENT: Final = re.compile(r"(?:^|/)deployments/([^/]+)$")
+#: So many segments has the longest path of an operation.
+_MOST_SEGMENTS: Final = 5
 
 #: The attributes of every call of a client, by operation and model, as `_keep` keeps them.
 _attributes: Final[dict[int, tuple[Any, dict[tuple[Operation, str], Attributes]]]] = {}
@@ -138,23 +141,65 @@ _MAX_CLIENTS: Final = 256  # a program may make a client for each request
 _MAX_MODELS: Final = 64  # and may be told the names of models by its users
 
 
-def find(method: str, path: str) -> Operation | None:
+class Found(NamedTuple):
+    """The operation of a request, and where in its URL it was found.
+
+    Attributes:
+        operation: What the request does.
+        path: The path by which it was found.
+        before: What the URL has before that, which is nothing in the client's own methods. A user's
+            own `client.post(...)` may have a whole URL, a version or a deployment of Azure's.
+        fields: Fields of the request that are in its URL: ids, or the model of a deployment.
+    """
+
+    operation: Operation
+    path: str
+    before: str = ""
+    fields: Mapping[str, str] = {}
+
+
+#: What is found at once: the rows whose paths have no ids in them.
+ROWS: Final = {
+    (method, path): Found(operation, path.partition("?")[0])
+    for (method, path), operation in OPERATIONS.items()
+}
+#: What the path of an operation may begin with.
+_FIRST: Final = {found.path.split("/")[1] for found in ROWS.values()} | {
+    first for _, first in WITH_IDS
+}
+
+
+def find(method: str, url: Any) -> Found | None:
     """The operation of a request, or None for one that is no call of a model."""
-    operation = OPERATIONS.get((method, path))
-    if operation is None and not path.startswith("/"):  # a user's own `client.post("responses")`
-        operation = OPERATIONS.get((method, f"/{path}"))
-    return _match(method, path)[0] if operation is None else operation
+    return ROWS.get((method, url)) or _search(method.lower(), str(url))
 
 
-def _match(method: str, path: str) -> tuple[Operation | None, Mapping[str, str]]:
-    """The operation of a path with ids in it, and the ids."""
-    path = path.removeprefix("/")
-    beginning, _, rest = path.partition("/")
-    for pattern, operation in WITH_IDS.get((method, beginning), ()):
-        match = pattern.fullmatch(rest)
-        if match is not None:
-            return operation, match.groupdict()
-    return None, {}
+def _search(method: str, url: str) -> Found | None:
+    """The operation whose path a URL ends with, the longest path first."""
+    beginning = _SERVER.match(url)
+    start = 0 if beginning is None else beginning.end()
+    whole = _QUERY.split(url[start:], maxsplit=1)[0]
+    segments = whole.rstrip("/").rsplit("/", _MOST_SEGMENTS)
+    for at, first in enumerate(segments):
+        if first not in _FIRST:
+            continue
+        rest = "/".join(segments[at + 1 :])
+        path = f"/{first}/{rest}" if rest else f"/{first}"
+        before = url[:start] + "/".join(segments[:at])
+        found = ROWS.get((method, path))
+        if found is not None:
+            return found._replace(before=before, fields=_deployment(before))
+        for pattern, operation in WITH_IDS.get((method, first), ()):
+            match = pattern.fullmatch(rest)
+            if match is not None:
+                return Found(operation, path, before, match.groupdict())
+    return None
+
+
+def _deployment(before: str) -> Mapping[str, str]:
+    """The model of a request to one of Azure's deployments, by what its URL has before the path."""
+    found = _DEPLOYMENT.search(before)
+    return {} if found is None else {"model": unquote(found[1])}
 
 
 def at_router(operation: Operation, model: Any) -> tuple[Operation, Any]:
@@ -164,18 +209,36 @@ def at_router(operation: Operation, model: Any) -> tuple[Operation, Any]:
     return operation, model
 
 
-def request_fields(options: Any, operation: Operation) -> Mapping[str, Any]:
-    """The fields of a request: its body, with what `extra_body` adds, or its path and query."""
+def request_fields(options: Any, found: Found) -> Mapping[str, Any]:
+    """The fields of a request: its body, with what `extra_body` adds, its path and its query."""
     body = options.json_data
     if type(body) is not dict:
         body = dict(body) if isinstance(body, Mapping) else {}
     extra = options.extra_json
     if extra and isinstance(extra, Mapping):
         body = {**body, **extra}
-    if operation not in OF_PATHS_WITH_IDS:
+    if not found.fields:
         return body
-    query = options.params if options.method == "get" else {}
-    return {**query, **body, **_match(options.method, options.url)[1]}
+    query = options.params if options.method.lower() == "get" else {}
+    return {**query, **body, **found.fields}
+
+
+def served_by(client: Any, found: Found) -> Any:
+    """The URL of the server that a request goes to: the client's base URL, nearly always."""
+    url = base_url(client)
+    before = found.before
+    if not before:
+        return url
+    if not _SERVER.match(before):
+        before = f"{str(url).rstrip('/')}/{before.strip('/')}"
+    make: Any = _url if len(before) <= LARGEST else _url.__wrapped__
+    return make(before, type(url))
+
+
+@lru_cache(maxsize=64)
+def _url(text: str, kind: Any) -> Any:
+    """A URL. It is the same object each time, by whose id others keep what they know of it."""
+    return kind(text)
 
 
 def start_attributes(client: Any, url: Any, operation: Operation, model: Any) -> Attributes:
@@ -183,7 +246,7 @@ def start_attributes(client: Any, url: Any, operation: Operation, model: Any) ->
 
     Args:
         client: The client.
-        url: Its base URL.
+        url: Its base URL, or that of another server.
         operation: What the call does.
         model: The model that the request names.
     """
@@ -278,16 +341,17 @@ class Router:
         self._cache: dict[int, tuple[Any, bool]] = {}
 
     def serves(self, url: Any) -> bool:
-        """Whether the base URL of a client is that of a router."""
+        """Whether the URL of a server is that of a router."""
         cached = self._cache.get(id(url))
         if cached is None:
             cached = _keep(self._cache, url, self._is_router(str(url)))
         return cached[1]
 
-    def prepare(
+    def prepare(  # noqa: PLR0913, PLR0917 - keywords would cost time on every call
         self,
         client: Any,
         options: Any,
+        path: str,
         body: Mapping[str, Any],
         thread: Thread | None,
         context: Context,
@@ -297,28 +361,31 @@ class Router:
         Args:
             client: The client.
             options: The client's `FinalRequestOptions`.
+            path: The path of the request's operation.
             body: The fields of the request body. A thread in it is the caller's, and stays.
             thread: The thread that is current.
             context: The context with the span of the call.
         """
         prepared = copy.copy(options)
-        takes_thread = options.url in _WITH_THREAD and _takes_fields(options)
+        takes_thread = path in _WITH_THREAD and _takes_fields(options)
         if thread is not None and takes_thread and not _has(body, "thread"):
-            prepared.extra_json = self._with_thread(options, body, thread)
+            prepared.extra_json = self._with_thread(options, path, body, thread)
         if self._trace_context:
             headers = options.headers if isinstance(options.headers, Mapping) else {}
             if not (has_trace(headers) or has_trace(getattr(client, "_custom_headers", {}))):
                 prepared.headers = {**headers, **trace_headers(get_current_span(context))}
         return prepared
 
-    def _with_thread(self, options: Any, body: Mapping[str, Any], thread: Thread) -> dict[str, Any]:
+    def _with_thread(
+        self, options: Any, path: str, body: Mapping[str, Any], thread: Thread
+    ) -> dict[str, Any]:
         fields = {"thread": as_argument(thread)}
         changed = dict(options.extra_json or {})
         if not thread.is_plain:
             user, metadata = as_details(thread)
             if user is not None and not (_has(body, "identity") or _has(body, "contact")):
                 fields["identity"] = {"id": user}
-            takes_metadata = self._sends_threads and options.url in _WITH_METADATA
+            takes_metadata = self._sends_threads and path in _WITH_METADATA
             if metadata and takes_metadata and body.get("metadata") is None:
                 changed["metadata"] = as_texts(metadata)
         if self._at_top_level:

@@ -35,7 +35,8 @@ from orq_otel.genai.semconv import (
 )
 from orq_otel.genai.telemetry import Telemetry
 from orq_otel.genai.wrapping import start_call, traced_context
-from orq_otel.openai.requests import caller_thread, find, start_attributes
+from orq_otel.openai.operations import RESPOND
+from orq_otel.openai.requests import caller_thread, start_attributes
 from orq_otel.openai.session_responses import OpenResponses, SessionResponse
 from orq_otel.payloads import realtime
 from orq_otel.payloads.events import EventReader
@@ -363,14 +364,11 @@ class ResponsesSession(Session):
     def _start_response(
         self, thread: Thread | None, model: Any, lane: Any, body: Mapping[str, Any]
     ) -> SessionResponse:
-        operation = find("post", "/responses")
-        call = None
-        if operation is not None:
-            attributes = start_attributes(self._client, self._url, operation, model)
-            if "conversation" in body:  # samplers see it
-                attributes = {**attributes, **conversation_attributes(body["conversation"])}
-            # Here every response is streamed, whatever the request says.
-            call = self._start_call(operation, attributes, thread, {**body, "stream": True})
+        attributes = start_attributes(self._client, self._url, RESPOND, model)
+        if "conversation" in body:  # samplers see it
+            attributes = {**attributes, **conversation_attributes(body["conversation"])}
+        # Here every response is streamed, whatever the request says.
+        call = self._start_call(RESPOND, attributes, thread, {**body, "stream": True})
         return SessionResponse(call, thread, model, lane)
 
     def _read(self, event: Any, values: Mapping[str, Any]) -> None:
