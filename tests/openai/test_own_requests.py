@@ -135,6 +135,18 @@ def test_a_stream_from_a_whole_url(
     assert told_of_it["gen_ai.request.stream"] is True
 
 
+@pytest.mark.parametrize("content_type", ["text/event-stream", "TEXT/Event-Stream; charset=UTF-8"])
+def test_a_raw_stream(
+    instrumented: Telemetry, server: ByteServer, elsewhere: openai.OpenAI, content_type: str
+) -> None:
+    server.script(Answer(http(sse(CHUNKS), content_type=content_type)))
+    completions = elsewhere.with_options(base_url=server.base_url).chat.completions
+    with completions.with_streaming_response.create(**BODY, stream=True) as response:
+        assert len(list(response.iter_lines())) == 6
+
+    assert attributes(instrumented)["gen_ai.response.finish_reasons"] == ("stop",)
+
+
 async def test_a_whole_url_asynchronously(instrumented: Telemetry, server: ByteServer) -> None:
     url = "https://vendor.example/v1"
     async with openai.AsyncOpenAI(api_key="k", base_url=url, max_retries=0) as client:

@@ -20,7 +20,7 @@ from orq_otel.genai.call import Call
 from orq_otel.genai.fields import safe_text
 from orq_otel.genai.long_json import LongJson, parse_long_json
 from orq_otel.genai.streams import Proxy, iterate, stream_proxy
-from orq_otel.openai.requests import has_events
+from orq_otel.openai.requests import EVENTS, content_type, has_events
 
 _ITERATORS = frozenset({"iter_bytes", "iter_text", "aiter_bytes", "aiter_text"})
 _LINE_ITERATORS = frozenset({"iter_lines", "aiter_lines"})
@@ -47,8 +47,8 @@ class Body:
 
     def __init__(self, call: Call, response: Any) -> None:
         self._call = call
-        kind = _kind(response)
-        self._is_events = "event-stream" in kind
+        kind = content_type(response)
+        self._is_events = EVENTS in kind
         self._is_opaque = kind.startswith(_OPAQUE)
         self._json = LongJson()  # the body, or the data of an event
         self._has_begun = False
@@ -192,7 +192,7 @@ def _read_aside(method: Callable[..., Any], body: Body) -> Callable[..., Any]:
 
 def read_body(response: Any) -> Any:
     """The body of an HTTP response that has been read, as a namespace, or None if it is no JSON."""
-    content, kind = response.content, _kind(response)
+    content, kind = response.content, content_type(response)
     is_json = not kind.startswith(_OPAQUE) and content.lstrip().startswith(b"{")
     return parse_long_json(content) if is_json else None
 
@@ -232,7 +232,7 @@ def respond_with_body(call: Call, response: Any) -> None:
     """End the call with an HTTP response whose body has been read."""
     body = None
     try:
-        if "event-stream" in _kind(response):
+        if has_events(response):
             Body(call, response).feed(response.content)
         else:
             body = read_body(response)
@@ -240,11 +240,6 @@ def respond_with_body(call: Call, response: Any) -> None:
         report("reading a raw response", error)
     finally:
         _end(call, body)
-
-
-def _kind(response: Any) -> str:
-    kind: str = response.headers.get("content-type", "")
-    return kind
 
 
 def _end(call: Call, body: Any) -> None:

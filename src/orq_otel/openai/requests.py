@@ -127,6 +127,8 @@ _WITH_THREAD: Final = frozenset(
 #: Those of them that take metadata.
 _WITH_METADATA: Final = frozenset({"/chat/completions", "/responses"})
 _ROUTER_PATH: Final = re.compile(r"/v\d+/router(/|$)")
+#: Part of the content type of events, which streams have.
+EVENTS: Final = "event-stream"
 #: How a URL begins that is a whole one, and what ends its path.
 _SERVER: Final = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 _QUERY: Final = re.compile(r"[?#]")
@@ -430,14 +432,23 @@ def _is_below(url: str, router: str) -> bool:
 
 
 def has_events(response: Any) -> bool:
-    """Whether a response says that it has events. To ask for the header by name takes longer."""
+    """Whether a response says that it has events. One that is no client's says nothing."""
     try:
-        for name, value in response.headers.raw:
-            if name.lower() == b"content-type":
-                return b"event-stream" in value
-    except (AttributeError, TypeError, ValueError):  # of another HTTP client
+        return EVENTS in content_type(response)
+    except AttributeError:  # it has no headers
         return True
-    return False
+
+
+def content_type(response: Any) -> str:
+    """The content type of a response. To ask for the header by name takes longer."""
+    headers = response.headers
+    try:
+        for name, value in headers.raw:
+            if name.lower() == b"content-type":
+                return str(value, "latin-1").lower()
+    except (AttributeError, TypeError, ValueError):  # of another HTTP client
+        return str(headers.get("content-type", "")).lower()
+    return ""
 
 
 def _takes_fields(options: Any) -> bool:
