@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orq_otel.genai.call import Operation
+from orq_otel.genai.fields import as_namespaces
 from orq_otel.openai.requests import find
 
 OPERATIONS = [
@@ -119,13 +119,6 @@ objects = st.dictionaries(st.sampled_from(FIELDS), anything, max_size=10)
 runs = objects.map(lambda fields: {**fields, "object": "thread.run"})
 
 
-def namespaces(thing: Any) -> Any:
-    """JSON as raw responses are read."""
-    if isinstance(thing, dict):
-        return SimpleNamespace(**{name: namespaces(value) for name, value in thing.items()})
-    return [namespaces(one) for one in thing] if isinstance(thing, list) else thing
-
-
 def can_be_exported(value: Any) -> bool:
     """Whether it is what an attribute may be."""
     if isinstance(value, tuple):
@@ -142,11 +135,11 @@ def test_whatever_is_asked_and_answered(operation: Operation, body: Any, respons
         {} if operation.read_start is None else operation.read_start(body),
         operation.read_request(body),
         operation.read_response(response),
-        operation.read_response(namespaces(response)),
+        operation.read_response(as_namespaces(response)),
     ]
     if isinstance(operation.new_stream_reader, partial):  # events, which may be of any kind
         reader = operation.new_stream_reader()
-        reader.feed(namespaces(response))
+        reader.feed(as_namespaces(response))
         told.append(reader.attributes())
 
     assert not [

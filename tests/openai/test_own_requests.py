@@ -22,6 +22,12 @@ BODY: Any = {"model": "m", "messages": MESSAGES}
 CHOICE = {"index": 0, "message": {"role": "assistant", "content": "Here."}, "finish_reason": "stop"}
 USAGE = {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6}
 COMPLETION = {"id": "c-1", "object": "chat.completion", "created": 1, "model": "m-1"}
+SAID = {
+    "type": "message",
+    "role": "assistant",
+    "status": "completed",
+    "content": [{"type": "output_text", "text": "Here."}],
+}
 CHUNKS = [
     {**COMPLETION, "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
     for delta, reason in (({"content": "Here."}, None), ({}, "stop"))
@@ -133,6 +139,41 @@ def test_a_stream_from_a_whole_url(
     assert told_of_it["server.port"] == int(url.split(":")[2].partition("/")[0])
     assert told_of_it["gen_ai.response.finish_reasons"] == ("stop",)
     assert told_of_it["gen_ai.request.stream"] is True
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("path", ["/chat/completions", "/responses"])
+async def test_a_stream_of_plain_json(
+    telemetry: Telemetry, server: ByteServer, *, path: str, is_async: bool
+) -> None:
+    response = {"id": "r-1", "model": "m-1", "status": "completed", "output": [SAID]}
+    event = {"type": "response.completed", "sequence_number": 0, "response": response}
+    sent: list[Any] = CHUNKS if path.startswith("/chat") else [event]
+    server.script(Answer(http(sse(sent), content_type="text/event-stream")))
+    body = {**BODY, "input": "Where?", "stream": True}
+    OpenAIInstrumentor().instrument(tracer_provider=telemetry.provider, capture_content=True)
+    try:
+        if is_async:
+            async with openai.AsyncOpenAI(api_key="k", base_url=server.base_url) as client:
+                kind = openai.AsyncStream[object]
+                chunks: Any = await client.post(
+                    path, cast_to=object, body=body, stream=True, stream_cls=kind
+                )
+                assert [chunk async for chunk in chunks] == sent
+        else:
+            with openai.OpenAI(api_key="k", base_url=server.base_url) as client:
+                chunks = client.post(
+                    path, cast_to=object, body=body, stream=True, stream_cls=openai.Stream[object]
+                )
+                assert list(chunks) == sent
+    finally:
+        OpenAIInstrumentor().uninstrument()
+
+    told_of_it = attributes(telemetry)
+    assert told_of_it["gen_ai.response.finish_reasons"] == ("stop",)
+    assert told_of_it["gen_ai.response.model"] == "m-1"
+    (message,) = json.loads(told_of_it["gen_ai.output.messages"])
+    assert message["parts"] == [{"type": "text", "content": "Here."}]
 
 
 @pytest.mark.parametrize("content_type", ["text/event-stream", "TEXT/Event-Stream; charset=UTF-8"])

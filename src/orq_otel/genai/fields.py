@@ -156,6 +156,13 @@ def parse_json(text: str | bytes) -> Any:
     return json.loads(text, object_hook=lambda fields: SimpleNamespace(**fields))
 
 
+def as_namespaces(value: Any) -> Any:
+    """Parsed JSON as `parse_json` would have made it."""
+    if type(value) is dict:
+        return SimpleNamespace(**{name: as_namespaces(each) for name, each in value.items()})
+    return [as_namespaces(each) for each in value] if type(value) is list else value
+
+
 def number(value: Any) -> float | None:
     """A JSON number as a float, as the conventions require, or None for anything else."""
     kind = type(value)

@@ -24,6 +24,7 @@ from orq_otel.foundations.guard import report
 from orq_otel.foundations.reaches import is_called_from, passed_on
 from orq_otel.foundations.unfinished import watch
 from orq_otel.genai.call import CHUNKS_TO_COMPACT, Call
+from orq_otel.genai.fields import as_namespaces
 
 #: Stands for no chunk.
 _NONE: Final = object()
@@ -463,7 +464,7 @@ def _chunks(items: Iterable[Any], reading: weakref.ref[Reading]) -> Generator[An
         while (chunk := next(inner, _NONE)) is not _NONE:
             feed: Callable[[Any], object] = _ignore
             try:  # the first of a block
-                feed = reading().feeder()  # type: ignore[union-attr]  # the iteration has it
+                feed = _feeder(reading(), chunk)
                 feed(chunk)
             except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
                 report("reading a chunk of a stream", error)
@@ -483,6 +484,20 @@ def _chunks(items: Iterable[Any], reading: weakref.ref[Reading]) -> Generator[An
     _end(reading())
 
 
+def _feeder(reading: Any, chunk: Any) -> Callable[[Any], object]:
+    """The function that reads `chunk` and those after it.
+
+    Users who make a request of their own may ask for plain JSON, such as with `Stream[object]`. It
+    is read as namespaces, as the bodies of raw responses are.
+
+    Args:
+        reading: Reads the stream along. The iteration has it.
+        chunk: The first that it is to read.
+    """
+    feed: Callable[[Any], object] = reading.feeder()
+    return (lambda plain: feed(as_namespaces(plain))) if type(chunk) is dict else feed
+
+
 def _ignore(_: Any) -> None:
     """Read nothing."""
 
@@ -500,7 +515,7 @@ async def _async_chunks(
         async for chunk in inner:
             try:
                 if feed is None:
-                    feed = reading().feeder()  # type: ignore[union-attr]  # the iteration has it
+                    feed = _feeder(reading(), chunk)
                 feed(chunk)
             except Exception as error:  # noqa: BLE001 - whatever our reader does wrong
                 report("reading a chunk of a stream", error)
