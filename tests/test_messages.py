@@ -63,6 +63,8 @@ def test_a_role_that_is_none_is_the_users(role: Any) -> None:
         ("stop", "stop"),
         ("length", "length"),
         ("max_output_tokens", "length"),
+        ("STOP", "stop"),
+        ("MAX_TOKENS", "length"),
         ("content_filter", "content_filter"),
         ("tool_calls", "tool_call"),
         ("function_call", "tool_call"),

@@ -412,3 +412,66 @@ def test_the_body_of_an_error(
     with pytest.raises(openai.BadRequestError):
         asked.chat.completions.create(model="m", messages=MESSAGES)
     assert captured.one().status.description == description
+
+
+NO_CHOICES = "No choices in the response"
+#: Bodies that come with the status 200 in the place of an answer, with the type and the description
+#: of their error.
+FAILED: dict[str, tuple[Any, str, str]] = {
+    "cloudflare": (
+        {"result": None, "success": False, "errors": [{"code": 7009, "message": "No."}]},
+        "7009",
+        f"{NO_CHOICES} - code 7009: No.",
+    ),
+    "fastapi": ({"detail": "No."}, "error", f"{NO_CHOICES} - No."),
+    "a message": ({"message": "No.", "code": "odd"}, "odd", f"{NO_CHOICES} - code odd: No."),
+    "no message": ({"result": {"response": "Here."}, "code": "odd"}, "error", NO_CHOICES),
+    "gemini": (
+        [{"error": {"code": 400, "message": "No."}}],
+        "400",
+        "Error in the response - code 400: No.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FAILED)
+def test_an_error_in_the_place_of_an_answer(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI, case: str
+) -> None:
+    body, kind, description = FAILED[case]
+    server.script(Answer(http(as_json(body))))
+    asked.chat.completions.create(model="m", messages=MESSAGES)
+
+    span = captured.one()
+    assert (span.attributes or {})["error.type"] == kind
+    assert span.status.description == description
+
+
+HALF = {"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"content": "He"}}]}
+END = {"id": "c", "model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": "STOP"}]}
+
+
+@pytest.mark.parametrize("chunks", [[HALF], []], ids=["after a piece", "alone"])
+@pytest.mark.parametrize(
+    "error", [{"detail": "No."}, {"message": "No."}, {"errors": [{"message": "No."}]}]
+)
+def test_an_error_in_the_place_of_a_chunk(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI, chunks: Any, error: Any
+) -> None:
+    server.script(Answer(http(sse([*chunks, error]), content_type="text/event-stream")))
+    list(asked.chat.completions.create(model="m", messages=MESSAGES, stream=True))
+
+    assert captured.one().status.description == "Error in the response - No."
+
+
+def test_a_message_between_chunks_is_no_error(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    sent = [{"message": "In the queue."}, HALF, {"type": "ping"}, END]
+    server.script(Answer(http(sse(sent), content_type="text/event-stream")))
+    list(asked.chat.completions.create(model="m", messages=MESSAGES, stream=True))
+
+    span = captured.one()
+    assert span.status.is_unset
+    assert (span.attributes or {})["gen_ai.response.finish_reasons"] == ("stop",)
+    assert parts(captured) == [{"type": "text", "content": "He"}]

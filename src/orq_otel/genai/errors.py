@@ -234,6 +234,21 @@ def error_type(error: Any, head: str = IN_RESPONSE) -> ErrorType:
     return name
 
 
+def said_error(body: Any, head: str = IN_RESPONSE) -> ErrorType | None:
+    """The value of `error.type` for a body that has a message in the place of an answer, or None.
+
+    Args:
+        body: The body, of any of the forms that `error_details` knows.
+        head: How its description begins.
+    """
+    details = error_details(head, body)
+    if details.message is None:
+        return None
+    name = ErrorType(identifier(details.code, details.kind) or UNNAMED)
+    name.details = details
+    return name
+
+
 def event_error(event: Any) -> ErrorType:
     """The value of `error.type` for an event that is an error, or that has one in a field."""
     return error_type(get(event, "error") or event)
@@ -255,12 +270,14 @@ def add_error(response: Mapping[str, Any], attributes: Attributes) -> None:
 
 
 def add_page(response: Any, attributes: Attributes) -> None:
-    """Add `error.type` to `attributes` if a response is a text, and not JSON.
+    """Add `error.type` to `attributes` if a response is a text, and not JSON, or a list of errors.
 
     The client hands out what has another content type: the page of a server that has no API under
-    this address, or of a proxy in between.
+    this address, or of a proxy in between. Google's servers have a list around their errors.
     """
-    if isinstance(response, str) and response.lstrip()[:1] != "{":
+    if isinstance(response, list) and response:
+        add_error(fields(response[0]), attributes)
+    elif isinstance(response, str) and response.lstrip()[:1] != "{":
         attributes[ERROR_TYPE] = error_type(None, _NO_OBJECT)
 
 

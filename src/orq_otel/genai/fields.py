@@ -43,6 +43,7 @@ _NO_NAMES = frozenset({"None", "null"})
 REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 #: The conventions' words for the reasons of APIs other than chat completions.
 _STANDARD_REASONS: Final = {
+    "max_tokens": "length",
     "max_output_tokens": "length",
     "max_completion_tokens": "length",
     "max_prompt_tokens": "length",
@@ -138,6 +139,8 @@ def stop_reason(reason: str) -> str:
     Args:
         reason: The server's reason: a name, perhaps with details behind a colon.
     """
+    if reason.isupper():  # servers that pass on another API's
+        reason = reason.lower()
     if reason in REASONS:
         return reason
     if reason in _STANDARD_REASONS:

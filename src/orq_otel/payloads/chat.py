@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 from typing import Any, Final
 
-from orq_otel.genai.errors import add_error, add_page, error_type
+from orq_otel.genai.errors import ErrorType, add_error, add_page, error_type, said_error
 from orq_otel.genai.fields import (
     LONG,
     MOST_CHOICES,
@@ -212,7 +212,8 @@ def add_failure(completion: Mapping[str, Any], attributes: Attributes) -> None:
     if ERROR_TYPE in attributes:
         return
     if choices is None:
-        attributes[ERROR_TYPE] = error_type(None, _NO_CHOICES)
+        said = said_error(completion, _NO_CHOICES)
+        attributes[ERROR_TYPE] = said or error_type(None, _NO_CHOICES)
         return
     for choice in map(fields, items(choices)):
         add_error(choice, attributes)
@@ -248,7 +249,7 @@ class StreamReader:
     was asked for and has not begun.
     """
 
-    __slots__ = ("_failure", "_head", "_index", "_of_choices", "_reasons", "_usage")
+    __slots__ = ("_failure", "_head", "_index", "_of_choices", "_reasons", "_said", "_usage")
 
     def __init__(self) -> None:
         self._head: Attributes | None = None
@@ -257,6 +258,7 @@ class StreamReader:
         self._of_choices: dict[int, Any] = {}  # usage by index of the choice, where it is there
         self._index: Any = None  # of the choice in the last chunk
         self._failure: Attributes = {}  # `error.type`, if a choice failed
+        self._said: ErrorType | None = None  # in the place of choices, which may come all the same
 
     def feed(self, chunk: Any) -> None:
         """Take in the next chunk. Hot: most hold one more piece of the only choice."""
@@ -290,8 +292,11 @@ class StreamReader:
                 or (choices and (len(choices) > 1 or getattr(choices[0], _EXTRA, True)))
             ):
                 self._feed_more(chunk, choices or ())
+            if choices is None and usage is None:
+                self._said = said_error(fields(chunk)) or self._said
         except NO_CHUNK:
             add_error(fields(chunk), self._failure)  # it may be an error that no client raised
+            self._said = said_error(fields(chunk)) or self._said
 
     def _feed_more(self, chunk: Any, choices: Collection[Any]) -> None:
         """Take in what compatible servers add to a chunk that may be the last: usage, an error."""
@@ -340,6 +345,8 @@ class StreamReader:
         reasons = self._finish_reasons()
         if reasons:
             attributes[RESPONSE_FINISH_REASONS] = reasons
+        if self._said is not None and (not reasons or "error" in reasons):
+            attributes.setdefault(ERROR_TYPE, self._said)
         if self._usage is not None:
             read_completion_usage(self._usage, attributes)
         return attributes
