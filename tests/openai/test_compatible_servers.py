@@ -447,6 +447,28 @@ def test_an_error_in_the_place_of_an_answer(
     assert span.status.description == description
 
 
+@pytest.mark.parametrize("case", ["cloudflare", "fastapi", "a message", "gemini"])
+@pytest.mark.parametrize("path", ["/responses", "/embeddings"])
+def test_an_error_in_the_place_of_other_answers(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI, path: str, case: str
+) -> None:
+    body, kind, description = FAILED[case]
+    server.script(Answer(http(as_json(body))))
+    asked.post(path, cast_to=object, body={"model": "m", "input": "Where?"})
+
+    span = captured.one()
+    assert (span.attributes or {})["error.type"] == kind
+    assert span.status.description == description.replace(NO_CHOICES, "Error in the response")
+
+
+def test_a_page_in_the_place_of_embeddings(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    server.script(Answer(http(b"<p>Log in</p>", content_type="text/html")))
+    asked.embeddings.create(model="m", input="Where?", encoding_format="float")
+    assert captured.one().status.description == "No object in the response"
+
+
 HALF = {"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"content": "He"}}]}
 END = {"id": "c", "model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": "STOP"}]}
 

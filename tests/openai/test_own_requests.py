@@ -141,6 +141,15 @@ def test_a_stream_from_a_whole_url(
     assert told_of_it["gen_ai.request.stream"] is True
 
 
+def test_embeddings_as_plain_json(instrumented: Telemetry, server: ByteServer) -> None:
+    body = {"model": "m-1", "data": [{"index": 0, "embedding": [0.5, 1.0]}]}
+    server.script(Answer(http(as_json(body))))
+    with openai.OpenAI(api_key="k", base_url=server.base_url) as client:
+        client.post("/embeddings", cast_to=object, body={"model": "m", "input": "Where?"})
+
+    assert told(instrumented.one())["gen_ai.embeddings.dimension.count"] == 2
+
+
 @pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("path", ["/chat/completions", "/responses"])
 async def test_a_stream_of_plain_json(

@@ -269,6 +269,12 @@ def add_error(response: Mapping[str, Any], attributes: Attributes) -> None:
         attributes[ERROR_TYPE] = error_type(response)
 
 
+def add_said(response: Mapping[str, Any], attributes: Attributes) -> None:
+    """Add `error.type` to `attributes` if a response, by its fields, is a message and no answer."""
+    if ERROR_TYPE not in attributes and (said := said_error(response)) is not None:
+        attributes[ERROR_TYPE] = said
+
+
 def add_page(response: Any, attributes: Attributes) -> None:
     """Add `error.type` to `attributes` if a response is a text, and not JSON, or a list of errors.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from orq_otel.genai.errors import add_error
+from orq_otel.genai.errors import add_error, add_page, add_said
 from orq_otel.genai.fields import Attributes, fields, get, is_whole, read_strings
 from orq_otel.genai.semconv import (
     EMBEDDINGS_DIMENSION_COUNT,
@@ -40,6 +40,9 @@ def response_attributes(response: Any) -> Attributes:
     data = embeddings.get("data")
     if not data or "error" in embeddings:
         add_error(embeddings, attributes)
+    if data is None:
+        add_said(embeddings, attributes)
+        add_page(response, attributes)
     usage = embeddings.get("usage")
     if usage is not None:
         read_completion_usage(usage, attributes)
@@ -59,8 +62,8 @@ def _dimensions(data: Any) -> int:
     Zero where it can't be told.
     """
     try:
-        embedding = data[0].embedding
-    except (AttributeError, LookupError, TypeError):  # there is none
+        embedding = get(data[0], "embedding")
+    except (LookupError, TypeError):  # there is none
         return 0
     if isinstance(embedding, list):
         return len(embedding)

@@ -12,7 +12,14 @@ from io import StringIO
 from typing import Any, ClassVar, Final
 
 from orq_otel.genai.content import encode
-from orq_otel.genai.errors import ErrorType, add_error, add_page, error_type, event_error
+from orq_otel.genai.errors import (
+    ErrorType,
+    add_error,
+    add_page,
+    add_said,
+    error_type,
+    event_error,
+)
 from orq_otel.genai.fields import (
     LONG,
     NO_CHUNK,
@@ -233,6 +240,8 @@ def _common_attributes(
         add_error(response, attributes)
         if response.get("status") == "failed":
             attributes.setdefault(ERROR_TYPE, error_type(None))
+        elif not kinds and response.get("status") is None:
+            add_said(response, attributes)
     return attributes
 
 
