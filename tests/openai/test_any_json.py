@@ -11,35 +11,19 @@ from hypothesis import strategies as st
 
 from orq_otel.genai.call import Operation
 from orq_otel.genai.fields import as_namespaces
-from orq_otel.openai.requests import find
+from orq_otel.openai.operations import OPERATIONS, WITH_IDS
 
-OPERATIONS = [
-    pytest.param(found.operation, id=path)
-    for path in (
-        "/completions",
-        "/responses",
-        "/responses/compact",
-        "/embeddings",
-        "/images/generations",
-        "/audio/speech",
-        "/audio/transcriptions",
-        "/moderations",
-        "/decisions",
-        "/videos",
-        "/videos/video_1/remix",
-        "/threads/thread_1/runs",
-        "/batches",
-        "/agents",
-        "/agents/sessions",
-        "/agents/automations/auto_1/invocations",
-        "/content_provenance_checks",
-        "/evals/eval_1/runs",
-        "/fine_tuning/alpha/graders/run",
-        "/fine_tuning/jobs",
-        "/live/sessions",
-        "/vector_stores/vs_1/search",
-    )
-    if (found := find("post", path)) is not None
+#: Every row, with the fields that a request has from its path.
+ROWS = [
+    *(
+        pytest.param(operation, (), id=f"{method} {path}")
+        for (method, path), operation in OPERATIONS.items()
+    ),
+    *(
+        pytest.param(operation, tuple(rest.groupindex), id=f"{method} {beginning}/{rest.pattern}")
+        for (method, beginning), rows in WITH_IDS.items()
+        for rest, operation in rows
+    ),
 ]
 
 #: Fields of requests and responses, those within others too.
@@ -126,11 +110,14 @@ def can_be_exported(value: Any) -> bool:
     return isinstance(value, (str, bool, int, float))
 
 
-@pytest.mark.one_in(2)
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.one_in(3)
+@pytest.mark.parametrize(("operation", "ids"), ROWS)
 @settings(max_examples=40)
 @given(body=objects, response=anything | objects | runs)
-def test_whatever_is_asked_and_answered(operation: Operation, body: Any, response: Any) -> None:
+def test_whatever_is_asked_and_answered(
+    operation: Operation, ids: tuple[str, ...], body: Any, response: Any
+) -> None:
+    body |= dict.fromkeys(ids, "x_1")
     told = [
         {} if operation.read_start is None else operation.read_start(body),
         operation.read_request(body),
