@@ -123,3 +123,21 @@ def test_what_is_no_program_is_said() -> None:
     )
     assert done.returncode == 2
     assert "there is no" in done.stderr
+
+
+@pytest.mark.parametrize("port", ["taken", "65536"])
+def test_a_port_that_the_model_server_cannot_have_is_said(
+    model_server: ModelServer, port: str
+) -> None:
+    number = str(model_server.port) if port == "taken" else port
+    done = subprocess.run(
+        [sys.executable, "-m", "stand_ins.model_server", "--port", number],
+        cwd=EXAMPLES,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"Port {number} cannot be used (")
+    assert line.endswith("): choose another with --port.")

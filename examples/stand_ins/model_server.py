@@ -893,7 +893,13 @@ def main() -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(description="Serve a stand-in for the OpenAI API.")
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: any)")
-    with ModelServer(parser.parse_args().port) as server:
+    port = parser.parse_args().port
+    try:
+        server = ModelServer(port).start()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        parser.exit(1, f"Port {port} cannot be used ({reason}): choose another with --port.\n")
+    with server:
         print(server.base_url, flush=True)
         with suppress(KeyboardInterrupt):
             threading.Event().wait()
