@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from types import CodeType, FunctionType
@@ -300,6 +301,12 @@ def page() -> str:
     """The whole page."""
     standard, own = _by_standard(openai_rows())
     orq_standard, orq_own = _by_standard(orq_rows())
+    wrong = _DOES.keys() ^ {one.name for _, one, _ in (*own, *orq_own)}
+    if wrong:
+        sys.exit(
+            "_DOES of docs/operations_page.py says what each operation does whose name is ours, "
+            f"and no other: {', '.join(sorted(wrong))}."
+        )
     return _PAGE.format(
         hosts=_hosts(),
         ollama=requests._OLLAMA_PORT,  # noqa: SLF001

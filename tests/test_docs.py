@@ -13,6 +13,7 @@ from pathlib import Path
 from runpy import run_path
 from typing import Any
 
+import operations_page
 import pytest
 from opentelemetry.util.re import parse_env_headers
 from support.pages import without_settings
@@ -71,6 +72,18 @@ def collectors() -> list[Any]:
 def test_the_generated_pages_are_up_to_date() -> None:
     done = subprocess.run([sys.executable, DOCS / "generate.py", "--check"], check=False)
     assert done.returncode == 0, "run: python docs/generate.py"
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_each_operation_of_ours_says_what_it_does(
+    monkeypatch: pytest.MonkeyPatch, *, is_known: bool
+) -> None:
+    if is_known:
+        monkeypatch.delitem(operations_page._DOES, "rerank")
+    else:
+        monkeypatch.setitem(operations_page._DOES, "invent", "makes something up")
+    with pytest.raises(SystemExit, match="rerank" if is_known else "invent"):
+        operations_page.page()
 
 
 def test_every_operation_of_orqs_client_is_told() -> None:
