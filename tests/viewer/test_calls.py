@@ -35,6 +35,8 @@ CALL = {
     "gen_ai.usage.input_tokens": 1000,
     "gen_ai.usage.output_tokens": 100,
 }
+#: What a span without a thread's id of its own has.
+NOBODY = {"thread.id": None}
 #: The price of 1,000 input and 100 output tokens of gpt-4o.
 PRICE = 0.0035
 
@@ -437,6 +439,15 @@ def test_failures_of_different_models_at_the_same_time_are_several(
     assert thread.errors == errors
 
 
+def test_what_a_request_with_a_thread_does_belongs_to_it(sums: Any) -> None:
+    """Whether or not it arrives with the request."""
+    thread = sums(
+        span(2, (1, 9), {"db.system": "postgresql", **NOBODY}, parent=1),
+        span(1, (0, 10), {"http.request.method": "POST"}, name="POST"),
+    )
+    assert (thread.spans, thread.traces) == (2, 1)
+
+
 def steps(count: int, ids: dict[str, Any]) -> Iterator[list[KeptSpan]]:
     """Steps of an agent, each with a call that two instrumentations tell, and with requests."""
     for number in range(count):
@@ -474,9 +485,6 @@ def write_long_trace(store: SQLiteStore, count: int, ids: dict[str, Any], order:
     thread = store.thread("t")
     assert thread is not None
     return thread
-
-
-NOBODY = {"thread.id": None}
 
 
 @pytest.mark.parametrize("ids", [{}, NOBODY], ids=["everywhere", "root"])

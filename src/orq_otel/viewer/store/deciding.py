@@ -74,6 +74,7 @@ def plain(spans: Sequence[KeptSpan]) -> Plain:  # noqa: C901 - one loop, over ev
     """Looks at new spans one by one."""
     traces: defaultdict[str, list[int]] = defaultdict(list)
     involved: set[str] = set()
+    bare: set[str] = set()
     responses: set[str] = set()
     scopes: defaultdict[str, set[str]] = defaultdict(set)
     times: dict[str, tuple[int, int, str]] = {}
@@ -86,8 +87,7 @@ def plain(spans: Sequence[KeptSpan]) -> Plain:  # noqa: C901 - one loop, over ev
             involved.add(trace_id)
             continue
         if thread_id is None:
-            if said.is_genai or said.session_id is not None:
-                involved.add(trace_id)
+            (involved if said.is_genai or said.session_id is not None else bare).add(trace_id)
             continue
         if facts.is_error or operation in SUMMARIES or span.parent_id is not None:
             involved.add(trace_id)
@@ -107,6 +107,9 @@ def plain(spans: Sequence[KeptSpan]) -> Plain:  # noqa: C901 - one loop, over ev
     several = {thread_id for thread_id, some in scopes.items() if len(some) > 1}
     if several:
         involved.update(one.span.trace_id for one in spans if one.facts.thread_id in several)
+    for trace_id in bare - involved:  # the thread of one span is that of those below it
+        if any(spans[place].facts.thread_id is not None for place in traces[trace_id]):
+            involved.add(trace_id)
     return Plain(dict(traces), involved, times)
 
 
