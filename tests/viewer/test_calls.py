@@ -448,6 +448,18 @@ def test_what_a_request_with_a_thread_does_belongs_to_it(sums: Any) -> None:
     assert (thread.spans, thread.traces) == (2, 1)
 
 
+def test_a_thread_of_a_resource_stays_when_more_of_its_trace_arrives(sums: Any) -> None:
+    def of_program(one: KeptSpan) -> KeptSpan:
+        found = replace(one.span, resource={"session.id": "t"})
+        return KeptSpan(found, read(found))
+
+    thread = sums(
+        of_program(span(1, (0, 9), {**CALL, **NOBODY})),
+        of_program(span(2, (10, 19), {**CALL, **NOBODY})),
+    )
+    assert (thread.spans, thread.input_tokens) == (2, 2000)
+
+
 def steps(count: int, ids: dict[str, Any]) -> Iterator[list[KeptSpan]]:
     """Steps of an agent, each with a call that two instrumentations tell, and with requests."""
     for number in range(count):

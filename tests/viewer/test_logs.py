@@ -41,7 +41,7 @@ from orq_otel.viewer.store.sqlite import SQLiteStore
 from orq_otel.viewer.web.api import create_api
 
 from .browsing import Browse, Site, browse, browser, site
-from .sample_spans import NOON, SECOND, call, messages
+from .sample_spans import NOON, SECOND, call, messages, span
 from .sqlite_checks import rollup_errors
 
 __all__ = ["browse", "browser", "site"]
@@ -198,6 +198,29 @@ def test_an_evaluation_of_a_span(sqlite: SQLiteStore) -> None:
         "good (0.9)",
         "It says where.",
     )
+
+
+def test_usage_in_a_log_record_stays_when_more_of_the_trace_arrives(sqlite: SQLiteStore) -> None:
+    one = call("t", tokens=None)
+    told = details(one, gen_ai__usage__input_tokens=50, gen_ai__usage__output_tokens=5)
+    below = replace(span("t", trace=one.trace_id), parent_id=one.span_id)
+    add(sqlite, one, told)
+    for thing in (below, replace(below, span_id="f" * 16), told, one):
+        add(sqlite, thing)
+        (thread,) = sqlite.threads(_ALL).threads
+        assert (thread.input_tokens, thread.output_tokens) == (50, 5)
+
+
+@pytest.mark.parametrize("is_at_once", [False, True])
+def test_one_log_record_repeats_the_usage_of_its_span(
+    sqlite: SQLiteStore, is_at_once: bool
+) -> None:
+    one = call("t", tokens=(7, 1))
+    told = details(one, gen_ai__usage__input_tokens=50, gen_ai__usage__output_tokens=5)
+    for things in [[one, told]] if is_at_once else [[one], [told]]:
+        add(sqlite, *things)
+    (thread,) = sqlite.threads(_ALL).threads
+    assert (thread.input_tokens, thread.output_tokens) == (7, 1)
 
 
 @pytest.mark.parametrize("is_early", [False, True])

@@ -10,12 +10,14 @@ second: until then, one thread is lent to all of it.
 
 from __future__ import annotations
 
+import functools
+import json
 import logging
 import sqlite3
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from orq_otel.viewer.conversation import calls
 from orq_otel.viewer.conversation.facts import MODEL_CALLS, SUMMARIES, read
@@ -465,17 +467,21 @@ def _of_trace(connection: sqlite3.Connection, trace_id: str) -> list[int]:
 
 
 def span_at(connection: sqlite3.Connection, seq: int) -> KeptSpan:
-    """Returns a span of the file with records of its calls' usage, without its resource."""
-    *row, body, thread = connection.execute(
-        f"SELECT {SPAN_COLUMNS}, body, (SELECT id FROM threads WHERE key = spans.thread)"
-        " FROM spans WHERE seq = ?",
+    """Returns a span of the file with records of its calls' usage, without its service."""
+    *row, body, thread, resource = connection.execute(
+        f"SELECT {SPAN_COLUMNS}, body, (SELECT id FROM threads WHERE key = spans.thread),"
+        " (SELECT attributes FROM resources WHERE key = spans.resource) FROM spans WHERE seq = ?",
         (seq,),
     ).fetchone()
-    key = (row[1], row[2])
-    whole = body_of(body)
-    if sqlite_logs.recorded(connection, (key,)):
-        whole = sqlite_logs.with_events(whole, sqlite_logs.details_of(connection, key))
-    return span_of(tuple(row), whole, thread, "", {})
+    kept = span_of(tuple(row), body_of(body), thread, "", _resource(resource))
+    return replace(kept, span=sqlite_logs.with_records(connection, (row[1], row[2]), kept.span))
+
+
+@functools.lru_cache(maxsize=64)
+def _resource(attributes: str) -> Mapping[str, Any]:
+    """Returns the attributes of a resource, which all spans of a process share."""
+    found: dict[str, Any] = json.loads(attributes)
+    return found
 
 
 def above(

@@ -12,14 +12,17 @@ import sqlite3
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from orq_otel.viewer.conversation.evaluations import RESPONSE_IDS, verdict
 from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.dialects import table
 from orq_otel.viewer.dialects.dialect import first_text
 from orq_otel.viewer.dialects.genai import DETAILS
 from orq_otel.viewer.dialects.table import THREAD_IDS
-from orq_otel.viewer.model.telemetry import LogRecord
+from orq_otel.viewer.model.facts import Usage
+from orq_otel.viewer.model.telemetry import LogRecord, Span
 from orq_otel.viewer.store import sqlite_feedback
 from orq_otel.viewer.store.buckets import bounded
 from orq_otel.viewer.store.sqlite_rows import (
@@ -179,25 +182,57 @@ def keys_of(connection: sqlite3.Connection, batch: Batch, spans: Iterable[Key]) 
     return list(keys)
 
 
-def recorded(connection: sqlite3.Connection, keys: Iterable[Key]) -> set[Key]:
+def recorded(
+    connection: sqlite3.Connection, keys: Iterable[Key], new: Mapping[Key, Usage | None]
+) -> set[Key]:
     """Returns the spans of which log records tell usage that they do not tell themselves.
 
-    One record repeats the span's own usage, if it has some.
+    Args:
+        connection: Where the log records are.
+        keys: The spans, in the file or not, whose log records have come.
+        new: What spans that are not in the file tell themselves.
     """
     found: set[Key] = set()
     for key in keys:
-        (count,) = connection.execute(_COUNT_DETAILS, key).fetchone()
-        if count > 1 or (count and not connection.execute(_HAS_USAGE, key).fetchone()):
+        count = _details(connection, key)
+        if count > 1 or (count and not _tells_usage(connection, key, new)):
             found.add(key)
     return found
+
+
+def _tells_usage(connection: sqlite3.Connection, key: Key, new: Mapping[Key, Usage | None]) -> bool:
+    if key in new:
+        return _has_tokens(new[key])
+    # Or an earlier log record told it, which has come again.
+    return connection.execute(_COUNTS_USAGE, key).fetchone() is not None
+
+
+def _has_tokens(usage: Usage | None) -> bool:
+    return usage is not None and usage.input_tokens is not None
+
+
+def _details(connection: sqlite3.Connection, key: Key) -> int:
+    (count,) = connection.execute(_COUNT_DETAILS, key).fetchone()
+    return int(count)
 
 
 _COUNT_DETAILS: Final = (
     f"SELECT COUNT(*) FROM logs WHERE trace_id = ? AND span_id = ? AND name = '{DETAILS}'"
 )
-_HAS_USAGE: Final = (
+_COUNTS_USAGE: Final = (
     "SELECT 1 FROM spans WHERE trace_id = ? AND span_id = ? AND input_tokens IS NOT NULL"
 )
+
+
+def with_records(connection: sqlite3.Connection, key: Key, span: Span) -> Span:
+    """Returns a span with its log records that tell usage, if it does not tell that itself.
+
+    One record repeats the span's own usage, if it has some.
+    """
+    count = _details(connection, key)
+    if count > 1 or (count and not _has_tokens(table.read(span).usage)):
+        return replace(span, events=(*span.events, *details_of(connection, key)))
+    return span
 
 
 def details_of(connection: sqlite3.Connection, key: Key) -> list[dict[str, Any]]:

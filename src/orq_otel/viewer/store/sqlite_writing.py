@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from orq_otel.viewer.conversation.facts import MODEL_CALLS, read
 from orq_otel.viewer.conversation.texts import texts_of, tool_use
+from orq_otel.viewer.dialects import table
+from orq_otel.viewer.model.facts import Usage
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import LogRecord
 from orq_otel.viewer.store import (
@@ -69,8 +71,9 @@ def insert(connection: sqlite3.Connection, batch: Batch, arrived: int) -> None:
         of_logs = _resource_keys(connection, batch.logs.resources)
         counts.update(sqlite_logs.insert(connection, batch.logs, of_logs))
     logged = sqlite_logs.keys_of(connection, batch.logs, _may_have_records(batch))
-    recorded = sqlite_logs.recorded(connection, logged)
-    spans = _with_records(connection, batch.spans, recorded)
+    own = _usage(batch) if logged else {}
+    recorded = sqlite_logs.recorded(connection, logged, own)
+    spans = _with_records(connection, batch, recorded)
     decided, changes = deciding.decide(connection, spans, batch.plain, recorded)
     if spans is not batch.spans:
         both = enumerate(zip(spans, batch.spans, strict=True))
@@ -212,15 +215,23 @@ def _may_have_records(batch: Batch) -> Iterator[sqlite_logs.Key]:
             yield row.trace_id, row.span_id
 
 
+def _usage(batch: Batch) -> dict[sqlite_logs.Key, Usage | None]:
+    """Returns the usage that each span tells itself."""
+    return {
+        (row.trace_id, row.span_id): (kept.facts.said or table.read(kept.span)).usage
+        for kept, row in zip(batch.spans, batch.rows, strict=True)
+    }
+
+
 def _with_records(
-    connection: sqlite3.Connection, spans: Sequence[KeptSpan], recorded: Container[sqlite_logs.Key]
+    connection: sqlite3.Connection, batch: Batch, recorded: Container[sqlite_logs.Key]
 ) -> Sequence[KeptSpan]:
     """Returns spans with what their log records tell of their calls."""
     if not recorded:
-        return spans
-    found = list(spans)
-    for place, kept in enumerate(spans):
-        key = (bytes.fromhex(kept.span.trace_id), bytes.fromhex(kept.span.span_id))
+        return batch.spans
+    found = list(batch.spans)
+    for place, (kept, row) in enumerate(zip(batch.spans, batch.rows, strict=True)):
+        key = (row.trace_id, row.span_id)
         if key in recorded:
             events = (*kept.span.events, *sqlite_logs.details_of(connection, key))
             told = read(replace(kept.span, events=events))
