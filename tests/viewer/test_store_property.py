@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,17 @@ from hypothesis import strategies as st
 from support.clickhouse_server import ClickHouseServer
 
 from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.dialects.genai import DETAILS
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.queries import ThreadQuery
-from orq_otel.viewer.model.telemetry import Span
+from orq_otel.viewer.model.telemetry import EVALUATION, LogRecord, Span
 from orq_otel.viewer.model.threads import Thread
 from orq_otel.viewer.store import sqlite_groups
 from orq_otel.viewer.store.clickhouse import ClickHouseStore
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .conftest import fresh_database
-from .sample_spans import MINUTE, NOON, call, span
+from .sample_spans import MINUTE, NOON, SECOND, call, span
 from .sqlite_checks import rollup_errors
 
 _THREADS = st.sampled_from([None, "a", "b", "Ünïcode"])
@@ -108,6 +110,76 @@ def test_sqlite_tells_what_a_recount_does(batches: list[list[Span]], many: int) 
         store.delete_oldest(NOON + 2 * MINUTE)
         assert rollup_errors(store) == []
         store.close()
+
+
+_KINDS: dict[str, dict[str, Any]] = {
+    "call": {"gen_ai__operation__name": "chat", "gen_ai__response__model": "gpt-4o"},
+    "agent": {"gen_ai__operation__name": "invoke_agent"},
+    "tool": {"gen_ai__operation__name": "execute_tool"},
+    "request": {"http__request__method": "POST"},
+}
+
+
+@st.composite
+def _trace(draw: st.DrawFn) -> list[Span | LogRecord]:
+    """The spans of a trace, each within its parent, with log records that tell of them."""
+    things: list[Span | LogRecord] = []
+    made: list[Span] = []
+    is_one = draw(st.booleans())  # thread that all of it may belong to
+    for number in range(1, draw(st.integers(2, 6)) + 1):
+        parent = draw(st.sampled_from([None, *made]))
+        told = dict(_KINDS[draw(st.sampled_from([*_KINDS]))])
+        if usage := draw(st.sampled_from([None, (1000, 100), (7, 1)])):
+            told["gen_ai__usage__input_tokens"], told["gen_ai__usage__output_tokens"] = usage
+        if session := draw(st.sampled_from([None, None if is_one else "s"])):
+            told["session__id"] = session
+        one = span(
+            draw(st.sampled_from([None, None, "a", "a" if is_one else "b"])),
+            start=NOON + number * SECOND,
+            seconds=60 - number * 2,
+            trace=f"{1:032x}",
+            span_id=f"{number:016x}",
+            status=draw(st.sampled_from(["UNSET", "UNSET", "ERROR"])),
+            **told,
+        )
+        resource = draw(st.sampled_from([{}, {} if is_one else {"session.id": "r"}]))
+        parent_id = parent and parent.span_id
+        scope = draw(st.sampled_from(["ours", "theirs"]))
+        made.append(replace(one, parent_id=parent_id, scope=scope, resource=resource))
+        told = {f"gen_ai.usage.{name}_tokens": 50 for name in ("input", "output")}
+        verdict = {f"gen_ai.evaluation.{name}": "pass" for name in ("name", "score.label")}
+        for name, said in ((DETAILS, told), *([(EVALUATION, verdict)] if is_one else ())):
+            if draw(st.integers(0, 5)) == 0:
+                key = (one.trace_id, one.span_id)
+                things.append(LogRecord(*key, name, one.end, "", None, "shop", "tests", said))
+    return [*made, *things]
+
+
+@given(_trace(), st.data())
+@settings(max_examples=60, deadline=None)
+def test_nothing_depends_on_how_a_trace_arrives(
+    things: list[Span | LogRecord], data: st.DataObject
+) -> None:
+    """Neither on its order, nor on batches, nor on what is sent again."""
+    arriving = data.draw(st.permutations([*things, *things[: data.draw(st.integers(0, 3))]]))
+    sizes = st.lists(st.integers(1, 4), min_size=len(arriving), max_size=len(arriving))
+    pieces = iter(arriving)
+    batches = [list(itertools.islice(pieces, size)) for size in data.draw(sizes)]
+    assert arrived(batches) == arrived([things])
+
+
+def arrived(batches: list[list[Span | LogRecord]]) -> list[Thread]:
+    """Threads, with their feedback, after some batches."""
+    with tempfile.TemporaryDirectory() as directory:
+        store = SQLiteStore(Path(directory) / "spans.db")
+        for batch in batches:
+            spans = [KeptSpan(one, read(one)) for one in batch if isinstance(one, Span)]
+            records = [one for one in batch if isinstance(one, LogRecord)]
+            store.write(spans, records)
+            assert rollup_errors(store) == []
+        found = store.threads(ThreadQuery()).threads
+        store.close()
+        return sorted(found, key=lambda one: one.id)
 
 
 @pytest.mark.slow
