@@ -22,6 +22,7 @@ from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.model.threads import Thread
+from orq_otel.viewer.store.index_worker import IndexWorker
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .conversations import NOON
@@ -37,6 +38,7 @@ CALL = {
 }
 #: What a span without a thread's id of its own has.
 NOBODY = {"thread.id": None}
+CALL_OF_NOBODY = {**CALL, **NOBODY}
 #: The price of 1,000 input and 100 output tokens of gpt-4o.
 PRICE = 0.0035
 
@@ -494,6 +496,7 @@ def write_long_trace(store: SQLiteStore, count: int, ids: dict[str, Any], order:
     arriving.insert(0 if order == "first" else len(arriving), root)
     for begin in range(0, len(arriving), 400):
         store.write(arriving[begin : begin + 400])
+    store.decide()
     thread = store.thread("t")
     assert thread is not None
     return thread
@@ -524,3 +527,48 @@ def test_a_long_trace_stays_as_it_is_when_it_is_read_again(tmp_path: Path) -> No
             pass
         assert store.thread("t") == thread
         assert not rollup_errors(store)
+
+
+def test_a_long_trace_is_decided_on_bit_by_bit_after_its_root_has_come(tmp_path: Path) -> None:
+    """Others write meanwhile, and a viewer that was stopped goes on with it."""
+    path = tmp_path / "threads.db"
+    *arriving, last = [one for step in steps(600, NOBODY) for one in step]
+    root = span(1, (-10, 6000), {"http.request.method": "POST"}, name="POST")
+    with closing(SQLiteStore(path)) as store:
+        for begin in range(0, len(arriving), 400):
+            store.write(arriving[begin : begin + 400])
+        store.write([root])
+        assert store.index_more()
+        store.write([last])
+        store.write([span(9, (6010, 6020), CALL, trace=2)])
+        found = store.thread("t")
+        assert found is not None
+        assert 1000 < found.spans < 3002
+    with closing(SQLiteStore(path)) as store, closing(IndexWorker(store.index_more)):
+        while (found := store.thread("t")) is not None and found.spans < 3002:
+            assert not rollup_errors(store)
+        assert found is not None
+        assert (found.spans, found.input_tokens) == (3002, 601_000)
+        assert not rollup_errors(store)
+
+
+@pytest.mark.parametrize("other", ["t", "u"])
+def test_what_comes_while_a_long_trace_is_decided_on(sqlite: SQLiteStore, other: str) -> None:
+    """Its first thread is lent to all of it, until there is a second."""
+    early = [span(1, (0, 9000), CALL_OF_NOBODY), span(2, (0, 9000), CALL_OF_NOBODY, parent=1)]
+    early += [span(at, (at, at + 1), CALL_OF_NOBODY, parent=1) for at in range(10, 2100)]
+    for begin in range(0, len(early), 500):
+        sqlite.write(early[begin : begin + 500])
+    sqlite.write([span(3000, (1, 2), CALL, parent=1)])
+    if other != "t":
+        sqlite.decide()
+        sqlite.write([span(3001, (1, 2), {**CALL, "thread.id": other}, parent=1)])
+    assert sqlite.index_more()
+    sqlite.write([span(number, (1, 2), CALL_OF_NOBODY, parent=1) for number in range(4000, 5100)])
+    sqlite.write([span(6000, (1, 2), CALL_OF_NOBODY, parent=2)])
+    while sqlite.index_more():
+        pass
+    thread = sqlite.thread("t")
+    assert thread is not None
+    assert thread.spans == (3194 if other == "t" else 1)
+    assert not rollup_errors(sqlite)

@@ -128,7 +128,7 @@ def test_a_file_of_the_version_before_is_indexed_by_and_by(
 ) -> None:
     path = tmp_path / "spans.db"
     with monkeypatch.context() as earlier:
-        earlier.setattr(schema, "STEPS", schema.STEPS[:-1])
+        earlier.setattr(schema, "STEPS", schema.STEPS[: schema.STEPS.index(schema._names)])
         earlier.setattr(sqlite_names, "settle", lambda _: 0)
         store = SQLiteStore(path)
         for number in range(10):

@@ -351,7 +351,12 @@ class _Tree:
                     one.thread = parent.thread
                     if parent.key in lent:
                         lent.add(one.key)
-            if one.thread is None and one.is_partial and one.before is not None:
+            if (
+                one.thread is None
+                and one.is_partial
+                and one.before is not None
+                and len(ids.get(one.key[0], _NO_IDS)) == 1
+            ):
                 one.thread = one.before.thread  # lent by a span that is missing here
                 lent.add(one.key)
 

@@ -174,6 +174,13 @@ def deletion(store: Store) -> Callable[[str], int] | None:
     return found
 
 
+def finish(store: Store) -> None:
+    """Do at once what the viewer's own store does in the background after spans are written."""
+    decide: Callable[[], None] | None = getattr(store, "decide", None)
+    if decide is not None:
+        decide()
+
+
 def all_logs(store: Store, thread_id: str) -> list[LogRecord]:
     """Returns all log records of a thread, as far as they fit into memory."""
     return store.logs(thread_id, limit=_ALL_LOGS, size=_ALL_LOGS_SIZE)

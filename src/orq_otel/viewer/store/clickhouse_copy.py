@@ -110,6 +110,7 @@ class Copy:
             if found or of_agents:
                 self._store.write(of_agents, found)
             self._logs.update(dict.fromkeys(stale, count))
+            self._store.decide()
             return self._store
 
     def empty(self) -> SQLiteStore:
@@ -150,6 +151,7 @@ class Copy:
         if times:
             self._logs_until = max(times)
             self._store.write(spans, records)
+        self._store.decide()
 
     def _match(self, places: Iterable[Place], asked: set[str], window: Window) -> None:
         """Add what is new in some traces, and start again if something is gone from them."""

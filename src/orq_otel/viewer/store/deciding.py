@@ -4,8 +4,10 @@
 thread's id, and tell of one call each. They are seen without reading anything from the file.
 
 Of a long trace, only those spans are read that have to do with new ones: what is above and below
-them, and what arrived shortly before. It is read as a whole when it gets its first thread, and its
-second: until then, one thread is lent to all of it.
+them, and what arrived shortly before. When it gets its first thread, and its second, the thread of
+any span may change: until the second, one is lent to all of it. Then, and where very many spans are
+below new ones, it is noted in `undecided`, and decided on as a whole in the background, a few
+changes in a transaction.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from orq_otel.viewer.conversation import calls
 from orq_otel.viewer.conversation.facts import MODEL_CALLS, SUMMARIES, read
+from orq_otel.viewer.model.facts import Facts
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.store import sqlite_logs
@@ -32,7 +35,7 @@ _log = logging.getLogger(__name__)
 SHORT: Final = 2_000
 #: Of a long trace, so many of the spans that arrived last are read for new ones.
 _LATEST: Final = 1_000
-#: Of a long trace, no more spans than this are read at a time: the latest.
+#: As a whole, no more spans than this are read of a trace: the latest.
 _MOST: Final = 50_000
 #: Of so many calls of a thread at the same time, none is compared with new ones.
 _CROWD: Final = 100
@@ -52,10 +55,26 @@ class Change(NamedTuple):
     Attributes:
         seq: Its key.
         kept: The span, with what counts now.
+        before: What has counted.
     """
 
     seq: int
     kept: KeptSpan
+    before: Facts
+
+
+class Undecided(NamedTuple):
+    """A long trace that is decided on as a whole.
+
+    Attributes:
+        trace_id: Its id.
+        notes: How often that was noted.
+        changes: What changes for its spans.
+    """
+
+    trace_id: bytes
+    notes: int
+    changes: list[Change]
 
 
 class Plain(NamedTuple):
@@ -120,7 +139,7 @@ def decide(
     spans: Sequence[KeptSpan],
     known: Plain,
     recorded: Collection[sqlite_logs.Key] = (),
-) -> tuple[dict[int, KeptSpan], list[Change]]:
+) -> tuple[dict[int, KeptSpan], list[Change], list[bytes]]:
     """Decides on new spans.
 
     Args:
@@ -130,8 +149,8 @@ def decide(
         recorded: The spans of which new log records tell usage.
 
     Returns:
-        The new spans of which something else counts than they say, by their places, and what
-        changes for spans in the file.
+        The new spans of which something else counts than they say, by their places, what changes
+        for spans in the file, and the traces that are to be decided on as a whole.
     """
     touched = {trace_id: [spans[at].span for at in of] for trace_id, of in known.traces.items()}
     told: defaultdict[str, list[bytes]] = defaultdict(list)
@@ -148,15 +167,31 @@ def decide(
     involved = _involved(connection, spans, known, there)
     involved.update(told)
     if not involved:
-        return {}, []
+        return {}, [], []
     long = {trace_id: one for trace_id, one in long.items() if trace_id in involved}
     decision = _Decision(connection, spans, known, involved, there, long)
-    whole = [one for trace_id, one in long.items() if one.is_other(decision.threads(trace_id))]
-    if whole:
-        for one in whole:
-            one.is_whole = True
-        decision = _Decision(connection, spans, known, involved, there, long)
-    return decision.new_spans(), decision.changes()
+    undecided = [
+        bytes.fromhex(trace_id)
+        for trace_id, one in long.items()
+        if one.is_left or one.is_other(decision.threads(trace_id))
+    ]
+    return decision.new_spans(), decision.changes(), undecided
+
+
+def undecided(connection: sqlite3.Connection) -> Undecided | None:
+    """Decides on a trace that was noted, as a whole. Returns None if none was.
+
+    It takes seconds, and writes nothing: nobody has to wait for it. What comes meanwhile is decided
+    on with what is above it, and needs none of it.
+    """
+    row = connection.execute("SELECT trace_id, notes FROM undecided LIMIT 1").fetchone()
+    if row is None:
+        return None
+    name = row[0].hex()
+    _, counts = _there(connection, [name])
+    long = {name: _Long(connection, name, count, latest=_MOST) for name, count in counts.items()}
+    decision = _Decision(connection, (), Plain({}, set(), {}), {name}, {name}, long)
+    return Undecided(row[0], row[1], decision.changes())
 
 
 class _Decision:
@@ -234,7 +269,7 @@ class _Decision:
         """Returns what changes for spans in the file."""
         decided = [(seq, kept, self._nodes[key]) for key, (seq, kept) in self._stored.items()]
         return [
-            Change(seq, changed)
+            Change(seq, changed, kept.facts)
             for seq, kept, node in (*decided, *self._others.values())
             if (changed := calls.decided(_raw(kept), node)).facts != kept.facts
         ]
@@ -245,30 +280,34 @@ class _Long:
 
     Attributes:
         threads: The threads that it belongs to in the file.
-        is_whole: Whether all of it is read.
+        is_left: Whether too many spans are below new ones to read them now.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what is new of a trace
         self,
         connection: sqlite3.Connection,
         trace_id: str,
         count: int,
-        new: Sequence[Span],
-        told: Collection[bytes],
+        new: Sequence[Span] = (),
+        told: Collection[bytes] = (),
+        latest: int = _LATEST,
     ) -> None:
-        self.is_whole = False
         self._connection = connection
-        self._id = trace_id
         self._trace = bytes.fromhex(trace_id)
         self._count = count
         self._told = told
         self._ids = {bytes.fromhex(one.span_id) for one in new}
         parents = {bytes.fromhex(one.parent_id) for one in new if one.parent_id is not None}
         self._wanted = (parents | set(told)) - self._ids
-        self._latest = self._last(_LATEST)
-        #: Whether earlier ones waited for new ones, which are their parents.
-        self._is_parent = False
+        self._latest = self._last(latest)
+        if latest == _MOST < count:
+            _log.warning(
+                "Trace %s has %s spans. It is decided on with no more than %s of them, the latest:"
+                " others may stay without their thread, or count twice.",
+                *(trace_id, f"{count:,}", f"{_MOST:,}"),
+            )
         self.threads: set[str] = set()
+        is_parent = False
         ids = list(self._ids)
         for some in _pieces(ids) if ids else [[]]:
             rows = connection.execute(
@@ -278,12 +317,16 @@ class _Long:
                 (*some, self._latest[-1], self._trace),
             ).fetchall()
             self.threads.update(thread for thread, _ in rows if thread is not None)
-            self._is_parent = self._is_parent or any(waits for _, waits in rows)
+            is_parent = is_parent or any(waits for _, waits in rows)
+        # Earlier ones may have waited for new ones.
+        below = self._find_below() if is_parent else []
+        self.is_left = len(below) > SHORT
+        self._below = [] if self.is_left else below
 
     @property
     def is_partial(self) -> bool:
         """Whether spans of it are not read."""
-        return not self.is_whole or self._count > _MOST
+        return len(self._latest) < self._count
 
     def is_told(self, key: calls.Key) -> bool:
         """Whether new log records tell more of a span than was known before."""
@@ -295,18 +338,8 @@ class _Long:
 
     def seqs(self) -> list[int]:
         """Returns the keys of the spans that are read."""
-        if self.is_whole:
-            found = self._last(_MOST)
-        else:
-            found = list(dict.fromkeys((*self._latest, *self._below())))
-            found += above(self._connection, self._trace, found, self._wanted, self._ids)
-        if self._count > _MOST <= len(found):
-            _log.warning(
-                "Trace %s has %s spans. What has just arrived is seen together with no more than"
-                " %s of them, the latest: others may stay without their thread, or count twice.",
-                *(self._id, f"{self._count:,}", f"{_MOST:,}"),
-            )
-        return found
+        found = list(dict.fromkeys((*self._latest, *self._below)))
+        return found + above(self._connection, self._trace, found, self._wanted, self._ids)
 
     def _last(self, count: int) -> list[int]:
         rows = self._connection.execute(
@@ -315,10 +348,8 @@ class _Long:
         )
         return [seq for (seq,) in rows]
 
-    def _below(self) -> list[int]:
+    def _find_below(self) -> list[int]:
         """Returns the earlier spans below new ones."""
-        if not self._is_parent:
-            return []
         children: defaultdict[bytes | None, list[tuple[int, bytes]]] = defaultdict(list)
         for seq, span_id, parent_id in self._connection.execute(
             "SELECT seq, span_id, parent_id FROM spans WHERE trace_id = ?", (self._trace,)
@@ -330,7 +361,7 @@ class _Long:
             below = children.pop(waiting.pop(), ())
             found += [seq for seq, _ in below]
             waiting += [span_id for _, span_id in below]
-        return sorted(found, reverse=True)[:_MOST]
+        return sorted(found, reverse=True)
 
 
 def _involved(

@@ -1,4 +1,4 @@
-"""Reads what an earlier release has stored for searches, in the background."""
+"""Does in the background what writing has left, and what an earlier release has."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ _log = logging.getLogger(__name__)
 
 #: Seconds until it is tried again after an error.
 _PAUSE = 5.0
+#: Seconds until it is asked again whether there is something to do.
+_IDLE = 1.0
 #: How many seconds `close` waits for a step that is running.
 _CLOSE_TIMEOUT = 2.0
 
 
 class IndexWorker:
-    """Calls a function in an OS thread until nothing is left to do.
+    """Calls a function in an OS thread, again and again, as long as it has something to do.
 
     Args:
         step: Does some of it, and returns whether there was any.
@@ -40,12 +42,10 @@ class IndexWorker:
         while not self._is_over.wait(pause):
             began = time.monotonic()
             try:
-                if not self._step():
-                    return
                 # Leave writers as much time as the step took.
-                pause = time.monotonic() - began
+                pause = time.monotonic() - began if self._step() else _IDLE
             except StoreError as error:
                 pause = _PAUSE
                 if not self._is_over.is_set() and last_message != str(error):
                     last_message = str(error)
-                    _log.warning("Spans of an earlier release cannot be searched yet: %s", error)
+                    _log.warning("Stored spans cannot be read again yet: %s", error)

@@ -445,6 +445,13 @@ def _names(connection: sqlite3.Connection) -> None:
         connection.execute(sqlite_names.INDEX)
 
 
+#: Long traces that are to be decided on as a whole, and how often that was noted.
+_UNDECIDED: Final = """
+CREATE TABLE IF NOT EXISTS undecided (trace_id BLOB PRIMARY KEY, notes INTEGER NOT NULL)
+    WITHOUT ROWID;
+"""
+
+
 #: The first makes an empty file into one of version 1, and so on.
 STEPS: Final[tuple[Step, ...]] = (
     _FIRST,
@@ -457,6 +464,7 @@ STEPS: Final[tuple[Step, ...]] = (
     _PLOTS_OF_LABELS,
     _estimates,
     _names,
+    _UNDECIDED,
 )
 
 

@@ -29,6 +29,7 @@ from orq_otel.viewer.model.sums import Numbers, Overview
 from orq_otel.viewer.model.telemetry import LogRecord
 from orq_otel.viewer.model.threads import Stray, Thread, ThreadPage
 from orq_otel.viewer.store import (
+    deciding,
     schema,
     sqlite_deleting,
     sqlite_indexing,
@@ -60,6 +61,8 @@ _READERS: Final = 8
 _STEP: Final = 1_000
 _STEP_SIZE: Final = 4 * 2**20
 _PAGES: Final = 500
+#: How many changes of spans one transaction makes, when a long trace is decided on.
+_CHANGES: Final = 500
 
 Result = TypeVar("Result")
 _Connection = TypeVar("_Connection", bound=sqlite3.Connection)
@@ -110,6 +113,7 @@ class SQLiteStore:
         self._searches = sqlite_search.Searches()
         self._is_closed = False
         self._waste = 0
+        self._decisions: Iterator[bool] = iter(())
         self._writer: _Writer | None = None
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         #: What the writer has open: the file, its log, and what its connections share.
@@ -252,12 +256,38 @@ class SQLiteStore:
         )
 
     def index_more(self) -> bool:
-        """Read some spans of an earlier release for searches. Returns whether there were any.
+        """Do some of what is left to do in the background. Returns whether there was any.
+
+        Long traces are decided on as a whole, and spans of an earlier release are read again.
 
         Raises:
             StoreError: Nothing is changed.
         """
-        return self._change(sqlite_indexing.step)
+        if next(self._decisions, False):
+            return True
+        self._decisions = self._decided()
+        if next(self._decisions, False):
+            return True
+        return self._read(sqlite_indexing.is_left) and self._change(sqlite_indexing.step)
+
+    def decide(self) -> None:
+        """Decide at once on long traces that are otherwise decided on in the background.
+
+        Raises:
+            StoreError: Some of it is left to do.
+        """
+        for _ in self._decided():
+            pass
+
+    def _decided(self) -> Iterator[bool]:
+        """Decides on long traces as a whole. Yields after each transaction."""
+        while (one := self._read(deciding.undecided)) is not None:
+            for start in range(0, len(one.changes), _CHANGES):
+                some = one.changes[start : start + _CHANGES]
+                self._change(functools.partial(sqlite_writing.change, changes=some))
+                yield True
+            self._change(functools.partial(sqlite_writing.finish, undecided=one))
+            yield True
 
     def before_last(self, thread_id: str, count: int) -> Position | None:
         """Returns the position of the span before a thread's last `count`, or None if none is.

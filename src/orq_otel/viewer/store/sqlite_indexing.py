@@ -42,6 +42,11 @@ def unindexed(connection: sqlite3.Connection) -> int:
     return int(found[0]) if found else 0
 
 
+def is_left(connection: sqlite3.Connection) -> bool:
+    """Whether rows are left to be read."""
+    return connection.execute("SELECT 1 FROM unindexed LIMIT 1").fetchone() is not None
+
+
 def step(connection: sqlite3.Connection) -> bool:
     """Read some rows. Returns whether there were any. In a transaction."""
     for source, read_some in (

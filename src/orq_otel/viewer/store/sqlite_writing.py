@@ -23,7 +23,7 @@ from orq_otel.viewer.store import (
     sqlite_search,
     sqlite_sums,
 )
-from orq_otel.viewer.store.deciding import Change
+from orq_otel.viewer.store.deciding import Change, Undecided
 from orq_otel.viewer.store.sqlite_rows import (
     ADD_CALLS,
     INSERT,
@@ -74,14 +74,14 @@ def insert(connection: sqlite3.Connection, batch: Batch, arrived: int) -> None:
     own = _usage(batch) if logged else {}
     recorded = sqlite_logs.recorded(connection, logged, own)
     spans = _with_records(connection, batch, recorded)
-    decided, changes = deciding.decide(connection, spans, batch.plain, recorded)
+    decided, changes, undecided = deciding.decide(connection, spans, batch.plain, recorded)
     if spans is not batch.spans:
         both = enumerate(zip(spans, batch.spans, strict=True))
         decided = {place: one for place, (one, alone) in both if one is not alone} | decided
     for place, kept in decided.items():
         batch.rows[place].count(kept.facts)
         batch.threads[place] = None if kept.facts.thread_id is None else text(kept.facts.thread_id)
-    threads = _Threads(connection, batch, changes)
+    threads = _Threads(connection, batch.threads, changes)
     resources = _resource_keys(connection, batch.resources)
     found = _insert_spans(connection, batch, threads.keys, resources)
     tally = found.tally
@@ -103,11 +103,56 @@ def insert(connection: sqlite3.Connection, batch: Batch, arrived: int) -> None:
     traces += [row.trace_id for row in batch.rows]
     sqlite_feedback.join(connection, batch.logs.evaluations, traces, threads.new)
     sqlite_groups.choose(connection)
+    if undecided:
+        connection.executemany(_UNDECIDED, [(one,) for one in undecided])
     connection.execute("UPDATE changes SET count = count + 1")
 
 
+_UNDECIDED: Final = (
+    "INSERT INTO undecided VALUES (?, 1) ON CONFLICT DO UPDATE SET notes = notes + 1"
+)
+
+
+def change(connection: sqlite3.Connection, changes: Iterable[Change]) -> None:
+    """Change what counts of spans in the file, unless that was changed meanwhile."""
+    changes = [one for one in changes if _is_as_before(connection, one)]
+    if not changes:
+        return
+    threads = _Threads(connection, (), changes)
+    _change(connection, changes, threads)
+    traces = [bytes.fromhex(one.kept.span.trace_id) for one in changes]
+    sqlite_feedback.join(connection, (), traces, threads.new)
+    sqlite_groups.choose(connection)
+    connection.execute("UPDATE changes SET count = count + 1")
+
+
+def finish(connection: sqlite3.Connection, undecided: Undecided) -> None:
+    """Note that a trace was decided on, unless that is to be done once more by now."""
+    connection.execute(
+        "DELETE FROM undecided WHERE trace_id = ? AND notes = ?",
+        (undecided.trace_id, undecided.notes),
+    )
+
+
+def _is_as_before(connection: sqlite3.Connection, change: Change) -> bool:
+    span, facts = change.kept.span, change.before
+    thread = None if facts.thread_id is None else text(facts.thread_id)
+    found = connection.execute(
+        "SELECT trace_id, span_id, (SELECT id FROM threads WHERE key = thread), is_error,"
+        " is_model_call, input_tokens, output_tokens FROM spans WHERE seq = ?",
+        (change.seq,),
+    ).fetchone()
+    return bool(
+        found
+        == (
+            *(bytes.fromhex(span.trace_id), bytes.fromhex(span.span_id), thread),
+            *(facts.is_error, facts.is_model_call, facts.input_tokens, facts.output_tokens),
+        )
+    )
+
+
 class _Threads:
-    """The threads of a batch, and of what it changes.
+    """The threads of new spans, and of changes.
 
     Attributes:
         keys: Their keys by their ids. Those of new ones are not in the file yet: a thread is made
@@ -118,12 +163,14 @@ class _Threads:
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, batch: Batch, changes: Iterable[Change]
+        self,
+        connection: sqlite3.Connection,
+        new: Iterable[str | None],
+        changes: Iterable[Change],
     ) -> None:
-        changed = [
-            None if one.facts.thread_id is None else text(one.facts.thread_id) for _, one in changes
-        ]
-        wanted = list(dict.fromkeys(one for one in (*batch.threads, *changed) if one is not None))
+        changed = [one.kept.facts.thread_id for one in changes]
+        ids = (*new, *(None if one is None else text(one) for one in changed))
+        wanted = list(dict.fromkeys(one for one in ids if one is not None))
         self.keys: dict[str, int] = {}
         self.masks: dict[int, int] = {}
         for some in _pieces(wanted):
@@ -297,9 +344,9 @@ def _change(connection: sqlite3.Connection, changes: Sequence[Change], threads: 
     old, new = Tally(), Tally()
     left: set[int] = set()
     is_searchable = sqlite_search.is_possible(connection)
-    keys = [seq for seq, _ in changes]
+    keys = [one.seq for one in changes]
     sqlite_groups.add_calls(connection, sqlite_groups.calls_of(connection, keys), -1)
-    for seq, kept in changes:
+    for seq, kept, _ in changes:
         before = row_of(
             connection.execute(f"SELECT {ROW_COLUMNS} FROM spans WHERE seq = ?", (seq,)).fetchone()
         )

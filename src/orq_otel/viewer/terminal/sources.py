@@ -6,7 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.client import HTTPException
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit
@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model.ids import short_id
 from orq_otel.viewer.model.kept_spans import KeptSpan
-from orq_otel.viewer.model.store import InvalidCursorError, Store, all_logs, pieces
+from orq_otel.viewer.model.store import InvalidCursorError, Store, all_logs, finish, pieces
 from orq_otel.viewer.model.telemetry import LogRecord, Span
 from orq_otel.viewer.ports.guards import is_loopback, is_token
 from orq_otel.viewer.receive.otlp import logs_to_json, to_json
@@ -74,6 +74,7 @@ class StoreSource:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._has_new = False
 
     def threads(self, parameters: Parameters) -> dict[str, Any]:
         """Returns a page of threads."""
@@ -112,10 +113,13 @@ class StoreSource:
     def keep(self, spans: Sequence[Span], logs: Sequence[LogRecord] = ()) -> None:
         """Store spans and log records."""
         self._store.write([KeptSpan(span, read(span)) for span in spans], logs)
+        self._has_new = True
 
     def close(self) -> None:
         """Close the store."""
-        self._store.close()
+        with closing(self._store) as store:
+            if self._has_new:
+                finish(store)
 
 
 class ViewerSource:
