@@ -83,7 +83,9 @@ def parts(bodies: list[bytes], turns: int) -> dict[str, float]:
                 row.seq = seq = seq + 1
                 row.thread = 1
             values = list(map(values_of, group))
-            store._change(lambda connection, values=values: insert_many(connection, INSERT, values))
+            store._file.change(
+                lambda connection, values=values: insert_many(connection, INSERT, values)
+            )
 
     def write(store: SQLiteStore) -> None:
         for group in groups:

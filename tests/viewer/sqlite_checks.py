@@ -22,7 +22,7 @@ _GROUP_SUMS: Final = (
 
 def rollup_errors(store: SQLiteStore) -> list[str]:
     """Returns one line for each row of a rollup that is wrong or missing."""
-    return store._read(_rollup_errors)
+    return store._file.read(_rollup_errors)
 
 
 def _rollup_errors(connection: sqlite3.Connection) -> list[str]:

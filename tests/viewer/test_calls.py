@@ -133,9 +133,9 @@ def test_a_crowd_of_calls_is_not_compared(tmp_path: Path) -> None:
 
 def test_turns_before_are_not_read_again_where_nobody_else_tells_of_calls(tmp_path: Path) -> None:
     store = SQLiteStore(tmp_path / "threads.db")
-    assert store._writer is not None
+    assert store._file._writer is not None
     said: list[str] = []
-    store._writer.set_trace_callback(said.append)
+    store._file._writer.set_trace_callback(said.append)
 
     def read_again() -> int:
         """How many spans of the file were read since it was asked last."""
@@ -192,7 +192,7 @@ def test_what_is_not_read_again_would_change_nothing(made: list[tuple[Any, ...]]
             for one in spans:
                 store.write([one])
             counts.append(
-                store._read(
+                store._file.read(
                     lambda connection: connection.execute(
                         "SELECT seq, is_error, is_model_call, input_tokens, output_tokens, cost"
                         " FROM spans"

@@ -456,7 +456,7 @@ def test_a_thread_beyond_the_copy_is_found_by_its_id(database: Database, index: 
     with database.store() as store:
         raw: RawSpans = store._raw
         assert raw.of_thread("t0") == raw.of_thread("t0")
-        store._copy._most = 2
+        store._file._copy._most = 2
         assert [one.id for one in store.threads(ThreadQuery()).threads] == ["t5", "t4"]
         thread = store.thread("t0")
         assert thread is not None

@@ -62,7 +62,7 @@ def test_what_goes_and_what_stays(full: tuple[SQLiteStore, list[Span]]) -> None:
     assert len(store.logs("staying")) == 2
     assert store.delete_thread("going") == 0
     assert store.delete_thread("staying") == 2 + 2
-    assert store._read(
+    assert store._file.read(
         lambda connection: [
             connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
             for table in ("spans", "logs", "threads", "tags", "resources")

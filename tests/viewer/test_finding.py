@@ -56,7 +56,7 @@ def index_errors(store: SQLiteStore) -> list[str]:
         errors = [f"{counts}"] if len({*counts.values()}) > 1 else []
         return errors + ([f"{without} documents without a span"] if without != (0,) else [])
 
-    return store._read(checked)
+    return store._file.read(checked)
 
 
 def answered(thread: str, says: str, answer: str, **options: object) -> Span:
@@ -158,7 +158,7 @@ def test_ids_titles_tags_and_models_are_found(store: SQLiteStore) -> None:
 
 def test_a_history_is_indexed_once(store: SQLiteStore) -> None:
     add(store, call("a", says="My umbrella"), call("a", says="My umbrella", start=NOON + SECOND))
-    count = store._read(lambda one: one.execute("SELECT COUNT(*) FROM documents").fetchone())
+    count = store._file.read(lambda one: one.execute("SELECT COUNT(*) FROM documents").fetchone())
     assert count == (1,)  # and none of the instructions
     assert found(store, "umbrella") == ["a"]
 
@@ -232,7 +232,7 @@ def test_deleted_messages_are_not_found(store: SQLiteStore) -> None:
     assert found(store, "umbrella") == []
     tables = ("documents", "texts", "words_docsize", "calls", "facets", "thread_facets")
     counts = ", ".join(f"(SELECT COUNT(*) FROM {table})" for table in tables)
-    left = store._read(lambda one: one.execute(f"SELECT {counts}").fetchone())
+    left = store._file.read(lambda one: one.execute(f"SELECT {counts}").fetchone())
     assert left == (0,) * len(tables)
 
 

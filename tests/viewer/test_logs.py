@@ -527,4 +527,4 @@ def _count(store: SQLiteStore, table: str) -> int:
     counted: Callable[[Any], Any] = lambda connection: connection.execute(  # noqa: E731
         f"SELECT COUNT(*) FROM {table}"
     ).fetchone()
-    return int(store._read(counted)[0])
+    return int(store._file.read(counted)[0])

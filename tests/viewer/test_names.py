@@ -139,5 +139,5 @@ def test_a_file_of_the_version_before_is_indexed_by_and_by(
         assert found(store, "stion num") == {f"t{one}" for one in range(number)}
         write(store, f"t{number}", f"Question number{number}", 5)
     assert rollup_errors(store) == []
-    assert store._read(lambda one: one.execute("SELECT until FROM named").fetchone()) == (12,)
+    assert store._file.read(lambda one: one.execute("SELECT until FROM named").fetchone()) == (12,)
     store.close()

@@ -155,8 +155,8 @@ def test_what_comes_late_and_what_is_deleted(store: SQLiteStore) -> None:
     store.delete_oldest(NOON + 110 * HOUR)
     assert rollup_errors(store) == []  # also of labels that few have by now
     store.delete_oldest()
-    left = store._read(lambda one: one.execute("SELECT * FROM group_sums").fetchall())
-    assert left == store._read(lambda one: one.execute("SELECT * FROM kept_labels").fetchall())
+    left = store._file.read(lambda one: one.execute("SELECT * FROM group_sums").fetchall())
+    assert left == store._file.read(lambda one: one.execute("SELECT * FROM kept_labels").fetchall())
     assert left == []
 
 

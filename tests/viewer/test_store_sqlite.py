@@ -23,7 +23,7 @@ from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.model.telemetry import LogRecord, Span
 from orq_otel.viewer.receive.received import MAX_TIME
 from orq_otel.viewer.store import open_store, schema, sqlite_groups, sqlite_overview, sqlite_search
-from orq_otel.viewer.store import sqlite as module
+from orq_otel.viewer.store import sqlite_file as module
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .sample_spans import NOON, SECOND, call, span
