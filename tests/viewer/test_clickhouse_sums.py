@@ -222,6 +222,16 @@ def test_filters_of_sums(database: Database) -> None:
         assert store.labels("agent", "elp") == (("helper", 1),)
 
 
+def test_a_thread_has_one_title_however_many_days_it_takes(database: Database) -> None:
+    spans = (call("a", says=says, start=NOON + n * DAY) for n, says in enumerate(("one?", "_two!")))
+    database.insert([KeptSpan(one, read(one)) for one in spans])
+    with database.store() as store:
+        store.create_rollup()
+        assert store.threads(ThreadQuery()).threads[0].title == "one?"
+        # No words are looked for in messages here.
+        assert [len(store.threads(ThreadQuery(text=text)).threads) for text in "?_"] == [1, 0]
+
+
 @pytest.fixture
 def server(database: Database) -> Server:
     return Server.open(Address.parse(database.url(cluster="prod")))

@@ -37,9 +37,10 @@ ORDERS: Final[dict[Sort, str]] = {
     "errors": "errors",
 }
 _HAS: Final = "positionCaseInsensitiveUTF8({}, {{text:String}}) > 0"
+_TITLE: Final = f"tupleElement({TITLE}, 3)"
 _HAS_TEXT: Final = " OR ".join(
     (
-        *map(_HAS.format, ("a.thread_id", "a.title")),
+        _HAS.format("a.thread_id"),
         f"arrayExists(x -> {_HAS.format('x')}, a.labels)",
         f"arrayExists(x -> {_HAS.format('x.2')}, a.facets)",
     )
@@ -49,8 +50,9 @@ COLUMNS: Final = {
     "started": "min(a.started)",
     "last_active": "max(a.last_active)",
     **{one: f"sum(a.{one})" for one in SUMS},
-    "has_text": f"max({_HAS_TEXT})",
-    "title": f"tupleElement({TITLE}, 3)",
+    # A day of a thread has its own earliest title, which is not that of the thread.
+    "has_text": f"(max({_HAS_TEXT}) OR {_HAS.format(_TITLE)})",
+    "title": _TITLE,
 }
 
 
