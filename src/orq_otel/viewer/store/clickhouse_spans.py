@@ -332,9 +332,9 @@ class RawSpans:
             return []
         keys = self.logs_table.keys("LogAttributes")
         names = ", ".join(f"'{name}'" for name in _LOG_IDS)
-        thread = self.logs_table.attribute("thread.id", "LogAttributes")
         rows = self._first_log_rows(
-            f"TraceId = '' AND (hasAny({keys}, [{names}]) OR match({thread}, '[^0-9-]')"
+            f"TraceId = '' AND (hasAny({keys}, [{names}])"
+            f" OR {self.logs_table.has_thread_id('LogAttributes')}"
             f" OR {self.logs_table.event_name()} LIKE 'gen_ai.%')",
             window,
             _MOST,

@@ -215,10 +215,15 @@ class Table:
         return (
             f"(hasAny({names}, {_strings(exact)})"
             f" OR arrayExists(k -> match(k, {pattern}), {names})"
-            f" OR match({self.attribute('thread.id')}, '[^0-9-]') OR {self._may_have_kind()}"
+            f" OR {self.has_thread_id()} OR {self._may_have_kind()}"
             f" OR has({_strings(_SCOPES)}, ScopeName)"
             f" OR (endsWith(upper(StatusCode), 'ERROR') AND match(SpanName, {failed})))"
         )
+
+    def has_thread_id(self, column: str = "SpanAttributes") -> str:
+        """Returns SQL for whether `thread.id` is a text, and not the number of an OS thread."""
+        thread = self.attribute("thread.id", column)
+        return f"({thread} != '' AND NOT match({thread}, '^(?:0|-?[1-9][0-9]*)$'))"
 
     def _may_have_kind(self) -> str:
         """Returns SQL for whether a span may have a kind of a convention that nobody knows."""
