@@ -368,7 +368,7 @@ def test_a_table_of_another_database(database: Database, style: str) -> None:
         store.close()
 
 
-@pytest.mark.parametrize("name", ["`my-traces`", r"`a\`b`", r'"a\"b"', r"`a\\b`", "`a.b`"])
+@pytest.mark.parametrize("name", ["`my-traces`", "`a%b`", r"`a\`b`", r'"a\"b"', r"`a\\b`", "`a.b`"])
 def test_a_table_with_a_name_to_quote(database: Database, name: str) -> None:
     database.command(f"CREATE TABLE {name} AS otel_traces")
     database.insert(kept(call("a")), table=name)

@@ -222,6 +222,12 @@ class Server:
         self, query: str, values: dict[str, Any] | None, query_id: str
     ) -> list[tuple[Any, ...]]:
         limits = self.address.limits
+        # Without any that the query names, the client would put values into the SQL by itself.
+        named = {
+            one: _encodable(value)
+            for one, value in (values or {}).items()
+            if f"{{{one}:" in query
+        }
         wanted = {
             "readonly": 1,
             "max_execution_time": limits.seconds,
@@ -231,7 +237,7 @@ class Server:
         }
         answer = self._on_some_host(
             lambda client: client.query(
-                query, parameters=values or None, settings=self._settings(client, wanted, query_id)
+                query, parameters=named or None, settings=self._settings(client, wanted, query_id)
             )
         )
         return [tuple(row) for row in answer.result_rows]
@@ -376,6 +382,13 @@ class Server:
                 " INFO, and the server's own log all of it.",
                 is_temporary=False,
             ) from error
+
+
+def _encodable(value: Any) -> Any:
+    """Returns the value of a parameter without half surrogate pairs, as rows have it."""
+    if isinstance(value, list):
+        return list(map(_encodable, value))
+    return text(value) if isinstance(value, str) else value
 
 
 def _is_gone(message: str) -> bool:
