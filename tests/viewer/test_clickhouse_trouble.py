@@ -212,6 +212,21 @@ def test_an_evaluation_before_its_span(database: Database) -> None:
         assert store.threads(ThreadQuery(feedback="good")).threads[0].good == 3
 
 
+def test_spans_that_are_there_before_their_arrival_is_noted(database: Database) -> None:
+    arriving, arrivals = "otel_traces_orq_arriving", "otel_traces_orq_arrivals"
+    with database.store() as store:
+        store.create_rollup()
+        database.command(f"DETACH TABLE {arriving}")
+        one = call("a")
+        database.insert(kept(one))
+        assert store.threads(ThreadQuery()).threads == ()
+        database.command(
+            f"INSERT INTO {arrivals} SELECT TraceId, Timestamp, Timestamp, now64(6), 0, 0"
+            " FROM otel_traces"
+        )
+        assert [one.spans for one in store.threads(ThreadQuery()).threads] == [1]
+
+
 def test_what_is_said_again_is_found_when_it_was_deleted_where_it_was_said_first(
     database: Database,
 ) -> None:

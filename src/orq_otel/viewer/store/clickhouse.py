@@ -91,7 +91,7 @@ class ClickHouseStore:
         self._next_sweep = time.monotonic() + _SWEEP
         self._is_summed = False
         self._has_checked_logs = False
-        self._followed: tuple[int, int] | None = None
+        self._followed: tuple[int, ...] | None = None
         self._may_write = not server.address.services
 
     @classmethod
@@ -349,7 +349,8 @@ class ClickHouseStore:
 
     def _catch_up(self, seconds: float) -> bool:
         """Sum up what has arrived. Returns whether no more can be done."""
-        counts = self._raw.counts()
+        # Spans may be there before it is noted that they have arrived.
+        counts = (*self._raw.counts(), self._tables.arrivals())
         if counts == self._followed or not self._may_write:
             return True
         try:

@@ -263,6 +263,11 @@ class Tables:
         rows = [{"key": key, "value": value, "version": version}]
         self._server.insert(self.name("state"), rows)
 
+    def arrivals(self) -> int:
+        """Returns how many arrivals are noted."""
+        ((count,),) = self._server.ask(f"SELECT count() FROM {self.name('arrivals')}")
+        return int(count)
+
     def now(self) -> int:
         """Returns the server's time in microseconds: the version of rows that are made of it."""
         ((now,),) = self._server.ask("SELECT toUnixTimestamp64Micro(now64(6))")
