@@ -206,8 +206,10 @@ def test_an_evaluation_before_its_span(database: Database) -> None:
         assert store.threads(ThreadQuery(feedback="good")).threads == ()
         database.insert(kept(one))
         assert store.threads(ThreadQuery(feedback="good")).threads[0].good == 1
-        database.insert([], [judged(None, None, gen_ai__response__id="r-1")])
+        database.insert([], [judged(None, None, gen_ai__response__id=f"r-{n}") for n in (1, 2)])
         assert store.threads(ThreadQuery(feedback="good")).threads[0].good == 2
+        # A page has them both.
+        assert [log.span_id for log in store.logs("a", name=EVALUATION)] == [one.span_id] * 2
         database.insert([], [judged(None, None, langwatch__thread__id="a")])
         assert store.threads(ThreadQuery(feedback="good")).threads[0].good == 3
 

@@ -383,7 +383,9 @@ class ClickHouseStore:
             if not traces:  # what may still be in the copy is gone
                 return self._copy.empty()
             records = self._raw.records_of_thread(thread_id)
-            evaluated = self._feedback.when(thread_id)
+            evaluated, is_without_trace = self._feedback.when(thread_id)
+            if is_without_trace:
+                records += self._raw.evaluations_of_responses(traces, window, evaluated)
             if evaluated.until > window.until:  # days after all else
                 records += self._raw.evaluations_of(traces, evaluated)
             if not has_agent:

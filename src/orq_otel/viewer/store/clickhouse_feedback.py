@@ -63,14 +63,15 @@ class Feedback:
             f" WHERE {among} AND {self._scope} GROUP BY thread_id"
         )
 
-    def when(self, thread_id: str) -> Window:
-        """Returns the time in which a thread was evaluated."""
-        ((begin, end),) = self._server.ask(
-            f"SELECT toInt64(toUnixTimestamp(min(hour))), toInt64(toUnixTimestamp(max(hour)))"
-            f" FROM {self._name} FINAL WHERE thread_id = {{id:String}}",
+    def when(self, thread_id: str) -> tuple[Window, bool]:
+        """Returns the time in which a thread was evaluated, and whether any names no trace."""
+        ((begin, end, is_without),) = self._server.ask(
+            "SELECT toInt64(toUnixTimestamp(min(hour))), toInt64(toUnixTimestamp(max(hour))),"
+            f" max(trace_id = '') FROM {self._name} FINAL WHERE thread_id = {{id:String}}",
             {"id": thread_id},
         )
-        return Window(bounded(begin * SECOND), bounded((end + HOUR // SECOND) * SECOND))
+        when = Window(bounded(begin * SECOND), bounded((end + HOUR // SECOND) * SECOND))
+        return when, bool(is_without)
 
     @staticmethod
     def waiting(records: Iterable[LogRecord]) -> list[str]:

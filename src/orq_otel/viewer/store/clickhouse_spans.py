@@ -287,6 +287,36 @@ class RawSpans:
         found = (self._records(where, window, ids=some) for some in parts(trace_ids))
         return [*itertools.chain.from_iterable(found)]
 
+    def evaluations_of_responses(
+        self, trace_ids: Iterable[str], window: Window, evaluated: Window
+    ) -> list[LogRecord]:
+        """Returns the evaluations that name nothing but a response of some traces.
+
+        Args:
+            trace_ids: The traces.
+            window: When their spans began.
+            evaluated: The time of the evaluations.
+        """
+        table = self.logs_table
+        if table is None:
+            return []
+        of_spans = ", ".join(map(self.table.attribute, RESPONSE_IDS))
+        found = self._ask_of(
+            trace_ids,
+            f"SELECT DISTINCT arrayJoin([{of_spans}]) AS response FROM {self.table.sql}"
+            f" WHERE {_IN} AND {self._where} AND TraceId IN {{ids:Array(String)}}"
+            " AND response != ''",
+            window,
+        )
+        of_logs = (table.attribute(name, "LogAttributes") for name in RESPONSE_IDS)
+        has = " OR ".join(f"{one} IN {{ids:Array(String)}}" for one in of_logs)
+        where = f"TraceId = '' AND {table.is_evaluation()} AND ({has})"
+        told = (
+            self._records(where, evaluated, ids=some)
+            for some in parts(response for (response,) in found)
+        )
+        return [*itertools.chain.from_iterable(told)]
+
     def days_with_evaluations(self) -> list[int]:
         """Returns the days that have evaluations, as numbers since the epoch."""
         if self.logs_table is None:
