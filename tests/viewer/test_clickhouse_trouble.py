@@ -280,7 +280,8 @@ def test_a_row_that_is_refused_keeps_no_others_out(
         kept(*(call(one, says=text, start=NOON + n) for n, (one, text) in enumerate(says.items())))
     )
     with database.store() as store:
-        database.server.fail("poison", "Code: 117. DB::Exception: (INCORRECT_DATA)")
+        told = "Code: 117. DB::Exception: before: 'poison? READONLY' (INCORRECT_DATA)"
+        database.server.fail("poison", told)
         try:
             store.create_rollup()
             database.server.fail("poison", "Code: 25. DB::Exception: (CANNOT_PARSE_NUMBER)")

@@ -58,7 +58,8 @@ def test_a_limit_that_is_reached_is_named(
     spans = [chat("t"), span("t"), span("u")]
     database.insert([KeptSpan(one, read(one)) for one in spans])
     assert main(["clickhouse-rollup", "--store", database.url(max_rows_to_read="1")]) == 1
-    assert "that reads too much. max_rows_to_read= in the address" in capsys.readouterr().err
+    told = "that reads too much (error 158, TOO_MANY_ROWS). max_rows_to_read= in the address"
+    assert told in capsys.readouterr().err
 
 
 def test_the_store_may_be_in_a_variable(

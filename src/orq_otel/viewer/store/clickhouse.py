@@ -28,7 +28,7 @@ from orq_otel.viewer.store.clickhouse_feedback import Feedback
 from orq_otel.viewer.store.clickhouse_index import Index, Progress
 from orq_otel.viewer.store.clickhouse_numbers import numbers, overview
 from orq_otel.viewer.store.clickhouse_reading import Reading
-from orq_otel.viewer.store.clickhouse_server import RefusedError, Server
+from orq_otel.viewer.store.clickhouse_server import LimitError, RefusedError, Server
 from orq_otel.viewer.store.clickhouse_spans import RawSpans
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
@@ -45,28 +45,14 @@ _SWEEP: Final = 3600.0
 _STEP: Final = 30.0
 
 
-#: The limits of the address, by the errors of queries that reach them.
-_LIMITS: Final = {
-    "TOO_MANY_ROWS": "max_rows_to_read",
-    "TIMEOUT_EXCEEDED": "max_execution_time",
-    "MEMORY_LIMIT_EXCEEDED": "max_memory_usage",
-}
-
-
 @contextmanager
 def _summing() -> Iterator[None]:
     """Have errors name the limit that was reached: nobody chooses the time that is summed up."""
     try:
         yield
-    except StoreError as error:
-        for code, limit in _LIMITS.items():
-            if code in str(error):
-                advice = f"{limit}= in the address allows more."
-                raise StoreError(
-                    str(error).replace("Ask for a shorter time.", advice),
-                    is_temporary=error.is_temporary,
-                ) from error
-        raise
+    except LimitError as error:
+        message = f"{error.what} {error.limit}= in the address allows more."
+        raise StoreError(message, is_temporary=error.is_temporary) from error
 
 
 class ClickHouseStore:

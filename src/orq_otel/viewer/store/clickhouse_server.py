@@ -58,6 +58,20 @@ class RefusedError(StoreError):
     """The user lacks the right to do something."""
 
 
+class LimitError(StoreError):
+    """A query has reached a limit.
+
+    Attributes:
+        what: What was too much, and where.
+        limit: The option of the address that has the limit.
+    """
+
+    def __init__(self, what: str, limit: str, *, is_temporary: bool) -> None:
+        super().__init__(f"{what} Ask for a shorter time.", is_temporary=is_temporary)
+        self.what = what
+        self.limit = limit
+
+
 class _InvalidRowsError(StoreError):
     """Some of the rows cannot be inserted, however often that is tried."""
 
@@ -224,9 +238,7 @@ class Server:
         limits = self.address.limits
         # Without any that the query names, the client would put values into the SQL by itself.
         named = {
-            one: _encodable(value)
-            for one, value in (values or {}).items()
-            if f"{{{one}:" in query
+            one: _encodable(value) for one, value in (values or {}).items() if f"{{{one}:" in query
         }
         wanted = {
             "readonly": 1,
@@ -370,10 +382,16 @@ class Server:
             message = str(error)
             _log.info("%s: %s", self.address.place, message)
             found = _CODE.search(message)
-            names = _NAME.findall(message)
-            code = f" (error {found[1]}{f', {names[-1]}' if names else ''})" if found else ""
+            # It is the last: before it, the server may repeat SQL, or what somebody said.
+            name = next(reversed(_NAME.findall(message)), "")
+            code = f" (error {found[1]}{name and f', {name}'})" if found else ""
+            for error_name, limit, what, is_temporary in _LIMITS:
+                if name.startswith(error_name):
+                    raise LimitError(
+                        f"{self.address.place}: {what}{code}.", limit, is_temporary=is_temporary
+                    ) from error
             for words, advice, is_temporary in _ADVICE:
-                if words in message:
+                if words in (name if name and words.isupper() else message):
                     raise _KINDS.get(words, StoreError)(
                         f"{self.address.place}: {advice}{code}", is_temporary=is_temporary
                     ) from error
@@ -401,9 +419,16 @@ _NAME: Final = re.compile(r"\(([A-Z][A-Z0-9_]{3,})\)")
 
 _KINDS: Final[dict[str, type[StoreError]]] = {
     **dict.fromkeys(("ACCESS_DENIED", "NOT_ENOUGH_PRIVILEGES", "READONLY"), RefusedError),
-    **dict.fromkeys(("(CANNOT_PARSE_", "(INCORRECT_DATA)"), _InvalidRowsError),
+    **dict.fromkeys(("CANNOT_PARSE_", "INCORRECT_DATA"), _InvalidRowsError),
 }
-#: Part of an error message, advice for the user, and whether trying again may help.
+#: The beginning of an error's name, the option with its limit, what reached it, and whether trying
+#: again may help.
+_LIMITS: Final = (
+    ("TOO_MANY_ROWS", "max_rows_to_read", "that reads too much", False),
+    ("TIMEOUT_EXCEEDED", "max_execution_time", "that takes too long", False),
+    ("MEMORY_LIMIT_EXCEEDED", "max_memory_usage", "that takes too much memory", True),
+)
+#: Part of an error's name or message, advice for the user, and whether trying again may help.
 _ADVICE: Final = (
     ("UNKNOWN_TABLE", "there is no such table. Does the Collector write to this database?", False),
     ("UNKNOWN_DATABASE", "there is no such database.", False),
@@ -412,12 +437,9 @@ _ADVICE: Final = (
     ("NOT_ENOUGH_PRIVILEGES", "the user lacks the right to do this.", False),
     ("READONLY", "the user may only read.", False),
     ("UNKNOWN_IDENTIFIER", "the table is not one of the Collector's exporter.", False),
-    ("(CANNOT_PARSE_", "a value is not one of its column.", False),
-    ("(INCORRECT_DATA)", "a value is not one of its column.", False),
-    ("TOO_MANY_ROWS", "that reads too much. Ask for a shorter time.", False),
-    ("TIMEOUT_EXCEEDED", "that takes too long. Ask for a shorter time.", False),
+    ("CANNOT_PARSE_", "a value is not one of its column.", False),
+    ("INCORRECT_DATA", "a value is not one of its column.", False),
     ("QUERY_WAS_CANCELLED", "the query was ended.", True),
-    ("MEMORY_LIMIT_EXCEEDED", "that takes too much memory. Ask for a shorter time.", True),
     ("NOT_ENOUGH_SPACE", "its disk is full.", True),
     ("TOO_MANY", "the server is busy.", True),
     ("Connection", "the server does not answer. Does it run?", True),
