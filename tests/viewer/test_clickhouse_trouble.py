@@ -229,6 +229,32 @@ def test_spans_that_are_there_before_their_arrival_is_noted(database: Database) 
         assert [one.spans for one in store.threads(ThreadQuery()).threads] == [1]
 
 
+def test_spans_that_are_there_before_their_time_is_noted(database: Database) -> None:
+    one = call("a")
+    later = call(None, trace=one.trace_id, start=NOON + HOUR)
+    database.insert(kept(one))
+    with database.store() as store:
+        store.create_rollup()
+        database.command("DETACH TABLE otel_traces_trace_id_ts_mv")
+        database.insert(kept(replace(later, parent_id=one.span_id)))
+        assert [one.spans for one in store.threads(ThreadQuery()).threads] == [2]
+
+
+@pytest.mark.parametrize("is_late", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_a_clock_that_is_in_the_next_century(database: Database, is_late: bool) -> None:
+    odd = call("odd", start=NOON + 84 * 365 * DAY, says="Is it later already?")
+    with database.store() as store:
+        if is_late:
+            store.create_rollup()
+        database.insert(kept(odd, call("even")))
+        store.create_rollup()
+        assert [one.id for one in store.threads(ThreadQuery()).threads] == ["even", "odd"]
+        assert [one.id for one in store.threads(ThreadQuery(text="later")).threads] == ["odd"]
+        assert [one.span for one in store.spans("odd")] == [
+            replace(odd, attributes=store.spans("odd")[0].span.attributes)
+        ]
+
+
 def test_what_is_said_again_is_found_when_it_was_deleted_where_it_was_said_first(
     database: Database,
 ) -> None:

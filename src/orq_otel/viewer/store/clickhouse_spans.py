@@ -22,6 +22,7 @@ from orq_otel.viewer.dialects.table import SESSIONS, THREAD_IDS
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import LogRecord, Span
 from orq_otel.viewer.store.buckets import DAY, SECOND, bounded
+from orq_otel.viewer.store.clickhouse_rows import NEVER
 from orq_otel.viewer.store.clickhouse_server import Server, parts
 from orq_otel.viewer.store.clickhouse_tables import Table, quoted
 
@@ -148,13 +149,14 @@ class RawSpans:
     def bounds(self, trace_ids: Sequence[str], window: Window) -> Window:
         """Returns the time in which all spans of some traces began.
 
-        The exporter notes it. Where it does not, they are looked for around some of them.
+        The exporter notes it, up to the year 2106, and maybe a moment after they have arrived. Where
+        it does not, they are looked for around some of them.
 
         Args:
             trace_ids: The traces.
             window: When some of their spans began.
         """
-        if self._times is not None:
+        if self._times is not None and window.until < NEVER * SECOND:
             found = self._ask_of(
                 wanted := set(trace_ids),
                 "SELECT uniqExact(TraceId) AS found, toInt64(toUnixTimestamp(min(Start))),"
@@ -164,7 +166,8 @@ class RawSpans:
             )
             if found and sum(count for count, _, _ in found) == len(wanted):
                 begin, end = min(one for _, one, _ in found), max(one for *_, one in found)
-                return Window(bounded(begin * SECOND), bounded((end + 1) * SECOND))
+                begin, end = bounded(begin * SECOND), bounded((end + 1) * SECOND)
+                return Window(min(window.since, begin), max(window.until, end))
         return window.around()
 
     def days(self) -> dict[int, int]:
