@@ -115,10 +115,12 @@ def test_what_is_deleted_is_forgotten(database: Database, is_summed: bool) -> No
             store.create_rollup()
         assert [one.id for one in store.threads(ThreadQuery()).threads] == ["b", "a"]
         assert len(store.spans("a")) == 1
+        store.follow()
         database.command(
             f"ALTER TABLE otel_traces DELETE WHERE TraceId = '{gone.trace_id}'"
             " SETTINGS mutations_sync = 1"
         )
+        store.follow()
         assert [one.id for one in store.threads(ThreadQuery()).threads] == ["b"]
         assert store.thread("a") is None
         assert store.spans("a") == []

@@ -214,6 +214,7 @@ def test_coding_agents_that_send_log_records_alone(
                 store.follow()
         if way == "sums":
             store.create_rollup()
+            store.follow()
         for thread_id in sent:
             thread = store.thread(thread_id)
             assert thread is not None
@@ -233,5 +234,6 @@ def test_coding_agents_that_send_log_records_alone(
         assert left.id == next(iter(sent))
         assert store.thread(next(reversed(sent))) is None
         database.command("TRUNCATE TABLE otel_logs")
+        store.follow()
         assert store.threads(ThreadQuery()).threads == ()
         assert list(store.spans(left.id)) == []

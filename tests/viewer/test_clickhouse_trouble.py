@@ -214,6 +214,27 @@ def test_an_evaluation_before_its_span(database: Database) -> None:
         assert store.threads(ThreadQuery(feedback="good")).threads[0].good == 3
 
 
+def test_no_page_waits_for_what_was_deleted(database: Database) -> None:
+    gone, left = call("gone", says="My secret is 4711"), call("left", start=NOON + MINUTE)
+    database.insert(kept(gone, left))
+    with database.store() as store:
+        store.create_rollup()
+        store.follow()
+        database.command(
+            f"ALTER TABLE otel_traces DELETE WHERE SpanId = '{gone.span_id}'"
+            " SETTINGS mutations_sync = 1"
+        )
+        database.server.fail("!= theirs.number", "Code: 159. DB::Exception: (TIMEOUT_EXCEEDED)")
+        try:
+            assert [one.id for one in store.threads(ThreadQuery()).threads] == ["left", "gone"]
+            with pytest.raises(StoreError, match="max_execution_time= in the address allows more"):
+                store.follow()
+        finally:
+            database.server.fail()
+        store.follow()
+        assert [one.id for one in store.threads(ThreadQuery()).threads] == ["left"]
+
+
 def test_spans_that_are_there_before_their_arrival_is_noted(database: Database) -> None:
     arriving, arrivals = "otel_traces_orq_arriving", "otel_traces_orq_arrivals"
     with database.store() as store:
@@ -264,11 +285,13 @@ def test_what_is_said_again_is_found_when_it_was_deleted_where_it_was_said_first
         database.insert(kept(first, again))
         query = ThreadQuery(text="secret")
         assert store.threads(query).hits["a"].span_id == first.span_id
+        store.follow()
         for deleted, hits in ((first, [again.span_id]), (again, [])):
             database.command(
                 f"ALTER TABLE otel_traces DELETE WHERE SpanId = '{deleted.span_id}'"
                 " SETTINGS mutations_sync = 1"
             )
+            store.follow()
             assert [one.span_id for one in store.threads(query).hits.values()] == hits
         assert database.rows("SELECT text FROM otel_traces_orq_messages FINAL") == []
 
@@ -428,9 +451,11 @@ def test_what_a_log_record_said_goes_with_it(database: Database) -> None:
         database.insert(kept(one, other), [record, *lines])
         query = ThreadQuery(text="4711")
         assert [one.id for one in store.threads(query).threads] == ["b", "a"]
+        store.follow()
         database.command(
             "ALTER TABLE otel_logs DELETE WHERE EventName != '' SETTINGS mutations_sync = 1"
         )
+        store.follow()
         assert [one.id for one in store.threads(query).threads] == ["b"]
         assert [one.title for one in store.threads(ThreadQuery()).threads] == [
             "My card is 4711",

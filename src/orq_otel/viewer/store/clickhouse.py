@@ -288,17 +288,21 @@ class ClickHouseStore:
     def follow(self) -> None:
         """Sum up what has arrived since it was last done, if there are tables for it.
 
+        Forget what was deleted. No page waits for that: it takes as long as there are many days.
+
         Raises:
             StoreError: ClickHouse cannot be read.
         """
         while self._are_summed() and self._may_write and not self._catch_up(_STEP):
             pass
-        now = time.monotonic()
-        if self._are_summed() and self._may_write and now > self._next_sweep:
-            # Spans may be deleted while as many arrive.
-            self._next_sweep = now + _SWEEP
-            with _summing():
-                self._index.sweep()
+        if self._are_summed() and self._may_write:
+            with self._writing():
+                self._index.sweep_if_fewer()
+                now = time.monotonic()
+                if now > self._next_sweep:
+                    # Spans may be deleted while as many arrive.
+                    self._next_sweep = now + _SWEEP
+                    self._index.sweep()
 
     def _answer(
         self, of_sums: Callable[[Reading], Result], of_copy: Callable[[], Result]
@@ -339,9 +343,19 @@ class ClickHouseStore:
         counts = (*self._raw.counts(), self._tables.arrivals())
         if counts == self._followed or not self._may_write:
             return True
+        is_done = True
+        with self._writing():
+            is_done = self._index.follow(seconds)
+            if is_done:
+                self._followed = counts
+        return is_done
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Write no more from now on if the user may not."""
         try:
             with _summing():
-                is_done = self._index.follow(seconds)
+                yield
         except RefusedError as error:
             self._may_write = False
             _log.warning(
@@ -349,10 +363,6 @@ class ClickHouseStore:
                 " and not by this one.",
                 error,
             )
-            return True
-        if is_done:
-            self._followed = counts
-        return is_done
 
     def _copied(self, thread_id: str) -> SQLiteStore:
         """Returns the copy with all of a thread, found by its id."""

@@ -109,8 +109,6 @@ class Index:
             self._seen = {
                 trace: last for trace, last in self._seen.items() if last > self._cursor - _UNSEEN
             }
-            if is_all:
-                self._sweep_if_fewer()
             return is_all
         finally:
             self._lock.release()
@@ -207,6 +205,9 @@ class Index:
         """Sum up anew what has changed, and forget what is gone from the Collector's table.
 
         Of the last two days, what has been missed is summed up as well.
+
+        Raises:
+            StoreError: ClickHouse cannot be read or written.
         """
         of_records = self._tables.noted("records")
         for day in self._days_of_rows():
@@ -229,8 +230,9 @@ class Index:
             known = f"SELECT trace_id FROM {activity} WHERE {of_day(day)}"
             changed += self._raw.traces_about_genai(window, known)
         for start in range(0, len(changed), _TRACES):
-            touched = self._write(changed[start : start + _TRACES], window, version)
-            self._days.sum_up(touched, version)
+            with self._lock:
+                touched = self._write(changed[start : start + _TRACES], window, version)
+                self._days.sum_up(touched, version)
 
     def _sweep_agents(self) -> None:
         """Sum up anew the days that have other numbers of agents' log records than they had."""
@@ -271,8 +273,12 @@ class Index:
         )
         return _spanned(found)
 
-    def _sweep_if_fewer(self) -> None:
-        """Sweep if spans or log records were deleted: a table has fewer rows than it had."""
+    def sweep_if_fewer(self) -> None:
+        """Sweep if spans or log records were deleted: a table has fewer rows than it had.
+
+        Raises:
+            StoreError: ClickHouse cannot be read or written. The next call sweeps again.
+        """
         rows, records = self._raw.counts()
         if rows < self._rows:
             self.sweep()

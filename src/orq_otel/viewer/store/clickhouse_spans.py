@@ -149,8 +149,8 @@ class RawSpans:
     def bounds(self, trace_ids: Sequence[str], window: Window) -> Window:
         """Returns the time in which all spans of some traces began.
 
-        The exporter notes it, up to the year 2106, and maybe a moment after they have arrived. Where
-        it does not, they are looked for around some of them.
+        The exporter notes it, up to the year 2106, and maybe a moment after they have arrived.
+        Where it does not, they are looked for around some of them.
 
         Args:
             trace_ids: The traces.
