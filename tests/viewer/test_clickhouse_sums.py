@@ -125,6 +125,23 @@ def test_a_list_goes_back_in_steps_and_leaves_nobody_out(database: Database) -> 
                 assert pages == [ids[at : at + limit] for at in range(0, len(ids), limit)], query
 
 
+def test_a_list_misses_no_thread_that_began_the_day_before(database: Database) -> None:
+    midnight = (time.time_ns() - DAY - HOUR) // DAY * DAY  # of the first day that is looked at
+    spans = (
+        call("late", start=midnight - SECOND, seconds=1800),
+        *(call(f"t{n}", start=midnight + n * SECOND) for n in (1, 2)),
+    )
+    database.insert([KeptSpan(one, read(one)) for one in spans])
+    with database.store() as store:
+        store.create_rollup()
+        found, query = [], ThreadQuery(limit=1)
+        for _ in spans:
+            page = store.threads(query)
+            found += [one.id for one in page.threads]
+            query = replace(query, cursor=page.next_cursor)
+        assert found == ["late", "t2", "t1"]
+
+
 @pytest.mark.slow
 def test_a_search_has_a_budget(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     last = time.time_ns() - HOUR
