@@ -312,7 +312,7 @@ def test_half_an_emoji_is_replaced(database: Database) -> None:
             assert (a.id, a.title, a.tags, a.spans) == ("a", "My cut ?", ("?",), 1)
             assert (b.id, b.spans, b.evaluations) == ("b-?", 1, 1)
             for asked in ({"text": "cut ?"}, {"text": "cut \ud83d"}, {"tags": ("\ud83d",)}):
-                query = ThreadQuery(**asked)  # type: ignore[arg-type]
+                query = ThreadQuery(**asked)
                 assert [one.id for one in store.threads(query).threads] == ["a"]
             assert store.threads(ThreadQuery(text="cut ?")).hits["a"].text == "My cut ?"
             assert store.thread("b-\ud83d") == b
