@@ -400,6 +400,17 @@ ANYTHING = st.recursive(
 )
 
 
+@pytest.mark.parametrize("part", [{"words": "It"}, {"type": "text", "content": ["It"]}], ids=str)
+def test_pieces_of_an_answer_may_be_more_than_texts(part: dict[str, Any]) -> None:
+    recorder = Recorder("t")
+    pieces = [said("assistant", part, finish_reason=""), said("assistant", "rained.")]
+    told = {"gen_ai.operation.name": "chat", "gen_ai.output.messages": json.dumps(pieces)}
+    recorder.span("chat", 1, told)
+    (turn,) = turns(read(recorder))
+    assert [len(one.parts) for one in turn.answered] == [2]
+    assert words(turn.answered)[-1] == ("assistant", "rained.")
+
+
 @given(st.lists(st.tuples(ANYTHING, ANYTHING, ANYTHING), max_size=4), st.booleans())
 def test_whatever_messages_are_they_are_read(
     calls: list[tuple[Any, Any, Any]], as_json: bool

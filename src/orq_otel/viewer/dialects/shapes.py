@@ -180,8 +180,8 @@ def answered(value: Any) -> list[Message]:
     found = _answered(value, 0)
     if len(found) > 1 and _are_pieces(value):
         parts = [part for one in found for part in one["parts"]]
-        texts = [part["content"] for part in parts if part["type"] == "text"]
-        if len(texts) == len(parts):
+        texts = [part.get("content") for part in parts if part.get("type") == "text"]
+        if len(texts) == len(parts) and all(isinstance(one, str) for one in texts):
             parts = [{"type": "text", "content": "".join(texts)}]
         return [{**found[-1], "parts": parts}]
     if len(found) > 2:  # noqa: PLR2004 - two pieces, and what they make together
