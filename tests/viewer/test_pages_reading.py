@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import struct
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from markdown_it import MarkdownIt
 
 from orq_otel.viewer.formats import plain
 from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.web import json_view
 
 from . import agents, conversations
 from .browsing import (
@@ -207,6 +209,12 @@ def test_json_of_which_a_tree_would_lose_something_is_text(
     site.store.write(recorder.spans)
     prose = browse("/threads/twice").locator(".message.assistant .prose")
     assert prose.inner_text() == answer
+
+
+def test_json_without_an_end_is_looked_at_once() -> None:
+    began = time.thread_time()
+    assert json_view.parsed('["' + '\\"' * 9_990) is None
+    assert time.thread_time() - began < 0.5  # it took two seconds
 
 
 def test_what_led_to_an_answer_is_folded_before_it(site: Site, browse: Browse) -> None:

@@ -18,7 +18,8 @@ _VALUES: Final = 400
 _DEEPEST: Final = 8
 #: Deeper JSON is shown as it is.
 _NESTED: Final = 100
-_NESTING: Final = re.compile(r'"(?:\\.|[^"\\])*"|[\[\]{}]')
+#: Texts and brackets. A text without an end is one: it would be tried from each quote in it.
+_NESTING: Final = re.compile(r'"(?:\\.|[^"\\])*"?|[\[\]{}]')
 #: Objects and lists with more values than this are folded at first, and so are deeper ones.
 _OPEN: Final = 12
 _OPEN_LEVELS: Final = 2
