@@ -259,6 +259,16 @@ def test_what_is_no_otlp(receiver: Receiver) -> None:
     assert (made.code, made.message) == (3, "the body is no ExportTraceServiceRequest")
 
 
+def test_metrics_that_are_no_otlp(receiver: Receiver) -> None:
+    for attributes in ([{}], [{"key": "service.name"}], [1], 1):
+        document = {"resourceMetrics": [{"resource": {"attributes": attributes}}]}
+        answer = receiver.http.post("/v1/metrics", content=json.dumps(document), headers=JSON)
+        assert (answer.status_code, status(answer)) == (
+            400,
+            "the body is no ExportMetricsServiceRequest",
+        )
+
+
 def test_gzip_that_is_none(receiver: Receiver) -> None:
     for content in (b"no gzip", gzip.compress(b"")[:-4], gzip.compress(b"") + b"more"):
         assert receiver.post(content, **GZIP).status_code == 400
@@ -317,6 +327,13 @@ def test_a_sender_that_reads_only_when_it_has_sent_all_hears_why(receiver: Recei
         )
         connection.sendall(b"x" * size)
         assert connection.recv(1_000).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize("signal", ["traces", "metrics"])
+def test_json_with_too_many_values(start: Callable[..., Receiver], signal: str) -> None:
+    many = b'{"some": [' + b"[]," * 1_000_000 + b"[]]}"
+    answer = start(body=len(many)).http.post(f"/v1/{signal}", content=many, headers=JSON)
+    assert (answer.status_code, status(answer)) == (413, "the request has too many values")
 
 
 def test_a_gzip_bomb_is_refused(receiver: Receiver) -> None:

@@ -38,6 +38,7 @@ class Metrics:
 
         Raises:
             InvalidRequestError: The body is no `ExportMetricsServiceRequest`.
+            RequestTooLargeError: Reading it would take too much memory.
         """
         points, services = _of_json(body) if is_json else _of_protobuf(body)
         for service in services:
@@ -80,7 +81,9 @@ def _of_json(body: bytes) -> tuple[int, list[str]]:
                         len(field_of(field_of(metric, kind) or {}, "dataPoints") or ())
                         for kind in _DATA
                     )
-    except (ValueError, RecursionError, AttributeError, TypeError) as error:
+    except RequestTooLargeError:
+        raise
+    except (ValueError, RecursionError, AttributeError, LookupError, TypeError) as error:
         raise InvalidRequestError("the body is no ExportMetricsServiceRequest") from error
     return points, services
 

@@ -47,8 +47,6 @@ def from_json(body: bytes) -> Received:
         InvalidRequestError: The body is not such a request.
         RequestTooLargeError: Reading it would take too much memory.
     """
-    if sum(map(body.count, (b"{", b"[", b","))) > MAX_JSON_ITEMS:
-        raise RequestTooLargeError("the request has too many spans or attributes")
     try:
         request = _object(read_json(body), "the body")
     except (ValueError, RecursionError) as error:
@@ -77,7 +75,10 @@ def read_json(body: bytes) -> Any:
     Raises:
         ValueError: It is none.
         RecursionError: It is nested too deeply.
+        RequestTooLargeError: Reading it would take too much memory.
     """
+    if sum(map(body.count, (b"{", b"[", b","))) > MAX_JSON_ITEMS:
+        raise RequestTooLargeError("the request has too many values")
     text = body.decode(json.detect_encoding(body), "replace")
     value = json.loads(text)
     return _whole(value) if _SURROGATE.search(text) else value
