@@ -272,6 +272,7 @@ OUTERMOST: Final = {
     "orq_otel.threads.handlers:_steps_in",
     "orq_otel.threads.handlers:_in_frame",
     "orq_otel.threads.handlers:_holding",
+    "orq_otel.threads.handlers:_first_step",
     "orq_otel.threads.frames:Steps.enter",
     "orq_otel.threads.frames:Steps.leave",
     "orq_otel.threads.scope:thread",

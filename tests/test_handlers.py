@@ -580,6 +580,29 @@ async def test_an_async_generator_can_be_driven_and_closed_by_different_tasks() 
     assert current_thread() is None
 
 
+def test_an_event_loop_that_ends_closes_an_async_generator_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    closed_in: list[Thread | None] = []
+
+    @in_one
+    async def steps() -> AsyncGenerator[Thread | None, None]:
+        try:
+            yield current_thread()
+        finally:
+            await asyncio.sleep(0)
+            closed_in.append(current_thread())
+
+    async def leave_some() -> list[Any]:
+        suspended = [steps(), bind(steps())]
+        assert [await anext(one) for one in suspended] == [ONE, ONE]
+        return suspended
+
+    assert len(asyncio.run(leave_some())) == 2
+    assert closed_in == [ONE, ONE]
+    assert caplog.messages == []
+
+
 def test_a_generator_that_delegates_runs_in_the_thread() -> None:
     @in_one
     def outer() -> Generator[Any, Any, str]:

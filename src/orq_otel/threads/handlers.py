@@ -17,6 +17,7 @@ import sys
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
+    Awaitable,
     Callable,
     Coroutine,
     Generator,
@@ -371,7 +372,7 @@ def _scoped_async_generator(
         frame = _opened(open_frame, args, kwargs)
         held, steps, lent = _in_frame(frame, args, kwargs)
         body = function(*args, **kwargs)
-        step = step or functools.partial(body.asend, None)
+        step = step or functools.partial(_first_step, body)
         with held:
             while True:
                 try:
@@ -395,6 +396,20 @@ def _scoped_async_generator(
                     step = functools.partial(body.athrow, error)
 
     return wrapper
+
+
+def _first_step(body: AsyncGenerator[Any, Any]) -> Awaitable[Any]:
+    """Begin an asynchronous generator without a word to the event loop.
+
+    As it ends, the loop closes all generators that it knows, at the same time. It knows the one
+    around this one, which closes it: the second of two that do so is an error.
+    """
+    hooks = sys.get_asyncgen_hooks()
+    try:
+        sys.set_asyncgen_hooks(None, None)
+        return body.asend(None)
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
 
 
 # What a handler hands back: a body that is produced, or a task that runs, when the handler's own
