@@ -311,3 +311,21 @@ with ModelServer() as model:
 
 def test_a_client_that_is_imported_anew_is_instrumented_again(tmp_path: Path) -> None:
     assert run_program(ANEW, tmp_path).stdout == ""
+
+
+MEANWHILE = """
+import sys, threading
+from orq_otel import OpenAIInstrumentor
+
+importing = threading.Thread(target=__import__, args=("openai",))
+importing.start()
+while "openai._base_client" not in sys.modules:
+    pass
+OpenAIInstrumentor().instrument()
+importing.join()
+assert {"SyncAPIClient.request", "AsyncAPIClient.request"} <= {*OpenAIInstrumentor().wrapped}
+"""
+
+
+def test_a_client_that_is_imported_meanwhile_is_instrumented_as_a_whole(tmp_path: Path) -> None:
+    assert run_program(MEANWHILE, tmp_path).stderr == ""

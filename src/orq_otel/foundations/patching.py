@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.abc import FileLoader
 from importlib.machinery import PathFinder
 from importlib.metadata import PackageNotFoundError, version
@@ -71,7 +72,11 @@ class Patch:
         Apply them again where the module was imported anew, and has other classes.
         """
         self._active = True
-        module = sys.modules.get(self.module)
+        try:
+            # Where another OS thread is importing it, this waits: a part of it is not there yet.
+            module = sys.modules.get(self.module) and import_module(self.module)
+        except Exception:  # noqa: BLE001 - that import failed, and this one was another try
+            module = None
         if module is not None:
             self._on_import(module)
         elif not self._waiting:
