@@ -263,7 +263,7 @@ def test_a_cost_by_an_earlier_list_claims_no_parts() -> None:
     one = span(gen_ai__response__model="gpt-4o-mini")
     kept = KeptSpan(one, Facts(None, model="gpt-4o-mini", input_tokens=1000, cost=0.5))
     found = explained(kept)
-    assert found == pricing.Cost(0.5, "an earlier price list")
+    assert found == pricing.Cost(0.5, "another span of the call, or an earlier price list")
 
 
 @pytest.mark.parametrize(

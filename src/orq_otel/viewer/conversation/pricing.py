@@ -292,7 +292,8 @@ def _version() -> str:
 def explained(kept: KeptSpan, attributes: Mapping[str, Any]) -> Cost | None:
     """Returns how the cost of a stored span came about, or None if it has none.
 
-    A list that came after the span may have other prices. Then the parts are left out.
+    A store does not keep which other span has reported it, and a list that came after the span may
+    have other prices. Then the parts are left out.
 
     Args:
         kept: The span.
@@ -312,7 +313,7 @@ def explained(kept: KeptSpan, attributes: Mapping[str, Any]) -> Cost | None:
         kept.span.start,
     )
     if found is None or not math.isclose(found[0], facts.cost, rel_tol=1e-6, abs_tol=1e-11):
-        return Cost(facts.cost, "an earlier price list")
+        return Cost(facts.cost, "another span of the call, or an earlier price list")
     _, name, entry, kinds = found
     if entry is None:
         return Cost(facts.cost, name, is_reported=True)
