@@ -574,6 +574,20 @@ def test_pieces_that_are_parts() -> None:
     ]
 
 
+def test_fields_that_a_client_does_not_know_are_told_once_by_validated_models() -> None:
+    image = {"type": "image_url", "image_url": {"url": PNG_URL}}
+    delta = {"content": "Hi.", "reasoning_content": "Hm.", "images": [image]}
+    choice = {"index": 0, "delta": delta, "finish_reason": None}
+    reader = chat.ContentStreamReader()
+    reader.feed(ChatCompletionChunk.model_validate({**CHAT_CHUNKS[0], "choices": [choice]}))
+    (message,) = reader.content()[OUTPUT_MESSAGES]
+    assert message["parts"] == [
+        {"type": "reasoning", "content": "Hm."},
+        {"type": "text", "content": "Hi."},
+        {**BLOB, "modality": "image", "mime_type": "image/png"},
+    ]
+
+
 def test_choices_are_told_in_their_order() -> None:
     told = read_stream(
         [

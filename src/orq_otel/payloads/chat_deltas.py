@@ -108,7 +108,7 @@ class Deltas:
         extra = getattr(delta, "__pydantic_extra__", None)
         if extra:  # reasoning, from compatible servers
             delta_fields = {**delta_fields, **extra}
-            names = (*names, *extra)
+            names = {*names, *extra}  # validated models name their extra fields in both
         if not THOUGHTS.isdisjoint(names):
             self._thought = _written(self._thought, thought(delta_fields))
         for name in names:
