@@ -180,6 +180,14 @@ def test_what_cannot_be_imported(
         assert message in answer.json()["error"]["message"]
 
 
+def test_a_line_with_too_many_values_is_one_of_several(api: httpx.Client) -> None:
+    body = b'{"some": [' + b"[]," * 1_000_000 + b"[]]}\n{}"
+    answer = api.post("/api/import", content=body, headers=LINES)
+    assert answer.status_code == 400
+    message = "Line 1 is no OTLP/JSON: the request has too many values."
+    assert answer.json()["error"]["message"].startswith(message)
+
+
 def test_nothing_is_kept_of_a_body_that_is_half_readable(store: Store, api: httpx.Client) -> None:
     keep(store, span("a", span_id="aa" * 8))
     body = export(api, "otlp", "a").text.replace("aa" * 8, "bb" * 8) + "\n{"

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from orq_otel.viewer.receive.otlp import InvalidRequestError, Received, from_json
+from orq_otel.viewer.receive.otlp import (
+    InvalidRequestError,
+    Received,
+    RequestTooLargeError,
+    from_json,
+)
 from orq_otel.viewer.receive.otlp_json import read_json
 
 
@@ -33,8 +38,8 @@ def read_requests(file: BinaryIO) -> Iterator[Received]:
 def _is_json(text: bytes) -> bool:
     try:
         read_json(text)
-    except (ValueError, RecursionError):
-        return False
+    except (ValueError, RecursionError) as error:
+        return isinstance(error, RequestTooLargeError)
     return True
 
 
