@@ -17,8 +17,10 @@ from orq_otel.viewer.conversation import pricing
 from orq_otel.viewer.conversation.facts import explained, read
 from orq_otel.viewer.model.facts import Facts
 from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.queries import ThreadQuery
+from orq_otel.viewer.store.sqlite import SQLiteStore
 
-from .sample_spans import NOON, SECOND, span
+from .sample_spans import NOON, SECOND, call, span
 
 MILLION = 1_000_000
 
@@ -369,3 +371,14 @@ def test_prices_are_loaded_when_they_are_needed() -> None:
         [sys.executable, "-c", program], capture_output=True, check=True, text=True
     )
     assert run.stdout.split() == ["False", "False"]
+
+
+def test_costs_that_must_be_mistakes_fill_no_store(sqlite: SQLiteStore) -> None:
+    """A sender may tell another unit: that is no cost, and the spans are written."""
+    for cost in (10_000.0, 1_000_000.0):
+        spans = [call(f"t {cost}", start=NOON + number, cost=cost) for number in range(512)]
+        sqlite.write([KeptSpan(one, read(one)) for one in spans])
+    threads = sqlite.threads(ThreadQuery(sort="cost")).threads
+    listed = 0.10752  # what their tokens cost
+    assert [(one.cost, one.spans) for one in threads] == [(5_120_000.0, 512), (listed, 512)]
+    assert sqlite.overview(ThreadQuery()).cost == 5_120_000.0 + listed

@@ -58,8 +58,9 @@ _REPORTED_IN_JSON: Final = (
     ("mlflow.llm.cost", ("total_cost",)),
     ("ai.response.providerMetadata", ("gateway/cost", "openrouter/usage/cost")),
 )
-#: A higher cost of one call must be a mistake, and would falsify every sum.
-MOST: Final = 1_000_000.0
+#: A higher cost of one call must be a mistake, and would falsify every sum. As many of them as are
+#: written together fit into an integer of a store.
+MOST: Final = 10_000.0
 
 _REQUESTED: Final = (
     "gen_ai.request.model",
