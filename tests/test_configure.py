@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -38,7 +39,7 @@ orq_otel.configure().shutdown()
 REFUSED_BY_THE_SDK = """
 import logging, os
 logging.basicConfig(format="%(message)s")
-os.environ["OTEL_BSP_MAX_QUEUE_SIZE"] = "10"
+os.environ["OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER"] = "no-such-one"
 import orq_otel
 handle = orq_otel.configure()
 print(orq_otel.OpenAIInstrumentor().is_instrumented_by_opentelemetry)
@@ -162,6 +163,68 @@ def test_what_it_says(program: str, said: str) -> None:
 def test_no_lock_stays_taken_where_a_signal_handler_raises() -> None:
     """With a with statement one would, on Python 3.14."""
     test_what_it_says(INTERRUPTED, "done")
+
+
+WITHOUT_WRONG_VARIABLES = """
+import logging, os, sys
+logging.basicConfig(format="%(message)s")
+environment = dict(os.environ)
+import orq_otel
+from opentelemetry import trace
+orq_otel.configure(endpoint=sys.argv[1])
+handle = orq_otel.configure()
+with orq_otel.thread("t-1"):
+    trace.get_tracer("own").start_span("own").end()
+assert handle.force_flush()
+assert dict(os.environ) == environment
+print([(one.code, one.details) for one in orq_otel.doctor(reachable=False).problems])
+handle.shutdown()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("OTEL_PROPAGATORS", "trecaontext", "a list of propagators that are installed, or none"),
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "abc", "a whole number"),
+        ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "-1", "a whole number"),
+        ("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "1.5", "a whole number"),
+        ("OTEL_PYTHON_TRACER_PROVIDER", "mine", "a name that an installed package has"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "-1", "a whole number above 0"),
+    ],
+)
+def test_a_variable_with_which_opentelemetry_fails(name: str, value: str, said: str) -> None:
+    with OtlpReceiver() as receiver:
+        done = subprocess.run(
+            [sys.executable, "-c", WITHOUT_WRONG_VARIABLES, receiver.url],
+            env={**os.environ, name: value},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        (span,) = receiver.spans
+
+    sentence = f"{name} is {said}, not {value!r}."
+    assert span.attributes["thread.id"] == "t-1"
+    assert [line for line in done.stderr.splitlines() if "[ORQ-" in line] == [
+        f"{sentence} What is wrong in it is left out. [ORQ-S01]"
+    ]
+    assert done.stdout == f"{[('ORQ-S01', sentence)]}\n"
+
+
+def test_what_is_right_in_a_list_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_PROPAGATORS", "orq_thread, jeager,tracecontext")
+    program = """
+import orq_otel, sys
+orq_otel.configure
+from opentelemetry import propagate
+print(sorted(propagate.get_global_textmap().fields))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "['baggage', 'traceparent', 'tracestate']\n"
 
 
 EXPORT = """

@@ -90,7 +90,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415
 
-    value = globals()[name] = getattr(import_module(_LATER[name]), name)
+    from orq_otel.foundations.variables import without_wrong  # noqa: PLC0415
+
+    value = globals()[name] = getattr(without_wrong(lambda: import_module(_LATER[name])), name)
     return value
 
 

@@ -13,11 +13,11 @@ from argparse import REMAINDER, Namespace
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from orq_otel.foundations.codes import (
-    BAD_VARIABLE,
     ENTRIES,
     FAILED_EARLY,
     INCOMPLETE_VIEWER,
@@ -28,6 +28,7 @@ from orq_otel.foundations.codes import (
     UNCONFIGURED_WORKER,
     UNKNOWN_VARIABLE,
 )
+from orq_otel.foundations.variables import without_wrong
 
 _ILL, _WRONG_USAGE = 1, 2
 #: The statuses of a program that did not fail: it ended, or was asked to, by itself or by a shell.
@@ -66,10 +67,8 @@ def run(options: Namespace) -> int:
     if options.explain is not None:
         return _explain(options.explain, as_json=options.json)
     command = [one for at, one in enumerate(options.command) if (at, one) != (0, "--")]
-    try:
-        from orq_otel.setup import doctor  # noqa: PLC0415 - `--explain` needs none of it
-    except Exception as error:  # noqa: BLE001 - a variable may keep OpenTelemetry from being imported
-        return _show(_without_opentelemetry(error), as_json=options.json)
+    with _without_log_lines():  # `--explain` needs none of it
+        doctor = without_wrong(lambda: import_module("orq_otel.setup.doctor"))
     try:
         if command:
             report = _of_program(command, as_json=options.json)
@@ -85,21 +84,6 @@ def run(options: Namespace) -> int:
 def _show(report: Any, *, as_json: bool) -> int:
     print(json.dumps(report.to_dict(), indent=2) if as_json else report)  # noqa: T201
     return 0 if report.is_well else _ILL
-
-
-def _without_opentelemetry(error: Exception) -> Any:
-    """Returns a report of the variables with which OpenTelemetry cannot be imported.
-
-    Raises:
-        Exception: `error`, if it is not that.
-    """
-    from orq_otel.setup.report import Finding, Report  # noqa: PLC0415 - as above
-    from orq_otel.setup.variables import wrong  # noqa: PLC0415 - the same
-
-    found = [Finding(BAD_VARIABLE, one) for one in wrong()]
-    if not found:
-        raise error
-    return Report.of(found, [f"OpenTelemetry cannot be imported: {type(error).__name__}"])
 
 
 def _with_viewer(report: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined,unused-ignore]
@@ -15,6 +16,7 @@ from orq_otel.foundations.codes import IGNORED_ARGUMENT
 from orq_otel.foundations.guard import warn_once
 from orq_otel.foundations.patching import Patch
 from orq_otel.foundations.settings import Settings
+from orq_otel.foundations.variables import without_wrong
 from orq_otel.foundations.version import __version__
 from orq_otel.genai.content import Capture, check_capture, choose_capture
 from orq_otel.genai.errors import Errors
@@ -100,7 +102,8 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
                 redact=redact,
             )
             self._apply()  # to a client that was imported anew
-        super().instrument(
+        instrument = partial(
+            super().instrument,
             tracer_provider=tracer_provider,
             meter_provider=meter_provider,
             logger_provider=logger_provider,
@@ -109,6 +112,7 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
             skip_dep_check=skip_dep_check,
             raise_exception_on_conflict=raise_exception_on_conflict,
         )
+        without_wrong(instrument)
 
     def _warn_of_ignored(self, /, **arguments: Any) -> None:
         """Log which arguments of a second `instrument()` have no effect."""

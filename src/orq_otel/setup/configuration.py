@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Literal
 
@@ -18,6 +19,7 @@ from orq_otel.foundations.guard import place_of, report, warn_once
 from orq_otel.foundations.once import hold
 from orq_otel.foundations.settings import Settings
 from orq_otel.foundations.unfinished import end_all
+from orq_otel.foundations.variables import without_wrong
 from orq_otel.genai.content import check_capture
 from orq_otel.genai.events import warn_without_logs
 from orq_otel.genai.instrumentor import ClientInstrumentor
@@ -248,8 +250,9 @@ class Handle:
 
         for signal in SIGNALS:
             if signal in targets or signal in state.outlets:
+                send = partial(signals.send, signal, targets.get(signal, ()), self._provider)
                 try:
-                    signals.send(signal, targets.get(signal, ()), self._provider)
+                    without_wrong(send)
                 except ImportError:
                     raise
                 except Exception as error:  # noqa: BLE001 - a wrong value of a variable
@@ -313,7 +316,7 @@ def configure(  # noqa: PLR0913 - each a keyword, and optional
     `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_*`, `OTEL_TRACES_EXPORTER` ("otlp", "console" or
     "none"), `OTEL_TRACES_SAMPLER` ("orq_thread_ratio" or one of the SDK's), `OTEL_BSP_*`,
     `OTEL_SDK_DISABLED`. Arguments win over them, but nothing is exported of a signal whose exporter
-    is "none".
+    is "none". If the SDK fails at a wrong value, that is logged, and it counts as not set.
 
     With a key in `ORQ_API_KEY`, and no endpoint by argument or variable, spans go to Orq over HTTP:
     to https://api.orq.ai/v2/otel, or below `ORQ_BASE_URL`, which names a self-hosted Orq. The key
@@ -362,7 +365,7 @@ def configure(  # noqa: PLR0913 - each a keyword, and optional
             return handle
         if handle is not None:
             handle.shutdown()
-        return _set_up(given)
+        return without_wrong(lambda: _set_up(given))
     finally:
         if held:
             lock.release()

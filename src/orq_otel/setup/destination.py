@@ -25,7 +25,7 @@ from orq_otel.foundations.codes import (
 from orq_otel.foundations.guard import warn_once
 from orq_otel.foundations.orq_hosts import is_orqs
 from orq_otel.foundations.settings import Settings
-from orq_otel.setup.variables import headers_in
+from orq_otel.foundations.variables import headers_in
 
 HTTP: Final = "http/protobuf"
 GRPC: Final = "grpc"

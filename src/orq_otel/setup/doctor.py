@@ -33,6 +33,7 @@ from orq_otel.foundations.codes import (
     SENT_TWICE,
 )
 from orq_otel.foundations.guard import occurrences
+from orq_otel.foundations.variables import wrong
 from orq_otel.genai.counts import counts
 from orq_otel.genai.instrumentor import ClientInstrumentor
 from orq_otel.labels.providers import unset
@@ -152,8 +153,9 @@ def in_process() -> Iterator[Finding]:
 
 def logged() -> Iterator[Finding]:
     """What was logged in this process, by code."""
+    found = tuple(one.sentence for one in wrong())  # which `environment` finds
     for one in occurrences():
-        if one.code in ENTRIES:
+        if one.code in ENTRIES and not one.message.startswith(found):
             place = f" ({one.place})" if one.place else ""
             times = f" {one.count} times." if one.count > 1 else ""
             yield Finding(one.code, f"{one.message}{place}{times}")

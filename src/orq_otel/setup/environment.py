@@ -24,6 +24,7 @@ from orq_otel.foundations.codes import (
     UNSUPPORTED_CLIENT,
 )
 from orq_otel.foundations.settings import CAPTURE_MODES, Settings, meant, names
+from orq_otel.foundations.variables import wrong
 from orq_otel.foundations.version import __version__
 from orq_otel.setup.configuration import INSTRUMENTORS
 from orq_otel.setup.destination import (
@@ -38,7 +39,6 @@ from orq_otel.setup.destination import (
 )
 from orq_otel.setup.report import Finding
 from orq_otel.setup.status import installed, package
-from orq_otel.setup.variables import wrong
 
 #: What exporting needs: a module, its distribution, and what it is for.
 _NEEDED: Final = (
@@ -104,7 +104,7 @@ def findings(*, needs_distro: bool) -> Iterator[Finding]:
     yield from _switched_off()
     yield from _sampling()
     yield from _limits()
-    yield from (Finding(BAD_VARIABLE, one) for one in wrong())
+    yield from (Finding(BAD_VARIABLE, one.sentence) for one in wrong())
     yield from _slips()
 
 

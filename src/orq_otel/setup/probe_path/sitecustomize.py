@@ -11,9 +11,9 @@ from importlib import import_module
 from pathlib import Path
 
 with contextlib.suppress(Exception):  # the program goes on without probes
-    from orq_otel.setup.probes import begin
+    from orq_otel.foundations.variables import without_wrong
 
-    begin()
+    without_wrong(lambda: import_module("orq_otel.setup.probes").begin())
 
 _here = Path(__file__).resolve().parent
 _path = list(sys.path)

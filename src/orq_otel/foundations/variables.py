@@ -3,6 +3,9 @@
 The SDK says it in a log line with the whole value, or not at all, and some values keep it from
 being imported. So this module imports nothing of it. Of headers, nothing is shown.
 
+Where the SDK raises, `without_wrong()` does what the specification asks for: it says what is wrong,
+and goes on without it.
+
 Sources: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/ and
 https://opentelemetry.io/docs/specs/otel/protocol/exporter/.
 
@@ -17,7 +20,12 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
+
+from orq_otel.foundations.codes import BAD_VARIABLE
+from orq_otel.foundations.guard import is_signals, warn_once
+
+_T = TypeVar("_T")
 
 #: A header as exporters take it: a name, and a value that may be URL-encoded.
 _HEADER: Final = re.compile(r"[\w!#$%&'*+.^`|~-]+[ \t]*=[ \t]*[ !#-+\--:<-\[\]-~]*", re.ASCII)
@@ -39,30 +47,80 @@ class Kind(NamedTuple):
     is_shown: bool = True
 
 
+class Wrong(NamedTuple):
+    """A variable that has a value which it cannot have.
+
+    Attributes:
+        name: Its name.
+        sentence: What is wrong with it.
+        right: What is right in the value. None for nothing.
+    """
+
+    name: str
+    sentence: str
+    right: str | None = None
+
+
 def headers_in(text: str) -> list[str]:
     """The headers in the value of a variable, without those that exporters leave out."""
     return [one for one in _parts(text) if _HEADER.fullmatch(one)]
 
 
-def wrong() -> Iterator[str]:
-    """A sentence for each variable that has a value which it cannot have."""
+def without_wrong(make: Callable[[], _T]) -> _T:
+    """Do what variables may make OpenTelemetry fail in.
+
+    If it fails, and variables have wrong values, it is done again without what is wrong in them,
+    and each is logged. Meanwhile other OS threads see the environment so, too.
+
+    Raises:
+        Exception: What `make` raises where no variable is wrong, or the second time.
+    """
+    try:
+        return make()
+    except Exception as error:
+        found = list(wrong())
+        if is_signals(error) or not found:
+            raise
+    before = {one.name: os.environ.get(one.name) for one in found}
+    try:
+        for one in found:
+            warn_once(BAD_VARIABLE, f"{one.sentence} What is wrong in it is left out.")
+            _put(one.name, one.right)
+        return make()
+    finally:
+        for name, value in before.items():
+            _put(name, value)
+
+
+def _put(name: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
+
+
+def wrong() -> Iterator[Wrong]:
+    """The variables that have a value which they cannot have."""
     for name in sorted(os.environ):
         value = os.environ[name].strip()
         kind = next((one for one in _KINDS if re.fullmatch(one.names, name)), None)
         if value and kind is not None and not kind.is_right(value):
             shown = f"not {value!r}" if kind.is_shown else "and not what it has, which is not shown"
-            yield f"{name} is {kind.what}, {shown}."
+            right = ",".join(filter(kind.is_right, _parts(value)))
+            yield Wrong(name, f"{name} is {kind.what}, {shown}.", right or None)
     name = "OTEL_TRACES_SAMPLER_ARG"
     argument = os.environ.get(name, "").strip()
     is_ratio = os.environ.get("OTEL_TRACES_SAMPLER", "").strip().lower().endswith("ratio")
     if is_ratio and argument and not _is_share(argument):
-        yield f"{name} is a number from 0 to 1, such as 0.25, not {argument!r}. It counts as 1."
+        said = f"{name} is a number from 0 to 1, such as 0.25, not {argument!r}. It counts as 1."
+        yield Wrong(name, said)
     for kind_of_batch in ("BSP", "BLRP"):
         batch = f"OTEL_{kind_of_batch}_MAX_EXPORT_BATCH_SIZE"
         queue = f"OTEL_{kind_of_batch}_MAX_QUEUE_SIZE"
         sizes = [os.environ.get(batch, "512").strip(), os.environ.get(queue, "2048").strip()]
         if all(map(_is_positive, sizes)) and int(sizes[0]) > int(sizes[1]):
-            yield f"{batch} is {sizes[0]}, and may not be more than {queue}, which is {sizes[1]}."
+            said = f"{batch} is {sizes[0]}, and may not be more than {queue}, which is {sizes[1]}."
+            yield Wrong(batch, said, sizes[1])
 
 
 def _parts(text: str) -> list[str]:
