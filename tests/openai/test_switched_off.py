@@ -329,3 +329,38 @@ assert {"SyncAPIClient.request", "AsyncAPIClient.request"} <= {*OpenAIInstrument
 
 def test_a_client_that_is_imported_meanwhile_is_instrumented_as_a_whole(tmp_path: Path) -> None:
     assert run_program(MEANWHILE, tmp_path).stderr == ""
+
+
+CONFIGURED_ANEW = """
+import os, sys
+os.environ["OTEL_TRACES_EXPORTER"] = "none"
+import openai, orq_otel
+
+def forget():
+    for name in [name for name in sys.modules if name.partition(".")[0] == "openai"]:
+        del sys.modules[name]
+
+def found():
+    problems = orq_otel.doctor(reachable=False).problems
+    return [one.details for one in problems if one.code == "ORQ-C06"]
+
+handle = orq_otel.configure()
+wrapped = set(orq_otel.OpenAIInstrumentor().wrapped)
+assert "SyncAPIClient.request" in wrapped and found() == []
+forget()
+assert found() == []
+import openai
+assert found() == ["openai._base_client: imported anew."], found()
+assert orq_otel.configure() is handle
+assert set(orq_otel.OpenAIInstrumentor().wrapped) == wrapped and found() == []
+forget()
+orq_otel.configure()
+import openai
+assert set(orq_otel.OpenAIInstrumentor().wrapped) == wrapped and found() == []
+handle.shutdown()
+assert orq_otel.OpenAIInstrumentor().wrapped == []
+"""
+
+
+def test_configure_instruments_again_and_the_doctor_finds_it(tmp_path: Path) -> None:
+    assert run_program(CONFIGURED_ANEW, tmp_path).stdout == ""

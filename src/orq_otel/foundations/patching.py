@@ -95,6 +95,12 @@ class Patch:
         return [one for one in each if getattr(module, one[1].owner, None) is one[0]]
 
     @property
+    def is_outdated(self) -> bool:
+        """Whether the module was imported anew since, so that nothing of it is wrapped."""
+        is_imported = self.module in sys.modules
+        return is_imported and bool(self._applied) and not self._wrapped_in_module()
+
+    @property
     def missing(self) -> list[str]:
         """What an imported module lacks, also what only other versions of it have."""
         if not (self._active and self.module in sys.modules):

@@ -101,7 +101,7 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
                 capture_content=capture_content,
                 redact=redact,
             )
-            self._apply()  # to a client that was imported anew
+            self.wrap()
         instrument = partial(
             super().instrument,
             tracer_provider=tracer_provider,
@@ -143,11 +143,18 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
         )
         if self._patches is None:
             self._patches = self.patches()
-        self._apply()
+        self.wrap()
 
-    def _apply(self) -> None:
-        for patch in self._patches or ():
-            patch.apply()
+    def wrap(self) -> None:
+        """Wrap the client as it is imported now, perhaps anew, if it is to be instrumented."""
+        if self.telemetry is not None:
+            for patch in self._patches or ():
+                patch.apply()
+
+    @property
+    def outdated(self) -> list[str]:
+        """The modules of the client that were imported anew since they were wrapped."""
+        return [patch.module for patch in self._patches or () if patch.is_outdated]
 
     def recapture(self, capture_content: bool | str | None, redact: Any) -> None:  # noqa: FBT001 - as instrument() names it
         """Change what content is captured, of calls that start from now on.

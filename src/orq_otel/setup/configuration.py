@@ -224,6 +224,8 @@ class Handle:
         self._outlives_blocks |= not self._blocks
         changed = given.given()
         self._arguments = replace(self._arguments, **changed)
+        for kind in INSTRUMENTORS:
+            kind().wrap()
         if changed.keys() & {"endpoint", "protocol", "headers", "metrics", "logs"}:
             self.export(Settings.read())
         if "service_name" in changed:
@@ -267,6 +269,7 @@ class Handle:
         for kind in INSTRUMENTORS:
             instrumentor = kind()
             if instrumentor.is_instrumented_by_opentelemetry:
+                instrumentor.wrap()
                 if any(value is not None for value in options.values()):
                     instrumentor.recapture(**options)
                 continue

@@ -288,6 +288,7 @@ def _sampler(provider: Any) -> Iterator[Finding]:
 
 
 def _instrumentations() -> Iterator[Finding]:
+    yield from outdated()
     for kind in INSTRUMENTORS:
         name = package(kind)
         foreign = sorted(set(others_of(name)))
@@ -302,6 +303,13 @@ def _instrumentations() -> Iterator[Finding]:
             yield Finding(
                 OTHERS_SPANS, f"{name}: {', '.join(foreign)}, and not ours.", is_problem=False
             )
+
+
+def outdated() -> Iterator[Finding]:
+    """Find clients that were imported anew since they were instrumented."""
+    for kind in INSTRUMENTORS:
+        if modules := kind().outdated:
+            yield Finding(NOT_INSTRUMENTED, f"{', '.join(modules)}: imported anew.")
 
 
 def _is_called(name: str) -> bool:

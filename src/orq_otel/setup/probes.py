@@ -47,7 +47,7 @@ from orq_otel.labels.attributes import ADOPTED_FROM, ORQ_THREAD_ID
 from orq_otel.labels.entry_spans import inherited_thread
 from orq_otel.openai.requests import find
 from orq_otel.setup.configuration import INSTRUMENTORS
-from orq_otel.setup.doctor import ask, endpoints, exports, in_process, used_providers
+from orq_otel.setup.doctor import ask, endpoints, exports, in_process, outdated, used_providers
 from orq_otel.setup.report import Finding, listed
 from orq_otel.setup.state import state
 from orq_otel.setup.status import describe
@@ -157,6 +157,9 @@ class Probe:
         written = 0
         while True:
             time.sleep(_PAUSE)
+            for one in outdated():  # none is at the end, when the instrumentors are off
+                self._changes += one not in self.seen
+                self.seen[one] = None
             if self._changes != written:
                 written = self._changes
                 self.write()
