@@ -474,7 +474,7 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
         ),
         NOT_INSTRUMENTED: Entry(
             NOTHING_ARRIVES,
-            "A client is called whose instrumentor is not switched on, or it was imported anew since.",
+            "A client is called whose instrumentor is not switched on, or it was imported anew.",
             "Call `orq_otel.configure()`, or `OpenAIInstrumentor().instrument()` and "
             "`OrqInstrumentor().instrument()`.",
         ),
