@@ -340,6 +340,15 @@ def test_braces_in_the_id_of_a_block_are_kept_and_told_once_a_place(
     ] * 2
 
 
+def test_braces_in_the_id_of_a_block_are_raised_for_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORQ_OTEL_STRICT", "true")
+    with pytest.raises(ValueError, match="takes the id in a with block as it is, braces too"):
+        thread("ticket-{ticket}").__enter__()
+    with thread(Thread("ticket-{ticket}")) as t:
+        assert t == Thread("ticket-{ticket}")
+    assert current_thread() is None
+
+
 def test_braces_elsewhere_are_not_told(caplog: pytest.LogCaptureFixture) -> None:
     @thread("ticket-{ticket}", tags=["{ticket}"])
     def by_template(ticket: int) -> None: ...

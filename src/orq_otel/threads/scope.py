@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 from orq_otel.foundations.caching import Uncached
 from orq_otel.foundations.codes import BRACES_IN_BLOCK
-from orq_otel.foundations.guard import is_signals, report, warn_once
+from orq_otel.foundations.guard import is_signals, report
 from orq_otel.foundations.once import Once, take
 from orq_otel.threads.details import (
     NO_METADATA,
@@ -49,7 +49,6 @@ from orq_otel.threads.frames import (
 from orq_otel.threads.handlers import OpenFrame, scoped
 from orq_otel.threads.misuse import (
     SafeText,
-    code_location,
     is_decorating,
     is_refusal,
     loggable,
@@ -72,6 +71,13 @@ _CURRENT: Any = object()
 _NO_ID: Final = SafeText(
     'thread() needs the id of your conversation, thread("support-42"), '
     'or for a new one thread(new_thread_id("support")).'
+)
+
+#: The error message if an id in a block looks like a template.
+_BRACES: Final = SafeText(
+    "thread() takes the id in a with block as it is, braces too: only decorators fill in "
+    'templates, @thread("ticket-{ticket_id}"). Write f"ticket-{ticket_id}", or pass a Thread for '
+    "an id with braces."
 )
 
 #: What failed, for log lines, if an id or tag of the user's own class raises.
@@ -208,12 +214,7 @@ class Scope(Frame):
         if wrong is not None:
             warn_of_misuse(wrong, "", _outcome(found))
         elif is_template(id):
-            warn_once(
-                BRACES_IN_BLOCK,
-                "thread() takes the id in a with block as it is, braces too: only decorators fill "
-                'in templates, @thread("ticket-{ticket_id}"). Write f"ticket-{ticket_id}".',
-                code_location(),
-            )
+            warn_of_misuse(ValueError(_BRACES), "", "It is kept.", BRACES_IN_BLOCK)
         return found
 
     def __exit__(self, left: object, error: object, traceback: object) -> None:
