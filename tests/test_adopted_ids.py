@@ -73,6 +73,15 @@ def test_a_call_in_a_span_of_an_agent_has_its_id(
     assert {**adopted("lg-7", name), "session.id": "lg-7"}.items() <= told.items()
 
 
+def test_the_word_for_a_missing_id_is_told(
+    instrumented: Telemetry, client: openai.OpenAI, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = embed_in(instrumented, client, {**AGENT, "session.id": "UnDefined"})
+    assert adopted("UnDefined", "session.id").items() <= told.items()
+    (line,) = [one for one in caplog.messages if "ORQ-" in one]
+    assert line.startswith("A thread id is the word 'UnDefined', ")
+
+
 def test_spans_of_the_program_may_be_between(
     instrumented: Telemetry, client: openai.OpenAI
 ) -> None:

@@ -58,6 +58,22 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
 # ---- What is accepted ------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("word", ["None", "null", "undefined"])
+def test_the_word_for_a_missing_id_is_kept_and_told(
+    word: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with thread_from_headers({"baggage": f"thread.id={word}"}) as t:
+        assert t == Thread(word)
+    with thread(word, tags=[f"of-{word}"]), thread(f"{word}-1"), thread("one", tags=[word]):
+        pass
+    (line,) = logged(caplog)
+    assert line == (
+        f"A thread id is the word {word!r}, most likely for one that was missing. It is kept, so "
+        "all conversations without an id are shown as one. Where there is no id, open no thread, "
+        "or use new_thread_id(). [ORQ-T13]"
+    )
+
+
 @pytest.mark.parametrize(
     ("id", "expected"),
     [

@@ -22,6 +22,7 @@ TWO_IDS: Final = "ORQ-T09"
 BAD_INBOUND_DETAILS: Final = "ORQ-T10"
 MUCH_METADATA: Final = "ORQ-T11"
 PASSED_BY: Final = "ORQ-T12"
+NO_REAL_ID: Final = "ORQ-T13"
 
 LONG_BAGGAGE_ID: Final = "ORQ-P01"
 LONG_BAGGAGE_TAGS: Final = "ORQ-P02"
@@ -194,6 +195,13 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
             "One trace has spans of two threads. Backends that read only the first id show both as "
             "one conversation.",
             "Let a new conversation begin a new trace, or keep to one id in a request.",
+        ),
+        NO_REAL_ID: Entry(
+            MIXED,
+            "A thread's id is the word none, null or undefined, most likely for a missing one, "
+            "so all conversations without an id are shown as one.",
+            "Where there is no id, open no thread and send no header, or make an id with "
+            "`new_thread_id()`.",
         ),
         LONG_BAGGAGE_ID: Entry(
             NOT_GROUPED,

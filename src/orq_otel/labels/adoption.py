@@ -21,7 +21,7 @@ from orq_otel.labels.agents_sdk import run_id
 from orq_otel.labels.attributes import ADOPTED_FROM, CONVERSATION_ID, in_force, labels
 from orq_otel.labels.entry_spans import inherited_thread
 from orq_otel.labels.grouping import GROUPING, Spans, is_marked
-from orq_otel.threads.frames import plain_thread
+from orq_otel.threads.frames import LONGEST_WORD, plain_thread, warn_of_no_id
 
 #: Makes up an id for each run for which the user gives none.
 _PYDANTIC_AI: Final = "pydantic-ai"
@@ -102,6 +102,8 @@ def adopted_labels(context: Context, parent: Any, started: Mapping[str, Any]) ->
     if inherited_thread(context) is not None:  # whose labels the span gets when it starts
         return _NONE
     name, id = found  # noqa: A001
+    if len(id) <= LONGEST_WORD:
+        warn_of_no_id(id)
     return {ADOPTED_FROM: name, **labels(plain_thread(id, ()))}
 
 

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Final, final
 from uuid import UUID
 
 from orq_otel.foundations.caching import Uncached, keep
-from orq_otel.foundations.codes import LONG_ID_OR_TAG
+from orq_otel.foundations.codes import LONG_ID_OR_TAG, NO_REAL_ID
 from orq_otel.foundations.guard import is_signals, report, warn_once
 from orq_otel.foundations.process import process
 from orq_otel.threads.details import (
@@ -35,6 +35,10 @@ from orq_otel.threads.misuse import SafeText
 #: In characters. Longer ids, tags and users are kept, but Langfuse drops them, and MLflow refuses
 #: ids of more than 250.
 LONG = 200
+
+#: What languages make of a missing id where they make text of it.
+_WORDS_FOR_NONE: Final = frozenset({"none", "null", "undefined"})
+LONGEST_WORD: Final = 9
 
 
 @final
@@ -350,7 +354,20 @@ def checked(id: str, tags: tuple[Any, ...]) -> Thread:  # noqa: A002
         check_tag(tag)
     if len(id) > LONG or any(len(tag) > LONG for tag in tags):
         warn_of_length()
+    if len(id) <= LONGEST_WORD:
+        warn_of_no_id(id)
     return plain_thread(id, tuple(dict.fromkeys(str.__str__(tag) for tag in tags)))
+
+
+def warn_of_no_id(id: str) -> None:  # noqa: A002
+    """Log an id that is the word for a missing one, as `f"{None}"` makes it. It is kept."""
+    if id.lower() in _WORDS_FOR_NONE:
+        warn_once(
+            NO_REAL_ID,
+            f"A thread id is the word {id!r}, most likely for one that was missing. It is kept, so "
+            "all conversations without an id are shown as one. Where there is no id, open no "
+            "thread, or use new_thread_id().",
+        )
 
 
 def warn_of_length() -> None:
