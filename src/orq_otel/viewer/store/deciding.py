@@ -271,7 +271,8 @@ class _Decision:
         return [
             Change(seq, changed, kept.facts)
             for seq, kept, node in (*decided, *self._others.values())
-            if (changed := calls.decided(_raw(kept), node)).facts != kept.facts
+            if not _is_unchanged(kept.facts, node)
+            and (changed := calls.decided(_raw(kept), node)).facts != kept.facts
         ]
 
 
@@ -386,6 +387,17 @@ def _matters(kept: KeptSpan) -> bool:
     if facts.thread_id is not None or said is None:
         return True
     return said.is_genai or said.session_id is not None
+
+
+def _is_unchanged(facts: Facts, node: calls.Node) -> bool:
+    """Whether the same counts as before, as of most spans: their prices need not be looked up."""
+    told = (node.input, node.output) if node.counts else (None, None)
+    return (
+        (node.thread, node.counts, node.is_failure) == node.before
+        and told == (facts.input_tokens, facts.output_tokens)
+        and node.cost is None
+        and (facts.cost is not None or not node.counts)
+    )
 
 
 def _raw(kept: KeptSpan) -> KeptSpan:
@@ -505,7 +517,8 @@ def span_at(connection: sqlite3.Connection, seq: int) -> KeptSpan:
         (seq,),
     ).fetchone()
     kept = span_of(tuple(row), body_of(body), thread, "", _resource(resource))
-    return replace(kept, span=sqlite_logs.with_records(connection, (row[1], row[2]), kept.span))
+    told = sqlite_logs.with_records(connection, (row[1], row[2]), kept.span)
+    return kept if told is kept.span else replace(kept, span=told)
 
 
 @functools.lru_cache(maxsize=64)
