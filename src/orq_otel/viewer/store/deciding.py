@@ -5,9 +5,9 @@ thread's id, and tell of one call each. They are seen without reading anything f
 
 Of a long trace, only those spans are read that have to do with new ones: what is above and below
 them, and what arrived shortly before. When it gets its first thread, and its second, the thread of
-any span may change: until the second, one is lent to all of it. Then, and where very many spans are
-below new ones, it is noted in `undecided`, and decided on as a whole in the background, a few
-changes in a transaction.
+any span may change: until the second, one is lent to all of it. Then, and where thousands of
+spans are below new ones, it is noted in `undecided`, and decided on as a whole in the background, a
+few changes in a transaction.
 """
 
 from __future__ import annotations
