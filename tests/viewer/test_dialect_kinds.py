@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -152,6 +153,20 @@ def test_a_conversation_is_read_back(sender: str, sqlite: SQLiteStore) -> None:
 @given(written=talks())
 def test_any_conversation_is_read_back(sender: str, written: Talk) -> None:
     check(spans_of(sender, written, THREAD), written)
+
+
+@pytest.mark.parametrize("sender", WRITERS)
+def test_an_empty_answer_is_told_as_such(sender: str) -> None:
+    """Whoever writes it: no text in the place where another call has one."""
+    (span,) = spans_of(sender, talk([("Where is my parcel?", [], "#")]), THREAD)
+    attributes = {
+        name: re.sub(r"""(["'])#(\\*\1)""", r"\1\2", value) if value != "#" else ""
+        for name, value in span.attributes.items()
+        if isinstance(value, str)
+    }
+    (turn,) = conversation(THREAD, kept([dataclasses.replace(span, attributes=attributes)])).entries
+    assert isinstance(turn, Turn)
+    assert ([one.parts for one in turn.answered], turn.has_output) == ([()], True)
 
 
 @pytest.mark.parametrize("sender", WRITERS)

@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from orq_otel.viewer.conversation import calls, handoffs
+from orq_otel.viewer.conversation.empty_answers import empty_answers
 from orq_otel.viewer.conversation.entries import Conversation, Failure, Step, Turn
 from orq_otel.viewer.conversation.facts import SUMMARIES, read
 from orq_otel.viewer.conversation.histories import (
@@ -269,6 +270,11 @@ class _Own:
                 return list(found)
         return []
 
+    def empty_answers(self, kept: KeptSpan) -> tuple[Message, ...]:
+        """Returns the answers of a call in which nothing was said, if its sender tells so."""
+        told = map(_empty_answers, (kept, *self._twins.get(_key(kept.span), ())))
+        return next(filter(None, told), ())
+
     def agent(self, kept: KeptSpan) -> str | None:
         """Returns the name of the agent that made a call: its own, or of the nearest around it."""
         for one in (kept, *self.around(kept)):
@@ -446,7 +452,7 @@ class _Reader:
         self._histories.remember(items, answer, marks, failed=kept.facts.is_error)
         self._histories.show((*asked, *answer))
         is_silent = not (answered or kept.facts.is_error or _ends_with_tools(kept.span))
-        empty = _empty_answers(kept.span) if is_silent else ()
+        empty = self._own.empty_answers(kept) if is_silent else ()
         silent = empty or (_cut_off(kept.span) if is_silent and items else ())
         self._read.append(_Draft(kept, asked, answer, found, bool(items), silent, bool(empty)))
 
@@ -762,36 +768,13 @@ def _ends_with_tools(span: Span) -> bool:
     return any(map(_WITH_TOOLS.search, _finish_reasons(span)))
 
 
-def _empty_answers(span: Span) -> tuple[Message, ...]:
-    """Returns the answers of a call in which nothing was said, if its sender tells so of all.
-
-    Senders that tell no content have a part without its text, or no message.
-    """
-    told = decoded(content(span, OUTPUT))
-    said = told if isinstance(told, list) else []
-    if not all(isinstance(one, Mapping) and _is_empty(one) for one in said):
-        return ()
-    found = []
-    for one, otherwise in itertools.zip_longest(said, _finish_reasons(span)[: len(said)]):
-        reason = one.get("finish_reason")
-        reason = reason if isinstance(reason, str) and reason else otherwise
-        if reason and _WITH_TOOLS.search(reason):
-            return ()  # some senders tell the calls elsewhere
-        found.append(Message("assistant", (), None, reason))
-    return tuple(found)
-
-
-def _is_empty(message: Mapping[str, Any]) -> bool:
-    parts = message.get("parts", message.get("content"))
-    return parts == "" or (
-        isinstance(parts, list)
-        and all(
-            isinstance(one, Mapping)
-            and kind_of(one) == "text"
-            and one.get("content", one.get("text")) == ""
-            for one in parts
-        )
-    )
+def _empty_answers(kept: KeptSpan) -> tuple[Message, ...]:
+    ends = empty_answers(kept.span)
+    told = itertools.zip_longest(ends, _finish_reasons(kept.span)[: len(ends)])
+    reasons = [reason or otherwise for reason, otherwise in told]
+    if any(reason and _WITH_TOOLS.search(reason) for reason in reasons):
+        return ()  # some senders tell the calls elsewhere
+    return tuple(Message("assistant", (), None, reason) for reason in reasons)
 
 
 def _cut_off(span: Span) -> tuple[Message, ...]:
