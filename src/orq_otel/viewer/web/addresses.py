@@ -18,16 +18,17 @@ def thread_url(thread_id: str, **parameters: str | int | None) -> str:
         query.insert(0, ("id", thread_id))
         return "/threads/?" + urlencode(query)
     path = "/threads/" + quote(thread_id, safe="", errors="replace")
-    return f"{path}?{urlencode(query)}" if query else path
+    return f"{path}?{urlencode(query, errors='replace')}" if query else path
 
 
-def export_url(thread_id: str, form: str) -> str | None:
-    """Returns the API's address of a thread's export in a format of the API.
+def export_url(thread_id: str, form: str, tz: str | None = None) -> str | None:
+    """Returns the API's address of a thread's export in a format of the API, and a time zone.
 
     None for the ids "." and "..", which cannot be the end of a path.
     """
     path = api_url(thread_id)
-    return None if path is None else f"{path}/export?format={form}"
+    query = {"format": form} if tz is None else {"format": form, "tz": tz}
+    return None if path is None else f"{path}/export?{urlencode(query, errors='replace')}"
 
 
 def api_url(thread_id: str) -> str | None:

@@ -6,7 +6,7 @@ The server renders them, and they work without JavaScript.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -30,7 +30,7 @@ from orq_otel.viewer.web.neighbours import neighbour
 from orq_otel.viewer.web.page_limits import TextBudget
 from orq_otel.viewer.web.query_parameters import InvalidParameterError, thread_query
 from orq_otel.viewer.web.rendering import HERE, page, problem
-from orq_otel.viewer.web.zones import Zone, zone_of
+from orq_otel.viewer.web.zones import PARAMETER, Zone, zone_of
 
 #: The endpoint in the example that an empty overview shows.
 DEFAULT_ENDPOINT: Final = "http://localhost:4318"
@@ -183,7 +183,7 @@ class _Pages:
             return _no_such_thread(request)
         asked, zone = request.query_params, zone_of(request)
         if (direction := asked.get("go")) is not None:
-            return self._neighbour(thread, asked.get("list", ""), zone, is_next=direction == "next")
+            return self._neighbour(thread, asked, zone, is_next=direction == "next")
         if trace_id := asked.get("media"):
             return self._media(thread, trace_id, asked.get("digest", ""))
         if key := asked.get("span"):
@@ -191,12 +191,19 @@ class _Pages:
         values = thread_page.values(self._store, thread, asked, zone, self._trace_url)
         return page("thread.html", **values)
 
-    def _neighbour(self, thread: Thread, listed: str, zone: Zone, *, is_next: bool) -> Response:
+    def _neighbour(
+        self, thread: Thread, asked: Mapping[str, str], zone: Zone, *, is_next: bool
+    ) -> Response:
         """Returns the way to the thread below or above one, or to the list at its end."""
+        listed, tz = asked.get("list", ""), asked.get(PARAMETER)
         parameters = [(name, value) for name, value in parse_qsl(listed) if name != "cursor"]
         query = thread_query(finding.query_parameters(parameters, zone))
         found = neighbour(self._store, thread, query, is_next=is_next)
-        url = f"/?{listed}" if found is None else thread_url(found.short_id, list=listed or None)
+        url = (
+            f"/?{listed}"
+            if found is None
+            else thread_url(found.short_id, tz=tz, list=listed or None)
+        )
         return RedirectResponse(url, 303, headers={"Cache-Control": "no-store"})
 
     def _media(self, thread: Thread, trace_id: str, digest: str) -> Response:
@@ -219,6 +226,7 @@ class _Pages:
             kept=kept,
             trace_url=trace_url(self._trace_url, thread, kept.span.trace_id, kept.span.span_id),
             text_budget=TextBudget(),
+            **thread_page.links(asked.get(PARAMETER)),
         )
 
     @_guarded

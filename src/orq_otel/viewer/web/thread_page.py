@@ -20,12 +20,12 @@ from orq_otel.viewer.model.telemetry import EVALUATION
 from orq_otel.viewer.model.threads import Thread
 from orq_otel.viewer.store import cursors
 from orq_otel.viewer.web import conversation_html, timeline
-from orq_otel.viewer.web.addresses import span_key, thread_url, trace_url
+from orq_otel.viewer.web.addresses import export_url, span_key, thread_url, trace_url
 from orq_otel.viewer.web.contents import contents
 from orq_otel.viewer.web.conversation_html import spans_shown
 from orq_otel.viewer.web.page_limits import TextBudget, trimmed
 from orq_otel.viewer.web.rendering import TAGS_SHOWN
-from orq_otel.viewer.web.zones import Zone
+from orq_otel.viewer.web.zones import PARAMETER, Zone
 
 MOST_SPANS: Final = 5000
 """How many spans of a thread a page reads at most."""
@@ -81,7 +81,7 @@ def values(
     all_traces = timeline.traces(thread.id, spans)
     shown, not_shown = _of_page(all_traces, parts, number)
     evaluations = [evaluation(one) for one in store.logs(thread.id, MOST_EVALUATIONS, EVALUATION)]
-    listed = asked.get("list")
+    listed, tz = asked.get("list"), asked.get(PARAMETER)
     placed, elsewhere = conversation_html.placed(evaluations, parts)
     return {
         "zone": zone.over(thread.started, thread.last_active),
@@ -98,7 +98,7 @@ def values(
         "after": after,
         "later": cursors.encode_position(position(spans[-1])) if is_cut else None,
         "list": listed,
-        "contents": contents(thread.id, parts, number, after=after, list=listed),
+        "contents": contents(thread.id, parts, number, tz=tz, after=after, list=listed),
         "capturing": settings(told.senders),
         "text_budget": TextBudget(),
         "traces": shown,
@@ -106,7 +106,8 @@ def values(
         "rows_left": not_shown,
         "whole": timeline.summary_line(all_traces),
         "trace_url": functools.partial(trace_url, template, thread),
-        "span_href": functools.partial(_span_href, thread, _rows_shown(shown)),
+        "span_href": functools.partial(_span_href, thread, tz, _rows_shown(shown)),
+        **links(tz),
         "can_delete": deletion(store) is not None,
         "estimated": [
             cost.total
@@ -124,6 +125,14 @@ def _before(store: Store, key: str) -> Position | None:
     """Returns the position before the trace of a span, or None if it is not there."""
     spans = store.trace(key.partition("-")[0]) if _KEY.fullmatch(key) else ()
     return (spans[0].span.start - 1, "f" * 16, "f" * 32) if spans else None
+
+
+def links(tz: str | None) -> dict[str, Any]:
+    """Returns what makes the links of a page, which keep the zone that its address names."""
+    return {
+        "thread_url": functools.partial(thread_url, tz=tz),
+        "export_url": functools.partial(export_url, tz=tz),
+    }
 
 
 def span(store: Store, thread: Thread, key: str, at: str | None) -> KeptSpan | None:
@@ -214,12 +223,12 @@ def _rows_shown(traces: Iterable[timeline.Trace]) -> set[str]:
     return {span_key(row.kept) for trace in traces for row in trace.rows}
 
 
-def _span_href(thread: Thread, shown: set[str], kept: KeptSpan) -> str:
+def _span_href(thread: Thread, tz: str | None, shown: set[str], kept: KeptSpan) -> str:
     """Returns where a span is: on the same page, or on one of its own."""
     key = span_key(kept)
     if key in shown:
         return f"#s-{key}"
-    return thread_url(thread.id, span=key, at=kept.span.start)
+    return thread_url(thread.id, tz=tz, span=key, at=kept.span.start)
 
 
 def _number(value: str | None, most: int) -> int:
