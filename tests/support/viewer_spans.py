@@ -96,10 +96,10 @@ class Api:
 
 
 @contextmanager
-def served(app: ASGIApp) -> Iterator[httpx.Client]:
-    """A client of an application on a free port."""
+def served(app: ASGIApp, port: int = 0) -> Iterator[httpx.Client]:
+    """A client of an application on a port: a free one, unless it is named."""
     server = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", log_config=None, ws="none")
+        uvicorn.Config(app, host="127.0.0.1", port=port, lifespan="off", log_config=None, ws="none")
     )
     thread = threading.Thread(target=server.run)
     thread.start()

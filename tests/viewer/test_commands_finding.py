@@ -17,7 +17,7 @@ import pytest
 from support.viewer_spans import NOON, SECOND, Api, chat, keep, served, span
 
 from orq_otel.cli.main import main
-from orq_otel.viewer.model.store import Store
+from orq_otel.viewer.model.store import Store, deletion
 from orq_otel.viewer.model.telemetry import LogRecord
 
 from .command_line import COMMAND
@@ -223,11 +223,53 @@ class Watching:
             if ready:
                 self.text += os.read(self._reader, 65536).decode()
 
-    def end(self) -> int:
-        self._process.send_signal(signal.SIGINT)
+    def end(self, by: signal.Signals | None = signal.SIGINT) -> int:
+        """Returns the exit code, after a signal, or when nobody reads the output any more."""
+        if by is None:
+            os.close(self._reader)
+            return self._process.wait(60)
+        self._process.send_signal(by)
         code = self._process.wait(60)
         os.close(self._reader)
         return code
+
+
+def test_who_watches_a_thread_is_told_that_it_is_gone(store: Store, db: Path) -> None:
+    keep(store, chat("t", text="Hello"))
+    watching = Watching("thread", "t", "--watch", "--db", db)
+    watching.until("Hello")
+    delete = deletion(store)
+    assert delete is not None
+    delete("t")
+    watching.until("orq-otel: The thread was deleted, or has expired.")
+    assert watching.end(None) == 3
+
+
+@pytest.mark.parametrize("words", [("threads",), ("thread", "t")])
+def test_who_watches_waits_for_a_viewer_that_is_started_anew(
+    store: Store, words: tuple[str, ...]
+) -> None:
+    app = Api()
+    app.store = store
+    keep(store, chat("t", text="Hello"))
+    with served(app) as client:
+        port = client.base_url.port or 0
+        watching = Watching(*words, "--watch", "--url", client.base_url, is_terminal=False)
+        watching.until("Hello")
+    watching.until("This goes on when there is an answer.\n")
+    keep(store, chat("t", text="Are you there?", start=NOON + 60 * SECOND))
+    with served(app, port):
+        watching.until("Are you there?" if words[0] == "thread" else "1 m")
+    assert watching.text.count("No viewer answers") == 1
+    assert watching.end() == 130
+
+
+def test_who_watches_ends_with_the_reader_of_its_output(store: Store, db: Path) -> None:
+    keep(store, chat("t", text="Hello"))
+    for words in ("threads", "--watch"), ("thread", "t", "--watch"):
+        watching = Watching(*words, "--db", db, is_terminal=False)
+        watching.until("Hello")
+        assert watching.end(None) == 141
 
 
 def test_a_list_is_shown_anew_when_it_changes(store: Store, db: Path) -> None:

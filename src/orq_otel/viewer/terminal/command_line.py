@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -108,8 +109,7 @@ def watch(look: Callable[[], Answer], lines_of: Callable[[Answer], Sequence[str]
     before: Answer | None = None
     shown: Sequence[str] = ()
     is_terminal = sys.stdout.isatty()
-    while True:
-        found = look()
+    for found in looks(look):
         lines = lines_of(found)
         # How long ago something was changes all the time.
         if found != before or (is_terminal and lines != shown):
@@ -118,9 +118,43 @@ def watch(look: Callable[[], Answer], lines_of: Callable[[Answer], Sequence[str]
             elif before is not None:
                 sys.stdout.write("\n")
             write(lines)
-            sys.stdout.flush()
             before, shown = found, lines
+
+
+def looks(look: Callable[[], Answer]) -> Iterator[Answer]:
+    """Yields what there is to see, again and again until Ctrl-C, or until nobody reads the output.
+
+    A source that is away, such as a viewer that is started anew, is waited for, which is said once.
+
+    Args:
+        look: Returns what there is. What it raises the first time is raised here.
+    """
+    found = look()
+    waits_for = ""
+    while True:
+        if not waits_for:
+            yield found
+        sys.stdout.flush()
+        if _nobody_reads():
+            raise BrokenPipeError
         time.sleep(BETWEEN)
+        try:
+            found = look()
+            waits_for = ""
+        except (SourceError, StoreError) as error:
+            if str(error) != waits_for:
+                remark(f"orq-otel: {error} This goes on when there is an answer.")
+            waits_for = str(error)
+
+
+def _nobody_reads() -> bool:
+    """Whether the other end of a pipe is closed, which writing would tell only at the next line."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+    except (AttributeError, OSError):  # on Windows, or where the output is no file
+        return False
+    return any(state & (select.POLLERR | select.POLLHUP) for _, state in poll.poll(0))
 
 
 def no_such_thread(thread_id: str) -> int:

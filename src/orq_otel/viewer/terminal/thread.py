@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,9 +19,11 @@ from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.formats import cost_of_calls, count, one_line, plural
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.terminal.command_line import (
-    BETWEEN,
     DONE,
+    NO_SUCH_THREAD,
     add_source,
+    complain,
+    looks,
     no_such_thread,
     remark,
     run_with_source,
@@ -104,7 +104,7 @@ def run(options: Namespace) -> int:
         messages = list(conversation_lines(told, width, limit))
         write(["", *messages] if messages else [])
         if options.watch:
-            _follow(source, thread["id"], told, width)
+            return _follow(source, thread["id"], told)
         if limit is not None:
             return DONE
         write(["", *table(COLUMNS, list(_rows(thread, answer["spans"])), width)])
@@ -121,20 +121,28 @@ def _told(thread_id: str, answer: dict[str, Any]) -> Conversation:
     return with_prompts(conversation(thread_id, kept), kept)
 
 
-def _follow(source: Source, thread_id: str, told: Conversation, width: int | None) -> None:
-    """Print what is said next, until Ctrl-C."""
+def _follow(source: Source, thread_id: str, told: Conversation) -> int:
+    """Print what is said next, until Ctrl-C. Returns the exit code once the thread is gone."""
     shown = {_key(one) for one in told.entries}
     before: Any = None
-    while True:
+
+    def look() -> tuple[Turn | Step, ...] | None:
+        nonlocal before
         thread = source.thread(thread_id)
-        if thread is not None and thread != before:
-            before = thread
-            for entry in _told(thread_id, source.spans(thread_id)).entries:
-                if _key(entry) not in shown:
-                    shown.add(_key(entry))
-                    write(entry_lines(entry, width))
-        sys.stdout.flush()
-        time.sleep(BETWEEN)
+        if thread is None or thread == before:
+            return None if thread is None else ()
+        entries = _told(thread_id, source.spans(thread_id)).entries
+        before = thread
+        return entries
+
+    for entries in looks(look):
+        if entries is None:
+            return complain("The thread was deleted, or has expired.", NO_SUCH_THREAD)
+        for entry in entries:
+            if _key(entry) not in shown:
+                shown.add(_key(entry))
+                write(entry_lines(entry, terminal_width()))
+    return DONE
 
 
 def _key(entry: Turn | Step) -> tuple[str, str]:
