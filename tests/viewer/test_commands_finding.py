@@ -19,6 +19,7 @@ from support.viewer_spans import NOON, SECOND, Api, chat, keep, served, span
 from orq_otel.cli.main import main
 from orq_otel.viewer.model.store import Store, deletion
 from orq_otel.viewer.model.telemetry import LogRecord
+from orq_otel.viewer.store import sqlite_search
 
 from .command_line import COMMAND
 
@@ -149,6 +150,20 @@ def test_the_list_as_csv_is_that_of_the_api(
         for place in (("--db", db), ("--url", client.base_url)):
             out = out_of(capsys, "threads", "--csv", *place)
             assert out.splitlines() == expected.splitlines()
+
+
+def test_a_csv_says_beside_it_that_it_is_not_all(
+    store: Store, db: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(store, *(chat(f"talk-{number}") for number in range(3)))
+    monkeypatch.setattr(sqlite_search, "MOST", 2)
+    assert main(["threads", "--csv", "--db", str(db), "--text", "talk", "--limit", "1"]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 2
+    assert err.splitlines() == [
+        "Very many messages or threads have this text. Only the latest were looked at.",
+        "There are more: add --page 2",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,11 @@ from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.store import Store
 from orq_otel.viewer.model.telemetry import LogRecord, Span
+from orq_otel.viewer.store import sqlite_search
 from orq_otel.viewer.web.finding import tag_groups
 
 from . import conversations
-from .browsing import Browse, Page, Site, browse, browser, expect
+from .browsing import Browse, Page, Site, browse, browser, expect, of_own_file
 from .browsing import any_site as site
 from .sample_spans import MINUTE, NOON, SECOND, call
 
@@ -361,6 +362,14 @@ def test_a_csv_has_all_pages_and_no_formulas(site: Site) -> None:
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert [row["id"] for row in rows] == [f"t{n:04}" for n in range(1100)]
     assert {row["title"] for row in rows} == {"'=1+1"}
+
+
+@of_own_file
+def test_a_csv_says_that_not_all_was_searched(three: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_search, "MOST", 2)
+    for text, name in (("order", "threads-partial.csv"), ("order-1", "threads.csv")):
+        answer = httpx.get(f"{three.url}/api/threads.csv?q={text}", timeout=60)
+        assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
 
 
 @pytest.mark.one_in(3)  # `test_pages_layout` has axe look at all states of pages

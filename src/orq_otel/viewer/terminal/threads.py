@@ -147,6 +147,7 @@ def run(options: Namespace) -> int:
         elif options.csv:
             rows = [[_cell(one, name) for name in thread_csv.COLUMNS] for one in page["threads"]]
             write([thread_csv.lines([thread_csv.COLUMNS, *rows]).decode().rstrip("\r\n")])
+            _say_what_is_missing(page, number)
         else:
             _show(page, number)
         return DONE
@@ -171,6 +172,10 @@ def _show(page: dict[str, Any], number: int) -> None:
         remark("No threads.")
     if any("short_id" in one for one in page["threads"]):
         remark("Long ids are cut. --json has them, and the short ones that commands take.")
+    _say_what_is_missing(page, number)
+
+
+def _say_what_is_missing(page: dict[str, Any], number: int) -> None:
     if page.get("is_partial"):
         remark("Very many messages or threads have this text. Only the latest were looked at.")
     if page["next_cursor"] is not None:

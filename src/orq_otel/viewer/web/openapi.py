@@ -223,7 +223,11 @@ _THREADS_CSV = {
     "summary": "All threads that match, as a file for spreadsheets",
     "parameters": [one for one in _THREAD_FILTERS if one["name"] not in {"limit", "cursor"}],
     "responses": _responses(
-        {"description": "Threads, one on each line.", "content": {CSV: {"schema": _TEXT}}}
+        {
+            "description": "Threads, one on each line. The file is called `threads-partial.csv` if"
+            " too many messages or threads have the text of `q` to look at all of them.",
+            "content": {CSV: {"schema": _TEXT}},
+        }
     ),
 }
 

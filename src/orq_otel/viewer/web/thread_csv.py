@@ -10,11 +10,8 @@ from typing import Any, Final
 
 from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.model.store import Store
-from orq_otel.viewer.model.threads import Thread
+from orq_otel.viewer.model.threads import Thread, ThreadPage
 from orq_otel.viewer.times import rfc_3339
-
-MOST: Final = 100_000
-"""The highest number of threads in a file."""
 
 COLUMNS: Final = (
     "id",
@@ -41,20 +38,23 @@ _PAGE: Final = 500
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
-def pages(store: Store, query: ThreadQuery) -> Iterator[bytes]:
-    """Yields the file of all threads that match a query, a page at a time.
+def file(store: Store, query: ThreadQuery) -> tuple[str, Iterator[bytes]]:
+    """Returns the name of the file of all threads that match a query, and the file in bits.
+
+    A CSV has no place for a remark, so its name says when not all of the store was searched.
 
     Raises:
         StoreError: The store cannot be read.
     """
-    yield lines([COLUMNS])
-    query = replace(query, limit=_PAGE)
-    for _ in range(MOST // _PAGE):
-        page = store.threads(query)
+    first = store.threads(replace(query, limit=_PAGE))
+    return f"threads{'-partial' * first.is_partial}.csv", _bits(store, query, first)
+
+
+def _bits(store: Store, query: ThreadQuery, page: ThreadPage) -> Iterator[bytes]:
+    yield lines([COLUMNS, *map(_row, page.threads)])
+    while page.next_cursor is not None:
+        page = store.threads(replace(query, limit=_PAGE, cursor=page.next_cursor))
         yield lines(map(_row, page.threads))
-        if page.next_cursor is None:
-            return
-        query = replace(query, cursor=page.next_cursor)
 
 
 def lines(rows: Iterable[Iterable[Any]]) -> bytes:
