@@ -65,6 +65,18 @@ def test_turns_and_their_messages(api: tuple[SQLiteStore, httpx.Client]) -> None
     ]
 
 
+def test_arguments_that_no_json_can_hold_are_a_text(api: tuple[SQLiteStore, httpx.Client]) -> None:
+    """Readers other than Python's refuse all of an answer with `Infinity` in it."""
+    store, client = api
+    recorder = Recorder("t")
+    given = '{"most": 1e400, "least": NaN}'
+    calling = said("assistant", {**call("c1", "search"), "arguments": given})
+    recorder.chat("gpt-4o-mini", [said("user", "Find it.")], [calling], 1, (100, 20))
+    store.write(recorder.spans)
+    (entry,) = asked(client)["entries"]
+    assert entry["output"][0]["parts"][0]["arguments"] == given
+
+
 def test_a_failed_call_says_why(api: tuple[SQLiteStore, httpx.Client]) -> None:
     store, client = api
     recorder = Recorder("t")

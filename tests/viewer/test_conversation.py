@@ -235,6 +235,36 @@ def test_results_go_to_the_calls_that_they_answer() -> None:
     assert not second.is_repeat
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        '{"price": 1.10, "id": 12345678901234567890123}',
+        '{"b": 1E5, "a": [0.10000000000000000555, 1e400]}',
+        '{"to": "a", "to": "b"}',
+        '{"town": "K\\u00f6ln", "at": 0.00001}',
+        "1.10",
+    ],
+)
+def test_what_a_tool_was_given_and_returned_is_as_it_was_sent(sent: str) -> None:
+    recorder = Recorder("t")
+    asked = said("user", "Book it.")
+    calling = said("assistant", {**call("1", "book"), "arguments": sent})
+    recorder.chat("m", [asked], [calling], 1, (1, 1))
+    recorder.chat("m", [asked, calling, result("1", sent)], ANSWER, 1, (1, 1))
+    names = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "pay"}
+    values = {"gen_ai.tool.call.arguments": sent, "gen_ai.tool.call.result": sent}
+    recorder.trace()
+    recorder.span("execute_tool pay", 1, {**names, **values})
+    told = read(recorder)
+    called, paid = turns(told)[0].answered[0].parts[0], told.entries[-1]
+    assert isinstance(called, ToolCall)
+    assert isinstance(paid, Step)
+    for one in (called, paid.tool):
+        assert one is not None
+        shown = sent.replace("\\u00f6", "ö")
+        assert (one.arguments, one.result) == (shown, (Text(shown),))
+
+
 def test_a_result_without_its_call_is_a_message() -> None:
     recorder = Recorder("t")
     ask(recorder, result("9", "lost"), said("user", "Well?"))

@@ -289,7 +289,7 @@ def test_names_that_nobody_knows_are_read_by_their_ends() -> None:
     )
     assert said.operation == "execute_tool"
     assert table.tool_use(span) == table.ToolUse(
-        "track_parcel", "c1", {"parcel": "3SABC"}, "on its way"
+        "track_parcel", "c1", '{"parcel": "3SABC"}', "on its way"
     )
 
 

@@ -76,13 +76,33 @@ def as_text(value: Any) -> str:
 
 
 def unfolded(value: Any) -> str:
-    """Formats the value of an attribute. JSON in a string is indented, too."""
-    if isinstance(value, str) and value[:1] in {"{", "["}:
+    """Formats the value of an attribute. JSON in a string is indented, too.
+
+    Its numbers stay as they are written, and so does an object that has a name twice.
+    """
+    if isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:
         try:
-            return as_text(json.loads(value))
+            return _KEPT.sub(r"\1", as_text(_AS_WRITTEN.decode(value)))
         except (ValueError, RecursionError):
             return value
     return as_text(value)
+
+
+def _number(text: str) -> float | str:
+    """Returns a number, or its text between two marks where Python would write it otherwise."""
+    value = float(text)
+    return value if repr(value) == text else f"\ue000{text}\ue001"
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is there twice")
+    return found
+
+
+_KEPT: Final = re.compile('"\ue000([-+.0-9Ee]+)\ue001"')
+_AS_WRITTEN: Final = json.JSONDecoder(parse_float=_number, object_pairs_hook=_object)
 
 
 def excerpt(value: Any, most: int) -> str:

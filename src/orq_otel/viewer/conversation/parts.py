@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from orq_otel.viewer.formats import as_text
+from orq_otel.viewer.formats import as_text, unfolded
 from orq_otel.viewer.model.kept_spans import KeptSpan
 
 #: At most this many messages of a call are read, and parts of them: the latest.
@@ -147,6 +147,13 @@ def decoded(value: Any) -> Any:
         return value
 
 
+def shown(value: Any) -> str:
+    """Returns what a tool was given, or returned: as it was sent, but for spaces and quotes."""
+    if isinstance(value, str) and value[:1] == '"':
+        value = decoded(value)
+    return unfolded(value)
+
+
 def raw_parts(message: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yields the parts of a message as they were sent, without empty texts."""
     parts = message.get("parts", message.get("content"))
@@ -187,19 +194,19 @@ def part_of(raw: Mapping[str, Any]) -> Part:
         return ToolCall(
             text_or_none(raw.get("id")),
             text_or_none(raw.get("name")) or "tool",
-            None if arguments is None else as_text(decoded(arguments)),
+            None if arguments is None else shown(arguments),
         )
     if kind == "server_tool_call":
         return ToolCall(
             text_or_none(raw.get("id")),
             text_or_none(raw.get("name")) or "tool",
-            as_text(decoded(raw.get("server_tool_call", {}))),
+            shown(raw.get("server_tool_call", {})),
             is_of_provider=True,
         )
     if kind in {"blob", "uri", "file"}:
         return _media(raw)
     if kind in RESULTS:
-        return Other("tool result", as_text(decoded(raw.get("response", raw.get(str(kind))))))
+        return Other("tool result", shown(raw.get("response", raw.get(str(kind)))))
     name = text_or_none(raw.get("kind")) if kind == "generic" else text_or_none(kind)
     rest = {key: value for key, value in raw.items() if key not in {"type", "kind"}}
     return Other(name or "part", as_text(rest.get("value", rest) if kind == "generic" else rest))
@@ -237,7 +244,7 @@ def result(raw: Mapping[str, Any]) -> tuple[Part, ...]:
         isinstance(one, Mapping) and kind_of(one) in _RESULT_PARTS for one in value
     ):
         return tuple(part_of(one) for one in value[:MOST_PARTS])
-    return (Text(as_text(decoded(value))),)
+    return (Text(shown(value)),)
 
 
 _RESULT_PARTS: Final = frozenset({"text", "blob", "uri", "file"})

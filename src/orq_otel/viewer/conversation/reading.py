@@ -40,6 +40,7 @@ from orq_otel.viewer.conversation.parts import (
     ended_early,
     kind_of,
     result,
+    shown,
 )
 from orq_otel.viewer.dialects import table
 from orq_otel.viewer.dialects.genai import INPUT, INSTRUCTIONS, OUTPUT, content, instructions
@@ -803,8 +804,8 @@ def _executed(kept: KeptSpan) -> ToolCall:
     return ToolCall(
         use.id,
         use.name or kept.span.name,
-        None if use.arguments is None else as_text(decoded(use.arguments)),
-        None if use.result is None else (Text(as_text(decoded(use.result))),),
+        None if use.arguments is None else shown(use.arguments),
+        None if use.result is None else (Text(shown(use.result)),),
         kept,
     )
 

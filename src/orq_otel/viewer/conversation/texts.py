@@ -16,10 +16,10 @@ from orq_otel.viewer.conversation.parts import (
     ToolCall,
     part_of,
     raw_parts,
+    shown,
 )
 from orq_otel.viewer.dialects import table
 from orq_otel.viewer.dialects.dialect import ToolUse
-from orq_otel.viewer.formats import as_text
 from orq_otel.viewer.model.facts import Facts
 from orq_otel.viewer.model.telemetry import Span
 
@@ -56,7 +56,7 @@ def texts_of(span: Span, facts: Facts, tool: ToolUse | None = None) -> dict[int,
         if facts.operation == "execute_tool":
             use = tool or table.tool_use(span)
             values = (use.arguments, use.result)
-            found.append(" ".join((use.name or "", *(as_text(one) for one in values if one))))
+            found.append(" ".join((use.name or "", *(shown(one) for one in values if one))))
     if facts.is_error:
         found.append(span.status_message or table.failure(span) or "")
     return {_digest(text): text[:MOST] for one in found if (text := one.strip())}

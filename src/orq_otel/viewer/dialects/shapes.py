@@ -604,7 +604,9 @@ def _call(value: Mapping[str, Any]) -> Part:
     }
     for name in ("arguments", "args", "input", "parameters", "tool_kwargs"):
         if inner.get(name) is not None:
-            found["arguments"] = decoded(inner[name])
+            given = inner[name]  # as it was sent: decoding changes numbers
+            is_quoted = isinstance(given, str) and given[:1] == '"'
+            found["arguments"] = decoded(given) if is_quoted else given
             break
     return found
 

@@ -29,7 +29,6 @@ from orq_otel.viewer.dialects.dialect import (
     Names,
     ToolUse,
     dollars,
-    first,
     first_text,
     first_tokens,
     including_cache,
@@ -577,9 +576,9 @@ def tool_use(span: Span) -> ToolUse:
         name = name or first_text(span.attributes, names.get("name", ()))
         call_id = call_id or first_text(span.attributes, names.get("id", ()))
         if arguments is None:
-            arguments = first(span.attributes, names.get("arguments", ()))
+            arguments = _first(span.attributes, names.get("arguments", ()))
         if result is None:
-            result = first(span.attributes, names.get("result", ()))
+            result = _first(span.attributes, names.get("result", ()))
         if one.read_tool and (arguments is None or result is None):
             more = one.read_tool(span)
             if more is not None:
@@ -594,10 +593,17 @@ def tool_use(span: Span) -> ToolUse:
     return ToolUse(name or span.name, call_id, arguments, result)
 
 
+def _first(attributes: Mapping[str, Any], names: Names) -> Any:
+    """Returns the first value that is not empty, as it was sent: decoding changes numbers."""
+    values = (attributes.get(name) for name in names)
+    return next((one for one in values if one is not None and one != ""), None)
+
+
 def _said_by_tool(value: Any) -> Any:
     """Returns what a message of a tool says, as TanStack has it, or else the value."""
-    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
-        (said,) = value
+    found = decoded(value) if isinstance(value, str) and '"role"' in value else value
+    if isinstance(found, list) and len(found) == 1 and isinstance(found[0], dict):
+        (said,) = found
         if said.keys() == {"role", "content"} and said["role"] == "tool":
             return decoded(said["content"])
     return value
@@ -605,6 +611,8 @@ def _said_by_tool(value: Any) -> Any:
 
 def _tool_message(result: Any) -> Mapping[str, Any] | None:
     """Returns the message of LangChain that a tool's result is, which may be printed, or None."""
+    if isinstance(result, str) and "tool_call_id" not in result:  # nearly always
+        return None
     found = decoded(result)
     found = decoded(found.get("output", found)) if isinstance(found, dict) else found
     found = unprinted(found) if isinstance(found, str) else found

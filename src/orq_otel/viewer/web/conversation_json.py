@@ -153,8 +153,10 @@ def _tool_call(call: ToolCall) -> answers.ToolCallPart:
 
 
 def _decoded(text: str | None) -> Any:
-    """Returns JSON in a text, or the text if it is none."""
+    """Returns JSON in a text, or the text if it is none, as with a number that is infinite."""
     try:
-        return None if text is None else json.loads(text)
+        value = None if text is None else json.loads(text)
+        json.dumps(value, allow_nan=False)
+        return value
     except (ValueError, RecursionError):
         return text
