@@ -127,7 +127,7 @@ def exported(site: Site, *messages: str | tuple[str, ...], thread_id: str = "md"
 
 
 def read_markdown(document: str) -> tuple[list[str], list[str], list[str]]:
-    """The headings of messages, tags, and links, as programs that allow HTML find them."""
+    """The headings of messages, tags and images, and links, as programs find that allow HTML."""
     headings: list[str] = []
     tags: list[str] = []
     links: list[str] = []
@@ -136,7 +136,7 @@ def read_markdown(document: str) -> tuple[list[str], list[str], list[str]]:
         parser.validateLink = lambda _: True  # type: ignore[method-assign]
         tokens = parser.parse(document)
         inner = [one for token in tokens for one in token.children or ()]
-        tags += [one.content for one in (*tokens, *inner) if one.type.startswith("html")]
+        tags += [one.content for one in (*tokens, *inner) if one.type.startswith(("html", "image"))]
         links += [str(one.attrs["href"]) for one in inner if "href" in one.attrs]
         headings += [
             one.content.partition(" (")[0]
@@ -165,6 +165,8 @@ def read_markdown(document: str) -> tuple[list[str], list[str], list[str]]:
         ("1 < 2, <3", "1 < 2, <3"),
         ("\t<b>\n\n- \t\t<b>", "\t<b>\n\n- \t\t<b>"),
         ("[a](https://x.example) `<b>`", "[a](https://x.example) `<b>`"),
+        ("![a](https://x.example/?q=key) `![a](b)`", "\\![a](https://x.example/?q=key) `![a](b)`"),
+        ("\\![a](b) \\\\![a](b)", "\\![a](b) \\\\\\![a](b)"),
         ("[a](\n java\\script:x)", "[a](\n java\\script:x)"),  # as it runs nothing
         ("[a](javascript\\:x)", "[a\\](javascript\\:x)"),
         ("[a](&#106;avascript:x)", "[a\\](&#106;avascript:x)"),

@@ -157,6 +157,6 @@ def _decoded(text: str | None) -> Any:
     try:
         value = None if text is None else json.loads(text)
         json.dumps(value, allow_nan=False)
-        return value
     except (ValueError, RecursionError):
         return text
+    return value

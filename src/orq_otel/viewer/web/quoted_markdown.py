@@ -1,8 +1,11 @@
 """Messages inside a document in Markdown: HTML in them is text, and none changes what follows.
 
+Images are links, as on the page: whoever opens the document would ask their hosts for them, which a
+model that was told to has put a secret into.
+
 Only a parser knows what is code, where signs stay as they are. It reads each message with marks in
-the place of the signs that HTML and links begin with. Those that it finds in code are put back, and
-the others are escaped.
+the place of the signs that HTML, images and links begin with. Those that it finds in code are put
+back, and the others are escaped.
 """
 
 from __future__ import annotations
@@ -20,9 +23,11 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
-#: What would become a tag, a definition for links of other messages, or a link, and what is escaped
-#: already.
-_SIGN: Final = re.compile(r"\\.|<(?=[A-Za-z/!?])|\](?=:)|\](?=\([\s<>]*(\S{,200}))", re.DOTALL)
+#: What would become a tag, an image, a definition for links of other messages, or a link, and what
+#: is escaped already.
+_SIGN: Final = re.compile(
+    r"\\.|<(?=[A-Za-z/!?])|!(?=\[)|\](?=:)|\](?=\([\s<>]*(\S{,200}))", re.DOTALL
+)
 #: Links that run something, or that some programs take for text, and what comes after for code.
 _UNSAFE: Final = re.compile(r"(?:javascript|vbscript|data|file):", re.IGNORECASE)
 _IGNORED: Final = re.compile(r"\\(?=[!-/:-@\[-`{-~])|[\x00-\x20]")
