@@ -68,8 +68,10 @@ UTC: Final = Zone()
 def zone_of(request: Request) -> Zone:
     """Returns the zone of a request. A name that no zone has means UTC."""
     name = request.query_params.get(PARAMETER) or request.cookies.get(COOKIE, "")
-    # A name is a path below the zones' folder, and zoneinfo refuses those that lead out of it.
-    if not name or len(name) > 64:  # noqa: PLR2004 - longer than any zone's name
+    # A name is a path below the zones' folder, and zoneinfo refuses those that lead out of it. What
+    # else is there, such as "localtime" and "right/UTC", begins with no capital: to a browser it is
+    # no zone, so that the page's script would end.
+    if not name[:1].isupper() or len(name) > 64:  # noqa: PLR2004 - longer than any zone's name
         return UTC
     try:
         return Zone(name, ZoneInfo(name))
