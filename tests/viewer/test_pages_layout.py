@@ -11,10 +11,11 @@ pytest.importorskip("playwright")
 
 from axe_playwright_python.sync_playwright import Axe
 
-from .browsing import PATIENCE, Browser, browser
+from . import conversations
+from .browsing import PATIENCE, Browser, Site, browser, site
 from .states import STATES, WIDTHS, show, sites
 
-__all__ = ["browser"]
+__all__ = ["browser", "site"]
 
 #: Of a thing to click on, in pixels of CSS: https://www.w3.org/TR/WCAG22/#target-size-minimum and
 #: #target-size-enhanced, which both leave out links in a line of text.
@@ -130,6 +131,19 @@ def test_nothing_is_cut_or_too_small(browser: Browser, urls: dict[str, str], wid
                 wrong[f"{name}, {theme}"] = {what: some for what, some in found.items() if some}
     context.close()
     assert wrong == {}
+
+
+def test_plots_fit_a_page_that_is_four_times_as_large(browser: Browser, site: Site) -> None:
+    """Their first and last times, which are long where they are days apart."""
+    recorder = conversations.Recorder("t")
+    for _ in range(2):
+        recorder.chat("m", [conversations.said("user", "Hi")], None, 1, (1, 1))
+        recorder.wait(30 * 3600)
+    site.store.write(recorder.spans)
+    with browser.new_context(viewport={"width": 320, "height": 256}) as context:
+        page = context.new_page()
+        page.goto(site.url)
+        assert page.evaluate("document.documentElement.scrollWidth") == 320
 
 
 @pytest.mark.parametrize("media", ["screen", "print"])
