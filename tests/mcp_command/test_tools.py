@@ -14,6 +14,7 @@ import pytest
 
 pytest.importorskip("mcp")
 
+from anyio import fail_after
 from mcp.client.session import ClientSession
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
@@ -174,6 +175,18 @@ async def test_the_conversation_is_that_of_the_api(store: Store, db: Path) -> No
         told = await call(session, "read_thread", thread_id="ticket-7", full_texts=True)
     assert told["entries"] == json.loads(json.dumps(expected["entries"]))
     assert told["thread"] == StoreSource(store).thread("ticket-7")
+
+
+async def test_half_a_character_is_none(store: Store, db: Path) -> None:
+    """As programs leave it that cut texts by their length in UTF-16. No message can hold it."""
+    asked = json.dumps([message("user", "Thanks \ud83d")])
+    attributes = {"gen_ai.operation.name": "chat", "gen_ai.input.messages": asked}
+    half = span("chat", 1, trace_id="ef" * 16, attributes={**attributes, "thread.id": "half"})
+    store.write([KeptSpan(half, read(half))])
+    async with agent("--db", db) as session:
+        with fail_after(60):
+            told = await call(session, "read_thread", thread_id="half")
+    assert told["entries"][0]["input"][0]["parts"][0]["content"] == "Thanks ?"
 
 
 async def test_an_error_is_explained(store: Store, db: Path) -> None:

@@ -278,7 +278,9 @@ def _refusing(tool: Callable[..., dict[str, Any]], refusal: type[Exception]) -> 
     @functools.wraps(tool)
     def answered(*arguments: Any, **named: Any) -> str:
         try:
-            return json.dumps(tool(*arguments, **named), ensure_ascii=False)
+            answer = json.dumps(tool(*arguments, **named), ensure_ascii=False)
+            # Half of a character, as some programs cut texts, would end the server.
+            return answer.encode("utf-8", "replace").decode()
         except (InvalidParameterError, SourceError, StoreError) as error:
             raise refusal(str(error)) from error
 
