@@ -466,6 +466,20 @@ def test_days_and_times_are_those_of_the_browser_or_of_utc(browser: Browser, sit
     context.close()
 
 
+def test_all_tabs_have_the_zone_that_was_chosen_in_one(browser: Browser, site: Site) -> None:
+    """Otherwise days and filters would be those of the server, and times those of the tab."""
+    site.store.write(late(2))
+    with browser.new_context(timezone_id="Asia/Tokyo", locale="en-GB") as context:
+        first, second = context.new_page(), context.new_page()
+        for page in (first, second):
+            page.goto(site.url + "/threads/late")
+            expect(page.locator(".day")).to_have_count(2)
+        second.locator("#zone").click()
+        expect(first.locator("#zone")).to_have_text("Time zone: UTC")
+        expect(first.locator(".message.user time")).to_have_text(["14:00:00", "16:00:01"])
+        expect(first.locator(".day")).to_have_count(0)
+
+
 def test_without_a_script_times_are_in_utc(site: Site, browse: Browse) -> None:
     site.store.write(late(24))
     page = browse("/threads/late", script=False)

@@ -13,8 +13,11 @@ const ZONE_COOKIE = "orq_otel_zone";
 const A_YEAR = 31536000; // in seconds
 const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const isNamed = new URLSearchParams(location.search).has("tz"); // the address decides
-const kept = document.cookie.split("; ").find((one) => one.startsWith(`${ZONE_COOKIE}=`));
-const chosen = kept ? kept.slice(ZONE_COOKIE.length + 1) : null;
+const keptZone = () => {
+  const kept = document.cookie.split("; ").find((one) => one.startsWith(`${ZONE_COOKIE}=`));
+  return kept ? kept.slice(ZONE_COOKIE.length + 1) : null;
+};
+const chosen = keptZone();
 // Whoever has chosen UTC keeps it. Everybody else has the zone of this place, also after a journey.
 const zone = isNamed ? document.documentElement.dataset.zone : chosen === UTC ? UTC : here;
 
@@ -201,6 +204,11 @@ function sayGone() {
 }
 
 async function look() {
+  // Another one was chosen in another tab. The server writes days and filters in it.
+  if (!isNamed && (keptZone() ?? zone) !== zone) {
+    location.reload();
+    return;
+  }
   const began = performance.now();
   const mine = navigation;
   try {
