@@ -279,7 +279,7 @@ def test_a_locked_file_is_a_matter_of_time(
     store = SQLiteStore(tmp_path / "spans.db")
     other = sqlite3.connect(tmp_path / "spans.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreError, match="another process keeps it locked") as caught:
+    with pytest.raises(StoreError, match="keeps it locked. Try again in a moment") as caught:
         store.write(kept(span("b")))
     assert caught.value.is_temporary
     assert ids(store) == ["a"]  # readers do not wait

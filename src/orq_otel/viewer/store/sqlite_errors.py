@@ -39,7 +39,7 @@ def errors(path: Path) -> Iterator[None]:
 
 #: Part of SQLite's message, advice for the user, and whether trying again may help.
 _ADVICE: Final = (
-    ("locked", "another process keeps it locked. It is tried again.", True),
+    ("locked", "another process keeps it locked. Try again in a moment.", True),
     ("disk is full", "the disk is full. Free some room, or set --retention.", True),
     ("disk i/o error", "the disk has an error, or is full.", True),
     ("readonly", "it may not be written to. Change its permissions, or name another.", False),
