@@ -724,6 +724,15 @@ def test_a_menu_stays_in_view_and_closes(site: Site, browse: Browse) -> None:
         expect(page.locator("#export .pop")).to_be_hidden()
 
 
+def test_a_printed_page_names_the_zone_of_its_times(site: Site, browse: Browse) -> None:
+    site.store.write(late(2))
+    for more, name in (("", "UTC"), ("?tz=Asia/Tokyo", "Asia/Tokyo")):
+        for script in (True, False):
+            page = browse(f"/threads/late{more}", script=script)
+            page.emulate_media(media="print")
+            assert page.get_by_role("main").aria_snapshot().endswith(f"Times are in {name}.")
+
+
 def test_a_printed_page_has_what_was_folded(site: Site, browse: Browse) -> None:
     site.store.write(conversations.support())
     page = browse("/threads/support-4217")

@@ -553,6 +553,7 @@ switcher.addEventListener("click", () => {
 });
 if (!isNamed && chosen !== zone && (chosen || zone !== document.documentElement.dataset.zone)) keepZone(zone);
 
+main.dataset.zone = zone; // for the printer
 localise(document);
 offer();
 for (const one of main.querySelectorAll(".row[open] > .row-body")) fill(one); // opened before this came
