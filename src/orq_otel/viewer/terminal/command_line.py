@@ -109,7 +109,7 @@ def watch(look: Callable[[], Answer], lines_of: Callable[[Answer], Sequence[str]
     before: Answer | None = None
     shown: Sequence[str] = ()
     is_terminal = sys.stdout.isatty()
-    for found in looks(look):
+    for found in looks(look(), look):
         lines = lines_of(found)
         # How long ago something was changes all the time.
         if found != before or (is_terminal and lines != shown):
@@ -121,15 +121,15 @@ def watch(look: Callable[[], Answer], lines_of: Callable[[Answer], Sequence[str]
             before, shown = found, lines
 
 
-def looks(look: Callable[[], Answer]) -> Iterator[Answer]:
+def looks(found: Answer, look: Callable[[], Answer]) -> Iterator[Answer]:
     """Yields what there is to see, again and again until Ctrl-C, or until nobody reads the output.
 
     A source that is away, such as a viewer that is started anew, is waited for, which is said once.
 
     Args:
-        look: Returns what there is. What it raises the first time is raised here.
+        found: What there was at first.
+        look: Returns what there is.
     """
-    found = look()
     waits_for = ""
     while True:
         if not waits_for:

@@ -125,6 +125,7 @@ def _follow(source: Source, thread_id: str, told: Conversation) -> int:
     """Print what is said next, until Ctrl-C. Returns the exit code once the thread is gone."""
     shown = {_key(one) for one in told.entries}
     before: Any = None
+    first: tuple[Turn | Step, ...] | None = told.entries
 
     def look() -> tuple[Turn | Step, ...] | None:
         nonlocal before
@@ -135,7 +136,7 @@ def _follow(source: Source, thread_id: str, told: Conversation) -> int:
         before = thread
         return entries
 
-    for entries in looks(look):
+    for entries in looks(first, look):
         if entries is None:
             return complain("The thread was deleted, or has expired.", NO_SUCH_THREAD)
         for entry in entries:
