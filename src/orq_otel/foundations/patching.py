@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import wrapt
 
 from orq_otel.foundations.codes import MISSING_SEAM
-from orq_otel.foundations.guard import report, warn_once
+from orq_otel.foundations.guard import is_signals, report, warn_once
 
 #: Gets a method and returns its replacement.
 Wrapper: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -75,8 +75,10 @@ class Patch:
         try:
             # Where another OS thread is importing it, this waits: a part of it is not there yet.
             module = sys.modules.get(self.module) and import_module(self.module)
-        except Exception:  # noqa: BLE001 - that import failed, and this one was another try
-            module = None
+        except Exception as error:
+            if is_signals(error):
+                raise
+            module = None  # that import failed, and this one was another try
         if module is not None:
             self._on_import(module)
         elif not self._waiting:
