@@ -226,6 +226,7 @@ def test_a_whole_set_up_is_well(collector: OtlpReceiver, tmp_path: Path) -> None
         ({"OTEL_ATTRIBUTE_COUNT_LIMIT": "10"}, "ORQ-S09", "OTEL_ATTRIBUTE_COUNT_LIMIT=10"),
     ],
 )
+@pytest.mark.one_in(2)
 def test_variables(
     variables: dict[str, str], expected: str, details: str, collector: OtlpReceiver
 ) -> None:

@@ -375,6 +375,7 @@ print(json.dumps([counted, orq_otel.status()["counts"]["exported"]]))
         ({"OTEL_SDK_DISABLED": "true"}, "metrics=True, logs=True", []),
     ],
 )
+@pytest.mark.one_in(2)
 def test_logs_and_metrics_are_sent_where_they_are_asked_for(
     variables: dict[str, str], arguments: str, paths: list[str], tmp_path: Path
 ) -> None:

@@ -41,6 +41,7 @@ def viewer() -> Iterator[ThreadsPage]:
     ],
     ids=["launcher", "configure", "own provider"],
 )
+@pytest.mark.one_in(2)
 def test_a_program(
     command: list[str],
     set_up: str,

@@ -156,6 +156,7 @@ DROPS = [
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::RuntimeWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("drop", DROPS)
+@pytest.mark.one_in(2)
 def test_nothing_ends_inside_a_collection(
     telemetry: Telemetry,
     locked: Locked,
@@ -201,6 +202,7 @@ started: list[Any] = []
 
 
 @pytest.mark.parametrize("come", [ask_again, start_a_span, end_a_span, flush, shut_down])
+@pytest.mark.one_in(2)
 def test_who_comes_next_takes_the_note_up(
     telemetry: Telemetry,
     locked: Locked,

@@ -52,6 +52,7 @@ def listener() -> Iterator[Listener]:
 
 @pytest.mark.parametrize("conventions", ["", "http", "http/dup"])
 @pytest.mark.parametrize("to", ["", "127.0.0.1", "*"])
+@pytest.mark.one_in(2)
 def test_each_client(listener: Listener, to: str, conventions: str) -> None:
     variables = {"ORQ_OTEL_PROPAGATE_TO": to, "OTEL_SEMCONV_STABILITY_OPT_IN": conventions}
     done = subprocess.run(

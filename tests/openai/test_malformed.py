@@ -346,6 +346,7 @@ def test_a_stream(differential: Differential, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", all_of(TRICKY_STREAMS, needing_responses=RESPONSE_STREAMS))
+@pytest.mark.one_in(2)
 def test_a_stream_in_every_way(differential: Differential, name: str) -> None:
     found = [
         one

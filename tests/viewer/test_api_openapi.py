@@ -69,6 +69,7 @@ def test_every_answer_is_as_described(
 
 
 @many
+@pytest.mark.slow
 def test_what_is_described_is_accepted(api: httpx.Client, tmp_path: Path, many: str) -> None:
     described = document()
     for path in ("/api/threads", "/api/threads/{id}/spans", "/api/threads/{id}/conversation"):

@@ -131,6 +131,7 @@ def test_spans_come_in_pages(viewer: Viewer) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it tells a process's memory in /proc")
+@pytest.mark.slow
 def test_four_readers_at_once_take_little_memory(viewer: Viewer) -> None:
     process = Path(f"/proc/{viewer.process.pid}")
     thread = first_link(viewer)

@@ -503,7 +503,7 @@ def write_long_trace(store: SQLiteStore, count: int, ids: dict[str, Any], order:
 
 
 @pytest.mark.parametrize("ids", [{}, NOBODY], ids=["everywhere", "root"])
-@pytest.mark.parametrize("order", ["first", "last"])
+@pytest.mark.parametrize("order", ["first", pytest.param("last", marks=pytest.mark.slow)])
 def test_a_long_trace_counts_as_a_short_one(
     sqlite: SQLiteStore, order: str, ids: dict[str, Any]
 ) -> None:
@@ -552,7 +552,7 @@ def test_a_long_trace_is_decided_on_bit_by_bit_after_its_root_has_come(tmp_path:
         assert not rollup_errors(store)
 
 
-@pytest.mark.parametrize("other", ["t", "u"])
+@pytest.mark.parametrize("other", [pytest.param("t", marks=pytest.mark.slow), "u"])
 def test_what_comes_while_a_long_trace_is_decided_on(sqlite: SQLiteStore, other: str) -> None:
     """Its first thread is lent to all of it, until there is a second."""
     early = [span(1, (0, 9000), CALL_OF_NOBODY), span(2, (0, 9000), CALL_OF_NOBODY, parent=1)]

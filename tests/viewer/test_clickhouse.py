@@ -69,7 +69,7 @@ def test_a_rollup_holds_what_came_before_and_after(database: Database) -> None:
     )
 
 
-@pytest.mark.parametrize("is_summed", [False, True])
+@pytest.mark.parametrize("is_summed", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_what_arrives_again_counts_once(database: Database, is_summed: bool) -> None:
     batch = kept(call("a", tags=("x",), cost=0.5), call("a", start=NOON + MINUTE), span("b"))
     with database.store() as store:
@@ -127,6 +127,7 @@ def test_what_is_deleted_is_forgotten(database: Database, is_summed: bool) -> No
         assert store.overview(ThreadQuery()).tags == ()
 
 
+@pytest.mark.slow
 def test_sums_of_the_release_before_are_made_anew(database: Database) -> None:
     database.insert(
         kept(
@@ -196,6 +197,7 @@ DAYS = "toDateTime(Timestamp) + toIntervalDay"
         ("addDays(toDate(Timestamp), 30)", "addDays(toDate(hour), 30)"),
     ],
 )
+@pytest.mark.one_in(3)
 def test_sums_are_deleted_when_every_span_of_their_time_is(
     database: Database, ttl: str, kept: str | None
 ) -> None:
@@ -371,6 +373,7 @@ def test_a_table_of_another_database(database: Database, style: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["`my-traces`", "`a%b`", r"`a\`b`", r'"a\"b"', r"`a\\b`", "`a.b`"])
+@pytest.mark.one_in(3)
 def test_a_table_with_a_name_to_quote(database: Database, name: str) -> None:
     database.command(f"CREATE TABLE {name} AS otel_traces")
     database.insert(kept(call("a")), table=name)
@@ -470,7 +473,7 @@ def test_a_thread_beyond_the_copy_is_found_by_its_id(database: Database, index: 
     with database.store() as store:
         raw: RawSpans = store._raw
         assert raw.of_thread("t0") == raw.of_thread("t0")
-        store._file._copy._most = 2
+        store._copy._most = 2
         assert [one.id for one in store.threads(ThreadQuery()).threads] == ["t5", "t4"]
         thread = store.thread("t0")
         assert thread is not None
@@ -568,7 +571,7 @@ def test_a_failure_says_what_to_do_and_no_sql(
         assert "SELECT" not in str(caught.value)
 
 
-@pytest.mark.parametrize("has_name", [True, False])
+@pytest.mark.parametrize("has_name", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("is_summed", [True, False])
 def test_log_records_of_the_collector(database: Database, has_name: bool, is_summed: bool) -> None:
     one = call("t")

@@ -134,6 +134,7 @@ def test_a_server_that_ends_in_the_middle_of_a_backfill(tmp_path: Path, words: s
         store.close()
 
 
+@pytest.mark.slow
 def test_following_goes_on_when_the_server_is_there_again(tmp_path: Path) -> None:
     with started(tmp_path) as database, contextlib.ExitStack() as stack:
         port = database.server.port
@@ -403,6 +404,7 @@ def said(of: Span, name: str, after: int, body: str | None = None, **attributes:
     return LogRecord(*place, attributes)
 
 
+@pytest.mark.slow
 def test_parameters_are_no_longer_than_a_server_takes(database: Database) -> None:
     names = [*(f"{n}-{'x' * 400}" for n in range(400)), "\\" * 65_000, "'" * 130_000]
     spans = [call(one, start=NOON + n, says="Hi") for n, one in enumerate(names)]

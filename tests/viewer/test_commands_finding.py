@@ -260,7 +260,9 @@ def test_who_watches_a_thread_is_told_that_it_is_gone(store: Store, db: Path) ->
     assert watching.end(None) == 3
 
 
-@pytest.mark.parametrize("words", [("threads",), ("thread", "t")])
+@pytest.mark.parametrize(
+    "words", [pytest.param(("threads",), marks=pytest.mark.slow), ("thread", "t")]
+)
 def test_who_watches_waits_for_a_viewer_that_is_started_anew(
     store: Store, words: tuple[str, ...]
 ) -> None:

@@ -185,6 +185,7 @@ def test_who_was_let_in_stays(narrow: Narrow) -> None:
 # Connections that do too little.
 
 
+@pytest.mark.slow
 def test_who_does_nothing_is_closed_within_seconds(tmp_path: Path) -> None:
     headers = b"POST %s HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n"
     otlp = headers % b"/v1/traces" + b"content-type: application/x-protobuf\r\n\r\n"

@@ -210,6 +210,7 @@ NUMBERS = itertools.count()
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(st.lists(SIGNS, min_size=1, max_size=3).map(tuple), min_size=1, max_size=4))
+@pytest.mark.slow
 def test_no_message_changes_the_next(site: Site, messages: list[tuple[str, ...]]) -> None:
     document = exported(site, *messages, "[a]", thread_id=f"t{next(NUMBERS)}")
     headings, tags, links = read_markdown(document)

@@ -63,7 +63,7 @@ def test_the_token_in_an_address(browser: Browser, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("media", ["text/plain", "application/json", "application/x-protobuf"])
-@pytest.mark.parametrize("mode", ["cors", "no-cors"])
+@pytest.mark.parametrize("mode", ["cors", pytest.param("no-cors", marks=pytest.mark.slow)])
 def test_pages_of_other_sites_plant_and_read_nothing(
     browser: Browser, tmp_path: Path, media: str, mode: str
 ) -> None:

@@ -38,6 +38,7 @@ def full(site: Site) -> Iterator[Site]:
 
 
 @pytest.mark.parametrize("path", [*PATHS, "hostile", "span"])
+@pytest.mark.one_in(3)
 def test_nothing_is_wider_than_a_phone(full: Site, browse: Browse, path: str) -> None:
     page = browse(path if path.startswith("/") else "/", phone=True)
     if path == "hostile":
@@ -159,7 +160,7 @@ def test_axe_finds_nothing(
     ] == []
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_axe_finds_nothing_in_what_lies_above_the_page(
     site: Site, browse: Browse, theme: str
 ) -> None:

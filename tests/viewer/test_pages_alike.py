@@ -39,7 +39,7 @@ def told(store: Store, path: str) -> str:
     return re.sub(r"\s+", " ", text)
 
 
-@pytest.mark.parametrize("is_summed", [True, False])
+@pytest.mark.parametrize("is_summed", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_pages_are_the_same(database: Database, sqlite: SQLiteStore, is_summed: bool) -> None:
     stray = call(None, says="Whose is this?")
     judged = conversations.support()[1].span

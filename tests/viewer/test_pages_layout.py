@@ -98,11 +98,14 @@ def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         yield found
 
 
+@pytest.mark.parametrize("half", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "width",
     [one if one == min(WIDTHS) else pytest.param(one, marks=pytest.mark.slow) for one in WIDTHS],
 )
-def test_nothing_is_cut_or_too_small(browser: Browser, urls: dict[str, str], width: int) -> None:
+def test_nothing_is_cut_or_too_small(
+    browser: Browser, urls: dict[str, str], width: int, half: int
+) -> None:
     is_touch = width < 1000
     context = browser.new_context(
         viewport={"width": width, "height": 900},
@@ -116,7 +119,7 @@ def test_nothing_is_cut_or_too_small(browser: Browser, urls: dict[str, str], wid
     context.set_default_timeout(PATIENCE)
     page = context.new_page()
     wrong: dict[str, Any] = {}
-    for name, state in STATES.items():
+    for name, state in list(STATES.items())[half::2]:
         show(page, urls, state)
         for theme in ("light", "dark"):
             page.emulate_media(color_scheme=theme)

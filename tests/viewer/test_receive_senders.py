@@ -121,7 +121,7 @@ def javascript() -> Path:
     return installed(Path(__file__).with_name("javascript"), "viewer-javascript")
 
 
-@pytest.mark.parametrize("compression", ["none", "gzip"])
+@pytest.mark.parametrize("compression", [pytest.param("none", marks=pytest.mark.slow), "gzip"])
 @pytest.mark.parametrize("protocol", ["http/protobuf", "http/json", "grpc"])
 def test_javascript_with_all_signals(
     viewer: Viewer, tmp_path: Path, javascript: Path, protocol: str, compression: str

@@ -154,7 +154,10 @@ def test_what_fits_is_kept_and_the_disk_gets_the_rest(
     assert Retention(size=limit).apply(sqlite) == 0
 
 
-@pytest.mark.parametrize("part", [0.9, 0.33, 0.1])
+@pytest.mark.parametrize(
+    "part",
+    [pytest.param(0.9, marks=pytest.mark.slow), 0.33, pytest.param(0.1, marks=pytest.mark.slow)],
+)
 def test_words_leave_the_index_with_their_messages(
     sqlite: SQLiteStore, tmp_path: Path, part: float
 ) -> None:

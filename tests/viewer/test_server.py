@@ -59,7 +59,7 @@ def test_the_line(tmp_path: Path) -> None:
         assert viewer.stop() == ""
 
 
-@pytest.mark.parametrize("is_wanted", [True, False])
+@pytest.mark.parametrize("is_wanted", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_compiled_templates_are_kept_as_compiled_modules_are(
     tmp_path: Path, *, is_wanted: bool
 ) -> None:
