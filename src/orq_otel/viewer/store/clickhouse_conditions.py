@@ -9,7 +9,7 @@ from orq_otel.viewer.model.queries import Sort, ThreadQuery
 from orq_otel.viewer.store import buckets as pieces
 from orq_otel.viewer.store import visits
 from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND
-from orq_otel.viewer.store.clickhouse_days import TITLE
+from orq_otel.viewer.store.clickhouse_days import TITLE, TITLE_AT
 from orq_otel.viewer.store.clickhouse_feedback import Feedback
 from orq_otel.viewer.store.clickhouse_rows import NEVER
 from orq_otel.viewer.store.clickhouse_texts import Found, Texts
@@ -37,7 +37,6 @@ ORDERS: Final[dict[Sort, str]] = {
     "errors": "errors",
 }
 _HAS: Final = "positionCaseInsensitiveUTF8({}, {{text:String}}) > 0"
-_TITLE: Final = f"tupleElement({TITLE}, 3)"
 _HAS_TEXT: Final = " OR ".join(
     (
         _HAS.format("a.thread_id"),
@@ -51,8 +50,8 @@ COLUMNS: Final = {
     "last_active": "max(a.last_active)",
     **{one: f"sum(a.{one})" for one in SUMS},
     # A day of a thread has its own earliest title, which is not that of the thread.
-    "has_text": f"(max({_HAS_TEXT}) OR {_HAS.format(_TITLE)})",
-    "title": _TITLE,
+    "has_text": f"(max({_HAS_TEXT}) OR argMin({_HAS.format('a.title')}, {TITLE_AT}))",
+    "title": f"tupleElement({TITLE}, 3)",
 }
 
 

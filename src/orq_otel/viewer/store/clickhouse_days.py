@@ -21,6 +21,8 @@ SLOT: Final = 5 * MINUTE
 _BUCKETS: Final = 32
 #: Stands for the start of the title's span if a thread has no title.
 _NO_TITLE: Final = 2**63 - 1
+#: By what the earliest title is found sooner, though not which of two of the same nanosecond it is.
+TITLE_AT: Final = f"if(a.title = '', toInt64({_NO_TITLE}), a.title_start)"
 #: The earliest title of some rows: the start of its span, that span's id, and the title.
 TITLE: Final = (
     f"min(if(a.title = '', (toInt64({_NO_TITLE}), '', ''), (a.title_start, a.title_span, a.title)))"
