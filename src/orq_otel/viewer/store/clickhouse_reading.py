@@ -2,8 +2,9 @@
 
 Over a time, a query reads the days of it and no others: threads are found, sorted and added up by
 what they did in these days. A list first finds the ids of its threads, and then reads all of these
-threads alone. Without a time and a filter, it walks back from today until its page is full. What is
-asked of many threads comes from the sums of their days, and what is finer from the rows of few.
+threads alone. Without a filter, one by time walks back from its last hour until its page is full.
+What is asked of many threads comes from the sums of their days, and what is finer from the rows of
+few.
 """
 
 from __future__ import annotations
