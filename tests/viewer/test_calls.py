@@ -22,7 +22,7 @@ from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.model.threads import Thread
-from orq_otel.viewer.store.index_worker import IndexWorker
+from orq_otel.viewer.store.backlog_worker import BacklogWorker
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from .conversations import NOON
@@ -523,7 +523,7 @@ def test_a_long_trace_stays_as_it_is_when_it_is_read_again(tmp_path: Path) -> No
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("INSERT INTO unindexed VALUES ('again', 300)")
     with closing(SQLiteStore(path)) as store:
-        while store.index_more():
+        while store.work_off():
             pass
         assert store.thread("t") == thread
         assert not rollup_errors(store)
@@ -538,13 +538,13 @@ def test_a_long_trace_is_decided_on_bit_by_bit_after_its_root_has_come(tmp_path:
         for begin in range(0, len(arriving), 400):
             store.write(arriving[begin : begin + 400])
         store.write([root])
-        assert store.index_more()
+        assert store.work_off()
         store.write([last])
         store.write([span(9, (6010, 6020), CALL, trace=2)])
         found = store.thread("t")
         assert found is not None
         assert 1000 < found.spans < 3002
-    with closing(SQLiteStore(path)) as store, closing(IndexWorker(store.index_more)):
+    with closing(SQLiteStore(path)) as store, closing(BacklogWorker(store.work_off)):
         while (found := store.thread("t")) is not None and found.spans < 3002:
             assert not rollup_errors(store)
         assert found is not None
@@ -563,10 +563,10 @@ def test_what_comes_while_a_long_trace_is_decided_on(sqlite: SQLiteStore, other:
     if other != "t":
         sqlite.decide()
         sqlite.write([span(3001, (1, 2), {**CALL, "thread.id": other}, parent=1)])
-    assert sqlite.index_more()
+    assert sqlite.work_off()
     sqlite.write([span(number, (1, 2), CALL_OF_NOBODY, parent=1) for number in range(4000, 5100)])
     sqlite.write([span(6000, (1, 2), CALL_OF_NOBODY, parent=2)])
-    while sqlite.index_more():
+    while sqlite.work_off():
         pass
     thread = sqlite.thread("t")
     assert thread is not None

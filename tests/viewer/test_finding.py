@@ -426,13 +426,13 @@ def test_a_file_of_the_version_before_is_read_bit_by_bit(tmp_path: Path) -> None
     assert store.overview(ThreadQuery()).unindexed == 150
     assert ids(store, text="number149") == []
     assert ids(store, text="t149") == ["t149"]
-    assert store.index_more()
+    assert store.work_off()
     assert ids(store, feedback="good") == ["t0"]
-    assert store.index_more()
+    assert store.work_off()
     assert ids(store, text="number149") == ["t149"]
     assert ids(store, text="number007") == []
     add(store, answered("new", "Question", "Answer while reading"))
-    while store.index_more():
+    while store.work_off():
         pass
     assert ids(store, text="number007 answer") == ["t7"]
     assert ids(store, text="while reading") == ["new"]

@@ -499,7 +499,7 @@ def test_spans_of_an_older_file_are_read_again(tmp_path: Path) -> None:
         )
     connection.close()
     store = SQLiteStore(path)
-    while store.index_more():
+    while store.work_off():
         pass
     assert store.thread("support-42") == before
     assert before.title == "Where is it?"
@@ -543,7 +543,7 @@ def test_an_older_file_is_read_again_bit_by_bit_while_it_is_served(tmp_path: Pat
     assert store.overview(ThreadQuery()).unindexed == 140
     assert [one.spans for one in store.threads(ThreadQuery()).threads] == [20] * 7
     while store.overview(ThreadQuery()).unindexed == 140:
-        assert store.index_more()
+        assert store.work_off()
     found = store.threads(ThreadQuery(text="number139")).threads
     assert [(one.id, one.title, one.models) for one in found] == [
         ("t6", "Question number090", ("gpt-4o-mini",))
@@ -553,7 +553,7 @@ def test_an_older_file_is_read_again_bit_by_bit_while_it_is_served(tmp_path: Pat
     store = SQLiteStore(path)
     assert 0 < store.overview(ThreadQuery()).unindexed < 140
     store.write(kept(spans[139], answer(7, 140)))  # the first of them is there
-    while store.index_more():
+    while store.work_off():
         pass
     assert store.overview(ThreadQuery()).unindexed == 0
     after = store.threads(ThreadQuery()).threads
@@ -582,7 +582,7 @@ def test_estimates_in_a_file_of_the_version_before_are_told(
     connection.close()
     store = SQLiteStore(path)
     assert sum(one.estimated for one in store.threads(ThreadQuery()).threads) == 0
-    while store.index_more():
+    while store.work_off():
         pass
     assert store.threads(ThreadQuery()).threads == before
     assert rollup_errors(store) == []

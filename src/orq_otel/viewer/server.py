@@ -32,8 +32,8 @@ from orq_otel.viewer.receive.http_receiver import HttpReceiver
 from orq_otel.viewer.receive.ingest import Ingest
 from orq_otel.viewer.settings import Settings, SettingsError
 from orq_otel.viewer.store import open_store
+from orq_otel.viewer.store.backlog_worker import BacklogWorker
 from orq_otel.viewer.store.follower import Follower
-from orq_otel.viewer.store.index_worker import IndexWorker
 from orq_otel.viewer.store.retention import Retention
 from orq_otel.viewer.store.retention_worker import RetentionWorker
 from orq_otel.viewer.store.sqlite import SQLiteStore
@@ -115,7 +115,7 @@ def run(settings: Settings) -> None:
                 _bind_grpc(otlp_grpc, sockets[_OTLP_GRPC])
                 servers.append(_GrpcServer(otlp_grpc))
         if isinstance(store, SQLiteStore):
-            stack.enter_context(contextlib.closing(IndexWorker(store.index_more)))
+            stack.enter_context(contextlib.closing(BacklogWorker(store.work_off)))
         if retention is not None and isinstance(store, SQLiteStore):
             retention_worker = RetentionWorker(functools.partial(retention.steps, store))
             stack.enter_context(contextlib.closing(retention_worker))

@@ -175,7 +175,7 @@ class SQLiteStore:
             )
         )
 
-    def index_more(self) -> bool:
+    def work_off(self) -> bool:
         """Do some of what is left to do in the background. Returns whether there was any.
 
         Long traces are decided on as a whole, and spans of an earlier release are read again.

@@ -19,7 +19,7 @@ _IDLE = 1.0
 _CLOSE_TIMEOUT = 2.0
 
 
-class IndexWorker:
+class BacklogWorker:
     """Calls a function in an OS thread, again and again, as long as it has something to do.
 
     Args:
