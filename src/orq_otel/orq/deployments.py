@@ -168,9 +168,10 @@ class StreamReader(chat.StreamReader):
             answer = chunk.data.__dict__
             (choice,) = answer["choices"]
             choice = choice.__dict__
+            reason, usage, unset = choice["finish_reason"], answer["usage"], self._unset
             if (
-                not choice["finish_reason"]
-                and not answer["usage"]
+                (reason is None or type(reason) is unset)
+                and (usage is None or type(usage) is unset)
                 and answer["is_final"] is self._is_final
                 and choice["index"] == self._index
             ):
