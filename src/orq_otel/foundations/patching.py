@@ -102,14 +102,6 @@ class Patch:
         is_imported = self.module in sys.modules
         return is_imported and bool(self._applied) and not self._wrapped_in_module()
 
-    @property
-    def missing(self) -> list[str]:
-        """What an imported module lacks, also what only other versions of it have."""
-        if not (self._active and self.module in sys.modules):
-            return []
-        present = {seam.method for _, seam in self._wrapped_in_module()}
-        return [f"{one.owner}.{one.method}" for one in self.seams if one.method not in present]
-
     def _on_import(self, module: Any) -> None:
         self._waiting = False
         if not self._active or self._wrapped_in_module():
