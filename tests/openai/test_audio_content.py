@@ -14,6 +14,7 @@ from support.content_rules import PNG_BASE64, PNG_MEASURES, anything, problems
 
 from orq_otel.genai.fields import parse_json
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES, SYSTEM_INSTRUCTIONS
+from orq_otel.openai.operations import OPERATIONS
 from orq_otel.payloads import audio
 from orq_otel.payloads.events import EventReader
 
@@ -53,7 +54,9 @@ def test_what_is_to_be_spoken_and_how(body: Any, told: Any) -> None:
 
 
 def test_speech_says_nothing() -> None:
-    assert audio.speech_response_content(b"ID3") == {}
+    readers = OPERATIONS["post", "/audio/speech"].content
+    assert readers is not None
+    assert readers.read_response(b"ID3") == {}
 
 
 def test_what_a_transcript_is_to_be_like() -> None:

@@ -22,12 +22,12 @@ from orq_otel.genai.semconv import (
     SYSTEM_INSTRUCTIONS,
     TOOL_DEFINITIONS,
 )
+from orq_otel.openai.operations import WITH_IDS
 from orq_otel.payloads import responses
 from orq_otel.payloads.responses import (
     ContentStreamReader,
     FetchedContentStreamReader,
     compacted_content,
-    fetch_request_content,
     fetched_response_content,
     request_content,
     response_content,
@@ -828,7 +828,9 @@ def test_a_stored_response_repeats_instructions_and_tools() -> None:
         TOOL_DEFINITIONS: [{"type": "web_search", "name": "web_search"}],
     }
     assert problems(content) == []
-    assert fetch_request_content({"response_id": "resp_1"}) == {}
+    ((_, fetch),) = WITH_IDS["get", "responses"]
+    assert fetch.content is not None
+    assert fetch.content.read_request({"response_id": "resp_1"}) == {}
 
 
 # --- streams -------------------------------------------------------------------------------------

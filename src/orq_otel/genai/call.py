@@ -74,9 +74,14 @@ class ContentStreamReader(StreamReader, Protocol):
         ...
 
 
+def read_nothing(_: Any) -> dict[str, Any]:
+    """Reads no attributes and no content: there are none."""
+    return {}
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ContentReaders:
-    """Reads the content of requests and responses of one operation.
+    """Reads the content of requests and responses of one operation, where there is any.
 
     Attributes:
         read_request: Reads a request, which is plain JSON.
@@ -86,8 +91,8 @@ class ContentReaders:
             captured. The other readers return only types and names of tools.
     """
 
-    read_request: Callable[[Mapping[str, Any]], Content]
-    read_response: Callable[[Any], Content]
+    read_request: Callable[[Mapping[str, Any]], Content] = read_nothing
+    read_response: Callable[[Any], Content] = read_nothing
     new_stream_reader: Callable[[], ContentStreamReader] | None = None
     read_tools: Callable[[Any], list[Any]] | None = None
 
@@ -98,7 +103,8 @@ class Operation:
 
     Attributes:
         name: The value of `gen_ai.operation.name`.
-        read_request: Turns a request, which is plain JSON, into span attributes.
+        read_request: Turns a request, which is plain JSON, into span attributes. Without it, there
+            are none besides those that a call starts with.
         read_response: Turns a response, parsed or a namespace of its JSON, into span attributes.
         read_start: Reads from a request what samplers, or the name of the span, want besides the
             model and the conversation that its body names. Only for OpenAI's client.
@@ -113,8 +119,8 @@ class Operation:
     """
 
     name: str
-    read_request: Callable[[Mapping[str, Any]], Attributes]
-    read_response: Callable[[Any], Attributes]
+    read_request: Callable[[Mapping[str, Any]], Attributes] = read_nothing
+    read_response: Callable[[Any], Attributes] = read_nothing
     read_start: Callable[[Mapping[str, Any]], Attributes] | None = None
     new_stream_reader: Callable[[], StreamReader] | None = None
     constants: Mapping[str, Any] = field(default_factory=dict)

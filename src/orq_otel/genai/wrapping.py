@@ -38,7 +38,7 @@ from orq_otel.foundations.reaches import (
 from orq_otel.foundations.unfinished import hold, let_go, notes, take_notes
 from orq_otel.genai.call import Call, Operation, Unrecorded
 from orq_otel.genai.counts import counts
-from orq_otel.genai.fields import Attributes, get
+from orq_otel.genai.fields import get
 from orq_otel.genai.semconv import (
     CHAT,
     CONVERSATION_ID,
@@ -358,15 +358,7 @@ def _start_unrecorded(  # noqa: PLR0913, PLR0917 - keywords would cost time on e
 @functools.cache
 def _unread(operation: Operation) -> Operation:
     """The same operation without its readers, for a call that has an event only if it fails."""
-    return Operation(
-        name=operation.name,
-        read_request=_no_attributes,
-        read_response=_no_attributes,
-    )
-
-
-def _no_attributes(_: Any) -> Attributes:
-    return {}
+    return Operation(name=operation.name)
 
 
 def thread_in_request(value: Any) -> Thread | None:

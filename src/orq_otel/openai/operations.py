@@ -91,7 +91,6 @@ _FETCH = Operation(
     new_stream_reader=responses.FetchedStreamReader,
     constants=_RESPONSES_API,
     content=ContentReaders(
-        read_request=responses.fetch_request_content,
         read_response=responses.fetched_response_content,
         new_stream_reader=responses.FetchedContentStreamReader,
         read_tools=responses.tool_definitions,
@@ -146,9 +145,7 @@ def _video(name: str) -> Operation:
         read_request=videos.request_attributes,
         read_response=videos.response_attributes,
         is_standard=False,
-        content=ContentReaders(
-            read_request=videos.request_content, read_response=videos.response_content
-        ),
+        content=ContentReaders(read_request=images.request_content),
     )
 
 
@@ -174,7 +171,6 @@ _CALL = Operation(
     is_standard=False,
     content=ContentReaders(
         read_request=calls.request_content,
-        read_response=calls.response_content,
         read_tools=calls.tool_definitions,
     ),
 )
@@ -185,7 +181,6 @@ _NEW_AGENT = Operation(
     read_response=agents.response_attributes,
     content=ContentReaders(
         read_request=agents.request_content,
-        read_response=agents.response_content,
         read_tools=agents.tool_definitions,
     ),
     target=AGENT_NAME,
@@ -198,7 +193,6 @@ _NEW_SESSION = Operation(
     new_stream_reader=agent_sessions.StreamReader,
     content=ContentReaders(
         read_request=agent_sessions.new_request_content,
-        read_response=agent_sessions.no_content,
         new_stream_reader=agent_sessions.ContentStreamReader,
         read_tools=agent_sessions.new_tool_definitions,
     ),
@@ -207,11 +201,8 @@ _NEW_SESSION = Operation(
 _SESSION_INPUT = Operation(
     name=INVOKE_AGENT,
     read_start=agent_sessions.start_attributes,
-    read_request=agent_sessions.input_request_attributes,
-    read_response=agent_sessions.submitted_attributes,
     content=ContentReaders(
         read_request=agent_sessions.input_request_content,
-        read_response=agent_sessions.no_content,
     ),
     target=AGENT_NAME,
 )
@@ -219,18 +210,14 @@ _SESSION_STREAM = Operation(
     name=INVOKE_AGENT,
     read_start=agent_sessions.start_attributes,
     read_request=agent_sessions.stream_request_attributes,
-    read_response=agent_sessions.submitted_attributes,
     new_stream_reader=agent_sessions.StreamReader,
     content=ContentReaders(
-        read_request=agent_sessions.no_content,
-        read_response=agent_sessions.no_content,
         new_stream_reader=agent_sessions.ContentStreamReader,
     ),
     target=AGENT_NAME,
 )
 _AUTOMATION = Operation(
     name=INVOKE_AGENT,
-    read_request=agent_sessions.input_request_attributes,
     read_response=agent_sessions.invocation_attributes,
     target=AGENT_NAME,
 )
@@ -281,14 +268,12 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         is_standard=False,
         content=ContentReaders(
             read_request=audio.speech_request_content,
-            read_response=audio.speech_response_content,
         ),
     ),
     ("post", "/audio/transcriptions"): _transcription(TRANSCRIBE),
     ("post", "/audio/translations"): _transcription(TRANSLATE),
     ("post", "/moderations"): Operation(
         name=MODERATE,
-        read_request=moderations.request_attributes,
         read_response=moderations.response_attributes,
         is_standard=False,
         content=ContentReaders(
@@ -297,7 +282,6 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("post", "/decisions"): Operation(
         name=DECIDE,
-        read_request=decisions.request_attributes,
         read_response=moderations.response_attributes,
         is_standard=False,
         content=ContentReaders(
@@ -309,12 +293,9 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("post", "/videos/extensions"): _video(EXTEND_VIDEO),
     ("post", "/content_provenance_checks"): Operation(
         name=CHECK_PROVENANCE,
-        read_request=provenance.request_attributes,
         read_response=provenance.response_attributes,
         is_standard=False,
-        content=ContentReaders(
-            read_request=provenance.request_content, read_response=provenance.response_content
-        ),
+        content=ContentReaders(read_response=provenance.response_content),
     ),
     ("post", "/agents"): _NEW_AGENT,
     ("post", "/assistants"): _NEW_AGENT,
@@ -342,7 +323,6 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("post", "/live/sessions"): _CALL,
     ("post", "/batches"): Operation(
         name=CREATE_BATCH,
-        read_request=batches.request_attributes,
         read_response=batches.response_attributes,
         is_standard=False,
     ),
@@ -368,7 +348,6 @@ WITH_IDS: Mapping[tuple[str, str], tuple[tuple[re.Pattern[str], Operation], ...]
                 is_standard=False,
                 content=ContentReaders(
                     read_request=evals.run_request_content,
-                    read_response=evals.run_response_content,
                 ),
             ),
         ),

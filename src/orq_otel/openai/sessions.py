@@ -58,16 +58,10 @@ _SNAPSHOTS = _ENDS | {_CREATED, "response.queued"}
 _MAX_LANES: Final = 1000
 
 
-def _no_response(_: Any) -> Attributes:
-    """A session as a whole has no response."""
-    return {}
-
-
 def _session_operation(name: str) -> Operation:
     return Operation(
         name=name,
         read_request=realtime.connection_attributes,
-        read_response=_no_response,
         new_stream_reader=partial(EventReader, realtime.session_attributes),
         is_standard=False,
     )

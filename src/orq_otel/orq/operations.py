@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orq_otel.genai.call import ContentReaders, Operation, StreamReader
+from orq_otel.genai.call import ContentReaders, Operation, StreamReader, read_nothing
 from orq_otel.genai.fields import Attributes
 from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import (
@@ -104,11 +104,6 @@ class Special:
     row: Row
 
 
-def _nothing(_: Any) -> dict[str, Any]:
-    """Reads no attributes or content, from a request or response that has none."""
-    return {}
-
-
 def _agent(
     *,
     start: Callable[[Arguments], Attributes],
@@ -156,7 +151,7 @@ _FETCHED_AGENT_RESPONSE = Row(
         name=FETCH_RESPONSE,
         read_request=agents.fetch_request_attributes,
         read_response=agents.fetched_response_attributes,
-        content=ContentReaders(read_request=_nothing, read_response=agents.response_content),
+        content=ContentReaders(read_response=agents.response_content),
     ),
     start=agents.start_attributes,
 )
@@ -197,7 +192,6 @@ _RESPONSES = {
             read_request=responses.fetch_request_attributes,
             read_response=responses.fetched_response_attributes,
             content=ContentReaders(
-                read_request=_nothing,
                 read_response=responses.fetched_response_content,
                 read_tools=responses.tool_definitions,
             ),
@@ -258,7 +252,6 @@ def _decision(name: str) -> Row:
     return Row(
         operation=Operation(
             name=name,
-            read_request=_nothing,
             read_response=judgements.decision_response_attributes,
             is_standard=False,
             content=ContentReaders(
@@ -271,7 +264,7 @@ def _decision(name: str) -> Row:
 
 def _search(
     response_content: Callable[[Any], Content],
-    response_attributes: Callable[[Any], Attributes] = _nothing,
+    response_attributes: Callable[[Any], Attributes] = read_nothing,
 ) -> Row:
     return Row(
         operation=Operation(
@@ -289,8 +282,8 @@ def _search(
 
 def _memory(
     name: str,
-    read_request: Callable[[Arguments], Attributes] = _nothing,
-    read_response: Callable[[Any], Attributes] = _nothing,
+    read_request: Callable[[Arguments], Attributes] = read_nothing,
+    read_response: Callable[[Any], Attributes] = read_nothing,
     *,
     content: ContentReaders | None = None,
     special: Special | None = None,
@@ -311,8 +304,8 @@ def _memory(
 _CHANGED = ContentReaders(
     read_request=memory.change_request_content, read_response=memory.record_content
 )
-_FETCHED = ContentReaders(read_request=_nothing, read_response=memory.record_content)
-_LISTED = ContentReaders(read_request=_nothing, read_response=memory.list_content)
+_FETCHED = ContentReaders(read_response=memory.record_content)
+_LISTED = ContentReaders(read_response=memory.list_content)
 _FOUND = ContentReaders(
     read_request=memory.search_request_content, read_response=memory.list_content
 )
@@ -344,13 +337,11 @@ def _text(
     name: str,
     request_content: Callable[[Arguments], Content],
     response_content: Callable[[Any], Content],
-    start: Callable[[Arguments], Attributes] = _nothing,
+    start: Callable[[Arguments], Attributes] = read_nothing,
 ) -> Row:
     return Row(
         operation=Operation(
             name=name,
-            read_request=_nothing,
-            read_response=_nothing,
             is_standard=False,
             content=ContentReaders(read_request=request_content, read_response=response_content),
         ),
@@ -365,7 +356,6 @@ _PROMPT = Row(
         read_response=prompts.response_attributes,
         is_standard=False,
         content=ContentReaders(
-            read_request=_nothing,
             read_response=prompts.response_content,
             read_tools=prompts.tool_definitions,
         ),
@@ -385,7 +375,6 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
                 read_response=agents.new_agent_attributes,
                 content=ContentReaders(
                     read_request=agents.new_request_content,
-                    read_response=_nothing,
                     read_tools=agents.tool_definitions,
                 ),
                 target=AGENT_NAME,
@@ -421,8 +410,6 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
         "trigger": Row(
             operation=Operation(
                 name=INVOKE_AGENT,
-                read_request=_nothing,
-                read_response=_nothing,
                 target=AGENT_NAME,
             ),
             start=agents.start_attributes,
@@ -505,7 +492,6 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
                 is_standard=False,
                 content=ContentReaders(
                     read_request=router.speech_request_content,
-                    read_response=audio.speech_response_content,
                 ),
             ),
             thread_in_orq=True,
@@ -532,7 +518,6 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
         "ocr": Row(
             operation=Operation(
                 name=READ_DOCUMENT,
-                read_request=_nothing,
                 read_response=judgements.ocr_response_attributes,
                 is_standard=False,
                 content=ContentReaders(
@@ -546,7 +531,6 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
         "create": Row(
             operation=Operation(
                 name=MODERATE,
-                read_request=moderations.request_attributes,
                 read_response=moderations.response_attributes,
                 is_standard=False,
                 content=ContentReaders(
@@ -562,7 +546,6 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
         "invoke": Row(
             operation=Operation(
                 name=EVALUATE,
-                read_request=_nothing,
                 read_response=judgements.evaluation_response_attributes,
                 is_standard=False,
                 content=ContentReaders(
@@ -600,9 +583,7 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
     # of a store is no operation on what is remembered.
     "memorystores.MemoryStores": {
         "create": Row(
-            operation=Operation(
-                name=CREATE_MEMORY_STORE, read_request=_nothing, read_response=_nothing
-            ),
+            operation=Operation(name=CREATE_MEMORY_STORE),
             start=memory.new_store_start_attributes,
         ),
         "delete": _memory(DELETE_MEMORY_STORE),

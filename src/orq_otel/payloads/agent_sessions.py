@@ -87,11 +87,6 @@ def new_request_attributes(body: Mapping[str, Any]) -> Attributes:
     return attributes
 
 
-def input_request_attributes(_: Mapping[str, Any]) -> Attributes:
-    """No attributes: what is submitted to a session is content."""
-    return {}
-
-
 def stream_request_attributes(_: Mapping[str, Any]) -> Attributes:
     """That the events of a session are streamed."""
     return {REQUEST_STREAM: True}
@@ -107,11 +102,6 @@ def session_attributes(session: Any) -> Attributes:
     if usage is not None:
         read_response_usage(usage, attributes)
     return attributes
-
-
-def submitted_attributes(_: Any) -> Attributes:
-    """No attributes: that an input is accepted is answered without a body."""
-    return {}
 
 
 def invocation_attributes(invocation: Any) -> Attributes:
@@ -216,11 +206,6 @@ def input_request_content(body: Mapping[str, Any]) -> Content:
     """
     messages = [one for event in items(body.get("events")) for one in _submitted(fields(event))]
     return {INPUT_MESSAGES: messages} if messages else {}
-
-
-def no_content(_: Any) -> Content:
-    """No content: a session's answers are in its stream, and a stream's request has none."""
-    return {}
 
 
 def _input(value: Any) -> list[Message]:

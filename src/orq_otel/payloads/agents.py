@@ -57,11 +57,6 @@ def request_content(body: Mapping[str, Any]) -> Content:
     return content
 
 
-def response_content(_: Any) -> Content:
-    """Nothing: the response repeats the request."""
-    return {}
-
-
 def tool_definitions(body: Mapping[str, Any]) -> list[Any]:
     """The tools of an agent, with descriptions and parameters."""
     return message_parts.tool_definitions(body.get("tools"))

@@ -62,11 +62,6 @@ def speech_response_attributes(response: Any) -> Attributes:
     return attributes
 
 
-def speech_response_content(_: Any) -> Content:
-    """No content: the response is nothing but sound."""
-    return {}
-
-
 def transcription_request_attributes(body: Mapping[str, Any]) -> Attributes:
     """Attributes of the form of `POST /audio/transcriptions` and `/audio/translations`."""
     attributes: Attributes = {}

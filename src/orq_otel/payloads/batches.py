@@ -5,16 +5,10 @@ A batch is a file of requests, which the API works on later. It has no content.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from orq_otel.genai.fields import Attributes, get
 from orq_otel.payloads.videos import job_attributes
-
-
-def request_attributes(_: Mapping[str, Any]) -> Attributes:
-    """No attributes: the body of `POST /batches` names a file."""
-    return {}
 
 
 def response_attributes(response: Any) -> Attributes:

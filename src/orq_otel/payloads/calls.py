@@ -45,11 +45,6 @@ def request_content(body: Mapping[str, Any]) -> Content:
     return realtime.request_content(_session(body))
 
 
-def response_content(_: Any) -> Content:
-    """Nothing: the response is about the connection."""
-    return {}
-
-
 def tool_definitions(body: Any) -> list[Any]:
     """The tools of the call's model, with descriptions and parameters."""
     return tools_of(_session(fields(body)))

@@ -9,16 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orq_otel.genai.fields import Attributes, fields, get
+from orq_otel.genai.fields import fields, get
 from orq_otel.genai.messages import Content, Part, message
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES
 from orq_otel.payloads.parts import content_parts, items, unknown_part
 from orq_otel.payloads.responses import input_messages
-
-
-def request_attributes(_: Mapping[str, Any]) -> Attributes:
-    """`POST /decisions` has no attributes but the model: the rest of its body is content."""
-    return {}
 
 
 def request_content(body: Mapping[str, Any]) -> Content:

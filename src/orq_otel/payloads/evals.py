@@ -102,11 +102,6 @@ def run_request_content(body: Mapping[str, Any]) -> Content:
     return {INPUT_MESSAGES: messages} if messages else {}
 
 
-def run_response_content(_: Any) -> Content:
-    """No content: the response is the state of a job."""
-    return {}
-
-
 def _sampling(parameters: Any) -> Attributes:
     values = fields(parameters)
     attributes = sampling(values)

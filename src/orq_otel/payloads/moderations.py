@@ -13,11 +13,6 @@ from orq_otel.payloads.parts import content_parts, items
 from orq_otel.payloads.usage import read_response_usage
 
 
-def request_attributes(_: Mapping[str, Any]) -> Attributes:
-    """`POST /moderations` has no attributes but the model: the rest of its body is content."""
-    return {}
-
-
 def response_attributes(response: Any) -> Attributes:
     """Attributes of a moderation. OpenAI counts no tokens for it, a gateway may."""
     values = fields(response)

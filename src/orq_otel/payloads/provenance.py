@@ -5,7 +5,6 @@ The request is a file, which is not in its body and is not content.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from orq_otel.genai.errors import add_error
@@ -15,21 +14,11 @@ from orq_otel.genai.semconv import OUTPUT_MESSAGES
 from orq_otel.payloads.parts import items, unknown_part
 
 
-def request_attributes(_: Mapping[str, Any]) -> Attributes:
-    """No attributes: the form of `POST /content_provenance_checks` is a file."""
-    return {}
-
-
 def response_attributes(response: Any) -> Attributes:
     """An error, if a compatible server sends one with the status 200. What was found is content."""
     attributes: Attributes = {}
     add_error(fields(response), attributes)
     return attributes
-
-
-def request_content(_: Mapping[str, Any]) -> Content:
-    """No content."""
-    return {}
 
 
 def response_content(response: Any) -> Content:

@@ -302,11 +302,6 @@ def compacted_content(response: Any) -> Content:
     return {OUTPUT_MESSAGES: [{**one, "finish_reason": "stop"} for one in messages]}
 
 
-def fetch_request_content(_: Mapping[str, Any]) -> Content:
-    """`GET /responses/{response_id}` has no content."""
-    return {}
-
-
 def fetched_response_content(response: Any) -> Content:
     """The message of a stored response, and the request's instructions and tools in it."""
     content = response_content(response)

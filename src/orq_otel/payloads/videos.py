@@ -1,6 +1,7 @@
 """Read videos that are made, edited, extended or remixed: attributes and content. Pure functions.
 
 A response is the state of a job and has no content. To ask for it again later calls no model.
+`images` reads the content of a request.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from typing import Any
 
 from orq_otel.genai.errors import error_type
 from orq_otel.genai.fields import Attributes, fields, get, read_strings
-from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import (
     ERROR_TYPE,
     OUTPUT_TYPE,
@@ -19,16 +19,7 @@ from orq_otel.genai.semconv import (
     RESPONSE_MODEL,
     RESPONSE_STATUS,
 )
-from orq_otel.payloads.images import request_content
 from orq_otel.payloads.usage import read_response_usage
-
-__all__ = [
-    "job_attributes",
-    "request_attributes",
-    "request_content",
-    "response_attributes",
-    "response_content",
-]
 
 _HEAD = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL), ("status", RESPONSE_STATUS))
 
@@ -45,11 +36,6 @@ def request_attributes(body: Mapping[str, Any]) -> Attributes:
 def response_attributes(response: Any) -> Attributes:
     """Attributes of a video, which mostly has yet to be made."""
     return job_attributes(response, get(response, "error"))
-
-
-def response_content(_: Any) -> Content:
-    """No content: the response is the state of a job."""
-    return {}
 
 
 def job_attributes(job: Any, error: Any) -> Attributes:
