@@ -226,8 +226,8 @@ def _of_openai(request: str, operation: Operation) -> Listed:
 
 
 def _of_orq(method: str, row: Row) -> Listed:
-    found = attributes_of(row.operation, row.start) | _OF_EVERY_ORQ_CALL
-    return method, row.operation, {name for name in found if not name.startswith("openai.")}
+    found = attributes_of(row, row.read_start) | _OF_EVERY_ORQ_CALL
+    return method, row, {name for name in found if not name.startswith("openai.")}
 
 
 def attributes_of(operation: Operation, *further: Any) -> set[str]:

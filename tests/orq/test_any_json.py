@@ -24,7 +24,7 @@ ROWS = {
     )
     if one is not None
 }
-WITH_CONTENT = {name: row for name, row in ROWS.items() if row.operation.content is not None}
+WITH_CONTENT = {name: row for name, row in ROWS.items() if row.content is not None}
 
 #: Fields of requests and responses, those within others too.
 FIELDS = [
@@ -163,18 +163,17 @@ def can_be_exported(value: Any) -> bool:
 @settings(max_examples=25)
 @given(arguments=objects, response=anything | objects)
 def test_attributes(row: Row, arguments: Any, response: Any) -> None:
-    operation = row.operation
     asked = {name: models(value) for name, value in arguments.items()}
     told = [
-        row.start(arguments),
-        row.start(asked),
-        operation.read_request(arguments),
-        operation.read_request(asked),
-        operation.read_response(response),
-        operation.read_response(models(response)),
+        row.read_start(arguments),
+        row.read_start(asked),
+        row.read_request(arguments),
+        row.read_request(asked),
+        row.read_response(response),
+        row.read_response(models(response)),
     ]
-    if operation.new_stream_reader is not None:
-        reader = operation.new_stream_reader()
+    if row.new_stream_reader is not None:
+        reader = row.new_stream_reader()
         reader.feed(models({"data": response}))
         told.append(reader.attributes())
 
@@ -191,7 +190,7 @@ def test_attributes(row: Row, arguments: Any, response: Any) -> None:
 @settings(max_examples=25)
 @given(arguments=objects, response=anything | objects)
 def test_content(row: Row, arguments: Any, response: Any) -> None:
-    readers = row.operation.content
+    readers = row.content
     assert readers is not None
     told = [
         readers.read_request(arguments),

@@ -106,8 +106,8 @@ class Operation:
         read_request: Turns a request, which is plain JSON, into span attributes. Without it, there
             are none besides those that a call starts with.
         read_response: Turns a response, parsed or a namespace of its JSON, into span attributes.
-        read_start: Reads from a request what samplers, or the name of the span, want besides the
-            model and the conversation that its body names. Only for OpenAI's client.
+        read_start: Reads from a request what samplers, or the name of the span, want. For OpenAI's
+            client besides the model and the conversation that the body names.
         new_stream_reader: Makes the reader of one stream, for an operation that can stream. Its
             `read_request` sets `gen_ai.request.stream`, or the time to the first chunk is not told.
         constants: Attributes that every span of the operation has.

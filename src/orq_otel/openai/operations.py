@@ -11,39 +11,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
+from orq_otel.genai import semconv
 from orq_otel.genai.call import ContentReaders, Operation
-from orq_otel.genai.semconv import (
-    AGENT_NAME,
-    CHAT,
-    CHECK_PROVENANCE,
-    COMPACT,
-    CREATE_AGENT,
-    CREATE_BATCH,
-    DATA_SOURCE_ID,
-    DECIDE,
-    EDIT_IMAGE,
-    EDIT_VIDEO,
-    EMBEDDINGS,
-    EVALUATE,
-    EVALUATION_NAME,
-    EXTEND_VIDEO,
-    FETCH_RESPONSE,
-    FINE_TUNE,
-    GENERATE_IMAGE,
-    GENERATE_SPEECH,
-    GENERATE_VIDEO,
-    INVOKE_AGENT,
-    MODERATE,
-    OPENAI_API_TYPE,
-    REMIX_VIDEO,
-    RETRIEVAL,
-    RUN_EVALUATION,
-    START_CALL,
-    TEXT_COMPLETION,
-    TRANSCRIBE,
-    TRANSLATE,
-    VARY_IMAGE,
-)
 from orq_otel.payloads import (
     agent_sessions,
     agents,
@@ -66,9 +35,9 @@ from orq_otel.payloads import (
 )
 from orq_otel.payloads.events import EventReader
 
-_RESPONSES_API = {OPENAI_API_TYPE: "responses"}
+_RESPONSES_API = {semconv.OPENAI_API_TYPE: "responses"}
 RESPOND = Operation(
-    name=CHAT,
+    name=semconv.CHAT,
     read_request=responses.request_attributes,
     read_response=responses.response_attributes,
     new_stream_reader=responses.StreamReader,
@@ -82,10 +51,13 @@ RESPOND = Operation(
 )
 #: What that call is where the model names an Agent of Orq's, and the AI Router invokes it.
 INVOKE_BY_MODEL = replace(
-    RESPOND, name=INVOKE_AGENT, target=AGENT_NAME, read_start=responses.agent_attributes
+    RESPOND,
+    name=semconv.INVOKE_AGENT,
+    target=semconv.AGENT_NAME,
+    read_start=responses.agent_attributes,
 )
 _FETCH = Operation(
-    name=FETCH_RESPONSE,
+    name=semconv.FETCH_RESPONSE,
     read_request=responses.fetch_request_attributes,
     read_response=responses.fetched_response_attributes,
     new_stream_reader=responses.FetchedStreamReader,
@@ -97,7 +69,7 @@ _FETCH = Operation(
     ),
 )
 _COMPACT = Operation(
-    name=COMPACT,
+    name=semconv.COMPACT,
     read_request=responses.request_attributes,
     read_response=responses.response_attributes,
     is_standard=False,
@@ -109,48 +81,39 @@ _COMPACT = Operation(
 )
 
 
-def _images(name: str) -> Operation:
-    return Operation(
-        name=name,
-        read_request=images.request_attributes,
-        read_response=images.response_attributes,
-        new_stream_reader=partial(EventReader, images.response_attributes),
-        is_standard=False,
-        content=ContentReaders(
-            read_request=images.request_content,
-            read_response=images.response_content,
-            new_stream_reader=images.ContentStreamReader,
-        ),
-    )
-
-
-def _transcription(name: str) -> Operation:
-    return Operation(
-        name=name,
-        read_request=audio.transcription_request_attributes,
-        read_response=audio.usage_attributes,
-        new_stream_reader=partial(EventReader, audio.usage_attributes),
-        is_standard=False,
-        content=ContentReaders(
-            read_request=audio.transcription_request_content,
-            read_response=audio.transcription_response_content,
-            new_stream_reader=audio.TranscriptionStreamReader,
-        ),
-    )
-
-
-def _video(name: str) -> Operation:
-    return Operation(
-        name=name,
-        read_request=videos.request_attributes,
-        read_response=videos.response_attributes,
-        is_standard=False,
-        content=ContentReaders(read_request=images.request_content),
-    )
-
-
+_images = partial(
+    Operation,
+    read_request=images.request_attributes,
+    read_response=images.response_attributes,
+    new_stream_reader=partial(EventReader, images.response_attributes),
+    is_standard=False,
+    content=ContentReaders(
+        read_request=images.request_content,
+        read_response=images.response_content,
+        new_stream_reader=images.ContentStreamReader,
+    ),
+)
+_transcription = partial(
+    Operation,
+    read_request=audio.transcription_request_attributes,
+    read_response=audio.usage_attributes,
+    new_stream_reader=partial(EventReader, audio.usage_attributes),
+    is_standard=False,
+    content=ContentReaders(
+        read_request=audio.transcription_request_content,
+        read_response=audio.transcription_response_content,
+        new_stream_reader=audio.TranscriptionStreamReader,
+    ),
+)
+_video = partial(
+    Operation,
+    read_request=videos.request_attributes,
+    read_response=videos.response_attributes,
+    is_standard=False,
+    content=ContentReaders(read_request=images.request_content),
+)
 _RUN = Operation(
-    name=INVOKE_AGENT,
+    name=semconv.INVOKE_AGENT,
     read_start=runs.start_attributes,
     read_request=runs.request_attributes,
     read_response=runs.response_attributes,
@@ -161,10 +124,10 @@ _RUN = Operation(
         new_stream_reader=runs.ContentStreamReader,
         read_tools=runs.tool_definitions,
     ),
-    target=AGENT_NAME,
+    target=semconv.AGENT_NAME,
 )
 _CALL = Operation(
-    name=START_CALL,
+    name=semconv.START_CALL,
     read_start=calls.start_attributes,
     read_request=calls.request_attributes,
     read_response=calls.response_attributes,
@@ -175,7 +138,7 @@ _CALL = Operation(
     ),
 )
 _NEW_AGENT = Operation(
-    name=CREATE_AGENT,
+    name=semconv.CREATE_AGENT,
     read_start=agents.start_attributes,
     read_request=agents.request_attributes,
     read_response=agents.response_attributes,
@@ -183,10 +146,10 @@ _NEW_AGENT = Operation(
         read_request=agents.request_content,
         read_tools=agents.tool_definitions,
     ),
-    target=AGENT_NAME,
+    target=semconv.AGENT_NAME,
 )
 _NEW_SESSION = Operation(
-    name=INVOKE_AGENT,
+    name=semconv.INVOKE_AGENT,
     read_start=agent_sessions.new_start_attributes,
     read_request=agent_sessions.new_request_attributes,
     read_response=agent_sessions.session_attributes,
@@ -196,40 +159,40 @@ _NEW_SESSION = Operation(
         new_stream_reader=agent_sessions.ContentStreamReader,
         read_tools=agent_sessions.new_tool_definitions,
     ),
-    target=AGENT_NAME,
+    target=semconv.AGENT_NAME,
 )
 _SESSION_INPUT = Operation(
-    name=INVOKE_AGENT,
+    name=semconv.INVOKE_AGENT,
     read_start=agent_sessions.start_attributes,
     content=ContentReaders(
         read_request=agent_sessions.input_request_content,
     ),
-    target=AGENT_NAME,
+    target=semconv.AGENT_NAME,
 )
 _SESSION_STREAM = Operation(
-    name=INVOKE_AGENT,
+    name=semconv.INVOKE_AGENT,
     read_start=agent_sessions.start_attributes,
     read_request=agent_sessions.stream_request_attributes,
     new_stream_reader=agent_sessions.StreamReader,
     content=ContentReaders(
         new_stream_reader=agent_sessions.ContentStreamReader,
     ),
-    target=AGENT_NAME,
+    target=semconv.AGENT_NAME,
 )
 _AUTOMATION = Operation(
-    name=INVOKE_AGENT,
+    name=semconv.INVOKE_AGENT,
     read_response=agent_sessions.invocation_attributes,
-    target=AGENT_NAME,
+    target=semconv.AGENT_NAME,
 )
 
 
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("post", "/chat/completions"): Operation(
-        name=CHAT,
+        name=semconv.CHAT,
         read_request=chat.request_attributes,
         read_response=chat.response_attributes,
         new_stream_reader=chat.StreamReader,
-        constants={OPENAI_API_TYPE: "chat_completions"},
+        constants={semconv.OPENAI_API_TYPE: "chat_completions"},
         content=ContentReaders(
             read_request=chat.request_content,
             read_response=chat.response_content,
@@ -238,7 +201,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         ),
     ),
     ("post", "/completions"): Operation(
-        name=TEXT_COMPLETION,
+        name=semconv.TEXT_COMPLETION,
         read_request=completions.request_attributes,
         read_response=completions.response_attributes,
         new_stream_reader=completions.StreamReader,
@@ -253,15 +216,15 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("post", "/responses/compact"): _COMPACT,
     ("post", "/responses/compact?beta=true"): _COMPACT,
     ("post", "/embeddings"): Operation(
-        name=EMBEDDINGS,
+        name=semconv.EMBEDDINGS,
         read_request=embeddings.request_attributes,
         read_response=embeddings.response_attributes,
     ),
-    ("post", "/images/generations"): _images(GENERATE_IMAGE),
-    ("post", "/images/edits"): _images(EDIT_IMAGE),
-    ("post", "/images/variations"): _images(VARY_IMAGE),
+    ("post", "/images/generations"): _images(name=semconv.GENERATE_IMAGE),
+    ("post", "/images/edits"): _images(name=semconv.EDIT_IMAGE),
+    ("post", "/images/variations"): _images(name=semconv.VARY_IMAGE),
     ("post", "/audio/speech"): Operation(
-        name=GENERATE_SPEECH,
+        name=semconv.GENERATE_SPEECH,
         read_request=audio.speech_request_attributes,
         read_response=audio.speech_response_attributes,
         new_stream_reader=partial(EventReader, audio.usage_attributes),
@@ -270,10 +233,10 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             read_request=audio.speech_request_content,
         ),
     ),
-    ("post", "/audio/transcriptions"): _transcription(TRANSCRIBE),
-    ("post", "/audio/translations"): _transcription(TRANSLATE),
+    ("post", "/audio/transcriptions"): _transcription(name=semconv.TRANSCRIBE),
+    ("post", "/audio/translations"): _transcription(name=semconv.TRANSLATE),
     ("post", "/moderations"): Operation(
-        name=MODERATE,
+        name=semconv.MODERATE,
         read_response=moderations.response_attributes,
         is_standard=False,
         content=ContentReaders(
@@ -281,18 +244,18 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         ),
     ),
     ("post", "/decisions"): Operation(
-        name=DECIDE,
+        name=semconv.DECIDE,
         read_response=moderations.response_attributes,
         is_standard=False,
         content=ContentReaders(
             read_request=decisions.request_content, read_response=decisions.response_content
         ),
     ),
-    ("post", "/videos"): _video(GENERATE_VIDEO),
-    ("post", "/videos/edits"): _video(EDIT_VIDEO),
-    ("post", "/videos/extensions"): _video(EXTEND_VIDEO),
+    ("post", "/videos"): _video(name=semconv.GENERATE_VIDEO),
+    ("post", "/videos/edits"): _video(name=semconv.EDIT_VIDEO),
+    ("post", "/videos/extensions"): _video(name=semconv.EXTEND_VIDEO),
     ("post", "/content_provenance_checks"): Operation(
-        name=CHECK_PROVENANCE,
+        name=semconv.CHECK_PROVENANCE,
         read_response=provenance.response_attributes,
         is_standard=False,
         content=ContentReaders(read_response=provenance.response_content),
@@ -302,7 +265,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("post", "/agents/sessions"): _NEW_SESSION,
     ("post", "/threads/runs"): _RUN,
     ("post", "/fine_tuning/alpha/graders/run"): Operation(
-        name=EVALUATE,
+        name=semconv.EVALUATE,
         read_start=evals.grade_start_attributes,
         read_request=evals.grade_request_attributes,
         read_response=evals.grade_response_attributes,
@@ -311,10 +274,10 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         content=ContentReaders(
             read_request=evals.grade_request_content, read_response=evals.grade_response_content
         ),
-        target=EVALUATION_NAME,
+        target=semconv.EVALUATION_NAME,
     ),
     ("post", "/fine_tuning/jobs"): Operation(
-        name=FINE_TUNE,
+        name=semconv.FINE_TUNE,
         read_request=fine_tuning.request_attributes,
         read_response=fine_tuning.response_attributes,
         is_standard=False,
@@ -322,7 +285,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("post", "/realtime/calls"): _CALL,
     ("post", "/live/sessions"): _CALL,
     ("post", "/batches"): Operation(
-        name=CREATE_BATCH,
+        name=semconv.CREATE_BATCH,
         read_response=batches.response_attributes,
         is_standard=False,
     ),
@@ -341,7 +304,7 @@ WITH_IDS: Mapping[tuple[str, str], tuple[tuple[re.Pattern[str], Operation], ...]
         (
             re.compile(r"(?P<eval_id>[^/]+)/runs"),
             Operation(
-                name=RUN_EVALUATION,
+                name=semconv.RUN_EVALUATION,
                 read_start=evals.run_start_attributes,
                 read_request=evals.run_request_attributes,
                 read_response=evals.run_response_attributes,
@@ -365,7 +328,7 @@ WITH_IDS: Mapping[tuple[str, str], tuple[tuple[re.Pattern[str], Operation], ...]
         (
             re.compile(r"(?P<vector_store_id>[^/]+)/search"),
             Operation(
-                name=RETRIEVAL,
+                name=semconv.RETRIEVAL,
                 read_start=vector_stores.start_attributes,
                 read_request=vector_stores.request_attributes,
                 read_response=vector_stores.response_attributes,
@@ -373,9 +336,11 @@ WITH_IDS: Mapping[tuple[str, str], tuple[tuple[re.Pattern[str], Operation], ...]
                     read_request=vector_stores.request_content,
                     read_response=vector_stores.response_content,
                 ),
-                target=DATA_SOURCE_ID,
+                target=semconv.DATA_SOURCE_ID,
             ),
         ),
     ),
-    ("post", "videos"): ((re.compile(r"(?P<video_id>[^/]+)/remix"), _video(REMIX_VIDEO)),),
+    ("post", "videos"): (
+        (re.compile(r"(?P<video_id>[^/]+)/remix"), _video(name=semconv.REMIX_VIDEO)),
+    ),
 }

@@ -121,8 +121,8 @@ class OrqInstrumentor(ClientInstrumentor):
         return wrap
 
     def _begin(self, row: Row, place: str, places: DetailPlaces, model: type | None) -> Begin:
-        operation, start = row.operation, row.start
-        fixed = {OPERATION_NAME: operation.name, PROVIDER_NAME: "orq"}
+        start = row.read_start
+        fixed = {OPERATION_NAME: row.name, PROVIDER_NAME: "orq"}
 
         def begin(resource: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Begun:
             call = None
@@ -133,7 +133,7 @@ class OrqInstrumentor(ClientInstrumentor):
                 thread, is_given = caller_thread(kwargs, place) if place else (None, False)
                 thread = thread or current_thread()
                 attributes = {**fixed, **server_attributes(resource, kwargs), **start(kwargs)}
-                call = start_call(telemetry, operation, attributes, thread, resource, context)
+                call = start_call(telemetry, row, attributes, thread, resource, context)
                 if isinstance(call, Call):
                     call.request(kwargs)
                 if thread is not None and self._sends_threads:

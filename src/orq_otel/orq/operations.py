@@ -9,49 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from orq_otel.genai.call import ContentReaders, Operation, StreamReader, read_nothing
+from orq_otel.genai import semconv
+from orq_otel.genai.call import ContentReaders, Operation, read_nothing
 from orq_otel.genai.fields import Attributes
 from orq_otel.genai.messages import Content
-from orq_otel.genai.semconv import (
-    AGENT_NAME,
-    CHAT,
-    CHUNK_TEXT,
-    CLASSIFY,
-    COMPACT,
-    CREATE_AGENT,
-    CREATE_MEMORY,
-    CREATE_MEMORY_STORE,
-    DATA_SOURCE_ID,
-    DECIDE,
-    DELETE_MEMORY,
-    DELETE_MEMORY_STORE,
-    DETECT_PII,
-    EDIT_IMAGE,
-    EMBEDDINGS,
-    EVALUATE,
-    EVALUATION_NAME,
-    FETCH_MEMORY,
-    FETCH_PROMPT,
-    FETCH_RESPONSE,
-    GENERATE_IMAGE,
-    GENERATE_SPEECH,
-    INVOKE_AGENT,
-    MODERATE,
-    PROMPT_NAME,
-    READ_DOCUMENT,
-    REDACT_PII,
-    RERANK,
-    RESTORE_PII,
-    RETRIEVAL,
-    SEARCH_MEMORY,
-    TEXT_COMPLETION,
-    TRANSCRIBE,
-    TRANSLATE,
-    UPDATE_MEMORY,
-    VARY_IMAGE,
-)
 from orq_otel.orq import (
     agents,
     deployments,
@@ -68,12 +32,10 @@ from orq_otel.payloads import audio, completions, images, moderations
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Row:
+class Row(Operation):
     """An operation, and what is special about its method.
 
     Attributes:
-        operation: The operation, with its readers.
-        start: Reads those attributes from the arguments that samplers may want to see.
         thread_in_orq: Whether the thread goes into the argument `orq`, where the method has no
             argument `thread`.
         special: The calls that have another row.
@@ -82,8 +44,7 @@ class Row:
             the agents'.
     """
 
-    operation: Operation
-    start: Callable[[Arguments], Attributes] = model_attributes
+    read_start: Callable[[Arguments], Attributes] = model_attributes
     thread_in_orq: bool = False
     special: Special | None = None
     of_agent: Row | None = None
@@ -104,27 +65,9 @@ class Special:
     row: Row
 
 
-def _agent(
-    *,
-    start: Callable[[Arguments], Attributes],
-    read_request: Callable[[Arguments], Attributes],
-    read_response: Callable[[Any], Attributes],
-    content: ContentReaders,
-    new_stream_reader: Callable[[], StreamReader] = agents.StreamReader,
-) -> Row:
-    return Row(
-        operation=Operation(
-            name=INVOKE_AGENT,
-            read_request=read_request,
-            read_response=read_response,
-            new_stream_reader=new_stream_reader,
-            content=content,
-            target=AGENT_NAME,
-        ),
-        start=start,
-    )
-
-
+_agent = partial(
+    Row, name=semconv.INVOKE_AGENT, new_stream_reader=agents.StreamReader, target=semconv.AGENT_NAME
+)
 _AGENT_TASK = ContentReaders(
     read_request=agents.request_content,
     read_response=agents.task_content,
@@ -137,7 +80,7 @@ _AGENT_RUN = ContentReaders(
     read_tools=agents.tool_definitions,
 )
 _AGENT_RESPONSE = _agent(
-    start=agents.start_attributes,
+    read_start=agents.start_attributes,
     read_request=agents.request_attributes,
     read_response=agents.response_attributes,
     content=ContentReaders(
@@ -147,13 +90,11 @@ _AGENT_RESPONSE = _agent(
     ),
 )
 _FETCHED_AGENT_RESPONSE = Row(
-    operation=Operation(
-        name=FETCH_RESPONSE,
-        read_request=agents.fetch_request_attributes,
-        read_response=agents.fetched_response_attributes,
-        content=ContentReaders(read_response=agents.response_content),
-    ),
-    start=agents.start_attributes,
+    name=semconv.FETCH_RESPONSE,
+    read_start=agents.start_attributes,
+    read_request=agents.fetch_request_attributes,
+    read_response=agents.fetched_response_attributes,
+    content=ContentReaders(read_response=agents.response_content),
 )
 
 _RESPONSE = ContentReaders(
@@ -165,19 +106,17 @@ _RESPONSE = ContentReaders(
 #: Of two classes, each of which is the AI Router's in some versions and the agents' in others.
 _RESPONSES = {
     "create": Row(
-        operation=Operation(
-            name=CHAT,
-            read_request=responses.request_attributes,
-            read_response=responses.response_attributes,
-            new_stream_reader=responses.StreamReader,
-            content=_RESPONSE,
-        ),
-        start=responses.start_attributes,
+        name=semconv.CHAT,
+        read_start=responses.start_attributes,
+        read_request=responses.request_attributes,
+        read_response=responses.response_attributes,
+        new_stream_reader=responses.StreamReader,
+        content=_RESPONSE,
         special=Special(
             'model="agent/..."',
             responses.names_agent,
             _agent(
-                start=responses.agent_start_attributes,
+                read_start=responses.agent_start_attributes,
                 read_request=responses.request_attributes,
                 read_response=responses.response_attributes,
                 new_stream_reader=responses.StreamReader,
@@ -187,79 +126,59 @@ _RESPONSES = {
         of_agent=_AGENT_RESPONSE,
     ),
     "get": Row(
-        operation=Operation(
-            name=FETCH_RESPONSE,
-            read_request=responses.fetch_request_attributes,
-            read_response=responses.fetched_response_attributes,
-            content=ContentReaders(
-                read_response=responses.fetched_response_content,
-                read_tools=responses.tool_definitions,
-            ),
+        name=semconv.FETCH_RESPONSE,
+        read_request=responses.fetch_request_attributes,
+        read_response=responses.fetched_response_attributes,
+        content=ContentReaders(
+            read_response=responses.fetched_response_content,
+            read_tools=responses.tool_definitions,
         ),
         of_agent=_FETCHED_AGENT_RESPONSE,
     ),
 }
 
 
-def _deployment(read_request: Callable[[Arguments], Attributes]) -> Row:
-    return Row(
-        operation=Operation(
-            name=CHAT,
-            read_request=read_request,
-            read_response=deployments.response_attributes,
-            new_stream_reader=deployments.StreamReader,
-            content=ContentReaders(
-                read_request=deployments.request_content,
-                read_response=deployments.response_content,
-                new_stream_reader=deployments.ContentStreamReader,
-                read_tools=deployments.tool_definitions,
-            ),
-        ),
-        start=deployments.start_attributes,
-    )
-
-
-def _images(name: str) -> Row:
-    return Row(
-        operation=Operation(
-            name=name,
-            read_request=router.image_request_attributes,
-            read_response=router.image_response_attributes,
-            is_standard=False,
-            content=ContentReaders(
-                read_request=images.request_content, read_response=images.response_content
-            ),
-        )
-    )
-
-
-def _transcript(name: str) -> Row:
-    return Row(
-        operation=Operation(
-            name=name,
-            read_request=audio.transcription_request_attributes,
-            read_response=audio.usage_attributes,
-            is_standard=False,
-            content=ContentReaders(
-                read_request=audio.transcription_request_content,
-                read_response=audio.transcription_response_content,
-            ),
-        )
-    )
-
-
-def _decision(name: str) -> Row:
-    return Row(
-        operation=Operation(
-            name=name,
-            read_response=judgements.decision_response_attributes,
-            is_standard=False,
-            content=ContentReaders(
-                read_request=judgements.decision_request_content,
-                read_response=judgements.decision_response_content,
-            ),
-        )
-    )
+_deployment = partial(
+    Row,
+    name=semconv.CHAT,
+    read_start=deployments.start_attributes,
+    read_response=deployments.response_attributes,
+    new_stream_reader=deployments.StreamReader,
+    content=ContentReaders(
+        read_request=deployments.request_content,
+        read_response=deployments.response_content,
+        new_stream_reader=deployments.ContentStreamReader,
+        read_tools=deployments.tool_definitions,
+    ),
+)
+_images = partial(
+    Row,
+    read_request=router.image_request_attributes,
+    read_response=router.image_response_attributes,
+    is_standard=False,
+    content=ContentReaders(
+        read_request=images.request_content, read_response=images.response_content
+    ),
+)
+_transcript = partial(
+    Row,
+    read_request=audio.transcription_request_attributes,
+    read_response=audio.usage_attributes,
+    is_standard=False,
+    content=ContentReaders(
+        read_request=audio.transcription_request_content,
+        read_response=audio.transcription_response_content,
+    ),
+)
+_decision = partial(
+    Row,
+    read_response=judgements.decision_response_attributes,
+    is_standard=False,
+    content=ContentReaders(
+        read_request=judgements.decision_request_content,
+        read_response=judgements.decision_response_content,
+    ),
+)
 
 
 def _search(
@@ -267,16 +186,14 @@ def _search(
     response_attributes: Callable[[Any], Attributes] = read_nothing,
 ) -> Row:
     return Row(
-        operation=Operation(
-            name=RETRIEVAL,
-            read_request=retrieval.request_attributes,
-            read_response=response_attributes,
-            content=ContentReaders(
-                read_request=retrieval.request_content, read_response=response_content
-            ),
-            target=DATA_SOURCE_ID,
+        name=semconv.RETRIEVAL,
+        read_start=retrieval.start_attributes,
+        read_request=retrieval.request_attributes,
+        read_response=response_attributes,
+        content=ContentReaders(
+            read_request=retrieval.request_content, read_response=response_content
         ),
-        start=retrieval.start_attributes,
+        target=semconv.DATA_SOURCE_ID,
     )
 
 
@@ -289,14 +206,12 @@ def _memory(
     special: Special | None = None,
 ) -> Row:
     return Row(
-        operation=Operation(
-            name=name,
-            read_request=read_request,
-            read_response=read_response,
-            is_standard=name != FETCH_MEMORY,
-            content=content,
-        ),
-        start=memory.start_attributes,
+        name=name,
+        read_start=memory.start_attributes,
+        read_request=read_request,
+        read_response=read_response,
+        is_standard=name != semconv.FETCH_MEMORY,
+        content=content,
         special=special,
     )
 
@@ -313,22 +228,20 @@ _FOUND = ContentReaders(
 
 #: Deployments: prompts that Orq keeps. Fetching one asks no model.
 _DEPLOYMENTS: Mapping[str, Row] = {
-    "invoke": _deployment(deployments.request_attributes),
-    "stream": _deployment(deployments.stream_request_attributes),
+    "invoke": _deployment(read_request=deployments.request_attributes),
+    "stream": _deployment(read_request=deployments.stream_request_attributes),
     "get_config": Row(
-        operation=Operation(
-            name=FETCH_PROMPT,
-            read_request=deployments.request_attributes,
-            read_response=deployments.config_attributes,
-            is_standard=False,
-            content=ContentReaders(
-                read_request=deployments.request_content,
-                read_response=deployments.config_content,
-                read_tools=deployments.tool_definitions,
-            ),
-            target=PROMPT_NAME,
+        name=semconv.FETCH_PROMPT,
+        read_start=deployments.start_attributes,
+        read_request=deployments.request_attributes,
+        read_response=deployments.config_attributes,
+        is_standard=False,
+        content=ContentReaders(
+            read_request=deployments.request_content,
+            read_response=deployments.config_content,
+            read_tools=deployments.tool_definitions,
         ),
-        start=deployments.start_attributes,
+        target=semconv.PROMPT_NAME,
     ),
 }
 
@@ -340,28 +253,24 @@ def _text(
     start: Callable[[Arguments], Attributes] = read_nothing,
 ) -> Row:
     return Row(
-        operation=Operation(
-            name=name,
-            is_standard=False,
-            content=ContentReaders(read_request=request_content, read_response=response_content),
-        ),
-        start=start,
+        name=name,
+        read_start=start,
+        is_standard=False,
+        content=ContentReaders(read_request=request_content, read_response=response_content),
     )
 
 
 _PROMPT = Row(
-    operation=Operation(
-        name=FETCH_PROMPT,
-        read_request=prompts.request_attributes,
-        read_response=prompts.response_attributes,
-        is_standard=False,
-        content=ContentReaders(
-            read_response=prompts.response_content,
-            read_tools=prompts.tool_definitions,
-        ),
-        target=PROMPT_NAME,
+    name=semconv.FETCH_PROMPT,
+    read_start=prompts.start_attributes,
+    read_request=prompts.request_attributes,
+    read_response=prompts.response_attributes,
+    is_standard=False,
+    content=ContentReaders(
+        read_response=prompts.response_content,
+        read_tools=prompts.tool_definitions,
     ),
-    start=prompts.start_attributes,
+    target=semconv.PROMPT_NAME,
 )
 
 #: By module and class, and method.
@@ -369,38 +278,36 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
     # Agents, and the responses of agents or models.
     "agents.Agents": {
         "create": Row(
-            operation=Operation(
-                name=CREATE_AGENT,
-                read_request=agents.new_request_attributes,
-                read_response=agents.new_agent_attributes,
-                content=ContentReaders(
-                    read_request=agents.new_request_content,
-                    read_tools=agents.tool_definitions,
-                ),
-                target=AGENT_NAME,
+            name=semconv.CREATE_AGENT,
+            read_start=agents.run_start_attributes,
+            read_request=agents.new_request_attributes,
+            read_response=agents.new_agent_attributes,
+            content=ContentReaders(
+                read_request=agents.new_request_content,
+                read_tools=agents.tool_definitions,
             ),
-            start=agents.run_start_attributes,
+            target=semconv.AGENT_NAME,
         ),
         "invoke": _agent(
-            start=agents.start_attributes,
+            read_start=agents.start_attributes,
             read_request=agents.request_attributes,
             read_response=agents.task_attributes,
             content=_AGENT_TASK,
         ),
         "stream": _agent(
-            start=agents.start_attributes,
+            read_start=agents.start_attributes,
             read_request=agents.stream_request_attributes,
             read_response=agents.task_attributes,
             content=_AGENT_TASK,
         ),
         "run": _agent(
-            start=agents.run_start_attributes,
+            read_start=agents.run_start_attributes,
             read_request=agents.run_request_attributes,
             read_response=agents.task_attributes,
             content=_AGENT_RUN,
         ),
         "stream_run": _agent(
-            start=agents.run_start_attributes,
+            read_start=agents.run_start_attributes,
             read_request=agents.stream_run_request_attributes,
             read_response=agents.task_attributes,
             content=_AGENT_RUN,
@@ -408,28 +315,24 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
     },
     "schedules.Schedules": {
         "trigger": Row(
-            operation=Operation(
-                name=INVOKE_AGENT,
-                target=AGENT_NAME,
-            ),
-            start=agents.start_attributes,
+            name=semconv.INVOKE_AGENT,
+            read_start=agents.start_attributes,
+            target=semconv.AGENT_NAME,
         )
     },
     "orq_responses.OrqResponses": _RESPONSES,
     "responses.Responses": {
         **_RESPONSES,
         "compact": Row(
-            operation=Operation(
-                name=COMPACT,
-                read_request=responses.request_attributes,
-                read_response=responses.response_attributes,
-                is_standard=False,
-                content=ContentReaders(
-                    read_request=responses.request_content,
-                    read_response=responses.compacted_content,
-                    read_tools=responses.tool_definitions,
-                ),
-            )
+            name=semconv.COMPACT,
+            read_request=responses.request_attributes,
+            read_response=responses.response_attributes,
+            is_standard=False,
+            content=ContentReaders(
+                read_request=responses.request_content,
+                read_response=responses.compacted_content,
+                read_tools=responses.tool_definitions,
+            ),
         ),
     },
     # Before 3.14.37 the class of Deployments was `DeploymentsSDK`.
@@ -439,123 +342,107 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
     # The AI Router's chat, completions and embeddings.
     "orq_completions.OrqCompletions": {
         "create": Row(
-            operation=Operation(
-                name=CHAT,
-                read_request=router.chat_request_attributes,
-                read_response=router.completion_response_attributes,
-                new_stream_reader=router.StreamReader,
-                content=ContentReaders(
-                    read_request=router.chat_request_content,
-                    read_response=router.chat_response_content,
-                    new_stream_reader=router.ChatContentStreamReader,
-                    read_tools=router.chat_tool_definitions,
-                ),
+            name=semconv.CHAT,
+            read_request=router.chat_request_attributes,
+            read_response=router.completion_response_attributes,
+            new_stream_reader=router.StreamReader,
+            content=ContentReaders(
+                read_request=router.chat_request_content,
+                read_response=router.chat_response_content,
+                new_stream_reader=router.ChatContentStreamReader,
+                read_tools=router.chat_tool_definitions,
             ),
             thread_in_orq=True,
         )
     },
     "completions.Completions": {
         "create": Row(
-            operation=Operation(
-                name=TEXT_COMPLETION,
-                read_request=router.completion_request_attributes,
-                read_response=router.completion_response_attributes,
-                new_stream_reader=router.StreamReader,
-                content=ContentReaders(
-                    read_request=completions.request_content,
-                    read_response=completions.response_content,
-                    new_stream_reader=router.CompletionContentStreamReader,
-                ),
+            name=semconv.TEXT_COMPLETION,
+            read_request=router.completion_request_attributes,
+            read_response=router.completion_response_attributes,
+            new_stream_reader=router.StreamReader,
+            content=ContentReaders(
+                read_request=completions.request_content,
+                read_response=completions.response_content,
+                new_stream_reader=router.CompletionContentStreamReader,
             ),
             thread_in_orq=True,
         )
     },
     "embeddings.Embeddings": {
         "create": Row(
-            operation=Operation(
-                name=EMBEDDINGS,
-                read_request=router.embeddings_request_attributes,
-                read_response=router.embeddings_response_attributes,
-            )
+            name=semconv.EMBEDDINGS,
+            read_request=router.embeddings_request_attributes,
+            read_response=router.embeddings_response_attributes,
         )
     },
     # The AI Router's images, speech and transcripts.
-    "generations.Generations": {"create": _images(GENERATE_IMAGE)},
-    "edits.Edits": {"create": _images(EDIT_IMAGE)},
-    "variations.Variations": {"create": _images(VARY_IMAGE)},
+    "generations.Generations": {"create": _images(name=semconv.GENERATE_IMAGE)},
+    "edits.Edits": {"create": _images(name=semconv.EDIT_IMAGE)},
+    "variations.Variations": {"create": _images(name=semconv.VARY_IMAGE)},
     "speech.Speech": {
         "create": Row(
-            operation=Operation(
-                name=GENERATE_SPEECH,
-                read_request=audio.speech_request_attributes,
-                read_response=audio.speech_response_attributes,
-                is_standard=False,
-                content=ContentReaders(
-                    read_request=router.speech_request_content,
-                ),
+            name=semconv.GENERATE_SPEECH,
+            read_request=audio.speech_request_attributes,
+            read_response=audio.speech_response_attributes,
+            is_standard=False,
+            content=ContentReaders(
+                read_request=router.speech_request_content,
             ),
             thread_in_orq=True,
         )
     },
-    "transcriptions.Transcriptions": {"create": _transcript(TRANSCRIBE)},
-    "translations.Translations": {"create": _transcript(TRANSLATE)},
+    "transcriptions.Transcriptions": {"create": _transcript(name=semconv.TRANSCRIBE)},
+    "translations.Translations": {"create": _transcript(name=semconv.TRANSLATE)},
     # Models and evaluators that judge texts.
     "rerank.Rerank": {
         "create": Row(
-            operation=Operation(
-                name=RERANK,
-                read_request=judgements.rerank_request_attributes,
-                read_response=judgements.rerank_response_attributes,
-                is_standard=False,
-                content=ContentReaders(
-                    read_request=judgements.rerank_request_content,
-                    read_response=judgements.rerank_response_content,
-                ),
-            )
+            name=semconv.RERANK,
+            read_request=judgements.rerank_request_attributes,
+            read_response=judgements.rerank_response_attributes,
+            is_standard=False,
+            content=ContentReaders(
+                read_request=judgements.rerank_request_content,
+                read_response=judgements.rerank_response_content,
+            ),
         )
     },
     "router.Router": {
         "ocr": Row(
-            operation=Operation(
-                name=READ_DOCUMENT,
-                read_response=judgements.ocr_response_attributes,
-                is_standard=False,
-                content=ContentReaders(
-                    read_request=judgements.ocr_request_content,
-                    read_response=judgements.ocr_response_content,
-                ),
-            )
+            name=semconv.READ_DOCUMENT,
+            read_response=judgements.ocr_response_attributes,
+            is_standard=False,
+            content=ContentReaders(
+                read_request=judgements.ocr_request_content,
+                read_response=judgements.ocr_response_content,
+            ),
         )
     },
     "moderations.Moderations": {
         "create": Row(
-            operation=Operation(
-                name=MODERATE,
-                read_response=moderations.response_attributes,
-                is_standard=False,
-                content=ContentReaders(
-                    read_request=judgements.moderation_request_content,
-                    read_response=judgements.moderation_response_content,
-                ),
-            )
+            name=semconv.MODERATE,
+            read_response=moderations.response_attributes,
+            is_standard=False,
+            content=ContentReaders(
+                read_request=judgements.moderation_request_content,
+                read_response=judgements.moderation_response_content,
+            ),
         )
     },
-    "classify.Classify": {"create": _decision(CLASSIFY)},
-    "decisions.Decisions": {"create": _decision(DECIDE)},
+    "classify.Classify": {"create": _decision(name=semconv.CLASSIFY)},
+    "decisions.Decisions": {"create": _decision(name=semconv.DECIDE)},
     "evals.Evals": {
         "invoke": Row(
-            operation=Operation(
-                name=EVALUATE,
-                read_response=judgements.evaluation_response_attributes,
-                is_standard=False,
-                content=ContentReaders(
-                    read_request=judgements.evaluation_request_content,
-                    read_response=judgements.evaluation_response_content,
-                ),
-                target=EVALUATION_NAME,
-                is_evaluation=True,
+            name=semconv.EVALUATE,
+            read_start=judgements.evaluation_start_attributes,
+            read_response=judgements.evaluation_response_attributes,
+            is_standard=False,
+            content=ContentReaders(
+                read_request=judgements.evaluation_request_content,
+                read_response=judgements.evaluation_response_content,
             ),
-            start=judgements.evaluation_start_attributes,
+            target=semconv.EVALUATION_NAME,
+            is_evaluation=True,
         )
     },
     # Searches. Before 4.14 the class that searches a knowledge base was `Knowledge`.
@@ -568,31 +455,39 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
     # What is done to a text before a model gets it.
     "chunking.Chunking": {
         "parse": _text(
-            CHUNK_TEXT,
+            semconv.CHUNK_TEXT,
             texts.chunking_request_content,
             texts.chunking_response_content,
             texts.chunking_start_attributes,
         )
     },
     "pii.Pii": {
-        "detect": _text(DETECT_PII, texts.text_content, texts.detection_content),
-        "redact": _text(REDACT_PII, texts.text_content, texts.redaction_content),
-        "restore": _text(RESTORE_PII, texts.redacted_text_content, texts.restoration_content),
+        "detect": _text(semconv.DETECT_PII, texts.text_content, texts.detection_content),
+        "redact": _text(semconv.REDACT_PII, texts.text_content, texts.redaction_content),
+        "restore": _text(
+            semconv.RESTORE_PII, texts.redacted_text_content, texts.restoration_content
+        ),
     },
     # Memories and their documents, and the stores that hold them. Reading or changing the settings
     # of a store is no operation on what is remembered.
     "memorystores.MemoryStores": {
         "create": Row(
-            operation=Operation(name=CREATE_MEMORY_STORE),
-            start=memory.new_store_start_attributes,
+            name=semconv.CREATE_MEMORY_STORE,
+            read_start=memory.new_store_start_attributes,
         ),
-        "delete": _memory(DELETE_MEMORY_STORE),
-        "create_memory": _memory(CREATE_MEMORY, memory.change_request_attributes, content=_CHANGED),
-        "update_memory": _memory(UPDATE_MEMORY, memory.change_request_attributes, content=_CHANGED),
-        "delete_memory": _memory(DELETE_MEMORY, memory.change_request_attributes),
-        "retrieve_memory": _memory(FETCH_MEMORY, memory.fetch_request_attributes, content=_FETCHED),
+        "delete": _memory(semconv.DELETE_MEMORY_STORE),
+        "create_memory": _memory(
+            semconv.CREATE_MEMORY, memory.change_request_attributes, content=_CHANGED
+        ),
+        "update_memory": _memory(
+            semconv.UPDATE_MEMORY, memory.change_request_attributes, content=_CHANGED
+        ),
+        "delete_memory": _memory(semconv.DELETE_MEMORY, memory.change_request_attributes),
+        "retrieve_memory": _memory(
+            semconv.FETCH_MEMORY, memory.fetch_request_attributes, content=_FETCHED
+        ),
         "list_memories": _memory(
-            FETCH_MEMORY,
+            semconv.FETCH_MEMORY,
             memory.fetch_request_attributes,
             memory.list_attributes,
             content=_LISTED,
@@ -600,7 +495,7 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
                 "q",
                 memory.has_query,
                 _memory(
-                    SEARCH_MEMORY,
+                    semconv.SEARCH_MEMORY,
                     memory.fetch_request_attributes,
                     memory.list_attributes,
                     content=_FOUND,
@@ -608,20 +503,22 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
             ),
         ),
         "create_document": _memory(
-            CREATE_MEMORY,
+            semconv.CREATE_MEMORY,
             memory.document_change_request_attributes,
             memory.new_document_attributes,
             content=_CHANGED,
         ),
         "update_document": _memory(
-            UPDATE_MEMORY, memory.document_change_request_attributes, content=_CHANGED
+            semconv.UPDATE_MEMORY, memory.document_change_request_attributes, content=_CHANGED
         ),
-        "delete_document": _memory(DELETE_MEMORY, memory.document_change_request_attributes),
+        "delete_document": _memory(
+            semconv.DELETE_MEMORY, memory.document_change_request_attributes
+        ),
         "retrieve_document": _memory(
-            FETCH_MEMORY, memory.document_fetch_request_attributes, content=_FETCHED
+            semconv.FETCH_MEMORY, memory.document_fetch_request_attributes, content=_FETCHED
         ),
         "list_documents": _memory(
-            FETCH_MEMORY,
+            semconv.FETCH_MEMORY,
             memory.document_fetch_request_attributes,
             memory.list_attributes,
             content=_LISTED,
