@@ -254,6 +254,13 @@ def event_error(event: Any) -> ErrorType:
     return error_type(get(event, "error") or event)
 
 
+def error_attributes(response: Any) -> Attributes:
+    """`error.type` alone, for a response with the status 200 that is or has an error."""
+    attributes: Attributes = {}
+    add_error(fields(response), attributes)
+    return attributes
+
+
 def add_error(response: Mapping[str, Any], attributes: Attributes) -> None:
     """Add `error.type` to `attributes` if a response, by its fields, is or has an error.
 

@@ -13,6 +13,7 @@ from functools import partial
 
 from orq_otel.genai import semconv
 from orq_otel.genai.call import ContentReaders, Operation
+from orq_otel.genai.errors import error_attributes
 from orq_otel.payloads import (
     agent_sessions,
     agents,
@@ -256,7 +257,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("post", "/videos/extensions"): _video(name=semconv.EXTEND_VIDEO),
     ("post", "/content_provenance_checks"): Operation(
         name=semconv.CHECK_PROVENANCE,
-        read_response=provenance.response_attributes,
+        read_response=error_attributes,
         is_standard=False,
         content=ContentReaders(read_response=provenance.response_content),
     ),
@@ -331,7 +332,7 @@ WITH_IDS: Mapping[tuple[str, str], tuple[tuple[re.Pattern[str], Operation], ...]
                 name=semconv.RETRIEVAL,
                 read_start=vector_stores.start_attributes,
                 read_request=vector_stores.request_attributes,
-                read_response=vector_stores.response_attributes,
+                read_response=error_attributes,
                 content=ContentReaders(
                     read_request=vector_stores.request_content,
                     read_response=vector_stores.response_content,

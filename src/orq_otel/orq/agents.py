@@ -101,10 +101,8 @@ _MODALITIES: Final = frozenset({"audio", "image", "video"})
 
 def start_attributes(arguments: Arguments) -> Attributes:
     """The agent's key, and the caller's conversation."""
-    attributes: Attributes = read_strings(arguments, _KEY)
-    if arguments.get("conversation"):
-        attributes.update(conversation_attributes(arguments["conversation"]))
-    return attributes
+    conversation = conversation_attributes(arguments.get("conversation"))
+    return {**read_strings(arguments, _KEY), **conversation}
 
 
 def run_start_attributes(arguments: Arguments) -> Attributes:

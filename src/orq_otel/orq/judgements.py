@@ -29,7 +29,6 @@ from orq_otel.genai.semconv import (
     EVALUATION_SCORE_LABEL,
     EVALUATION_SCORE_VALUE,
     INPUT_MESSAGES,
-    OUTPUT_MESSAGES,
     RESPONSE_ID,
     RESPONSE_MODEL,
     RESPONSE_STATUS,
@@ -43,7 +42,7 @@ from orq_otel.orq.models import TRACE_IDS, as_json, billing, telemetry_ids, toke
 from orq_otel.orq.requests import Arguments, input_argument, model_attributes
 from orq_otel.payloads import chat, decisions, moderations, responses
 from orq_otel.payloads.documents import document_part, documents_content
-from orq_otel.payloads.parts import content_part, image_type, items
+from orq_otel.payloads.parts import answered, asked, content_part, image_type, items
 from orq_otel.payloads.usage import read_response_usage
 
 _HEAD: Final = (("id", RESPONSE_ID), ("model", RESPONSE_MODEL))
@@ -100,7 +99,7 @@ def ocr_response_attributes(response: Any) -> Attributes:
 def ocr_request_content(arguments: Arguments) -> Content:
     """The document that is to be read, as one message."""
     document = as_json(arguments.get("document"))
-    return {INPUT_MESSAGES: [message("user", [content_part(document)])]} if document else {}
+    return asked([content_part(document)] if document else [])
 
 
 def ocr_response_content(response: Any) -> Content:
@@ -116,7 +115,7 @@ def ocr_response_content(response: Any) -> Content:
             if data and isinstance(data, str):
                 is_url = data.startswith("data:")
                 parts.append(media("image", data) if is_url else blob("image", None, data))
-    return _answer(parts)
+    return answered(parts)
 
 
 def moderation_request_content(arguments: Arguments) -> Content:
@@ -211,7 +210,7 @@ def evaluation_response_content(response: Any) -> Content:
         content[EVALUATION_EXPLANATION] = clean(explanation)
     details = {name: as_json(one) for name in _RESULTS if (one := result.get(name))}
     details = {name: one for name, one in details.items() if isinstance(one, (list, dict))}
-    return {**content, **_answer([generic("evaluation", details)] if details else [])}
+    return {**content, **answered([generic("evaluation", details)] if details else [])}
 
 
 def _result(evaluation: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -277,7 +276,3 @@ def _with_flag(result: Any) -> Any:
     if not categories or "flagged" in fields(result):
         return result
     return {**fields(result), "flagged": any(one is True for one in categories.values())}
-
-
-def _answer(parts: list[Part]) -> Content:
-    return {OUTPUT_MESSAGES: [message("assistant", parts, finish_reason="stop")]} if parts else {}

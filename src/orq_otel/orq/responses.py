@@ -41,10 +41,12 @@ _WITH_CONTENT: Final = ("input", "input_", "instructions", "tools")
 
 def start_attributes(arguments: Arguments) -> Attributes:
     """The model, and the caller's conversation."""
-    attributes = model_attributes(arguments)
-    if arguments.get("conversation"):
-        attributes.update(responses.conversation_attributes(arguments["conversation"]))
-    return attributes
+    return {**model_attributes(arguments), **conversation_attributes(arguments)}
+
+
+def conversation_attributes(arguments: Arguments) -> Attributes:
+    """The caller's conversation, if there is one in the arguments."""
+    return responses.conversation_attributes(arguments.get("conversation"))
 
 
 def names_agent(arguments: Arguments) -> bool:
@@ -54,10 +56,7 @@ def names_agent(arguments: Arguments) -> bool:
 
 def agent_start_attributes(arguments: Arguments) -> Attributes:
     """The Agent's key, and the caller's conversation."""
-    attributes = responses.agent_attributes(arguments)
-    if arguments.get("conversation"):
-        attributes.update(responses.conversation_attributes(arguments["conversation"]))
-    return attributes
+    return {**responses.agent_attributes(arguments), **conversation_attributes(arguments)}
 
 
 def request_attributes(arguments: Arguments) -> Attributes:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from orq_otel.genai.fields import Attributes, fields, get, read_strings
-from orq_otel.genai.messages import Content, Part, generic, message, text
-from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES, REQUEST_MODEL
+from orq_otel.genai.messages import Content, Part, generic, text
+from orq_otel.genai.semconv import REQUEST_MODEL
 from orq_otel.orq.models import as_json
 from orq_otel.orq.requests import Arguments
-from orq_otel.payloads.parts import items
+from orq_otel.payloads.parts import answered, asked, items
 
 _MODEL: Final = (("embedding_model", REQUEST_MODEL), ("model", REQUEST_MODEL))
 
@@ -25,23 +25,23 @@ def chunking_start_attributes(arguments: Arguments) -> Attributes:
 
 def chunking_request_content(arguments: Arguments) -> Content:
     """The text that is to be cut."""
-    return _asked(get(arguments.get("request"), "text"))
+    return asked(_said(get(arguments.get("request"), "text")))
 
 
 def chunking_response_content(response: Any) -> Content:
     """The chunks, as the parts of one message."""
     chunks = [get(one, "text") for one in items(get(response, "chunks"))]
-    return _answered([text(chunk) for chunk in chunks if isinstance(chunk, str)])
+    return answered([text(chunk) for chunk in chunks if isinstance(chunk, str)])
 
 
 def text_content(arguments: Arguments) -> Content:
     """The text in which personal data is looked for."""
-    return _asked(arguments.get("text"))
+    return asked(_said(arguments.get("text")))
 
 
 def redacted_text_content(arguments: Arguments) -> Content:
     """The text whose personal data is to be put back."""
-    return _asked(arguments.get("redacted_text"))
+    return asked(_said(arguments.get("redacted_text")))
 
 
 def detection_content(response: Any) -> Content:
@@ -49,27 +49,18 @@ def detection_content(response: Any) -> Content:
     values = fields(response)
     found = {name: as_json(values.get(name)) for name in ("has_pii", "entities")}
     found = {name: one for name, one in found.items() if one is not None}
-    return _answered([generic("pii", found)] if found else [])
+    return answered([generic("pii", found)] if found else [])
 
 
 def redaction_content(response: Any) -> Content:
     """The text without its personal data."""
-    return _answered_text(get(response, "redacted_text"))
+    return answered(_said(get(response, "redacted_text")))
 
 
 def restoration_content(response: Any) -> Content:
     """The text with its personal data."""
-    return _answered_text(get(response, "original_text"))
+    return answered(_said(get(response, "original_text")))
 
 
-def _asked(content: Any) -> Content:
-    is_text = content and isinstance(content, str)
-    return {INPUT_MESSAGES: [message("user", [text(content)])]} if is_text else {}
-
-
-def _answered_text(content: Any) -> Content:
-    return _answered([text(content)] if content and isinstance(content, str) else [])
-
-
-def _answered(parts: list[Part]) -> Content:
-    return {OUTPUT_MESSAGES: [message("assistant", parts, finish_reason="stop")]} if parts else {}
+def _said(content: Any) -> list[Part]:
+    return [text(content)] if content and isinstance(content, str) else []

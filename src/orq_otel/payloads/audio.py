@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orq_otel.genai.errors import add_error
+from orq_otel.genai.errors import error_attributes
 from orq_otel.genai.fields import Attributes, fields, get, number, parse_json
 from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import Content, message, text
 from orq_otel.genai.semconv import (
-    INPUT_MESSAGES,
     OUTPUT_MESSAGES,
     OUTPUT_TYPE,
     REQUEST_STREAM,
@@ -22,7 +21,7 @@ from orq_otel.genai.semconv import (
     SYSTEM_INSTRUCTIONS,
 )
 from orq_otel.payloads.events import EventReader
-from orq_otel.payloads.parts import content_parts
+from orq_otel.payloads.parts import asked, content_parts
 from orq_otel.payloads.usage import read_audio_usage
 
 _JSON_FORMATS = ("json", "verbose_json", "diarized_json")
@@ -39,7 +38,7 @@ def speech_request_attributes(body: Mapping[str, Any]) -> Attributes:
 
 def speech_request_content(body: Mapping[str, Any]) -> Content:
     """Content of the body of `POST /audio/speech`: the text to speak, and how to speak it."""
-    content = _user_content(body.get("input"))
+    content = asked(content_parts(body.get("input")))
     instructions = body.get("instructions")
     if instructions and isinstance(instructions, str):
         content[SYSTEM_INSTRUCTIONS] = [text(instructions)]
@@ -51,8 +50,7 @@ def speech_response_attributes(response: Any) -> Attributes:
 
     What is JSON, parsed, is an error in the place of speech.
     """
-    attributes: Attributes = {}
-    add_error(fields(response), attributes)
+    attributes = error_attributes(response)
     http = get(response, "response")
     if "event-stream" not in getattr(http, "headers", {}).get("content-type", ""):
         return attributes
@@ -80,7 +78,7 @@ def transcription_request_attributes(body: Mapping[str, Any]) -> Attributes:
 
 def transcription_request_content(body: Mapping[str, Any]) -> Content:
     """Content of the form: the prompt, a text that the transcript continues or resembles."""
-    return _user_content(body.get("prompt"))
+    return asked(content_parts(body.get("prompt")))
 
 
 def transcription_response_content(response: Any) -> Content:
@@ -92,8 +90,7 @@ def transcription_response_content(response: Any) -> Content:
 
 def usage_attributes(response: Any) -> Attributes:
     """Token counts of a transcript or a translation, or of the last event of these or of speech."""
-    attributes: Attributes = {}
-    add_error(fields(response), attributes)
+    attributes = error_attributes(response)
     usage = get(response, "usage")
     if usage is not None:
         read_audio_usage(usage, attributes)
@@ -132,11 +129,6 @@ class TranscriptionStreamReader(EventReader):
         if isinstance(self._text, str):
             return _transcript_content(self._text, "stop")
         return _transcript_content(self._pieces.getvalue(), "error")
-
-
-def _user_content(prompt: Any) -> Content:
-    parts = content_parts(prompt)
-    return {INPUT_MESSAGES: [message("user", parts)]} if parts else {}
 
 
 def _transcript_content(transcript: Any, reason: str) -> Content:

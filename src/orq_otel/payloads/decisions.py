@@ -11,8 +11,8 @@ from typing import Any
 
 from orq_otel.genai.fields import fields, get
 from orq_otel.genai.messages import Content, Part, message
-from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES
-from orq_otel.payloads.parts import content_parts, items, unknown_part
+from orq_otel.genai.semconv import INPUT_MESSAGES
+from orq_otel.payloads.parts import answered, content_parts, items, unknown_part
 from orq_otel.payloads.responses import input_messages
 
 
@@ -27,10 +27,7 @@ def request_content(body: Mapping[str, Any]) -> Content:
 
 def response_content(response: Any) -> Content:
     """The answers: one message, with a part for each."""
-    answers = [unknown_part(answer) for answer in items(get(response, "answers"))]
-    if not answers:
-        return {}
-    return {OUTPUT_MESSAGES: [message("assistant", answers, finish_reason="stop")]}
+    return answered([unknown_part(answer) for answer in items(get(response, "answers"))])
 
 
 def _question(value: Any) -> list[Part]:

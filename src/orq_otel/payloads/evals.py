@@ -16,13 +16,12 @@ from orq_otel.genai.semconv import (
     EVALUATION_NAME,
     EVALUATION_SCORE_VALUE,
     INPUT_MESSAGES,
-    OUTPUT_MESSAGES,
     REQUEST_MAX_TOKENS,
     REQUEST_MODEL,
     REQUEST_REASONING_LEVEL,
     RESPONSE_MODEL,
 )
-from orq_otel.payloads.parts import items, unknown_part
+from orq_otel.payloads.parts import answered, items, unknown_part
 from orq_otel.payloads.responses import input_messages
 from orq_otel.payloads.videos import job_attributes
 
@@ -74,10 +73,7 @@ def grade_response_content(response: Any) -> Content:
     """The scores that the score is made of, where there are several."""
     values = fields(response)
     parts = fields(values.get("sub_rewards"))
-    if not parts:
-        return {}
-    part = unknown_part({"type": "sub_rewards", **parts})
-    return {OUTPUT_MESSAGES: [message("assistant", [part], finish_reason="stop")]}
+    return answered([unknown_part({"type": "sub_rewards", **parts})] if parts else [])
 
 
 def run_start_attributes(body: Mapping[str, Any]) -> Attributes:

@@ -9,18 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from orq_otel.genai.errors import add_error, add_page
+from orq_otel.genai.errors import add_page, error_attributes
 from orq_otel.genai.fields import Attributes, fields, get, is_whole
 from orq_otel.genai.messages import Content, Message, Part, blob, file, media, message, text
 from orq_otel.genai.semconv import (
-    INPUT_MESSAGES,
     OUTPUT_MESSAGES,
     OUTPUT_TYPE,
     REQUEST_CHOICE_COUNT,
     REQUEST_STREAM,
 )
 from orq_otel.payloads.events import EventReader
-from orq_otel.payloads.parts import content_parts, image_type, items
+from orq_otel.payloads.parts import asked, content_parts, image_type, items
 from orq_otel.payloads.usage import read_response_usage
 
 #: Fields of a request, for an image or for a video, that may refer to media, and what media.
@@ -51,13 +50,12 @@ def request_content(body: Mapping[str, Any]) -> Content:
             value = body[field]
             references = [_reference_part(each, modality) for each in items(value) or [value]]
             parts += [part for part in references if part is not None]
-    return {INPUT_MESSAGES: [message("user", parts)]} if parts else {}
+    return asked(parts)
 
 
 def response_attributes(response: Any) -> Attributes:
     """Attributes of images, or of an event: only the last one of a stream has token counts."""
-    attributes: Attributes = {}
-    add_error(fields(response), attributes)
+    attributes = error_attributes(response)
     add_page(response, attributes)
     usage = get(response, "usage")
     if usage is not None:

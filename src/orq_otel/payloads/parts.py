@@ -12,17 +12,20 @@ from typing import Any, Final
 
 from orq_otel.genai.fields import LONG, fields, get
 from orq_otel.genai.messages import (
+    Content,
     Part,
     blob,
     file,
     function_definition,
     generic,
     media,
+    message,
     reasoning,
     text,
     tool_definition,
     without_binary,
 )
+from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES
 
 #: Roles whose messages often have no fields but a role and a content.
 SPEAKERS: Final = frozenset({"user", "assistant", "system", "developer"})
@@ -72,6 +75,16 @@ def in_order(indexes: Iterable[Any]) -> list[Any]:
     if len(ordered) > 1:
         ordered.sort(key=lambda index: index if type(index) is int else -1)
     return ordered
+
+
+def asked(parts: list[Part]) -> Content:
+    """Parts as the one message of a request, if there are any."""
+    return {INPUT_MESSAGES: [message("user", parts)]} if parts else {}
+
+
+def answered(parts: list[Part]) -> Content:
+    """Parts as the one message of a whole response, if there are any."""
+    return {OUTPUT_MESSAGES: [message("assistant", parts, "stop")]} if parts else {}
 
 
 def content_parts(content: Any) -> list[Part]:

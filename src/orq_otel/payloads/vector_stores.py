@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from orq_otel.genai.errors import add_error
 from orq_otel.genai.fields import Attributes, fields, get, is_whole, read_strings
 from orq_otel.genai.messages import Content, Part, clean
 from orq_otel.genai.semconv import DATA_SOURCE_ID, RETRIEVAL_QUERY_TEXT, RETRIEVAL_TOP_K
@@ -24,13 +23,6 @@ def request_attributes(body: Mapping[str, Any]) -> Attributes:
     """How many results the request asks for."""
     most = body.get("max_num_results")
     return {RETRIEVAL_TOP_K: most} if is_whole(most) else {}
-
-
-def response_attributes(response: Any) -> Attributes:
-    """An error, if a compatible server sends one with the status 200. Results are content."""
-    attributes: Attributes = {}
-    add_error(fields(response), attributes)
-    return attributes
 
 
 def request_content(body: Mapping[str, Any]) -> Content:
