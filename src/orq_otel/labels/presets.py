@@ -6,7 +6,7 @@ There is one row for each backend. `docs/generate.py` makes a page of this table
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
@@ -24,49 +24,22 @@ Encoder: TypeAlias = "Callable[[Thread], Value | Mapping[str, Value] | None]"
 Choice: TypeAlias = "str | Mapping[str, str | Encoder]"
 
 
-def _id(thread: Thread) -> str:
-    return thread.id
-
-
-def _tags(thread: Thread) -> tuple[str, ...] | None:
-    return thread.tags or None
-
-
-def _tags_joined(thread: Thread) -> str | None:
-    return ",".join(thread.tags) or None
-
-
-def _tags_json(thread: Thread) -> str | None:
-    return json.dumps(thread.tags, ensure_ascii=False) if thread.tags else None
-
-
-def _user(thread: Thread) -> str | None:
-    return thread.user
-
-
-def _metadata(thread: Thread) -> Mapping[str, Value]:
-    return thread.metadata
-
-
-def _metadata_json(thread: Thread) -> str | None:
-    return json.dumps(dict(thread.metadata), ensure_ascii=False) if thread.metadata else None
-
-
-def _true(_: Thread) -> bool:
-    return True
+def _json(value: Collection[Any]) -> str | None:
+    return json.dumps(value, ensure_ascii=False) if value else None
 
 
 #: The encoders that `ORQ_OTEL_LABELS` and users' mappings can name.
 ENCODERS: Final[Mapping[str, Encoder]] = MappingProxyType(
     {
-        "id": _id,
-        "tags": _tags,
-        "tags_joined": _tags_joined,
-        "tags_json": _tags_json,
-        "user": _user,
-        "metadata": _metadata,  # one attribute for each key, in the place of `*` in the name
-        "metadata_json": _metadata_json,
-        "true": _true,  # for backends that want a mark on every span of a thread
+        "id": lambda thread: thread.id,
+        "tags": lambda thread: thread.tags or None,
+        "tags_joined": lambda thread: ",".join(thread.tags) or None,
+        "tags_json": lambda thread: _json(thread.tags),
+        "user": lambda thread: thread.user,
+        # One attribute for each key, in the place of `*` in the name.
+        "metadata": lambda thread: thread.metadata,
+        "metadata_json": lambda thread: _json(dict(thread.metadata)),
+        "true": lambda _: True,  # for backends that want a mark on every span of a thread
     }
 )
 
@@ -355,7 +328,9 @@ def _encoder(encoder: Any, name: str) -> Encoder:
                 f"Thread, not {encoder!r}."
             )
         found = ENCODERS[encoder.strip()]
-    if ("*" in name[:-1] or name == "*") or name.endswith("*") is not (found is _metadata):
+    if ("*" in name[:-1] or name == "*") or name.endswith("*") is not (
+        found is ENCODERS["metadata"]
+    ):
         raise ValueError(
             'The encoder metadata, and no other, has an attribute whose name ends with "*", as in '
             f'{{"app.*": "metadata"}}, in whose place the keys stand. {name!r} does not fit.'
