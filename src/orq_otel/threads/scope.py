@@ -60,6 +60,7 @@ from orq_otel.threads.templates import WrongCallError, detail_resolver, is_templ
 __all__ = ["Thread", "current_thread", "new_thread_id", "thread"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 #: What identifies a conversation: its id, or a whole thread that came from somewhere else.
 Id: TypeAlias = "str | int | UUID | Thread | Mapping[str, Any]"
@@ -82,7 +83,6 @@ _BRACES: Final = SafeText(
 
 #: What failed, for log lines, if an id or tag of the user's own class raises.
 _READING: Final = "reading an id or tags"
-_READING_DETAILS: Final = "reading a user or metadata"
 
 
 class _Arguments(NamedTuple):
@@ -356,32 +356,30 @@ class _Readers(NamedTuple):
     metadata: Callable[[Any], Metadata]
 
 
+def _leniently(read: Callable[[Any], T], otherwise: T) -> Callable[[Any], T]:
+    """Read an argument, or take another value for it. What is wrong is logged already."""
+
+    def read_leniently(value: Any) -> T:
+        try:
+            return read(value)
+        except Exception as error:
+            if is_signals(error):
+                raise
+            return otherwise
+
+    return read_leniently
+
+
 def _right_tags(tags: Any) -> tuple[str, ...]:
-    try:
-        return tuple(tag for tag in as_tags(tags) if isinstance(tag, str) and str.strip(tag))
-    except Exception as error:  # noqa: BLE001 - as above
-        loggable(error, _READING)
-        return ()
-
-
-def _right_user(user: Any) -> str | None:
-    try:
-        return as_user(user)
-    except Exception as error:  # noqa: BLE001 - as above
-        loggable(error, _READING_DETAILS)
-        return None
-
-
-def _right_metadata(metadata: Any) -> Metadata:
-    try:
-        return usable_metadata(metadata)[0]
-    except Exception as error:  # noqa: BLE001 - as above
-        loggable(error, _READING_DETAILS)
-        return NO_METADATA
+    return tuple(tag for tag in as_tags(tags) if isinstance(tag, str) and str.strip(tag))
 
 
 _STRICT: Final = _Readers(as_tags, as_user, as_metadata)
-_LENIENT: Final = _Readers(_right_tags, _right_user, _right_metadata)
+_LENIENT: Final = _Readers(
+    _leniently(_right_tags, ()),
+    _leniently(as_user, None),
+    _leniently(lambda metadata: usable_metadata(metadata)[0], NO_METADATA),
+)
 
 
 def _thread_of(  # noqa: PLR0913, PLR0917 - what `thread()` takes
