@@ -166,7 +166,7 @@ def _otlp(
         endpoint = named
     elif not endpoint:
         endpoint = _mended(signal, protocol)
-    url = endpoint or (named if protocol == HTTP else _endpoint_variable(signal))
+    url = endpoint or (named if protocol == HTTP else variable("ENDPOINT", signal))
     if url is None:
         url = _DEFAULTS[protocol] + (f"/v1/{signal}" if protocol == HTTP else "")
     return Destination(protocol, endpoint or None, own_headers, url)
@@ -228,8 +228,9 @@ def _url(signal: Signal, endpoint: str | None) -> str | None:
     return None
 
 
-def _endpoint_variable(signal: Signal) -> str | None:
-    names = (f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+def variable(what: str, signal: Signal = "traces") -> str | None:
+    """The value of an exporter's variable, by the end of its name: of one signal, or of all."""
+    names = (f"OTEL_EXPORTER_OTLP_{signal.upper()}_{what}", f"OTEL_EXPORTER_OTLP_{what}")
     return next((os.environ[name] for name in names if os.environ.get(name)), None)
 
 
@@ -260,9 +261,8 @@ def has_credential_provider() -> bool:
     return any(os.environ.get(variable) for variable in _CREDENTIAL_PROVIDERS)
 
 
-def headers_of_environment(signal: Signal = "traces") -> dict[str, str]:
-    """The headers that variables give to an exporter, with names in lower case."""
-    names = (f"OTEL_EXPORTER_OTLP_{signal.upper()}_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
-    value = next((os.environ[name] for name in names if os.environ.get(name)), "")
+def headers_of_environment() -> dict[str, str]:
+    """The headers that variables give to an exporter of traces, with names in lower case."""
     # What is no header would be logged, and may be a key.
-    return dict(parse_env_headers(",".join(headers_in(value)), liberal=True))
+    headers = headers_in(variable("HEADERS") or "")
+    return dict(parse_env_headers(",".join(headers), liberal=True))

@@ -74,10 +74,14 @@ _SLIP: Final = 0.92
 DEFAULT_GRPC: Final = "http://localhost:4317"
 #: Of the conversations, a sampler that keeps less than this share hides most.
 LOW_RATIO: Final = 0.1
-#: Attributes that a span of a model call may have, with labels.
-_MANY: Final = 40
-#: Characters of content below which most messages are cut.
-_SHORT: Final = 1024
+#: The SDK's limits, and the least that they should be: a span of a model call may have 40
+#: attributes, with labels, and content below 1024 characters is cut for the most part.
+_LIMITS: Final = {
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": 40,
+    "OTEL_ATTRIBUTE_COUNT_LIMIT": 40,
+    "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT": 1024,
+    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": 1024,
+}
 
 
 def facts() -> list[str]:
@@ -188,13 +192,9 @@ def content() -> Iterator[Finding]:
 
 
 def _limits() -> Iterator[Finding]:
-    for name in ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT"):
+    for name, least in _LIMITS.items():
         limit = os.environ.get(name, "").strip()
-        if limit.isdigit() and int(limit) < _MANY:
-            yield Finding(CUT_CONTENT, f"{name}={limit}")
-    for name in ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"):
-        limit = os.environ.get(name, "").strip()
-        if limit.isdigit() and int(limit) < _SHORT:
+        if limit.isdigit() and int(limit) < least:
             yield Finding(CUT_CONTENT, f"{name}={limit}")
 
 

@@ -38,7 +38,13 @@ from orq_otel.foundations.codes import (
     WRONG_PROTOCOL,
 )
 from orq_otel.foundations.version import __version__
-from orq_otel.setup.destination import GRPC, HTTP, has_credential_provider, without_secrets
+from orq_otel.setup.destination import (
+    GRPC,
+    HTTP,
+    has_credential_provider,
+    variable,
+    without_secrets,
+)
 from orq_otel.setup.report import Finding
 
 #: Seconds for one question.
@@ -129,7 +135,7 @@ def reach(protocol: str, url: str, headers: Mapping[str, str]) -> list[Finding]:
 
 def _is_insecure() -> bool:
     """Whether gRPC goes without TLS to an address that has no scheme. Exporters take TLS there."""
-    return (_variable("INSECURE") or "").strip().lower() == "true"
+    return (variable("INSECURE") or "").strip().lower() == "true"
 
 
 def _is_readable(file: str | None) -> bool:
@@ -192,22 +198,16 @@ def _send(
 
 def _trust() -> ssl.SSLContext:
     """Trust what exporters trust: the certificate of the variable, or else certifi's."""
-    file = _variable("CERTIFICATE")
+    file = variable("CERTIFICATE")
     if file is None and find_spec("certifi") is not None:
         import certifi  # noqa: PLC0415 - comes with the exporter
 
         file = certifi.where()
     context = ssl.create_default_context(cafile=file)
-    own = _variable("CLIENT_CERTIFICATE")
+    own = variable("CLIENT_CERTIFICATE")
     if own is not None:
-        context.load_cert_chain(own, _variable("CLIENT_KEY"))
+        context.load_cert_chain(own, variable("CLIENT_KEY"))
     return context
-
-
-def _variable(what: str) -> str | None:
-    """The value of an exporter's variable, by the end of its name: of traces, or of all signals."""
-    names = (f"OTEL_EXPORTER_OTLP_TRACES_{what}", f"OTEL_EXPORTER_OTLP_{what}")
-    return next((os.environ[name] for name in names if os.environ.get(name)), None)
 
 
 def _proxy_for(url: str, host: str) -> tuple[str, int] | None:
@@ -362,7 +362,7 @@ def _export_over_grpc(target: str, headers: Mapping[str, str], *, is_tls: bool) 
     import grpc  # noqa: PLC0415 - comes with the exporter for gRPC
 
     if is_tls:
-        files = [_variable(what) for what in ("CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE")]
+        files = [variable(what) for what in ("CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE")]
         read = [None if file is None else Path(file).read_bytes() for file in files]
         channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(*read))
     else:
