@@ -93,10 +93,3 @@ class ThreadSpanProcessor(SpanProcessor):
             report("ending a labelled span", error)
 
     # Nothing is left for `on_end`, which the SDK calls next: one call less for each span.
-
-    def shutdown(self) -> None:
-        """Do nothing: there is no OS thread and no queue."""
-
-    def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002 - the SDK's name
-        """Do nothing: no span is waiting."""
-        return True

@@ -292,7 +292,7 @@ def _instrumentations() -> Iterator[Finding]:
     for kind in INSTRUMENTORS:
         name = package(kind)
         foreign = sorted(set(others_of(name)))
-        if kind().telemetry is None and not foreign and _is_called(name):
+        if kind().telemetry is None and not foreign and name.replace("-", "_") in sys.modules:
             version = installed(name)
             yield Finding(NOT_INSTRUMENTED, f"{name} {version or ''} is imported.")
         elif foreign and kind().telemetry is not None:
@@ -310,10 +310,6 @@ def outdated() -> Iterator[Finding]:
     for kind in INSTRUMENTORS:
         if modules := kind().outdated:
             yield Finding(NOT_INSTRUMENTED, f"{', '.join(modules)}: imported anew.")
-
-
-def _is_called(name: str) -> bool:
-    return name.replace("-", "_") in sys.modules
 
 
 def others_of(client: str) -> Iterator[str]:

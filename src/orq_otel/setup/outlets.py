@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.trace import SpanProcessor
 
 from orq_otel.foundations.codes import NO_EXPORTER
 from orq_otel.foundations.guard import warn_once
@@ -67,6 +67,7 @@ class Outlet:
         exported: Exported so far, by exporters of before, too.
         failed: Not exported, likewise.
         provider: The provider that it stands in.
+        targets: The processors of now.
     """
 
     #: The method by which a provider hands over what is to be exported.
@@ -75,16 +76,11 @@ class Outlet:
     def __init__(self) -> None:
         self.is_open = False
         self.provider: Any = None
-        self._targets: tuple[Any, ...] = ()
+        self.targets: tuple[Any, ...] = ()
         self._exporters: tuple[Exporter, ...] = ()
         self._exported = self._failed = 0
         # Reentrant: a signal handler may shut down what is being shut down.
         self._lock: Final = threading.RLock()
-
-    @property
-    def targets(self) -> tuple[Any, ...]:
-        """The processors of now."""
-        return self._targets
 
     @property
     def exported(self) -> int:
@@ -122,14 +118,14 @@ class Outlet:
         Returns:
             Whether the processors say that they could.
         """
-        flushed = [target.force_flush(timeout_millis) for target in self._targets]
+        flushed = [target.force_flush(timeout_millis) for target in self.targets]
         return all(flushed)
 
     def _exchange(self, targets: tuple[Any, ...], exporters: tuple[Exporter, ...]) -> None:
         held: list[bool] = []
         try:
             hold(self._lock, held)
-            old, self._targets = self._targets, targets
+            old, self.targets = self.targets, targets
             # One target is called without a detour over us.
             self.__dict__[self._receives] = (
                 getattr(targets[0], self._receives) if len(targets) == 1 else self._to_all
@@ -145,7 +141,7 @@ class Outlet:
                 self._lock.release()
 
     def _to_all(self, item: Any) -> None:
-        for target in self._targets:
+        for target in self.targets:
             getattr(target, self._receives)(item)
 
 
@@ -153,12 +149,6 @@ class SpanOutlet(Outlet, SpanProcessor):
     """The outlet in a tracer provider."""
 
     _receives = "on_end"
-
-    def on_start(self, span: Span, parent_context: Any = None) -> None:
-        """Do nothing: exporters are told of the end."""
-
-    def on_end(self, span: ReadableSpan) -> None:
-        """Hand a span over. Replaced as soon as the outlet is opened."""
 
     def _to_all(self, item: Any) -> None:
         if not self.is_open and state.handle is not None:  # shut down by its provider

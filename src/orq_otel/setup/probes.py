@@ -87,13 +87,10 @@ class Probe:
 
     def __init__(self) -> None:
         self.folder: str | None = None
-        self._forget()
+        self.reset()
 
     def reset(self) -> None:
         """Forget everything; the patches stay, and note anew."""
-        self._forget()
-
-    def _forget(self) -> None:
         #: Lines that call a model, with the number of calls: in a thread, outside, in a worker.
         self.inside: dict[str, int] = {}
         self.outside: dict[str, int] = {}
@@ -125,28 +122,26 @@ class Probe:
         trace.set_tracer_provider = self._around_set(trace.set_tracer_provider)
         ThreadPoolExecutor.submit = self._around_submit(ThreadPoolExecutor.submit)  # type: ignore[method-assign]
         threading.Thread.start = self._around_start(threading.Thread.start)  # type: ignore[method-assign]
-        client = "openai._base_client"
-        for patch in (
-            Patch(client, (Seam("SyncAPIClient", "request", self._around_request),)),
-            Patch(client, (Seam("AsyncAPIClient", "request", self._around_async_request),)),
-            Patch("orq_ai_sdk.basesdk", (Seam("BaseSDK", "do_request", self._around_request),)),
-            Patch(
-                "orq_ai_sdk.basesdk",
-                (Seam("BaseSDK", "do_request_async", self._around_async_request),),
-            ),
-            Patch(
-                "opentelemetry.sdk.trace",
-                (Seam("TracerProvider", "__init__", self._around_provider),),
-            ),
-        ):
-            patch.apply()
+        sync, asynchronous = self._around_request, self._around_async_request
+        openai = (
+            Seam("SyncAPIClient", "request", sync),
+            Seam("AsyncAPIClient", "request", asynchronous),
+        )
+        orq = (
+            Seam("BaseSDK", "do_request", sync),
+            Seam("BaseSDK", "do_request_async", asynchronous),
+        )
+        Patch("openai._base_client", openai).apply()
+        Patch("orq_ai_sdk.basesdk", orq).apply()
+        sdk = Seam("TracerProvider", "__init__", self._around_provider)
+        Patch("opentelemetry.sdk.trace", (sdk,)).apply()
         for provider in used_providers():
             self._watch(provider)
         self._start_writing()
 
     def _forked(self) -> None:
         providers = self._providers
-        self._forget()
+        self.reset()
         self._providers = providers
         self._start_writing()
 

@@ -161,7 +161,7 @@ def _log_outlet(provider: Any, _: Exporter) -> Outlet | None:
 
         def enabled(self, /, **about: Any) -> bool:
             """Whether any target wants such a record."""
-            wanted = [getattr(one, "enabled", None) for one in self._targets]
+            wanted = [getattr(one, "enabled", None) for one in self.targets]
             return any(ask is None or ask(**about) for ask in wanted)
 
     outlet = LogOutlet()
