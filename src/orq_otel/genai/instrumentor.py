@@ -93,30 +93,27 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
                     f"{name} has a method {method}(), as OpenTelemetry's providers have. "
                     f"{type(provider).__name__} has none."
                 )
+        given: dict[str, Any] = {
+            "tracer_provider": tracer_provider,
+            "meter_provider": meter_provider,
+            "logger_provider": logger_provider,
+            "capture_content": capture_content,
+            "redact": redact,
+        }
         if self.is_instrumented_by_opentelemetry:
-            self._warn_of_ignored(
-                tracer_provider=tracer_provider,
-                meter_provider=meter_provider,
-                logger_provider=logger_provider,
-                capture_content=capture_content,
-                redact=redact,
-            )
+            self._warn_of_ignored(given)
             self.wrap()
         instrument = partial(
             super().instrument,
-            tracer_provider=tracer_provider,
-            meter_provider=meter_provider,
-            logger_provider=logger_provider,
-            capture_content=capture_content,
-            redact=redact,
+            **given,
             skip_dep_check=skip_dep_check,
             raise_exception_on_conflict=raise_exception_on_conflict,
         )
         without_wrong(instrument)
 
-    def _warn_of_ignored(self, /, **arguments: Any) -> None:
+    def _warn_of_ignored(self, given: dict[str, Any]) -> None:
         """Log which arguments of a second `instrument()` have no effect."""
-        ignored = [name for name, value in arguments.items() if value is not None]
+        ignored = [name for name, value in given.items() if value is not None]
         if ignored:
             warn_once(
                 IGNORED_ARGUMENT,

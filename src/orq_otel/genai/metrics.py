@@ -208,11 +208,8 @@ class Metrics:
         meter.create_observable_gauge(
             "orq_otel.notes", [_record_notes], description="No values. It records other metrics."
         )
-        self.duration = meter.create_histogram(
-            "gen_ai.client.operation.duration",
-            unit="s",
-            description="Duration of a GenAI operation.",
-            explicit_bucket_boundaries_advisory=_SECONDS,
+        self.duration = _seconds(
+            meter, "gen_ai.client.operation.duration", "Duration of a GenAI operation."
         )
         self._background = [
             (_tokens(meter, f"orq_otel.client.background.{kind}_tokens", description), name)
