@@ -29,8 +29,7 @@ from orq_otel.threads.frames import (
     reset_top,
     set_top,
 )
-from orq_otel.threads.misuse import raise_if_strict
-from orq_otel.web.sources import Request, Sources, Tags, warn_of_function
+from orq_otel.web.sources import Request, Sources, Tags
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
@@ -130,11 +129,7 @@ class ThreadMiddleware:
                     id_or_thread = await id_or_thread
                 found = self._sources.tagged(id_or_thread, request)
         except Exception as error:  # noqa: BLE001 - the function is the user's
-            raise_if_strict(error)
-            if self._sources.thread is None:
-                report("finding the thread of a request", error)
-            else:
-                warn_of_function("thread", error, "This one is in no thread.")
+            self._sources.failed(error)
             return None
         return found
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from orq_otel.foundations.codes import BAD_ID_OR_TAGS
-from orq_otel.foundations.guard import is_signals, place_of, warn_once
+from orq_otel.foundations.guard import is_signals, place_of, report, warn_once
 from orq_otel.threads.frames import Thread, as_tags
 from orq_otel.threads.inbound import accept
 from orq_otel.threads.misuse import raise_if_strict
@@ -124,6 +124,18 @@ class Sources:
             return tags if isinstance(tags, (str, bytes)) else tuple(tags)
         names = self._names(request)
         return [tag for template in self._tags if (tag := template.fill(names)) is not None]
+
+    def failed(self, error: Exception) -> None:
+        """Log that the thread of a request could not be found.
+
+        Raises:
+            Exception: `error`, as `warn_of_function`.
+        """
+        if self.thread is None:
+            raise_if_strict(error)
+            report("finding the thread of a request", error)
+        else:
+            warn_of_function("thread", error, "This one is in no thread.")
 
 
 def is_asynchronous(function: object) -> bool:

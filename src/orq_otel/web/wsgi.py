@@ -14,11 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from orq_otel.foundations.guard import report
 from orq_otel.threads.frames import Frame, Steps, Thread, current_frame, nested
 from orq_otel.threads.handlers import Body
-from orq_otel.threads.misuse import raise_if_strict
-from orq_otel.web.sources import Request, Sources, Tags, is_asynchronous, warn_of_function
+from orq_otel.web.sources import Request, Sources, Tags, is_asynchronous
 
 
 class ThreadMiddleware:
@@ -94,11 +92,7 @@ class ThreadMiddleware:
             if found is None and self._sources.thread is not None:
                 found = self._sources.tagged(self._sources.thread(environ), request)
         except Exception as error:  # noqa: BLE001 - the function is the user's
-            raise_if_strict(error)
-            if self._sources.thread is None:
-                report("finding the thread of a request", error)
-            else:
-                warn_of_function("thread", error, "This one is in no thread.")
+            self._sources.failed(error)
             return None
         return found
 
