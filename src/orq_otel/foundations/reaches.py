@@ -330,13 +330,6 @@ def _add_first(processors: Any, name: str, kind: type) -> bool | None:
     return True
 
 
-def exports_to(provider: Any) -> Iterator[tuple[type, Any]]:
-    """The exporters of a provider: their kinds, and their endpoints if they have any."""
-    for processor in processors_in(provider) or ():
-        exporter = getattr(processor, "span_exporter", None)
-        yield type(exporter), endpoint(exporter)
-
-
 def endpoint(exporter: Any) -> Any:
     """Where an exporter sends, or None."""
     return getattr(exporter, "_endpoint", None)

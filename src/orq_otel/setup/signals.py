@@ -86,7 +86,7 @@ def _new_to(provider: Any, exporters: list[Exporter]) -> list[Exporter]:
 
     Without this, `configure()` under `opentelemetry-instrument` would send every span twice.
     """
-    present = list(reaches.exports_to(provider))
+    present = [(type(one), reaches.endpoint(one)) for one in reaches.exporters_in(provider)]
     new = []
     for one in exporters:
         if (type(one.wrapped), reaches.endpoint(one.wrapped)) in present:
