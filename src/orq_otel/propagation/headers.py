@@ -233,11 +233,7 @@ def _text(value: Any) -> str:
 
 
 def _read(text: str) -> dict[str, str]:
-    if len(text) > MAX_HEADER:
-        warn_once(
-            LONG_BAGGAGE_HEADER,
-            f"A baggage header is longer than {MAX_HEADER} bytes. It is not read. Logged once.",
-        )
+    if is_too_long(text):
         return {}
     entries = {}
     for member in text.split(",", MAX_MEMBERS)[:MAX_MEMBERS]:
@@ -247,6 +243,17 @@ def _read(text: str) -> dict[str, str]:
             decode = unquote_plus if _WITH_SPACES.fullmatch(value) else unquote
             entries[key.strip()] = decode(value)
     return entries
+
+
+def is_too_long(text: str) -> bool:
+    """Whether a baggage header is too long to be read. Logs it then."""
+    if len(text) <= MAX_HEADER:
+        return False
+    warn_once(
+        LONG_BAGGAGE_HEADER,
+        f"A baggage header is longer than {MAX_HEADER} bytes. It is not read. Logged once.",
+    )
+    return True
 
 
 def readable(text: str) -> str:

@@ -26,7 +26,7 @@ from opentelemetry.propagators.textmap import (
 from opentelemetry.trace import SpanKind
 
 from orq_otel.foundations import reaches
-from orq_otel.foundations.codes import BAD_HOST, FULL_BAGGAGE, LONG_BAGGAGE_HEADER
+from orq_otel.foundations.codes import BAD_HOST, FULL_BAGGAGE
 from orq_otel.foundations.guard import report, warn_once
 from orq_otel.foundations.process import process
 from orq_otel.foundations.settings import PROPAGATE_TO, Settings
@@ -38,6 +38,7 @@ from orq_otel.propagation.headers import (
     MAX_HEADER,
     MAX_MEMBERS,
     NAME,
+    is_too_long,
     members,
     named_thread,
     readable,
@@ -192,12 +193,8 @@ class ThreadPropagator(TextMapPropagator):
         """Add the baggage of all baggage headers to the context, unless they are too long."""
         try:
             text = readable(",".join(getter.get(carrier, NAME) or ()))
-            if len(text) <= MAX_HEADER:
+            if not is_too_long(text):
                 return self._w3c.extract({NAME: text}, context)
-            warn_once(
-                LONG_BAGGAGE_HEADER,
-                f"A baggage header is longer than {MAX_HEADER} bytes. It is not read. Logged once.",
-            )
         except Exception as error:  # noqa: BLE001 - never into the host's handler
             report("reading baggage", error)
         return get_current() if context is None else context
