@@ -28,12 +28,12 @@ from orq_otel.foundations.codes import (
     UNCONFIGURED_WORKER,
     UNKNOWN_VARIABLE,
 )
+from orq_otel.foundations.settings import DOCTOR_FOLDER, meant
 from orq_otel.foundations.variables import without_wrong
 
 _ILL, _WRONG_USAGE = 1, 2
 #: The statuses of a program that did not fail: it ended, or was asked to, by itself or by a shell.
 _ENDED = {0, *(one for by in (signal.SIGINT, signal.SIGTERM) for one in (-by, 128 + by))}
-_FOLDER = "ORQ_OTEL_DOCTOR_FOLDER"
 
 _EPILOG = """\
 Without a command it looks at what is installed, at the environment, and at the endpoint. With one,
@@ -88,8 +88,7 @@ def _show(report: Any, *, as_json: bool) -> int:
 
 def _with_viewer(report: Any) -> Any:
     """Returns a report with what is wrong with the viewer, as far as somebody uses it."""
-    from orq_otel.foundations.settings import meant  # noqa: PLC0415 - as above
-    from orq_otel.setup.report import Finding, Report  # noqa: PLC0415 - the same
+    from orq_otel.setup.report import Finding, Report  # noqa: PLC0415 - as above
     from orq_otel.viewer import extra  # noqa: PLC0415 - a program needs none of it
     from orq_otel.viewer.settings import unknown_variables, variables  # noqa: PLC0415 - the same
 
@@ -149,7 +148,7 @@ def _of_program(command: Sequence[str], *, as_json: bool) -> Any:
 def _run(command: Sequence[str], folder: str, output: Any) -> int:
     probes = str(Path(__file__).parents[1] / "setup" / "probe_path")
     path = os.pathsep.join([probes, *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "PYTHONPATH": path, _FOLDER: folder}
+    environment = {**os.environ, "PYTHONPATH": path, DOCTOR_FOLDER: folder}
     program = subprocess.Popen(command, env=environment, stdout=output)  # noqa: S603 - it is asked for
     before = signal.signal(signal.SIGTERM, lambda *_: program.terminate())
     try:

@@ -32,9 +32,12 @@ ACCEPT_THREADS: Final = "ORQ_OTEL_ACCEPT_THREADS"
 STRICT: Final = "ORQ_OTEL_STRICT"
 ORQ_BASE_URL: Final = "ORQ_BASE_URL"
 
+#: Names the folder for the reports of a program that `orq-otel doctor` runs. No setting: the doctor
+#: sets it.
+DOCTOR_FOLDER: Final = "ORQ_OTEL_DOCTOR_FOLDER"
 _PREFIX: Final = "ORQ_OTEL_"
 #: Variables with that prefix that are read elsewhere.
-_ELSEWHERE: Final = ("ORQ_OTEL_DOCTOR_", "ORQ_OTEL_VIEWER_")
+_ELSEWHERE: Final = (DOCTOR_FOLDER, "ORQ_OTEL_VIEWER_")
 
 #: Where content goes: to span attributes, to events.
 CAPTURE_MODES: Final = {

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from typing import Any, Final
+from typing import Any
 
 from orq_otel.foundations.guard import report
-from orq_otel.foundations.settings import Settings
+from orq_otel.foundations.settings import DOCTOR_FOLDER, Settings
 from orq_otel.labels import attributes, providers
-
-#: Names the folder for the reports of a program that `orq-otel doctor` runs.
-_DOCTOR: Final = "ORQ_OTEL_DOCTOR_FOLDER"
 
 
 def start(
@@ -28,7 +25,7 @@ def start(
         logger_provider: The provider of log records, by default the global one.
         settings: The settings, by default those in environment variables.
     """
-    if _DOCTOR in os.environ:
+    if DOCTOR_FOLDER in os.environ:
         # By its name: the probes stand above all rooms, as the doctor does that runs this process.
         import_module("orq_otel.setup.probes").begin()
     settings = Settings.read() if settings is None else settings

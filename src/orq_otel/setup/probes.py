@@ -41,6 +41,7 @@ from orq_otel.foundations.codes import (
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.patching import Patch, Seam
 from orq_otel.foundations.process import process
+from orq_otel.foundations.settings import DOCTOR_FOLDER
 from orq_otel.genai.metrics import INFERENCE
 from orq_otel.genai.semconv import ERROR_TYPE, OPERATION_NAME, USAGE_INPUT_TOKENS
 from orq_otel.labels.attributes import ADOPTED_FROM, ORQ_THREAD_ID
@@ -52,9 +53,6 @@ from orq_otel.setup.report import Finding, listed
 from orq_otel.setup.state import state
 from orq_otel.setup.status import describe
 from orq_otel.threads.frames import scoped_thread
-
-#: Names the folder for reports, and so switches the probes on.
-FOLDER: Final = "ORQ_OTEL_DOCTOR_FOLDER"
 
 _PAUSE: Final = 1.0
 #: Traces that are remembered, and lines that are listed.
@@ -77,7 +75,7 @@ _LIBRARIES: Final = tuple(
 
 def begin() -> None:
     """Switch the probes on, if the doctor runs this process. Further times have no effect."""
-    folder = os.environ.get(FOLDER)
+    folder = os.environ.get(DOCTOR_FOLDER)
     if folder and probe.folder is None:
         probe.begin(folder)
 
