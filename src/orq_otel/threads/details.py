@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, TypeAlias, TypeGuard, final
+from typing import Any, Final, TypeAlias, final
 from uuid import UUID
 
 from orq_otel.threads.misuse import SafeText
@@ -178,7 +178,7 @@ def _value(value: object) -> MetadataValue:
         return str.__str__(value)
     if isinstance(value, bool):
         return value
-    if _is_int(value):
+    if isinstance(value, int):
         plain = int.__index__(value)
         if not -(2**63) <= plain < 2**63:
             raise ValueError(SafeText("thread() takes integers in metadata of at most 64 bits."))
@@ -193,7 +193,3 @@ def _value(value: object) -> MetadataValue:
             f"{type(value).__name__}. Leave out keys that have no value."
         )
     )
-
-
-def _is_int(value: object) -> TypeGuard[int]:
-    return isinstance(value, int)
