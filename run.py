@@ -171,9 +171,12 @@ MEANINGS = {
     "matrix": "the tests with each supported client and Python; --quick, --client, --python",
     "others": "other projects' tests, bare and with ours switched on; takes hours; names of suites",
     "package": "builds wheel and source distribution, and tests both",
-    "frameworks": "agent frameworks, in the two environments that follow",
-    "frameworks-openai-3": "those that have come to version 3 of the client",
-    "frameworks-openai-2": "those that are on version 2",
+    "frameworks": "the tests with agent frameworks and MCP: all of the jobs above, in turn",
+    "frameworks-openai-3": "agent frameworks that take version 3 of OpenAI's client",
+    "frameworks-openai-2": "those that still need version 2",
+    "frameworks-ids": "those that have ids of conversations of their own",
+    "frameworks-mcp-1": "version 1 of MCP's SDK",
+    "frameworks-mcp-2": "version 2 of MCP's SDK",
     "backends": "backends that start at once",
     "backends-mlflow": "MLflow, a few hundred megabytes",
     "backends-phoenix": "Phoenix, likewise",
@@ -183,7 +186,7 @@ MEANINGS = {
 def usage() -> str:
     """How to call this, and what each job does."""
     width = max(map(len, JOBS))
-    lines = [f"  {job:<{width}}  {MEANINGS.get(job) or _command(job)}" for job in JOBS]
+    lines = [f"  {job:<{width}}  {MEANINGS[job]}" for job in JOBS]
     return "\n".join(
         [
             "usage: python3 run.py JOB [arguments]",
@@ -193,11 +196,6 @@ def usage() -> str:
             *lines,
         ]
     )
-
-
-def _command(job: str) -> str:
-    """The last command of a job: what is to be said of one that nobody has explained."""
-    return " ".join(word for word in JOBS[job][1][-1] if word not in ("-m", "-p"))
 
 
 def install(python: Path, *packages: str) -> None:
@@ -244,7 +242,5 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (
-        KeyboardInterrupt
-    ):  # the command has been told as well, and has said what there is to say
+    except KeyboardInterrupt:  # the command got it as well, and has said what there is to say
         sys.exit(130)

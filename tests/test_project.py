@@ -25,7 +25,8 @@ EXTRAS: Mapping[str, list[str]] = PROJECT["optional-dependencies"]
 WORKFLOWS = {path.name: path.read_text() for path in (ROOT / ".github/workflows").glob("*.yml")}
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
-JOBS = runpy.run_path(str(ROOT / "run.py"))["JOBS"]
+RUN = runpy.run_path(str(ROOT / "run.py"))
+JOBS = RUN["JOBS"]
 
 
 def test_the_supported_pythons_are_declared_and_tested() -> None:
@@ -80,6 +81,7 @@ def test_every_job_is_explained() -> None:
     explained = re.findall(r"`([\w-]+)`", "".join(cells))
     apart = {job for job in JOBS if job.startswith("frameworks-")}  # parts of `frameworks`
     assert JOBS.keys() - apart <= set(explained)
+    assert JOBS.keys() == RUN["MEANINGS"].keys()
 
 
 def test_what_mutations_break_is_there_once() -> None:
