@@ -304,8 +304,8 @@ def page() -> str:
     wrong = _DOES.keys() ^ {one.name for _, one, _ in (*own, *orq_own)}
     if wrong:
         sys.exit(
-            "_DOES of docs/operations_page.py says what each operation does whose name is ours, "
-            f"and no other: {', '.join(sorted(wrong))}."
+            "_DOES in docs/operations_page.py has a line for each operation with a name of ours, "
+            f"and none for others. Add or remove: {', '.join(sorted(wrong))}."
         )
     return _PAGE.format(
         hosts=_hosts(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable
@@ -24,7 +25,9 @@ from orq_otel.viewer.conversation import (
 )
 from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.dialects import table
+from orq_otel.viewer.dialects.dialect import Dialect, ToolUse
 from orq_otel.viewer.dialects.printed import unprinted
+from orq_otel.viewer.model.facts import Usage
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.model.threads import Thread
@@ -77,6 +80,26 @@ def stored(path: Path, batches: Iterable[list[KeptSpan]], thread_id: str) -> Thr
         return store.thread(thread_id)
     finally:
         store.close()
+
+
+def test_each_row_of_the_table_can_be_read() -> None:
+    """A name that no reader knows would be left out without a word."""
+    known = {
+        "usage": {one.name for one in dataclasses.fields(Usage)},
+        "tool": {one.name for one in dataclasses.fields(ToolUse)},
+    }
+    for row in table.DIALECTS:
+        for field, names in known.items():
+            wrong = getattr(row, field).keys() - names
+            assert not wrong, f"{field} of {row.name}: {wrong} must be of {sorted(names)}"
+
+
+def test_each_dialect_is_in_the_table() -> None:
+    for path in Path(table.__file__).parent.glob("[a-z]*.py"):
+        module = importlib.import_module(f"{table.__package__}.{path.stem}")
+        for name, value in vars(module).items():
+            is_left_out = isinstance(value, Dialect) and value not in table.DIALECTS
+            assert not is_left_out, f"add {name} of {path.name} to DIALECTS in table.py"
 
 
 WITH_LOGS = [one for one in SENDERS if (SENT / one / "logs.json").exists()]

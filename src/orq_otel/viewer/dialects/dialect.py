@@ -40,31 +40,33 @@ class Dialect:
         marks: By which its spans are known: names of attributes, or beginnings that end with ".".
         scopes: Instrumentation scopes by which its spans are known, where no attribute tells.
         is_genai: Whether a span with these marks is about generative AI.
-        labels: Those that any span may have, such as a request of HTTP inside of a call, of which
-            they say no more than to whom it belongs.
+        labels: Those of the marks that any span may have, such as an HTTP request inside a call.
+            They say whose span it is, and not that it is about generative AI.
         thread_ids: Attributes with the thread's id.
         tags: Attributes with the thread's tags.
         users: Attributes with the user's id.
         agents: Attributes with the agent's name.
         operations: Attributes with the operation, by the conventions' names.
-        is_answered: Whether a call that did not fail was made, by the names of its attributes.
-            Some frameworks prepare their calls in spans of the same kind.
-        kinds: Attributes with the operation by other names, and these names. "name" is the span's.
-        records: Attributes by whose value a span tells afterwards what a call has answered.
+        is_answered: Takes the names of a span's attributes, and returns whether its call was made,
+            if it did not fail. Some frameworks prepare their calls in spans of the same kind.
+        kinds: Attributes with a word of the sender's own for the operation. For each, which word
+            means which of the conventions' operations. "name" stands for the span's own name.
+        records: Attributes and their values that mark a span made after a call, to record what the
+            call has answered.
         models: Attributes with the model, that of the response first.
         providers: Attributes with the model's provider.
         response_ids: Attributes with the response's id.
-        usage: Attributes with each number of `Usage`.
+        usage: For each number of `Usage`, by its field's name, the attributes with it.
         costs: Attributes with the cost in US dollars.
-        tool: Attributes with each value of `ToolUse`.
+        tool: For each value of `ToolUse`, by its field's name, the attributes with it.
         read_usage: Reads usage that stands inside of JSON, or that is counted otherwise.
         read_id: Reads a thread's id that stands inside of JSON.
         read_operation: Reads an operation that stands inside of JSON.
         read_tool: Reads a tool's execution that stands inside of JSON.
         asked: Reads the input messages.
         answered: Reads the output messages.
-        reasons: Attributes that say why a span failed whose status says that it did.
-        failure: Returns the text of an error that a span's status does not tell, or None.
+        reasons: Attributes that say why a span failed, where its status says only that it did.
+        failure: Returns the text of an error that the span's status says nothing of, or None.
     """
 
     name: str

@@ -1,7 +1,8 @@
 """The table of dialects, and what a span says by those that apply to it.
 
 Several may apply: a framework's own attributes stand beside those of the conventions. For each
-fact, the first dialect that has it counts. To add one, write its module and name it here.
+fact, the first dialect that has it counts. To add one, write its module and add it to `DIALECTS`;
+docs/architecture.md has the other steps.
 
 Which attributes a span's facts stand in depends on nothing but the names of its attributes, and
 most spans of a program share theirs. So that is worked out once for each set of names.
@@ -431,7 +432,7 @@ def _operation(span: Span, plan: _Plan) -> str | None:
 AROUND: Final = frozenset({"invoke_agent", "invoke_workflow"})
 #: Operations that a failed span may tell by its name alone, as the conventions have it.
 NAMED: Final = frozenset({"chat", "generate_content", "text_completion"})
-#: Operations of the conventions, and those of this project.
+#: Operations that a span's kind does not overrule: those of the conventions, and some of ours.
 OPERATIONS: Final = frozenset(
     {
         "chat",
