@@ -445,7 +445,7 @@ def test_the_program_gets_the_same(
         if got != bare[piece]:
             wrong[f"{name} in {piece}"] = got
 
-    assert wrong == {}
+    assert wrong == {}, "what fails in these reaches the program: call them inside a guard"
 
 
 #: Where nothing can be raised: in finalizers, which Python does not let raise, and in our thread,
@@ -486,4 +486,4 @@ def test_a_signals_exception_reaches_the_program(
     finally:
         signal.signal(signal.SIGUSR1, before)
 
-    assert held_back == []
+    assert held_back == [], "a signal's exception is kept from the program: catch only Exception"

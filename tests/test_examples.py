@@ -122,7 +122,9 @@ def test_what_is_no_program_is_said() -> None:
         check=False,
     )
     assert done.returncode == 2
+    assert done.stderr.startswith("usage: example ")
     assert "there is no" in done.stderr
+    assert "user_sessions, workflow_steps" in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize("port", ["taken", "65536"])

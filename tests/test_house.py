@@ -35,7 +35,8 @@ def test_a_public_module_alone(module: str) -> None:
     )
     came = done.stdout.split()
     for name in WITHOUT[module]:
-        assert not [one for one in came if one == name or one.startswith(f"{name}.")]
+        brought = [one for one in came if one == name or one.startswith(f"{name}.")]
+        assert not brought, f"import of {module} brings {name}: import that inside of functions"
 
 
 def test_a_function_and_its_module_do_not_share_a_name() -> None:

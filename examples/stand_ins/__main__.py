@@ -28,7 +28,7 @@ EXAMPLES = Path(__file__).parents[1]
 
 def main() -> int:
     """Run the program that the command line names. Returns its exit code."""
-    parser = argparse.ArgumentParser(description="Run a program against the stand-ins.")
+    parser = argparse.ArgumentParser("example", description="Run a program against the stand-ins.")
     parser.add_argument("program", help="an example, such as user_sessions, or a file")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="what the program gets")
     options = parser.parse_args()
@@ -36,7 +36,8 @@ def main() -> int:
     if not program.is_file():
         program = (EXAMPLES / program.name).with_suffix(".py")
     if not program.is_file():
-        parser.error(f"there is no {program}")
+        programs = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+        parser.error(f"there is no {program}. These are there: {', '.join(programs)}")
 
     spare_loopback_from_proxies()
     with ModelServer() as models, OrqServer() as orq, OtlpReceiver() as receiver:
