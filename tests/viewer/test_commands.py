@@ -415,7 +415,7 @@ def test_nothing_in_a_span_commands_the_terminal(
         (["export", "nobody"], 3, "There is no thread 'nobody'."),
         (["thread"], 2, "required: ID"),
         (["import"], 2, "required: FILE"),
-        (["clickhouse-rollup"], 2, "--store must be as clickhouse://"),
+        (["clickhouse-rollup"], 2, "--store must look like clickhouse://"),
         (["nonsense"], 2, "nonsense"),
     ],
 )

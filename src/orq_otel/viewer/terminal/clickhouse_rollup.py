@@ -49,7 +49,7 @@ def run(options: Namespace) -> int:
     """Make the tables, or remove them. Returns the exit code."""
     if not options.store.startswith(("clickhouse://", "clickhouses://")):
         return complain(
-            "--store must be as clickhouse://user:password@host:8123/database.", WRONG_USAGE
+            "--store must look like clickhouse://user:password@host:8123/database.", WRONG_USAGE
         )
     from orq_otel.viewer.store.clickhouse import ClickHouseStore  # noqa: PLC0415 - of an extra
 

@@ -71,7 +71,7 @@ def _import(source: Source, name: str) -> int:
                 while len(waiting) >= _SPANS:
                     kept += _keep(source, waiting)
     except (UnreadableError, OSError, EOFError, zlib.error) as error:
-        problem = str(error)
+        problem = getattr(error, "strerror", None) or str(error)  # without the name of the file
     while waiting:
         kept += _keep(source, waiting)
     records = f", {plural(logs, 'log record')}" if logs else ""
