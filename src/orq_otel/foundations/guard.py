@@ -117,7 +117,7 @@ _MAX_ENTRIES: Final = 4096
 def report(doing: str, error: BaseException) -> None:
     """Log a failure of this package, at most once an hour for each place, and count it.
 
-    Code of others may have failed as well, that this package calls: a sampler, a span processor, a
+    Code of others that this package calls may have failed instead: a sampler, a span processor, a
     function that redacts. Then the log line says whose it was.
 
     The log line names the type of the error and where it was raised. It leaves out the message of
@@ -183,8 +183,8 @@ def _whose(module: Any, function: str) -> str:
 def _failed_for_us(error: BaseException) -> TracebackType | None:
     """The call of a function of others, made by us, in which `error` was raised.
 
-    OpenTelemetry makes most of these calls for us. It is found itself where nobody else is:
-    something of others may have handed it what it could not use.
+    OpenTelemetry makes most of these calls for us. If no other function is found, this returns
+    OpenTelemetry's own: others may have handed it something that it could not use.
 
     Returns:
         None if the error was raised in this package, or in what it called for itself.

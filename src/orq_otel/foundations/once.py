@@ -9,8 +9,8 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
-#: `[thing]`: holds one thing, that only the first to `take` it gets. A list and not a class, which
-#: takes five times as long to make, for every scope and every call.
+#: Holds one thing, `[thing]`, which only the first to `take` it gets. A list, since an object of a
+#: class takes five times as long to make, and each scope and each call makes one.
 Once: TypeAlias = list[T]
 
 #: Returns the thing. Raises IndexError if it was taken before.
@@ -41,7 +41,7 @@ def hold(lock: Lock, held: list[bool]) -> None:
 
     A signal handler may raise wherever a call returns. On Python 3.14 that is between a with
     statement's lock and its block, too: then the lock stays taken, and all other OS threads wait
-    forever. On 3.10 it is behind this call, so it is inside of the try.
+    forever. On 3.10 that is after this call, which is why the call is inside the try.
     """
     held.extend(map(lock.acquire, _BLOCKING))
 

@@ -1,4 +1,4 @@
-"""What is one for the whole process, in one place, so that it can be reset.
+"""All state that a process has only once, in one place, so that it can be reset.
 
 Each room keeps what is its own in an object, and registers it here:
 

@@ -1,6 +1,6 @@
-"""Every private part of others that this package reaches for. Nothing else in it does.
+"""Every private part of others that this package uses. No other module uses any.
 
-Each has a reason, and an answer to its going away, since no release note will announce it:
+For each, this says why, and what happens once it is gone, which no release note will announce:
 
 - *Attributes of the SDK's spans* (`_attributes` and what it keeps) are set without the SDK's
   checks, which take longer than all else that an attribute costs. They would find nothing: readers
@@ -17,7 +17,7 @@ Each has a reason, and an answer to its going away, since no release note will a
 - *The log line about a full queue*, to count the spans that are dropped there. Where it reads
   otherwise, none are counted.
 - *Where exporters of others send, and with which headers*, for the doctor, which asks there. Where
-  it does not show, it asks not, or with the headers of the environment.
+  that does not show, it does not ask, or asks with the headers of the environment.
 - *What an exporter of metrics prefers*, since a reader asks for it once, and `configure()` may
   exchange the exporter behind it. Where it is gone, the SDK's defaults hold.
 - *The parts of a composite propagator*, to put ours in the place of the one for baggage. Where they
@@ -81,7 +81,7 @@ from orq_otel.foundations.once import hold
 #: Modules of OpenAI's client whose responses have a method `parse`.
 _RESPONSES: Final = ("openai._legacy_response", "openai._response")
 
-#: Where the SDK's own method is. Whoever overrides or replaces it wants to see every attribute.
+#: The module of the SDK's own method. Whoever overrides or replaces that wants every attribute.
 _SDK: Final = "opentelemetry.sdk.trace"
 #: The logger of the SDK's processors that export in batches.
 _BATCHES: Final = "opentelemetry.sdk._shared_internal"
@@ -91,7 +91,7 @@ _NO_RUNS: Final[Mapping[Any, Any]] = {}
 
 _CONVERSATION_CONTEXT: Final = "opentelemetry.util.genai._conversation_context"
 
-#: Up to so many attributes it is faster to look each of them up in a set than the other way round.
+#: Up to this many attributes, it is faster to look each of them up in a set than the reverse.
 _FEW: Final = 24
 
 
@@ -130,7 +130,7 @@ def value_limit(span: Any) -> int | None:
 
 
 def read(span: Any) -> Mapping[str, Any]:
-    """The attributes of a span, open or ended, without a copy. None of one that has none."""
+    """The attributes of a span, open or ended, without a copy. None if it has none."""
     values = getattr(getattr(span, "_attributes", None), "_dict", None)
     if values is None:
         values = getattr(span, "attributes", None)
@@ -218,7 +218,7 @@ processors_of: Final = attrgetter("_span_processor")
 
 
 def is_processed_by(span: Any, processors: Any) -> bool:
-    """Whether a span goes to `processors`, all those of a provider. It does if it does not tell."""
+    """Whether a span goes to `processors`, all those of a provider. True if that cannot be seen."""
     together = getattr(span, "_span_processor", processors)
     if type(together) is _Ending:
         together = together.all
@@ -263,13 +263,13 @@ class _Ending:
 
 
 def remember_parent(span: Any, parent: Any) -> None:
-    """Remember of a span which one was current when it started, as long as that one is kept.
+    """Remember which span was the parent of another, for as long as somebody else keeps it.
 
-    The SDK keeps only its ids.
+    The SDK keeps only the parent's ids.
     """
     try:  # noqa: SIM105 - `suppress` takes longer than all the rest
         span._orq_otel_parent = ref(parent)  # noqa: SLF001
-    except (AttributeError, TypeError):  # one of them is of another kind, which refuses
+    except (AttributeError, TypeError):  # one of them is no span of the SDK
         pass
 
 

@@ -347,11 +347,11 @@ def _warn_of_unknown(variables: Mapping[str, str]) -> None:
 
 
 def meant(name: str, known: Collection[str], likeness: float = 0.85) -> str:
-    """A question whether another variable was meant, with a space before it. "" if none is alike.
+    """The question whether a similar variable was meant, after a space. "" if none is similar.
 
     Args:
-        name: The name of a variable that there is none of.
-        known: The names of those that there are.
+        name: A name that no variable has.
+        known: The names of all variables.
         likeness: From 0 to 1, as `difflib` counts it.
     """
     from difflib import get_close_matches  # noqa: PLC0415 - only where something is wrong

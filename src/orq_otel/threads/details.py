@@ -146,7 +146,7 @@ def usable_metadata(metadata: object) -> tuple[Metadata, Exception | None]:
 def merged(outer: Metadata, inner: Metadata) -> Metadata:
     """The metadata of a scope in another of the same thread: the inner value wins by key.
 
-    Where that has more than `MAX_KEYS` keys, those of `outer` are left out that came first.
+    If there are more than `MAX_KEYS` keys, the earliest keys of `outer` are left out.
     """
     if inner is NO_METADATA or outer is inner:
         return outer

@@ -85,7 +85,8 @@ async def _async_manager() -> AsyncGenerator[None, None]:
     yield
 
 
-#: How the functions are made that these decorators return, by their code, which is always the same.
+#: All functions that one of these decorators returns have the same code, which tells which of the
+#: two has made a function.
 _MANAGERS: Final[Mapping[Any, Callable[[Any], Any]]] = {
     _manager.__code__: contextmanager,
     _async_manager.__code__: asynccontextmanager,
@@ -129,7 +130,7 @@ class _OuterSteps:
 def _in_frame(
     frame: Frame | None, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[AbstractContextManager[None], Any, list[Keep] | None]:
-    """How a generator, which calls this, is in its scope, and what it was lent."""
+    """What a generator that calls this holds, the context of its steps, and what it was lent."""
     if frame is None:
         return nullcontext(), _OuterSteps(), None
     held, steps = _holding(frame)
@@ -137,7 +138,7 @@ def _in_frame(
 
 
 def _holding(frame: Frame) -> tuple[AbstractContextManager[None], Any]:
-    """How the generator that is beginning is in its scope: what it holds, and its steps."""
+    """The context that a beginning generator holds to its end, and the one of each of its steps."""
     try:
         generator = sys._getframe(2)  # noqa: SLF001 - documented
         consumer = generator.f_back  # None where code in C consumes it, as some servers are
@@ -341,12 +342,12 @@ def _later_coroutine(
 
 
 def _named_as(body: Any, made: Any) -> Any:
-    """The same, with the name of `body`, which Python's warnings and debuggers show."""
+    """Give `made` the name of `body`, which Python's warnings and debuggers show, and return it."""
     made.__name__, made.__qualname__ = body.__name__, body.__qualname__
     return made
 
 
-#: The last instruction that a generator has run which has not begun. Python 3.10 has no such one.
+#: The last instruction of a generator that has not begun yet. Python 3.10 has no such instruction.
 _FIRST: Final = opmap.get("RETURN_GENERATOR")
 
 
@@ -439,7 +440,7 @@ _MAX_TYPES: Final = 1024
 def know(
     find_keeper: Callable[[type], Keeper | None], find_lender: Callable[[type], Lender | None]
 ) -> None:
-    """Register who knows results and arguments by their types. Each is asked once for a type."""
+    """Register what finds the keeper or the lender for a type. Each is asked once for a type."""
     _keeper_finders.append(find_keeper)
     _lender_finders.append(find_lender)
     _keepers.clear()
@@ -487,8 +488,8 @@ def _keep_first(result: tuple[Any, ...], frame: Frame) -> tuple[Any, ...]:
 
 def _keep_body_iterator(result: Any, frame: Frame) -> Any:
     """Keep the thread for a response like Starlette's, of whatever class."""
-    # Looked up in `__dict__`, since mocks have every attribute. Some classes, as that of asyncio's
-    # tasks, have an offset for one and none, and that of a class is no dict.
+    # Looked up in `__dict__`, since mocks have every attribute. Some objects, such as asyncio's
+    # tasks, have none although their class has an offset for it; and that of a class is no dict.
     attributes = getattr(result, "__dict__", None)
     body = attributes.get("body_iterator") if type(attributes) is dict else None
     if body is not None:
@@ -529,7 +530,7 @@ _MAKERS: Final[Mapping[type, Callable[[Any, OpenFrame], Any]]] = {
 
 
 def _later_body(body: Any, frame: Frame) -> Any:
-    """Another body of a response, in the thread. None of a value that is no body."""
+    """A body that takes the place of a response's, in the thread. None for what is no body."""
     if hasattr(type(body), "__aiter__"):
         return _scoped_async_generator(lambda: _each(body), _reopening(frame))()
     if not hasattr(type(body), "__iter__"):
@@ -544,7 +545,7 @@ def _differ(one: object, other: object) -> bool:
 
 
 def _later_task(task: Any, frame: Frame) -> Any:
-    """A task of Starlette's or Litestar's, with its function in the thread. None of another value.
+    """A task of Starlette's or Litestar's, with its function in the thread, or None.
 
     Tasks are copied, since a program may keep one for all its requests. A container of them is not:
     tasks may be added to it until it runs.
@@ -592,7 +593,7 @@ def _reopening(frame: Frame) -> OpenFrame:
 
 
 class StepsWhereItRuns:
-    """`Steps` whose scope begins with the first step: then the request there gets its labels."""
+    """`Steps` whose scope begins with the first step, which labels the request around it."""
 
     def __init__(self, thread: Thread | None) -> None:
         self._thread = thread
@@ -637,7 +638,7 @@ class Body:
 
 
 class _BodyOfResponse(Body):
-    """The same where the program sees it, in its response: with all attributes of the body."""
+    """A body that the program sees in its response, so it has all attributes of the original."""
 
     def __getattr__(self, name: str) -> Any:
         # By `object`, since a copy that is being made has no attribute yet.

@@ -1,7 +1,7 @@
 """Notice decorated functions that run without their decorator.
 
-In `@thread("ticket-{id}")` above `@app.get(...)`, the route has the function as it was, and the
-thread goes to what nobody calls. That shows when such a function calls a model outside of every
+Where `@thread("ticket-{id}")` stands above `@app.get(...)`, the route calls the function as it was,
+and nobody calls the decorated one. That shows when such a function calls a model outside of every
 thread, and no wrapper of ours is around it.
 
 Standard library only.
@@ -66,7 +66,7 @@ class Decorated:
                 if id(frame.f_code) in self._codes:
                     found = frame.f_code
                 elif frame.f_globals.get("__name__") == _WRAPPERS:
-                    return  # it was called by it, and had no thread that could be used
+                    return  # the decorator called it, and there was no thread that could be used
                 frame = frame.f_back
             if found is not None:
                 warn_once(
