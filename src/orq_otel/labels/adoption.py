@@ -23,9 +23,9 @@ from orq_otel.labels.entry_spans import inherited_thread
 from orq_otel.labels.grouping import GROUPING, Spans, is_marked
 from orq_otel.threads.frames import LONGEST_WORD, plain_thread, warn_of_no_id
 
-#: Makes up an id for each run for which the user gives none.
+#: The scope of a library that makes up an id for each run for which the user gives none.
 _PYDANTIC_AI: Final = "pydantic-ai"
-#: Has set the key of the same name as the attribute in contexts, if it is imported.
+#: The package that keeps ids in contexts, under the name of the attribute that follows.
 _OPENINFERENCE: Final = "openinference.instrumentation"
 _SESSION_ID: Final = "session.id"
 _PROVIDER_NAME: Final = "gen_ai.provider.name"
@@ -39,8 +39,8 @@ _ASSOCIATION: Final = "traceloop.association.properties."
 _LANGCHAIN: Final = "langchain_core.runnables.config"
 _AGENTS: Final = "agents.tracing.scope"
 _PYDANTIC_AI_RUN: Final = "pydantic_ai._run_context"
-#: For the module of each framework: the way to what it keeps for a run, and where in there ids are
-#: that the user gave, by the names that we have for them. LangGraph's are in LangChain's.
+#: For the module of each framework: the function that returns what it keeps for a run, and where in
+#: that the user's ids are, by our names for them. LangGraph keeps its own with LangChain's.
 _FRAMEWORKS: Final[Mapping[str, tuple[tuple[str, ...], Mapping[str, tuple[str, ...]]]]] = {
     _LANGCHAIN: (
         ("var_child_runnable_config", "get"),

@@ -75,7 +75,8 @@ class LabelsInForce:
         ids: The attributes in which every span of a thread ends with the thread's id, whatever
             others have written there. None if foreign ids are kept.
         ids_if_marked: The same, for spans of models and agents that have them.
-        compared: The labels that are nearly always the id: where one is not, `complete` decides.
+        compared: The labels whose value is nearly always the thread's id when a span ends. Where
+            one has another value, `complete` decides.
         adopts: Whether our spans adopt ids outside of threads.
         prefixes: What the names of labels of metadata begin with.
         have_details: Whether a thread with a user or metadata was labelled. Until then, nobody

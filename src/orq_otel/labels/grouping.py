@@ -90,7 +90,7 @@ _MARKED: Final = frozenset(name for name, one in GROUPING.items() if one.spans i
 
 
 def marked_only(everywhere: tuple[str, ...]) -> frozenset[str]:
-    """The grouping attributes that are so on marked spans only, without those in `everywhere`."""
+    """The attributes that group marked spans only, without those in `everywhere`."""
     return _MARKED.difference(everywhere)
 
 

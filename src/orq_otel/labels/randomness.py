@@ -50,7 +50,7 @@ def randomness(id: str) -> int:  # noqa: A002 - Orq's name for it
 def threshold(ratio: float) -> int:
     """The threshold that keeps `ratio` of all threads, rounded as collectors round it.
 
-    It has four digits, and as many more as it begins with zeros or with "f".
+    It has four digits, and one more for each "0" or "f" at its beginning.
 
     Args:
         ratio: From 0 to 1. Below 2**-57 it keeps nothing.

@@ -29,8 +29,8 @@ class Carried(NamedTuple):
     """What is sent and accepted besides a thread's id and tags.
 
     Attributes:
-        user: Whether the user is.
-        metadata: The keys of the metadata that are.
+        user: Whether the user is carried.
+        metadata: The keys of metadata that are carried.
     """
 
     user: bool = False
@@ -38,7 +38,7 @@ class Carried(NamedTuple):
 
     @classmethod
     def of(cls, user: bool, metadata: str | Iterable[str]) -> Carried:  # noqa: FBT001 - both named
-        """What a program names: whether the user, and which keys.
+        """Make it of what a program names: whether the user, and which keys.
 
         Raises:
             TypeError: A key is not a string.

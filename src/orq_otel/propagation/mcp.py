@@ -41,12 +41,12 @@ def follow(*, sends: bool, accepts: bool) -> None:
 
 @contextmanager
 def _within_mcp(*, inside: bool) -> Iterator[None]:
-    """Whether what is injected here, and goes to no host that is known, is for `_meta`."""
+    """Set whether what is injected without a known host goes into the `_meta` of a request."""
     token = in_mcp.set(inside)
     try:
         yield
     finally:
-        with suppress(ValueError):  # of a coroutine that is closed in another context
+        with suppress(ValueError):  # a coroutine was closed in another context
             in_mcp.reset(token)
 
 
