@@ -54,8 +54,8 @@ class StreamReader(Protocol):
 
     A reader may have a method `compact()`, which reduces the memory that it takes. It is called
     now and then in a long stream. One whose streams have choices may have a method
-    `expect(count, *, is_whole)`: so many were asked for. It is called at the end, before the
-    attributes are read. `is_whole` says whether the stream ended by itself.
+    `expect(count, *, is_whole)`, which gets how many were asked for, and whether the stream ended
+    by itself. It is called at the end, before the attributes are read.
     """
 
     def feed(self, chunk: Any, /) -> None:
@@ -109,7 +109,8 @@ class Operation:
         read_start: Reads from a request what samplers, or the name of the span, want. For OpenAI's
             client besides the model and the conversation that the body names.
         new_stream_reader: Makes the reader of one stream, for an operation that can stream. Its
-            `read_request` sets `gen_ai.request.stream`, or the time to the first chunk is not told.
+            `read_request` has to set `gen_ai.request.stream`: without it, the time to the first
+            chunk is not recorded.
         constants: Attributes that every span of the operation has.
         is_standard: Whether the conventions name this operation. If not, its name is one of ours,
             which they allow.
@@ -153,8 +154,8 @@ class Call:
         context: The same as the argument.
         sent: What was sent, where an error's description looks for the call's credentials: a
             request's options or a response. Not set before there is one.
-        read_model: Reads the model's name from `sent`, or returns None. Set only where a server
-            tells it better there than in the body.
+        read_model: Reads the model's name from `sent`, or returns None. Set only where the name
+            there is more exact than the one in the body.
         read_skipped: Reads the answer that came in the place of a stream's events, or returns None.
             Set only where the response says that it has no events.
     """
@@ -393,7 +394,7 @@ class Call:
     def _add_missing_reasons(self) -> None:
         """Say "error" for each choice that was asked for, if the model gave no reason at all.
 
-        An agent is only known to owe one where its answer is streamed.
+        An agent has to give a reason only where its answer is streamed.
         """
         attributes, name = self._attributes, self._operation.name
         owes = name in INFERENCE or (name == INVOKE_AGENT and REQUEST_STREAM in attributes)

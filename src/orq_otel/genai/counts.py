@@ -57,7 +57,7 @@ class Counts:
 
 
 def _value(counter: count[int]) -> int:
-    return int(repr(counter)[len("count(") : -1])  # to ask it would count
+    return int(repr(counter)[len("count(") : -1])  # `next` would count
 
 
 counts: Final = process.keep(Counts())

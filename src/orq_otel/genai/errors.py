@@ -124,7 +124,7 @@ ReadAnswer: TypeAlias = Callable[[BaseException], Any]
 
 
 def _no_answer(_: BaseException) -> None:
-    """A client's errors tell nothing of an answer."""
+    """None, for a client whose errors have no answer with them."""
 
 
 #: Finds credentials, and what may be one, in a client, in what it sent and in an error.
@@ -209,7 +209,7 @@ class Errors:
 def class_name(error: BaseException) -> str:
     """The name of an exception's class: "openai.RateLimitError", "ValueError".
 
-    If somebody made a class with a name that is none, it is the name of the class below it.
+    A name that is no identifier may hold content. Then that of the nearest base class is used.
     """
     for kind in type(error).__mro__:
         name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")

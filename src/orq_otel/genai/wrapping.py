@@ -274,7 +274,7 @@ def start_call(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one function, run on 
     of_thread: Mapping[str, Any] | None = None
     if thread is not None:
         of_thread = labels(thread)
-    elif context or CONVERSATION_ID in attributes or _Imported.frameworks:  # elsewhere is no id
+    elif context or CONVERSATION_ID in attributes or _Imported.frameworks:  # only these have ids
         of_thread = adopted_labels(context, current, attributes)
     if of_thread:
         # The call's own attributes win over labels. Labels come last, since the SDK drops the
@@ -304,9 +304,9 @@ def start_call(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one function, run on 
 
 
 class _Imported:
-    """What is imported that matters to a call. One look at `sys.modules` is for five of them.
+    """Which modules are imported that matter to a call, all from one look at `sys.modules`.
 
-    It is looked at again when more or fewer modules are imported than then.
+    Whoever uses it looks again once the number of imported modules has changed.
     """
 
     count = -1
@@ -321,7 +321,7 @@ class _Imported:
         count = len(modules)
         cls.others = any(name in modules for name in (*_WRAPPERS, _LANGCHAIN))
         cls.frameworks = has_frameworks()
-        cls.count = count  # last: another OS thread goes by it
+        cls.count = count  # last, since other OS threads rely on the rest once it is set
 
 
 def _is_covered(operation: str, thread: Thread | None) -> bool:
@@ -398,7 +398,8 @@ def _is_ours(span: Any) -> bool:
 def is_wrapped_twice() -> bool:
     """Whether two of our wrappers run for one call.
 
-    A tool that wrapped ours has kept it, although it was switched off, and it came back outside.
+    Another tool has wrapped our wrapper, and so kept it when we were switched off. When we are
+    switched on again, a new wrapper goes around the tool's.
     """
     frame: Any = sys._getframe(1)  # noqa: SLF001 - documented; inspect.stack() reads source files
     arguments: list[Any] = []  # what our wrapper was called with, instance and all

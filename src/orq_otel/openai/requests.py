@@ -129,18 +129,18 @@ _WITH_METADATA: Final = frozenset({"/chat/completions", "/responses"})
 _ROUTER_PATH: Final = re.compile(r"/v\d+/router(/|$)")
 #: Part of the content type of events, which streams have.
 EVENTS: Final = "event-stream"
-#: How a URL begins that is a whole one, and what ends its path.
+#: The beginning of a whole URL, and what ends its path.
 _SERVER: Final = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 _QUERY: Final = re.compile(r"[?#]")
-#: How a path goes on before that of an operation, where Azure has the model.
+#: What stands before the path of an operation where Azure has the model in the URL.
 _DEPLOYMENT: Final = re.compile(r"(?:^|/)deployments/([^/]+)$")
-#: So many segments has the longest path of an operation.
+#: The number of segments in the longest path of an operation.
 _MOST_SEGMENTS: Final = 5
 
 #: The attributes of every call of a client, by operation and model, as `_keep` keeps them.
 _attributes: Final[dict[int, tuple[Any, dict[tuple[Operation, str], Attributes]]]] = {}
 _MAX_CLIENTS: Final = 256  # a program may make a client for each request
-_MAX_MODELS: Final = 64  # and may be told the names of models by its users
+_MAX_MODELS: Final = 64  # and its users may choose the names of models
 
 
 class Found(NamedTuple):

@@ -17,8 +17,8 @@ from orq_otel.payloads.usage import read_response_usage
 
 #: States in which a response does not change any more.
 _FINISHED: Final = ("completed", "incomplete", "failed", "cancelled")
-#: Of how many responses it is remembered that they were counted. One that is fetched after so many
-#: others is counted again.
+#: How many responses are remembered as counted. One that is fetched again after this many others is
+#: counted once more.
 _MOST: Final = 10_000
 
 

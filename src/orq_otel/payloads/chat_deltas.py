@@ -25,9 +25,9 @@ _IN_PIECES: Final = {"text": "text", "reasoning": "thinking"}
 _OF_TEXT: Final = frozenset({"content", "role"})
 #: Fields of a call that a server may repeat with each piece.
 _REPEATED: Final = frozenset({"id", "name"})
-#: So many characters at the end of arguments show how they end, spaces or not.
+#: How many characters at the end of arguments are enough to see how they end, spaces included.
 _END: Final = 16
-#: Tool calls of one message. More are none that a model makes.
+#: The most tool calls of one message. No model makes more.
 _MOST_CALLS: Final = 4096
 
 

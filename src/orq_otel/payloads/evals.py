@@ -41,7 +41,7 @@ def grade_request_attributes(body: Mapping[str, Any]) -> Attributes:
 
 
 def grade_response_attributes(response: Any) -> Attributes:
-    """The score, and what went wrong in grading: the first of the errors that are said to be so."""
+    """The score, and what went wrong in grading: the first of the errors that are true."""
     values = fields(response)
     attributes: Attributes = {}
     add_error(values, attributes)
