@@ -17,20 +17,21 @@ from orq_otel.setup.destination import GRPC
 from orq_otel.setup.state import State, state
 
 _UTIL: Final = "multiprocessing.util"
-#: Seconds that a process waits for it. A collector that is gone would be tried for longer.
+#: Seconds that a process waits for the export. Without a limit, a collector that is gone would be
+#: tried for longer.
 _PATIENCE: Final = 2.0
 
 
 def flush_at_end() -> None:
-    """See to it in this process, if it is such a process, and in those that it forks."""
-    _have_children_add_it()  # and this process, if it is one of a fork server that just begins
+    """Export at the end of this process, if it is one of these, and of those that it forks."""
+    _have_children_add_it()  # also in this one, if a fork server has just made it
     process = sys.modules.get("multiprocessing.process")
     if process is not None and process.parent_process() is not None:
         _add_finalizer(state)
 
 
 def _have_children_add_it() -> None:
-    """Have each child add a finalizer. It forgets those of its parent."""
+    """Have each child add a finalizer, since it forgets those of its parent."""
     try:
         util: Any = sys.modules.get(_UTIL)
         if state.handle is not None and util is not None and not state.is_inherited:

@@ -185,7 +185,7 @@ def with_scheme(endpoint: str) -> str | None:
 
 
 def _protocol(signal: Signal) -> str:
-    """The protocol of the environment. One that there is none of counts as HTTP."""
+    """The protocol that the environment names. An unknown one counts as HTTP."""
     for name in (f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
         value = os.environ.get(name, "").strip()
         if value in (HTTP, GRPC):

@@ -72,7 +72,7 @@ _VARIABLES: Final = (
 _SLIP: Final = 0.92
 #: Where opentelemetry-instrument sends spans if nothing is set.
 DEFAULT_GRPC: Final = "http://localhost:4317"
-#: Of the conversations, a sampler that keeps less than this share hides most.
+#: A sampler that keeps a smaller share of conversations than this hides most of them.
 LOW_RATIO: Final = 0.1
 #: The SDK's limits, and the least that they should be: a span of a model call may have 40
 #: attributes, with labels, and content below 1024 characters is cut for the most part.

@@ -64,10 +64,10 @@ class Outlet:
 
     Attributes:
         is_open: Whether it was opened, and not shut down since, by us or by the provider.
-        exported: Exported so far, by exporters of before, too.
-        failed: Not exported, likewise.
+        exported: How many were exported so far, by earlier exporters as well.
+        failed: How many could not be exported, likewise.
         provider: The provider that it stands in.
-        targets: The processors of now.
+        targets: The current processors.
     """
 
     #: The method by which a provider hands over what is to be exported.
@@ -94,11 +94,11 @@ class Outlet:
 
     @property
     def error(self) -> str:
-        """The class of what an exporter of now raised last, or ""."""
+        """The class of what a current exporter raised last, or ""."""
         return next((one.error for one in self._exporters if one.error), "")
 
     def open(self, targets: Iterable[tuple[Any, Exporter]]) -> None:
-        """Send to these from now on. Those of before export what they have, and are shut down.
+        """Send to these from now on. The earlier ones export what they have, and are shut down.
 
         Args:
             targets: Processors, each with the exporter in it.

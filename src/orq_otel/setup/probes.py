@@ -150,7 +150,7 @@ class Probe:
         written = 0
         while True:
             time.sleep(_PAUSE)
-            for one in outdated():  # none is at the end, when the instrumentors are off
+            for one in outdated():  # at the end, with the instrumentors off, none is
                 self._changes += one not in self.seen
                 self.seen[one] = None
             if self._changes != written:
@@ -197,7 +197,7 @@ class Probe:
         return wrapper
 
     def _note_call(self, instance: Any, /, *args: Any, **kwargs: Any) -> None:
-        """Note a call of a client that makes no span which would tell."""
+        """Note a call of a client that makes no span, by which it would be seen."""
         try:
             is_openai = type(instance).__module__.partition(".")[0] == "openai"
             is_on = INSTRUMENTORS[0 if is_openai else 1]().telemetry is not None
@@ -423,7 +423,7 @@ class Probe:
     def _write(self, *, asks: bool) -> None:
         try:
             is_set_up = any(exports(one) for one in used_providers())
-            # At its end a process has switched its instrumentors off: calls tell, as they are made.
+            # At its end a process has its instrumentors off. `_note_call` looks during calls.
             found = [one for one in in_process() if one.code != NOT_INSTRUMENTED]
             if asks:
                 for one in endpoints():
@@ -451,7 +451,7 @@ class Probe:
                 report("writing the doctor's report", error)
 
     def _note_facts(self) -> None:
-        """Note what is set up. After a shutdown, the SDK's own as well, it is what was before."""
+        """Note what is set up. After a shutdown, ours or the SDK's, the earlier note stays."""
         is_set_up = state.handle is not None and state.handle.is_current
         if is_set_up or not self._facts:
             self._is_described = is_set_up
