@@ -145,6 +145,7 @@ def test_a_thread_goes_to_a_host_on_the_list(ask: Ask) -> None:
         ("127.0.0.1", {"http.url": "http://127.0.0.1:9/"}, True),
         ("[::1]", {"http.url": "http://[::1]:9/"}, True),
         ("::1", {"server.address": "::1"}, True),
+        ("FE80:0::1", {"server.address": "fe80::1"}, True),
         ("*", {"http.url": "http://example.com/"}, True),
         ("*", {}, True),
     ],
@@ -681,7 +682,18 @@ def test_after_opentelemetrys_own_it_still_takes_the_thread_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["http://orders.internal", "orders.internal:80", "a/b", "*internal", "a.*", "", "é.de"]
+    "host",
+    [
+        "http://orders.internal",
+        "orders.internal:80",
+        "db:5432",
+        "a/b",
+        "*internal",
+        "*.",
+        "a.*",
+        "",
+        "é.de",
+    ],
 )
 def test_a_host_that_is_none_is_an_error_and_changes_nothing(host: str) -> None:
     with pytest.raises(ValueError, match="A host is a name or an address without scheme"):

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
+from ipaddress import IPv6Address
 from typing import Final
 from urllib.parse import urlsplit
 
 #: The pattern for every host, including requests whose host is unknown.
 ANY: Final = "*"
 
-_PATTERN: Final = re.compile(r"\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-9a-f:.]*:[0-9a-f:.]*")
+_NAME: Final = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 
 
 def host_pattern(text: str) -> str:
@@ -25,16 +27,19 @@ def host_pattern(text: str) -> str:
     """
     if not isinstance(text, str):
         raise TypeError(f"A host is a name or an address, as text, not {type(text).__name__}.")
-    pattern = text.strip().lower().rstrip(".")
-    if pattern.startswith("[") and pattern.endswith("]"):
-        pattern = pattern[1:-1]
-    if not _PATTERN.fullmatch(pattern):
-        shown, _, _ = text.rpartition("@")[2].partition("?")  # a URL may hold a password, or a key
-        raise ValueError(
-            "A host is a name or an address without scheme, port and path, like orders.internal, "
-            f"*.internal for all names that end so, or * for every host, not {shown.strip()!r}."
-        )
-    return pattern
+    pattern = text.strip().lower()
+    if pattern == ANY:
+        return ANY
+    pattern = pattern.rstrip(".")  # "*." is no pattern: it is what an unset variable leaves of one
+    if _NAME.fullmatch(pattern):
+        return pattern
+    with suppress(ValueError):
+        return str(IPv6Address(pattern.removeprefix("[").removesuffix("]")))
+    shown, _, _ = text.rpartition("@")[2].partition("?")  # a URL may hold a password, or a key
+    raise ValueError(
+        "A host is a name or an address without scheme, port and path, like orders.internal, "
+        f"*.internal for all names that end so, or * for every host, not {shown.strip()!r}."
+    )
 
 
 def allows(patterns: Iterable[str], host: str) -> bool:
