@@ -352,6 +352,17 @@ def test_what_the_caller_wrote_stays(ask: Ask) -> None:
         assert ask({"http.url": "http://example.com"}, baggage="tenant=a") == "tenant=a"
 
 
+def test_other_baggage_that_the_caller_wrote_goes_along(ask: Ask) -> None:
+    propagate_threads(to="orders.internal")
+    with thread(ONE):
+        assert ask(baggage="tenant=a;b=c, region=eu") == f"tenant=a;b=c, region=eu,{SENT}"
+        left = ask(baggage="tenant=a")
+        assert ask(baggage=left) == f"tenant=a,{SENT}"
+        with inside(baggage.set_baggage("tenant", "b", Context())):
+            assert ask(baggage="tenant=a") == f"tenant=b,{SENT}"  # as without us
+    assert ask(baggage="tenant=a") == "tenant=a"
+
+
 def test_carriers_that_are_no_mapping_are_written_to() -> None:
     propagate_threads(to="*")
 

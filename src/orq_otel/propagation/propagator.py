@@ -217,7 +217,7 @@ class ThreadPropagator(TextMapPropagator):
             _remove(carrier, setter)
 
     def _text(self, carrier: Any, context: Context | None) -> str | None:
-        """The text of the header, "" to remove it, or None to leave it unchanged."""
+        """The text of the header, "" to remove it, or None to leave it as it is."""
         present = _present(carrier, NAME)
         names_thread = any(f"{key}=" in present for key in KEYS)
         if names_thread and BY_HAND in present:
@@ -234,13 +234,12 @@ class ThreadPropagator(TextMapPropagator):
             if thread is not None:
                 ids, tags = members(thread)
                 details = detail_members(thread, travel.carried)
-        others = self._others(context, with_thread=forwards_inbound)
-        text = _joined(others, ids, tags, details if ids else ())
-        if text or not names_thread:
-            return text or None
-        return ",".join(
+        # What the caller wrote by hand stays, unless OpenTelemetry would replace it as well.
+        others = self._others(context, with_thread=forwards_inbound) or ",".join(
             member for member in present.split(",") if member.partition("=")[0].strip() not in KEYS
         )
+        text = _joined(others, ids, tags, details if ids else ())
+        return None if text == present else text
 
     def _others(self, context: Context | None, *, with_thread: bool) -> str:
         """The header for the baggage in the context, with or without the entries of a thread."""
