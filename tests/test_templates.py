@@ -337,6 +337,56 @@ def test_a_decorator_in_between_may_add_arguments() -> None:
         answer()
 
 
+def dropping(function: Any) -> Any:
+    """As decorators do that take an argument for themselves, such as a limit of time."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, timeout: int = 0, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+@pytest.mark.parametrize(
+    ("id", "tags", "runs_in"),
+    [
+        ("db-{database}", (), None),
+        (lambda ticket, database: database, (), None),
+        ("7", ["db-{database}", "vip"], Thread("7", ("vip",))),
+        ("7", [lambda ticket, database: database, "vip"], Thread("7", ("vip",))),
+    ],
+)
+def test_an_argument_that_a_decorator_in_between_adds_cannot_be_used_and_is_told(
+    id: Any,  # noqa: A002
+    tags: Any,
+    runs_in: Thread | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @thread(id, tags=tags)
+    @injecting
+    def answer(ticket: int, database: str) -> Thread | None:
+        return current_thread()
+
+    assert [answer(7), answer(7)] == [runs_in, runs_in]  # type: ignore[call-arg]
+    (line,) = caplog.messages
+    assert line.startswith("@thread: ")
+    assert line.endswith("answer) [ORQ-T01]")
+
+
+def test_an_argument_that_a_decorator_in_between_takes_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @thread("ticket-{ticket}")
+    @dropping
+    def answer(ticket: int) -> Thread | None:
+        return current_thread()
+
+    assert answer(7) == Thread("ticket-7")
+    assert answer(7, timeout=3) is None  # type: ignore[call-arg]
+    (line,) = caplog.messages
+    assert "If a decorator changes them, put @thread below it." in line
+
+
 # ---- Callables ------------------------------------------------------------------------------
 
 

@@ -139,8 +139,9 @@ def _calling(handler: Callable[..., Any], value: Callable[..., Any]) -> Resolver
 
 
 def _fits(handler: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a call can be right. An inner decorator may take other arguments than its handler."""
     try:
-        inspect.signature(handler).bind(*args, **kwargs)
+        inspect.signature(handler, follow_wrapped=False).bind(*args, **kwargs)
     except TypeError:
         return False
     except ValueError:  # some C functions have no signature
@@ -185,6 +186,7 @@ class _Template(Formatter):
     """Formats a template with the arguments of a call: "{ticket_id}", "{request.session_id}"."""
 
     def __init__(self, handler: Callable[..., Any], text: str, *, is_id: bool = False) -> None:
+        self.handler = handler
         self.text = text
         self.is_id = is_id
         try:
@@ -214,6 +216,19 @@ class _Template(Formatter):
                 )
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        try:
+            return self._filled_in(args, kwargs)
+        except WrongCallError:
+            if not _fits(self.handler, args, kwargs):
+                raise
+            raise TypeError(
+                SafeText(
+                    f"@thread: the template {self.text!r} cannot be filled in with the arguments "
+                    "of this call. If a decorator changes them, put @thread below it."
+                )
+            ) from None
+
+    def _filled_in(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         try:
             # Partial, since an inner decorator may add arguments that this call does not have yet.
             bound = self.signature.bind_partial(*args, **kwargs)
