@@ -681,6 +681,26 @@ def test_it_joins_whatever_propagator_there_is() -> None:
         propagate.set_global_textmap(before)
 
 
+def test_where_baggage_is_not_propagated_threads_alone_are(ask: Ask) -> None:
+    before = propagate.get_global_textmap()
+    try:
+        propagate.set_global_textmap(TraceContextTextMapPropagator())
+        propagate_threads(to="orders.internal", accept=True)
+        with inside(came_in(f"tenant=a,{SENT},user=b")):
+            assert current_thread() == ONE
+            assert baggage.get_baggage("tenant") is None
+        context = baggage.set_baggage("tenant", "a", Context())
+        with inside(context):
+            assert ask() is None
+            assert ask(baggage="region=eu") == "region=eu"
+            with thread(ONE):
+                assert ask() == SENT
+                assert ask({"http.url": "http://example.com"}) is None
+        propagate_threads()
+    finally:
+        propagate.set_global_textmap(before)
+
+
 def test_after_opentelemetrys_own_it_still_takes_the_thread_out() -> None:
     both = CompositePropagator([W3CBaggagePropagator(), ThreadPropagator()])
     propagate_threads(to="orders.internal")

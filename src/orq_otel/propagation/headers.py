@@ -256,6 +256,15 @@ def is_too_long(text: str) -> bool:
     return True
 
 
+def members_in(text: str, *, of_threads: bool) -> str:
+    """Those members of a baggage header that are of a thread, or all others."""
+    return ",".join(
+        member
+        for member in text.split(",")
+        if (member.partition("=")[0].strip() in KEYS) is of_threads
+    )
+
+
 def readable(text: str) -> str:
     """A baggage header in which OpenTelemetry for Python reads the members of a thread rightly.
 

@@ -40,6 +40,7 @@ from orq_otel.propagation.headers import (
     NAME,
     is_too_long,
     members,
+    members_in,
     named_thread,
     readable,
 )
@@ -172,10 +173,15 @@ class ThreadPropagator(TextMapPropagator):
     For all other hosts it removes the entries of a thread from the baggage. It becomes part of the
     global propagator, in the place of `baggage`, with `propagate_threads()` or with
     `OTEL_PROPAGATORS=tracecontext,orq_thread`.
+
+    Args:
+        threads_only: Whether all other baggage stays here, as in a program that has chosen
+            propagators without `baggage`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, threads_only: bool = False) -> None:
         self._w3c = W3CBaggagePropagator()
+        self._threads_only = threads_only
         if not travel.is_set_in_code:
             _set(Settings.read())
 
@@ -194,6 +200,7 @@ class ThreadPropagator(TextMapPropagator):
         try:
             text = readable(",".join(getter.get(carrier, NAME) or ()))
             if not is_too_long(text):
+                text = members_in(text, of_threads=True) if self._threads_only else text
                 return self._w3c.extract({NAME: text}, context)
         except Exception as error:  # noqa: BLE001 - never into the host's handler
             report("reading baggage", error)
@@ -235,9 +242,8 @@ class ThreadPropagator(TextMapPropagator):
                 ids, tags = members(thread)
                 details = detail_members(thread, travel.carried)
         # What the caller wrote by hand stays, unless OpenTelemetry would replace it as well.
-        others = self._others(context, with_thread=forwards_inbound) or ",".join(
-            member for member in present.split(",") if member.partition("=")[0].strip() not in KEYS
-        )
+        others = self._others(context, with_thread=forwards_inbound)
+        others = others or members_in(present, of_threads=False)
         text = _joined(others, ids, tags, details if ids else ())
         return None if text == present else text
 
@@ -246,8 +252,9 @@ class ThreadPropagator(TextMapPropagator):
         entries = baggage.get_all(context)
         if not entries:
             return ""
-        for key in KEYS:
-            if key in entries and not (with_thread and may_pass(key, entries[key], travel.carried)):
+        for key, value in entries.items():
+            passes = with_thread and may_pass(key, value, travel.carried)
+            if not passes if key in KEYS else self._threads_only:
                 context = baggage.remove_baggage(key, context)
         written: dict[str, str] = {}
         self._w3c.inject(written, context)
@@ -341,6 +348,7 @@ def _install(*, wanted: bool) -> None:
     if any(isinstance(part, ThreadPropagator) for part in parts):
         return
     others = [part for part in parts if type(part) is not W3CBaggagePropagator]
-    composite = CompositePropagator([*others, ThreadPropagator()])
+    threads_only = len(others) == len(parts)
+    composite = CompositePropagator([*others, ThreadPropagator(threads_only=threads_only)])
     travel.installed = (present, composite)
     propagate.set_global_textmap(composite)
