@@ -624,6 +624,18 @@ def test_a_bound_method_can_be_bound() -> None:
     assert bound() == ("w", t)
 
 
+def test_a_bound_class_makes_an_object_whatever_calling_that_does() -> None:
+    class Job:
+        def __init__(self, name: str) -> None:
+            self.made = name, current_thread()
+
+        async def __call__(self) -> None: ...
+
+    with thread("one") as t:
+        bound = bind(Job)
+    assert bound("job").made == ("job", t)
+
+
 # ---- new_thread_id, and what an import costs ------------------------------------------------
 
 

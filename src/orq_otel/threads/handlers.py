@@ -54,9 +54,10 @@ OpenFrame: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any]], "Frame | None
 
 def scoped(function: Callable[..., Any], open_frame: OpenFrame) -> Callable[..., Any]:
     """Wrap a function, so that each call runs in a frame of its own. Its kind stays the same."""
-    kind = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
-    if isinstance(function, functools.partial):
-        kind = function
+    kind = function
+    # Of an object that can be called, its method counts; that of a class is of its instances.
+    if not (inspect.isroutine(function) or isinstance(function, (functools.partial, type))):
+        kind = getattr(function, "__call__", function)  # noqa: B004
     make_manager = _MANAGERS.get(getattr(kind, "__code__", None))
     if make_manager is not None:
         inner = scoped(function.__wrapped__, open_frame)  # type: ignore[attr-defined]
