@@ -300,7 +300,7 @@ def test_who_returned_what_cannot_be_used_is_named(
     assert message.endswith("[ORQ-F02]")
 
 
-@pytest.mark.parametrize("value", [b"x", 7j, [1]])
+@pytest.mark.parametrize("value", [b"x", 7j, 2**63, [1]])
 def test_an_encoder_that_returned_what_cannot_be_used(
     caplog: pytest.LogCaptureFixture, value: Any
 ) -> None:

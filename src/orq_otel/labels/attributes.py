@@ -297,13 +297,17 @@ def _checked(value: Any, encoder: Encoder) -> Value | None:
     Raises:
         UnusableError: It is none.
     """
-    if value is None or isinstance(value, (bool, int, float)):
+    if value is None or isinstance(value, float):
+        return value
+    if isinstance(value, int) and -(2**63) <= value < 2**63:  # or a truth value
         return value
     if isinstance(value, str):
         return _writable(value)
     texts = None if isinstance(value, bytes) or not isinstance(value, Iterable) else tuple(value)
     if texts is None or not all(isinstance(text, str) for text in texts):
-        raise UnusableError(encoder, "a text, a number, a truth value, several texts, or None")
+        raise UnusableError(
+            encoder, "a text, a number of 64 bits, a truth value, several texts, or None"
+        )
     return tuple([_writable(text) for text in texts])
 
 
