@@ -855,6 +855,34 @@ with orq_otel.thread("t-1"):
     assert details in notes(report)[code]
 
 
+@pytest.mark.parametrize(
+    ("propagator", "is_replaced"),
+    [
+        ("TraceContextTextMapPropagator()", True),
+        ("CompositePropagator([get_global_textmap()])", False),
+    ],
+)
+def test_a_propagator_that_the_program_sets_later(
+    propagator: str, is_replaced: bool, tmp_path: Path, model: ModelServer, collector: OtlpReceiver
+) -> None:
+    program = f"""
+from opentelemetry.propagate import get_global_textmap, set_global_textmap
+from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+with orq_otel.configure(), orq_otel.thread("t-1"):
+    set_global_textmap({propagator})
+    call()
+"""
+    _, report = examine(
+        program,
+        *(tmp_path, model),
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+        ORQ_OTEL_PROPAGATE_TO="orders.internal",
+    )
+    expected = {"ORQ-S11": "It is TraceContextTextMapPropagator."} if is_replaced else {}
+    assert problems(report) == expected
+
+
 def test_who_else_makes_spans(tmp_path: Path, model: ModelServer, collector: OtlpReceiver) -> None:
     pytest.importorskip("openinference.instrumentation.openai")  # it is not for Python 3.15 yet
     program = """

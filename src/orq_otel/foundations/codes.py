@@ -40,6 +40,7 @@ NO_CONTENT: Final = "ORQ-S07"
 NO_EVENTS: Final = "ORQ-S08"
 CUT_CONTENT: Final = "ORQ-S09"
 UNKNOWN_VARIABLE: Final = "ORQ-S10"
+REPLACED_PROPAGATOR: Final = "ORQ-S11"
 
 NO_PROCESSORS: Final = "ORQ-X01"
 UNKNOWN_EXPORTER: Final = "ORQ-X02"
@@ -248,6 +249,13 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
             NOT_GROUPED,
             "ORQ_OTEL_PROPAGATE_TO has an entry that is no host.",
             "Write names or addresses without scheme, port and path.",
+        ),
+        REPLACED_PROPAGATOR: Entry(
+            NOT_GROUPED,
+            "Threads are to be sent or accepted, but the program has set another global propagator "
+            "since, so none travels.",
+            "Call `propagate_threads()` after `set_global_textmap()`, or name the propagators in "
+            "OTEL_PROPAGATORS.",
         ),
         BAD_REDACT: Entry(
             WITHOUT_CONTENT,

@@ -332,6 +332,20 @@ def _thread_outside_scopes() -> Thread | None:
         return None
 
 
+def is_replaced() -> bool:
+    """Whether threads are to be sent or accepted, but the program has set another propagator."""
+    from opentelemetry import propagate  # noqa: PLC0415 - for the same reason as below
+
+    is_used = bool(travel.to) or hooks.inbound_thread is not None
+    return is_used and not _includes_ours(propagate.get_global_textmap())
+
+
+def _includes_ours(propagator: TextMapPropagator) -> bool:
+    return isinstance(propagator, ThreadPropagator) or any(
+        part is not propagator and _includes_ours(part) for part in reaches.parts_of(propagator)
+    )
+
+
 def _install(*, wanted: bool) -> None:
     """Replace OpenTelemetry's propagator for baggage by a `ThreadPropagator`, or undo that."""
     # Imported here, since that module creates the propagators that OTEL_PROPAGATORS names, which
@@ -345,7 +359,7 @@ def _install(*, wanted: bool) -> None:
         return
     is_composite = type(present) is CompositePropagator
     parts = reaches.parts_of(present) if is_composite else [present]
-    if any(isinstance(part, ThreadPropagator) for part in parts):
+    if _includes_ours(present):
         return
     others = [part for part in parts if type(part) is not W3CBaggagePropagator]
     threads_only = len(others) == len(parts)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from opentelemetry import trace
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined,unused-ignore]
+from opentelemetry.propagate import get_global_textmap
 
 from orq_otel.foundations import reaches
 from orq_otel.foundations.codes import (
@@ -28,6 +29,7 @@ from orq_otel.foundations.codes import (
     NOT_INSTRUMENTED,
     OTHER_PROVIDER,
     OTHERS_SPANS,
+    REPLACED_PROPAGATOR,
     REPLACED_PROVIDER,
     SAMPLED_AWAY,
     SENT_TWICE,
@@ -37,6 +39,7 @@ from orq_otel.foundations.variables import wrong
 from orq_otel.genai.counts import counts
 from orq_otel.genai.instrumentor import ClientInstrumentor
 from orq_otel.labels.providers import unset
+from orq_otel.propagation.propagator import is_replaced
 from orq_otel.setup import environment
 from orq_otel.setup.configuration import INSTRUMENTORS
 from orq_otel.setup.destination import (
@@ -147,6 +150,8 @@ def in_process() -> Iterator[Finding]:
     yield from _providers()
     if counts.dropped:
         yield Finding(FULL_QUEUE, f"{counts.dropped} spans, as far as the SDK says so.")
+    if is_replaced():
+        yield Finding(REPLACED_PROPAGATOR, f"It is {type(get_global_textmap()).__name__}.")
     yield from _instrumentations()
     yield from _content()
 
