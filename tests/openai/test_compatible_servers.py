@@ -337,6 +337,53 @@ def test_a_stream_whose_choice_has_no_index(
     assert (captured.one().attributes or {})["gen_ai.response.finish_reasons"] == ("stop",)
 
 
+@pytest.mark.parametrize("none", ["", "null", None], ids=repr)
+def test_what_is_no_finish_reason_takes_none_back(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI, none: Any
+) -> None:
+    choices = [
+        {"index": 0, "delta": {"content": "Here."}, "finish_reason": none},
+        {"index": 0, "delta": {}, "finish_reason": "stop"},
+        {"index": 0, "delta": {"content": ""}, "finish_reason": none},
+    ]
+    server.script(Answer(http(sse({"id": "c", "choices": [one]} for one in choices))))
+    list(asked.chat.completions.create(model="m", messages=MESSAGES, stream=True))
+
+    told = captured.one().attributes or {}
+    assert told["gen_ai.response.finish_reasons"] == ("stop",)
+    assert json.loads(str(told["gen_ai.output.messages"]))[0]["finish_reason"] == "stop"
+
+
+END_OF_CHOICE = {"index": 0, "delta": {}, "finish_reason": "stop"}
+
+
+def test_a_stream_that_names_its_model_at_the_end(
+    instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    chunks = [
+        {"id": "c", "choices": [{"index": 0, "delta": {"content": "He"}}]},
+        {"id": "d", "model": "m-1", "choices": [END_OF_CHOICE], "service_tier": "flex"},
+        {"id": "e", "model": "", "choices": [], "system_fingerprint": "fp"},
+    ]
+    server.script(Answer(http(sse(chunks))))
+    list(asked.chat.completions.create(model="m", messages=MESSAGES, stream=True))
+
+    told = instrumented.one().attributes or {}
+    assert {
+        name: value
+        for name, value in told.items()
+        if name.startswith(("gen_ai.response", "openai"))
+    } == {
+        "gen_ai.response.id": "c",
+        "gen_ai.response.model": "m-1",
+        "gen_ai.response.finish_reasons": ("stop",),
+        "gen_ai.response.time_to_first_chunk": told["gen_ai.response.time_to_first_chunk"],
+        "openai.api.type": "chat_completions",
+        "openai.response.service_tier": "flex",
+        "openai.response.system_fingerprint": "fp",
+    }
+
+
 @responses_api
 def test_a_server_that_makes_an_item_id_for_each_event(
     captured: Telemetry, server: ByteServer, asked: openai.OpenAI

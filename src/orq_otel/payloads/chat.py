@@ -287,6 +287,8 @@ class StreamReader:
             if usage is not None:
                 self._usage = later(self._usage, usage)
             may_be_last = not choices or choices[-1].__dict__["finish_reason"] is not None
+            if may_be_last and self._head and len(self._head) < len(_HEAD):
+                self._begin(chunk)  # some servers name the model, or the tier, at the end
             if may_be_last and (
                 getattr(chunk, _EXTRA, True)
                 or (choices and (len(choices) > 1 or getattr(choices[0], _EXTRA, True)))
@@ -305,8 +307,8 @@ class StreamReader:
             add_error(fields(one), self._failure)
 
     def _begin(self, chunk: Any) -> None:
-        """Keep the fields that each chunk repeats."""
-        self._head = read_strings(fields(chunk), _HEAD)
+        """Keep the fields that each chunk repeats, as the first that has them says."""
+        self._head = {**read_strings(fields(chunk), _HEAD), **(self._head or {})}
 
     def _feed_choice(self, choice: Mapping[str, Any]) -> None:
         """Take in one choice of a chunk, by its fields."""
@@ -318,14 +320,18 @@ class StreamReader:
             self._note_choice(index, reason)
 
     def _note_choice(self, index: Any, reason: Any) -> None:
-        """Keep the finish reason of a choice, None until it has one. A wrong index is ignored."""
+        """Keep the finish reason of a choice, None until it has one. A wrong index is ignored.
+
+        Some servers send "" or "null" in every other chunk, even in one after the end.
+        """
         if type(index) is int and 0 <= index < MOST_CHOICES:
-            if isinstance(reason, str):
-                self._reasons[index] = _reason(reason)
-                if reason == "error":
-                    self._failure.setdefault(ERROR_TYPE, error_type(None))
+            said = _reason(reason)
+            if said != "error" or reason == "error":
+                self._reasons[index] = said
             else:
                 self._reasons.setdefault(index, None)
+            if reason == "error":
+                self._failure.setdefault(ERROR_TYPE, error_type(None))
 
     def expect(self, count: int, *, is_whole: bool) -> None:
         """Note that `count` choices were asked for.
