@@ -399,6 +399,40 @@ def test_all_log_records_count_however_many_there_are(
         assert found() == expected
 
 
+def test_no_more_is_held_at_a_time_than_fits_into_memory(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clickhouse_spans, "_HELD", 130_000)
+    small = [call(f"small {n}", start=NOON + n, says="Hi") for n in range(12)]
+    large = [call(f"large {n}", start=NOON + HOUR + n, says="x" * 60_000) for n in range(4)]
+    of_log = [call(f"of log {n}", start=NOON + 2 * HOUR + n) for n in range(4)]
+    asked = {"gen_ai.input.messages": messages("x" * 60_000)}
+    records = [
+        *(said(one, "gen_ai.client.inference.operation.details", 1, **asked) for one in of_log),
+        *(judged(one.trace_id, one.span_id) for one in (*small, *large, *of_log)),
+    ]
+
+    def check() -> None:
+        """Check that large traces were asked for one after the other, and small ones together."""
+        asked = [one for one in database.server.log(before) if "SpanId, ParentSpanId" in one["sql"]]
+        ids = {one["how"]["param_ids"] for one in asked}
+        assert all(sum(one.trace_id in some for one in (*large, *of_log)) <= 1 for some in ids)
+        assert max(some.count(",") for some in ids) > 1
+
+    with database.store() as store:
+        before = database.server.logged()
+        database.insert(kept(*small, *large, *of_log), records)
+        assert len(store.threads(ThreadQuery()).threads) == 20
+        check()
+        before = database.server.logged()
+        store.create_rollup()
+        check()
+        before = database.server.logged()
+        database.insert(kept(*small, *large, *of_log), records)
+        assert len(store.threads(ThreadQuery(feedback="good")).threads) == 20
+        check()
+
+
 def said(of: Span, name: str, after: int, body: str | None = None, **attributes: Any) -> LogRecord:
     place = (of.trace_id, of.span_id, name, of.start + after, "INFO", body, "shop", "app")
     return LogRecord(*place, attributes)

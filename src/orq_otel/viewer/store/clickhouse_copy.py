@@ -7,6 +7,7 @@ the latest ones. What is deleted in ClickHouse is deleted here as soon as anybod
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import threading
 import time
@@ -18,7 +19,7 @@ from typing import Final
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import LogRecord
 from orq_otel.viewer.store.buckets import DAY, HOUR, bounded
-from orq_otel.viewer.store.clickhouse_spans import ALWAYS, Place, RawSpans, Window
+from orq_otel.viewer.store.clickhouse_spans import ALWAYS, Place, RawSpans, Window, few
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 #: The copy has at most about so many spans.
@@ -165,7 +166,8 @@ class Copy:
         if is_gone or is_full:
             self._empty()
         new = [one for one, spans in found.items() if spans - self._spans.get(one, set())]
-        for spans in self._raw.read(new, window):
+        pieces = (self._raw.read(some, window) for some in few(self._raw.sizes(new, window)))
+        for spans in itertools.chain.from_iterable(pieces):
             records = self._raw.records({one.span.trace_id for one in spans}, window)
             # The raw table does not say when spans arrived. If a clock is a day ahead, the sender's
             # must be wrong, and its threads are not to stay on top.

@@ -88,22 +88,20 @@ class Feedback:
         )
         return [int(day) for (day,) in found]
 
-    def write(
-        self, records: Sequence[LogRecord], nodes: Iterable[calls.Node], version: int
-    ) -> None:
+    def write(self, records: Sequence[LogRecord], threads: Threads, version: int) -> None:
         """Write the evaluations among log records.
 
         Args:
             records: The log records.
-            nodes: What was decided on the spans of their traces.
+            threads: Those of their traces.
             version: As everywhere.
         """
         told = [(one, value) for one in records if (value := verdict(one)) is not None]
         if not told:
             return
-        threads = _Threads(nodes)
         names = [optional(first_text(one.attributes, THREAD_IDS)) for one, _ in told]
-        known = self._known({*filter(None, names)} - threads.all) | threads.all
+        ours = threads.all
+        known = self._known({*filter(None, names)} - ours) | ours
         rows: dict[str, dict[str, Any]] = {}
         for (record, value), name in zip(told, names, strict=True):
             thread = threads.of(record)
@@ -164,27 +162,42 @@ class Feedback:
         return {thread for (thread,) in found}
 
 
-class _Threads:
-    """The threads of spans, of their traces, and of responses."""
+class Threads:
+    """The threads of spans, of their traces, and of responses.
 
-    def __init__(self, nodes: Iterable[calls.Node]) -> None:
+    Args:
+        nodes: What was decided on some spans.
+
+    Attributes:
+        of_traces: The first thread of each trace that has any.
+    """
+
+    def __init__(self, nodes: Iterable[calls.Node] = ()) -> None:
         self._spans: dict[tuple[Any, Any], str] = {}
-        self._traces: dict[Any, str] = {}
+        self.of_traces: dict[Any, str] = {}
         self._responses: dict[Any, str] = {}
+        self.add(nodes)
+
+    def add(self, nodes: Iterable[calls.Node]) -> None:
+        """Add what was decided on further spans."""
         for one in nodes:
             if one.thread is not None:
                 self._spans[one.key] = one.thread
-                self._traces.setdefault(one.key[0], one.thread)
+                self.of_traces.setdefault(one.key[0], one.thread)
                 if one.response:
                     self._responses.setdefault(one.response, one.thread)
-        self.all = {*self._spans.values()}
+
+    @property
+    def all(self) -> set[str]:
+        """All of them."""
+        return {*self._spans.values()}
 
     def of(self, record: LogRecord) -> str | None:
         """Returns the thread of the span that a log record is about, or None."""
         if record.trace_id is None:
             return self._responses.get(first_text(record.attributes, RESPONSE_IDS))
         of_span = self._spans.get((record.trace_id, record.span_id))
-        return of_span or self._traces.get(record.trace_id)
+        return of_span or self.of_traces.get(record.trace_id)
 
 
 def _digest(record: LogRecord) -> str:

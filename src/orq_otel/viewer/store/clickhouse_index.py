@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from orq_otel.viewer.conversation import calls
@@ -19,7 +19,7 @@ from orq_otel.viewer.model.telemetry import EVALUATION, LogRecord
 from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND, bounded
 from orq_otel.viewer.store.clickhouse_activity import Tables
 from orq_otel.viewer.store.clickhouse_days import Days
-from orq_otel.viewer.store.clickhouse_feedback import Feedback
+from orq_otel.viewer.store.clickhouse_feedback import Feedback, Threads
 from orq_otel.viewer.store.clickhouse_rows import (
     LATEST_HOUR,
     Key,
@@ -32,15 +32,13 @@ from orq_otel.viewer.store.clickhouse_rows import (
     scope_of,
 )
 from orq_otel.viewer.store.clickhouse_server import Server
-from orq_otel.viewer.store.clickhouse_spans import RawSpans, Window, with_records
+from orq_otel.viewer.store.clickhouse_spans import RawSpans, Window, few, with_records
 from orq_otel.viewer.store.clickhouse_texts import Texts
 
 _log = logging.getLogger(__name__)
 
 #: How many traces are decided on together.
 _TRACES: Final = 400
-#: And threads of coding agents with so many log records.
-_RECORDS: Final = 20_000
 #: Days of more spans than this are summed up hour by hour.
 _FEW: Final = 200_000
 #: A trace that arrives takes so long to be seen, at most, in microseconds.
@@ -195,8 +193,7 @@ class Index:
         for begin in range(day * DAY, (day + 1) * DAY, width):
             window = Window(begin, begin + width)
             traces = self._raw.traces_about_genai(window)
-            for start in range(0, len(traces), _TRACES):
-                days |= self._write(traces[start : start + _TRACES], window, version)
+            days |= self._write(traces, window, version)
         days |= self._take_agents(_of_agents(day), version)
         self._forget(day, begun)
         self._days.sum_up(days - {day}, version)
@@ -258,11 +255,17 @@ class Index:
         for records in self._raw.evaluations(window):
             traces = {one.trace_id for one in records if one.trace_id}
             traces.update(self._raw.of_responses(self._feedback.waiting(records), around))
-            nodes = nodes_of(self._read(traces, around)[0])
+            threads = Threads()
+            self._find(threads, traces, around)
             # A user may look at an answer days after it was given.
-            late = traces - {one.key[0] for one in nodes.values() if one.thread is not None}
-            nodes |= nodes_of(self._read(late, self._times_of(late).around())[0])
-            self._feedback.write(records, nodes.values(), version)
+            late = traces - threads.of_traces.keys()
+            self._find(threads, late, self._times_of(late).around())
+            self._feedback.write(records, threads, version)
+
+    def _find(self, threads: Threads, traces: Iterable[str], window: Window) -> None:
+        """Add the threads of what some traces did in a time."""
+        for some in few(self._raw.sizes(traces, window)):
+            threads.add(nodes_of(self._read(some, window)[0]).values())
 
     def _times_of(self, traces: Iterable[str]) -> Window:
         """Returns the time in which some traces did something in threads, whenever that was."""
@@ -310,7 +313,7 @@ class Index:
     def _write(
         self, trace_ids: Iterable[str], window: Window, version: int, *, is_first: bool = True
     ) -> set[int]:
-        """Decide on traces, with others that tell of the same calls, and write their rows.
+        """Write the rows of traces, of so many at a time as memory holds.
 
         Args:
             trace_ids: The traces.
@@ -321,9 +324,15 @@ class Index:
         Returns:
             The days of the rows.
         """
-        wanted = list(dict.fromkeys(trace_ids))
-        if not wanted:
-            return set()
+        days: set[int] = set()
+        for some in few(self._raw.sizes(trace_ids, window), _TRACES):
+            days |= self._write_few(some, window, version, is_first=is_first)
+        return days
+
+    def _write_few(
+        self, wanted: list[str], window: Window, version: int, *, is_first: bool
+    ) -> set[int]:
+        """Decide on traces, with others that tell of the same calls, and write their rows."""
         within = self._raw.bounds(wanted, window)
         spans, records = self._read(wanted, within)
         nodes = nodes_of(spans)
@@ -353,7 +362,7 @@ class Index:
             for day in days - self._of_records:
                 self._tables.note(f"records {day}", _SOME)
             self._of_records |= days
-        self._feedback.write(records, nodes.values(), version)
+        self._feedback.write(records, Threads(nodes.values()), version)
         if lost and is_first:  # others of the thread may say it again
             others, theirs = self._traces_of(lost, within.around(), emitted)
             days |= self._write(others, theirs, version, is_first=False)
@@ -362,7 +371,7 @@ class Index:
     def _take_agents(self, window: Window, version: int) -> set[int]:
         """Write what log records of coding agents in a time stand for. Returns the days of rows."""
         days: set[int] = set()
-        for threads in _few(self._raw.threads_of_agents(window)):
+        for threads in few(self._raw.threads_of_agents(window)):
             days |= self._write_agents(threads, window, version)
         return days
 
@@ -528,20 +537,6 @@ def _spanned(times: Iterable[tuple[Any, ...]]) -> Window:
 def _of_agents(day: int) -> Window:
     """Returns when log records tell of what began on a day: they come when it ends."""
     return Window(bounded(day * DAY), bounded((day + 1) * DAY + HOUR))
-
-
-def _few(counts: Mapping[str, int]) -> Iterator[list[str]]:
-    """Yields threads, so many at a time that they have not too many log records together."""
-    some: list[str] = []
-    total = 0
-    for thread, count in counts.items():
-        if some and total + count > _RECORDS:
-            yield some
-            some, total = [], 0
-        some.append(thread)
-        total += count
-    if some:
-        yield some
 
 
 def _hours(window: Window) -> dict[str, int]:

@@ -11,7 +11,7 @@ import functools
 import itertools
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -38,6 +38,10 @@ _MOST: Final = 200_000
 #: Log records that belong to a thread and to no span name it by one of these.
 _LOG_IDS: Final = tuple(name for name in THREAD_IDS if name not in {"thread.id", *SESSIONS})
 _SCORE: Final = "gen_ai.evaluation.score.value"
+#: How many bytes are held in memory at a time, unless one trace has more: texts, and what a span or
+#: a log record takes beside them.
+_HELD: Final = 32 * 2**20
+_EACH: Final = 4096
 #: How far from one span of a trace others are looked for.
 _AROUND: Final = DAY
 
@@ -59,6 +63,25 @@ class Window(NamedTuple):
 
 
 ALWAYS: Final = Window(0, 2**63 - 1)
+
+
+def few(sizes: Mapping[str, int], most: int = _MOST) -> Iterator[list[str]]:
+    """Yields ids, so many at a time that memory holds what they stand for.
+
+    Args:
+        sizes: How many bytes that takes for each.
+        most: How many ids come at a time at most.
+    """
+    some: list[str] = []
+    held = 0
+    for one, size in sizes.items():
+        if some and (held + size > _HELD or len(some) == most):
+            yield some
+            some, held = [], 0
+        some.append(one)
+        held += size
+    if some:
+        yield some
 
 
 class RawSpans:
@@ -169,6 +192,36 @@ class RawSpans:
                 begin, end = bounded(begin * SECOND), bounded((end + 1) * SECOND)
                 return Window(min(window.since, begin), max(window.until, end))
         return window.around()
+
+    def sizes(self, trace_ids: Iterable[str], window: Window) -> dict[str, int]:
+        """Returns about how many bytes it takes to hold each of some traces, in their order.
+
+        Args:
+            trace_ids: The traces.
+            window: When some of their spans began.
+        """
+        sizes: dict[str, int] = {}
+        for some in parts(trace_ids):
+            within = self.bounds(some, window)
+            sizes.update(dict.fromkeys(some, 0))
+            for trace_id, size in self._ask(
+                f"SELECT TraceId, sum(size) FROM ({self._sized()}) GROUP BY TraceId",
+                within,
+                ids=some,
+            ):
+                sizes[trace_id] = int(size)
+        return sizes
+
+    def _sized(self) -> str:
+        """Returns SQL for what each span of some traces takes, and each of their log records."""
+        where = f"WHERE {_IN} AND {self._where} AND {_OF_TRACES}"
+        told = f"byteSize(SpanAttributes, Events.Attributes) + {_EACH} AS size"
+        sized = f"SELECT TraceId, {told} FROM {self.table.sql} {where}"
+        logs = self.logs_table
+        if logs is not None:
+            told = f"byteSize(Body, LogAttributes) + {_EACH} AS size"
+            sized += f" UNION ALL SELECT TraceId, {told} FROM {logs.sql} {where} AND {_tells(logs)}"
+        return sized
 
     def days(self) -> dict[int, int]:
         """Returns the days on which spans began, the latest first, and how many each has.
@@ -403,17 +456,21 @@ class RawSpans:
         return _told(itertools.chain.from_iterable(found))
 
     def threads_of_agents(self, window: Window) -> dict[str, int]:
-        """Returns the threads of coding agents in a time, and how many log records each has."""
+        """Returns the threads of coding agents in a time, and how many bytes it takes to hold each.
+
+        Those are of their log records.
+        """
         table = self.logs_table
         if table is None:
             return {}
         found = self._ask(
-            f"SELECT {table.conversation()} AS thread, count() FROM {table.sql}"
+            f"SELECT {table.conversation()} AS thread, sum(byteSize(Body, LogAttributes) + {_EACH})"
+            f" FROM {table.sql}"
             f" WHERE {_IN} AND {self._where} AND {table.is_of_agent()} AND thread != ''"
             " GROUP BY thread ORDER BY thread",
             window,
         )
-        return {thread: int(count) for thread, count in found}
+        return {thread: int(size) for thread, size in found}
 
     def days_of_agents(self) -> dict[int, int]:
         """Returns how many log records of coding agents each day has."""
