@@ -69,8 +69,9 @@ def of_threads(chance: random.Random) -> Iterator[Span]:
             )
             yield root
             for step in range(chance.randrange(1, 4)):
+                other = f"{thread}-too" if number % 9 == 0 else None  # of one trace, both
                 one = call(
-                    thread if chance.random() < 0.8 else None,
+                    thread if chance.random() < 0.8 else other,
                     trace=root.trace_id,
                     start=begin + step * SECOND - chance.choice((0, 0, 3 * SECOND)),
                     seconds=chance.choice((0.2, 1.5, -0.1)),
@@ -86,6 +87,8 @@ def of_threads(chance: random.Random) -> Iterator[Span]:
                     gen_ai__response__id=f"response-{number}-{turn}-{step}",
                 )
                 yield replace(one, parent_id=root.span_id)
+                if number % 5 == 0:
+                    yield call(None, trace=root.trace_id, start=begin, seconds=0.5)
                 if chance.random() < 0.2:  # another instrumentation tells of the same call
                     twin = replace(one, span_id=f"{chance.getrandbits(64):016x}", scope="other")
                     yield replace(twin, parent_id=one.span_id)
@@ -250,3 +253,11 @@ def test_numbers_of_some(stores: Stores) -> None:
     )
     assert of_sums == of_file
     assert [group.name for group in of_file.groups][-1] == "unheard-of"
+
+
+def test_traces_without_a_thread(stores: Stores) -> None:
+    of_sums, of_file = (one.strays(100) for one in stores)
+    assert of_sums == of_file
+    assert 10 < len(of_file) < 100
+    traces = [stores.sqlite.trace(one.trace_id) for one in of_file]
+    assert not any(kept.facts.thread_id for spans in traces for kept in spans)

@@ -100,7 +100,7 @@ class Stray:
 
     Attributes:
         trace_id: Its id.
-        service: `service.name` of its latest span, or "".
+        service: `service.name` of the first span that names an operation, or "".
         spans: How many of its spans name an operation.
         started: When the first of them began.
     """

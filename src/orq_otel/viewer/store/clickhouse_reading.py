@@ -166,16 +166,17 @@ class Reading:
         found: list[tuple[Any, ...]] = []
         for hours in (*(hours_of(now - back) for back in BACK), "1"):
             found = self.ask(
-                "SELECT a.trace_id, argMax(a.service, a.started), sum(a.spans), min(a.started),"
-                f" max(a.started) {self._from} WHERE a.thread_id = '' AND {hours} {self._scope}"
-                " GROUP BY a.trace_id ORDER BY max(a.started) DESC LIMIT {most:UInt32}",
+                "SELECT a.trace_id, argMin(a.service, a.started), sum(a.spans),"
+                f" min(a.started) AS begun, max(a.started) {self._from}"
+                f" WHERE a.thread_id = '' AND {hours} {self._scope}"
+                " GROUP BY a.trace_id ORDER BY begun DESC, a.trace_id LIMIT {most:UInt32}",
                 most=_STRAYS,
             )
             if len(found) == _STRAYS:
                 break
         if not found:
             return ()
-        hours = hours_of(min(one[3] for one in found) - DAY, found[0][4] + DAY)
+        hours = hours_of(min(one[3] for one in found) - DAY, max(one[4] for one in found) + DAY)
         threaded = self.ask(
             f"SELECT DISTINCT a.trace_id {self._from} WHERE a.thread_id != ''"
             f" AND a.trace_id IN {{ids:Array(String)}} AND {hours}",

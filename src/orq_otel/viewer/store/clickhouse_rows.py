@@ -71,7 +71,7 @@ def nodes_of(spans: Iterable[KeptSpan]) -> dict[calls.Key, calls.Node]:
     """
     nodes = {
         (one.span.trace_id, one.span.span_id): calls.node_of(one.span, one.facts)
-        for one in sorted(spans, key=lambda one: one.span.start)
+        for one in sorted(spans, key=lambda one: (one.span.start, one.span.span_id))
     }
     calls.decide(list(nodes.values()))
     for one in nodes.values():

@@ -12,11 +12,12 @@ from typing import Any, Final
 from orq_otel.viewer.conversation.evaluations import verdict
 from orq_otel.viewer.model.telemetry import EVALUATION
 
-#: The thread that a log record names, or that of its span, or another of its trace.
+#: The thread that a log record names, or that of its span, or the first of its trace.
 _THREAD: Final = (
     "coalesce((SELECT key FROM threads WHERE id = logs.thread),"
     " (SELECT thread FROM spans WHERE trace_id = logs.trace_id AND span_id = logs.span_id),"
-    " (SELECT thread FROM spans WHERE trace_id = logs.trace_id AND thread IS NOT NULL LIMIT 1))"
+    " (SELECT thread FROM spans WHERE trace_id = logs.trace_id AND thread IS NOT NULL"
+    " ORDER BY start, span_id LIMIT 1))"
 )
 #: SQLite before version 3.32 accepts no more than 999 parameters.
 _PARAMETERS: Final = 900

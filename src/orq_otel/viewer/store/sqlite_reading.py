@@ -175,12 +175,15 @@ def trace(connection: sqlite3.Connection, trace_id: str) -> Spans:
 
 
 def strays(connection: sqlite3.Connection, limit: int) -> tuple[Stray, ...]:
-    """Returns traces without a thread, among the latest such spans."""
+    """Returns traces without a thread, among the latest spans that have none."""
     found = connection.execute(
-        "SELECT trace_id, COUNT(*), MIN(start), MAX(start), resource FROM ("
+        # The resource is that of the first span.
+        "SELECT trace_id, COUNT(*), MIN(start), resource FROM ("
         "SELECT trace_id, start, resource FROM spans"
         " WHERE thread IS NULL AND operation IS NOT NULL ORDER BY start DESC LIMIT ?"
-        ") GROUP BY trace_id ORDER BY 4 DESC LIMIT ?",
+        ") AS stray GROUP BY trace_id HAVING NOT EXISTS (SELECT 1 FROM spans"
+        " WHERE spans.trace_id = stray.trace_id AND thread IS NOT NULL)"
+        " ORDER BY 3 DESC, trace_id LIMIT ?",
         (_STRAY_SPANS, limit),
     ).fetchall()
     return tuple(
@@ -190,7 +193,7 @@ def strays(connection: sqlite3.Connection, limit: int) -> tuple[Stray, ...]:
             count,
             started,
         )
-        for trace_id, count, started, _, resource in found
+        for trace_id, count, started, resource in found
     )
 
 
