@@ -485,6 +485,16 @@ def test_a_thread_beyond_the_copy_is_found_by_its_id(database: Database, index: 
         assert own.spans == 1
 
 
+def test_a_thread_beyond_the_copy_of_one_hour_is_found_by_its_id(database: Database) -> None:
+    database.insert(kept(*(call(f"t{n}", start=NOON + n * MINUTE) for n in range(6))))
+    with database.store() as store:
+        store._copy._most = 2
+        assert [one.id for one in store.threads(ThreadQuery()).threads] == ["t5", "t4"]
+        thread = store.thread("t0")
+        assert thread is not None
+        assert (thread.id, thread.spans, len(store.spans("t0"))) == ("t0", 1, 1)
+
+
 def test_a_server_that_is_not_there() -> None:
     url = f"clickhouse://user:secret@127.0.0.1:{free_port()}/otel"
     with pytest.raises(StoreError, match="does not answer") as caught:

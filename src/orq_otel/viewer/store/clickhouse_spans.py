@@ -112,7 +112,10 @@ class RawSpans:
         return int(spans), int(records)
 
     def latest(self, most: int, until: int) -> int:
-        """Returns from when on there are not many more spans than a number, in nanoseconds."""
+        """Returns from when on there are not many more spans than a number, in nanoseconds.
+
+        That is the latest hour with spans at the latest, however many it has.
+        """
         days = 1
         while True:
             since = until - days * DAY if days < _MOST_DAYS else 0
@@ -131,7 +134,7 @@ class RawSpans:
         begin = 0
         for hour, count in found:
             most -= count
-            if most < 0:
+            if most < 0 and begin:
                 break
             begin = hour * 10**9
         return max(begin, 0)
