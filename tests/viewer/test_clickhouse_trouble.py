@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 from support.clickhouse_server import DISK_IS_FULL, ClickHouseServer
 
 from orq_otel.viewer.conversation.facts import read
@@ -27,6 +29,7 @@ from orq_otel.viewer.model.telemetry import EVALUATION, LogRecord, Span
 from orq_otel.viewer.store import clickhouse_spans, open_store
 from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND
 from orq_otel.viewer.store.clickhouse import ClickHouseStore
+from orq_otel.viewer.web.pages import create_pages
 
 from .clickhouse_tables import LOGS, TABLE, TIMES, Database
 from .sample_spans import MINUTE, NOON, call, messages, span
@@ -431,6 +434,34 @@ def test_no_more_is_held_at_a_time_than_fits_into_memory(
         database.insert(kept(*small, *large, *of_log), records)
         assert len(store.threads(ThreadQuery(feedback="good")).threads) == 20
         check()
+
+
+def test_a_trace_with_too_many_spans_is_said_to_be_cut(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(clickhouse_spans, "_MOST", 5)
+    first = call("long")
+    rest = (call(None, trace=first.trace_id, start=NOON + n * SECOND) for n in range(1, 9))
+    long = [first, *(replace(one, parent_id=first.span_id) for one in rest)]
+    database.insert(kept(*long, call("short", start=NOON + MINUTE)))
+    told = f"The trace {first.trace_id} has more than 5 spans: only the first of them are counted"
+    with database.store() as store, TestClient(Starlette(routes=create_pages(store))) as pages:
+        for make in (lambda: None, store.create_rollup):
+            make()
+            assert [(one.id, one.spans) for one in store.threads(ThreadQuery()).threads] == [
+                ("short", 1),
+                ("long", 5),
+            ]
+            for _ in range(2):
+                before = database.server.logged()
+                assert "more spans than can be read" in pages.get("/threads/long").text
+            assert not any(
+                "SpanId, ParentSpanId" in one["sql"] for one in database.server.log(before)
+            )
+            assert "more spans than can be read" not in pages.get("/threads/short").text
+    assert [told in one.getMessage() for one in caplog.records if one.levelname == "WARNING"] == [
+        True
+    ]
 
 
 def said(of: Span, name: str, after: int, body: str | None = None, **attributes: Any) -> LogRecord:

@@ -27,9 +27,15 @@ class KeptSpan:
 
 
 class Spans(list[KeptSpan]):
-    """Some spans of a thread, and whether there are more after them."""
+    """Some spans of a thread.
+
+    Attributes:
+        has_more: Whether there are more after them.
+        lacks_some: Whether a trace of theirs has more spans than a store reads.
+    """
 
     has_more: bool = False
+    lacks_some: bool = False
 
 
 def position(kept: KeptSpan) -> Position:

@@ -143,7 +143,9 @@ class ClickHouseStore:
         Raises:
             StoreError: The query failed.
         """
-        return self._with_spans(thread_id).spans(thread_id, limit, after, size)
+        spans = self._with_spans(thread_id).spans(thread_id, limit, after, size)
+        spans.lacks_some = any(one.span.trace_id in self._raw.cut for one in spans)
+        return spans
 
     def logs(
         self, thread_id: str, limit: int = 5000, name: str | None = None, size: int = PAGE

@@ -165,7 +165,12 @@ class Copy:
         is_full = sum(map(len, self._spans.values())) > 2 * self._most
         if is_gone or is_full:
             self._empty()
-        new = [one for one, spans in found.items() if spans - self._spans.get(one, set())]
+        known = {one: self._spans.get(one, set()) for one in found}
+        new = [
+            one
+            for one, spans in found.items()
+            if spans - known[one] and not (known[one] and one in self._raw.cut)
+        ]
         pieces = (self._raw.read(some, window) for some in few(self._raw.sizes(new, window)))
         for spans in itertools.chain.from_iterable(pieces):
             records = self._raw.records({one.span.trace_id for one in spans}, window)

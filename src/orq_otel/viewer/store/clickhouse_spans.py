@@ -10,6 +10,7 @@ import contextlib
 import functools
 import itertools
 import json
+import logging
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -25,6 +26,8 @@ from orq_otel.viewer.store.buckets import DAY, SECOND, bounded
 from orq_otel.viewer.store.clickhouse_rows import NEVER
 from orq_otel.viewer.store.clickhouse_server import Server, parts
 from orq_otel.viewer.store.clickhouse_tables import Table, quoted
+
+_log = logging.getLogger(__name__)
 
 #: How many traces are found at most by an id of theirs.
 _IDS: Final = 2_000
@@ -101,6 +104,8 @@ class RawSpans:
         self._times = Table.of_times(server, self.table)
         self._where = server.address.scope("ServiceName")
         self._values = server.address.scope_values
+        #: Traces with too many spans, of which only the first are read.
+        self.cut: set[str] = set()
 
     def counts(self) -> tuple[int, int]:
         """Returns how many rows the tables of spans and of log records have."""
@@ -307,6 +312,14 @@ class RawSpans:
             window,
             ids=trace_ids,
         )
+        if len(found) == _MOST and first and trace_ids[0] not in self.cut:
+            self.cut.add(trace_ids[0])
+            _log.warning(
+                "The trace %s has more than %s spans: only the first of them are counted and"
+                " shown. Let its program begin a new trace for each request.",
+                trace_ids[0],
+                f"{_MOST:,}",
+            )
         if len(found) < _MOST or first:
             yield [_kept(row) for row in found if _is_valid(row)]
             return

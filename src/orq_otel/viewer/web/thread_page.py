@@ -63,15 +63,15 @@ def values(
     began = cursors.decode_position(after) if after else None
     # Read before the spans, so that the page notices spans that arrive in between.
     change = store.change()
-    spans, is_cut = _spans(store, thread.id, began)
+    spans = _spans(store, thread.id, began)
     key = asked.get("with")
     is_missing = key is None or key not in map(span_key, spans)
-    if is_cut and is_missing and not {"after", "page"} & asked.keys():
+    if spans.has_more and is_missing and not {"after", "page"} & asked.keys():
         # The first ones of very many: what is asked for is the latest, or a later one. There is
         # room left for those that arrive while the page is shown.
         latest = len(spans) // 2 + ENTRIES // 2
         began = _before(store, key) if key else store.before_last(thread.id, latest)
-        spans, is_cut = _spans(store, thread.id, began)
+        spans = _spans(store, thread.id, began)
         after = None if began is None else cursors.encode_position(began)
     told = conversation(thread.id, spans)
     parts = conversation_html.parts(exchanges(told, spans), ENTRIES, CHARACTERS)
@@ -96,7 +96,8 @@ def values(
         "is_at_end": len(parts) > 1 and not {"page", "with"} & asked.keys(),
         "spans": len(spans),
         "after": after,
-        "later": cursors.encode_position(position(spans[-1])) if is_cut else None,
+        "later": cursors.encode_position(position(spans[-1])) if spans.has_more else None,
+        "lacks_spans": spans.lacks_some,
         "list": listed,
         "contents": contents(thread.id, parts, number, tz=tz, after=after, list=listed),
         "capturing": settings(told.senders),
@@ -155,18 +156,20 @@ def _pieces(store: Store, thread: Thread, at: str | None) -> Iterator[Spans]:
     return pieces(store, thread.id, (int(at) - 1, "f" * 16, "f" * 32))
 
 
-def _spans(store: Store, thread_id: str, after: Position | None) -> tuple[list[KeptSpan], bool]:
-    """Returns spans of a thread, trimmed for its page, and whether there are more."""
-    spans: list[KeptSpan] = []
+def _spans(store: Store, thread_id: str, after: Position | None) -> Spans:
+    """Returns spans of a thread, trimmed for its page."""
+    spans = Spans()
     left = MOST_BYTES
     for some in pieces(store, thread_id, after):
+        spans.lacks_some |= some.lacks_some
         for one in some:
             kept, size = trimmed(one, thread_id)
             left -= size
             if spans and (left < 0 or len(spans) == MOST_SPANS):
-                return spans, True
+                spans.has_more = True
+                return spans
             spans.append(kept)
-    return spans, False
+    return spans
 
 
 def _is_long(thread: Thread) -> bool:
