@@ -7,7 +7,8 @@ The engine is `chdb`, in a process of its own, one query at a time:
 It has users, with passwords and read-only profiles, and knows bound parameters and how long they
 may be, settings, inserted rows in any format, and the summary of a query. For tests, `/log?since=0`
 has the queries so far, one JSON object a line, `/logged` how many there are, `/fail?words=...` lets
-queries and inserts with these words fail, in the SQL or in the rows, and `/hold?words=...` lets
+queries and inserts with these words fail, in the SQL or in the rows, `/fail?late=1&words=...` lets
+them fail at the end of an answer that began well, and `/hold?words=...` lets
 queries wait until they are killed.
 """
 
@@ -88,6 +89,7 @@ class Engine:
         self.log: list[dict[str, Any]] = []
         self.failing = self.holding = ""
         self.error = TOO_MUCH
+        self.late = ""
         self._killed = threading.Condition()
         self._kills: set[str] = set()
 
@@ -206,7 +208,9 @@ class Handler(BaseHTTPRequestHandler):
         elif address.path == "/logged":
             self._answer(200, str(len(self.engine.log)).encode())
         elif address.path == "/fail":
-            self.engine.failing, self.engine.error = how.get("words", ""), how["error"]
+            words, is_late = how.get("words", ""), "late" in how
+            self.engine.failing, self.engine.late = ("", words) if is_late else (words, "")
+            self.engine.error = how["error"]
             self._answer(200, b"")
         elif address.path == "/hold":
             self.engine.holding = how.get("words", "")
@@ -264,6 +268,8 @@ class Handler(BaseHTTPRequestHandler):
         finally:
             entry["seconds"] = time.perf_counter() - began
         entry["rows"], entry["processor"] = answer.rows, answer.seconds
+        if self.engine.late and self.engine.late in sql:
+            answer = answer._replace(body=answer.body + f"{self.engine.error}\n".encode())
         summary = {"read_rows": str(answer.rows), "result_rows": "0"}
         self._answer(
             200,
@@ -383,9 +389,13 @@ class ClickHouseServer:
         """Returns how many queries there were so far."""
         return int(self._post("/logged", ""))
 
-    def fail(self, words: str = "", error: str = TOO_MUCH) -> None:
-        """Lets queries and inserts with some words fail from now on, or none."""
-        self._post(f"/fail?{urlencode({'words': words, 'error': error})}", "")
+    def fail(self, words: str = "", error: str = TOO_MUCH, *, is_late: bool = False) -> None:
+        """Lets queries and inserts with some words fail from now on, or none.
+
+        Late are errors at the end of an answer that began well.
+        """
+        asked = {"words": words, "error": error, **({"late": "1"} if is_late else {})}
+        self._post(f"/fail?{urlencode(asked)}", "")
 
     def hold(self, words: str = "") -> None:
         """Lets queries with some words wait until they are killed, or none."""

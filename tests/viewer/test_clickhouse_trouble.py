@@ -436,6 +436,22 @@ def test_no_more_is_held_at_a_time_than_fits_into_memory(
         check()
 
 
+@pytest.mark.parametrize("words", ["CREATE TABLE", "AS a FINAL WHERE", ", cityHash64(thread_id) "])
+def test_an_error_at_the_end_of_an_answer(database: Database, words: str) -> None:
+    database.insert(kept(call("a")))
+    with database.store() as store:
+        database.server.fail(words, is_late=True)
+        try:
+            with pytest.raises(StoreError, match="that takes too much memory") as raised:
+                store.create_rollup()
+                store.threads(ThreadQuery())
+            assert raised.value.is_temporary
+        finally:
+            database.server.fail()
+        store.create_rollup()
+        assert [one.spans for one in store.threads(ThreadQuery()).threads] == [1]
+
+
 def test_a_trace_with_too_many_spans_is_said_to_be_cut(
     database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

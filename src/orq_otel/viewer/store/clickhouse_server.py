@@ -269,7 +269,12 @@ class Server:
         }
         with self._errors():
             client = self._client
-            client.command(command, settings=self._settings(client, wanted, str(uuid.uuid4())))
+            told = client.command(
+                command, settings=self._settings(client, wanted, str(uuid.uuid4()))
+            )
+            # It may fail after the server has begun to answer, with the hosts of a cluster.
+            if "DB::Exception" in str(told):
+                raise RuntimeError(told)
 
     def insert(self, table: str, rows: Iterable[dict[str, Any]]) -> None:
         """Insert rows, whose values are numbers, texts and lists of them.
