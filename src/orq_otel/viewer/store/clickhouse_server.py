@@ -395,10 +395,17 @@ class Server:
                     raise LimitError(
                         f"{self.address.place}: {what}{code}.", limit, is_temporary=is_temporary
                     ) from error
+            granted = _GRANT.search(message)
+            lacking = (
+                f" It needs GRANT {granted[1]} TO {self.address.user}, and the page on ClickHouse"
+                " has all rights that are needed."
+                if granted
+                else ""
+            )
             for words, advice, is_temporary in _ADVICE:
                 if words in (name if name and words.isupper() else message):
                     raise _KINDS.get(words, StoreError)(
-                        f"{self.address.place}: {advice}{code}", is_temporary=is_temporary
+                        f"{self.address.place}: {advice}{lacking}{code}", is_temporary=is_temporary
                     ) from error
             raise StoreError(
                 f"{self.address.place} cannot answer{code}. The viewer's log has more at its level"
@@ -420,6 +427,8 @@ def _is_gone(message: str) -> bool:
 
 _GONE: Final = ("Connection", "Max retries", "timed out", "NameResolution")
 _CODE: Final = re.compile(r"[Cc]ode: (\d+)")
+#: What the server says of a right that is lacking.
+_GRANT: Final = re.compile(r"have the grant (.+? ON \S+?)\.?(?:\s|$)")
 _NAME: Final = re.compile(r"\(([A-Z][A-Z0-9_]{3,})\)")
 
 _KINDS: Final[dict[str, type[StoreError]]] = {
