@@ -323,7 +323,7 @@ class _Source:
         self._counted = (
             f"SELECT {_THREAD}, sum(arrayCount(second -> {is_in}, a.seconds)) AS began,"
             f" sum(arraySum((second, failed) -> if({is_in}, failed, 0), a.seconds,"
-            " a.of_seconds.2)) AS failed,"
+            " a.of_seconds.`2`)) AS failed,"
             f" sum(length({of_calls} AS times)) AS number, minArray(times) AS earliest,"
             f" maxArray(times) AS latest {reading.rows(condition)} GROUP BY thread HAVING began > 0"
         )
