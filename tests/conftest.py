@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from stand_ins.model_server import ModelServer
+from support.byte_server import ByteServer
 from support.client_versions import is_true
 from support.recorded import Telemetry
 from support.vendor import VendorServer
@@ -131,6 +132,13 @@ def telemetry() -> Iterator[Telemetry]:
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     yield Telemetry(provider, exporter)
     provider.shutdown()
+
+
+@pytest.fixture
+def server() -> Iterator[ByteServer]:
+    """A vendor that sends any bytes."""
+    with ByteServer() as server:
+        yield server
 
 
 @pytest.fixture

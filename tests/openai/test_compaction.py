@@ -36,12 +36,6 @@ RESPONSE = {
 
 
 @pytest.fixture
-def server() -> Iterator[ByteServer]:
-    with ByteServer() as server:
-        yield server
-
-
-@pytest.fixture
 def responses(server: ByteServer) -> Iterator[Any]:
     """The Responses API of a client of the server."""
     with openai.OpenAI(api_key="k", base_url=server.base_url, max_retries=0) as client:

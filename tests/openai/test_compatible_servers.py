@@ -27,13 +27,6 @@ def captured(telemetry: Telemetry) -> Iterator[Telemetry]:
 
 
 @pytest.fixture
-def server() -> Iterator[ByteServer]:
-    """A vendor that sends any body."""
-    with ByteServer() as server:
-        yield server
-
-
-@pytest.fixture
 def asked(server: ByteServer) -> Iterator[openai.OpenAI]:
     """A client of it."""
     with openai.OpenAI(api_key="sk-test-key", base_url=server.base_url, max_retries=0) as client:

@@ -217,12 +217,6 @@ COSTS: dict[str, tuple[Any, float | None]] = {
 
 
 @pytest.fixture
-def server() -> Iterator[ByteServer]:
-    with ByteServer() as server:
-        yield server
-
-
-@pytest.fixture
 def compatible(server: ByteServer) -> Iterator[openai.OpenAI]:
     """A client of the server."""
     with openai.OpenAI(api_key="k", base_url=server.base_url, max_retries=0) as client:

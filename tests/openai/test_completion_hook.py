@@ -9,13 +9,13 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from stand_ins.model_server import Fail, ModelServer
 from support.content_rules import PNG, PNG_BASE64, PNG_MEASURES, PNG_URL
 from support.programs import run_program
@@ -40,20 +40,6 @@ MESSAGES: Any = [
 ]
 
 Switch = Callable[..., Signals]
-
-
-@pytest.fixture
-def switch_on() -> Iterator[Switch]:
-    """Switches on an instrumentation with all signals."""
-    made: list[Signals] = []
-
-    def switch(sampler: Sampler | None = None, **more: Any) -> Signals:
-        made.append(Signals(sampler).instrument(**more))
-        return made[-1]
-
-    yield switch
-    for signals in made:
-        signals.close()
 
 
 def _utilities() -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import struct
-from collections.abc import Iterator
 from typing import Any
 
 import openai
@@ -12,12 +11,6 @@ import pytest
 from support.byte_server import Answer, ByteServer, as_json, http
 from support.client_calls import told
 from support.recorded import Telemetry
-
-
-@pytest.fixture
-def server() -> Iterator[ByteServer]:
-    with ByteServer() as server:
-        yield server
 
 
 def packed(count: int) -> str:

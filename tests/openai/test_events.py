@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import openai
@@ -21,20 +21,6 @@ DETAILS = "gen_ai.client.inference.operation.details"
 EXCEPTION = "gen_ai.client.operation.exception"
 
 Switch = Callable[..., Signals]
-
-
-@pytest.fixture
-def switch_on() -> Iterator[Switch]:
-    """Switches on an instrumentation with all signals."""
-    made: list[Signals] = []
-
-    def switch(**more: Any) -> Signals:
-        made.append(Signals().instrument(**more))
-        return made[-1]
-
-    yield switch
-    for signals in made:
-        signals.close()
 
 
 def ask(client: openai.OpenAI, **more: Any) -> Any:

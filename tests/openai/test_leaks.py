@@ -37,12 +37,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the cli
 Ask = Callable[[Any], Any]
 
 
-@pytest.fixture
-def server() -> Iterator[ByteServer]:
-    with ByteServer() as server:
-        yield server
-
-
 @pytest.fixture(autouse=True)
 def secrets_all_around(monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy for hosts that nobody calls here, and events with all that they may tell."""

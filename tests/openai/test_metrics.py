@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from time import time_ns
@@ -34,20 +34,6 @@ TOKENS = (
 )  # fmt: skip
 
 Switch = Callable[..., Signals]
-
-
-@pytest.fixture
-def switch_on() -> Iterator[Switch]:
-    """Switches on an instrumentation with all signals."""
-    made: list[Signals] = []
-
-    def switch(sampler: Any = None, **more: Any) -> Signals:
-        made.append(Signals(sampler).instrument(**more))
-        return made[-1]
-
-    yield switch
-    for signals in made:
-        signals.close()
 
 
 def ask(client: openai.OpenAI, **more: Any) -> Any:

@@ -28,13 +28,6 @@ def captured(telemetry: Telemetry) -> Iterator[Telemetry]:
 
 
 @pytest.fixture
-def server() -> Iterator[ByteServer]:
-    """A stand-in for Orq that sends any body."""
-    with ByteServer() as server:
-        yield server
-
-
-@pytest.fixture
 def orq(server: ByteServer) -> Iterator[Any]:
     """A client of it."""
     with orq_ai_sdk.Orq(api_key="k", server_url=server.base_url.removesuffix("/v1")) as orq:

@@ -42,12 +42,6 @@ AGENT_MESSAGE = {"role": "user", "parts": [{"kind": "text", "text": PROMPT}]}
 
 
 @pytest.fixture
-def server() -> Iterator[ByteServer]:
-    with ByteServer() as server:
-        yield server
-
-
-@pytest.fixture
 def orq(server: ByteServer) -> Iterator[Any]:
     """A client with every kind of credential that it may have."""
     user = f"{CREDENTIALS['user']}:{quote(CREDENTIALS['password'], safe='')}@"
