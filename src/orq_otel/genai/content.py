@@ -258,12 +258,6 @@ def choose_capture(
 ) -> tuple[Capture | None, bool]:
     """Choose which content is captured: by the arguments of `instrument()`, else by the settings.
 
-    Args:
-        settings: The settings from the environment.
-        capture_content: None for the settings, True for spans, False for nothing, or one of
-            `settings.CAPTURE_MODES`.
-        redact: None for the settings, or a function.
-
     Returns:
         Which content is captured, and whether calls have an event with their details.
 

@@ -86,11 +86,7 @@ _URL: Final = re.compile(
 
 
 class Credentials:
-    """The credentials of one call.
-
-    Args:
-        found: The credentials, as text or bytes. Values of other types are ignored.
-    """
+    """The credentials of one call: those of `found` that are text or bytes."""
 
     def __init__(self, found: Iterable[Any]) -> None:
         texts: set[str] = set()

@@ -149,14 +149,7 @@ class Errors:
     def describe(
         self, error: BaseException, client: Any, sent: Any, capture: Capture | None
     ) -> Description:
-        """Describe `error`, without credentials.
-
-        Args:
-            error: What the caller gets.
-            client: The client that raised it.
-            sent: What was sent: a request's options, a response, or None.
-            capture: Which content is captured, or None for none.
-        """
+        """Describe `error`, without credentials, which are looked for in what was `sent`, too."""
         details = self.read(error)
         return self._describe(details, client, sent, error, capture)
 
@@ -221,9 +214,8 @@ def class_name(error: BaseException) -> str:
 def error_type(error: Any, head: str = IN_RESPONSE) -> ErrorType:
     """The value of `error.type` for an error in a response or an event: its code, else its type.
 
-    Args:
-        error: The error: an object with a code, a type or a message, or the message alone.
-        head: How its description begins.
+    The error is an object with a code, a type or a message, or the message alone. Its description
+    begins with `head`.
     """
     kind, code = get(error, "type"), get(error, "code")
     message = error if isinstance(error, str) else get(error, "message")
@@ -237,9 +229,7 @@ def error_type(error: Any, head: str = IN_RESPONSE) -> ErrorType:
 def said_error(body: Any, head: str = IN_RESPONSE) -> ErrorType | None:
     """The value of `error.type` for a body that has a message in the place of an answer, or None.
 
-    Args:
-        body: The body, of any of the forms that `error_details` knows.
-        head: How its description begins.
+    The body is of any of the forms that `error_details` knows. Its description begins with `head`.
     """
     details = error_details(head, body)
     if details.message is None:

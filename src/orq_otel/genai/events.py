@@ -58,10 +58,6 @@ class Events:
         details: Whether to emit the details of each inference.
         only_sampled: Whether calls whose spans are not sampled have no events. By the conventions
             they have them, since content in events is stored independently of traces.
-
-    Attributes:
-        details_wanted: The same as `details`.
-        only_sampled: As the argument.
     """
 
     def __init__(
@@ -93,10 +89,7 @@ class Events:
     ) -> None:
         """Emit the details of an inference: the attributes of its span, and captured content.
 
-        Args:
-            attributes: The attributes.
-            context: OpenTelemetry's context with the call's span.
-            complete: Adds to the record before it is emitted.
+        `complete` adds to the record before it is emitted.
         """
         self._emit(_DETAILS, attributes, context, complete, is_warning=False)
 

@@ -134,10 +134,8 @@ def identifier(*candidates: Any) -> str | None:
 def stop_reason(reason: str) -> str:
     """Why a model stopped: one of `REASONS`, another identifier, or "error".
 
-    The reasons for which the conventions have a word of their own get that word.
-
-    Args:
-        reason: The server's reason: a name, perhaps with details behind a colon.
+    The server's reason is a name, perhaps with details behind a colon. The reasons for which the
+    conventions have a word of their own get that word.
     """
     if reason.isupper():  # servers that pass on another API's
         reason = reason.lower()

@@ -156,12 +156,7 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
     def recapture(self, capture_content: bool | str | None, redact: Any) -> None:  # noqa: FBT001 - as instrument() names it
         """Change what content is captured, of calls that start from now on.
 
-        Args:
-            capture_content: As `instrument()` takes it.
-            redact: The same.
-
-        Raises:
-            TypeError, ValueError: As `instrument()`.
+        Takes what `instrument()` takes, and raises the same.
         """
         if self.telemetry is not None:
             capture, events = self._content(Settings.read(), capture_content, redact)

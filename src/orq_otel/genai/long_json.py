@@ -67,9 +67,7 @@ class LongJson:
 def parse_long_json(text: str | bytes, parse: Callable[[Any], Any] = parse_json) -> Any:
     """Parse JSON, or only its two ends if it is too long. Returns None if it is not JSON.
 
-    Args:
-        text: The JSON.
-        parse: Parses it, if it is not too long. The ends become namespaces.
+    The ends become namespaces, whatever `parse` makes of all of it.
     """
     if len(text) <= _MOST:
         return _parsed(text, parse)

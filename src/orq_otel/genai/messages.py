@@ -76,14 +76,7 @@ _FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 def message(
     role: Any, parts: list[Part], finish_reason: str | None = None, name: Any = None
 ) -> Message:
-    """A message.
-
-    Args:
-        role: "user", "assistant"... If it is not a string, "user".
-        parts: Its parts.
-        finish_reason: Why it ended, in the conventions' words.
-        name: The name of who said it.
-    """
+    """A message. A role that is no string is "user"; the reason is in the conventions' words."""
     if type(role) is not str:
         role = "user"
     result: Message = {"role": role if len(role) <= LONG else clean(role), "parts": parts}
@@ -189,13 +182,7 @@ def blob(modality: str, mime_type: Any, data: Any) -> Part:
 
 
 def with_data(read: Callable[[_Source], Content], source: _Source, most: float) -> Content:
-    """Read content whose blobs have their data.
-
-    Args:
-        read: Reads content from `source`.
-        source: A request, a response, or the reader of a stream.
-        most: The bytes of an image up to which it has its data, or `ALL` for every blob.
-    """
+    """Read content whose blobs have data: all with `ALL`, else images of up to `most` bytes."""
     token = _most_bytes.set(most)
     try:
         return read(source)

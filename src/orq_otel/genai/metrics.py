@@ -272,14 +272,10 @@ class Metrics:
         gaps: Iterable[float],
         put: _Put,
     ) -> None:
-        """Record one call.
+        """Record one call, by the attributes with which its span started and ended.
 
-        Args:
-            started: The attributes that its span started with.
-            ended: The attributes that it ended with.
-            seconds: How long it took. None if it goes on, and only `gaps` are to be recorded.
-            gaps: The seconds from one chunk to the next.
-            put: Records a value, with the call's span and time for exemplars.
+        `seconds` is None if it goes on, and only `gaps`, from one chunk to the next, are to be
+        recorded. `put` records a value, with the call's span and time for exemplars.
         """
         common = {key: started[key] for key in _START if key in started}
         for key in _END:
@@ -351,11 +347,7 @@ class Metrics:
 class Gaps:
     """Measures the seconds from one chunk of a stream to the next, and notes them in batches.
 
-    Args:
-        metrics: Where to note them.
-        started: The attributes that the span started with.
-        attributes: Returns the attributes from the chunks so far.
-        span: The span's context, for exemplars.
+    `attributes` returns those from the chunks so far.
     """
 
     def __init__(

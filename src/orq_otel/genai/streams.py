@@ -61,12 +61,7 @@ def stream_proxy(stream: Any, call: Call) -> Any:
 
 
 def iterate(inner: Any, reading: Reading) -> Any:
-    """An iterator in the place of `inner`, synchronous or asynchronous as it is.
-
-    Args:
-        inner: The client's iterator.
-        reading: Reads each item along.
-    """
+    """An iterator in the place of `inner`, synchronous or asynchronous as it is, read along."""
     return (AsyncIteration if hasattr(inner, "__anext__") else Iteration)(inner, None, reading)
 
 
@@ -134,12 +129,7 @@ def _is_own_method(proxy: Proxy, name: str) -> bool:
 
 
 class _Proxy(Proxy):
-    """The part of a proxy that both kinds of streams share.
-
-    Args:
-        stream: The client's stream.
-        call: Reads the stream along.
-    """
+    """The part of a proxy that both kinds of streams share. The call reads the stream along."""
 
     _self_call: Call
     _self_items: Any = None
@@ -263,15 +253,10 @@ class AsyncStreamProxy(_Proxy):
 
 
 class _Body(Proxy):
-    """The body of an HTTP response, whose closing ends the call.
+    """The body of an HTTP response, whose closing ends the call. The call is not kept alive.
 
     Not so if the stream closes it, or the response does at the end of the body: then the stream's
-    iterator is about to end, or to raise what went wrong.
-
-    Args:
-        body: The body, `response.stream`.
-        call: The call of the stream, which is not kept alive.
-        insiders: Names of the modules of stream and response.
+    iterator is about to end, or to raise what went wrong. `insiders` are their modules.
     """
 
     _self_call: weakref.ref[Call]
@@ -408,10 +393,7 @@ def _closing(
 ) -> Callable[..., Any]:
     """Wrap `method`, by which a stream or an iterator is left, so that it ends `reading`, too.
 
-    Args:
-        method: The client's method.
-        reading: Reads the stream along.
-        items: Our generator, which is closed as well.
+    `items` is a generator of ours, which is closed as well.
     """
 
     @functools.wraps(method)
@@ -485,14 +467,10 @@ def _chunks(items: Iterable[Any], reading: weakref.ref[Reading]) -> Generator[An
 
 
 def _feeder(reading: Any, chunk: Any) -> Callable[[Any], object]:
-    """The function that reads `chunk` and those after it.
+    """The function that reads `chunk`, the first of a block, and those after it.
 
     Users who make a request of their own may ask for plain JSON, such as with `Stream[object]`. It
     is read as namespaces, as the bodies of raw responses are.
-
-    Args:
-        reading: Reads the stream along. The iteration has it.
-        chunk: The first that it is to read.
     """
     feed: Callable[[Any], object] = reading.feeder()
     return (lambda plain: feed(as_namespaces(plain))) if type(chunk) is dict else feed
