@@ -34,10 +34,8 @@ def read_error(error: BaseException) -> ErrorDetails | None:
 def find_credentials(client: Any, sent: Any, error: BaseException | None) -> Iterator[Any]:
     """Values that may be credentials: of the client, of one call, and of proxies in between.
 
-    Args:
-        client: The client.
-        sent: The options of the request, the HTTP response, or the arguments of a websocket.
-        error: The error that the call failed with, which has the request.
+    `sent` are the options of the request, the HTTP response, or the arguments of a websocket. The
+    error has the request.
     """
     yield from credentials.of_fields(client)
     yield from credentials.of_http_client(http_client_of(client))

@@ -366,12 +366,9 @@ class RawResponseProxy(Proxy):
 
 
 class _BodyIteration:
-    """One iteration over the pieces of a body.
+    """One iteration over the pieces of a body, or only up to its end if nobody reads it along.
 
-    Args:
-        call: The call.
-        body: Reads the pieces, or None if only their end is of interest.
-        ending: What an iterator of lines has removed from each line.
+    `ending` is what an iterator of lines has removed from each line.
     """
 
     __slots__ = ("__weakref__", "_body", "_call", "_ending")

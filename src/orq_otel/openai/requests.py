@@ -246,11 +246,7 @@ def _url(text: str, kind: Any) -> Any:
 def start_attributes(client: Any, url: Any, operation: Operation, model: Any) -> Attributes:
     """Attributes of a call before it is made, by which samplers decide. Do not change them.
 
-    Args:
-        client: The client.
-        url: Its base URL, or that of another server.
-        operation: What the call does.
-        model: The model that the request names.
+    `url` is the client's base URL, or that of another server.
     """
     cached = _attributes.get(id(url))
     if cached is None:
@@ -360,13 +356,7 @@ class Router:
     ) -> Any:
         """A copy of a request's options, with thread and trace in it.
 
-        Args:
-            client: The client.
-            options: The client's `FinalRequestOptions`.
-            path: The path of the request's operation.
-            body: The fields of the request body. A thread in it is the caller's, and stays.
-            thread: The thread that is current.
-            context: The context with the span of the call.
+        A thread in `body`, the fields of the request, is the caller's, and stays.
         """
         prepared = copy.copy(options)
         takes_thread = path in _WITH_THREAD and _takes_fields(options)
@@ -407,11 +397,7 @@ def caller_thread(body: Mapping[str, Any], *, at_top_level: bool) -> Thread | No
     """The thread that the caller wrote into a request body for Orq.
 
     `orq.thread` counts for any host, which may be a proxy of the caller's. `thread` means a thread
-    only to a router.
-
-    Args:
-        body: The fields of the request body.
-        at_top_level: Whether `thread` counts.
+    only to a router: whether it counts is `at_top_level`.
     """
     thread = thread_in_request(get(body.get("orq"), "thread"))
     if thread is None and at_top_level:

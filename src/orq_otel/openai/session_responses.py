@@ -18,14 +18,9 @@ _MAX_OPEN: Final = 1000
 class SessionResponse:
     """One response of a session.
 
-    Args:
-        call: Its span, or None if it has none, as when instrumentation was switched off meanwhile.
-            It is kept all the same, since the order of the others depends on it.
-        thread: Its thread.
-        model: The model that was requested.
-        lane: Which of several queues on the connection it is in.
-        metadata: The request's metadata, which the server repeats.
-        event_id: The client's id for the request.
+    Its call is None if it has no span, as when instrumentation was switched off meanwhile. It is
+    kept all the same, since the order of the others depends on it. Its lane is one of several
+    queues on the connection.
 
     Attributes:
         id: The server's id for the response, None before it begins.

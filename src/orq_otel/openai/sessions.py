@@ -70,9 +70,7 @@ def _session_operation(name: str) -> Operation:
 class Session:
     """One connection. A subclass knows of the responses in it; this class has none.
 
-    Args:
-        instrumentor: Holds the telemetry as long as the client is instrumented.
-        parameters: What the client connects with, and the client itself.
+    `parameters` are what the client connects with, and the client itself.
 
     Attributes:
         context: OpenTelemetry's context with the session's span in it.

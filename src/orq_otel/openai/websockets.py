@@ -79,11 +79,7 @@ def _begin(
 ) -> Session | None:
     """Start the session of a manager, whose private attributes are the arguments it was made with.
 
-    Args:
-        instrumentor: The instrumentor.
-        kind: The class of the session.
-        prefix: What Python puts before the manager's private names: "_Manager__".
-        manager: The manager.
+    `prefix` is what Python puts before their names: "_Manager__".
     """
     try:
         vars(manager).pop(_SESSION, None)

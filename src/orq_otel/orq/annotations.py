@@ -53,14 +53,8 @@ def annotate(  # noqa: PLR0913, PLR0917 - what Orq needs
 ) -> None:
     """Send an evaluation to Orq. Never raises: a failure is logged.
 
-    Args:
-        client: A client of Orq. Versions without `annotations` send feedback.
-        judgement: The evaluation.
-        span: The span that it is about, or None. It has the ids of Orq's trace if Orq answered.
-        context: The context of that span.
-        thread: Whose user gives it.
-        trace_id: The id of Orq's trace, if the caller knows it.
-        span_id: The id of Orq's span, if the caller knows it.
+    The ids are those that the caller knows; else those of Orq's trace on the span, if Orq answered;
+    else the span's own. Clients without `annotations` send feedback. The thread is its user's.
     """
     try:
         if trace_id is None:

@@ -38,10 +38,7 @@ def read_error(error: BaseException) -> ErrorDetails | None:
 def find_credentials(resource: Any, sent: Any, error: BaseException | None) -> Iterator[Any]:
     """What may be a credential of the client, of one call, or of a proxy on its way.
 
-    Args:
-        resource: The resource of the client whose method was called.
-        sent: The arguments of that method, or the HTTP response.
-        error: The error with which the call failed, which holds the request.
+    `sent` are the arguments of the method, or the HTTP response. The error has the request.
     """
     configuration = getattr(resource, "sdk_configuration", None)
     yield from credentials.of_fields(configuration)

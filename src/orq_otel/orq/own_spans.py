@@ -20,9 +20,7 @@ from orq_otel.threads.frames import current_thread
 def patches(sends_threads: Callable[[], bool], requirement: str) -> list[Patch]:
     """Where the client takes a span that has ended, in the context of the code that ended it.
 
-    Args:
-        sends_threads: Whether threads go to Orq.
-        requirement: The versions of the client that have `@traced`.
+    `sends_threads` says whether threads go to Orq; the requirement is of clients with `@traced`.
     """
     of_traced = _labelling(_label_traced, sends_threads)
     of_langchain = _labelling(_label_otlp, sends_threads)

@@ -145,12 +145,10 @@ class DetailPlaces(NamedTuple):
 
 
 def detail_places(parameters: Mapping[str, Parameter], place: str) -> DetailPlaces:
-    """Where a method takes the user and the metadata of a thread.
+    """Where a method with these parameters, and this place for the thread, takes user and metadata.
 
-    Args:
-        parameters: Those of the method. The metadata of what is stored, such as a memory, is no
-            thread's: methods that store have neither an identity nor a thread.
-        place: Where it takes the thread.
+    The metadata of what is stored, such as a memory, is no thread's: methods that store have
+    neither an identity nor a thread.
     """
     metadata = parameters.get("metadata")
     has_identity = "identity" in parameters

@@ -331,12 +331,8 @@ def _begins(
 ) -> bool:
     """Whether a piece begins another call than `call`, the one before with its index.
 
-    Args:
-        call: That call.
-        index: The piece's own, or None.
-        id: The piece's own, or nothing.
-        piece: A name, arguments, or both.
-        is_named: Whether this chunk itself has a name for `call`.
+    The index and the id are the piece's own, if it has them. `is_named` says whether this chunk
+    itself has a name for `call`.
     """
     if index is not None and call.continues_name(id, piece):
         return False

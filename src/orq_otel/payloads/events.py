@@ -11,10 +11,9 @@ from orq_otel.genai.semconv import ERROR_TYPE
 
 
 class EventReader:
-    """Reads attributes from the events of one stream. A later event overrides an earlier one.
+    """Reads attributes from the events of one stream, most of which have none.
 
-    Args:
-        read: Returns the attributes of an event. Most events have none.
+    A later event overrides an earlier one.
     """
 
     __slots__ = ("_attributes", "_read")

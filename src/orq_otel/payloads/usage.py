@@ -129,11 +129,8 @@ def read_audio_usage(usage: Any, attributes: Attributes) -> None:
 def usage_elsewhere(completion: Any, of_choices: dict[int, Any] | None = None) -> Any:
     """The usage of a completion or a chunk that has none in `usage`, or None.
 
-    Groq's is in `x_groq`, Moonshot's in each choice.
-
-    Args:
-        completion: The completion or chunk.
-        of_choices: The usage of each choice so far, by index, to which that of a chunk is added.
+    Groq's is in `x_groq`, Moonshot's in each choice. That of a chunk is added to `of_choices`, the
+    usage of each choice so far.
     """
     values = fields(completion)
     usage = get(values.get("x_groq"), "usage")
