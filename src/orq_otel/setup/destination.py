@@ -86,15 +86,7 @@ def destinations(
     protocol: str | None,
     headers: Mapping[str, str] | None,
 ) -> tuple[Destination, ...]:
-    """Where a signal goes, by `OTEL_*_EXPORTER`, the arguments of `configure()` and the rest.
-
-    Args:
-        signal: What is sent.
-        settings: The settings from the environment.
-        endpoint: As `configure()` takes it, checked.
-        protocol: The same.
-        headers: The same.
-    """
+    """Where a signal goes, by `OTEL_*_EXPORTER`, settings and the arguments of `configure()`."""
     variable = f"OTEL_{signal.upper()}_EXPORTER"
     found: list[Destination] = []
     for name in os.environ.get(variable, "otlp").split(","):

@@ -96,8 +96,7 @@ def facts() -> list[str]:
 def findings(*, needs_distro: bool) -> Iterator[Finding]:
     """What is wrong with the environment, whatever the program does.
 
-    Args:
-        needs_distro: Whether opentelemetry-instrument starts the program, or may do so.
+    It `needs_distro` if opentelemetry-instrument starts the program, or may do so.
     """
     yield from _missing_packages(needs_distro=needs_distro)
     yield from _clients()

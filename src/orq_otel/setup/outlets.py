@@ -98,10 +98,9 @@ class Outlet:
         return next((one.error for one in self._exporters if one.error), "")
 
     def open(self, targets: Iterable[tuple[Any, Exporter]]) -> None:
-        """Send to these from now on. The earlier ones export what they have, and are shut down.
+        """Send to these processors from now on, each with the exporter in it.
 
-        Args:
-            targets: Processors, each with the exporter in it.
+        The earlier ones export what they have, and are shut down.
         """
         pairs = tuple(targets)
         self.is_open = True

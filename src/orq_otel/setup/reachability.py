@@ -321,11 +321,7 @@ def _of_export(
 ) -> list[Finding]:
     """What is wrong with a target of gRPC, by sending an export without spans.
 
-    Args:
-        target: As gRPC takes it.
-        headers: What is sent along.
-        is_tls: Whether to speak TLS.
-        unavailable: The code of a finding for a target that is not available.
+    `unavailable` is the code of a finding for a target that is not available.
     """
     try:
         code = _export_over_grpc(target, headers, is_tls=is_tls)
