@@ -33,12 +33,7 @@ def server(url: str) -> tuple[str, str, int] | None:
 
 
 def is_orqs(url: str, named: str | None = None) -> bool:
-    """Whether `url` is on a server of Orq's.
-
-    Args:
-        url: Any text.
-        named: The value of `ORQ_BASE_URL`, if it is set.
-    """
+    """Whether `url`, any text, is on a server of Orq's, or the one that `ORQ_BASE_URL` names."""
     address = server(url)
     if address is None:
         return False

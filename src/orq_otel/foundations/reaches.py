@@ -399,12 +399,8 @@ def conversation_in(context: Context) -> Any:
 def current_of(module: str, *names: str) -> Any:
     """What a function of a framework returns, such as what it keeps for the run of this code.
 
-    Args:
-        module: The name of the module that has it, which is not imported here.
-        names: The attributes from the module to the function, which takes no arguments.
-
-    Returns:
-        It, or None if the module is not imported or the function is gone.
+    `names` lead from the module, which is not imported here, to the function, which takes no
+    arguments. None if the module is not imported or the function is gone.
     """
     found: Any = sys.modules.get(module)
     for name in names:
@@ -553,14 +549,9 @@ def is_collected(instrument: Any) -> bool:
 def measure(
     context: Context, at: int, instrument: Any, value: float, attributes: Mapping[str, Any]
 ) -> None:
-    """Record a value as of an earlier time. The SDK's methods take the time when they are called.
+    """Record a value of an instrument, of the SDK or the API, as of a time in nanoseconds.
 
-    Args:
-        context: OpenTelemetry's context with the span of the call.
-        at: The time, in nanoseconds since the epoch.
-        instrument: A histogram or a counter, of the SDK or the API's stand-in for one.
-        value: What is recorded or added.
-        attributes: The attributes of its time series.
+    The SDK's methods take the time when they are called. The context has the span of the call.
     """
     real = getattr(instrument, "_real_instrument", instrument)
     try:

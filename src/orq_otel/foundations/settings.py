@@ -320,11 +320,7 @@ class Settings:
 
     @classmethod
     def read(cls, environ: Mapping[str, str] | None = None) -> Settings:
-        """Read the environment.
-
-        Args:
-            environ: The variables, by default those of the process.
-        """
+        """Read these variables, by default those of the process."""
         variables = os.environ if environ is None else environ
         _warn_of_unknown(variables)
         return cls(

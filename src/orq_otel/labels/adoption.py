@@ -110,9 +110,7 @@ def adopted_labels(context: Context, parent: Any, started: Mapping[str, Any]) ->
 def id_at_start(context: Context | None, attributes: Mapping[str, Any] | None) -> str | None:
     """The id to adopt for a root span of anybody's that starts outside of every thread, or None.
 
-    Args:
-        context: OpenTelemetry's context in which the span starts. None for the current one.
-        attributes: The attributes with which it is to start.
+    It starts with these attributes, in this context, or the current one for None.
     """
     if not in_force.adopts:
         return None

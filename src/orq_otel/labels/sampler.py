@@ -189,13 +189,10 @@ class ThreadSampler(Sampler):
 
 
 def thread_ratio(argument: str | float | None) -> ThreadSampler:
-    """The sampler that `OTEL_TRACES_SAMPLER=orq_thread_ratio` stands for.
+    """The sampler that `OTEL_TRACES_SAMPLER=orq_thread_ratio` stands for, by its argument.
 
-    The tags whose threads are always kept are those of `ORQ_OTEL_KEEP_TAGS`.
-
-    Args:
-        argument: The ratio, as `OTEL_TRACES_SAMPLER_ARG` has it. If it is not a number from 0 to 1,
-            it counts as 1, as for OpenTelemetry's own samplers, and that is logged once.
+    If that is not a number from 0 to 1, it counts as 1, as for OpenTelemetry's own samplers, and
+    that is logged once. The tags whose threads are always kept are those of `ORQ_OTEL_KEEP_TAGS`.
     """
     tags = Settings.read().keep_tags
     try:

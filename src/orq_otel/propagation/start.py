@@ -20,10 +20,7 @@ def start(
 ) -> None:
     """Label the spans and log records of these providers, and carry threads as the settings say.
 
-    Args:
-        tracer_provider: The provider of spans, by default the global one.
-        logger_provider: The provider of log records, by default the global one.
-        settings: The settings, by default those in environment variables.
+    By default those are the global providers, and the settings of the environment.
     """
     if DOCTOR_FOLDER in os.environ:
         # By its name: the probes stand above all rooms, as the doctor does that runs this process.

@@ -291,12 +291,8 @@ def make_thread(
 ) -> Thread:
     """Make a thread. If `outer` has the same id, what it has comes first.
 
-    Args:
-        id: The id.
-        tags: The tags, which are added to those of `outer`.
-        outer: The thread of the surrounding scope.
-        user: A user that `as_user` returned. It takes the place of that of `outer`.
-        metadata: Metadata that has been checked. Each value takes the place of that of `outer`.
+    Its tags are added to those of `outer`. Its user and each value of its metadata, which have been
+    checked, take the place of those of `outer`.
 
     Raises:
         TypeError: The tags are not an iterable of strings.

@@ -46,15 +46,7 @@ def resolvers(handler: Callable[..., Any], id: Any, tags: Any) -> tuple[Resolver
 
 
 def detail_resolver(handler: Callable[..., Any], user: Any, metadata: Any) -> DetailResolver | None:
-    """Make the function that computes the user and the metadata of each call to `handler`.
-
-    Args:
-        handler: The decorated function.
-        user: The user, a template or a callable.
-        metadata: A mapping whose values may be templates and callables, or a callable.
-
-    Returns:
-        The function, or None if there is neither a user nor metadata.
+    """Make the function that computes the user and the metadata of each call, or None without them.
 
     Raises:
         TypeError, ValueError: As `resolvers`.
@@ -152,15 +144,8 @@ def _fits(handler: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
 def field_names(template: str, subject: str) -> list[str]:
     """The fields in a template's braces: "{ticket_id}-{request.id}" has two.
 
-    Args:
-        template: A format string.
-        subject: What the error message calls the template, for example "The tag".
-
-    Returns:
-        The fields in their order, for example ["ticket_id", "request.id"].
-
     Raises:
-        ValueError: The braces are unbalanced.
+        ValueError: The braces are unbalanced. Its message calls the template by `subject`.
     """
     try:
         return [field for _, field, _, _ in Formatter().parse(template) if field is not None]

@@ -147,11 +147,6 @@ def is_asynchronous(function: object) -> bool:
 def warn_of_function(argument: str, error: Exception, outcome: str) -> None:
     """Log that a function of the user's failed for a request, once for each of the two functions.
 
-    Args:
-        argument: The argument of the middleware that it was passed as.
-        error: What it raised.
-        outcome: A sentence that says how the request goes on.
-
     Raises:
         Exception: `error`, if a signal handler raised it or `ORQ_OTEL_STRICT` is set.
     """

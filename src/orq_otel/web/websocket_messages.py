@@ -24,13 +24,7 @@ from orq_otel.foundations.version import __version__
 
 
 class TracedMessages:
-    """The messages of one connection. Pass its `receive` to the application.
-
-    Args:
-        scope: The ASGI scope of the connection.
-        receive: The `receive` of the server.
-        tracer_provider: The provider of the spans, or None for the global one.
-    """
+    """The messages of one connection. Pass its `receive` to the application."""
 
     def __init__(
         self,
