@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from orq_otel.threads.frames import Thread
 _MAX_OPEN: Final = 1000
 
 
+@dataclass(slots=True, eq=False)
 class SessionResponse:
     """One response of a session.
 
@@ -26,36 +28,15 @@ class SessionResponse:
         id: The server's id for the response, None before it begins.
     """
 
-    __slots__ = (
-        "_has_output",
-        "_started_at",
-        "call",
-        "event_id",
-        "id",
-        "lane",
-        "metadata",
-        "model",
-        "thread",
-    )
-
-    def __init__(  # noqa: PLR0913, PLR0917 - all that is known when it is requested
-        self,
-        call: Call | None,
-        thread: Thread | None,
-        model: Any,
-        lane: Any = None,
-        metadata: Any = None,
-        event_id: Any = None,
-    ) -> None:
-        self._started_at = perf_counter()
-        self._has_output = False
-        self.call = call
-        self.thread = thread
-        self.model = model
-        self.lane = lane
-        self.metadata = metadata
-        self.event_id = event_id
-        self.id: Any = None
+    call: Call | None
+    thread: Thread | None
+    model: Any
+    lane: Any = None
+    metadata: Any = None
+    event_id: Any = None
+    id: Any = field(default=None, init=False)
+    _started_at: float = field(default_factory=perf_counter, init=False)
+    _has_output: bool = field(default=False, init=False)
 
     def feed(self, event: Any) -> None:
         """Take in an event of the response."""
