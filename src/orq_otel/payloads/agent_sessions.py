@@ -98,9 +98,7 @@ def session_attributes(session: Any) -> Attributes:
     attributes: Attributes = read_strings(values, _SESSION)
     attributes.update(read_strings(fields(values.get("agent")), _AGENT_OF_SESSION))
     _add_status(values, attributes)
-    usage = values.get("usage")
-    if usage is not None:
-        read_response_usage(usage, attributes)
+    read_response_usage(values.get("usage"), attributes)
     return attributes
 
 

@@ -19,9 +19,7 @@ def response_attributes(response: Any) -> Attributes:
     attributes = read_strings(values, (("id", RESPONSE_ID), ("model", RESPONSE_MODEL)))
     add_error(values, attributes)
     add_page(response, attributes)
-    usage = values.get("usage")
-    if usage is not None:
-        read_response_usage(usage, attributes)
+    read_response_usage(values.get("usage"), attributes)
     return attributes
 
 

@@ -125,9 +125,7 @@ def response_attributes(run: Any) -> Attributes:
     error = values.get("last_error")
     if error is not None:
         attributes[ERROR_TYPE] = error_type(error)
-    usage = values.get("usage")
-    if usage is not None:
-        read_completion_usage(usage, attributes)
+    read_completion_usage(values.get("usage"), attributes)
     return attributes
 
 

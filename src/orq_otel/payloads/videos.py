@@ -44,7 +44,5 @@ def job_attributes(job: Any, error: Any) -> Attributes:
     attributes = read_strings(job_fields, _HEAD)
     if error is not None and job_fields.get("status") in ("failed", None):
         attributes[ERROR_TYPE] = error_type(error)
-    usage = job_fields.get("usage")
-    if usage is not None:
-        read_response_usage(usage, attributes)
+    read_response_usage(job_fields.get("usage"), attributes)
     return attributes
