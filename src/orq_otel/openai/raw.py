@@ -12,7 +12,7 @@ import inspect
 import weakref
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, Final
 
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.unfinished import watch
@@ -22,12 +22,20 @@ from orq_otel.genai.long_json import LongJson, parse_long_json
 from orq_otel.genai.streams import Proxy, iterate, stream_proxy
 from orq_otel.openai.requests import EVENTS, content_type, has_events
 
-_ITERATORS = frozenset({"iter_bytes", "iter_text", "aiter_bytes", "aiter_text"})
-_LINE_ITERATORS = frozenset({"iter_lines", "aiter_lines"})
-_RAW_ITERATORS = frozenset({"iter_raw", "aiter_raw"})  # may be compressed, so not read along
-_READERS = frozenset({"read", "aread", "text", "json"})
-_CLOSERS = frozenset({"close", "aclose"})
-_WRITERS = frozenset({"stream_to_file"})  # they read the body past the proxy
+#: The methods of a response that read or leave its body, with that of the proxy which comes next.
+_NEXT: Final = {
+    "parse": "_self_parsed",
+    **dict.fromkeys(("read", "aread", "text", "json"), "_self_was_read"),
+    **dict.fromkeys(("close", "aclose"), "_self_was_closed"),
+    "stream_to_file": "_self_was_written",  # it reads the body past the proxy
+}
+#: Those that iterate over it, with what they remove from each piece. None for pieces that may be
+#: compressed, and so are not read along.
+_ENDINGS: Final = {
+    **dict.fromkeys(("iter_bytes", "iter_text", "aiter_bytes", "aiter_text"), ""),
+    **dict.fromkeys(("iter_lines", "aiter_lines"), "\n"),
+    **dict.fromkeys(("iter_raw", "aiter_raw"), None),
+}
 
 #: The header in which Azure names the model that answered.
 _SERVED_MODEL = "x-ms-served-model"
@@ -261,27 +269,15 @@ class RawResponseProxy(Proxy):
         self._self_inner = None
         watch(call)
 
-    def __getattr__(self, name: str) -> Any:  # noqa: PLR0911 - one for each kind of name
+    def __getattr__(self, name: str) -> Any:
         value = getattr(self.__wrapped__, name)
         if name == "http_response":
             return self._self_proxy(value, RawResponseProxy)
         if not callable(value):
             return value
-        if name == "parse":
-            return partial(self._self_run, value, self._self_parsed)
-        if name in _READERS:
-            return partial(self._self_run, value, self._self_was_read)
-        if name in _CLOSERS:
-            return partial(self._self_run, value, self._self_was_closed)
-        if name in _WRITERS:
-            return partial(self._self_run, value, self._self_was_written)
-        if name in _ITERATORS:
-            return partial(self._self_iterate, value, "")
-        if name in _LINE_ITERATORS:
-            return partial(self._self_iterate, value, "\n")
-        if name in _RAW_ITERATORS:
-            return partial(self._self_iterate, value, None)
-        return value
+        if name in _NEXT:
+            return partial(self._self_run, value, getattr(self, _NEXT[name]))
+        return partial(self._self_iterate, value, _ENDINGS[name]) if name in _ENDINGS else value
 
     def _self_run(
         self, method: Callable[..., Any], then: Callable[..., Any], /, *args: Any, **kwargs: Any
