@@ -60,6 +60,11 @@ _TRACES: Final = 4096
 _OPENINFERENCE: Final = "openinference.span.kind"
 _OURS: Final = "orq_otel."
 
+#: The methods that are wrapped: those through which the clients send, and what makes a provider.
+_OF_OPENAI: Final = (("SyncAPIClient", "request"), ("AsyncAPIClient", "request"))
+_OF_ORQ: Final = (("BaseSDK", "do_request"), ("BaseSDK", "do_request_async"))
+_OF_SDK: Final = (("TracerProvider", "__init__"),)
+
 #: Modules whose OS threads serve many callers, and are started by any of them.
 _POOLS: Final = ("concurrent.futures", "anyio", "multiprocessing")
 
@@ -120,19 +125,12 @@ class Probe:
         trace.set_tracer_provider = self._around_set(trace.set_tracer_provider)
         ThreadPoolExecutor.submit = self._around_submit(ThreadPoolExecutor.submit)  # type: ignore[method-assign]
         threading.Thread.start = self._around_start(threading.Thread.start)  # type: ignore[method-assign]
-        sync, asynchronous = self._around_request, self._around_async_request
-        openai = (
-            Seam("SyncAPIClient", "request", sync),
-            Seam("AsyncAPIClient", "request", asynchronous),
-        )
-        orq = (
-            Seam("BaseSDK", "do_request", sync),
-            Seam("BaseSDK", "do_request_async", asynchronous),
-        )
-        Patch("openai._base_client", openai).apply()
-        Patch("orq_ai_sdk.basesdk", orq).apply()
-        sdk = Seam("TracerProvider", "__init__", self._around_provider)
-        Patch("opentelemetry.sdk.trace", (sdk,)).apply()
+        for module, wrapper, methods in (
+            ("openai._base_client", self._around_request, _OF_OPENAI),
+            ("orq_ai_sdk.basesdk", self._around_request, _OF_ORQ),
+            ("opentelemetry.sdk.trace", self._around_provider, _OF_SDK),
+        ):
+            Patch(module, [Seam(owner, method, wrapper) for owner, method in methods]).apply()
         for provider in used_providers():
             self._watch(provider)
         self._start_writing()
@@ -182,17 +180,9 @@ class Probe:
 
     def _around_request(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
+        def wrapper(*args: Any, **kwargs: Any) -> Any:  # an asynchronous one returns a coroutine
             self._note_call(*args, **kwargs)
             return original(*args, **kwargs)
-
-        return wrapper
-
-    def _around_async_request(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(original)
-        async def wrapper(*args: Any, **kwargs: Any) -> Any:
-            self._note_call(*args, **kwargs)
-            return await original(*args, **kwargs)
 
         return wrapper
 
