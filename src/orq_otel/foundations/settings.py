@@ -47,7 +47,6 @@ CAPTURE_MODES: Final = {
     "SPAN_AND_EVENT": (True, True),
 }
 _ROUTER_URL: Final = "ORQ_OTEL_ROUTER_URL"
-_SHORTEST_CONTENT: Final = 1024
 _ROUTER_PATH: Final = re.compile(r"/v\d+/router$")
 _KEY: Final = re.compile(r"[!-~]+")
 
@@ -105,19 +104,13 @@ def _flag(fallback: str) -> Callable[[str], bool]:
     return parse
 
 
-def _number_of_characters(text: str) -> int:
-    if text.isascii() and text.isdigit() and int(text) >= _SHORTEST_CONTENT:
-        return int(text)
-    raise ValueError(
-        f"is a number of characters, {_SHORTEST_CONTENT} or more, not {text!r}. "
-        "It counts as 131072."
-    )
+def _number(of: str, least: int, default: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if text.isascii() and text.isdigit() and int(text) >= least:
+            return int(text)
+        raise ValueError(f"is a number of {of}, not {text!r}. It counts as {default}.")
 
-
-def _number_of_bytes(text: str) -> int:
-    if text.isascii() and text.isdigit():
-        return int(text)
-    raise ValueError(f"is a number of bytes, not {text!r}. It counts as 0.")
+    return parse
 
 
 def _list(text: str) -> tuple[str, ...]:
@@ -191,8 +184,8 @@ class Settings:
         "ORQ_OTEL_CONTENT_MAX_LENGTH",
         "`131072`: characters of one attribute of content, 1024 or more; half as many of a text "
         "in it",
-        _number_of_characters,
-        128 * 1024,
+        _number("characters, 1024 or more", 1024, 131072),
+        131072,
     )
     completion_hook: str | None = _setting(
         COMPLETION_HOOK,
@@ -203,7 +196,7 @@ class Settings:
     inline_images: int = _setting(
         "ORQ_OTEL_INLINE_IMAGES",
         "`0`: bytes up to which inline images are kept in content",
-        _number_of_bytes,
+        _number("bytes", 0, 0),
         0,
     )
     structured_content: bool = _switch(

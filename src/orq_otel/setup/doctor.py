@@ -300,14 +300,9 @@ def _instrumentations() -> Iterator[Finding]:
         if kind().telemetry is None and not foreign and name.replace("-", "_") in sys.modules:
             version = installed(name)
             yield Finding(NOT_INSTRUMENTED, f"{name} {version or ''} is imported.")
-        elif foreign and kind().telemetry is not None:
-            yield Finding(
-                OTHERS_SPANS, f"{name}: {', '.join(foreign)}, besides ours.", is_problem=False
-            )
         elif foreign:
-            yield Finding(
-                OTHERS_SPANS, f"{name}: {', '.join(foreign)}, and not ours.", is_problem=False
-            )
+            ours = "and not ours" if kind().telemetry is None else "besides ours"
+            yield Finding(OTHERS_SPANS, f"{name}: {', '.join(foreign)}, {ours}.", is_problem=False)
 
 
 def outdated() -> Iterator[Finding]:
