@@ -190,6 +190,6 @@ def no_scope_is_left_open() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def failures_are_logged_anew() -> None:
-    """Failures of ours are logged once a place: let each test see its own."""
+def all_is_as_at_the_start() -> None:
+    """Nothing is set up by another test, and what is logged once is logged anew."""
     process.reset()

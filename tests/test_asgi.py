@@ -19,7 +19,6 @@ from support.recorded import Telemetry
 
 from orq_otel import Thread, current_thread, thread
 from orq_otel.asgi import ThreadMiddleware
-from orq_otel.foundations.process import process
 from orq_otel.threads.frames import current_frame
 
 #: The longest that anything here may wait for something else, in seconds.
@@ -28,12 +27,6 @@ PATIENCE = 30
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-
-
-@pytest.fixture(autouse=True)
-def warnings_are_logged_anew() -> None:
-    """Some are logged once a process: let each test see its own."""
-    process.reset()
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,6 @@ from orq_otel import (
     thread_from_headers,
     thread_headers,
 )
-from orq_otel.foundations.process import process
 from orq_otel.threads.inbound import MAX_ID, MAX_TAG, MAX_TAGS, accept
 
 A_UUID = UUID("0189d1f7-5b1c-7c3e-9d0a-3f0a5c9b1e22")
@@ -42,11 +41,6 @@ ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.uuids(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.just("id"), inner),
 )
-
-
-@pytest.fixture(autouse=True)
-def warnings_are_logged_anew() -> None:
-    process.reset()
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[str]:

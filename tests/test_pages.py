@@ -27,7 +27,6 @@ ONE = {"thread.id": "support-42", "thread.tags": ("support",)}
 @pytest.fixture
 def signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[Signals]:
     """OpenAI's client instrumented, and global providers."""
-    process.reset()
     signals = Signals().instrument()
     monkeypatch.setattr("opentelemetry.trace._TRACER_PROVIDER", signals.tracer_provider)
     yield signals

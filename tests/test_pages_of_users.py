@@ -22,7 +22,6 @@ MESSAGES = [{"role": "user", "content": "Where is my parcel?"}]
 @pytest.fixture
 def signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[Signals]:
     """OpenAI's client instrumented, and global providers."""
-    process.reset()
     signals = Signals().instrument()
     monkeypatch.setattr("opentelemetry.trace._TRACER_PROVIDER", signals.tracer_provider)
     monkeypatch.setattr("opentelemetry._logs._internal._LOGGER_PROVIDER", signals.logger_provider)

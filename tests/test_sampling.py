@@ -8,7 +8,7 @@ import logging
 import math
 import random
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from fractions import Fraction
 from importlib.metadata import entry_points
@@ -40,7 +40,6 @@ from orq_otel import (
     use_labels,
 )
 from orq_otel.foundations import guard
-from orq_otel.foundations.process import process
 from orq_otel.labels.randomness import threshold
 from orq_otel.labels.sampler import thread_ratio
 from orq_otel.threads.frames import hooks
@@ -89,12 +88,6 @@ def with_state(state: TraceState) -> Context:
     return trace.set_span_in_context(
         NonRecordingSpan(SpanContext(0, 0, False, trace_state=state)), Context()
     )
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    yield
-    process.reset()
 
 
 # ---- Hash and thresholds --------------------------------------------------------------------

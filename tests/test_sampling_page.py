@@ -9,7 +9,6 @@ import shutil
 import struct
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from opentelemetry.sdk.trace.sampling import Sampler, TraceIdRatioBased
 from opentelemetry.trace import SpanContext
 
 from orq_otel import ThreadSampler, thread
-from orq_otel.foundations.process import process
 
 yaml = pytest.importorskip("yaml")
 
@@ -62,12 +60,6 @@ def kept_by_sampler(ratio: float) -> set[str]:
             if tracer.start_span("root").get_span_context().trace_flags.sampled:
                 kept.add(one)
     return kept
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    yield
-    process.reset()
 
 
 def test_the_set_up(monkeypatch: pytest.MonkeyPatch) -> None:

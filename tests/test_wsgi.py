@@ -13,16 +13,9 @@ import pytest
 from support.recorded import Telemetry
 
 from orq_otel import Thread, ThreadSpanProcessor, current_thread, thread
-from orq_otel.foundations.process import process
 from orq_otel.wsgi import ThreadMiddleware
 
 Environ = dict[str, Any]
-
-
-@pytest.fixture(autouse=True)
-def warnings_are_logged_anew() -> None:
-    """Some are logged once a process: let each test see its own."""
-    process.reset()
 
 
 def ask(app: Any, path: str = "/", **environ: Any) -> Thread | None:
