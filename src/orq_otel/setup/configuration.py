@@ -23,6 +23,7 @@ from orq_otel.foundations.variables import without_wrong
 from orq_otel.genai.content import check_capture
 from orq_otel.genai.events import warn_without_logs
 from orq_otel.genai.instrumentor import ClientInstrumentor
+from orq_otel.genai.telemetry import Telemetry
 from orq_otel.labels.attributes import use_labels
 from orq_otel.labels.presets import Choice
 from orq_otel.openai import OpenAIInstrumentor
@@ -48,6 +49,11 @@ logger = logging.getLogger("orq_otel")
 INSTRUMENTORS: Final[tuple[type[ClientInstrumentor], ...]] = (OpenAIInstrumentor, OrqInstrumentor)
 _SERVICE_NAME: Final = "service.name"
 _EXPORTING: Final = "exporting what has ended"  # for log lines
+
+
+def telemetries() -> list[Telemetry]:
+    """The signals of each client that is instrumented."""
+    return [one for kind in INSTRUMENTORS if (one := kind().telemetry) is not None]
 
 
 @dataclass(frozen=True)
@@ -464,12 +470,6 @@ def _warn_of_service(provider: Any, service_name: str | None) -> None:
 
 def _warn_of_events() -> None:
     """Log it if calls are to have events, and nobody takes them."""
-    if any(_wants_events(kind()) for kind in INSTRUMENTORS) and reaches.logger_provider() is None:
+    wanted = any(one.events and one.events.details_wanted for one in telemetries())
+    if wanted and reaches.logger_provider() is None:
         warn_without_logs()
-
-
-def _wants_events(instrumentor: ClientInstrumentor) -> bool:
-    telemetry = instrumentor.telemetry
-    return (
-        telemetry is not None and telemetry.events is not None and telemetry.events.details_wanted
-    )

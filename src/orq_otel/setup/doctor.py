@@ -41,7 +41,7 @@ from orq_otel.genai.instrumentor import ClientInstrumentor
 from orq_otel.labels.providers import unset
 from orq_otel.propagation.propagator import is_replaced
 from orq_otel.setup import environment
-from orq_otel.setup.configuration import INSTRUMENTORS
+from orq_otel.setup.configuration import INSTRUMENTORS, telemetries
 from orq_otel.setup.destination import (
     CONSOLE,
     GRPC,
@@ -219,7 +219,7 @@ def _unlabelled(provider: Any) -> Iterator[Finding]:
     is_left = provider is trace.get_tracer_provider() and not (
         _is_labelled(provider) or unset.spans  # the next scope labels it
     )
-    if is_left and any(kind().telemetry is not None for kind in INSTRUMENTORS):
+    if is_left and telemetries():
         details = "The global provider is another one: its spans have no thread."
         yield Finding(OTHER_PROVIDER, details, is_problem=False)
 
@@ -339,8 +339,7 @@ def _clients_of(instrumentor: Any) -> set[str]:
 
 
 def _content() -> Iterator[Finding]:
-    telemetries = [kind().telemetry for kind in INSTRUMENTORS]
-    set_up = [one for one in telemetries if one is not None]
+    set_up = telemetries()
     is_lost = any(one.code == BAD_REDACT for one in occurrences())  # which is found for itself
     if set_up and not is_lost and not any(one.capture for one in set_up):
         yield Finding(NO_CONTENT, is_problem=False)

@@ -16,7 +16,7 @@ from orq_otel.foundations.version import __version__
 from orq_otel.genai.counts import counts
 from orq_otel.genai.instrumentor import ClientInstrumentor
 from orq_otel.labels.attributes import label_names
-from orq_otel.setup.configuration import INSTRUMENTORS
+from orq_otel.setup.configuration import INSTRUMENTORS, telemetries
 from orq_otel.setup.destination import CONSOLE, Destination, destinations_in, is_sdk_disabled
 from orq_otel.setup.state import state
 
@@ -158,10 +158,7 @@ def _client(instrumentor: ClientInstrumentor) -> dict[str, Any]:
 
 
 def _content() -> dict[str, bool]:
-    captures = [
-        telemetry.capture for kind in INSTRUMENTORS if (telemetry := kind().telemetry) is not None
-    ]
-    captured = [one for one in captures if one is not None]
+    captured = [one.capture for one in telemetries() if one.capture is not None]
     return {
         "on_spans": any(one.on_span for one in captured),
         "on_events": any(one.on_event for one in captured),
