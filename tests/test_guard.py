@@ -8,7 +8,9 @@ import json
 import logging
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import openai
@@ -17,7 +19,7 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import Sampler
 from support.recorded import Telemetry
 
-from orq_otel import OpenAIInstrumentor, Thread, status, thread, use_labels
+from orq_otel import OpenAIInstrumentor, Thread, doctor, status, thread, use_labels
 from orq_otel.foundations import guard, unfinished
 from orq_otel.foundations.process import process
 from orq_otel.labels.attributes import labels
@@ -115,6 +117,21 @@ def test_a_failure_is_logged_once_and_again_after_an_hour(
         ". The call goes on without it. It has happened 7 times. "
         "Logged at most once an hour. [ORQ-F01]"
     )
+
+
+def test_status_and_doctor_tell_how_often_something_failed_and_when_last() -> None:
+    fail()
+    begin = int(time.time())
+    fail()
+
+    (failure,) = status()["failures"]
+    assert failure["message"] == "doing a thing: ValueError"
+    assert failure["place"].startswith("at test_guard.py:")
+    assert failure["count"] == 2
+    last = datetime.fromisoformat(failure["last"].replace("Z", "+00:00"))
+    assert begin <= last.timestamp() <= time.time()
+    (finding,) = [one for one in doctor().problems if one.code == "ORQ-F01"]
+    assert finding.details.endswith(f" 2 times, the last at {failure['last']}.")
 
 
 def test_nothing_is_logged_inside_a_collection(caplog: pytest.LogCaptureFixture) -> None:

@@ -64,6 +64,11 @@ class Occurrences:
     last: float = 0.0
     _logged_at: float | None = None
 
+    @property
+    def last_at(self) -> str:
+        """When it occurred last, in UTC: "2026-11-30T13:20:05Z"."""
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.last))
+
     def add(self) -> None:
         """Count one more occurrence, now."""
         self.count += 1

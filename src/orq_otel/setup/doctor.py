@@ -162,7 +162,7 @@ def logged() -> Iterator[Finding]:
     for one in occurrences():
         if one.code in ENTRIES and not one.message.startswith(found):
             place = f" ({one.place})" if one.place else ""
-            times = f" {one.count} times." if one.count > 1 else ""
+            times = f" {one.count} times, the last at {one.last_at}." if one.count > 1 else ""
             yield Finding(one.code, f"{one.message}{place}{times}")
 
 

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 from orq_otel.foundations import reaches
 from orq_otel.foundations.codes import OWN_FAILURE
-from orq_otel.foundations.guard import occurrences
+from orq_otel.foundations.guard import Occurrences, occurrences
 from orq_otel.foundations.version import __version__
 from orq_otel.genai.counts import counts
 from orq_otel.genai.instrumentor import ClientInstrumentor
@@ -44,7 +44,8 @@ def status() -> dict[str, Any]:
             counts: `calls` that were seen; of these, `spans` that were made, calls `sampled_away`,
                 and `spans_of_others`; spans, logs and metrics that were `exported`, that `failed`,
                 and spans that were `dropped` from full queues, where the SDK says so.
-            failures: Failures of orq-otel: `message`, `place`, `count`.
+            failures: Failures of orq-otel: `message`, `place`, `count`, and the time of the `last`
+                one, such as "2026-11-30T13:20:05Z".
             warnings: What was logged: the same with its `code`.
     """
     provider = trace.get_tracer_provider()
@@ -75,15 +76,9 @@ def status() -> dict[str, Any]:
             "failed": sum(outlet.failed for outlet in outlets),
             "dropped": counts.dropped,
         },
-        "failures": [
-            {"message": one.message, "place": one.place, "count": one.count}
-            for one in seen
-            if one.code == OWN_FAILURE
-        ],
+        "failures": [_happened(one) for one in seen if one.code == OWN_FAILURE],
         "warnings": [
-            {"code": one.code, "message": one.message, "place": one.place, "count": one.count}
-            for one in seen
-            if one.code != OWN_FAILURE
+            {"code": one.code, **_happened(one)} for one in seen if one.code != OWN_FAILURE
         ],
     }
 
@@ -155,6 +150,10 @@ def _client(instrumentor: ClientInstrumentor) -> dict[str, Any]:
         "is_instrumented": instrumentor.telemetry is not None,
         "wrapped": instrumentor.wrapped,
     }
+
+
+def _happened(one: Occurrences) -> dict[str, Any]:
+    return {"message": one.message, "place": one.place, "count": one.count, "last": one.last_at}
 
 
 def _content() -> dict[str, bool]:
