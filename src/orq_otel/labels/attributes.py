@@ -1,14 +1,6 @@
 """Labels: the attributes that stand for a thread on spans and log records.
 
-| attribute                | form         | who groups by it                                       |
-|--------------------------|--------------|--------------------------------------------------------|
-| `thread.id`              | string       | this project's own name                                |
-| `thread.tags`            | string array | this project's own name                                |
-| `orq.thread_id`          | string       | Orq's ingest of OTLP spans                             |
-| `orq.tags`               | JSON string  | Orq's ingest of OTLP spans                             |
-| `gen_ai.conversation.id` | string       | OpenTelemetry's GenAI conventions, most backends       |
-| `user.id`                | string       | OpenTelemetry's conventions, many backends             |
-| `thread.metadata.<key>`  | as passed    | this project's own name                                |
+docs/labels.md lists them, with who reads which.
 
 All ids of a thread have the same value, since backends prefer different names. What a thread does
 not have is left out. `use_labels()` adds the attributes of further backends.
@@ -16,8 +8,7 @@ not have is left out. `use_labels()` adds the attributes of further backends.
 Other libraries write ids of their own into some of these: `grouping` says which id stays.
 
 If a limit leaves too little room, labels are dropped in their order: metadata first, then tags,
-`thread.id` last.
-The SDK uses that order, too: it drops the oldest attributes.
+`thread.id` last. The SDK uses that order, too: it drops the oldest attributes.
 """
 
 from __future__ import annotations
@@ -68,7 +59,7 @@ class LabelsInForce:
     """Which labels are used in this process.
 
     Attributes:
-        chosen: The attributes that are added to those of the table above.
+        chosen: The attributes that are added to those that every thread has.
         with_thread_id: Whether `thread.id` is a label.
         is_set_in_code: Whether the program has chosen the labels. Then environment variables do not
             change them.
@@ -87,7 +78,7 @@ class LabelsInForce:
         self.reset()
 
     def reset(self) -> None:
-        """Use the labels of the table above, and no others."""
+        """Use the labels that every thread has, and no others."""
         self.chosen: Chosen = choose(())
         self.with_thread_id = True
         self.is_set_in_code = False
