@@ -18,7 +18,7 @@ MODULES = (
     "uvicorn",
 )
 
-#: The module that nothing but the viewer needs, as good as always.
+#: A module that hardly anything but the viewer needs.
 _OWN = "genai_prices"
 #: How to install the viewer's modules anew.
 REPAIR = 'pip install --force-reinstall "orq-otel[viewer]", and start it again.'
@@ -55,7 +55,7 @@ def missing() -> list[str]:
 
 
 def is_wanted() -> bool:
-    """Whether the viewer was installed, be it as a whole or not."""
+    """Whether the viewer was installed, in whole or in part."""
     return _is_there(_OWN)
 
 

@@ -58,8 +58,8 @@ _OF_HTTP, _OF_GRPC = 1, 3
 _LONGEST_FOLDER = 90
 #: Python switches OS threads after this many seconds, so that decoding does not delay pages.
 _SWITCH_INTERVAL = 0.001
-#: Python looks for circles of garbage after so many new objects, instead of 700. A span is some
-#: hundred objects, which live as long as a transaction and are in no circles.
+#: Python looks for reference cycles after this many new objects, instead of 700. A span is some
+#: hundred objects, which live as long as a transaction and are in no cycle.
 _OBJECTS = 10_000
 
 

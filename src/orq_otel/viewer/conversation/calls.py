@@ -57,7 +57,7 @@ class Before(NamedTuple):
 
 @dataclass(slots=True)
 class Node:
-    """What is decided with, for one span.
+    """What is known of a span to decide with, and what was decided.
 
     Attributes:
         key: The ids of its trace and the span.
@@ -76,7 +76,7 @@ class Node:
         usage: All that it tells of its usage, or None.
         is_call: Whether it is a model call by itself.
         is_error: Whether it failed by itself.
-        is_record: Whether it tells afterwards what a call before it has answered.
+        is_record: Whether it was made after a call, to record what that has answered.
         span: The span, for what is seldom needed.
         before: What was decided on it before, or None.
         is_partial: Whether spans are missing here that it was decided on with before.
@@ -361,7 +361,7 @@ class _Tree:
                 lent.add(one.key)
 
     def _lend(self, ids: Mapping[str, set[str]]) -> set[Key]:
-        """Lend the id of a trace with one alone to the spans above. Returns these."""
+        """Lend the only id of a trace to the spans above. Returns these."""
         lent: set[Key] = set()
         for one in self.nodes:
             if one.thread is None or one.key in lent or len(ids[one.key[0]]) > 1:
@@ -374,7 +374,7 @@ class _Tree:
         return lent
 
     def _lend_to_orphans(self, ids: Mapping[str, set[str]]) -> None:
-        """Lend the id of a trace with one alone to calls whose parents have not come."""
+        """Lend the only id of a trace to calls whose parents have not come."""
         for one in self.nodes:
             if (
                 one.thread is None
@@ -460,7 +460,7 @@ class _Twins:
     _others: list[Node] = field(default_factory=list)
 
     def find_nested(self) -> None:
-        """Find calls inside of calls, and usage that is told again."""
+        """Find calls inside of calls, and usage that another span repeats."""
         inside, spenders, failed = self._inside()
         for one in self.tree.nodes:
             inner = inside.get(one.key, [])

@@ -131,17 +131,17 @@ class Exchange:
         )
 
 
-def exchanges(told: Conversation, spans: Iterable[KeptSpan]) -> tuple[Exchange, ...]:
+def exchanges(conversation: Conversation, spans: Iterable[KeptSpan]) -> tuple[Exchange, ...]:
     """Returns the exchanges of a conversation, in chronological order.
 
     Args:
-        told: The conversation.
+        conversation: The conversation.
         spans: All spans of its traces, which say what is inside of what.
     """
     house = _Around(spans)
     drafts: list[_Draft] = []
     waiting: list[_Placed] = []
-    for entry in told.entries:
+    for entry in conversation.entries:
         placed = house.place(entry)
         current = drafts[-1] if drafts else None
         if isinstance(entry, Step):
@@ -166,24 +166,24 @@ def exchanges(told: Conversation, spans: Iterable[KeptSpan]) -> tuple[Exchange, 
     return tuple(one.finished(number, house) for number, one in enumerate(drafts, 1))
 
 
-def with_prompts(told: Conversation, spans: Iterable[KeptSpan]) -> Conversation:
+def with_prompts(conversation: Conversation, spans: Iterable[KeptSpan]) -> Conversation:
     """Returns a conversation in which the prompts of agents have the role "prompt", not "user".
 
     Args:
-        told: The conversation.
+        conversation: The conversation.
         spans: As in `exchanges`.
     """
-    questions = {id(one.question) for one in exchanges(told, spans)}
+    questions = {id(one.question) for one in exchanges(conversation, spans)}
 
     def named(turn: Turn) -> Turn:
         asked = (replace(one, role="prompt") if one.role == "user" else one for one in turn.asked)
         return replace(turn, asked=tuple(asked))
 
     return replace(
-        told,
+        conversation,
         entries=tuple(
             one if isinstance(one, Step) or id(one) in questions else named(one)
-            for one in told.entries
+            for one in conversation.entries
         ),
     )
 

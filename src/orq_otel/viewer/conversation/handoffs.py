@@ -55,8 +55,8 @@ def of_span(kept: KeptSpan) -> Handoff | None:
 def of_tool(call: ToolCall, source: str | None, agents: Collection[str]) -> Handoff | None:
     """Returns the handoff that a tool's call is, or None if it does something else.
 
-    Many a tool is called so: `transfer_to_savings` moves money. One that names its agent hands over
-    if it is given nothing else to do, or if there is an agent of that name.
+    Other tools have such names, too: `transfer_to_savings` moves money. One that names its agent
+    hands over if it is given nothing else to do, or if there is an agent of that name.
 
     Args:
         call: The call.

@@ -167,8 +167,8 @@ def _continued(spans: Sequence[KeptSpan]) -> Iterator[tuple[Key, Key]]:
 def _is_later(before: KeptSpan, after: KeptSpan) -> bool:
     """Whether a call with more messages came after one with fewer.
 
-    Who goes back to an earlier question sends fewer messages after more. So the spans have to have
-    arrived in this order; where that is not known, they have to be of different hosts.
+    A user who goes back to an earlier question sends fewer messages than before. So the spans must
+    have arrived in this order; where that is not known, they have to be of different hosts.
     """
     if before.arrival != after.arrival:
         return before.arrival < after.arrival

@@ -282,7 +282,7 @@ def _plan_of(names: frozenset[str], scope: str) -> _Plan:
 
 
 def _implied(names: frozenset[str], applying: Iterable[Dialect], models: Names) -> str | None:
-    """Returns the operation of a span that names none, by what else it tells, or None."""
+    """Returns the operation of a span that names none, by its other attributes, or None."""
     if "gen_ai.tool.name" in names:
         told = (name for one in applying for fact in _OF_RUNS for name in one.tool.get(fact, ()))
         return None if names.isdisjoint(told) else "execute_tool"
@@ -292,7 +292,7 @@ def _implied(names: frozenset[str], applying: Iterable[Dialect], models: Names) 
     return "chat" if models and has_messages else None
 
 
-#: What a span tells of a tool that was run, and not of one that might be.
+#: What only a span of a tool that was run has, and not one of a tool that might be.
 _OF_RUNS: Final = ("arguments", "result")
 
 
@@ -305,7 +305,7 @@ def _with_own_names(names: frozenset[str], applying: Iterable[Dialect]) -> tuple
 
 
 def _tells(names: frozenset[str], applying: Iterable[Dialect]) -> bool:
-    """Whether some dialects may tell a span's operation, or its usage."""
+    """Whether some dialects may find the operation or the usage of a span."""
     return any(
         one.read_operation
         or one.read_usage
@@ -391,7 +391,7 @@ _HIDDEN: Final = re.compile(
     "|(?:none|null|undefined)$",
     re.IGNORECASE,
 )
-#: How it begins.
+#: The characters with which any of these begins.
 _MAY_HIDE: Final = "[<*nNuU"
 
 #: What Mirascope puts behind a model's name.

@@ -83,7 +83,7 @@ class Said:
         response_id: The response's id, or None.
         usage: The tokens of a model call, or None.
         is_error: Whether it failed.
-        is_record: Whether it tells afterwards what a call before it has answered.
+        is_record: Whether it was made after a call, to record what that has answered.
         may_ask: Whether it may have input messages. If not, none are looked for.
     """
 

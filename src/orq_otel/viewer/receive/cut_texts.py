@@ -1,8 +1,8 @@
 """Cuts texts that are too long, visibly.
 
-JSON that is cut anywhere is none any more, and a conversation in it was gone. So the texts in it
-are cut: images and other files first, and always to the same length, because each call repeats the
-messages before, and is compared with them.
+JSON that is cut anywhere can no longer be read, and a conversation in it would be lost. So the
+texts in it are cut: images and other files first, and always to the same length, because each call
+repeats the messages before, and is compared with them.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from orq_otel.viewer.receive.received import InvalidRequestError, Received, Requ
 _log = logging.getLogger(__name__)
 
 _REASON: Final = "metrics are not kept: the viewer shows spans and log records"
-#: Of so many senders it is remembered that they send metrics.
+#: How many senders are remembered as ones that send metrics.
 _SENDERS: Final = 1_000
 _DATA: Final = ("gauge", "sum", "histogram", "exponentialHistogram", "summary")
 

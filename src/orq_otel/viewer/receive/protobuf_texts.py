@@ -1,7 +1,7 @@
 """Decodes messages of protobuf, also those with texts that are not UTF-8.
 
-Protobuf refuses such a message as a whole, and with it went the spans of other requests that a
-collector had put beside it. A text is kept with U+FFFD in place of what is wrong with it.
+Protobuf refuses such a message as a whole, and with it the spans of other requests that a collector
+has put into the same one. Here, a text is kept with U+FFFD in place of what is wrong with it.
 
 https://github.com/open-telemetry/oteps/pull/257
 """

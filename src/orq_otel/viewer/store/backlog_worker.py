@@ -1,4 +1,4 @@
-"""Does in the background what writing has left, and what an earlier release has."""
+"""Does in the background what writing left undone, and what an older file still needs."""
 
 from __future__ import annotations
 

@@ -290,7 +290,7 @@ class ClickHouseStore:
     def follow(self) -> None:
         """Sum up what has arrived since it was last done, if there are tables for it.
 
-        Forget what was deleted. No page waits for that: it takes as long as there are many days.
+        Forget what was deleted. No page waits for that: the more days, the longer it takes.
 
         Raises:
             StoreError: ClickHouse cannot be read.

@@ -44,8 +44,7 @@ def first(connection: sqlite3.Connection, query: str, *values: Any) -> Any:
 def rows(connection: sqlite3.Connection, columns: int, query: str, *values: Any) -> list[list[Any]]:
     """Returns all rows of a query, whose values are integers and texts.
 
-    SQLite makes one of them: whoever takes rows one by one waits after each for OS threads that
-    write.
+    SQLite makes one row of them: a query of many rows waits after each for OS threads that write.
 
     Args:
         connection: Where to ask.

@@ -354,7 +354,7 @@ def span_of(
 def listed(connection: sqlite3.Connection, where: str, values: Sequence[Any]) -> str:
     """Returns the keys of threads under a condition, as the parameter of `json_each`.
 
-    It is one row: whoever takes rows one by one waits after each for OS threads that write.
+    It is one row: a query of many rows waits after each for OS threads that write.
 
     Args:
         connection: Where they are.

@@ -23,7 +23,7 @@ class Visit:
         self._known: dict[Hashable, Any] = {}
 
     def once(self, key: Hashable, find: Callable[[], Result]) -> Result:
-        """Returns what is found at the first time, however often it is asked for.
+        """Returns what is found the first time, however often it is asked for.
 
         Args:
             key: What it is.

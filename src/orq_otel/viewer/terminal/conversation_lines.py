@@ -75,7 +75,7 @@ def entry_lines(entry: Turn | Step, width: int | None) -> Iterator[str]:
     elif entry.tool is not None:
         yield from _part("tool", entry.tool, width)
     elif entry.handoff is not None:
-        yield from _beside("handoff", told(entry.handoff), width)
+        yield from _beside("handoff", handoff_text(entry.handoff), width)
     elif entry.guardrail is not None:
         verdict = "TRIPPED" if entry.guardrail.has_tripped else "passed"
         yield from _beside("guardrail", f"{entry.guardrail.name}: {verdict}", width)
@@ -97,7 +97,7 @@ def _message(message: Message, width: int | None) -> Iterator[str]:
 def _part(who: str, part: Part, width: int | None) -> Iterator[str]:
     yield from _beside(who, _content(part), width)
     if isinstance(part, ToolCall) and part.handoff is not None:
-        yield from _beside("handoff", told(part.handoff), width)
+        yield from _beside("handoff", handoff_text(part.handoff), width)
     if isinstance(part, ToolCall):
         error = None if part.execution is None else failure(part.execution)
         for result in part.result or ():
@@ -119,7 +119,7 @@ def _content(part: Part) -> str:
             return f"{part.name}({part.arguments or ''})"
 
 
-def told(handoff: Handoff) -> str:
+def handoff_text(handoff: Handoff) -> str:
     """Returns a handoff as a sentence."""
     source = f" from {handoff.source}" if handoff.source else ""
     return one_line(f"handed over{source} to {handoff.target}")

@@ -133,13 +133,13 @@ class Tools:
             last: Only so many of its latest model calls and steps, at most 50.
             full_texts: Whether long texts are returned as a whole.
         """
-        thread, told = self._read(thread_id)
-        entries = told["entries"][-max(1, min(last, _ENTRIES)) :]
+        thread, whole = self._read(thread_id)
+        entries = whole["entries"][-max(1, min(last, _ENTRIES)) :]
         return {
             "thread": thread,
             "entries": entries if full_texts else _shortened(entries),
-            "earlier_entries": len(told["entries"]) - len(entries),
-            "has_content": told["has_content"],
+            "earlier_entries": len(whole["entries"]) - len(entries),
+            "has_content": whole["has_content"],
         }
 
     def explain_error(self, thread_id: str) -> dict[str, Any]:
@@ -152,7 +152,7 @@ class Tools:
         own = [one for one in spans if one.facts.thread_id == thread["id"]]
         failed = [one for one in own if one.facts.is_error]
         around = {(one.span.trace_id, one.span.span_id): one for one in spans}
-        entries = _told(thread["id"], spans)["entries"]
+        entries = _conversation(thread["id"], spans)["entries"]
         return {
             "thread": {name: thread[name] for name in ("id", "title", "tags", "errors")},
             "errors": [_explained(one, around, entries) for one in failed[:_ERRORS]],
@@ -165,7 +165,7 @@ class Tools:
 
     def _read(self, thread_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
         thread, spans = self._spans(thread_id)
-        return thread, _told(thread["id"], spans)
+        return thread, _conversation(thread["id"], spans)
 
     def _spans(self, thread_id: str) -> tuple[dict[str, Any], list[KeptSpan]]:
         thread = self._source.thread(thread_id)
@@ -194,10 +194,10 @@ def _shortened(value: Any) -> Any:
     return value
 
 
-def _told(thread_id: str, spans: Sequence[KeptSpan]) -> dict[str, Any]:
+def _conversation(thread_id: str, spans: Sequence[KeptSpan]) -> dict[str, Any]:
     """Returns a conversation as the API does."""
-    told = conversation(thread_id, spans)
-    return dict(conversation_json.conversation(told, exchanges(told, spans), None))
+    whole = conversation(thread_id, spans)
+    return dict(conversation_json.conversation(whole, exchanges(whole, spans), None))
 
 
 def _explained(

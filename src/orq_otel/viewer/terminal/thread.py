@@ -93,18 +93,18 @@ def run(options: Namespace) -> int:
             return DONE
         limit = None if options.limit is None else number("--limit", options.limit, _MOST)
         answer = source.spans(thread["id"])
-        told = _told(thread["id"], answer)
+        whole = _conversation(thread["id"], answer)
         if options.csv:
-            rows = csv_rows(told.entries[-limit if limit else 0 :])
+            rows = csv_rows(whole.entries[-limit if limit else 0 :])
             write([thread_csv.lines([CSV_COLUMNS, *rows]).decode().rstrip("\r\n")])
             return DONE
         width = terminal_width()
         summary = _summary(thread, answer["spans"])
         write(summary if width is None else [cut(line, width) for line in summary])
-        messages = list(conversation_lines(told, width, limit))
+        messages = list(conversation_lines(whole, width, limit))
         write(["", *messages] if messages else [])
         if options.watch:
-            return _follow(source, thread["id"], told)
+            return _follow(source, thread["id"], whole)
         if limit is not None:
             return DONE
         write(["", *table(COLUMNS, list(_rows(thread, answer["spans"])), width)])
@@ -115,24 +115,24 @@ def run(options: Namespace) -> int:
     return run_with_source(options, ask)
 
 
-def _told(thread_id: str, answer: dict[str, Any]) -> Conversation:
+def _conversation(thread_id: str, answer: dict[str, Any]) -> Conversation:
     spans = [api_json.span_of(one) for one in answer["spans"]]
     kept = [KeptSpan(one, read(one)) for one in spans]
     return with_prompts(conversation(thread_id, kept), kept)
 
 
-def _follow(source: Source, thread_id: str, told: Conversation) -> int:
+def _follow(source: Source, thread_id: str, whole: Conversation) -> int:
     """Print what is said next, until Ctrl-C. Returns the exit code once the thread is gone."""
-    shown = {_key(one) for one in told.entries}
+    shown = {_key(one) for one in whole.entries}
     before: Any = None
-    first: tuple[Turn | Step, ...] | None = told.entries
+    first: tuple[Turn | Step, ...] | None = whole.entries
 
     def look() -> tuple[Turn | Step, ...] | None:
         nonlocal before
         thread = source.thread(thread_id)
         if thread is None or thread == before:
             return None if thread is None else ()
-        entries = _told(thread_id, source.spans(thread_id)).entries
+        entries = _conversation(thread_id, source.spans(thread_id)).entries
         before = thread
         return entries
 

@@ -310,9 +310,9 @@ class _Api:
                     if some.has_more:
                         following = cursors.encode_position(position(spans[-1]))
                     break
-            told = conversation(thread.id, spans)
-            told_in = exchanges(told, spans)
-            return _json(conversation_json.conversation(told, told_in, following))
+            whole = conversation(thread.id, spans)
+            in_order = exchanges(whole, spans)
+            return _json(conversation_json.conversation(whole, in_order, following))
 
         return await to_thread.run_sync(answer, limiter=self._heavy)
 

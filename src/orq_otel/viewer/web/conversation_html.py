@@ -18,19 +18,19 @@ MOST_STEPS: Final = 100
 
 
 def parts(
-    told: Sequence[Exchange], entries: int, characters: int
+    exchanges: Sequence[Exchange], entries: int, characters: int
 ) -> tuple[tuple[Exchange, ...], ...]:
     """Returns exchanges in parts: one page shows one of them. There is always one.
 
     Args:
-        told: The exchanges of a thread.
+        exchanges: The exchanges of a thread.
         entries: A part ends with the exchange that reaches this number of calls and steps.
         characters: Or with the one that reaches this number of characters.
     """
     found: list[tuple[Exchange, ...]] = []
     part: list[Exchange] = []
     size = length = 0
-    for one in told:
+    for one in exchanges:
         part.append(one)
         size += len(one.entries)
         length += one.length
@@ -43,7 +43,7 @@ def parts(
 
 
 def placed(
-    evaluations: Iterable[Evaluation], told: Iterable[Sequence[Exchange]]
+    evaluations: Iterable[Evaluation], in_parts: Iterable[Sequence[Exchange]]
 ) -> tuple[dict[int, list[Evaluation]], list[Evaluation]]:
     """Returns the evaluations of each exchange, by its number, and those that belong to none.
 
@@ -52,7 +52,7 @@ def placed(
     """
     by_span: dict[tuple[str, str], int] = {}
     by_trace: dict[str, list[Exchange]] = {}
-    for part in told:
+    for part in in_parts:
         for one in part:
             for entry in one.entries:
                 by_span[entry.kept.span.trace_id, entry.kept.span.span_id] = one.number
@@ -87,11 +87,11 @@ def json_tree(text: str) -> Markup | None:
     return None if value is None else json_view.tree(value)
 
 
-def spans_shown(told: Sequence[Exchange]) -> set[str]:
+def spans_shown(exchanges: Sequence[Exchange]) -> set[str]:
     """Returns the keys of spans that a part of a conversation shows, so that rows lead there."""
     return {
         span_key(kept)
-        for exchange in told
+        for exchange in exchanges
         for kept in (
             *(entry.kept for entry in exchange.entries),
             *(call.execution for call in exchange.calls),

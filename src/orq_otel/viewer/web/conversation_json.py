@@ -26,20 +26,20 @@ from orq_otel.viewer.web.api_json import EVERY_DIGIT
 
 
 def conversation(
-    told: Conversation, told_in: Iterable[Exchange], next_cursor: str | None
+    conversation: Conversation, exchanges: Iterable[Exchange], next_cursor: str | None
 ) -> answers.Conversation:
     """Returns a conversation as JSON, in chronological order.
 
     Args:
-        told: The conversation.
-        told_in: Its exchanges, which say what each entry is in them.
+        conversation: The conversation.
+        exchanges: Its exchanges, which say what each entry is in them.
         next_cursor: That of what follows, or None at the end.
     """
-    places = {id(one): each for each in told_in for one in each.entries}
+    places = {id(one): each for each in exchanges for one in each.entries}
     return {
-        "entries": [_entry(one, _place(one, places[id(one)])) for one in told.entries],
-        "turns": told.turns,
-        "has_content": told.has_content,
+        "entries": [_entry(one, _place(one, places[id(one)])) for one in conversation.entries],
+        "turns": conversation.turns,
+        "has_content": conversation.has_content,
         "truncated": next_cursor is not None,
         "next_cursor": next_cursor,
     }

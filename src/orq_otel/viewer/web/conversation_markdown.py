@@ -40,7 +40,7 @@ _ROLES: Final = {
 
 def document(
     thread: Thread,
-    told: Sequence[Exchange],
+    exchanges: Sequence[Exchange],
     evaluations: tuple[Mapping[int, Sequence[Evaluation]], Sequence[Evaluation]],
     zone: Zone,
     *,
@@ -50,7 +50,7 @@ def document(
 
     Args:
         thread: The thread.
-        told: Its exchanges.
+        exchanges: Its exchanges.
         evaluations: Those of each exchange, by its number, and those that belong to none.
         zone: The time zone of its times.
         is_cut: Whether the thread has more than that.
@@ -60,7 +60,7 @@ def document(
     of_exchange, elsewhere = evaluations
     lines += [f"- {_evaluation(one)}" for one in elsewhere]
     day = ""
-    for one in told:
+    for one in exchanges:
         if zone.day(one.begin) != day:
             day = zone.day(one.begin)
             lines += ["", f"## {day}"]

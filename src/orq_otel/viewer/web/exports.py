@@ -44,8 +44,8 @@ def document(store: Store, thread: Thread, form: str, zone: Zone) -> str:
             is_cut = some.has_more
             break
     zone = zone.over(thread.started, thread.last_active)
-    told = conversation(thread.id, spans)
-    all_exchanges = exchanges(told, spans)
+    whole = conversation(thread.id, spans)
+    all_exchanges = exchanges(whole, spans)
     evaluations = conversation_html.placed(
         [evaluation(one) for one in store.logs(thread.id, MOST_EVALUATIONS, EVALUATION)],
         [all_exchanges],
@@ -58,7 +58,7 @@ def document(store: Store, thread: Thread, form: str, zone: Zone) -> str:
         "export.html",
         zone=zone,
         thread=thread,
-        conversation=told,
+        conversation=whole,
         exchanges=all_exchanges,
         evaluations_of=evaluations[0],
         evaluations=evaluations[1],

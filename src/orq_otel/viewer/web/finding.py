@@ -118,7 +118,7 @@ def in_period(parameters: Parameters, period: str | None) -> Parameters:
 
 
 def with_time(parameters: Parameters, period: str | None) -> Parameters:
-    """Returns parameters of which `in_period` makes the same again: any time has to be said."""
+    """Returns parameters that `in_period` leaves as they are: any time is then among them."""
     return [*parameters, ANY] if in_period(parameters, period) != parameters else parameters
 
 

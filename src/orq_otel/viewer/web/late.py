@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 class Late:
     """Makes an app in an OS thread. Requests that come before it is there wait for it.
 
-    If it cannot be made, that is logged once, and each request is told.
+    If it cannot be made, that is logged once, and each request is answered with it.
 
     Args:
         make: Imports what is needed, and returns the app.

@@ -1,7 +1,7 @@
 """Messages inside a document in Markdown: HTML in them is text, and none changes what follows.
 
-Images are links, as on the page: whoever opens the document would ask their hosts for them, which a
-model that was told to has put a secret into.
+Images are links, as on the page: a program that shows the document would fetch them from their
+hosts, and a model that was misled may have put a secret into their addresses.
 
 Only a parser knows what is code, where signs stay as they are. It reads each message with marks in
 the place of the signs that HTML, images and links begin with. Those that it finds in code are put

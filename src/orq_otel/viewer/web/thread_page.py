@@ -73,8 +73,8 @@ def values(
         began = _before(store, key) if key else store.before_last(thread.id, latest)
         spans = _spans(store, thread.id, began)
         after = None if began is None else cursors.encode_position(began)
-    told = conversation(thread.id, spans)
-    parts = conversation_html.parts(exchanges(told, spans), ENTRIES, CHARACTERS)
+    whole = conversation(thread.id, spans)
+    parts = conversation_html.parts(exchanges(whole, spans), ENTRIES, CHARACTERS)
     number = _number(asked.get("page"), len(parts))
     if key is not None:
         number = _part_with(key, spans, parts) or number
@@ -87,7 +87,7 @@ def values(
         "zone": zone.over(thread.started, thread.last_active),
         "thread": thread,
         "is_long": _is_long(thread),
-        "conversation": told,
+        "conversation": whole,
         "exchanges": parts[number - 1],
         "evaluations_of": placed,
         "evaluations": elsewhere,
@@ -100,7 +100,7 @@ def values(
         "lacks_spans": spans.lacks_some,
         "list": listed,
         "contents": contents(thread.id, parts, number, tz=tz, after=after, list=listed),
-        "capturing": settings(told.senders),
+        "capturing": settings(whole.senders),
         "text_budget": TextBudget(),
         "traces": shown,
         "all_traces": all_traces,
