@@ -69,7 +69,7 @@ def warn_of_misuse(error: Exception, place: str, outcome: str, code: str = BAD_I
         place: A file and line, or the name of a handler. If empty, the line of the user's code
             that is running.
         outcome: A sentence that says how the program goes on.
-        code: One of `codes.MEANINGS`.
+        code: One of `codes.ENTRIES`.
 
     Raises:
         Exception: `error`, if `ORQ_OTEL_STRICT` is set.
