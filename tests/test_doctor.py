@@ -1075,6 +1075,7 @@ def test_a_code_that_there_is_not() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert "there is no code 'ORQ-Z99'" in done.stderr
+    assert "ORQ-T09, ORQ-T10, ORQ-T11" in done.stderr
 
 
 def test_every_code_has_one_entry_by_a_symptom() -> None:

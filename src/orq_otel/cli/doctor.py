@@ -120,7 +120,8 @@ def _without_log_lines() -> Iterator[None]:
 def _explain(code: str, *, as_json: bool) -> int:
     entry = ENTRIES.get(f"ORQ-{code.strip(' []').upper().removeprefix('ORQ-')}")
     if entry is None:
-        sys.stderr.write(f"orq-otel: there is no code {code!r}. These are: {', '.join(ENTRIES)}.\n")
+        known = ", ".join(sorted(ENTRIES))
+        sys.stderr.write(f"orq-otel: there is no code {code!r}. These are: {known}.\n")
         return _WRONG_USAGE
     text = json.dumps(entry._asdict()) if as_json else "\n".join((*entry[:2], f"-> {entry.cure}"))
     print(text)  # noqa: T201

@@ -180,8 +180,8 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
         ),
         PASSED_BY: Entry(
             NOT_GROUPED,
-            "A function that is decorated with `@thread` was called without the decorator. In "
-            "`@thread(...)` above `@app.get(...)`, the route has the function as it was.",
+            "A function that is decorated with `@thread` was called without the decorator. Where "
+            "`@thread(...)` stands above `@app.get(...)`, the route calls the function as it was.",
             "Put `@thread` directly above `def`, below all decorators that register the function.",
         ),
         EARLY_ROOT: Entry(
@@ -242,7 +242,7 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
         ),
         BAD_LABELS: Entry(
             NOT_GROUPED,
-            "ORQ_OTEL_LABELS names a backend or an encoder that there is none of.",
+            "ORQ_OTEL_LABELS names a backend or an encoder that is not known.",
             "docs/backends.md has the names.",
         ),
         BAD_HOST: Entry(
@@ -405,7 +405,7 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
         FAILED_EARLY: Entry(
             NOTHING_ARRIVES,
             "The program failed before it made a span.",
-            "Its own output says why. Mend that, and run the doctor again.",
+            "Its own output says why. Fix that, and run the doctor again.",
         ),
         NOTHING_LISTENS: Entry(
             NOTHING_ARRIVES,

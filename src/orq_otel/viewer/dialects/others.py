@@ -51,7 +51,7 @@ _KINDS: Final = {
     "guardrail": "guardrail",
     "reranker": "rerank",
 }
-#: Each also in capitals, and with a capital.
+#: The same, with each kind in capitals and with a capital first letter as well.
 KINDS: Final = {
     written: operation
     for kind, operation in _KINDS.items()
@@ -127,7 +127,7 @@ MAY_COUNT, MAY_BE_KIND, MAY_BE_ID = (
     )
 )
 
-#: How a name goes that has something of an answer below it.
+#: Names below which an answer, or a part of one, stands.
 _TOLD: Final = re.compile(r"outputs?|response|completion|answer|result|generated|generation")
 _TOOL: Final = {
     "name": re.compile(r"(?:^|_)(?:tool|function)_name$"),
@@ -139,7 +139,7 @@ _TOOL: Final = {
         r"(?:^|_)(?:(?:tool_)?(?:results?|outputs?)(?:_value|_json)?|call_return)$"
     ),
 }
-#: How a name goes that has an argument of a function below it: TruLens' `call.kwargs.parcel`.
+#: Names below which arguments of a function stand: TruLens' `call.kwargs.parcel`.
 _GIVEN: Final = re.compile(r"(?:^|[._])(?:kwargs|arguments|inputs)(?=\.)")
 
 
@@ -209,12 +209,12 @@ def content_of(names: Iterable[str], *, is_alone: bool) -> Dialect | None:
 
 #: The name of a dialect with what a sender has under names of its own.
 OWN_NAMES: Final = "own names"
-#: So many endings of names are those of messages and of nothing else.
+#: How many of the first endings belong to messages alone.
 _SURE: Final = 3
 
 
 def tokens_of(names: Iterable[str]) -> dict[str, Names]:
-    """Returns the attributes with each number of tokens, or nothing if no two have the two sums."""
+    """Returns the attributes with each number of tokens; none without those of input and output."""
     found = _tokens_in(_words(name for name in names if "token" in name.lower()))
     return found if found["input_tokens"] and found["output_tokens"] else {}
 
