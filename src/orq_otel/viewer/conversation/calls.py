@@ -1,8 +1,8 @@
 """Which spans of a trace belong to a thread, and which of them count. Pure functions.
 
-Several spans may tell of one model call: a framework's around a client's, a client's around a
+Several spans may report one model call: a framework's around a client's, a client's around a
 proxy's, two instrumentations side by side, a record of the usage after it. One of them counts. Each
-error is told by every span around it, and counts where it happened.
+error is reported by every span around it, and counts where it happened.
 
 A span without a thread's id has that of its nearest ancestor, and so has one whose id a framework
 made up. Where a trace has one id alone, it belongs to the spans above as well, and to calls whose
@@ -73,7 +73,7 @@ class Node:
         response: The id of the model's response, or None.
         input: Its number of input tokens, or None.
         output: Its number of output tokens, or None.
-        usage: All that it tells of its usage, or None.
+        usage: All that it says of its usage, or None.
         is_call: Whether it is a model call by itself.
         is_error: Whether it failed by itself.
         is_record: Whether it was made after a call, to record what that has answered.
@@ -84,7 +84,7 @@ class Node:
         counts: Whether its tokens, its cost and its call count.
         is_failure: Whether its error counts.
         twin: The key of the span that counts in its place, or None.
-        cost: What another span reports that tells of the same call, or None.
+        cost: The cost that another span of the same call reports, or None.
     """
 
     key: Key
@@ -115,12 +115,12 @@ class Node:
 
     @property
     def has_usage(self) -> bool:
-        """Whether it tells how many tokens were used."""
+        """Whether it reports how many tokens were used."""
         return bool(self.input or self.output)
 
     @property
     def details(self) -> int:
-        """How many numbers it tells of its usage, beside the usual ones."""
+        """How many numbers of its usage it reports, beside the usual ones."""
         if self.usage is None:
             return 0
         counts = (self.usage.cache_read, self.usage.cache_write, self.usage.reasoning)
@@ -199,12 +199,12 @@ def decide(
 
 
 def may_be_told_by(nodes: Collection[Node], others: Iterable[tuple[str, str | None]]) -> bool:
-    """Whether spans elsewhere may tell of the same calls as some spans do.
+    """Whether spans elsewhere may report the same calls as some spans do.
 
-    An instrumentation tells of a call with its usage once, unless it fetches the response again.
+    An instrumentation reports a call with its usage once, unless it fetches the response again.
 
     Args:
-        nodes: The spans that tell of calls of a thread.
+        nodes: The spans that report calls of a thread.
         others: The scopes and operations of other spans of the thread.
     """
     scopes = {one.scope for one in nodes}
@@ -431,7 +431,7 @@ class _Tree:
             if is_error and before is not None and not before.is_failure:
                 failed = max(failed, one.end)  # where it happened is missing here
             if is_error and failed < 0 and not one.is_genai and self._is_told_above(one):
-                is_error = False  # a request of a call, which tells it
+                is_error = False  # a request of a call, which reports it
             one.is_failure = is_error and (failed < 0 or worked >= failed)
             if is_error:
                 failed = max(failed, one.end)
@@ -451,7 +451,7 @@ class _Tree:
 
 @dataclass(slots=True)
 class _Twins:
-    """Finds the spans that tell of one call."""
+    """Finds the spans that report one call."""
 
     tree: _Tree
     _group: dict[Key, Key] = field(default_factory=dict)
@@ -508,7 +508,7 @@ class _Twins:
         return inside, spenders, failed - worked
 
     def _find_responses(self, nodes: Iterable[Node]) -> None:
-        """Find calls with the same response: fetched later, or told of by two instrumentations.
+        """Find calls with the same response: fetched later, or reported by two instrumentations.
 
         The id alone does not suffice, since some servers give all of their answers the same.
         """
@@ -532,7 +532,7 @@ class _Twins:
             same.append(one)
 
     def _find_records(self) -> None:
-        """Find spans that tell the usage of a call beside them again, as a record of it."""
+        """Find spans that repeat the usage of a call beside them, as a record of it."""
         beside: dict[tuple[str, str | None], list[Node]] = {}
         for one in self.tree.nodes:
             if is_model_call(one) and one.key not in self._around:
@@ -544,7 +544,7 @@ class _Twins:
                 self._find_ended_early(group)
 
     def _find_ended_early(self, calls: Sequence[Node]) -> None:
-        """Find calls whose span ended when the stream began, which the next one tells as well."""
+        """Find calls whose span ended when the stream began, which the next one reports as well."""
         for one, other in itertools.pairwise(calls):
             if (
                 one.scope != other.scope
@@ -560,7 +560,7 @@ class _Twins:
                 self.join(one, other)
 
     def find_elsewhere(self, find_others: Callable[[list[Node]], list[Node]] | None) -> None:
-        """Find calls that other spans of the thread tell of, in other traces or beside them."""
+        """Find calls that other spans of the thread report, in other traces or beside them."""
         calls = [
             one
             for one in self.tree.nodes
@@ -582,7 +582,7 @@ class _Twins:
                 self._find_overlaps(group)
 
     def _find_overlaps(self, calls: list[Node]) -> None:
-        """Find calls that two instrumentations tell of, neither inside of the other's span."""
+        """Find calls that two instrumentations report, neither inside of the other's span."""
         running: list[Node] = []
         for one in calls:
             running = [other for other in running if other.end >= one.start]
@@ -607,7 +607,7 @@ class _Twins:
                     and not self._has_scope(other, one.scope)
                     and self._is_beside(one, other)
                     and one.question == other.question != ""
-                ):  # one of them does not tell the usage of streams
+                ):  # one of them does not report the usage of streams
                     self.join(other, one)
                     break
                 if (
@@ -625,8 +625,8 @@ class _Twins:
     def _is_beside(self, one: Node, other: Node) -> bool:
         """Whether two calls of a trace may be one, with neither span inside of the other.
 
-        What a framework's callbacks tell is no parent of the client's span, nor of what another
-        instrumentation of the framework tells. The spans are open at the same time for most of it.
+        The span of a framework's callbacks is no parent of the client's span, nor of the span of
+        another instrumentation of the framework. They are open at the same time for most of it.
         """
         common = min(one.end, other.end) - max(one.start, other.start)
         return (
@@ -637,12 +637,12 @@ class _Twins:
         )
 
     def _has_scope(self, node: Node, scope: str) -> bool:
-        """Whether a span of an instrumentation tells of the same call already."""
+        """Whether a span of an instrumentation reports the same call already."""
         members = self._members.get(self._group.get(node.key, node.key), [])
         return any(one.scope == scope for one in members if one is not node)
 
     def join(self, one: Node, other: Node) -> None:
-        """Note that two spans tell of one call."""
+        """Note that two spans report one call."""
         first = self._group.setdefault(one.key, one.key)
         second = self._group.setdefault(other.key, other.key)
         members = self._members.setdefault(first, [one])
@@ -654,7 +654,7 @@ class _Twins:
             del self._members[second]
 
     def is_joined(self, node: Node) -> bool:
-        """Whether other spans tell of the same call."""
+        """Whether other spans report the same call."""
         return len(self._members.get(self._group.get(node.key, node.key), ())) > 1
 
     def settle(self) -> None:
@@ -733,7 +733,7 @@ class _Twins:
 
 
 def _is_sum(outer: Node, inner: Sequence[Node]) -> bool:
-    """Whether a span tells what the calls inside of it have used together."""
+    """Whether a span reports what the calls inside of it have used together."""
     return outer.has_usage and (outer.input or 0, outer.output or 0) == (
         sum(one.input or 0 for one in inner),
         sum(one.output or 0 for one in inner),
@@ -745,7 +745,7 @@ def _overlap(one: Node, other: Node) -> bool:
 
 
 def _is_same_model(one: Node, other: Node) -> bool:
-    """Whether two spans may be about one model: a response tells its version."""
+    """Whether two spans may be about one model: a response names its version."""
     if one.model is None or other.model is None:
         return True
     models = (_SELLER.sub("", some.model.lower()) for some in (one, other) if some.model)

@@ -1,8 +1,8 @@
-"""Finds the answers in which nothing was said, whoever tells of them.
+"""Finds the answers in which nothing was said, whoever reports them.
 
 Readers of messages leave empty ones out. So the span is read once more, as if its empty texts said
 something: an answer that is found only then is an empty one, and not one that was not captured.
-Senders that tell no content have a part without its text, or no message.
+Senders that send no content have a part without its text, or no message.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def read(span: Span, *, is_brief: bool = False) -> Facts:
     )
 
 
-#: The names under which prices are looked up, for what dialects tell of a usage.
+#: The names under which prices are looked up, for the numbers of a usage.
 _PRICED: Final = {
     "cache_read": pricing.CACHE_READ[0],
     "cache_write": pricing.CACHE_WRITE[0],

@@ -44,7 +44,7 @@ class Guardrail:
 
 
 def of_span(kept: KeptSpan) -> Handoff | None:
-    """Returns the handoff that a span tells of, or None."""
+    """Returns the handoff that a span reports, or None."""
     if kept.facts.operation not in HANDOFFS:
         return None
     attributes = kept.span.attributes
@@ -78,7 +78,7 @@ def of_tool(call: ToolCall, source: str | None, agents: Collection[str]) -> Hand
 
 
 def is_same(tool: Handoff, span: Handoff) -> bool:
-    """Whether a tool and a span tell of the same handoff, each in its spelling."""
+    """Whether a tool and a span report the same handoff, each in its spelling."""
     return _plain(tool.target) == _plain(span.target)
 
 

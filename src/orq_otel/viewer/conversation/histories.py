@@ -169,7 +169,7 @@ class Histories:
         return found
 
     def _complete(self, items: list[Item], marks: list[int], new: list[bool]) -> None:
-        """Complete an answer of which a sender has told the last piece of a stream alone."""
+        """Complete an answer of which a sender has sent only the last piece of a stream."""
         for history in reversed(self._histories):
             place, answer = len(history.asked), history.answer
             if (

@@ -280,7 +280,7 @@ def reported(attributes: Mapping[str, Any]) -> Reported | None:
 
 
 def is_reported(attributes: Mapping[str, Any]) -> bool:
-    """Whether a span's attributes tell the cost."""
+    """Whether a span's attributes report the cost."""
     plan = _plan(frozenset(attributes))
     return bool(plan.reported or plan.reported_in_json)
 

@@ -160,7 +160,7 @@ class _Own:
             or operation in _WITH_MESSAGES
             or bool(content(kept.span, OUTPUT))
             or (operation == _PROMPT and bool(table.asked(kept.span)))
-            # An agent tells its question again, and its answer in another span.
+            # An agent repeats its question, and its answer in another span.
             or (
                 (operation not in SUMMARIES or kept.facts.is_error)
                 and bool(content(kept.span, INPUT))
@@ -175,7 +175,7 @@ class _Own:
     def _find_stories(
         self, thread_id: str | None, told: Container[str]
     ) -> dict[tuple[str, str], _Story]:
-        """Returns what agents and workflows tell of traces whose calls have no spans.
+        """Returns what agents and workflows say of traces whose calls have no spans.
 
         Args:
             thread_id: The thread's id, or None.
@@ -208,7 +208,7 @@ class _Own:
                 asked, answered = answered[:end], answered[end:]
             if asked and (answered or one.facts.is_error or operation == _AGENT):
                 found[_key(one.span)] = list(asked), list(answered)
-            elif not asked and one.facts.is_error:  # it failed before it told its question
+            elif not asked and one.facts.is_error:  # it failed before it reported its question
                 above = map(table.asked, (outer.span for outer in self.around(one)))
                 if asked := next(filter(None, above), []):
                     found[_key(one.span)] = list(asked), []
@@ -229,9 +229,9 @@ class _Own:
         return list(table.asked(kept.span))
 
     def instructions(self, kept: KeptSpan) -> list[Mapping[str, object]]:
-        """Returns what a call was told to be, where it stands apart from its messages.
+        """Returns the instructions of a call, where they stand apart from its messages.
 
-        It may stand on the span of the agent alone, of which no other agent has it.
+        They may stand on the span of the agent alone, and are of no other agent.
         """
         for one in (kept, *self.around(kept)):
             found = instructions(one.span)
@@ -240,7 +240,7 @@ class _Own:
         return []
 
     def is_asked_again(self, kept: KeptSpan) -> bool:
-        """Whether what a call was asked stands on a span around it, which told it for another."""
+        """Whether a span around a call has what the call was asked, but for another call."""
         return not self._has_own_input(kept) and any(
             self._asked_by.get(_key(one.span), _key(kept.span)) != _key(kept.span)
             for one in self.around(kept)
@@ -272,7 +272,7 @@ class _Own:
         return []
 
     def empty_answers(self, kept: KeptSpan) -> tuple[Message, ...]:
-        """Returns the answers of a call in which nothing was said, if its sender tells so."""
+        """Returns the answers of a call in which nothing was said, if its sender says so."""
         told = map(_empty_answers, (kept, *self._twins.get(_key(kept.span), ())))
         return next(filter(None, told), ())
 
@@ -285,7 +285,7 @@ class _Own:
         return None
 
     def handoff(self, call: ToolCall, kept: KeptSpan) -> Handoff | None:
-        """Returns the handoff that a tool's call is, which a span tells of; None for others."""
+        """Returns the handoff that a tool's call is, which a span reports; None for others."""
         if "to" not in call.name:  # nearly always
             return None
         return handoffs.of_tool(call, self.agent(kept), self._agents)
@@ -297,7 +297,7 @@ class _Own:
         return {one for one in found if one is not None}
 
     def explained(self, kept: KeptSpan) -> KeptSpan:
-        """Returns a failed span with the reason that a span around it tells, if it tells none."""
+        """Returns a failed span with the reason that a span around it reports, if it has none."""
         if not kept.facts.is_error:
             return self._broken_off(kept)
         if kept.span.status_message or kept.span.events:
@@ -311,7 +311,7 @@ class _Own:
         return kept
 
     def _broken_off(self, kept: KeptSpan) -> KeptSpan:
-        """Returns a call that has no answer as failed, if an agent around it tells that it did."""
+        """Returns a call without an answer as failed, if an agent around it reports that it did."""
         if kept.facts.operation not in _WITH_MESSAGES or self._nodes[_key(kept.span)].has_usage:
             return kept
         failed = next(
@@ -366,7 +366,7 @@ class _Own:
         }
 
     def _is_told_inside(self, kept: KeptSpan) -> bool:
-        """Whether an agent counts for its usage alone: the calls inside tell what was said."""
+        """Whether an agent counts for its usage alone: the calls inside have what was said."""
         last = self._by_key.get(self._last_inside[_key(kept.span)])
         is_around = kept.facts.operation in table.AROUND
         return is_around and last is not None and bool(table.answered(last.span))
@@ -391,7 +391,7 @@ def failure(kept: KeptSpan) -> Failure | None:
 def _exception(span: Span) -> tuple[str, str, str]:
     """Returns a span's last exception: its type, the reason beside its message, and its message.
 
-    MLflow keeps what the Agents SDK tells in the place of the stack: `{"error": "..."}`.
+    MLflow keeps what the Agents SDK reports in the place of the stack: `{"error": "..."}`.
     """
     for event in reversed(span.events):
         attributes = event.get("attributes")
@@ -417,7 +417,7 @@ class _Draft:
     has_input: bool
     #: In the place of an answer in which nothing was found.
     silent: tuple[Message, ...]
-    is_empty: bool  # by what its sender tells
+    is_empty: bool  # as its sender reports
 
 
 class _Reader:
@@ -512,7 +512,7 @@ class _Reader:
         return tuple(one for one in entries if not self._is_told_later(one))
 
     def _is_told_later(self, entry: Turn | Step) -> bool:
-        """Whether a tool's call was told only after its execution, by the next call's history."""
+        """Whether a tool's call was reported after its execution, by the next call's history."""
         return (
             isinstance(entry, Step)
             and entry.tool is not None
@@ -613,7 +613,7 @@ class _Tools:
         return True
 
     def _told_twice(self, kept: KeptSpan, executed: ToolCall) -> ToolCall | None:
-        """Returns the call whose execution another instrumentation tells at the same time."""
+        """Returns the call whose execution another instrumentation reports at the same time."""
         span = kept.span
         return next(
             (
@@ -646,7 +646,7 @@ class _Tools:
         return False
 
     def attach_late(self, kept: KeptSpan, executed: ToolCall) -> bool:
-        """Add an execution to a call with the same arguments that was told after it."""
+        """Add an execution to a call with the same arguments that was reported after it."""
         for trace_id, one in self._open:
             if (
                 trace_id == kept.span.trace_id
@@ -721,7 +721,7 @@ class _Tools:
             open_calls = [one for one in self._unanswered if name in {None, "", one.name}]
             found = next(
                 (one for one in open_calls if not (one.id and call_id)),
-                # Traceloop tells a call by the id of its item where the result has the call's.
+                # Traceloop names a call by the id of its item where the result has the call's.
                 next(iter(open_calls), None),
             )
         self._unanswered = [one for one in self._unanswered if one is not found]
@@ -734,7 +734,7 @@ def _values(parts: Iterable[Part] | None) -> list[Any]:
 
 
 def _place_of_call(entries: Sequence[Turn | Step], kept: KeptSpan, tool: ToolCall) -> int | None:
-    """Returns the place of the call that asked for a tool, where no message tells it, or None.
+    """Returns the place of the call that asked for a tool, where no message names it, or None.
 
     It is the one before, if it is known that a model asked: it ended with that reason, or the
     tool's execution has an id, which only a model gives. Its answer has nothing else in it.
@@ -785,7 +785,7 @@ def _cut_off(span: Span) -> tuple[Message, ...]:
 
 
 def _with_tool(turn: Turn, tool: ToolCall) -> Turn:
-    """Returns a turn with a tool that was run, though no message of its own tells of it."""
+    """Returns a turn with a tool that was run, though no message of its own reports it."""
     answered = tuple(one for one in turn.answered if one.parts)
     says = answered and not any(isinstance(part, ToolCall) for part in answered[-1].parts)
     place = len(answered) - bool(says)  # before what it said in the end

@@ -59,7 +59,7 @@ def events_of(span: Span) -> Iterator[tuple[str, Mapping[str, Any], Any]]:
 
 
 def recorded(events: Iterable[Mapping[str, Any]], own: Usage | None) -> Usage | None:
-    """Returns the usage of the calls that events of a span tell, or its own if that is more.
+    """Returns the usage of the calls that events of a span report, or its own if that is more.
 
     Google's ADK may have one span for several calls, with the usage of the last one, and an event
     for each.
@@ -159,7 +159,7 @@ def _messages(span: Span) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _tool(span: Span) -> ToolUse | None:
-    """Reads a tool's execution from events, as Strands tells it."""
+    """Reads a tool's execution from events, as Strands reports it."""
     arguments = result = None
     for name, attributes, _ in events_of(span):
         if name == "gen_ai.tool.message" and arguments is None:
@@ -199,7 +199,7 @@ _OPERATIONS: Final = {
     "generate": "chat",
     "generate_text": "chat",
     "llm": "chat",
-    "llm_call": "invoke_workflow",  # Gemini CLI, whose log records tell the call
+    "llm_call": "invoke_workflow",  # Gemini CLI, whose log records report the call
     "message": "chat",
     "messages": "chat",
     "response": "chat",

@@ -1,8 +1,8 @@
-"""Coding agents tell what they do in log records without a span: each becomes the span it is about.
+"""Coding agents that send log records without spans: each becomes the span that it is about.
 
 Claude Code, Codex, Gemini CLI and those made from it send an event for each prompt, model call and
 tool. Here these get the names of the GenAI conventions, and a trace for each prompt that has an id.
-Records that belong to a span stay what they are: the span tells of the same.
+Records that belong to a span stay what they are: the span reports the same.
 
 - https://code.claude.com/docs/en/monitoring-usage
 - https://developers.openai.com/codex/config-advanced (observability)

@@ -2,7 +2,7 @@
 
 There are more conventions than anybody can list, but they use few words: `acme.session_id`,
 `acme.span_kind` with the value "llm", `acme.input.messages`, `acme.usage.prompt_tokens`. They are
-read only on spans of which no dialect of the table tells an operation or a usage.
+read only on spans of which no dialect of the table finds an operation or a usage.
 """
 
 from __future__ import annotations

@@ -430,7 +430,7 @@ def _operation(span: Span, plan: _Plan) -> str | None:
 
 #: Operations that are around model calls.
 AROUND: Final = frozenset({"invoke_agent", "invoke_workflow"})
-#: Operations that a failed span may tell by its name alone, as the conventions have it.
+#: Operations that a failed span may show by its name alone, as the conventions have it.
 NAMED: Final = frozenset({"chat", "generate_content", "text_completion"})
 #: Operations that a span's kind does not overrule: those of the conventions, and some of ours.
 OPERATIONS: Final = frozenset(
@@ -623,7 +623,7 @@ def _tool_message(result: Any) -> Mapping[str, Any] | None:
 
 
 def failure(span: Span) -> str | None:
-    """Returns the text of an error that a span's status does not tell, or None."""
+    """Returns the text of an error that a span's status does not have, or None."""
     plan = _plan(span)
     for one in plan.failure:
         found = one.failure(span.attributes) if one.failure else None

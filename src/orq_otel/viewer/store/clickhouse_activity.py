@@ -249,7 +249,7 @@ class Tables:
 
         Args:
             kind: "day", the round in which it was summed up, "agents", how many log records of
-                coding agents were, or "records", that other log records tell of it.
+                coding agents were, or "records", that other log records report some of it.
         """
         found = self._server.ask(
             f"SELECT toInt64(substring(key, {len(kind) + 2})), value"

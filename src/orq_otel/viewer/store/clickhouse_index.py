@@ -43,7 +43,7 @@ _TRACES: Final = 400
 _FEW: Final = 200_000
 #: A trace that arrives takes so long to be seen, at most, in microseconds.
 _UNSEEN: Final = 30_000_000
-#: Another trace of a thread may tell of a call that began so much earlier, or ended so much before.
+#: Another trace of a thread may report a call that began so much earlier, or ended so much before.
 _EARLIER: Final = HOUR
 _NEAR: Final = 10 * 60 * SECOND
 #: Of more traces of a thread at the same time, none is compared with new ones.
@@ -75,7 +75,7 @@ class Index:
         self._rows = self._records = -1
         #: Days of which it is noted that they have log records of coding agents.
         self._of_agents: set[int] = set()
-        #: And of those that log records of other senders tell of.
+        #: And of those that log records of other senders report.
         self._of_records: set[int] = set()
 
     def follow(self, seconds: float) -> bool:
@@ -380,7 +380,7 @@ class Index:
     ) -> set[int]:
         """Write the rows of what coding agents did in some threads and in a time.
 
-        Nobody else tells of it, so that it is decided on apart from other traces.
+        Nobody else reports it, so that it is decided on apart from other traces.
         """
         around = window.around()
         spans, records = self._raw.of_agents_in(threads, around)
@@ -474,7 +474,7 @@ class Index:
     def _neighbours(
         self, nodes: Iterable[calls.Node], known: set[str]
     ) -> list[tuple[str, int, int, bool]]:
-        """Returns other traces that may tell of the same calls: their ids and times.
+        """Returns other traces that may report the same calls: their ids and times.
 
         Each with whether it is so near that it is decided on anew.
         """
@@ -535,7 +535,7 @@ def _spanned(times: Iterable[tuple[Any, ...]]) -> Window:
 
 
 def _of_agents(day: int) -> Window:
-    """Returns when log records tell of what began on a day: they come when it ends."""
+    """Returns when log records report what began on a day: they come when it ends."""
     return Window(bounded(day * DAY), bounded((day + 1) * DAY + HOUR))
 
 

@@ -80,7 +80,7 @@ def nodes_of(spans: Iterable[KeptSpan]) -> dict[calls.Key, calls.Node]:
 
 
 def scope_of(node: calls.Node) -> str | None:
-    """Returns the instrumentation that tells of a call, or None if a span tells of none.
+    """Returns the instrumentation that reports a call, or None if a span reports none.
 
     For a record of another call, which any span may tell again, it is `_RECORD`.
     """
@@ -96,7 +96,7 @@ _RECORD: Final = "\t"
 
 
 def may_tell_the_same(scopes: set[str]) -> bool:
-    """Whether spans of a thread may tell of one call: one instrumentation does so once."""
+    """Whether spans of a thread may report one call: one instrumentation does so once."""
     return len(scopes) > 1 or _RECORD in scopes
 
 

@@ -1,7 +1,7 @@
 """Decides which thread each new span belongs to, and what of it counts, with the spans before it.
 
 `conversation/calls.py` decides for whole traces. Most traces need none of it: their spans have the
-thread's id, and tell of one call each. They are seen without reading anything from the file.
+thread's id, and report one call each. They are seen without reading anything from the file.
 
 Of a long trace, only those spans are read that have to do with new ones: what is above and below
 them, and what arrived shortly before. When it gets its first thread, and its second, the thread of
@@ -39,7 +39,7 @@ _LATEST: Final = 1_000
 _MOST: Final = 50_000
 #: Of so many calls of a thread at the same time, none is compared with new ones.
 _CROWD: Final = 100
-#: How much earlier than a call another span may have begun that tells of it, in nanoseconds.
+#: How much earlier than a call another span may have begun that reports it, in nanoseconds.
 _EARLIER: Final = 3600 * 10**9
 #: How long before or after a call a span may be that tells its result.
 _BEFORE: Final = 600 * 10**9
@@ -452,7 +452,7 @@ def _there(
 
 
 def _shared(connection: sqlite3.Connection, spans: Sequence[KeptSpan], known: Plain) -> set[str]:
-    """Returns the threads in which another instrumentation may tell of calls of plain traces.
+    """Returns the threads in which another instrumentation may report calls of plain traces.
 
     Calls of one instrumentation tell their responses' ids, and are told apart by them.
     """
@@ -485,7 +485,7 @@ def _others(
     """Yields the calls of the same threads at the same time.
 
     None where there is a crowd of them, in which nobody can tell which two are the same, and none
-    where nobody else tells of calls: then they need not be read.
+    where nobody else reports calls: then they need not be read.
     """
     threads: defaultdict[str, list[calls.Node]] = defaultdict(list)
     for one in told:

@@ -236,7 +236,7 @@ def with_records(connection: sqlite3.Connection, key: Key, span: Span) -> Span:
 
 
 def details_of(connection: sqlite3.Connection, key: Key) -> list[dict[str, Any]]:
-    """Returns the log records of a span that tell of calls, as events."""
+    """Returns the log records of a span that report calls, as events."""
     return [one for one in events_of(connection, key) if one["name"] == DETAILS]
 
 

@@ -273,7 +273,7 @@ def _usage(batch: Batch) -> dict[sqlite_logs.Key, Usage | None]:
 def _with_records(
     connection: sqlite3.Connection, batch: Batch, recorded: Container[sqlite_logs.Key]
 ) -> Sequence[KeptSpan]:
-    """Returns spans with what their log records tell of their calls."""
+    """Returns spans with what their log records report of their calls."""
     if not recorded:
         return batch.spans
     found = list(batch.spans)
