@@ -23,7 +23,7 @@ COMMANDS = {
     "clickhouse-rollup": "orq_otel.viewer.terminal.clickhouse_rollup",
 }
 
-#: As a shell tells of a command that SIGPIPE ended.
+#: The exit code that a shell reports for a command that SIGPIPE ended.
 READER_LEFT = 141
 
 

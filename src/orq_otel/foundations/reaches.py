@@ -31,7 +31,7 @@ For each, this says why, and what happens once it is gone, which no release note
 - *The global provider of loggers*, to make no events as long as nobody has set one, without a look
   at the environment on every call. Where it is gone, the API is asked, which looks.
 - *The frames of other instrumentations* that make a span without making it current. Where frames
-  do not tell, a call of theirs gets a second span.
+  do not show it, a call of theirs gets a second span.
 - *The frames of LangChain's models, and the spans that its callback handlers keep*:
   instrumentations of LangChain are such handlers, and their spans are not current while a model is
   called. Where they are gone, the call of a model gets a second span.
@@ -39,7 +39,7 @@ For each, this says why, and what happens once it is gone, which no release note
   telemetry. Where they are gone, they are not known as such; other rules hold back what looks like
   a credential.
 - *The frames of OpenAI's client in a traceback*, for the HTTP response that it failed to parse: a
-  parser raises after the model was paid for its answer. Where they do not tell, the span has the
+  parser raises after the model was paid for its answer. Where they do not show it, the span has the
   error alone.
 - *The frame that closes an HTTP response*, to tell a stream that closes its own from a caller who
   closes it. Where it does not show, such a stream counts as left.
@@ -350,7 +350,7 @@ def url_of(exporter: Any) -> str | None:
 
 
 def headers_of(exporter: Any) -> dict[str, str]:
-    """What an exporter sends along, as far as it tells."""
+    """The headers that an exporter sends along, as far as they can be seen."""
     kept = getattr(exporter, "_headers", None)
     if kept is None:
         kept = getattr(getattr(exporter, "_client", None), "_headers", None)
@@ -542,7 +542,7 @@ def http_client_of(client: Any) -> Any:
 
 
 def is_collected(instrument: Any) -> bool:
-    """Whether measurements of an instrument go anywhere, as far as the API tells."""
+    """Whether measurements of an instrument go anywhere, as far as the API shows it."""
     return getattr(instrument, "_real_instrument", instrument) is not None
 
 

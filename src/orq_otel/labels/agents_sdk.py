@@ -1,6 +1,6 @@
 """The id of a group, a session or a conversation that the user gave to a run of the Agents SDK.
 
-OpenAI's SDK tells the code inside of a run nothing of its session, and of its group only while its
+Code inside a run of OpenAI's SDK cannot see its session, and sees its group only while the SDK's
 own tracing is on. So the methods of its runner that begin a run are wrapped.
 """
 

@@ -151,15 +151,15 @@ class StreamReader:
 
     def _read_session(self, kind: Any, session: Mapping[str, Any]) -> None:
         """Read a session. Its usage is that of earlier turns as well, and so is left alone."""
-        told = session_attributes({**session, "usage": None})
-        told.pop(RESPONSE_STATUS, None)  # a turn's says more
-        if told.get(ERROR_TYPE) == UNNAMED and ERROR_TYPE in self._attributes:  # so does its error
-            del told[ERROR_TYPE]
+        found = session_attributes({**session, "usage": None})
+        found.pop(RESPONSE_STATUS, None)  # a turn's says more
+        if found.get(ERROR_TYPE) == UNNAMED and ERROR_TYPE in self._attributes:  # so does its error
+            del found[ERROR_TYPE]
         if kind == f"{_EVENT}requires_action":
             wanted = [get(one, "type") for one in items(session.get("required_actions"))]
             if "function_call" in wanted:
-                told[RESPONSE_FINISH_REASONS] = ("tool_calls",)
-        self._attributes.update(told)
+                found[RESPONSE_FINISH_REASONS] = ("tool_calls",)
+        self._attributes.update(found)
 
     def _read_turn(self, turn: Mapping[str, Any], usage: Any) -> None:
         id = turn.get("id")  # noqa: A001
@@ -168,13 +168,13 @@ class StreamReader:
         if turn.get("subagent_id") is not None:
             self._of_subagents.add(id)
             return
-        told: Attributes = read_strings(turn, _TURN)
-        told.update(read_strings(turn, _IN_PATH))
-        _add_status(turn, told)
-        reason = _REASONS.get(told.get(RESPONSE_STATUS, ""))
+        found: Attributes = read_strings(turn, _TURN)
+        found.update(read_strings(turn, _IN_PATH))
+        _add_status(turn, found)
+        reason = _REASONS.get(found.get(RESPONSE_STATUS, ""))
         if reason is not None:
-            told[RESPONSE_FINISH_REASONS] = (reason,)
-        self._attributes.update(told)
+            found[RESPONSE_FINISH_REASONS] = (reason,)
+        self._attributes.update(found)
         usage = turn.get("usage") if usage is None else usage
         if usage is not None:
             counts: Attributes = {}

@@ -1,7 +1,7 @@
 """Agents and assistants that are made: attributes and content. Pure functions.
 
 The conventions' `create_agent` says what the agent is: its name, its model, its instructions and
-its tools. How it samples is told by each of its answers.
+its tools. How it samples is on the spans of its answers.
 """
 
 from __future__ import annotations

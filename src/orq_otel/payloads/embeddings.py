@@ -46,7 +46,7 @@ def response_attributes(response: Any) -> Attributes:
     usage = embeddings.get("usage")
     if usage is not None:
         read_completion_usage(usage, attributes)
-        if USAGE_INPUT_TOKENS not in attributes:  # Voyage tells the total alone
+        if USAGE_INPUT_TOKENS not in attributes:  # Voyage reports only the total
             total = get(usage, "total_tokens")
             if is_whole(total):
                 attributes[USAGE_INPUT_TOKENS] = total
@@ -59,7 +59,7 @@ def response_attributes(response: Any) -> Attributes:
 def _dimensions(data: Any) -> int:
     """The number of dimensions of an embedding: a list of numbers, or floats of 4 bytes in base64.
 
-    Zero where it can't be told.
+    Zero if it cannot be seen.
     """
     try:
         embedding = get(data[0], "embedding")

@@ -160,7 +160,7 @@ def later(known: Any, usage: Any) -> Any:
     """The usage of a stream so far: the later counts, where there are any.
 
     A later usage may be empty or all zero, or have only what the one before lacked: gateways to
-    Anthropic tell the input first and the output last, and some tell the cost by itself.
+    Anthropic send the input first and the output last, and some send the cost by itself.
     """
     if known is None or usage is None:
         return known if usage is None else usage

@@ -332,7 +332,7 @@ class Index:
     def _write_few(
         self, wanted: list[str], window: Window, version: int, *, is_first: bool
     ) -> set[int]:
-        """Decide on traces, with others that tell of the same calls, and write their rows."""
+        """Decide on traces, with others that report the same calls, and write their rows."""
         within = self._raw.bounds(wanted, window)
         spans, records = self._read(wanted, within)
         nodes = nodes_of(spans)
