@@ -420,6 +420,42 @@ def test_tls_with_a_certificate_of_the_clients_own(tmp_path: Path) -> None:
             assert name in problems(report)["ORQ-N06"]
 
 
+@pytest.mark.parametrize(
+    ("protocol", "variables", "expected"),
+    [
+        # A secret that is mounted to a place that is not there makes a folder of it.
+        ("http/protobuf", {"OTEL_EXPORTER_OTLP_CERTIFICATE": "/"}, "ORQ-N06"),
+        ("grpc", {"OTEL_EXPORTER_OTLP_CERTIFICATE": "/"}, "ORQ-N06"),
+        ("http/protobuf", {"https_proxy": f"http://user:{SECRET}@proxy:port"}, "ORQ-N07"),
+        (
+            "http/protobuf",
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://user:{SECRET}@collector..example"},
+            "ORQ-X05",
+        ),
+        ("grpc", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector..example"}, "ORQ-X05"),
+        ("http/protobuf", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://URL/a b"}, "ORQ-X05"),
+        ("http/protobuf", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://URL/\u20ac"}, "ORQ-X05"),
+        ("http/protobuf", {"OTEL_EXPORTER_OTLP_HEADERS": f"x-key={SECRET}%0Ab"}, "ORQ-X05"),
+    ],
+)
+def test_what_cannot_be_sent_is_found(
+    protocol: str, variables: dict[str, str], expected: str, collector: OtlpReceiver
+) -> None:
+    with grpc_server() as for_grpc:
+        url = for_grpc if protocol == "grpc" else collector.url
+        if "ORQ-N" in expected:
+            url = url.replace("http://", "https://")
+        endpoint = variables.get("OTEL_EXPORTER_OTLP_ENDPOINT", url).replace("http://URL", url)
+        code, report = doctor(
+            **{
+                **variables,
+                "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+                "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+            }
+        )
+    assert (code, list(problems(report))) == (1, [expected])
+
+
 @pytest.mark.parametrize("seconds", [-3600, 3600])
 def test_clocks_apart(seconds: int) -> None:
     import time  # noqa: PLC0415

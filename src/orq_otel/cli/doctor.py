@@ -69,15 +69,15 @@ def run(options: Namespace) -> int:
     command = [one for at, one in enumerate(options.command) if (at, one) != (0, "--")]
     with _without_log_lines():  # `--explain` needs none of it
         doctor = without_wrong(lambda: import_module("orq_otel.setup.doctor"))
-    try:
-        if command:
+    if command:
+        try:
             report = _of_program(command, as_json=options.json)
-        else:
-            with _without_log_lines():
-                report = _with_viewer(doctor.without_program())
-    except OSError as error:
-        sys.stderr.write(f"orq-otel: {command[0]}: {error.strerror}\n")
-        return _WRONG_USAGE
+        except OSError as error:
+            sys.stderr.write(f"orq-otel: {command[0]}: {error.strerror}\n")
+            return _WRONG_USAGE
+    else:
+        with _without_log_lines():
+            report = _with_viewer(doctor.without_program())
     return _show(report, as_json=options.json)
 
 

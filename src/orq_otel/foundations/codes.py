@@ -318,8 +318,9 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
         ),
         BAD_ENDPOINT: Entry(
             NOTHING_ARRIVES,
-            "The endpoint of the collector is not a URL.",
-            "Write it with http:// or https:// in front.",
+            "The endpoint of the collector is not a URL, or a header for it cannot be sent.",
+            "Write it with http:// or https:// in front, without spaces or quotes. Headers have "
+            "ASCII characters alone.",
         ),
         TRACES_ONLY: Entry(
             NOTHING_ARRIVES,

@@ -122,11 +122,18 @@ def reach(protocol: str, url: str, headers: Mapping[str, str]) -> list[Finding]:
     unreadable = [name for name in _FILES if not _is_readable(os.environ.get(name))]
     if is_tls and unreadable:
         return [Finding(BAD_TLS, f"The file of {unreadable[0]} cannot be read.")]
-    if protocol == HTTP:
-        address = Address(host, port or (443 if is_tls else 80), is_tls, _proxy_for(url, host))
-        findings = _over_http(address, url, headers)
-    else:
-        findings = _over_grpc(Address(host, port or (443 if is_tls else 4317), is_tls), headers)
+    try:
+        proxy = _proxy_for(url, host) if protocol == HTTP else None
+    except ValueError:
+        return [Finding(PROXY, f"{shown} ({protocol}): the proxy's own URL cannot be used.")]
+    try:
+        if protocol == HTTP:
+            address = Address(host, port or (443 if is_tls else 80), is_tls, proxy)
+            findings = _over_http(address, url, headers)
+        else:
+            findings = _over_grpc(Address(host, port or (443 if is_tls else 4317), is_tls), headers)
+    except (ValueError, http.client.InvalidURL):  # its words may hold a header
+        findings = [Finding(BAD_ENDPOINT, "the URL or a header has what cannot be sent.")]
     return [
         Finding(one.code, f"{shown} ({protocol}): {one.details}", one.is_problem)
         for one in findings
@@ -139,7 +146,7 @@ def _is_insecure() -> bool:
 
 
 def _is_readable(file: str | None) -> bool:
-    return not file or os.access(file, os.R_OK)
+    return not file or (Path(file).is_file() and os.access(file, os.R_OK))
 
 
 def speaks_http2(host: str, port: int) -> bool:
@@ -166,6 +173,8 @@ def _over_http(address: Address, url: str, headers: Mapping[str, str]) -> list[F
         if address.proxy is not None:
             return [Finding(PROXY, f"{_reason(error)}, by way of a proxy.")]
         return _not_reached(error, address)
+    except http.client.InvalidURL:
+        raise
     except http.client.HTTPException:
         return _no_http(address)
     return [*_clock(about, asked_at), *_judge(status, answer, about, address)]
