@@ -239,7 +239,7 @@ handle.shutdown()
 """
 
 
-@pytest.mark.parametrize("path", ["", "/", "/v1/traces"])
+@pytest.mark.parametrize("path", ["", "/", "/v1/traces", "/v1/traces/"])
 def test_an_endpoint_with_or_without_its_path(path: str) -> None:
     with OtlpReceiver() as receiver:
         subprocess.run([sys.executable, "-c", EXPORT, receiver.url + path], timeout=60, check=True)

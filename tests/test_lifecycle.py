@@ -153,6 +153,10 @@ WRONG: list[tuple[str, str, str]] = [
     ('headers="a=secret"', "TypeError", "headers is a mapping"),
     ('headers={"a": 1}', "TypeError", "names and values of headers are strings"),
     ('headers={"a": "secret\\n"}', "ValueError", "'a' is empty or has characters"),
+    ('headers={"a": "secret \u20ac"}', "ValueError", "'a' is empty or has characters"),
+    ('headers={"a:": "secret"}', "ValueError", "'a:' is empty or has characters"),
+    ('endpoint="http://u:secret@collector:port"', "ValueError", "no usable host and port"),
+    ('endpoint="http://[::1:4318"', "ValueError", "no usable host and port"),
     ('endpoint="collector:4318"', "ValueError", "has no scheme. Write http:// or https://"),
     ("endpoint=4318", "TypeError", "endpoint is a string, not int"),
     ('protocol="http"', "ValueError", '"http/protobuf" or "grpc"'),
@@ -219,6 +223,25 @@ with OtlpReceiver() as a:
             "scheme. Nothing arrives there. [ORQ-X05]"
         ),
     ]
+
+
+def test_spaces_and_line_breaks_around_an_endpoint_are_left_out(tmp_path: Path) -> None:
+    program = """
+with OtlpReceiver() as a:
+    for name, path in (("OTLP", ""), ("OTLP_TRACES", "/v1/traces")):
+        os.environ[f"OTEL_EXPORTER_{name}_ENDPOINT"] = f" {a.url}{path}\\n"
+        with orq_otel.configure():
+            span(name)
+    print(json.dumps([names(a), lines, [one.code for one in orq_otel.doctor().problems]]))
+"""
+    spans, lines, found = run(program, tmp_path)
+    assert spans == ["OTLP", "OTLP_TRACES"]
+    around = "has spaces or a line break around it, which exporters do not take: configure()"
+    assert lines == [
+        f"OTEL_EXPORTER_{name}_ENDPOINT {around} leaves them out. [ORQ-S01]"
+        for name in ("OTLP", "OTLP_TRACES")
+    ]
+    assert found == ["ORQ-S01", "ORQ-S01"]
 
 
 def test_a_flush_says_whether_everything_arrived(tmp_path: Path) -> None:

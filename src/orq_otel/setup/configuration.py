@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 from opentelemetry import trace
 from opentelemetry.instrumentation.dependencies import DependencyConflictError
@@ -48,6 +50,7 @@ logger = logging.getLogger("orq_otel")
 
 INSTRUMENTORS: Final[tuple[type[ClientInstrumentor], ...]] = (OpenAIInstrumentor, OrqInstrumentor)
 _SERVICE_NAME: Final = "service.name"
+_NAME: Final = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)  # of a header
 _EXPORTING: Final = "exporting what has ended"  # for log lines
 
 
@@ -97,6 +100,10 @@ class Arguments:
                 "configure(): the endpoint has no scheme. Write http:// or https:// in front, as "
                 'in "http://collector:4318".'
             )
+        try:
+            urlsplit(url or "").port  # noqa: B018 - only found out when it is asked for
+        except ValueError:
+            raise ValueError("configure(): the endpoint has no usable host and port.") from None
         if self.capture_content is not None or self.redact is not None:
             check_capture(self.capture_content, self.redact)
         return replace(self, endpoint=url or None)
@@ -123,7 +130,7 @@ def _check_headers(headers: Any) -> None:
     for name, value in headers.items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise TypeError("configure(): names and values of headers are strings.")
-        if not name.strip() or not (name + value).isprintable():
+        if not _NAME.fullmatch(name) or not value.isprintable() or max(value, default="") > "\xff":
             raise ValueError(
                 f"configure(): the header {name!r} is empty or has characters that no header has."
             )

@@ -191,13 +191,23 @@ def _protocol(signal: Signal) -> str:
 
 
 def _mended(signal: Signal, protocol: str) -> str | None:
-    """The endpoint of a variable that lacks its scheme. None if the variable is right as it is."""
+    """The endpoint of a variable that lacks its scheme, or has spaces or a line break around it.
+
+    None if the variable is right as it is.
+    """
     names = ("OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
     name = names[1] if os.environ.get(names[1], "").strip() else names[0]
-    value = os.environ.get(name, "").strip()
+    raw = os.environ.get(name, "")
+    value = raw.strip()
     url = with_scheme(value)
-    if not value or url == value:
+    if not value or url == raw:
         return None
+    if value != raw:
+        warn_once(
+            BAD_VARIABLE,
+            f"{name} has spaces or a line break around it, which exporters do not take: "
+            "configure() leaves them out.",
+        )
     if url is None:
         if protocol == HTTP:  # gRPC's own form is host:port
             warn_once(
@@ -213,9 +223,9 @@ def _url(signal: Signal, endpoint: str | None) -> str | None:
     """The URL to which an exporter over HTTP would send, or None if nobody has set one."""
     if endpoint:
         return _with_path(signal, endpoint)
-    if of_signal := os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"):
+    if of_signal := os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT", "").strip():
         return of_signal
-    if for_all := os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+    if for_all := os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip():
         return f"{for_all.removesuffix('/')}/v1/{signal}"
     return None
 
@@ -228,9 +238,10 @@ def variable(what: str, signal: Signal = "traces") -> str | None:
 
 def _with_path(signal: Signal, endpoint: str) -> str:
     """An endpoint with the path of a signal; users name that of traces, or none."""
+    endpoint = endpoint.rstrip("/")
     if endpoint.endswith("/traces"):
         return endpoint.removesuffix("traces") + signal
-    return endpoint.rstrip("/") + f"/v1/{signal}"
+    return f"{endpoint}/v1/{signal}"
 
 
 #: Variables that name a session of the user's, which authorizes traces, or all signals.
