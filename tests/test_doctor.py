@@ -46,9 +46,14 @@ def call(**more):
 
 
 class Server(ThreadingHTTPServer):
-    """Answers every request with one status and these headers."""
+    """Answers every request with one status and these headers.
+
+    Attributes:
+        status_of_nothing: The status for a request without a body, if it is another one.
+    """
 
     status = 200
+    status_of_nothing: int | None = None
     headers: dict[str, str] = {}
     body = b""
 
@@ -62,8 +67,10 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 10
 
     def _answer(self) -> None:
-        self.rfile.read(int(self.headers.get("content-length") or 0))
-        self.send_response_only(self.server.status)
+        length = int(self.headers.get("content-length") or 0)
+        self.rfile.read(length)
+        of_nothing = self.server.status if length else self.server.status_of_nothing
+        self.send_response_only(of_nothing or self.server.status)
         for name, value in {"date": formatdate(usegmt=True), **self.server.headers}.items():
             self.send_header(name, value)
         self.send_header("content-length", str(len(self.server.body)))
@@ -496,6 +503,15 @@ def main():
         call()
 main()
 """
+OWN_PROVIDER = """
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+def set_up():
+    trace.set_tracer_provider(TracerProvider())
+    trace.get_tracer_provider().add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    orq_otel.OpenAIInstrumentor().instrument()
+"""
 REPLACED = (
     WELL
     + """
@@ -541,6 +557,10 @@ CUT = """
 os.environ["OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT"] = "2000"
 with orq_otel.configure(capture_content=True), orq_otel.thread("t-1"):
     client.chat.completions.create(model="m", messages=[{"role": "user", "content": "x" * 9000}])
+"""
+NO_ATTRIBUTES = f"""
+os.environ["OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"] = "0"
+{WELL}
 """
 IGNORED = """
 with orq_otel.configure():
@@ -634,6 +654,7 @@ def examine(
         (TWO_IDS, ["ORQ-T09"], "'t-1' and 't-2' are in one trace."),
         (EARLY, ["ORQ-T08"], "The span 'job' has no thread, and"),
         (CUT, ["ORQ-S09"], "texts cut to 2000 characters"),
+        (NO_ATTRIBUTES, ["ORQ-S09"], "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT=0"),
         (IGNORED, ["ORQ-X04"], "service_name='other'"),
         (EVENTS, ["ORQ-S08"], "no logger provider"),
         (TWICE, ["ORQ-X04"], "tracer_provider"),
@@ -653,6 +674,7 @@ def examine(
         "two ids",
         "an early root",
         "limits",
+        "no attributes at all",
         "ignored arguments",
         "events",
         "instrumented twice",
@@ -839,6 +861,27 @@ with orq_otel.configure(headers={{"Authorization": "one"}}), orq_otel.thread("t-
 """
     _, report = examine(program, tmp_path, model, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
     assert list(problems(report)) == expected
+
+
+@pytest.mark.parametrize(
+    ("set_up", "of_nothing", "expected"),
+    [
+        ("set_up = orq_otel.configure", 200, "ORQ-X21"),
+        pytest.param(OWN_PROVIDER, 200, "ORQ-X21", marks=pytest.mark.slow),
+        # Without spans it fails as well, which says why.
+        pytest.param("set_up = orq_otel.configure", 413, "ORQ-N08", marks=pytest.mark.slow),
+    ],
+)
+def test_spans_that_an_endpoint_does_not_take(
+    set_up: str, of_nothing: int, expected: str, tmp_path: Path, model: ModelServer
+) -> None:
+    program = f"{set_up}\nset_up()\nwith orq_otel.thread('t-1'):\n    call()\n"
+    with serving(413) as server:
+        server.status_of_nothing = of_nothing
+        code, report = examine(program, tmp_path, model, OTEL_EXPORTER_OTLP_ENDPOINT=server.url)
+    assert (code, list(problems(report))) == (1, [expected])
+    if expected == "ORQ-X21":
+        assert problems(report)[expected] == "traces: 1 could not be exported."
 
 
 def test_spans_that_a_full_queue_drops(

@@ -255,9 +255,11 @@ with OtlpReceiver() as a:
     span("sent")
     said.append(handle.force_flush())
     counted = orq_otel.status()["counts"]
-    print(json.dumps([said, counted["exported"], counted["failed"], names(a)]))
+    found = [one.details for one in orq_otel.doctor().problems]
+    print(json.dumps([said, counted["exported"], counted["failed"], names(a), found]))
 """
-    assert run(program, tmp_path) == [[True, False, True, True], 1, 1, ["sent"]]
+    lost = "traces: 1 could not be exported."
+    assert run(program, tmp_path) == [[True, False, True, True], 1, 1, ["sent"], [lost]]
 
 
 @pytest.mark.parametrize(

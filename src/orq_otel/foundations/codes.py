@@ -62,6 +62,7 @@ NO_SUCH_EXPORTER: Final = "ORQ-X17"
 FULL_QUEUE: Final = "ORQ-X18"
 LEFT_IN_QUEUE: Final = "ORQ-X19"
 FAILED_EARLY: Final = "ORQ-X20"
+NOT_TAKEN: Final = "ORQ-X21"
 
 NOTHING_LISTENS: Final = "ORQ-N01"
 WRONG_PROTOCOL: Final = "ORQ-N02"
@@ -407,6 +408,15 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
             NOTHING_ARRIVES,
             "The program failed before it made a span.",
             "Its own output says why. Fix that, and run the doctor again.",
+        ),
+        NOT_TAKEN: Entry(
+            NOTHING_ARRIVES,
+            "Exports failed although the endpoint answers: it took none of what was sent, or could "
+            "not be reached for a while.",
+            "The exporter's log line has the status. With 400 or 413, a proxy's or the collector's "
+            "limit may be below the size of a batch: lower OTEL_BSP_MAX_EXPORT_BATCH_SIZE or "
+            "ORQ_OTEL_CONTENT_MAX_LENGTH, or raise the limit. With 401 or 403, look at the "
+            "credentials.",
         ),
         NOTHING_LISTENS: Entry(
             NOTHING_ARRIVES,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from opentelemetry import trace
@@ -27,6 +27,7 @@ from orq_otel.foundations.codes import (
     NO_PROCESSORS,
     NO_SETUP,
     NOT_INSTRUMENTED,
+    NOT_TAKEN,
     OTHER_PROVIDER,
     OTHERS_SPANS,
     REPLACED_PROPAGATOR,
@@ -45,6 +46,7 @@ from orq_otel.setup.configuration import INSTRUMENTORS, telemetries
 from orq_otel.setup.destination import (
     CONSOLE,
     GRPC,
+    Signal,
     destinations_in,
     headers_of_environment,
     is_off,
@@ -89,8 +91,9 @@ def doctor(*, reachable: bool = True) -> Report:
         What was found, each with its cure. It holds nothing secret.
     """
     findings = list(in_process())
-    if reachable:
-        findings.extend(ask(endpoints()))
+    asked = list(ask(endpoints())) if reachable else []
+    failed = {signal: outlet.failed for signal, outlet in state.outlets.items()}
+    findings += [*asked, *not_taken(failed, asked)]
     return Report.of(findings, [*environment.facts(), *describe().splitlines()[1:]])
 
 
@@ -131,6 +134,19 @@ def ask(wanted: Iterable[Endpoint]) -> Iterator[Finding]:
         if (protocol, url) not in seen:
             seen.add((protocol, url))
             yield from reach(protocol, url, headers)
+
+
+def not_taken(failed: Mapping[Signal, int], asked: Iterable[Finding]) -> Iterator[Finding]:
+    """What exporters could not send, unless what is wrong with an endpoint says why.
+
+    Args:
+        failed: How many spans and log records, and collections of metrics.
+        asked: What was found when endpoints were asked.
+    """
+    if not any(one.is_problem for one in asked):
+        for signal, count in failed.items():
+            if count:
+                yield Finding(NOT_TAKEN, f"{signal}: {count} could not be exported.")
 
 
 def endpoints() -> list[Endpoint]:

@@ -48,7 +48,15 @@ from orq_otel.labels.attributes import ADOPTED_FROM, ORQ_THREAD_ID
 from orq_otel.labels.entry_spans import inherited_thread
 from orq_otel.openai.requests import find
 from orq_otel.setup.configuration import INSTRUMENTORS
-from orq_otel.setup.doctor import ask, endpoints, exports, in_process, outdated, used_providers
+from orq_otel.setup.doctor import (
+    ask,
+    endpoints,
+    exports,
+    in_process,
+    not_taken,
+    outdated,
+    used_providers,
+)
 from orq_otel.setup.report import Finding, listed
 from orq_otel.setup.state import state
 from orq_otel.setup.status import describe
@@ -64,6 +72,7 @@ _OURS: Final = "orq_otel."
 _OF_OPENAI: Final = (("SyncAPIClient", "request"), ("AsyncAPIClient", "request"))
 _OF_ORQ: Final = (("BaseSDK", "do_request"), ("BaseSDK", "do_request_async"))
 _OF_SDK: Final = (("TracerProvider", "__init__"),)
+_OF_EXPORTER: Final = (("OTLPSpanExporter", "export"),)
 
 #: Modules whose OS threads serve many callers, and are started by any of them.
 _POOLS: Final = ("concurrent.futures", "anyio", "multiprocessing")
@@ -100,6 +109,7 @@ class Probe:
         self.unbound: dict[str, int] = {}
         self.uninstrumented: dict[str, int] = {}
         self.spans = 0
+        self.failed = 0  # spans that an exporter over OTLP could not send
         self.without_usage = 0
         self.refused_providers: dict[str, int] = {}
         #: Findings about spans, each once.
@@ -125,10 +135,13 @@ class Probe:
         trace.set_tracer_provider = self._around_set(trace.set_tracer_provider)
         ThreadPoolExecutor.submit = self._around_submit(ThreadPoolExecutor.submit)  # type: ignore[method-assign]
         threading.Thread.start = self._around_start(threading.Thread.start)  # type: ignore[method-assign]
+        exporters = "opentelemetry.exporter.otlp.proto.{}.trace_exporter".format
         for module, wrapper, methods in (
             ("openai._base_client", self._around_request, _OF_OPENAI),
             ("orq_ai_sdk.basesdk", self._around_request, _OF_ORQ),
             ("opentelemetry.sdk.trace", self._around_provider, _OF_SDK),
+            (exporters("http"), self._around_export, _OF_EXPORTER),
+            (exporters("grpc"), self._around_export, _OF_EXPORTER),
         ):
             Patch(module, [Seam(owner, method, wrapper) for owner, method in methods]).apply()
         for provider in used_providers():
@@ -253,6 +266,17 @@ class Probe:
 
         return start
 
+    def _around_export(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def export(exporter: Any, batch: Any, /, *args: Any, **kwargs: Any) -> Any:
+            result = original(exporter, batch, *args, **kwargs)
+            if getattr(result, "name", "SUCCESS") != "SUCCESS":
+                self.failed += len(batch)
+                self._changes += 1
+            return result
+
+        return export
+
     # ---- Providers and spans ------------------------------------------------------------------
 
     def _around_set(self, original: Callable[..., Any]) -> Any:
@@ -302,7 +326,8 @@ class Probe:
     def started(self, span: Any) -> None:
         """Note a call of a model, and a span in a worker, outside of the thread of the work."""
         try:
-            is_inside = ORQ_THREAD_ID in reaches.read(span)
+            # A limit of the SDK's may leave no label on a span.
+            is_inside = ORQ_THREAD_ID in reaches.read(span) or scoped_thread() is not None
             with self._lock:
                 if str(getattr(span.instrumentation_scope, "name", "")).startswith(_OURS):
                     self._note(caller(), is_inside=is_inside)
@@ -421,7 +446,10 @@ class Probe:
                         self.reached[one[0], one[1]] = list(ask([one]))
             self._note_facts()
             found += self.findings()
-            found += [one for answers in self.reached.values() for one in answers]
+            reached = [one for answers in self.reached.values() for one in answers]
+            failed = {signal: outlet.failed for signal, outlet in state.outlets.items()}
+            failed["traces"] = self.failed  # those of the program's own exporters, too
+            found += [*reached, *not_taken(failed, reached)]
             content = {
                 "pid": os.getpid(),
                 "calls": self.calls,
