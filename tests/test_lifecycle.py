@@ -129,6 +129,43 @@ with OtlpReceiver() as a, OtlpReceiver() as b, ModelServer() as model:
     assert lines == []
 
 
+def test_who_exports_already_is_looked_for(tmp_path: Path) -> None:
+    program = """
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+with OtlpReceiver() as a:
+    provider = TracerProvider()
+    exporter = OTLPSpanExporter(a.endpoint)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    with orq_otel.configure(endpoint=a.url):
+        span("by the program's exporter")
+    exporter.shutdown()
+    with orq_otel.configure(endpoint=a.url):
+        span("by ours")
+    print(json.dumps(names(a)))
+"""
+    assert run(program, tmp_path) == ["by the program's exporter", "by ours"]
+
+
+def test_an_exporter_behind_logfire_is_not_doubled(tmp_path: Path) -> None:
+    pytest.importorskip("logfire")
+    program = """
+import logfire
+with OtlpReceiver() as a:
+    os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = a.url
+    logfire.configure(send_to_logfire=False, console=False)
+    handle = orq_otel.configure()
+    span("once")
+    handle.force_flush()
+    span_has = [one.attributes.get("thread.id") for one in a.spans]
+    report = orq_otel.doctor()
+    print(json.dumps([names(a), span_has, [one.code for one in report.findings]]))
+"""
+    assert run(program, tmp_path) == [["once"], ["t-1"], ["ORQ-S07"]]
+
+
 def test_what_cannot_be_applied_is_said(tmp_path: Path) -> None:
     program = """
 os.environ["OTEL_TRACES_EXPORTER"] = "none"

@@ -78,6 +78,7 @@ def test_processors_come_first() -> None:
     assert type(exporter) is OTLPSpanExporter
     assert reaches.endpoint(exporter) == "http://localhost:9/v1/traces"
     spans.shutdown()
+    assert reaches.exporters_in(spans) == []
 
 
 def test_processors_are_added_where_they_cannot_come_first() -> None:

@@ -17,7 +17,9 @@ For each, this says why, and what happens once it is gone, which no release note
 - *The log line about a full queue*, to count the spans that are dropped there. Where it reads
   otherwise, none are counted.
 - *Where exporters of others send, and with which headers*, for the doctor, which asks there. Where
-  that does not show, it does not ask, or asks with the headers of the environment.
+  that does not show, it does not ask, or asks with the headers of the environment. *Whether they
+  were shut down*, since `configure()` adds none where one sends already. Where it does not show,
+  they count as open.
 - *What an exporter of metrics prefers*, since a reader asks for it once, and `configure()` may
   exchange the exporter behind it. Where it is gone, the SDK's defaults hold.
 - *The parts of a composite propagator*, to put ours in the place of the one for baggage. Where they
@@ -288,8 +290,19 @@ def span_processors(provider: Any) -> Any:
 
 
 def processors_in(provider: Any) -> tuple[Any, ...] | None:
-    """Each span processor of a provider, or None if that cannot be seen."""
-    return getattr(span_processors(provider), "_span_processors", None)
+    """Each span processor of a provider, or None if that cannot be seen.
+
+    Those that others wrap are among them, as in the provider that Logfire has in its own.
+    """
+    together = span_processors(getattr(provider, "provider", provider))
+    return None if together is None else tuple(_parts_of_processor(together))
+
+
+def _parts_of_processor(one: Any) -> Iterator[Any]:
+    inner = getattr(one, "processor", None)
+    for part in (*getattr(one, "_span_processors", ()), *([] if inner is None else [inner])):
+        yield part
+        yield from _parts_of_processor(part)
 
 
 def waiting_in(processor: Any) -> int:
@@ -336,9 +349,9 @@ def endpoint(exporter: Any) -> Any:
 
 
 def exporters_in(provider: Any) -> list[Any]:
-    """The exporters of spans that a provider has."""
+    """The open exporters of spans that a provider has."""
     found = [getattr(one, "span_exporter", None) for one in processors_in(provider) or ()]
-    return [one for one in found if one is not None]
+    return [one for one in found if one is not None and not getattr(one, "_shutdown", False)]
 
 
 def url_of(exporter: Any) -> str | None:
