@@ -129,6 +129,23 @@ with OtlpReceiver() as a, OtlpReceiver() as b, ModelServer() as model:
     assert lines == []
 
 
+def test_a_client_that_was_uninstrumented_is_instrumented_by_another_call(tmp_path: Path) -> None:
+    program = """
+import openai
+from stand_ins.model_server import ModelServer
+with OtlpReceiver() as a, ModelServer() as model:
+    client = openai.OpenAI(api_key="k", base_url=model.base_url, max_retries=0)
+    handle = orq_otel.configure(endpoint=a.url, capture_content=True)
+    orq_otel.OpenAIInstrumentor().uninstrument()
+    assert orq_otel.configure() is handle
+    client.embeddings.create(model="m", input="Hello?")
+    handle.shutdown()
+    orq_otel.configure(endpoint=a.url).shutdown()
+    print(json.dumps([names(a), orq_otel.OpenAIInstrumentor().wrapped, lines]))
+"""
+    assert run(program, tmp_path) == [["embeddings m"], [], []]
+
+
 def test_who_exports_already_is_looked_for(tmp_path: Path) -> None:
     program = """
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -164,6 +181,23 @@ with OtlpReceiver() as a:
     print(json.dumps([names(a), span_has, [one.code for one in report.findings]]))
 """
     assert run(program, tmp_path) == [["once"], ["t-1"], ["ORQ-S07"]]
+
+
+def test_a_client_that_is_not_supported_is_said(tmp_path: Path) -> None:
+    about = tmp_path / "openai-0.28.1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: openai\nVersion: 0.28.1\n")
+    program = """
+os.environ["OTEL_TRACES_EXPORTER"] = "none"
+orq_otel.configure()
+orq_otel.configure()
+found = [one.details for one in orq_otel.doctor().problems if one.code == "ORQ-C02"]
+print(json.dumps([lines, found]))
+"""
+    lines, found = run(program, tmp_path)
+    said = "openai 0.28.1 is installed, and <4,>=1.26 is supported."
+    assert lines == [f"{said} Its calls have no spans. [ORQ-C02]"]
+    assert found == [said]
 
 
 def test_what_cannot_be_applied_is_said(tmp_path: Path) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from types import TracebackType
@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 
 from opentelemetry import trace
 from opentelemetry.instrumentation.dependencies import DependencyConflictError
+from packaging.requirements import Requirement
 
 from orq_otel.foundations import reaches
-from orq_otel.foundations.codes import IGNORED_ARGUMENT, NO_SUCH_EXPORTER
+from orq_otel.foundations.codes import IGNORED_ARGUMENT, NO_SUCH_EXPORTER, UNSUPPORTED_CLIENT
 from orq_otel.foundations.guard import place_of, report, warn_once
 from orq_otel.foundations.once import hold
 from orq_otel.foundations.settings import Settings
@@ -45,8 +46,6 @@ from orq_otel.setup.destination import (
     with_scheme,
 )
 from orq_otel.setup.state import state
-
-logger = logging.getLogger("orq_otel")
 
 INSTRUMENTORS: Final[tuple[type[ClientInstrumentor], ...]] = (OpenAIInstrumentor, OrqInstrumentor)
 _SERVICE_NAME: Final = "service.name"
@@ -237,15 +236,12 @@ class Handle:
         self._outlives_blocks |= not self._blocks
         changed = given.given()
         self._arguments = replace(self._arguments, **changed)
-        for kind in INSTRUMENTORS:
-            kind().wrap()
+        self.instrument(changed.keys())
         if changed.keys() & {"endpoint", "protocol", "headers", "metrics", "logs"}:
             self.export(Settings.read())
         if "service_name" in changed:
             _warn_of_service(self._provider, given.service_name)
         if changed.keys() & {"capture_content", "redact"}:
-            for kind in INSTRUMENTORS:
-                kind().recapture(self._arguments.capture_content, self._arguments.redact)
             _warn_of_events()
 
     def export(self, settings: Settings) -> None:
@@ -273,8 +269,12 @@ class Handle:
                 except Exception as error:  # noqa: BLE001 - a wrong value of a variable
                     _warn_of_exporter(signal, error)
 
-    def instrument(self) -> None:
-        """Switch on the instrumentors whose client is installed."""
+    def instrument(self, changed: AbstractSet[str]) -> None:
+        """Switch on the instrumentors whose client is installed, if they are not on.
+
+        Args:
+            changed: The names of the arguments that this call of `configure()` was passed.
+        """
         options: dict[str, Any] = {
             "capture_content": self._arguments.capture_content,
             "redact": self._arguments.redact,
@@ -283,15 +283,22 @@ class Handle:
             instrumentor = kind()
             if instrumentor.is_instrumented_by_opentelemetry:
                 instrumentor.wrap()
-                if any(value is not None for value in options.values()):
+                if changed & options.keys():
                     instrumentor.recapture(**options)
                 continue
             try:
                 instrumentor.instrument(raise_exception_on_conflict=True, **options)
-            except DependencyConflictError as conflict:
-                logger.debug("%s stays off: %s", kind.__name__, conflict)
+            except DependencyConflictError as error:
+                if error.conflict.found:  # else the client is not installed, and not used
+                    said = f"{unsupported(error.conflict.found, kind)} Its calls have no spans."
+                    warn_once(UNSUPPORTED_CLIENT, said)
             else:
                 self._instrumentors.append(instrumentor)
+
+
+def unsupported(found: str, kind: type[ClientInstrumentor]) -> str:
+    """A sentence for a client that is installed in a version that is not supported."""
+    return f"{found} is installed, and {Requirement(kind.requirement).specifier} is supported."
 
 
 def _flush(provider: Any, timeout_millis: int = 30000) -> bool:
@@ -342,8 +349,9 @@ def configure(  # noqa: PLR0913 - each a keyword, and optional
     If a tracer provider is set already, it stays: the exporter is added to it, unless it exports to
     the same place. So does a provider of logs or metrics, and nothing is added to that.
 
-    A second call changes what it is passed, and returns the same handle. What cannot be changed
-    any more is logged. After a `shutdown()`, a call sets everything up again.
+    A second call changes what it is passed, instruments clients that were uninstrumented since, and
+    returns the same handle. What cannot be changed any more is logged. After a `shutdown()`, a call
+    sets everything up again.
 
     Args:
         service_name: The service that the spans belong to, where no provider is set yet.
@@ -410,7 +418,7 @@ def _set_up(arguments: Arguments) -> Handle:
     elif arguments.service_name is not None:
         _warn_of_service(provider, arguments.service_name)
     start(provider, settings=settings)
-    handle.instrument()
+    handle.instrument(arguments.given().keys())
     _warn_of_events()
     state.handle = handle
     flush_at_end()

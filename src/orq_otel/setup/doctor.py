@@ -174,7 +174,8 @@ def in_process() -> Iterator[Finding]:
 
 def logged() -> Iterator[Finding]:
     """What was logged in this process, by code."""
-    found = tuple(one.sentence for one in wrong())  # which `environment` finds
+    # `environment` finds these.
+    found = *(one.sentence for one in wrong()), *(one.details for one in environment.clients())
     for one in occurrences():
         if one.code in ENTRIES and not one.message.startswith(found):
             place = f" ({one.place})" if one.place else ""

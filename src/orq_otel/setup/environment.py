@@ -26,7 +26,7 @@ from orq_otel.foundations.codes import (
 from orq_otel.foundations.settings import CAPTURE_MODES, Settings, meant, names
 from orq_otel.foundations.variables import wrong
 from orq_otel.foundations.version import __version__
-from orq_otel.setup.configuration import INSTRUMENTORS
+from orq_otel.setup.configuration import INSTRUMENTORS, unsupported
 from orq_otel.setup.destination import (
     CONSOLE,
     GRPC,
@@ -99,7 +99,7 @@ def findings(*, needs_distro: bool) -> Iterator[Finding]:
     It `needs_distro` if opentelemetry-instrument starts the program, or may do so.
     """
     yield from _missing_packages(needs_distro=needs_distro)
-    yield from _clients()
+    yield from clients()
     if is_sdk_disabled():
         yield Finding(SDK_DISABLED)
     if is_off("traces"):
@@ -138,16 +138,13 @@ def _is_there(module: str) -> bool:
         return False
 
 
-def _clients() -> Iterator[Finding]:
+def clients() -> Iterator[Finding]:
+    """Find clients that are installed in a version that is not supported."""
     for kind in INSTRUMENTORS:
         requirement = Requirement(kind.requirement)
         version = installed(requirement.name)
         if version is not None and not requirement.specifier.contains(version, prereleases=True):
-            yield Finding(
-                UNSUPPORTED_CLIENT,
-                f"{requirement.name} {version} is installed, and {requirement.specifier} is "
-                "supported.",
-            )
+            yield Finding(UNSUPPORTED_CLIENT, unsupported(f"{requirement.name} {version}", kind))
 
 
 def _switched_off() -> Iterator[Finding]:
