@@ -71,8 +71,8 @@ name in the table above. An adopted id is nothing but a label: it is not `curren
 goes into no baggage, no request and no other span. Calls of Orq's client do not adopt the
 conversation that they name.
 
-Ids are never made up. pydantic-ai makes a UUID for each run to which you give no `conversation_id`:
-a UUID of pydantic-ai's is not adopted.
+Ids are never made up. pydantic-ai makes a UUID of version 7 for each run to which you give no
+`conversation_id`: of pydantic-ai, such a UUID is not adopted. Those of `uuid.uuid4()` are.
 
 ## One call, one span
 

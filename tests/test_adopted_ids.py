@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import openai
 import pytest
@@ -183,9 +184,11 @@ def test_spans_that_are_not_of_models_give_no_ids_and_keep_theirs(
 def test_an_id_that_pydantic_ai_makes_up_is_not_adopted(
     instrumented: Telemetry, client: openai.OpenAI
 ) -> None:
-    made_up, own = {**AGENT, CONVERSATION_ID: MADE_UP}, {**AGENT, CONVERSATION_ID: "mine"}
+    made_up = {**AGENT, CONVERSATION_ID: MADE_UP}
     assert has_no_label(embed_in(instrumented, client, made_up, "pydantic-ai"))
-    assert embed_in(instrumented, client, own, "pydantic-ai")["thread.id"] == "mine"
+    for id in ("mine", str(uuid4())):  # noqa: A001
+        own = {**AGENT, CONVERSATION_ID: id}
+        assert embed_in(instrumented, client, own, "pydantic-ai")["thread.id"] == id
     assert embed_in(instrumented, client, made_up)["thread.id"] == MADE_UP
 
 

@@ -148,7 +148,7 @@ def _in_attributes(attributes: Mapping[str, Any], span: Any = None) -> tuple[str
     makes_up = scope is not None and scope.name == _PYDANTIC_AI
     for name in _IN_ORDER:
         id = attributes.get(name)  # noqa: A001
-        if _is_id(id) and not (makes_up and _is_uuid(id)):
+        if _is_id(id) and not (makes_up and _is_made_up(id)):
             return name, id
     return None
 
@@ -180,7 +180,7 @@ def _in_framework() -> tuple[str, str] | None:
             kept = current_of(module, *way)
             for name, place in places.items():
                 id = _text(_at(kept, place))  # noqa: A001
-                if _is_id(id) and not (module == _PYDANTIC_AI_RUN and _is_uuid(id)):
+                if _is_id(id) and not (module == _PYDANTIC_AI_RUN and _is_made_up(id)):
                     return name, id
     except Exception as error:  # noqa: BLE001 - what a framework keeps may be the user's
         report("looking for the id of a framework's run", error)
@@ -202,10 +202,13 @@ def _is_id(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and not value.isspace() and value != ""
 
 
-def _is_uuid(id: str) -> bool:  # noqa: A002
-    """Whether an id is a UUID, as those are that Pydantic AI makes up for each run."""
+def _is_made_up(id: str) -> bool:  # noqa: A002
+    """Whether an id is a UUID of version 7, as those are that Pydantic AI makes up for each run.
+
+    It always has: https://github.com/pydantic/pydantic-ai, `_agent_graph.py`. Those that programs
+    make are of version 4, as a rule.
+    """
     try:
-        UUID(id)
+        return UUID(id).version == 7  # noqa: PLR2004 - said above
     except ValueError:
         return False
-    return True
