@@ -390,6 +390,32 @@ def test_an_argument_that_a_decorator_in_between_takes_is_told(
 # ---- Callables ------------------------------------------------------------------------------
 
 
+async def looked_up(ticket: int) -> str:
+    return f"ticket-{ticket}"
+
+
+class LookedUp:
+    async def __call__(self, ticket: int) -> str:
+        return f"ticket-{ticket}"
+
+
+@pytest.mark.parametrize(
+    "decorate",
+    [
+        thread(looked_up),
+        thread(LookedUp()),  # type: ignore[arg-type]
+        thread("one", tags=looked_up),
+        thread("one", tags=[looked_up]),
+        thread("one", user=looked_up),
+        thread("one", metadata={"plan": looked_up}),
+        thread("one", metadata=looked_up),
+    ],
+)
+def test_an_asynchronous_callable_is_refused(decorate: Any) -> None:
+    with pytest.raises(TypeError, match="functions for the id, tags, .* not asynchronous"):
+        seen_by(decorate, 7)
+
+
 @pytest.mark.parametrize(
     ("result", "expected"), [("s-1", "s-1"), (7, "7"), (UUID(int=7), str(UUID(int=7)))]
 )

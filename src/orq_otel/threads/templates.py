@@ -38,7 +38,8 @@ def resolvers(handler: Callable[..., Any], id: Any, tags: Any) -> tuple[Resolver
     """Make the functions that compute the id and the tags of each call to `handler`.
 
     Raises:
-        TypeError: A template names an argument that the handler does not take.
+        TypeError: A template names an argument that the handler does not take, or a callable is
+            asynchronous.
         ValueError: A template has unbalanced braces.
     """
     get_id = _Template(handler, id, is_id=True) if is_template(id) else _resolver(handler, id)
@@ -90,9 +91,22 @@ def is_template(value: object) -> bool:
     return isinstance(value, str) and "{" in value
 
 
+def is_asynchronous(function: object) -> bool:
+    """Whether a call of a function returns a coroutine."""
+    call = None if isinstance(function, type) else getattr(function, "__call__", None)  # noqa: B004
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
 def _resolver(handler: Callable[..., Any], value: Any) -> Resolver:
     if is_template(value):
         return _Template(handler, value)
+    if is_asynchronous(value):
+        raise TypeError(
+            SafeText(
+                "@thread takes functions for the id, tags, user and metadata that are not "
+                "asynchronous. Await yours in the handler, and write async with thread(...) there."
+            )
+        )
     if callable(value):
         return _calling(handler, value)
     return lambda _args, _kwargs: value

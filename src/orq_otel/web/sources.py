@@ -7,7 +7,6 @@ Standard library only.
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from orq_otel.foundations.guard import is_signals, place_of, report, warn_once
 from orq_otel.threads.frames import Thread, as_tags
 from orq_otel.threads.inbound import accept
 from orq_otel.threads.misuse import raise_if_strict
-from orq_otel.threads.templates import field_names
+from orq_otel.threads.templates import field_names, is_asynchronous
 
 _HEADERS: Final = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 _COOKIES: Final = re.compile(r"[^=;\s]+")
@@ -136,12 +135,6 @@ class Sources:
             report("finding the thread of a request", error)
         else:
             warn_of_function("thread", error, "This one is in no thread.")
-
-
-def is_asynchronous(function: object) -> bool:
-    """Whether a call of a function returns a coroutine."""
-    call = getattr(function, "__call__", None)  # noqa: B004 - it may be an object of any class
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 def warn_of_function(argument: str, error: Exception, outcome: str) -> None:

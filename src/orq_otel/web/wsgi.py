@@ -16,7 +16,8 @@ from typing import Any
 
 from orq_otel.threads.frames import Frame, Steps, Thread, current_frame, nested
 from orq_otel.threads.handlers import Body
-from orq_otel.web.sources import Request, Sources, Tags, is_asynchronous
+from orq_otel.threads.templates import is_asynchronous
+from orq_otel.web.sources import Request, Sources, Tags
 
 
 class ThreadMiddleware:
