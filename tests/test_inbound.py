@@ -9,6 +9,7 @@ import pickle
 import re
 import unicodedata
 from collections.abc import Iterator
+from http.client import HTTPMessage
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import baggage, propagate
 from opentelemetry.context import attach, detach
+from websockets.datastructures import Headers
 
 from orq_otel import (
     Thread,
@@ -385,6 +387,14 @@ def test_of_tags_that_are_too_long_together_the_first_ones_travel(
     ]
 
 
+def message_of(*headers: tuple[str, str]) -> HTTPMessage:
+    """The headers of a request, as `http.server` has them."""
+    message = HTTPMessage()
+    for name, value in headers:
+        message[name] = value
+    return message
+
+
 @pytest.mark.parametrize(
     "headers",
     [
@@ -403,6 +413,8 @@ def test_of_tags_that_are_too_long_together_the_first_ones_travel(
         {"baggage": {"Type": "String", "Value": "thread.id=one"}},  # SNS
         [("baggage", bytearray(b"thread.id=one"))],
         [("baggage", memoryview(b"thread.id=one"))],
+        message_of(("Cookie", "a"), ("Cookie", "b"), ("Baggage", "thread.id=one")),
+        Headers([("Cookie", "a"), ("Cookie", "b"), ("baggage", "thread.id=one")]),
     ],
 )
 def test_headers_of_many_kinds_are_read(headers: Any) -> None:

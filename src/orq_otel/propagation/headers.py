@@ -213,7 +213,13 @@ def header(headers: Any) -> str:
     """The text of the baggage header. Several such headers are joined by commas."""
     if headers is None:
         return ""
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    # The mapping of `websockets` raises an error for a header that is there twice, and what
+    # `http.server` has is no mapping. Both have this.
+    raw_items = getattr(headers, "raw_items", None)
+    if raw_items is not None:
+        pairs = raw_items()
+    else:
+        pairs = headers.items() if isinstance(headers, Mapping) else headers
     return ",".join(
         text for name, value in pairs if _text(name).lower() == NAME for text in _texts(value)
     )
