@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import wrapt
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -371,6 +372,22 @@ def test_an_argument_that_a_decorator_in_between_adds_cannot_be_used_and_is_told
     (line,) = caplog.messages
     assert line.startswith("@thread: ")
     assert line.endswith("answer) [ORQ-T01]")
+
+
+def test_a_decorator_in_between_may_have_the_signature_of_its_handler(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @wrapt.decorator
+    def inject(function: Any, _: Any, args: Any, kwargs: Any) -> Any:
+        return function(*args, database="injected", **kwargs)
+
+    @thread("db-{database}")
+    @inject
+    def answer(ticket: int, database: str) -> Thread | None:
+        return current_thread()
+
+    assert answer(7) is None
+    assert "If a decorator changes them, put @thread below it." in caplog.text
 
 
 def test_an_argument_that_a_decorator_in_between_takes_is_told(

@@ -145,9 +145,11 @@ def _calling(handler: Callable[..., Any], value: Callable[..., Any]) -> Resolver
 
 
 def _fits(handler: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether a call can be right. An inner decorator may take other arguments than its handler."""
+    """Whether a call can be right."""
+    if hasattr(handler, "__wrapped__"):  # a decorator, which may take other arguments than it says
+        return True
     try:
-        inspect.signature(handler, follow_wrapped=False).bind(*args, **kwargs)
+        inspect.signature(handler).bind(*args, **kwargs)
     except TypeError:
         return False
     except ValueError:  # some C functions have no signature
@@ -216,23 +218,10 @@ class _Template(Formatter):
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         try:
-            return self._filled_in(args, kwargs)
-        except WrongCallError:
-            if not _fits(self.handler, args, kwargs):
-                raise
-            raise TypeError(
-                SafeText(
-                    f"@thread: the template {self.text!r} cannot be filled in with the arguments "
-                    "of this call. If a decorator changes them, put @thread below it."
-                )
-            ) from None
-
-    def _filled_in(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        try:
             # Partial, since an inner decorator may add arguments that this call does not have yet.
             bound = self.signature.bind_partial(*args, **kwargs)
         except TypeError as error:
-            raise WrongCallError from error
+            raise self._unfit(args, kwargs) from error
         bound.apply_defaults()
         names = {**self.given, **bound.arguments}
         if self.catch_all is not None:  # it may have the name of an argument that has none, `a, /`
@@ -240,9 +229,20 @@ class _Template(Formatter):
         try:
             return self.vformat(self.text, (), names)
         except WrongCallError:
-            raise
+            raise self._unfit(args, kwargs) from None
         except Exception as error:  # noqa: BLE001 - the arguments are the user's
             raise loggable(error, f"filling in {self.text!r}")  # noqa: B904 - its cause is set
+
+    def _unfit(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> TypeError:
+        """The error of a call that does not have what the template needs."""
+        if not _fits(self.handler, args, kwargs):
+            return WrongCallError()
+        return TypeError(
+            SafeText(
+                f"@thread: the template {self.text!r} cannot be filled in with the arguments of "
+                "this call. If a decorator changes them, put @thread below it."
+            )
+        )
 
     def get_value(
         self,
