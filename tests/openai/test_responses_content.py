@@ -852,17 +852,17 @@ def streamed(*events: dict[str, Any]) -> dict[str, Any]:
     return told  # type: ignore[no-any-return]
 
 
-def delta(kind: str, delta: str, index: int = 0, **more: Any) -> dict[str, Any]:
+def delta(kind: str, delta: str, index: int | None = 0, **more: Any) -> dict[str, Any]:
     """A piece of an item."""
     return {"type": f"response.{kind}.delta", "output_index": index, "delta": delta, **more}
 
 
-def added(index: int, **item: Any) -> dict[str, Any]:
+def added(index: int | None, **item: Any) -> dict[str, Any]:
     """The begin of an item."""
     return {"type": "response.output_item.added", "output_index": index, "item": item}
 
 
-def done(index: int, **item: Any) -> dict[str, Any]:
+def done(index: int | None, **item: Any) -> dict[str, Any]:
     """The end of an item."""
     return {"type": "response.output_item.done", "output_index": index, "item": item}
 
@@ -956,6 +956,37 @@ def test_items_come_in_pieces() -> None:
         server_call("web_search", "ws_1", status="in_progress"),
         {"type": "compaction", "id": "cmp_1"},
     ]
+
+
+@pytest.mark.parametrize("index", [0, None])
+def test_items_that_share_an_index(index: Any) -> None:
+    one = {"type": "function_call", "call_id": "call_1", "name": "find", "arguments": "{}"}
+    other = {**one, "call_id": "call_2"}
+    told = streamed(
+        done(index, **MESSAGE),
+        added(index, **one),
+        delta("function_call_arguments", "{}", index),
+        done(index, **one),
+        done(index, **one),
+        added(index, **{**other, "arguments": ""}),
+        delta("function_call_arguments", '{"parcel": 7}', index),
+    )
+    assert told["parts"] == [
+        text("Hi."),
+        call("find", {}),
+        call("find", {"parcel": 7}, "call_2"),
+    ]
+
+
+def test_a_last_event_without_the_items_of_the_response() -> None:
+    one = {"type": "function_call", "call_id": "call_1", "name": "find", "arguments": "{}"}
+    last = {"id": "r", "status": "completed", "output": []}
+    for reader in (responses.StreamReader(), ContentStreamReader()):
+        for event in (done(0, **one), {"type": "response.completed", "response": last}):
+            reader.feed(parse_json(json.dumps(event)))
+        assert reader.attributes()["gen_ai.response.finish_reasons"] == ("tool_calls",)
+    told = streamed(done(0, **one), {"type": "response.completed", "response": last})
+    assert told["finish_reason"] == "tool_call"
 
 
 def test_pieces_of_which_no_item_was_announced() -> None:

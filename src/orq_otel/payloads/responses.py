@@ -394,7 +394,7 @@ class StreamReader:
             request, which may be long.
     """
 
-    __slots__ = ("_error", "_has_ended", "_noted", "_response")
+    __slots__ = ("_error", "_has_calls", "_has_ended", "_noted", "_response")
 
     kept_fields: ClassVar[Sequence[str]] = (
         "conversation",
@@ -409,6 +409,7 @@ class StreamReader:
         self._response: Any = None
         self._error: ErrorType | None = None
         self._has_ended = False
+        self._has_calls = False  # among the items so far, for the caller to act on
         self._noted: Attributes = {}
 
     def feed(self, event: Any) -> None:
@@ -429,7 +430,9 @@ class StreamReader:
             self._error = event_error(event)
         else:
             item = event.item
-            self._note_item((item if type(item) is dict else item.__dict__).get("type"))
+            item_kind = (item if type(item) is dict else item.__dict__).get("type")
+            self._has_calls = self._has_calls or item_kind in CALLER_CALLS
+            self._note_item(item_kind)
 
     def _note_item(self, kind: Any) -> None:
         if kind == "compaction":
@@ -447,6 +450,9 @@ class StreamReader:
         """The attributes of the response so far."""
         attributes = {} if self._response is None else self._read(self._response)
         attributes.update(self._noted)
+        # The last event of some servers has no items.
+        if self._has_calls and attributes.get(RESPONSE_FINISH_REASONS) == ("stop",):
+            attributes[RESPONSE_FINISH_REASONS] = ("tool_calls",)
         if self._error is not None:
             attributes[ERROR_TYPE] = self._error
         if not self._has_ended:
@@ -490,6 +496,8 @@ _DELTAS: Final[Mapping[str, tuple[str, str, str | None, str | None]]] = {
     "response.mcp_call_arguments.delta": ("mcp_call", "arguments", None, None),
     "response.code_interpreter_call_code.delta": ("code_interpreter_call", "code", None, None),
 }
+#: What tells an item from another.
+_IDENTITY: Final = ("type", "id", "call_id")
 #: States of a response whose output is complete.
 _FINAL_STATES: Final = ("completed", "incomplete")
 
@@ -501,11 +509,12 @@ class ContentStreamReader(StreamReader):
     empty, because the caller left the stream or the response failed.
     """
 
-    __slots__ = ("_events", "_items", "_pieces")
+    __slots__ = ("_before", "_events", "_items", "_pieces")
 
     def __init__(self) -> None:
         super().__init__()
         self._events: list[Mapping[str, Any]] = []  # not yet taken apart
+        self._before: list[Any] = []  # items whose index another one has got since
         self._items: dict[Any, tuple[bool, Any]] = {}  # by output index: whether done, the item
         self._pieces: dict[tuple[Any, str, Any], StringIO] = {}  # by output index, event type, part
 
@@ -538,7 +547,7 @@ class ContentStreamReader(StreamReader):
         """The items that have come so far, whole or put together from their pieces."""
         self.compact()
         indexes = {*self._items, *[key[0] for key in self._pieces]}
-        return [self._item(index) for index in in_order(indexes)]
+        return [*self._before, *[self._item(index) for index in in_order(indexes)]]
 
     def compact(self) -> None:
         """Reduce the events so far to the items and texts in them."""
@@ -569,7 +578,11 @@ class ContentStreamReader(StreamReader):
 
     def _take_item(self, event: Mapping[str, Any]) -> None:
         index, is_done = event.get("output_index"), event["type"] == _DONE
-        self._items[index] = is_done, event.get("item")
+        item = event.get("item")
+        was_done, before = self._items.get(index, (False, None))
+        if was_done and any(get(before, name) != get(item, name) for name in _IDENTITY):
+            self._before.append(before)  # some servers have one index for all, or none
+        self._items[index] = is_done, item
         if is_done:  # the item repeats its pieces
             for key in [key for key in self._pieces if key[0] == index]:
                 del self._pieces[key]
