@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import openai
@@ -474,13 +474,45 @@ FAILED: dict[str, tuple[Any, str, str]] = {
 }
 
 
-@pytest.mark.parametrize("case", FAILED)
+def plainly(asked: openai.OpenAI) -> None:
+    asked.chat.completions.create(model="m", messages=MESSAGES)
+
+
+def raw(asked: openai.OpenAI) -> None:
+    asked.chat.completions.with_raw_response.create(model="m", messages=MESSAGES)
+
+
+def as_lines(asked: openai.OpenAI) -> None:
+    create = asked.chat.completions.with_streaming_response.create
+    with create(model="m", messages=MESSAGES) as response:
+        list(response.iter_lines())
+
+
+def unparsed(asked: openai.OpenAI) -> None:
+    body = {"model": "m", "messages": MESSAGES}
+    asked.post("/chat/completions", cast_to=object, body=body)
+
+
+#: An answer without choices that has no message either may be one that was too long to be read.
+WAYS_TO_FAIL = [
+    (case, ask)
+    for case in FAILED
+    for ask in (plainly, raw, as_lines, unparsed)
+    if case != "no message" or ask is plainly
+]
+
+
+@pytest.mark.parametrize(("case", "ask"), WAYS_TO_FAIL)
 def test_an_error_in_the_place_of_an_answer(
-    captured: Telemetry, server: ByteServer, asked: openai.OpenAI, case: str
+    captured: Telemetry,
+    server: ByteServer,
+    asked: openai.OpenAI,
+    case: str,
+    ask: Callable[[openai.OpenAI], None],
 ) -> None:
     body, kind, description = FAILED[case]
     server.script(Answer(http(as_json(body))))
-    asked.chat.completions.create(model="m", messages=MESSAGES)
+    ask(asked)
 
     span = captured.one()
     assert (span.attributes or {})["error.type"] == kind
@@ -509,6 +541,29 @@ def test_a_page_in_the_place_of_embeddings(
     assert captured.one().status.description == "No object in the response"
 
 
+@pytest.mark.parametrize("ask", [plainly, raw, as_lines, unparsed])
+def test_a_page_in_the_place_of_an_answer(
+    captured: Telemetry,
+    server: ByteServer,
+    asked: openai.OpenAI,
+    ask: Callable[[openai.OpenAI], None],
+) -> None:
+    server.script(Answer(http(b"<p>Log in</p>", content_type="text/html")))
+    ask(asked)
+
+    span = captured.one()
+    assert span.status.description == "No object in the response"
+    assert (span.attributes or {})["gen_ai.response.finish_reasons"] == ("error",)
+
+
+def test_a_page_in_the_place_of_speech(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    server.script(Answer(http(b"<p>Log in</p>", content_type="text/html")))
+    asked.audio.speech.create(model="m", voice="alloy", input="It is on its way.")
+    assert captured.one().status.description == "No object in the response"
+
+
 HALF = {"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"content": "He"}}]}
 END = {"id": "c", "model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": "STOP"}]}
 
@@ -524,6 +579,22 @@ def test_an_error_in_the_place_of_a_chunk(
     list(asked.chat.completions.create(model="m", messages=MESSAGES, stream=True))
 
     assert captured.one().status.description == "Error in the response - No."
+
+
+@pytest.mark.parametrize("kind", ["text/event-stream", None, "text/plain", "application/json"])
+def test_a_stream_as_lines_whatever_its_content_type(
+    captured: Telemetry, server: ByteServer, asked: openai.OpenAI, kind: str | None
+) -> None:
+    sent = [{**one, "error": {}} for one in (HALF, HALF, END)]
+    server.script(Answer(http(sse(sent), content_type=kind)))
+    create = asked.chat.completions.with_streaming_response.create
+    with create(model="m", messages=MESSAGES, stream=True) as response:
+        list(response.iter_lines())
+
+    span = captured.one()
+    assert span.status.is_unset
+    assert (span.attributes or {})["gen_ai.response.finish_reasons"] == ("stop",)
+    assert parts(captured) == [{"type": "text", "content": "HeHe"}]
 
 
 def test_a_message_between_chunks_is_no_error(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from orq_otel.foundations.guard import report
@@ -54,6 +55,7 @@ class ErrorDetails:
 #: Where servers have the error within the body of one, and how deep.
 _INNER: Final = ("error", "errors", "detail")
 _DEEPEST: Final = 4
+_NESTED: Final = (Mapping, list, SimpleNamespace)
 #: The names of a message, a kind and a code of an error.
 _MESSAGES: Final = ("message", "error", "detail", "msg")
 _KINDS: Final = ("type", "error_type", "status")
@@ -72,10 +74,12 @@ def error_details(head: str, body: Any) -> ErrorDetails:
         body: What the server sent, parsed if it is JSON.
     """
     for _ in range(_DEEPEST):
+        if isinstance(body, SimpleNamespace):
+            body = vars(body)
         if isinstance(body, list) and body:
             body = body[0]
         elif isinstance(body, Mapping) and not isinstance(body.get("message"), str):
-            inner = [body[name] for name in _INNER if isinstance(body.get(name), (Mapping, list))]
+            inner = [body[name] for name in _INNER if isinstance(body.get(name), _NESTED)]
             if not any(inner):
                 break
             body = next(filter(None, inner))
@@ -259,8 +263,8 @@ def add_error(response: Mapping[str, Any], attributes: Attributes) -> None:
     empty: `""`, `{}` or `false`.
     """
     error = response.get("error")
-    named = fields(error)
-    if error and (not named or any(named.values())):
+    is_object = isinstance(error, Mapping) or hasattr(error, "__dict__")
+    if any(fields(error).values()) if is_object else error:
         attributes[ERROR_TYPE] = error_type(error)
     elif response.get("object") == "error":
         attributes[ERROR_TYPE] = error_type(response)

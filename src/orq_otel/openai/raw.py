@@ -43,6 +43,9 @@ _SERVED_MODEL = "x-ms-served-model"
 #: How far into a body its first character is looked for.
 _START = 1000
 
+#: How JSON begins that is read.
+_OPENING: Final = (b"{", b"[")
+
 #: Content types of bodies without attributes: speech.
 _OPAQUE = ("audio/", "application/octet-stream")
 
@@ -50,14 +53,22 @@ _OPAQUE = ("audio/", "application/octet-stream")
 class Body:
     """Reads a body as it comes, JSON or server-sent events, and ends the call with it.
 
-    Of any other body, such as plain text or sound, only the end is noticed.
+    Some servers give events another content type, or none, and clients read them all the same. Of
+    any other body, such as plain text or sound, only the end is noticed.
+
+    Args:
+        call: The call.
+        response: The HTTP response.
+        is_read: Whether somebody else reads the events, if there are any.
     """
 
-    def __init__(self, call: Call, response: Any) -> None:
+    def __init__(self, call: Call, response: Any, *, is_read: bool = False) -> None:
         self._call = call
+        self._is_read = is_read
         kind = content_type(response)
         self._is_events = EVENTS in kind
         self._is_opaque = kind.startswith(_OPAQUE)
+        self._is_page = kind.startswith("text/html")
         self._json = LongJson()  # the body, or the data of an event
         self._has_begun = False
         self._start = b""  # of a line, too short to tell whether the line is data
@@ -76,18 +87,21 @@ class Body:
         elif self._has_begun:
             self._json.add(piece)
         elif piece := piece.lstrip():
-            if piece.startswith(b"{"):
+            if piece[:1] in _OPENING:
                 self._has_begun = True
                 self._json.add(piece)
-            else:
+            elif self._is_read:
                 self._is_opaque = True
+            else:
+                self._is_events = True
+                self._feed_lines(piece)
 
     def finish(self) -> None:
         """End the call: the body was read to its end."""
-        _end(self._call, self.answer())
+        _end(self._call, "" if self._is_page else self.answer())
 
     def answer(self) -> Any:
-        """The body as a namespace, or None if it is no JSON."""
+        """The body as namespaces, or None if it is no JSON."""
         is_json = self._has_begun and not self._is_events
         return self._json.parse() if is_json else None
 
@@ -179,7 +193,7 @@ def other_stream(stream: Any, call: Call) -> Any:
     """
     try:
         response = stream.response
-        body = Body(weakref.proxy(call), response)  # no cycle: the call keeps the body
+        body = Body(weakref.proxy(call), response, is_read=True)  # no cycle: the call keeps it
         call.read_skipped = body.answer
         for name in ("iter_bytes", "aiter_bytes"):
             setattr(response, name, _read_aside(getattr(response, name), body))
@@ -199,10 +213,14 @@ def _read_aside(method: Callable[..., Any], body: Body) -> Callable[..., Any]:
 
 
 def read_body(response: Any) -> Any:
-    """The body of an HTTP response that has been read, as a namespace, or None if it is no JSON."""
+    """The body of an HTTP response that has been read: its JSON as namespaces, or a text, or None.
+
+    A text may be the page of a server that has no API under this address.
+    """
     content, kind = response.content, content_type(response)
-    is_json = not kind.startswith(_OPAQUE) and content.lstrip().startswith(b"{")
-    return parse_long_json(content) if is_json else None
+    if not kind.startswith(_OPAQUE) and content.lstrip()[:1] in _OPENING:
+        return parse_long_json(content)
+    return response.text if kind.startswith("text/") else None
 
 
 @lru_cache(maxsize=256)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orq_otel.genai.errors import error_attributes
+from orq_otel.genai.errors import add_page, error_attributes
 from orq_otel.genai.fields import Attributes, fields, get, number, parse_json
 from orq_otel.genai.growing_text import growing_text
 from orq_otel.genai.messages import Content, message, text
@@ -48,11 +48,13 @@ def speech_request_content(body: Mapping[str, Any]) -> Content:
 def speech_response_attributes(response: Any) -> Attributes:
     """Attributes of speech: token counts if it came as events, which the client does not parse.
 
-    What is JSON, parsed, is an error in the place of speech.
+    What is JSON, parsed, is an error in the place of speech. A page is one, too.
     """
     attributes = error_attributes(response)
     http = get(response, "response")
-    if "event-stream" not in getattr(http, "headers", {}).get("content-type", ""):
+    kind = getattr(http, "headers", {}).get("content-type", "")
+    if "event-stream" not in kind:
+        add_page("" if kind.startswith("text/") else response, attributes)
         return attributes
     for line in http.content.splitlines():
         if line.startswith(b"data:") and b'"usage"' in line:

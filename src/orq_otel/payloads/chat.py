@@ -207,14 +207,16 @@ def add_failure(completion: Mapping[str, Any], attributes: Attributes) -> None:
     Gateways such as OpenRouter send the error of the server behind them in this way, some with no
     choices, some with a choice whose finish reason is "error".
     """
-    choices = completion.get("choices", ())
+    choices = completion.get("choices")
     add_error(completion, attributes)
     if ERROR_TYPE in attributes:
         return
     if choices is None:
         said = said_error(completion, _NO_CHOICES)
-        attributes[ERROR_TYPE] = said or error_type(None, _NO_CHOICES)
-        return
+        if said is None and "choices" in completion:  # else they may be in what was cut out
+            said = error_type(None, _NO_CHOICES)
+        if said is not None:
+            attributes[ERROR_TYPE] = said
     for choice in map(fields, items(choices)):
         add_error(choice, attributes)
         if ERROR_TYPE not in attributes and choice.get("finish_reason") == "error":
