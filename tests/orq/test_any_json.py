@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orq_otel.genai.content import encode
+from orq_otel.genai.errors import ErrorType
 from orq_otel.orq.operations import TABLE, Row
 
 ROWS = {
@@ -151,7 +152,7 @@ def can_be_exported(value: Any) -> bool:
     """Whether it is what an attribute may be."""
     if isinstance(value, tuple):
         return all(can_be_exported(one) and type(one) is str for one in value)
-    if type(value) is str:
+    if type(value) in (str, ErrorType):  # a call checks the second kind
         return value.isascii() or bool(value.encode())
     if type(value) is int:
         return -(2**63) <= value < 2**63
