@@ -68,6 +68,35 @@ def test_an_answer_that_is_not_valid_is_not_lost(
     assert message["finish_reason"] == "length"
 
 
+@pytest.mark.parametrize(
+    ("said", "description"),
+    [
+        ({"error": {"message": "No.", "code": "odd"}}, "Error code: 200 - code odd: No."),
+        ({"error": "No."}, "Error code: 200 - No."),
+        ({"error": {"error": {"type": "odd"}}}, "Error code: 200 - odd"),
+        ({"message": "No."}, "Error code: 200"),
+    ],
+)
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_an_error_in_the_place_of_an_answer(
+    captured: Telemetry,
+    server: ByteServer,
+    orq: Any,
+    said: Any,
+    description: str,
+    is_streamed: bool,
+) -> None:
+    events = http(sse([answer(0, None, is_final=False), said]), content_type="text/event-stream")
+    server.script(Answer(events if is_streamed else http(as_json(said))))
+    with pytest.raises(orq_ai_sdk.models.OrqError):
+        if is_streamed:
+            list(orq.deployments.stream(key="support"))
+        else:
+            orq.deployments.invoke(key="support")
+
+    assert captured.one().status.description == description
+
+
 def test_each_choice_of_a_stream_that_broke_says_error(
     captured: Telemetry, server: ByteServer, orq: Any
 ) -> None:

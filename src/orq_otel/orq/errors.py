@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from orq_otel.genai import credentials
 from orq_otel.genai.errors import ErrorDetails, Errors, error_details
+from orq_otel.genai.fields import get
 from orq_otel.genai.long_json import parse_long_json
 
 #: The longest body, in characters, that is parsed as an error.
@@ -19,15 +20,19 @@ _BAD: Final = 400
 def read_error(error: BaseException) -> ErrorDetails | None:
     """The fields of an error, or None for an error without an HTTP status.
 
-    From a successful response that the client could not parse, only the status is read: the text of
-    the response is in the error.
+    The client also raises one for a successful response that it could not parse, whose text is in
+    the error. Of that only what the server calls an error is read, in an event of a stream as well.
     """
     status = getattr(error, "status_code", None)
     if type(status) is not int:
         return None
     head = f"Error code: {status}"
-    if status < _BAD or type(error).__module__.partition(".")[0] != "orq_ai_sdk":
+    if type(error).__module__.partition(".")[0] != "orq_ai_sdk":
         return ErrorDetails(head)
+    if status < _BAD:
+        answer = read_answer(error)
+        said = get(get(answer, "data") or answer, "error")
+        return error_details(head, said) if said else ErrorDetails(head)
     body = getattr(error, "body", None)
     if isinstance(body, str) and len(body) <= _LONGEST:
         with suppress(ValueError, RecursionError):
