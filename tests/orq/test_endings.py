@@ -10,6 +10,7 @@ import httpx
 import pytest
 from opentelemetry.trace import StatusCode
 from support.byte_server import Answer, ByteServer, as_json, http, sse
+from support.client_versions import needs
 from support.recorded import Telemetry
 
 from orq_otel import OrqInstrumentor
@@ -77,7 +78,10 @@ def test_an_answer_that_is_not_valid_is_not_lost(
         ({"message": "No."}, "Error code: 200"),
     ],
 )
-@pytest.mark.parametrize("is_streamed", [False, True])
+@pytest.mark.parametrize(
+    "is_streamed",
+    [False, pytest.param(True, marks=needs("orq-ai-sdk", "4.13", "an error for wrong events"))],
+)
 def test_an_error_in_the_place_of_an_answer(
     captured: Telemetry,
     server: ByteServer,
