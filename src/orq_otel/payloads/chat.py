@@ -289,8 +289,12 @@ class StreamReader:
             if usage is not None:
                 self._usage = later(self._usage, usage)
             may_be_last = not choices or choices[-1].__dict__["finish_reason"] is not None
-            if may_be_last and self._head and len(self._head) < len(_HEAD):
-                self._begin(chunk)  # some servers name the model, or the tier, at the end
+            if may_be_last and (head := self._head):  # some servers name model or tier at the end
+                tier = chunk_fields.get("service_tier")
+                if RESPONSE_MODEL not in head or (
+                    tier and OPENAI_RESPONSE_SERVICE_TIER not in head
+                ):
+                    self._begin(chunk)
             if may_be_last and (
                 getattr(chunk, _EXTRA, True)
                 or (choices and (len(choices) > 1 or getattr(choices[0], _EXTRA, True)))
