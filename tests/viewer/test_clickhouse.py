@@ -18,7 +18,7 @@ from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.model.telemetry import EVALUATION, LogRecord, Span
 from orq_otel.viewer.store import open_store
-from orq_otel.viewer.store.buckets import DAY
+from orq_otel.viewer.store.buckets import DAY, HOUR
 from orq_otel.viewer.store.clickhouse import ClickHouseStore
 from orq_otel.viewer.store.clickhouse_address import Address
 from orq_otel.viewer.store.clickhouse_spans import RawSpans
@@ -158,6 +158,9 @@ def test_sums_of_the_release_before_are_made_anew(database: Database) -> None:
         assert answers(store) == before
 
 
+DAYS = "toDateTime(Timestamp) + toIntervalDay"
+
+
 def test_sums_are_kept_as_long_as_spans(database: Database) -> None:
     database.command("ALTER TABLE otel_traces MODIFY TTL toDateTime(Timestamp) + toIntervalDay(30)")
     with database.store() as store:
@@ -174,7 +177,38 @@ def test_sums_are_kept_as_long_as_spans(database: Database) -> None:
     assert "TTL toDateTime(arrived) + toIntervalDay(3)" in tables["otel_traces_orq_arrivals"]
 
 
-DAYS = "toDateTime(Timestamp) + toIntervalDay"
+@pytest.mark.parametrize(
+    ("change", "ttl"),
+    [
+        (f"MODIFY TTL {DAYS}(90)", "TTL toDateTime(hour) + toIntervalDay(90) "),
+        pytest.param("REMOVE TTL", None, marks=pytest.mark.slow),
+    ],
+)
+def test_sums_are_made_anew_after_spans_are_kept_for_another_time(
+    database: Database, caplog: pytest.LogCaptureFixture, change: str, ttl: str | None
+) -> None:
+    now = time.time_ns()
+    database.command(f"ALTER TABLE otel_traces MODIFY TTL {DAYS}(30)")
+    with database.store() as store:
+        store.create_rollup()
+    database.insert(kept(call("a", start=now - HOUR)))
+    for altered, warnings in (("", 0), (change, 1), ("", 1)):
+        if altered:
+            database.command(f"ALTER TABLE otel_traces {altered}")
+        with database.store() as store:
+            for _ in range(2):
+                assert [one.id for one in store.threads(ThreadQuery()).threads] == ["a"]
+        assert sum("TTL of otel_traces was changed" in one.message for one in caplog.records) == (
+            warnings
+        )
+        if altered:
+            with database.store() as store:
+                store.create_rollup()
+            ((engine,),) = database.rows(
+                "SELECT engine_full FROM system.tables WHERE database = currentDatabase()"
+                " AND name = 'otel_traces_orq_activity'"
+            )
+            assert ttl in engine if ttl else " TTL " not in engine
 
 
 @pytest.mark.parametrize(
@@ -199,7 +233,7 @@ DAYS = "toDateTime(Timestamp) + toIntervalDay"
 )
 @pytest.mark.one_in(3)
 def test_sums_are_deleted_when_every_span_of_their_time_is(
-    database: Database, ttl: str, kept: str | None
+    database: Database, caplog: pytest.LogCaptureFixture, ttl: str, kept: str | None
 ) -> None:
     database.command(f"ALTER TABLE otel_traces MODIFY TTL {ttl}")
     with database.store() as store:
@@ -211,6 +245,9 @@ def test_sums_are_deleted_when_every_span_of_their_time_is(
     assert made.endswith(
         f"digest){'' if kept is None else f' TTL {kept}'} SETTINGS index_granularity = 1024"
     )
+    with database.store() as store:
+        store.threads(ThreadQuery())
+    assert caplog.records == []
 
 
 def test_sums_that_cannot_be_deleted_with_their_spans_are_not_made(database: Database) -> None:

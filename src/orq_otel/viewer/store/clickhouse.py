@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, TypeVar, get_args
 
 from orq_otel.viewer.model.kept_spans import KeptSpan, Position, Spans
@@ -76,7 +76,7 @@ class ClickHouseStore:
         self._checked = 0.0
         self._next_sweep = time.monotonic() + _SWEEP
         self._is_summed = False
-        self._has_checked_logs = False
+        self._has_checked_logs = self._has_checked_time = False
         self._followed: tuple[int, ...] | None = None
         self._may_write = not server.address.services
 
@@ -326,13 +326,25 @@ class ClickHouseStore:
         if now > self._checked:
             self._is_summed = self._tables.are_there() and self._tables.state("made") == 1
             self._checked = now + _CHECK
-            if self._is_summed and not self._has_checked_logs and self._raw.logs_table is not None:
-                self._has_checked_logs = True
-                self._check_logs()
+            if self._is_summed:
+                self._check_tables()
         return self._is_summed
 
-    def _check_logs(self) -> None:
-        """Warn if the sums were made before there was a table of log records."""
+    def _check_tables(self) -> None:
+        """Warn once if the sums were made before the Collector's tables became as they are."""
+        if not self._has_checked_time:
+            self._has_checked_time = True
+            with suppress(StoreError):  # who may not see how long rows are kept need not know
+                if not self._tables.are_kept_as_spans():
+                    _log.warning(
+                        "The sums are not kept as long as the spans: the TTL of %s was changed"
+                        " after they were made. Call `orq-otel clickhouse-rollup` again, which"
+                        " makes them anew.",
+                        self._raw.table.name,
+                    )
+        if self._has_checked_logs or self._raw.logs_table is None:
+            return
+        self._has_checked_logs = True
         if self._tables.is_there("arriving") and not self._tables.is_there("arriving_logs"):
             _log.warning(
                 "The sums were made before there was a table of log records, and nothing notes what"

@@ -274,21 +274,34 @@ class Tables:
         return int(now)
 
     def make(self) -> None:
-        """Create those that are not there, with what fills them. Drop those of another form.
+        """Create those that are not there, with what fills them.
+
+        Drop those of another form before, or that are kept for another time than spans are.
 
         Raises:
             StoreError: The server does not allow it, or nothing can note what arrives there.
         """
         statements = self.statements()
         form = self.state("form") if self.is_there("state") else 0
-        if form not in {0, FORM}:
+        if form not in {0, FORM} or (form == FORM and not self.are_kept_as_spans()):
             self.drop()
+            form = 0
         for statement in statements:
             self._server.do(statement)
         if form != FORM:
             for part in _EARLIER:
                 self._server.do(f"DROP TABLE IF EXISTS {self.name(part)}{self._on()}")
             self.note("form", FORM)
+
+    def are_kept_as_spans(self) -> bool:
+        """Whether rows are kept as long as spans are now.
+
+        Raises:
+            StoreError: The user may not see it.
+        """
+        spans, _ = self._local(self._spans)
+        ours, _ = self._local(Table.find(self._server, self.name("activity")))
+        return _ttl_of_all(ours.engine_full) == _of_hours(_ttl_of_all(spans.engine_full))
 
     def statements(self) -> list[str]:
         """Returns the statements that make the tables.
@@ -370,9 +383,9 @@ class Tables:
             StoreError: Rows of ours cannot be kept as long: it depends on what they do not have.
         """
         kept = _ttl_of_all(definition)
-        if kept is None:
+        ours = _of_hours(kept)
+        if ours is None:
             return ""
-        ours = re.sub(r"\bTimestamp(?:Time|Date)?\b", "hour", kept)
         try:
             self._server.ask(f"SELECT {ours} FROM (SELECT now('UTC') AS hour)")
         except StoreError as error:
@@ -384,6 +397,11 @@ class Tables:
                 is_temporary=False,
             ) from error
         return f"TTL {ours}"
+
+
+def _of_hours(ttl: str | None) -> str | None:
+    """Returns how long rows of ours are kept if spans have a TTL."""
+    return None if ttl is None else re.sub(r"\bTimestamp(?:Time|Date)?\b", "hour", ttl)
 
 
 def _ttl_of_all(definition: str) -> str | None:
