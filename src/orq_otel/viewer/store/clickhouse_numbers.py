@@ -296,8 +296,11 @@ class _Source:
         self.is_call = "1" if self.is_of_calls else _IS_CALL
         told = reading.feedback(hours_of(query.since))
         self._told = f"SELECT cityHash64(thread_id) AS thread, good, bad FROM ({told})"
-        times = "a.call_seconds AS second, a.call_kinds AS kind, a.call_models AS model"
-        calls = f"{times}, a.call_latencies AS latency, a.call_sums AS sums"
+        # What is joined is read, whether or not it is asked for.
+        times = "a.call_seconds AS second"
+        if self.is_of_calls:
+            times += ", a.call_models AS model"
+        calls = f"{times}, a.call_kinds AS kind, a.call_latencies AS latency, a.call_sums AS sums"
         is_in = f"{_AT} >= {{begin:Int64}} AND {_AT} < {{end:Int64}}"
         label = "model AS label, " if self.is_of_calls else ""
         self._calls = (
