@@ -250,6 +250,21 @@ def test_sums_are_deleted_when_every_span_of_their_time_is(
     assert caplog.records == []
 
 
+def test_sums_are_made_after_dropping_them_was_interrupted(database: Database) -> None:
+    database.insert(kept(call("a")))
+    with database.store() as store:
+        store.create_rollup()
+        database.server.fail("DROP TABLE IF EXISTS `" + database.name + "`.`otel_traces_orq_days`")
+        try:
+            with pytest.raises(StoreError):
+                store.drop_rollup()
+        finally:
+            database.server.fail()
+        store.create_rollup()
+        assert [one.id for one in store.threads(ThreadQuery()).threads] == ["a"]
+        assert database.rows("SELECT spans FROM otel_traces_orq_days FINAL") == [[1]]
+
+
 def test_sums_that_cannot_be_deleted_with_their_spans_are_not_made(database: Database) -> None:
     ttl = f"{DAYS}(multiIf(ServiceName = 'shop', 7, 30))"
     database.command(f"ALTER TABLE otel_traces MODIFY TTL {ttl}")

@@ -283,7 +283,9 @@ class Tables:
         """
         statements = self.statements()
         form = self.state("form") if self.is_there("state") else 0
-        if form not in {0, FORM} or (form == FORM and not self.are_kept_as_spans()):
+        # Some may be gone already, if dropping them was interrupted.
+        is_kept = not self.is_there("activity") or self.are_kept_as_spans()
+        if form not in {0, FORM} or not is_kept:
             self.drop()
             form = 0
         for statement in statements:
