@@ -40,8 +40,8 @@ class Dialect:
         marks: By which its spans are known: names of attributes, or beginnings that end with ".".
         scopes: Instrumentation scopes by which its spans are known, where no attribute tells.
         is_genai: Whether a span with these marks is about generative AI.
-        labels: Those of the marks that any span may have, such as an HTTP request inside a call.
-            They say whose span it is, and not that it is about generative AI.
+        labels: Attributes, written as marks are, that any span may have, such as an HTTP request
+            inside a call. They say whose span it is, and not that it is about generative AI.
         thread_ids: Attributes with the thread's id.
         tags: Attributes with the thread's tags.
         users: Attributes with the user's id.
