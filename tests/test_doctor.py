@@ -558,6 +558,13 @@ os.environ["OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT"] = "2000"
 with orq_otel.configure(capture_content=True), orq_otel.thread("t-1"):
     client.chat.completions.create(model="m", messages=[{"role": "user", "content": "x" * 9000}])
 """
+SHUT_DOWN = f"""
+{OWN_PROVIDER}
+set_up()
+trace.get_tracer_provider().shutdown()
+with orq_otel.thread("t-1"):
+    call()
+"""
 NO_ATTRIBUTES = f"""
 os.environ["OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"] = "0"
 {WELL}
@@ -654,6 +661,7 @@ def examine(
         (TWO_IDS, ["ORQ-T09"], "'t-1' and 't-2' are in one trace."),
         (EARLY, ["ORQ-T08"], "The span 'job' has no thread, and"),
         (CUT, ["ORQ-S09"], "texts cut to 2000 characters"),
+        (SHUT_DOWN, ["ORQ-X13"], "Spans ended after their provider was shut down."),
         (NO_ATTRIBUTES, ["ORQ-S09"], "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT=0"),
         (IGNORED, ["ORQ-X04"], "service_name='other'"),
         (EVENTS, ["ORQ-S08"], "no logger provider"),
@@ -674,6 +682,7 @@ def examine(
         "two ids",
         "an early root",
         "limits",
+        "a provider that was shut down",
         "no attributes at all",
         "ignored arguments",
         "events",
@@ -747,12 +756,28 @@ def test_content_that_a_mistyped_redaction_keeps_here(
     assert "there is no module 'no_such_module'" in problems(report)["ORQ-S04"]
 
 
+#: As where a release replaces the folder of the one before.
+FOLDER_IS_GONE = f"""
+import tempfile, threading
+from concurrent.futures import ThreadPoolExecutor
+os.chdir(tempfile.mkdtemp())
+os.rmdir(os.getcwd())
+with orq_otel.thread("t-1"), ThreadPoolExecutor() as pool:
+    assert pool.submit(sum, [2, 3]).result() == 5
+    worker = threading.Thread(target=print)
+    worker.start()
+    worker.join()
+{WELL}
+"""
+
+
 # The folder of the test has a sitecustomize, which runs besides the one with the probes.
 @pytest.mark.parametrize(
     "program",
     [
         WELL,
         pytest.param(LEFT_TO_THE_SDK, marks=pytest.mark.slow),
+        FOLDER_IS_GONE,
         WORKER.replace("START", "fork"),
         FORKED.replace("FLUSH", "trace.get_tracer_provider().force_flush()"),
     ],

@@ -28,6 +28,7 @@ from orq_otel.foundations.codes import (
     CUT_CONTENT,
     EARLY_ROOT,
     LEFT_IN_QUEUE,
+    NO_EXPORTER,
     NO_SETUP,
     NO_THREAD,
     NO_USAGE,
@@ -304,14 +305,17 @@ class Probe:
             class Watching(SpanProcessor):
                 """Shows each span to the probe."""
 
+                is_shut = False
+
                 def on_start(self, span: Any, parent_context: Any = None) -> None:  # noqa: ARG002 - the SDK's name
                     probe.started(span)
 
                 def on_end(self, span: Any) -> None:
-                    probe.ended(span)
+                    probe.ended(span, is_lost=self.is_shut and not _has_outlet(provider))
 
                 # It comes before what exports, which is silent after its own.
                 def shutdown(self) -> None:
+                    self.is_shut = True
                     probe.note_facts()
 
                 def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002 - as above
@@ -337,13 +341,14 @@ class Probe:
         except Exception as error:  # noqa: BLE001 - never into the program's start_span
             report("noting a span for the doctor", error)
 
-    def ended(self, span: Any) -> None:
-        """Note what a span shows at its end."""
+    def ended(self, span: Any, *, is_lost: bool) -> None:
+        """Note what a span shows at its end, and whether its provider was shut down before."""
         try:
             with self._lock:
                 self.spans += 1
                 self._changes += 1
-                for finding in self._about(span):
+                lost = "Spans ended after their provider was shut down."
+                for finding in (*self._about(span), *([Finding(NO_EXPORTER, lost)] * is_lost)):
                     self.seen[finding] = None
             self.note_facts()
         except Exception as error:  # noqa: BLE001 - never into the program's span.end()
@@ -476,6 +481,12 @@ class Probe:
             self._facts = describe().splitlines()[1:]
 
 
+def _has_outlet(provider: Any) -> bool:
+    """Whether `configure()` exports the spans of a provider, and says itself what is lost."""
+    outlet = state.outlets.get("traces")
+    return outlet is not None and outlet.provider is provider
+
+
 class _Trace:
     """What is remembered of a trace: the ids of its threads, and its calls of models."""
 
@@ -526,8 +537,10 @@ def caller() -> str:
 
 
 def _short(file: str) -> str:
-    path = Path(file)
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file
+    try:
+        return str(Path(file).relative_to(Path.cwd()))
+    except (OSError, ValueError):  # the folder is gone, or another one
+        return file
 
 
 def _add(counted: dict[str, int], line: str) -> None:
