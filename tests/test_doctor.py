@@ -12,6 +12,7 @@ import subprocess
 import sys
 import sysconfig
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -50,10 +51,12 @@ class Server(ThreadingHTTPServer):
 
     Attributes:
         status_of_nothing: The status for a request without a body, if it is another one.
+        is_endless: Whether a response never ends, as a stream of events.
     """
 
     status = 200
     status_of_nothing: int | None = None
+    is_endless = False
     headers: dict[str, str] = {}
     body = b""
 
@@ -73,9 +76,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response_only(of_nothing or self.server.status)
         for name, value in {"date": formatdate(usegmt=True), **self.server.headers}.items():
             self.send_header(name, value)
-        self.send_header("content-length", str(len(self.server.body)))
+        if not self.server.is_endless:
+            self.send_header("content-length", str(len(self.server.body)))
         self.end_headers()
         self.wfile.write(self.server.body)
+        with suppress(OSError):  # until the client leaves
+            while self.server.is_endless:
+                self.wfile.write(b": still here\n\n")
+                time.sleep(0.1)
 
     do_POST = do_GET = do_CONNECT = _answer  # noqa: N815 - names of http.server
 
@@ -463,10 +471,15 @@ def test_what_cannot_be_sent_is_found(
     assert (code, list(problems(report))) == (1, [expected])
 
 
+def test_an_answer_that_never_ends_is_not_waited_for() -> None:
+    with serving(500) as server:
+        server.is_endless = True
+        code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=server.url)
+    assert (code, list(problems(report))) == (1, ["ORQ-N08"])
+
+
 @pytest.mark.parametrize("seconds", [-3600, 3600])
 def test_clocks_apart(seconds: int) -> None:
-    import time  # noqa: PLC0415
-
     there = formatdate(time.time() + seconds, usegmt=True)
     with serving(date=there) as server:
         code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=server.url)

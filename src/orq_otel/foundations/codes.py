@@ -365,7 +365,8 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
         NO_EXPORTER: Entry(
             NOTHING_ARRIVES,
             "Spans are made, and no exporter sends them anywhere.",
-            "Unset OTEL_TRACES_EXPORTER=none, or add a processor with an exporter to the provider.",
+            "Unset OTEL_TRACES_EXPORTER=none, or add a processor with an exporter to the provider. "
+            "Shut a provider down when nothing is left to be traced: it cannot be started again.",
         ),
         UNCONFIGURED_WORKER: Entry(
             NOTHING_ARRIVES,

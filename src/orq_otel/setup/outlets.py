@@ -153,7 +153,8 @@ class SpanOutlet(Outlet, SpanProcessor):
         if not self.is_open and state.handle is not None:  # shut down by its provider
             warn_once(
                 NO_EXPORTER,
-                "A span ended after its provider was shut down, and goes nowhere. Exit handlers "
-                "run in reverse order: register yours after configure().",
+                "A span ended after its provider was shut down, and goes nowhere. At the end of a "
+                "program, join OS threads, and have exit handlers registered after configure(), "
+                "since they run in reverse order.",
             )
         super()._to_all(item)

@@ -202,7 +202,7 @@ def _send(
         connection.request(method, target, b"", sent)
         answer = connection.getresponse()
         about = {name.lower(): value for name, value in answer.getheaders()}
-        return answer.status, answer.read(65536), about
+        return answer.status, answer.read1(65536), about  # the rest may never come
 
 
 def _trust() -> ssl.SSLContext:
