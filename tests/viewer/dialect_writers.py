@@ -851,6 +851,18 @@ def _by_own_names(call: Call) -> Attributes:
     return {own.get(name, name): value for name, value in found.items()}
 
 
+def _in_json(call: Call) -> Attributes:
+    """As Cloudflare's gateway has it, and users who write spans by hand: no operation is named."""
+    own = {
+        "gen_ai.input.messages": "gen_ai.prompt_json",
+        "gen_ai.output.messages": "gen_ai.completion_json",
+    }
+    found = _genai(call, openai(call), _completion(call))
+    del found["gen_ai.operation.name"]
+    told = {own.get(name, name): value for name, value in found.items()}
+    return {**told, "gen_ai.model.provider": "openai"}
+
+
 def _cached_by_own_name(call: Call) -> Attributes:
     """Numbers are in the conventions, but for those of a cache: as AgentScope has them."""
     own = {"gen_ai.usage.cache_read.input_tokens": "agentscope.usage.cache_input_tokens"}
@@ -987,6 +999,7 @@ WRITERS: Mapping[str, Callable[[Call], Attributes]] = {
     "TruLens, printed": _trulens_printed,
     "conventions, roles of LangChain's classes": _classes_in_conventions,
     "conventions, Rig's messages": _rig_in_conventions,
+    "conventions, messages in JSON": _in_json,
     "conventions, messages by other names": _by_own_names,
     "conventions, numbers by other names": _own_numbers,
     "conventions, cached tokens by another name": _cached_by_own_name,

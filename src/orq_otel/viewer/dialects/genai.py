@@ -6,7 +6,8 @@
 - One event or log record for each message: `gen_ai.user.message`, ..., `gen_ai.choice`. Azure keeps
   JSON in `gen_ai.event.content`, Strands in `content` and `message`.
 - `gen_ai.content.prompt` and `gen_ai.content.completion`, with `gen_ai.prompt` and
-  `gen_ai.completion`, which LangSmith puts onto the span.
+  `gen_ai.completion`, which LangSmith puts onto the span. Gateways and users who write spans by
+  hand have them as `gen_ai.prompt_json` and `gen_ai.completion_json`.
 
 A log record that belongs to a span is one of its events, and has its content in `body`.
 
@@ -41,9 +42,10 @@ _ROLES: Final = {
 _CHOICE: Final = "gen_ai.choice"
 
 
-#: Those of LangSmith and Traceloop, and those that Quarkus has on the span.
-_PROMPT: Final = ("gen_ai.prompt", "gen_ai.content.prompt")
-COMPLETION: Final = ("gen_ai.completion", "gen_ai.content.completion")
+#: Those of LangSmith and Traceloop, those that Quarkus has on the span, and those of Cloudflare's
+#: gateway.
+PROMPT: Final = ("gen_ai.prompt", "gen_ai.content.prompt", "gen_ai.prompt_json")
+COMPLETION: Final = ("gen_ai.completion", "gen_ai.content.completion", "gen_ai.completion_json")
 
 
 def events_of(span: Span) -> Iterator[tuple[str, Mapping[str, Any], Any]]:
@@ -108,7 +110,7 @@ def _asked(span: Span) -> Messages:
     found = [one for name, one in _messages(span) if name != _CHOICE]
     if found:
         return _with_instructions(span, found)
-    return _with_instructions(span, asked(content(span, _PROMPT)))
+    return _with_instructions(span, asked(content(span, PROMPT)))
 
 
 def _with_instructions(span: Span, found: Messages) -> Messages:
@@ -221,7 +223,7 @@ GENAI: Final = Dialect(
     operations=("gen_ai.operation.name",),
     kinds={"gen_ai.operation.name": _OPERATIONS},
     models=("gen_ai.response.model", "gen_ai.request.model"),
-    providers=("gen_ai.provider.name", "gen_ai.system"),
+    providers=("gen_ai.provider.name", "gen_ai.system", "gen_ai.model.provider"),
     response_ids=("gen_ai.response.id",),
     usage={
         "input_tokens": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),

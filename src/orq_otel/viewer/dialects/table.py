@@ -36,7 +36,15 @@ from orq_otel.viewer.dialects.dialect import (
     text,
 )
 from orq_otel.viewer.dialects.elevenlabs import ELEVENLABS
-from orq_otel.viewer.dialects.genai import COMPLETION, GENAI, INPUT, INSTRUCTIONS, OUTPUT, recorded
+from orq_otel.viewer.dialects.genai import (
+    COMPLETION,
+    GENAI,
+    INPUT,
+    INSTRUCTIONS,
+    OUTPUT,
+    PROMPT,
+    recorded,
+)
 from orq_otel.viewer.dialects.genkit import GENKIT
 from orq_otel.viewer.dialects.haystack import HAYSTACK
 from orq_otel.viewer.dialects.laminar import LAMINAR
@@ -145,7 +153,7 @@ _COUNTS: Final = tuple(
 
 
 #: Attributes of the GenAI conventions with what a model was asked.
-_MESSAGES_IN: Final = (*INPUT, "gen_ai.prompt", "gen_ai.content.prompt")
+_MESSAGES_IN: Final = (*INPUT, *PROMPT)
 _ASKED_IN: Final = (*_MESSAGES_IN, *INSTRUCTIONS)
 
 
