@@ -863,6 +863,26 @@ def _in_json(call: Call) -> Attributes:
     return {**told, "gen_ai.model.provider": "openai"}
 
 
+def _koog(call: Call) -> Attributes:
+    """Each call is a message of its own, in the tool's role. Instructions stand there twice."""
+
+    def messages(role: str, text: str, tools: tuple[Tool, ...], of: Tool | None) -> list[Message]:
+        if of is not None:
+            result = {"type": "tool_call_response", "id": of.id, "result": text}
+            return [{"role": "tool", "parts": [result]}]
+        said = [{"role": role, "parts": [{"type": "text", "content": text}]}] if text else []
+        calls = [
+            {"type": "tool_call", "id": one.id, "name": one.name, "arguments": one.arguments}
+            for one in tools
+        ]
+        return [*said, *({"role": "tool", "parts": [one]} for one in calls)]
+
+    asked = [said for one in call.asked for said in messages(*one)]
+    found = _genai(call, asked, messages("assistant", call.text, call.tools, None))
+    instructions = [{"type": "text", "content": "Be kind."}]
+    return {**found, "system_instructions": json.dumps(instructions)}
+
+
 def _cached_by_own_name(call: Call) -> Attributes:
     """Numbers are in the conventions, but for those of a cache: as AgentScope has them."""
     own = {"gen_ai.usage.cache_read.input_tokens": "agentscope.usage.cache_input_tokens"}
@@ -999,6 +1019,7 @@ WRITERS: Mapping[str, Callable[[Call], Attributes]] = {
     "TruLens, printed": _trulens_printed,
     "conventions, roles of LangChain's classes": _classes_in_conventions,
     "conventions, Rig's messages": _rig_in_conventions,
+    "conventions, Koog's messages": _koog,
     "conventions, messages in JSON": _in_json,
     "conventions, messages by other names": _by_own_names,
     "conventions, numbers by other names": _own_numbers,

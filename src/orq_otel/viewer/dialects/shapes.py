@@ -12,7 +12,7 @@ messages.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from orq_otel.viewer.dialects.printed import is_address, unprinted
@@ -483,7 +483,9 @@ def message(  # noqa: C901, PLR0912 - one branch for each shape
         return {"role": name, "parts": [_call({**call, "id": call_id})]}
     if call_id and name == "user":  # OpenInference keeps Anthropic's results so
         name = "tool"
-    if name == "tool" and not _has_results(content):
+    if name == "tool" and not call_id and _holds(value.get("parts"), _CALLS, ()):  # Koog
+        name = "assistant"
+    if name == "tool" and not _holds(content, _RESULTS, _ANSWERED_BY):
         response = _plain(content)
         parts = [
             {"type": "tool_call_response", "id": call_id or value.get("id"), "response": response}
@@ -618,11 +620,11 @@ def _first(value: Mapping[str, Any], names: Iterable[str]) -> str | None:
     return None
 
 
-def _has_results(content: Any) -> bool:
+def _holds(content: Any, kinds: Container[str | None], names: Iterable[str]) -> bool:
+    """Whether a part of a message has one of these types, or one of these fields."""
     content = decoded(content)
     return isinstance(content, (list, tuple)) and any(
-        isinstance(one, Mapping)
-        and (_kind(one) in _RESULTS or any(name in one for name in _ANSWERED_BY))
+        isinstance(one, Mapping) and (_kind(one) in kinds or any(name in one for name in names))
         for one in content
     )
 
