@@ -1031,6 +1031,15 @@ def test_calls_of_tools_that_stand_in_the_whole_response_alone() -> None:
     check(spans, SUPPORT)
 
 
+def test_an_answer_of_anthropics_first_api() -> None:
+    said = json.dumps({"completion": "It is on its way.", "stop_reason": "stop_sequence"})
+    (span, *_) = spans_of("LangSmith", CHAT, THREAD)
+    attributes = {**span.attributes, "gen_ai.completion": said}
+    (turn,) = conversation(THREAD, kept([dataclasses.replace(span, attributes=attributes)])).entries
+    assert isinstance(turn, Turn)
+    assert [one.parts for one in turn.answered] == [(Text("It is on its way."),)]
+
+
 def test_none_as_a_text_is_no_answer() -> None:
     """OpenLIT and LangSmith print what Google's client has not got."""
     none = {"type": "text", "content": "None"}

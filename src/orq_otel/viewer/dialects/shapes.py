@@ -117,6 +117,7 @@ _ANSWERED: Final = (
     "result",
     "content",
     "text",
+    "completion",
 )
 #: Where only a response keeps them, such as one that Python has printed.
 _RESPONSE: Final = frozenset({"choices", "candidates", "generations"})
