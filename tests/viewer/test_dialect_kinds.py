@@ -1031,6 +1031,24 @@ def test_calls_of_tools_that_stand_in_the_whole_response_alone() -> None:
     check(spans, SUPPORT)
 
 
+def test_a_stream_of_which_only_the_question_is_told() -> None:
+    """OpenInference keeps the object that Groq's client returns, and nothing that comes out of it.
+
+    The next call tells what was answered.
+    """
+    spans = spans_of("OpenInference", CHAT, THREAD)
+    told = {
+        name: value
+        for name, value in spans[0].attributes.items()
+        if not name.startswith(("llm.output_messages.", "llm.token_count.", "output."))
+    }
+    told["llm.invocation_parameters"] = '{"model": "gpt-4o-mini", "stream": true}'
+    told["output.value"] = "<groq.Stream object at 0x7f1dde147a90>"
+    spans[0] = dataclasses.replace(spans[0], attributes=told)
+    assert read(spans[0]).operation == "chat"
+    check(spans, CHAT)
+
+
 def test_an_answer_of_anthropics_first_api() -> None:
     said = json.dumps({"completion": "It is on its way.", "stop_reason": "stop_sequence"})
     (span, *_) = spans_of("LangSmith", CHAT, THREAD)

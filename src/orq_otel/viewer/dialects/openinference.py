@@ -185,11 +185,16 @@ def _result(value: Any) -> Any:
 def _is_answered(names: frozenset[str]) -> bool:
     """Whether a call was made: LlamaIndex prepares its own in spans of the same kind.
 
-    Flowise and users who write spans by hand have no messages but in `output.value`.
+    Flowise and users who write spans by hand have no messages but in `output.value`, and of a
+    stream of Groq's client nothing is known but what was asked.
     """
     if "output.value" in names and "llm.invocation_parameters" not in names:
         return True
-    return any(name.startswith(("llm.output_messages.", "llm.token_count.")) for name in names)
+    return any(name.startswith(_OF_CALLS) for name in names)
+
+
+#: How names begin that no span has in which a call is prepared.
+_OF_CALLS: Final = ("llm.input_messages.", "llm.output_messages.", "llm.token_count.")
 
 
 OPENINFERENCE: Final = Dialect(
