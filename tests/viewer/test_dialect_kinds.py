@@ -1031,6 +1031,36 @@ def test_calls_of_tools_that_stand_in_the_whole_response_alone() -> None:
     check(spans, SUPPORT)
 
 
+def test_choices_that_stand_among_what_was_asked() -> None:
+    """As Koog's events: any call is a choice, and any text of the assistant's is a message."""
+    spans = []
+    for call, span in zip(SUPPORT.calls, spans_of("conventions", SUPPORT, THREAD), strict=True):
+        told = [*openai(call), *([] if call.error else [openai_answer(call)])]
+        events: list[dict[str, Any]] = []
+        for message in told:
+            is_call = "tool_calls" in message
+            attributes = {name: one for name, one in message.items() if one is not None}
+            for one in message.get("tool_calls", [None]):
+                if one is not None:
+                    attributes |= {"role": "tool", "tool_calls": json.dumps([one])}
+                elif "tool_call_id" in attributes:
+                    attributes["id"] = attributes.pop("tool_call_id")
+                name = "gen_ai.choice" if is_call else f"gen_ai.{message['role']}.message"
+                events.append({"name": name, "time": span.end, "attributes": {**attributes}})
+        own = {name: one for name, one in span.attributes.items() if "messages" not in name}
+        spans.append(dataclasses.replace(span, attributes=own, events=tuple(events)))
+    check(spans, SUPPORT)
+    answers = [
+        part.content
+        for turn in conversation(THREAD, kept(spans)).entries
+        if isinstance(turn, Turn)
+        for message in turn.answered
+        for part in message.parts
+        if isinstance(part, Text)
+    ]
+    assert answers == [one.text for one in SUPPORT.calls if one.text]
+
+
 def test_a_stream_of_which_only_the_question_is_told() -> None:
     """OpenInference keeps the object that Groq's client returns, and nothing that comes out of it.
 

@@ -107,7 +107,7 @@ def _asked(span: Span) -> Messages:
     found = asked(content(span, INPUT))
     if found:
         return _with_instructions(span, found)
-    found = [one for name, one in _messages(span) if name != _CHOICE]
+    found, _ = _in_events(span)
     if found:
         return _with_instructions(span, found)
     return _with_instructions(span, asked(content(span, PROMPT)))
@@ -125,12 +125,45 @@ def _answered(span: Span) -> Messages:
     found = answered(content(span, OUTPUT))
     if found:
         return found
-    found = [one for name, one in _messages(span) if name == _CHOICE]
+    _, found = _in_events(span)
     if found:
         return found
     said = answered(content(span, ("gen_ai.response.text",)))  # Sentry
     calls = answered({"tool_calls": content(span, ("gen_ai.response.tool_calls",))})
     return said or calls or answered(content(span, COMPLETION))
+
+
+def _in_events(span: Span) -> tuple[Messages, Messages]:
+    """Returns what was asked and what was answered, of the messages in events of their own.
+
+    Koog has any call of a tool as a choice, also an earlier one, whose result stands behind it, and
+    any text of the assistant's as a message, also the answer, which stands last.
+    """
+    found: Messages = []
+    said: Messages = []
+    for name, one in _messages(span):
+        if name == _CHOICE:
+            said.append(one)
+            continue
+        if said and one["role"] == "tool" and _is_of(one, said):
+            found += said
+            said = []
+        found.append(one)
+    if found and not said and span.status != "ERROR":
+        last = found[-1]
+        if last["role"] == "assistant" and all(
+            part.get("type") == "text" for part in last["parts"]
+        ):
+            return found[:-1], [last]
+    return found, said
+
+
+def _is_of(result: Mapping[str, Any], said: Messages) -> bool:
+    """Whether a tool's result is that of a call which was asked for in one of some messages."""
+    calls = {
+        part.get("id") for one in said for part in one["parts"] if part.get("type") == "tool_call"
+    }
+    return any(part.get("id") in calls - {None} for part in result["parts"])
 
 
 def _messages(span: Span) -> Iterator[tuple[str, dict[str, Any]]]:
