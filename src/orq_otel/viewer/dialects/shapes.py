@@ -187,7 +187,7 @@ def answered(value: Any) -> list[Message]:
         return [{**found[-1], "parts": parts}]
     if len(found) > 2:  # noqa: PLR2004 - two pieces, and what they make together
         texts = ["".join(str(one.get("content", "")) for one in said["parts"]) for said in found]
-        if texts[-1] == "".join(texts[:-1]):
+        if texts[-1] and texts[-1] == "".join(texts[:-1]):
             return found[-1:]  # the others are pieces of a stream
     return found
 
