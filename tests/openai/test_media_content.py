@@ -14,7 +14,8 @@ from support.content_rules import PNG, PNG_BASE64, PNG_MEASURES, PNG_URL, anythi
 
 from orq_otel.genai.fields import parse_json
 from orq_otel.genai.semconv import INPUT_MESSAGES, OUTPUT_MESSAGES
-from orq_otel.payloads import images, videos
+from orq_otel.openai.operations import OPERATIONS
+from orq_otel.payloads import images
 from orq_otel.payloads.events import EventReader
 
 BLOB = {"type": "blob", "modality": "image", "content": "", **PNG_MEASURES}
@@ -125,7 +126,9 @@ def test_an_answer_without_images_says_nothing(response: Any) -> None:
 
 
 def test_a_job_that_makes_a_video_says_nothing() -> None:
-    assert videos.response_content({"id": "video_1", "prompt": "A parcel"}) == {}
+    content = OPERATIONS["post", "/videos"].content
+    assert content is not None
+    assert content.read_response({"id": "video_1", "prompt": "A parcel"}) == {}
 
 
 @pytest.mark.parametrize("kind", ["image_generation", "image_edit"])

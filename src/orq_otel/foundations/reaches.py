@@ -349,9 +349,14 @@ def endpoint(exporter: Any) -> Any:
 
 
 def exporters_in(provider: Any) -> list[Any]:
-    """The open exporters of spans that a provider has."""
+    """The exporters of spans that a provider has."""
     found = [getattr(one, "span_exporter", None) for one in processors_in(provider) or ()]
-    return [one for one in found if one is not None and not getattr(one, "_shutdown", False)]
+    return [one for one in found if one is not None]
+
+
+def is_shut_down(exporter: Any) -> bool:
+    """Whether an exporter was shut down, as far as that can be seen."""
+    return bool(getattr(exporter, "_shutdown", False))
 
 
 def url_of(exporter: Any) -> str | None:

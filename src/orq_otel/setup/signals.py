@@ -82,11 +82,15 @@ def send(signal: Signal, targets: tuple[Destination, ...], provider: Any) -> Non
 
 
 def _new_to(provider: Any, exporters: list[Exporter]) -> list[Exporter]:
-    """Those of `exporters` which nobody else has in `provider`.
+    """Those of `exporters` which nobody else has in `provider`, and has not shut down.
 
     Without this, `configure()` under `opentelemetry-instrument` would send every span twice.
     """
-    present = [(type(one), reaches.endpoint(one)) for one in reaches.exporters_in(provider)]
+    present = [
+        (type(one), reaches.endpoint(one))
+        for one in reaches.exporters_in(provider)
+        if not reaches.is_shut_down(one)
+    ]
     new = []
     for one in exporters:
         if (type(one.wrapped), reaches.endpoint(one.wrapped)) in present:
