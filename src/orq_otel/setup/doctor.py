@@ -46,7 +46,6 @@ from orq_otel.setup.configuration import INSTRUMENTORS, telemetries
 from orq_otel.setup.destination import (
     CONSOLE,
     GRPC,
-    Signal,
     destinations_in,
     headers_of_environment,
     is_off,
@@ -92,7 +91,7 @@ def doctor(*, reachable: bool = True) -> Report:
     """
     findings = list(in_process())
     asked = list(ask(endpoints())) if reachable else []
-    failed = {signal: outlet.failed for signal, outlet in state.outlets.items()}
+    failed: dict[str, int] = {signal: outlet.failed for signal, outlet in state.outlets.items()}
     findings += [*asked, *not_taken(failed, asked)]
     return Report.of(findings, [*environment.facts(), *describe().splitlines()[1:]])
 
@@ -136,7 +135,7 @@ def ask(wanted: Iterable[Endpoint]) -> Iterator[Finding]:
             yield from reach(protocol, url, headers)
 
 
-def not_taken(failed: Mapping[Signal, int], asked: Iterable[Finding]) -> Iterator[Finding]:
+def not_taken(failed: Mapping[str, int], asked: Iterable[Finding]) -> Iterator[Finding]:
     """What exporters could not send, unless what is wrong with an endpoint says why.
 
     Args:

@@ -452,7 +452,9 @@ class Probe:
             self._note_facts()
             found += self.findings()
             reached = [one for answers in self.reached.values() for one in answers]
-            failed = {signal: outlet.failed for signal, outlet in state.outlets.items()}
+            failed: dict[str, int] = {
+                signal: outlet.failed for signal, outlet in state.outlets.items()
+            }
             failed["traces"] = self.failed  # those of the program's own exporters, too
             found += [*reached, *not_taken(failed, reached)]
             content = {
