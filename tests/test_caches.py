@@ -61,8 +61,12 @@ def test_large_ids_are_not_kept(tracer: Any, telemetry: Telemetry) -> None:
 
 @pytest.mark.parametrize(
     "tags",
-    [lambda number: [large(number)], lambda number: [f"{number}-{i}" for i in range(9000)]],
-    ids=["a large one", "many"],
+    [
+        pytest.param(lambda number: [large(number)], id="a large one"),
+        pytest.param(
+            lambda number: [f"{number}-{i}" for i in range(9000)], id="many", marks=pytest.mark.slow
+        ),
+    ],
 )
 def test_large_tags_are_not_kept(
     tags: Callable[[int], list[str]], tracer: Any, telemetry: Telemetry

@@ -976,7 +976,7 @@ with orq_otel.thread("t-1"):
     ("propagator", "is_replaced"),
     [
         ("TraceContextTextMapPropagator()", True),
-        ("CompositePropagator([get_global_textmap()])", False),
+        pytest.param("CompositePropagator([get_global_textmap()])", False, marks=pytest.mark.slow),
     ],
 )
 def test_a_propagator_that_the_program_sets_later(
