@@ -74,7 +74,7 @@ def run(settings: Settings) -> None:
     settings.check()
     retention = _retention(settings)
     sys.setswitchinterval(_SWITCH_INTERVAL)
-    malloc.give_back_large_blocks()
+    malloc.keep_little()
     gc.set_threshold(_OBJECTS)
     gc.freeze()  # what is imported stays, and need not be looked at again
     guard = guards.Guard(settings.host, settings.token, settings.allowed_hosts)
