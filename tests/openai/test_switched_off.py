@@ -350,7 +350,11 @@ assert "SyncAPIClient.request" in wrapped and found() == []
 forget()
 assert found() == []
 import openai
-assert found() == ["openai._base_client: imported anew."], found()
+(said,) = found()
+assert said in (  # older clients import their realtime API at once
+    "openai._base_client: imported anew.",
+    "openai._base_client, openai.resources.beta.realtime.realtime: imported anew.",
+), said
 assert orq_otel.configure() is handle
 assert set(orq_otel.OpenAIInstrumentor().wrapped) == wrapped and found() == []
 forget()
