@@ -27,8 +27,10 @@ from orq_otel.foundations.guard import is_signals, warn_once
 
 _T = TypeVar("_T")
 
+#: The name of a header, in ASCII.
+HEADER_NAME: Final = r"[\w!#$%&'*+.^`|~-]+"
 #: A header as exporters take it: a name, and a value that may be URL-encoded.
-_HEADER: Final = re.compile(r"[\w!#$%&'*+.^`|~-]+[ \t]*=[ \t]*[ !#-+\--:<-\[\]-~]*", re.ASCII)
+_HEADER: Final = re.compile(HEADER_NAME + r"[ \t]*=[ \t]*[ !#-+\--:<-\[\]-~]*", re.ASCII)
 
 
 class Kind(NamedTuple):

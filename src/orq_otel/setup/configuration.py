@@ -22,7 +22,7 @@ from orq_otel.foundations.guard import place_of, report, warn_once
 from orq_otel.foundations.once import hold
 from orq_otel.foundations.settings import Settings
 from orq_otel.foundations.unfinished import end_all
-from orq_otel.foundations.variables import without_wrong
+from orq_otel.foundations.variables import HEADER_NAME, without_wrong
 from orq_otel.genai.content import check_capture
 from orq_otel.genai.events import warn_without_logs
 from orq_otel.genai.instrumentor import ClientInstrumentor
@@ -49,7 +49,6 @@ from orq_otel.setup.state import state
 
 INSTRUMENTORS: Final[tuple[type[ClientInstrumentor], ...]] = (OpenAIInstrumentor, OrqInstrumentor)
 _SERVICE_NAME: Final = "service.name"
-_NAME: Final = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)  # of a header
 _EXPORTING: Final = "exporting what has ended"  # for log lines
 
 
@@ -129,7 +128,8 @@ def _check_headers(headers: Any) -> None:
     for name, value in headers.items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise TypeError("configure(): names and values of headers are strings.")
-        if not _NAME.fullmatch(name) or not value.isprintable() or max(value, default="") > "\xff":
+        is_name = re.fullmatch(HEADER_NAME, name, re.ASCII)
+        if not is_name or not value.isprintable() or max(value, default="") > "\xff":
             raise ValueError(
                 f"configure(): the header {name!r} is empty or has characters that no header has."
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from opentelemetry import trace
@@ -91,8 +91,7 @@ def doctor(*, reachable: bool = True) -> Report:
     """
     findings = list(in_process())
     asked = list(ask(endpoints())) if reachable else []
-    failed: dict[str, int] = {signal: outlet.failed for signal, outlet in state.outlets.items()}
-    findings += [*asked, *not_taken(failed, asked)]
+    findings += [*asked, *not_taken(asked)]
     return Report.of(findings, [*environment.facts(), *describe().splitlines()[1:]])
 
 
@@ -135,13 +134,16 @@ def ask(wanted: Iterable[Endpoint]) -> Iterator[Finding]:
             yield from reach(protocol, url, headers)
 
 
-def not_taken(failed: Mapping[str, int], asked: Iterable[Finding]) -> Iterator[Finding]:
+def not_taken(asked: Iterable[Finding], spans: int | None = None) -> Iterator[Finding]:
     """What exporters could not send, unless what is wrong with an endpoint says why.
 
     Args:
-        failed: How many spans and log records, and collections of metrics.
         asked: What was found when endpoints were asked.
+        spans: How many spans, if more is known than what `configure()` sends.
     """
+    failed: dict[str, int] = {signal: outlet.failed for signal, outlet in state.outlets.items()}
+    if spans is not None:
+        failed["traces"] = spans
     if not any(one.is_problem for one in asked):
         for signal, count in failed.items():
             if count:

@@ -452,11 +452,8 @@ class Probe:
             self._note_facts()
             found += self.findings()
             reached = [one for answers in self.reached.values() for one in answers]
-            failed: dict[str, int] = {
-                signal: outlet.failed for signal, outlet in state.outlets.items()
-            }
-            failed["traces"] = self.failed  # those of the program's own exporters, too
-            found += [*reached, *not_taken(failed, reached)]
+            # Those of the program's own exporters count, too.
+            found += [*reached, *not_taken(reached, self.failed)]
             content = {
                 "pid": os.getpid(),
                 "calls": self.calls,
