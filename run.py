@@ -231,9 +231,11 @@ def main() -> int:
     python = set_up(job)
     if arguments == ["--set-up"]:
         return 0
+    # Else each of the programs that tests start by the hundred would compile the package anew.
+    variables = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     *first, last = JOBS[job][1]
     for command in [*first, [*last, *arguments]]:
-        status = subprocess.run([python, *command], cwd=ROOT, check=False).returncode
+        status = subprocess.run([python, *command], cwd=ROOT, env=variables, check=False).returncode
         if status != 0:
             return status
     return 0
