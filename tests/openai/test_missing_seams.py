@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import openai
 import pytest
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 from support.client_versions import NEWEST, needs
 from support.lacking_clients import (
     claim_version,
@@ -18,8 +21,10 @@ from support.lacking_clients import (
     warnings_of_instrumenting,
     without,
 )
+from support.programs import run_program
+from support.recorded import Telemetry
 
-from orq_otel import OpenAIInstrumentor
+from orq_otel import OpenAIInstrumentor, OrqInstrumentor
 
 _REALTIME = "openai.resources.realtime.realtime"
 
@@ -65,6 +70,7 @@ def test_each_method_is_missed(caplog: pytest.LogCaptureFixture) -> None:
         ("1.103.0", True),
         pytest.param("3.999.0", True, marks=newest),
         ("4.0.0", False),
+        pytest.param("main", True, marks=newest),
     ],
 )
 def test_a_version_below_the_one_that_brought_it_may_lack_a_name(
@@ -81,6 +87,7 @@ def test_a_version_below_the_one_that_brought_it_may_lack_a_name(
         OpenAIInstrumentor().instrument(skip_dep_check=True)
         said = [record.getMessage() for record in caplog.records if record.name == "orq_otel"]
     name = f"{_REALTIME}.RealtimeConnectionManager.enter"
+    version = "of unknown version" if version == "main" else version
     assert said == ([warning("openai", name, version)] if is_said else [])
 
 
@@ -99,6 +106,42 @@ def test_what_cannot_be_wrapped_is_said_too(caplog: pytest.LogCaptureFixture) ->
         failure, said = warnings_of_instrumenting(caplog, OpenAIInstrumentor())
     assert "instrumenting openai._base_client: TypeError" in failure
     assert said == warning("openai", "openai._base_client.SyncAPIClient.request")
+
+
+def test_two_os_threads_wrap_it_once(telemetry: Telemetry) -> None:
+    module = importlib.import_module("openai._base_client")
+    instrument = partial(OpenAIInstrumentor().instrument, tracer_provider=telemetry.provider)
+    others = [threading.Thread(target=instrument)]
+
+    class Meanwhile(type):
+        def __setattr__(cls, name: str, value: object) -> None:
+            super().__setattr__(name, value)
+            if others:
+                other = others.pop()
+                other.start()
+                other.join(60)
+
+    def request(_: object) -> None: ...
+
+    client = Meanwhile("SyncAPIClient", (), {"request": request})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "SyncAPIClient", client)
+        instrument()
+        assert vars(client)["request"].__wrapped__ is request
+        OpenAIInstrumentor().uninstrument()
+    assert vars(client)["request"] is request
+
+
+@pytest.mark.parametrize("kind", [OpenAIInstrumentor, OrqInstrumentor])
+def test_a_file_of_the_users_has_the_clients_name(
+    kind: type[BaseInstrumentor], tmp_path: Path
+) -> None:
+    name = "openai" if kind is OpenAIInstrumentor else "orq_ai_sdk"
+    (tmp_path / f"{name}.py").touch()
+    program = f"import orq_otel; orq_otel.{kind.__name__}().instrument(); import {name}"
+    (line,) = run_program(program, tmp_path).stderr.splitlines()
+    assert line.startswith(f"orq-otel cannot wrap {name}.")
+    assert line.endswith("until it has caught up. [ORQ-C01]")
 
 
 @needs("openai", NEWEST["openai"], "client.live")

@@ -15,6 +15,7 @@ import wrapt
 
 from orq_otel.foundations.codes import MISSING_SEAM
 from orq_otel.foundations.guard import is_signals, report, warn_once
+from orq_otel.foundations.once import Once, take
 
 #: Gets a method and returns its replacement.
 Wrapper: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -65,6 +66,7 @@ class Patch:
         self._active = False
         self._waiting = False
         self._applied: list[tuple[type, Seam, Any, Any]] = []
+        self._turn: Once[None] = [None]  # whose it is applies the wrappers
 
     def apply(self) -> None:
         """Apply the wrappers, now or as soon as the module is imported.
@@ -104,17 +106,25 @@ class Patch:
 
     def _on_import(self, module: Any) -> None:
         self._waiting = False
-        if not self._active or self._wrapped_in_module():
-            return
-        missing = [(self.module, seam) for seam in self.seams if not self._wrap(module, seam)]
         try:
-            for patch in self._submodules:
-                if not _exists(patch.module, module):
-                    missing.extend((patch.module, seam) for seam in patch.seams)
-            if missing:
-                _warn(missing)
+            take(self._turn)
+        except IndexError:
+            return  # another OS thread is at it
+        try:
+            if self._active and not self._wrapped_in_module():
+                self._wrap_all(module)
         except Exception as error:  # noqa: BLE001 - the host's import must not fail
             report(f"looking for modules of {self.module}", error)
+        finally:
+            self._turn.append(None)
+
+    def _wrap_all(self, module: Any) -> None:
+        missing = [(self.module, seam) for seam in self.seams if not self._wrap(module, seam)]
+        for patch in self._submodules:
+            if not _exists(patch.module, module):
+                missing.extend((patch.module, seam) for seam in patch.seams)
+        if missing:
+            _warn(missing)
 
     def _wrap(self, module: Any, seam: Seam) -> bool:
         """Apply one wrapper.
@@ -164,9 +174,10 @@ def _exists(name: str, package: Any) -> bool:
     Returns:
         True, too, if the package was not loaded from files.
     """
-    if name in sys.modules or not isinstance(package.__loader__, FileLoader):
+    if name in sys.modules or not isinstance(getattr(package, "__loader__", None), FileLoader):
         return True
-    path, prefix = package.__path__, package.__name__
+    # A file of the user's that has the client's name is no package.
+    path, prefix = getattr(package, "__path__", ()), package.__name__
     for part in name.removeprefix(f"{prefix}.").split("."):
         prefix = f"{prefix}.{part}"
         spec = PathFinder.find_spec(prefix, path)
@@ -200,12 +211,13 @@ def _requiring_client(required: str) -> str:
         return ""
     # Imported here, since most programs lack no method and do not need it.
     from packaging.requirements import Requirement  # noqa: PLC0415
+    from packaging.version import InvalidVersion, Version  # noqa: PLC0415
 
     requirement = Requirement(required)
     name = requirement.name
     try:
-        installed = platform.python_version() if name == "python" else version(name)
-    except PackageNotFoundError:
+        installed = Version(platform.python_version() if name == "python" else version(name) or "")
+    except (PackageNotFoundError, InvalidVersion):
         return f"{name} of unknown version"
     is_required = requirement.specifier.contains(installed, prereleases=True)
     return f"{name} {installed}" if is_required else ""
