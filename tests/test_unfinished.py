@@ -124,11 +124,27 @@ class Never:
         await asyncio.get_running_loop().create_future()
 
 
-def drop_a_coroutine(_: openai.OpenAI, server: ModelServer) -> None:
+class Failing(Never):
+    """One that fails when it is dropped."""
+
+    async def handle_async_request(self, request: Any) -> None:
+        try:
+            await super().handle_async_request(request)
+        finally:
+            raise ConnectionError
+
+
+def drop_a_failing_coroutine(client: openai.OpenAI, server: ModelServer) -> None:
+    drop_a_coroutine(client, server, Failing)
+
+
+def drop_a_coroutine(
+    _: openai.OpenAI, server: ModelServer, transport: type[Never] = Never
+) -> None:
     """One that waits for the answer, and whose loop is gone."""
 
     async def until_it_waits() -> None:
-        never: Any = Never()
+        never: Any = transport()
         client = openai.AsyncOpenAI(
             api_key="k",
             base_url=server.base_url,
@@ -150,6 +166,7 @@ DROPS = [
     drop_a_raw_response,
     drop_an_asynchronous_stream,
     drop_a_coroutine,
+    drop_a_failing_coroutine,
 ]
 
 

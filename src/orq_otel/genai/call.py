@@ -323,8 +323,7 @@ class Call:
 
     def fail(self, error: BaseException) -> None:
         """End the call with the error that the caller gets."""
-        # A coroutine or greenlet that is dropped in a collection fails with a `BaseException`.
-        if not isinstance(error, Exception) and is_collecting():
+        if is_collecting():  # a coroutine or greenlet that is dropped fails, too
             leave_note(partial(self._fail, error, (time_ns(), perf_counter())))
         else:
             self._fail(error, None)
