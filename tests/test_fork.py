@@ -220,6 +220,7 @@ if __name__ == "__main__":
 #: A program whose workers end spans. It prints those that arrive at a receiver.
 WORKERS = """
 import concurrent.futures, multiprocessing, os, sys
+import openai
 from opentelemetry import trace
 import orq_otel
 from orq_otel import thread
@@ -227,27 +228,36 @@ from orq_otel import thread
 if "ENDPOINT" in os.environ:  # in what a fork server has begun
     orq_otel.configure(endpoint=os.environ["ENDPOINT"])
 
-def work(number):
+open_streams = []
+
+def work(number, base_url=""):
     with thread(f"t-{number}"):
         trace.get_tracer("own").start_span("work").end()
+        if base_url:
+            client = openai.OpenAI(api_key="k", base_url=base_url, max_retries=0)
+            open_streams.append(client.responses.create(model="m", input="x", stream=True))
 
 if __name__ == "__main__":
     from stand_ins.otlp_receiver import OtlpReceiver
+    from support.vendor import VendorServer
 
-    with OtlpReceiver() as receiver:
+    with OtlpReceiver() as receiver, VendorServer() as server:
         handle = orq_otel.configure(endpoint=receiver.url)
         context = multiprocessing.get_context("fork")
         with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
             list(pool.map(work, range(2)))
         os.environ["ENDPOINT"] = receiver.url
         for number, context in enumerate((context, multiprocessing.get_context("forkserver")), 2):
-            process = context.Process(target=work, args=(number,))
+            process = context.Process(target=work, args=(number, server.base_url))
             process.start()
             process.join()
         handle.shutdown()
-        print(sorted(span.attributes["thread.id"] for span in receiver.spans))
+        print(*sorted((span.attributes["thread.id"], span.name) for span in receiver.spans))
 """
 
 
 def test_what_workers_of_multiprocessing_have_left_is_exported(tmp_path: Path) -> None:
-    assert output_of(WORKERS, tmp_path) == "['t-0', 't-1', 't-2', 't-3']\n"
+    assert output_of(WORKERS, tmp_path) == (
+        "('t-0', 'work') ('t-1', 'work') "
+        "('t-2', 'chat m') ('t-2', 'work') ('t-3', 'chat m') ('t-3', 'work')\n"
+    )

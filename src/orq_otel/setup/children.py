@@ -1,6 +1,7 @@
 """Export what a process of `multiprocessing` has left when it ends.
 
-Such a process ends without Python's exit handlers, in which the SDK exports the rest. What runs are
+Such a process ends without Python's exit handlers, in which we end what is open, and the SDK
+exports the rest. What runs are
 finalizers of `multiprocessing.util`, which is not documented. Without them, spans of the last
 seconds are lost.
 """
@@ -13,6 +14,7 @@ import threading
 from typing import Any, Final
 
 from orq_otel.foundations.guard import report
+from orq_otel.foundations.unfinished import end_all
 from orq_otel.setup.destination import GRPC
 from orq_otel.setup.state import State, state
 
@@ -63,6 +65,7 @@ def _flush() -> None:
 def _export() -> None:
     try:
         if state.handle is not None:
+            end_all()
             state.handle.force_flush()
     except Exception as error:  # noqa: BLE001 - it is an exporter's, and nobody can catch it here
         report("exporting at the end of a process", error)
