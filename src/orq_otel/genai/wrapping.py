@@ -205,6 +205,14 @@ def async_wrapper(begin: Begin, settle: Settle) -> Wrapper:  # noqa: C901 - guar
     return wrap
 
 
+def leave(token: Token[Context]) -> None:
+    """Leave a context that was attached, perhaps in another context of a coroutine's."""
+    try:
+        token.var.reset(token)
+    except Exception as error:  # noqa: BLE001 - whatever the context is
+        _detach(token, error)
+
+
 def _detach(token: Token[Context], error: Exception) -> None:
     """Leave a context by OpenTelemetry's function, where resetting its variable raised `error`.
 

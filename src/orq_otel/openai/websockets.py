@@ -13,14 +13,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
-from opentelemetry.context import attach, detach
+from opentelemetry.context import attach
 
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.patching import Patch, Seam, around
 from orq_otel.foundations.reaches import replace_websocket, websocket_of
 from orq_otel.genai.instrumentor import ClientInstrumentor
 from orq_otel.genai.streams import Proxy
-from orq_otel.genai.wrapping import traced_context
+from orq_otel.genai.wrapping import leave, traced_context
 from orq_otel.openai.sessions import LiveSession, RealtimeSession, ResponsesSession, Session
 
 #: From a manager to the session of the connection that it makes, or None to pass it through.
@@ -117,7 +117,7 @@ def _enter(
         session.end(error)
         raise
     finally:
-        detach(token)
+        leave(token)
     _opened(session, connection, Websocket)
     return connection
 
@@ -139,7 +139,7 @@ async def _async_enter(
         session.end(error)
         raise
     finally:
-        detach(token)
+        leave(token)
     _opened(session, connection, AsyncWebsocket)
     return connection
 

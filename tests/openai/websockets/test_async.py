@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextvars import copy_context
 from typing import Any
 
 import openai
@@ -177,6 +178,22 @@ async def test_async_cancelled_while_it_connects(
 
     session = instrumented.one()
     assert attributes(session)["error.type"] == "asyncio.exceptions.CancelledError"
+
+
+@both
+async def test_async_dropped_while_it_connects(
+    instrumented: Telemetry,
+    async_client: openai.AsyncOpenAI,
+    api: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Such as with an event loop that is gone: it is closed in another context."""
+    connecting = connect(async_client, api).enter()
+    copy_context().run(connecting.send, None)
+    copy_context().run(connecting.close)
+
+    assert attributes(instrumented.one())["error.type"] == "GeneratorExit"
+    assert [one for one in caplog.records if one.name.startswith("opentelemetry")] == []
 
 
 @both
