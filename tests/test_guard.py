@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import gc
+import inspect
 import json
 import logging
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -232,6 +234,62 @@ def test_what_a_signal_handler_raises_goes_through(
         OpenAIInstrumentor().uninstrument()
 
     assert len(telemetry.spans) == 1
+
+
+@pytest.fixture
+def interrupt() -> Iterator[Callable[[type[Exception]], None]]:
+    """Has a signal handler raise an error where it is called."""
+    kinds: list[type[Exception]] = []
+
+    def handle(*_: Any) -> None:
+        raise kinds.pop()
+
+    def interrupt(kind: type[Exception]) -> None:
+        kinds.append(kind)
+        signal.raise_signal(signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    yield interrupt
+    signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this machine has no such signal")
+def test_it_may_look_like_an_os_thread_that_cannot_start(
+    instrumented: Telemetry,
+    client: openai.OpenAI,
+    interrupt: Callable[[type[Exception]], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = threading.Thread.start
+    for one in threading.enumerate():
+        if one.name == "orq-otel":
+            one.join(10)
+
+    def start_ours(self: threading.Thread) -> None:
+        if self.name == "orq-otel":
+            interrupt(RuntimeError)
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", start_ours)
+    with pytest.raises(RuntimeError):
+        client.chat.completions.create(model="m", messages=MESSAGES, stream=True)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this machine has no such signal")
+def test_it_may_look_like_arguments_that_do_not_fit(
+    interrupt: Callable[[type[Exception]], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Signature(inspect.Signature):
+        def bind_partial(self, *args: Any, **kwargs: Any) -> Any:
+            interrupt(TypeError)
+
+    def answer(ticket: str) -> None: ...
+
+    signature = inspect.signature(answer)
+    answer.__signature__ = Signature(signature.parameters.values())  # type: ignore[attr-defined]
+    with pytest.raises(TypeError):
+        thread("ticket-{ticket}")(answer)("1")
+    assert caplog.records == []
 
 
 def test_what_a_processor_raises_by_itself_is_held_back(

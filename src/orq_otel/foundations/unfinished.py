@@ -160,11 +160,11 @@ def _start() -> None:
         # In a context of its own, without scope and span.
         run = contextvars.Context().run
         threading.Thread(target=run, args=(_watch,), name="orq-otel", daemon=True).start()
-    except RuntimeError:  # no OS thread can be started, for example when the program is ending
+    except BaseException as error:
         _State.is_running = False
-    except BaseException:
-        _State.is_running = False
-        raise
+        # No OS thread can be started, for example when the program is ending.
+        if not isinstance(error, RuntimeError) or guard.is_signals(error):
+            raise
 
 
 def _watch() -> None:

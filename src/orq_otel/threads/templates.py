@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from string import Formatter
 from typing import Any, Final, TypeAlias
 
+from orq_otel.foundations.guard import is_signals
 from orq_otel.threads.frames import as_tags
 from orq_otel.threads.misuse import SafeText, loggable
 
@@ -221,6 +222,8 @@ class _Template(Formatter):
             # Partial, since an inner decorator may add arguments that this call does not have yet.
             bound = self.signature.bind_partial(*args, **kwargs)
         except TypeError as error:
+            if is_signals(error):
+                raise
             raise self._unfit(args, kwargs) from error
         bound.apply_defaults()
         names = {**self.given, **bound.arguments}
