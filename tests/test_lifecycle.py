@@ -503,6 +503,23 @@ print(json.dumps(rounds))
     assert run(program, tmp_path) == [paths, paths]
 
 
+def test_metrics_go_to_two_places_and_to_none(tmp_path: Path) -> None:
+    program = """
+from opentelemetry import metrics
+os.environ["OTEL_METRICS_EXPORTER"] = "otlp,console"
+with OtlpReceiver() as receiver, orq_otel.configure(endpoint=receiver.url) as handle:
+    metrics.get_meter("own").create_counter("parcels").add(1)
+    assert handle.force_flush()
+    print("FLUSHED")
+print("SHUT DOWN")
+metrics.get_meter_provider().force_flush()
+"""
+    done = run_program(BEGIN + program, tmp_path)
+    assert done.stdout.partition("FLUSHED")[0].count('"name": "parcels"') == 1
+    assert done.stdout.partition("SHUT DOWN\n")[2] == ""
+    assert done.stderr == ""
+
+
 def test_events_without_a_logger_provider_are_said_once(tmp_path: Path) -> None:
     program = """
 os.environ.update(

@@ -139,7 +139,8 @@ class Outlet:
             if held:
                 self._lock.release()
 
-    def _to_all(self, item: Any) -> None:
+    def _to_all(self, item: Any, /, *_: Any, **__: Any) -> None:
+        """Hand an item over. Exporters of metrics get a time limit, and have one of their own."""
         for target in self.targets:
             getattr(target, self._receives)(item)
 
@@ -149,7 +150,7 @@ class SpanOutlet(Outlet, SpanProcessor):
 
     _receives = "on_end"
 
-    def _to_all(self, item: Any) -> None:
+    def _to_all(self, item: Any, /, *_: Any, **__: Any) -> None:
         if not self.is_open and state.handle is not None:  # shut down by its provider
             warn_once(
                 NO_EXPORTER,
