@@ -79,6 +79,27 @@ serve(2)
     assert output_of(program, tmp_path) == "0\n"
 
 
+def test_a_child_that_is_forked_during_a_shutdown_can_be_set_up(tmp_path: Path) -> None:
+    program = f"""{CHILD}
+import socket
+from opentelemetry import trace
+import orq_otel
+
+with socket.create_server(("127.0.0.1", 0)) as silent:
+    endpoint = "http://127.0.0.1:%d" % silent.getsockname()[1]
+    handle = orq_otel.configure(endpoint=endpoint)
+    trace.get_tracer("own").start_span("s").end()
+    stopping = threading.Thread(target=handle.shutdown)
+    stopping.start()
+    exporting = silent.accept()
+    print(forked(lambda: orq_otel.configure(endpoint=endpoint)))
+    exporting[0].close()
+stopping.join(60)
+"""
+    done = run_program(program, tmp_path)
+    assert done.stdout == "0\n"
+
+
 def test_children_of_a_busy_process_can_do_all_that_it_does(tmp_path: Path) -> None:
     program = f"""{CHILD}
 propagate_to_workers()

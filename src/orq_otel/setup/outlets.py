@@ -7,9 +7,8 @@ next `configure()` for new ones.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from opentelemetry.sdk.trace import SpanProcessor
 
@@ -79,8 +78,6 @@ class Outlet:
         self.targets: tuple[Any, ...] = ()
         self._exporters: tuple[Exporter, ...] = ()
         self._exported = self._failed = 0
-        # Reentrant: a signal handler may shut down what is being shut down.
-        self._lock: Final = threading.RLock()
 
     @property
     def exported(self) -> int:
@@ -122,8 +119,9 @@ class Outlet:
 
     def _exchange(self, targets: tuple[Any, ...], exporters: tuple[Exporter, ...]) -> None:
         held: list[bool] = []
+        lock = state.lock
         try:
-            hold(self._lock, held)
+            hold(lock, held)
             old, self.targets = self.targets, targets
             # One target is called without a detour over us.
             self.__dict__[self._receives] = (
@@ -137,7 +135,7 @@ class Outlet:
                 self._exporters = exporters
         finally:
             if held:
-                self._lock.release()
+                lock.release()
 
     def _to_all(self, item: Any, /, *_: Any, **__: Any) -> None:
         """Hand an item over. Exporters of metrics get a time limit, and have one of their own."""

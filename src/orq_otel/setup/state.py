@@ -23,7 +23,8 @@ class State:
         targets: Where each of them sends.
         made: The tracer provider that `configure()` made, if it made one.
         is_inherited: Whether processes that are forked see to their last exports.
-        lock: Held while something is set up or shut down.
+        lock: Held while something is set up or shut down. Reentrant, since a signal handler may
+            shut down what is being shut down.
     """
 
     def __init__(self) -> None:
