@@ -145,15 +145,20 @@ def test_nothing_is_logged_inside_a_collection(caplog: pytest.LogCaptureFixture)
 
         def __del__(self) -> None:
             fail()
+            guard.warn_once("ORQ-T01", "It is wrong.")
 
     assert unfinished.is_collecting() is False  # which knows
     Failing()
     gc.collect()
     assert caplog.records == []
-    fail()
+    for _ in range(2):
+        fail()
+        guard.warn_once("ORQ-T01", "It is wrong.")
 
-    (record,) = caplog.records
-    assert "It has happened 2 times." in record.getMessage()
+    failure, warning = (record.getMessage() for record in caplog.records)
+    assert "It has happened 2 times." in failure
+    assert warning == "It is wrong. [ORQ-T01]"
+    assert [one.count for one in guard.occurrences()] == [3, 3]
 
 
 def test_neither_the_text_nor_a_made_up_name_is_logged(caplog: pytest.LogCaptureFixture) -> None:

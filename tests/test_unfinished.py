@@ -138,9 +138,7 @@ def drop_a_failing_coroutine(client: openai.OpenAI, server: ModelServer) -> None
     drop_a_coroutine(client, server, Failing)
 
 
-def drop_a_coroutine(
-    _: openai.OpenAI, server: ModelServer, transport: type[Never] = Never
-) -> None:
+def drop_a_coroutine(_: openai.OpenAI, server: ModelServer, transport: type[Never] = Never) -> None:
     """One that waits for the answer, and whose loop is gone."""
 
     async def until_it_waits() -> None:

@@ -212,6 +212,8 @@ def _failed_for_us(error: BaseException) -> TracebackType | None:
 def warn_once(code: str, message: str, place: str = "") -> None:
     """Log a warning for the user, once for each place and code, and count it.
 
+    What happens only inside garbage collections is counted alone.
+
     Args:
         code: One of `codes.ENTRIES`.
         message: What is wrong and what to do about it, without content.
@@ -228,7 +230,7 @@ def warn_once(code: str, message: str, place: str = "") -> None:
                 _log.warnings.clear()
             warning = _log.warnings[key] = Occurrences(code, message, place)
         warning.add()
-        if warning.count == 1:
+        if warning._logged_at is None and not is_collecting() and warning.is_due():  # noqa: SLF001
             logger.warning("%s%s [%s]", message, f" ({place})" if place else "", code)
     except Exception as mistake:
         if is_signals(mistake):
