@@ -1,9 +1,8 @@
 """Export what a process of `multiprocessing` has left when it ends.
 
 Such a process ends without Python's exit handlers, in which we end what is open, and the SDK
-exports the rest. What runs are
-finalizers of `multiprocessing.util`, which is not documented. Without them, spans of the last
-seconds are lost.
+exports the rest. What runs are finalizers of `multiprocessing.util`, which is not documented.
+Without them, spans of the last seconds are lost.
 """
 
 from __future__ import annotations
