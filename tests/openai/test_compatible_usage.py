@@ -82,7 +82,126 @@ USAGE: dict[str, tuple[Any, dict[str, Any]]] = {
             "total_tokens": 430,
             "cache_read_input_tokens": 400,
         },
-        {"input_tokens": 20, "output_tokens": 10, "cache_read.input_tokens": 400},
+        {"input_tokens": 420, "output_tokens": 10, "cache_read.input_tokens": 400},
+    ),
+    "a total that has tokens from a cache, in the details": (
+        {
+            "prompt_tokens": 500,
+            "completion_tokens": 10,
+            "total_tokens": 910,
+            "prompt_tokens_details": {"cached_tokens": 400},
+        },
+        {"input_tokens": 900, "output_tokens": 10, "cache_read.input_tokens": 400},
+    ),
+    "anthropic, by its names": (
+        {
+            "input_tokens": 20,
+            "output_tokens": 10,
+            "cache_read_input_tokens": 400,
+            "cache_creation_input_tokens": 50,
+        },
+        {
+            "input_tokens": 470,
+            "output_tokens": 10,
+            "cache_read.input_tokens": 400,
+            "cache_write.input_tokens": 50,
+        },
+    ),
+    "a gateway to anthropic, with a total of what is not cached": (
+        {
+            "prompt_tokens": 20,
+            "completion_tokens": 10,
+            "total_tokens": 30,
+            "prompt_tokens_details": {"cached_tokens": 0, "cache_creation_tokens": 400},
+        },
+        {"input_tokens": 420, "output_tokens": 10, "cache_write.input_tokens": 400},
+    ),
+    "cached tokens and thoughts in the total alone": (
+        {
+            "prompt_tokens": 20,
+            "completion_tokens": 10,
+            "total_tokens": 437,
+            "prompt_tokens_details": {"cached_tokens": 400},
+            "completion_tokens_details": {"reasoning_tokens": 7},
+        },
+        {
+            "input_tokens": 420,
+            "output_tokens": 17,
+            "cache_read.input_tokens": 400,
+            "reasoning.output_tokens": 7,
+        },
+    ),
+    "cached tokens that may well be part of the input": (
+        {
+            "prompt_tokens": 500,
+            "completion_tokens": 10,
+            "cache_read_input_tokens": 400,
+            "cache_creation_input_tokens": 400,
+        },
+        {
+            "input_tokens": 500,
+            "output_tokens": 10,
+            "cache_read.input_tokens": 400,
+            "cache_write.input_tokens": 400,
+        },
+    ),
+    "a total beyond all counts": (
+        {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 2**70},
+        {"input_tokens": 5, "output_tokens": 1},
+    ),
+    "cohere": (
+        {
+            "prompt_tokens": 500.0,
+            "completion_tokens": 10.0,
+            "total_tokens": 510.0,
+            "prompt_tokens_details": {"cached_tokens": 480.0},
+            "completion_tokens_details": {"reasoning_tokens": 4.0},
+        },
+        {
+            "input_tokens": 500,
+            "output_tokens": 10,
+            "cache_read.input_tokens": 480,
+            "reasoning.output_tokens": 4,
+        },
+    ),
+    "texts": (
+        {
+            "prompt_tokens": "30",
+            "completion_tokens": "10",
+            "total_tokens": "45",
+            "completion_tokens_details": {"reasoning_tokens": "5"},
+        },
+        {"input_tokens": 30, "output_tokens": 15, "reasoning.output_tokens": 5},
+    ),
+    "doubao": (
+        {
+            "prompt_tokens": 500,
+            "completion_tokens": 10,
+            "total_tokens": 510,
+            "prompt_token_details": {"cached_tokens": 480},
+            "completion_token_details": {"reasoning_tokens": 4},
+        },
+        {
+            "input_tokens": 500,
+            "output_tokens": 10,
+            "cache_read.input_tokens": 480,
+            "reasoning.output_tokens": 4,
+        },
+    ),
+    "zeros by the names of a chat": (
+        {
+            "prompt_tokens": 0,
+            "completion_tokens": 0,
+            "total_tokens": 510,
+            "input_tokens": 500,
+            "output_tokens": 10,
+            "input_tokens_details": {"cached_tokens": 480},
+        },
+        {"input_tokens": 500, "output_tokens": 10, "cache_read.input_tokens": 480},
+    ),
+    "deepinfra": (
+        {"prompt_tokens": 500, "completion_tokens": 10, "estimated_cost": 0.0001},
+        {"input_tokens": 500, "output_tokens": 10, "cost": 0.0001},
     ),
     "a total, and no input": (
         {"completion_tokens": 10, "total_tokens": 30},
@@ -207,7 +326,10 @@ COSTS: dict[str, tuple[Any, float | None]] = {
     "another currency": ({"cost": 0.25, "currency": "EUR"}, None),
     "another currency in the cost": ({"cost": {"total_cost": 0.25, "currency": "CNY"}}, None),
     "another currency in the details": ({"cost": 2, "cost_details": {"currency": "INR"}}, None),
-    "text": ({"cost": "0.25"}, None),
+    "text": ({"cost": "0.25"}, 0.25),
+    "in an object": ({"cost": {"input": 0.05, "output": 0.2, "total": 0.25}}, 0.25),
+    "no number": ({"cost": "$0.25"}, None),
+    "no number, as text": ({"cost": "nan"}, None),
     "a boolean": ({"cost": True}, None),
     "negative": ({"cost": -0.25}, None),
     "not a number": ({"cost": float("nan")}, None),
@@ -291,10 +413,11 @@ def test_usage_of_a_stream(
     assert usage(instrumented) == expected
 
 
-def test_a_raw_response(
-    instrumented: Telemetry, server: ByteServer, compatible: openai.OpenAI
+@pytest.mark.parametrize("case", USAGE)
+def test_usage_of_a_raw_response(
+    instrumented: Telemetry, server: ByteServer, compatible: openai.OpenAI, case: str
 ) -> None:
-    sent, expected = USAGE["x_ai"]
+    sent, expected = USAGE[case]
     server.script(completion(usage=sent))
     compatible.chat.completions.with_raw_response.create(model="m", messages=MESSAGES)
     assert usage(instrumented) == expected
@@ -456,6 +579,25 @@ def test_usage_elsewhere_in_a_response(
     assert usage(instrumented) == {"input_tokens": 23, "output_tokens": 19}
 
 
+def test_details_that_come_before_zeros(
+    instrumented: Telemetry, server: ByteServer, compatible: openai.OpenAI
+) -> None:
+    """Gateways to Anthropic send the input first and the output last, each with all details."""
+    first = {"prompt_tokens": 23, "prompt_tokens_details": {"cached_tokens": 7, "audio_tokens": 0}}
+    last = {
+        "prompt_tokens": 0,
+        "completion_tokens": 19,
+        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+    }
+    server.script(stream(chunk("It is", usage=first), chunk(None, "stop", usage=last)))
+    ask(compatible, streamed=True)
+    assert usage(instrumented) == {
+        "input_tokens": 23,
+        "cache_read.input_tokens": 7,
+        "output_tokens": 19,
+    }
+
+
 def test_a_cost_that_comes_by_itself(
     instrumented: Telemetry, server: ByteServer, compatible: openai.OpenAI
 ) -> None:
@@ -493,7 +635,7 @@ def test_counts_that_are_no_whole_numbers(
     sent = {
         "prompt_tokens": 23,
         "completion_tokens": 19.5,
-        "cached_tokens": "7",
+        "cached_tokens": "7.5",
         "cache_creation_input_tokens": 1.5,
         "reasoning_tokens": True,
     }

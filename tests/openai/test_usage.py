@@ -106,7 +106,7 @@ def test_zeros_of_parts_are_left_out() -> None:
     }
 
 
-@pytest.mark.parametrize("count", ["12", 12.5, True, [12], {}, None])
+@pytest.mark.parametrize("count", ["1.5", "-12", "twelve", "9" * 20, 12.5, True, [12], {}, None])
 def test_what_is_no_whole_number_is_no_count(count: Any) -> None:
     spoilt = {
         "prompt_tokens": 1,

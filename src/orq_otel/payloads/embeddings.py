@@ -47,9 +47,7 @@ def response_attributes(response: Any) -> Attributes:
     if usage is not None:
         read_completion_usage(usage, attributes)
         if USAGE_INPUT_TOKENS not in attributes:  # Voyage reports only the total
-            total = get(usage, "total_tokens")
-            if is_whole(total):
-                attributes[USAGE_INPUT_TOKENS] = total
+            read_completion_usage({"prompt_tokens": get(usage, "total_tokens")}, attributes)
     dimensions = _dimensions(data)
     if dimensions:
         attributes[EMBEDDINGS_DIMENSION_COUNT] = dimensions

@@ -8,13 +8,16 @@ tokens include reasoning, as in OpenAI's usage. Servers that are compatible with
 - Gemini, and gateways to it, have it in the total alone: total > prompt + completion.
 - Cached tokens are `prompt_cache_hit_tokens` (DeepSeek), `cached_tokens` (Kimi, Together),
   `num_cached_tokens` (Mistral) or `cache_read_input_tokens` (LiteLLM) beside the input.
-- Some have the Responses API's names in chats, or the names of chats in the Responses API.
+- Gateways to Anthropic leave cached tokens out of the input, as Anthropic does.
+- Some have the Responses API's names in chats, or the names of chats in the Responses API. Details
+  are `prompt_token_details` with Doubao and Mistral.
+- Cohere's counts are floats, and some gateways write numbers as texts.
 - Groq's streams have usage in `x_groq`, Moonshot's in the choice.
-- OpenRouter and LiteLLM report a cost in `cost`, Orq in `total_cost`, Perplexity in an object, and
-  xAI in `cost_in_usd_ticks`.
+- OpenRouter and LiteLLM report a cost in `cost`, Orq in `total_cost`, DeepInfra in
+  `estimated_cost`, Perplexity in an object, and xAI in `cost_in_usd_ticks`.
 
 Counts of a part of the tokens (cached, reasoning, text, audio, image) are left out if they are
-zero, as the conventions ask, and so is any count that is not a whole number.
+zero, as the conventions ask, and so is any count that is no whole number.
 
 Written out rather than looped over tables, because it runs on every call.
 """
@@ -46,6 +49,10 @@ from orq_otel.genai.semconv import (
 
 #: OTLP has integers of 64 bits.
 _INT64: Final = 2**63
+#: Stands for a count that is less than a part of it. It differs from any total.
+_ODD: Final = -(2**70)
+#: As many digits as no such integer has.
+_DIGITS: Final = 20
 
 #: The fields of OpenAI's own usage, by API. Any other is a compatible server's.
 _OF_COMPLETIONS: Final = frozenset(
@@ -77,10 +84,12 @@ _OF_AUDIO: Final = frozenset(
     }
 )
 
-#: The names of counts and their details in a chat and in the Responses API.
+#: The names of counts and their details: in a chat, in the Responses API and elsewhere.
 _NAMES: Final = (
     ("prompt_tokens", "prompt_tokens_details", "completion_tokens", "completion_tokens_details"),
     ("input_tokens", "input_tokens_details", "output_tokens", "output_tokens_details"),
+    ("prompt_tokens", "prompt_token_details", "completion_tokens", "completion_token_details"),
+    ("input_tokens", "input_token_details", "output_tokens", "output_token_details"),
 )
 
 #: Other servers' names for cached tokens, beside the input tokens.
@@ -99,19 +108,19 @@ _TICKS_IN_A_DOLLAR: Final = 10**10
 def read_completion_usage(usage: Any, attributes: Attributes) -> None:
     """Add the usage of a completion, of embeddings or of a run to `attributes`."""
     counts = fields(usage)
-    _read_input(counts, "prompt_tokens", "prompt_tokens_details", attributes)
-    _read_output(counts, "completion_tokens", "completion_tokens_details", attributes)
-    if not _OF_COMPLETIONS.issuperset(counts):
-        _read_others(counts, attributes)
+    sent = _read_input(counts, "prompt_tokens", "prompt_tokens_details", attributes)
+    made = _read_output(counts, "completion_tokens", "completion_tokens_details", attributes)
+    if sent + made != counts.get("total_tokens") or not _OF_COMPLETIONS.issuperset(counts):
+        _settle(counts, _OF_COMPLETIONS, "completion_tokens_details", attributes)
 
 
 def read_response_usage(usage: Any, attributes: Attributes) -> None:
     """Add the usage of the Responses API, or of an API newer than it, to `attributes`."""
     counts = fields(usage)
-    _read_input(counts, "input_tokens", "input_tokens_details", attributes)
-    _read_output(counts, "output_tokens", "output_tokens_details", attributes)
-    if not _OF_RESPONSES.issuperset(counts):
-        _read_others(counts, attributes)
+    sent = _read_input(counts, "input_tokens", "input_tokens_details", attributes)
+    made = _read_output(counts, "output_tokens", "output_tokens_details", attributes)
+    if sent + made != counts.get("total_tokens") or not _OF_RESPONSES.issuperset(counts):
+        _settle(counts, _OF_RESPONSES, "output_tokens_details", attributes)
 
 
 def read_audio_usage(usage: Any, attributes: Attributes) -> None:
@@ -120,10 +129,10 @@ def read_audio_usage(usage: Any, attributes: Attributes) -> None:
     Its details are called `input_token_details`. Models that are billed by time count no tokens.
     """
     counts = fields(usage)
-    _read_input(counts, "input_tokens", "input_token_details", attributes)
-    _read_output(counts, "output_tokens", "output_token_details", attributes)
-    if not _OF_AUDIO.issuperset(counts):
-        _read_others(counts, attributes)
+    sent = _read_input(counts, "input_tokens", "input_token_details", attributes)
+    made = _read_output(counts, "output_tokens", "output_token_details", attributes)
+    if sent + made != counts.get("total_tokens") or not _OF_AUDIO.issuperset(counts):
+        _settle(counts, _OF_AUDIO, "output_token_details", attributes)
 
 
 def usage_elsewhere(completion: Any, of_choices: dict[int, Any] | None = None) -> Any:
@@ -151,8 +160,8 @@ def _of_all(usages: list[Any]) -> Any:
     """One usage for several choices: all have read the same input, and each has its own output."""
     if len(usages) < 2:  # noqa: PLR2004 - nothing to add up
         return usages[0] if usages else None
-    outputs = [_count(get(usage, "completion_tokens")) for usage in usages]
-    total = _count(get(usages[0], "total_tokens")) + sum(outputs[1:])
+    outputs = [max(_whole(get(usage, "completion_tokens")), 0) for usage in usages]
+    total = max(_whole(get(usages[0], "total_tokens")), 0) + sum(outputs[1:])
     return {**fields(usages[0]), "completion_tokens": sum(outputs), "total_tokens": total}
 
 
@@ -160,149 +169,173 @@ def later(known: Any, usage: Any) -> Any:
     """The usage of a stream so far: the later counts, where there are any.
 
     A later usage may be empty or all zero, or have only what the one before lacked: gateways to
-    Anthropic send the input first and the output last, and some send the cost by itself.
+    Anthropic send the input first and the output last, and some send the cost by itself. The same
+    holds for the details in it.
     """
     if known is None or usage is None:
         return known if usage is None else usage
     counts = fields(usage)
-    if not any(count for count in counts.values() if type(count) in (int, float)):
+    if not any(count for count in counts.values() if type(count) is float or _whole(count) > 0):
         return known
-    return {**fields(known), **{name: count for name, count in counts.items() if count}}
+    merged = {**fields(known)}
+    for name, count in counts.items():
+        if count:
+            merged[name] = later(merged.get(name), count) if fields(count) else count
+    return merged
 
 
-def _read_input(
-    counts: Mapping[str, Any], total: str, details: str, attributes: Attributes
-) -> None:
-    count = counts.get(total)
-    if not (type(count) is int and 0 <= count < _INT64):
-        return
-    attributes[USAGE_INPUT_TOKENS] = count
+def _read_input(counts: Mapping[str, Any], total: str, details: str, attributes: Attributes) -> int:
+    """Add the counts of the input. Returns that of all of it, or `_ODD` if it is less than a part.
+
+    Zero if there is none.
+    """
+    sent = counts.get(total)
+    if type(sent) is not int:
+        sent = _whole(sent)
+    if not 0 <= sent < _INT64:
+        return 0
+    attributes[USAGE_INPUT_TOKENS] = sent
     more = counts.get(details)
     if more is None:
-        return
+        return sent
     counts = fields(more)
+    result = sent
     count = counts.get("cached_tokens")
-    if count and type(count) is int and 0 < count < _INT64:
-        attributes[USAGE_CACHE_READ_INPUT_TOKENS] = count
+    if count and _put(count, USAGE_CACHE_READ_INPUT_TOKENS, attributes) > sent:
+        result = _ODD
     # LiteLLM and Orq have the second name, Alibaba the third.
     count = (
         counts.get("cache_write_tokens")
         or counts.get("cache_creation_tokens")
         or counts.get("cache_creation_input_tokens")
     )
-    if count and type(count) is int and 0 < count < _INT64:
-        attributes[USAGE_CACHE_WRITE_INPUT_TOKENS] = count
+    if count and _put(count, USAGE_CACHE_WRITE_INPUT_TOKENS, attributes) > sent:
+        result = _ODD
     count = counts.get("audio_tokens")
-    if count and type(count) is int and 0 < count < _INT64:
-        attributes[USAGE_AUDIO_INPUT_TOKENS] = count
+    if count:
+        _put(count, USAGE_AUDIO_INPUT_TOKENS, attributes)
     count = counts.get("image_tokens")
-    if count and type(count) is int and 0 < count < _INT64:
-        attributes[USAGE_IMAGE_INPUT_TOKENS] = count
+    if count:
+        _put(count, USAGE_IMAGE_INPUT_TOKENS, attributes)
     count = counts.get("text_tokens")
-    if count and type(count) is int and 0 < count < _INT64:
-        attributes[USAGE_TEXT_INPUT_TOKENS] = count
+    if count:
+        _put(count, USAGE_TEXT_INPUT_TOKENS, attributes)
     more = counts.get("cached_tokens_details")
     if more is not None:
-        _read_cached(fields(more), attributes)
-
-
-def _read_cached(counts: Mapping[str, Any], attributes: Attributes) -> None:
-    count = counts.get("audio_tokens")
-    if count and type(count) is int and 0 < count < _INT64:
-        attributes[USAGE_AUDIO_CACHE_READ_INPUT_TOKENS] = count
-    count = counts.get("image_tokens")
-    if count and type(count) is int and 0 < count < _INT64:
-        attributes[USAGE_IMAGE_CACHE_READ_INPUT_TOKENS] = count
-    count = counts.get("text_tokens")
-    if count and type(count) is int and 0 < count < _INT64:
-        attributes[USAGE_TEXT_CACHE_READ_INPUT_TOKENS] = count
+        counts = fields(more)
+        _put(counts.get("audio_tokens"), USAGE_AUDIO_CACHE_READ_INPUT_TOKENS, attributes)
+        _put(counts.get("image_tokens"), USAGE_IMAGE_CACHE_READ_INPUT_TOKENS, attributes)
+        _put(counts.get("text_tokens"), USAGE_TEXT_CACHE_READ_INPUT_TOKENS, attributes)
+    return result
 
 
 def _read_output(
-    totals: Mapping[str, Any], total: str, details: str, attributes: Attributes
-) -> None:
-    output = totals.get(total)
-    if not (type(output) is int and 0 <= output < _INT64):
-        return
-    attributes[USAGE_OUTPUT_TOKENS] = output
-    more = totals.get(details)
+    counts: Mapping[str, Any], total: str, details: str, attributes: Attributes
+) -> int:
+    """Add the counts of the output. Returns what `_read_input` returns of the input."""
+    made = counts.get(total)
+    if type(made) is not int:
+        made = _whole(made)
+    if not 0 <= made < _INT64:
+        return 0
+    attributes[USAGE_OUTPUT_TOKENS] = made
+    more = counts.get(details)
     if more is None:
-        every = totals.get("total_tokens")
-        if type(every) is int and every > attributes.get(USAGE_INPUT_TOKENS, every) + output:
-            _add_rest(every, totals, attributes)
-        return
+        return made
     counts = fields(more)
+    result = made
     count = counts.get("reasoning_tokens")
-    if count and type(count) is int and 0 < count < _INT64:
-        attributes[USAGE_REASONING_OUTPUT_TOKENS] = count
-        both = attributes.get(USAGE_INPUT_TOKENS, 0) + output
-        if count > output or totals.get("total_tokens") != both:  # the output may lack them
-            _add_reasoning(count, totals, attributes)
+    if count and _put(count, USAGE_REASONING_OUTPUT_TOKENS, attributes) > made:
+        result = _ODD
     count = counts.get("audio_tokens")
-    if count and type(count) is int and 0 < count < _INT64:
-        attributes[USAGE_AUDIO_OUTPUT_TOKENS] = count
+    if count:
+        _put(count, USAGE_AUDIO_OUTPUT_TOKENS, attributes)
     count = counts.get("image_tokens")
-    if count and type(count) is int and 0 < count < _INT64:
-        attributes[USAGE_IMAGE_OUTPUT_TOKENS] = count
+    if count:
+        _put(count, USAGE_IMAGE_OUTPUT_TOKENS, attributes)
     count = counts.get("text_tokens")
-    if count and type(count) is int and 0 < count < _INT64:
-        attributes[USAGE_TEXT_OUTPUT_TOKENS] = count
+    if count:
+        _put(count, USAGE_TEXT_OUTPUT_TOKENS, attributes)
+    return result
 
 
-def _add_reasoning(count: int, totals: Mapping[str, Any], attributes: Attributes) -> None:
-    """Add the count of reasoning tokens, and add them to the output if that lacks them."""
-    attributes[USAGE_REASONING_OUTPUT_TOKENS] = count
-    output = attributes.get(USAGE_OUTPUT_TOKENS, 0)
-    every = attributes.get(USAGE_INPUT_TOKENS, 0) + output + count
-    if count > output or totals.get("total_tokens") == every:
-        attributes[USAGE_OUTPUT_TOKENS] = output + count
+def _settle(
+    counts: Mapping[str, Any], names: frozenset[str], details: str, attributes: Attributes
+) -> None:
+    """Add what differs from OpenAI's usage, whose fields are `names`, some of them `details`."""
+    is_openai = names.issuperset(counts)
+    if not is_openai:
+        _read_others(counts, attributes)
+    sent, made = attributes.get(USAGE_INPUT_TOKENS, 0), attributes.get(USAGE_OUTPUT_TOKENS, 0)
+    rest = _whole(counts.get("total_tokens")) - sent - made
+    if not (USAGE_INPUT_TOKENS in attributes and USAGE_OUTPUT_TOKENS in attributes):
+        rest = 0
+    _include(rest, attributes, may_think=is_openai and counts.get(details) is None)
 
 
-def _add_rest(every: int, totals: Mapping[str, Any], attributes: Attributes) -> None:
-    """Add what a total has beyond input and output as reasoning, if no other count may explain it.
+def _include(rest: int, attributes: Attributes, *, may_think: bool) -> None:
+    """Add to the input and the output what a server counts beside them, or in the total alone.
 
-    Those that may are of tokens read from a cache and of citations.
+    Args:
+        rest: What the total has beyond input and output.
+        attributes: The counts so far.
+        may_think: Whether a rest that nothing else explains is reasoning. Other counts that a
+            server has may explain it, such as those of citations.
     """
-    if _OF_COMPLETIONS.issuperset(totals) or _OF_RESPONSES.issuperset(totals):
-        known = attributes[USAGE_INPUT_TOKENS] + attributes[USAGE_OUTPUT_TOKENS]
-        if every < _INT64:
-            _add_reasoning(every - known, totals, attributes)
+    sent, made = attributes.get(USAGE_INPUT_TOKENS, 0), attributes.get(USAGE_OUTPUT_TOKENS, 0)
+    thoughts = attributes.get(USAGE_REASONING_OUTPUT_TOKENS, 0)
+    read = attributes.get(USAGE_CACHE_READ_INPUT_TOKENS, 0)
+    written = attributes.get(USAGE_CACHE_WRITE_INPUT_TOKENS, 0)
+    cached = read + written
+    if sent + made + thoughts + cached + max(rest, 0) >= _INT64:
+        return
+    if thoughts and (thoughts > made or rest in {thoughts, thoughts + cached}):
+        attributes[USAGE_OUTPUT_TOKENS] = made + thoughts
+        rest -= thoughts
+    if cached and (max(read, written) > sent or rest == cached):
+        attributes[USAGE_INPUT_TOKENS] = sent + cached
+    elif rest > 0 and may_think:
+        attributes[USAGE_REASONING_OUTPUT_TOKENS] = rest
+        attributes[USAGE_OUTPUT_TOKENS] = made + rest
 
 
 def _read_others(counts: Mapping[str, Any], attributes: Attributes) -> None:
     """Add what compatible servers have beside the fields of OpenAI's usage."""
-    _read_other_names(counts, attributes)
+    for of_input, more_of_input, of_output, more_of_output in _NAMES:
+        # Details may have other names than the count that they belong to.
+        sent = attributes.get(USAGE_INPUT_TOKENS) or counts.get(of_input)
+        made = attributes.get(USAGE_OUTPUT_TOKENS) or counts.get(of_output)
+        _read_input({**counts, of_input: sent}, of_input, more_of_input, attributes)
+        _read_output({**counts, of_output: made}, of_output, more_of_output, attributes)
     if USAGE_INPUT_TOKENS in attributes:
-        if USAGE_CACHE_READ_INPUT_TOKENS not in attributes:
-            for name in _CACHE_READ:
-                count = _count(counts.get(name))
-                if count:
-                    attributes[USAGE_CACHE_READ_INPUT_TOKENS] = count
-                    break
-        count = _count(counts.get(_CACHE_WRITE))
-        if count:
-            attributes.setdefault(USAGE_CACHE_WRITE_INPUT_TOKENS, count)
-    if USAGE_OUTPUT_TOKENS in attributes and USAGE_REASONING_OUTPUT_TOKENS not in attributes:
-        count = _count(counts.get("reasoning_tokens"))
-        if count:
-            _add_reasoning(count, counts, attributes)
+        for name in _CACHE_READ:
+            _put(counts.get(name), USAGE_CACHE_READ_INPUT_TOKENS, attributes)
+        _put(counts.get(_CACHE_WRITE), USAGE_CACHE_WRITE_INPUT_TOKENS, attributes)
+    if USAGE_OUTPUT_TOKENS in attributes:
+        _put(counts.get("reasoning_tokens"), USAGE_REASONING_OUTPUT_TOKENS, attributes)
     cost = _cost(counts)
     # A gateway that knows no tokens reports zero, which is not what the call cost.
     if cost or (cost is not None and attributes.get(USAGE_INPUT_TOKENS)):
         attributes[USAGE_COST] = cost
 
 
-def _read_other_names(counts: Mapping[str, Any], attributes: Attributes) -> None:
-    """Add the counts by the names of whichever API, if those of its own API are missing."""
-    if USAGE_INPUT_TOKENS in attributes or USAGE_OUTPUT_TOKENS in attributes:
-        return
-    for of_input, more_of_input, of_output, more_of_output in _NAMES:
-        _read_input(counts, of_input, more_of_input, attributes)
-        _read_output(counts, of_output, more_of_output, attributes)
+def _put(value: Any, name: str, attributes: Attributes) -> int:
+    """Add the count of a part of the tokens, unless it is there, or zero. Returns it, or zero."""
+    count = value if type(value) is int else _whole(value)
+    if not 0 < count < _INT64:
+        return 0
+    attributes.setdefault(name, count)
+    return count
 
 
-def _count(value: Any) -> int:
-    return value if type(value) is int and 0 < value < _INT64 else 0
+def _whole(value: Any) -> int:
+    """A count, which some servers send as a float or as text. -1 for anything else."""
+    if type(value) is int:
+        return value
+    if type(value) is float and value.is_integer():
+        return int(value)
+    is_text = type(value) is str and value.isascii() and value.isdecimal() and len(value) < _DIGITS
+    return int(value) if is_text else -1
 
 
 def _cost(usage: Mapping[str, Any]) -> float | None:
@@ -317,7 +350,13 @@ def _cost(usage: Mapping[str, Any]) -> float | None:
     for currency in (usage.get("currency"), parts.get("currency"), get(details, "currency")):
         if currency is not None and currency not in ("USD", "usd"):
             return None
-    for value in (usage.get("cost"), usage.get("total_cost"), parts.get("total_cost")):
+    for value in (
+        usage.get("cost"),
+        usage.get("total_cost"),
+        usage.get("estimated_cost"),
+        parts.get("total_cost"),
+        parts.get("total"),
+    ):
         cost = amount(value)
         if cost is not None:
             break
@@ -331,6 +370,9 @@ def _cost(usage: Mapping[str, Any]) -> float | None:
 
 
 def amount(value: Any) -> float | None:
-    """A JSON number that can be an amount of money, or None for anything else."""
-    cost = number(value)
+    """A number that can be an amount of money, even if it is written as text, or None."""
+    try:
+        cost = number(float(value) if type(value) is str else value)
+    except ValueError:
+        return None
     return cost if cost is not None and 0 <= cost < inf else None
