@@ -800,6 +800,20 @@ def test_a_response_in_the_background_is_counted_once(
     assert input_tokens.attributes["gen_ai.operation.name"] == "fetch_response"
 
 
+@since("1.80", "responses.create(background)")
+def test_zeros_before_the_model_has_begun_count_for_nothing(
+    instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI
+) -> None:
+    zeros = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+    begun = {**QUEUED, "usage": zeros}
+    server.script(*answers(begun, {**FINISHED, "usage": zeros}, FINISHED))
+    asked.responses.create(model="m", input="Research this.", background=True)
+    for _ in range(2):
+        asked.responses.retrieve("r-1")
+
+    assert counts(instrumented.spans) == [(None, None), (None, None), (10, 5)]
+
+
 @since("1.82", "responses.retrieve(stream)")
 def test_so_is_one_that_is_streamed_later(
     instrumented: Telemetry, server: ByteServer, asked: openai.OpenAI

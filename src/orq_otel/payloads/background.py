@@ -13,10 +13,12 @@ from typing import Any, Final
 
 from orq_otel.foundations.process import process
 from orq_otel.genai.fields import Attributes
+from orq_otel.genai.semconv import USAGE_INPUT_TOKENS, USAGE_OUTPUT_TOKENS
 from orq_otel.payloads.usage import read_response_usage
 
 #: States in which a response does not change any more.
 _FINISHED: Final = ("completed", "incomplete", "failed", "cancelled")
+_TOKENS: Final = (USAGE_INPUT_TOKENS, USAGE_OUTPUT_TOKENS)
 #: How many responses are remembered as counted. One that is fetched again after this many others is
 #: counted once more.
 _MOST: Final = 10_000
@@ -50,9 +52,12 @@ class Counted:
 _counted = process.keep(Counted())
 
 
-def note_counted(response: Mapping[str, Any]) -> None:
-    """Note that the tokens of a new response, by its fields, are on the span that created it."""
-    if response.get("background") is True:
+def note_counted(response: Mapping[str, Any], counts: Attributes) -> None:
+    """Note that the tokens of a new response, by its fields, are on the span that created it.
+
+    Some servers have zeros in `counts` before the model has begun.
+    """
+    if response.get("background") is True and any(map(counts.get, _TOKENS)):
         _counted.add(response.get("id"))
 
 
@@ -72,6 +77,6 @@ def background_usage(response: Mapping[str, Any]) -> Attributes:
         return {}
     counts: Attributes = {}
     read_response_usage(usage, counts)
-    if not counts or not _counted.add(response.get("id")):
+    if not any(counts.values()) or not _counted.add(response.get("id")):
         return {}
     return {name.replace("gen_ai.", "orq_otel.", 1): count for name, count in counts.items()}

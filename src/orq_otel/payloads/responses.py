@@ -170,7 +170,7 @@ def response_attributes(response: Any) -> Attributes:
     if usage is not None:
         read_response_usage(usage, attributes)
         if values.get("background"):
-            note_counted(values)
+            note_counted(values, attributes)
     return attributes
 
 
