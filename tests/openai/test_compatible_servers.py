@@ -40,14 +40,18 @@ def parts(telemetry: Telemetry) -> list[Any]:
     return found
 
 
-def stream(server: ByteServer, client: openai.OpenAI, *deltas: Any) -> None:
-    """Read a stream of these deltas."""
+def stream(server: ByteServer, client: openai.OpenAI, *deltas: Any, is_raw: bool = False) -> None:
+    """Read a stream of these deltas, as chunks or as lines."""
     choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
     choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
     chunks = [{"id": "c", "model": "m", "choices": [choice]} for choice in choices]
     server.script(Answer(http(sse(chunks))))
-    for _ in client.chat.completions.create(model="m", messages=MESSAGES, stream=True):
-        pass
+    chat = client.chat.completions
+    if is_raw:
+        with chat.with_streaming_response.create(model="m", messages=MESSAGES, stream=True) as raw:
+            list(raw.iter_lines())
+    else:
+        list(chat.create(model="m", messages=MESSAGES, stream=True))
 
 
 def piece(name: str | None = None, arguments: Any = None, **more: Any) -> dict[str, Any]:
@@ -133,6 +137,51 @@ ONE = [("weather", {"city": "Paris"})]
             ],
             TWO,
         ),
+        (
+            [
+                [piece("weather", "", index="0"), piece("time", "", index="1")],
+                [piece(None, PARIS[:5], index="0")],
+                [piece(None, ROME[:5], index="1")],
+                [piece(None, PARIS[5:], index="0")],
+                [piece(None, ROME[5:], index="1")],
+            ],
+            TWO,
+        ),
+        (
+            [
+                [piece("weather", PARIS, index=0, id="a")],
+                [piece("time", "", index=0, id="b")],
+                [piece(None, ROME[:5], index=1)],
+                [piece(None, ROME[5:], index=1)],
+            ],
+            TWO,
+        ),
+        (
+            [
+                [piece("weather", "", index=0, id="a")],
+                [piece(None, PARIS[:5])],
+                [piece(None, PARIS[5:])],
+                [piece("time", "", index=1, id="b")],
+                [piece(None, ROME)],
+            ],
+            TWO,
+        ),
+        (
+            [
+                [piece("weather", ""), piece("time", "")],
+                [piece(None, PARIS[:5]), piece(None, ROME[:5])],
+                [piece(None, PARIS[5:]), piece(None, ROME[5:])],
+            ],
+            TWO,
+        ),
+        (
+            [
+                [piece("weather", "", id="a")],
+                [piece(None, PARIS[:5], id="a", index=0)],
+                [piece(None, PARIS[5:], index=0)],
+            ],
+            ONE,
+        ),
     ],
     ids=[
         "nothing but names",
@@ -155,12 +204,23 @@ ONE = [("weather", {"city": "Paris"})]
         "braces in a text",
         "parsed",
         "names in pieces",
+        "indexes as texts",
+        "one index at the beginning and another after it",
+        "an index at the beginning alone",
+        "places in the place of indexes",
+        "an index after the beginning",
     ],
 )
+@pytest.mark.parametrize("is_raw", [False, True], ids=["", "raw"])
 def test_tool_calls_of_a_stream(
-    captured: Telemetry, server: ByteServer, asked: openai.OpenAI, chunks: Any, calls: Any
+    captured: Telemetry,
+    server: ByteServer,
+    asked: openai.OpenAI,
+    chunks: Any,
+    calls: Any,
+    is_raw: bool,
 ) -> None:
-    stream(server, asked, *({"tool_calls": chunk} for chunk in chunks))
+    stream(server, asked, *({"tool_calls": chunk} for chunk in chunks), is_raw=is_raw)
 
     told = parts(captured)
     assert [(one["name"], one.get("arguments")) for one in told] == calls

@@ -25,6 +25,8 @@ _IN_PIECES: Final = {"text": "text", "reasoning": "thinking"}
 _OF_TEXT: Final = frozenset({"content", "role"})
 #: Fields of a call that a server may repeat with each piece.
 _REPEATED: Final = frozenset({"id", "name"})
+#: Types of an index. Orq's client has floats, and some servers send text.
+_INDEXES: Final = frozenset({int, float, str})
 #: How many characters at the end of arguments are enough to see how they end, spaces included.
 _END: Final = 16
 #: The most tool calls of one message. No model makes more.
@@ -202,33 +204,46 @@ class Deltas:
         """Take in pieces of tool calls, which belong to the call that has their index.
 
         Not all servers number them: some send every call without an index or with the same one,
-        some without an id or with the same one. So a piece may also begin a call.
+        some without an id or with the same one. So a piece may also begin a call. Without an index
+        it belongs to the last call, or to the one at its place among several.
         """
         named: set[Any] = set()  # calls of this chunk that have a name
-        for delta in map(fields, deltas):
+        for place, delta in enumerate(map(fields, deltas)):
             index, id = delta.get("index"), delta.get("id")  # noqa: A001
-            if type(index) is not int and type(index) is not float:  # Orq's client has floats
-                index = None
+            if type(index) not in _INDEXES:
+                index = place if len(deltas) > 1 else None
             kind = "custom" if delta.get("custom") else "function"
             piece = fields(delta.get(kind))
-            if type(piece.get("arguments")) is dict:  # some servers send them parsed
-                piece = {**piece, "arguments": json.dumps(piece["arguments"])}
+            arguments, name = piece.get("arguments"), piece.get("name")
+            if arguments is not None and not isinstance(arguments, str):  # some send them parsed
+                piece = {**piece, "arguments": json.dumps(arguments, default=fields)}
             call = self._by_index.get(index)
-            if call is not None and id and id != call.id and not piece.get("name"):
-                call = next((one for one in self._calls if one.id == id), call)
+            if not name and (call is None or (id and id != call.id)):
+                call = self._meant(id) or call
             if call is None or _begins(call, index, id, piece, is_named=call in named):
                 if len(self._calls) >= _MOST_CALLS:
                     continue
-                if call is not None and not piece.get("name"):  # it came before its arguments
+                if call is not None and not name:  # it came before its arguments
                     id, piece = id or call.id, {**piece, "name": call.name}  # noqa: A001
                 call = _Call(kind)
                 self._calls.append(call)
-            self._by_index[index] = call
-            if piece.get("name"):
+            self._by_index[index] = self._by_index[None] = call
+            if name:
                 named.add(call)
             if id:
                 call.id = id
             call.add(piece)
+
+    def _meant(self, id: Any) -> _Call | None:  # noqa: A002
+        """The call that a piece without a name and with an unknown index belongs to, if any.
+
+        That is the one with its id. Without an id it is the last one, if that has no arguments yet:
+        some servers begin a call at one index and go on at another.
+        """
+        if id:
+            return next((one for one in self._calls if one.id == id), None)
+        last = self._calls[-1] if self._calls else None
+        return last if last is not None and last.is_bare else None
 
 
 class _Call:
@@ -276,6 +291,11 @@ class _Call:
         name = piece.get("name")
         is_more = bool(name) and self.name is not None and name != self.name
         return is_more and "arguments" not in self._texts and (not id or id == self.id)
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether its arguments are yet to come."""
+        return "arguments" not in self._texts
 
     @property
     def name(self) -> str | None:
