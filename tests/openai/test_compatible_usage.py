@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from typing import Any
 
@@ -545,6 +546,11 @@ ELSEWHERE: dict[str, list[Any]] = {
         chunk("It", choice={"usage": {**COUNTS, "completion_tokens": 2}}),
         *[chunk(None, "stop", choice={"index": n, "usage": OWN[n]}) for n in range(3)],
     ],
+    "without choices": [
+        chunk("It is"),
+        chunk(None, "stop"),
+        {"id": "c-1", "object": "chat.completion.chunk", "usage": COUNTS},
+    ],
     "in two pieces": [
         chunk("It is", usage={"prompt_tokens": 23, "completion_tokens": 0}),
         chunk(None, "stop", usage={"prompt_tokens": 0, "completion_tokens": 19}),
@@ -559,6 +565,31 @@ def test_usage_elsewhere_in_a_stream(
     server.script(stream(*ELSEWHERE[case]))
     ask(compatible, streamed=True)
     assert usage(instrumented) == {"input_tokens": 23, "output_tokens": 19}
+
+
+@pytest.mark.parametrize("case", ELSEWHERE)
+def test_usage_elsewhere_in_a_raw_stream(
+    instrumented: Telemetry, server: ByteServer, compatible: openai.OpenAI, case: str
+) -> None:
+    server.script(stream(*ELSEWHERE[case]))
+    chat = compatible.chat.completions.with_streaming_response
+    with chat.create(model="m", messages=MESSAGES, stream=True) as raw:
+        list(raw.iter_lines())
+    assert usage(instrumented) == {"input_tokens": 23, "output_tokens": 19}
+
+
+@pytest.mark.parametrize("start", [BOM_UTF8, b"\n \n"])
+def test_usage_of_a_raw_response_with_a_mark_before_it(
+    instrumented: Telemetry, server: ByteServer, compatible: openai.OpenAI, start: bytes
+) -> None:
+    server.script(Answer(http(start + as_json({"id": "c-1", "choices": [], "usage": COUNTS}))))
+    chat = compatible.chat.completions
+    chat.with_raw_response.create(model="m", messages=MESSAGES)
+    with chat.with_streaming_response.create(model="m", messages=MESSAGES) as raw:
+        list(raw.iter_bytes())
+    for told_of in instrumented.spans:
+        assert told(told_of)["gen_ai.usage.output_tokens"] == COUNTS["completion_tokens"]
+    assert len(instrumented.spans) == 2
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import weakref
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, Final
@@ -43,8 +44,9 @@ _SERVED_MODEL = "x-ms-served-model"
 #: How far into a body its first character is looked for.
 _START = 1000
 
-#: How JSON begins that is read.
-_OPENING: Final = (b"{", b"[")
+#: How JSON begins that is read. Some servers have the mark of UTF-8 before it, which JSON's parser
+#: takes, and so does the client.
+_OPENING: Final = (b"{", b"[", BOM_UTF8 + b"{", BOM_UTF8 + b"[")
 
 #: Content types of bodies without attributes: speech.
 _OPAQUE = ("audio/", "application/octet-stream")
@@ -87,7 +89,7 @@ class Body:
         elif self._has_begun:
             self._json.add(piece)
         elif piece := piece.lstrip():
-            if piece[:1] in _OPENING:
+            if piece.startswith(_OPENING):
                 self._has_begun = True
                 self._json.add(piece)
             elif self._is_read:
@@ -218,7 +220,7 @@ def read_body(response: Any) -> Any:
     A text may be the page of a server that has no API under this address.
     """
     content, kind = response.content, content_type(response)
-    if not kind.startswith(_OPAQUE) and content.lstrip()[:1] in _OPENING:
+    if not kind.startswith(_OPAQUE) and content.lstrip().startswith(_OPENING):
         return parse_long_json(content)
     return response.text if kind.startswith("text/") else None
 

@@ -279,7 +279,7 @@ class StreamReader:
         """Take in a chunk of any form."""
         try:
             chunk_fields = chunk.__dict__
-            choices = chunk_fields["choices"]
+            choices = chunk_fields.get("choices")
             usage = chunk_fields.get("usage")
             # Azure's first chunk has no choices, id or model. The last may be the only one.
             if not self._head and (choices or usage is not None):
