@@ -303,6 +303,9 @@ def test_a_tier_that_the_list_lacks_makes_an_estimate() -> None:
         ("openrouter.ai", "anthropic/claude-sonnet-4.5", "OpenRouter"),
         ("api.deepseek.com", "deepseek-chat", "Deepseek"),
         ("contoso.openai.azure.com", "gpt-4o-mini", "Microsoft Azure"),
+        ("us-central1-aiplatform.googleapis.com", "google/gemini-2.5-flash", "Google"),
+        ("generativelanguage.googleapis.com", "models/gemini-2.5-flash", "Google"),
+        ("api.openai.com", "openai/gpt-4o-mini", "OpenAI"),
     ],
 )
 def test_the_address_says_more_than_the_name(host: str, model: str, provider: str) -> None:

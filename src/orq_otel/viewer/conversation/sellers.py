@@ -131,9 +131,11 @@ def _listed(
     for model in models:
         if known is not None:
             yield from _of(known, model)
+            # Vertex AI wants "google/gemini-...", and Gemini's API takes "models/gemini-...".
             maker, _, rest = model.partition("/")
-            if rest and by_host is None and (is_local or _named(maker.lower()) is known):
-                yield from _of(_named(maker.lower()), rest)
+            named = known if maker == "models" else _named(maker.lower())
+            if rest and (named is known or (is_local and by_host is None)):
+                yield from _of(named, rest)
             continue
         maker, _, rest = model.partition("/")
         if rest:
