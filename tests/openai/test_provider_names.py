@@ -257,6 +257,17 @@ def test_azure_names_the_model_behind_a_deployment(
     assert (instrumented.one().attributes or {})["gen_ai.response.model"] == SERVED
 
 
+@pytest.mark.parametrize("tier", [None, "default", "priority"])
+def test_azures_service_tier_has_a_name_of_ours(instrumented: Telemetry, tier: Any) -> None:
+    with azure_answering([{**CHUNK, "service_tier": tier}], SERVED) as client:
+        assert streamed_chat(client)
+
+    told = instrumented.one().attributes or {}
+    tiers = {name: value for name, value in told.items() if name.endswith("service_tier")}
+    expected = {"orq_otel.response.service_tier": "priority"} if tier == "priority" else {}
+    assert tiers == expected
+
+
 @pytest.mark.parametrize(
     ("ask", "body", "served"),
     [

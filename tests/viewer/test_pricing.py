@@ -205,6 +205,7 @@ def test_the_cost_that_a_sender_reports_wins(name: str, value: object) -> None:
     [
         ({"openai.response.service_tier": "flex"}, 0.125),
         ({"openai.response.service_tier": "priority"}, 0.45),
+        ({"orq_otel.response.service_tier": "priority"}, 0.45),
         ({"openai.response.service_tier": "default"}, 0.25),
         ({"openai.request.service_tier": "flex", "openai.response.service_tier": "default"}, 0.25),
         ({"gen_ai.openai.response.service_tier": "FLEX"}, 0.125),

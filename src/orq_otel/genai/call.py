@@ -25,12 +25,14 @@ from orq_otel.genai.semconv import (
     ERROR_TYPE,
     INVOKE_AGENT,
     OPENAI_NAMES,
+    OPENAI_RESPONSE_SERVICE_TIER,
     PROVIDER_NAME,
     REQUEST_CHOICE_COUNT,
     REQUEST_MODEL,
     REQUEST_STREAM,
     RESPONSE_FINISH_REASONS,
     RESPONSE_MODEL,
+    RESPONSE_SERVICE_TIER,
     RESPONSE_TIME_TO_FIRST_CHUNK,
 )
 from orq_otel.genai.telemetry import Telemetry
@@ -438,9 +440,8 @@ class Call:
         try:
             if CONVERSATION_ID in attributes:
                 set_aside(attributes, self._started)
-            if self._started[PROVIDER_NAME] != "openai":  # the conventions keep these for "openai"
-                for name in OPENAI_NAMES:
-                    attributes.pop(name, None)
+            if self._started[PROVIDER_NAME] != "openai":
+                _take_openai_names(attributes)
                 if hasattr(self, "read_model") and hasattr(self, "sent"):
                     model = self.read_model(self.sent)
                     if model is not None:
@@ -530,6 +531,15 @@ class Unrecorded:
 
     def fail(self, error: BaseException) -> None:
         """There is no span to end."""
+
+
+def _take_openai_names(attributes: Attributes) -> None:
+    """Remove what the conventions keep for "openai". A tier that matters gets a name of ours."""
+    tier = attributes.get(OPENAI_RESPONSE_SERVICE_TIER, "default")
+    for name in OPENAI_NAMES:
+        attributes.pop(name, None)
+    if tier != "default":
+        attributes[RESPONSE_SERVICE_TIER] = tier
 
 
 def _set(span: Span, attributes: Attributes) -> None:

@@ -167,5 +167,8 @@ SESSION_ID: Final = "orq_otel.session.id"
 MEMORY_ENTITY_ID: Final = "orq_otel.memory.entity_id"
 USAGE_PAGES: Final = "orq_otel.usage.pages"
 
+#: Prices depend on it, and the conventions have a name for OpenAI's alone.
+RESPONSE_SERVICE_TIER: Final = "orq_otel.response.service_tier"
+
 # Who or what made an evaluation, for which the conventions have no name.
 EVALUATOR: Final = "orq_otel.evaluator"

@@ -70,6 +70,7 @@ _REQUESTED: Final = (
 )
 _TIERS: Final = (
     "openai.response.service_tier",
+    "orq_otel.response.service_tier",
     "gen_ai.response.service_tier",
     "gen_ai.openai.response.service_tier",
     "anthropic.response.service_tier",

@@ -143,6 +143,7 @@ _COSTS: Final = tuple(name for one in DIALECTS for name in one.costs)
 _TIERS: Final = (
     "gen_ai.response.service_tier",
     "openai.response.service_tier",
+    "orq_otel.response.service_tier",
     "gen_ai.openai.response.service_tier",
     "anthropic.response.service_tier",
 )
