@@ -578,6 +578,20 @@ def test_usage_elsewhere_in_a_raw_stream(
     assert usage(instrumented) == {"input_tokens": 23, "output_tokens": 19}
 
 
+@pytest.mark.parametrize("is_streamed", [False, True], ids=["json", "events"])
+def test_usage_of_raw_responses_whose_content_type_says_nothing(
+    instrumented: Telemetry, server: ByteServer, compatible: openai.OpenAI, is_streamed: bool
+) -> None:
+    whole = {"id": "c-1", "choices": [], "usage": COUNTS}
+    body = sse([chunk("It is"), whole]) if is_streamed else as_json(whole)
+    server.script(Answer(http(body, content_type="application/octet-stream")))
+    more: Any = {"stream": True} if is_streamed else {}
+    chat = compatible.chat.completions.with_streaming_response
+    with chat.create(model="m", messages=MESSAGES, **more) as raw:
+        list(raw.iter_bytes(3))
+    assert usage(instrumented) == {"input_tokens": 23, "output_tokens": 19}
+
+
 @pytest.mark.parametrize("start", [BOM_UTF8, b"\n \n"])
 def test_usage_of_a_raw_response_with_a_mark_before_it(
     instrumented: Telemetry, server: ByteServer, compatible: openai.OpenAI, start: bytes

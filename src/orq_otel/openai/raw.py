@@ -48,8 +48,12 @@ _START = 1000
 #: takes, and so does the client.
 _OPENING: Final = (b"{", b"[", BOM_UTF8 + b"{", BOM_UTF8 + b"[")
 
-#: Content types of bodies without attributes: speech.
-_OPAQUE = ("audio/", "application/octet-stream")
+#: The content type of bodies without attributes: speech.
+_OPAQUE: Final = "audio/"
+#: That of anything: speech too, but also JSON or events from servers that name no better one.
+_BINARY: Final = "application/octet-stream"
+#: How events begin: with the name of a field, of which the first piece may be short, or a comment.
+_FIELDS: Final = (b"d", b"e", b"i", b"r", b":")
 
 
 class Body:
@@ -70,6 +74,7 @@ class Body:
         kind = content_type(response)
         self._is_events = EVENTS in kind
         self._is_opaque = kind.startswith(_OPAQUE)
+        self._is_binary = kind.startswith(_BINARY)
         self._is_page = kind.startswith("text/html")
         self._json = LongJson()  # the body, or the data of an event
         self._has_begun = False
@@ -92,7 +97,7 @@ class Body:
             if piece.startswith(_OPENING):
                 self._has_begun = True
                 self._json.add(piece)
-            elif self._is_read:
+            elif self._is_read or (self._is_binary and not piece.startswith(_FIELDS)):
                 self._is_opaque = True
             else:
                 self._is_events = True
