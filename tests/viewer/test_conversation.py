@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -125,6 +126,205 @@ def test_a_history_that_was_rewritten_is_told_of() -> None:
     assert words(second.asked) == [("user", "Uno?"), ("user", "Two?")]
     assert second.is_rewritten
     assert second.left_out == 1
+
+
+def _question(turn: int) -> str:
+    return f"Question {turn}: how long does it take from Köln to number {turn * 7919} in **Bonn**?"
+
+
+def _answer(turn: int) -> str:
+    more = " ".join(str(turn * number) for number in range(1, 60))
+    return f'Answer {turn}: it takes a while, as this table "shows": {more}.'
+
+
+#: How a text of a history is sent in a later turn, from the text and the number of that turn.
+CHANGED: dict[str, Callable[[str, int], str]] = {
+    "cut always alike": lambda text, _: text[:60],
+    "cut elsewhere in each call": lambda text, turn: text[: 70 - turn],
+    "with dots": lambda text, turn: text[: 70 - turn] + "...",
+    "with a note": lambda text, turn: text[: 70 - turn] + " <truncated>",
+    "with a number": lambda text, turn: f"{text[: 70 - turn]}… [+{len(text) - 70 + turn} chars]",
+    "as Node prints it": lambda text, turn: f"{text[: 70 - turn]}... {len(text)} more characters",
+    "as the viewer cuts": lambda text, turn: f"{text[: 70 - turn]}… [cut: {len(text)} characters]",
+    "in front": lambda text, turn: "..." + text[20 + turn :],
+    "in the middle": lambda text, turn: (
+        f"{text[: 30 - turn]}\n... [{turn} words omitted] ...\n{text[-20 - turn :]}"
+    ),
+    "in the middle, of tokens": lambda text, turn: (
+        f"{text[:30]}…{turn} tokens truncated…{text[-25:]}"
+    ),
+    "after a name": lambda text, _: f"She: {text}",
+    "after the time": lambda text, turn: f"[12:0{turn}] {text}",
+    "before a remark": lambda text, turn: f"{text}\n\n(sent {turn} turns ago)",
+    "without Markdown": lambda text, _: text.replace("**", ""),
+    "with other quotes": lambda text, _: text.replace('"', "“"),
+    "with other accents": lambda text, _: unicodedata.normalize("NFD", text),
+    "as HTML": lambda text, _: text.replace('"', "&quot;"),
+    "not at all": lambda _, turn: f"[{turn} older texts cleared]",
+}
+
+
+@pytest.mark.parametrize("changed", CHANGED.values(), ids=CHANGED)
+def test_a_history_that_is_changed_in_each_call_is_shown_once(
+    changed: Callable[[str, int], str],
+) -> None:
+    recorder = Recorder("t")
+    texts: list[tuple[str, str]] = []
+    for turn in range(1, 6):
+        history = [said(role, changed(text, turn)) for role, text in texts]
+        texts += [("user", _question(turn)), ("assistant", _answer(turn))]
+        ask(recorder, *history, said(*texts[-2]), answer=_answer(turn))
+    told = turns(read(recorder))
+    assert [one for turn in told for one in words((*turn.asked, *turn.answered))] == texts
+    assert not any(turn.is_rewritten for turn in told)
+
+
+#: What a call sends of a question and an answer, and what a later call has in their places.
+SENT_AND_KEPT: dict[str, tuple[tuple[str, list[str]], tuple[str, list[str]]]] = {
+    "documents": (("Documents:\n1. Trains\n\n{0}", ["{1}"]), ("{0}", ["{1}"])),
+    "a reminder": (("{0}\n<reminder>Turn {2}</reminder>", ["{1}"]), ("{0}", ["{1}"])),
+    "reasoning": (("{0}", ["<think>It is far away.</think>\n{1}"]), ("{0}", ["{1}"])),
+    "parts that are joined": (("{0}", ["{1}", "That was all of answer {2}."]),
+                              ("{0}", ["{1}That was all of answer {2}."])),
+    "parts that are set apart": (("{0}", ["{1}That was all of answer {2}."]),
+                                 ("{0}", ["{1}", "That was all of answer {2}."])),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("sent", "kept"), SENT_AND_KEPT.values(), ids=SENT_AND_KEPT)
+def test_what_a_history_keeps_of_messages_is_not_shown_again(
+    sent: tuple[str, list[str]], kept: tuple[str, list[str]]
+) -> None:
+    def messages(form: tuple[str, list[str]], turn: int) -> list[dict[str, Any]]:
+        values = _question(turn), _answer(turn), turn
+        question, answer = form
+        return [
+            said("user", question.format(*values)),
+            said("assistant", *(one.format(*values) for one in answer)),
+        ]
+
+    recorder = Recorder("t")
+    for turn in range(1, 6):
+        question, answer = messages(sent, turn)
+        history = [one for before in range(1, turn) for one in messages(kept, before)]
+        recorder.chat("m", [*history, question], [answer], 1, (1, 1))
+    shown = [[*turn.asked, *turn.answered] for turn in turns(read(recorder))]
+    assert [words(one) for one in shown] == [
+        [(one["role"], part["content"]) for one in messages(sent, turn) for part in one["parts"]]
+        for turn in range(1, 6)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answered", "kept"),
+    [
+        ("Everything is 42, as all of us know.", "Everything is 43, as all of us know."),
+        ("You may not cross the street, ever.", "You may cross the street, ever."),
+        ("The street is red and very long.", "The street is red, wide and very long."),
+    ],
+)
+def test_a_text_of_a_history_with_other_words_is_shown(answered: str, kept: str) -> None:
+    recorder = Recorder("t")
+    question = said("user", "Tell me, please.")
+    ask(recorder, question, answer=answered)
+    ask(recorder, question, said("assistant", kept), said("user", "Sure?"))
+    second = turns(read(recorder))[1]
+    assert words(second.asked) == [("assistant", kept), ("user", "Sure?")]
+    assert second.left_out == 1
+
+
+def test_a_question_is_shown_whatever_was_asked_before() -> None:
+    recorder = Recorder("t")
+    asked = [
+        "Tell me about trains in France and Spain",
+        "Tell me about trains in France",
+        "Tell me about trains...",
+        "[3 trains more]",
+        "[image]",
+    ]
+    for one in asked:
+        ask(recorder, said("user", one))
+    told = turns(read(recorder))
+    assert [words(turn.asked) for turn in told] == [[("user", one)] for one in asked]
+
+
+@pytest.mark.parametrize("window", range(1, 8))
+def test_the_same_words_in_a_history_that_is_cut_are_new_words(window: int) -> None:
+    recorder = Recorder("t")
+    asked = ["A?", "B?", "A?", "A?", "B?", "C?", "A?", "A?"]
+    history: list[dict[str, Any]] = []
+    for one in asked:
+        history.append(said("user", one))
+        ask(recorder, *history[-window:])
+        history.append(said("assistant", "Yes."))
+    told = turns(read(recorder))
+    assert [words(turn.asked) for turn in told] == [[("user", one)] for one in asked]
+    assert not any(turn.is_repeat for turn in told)
+
+
+def test_instructions_with_the_time_are_shown_once() -> None:
+    recorder = Recorder("t")
+    messages: list[dict[str, Any]] = []
+    for turn, now in enumerate(["2026-11-30T09:59:59Z", "30/11/2026 10:00", "1795269600"]):
+        del messages[:1]
+        messages.insert(0, said("system", f"Be brief. It is {now}."))
+        messages.append(said("user", f"{turn}?"))
+        recorder.chat("m", messages, ANSWER, 1, (1, 1))
+    first, *others = turns(read(recorder))
+    assert words(first.asked)[0] == ("system", "Be brief. It is 2026-11-30T09:59:59Z.")
+    assert words(others[1].asked) == [("user", "2?")]
+    assert not any(turn.is_rewritten for turn in others[1:])
+
+
+#: How the call of a tool and its result are sent in a later turn.
+TOOLS_CHANGED: dict[str, Callable[[dict[str, Any], int], dict[str, Any]]] = {
+    "other ids": lambda part, turn: {**part, "id": f"{turn}-{part['id']}"},
+    "no ids": lambda part, _: {**part, "id": None},
+    "no arguments": lambda part, _: part | ({"arguments": {}} if "arguments" in part else {}),
+    "other arguments": lambda part, turn: (
+        part | {"arguments": {"town": part["arguments"]["town"][: 40 - turn] + "..."}}
+        if "arguments" in part
+        else part
+    ),
+    "other results": lambda part, turn: (
+        part | {"response": part["response"][: 40 - turn]} if "response" in part else part
+    ),
+    "no results": lambda part, _: (
+        part | {"response": "[Old tool result content cleared]"} if "response" in part else part
+    ),
+}
+
+
+@pytest.mark.parametrize("has_ids", [True, False])
+@pytest.mark.parametrize("changed", TOOLS_CHANGED.values(), ids=TOOLS_CHANGED)
+def test_tools_of_a_history_that_is_changed_are_shown_once(
+    changed: Callable[[dict[str, Any], int], dict[str, Any]],
+    has_ids: bool,
+) -> None:
+    recorder = Recorder("t")
+    history: list[dict[str, Any]] = []
+    towns = [f"Town number {turn} of the {turn * 7919} towns that there are" for turn in range(5)]
+    for turn, town in enumerate(towns):
+        old = [
+            said(one["role"], *(changed(part, turn) if "id" in part else part
+                                for part in one["parts"]))
+            for one in history
+        ]  # fmt: skip
+        call_id: Any = f"call-{turn}" if has_ids else None
+        new = [said("user", f"{turn}?")]
+        called = said("assistant", call(call_id, "weather", town=town))
+        recorder.chat("m", [*old, *new], [called], 1, (1, 1))
+        new += [called, result(call_id, f"It rains in {town} and elsewhere.")]
+        recorder.chat("m", [*old, *new], [said("assistant", f"{turn}: rain.")], 1, (1, 1))
+        history += [*new, said("assistant", f"{turn}: rain.")]
+    told = turns(read(recorder))
+    assert [words(turn.asked) for turn in told[::2]] == [[("user", f"{n}?")] for n in range(5)]
+    assert [turn.asked for turn in told[1::2]] == [()] * 5
+    for turn, town in zip(told[::2], towns, strict=True):
+        ((called,),) = (one.parts for one in turn.answered)
+        assert isinstance(called, ToolCall)
+        assert called.arguments == json.dumps({"town": town})
+        assert called.result == (Text(f"It rains in {town} and elsewhere."),)
 
 
 def test_a_failed_call_is_tried_again() -> None:

@@ -2,8 +2,9 @@
 
 Every model call sends the complete conversation so far. Each part of a message has a mark, which
 is the same for an answer and its repetition in a later call. What a call repeats is found by its
-order in one of the latest calls, or else among all that the thread has shown. There, a part counts
-as known as well if it is the beginning of a known one, or the other way round: senders cut texts.
+order in one of the latest calls, or else among all that the thread has shown. A part of the history
+that was not shown as it is may be one that was: cut, or with something before it (`likeness.py`).
+Then it has the mark of that one. What a call asks in the end is never taken for another part.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from orq_otel.viewer.conversation.likeness import Likenesses, is_cut, placeholder
 from orq_otel.viewer.conversation.parts import (
     MOST_PARTS,
     RESULTS,
+    Other,
     Text,
     ToolCall,
     as_part,
@@ -31,14 +34,12 @@ from orq_otel.viewer.formats import as_text
 
 #: How many histories are kept. Agents that take turns have one each.
 HISTORIES: Final = 12
-#: What stands at the end of a text that was cut.
-_CUT = re.compile(r"(\u2026 \[[\d,]+ characters cut\]|\u2026|\.\.\.|\[truncated\]|\(truncated\))$")
-#: At most so many characters.
-_NOTE_LENGTH: Final = 60
-#: A note in the place of messages that were cut.
-_NOTE = re.compile(r"\[(\d+) items cut\]")
-#: How many characters of a text say which one it may be.
-_BEGINNING: Final = 16
+#: How a note of ours in the place of messages ends. Others may be what somebody says.
+_OURS: Final = " items cut]"
+#: Dates, times and seconds since 1970, which instructions have anew in every call.
+_TIME: Final = re.compile(r"\d+(?:[-:/.T ]\d+)+Z?|\d{9,}")
+#: How a name or a time before a text ends.
+_HEADING: Final = re.compile(r"[\])>:]\s*$")
 INSTRUCTING: Final = frozenset({"system", "developer"})
 
 
@@ -71,23 +72,25 @@ class Item:
         self.part = part_of(raw)
         #: Its text without differences of space, and without the note that it was cut.
         self.words = ""
-        #: How many messages it stands for, if it is a note in their place.
+        #: How many messages or parts it stands for, if it is a note in their place.
         self.cut = 0
         if type(self.part) is Text and not self.is_hidden:
             self.words = " ".join(self.part.content.split())
-            note = _NOTE.fullmatch(self.words)
-            self.cut = int(note[1]) if note else 0
+            self.cut = placeholder(self.words)
+        elif kind_of(raw) in RESULTS and type(self.part) is Other:
+            self.cut = placeholder(self.part.content)
         self.mark = _mark(self, raw)
 
     @property
-    def is_cut(self) -> bool:
-        """Whether it is a text that was cut."""
-        return _CUT.search(self.words[-_NOTE_LENGTH:]) is not None
-
-    @property
-    def stem(self) -> str:
-        """Its text without the note that it was cut."""
-        return _CUT.sub("", self.words).rstrip()
+    def compared(self) -> tuple[str, str]:
+        """Its kind, and the text that it is compared by with others of its kind."""
+        part = self.part
+        if isinstance(part, ToolCall):
+            return f"call of {part.name}", part.arguments or ""
+        if kind_of(self.raw) in RESULTS:
+            return "result", part.content if type(part) is Other else ""
+        kind = "reasoning" if self.is_hidden else _normalized_role(self.role)
+        return kind, part.content if type(part) is Text else ""
 
 
 def items_of(messages: Iterable[Any], first: int = 0) -> list[Item]:
@@ -141,49 +144,94 @@ class Histories:
         self._histories: list[_History] = []
         self._shown: dict[int, Item] = {}
         self._times: dict[int, int] = {}  # how often each was shown
-        self._calls: set[tuple[int, str]] = set()  # tool calls, with their ids
-        self._beginnings: dict[tuple[str, str], list[Item]] = {}
-        self._cut: dict[tuple[str, str], list[Item]] = {}  # those of them that were cut
+        self._calls: dict[tuple[str, str], int] = {}  # tool calls, by their names and ids
+        self._results: dict[int, list[int]] = {}  # results without ids, as they were shown with one
+        self._texts: Likenesses[Item] = Likenesses()
+        self._same: dict[int, int] = {}  # what was found to be another part
+
+    def marks(self, items: list[Item]) -> list[int]:
+        """Returns the marks of the parts of a call's input: where they are known, those."""
+        end = _last(items, {"assistant"})
+        results: dict[int, int] = {}
+        marks = [one.mark for one in items]
+        for place, one in enumerate(items):
+            if one.mark in self._shown or (place > end and one.role not in INSTRUCTING):
+                continue
+            completed = self._completed(one, marks[:place])
+            marks[place] = self._same_as(one, results) if completed is None else completed
+        return marks
+
+    def _same_as(self, item: Item, results: dict[int, int]) -> int:
+        """Returns the mark of the part that one of a history is, or its own.
+
+        Args:
+            item: The part.
+            results: How many results with the same words the call has had so far.
+        """
+        if isinstance(item.part, ToolCall) and item.part.id:
+            known = self._calls.get((item.part.name, item.part.id))
+            if known is not None and item.part.arguments in {None, "", "{}"}:
+                return known
+        if kind_of(item.raw) in RESULTS:  # its id may be another one in each call
+            words = _mark(item, {**item.raw, "id": None})
+            place = results[words] = results.get(words, 0) + 1
+            if place <= len(self._results.get(words, ())):
+                return self._results[words][place - 1]
+        if item.mark not in self._same:
+            is_exact = item.role in INSTRUCTING
+            found = self._texts.find(*item.compared, is_exact=is_exact)
+            if found is None:
+                return item.mark
+            if len(item.words) > len(found.words) > 0 and is_cut(found.words):
+                found.part, found.words = item.part, item.words
+            self._same[item.mark] = found.mark
+        return self._same[item.mark]
 
     def compare(self, items: list[Item], marks: list[int]) -> Comparison:
-        """Compares the input of a call with what was there before."""
+        """Compares the input of a call with what was there before.
+
+        Args:
+            items: The parts of the input.
+            marks: Their marks, as `marks` returns them.
+        """
         found = self._in_order(items, marks)
-        last_said = max(
-            (place for place, one in enumerate(items) if one.role in {"assistant", "tool"}),
-            default=-1,
-        )
+        last_said = _last(items, {"assistant", "tool"})
+        end = _last(items, {"assistant"})
         times: dict[int, int] = {}
-        for place, one in enumerate(items):
-            times[one.mark] = times.get(one.mark, 0) + 1
-            if one.cut:
+        for place, (one, mark) in enumerate(zip(items, marks, strict=True)):
+            times[mark] = times.get(mark, 0) + 1
+            # The question at the end may be asked in the same words as an earlier one.
+            is_question = place > last_said and one.role == "user"
+            is_fresh = place > end and (one.role == "tool" or one.position == items[-1].position)
+            if one.cut and (not is_fresh or one.words.endswith(_OURS)):
                 found.new[place] = False
                 found.left_out = max(found.left_out, one.cut)
-            elif found.new[place]:
-                # The question at the end may be asked in the same words as an earlier one.
-                is_question = place > last_said and one.role == "user"
-                found.new[place] = not self._known(one, times[one.mark], is_question=is_question)
-        self._complete(items, marks, found.new)
+            elif found.new[place] and not is_question:
+                found.new[place] = one.mark == mark and not self._known(one, times[mark])
         if found.is_rewritten:
             last_known = max((place for place, one in enumerate(found.new) if not one), default=-1)
             found.is_rewritten = any(found.new[:last_known])
         return found
 
-    def _complete(self, items: list[Item], marks: list[int], new: list[bool]) -> None:
-        """Complete an answer of which a sender has sent only the last piece of a stream."""
+    def _completed(self, item: Item, before: list[int]) -> int | None:
+        """Complete an answer of which a sender has sent only the last piece of a stream.
+
+        Returns:
+            Its mark, or None if the part is no such answer.
+        """
         for history in reversed(self._histories):
-            place, answer = len(history.asked), history.answer
+            answer = history.answer[0] if len(history.answer) == 1 else None
             if (
-                len(answer) == 1
-                and place < len(items)
-                and new[place]
-                and answer[0].words
-                and items[place].role == answer[0].role
-                and items[place].words.endswith(answer[0].words)
-                and marks[:place] == history.asked
+                answer is not None
+                and answer.words
+                and item.role == answer.role
+                and item.words.endswith(answer.words)
+                and before == history.asked
+                and not _HEADING.search(item.words[: -len(answer.words)])
             ):
-                answer[0].part, answer[0].words = items[place].part, items[place].words
-                new[place] = False
-                return
+                answer.part, answer.words = item.part, item.words
+                return answer.mark
+        return None
 
     def show(self, items: Iterable[Item]) -> None:
         """Note what is shown, so that it is known where another call repeats it."""
@@ -191,38 +239,26 @@ class Histories:
             self._times[one.mark] = self._times.get(one.mark, 0) + 1
             if kind_of(one.raw) in RESULTS and one.raw.get("id"):  # some senders leave it out
                 mark = _mark(one, {**one.raw, "id": None})
-                self._times[mark] = self._times.get(mark, 0) + 1
+                self._results.setdefault(mark, []).append(one.mark)
             if isinstance(one.part, ToolCall) and one.part.id:
-                self._calls.add((one.mark, one.part.id))
-            if self._shown.setdefault(one.mark, one) is one and len(one.words) > _BEGINNING:
-                self._beginnings.setdefault(_start(one), []).append(one)
-                if one.is_cut:
-                    self._cut.setdefault(_start(one), []).append(one)
+                self._calls.setdefault((one.part.name, one.part.id), one.mark)
+            if self._shown.setdefault(one.mark, one) is one:
+                self._texts.add(*one.compared, one)
 
-    def _known(self, item: Item, times: int, *, is_question: bool) -> bool:
-        """Whether a part was shown. If it is longer than what was shown, that is made longer.
+    def _known(self, item: Item, times: int) -> bool:
+        """Whether a part was shown.
 
         Args:
             item: The part.
             times: How often the call has it, up to this place: it may have been said again.
-            is_question: Whether it is what the call asks.
         """
-        if not is_question and times <= self._times.get(item.mark, 0):
+        if times <= self._times.get(item.mark, 0):
             return True
-        if isinstance(item.part, ToolCall) and (item.mark, item.part.id) in self._calls:
-            return True
-        if len(item.words) <= _BEGINNING:
-            return False
-        if item.is_cut:
-            stem = item.stem
-            if any(one.words.startswith(stem) for one in self._beginnings.get(_start(item), ())):
-                return True
-        # Many questions may begin alike, and few are cut.
-        for one in self._cut.get(_start(item), ()):
-            if one.is_cut and item.words.startswith(one.stem):
-                one.part, one.words = item.part, item.words
-                return True
-        return False
+        return (
+            isinstance(item.part, ToolCall)
+            and item.part.id is not None
+            and self._calls.get((item.part.name, item.part.id)) == item.mark
+        )
 
     def _in_order(self, items: list[Item], marks: list[int]) -> Comparison:
         """Compares the input of a call with the histories, in their order."""
@@ -232,7 +268,7 @@ class Histories:
             return found
         if marks and not any(new):
             is_open = history.failed or history.awaits_tool or _is_continued(items)
-            if marks == history.asked and is_open:
+            if marks == history.asked and is_open and not _goes_on(history, items, marks):
                 found.is_repeat = True
             else:  # the user repeats an earlier question
                 found.new = _latest_question(items)
@@ -269,6 +305,12 @@ class Histories:
         counting += [not item.is_hidden and item.position == 0 for item in answer]
         self._histories.append(_History(marks, all_marks, counting, failed, answer))
         del self._histories[:-HISTORIES]
+
+
+def _last(items: list[Item], roles: Container[str]) -> int:
+    """Returns the place of the last part that somebody of some roles said, or -1."""
+    places = range(len(items) - 1, -1, -1)
+    return next((place for place in places if items[place].role in roles), -1)
 
 
 def _new(history: _History, marks: list[int]) -> list[bool]:
@@ -309,6 +351,16 @@ def _is_continued(items: list[Item]) -> bool:
     return any(item.role not in INSTRUCTING and item.role != "user" for item in items)
 
 
+def _goes_on(history: _History, items: list[Item], marks: list[int]) -> bool:
+    """Whether the question follows the answer: of a history that was cut, it may be the same."""
+    if history.failed or history.awaits_tool or not history.answer:
+        return False
+    new = _latest_question(items)
+    asked = new.index(True) if any(new) else len(new)
+    answer = history.marks[len(history.asked) :]
+    return any(new) and marks[:asked][-len(answer) :] == answer
+
+
 def _latest_question(items: list[Item]) -> list[bool]:
     """Marks the user's messages after the last answer as new."""
     new = [False] * len(items)
@@ -317,10 +369,6 @@ def _latest_question(items: list[Item]) -> list[bool]:
             break
         new[place] = True
     return new
-
-
-def _start(item: Item) -> tuple[str, str]:
-    return _normalized_role(item.role), item.words[:_BEGINNING]
 
 
 def _mark(item: Item, raw: Mapping[str, Any]) -> int:
@@ -333,6 +381,8 @@ def _mark(item: Item, raw: Mapping[str, Any]) -> int:
         return hash((kind, raw.get("id") or _canonical(_alone(raw.get("response")))))
     if kind in {"text", "reasoning"}:
         words = item.words or " ".join(text_of(raw).split())
+        if role in INSTRUCTING:
+            words = _TIME.sub("0", words)
         return hash((kind, _normalized_role(role), words))
     return hash((kind, _normalized_role(role), as_text(dict(raw))))
 

@@ -441,7 +441,7 @@ class _Reader:
         )
         answered = items_of(self._own.answered(kept))
         answer = [one for one in answered if not self._is_told(one)]
-        marks = [item.mark for item in items]
+        marks = self._histories.marks(items)
         if self._own.is_asked_again(kept):
             found = Comparison([False] * len(items))
         elif "gen_ai.request.previous_response.id" in kept.span.attributes:
