@@ -215,6 +215,23 @@ def test_what_a_history_keeps_of_messages_is_not_shown_again(
     ]
 
 
+@pytest.mark.parametrize("name", ["", "AI: "])
+def test_a_conversation_that_is_sent_as_one_text_is_shown_once(name: str) -> None:
+    recorder = Recorder("t")
+    text = "The following is a friendly conversation.\n"
+    for turn in range(4):
+        text += f"Human: {_question(turn)}\n" + ("" if name else "AI:")
+        ask(recorder, said("user", text), answer=_answer(turn))
+        text += f"{name}{_answer(turn)}\n"
+    told = turns(read(recorder))
+    end = "" if name else "\nAI:"
+    begin = "The following is a friendly conversation.\nHuman: "
+    assert words(told[0].asked)[0][1].strip() == f"{begin}{_question(0)}{end}"
+    assert [words(turn.asked) for turn in told[1:]] == [
+        [("user", f"… Human: {_question(turn)}{end}")] for turn in range(1, 4)
+    ]
+
+
 @pytest.mark.parametrize(
     ("answered", "kept"),
     [
@@ -241,6 +258,7 @@ def test_a_question_is_shown_whatever_was_asked_before() -> None:
         "Tell me about trains...",
         "[3 trains more]",
         "[image]",
+        "Tell me about trains... Yes. And no?",
     ]
     for one in asked:
         ask(recorder, said("user", one))

@@ -40,6 +40,8 @@ _OURS: Final = " items cut]"
 _TIME: Final = re.compile(r"\d+(?:[-:/.T ]\d+)+Z?|\d{9,}")
 #: How a name or a time before a text ends.
 _HEADING: Final = re.compile(r"[\])>:]\s*$")
+#: At most so many characters stand between a question and its answer in one text.
+_LABEL: Final = 60
 INSTRUCTING: Final = frozenset({"system", "developer"})
 
 
@@ -208,10 +210,35 @@ class Histories:
                 found.left_out = max(found.left_out, one.cut)
             elif found.new[place] and not is_question:
                 found.new[place] = one.mark == mark and not self._known(one, times[mark])
+        if items and found.new[-1] and items[-1].role == "user":
+            self._shorten(items[-1])
         if found.is_rewritten:
             last_known = max((place for place, one in enumerate(found.new) if not one), default=-1)
             found.is_rewritten = any(found.new[:last_known])
         return found
+
+    def _shorten(self, item: Item) -> None:
+        """Leave out what a text has of an earlier call: its question, and the answer after it.
+
+        Programs send a conversation as one text, too, which grows with each call.
+        """
+        text = text_of(item.raw)
+        for history in reversed(self._histories):
+            asked = self._shown.get(history.asked[-1]) if history.asked else None
+            if (
+                asked is None
+                or not asked.words
+                or not history.answer
+                or not history.answer[0].words
+            ):
+                continue
+            before, answer = (text_of(one.raw).strip() for one in (asked, history.answer[0]))
+            if text.lstrip().startswith(before):
+                name, found, rest = text.lstrip()[len(before) :].partition(answer)
+                is_named = len(name) <= _LABEL and _HEADING.search(before + name)
+                if found and is_named and rest.strip():
+                    item.part = Text(f"\u2026 {rest.strip()}")
+                    return
 
     def _completed(self, item: Item, before: list[int]) -> int | None:
         """Complete an answer of which a sender has sent only the last piece of a stream.
