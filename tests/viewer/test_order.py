@@ -104,6 +104,48 @@ def test_turns_on_hosts_whose_clocks_differ(sqlite: SQLiteStore, behind: int) ->
     assert _order(sqlite, turns) == ["one", "two", "three"]
 
 
+#: What is added to the clock of each turn, and whether each turn is of another host.
+WRONG: dict[str, tuple[list[int], bool]] = {
+    "set back": ([0, 0, -HOUR, -HOUR, -HOUR], False),
+    "set forward for one turn": ([0, 0, 24 * HOUR, 0, 0], False),
+    "runs back": ([0, -20 * SECOND, -40 * SECOND, -60 * SECOND, -80 * SECOND], False),
+    "of other hosts": ([0, 26 * HOUR, 0, 26 * HOUR, -26 * HOUR], True),
+}
+
+
+@pytest.mark.parametrize("window", [3, 4, 5, 9])
+@pytest.mark.parametrize(("wrong", "on_others"), WRONG.values(), ids=WRONG)
+def test_turns_with_wrong_clocks_that_send_their_latest_messages(
+    sqlite: SQLiteStore, window: int, wrong: list[int], *, on_others: bool
+) -> None:
+    said, calls = [], []
+    for number, by in enumerate(wrong):
+        said.append(f"Q{number}")
+        sent = said[-window:] if window % 2 else said[1 - window :]  # which begin with a question
+        one = _call(*sent, start=number * 10 + by / SECOND, answer=f"A{number}")
+        calls.append(_host(one, f"host-{number}" if on_others else "host"))
+        said.append(f"A{number}")
+    assert _order(sqlite, calls) == [f"Q{number}" for number in range(5)]
+
+
+def test_answers_that_are_alike_do_not_say_what_a_call_continues(sqlite: SQLiteStore) -> None:
+    late, early = _call("C", start=20), _call("x", "ok", "A", start=0)
+    assert _order(sqlite, [late, _call("B", start=30), early]) == ["A", "C", "B"]
+
+
+def test_calls_of_which_each_sends_the_answer_of_the_other_are_in_the_order_of_time(
+    sqlite: SQLiteStore,
+) -> None:
+    one = _call("x", "b", "A", start=10, answer="a")
+    other = _call("x", "a", "B", start=0, answer="b")
+    assert _order(sqlite, [one, other]) == ["B", "A"]
+
+
+def test_calls_of_one_moment_are_in_the_order_of_what_they_continue(sqlite: SQLiteStore) -> None:
+    calls = [_call("one"), _call("one", "ok", "two"), _call("one", "ok", "two", "ok", "three")]
+    assert _order(sqlite, reversed(calls)) == ["one", "two", "three"]
+
+
 def test_a_response_that_names_the_one_before_it_comes_later(sqlite: SQLiteStore) -> None:
     first = _call("one", start=0)
     first = replace(first, attributes={**first.attributes, "gen_ai.response.id": "r1"})

@@ -1,15 +1,19 @@
 """Puts spans into the order in which things happened, whatever the clocks of their hosts say.
 
 A clock may be wrong, or be set back while a program runs. So a span never comes before its parent,
-and a call never before one that it continues: whose response it names, or whose messages it sends
-again with more behind them. Only where none of this says more do times decide.
+and a call never before one that it continues: whose response it names, whose messages it sends
+again with more behind them, or whose answer is the last one that it sends. Only where none of this
+says more do times decide.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import itertools
+import json
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from orq_otel.viewer.dialects import table
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import Span
 
@@ -150,18 +154,66 @@ def _continued(spans: Sequence[KeptSpan]) -> Iterator[tuple[Key, Key]]:
         if (text := _text(one.span.attributes)).endswith("]")
     )
     pairs: list[tuple[int, Key, Key]] = []
+    placed: set[Key] = set()
     beginnings: list[tuple[str, int]] = []
     for text, number in texts:
         while beginnings and not _goes_on(beginnings[-1][0], text):
             beginnings.pop()
         if beginnings and _is_later(spans[beginnings[-1][1]], spans[number]):
-            before = spans[beginnings[-1][1]].span
-            pairs.append((len(text), key_of(before), key_of(spans[number].span)))
+            before, after = (key_of(spans[one].span) for one in (beginnings[-1][1], number))
+            pairs.append((len(text), before, after))
+            placed.add(after)
         # Calls with the same text are continued by the one that began first.
         if not beginnings or beginnings[-1][0] != text:
             beginnings.append((text, number))
     for _, shorter, longer in sorted(pairs):
         yield shorter, longer
+    answered = [one for one in spans if one.facts.is_model_call]
+    if any(map(_is_overtaken, answered, answered[1:])):
+        yield from _by_answer(answered, placed)
+
+
+def _is_overtaken(one: KeptSpan, next_one: KeptSpan) -> bool:
+    """Whether of two spans, the earlier one arrived after the later one, or may have."""
+    if one.arrival == next_one.arrival:
+        return _host(one.span) != _host(next_one.span)
+    return one.span.end <= next_one.span.start and one.arrival > next_one.arrival
+
+
+def _by_answer(spans: Sequence[KeptSpan], placed: Container[Key]) -> Iterator[tuple[Key, Key]]:
+    """Yields pairs of calls of which the second sends the answer of the first as the last one.
+
+    It is found where a history was cut to its latest messages.
+
+    Args:
+        spans: Of calls.
+        placed: Those of which it is known what they continue.
+    """
+    answers: dict[str, Key | None] = {}
+    for one in spans:
+        if answer := _words(table.answered(one.span)):
+            # Many answers are the same, such as "OK": they do not say which call they are of.
+            answers[answer] = None if answer in answers else key_of(one.span)
+    before: dict[Key, Key] = {}
+    for one in spans:
+        key = key_of(one.span)
+        asked = () if key in placed else reversed(table.asked(one.span))
+        last = next((message for message in asked if message["role"] == "assistant"), None)
+        earlier = last and answers.get(_words([last]))
+        if earlier and earlier != key:
+            before[key] = earlier
+    while before:  # from the first one on, and what is in a circle not at all
+        chain = [next(iter(before))]
+        while chain[-1] in before:
+            chain.append(before.pop(chain[-1]))
+        if chain[-1] not in chain[:-1]:
+            chain.reverse()
+            yield from itertools.pairwise(chain)
+
+
+def _words(messages: Iterable[Mapping[str, Any]]) -> str:
+    parts = [one.get("parts", one.get("content")) for one in messages]
+    return json.dumps(parts, sort_keys=True, default=str) if parts else ""
 
 
 def _is_later(before: KeptSpan, after: KeptSpan) -> bool:
@@ -169,7 +221,10 @@ def _is_later(before: KeptSpan, after: KeptSpan) -> bool:
 
     A user who goes back to an earlier question sends fewer messages than before. So the spans must
     have arrived in this order; where that is not known, they have to be of different hosts.
+    Of spans that began at the same time, nothing else says more.
     """
+    if before.span.start == after.span.start:
+        return True
     if before.arrival != after.arrival:
         return before.arrival < after.arrival
     return _host(before.span) != _host(after.span)
