@@ -192,6 +192,23 @@ def test_an_end_before_its_start_is_kept_and_marked(is_json: bool) -> None:
     assert otlp.from_json(json.dumps(otlp.to_json([span])).encode()).spans == [span]
 
 
+@pytest.mark.parametrize("wrong", [0, MAX_TIME + 1, 2**64 - 1])
+@pytest.mark.parametrize("name", ["start", "end"])
+@pytest.mark.parametrize("is_json", [False, True])
+def test_an_answer_is_kept_if_one_of_its_times_is_known(
+    name: str, wrong: int, is_json: bool
+) -> None:
+    answer = {"gen_ai.output.messages": '[{"role": "assistant", "content": "Yes."}]'}
+    other = {"start": "end", "end": "start"}[name]
+    made = request(message(attributes=answer, **{f"{name}_time_unix_nano": wrong}))
+    encoded = as_json(made) if is_json else made.SerializeToString()
+    received = (otlp.from_json if is_json else otlp.from_protobuf)(encoded)
+    (span,), whole = received.spans, otlp.from_protobuf(body(message())).spans[0]
+    assert received.rejected == 0
+    assert (span.start, span.end) == (getattr(whole, other),) * 2
+    assert span.attributes["orq_otel.viewer.times"] == f"its {other} alone is known"
+
+
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
@@ -201,10 +218,13 @@ def test_an_end_before_its_start_is_kept_and_marked(is_json: bool) -> None:
         ({"span_id": b"\1" * 9}, "span_id must be 8 bytes"),
         ({"span_id": bytes(8)}, "span_id must be 8 bytes"),
         ({"parent_span_id": b"\1"}, "parent_span_id must be 8 bytes"),
-        ({"start_time_unix_nano": 0}, "start_time_unix_nano is missing"),
+        ({"start_time_unix_nano": 0, "end_time_unix_nano": 0}, "start_time_unix_nano is missing"),
         ({"end_time_unix_nano": 0}, "end_time_unix_nano is missing"),
         ({"end_time_unix_nano": 2**63}, "after the year 2261"),
-        ({"start_time_unix_nano": MAX_TIME + 1}, "after the year 2261"),
+        (
+            {"start_time_unix_nano": MAX_TIME + 1, "end_time_unix_nano": MAX_TIME + 1},
+            "after the year 2261",
+        ),
     ],
 )
 @pytest.mark.parametrize("is_json", [False, True])

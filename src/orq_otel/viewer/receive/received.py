@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
+from orq_otel.viewer.dialects import table
 from orq_otel.viewer.dialects.logged import told
 from orq_otel.viewer.model.telemetry import LogRecord, Span
 from orq_otel.viewer.receive.cut_texts import MAX_NAME, cut_text
@@ -37,6 +38,7 @@ _NO_ID = "0"
 #: The ids of a span and its parent, if they are valid.
 _IDS = re.compile("(?!0{32})[0-9a-f]{32} (?!0{16})[0-9a-f]{16} (?:(?!0{16})[0-9a-f]{16})?")
 _CUT = "orq_otel.viewer.cut"
+_TIMES = "orq_otel.viewer.times"
 #: The name of an attribute of a conversation: what is before a message's number, and the number.
 _NUMBERED = re.compile(r"(\D+\.)([0-9]{1,9})\.")
 #: Of very many attributes, so many at the beginning and at the end are looked at.
@@ -71,6 +73,9 @@ class Received:
     def add(self, span: Span) -> None:
         """Add a span, or reject it if it is not valid."""
         problem = _problem(span)
+        if problem is not None:
+            span = _with_times(span)
+            problem = _problem(span)
         if problem is None:
             self.spans.append(span)
         else:
@@ -91,6 +96,23 @@ class Received:
         """Count a span or log record that is left out."""
         self.rejected += 1
         self.reason = self.reason or reason
+
+
+def _with_times(span: Span) -> Span:
+    """Returns a span without a start or an end with the other one for both, and with a note.
+
+    One without an end needs an answer. Some senders send spans before they end, too, and of two
+    with the same id, the first one is kept.
+    """
+    named = {"start": span.start, "end": span.end}
+    known = {name: time for name, time in named.items() if 0 < time <= MAX_TIME}
+    if len(known) != 1:
+        return span
+    ((name, time),) = known.items()
+    if name == "start" and not table.answered(span):
+        return span
+    note = {_TIMES: f"its {name} alone is known"}
+    return replace(span, start=time, end=time, attributes={**span.attributes, **note})
 
 
 def _problem(span: Span) -> str | None:  # noqa: PLR0911 - one for each rule
