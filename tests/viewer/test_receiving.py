@@ -207,13 +207,20 @@ def test_an_empty_request_is_a_success(receiver: Receiver) -> None:
     assert receiver.store.groups == []
 
 
-def test_some_spans_are_rejected(receiver: Receiver) -> None:
+def test_some_spans_are_rejected(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
     content = body(message(name="good"), message(name="bad", trace_id=b"\1"))
     for encoded in (receiver.post(content).content, receiver.export(content)):
         partial = ExportTraceServiceResponse.FromString(encoded).partial_success
         assert partial.rejected_spans == 1
         assert partial.error_message == "span 'bad': trace_id must be 16 bytes, not all zero"
     assert receiver.store.names == ["good", "good"]
+    assert (
+        caplog.messages
+        == [
+            "What has just arrived is not all kept: span 'bad': trace_id must be 16 bytes, not all zero"
+        ]
+        * 2
+    )
 
 
 def test_some_spans_are_rejected_in_json(receiver: Receiver) -> None:

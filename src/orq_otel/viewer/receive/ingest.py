@@ -224,6 +224,9 @@ class Ingest:
             )
             request.received = self._received(request, body)
             request.kept = [*self._kept(request.received)]
+            if request.received.rejected and request.signal != "metrics":
+                # Most exporters do not look into the answer to a request that was taken.
+                _log.warning("What has just arrived is not all kept: %s", request.received.reason)
         except RequestTooLargeError as error:
             _answer(request, RefusedError(Why.TOO_LARGE, str(error)))
         except InvalidRequestError as error:
