@@ -214,13 +214,8 @@ def test_some_spans_are_rejected(receiver: Receiver, caplog: pytest.LogCaptureFi
         assert partial.rejected_spans == 1
         assert partial.error_message == "span 'bad': trace_id must be 16 bytes, not all zero"
     assert receiver.store.names == ["good", "good"]
-    assert (
-        caplog.messages
-        == [
-            "What has just arrived is not all kept: span 'bad': trace_id must be 16 bytes, not all zero"
-        ]
-        * 2
-    )
+    reason = "span 'bad': trace_id must be 16 bytes, not all zero"
+    assert caplog.messages == [f"What has just arrived is not all kept: {reason}"] * 2
 
 
 def test_some_spans_are_rejected_in_json(receiver: Receiver) -> None:
