@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import threading
 from pathlib import Path
@@ -13,7 +14,7 @@ from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.model.store import StoreError
-from orq_otel.viewer.model.telemetry import Span
+from orq_otel.viewer.model.telemetry import LogRecord, Span
 from orq_otel.viewer.store import sqlite as module
 from orq_otel.viewer.store.retention import Retention
 from orq_otel.viewer.store.sqlite import SQLiteStore
@@ -103,6 +104,26 @@ def test_a_limit_to_size_drops_the_oldest(sqlite: SQLiteStore, tmp_path: object)
     assert sqlite.thread("t39") is not None
     assert sqlite.thread("t0") is None
     assert Retention(size=limit).apply(sqlite) == 0
+
+
+@pytest.mark.parametrize("has_span", [True, False])
+def test_a_limit_to_size_counts_log_records(sqlite: SQLiteStore, has_span: bool) -> None:
+    body = random.Random(0).randbytes(5_000).hex()
+    for hour in range(20):
+        spans = [call(f"t{hour}-{n}", start=NOON + hour * HOUR + n * SECOND) for n in range(50)]
+        records = [
+            LogRecord(
+                *((one.trace_id, one.span_id) if has_span else (None, None)),
+                *("app.note", one.start + 1, "INFO", body[n * 2 :], "shop", "tests", {}, {}),
+            )
+            for n, one in enumerate(spans)
+        ]
+        sqlite.write([KeptSpan(one, read(one)) for one in spans], records)
+    Retention(size=sqlite.size() * 8 // 10).apply(sqlite)
+    left = sqlite.overview(ThreadQuery()).spans
+    assert 700 < left < 800
+    assert sqlite.thread("t19-49") is not None
+    assert rollup_errors(sqlite) == []
 
 
 def on_disk(path: Path) -> int:

@@ -54,15 +54,21 @@ def delete_oldest(
     )
     has_index = sqlite_search.is_possible(connection)
     oldest: list[_Span] = []
+    others = sqlite_logs.sizes(connection, limit)
+    log, left = others.fetchone(), size
     for taken, *values in found:
         one = _span(values)
-        oldest.append(one)
-        size -= taken + sqlite_logs.size_of(connection, (one.row.trace_id, one.row.span_id))
-        if has_index:
-            size -= sqlite_search.size_of(connection, one.seq)
-        if size <= 0:
+        while log is not None and log[0] < one.row.start:
+            left -= log[1]
+            log = others.fetchone()
+        if left <= 0:
             break
+        oldest.append(one)
+        left -= taken + sqlite_logs.size_of(connection, (one.row.trace_id, one.row.span_id))
+        if has_index:
+            left -= sqlite_search.size_of(connection, one.seq)
     found.close()
+    others.close()
     if not oldest:
         orphans = sqlite_logs.delete_before(connection, limit, most, size)
         _forget_resources(connection, orphans)

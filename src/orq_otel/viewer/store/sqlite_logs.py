@@ -332,6 +332,12 @@ def record_of(  # noqa: PLR0913, PLR0917 - the columns of a row
     )
 
 
+_WITH_SPAN: Final = (
+    "EXISTS (SELECT 1 FROM spans"
+    " WHERE spans.trace_id = logs.trace_id AND spans.span_id = logs.span_id)"
+)
+
+
 def size_of(connection: sqlite3.Connection, key: Key) -> int:
     """Returns the approximate size of a span's log records in bytes."""
     (count, size) = connection.execute(
@@ -353,6 +359,18 @@ def delete_of_thread(connection: sqlite3.Connection, thread_id: str) -> list[int
     return _deleted(connection, "thread = ? AND span_id IS NULL", (text(thread_id),))
 
 
+def sizes(connection: sqlite3.Connection, before: int) -> sqlite3.Cursor:
+    """Returns the times of log records from before a time, and how many bytes each takes up.
+
+    One whose span is there has none of its own: it goes with its span.
+    """
+    return connection.execute(
+        f"SELECT time, CASE WHEN {_WITH_SPAN} THEN 0 ELSE {_REST} + length(body) END FROM logs"
+        " WHERE time < ? ORDER BY time",
+        (before,),
+    )
+
+
 def delete_before(connection: sqlite3.Connection, before: int, most: int, size: int) -> list[int]:
     """Delete the oldest log records from before a time, unless their span is there.
 
@@ -360,8 +378,7 @@ def delete_before(connection: sqlite3.Connection, before: int, most: int, size: 
     together.
     """
     found = connection.execute(
-        "SELECT key, length(body) FROM logs WHERE time < ? AND NOT EXISTS (SELECT 1 FROM spans"
-        " WHERE spans.trace_id = logs.trace_id AND spans.span_id = logs.span_id)"
+        f"SELECT key, length(body) FROM logs WHERE time < ? AND NOT {_WITH_SPAN}"
         " ORDER BY time LIMIT ?",
         (before, most),
     )
