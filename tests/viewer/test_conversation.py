@@ -215,6 +215,41 @@ def test_what_a_history_keeps_of_messages_is_not_shown_again(
     ]
 
 
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_a_call_that_failed_is_tried_again_with_less_of_the_history(kept: int) -> None:
+    recorder = Recorder("t")
+    history = [said("user", "One?"), said("assistant", "1")]
+    ask(recorder, history[0], answer="1")
+    question = said("user", "Two, and more than fits?")
+    recorder.chat("m", [*history, question], None, 1, None, error=("BadRequest", "too long"))
+    ask(recorder, *history[2 - kept :], question, answer="2")
+    ask(recorder, *history, question, said("assistant", "2"), question, answer="3")
+    told = [words(turn.asked) for turn in turns(read(recorder))]
+    asked = [("user", "Two, and more than fits?")]
+    assert told == [[("user", "One?")], asked, [], asked]
+    second, third = turns(read(recorder))[1:3]
+    assert (second.is_repeat, third.is_repeat, third.left_out) == (False, True, 2 - kept)
+
+
+def test_an_answer_that_ended_early_is_shown_as_the_history_has_it() -> None:
+    recorder = Recorder("t")
+    history = [said("user", "Tell me a story."), said("assistant", "Once there was a ship")]
+    recorder.chat("m", history[:1], history[1:], 1, (1, 1))
+    history[1] = said("assistant", "Once there was a ship that sailed.")
+    ask(recorder, *history, said("user", "Go on."))
+    first, second = turns(read(recorder))
+    assert words(first.answered) == [("assistant", "Once there was a ship that sailed.")]
+    assert words(second.asked) == [("user", "Go on.")]
+
+
+def test_a_history_that_is_sent_although_the_server_keeps_it_is_not_shown_again() -> None:
+    recorder = Recorder("t")
+    ask(recorder, said("user", "One?"), answer="1")
+    previous = {"gen_ai.request.previous_response.id": "resp_1"}
+    ask(recorder, said("user", "One?"), said("assistant", "1"), said("user", "Two?"), **previous)
+    assert words(turns(read(recorder))[1].asked) == [("user", "Two?")]
+
+
 @pytest.mark.parametrize("name", ["", "AI: "])
 def test_a_conversation_that_is_sent_as_one_text_is_shown_once(name: str) -> None:
     recorder = Recorder("t")

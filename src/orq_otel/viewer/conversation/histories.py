@@ -241,7 +241,7 @@ class Histories:
                     return
 
     def _completed(self, item: Item, before: list[int]) -> int | None:
-        """Complete an answer of which a sender has sent only the last piece of a stream.
+        """Complete an answer of which a sender has sent only the last or first piece of a stream.
 
         Returns:
             Its mark, or None if the part is no such answer.
@@ -252,9 +252,8 @@ class Histories:
                 answer is not None
                 and answer.words
                 and item.role == answer.role
-                and item.words.endswith(answer.words)
                 and before == history.asked
-                and not _HEADING.search(item.words[: -len(answer.words)])
+                and _is_whole(item.words, answer.words)
             ):
                 answer.part, answer.words = item.part, item.words
                 return answer.mark
@@ -295,7 +294,9 @@ class Histories:
             return found
         if marks and not any(new):
             is_open = history.failed or history.awaits_tool or _is_continued(items)
-            if marks == history.asked and is_open and not _goes_on(history, items, marks):
+            # What failed may be tried again with less of the history, so that it fits.
+            is_same = marks == history.asked or (history.failed and marks[-1] == history.asked[-1])
+            if is_same and is_open and not _goes_on(history, items, marks):
                 found.is_repeat = True
             else:  # the user repeats an earlier question
                 found.new = _latest_question(items)
@@ -332,6 +333,13 @@ class Histories:
         counting += [not item.is_hidden and item.position == 0 for item in answer]
         self._histories.append(_History(marks, all_marks, counting, failed, answer))
         del self._histories[:-HISTORIES]
+
+
+def _is_whole(words: str, piece: str) -> bool:
+    """Whether a text goes on from a piece of it, or ends with it without a heading before it."""
+    if words.startswith(f"{piece} "):
+        return words[len(piece) + 1].isalnum()
+    return words.endswith(piece) and not _HEADING.search(words[: -len(piece)])
 
 
 def _last(items: list[Item], roles: Container[str]) -> int:

@@ -444,7 +444,9 @@ class _Reader:
         marks = self._histories.marks(items)
         if self._own.is_asked_again(kept):
             found = Comparison([False] * len(items))
-        elif "gen_ai.request.previous_response.id" in kept.span.attributes:
+        elif "gen_ai.request.previous_response.id" in kept.span.attributes and not any(
+            item.role == "assistant" for item in items
+        ):
             # The provider keeps the conversation so far, so that the call sends new messages only.
             found = Comparison([True] * len(items))
         else:
