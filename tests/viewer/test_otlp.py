@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -207,6 +208,16 @@ def test_an_answer_is_kept_if_one_of_its_times_is_known(
     assert received.rejected == 0
     assert (span.start, span.end) == (getattr(whole, other),) * 2
     assert span.attributes["orq_otel.viewer.times"] == f"its {other} alone is known"
+
+
+@pytest.mark.parametrize("wrong", [0, 2**64 - 1])
+def test_an_answer_without_a_time_is_of_the_time_at_which_it_arrives(wrong: int) -> None:
+    answer = {"gen_ai.output.messages": '[{"role": "assistant", "content": "Yes."}]'}
+    times = {"start_time_unix_nano": wrong, "end_time_unix_nano": wrong}
+    before = time.time_ns()
+    (span,) = otlp.from_protobuf(body(message(attributes=answer, **times))).spans
+    assert before <= span.start == span.end <= time.time_ns()
+    assert span.attributes["orq_otel.viewer.times"] == "its arrival alone is known"
 
 
 @pytest.mark.parametrize(

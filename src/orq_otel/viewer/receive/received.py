@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
@@ -102,17 +103,15 @@ def _with_times(span: Span) -> Span:
     """Returns a span without a start or an end with the other one for both, and with a note.
 
     One without an end needs an answer. Some senders send spans before they end, too, and of two
-    with the same id, the first one is kept.
+    with the same id, the first one is kept. Without both, it is of the time at which it arrives.
     """
     named = {"start": span.start, "end": span.end}
-    known = {name: time for name, time in named.items() if 0 < time <= MAX_TIME}
-    if len(known) != 1:
+    known = {name: at for name, at in named.items() if 0 < at <= MAX_TIME}
+    if len(known) == 2 or ("end" not in known and not table.answered(span)):  # noqa: PLR2004
         return span
-    ((name, time),) = known.items()
-    if name == "start" and not table.answered(span):
-        return span
+    name, at = next(iter(known.items()), ("arrival", time.time_ns()))
     note = {_TIMES: f"its {name} alone is known"}
-    return replace(span, start=time, end=time, attributes={**span.attributes, **note})
+    return replace(span, start=at, end=at, attributes={**span.attributes, **note})
 
 
 def _problem(span: Span) -> str | None:  # noqa: PLR0911 - one for each rule
