@@ -224,9 +224,10 @@ class Ingest:
             )
             request.received = self._received(request, body)
             request.kept = [*self._kept(request.received)]
-            if request.received.rejected and request.signal != "metrics":
-                # Most exporters do not look into the answer to a request that was taken.
-                _log.warning("What has just arrived is not all kept: %s", request.received.reason)
+            reason = request.received.reason
+            # Most exporters do not look into the answer to a request that was taken.
+            if reason and request.signal != "metrics" and _log_limit.allows(reason):
+                _log.warning("What has just arrived is not all kept: %s", reason)
         except RequestTooLargeError as error:
             _answer(request, RefusedError(Why.TOO_LARGE, str(error)))
         except InvalidRequestError as error:
@@ -302,7 +303,7 @@ def _answer(request: _Request, refused: RefusedError | None) -> None:
 
 
 class _LogLimit:
-    """Limits a repeated log line: with a full disk, every request would log it."""
+    """Limits a repeated log line: with a full disk or a wrong sender, each request would log it."""
 
     def __init__(self, pause: float) -> None:
         self._pause = pause
