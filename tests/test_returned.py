@@ -240,6 +240,70 @@ async def test_tasks_that_a_streaming_handler_of_fastapis_adds(is_async: bool, w
     assert work.seen == ["one"] * 3
 
 
+@pytest.mark.parametrize("is_async", [False, True], ids=["generator", "async generator"])
+async def test_tasks_that_a_body_adds_at_its_end(is_async: bool, work: Work) -> None:
+    app = FastAPI()
+
+    @app.get("/{id}")
+    @thread("{id}")
+    def handler(id: str, tasks: FastApiTasks) -> StreamingResponse:  # noqa: A002 - as in the path
+        def body() -> Iterator[bytes]:
+            yield from work.body()
+            tasks.add_task(work.task)
+
+        async def async_body() -> AsyncIterator[bytes]:
+            async for chunk in work.async_body():
+                yield chunk
+            tasks.add_task(work.async_task)
+
+        return StreamingResponse(async_body() if is_async else body())
+
+    await asyncio.gather(get(app, "/t-1"), get(app, "/t-2"))
+    assert sorted(map(str, work.seen)) == ["t-1"] * 3 + ["t-2"] * 3
+
+
+async def test_tasks_that_a_task_adds(work: Work) -> None:
+    app = FastAPI()
+
+    @app.get("/argument")
+    @thread("one")
+    async def argument(tasks: FastApiTasks) -> None:
+        tasks.add_task(lambda: tasks.add_task(work.task))
+
+    @app.get("/result")
+    @thread("one")
+    async def result() -> PlainTextResponse:
+        tasks = BackgroundTasks()
+        tasks.add_task(lambda: tasks.add_task(work.task))
+        return PlainTextResponse("", background=tasks)
+
+    @app.get("/inner")
+    @thread("outer")
+    async def inner(tasks: FastApiTasks) -> None:
+        with thread("one"):
+            tasks.add_task(work.task)
+
+    for path in ("/argument", "/result", "/inner"):
+        await get(app, path)
+    assert work.seen == ["one"] * 3
+
+
+async def test_a_task_hands_the_tasks_that_are_running_to_a_decorated_function(work: Work) -> None:
+    app = FastAPI()
+
+    @thread("one")
+    def job(tasks: FastApiTasks) -> None:
+        tasks.add_task(work.task)
+
+    @app.get("/")
+    async def handler(tasks: FastApiTasks) -> None:
+        tasks.add_task(job, tasks)
+        tasks.add_task(lambda: tasks.add_task(work.task))
+
+    await get(app)
+    assert work.seen == ["one", None]
+
+
 async def test_tasks_that_a_handler_puts_into_its_response(work: Work) -> None:
     app = FastAPI()
 

@@ -89,6 +89,20 @@ async def test_what_a_falcon_response_is_given(work: Work) -> None:
     assert work.seen == ["one"] * 3
 
 
+async def test_server_sent_events_of_falcons(work: Work) -> None:
+    class Resource:
+        @in_one
+        async def on_get(self, request: Any, response: Any) -> None:
+            response.sse = (
+                falcon.asgi.SSEvent(text=chunk.decode()) async for chunk in work.async_body()
+            )
+
+    app = falcon.asgi.App()
+    app.add_route("/", Resource())
+    assert (await get(app)).split() == [b"data:", b"a", b"data:", b"b"]
+    assert work.seen == ["one", "one"]
+
+
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_server_sent_events_of_starlettes(is_async: bool, work: Work) -> None:
     @in_one

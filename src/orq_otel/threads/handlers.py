@@ -553,7 +553,7 @@ def _later_task(task: Any, frame: Frame) -> Any:
     """
     tasks = getattr(task, "tasks", None)
     if isinstance(tasks, Iterable):
-        task.tasks = [later(one, frame) for one in tasks]
+        task.tasks = Tasks(later(one, frame) for one in tasks)
         return task
     for name in ("func", "fn"):
         function = getattr(task, name, None)
@@ -562,6 +562,22 @@ def _later_task(task: Any, frame: Frame) -> Any:
             setattr(task, name, _later_call(function, frame))
             return task
     return None
+
+
+class Tasks(list[Any]):
+    """The tasks of a container. What is added to it later keeps the thread that is current then.
+
+    Bodies and tasks that run after their handler add some, for what is to be done after them.
+    """
+
+    def append(self, task: Any, /) -> None:
+        """Add a task."""
+        try:
+            frame = current_frame()
+            task = task if frame is None else later(task, frame)
+        except Exception as error:  # noqa: BLE001 - the task has to be added
+            report("keeping a scope for a task", error)
+        super().append(task)
 
 
 #: The attribute of a function that runs later in a thread: a weak reference to that very function,

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from orq_otel.threads.frames import Frame
-from orq_otel.threads.handlers import Keep, Keeper, Lender, know, later
+from orq_otel.threads.handlers import Keep, Keeper, Lender, Tasks, know, later
 
 #: The attributes that run later, by the class of a framework. Of several, the most derived counts.
 #:
@@ -38,10 +38,10 @@ _RESPONSES: Final[Mapping[str, tuple[str, ...]]] = {
     "werkzeug.wrappers.response.Response": ("response", "_on_close"),
 }
 
-#: The same for responses that a handler gets as an argument: Falcon's, with its stream and what
-#: `schedule()` was given, and FastAPI's.
+#: The same for responses that a handler gets as an argument: Falcon's, with its stream, its events
+#: and what `schedule()` was given, and FastAPI's.
 _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "falcon.response.Response": ("stream", "_registered_callbacks"),
+    "falcon.response.Response": ("stream", "sse", "_registered_callbacks"),
     "starlette.responses.Response": ("background",),
 }
 
@@ -106,6 +106,8 @@ def _keep_rendering(result: Any, frame: Frame) -> Any:
 def _lend_tasks(tasks: Any) -> Keep:
     """Keep the thread for the tasks that a handler adds to FastAPI's `BackgroundTasks`."""
     before = len(tasks.tasks)
+    if not before:  # else they may be running, one after the other
+        tasks.tasks = Tasks()
 
     def keep(frame: Frame) -> None:
         tasks.tasks[before:] = later(tasks.tasks[before:], frame)
