@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import wrapt
 from support.client_versions import needs
 
 from orq_otel import Thread, current_thread, new_thread_id, thread
@@ -256,6 +257,39 @@ def test_each_place_has_one_line(caplog: pytest.LogCaptureFixture) -> None:
         f"{__file__}:{here.__code__.co_firstlineno + 1})",
         f"{__file__}:{there.__code__.co_firstlineno + 2})",
     ]
+
+
+class Lazy:
+    """An object that finds out what it is when it is asked, and cannot, as Django's may be."""
+
+    @property
+    def __class__(self) -> Any:
+        raise LookupError
+
+    def __str__(self) -> str:
+        raise LookupError
+
+
+def test_an_object_that_cannot_say_what_it_is_is_survived(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    lazy: Any = Lazy()
+    with thread("outer") as outer, thread(lazy) as t:
+        assert t is outer
+    with thread("one", tags=lazy, user=lazy, metadata=lazy) as t:
+        assert t == Thread("one")
+    assert thread("one")(lambda given: given)(lazy) is lazy
+    lines = [line.removesuffix(" [ORQ-T01]").rpartition(" (")[0] for line in caplog.messages]
+    failed = "@thread: reading an id or tags failed with LookupError at test_misuse.py:"
+    assert [line.startswith(failed) for line in lines] == [True, True]
+
+
+def test_an_object_that_stands_for_an_id_is_one() -> None:
+    number = UUID(int=7)
+    for id, expected in {"s-1": "s-1", number: str(number)}.items():  # noqa: A001
+        with thread(wrapt.ObjectProxy(id)) as t:  # type: ignore[no-untyped-call,unused-ignore]
+            assert t == Thread(expected)
+            assert type(t.id) is str
 
 
 def test_a_scope_that_is_entered_often_is_survived_each_time() -> None:

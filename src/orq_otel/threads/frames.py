@@ -407,8 +407,8 @@ def plain_thread(
 
 def as_id(id: object) -> str:  # noqa: A002
     """A thread id as a string, from a string, an int or a UUID."""
-    if isinstance(id, str):
-        return str.__str__(id)
+    if isinstance(id, str):  # some stand for another object, as Flask's proxies do
+        return str.__str__(id) if issubclass(type(id), str) else str(id)
     if isinstance(id, UUID) or (isinstance(id, int) and not isinstance(id, bool)):
         return str(id) if isinstance(id, UUID) else int.__repr__(id)
     if callable(id):

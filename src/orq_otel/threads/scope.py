@@ -460,7 +460,8 @@ def _outcome(found: Thread | None) -> str:
 
 def _is_definition(id: Any) -> bool:  # noqa: A002
     """Whether an id is a function, as a decorator without parentheses gets it."""
-    return callable(id) or isinstance(id, (classmethod, property))
+    # By its real type: a lazy object of the program may raise if it is asked for its class.
+    return callable(id) or issubclass(type(id), (classmethod, property))
 
 
 def _lacks_parentheses(frame: FrameType) -> bool:
