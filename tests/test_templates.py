@@ -182,6 +182,7 @@ def handle(ticket: int, priority: str) -> None:
         ("{}", ""),
         ("{0}", "0"),
         ("{ticket}-{other}", "other"),
+        ("{ticket:{width}}", "width"),
     ],
 )
 @pytest.mark.parametrize("as_tag", [False, True])
@@ -202,8 +203,8 @@ def test_a_template_on_a_function_without_arguments_is_refused() -> None:
         thread("{ticket}")(lambda: None)
 
 
-@pytest.mark.parametrize("template", ["{", "a{ticket", "{ticket}}{", "{ticket!}"])
-def test_a_template_with_unbalanced_braces_is_refused(template: str) -> None:
+@pytest.mark.parametrize("template", ["{", "a{ticket", "{ticket}}{", "{ticket!}", "{ticket!q}"])
+def test_a_template_that_cannot_be_filled_in_is_refused(template: str) -> None:
     with pytest.raises(ValueError, match=r"^@thread: .* is not a template: ") as raised:
         thread(template)(handle)
     assert str(raised.value).startswith(f"@thread: {template!r} is not a template: ")

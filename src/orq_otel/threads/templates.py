@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from string import Formatter
 from typing import Any, Final, TypeAlias
 
@@ -159,13 +159,14 @@ def _fits(handler: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
 
 
 def field_names(template: str, subject: str) -> list[str]:
-    """The fields in a template's braces: "{ticket_id}-{request.id}" has two.
+    """The fields in a template's braces: "{ticket_id}-{request.id:{width}}" has three.
 
     Raises:
-        ValueError: The braces are unbalanced. Its message calls the template by `subject`.
+        ValueError: The braces are unbalanced, or there is no such conversion. Its message calls the
+            template by `subject`.
     """
     try:
-        return [field for _, field, _, _ in Formatter().parse(template) if field is not None]
+        return list(_fields(template))
     except ValueError as error:
         raise ValueError(
             SafeText(
@@ -173,6 +174,14 @@ def field_names(template: str, subject: str) -> list[str]:
                 "Write {{ and }} for braces."
             )
         ) from None
+
+
+def _fields(template: str) -> Iterator[str]:
+    for _, field, form, conversion in Formatter().parse(template):
+        if field is not None:
+            Formatter().convert_field(None, conversion)
+            yield field
+            yield from _fields(form or "")
 
 
 def _given_by_position(handler: Callable[..., Any]) -> Mapping[str, Any]:
