@@ -658,6 +658,7 @@ for arguments in (
     {"trace_provider": None},
     {"tracer_provider": "mine"},
     {"meter_provider": 1},
+    {"logger_provider": []},
     {"capture_content": "all"},
     {"capture_content": 1},
     {"redact": "f"},
@@ -683,7 +684,7 @@ for call in (
 print(json.dumps(found))
 """
     assert run(program, tmp_path) == [
-        *[True] * 12,
+        *[True] * 14,
         False,
         "labels are names of backends",
         "labels are names of backends",

@@ -71,7 +71,7 @@ def _accepted(
     user: object = None,
     metadata: object = None,
 ) -> Thread | None:
-    text = _text(as_id(id) if isinstance(id, (int, UUID)) else id, MAX_ID)
+    text = _id(id)
     if text is None:
         warn_once(
             BAD_INBOUND_ID,
@@ -86,7 +86,7 @@ def _accepted(
 
 
 def _usable_user(user: object) -> str | None:
-    text = _text(as_id(user) if isinstance(user, (int, UUID)) else user, MAX_ID)
+    text = _id(user)
     if text is None:
         _warn_of_details()
     return text
@@ -138,6 +138,11 @@ def _usable_tags(tags: Any) -> list[str]:
             "characters. They are left out. Logged once.",
         )
     return usable
+
+
+def _id(value: object) -> str | None:
+    is_number = isinstance(value, (int, UUID)) and not isinstance(value, bool)
+    return _text(as_id(value) if is_number else value, MAX_ID)
 
 
 def _text(value: object, max_length: int) -> str | None:
