@@ -435,18 +435,28 @@ def test_concurrent_requests_are_labelled_each_with_its_own_thread(
     }
 
 
+@pytest.mark.parametrize("is_in_a_child", [False, True])
 def test_of_two_requests_in_one_trace_only_the_current_one_is_labelled(
-    telemetry: Telemetry, tracer: Tracer
+    telemetry: Telemetry, tracer: Tracer, is_in_a_child: bool
 ) -> None:
     with (
         tracer.start_as_current_span("front", kind=SpanKind.SERVER),
         tracer.start_as_current_span("back", kind=SpanKind.SERVER),
     ):
-        with tracer.start_as_current_span("inner"), thread("unsure"):
+        with tracer.start_as_current_span("child"):
+            with tracer.start_as_current_span("grandchild"), thread("unsure"):
+                pass
+            if is_in_a_child:
+                with thread("one"):
+                    pass
+        with thread("two" if is_in_a_child else "one"):
             pass
-        with thread("one"):
-            pass
-    assert named(telemetry) == {"front": {}, "back": labels_of("one"), "inner": {}}
+    assert named(telemetry) == {
+        "front": {},
+        "back": labels_of("one"),
+        "child": {},
+        "grandchild": {},
+    }
 
 
 def test_the_caller_in_another_process_is_no_request_of_ours(

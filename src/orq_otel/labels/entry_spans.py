@@ -137,8 +137,10 @@ class EntrySpans:
         if not spans:
             return None
         candidates = [entry for ref in list(spans.values()) if (entry := _if_open(ref)) is not None]
-        # A trace may pass through a process twice. Then it is not known which request `span` is of.
-        return candidates[0] if len(candidates) == 1 else None
+        if len(candidates) == 1:
+            return candidates[0]
+        # A trace may pass through a process twice. Then only the children of a request are known.
+        return _if_open(spans.get(getattr(getattr(span, "parent", None), "span_id", 0)))
 
     def passes_on(self, span: Any) -> bool:
         """Whether a child of `span` that starts now inherits its thread."""
