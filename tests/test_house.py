@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
+from typing import get_type_hints
 
 import pytest
 
@@ -50,3 +52,12 @@ print([one for one in orq_otel.__all__ if isinstance(getattr(orq_otel, one), typ
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_types_of_public_functions_can_be_asked_for() -> None:
+    import orq_otel  # noqa: PLC0415 - the tests above look at what importing it brings
+
+    public = [getattr(orq_otel, name) for name in orq_otel.__all__]
+    functions = [one for one in public if inspect.isfunction(one)]
+    assert [one.__name__ for one in functions if "return" not in get_type_hints(one)] == []
+    assert len(functions) > 10

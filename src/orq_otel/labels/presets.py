@@ -14,14 +14,14 @@ from typing import Any, Final, TypeAlias
 from orq_otel.threads.frames import Thread
 
 #: The value of an attribute.
-Value: TypeAlias = "str | bool | int | float | tuple[str, ...]"
+Value: TypeAlias = str | bool | int | float | tuple[str, ...]
 
 #: Gets a thread. Returns the value of an attribute, or None to leave it out. For an attribute whose
 #: name ends with `*`: the values by what stands there.
-Encoder: TypeAlias = "Callable[[Thread], Value | Mapping[str, Value] | None]"
+Encoder: TypeAlias = Callable[[Thread], Value | Mapping[str, Value] | None]
 
 #: What users choose: the name of a backend, or a mapping from attributes to encoders.
-Choice: TypeAlias = "str | Mapping[str, str | Encoder]"
+Choice: TypeAlias = str | Mapping[str, str | Encoder]
 
 
 def _json(value: Collection[Any]) -> str | None:

@@ -14,7 +14,7 @@ from orq_otel.threads.misuse import SafeText
 
 #: What metadata may hold. Integers have at most 64 bits and numbers are finite: others could not
 #: be exported.
-MetadataValue: TypeAlias = "str | int | float | bool"
+MetadataValue: TypeAlias = str | int | float | bool
 
 #: The number of keys, and the length of a key and of a text, in characters. Orq's own metadata has
 #: such lengths: https://docs.orq.ai/docs/ai-gateway/request-metadata.

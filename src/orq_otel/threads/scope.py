@@ -63,7 +63,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 #: What identifies a conversation: its id, or a whole thread that came from somewhere else.
-Id: TypeAlias = "str | int | UUID | Thread | Mapping[str, Any]"
+Id: TypeAlias = str | int | UUID | Thread | Mapping[str, Any]
 
 #: The default id: that of the current thread.
 _CURRENT: Any = object()

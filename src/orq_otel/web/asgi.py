@@ -34,10 +34,10 @@ from orq_otel.web.sources import Request, Sources, Tags
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
-Scope: TypeAlias = "MutableMapping[str, Any]"
-Receive: TypeAlias = "Callable[[], Awaitable[MutableMapping[str, Any]]]"
-Send: TypeAlias = "Callable[[MutableMapping[str, Any]], Awaitable[None]]"
-App: TypeAlias = "Callable[[Scope, Receive, Send], Awaitable[None]]"
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 #: The key of the ASGI scope under which the middlewares of one request share an object.
 _KEY = "orq_otel.request"

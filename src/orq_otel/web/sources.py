@@ -23,7 +23,7 @@ _HEADERS: Final = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 _COOKIES: Final = re.compile(r"[^=;\s]+")
 
 #: The `tags` argument of a middleware.
-Tags: TypeAlias = "Iterable[str] | Callable[[Any], Iterable[str]]"
+Tags: TypeAlias = Iterable[str] | Callable[[Any], Iterable[str]]
 
 
 @dataclass(frozen=True)
