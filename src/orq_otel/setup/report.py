@@ -61,11 +61,14 @@ class Report:
 
     @staticmethod
     def of(findings: Iterable[Finding], facts: Iterable[str] = ()) -> Report:
-        """A report without repetitions, and with problems first, by the order of the codes."""
+        """A report that has each code once, and problems first, by the order of the codes."""
         order = list(ENTRIES)
-        unique = dict.fromkeys(findings)
+        by_code: dict[str, list[Finding]] = {}
+        for one in findings:
+            by_code.setdefault(one.code, []).append(one)
+        merged = [_merged(code, same) for code, same in by_code.items()]
         return Report(
-            tuple(sorted(unique, key=lambda one: (not one.is_problem, order.index(one.code)))),
+            tuple(sorted(merged, key=lambda one: (not one.is_problem, order.index(one.code)))),
             tuple(facts),
         )
 
@@ -102,6 +105,12 @@ class Report:
         return "\n".join([*lines, "", heading])
 
     __repr__ = __str__
+
+
+def _merged(code: str, same: list[Finding]) -> Finding:
+    """One finding for all with a code: what was found here, one after the other."""
+    details = dict.fromkeys(one.details for one in same if one.details)
+    return Finding(code, "\n".join(details), any(one.is_problem for one in same))
 
 
 def _wrapped(line: str, indent: str) -> str:
