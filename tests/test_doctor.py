@@ -159,7 +159,9 @@ def doctor(*arguments: str, python: str = "", **variables: str) -> tuple[int, di
 
 
 def problems(report: dict[str, Any]) -> dict[str, str]:
-    """The code of each problem, with the details."""
+    """The code of each problem, with the details. No code is there twice."""
+    codes = [one["code"] for one in (*report["problems"], *report["notes"])]
+    assert sorted(set(codes)) == sorted(codes)
     return {one["code"]: one["details"] for one in report["problems"]}
 
 
@@ -197,6 +199,9 @@ def test_a_whole_set_up_is_well(collector: OtlpReceiver, tmp_path: Path) -> None
     assert "(grpc)" in notes(report)["ORQ-N02"]
 
 
+CAPTURE = {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_ONLY"}
+
+
 @pytest.mark.parametrize(
     ("variables", "expected", "details"),
     [
@@ -210,6 +215,7 @@ def test_a_whole_set_up_is_well(collector: OtlpReceiver, tmp_path: Path) -> None
             "0.01",
         ),
         ({"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "x, orq_openai"}, "ORQ-C03", "orq_openai"),
+        ({"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "orq,orq_openai"}, "ORQ-C03", "has orq."),
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, "ORQ-S01", "OTEL_EXPORTER_OTLP_PROTOCOL"),
         ({"ORQ_OTEL_METRICS": "maybe"}, "ORQ-S01", "ORQ_OTEL_METRICS"),
         ({"OTEL_EXPORTER_OTLP_HEADERS": f"Bearer {SECRET}"}, "ORQ-S01", "name=value"),
@@ -239,6 +245,11 @@ def test_a_whole_set_up_is_well(collector: OtlpReceiver, tmp_path: Path) -> None
         ({"ORQ_OTEL_VIEWER_TOKN": SECRET}, "ORQ-S10", "Did you mean ORQ_OTEL_VIEWER_TOKEN?"),
         ({"ORQ_OTEL_LABLES": "x"}, "ORQ-S10", "ORQ_OTEL_LABLES. Did you mean ORQ_OTEL_LABELS?"),
         ({"OTEL_ATTRIBUTE_COUNT_LIMIT": "10"}, "ORQ-S09", "OTEL_ATTRIBUTE_COUNT_LIMIT=10"),
+        ({"ORQ_OTEL_LABELS": "phoenix, lanfuse"}, "ORQ-S02", "lanfuse"),
+        ({"ORQ_OTEL_LABELS": "app.id=idd"}, "ORQ-S02", "idd"),
+        ({"ORQ_OTEL_PROPAGATE_TO": "https://shop.internal/x"}, "ORQ-S03", "without scheme"),
+        ({**CAPTURE, "ORQ_OTEL_REDACT": "no_such.mod:f"}, "ORQ-S04", "no module 'no_such' here"),
+        ({**CAPTURE, "ORQ_OTEL_REDACT": "json.dumps"}, "ORQ-S04", "ORQ_OTEL_REDACT=json.dumps"),
     ],
 )
 @pytest.mark.one_in(2)
@@ -292,7 +303,7 @@ def test_what_is_missing(tmp_path: Path, collector: OtlpReceiver) -> None:
     )
     code, report = doctor(python=str(tmp_path), OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
     assert (code, list(problems(report))) == (1, ["ORQ-X10"])
-    assert [one["details"].partition(" ")[0] for one in report["problems"]] == [
+    assert [line.partition(" ")[0] for line in problems(report)["ORQ-X10"].splitlines()] == [
         "opentelemetry-sdk",
         "opentelemetry-exporter-otlp-proto-http",
         "opentelemetry-distro",

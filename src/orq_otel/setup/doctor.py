@@ -36,11 +36,13 @@ from orq_otel.foundations.codes import (
     SENT_TWICE,
 )
 from orq_otel.foundations.guard import occurrences
+from orq_otel.foundations.settings import Settings
 from orq_otel.foundations.variables import wrong
 from orq_otel.genai.counts import counts
 from orq_otel.genai.instrumentor import ClientInstrumentor
+from orq_otel.labels import attributes
 from orq_otel.labels.providers import unset
-from orq_otel.propagation.propagator import is_replaced
+from orq_otel.propagation import propagator
 from orq_otel.setup import environment
 from orq_otel.setup.configuration import INSTRUMENTORS, telemetries
 from orq_otel.setup.destination import (
@@ -97,6 +99,8 @@ def doctor(*, reachable: bool = True) -> Report:
 
 def without_program() -> Report:
     """Examine what there is without a program: packages, variables, and where spans would go."""
+    for follow in (attributes.follow, propagator.follow):
+        follow(Settings.read())  # as a program does, which logs what of it cannot be used
     asked: list[Endpoint] = [
         (one.protocol, one.url, headers) for one, headers in environment.where()
     ]
@@ -167,7 +171,7 @@ def in_process() -> Iterator[Finding]:
     yield from _providers()
     if counts.dropped:
         yield Finding(FULL_QUEUE, f"{counts.dropped} spans, as far as the SDK says so.")
-    if is_replaced():
+    if propagator.is_replaced():
         yield Finding(REPLACED_PROPAGATOR, f"It is {type(get_global_textmap()).__name__}.")
     yield from _instrumentations()
     yield from _content()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from typing import Final
 
 from packaging.requirements import Requirement
 
 from orq_otel.foundations.codes import (
+    BAD_REDACT,
     BAD_VARIABLE,
     CUT_CONTENT,
     NO_CONTENT,
@@ -23,7 +25,7 @@ from orq_otel.foundations.codes import (
     UNKNOWN_VARIABLE,
     UNSUPPORTED_CLIENT,
 )
-from orq_otel.foundations.settings import CAPTURE_MODES, Settings, meant, names
+from orq_otel.foundations.settings import CAPTURE_MODES, REDACT, Settings, meant, names
 from orq_otel.foundations.variables import wrong
 from orq_otel.foundations.version import __version__
 from orq_otel.setup.configuration import INSTRUMENTORS, unsupported
@@ -179,6 +181,8 @@ def content() -> Iterator[Finding]:
     on_span, on_event = CAPTURE_MODES[settings.capture_content]
     if not (on_span or on_event or settings.completion_hook):
         yield Finding(NO_CONTENT, is_problem=False)
+    elif settings.redact:
+        yield from _redaction(settings.redact)
     if (on_event or settings.emit_event) and not is_asked_for("logs"):
         yield Finding(
             NO_EVENTS,
@@ -192,6 +196,16 @@ def _limits() -> Iterator[Finding]:
         limit = os.environ.get(name, "").strip()
         if limit.isdigit() and int(limit) < least:
             yield Finding(CUT_CONTENT, f"{name}={limit}")
+
+
+def _redaction(name: str) -> Iterator[Finding]:
+    """Find a function of the program's that cannot be there. Importing it is for the program."""
+    module, _, function = name.partition(":")
+    package = module.partition(".")[0]
+    if not (package and function):
+        yield Finding(BAD_REDACT, f"{REDACT}={name}")
+    elif not (_is_there(package) or PathFinder.find_spec(package, [os.getcwd()])):  # noqa: PTH109
+        yield Finding(BAD_REDACT, f"{REDACT}={name}: there is no module {package!r} here.")
 
 
 def _slips() -> Iterator[Finding]:
