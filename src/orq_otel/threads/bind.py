@@ -6,7 +6,15 @@ Standard library only.
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterator,
+)
 from typing import Any, TypeVar, overload
 
 from orq_otel.threads.frames import Frame, Thread, current_frame, current_thread
@@ -30,6 +38,11 @@ def bind(work: F) -> F: ...
 def bind(work: Generator[YieldT, SendT, ReturnT]) -> Generator[YieldT, SendT, ReturnT]: ...
 @overload
 def bind(work: AsyncGenerator[YieldT, SendT]) -> AsyncGenerator[YieldT, SendT]: ...
+# Most generators are annotated as iterators.
+@overload
+def bind(work: Iterator[T]) -> Iterator[T]: ...
+@overload
+def bind(work: AsyncIterator[T]) -> AsyncIterator[T]: ...
 @overload
 def bind(work: Coroutine[YieldT, SendT, T]) -> Coroutine[YieldT, SendT, T]: ...
 @overload
