@@ -256,30 +256,35 @@ class Many:
         found: Latencies = defaultdict(lambda: defaultdict(list))
         during = " AND start >= ? AND start < ? AND is_model_call > 0 LIMIT ?"
         values = (*self._values, start, end, 4 * _SAMPLE)
-        call = f"start / {width} * {width} AS at, max(end - start, 0) AS latency"
-        listed = "SELECT name, at, group_concat(latency) FROM"
+        # The place of a group is added to its times: to sort by one number takes half as long.
+        call = f"start / {width} * {width} + {{}} AS at, max(end - start, 0) AS latency"
+        listed = "SELECT at, group_concat(latency) FROM"
         some: list[list[Any]] = []
-        if named := [name for name in calls if name is not None]:
-            asked = ", ".join(["(?, ?)"] * len(named))
+        named = [name for name in calls if name is not None]
+        if named:
+            asked = ", ".join(f"({place}, ?, ?)" for place in range(len(named)))
             of_model = " AND model = label" if self._by == "model" else ""
             some = self._listed(
-                3,
-                f"WITH asked (name, most) AS (VALUES {asked}) {listed} (SELECT name, {call}"
+                2,
+                f"WITH asked (place, name, most) AS (VALUES {asked}) {listed}"
+                f" (SELECT {call.format('place')}"
                 f" FROM asked CROSS JOIN {self._labels} ON label = name CROSS JOIN calls"
                 f" USING (thread) WHERE {_HASHED} < most{of_model}{self._of_label}{during})"
-                " GROUP BY 1, 2",
+                " GROUP BY 1",
                 *chain.from_iterable((name, int(shares[name] * 2**32)) for name in named),
                 *values,
             )
         if None in calls:
             some += self._listed(
-                3,
-                f"{listed} (SELECT NULL AS name, {call} FROM calls WHERE {_HASHED} < ?"
-                f" AND model IS NULL{self._among}{during}) GROUP BY 1, 2",
+                2,
+                f"{listed} (SELECT {call.format(len(named))} FROM calls WHERE {_HASHED} < ?"
+                f" AND model IS NULL{self._among}{during}) GROUP BY 1",
                 *(int(shares[None] * 2**32), *values),
             )
-        for name, at, latencies in some:
-            found[name][at] = sorted(map(int, latencies.split(",")))
+        names = [*named, None]
+        for at, latencies in some:
+            place = at % width
+            found[names[place]][at - place] = sorted(map(int, latencies.split(",")))
         return found, frozenset(name for name, share in shares.items() if share < 1)
 
     def _threads(self, groups: Sequence[str | None], counts: dict[str | None, int]) -> Threads:

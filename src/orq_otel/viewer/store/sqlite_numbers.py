@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 from orq_otel.viewer.model.queries import Kind, ThreadQuery
@@ -202,7 +203,7 @@ def _group(
 ) -> Group:
     latencies: Mapping[int, Sequence[int]] = found.latencies.get(name, {})
     sums = Part(*map(sum, zip(*parts, strict=True))) if parts else Part(*[0] * len(Part._fields))
-    all_latencies = sorted(one for some in latencies.values() for one in some)
+    all_latencies = sorted(chain.from_iterable(latencies.values()))
     half, most = _percentiles(all_latencies)
     threads, good, bad = counts or (0, 0, 0)
     return Group(
