@@ -35,6 +35,8 @@ from orq_otel.viewer.store.tally import COST_UNITS
 #: How many spans of a trace without a thread are returned, and among how many it is looked for.
 _OF_A_TRACE: Final = 500
 _STRAY_SPANS: Final = 2_000
+#: More threads than this are many. Twice as many are looked at to find the latest of them.
+_MANY: Final = 1_000
 #: How many tags, or models, of a thread a brief list returns.
 _AT_A_GLANCE: Final = 8
 #: The approximate size in JSON of a thread or span without its long texts, in bytes.
@@ -68,7 +70,7 @@ def threads(connection: sqlite3.Connection, query: ThreadQuery, searches: Search
         is_few = is_few or few
     if is_few:
         order = f"+{order}"  # keeps SQLite from using the index
-    direction, beyond = ("ASC", ">") if query.ascending else ("DESC", "<")
+    beyond = ">" if query.ascending else "<"
     if after is not None:
         last = after.thread_id
         if after.digest is not None:
@@ -82,12 +84,7 @@ def threads(connection: sqlite3.Connection, query: ThreadQuery, searches: Search
                 (after.value, after.value, last),
             )
         )
-    where, values = where_of(conditions)
-    found = connection.execute(
-        f"SELECT {order}, key FROM threads {where}"
-        f" ORDER BY {order} {direction}, id {direction} LIMIT ?",
-        (*values, query.limit + 1),
-    ).fetchall()
+    found = _sorted(connection, query, order, conditions)
     page: list[Thread] = []
     hits: dict[str, Hit] = {}
     left = PAGE
@@ -109,6 +106,30 @@ def threads(connection: sqlite3.Connection, query: ThreadQuery, searches: Search
         cursor = cursors.encode(query, found[len(page) - 1][0], page[-1])
     is_partial = found_text is not None and found_text.is_partial
     return ThreadPage(tuple(page), cursor, hits, is_partial)
+
+
+def _sorted(
+    connection: sqlite3.Connection, query: ThreadQuery, order: str, conditions: Sequence[Condition]
+) -> list[tuple[int, int]]:
+    """Returns the keys of a page's threads and of one more, with what they are sorted by."""
+    where, values = where_of(conditions)
+    direction = "ASC" if query.ascending else "DESC"
+    latest = f"{direction}, id {direction} LIMIT ?"
+    most = query.limit + 1
+    is_text = query.text and len(conditions) == 1 and query.sort == "last_active"
+    if is_text and values[0].count(",") > _MANY:
+        # So many are among the latest of all, which an index tells. When each was active takes a
+        # page of the file for each.
+        among = f"(SELECT active, key, id FROM threads ORDER BY active {latest})"
+        found = connection.execute(
+            f"SELECT active, key FROM {among} {where} ORDER BY active {latest}",
+            (2 * _MANY, *values, most),
+        ).fetchall()
+        if len(found) == most:
+            return found
+    return connection.execute(
+        f"SELECT {order}, key FROM threads {where} ORDER BY {order} {latest}", (*values, most)
+    ).fetchall()
 
 
 def thread(connection: sqlite3.Connection, thread_id: str) -> Thread | None:
