@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from urllib.parse import quote, urlencode
 
@@ -12,13 +13,23 @@ from orq_otel.viewer.model.threads import Thread
 
 def thread_url(thread_id: str, **parameters: str | int | None) -> str:
     """Returns the address of a thread's page, for any id."""
-    query = [(name, str(value)) for name, value in parameters.items() if value is not None]
+    query = [_pair(name, str(value)) for name, value in parameters.items() if value is not None]
     thread_id = short_id(thread_id)
     if thread_id in {".", ".."}:
-        query.insert(0, ("id", thread_id))
-        return "/threads/?" + urlencode(query)
+        return "/threads/?" + "&".join([_pair("id", thread_id), *query])
     path = "/threads/" + quote(thread_id, safe="", errors="replace")
-    return f"{path}?{urlencode(query, errors='replace')}" if query else path
+    return f"{path}?{'&'.join(query)}" if query else path
+
+
+def tag_query(tag: str) -> str:
+    """Returns the query of the list of threads with a tag."""
+    return _pair("tag", tag)
+
+
+@functools.lru_cache(maxsize=128)
+def _pair(name: str, value: str) -> str:
+    """Returns a parameter of a query. The links of a list have the same ones in each row."""
+    return urlencode([(name, value)], errors="replace")
 
 
 def export_url(thread_id: str, form: str, tz: str | None = None) -> str | None:

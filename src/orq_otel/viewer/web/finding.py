@@ -165,12 +165,15 @@ def marker(asked: ThreadQuery) -> Callable[[Any, int], Markup]:
 
     def marked(value: Any, most: int = 200) -> Markup:
         text = formats.one_line(value, most)
+        marks = words.marks_in(text, pattern)
+        if not marks:
+            return escape(text)
         parts, at = "", 0
-        for begin, end in words.marks_in(text, pattern):
+        for begin, end in marks:
             parts += f"{escape(text[at:begin])}<mark>{escape(text[begin:end])}</mark>"
             at = end
         # Each part is escaped above. A page has hundreds, and `Markup.format` takes its time.
-        return Markup(parts) + escape(text[at:])  # noqa: S704
+        return Markup(f"{parts}{escape(text[at:])}")  # noqa: S704
 
     return marked
 

@@ -24,7 +24,7 @@ from orq_otel.viewer.conversation.facts import explained
 from orq_otel.viewer.model.ids import LONG_ID
 from orq_otel.viewer.model.queries import SORTS
 from orq_otel.viewer.web import conversation_html, finding, plots
-from orq_otel.viewer.web.addresses import api_url, export_url, span_key, thread_url
+from orq_otel.viewer.web.addresses import api_url, export_url, span_key, tag_query, thread_url
 from orq_otel.viewer.web.zones import UTC
 
 HERE: Final = Path(__file__).parent
@@ -128,6 +128,7 @@ def _templates() -> Environment:
     }
     environment.globals |= {
         "thread_url": thread_url,
+        "tag_query": tag_query,
         "zone": UTC,
         **conversation_html.GLOBALS,
         "export_url": export_url,
