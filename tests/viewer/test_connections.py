@@ -269,6 +269,8 @@ def test_a_body_that_goes_on_is_waited_for() -> None:
 def test_who_leaves_in_the_middle_is_not_logged(tmp_path: Path) -> None:
     with Viewer(tmp_path / "threads.db", ORQ_OTEL_VIEWER_TOKEN=TOKEN) as viewer:
         port = int(viewer.pages.rpartition(":")[2])
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        assert httpx.get(f"{viewer.pages}/api/threads", headers=headers, timeout=60).is_success
         for path in ("/login", "/api/import"):
             with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
                 connection.sendall(

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orq_otel.viewer.conversation.facts import MODEL_CALLS, read
-from orq_otel.viewer.model.facts import Facts
+from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.model.facts import MODEL_CALLS, Facts
 from orq_otel.viewer.model.telemetry import Span
 
 from .sample_spans import call, messages, span

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import grpc
 import httpx
 import pytest
 from support.viewer_process import CODE, Viewer
+from support.viewer_spans import chat
+
+from orq_otel.viewer.receive.otlp import to_json
 
 EXTRA = (
     "starlette",
@@ -110,6 +114,27 @@ def test_pages_that_cannot_be_imported_are_said_once_with_the_cure(tmp_path: Pat
     assert len(said.splitlines()) == 1
     assert "There are no pages" in said
     assert 'pip install --force-reinstall "orq-otel[viewer]"' in said
+
+
+def test_the_first_page_needs_nothing_that_reads_spans(tmp_path: Path) -> None:
+    reading = {f"orq_otel.viewer.{name}" for name in ("dialects.table", "web.thread_page")}
+    with Viewer(tmp_path / "spans.db", code=BLOCKER.format(blocked=reading) + CODE) as viewer:
+        assert "No threads yet" in httpx.get(viewer.pages, timeout=60).text
+        sent = httpx.post(viewer.traces, json={"resourceSpans": []}, timeout=60)
+        assert sent.status_code == 200
+
+
+def test_all_can_be_asked_for_at_once_after_a_start(tmp_path: Path) -> None:
+    """What is imported late is imported by several OS threads at the same time."""
+    body = to_json([chat("a", text="Where is it?")])
+    paths = {"/": 200, "/api/threads": 200, "/numbers": 200, "/threads/none": 404, "/?q=it": 200}
+    with Viewer(tmp_path / "spans.db") as viewer, ThreadPoolExecutor() as pool:
+        sent = pool.submit(httpx.post, viewer.traces, json=body, timeout=60)
+        asked = [pool.submit(httpx.get, viewer.pages + path, timeout=60) for path in paths]
+        assert [one.result().status_code for one in asked] == [*paths.values()]
+        assert sent.result().status_code == 200
+        assert "Where is it?" in httpx.get(f"{viewer.pages}/threads/a", timeout=60).text
+        assert viewer.stop() == ""
 
 
 def test_grpc_is_imported_for_the_first_who_sends_over_it(tmp_path: Path) -> None:

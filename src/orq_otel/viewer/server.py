@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -22,9 +23,10 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from orq_otel.viewer import malloc
-from orq_otel.viewer.conversation import facts
+from orq_otel.viewer import conversation, malloc
+from orq_otel.viewer.model.facts import Facts
 from orq_otel.viewer.model.store import Store
+from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.ports import connections, guards, listening
 from orq_otel.viewer.ports.connections import Connection
 from orq_otel.viewer.receive.grpc_relay import GrpcRelay
@@ -52,15 +54,14 @@ _WEB, _OTLP_HTTP, _OTLP_GRPC = "Threads", "OTLP over HTTP", "OTLP over gRPC"
 #: How many seconds requests for pages, and requests of senders, may take after a signal.
 _GRACE_OF_PAGES = 1
 _GRACE_OF_SENDERS = 8
+#: After so many seconds, the rest is imported: the first page is there.
+_SOON = 1.0
 #: File descriptors of a connection. A gRPC connection is relayed, which takes two more.
 _OF_HTTP, _OF_GRPC = 1, 3
 #: The highest length of a folder's path in bytes: addresses of Unix sockets must be short.
 _LONGEST_FOLDER = 90
 #: Python switches OS threads after this many seconds, so that decoding does not delay pages.
 _SWITCH_INTERVAL = 0.001
-#: Python looks for reference cycles after this many new objects, instead of 700. A span is some
-#: hundred objects, which live as long as a transaction and are in no cycle.
-_OBJECTS = 10_000
 
 
 def run(settings: Settings) -> None:
@@ -75,7 +76,6 @@ def run(settings: Settings) -> None:
     retention = _retention(settings)
     sys.setswitchinterval(_SWITCH_INTERVAL)
     malloc.keep_little()
-    gc.set_threshold(_OBJECTS)
     gc.freeze()  # what is imported stays, and need not be looked at again
     guard = guards.Guard(settings.host, settings.token, settings.allowed_hosts)
     ports = {_WEB: (settings.port, "--port")}
@@ -103,7 +103,7 @@ def run(settings: Settings) -> None:
             write: Callable[..., None] = store.write
             if isinstance(store, SQLiteStore):
                 write = functools.partial(store.write, wait=readers.waiter())
-            ingest = Ingest(write, readers.first(facts.read))
+            ingest = Ingest(write, readers.first(_facts_of))
             stack.callback(_commit_the_rest, ingest)
             otlp_http = HttpReceiver(ingest, guard)
             servers.append(_Server(otlp_http, sockets[_OTLP_HTTP], share, _GRACE_OF_SENDERS))
@@ -128,19 +128,37 @@ def run(settings: Settings) -> None:
 
 
 def _pages(opened: Future[Store], settings: Settings, endpoint: str | None) -> ASGIApp:
-    """Returns pages and API. What they import takes a third of the time of a start."""
+    """Returns pages and API. What they import takes a third of the time of a start.
+
+    The API is not waited for. What it imports is also what pages of single threads need.
+    """
     from starlette.applications import Starlette  # noqa: PLC0415
 
-    from orq_otel.viewer.web.api import create_api  # noqa: PLC0415
+    from orq_otel.viewer.web.api_route import ApiRoute  # noqa: PLC0415
     from orq_otel.viewer.web.pages import DEFAULT_ENDPOINT, create_pages  # noqa: PLC0415
 
     store = opened.result()
     pages = create_pages(
         store, otlp_endpoint=endpoint or DEFAULT_ENDPOINT, trace_url=settings.trace_url
     )
-    app = Starlette(routes=[*create_api(store), *pages])
+    api = Late(functools.partial(_api, store))
+    app = Starlette(routes=[ApiRoute(api), *pages])
     gc.freeze()  # the same
+    soon = threading.Timer(_SOON, api.begin)
+    soon.daemon = True
+    soon.start()
     return app
+
+
+def _api(store: Store) -> ASGIApp:
+    from orq_otel.viewer.web.api import Api  # noqa: PLC0415
+
+    return Api(store)
+
+
+def _facts_of(span: Span) -> Facts:
+    """Returns the facts of a span. The first imports what reads them, a fifth of all imports."""
+    return conversation.facts.read(span)
 
 
 def _retention(settings: Settings) -> Retention | None:

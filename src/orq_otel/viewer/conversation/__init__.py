@@ -10,6 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from orq_otel.viewer.conversation import exchanges as exchanges
+    from orq_otel.viewer.conversation import facts as facts
+    from orq_otel.viewer.conversation import media as media
+    from orq_otel.viewer.conversation import texts as texts
     from orq_otel.viewer.conversation.entries import Conversation, Failure, Step, Turn
     from orq_otel.viewer.conversation.evaluations import Evaluation, evaluation
     from orq_otel.viewer.conversation.exchanges import Agent, Exchange, with_prompts
@@ -56,10 +60,14 @@ __all__ = [
     "with_prompts",
 ]
 
+#: Modules that are imported likewise.
+_LATER: Final = ("exchanges", "facts", "media", "texts")
 _MODULES: Final = ("reading", "entries", "evaluations", "exchanges", "handoffs", "parts")
 
 
 def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return import_module(f"{__name__}.{name}")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     for module in _MODULES:

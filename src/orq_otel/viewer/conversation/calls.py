@@ -19,9 +19,9 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from orq_otel.viewer.conversation.facts import MODEL_CALLS, SUMMARIES, cost_of, reported_cost
+from orq_otel.viewer.conversation.facts import cost_of, reported_cost
 from orq_otel.viewer.dialects import table
-from orq_otel.viewer.model.facts import Facts, Reported, Usage
+from orq_otel.viewer.model.facts import MODEL_CALLS, SUMMARIES, Facts, Reported, Usage
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import Span
 

@@ -14,28 +14,12 @@ from orq_otel.viewer.conversation import pricing
 from orq_otel.viewer.dialects import table
 from orq_otel.viewer.dialects.genai import INPUT
 from orq_otel.viewer.dialects.shapes import parts_of
-from orq_otel.viewer.model.facts import Facts, Reported, Usage
+from orq_otel.viewer.model.facts import MODEL_CALLS, SUMMARIES, Facts, Reported, Usage
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import Span
 
 _MESSAGES: Final = INPUT[:2]
 
-#: Operations that repeat tokens and costs of other spans, inside of them or earlier.
-SUMMARIES: Final = frozenset(
-    {
-        "chunk",
-        "create_agent",
-        "execute_tool",
-        "fetch_response",
-        "invoke_agent",
-        "invoke_workflow",
-        "live_session",
-        "realtime_session",
-        "responses_session",
-    }
-)
-#: Operations that cost something, even if their spans have no tokens.
-MODEL_CALLS: Final = frozenset({"chat", "embeddings", "generate_content", "text_completion"})
 #: The operation and kind of a call to a remote agent, whose own spans are not here.
 REMOTE_AGENT: Final = ("invoke_agent", "CLIENT")
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 from orq_otel.viewer.conversation import calls, handoffs
 from orq_otel.viewer.conversation.empty_answers import empty_answers
 from orq_otel.viewer.conversation.entries import Conversation, Failure, Step, Turn
-from orq_otel.viewer.conversation.facts import SUMMARIES, read
+from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.conversation.histories import (
     HISTORIES,
     INSTRUCTING,
@@ -46,6 +46,7 @@ from orq_otel.viewer.dialects import table
 from orq_otel.viewer.dialects.genai import INPUT, INSTRUCTIONS, OUTPUT, content, instructions
 from orq_otel.viewer.dialects.shapes import asked as messages_of
 from orq_otel.viewer.formats import as_text
+from orq_otel.viewer.model.facts import SUMMARIES
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import Span
 

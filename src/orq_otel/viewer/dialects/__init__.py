@@ -3,4 +3,22 @@
 Each dialect is a row of the table in `table.py`: the marks by which its spans are known, the names
 of its attributes, and pure functions for what stands inside of JSON. All of them answer with the
 same facts, and with messages in the form of the GenAI conventions.
+
+The table is imported when it is asked for: whoever reads a store needs no dialect.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orq_otel.viewer.dialects import dialect, logged, table
+
+__all__ = ["dialect", "logged", "table"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}.{name}")

@@ -22,15 +22,13 @@ from typing import Any, Final
 from orq_otel.viewer.dialects.dialect import Dialect, Messages, ToolUse, first, first_tokens
 from orq_otel.viewer.dialects.shapes import answered, asked, decoded, message, parts_of
 from orq_otel.viewer.model.facts import Usage
-from orq_otel.viewer.model.telemetry import Span
+from orq_otel.viewer.model.telemetry import DETAILS, Span
 
 INPUT: Final = ("gen_ai.input.messages", "orq_otel.input.messages", "gen_ai.request.messages")
 OUTPUT: Final = ("gen_ai.output.messages", "orq_otel.output.messages")
 #: Strands has the other name on the agent's span.
 INSTRUCTIONS: Final = ("gen_ai.system_instructions", "system_prompt")
 
-#: The event with all of a call.
-DETAILS: Final = "gen_ai.client.inference.operation.details"
 #: Events that hold one message, and its role.
 _ROLES: Final = {
     "gen_ai.system.message": "system",

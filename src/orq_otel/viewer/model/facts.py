@@ -3,6 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
+
+#: Operations that repeat tokens and costs of other spans, inside of them or earlier.
+SUMMARIES: Final = frozenset(
+    {
+        "chunk",
+        "create_agent",
+        "execute_tool",
+        "fetch_response",
+        "invoke_agent",
+        "invoke_workflow",
+        "live_session",
+        "realtime_session",
+        "responses_session",
+    }
+)
+#: Operations that cost something, even if their spans have no tokens.
+MODEL_CALLS: Final = frozenset({"chat", "embeddings", "generate_content", "text_completion"})
 
 
 @dataclass(slots=True)

@@ -94,3 +94,5 @@ class LogRecord:
 
 EVALUATION: Final = "gen_ai.evaluation.result"
 """The name of the conventions' event for an evaluation, or for a user's feedback."""
+DETAILS: Final = "gen_ai.client.inference.operation.details"
+"""The name of the event with all of a call."""

@@ -13,8 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
-from orq_otel.viewer.dialects import table
-from orq_otel.viewer.dialects.logged import told
+from orq_otel.viewer import dialects
 from orq_otel.viewer.model.telemetry import LogRecord, Span
 from orq_otel.viewer.receive.cut_texts import MAX_NAME, cut_text
 
@@ -87,7 +86,7 @@ class Received:
         if record.time > MAX_TIME:
             self.reject(f"log record {record.name[:100]!r}: a time is after the year 2261")
             return
-        said = told(record)
+        said = dialects.logged.told(record)
         if isinstance(said, Span):
             self.add(said)
         else:
@@ -107,7 +106,7 @@ def _with_times(span: Span) -> Span:
     """
     named = {"start": span.start, "end": span.end}
     known = {name: at for name, at in named.items() if 0 < at <= MAX_TIME}
-    if len(known) == 2 or ("end" not in known and not table.answered(span)):  # noqa: PLR2004
+    if len(known) == 2 or ("end" not in known and not dialects.table.answered(span)):  # noqa: PLR2004
         return span
     name, at = next(iter(known.items()), ("arrival", time.time_ns()))
     note = {_TIMES: f"its {name} alone is known"}

@@ -1,12 +1,26 @@
-"""Stores for spans: SQLite and ClickHouse, with one interface."""
+"""Stores for spans: SQLite and ClickHouse, with one interface.
+
+Modules that only writing needs are imported when they are asked for.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from orq_otel.viewer.model.store import Store
 
-__all__ = ["open_store"]
+if TYPE_CHECKING:
+    from orq_otel.viewer.store import deciding, sqlite_indexing, sqlite_writing
+
+__all__ = ["deciding", "open_store", "sqlite_indexing", "sqlite_writing"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}.{name}")
 
 
 def open_store(url_or_path: str | Path, *, for_reading: bool = False) -> Store:

@@ -13,7 +13,8 @@ _log = logging.getLogger(__name__)
 
 #: Seconds until it is tried again after an error.
 _PAUSE = 5.0
-#: Seconds until it is asked again whether there is something to do.
+#: Seconds until it is asked again whether there is something to do, and until it is asked at first:
+#: what that imports would delay the first page.
 _IDLE = 1.0
 #: How many seconds `close` waits for a step that is running.
 _CLOSE_TIMEOUT = 2.0
@@ -38,7 +39,7 @@ class BacklogWorker:
         self._thread.join(_CLOSE_TIMEOUT)
 
     def _run(self) -> None:
-        last_message, pause = "", 0.0
+        last_message, pause = "", _IDLE
         while not self._is_over.wait(pause):
             began = time.monotonic()
             try:

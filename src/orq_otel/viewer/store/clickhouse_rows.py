@@ -9,9 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from orq_otel.viewer.conversation import calls
-from orq_otel.viewer.conversation.facts import MODEL_CALLS
 from orq_otel.viewer.conversation.texts import tool_of
-from orq_otel.viewer.model.facts import Estimate
+from orq_otel.viewer.model.facts import MODEL_CALLS, Estimate
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.store.buckets import DAY, HOUR, SECOND
 from orq_otel.viewer.store.clickhouse_activity import IS_CALL, IS_ERROR, IS_ESTIMATED, IS_PRICED

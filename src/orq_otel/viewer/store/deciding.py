@@ -22,8 +22,8 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple, TypeVar
 
 from orq_otel.viewer.conversation import calls
-from orq_otel.viewer.conversation.facts import MODEL_CALLS, SUMMARIES, read
-from orq_otel.viewer.model.facts import Facts
+from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.model.facts import MODEL_CALLS, SUMMARIES, Facts
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.store import sqlite_logs

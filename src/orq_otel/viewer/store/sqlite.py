@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from orq_otel.viewer import store
 from orq_otel.viewer.model.kept_spans import KeptSpan, Position, Spans
 from orq_otel.viewer.model.queries import Kind, ThreadQuery
 from orq_otel.viewer.model.store import PAGE, Ability
@@ -16,15 +17,12 @@ from orq_otel.viewer.model.sums import Numbers, Overview
 from orq_otel.viewer.model.telemetry import LogRecord
 from orq_otel.viewer.model.threads import Stray, Thread, ThreadPage
 from orq_otel.viewer.store import (
-    deciding,
     sqlite_deleting,
-    sqlite_indexing,
     sqlite_logs,
     sqlite_numbers,
     sqlite_overview,
     sqlite_reading,
     sqlite_search,
-    sqlite_writing,
 )
 from orq_otel.viewer.store.sqlite_file import SQLiteFile, Writer, pages
 
@@ -73,13 +71,13 @@ class SQLiteStore:
         """
         if not (spans or logs):
             return
-        batch = sqlite_writing.Batch(spans, logs)
+        batch = store.sqlite_writing.Batch(spans, logs)
         at = time.time_ns() if arrived is None else arrived
 
         def work(connection: Writer) -> None:
             connection.wait = wait
             try:
-                sqlite_writing.insert(connection, batch, at)
+                store.sqlite_writing.insert(connection, batch, at)
             finally:
                 connection.wait = None
 
@@ -188,7 +186,8 @@ class SQLiteStore:
         self._decisions = self._decided()
         if next(self._decisions, False):
             return True
-        return self._file.read(sqlite_indexing.is_left) and self._file.change(sqlite_indexing.step)
+        indexing = store.sqlite_indexing
+        return self._file.read(indexing.is_left) and self._file.change(indexing.step)
 
     def decide(self) -> None:
         """Decide at once on long traces that are otherwise decided on in the background.
@@ -201,12 +200,12 @@ class SQLiteStore:
 
     def _decided(self) -> Iterator[bool]:
         """Decides on long traces as a whole. Yields after each transaction."""
-        while (one := self._file.read(deciding.undecided)) is not None:
+        while (one := self._file.read(store.deciding.undecided)) is not None:
             for start in range(0, len(one.changes), _CHANGES):
                 some = one.changes[start : start + _CHANGES]
-                self._file.change(functools.partial(sqlite_writing.change, changes=some))
+                self._file.change(functools.partial(store.sqlite_writing.change, changes=some))
                 yield True
-            self._file.change(functools.partial(sqlite_writing.finish, undecided=one))
+            self._file.change(functools.partial(store.sqlite_writing.finish, undecided=one))
             yield True
 
     def before_last(self, thread_id: str, count: int) -> Position | None:

@@ -36,12 +36,6 @@ _SPANS: Final = 100
 _LOGS: Final = 2_000
 
 
-def unindexed(connection: sqlite3.Connection) -> int:
-    """Returns how many spans may still have to be read."""
-    found = connection.execute("SELECT until FROM unindexed WHERE source <> 'logs'").fetchone()
-    return int(found[0]) if found else 0
-
-
 def is_left(connection: sqlite3.Connection) -> bool:
     """Whether rows are left to be read."""
     return connection.execute("SELECT 1 FROM unindexed LIMIT 1").fetchone() is not None

@@ -15,14 +15,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from orq_otel.viewer import conversation, dialects
 from orq_otel.viewer.conversation.evaluations import RESPONSE_IDS, verdict
-from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.dialects import table
-from orq_otel.viewer.dialects.dialect import first_text
-from orq_otel.viewer.dialects.genai import DETAILS
-from orq_otel.viewer.dialects.table import THREAD_IDS
 from orq_otel.viewer.model.facts import Usage
-from orq_otel.viewer.model.telemetry import LogRecord, Span
+from orq_otel.viewer.model.telemetry import DETAILS, LogRecord, Span
 from orq_otel.viewer.store import sqlite_feedback
 from orq_otel.viewer.store.buckets import bounded
 from orq_otel.viewer.store.sqlite_rows import (
@@ -98,14 +94,14 @@ def _period(values: Sequence[bytes]) -> int:
 
 def response_of(attributes: Mapping[str, Any]) -> str | None:
     """Returns the id of a response, or None."""
-    response = first_text(attributes, RESPONSE_IDS)
+    response = dialects.dialect.first_text(attributes, RESPONSE_IDS)
     return None if response is None else text(response)
 
 
 def _encoded(record: LogRecord) -> tuple[Any, ...]:
     body = encode([record.severity, record.scope, record.body, dict(record.attributes)])
     ids = [bytes.fromhex(one) if one else None for one in (record.trace_id, record.span_id)]
-    thread = first_text(record.attributes, THREAD_IDS)
+    thread = dialects.dialect.first_text(record.attributes, dialects.table.THREAD_IDS)
     content = encode([record.trace_id, record.span_id, record.name, record.time, body])
     return (
         hashlib.blake2b(content.encode(), digest_size=16).digest(),
@@ -230,7 +226,7 @@ def with_records(connection: sqlite3.Connection, key: Key, span: Span) -> Span:
     One record repeats the span's own usage, if it has some.
     """
     count = _details(connection, key)
-    if count > 1 or (count and not _has_tokens(table.read(span).usage)):
+    if count > 1 or (count and not _has_tokens(dialects.table.read(span).usage)):
         return replace(span, events=(*span.events, *details_of(connection, key)))
     return span
 
@@ -255,7 +251,7 @@ def titles(connection: sqlite3.Connection, keys: Iterable[Key]) -> Iterator[tupl
             continue
         *row, thread, body = found
         body_text = with_events(body_of(body), events_of(connection, key))
-        title = read(span_of(tuple(row), body_text, None, "", {}).span).title
+        title = conversation.facts.read(span_of(tuple(row), body_text, None, "", {}).span).title
         if title is not None:
             yield row[0], thread, row[4], key[1], text(title)
 

@@ -22,7 +22,6 @@ from orq_otel.viewer.store.sqlite_conditions import (
     times,
     where_of,
 )
-from orq_otel.viewer.store.sqlite_indexing import unindexed
 from orq_otel.viewer.store.sqlite_reading import labels
 from orq_otel.viewer.store.sqlite_rows import text
 from orq_otel.viewer.store.sqlite_search import Searches
@@ -72,9 +71,15 @@ def overview(
         tags=labels(connection, "tag", "", _TAGS),
         percentiles=percentiles,
         is_partial=found_text is not None and found_text.is_partial,
-        unindexed=unindexed(connection),
+        unindexed=_unindexed(connection),
         estimated=estimated / COST_UNITS,
     )
+
+
+def _unindexed(connection: sqlite3.Connection) -> int:
+    """Returns how many spans may still have to be read by `sqlite_indexing`."""
+    found = connection.execute("SELECT until FROM unindexed WHERE source <> 'logs'").fetchone()
+    return int(found[0]) if found else 0
 
 
 class _Label(NamedTuple):

@@ -11,15 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import chain
 from operator import attrgetter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from orq_otel.viewer.conversation.facts import MODEL_CALLS
-from orq_otel.viewer.dialects.dialect import ToolUse
-from orq_otel.viewer.model.facts import Estimate, Facts
+from orq_otel.viewer.model.facts import MODEL_CALLS, Estimate, Facts
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import LogRecord, Span
 from orq_otel.viewer.store.buckets import bounded
 from orq_otel.viewer.store.tally import COST_UNITS, Row
+
+if TYPE_CHECKING:
+    from orq_otel.viewer.dialects.dialect import ToolUse
 
 #: Shorter JSON is not worth the time that it takes to compress it.
 LONG: Final = 4096

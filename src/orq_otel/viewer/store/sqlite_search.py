@@ -14,8 +14,8 @@ import threading
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from orq_otel.viewer.conversation.facts import read
-from orq_otel.viewer.conversation.texts import texts_of
+from orq_otel.viewer import conversation
+from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.model.threads import Hit
 from orq_otel.viewer.store import sqlite_logs, sqlite_names, visits, words
 from orq_otel.viewer.store.sqlite_rows import (
@@ -105,7 +105,7 @@ def add_with_logs(connection: sqlite3.Connection, keys: Iterable[sqlite_logs.Key
             *row, thread, body = found
             body = sqlite_logs.with_events(body_of(body), sqlite_logs.events_of(connection, key))
             span = span_of(tuple(row), body, None, "", {}).span
-            add(connection, [(thread, row[0], texts_of(span, read(span, is_brief=True)))])
+            add(connection, [(thread, row[0], _texts_of(span))])
 
 
 def size_of(connection: sqlite3.Connection, span: int) -> int:
@@ -173,7 +173,11 @@ def _first_call(connection: sqlite3.Connection, thread: int) -> tuple[int, Mappi
         return 0, {}
     *row, body = found
     span = span_of(tuple(row), body_of(body), None, "", {}).span
-    return row[0], texts_of(span, read(span, is_brief=True))
+    return row[0], _texts_of(span)
+
+
+def _texts_of(span: Span) -> dict[int, str]:
+    return conversation.texts.texts_of(span, conversation.facts.read(span, is_brief=True))
 
 
 def _remove(connection: sqlite3.Connection, keys: Iterable[int]) -> int:

@@ -9,10 +9,10 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from orq_otel.viewer.conversation.facts import MODEL_CALLS, read
+from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.conversation.texts import texts_of, tool_use
 from orq_otel.viewer.dialects import table
-from orq_otel.viewer.model.facts import Usage
+from orq_otel.viewer.model.facts import MODEL_CALLS, Usage
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import LogRecord
 from orq_otel.viewer.store import (

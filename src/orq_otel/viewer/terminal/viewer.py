@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -21,6 +22,11 @@ from orq_otel.viewer.settings import (
 from orq_otel.viewer.terminal.log_filter import RepeatedLineFilter
 
 FAILED, WRONG_USAGE = 1, 2
+
+#: Python looks for reference cycles after this many new objects, instead of 700. A span is some
+#: hundred objects, which live as long as a transaction and are in no cycle, as is all that is
+#: imported.
+_OBJECTS = 10_000
 
 _EPILOG = """\
 Each option has an environment variable: ORQ_OTEL_VIEWER_OTLP_HTTP_PORT for --otlp-http-port. Give
@@ -89,6 +95,7 @@ def add_parser(subparsers: Any) -> None:
 def run(options: Namespace) -> int:
     """Run the viewer until a signal ends it."""
     extra.check()
+    gc.set_threshold(_OBJECTS)
     from orq_otel.viewer import server  # noqa: PLC0415 - `--help` needs none of it
     from orq_otel.viewer.ports.listening import PortError  # noqa: PLC0415 - the same
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Match, Route
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from orq_otel.viewer.conversation import conversation
@@ -31,6 +31,7 @@ from orq_otel.viewer.model.threads import Thread
 from orq_otel.viewer.receive.otlp_files import UnreadableError, read_requests
 from orq_otel.viewer.store import cursors
 from orq_otel.viewer.web import answers, api_json, conversation_json, exports, thread_csv
+from orq_otel.viewer.web.api_route import ApiRoute
 from orq_otel.viewer.web.openapi import (
     CSV,
     JSON_LINES,
@@ -65,16 +66,7 @@ _RETRY_AFTER = {"retry-after": "5"}
 
 def create_api(store: Store) -> list[Route]:
     """Returns the route of the API, which answers every path below `/api`."""
-    return [_Everything("/api/{rest:path}", _Api(store))]
-
-
-class _Everything(Route):
-    """Matches all paths below `/api`. A pattern would not match ids with line breaks."""
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Whether a request is for the API."""
-        ours = scope["type"] == "http" and (scope["path"] + "/").startswith("/api/")
-        return (Match.FULL, {"endpoint": self.endpoint}) if ours else (Match.NONE, {})
+    return [ApiRoute(Api(store))]
 
 
 class _ApiError(Exception):
@@ -112,7 +104,7 @@ class _Resource:
         return await handler(request)
 
 
-class _Api:
+class Api:
     """The API as an ASGI application."""
 
     def __init__(self, store: Store) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from markupsafe import Markup
 
-from orq_otel.viewer.conversation import Evaluation, Exchange, Step, Turn, documents
+from orq_otel.viewer.conversation import Evaluation, Exchange, Step, Turn, documents, failure
+from orq_otel.viewer.conversation.facts import explained
 from orq_otel.viewer.conversation.parts import ended_early
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.web import json_view, markdown, media
 from orq_otel.viewer.web.addresses import span_key
-
-#: At most this many steps of an exchange are shown: a page has to stay small.
-MOST_STEPS: Final = 100
 
 
 def parts(
@@ -108,18 +106,19 @@ def first_chunk(kept: KeptSpan) -> int | None:
     return int(seconds * 1e9)
 
 
-#: For the templates.
-GLOBALS: Final[dict[str, Any]] = {
+#: For the templates, which know them from `rendering`.
+FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     "as_prose": prose,
     "as_tree": json_tree,
     "documents_of": lambda kept: documents.documents(kept.span),
     "ended_early": ended_early,
+    "explained": explained,
+    "failure": failure,
     "first_chunk": first_chunk,
     "is_step": lambda one: isinstance(one, Step),
     "is_turn": lambda one: isinstance(one, Turn),
     "media_data": media.data_url,
     "media_kind": media.shown_as,
-    "most_steps": MOST_STEPS,
     "query_of": lambda kept: documents.query(kept.span),
     "spans_shown": spans_shown,
 }

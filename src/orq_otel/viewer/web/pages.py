@@ -17,16 +17,13 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from orq_otel.viewer.conversation import conversation
-from orq_otel.viewer.conversation import media as kept_media
-from orq_otel.viewer.conversation.exchanges import exchanges
+from orq_otel.viewer import conversation, web
 from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.model.store import InvalidCursorError, Store, StoreError
 from orq_otel.viewer.model.threads import Thread
 from orq_otel.viewer.store import visits
-from orq_otel.viewer.web import finding, media, numbers_page, overview_page, thread_page
+from orq_otel.viewer.web import finding, overview_page
 from orq_otel.viewer.web.addresses import thread_url, trace_url
-from orq_otel.viewer.web.neighbours import neighbour
 from orq_otel.viewer.web.page_limits import TextBudget
 from orq_otel.viewer.web.query_parameters import InvalidParameterError, thread_query
 from orq_otel.viewer.web.rendering import HERE, page, problem
@@ -136,7 +133,7 @@ class _Pages:
 
     @_guarded
     def _numbers(self, request: Request) -> Response:
-        asked = numbers_page.Asked(_parameters(request), zone_of(request), self._store.period)
+        asked = web.numbers_page.Asked(_parameters(request), zone_of(request), self._store.period)
         return page("numbers.html", **asked.values(self._store))
 
     @_guarded
@@ -159,7 +156,11 @@ class _Pages:
     def _strays(self, request: Request) -> Response:
         change = self._store.change()
         traces = [
-            (stray, spans, exchanges(conversation(None, spans), spans))
+            (
+                stray,
+                spans,
+                conversation.exchanges.exchanges(conversation.conversation(None, spans), spans),
+            )
             for stray in self._store.strays()
             for spans in (self._store.trace(stray.trace_id),)
         ]
@@ -188,7 +189,7 @@ class _Pages:
             return self._media(thread, trace_id, asked.get("digest", ""))
         if key := asked.get("span"):
             return self._span(request, thread, key)
-        values = thread_page.values(self._store, thread, asked, zone, self._trace_url)
+        values = web.thread_page.values(self._store, thread, asked, zone, self._trace_url)
         return page("thread.html", **values)
 
     def _neighbour(
@@ -198,7 +199,7 @@ class _Pages:
         listed, tz = asked.get("list", ""), asked.get(PARAMETER)
         parameters = [(name, value) for name, value in parse_qsl(listed) if name != "cursor"]
         query = thread_query(finding.query_parameters(parameters, zone))
-        found = neighbour(self._store, thread, query, is_next=is_next)
+        found = web.neighbours.neighbour(self._store, thread, query, is_next=is_next)
         url = (
             f"/?{listed}"
             if found is None
@@ -209,14 +210,14 @@ class _Pages:
     def _media(self, thread: Thread, trace_id: str, digest: str) -> Response:
         spans = self._store.trace(trace_id)
         is_own = any(one.facts.thread_id == thread.id for one in spans)
-        found = kept_media.found(spans, digest) if is_own else None
-        response = None if found is None else media.response(found)
+        found = conversation.media.found(spans, digest) if is_own else None
+        response = None if found is None else web.media.response(found)
         return response or problem(404, "There is no such file", "It was not kept.")
 
     def _span(self, request: Request, thread: Thread, key: str) -> Response:
         """Returns the page of a span, or with `part=row` what the timeline shows of it."""
         asked = request.query_params
-        kept = thread_page.span(self._store, thread, key, asked.get("at"))
+        kept = web.thread_page.span(self._store, thread, key, asked.get("at"))
         if kept is None:
             return problem(404, "There is no such span", "It is none of this thread's.", detail=key)
         return page(
@@ -226,7 +227,7 @@ class _Pages:
             kept=kept,
             trace_url=trace_url(self._trace_url, thread, kept.span.trace_id, kept.span.span_id),
             text_budget=TextBudget(),
-            **thread_page.links(asked.get(PARAMETER)),
+            **web.thread_page.links(asked.get(PARAMETER)),
         )
 
     @_guarded

@@ -18,12 +18,10 @@ from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, Stric
 from jinja2.bccache import Bucket
 from starlette.responses import HTMLResponse, Response
 
-from orq_otel.viewer import formats
-from orq_otel.viewer.conversation import failure
-from orq_otel.viewer.conversation.facts import explained
+from orq_otel.viewer import formats, web
 from orq_otel.viewer.model.ids import LONG_ID
 from orq_otel.viewer.model.queries import SORTS
-from orq_otel.viewer.web import conversation_html, finding, plots
+from orq_otel.viewer.web import finding, plots
 from orq_otel.viewer.web.addresses import api_url, export_url, span_key, tag_query, thread_url
 from orq_otel.viewer.web.zones import UTC
 
@@ -33,6 +31,13 @@ TAGS_SHOWN: Final = 8
 """How many tags of a thread the pages show."""
 _TAGS: Final = 12
 """How many tags to filter by the overview shows at first."""
+#: At most this many steps of an exchange are shown: a page has to stay small.
+_MOST_STEPS: Final = 100
+#: What templates of conversations call. The first call imports it.
+_OF_CONVERSATIONS: Final = (
+    *("as_prose", "as_tree", "documents_of", "ended_early", "explained", "failure", "first_chunk"),
+    *("is_step", "is_turn", "media_data", "media_kind", "query_of", "spans_shown"),
+)
 _SORT_NAMES: Final = {
     "last_active": "Last activity",
     "started": "Start",
@@ -130,7 +135,7 @@ def _templates() -> Environment:
         "thread_url": thread_url,
         "tag_query": tag_query,
         "zone": UTC,
-        **conversation_html.GLOBALS,
+        **{name: functools.partial(_of_conversation, name) for name in _OF_CONVERSATIONS},
         "export_url": export_url,
         "api_url": api_url,
         "long_id": LONG_ID,
@@ -138,17 +143,20 @@ def _templates() -> Environment:
         "hit_key": lambda hit: f"{hit.trace_id}-{hit.span_id}",
         "position": plots.position,
         "unpriced": plots.unpriced,
-        "failure": failure,
-        "explained": explained,
         "kind_of": lambda value: type(value).__name__,
         "static": _static,
         "sorts": [(sort, _SORT_NAMES[sort]) for sort in SORTS],
+        "most_steps": _MOST_STEPS,
         "most_tags": _TAGS,
         "tags_shown": TAGS_SHOWN,
         "unknown": formats.UNKNOWN,
         "feedback_names": finding.FEEDBACK_NAMES,
     }
     return environment
+
+
+def _of_conversation(name: str, *values: Any) -> Any:
+    return web.conversation_html.FUNCTIONS[name](*values)
 
 
 @functools.cache

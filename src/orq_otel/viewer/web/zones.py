@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 from starlette.requests import Request
@@ -92,6 +91,8 @@ def zone_of(request: Request) -> Zone:
     # no zone, so that the page's script would end.
     if not name[:1].isupper() or len(name) > 64:  # noqa: PLR2004 - longer than any zone's name
         return UTC
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 - the first page needs none
+
     try:
         return Zone(name, ZoneInfo(name))
     except (ValueError, OSError, LookupError):
