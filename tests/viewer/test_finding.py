@@ -457,3 +457,18 @@ def test_without_fts5_ids_and_titles_are_searched(
     assert ids(store, text="title") == ["a"]
     store.delete_oldest()
     store.close()
+
+
+def test_a_list_of_very_many_threads_begins_with_the_latest(tmp_path: Path) -> None:
+    """Whether they are among the latest of all, or all of these are others."""
+    with closing(SQLiteStore(tmp_path / "threads.db")) as store:
+        spans = [call(f"t{n:04}", says="umbrella", start=NOON + n * SECOND) for n in range(1_200)]
+        add(store, *spans)
+        latest = [f"t{n:04}" for n in reversed(range(1_200))]
+        assert ids(store, text="umbrella", limit=20) == latest[:20]
+        assert ids(store, text="umbrella", limit=20, ascending=True) == latest[:-21:-1]
+        page = store.threads(ThreadQuery(text="umbrella", limit=20))
+        assert ids(store, text="umbrella", limit=20, cursor=page.next_cursor) == latest[20:40]
+        later = NOON + 3600 * SECOND
+        add(store, *(call(f"u{n:04}", says="rain", start=later + n) for n in range(2_100)))
+        assert ids(store, text="umbrella", limit=20) == latest[:20]
