@@ -153,7 +153,9 @@ def _pages(opened: Future[Store], settings: Settings, endpoint: str | None) -> A
 def _api(store: Store) -> ASGIApp:
     from orq_otel.viewer.web.api import Api  # noqa: PLC0415
 
-    return Api(store)
+    api = Api(store)
+    gc.freeze()  # the same
+    return api
 
 
 def _facts_of(span: Span) -> Facts:
