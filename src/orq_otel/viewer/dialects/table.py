@@ -605,8 +605,11 @@ def tool_use(span: Span) -> ToolUse:
 
 def _first(attributes: Mapping[str, Any], names: Names) -> Any:
     """Returns the first value that is not empty, as it was sent: decoding changes numbers."""
-    values = (attributes.get(name) for name in names)
-    return next((one for one in values if one is not None and one != ""), None)
+    for name in names:
+        value = attributes.get(name)
+        if value is not None and value != "":
+            return value
+    return None
 
 
 def _said_by_tool(value: Any) -> Any:
@@ -621,7 +624,8 @@ def _said_by_tool(value: Any) -> Any:
 
 def _tool_message(result: Any) -> Mapping[str, Any] | None:
     """Returns the message of LangChain that a tool's result is, which may be printed, or None."""
-    if isinstance(result, str) and "tool_call_id" not in result:  # nearly always
+    # Nearly always:
+    if result is None or (isinstance(result, str) and "tool_call_id" not in result):
         return None
     found = decoded(result)
     found = decoded(found.get("output", found)) if isinstance(found, dict) else found
