@@ -106,6 +106,56 @@ def last(attributes: Mapping[str, Any], count: int) -> dict[str, Any]:
 # ---- Spans ----------------------------------------------------------------------------------
 
 
+#: How far JSON of two tags and of two keys goes in so many characters.
+WHOLE = pytest.mark.parametrize(
+    ("longest", "tags", "metadata"),
+    [
+        (2, "[]", "{}"),
+        (14, '["support"]', "{}"),
+        (20, '["support"]', '{"plan": "free"}'),
+        (26, '["support", "urgent"]', '{"plan": "free", "n": 3}'),
+    ],
+)
+#: The thread of which that is JSON.
+DETAILED = {"tags": ["support", "urgent"], "metadata": {"plan": "free", "n": 3}}
+
+
+@WHOLE
+@pytest.mark.parametrize("count", [0, 200])
+def test_json_in_labels_is_whole_where_values_are_short(
+    seen: Seen, longest: int, tags: str, metadata: str, count: int
+) -> None:
+    use_labels(["langwatch", "phoenix"])
+    tracer = tracer_of(seen, longest=longest)
+    with thread("1", **DETAILED), tracer.start_as_current_span("span") as span:
+        write(span, count)
+    told = seen.spans["span"]
+    assert (told["orq.tags"], told["langwatch.labels"], told["metadata"]) == (tags, tags, metadata)
+    assert told["thread.tags"] == ("support"[:longest], "urgent"[:longest])
+
+
+@WHOLE
+def test_json_in_the_labels_of_a_call_is_whole_where_values_are_short(
+    seen: Seen, client: openai.OpenAI, longest: int, tags: str, metadata: str
+) -> None:
+    use_labels(["langwatch", "phoenix"])
+    provider = provider_of(seen, longest=longest)
+    OpenAIInstrumentor().instrument(tracer_provider=provider)
+    try:
+        with thread("1", **DETAILED):
+            client.chat.completions.create(model="m", messages=[{"role": "user", "content": "Hi"}])
+    finally:
+        OpenAIInstrumentor().uninstrument()
+    (told,) = seen.spans.values()
+    assert (told["orq.tags"], told["langwatch.labels"], told["metadata"]) == (tags, tags, metadata)
+
+
+def test_what_only_begins_like_json_is_cut_as_by_the_sdk(seen: Seen) -> None:
+    with thread("[12:30] 7"), tracer_of(seen, longest=8).start_as_current_span("span"):
+        pass
+    assert seen.spans["span"]["thread.id"] == "[12:30] "
+
+
 @pytest.mark.parametrize("count", [0, 1, 4, 9, 123, 124, 126, 128, 1000])
 @pytest.mark.parametrize("most", [0, 1, 2, 5, 6, 10, 127, 128, NO_LIMIT])
 def test_labels_are_on_a_span_when_it_ends_whatever_was_written_since(
@@ -169,7 +219,7 @@ def test_labels_that_come_back_are_as_long_as_values_may_be(seen: Seen) -> None:
         "orq.thread_id": "on",
         "gen_ai.conversation.id": "on",
         "thread.tags": ("lo",),
-        "orq.tags": '["',
+        "orq.tags": "[]",
         "message.19": 19,
     }
 
@@ -546,6 +596,12 @@ def test_labels_are_as_long_as_the_values_of_a_record_may_be(
     monkeypatch.setenv("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "2")
     exported, _ = emit(2, {"user": "long"})
     assert exported == {"user": "lo", "thread.id": "on"}
+
+
+def test_json_in_the_labels_of_a_record_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "4")
+    exported, _ = emit(128, {})
+    assert exported["orq.tags"] == "[]"
 
 
 together_of_records = pytest.mark.parametrize(

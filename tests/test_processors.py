@@ -825,14 +825,16 @@ def test_a_failure_when_a_request_ends_stays_ours(
 
 
 @pytest.mark.parametrize(
-    "limits",
+    ("limits", "tags"),
     [
-        SpanLimits(),
-        SpanLimits(max_span_attributes=4),
-        SpanLimits(max_attribute_length=2),
+        (SpanLimits(), '["a", "b"]'),
+        (SpanLimits(max_span_attributes=4), '["a", "b"]'),
+        (SpanLimits(max_attribute_length=2), "[]"),
     ],
 )
-def test_labels_are_set_as_the_sdk_would(limits: SpanLimits) -> None:
+def test_labels_are_set_as_the_sdk_would_but_for_json_that_it_cuts(
+    limits: SpanLimits, tags: str
+) -> None:
     exporter = InMemorySpanExporter()
     provider = TracerProvider(span_limits=limits)
     provider.add_span_processor(ThreadSpanProcessor())
@@ -844,7 +846,7 @@ def test_labels_are_set_as_the_sdk_would(limits: SpanLimits) -> None:
     with thread("t-1", tags=["a", "b"]):
         tracer.start_span("work", attributes=given).end()
     expected = tracer.start_span("work", attributes=given)
-    expected.set_attributes(labelled)
+    expected.set_attributes({**labelled, "orq.tags": tags})
     expected.end()
 
     ours, theirs = exporter.get_finished_spans()

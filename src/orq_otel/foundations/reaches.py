@@ -79,6 +79,7 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
 
 from orq_otel.foundations.once import hold
+from orq_otel.foundations.whole_json import with_whole_json
 
 #: Modules of OpenAI's client whose responses have a method `parse`.
 _RESPONSES: Final = ("openai._legacy_response", "openai._response")
@@ -113,7 +114,7 @@ def put(span: Any, attributes: Mapping[str, Any], *, pinned: bool = False) -> No
     if pinned:
         kept._orq_otel_pinned = attributes  # type: ignore[attr-defined]  # noqa: SLF001
     if kept.max_value_len is not None or type(span).set_attributes.__module__ != _SDK:
-        span.set_attributes(attributes)
+        span.set_attributes(with_whole_json(attributes, kept.max_value_len))
         return
     try:
         values, most = kept._dict, kept.maxlen  # noqa: SLF001 - see above
@@ -142,11 +143,13 @@ def read(span: Any) -> Mapping[str, Any]:
 def pin(span: Any, attributes: Mapping[str, Any]) -> None:
     """Remember attributes with which a span was started, so that they can be restored at its end.
 
-    They must not be changed afterwards.
+    They must not be changed afterwards. If the SDK has cut JSON among them, it is made whole.
     """
     kept = getattr(span, "_attributes", None)
     if type(kept) is not BoundedAttributes:
         return
+    if kept.max_value_len is not None:
+        span.set_attributes(with_whole_json(attributes, kept.max_value_len))
     before = getattr(kept, "_orq_otel_pinned", None)
     if before is not None:
         attributes = {**before, **attributes}
@@ -201,6 +204,7 @@ def restore(span: Any, attributes: Mapping[str, Any], new: Mapping[str, Any]) ->
     kept = span._attributes  # noqa: SLF001
     values, most = kept._dict, kept.maxlen  # noqa: SLF001
     if kept.max_value_len is not None:
+        attributes = with_whole_json(attributes, kept.max_value_len)
         attributes = BoundedAttributes(None, attributes, True, kept.max_value_len)  # noqa: FBT003
     if most is None or len(values) < most:
         attributes = {name: value for name, value in attributes.items() if name in values}

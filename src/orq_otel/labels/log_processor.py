@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.sdk._logs import LogRecordProcessor
 
 from orq_otel.foundations.guard import report
+from orq_otel.foundations.whole_json import with_whole_json
 from orq_otel.labels.attributes import THREAD_ID, has_thread, missing_labels
 from orq_otel.labels.entry_spans import inherited_thread
 from orq_otel.threads.frames import scoped_thread
@@ -55,6 +56,7 @@ def _add(attributes: Any, labels: Mapping[str, Any]) -> None:
     them is dropped, to make room for the most important label. Labels without room are counted as
     dropped.
     """
+    labels = with_whole_json(labels, getattr(attributes, "max_value_len", None))
     limit = getattr(attributes, "maxlen", None)
     if limit is None or len(attributes) + len(labels) <= limit:
         attributes.update(labels)

@@ -1,0 +1,38 @@
+"""Keep JSON in attributes whole where the SDK's limit would cut it. Standard library only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def with_whole_json(attributes: Mapping[str, Any], limit: int | None) -> Mapping[str, Any]:
+    """Attributes in which each list or object of JSON has only the first of its items that fit.
+
+    Args:
+        attributes: The attributes of a span or a log record.
+        limit: How many characters a text may have before the SDK cuts it, or None.
+    """
+    if limit is None:
+        return attributes
+    return {
+        name: _whole(value, limit)
+        if type(value) is str and len(value) > limit and value[0] in "[{"
+        else value
+        for name, value in attributes.items()
+    }
+
+
+def _whole(text: str, limit: int) -> str:
+    try:
+        items = json.loads(text)
+    except (ValueError, RecursionError):  # a text that only begins like JSON
+        return text
+    while items and len(text) > limit:
+        if isinstance(items, dict):
+            items.popitem()
+        else:
+            items.pop()
+        text = json.dumps(items, ensure_ascii=False)
+    return text
