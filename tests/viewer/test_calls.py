@@ -95,6 +95,62 @@ def test_a_client_and_the_proxy_behind_it(sums: Any) -> None:
     assert counted(thread) == (1000, 100, PRICE)
 
 
+def gateway(*inside: KeptSpan, answer: str = "gen-1", model: str = "gpt-4o") -> list[KeptSpan]:
+    """A call of a client, and the request of it at a gateway, in which these calls are made."""
+    told = {**CALL, "gen_ai.response.id": answer, "gen_ai.request.model": model}
+    request = span(2, (5, 95), {}, parent=1, name="POST /v1/chat/completions", scope="asgi")
+    return [span(1, (0, 100), told), request, *inside]
+
+
+def test_a_gateway_that_gives_answers_ids_of_its_own_and_asks_a_guard_first(sums: Any) -> None:
+    guarded = {**CALL, "gen_ai.usage.input_tokens": 50, "gen_ai.usage.output_tokens": 1}
+    thread = sums(
+        *gateway(
+            span(3, (6, 20), {**guarded, "gen_ai.response.id": "chatcmpl-1"}, parent=2),
+            span(4, (21, 94), {**CALL, "gen_ai.response.id": "chatcmpl-2"}, parent=2),
+        )
+    )
+    assert (thread.input_tokens, thread.output_tokens) == (1050, 101)
+
+
+def test_a_guard_without_an_id_is_not_the_call_around_it(sums: Any) -> None:
+    guarded = {**CALL, "gen_ai.usage.input_tokens": 50, "gen_ai.usage.output_tokens": 1}
+    thread = sums(
+        *gateway(
+            span(3, (6, 20), guarded, parent=2, scope="guards"),
+            span(4, (21, 94), {**CALL, "gen_ai.response.id": "gen-1"}, parent=2, scope="b"),
+        )
+    )
+    assert (thread.input_tokens, thread.output_tokens) == (1050, 101)
+
+
+def test_a_framework_around_a_client_and_a_gateway_with_ids_of_its_own(sums: Any) -> None:
+    client, request = gateway()
+    thread = sums(
+        span(9, (-5, 105), CALL, scope="framework"),
+        replace(client, span=replace(client.span, parent_id=f"{9:016x}")),
+        request,
+        span(3, (6, 94), {**CALL, "gen_ai.response.id": "chatcmpl-1"}, parent=2),
+    )
+    assert counted(thread) == (1000, 100, PRICE)
+
+
+def test_two_frameworks_around_two_calls(sums: Any) -> None:
+    thread = sums(
+        span(1, (0, 100), CALL, scope="framework"),
+        span(2, (1, 99), CALL, parent=1, scope="callbacks"),
+        span(3, (2, 40), {**CALL, "gen_ai.response.id": "r1"}, parent=2, scope="client"),
+        span(4, (50, 98), {**CALL, "gen_ai.response.id": "r2"}, parent=2, scope="client"),
+    )
+    assert counted(thread) == (2000, 200, round(2 * PRICE, 6))
+
+
+@pytest.mark.parametrize("answer", ["chatcmpl-1", "gen-1"])
+def test_the_name_that_a_gateway_has_for_a_model_has_no_price(sums: Any, answer: str) -> None:
+    inside = span(3, (6, 94), {**CALL, "gen_ai.response.id": "chatcmpl-1"}, parent=2)
+    assert counted(sums(*gateway(inside, answer=answer, model="fast"))) == (1000, 100, PRICE)
+
+
 def test_two_instrumentations_in_traces_of_their_own(sums: Any) -> None:
     kind = {
         "openinference.span.kind": "LLM",

@@ -464,15 +464,19 @@ class _Twins:
         inside, spenders, failed = self._inside()
         for one in self.tree.nodes:
             inner = inside.get(one.key, [])
-            same = [other for other in inner if _is_same(one, other)]
+            alike = [other for other in inner if one.has_usage and _is_alike(one, other)]
+            same = [other for other in alike or inner if _is_same(one, other)]
             if len(same) == 1 and not (one.is_told_elsewhere and same[0].before is None):
                 self.join(one, same[0])
             elif same or (
                 one.is_call
                 and one.key in spenders
-                and (one.operation is None or _is_sum(one, inner))
+                and (one.operation is None or len(alike) == 1 or _is_sum(one, inner))
             ):
                 self._around.add(one.key)
+        for members in self._members.values():  # what is the same as one of these is around, too
+            if any(one.key in self._around for one in members):
+                self._around.update(one.key for one in members)
         for one in reversed(self.tree.downward):  # what stands above repeats the usage
             if one.operation in _AGENTS:
                 # An agent whose calls failed may repeat what it has used before, as Strands has it.
@@ -552,7 +556,7 @@ class _Twins:
                 and _is_same_model(one, other)
                 and one.is_error == other.is_error
                 and (one.has_usage or one.is_error)
-                and (one.input, one.output) == (other.input, other.output)
+                and _is_alike(one, other)
                 and not (one.response and other.response)
                 and not self.is_joined(one)
                 and not self.is_joined(other)
@@ -590,7 +594,7 @@ class _Twins:
                 if (
                     other.scope != one.scope
                     and one.has_usage
-                    and (one.input, one.output) == (other.input, other.output)
+                    and _is_alike(one, other)
                     and _is_same_model(one, other)
                     and not (one.response and other.response)
                     and not self._has_scope(one, other.scope)
@@ -680,6 +684,11 @@ class _Twins:
                     one.key,
                 ),
             )
+            if members[0].key in self._around:
+                continue  # those inside count
+            if len({one.model for one in members}) > 1 and not _is_priced(best):
+                # By the name that a gateway has for it. The gateway itself knows the model's own.
+                best = next((one for one in members if one.has_usage and _is_priced(one)), best)
             is_told = any(one.is_told_elsewhere for one in members) and not any(
                 one.before is not None and one.before.counts for one in members
             )
@@ -709,7 +718,7 @@ class _Twins:
             agent, one = self.tree.by_key[key], calls[0]
             if (
                 len(calls) == 1
-                and (one.input, one.output) == (agent.input, agent.output)
+                and _is_alike(one, agent)
                 and one.cost is None
                 and one.reported is None
             ):
@@ -740,6 +749,11 @@ def _is_sum(outer: Node, inner: Sequence[Node]) -> bool:
     )
 
 
+def _is_priced(node: Node) -> bool:
+    said = table.read(node.span)
+    return cost_of(node.span, node.usage, said.provider, node.model) is not None
+
+
 def _overlap(one: Node, other: Node) -> bool:
     return one.start <= other.end and other.start <= one.end
 
@@ -766,8 +780,15 @@ def _is_same(outer: Node, inner: Node) -> bool:
         return outer.operation == inner.operation
     if outer.response and inner.response:
         return outer.response == inner.response
-    is_alike = (outer.input, outer.output) == (inner.input, inner.output)
-    return outer.scope != inner.scope or is_alike or not (outer.has_usage and inner.has_usage)
+    return (
+        outer.scope != inner.scope
+        or _is_alike(outer, inner)
+        or not (outer.has_usage and inner.has_usage)
+    )
+
+
+def _is_alike(one: Node, other: Node) -> bool:
+    return (one.input, one.output) == (other.input, other.output)
 
 
 def _pair(twins: _Twins, calls: Sequence[Node]) -> None:
@@ -785,11 +806,7 @@ def _pair(twins: _Twins, calls: Sequence[Node]) -> None:
         for other in reversed(calls[:place]):
             if twins.is_joined(other) or other.is_error or other.end > one.start:
                 continue
-            is_told_again = (
-                is_usage
-                and other.operation is not None
-                and (other.input, other.output) == (one.input, one.output)
-            )
+            is_told_again = is_usage and other.operation is not None and _is_alike(one, other)
             is_stream = is_result and not other.has_usage and other.scope == one.scope
             if is_told_again or is_stream:
                 twins.join(other, one)
