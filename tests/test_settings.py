@@ -279,6 +279,13 @@ def test_a_key_that_no_header_can_carry_is_neither_used_nor_shown(
     assert record.message == "ORQ_API_KEY has characters that no key has. It is not used. [ORQ-S01]"
 
 
+def test_settings_do_not_show_the_key_for_orq(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORQ_API_KEY", "secret-key")
+    read = Settings.read()
+    assert read.orq_api_key == "secret-key"
+    assert "secret" not in repr(read)
+
+
 def test_a_name_that_no_setting_has_is_said(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

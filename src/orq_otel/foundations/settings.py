@@ -146,11 +146,17 @@ def _api_key(text: str) -> str:
     raise ValueError("has characters that no key has. It is not used.")
 
 
-def _setting(
-    name: str, values: str, parse: Callable[[str], Any], default: Any, fallback: Any = ...
+def _setting(  # noqa: PLR0913 - two of them are for one setting each
+    name: str,
+    values: str,
+    parse: Callable[[str], Any],
+    default: Any,
+    fallback: Any = ...,
+    *,
+    is_secret: bool = False,
 ) -> Any:
-    fallback = default if fallback is ... else fallback
-    return field(default=default, metadata={"variable": Variable(name, values, parse, fallback)})
+    variable = Variable(name, values, parse, default if fallback is ... else fallback)
+    return field(default=default, metadata={"variable": variable}, repr=not is_secret)
 
 
 def _switch(name: str, meaning: str, *, default: bool) -> Any:
@@ -263,7 +269,11 @@ class Settings:
         None,  # not Orq's own: whoever names another wants no other to have the spans
     )
     orq_api_key: str | None = _setting(
-        "ORQ_API_KEY", "the key that `configure()` sends to Orq with spans", _api_key, None
+        "ORQ_API_KEY",
+        "the key that `configure()` sends to Orq with spans",
+        _api_key,
+        None,
+        is_secret=True,  # tools for errors show what local variables hold
     )
     propagate_to: tuple[str, ...] = _setting(
         PROPAGATE_TO,
