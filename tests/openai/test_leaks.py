@@ -147,6 +147,10 @@ def run(client: Any) -> Any:
     return client.beta.threads.runs.create(thread_id="t", assistant_id="a", **more())
 
 
+def run_with_instructions(client: Any) -> Any:
+    return client.beta.threads.runs.create(thread_id="t", assistant_id="a", instructions=PROMPT)
+
+
 def streamed_run(client: Any) -> Any:
     return list(
         client.beta.threads.runs.create(thread_id="t", assistant_id="a", stream=True, **more())
@@ -383,6 +387,25 @@ def test_a_credential_for_a_name_in_a_response(
     server.script(Answer(answer(name)))
     attempt(ask, client)
     assert_nothing_leaked(signals, log.text)
+
+
+@pytest.mark.parametrize("name", ["PROMPTSECRET", "promptsecret", "diagnosis"])
+@pytest.mark.parametrize(("answer", "ask"), NAMED.values(), ids=NAMED)
+def test_a_word_of_the_prompt_for_a_name(
+    signals: Signals,
+    client: openai.OpenAI,
+    server: ByteServer,
+    log: pytest.LogCaptureFixture,
+    answer: Callable[[str], bytes],
+    ask: Ask,
+    name: str,
+) -> None:
+    if ask is run:
+        ask = run_with_instructions
+    server.script(Answer(answer(name)))
+    attempt(ask, client)
+    assert_nothing_leaked(signals, log.text)
+    assert "diagnosis" not in signals.spans[0].to_json()
 
 
 @pytest.mark.parametrize("name", ["tool", "tool header"])

@@ -171,16 +171,47 @@ def of_environment() -> Iterator[str]:
 
 def of_exchange(thing: Any) -> Iterator[Any]:
     """Credentials in the requests of an error or a response, redirects included."""
+    for request in _requests_of(thing):
+        yield from _guarded(of_headers, _attribute(request, "headers"))
+        yield from _guarded(of_url, _attribute(request, "url"))
+        yield from _guarded(of_body, _attribute(request, "content"))
+
+
+def is_asked(name: str, *things: Any) -> bool:
+    """Whether a name is a word of what was asked, by errors, responses, options and arguments.
+
+    The names of fields are no such words, nor is what is shorter than the shortest credential.
+    """
+    word = re.escape(name.encode())
+    asked = re.compile(rb"(?<![\w.-])" + word + rb'(?![\w.-]|"\s*:)', re.IGNORECASE)
+    return len(name) >= _SHORTEST and any(
+        asked.search(body) is not None for thing in things for body in _bodies_of(thing)
+    )
+
+
+def _bodies_of(thing: Any) -> Iterator[bytes]:
+    """What was sent in requests, as far as it is known."""
+    for request in _requests_of(thing):
+        content = _attribute(request, "content")
+        if isinstance(content, bytes):
+            yield content
+    given = thing if isinstance(thing, Mapping) else _attribute(thing, "json_data")
+    yield from _guarded(_as_json, given)
+
+
+def _as_json(value: Any) -> list[bytes]:
+    return [json.dumps(value, default=repr, skipkeys=True).encode()]
+
+
+def _requests_of(thing: Any) -> Iterable[Any]:
+    """The requests of an error or a response, redirects included."""
     response = _attribute(thing, "response") or _attribute(thing, "raw_response") or thing
     earlier = _attribute(response, "history")
     requests: dict[int, Any] = {}
     for source in (thing, response, *(earlier[:10] if isinstance(earlier, list) else ())):
         request = _attribute(source, "request")
         requests[id(request)] = request
-    for request in requests.values():
-        yield from _guarded(of_headers, _attribute(request, "headers"))
-        yield from _guarded(of_url, _attribute(request, "url"))
-        yield from _guarded(of_body, _attribute(request, "content"))
+    return requests.values()
 
 
 def of_fields(thing: Any) -> Iterator[Any]:

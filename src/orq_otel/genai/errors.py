@@ -1,8 +1,8 @@
 """Describe an error: by identifiers, and by the server's message only where content is captured.
 
 A server's message may repeat the prompt, a token, a header or a URL, and taking out what looks like
-one does not make the rest harmless. So a description is made of identifiers, which cannot be
-content. The message is added only where content goes.
+one does not make the rest harmless. So a description is made of identifiers that are no words of
+the request. The message is added only where content goes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from orq_otel.foundations.guard import report
 from orq_otel.genai.content import Capture
-from orq_otel.genai.credentials import Credentials
+from orq_otel.genai.credentials import Credentials, is_asked
 from orq_otel.genai.fields import Attributes, fields, get, identifier, safe_text
 from orq_otel.genai.semconv import ERROR_TYPE
 
@@ -175,7 +175,10 @@ class Errors:
         if details is None:
             return Description()
         credentials = Credentials(self.credentials(client, sent, error))
-        short = _by_identifiers(details, credentials)
+        short = _by_identifiers(
+            details,
+            lambda name: credentials.are_revealed_by(name) or is_asked(name, sent, error),
+        )
         message = None
         if capture is not None and isinstance(details.message, str) and details.message:
             redacted = capture.redact_error_message(details.message)
@@ -194,9 +197,10 @@ class Errors:
             sent: The same.
         """
         try:
-            if identifier(name) and not Credentials(
-                self.credentials(client, sent, None)
-            ).are_revealed_by(str(name)):
+            if identifier(name) and not (
+                Credentials(self.credentials(client, sent, None)).are_revealed_by(str(name))
+                or is_asked(str(name), sent)
+            ):
                 return str(name)
         except Exception as mistake:  # noqa: BLE001 - the span has an error all the same
             report("naming an error", mistake)
@@ -288,14 +292,14 @@ def add_page(response: Any, attributes: Attributes) -> None:
         attributes[ERROR_TYPE] = error_type(None, _NO_OBJECT)
 
 
-def _by_identifiers(details: ErrorDetails, credentials: Credentials) -> str | None:
+def _by_identifiers(details: ErrorDetails, is_secret: Callable[[str], bool]) -> str | None:
     """The description without the server's message, or None if there is nothing to say."""
     named = (("", details.kind), ("code ", details.code), ("param ", details.param))
     identifiers = [
         f"{label}{name}"
         for label, value in named
         if (name := identifier(value)) and not details.head.endswith(f" {name}")
-        if not credentials.are_revealed_by(name)
+        if not is_secret(name)
     ]
     if identifiers:
         return f"{details.head} - {', '.join(identifiers)}"
