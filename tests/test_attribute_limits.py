@@ -150,6 +150,24 @@ def test_json_in_the_labels_of_a_call_is_whole_where_values_are_short(
     assert (told["orq.tags"], told["langwatch.labels"], told["metadata"]) == (tags, tags, metadata)
 
 
+def test_what_a_processor_has_changed_at_the_start_of_a_call_stays(
+    seen: Seen, client: openai.OpenAI
+) -> None:
+    class Hiding(SpanProcessor):
+        def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+            span.set_attribute("server.address", "hidden")
+
+    provider = provider_of(Hiding(), seen, longest=14)
+    OpenAIInstrumentor().instrument(tracer_provider=provider)
+    try:
+        with thread("1", tags=["support", "urgent"]):
+            client.chat.completions.create(model="m", messages=[{"role": "user", "content": "Hi"}])
+    finally:
+        OpenAIInstrumentor().uninstrument()
+    (told,) = seen.spans.values()
+    assert (told["server.address"], told["orq.tags"]) == ("hidden", '["support"]')
+
+
 def test_what_only_begins_like_json_is_cut_as_by_the_sdk(seen: Seen) -> None:
     with thread("[12:30] 7"), tracer_of(seen, longest=8).start_as_current_span("span"):
         pass

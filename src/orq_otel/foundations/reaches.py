@@ -149,7 +149,9 @@ def pin(span: Any, attributes: Mapping[str, Any]) -> None:
     if type(kept) is not BoundedAttributes:
         return
     if kept.max_value_len is not None:
-        span.set_attributes(with_whole_json(attributes, kept.max_value_len))
+        whole = with_whole_json(attributes, kept.max_value_len)
+        # Others may have changed the rest.
+        span.set_attributes({name: one for name, one in whole.items() if one != attributes[name]})
     before = getattr(kept, "_orq_otel_pinned", None)
     if before is not None:
         attributes = {**before, **attributes}
