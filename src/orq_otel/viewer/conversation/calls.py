@@ -463,9 +463,10 @@ class _Twins:
         """Find calls inside of calls, and usage that another span repeats."""
         inside, spenders, failed = self._inside()
         for one in self.tree.nodes:
-            inner = inside.get(one.key, [])
-            alike = [other for other in inner if one.has_usage and _is_alike(one, other)]
-            same = [other for other in alike or inner if _is_same(one, other)]
+            inner = alike = same = inside.get(one.key, [])
+            if inner:
+                alike = [other for other in inner if one.has_usage and _is_alike(one, other)]
+                same = [other for other in alike or inner if _is_same(one, other)]
             if len(same) == 1 and not (one.is_told_elsewhere and same[0].before is None):
                 self.join(one, same[0])
             elif same or (
@@ -477,6 +478,12 @@ class _Twins:
         for members in self._members.values():  # what is the same as one of these is around, too
             if any(one.key in self._around for one in members):
                 self._around.update(one.key for one in members)
+        self._find_agents(spenders, failed)
+        self._find_responses(self.tree.nodes)
+        self._find_records()
+
+    def _find_agents(self, spenders: set[Key], failed: set[Key]) -> None:
+        """Find agents whose usage no call inside of them has reported."""
         for one in reversed(self.tree.downward):  # what stands above repeats the usage
             if one.operation in _AGENTS:
                 # An agent whose calls failed may repeat what it has used before, as Strands has it.
@@ -486,8 +493,6 @@ class _Twins:
                 one.counts = one.has_usage and not is_spent
                 if one.counts:
                     spenders.update(above.key for above in self.tree.ancestors(one))
-        self._find_responses(self.tree.nodes)
-        self._find_records()
 
     def _inside(self) -> tuple[dict[Key, list[Node]], set[Key], set[Key]]:
         """Returns the calls right inside of each call, and the spans around calls with usage.
