@@ -26,13 +26,17 @@ def with_whole_json(attributes: Mapping[str, Any], limit: int | None) -> Mapping
 
 def _whole(text: str, limit: int) -> str:
     try:
-        items = json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError):  # a text that only begins like JSON
         return text
-    while items and len(text) > limit:
-        if isinstance(items, dict):
-            items.popitem()
-        else:
-            items.pop()
-        text = json.dumps(items, ensure_ascii=False)
-    return text
+    each = (
+        ({name: one} for name, one in value.items()) if text[0] == "{" else ([one] for one in value)
+    )
+    size, kept = len("[]"), []
+    for one in each:
+        item = json.dumps(one, ensure_ascii=False)[1:-1]
+        size += len(item) + (len(", ") if kept else 0)
+        if size > limit:
+            break
+        kept.append(item)
+    return f"{text[0]}{', '.join(kept)}{'}' if text[0] == '{' else ']'}"
