@@ -7,6 +7,7 @@ environments in `.venvs`; nothing else on the machine is changed.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -51,6 +52,16 @@ sys.path.insert(0, "examples")
 from stand_ins.__main__ import main
 sys.exit(main())
 """
+
+#: The oldest versions of the viewer's libraries that it says it takes. Not that of the price list,
+#: whose prices the tests know, nor those that go with OpenTelemetry's.
+OLDEST = [
+    f"{name}=={version}"
+    for name, version in re.findall(
+        r'"(clickhouse-connect|grpcio|jinja2|markdown-it-py|starlette|uvicorn)>=([\d.]+)"',
+        (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("[dependency-groups]")[0],
+    )
+]
 
 #: Each job: what to install, and the commands to run, each with the environment's Python.
 JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
@@ -100,6 +111,16 @@ JOBS: dict[str, tuple[list[str], list[list[str]]]] = {
                 # Files of one long test would come last, and one process would wait for the other.
                 "--no-loadscope-reorder",
                 "tests/viewer",
+            ]
+        ],
+    ),
+    "viewer-oldest": (
+        ["-e", ".[otlp,openai,viewer,clickhouse]", "--group", "viewer", *OLDEST],
+        [
+            [
+                *("-m", "pytest", "-n", "auto", "--dist", "loadfile", "tests/viewer"),
+                # An old Starlette asks a newer AnyIO for it.
+                *("-W", "ignore:The anyio.abc.BlockingPortal alias:DeprecationWarning"),
             ]
         ],
     ),
@@ -163,6 +184,7 @@ MEANINGS = {
     "types": "mypy and pyright",
     "coverage": "the report of the last test run; branches below 95 % fail it",
     "viewer": "the tests of the viewer, with Debian's chromium",
+    "viewer-oldest": "the same with the oldest libraries that the viewer takes",
     "pictures": "takes the pictures of the viewer in docs/images anew",
     "mcp": "what coding agents are told of threads",
     "coexistence": "other instrumentations of the same client, before and after ours",
@@ -205,7 +227,7 @@ def install(python: Path, *packages: str) -> None:
 
 def set_up(job: str) -> Path:
     """Make the environment of a job, unless it is there, and return its Python."""
-    apart = {*FRAMEWORKS, *BACKENDS, "mcp", "pictures", "servers", "viewer"}
+    apart = {*FRAMEWORKS, *BACKENDS, "mcp", "pictures", "servers", "viewer", "viewer-oldest"}
     environment = ROOT / (f".venvs/{SHARED.get(job, job)}" if job in apart else ".venv")
     python = environment / BIN / "python"
     if not python.exists():
