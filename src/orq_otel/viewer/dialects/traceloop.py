@@ -16,6 +16,8 @@ _PROPERTIES: Final = "traceloop.association.properties."
 #: Those who pass Traceloop's on with names of their own: KeywordsAI, now Respan.
 _RESELLERS: Final = ("respan.", "keywordsai.")
 _ASKED: Final = ("gen_ai.prompt.", "llm.prompts.")
+#: An answer without a text as JSON: Cohere's, and LangChain's.
+_EMPTY: Final = ("[]", '""')
 _ANSWERED: Final = ("gen_ai.completion.", "llm.completions.")
 
 
@@ -31,7 +33,7 @@ def _messages(span: Span, prefixes: tuple[str, ...], role: str) -> Messages:
                 **one,
                 "tool_calls": numbered(one.get("tool_calls")),
             }
-            if value.get("content") == "[]":  # Cohere's answer without a text
+            if value.get("content") in _EMPTY:
                 value["content"] = None
             if isinstance(one.get("tool_calls"), (str, list, tuple)):
                 value["tool_calls"] = one["tool_calls"]
