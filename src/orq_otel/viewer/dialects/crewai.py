@@ -1,4 +1,4 @@
-"""CrewAI under OpenInference: what a crew is to do stands on its span, before any model is asked.
+"""CrewAI: a crew's span has its tasks, and with Traceloop what came of them.
 
 https://docs.crewai.com/en/observability/overview
 """
@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from orq_otel.viewer.dialects.dialect import Dialect, Messages, first
+from orq_otel.viewer.dialects.dialect import Dialect, Messages, answered_in, first, usage_of
+from orq_otel.viewer.dialects.printed import unprinted
 from orq_otel.viewer.dialects.shapes import asked
+from orq_otel.viewer.model.facts import Usage
 from orq_otel.viewer.model.telemetry import Span
 
 _TASKS: Final = ("crew_tasks", "crewai.crew.tasks")
@@ -22,4 +24,15 @@ def _asked(span: Span) -> Messages:
     return asked([one.get("description") for one in tasks if isinstance(one, Mapping)])
 
 
-CREWAI: Final = Dialect(name="CrewAI", marks=_TASKS, asked=_asked)
+def _usage(span: Span) -> Usage | None:
+    metrics = span.attributes.get("crewai.crew.usage_metrics")
+    return usage_of(unprinted(metrics)) if isinstance(metrics, str) else None
+
+
+CREWAI: Final = Dialect(
+    name="CrewAI",
+    marks=_TASKS,
+    read_usage=_usage,
+    asked=_asked,
+    answered=answered_in("crewai.crew.result"),
+)
