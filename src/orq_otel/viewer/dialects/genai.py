@@ -16,10 +16,12 @@ https://github.com/open-telemetry/semantic-conventions-genai
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from orq_otel.viewer.dialects.dialect import Dialect, Messages, ToolUse, first, first_tokens
+from orq_otel.viewer.dialects.printed import unprinted
 from orq_otel.viewer.dialects.shapes import answered, asked, decoded, message, parts_of
 from orq_otel.viewer.model.facts import Usage
 from orq_otel.viewer.model.telemetry import DETAILS, Span
@@ -108,7 +110,26 @@ def _asked(span: Span) -> Messages:
     found, _ = _in_events(span)
     if found:
         return _with_instructions(span, found)
-    return _with_instructions(span, asked(content(span, PROMPT)))
+    return _with_instructions(span, _spoken(content(span, PROMPT)))
+
+
+#: How a message begins in a text that holds a whole conversation.
+_SPEAKER: Final = re.compile(r"^(system|developer|user|assistant|tool|function): ", re.MULTILINE)
+
+
+def _spoken(value: Any) -> Messages:
+    """Returns the messages of a prompt, which is one text of all of them before OpenLIT 1.36."""
+    if not isinstance(value, str) or not _SPEAKER.match(value):
+        return asked(value)
+    _, *pieces = _SPEAKER.split(value)
+    said = zip(pieces[::2], pieces[1::2], strict=True)
+    return asked(
+        [
+            {"role": who, "content": text.removesuffix("\n")}
+            for who, text in said
+            if text != "None\n"
+        ]
+    )
 
 
 def _with_instructions(span: Span, found: Messages) -> Messages:
@@ -127,7 +148,8 @@ def _answered(span: Span) -> Messages:
     if found:
         return found
     said = answered(content(span, ("gen_ai.response.text",)))  # Sentry
-    calls = answered({"tool_calls": content(span, ("gen_ai.response.tool_calls",))})
+    called = content(span, ("gen_ai.response.tool_calls",))
+    calls = answered({"tool_calls": unprinted(called) if isinstance(called, str) else called})
     return said or calls or answered(content(span, COMPLETION))
 
 
