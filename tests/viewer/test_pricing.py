@@ -48,6 +48,8 @@ def cost(
         ("strands-agents", "gpt-4o-mini", 0.15),
         ("az.ai.inference", "gpt-4o-mini", 0.15),
         ("openai.chat", "gpt-4o-mini", 0.15),
+        ("gcp.vertex.agent", "openai/gpt-4o-mini", 0.15),
+        ("gcp.vertex.agent", "gemini-2.5-flash", 0.3),
         ("openai", "openai/gpt-4o-mini", 0.15),
         ("openai", "gpt-4o-mini-2099-01-01", 0.15),
         ("azure", "gpt-4o-mini-prod", 0.15),

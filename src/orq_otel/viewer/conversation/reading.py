@@ -649,13 +649,19 @@ class _Tools:
         return False
 
     def attach_late(self, kept: KeptSpan, executed: ToolCall) -> bool:
-        """Add an execution to a call with the same arguments that was reported after it."""
+        """Add an execution to a call with the same arguments that was reported after it.
+
+        Or to one with another id, as Google's ADK makes them up for messages and for tools.
+        """
         for trace_id, one in self._open:
             if (
                 trace_id == kept.span.trace_id
                 and one.execution is None
                 and _is_same_tool(one.name, executed.name)
-                and decoded(one.arguments) == decoded(executed.arguments)
+                and (
+                    executed.arguments is None
+                    or decoded(one.arguments) == decoded(executed.arguments)
+                )
             ):
                 self._execute(one, kept, executed)
                 return True

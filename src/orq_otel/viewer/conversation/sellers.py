@@ -36,8 +36,8 @@ _PROVIDERS: Final = {
     "x_ai": "x-ai",
     "xai": "x-ai",
 }
-#: Gateways that pass a model's name on, with its maker's before it.
-_GATEWAYS: Final = frozenset({"litellm", "orq", "portkey"})
+#: Gateways that pass a model's name on, with its maker's before it, and so does Google's ADK.
+_GATEWAYS: Final = frozenset({"gcp.vertex.agent", "litellm", "orq", "portkey"})
 #: Programs that run models on one's own machines, where nobody sells them.
 _RUNTIMES: Final = frozenset(
     {"llama.cpp", "llama_cpp", "lm_studio", "lmstudio", "localai", "ollama", "sglang", "vllm"}

@@ -179,16 +179,17 @@ def answered(value: Any) -> list[Message]:
     if len(plain) == 1:
         return plain
     found = _answered(value, 0)
-    if len(found) > 1 and _are_pieces(value):
+    is_stream = len(found) > 1 and _are_pieces(value)
+    if is_stream or len(found) > 2:  # noqa: PLR2004 - two pieces, and what they make together
+        texts = ["".join(str(one.get("content", "")) for one in said["parts"]) for said in found]
+        if texts[-1] and texts[-1] == "".join(texts[:-1]):
+            return found[-1:]  # the others are pieces of a stream
+    if is_stream:
         parts = [part for one in found for part in one["parts"]]
         texts = [part.get("content") for part in parts if part.get("type") == "text"]
         if len(texts) == len(parts) and all(isinstance(one, str) for one in texts):
             parts = [{"type": "text", "content": "".join(texts)}]
         return [{**found[-1], "parts": parts}]
-    if len(found) > 2:  # noqa: PLR2004 - two pieces, and what they make together
-        texts = ["".join(str(one.get("content", "")) for one in said["parts"]) for said in found]
-        if texts[-1] and texts[-1] == "".join(texts[:-1]):
-            return found[-1:]  # the others are pieces of a stream
     return found
 
 
@@ -507,6 +508,9 @@ def message(  # noqa: C901, PLR0912 - one branch for each shape
             parts.append({"type": "text", "content": str(value["audio"]["transcript"])})
     if not parts:
         return None
+    results = [one.get("response") for one in parts if one.get("type") == "tool_call_response"]
+    if results and len(results) < len(parts):  # OpenLIT has LiteLLM's as texts as well
+        parts = [one for one in parts if one.get("type") != "text" or one["content"] not in results]
     found: Message = {"role": name, "parts": parts}
     if all(one.get("type") == "tool_call_response" for one in parts):
         found["role"] = "tool"
