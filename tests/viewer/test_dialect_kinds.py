@@ -26,6 +26,7 @@ from orq_otel.viewer.conversation.facts import read
 from orq_otel.viewer.dialects import table
 from orq_otel.viewer.model.facts import Usage
 from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.queries import ThreadQuery
 from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.model.threads import Thread
 from orq_otel.viewer.store.sqlite import SQLiteStore
@@ -562,6 +563,41 @@ def test_an_id_that_a_framework_made_up_is_no_thread(place: str, sqlite: SQLiteS
     assert sqlite.thread(made_up) is not None
 
 
+@pytest.mark.parametrize("place", ["beside it", "above"])
+def test_the_id_of_a_response_is_no_thread(place: str, sqlite: SQLiteStore) -> None:
+    """Microsoft's Agent Framework has it where it continues one: another with each call."""
+    spans = []
+    for number, span in enumerate(spans_of("conventions", CHAT, THREAD)):
+        attributes = {**span.attributes, "gen_ai.conversation.id": f"resp_{number}"}
+        if place == "above":
+            del attributes["session.id"]
+        agent = dataclasses.replace(
+            span,
+            span_id=f"{number:x}a" * 8,
+            start=span.start - 1,
+            end=span.end + 1,
+            attributes={"gen_ai.operation.name": "invoke_agent", **attributes},
+        )
+        request = dataclasses.replace(
+            agent,
+            span_id=f"{number:x}b" * 8,
+            scope="app",
+            status="UNSET",
+            attributes={"session.id": THREAD},
+        )
+        spans += [
+            dataclasses.replace(span, parent_id=agent.span_id, attributes=attributes),
+            dataclasses.replace(agent, parent_id=request.span_id),
+            request,
+        ]
+    assert thread_of(spans, sqlite).errors == 1
+    assert [one.id for one in sqlite.threads(ThreadQuery()).threads] == [THREAD]
+    alone = dataclasses.replace(spans[0], trace_id="e" * 32, parent_id=None)
+    own = {"gen_ai.operation.name": "chat", "gen_ai.conversation.id": "resp_9"}
+    for named in (own, {**own, "thread.id": "resp_9", "session.id": "web"}):
+        assert read(dataclasses.replace(alone, attributes=named)).thread_id == "resp_9"
+
+
 def test_a_span_around_a_failed_call_does_not_take_its_place() -> None:
     """mcp-agent has its numbers there, which are 0, and the instructions under its own name."""
     spans = []
@@ -694,6 +730,26 @@ def test_the_prompt_of_a_text_completion(asked: str, answered: str) -> None:
     assert read(found).title == "Say hi"
     assert table.asked(found) == said("user", "Say hi")
     assert table.answered(found) == said("assistant", "hi")
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_whole_answer_may_follow_its_pieces(count: int) -> None:
+    """As Google's ADK keeps a stream of LiteLLM's."""
+    (span, *_) = spans_of("conventions", CHAT, THREAD)
+    pieces = [said("assistant", f"piece {number}, ")[0] for number in range(count)]
+    whole = "".join(f"piece {number}, " for number in range(count))
+    told = [{**one, "finish_reason": ""} for one in pieces]
+    told.append({**said("assistant", whole)[0], "finish_reason": "stop"})
+    answer = dataclasses.replace(span, attributes={"gen_ai.output.messages": json.dumps(told)})
+    assert table.answered(answer) == told[-1:]
+
+
+@pytest.mark.parametrize("text", ["user: hi", "Rules:\nuser: asks\nassistant: answers"])
+def test_a_prompt_is_a_conversation_only_if_it_begins_with_who_speaks(text: str) -> None:
+    (span, *_) = spans_of("conventions", CHAT, THREAD)
+    event = {"name": "gen_ai.content.prompt", "time": 1, "attributes": {"gen_ai.prompt": text}}
+    asked = dataclasses.replace(span, attributes={"gen_ai.system": "openai"}, events=(event,))
+    assert table.asked(asked) == said("user", text.removeprefix("user: "))
 
 
 def said(role: str, text: str) -> list[dict[str, Any]]:

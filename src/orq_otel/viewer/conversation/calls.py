@@ -266,6 +266,13 @@ def is_model_call(node: Node) -> bool:
     return node.is_call or node.operation in MODEL_CALLS
 
 
+def _is_invented(thread_id: str, span: Span, scope: str) -> bool:
+    """Whether a framework made up this id, or took the last response's for it."""
+    if thread_id.startswith(table.OF_RESPONSE):
+        return "thread.id" not in span.attributes
+    return scope.startswith(_INVENTING) and _INVENTED.fullmatch(thread_id) is not None
+
+
 class _Tree:
     """Spans with their parents."""
 
@@ -412,10 +419,15 @@ class _Tree:
             if one.own is None:
                 continue
             given = one.span.attributes.get(_IN_BAGGAGE)
-            if one.scope.startswith(_INVENTING) and _INVENTED.fullmatch(one.own):
+            if _is_invented(one.own, one.span, one.scope):
                 ids = ((above.own, above.session) for above in self.ancestors(one))
                 given = given or next(
-                    (some for some in itertools.chain(*ids) if some and some != one.own), None
+                    (
+                        some
+                        for some in itertools.chain(*ids)
+                        if some and some != one.own and not some.startswith(table.OF_RESPONSE)
+                    ),
+                    None,
                 )
             if isinstance(given, str) and given:
                 found[one.key[0], one.own] = given

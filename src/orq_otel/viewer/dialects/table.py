@@ -390,7 +390,15 @@ def _id(attributes: Mapping[str, Any], names: Names) -> str | None:
     while found is not None and found[0] in _MAY_HIDE and _HIDDEN.match(found):
         names = tuple(name for name in names if attributes[name] != found)
         found = first_text(attributes, names)
+    if found is not None and found.startswith(OF_RESPONSE) and names[0] in GENAI.thread_ids:
+        names = tuple(name for name in names if attributes[name] != found)
+        return first_text(attributes, names) or found
     return found
+
+
+#: How the id of a response begins, which Microsoft's Agent Framework takes for a conversation's
+#: where it continues one. It changes with each call.
+OF_RESPONSE: Final = "resp_"
 
 
 #: What senders put in the place of a secret, or of nothing. Logfire takes `session.id` for a secret
