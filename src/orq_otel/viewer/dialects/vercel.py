@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from orq_otel.viewer.dialects.dialect import Dialect, Messages, first
+from orq_otel.viewer.dialects.dialect import Dialect, Messages, first, usage_of
 from orq_otel.viewer.dialects.shapes import answered, asked, decoded
+from orq_otel.viewer.model.facts import Usage
 from orq_otel.viewer.model.telemetry import Span
 
 _CALL: Final = ("generateText", "streamText", "generateObject", "streamObject")
@@ -63,6 +64,18 @@ def _answered(span: Span) -> Messages:
 _TEXTS: Final = ("ai.response.text", "ai.result.text", "ai.response.object", "ai.result.object")
 
 
+def _usage(span: Span) -> Usage | None:
+    """Reads the usage of Anthropic's API: version 5 leaves out what was cached."""
+    told = span.attributes.get("ai.response.providerMetadata")
+    if not isinstance(told, str) or "cache_read_input_tokens" not in told:
+        return None
+    if ".do" not in str(span.attributes.get("ai.operationId")):  # around calls
+        return None
+    metadata = decoded(told)
+    api = metadata.get("anthropic") if isinstance(metadata, dict) else None
+    return usage_of(api.get("usage")) if isinstance(api, dict) else None
+
+
 VERCEL: Final = Dialect(
     name="Vercel AI SDK",
     marks=("ai.operationId", "ai.model.id", "ai.toolCall.name"),
@@ -93,6 +106,7 @@ VERCEL: Final = Dialect(
         "arguments": ("ai.toolCall.args", "ai.toolCall.input"),
         "result": ("ai.toolCall.result", "ai.toolCall.output"),
     },
+    read_usage=_usage,
     asked=_asked,
     answered=_answered,
 )
