@@ -266,6 +266,15 @@ def is_model_call(node: Node) -> bool:
     return node.is_call or node.operation in MODEL_CALLS
 
 
+def _raised(span: Span) -> str:
+    """Returns what a failed span says of its exception."""
+    for event in reversed(span.events):
+        attributes = event.get("attributes")
+        if event.get("name") == "exception" and isinstance(attributes, Mapping):
+            return str(attributes.get("exception.message") or "")
+    return span.status_message
+
+
 def _is_invented(thread_id: str, span: Span, scope: str) -> bool:
     """Whether a framework made up this id, or took the last response's for it."""
     if thread_id.startswith(table.OF_RESPONSE):
@@ -437,6 +446,7 @@ class _Tree:
         """Find where each error happened."""
         failed_below: dict[Key, int] = {}  # when the latest failure ended
         worked_below: dict[Key, int] = {}  # when the latest call that went well began
+        repeating = self._repeating()
         for one in reversed(self.downward):
             failed, worked = failed_below.get(one.key, -1), worked_below.get(one.key, -1)
             is_error, before = one.is_error, one.before if one.is_partial else None
@@ -444,6 +454,8 @@ class _Tree:
                 failed = max(failed, one.end)  # where it happened is missing here
             if is_error and failed < 0 and not one.is_genai and self._is_told_above(one):
                 is_error = False  # a request of a call, which reports it
+            if failed < 0 and one.key in repeating:
+                is_error = False
             one.is_failure = is_error and (failed < 0 or worked >= failed)
             if is_error:
                 failed = max(failed, one.end)
@@ -455,6 +467,25 @@ class _Tree:
             if above is not None:
                 failed_below[above.key] = max(failed_below.get(above.key, -1), failed)
                 worked_below[above.key] = max(worked_below.get(above.key, -1), worked)
+
+    def _repeating(self) -> set[Key]:
+        """Returns the failed spans around one beside them, whose exception they repeat.
+
+        Traceloop has a function of LangGraph's beside what that calls, and not around it.
+        """
+        beside: dict[tuple[str, str, str], list[Node]] = {}
+        for one in self.nodes:
+            if one.is_error and one.parent is not None:
+                beside.setdefault((one.key[0], one.parent, _raised(one.span)), []).append(one)
+        found: set[Key] = set()
+        for group in beside.values():
+            group.sort(key=lambda one: (-one.start, one.end))
+            earliest = group[0].end
+            for one in group[1:]:
+                if earliest < one.end and not (one.is_call or one.operation == _TOOL):
+                    found.add(one.key)
+                earliest = min(earliest, one.end)
+        return found
 
     def _is_told_above(self, node: Node) -> bool:
         """Whether a call or step around a failed request has failed with it."""
