@@ -744,6 +744,17 @@ def test_the_whole_answer_may_follow_its_pieces(count: int) -> None:
     assert table.answered(answer) == told[-1:]
 
 
+def test_a_prompt_with_all_messages_printed_in_the_place_of_a_call() -> None:
+    """As OpenLIT 1.36 has it, and what stands around them repeats some of them."""
+    (whole,) = (call for call in SUPPORT.calls if call.text == "It is on its way.")
+    text = f"system: x\nuser: Where is my parcel?\nuser: {openai(whole)}\ntool: delivered"
+    (span, *_) = spans_of("conventions", CHAT, THREAD)
+    event = {"name": "gen_ai.content.prompt", "time": 1, "attributes": {"gen_ai.prompt": text}}
+    told = dataclasses.replace(span, attributes={"gen_ai.system": "openai"}, events=(event,))
+    plain = {"gen_ai.input.messages": json.dumps(openai(whole))}
+    assert table.asked(told) == table.asked(dataclasses.replace(span, attributes=plain))
+
+
 @pytest.mark.parametrize("text", ["user: hi", "Rules:\nuser: asks\nassistant: answers"])
 def test_a_prompt_is_a_conversation_only_if_it_begins_with_who_speaks(text: str) -> None:
     (span, *_) = spans_of("conventions", CHAT, THREAD)

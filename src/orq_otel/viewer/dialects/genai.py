@@ -118,18 +118,21 @@ _SPEAKER: Final = re.compile(r"^(system|developer|user|assistant|tool|function):
 
 
 def _spoken(value: Any) -> Messages:
-    """Returns the messages of a prompt, which is one text of all of them before OpenLIT 1.36."""
+    """Returns the messages of a prompt, which older versions of OpenLIT have as one text.
+
+    1.36 prints all of them in the place of one without a text.
+    """
     if not isinstance(value, str) or not _SPEAKER.match(value):
         return asked(value)
     _, *pieces = _SPEAKER.split(value)
-    said = zip(pieces[::2], pieces[1::2], strict=True)
-    return asked(
-        [
-            {"role": who, "content": text.removesuffix("\n")}
-            for who, text in said
-            if text != "None\n"
-        ]
-    )
+    said = [
+        (who, text.removesuffix("\n")) for who, text in zip(pieces[::2], pieces[1::2], strict=True)
+    ]
+    for _, text in said:
+        every = unprinted(text) if text.startswith("[{'role'") else text
+        if isinstance(every, list):
+            return asked(every)
+    return asked([{"role": who, "content": text} for who, text in said if text != "None"])
 
 
 def _with_instructions(span: Span, found: Messages) -> Messages:
