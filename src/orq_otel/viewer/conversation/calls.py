@@ -275,11 +275,11 @@ def _raised(span: Span) -> str:
     return span.status_message
 
 
-def _is_invented(thread_id: str, span: Span, scope: str) -> bool:
-    """Whether a framework made up this id, or took the last response's for it."""
+def _is_invented(thread_id: str, span: Span) -> bool:
+    """Whether a framework has made up this id, or taken the last response's for it."""
     if thread_id.startswith(table.OF_RESPONSE):
         return "thread.id" not in span.attributes
-    return scope.startswith(_INVENTING) and _INVENTED.fullmatch(thread_id) is not None
+    return _INVENTED.fullmatch(thread_id) is not None
 
 
 class _Tree:
@@ -428,7 +428,8 @@ class _Tree:
             if one.own is None:
                 continue
             given = one.span.attributes.get(_IN_BAGGAGE)
-            if _is_invented(one.own, one.span, one.scope):
+            may_be = one.scope.startswith(_INVENTING) or one.own.startswith(table.OF_RESPONSE)
+            if may_be and _is_invented(one.own, one.span):
                 ids = ((above.own, above.session) for above in self.ancestors(one))
                 given = given or next(
                     (
@@ -473,10 +474,10 @@ class _Tree:
 
         Traceloop has a function of LangGraph's beside what that calls, and not around it.
         """
-        beside: dict[tuple[str, str, str], list[Node]] = {}
-        for one in self.nodes:
-            if one.is_error and one.parent is not None:
-                beside.setdefault((one.key[0], one.parent, _raised(one.span)), []).append(one)
+        beside: dict[tuple[str, str | None, str], list[Node]] = {}
+        failed = [one for one in self.nodes if one.is_error and one.parent is not None]
+        for one in failed if len(failed) > 1 else ():
+            beside.setdefault((one.key[0], one.parent, _raised(one.span)), []).append(one)
         found: set[Key] = set()
         for group in beside.values():
             group.sort(key=lambda one: (-one.start, one.end))

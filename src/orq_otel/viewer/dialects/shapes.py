@@ -508,8 +508,8 @@ def message(  # noqa: C901, PLR0912 - one branch for each shape
             parts.append({"type": "text", "content": str(value["audio"]["transcript"])})
     if not parts:
         return None
-    results = [one.get("response") for one in parts if one.get("type") == "tool_call_response"]
-    if results and len(results) < len(parts):  # OpenLIT has LiteLLM's as texts as well
+    if name == "tool" and len(parts) > 1:  # OpenLIT has LiteLLM's results as texts as well
+        results = [one.get("response") for one in parts if one.get("type") == "tool_call_response"]
         parts = [one for one in parts if one.get("type") != "text" or one["content"] not in results]
     found: Message = {"role": name, "parts": parts}
     if all(one.get("type") == "tool_call_response" for one in parts):
