@@ -633,6 +633,32 @@ def test_a_failure_says_what_to_do_and_no_sql(
         assert "SELECT" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("error", "told", "is_temporary"),
+    [
+        ("158. (TOO_MANY_ROWS)", "that reads too much", False),
+        ("396. (TOO_MANY_ROWS_OR_BYTES)", "more than the user's profile allows", False),
+        ("307. (TOO_MANY_BYTES)", "more than the user's profile allows", False),
+        ("161. (TOO_MANY_COLUMNS)", "more than the user's profile allows", False),
+        ("191. (SET_SIZE_LIMIT_EXCEEDED)", "more than the user's profile allows", False),
+        ("452. (SETTING_CONSTRAINT_VIOLATION)", "in the address lower them", False),
+        ("201. (QUOTA_EXCEEDED)", "quota is used up for now", True),
+        ("202. (TOO_MANY_SIMULTANEOUS_QUERIES)", "the server is busy", True),
+    ],
+)
+def test_a_limit_that_is_not_of_the_address(
+    database: Database, error: str, told: str, is_temporary: bool
+) -> None:
+    with database.store() as store:
+        database.server.fail("SELECT", f"Code: {error.replace(' ', ' DB::Exception: reached ')}")
+        try:
+            with pytest.raises(StoreError, match=told) as caught:
+                store.threads(ThreadQuery())
+        finally:
+            database.server.fail()
+    assert caught.value.is_temporary is is_temporary
+
+
 @pytest.mark.parametrize("has_name", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("is_summed", [True, False])
 def test_log_records_of_the_collector(database: Database, has_name: bool, is_summed: bool) -> None:

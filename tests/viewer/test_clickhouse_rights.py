@@ -15,11 +15,16 @@ import pytest
 from support.clickhouse_server import ClickHouseServer
 from support.pages import blocks
 
-from orq_otel.viewer.model.queries import ThreadQuery
+from orq_otel.viewer.conversation.facts import read
+from orq_otel.viewer.model.kept_spans import KeptSpan
+from orq_otel.viewer.model.queries import KINDS, ThreadQuery
+from orq_otel.viewer.model.store import StoreError
 from orq_otel.viewer.store.clickhouse_server import RefusedError
+from orq_otel.viewer.store.sqlite import SQLiteStore
 
 from . import agents, conversations
 from .clickhouse_tables import LOGS, TABLE, TIMES, Database
+from .sample_spans import MINUTE, NOON, call
 
 #: What each user of the page may do.
 GRANTED: dict[str, list[str]] = {}
@@ -31,7 +36,7 @@ for _right, _user in re.findall(
 #: The only user that the engine knows. Its first database is one that every user of a server sees.
 USERS = """\
 <clickhouse>
-  <profiles><default/></profiles>
+  <profiles><default>{profile}</default></profiles>
   <quotas><default/></quotas>
   <users><default>
     <password/><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>
@@ -46,18 +51,35 @@ CONFIGURATION = """\
 </clickhouse>
 """
 
-As = Callable[[Sequence[str]], AbstractContextManager[Database]]
+As = Callable[..., AbstractContextManager[Database]]
+
+#: What others set for their own queries, and who may read little.
+PROFILE: dict[str, object] = {
+    "aggregate_functions_null_for_empty": 1,
+    "empty_result_for_aggregation_by_empty_set": 1,
+    "enable_analyzer": 0,
+    "final": 1,
+    "group_by_use_nulls": 1,
+    "join_default_strictness": "ANY",
+    "join_use_nulls": 1,
+    "query_cache_nondeterministic_function_handling": "ignore",
+    "query_cache_system_table_handling": "ignore",
+    "use_query_cache": 1,
+}
 
 
 @pytest.fixture
 def acting(tmp_path: Path) -> As:
-    """Returns the same database for a user with some rights, for as long as a block takes."""
+    """Returns the same database for a user with some rights, for as long as a block takes.
+
+    And with some settings in the user's profile, in XML.
+    """
 
     @contextmanager
-    def acting(rights: Sequence[str]) -> Iterator[Database]:
+    def acting(rights: Sequence[str], profile: str = "") -> Iterator[Database]:
         users, configuration = tmp_path / "users.xml", tmp_path / "config.xml"
         grants = "".join(f"<query>{right}</query>" for right in rights)
-        users.write_text(USERS.format(grants=grants))
+        users.write_text(USERS.format(grants=grants, profile=profile))
         configuration.write_text(CONFIGURATION.format(users=users))
         # The engine takes options as its command does, after the folder.
         with ClickHouseServer(Path(f"{tmp_path}/data?config-file={configuration}")) as server:
@@ -109,3 +131,50 @@ def test_no_user_has_more_than_it_needs(acting: As) -> None:
             store.create_rollup()
         right = "GRANT CREATE TABLE ON otel.otel_traces_orq_activity TO viewer, "
         assert right in str(raised.value)
+
+
+def profile(settings: dict[str, object], constraints: str = "") -> str:
+    told = "".join(f"<{name}>{value}</{name}>" for name, value in settings.items())
+    return f"{told}<constraints>{constraints}</constraints>"
+
+
+def test_no_setting_of_a_profile_changes_an_answer(acting: As, tmp_path: Path) -> None:
+    spans = [
+        KeptSpan(one, read(one))
+        for number, name in enumerate("aabc")
+        for one in [call(name, start=NOON + number * MINUTE, says=f"Is it {name}?", tags=("x",))]
+    ]
+    judged = agents.judged(spans[0], "helpful", score__value=1.0)
+    rights = ["GRANT ALL ON *.*"]
+    with acting(rights, profile(PROFILE)) as database:
+        database.server.command("CREATE DATABASE otel")
+        for statement in (TABLE, *TIMES, LOGS):
+            database.command(statement)
+
+        def check(*left: KeptSpan) -> None:
+            """Check that answers are those of the viewer's own file."""
+            file = SQLiteStore(tmp_path / f"{len(left)}.db")
+            file.write(left, [judged])
+            store.follow()
+            query = ThreadQuery(text="is it")
+            assert store.threads(query).threads == file.threads(query).threads
+            assert store.overview(query) == file.overview(query)
+            for kind in KINDS:
+                assert store.numbers(query, kind) == file.numbers(query, kind)
+            file.close()
+
+        with database.store() as store:
+            assert store.threads(ThreadQuery()).threads == ()
+            store.create_rollup()
+            database.insert(spans, [judged])
+            check(*spans)
+            database.command(
+                f"ALTER TABLE otel_traces DELETE WHERE SpanId = '{spans[2].span.span_id}'"
+                " SETTINGS mutations_sync = 1"
+            )
+            check(*spans[:2], spans[3])
+    fixed = "<join_use_nulls><readonly/></join_use_nulls>"
+    with acting(rights, profile(PROFILE, fixed)) as database:
+        needed = "the profile of viewer has join_use_nulls = 1, .*It needs 0"
+        with pytest.raises(StoreError, match=needed), database.store():
+            pass

@@ -31,7 +31,27 @@ _CONNECT: Final = 10
 _LONG: Final = 24 * 3600
 #: What the server's `system.query_log` calls our queries.
 _COMMENT: Final = "orq-otel viewer"
+#: On these depends what a query means. A user's profile may have others: some change answers, and
+#: some leave rows out of them without a word, or rows that are gone in them.
+_MEANING: Final = {
+    "aggregate_functions_null_for_empty": 0,
+    "allow_experimental_analyzer": 1,
+    "empty_result_for_aggregation_by_empty_set": 0,
+    "final": 0,
+    "group_by_use_nulls": 0,
+    "join_default_strictness": "ALL",
+    "join_use_nulls": 0,
+    "use_query_cache": 0,
+    **{
+        f"{what}_overflow_mode": "throw"
+        for what in (
+            *("distinct", "group_by", "join", "read", "result", "set", "sort", "timeout"),
+            "transfer",
+        )
+    },
+}
 _ALWAYS: Final = {
+    **_MEANING,
     "log_comment": _COMMENT,
     # No row of ours is replaced by one of another day.
     "do_not_merge_across_partitions_select_final": 1,
@@ -40,8 +60,8 @@ _ALWAYS: Final = {
     # What is asked for within a question is asked for once, and not on each server of a cluster.
     "distributed_product_mode": "global",
 }
-#: What is inserted into a table of a cluster is there when the statement ends.
-_AT_ONCE: Final = {"distributed_foreground_insert": 1}
+#: What is inserted, also into a table of a cluster, is there when the statement ends.
+_AT_ONCE: Final = {"distributed_foreground_insert": 1, "async_insert": 0}
 #: How many bytes of memory are used to sum up a day.
 _SUMMED: Final = 2**30
 #: How many texts are sent with one query, and how many bytes of them: a server takes no parameter
@@ -343,12 +363,25 @@ class Server:
             _log.debug("A query could not be ended: %s", error)
 
     def _settings(self, client: Client, wanted: dict[str, Any], query_id: str) -> dict[str, Any]:
-        """Returns settings without those that this user may not change."""
-        settings = {
-            name: value
-            for name, value in wanted.items()
-            if (one := client.server_settings.get(name)) is None or not one.readonly
+        """Returns settings without those that this user may not change.
+
+        Raises:
+            StoreError: Answers would be wrong with one that the user may not change.
+        """
+        fixed = {
+            name: one.value
+            for name in wanted
+            if (one := client.server_settings.get(name)) is not None and one.readonly
         }
+        for name, value in _MEANING.items():
+            if fixed.get(name, str(value)) != str(value):
+                raise StoreError(
+                    f"{self.address.place}: the profile of {self.address.user} has {name} ="
+                    f" {fixed[name]}, with which answers would be wrong. It needs {value}, or a"
+                    " profile that lets the viewer choose.",
+                    is_temporary=False,
+                )
+        settings = {name: value for name, value in wanted.items() if name not in fixed}
         role = {} if self.address.role is None else {"role": self.address.role}
         return {**settings, **role, "query_id": query_id}
 
@@ -391,7 +424,7 @@ class Server:
             name = next(reversed(_NAME.findall(message)), "")
             code = f" (error {found[1]}{name and f', {name}'})" if found else ""
             for error_name, limit, what, is_temporary in _LIMITS:
-                if name.startswith(error_name):
+                if name == error_name:
                     raise LimitError(
                         f"{self.address.place}: {what}{code}.", limit, is_temporary=is_temporary
                     ) from error
@@ -435,8 +468,7 @@ _KINDS: Final[dict[str, type[StoreError]]] = {
     **dict.fromkeys(("ACCESS_DENIED", "NOT_ENOUGH_PRIVILEGES", "READONLY"), RefusedError),
     **dict.fromkeys(("CANNOT_PARSE_", "INCORRECT_DATA"), _InvalidRowsError),
 }
-#: The beginning of an error's name, the option with its limit, what reached it, and whether trying
-#: again may help.
+#: An error's name, the option with its limit, what reached it, and whether trying again may help.
 _LIMITS: Final = (
     ("TOO_MANY_ROWS", "max_rows_to_read", "that reads too much", False),
     ("TIMEOUT_EXCEEDED", "max_execution_time", "that takes too long", False),
@@ -455,6 +487,17 @@ _ADVICE: Final = (
     ("INCORRECT_DATA", "a value is not one of its column.", False),
     ("QUERY_WAS_CANCELLED", "the query was ended.", True),
     ("NOT_ENOUGH_SPACE", "its disk is full.", True),
+    ("QUOTA_EXCEEDED", "the user's quota is used up for now.", True),
+    *(
+        (limit, "that takes more than the user's profile allows. Ask for a shorter time.", False)
+        for limit in ("_BYTES", "_COLUMNS", "SET_SIZE_LIMIT", "TOO_SLOW")
+    ),
+    (
+        "SETTING_CONSTRAINT",
+        "the user's profile allows no limit as high as a query's: max_execution_time=,"
+        " max_memory_usage= and max_rows_to_read= in the address lower them.",
+        False,
+    ),
     ("TOO_MANY", "the server is busy.", True),
     ("Connection", "the server does not answer. Does it run?", True),
     ("timed out", "the server takes too long to answer.", True),
