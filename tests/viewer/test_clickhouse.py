@@ -371,6 +371,26 @@ def test_log_records_that_cannot_be_read(database: Database, table: str, error: 
     assert not caught.value.is_temporary
 
 
+def test_columns_that_may_be_null_are_not_read(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    database.command("ALTER TABLE otel_logs MODIFY COLUMN Body Nullable(String)")
+    with database.store() as store:
+        assert store.logs("a") == []
+    (warned,) = caplog.messages
+    assert "Log records are not read: otel_logs cannot be read: its Body may be NULL." in warned
+    for column in ("StatusCode LowCardinality(Nullable(String))", "Duration Nullable(UInt64)"):
+        database.command(f"ALTER TABLE otel_traces MODIFY COLUMN {column}")
+    error = "otel_traces cannot be read: its Duration, StatusCode may be NULL. A view"
+    with pytest.raises(StoreError, match=error), database.store():
+        pass
+    columns = "ifNull(StatusCode, '') AS StatusCode, ifNull(Duration, 0) AS Duration"
+    database.command(f"CREATE VIEW seen AS SELECT * REPLACE ({columns}) FROM otel_traces")
+    database.insert_rows("otel_traces", [{**row(call("a")), "StatusCode": None, "Duration": None}])
+    with database.store(table="seen") as store:
+        assert [one.id for one in store.threads(ThreadQuery()).threads] == ["a"]
+
+
 def test_log_records_are_left_out_where_none_are_written(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -34,6 +34,7 @@ _LOGS: Final = frozenset(
         *("LogAttributes", "ResourceAttributes"),
     }
 )
+_NULLABLE: Final = re.compile(r"(?:Array\(|LowCardinality\()*Nullable\(")
 #: Marks that spans without generative AI have, too: of Java's threads, of all of Logfire's spans,
 #: of calls to AWS, of Elastic's and Datadog's kinds.
 _COMMON: Final = frozenset(
@@ -179,6 +180,12 @@ class Table:
             raise StoreError(
                 f"{self.name} is not a table of the Collector's ClickHouse exporter: it has no"
                 f" {', '.join(lacking)}.",
+                is_temporary=False,
+            )
+        if nullable := sorted(one for one in needed if _NULLABLE.match(self.types[one])):
+            raise StoreError(
+                f"{self.name} cannot be read: its {', '.join(nullable)} may be NULL. A view that"
+                " has something else in its place can.",
                 is_temporary=False,
             )
         kind = self.types[attributes]
