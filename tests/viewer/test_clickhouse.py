@@ -322,8 +322,11 @@ def test_a_user_who_may_only_read(database: Database, caplog: pytest.LogCaptureF
             # It sees what others have summed up, and says so.
             assert [one.id for one in reader_of_sums.threads(ThreadQuery()).threads] == ["a"]
             assert "What arrives is summed up by a viewer whose user may write" in caplog.text
+            database.insert(kept(call("a", start=NOON + DAY)))
             writer.follow()
-            assert len(reader_of_sums.threads(ThreadQuery()).threads) == 2
+            assert [one.spans for one in reader_of_sums.threads(ThreadQuery()).threads] == [2, 1]
+            # Its queries come without the settings that others have.
+            assert reader_of_sums.overview(ThreadQuery()) == writer.overview(ThreadQuery())
 
 
 def test_a_scope_by_service(database: Database) -> None:

@@ -34,7 +34,7 @@ _EARLIER: Final = (
     *("threads", "calls", "labels", "latencies", "prices", "facts", "texts"),
 )
 #: The form of the tables. Those of another one are made anew.
-FORM: Final = 5
+FORM: Final = 6
 _BY_THREAD: Final = "by_thread thread_id TYPE bloom_filter(0.001) GRANULARITY 1"
 #: What spans sum up to, in rows of a trace and in those of a day.
 _SUMS: Final = """spans Int64,
@@ -147,7 +147,8 @@ _PARTS: Final = {
     "days": _Part(
         _DAYS,
         "ReplacingMergeTree(version, is_deleted)",
-        "PARTITION BY toDate(hour) ORDER BY (thread_id, service) TTL_OF_SPANS"
+        # Who may not change settings reads rows of several days at once.
+        "PARTITION BY toDate(hour) ORDER BY (thread_id, toDate(hour), service) TTL_OF_SPANS"
         " SETTINGS index_granularity = 1024",
         "cityHash64(thread_id)",
     ),

@@ -53,7 +53,7 @@ _MEANING: Final = {
 _ALWAYS: Final = {
     **_MEANING,
     "log_comment": _COMMENT,
-    # No row of ours is replaced by one of another day.
+    # No row of ours is replaced by one of another day: their keys differ.
     "do_not_merge_across_partitions_select_final": 1,
     # Those of ours have columns of the key, which all versions of a row share.
     "use_skip_indexes_if_final": 1,
