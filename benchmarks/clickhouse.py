@@ -325,9 +325,8 @@ def pages(one: Set, times: int) -> dict[str, Cost]:
         tables = Tables(address, Table.of_spans(address), Table.of_logs(address))
         tables.make()
         latest_day = int(time.time()) // DAY
-        Days(address, tables).sum_up(
-            range(latest_day - int(days) - 1, latest_day + 1),
-        )
+        for day in range(latest_day - int(days) - 1, latest_day + 1):
+            Days(address, tables).sum_up(day)
         address.close()
         server.command("SYSTEM STOP MERGES")  # they take the processor's time, too
         sizes = server.rows(

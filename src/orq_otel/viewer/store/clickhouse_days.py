@@ -6,7 +6,6 @@ up twice, and what is gone from the rows is gone from the sums.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 from orq_otel.viewer.store.buckets import DAY, LATENCIES, MINUTE, SECOND
@@ -97,40 +96,52 @@ class Days:
         self._server = server
         self._tables = tables
 
-    def sum_up(self, days: Iterable[int], since: int = 0) -> None:
-        """Sum up threads on some days.
+    def sum_up(self, day: int, since: int | None = None) -> None:
+        """Sum up threads on a day.
 
         Args:
-            days: As numbers since the epoch.
+            day: As a number since the epoch.
             since: Only threads of which rows of this version, or a later one, have been written.
+                None means those that have later rows than sums: who wrote them was interrupted.
 
         Raises:
             StoreError: ClickHouse cannot be read or written.
         """
         activity, name = self._tables.name("activity"), self._tables.name("days")
-        for day in days:
-            threads = "thread_id != ''"
-            if since:
-                threads += (
-                    f" AND thread_id IN (SELECT thread_id FROM {activity}"
-                    f" WHERE {of_day(day)} AND version >= {since})"
-                )
-            # Of two that do this at the same time, the later one has seen the rows of both.
-            version = self._tables.now()
-            self._server.do(
-                f"INSERT INTO {name} ({', '.join(_COLUMNS)}, version, is_deleted)"
-                f" SELECT {', '.join(f'{sql} AS {one}_' for one, sql in _COLUMNS.items())},"
-                f" {version}, 0 FROM {activity} AS a FINAL WHERE {of_day(day)} AND {threads}"
-                " GROUP BY a.thread_id, a.service"
+        dates = self._tables.name("dates")
+        of_threads = f"{of_day(day)} AND thread_id != ''"
+        stale = f"SELECT thread_id, service FROM {activity} WHERE {of_threads}"
+        if since is None:
+            stale = (
+                "SELECT thread_id, service FROM"
+                f" (SELECT thread_id, service, version AS made, 0 AS summed FROM {activity}"
+                f" WHERE {of_threads} UNION ALL"
+                f" SELECT thread_id, service, 0, version FROM {name} WHERE {of_day(day)})"
+                " GROUP BY thread_id, service HAVING max(made) > max(summed)"
             )
-            self._server.do(
-                f"INSERT INTO {name} (thread_id, hour, service, version, is_deleted)"
-                f" SELECT thread_id, hour, service, {version}, 1 FROM {name} FINAL"
-                f" WHERE {of_day(day)} AND {threads} AND (thread_id, service) NOT IN"
-                f" (SELECT thread_id, service FROM {activity} FINAL WHERE {of_day(day)})"
-            )
-            key = "thread_id, hour, service, version, is_deleted"
-            self._server.do(
-                f"INSERT INTO {self._tables.name('dates')} ({key}) SELECT {key} FROM {name}"
-                f" WHERE {of_day(day)} AND version = {version}"
-            )
+        else:
+            stale += f" AND version >= {since}"
+        which = f"{of_day(day)} AND (thread_id, service) IN ({stale})"
+        # Of two that do this at the same time, the later one has seen the rows of both.
+        version = self._tables.now()
+        key = "thread_id, hour, service, version, is_deleted"
+        # Sums come after dates: by them it is found what was interrupted.
+        self._server.do(
+            f"INSERT INTO {dates} ({key}) SELECT thread_id, min(a.hour), service, {version}, 0"
+            f" FROM {activity} AS a WHERE {which} GROUP BY thread_id, service"
+        )
+        self._server.do(
+            f"INSERT INTO {name} ({', '.join(_COLUMNS)}, version, is_deleted)"
+            f" SELECT {', '.join(f'{sql} AS {one}_' for one, sql in _COLUMNS.items())},"
+            f" {version}, 0 FROM {activity} AS a FINAL WHERE {which}"
+            " GROUP BY a.thread_id, a.service"
+        )
+        self._server.do(
+            f"INSERT INTO {name} ({key}) SELECT thread_id, hour, service, {version}, 1"
+            f" FROM {name} FINAL WHERE {which} AND (thread_id, service) NOT IN"
+            f" (SELECT thread_id, service FROM {activity} FINAL WHERE {of_day(day)})"
+        )
+        self._server.do(
+            f"INSERT INTO {dates} ({key}) SELECT {key} FROM {name}"
+            f" WHERE {of_day(day)} AND version = {version} AND is_deleted = 1"
+        )

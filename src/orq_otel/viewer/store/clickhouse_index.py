@@ -73,6 +73,8 @@ class Index:
         self._cursor: int | None = None
         self._seen: dict[str, int] = {}
         self._rows = self._records = -1
+        #: Days with rows that are not in their sums yet, and the first version of these.
+        self._unsummed: dict[int, int] = {}
         #: Days of which it is noted that they have log records of coding agents.
         self._of_agents: set[int] = set()
         #: And of those that log records of other senders report.
@@ -113,41 +115,43 @@ class Index:
 
     def _take_all(self, new: Sequence[tuple[Any, ...]], end: float) -> bool:
         """Sum up traces that have arrived, until some time. Returns whether that is all."""
-        begun = self._tables.now()
-        days: set[int] = set()
         done = 0
         try:
             while done < len(new) and (not done or time.monotonic() < end):
-                days |= self._take(new[done : done + _TRACES])
+                self._take(new[done : done + _TRACES])
                 done += _TRACES
         finally:
             taken = new[:done]
             if taken:
-                self._days.sum_up(days, begun)
+                self._sum_days()
                 self._seen.update((trace_id, last) for trace_id, last, *_ in taken)
                 self._cursor = max(self._cursor or 0, taken[-1][1])
                 self._tables.note("cursor", self._cursor)
         return done >= len(new)
 
-    def _take(self, arrived: Sequence[tuple[Any, ...]]) -> set[int]:
-        """Sum up some traces. Returns the days of their rows."""
+    def _take(self, arrived: Sequence[tuple[Any, ...]]) -> None:
+        """Sum up some traces."""
         window = _spanned(one[-2:] for one in arrived)
         version = self._tables.now()
         traces = [trace_id for trace_id, *_ in arrived if trace_id]
         # Of all else that a program does, nothing is read but its names of attributes.
         known = {key.trace_id for key in self._keys(traces, window.around())}
         known.update(self._raw.traces_about_genai(window, among=traces))
-        days = self._write([one for one in traces if one in known], window, version)
+        self._write([one for one in traces if one in known], window, version)
         of_agents = [one for one in arrived if one[3]]
         if of_agents:
             theirs = self._take_agents(_spanned(one[-2:] for one in of_agents), version)
             for day in theirs - self._of_agents:
                 self._tables.note(f"agents {day}", _SOME)
             self._of_agents |= theirs
-            days |= theirs
         if any(evaluations for _, _, evaluations, *_ in arrived):
             self._evaluate(window, version)
-        return days
+
+    def _sum_days(self) -> None:
+        """Sum up the days of rows that were written."""
+        for day in [*self._unsummed]:
+            self._days.sum_up(day, self._unsummed[day])
+            del self._unsummed[day]
 
     def backfill(self, report: Progress) -> None:
         """Sum up all spans that are there, the latest day first.
@@ -189,14 +193,12 @@ class Index:
         """
         version = self._tables.now()
         width = DAY if spans <= _FEW else HOUR
-        days: set[int] = set()
         for begin in range(day * DAY, (day + 1) * DAY, width):
             window = Window(begin, begin + width)
-            traces = self._raw.traces_about_genai(window)
-            days |= self._write(traces, window, version)
-        days |= self._take_agents(_of_agents(day), version)
+            self._write(self._raw.traces_about_genai(window), window, version)
+        self._take_agents(_of_agents(day), version)
         self._forget(day, begun)
-        self._days.sum_up(days - {day}, version)
+        self._sum_days()
 
     def sweep(self) -> None:
         """Sum up anew what has changed, and forget what is gone from the Collector's table.
@@ -209,6 +211,7 @@ class Index:
         of_records = self._tables.noted("records")
         for day in self._days_of_rows():
             self._sweep_day(day, has_records=day in of_records)
+            self._days.sum_up(day)  # a viewer may have ended before it did
         for day in {*self._raw.days_with_evaluations(), *self._feedback.days()}:
             self._evaluate_day(day)
         self._sweep_agents()
@@ -228,8 +231,9 @@ class Index:
             changed += self._raw.traces_about_genai(window, known)
         for start in range(0, len(changed), _TRACES):
             with self._lock:
-                touched = self._write(changed[start : start + _TRACES], window, version)
-                self._days.sum_up(touched, version)
+                self._write(changed[start : start + _TRACES], window, version)
+        with self._lock:
+            self._sum_days()
 
     def _sweep_agents(self) -> None:
         """Sum up anew the days that have other numbers of agents' log records than they had."""
@@ -240,8 +244,10 @@ class Index:
         for day in counts.keys() | known.keys():
             if counts.get(day, 0) != known.get(day, 0):
                 version = self._tables.now()
-                self._days.sum_up(self._take_agents(_of_agents(day), version), version)
-                self._forget(day, version, _IS_OF_AGENT)
+                with self._lock:
+                    self._take_agents(_of_agents(day), version)
+                    self._forget(day, version, _IS_OF_AGENT)
+                    self._sum_days()
                 self._tables.note(f"agents {day}", counts.get(day, 0))
 
     def _evaluate_day(self, day: int) -> None:
@@ -294,13 +300,13 @@ class Index:
     def _forget(self, day: int, version: int, which: str = "1") -> None:
         """Forget rows of a day that are older than a version, and of a condition in SQL."""
         activity = self._tables.name("activity")
+        gone = self._tables.now()
+        self._unsummed.setdefault(day, gone)
         self._server.do(
             f"INSERT INTO {activity} (thread_id, hour, trace_id, service, version, is_deleted)"
-            f" SELECT thread_id, hour, trace_id, service, {self._tables.now()}, 1"
-            f" FROM {activity} FINAL"
+            f" SELECT thread_id, hour, trace_id, service, {gone}, 1 FROM {activity} FINAL"
             f" WHERE {of_day(day)} AND version < {version} AND {which}"
         )
-        self._days.sum_up([day])
         self._texts.forget(day)
 
     def _days_of_rows(self) -> list[int]:
@@ -312,7 +318,7 @@ class Index:
 
     def _write(
         self, trace_ids: Iterable[str], window: Window, version: int, *, is_first: bool = True
-    ) -> set[int]:
+    ) -> None:
         """Write the rows of traces, of so many at a time as memory holds.
 
         Args:
@@ -320,18 +326,13 @@ class Index:
             window: When some of their spans began.
             version: A time before they are read: of several decisions, that of the latest counts.
             is_first: Whether others of their threads are written again if a text is gone.
-
-        Returns:
-            The days of the rows.
         """
-        days: set[int] = set()
         for some in few(self._raw.sizes(trace_ids, window), _TRACES):
-            days |= self._write_few(some, window, version, is_first=is_first)
-        return days
+            self._write_few(some, window, version, is_first=is_first)
 
     def _write_few(
         self, wanted: list[str], window: Window, version: int, *, is_first: bool
-    ) -> set[int]:
+    ) -> None:
         """Decide on traces, with others that report the same calls, and write their rows."""
         within = self._raw.bounds(wanted, window)
         spans, records = self._read(wanted, within)
@@ -365,8 +366,7 @@ class Index:
         self._feedback.write(records, Threads(nodes.values()), version)
         if lost and is_first:  # others of the thread may say it again
             others, theirs = self._traces_of(lost, within.around(), emitted)
-            days |= self._write(others, theirs, version, is_first=False)
-        return days
+            self._write(others, theirs, version, is_first=False)
 
     def _take_agents(self, window: Window, version: int) -> set[int]:
         """Write what log records of coding agents in a time stand for. Returns the days of rows."""
@@ -421,6 +421,15 @@ class Index:
         for one in told:
             node = nodes[one.span.trace_id, one.span.span_id]
             add(rows, calls.decided(one, node), node)
+        days = {key.hour * SECOND // DAY for key in (*before, *rows)}
+        for day in days:
+            self._unsummed.setdefault(day, version)
+        # Whoever is interrupted finds by their rows which texts and days there are to write.
+        lost = self._texts.write(
+            [(one, nodes[one.span.trace_id, one.span.span_id].thread) for one in told],
+            {*before, *rows},
+            version,
+        )
         self._server.insert(
             self._tables.name("activity"),
             [
@@ -431,12 +440,7 @@ class Index:
                 *(gone(key, version) for key in before if key not in rows),
             ],
         )
-        lost = self._texts.write(
-            [(one, nodes[one.span.trace_id, one.span.span_id].thread) for one in told],
-            {*before, *rows},
-            version,
-        )
-        return {key.hour * SECOND // DAY for key in (*before, *rows)}, lost
+        return days, lost
 
     def _read(
         self, trace_ids: Collection[str], window: Window
