@@ -19,7 +19,7 @@ from typing import Final
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import LogRecord
 from orq_otel.viewer.store.buckets import DAY, HOUR, bounded
-from orq_otel.viewer.store.clickhouse_spans import ALWAYS, Place, RawSpans, Window, few
+from orq_otel.viewer.store.clickhouse_spans import ALWAYS, Place, RawSpans, Window
 from orq_otel.viewer.store.sqlite import SQLiteStore
 
 #: The copy has at most about so many spans.
@@ -171,7 +171,7 @@ class Copy:
             for one, spans in found.items()
             if spans - known[one] and not (known[one] and one in self._raw.cut)
         ]
-        pieces = (self._raw.read(some, window) for some in few(self._raw.sizes(new, window)))
+        pieces = (self._raw.read(some, window) for some, _ in self._raw.few(new, window))
         for spans in itertools.chain.from_iterable(pieces):
             records = self._raw.records({one.span.trace_id for one in spans}, window)
             # The raw table does not say when spans arrived. If a clock is a day ahead, the sender's

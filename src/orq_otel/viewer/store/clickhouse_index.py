@@ -270,7 +270,7 @@ class Index:
 
     def _find(self, threads: Threads, traces: Iterable[str], window: Window) -> None:
         """Add the threads of what some traces did in a time."""
-        for some in few(self._raw.sizes(traces, window)):
+        for some, _ in self._raw.few(traces, window):
             threads.add(nodes_of(self._read(some, window)[0]).values())
 
     def _times_of(self, traces: Iterable[str]) -> Window:
@@ -327,14 +327,13 @@ class Index:
             version: A time before they are read: of several decisions, that of the latest counts.
             is_first: Whether others of their threads are written again if a text is gone.
         """
-        for some in few(self._raw.sizes(trace_ids, window), _TRACES):
-            self._write_few(some, window, version, is_first=is_first)
+        for some, within in self._raw.few(trace_ids, window, _TRACES):
+            self._write_few(some, within, version, is_first=is_first)
 
     def _write_few(
-        self, wanted: list[str], window: Window, version: int, *, is_first: bool
+        self, wanted: list[str], within: Window, version: int, *, is_first: bool
     ) -> None:
         """Decide on traces, with others that report the same calls, and write their rows."""
-        within = self._raw.bounds(wanted, window)
         spans, records = self._read(wanted, within)
         nodes = nodes_of(spans)
         context = self._neighbours(nodes.values(), set(wanted))

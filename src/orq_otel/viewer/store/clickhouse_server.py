@@ -494,8 +494,7 @@ _ADVICE: Final = (
     ),
     (
         "SETTING_CONSTRAINT",
-        "the user's profile allows no limit as high as a query's: max_execution_time=,"
-        " max_memory_usage= and max_rows_to_read= in the address lower them.",
+        "the user's profile allows no limit as high as a query's. Options of the address lower it.",
         False,
     ),
     ("TOO_MANY", "the server is busy.", True),

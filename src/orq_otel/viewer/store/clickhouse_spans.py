@@ -201,24 +201,27 @@ class RawSpans:
                 return Window(min(window.since, begin), max(window.until, end))
         return window.around()
 
-    def sizes(self, trace_ids: Iterable[str], window: Window) -> dict[str, int]:
-        """Returns about how many bytes it takes to hold each of some traces, in their order.
+    def few(
+        self, trace_ids: Iterable[str], window: Window, most: int = _MOST
+    ) -> Iterator[tuple[list[str], Window]]:
+        """Yields traces, so many at a time that memory holds them, and when all their spans began.
 
         Args:
             trace_ids: The traces.
             window: When some of their spans began.
+            most: How many traces come at a time at most.
         """
-        sizes: dict[str, int] = {}
         for some in parts(trace_ids):
             within = self.bounds(some, window)
-            sizes.update(dict.fromkeys(some, 0))
+            sizes = dict.fromkeys(some, 0)
             for trace_id, size in self._ask(
                 f"SELECT TraceId, sum(size) FROM ({self._sized()}) GROUP BY TraceId",
                 within,
                 ids=some,
             ):
                 sizes[trace_id] = int(size)
-        return sizes
+            for one in few(sizes, most):
+                yield one, within
 
     def _sized(self) -> str:
         """Returns SQL for what each span of some traces takes, and each of their log records."""
