@@ -664,7 +664,7 @@ def test_a_failure_says_what_to_do_and_no_sql(
         ("307. (TOO_MANY_BYTES)", "more than the user's profile allows", False),
         ("161. (TOO_MANY_COLUMNS)", "more than the user's profile allows", False),
         ("191. (SET_SIZE_LIMIT_EXCEEDED)", "more than the user's profile allows", False),
-        ("452. (SETTING_CONSTRAINT_VIOLATION)", "in the address lower them", False),
+        ("452. (SETTING_CONSTRAINT_VIOLATION)", "Options of the address lower it", False),
         ("201. (QUOTA_EXCEEDED)", "quota is used up for now", True),
         ("202. (TOO_MANY_SIMULTANEOUS_QUERIES)", "the server is busy", True),
     ],
