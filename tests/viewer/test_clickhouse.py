@@ -23,7 +23,7 @@ from orq_otel.viewer.store.clickhouse import ClickHouseStore
 from orq_otel.viewer.store.clickhouse_address import Address
 from orq_otel.viewer.store.clickhouse_spans import RawSpans
 
-from .clickhouse_tables import HYPERDX, LOGS, Database, row
+from .clickhouse_tables import HYPERDX, LOGS, TABLE, Database, row
 from .sample_spans import MINUTE, NOON, call, messages, span
 
 
@@ -434,6 +434,26 @@ def test_log_records_that_come_after_the_sums(
         (thread,) = store.threads(ThreadQuery()).threads
         assert thread.evaluations == 1
     assert caplog.records == []
+
+
+def test_a_table_that_is_made_anew_below_the_sums(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    with database.store() as store:
+        store.create_rollup()
+        store.follow()
+        assert caplog.messages == []
+        # The view that notes what arrives stays with the table that it was made for.
+        database.command("RENAME TABLE otel_traces TO before")
+        database.command(TABLE)
+        database.insert(kept(call("b")))
+        store.follow()
+        store.follow()
+        (warned,) = caplog.messages
+        assert "nothing notes what arrives in it. Call `orq-otel clickhouse-rollup`" in warned
+        store.create_rollup()
+        database.insert(kept(call("c", start=NOON + MINUTE)))
+        assert [one.id for one in store.threads(ThreadQuery()).threads] == ["c", "b"]
 
 
 @pytest.mark.parametrize("style", ["{}.otel_traces", "`{}`.`otel_traces`", '"{}"."otel_traces"'])

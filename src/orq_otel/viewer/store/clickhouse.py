@@ -76,7 +76,8 @@ class ClickHouseStore:
         self._checked = 0.0
         self._next_sweep = time.monotonic() + _SWEEP
         self._is_summed = False
-        self._has_checked_logs = self._has_checked_time = False
+        self._has_checked_time = False
+        self._unnoted: set[str] = set()
         self._followed: tuple[int, ...] | None = None
         self._may_write = not server.address.services
 
@@ -305,6 +306,7 @@ class ClickHouseStore:
                     # Spans may be deleted while as many arrive.
                     self._next_sweep = now + _SWEEP
                     self._index.sweep()
+            self._check_arrivals()
 
     def _answer(
         self, of_sums: Callable[[Reading], Result], of_copy: Callable[[], Result]
@@ -342,14 +344,23 @@ class ClickHouseStore:
                         " makes them anew.",
                         self._raw.table.name,
                     )
-        if self._has_checked_logs or self._raw.logs_table is None:
-            return
-        self._has_checked_logs = True
-        if self._tables.is_there("arriving") and not self._tables.is_there("arriving_logs"):
-            _log.warning(
-                "The sums were made before there was a table of log records, and nothing notes what"
-                " arrives in it. Call `orq-otel clickhouse-rollup` again."
-            )
+
+    def _check_arrivals(self) -> None:
+        """Warn once of a table in which nothing notes what arrives."""
+        views = (("arriving", self._raw.table), ("arriving_logs", self._raw.logs_table))
+        for view, table in views:
+            if (
+                table is not None
+                and view not in self._unnoted
+                and self._tables.is_there("arriving")
+                and not self._tables.is_noted(view, table)
+            ):
+                self._unnoted.add(view)
+                _log.warning(
+                    "The sums were made before there was this table %s, and nothing notes what"
+                    " arrives in it. Call `orq-otel clickhouse-rollup` again.",
+                    table.name,
+                )
 
     def _catch_up(self, seconds: float) -> bool:
         """Sum up what has arrived. Returns whether no more can be done."""

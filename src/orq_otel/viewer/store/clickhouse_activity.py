@@ -225,6 +225,20 @@ class Tables:
         )
         return bool(found)
 
+    def is_noted(self, view: str, table: Table) -> bool:
+        """Whether a view notes what arrives in a table: it stays with one that is renamed."""
+        source, _ = self._local(table)
+        found = self._server.ask(
+            "SELECT has(dependencies_table, {view:String}) FROM system.tables"
+            " WHERE database = {database:String} AND name = {name:String}",
+            {
+                "view": f"{self._spans.name}_orq_{view}",
+                "database": source.database,
+                "name": source.name,
+            },
+        )
+        return all(has for (has,) in found)
+
     def are_there(self) -> bool:
         """Whether they were made by this release."""
         found = self._server.ask(
@@ -333,6 +347,8 @@ class Tables:
         for view, table in (("arriving", self._spans), ("arriving_logs", self._logs)):
             if table is not None:
                 source, _ = self._local(table)
+                if not self.is_noted(view, table):
+                    made.append(f"DROP TABLE IF EXISTS {self.name(view)}{self._on()}")
                 told = theirs = "0"
                 if table is not self._spans:
                     told, theirs = source.is_evaluation(), source.is_of_agent()
