@@ -32,7 +32,8 @@ def _whole(text: str, limit: int) -> str:
     each = (
         ({name: one} for name, one in value.items()) if text[0] == "{" else ([one] for one in value)
     )
-    size, kept = len("[]"), []
+    kept: list[str] = []
+    size = len("[]")
     for one in each:
         item = json.dumps(one, ensure_ascii=False)[1:-1]
         size += len(item) + (len(", ") if kept else 0)
