@@ -14,6 +14,7 @@ from typing import Any
 import openai
 import pytest
 from opentelemetry import trace
+from opentelemetry._logs import NoOpLoggerProvider
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.trace import SpanKind
@@ -339,7 +340,7 @@ def test_a_provider_that_takes_no_processors_still_gets_our_own_spans_labelled(
     telemetry: Telemetry, client: openai.OpenAI
 ) -> None:
     provider = TakesNoProcessors(telemetry.provider)
-    OpenAIInstrumentor().instrument(tracer_provider=provider, logger_provider=object())
+    OpenAIInstrumentor().instrument(tracer_provider=provider, logger_provider=NoOpLoggerProvider())
     try:
         with thread("one", tags=["a"]):
             client.embeddings.create(model="text-embedding-3-small", input="words")

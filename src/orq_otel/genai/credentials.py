@@ -26,6 +26,10 @@ MASK: Final = "***"
 
 #: Characters of the shortest credential. Anything shorter would turn every text into stars.
 _SHORTEST: Final = 4
+#: In which runs and tasks end. They say nothing of what was asked.
+_STATES: Final = frozenset(
+    {"canceled", "cancelled", "completed", "expired", "failed", "incomplete", "rejected"}
+)
 #: How many credentials are looked for, and how long one may be: no call has more. Beyond these, a
 #: text cannot be masked in a short time, and is dropped.
 _MOST: Final = 300
@@ -180,8 +184,11 @@ def of_exchange(thing: Any) -> Iterator[Any]:
 def is_asked(name: str, *things: Any) -> bool:
     """Whether a name is a word of what was asked, by errors, responses, options and arguments.
 
-    The names of fields are no such words, nor is what is shorter than the shortest credential.
+    The names of fields are no such words, nor are states, and what is shorter than the shortest
+    credential.
     """
+    if name in _STATES:
+        return False
     word = re.escape(name.encode())
     asked = re.compile(rb"(?<![\w.-])" + word + rb'(?![\w.-]|"\s*:)', re.IGNORECASE)
     return len(name) >= _SHORTEST and any(
