@@ -13,7 +13,7 @@ import json
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from orq_otel.viewer.dialects import table
+from orq_otel.viewer import dialects
 from orq_otel.viewer.model.kept_spans import KeptSpan
 from orq_otel.viewer.model.telemetry import Span
 
@@ -191,13 +191,13 @@ def _by_answer(spans: Sequence[KeptSpan], placed: Container[Key]) -> Iterator[tu
     """
     answers: dict[str, Key | None] = {}
     for one in spans:
-        if answer := _words(table.answered(one.span)):
+        if answer := _words(dialects.table.answered(one.span)):
             # Many answers are the same, such as "OK": they do not say which call they are of.
             answers[answer] = None if answer in answers else key_of(one.span)
     before: dict[Key, Key] = {}
     for one in spans:
         key = key_of(one.span)
-        asked = () if key in placed else reversed(table.asked(one.span))
+        asked = () if key in placed else reversed(dialects.table.asked(one.span))
         last = next((message for message in asked if message["role"] == "assistant"), None)
         earlier = last and answers.get(_words([last]))
         if earlier and earlier != key:
