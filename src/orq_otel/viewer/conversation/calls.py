@@ -510,7 +510,9 @@ class _Twins:
             inner = alike = same = inside.get(one.key, [])
             if inner:
                 alike = [other for other in inner if one.has_usage and _is_alike(one, other)]
-                same = [other for other in alike or inner if _is_same(one, other)]
+                # Beside an answer with the same usage, others are calls of their own.
+                rest = [other for other in inner if other in alike or not other.has_usage]
+                same = [other for other in (rest if alike else inner) if _is_same(one, other)]
             if len(same) == 1 and not (one.is_told_elsewhere and same[0].before is None):
                 self.join(one, same[0])
             elif same or (
