@@ -94,7 +94,8 @@ def install_thin(name: str) -> None:
     wanted = REQUESTS[name]
     answer = _resource(wanted, make_client(wanted)).create(**wanted.arguments)
     parsed = list(answer) if wanted.streams else answer
-    empty = httpx2.Response(200, content=b"")
+    kind = "text/event-stream" if wanted.streams else "application/json"
+    empty = httpx2.Response(200, headers={"content-type": kind}, content=b"")
 
     def request(
         self: Any, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None
