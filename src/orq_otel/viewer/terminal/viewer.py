@@ -26,7 +26,7 @@ FAILED, WRONG_USAGE = 1, 2
 #: Python looks for reference cycles after this many new objects, instead of 700. A span is some
 #: hundred objects, which live as long as a transaction and are in no cycle, as is all that is
 #: imported.
-_OBJECTS = 50_000
+_OBJECTS = 10_000
 
 _EPILOG = """\
 Each option has an environment variable: ORQ_OTEL_VIEWER_OTLP_HTTP_PORT for --otlp-http-port. Give
