@@ -15,7 +15,7 @@ from typing import Final, Generic, TypeVar
 
 #: What a note in the place of something says.
 _SAYS: Final = (
-    r"\b(?:cut|truncat\w*|omitted|omission|removed|cleared|clipped|shortened|trimmed|elided|dropped"
+    r"\b(?:cut|trunc\w*|omitted|omission|removed|cleared|clipped|shortened|trimmed|elided|dropped"
     r"|skipped|compacted|redacted|hidden|snip|snipped|left out|not shown|more"
     r"|\d+ (?:char|character|token|word|line|byte)s?)\b"
 )
