@@ -199,7 +199,7 @@ def _by_answer(spans: Sequence[KeptSpan], placed: Container[Key]) -> Iterator[tu
         key = key_of(one.span)
         asked = () if key in placed else reversed(dialects.table.asked(one.span))
         last = next((message for message in asked if message["role"] == "assistant"), None)
-        earlier = last and answers.get(_words([last]))
+        earlier = answers.get(_words([last])) if last else None
         if earlier and earlier != key:
             before[key] = earlier
     while before:  # from the first one on, and what is in a circle not at all
