@@ -9,16 +9,13 @@ The table is imported when it is asked for: whoever reads a store needs no diale
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from orq_otel.viewer.later import later
 
 if TYPE_CHECKING:
     from orq_otel.viewer.dialects import dialect, logged, table
 
 __all__ = ["dialect", "logged", "table"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return import_module(f"{__name__}.{name}")
+__getattr__ = later(__name__, __all__)

@@ -5,10 +5,10 @@ Modules that only writing needs are imported when they are asked for.
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from orq_otel.viewer.later import later
 from orq_otel.viewer.model.store import Store
 
 if TYPE_CHECKING:
@@ -16,11 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["deciding", "open_store", "sqlite_indexing", "sqlite_writing"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return import_module(f"{__name__}.{name}")
+__getattr__ = later(__name__, __all__)
 
 
 def open_store(url_or_path: str | Path, *, for_reading: bool = False) -> Store:
