@@ -13,12 +13,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import Sampler
+from support.programs import run_program
 from support.recorded import Telemetry
 
 from orq_otel import OpenAIInstrumentor, Thread, doctor, status, thread, use_labels
@@ -258,26 +260,40 @@ def interrupt() -> Iterator[Callable[[type[Exception]], None]]:
     signal.signal(signal.SIGUSR1, before)
 
 
+#: In a process of its own: in the tests' our OS thread may run for another call.
+CANNOT_START = """
+import signal, threading
+import openai
+from opentelemetry.sdk.trace import TracerProvider
+from support.vendor import VendorServer
+from orq_otel import OpenAIInstrumentor
+
+def handle(*_):
+    raise RuntimeError("of the handler")
+
+start = threading.Thread.start
+def start_ours(self):
+    if self.name == "orq-otel":
+        signal.raise_signal(signal.SIGUSR1)
+    start(self)
+
+server = VendorServer()
+server.start()
+signal.signal(signal.SIGUSR1, handle)
+threading.Thread.start = start_ours
+OpenAIInstrumentor().instrument(tracer_provider=TracerProvider())
+client = openai.OpenAI(api_key="k", base_url=server.base_url, max_retries=0)
+try:
+    client.chat.completions.create(
+        model="m", messages=[{"role": "user", "content": "x"}], stream=True)
+except RuntimeError as error:
+    print(error)
+"""
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this machine has no such signal")
-def test_it_may_look_like_an_os_thread_that_cannot_start(
-    instrumented: Telemetry,
-    client: openai.OpenAI,
-    interrupt: Callable[[type[Exception]], None],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    start = threading.Thread.start
-    for one in threading.enumerate():
-        if one.name == "orq-otel":
-            one.join(10)
-
-    def start_ours(self: threading.Thread) -> None:
-        if self.name == "orq-otel":
-            interrupt(RuntimeError)
-        start(self)
-
-    monkeypatch.setattr(threading.Thread, "start", start_ours)
-    with pytest.raises(RuntimeError):
-        client.chat.completions.create(model="m", messages=MESSAGES, stream=True)
+def test_it_may_look_like_an_os_thread_that_cannot_start(tmp_path: Path) -> None:
+    assert run_program(CANNOT_START, tmp_path).stdout == "of the handler\n"
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this machine has no such signal")
