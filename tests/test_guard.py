@@ -9,7 +9,6 @@ import json
 import logging
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
