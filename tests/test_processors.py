@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -435,28 +436,46 @@ def test_concurrent_requests_are_labelled_each_with_its_own_thread(
     }
 
 
-@pytest.mark.parametrize("is_in_a_child", [False, True])
-def test_of_two_requests_in_one_trace_only_the_current_one_is_labelled(
-    telemetry: Telemetry, tracer: Tracer, is_in_a_child: bool
+@pytest.mark.parametrize("depth", range(4))
+def test_of_two_requests_in_one_trace_the_nearest_one_around_is_labelled(
+    telemetry: Telemetry, tracer: Tracer, depth: int
 ) -> None:
+    between = [f"between-{number}" for number in range(depth)]
     with (
         tracer.start_as_current_span("front", kind=SpanKind.SERVER),
         tracer.start_as_current_span("back", kind=SpanKind.SERVER),
+        ExitStack() as stack,
     ):
-        with tracer.start_as_current_span("child"):
-            with tracer.start_as_current_span("grandchild"), thread("unsure"):
-                pass
-            if is_in_a_child:
-                with thread("one"):
-                    pass
-        with thread("two" if is_in_a_child else "one"):
+        for name in between:
+            stack.enter_context(tracer.start_as_current_span(name))
+        with thread("one"):
+            pass
+        with thread("two"):
             pass
     assert named(telemetry) == {
         "front": {},
         "back": labels_of("one"),
-        "child": {},
-        "grandchild": {},
+        **dict.fromkeys(between, {}),
     }
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_work_that_outlives_its_request_labels_none_of_the_others(
+    telemetry: Telemetry, tracer: Tracer, depth: int
+) -> None:
+    with (
+        tracer.start_as_current_span("first", kind=SpanKind.SERVER),
+        tracer.start_as_current_span("second", kind=SpanKind.SERVER),
+    ):
+        request = tracer.start_span("own", kind=SpanKind.SERVER)
+        with ExitStack() as stack:
+            stack.enter_context(use_span(request))
+            for number in range(depth):
+                stack.enter_context(tracer.start_as_current_span(f"between-{number}"))
+            request.end()
+            with thread("one"):
+                pass
+    assert all(labels == {} for labels in named(telemetry).values())
 
 
 def test_the_caller_in_another_process_is_no_request_of_ours(

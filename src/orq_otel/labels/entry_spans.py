@@ -14,6 +14,7 @@ from opentelemetry.trace import INVALID_SPAN, SpanKind
 from orq_otel.foundations.guard import report
 from orq_otel.foundations.once import hold
 from orq_otel.foundations.process import process
+from orq_otel.foundations.reaches import parent_of
 from orq_otel.labels.attributes import stamp, thread_of
 from orq_otel.threads.frames import Frame, Thread, current_frame, hooks
 
@@ -139,8 +140,13 @@ class EntrySpans:
         candidates = [entry for ref in list(spans.values()) if (entry := _if_open(ref)) is not None]
         if len(candidates) == 1:
             return candidates[0]
-        # A trace may pass through a process twice. Then only the children of a request are known.
-        return _if_open(spans.get(getattr(getattr(span, "parent", None), "span_id", 0)))
+        # A trace may pass through a process twice. Then the request is the nearest one above.
+        while span is not None and getattr(span, "kind", None) not in ENTRY_KINDS:
+            parent_id = getattr(getattr(span, "parent", None), "span_id", 0)
+            if parent_id in spans:
+                return _if_open(spans[parent_id])
+            span = parent_of(span)
+        return None
 
     def passes_on(self, span: Any) -> bool:
         """Whether a child of `span` that starts now inherits its thread."""
