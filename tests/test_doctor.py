@@ -296,6 +296,29 @@ def test_a_slip_in_a_variable_of_opentelemetrys(collector: OtlpReceiver) -> None
     assert notes(report)["ORQ-S10"] == ("OTEL_SERVICENAME is set. Did you mean OTEL_SERVICE_NAME?")
 
 
+@pytest.mark.parametrize(
+    ("slip", "right"),
+    [
+        ("OTEL_EXPORTER_OTLP_TRACE_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"),
+        ("OTEL_EXPORTER_OTLP_HEADER", "OTEL_EXPORTER_OTLP_HEADERS"),
+        ("OTEL_EXPORTER_OLTP_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"),
+        ("OTEL_TRACE_EXPORTER", "OTEL_TRACES_EXPORTER"),
+    ],
+)
+def test_a_slip_that_keeps_spans_from_where_they_are_wanted(
+    slip: str, right: str, collector: OtlpReceiver
+) -> None:
+    where = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+    code, report = doctor(**where, **{slip: SECRET})
+    assert (code, problems(report)) == (1, {"ORQ-S10": f"{slip} is set. Did you mean {right}?"})
+    rights = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{collector.url}/v1/traces"}
+    rights |= {"OTEL_EXPORTER_OTLP_HEADERS": "a=b", "OTEL_TRACES_EXPORTER": "otlp"}
+    rights |= {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
+    code, report = doctor(**{**where, slip: SECRET, right: rights[right]})
+    assert (code, problems(report)) == (0, {})
+    assert slip in notes(report)["ORQ-S10"]
+
+
 def test_what_is_missing(tmp_path: Path, collector: OtlpReceiver) -> None:
     blocked = "opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http", "opentelemetry.distro"
     (tmp_path / "sitecustomize.py").write_text(

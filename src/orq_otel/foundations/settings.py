@@ -345,18 +345,22 @@ def _warn_of_unknown(variables: Mapping[str, str]) -> None:
             warn_once(UNKNOWN_VARIABLE, f"There is no variable {name}.{meant(name, known)}")
 
 
-def meant(name: str, known: Collection[str], likeness: float = 0.85) -> str:
+def meant(name: str, known: Collection[str]) -> str:
     """The question whether a similar variable was meant, after a space. "" if none is similar.
 
     Args:
         name: A name that no variable has.
         known: The names of all variables.
-        likeness: From 0 to 1, as `difflib` counts it.
     """
+    close = similar(name, known, 0.85)
+    return "" if close is None else f" Did you mean {close}?"
+
+
+def similar(name: str, known: Collection[str], likeness: float) -> str | None:
+    """The most similar of the known names, from a likeness of 0 to 1 on, as `difflib` counts it."""
     from difflib import get_close_matches  # noqa: PLC0415 - only where something is wrong
 
-    close = get_close_matches(name, known, 1, likeness)
-    return f" Did you mean {close[0]}?" if close else ""
+    return next(iter(get_close_matches(name, known, 1, likeness)), None)
 
 
 def is_strict() -> bool:

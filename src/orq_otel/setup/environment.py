@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.machinery import PathFinder
@@ -25,7 +26,7 @@ from orq_otel.foundations.codes import (
     UNKNOWN_VARIABLE,
     UNSUPPORTED_CLIENT,
 )
-from orq_otel.foundations.settings import CAPTURE_MODES, REDACT, Settings, meant, names
+from orq_otel.foundations.settings import CAPTURE_MODES, REDACT, Settings, names, similar
 from orq_otel.foundations.variables import wrong
 from orq_otel.foundations.version import __version__
 from orq_otel.setup.configuration import INSTRUMENTORS, unsupported
@@ -72,6 +73,11 @@ _VARIABLES: Final = (
 )
 #: How alike a variable is to one of these if it is a slip. Other packages' variables are less so.
 _SLIP: Final = 0.92
+#: The variables without which no spans are made, or they do not arrive where they are wanted.
+_FOR_SPANS: Final = re.compile(
+    r"OTEL_(TRACES_EXPORTER|CONFIG_FILE|PYTHON_(TRACER_PROVIDER|CONFIGURATOR|DISTRO)|EXPORTER_OTLP_"
+    r"(TRACES_)?(ENDPOINT|PROTOCOL|HEADERS|INSECURE|CERTIFICATE|CLIENT_KEY|CLIENT_CERTIFICATE))"
+)
 #: Where opentelemetry-instrument sends spans if nothing is set.
 DEFAULT_GRPC: Final = "http://localhost:4317"
 #: A sampler that keeps a smaller share of conversations than this hides most of them.
@@ -214,10 +220,13 @@ def _slips() -> Iterator[Finding]:
     for module in filter(_is_there, _VARIABLES):
         known.update(name for name in vars(import_module(module)) if name.startswith("OTEL_"))
     for name in os.environ:
+        close = None
         if name.startswith("OTEL_") and name not in known:
-            question = meant(name, known, _SLIP)
-            if question:
-                yield Finding(UNKNOWN_VARIABLE, f"{name} is set.{question}", is_problem=False)
+            close = similar(name, known, _SLIP)
+        if close is not None:
+            # Where another variable of the right name decides, the program works all the same.
+            is_problem = bool(_FOR_SPANS.fullmatch(close)) and not os.environ.get(close, "").strip()
+            yield Finding(UNKNOWN_VARIABLE, f"{name} is set. Did you mean {close}?", is_problem)
 
 
 def names_protocol() -> bool:
