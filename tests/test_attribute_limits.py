@@ -5,6 +5,7 @@ Each test notes what an exporter gets to see when the SDK tells it of the end, n
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -35,11 +36,13 @@ from opentelemetry.sdk.trace import (
 )
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, Tracer
+from support.signals import Signals
 
 from orq_otel import (
     OpenAIInstrumentor,
     ThreadLogRecordProcessor,
     ThreadSpanProcessor,
+    feedback,
     thread,
     use_labels,
 )
@@ -620,6 +623,39 @@ def test_json_in_the_labels_of_a_record_is_whole(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "4")
     exported, _ = emit(128, {})
     assert exported["orq.tags"] == "[]"
+
+
+@pytest.mark.skipif(
+    "log_record_limits" not in inspect.signature(sdk_logs.Logger).parameters,
+    reason="opentelemetry-sdk of that age has no limits that can be asked",
+)
+@WHOLE
+def test_json_in_the_labels_of_our_own_events_is_whole(
+    monkeypatch: pytest.MonkeyPatch, client: openai.OpenAI, longest: int, tags: str, metadata: str
+) -> None:
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT", "true")
+    monkeypatch.setenv("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", str(longest))
+    use_labels(["langwatch", "phoenix"])
+    signals = Signals().instrument()
+    try:
+        with thread("1", **DETAILED):
+            client.completions.create(model="m", prompt="Hi")
+            with pytest.raises(openai.NotFoundError):
+                client.with_options(base_url=f"{client.base_url}no/").embeddings.create(
+                    model="m", input="Hi"
+                )
+            feedback(True, logger_provider=signals.logger_provider)
+    finally:
+        signals.close()
+    assert [name for name, _ in signals.events()] == [
+        "gen_ai.client.inference.operation.details",
+        "gen_ai.client.operation.exception",
+        "gen_ai.evaluation.result",
+    ]
+    for _, told in signals.events():
+        assert told["thread.tags"] == ("support"[:longest], "urgent"[:longest])
+        assert (told["orq.tags"], told["langwatch.labels"]) == (tags, tags)
+        assert told["metadata"] == metadata
 
 
 together_of_records = pytest.mark.parametrize(

@@ -416,6 +416,10 @@ def test_what_a_callback_calls_is_no_part_of_the_models_run(
     assert instrumented.one().name == "chat m"
 
 
+def test_a_logger_whose_limits_nobody_sees() -> None:
+    assert reaches.record_value_limit(Bare()) is None
+
+
 def test_a_span_that_remembers_nothing() -> None:
     class Closed:
         __slots__ = ()

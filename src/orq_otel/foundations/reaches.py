@@ -9,8 +9,8 @@ For each, this says why, and what happens once it is gone, which no release note
   span has ended, before anybody exports it. They are pinned to the object that keeps the
   attributes, since a span shares it with what processors are given at its end. Where the SDK does
   not keep attributes as it does today, it sets them itself, and what it drops stays dropped.
-  The SDK's limit for the length of a value is looked up there as well, so that JSON fits it. Where
-  it is gone, the SDK cuts JSON wherever the limit falls.
+  The SDK's limit for the length of a value is looked up there as well, and that of log records at
+  the logger, so that JSON fits it. Where it is gone, the SDK cuts JSON wherever the limit falls.
 - *The processors of the SDK's providers*: ours has to come first, so that others see the labels,
   also those that export at once; the public method appends. Where they are kept in another way,
   that method is used.
@@ -130,6 +130,12 @@ def put(span: Any, attributes: Mapping[str, Any], *, pinned: bool = False) -> No
 def value_limit(span: Any) -> int | None:
     """How many characters a text on a span may have before the SDK cuts it, or None."""
     return getattr(getattr(span, "_attributes", None), "max_value_len", None)
+
+
+def record_value_limit(logger: Any) -> int | None:
+    """The same for the log records that a logger emits."""
+    limits = getattr(logger, "_log_record_limits", None)
+    return getattr(limits, "max_log_record_attribute_length", None)
 
 
 def read(span: Any) -> Mapping[str, Any]:

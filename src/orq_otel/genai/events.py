@@ -14,7 +14,9 @@ from opentelemetry.context import Context
 from orq_otel.foundations.codes import NO_EVENTS
 from orq_otel.foundations.guard import warn_once
 from orq_otel.foundations.reaches import logger_provider as global_provider
+from orq_otel.foundations.reaches import record_value_limit
 from orq_otel.foundations.version import __version__
+from orq_otel.foundations.whole_json import with_whole_json
 from orq_otel.genai.errors import class_name
 from orq_otel.genai.metrics import INFERENCE
 from orq_otel.genai.semconv import (
@@ -143,7 +145,7 @@ class Events:
             context=context,
             severity_number=SeverityNumber.WARN if is_warning else SeverityNumber.INFO,
             severity_text="WARN" if is_warning else "INFO",
-            attributes=attributes,
+            attributes=with_whole_json(attributes, record_value_limit(logger)),
             event_name=name,
         )
         if complete is not None:
