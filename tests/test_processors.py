@@ -455,7 +455,7 @@ def test_of_two_requests_in_one_trace_the_nearest_one_around_is_labelled(
     assert named(telemetry) == {
         "front": {},
         "back": labels_of("one"),
-        **dict.fromkeys(between, {}),
+        **{name: {} for name in between},
     }
 
 
