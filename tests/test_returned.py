@@ -26,12 +26,15 @@ from fastapi import BackgroundTasks as FastApiTasks
 from fastapi import Depends, FastAPI
 from fastapi import Response as FastApiResponse
 from fastapi.responses import StreamingResponse
+from opentelemetry import trace
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, use_span
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask, BackgroundTasks
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 from support.later_work import Chunks, Work, now
+from support.recorded import Telemetry
 
 from orq_otel import thread
 
@@ -188,6 +191,62 @@ async def test_a_stream_and_its_background_task(work: Work) -> None:
 
     assert await get(Starlette(routes=[Route("/", handler)])) == b"ab"
     assert work.seen == ["one"] * 3
+
+
+class Traced(BackgroundTask):
+    """A task with a span around it, as OpenTelemetry's instrumentation of FastAPI makes one."""
+
+    async def __call__(self) -> None:
+        with trace.get_tracer("framework").start_as_current_span("task"):
+            await super().__call__()
+
+
+@pytest.mark.parametrize("name", ["task", "async_task"])
+async def test_the_span_of_a_task_is_of_its_thread_and_one_around_more_is_not(
+    labelled: Telemetry, monkeypatch: pytest.MonkeyPatch, work: Work, name: str
+) -> None:
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", labelled.provider)
+    tracer = trace.get_tracer("test")
+
+    @thread("{request.query_params[id]}", tags=["a"])
+    async def handler(request: Request) -> JSONResponse:
+        tasks = BackgroundTasks([Traced(getattr(work, name))])
+        tasks.add_task(getattr(work, name))
+        return JSONResponse({}, background=tasks)
+
+    app = Starlette(routes=[Route("/", handler)])
+
+    async def traced(scope: Any, receive: Any, send: Any) -> None:
+        with tracer.start_as_current_span("middleware"):
+            await app(scope, receive, send)
+
+    await asyncio.gather(*(get(traced, f"/?id=s-{number}") for number in range(3)))
+    told = sorted(
+        (span.name, span.attributes.get("thread.id", ""), span.attributes.get("thread.tags"))
+        for span in labelled.spans
+        if span.attributes is not None
+    )
+    assert told == [
+        *[("middleware", "", None)] * 3,
+        *[("task", f"s-{number}", ("a",)) for number in range(3)],
+    ]
+
+
+async def test_a_span_that_cannot_be_labelled_leaves_the_task_in_its_thread(
+    labelled: Telemetry, work: Work, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Odd(NonRecordingSpan):
+        def is_recording(self) -> bool:
+            raise RuntimeError("a span of another kind")
+
+    @thread("one")
+    async def handler(request: Request) -> JSONResponse:
+        return JSONResponse({}, background=BackgroundTask(work.async_task))
+
+    with use_span(Odd(INVALID_SPAN_CONTEXT)):
+        await get(Starlette(routes=[Route("/", handler)]))
+    assert work.seen == ["one"]
+    assert "labelling the span of a task" in caplog.text
 
 
 # ---- FastAPI --------------------------------------------------------------------------------

@@ -167,6 +167,19 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=entry_spans.renew_lock)
 
 
+def label_task(thread: Thread, handed_back_at: int) -> None:
+    """Label the span in which a task of a framework begins, if it was made for that task.
+
+    One that is older than the task is around more than this one, as that of a middleware is.
+    """
+    try:
+        span: Any = trace.get_current_span()
+        if span.is_recording() and getattr(span, "start_time", 0) > handed_back_at:
+            stamp(span, thread)
+    except Exception as error:  # noqa: BLE001 - the task has to run in its thread
+        report("labelling the span of a task", error)
+
+
 def inherited_thread(context: Context | None = None, parent: Any = None) -> Thread | None:
     """The thread of code that has OpenTelemetry's context but no scope.
 

@@ -22,8 +22,8 @@ from orq_otel.labels.attributes import (
     in_force,
     stamp,
 )
-from orq_otel.labels.entry_spans import CONSUMER, SERVER, entry_spans, inherited_thread
-from orq_otel.threads.frames import scoped_thread
+from orq_otel.labels.entry_spans import CONSUMER, SERVER, entry_spans, inherited_thread, label_task
+from orq_otel.threads.frames import hooks, scoped_thread
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -54,6 +54,7 @@ class ThreadSpanProcessor(SpanProcessor):
         #: ends a span. If several OS threads call them, ending a call in here could deadlock.
         self._in_turn = False
         follow(Settings.read())
+        hooks.task_listener = label_task
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Label `span`. OpenTelemetry's SDK calls this for every span that it records."""

@@ -131,18 +131,22 @@ class Hooks:
         listeners: Functions that are called with the frame of every scope that is entered.
         inbound_thread: Returns the thread that came in with the request, for code outside every
             scope. None if threads from other processes are not accepted.
+        task_listener: Is called with the thread of every task that begins after its handler, and
+            the time at which that handed it back, in nanoseconds. None if nobody wants to know.
     """
 
-    __slots__ = ("inbound_thread", "listeners")
+    __slots__ = ("inbound_thread", "listeners", "task_listener")
 
     def __init__(self) -> None:
         self.listeners: list[Callable[[Frame], object]] = []
         self.inbound_thread: Callable[[], Thread | None] | None = None
+        self.task_listener: Callable[[Thread, int], object] | None = None
 
     def reset(self) -> None:
         """Remove all callbacks."""
         self.listeners.clear()
         self.inbound_thread = None
+        self.task_listener = None
 
 
 hooks: Final = process.keep(Hooks())

@@ -33,6 +33,7 @@ from contextlib import (
     suppress,
 )
 from dis import opmap
+from time import time_ns
 from types import (
     AsyncGeneratorType,
     CoroutineType,
@@ -45,7 +46,7 @@ from typing import Any, Final, TypeAlias
 from weakref import ref
 
 from orq_otel.foundations.guard import report
-from orq_otel.threads.frames import Frame, Steps, Thread, current_frame, enter, leave
+from orq_otel.threads.frames import Frame, Steps, Thread, current_frame, enter, hooks, leave
 from orq_otel.threads.misuse import is_refusal
 
 #: Gets the arguments of one call. Returns a new frame for it, or None to run it without a scope.
@@ -559,7 +560,7 @@ def _later_task(task: Any, frame: Frame) -> Any:
         function = getattr(task, name, None)
         if callable(function) and hasattr(task, "args") and hasattr(task, "kwargs"):
             task = copy.copy(task)
-            setattr(task, name, _later_call(function, frame))
+            setattr(task, name, _later_call(function, frame, _reopening_for_task(frame)))
             return task
     return None
 
@@ -585,7 +586,7 @@ class Tasks(list[Any]):
 _KEPT: Final = "_orq_otel_kept"
 
 
-def _later_call(function: Any, frame: Frame) -> Any:
+def _later_call(function: Any, frame: Frame, open_frame: OpenFrame | None = None) -> Any:
     if not callable(function):
         return function
     kept = function.__dict__.get(_KEPT) if type(function) is FunctionType else None
@@ -593,7 +594,7 @@ def _later_call(function: Any, frame: Frame) -> Any:
         if _is_inside(kept[1], frame):
             return function  # it belongs to a handler that was called by this one
         function = kept[2]  # kept by an earlier request
-    wrapped = scoped(function, _reopening(frame))
+    wrapped = scoped(function, open_frame or _reopening(frame))
     setattr(wrapped, _KEPT, (ref(wrapped), frame, function))
     return wrapped
 
@@ -607,6 +608,17 @@ def _is_inside(inner: Frame | None, outer: Frame) -> bool:
 def _reopening(frame: Frame) -> OpenFrame:
     thread = frame.thread
     return lambda _args, _kwargs: Frame(thread, current_frame())
+
+
+def _reopening_for_task(frame: Frame) -> OpenFrame:
+    thread, handed_back_at = frame.thread, time_ns()
+
+    def open_frame(_args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Frame:
+        if thread is not None and hooks.task_listener is not None:
+            hooks.task_listener(thread, handed_back_at)
+        return Frame(thread, current_frame())
+
+    return open_frame
 
 
 class StepsWhereItRuns:
