@@ -46,7 +46,24 @@ _CONTENT = {
     semconv.TOOL_DEFINITIONS,
 }
 
-#: What the operations do whose names are ours.
+#: The operations that the conventions name.
+_STANDARD = {
+    semconv.CHAT,
+    semconv.CREATE_AGENT,
+    semconv.CREATE_MEMORY,
+    semconv.CREATE_MEMORY_STORE,
+    semconv.DELETE_MEMORY,
+    semconv.DELETE_MEMORY_STORE,
+    semconv.EMBEDDINGS,
+    semconv.FETCH_RESPONSE,
+    semconv.INVOKE_AGENT,
+    semconv.RETRIEVAL,
+    semconv.SEARCH_MEMORY,
+    semconv.TEXT_COMPLETION,
+    semconv.UPDATE_MEMORY,
+}
+
+#: What the others do, whose names are ours.
 _DOES = {
     semconv.CHECK_PROVENANCE: "looks for marks of a model in a file",
     semconv.CHUNK_TEXT: "cuts a text into chunks",
@@ -335,15 +352,15 @@ def _hosts() -> str:
 def _by_standard(rows: Iterable[Listed]) -> tuple[list[Listed], list[Listed]]:
     """The rows of operations that the conventions name, and the others."""
     table = list(rows)
-    standard = [row for row in table if row[1].is_standard]
-    return standard, [row for row in table if not row[1].is_standard]
+    standard = [row for row in table if row[1].name in _STANDARD]
+    return standard, [row for row in table if row[1].name not in _STANDARD]
 
 
 def _operations(table: list[Listed]) -> str:
     """The rows of a table of operations. Those of ours say what they do."""
     return "\n".join(
         f"| `{called}` | `{one.name}` | "
-        f"{'' if one.is_standard else f'{_DOES[one.name]} | '}"
+        f"{f'{_DOES[one.name]} | ' if one.name in _DOES else ''}"
         f"{'yes' if one.new_stream_reader else ''} |"
         for called, one, _ in table
     )
@@ -355,7 +372,7 @@ def _attributes(table: list[Listed]) -> str:
     for called, operation, attributes in table:
         alike = columns.setdefault(frozenset(attributes), [])
         alike.append(operation.name)
-        if operation.is_standard:
+        if operation.name in _STANDARD:
             alike.append(f"`{called.rpartition(' ')[2]}`")
     heads = ["<br>".join(dict.fromkeys(alike)) for alike in columns.values()]
     every = sorted({name for names in columns for name in names})

@@ -104,7 +104,7 @@ class Operation:
     """One row of an instrumentor's table.
 
     Attributes:
-        name: The value of `gen_ai.operation.name`.
+        name: The value of `gen_ai.operation.name`, of the conventions or one of ours.
         read_request: Turns a request, which is plain JSON, into span attributes. Without it, there
             are none besides those that a call starts with.
         read_response: Turns a response, parsed or a namespace of its JSON, into span attributes.
@@ -114,8 +114,6 @@ class Operation:
             `read_request` has to set `gen_ai.request.stream`: without it, the time to the first
             chunk is not recorded.
         constants: Attributes that every span of the operation has.
-        is_standard: Whether the conventions name this operation. If not, its name is one of ours,
-            which they allow.
         content: Reads content, if its capture is switched on.
         target: The attribute whose value follows the name in the name of a span.
         is_evaluation: Whether its answer is the result of an evaluation, which is an event too.
@@ -127,7 +125,6 @@ class Operation:
     read_start: Callable[[Mapping[str, Any]], Attributes] | None = None
     new_stream_reader: Callable[[], StreamReader] | None = None
     constants: Mapping[str, Any] = field(default_factory=dict)
-    is_standard: bool = True
     content: ContentReaders | None = None
     target: str = REQUEST_MODEL
     is_evaluation: bool = False

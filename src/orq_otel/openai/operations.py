@@ -73,7 +73,6 @@ _COMPACT = Operation(
     name=semconv.COMPACT,
     read_request=responses.request_attributes,
     read_response=responses.response_attributes,
-    is_standard=False,
     content=ContentReaders(
         read_request=responses.request_content,
         read_response=responses.compacted_content,
@@ -87,7 +86,6 @@ _images = partial(
     read_request=images.request_attributes,
     read_response=images.response_attributes,
     new_stream_reader=partial(EventReader, images.response_attributes),
-    is_standard=False,
     content=ContentReaders(
         read_request=images.request_content,
         read_response=images.response_content,
@@ -99,7 +97,6 @@ _transcription = partial(
     read_request=audio.transcription_request_attributes,
     read_response=audio.usage_attributes,
     new_stream_reader=partial(EventReader, audio.usage_attributes),
-    is_standard=False,
     content=ContentReaders(
         read_request=audio.transcription_request_content,
         read_response=audio.transcription_response_content,
@@ -110,7 +107,6 @@ _video = partial(
     Operation,
     read_request=videos.request_attributes,
     read_response=videos.response_attributes,
-    is_standard=False,
     content=ContentReaders(read_request=images.request_content),
 )
 _RUN = Operation(
@@ -132,7 +128,6 @@ _CALL = Operation(
     read_start=calls.start_attributes,
     read_request=calls.request_attributes,
     read_response=calls.response_attributes,
-    is_standard=False,
     content=ContentReaders(
         read_request=calls.request_content,
         read_tools=calls.tool_definitions,
@@ -229,7 +224,6 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         read_request=audio.speech_request_attributes,
         read_response=audio.speech_response_attributes,
         new_stream_reader=partial(EventReader, audio.usage_attributes),
-        is_standard=False,
         content=ContentReaders(
             read_request=audio.speech_request_content,
         ),
@@ -239,7 +233,6 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("post", "/moderations"): Operation(
         name=semconv.MODERATE,
         read_response=moderations.response_attributes,
-        is_standard=False,
         content=ContentReaders(
             read_request=moderations.request_content, read_response=moderations.response_content
         ),
@@ -247,7 +240,6 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("post", "/decisions"): Operation(
         name=semconv.DECIDE,
         read_response=moderations.response_attributes,
-        is_standard=False,
         content=ContentReaders(
             read_request=decisions.request_content, read_response=decisions.response_content
         ),
@@ -258,7 +250,6 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("post", "/content_provenance_checks"): Operation(
         name=semconv.CHECK_PROVENANCE,
         read_response=error_attributes,
-        is_standard=False,
         content=ContentReaders(read_response=provenance.response_content),
     ),
     ("post", "/agents"): _NEW_AGENT,
@@ -270,7 +261,6 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         read_start=evals.grade_start_attributes,
         read_request=evals.grade_request_attributes,
         read_response=evals.grade_response_attributes,
-        is_standard=False,
         is_evaluation=True,
         content=ContentReaders(
             read_request=evals.grade_request_content, read_response=evals.grade_response_content
@@ -281,14 +271,12 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         name=semconv.FINE_TUNE,
         read_request=fine_tuning.request_attributes,
         read_response=fine_tuning.response_attributes,
-        is_standard=False,
     ),
     ("post", "/realtime/calls"): _CALL,
     ("post", "/live/sessions"): _CALL,
     ("post", "/batches"): Operation(
         name=semconv.CREATE_BATCH,
         read_response=batches.response_attributes,
-        is_standard=False,
     ),
 }
 
@@ -309,7 +297,6 @@ WITH_IDS: Mapping[tuple[str, str], tuple[tuple[re.Pattern[str], Operation], ...]
                 read_start=evals.run_start_attributes,
                 read_request=evals.run_request_attributes,
                 read_response=evals.run_response_attributes,
-                is_standard=False,
                 content=ContentReaders(
                     read_request=evals.run_request_content,
                 ),

@@ -63,7 +63,6 @@ def _session_operation(name: str) -> Operation:
         name=name,
         read_request=realtime.connection_attributes,
         new_stream_reader=partial(EventReader, realtime.session_attributes),
-        is_standard=False,
     )
 
 
@@ -260,7 +259,6 @@ class RealtimeSession(Session):
         read_request=realtime.request_attributes,
         read_response=realtime.response_attributes,
         new_stream_reader=partial(EventReader, realtime.event_attributes),
-        is_standard=False,
         content=ContentReaders(
             read_request=realtime.request_content,
             read_response=realtime.response_content,

@@ -155,7 +155,6 @@ _images = partial(
     Row,
     read_request=router.image_request_attributes,
     read_response=router.image_response_attributes,
-    is_standard=False,
     content=ContentReaders(
         read_request=images.request_content, read_response=images.response_content
     ),
@@ -164,7 +163,6 @@ _transcript = partial(
     Row,
     read_request=audio.transcription_request_attributes,
     read_response=audio.usage_attributes,
-    is_standard=False,
     content=ContentReaders(
         read_request=audio.transcription_request_content,
         read_response=audio.transcription_response_content,
@@ -173,7 +171,6 @@ _transcript = partial(
 _decision = partial(
     Row,
     read_response=judgements.decision_response_attributes,
-    is_standard=False,
     content=ContentReaders(
         read_request=judgements.decision_request_content,
         read_response=judgements.decision_response_content,
@@ -210,7 +207,6 @@ def _memory(
         read_start=memory.start_attributes,
         read_request=read_request,
         read_response=read_response,
-        is_standard=name != semconv.FETCH_MEMORY,
         content=content,
         special=special,
     )
@@ -235,7 +231,6 @@ _DEPLOYMENTS: Mapping[str, Row] = {
         read_start=deployments.start_attributes,
         read_request=deployments.request_attributes,
         read_response=deployments.config_attributes,
-        is_standard=False,
         content=ContentReaders(
             read_request=deployments.request_content,
             read_response=deployments.config_content,
@@ -255,7 +250,6 @@ def _text(
     return Row(
         name=name,
         read_start=start,
-        is_standard=False,
         content=ContentReaders(read_request=request_content, read_response=response_content),
     )
 
@@ -265,7 +259,6 @@ _PROMPT = Row(
     read_start=prompts.start_attributes,
     read_request=prompts.request_attributes,
     read_response=prompts.response_attributes,
-    is_standard=False,
     content=ContentReaders(
         read_response=prompts.response_content,
         read_tools=prompts.tool_definitions,
@@ -327,7 +320,6 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
             name=semconv.COMPACT,
             read_request=responses.request_attributes,
             read_response=responses.response_attributes,
-            is_standard=False,
             content=ContentReaders(
                 read_request=responses.request_content,
                 read_response=responses.compacted_content,
@@ -385,7 +377,6 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
             name=semconv.GENERATE_SPEECH,
             read_request=audio.speech_request_attributes,
             read_response=audio.speech_response_attributes,
-            is_standard=False,
             content=ContentReaders(
                 read_request=router.speech_request_content,
             ),
@@ -400,7 +391,6 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
             name=semconv.RERANK,
             read_request=judgements.rerank_request_attributes,
             read_response=judgements.rerank_response_attributes,
-            is_standard=False,
             content=ContentReaders(
                 read_request=judgements.rerank_request_content,
                 read_response=judgements.rerank_response_content,
@@ -411,7 +401,6 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
         "ocr": Row(
             name=semconv.READ_DOCUMENT,
             read_response=judgements.ocr_response_attributes,
-            is_standard=False,
             content=ContentReaders(
                 read_request=judgements.ocr_request_content,
                 read_response=judgements.ocr_response_content,
@@ -422,7 +411,6 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
         "create": Row(
             name=semconv.MODERATE,
             read_response=moderations.response_attributes,
-            is_standard=False,
             content=ContentReaders(
                 read_request=judgements.moderation_request_content,
                 read_response=judgements.moderation_response_content,
@@ -436,7 +424,6 @@ TABLE: Mapping[str, Mapping[str, Row]] = {
             name=semconv.EVALUATE,
             read_start=judgements.evaluation_start_attributes,
             read_response=judgements.evaluation_response_attributes,
-            is_standard=False,
             content=ContentReaders(
                 read_request=judgements.evaluation_request_content,
                 read_response=judgements.evaluation_response_content,
