@@ -93,13 +93,13 @@ class Events:
 
         `complete` adds to the record before it is emitted.
         """
-        self._emit(_DETAILS, attributes, context, complete, is_warning=False)
+        self._emit(_DETAILS, attributes, context, complete)
 
     def evaluation(self, attributes: Mapping[str, Any], context: Context) -> None:
         """Emit the result of an evaluation, which is among these attributes, with their labels."""
         result = {name: attributes[name] for name in _RESULT if name in attributes}
         result |= labels_in(attributes)
-        self._emit(_EVALUATION, result, context, is_warning=False)
+        self._emit(_EVALUATION, result, context)
 
     def exception(
         self,
@@ -125,7 +125,7 @@ class Events:
         }
         if message:
             attributes["exception.message"] = message
-        self._emit(_EXCEPTION, attributes, context, is_warning=True)
+        self._emit(_EXCEPTION, attributes, context)
 
     def _emit(
         self,
@@ -133,18 +133,17 @@ class Events:
         attributes: Mapping[str, Any],
         context: Context,
         complete: Callable[[LogRecord], None] | None = None,
-        *,
-        is_warning: bool,
     ) -> None:
         logger = self.find_logger()
         if logger is None:
             return
         from opentelemetry._logs import LogRecord, SeverityNumber  # noqa: PLC0415
 
+        severity = SeverityNumber.WARN if name == _EXCEPTION else SeverityNumber.INFO
         record = LogRecord(
             context=context,
-            severity_number=SeverityNumber.WARN if is_warning else SeverityNumber.INFO,
-            severity_text="WARN" if is_warning else "INFO",
+            severity_number=severity,
+            severity_text=severity.name,
             attributes=with_whole_json(attributes, record_value_limit(logger)),
             event_name=name,
         )
