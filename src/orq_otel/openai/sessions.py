@@ -97,19 +97,10 @@ class Session:
 
     def start(self, telemetry: Telemetry) -> bool:
         """Start the session's span. Returns whether the connection has to be watched."""
-        attributes = start_attributes(self._client, self._url, self.operation, self._model)
-        call = self._call = start_call(
-            telemetry,
-            self.operation,
-            {**attributes, **self._server},
-            self._thread,
-            self._client,
-            self.context,
-        )
-        if isinstance(call, Call):
-            watch(call)
-            call.sent = self._parameters
-            call.request(self._parameters)
+        operation, thread = self.operation, self._thread
+        attributes = start_attributes(self._client, self._url, operation, self._model)
+        call = self._start(telemetry, operation, attributes, thread, self._parameters)
+        self._call = call
         if call is not None:
             self.context = call.context
             return True
@@ -233,19 +224,23 @@ class Session:
         telemetry = self._instrumentor.telemetry
         if telemetry is None or traced_context() is None:
             return None
-        call = start_call(
-            telemetry,
-            operation,
-            {**attributes, **self._server},
-            thread,
-            self._client,
-            self.context,
-        )
-        if not isinstance(call, Call):
-            return None
-        watch(call)
-        call.sent = self._parameters
-        call.request(body)
+        call = self._start(telemetry, operation, attributes, thread, body)
+        return call if isinstance(call, Call) else None
+
+    def _start(
+        self,
+        telemetry: Telemetry,
+        operation: Operation,
+        attributes: Attributes,
+        thread: Thread | None,
+        body: Mapping[str, Any],
+    ) -> Call | Unrecorded | None:
+        attributes = {**attributes, **self._server}
+        call = start_call(telemetry, operation, attributes, thread, self._client, self.context)
+        if isinstance(call, Call):
+            watch(call)
+            call.sent = self._parameters
+            call.request(body)
         return call
 
 
