@@ -108,6 +108,15 @@ class TracedMessages:
             report("ending the trace of a message", failure)
 
 
+def _passed_on(name: str) -> Callable[..., None]:
+    """A method of a stand-in, which calls that of the span."""
+
+    def method(self: _StandIn, /, *args: Any, **kwargs: Any) -> None:
+        getattr(self._span(), name)(*args, **kwargs)
+
+    return method
+
+
 class _StandIn(Span):
     """Stands for the span of a message, or for that of the message that is being handled.
 
@@ -136,29 +145,14 @@ class _StandIn(Span):
     def is_recording(self) -> bool:
         return self._span().is_recording()
 
-    def set_attribute(self, /, *args: Any, **kwargs: Any) -> None:
-        self._span().set_attribute(*args, **kwargs)
-
-    def set_attributes(self, /, *args: Any, **kwargs: Any) -> None:
-        self._span().set_attributes(*args, **kwargs)
-
-    def add_event(self, /, *args: Any, **kwargs: Any) -> None:
-        self._span().add_event(*args, **kwargs)
-
-    def add_link(self, /, *args: Any, **kwargs: Any) -> None:
-        self._span().add_link(*args, **kwargs)
-
-    def update_name(self, /, *args: Any, **kwargs: Any) -> None:
-        self._span().update_name(*args, **kwargs)
-
-    def set_status(self, /, *args: Any, **kwargs: Any) -> None:
-        self._span().set_status(*args, **kwargs)
-
-    def record_exception(self, /, *args: Any, **kwargs: Any) -> None:
-        self._span().record_exception(*args, **kwargs)
-
-    def end(self, /, *args: Any, **kwargs: Any) -> None:
-        self._span().end(*args, **kwargs)
+    set_attribute: Any = _passed_on("set_attribute")
+    set_attributes: Any = _passed_on("set_attributes")
+    add_event: Any = _passed_on("add_event")
+    add_link: Any = _passed_on("add_link")
+    update_name: Any = _passed_on("update_name")
+    set_status: Any = _passed_on("set_status")
+    record_exception: Any = _passed_on("record_exception")
+    end: Any = _passed_on("end")
 
     def __getattr__(self, name: str) -> Any:
         """Properties that only spans of the SDK have, such as their attributes and their kind."""
