@@ -277,7 +277,7 @@ def _names(thing: Any, seen: set[int]) -> Iterator[str]:
         return
     seen.add(id(thing))
     if isinstance(thing, partial):
-        yield from _all_names((thing.func, *thing.args), seen)
+        yield from _all_names((thing.func, *thing.args, *thing.keywords.values()), seen)
     elif isinstance(thing, Mapping):
         yield from _all_names((*thing.keys(), *thing.values()), seen)
     elif isinstance(thing, (tuple, list, set, frozenset)):

@@ -12,6 +12,7 @@ to the caller: the conventions have parts of different types for the two.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from io import StringIO
 from typing import Any, Final, TypeAlias
 
@@ -82,6 +83,8 @@ _RESPONSE: Final = (
     ("task_id", ORQ_AGENT_EXECUTION_ID),
     ("model", RESPONSE_MODEL),
 )
+#: Attributes of the arguments of `agents.create`.
+new_request_attributes: Final = partial(read_strings, names=_DESCRIPTION)
 
 #: By the state of a task: the conventions' name for it, and why the task ended, if it has.
 _STATES: Final[Mapping[str, tuple[str, str | None]]] = {
@@ -97,6 +100,8 @@ _REASONS: Final = {"max_iterations": "length", "max_time": "length"}
 #: Kinds of parts that are text.
 _TEXTS: Final = frozenset({"text", "reasoning"})
 _MODALITIES: Final = frozenset({"audio", "image", "video"})
+#: Attributes of the arguments of `agents.responses.get`, which takes the id of a task.
+fetch_request_attributes: Final = partial(read_strings, names=(("task_id", RESPONSE_ID), *_TASK_ID))
 
 
 def start_attributes(arguments: Arguments) -> Attributes:
@@ -152,11 +157,6 @@ def response_attributes(response: Any) -> Attributes:
     return attributes
 
 
-def fetch_request_attributes(arguments: Arguments) -> Attributes:
-    """Attributes of the arguments of `agents.responses.get`, which takes the id of a task."""
-    return read_strings(arguments, (("task_id", RESPONSE_ID), *_TASK_ID))
-
-
 def fetched_response_attributes(response: Any) -> Attributes:
     """Attributes of a stored response. Its tokens were counted when it was made."""
     response = fields(response)
@@ -193,11 +193,6 @@ def run_request_content(arguments: Arguments) -> Content:
 def tool_definitions(request: Any) -> list[Any]:
     """The tools of the agent that a request describes, with descriptions and parameters."""
     return [_tool(fields(tool)) for tool in items(get(get(request, "settings"), "tools"))]
-
-
-def new_request_attributes(arguments: Arguments) -> Attributes:
-    """Attributes of the arguments of `agents.create`."""
-    return read_strings(arguments, _DESCRIPTION)
 
 
 def new_agent_attributes(agent: Any) -> Attributes:

@@ -7,6 +7,7 @@ are those of chat completions, except for images.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from io import StringIO
 from itertools import pairwise
 from types import SimpleNamespace
@@ -71,11 +72,8 @@ _MOST_PIECES: Final = 256
 
 #: A message, or one piece of it, by field.
 _Piece = Mapping[str, Any]
-
-
-def start_attributes(arguments: Arguments) -> Attributes:
-    """The Deployment's key. Its model is not known yet."""
-    return read_strings(arguments, (("key", PROMPT_NAME),))
+#: The Deployment's key. Its model is not known yet.
+start_attributes: Final = partial(read_strings, names=(("key", PROMPT_NAME),))
 
 
 def request_attributes(arguments: Arguments) -> Attributes:

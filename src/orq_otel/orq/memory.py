@@ -9,6 +9,7 @@ before they leave the program sees records too. A memory itself has no text, but
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from orq_otel.genai.fields import Attributes, fields, get, read_strings
@@ -26,7 +27,8 @@ from orq_otel.orq.requests import Arguments
 from orq_otel.payloads.documents import document_part
 from orq_otel.payloads.parts import items
 
-_STORE: Final = (("memory_store_key", MEMORY_STORE_ID),)
+#: The key of the store that is used.
+start_attributes: Final = partial(read_strings, names=(("memory_store_key", MEMORY_STORE_ID),))
 _NEW_STORE: Final = (("key", MEMORY_STORE_ID),)
 #: Arguments with a memory's id: of a new memory, of another one, and of one in version 3.
 _MEMORY: Final = ("entity_id", "memory_entity_id", "memory_id")
@@ -38,11 +40,10 @@ _DOCUMENT_AS_RECORD: Final = (
 _NEW_RECORD: Final = (("id", MEMORY_RECORD_ID),)
 #: Fields with a record's id, the first of them that is set: a memory has its entity's and its own.
 _RECORD_IDS: Final = ("document_id", "entity_id", "id")
-
-
-def start_attributes(arguments: Arguments) -> Attributes:
-    """The key of the store that is used."""
-    return read_strings(arguments, _STORE)
+#: Attributes of the arguments of a method that reads one memory or all of them.
+fetch_request_attributes: Final = partial(read_strings, names=_MEMORY_AS_RECORD)
+#: Attributes of the arguments of a method that reads one document or all of them.
+document_fetch_request_attributes: Final = partial(read_strings, names=_DOCUMENT_AS_RECORD)
 
 
 def new_store_start_attributes(arguments: Arguments) -> Attributes:
@@ -66,16 +67,6 @@ def change_request_attributes(arguments: Arguments) -> Attributes:
 def document_change_request_attributes(arguments: Arguments) -> Attributes:
     """Attributes of the arguments of a method that changes one document."""
     return {**read_strings(arguments, _DOCUMENT_AS_RECORD), MEMORY_RECORD_COUNT: 1}
-
-
-def fetch_request_attributes(arguments: Arguments) -> Attributes:
-    """Attributes of the arguments of a method that reads one memory or all of them."""
-    return read_strings(arguments, _MEMORY_AS_RECORD)
-
-
-def document_fetch_request_attributes(arguments: Arguments) -> Attributes:
-    """Attributes of the arguments of a method that reads one document or all of them."""
-    return read_strings(arguments, _DOCUMENT_AS_RECORD)
 
 
 def new_document_attributes(response: Any) -> Attributes:

@@ -5,6 +5,7 @@ Pure functions. Fetching one asks no model.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from orq_otel.genai.fields import Attributes, fields, get, read_strings
@@ -17,22 +18,15 @@ from orq_otel.genai.semconv import (
     REQUEST_STREAM,
 )
 from orq_otel.orq.models import json_items, set_fields
-from orq_otel.orq.requests import Arguments
 from orq_otel.payloads import chat, parts
 
-_NAME: Final = (("id", PROMPT_NAME), ("prompt_id", PROMPT_NAME))
-_VERSION: Final = (("version_id", PROMPT_VERSION),)
+#: The id of the prompt.
+start_attributes: Final = partial(
+    read_strings, names=(("id", PROMPT_NAME), ("prompt_id", PROMPT_NAME))
+)
+#: The id of the version that is asked for.
+request_attributes: Final = partial(read_strings, names=(("version_id", PROMPT_VERSION),))
 _MODEL: Final = (("model", REQUEST_MODEL),)
-
-
-def start_attributes(arguments: Arguments) -> Attributes:
-    """The id of the prompt."""
-    return read_strings(arguments, _NAME)
-
-
-def request_attributes(arguments: Arguments) -> Attributes:
-    """The id of the version that is asked for."""
-    return read_strings(arguments, _VERSION)
 
 
 def response_attributes(response: Any) -> Attributes:

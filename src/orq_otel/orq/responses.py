@@ -7,6 +7,7 @@ whole numbers are floats, and each event of a stream holds one of OpenAI's.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -37,6 +38,8 @@ _LEVEL: Final = (("thinking_level", REQUEST_REASONING_LEVEL), ("effort", REQUEST
 _UNFINISHED: Final = ("queued", "in_progress")
 #: Arguments with content, besides the variables of a prompt.
 _WITH_CONTENT: Final = ("input", "input_", "instructions", "tools")
+#: Attributes of the arguments of `responses.get`.
+fetch_request_attributes: Final = partial(read_strings, names=(("response_id", RESPONSE_ID),))
 
 
 def start_attributes(arguments: Arguments) -> Attributes:
@@ -84,11 +87,6 @@ def response_attributes(response: Any) -> Attributes:
         **telemetry_ids(response),
         **billing(usage),
     }
-
-
-def fetch_request_attributes(arguments: Arguments) -> Attributes:
-    """Attributes of the arguments of `responses.get`."""
-    return read_strings(arguments, (("response_id", RESPONSE_ID),))
 
 
 def fetched_response_attributes(response: Any) -> Attributes:

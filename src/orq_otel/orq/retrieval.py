@@ -7,6 +7,7 @@ the name of the search engine.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from orq_otel.genai.fields import Attributes, fields, get, is_whole, read_strings
@@ -22,17 +23,16 @@ from orq_otel.orq.requests import Arguments
 from orq_otel.payloads.documents import document_part, documents_content
 from orq_otel.payloads.parts import items
 
-_SOURCES: Final = (
-    ("knowledge_id", DATA_SOURCE_ID),
-    ("wiki_id", DATA_SOURCE_ID),
-    ("provider", DATA_SOURCE_ID),
+#: The data source that is searched.
+start_attributes: Final = partial(
+    read_strings,
+    names=(
+        ("knowledge_id", DATA_SOURCE_ID),
+        ("wiki_id", DATA_SOURCE_ID),
+        ("provider", DATA_SOURCE_ID),
+    ),
 )
 _VENDOR: Final = (("provider", ORQ_PROVIDER),)
-
-
-def start_attributes(arguments: Arguments) -> Attributes:
-    """The data source that is searched."""
-    return read_strings(arguments, _SOURCES)
 
 
 def request_attributes(arguments: Arguments) -> Attributes:

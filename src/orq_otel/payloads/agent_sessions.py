@@ -11,6 +11,7 @@ Subagents have turns of their own, which are no part of the answer.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from io import StringIO
 from typing import Any, Final
 
@@ -47,6 +48,8 @@ from orq_otel.payloads.usage import read_response_usage
 
 _AGENT: Final = (("agent_id", AGENT_ID),)
 _IN_PATH: Final = (("session_id", CONVERSATION_ID),)
+#: The session, which is in the path of the request.
+start_attributes: Final = partial(read_strings, names=_IN_PATH)
 _SESSION: Final = (("id", CONVERSATION_ID),)
 _MODEL: Final = (("model", REQUEST_MODEL),)
 _AGENT_OF_SESSION: Final = (("id", AGENT_ID), ("model", RESPONSE_MODEL))
@@ -66,11 +69,6 @@ _EVENT: Final = "agent.session."
 def new_start_attributes(body: Mapping[str, Any]) -> Attributes:
     """The model that a new session's agent is to use, if the request names one."""
     return read_strings(fields(body.get("agent")), _MODEL)
-
-
-def start_attributes(body: Mapping[str, Any]) -> Attributes:
-    """The session, which is in the path of the request."""
-    return read_strings(body, _IN_PATH)
 
 
 def new_request_attributes(body: Mapping[str, Any]) -> Attributes:

@@ -7,6 +7,7 @@ its tools. How it samples is on the spans of its answers.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from orq_otel.genai.errors import add_error
@@ -22,19 +23,11 @@ from orq_otel.genai.semconv import (
 from orq_otel.payloads import parts as message_parts
 from orq_otel.payloads.parts import named_tools
 
-_NAME: Final = (("name", AGENT_NAME),)
-_DESCRIPTION: Final = (("description", AGENT_DESCRIPTION),)
+#: The agent's name, if it gets one.
+start_attributes: Final = partial(read_strings, names=(("name", AGENT_NAME),))
+#: What the agent is for. Only assistants have a description.
+request_attributes: Final = partial(read_strings, names=(("description", AGENT_DESCRIPTION),))
 _ID: Final = (("id", AGENT_ID),)
-
-
-def start_attributes(body: Mapping[str, Any]) -> Attributes:
-    """The agent's name, if it gets one."""
-    return read_strings(body, _NAME)
-
-
-def request_attributes(body: Mapping[str, Any]) -> Attributes:
-    """What the agent is for. Only assistants have a description."""
-    return read_strings(body, _DESCRIPTION)
 
 
 def response_attributes(agent: Any) -> Attributes:

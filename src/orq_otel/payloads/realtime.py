@@ -7,6 +7,7 @@ here, and the sound, which comes in events of its own, is left alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from orq_otel.genai.errors import error_type
@@ -41,11 +42,8 @@ _SPEECH: Final = ("input_audio", "output_audio", "audio")
 
 
 # ---- Attributes ---------------------------------------------------------------------------------
-
-
-def connection_attributes(parameters: Mapping[str, Any]) -> Attributes:
-    """Attributes of what a connection is opened with: the id of a session that already runs."""
-    return read_strings(parameters, (("session_id", SESSION_ID),))
+#: Attributes of what a connection is opened with: the id of a session that already runs.
+connection_attributes: Final = partial(read_strings, names=(("session_id", SESSION_ID),))
 
 
 def session_attributes(event: Any) -> Attributes:

@@ -6,6 +6,7 @@ A run that is fetched again makes no call of a model, so its messages are only s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from io import StringIO
 from typing import Any, Final
 
@@ -57,7 +58,8 @@ _REQUEST: Final = (
     ("assistant_id", AGENT_ID),
     ("run_id", RESPONSE_ID),
 )
-_THREAD: Final = (("thread_id", CONVERSATION_ID),)
+#: The assistant's thread, which is in the path of the request, unless it is yet to be made.
+start_attributes: Final = partial(read_strings, names=(("thread_id", CONVERSATION_ID),))
 _RUN: Final = (
     ("id", RESPONSE_ID),
     ("assistant_id", AGENT_ID),
@@ -83,11 +85,6 @@ _MESSAGE_REASONS: Final = {
 
 
 # ---- Attributes ---------------------------------------------------------------------------------
-
-
-def start_attributes(body: Mapping[str, Any]) -> Attributes:
-    """The assistant's thread, which is in the path of the request, unless it is yet to be made."""
-    return read_strings(body, _THREAD)
 
 
 def request_attributes(body: Mapping[str, Any]) -> Attributes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from orq_otel.genai.fields import Attributes, fields, get, is_whole, read_strings
@@ -11,12 +12,8 @@ from orq_otel.genai.semconv import DATA_SOURCE_ID, RETRIEVAL_QUERY_TEXT, RETRIEV
 from orq_otel.payloads.documents import document_part, documents_content
 from orq_otel.payloads.parts import items
 
-_STORE: Final = (("vector_store_id", DATA_SOURCE_ID),)
-
-
-def start_attributes(body: Mapping[str, Any]) -> Attributes:
-    """The store that is searched, which is in the path of the request."""
-    return read_strings(body, _STORE)
+#: The store that is searched, which is in the path of the request.
+start_attributes: Final = partial(read_strings, names=(("vector_store_id", DATA_SOURCE_ID),))
 
 
 def request_attributes(body: Mapping[str, Any]) -> Attributes:
