@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from support.content_rules import PNG_URL, problems
 
 from orq_otel.genai import content as content_module
-from orq_otel.genai.content import Capture, encode, fitted
+from orq_otel.genai.content import Capture, _encoded, _fitted, encode
 from orq_otel.genai.messages import Content
 from orq_otel.genai.semconv import (
     INPUT_MESSAGES,
@@ -32,6 +32,11 @@ VARIABLE = f"{PROMPT_VARIABLE}.city"
 def said(text: str, role: str = "user") -> dict[str, Any]:
     """A message."""
     return {"role": role, "parts": [{"type": "text", "content": text}]}
+
+
+def fitted(items: list[Any], most: int) -> tuple[list[Any], str]:
+    """Messages or parts cut to so many characters of JSON, and that JSON."""
+    return _fitted(*_encoded(items), most)
 
 
 def everything() -> Content:

@@ -383,7 +383,13 @@ def encode(items: Any) -> str:
     return _encoded(items)[1]
 
 
-def fitted(items: list[Any], max_length: int) -> tuple[list[Any], str]:
+def fitted_text(plain: str, max_length: int) -> str:
+    """Text that UTF-8 can encode, cut to `max_length` characters, with a marker if it is cut."""
+    cut: str = _cut(_repaired(plain), max_length)
+    return cut[:max_length]  # the marker alone may be longer
+
+
+def _fitted(items: list[Any], encoded: str, max_length: int) -> tuple[list[Any], str]:
     """`items` and their JSON, cut to `max_length` characters, with markers where something is cut.
 
     What is cut of a string depends on that string alone, so that a message is the same text in
@@ -392,16 +398,6 @@ def fitted(items: list[Any], max_length: int) -> tuple[list[Any], str]:
     alone is too long, its oldest parts are left out in the same way, and then its strings are cut
     shorter.
     """
-    return _fitted(*_encoded(items), max_length)
-
-
-def fitted_text(plain: str, max_length: int) -> str:
-    """Text that UTF-8 can encode, cut to `max_length` characters, with a marker if it is cut."""
-    cut: str = _cut(_repaired(plain), max_length)
-    return cut[:max_length]  # the marker alone may be longer
-
-
-def _fitted(items: list[Any], encoded: str, max_length: int) -> tuple[list[Any], str]:
     if _may_be_long(encoded, max_length // 2):
         items, encoded = _encoded(_cut(items, max_length // 2))
     if len(encoded) > max_length:

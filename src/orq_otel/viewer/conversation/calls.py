@@ -219,13 +219,6 @@ def may_be_told_by(nodes: Collection[Node], others: Iterable[tuple[str, str | No
     )
 
 
-def of_spans(spans: Iterable[KeptSpan]) -> dict[Key, Node]:
-    """Decides on some spans, whose facts may come from a store that has decided already."""
-    nodes = [node_of(one.span, one.facts) for one in spans]
-    decide(nodes)
-    return {one.key: one for one in nodes}
-
-
 def decided(kept: KeptSpan, node: Node) -> KeptSpan:
     """Returns a span with those of its facts that count."""
     facts = kept.facts

@@ -30,11 +30,9 @@ __all__ = [
     "REPORTED",
     "Cost",
     "Part",
-    "Price",
     "cost",
     "explained",
     "reported",
-    "unit_price",
 ]
 
 #: Attributes with a span's cost in US dollars.
@@ -190,26 +188,6 @@ class _Steps:
     def of(self, input_tokens: int) -> float:
         """Returns the price for the length of a prompt."""
         return next((price for start, price in self.steps if input_tokens > start), self.base)
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """The price of one token in US dollars.
-
-    Attributes:
-        input: Of an input token.
-        output: Of an output token.
-        cache_read: Of an input token that is read from a cache.
-        cache_write: Of an input token that is written to a cache.
-        is_all: Whether the cost depends on nothing else. If the prices rise with the length of the
-            prompt, these are the ones for short prompts.
-    """
-
-    input: float
-    output: float
-    cache_read: float
-    cache_write: float
-    is_all: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,21 +407,6 @@ def _tier(attributes: Mapping[str, Any], plan: _Plan) -> str | None:
                 tier = found[1]
                 break
     return None if tier in _STANDARD else tier
-
-
-def unit_price(provider: str | None, model: str, time: int) -> Price | None:
-    """Returns the standard price of a model's tokens at a time, or None if it is unknown."""
-    entry = _entry(provider, (model,), "", None, time)
-    if entry is None:
-        return None
-    each = {name: steps.base / _MILLION for name, steps in entry.prices.items()}
-    return Price(
-        input=each["input"],
-        output=each["output"],
-        cache_read=each["cached input"],
-        cache_write=each["cache writes"],
-        is_all=not entry.fee and not any(steps.steps for steps in entry.prices.values()),
-    )
 
 
 @functools.lru_cache(maxsize=4096)

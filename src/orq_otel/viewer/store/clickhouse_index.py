@@ -6,7 +6,6 @@ arrive. What was made of a trace is made anew whenever more of it arrives, or a 
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import Counter, defaultdict
@@ -34,8 +33,6 @@ from orq_otel.viewer.store.clickhouse_rows import (
 from orq_otel.viewer.store.clickhouse_server import Server
 from orq_otel.viewer.store.clickhouse_spans import RawSpans, Window, few, with_records
 from orq_otel.viewer.store.clickhouse_texts import Texts
-
-_log = logging.getLogger(__name__)
 
 #: How many traces are decided on together.
 _TRACES: Final = 400
