@@ -228,6 +228,19 @@ def test_filters(place: Place) -> None:
     assert ids(place, tags=("x",), errors=True, text="A", since=NOON) == ["a"]
 
 
+def test_labels_are_found_in_any_case(place: Place) -> None:
+    place.add(call("a", tags=("MALMÖ",), enduser__id="Émile"), call("b", tags=("İstanbul",)))
+    for text, tags, threads in (
+        *((one, ["MALMÖ"], ["a"]) for one in ("malmö", "MALMÖ", "alm")),
+        *((one, ["İstanbul"], ["b"]) for one in ("İstanbul", "STAN")),
+    ):
+        assert [tag for tag, _ in place.store.labels("tag", text)] == tags
+        assert ids(place, text=text) == threads
+    assert place.store.labels("user", "émi") == (("Émile", 1),)
+    assert ids(place, text="ÉMILE") == ["a"]
+
+
+
 def test_sorts(place: Place) -> None:
     place.add(
         call("cheap", start=NOON, cost=0.1, tokens=(10, 1), seconds=60),

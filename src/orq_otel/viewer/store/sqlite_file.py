@@ -22,6 +22,7 @@ from orq_otel.viewer.store import schema, sqlite_names
 from orq_otel.viewer.store.shared_lock import SharedLock
 from orq_otel.viewer.store.sqlite_copying import copied
 from orq_otel.viewer.store.sqlite_errors import errors, store_error
+from orq_otel.viewer.store.sqlite_rows import LOWERED
 
 #: How long another process may keep the file locked.
 _LOCK_TIMEOUT: Final = 5.0
@@ -271,6 +272,7 @@ class SQLiteFile:
         )
         try:
             connection.execute(f"PRAGMA cache_size = -{cache}")
+            connection.create_function(LOWERED, 1, str.lower, deterministic=True)
         except BaseException:
             connection.close()
             raise

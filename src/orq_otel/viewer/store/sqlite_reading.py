@@ -28,7 +28,7 @@ from orq_otel.viewer.store.sqlite_conditions import (
     with_labels,
     with_tags,
 )
-from orq_otel.viewer.store.sqlite_rows import SPAN_COLUMNS, body_of, span_of, text
+from orq_otel.viewer.store.sqlite_rows import SPAN_COLUMNS, body_of, has_text, span_of, text
 from orq_otel.viewer.store.sqlite_search import Searches
 from orq_otel.viewer.store.tally import COST_UNITS
 
@@ -265,7 +265,7 @@ def labels(
         connection,
         2,
         f"SELECT {name}, threads FROM {source} WHERE {of_kind} AND length({name}) <= ?"
-        f" AND (? = '' OR instr(lower({name}), ?)) ORDER BY threads DESC, {name} DESC LIMIT ?",
+        f" AND (? = '' OR {has_text(name, lower)}) ORDER BY threads DESC, {name} DESC LIMIT ?",
         *(LONG_ID, lower, lower, limit),
     )
     return tuple(

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Shorter JSON is not worth the time that it takes to compress it.
 LONG: Final = 4096
+#: The function of a connection that returns a text in lower case.
+LOWERED: Final = "lowered"
 
 
 @dataclass(slots=True)
@@ -364,6 +366,14 @@ def listed(connection: sqlite3.Connection, where: str, values: Sequence[Any]) ->
     """
     query = f"SELECT json_group_array(key) FROM {where}"
     return str(connection.execute(query, values).fetchone()[0])
+
+
+def has_text(name: str, lower: str) -> str:
+    """Returns SQL for whether a label contains a text in lower case, its one parameter.
+
+    SQLite knows the case of ASCII letters alone. `LOWERED` knows that of all, and takes longer.
+    """
+    return f"instr({'lower' if lower.isascii() else LOWERED}({name}), ?)"
 
 
 def some_keys(

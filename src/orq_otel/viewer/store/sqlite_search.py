@@ -19,6 +19,7 @@ from orq_otel.viewer.model.telemetry import Span
 from orq_otel.viewer.model.threads import Hit
 from orq_otel.viewer.store import sqlite_logs, sqlite_names, visits, words
 from orq_otel.viewer.store.sqlite_rows import (
+    has_text,
     SPAN_COLUMNS,
     body_of,
     insert_many,
@@ -205,7 +206,7 @@ def find(connection: sqlite3.Connection, wanted: str) -> Found:
     for table, label in (("tag", "tag"), ("facet", "value")):
         labelled = (
             f"SELECT thread AS key FROM thread_{table}s WHERE {label} IN"
-            f" (SELECT {label} FROM {table}s WHERE instr(lower({label}), ?) LIMIT ?)"
+            f" (SELECT {label} FROM {table}s WHERE {has_text(label, lower)} LIMIT ?)"
         )
         lists.append(some_keys(connection, labelled, (lower, _LABELS), MOST))
     documents: dict[int, int] = {}
