@@ -521,6 +521,15 @@ def test_an_id_that_was_hidden_makes_no_thread(hidden: str) -> None:
     assert read(labelled).thread_id == THREAD
 
 
+def test_an_id_that_is_nothing_in_json_makes_no_thread() -> None:
+    """Logfire has a group in JSON for each run of OpenAI's agents, and most have none."""
+    (span, *_) = spans_of("conventions", CHAT, None)
+    run = dataclasses.replace(span, scope="logfire.openai_agents")
+    for group, thread_id in (("null", None), (f'"{THREAD}"', THREAD)):
+        attributes = {"logfire.msg_template": "Agent run: {name!r}", "group_id": group}
+        assert read(dataclasses.replace(run, attributes=attributes)).thread_id == thread_id
+
+
 @pytest.mark.parametrize("place", ["above, as a session", "above", "in baggage"])
 def test_an_id_that_a_framework_made_up_is_no_thread(place: str, sqlite: SQLiteStore) -> None:
     """Pydantic AI makes one up, also for spans of others inside of its own."""
@@ -830,6 +839,7 @@ def test_langfuses_answer_that_is_empty_is_none(value: Any) -> None:
         ({"question": "Where is it?"}, '{"question": "Where is it?"}'),
         ({"args": [], "kwargs": {"name": "Zoë"}}, '{"name": "Zoë"}'),
         ({"args": ["Where is it?"], "kwargs": {}}, "Where is it?"),
+        ({"args": ["Where is it?"], "kwargs": {"tools": [{"name": "track"}]}}, "Where is it?"),
     ],
     ids=json.dumps,
 )

@@ -61,7 +61,8 @@ def _asked(span: Span) -> Messages:
     found = asked(value)
     if not found and _is_call(span):  # arguments of the user's function, or variables of a prompt
         given = called(value)
-        found = asked(given) or _as_json("user", given)
+        unnamed = value.get("args") if isinstance(value, Mapping) else None
+        found = asked(given) or asked(unnamed) or _as_json("user", given)
     before = text(span.attributes.get("langfuse.observation.metadata.instructions"))
     if before and all(one["role"] not in {"system", "developer"} for one in found):
         return asked({"instructions": before}) + found

@@ -418,7 +418,7 @@ _APIS: Final = (":completions", ":responses")
 def _inside(span: Span, plan: _Plan) -> str | None:
     for one in plan.read_id:
         found = one.read_id(span) if one.read_id else None
-        if found:
+        if found and not _HIDDEN.match(found):
             return found
     return None
 
