@@ -135,6 +135,16 @@ def test_a_framework_around_a_client_and_a_gateway_with_ids_of_its_own(sums: Any
     assert counted(thread) == (1000, 100, PRICE)
 
 
+def test_an_estimate_of_the_answer_around_a_call_is_no_other_call(sums: Any) -> None:
+    """OpenLIT 1.34 has it of LangChain's streams, with another model."""
+    estimate = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-3.5-turbo"}
+    thread = sums(
+        span(1, (0, 100), {**estimate, "gen_ai.usage.output_tokens": 140}),
+        span(2, (1, 99), {**CALL, "gen_ai.response.id": "chatcmpl-1"}, parent=1),
+    )
+    assert counted(thread) == (1000, 100, PRICE)
+
+
 def test_two_frameworks_around_two_calls(sums: Any) -> None:
     thread = sums(
         span(1, (0, 100), CALL, scope="framework"),

@@ -753,10 +753,14 @@ def test_the_whole_answer_may_follow_its_pieces(count: int) -> None:
     assert table.answered(answer) == told[-1:]
 
 
-def test_a_prompt_with_all_messages_printed_in_the_place_of_a_call() -> None:
+@pytest.mark.parametrize("is_role_first", [True, False])
+def test_a_prompt_with_all_messages_printed_in_the_place_of_a_call(is_role_first: bool) -> None:
     """As OpenLIT 1.36 has it, and what stands around them repeats some of them."""
     (whole,) = (call for call in SUPPORT.calls if call.text == "It is on its way.")
-    text = f"system: x\nuser: Where is my parcel?\nuser: {openai(whole)}\ntool: delivered"
+    every = openai(whole)
+    if not is_role_first:  # LangChain's client
+        every = [{"content": one["content"], **one} for one in every]
+    text = f"system: x\nuser: Where is my parcel?\nuser: {every}\ntool: delivered"
     (span, *_) = spans_of("conventions", CHAT, THREAD)
     event = {"name": "gen_ai.content.prompt", "time": 1, "attributes": {"gen_ai.prompt": text}}
     told = dataclasses.replace(span, attributes={"gen_ai.system": "openai"}, events=(event,))
@@ -770,6 +774,29 @@ def test_a_prompt_is_a_conversation_only_if_it_begins_with_who_speaks(text: str)
     event = {"name": "gen_ai.content.prompt", "time": 1, "attributes": {"gen_ai.prompt": text}}
     asked = dataclasses.replace(span, attributes={"gen_ai.system": "openai"}, events=(event,))
     assert table.asked(asked) == said("user", text.removeprefix("user: "))
+
+
+def test_an_answer_that_langchain_prints() -> None:
+    (span, *_) = spans_of("conventions", CHAT, THREAD)
+    calls = [{"name": "track", "args": {"parcel": "3SABC"}, "id": "call_1", "type": "tool_call"}]
+    printed = f"content='On its way.' additional_kwargs={{}} tool_calls={calls} id='run-1'"
+    told = dataclasses.replace(span, attributes={"gen_ai.completion": printed})
+    (answer,) = table.answered(told)
+    call = {"type": "tool_call", "id": "call_1", "name": "track", "arguments": {"parcel": "3SABC"}}
+    assert answer["parts"] == [{"type": "text", "content": "On its way."}, call]
+
+
+@pytest.mark.parametrize(
+    ("name", "operation"),
+    [("chat gpt-4o", "chat"), ("tool track", "execute_tool"), ("workflow Graph", "invoke_workflow")],
+)
+def test_an_operation_that_is_the_name_of_the_span(name: str, operation: str) -> None:
+    """As OpenLIT 1.34 has it of LangChain, with the text of an error in an attribute."""
+    (span, *_) = spans_of("conventions", CHAT, THREAD)
+    attributes = {"gen_ai.operation.name": name, "gen_ai.framework.error.message": "Refused."}
+    named = dataclasses.replace(span, name=name, attributes=attributes)
+    assert table.read(named).operation == operation
+    assert table.asked(named) == []
 
 
 def said(role: str, text: str) -> list[dict[str, Any]]:

@@ -321,6 +321,14 @@ PRINTED = (
     ("Message(_role=<Role.USER: 'user'>)", {"role": "user"}),
     ("[ToolCall(id='a')]", [{"type": "tool_call", "id": "a"}]),
     ("{'text': 'Hi'}", {"text": "Hi"}),
+    (
+        "content='Is a=1 it?' additional_kwargs={} tool_calls=[{'args': {'q': 'b c=2'}}]",
+        {
+            "content": "Is a=1 it?",
+            "additional_kwargs": {},
+            "tool_calls": [{"args": {"q": "b c=2"}}],
+        },
+    ),
 )
 
 
@@ -338,6 +346,8 @@ def test_objects_that_python_prints_are_read(text: str, found: Any) -> None:
         "Cut(text='Hel)",
         "Sum(a=1 + 1)",
         "I think (that is all)",
+        "content='Hi' and more",
+        "content='" + " a=" * 300_000,
         "Big(text='" + "a" * 300_000 + "')",
     ],
 )

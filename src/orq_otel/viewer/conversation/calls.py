@@ -828,6 +828,7 @@ def _is_same(outer: Node, inner: Node) -> bool:
         outer.scope != inner.scope
         or _is_alike(outer, inner)
         or not (outer.has_usage and inner.has_usage)
+        or outer.input is None  # an estimate of the answer's, as OpenLIT has it of LangChain's
     )
 
 

@@ -117,10 +117,14 @@ def _asked(span: Span) -> Messages:
 _SPEAKER: Final = re.compile(r"^(system|developer|user|assistant|tool|function): ", re.MULTILINE)
 
 
+#: How messages begin that are printed in it.
+_PRINTED: Final = ("[{'role'", "[{'content'")
+
+
 def _spoken(value: Any) -> Messages:
     """Returns the messages of a prompt, which older versions of OpenLIT have as one text.
 
-    1.36 prints all of them in the place of one without a text.
+    Some print all of them in the place of one without a text.
     """
     if not isinstance(value, str) or not _SPEAKER.match(value):
         return asked(value)
@@ -129,7 +133,7 @@ def _spoken(value: Any) -> Messages:
         (who, text.removesuffix("\n")) for who, text in zip(pieces[::2], pieces[1::2], strict=True)
     ]
     for _, text in said:
-        every = unprinted(text) if text.startswith("[{'role'") else text
+        every = unprinted(text) if text.startswith(_PRINTED) else text
         if isinstance(every, list):
             return asked(every)
     return asked([{"role": who, "content": text} for who, text in said if text != "None"])

@@ -102,7 +102,7 @@ _ASKED: Final = tuple(
         r"(?<!system_)prompts?",
         r"inputs?(?:_value|_json|_data)?",
         r"request(?:_body)?",
-        r"(?:user_)?(?:question|query|message)",
+        r"(?<!error_)(?:user_)?(?:question|query|message)",
     )
 )
 _ANSWERED: Final = tuple(

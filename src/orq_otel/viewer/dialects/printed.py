@@ -46,15 +46,25 @@ def unprinted(text: str) -> Any:
 def _message(text: str) -> Any:
     """Returns a message as LangChain prints it: `content='On its way.' tool_call_id='call_1'`."""
     found: dict[str, Any] = {}
-    at = 0
-    while match := _FIELD.match(text, at):
-        found[match[1]] = ast.literal_eval(match[2])
-        at = match.end()
-    return found if at == len(text) else text
+    name, value, tries = "", "", 0
+    for piece in _FIELD.split(text):
+        value = f"{value} {piece}" if value else piece
+        tries += 1
+        if tries > _TRIES:
+            return text
+        name, _, inner = value.partition("=")
+        try:
+            found[name] = ast.literal_eval(inner)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue  # what looks like the next field stands inside of this one
+        value = ""
+    return text if value else found
 
 
-#: A field of such a message with a text: the others are those of answers.
-_FIELD: Final = re.compile(r"(\w+)=('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")(?: |$)")
+#: Where another field of such a message may begin.
+_FIELD: Final = re.compile(r" (?=[a-z_]+=)")
+#: How often a value is parsed before a text is taken for one that looks so by chance.
+_TRIES: Final = 100
 
 
 def is_address(text: str) -> bool:

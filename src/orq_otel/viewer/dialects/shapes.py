@@ -120,7 +120,7 @@ _ANSWERED: Final = (
     "completion",
 )
 #: Where only a response keeps them, such as one that Python has printed.
-_RESPONSE: Final = frozenset({"choices", "candidates", "generations"})
+_RESPONSE: Final = frozenset({"choices", "candidates", "generations", "additional_kwargs"})
 #: The types of parts with binary data, or the names of their fields, and what they hold.
 _MODALITIES: Final = {
     "image_url": "image",

@@ -426,9 +426,13 @@ def _inside(span: Span, plan: _Plan) -> str | None:
 def _operation(span: Span, plan: _Plan) -> str | None:
     attributes = span.attributes
     found = first_text(attributes, plan.operations)
+    whole = span.name if found == span.name and " " in span.name else None
+    if whole is not None:  # the operation and what it is of, as OpenLIT has them of LangChain
+        found = whole.partition(" ")[0]
     for name, kinds in plan.kinds:
         # A kind is one of a few, so that it says more than an operation that its sender made up.
         kind = span.name if name == "name" else text(attributes.get(name))
+        kind = found if whole is not None and kind == whole else kind
         other = kinds.get(kind) if kind is not None else None
         if other is not None and (found is None or found not in OPERATIONS):
             if other == "chat" and plan.is_unanswered:
