@@ -577,6 +577,26 @@ def test_the_palette_finds_threads_and_commands(three: Site, browse: Browse) -> 
     expect(page.locator("#palette")).to_be_hidden()
 
 
+def test_the_palette_shows_the_whole_id_beside_a_long_title(site: Site, browse: Browse) -> None:
+    site.store.write(conversations.support())
+    page = browse("/")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("order")
+    beside = page.locator("#palette-list [aria-selected=true] .id")
+    expect(beside).to_have_text("support-4217")
+    assert beside.evaluate("(one) => one.scrollWidth <= one.clientWidth")
+
+
+def test_code_does_not_say_in_which_direction_a_paragraph_runs(site: Site, browse: Browse) -> None:
+    recorder = conversations.Recorder("hebrew")
+    asked = conversations.said("user", "`NP5591` הוא מספר המעקב")
+    recorder.chat("gpt-5-mini", [asked], [], 1, (1, 1))
+    site.store.write(recorder.spans)
+    code = browse("/threads/hebrew").locator(".prose code")
+    right = "(one) => one.getBoundingClientRect().right"
+    assert code.evaluate(right) == code.locator("..").evaluate(right)
+
+
 def test_enter_waits_for_what_was_typed(three: Site, browse: Browse) -> None:
     page = browse("/threads/old")
     page.keyboard.press("Control+k")
