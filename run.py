@@ -241,6 +241,14 @@ def set_up(job: str) -> Path:
     return python
 
 
+def with_arguments(command: list[str], arguments: list[str]) -> list[str]:
+    """A command with arguments. Tests that they name are run, and not all of the job's."""
+    if "pytest" in command and any(one.startswith("tests/") for one in arguments):
+        at = command.index("pytest")
+        command = [*command[:at], *(one for one in command[at:] if not one.startswith("tests/"))]
+    return [*command, *arguments]
+
+
 def main() -> int:
     """Run the job that the command line names, with the arguments that follow it."""
     if sys.argv[1:2] in (["--help"], ["-h"]):
@@ -256,7 +264,7 @@ def main() -> int:
     # Else each of the programs that tests start by the hundred would compile the package anew.
     variables = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     *first, last = JOBS[job][1]
-    for command in [*first, [*last, *arguments]]:
+    for command in [*first, with_arguments(last, arguments)]:
         status = subprocess.run([python, *command], cwd=ROOT, env=variables, check=False).returncode
         if status != 0:
             return status

@@ -84,6 +84,20 @@ def test_every_job_is_explained() -> None:
     assert JOBS.keys() == RUN["MEANINGS"].keys()
 
 
+def test_tests_that_are_named_are_run_and_no_others() -> None:
+    with_arguments = RUN["with_arguments"]
+    *viewer, everything = JOBS["viewer"][1][-1]
+    named = ["tests/viewer/test_api.py::test_a_thread", "-v"]
+    assert with_arguments([*viewer, everything], named) == [*viewer, *named]
+    assert with_arguments([*viewer, everything], ["-v"]) == [*viewer, everything, "-v"]
+    # What starts pytest stays.
+    backends = with_arguments(JOBS["backends"][1][-1], ["tests/backends/test_mlflow.py"])
+    assert [one for one in backends if one.startswith("tests/")] == [
+        "tests/backends/alone.py",
+        "tests/backends/test_mlflow.py",
+    ]
+
+
 def test_what_mutations_break_is_there_once() -> None:
     source = Path(orq_otel.__file__).parent  # of what is installed, where that is tested
     assert [one for one in BREAKS if (source / one.file).read_text().count(one.old) != 1] == []
