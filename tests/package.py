@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -84,6 +85,16 @@ def test(built: Path, source: Path, arguments: list[str]) -> None:
     run(python, "-m", "pytest", *arguments, cwd=folder)
 
 
+def against_release(tag: str, version: str, changes: str) -> list[str]:
+    """What keeps a tag from releasing this version."""
+    wrong = []
+    if tag != f"v{version}":
+        wrong.append(f"The tag is {tag}, and the version {version}.")
+    if not re.search(rf"^## {re.escape(version)} \(\d{{4}}-\d\d-\d\d\)$", changes, re.MULTILINE):
+        wrong.append(f"CHANGELOG.md has no heading with a date, such as: ## {version} (2026-12-01)")
+    return wrong
+
+
 def main() -> int:
     """Build, check and test. Returns how many things are wrong."""
     parser = argparse.ArgumentParser(
@@ -97,8 +108,9 @@ def main() -> int:
     source, wheel = build()
     wrong = check(source, wheel)
     version = source.name.removeprefix("orq_otel-").removesuffix(".tar.gz")
-    if options.tag and options.tag != f"v{version}":
-        wrong.append(f"The tag is {options.tag}, and the version {version}.")
+    if options.tag:
+        changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+        wrong += against_release(options.tag, version, changes)
     print(*wrong, sep="\n")
     if not wrong:
         for built in (wheel, source):

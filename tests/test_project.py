@@ -98,6 +98,16 @@ def test_tests_that_are_named_are_run_and_no_others() -> None:
     ]
 
 
+def test_a_release_has_its_tag_and_its_date() -> None:
+    against_release = runpy.run_path(str(ROOT / "tests/package.py"))["against_release"]
+    dated = "# Changes\n\n## 1.2.0 (2026-12-01)\n"
+    assert against_release("v1.2.0", "1.2.0", dated) == []
+    (why,) = against_release("v1.2.1", "1.2.0", dated)
+    assert why == "The tag is v1.2.1, and the version 1.2.0."
+    (why,) = against_release("v1.2.0", "1.2.0", dated.replace("2026-12-01", "unreleased"))
+    assert why == "CHANGELOG.md has no heading with a date, such as: ## 1.2.0 (2026-12-01)"
+
+
 def test_what_mutations_break_is_there_once() -> None:
     source = Path(orq_otel.__file__).parent  # of what is installed, where that is tested
     assert [one for one in BREAKS if (source / one.file).read_text().count(one.old) != 1] == []
