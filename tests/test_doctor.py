@@ -1080,6 +1080,48 @@ if __name__ == "__main__":
     ]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this machine does not fork")
+def test_a_program_that_gevent_patches(tmp_path: Path, collector: OtlpReceiver) -> None:
+    pytest.importorskip("gevent")
+    program = tmp_path / "program.py"
+    program.write_text(
+        """
+from gevent import monkey
+monkey.patch_all()
+import gc, os, sys
+import gevent, gevent.hub
+import orq_otel
+from opentelemetry import trace
+
+ignored = []
+sys.unraisablehook = ignored.append
+
+def work():
+    with orq_otel.thread("t-1"), trace.get_tracer("app").start_as_current_span("work"):
+        gevent.sleep(0)
+    while not os.path.exists(f"{os.environ['ORQ_OTEL_DOCTOR_FOLDER']}/{os.getpid()}.json"):
+        gevent.sleep(0.01)
+
+handle = orq_otel.configure()
+work()
+hubs = [one for one in gc.get_objects() if issubclass(type(one), gevent.hub.Hub)]
+child = os.fork()
+if child == 0:
+    work()
+    handle.force_flush()
+    os._exit(len(ignored))
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+if (len(hubs), status) != (1, 0):  # a second hub is that of the doctor's own OS thread
+    sys.exit(7)
+"""
+    )
+    code, report = doctor(
+        *("--", sys.executable, str(program)), OTEL_EXPORTER_OTLP_ENDPOINT=collector.url
+    )
+    assert report["facts"][-1] == "  the program ended with status 0"
+    assert (code, problems(report)) == (0, {})
+
+
 def test_what_outlives_the_program_takes_no_report_away(tmp_path: Path) -> None:
     outliving = tmp_path / "outliving.py"
     outliving.write_text(

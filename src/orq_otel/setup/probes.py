@@ -121,6 +121,7 @@ class Probe:
         self._is_described = False
         self.reached: dict[tuple[str, str], list[Finding]] = {}
         self._changes = 0
+        self._is_writing = False
         self._worker = threading.local()
         self._lock = threading.RLock()
         self._writing = threading.RLock()
@@ -153,21 +154,35 @@ class Probe:
         providers = self._providers
         self.reset()
         self._providers = providers
-        self._start_writing()
+
+    def _changed(self) -> None:
+        """Count a change of what was noted. A forked child starts to write with the first.
+
+        While it is being forked, gevent expects it to start no OS thread.
+        """
+        self._changes += 1
+        if not self._is_writing:
+            self._start_writing()
 
     def _start_writing(self) -> None:
-        threading.Thread(target=self._keep_writing, name="orq-otel-doctor", daemon=True).start()
+        self._is_writing = True
+        # If gevent patches both later, this stays an OS thread with the sleep of one.
+        thread = threading.Thread(target=self._keep_writing, args=(time.sleep,), daemon=True)
+        thread.name = "orq-otel-doctor"
+        thread.start()
 
-    def _keep_writing(self) -> None:
+    def _keep_writing(self, sleep: Callable[[float], Any]) -> None:
         written = 0
         while True:
-            time.sleep(_PAUSE)
+            sleep(_PAUSE)
             for one in outdated():  # at the end, with the instrumentors off, none is
                 self._changes += one not in self.seen
                 self.seen[one] = None
             if self._changes != written:
                 written = self._changes
-                self.write()
+                # An OS thread that opens a socket of gevent's makes an event loop, and the process
+                # may be aborted where that is torn down. The endpoints are asked at the end then.
+                self.write(asks=time.sleep is sleep)
 
     def _around_exit(self, original: Callable[[int], Any]) -> Callable[[int], Any]:
         @functools.wraps(original)
@@ -230,7 +245,7 @@ class Probe:
             _add(self.unbound, f"{handed_over}, which calls a model in {line}")
         else:
             _add(self.outside, line)
-        self._changes += 1
+        self._changed()
         if self._changes == 1:
             self.write(asks=False)
 
@@ -273,7 +288,7 @@ class Probe:
             result = original(exporter, batch, *args, **kwargs)
             if getattr(result, "name", "SUCCESS") != "SUCCESS":
                 self.failed += len(batch)
-                self._changes += 1
+                self._changed()
             return result
 
         return export
@@ -337,7 +352,7 @@ class Probe:
                     self._note(caller(), is_inside=is_inside)
                 elif not is_inside and (handed_over := getattr(self._worker, "line", "")):
                     _add(self.unbound, f"{handed_over}, which starts the span {span.name!r}")
-                    self._changes += 1
+                    self._changed()
         except Exception as error:  # noqa: BLE001 - never into the program's start_span
             report("noting a span for the doctor", error)
 
@@ -346,7 +361,7 @@ class Probe:
         try:
             with self._lock:
                 self.spans += 1
-                self._changes += 1
+                self._changed()
                 lost = "Spans ended after their provider was shut down."
                 for finding in (*self._about(span), *([Finding(NO_EXPORTER, lost)] * is_lost)):
                     self.seen[finding] = None
