@@ -52,11 +52,13 @@ class Server(ThreadingHTTPServer):
     Attributes:
         status_of_nothing: The status for a request without a body, if it is another one.
         is_endless: Whether a response never ends, as a stream of events.
+        drops: How many further headers come one by one, each a while after the other.
     """
 
     status = 200
     status_of_nothing: int | None = None
     is_endless = False
+    drops = 0
     headers: dict[str, str] = {}
     body = b""
 
@@ -78,9 +80,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         if not self.server.is_endless:
             self.send_header("content-length", str(len(self.server.body)))
-        self.end_headers()
-        self.wfile.write(self.server.body)
         with suppress(OSError):  # until the client leaves
+            for number in range(self.server.drops):
+                self.send_header(f"x-{number}", "drop")
+                self.flush_headers()
+                time.sleep(0.1)
+            self.end_headers()
+            self.wfile.write(self.server.body)
             while self.server.is_endless:
                 self.wfile.write(b": still here\n\n")
                 time.sleep(0.1)
@@ -510,6 +516,20 @@ def test_an_answer_that_never_ends_is_not_waited_for() -> None:
         server.is_endless = True
         code, report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=server.url)
     assert (code, list(problems(report))) == (1, ["ORQ-N08"])
+
+
+@pytest.mark.parametrize("by_proxy", [False, True])
+def test_an_answer_that_comes_drop_by_drop_is_not_waited_for(by_proxy: bool) -> None:
+    with serving() as server:
+        server.drops = 90
+        proxy = {"https_proxy": server.url} if by_proxy else {}
+        endpoint = "https://collector.example:4318" if by_proxy else server.url
+        code, report = doctor(
+            OTEL_EXPORTER_OTLP_ENDPOINT=endpoint,
+            OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
+            **proxy,
+        )
+    assert (code, list(problems(report))) == (1, ["ORQ-N10"])
 
 
 @pytest.mark.parametrize("seconds", [-3600, 3600])

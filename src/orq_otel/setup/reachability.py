@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import http.client
+import io
 import os
 import re
 import socket
@@ -19,7 +20,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -196,6 +197,7 @@ def _send(
         connection = http.client.HTTPConnection(*at, timeout=_TIMEOUT)
         if address.proxy is not None:
             target = f"http://{address.target}{target}"
+    connection.response_class = _Answer
     with closing(connection):
         sent = {name: value for name, value in headers.items() if name.lower() not in _OWN}
         sent |= {"content-type": "application/x-protobuf", "user-agent": f"orq-otel/{__version__}"}
@@ -203,6 +205,37 @@ def _send(
         answer = connection.getresponse()
         about = {name.lower(): value for name, value in answer.getheaders()}
         return answer.status, answer.read1(65536), about  # the rest may never come
+
+
+class _Answer(http.client.HTTPResponse):
+    """An answer that has to come within seconds as a whole, and not only each piece of it."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_UntilDeadline(self.fp.detach(), sock))
+
+
+class _UntilDeadline(io.RawIOBase):
+    """Reads what a socket's own reader reads, until a deadline."""
+
+    def __init__(self, reader: io.RawIOBase, connection: socket.socket) -> None:
+        self._reader = reader
+        self._connection = connection
+        self._deadline = time.monotonic() + _TIMEOUT
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left)
+        return self._reader.readinto(buffer)
+
+    def close(self) -> None:
+        self._reader.close()
+        super().close()
 
 
 def _trust() -> ssl.SSLContext:
